@@ -1,4 +1,6 @@
-"""The entry point: turns errors into words and an exit code, and `skillrun SKILL` into `skillrun run SKILL`."""
+"""The entry point: turns errors into words and an exit code, and `skillrun SKILL` into `skillrun
+run SKILL`.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,20 @@ _HELP = {"-h", "--help"}
 _NO_ROOM = (errno.ENOSPC, errno.EIO, errno.EDQUOT)
 _LONGEST_MESSAGE = 40_000  # characters that are looked at
 COMMANDS = (
-    *("run", "list", "show", "check", "spec", "detect", "prove", "verify", "status", "why", "next", "ledger"),
+    *(
+        "run",
+        "list",
+        "show",
+        "check",
+        "spec",
+        "detect",
+        "prove",
+        "verify",
+        "status",
+        "why",
+        "next",
+        "ledger",
+    ),
     *("install", "uninstall", "mcp", "hook", "doctor", "demo", "trust"),
 )
 
@@ -17,7 +32,9 @@ COMMANDS = (
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line and exits with the designed code; see `skillrun/errors.py`."""
     arguments = sys.argv[1:] if argv is None else argv
-    if arguments[:1] == ["hook"] and not _HELP & {*arguments}:  # on every tool call of an agent: nothing else is read
+    if arguments[:1] == ["hook"] and not _HELP & {
+        *arguments
+    }:  # on every tool call of an agent: nothing else is read
         from skillrun.hooks.entry import main as hook
 
         sys.exit(hook(arguments[1:]))
@@ -49,8 +66,9 @@ def _run(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         does = "begins again" if arguments[:1] in (["prove"], ["verify"]) else "resumes"
         print(f"skillrun: interrupted; the same command {does}", file=sys.stderr)
-        # A Ctrl-C inside an `exec` of a string (a dataclass being made) makes `python -m` die of the signal at its end,
-        # whatever its code: `unhandled_keyboard_interrupt` in CPython's Modules/main.c. The next `exec` takes it back.
+        # A Ctrl-C inside an `exec` of a string (a dataclass being made) makes `python -m` die of
+        # the signal at its end, whatever its code: `unhandled_keyboard_interrupt` in CPython's
+        # Modules/main.c. The next `exec` takes it back.
         exec("")
         return 130
     except OSError as error:
@@ -96,7 +114,9 @@ def _say(error: Exception, meant: str | None = None) -> None:
 
 
 def _say_unforeseen() -> int:
-    """Where a ledger was changed by hand, that; else our bug keeps its traceback, and a code that no outcome has."""
+    """Where a ledger was changed by hand, that; else our bug keeps its traceback, and a code that
+    no outcome has.
+    """
     import traceback
 
     from skillrun.errors import SkillrunError
@@ -108,7 +128,10 @@ def _say_unforeseen() -> int:
             _say(found)
             return found.exit_code
     traceback.print_exc()
-    print("skillrun: this is a bug in skillrun; the ledger keeps what was recorded before", file=sys.stderr)
+    print(
+        "skillrun: this is a bug in skillrun; the ledger keeps what was recorded before",
+        file=sys.stderr,
+    )
     return SkillrunError.exit_code
 
 

@@ -23,7 +23,9 @@ class ActorKind(StrEnum):
 
 @dataclass(frozen=True)
 class Actor:
-    """The caller of an invocation. `agent` stays recorded even where SKILLRUN_ACTOR claims a human."""
+    """The caller of an invocation. `agent` stays recorded even where SKILLRUN_ACTOR claims a
+    human.
+    """
 
     name: str
     kind: ActorKind
@@ -35,8 +37,9 @@ class Actor:
         return self.agent is not None or self.kind is ActorKind.AGENT
 
 
-# Variables that an agent sets for the commands it starts. Variables that its *user* sets (CODEX_HOME,
-# COPILOT_GITHUB_TOKEN, GEMINI_API_KEY) say nothing about who types. A trailing * matches any ending.
+# Variables that an agent sets for the commands it starts. Variables that its *user* sets
+# (CODEX_HOME, COPILOT_GITHUB_TOKEN, GEMINI_API_KEY) say nothing about who types. A trailing *
+# matches any ending.
 _AGENTS = {
     "CLAUDECODE": "claude-code",
     "CLAUDE_CODE_ENTRYPOINT": "claude-code",
@@ -60,7 +63,8 @@ _AGENTS = {
     "TRAE_AI_SHELL_ID": "trae",
     "PI_CODING_AGENT": "pi",
 }
-# Set in the agent's editor also for a person's terminal: they count only where no terminal is attached.
+# Set in the agent's editor also for a person's terminal: they count only where no terminal is
+# attached.
 _EDITORS = {"CURSOR_TRACE_ID": "cursor", "ANTIGRAVITY_*": "antigravity", "REPL_ID": "replit"}
 _CI = {
     "GITHUB_ACTIONS": "github-actions",
@@ -82,7 +86,8 @@ _OFF = ("", "0", "false", "no", "off")
 
 
 def who(env: Mapping[str, str] | None = None, *, terminal: bool | None = None) -> Actor:
-    """The caller as the environment tells it: SKILLRUN_ACTOR, else an agent, else CI, else a person at a terminal.
+    """The caller as the environment tells it: SKILLRUN_ACTOR, else an agent, else CI, else a person
+    at a terminal.
 
     `SKILLRUN_ACTOR` is `kind:name` or a name alone. Raises Misuse for a kind that there is not.
     """
@@ -105,7 +110,9 @@ def person(action: str) -> Actor:
 
 
 def host_id() -> str:
-    """A short hash of the machine's name: tells machines apart without naming them. 12 hexadecimal digits."""
+    """A short hash of the machine's name: tells machines apart without naming them. 12 hexadecimal
+    digits.
+    """
     from hashlib import sha256
 
     return sha256(os.uname().nodename.encode("utf-8", "backslashreplace")).hexdigest()[:12]
@@ -123,7 +130,8 @@ def _claimed(claim: str, seen: Actor) -> Actor:
     """What SKILLRUN_ACTOR says, on top of what was seen."""
     before, colon, after = claim.strip().partition(":")
     if not colon and before.strip().lower() == ActorKind.AGENT:
-        # A kind alone. Of the kinds only this one takes a right away, so only this one is believed without a name.
+        # A kind alone. Of the kinds only this one takes a right away, so only this one is believed
+        # without a name.
         return Actor("agent", ActorKind.AGENT, seen.agent or "agent")
     if not colon:
         return Actor(_clean(before) or seen.name, seen.kind, seen.agent)
@@ -146,14 +154,18 @@ def _agent(env: Mapping[str, str], at_terminal: bool) -> str | None:
 
 
 def _named_agent(env: Mapping[str, str]) -> str | None:
-    """The agent in AGENT (goose and amp set it). The name is anybody's: only an agent that is known counts there."""
+    """The agent in AGENT (goose and amp set it). The name is anybody's: only an agent that is known
+    counts there.
+    """
     said = env.get("AGENT", "").strip().lower()
     return said if said in _AGENTS.values() else None
 
 
 def _first_set(env: Mapping[str, str], names: Mapping[str, str]) -> str | None:
     for name, meaning in names.items():
-        matching = [key for key in env if key.startswith(name[:-1])] if name.endswith("*") else [name]
+        matching = (
+            [key for key in env if key.startswith(name[:-1])] if name.endswith("*") else [name]
+        )
         if any(env.get(key, "").lower() not in _OFF for key in matching):
             return meaning
     return None
@@ -175,7 +187,10 @@ def _login() -> str:
 
 
 def _at_terminal() -> bool:
-    return all(stream is not None and not stream.closed and stream.isatty() for stream in (sys.stdin, sys.stdout))
+    return all(
+        stream is not None and not stream.closed and stream.isatty()
+        for stream in (sys.stdin, sys.stdout)
+    )
 
 
 def _clean(name: str) -> str:

@@ -45,7 +45,9 @@ def open_parent(base: Path, name: str) -> Iterator[tuple[int, str]]:
 
 
 def put_file(base: Path, name: str, data: bytes, mode: int) -> None:
-    """A new file, on the disk; a leftover of that name is replaced, a symbolic link not followed."""
+    """A new file, on the disk; a leftover of that name is replaced, a symbolic link not
+    followed.
+    """
     with open_parent(base, name) as (folder, last):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(last, dir_fd=folder)

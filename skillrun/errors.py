@@ -10,7 +10,8 @@
         ├── RepoUnusable
         └── LedgerUnusable
 
-The library raises; the entry points (command line, later MCP and web) turn an error into words and an exit code.
+The library raises; the entry points (command line, later MCP and web) turn an error into words and
+an exit code.
 """
 
 from __future__ import annotations

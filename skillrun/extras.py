@@ -1,6 +1,7 @@
 """What to install for the parts of skillrun that need more packages.
 
-The packages are named, never an extra of skillrun's own distribution: that name on the package index is not ours.
+The packages are named, never an extra of skillrun's own distribution: that name on the package
+index is not ours.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Files below one folder that change together: read once, changed in memory, then written all or none."""
+"""Files below one folder that change together: read once, changed in memory, then written all or
+none.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ _MODE = 0o644
 
 @dataclass(frozen=True)
 class Change:
-    """A file before and after; None: it does not exist. `name` is its path below the base folder."""
+    """A file before and after; None: it does not exist. `name` is its path below the base
+    folder.
+    """
 
     name: str
     path: Path
@@ -27,7 +31,9 @@ class Change:
 
 
 class Files:
-    """Texts below one folder, by their relative paths; two paths that a symlink makes one file are one text."""
+    """Texts below one folder, by their relative paths; two paths that a symlink makes one file are
+    one text.
+    """
 
     def __init__(self, base: Path) -> None:
         self.base = base
@@ -37,7 +43,9 @@ class Files:
         self._after: dict[Path, bytes | None] = {}
 
     def data(self, name: str) -> bytes | None:
-        """The bytes of a file as changed so far, None where there is none. Raises Refused for what is no plain file."""
+        """The bytes of a file as changed so far, None where there is none. Raises Refused for what
+        is no plain file.
+        """
         path = self._path(name)
         if path not in self._before:
             self._names[path] = name
@@ -50,7 +58,9 @@ class Files:
         try:
             return None if data is None else data.decode()
         except UnicodeDecodeError:
-            raise Refused(f"{name}: not UTF-8; nothing was written", hint="mend or move the file") from None
+            raise Refused(
+                f"{name}: not UTF-8; nothing was written", hint="mend or move the file"
+            ) from None
 
     def put(self, name: str, data: bytes | None) -> None:
         """Changes the file in memory; None removes it."""
@@ -66,9 +76,16 @@ class Files:
         ]
 
     def missing_folders(self) -> Iterator[str]:
-        """The folders that must be made for the changes, relative to the base, the outermost first."""
+        """The folders that must be made for the changes, relative to the base, the outermost
+        first.
+        """
         created = [change.path for change in self.changes() if change.before is None]
-        parents = {parent for path in created for parent in path.parents if parent.is_relative_to(self._root)}
+        parents = {
+            parent
+            for path in created
+            for parent in path.parents
+            if parent.is_relative_to(self._root)
+        }
         for parent in sorted(parents):
             if not parent.exists():
                 yield parent.relative_to(self._root).as_posix()
@@ -78,11 +95,15 @@ class Files:
         return self._path(name)
 
     def _path(self, name: str) -> Path:
-        """Where a file really is. A repository could otherwise choose what is written outside of it."""
+        """Where a file really is. A repository could otherwise choose what is written outside of
+        it.
+        """
         try:
             path = (self.base / name).resolve()
         except (OSError, RuntimeError):
-            raise Refused(f"{name}: symbolic links that lead nowhere; nothing was written", hint="mend them") from None
+            raise Refused(
+                f"{name}: symbolic links that lead nowhere; nothing was written", hint="mend them"
+            ) from None
         if not path.is_relative_to(self._root) or ".git" in _folded(path.relative_to(self._root)):
             what = f"{name}: a symbolic link leads out of {self.base}; nothing was written"
             raise Refused(what, hint="replace it by the file or folder itself")
@@ -102,14 +123,17 @@ def _read(path: Path, name: str) -> bytes | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise Refused(f"{name}: cannot be read: {error.strerror}; nothing was written", hint="mend it") from None
+        raise Refused(
+            f"{name}: cannot be read: {error.strerror}; nothing was written", hint="mend it"
+        ) from None
 
 
 def write(base: Path, changes: Iterable[Change]) -> None:
-    """Writes all of them below `base`, or none: drafts first, then renames, which are undone where one fails.
+    """Writes all of them below `base`, or none: drafts first, then renames, which are undone where
+    one fails.
 
-    A process that is killed in between leaves a journal in the state folder: see `skillrun/journal.py`. Raises Refused,
-    and then nothing is different.
+    A process that is killed in between leaves a journal in the state folder: see
+    `skillrun/journal.py`. Raises Refused, and then nothing is different.
     """
     wanted = list(changes)
     if not wanted:
@@ -138,7 +162,9 @@ class _Writing:
     def __init__(self, journal: Journal, changes: list[Change]) -> None:
         self.journal, self.base, self.changes = journal, journal.base, changes
         steps = [_step(self.base, change) for change in changes]
-        self.made = sorted({folder for change in changes for folder in _missing(change.path.parent)})
+        self.made = sorted(
+            {folder for change in changes for folder in _missing(change.path.parent)}
+        )
         folders = tuple(folder.relative_to(self.base).as_posix() for folder in self.made)
         self.intent = Intent(tuple(steps), tuple(draft_name(step.path) for step in steps), folders)
 
@@ -152,7 +178,9 @@ class _Writing:
         self.journal.close()
 
     def _draft(self) -> None:
-        """The new contents beside the files, then the word that they are whole; or nothing at all."""
+        """The new contents beside the files, then the word that they are whole; or nothing at
+        all.
+        """
         self.journal.drafting(replace(self.intent, steps=()))
         try:
             for name in self.intent.folders:  # the outermost first
@@ -174,12 +202,19 @@ class _Writing:
                 begun.append(change)
                 take_one(self.base, step)
         except BaseException:
-            self._put_back([change for change in begun if _read(change.path, change.name) == change.after])
+            self._put_back(
+                [change for change in begun if _read(change.path, change.name) == change.after]
+            )
             raise
 
     def _put_back(self, done: list[Change]) -> None:
-        """The same with before and after exchanged, so that a death in the middle of it is finished as well."""
-        back = [Change(change.name, change.path, change.after, change.before) for change in reversed(done)]
+        """The same with before and after exchanged, so that a death in the middle of it is finished
+        as well.
+        """
+        back = [
+            Change(change.name, change.path, change.after, change.before)
+            for change in reversed(done)
+        ]
         undoing = replace(self.intent, steps=tuple(_step(self.base, change) for change in back))
         try:
             for change in back:
@@ -187,8 +222,14 @@ class _Writing:
             self.journal.ready(undoing)
             take(self.base, undoing.steps)
         except OSError as error:
-            what = f"{error.filename}: cannot be put back: {error.strerror}; the write has come to a halt half way"
-            hint = "make room; the next skillrun command that writes here finishes it, or says what it cannot"
+            what = (
+                f"{error.filename}: cannot be put back: {error.strerror}; the write has come to a"
+                " halt half way"
+            )
+            hint = (
+                "make room; the next skillrun command that writes here finishes it, or says what it"
+                " cannot"
+            )
             raise Refused(what, hint=hint) from None
         self.journal.drop(undoing)
 

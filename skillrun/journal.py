@@ -84,7 +84,9 @@ class Place:
 
 
 class Journal:
-    """The journal of one write below `base`, which must be resolved. Only its holder writes there."""
+    """The journal of one write below `base`, which must be resolved. Only its holder writes
+    there.
+    """
 
     def __init__(self, base: Path) -> None:
         self.base = base
@@ -108,7 +110,10 @@ class Journal:
         except OSError as error:
             with contextlib.suppress(OSError):
                 self.close()  # half a text, on a full disk
-            what = f"{error.filename or self._path.parent}: what is about to be written cannot be noted there"
+            what = (
+                f"{error.filename or self._path.parent}: what is about to be written cannot be"
+                " noted there"
+            )
             hint = "set SKILLRUN_STATE_DIR to a folder outside the repository that you can write"
             raise Refused(f"{what}: {error.strerror}; nothing was written", hint=hint) from None
 
@@ -175,7 +180,9 @@ def _is_allowed(intent: Intent) -> bool:
 def _is_draft(name: str, of: str | None = None) -> bool:
     folder, _, last = name.rpartition("/")
     found = _DRAFT.match(last)
-    return found is not None and (of is None or (folder, found["name"]) == (of.rpartition("/")[0], Path(of).name))
+    return found is not None and (
+        of is None or (folder, found["name"]) == (of.rpartition("/")[0], Path(of).name)
+    )
 
 
 @contextlib.contextmanager
@@ -226,14 +233,22 @@ def find_leftover(base: Path) -> str | None:
     if ready and names:
         shown = ", ".join(names[:_NAMES])
         more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
-        said = f"an interrupted skillrun has written half of {shown}{more}; the next command that writes finishes it"
+        said = (
+            f"an interrupted skillrun has written half of {shown}{more}; the next command that"
+            " writes finishes it"
+        )
     else:
-        said = "an interrupted skillrun has left drafts here; the next command that writes removes them"
+        said = (
+            "an interrupted skillrun has left drafts here; the next command that writes removes"
+            " them"
+        )
     return visible(said, limit=2_000)
 
 
 def sync_folder(folder: Path) -> None:
-    """The names in a folder are on the disk, if it is still there. Some file systems cannot say so."""
+    """The names in a folder are on the disk, if it is still there. Some file systems cannot say
+    so.
+    """
     try:
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -266,7 +281,9 @@ def _locked(base: Path) -> Iterator[bool]:
     folder = base / FOLDER
     made = not os.path.lexists(folder)
     if folder.is_symlink():
-        raise Refused(f"{folder}: a symbolic link; nothing was written", hint="replace it by a folder")
+        raise Refused(
+            f"{folder}: a symbolic link; nothing was written", hint="replace it by a folder"
+        )
     folder.mkdir(exist_ok=True)
     try:
         fd = os.open(folder, _LOCKED)
@@ -284,7 +301,9 @@ _LOCKED = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def _is_at_work(base: Path) -> bool:
-    """Whether somebody holds the lock. It is asked for a moment: who comes then waits for longer."""
+    """Whether somebody holds the lock. It is asked for a moment: who comes then waits for
+    longer.
+    """
     try:
         fd = os.open(base / FOLDER, _LOCKED)
     except OSError:
@@ -323,9 +342,15 @@ def _finish(journal: Journal) -> str | None:
     edited = [step.path for step in intent.steps if not _can_be_done(journal.base, step)]
     said = None
     if ready and edited:
-        said = f"{edited[0]}: changed after skillrun was interrupted while writing; what it had not written is dropped"
+        said = (
+            f"{edited[0]}: changed after skillrun was interrupted while writing; what it had not"
+            " written is dropped"
+        )
     elif ready:
-        said = f"finished what an interrupted skillrun was writing: {', '.join(step.path for step in intent.steps)}"
+        said = (
+            "finished what an interrupted skillrun was writing:"
+            f" {', '.join(step.path for step in intent.steps)}"
+        )
         take(journal.base, intent.steps)
     journal.drop(intent)
     return None if said is None else visible(said, limit=2_000)

@@ -1,4 +1,6 @@
-"""One invocation of a run at a time: a lock on a file, which the system releases when its holder dies."""
+"""One invocation of a run at a time: a lock on a file, which the system releases when its holder
+dies.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,8 @@ _AGAIN_S = 0.05
 class RunLock:
     """A lock between processes (and between two objects of one process) on `path`.
 
-    The file stays: deleting it would let a third process lock a new one while the second still waits for the old.
+    The file stays: deleting it would let a third process lock a new one while the second still
+    waits for the old.
     """
 
     def __init__(self, path: Path) -> None:
@@ -34,7 +37,9 @@ class RunLock:
         self.release()
 
     def acquire(self, wait_s: float = 0.0) -> bool:
-        """Whether the lock is ours now, after at most `wait_s` seconds. Raises LedgerUnusable in a read-only place."""
+        """Whether the lock is ours now, after at most `wait_s` seconds. Raises LedgerUnusable in a
+        read-only place.
+        """
         if self._fd is not None:
             return True
         fd = self._open()
@@ -63,13 +68,19 @@ class RunLock:
             os.close(fd)
 
     def holder(self) -> str:
-        """Who holds the lock, in words, e.g. "process 4711 on this machine, since 14:03:10 UTC (12 s ago)".
+        """Who holds the lock, in words, e.g. "process 4711 on this machine, since 14:03:10 UTC (12
+        s ago)".
 
-        To be asked after `acquire` returned False; the file alone does not say whether its writer still lives.
+        To be asked after `acquire` returned False; the file alone does not say whether its writer
+        still lives.
         """
         try:
             note = parse_json(read_beginning(self.path, 1000))
-            pid, since, host = int(note["pid"]), datetime.fromisoformat(note["since"]), str(note["host"])
+            pid, since, host = (
+                int(note["pid"]),
+                datetime.fromisoformat(note["since"]),
+                str(note["host"]),
+            )
             seconds = round((datetime.now(UTC) - since).total_seconds())
         except (OSError, ValueError, KeyError, TypeError):
             return "another process"
@@ -117,6 +128,10 @@ class RunLock:
 
 
 def _write_holder(fd: int) -> None:
-    note = {"pid": os.getpid(), "since": datetime.now(UTC).isoformat(timespec="seconds"), "host": os.uname().nodename}
+    note = {
+        "pid": os.getpid(),
+        "since": datetime.now(UTC).isoformat(timespec="seconds"),
+        "host": os.uname().nodename,
+    }
     os.ftruncate(fd, 0)
     os.pwrite(fd, json.dumps(note).encode(), 0)

@@ -1,7 +1,8 @@
-"""Finds what looks like a secret: by its name, its place or its form, and a value that changes like a key.
+"""Finds what looks like a secret: by its name, its place or its form, and a value that changes like
+a key.
 
-A form is what a provider has published of its tokens. The named detectors of detect-secrets (Yelp) were compared: they
-look for the same forms, for fewer of them, and say only that a line holds one.
+A form is what a provider has published of its tokens. The named detectors of detect-secrets (Yelp)
+were compared: they look for the same forms, for fewer of them, and say only that a line holds one.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ _ROUNDS = 10  # two are the rule
 
 
 def mask_text(text: str) -> str:
-    """The text with every secret as `[masked]`, also one that shows only when its neighbour is gone."""
+    """The text with every secret as `[masked]`, also one that shows only when its neighbour is
+    gone.
+    """
     for _ in range(_ROUNDS):
         before = text
         for rule in _RULES:
@@ -37,16 +40,18 @@ def mask_member(key: str, value: object) -> str | None:
 
 _KEY_MARK = re.compile(r"-----(BEGIN|END) [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----")
 _LONGEST_KEY = 16_384  # characters between the two marks; a key of 16,384 bits takes 13,000
-# What follows a beginning whose end was cut off: headers of an encrypted key, lines of base64, and a last one that is
-# shorter, where it is padded or where the text ends. A word of the next sentence is neither.
+# What follows a beginning whose end was cut off: headers of an encrypted key, lines of base64, and
+# a last one that is shorter, where it is padded or where the text ends. A word of the next sentence
+# is neither.
 _KEY_REST = re.compile(
-    r"(?:(?:\s|\\r|\\n){1,8}(?:(?:Proc-Type|DEK-Info|Comment): [^\n]{1,100}|[A-Za-z0-9+/]{16,}={0,2}"
+    r"(?:(?:\s|\\r|\\n){1,8}(?:(?:Proc-Type|DEK-Info|Comment):"
+    r" [^\n]{1,100}|[A-Za-z0-9+/]{16,}={0,2}"
     r"|[A-Za-z0-9+/]{1,80}(?:={1,2}|\s*\Z)))*"
 )
 _LINE_ENDS = re.compile(r"(\r?\n[ \t]*|\\r\\n|\\n)")
 _KEY_LINE = re.compile(r"[A-Za-z0-9+/=]{0,80}")
-# A line of PEM is 64 characters of base64, with letters of both cases and a digit; one of a digest is not. A key on one
-# line shows by what every RSA, EC or OpenSSH key begins with.
+# A line of PEM is 64 characters of base64, with letters of both cases and a digit; one of a digest
+# is not. A key on one line shows by what every RSA, EC or OpenSSH key begins with.
 _KEY_PIECE = re.compile(
     r"(?<![A-Za-z0-9+/=])(?=[a-z0-9+/]{0,63}[A-Z])(?=[A-Z0-9+/]{0,63}[a-z])(?=[A-Za-z+/]{0,63}[0-9])"
     r"[A-Za-z0-9+/]{64}(?![A-Za-z0-9+/=])"
@@ -55,7 +60,9 @@ _KEY_PIECE = re.compile(
 
 
 def _mask_private_keys(text: str) -> str:
-    """One pass over the marks: a search from each beginning for its end is quadratic in beginnings alone."""
+    """One pass over the marks: a search from each beginning for its end is quadratic in beginnings
+    alone.
+    """
     pieces: list[str] = []
     done = 0
     for start, end in _key_spans(text):
@@ -136,13 +143,14 @@ _WEBHOOK = re.compile(
 
 # -- by their place: addresses, headers, command lines, files of credentials
 
-# scheme://user:password@host, where a port with a path (host:80/a@b) is no password; and scheme://token@host. A
-# password may hold an @ of its own: the last one before the path ends it.
+# scheme://user:password@host, where a port with a path (host:80/a@b) is no password; and
+# scheme://token@host. A password may hold an @ of its own: the last one before the path ends it.
 _URL_CREDENTIALS = re.compile(
     r"(?<=\w://)(?:[^\s/?#:@'\"<>]{0,256}:(?!\d{1,5}[/?#])[^\s@'\"<>]{0,256}@(?:[^\s/?#@'\"<>]{0,256}@)*)+"
 )
 _URL_TOKEN = re.compile(r"(?<=\w://)[A-Za-z0-9_.~%-]{20,256}@")
-# What makes an address itself a credential: signatures of AWS, Google and Azure, keys and codes of web services.
+# What makes an address itself a credential: signatures of AWS, Google and Azure, keys and codes of
+# web services.
 _URL_SIGNED = re.compile(
     r"(?i)((?:[?&;]|&amp;|\\u0026)(?:sig|signature|x-(?:amz|goog)-(?:signature|credential|security-token)"
     r"|awsaccesskeyid|subscription-key|apikey|auth|jwt)=)(?!\[masked\])[^\s&;\"'<>\\]{6,}"
@@ -153,11 +161,16 @@ _AUTHORIZATION = re.compile(
     r"(?i)\b((?:proxy-)?authorization\\?[\"']?\s{0,3}(?:[:=]|=>)\s{0,3}\\?[\"']?)"
     r"(?!\[masked\])((?:[a-z][a-z0-9-]{0,20}[ \t]{1,3})?)[^\s\"'\\]+"
 )
-_COOKIE = re.compile(r"(?i)\b((?:set-)?cookie\\?[\"']?:\s{0,3}\\?[\"']?)(?!\[masked\])[^\s=;\"']{1,64}=[^\r\n\"']+")
+_COOKIE = re.compile(
+    r"(?i)\b((?:set-)?cookie\\?[\"']?:\s{0,3}\\?[\"']?)(?!\[masked\])[^\s=;\"']{1,64}=[^\r\n\"']+"
+)
 _SESSION = re.compile(
     r"(?i)\b((?:sessionid|phpsessid|jsessionid|connect\.sid|asp\.net_sessionid)=)(?!\[masked\])[^\s;\"'&]{6,}"
 )
-_BEARER = re.compile(r"(?i)\b((?:bearer|basic|token)[ \t]{1,3})(?=[a-z._~+/=-]{0,64}[0-9]|\S{32})[a-z0-9._~+/=-]{12,}")
+_BEARER = re.compile(
+    r"(?i)\b((?:bearer|basic|token)["
+    r" \t]{1,3})(?=[a-z._~+/=-]{0,64}[0-9]|\S{32})[a-z0-9._~+/=-]{12,}"
+)
 
 _QUOTED_OR_NOT = r"(?:\"(?!\[masked\])[^\"\n]{1,256}\"|'(?!\[masked\])[^'\n]{1,256}'|(?![-$\"'<{]|\[masked\])\S{1,256})"
 # The program decides what an option means: `docker run -u 1000:1000` gives no password.
@@ -168,7 +181,8 @@ _COMMAND_LINE = re.compile(
     rf"|\b((?:mysql|mysqldump|mysqladmin|mysqlimport|mysqlsh|mariadb|mariadb-dump)\b{_USED}-p)"
     r"(?!\[masked\])[^\s\"']{1,256}"
     rf"|\b((?:sshpass[ \t]+-p|(?:docker|podman|helm|az|oc)\b[^\n|]{{0,60}}?\blogin\b{_USED}-p"
-    rf"|redis-cli\b{_USED}-a|sqlcmd\b{_USED}-P|mongo(?:sh|dump|restore)?\b{_USED}-p)[ \t]*){_QUOTED_OR_NOT}"
+    rf"|redis-cli\b{_USED}-a|sqlcmd\b{_USED}-P|mongo(?:sh|dump|restore)?\b{_USED}-p)["
+    rf" \t]*){_QUOTED_OR_NOT}"
 )
 _OPTION = re.compile(
     r"(?i)((?<![\w-])--?(?:[a-z]+-){0,3}(?:password|passwd|passphrase|pass|pwd|token|secret|api-key|access-key|secret-key"
@@ -179,20 +193,25 @@ _QUOTED_PAIR = re.compile(
     rf"\b((?:curl|wget|https?|xh)\b(?!://){_USED}(?:-u|--user|--proxy-user|-U|-a|--auth)[ =]?"
     r"(?:\"(?=[^\"\n]{0,300}\")|'(?=[^'\n]{0,300}'))[^\s:\"'/]{1,100}:)(?!\[masked\][\"'])[^\"'\n]{1,256}"
 )
-_DIRECTORY = re.compile(rf"\b(ldap(?:search|add|modify|delete|whoami|passwd)\b{_USED}-w[ \t]*){_QUOTED_OR_NOT}")
+_DIRECTORY = re.compile(
+    rf"\b(ldap(?:search|add|modify|delete|whoami|passwd)\b{_USED}-w[ \t]*){_QUOTED_OR_NOT}"
+)
 _ORACLE = re.compile(
     r"\b((?:sqlplus|sqlldr|expdp|impdp|rman)[ \t]+(?:-\w+[ \t]+){0,3}[\"']?\w{1,100}/)"
     r"(?!\[masked\])[^\s\"'@/]{1,256}(?=@|[\"']|\s|\Z)"
 )
-# Redis: AUTH password, AUTH user password. In a sentence no word with a digit or a sign follows AUTH.
+# Redis: AUTH password, AUTH user password. In a sentence no word with a digit or a sign follows
+# AUTH.
 _REDIS_AUTH = re.compile(
     r"(?<![\w-])(AUTH[ \t]+(?:[\w.-]{1,64}[ \t]+)?[\"']?)(?!\[masked\])"
-    r"(?=[^\s\"']{0,256}[0-9+/=!@#$%^&*])(?=[^\s\"']{0,256}[A-Za-z])[^\s\"',;()\]]{6,256}(?=[\"']?[ \t]*(?:$|[\r\n]))",
+    r"(?=[^\s\"']{0,256}[0-9+/=!@#$%^&*])(?=[^\s\"']{0,256}[A-Za-z])[^\s\"',;()\]]{6,256}(?=[\"']?["
+    r" \t]*(?:$|[\r\n]))",
     re.MULTILINE,
 )
 _SQL_PASSWORD = re.compile(
     r"(?i)(\b(?:(?:alter|create)[ \t]+(?:user|role|group|login)\b[^\n;]{0,200}?\bpassword"
-    r"|(?:alter|create)[ \t]+user\b[^\n;]{0,200}?\bidentified[ \t]+(?:with[ \t]+[\w'\"]{1,60}[ \t]+)?(?:by|as)"
+    r"|(?:alter|create)[ \t]+user\b[^\n;]{0,200}?\bidentified[ \t]+(?:with[ \t]+[\w'\"]{1,60}["
+    r" \t]+)?(?:by|as)"
     r"|grant\b[^\n;]{0,200}?\bidentified[ \t]+by|^[ \t]*identified[ \t]+by)[ \t]*=?[ \t]*)"
     r"(?!'%)'(?!\[masked\]')[^'\n]{1,256}'",
     re.MULTILINE,
@@ -202,7 +221,9 @@ _NETRC = re.compile(
     r"(?i)(\b(?:machine|login|user)[ \t]+\S{1,200}\s{1,9}(?:account[ \t]+\S{1,100}\s{1,9})?"
     rf"password[ \t]+){_QUOTED_OR_NOT}"
 )
-_PGPASS = re.compile(r"(?m)^([^\s:]{1,200}:(?:5432|5433|6432|\*):[^\s:]{1,100}:[^\s:]{1,100}:)(?!\[masked\])\S{1,256}$")
+_PGPASS = re.compile(
+    r"(?m)^([^\s:]{1,200}:(?:5432|5433|6432|\*):[^\s:]{1,100}:[^\s:]{1,100}:)(?!\[masked\])\S{1,256}$"
+)
 _ELEMENT = re.compile(
     r"(?i)(<[\w:.-]{0,40}(?:password|passwd|secret|token|apikey|api-key)>\s{0,9})(?!\[masked\])[^<\n]{1,256}(?=</)"
 )
@@ -211,7 +232,9 @@ _REGISTRY = re.compile(
     r"(?i)(\\?[\"']auth\\?[\"']\s{0,3}:\s{0,3}\\?[\"']|\b_auth[ \t]{0,3}=[ \t]{0,3}[\"']?)"
     r"([A-Za-z0-9+/]{6,2000}={0,2})"
 )
-_KEY_DATA = re.compile(r"(?i)(client-key-data\\?[\"']?\s{0,3}[:=]\s{0,3}\\?[\"']?)(?!\[masked\])[A-Za-z0-9+/=]{8,}")
+_KEY_DATA = re.compile(
+    r"(?i)(client-key-data\\?[\"']?\s{0,3}[:=]\s{0,3}\\?[\"']?)(?!\[masked\])[A-Za-z0-9+/=]{8,}"
+)
 
 # -- by their name
 
@@ -230,7 +253,8 @@ _NAMED = re.compile(
     r"|\\\"(?:[^\"\\\n]|\\[^\"\n])*\\\"|\\'(?:[^'\\\n]|\\[^'\n])*\\'"
     r"|(?:\\?[\"'])?[^\s\"'&;]*[^\s\"'&;,)\]}>\\])"
 )
-# In a sentence: the password is "x". A plain word counts where it ends the sentence and says nothing of a password.
+# In a sentence: the password is "x". A plain word counts where it ends the sentence and says
+# nothing of a password.
 _SAID = re.compile(
     r"(?i)(\b(?:password|passphrase|passwd|passwort|pwd|secret|token|api[ -]?key)[ \t]+"
     r"(?:is|was|ist|set to|changed to)[ \t]*:?[ \t]+)"
@@ -249,7 +273,8 @@ _NO_SECRET = re.compile(
     r"|(?:os\.|self\.|settings\.|config\.|env\.|environ|process\.env|getenv|secrets\.|str\b|optional\[)"
     r"|[a-z_][\w.]*\("
 )
-# A type after the name of a parameter or a column. The bracket may have been cut off as the end of a sentence.
+# A type after the name of a parameter or a column. The bracket may have been cut off as the end of
+# a sentence.
 _ANNOTATION = re.compile(
     r"(?:[a-z_]+\.)*(?:Mapped|Annotated|Optional|Union|Literal|ClassVar|Final|Column|Field|list|List|dict|Dict|set|type)"
     r"\[[\w.\[\] |,\"']{0,80}\Z|(?:[a-z_]+\.)*Secret(?:Str|Bytes)\Z"
@@ -258,16 +283,19 @@ _VARIABLE = re.compile(r"\$[A-Z_][A-Z0-9_]*\Z")
 _WORD = re.compile(r"[A-Za-z][a-z]{0,15}[.!?:]?\Z")
 
 _ASSIGNED = re.compile(
-    r"([\w\"'\]][ \t]{0,2}(?:=>|:=|[:=])\s{0,2}\\?[\"']?)([A-Za-z0-9+/_-]{24,256}={0,2})(?![\w.:/-])"
+    r"([\w\"'\]]["
+    r" \t]{0,2}(?:=>|:=|[:=])\s{0,2}\\?[\"']?)([A-Za-z0-9+/_-]{24,256}={0,2})(?![\w.:/-])"
 )
 
 
-# In a message: incorrect password 'x', password 'x' was rejected, password authentication failed (tried 'x').
+# In a message: incorrect password 'x', password 'x' was rejected, password authentication failed
+# (tried 'x').
 _QUOTED_SAID = re.compile(
     r"(?i)(\b(?:incorrect|wrong|invalid|bad|rejected|expired|unknown)[ \t]{1,3}"
     r"(?:password|passphrase|passwd|pwd|token|secret|api[ -]?key)[ \t]{0,3}:?[ \t]{1,3}"
     r"|\b(?:password|passphrase|passwd|pwd|token|secret|api[ -]?key)[ \t]+"
-    r"(?=(?:\"[^\"\n]{1,256}\"|'[^'\n]{1,256}'|`[^`\n]{1,256}`)[ \t]+(?:was|is|has been|did|does)[ \t]+(?:not[ \t]+)?"
+    r"(?=(?:\"[^\"\n]{1,256}\"|'[^'\n]{1,256}'|`[^`\n]{1,256}`)[ \t]+(?:was|is|has been|did|does)["
+    r" \t]+(?:not[ \t]+)?"
     r"(?:rejected|refused|invalid|incorrect|wrong|denied|accepted|expired|revoked|match|leaked|correct))"
     r"|\bpassword[^\n\"']{0,60}\((?:tried|used|got|given|was)[ \t]*:?[ \t]+)"
     r"(\"[^\"\n]{1,256}\"|'[^'\n]{1,256}'|`[^`\n]{1,256}`)"
@@ -286,10 +314,17 @@ def _mask_quoted(text: str) -> str:
 
 
 def _masked_quoted(match: re.Match[str]) -> str:
-    """A parser's token is code: a word or a sign. What a person calls a password may be a word as well."""
+    """A parser's token is code: a word or a sign. What a person calls a password may be a word as
+    well.
+    """
     before, quote, inner = match[1], match[2][0], match[2][1:-1]
     is_code = re.search(r"(?i)token|secret|key", before) and _NAME_OF_CODE.match(inner)
-    if is_code or not _HAS_LETTERS.search(inner) or _NO_SECRET.match(inner) or _SAYS_NOTHING.match(inner):
+    if (
+        is_code
+        or not _HAS_LETTERS.search(inner)
+        or _NO_SECRET.match(inner)
+        or _SAYS_NOTHING.match(inner)
+    ):
         return match[0]
     return f"{before}{quote}{MASK}{quote}"
 
@@ -368,7 +403,9 @@ def _masked_assignment(match: re.Match[str]) -> str:
 
 
 def _is_secret(name: str, separator: str, value: str, *, quoted: bool) -> bool:
-    """Whether the value after a telling name is one: not empty, no placeholder, no code, no word of a sentence."""
+    """Whether the value after a telling name is one: not empty, no placeholder, no code, no word of
+    a sentence.
+    """
     if not quoted:
         value = value.rstrip(")]}>:.,`")  # the punctuation of a sentence or of code
     if not value or _NO_SECRET.match(value) or _VARIABLE.match(value):
@@ -394,10 +431,14 @@ def _mask_assigned(text: str) -> str:
 
 
 def _is_random(value: str) -> bool:
-    """Whether letters and digits change kind as often as in a key; names, paths, hashes and UUIDs do not."""
+    """Whether letters and digits change kind as often as in a key; names, paths, hashes and UUIDs
+    do not.
+    """
     if re.match(r"sha\d{3}-", value):
         return False  # a package's integrity
-    kinds = ["d" if c.isdigit() else "u" if c.isupper() else "l" if c.islower() else "-" for c in value]
+    kinds = [
+        "d" if c.isdigit() else "u" if c.isupper() else "l" if c.islower() else "-" for c in value
+    ]
     changes = sum(1 for one, other in pairwise(kinds) if one != other)
     return {"d", "u", "l"} <= set(kinds) and changes >= 0.4 * len(value) and len(set(value)) >= 14
 

@@ -1,8 +1,9 @@
 """The one door to a file that somebody else wrote and that is opened by its name.
 
-Under the name of a profile or a spec may stand a pipe, on which a read waits for ever, a device that never ends, or a
-text nested so deeply that a parser exhausts the stack. Here each of these is an OSError or a ValueError with the words
-for it, at once, so that whoever asks has two kinds of exceptions to think of.
+Under the name of a profile or a spec may stand a pipe, on which a read waits for ever, a device
+that never ends, or a text nested so deeply that a parser exhausts the stack. Here each of these is
+an OSError or a ValueError with the words for it, at once, so that whoever asks has two kinds of
+exceptions to think of.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ _KINDS = {
 def read_file(path: Path, most: int = USUAL_MOST) -> bytes:
     """The bytes of a regular file, or of one that a link leads to.
 
-    Raises OSError for everything else, with `strerror` in words: no such file, a pipe, a device, larger than `most`.
+    Raises OSError for everything else, with `strerror` in words: no such file, a pipe, a device,
+    larger than `most`.
     """
     handle = _open(path)
     try:
@@ -44,7 +46,9 @@ def read_file(path: Path, most: int = USUAL_MOST) -> bytes:
 
 
 def read_beginning(path: Path, most: int) -> bytes:
-    """The first `most` bytes of a regular file, however large it is. Raises OSError as `read_file` does."""
+    """The first `most` bytes of a regular file, however large it is. Raises OSError as `read_file`
+    does.
+    """
     handle = _open(path)
     try:
         _check(path, os.fstat(handle), None)
@@ -54,7 +58,9 @@ def read_beginning(path: Path, most: int) -> bytes:
 
 
 def open_file(path: Path) -> BinaryIO:
-    """A regular file, open for reading piece by piece. Raises OSError as `read_file` does, but for no size."""
+    """A regular file, open for reading piece by piece. Raises OSError as `read_file` does, but for
+    no size.
+    """
     handle = _open(path)
     try:
         _check(path, os.fstat(handle), None)
@@ -65,17 +71,23 @@ def open_file(path: Path) -> BinaryIO:
 
 
 def read_utf8(path: Path, most: int = USUAL_MOST) -> str:
-    """The text of a file without its byte order mark. Raises OSError, and ValueError for no UTF-8."""
+    """The text of a file without its byte order mark. Raises OSError, and ValueError for no
+    UTF-8.
+    """
     return read_file(path, most).decode("utf-8-sig")
 
 
 def read_json(path: Path, most: int = USUAL_MOST) -> Any:
-    """The value of a JSON file. Raises OSError as `read_file` does, ValueError as `parse_json` does."""
+    """The value of a JSON file. Raises OSError as `read_file` does, ValueError as `parse_json`
+    does.
+    """
     return parse_json(read_file(path, most))
 
 
 def parse_json(text: str | bytes) -> Any:
-    """The value of a JSON text. Raises ValueError for what is not JSON, or nested too deep for the parser."""
+    """The value of a JSON text. Raises ValueError for what is not JSON, or nested too deep for the
+    parser.
+    """
     try:
         return json.loads(text)
     except RecursionError:
@@ -83,7 +95,9 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def parse_toml(text: str) -> dict[str, Any]:
-    """The value of a TOML text. Raises ValueError for what is not TOML, or nested too deep for the parser."""
+    """The value of a TOML text. Raises ValueError for what is not TOML, or nested too deep for the
+    parser.
+    """
     import tomllib
 
     try:
@@ -93,7 +107,9 @@ def parse_toml(text: str) -> dict[str, Any]:
 
 
 def parse_yaml(text: str | bytes) -> Any:
-    """The value of a YAML text. Raises ValueError for what is not YAML, or nested too deep for the parser."""
+    """The value of a YAML text. Raises ValueError for what is not YAML, or nested too deep for the
+    parser.
+    """
     import yaml
 
     try:

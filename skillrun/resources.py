@@ -1,4 +1,6 @@
-"""Finds the data that ships with skillrun: `schemas/`, `skills/` and `ledger/` (checkout first, wheel second)."""
+"""Finds the data that ships with skillrun: `schemas/`, `skills/` and `ledger/` (checkout first,
+wheel second).
+"""
 
 from __future__ import annotations
 
@@ -23,18 +25,24 @@ def resource(*parts: str) -> Path:
     return _PACKAGE.joinpath("_data", *parts)
 
 
-# An installer compiles every Python file of a wheel, also the examples among its data (pip does unless told not to).
-# What it leaves there is nothing that skillrun ships.
+# An installer compiles every Python file of a wheel, also the examples among its data (pip does
+# unless told not to). What it leaves there is nothing that skillrun ships.
 _CACHE_FOLDERS = frozenset({"__pycache__", ".pytest_cache"})
 
 
 def copy_resource(source: Path, target: Path) -> None:
-    """Copies a shipped folder, laid over what `target` holds already; caches of an interpreter stay behind."""
-    shutil.copytree(source, target, ignore=shutil.ignore_patterns(*_CACHE_FOLDERS, "*.pyc"), dirs_exist_ok=True)
+    """Copies a shipped folder, laid over what `target` holds already; caches of an interpreter stay
+    behind.
+    """
+    shutil.copytree(
+        source, target, ignore=shutil.ignore_patterns(*_CACHE_FOLDERS, "*.pyc"), dirs_exist_ok=True
+    )
 
 
 def list_resource_files(folder: Path) -> list[str]:
-    """The names of the files below a shipped folder, in order, with `/` between their parts; without caches."""
+    """The names of the files below a shipped folder, in order, with `/` between their parts;
+    without caches.
+    """
     names = []
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder)
@@ -51,7 +59,9 @@ def _is_cached(name: Path) -> bool:
 
 @cache
 def tool_version() -> str:
-    """The version that evidence rests on. In a checkout it changes with every edit of skillrun's own sources."""
+    """The version that evidence rests on. In a checkout it changes with every edit of skillrun's
+    own sources.
+    """
     if not (_PACKAGE.parent / "pyproject.toml").is_file():
         return __version__
     seen = hashlib.sha256()

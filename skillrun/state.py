@@ -1,4 +1,6 @@
-"""The user's own folder, outside of every repository, and small files in it that nobody else can have written."""
+"""The user's own folder, outside of every repository, and small files in it that nobody else can
+have written.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 def state_dir() -> Path:
-    """Where skillrun keeps what belongs to the user: SKILLRUN_STATE_DIR, else the system's usual place."""
+    """Where skillrun keeps what belongs to the user: SKILLRUN_STATE_DIR, else the system's usual
+    place.
+    """
     if chosen := os.environ.get("SKILLRUN_STATE_DIR"):
         return Path(chosen).absolute()
     if sys.platform == "darwin":
@@ -31,14 +35,18 @@ def state_dir() -> Path:
 
 
 def lies_in(folder: Path, root: Path) -> bool:
-    """Whether a folder lies in a working tree, whatever links lead there: then it could have come with it."""
+    """Whether a folder lies in a working tree, whatever links lead there: then it could have come
+    with it.
+    """
     return Path(os.path.realpath(folder)).is_relative_to(os.path.realpath(root))
 
 
 def read_own(path: Path) -> bytes | None:
-    """The content of a file that only this user can have written; None where there is none of that kind.
+    """The content of a file that only this user can have written; None where there is none of that
+    kind.
 
-    Neither a link nor a pipe is followed or waited for, and the folder must be the user's own as well.
+    Neither a link nor a pipe is followed or waited for, and the folder must be the user's own as
+    well.
     """
     try:
         if not _belongs_to_user(path.parent.lstat()):
@@ -68,7 +76,8 @@ def make_own_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def hold_own_folder(folder: Path) -> Iterator[None]:
-    """What is read there and written back is not changed by another skillrun meanwhile. Raises OSError.
+    """What is read there and written back is not changed by another skillrun meanwhile. Raises
+    OSError.
 
     The system releases the lock when its holder dies. Where there are no locks, nobody is seen.
     """
@@ -99,7 +108,9 @@ def write_own(path: Path, content: bytes, *, replace: bool = True) -> None:
 
 
 def write_private(path: Path, content: bytes) -> None:
-    """A new file for its owner alone, on the disk. What had the name goes; a link is not followed."""
+    """A new file for its owner alone, on the disk. What had the name goes; a link is not
+    followed.
+    """
     path.unlink(missing_ok=True)
     opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(opened, "wb") as file:
@@ -118,7 +129,9 @@ def explain_distrust(path: Path) -> str | None:
         if stat.S_ISLNK(status.st_mode):
             return f"{place}: a link; set SKILLRUN_STATE_DIR to the folder itself"
         if status.st_uid != os.geteuid():
-            return f"{place}: it belongs to another user; set SKILLRUN_STATE_DIR to a folder of yours"
+            return (
+                f"{place}: it belongs to another user; set SKILLRUN_STATE_DIR to a folder of yours"
+            )
         if status.st_mode & _OTHERS_WRITE:
             return f"{place}: others can write there; run: chmod go-w {shlex.quote(str(place))}"
     return None

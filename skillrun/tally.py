@@ -1,4 +1,6 @@
-"""What an outcome rests on, counted: the one sentence with which a run ends, wherever it is shown."""
+"""What an outcome rests on, counted: the one sentence with which a run ends, wherever it is
+shown.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,8 @@ _ORDER = (*_PASSED_BY.values(), "passed", *_OTHERS)
 
 
 def count_stages(stages: Iterable[Mapping[str, Any]], schedules: int = 0) -> dict[str, int]:
-    """How many of a report's stages stand so, and under how many `schedules` those that are proved were tried.
+    """How many of a report's stages stand so, and under how many `schedules` those that are proved
+    were tried.
 
     What there is none of is left out.
     """
@@ -32,7 +35,9 @@ def _word_of(stage: Mapping[str, Any]) -> str:
 
 
 def outcome_line(report: Mapping[str, Any]) -> str:
-    """E.g. `success: 4 proved (276 schedules), 2 executed, 3 read`; the outcome alone where no stage is known."""
+    """E.g. `success: 4 proved (276 schedules), 2 executed, 3 read`; the outcome alone where no
+    stage is known.
+    """
     counts = report.get("counts") or count_stages(report.get("stages", ()))
     parts = [_part(word, counts) for word in _ORDER if counts.get(word)]
     return f"{report['outcome']}: {', '.join(parts)}" if parts else str(report["outcome"])

@@ -1,4 +1,6 @@
-"""Makes text from a repository safe to show: nothing hidden, nothing that steers a terminal, no secrets."""
+"""Makes text from a repository safe to show: nothing hidden, nothing that steers a terminal, no
+secrets.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +9,10 @@ from collections.abc import Callable, Mapping
 from math import isfinite
 from typing import Any
 
-# What a reader does not see or a terminal obeys: C0 and C1 controls, soft hyphen, bidi marks, embeddings and isolates,
-# zero-width and filler characters, line and paragraph separators, lone surrogates, interlinear marks, tags and
-# supplementary variation selectors (both can carry a hidden message).
+# What a reader does not see or a terminal obeys: C0 and C1 controls, soft hyphen, bidi marks,
+# embeddings and isolates, zero-width and filler characters, line and paragraph separators, lone
+# surrogates, interlinear marks, tags and supplementary variation selectors (both can carry a hidden
+# message).
 _HAZARDS = (
     "\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f"
     "\u3164\ud800-\udfff\ufe00-\ufe0d\ufeff\uffa0\ufff0-\ufffb\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
@@ -21,8 +24,9 @@ _SHORT_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 # What a spreadsheet may take for a formula, also full-width.
 _FORMULA = re.compile(r"[\t\r\n]|\s*[=+\-@\uff1d\uff0b\uff0d\uff20]")
 
-# What stands in every text that masking changes: a telling name, an address, an option, or letters enough for a token.
-# Most texts hold none of it, and the patterns that look closely take longer to compile than a command may take.
+# What stands in every text that masking changes: a telling name, an address, an option, or letters
+# enough for a token. Most texts hold none of it, and the patterns that look closely take longer to
+# compile than a command may take.
 _MAY_HOLD_SECRET = re.compile(
     r"(?i)p(?:ass|w|sw)|secret|token|credential|key|auth|cookie|sess|bearer|basic|://|-----|[?&;]sig"
     r"|[ \t]--?(?:user|[aupw])|sql(?:plus|ldr)|(?:exp|imp)dp|rman|identified|:(?:[0-9]{4}|\*):|[a-z0-9+/_.~-]{15}"
@@ -30,7 +34,9 @@ _MAY_HOLD_SECRET = re.compile(
 _SOME, _FEW = 2_000, 200  # characters of a line that are looked at, and that are shown
 
 # Colours, cursor movements and window titles, as programs write them to a terminal.
-_TERMINAL_SEQUENCE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b\n]*(?:\x07|\x1b\\)|\x1b[()][A-Z0-9]")
+_TERMINAL_SEQUENCE = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b\n]*(?:\x07|\x1b\\)|\x1b[()][A-Z0-9]"
+)
 
 
 def visible(text: str, limit: int | None = 500, *, lines: bool = False) -> str:
@@ -47,13 +53,16 @@ def visible(text: str, limit: int | None = 500, *, lines: bool = False) -> str:
 
 
 def spreadsheet_cell(text: str, *, lines: bool = False) -> str:
-    """The text as `visible` has it; one that a spreadsheet would take for a formula gets an apostrophe before it."""
+    """The text as `visible` has it; one that a spreadsheet would take for a formula gets an
+    apostrophe before it.
+    """
     shown = visible(text, None, lines=lines)
     return f"'{shown}" if _FORMULA.match(text) or _FORMULA.match(shown) else shown
 
 
 def safe_json(value: Any) -> Any:
-    """The value for a JSON document: strings and keys without hidden characters, tuples as lists, no NaN or infinity.
+    """The value for a JSON document: strings and keys without hidden characters, tuples as lists,
+    no NaN or infinity.
 
     Newlines and tabs stay, since JSON escapes them; nothing is cut.
     """
@@ -63,12 +72,15 @@ def safe_json(value: Any) -> Any:
 
 
 def plain_lines(text: str) -> str:
-    """Output of a program without its colours and cursor movements, each carriage return as a new line."""
+    """Output of a program without its colours and cursor movements, each carriage return as a new
+    line.
+    """
     return _TERMINAL_SEQUENCE.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
 
 
 def masked(text: str) -> str:
-    """The text with everything that looks like a secret as `[masked]`. Doing it twice changes nothing more.
+    """The text with everything that looks like a secret as `[masked]`. Doing it twice changes
+    nothing more.
 
     Hashes, commit ids and UUIDs stay unless a name such as `token` stands before them.
     """
@@ -80,16 +92,23 @@ def masked(text: str) -> str:
 
 
 def excerpt(text: str) -> str:
-    """The beginning of a line of a file, masked. The line may be a whole bundle: not all of it is looked at."""
+    """The beginning of a line of a file, masked. The line may be a whole bundle: not all of it is
+    looked at.
+    """
     return masked(text.strip()[:_SOME])[:_FEW]
 
 
 def masked_json(value: Any) -> Any:
-    """A JSON value with its strings masked, also those that only their key gives away: `{"password": "x"}`."""
+    """A JSON value with its strings masked, also those that only their key gives away:
+    `{"password": "x"}`.
+    """
     from skillrun.masking import mask_member
 
     if isinstance(value, Mapping):
-        return {key: mask_member(str(key), member) or masked_json(member) for key, member in value.items()}
+        return {
+            key: mask_member(str(key), member) or masked_json(member)
+            for key, member in value.items()
+        }
     return _deep(value, masked, masked_json)
 
 
@@ -107,7 +126,9 @@ def _escape(character: str) -> str:
 
 
 def _cut(text: str, limit: int, *, lines: bool) -> str:
-    """The longest beginning that leaves room for the count of what is missing; an escape is never cut in two."""
+    """The longest beginning that leaves room for the count of what is missing; an escape is never
+    cut in two.
+    """
     room = limit - len(f"…(+{len(text)})")
     if room <= 0:
         return "…"[:limit]

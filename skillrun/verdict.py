@@ -54,8 +54,8 @@ GRADES_WEAKEST_FIRST = (Grade.DECLARED, Grade.STATIC, Grade.EXECUTED, Grade.PROV
 class Finding:
     """One thing that somebody should know: rule id, sentence, place, and what to do about it.
 
-    What a finding, an evidence, an action or a result says is masked when it is made. Whatever shows it afterwards, a
-    terminal, a page, an export, cannot forget to.
+    What a finding, an evidence, an action or a result says is masked when it is made. Whatever
+    shows it afterwards, a terminal, a page, an export, cannot forget to.
     """
 
     rule: str  # e.g. "celery.retry-unbounded"
@@ -72,7 +72,9 @@ class Finding:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Something a stage saw: `sha256` of a file (`role` "file"), or of a command's whole output (`role` "command")."""
+    """Something a stage saw: `sha256` of a file (`role` "file"), or of a command's whole output
+    (`role` "command").
+    """
 
     role: str
     path: str
@@ -89,7 +91,9 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Action:
-    """One next step for the reader: which stage it serves, what kind of step, and the words or command."""
+    """One next step for the reader: which stage it serves, what kind of step, and the words or
+    command.
+    """
 
     stage: str
     action: str  # decide | edit-spec | edit-code | run | prove | attest | consent | consider
@@ -109,7 +113,9 @@ class StageResult:
     evidence: tuple[Evidence, ...] = ()
     next: tuple[Action, ...] = ()
     summary: str = ""  # one line for a person: what was found
-    facts: dict[str, Any] = field(default_factory=dict)  # JSON values that the checks and the telemetry read
+    facts: dict[str, Any] = field(
+        default_factory=dict
+    )  # JSON values that the checks and the telemetry read
 
     def __post_init__(self) -> None:
         _mask(self, "summary", "facts")

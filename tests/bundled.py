@@ -1,4 +1,6 @@
-"""The bundled skill, read once in a process: most tests of stages, rules and scaffolds look at the same one."""
+"""The bundled skill, read once in a process: most tests of stages, rules and scaffolds look at the
+same one.
+"""
 
 from __future__ import annotations
 

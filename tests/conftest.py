@@ -28,14 +28,18 @@ NOT_OURS = (
 
 @pytest.fixture(scope="session")
 def _homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """One folder after the other; `mktemp` would look at all that are there, and there are thousands."""
+    """One folder after the other; `mktemp` would look at all that are there, and there are
+    thousands.
+    """
     folder = tmp_path_factory.mktemp("homes")
     return (folder / str(number) for number in itertools.count())
 
 
 @pytest.fixture(autouse=True)
 def own_surroundings(_homes: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Each test has its own HOME and state folder, and does not see who runs it (CI, an agent, a git hook)."""
+    """Each test has its own HOME and state folder, and does not see who runs it (CI, an agent, a
+    git hook).
+    """
     home = next(_homes)
     home.mkdir()
     for name in [name for name in os.environ if name.startswith(NOT_OURS)]:
@@ -71,7 +75,10 @@ def make_repo(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture(scope="session")
 def _finished(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    return Place(tmp_path_factory.mktemp("finished"), lambda repo: shops.run(shops.shop(repo), "--trust", code=0))
+    return Place(
+        tmp_path_factory.mktemp("finished"),
+        lambda repo: shops.run(shops.shop(repo), "--trust", code=0),
+    )
 
 
 @pytest.fixture

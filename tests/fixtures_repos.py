@@ -1,4 +1,6 @@
-"""Odd repositories for the tests of the command line: each function builds one in a folder and returns its checkout."""
+"""Odd repositories for the tests of the command line: each function builds one in a folder and
+returns its checkout.
+"""
 
 from __future__ import annotations
 
@@ -61,12 +63,14 @@ def plain_files() -> dict[str, str | bytes]:
     """A Python project that uses Celery, with commands for lint and test."""
     return {
         **celery_files(),
-        "pyproject.toml": """
+        "pyproject.toml": (
+            """
             [project]
             name = "shop"
             version = "1"
             dependencies = ["celery>=5"]
-            """,
+            """
+        ),
         "Makefile": "lint:\n\tpython -m compileall -q shop\n\ntest:\n\tpython -c pass\n",
         "Procfile": "worker: celery -A shop worker\n",
     }
@@ -78,7 +82,9 @@ def plain(root: Path) -> Path:
 
 
 def example_shop(root: Path, *overlays: str) -> Path:
-    """The bundled shop in one commit, with the demo's overlays (e.g. "1-idempotency-unknown") laid over it."""
+    """The bundled shop in one commit, with the demo's overlays (e.g. "1-idempotency-unknown") laid
+    over it.
+    """
     examples = resource("skills", "job-worker-orchestration", "examples")
     ignored = shutil.ignore_patterns("__pycache__", ".pytest_cache")
     shutil.copytree(examples / "celery-shop", root, ignore=ignored)
@@ -88,7 +94,9 @@ def example_shop(root: Path, *overlays: str) -> Path:
 
 
 def no_git(root: Path) -> Path:
-    """Files, and no repository around them: the folder is a ceiling for git's search only if the caller sets one."""
+    """Files, and no repository around them: the folder is a ceiling for git's search only if the
+    caller sets one.
+    """
     root.mkdir(parents=True)
     return helpers.write_files(root, plain_files())
 
@@ -118,23 +126,31 @@ def detached(root: Path) -> Path:
 def dirty(root: Path) -> Path:
     """One file changed, one staged, one deleted, one untracked, one ignored."""
     plain(root)
-    helpers.write_files(root, {".gitignore": "*.log\n", "staged.txt": "staged\n", "gone.txt": "gone\n"})
+    helpers.write_files(
+        root, {".gitignore": "*.log\n", "staged.txt": "staged\n", "gone.txt": "gone\n"}
+    )
     helpers.commit(root, "Second")
-    helpers.write_files(root, {"Procfile": "worker: celery -A shop worker -c 2\n", "staged.txt": "changed\n"})
+    helpers.write_files(
+        root, {"Procfile": "worker: celery -A shop worker -c 2\n", "staged.txt": "changed\n"}
+    )
     helpers.git(root, "add", "staged.txt")
     (root / "gone.txt").unlink()
     return helpers.write_files(root, {"untracked.txt": "new\n", "ignored.log": "noise\n"})
 
 
 def linked_worktree(root: Path) -> Path:
-    """A linked worktree on a branch of its own; the main checkout stands beside it in `<root>-main`."""
+    """A linked worktree on a branch of its own; the main checkout stands beside it in
+    `<root>-main`.
+    """
     main = plain(root.parent / f"{root.name}-main")
     helpers.git(main, "worktree", "add", "--quiet", "-b", "feature", str(root))
     return root
 
 
 def with_submodule(root: Path) -> Path:
-    """A checkout whose folder `vendor/lib` is a submodule with a commit and a Celery app of its own."""
+    """A checkout whose folder `vendor/lib` is a submodule with a commit and a Celery app of its
+    own.
+    """
     library = helpers.build_tree(root.parent / f"{root.name}-lib", celery_files("lib"))
     plain(root)
     helpers.git(root, "submodule", "--quiet", "add", str(library), "vendor/lib")
@@ -143,7 +159,8 @@ def with_submodule(root: Path) -> Path:
 
 
 def hostile_names(root: Path) -> Path:
-    """File names with a newline, terminal sequences, bidi marks, bytes that are no UTF-8, markup and shell words.
+    """File names with a newline, terminal sequences, bidi marks, bytes that are no UTF-8, markup
+    and shell words.
 
     A file system that refuses a name (macOS: bytes that are no UTF-8) does without it.
     """
@@ -158,7 +175,9 @@ def hostile_names(root: Path) -> Path:
 
 
 def hostile_content(root: Path) -> Path:
-    """Files whose content steers a terminal, is no Python, no UTF-8, very deep, or very long; a link loop; a FIFO."""
+    """Files whose content steers a terminal, is no Python, no UTF-8, very deep, or very long; a
+    link loop; a FIFO.
+    """
     plain(root)
     odd: dict[str, str | bytes] = {
         "shop/escape.py": b"# \x1b[2J\x1b]0;owned\x07\n\xe2\x80\xaeX = 1\n",
@@ -179,28 +198,40 @@ def hostile_content(root: Path) -> Path:
 
 
 def many_files(root: Path, count: int = 50_000, *, python: bool = True) -> Path:
-    """A checkout with `count` further files in folders of 500, every tenth a Python module; some seconds of work."""
+    """A checkout with `count` further files in folders of 500, every tenth a Python module; some
+    seconds of work.
+    """
     plain(root)
     for start in range(0, count, 500):
         folder = root / "lots" / f"part_{start // 500:03}"
         folder.mkdir(parents=True)
         for number in range(start, min(start + 500, count)):
             suffix = "py" if python and number % 10 == 0 else "txt"
-            (folder / f"file_{number}.{suffix}").write_bytes(b"VALUE_%d = %d\n" % (number % 97, number % 97))
+            (folder / f"file_{number}.{suffix}").write_bytes(
+                b"VALUE_%d = %d\n" % (number % 97, number % 97)
+            )
     helpers.git(root, "-c", "core.looseCompression=0", "-c", "core.fsync=none", "add", "--all")
     helpers.git(root, "-c", "core.fsync=none", "commit", "--quiet", "--message", "Many files")
     return root
 
 
 def django_shop(root: Path) -> Path:
-    """Django with Celery as its documentation shows: `config/celery.py`, discovered tasks, settings by namespace."""
+    """Django with Celery as its documentation shows: `config/celery.py`, discovered tasks, settings
+    by namespace.
+    """
     return helpers.build_tree(
         root,
         {
-            "manage.py": "import sys\n\nfrom django.core.management import execute_from_command_line\n\nexecute_from_command_line(sys.argv)\n",  # noqa: E501
+            "manage.py": (
+                "import sys\n\nfrom django.core.management import"
+                " execute_from_command_line\n\nexecute_from_command_line(sys.argv)\n"
+            ),
             "requirements.txt": "django>=4.2\ncelery[redis]>=5.3\ndjango-celery-beat\n",
-            "config/__init__.py": "from .celery import app as celery_app\n\n__all__ = ('celery_app',)\n",
-            "config/celery.py": """
+            "config/__init__.py": (
+                "from .celery import app as celery_app\n\n__all__ = ('celery_app',)\n"
+            ),
+            "config/celery.py": (
+                """
                 import os
 
                 from celery import Celery
@@ -209,8 +240,10 @@ def django_shop(root: Path) -> Path:
                 app = Celery("config")
                 app.config_from_object("django.conf:settings", namespace="CELERY")
                 app.autodiscover_tasks()
-                """,
-            "config/settings.py": """
+                """
+            ),
+            "config/settings.py": (
+                """
                 INSTALLED_APPS = ["django.contrib.contenttypes", "django_celery_beat", "shop"]
                 DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "db.sqlite3"}}
                 CELERY_BROKER_URL = "redis://localhost:6379/0"
@@ -218,17 +251,21 @@ def django_shop(root: Path) -> Path:
                 CELERY_TASK_REJECT_ON_WORKER_LOST = True
                 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
                 CELERY_BEAT_SCHEDULE = {"sweep": {"task": "shop.tasks.sweep", "schedule": 300.0}}
-                """,
+                """
+            ),
             "shop/__init__.py": "",
-            "shop/models.py": """
+            "shop/models.py": (
+                """
                 from django.db import models
 
 
                 class Receipt(models.Model):
                     order_id = models.IntegerField(unique=True)
                     email = models.EmailField()
-                """,
-            "shop/tasks.py": """
+                """
+            ),
+            "shop/tasks.py": (
+                """
                 from celery import shared_task
                 from django.core.mail import send_mail
 
@@ -248,8 +285,10 @@ def django_shop(root: Path) -> Path:
                 @shared_task
                 def sweep() -> None:
                     pass
-                """,
-            "shop/views.py": """
+                """
+            ),
+            "shop/views.py": (
+                """
                 from django.db import transaction
 
                 from shop.tasks import send_receipt
@@ -258,8 +297,12 @@ def django_shop(root: Path) -> Path:
                 def settle(request, order_id: int):
                     with transaction.atomic():
                         transaction.on_commit(lambda: send_receipt.delay(order_id=order_id, email="a@example.com"))
-                """,
-            "Procfile": "web: gunicorn config.wsgi\nworker: celery -A config worker\nbeat: celery -A config beat\n",
+                """
+            ),
+            "Procfile": (
+                "web: gunicorn config.wsgi\nworker: celery -A config worker\nbeat: celery -A config"
+                " beat\n"
+            ),
             "Makefile": "test:\n\tpython manage.py test\n",
         },
     )
@@ -269,7 +312,12 @@ def two_apps(root: Path) -> Path:
     """Two Celery apps of equal weight, each with tasks and a worker command of its own."""
     workers = "shop: celery -A shop worker\nbilling: celery -A billing worker\n"
     manifest = '[project]\nname = "two"\nversion = "1"\ndependencies = ["celery>=5"]\n'
-    files = {**celery_files("shop"), **celery_files("billing"), "Procfile": workers, "pyproject.toml": manifest}
+    files = {
+        **celery_files("shop"),
+        **celery_files("billing"),
+        "Procfile": workers,
+        "pyproject.toml": manifest,
+    }
     return helpers.build_tree(root, files)
 
 
@@ -282,7 +330,9 @@ def no_framework(root: Path) -> Path:
             "site_app/__init__.py": '"""We thought about celery, and decided against it."""\n',
             "site_app/views.py": "def index() -> str:\n    return 'hello'\n",
             "README.md": "# Site\n\nNo celery worker here.\n",
-            "tests/test_views.py": "from site_app.views import index\n\n\ndef test_index():\n    assert index()\n",
+            "tests/test_views.py": (
+                "from site_app.views import index\n\n\ndef test_index():\n    assert index()\n"
+            ),
         },
     )
 
@@ -296,8 +346,10 @@ def no_files(root: Path) -> Path:
 def read_only(root: Path) -> Iterator[list[str]]:
     """Nothing in the tree can be written by a command that runs behind the yielded prefix.
 
-    `with read_only(repo) as prefix: run_cli(..., prefix=prefix)`. Permissions are enough for a usual user; root ignores
-    them, so it gets a read-only mount in a mount namespace of its own. The test is skipped, aloud, where neither works.
+    `with read_only(repo) as prefix: run_cli(..., prefix=prefix)`. Permissions are enough for a
+    usual user; root ignores
+    them, so it gets a read-only mount in a mount namespace of its own. The test is skipped, aloud,
+    where neither works.
     """
     if os.geteuid() == 0:
         yield _read_only_mount(root)

@@ -1,7 +1,9 @@
-"""A process that has loaded skillrun, and forks for each command line that it is sent; see `forks.py`.
+"""A process that has loaded skillrun, and forks for each command line that it is sent; see
+`forks.py`.
 
-A fork is a process as `python -m skillrun` would be, with its own folder, environment, pipes, signals and end; it only
-need not load anything. `python fork_server.py FD`: requests come through this socket, until it is closed.
+A fork is a process as `python -m skillrun` would be, with its own folder, environment, pipes,
+signals and end; it only need not load anything. `python fork_server.py FD`: requests come through
+this socket, until it is closed.
 """
 
 from __future__ import annotations
@@ -21,14 +23,26 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 LOADED = (
-    *("skillrun.cli.app", "skillrun.cli.ledger", "skillrun.cli.commands.run", "skillrun.cli.commands.status"),
-    *("skillrun.contract.spec", "skillrun.ledger.rows", "skillrun.orders.order", "skillrun.repo.survey"),
+    *(
+        "skillrun.cli.app",
+        "skillrun.cli.ledger",
+        "skillrun.cli.commands.run",
+        "skillrun.cli.commands.status",
+    ),
+    *(
+        "skillrun.contract.spec",
+        "skillrun.ledger.rows",
+        "skillrun.orders.order",
+        "skillrun.repo.survey",
+    ),
     *("skillrun.stages.registry", "skillrun.stages.proving", "skillrun.proof.breaking.judge"),
 )
 
 
 def serve(channel: socket.socket) -> dict[str, Any] | None:
-    """Answers requests; returns one in the process that is to be the command line, None at the end."""
+    """Answers requests; returns one in the process that is to be the command line, None at the
+    end.
+    """
     while header := _next(channel):
         length, descriptors = header
         request: dict[str, Any] = json.loads(channel.recv(length, socket.MSG_WAITALL))

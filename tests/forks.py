@@ -1,6 +1,8 @@
-"""The command line as a fork of a process that has loaded it: all that a start would do, without the loading.
+"""The command line as a fork of a process that has loaded it: all that a start would do, without
+the loading.
 
-One server for each process of pytest, started when it is first needed; `fork_server.py` is its other half.
+One server for each process of pytest, started when it is first needed; `fork_server.py` is its
+other half.
 """
 
 from __future__ import annotations
@@ -22,20 +24,30 @@ from pathlib import Path
 SERVER = Path(__file__).with_name("fork_server.py")
 MOST_INPUT = 4_000  # a pipe takes as much before somebody reads it, everywhere
 AT_START = ("PYTHON", "LANG", "LC_", "TERM", "COLUMNS", "FORCE_COLOR", "NO_COLOR", "TYPER")
-START_ENV = {"LANG": "C.UTF-8", "PYTHONPATH": str(SERVER.parent.parent), "PYTHONDONTWRITEBYTECODE": "1"}
-servers: set[int] = set()  # their process ids: who looks for what a test has left behind does not mean them
+START_ENV = {
+    "LANG": "C.UTF-8",
+    "PYTHONPATH": str(SERVER.parent.parent),
+    "PYTHONDONTWRITEBYTECODE": "1",
+}
+servers: set[int] = (
+    set()
+)  # their process ids: who looks for what a test has left behind does not mean them
 _asking = threading.Lock()
 
 
 def is_enough(input: str, differs: Mapping[str, str]) -> bool:
-    """Whether a fork is as good as a start: `differs` names no variable that is read while things are loaded."""
+    """Whether a fork is as good as a start: `differs` names no variable that is read while things
+    are loaded.
+    """
     return len(input) < MOST_INPUT and not any(name.startswith(AT_START) for name in differs)
 
 
 def run_forked(
     args: Sequence[str], *, cwd: Path, env: Mapping[str, str], input: str, timeout: float
 ) -> subprocess.CompletedProcess[str]:
-    """As `subprocess.run([sys.executable, "-m", "skillrun", *args], env=env, capture_output=True, ...)`."""
+    """As `subprocess.run([sys.executable, "-m", "skillrun", *args], env=env, capture_output=True,
+    ...)`.
+    """
     (stdin, given), (out, stdout), (err, stderr), (told, tell) = (os.pipe() for _ in range(4))
     os.write(given, input.encode(errors="surrogateescape"))
     os.close(given)
@@ -63,7 +75,9 @@ def _channel() -> socket.socket:
     """The way to the server, which ends when this process does."""
     ours, theirs = socket.socketpair()
     command, pipe = [sys.executable, str(SERVER), str(theirs.fileno())], subprocess.PIPE
-    process = subprocess.Popen(command, env=START_ENV, stdin=pipe, stdout=pipe, pass_fds=[theirs.fileno()])
+    process = subprocess.Popen(
+        command, env=START_ENV, stdin=pipe, stdout=pipe, pass_fds=[theirs.fileno()]
+    )
     theirs.close()
     servers.add(process.pid)
     atexit.register(process.wait)
@@ -72,7 +86,8 @@ def _channel() -> socket.socket:
 
 
 def _read(descriptors: Sequence[int], timeout: float) -> list[bytes] | None:
-    """What they say until all of them are closed; None if that takes longer than `timeout`, and the fork is killed.
+    """What they say until all of them are closed; None if that takes longer than `timeout`, and the
+    fork is killed.
 
     The first of them says the fork's id, then its exit code.
     """

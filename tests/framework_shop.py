@@ -1,4 +1,6 @@
-"""A small repository with one handler, as a framework reads it, and as the stages do: the tests of several share it."""
+"""A small repository with one handler, as a framework reads it, and as the stages do: the tests of
+several share it.
+"""
 
 from __future__ import annotations
 
@@ -50,16 +52,24 @@ class Shop:
 
 def opened(root: Path, framework: Framework, use: FrameworkUse, files: Mapping[str, str]) -> Shop:
     """The files written, indented as they may be, and shop.tasks:send_receipt found in them."""
-    project = Project(Tree(helpers.build_tree(root, {name: textwrap.dedent(text) for name, text in files.items()})))
+    project = Project(
+        Tree(
+            helpers.build_tree(root, {name: textwrap.dedent(text) for name, text in files.items()})
+        )
+    )
     found = framework.find_handler(project, use, "shop.tasks:send_receipt")
     assert found is not None
     return Shop(framework, project, use, found)
 
 
 def findings(shop: Shop, rule: str, spec: Mapping[str, Any] | None = None) -> list[Finding]:
-    """What one rule, named without its framework, says of the shop under the sample's spec with `spec` laid over it."""
+    """What one rule, named without its framework, says of the shop under the sample's spec with
+    `spec` laid over it.
+    """
     value = {**SPEC, **(spec or {})}
-    job = Job(shop.project, Survey(), shop.use, JobSpec.model_validate(value), shop.handler, shop.policy)
+    job = Job(
+        shop.project, Survey(), shop.use, JobSpec.model_validate(value), shop.handler, shop.policy
+    )
     found = next(r for r in shop.framework.RULES if r.id == f"{shop.framework.ID}.{rule}")
     return list(found.find(job))
 
@@ -68,7 +78,9 @@ def case_of(root: Path, files: Mapping[str, str], spec: Mapping[str, Any] | None
     """A case on a real repository: these files, and the sample's spec with parts laid over it."""
     value = {**copy.deepcopy(SPEC), **(spec or {})}
     helpers.build_tree(root, {**files, SPEC_PATH: yaml.safe_dump(value, sort_keys=False)})
-    return Case(bundled_skill(), load_spec(root / SPEC_PATH, root=root), open_repo(root), Tree(root))
+    return Case(
+        bundled_skill(), load_spec(root / SPEC_PATH, root=root), open_repo(root), Tree(root)
+    )
 
 
 def examine(stage: str, case: Case) -> StageResult:
@@ -76,7 +88,16 @@ def examine(stage: str, case: Case) -> StageResult:
     return next(s for s in STAGES["job-worker-orchestration"] if stage == s.ID).examine(case)
 
 
-CHEAP = ("identify", "contract", "idempotency", "handler", "retry", "dead-letter", "observability", "tests")
+CHEAP = (
+    "identify",
+    "contract",
+    "idempotency",
+    "handler",
+    "retry",
+    "dead-letter",
+    "observability",
+    "tests",
+)
 """The stages that run no command."""
 
 
@@ -89,7 +110,9 @@ def check_passes(stage: str, case: Case) -> None:
 
 def check_breaks(stage: str, case: Case, rule: str) -> None:
     """The stage has an error or a blocker of that rule."""
-    assert rule in {f.rule for f in examine(stage, case).findings if f.severity in ("blocker", "error")}
+    assert rule in {
+        f.rule for f in examine(stage, case).findings if f.severity in ("blocker", "error")
+    }
 
 
 def edited_file(files: Mapping[str, str], path: str, old: str, new: str) -> dict[str, str]:

@@ -1,4 +1,6 @@
-"""What the tests share: real git repositories in a folder, and the command line as a real process."""
+"""What the tests share: real git repositories in a folder, and the command line as a real
+process.
+"""
 
 from __future__ import annotations
 
@@ -28,21 +30,32 @@ IDENTITY = (
     *("-c", "maintenance.auto=false"),  # each commit would ask in a process of its own
 )
 NOTHING_CONFIGURED = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"}
-FIXED_DATE = {"GIT_AUTHOR_DATE": "2024-01-01T00:00:00Z", "GIT_COMMITTER_DATE": "2024-01-01T00:00:00Z"}
+FIXED_DATE = {
+    "GIT_AUTHOR_DATE": "2024-01-01T00:00:00Z",
+    "GIT_COMMITTER_DATE": "2024-01-01T00:00:00Z",
+}
 
 
 def write_files(root: Path, files: Mapping[str, str | bytes]) -> Path:
-    """Writes files below a folder: text is dedented and loses its leading newline, bytes are kept as they are."""
+    """Writes files below a folder: text is dedented and loses its leading newline, bytes are kept
+    as they are.
+    """
     for name, content in files.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        data = content if isinstance(content, bytes) else textwrap.dedent(content).lstrip("\n").encode()
+        data = (
+            content
+            if isinstance(content, bytes)
+            else textwrap.dedent(content).lstrip("\n").encode()
+        )
         path.write_bytes(data)
     return root
 
 
 def git(root: Path, *args: str) -> str:
-    """Runs git in a folder with an identity of its own and nobody's configuration; returns its output, stripped."""
+    """Runs git in a folder with an identity of its own and nobody's configuration; returns its
+    output, stripped.
+    """
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     done = subprocess.run(
         ["git", *IDENTITY, *args],
@@ -53,19 +66,25 @@ def git(root: Path, *args: str) -> str:
         errors="surrogateescape",
     )
     if done.returncode:
-        raise AssertionError(f"git {' '.join(args)} ended with {done.returncode}: {done.stderr.strip()}")
+        raise AssertionError(
+            f"git {' '.join(args)} ended with {done.returncode}: {done.stderr.strip()}"
+        )
     return done.stdout.strip()
 
 
 def commit(root: Path, message: str = "Change") -> str:
-    """Commits everything that is not ignored, also when nothing changed; returns the full commit id."""
+    """Commits everything that is not ignored, also when nothing changed; returns the full commit
+    id.
+    """
     git(root, "add", "--all")
     git(root, "commit", "--quiet", "--allow-empty", "--message", message)
     return git(root, "rev-parse", "HEAD")
 
 
 def build_tree(root: Path, files: Mapping[str, str | bytes]) -> Path:
-    """A real git repository on branch main with these files in one commit; the folder is made if it is missing."""
+    """A real git repository on branch main with these files in one commit; the folder is made if it
+    is missing.
+    """
     root.mkdir(parents=True, exist_ok=True)
     if not (root / ".git").exists():
         shutil.copytree(_initialised(), root / ".git", ignore=shutil.ignore_patterns("*.sample"))
@@ -87,7 +106,8 @@ def _initialised() -> Path:
 def clean_env(home: Path, **extra: str) -> dict[str, str]:
     """An environment that says nothing of this machine: no CI, no agent, no user configuration.
 
-    `home` holds the HOME and the state folder (consent) of the process. The running interpreter leads PATH.
+    `home` holds the HOME and the state folder (consent) of the process. The running interpreter
+    leads PATH.
     """
     home.mkdir(parents=True, exist_ok=True)
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
@@ -115,9 +135,10 @@ def run_cli(
 ) -> subprocess.CompletedProcess[str]:
     """Runs `python -m skillrun ARGS`, piped; `env` is laid over the clean environment.
 
-    HOME and the state folder stand beside `cwd` (`<cwd>.home`), so that a repository in `cwd` stays clean.
-    Without `input` the process reads an empty standard input. `prefix` is a command that runs the command. The process
-    is a fork of one that has loaded skillrun, see `forks.py`, and a start of Python where `starts` or one is needed.
+    HOME and the state folder stand beside `cwd` (`<cwd>.home`), so that a repository in `cwd` stays
+    clean. Without `input` the process reads an empty standard input. `prefix` is a command that
+    runs the command. The process is a fork of one that has loaded skillrun, see `forks.py`, and a
+    start of Python where `starts` or one is needed.
     """
     whole = {**clean_env(cwd.parent / f"{cwd.name}.home"), **(env or {})}
     given = input or ""

@@ -1,6 +1,7 @@
 """A repository whose git configuration starts a program at every place that git has for one.
 
-Each program leaves a file in `markers`, named after the place, and then does what git expects of it.
+Each program leaves a file in `markers`, named after the place, and then does what git expects of
+it.
 """
 
 from __future__ import annotations
@@ -12,8 +13,22 @@ import helpers
 import shops
 
 HOOKS = (
-    *("pre-commit", "prepare-commit-msg", "commit-msg", "post-commit", "post-checkout", "post-merge", "pre-rebase"),
-    *("post-rewrite", "pre-auto-gc", "reference-transaction", "post-index-change", "fsmonitor-watchman"),
+    *(
+        "pre-commit",
+        "prepare-commit-msg",
+        "commit-msg",
+        "post-commit",
+        "post-checkout",
+        "post-merge",
+        "pre-rebase",
+    ),
+    *(
+        "post-rewrite",
+        "pre-auto-gc",
+        "reference-transaction",
+        "post-index-change",
+        "fsmonitor-watchman",
+    ),
     *("pre-push", "pre-applypatch", "applypatch-msg", "post-applypatch", "sendemail-validate"),
 )
 ATTRIBUTES = """
@@ -49,9 +64,13 @@ class Markers:
 
 
 def repository(root: Path) -> Markers:
-    """The quick shop with a submodule, in two commits, and all the programs; every file is newer than the index."""
+    """The quick shop with a submodule, in two commits, and all the programs; every file is newer
+    than the index.
+    """
     shops.shop(root)
-    inner = helpers.build_tree(root.with_name("inner"), {"a.txt": "1\n", ".gitattributes": "* filter=inner\n"})
+    inner = helpers.build_tree(
+        root.with_name("inner"), {"a.txt": "1\n", ".gitattributes": "* filter=inner\n"}
+    )
     helpers.git(root, "submodule", "add", "--quiet", str(inner), "sub")
     helpers.write_files(root, {".gitattributes": ATTRIBUTES, "data.cfg": "1\n", "data.txt": "1\n"})
     helpers.commit(root, "With a submodule")
@@ -77,7 +96,9 @@ def arm(root: Path, markers: Markers) -> None:
     (root / ".git" / "more").write_text(_filter("included", markers))
     (root / ".git" / "config.worktree").write_text(_filter("worktree", markers))
     (root / ".git" / "info").mkdir(exist_ok=True)
-    (root / ".git" / "info" / "attributes").write_text("*.cfg filter=included\n*.txt filter=worktree\n")
+    (root / ".git" / "info" / "attributes").write_text(
+        "*.cfg filter=included\n*.txt filter=worktree\n"
+    )
     with (root / ".git" / "modules" / "sub" / "config").open("a") as file:
         file.write(_filter("inner", markers))
         file.write(f'[core]\n\tfsmonitor = "{markers.program("inner-fsmonitor", "true")}"\n')
@@ -181,4 +202,11 @@ def make_partial(root: Path) -> None:
 def ask_git(root: Path, *words: str) -> None:
     """Git as anybody would start it."""
     env = helpers.clean_env(root.with_name("git.home"))
-    subprocess.run(["git", *words], cwd=root, env=env, capture_output=True, stdin=subprocess.DEVNULL, check=False)
+    subprocess.run(
+        ["git", *words],
+        cwd=root,
+        env=env,
+        capture_output=True,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )

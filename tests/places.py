@@ -1,4 +1,6 @@
-"""A repository in a state that takes seconds to reach: reached once, and found again by each test as it was."""
+"""A repository in a state that takes seconds to reach: reached once, and found again by each test
+as it was.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +10,11 @@ from pathlib import Path
 
 
 class Place:
-    """One folder, used by one test after the other, because a run is known by its repository's path.
+    """One folder, used by one test after the other, because a run is known by its repository's
+    path.
 
-    `build(repo)` makes the repository and brings it to its state. All that stands beside the repository belongs to it.
+    `build(repo)` makes the repository and brings it to its state. All that stands beside the
+    repository belongs to it.
     """
 
     def __init__(self, folder: Path, build: Callable[[Path], object]) -> None:

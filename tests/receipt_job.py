@@ -1,4 +1,6 @@
-"""The spec of the small shop that several frameworks' tests share: a receipt is mailed once for each order."""
+"""The spec of the small shop that several frameworks' tests share: a receipt is mailed once for
+each order.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +15,17 @@ SPEC: dict[str, Any] = {
         "type": "object",
         "required": ["order_id", "email"],
         "properties": {"order_id": {"type": "integer"}, "email": {"type": "string"}},
-        "examples": [{"order_id": 7, "email": "a@example.com"}, {"order_id": 8, "email": "a@example.com"}],
+        "examples": [
+            {"order_id": 7, "email": "a@example.com"},
+            {"order_id": 8, "email": "a@example.com"},
+        ],
     },
     "handler": "shop.tasks:send_receipt",
-    "idempotency": {"strategy": "keyed", "key": ["order_id"], "dedupe": {"store": "table receipts", "window": "7d"}},
+    "idempotency": {
+        "strategy": "keyed",
+        "key": ["order_id"],
+        "dedupe": {"store": "table receipts", "window": "7d"},
+    },
     "effects": [
         {
             "name": "email",
@@ -33,7 +42,13 @@ SPEC: dict[str, Any] = {
     },
     "retry": {
         "max_attempts": 5,
-        "backoff": {"kind": "exponential", "base": "2s", "factor": 2, "cap": "60s", "jitter": False},
+        "backoff": {
+            "kind": "exponential",
+            "base": "2s",
+            "factor": 2,
+            "cap": "60s",
+            "jitter": False,
+        },
     },
     "dead_letter": {"kind": "table", "where": "dead_jobs"},
 }

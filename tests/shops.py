@@ -1,4 +1,6 @@
-"""What the tests of runs share: the shop with quick validations, real invocations, and what they left behind."""
+"""What the tests of runs share: the shop with quick validations, real invocations, and what they
+left behind.
+"""
 
 from __future__ import annotations
 
@@ -61,14 +63,18 @@ QUICK_TESTS = """
 
 
 def shop(root: Path, *overlays: str, makefile: str = QUICK, proof: bool = False) -> Path:
-    """The bundled shop with four quick tests and validations that take no time; its job is not proved."""
+    """The bundled shop with four quick tests and validations that take no time; its job is not
+    proved.
+    """
     fixtures_repos.example_shop(root, *overlays)
     if not proof:
         spec = (root / SPEC).read_text()
         (root / SPEC).write_text(spec[: spec.index("\nproof:")] + "\n")
     for name in ("test_enqueue.py", "test_mailer.py"):
         (root / "tests" / name).unlink()
-    helpers.write_files(root, {"tests/test_send_receipt.py": QUICK_TESTS, "Makefile": makefile.encode()})
+    helpers.write_files(
+        root, {"tests/test_send_receipt.py": QUICK_TESTS, "Makefile": makefile.encode()}
+    )
     helpers.commit(root, "Quick validations")
     return root
 
@@ -127,7 +133,9 @@ def telemetry(ledger: Path) -> list[dict[str, Any]]:
 
 def events(ledger: Path, type: str | None = None) -> list[dict[str, Any]]:
     """Events in order, with `data` parsed."""
-    found = select(ledger, "select * from event where type = coalesce(?, type) order by run_id, n", type)
+    found = select(
+        ledger, "select * from event where type = coalesce(?, type) order by run_id, n", type
+    )
     return [{**row, "data": json.loads(row["data"])} for row in found]
 
 

@@ -10,7 +10,14 @@ import helpers
 from skillrun.extras import EXTRAS, install_hint
 
 # Where a person, an agent or a pipeline reads what to type.
-PLACES = ("skillrun/**/*.py", "skillrun/**/*.j2", "docs/*.md", "ledger/*.md", "skills/**/*.md", "README.md")
+PLACES = (
+    "skillrun/**/*.py",
+    "skillrun/**/*.j2",
+    "docs/*.md",
+    "ledger/*.md",
+    "skills/**/*.md",
+    "README.md",
+)
 # Of these two names on the index one is somebody else's, and the other could be.
 BY_NAME = re.compile(
     r"(?:pip|pipx|uv|uvx|poetry)\b[^\n]*?\s['\"]?skillrun(?:-cli)?(?:\[[\w,]+\])?['\"]?(?=$|[\s`'\",.;)])"

@@ -17,7 +17,18 @@ import shops
 
 PACKAGE = helpers.ROOT / "skillrun"
 WORDS = {
-    *("errors", "verdict", "canonical", "resources", "text", "masking", "actor", "lock", "files", "journal"),
+    *(
+        "errors",
+        "verdict",
+        "canonical",
+        "resources",
+        "text",
+        "masking",
+        "actor",
+        "lock",
+        "files",
+        "journal",
+    ),
     *("beneath", "state"),
     *("extras", "tally"),
     "opening",
@@ -43,14 +54,29 @@ STRANGERS = (
 )
 SHARED = {"deaths", "interface", "known", "pieces", "layout", "publishing"}  # of the frameworks
 LEDGER_KNOWS = {"errors", "verdict", "canonical", "resources", "text", "extras"}
-FOR_TYPES_ONLY = {("repo", "frameworks")}  # the survey hands on what a recogniser found, and looks at none of it
-HEAVY = {"yaml", "jsonschema", "pydantic", "markdown_it", "git", "sqlite_utils", "rich", "datasette"}
+FOR_TYPES_ONLY = {
+    ("repo", "frameworks")
+}  # the survey hands on what a recogniser found, and looks at none of it
+HEAVY = {
+    "yaml",
+    "jsonschema",
+    "pydantic",
+    "markdown_it",
+    "git",
+    "sqlite_utils",
+    "rich",
+    "datasette",
+}
 
 
 def in_target(path: Path) -> bool:
-    """Whether a file runs in the repository's interpreter: it knows neither skillrun nor the layers."""
+    """Whether a file runs in the repository's interpreter: it knows neither skillrun nor the
+    layers.
+    """
     parts = path.relative_to(PACKAGE).parts
-    return parts[:2] == ("proof", "probe") or (parts[0] == "frameworks" and parts[-1] in ("probe.py", "confirm.py"))
+    return parts[:2] == ("proof", "probe") or (
+        parts[0] == "frameworks" and parts[-1] in ("probe.py", "confirm.py")
+    )
 
 
 @cache
@@ -95,7 +121,10 @@ def _imported(path: Path, tree: ast.Module) -> Iterator[tuple[str, bool]]:
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}:{node.lineno}: a relative import"
             names = [node.module or ""]
-            if node.module == "skillrun" or (PACKAGE.parent / (node.module or "").replace(".", "/")).is_dir():
+            if (
+                node.module == "skillrun"
+                or (PACKAGE.parent / (node.module or "").replace(".", "/")).is_dir()
+            ):
                 names = [f"{node.module}.{alias.name}" for alias in node.names]
         elif isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -208,13 +237,17 @@ def test_every_module_opens_with_a_sentence() -> None:
         assert read(path).opens_with_a_sentence, name
 
 
-LIBRARIES = "celery|kombu|rq|dramatiq|huey|arq|taskiq|taskiq_redis|procrastinate|django_q|django_tasks"
+LIBRARIES = (
+    "celery|kombu|rq|dramatiq|huey|arq|taskiq|taskiq_redis|procrastinate|django_q|django_tasks"
+)
 
 
 def test_no_framework_is_imported_by_skillrun_itself() -> None:
     for path in PACKAGE.rglob("*.py"):
         if "examples" not in path.parts and not in_target(path):
-            assert not re.search(rf"^\s*(import|from) ({LIBRARIES})\b", path.read_text(), re.M), path
+            assert not re.search(rf"^\s*(import|from) ({LIBRARIES})\b", path.read_text(), re.M), (
+                path
+            )
 
 
 def loaded(repo: Path, *args: str) -> set[str]:
@@ -228,16 +261,27 @@ def loaded(repo: Path, *args: str) -> set[str]:
         stdin=subprocess.DEVNULL,
     )
     assert "Traceback" not in done.stderr
-    return {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines() if "|" in line}
+    return {
+        line.rpartition("|")[2].strip().partition(".")[0]
+        for line in done.stderr.splitlines()
+        if "|" in line
+    }
 
 
 @pytest.fixture(scope="module")
 def typer_alone(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     """What the smallest command line built with typer imports when it runs."""
-    script = "import typer; app = typer.Typer(rich_markup_mode=None); app.command()(lambda x: None); app(['x'])"
+    script = (
+        "import typer; app = typer.Typer(rich_markup_mode=None); app.command()(lambda x: None);"
+        " app(['x'])"
+    )
     command = [sys.executable, "-X", "importtime", "-c", script]
     done = subprocess.run(command, capture_output=True, text=True)
-    return {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines() if "|" in line}
+    return {
+        line.rpartition("|")[2].strip().partition(".")[0]
+        for line in done.stderr.splitlines()
+        if "|" in line
+    }
 
 
 def test_help_starts_light(tmp_path: Path, typer_alone: set[str]) -> None:
@@ -246,28 +290,36 @@ def test_help_starts_light(tmp_path: Path, typer_alone: set[str]) -> None:
         assert (loaded(tmp_path / "repo", *args) - typer_alone) & HEAVY == set()
 
 
-def test_status_and_an_unchanged_resume_start_light(finished_shop: Path, typer_alone: set[str]) -> None:
+def test_status_and_an_unchanged_resume_start_light(
+    finished_shop: Path, typer_alone: set[str]
+) -> None:
     shops.run(finished_shop, code=0)
     for args in (["status"], ["next"], ["why", "retry"], [shops.SKILL], ["ledger", "list"]):
         assert (loaded(finished_shop, *args) - typer_alone) & HEAVY == set(), args
 
 
 def test_what_runs_in_the_target_knows_the_library_alone() -> None:
-    """The zygote has the standard library, its own files, and in a driver the job library: no skillrun, no pydantic."""
+    """The zygote has the standard library, its own files, and in a driver the job library: no
+    skillrun, no pydantic.
+    """
     for path in (path for path in PACKAGE.rglob("*.py") if in_target(path)):
         own = (
             {path.parent.name, "kombu", "billiard", "django", "redis", "taskiq_redis"}
             if path.parent.parent.name == "frameworks"
             else set()
         )
-        clients = {"redis", "psycopg", "psycopg2", "asyncpg"} if path.parent.name == "probe" else set()
+        clients = (
+            {"redis", "psycopg", "psycopg2", "asyncpg"} if path.parent.name == "probe" else set()
+        )
         for node in ast.walk(ast.parse(path.read_text())):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             if isinstance(node, ast.ImportFrom) and node.level == 0 and not _for_types(path, node):
                 names = [node.module or ""]
             for name in names:
                 top = name.partition(".")[0]
-                assert top in sys.stdlib_module_names | own | clients, f"{path}:{node.lineno}: {name}"
+                assert top in sys.stdlib_module_names | own | clients, (
+                    f"{path}:{node.lineno}: {name}"
+                )
 
 
 def _for_types(path: Path, node: ast.ImportFrom) -> bool:

@@ -1,4 +1,6 @@
-"""The README is honest: its help block is the real one, and its commands, files and make targets exist."""
+"""The README is honest: its help block is the real one, and its commands, files and make targets
+exist.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ LEDGER_COMMANDS = ("list", "show", "query", "stats", "verify")
 
 
 def test_the_help_block_is_what_the_command_prints(tmp_path: Path) -> None:
-    block = re.search(r"<!-- help: begin -->\n```text\n(.*?)```\n<!-- help: end -->", README, re.DOTALL)
+    block = re.search(
+        r"<!-- help: begin -->\n```text\n(.*?)```\n<!-- help: end -->", README, re.DOTALL
+    )
     assert block is not None
     printed = helpers.run_cli("--help", cwd=tmp_path, env={"COLUMNS": "100"})
     assert printed.returncode == 0
@@ -25,7 +29,9 @@ def test_the_help_block_is_what_the_command_prints(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_a_help_text_and_is_named_in_the_documents(command: str, tmp_path: Path) -> None:
+def test_every_command_has_a_help_text_and_is_named_in_the_documents(
+    command: str, tmp_path: Path
+) -> None:
     printed = helpers.run_cli(command, "--help", cwd=tmp_path)
     assert printed.returncode == 0
     assert printed.stdout.startswith(f"Usage: skillrun {command}")
@@ -45,7 +51,10 @@ def test_every_command_line_of_the_readme_is_a_command() -> None:
 def test_every_make_target_of_the_readme_exists() -> None:
     for target in set(re.findall(r"[`$] ?make ([\w-]+)", README)):
         done = subprocess.run(
-            ["make", "-n", target, "LABELS=x", "CHECKOUTS=y"], cwd=helpers.ROOT, capture_output=True, text=True
+            ["make", "-n", target, "LABELS=x", "CHECKOUTS=y"],
+            cwd=helpers.ROOT,
+            capture_output=True,
+            text=True,
         )
         assert done.returncode == 0, done.stderr
 

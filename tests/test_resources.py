@@ -1,4 +1,6 @@
-"""What ships with skillrun is read as it was packed: an installer's byte-code among it is passed over."""
+"""What ships with skillrun is read as it was packed: an installer's byte-code among it is passed
+over.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ from skillrun.resources import copy_resource, list_resource_files, resource
 
 @pytest.fixture
 def compiled(tmp_path: Path) -> Path:
-    """The examples as they lie in an environment after `pip install`: every Python file compiled beside itself."""
+    """The examples as they lie in an environment after `pip install`: every Python file compiled
+    beside itself.
+    """
     folder = tmp_path / "examples"
     copy_resource(resource("skills", "job-worker-orchestration", "examples"), folder)
     assert compileall.compile_dir(folder, quiet=1)

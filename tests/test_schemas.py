@@ -60,7 +60,17 @@ def test_a_schema_is_valid_and_says_what_it_is(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ("job-spec", "repo-profile", "report", "detect", "verification", "scaffold", "ledger-anchor", "telemetry")
+    "name",
+    (
+        "job-spec",
+        "repo-profile",
+        "report",
+        "detect",
+        "verification",
+        "scaffold",
+        "ledger-anchor",
+        "telemetry",
+    ),
 )
 def test_an_editor_can_explain_every_field(name: str) -> None:
     silent = [
@@ -93,11 +103,18 @@ def resolved(root: dict[str, Any], field: dict[str, Any]) -> dict[str, Any]:
             target = target[step]
         field = target
     options = [resolved(root, option) for option in field.get("anyOf", field.get("oneOf", ()))]
-    return {**field, "enum": [*field.get("enum", ()), *(word for option in options for word in option.get("enum", ()))]}
+    return {
+        **field,
+        "enum": [
+            *field.get("enum", ()),
+            *(word for option in options for word in option.get("enum", ())),
+        ],
+    }
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), (("status", Status), ("grade", Grade), ("outcome", Outcome), ("severity", Severity))
+    ("name", "words"),
+    (("status", Status), ("grade", Grade), ("outcome", Outcome), ("severity", Severity)),
 )
 def test_the_report_uses_the_words_of_the_code(name: str, words: Any) -> None:
     assert enums(schema("report.v1.json"), name) == {str(word) for word in words}
@@ -125,5 +142,9 @@ def test_exit_codes_are_those_of_the_design() -> None:
     from skillrun.cli.commands.common import EXIT_CODES
 
     assert EXIT_CODES == {"success": 0, "partial": 1, "blocked": 3}
-    assert (SkillrunError.exit_code, errors.Misuse.exit_code, errors.Blocked.exit_code) == (70, 2, 3)
+    assert (SkillrunError.exit_code, errors.Misuse.exit_code, errors.Blocked.exit_code) == (
+        70,
+        2,
+        3,
+    )
     assert {kind.exit_code for kind in errors.Refused.__subclasses__()} == {4}

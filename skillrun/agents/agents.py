@@ -22,5 +22,7 @@ ALLOW = None
 SKILLS = (".agents/skills",)
 PROJECT = (server(".mcp.json"),)
 USER: tuple[Addition, ...] = ()
-NEXT = ("if your agent does not read .agents/skills and .mcp.json by itself, name them in its settings",)
+NEXT = (
+    "if your agent does not read .agents/skills and .mcp.json by itself, name them in its settings",
+)
 NEXT_USER = ("if your agent does not read ~/.agents/skills by itself, name it in its settings",)

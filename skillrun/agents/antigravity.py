@@ -1,7 +1,9 @@
-"""Antigravity (agy): hooks in `.agents/hooks.json`, one group of our own; the MCP server in `.agents/mcp_config.json`.
+"""Antigravity (agy): hooks in `.agents/hooks.json`, one group of our own; the MCP server in
+`.agents/mcp_config.json`.
 
-A PreToolUse hook must answer each call with a decision, and "allow" may be taken as the user's own: it is not
-installed, so that nothing is allowed by it. One bad member would drop the whole file without a word.
+A PreToolUse hook must answer each call with a decision, and "allow" may be taken as the user's own:
+it is not installed, so that nothing is allowed by it. One bad member would drop the whole file
+without a word.
 """
 
 from __future__ import annotations
@@ -18,9 +20,14 @@ NAME = "Antigravity"
 PROGRAMS = ("agy",)
 CHECKED = "documentation of 2026-10-04, agy 1.1.25, both read through secondary sources"
 SOURCE = "https://antigravity.google/docs/hooks"
-UNVERIFIED = "that its Stop hook holds the agent; what it does with a hook that fails; where it reads a user's skills"
+UNVERIFIED = (
+    "that its Stop hook holds the agent; what it does with a hook that fails; where it reads a"
+    " user's skills"
+)
 EVENTS = {"stop": "Stop", "pre-tool": "PreToolUse"}
-ALLOW = {"decision": "allow"}  # Stop: any word but "continue"; PreToolUse refuses the call without a decision
+ALLOW = {
+    "decision": "allow"
+}  # Stop: any word but "continue"; PreToolUse refuses the call without a decision
 SKILLS = (".agents/skills",)
 
 
@@ -46,7 +53,8 @@ def read(payload: dict[str, Any]) -> HookInput:
     return HookInput(
         cwd=first_of(payload.get("workspacePaths")) or text(given.get("Cwd")),
         session=text(payload.get("conversationId")),
-        already_blocked=payload.get("fullyIdle") is False,  # work goes on behind it: this is not the end yet
+        already_blocked=payload.get("fullyIdle")
+        is False,  # work goes on behind it: this is not the end yet
         tool=tool,
         command=text(given.get("CommandLine")) if tool == "run_command" else None,
         paths=texts(text(given.get("TargetFile"))) if tool in _WRITERS else (),

@@ -1,7 +1,8 @@
 """Claude Code: hooks in `.claude/settings.json`, the MCP server in `.mcp.json`.
 
-A hook that ends with another code than 0 or 2, or takes too long, lets everything pass; and eight blocks in a row end
-the turn all the same. `onFailure` (from 2.1.295) is not written: somebody without skillrun could not work at all.
+A hook that ends with another code than 0 or 2, or takes too long, lets everything pass; and eight
+blocks in a row end the turn all the same. `onFailure` (from 2.1.295) is not written: somebody
+without skillrun could not work at all.
 """
 
 from __future__ import annotations
@@ -29,11 +30,15 @@ _SHELLS = ("Bash", "PowerShell")
 _WRITERS = ("Edit", "MultiEdit", "NotebookEdit", "Write")
 _HOOKS = (
     hook_group(_SETTINGS, ID, "stop", "Stop", timeout=120),
-    hook_group(_SETTINGS, ID, "pre-tool", "PreToolUse", timeout=10, matcher="|".join((*_SHELLS, *_WRITERS))),
+    hook_group(
+        _SETTINGS, ID, "pre-tool", "PreToolUse", timeout=10, matcher="|".join((*_SHELLS, *_WRITERS))
+    ),
 )
 PROJECT = (server(".mcp.json"), *_HOOKS)
 USER = _HOOKS
-NEXT = ("start claude here once: it asks whether you trust this folder and its MCP server skillrun",)
+NEXT = (
+    "start claude here once: it asks whether you trust this folder and its MCP server skillrun",
+)
 NEXT_USER = (
     "add the MCP server yourself: claude mcp add --scope user skillrun -- skillrun mcp",
     "(its file, ~/.claude.json, is written by every running session, so skillrun leaves it alone)",

@@ -1,7 +1,8 @@
 """Codex: hooks in `.codex/hooks.json`, the MCP server in `.codex/config.toml`.
 
-Codex skips a hook until a person has trusted exactly this definition (`/hooks`), and the project with it. It refuses
-unknown members of the answers, an empty reason, and a `hooks.json` with other members than `description` and `hooks`.
+Codex skips a hook until a person has trusted exactly this definition (`/hooks`), and the project
+with it. It refuses unknown members of the answers, an empty reason, and a `hooks.json` with other
+members than `description` and `hooks`.
 """
 
 from __future__ import annotations
@@ -26,20 +27,32 @@ ALLOW: dict[str, Any] = {}  # a Stop hook that ends with 0 must print JSON
 SKILLS = (".agents/skills",)
 HOOKS_FILE = ".codex/hooks.json"
 PROJECT = (
-    Addition(".codex/config.toml", "table", ("mcp_servers", "skillrun"), 'command = "skillrun"\nargs = ["mcp"]\n'),
+    Addition(
+        ".codex/config.toml",
+        "table",
+        ("mcp_servers", "skillrun"),
+        'command = "skillrun"\nargs = ["mcp"]\n',
+    ),
     hook_group(HOOKS_FILE, ID, "stop", "Stop", timeout=120),
     hook_group(HOOKS_FILE, ID, "pre-tool", "PreToolUse", timeout=10, matcher="Bash|apply_patch"),
 )
 USER = PROJECT
 NEXT = (
-    "writing the hooks enables nothing: open codex here, trust the project, type /hooks and trust both of skillrun",
+    (
+        "writing the hooks enables nothing: open codex here, trust the project, type /hooks and"
+        " trust both of skillrun"
+    ),
     "where nobody can (CI), after reading them: codex exec --dangerously-bypass-hook-trust",
 )
-NEXT_USER = ("writing the hooks enables nothing: open codex, type /hooks and trust both of skillrun",)
+NEXT_USER = (
+    "writing the hooks enables nothing: open codex, type /hooks and trust both of skillrun",
+)
 
 
 def read(payload: dict[str, Any]) -> HookInput:
-    """The tool is `Bash` (a shell command) or `apply_patch` (`command` is the patch); a command may patch, too."""
+    """The tool is `Bash` (a shell command) or `apply_patch` (`command` is the patch); a command may
+    patch, too.
+    """
     tool = text(payload.get("tool_name"))
     command = text(mapping(payload.get("tool_input")).get("command"))
     return HookInput(

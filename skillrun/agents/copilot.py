@@ -1,7 +1,8 @@
 """GitHub Copilot, its command line and its cloud agent: `.github/hooks/skillrun.json`, `.mcp.json`.
 
-A `preToolUse` hook that fails denies the call, so that the committed command lets pass where there is no skillrun:
-else nobody without it, and no cloud agent, could do anything. A hook that takes too long lets pass.
+A `preToolUse` hook that fails denies the call, so that the committed command lets pass where there
+is no skillrun: else nobody without it, and no cloud agent, could do anything. A hook that takes too
+long lets pass.
 """
 
 from __future__ import annotations
@@ -47,7 +48,12 @@ def _hooks(path: str) -> tuple[Addition, ...]:
     return (
         Addition(path, "default", ("version",), 1),
         Addition(path, "element", ("hooks", "agentStop"), handler("stop", timeoutSec=120)),
-        Addition(path, "element", ("hooks", "preToolUse"), handler("pre-tool", matcher=matcher, timeoutSec=10)),
+        Addition(
+            path,
+            "element",
+            ("hooks", "preToolUse"),
+            handler("pre-tool", matcher=matcher, timeoutSec=10),
+        ),
     )
 
 
@@ -63,15 +69,22 @@ USER = (
 )
 NEXT = (
     "start copilot here and trust the folder",
-    "for the cloud agent, install skillrun in .github/workflows/copilot-setup-steps.yml; without it its hooks let pass",
+    (
+        "for the cloud agent, install skillrun in .github/workflows/copilot-setup-steps.yml;"
+        " without it its hooks let pass"
+    ),
 )
 NEXT_USER = ("restart copilot",)
 
 
 def read(payload: dict[str, Any]) -> HookInput:
-    """Both payload forms: camelCase, and snake_case for event names in PascalCase (also in `.claude/settings.json`)."""
+    """Both payload forms: camelCase, and snake_case for event names in PascalCase (also in
+    `.claude/settings.json`).
+    """
     tool = first_text(payload, "toolName", "tool_name")
-    raw = payload.get("toolArgs", payload.get("tool_input"))  # an object, its JSON text, or the text of a patch
+    raw = payload.get(
+        "toolArgs", payload.get("tool_input")
+    )  # an object, its JSON text, or the text of a patch
     given = mapping(raw)
     patch = text(raw) if not given else first_text(given, "input", "patch")
     writes = tool in _WRITERS
@@ -81,7 +94,11 @@ def read(payload: dict[str, Any]) -> HookInput:
         already_blocked=payload.get("stop_hook_active") is True,
         tool=tool,
         command=text(given.get("command")) if tool in _SHELLS else None,
-        paths=(*texts(first_text(given, "path", "file_path")), *patched_files(patch)) if writes else (),
+        paths=(
+            (*texts(first_text(given, "path", "file_path")), *patched_files(patch))
+            if writes
+            else ()
+        ),
     )
 
 

@@ -1,7 +1,9 @@
-"""Cursor: hooks in `.cursor/hooks.json` (flat, lower camel case), the MCP server in `.cursor/mcp.json`.
+"""Cursor: hooks in `.cursor/hooks.json` (flat, lower camel case), the MCP server in
+`.cursor/mcp.json`.
 
-Its stop hook cannot block: it submits the next message by itself, at most `loop_limit` times. An answer that is no
-JSON blocks, any other failure lets pass. Cursor can be told to load `.claude/settings.json`, too: then hooks run twice.
+Its stop hook cannot block: it submits the next message by itself, at most `loop_limit` times. An
+answer that is no JSON blocks, any other failure lets pass. Cursor can be told to load
+`.claude/settings.json`, too: then hooks run twice.
 """
 
 from __future__ import annotations
@@ -18,7 +20,10 @@ NAME = "Cursor"
 PROGRAMS = ("cursor-agent", "cursor")
 CHECKED = "documentation of 2026-10-04, read through secondary sources"
 SOURCE = "https://cursor.com/docs/hooks"
-UNVERIFIED = "the names of its tools and of their path fields; cloud agents run no hooks in early read-only turns"
+UNVERIFIED = (
+    "the names of its tools and of their path fields; cloud agents run no hooks in early read-only"
+    " turns"
+)
 EVENTS = {"stop": "stop", "pre-tool": "preToolUse"}
 ALLOW: dict[str, Any] = {}
 SKILLS = (".agents/skills",)
@@ -43,14 +48,19 @@ PROJECT = (
 )
 USER = PROJECT
 NEXT = (
-    "open this repository in Cursor as a trusted workspace, and switch the MCP server skillrun on in its settings",
+    (
+        "open this repository in Cursor as a trusted workspace, and switch the MCP server skillrun"
+        " on in its settings"
+    ),
     "if Cursor also loads hooks of .claude/settings.json, switch that off: they would run twice",
 )
 NEXT_USER = ("restart Cursor, and switch the MCP server skillrun on in its settings",)
 
 
 def read(payload: dict[str, Any]) -> HookInput:
-    """`loop_count` counts the messages that this hook has submitted; `tool_input` has `command`, or a path."""
+    """`loop_count` counts the messages that this hook has submitted; `tool_input` has `command`, or
+    a path.
+    """
     tool, given = text(payload.get("tool_name")), mapping(payload.get("tool_input"))
     count = payload.get("loop_count")
     path = first_text(given, "file_path", "path", "target_file", "target_notebook")

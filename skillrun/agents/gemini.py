@@ -1,7 +1,8 @@
-"""Gemini CLI: hooks and the MCP server both in `.gemini/settings.json`; time limits are milliseconds.
+"""Gemini CLI: hooks and the MCP server both in `.gemini/settings.json`; time limits are
+milliseconds.
 
-What a hook prints must be JSON and nothing else. Individual accounts are no longer served since 2026-06-18: its
-successor is Antigravity; enterprises and API keys go on.
+What a hook prints must be JSON and nothing else. Individual accounts are no longer served since
+2026-06-18: its successor is Antigravity; enterprises and API keys go on.
 """
 
 from __future__ import annotations
@@ -28,7 +29,14 @@ _WRITERS = ("replace", "write_file")
 PROJECT = (
     server(_SETTINGS),
     hook_group(_SETTINGS, ID, "stop", "AfterAgent", timeout=120_000),
-    hook_group(_SETTINGS, ID, "pre-tool", "BeforeTool", timeout=10_000, matcher="|".join((*_SHELLS, *_WRITERS))),
+    hook_group(
+        _SETTINGS,
+        ID,
+        "pre-tool",
+        "BeforeTool",
+        timeout=10_000,
+        matcher="|".join((*_SHELLS, *_WRITERS)),
+    ),
 )
 USER = PROJECT
 NEXT = ("start gemini here and trust the folder; /hooks and /mcp list what it loaded",)

@@ -1,4 +1,6 @@
-"""What skillrun knows of a coding agent; imported on every tool call, so that nothing here imports anything."""
+"""What skillrun knows of a coding agent; imported on every tool call, so that nothing here imports
+anything.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ if TYPE_CHECKING:
 
         ID: str
         NAME: str
-        CHECKED: str  # the version or date of the documentation that its formats were checked against
+        CHECKED: (
+            str  # the version or date of the documentation that its formats were checked against
+        )
         SOURCE: str
         UNVERIFIED: str  # what was not seen to work, "" where nothing is known to be open
 
@@ -51,7 +55,9 @@ if TYPE_CHECKING:
             """The same after one for the home folder."""
 
         def read(self, payload: dict[str, Any]) -> HookInput:
-            """What the agent told the hook. Fields of another type than documented count as missing."""
+            """What the agent told the hook. Fields of another type than documented count as
+            missing.
+            """
 
         def stop_block(self, reason: str) -> dict[str, Any]:
             """The JSON that keeps the agent from ending its turn; `reason` is not empty."""
@@ -61,7 +67,9 @@ if TYPE_CHECKING:
 
 
 class HookInput:
-    """What an agent told a hook. `paths`: the files a tool would write, as the agent spells them."""
+    """What an agent told a hook. `paths`: the files a tool would write, as the agent spells
+    them.
+    """
 
     __slots__ = ("already_blocked", "command", "cwd", "paths", "session", "tool")
 
@@ -82,8 +90,10 @@ class HookInput:
 class Addition:
     """One thing that an install adds to the file `path`.
 
-    `how`: "member" sets the value at `keys` of a JSON document; "default" does where nothing is there, and stays as
-    long as the file holds anything else; "element" appends to the array at `keys`; "table" adds the TOML table `keys`,
+    `how`: "member" sets the value at `keys` of a JSON document; "default" does where nothing is
+    there, and stays as
+    long as the file holds anything else; "element" appends to the array at `keys`; "table" adds the
+    TOML table `keys`,
     whose text is the value; "file" is a file of its own with the value as its text.
     """
 

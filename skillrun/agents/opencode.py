@@ -1,4 +1,5 @@
-"""OpenCode: a plugin of our own that asks `skillrun hook` before each tool; the MCP server in `opencode.json`.
+"""OpenCode: a plugin of our own that asks `skillrun hook` before each tool; the MCP server in
+`opencode.json`.
 
 It has no hook for the end of a turn: `session.idle` comes when it has ended.
 """
@@ -61,14 +62,19 @@ def _additions(config: str, plugin: str) -> tuple[Addition, ...]:
 
 PROJECT = _additions("opencode.json", ".opencode/plugins/skillrun.js")
 USER = _additions(".config/opencode/opencode.json", ".config/opencode/plugins/skillrun.js")
-NEXT = ("restart opencode; it has no hook for the end of a turn, so nothing keeps it from ending early",)
+NEXT = (
+    "restart opencode; it has no hook for the end of a turn, so nothing keeps it from ending early",
+)
 NEXT_USER = NEXT
 
 
 def read(payload: dict[str, Any]) -> HookInput:
     """What our own plugin sends: cwd, session, tool, args."""
     tool, given = text(payload.get("tool")), mapping(payload.get("args"))
-    paths = (*texts(text(given.get("filePath"))), *patched_files(first_text(given, "patchText", "patch", "input")))
+    paths = (
+        *texts(text(given.get("filePath"))),
+        *patched_files(first_text(given, "patchText", "patch", "input")),
+    )
     return HookInput(
         cwd=text(payload.get("cwd")),
         session=text(payload.get("session")),

@@ -8,7 +8,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from skillrun.agents import agents, antigravity, claude, codex, copilot, cursor, gemini, opencode
+    from skillrun.agents import (
+        agents,
+        antigravity,
+        claude,
+        codex,
+        copilot,
+        cursor,
+        gemini,
+        opencode,
+    )
     from skillrun.agents.interface import Agent
 
     # The type checker checks every module here.
@@ -25,7 +34,16 @@ if TYPE_CHECKING:
 
 AGENTS = {
     name: f"skillrun.agents.{name}"
-    for name in ("claude", "codex", "cursor", "copilot", "gemini", "antigravity", "opencode", "agents")
+    for name in (
+        "claude",
+        "codex",
+        "cursor",
+        "copilot",
+        "gemini",
+        "antigravity",
+        "opencode",
+        "agents",
+    )
 }
 
 

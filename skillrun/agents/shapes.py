@@ -1,4 +1,6 @@
-"""The shapes that several agents share: Claude Code's hook payloads and answers, patches, an MCP server's entry."""
+"""The shapes that several agents share: Claude Code's hook payloads and answers, patches, an MCP
+server's entry.
+"""
 
 from __future__ import annotations
 
@@ -22,10 +24,16 @@ def server(path: str) -> Addition:
     return Addition(path, "member", ("mcpServers", "skillrun"), SERVER)
 
 
-def hook_group(path: str, agent: str, word: str, event: str, *, timeout: int, matcher: str = "") -> Addition:
-    """A hook in Claude Code's nested form: an event has groups, and a group has a matcher and handlers."""
+def hook_group(
+    path: str, agent: str, word: str, event: str, *, timeout: int, matcher: str = ""
+) -> Addition:
+    """A hook in Claude Code's nested form: an event has groups, and a group has a matcher and
+    handlers.
+    """
     handler = {"type": "command", "command": hook_command(agent, word), "timeout": timeout}
-    group: dict[str, Any] = {"matcher": matcher, "hooks": [handler]} if matcher else {"hooks": [handler]}
+    group: dict[str, Any] = (
+        {"matcher": matcher, "hooks": [handler]} if matcher else {"hooks": [handler]}
+    )
     return Addition(path, "element", ("hooks", event), group)
 
 
@@ -36,7 +44,11 @@ def stop_block(reason: str) -> dict[str, Any]:
 
 def tool_deny(reason: str) -> dict[str, Any]:
     """Claude Code and Codex."""
-    said = {"hookEventName": "PreToolUse", "permissionDecision": "deny", "permissionDecisionReason": reason}
+    said = {
+        "hookEventName": "PreToolUse",
+        "permissionDecision": "deny",
+        "permissionDecisionReason": reason,
+    }
     return {"hookSpecificOutput": said}
 
 
@@ -75,6 +87,10 @@ def texts(*values: str | None) -> tuple[str, ...]:
 
 
 def patched_files(patch: str | None) -> tuple[str, ...]:
-    """The files that a patch of the form `*** Update File: path` names; so does a shell command that holds one."""
+    """The files that a patch of the form `*** Update File: path` names; so does a shell command
+    that holds one.
+    """
     lines = [line.strip() for line in (patch or "").splitlines()]
-    return tuple(line.removeprefix(mark) for line in lines for mark in _PATCHED if line.startswith(mark))
+    return tuple(
+        line.removeprefix(mark) for line in lines for mark in _PATCHED if line.startswith(mark)
+    )

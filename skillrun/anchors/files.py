@@ -18,20 +18,26 @@ _MOST = 256 * 1024 * 1024  # bytes
 
 
 def read_file(path: Path, *, named: bool = False) -> list[Anchor]:
-    """The anchors in a file of either sort. Raises Misuse for one that cannot be read, or holds none."""
+    """The anchors in a file of either sort. Raises Misuse for one that cannot be read, or holds
+    none.
+    """
     text, place = _text(path), str(path)
     if text.lstrip().startswith("{"):
         return read_statement(text, place, named=named)
     found = read_lines(text, place, named=named)
     if not found:
-        raise Misuse(f"{path}: no anchors in it", hint="skillrun ledger anchor --to FILE writes them")
+        raise Misuse(
+            f"{path}: no anchors in it", hint="skillrun ledger anchor --to FILE writes them"
+        )
     return found
 
 
 def add_lines(path: Path, anchors: Iterable[Anchor]) -> None:
-    """Adds lines to a file, those that are not in it; a half line of a process that died stays alone on its line.
+    """Adds lines to a file, those that are not in it; a half line of a process that died stays
+    alone on its line.
 
-    The file is locked meanwhile, and cut back where the disk is full. Raises Refused where it cannot be written.
+    The file is locked meanwhile, and cut back where the disk is full. Raises Refused where it
+    cannot be written.
     """
     try:
         with path.open("a+b") as file:
@@ -58,7 +64,9 @@ def _append(fd: int, data: bytes, size: int) -> None:
 
 
 def write_statement(path: Path, anchors: Iterable[Anchor]) -> None:
-    """Writes a statement, with the heads of the one that is there. Raises Misuse for a file of another sort."""
+    """Writes a statement, with the heads of the one that is there. Raises Misuse for a file of
+    another sort.
+    """
     earlier = read_statement(_text(path), str(path)) if path.exists() else []
     value = statement([*anchors, *(Anchor(a.ledger, a.run_id, a.n, a.hash) for a in earlier)])
     draft = path.with_name(f".{path.name}.{os.getpid()}")
@@ -79,11 +87,15 @@ def _text(path: Path) -> str:
     try:
         seen = path.stat()
         if not stat.S_ISREG(seen.st_mode) or seen.st_size > _MOST:
-            raise Misuse(f"{path}: not a file of anchors", hint="skillrun ledger anchor --to FILE writes one")
+            raise Misuse(
+                f"{path}: not a file of anchors", hint="skillrun ledger anchor --to FILE writes one"
+            )
         return path.read_bytes().decode("utf-8", "replace")
     except (OSError, ValueError) as error:
         raise Misuse(f"{path}: cannot be read: {getattr(error, 'strerror', error)}") from None
 
 
 def _unwritable(path: Path, error: OSError) -> Refused:
-    return Refused(f"{path}: cannot be written: {error.strerror}", hint="name another file with --to")
+    return Refused(
+        f"{path}: cannot be written: {error.strerror}", hint="name another file with --to"
+    )

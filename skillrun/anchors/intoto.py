@@ -1,6 +1,8 @@
-"""Anchors as an in-toto Statement v1, to be signed by whoever can, and read back, also from a signer's DSSE envelope.
+"""Anchors as an in-toto Statement v1, to be signed by whoever can, and read back, also from a
+signer's DSSE envelope.
 
-https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md; the predicate: `schemas/ledger-anchor.v1.json`.
+https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md; the predicate:
+`schemas/ledger-anchor.v1.json`.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ PREDICATE = "urn:skillrun:ledger-anchor:v1"
 
 
 def statement(anchors: Iterable[Anchor]) -> dict[str, Any]:
-    """A subject for each run, whose digest is the hash of its last event; the predicate says which events these are."""
+    """A subject for each run, whose digest is the hash of its last event; the predicate says which
+    events these are.
+    """
     known = sorted(set(anchors), key=lambda a: (a.run_id, a.n, a.ledger))
     now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     return {
@@ -29,7 +33,9 @@ def statement(anchors: Iterable[Anchor]) -> dict[str, Any]:
         "predicateType": PREDICATE,
         "predicate": {
             "published": now,
-            "heads": [{"ledger": a.ledger, "run_id": a.run_id, "n": a.n, "hash": a.hash} for a in known],
+            "heads": [
+                {"ledger": a.ledger, "run_id": a.run_id, "n": a.n, "hash": a.hash} for a in known
+            ],
         },
     }
 
@@ -37,7 +43,8 @@ def statement(anchors: Iterable[Anchor]) -> dict[str, Any]:
 def read_statement(text: str, place: str, *, named: bool = False) -> list[Anchor]:
     """The anchors of a statement, bare or in an envelope whose signature is not looked at.
 
-    Raises Misuse for what is none. A head counts where a subject has its digest: that is what a signer signs for.
+    Raises Misuse for what is none. A head counts where a subject has its digest: that is what a
+    signer signs for.
     """
     try:
         value = _payload(json.loads(text))
@@ -62,7 +69,16 @@ def _payload(value: dict[str, Any]) -> dict[str, Any]:
     return inner
 
 
-def _heads(heads: list[dict[str, Any]], signed: set[str], place: str, named: bool) -> Iterator[Anchor]:
+def _heads(
+    heads: list[dict[str, Any]], signed: set[str], place: str, named: bool
+) -> Iterator[Anchor]:
     for head in heads:
         if head["hash"] in signed:
-            yield Anchor(str(head["ledger"]), str(head["run_id"]), int(head["n"]), str(head["hash"]), place, named)
+            yield Anchor(
+                str(head["ledger"]),
+                str(head["run_id"]),
+                int(head["n"]),
+                str(head["hash"]),
+                place,
+                named,
+            )

@@ -1,4 +1,6 @@
-"""Anchors in git notes (refs/notes/skillrun), one a line, so that `git notes merge -s cat_sort_uniq` loses none."""
+"""Anchors in git notes (refs/notes/skillrun), one a line, so that `git notes merge -s
+cat_sort_uniq` loses none.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,12 @@ _NOBODY = ("-c", "user.name=skillrun", "-c", "user.email=skillrun@localhost")
 
 
 def read_notes(root: Path, *, named: bool = False) -> list[Anchor]:
-    """The anchors in all notes of a repository, whatever became of the commits that they were put on."""
-    listed = run_git(root, "notes", f"--ref={REF}", "list").stdout.decode("ascii", "replace").split("\n")
+    """The anchors in all notes of a repository, whatever became of the commits that they were put
+    on.
+    """
+    listed = (
+        run_git(root, "notes", f"--ref={REF}", "list").stdout.decode("ascii", "replace").split("\n")
+    )
     blobs = "".join(f"{line.split()[0]}\n" for line in listed if line)
     if not blobs:
         return []
@@ -30,12 +36,14 @@ def read_notes(root: Path, *, named: bool = False) -> list[Anchor]:
 def write_note(repo: Repo, anchors: Iterable[Anchor]) -> None:
     """Adds anchors to the note of HEAD, beside what is there.
 
-    The note is written under a name of its own, and then takes the place of the old one only if nobody else has changed
-    that in the meantime: `git notes add` alone would lose the note of another process. Raises Refused where there is no
-    commit, or git cannot write.
+    The note is written under a name of its own, and then takes the place of the old one only if
+    nobody else has changed that in the meantime: `git notes add` alone would lose the note of
+    another process. Raises Refused where there is no commit, or git cannot write.
     """
     if repo.head is None:
-        raise Refused(f"{repo.root}: no commit to put the note on", hint="commit first, or anchor --to FILE")
+        raise Refused(
+            f"{repo.root}: no commit to put the note on", hint="commit first, or anchor --to FILE"
+        )
     lines = [anchor.line for anchor in anchors]
     draft = f"{REF}-{os.getpid()}-{random.randrange(10**9)}"
     for _ in range(_TRIES):
@@ -45,16 +53,23 @@ def write_note(repo: Repo, anchors: Iterable[Anchor]) -> None:
         finally:
             run_git(repo.root, "update-ref", "-d", draft)
         time.sleep(random.uniform(0.01, 0.1))
-    raise Refused(f"{repo.root}: {REF} cannot be changed", hint="see whether a file .lock was left in .git/refs/notes")
+    raise Refused(
+        f"{repo.root}: {REF} cannot be changed",
+        hint="see whether a file .lock was left in .git/refs/notes",
+    )
 
 
 def _replaced(root: Path, draft: str, commit: str, lines: list[str]) -> bool:
-    """Whether the note has these lines now; False where somebody else has changed the notes first."""
+    """Whether the note has these lines now; False where somebody else has changed the notes
+    first.
+    """
     before = _commit_of(root, REF)
     if before:
         git_output(root, "update-ref", draft, before)
     shown = run_git(root, "notes", f"--ref={draft}", "show", commit)
-    there = shown.stdout.decode("utf-8", "surrogateescape").splitlines() if not shown.returncode else []
+    there = (
+        shown.stdout.decode("utf-8", "surrogateescape").splitlines() if not shown.returncode else []
+    )
     text = "\n".join([*there, *(line for line in lines if line not in set(there))]) + "\n"
     who = _NOBODY if run_git(root, "var", "GIT_COMMITTER_IDENT").returncode else ()
     git_output(
@@ -62,7 +77,12 @@ def _replaced(root: Path, draft: str, commit: str, lines: list[str]) -> bool:
         stdin=text.encode("utf-8", "surrogateescape"),
     )
     after = _commit_of(root, draft) or ""
-    return run_git(root, "update-ref", "-m", "skillrun: anchor", REF, after, before or "0" * len(after)).returncode == 0
+    return (
+        run_git(
+            root, "update-ref", "-m", "skillrun: anchor", REF, after, before or "0" * len(after)
+        ).returncode
+        == 0
+    )
 
 
 def _commit_of(root: Path, ref: str) -> str | None:

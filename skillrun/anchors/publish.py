@@ -1,4 +1,6 @@
-"""Publishes the heads of a ledger, and finds again what was published, where that can be found without being told."""
+"""Publishes the heads of a ledger, and finds again what was published, where that can be found
+without being told.
+"""
 
 from __future__ import annotations
 
@@ -29,14 +31,20 @@ class Published:
 
 
 def name_of(ledger: Path) -> str:
-    """The name that the anchors of the ledger at a path carry; says nothing of machine or path to who does not know."""
+    """The name that the anchors of the ledger at a path carry; says nothing of machine or path to
+    who does not know.
+    """
     return digest([host_id(), str(ledger.absolute())])[:16]
 
 
-def publish(ledger: Path, kind: str, *, repo: Repo | None = None, file: Path | None = None) -> Published:
-    """Publishes the head of every run: first outside, then the ledger remembers it. Once more changes nothing.
+def publish(
+    ledger: Path, kind: str, *, repo: Repo | None = None, file: Path | None = None
+) -> Published:
+    """Publishes the head of every run: first outside, then the ledger remembers it. Once more
+    changes nothing.
 
-    `repo` is needed for a git note, `file` for the others. Raises LedgerUnusable, Refused where the place cannot be
+    `repo` is needed for a git note, `file` for the others. Raises LedgerUnusable, Refused where the
+    place cannot be
     written, Misuse where it holds something else, or where there is no run.
     """
     found = heads(ledger, name_of(ledger))
@@ -56,9 +64,11 @@ def publish(ledger: Path, kind: str, *, repo: Repo | None = None, file: Path | N
 
 
 def find(ledger: Path, repo: Repo | None, named: Iterable[Path] = ()) -> list[Anchor]:
-    """The anchors in these files, in the notes of the repository, and in the files that the ledger remembers.
+    """The anchors in these files, in the notes of the repository, and in the files that the ledger
+    remembers.
 
-    Raises Misuse for a named file without anchors; what the ledger remembers and is not there is passed over.
+    Raises Misuse for a named file without anchors; what the ledger remembers and is not there is
+    passed over.
     """
     files = [anchor for path in named for anchor in read_file(path.absolute(), named=True)]
     notes = read_notes(repo.root) if repo is not None else []

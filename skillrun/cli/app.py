@@ -1,4 +1,6 @@
-"""The command line: each command reads its options and calls one function of `cli/commands/`, imported when it runs."""
+"""The command line: each command reads its options and calls one function of `cli/commands/`,
+imported when it runs.
+"""
 
 from __future__ import annotations
 
@@ -14,20 +16,37 @@ from typer.models import CommandInfo
 
 from skillrun import __version__
 from skillrun.cli.ledger import ledger_app
-from skillrun.cli.options import AgentName, DryRun, Job, Json, LedgerFile, Pairs, Repo, Run, Spec, User
+from skillrun.cli.options import (
+    AgentName,
+    DryRun,
+    Job,
+    Json,
+    LedgerFile,
+    Pairs,
+    Repo,
+    Run,
+    Spec,
+    User,
+)
 
 app = typer.Typer(
     name="skillrun",
-    help="Makes a SKILL.md executable: stages that block, graded evidence, a ledger that remembers.",
-    epilog="`skillrun SKILL` is short for `skillrun run SKILL`. "
-    "Exit codes: 0 success, 1 partial, 2 misuse, 3 blocked, 4 refused.",
+    help=(
+        "Makes a SKILL.md executable: stages that block, graded evidence, a ledger that remembers."
+    ),
+    epilog=(
+        "`skillrun SKILL` is short for `skillrun run SKILL`. "
+        "Exit codes: 0 success, 1 partial, 2 misuse, 3 blocked, 4 refused."
+    ),
     no_args_is_help=True,
     add_completion=True,
     context_settings={"help_option_names": ["-h", "--help"]},  # those of the commands, too
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-spec_app = typer.Typer(help="Write or check a job spec.", no_args_is_help=True, rich_markup_mode=None)
+spec_app = typer.Typer(
+    help="Write or check a job spec.", no_args_is_help=True, rich_markup_mode=None
+)
 app.add_typer(spec_app, name="spec")
 app.add_typer(ledger_app, name="ledger")
 
@@ -38,10 +57,14 @@ COMPLETION = "_SKILLRUN_COMPLETE"
 def invoke(arguments: list[str]) -> int:
     """Parses and runs; returns the exit code. Typer's own complaints become exit code 2."""
     words = frozenset(arguments)
-    if COMPLETION in os.environ:  # a shell asks what may come next: its words are in the environment
+    if (
+        COMPLETION in os.environ
+    ):  # a shell asks what may come next: its words are in the environment
         words = _names(app)
     try:
-        code = parser(words & _names(app))(args=arguments, prog_name="skillrun", standalone_mode=False)
+        code = parser(words & _names(app))(
+            args=arguments, prog_name="skillrun", standalone_mode=False
+        )
     except typer.Abort:
         raise KeyboardInterrupt from None
     except _usage_error() as complaint:
@@ -54,7 +77,8 @@ def invoke(arguments: list[str]) -> int:
 
 @cache
 def parser(words: frozenset[str]) -> Any:
-    """Click's command, with the parameters of those that `words` name: to read all takes longer than most commands.
+    """Click's command, with the parameters of those that `words` name: to read all takes longer
+    than most commands.
 
     The others can only be listed: no command runs whose name is not in the arguments.
     """
@@ -71,7 +95,9 @@ def _names(of: typer.Typer) -> frozenset[str]:
 def _read(of: typer.Typer, words: frozenset[str]) -> typer.Typer:
     """The same commands; those that `words` do not name take nothing and do nothing."""
     made = copy(of)
-    made.registered_commands = [info if info.name in words else _listed(info) for info in of.registered_commands]
+    made.registered_commands = [
+        info if info.name in words else _listed(info) for info in of.registered_commands
+    ]
     made.registered_groups = [copy(group) for group in of.registered_groups]
     for group in made.registered_groups:
         if group.typer_instance is not None:
@@ -103,7 +129,10 @@ def _print_version(asked: bool) -> None:
 @app.callback()
 def main(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Show the version and exit."
+        ),
     ] = False,
 ) -> None:
     """Takes the options that stand before a command."""
@@ -114,32 +143,58 @@ def run(
     skill: Annotated[str, typer.Argument(help="A skill's name, or the path of a SKILL.md.")],
     repo: Repo = Path(),
     spec: Spec = None,
-    set_: Annotated[Pairs, typer.Option("--set", metavar="PATH=VALUE", help="Override a field of the spec.")] = [],  # noqa: B006
+    set_: Annotated[
+        Pairs, typer.Option("--set", metavar="PATH=VALUE", help="Override a field of the spec.")
+    ] = [],  # noqa: B006
     waive: Annotated[
-        Pairs, typer.Option("--waive", metavar="ITEM=REASON", help="Accept that an item is not met.")
+        Pairs,
+        typer.Option("--waive", metavar="ITEM=REASON", help="Accept that an item is not met."),
     ] = [],  # noqa: B006
     attest: Annotated[
-        Pairs, typer.Option("--attest", metavar="STEP=STATEMENT", help="Say what was done for a declared step.")
+        Pairs,
+        typer.Option(
+            "--attest", metavar="STEP=STATEMENT", help="Say what was done for a declared step."
+        ),
     ] = [],  # noqa: B006
     evidence: Annotated[
-        Pairs, typer.Option("--evidence", metavar="STEP=PATH", help="The file that shows an attested step.")
+        Pairs,
+        typer.Option(
+            "--evidence", metavar="STEP=PATH", help="The file that shows an attested step."
+        ),
     ] = [],  # noqa: B006
     implement: Annotated[
         str | None,
         typer.Option(
-            "--implement", metavar="CMD", help="Have this agent do what is open; scaffold: skillrun writes the job."
+            "--implement",
+            metavar="CMD",
+            help="Have this agent do what is open; scaffold: skillrun writes the job.",
         ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="With --implement scaffold: show the changes as a diff; write nothing.")
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="With --implement scaffold: show the changes as a diff; write nothing.",
+        ),
     ] = False,
-    attempts: Annotated[int, typer.Option("--attempts", metavar="N", help="How often it is asked.")] = 3,
-    time_limit: Annotated[str, typer.Option("--time-limit", metavar="TIME", help="Of each attempt.")] = "30m",
-    until: Annotated[str | None, typer.Option("--until", metavar="STAGE", help="Stop after this stage.")] = None,
-    new_run: Annotated[bool, typer.Option("--new-run", help="Start another run instead of resuming.")] = False,
-    trust: Annotated[bool, typer.Option("--trust", help="Allow the repository's own commands to run.")] = False,
+    attempts: Annotated[
+        int, typer.Option("--attempts", metavar="N", help="How often it is asked.")
+    ] = 3,
+    time_limit: Annotated[
+        str, typer.Option("--time-limit", metavar="TIME", help="Of each attempt.")
+    ] = "30m",
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="STAGE", help="Stop after this stage.")
+    ] = None,
+    new_run: Annotated[
+        bool, typer.Option("--new-run", help="Start another run instead of resuming.")
+    ] = False,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Allow the repository's own commands to run.")
+    ] = False,
     skill_path: Annotated[
-        Path | None, typer.Option("--skill", metavar="PATH", help="Use this SKILL.md or skills folder.")
+        Path | None,
+        typer.Option("--skill", metavar="PATH", help="Use this SKILL.md or skills folder."),
     ] = None,
     ledger: LedgerFile = None,
     json: Json = False,
@@ -148,9 +203,22 @@ def run(
     from skillrun.cli.commands.run import run_skill
 
     return run_skill(
-        skill, repo, spec, set_, waive, attest, evidence, until, new_run, trust, skill_path, ledger, json,
-        implement=(implement, attempts, time_limit), dry_run=dry_run,
-    )  # fmt: skip
+        skill,
+        repo,
+        spec,
+        set_,
+        waive,
+        attest,
+        evidence,
+        until,
+        new_run,
+        trust,
+        skill_path,
+        ledger,
+        json,
+        implement=(implement, attempts, time_limit),
+        dry_run=dry_run,
+    )
 
 
 @app.command("list")
@@ -187,7 +255,9 @@ def check(
 @spec_app.command("init")
 def spec_init(
     repo: Repo = Path(),
-    set_: Annotated[Pairs, typer.Option("--set", metavar="PATH=VALUE", help="A field of the spec.")] = [],  # noqa: B006
+    set_: Annotated[
+        Pairs, typer.Option("--set", metavar="PATH=VALUE", help="A field of the spec.")
+    ] = [],  # noqa: B006
 ) -> int:
     """Write a job spec: asks for the fields, or takes them from --set."""
     from skillrun.cli.commands.spec import init
@@ -213,7 +283,8 @@ def spec_check(
 def detect(
     repo: Repo = Path(),
     write: Annotated[
-        bool, typer.Option("--write", help="Write REPO_PROFILE.json; what it holds already is kept.")
+        bool,
+        typer.Option("--write", help="Write REPO_PROFILE.json; what it holds already is kept."),
     ] = False,
     json: Json = False,
 ) -> int:
@@ -227,16 +298,28 @@ def detect(
 def prove(
     repo: Repo = Path(),
     spec: Spec = None,
-    set_: Annotated[Pairs, typer.Option("--set", metavar="PATH=VALUE", help="Override a field of the spec.")] = [],  # noqa: B006
+    set_: Annotated[
+        Pairs, typer.Option("--set", metavar="PATH=VALUE", help="Override a field of the spec.")
+    ] = [],  # noqa: B006
     schedule: Annotated[
-        str | None, typer.Option("--schedule", metavar="S", help="Replay this one, e.g. 'kill@before:email#1'.")
+        str | None,
+        typer.Option(
+            "--schedule", metavar="S", help="Replay this one, e.g. 'kill@before:email#1'."
+        ),
     ] = None,
     pytest: Annotated[
-        Path | None, typer.Option("--pytest", metavar="FILE", help="Write the refutation as a regression test.")
+        Path | None,
+        typer.Option("--pytest", metavar="FILE", help="Write the refutation as a regression test."),
     ] = None,
-    list_: Annotated[bool, typer.Option("--list", help="List boundaries and schedules; run none of them.")] = False,
-    confirm: Annotated[bool, typer.Option("--confirm", help="Repeat some schedules with a real worker.")] = False,
-    trust: Annotated[bool, typer.Option("--trust", help="Allow the repository's own code to run.")] = False,
+    list_: Annotated[
+        bool, typer.Option("--list", help="List boundaries and schedules; run none of them.")
+    ] = False,
+    confirm: Annotated[
+        bool, typer.Option("--confirm", help="Repeat some schedules with a real worker.")
+    ] = False,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Allow the repository's own code to run.")
+    ] = False,
     json: Json = False,
 ) -> int:
     """Prove a handler by fault injection, or show how it fails."""
@@ -248,15 +331,25 @@ def prove(
 @app.command("verify")
 def verify(
     repo: Repo = Path(),
-    ci: Annotated[bool, typer.Option("--ci", help="For a pipeline: consent is given, nothing asks.")] = False,
-    base: Annotated[str | None, typer.Option("--base", metavar="REF", help="The branch to compare HEAD with.")] = None,
+    ci: Annotated[
+        bool, typer.Option("--ci", help="For a pipeline: consent is given, nothing asks.")
+    ] = False,
+    base: Annotated[
+        str | None, typer.Option("--base", metavar="REF", help="The branch to compare HEAD with.")
+    ] = None,
     format_: Annotated[
-        Pairs, typer.Option("--format", metavar="NAME", help="text, json, sarif, junit or intoto; several times.")
+        Pairs,
+        typer.Option(
+            "--format", metavar="NAME", help="text, json, sarif, junit or intoto; several times."
+        ),
     ] = [],  # noqa: B006
     output: Annotated[
-        list[Path], typer.Option("--output", metavar="FILE", help="Where the format of the same place goes.")
+        list[Path],
+        typer.Option("--output", metavar="FILE", help="Where the format of the same place goes."),
     ] = [],  # noqa: B006
-    trust: Annotated[bool, typer.Option("--trust", help="Allow the repository's own code to run.")] = False,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Allow the repository's own code to run.")
+    ] = False,
 ) -> int:
     """Do everything again for the committed specs, trusting nothing."""
     from skillrun.cli.commands.verify import verify as run_verification
@@ -267,11 +360,15 @@ def verify(
 @app.command("trust")
 def trust(
     repo: Repo = Path(),
-    agents: Annotated[bool, typer.Option("--agents", help="Let agents say --trust in this working tree.")] = False,
+    agents: Annotated[
+        bool, typer.Option("--agents", help="Let agents say --trust in this working tree.")
+    ] = False,
     agent_waivers: Annotated[
         bool, typer.Option("--agent-waivers", help="Let agents waive items in this working tree.")
     ] = False,
-    revoke: Annotated[bool, typer.Option("--revoke", help="Take back all that was allowed here.")] = False,
+    revoke: Annotated[
+        bool, typer.Option("--revoke", help="Take back all that was allowed here.")
+    ] = False,
 ) -> int:
     """Allow the code of this working tree to run; a person's to say."""
     from skillrun.cli.commands.trust import trust
@@ -280,7 +377,13 @@ def trust(
 
 
 @app.command("status")
-def status(repo: Repo = Path(), job: Job = None, run: Run = None, ledger: LedgerFile = None, json: Json = False) -> int:
+def status(
+    repo: Repo = Path(),
+    job: Job = None,
+    run: Run = None,
+    ledger: LedgerFile = None,
+    json: Json = False,
+) -> int:
     """Say where the run stands, and what has gone stale."""
     from skillrun.cli.commands.status import status
 
@@ -303,7 +406,13 @@ def why(
 
 
 @app.command("next")
-def next_(repo: Repo = Path(), job: Job = None, run: Run = None, ledger: LedgerFile = None, json: Json = False) -> int:
+def next_(
+    repo: Repo = Path(),
+    job: Job = None,
+    run: Run = None,
+    ledger: LedgerFile = None,
+    json: Json = False,
+) -> int:
     """Say what to do next."""
     from skillrun.cli.commands.status import next_steps
 
@@ -312,7 +421,9 @@ def next_(repo: Repo = Path(), job: Job = None, run: Run = None, ledger: LedgerF
 
 @app.command("mcp")
 def mcp() -> int:
-    """Serve the Model Context Protocol on standard input and output: the same commands, as tools."""
+    """Serve the Model Context Protocol on standard input and output: the same commands, as
+    tools.
+    """
     from skillrun.cli.commands.mcp import serve
 
     return serve()
@@ -320,7 +431,9 @@ def mcp() -> int:
 
 @app.command("hook")
 def hook(
-    agent: Annotated[str, typer.Argument(help="claude, codex, cursor, copilot, gemini, antigravity, opencode.")],
+    agent: Annotated[
+        str, typer.Argument(help="claude, codex, cursor, copilot, gemini, antigravity, opencode.")
+    ],
     event: Annotated[str, typer.Argument(help="stop, or pre-tool.")],
 ) -> int:
     """Answer an agent's hook: JSON in, JSON out. `skillrun install` sets it up."""
@@ -340,8 +453,11 @@ def install(
         typer.Option(
             "--source",
             metavar="SOURCE",
-            help="github-actions: where the workflow installs skillrun from; git+https://HOST/PATH@COMMIT, an https "
-            "archive with #sha256=DIGEST, or a path in the repository.",
+            help=(
+                "github-actions: where the workflow installs skillrun from;"
+                " git+https://HOST/PATH@COMMIT, an https "
+                "archive with #sha256=DIGEST, or a path in the repository."
+            ),
         ),
     ] = None,
 ) -> int:
@@ -352,7 +468,9 @@ def install(
 
 
 @app.command("uninstall")
-def uninstall(agent: AgentName, repo: Repo = Path(), user: User = False, dry_run: DryRun = False) -> int:
+def uninstall(
+    agent: AgentName, repo: Repo = Path(), user: User = False, dry_run: DryRun = False
+) -> int:
     """Take back what an install has added."""
     from skillrun.cli.commands.install import uninstall
 

@@ -1,4 +1,6 @@
-"""`skillrun ledger ...`: each command reads its options and calls one function of `cli/commands/`."""
+"""`skillrun ledger ...`: each command reads its options and calls one function of
+`cli/commands/`.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ def ledger_show(
     repo: Repo = Path(),
     ledger: LedgerPlace = None,
     json: Json = False,
-    html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write one page for a browser.")] = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write one page for a browser.")
+    ] = None,
 ) -> int:
     """Show a run's events, evidence and telemetry."""
     from skillrun.cli.commands.common import reading
@@ -50,8 +54,12 @@ def ledger_show(
 
 @ledger_app.command("query")
 def ledger_query(
-    query: Annotated[str | None, typer.Argument(help="A named query or SQL; nothing lists the named ones.")] = None,
-    param: Annotated[Pairs, typer.Option("--param", metavar="NAME=VALUE", help="A parameter.")] = [],  # noqa: B006
+    query: Annotated[
+        str | None, typer.Argument(help="A named query or SQL; nothing lists the named ones.")
+    ] = None,
+    param: Annotated[
+        Pairs, typer.Option("--param", metavar="NAME=VALUE", help="A parameter.")
+    ] = [],  # noqa: B006
     repo: Repo = Path(),
     ledger: LedgerPlace = None,
     limit: Annotated[int, typer.Option("--limit", help="How many rows.")] = 1000,
@@ -86,7 +94,11 @@ def ledger_stats(
 def ledger_verify(
     anchors: Annotated[
         list[Path],
-        typer.Option("--anchors", metavar="FILE", help="Published heads, besides the git notes that are here."),
+        typer.Option(
+            "--anchors",
+            metavar="FILE",
+            help="Published heads, besides the git notes that are here.",
+        ),
     ] = [],  # noqa: B006
     repo: Repo = Path(),
     ledger: LedgerPlace = None,
@@ -103,7 +115,9 @@ def ledger_verify(
 @ledger_app.command("anchor")
 def ledger_anchor(
     file: Annotated[Path | None, typer.Argument(help="The statement, with --to intoto.")] = None,
-    to: Annotated[str, typer.Option("--to", metavar="PLACE", help="git-note, FILE, or intoto.")] = "git-note",
+    to: Annotated[
+        str, typer.Option("--to", metavar="PLACE", help="git-note, FILE, or intoto.")
+    ] = "git-note",
     repo: Repo = Path(),
     ledger: LedgerFile = None,
     json: Json = False,
@@ -116,8 +130,13 @@ def ledger_anchor(
 
 @ledger_app.command("archive")
 def ledger_archive(
-    before: Annotated[str, typer.Option("--before", metavar="DATE", help="Runs whose last event is older.")],
-    to: Annotated[Path, typer.Option("--to", metavar="FILE", help="The archive: a new file, or an earlier one.")],
+    before: Annotated[
+        str, typer.Option("--before", metavar="DATE", help="Runs whose last event is older.")
+    ],
+    to: Annotated[
+        Path,
+        typer.Option("--to", metavar="FILE", help="The archive: a new file, or an earlier one."),
+    ],
     repo: Repo = Path(),
     ledger: LedgerFile = None,
     json: Json = False,
@@ -134,15 +153,23 @@ def ledger_redact(
     n: Annotated[int | None, typer.Argument(help="The number of the event.")] = None,
     containing: Annotated[
         Path | None,
-        typer.Option("--containing", metavar="FILE", help="Only texts with the secret in this file; - reads it."),
+        typer.Option(
+            "--containing",
+            metavar="FILE",
+            help="Only texts with the secret in this file; - reads it.",
+        ),
     ] = None,
     reason: Annotated[str, typer.Option("--reason", help="Why; it is recorded.")] = "",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go; change nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would go; change nothing.")
+    ] = False,
     repo: Repo = Path(),
     ledger: LedgerFile = None,
     json: Json = False,
 ) -> int:
-    """Take the long texts of an event, or all with a secret in them, out for good; the hashes stay true."""
+    """Take the long texts of an event, or all with a secret in them, out for good; the hashes stay
+    true.
+    """
     from skillrun.cli.commands.ledger_redact import redact
 
     return redact(run, n, containing, reason, dry_run, repo, ledger, json)
@@ -163,14 +190,22 @@ def ledger_ship(
 
 @ledger_app.command("export")
 def ledger_export(
-    format: Annotated[str, typer.Option("--format", metavar="FORMAT", help="jsonl, csv, otlp, intoto or parquet.")],
+    format: Annotated[
+        str, typer.Option("--format", metavar="FORMAT", help="jsonl, csv, otlp, intoto or parquet.")
+    ],
     run: Run = None,
-    since: Annotated[str | None, typer.Option("--since", metavar="DATE", help="Runs that went on since then.")] = None,
-    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="PATH", help="A file, or a folder.")] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="DATE", help="Runs that went on since then.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="PATH", help="A file, or a folder.")
+    ] = None,
     table: Annotated[
         str | None, typer.Option("--table", metavar="TABLE", help="Of csv and parquet: one table.")
     ] = None,
-    to: Annotated[str | None, typer.Option("--to", metavar="URL", help="Of otlp: send it to a collector.")] = None,
+    to: Annotated[
+        str | None, typer.Option("--to", metavar="URL", help="Of otlp: send it to a collector.")
+    ] = None,
     repo: Repo = Path(),
     ledger: LedgerPlace = None,
 ) -> int:

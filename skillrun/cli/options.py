@@ -9,14 +9,20 @@ from typing import Annotated
 import typer
 
 Repo = Annotated[Path, typer.Option("--repo", metavar="PATH", help="The repository to work on.")]
-Spec = Annotated[Path | None, typer.Option("--spec", metavar="FILE", help="The job spec (default: .skillrun/jobs/).")]
+Spec = Annotated[
+    Path | None,
+    typer.Option("--spec", metavar="FILE", help="The job spec (default: .skillrun/jobs/)."),
+]
 LedgerFile = Annotated[
-    Path | None, typer.Option("--ledger", metavar="FILE", help="The ledger (default: .skillrun/ledger.db).")
+    Path | None,
+    typer.Option("--ledger", metavar="FILE", help="The ledger (default: .skillrun/ledger.db)."),
 ]
 LedgerPlace = Annotated[
     str | None,
     typer.Option(
-        "--ledger", metavar="FILE|URL", help="The ledger, or one in PostgreSQL (default: .skillrun/ledger.db)."
+        "--ledger",
+        metavar="FILE|URL",
+        help="The ledger, or one in PostgreSQL (default: .skillrun/ledger.db).",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else.")]
@@ -31,15 +37,26 @@ class Format(StrEnum):
     MARKDOWN = "markdown"
 
 
-RowFormat = Annotated[Format | None, typer.Option("--format", help="How rows are written (default: table).")]
-Job = Annotated[str | None, typer.Option("--job", metavar="JOB", help="The job, where there are several.")]
-Run = Annotated[str | None, typer.Option("--run", metavar="ID", help="The run, or the beginning of its id.")]
+RowFormat = Annotated[
+    Format | None, typer.Option("--format", help="How rows are written (default: table).")
+]
+Job = Annotated[
+    str | None, typer.Option("--job", metavar="JOB", help="The job, where there are several.")
+]
+Run = Annotated[
+    str | None, typer.Option("--run", metavar="ID", help="The run, or the beginning of its id.")
+]
 User = Annotated[bool, typer.Option("--user", help="In the home folder, for all repositories.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the changes as a diff; write nothing.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Show the changes as a diff; write nothing.")
+]
 AgentName = Annotated[
     str,
     typer.Argument(
-        help="claude, codex, cursor, copilot, gemini, antigravity, opencode, agents for any other; or github-actions."
+        help=(
+            "claude, codex, cursor, copilot, gemini, antigravity, opencode, agents for any other;"
+            " or github-actions."
+        )
     ),
 ]
 Pairs = list[str]

@@ -16,7 +16,9 @@ from skillrun.opening import read_file
 MAX_BYTES = 1_000_000
 SPEC_KEYS = ("name", "description", "license", "compatibility", "metadata", "allowed-tools")
 
-_PLAIN_MEMBER = re.compile(r"(?P<start>[ \t]*[A-Za-z_][\w.-]*:[ \t]+)(?P<value>[^\s\"'\[{|>#&!][^\n]*)")
+_PLAIN_MEMBER = re.compile(
+    r"(?P<start>[ \t]*[A-Za-z_][\w.-]*:[ \t]+)(?P<value>[^\s\"'\[{|>#&!][^\n]*)"
+)
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,9 @@ class FrontMatter:
         return self.lines.get(path, 1)
 
     def text(self, key: str) -> str:
-        """A top-level value as text, as it was written (`1.10` stays `1.10`); empty where there is none."""
+        """A top-level value as text, as it was written (`1.10` stays `1.10`); empty where there is
+        none.
+        """
         value = self.values.get(key)
         if value is None or isinstance(value, dict | list):
             return ""
@@ -60,24 +64,35 @@ class FrontMatter:
 
 
 def read_skill_bytes(path: Path) -> bytes:
-    """The bytes of a SKILL.md. SkillInvalid where it is missing, no file, or larger than 1 MB (then unread)."""
+    """The bytes of a SKILL.md. SkillInvalid where it is missing, no file, or larger than 1 MB (then
+    unread).
+    """
     try:
         if not path.is_file():
             what = "is not a file" if path.exists() else "no such SKILL.md"
-            raise SkillInvalid(f"{path}:1: {what}", hint="skillrun list shows the skills that can be found here")
+            raise SkillInvalid(
+                f"{path}:1: {what}", hint="skillrun list shows the skills that can be found here"
+            )
         return read_file(path, MAX_BYTES)
     except OSError as error:
         if error.errno == errno.EFBIG:
             raise _too_large(path) from None
-        raise SkillInvalid(f"{path}:1: cannot be read: {error.strerror}", hint="check its permissions") from error
+        raise SkillInvalid(
+            f"{path}:1: cannot be read: {error.strerror}", hint="check its permissions"
+        ) from error
 
 
 def _too_large(path: Path) -> SkillInvalid:
-    return SkillInvalid(f"{path}:1: larger than 1 MB", hint="move the details into files beside SKILL.md and link them")
+    return SkillInvalid(
+        f"{path}:1: larger than 1 MB",
+        hint="move the details into files beside SKILL.md and link them",
+    )
 
 
 def decode(data: bytes, path: Path) -> str:
-    """The text of a SKILL.md: UTF-8, without its byte order mark, lines ending in a single newline."""
+    """The text of a SKILL.md: UTF-8, without its byte order mark, lines ending in a single
+    newline.
+    """
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -87,16 +102,21 @@ def decode(data: bytes, path: Path) -> str:
 
 
 def split(text: str, path: Path) -> tuple[str, str, int]:
-    """(front-matter, body, line of the body). The fences are lines that hold `---` and nothing else."""
+    """(front-matter, body, line of the body). The fences are lines that hold `---` and nothing
+    else.
+    """
     lines = text.split("\n")
     if lines[0].rstrip() != "---":
         raise SkillInvalid(
-            f"{path}:1: no front-matter", hint="the first line must be ---, then name and description, then ---"
+            f"{path}:1: no front-matter",
+            hint="the first line must be ---, then name and description, then ---",
         )
     for index, line in enumerate(lines[1:], start=1):
         if line.rstrip() == "---":
             return "\n".join(lines[1:index]), "\n".join(lines[index + 1 :]), index + 2
-    raise SkillInvalid(f"{path}:1: the front-matter is never closed", hint="add a line --- after it")
+    raise SkillInvalid(
+        f"{path}:1: the front-matter is never closed", hint="add a line --- after it"
+    )
 
 
 def read_front_matter(text: str, path: Path) -> FrontMatter:
@@ -104,10 +124,13 @@ def read_front_matter(text: str, path: Path) -> FrontMatter:
     front, body, body_line = split(text, path)
     document, repaired = _load(front, path)
     if document.value is None:
-        raise SkillInvalid(f"{path}:1: the front-matter is empty", hint="give it a name and a description")
+        raise SkillInvalid(
+            f"{path}:1: the front-matter is empty", hint="give it a name and a description"
+        )
     if not isinstance(document.value, dict):
         raise SkillInvalid(
-            f"{path}:2: the front-matter is no mapping", hint="write keys and values, such as name: my-skill"
+            f"{path}:2: the front-matter is no mapping",
+            hint="write keys and values, such as name: my-skill",
         )
     lines = {where: line + 1 for where, line in document.lines.items()}
     return FrontMatter(document.value, lines, document.source, body, body_line, repaired)
@@ -121,16 +144,21 @@ def _load(front: str, path: Path) -> tuple[Document, bool]:
     try:
         return load_positions(quoted), True
     except YamlProblem as problem:  # what the quotes have mended need not be shown
-        raise SkillInvalid(f"{path}:{problem.line + 1}: front-matter: {problem.what}", hint=problem.hint) from problem
+        raise SkillInvalid(
+            f"{path}:{problem.line + 1}: front-matter: {problem.what}", hint=problem.hint
+        ) from problem
 
 
 def quote_plain_values(front: str) -> str:
-    """The front-matter with plain one-line values that hold a colon, or begin with a sign of YAML's, in quotes.
+    """The front-matter with plain one-line values that hold a colon, or begin with a sign of
+    YAML's, in quotes.
 
     Agents read `description: Use when: x`, so people write it, although YAML refuses it.
     """
     lines = front.split("\n")
-    return "\n".join(_quoted(line, following) for line, following in zip(lines, [*lines[1:], ""], strict=True))
+    return "\n".join(
+        _quoted(line, following) for line, following in zip(lines, [*lines[1:], ""], strict=True)
+    )
 
 
 def _quoted(line: str, following: str) -> str:
@@ -144,7 +172,9 @@ def _quoted(line: str, following: str) -> str:
 
 
 def _continues(line: str, following: str) -> bool:
-    """Whether the next line belongs to this value: it is indented further, and no member of a mapping."""
+    """Whether the next line belongs to this value: it is indented further, and no member of a
+    mapping.
+    """
     indent = len(line) - len(line.lstrip())
     further = len(following) - len(following.lstrip()) > indent
     return bool(following.strip()) and further

@@ -1,4 +1,6 @@
-"""The job spec as frozen objects: the same names as in the file, durations in seconds, None for what is missing."""
+"""The job spec as frozen objects: the same names as in the file, durations in seconds, None for
+what is missing.
+"""
 
 from __future__ import annotations
 
@@ -82,7 +84,9 @@ class Effect(Part):
 
 
 class JobError(Part):
-    """An exception, "module:Class" or the name of a built-in one, and the arguments to raise it with."""
+    """An exception, "module:Class" or the name of a built-in one, and the arguments to raise it
+    with.
+    """
 
     type: str
     args: tuple[Any, ...] = ()
@@ -124,7 +128,9 @@ class Retry(Part):
     backoff: BackoffSpec | None = None
 
     def delays(self, spread: float = 1.0) -> tuple[float, ...]:
-        """The longest wait before each retry, in seconds; `spread`: jitter makes it so many times as long."""
+        """The longest wait before each retry, in seconds; `spread`: jitter makes it so many times
+        as long.
+        """
         backoff = self.backoff
         retries = (self.max_attempts or 1) - 1
         if backoff is None or backoff.kind == "none":
@@ -177,14 +183,18 @@ class JobSpec(Part):
     waivers: tuple[Waiver, ...] = ()
     inputs: dict[str, Any] = Field(default_factory=dict)
 
-    raw: dict[str, Any] = Field(default_factory=dict, repr=False)  # the JSON values as written, overrides applied
+    raw: dict[str, Any] = Field(
+        default_factory=dict, repr=False
+    )  # the JSON values as written, overrides applied
     sha256: str = ""
     path: Path = Path()
     shown_path: str = ""  # relative to the repository where it lies inside
     lines: dict[tuple[str | int, ...], int] = Field(default_factory=dict, repr=False)
 
     def line(self, *path: str | int) -> int:
-        """The 1-based line of a value, or of the nearest thing around it: `spec.line("retry", "max_attempts")`."""
+        """The 1-based line of a value, or of the nearest thing around it: `spec.line("retry",
+        "max_attempts")`.
+        """
         while path and path not in self.lines:
             path = path[:-1]
         return self.lines.get(path, 1)

@@ -15,19 +15,25 @@ _LITERAL = re.compile(r"[^\s,\]}]+")
 
 
 def load_json(text: str) -> Document:
-    """One JSON document with positions. Raises `YamlProblem`; duplicate keys, NaN and infinity are refused."""
+    """One JSON document with positions. Raises `YamlProblem`; duplicate keys, NaN and infinity are
+    refused.
+    """
     if not text.strip():
         return Document(None, {(): 1})
     try:
         value = json.loads(text, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
         raise YamlProblem(
-            error.lineno, f"not JSON: {error.msg}", "mend the JSON; trailing commas and comments are not allowed"
+            error.lineno,
+            f"not JSON: {error.msg}",
+            "mend the JSON; trailing commas and comments are not allowed",
         ) from error
     except RecursionError as error:
         raise YamlProblem(1, f"nested deeper than {MAX_DEPTH} levels", "flatten it") from error
     except ValueError as error:
-        raise YamlProblem(1, f"not JSON: {error}", "write a finite number of reasonable length, or quote it") from error
+        raise YamlProblem(
+            1, f"not JSON: {error}", "write a finite number of reasonable length, or quote it"
+        ) from error
     walk = _Walk(text)
     walk.value((), 0)
     return Document(value, walk.lines)
@@ -84,7 +90,9 @@ class _Walk:
         here = (*path, key)
         if here in self.lines:
             raise YamlProblem(
-                line, f"the key {key!r} is given twice, first in line {self.lines[here]}", "keep one of them"
+                line,
+                f"the key {key!r} is given twice, first in line {self.lines[here]}",
+                "keep one of them",
             )
         self.lines[here] = line
         self._skip()

@@ -1,4 +1,6 @@
-"""Reports what is wrong with a SKILL.md by the published format of skills, every problem with its line."""
+"""Reports what is wrong with a SKILL.md by the published format of skills, every problem with its
+line.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from skillrun.contract.frontmatter import SPEC_KEYS, FrontMatter, decode, read_front_matter, read_skill_bytes
+from skillrun.contract.frontmatter import (
+    SPEC_KEYS,
+    FrontMatter,
+    decode,
+    read_front_matter,
+    read_skill_bytes,
+)
 from skillrun.contract.locate import skill_files
 from skillrun.contract.markdown import Body, is_relative, parse_body
 from skillrun.contract.skill import find_workflow, read_steps, skill_file
@@ -23,12 +31,16 @@ _PLACE = re.compile(r":(\d+): ")
 
 
 def lint_paths(paths: Sequence[Path]) -> list[Finding]:
-    """The findings for every SKILL.md among and below the paths. SkillInvalid for a path without any."""
+    """The findings for every SKILL.md among and below the paths. SkillInvalid for a path without
+    any.
+    """
     return [finding for file in skill_files(list(paths)) for finding in lint_skill(file)]
 
 
 def lint_skill(path: Path) -> list[Finding]:
-    """Everything that is wrong with one SKILL.md (given as the file or its folder), in the order of its lines."""
+    """Everything that is wrong with one SKILL.md (given as the file or its folder), in the order of
+    its lines.
+    """
     file = skill_file(path)
     try:
         front = read_front_matter(decode(read_skill_bytes(file), file), file)
@@ -52,7 +64,10 @@ def _front_findings(front: FrontMatter, file: Path) -> Iterator[Finding]:
 
     if front.repaired:
         yield error(
-            "yaml", "", "a value contains a colon and stands without quotes", "quote it: YAML readers refuse it"
+            "yaml",
+            "",
+            "a value contains a colon and stands without quotes",
+            "quote it: YAML readers refuse it",
         )
     for key in front.values:
         if key not in SPEC_KEYS:
@@ -86,13 +101,18 @@ def _name_problems(front: FrontMatter, file: Path) -> Iterator[tuple[str, str]]:
     if len(name) > 64:
         yield f"name has {len(name)} characters", "at most 64"
     if not _NAME.fullmatch(name):
-        yield f"name {name[:64]!r} is not of the form a-z, 0-9 and single hyphens", "write for example my-skill"
+        yield (
+            f"name {name[:64]!r} is not of the form a-z, 0-9 and single hyphens",
+            "write for example my-skill",
+        )
     folder = file.absolute().parent.name
     if name != folder:
         yield f"name {name[:64]!r} differs from its folder {folder!r}", "give both the same name"
 
 
-def _text_problems(front: FrontMatter, key: str, limit: int, *, required: bool) -> Iterator[tuple[str, str]]:
+def _text_problems(
+    front: FrontMatter, key: str, limit: int, *, required: bool
+) -> Iterator[tuple[str, str]]:
     value = front.values.get(key)
     if key not in front.values:
         if required:
@@ -112,18 +132,36 @@ def _metadata_findings(front: FrontMatter, file: Path) -> Iterator[Finding]:
         return
     if not isinstance(metadata, dict):
         yield _finding(
-            "metadata", Severity.ERROR, f"metadata is {_kind(metadata)}, not a mapping", file, front.line("metadata")
+            "metadata",
+            Severity.ERROR,
+            f"metadata is {_kind(metadata)}, not a mapping",
+            file,
+            front.line("metadata"),
         )
         return
     for key, value in metadata.items():
         line = front.line("metadata", key)
         if isinstance(value, dict | list) or value is None:
             yield _finding(
-                "metadata", Severity.ERROR, f"metadata.{key} is {_kind(value)}, not text", file, line, "write text"
+                "metadata",
+                Severity.ERROR,
+                f"metadata.{key} is {_kind(value)}, not text",
+                file,
+                line,
+                "write text",
             )
         elif not isinstance(value, str):
-            what = f"metadata.{key} is {_kind(value)}; it is taken as the text {front.metadata[key]!r}"
-            yield _finding("metadata", Severity.WARNING, what, file, line, "quote it for readers that are stricter")
+            what = (
+                f"metadata.{key} is {_kind(value)}; it is taken as the text {front.metadata[key]!r}"
+            )
+            yield _finding(
+                "metadata",
+                Severity.WARNING,
+                what,
+                file,
+                line,
+                "quote it for readers that are stricter",
+            )
 
 
 def _tools_problems(front: FrontMatter) -> Iterator[tuple[str, str]]:
@@ -152,11 +190,21 @@ def _body_findings(front: FrontMatter, body: Body, file: Path) -> Iterator[Findi
     if count > MAX_BODY_LINES:
         what = f"the body has {count} lines"
         yield _finding(
-            "long", Severity.WARNING, what, file, front.body_line, f"at most {MAX_BODY_LINES}; move details into files"
+            "long",
+            Severity.WARNING,
+            what,
+            file,
+            front.body_line,
+            f"at most {MAX_BODY_LINES}; move details into files",
         )
     for line in body.open_fences:
         yield _finding(
-            "fence", Severity.ERROR, "this code block is never closed", file, line, "close it; it swallows the rest"
+            "fence",
+            Severity.ERROR,
+            "this code block is never closed",
+            file,
+            line,
+            "close it; it swallows the rest",
         )
     yield from _link_findings(body, file)
     yield from _workflow_findings(front, body, file)
@@ -192,15 +240,30 @@ def _workflow_findings(front: FrontMatter, body: Body, file: Path) -> Iterator[F
         )
     elif not list(read_steps(workflow)):
         hint = "number them: 1) ... 2) ..."
-        yield _finding("no-steps", Severity.WARNING, "the workflow has no numbered steps", file, workflow.line, hint)
+        yield _finding(
+            "no-steps",
+            Severity.WARNING,
+            "the workflow has no numbered steps",
+            file,
+            workflow.line,
+            hint,
+        )
 
 
-def _finding(rule: str, severity: Severity, message: str, file: Path, line: int, hint: str | None = None) -> Finding:
+def _finding(
+    rule: str, severity: Severity, message: str, file: Path, line: int, hint: str | None = None
+) -> Finding:
     return Finding(f"skill.{rule}", severity, message, str(file), line, hint)
 
 
 def _kind(value: Any) -> str:
     if value is None:
         return "empty"
-    names = {bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "a mapping"}
+    names = {
+        bool: "true or false",
+        int: "a number",
+        float: "a number",
+        list: "a list",
+        dict: "a mapping",
+    }
     return names.get(type(value), "text")

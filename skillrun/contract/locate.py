@@ -1,7 +1,9 @@
 """Finds skills: in the repository, in the home folder, and those that ship with skillrun.
 
-A name is answered by the first place that has it: `--skill PATH`, `<repo>/.agents/skills`, `<repo>/.claude/skills`,
-`~/.agents/skills`, `~/.claude/skills`, bundled. A symlink that leads out of a repository is never followed: whoever
+A name is answered by the first place that has it: `--skill PATH`, `<repo>/.agents/skills`,
+`<repo>/.claude/skills`,
+`~/.agents/skills`, `~/.claude/skills`, bundled. A symlink that leads out of a repository is never
+followed: whoever
 wrote the repository would otherwise choose what is read outside of it.
 """
 
@@ -32,7 +34,9 @@ class Root:
 
 @dataclass(frozen=True)
 class FoundSkill:
-    """A SKILL.md that was found. `shadowed`: an earlier place has that id. `error`: why it cannot be read."""
+    """A SKILL.md that was found. `shadowed`: an earlier place has that id. `error`: why it cannot
+    be read.
+    """
 
     path: Path
     id: str
@@ -43,13 +47,19 @@ class FoundSkill:
 
 def skill_roots(repo: Path | None) -> list[Root]:
     """Where skills are looked for, the first place first."""
-    roots = [Root("repo", repo / name / "skills", repo) for name in (".agents", ".claude")] if repo else []
+    roots = (
+        [Root("repo", repo / name / "skills", repo) for name in (".agents", ".claude")]
+        if repo
+        else []
+    )
     roots += [Root("home", Path.home() / name / "skills") for name in (".agents", ".claude")]
     return [*roots, Root("bundled", resource("skills"))]
 
 
 def find_skill(name_or_path: str, repo: Path | None = None, explicit: Path | None = None) -> Path:
-    """The SKILL.md that a name (`NAME` or `LAYER/NAME`) or a path means. SkillInvalid where there is none."""
+    """The SKILL.md that a name (`NAME` or `LAYER/NAME`) or a path means. SkillInvalid where there
+    is none.
+    """
     if explicit is not None:
         return _find_explicit(name_or_path, explicit)
     if _is_path(name_or_path):
@@ -94,7 +104,9 @@ def skill_files(paths: list[Path]) -> list[Path]:
         below = list(_below(path)) if path.is_dir() else [path] if path.exists() else []
         if not below:
             what = "no SKILL.md here" if path.exists() else "no such file or folder"
-            raise SkillInvalid(f"{path}: {what}", hint="name a SKILL.md, its folder, or a folder of skills")
+            raise SkillInvalid(
+                f"{path}: {what}", hint="name a SKILL.md, its folder, or a folder of skills"
+            )
         files.extend(below)
     return list(dict.fromkeys(files))
 
@@ -114,7 +126,10 @@ def _find_path(text: str) -> Path:
     path = Path(text).expanduser()
     file = path / FILE_NAME if path.is_dir() else path
     if not file.exists():
-        raise SkillInvalid(f"{file}: no such SKILL.md", hint="skillrun list shows the skills that can be found here")
+        raise SkillInvalid(
+            f"{file}: no such SKILL.md",
+            hint="skillrun list shows the skills that can be found here",
+        )
     return file
 
 
@@ -127,7 +142,8 @@ def _find_explicit(name: str, explicit: Path) -> Path:
     found = _find_in(Root("explicit", path), name) if path.is_dir() else None
     if found is None:
         raise SkillInvalid(
-            f"{path}: no skill {name} here", hint="--skill takes a SKILL.md, its folder, or a folder of skills"
+            f"{path}: no skill {name} here",
+            hint="--skill takes a SKILL.md, its folder, or a folder of skills",
         )
     return found
 
@@ -138,23 +154,36 @@ def _named(file: Path, name: str) -> Path:
     if _is_path(name) or _answers_to(file, name):
         return file
     _names(file, read_skill_bytes(file))  # a file that cannot be read says so itself
-    raise SkillInvalid(f"{file}: this is not the skill {name}", hint="give the name that stands in its front-matter")
+    raise SkillInvalid(
+        f"{file}: this is not the skill {name}",
+        hint="give the name that stands in its front-matter",
+    )
 
 
 def _find_in(root: Root, name: str) -> Path | None:
-    """The skill of that name in one place: its folder's name is looked at first, since that needs no parsing."""
+    """The skill of that name in one place: its folder's name is looked at first, since that needs
+    no parsing.
+    """
     files = list(_skill_files_in(root))
     inside = [file for file in files if _escape(root, file) is None]
     short = name.rsplit("/", 1)[-1]
     by_folder = [file for file in inside if file.parent.name == short]
     for file in by_folder:
-        if name == short or file.parent.parent.name == name.split("/")[0] or _answers_to(file, name):
+        if (
+            name == short
+            or file.parent.parent.name == name.split("/")[0]
+            or _answers_to(file, name)
+        ):
             return file
-    return next((file for file in inside if file not in by_folder and _answers_to(file, name)), None)
+    return next(
+        (file for file in inside if file not in by_folder and _answers_to(file, name)), None
+    )
 
 
 def _skill_files_in(root: Root) -> Iterator[Path]:
-    """Every SKILL.md below a root, at most three folders deep; a skill's own folder is not searched further."""
+    """Every SKILL.md below a root, at most three folders deep; a skill's own folder is not searched
+    further.
+    """
     yield from _skills_below(root, root.folder, MAX_FOLDERS_DEEP)
 
 
@@ -170,7 +199,9 @@ def _skills_below(root: Root, folder: Path, depth: int) -> Iterator[Path]:
 
 def _subfolders(folder: Path) -> list[Path]:
     try:
-        return [child for child in folder.iterdir() if child.name not in PASSED_OVER and child.is_dir()]
+        return [
+            child for child in folder.iterdir() if child.name not in PASSED_OVER and child.is_dir()
+        ]
     except OSError:
         return []
 
@@ -183,7 +214,9 @@ def _escape(root: Root, path: Path) -> str | None:
 
 
 def _answers_to(file: Path, name: str) -> bool:
-    """Whether the front-matter gives the skill this name or id. YAML is only read where the name occurs at all."""
+    """Whether the front-matter gives the skill this name or id. YAML is only read where the name
+    occurs at all.
+    """
     from skillrun.contract.frontmatter import read_skill_bytes
 
     try:
@@ -224,7 +257,15 @@ def _unknown(name: str, repo: Path | None) -> SkillInvalid:
 
     skills = list_skills(repo)
     names = {spelling: one.id for one in skills for spelling in (one.id, one.id.rsplit("/", 1)[-1])}
-    near = list(dict.fromkeys(names[match] for match in difflib.get_close_matches(name, list(names), n=4, cutoff=0.5)))
-    hint = f"did you mean {' or '.join(near)}?" if near else "skillrun list shows the skills that can be found here"
+    near = list(
+        dict.fromkeys(
+            names[match] for match in difflib.get_close_matches(name, list(names), n=4, cutoff=0.5)
+        )
+    )
+    hint = (
+        f"did you mean {' or '.join(near)}?"
+        if near
+        else "skillrun list shows the skills that can be found here"
+    )
     shown = re.sub(r"[^\x20-\x7e]", "?", name)[:100]
     return SkillInvalid(f"no skill named {shown}", hint=hint)

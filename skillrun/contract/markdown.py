@@ -58,11 +58,17 @@ class Body:
 
     sections: tuple[Section, ...]
     links: tuple[Link, ...]
-    open_fences: tuple[int, ...]  # lines of code fences that are never closed and so swallow the rest
+    open_fences: tuple[
+        int, ...
+    ]  # lines of code fences that are never closed and so swallow the rest
 
     def section(self, name: str) -> Section | None:
-        """The first section of that name; upper and lower case, spaces and hyphens do not matter."""
-        return next((section for section in self.sections if plain_title(section.title) == name), None)
+        """The first section of that name; upper and lower case, spaces and hyphens do not
+        matter.
+        """
+        return next(
+            (section for section in self.sections if plain_title(section.title) == name), None
+        )
 
 
 def plain_title(title: str) -> str:
@@ -77,7 +83,11 @@ def parse_body(text: str, first_line: int = 1) -> Body:
     root = SyntaxTreeNode(tokens)
     offset = first_line
     blocks = [_block(node, offset) for node in root.children]
-    return Body(tuple(_sections(blocks)), tuple(_links(tokens, offset)), tuple(_open_fences(tokens, text, offset)))
+    return Body(
+        tuple(_sections(blocks)),
+        tuple(_links(tokens, offset)),
+        tuple(_open_fences(tokens, text, offset)),
+    )
 
 
 def _sections(blocks: Sequence[Block]) -> Iterator[Section]:
@@ -126,12 +136,15 @@ def _item(node: SyntaxTreeNode, offset: int) -> Bullet:
 
 def _numbers(node: SyntaxTreeNode) -> tuple[int, ...]:
     return tuple(
-        int(child.info) if child.info.isdigit() else index for index, child in enumerate(node.children, start=1)
+        int(child.info) if child.info.isdigit() else index
+        for index, child in enumerate(node.children, start=1)
     )
 
 
 def _text(node: SyntaxTreeNode) -> str:
-    return " ".join(child.content.replace("\n", " ") for child in node.children if child.type == "inline").strip()
+    return " ".join(
+        child.content.replace("\n", " ") for child in node.children if child.type == "inline"
+    ).strip()
 
 
 def _line(node: SyntaxTreeNode, offset: int) -> int:
@@ -155,7 +168,9 @@ def _open_fences(tokens: Sequence[Token], text: str, offset: int) -> Iterator[in
             continue
         begin, end = token.map
         last = lines[end - 1].strip() if end <= len(lines) else ""
-        closed = end - begin > 1 and last.startswith(token.markup) and not last.strip(token.markup[0])
+        closed = (
+            end - begin > 1 and last.startswith(token.markup) and not last.strip(token.markup[0])
+        )
         if not closed:
             yield begin + offset
 

@@ -1,4 +1,6 @@
-"""A SKILL.md as a frozen value: what it asks for, its steps, its checks, each with the line it stands on."""
+"""A SKILL.md as a frozen value: what it asks for, its steps, its checks, each with the line it
+stands on.
+"""
 
 from __future__ import annotations
 
@@ -9,21 +11,33 @@ from pathlib import Path
 from typing import Any, Literal
 
 from skillrun.canonical import sha256
-from skillrun.contract.frontmatter import SPEC_KEYS, FrontMatter, decode, read_front_matter, read_skill_bytes
+from skillrun.contract.frontmatter import (
+    SPEC_KEYS,
+    FrontMatter,
+    decode,
+    read_front_matter,
+    read_skill_bytes,
+)
 from skillrun.contract.markdown import Block, Body, Bullet, Section, parse_body, plain_title
 from skillrun.errors import SkillInvalid
 
 FILE_NAME = "SKILL.md"
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,99}")
-_NUMBERED_HEADING = re.compile(r"(?:step\s+)?(?P<number>[0-9]{1,4})\s*[.):]\s+(?P<text>\S.*)", re.IGNORECASE)
-_WORKFLOW_TITLES = {f"{word} workflow" for word in ("the", "minimal", "main", "standard", "recommended", "default")}
+_NUMBERED_HEADING = re.compile(
+    r"(?:step\s+)?(?P<number>[0-9]{1,4})\s*[.):]\s+(?P<text>\S.*)", re.IGNORECASE
+)
+_WORKFLOW_TITLES = {
+    f"{word} workflow" for word in ("the", "minimal", "main", "standard", "recommended", "default")
+}
 _ARROW = re.compile("→|⇒|➜|-->|->|=>")
 _OPTIONAL = re.compile(
-    r"\(\s*(?:preferred|optional)\b[^)]{0,200}\)\s{0,9}(?::|$)|\((?:preferred|optional)\)\s*`|^\W*optional\b", re.I
+    r"\(\s*(?:preferred|optional)\b[^)]{0,200}\)\s{0,9}(?::|$)|\((?:preferred|optional)\)\s*`|^\W*optional\b",
+    re.I,
 )
 _IF_THERE = re.compile(
-    r"\bif (?:present|known|available|any)\)?\s*(?::|$)|\bif (?:present|known|available|any)\b\s*:", re.I
+    r"\bif (?:present|known|available|any)\)?\s*(?::|$)|\bif (?:present|known|available|any)\b\s*:",
+    re.I,
 )
 
 
@@ -71,7 +85,9 @@ FieldKind = Literal["enum", "string", "integer", "list", "const"]
 
 @dataclass(frozen=True)
 class TelemetryField:
-    """One field that the skill reports. `values`: the choices of an enum or a list, or the one value of a const."""
+    """One field that the skill reports. `values`: the choices of an enum or a list, or the one
+    value of a const.
+    """
 
     key: str
     kind: FieldKind
@@ -82,7 +98,9 @@ class TelemetryField:
 
 @dataclass(frozen=True)
 class Skill:
-    """One SKILL.md, read. `path` is the file, `sha256` of its bytes; `id` is `<layer>/<name>`, or the name."""
+    """One SKILL.md, read. `path` is the file, `sha256` of its bytes; `id` is `<layer>/<name>`, or
+    the name.
+    """
 
     id: str
     name: str
@@ -109,7 +127,9 @@ def skill_file(path: Path) -> Path:
 
 
 def load_skill(path: Path) -> Skill:
-    """Reads a SKILL.md, given as the file or its folder. SkillInvalid (`path:line: what`) where it cannot be run."""
+    """Reads a SKILL.md, given as the file or its folder. SkillInvalid (`path:line: what`) where it
+    cannot be run.
+    """
     file = skill_file(path)
     data = read_skill_bytes(file)
     front = read_front_matter(decode(data, file), file)
@@ -141,7 +161,9 @@ def load_skill(path: Path) -> Skill:
 
 
 def skill_name(front: FrontMatter, file: Path) -> str:
-    """The skill's name, or that of its folder. A name that could not be a part of an id is refused."""
+    """The skill's name, or that of its folder. A name that could not be a part of an id is
+    refused.
+    """
     name = front.text("name") or file.absolute().parent.name
     if not _SAFE_NAME.fullmatch(name):
         raise SkillInvalid(
@@ -158,23 +180,32 @@ def skill_layer(front: FrontMatter) -> str | None:
 
 
 def skill_mode(metadata: dict[str, str]) -> str:
-    """`read` for a skill that says so in `metadata.mode` or with `read-only: true`, else `write`."""
+    """`read` for a skill that says so in `metadata.mode` or with `read-only: true`, else
+    `write`.
+    """
     says_read = metadata.get("mode", "").lower() in ("read", "read-only", "readonly")
     return "read" if says_read or metadata.get("read-only", "").lower() == "true" else "write"
 
 
 def find_workflow(body: Body) -> Section | None:
-    """The section Workflow, else "Minimal workflow" and the like; "Table creation workflow" is about something else."""
+    """The section Workflow, else "Minimal workflow" and the like; "Table creation workflow" is
+    about something else.
+    """
     exact = body.section("workflow")
     if exact is not None:
         return exact
-    return next((section for section in body.sections if plain_title(section.title) in _WORKFLOW_TITLES), None)
+    return next(
+        (section for section in body.sections if plain_title(section.title) in _WORKFLOW_TITLES),
+        None,
+    )
 
 
 def read_steps(workflow: Section) -> Iterator[Step]:
-    """The numbered steps: headings `### 1) ...` where there are such, else the items of the numbered lists.
+    """The numbered steps: headings `### 1) ...` where there are such, else the items of the
+    numbered lists.
 
-    Numbers that are nested in a step are no steps. A number that does not grow is replaced by the next one.
+    Numbers that are nested in a step are no steps. A number that does not grow is replaced by the
+    next one.
     """
     level = _step_heading_level(workflow)
     found = _heading_steps(workflow, level) if level else _list_steps(workflow)
@@ -185,7 +216,11 @@ def read_steps(workflow: Section) -> Iterator[Step]:
 
 
 def _step_heading_level(workflow: Section) -> int:
-    levels = [b.level for b in workflow.blocks if b.kind == "heading" and _NUMBERED_HEADING.fullmatch(b.text)]
+    levels = [
+        b.level
+        for b in workflow.blocks
+        if b.kind == "heading" and _NUMBERED_HEADING.fullmatch(b.text)
+    ]
     return min(levels, default=0)
 
 
@@ -196,7 +231,11 @@ def _heading_steps(workflow: Section, level: int) -> Iterator[Step]:
         if block.kind == "heading" and block.level <= level:
             if current:
                 yield current
-            current = Step(int(numbered["number"]), numbered["text"], (), block.line) if numbered else None
+            current = (
+                Step(int(numbered["number"]), numbered["text"], (), block.line)
+                if numbered
+                else None
+            )
         elif current:
             current = _with(current, _bullets_of(block))
     if current:
@@ -204,7 +243,9 @@ def _heading_steps(workflow: Section, level: int) -> Iterator[Step]:
 
 
 def _list_steps(workflow: Section) -> Iterator[Step]:
-    """Items of numbered lists; a bullet list that follows an item without indentation belongs to it."""
+    """Items of numbered lists; a bullet list that follows an item without indentation belongs to
+    it.
+    """
     current: Step | None = None
     for block in workflow.blocks:
         if block.kind == "ordered_list":
@@ -278,7 +319,9 @@ def _failure_mode(item: Bullet) -> FailureMode:
     condition, *reactions = _ARROW.split(item.text, maxsplit=1)
     nested = "; ".join(bullet.text for bullet in item.bullets)
     reaction = reactions[0] if reactions else ""
-    return FailureMode(condition.strip(), "; ".join(part for part in (reaction.strip(), nested) if part), item.line)
+    return FailureMode(
+        condition.strip(), "; ".join(part for part in (reaction.strip(), nested) if part), item.line
+    )
 
 
 def read_telemetry(body: Body) -> tuple[TelemetryField, ...]:
@@ -293,7 +336,9 @@ def read_telemetry(body: Body) -> tuple[TelemetryField, ...]:
 def _no_workflow(file: Path, front: FrontMatter, workflow: Section | None) -> SkillInvalid:
     hint = "number them: 1) ... 2) ... in a list, or ### 1) ... as headings"
     if workflow:
-        return SkillInvalid(f"{file}:{workflow.line}: the workflow has no numbered steps", hint=hint)
+        return SkillInvalid(
+            f"{file}:{workflow.line}: the workflow has no numbered steps", hint=hint
+        )
     return SkillInvalid(
         f"{file}:{front.body_line}: no section Workflow, so nothing can be run",
         hint=f"add ## Workflow with steps; {hint}",
@@ -310,4 +355,6 @@ def _warnings(front: FrontMatter, body: Body, file: Path) -> Iterator[str]:
     if front.repaired:
         yield f"{file.name}:2: front-matter: a value that contains a colon must be quoted"
     for line in body.open_fences:
-        yield f"{file.name}:{line}: this code block is never closed and swallows the rest of the text"
+        yield (
+            f"{file.name}:{line}: this code block is never closed and swallows the rest of the text"
+        )

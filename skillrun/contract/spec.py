@@ -1,4 +1,6 @@
-"""Reads a job spec: text, positions, schema, and then one frozen `JobSpec`, or every violation at once."""
+"""Reads a job spec: text, positions, schema, and then one frozen `JobSpec`, or every violation at
+once.
+"""
 
 from __future__ import annotations
 
@@ -38,11 +40,14 @@ _FREE = {"examples", "args", "returns", "poison", "inputs", "enum", "const", "de
 _MAX_SHOWN = 50
 
 
-def load_spec(path: Path, *, overrides: Mapping[str, str] | None = None, root: Path | None = None) -> JobSpec:
-    """The job spec of a YAML or JSON file. `overrides` are `path.to.field` -> value as YAML; `root` is the
-    repository, relative to which the file is shown (else to the current folder).
+def load_spec(
+    path: Path, *, overrides: Mapping[str, str] | None = None, root: Path | None = None
+) -> JobSpec:
+    """The job spec of a YAML or JSON file. `overrides` are `path.to.field` -> value as YAML; `root`
+    is the repository, relative to which the file is shown (else to the current folder).
 
-    Raises SpecInvalid with one line per violation: `job.yaml:14: retry.max_attempts: what: what to do`.
+    Raises SpecInvalid with one line per violation: `job.yaml:14: retry.max_attempts: what: what to
+    do`.
     """
     data, file_sha256 = read_raw_spec(path)
     shown = _shown_path(path, root)
@@ -50,12 +55,16 @@ def load_spec(path: Path, *, overrides: Mapping[str, str] | None = None, root: P
 
 
 def spec_from_settings(overrides: Mapping[str, str]) -> JobSpec:
-    """A spec of `--set` values alone, for skills that ask for inputs and no job. Raises SpecInvalid as `load_spec`."""
+    """A spec of `--set` values alone, for skills that ask for inputs and no job. Raises SpecInvalid
+    as `load_spec`.
+    """
     document = Document({"version": 1, "job": "unnamed"}, {})
     return _checked(document, Path(), "--set", sha256(b""), overrides)
 
 
-def _checked(document: Document, path: Path, shown: str, file_sha256: str, overrides: Mapping[str, str]) -> JobSpec:
+def _checked(
+    document: Document, path: Path, shown: str, file_sha256: str, overrides: Mapping[str, str]
+) -> JobSpec:
     value, changed, misplaced = _with_overrides(document.value, overrides)
     found = [*misplaced, *_all_violations(value, document, changed)]
     if found:
@@ -77,7 +86,10 @@ def _built(values: dict[str, Any]) -> JobSpec:
         return JobSpec.model_validate(values)
     except ValidationError as error:
         # The schema is looser than the model in corners such as `version: 1.0`.
-        problems = [f"{values['shown_path']}: {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+        problems = [
+            f"{values['shown_path']}: {'.'.join(map(str, e['loc']))}: {e['msg']}"
+            for e in error.errors()
+        ]
         raise SpecInvalid("\n".join(problems), hint="write the value plainly") from error
 
 
@@ -98,15 +110,21 @@ def _read(data: bytes, path: Path, shown: str) -> Document:
     except YamlProblem as problem:
         raise SpecInvalid(f"{shown}:{problem.line}: {problem.what}", hint=problem.hint) from problem
     if document.value is None:
-        raise SpecInvalid(f"{shown}:1: the job spec is empty", hint="write one with: skillrun spec init")
+        raise SpecInvalid(
+            f"{shown}:1: the job spec is empty", hint="write one with: skillrun spec init"
+        )
     if not isinstance(document.value, dict):
         kind = "a list" if isinstance(document.value, list) else "a single value"
-        raise SpecInvalid(f"{shown}:1: a job spec is a mapping, this is {kind}", hint="begin with: version: 1")
+        raise SpecInvalid(
+            f"{shown}:1: a job spec is a mapping, this is {kind}", hint="begin with: version: 1"
+        )
     return document
 
 
 def _shown_path(path: Path, root: Path | None) -> str:
-    """Relative to the repository, or to the current folder, where it lies in it: short, and something to click on."""
+    """Relative to the repository, or to the current folder, where it lies in it: short, and
+    something to click on.
+    """
     try:
         return path.resolve().relative_to((root or Path.cwd()).resolve()).as_posix()
     except (ValueError, OSError):
@@ -114,7 +132,9 @@ def _shown_path(path: Path, root: Path | None) -> str:
 
 
 def spec_violations(value: Any) -> list[Violation]:
-    """What is wrong with the JSON values of a spec: against the schema, its own payload schema, and repeated names."""
+    """What is wrong with the JSON values of a spec: against the schema, its own payload schema, and
+    repeated names.
+    """
     return [*violations(spec_schema(), value), *_payload_violations(value), *_repeated_names(value)]
 
 
@@ -142,17 +162,27 @@ def _payload_violations(value: Any) -> Iterator[Violation]:
 def _example_violations(payload: Any, example: Any, at: yamlpos.Path) -> Iterator[Violation]:
     try:
         for found in violations(payload, example, at):
-            yield Violation(found.path, found.what, f"an example must satisfy the payload's schema; {found.hint}")
+            yield Violation(
+                found.path,
+                found.what,
+                f"an example must satisfy the payload's schema; {found.hint}",
+            )
     except Unresolvable as error:
         yield Violation(
-            ("payload",), f"the $ref {error.ref!r} leads nowhere", "use $defs within the payload; nothing is fetched"
+            ("payload",),
+            f"the $ref {error.ref!r} leads nowhere",
+            "use $defs within the payload; nothing is fetched",
         )
     except RecursionError:
         yield Violation(("payload",), "its $ref leads in a circle", "let it end somewhere")
     except re.error as error:
-        yield Violation(("payload",), f"the pattern {str(error.pattern)!r} is no regular expression", "mend it")
+        yield Violation(
+            ("payload",), f"the pattern {str(error.pattern)!r} is no regular expression", "mend it"
+        )
     except (ArithmeticError, NoSuchResource, Unretrievable) as error:
-        yield Violation(("payload",), f"cannot be used to check an example: {error!r}", "simplify it")
+        yield Violation(
+            ("payload",), f"cannot be used to check an example: {error!r}", "simplify it"
+        )
 
 
 def _repeated_names(value: Any) -> Iterator[Violation]:
@@ -164,7 +194,9 @@ def _repeated_names(value: Any) -> Iterator[Violation]:
         if not isinstance(name, str):
             continue
         if name in seen:
-            yield Violation(("effects", index, "name"), f"{name} names two effects", "give each its own name")
+            yield Violation(
+                ("effects", index, "name"), f"{name} names two effects", "give each its own name"
+            )
         seen.add(name)
 
 
@@ -177,7 +209,9 @@ def _with_trap(violation: Violation, document: Document) -> Violation:
 
 
 def _traps(document: Document, changed: set[yamlpos.Path]) -> Iterator[Violation]:
-    """Values that YAML reads as something else: always for numbers in base 60, else where nothing else would notice."""
+    """Values that YAML reads as something else: always for numbers in base 60, else where nothing
+    else would notice.
+    """
     for path, trap in document.traps.items():
         overridden = any(path[: len(prefix)] == prefix for prefix in changed)
         if not overridden and ("base-60" in trap or any(step in _FREE for step in path)):
@@ -185,7 +219,9 @@ def _traps(document: Document, changed: set[yamlpos.Path]) -> Iterator[Violation
             yield Violation(path, what, hint)
 
 
-def _refusal(found: list[Violation], shown: str, document: Document, changed: set[yamlpos.Path]) -> SpecInvalid:
+def _refusal(
+    found: list[Violation], shown: str, document: Document, changed: set[yamlpos.Path]
+) -> SpecInvalid:
     lines = sorted({(document.line(v.path), _one_line(v, shown, document, changed)) for v in found})
     texts = [text for _, text in lines[:_MAX_SHOWN]]
     if len(lines) > _MAX_SHOWN:
@@ -193,7 +229,9 @@ def _refusal(found: list[Violation], shown: str, document: Document, changed: se
     return SpecInvalid("\n".join(texts), hint=f"then: skillrun spec check {shown}")
 
 
-def _one_line(violation: Violation, shown: str, document: Document, changed: set[yamlpos.Path]) -> str:
+def _one_line(
+    violation: Violation, shown: str, document: Document, changed: set[yamlpos.Path]
+) -> str:
     place = f"{shown}:{document.line(violation.path)}"
     for prefix in changed:
         if violation.path[: len(prefix)] == prefix:
@@ -201,7 +239,9 @@ def _one_line(violation: Violation, shown: str, document: Document, changed: set
     return f"{place}: {violation.dotted()}: {violation.what}: {violation.hint}"
 
 
-def _with_overrides(value: Any, overrides: Mapping[str, str]) -> tuple[Any, set[yamlpos.Path], list[Violation]]:
+def _with_overrides(
+    value: Any, overrides: Mapping[str, str]
+) -> tuple[Any, set[yamlpos.Path], list[Violation]]:
     """A copy with the overrides in it, the paths that they set, and those that lead nowhere."""
     result = copy.deepcopy(value)
     changed: set[yamlpos.Path] = set()
@@ -212,17 +252,23 @@ def _with_overrides(value: Any, overrides: Mapping[str, str]) -> tuple[Any, set[
         try:
             set_value(result, path, override_value(dotted, text))
         except (KeyError, IndexError, TypeError) as error:
-            wrong.append(Violation(path, str(error.args[0]), "check the path; list items are counted from 0"))
+            wrong.append(
+                Violation(path, str(error.args[0]), "check the path; list items are counted from 0")
+            )
     return result, changed, wrong
 
 
 def parse_path(dotted: str) -> yamlpos.Path:
     """`effects.0.call` -> ("effects", 0, "call")."""
-    return tuple(int(step) if step.isascii() and step.isdigit() else step for step in dotted.split("."))
+    return tuple(
+        int(step) if step.isascii() and step.isdigit() else step for step in dotted.split(".")
+    )
 
 
 def override_value(dotted: str, text: str) -> Any:
-    """The value of `--set dotted=text`, read as YAML. SpecInvalid where that fails, or reads something unexpected."""
+    """The value of `--set dotted=text`, read as YAML. SpecInvalid where that fails, or reads
+    something unexpected.
+    """
     try:
         document = load_positions(text)
     except YamlProblem as problem:
@@ -233,7 +279,9 @@ def override_value(dotted: str, text: str) -> Any:
 
 
 def set_value(container: Any, path: yamlpos.Path, value: Any) -> None:
-    """Puts a value at a path, making what is missing on the way. LookupError or TypeError where it cannot be."""
+    """Puts a value at a path, making what is missing on the way. LookupError or TypeError where it
+    cannot be.
+    """
     for step, following in itertools.pairwise(path):
         empty: Any = [] if isinstance(following, int) else {}
         container = _child(container, step, empty)
@@ -241,7 +289,9 @@ def set_value(container: Any, path: yamlpos.Path, value: Any) -> None:
 
 
 def _child(container: Any, step: str | int, new: Any, *, replace: bool = False) -> Any:
-    """The member of a mapping or list, made from `new` where it is missing (a list grows by one at most)."""
+    """The member of a mapping or list, made from `new` where it is missing (a list grows by one at
+    most).
+    """
     if isinstance(container, dict):
         key = str(step)
         if replace or container.get(key) is None:

@@ -1,4 +1,6 @@
-"""Writes a first job spec: what is known, and for the rest a commented line that shows how it is said."""
+"""Writes a first job spec: what is known, and for the rest a commented line that shows how it is
+said.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,13 @@ from typing import Any
 
 import yaml
 
-from skillrun.contract.spec import override_value, parse_path, set_value, spec_schema, spec_violations
+from skillrun.contract.spec import (
+    override_value,
+    parse_path,
+    set_value,
+    spec_schema,
+    spec_violations,
+)
 from skillrun.contract.specfile import SCHEMA_NAME, SPEC_FOLDER
 from skillrun.errors import Misuse, SpecInvalid
 from skillrun.files import Files, write
@@ -22,28 +30,65 @@ from skillrun.resources import resource
 # What stands in the file, commented out, where nothing is known yet.
 _PLACEHOLDERS = {
     "intent": "intent: {what: ..., why_async: ...}",
-    "trigger": 'trigger: {type: event}    # or: {type: cron, schedule: "*/5 * * * *"}, {type: poller, every: 30s}',
-    "payload": "payload: {type: object, properties: {order_id: {type: integer}}, examples: [{order_id: 7}]}",
+    "trigger": (
+        'trigger: {type: event}    # or: {type: cron, schedule: "*/5 * * * *"}, {type: poller,'
+        " every: 30s}"
+    ),
+    "payload": (
+        "payload: {type: object, properties: {order_id: {type: integer}}, examples: [{order_id:"
+        " 7}]}"
+    ),
     "handler": "handler: package.module:function",
     "message": "message: payload    # or: kwargs",
-    "enqueue": "enqueue: {call: package.module:function, args: {order_id: 7}}   # is called twice; relay: module:sweep",
-    "idempotency": "idempotency: {strategy: keyed, key: [order_id], dedupe: {store: table receipts, window: 7d}}",
-    "effects": "effects: [{name: email, call: package.mailer:send, key_arg: idempotency_key, guarantee: keyed}]",
-    "failures": "failures: {transient: [TimeoutError], permanent: [ValueError], acceptable_delay: 15m}",
-    "retry": "retry: {max_attempts: 5, backoff: {kind: exponential, base: 2s, factor: 2, cap: 60s, jitter: true}}",
-    "dead_letter": "dead_letter: {kind: table, where: dead_jobs}    # or: {kind: none, reason: ...}",
-    "proof": 'proof: {env: {APP_DB: "{scratch}/app.db"}, state: {receipts: "select * from receipts order by 1"}}',
+    "enqueue": (
+        "enqueue: {call: package.module:function, args: {order_id: 7}}   # is called twice; relay:"
+        " module:sweep"
+    ),
+    "idempotency": (
+        "idempotency: {strategy: keyed, key: [order_id], dedupe: {store: table receipts, window:"
+        " 7d}}"
+    ),
+    "effects": (
+        "effects: [{name: email, call: package.mailer:send, key_arg: idempotency_key, guarantee:"
+        " keyed}]"
+    ),
+    "failures": (
+        "failures: {transient: [TimeoutError], permanent: [ValueError], acceptable_delay: 15m}"
+    ),
+    "retry": (
+        "retry: {max_attempts: 5, backoff: {kind: exponential, base: 2s, factor: 2, cap: 60s,"
+        " jitter: true}}"
+    ),
+    "dead_letter": (
+        "dead_letter: {kind: table, where: dead_jobs}    # or: {kind: none, reason: ...}"
+    ),
+    "proof": (
+        'proof: {env: {APP_DB: "{scratch}/app.db"}, state: {receipts: "select * from receipts order'
+        ' by 1"}}'
+    ),
 }
 _JSON_TYPES = {
-    "int": "integer", "integer": "integer", "str": "string", "string": "string", "text": "string", "bool": "boolean",
-    "boolean": "boolean", "float": "number", "number": "number", "list": "array", "array": "array", "dict": "object",
+    "int": "integer",
+    "integer": "integer",
+    "str": "string",
+    "string": "string",
+    "text": "string",
+    "bool": "boolean",
+    "boolean": "boolean",
+    "float": "number",
+    "number": "number",
+    "list": "array",
+    "array": "array",
+    "dict": "object",
     "object": "object",
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
 class Question:
-    """One question of the dialogue. Ask it only where `when` is None or the answer to that path is that value."""
+    """One question of the dialogue. Ask it only where `when` is None or the answer to that path is
+    that value.
+    """
 
     path: str
     question: str
@@ -54,7 +99,9 @@ class Question:
     when: tuple[str, str] | None = None
 
     def value(self, answer: str) -> Any:
-        """The JSON value that an answer stands for. ValueError, in words for the person, where it cannot be one."""
+        """The JSON value that an answer stands for. ValueError, in words for the person, where it
+        cannot be one.
+        """
         answer = answer.strip()
         if self.choices and answer not in self.choices:
             raise ValueError(f"one of {', '.join(self.choices)}")
@@ -67,51 +114,183 @@ _INVARIANT = ("idempotency.strategy", "invariant")
 _COMMAS = "Separate them with commas."
 
 QUESTIONS: tuple[Question, ...] = (
-    Question("job", "Name of the job?", "It names the spec file and the runs; lower-case letters, digits, hyphens."),
-    Question("intent.what", "What does it do?", "Whoever reads the ledger later knows nothing of the job."),
-    Question("intent.why_async", "Why not at once, in the request?", "A job that could run in place needs no queue."),
-    Question("trigger.type", "What starts it?", "A schedule needs a scheduler; a poller needs a lock.",
-             ("event", "cron", "poller"), "event"),
-    Question("trigger.schedule", "At which times (cron expression)?", "Five fields, such as */5 * * * *.", when=_CRON),
-    Question("trigger.timezone", "In which time zone?", "Clock changes skip or repeat an hour.", (), "UTC", when=_CRON),
-    Question("trigger.every", "At which interval?", "A duration such as 30s.", (), "30s",
-             when=("trigger.type", "poller")),
-    Question("payload", "Fields of the message, each name:type?", "Such as order_id:integer, email:string.",
-             form="fields"),
-    Question("payload.examples", "One example message, as JSON?", 'A proof delivers it. Such as {"order_id": 7}.',
-             form="example"),
-    Question("handler", "Import path of the task?", "Module and object, such as shop.tasks:send_receipt."),
-    Question("idempotency.strategy", "What keeps a second delivery harmless?",
-             "Every queue delivers twice now and then. unknown stops the run with the question.",
-             ("keyed", "invariant", "unknown"), "unknown"),
-    Question("idempotency.key", "Which payload fields name one piece of work?", _COMMAS, form="list", when=_KEYED),
-    Question("idempotency.dedupe.store", "Where is a handled key remembered?", "Such as: table receipts.", when=_KEYED),
-    Question("idempotency.dedupe.window", "For how long?", "Longer than all retries together.", (), "7d", when=_KEYED),
-    Question("idempotency.invariant.statement", "Which fact makes a second run harmless?", "One sentence.",
-             when=_INVARIANT),
-    Question("idempotency.invariant.guarded_by", "What enforces it?", "Such as a unique index.", when=_INVARIANT),
-    Question("effects", "Import paths of the calls that change the outside world?", _COMMAS + " Empty: there is none.",
-             (), "", "effects"),
-    Question("failures.transient", "Which errors may pass?", "They are tried again. " + _COMMAS, (), "TimeoutError",
-             "list"),
-    Question("failures.permanent", "Which errors stay?", "They are not tried again. " + _COMMAS, (), "ValueError",
-             "list"),
-    Question("failures.acceptable_delay", "How late may it still succeed?", "Retries must fit in.", (), "15m"),
-    Question("retry.max_attempts", "How many attempts, the first included?", "Unbounded retries never end.", (), "5",
-             "number"),
-    Question("retry.backoff.kind", "How do the waits grow?", "Growing waits spare a service that is down.",
-             ("none", "fixed", "exponential"), "exponential"),
+    Question(
+        "job",
+        "Name of the job?",
+        "It names the spec file and the runs; lower-case letters, digits, hyphens.",
+    ),
+    Question(
+        "intent.what",
+        "What does it do?",
+        "Whoever reads the ledger later knows nothing of the job.",
+    ),
+    Question(
+        "intent.why_async",
+        "Why not at once, in the request?",
+        "A job that could run in place needs no queue.",
+    ),
+    Question(
+        "trigger.type",
+        "What starts it?",
+        "A schedule needs a scheduler; a poller needs a lock.",
+        ("event", "cron", "poller"),
+        "event",
+    ),
+    Question(
+        "trigger.schedule",
+        "At which times (cron expression)?",
+        "Five fields, such as */5 * * * *.",
+        when=_CRON,
+    ),
+    Question(
+        "trigger.timezone",
+        "In which time zone?",
+        "Clock changes skip or repeat an hour.",
+        (),
+        "UTC",
+        when=_CRON,
+    ),
+    Question(
+        "trigger.every",
+        "At which interval?",
+        "A duration such as 30s.",
+        (),
+        "30s",
+        when=("trigger.type", "poller"),
+    ),
+    Question(
+        "payload",
+        "Fields of the message, each name:type?",
+        "Such as order_id:integer, email:string.",
+        form="fields",
+    ),
+    Question(
+        "payload.examples",
+        "One example message, as JSON?",
+        'A proof delivers it. Such as {"order_id": 7}.',
+        form="example",
+    ),
+    Question(
+        "handler", "Import path of the task?", "Module and object, such as shop.tasks:send_receipt."
+    ),
+    Question(
+        "idempotency.strategy",
+        "What keeps a second delivery harmless?",
+        "Every queue delivers twice now and then. unknown stops the run with the question.",
+        ("keyed", "invariant", "unknown"),
+        "unknown",
+    ),
+    Question(
+        "idempotency.key",
+        "Which payload fields name one piece of work?",
+        _COMMAS,
+        form="list",
+        when=_KEYED,
+    ),
+    Question(
+        "idempotency.dedupe.store",
+        "Where is a handled key remembered?",
+        "Such as: table receipts.",
+        when=_KEYED,
+    ),
+    Question(
+        "idempotency.dedupe.window",
+        "For how long?",
+        "Longer than all retries together.",
+        (),
+        "7d",
+        when=_KEYED,
+    ),
+    Question(
+        "idempotency.invariant.statement",
+        "Which fact makes a second run harmless?",
+        "One sentence.",
+        when=_INVARIANT,
+    ),
+    Question(
+        "idempotency.invariant.guarded_by",
+        "What enforces it?",
+        "Such as a unique index.",
+        when=_INVARIANT,
+    ),
+    Question(
+        "effects",
+        "Import paths of the calls that change the outside world?",
+        _COMMAS + " Empty: there is none.",
+        (),
+        "",
+        "effects",
+    ),
+    Question(
+        "failures.transient",
+        "Which errors may pass?",
+        "They are tried again. " + _COMMAS,
+        (),
+        "TimeoutError",
+        "list",
+    ),
+    Question(
+        "failures.permanent",
+        "Which errors stay?",
+        "They are not tried again. " + _COMMAS,
+        (),
+        "ValueError",
+        "list",
+    ),
+    Question(
+        "failures.acceptable_delay",
+        "How late may it still succeed?",
+        "Retries must fit in.",
+        (),
+        "15m",
+    ),
+    Question(
+        "retry.max_attempts",
+        "How many attempts, the first included?",
+        "Unbounded retries never end.",
+        (),
+        "5",
+        "number",
+    ),
+    Question(
+        "retry.backoff.kind",
+        "How do the waits grow?",
+        "Growing waits spare a service that is down.",
+        ("none", "fixed", "exponential"),
+        "exponential",
+    ),
     Question("retry.backoff.base", "The first wait?", "A duration such as 2s.", (), "2s"),
     Question("retry.backoff.cap", "The longest wait?", "A duration such as 60s.", (), "60s"),
-    Question("dead_letter.kind", "Where does a job go that has failed for good?", "Nothing may vanish unseen.",
-             ("table", "queue", "framework", "none"), "table"),
-    Question("dead_letter.where", "Name of the table?", "One row for each dead job.", (), "dead_jobs",
-             when=("dead_letter.kind", "table")),
-    Question("dead_letter.where", "Name of the queue?", "One message for each dead job.", (), "dead",
-             when=("dead_letter.kind", "queue")),
-    Question("dead_letter.reason", "Why is nothing recorded?", "Whoever misses a job will ask.",
-             when=("dead_letter.kind", "none")),
-)  # fmt: skip
+    Question(
+        "dead_letter.kind",
+        "Where does a job go that has failed for good?",
+        "Nothing may vanish unseen.",
+        ("table", "queue", "framework", "none"),
+        "table",
+    ),
+    Question(
+        "dead_letter.where",
+        "Name of the table?",
+        "One row for each dead job.",
+        (),
+        "dead_jobs",
+        when=("dead_letter.kind", "table"),
+    ),
+    Question(
+        "dead_letter.where",
+        "Name of the queue?",
+        "One message for each dead job.",
+        (),
+        "dead",
+        when=("dead_letter.kind", "queue"),
+    ),
+    Question(
+        "dead_letter.reason",
+        "Why is nothing recorded?",
+        "Whoever misses a job will ask.",
+        when=("dead_letter.kind", "none"),
+    ),
+)
 
 
 def values_from(pairs: Mapping[str, str]) -> dict[str, Any]:
@@ -120,7 +299,9 @@ def values_from(pairs: Mapping[str, str]) -> dict[str, Any]:
 
 
 def new_spec(values: Mapping[str, Any]) -> str:
-    """The text of a job spec with these values, given by dotted path or nested. SpecInvalid with every violation."""
+    """The text of a job spec with these values, given by dotted path or nested. SpecInvalid with
+    every violation.
+    """
     spec = nested(values)
     if "job" not in spec:
         raise Misuse("a job spec needs a name for its job", hint="--set job=send-receipt")
@@ -131,10 +312,14 @@ def new_spec(values: Mapping[str, Any]) -> str:
 
 
 def write_spec(repo: Path, text: str, values: Mapping[str, Any]) -> Path:
-    """Writes `.skillrun/jobs/<job>.yaml` and the schema beside it. SpecInvalid where the spec is there already."""
+    """Writes `.skillrun/jobs/<job>.yaml` and the schema beside it. SpecInvalid where the spec is
+    there already.
+    """
     path = repo / SPEC_FOLDER / f"{nested(values)['job']}.yaml"
     if os.path.lexists(path):
-        raise SpecInvalid(f"{path}: is there already", hint=f"edit it, then: skillrun spec check {path}")
+        raise SpecInvalid(
+            f"{path}: is there already", hint=f"edit it, then: skillrun spec check {path}"
+        )
     files = Files(repo)
     files.put(path.relative_to(repo).as_posix(), text.encode())
     schema = SPEC_FOLDER / SCHEMA_NAME
@@ -152,13 +337,18 @@ def nested(values: Mapping[str, Any]) -> dict[str, Any]:
         try:
             set_value(spec, parse_path(path), value)
         except (LookupError, TypeError) as error:
-            raise Misuse(f"{path}: {error.args[0]}", hint="check the path; list items are counted from 0") from error
+            raise Misuse(
+                f"{path}: {error.args[0]}", hint="check the path; list items are counted from 0"
+            ) from error
     return spec
 
 
 def _lines(spec: Mapping[str, Any]) -> Iterator[str]:
     yield f"# yaml-language-server: $schema=./{SCHEMA_NAME}"
-    yield f"# What each field means stands in {SCHEMA_NAME}. Lines that begin with # are still to be decided."
+    yield (
+        f"# What each field means stands in {SCHEMA_NAME}. Lines that begin with # are still to be"
+        " decided."
+    )
     yield _dumped({"version": spec["version"], "job": spec["job"]})
     for name, about in spec_schema()["properties"].items():
         if name in spec and name not in ("version", "job"):
@@ -186,9 +376,16 @@ def _fields(answer: str) -> dict[str, Any]:
     for part in _listed(answer):
         name, _, kind = (piece.strip() for piece in part.partition(":"))
         if not re.fullmatch(r"\w+", name) or (kind and kind not in _JSON_TYPES):
-            raise ValueError(f"name:type, with a type of {', '.join(sorted(set(_JSON_TYPES.values())))}")
+            raise ValueError(
+                f"name:type, with a type of {', '.join(sorted(set(_JSON_TYPES.values())))}"
+            )
         properties[name] = {"type": _JSON_TYPES[kind or "string"]}
-    return {"type": "object", "required": list(properties), "additionalProperties": False, "properties": properties}
+    return {
+        "type": "object",
+        "required": list(properties),
+        "additionalProperties": False,
+        "properties": properties,
+    }
 
 
 def _example(answer: str) -> list[Any]:
@@ -201,8 +398,14 @@ def _example(answer: str) -> list[Any]:
 
 def _effects(answer: str) -> list[dict[str, Any]]:
     calls = _listed(answer)
-    names = [re.sub(r"[^A-Za-z0-9_.-]", "", call.replace(":", ".").rsplit(".", 1)[-1]) or "effect" for call in calls]
-    unique = [name if names.count(name) == 1 else f"{name}-{index}" for index, name in enumerate(names, start=1)]
+    names = [
+        re.sub(r"[^A-Za-z0-9_.-]", "", call.replace(":", ".").rsplit(".", 1)[-1]) or "effect"
+        for call in calls
+    ]
+    unique = [
+        name if names.count(name) == 1 else f"{name}-{index}"
+        for index, name in enumerate(names, start=1)
+    ]
     return [{"name": name, "call": call} for name, call in zip(unique, calls, strict=True)]
 
 

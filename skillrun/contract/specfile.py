@@ -1,4 +1,6 @@
-"""The bytes of a job spec and their sha256, unread: all that a resume needs to know that nothing changed."""
+"""The bytes of a job spec and their sha256, unread: all that a resume needs to know that nothing
+changed.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ SCHEMA_NAME = "job-spec.v1.json"
 
 
 def read_raw_spec(path: Path) -> tuple[bytes, str]:
-    """The bytes of a job spec and their sha256. SpecInvalid where it is missing, no file, or larger than 1 MB."""
+    """The bytes of a job spec and their sha256. SpecInvalid where it is missing, no file, or larger
+    than 1 MB.
+    """
     hint = "write one with: skillrun spec init"
     try:
         if path.exists() and not path.is_file():
@@ -39,17 +43,23 @@ def _unreadable(path: Path, error: OSError) -> SpecInvalid:
 
 
 def spec_sha256(file_sha256: str, overrides: Mapping[str, str] | None) -> str:
-    """The identity of a spec as it is used: its file's sha256, or a digest of that and the `--set` overrides."""
+    """The identity of a spec as it is used: its file's sha256, or a digest of that and the `--set`
+    overrides.
+    """
     if not overrides:
         return file_sha256
     return digest({"file": file_sha256, "overrides": dict(overrides)})
 
 
 def specs_in(repo: Path) -> list[Path]:
-    """The job specs in `<repo>/.skillrun/jobs/`, by name; the schema that lies beside them is none."""
+    """The job specs in `<repo>/.skillrun/jobs/`, by name; the schema that lies beside them is
+    none.
+    """
     folder = repo / SPEC_FOLDER
     if not folder.is_dir():
         return []
     return sorted(
-        path for path in folder.iterdir() if path.suffix in SUFFIXES and path.name != SCHEMA_NAME and path.is_file()
+        path
+        for path in folder.iterdir()
+        if path.suffix in SUFFIXES and path.name != SCHEMA_NAME and path.is_file()
     )

@@ -1,4 +1,6 @@
-"""The Telemetry section of a skill: its fields, and the JSON Schema that a telemetry record must satisfy."""
+"""The Telemetry section of a skill: its fields, and the JSON Schema that a telemetry record must
+satisfy.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,9 @@ from typing import Any
 from skillrun.contract.markdown import Bullet
 from skillrun.contract.skill import TelemetryField
 
-_FIELD = re.compile(r"[`*_]{0,3}(?P<key>[A-Za-z][A-Za-z0-9_.-]*?)[`*_]{0,3}\s*(?::\s*(?P<form>.*))?", re.DOTALL)
+_FIELD = re.compile(
+    r"[`*_]{0,3}(?P<key>[A-Za-z][A-Za-z0-9_.-]*?)[`*_]{0,3}\s*(?::\s*(?P<form>.*))?", re.DOTALL
+)
 _CODE = re.compile(r"`([^`]+)`")
 _SURE = {"skill", "outcome"}  # known from the beginning, so never null
 
@@ -45,8 +49,8 @@ def _coded(key: str, code: str, form: str, line: int, optional: bool) -> Telemet
 def telemetry_schema(fields: Sequence[TelemetryField]) -> dict[str, Any]:
     """The JSON Schema of a skill's own telemetry record.
 
-    A field that is not known is null; where the outcome is success, everything must be known (save what is marked
-    "if known").
+    A field that is not known is null; where the outcome is success, everything must be known (save
+    what is marked "if known").
     """
     known = {field.key: _known(field) for field in fields}
     schema: dict[str, Any] = {
@@ -55,10 +59,15 @@ def telemetry_schema(fields: Sequence[TelemetryField]) -> dict[str, Any]:
         "required": list(known),
         "additionalProperties": False,
         "properties": {
-            key: form if key in _SURE else {"anyOf": [form, {"type": "null"}]} for key, form in known.items()
+            key: form if key in _SURE else {"anyOf": [form, {"type": "null"}]}
+            for key, form in known.items()
         },
     }
-    strict = {field.key: {"not": {"type": "null"}} for field in fields if not field.optional and field.key not in _SURE}
+    strict = {
+        field.key: {"not": {"type": "null"}}
+        for field in fields
+        if not field.optional and field.key not in _SURE
+    }
     if "outcome" in known and strict:
         schema["if"] = {"properties": {"outcome": {"const": "success"}}, "required": ["outcome"]}
         schema["then"] = {"properties": strict}

@@ -1,4 +1,6 @@
-"""Turns what the JSON Schema validator says into sentences: what is wrong, and what to do about it."""
+"""Turns what the JSON Schema validator says into sentences: what is wrong, and what to do about
+it.
+"""
 
 from __future__ import annotations
 
@@ -50,18 +52,24 @@ class Violation:
 
 
 def violations(schema: Any, value: Any, at: Path = ()) -> Iterator[Violation]:
-    """Every violation of a schema, in the order of the document. Nothing is ever fetched for a `$ref`."""
+    """Every violation of a schema, in the order of the document. Nothing is ever fetched for a
+    `$ref`.
+    """
     registry: Registry[Any] = Registry()
     validator = Draft202012Validator(schema, registry=registry)
     # The validator reports each missing key on its own, with the names of all that are required.
-    yield from dict.fromkeys(found for error in validator.iter_errors(value) for found in _explain(error, at))
+    yield from dict.fromkeys(
+        found for error in validator.iter_errors(value) for found in _explain(error, at)
+    )
 
 
 def schema_violations(schema: Any, at: Path) -> Iterator[Violation]:
     """What makes a value no JSON Schema."""
     for error in Draft202012Validator(Draft202012Validator.META_SCHEMA).iter_errors(schema):
         for found in _explain(error, at):
-            yield Violation(found.path, found.what, "payload is a JSON Schema, draft 2020-12; " + found.hint)
+            yield Violation(
+                found.path, found.what, "payload is a JSON Schema, draft 2020-12; " + found.hint
+            )
 
 
 def _explain(error: ValidationError, at: Path) -> Iterator[Violation]:
@@ -79,16 +87,28 @@ def _explain(error: ValidationError, at: Path) -> Iterator[Violation]:
 
 
 def _explain_choice(error: ValidationError, at: Path, path: Path) -> Iterator[Violation]:
-    """What is wrong by the alternative that fits best, and the word that would have done instead."""
-    words = [_shown(_limit(inner)) for inner in error.context or () if inner.validator == "const" and not inner.path]
+    """What is wrong by the alternative that fits best, and the word that would have done
+    instead.
+    """
+    words = [
+        _shown(_limit(inner))
+        for inner in error.context or ()
+        if inner.validator == "const" and not inner.path
+    ]
     for inner in _nearest_branch(error.context or ()):
         for found in _explain(inner, at):
             instead = words and found.path == path and inner.validator == "type"
-            yield Violation(path, found.what, f"write {words[0]}, or {found.hint}") if instead else found
+            yield (
+                Violation(path, found.what, f"write {words[0]}, or {found.hint}")
+                if instead
+                else found
+            )
 
 
 def _nearest_branch(errors: Iterable[ValidationError]) -> list[ValidationError]:
-    """The errors of the alternative that fits best: the one that fails deepest, not already by its type."""
+    """The errors of the alternative that fits best: the one that fails deepest, not already by its
+    type.
+    """
     branches: dict[Any, list[ValidationError]] = {}
     for error in errors:
         branches.setdefault(error.relative_schema_path[0], []).append(error)
@@ -97,7 +117,9 @@ def _nearest_branch(errors: Iterable[ValidationError]) -> list[ValidationError]:
 
 def _misfit(branch: list[ValidationError]) -> tuple[int, int]:
     wrong_kind = {"const": 2, "type": 1}
-    at_top = [wrong_kind.get(str(error.validator), 0) for error in branch if not error.relative_path]
+    at_top = [
+        wrong_kind.get(str(error.validator), 0) for error in branch if not error.relative_path
+    ]
     return max(at_top, default=0), len(branch)
 
 
@@ -147,7 +169,11 @@ def _what(error: ValidationError) -> str:
         case "type":
             return f"{shown} is {_type_of(value)}, not {_type_words(limit)}"
         case "enum" | "const":
-            return f"{shown} is none of the choices" if error.validator == "enum" else f"{shown} is not {_shown(limit)}"
+            return (
+                f"{shown} is none of the choices"
+                if error.validator == "enum"
+                else f"{shown} is not {_shown(limit)}"
+            )
         case "minimum":
             return f"{shown} is less than {limit}"
         case "minLength":
@@ -155,7 +181,9 @@ def _what(error: ValidationError) -> str:
         case "maxLength":
             return f"is longer than {limit} characters"
         case "pattern":
-            return f"{shown} is not {_article(str(_schema(error).get('title', 'value of this form')))}"
+            return (
+                f"{shown} is not {_article(str(_schema(error).get('title', 'value of this form')))}"
+            )
         case "uniqueItems":
             return "holds the same item twice"
     return error.message if len(error.message) < 300 else error.message[:300] + "…"
@@ -197,7 +225,9 @@ def _description(schema: Any) -> str:
 def _shown(value: Any) -> str:
     import json
 
-    text = value if isinstance(value, str) and value.strip() else json.dumps(value, ensure_ascii=False)
+    text = (
+        value if isinstance(value, str) and value.strip() else json.dumps(value, ensure_ascii=False)
+    )
     return text if len(text) <= 60 else text[:59] + "…"
 
 

@@ -1,7 +1,8 @@
 """Reads YAML safely and remembers the line of every value.
 
-Only JSON values come out: mappings with text keys, lists, text, numbers, booleans, null. There are limits against
-documents that are small to write and huge to read: size, depth, and the number of nodes after every alias is expanded.
+Only JSON values come out: mappings with text keys, lists, text, numbers, booleans, null. There are
+limits against documents that are small to write and huge to read: size, depth, and the number of
+nodes after every alias is expanded.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ _PLAIN_BOOLEANS = {"true", "True", "TRUE", "false", "False", "FALSE"}
 
 
 class YamlProblem(Exception):
-    """A text that cannot be read: `line` is 1-based, `what` says what is wrong, `hint` what to do."""
+    """A text that cannot be read: `line` is 1-based, `what` says what is wrong, `hint` what to
+    do.
+    """
 
     def __init__(self, line: int, what: str, hint: str) -> None:
         super().__init__(f"{line}: {what}")
@@ -39,12 +42,16 @@ class YamlProblem(Exception):
 
 @dataclass(frozen=True)
 class Document:
-    """A value with the line of each of its parts, and the places where YAML reads something else than people mean."""
+    """A value with the line of each of its parts, and the places where YAML reads something else
+    than people mean.
+    """
 
     value: Any
     lines: dict[Path, int]  # path -> 1-based line of the key, or of the list item
     traps: dict[Path, str] = field(default_factory=dict)  # path -> what happened and what to do
-    source: dict[Path, str] = field(default_factory=dict)  # path -> the text of a scalar as it was written
+    source: dict[Path, str] = field(
+        default_factory=dict
+    )  # path -> the text of a scalar as it was written
 
     def line(self, path: Path) -> int:
         """The line of a value, or of the nearest thing around it that exists."""
@@ -54,7 +61,9 @@ class Document:
 
 
 def load_positions(text: str, filename: str = "") -> Document:
-    """Reads one YAML document, or one JSON document where the file name ends in `.json`. Raises `YamlProblem`."""
+    """Reads one YAML document, or one JSON document where the file name ends in `.json`. Raises
+    `YamlProblem`.
+    """
     if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         raise YamlProblem(1, "larger than 1 MB", "shorten it")
     text = text.removeprefix("\ufeff")
@@ -69,9 +78,13 @@ def load_positions(text: str, filename: str = "") -> Document:
 
 
 def _refuse_surrogates(document: Document, value: Any, path: Path) -> None:
-    """An escape such as \\ud800 is half a character: it can be printed, hashed and stored by nobody."""
+    """An escape such as \\ud800 is half a character: it can be printed, hashed and stored by
+    nobody.
+    """
     if isinstance(value, str) and _SURROGATE.search(value):
-        raise YamlProblem(document.line(path), "half a character (a lone surrogate)", "write the character itself")
+        raise YamlProblem(
+            document.line(path), "half a character (a lone surrogate)", "write the character itself"
+        )
     if isinstance(value, dict):
         for key, member in value.items():
             _refuse_surrogates(document, key, (*path, key))
@@ -105,7 +118,9 @@ def _load_yaml(text: str) -> Document:
 
 
 class _BoundedLoader(yaml.SafeLoader):
-    """A safe loader that stops at the first node beyond the limits, before it has built anything."""
+    """A safe loader that stops at the first node beyond the limits, before it has built
+    anything.
+    """
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -139,7 +154,9 @@ class _BoundedLoader(yaml.SafeLoader):
         self._expanded += nodes
         if self._expanded > MAX_NODES:
             raise YamlProblem(
-                line, f"more than {MAX_NODES:,} values once its aliases are expanded", "write less, or fewer aliases"
+                line,
+                f"more than {MAX_NODES:,} values once its aliases are expanded",
+                "write less, or fewer aliases",
             )
 
 
@@ -178,7 +195,9 @@ class _Reader:
         return result
 
     def _members(self, node: MappingNode, path: Path) -> Iterator[tuple[ScalarNode, Node]]:
-        """The members of a mapping, those of a merge (`<<: *defaults`) last, and only where they add something."""
+        """The members of a mapping, those of a merge (`<<: *defaults`) last, and only where they
+        add something.
+        """
         seen: dict[str, int] = {}
         merged: list[Node] = []
         for key_node, value_node in node.value:
@@ -188,7 +207,9 @@ class _Reader:
             key = self._key(key_node)
             if key in seen:
                 raise YamlProblem(
-                    _line(key_node), f"the key {key!r} is given twice, first in line {seen[key]}", "keep one of them"
+                    _line(key_node),
+                    f"the key {key!r} is given twice, first in line {seen[key]}",
+                    "keep one of them",
                 )
             seen[key] = _line(key_node)
             yield key_node, value_node
@@ -199,18 +220,26 @@ class _Reader:
 
     def _merged_members(self, merged: list[Node]) -> Iterator[tuple[ScalarNode, Node]]:
         for value_node in merged:
-            for source in value_node.value if isinstance(value_node, SequenceNode) else [value_node]:
+            for source in (
+                value_node.value if isinstance(value_node, SequenceNode) else [value_node]
+            ):
                 if not isinstance(source, MappingNode):
-                    raise YamlProblem(_line(source), "`<<` merges something that is no mapping", "merge a mapping")
+                    raise YamlProblem(
+                        _line(source), "`<<` merges something that is no mapping", "merge a mapping"
+                    )
                 yield from self._members(source, ())
 
     def _key(self, node: Node) -> str:
         if not isinstance(node, ScalarNode):
-            raise YamlProblem(_line(node), "a key must be text", "a value that starts with { or [ must be quoted")
+            raise YamlProblem(
+                _line(node), "a key must be text", "a value that starts with { or [ must be quoted"
+            )
         if node.tag != f"{_TAG}str":
             read = node.tag.removeprefix(_TAG)
             raise YamlProblem(
-                _line(node), f"the key {node.value} is read as {read}, not as text", f'quote it: "{node.value}"'
+                _line(node),
+                f"the key {node.value} is read as {read}, not as text",
+                f'quote it: "{node.value}"',
             )
         return str(node.value)
 
@@ -243,16 +272,24 @@ class _Reader:
         try:
             value = self._loader.construct_object(node)
         except (ValueError, OverflowError) as error:
-            raise YamlProblem(_line(node), f"{node.value[:40]!r} is no number that can be read", "quote it") from error
+            raise YamlProblem(
+                _line(node), f"{node.value[:40]!r} is no number that can be read", "quote it"
+            ) from error
         if isinstance(value, float) and not math.isfinite(value):
             raise YamlProblem(
-                _line(node), f"{node.value} is not a number that JSON knows", "write a finite number, or quote it"
+                _line(node),
+                f"{node.value} is not a number that JSON knows",
+                "write a finite number, or quote it",
             )
         if kind in ("int", "float") and _SEXAGESIMAL.fullmatch(node.value):
-            self._traps[path] = f'YAML reads {node.value} as the base-60 number {value}; quote it: "{node.value}"'
+            self._traps[path] = (
+                f'YAML reads {node.value} as the base-60 number {value}; quote it: "{node.value}"'
+            )
         if kind == "bool" and node.value not in _PLAIN_BOOLEANS:
             word = str(value).lower()
-            self._traps[path] = f'YAML reads {node.value} as {word}; write {word}, or quote it: "{node.value}"'
+            self._traps[path] = (
+                f'YAML reads {node.value} as {word}; write {word}, or quote it: "{node.value}"'
+            )
         return value
 
 
@@ -276,9 +313,15 @@ def _line(node: Node) -> int:
 
 def _unreadable_character(error: yaml.reader.ReaderError, text: str) -> YamlProblem:
     line = text.count("\n", 0, int(error.position)) + 1
-    code = error.character if isinstance(error.character, int) else ord(str(error.character)[:1] or "\0")
+    code = (
+        error.character
+        if isinstance(error.character, int)
+        else ord(str(error.character)[:1] or "\0")
+    )
     return YamlProblem(
-        line, f"the character U+{code:04X} is not allowed", 'write it as an escape in double quotes, e.g. "\\u0007"'
+        line,
+        f"the character U+{code:04X} is not allowed",
+        'write it as an escape in double quotes, e.g. "\\u0007"',
     )
 
 
@@ -288,7 +331,11 @@ def _syntax_problem(error: yaml.MarkedYAMLError, text: str) -> YamlProblem:
     lines = text.splitlines()
     shown = lines[line - 1] if line <= len(lines) else ""
     # The parser often notices only at the next token that the line before went wrong.
-    opened = lines[error.context_mark.line] if error.context_mark and error.context_mark.line < len(lines) else ""
+    opened = (
+        lines[error.context_mark.line]
+        if error.context_mark and error.context_mark.line < len(lines)
+        else ""
+    )
     what = " ".join(str(error.problem or error.context or "not YAML").split())
     return YamlProblem(line, what, _syntax_hint(what, str(error.context or ""), shown, opened))
 
@@ -302,7 +349,9 @@ def _syntax_hint(what: str, context: str, shown: str, opened: str) -> str:
     if "cannot start any token" in what or "anchor" in context or "directive" in context:
         return "a value that starts with @, %, & or a backtick must be quoted"
     if "mapping values are not allowed" in what:
-        return "a value that contains a colon and a space must be quoted; else check the indentation"
+        return (
+            "a value that contains a colon and a space must be quoted; else check the indentation"
+        )
     if re.search(r":\s*\{[A-Za-z_]+\}", shown + "\n" + opened):
         return 'a value that starts with { must be quoted, as in "{scratch}/app.db"'
     if "another document" in what:

@@ -1,4 +1,6 @@
-"""What works of each coding agent: its program, what of skillrun is installed for it, and its hooks."""
+"""What works of each coding agent: its program, what of skillrun is installed for it, and its
+hooks.
+"""
 
 from __future__ import annotations
 
@@ -25,14 +27,20 @@ _LIMIT_S = 5.0
 
 
 def agent_checks(root: Path | None, home: Path) -> Iterator[Check]:
-    """The checks of all agents, for the repository (None: there is none) and for the home folder."""
+    """The checks of all agents, for the repository (None: there is none) and for the home
+    folder.
+    """
     for name in AGENTS:
         yield from _agent(load(name), root, home)
 
 
 def _agent(agent: Agent, root: Path | None, home: Path) -> Iterator[Check]:
     program = next(filter(None, map(shutil.which, agent.PROGRAMS)), None)
-    places = [place for place in (("this repository", root), ("the home folder", home)) if place[1] is not None]
+    places = [
+        place
+        for place in (("this repository", root), ("the home folder", home))
+        if place[1] is not None
+    ]
     found: list[Check] = []
     installed = []
     for where, base in places:
@@ -45,7 +53,12 @@ def _agent(agent: Agent, root: Path | None, home: Path) -> Iterator[Check]:
     yield _program(agent, program, root or home)
     yield from found
     if not installed:
-        yield Check(agent.NAME, "note", "nothing of skillrun is installed for it", f"skillrun install {agent.ID}")
+        yield Check(
+            agent.NAME,
+            "note",
+            "nothing of skillrun is installed for it",
+            f"skillrun install {agent.ID}",
+        )
     if len(installed) > 1 and agent.EVENTS:
         do = f"skillrun uninstall {agent.ID} --user"
         yield Check(agent.NAME, "note", "installed in both places: its hooks run twice", do)
@@ -54,7 +67,11 @@ def _agent(agent: Agent, root: Path | None, home: Path) -> Iterator[Check]:
 
 
 def _not_here(agent: Agent) -> str:
-    return "not on PATH, and nothing installed for it" if agent.PROGRAMS else "nothing installed for them"
+    return (
+        "not on PATH, and nothing installed for it"
+        if agent.PROGRAMS
+        else "nothing installed for them"
+    )
 
 
 def _program(agent: Agent, program: str | None, cwd: Path) -> Check:
@@ -62,14 +79,22 @@ def _program(agent: Agent, program: str | None, cwd: Path) -> Check:
         what = "its program is not on PATH here" if agent.PROGRAMS else "any program"
         return Check(agent.NAME, "note" if agent.PROGRAMS else "ok", what)
     if Path(program).resolve().is_relative_to(cwd.resolve()):
-        return Check(agent.NAME, "note", f"{program} is part of the repository, so it was not asked for its version")
+        return Check(
+            agent.NAME,
+            "note",
+            f"{program} is part of the repository, so it was not asked for its version",
+        )
     try:
         answer = ask([program, "--version"], cwd, limit_s=_LIMIT_S, env=os.environ)
     except OSError as error:
-        return Check(agent.NAME, "problem", f"{program} does not start: {error.strerror}", "install it again")
+        return Check(
+            agent.NAME, "problem", f"{program} does not start: {error.strerror}", "install it again"
+        )
     if answer.code is None:
         return Check(agent.NAME, "note", f"{program} --version said nothing within {_LIMIT_S:g} s")
-    return Check(agent.NAME, "ok", f"{program}: {answer.first_line or 'it does not say its version'}")
+    return Check(
+        agent.NAME, "ok", f"{program}: {answer.first_line or 'it does not say its version'}"
+    )
 
 
 def _installed(agent: Agent, where: str, base: Path, *, user: bool) -> Iterator[Check]:
@@ -88,7 +113,9 @@ def _installed(agent: Agent, where: str, base: Path, *, user: bool) -> Iterator[
     other = sorted({one.path for one in additions if states[one] == "other"})
     if missing:
         text = f"{where}: missing in {', '.join(missing)}"
-        yield Check(agent.NAME, "problem", text, f"skillrun install {agent.ID}{' --user' if user else ''}")
+        yield Check(
+            agent.NAME, "problem", text, f"skillrun install {agent.ID}{' --user' if user else ''}"
+        )
     else:
         yield Check(agent.NAME, "ok", f"installed in {where}")
     if other:
@@ -117,7 +144,9 @@ def _state(files: Files, one: Addition, *, must_fit: bool) -> present.Presence:
             return "none"
         if isinstance(error, Refused):
             raise
-        raise Refused(f"{one.path}: {error}", hint="mend the file: the agent cannot read it, either") from None
+        raise Refused(
+            f"{one.path}: {error}", hint="mend the file: the agent cannot read it, either"
+        ) from None
 
 
 def _is_hook(agent: Agent, one: Addition) -> bool:

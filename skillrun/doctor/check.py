@@ -44,11 +44,21 @@ class Answer:
         return visible(next(filter(None, lines), ""), limit=200)
 
 
-def ask(command: Sequence[str], cwd: Path, *, limit_s: float, env: Mapping[str, str], stdin: str = "") -> Answer:
-    """Runs a program; it and all that it started are ended after `limit_s`. Raises OSError where it cannot start."""
+def ask(
+    command: Sequence[str], cwd: Path, *, limit_s: float, env: Mapping[str, str], stdin: str = ""
+) -> Answer:
+    """Runs a program; it and all that it started are ended after `limit_s`. Raises OSError where it
+    cannot start.
+    """
     pipe = subprocess.PIPE
     process = subprocess.Popen(
-        command, cwd=cwd, env=dict(env), stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
+        command,
+        cwd=cwd,
+        env=dict(env),
+        stdin=pipe,
+        stdout=pipe,
+        stderr=pipe,
+        start_new_session=True,
     )
     try:
         out, err = process.communicate(stdin.encode(), timeout=limit_s)

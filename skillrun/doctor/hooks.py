@@ -1,4 +1,6 @@
-"""Do the hooks answer: each hook command that an install wrote is run once with a canary; and does Codex trust it."""
+"""Do the hooks answer: each hook command that an install wrote is run once with a canary; and does
+Codex trust it.
+"""
 
 from __future__ import annotations
 
@@ -26,21 +28,33 @@ _NO_SKILLRUN = "make the command skillrun available on the PATH with which the a
 def hook_checks(agent: Agent, base: Path, additions: tuple[Addition, ...]) -> Iterator[Check]:
     """One check for each hook found in the agent's files below `base`.
 
-    A command is run only where it is exactly one that an install writes: anybody may have put others into the file.
+    A command is run only where it is exactly one that an install writes: anybody may have put
+    others into the file.
     """
     for path in sorted({one.path for one in additions if one.path.endswith(".json")}):
         if _member(_json_file(base / path), "disableAllHooks") is True:
-            yield Check(agent.NAME, "problem", f"{path} switches all hooks off", "remove disableAllHooks from it")
+            yield Check(
+                agent.NAME,
+                "problem",
+                f"{path} switches all hooks off",
+                "remove disableAllHooks from it",
+            )
     for word, event in agent.EVENTS.items():
         ours = {command for one in additions for command in _commands(one.value, agent.ID, word)}
         ours |= {hook_command(agent.ID, word) for one in additions if one.how == "file"}
-        found = [command for one in additions for command in _in_file(base / one.path, one, agent.ID, word)]
+        found = [
+            command
+            for one in additions
+            for command in _in_file(base / one.path, one, agent.ID, word)
+        ]
         for command in sorted(set(found)):
             if command in ours:
                 yield _asked(agent, word, command, base)
             else:
                 text = f"hook {word} ({event}): its command was changed, so it was not run"
-                yield Check(agent.NAME, "note", text, f"skillrun install {agent.ID} says which file")
+                yield Check(
+                    agent.NAME, "note", text, f"skillrun install {agent.ID} says which file"
+                )
 
 
 def _commands(value: Any, agent: str, word: str) -> Iterator[str]:
@@ -84,7 +98,10 @@ def _asked(agent: Agent, word: str, command: str, base: Path) -> Check:
     if answer.code == 127 or shutil.which("skillrun") is None:
         reason, do = "there is no skillrun on PATH", _NO_SKILLRUN
     else:
-        reason, do = _reason(answer), f"try it: echo '{{}}' | {CANARY}=1 {hook_command(agent.ID, word)}"
+        reason, do = (
+            _reason(answer),
+            f"try it: echo '{{}}' | {CANARY}=1 {hook_command(agent.ID, word)}",
+        )
     return Check(agent.NAME, "problem", f"hook {word} does not answer: {reason}: {command}", do)
 
 
@@ -103,10 +120,12 @@ def _reason(answer: Answer) -> str:
 
 
 def trust_checks(name: str, base: Path, home: Path, *, project: bool) -> Iterator[Check]:
-    """Whether Codex runs the hooks of skillrun in `base`: a person must have trusted the project and each of them.
+    """Whether Codex runs the hooks of skillrun in `base`: a person must have trusted the project
+    and each of them.
 
     The records are in Codex's own config.toml: `[projects."<path>"] trust_level`, and
-    `[hooks.state."<hooks.json>:<event>:<group>:<handler>"] trusted_hash`. Their form is not documented; it and the hash
+    `[hooks.state."<hooks.json>:<event>:<group>:<handler>"] trusted_hash`. Their form is not
+    documented; it and the hash
     are those that codex-cli 0.169.0 lists (`hooks/list` of its app server).
     """
     hooks = list(_codex_hooks(base))
@@ -119,13 +138,27 @@ def trust_checks(name: str, base: Path, home: Path, *, project: bool) -> Iterato
     except FileNotFoundError:
         said = {}
     except (OSError, ValueError):
-        yield Check(name, "note", f"whether Codex trusts the hooks is unknown: {config} cannot be read", do)
+        yield Check(
+            name, "note", f"whether Codex trusts the hooks is unknown: {config} cannot be read", do
+        )
         return
     if False in (_member(said, "features", "hooks"), _member(said, "features", "codex_hooks")):
-        yield Check(name, "problem", f"{config} switches all hooks off", "remove hooks = false from [features]")
-    levels = [_member(said, "projects", str(path), "trust_level") for path in (base, base.resolve())]
+        yield Check(
+            name,
+            "problem",
+            f"{config} switches all hooks off",
+            "remove hooks = false from [features]",
+        )
+    levels = [
+        _member(said, "projects", str(path), "trust_level") for path in (base, base.resolve())
+    ]
     if project and "trusted" not in levels:
-        yield Check(name, "problem", f"Codex loads nothing of .codex here: the project is not trusted in {config}", do)
+        yield Check(
+            name,
+            "problem",
+            f"Codex loads nothing of .codex here: the project is not trusted in {config}",
+            do,
+        )
     for event, key, digest in hooks:
         yield _trust(name, event, _member(said, "hooks", "state", key), digest, do)
 
@@ -137,7 +170,12 @@ def _trust(name: str, event: str, state: Any, digest: str, do: str) -> Check:
     if _member(state, "enabled") is False:
         return Check(name, "problem", f"Codex skips the hook {event}: somebody switched it off", do)
     if trusted != digest:
-        return Check(name, "problem", f"Codex skips the hook {event}: it has changed since it was trusted", do)
+        return Check(
+            name,
+            "problem",
+            f"Codex skips the hook {event}: it has changed since it was trusted",
+            do,
+        )
     return Check(name, "ok", f"Codex trusts the hook {event}")
 
 
@@ -161,11 +199,15 @@ def _codex_hash(event: str, group: Any, handler: Any) -> str:
     value = {"event_name": _snake(event), "hooks": [normal]}
     if group.get("matcher") is not None:
         value["matcher"] = group["matcher"]
-    return "sha256:" + sha256(json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode())
+    return "sha256:" + sha256(
+        json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    )
 
 
 def _snake(event: str) -> str:
-    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in event).lstrip("_")
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in event).lstrip(
+        "_"
+    )
 
 
 def _member(value: Any, *keys: str) -> Any:

@@ -28,26 +28,42 @@ def machine_checks() -> Iterator[Check]:
 
 
 def repository_checks(root: Path | None) -> Iterator[Check]:
-    """The interpreter of the repository and its job libraries, read from folder names; nothing of it is run."""
+    """The interpreter of the repository and its job libraries, read from folder names; nothing of
+    it is run.
+    """
     from skillrun.frameworks.registry import FRAMEWORKS
     from skillrun.proof.packages import find_python, installed
 
     if root is None:
         do = "skillrun doctor --repo PATH"
-        yield Check("repository", "note", "there is no git repository here: only the machine was looked at", do)
+        yield Check(
+            "repository",
+            "note",
+            "there is no git repository here: only the machine was looked at",
+            do,
+        )
         return
     python = find_python(root, None)
     matches = filter(None, map(_DISTRIBUTION.fullmatch, installed(python)))
     versions = {match["name"].lower().replace("_", "-"): match["version"] for match in matches}
     libraries = [f"{name} {versions[name]}" for name in FRAMEWORKS if name in versions]
-    whose = "that of skillrun: the repository has no .venv" if python == sys.executable else "the repository's own"
+    whose = (
+        "that of skillrun: the repository has no .venv"
+        if python == sys.executable
+        else "the repository's own"
+    )
     yield Check("repository", "ok", f"interpreter {python} ({whose})")
     yield _check_consent(root)
     if libraries:
         yield Check("repository", "ok", f"job libraries in it: {', '.join(libraries)}")
     else:
         do = "install the repository's requirements in .venv, or name proof.python in the spec"
-        yield Check("repository", "note", "no job library in it; a proof needs one, except for cron and pollers", do)
+        yield Check(
+            "repository",
+            "note",
+            "no job library in it; a proof needs one, except for cron and pollers",
+            do,
+        )
 
 
 def _check_consent(root: Path) -> Check:
@@ -79,10 +95,15 @@ def _sqlite(version: tuple[int, int, int], name: str) -> Check:
     from skillrun.ledger.connection import journal_mode
 
     if version < (3, 37, 0):
-        return Check("machine", "problem", f"SQLite {name}: the ledger needs 3.37", "use a newer Python")
+        return Check(
+            "machine", "problem", f"SQLite {name}: the ledger needs 3.37", "use a newer Python"
+        )
     if journal_mode(version) == "wal":
         return Check("machine", "ok", f"SQLite {name}, free of the WAL-reset bug")
-    text = f"SQLite {name} has the WAL-reset bug (3.7.0 to 3.51.2): the ledger uses a rollback journal instead"
+    text = (
+        f"SQLite {name} has the WAL-reset bug (3.7.0 to 3.51.2): the ledger uses a rollback journal"
+        " instead"
+    )
     return Check("machine", "note", text)
 
 
@@ -91,7 +112,12 @@ def _command() -> Check:
     if found:
         return Check("machine", "ok", f"skillrun is on PATH: {found}")
     do = "add the bin folder of the environment that has it to PATH"
-    return Check("machine", "note", "skillrun is not on PATH: hooks and MCP server of agents cannot start", do)
+    return Check(
+        "machine",
+        "note",
+        "skillrun is not on PATH: hooks and MCP server of agents cannot start",
+        do,
+    )
 
 
 def _servers() -> Iterator[Check]:
@@ -105,7 +131,10 @@ def _servers() -> Iterator[Check]:
             yield Check("machine", "ok", f"{service} for proofs: {path}")
         else:
             yield Check(
-                "machine", "note", f"no {service} server: only proofs with that service need it", hints[service]
+                "machine",
+                "note",
+                f"no {service} server: only proofs with that service need it",
+                hints[service],
             )
 
 

@@ -1,4 +1,6 @@
-"""What an export format is: a module that turns chosen runs into texts, or into one file for each table."""
+"""What an export format is: a module that turns chosen runs into texts, or into one file for each
+table.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""In-toto statements v1 with the test-result predicate v0.1: what a run's last invocation says of a commit."""
+"""In-toto statements v1 with the test-result predicate v0.1: what a run's last invocation says of a
+commit.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ _PASSED, _WARNED = ("passed", "not_applicable"), ("waived",)
 
 
 def lines(source: Source) -> Iterator[str]:
-    """One statement a line, for each run that has ended. Raises Refused where no run can be spoken of."""
+    """One statement a line, for each run that has ended. Raises Refused where no run can be spoken
+    of.
+    """
     found = False
     for rows in source.runs():
         statement = of_run(rows)
@@ -23,11 +27,16 @@ def lines(source: Source) -> Iterator[str]:
             found = True
             yield json_line(statement)
     if not found:
-        raise Refused("no run here has ended on a commit", hint="an in-toto statement speaks of a commit: commit first")
+        raise Refused(
+            "no run here has ended on a commit",
+            hint="an in-toto statement speaks of a commit: commit first",
+        )
 
 
 def of_run(rows: RunRows) -> dict[str, Any] | None:
-    """The statement, to be signed by whoever can; None for a run that has not ended, has no commit or was imported."""
+    """The statement, to be signed by whoever can; None for a run that has not ended, has no commit
+    or was imported.
+    """
     ended = [(telemetry, event) for telemetry, event in rows.ended() if event["data"].get("report")]
     if not ended or not ended[-1][0]["git_head"]:
         return None
@@ -68,6 +77,12 @@ def _tests(report: Mapping[str, Any]) -> tuple[list[str], list[str], list[str]]:
     for prefix, items in (("", report["stages"]), ("check/", report["checks"])):
         for item in items:
             doubted = any(finding["severity"] == "warning" for finding in item.get("findings", ()))
-            into = passed if item["status"] in _PASSED else warned if item["status"] in _WARNED else failed
+            into = (
+                passed
+                if item["status"] in _PASSED
+                else warned
+                if item["status"] in _WARNED
+                else failed
+            )
             (warned if doubted and into is passed else into).append(prefix + item["id"])
     return passed, warned, failed

@@ -1,4 +1,6 @@
-"""JSON Lines after the skill family's telemetry v1: one line for each invocation (schemas/telemetry.v1.json)."""
+"""JSON Lines after the skill family's telemetry v1: one line for each invocation
+(schemas/telemetry.v1.json).
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,9 @@ def record(rows: RunRows, telemetry: Mapping[str, Any], event: Mapping[str, Any]
             "intent": said.pop("intent"),
             "inputs": said.pop("inputs"),
             "outputs": said.pop("outputs"),
-            "checks": {key: telemetry[f"checks_{key}"] for key in ("attempted", "passed", "failed")},
+            "checks": {
+                key: telemetry[f"checks_{key}"] for key in ("attempted", "passed", "failed")
+            },
             "outcome": said.pop("outcome"),
             "duration_ms": telemetry["duration_ms"] or 0,
             **said,
@@ -74,7 +78,9 @@ def _followups(telemetry: Mapping[str, Any], event: Mapping[str, Any]) -> list[s
     """What the invocation's report said to do next."""
     report = event["data"].get("report") or {}
     asked = [f"{item['stage']}: {item['detail']}" for item in report.get("next", ())]
-    asked += [f"run {item['skill']}: {item['reason']}" for item in report.get("recommendations", ())]
+    asked += [
+        f"run {item['skill']}: {item['reason']}" for item in report.get("recommendations", ())
+    ]
     if telemetry["fields"].get("interrupted"):
         asked.insert(0, "it was interrupted: how long it took is not known")
     return asked[:_FOLLOWUPS]

@@ -1,8 +1,8 @@
 """OTLP/JSON: a trace for each invocation, after the OpenTelemetry conventions for GenAI.
 
-A stage is a tool that the workflow executes, and an evaluation: its span carries the event `gen_ai.evaluation.result`.
-Ids are made from run and event, so that sending twice gives the same spans. Only what has ended is told: it no longer
-changes.
+A stage is a tool that the workflow executes, and an evaluation: its span carries the event
+`gen_ai.evaluation.result`. Ids are made from run and event, so that sending twice gives the same
+spans. Only what has ended is told: it no longer changes.
 """
 
 from __future__ import annotations
@@ -32,14 +32,20 @@ def lines(source: Source) -> Iterator[str]:
     """One ExportTraceServiceRequest as one JSON document."""
     yield '{"resourceSpans":['
     for number, resource in enumerate(resource_spans(source)):
-        yield ("," if number else "") + json.dumps(safe_json(resource), ensure_ascii=True, separators=(",", ":"))
+        yield ("," if number else "") + json.dumps(
+            safe_json(resource), ensure_ascii=True, separators=(",", ":")
+        )
     yield "]}\n"
 
 
 def resource_spans(source: Source) -> Iterator[dict[str, Any]]:
     """A ResourceSpans for each run that has spans."""
     for rows in source.runs():
-        spans = [span for telemetry, event in rows.ended() for span in _invocation(rows, telemetry, event)]
+        spans = [
+            span
+            for telemetry, event in rows.ended()
+            for span in _invocation(rows, telemetry, event)
+        ]
         if spans:
             yield {
                 "resource": {"attributes": _attributes(_resource(rows.run))},
@@ -64,13 +70,24 @@ def _resource(run: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _invocation(rows: RunRows, telemetry: Mapping[str, Any], event: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """The root span, then a span for each stage that was examined and for each command that it ran."""
+def _invocation(
+    rows: RunRows, telemetry: Mapping[str, Any], event: Mapping[str, Any]
+) -> Iterator[dict[str, Any]]:
+    """The root span, then a span for each stage that was examined and for each command that it
+    ran.
+    """
     run, number = rows.run, telemetry["invocation"]
     mine = [each for each in rows.events if each["invocation"] == number]
     end = event["ts_us"]
-    begin = min([end - (telemetry["duration_ms"] or 0) * 1000, *(e["ts_us"] - (e["dur_us"] or 0) for e in mine)])
-    root = _span(run["run_id"], number, event["n"], f"invoke_workflow {run['skill_name']}", begin, end)
+    begin = min(
+        [
+            end - (telemetry["duration_ms"] or 0) * 1000,
+            *(e["ts_us"] - (e["dur_us"] or 0) for e in mine),
+        ]
+    )
+    root = _span(
+        run["run_id"], number, event["n"], f"invoke_workflow {run['skill_name']}", begin, end
+    )
     root["attributes"] = _attributes(_root_attributes(run, telemetry, event))
     root["status"] = _status(telemetry["outcome"], telemetry["outcome"])
     if number > 1:
@@ -81,7 +98,9 @@ def _invocation(rows: RunRows, telemetry: Mapping[str, Any], event: Mapping[str,
         yield from _stage(rows, stage, root)
 
 
-def _root_attributes(run: Mapping[str, Any], row: Mapping[str, Any], event: Mapping[str, Any]) -> dict[str, Any]:
+def _root_attributes(
+    run: Mapping[str, Any], row: Mapping[str, Any], event: Mapping[str, Any]
+) -> dict[str, Any]:
     return {
         "gen_ai.operation.name": "invoke_workflow",
         "gen_ai.workflow.name": run["skill_name"],
@@ -103,11 +122,21 @@ def _root_attributes(run: Mapping[str, Any], row: Mapping[str, Any], event: Mapp
     }
 
 
-def _stage(rows: RunRows, event: Mapping[str, Any], root: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _stage(
+    rows: RunRows, event: Mapping[str, Any], root: Mapping[str, Any]
+) -> Iterator[dict[str, Any]]:
     end = event["ts_us"]
     begin = end - (event["dur_us"] or 0)
     run, result = rows.run, event["data"].get("result") or {}
-    span = _span(run["run_id"], event["invocation"], event["n"], f"execute_tool {event['stage']}", begin, end, root)
+    span = _span(
+        run["run_id"],
+        event["invocation"],
+        event["n"],
+        f"execute_tool {event['stage']}",
+        begin,
+        end,
+        root,
+    )
     span["attributes"] = _attributes(
         {
             "gen_ai.operation.name": "execute_tool",
@@ -152,18 +181,28 @@ def _finding(finding: Mapping[str, Any], at: int) -> dict[str, Any]:
         "code.file.path": finding["path"],
         "code.line.number": finding["line"],
     }
-    return {"timeUnixNano": _nano(at), "name": "skillrun.finding", "attributes": _attributes(attributes)}
+    return {
+        "timeUnixNano": _nano(at),
+        "name": "skillrun.finding",
+        "attributes": _attributes(attributes),
+    }
 
 
 def _command(
     rows: RunRows, event: Mapping[str, Any], row: Mapping[str, Any], stage: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """When a command began is not recorded: it is drawn at the end of its stage, as long as it took."""
+    """When a command began is not recorded: it is drawn at the end of its stage, as long as it
+    took.
+    """
     detail, end = row["detail"] or {}, event["ts_us"]
-    begin = max(end - int((detail.get("duration_ms") or 0) * 1000), event["ts_us"] - (event["dur_us"] or 0))
+    begin = max(
+        end - int((detail.get("duration_ms") or 0) * 1000), event["ts_us"] - (event["dur_us"] or 0)
+    )
     name = str(detail.get("kind") or "command")
     key = f"{event['n']}.{row['i']}"
-    span = _span(rows.run["run_id"], event["invocation"], key, f"execute_tool {name}", begin, end, stage)
+    span = _span(
+        rows.run["run_id"], event["invocation"], key, f"execute_tool {name}", begin, end, stage
+    )
     code = detail.get("exit_code")
     span["attributes"] = _attributes(
         {
@@ -220,12 +259,18 @@ def _status(word: str | None, message: str | None) -> dict[str, Any]:
 
 
 def _attributes(values: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [{"key": key, "value": _value(value)} for key, value in values.items() if value is not None]
+    return [
+        {"key": key, "value": _value(value)} for key, value in values.items() if value is not None
+    ]
 
 
 def _value(value: Any) -> dict[str, Any]:
     """An AnyValue; 64-bit integers are text in OTLP/JSON."""
-    return {"intValue": str(value)} if isinstance(value, int) else {"stringValue": short(masked(str(value)))}
+    return (
+        {"intValue": str(value)}
+        if isinstance(value, int)
+        else {"stringValue": short(masked(str(value)))}
+    )
 
 
 def _nano(microseconds: int) -> str:

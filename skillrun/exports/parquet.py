@@ -1,4 +1,6 @@
-"""Parquet: one file for each table, for DuckDB, pandas, Spark and the like. Needs pyarrow (extra `parquet`)."""
+"""Parquet: one file for each table, for DuckDB, pandas, Spark and the like. Needs pyarrow (extra
+`parquet`).
+"""
 
 from __future__ import annotations
 
@@ -24,14 +26,20 @@ def check() -> None:
 
 
 def table(source: Source, name: str) -> Iterator[bytes]:
-    """The file in one piece for each row group; integers are int64, everything else is text, JSON as it is stored."""
+    """The file in one piece for each row group; integers are int64, everything else is text, JSON
+    as it is stored.
+    """
     pyarrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
     columns = source.columns(name)
     types = {"INTEGER": pyarrow.int64()}
-    schema = pyarrow.schema([(column, types.get(kind, pyarrow.string())) for column, kind in columns])
+    schema = pyarrow.schema(
+        [(column, types.get(kind, pyarrow.string())) for column, kind in columns]
+    )
     rows = source.rows(name)
     sink = _Pieces()
-    with parquet.ParquetWriter(pyarrow.PythonFile(sink, mode="w"), schema, compression="zstd") as writer:
+    with parquet.ParquetWriter(
+        pyarrow.PythonFile(sink, mode="w"), schema, compression="zstd"
+    ) as writer:
         while group := list(islice(rows, _GROUP)):
             writer.write_table(pyarrow.table(_arrays(pyarrow, group, schema), schema=schema))
             yield sink.take()
@@ -40,7 +48,10 @@ def table(source: Source, name: str) -> Iterator[bytes]:
 
 def _arrays(pyarrow: Any, rows: Sequence[Sequence[Any]], schema: Any) -> list[Any]:
     columns = zip(*rows, strict=True)
-    return [pyarrow.array(column, type=field.type) for column, field in zip(columns, schema, strict=True)]
+    return [
+        pyarrow.array(column, type=field.type)
+        for column, field in zip(columns, schema, strict=True)
+    ]
 
 
 class _Pieces:

@@ -1,4 +1,6 @@
-"""Reads a telemetry v1 file of another tool into the ledger: declared runs, under chains of their own, once each."""
+"""Reads a telemetry v1 file of another tool into the ledger: declared runs, under chains of their
+own, once each.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ _OUTCOMES = {"fail": "partial"}  # where something failed, the ledger's word is 
 
 @dataclass(frozen=True)
 class Line:
-    """A valid line: its number in the file, the sha256 of its canonical JSON, and what it says, bounded and masked."""
+    """A valid line: its number in the file, the sha256 of its canonical JSON, and what it says,
+    bounded and masked.
+    """
 
     number: int
     sha: str
@@ -37,7 +41,9 @@ class Line:
 
 @dataclass(frozen=True)
 class Imported:
-    """How many lines became rows, how many were there already, and in how many runs the new ones are."""
+    """How many lines became rows, how many were there already, and in how many runs the new ones
+    are.
+    """
 
     lines: int
     known: int
@@ -45,7 +51,8 @@ class Imported:
 
 
 def import_lines(lines: list[Line], source: str, ledger: Path) -> Imported:
-    """Imports all lines or none; those that were imported before are left out. `source`: the name of their file.
+    """Imports all lines or none; those that were imported before are left out. `source`: the name
+    of their file.
 
     Raises LedgerUnusable.
     """
@@ -54,13 +61,17 @@ def import_lines(lines: list[Line], source: str, ledger: Path) -> Imported:
 
 
 def read_lines(file: Path) -> list[Line]:
-    """The lines of a file, each of them checked. Raises Refused where one is bad, Misuse where it cannot be read."""
+    """The lines of a file, each of them checked. Raises Refused where one is bad, Misuse where it
+    cannot be read.
+    """
     try:
         with open_file(file) as opened:
             raw = enumerate(iter(lambda: opened.readline(_MOST_BYTES + 1), b""), 1)
             return _checked(file, raw)
     except OSError as error:
-        raise Misuse(f"{visible(str(file))}: {error.strerror}", hint="name a file of telemetry v1") from error
+        raise Misuse(
+            f"{visible(str(file))}: {error.strerror}", hint="name a file of telemetry v1"
+        ) from error
 
 
 def _checked(file: Path, raw: Iterator[tuple[int, bytes]]) -> list[Line]:

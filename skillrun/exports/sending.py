@@ -1,4 +1,6 @@
-"""Sends spans to an OpenTelemetry collector: OTLP/HTTP with JSON, in batches, with bounded retries."""
+"""Sends spans to an OpenTelemetry collector: OTLP/HTTP with JSON, in batches, with bounded
+retries.
+"""
 
 from __future__ import annotations
 
@@ -35,9 +37,11 @@ class Sent:
 
 
 def send(source: Source, url: str) -> Sent:
-    """Sends the spans of the chosen runs. A second time sends the same spans: their ids do not change.
+    """Sends the spans of the chosen runs. A second time sends the same spans: their ids do not
+    change.
 
-    Raises Misuse for no address, Blocked where nobody answers or the collector is too busy, Refused where it says no.
+    Raises Misuse for no address, Blocked where nobody answers or the collector is too busy, Refused
+    where it says no.
     """
     address = traces_url(url)
     spans = rejected = 0
@@ -53,7 +57,9 @@ def send(source: Source, url: str) -> Sent:
 
 
 def traces_url(url: str) -> str:
-    """The address for traces: `/v1/traces` is added to a collector's own. Raises Misuse for what is no HTTP address."""
+    """The address for traces: `/v1/traces` is added to a collector's own. Raises Misuse for what is
+    no HTTP address.
+    """
     parts = parse.urlsplit(url)
     try:
         good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -63,7 +69,9 @@ def traces_url(url: str) -> str:
         hint = "for example http://127.0.0.1:4318; headers come from OTEL_EXPORTER_OTLP_HEADERS"
         raise Misuse(f"--to {visible(url, limit=200)}: not the address of a collector", hint=hint)
     path = parts.path.rstrip("/")
-    return parts._replace(path=path if path.endswith("/v1/traces") else f"{path}/v1/traces").geturl()
+    return parts._replace(
+        path=path if path.endswith("/v1/traces") else f"{path}/v1/traces"
+    ).geturl()
 
 
 def _batches(source: Source) -> Iterator[dict[str, Any]]:
@@ -79,7 +87,9 @@ def _count(batch: Mapping[str, Any]) -> int:
 
 
 def _post(address: str, batch: Mapping[str, Any], before: int) -> dict[str, Any]:
-    """The answer. Waits longer after each failure, by chance, so that many senders do not come back at once."""
+    """The answer. Waits longer after each failure, by chance, so that many senders do not come back
+    at once.
+    """
     body = json.dumps(safe_json(batch), separators=(",", ":")).encode()
     for attempt in range(1, TRIES + 1):
         wait, problem = 0.0, ""
@@ -92,10 +102,14 @@ def _post(address: str, batch: Mapping[str, Any], before: int) -> dict[str, Any]
         except (OSError, ValueError) as failure:
             problem = str(getattr(failure, "reason", None) or failure)
         if attempt < TRIES:
-            time.sleep(max(wait, random.uniform(0.5, 1.0) * min(_FIRST_S * 2 ** (attempt - 1), _MOST_S)))
+            time.sleep(
+                max(wait, random.uniform(0.5, 1.0) * min(_FIRST_S * 2 ** (attempt - 1), _MOST_S))
+            )
     hint = "start the collector and do it again: what was sent keeps its ids"
     raise Blocked(
-        f"{address}: {visible(problem, limit=200)}; gave up after {TRIES} tries, {before} spans sent", hint=hint
+        f"{address}: {visible(problem, limit=200)}; gave up after {TRIES} tries, {before} spans"
+        " sent",
+        hint=hint,
     )
 
 
@@ -104,7 +118,9 @@ def _once(address: str, body: bytes) -> dict[str, Any]:
     asked = request.Request(address, data=body, headers=headers, method="POST")
     with request.urlopen(asked, timeout=_TIMEOUT_S) as answer:
         text = answer.read(_ANSWER)
-    with contextlib.suppress(ValueError):  # a collector may answer in protobuf: then it took everything
+    with contextlib.suppress(
+        ValueError
+    ):  # a collector may answer in protobuf: then it took everything
         value = json.loads(text or b"{}")
         return value if isinstance(value, dict) else {}
     return {}

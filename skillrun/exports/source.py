@@ -1,4 +1,6 @@
-"""What is exported: chosen runs of a ledger, read run by run, each in one short read transaction."""
+"""What is exported: chosen runs of a ledger, read run by run, each in one short read
+transaction.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,16 @@ TABLES = {
     "anchor": "run_id, n, kind, place",
 }
 """Table -> the order of its rows. `sink_cursor` speaks of this file alone and is not exported."""
-_JSON = ("data", "detail", "base_tree", "files_touched", "checks_attempted", "checks_passed", "checks_failed", "fields")
+_JSON = (
+    "data",
+    "detail",
+    "base_tree",
+    "files_touched",
+    "checks_attempted",
+    "checks_passed",
+    "checks_failed",
+    "fields",
+)
 
 
 @dataclass(frozen=True)
@@ -38,16 +49,22 @@ class RunRows:
     def ended(self) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
         """(telemetry row, the event that sealed it), in order."""
         sealing = {_sealed(event["data"]): event for event in self.events}
-        return ((row, sealing[row["invocation"]]) for row in self.telemetry if row["invocation"] in sealing)
+        return (
+            (row, sealing[row["invocation"]])
+            for row in self.telemetry
+            if row["invocation"] in sealing
+        )
 
 
 class Source:
     """A ledger opened for reading, with the runs that were chosen; a context manager."""
 
     def __init__(self, path: Path, run: str | None = None, since: str | None = None) -> None:
-        """`run`: the beginning of an id. `since`: a date or an ISO 8601 time; those in which something happened since.
+        """`run`: the beginning of an id. `since`: a date or an ISO 8601 time; those in which
+        something happened since.
 
-        Raises Misuse for a run that is not there and for no date, LedgerUnusable where there is no ledger to read.
+        Raises Misuse for a run that is not there and for no date, LedgerUnusable where there is no
+        ledger to read.
         """
         self.path = path
         moment = None if since is None else _microseconds(since)
@@ -63,7 +80,10 @@ class Source:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._db.close()
 
@@ -72,7 +92,10 @@ class Source:
         for run_id in self.run_ids:
             with self._snapshot():
                 (run,) = self._dicts("run", run_id)
-                rows = RunRows(run, *(self._dicts(table, run_id) for table in ("event", "evidence", "telemetry")))
+                rows = RunRows(
+                    run,
+                    *(self._dicts(table, run_id) for table in ("event", "evidence", "telemetry")),
+                )
             yield rows
 
     def columns(self, table: str) -> list[tuple[str, str]]:
@@ -97,7 +120,9 @@ class Source:
                     self._db.execute("COMMIT")
 
     def _select(self, table: str, run_id: str) -> sqlite3.Cursor:
-        return self._db.execute(f"SELECT * FROM {table} WHERE run_id = ? ORDER BY {TABLES[table]}", (run_id,))
+        return self._db.execute(
+            f"SELECT * FROM {table} WHERE run_id = ? ORDER BY {TABLES[table]}", (run_id,)
+        )
 
     def _dicts(self, table: str, run_id: str) -> list[dict[str, Any]]:
         cursor = self._select(table, run_id)
@@ -111,11 +136,18 @@ class Source:
                                    ORDER BY n DESC LIMIT 1) >= :since)
             ORDER BY started_us, run_id"""
         with explained(self.path, BUSY_MS):
-            found = [row[0] for row in self._db.execute(query, {"wanted": wanted, "since": since_us})]
+            found = [
+                row[0] for row in self._db.execute(query, {"wanted": wanted, "since": since_us})
+            ]
         if run is not None and not (wanted and found):
-            raise Misuse(f"no run {run!r} in {self.path}", hint="skillrun ledger list names the runs")
+            raise Misuse(
+                f"no run {run!r} in {self.path}", hint="skillrun ledger list names the runs"
+            )
         if wanted and len(found) > 1:
-            raise Misuse(f"{run!r} begins more than one run: {', '.join(found[:5])}", hint="give more of the id")
+            raise Misuse(
+                f"{run!r} begins more than one run: {', '.join(found[:5])}",
+                hint="give more of the id",
+            )
         return found
 
 
@@ -142,6 +174,8 @@ def _microseconds(since: str) -> int:
         else:
             moment = datetime.fromisoformat(since)
     except ValueError:
-        raise Misuse(f"--since {since}: not a date", hint="for example 2026-01-31 or 2026-01-31T12:00:00Z") from None
+        raise Misuse(
+            f"--since {since}: not a date", hint="for example 2026-01-31 or 2026-01-31T12:00:00Z"
+        ) from None
     moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
     return int(moment.timestamp() * 1_000_000)

@@ -13,7 +13,9 @@ from skillrun.text import visible
 
 
 def write_file(path: Path, pieces: Iterable[bytes]) -> None:
-    """Writes a file whole, in the place of an older one. Raises Misuse where it cannot be written."""
+    """Writes a file whole, in the place of an older one. Raises Misuse where it cannot be
+    written.
+    """
     with _explained(path), _draft(path) as draft:
         _fill(draft, pieces)
         draft.replace(path)
@@ -21,7 +23,9 @@ def write_file(path: Path, pieces: Iterable[bytes]) -> None:
 
 
 def write_folder(folder: Path, files: Iterable[tuple[str, Iterable[bytes]]]) -> None:
-    """Writes files into a folder, which is made where it is missing; none is replaced before all are written."""
+    """Writes files into a folder, which is made where it is missing; none is replaced before all
+    are written.
+    """
     with _explained(folder), contextlib.ExitStack() as drafts:
         if not folder.exists():
             drafts.callback(_remove_empty, folder)

@@ -1,4 +1,6 @@
-"""Where a framework's files are, for those who load them by path: its driver, and its worker for a confirmation."""
+"""Where a framework's files are, for those who load them by path: its driver, and its worker for a
+confirmation.
+"""
 
 from __future__ import annotations
 

@@ -46,7 +46,9 @@ class Backoff:
     cap_s: float | None = None  # None: uncapped
     jitter: bool = False
     spread: float = 1.0  # jitter makes a wait up to this many times as long, below the cap
-    waits: tuple[float, ...] = ()  # written out one by one, as a list; then the fields above only describe them
+    waits: tuple[
+        float, ...
+    ] = ()  # written out one by one, as a list; then the fields above only describe them
 
     def delays(self, retries: int) -> tuple[float, ...]:
         """The longest wait before each of `retries` retries, in seconds."""
@@ -60,12 +62,15 @@ class Backoff:
 class Policy:
     """The effective retry and delivery policy of one handler, as code and configuration say.
 
-    A value that the code computes, and that could not be read, is named in `unknown` with its place.
+    A value that the code computes, and that could not be read, is named in `unknown` with its
+    place.
     """
 
     max_attempts: int | None  # counts the first try; None: unbounded
     backoff: Backoff
-    retried: tuple[str, ...] = ()  # import paths of exceptions, "module:Class"; builtins as "builtins:TimeoutError"
+    retried: tuple[
+        str, ...
+    ] = ()  # import paths of exceptions, "module:Class"; builtins as "builtins:TimeoutError"
     not_retried: tuple[str, ...] = ()
     acks_late: bool = False
     reject_on_worker_lost: bool = False
@@ -73,7 +78,9 @@ class Policy:
     time_limit_s: float | None = None
     serializer: str = "json"
     dead_letter: Place | None = None  # where a record is written after the last attempt
-    sources: dict[str, Place | None] = field(default_factory=dict)  # field -> place; None: the library's default
+    sources: dict[str, Place | None] = field(
+        default_factory=dict
+    )  # field -> place; None: the library's default
     unknown: dict[str, Place] = field(default_factory=dict)
 
 
@@ -124,14 +131,22 @@ class Framework(Protocol):
     def find_handler(self, project: Project, use: FrameworkUse, handler: str) -> Definition | None:
         """The task behind an import path "module:object", or None."""
 
-    def find_registration(self, project: Project, use: FrameworkUse, handler: Definition) -> Place | None:
+    def find_registration(
+        self, project: Project, use: FrameworkUse, handler: Definition
+    ) -> Place | None:
         """Where the handler is registered with the library (its decorator or a call), or None."""
 
     def read_policy(self, project: Project, use: FrameworkUse, handler: Definition) -> Policy:
         """The effective policy of a handler."""
 
-    def find_wiring(self, project: Project, use: FrameworkUse, handler: Definition) -> tuple[Wiring, ...]:
+    def find_wiring(
+        self, project: Project, use: FrameworkUse, handler: Definition
+    ) -> tuple[Wiring, ...]:
         """Every place that enqueues or schedules the handler."""
 
-    def find_hooks(self, project: Project, use: FrameworkUse, handler: Definition) -> dict[str, Definition]:
-        """Event (started, succeeded, failed, retried) -> the repository's function that the library calls then."""
+    def find_hooks(
+        self, project: Project, use: FrameworkUse, handler: Definition
+    ) -> dict[str, Definition]:
+        """Event (started, succeeded, failed, retried) -> the repository's function that the library
+        calls then.
+        """

@@ -1,4 +1,6 @@
-"""How generated lines are laid out: as black would leave them, so that a formatter has little to do."""
+"""How generated lines are laid out: as black would leave them, so that a formatter has little to
+do.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +15,18 @@ WIDTH = 88
 
 
 def call(
-    name: str, arguments: Sequence[str], indent: int = 0, suffix: str = "", *, prefix: str = "", width: int = WIDTH
+    name: str,
+    arguments: Sequence[str],
+    indent: int = 0,
+    suffix: str = "",
+    *,
+    prefix: str = "",
+    width: int = WIDTH,
 ) -> str:
     """A call or a signature: in one line where it fits, else its arguments in one, else one a line.
 
-    `indent` columns are to its left; `prefix` and `suffix` stand on its first and last line, e.g. "return " and ":".
+    `indent` columns are to its left; `prefix` and `suffix` stand on its first and last line, e.g.
+    "return " and ":".
     """
     given = ", ".join(arguments)
     line = f"{prefix}{name}({given}){suffix}"
@@ -36,11 +45,17 @@ def constant(name: str, value: Any, indent: int = 0, *, width: int = WIDTH) -> s
     if indent + len(line) <= width or not isinstance(value, dict):
         return line
     inner, outer = " " * (indent + 4), " " * indent
-    return f"{name} = {{\n" + "".join(f"{inner}{source(k)}: {source(v)},\n" for k, v in value.items()) + f"{outer}}}"
+    return (
+        f"{name} = {{\n"
+        + "".join(f"{inner}{source(k)}: {source(v)},\n" for k, v in value.items())
+        + f"{outer}}}"
+    )
 
 
 def doc(first: str, more: Sequence[str] = (), indent: int = 4, *, width: int = WIDTH) -> str:
-    """A docstring: one line where it fits, else its first sentence and the rest below; `more` are paragraphs."""
+    """A docstring: one line where it fits, else its first sentence and the rest below; `more` are
+    paragraphs.
+    """
     left, room = " " * indent, width - indent - 6
     if not more and len(first) <= room:
         return f'"""{first}"""'
@@ -68,7 +83,9 @@ def source(value: Any) -> str:
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False) if value.isprintable() else repr(value)
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{source(key)}: {source(item)}" for key, item in value.items()) + "}"
+        return (
+            "{" + ", ".join(f"{source(key)}: {source(item)}" for key, item in value.items()) + "}"
+        )
     if isinstance(value, list):
         return "[" + ", ".join(map(source, value)) + "]"
     if isinstance(value, tuple):
@@ -80,12 +97,16 @@ def source(value: Any) -> str:
 
 
 def import_block(lines: Iterable[str], roots: frozenset[str], width: int = WIDTH) -> str:
-    """Import lines in groups (future, standard library, third party, own), merged and sorted as isort does."""
+    """Import lines in groups (future, standard library, third party, own), merged and sorted as
+    isort does.
+    """
     groups: tuple[dict[str, set[str]], ...] = ({}, {}, {}, {})
     for line in lines:
         words = line.split(maxsplit=3)
         kept = groups[_group(words[1], roots)].setdefault(words[1], set())
-        kept.update(name.strip() for name in words[3].split(",")) if words[0] == "from" else kept.add("")
+        kept.update(name.strip() for name in words[3].split(",")) if words[
+            0
+        ] == "from" else kept.add("")
     return "\n\n".join("\n".join(_lines(group, width)) for group in groups if group)
 
 
@@ -99,7 +120,9 @@ def _group(module: str, roots: frozenset[str]) -> int:
 
 
 def _lines(group: dict[str, set[str]], width: int) -> Iterable[str]:
-    yield from (f"import {module}" for module in sorted(group, key=str.lower) if "" in group[module])
+    yield from (
+        f"import {module}" for module in sorted(group, key=str.lower) if "" in group[module]
+    )
     for module in sorted(group, key=str.lower):
         names = sorted(group[module] - {""}, key=_by_type)
         if names:

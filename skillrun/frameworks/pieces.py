@@ -1,6 +1,7 @@
 """What a scaffold is made of: the facts that templates may use, and the pieces that they become.
 
-A framework's `scaffold.py` turns `Facts` into pieces; `skillrun/scaffold/` fits the pieces into the repository.
+A framework's `scaffold.py` turns `Facts` into pieces; `skillrun/scaffold/` fits the pieces into the
+repository.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ Render = Callable[..., str]
 
 @dataclass(frozen=True)
 class Integration:
-    """The repository tries its code against real servers: the folder of such tests, and their marker in pytest."""
+    """The repository tries its code against real servers: the folder of such tests, and their
+    marker in pytest.
+    """
 
     folder: str
     marker: str | None = None
@@ -38,20 +41,34 @@ class Conventions:
     absolute_imports: bool = True
     logger: str = "logger"  # the name of module loggers
     logger_import: str = "import logging"
-    logger_value: str = "logging.getLogger(__name__)"  # "" where the import alone binds it: from loguru import logger
-    log_style: str = (
-        "percent"  # percent: log.info("x order_id=%s", order_id) | structlog: log.info("x", order_id=order_id)
+    logger_value: str = (  # "" where the import alone binds it: from loguru import logger
+        "logging.getLogger(__name__)"
     )
-    formatters: tuple[str, ...] = ()  # commands that take file names, e.g. "ruff format", "black -q", "isort -q"
-    test_runner: str = "pytest"  # pytest | unittest | django: how tests are written; pytest runs all three
+    log_style: str = (  # percent: log.info("x order_id=%s", order_id) | structlog: log.info("x", order_id=order_id)
+        "percent"
+    )
+    formatters: tuple[
+        str, ...
+    ] = ()  # commands that take file names, e.g. "ruff format", "black -q", "isort -q"
+    test_runner: str = (
+        "pytest"  # pytest | unittest | django: how tests are written; pytest runs all three
+    )
     tests: str = "tests"  # the folder where tests of the handler's package live
-    test_pattern: str = (
-        "test_{}.py"  # or "{}_test.py", "{}.py"; "tests.py" where all tests of a package are in one file
+    test_pattern: str = (  # or "{}_test.py", "{}.py"; "tests.py" where all tests of a package are in one file
+        "test_{}.py"
     )
-    integration: Integration | None = None  # None: nothing in the repository starts a broker for tests
-    notes: str | None = None  # the Markdown file that holds operational notes; None: the module docstring does
-    metrics: str | None = None  # prometheus_client | statsd | opentelemetry, where the repository uses it
-    metrics_client: Symbol | None = None  # statsd: the client that code imports, e.g. datadog:statsd
+    integration: Integration | None = (
+        None  # None: nothing in the repository starts a broker for tests
+    )
+    notes: str | None = (
+        None  # the Markdown file that holds operational notes; None: the module docstring does
+    )
+    metrics: str | None = (
+        None  # prometheus_client | statsd | opentelemetry, where the repository uses it
+    )
+    metrics_client: Symbol | None = (
+        None  # statsd: the client that code imports, e.g. datadog:statsd
+    )
     metrics_count: str = "incr"  # statsd: the client's method that counts, incr or increment
     python: tuple[int, int] = (3, 10)  # the oldest that the code must run on
     source_root: str = ""  # the folder that leads import paths, "src", "backend" or ""
@@ -67,7 +84,9 @@ class Field:
     name: str
     annotation: str  # int, str, float, bool, dict, list, or object
     required: bool
-    valid: str  # a Python expression over the name that holds for valid values; "" where anything goes
+    valid: (
+        str  # a Python expression over the name that holds for valid values; "" where anything goes
+    )
     example: Any = None  # its value in the first example
     sql: str = "TEXT"  # a column type that holds it, in standard SQL
     other: Any = None  # its value in a second, distinct job
@@ -106,7 +125,9 @@ class EffectCall:
     reason: str | None
     returns: Any = None
     window_s: float | None = None
-    handle_arg: str | None = None  # transactional: the parameter that takes the open transaction, where it has one
+    handle_arg: str | None = (
+        None  # transactional: the parameter that takes the open transaction, where it has one
+    )
     awaited: bool = False  # its adapter is a coroutine function, or will be one
 
 
@@ -130,11 +151,14 @@ class Retries:
 
 @dataclass(frozen=True)
 class Store:
-    """Where a handled key is remembered: the module that a store template writes, and what it offers.
+    """Where a handled key is remembered: the module that a store template writes, and what it
+    offers.
 
     Every store has the same two names for the handler, so that any framework goes with any store:
-    `once(<key fields>)`, a context manager that yields something true where the work is to be done and something false
-    where it was done before (transactional: the open transaction, or None); and `bury(payload, reason)` where the
+    `once(<key fields>)`, a context manager that yields something true where the work is to be done
+    and something false
+    where it was done before (transactional: the open transaction, or None); and `bury(payload,
+    reason)` where the
     dead letter is a table.
     """
 
@@ -143,7 +167,9 @@ class Store:
     path: str
     name: str  # the table, or the prefix of the Redis keys
     window_s: float | None
-    transactional: bool = False  # the effects are written in the transaction that holds the dedupe row
+    transactional: bool = (
+        False  # the effects are written in the transaction that holds the dedupe row
+    )
     claims: bool = False  # at_most_once: the row is committed before the effect
     connect: Symbol | None = (
         None  # the repository's own way to its database (a connection, a session, an engine, a client)
@@ -190,16 +216,32 @@ class Facts:
     app: Symbol | None  # the framework's app, queue, broker or huey object
     conventions: Conventions
     awaits: bool = False  # the handler is a coroutine function
-    django: bool = False  # the handler lives in a Django project: what is published waits for the commit
-    facts: dict[str, Any] = field(default_factory=dict)  # what else a framework's own templates need
+    django: bool = (
+        False  # the handler lives in a Django project: what is published waits for the commit
+    )
+    facts: dict[str, Any] = field(
+        default_factory=dict
+    )  # what else a framework's own templates need
 
     @property
     def own_packages(self) -> frozenset[str]:
-        """The first parts of the import paths of the repository's own modules, as far as this job knows them."""
-        named = [self.app, self.enqueue, self.store.connect, self.store.base, *(e.call for e in self.effects)]
+        """The first parts of the import paths of the repository's own modules, as far as this job
+        knows them.
+        """
+        named = [
+            self.app,
+            self.enqueue,
+            self.store.connect,
+            self.store.base,
+            *(e.call for e in self.effects),
+        ]
         named.append(self.facts.get("tick"))  # what a clock starts, in a module of its own
         modules = [symbol.module for symbol in named if symbol is not None and symbol.path]
-        return frozenset(module.partition(".")[0] for module in (self.module, self.store.module, *modules) if module)
+        return frozenset(
+            module.partition(".")[0]
+            for module in (self.module, self.store.module, *modules)
+            if module
+        )
 
 
 # -- what is written
@@ -207,7 +249,9 @@ class Facts:
 
 @dataclass(frozen=True)
 class Module:
-    """A Python module written as if it were alone; what the repository's module lacks of it is added there."""
+    """A Python module written as if it were alone; what the repository's module lacks of it is
+    added there.
+    """
 
     path: str
     source: str
@@ -215,7 +259,9 @@ class Module:
 
 @dataclass(frozen=True)
 class NewFile:
-    """A whole file. One that is there is never changed; `marks` are words that differ without making it another."""
+    """A whole file. One that is there is never changed; `marks` are words that differ without
+    making it another.
+    """
 
     path: str
     text: str
@@ -244,7 +290,9 @@ class Section:
 
 @dataclass(frozen=True)
 class Line:
-    """A line of a text file, such as a crontab or a Procfile, added at its end where it is not there."""
+    """A line of a text file, such as a crontab or a Procfile, added at its end where it is not
+    there.
+    """
 
     path: str
     text: str
@@ -252,7 +300,9 @@ class Line:
 
 @dataclass(frozen=True)
 class Rewritten:
-    """A line of a text file in another form; nothing where the file has no such line. Both without indentation."""
+    """A line of a text file in another form; nothing where the file has no such line. Both without
+    indentation.
+    """
 
     path: str
     line: str

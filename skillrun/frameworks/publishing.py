@@ -9,12 +9,17 @@ IN_TRANSACTION = "Its row belongs to the open transaction: no worker sees it bef
 
 
 def publishes_on_commit(facts: Facts) -> bool:
-    """Whether the publisher itself waits for the commit: in a Django project, where it is written at all."""
+    """Whether the publisher itself waits for the commit: in a Django project, where it is written
+    at all.
+    """
     return facts.django and facts.enqueue.module == facts.module
 
 
 def when_to_publish(facts: Facts) -> str:
     """What the publisher's docstring says of it."""
     if publishes_on_commit(facts):
-        return "It waits for the commit of the open transaction. A death between the two loses the job: publish again."
+        return (
+            "It waits for the commit of the open transaction. A death between the two loses the"
+            " job: publish again."
+        )
     return "Call it after the commit of what it is about: a worker may be faster than a commit."

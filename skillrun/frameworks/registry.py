@@ -1,4 +1,6 @@
-"""The job libraries that skillrun knows: a new one is its folder, its sample app, its tests, and one line here."""
+"""The job libraries that skillrun knows: a new one is its folder, its sample app, its tests, and
+one line here.
+"""
 
 from __future__ import annotations
 

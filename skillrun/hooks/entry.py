@@ -1,8 +1,8 @@
 """`skillrun hook AGENT EVENT`: an agent asks before it acts, and before it says that it is done.
 
-It runs on every tool call of an agent, so it is dispatched before typer is imported, and this module imports little.
-What goes wrong in here never stops the agent: it is said on stderr, and the answer is that nothing is to be said. CI is
-the wall (`skillrun verify --ci`); hooks remind.
+It runs on every tool call of an agent, so it is dispatched before typer is imported, and this
+module imports little. What goes wrong in here never stops the agent: it is said on stderr, and the
+answer is that nothing is to be said. CI is the wall (`skillrun verify --ci`); hooks remind.
 """
 
 import json
@@ -18,7 +18,9 @@ USAGE = "usage: skillrun hook AGENT stop|pre-tool, with the agent's own JSON on 
 
 
 def main(arguments: "list[str]") -> int:
-    """Reads the payload from stdin, prints the agent's own JSON, and returns 0; 2 where the command itself is wrong."""
+    """Reads the payload from stdin, prints the agent's own JSON, and returns 0; 2 where the command
+    itself is wrong.
+    """
     from skillrun.agents.registry import AGENTS, load
 
     if len(arguments) != 2 or arguments[0] not in AGENTS:
@@ -28,7 +30,10 @@ def main(arguments: "list[str]") -> int:
     agent, event = load(arguments[0]), arguments[1]
     if event not in agent.EVENTS:
         known = ", ".join(agent.EVENTS) or "none"
-        print(f"skillrun: hook {agent.ID} {event}: there is no such event; {agent.NAME} has: {known}", file=sys.stderr)
+        print(
+            f"skillrun: hook {agent.ID} {event}: there is no such event; {agent.NAME} has: {known}",
+            file=sys.stderr,
+        )
         return 2
     if os.environ.get("SKILLRUN_CANARY"):
         answer(None, {"skillrun": "canary", "agent": agent.ID, "event": event})
@@ -55,7 +60,10 @@ def _decide(agent: "Any", event: str) -> "dict[str, Any] | None":
         if not isinstance(payload, dict):
             raise ValueError("not an object")
     except (ValueError, RecursionError, OSError) as error:
-        print(f"skillrun: hook {agent.ID} {event}: standard input is no JSON object: {error}", file=sys.stderr)
+        print(
+            f"skillrun: hook {agent.ID} {event}: standard input is no JSON object: {error}",
+            file=sys.stderr,
+        )
         return None
     from skillrun.errors import SkillrunError
 
@@ -77,5 +85,7 @@ def _decide(agent: "Any", event: str) -> "dict[str, Any] | None":
             print(f"  do: {error.hint}", file=sys.stderr)
         return None
     except Exception as error:  # an agent must never be stuck on our account
-        print(f"skillrun: hook {agent.ID} {event}: {type(error).__name__}: {error}", file=sys.stderr)
+        print(
+            f"skillrun: hook {agent.ID} {event}: {type(error).__name__}: {error}", file=sys.stderr
+        )
         return None

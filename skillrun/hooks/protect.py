@@ -1,6 +1,8 @@
-"""What an agent may not touch: the ledger, and the hooks and gates that watch it. Specs stay editable.
+"""What an agent may not touch: the ledger, and the hooks and gates that watch it. Specs stay
+editable.
 
-A reminder and no wall: a shell has more ways to a file than any reader of its text knows. What gets through is found by
+A reminder and no wall: a shell has more ways to a file than any reader of its text knows. What gets
+through is found by
 `skillrun ledger verify` and `skillrun verify --ci`.
 """
 
@@ -11,27 +13,96 @@ LEDGER = "use skillrun status, why, next or ledger query to read it; skillrun al
 HOOKS = "a person changes hooks, by hand or with skillrun install and uninstall"
 PEOPLE = "that is for people to say: ask the user"
 HOOK_FILES = (
-    ".claude/settings.json", ".claude/settings.local.json", ".codex/hooks.json", ".codex/config.toml",
-    ".cursor/hooks.json", ".github/hooks/", ".gemini/settings.json", ".gemini/config/hooks.json", ".agents/hooks.json",
-    ".opencode/plugin/skillrun", ".opencode/plugins/skillrun", "opencode/plugins/skillrun", ".copilot/hooks/",
-    ".skillrun/installed.json", ".skillrun/writing.json",
-)  # fmt: skip
+    ".claude/settings.json",
+    ".claude/settings.local.json",
+    ".codex/hooks.json",
+    ".codex/config.toml",
+    ".cursor/hooks.json",
+    ".github/hooks/",
+    ".gemini/settings.json",
+    ".gemini/config/hooks.json",
+    ".agents/hooks.json",
+    ".opencode/plugin/skillrun",
+    ".opencode/plugins/skillrun",
+    "opencode/plugins/skillrun",
+    ".copilot/hooks/",
+    ".skillrun/installed.json",
+    ".skillrun/writing.json",
+)
 _FOLDERS = re.compile(
     r"(?:^|[\s/])\.(?:skillrun|claude|codex|cursor|gemini|opencode|copilot|agents|github/hooks)(?:/[^\s/]*[*?][^\s]*|/?)"
     r"(?=[\s;&|)]|$)"
 )
-_LEDGER_FILE = re.compile(r"\.skillrun/(?:ledger\.db|locks\b|l[^\s/]*[*?])|^\s*/?ledger\.db|[\s/]\.skill[^\s/]*[*?]")
+_LEDGER_FILE = re.compile(
+    r"\.skillrun/(?:ledger\.db|locks\b|l[^\s/]*[*?])|^\s*/?ledger\.db|[\s/]\.skill[^\s/]*[*?]"
+)
 _STATE = re.compile(r"\.local/state/skillrun\b")
 _READS = frozenset(
     (
-        *("cat", "head", "tail", "less", "more", "grep", "rg", "ag", "ls", "stat", "wc", "file", "diff", "cmp", "jq"),
-        *("sha256sum", "md5sum", "find", "tree", "du", "test", "[", "[[", "echo", "printf", "skillrun", "nl", "awk"),
-        *("sed", "cd", "mkdir", "cp", "pytest", "ruff", "mypy", "tar", "rsync", "python", "python3", "for", "if"),
+        *(
+            "cat",
+            "head",
+            "tail",
+            "less",
+            "more",
+            "grep",
+            "rg",
+            "ag",
+            "ls",
+            "stat",
+            "wc",
+            "file",
+            "diff",
+            "cmp",
+            "jq",
+        ),
+        *(
+            "sha256sum",
+            "md5sum",
+            "find",
+            "tree",
+            "du",
+            "test",
+            "[",
+            "[[",
+            "echo",
+            "printf",
+            "skillrun",
+            "nl",
+            "awk",
+        ),
+        *(
+            "sed",
+            "cd",
+            "mkdir",
+            "cp",
+            "pytest",
+            "ruff",
+            "mypy",
+            "tar",
+            "rsync",
+            "python",
+            "python3",
+            "for",
+            "if",
+        ),
     )
 )
 _GIT_READS = frozenset(
     (
-        *("log", "show", "diff", "status", "add", "commit", "blame", "ls-files", "ls-tree", "cat-file", "grep"),
+        *(
+            "log",
+            "show",
+            "diff",
+            "status",
+            "add",
+            "commit",
+            "blame",
+            "ls-files",
+            "ls-tree",
+            "cat-file",
+            "grep",
+        ),
         *("rev-parse", "check-ignore"),
     )
 )
@@ -57,10 +128,13 @@ _UNINSTALL = re.compile(r"(?:^|\s|/)skillrun\s+uninstall\b")
 def why_not(command: "str | None", paths: "tuple[str, ...]", folder: str) -> "str | None":
     """Why a tool call is denied, in one sentence with what to do instead; None where it may go on.
 
-    `command`: the text that a shell would run. `paths`: files that the tool writes, absolute or relative to `folder`.
+    `command`: the text that a shell would run. `paths`: files that the tool writes, absolute or
+    relative to `folder`.
     """
     for path in paths:
-        reason = _named_in(_plain("/" + os.path.normpath(os.path.join(folder, path)).replace(os.sep, "/")))
+        reason = _named_in(
+            _plain("/" + os.path.normpath(os.path.join(folder, path)).replace(os.sep, "/"))
+        )
         if reason:
             return reason
     return _about_command(command) if command else None
@@ -69,7 +143,11 @@ def why_not(command: "str | None", paths: "tuple[str, ...]", folder: str) -> "st
 def _plain(text: str) -> str:
     """One spelling of a path: some file systems take no notice of case."""
     text = re.sub(r"/(?:\./|/)+", "/", text)
-    return text.lower() if any(name in text.lower() for name in (".claude", ".codex", ".skillrun", ".github")) else text
+    return (
+        text.lower()
+        if any(name in text.lower() for name in (".claude", ".codex", ".skillrun", ".github"))
+        else text
+    )
 
 
 def _named_in(text: str) -> "str | None":
@@ -119,7 +197,9 @@ def _about_part(part: str) -> "str | None":
     hit = next((reason for name in written if (reason := _named_in(name) or _folder(name))), None)
     if hit or _is_message(words):
         return hit
-    named = _named_in(bare) or _folder(re.sub(r"--?(?:exclude|ignore|e|not -path)[= ]\S+", "", bare))
+    named = _named_in(bare) or _folder(
+        re.sub(r"--?(?:exclude|ignore|e|not -path)[= ]\S+", "", bare)
+    )
     return named if named and not _only_reads(part, words) else None
 
 
@@ -127,9 +207,15 @@ def _about_words(part: str) -> "str | None":
     """What is denied whatever file it names."""
     bare = re.sub(r"['\"\\]", "", part)
     if (_WIPES.search(bare) and "-e .skillrun" not in bare) or _STASH.search(bare):
-        return "that would take away skillrun's ledger, which git ignores: leave out -x or -a, or add -e .skillrun"
+        return (
+            "that would take away skillrun's ledger, which git ignores: leave out -x or -a, or add"
+            " -e .skillrun"
+        )
     if _CLAIM.search(part) or _SHED.search(part):
-        return "who calls, and where the ledger lies, are the user's to say: leave such variables alone"
+        return (
+            "who calls, and where the ledger lies, are the user's to say: leave such variables"
+            " alone"
+        )
     if _SAYS.search(bare):
         return f"a waiver: {PEOPLE}"
     if _ALLOWS.search(bare):
@@ -142,13 +228,19 @@ def _about_words(part: str) -> "str | None":
 def _folder(text: str) -> "str | None":
     """A whole folder that holds protected files."""
     found = _FOLDERS.search(text)
-    return f"{found[0].strip()} holds skillrun's files or an agent's hooks: {LEDGER}; {HOOKS}" if found else None
+    return (
+        f"{found[0].strip()} holds skillrun's files or an agent's hooks: {LEDGER}; {HOOKS}"
+        if found
+        else None
+    )
 
 
 def _words(part: str) -> "list[str]":
     """The words of a command without assignments and what only starts another one."""
     words = part.split()
-    while words and (words[0] in _WRAPPERS or re.fullmatch(r"\w+=\S*", words[0]) or words[0] == "if"):
+    while words and (
+        words[0] in _WRAPPERS or re.fullmatch(r"\w+=\S*", words[0]) or words[0] == "if"
+    ):
         words = words[1:]
     return words
 

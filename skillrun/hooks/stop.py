@@ -1,7 +1,7 @@
 """Before an agent says "done": is a run open here, or has what it rests on changed since?
 
-Blocks once for a tree, and three times in a row at most, so that nobody is caught in a circle; then it lets go and
-records that the end is unverified. Both are events of the run.
+Blocks once for a tree, and three times in a row at most, so that nobody is caught in a circle; then
+it lets go and records that the end is unverified. Both are events of the run.
 """
 
 import os
@@ -19,7 +19,8 @@ _LINE = 400
 
 
 def why_open(folder: str, agent: str, *, again: bool) -> "str | None":
-    """Three lines that say what is missing, or None: nothing is open, or it was said before about this very tree.
+    """Three lines that say what is missing, or None: nothing is open, or it was said before about
+    this very tree.
 
     `again`: the agent says that it is going on because a hook has blocked it already.
     """
@@ -36,7 +37,9 @@ def why_open(folder: str, agent: str, *, again: bool) -> "str | None":
         return None
     runs = _newest_runs(path, repo_name(repo))
     reasons = [(row["run_id"], reason) for row in runs if (reason := _about(repo.root, path, row))]
-    if not reasons or not _record(path, runs, reasons[0][0], agent, _tree_key(repo.root, path), again=again):
+    if not reasons or not _record(
+        path, runs, reasons[0][0], agent, _tree_key(repo.root, path), again=again
+    ):
         return None
     others = f" Other open jobs: {len(reasons) - 1}." if len(reasons) > 1 else ""
     return f"{reasons[0][1]}{others}"
@@ -49,9 +52,13 @@ def _has_run(folder: str) -> bool:
     here = os.path.realpath(folder)
     while True:
         if os.path.exists(os.path.join(here, ".git")):
-            elsewhere = os.path.isfile(os.path.join(here, ".git"))  # a linked worktree: git must say where
+            elsewhere = os.path.isfile(
+                os.path.join(here, ".git")
+            )  # a linked worktree: git must say where
             profile = os.path.exists(os.path.join(here, "REPO_PROFILE.json"))
-            return elsewhere or profile or os.path.exists(os.path.join(here, ".skillrun", "ledger.db"))
+            return (
+                elsewhere or profile or os.path.exists(os.path.join(here, ".skillrun", "ledger.db"))
+            )
         parent = os.path.dirname(here)
         if parent == here:
             return False
@@ -59,7 +66,9 @@ def _has_run(folder: str) -> bool:
 
 
 def _newest_runs(path: "Path", repo: str) -> "list[dict[str, Any]]":
-    """The newest run of each skill and job, newest first; without those from before there was a spec."""
+    """The newest run of each skill and job, newest first; without those from before there was a
+    spec.
+    """
     from skillrun.ledger.store import Ledger
 
     with Ledger.open(path, read_only=True) as ledger:
@@ -96,7 +105,9 @@ def _tree_key(root: "Path", path: "Path") -> str:
     return Tree(root, without=own_files(repo, path)).key
 
 
-def _record(path: "Path", runs: "list[dict[str, Any]]", run_id: str, agent: str, key: str, *, again: bool) -> bool:
+def _record(
+    path: "Path", runs: "list[dict[str, Any]]", run_id: str, agent: str, key: str, *, again: bool
+) -> bool:
     """Whether to block: it was not done on this tree before, nor too often in this turn.
 
     Where that cannot be written down, nobody is blocked.
@@ -115,7 +126,9 @@ def _record(path: "Path", runs: "list[dict[str, Any]]", run_id: str, agent: str,
             release = BLOCKED in mine or (again and _in_a_row(events) >= MOST)
             actor, kind = who(), RELEASED if release else BLOCKED
             data = {"tree": key, "agent": agent}
-            ledger.append(run_id, [NewEvent(kind, actor=actor.name, actor_kind=str(actor.kind), data=data)])
+            ledger.append(
+                run_id, [NewEvent(kind, actor=actor.name, actor_kind=str(actor.kind), data=data)]
+            )
             return not release
     except (SkillrunError, sqlite3.Error):
         return False
@@ -135,19 +148,29 @@ def _said(report: "dict[str, Any]", stale: "list[str]") -> str:
     """What is missing, what is next, and the command: a line each."""
     from skillrun.tally import outcome_line
 
-    run, open_ = report["run"], [s["id"] for s in report["stages"] if s["status"] in ("blocked", "failed", "pending")]
+    run, open_ = (
+        report["run"],
+        [s["id"] for s in report["stages"] if s["status"] in ("blocked", "failed", "pending")],
+    )
     job = f" on {run['job']}" if run["job"] != "-" else ""
     state = f"is {outcome_line(report)}"
     if open_:
         state += f" ({', '.join(open_)})"
     changed = f"; changed since: {', '.join(stale)}" if stale else ""
     first = next(iter(report["next"]), None)
-    todo = f"{first['stage']}: {first['detail']}" if first else "run it again: its evidence is older than the files"
+    todo = (
+        f"{first['stage']}: {first['detail']}"
+        if first
+        else "run it again: its evidence is older than the files"
+    )
     command = f"skillrun {run['skill'].rpartition('/')[2]}"
     lines = (
         f"skillrun: the run of {run['skill']}{job} {state}{changed}.",
         f"Next: {todo}",
-        f"Then: {command}   (all of it: skillrun next). Do not say that it is done before that ends with success.",
+        (
+            f"Then: {command}   (all of it: skillrun next). Do not say that it is done before that"
+            " ends with success."
+        ),
     )
     from skillrun.text import visible
 

@@ -20,7 +20,9 @@ class Unfit(Exception):
 
 @dataclass(frozen=True)
 class Part:
-    """A member of an object, from its key to the end of its value; or an element of an array (`key` is None)."""
+    """A member of an object, from its key to the end of its value; or an element of an array (`key`
+    is None).
+    """
 
     key: str | None
     start: int
@@ -49,8 +51,10 @@ def value_at(document: Any, keys: Sequence[str]) -> Any:
 
 @dataclass(frozen=True)
 class Inserted:
-    """A text with a value more. `made`: the containers made for it, the outermost first; `blank`: what stood before
-    between the brackets of the container that it, or the first of those, was put in."""
+    """A text with a value more. `made`: the containers made for it, the outermost first; `blank`:
+    what stood before between the brackets of the container that it, or the first of those, was put
+    in.
+    """
 
     text: str
     made: tuple[tuple[str, ...], ...]
@@ -58,10 +62,11 @@ class Inserted:
 
 
 def insert(text: str, keys: Sequence[str], value: Any, *, element: bool) -> Inserted:
-    """Sets a member at `keys`, or appends an element to the array at `keys`; both behind the last one there.
+    """Sets a member at `keys`, or appends an element to the array at `keys`; both behind the last
+    one there.
 
-    Raises Unfit where something else is there, or where the text is no JSON. Nothing but the value is different
-    afterwards: that is checked.
+    Raises Unfit where something else is there, or where the text is no JSON. Nothing but the value
+    is different afterwards: that is checked.
     """
     document = parse(text)
     depth = _depth_of(document, keys)
@@ -72,7 +77,9 @@ def insert(text: str, keys: Sequence[str], value: Any, *, element: bool) -> Inse
     for key in reversed(keys[depth + 1 :]):
         added = {key: added}
     container = _container(text, keys[:depth])
-    new = _insert_at(text, container, keys[:depth], keys[depth] if depth < len(keys) else None, added)
+    new = _insert_at(
+        text, container, keys[:depth], keys[depth] if depth < len(keys) else None, added
+    )
     if parse(new) != _with(document, keys, value, element=element):
         raise Unfit("it cannot be edited without changing something else")
     return Inserted(new, made, "" if container.parts else text[container.start : container.end])
@@ -81,7 +88,8 @@ def insert(text: str, keys: Sequence[str], value: Any, *, element: bool) -> Inse
 def remove(text: str, keys: Sequence[str], index: int | None = None, blank: str = "") -> str:
     """The text without the member at `keys`, or without that element of the array there.
 
-    `blank`: what stood between the brackets before anything was there. Raises Unfit as `insert` does.
+    `blank`: what stood between the brackets before anything was there. Raises Unfit as `insert`
+    does.
     """
     document = parse(text)
     container = _container(text, keys if index is not None else keys[:-1])
@@ -94,7 +102,9 @@ def remove(text: str, keys: Sequence[str], index: int | None = None, blank: str 
 
 
 def parse(text: str) -> Any:
-    """The document. Raises Unfit with line and reason for what is no JSON, a comment for example."""
+    """The document. Raises Unfit with line and reason for what is no JSON, a comment for
+    example.
+    """
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
@@ -104,7 +114,9 @@ def parse(text: str) -> Any:
 
 
 def _depth_of(document: Any, keys: Sequence[str]) -> int:
-    """How many of the keys are there. Raises Unfit where something on the way is no object, or the end no array."""
+    """How many of the keys are there. Raises Unfit where something on the way is no object, or the
+    end no array.
+    """
     for depth, key in enumerate(keys):
         if not isinstance(document, dict):
             raise Unfit(f"{'.'.join(keys[:depth]) or 'the document'} is not an object")
@@ -114,18 +126,31 @@ def _depth_of(document: Any, keys: Sequence[str]) -> int:
     return len(keys)
 
 
-def _insert_at(text: str, container: Container, keys: Sequence[str], key: str | None, value: Any) -> str:
+def _insert_at(
+    text: str, container: Container, keys: Sequence[str], key: str | None, value: Any
+) -> str:
     if container.is_object == (key is None):
-        raise Unfit(f"{'.'.join(keys) or 'the document'} is not {'an array' if key is None else 'an object'}")
+        raise Unfit(
+            f"{'.'.join(keys) or 'the document'} is not"
+            f" {'an array' if key is None else 'an object'}"
+        )
     name = "" if key is None else json.dumps(key, ensure_ascii=False) + ": "
     if container.parts:
         gap = text[container.start : container.parts[0].start]
         at, before, after = container.parts[-1].end, "," + (gap if "\n" in gap else " "), ""
     else:
         outer = _indent_at(text, container.start)
-        gap = _newline(text) + outer + _unit(text) if "\n" in text.strip() or text.strip() == "{}" else ""
+        gap = (
+            _newline(text) + outer + _unit(text)
+            if "\n" in text.strip() or text.strip() == "{}"
+            else ""
+        )
         blank = text[container.start : container.end]
-        at, before, after = container.start, gap, _newline(text) + outer if gap and "\n" not in blank else ""
+        at, before, after = (
+            container.start,
+            gap,
+            _newline(text) + outer if gap and "\n" not in blank else "",
+        )
     return text[:at] + before + name + _dump(value, gap, _unit(text)) + after + text[at:]
 
 
@@ -134,7 +159,9 @@ def _dump(value: Any, gap: str, unit: str) -> str:
     if "\n" not in gap:
         return json.dumps(value, ensure_ascii=False)
     newline = "\r\n" if "\r\n" in gap else "\n"
-    return json.dumps(value, ensure_ascii=False, indent=unit).replace("\n", newline + gap.rpartition("\n")[2])
+    return json.dumps(value, ensure_ascii=False, indent=unit).replace(
+        "\n", newline + gap.rpartition("\n")[2]
+    )
 
 
 def _without(text: str, container: Container, number: int, blank: str) -> str:

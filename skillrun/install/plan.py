@@ -25,7 +25,9 @@ _OTHERS = "something else of that name is there: left as it is"
 
 @dataclass(frozen=True)
 class Plan:
-    """The changes to write; every file that was looked at; a note for what is left as it is; folders to take away."""
+    """The changes to write; every file that was looked at; a note for what is left as it is;
+    folders to take away.
+    """
 
     changes: tuple[Change, ...]
     unchanged: tuple[str, ...] = ()
@@ -34,9 +36,16 @@ class Plan:
 
 
 def wanted(agent: Agent, *, user: bool) -> tuple[Addition, ...]:
-    """Everything that an install of this agent adds: the skills as they ship, then its own files."""
+    """Everything that an install of this agent adds: the skills as they ship, then its own
+    files.
+    """
     skills = (
-        Addition(f"{folder}/{name}/SKILL.md", "file", (), resource("skills", name, "SKILL.md").read_text("utf-8"))
+        Addition(
+            f"{folder}/{name}/SKILL.md",
+            "file",
+            (),
+            resource("skills", name, "SKILL.md").read_text("utf-8"),
+        )
         for folder in agent.SKILLS
         for name in SKILLS
     )
@@ -44,7 +53,8 @@ def wanted(agent: Agent, *, user: bool) -> tuple[Addition, ...]:
 
 
 def plan_install(agent: Agent, base: Path, *, user: bool) -> Plan:
-    """What is missing of an agent's additions below `base`, the repository's root or the home folder.
+    """What is missing of an agent's additions below `base`, the repository's root or the home
+    folder.
 
     What is there already stays byte for byte. Raises Refused for a file that cannot be merged into.
     """
@@ -60,7 +70,9 @@ def plan_install(agent: Agent, base: Path, *, user: bool) -> Plan:
 
 
 def plan_uninstall(agent: Agent, base: Path) -> Plan:
-    """What the record says was added for an agent, taken back where it is as it was. Raises Refused as above."""
+    """What the record says was added for an agent, taken back where it is as it was. Raises Refused
+    as above.
+    """
     work = _Work(base)
     for entry in reversed(work.record.of(agent.ID)):
         work.give_up(entry, agent.ID)
@@ -102,13 +114,19 @@ class _Work:
         self.record = self.record.drop(entry)
 
     def plan(self, *, record_first: bool) -> Plan:
-        """`record_first`: whoever is killed in between leaves a record that says too much, never too little."""
+        """`record_first`: whoever is killed in between leaves a record that says too much, never
+        too little.
+        """
         before = self.record.folders
         self.files.put(record.PATH, b"")
         folders = tuple(sorted({*before, *self.files.missing_folders()}))
         self.record = replace(self.record, folders=folders)
-        self.files.put(record.PATH, record.dump(self.record).encode() if self.record.entries else None)
-        changes = sorted(self.files.changes(), key=lambda change: (change.name == record.PATH) != record_first)
+        self.files.put(
+            record.PATH, record.dump(self.record).encode() if self.record.entries else None
+        )
+        changes = sorted(
+            self.files.changes(), key=lambda change: (change.name == record.PATH) != record_first
+        )
         changed = {change.path for change in changes}
         unchanged = tuple(name for name in self.seen if self.files.folder(name) not in changed)
         gone = tuple(self.files.folder(name) for name in before)
@@ -119,15 +137,21 @@ class _Work:
         return self.files.text(path)
 
     def _is_older(self, entry: Entry, one: Addition) -> bool:
-        """A table's entry keeps the text with its surroundings, and a table is never replaced: only Codex has one."""
+        """A table's entry keeps the text with its surroundings, and a table is never replaced: only
+        Codex has one.
+        """
         return one.how != "table" and entry.value != present.stored(one)
 
-    def _put_in(self, text: str | None, one: Addition, agents: tuple[str, ...], old: Entry | None) -> None:
+    def _put_in(
+        self, text: str | None, one: Addition, agents: tuple[str, ...], old: Entry | None
+    ) -> None:
         new, entry = _fitting(one.path, lambda: present.put_in(text, one, agents))
         if old:
             entry = replace(entry, made=tuple(sorted({*old.made, *entry.made}, key=len)))
         if text is None:
-            self.record = replace(self.record, created=tuple(sorted({*self.record.created, one.path})))
+            self.record = replace(
+                self.record, created=tuple(sorted({*self.record.created, one.path}))
+            )
         self.files.put(one.path, new.encode())
         self.record = self.record.put(entry)
 
@@ -160,6 +184,9 @@ def diff(change: Change) -> Iterator[str]:
     """One file as lines of a unified diff."""
     import difflib
 
-    before, after = ((data or b"").decode("utf-8", "replace").splitlines() for data in (change.before, change.after))
+    before, after = (
+        (data or b"").decode("utf-8", "replace").splitlines()
+        for data in (change.before, change.after)
+    )
     names = ("/dev/null" if change.before is None else f"a/{change.name}", f"b/{change.name}")
     yield from difflib.unified_diff(before, after, *names, lineterm="")

@@ -1,4 +1,6 @@
-"""What of an addition is in a file now, how it gets in, and how it comes out again; for JSON, TOML and whole files."""
+"""What of an addition is in a file now, how it gets in, and how it comes out again; for JSON, TOML
+and whole files.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ def stored(wanted: Addition) -> Any:
 
 
 def presence(text: str | None, wanted: Addition) -> Presence:
-    """Whether the addition is in the text, something else of that name is, or nothing. Raises Unfit."""
+    """Whether the addition is in the text, something else of that name is, or nothing. Raises
+    Unfit.
+    """
     if text is None:
         return "none"
     if wanted.how == "file":
@@ -47,13 +51,17 @@ def put_in(text: str | None, wanted: Addition, agents: tuple[str, ...]) -> tuple
         return new, Entry(wanted.path, wanted.how, wanted.keys, added, agents)
     before = "{}\n" if text is None else text
     done = jsontext.insert(before, wanted.keys, wanted.value, element=wanted.how == "element")
-    return done.text, Entry(wanted.path, wanted.how, wanted.keys, wanted.value, agents, done.made, done.blank)
+    return done.text, Entry(
+        wanted.path, wanted.how, wanted.keys, wanted.value, agents, done.made, done.blank
+    )
 
 
 def take_out(text: str, entry: Entry, *, created: bool) -> str | None:
-    """The text without what the entry added; the same text where it is gone; None where it was edited since.
+    """The text without what the entry added; the same text where it is gone; None where it was
+    edited since.
 
-    `created`: the file was not there before; a default then stays for what others have added to it. A file of its own
+    `created`: the file was not there before; a default then stays for what others have added to it.
+    A file of its own
     that is unchanged becomes "". Raises Unfit.
     """
     if entry.how == "file":
@@ -72,7 +80,13 @@ def take_out(text: str, entry: Entry, *, created: bool) -> str | None:
     if entry.how == "member":
         return _without(text, entry, None) if found == entry.value else None
     among = _among(found, entry.value)
-    return _without(text, entry, found.index(entry.value)) if among == "same" else text if among == "none" else None
+    return (
+        _without(text, entry, found.index(entry.value))
+        if among == "same"
+        else text
+        if among == "none"
+        else None
+    )
 
 
 def is_empty(text: str, how: str) -> bool:

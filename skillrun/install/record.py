@@ -1,4 +1,6 @@
-"""`.skillrun/installed.json`: which files and entries an install has added, and for which agents."""
+"""`.skillrun/installed.json`: which files and entries an install has added, and for which
+agents.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +16,11 @@ _VERSION = 1
 
 @dataclass(frozen=True)
 class Entry:
-    """One addition that is in a file. `value`: as it was added; for a file, the sha256 of its bytes.
+    """One addition that is in a file. `value`: as it was added; for a file, the sha256 of its
+    bytes.
 
-    `made`: the containers that were made for it. `blank`: what stood between the brackets that it was put in.
+    `made`: the containers that were made for it. `blank`: what stood between the brackets that it
+    was put in.
     """
 
     path: str
@@ -35,7 +39,9 @@ class Entry:
 
 @dataclass(frozen=True)
 class Record:
-    """All entries of one repository or home folder; the files and folders that did not exist before."""
+    """All entries of one repository or home folder; the files and folders that did not exist
+    before.
+    """
 
     entries: tuple[Entry, ...] = ()
     created: tuple[str, ...] = ()
@@ -62,7 +68,9 @@ class Record:
 
     def drop(self, entry: Entry) -> Record:
         """Without it."""
-        return replace(self, entries=tuple(other for other in self.entries if other.place != entry.place))
+        return replace(
+            self, entries=tuple(other for other in self.entries if other.place != entry.place)
+        )
 
 
 def dump(record: Record) -> str:
@@ -87,7 +95,9 @@ def _as_json(entry: Entry) -> dict[str, Any]:
 
 
 def read(text: str | None) -> Record:
-    """The record of a file's text; an empty one for None. Raises Refused for what skillrun has not written."""
+    """The record of a file's text; an empty one for None. Raises Refused for what skillrun has not
+    written.
+    """
     if text is None:
         return Record()
     try:
@@ -97,7 +107,9 @@ def read(text: str | None) -> Record:
         entries = tuple(_from_json(entry) for entry in value["entries"])
         return Record(entries, _strings(value["created"]), _strings(value["folders"]))
     except (ValueError, KeyError, TypeError, RecursionError):
-        hint = "take it back from git, or remove it: skillrun then forgets what it has installed here"
+        hint = (
+            "take it back from git, or remove it: skillrun then forgets what it has installed here"
+        )
         raise Refused(f"{PATH}: not as skillrun wrote it", hint=hint) from None
 
 

@@ -18,7 +18,9 @@ def parse(text: str) -> dict[str, Any]:
 
 
 def append(text: str, keys: Sequence[str], body: str) -> tuple[str, str]:
-    """The text with the table `keys` at its end, and what was appended. Raises Unfit where there is no room for it."""
+    """The text with the table `keys` at its end, and what was appended. Raises Unfit where there is
+    no room for it.
+    """
     before = parse(text)
     newline = "\r\n" if "\r\n" in text else "\n"
     lead = "" if not text else newline if text.endswith("\n") else newline * 2
@@ -29,7 +31,9 @@ def append(text: str, keys: Sequence[str], body: str) -> tuple[str, str]:
 
 
 def take_back(text: str, keys: Sequence[str], added: str) -> str | None:
-    """The text without what was appended; None where it is not there as it was, or no longer the whole table."""
+    """The text without what was appended; None where it is not there as it was, or no longer the
+    whole table.
+    """
     if text.count(added) != 1:
         return None
     new, before = text.replace(added, ""), parse(text)

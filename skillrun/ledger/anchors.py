@@ -1,6 +1,8 @@
-"""Anchors: the heads of runs as they are published outside a ledger, one line of text each, and read back.
+"""Anchors: the heads of runs as they are published outside a ledger, one line of text each, and
+read back.
 
-A line says all that it means, so that notes and files can be merged line by line, in any order, any number of times.
+A line says all that it means, so that notes and files can be merged line by line, in any order, any
+number of times.
 """
 
 from __future__ import annotations
@@ -18,12 +20,16 @@ from skillrun.ledger.connection import BUSY_MS, explained, open_reader, open_wri
 from skillrun.ledger.rows import STAGE_FINISHED
 
 ARCHIVE, SEALED = "archive", "sealed"  # kinds of rows that no publishing wrote: see archive.py
-_LINE = re.compile(r"skillrun-anchor/1 ([0-9a-f]{16}) (\S{1,200}) ([1-9][0-9]{0,17}) ([0-9a-f]{64})")
+_LINE = re.compile(
+    r"skillrun-anchor/1 ([0-9a-f]{16}) (\S{1,200}) ([1-9][0-9]{0,17}) ([0-9a-f]{64})"
+)
 
 
 @dataclass(frozen=True)
 class Anchor:
-    """The hash of a run's event `n`, as it was published. `ledger` tells ledgers apart without naming them."""
+    """The hash of a run's event `n`, as it was published. `ledger` tells ledgers apart without
+    naming them.
+    """
 
     ledger: str  # 16 hexadecimal digits
     run_id: str
@@ -51,8 +57,12 @@ def heads(path: Path, ledger: str, *, busy_ms: int = BUSY_MS) -> list[Anchor]:
         return [Anchor(ledger, *row) for row in rows]
 
 
-def record(path: Path, anchors: Iterable[Anchor], kind: str, place: str, *, busy_ms: int = BUSY_MS) -> int:
-    """Remembers in the ledger what was published; returns how many of them are new. Doing it twice changes nothing."""
+def record(
+    path: Path, anchors: Iterable[Anchor], kind: str, place: str, *, busy_ms: int = BUSY_MS
+) -> int:
+    """Remembers in the ledger what was published; returns how many of them are new. Doing it twice
+    changes nothing.
+    """
     with contextlib.closing(open_writer(path, busy_ms)) as db, explained(path, busy_ms):
         db.execute("BEGIN IMMEDIATE")
         try:
@@ -66,9 +76,19 @@ def record(path: Path, anchors: Iterable[Anchor], kind: str, place: str, *, busy
 
 
 def insert_anchor(db: sqlite3.Connection, anchor: Anchor, kind: str, place: str) -> int:
-    """Writes one row of `anchor` within the caller's transaction, unless it is there; returns how many it wrote."""
-    known = "SELECT 1 FROM anchor WHERE run_id = :run_id AND n = :n AND kind = :kind AND place = :place"
-    values = {"run_id": anchor.run_id, "n": anchor.n, "kind": kind, "place": place, "hash": anchor.hash}
+    """Writes one row of `anchor` within the caller's transaction, unless it is there; returns how
+    many it wrote.
+    """
+    known = (
+        "SELECT 1 FROM anchor WHERE run_id = :run_id AND n = :n AND kind = :kind AND place = :place"
+    )
+    values = {
+        "run_id": anchor.run_id,
+        "n": anchor.n,
+        "kind": kind,
+        "place": place,
+        "hash": anchor.hash,
+    }
     return db.execute(
         f"""INSERT INTO anchor (run_id, n, kind, place, hash, ts_us)
         SELECT :run_id, :n, :kind, :place, :hash, :ts_us WHERE NOT EXISTS ({known})""",
@@ -77,15 +97,25 @@ def insert_anchor(db: sqlite3.Connection, anchor: Anchor, kind: str, place: str)
 
 
 def places(path: Path, kinds: Sequence[str], *, busy_ms: int = BUSY_MS) -> list[str]:
-    """Where a ledger remembers to have published, for these kinds; nothing where it is too damaged to say."""
-    query = f"SELECT DISTINCT place FROM anchor WHERE kind IN ({', '.join('?' * len(kinds))}) ORDER BY place"
-    with contextlib.closing(open_reader(path, busy_ms)) as db, contextlib.suppress(sqlite3.DatabaseError):
+    """Where a ledger remembers to have published, for these kinds; nothing where it is too damaged
+    to say.
+    """
+    query = (
+        f"SELECT DISTINCT place FROM anchor WHERE kind IN ({', '.join('?' * len(kinds))}) ORDER BY"
+        " place"
+    )
+    with (
+        contextlib.closing(open_reader(path, busy_ms)) as db,
+        contextlib.suppress(sqlite3.DatabaseError),
+    ):
         return [place for (place,) in db.execute(query, tuple(kinds))]
     return []
 
 
 def is_published(path: Path, run_id: str, *, busy_ms: int = BUSY_MS) -> bool:
-    """Whether the ledger remembers that the run was published with all the stages that it has examined since."""
+    """Whether the ledger remembers that the run was published with all the stages that it has
+    examined since.
+    """
     query = f"""SELECT 1 FROM anchor WHERE run_id = :run_id AND kind NOT IN ('{ARCHIVE}', '{SEALED}') AND n >=
         (SELECT max(n) FROM event WHERE run_id = :run_id AND type = '{STAGE_FINISHED}')"""
     with contextlib.closing(open_reader(path, busy_ms)) as db, explained(path, busy_ms):

@@ -1,6 +1,8 @@
-"""Moves whole runs into a sealed file, a ledger of the same schema: copied and checked there first, then deleted here.
+"""Moves whole runs into a sealed file, a ledger of the same schema: copied and checked there first,
+then deleted here.
 
-A run is in at least one of the two files at any moment, in both for a while; the same command again goes on from there.
+A run is in at least one of the two files at any moment, in both for a while; the same command again
+goes on from there.
 """
 
 from __future__ import annotations
@@ -30,8 +32,9 @@ _COPIED = (  # table, its columns, its key
     ("anchor", _ANCHOR, ("run_id", "n", "kind", "place")),
 )
 _DELETED = ("evidence", "telemetry", "event", "run")
-# Why a run stays, or NULL. A receiver that has not been sent all of it would never get the rest; the newest event of
-# the file stays while a receiver counts by `seq`, or the next event would be given its number again.
+# Why a run stays, or NULL. A receiver that has not been sent all of it would never get the rest;
+# the newest event of the file stays while a receiver counts by `seq`, or the next event would be
+# given its number again.
 _CANDIDATES = """
 SELECT s.run_id, s.last_n, (SELECT hash FROM event WHERE run_id = s.run_id AND n = s.last_n),
     CASE
@@ -67,10 +70,12 @@ class _Run:
 
 
 def archive(path: Path, before_us: int, to: Path, *, busy_ms: int = BUSY_MS) -> Archiving:
-    """Moves the runs whose last event is older than `before_us` (microseconds UTC) from the ledger at `path` to `to`.
+    """Moves the runs whose last event is older than `before_us` (microseconds UTC) from the ledger
+    at `path` to `to`.
 
-    Runs that are still open stay. Raises Misuse where `to` is a ledger in its own right, Refused where one of the runs
-    is broken (nothing is moved then), LedgerUnusable where one of the files cannot be used.
+    Runs that are still open stay. Raises Misuse where `to` is a ledger in its own right, Refused
+    where one of the runs is broken (nothing is moved then), LedgerUnusable where one of the files
+    cannot be used.
     """
     to = to.absolute()
     open_reader(path, busy_ms).close()
@@ -88,11 +93,15 @@ def archive(path: Path, before_us: int, to: Path, *, busy_ms: int = BUSY_MS) -> 
             _sync_folder(to.parent)
         batches = (runs[i : i + _BATCH] for i in range(0, len(runs), _BATCH))
         moved = [run.run_id for batch in batches for run in _delete(here, batch, to)]
-    grown = tuple((run.run_id, "it went on meanwhile") for run in runs if run.run_id not in set(moved))
+    grown = tuple(
+        (run.run_id, "it went on meanwhile") for run in runs if run.run_id not in set(moved)
+    )
     return Archiving(to, tuple(moved), kept + grown)
 
 
-def _choose(here: sqlite3.Connection, before_us: int) -> tuple[list[_Run], tuple[tuple[str, str], ...]]:
+def _choose(
+    here: sqlite3.Connection, before_us: int
+) -> tuple[list[_Run], tuple[tuple[str, str], ...]]:
     rows = here.execute(_CANDIDATES, {"before_us": before_us}).fetchall()
     runs = [_Run(run_id, n, hash) for run_id, n, hash, why in rows if why is None]
     broken = [run.run_id for run in runs if run_problems(here, run.run_id)[0]]
@@ -110,21 +119,32 @@ def _check_place(path: Path, to: Path) -> None:
 
 def _check_archive(there: sqlite3.Connection, to: Path) -> None:
     """Every run in an archive is sealed; a ledger where runs are recorded is none."""
-    unsealed = f"NOT EXISTS (SELECT 1 FROM anchor WHERE anchor.run_id = run.run_id AND kind = '{SEALED}')"
+    unsealed = (
+        f"NOT EXISTS (SELECT 1 FROM anchor WHERE anchor.run_id = run.run_id AND kind = '{SEALED}')"
+    )
     if there.execute(f"SELECT 1 FROM run WHERE {unsealed} LIMIT 1").fetchone():
-        raise Misuse(f"--to {to}: a ledger in its own right, no archive", hint="name a new file, or an earlier archive")
+        raise Misuse(
+            f"--to {to}: a ledger in its own right, no archive",
+            hint="name a new file, or an earlier archive",
+        )
 
 
 def _copy(here: sqlite3.Connection, there: sqlite3.Connection, run: _Run) -> None:
     """Brings what the archive lacks of a run, seals it, and checks it there."""
     with _transaction(there):
         for table, columns, key in _COPIED:
-            rows = here.execute(f"SELECT {', '.join(columns)} FROM {table} WHERE run_id = ? ORDER BY 2", (run.run_id,))
-            there.executemany(_insert(table, columns, key), (dict(zip(columns, row, strict=True)) for row in rows))
+            rows = here.execute(
+                f"SELECT {', '.join(columns)} FROM {table} WHERE run_id = ? ORDER BY 2",
+                (run.run_id,),
+            )
+            there.executemany(
+                _insert(table, columns, key), (dict(zip(columns, row, strict=True)) for row in rows)
+            )
         insert_anchor(there, Anchor("", run.run_id, run.n, run.hash), SEALED, "here")
     if run_problems(there, run.run_id)[0]:
         raise Refused(
-            f"run {run.run_id}: another run of this id is in the archive; the run stays", hint="name a new file"
+            f"run {run.run_id}: another run of this id is in the archive; the run stays",
+            hint="name a new file",
         )
 
 
@@ -136,7 +156,9 @@ def _insert(table: str, columns: Sequence[str], key: Sequence[str]) -> str:
 
 
 def _delete(here: sqlite3.Connection, runs: Iterable[_Run], to: Path) -> list[_Run]:
-    """Deletes runs that are still as they were copied, and remembers where they are; returns those."""
+    """Deletes runs that are still as they were copied, and remembers where they are; returns
+    those.
+    """
     with _transaction(here):
         same = [run for run in runs if _head(here, run.run_id) == run]
         with without_triggers(here, [f"{table}_no_delete" for table in _DELETED]):
@@ -148,7 +170,9 @@ def _delete(here: sqlite3.Connection, runs: Iterable[_Run], to: Path) -> list[_R
 
 
 def _head(db: sqlite3.Connection, run_id: str) -> _Run | None:
-    row = db.execute("SELECT run_id, n, hash FROM event WHERE run_id = ? ORDER BY n DESC LIMIT 1", (run_id,)).fetchone()
+    row = db.execute(
+        "SELECT run_id, n, hash FROM event WHERE run_id = ? ORDER BY n DESC LIMIT 1", (run_id,)
+    ).fetchone()
     return _Run(*row) if row else None
 
 

@@ -1,8 +1,12 @@
-"""The canonical row, its digest, and the hash chain: everything that an auditor needs to recompute a ledger.
+"""The canonical row, its digest, and the hash chain: everything that an auditor needs to recompute
+a ledger.
 
-A row becomes a JSON object of its columns without those that are NULL, so that a nullable column can be added in a
-later version and old hashes stay true. JSON columns count as the text that is stored. Every event's hash covers the
-hash before it; the other tables are covered by *seals*: digests that an event of the same transaction carries in its
+A row becomes a JSON object of its columns without those that are NULL, so that a nullable column
+can be added in a
+later version and old hashes stay true. JSON columns count as the text that is stored. Every event's
+hash covers the
+hash before it; the other tables are covered by *seals*: digests that an event of the same
+transaction carries in its
 `data`. Where a seal says `texts`, long texts are covered by their digests: see `texts.py`.
 """
 
@@ -22,17 +26,59 @@ _SEAL_SAID = f'"{SEAL}":'
 _DECODER = json.JSONDecoder()
 
 RUN_COLUMNS = (
-    *("run_id", "skill", "skill_name", "skill_sha", "job", "spec_path", "repo", "base_commit", "dirty", "base_tree"),
+    *(
+        "run_id",
+        "skill",
+        "skill_name",
+        "skill_sha",
+        "job",
+        "spec_path",
+        "repo",
+        "base_commit",
+        "dirty",
+        "base_tree",
+    ),
     *("actor", "actor_kind", "agent", "host_id", "runner_version", "started_us"),
 )
 EVENT_COLUMNS = (  # the columns under the hash, that is all but seq, prev and hash
-    *("run_id", "n", "type", "invocation", "stage", "attempt", "ts_us", "dur_us", "outcome", "actor", "actor_kind"),
+    *(
+        "run_id",
+        "n",
+        "type",
+        "invocation",
+        "stage",
+        "attempt",
+        "ts_us",
+        "dur_us",
+        "outcome",
+        "actor",
+        "actor_kind",
+    ),
     *("fingerprint", "output_sha", "exit_code", "error_type", "data"),
 )
 EVIDENCE_COLUMNS = ("run_id", "n", "i", "role", "path", "sha", "size", "line", "detail")
 TELEMETRY_COLUMNS = (
-    *("run_id", "invocation", "ts_utc", "skill", "trigger", "idempotency", "retries", "tests_added", "files_touched"),
-    *("outcome", "duration_ms", "actor", "actor_kind", "agent", "repo", "git_head", "checks_attempted"),
+    *(
+        "run_id",
+        "invocation",
+        "ts_utc",
+        "skill",
+        "trigger",
+        "idempotency",
+        "retries",
+        "tests_added",
+        "files_touched",
+    ),
+    *(
+        "outcome",
+        "duration_ms",
+        "actor",
+        "actor_kind",
+        "agent",
+        "repo",
+        "git_head",
+        "checks_attempted",
+    ),
     *("checks_passed", "checks_failed", "grade_min", "fields"),
 )
 
@@ -44,7 +90,8 @@ _EVIDENCE, _TELEMETRY = object_writer(EVIDENCE_COLUMNS), object_writer(TELEMETRY
 
 
 def event_hash(prev: str, row: Row, *, by_texts: bool | None = None) -> str:
-    """The hash of an event given as the values of EVENT_COLUMNS: sha256(prev, canonical JSON of the row).
+    """The hash of an event given as the values of EVENT_COLUMNS: sha256(prev, canonical JSON of the
+    row).
 
     `by_texts`: whether its seal says `texts`, where the caller knows it.
     """
@@ -64,7 +111,8 @@ def telemetry_seal(row: Row) -> dict[str, Any]:
 
 
 def evidence_seal(rows: Iterable[Row], *, by_texts: bool) -> list[str]:
-    """The digests of one event's rows of `evidence`, in order, each given as the values of EVIDENCE_COLUMNS.
+    """The digests of one event's rows of `evidence`, in order, each given as the values of
+    EVIDENCE_COLUMNS.
 
     `by_texts`: the event's seal says `texts`.
     """
@@ -87,9 +135,11 @@ def covers_texts(seal: Mapping[str, Any]) -> bool:
 
 
 def seal_in(text: Any) -> Mapping[str, Any]:
-    """The seal in an event's data as it is stored; empty where there is none, or the text is no JSON.
+    """The seal in an event's data as it is stored; empty where there is none, or the text is no
+    JSON.
 
-    Where it is the last member, as it mostly is, the others are not parsed: a quote within a text is written `\\"`.
+    Where it is the last member, as it mostly is, the others are not parsed: a quote within a text
+    is written `\\"`.
     """
     if not isinstance(text, str) or (at := text.rfind(_SEAL_SAID)) < 0:
         return {}

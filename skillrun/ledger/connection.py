@@ -36,7 +36,8 @@ def journal_mode(version: tuple[int, int, int]) -> str:
 def open_writer(path: Path, busy_ms: int = BUSY_MS) -> sqlite3.Connection:
     """A connection that may write; the file and its folder are created where they are missing.
 
-    Raises LedgerUnusable for anything that is no regular file, no ledger, of a newer version, locked, or not writable.
+    Raises LedgerUnusable for anything that is no regular file, no ledger, of a newer version,
+    locked, or not writable.
     """
     _require_sqlite()
     with explained(path, busy_ms):
@@ -45,8 +46,14 @@ def open_writer(path: Path, busy_ms: int = BUSY_MS) -> sqlite3.Connection:
         OPENED[path] = None
         with _closed_on_error(connection):
             version = stored_version(connection, path)
-            _set_journal(connection, journal_mode(sqlite3.sqlite_version_info), patience_s=min(busy_ms / 1000, 1.0))
-            connection.execute("PRAGMA synchronous = FULL")  # NORMAL loses acknowledged commits in a power cut
+            _set_journal(
+                connection,
+                journal_mode(sqlite3.sqlite_version_info),
+                patience_s=min(busy_ms / 1000, 1.0),
+            )
+            connection.execute(
+                "PRAGMA synchronous = FULL"
+            )  # NORMAL loses acknowledged commits in a power cut
             connection.execute("PRAGMA foreign_keys = ON")
             if version < SCHEMA_VERSION:
                 from skillrun.ledger.migrate import migrate
@@ -73,9 +80,11 @@ def open_reader(path: Path, busy_ms: int = BUSY_MS) -> sqlite3.Connection:
 
 
 def stored_version(connection: sqlite3.Connection, path: Path) -> int:
-    """The schema version in the file, 0 for a fresh one. Raises LedgerUnusable for a newer one and for foreign files.
+    """The schema version in the file, 0 for a fresh one. Raises LedgerUnusable for a newer one and
+    for foreign files.
 
-    Migrations write version and tables in one transaction: a file that has tables and no version was changed.
+    Migrations write version and tables in one transaction: a file that has tables and no version
+    was changed.
 
     One statement, so that another process cannot finish its migration between two looks.
     """
@@ -83,12 +92,17 @@ def stored_version(connection: sqlite3.Connection, path: Path) -> int:
         FROM pragma_application_id, pragma_user_version"""
     application, version, filled = connection.execute(query).fetchone()
     if application != APPLICATION_ID and (application or version or filled):
-        raise LedgerUnusable(f"{path}: a SQLite database, but not a ledger", hint="name another file with --ledger")
+        raise LedgerUnusable(
+            f"{path}: a SQLite database, but not a ledger", hint="name another file with --ledger"
+        )
     if filled and not version:
-        raise LedgerUnusable(f"{path}: its version is gone: it was changed", hint="restore the file from a copy")
+        raise LedgerUnusable(
+            f"{path}: its version is gone: it was changed", hint="restore the file from a copy"
+        )
     if version > SCHEMA_VERSION:
         raise LedgerUnusable(
-            f"{path}: written by a newer skillrun (ledger version {version}, this one knows {SCHEMA_VERSION})",
+            f"{path}: written by a newer skillrun (ledger version {version}, this one knows"
+            f" {SCHEMA_VERSION})",
             hint="upgrade skillrun, or name another file with --ledger",
         )
     return int(version)
@@ -96,7 +110,9 @@ def stored_version(connection: sqlite3.Connection, path: Path) -> int:
 
 @contextlib.contextmanager
 def explained(path: Path, busy_ms: int = BUSY_MS) -> Iterator[None]:
-    """Turns errors of SQLite and the file system into LedgerUnusable; a broken constraint is our bug and stays one."""
+    """Turns errors of SQLite and the file system into LedgerUnusable; a broken constraint is our
+    bug and stays one.
+    """
     try:
         yield
     except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
@@ -104,17 +120,28 @@ def explained(path: Path, busy_ms: int = BUSY_MS) -> Iterator[None]:
     except sqlite3.Error as error:
         raise _unusable(path, error, busy_ms) from error
     except OSError as error:
-        raise LedgerUnusable(f"{path}: {error.strerror or error}", hint="name another file with --ledger") from error
+        raise LedgerUnusable(
+            f"{path}: {error.strerror or error}", hint="name another file with --ledger"
+        ) from error
 
 
 def _unusable(path: Path, error: sqlite3.Error, busy_ms: int) -> LedgerUnusable:
     words = {
-        sqlite3.SQLITE_BUSY: (f"locked by another process for more than {busy_ms / 1000:g} s", "end it and try again"),
+        sqlite3.SQLITE_BUSY: (
+            f"locked by another process for more than {busy_ms / 1000:g} s",
+            "end it and try again",
+        ),
         sqlite3.SQLITE_LOCKED: ("locked", "try again"),
         sqlite3.SQLITE_NOTADB: ("not a SQLite database", "name another file with --ledger"),
         sqlite3.SQLITE_CORRUPT: (f"damaged ({error})", "move it away; a new one is begun"),
-        sqlite3.SQLITE_READONLY: ("cannot be written", "make it writable, or name another file with --ledger"),
-        sqlite3.SQLITE_CANTOPEN: ("cannot be opened", "check the permissions of the file and its folder"),
+        sqlite3.SQLITE_READONLY: (
+            "cannot be written",
+            "make it writable, or name another file with --ledger",
+        ),
+        sqlite3.SQLITE_CANTOPEN: (
+            "cannot be opened",
+            "check the permissions of the file and its folder",
+        ),
         sqlite3.SQLITE_FULL: ("the disk is full", "make room; what was recorded before is kept"),
         sqlite3.SQLITE_IOERR: (
             f"reading or writing failed ({error})",
@@ -139,13 +166,16 @@ def _require_sqlite() -> None:
 
 
 def exists(path: Path) -> bool:
-    """Whether there is a regular file; SQLite would wait for ever on a pipe and says little about a folder.
+    """Whether there is a regular file; SQLite would wait for ever on a pipe and says little about a
+    folder.
 
     Raises LedgerUnusable for what can be no ledger, and for an address: most commands want a file.
     """
     if not {"postgresql:", "postgres:"}.isdisjoint(path.parts):
         hint = "name a file; skillrun ledger ship --to sends it to a database"
-        raise LedgerUnusable("the ledger of this command is a file, and no database's address", hint=hint)
+        raise LedgerUnusable(
+            "the ledger of this command is a file, and no database's address", hint=hint
+        )
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
@@ -154,7 +184,9 @@ def exists(path: Path) -> bool:
         hint = "name a file with --ledger"
         raise LedgerUnusable(f"{path}: {error.strerror or error}", hint=hint) from error
     except ValueError as error:  # a zero byte, which only a profile could smuggle in
-        raise LedgerUnusable(f"{path!s}: not a file name", hint="name a file with --ledger") from error
+        raise LedgerUnusable(
+            f"{path!s}: not a file name", hint="name a file with --ledger"
+        ) from error
     if not stat.S_ISREG(mode):
         what = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
         raise LedgerUnusable(f"{path}: {what}, not a ledger", hint="name a file with --ledger")
@@ -167,7 +199,9 @@ def _check_writable(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     for place in (path, path.parent) if there else (path.parent,):
         if not os.access(place, os.W_OK):
-            raise LedgerUnusable(f"{place}: cannot be written", hint="name a file elsewhere with --ledger")
+            raise LedgerUnusable(
+                f"{place}: cannot be written", hint="name a file elsewhere with --ledger"
+            )
 
 
 def _connect(path: Path, options: str, busy_ms: int) -> sqlite3.Connection:
@@ -189,10 +223,12 @@ def _connect_readonly(path: Path, busy_ms: int) -> sqlite3.Connection:
 
 
 def _reopen_after_crash(path: Path, busy_ms: int) -> sqlite3.Connection:
-    """A reader alone can neither roll a dead writer's journal back nor create the shared memory of a WAL.
+    """A reader alone can neither roll a dead writer's journal back nor create the shared memory of
+    a WAL.
 
-    Where the place is writable, a writing connection does it. Where it is not, the file is read as one that nobody
-    changes, but never past a journal: that would show uncommitted rows or hide committed ones.
+    Where the place is writable, a writing connection does it. Where it is not, the file is read as
+    one that nobody changes, but never past a journal: that would show uncommitted rows or hide
+    committed ones.
     """
     if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
         with contextlib.closing(_connect(path, "mode=rw", busy_ms)) as writer:
@@ -202,14 +238,16 @@ def _reopen_after_crash(path: Path, busy_ms: int) -> sqlite3.Connection:
         journal = path.with_name(path.name + suffix)
         if journal.exists() and journal.stat().st_size:
             raise LedgerUnusable(
-                f"{path}: its last write was not finished, and it cannot be finished on a read-only place",
+                f"{path}: its last write was not finished, and it cannot be finished on a read-only"
+                " place",
                 hint=f"copy the file together with {journal.name} to a writable folder",
             )
     return _connect(path, "mode=ro&immutable=1", busy_ms)
 
 
 def _set_journal(connection: sqlite3.Connection, mode: str, patience_s: float) -> None:
-    """Sets the journal mode; leaving WAL needs the file alone, so this connection stays in it while others use it.
+    """Sets the journal mode; leaving WAL needs the file alone, so this connection stays in it while
+    others use it.
 
     Then it never checkpoints: the WAL-reset bug needs a checkpoint beside a write.
     """
@@ -221,7 +259,9 @@ def _set_journal(connection: sqlite3.Connection, mode: str, patience_s: float) -
 
 
 def _in_mode(connection: sqlite3.Connection, mode: str) -> bool:
-    """Entering and leaving WAL do not wait for locks by themselves, and fail where another process holds one."""
+    """Entering and leaving WAL do not wait for locks by themselves, and fail where another process
+    holds one.
+    """
     with contextlib.suppress(sqlite3.OperationalError):
         return bool(connection.execute(f"PRAGMA journal_mode = {mode}").fetchone()[0] == mode)
     return False

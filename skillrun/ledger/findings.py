@@ -1,4 +1,6 @@
-"""What `verify` says about a ledger: its problems, the anchors that hold, and what no look at the file can find."""
+"""What `verify` says about a ledger: its problems, the anchors that hold, and what no look at the
+file can find.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ _NO_ANCHOR = (
 class Problem:
     """One thing that is wrong.
 
-    `kind`: altered, missing and schema break integrity; missing and open (an unfinished invocation) completeness.
+    `kind`: altered, missing and schema break integrity; missing and open (an unfinished invocation)
+    completeness.
     """
 
     run_id: str | None  # None: of the file
@@ -42,7 +45,9 @@ class RunAnchor:
 
 @dataclass(frozen=True)
 class VerifyReport:
-    """What a ledger is worth; `limits` says in sentences what could not have been found, `notes` what else was seen."""
+    """What a ledger is worth; `limits` says in sentences what could not have been found, `notes`
+    what else was seen.
+    """
 
     path: Path
     integrity: str  # whole | broken
@@ -63,5 +68,8 @@ def limits_of(anchors: tuple[RunAnchor, ...]) -> tuple[str, ...]:
     if not behind:
         return (_TRUTH,)
     runs = f"{behind} run is" if behind == 1 else f"{behind} runs are"
-    after = f"{runs} not anchored up to the last event: a cut or a rewrite after the anchor could not have been seen."
+    after = (
+        f"{runs} not anchored up to the last event: a cut or a rewrite after the anchor could not"
+        " have been seen."
+    )
     return (after, _TRUTH)

@@ -9,7 +9,9 @@ _last = 0  # the last 60 bits of time handed out by this process
 
 
 def uuid7() -> str:
-    """A new UUIDv7 (RFC 9562): 60 bits of time and 62 random ones; a process hands out ever greater ones."""
+    """A new UUIDv7 (RFC 9562): 60 bits of time and 62 random ones; a process hands out ever greater
+    ones.
+    """
     global _last
     milliseconds, rest = divmod(time.time_ns(), 1_000_000)
     _last = max(milliseconds << 12 | (rest << 12) // 1_000_000, _last + 1)

@@ -1,4 +1,6 @@
-"""Brings a ledger to the current schema version, in one transaction, with any number of processes trying at once."""
+"""Brings a ledger to the current schema version, in one transaction, with any number of processes
+trying at once.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ from skillrun.resources import resource
 
 
 def migrate(connection: sqlite3.Connection, path: Path) -> None:
-    """Applies the missing migrations. The version is read again under the lock: another process may have been first."""
+    """Applies the missing migrations. The version is read again under the lock: another process may
+    have been first.
+    """
     connection.execute("BEGIN IMMEDIATE")
     try:
         for number, script in migrations():

@@ -18,7 +18,9 @@ from skillrun.ledger.connection import BUSY_MS, explained, open_reader
 from skillrun.resources import resource
 
 TIME_LIMIT_S = 10.0
-NAMED_TIME_LIMIT_S = 120.0  # those are known to end; over a million events some take ten seconds on a busy machine
+NAMED_TIME_LIMIT_S = (
+    120.0  # those are known to end; over a million events some take ten seconds on a busy machine
+)
 MAX_ROWS = 1000
 _MAX_VALUE = 10_000_000  # bytes of one value: `zeroblob(1e9)` is refused
 _NAME = re.compile(r"[a-z][a-z0-9-]*")
@@ -56,7 +58,9 @@ class QueryResult:
 
 def named_queries() -> dict[str, NamedQuery]:
     """The queries that ship with skillrun, by name."""
-    return {file.stem: _read_query(file) for file in sorted(resource("ledger", "queries").glob("*.sql"))}
+    return {
+        file.stem: _read_query(file) for file in sorted(resource("ledger", "queries").glob("*.sql"))
+    }
 
 
 def run_query(
@@ -70,8 +74,9 @@ def run_query(
 ) -> QueryResult:
     """Runs a named query or one SELECT, and returns at most `limit` rows.
 
-    Raises Misuse, in SQLite's words, for anything but one reading statement, for unknown names and parameters, and for
-    a query that takes too long (`time_limit_s`: other than ours); LedgerUnusable where there is no ledger to read.
+    Raises Misuse, in SQLite's words, for anything but one reading statement, for unknown names and
+    parameters, and for a query that takes too long (`time_limit_s`: other than ours);
+    LedgerUnusable where there is no ledger to read.
     """
     sql, values = _prepared(name_or_sql.strip(), dict(params or {}))
     named = _NAME.fullmatch(name_or_sql.strip()) is not None
@@ -83,10 +88,15 @@ def run_query(
         with explained(path, busy_ms), _in_words(time_limit_s, "a parameter" if named else "WHERE"):
             cursor = db.execute(sql, values)
             if cursor.description is None:
-                raise Misuse("no query: the text holds no statement", hint="give one SELECT, or the name of a query")
+                raise Misuse(
+                    "no query: the text holds no statement",
+                    hint="give one SELECT, or the name of a query",
+                )
             rows = cursor.fetchmany(limit + 1)
             columns = tuple(column[0] for column in cursor.description)
-    return QueryResult(columns, tuple(tuple(map(_plain, row)) for row in rows[:limit]), len(rows) > limit)
+    return QueryResult(
+        columns, tuple(tuple(map(_plain, row)) for row in rows[:limit]), len(rows) > limit
+    )
 
 
 def _prepared(name_or_sql: str, params: dict[str, str]) -> tuple[str, dict[str, str]]:
@@ -95,15 +105,22 @@ def _prepared(name_or_sql: str, params: dict[str, str]) -> tuple[str, dict[str, 
         return name_or_sql, params
     file = resource("ledger", "queries", f"{name_or_sql}.sql")
     if not file.is_file():
-        raise Misuse(f"no query {name_or_sql!r}", hint=f"named queries: {', '.join(named_queries())}")
+        raise Misuse(
+            f"no query {name_or_sql!r}", hint=f"named queries: {', '.join(named_queries())}"
+        )
     query = _read_query(file)
     known = {param.name: param.default for param in query.params}
     if unknown := params.keys() - known.keys():
         names = ", ".join(known) or "none"
-        raise Misuse(f"{query.name} has no parameter {', '.join(sorted(unknown))}", hint=f"its parameters: {names}")
+        raise Misuse(
+            f"{query.name} has no parameter {', '.join(sorted(unknown))}",
+            hint=f"its parameters: {names}",
+        )
     for name, value in params.items():
         if _is_number(known[name]) and not _is_number(value):
-            raise Misuse(f"{name}: {value!r} is no number", hint=f"for example --param {name}={known[name]}")
+            raise Misuse(
+                f"{name}: {value!r} is no number", hint=f"for example --param {name}={known[name]}"
+            )
     return query.sql, {**known, **params}
 
 
@@ -112,16 +129,24 @@ def _is_number(text: str) -> bool:
 
 
 def _read_query(file: Path) -> NamedQuery:
-    """A query file opens with `-- sentence`, then one line `-- param: name default description` for each parameter."""
+    """A query file opens with `-- sentence`, then one line `-- param: name default description` for
+    each parameter.
+    """
     text = file.read_text("utf-8")
     comments = [line[2:].strip() for line in text.splitlines() if line.startswith("--")]
     sentence = " ".join(line for line in comments if not line.startswith("param:"))
-    params = [shlex.split(line.removeprefix("param:")) for line in comments if line.startswith("param:")]
-    return NamedQuery(file.stem, sentence, tuple(Param(p[0], p[1], " ".join(p[2:])) for p in params), text)
+    params = [
+        shlex.split(line.removeprefix("param:")) for line in comments if line.startswith("param:")
+    ]
+    return NamedQuery(
+        file.stem, sentence, tuple(Param(p[0], p[1], " ".join(p[2:])) for p in params), text
+    )
 
 
 def _restrict(db: sqlite3.Connection, time_limit_s: float, max_value: int) -> None:
-    """Reading only: mode=ro protects this file, the authorizer all others, the limits this machine."""
+    """Reading only: mode=ro protects this file, the authorizer all others, the limits this
+    machine.
+    """
     deadline = time.monotonic() + time_limit_s
     db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, max_value)
     db.text_factory = lambda raw: raw.decode("utf-8", "replace")
@@ -130,7 +155,9 @@ def _restrict(db: sqlite3.Connection, time_limit_s: float, max_value: int) -> No
 
 
 def _authorizer() -> Callable[[int, str | None, str | None, str | None, str | None], int]:
-    def allow(action: int, first: str | None, second: str | None, database: str | None, source: str | None) -> int:
+    def allow(
+        action: int, first: str | None, second: str | None, database: str | None, source: str | None
+    ) -> int:
         allowed = (
             action in _READS
             or (action == sqlite3.SQLITE_FUNCTION and second != "load_extension")
@@ -143,15 +170,24 @@ def _authorizer() -> Callable[[int, str | None, str | None, str | None, str | No
 
 @contextlib.contextmanager
 def _in_words(time_limit_s: float, narrower: str) -> Iterator[None]:
-    """Turns SQLite's refusal of a statement into Misuse; a locked or damaged file is not the query's fault."""
+    """Turns SQLite's refusal of a statement into Misuse; a locked or damaged file is not the
+    query's fault.
+    """
     try:
         yield
     except (sqlite3.Error, sqlite3.Warning, ValueError, OverflowError) as error:
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR):
+        if code in (
+            sqlite3.SQLITE_BUSY,
+            sqlite3.SQLITE_CORRUPT,
+            sqlite3.SQLITE_NOTADB,
+            sqlite3.SQLITE_IOERR,
+        ):
             raise
         if code == sqlite3.SQLITE_INTERRUPT:
-            raise Misuse(f"the query took longer than {time_limit_s:g} s", hint=f"narrow it with {narrower}") from error
+            raise Misuse(
+                f"the query took longer than {time_limit_s:g} s", hint=f"narrow it with {narrower}"
+            ) from error
         hint = "a query only reads: one SELECT statement" if code == sqlite3.SQLITE_AUTH else None
         raise Misuse(f"the query was refused: {error}", hint=hint) from error
 

@@ -1,4 +1,6 @@
-"""Takes long texts out of events and their evidence, where a secret slipped in; every hash stays true."""
+"""Takes long texts out of events and their evidence, where a secret slipped in; every hash stays
+true.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,8 @@ _TRIGGERS = ("event_no_update", "evidence_no_update")
 class Redaction:
     """What was taken out, or would be: event number -> digest -> length of the text in characters.
 
-    `left` numbers the events that still hold the secret where a hash covers it: in a short text, or in a path.
+    `left` numbers the events that still hold the secret where a hash covers it: in a short text, or
+    in a path.
     `receivers` have been sent the texts.
     """
 
@@ -34,7 +37,9 @@ class Redaction:
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which texts are to go: those of one event, or those of a run that contain a secret, or both."""
+    """Which texts are to go: those of one event, or those of a run that contain a secret, or
+    both.
+    """
 
     n: int | None = None
     secret: str | None = None
@@ -58,12 +63,20 @@ class _Row:
 
 
 def redact(
-    path: Path, run: str, wanted: Wanted, *, reason: str, actor: str, actor_kind: str, dry_run: bool = False
+    path: Path,
+    run: str,
+    wanted: Wanted,
+    *,
+    reason: str,
+    actor: str,
+    actor_kind: str,
+    dry_run: bool = False,
 ) -> Redaction:
     """Replaces long texts by their digests, and records that in the same transaction.
 
-    A long text has more than 64 characters. Without a secret, what a resume compares stays: basis, look-ups, facts.
-    Raises Misuse where there is no such event or text; Refused where one was written before long texts had digests.
+    A long text has more than 64 characters. Without a secret, what a resume compares stays: basis,
+    look-ups, facts. Raises Misuse where there is no such event or text; Refused where one was
+    written before long texts had digests.
     """
     with Ledger.open(path, read_only=dry_run) as ledger:
         run_id = ledger.resolve_run(run)
@@ -75,7 +88,13 @@ def redact(
             last, prev = ledger.head(run_id)
             gone = sorted({digest for digests in found.texts.values() for digest in digests})
             data = {"events": sorted(found.texts), "texts": gone, "reason": reason}
-            ledger.add(run_id, last + 1, prev, NewEvent(REDACTED, actor=actor, actor_kind=actor_kind, data=data), {})
+            ledger.add(
+                run_id,
+                last + 1,
+                prev,
+                NewEvent(REDACTED, actor=actor, actor_kind=actor_kind, data=data),
+                {},
+            )
             with without_triggers(db, _TRIGGERS):
                 for row in _rows(ledger, run_id, wanted.n):
                     if row.n in found.texts:
@@ -94,7 +113,10 @@ def _redaction(ledger: Ledger, run_id: str, wanted: Wanted) -> Redaction:
     """What would go."""
     rows = list(_rows(ledger, run_id, wanted.n))
     if not rows:
-        raise Misuse(f"no event {wanted.n} in run {run_id}", hint=f"skillrun ledger show {run_id} numbers them")
+        raise Misuse(
+            f"no event {wanted.n} in run {run_id}",
+            hint=f"skillrun ledger show {run_id} numbers them",
+        )
     found: dict[int, dict[str, int]] = {}
     for row in rows:
         for digest, text in row.found(wanted.secret).items():
@@ -109,12 +131,21 @@ def _redaction(ledger: Ledger, run_id: str, wanted: Wanted) -> Redaction:
 
 def _check_written_by_texts(run_id: str, rows: list[_Row], found: Mapping[int, object]) -> None:
     old = [
-        row.n for row in rows if row.i is None and row.n in found and not chain.covers_texts(chain.seal_of(row.value))
+        row.n
+        for row in rows
+        if row.i is None and row.n in found and not chain.covers_texts(chain.seal_of(row.value))
     ]
     if old:
-        what = f"event {old[0]} of run {run_id} was written when a hash still covered the texts themselves"
+        what = (
+            f"event {old[0]} of run {run_id} was written when a hash still covered the texts"
+            " themselves"
+        )
         raise Refused(
-            what, hint="skillrun ledger archive moves whole runs out; the archive can be kept apart or deleted"
+            what,
+            hint=(
+                "skillrun ledger archive moves whole runs out; the archive can be kept apart or"
+                " deleted"
+            ),
         )
 
 

@@ -32,13 +32,17 @@ class RunStart:
     agent: str | None
     host_id: str
     runner_version: str
-    base_tree: Mapping[str, str | None] | None = None  # path -> sha of what was dirty when the run began
+    base_tree: Mapping[str, str | None] | None = (
+        None  # path -> sha of what was dirty when the run began
+    )
     started_us: int | None = None  # None: now
 
 
 @dataclass(frozen=True)
 class NewEvent:
-    """One thing that happened, before it has a number. Durations are microseconds; `data` holds JSON values."""
+    """One thing that happened, before it has a number. Durations are microseconds; `data` holds
+    JSON values.
+    """
 
     type: str
     stage: str | None = None
@@ -57,7 +61,8 @@ class NewEvent:
     def __post_init__(self) -> None:
         """Nothing that looks like a secret reaches a ledger, whoever writes the event.
 
-        Look-ups stay as they are: they hold paths and digests, and are compared with the tree letter by letter.
+        Look-ups stay as they are: they hold paths and digests, and are compared with the tree
+        letter by letter.
         """
         said = {key: value for key, value in self.data.items() if key != LOOKUPS}
         kept = {key: value for key, value in self.data.items() if key == LOOKUPS}
@@ -78,7 +83,14 @@ class EvidenceRow:
     @classmethod
     def of(cls, evidence: Evidence) -> EvidenceRow:
         """The row of a stage's evidence."""
-        return cls(evidence.role, evidence.path, evidence.sha256, evidence.size, evidence.line, evidence.detail)
+        return cls(
+            evidence.role,
+            evidence.path,
+            evidence.sha256,
+            evidence.size,
+            evidence.line,
+            evidence.detail,
+        )
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,6 @@
-"""What the events of one run say about the rows of the other tables, and about texts that were taken out."""
+"""What the events of one run say about the rows of the other tables, and about texts that were
+taken out.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,12 @@ class Seals:
     telemetry: dict[Any, str] = field(default_factory=dict)  # invocation -> digest
     evidence: dict[Any, list[str]] = field(default_factory=dict)  # n -> digests
     started: set[Any] = field(default_factory=set)  # invocations
-    by_texts: set[Any] = field(default_factory=set)  # n of the events whose long texts are under their digests
-    marks: dict[Any, set[str]] = field(default_factory=dict)  # n -> digests of the texts that are gone
+    by_texts: set[Any] = field(
+        default_factory=set
+    )  # n of the events whose long texts are under their digests
+    marks: dict[Any, set[str]] = field(
+        default_factory=dict
+    )  # n -> digests of the texts that are gone
     redacted: set[str] = field(default_factory=set)  # digests that an event says were taken out
 
     def note(self, n: int, type: str, invocation: Any, text: Any, seal: Mapping[str, Any]) -> None:
@@ -52,7 +58,10 @@ class Seals:
         for n, digests in self.marks.items():
             if found := digests - self.redacted:
                 yield Problem(
-                    run_id, "event", n, f"{len(found)} of its texts gone, and no event says who redacted them"
+                    run_id,
+                    "event",
+                    n,
+                    f"{len(found)} of its texts gone, and no event says who redacted them",
                 )
 
 

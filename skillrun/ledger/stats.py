@@ -1,4 +1,6 @@
-"""The dozen figures that one looks at first: how runs end, what stops them, and what their successes rest on."""
+"""The dozen figures that one looks at first: how runs end, what stops them, and what their
+successes rest on.
+"""
 
 from __future__ import annotations
 
@@ -31,13 +33,17 @@ _EVENTS = """
         OR ts_us >= :since AND (type <> 'stage.finished' OR outcome IN ('failed', 'blocked') OR outcome = 'passed'
             AND fingerprint IN (SELECT fingerprint FROM event WHERE type = 'stage.finished' AND outcome = 'failed'
                                 AND fingerprint IS NOT NULL AND ts_us >= :since))"""
-_WEAK = "SELECT count(*) FROM ({}) WHERE ts_utc >= strftime('%Y-%m-%dT%H:%M:%S', :since / 1000000, 'unixepoch')"
+_WEAK = (
+    "SELECT count(*) FROM ({}) WHERE ts_utc >= strftime('%Y-%m-%dT%H:%M:%S', :since / 1000000,"
+    " 'unixepoch')"
+)
 _STALE = "SELECT count(*) FROM ({})"
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure: a number, where it is a part `of` so many, whose it is, what is said with it, and its bars.
+    """One figure: a number, where it is a part `of` so many, whose it is, what is said with it, and
+    its bars.
 
     `value` is None where nothing could be measured; times are seconds; the newest bar is the last.
     """
@@ -75,12 +81,16 @@ class _Run:
 class _Events:
     """What one pass over the events finds; times are those of the period."""
 
-    active: set[str] = field(default_factory=set)  # runs with an invocation that began in the period
+    active: set[str] = field(
+        default_factory=set
+    )  # runs with an invocation that began in the period
     started: list[tuple[str, int]] = field(default_factory=list)  # (run, invocation), whenever
     times: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))  # by type
     by_agents: Counter[str] = field(default_factory=Counter)  # by type
     stops: dict[tuple[str, str], int] = field(default_factory=dict)  # (run, stage) -> when first
-    flaky: set[str] = field(default_factory=set)  # fingerprints with which a stage failed, and with which one passed
+    flaky: set[str] = field(
+        default_factory=set
+    )  # fingerprints with which a stage failed, and with which one passed
 
 
 @dataclass(frozen=True)
@@ -90,7 +100,9 @@ class _Period:
     bar: int
 
     def bars(self, times: Iterable[int]) -> tuple[int, ...]:
-        """How many of the times fall into each bar; the last one ends now, and has what a fast clock wrote."""
+        """How many of the times fall into each bar; the last one ends now, and has what a fast
+        clock wrote.
+        """
         many = -(-(self.until - self.since) // self.bar)
         ages = (max(self.until - ts, 0) // self.bar for ts in times if ts >= self.since)
         counted = Counter(min(age, many - 1) for age in ages)
@@ -98,11 +110,17 @@ class _Period:
 
 
 def ledger_stats(
-    path: Path, days: int, files: Mapping[str, str] | None = None, *, now_us: int | None = None, busy_ms: int = BUSY_MS
+    path: Path,
+    days: int,
+    files: Mapping[str, str] | None = None,
+    *,
+    now_us: int | None = None,
+    busy_ms: int = BUSY_MS,
 ) -> Stats:
     """The figures of the last days.
 
-    `files` are the parameters `repo` and `tree` of the query stale-successes; without them what is stale is not known.
+    `files` are the parameters `repo` and `tree` of the query stale-successes; without them what is
+    stale is not known.
     Raises LedgerUnusable where there is no ledger to read.
     """
     until = time.time_ns() // 1000 if now_us is None else now_us
@@ -112,7 +130,11 @@ def ledger_stats(
         db.text_factory = lambda raw: raw.decode("utf-8", "replace")
         db.execute("BEGIN")  # all figures are of one moment
         every, events = _runs(db), _events(db, period.since)
-        runs = [run for run_id, run in every.items() if run_id in events.active or run.started_us >= period.since]
+        runs = [
+            run
+            for run_id, run in every.items()
+            if run_id in events.active or run.started_us >= period.since
+        ]
         figures = (
             *_of_runs(runs, period, _count(db, _WEAK, "weak-successes", since=period.since)),
             _of_stops(events, period, len(runs)),
@@ -135,13 +157,17 @@ def _runs(db: sqlite3.Connection) -> dict[str, _Run]:
         _, started_us, _, latest, grade, _ = every[-1]
         first = next((row[3] for row in every if row[2] == 1), None)
         success = next((_microseconds(row[5]) for row in every if row[3] == "success"), None)
-        found[run_id] = _Run(started_us, frozenset(row[2] for row in every), first, latest, grade, success)
+        found[run_id] = _Run(
+            started_us, frozenset(row[2] for row in every), first, latest, grade, success
+        )
     return found
 
 
 def _events(db: sqlite3.Connection, since: int) -> _Events:
     found = _Events()
-    for type, run_id, invocation, stage, outcome, kind, ts_us, fingerprint in db.execute(_EVENTS, {"since": since}):
+    for type, run_id, invocation, stage, outcome, kind, ts_us, fingerprint in db.execute(
+        _EVENTS, {"since": since}
+    ):
         if type == "stage.finished":
             if outcome == "passed":
                 found.flaky.add(fingerprint)
@@ -171,13 +197,25 @@ def _of_runs(runs: list[_Run], period: _Period, weak: int) -> tuple[Figure, ...]
     ended = [run for run in runs if run.latest is not None]
     tried = [run for run in begun if run.first is not None]
     grades = Counter(run.grade or "no grade" for run in ended if run.latest == "success")
-    words = ", ".join(f"{grade} {grades[grade]}" for grade in (*GRADES, "no grade") if grades[grade])
+    words = ", ".join(
+        f"{grade} {grades[grade]}" for grade in (*GRADES, "no grade") if grades[grade]
+    )
     return (
-        Figure("runs", len(runs), detail=f"{len(begun)} begun", bars=period.bars(run.started_us for run in begun)),
+        Figure(
+            "runs",
+            len(runs),
+            detail=f"{len(begun)} begun",
+            bars=period.bars(run.started_us for run in begun),
+        ),
         Figure("stand at success", grades.total(), len(ended)),
         Figure("at the first try", sum(run.first == "success" for run in tried), len(tried)),
         _time_to_success(runs, period),
-        Figure("weak successes", weak, grades.total(), detail=f"weakest, stages too: {words}" if words else ""),
+        Figure(
+            "weak successes",
+            weak,
+            grades.total(),
+            detail=f"weakest, stages too: {words}" if words else "",
+        ),
     )
 
 
@@ -186,7 +224,9 @@ def _time_to_success(runs: list[_Run], period: _Period) -> Figure:
     lately = [(success, started) for success, started in found if success >= period.since]
     if not lately:
         return Figure("time to success", None, detail="no success for the first time")
-    median = round(statistics.median(max(success - started, 0) for success, started in lately) / 1e6, 3)
+    median = round(
+        statistics.median(max(success - started, 0) for success, started in lately) / 1e6, 3
+    )
     bars = period.bars(success for success, _ in lately)
     return Figure("time to success", median, detail=f"median of {len(lately)}", bars=bars)
 
@@ -203,7 +243,10 @@ def _of_stops(events: _Events, period: _Period, runs: int) -> Figure:
 
 
 def _of_events(events: _Events, runs: Mapping[str, _Run], period: _Period) -> tuple[Figure, ...]:
-    still = sum(run_id in runs and number not in runs[run_id].invocations for run_id, number in events.started)
+    still = sum(
+        run_id in runs and number not in runs[run_id].invocations
+        for run_id, number in events.started
+    )
     said = ("waiver.given", "attestation.given")
     by_agents = sum(events.by_agents[type] for type in said)
     shown = (
@@ -212,9 +255,13 @@ def _of_events(events: _Events, runs: Mapping[str, _Run], period: _Period) -> tu
         ("died", ("invocation.interrupted",), f"{still} open now"),
         ("said done too early", ("hook.blocked",), "by agents"),
     )
-    times = {name: [ts for type in types for ts in events.times.get(type, ())] for name, types, _ in shown}
+    times = {
+        name: [ts for type in types for ts in events.times.get(type, ())]
+        for name, types, _ in shown
+    }
     return tuple(
-        Figure(name, len(times[name]), detail=detail, bars=period.bars(times[name])) for name, _, detail in shown
+        Figure(name, len(times[name]), detail=detail, bars=period.bars(times[name]))
+        for name, _, detail in shown
     )
 
 
@@ -222,10 +269,16 @@ def _count(db: sqlite3.Connection, around: str, name: str, **given: str | int) -
     """How many rows a named query has: it lists what is counted here."""
     query = named_queries()[name]
     values = {**{param.name: param.default for param in query.params}, **given}
-    return int(db.execute(around.format(query.sql.rstrip().removesuffix(";")), values).fetchone()[0])
+    return int(
+        db.execute(around.format(query.sql.rstrip().removesuffix(";")), values).fetchone()[0]
+    )
 
 
 def _stale(db: sqlite3.Connection, files: Mapping[str, str] | None) -> Figure:
     if not files:
-        return Figure("stale successes now", None, detail="inside of its repository the files are compared")
-    return Figure("stale successes now", _count(db, _STALE, "stale-successes", standing="1", **files))
+        return Figure(
+            "stale successes now", None, detail="inside of its repository the files are compared"
+        )
+    return Figure(
+        "stale successes now", _count(db, _STALE, "stale-successes", standing="1", **files)
+    )

@@ -1,7 +1,8 @@
-"""The ledger: runs and their events, appended in single transactions, read back as plain dictionaries.
+"""The ledger: runs and their events, appended in single transactions, read back as plain
+dictionaries.
 
-Every append is one BEGIN IMMEDIATE transaction: a deferred one fails at once when it meets another writer, whatever the
-busy timeout says.
+Every append is one BEGIN IMMEDIATE transaction: a deferred one fails at once when it meets another
+writer, whatever the busy timeout says.
 """
 
 from __future__ import annotations
@@ -34,7 +35,15 @@ from skillrun.ledger.rows import (
 if TYPE_CHECKING:
     from skillrun.ledger.findings import Problem
 
-__all__ = ["ConcurrentAppend", "EvidenceRow", "Ledger", "NewEvent", "RunStart", "StoredEvent", "Telemetry"]
+__all__ = [
+    "ConcurrentAppend",
+    "EvidenceRow",
+    "Ledger",
+    "NewEvent",
+    "RunStart",
+    "StoredEvent",
+    "Telemetry",
+]
 
 _JSON_COLUMNS = (
     "data",
@@ -49,13 +58,17 @@ _JSON_COLUMNS = (
 
 
 class ConcurrentAppend(Exception):
-    """The run has events that the caller has not seen: read it again. Internal, never shown to a person."""
+    """The run has events that the caller has not seen: read it again. Internal, never shown to a
+    person.
+    """
 
 
 class Ledger:
     """One ledger file; a context manager that closes it."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path, busy_ms: int, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, path: Path, busy_ms: int, clock: Callable[[], int]
+    ) -> None:
         self.path = path
         self._busy_ms = busy_ms
         self._clock = clock
@@ -63,12 +76,20 @@ class Ledger:
 
     @classmethod
     def open(
-        cls, path: Path, *, read_only: bool = False, busy_ms: int = BUSY_MS, clock: Callable[[], int] | None = None
+        cls,
+        path: Path,
+        *,
+        read_only: bool = False,
+        busy_ms: int = BUSY_MS,
+        clock: Callable[[], int] | None = None,
     ) -> Ledger:
-        """Opens a ledger, and creates or migrates it unless `read_only`; waits `busy_ms` for other processes.
+        """Opens a ledger, and creates or migrates it unless `read_only`; waits `busy_ms` for other
+        processes.
 
-        `clock` gives the microseconds since 1970 at which rows are recorded; this machine's where none is given.
-        Raises LedgerUnusable: locked for good, of a newer version, no ledger, not a file, not writable, or missing when
+        `clock` gives the microseconds since 1970 at which rows are recorded; this machine's where
+        none is given.
+        Raises LedgerUnusable: locked for good, of a newer version, no ledger, not a file, not
+        writable, or missing when
         `read_only`.
         """
         connect = open_reader if read_only else open_writer
@@ -78,7 +99,10 @@ class Ledger:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
 
@@ -107,10 +131,13 @@ class Ledger:
         evidence: Sequence[EvidenceRow] = (),
         expect_n: int | None = None,
     ) -> list[StoredEvent]:
-        """Appends events to a run, all or none, and seals the telemetry row and the evidence into the last of them.
+        """Appends events to a run, all or none, and seals the telemetry row and the evidence into
+        the last of them.
 
-        `expect_n` is the number of the last event that the caller saw. Raises ConcurrentAppend where the run went on
-        since, Misuse for an unknown run, LedgerUnusable where the file cannot be written; what an earlier call returned
+        `expect_n` is the number of the last event that the caller saw. Raises ConcurrentAppend
+        where the run went on
+        since, Misuse for an unknown run, LedgerUnusable where the file cannot be written; what an
+        earlier call returned
         is kept.
         """
         if not events or (telemetry is not None and telemetry.run_id != run_id):
@@ -119,8 +146,12 @@ class Ledger:
             n, prev = self.head(run_id)
             if expect_n is not None and n != expect_n:
                 raise ConcurrentAppend(f"run {run_id} is at event {n}, not at {expect_n}")
-            telemetry_row = _telemetry_row(telemetry, self._clock()) if telemetry is not None else None
-            evidence_rows = [_evidence_row(run_id, n + len(events), i, row) for i, row in enumerate(evidence, 1)]
+            telemetry_row = (
+                _telemetry_row(telemetry, self._clock()) if telemetry is not None else None
+            )
+            evidence_rows = [
+                _evidence_row(run_id, n + len(events), i, row) for i, row in enumerate(evidence, 1)
+            ]
             seal = _seal(telemetry_row, evidence_rows)
             stored = self._add_all(run_id, n, prev, events, seal)
             if telemetry_row is not None:
@@ -139,12 +170,18 @@ class Ledger:
             prev = stored[-1].hash
         return stored
 
-    def add(self, run_id: str, n: int, prev: str, event: NewEvent, seal: dict[str, Any]) -> StoredEvent:
-        """Writes event `n` after the one whose hash is `prev`, within `writing`; `append` is what others call."""
+    def add(
+        self, run_id: str, n: int, prev: str, event: NewEvent, seal: dict[str, Any]
+    ) -> StoredEvent:
+        """Writes event `n` after the one whose hash is `prev`, within `writing`; `append` is what
+        others call.
+        """
         if chain.SEAL in event.data:
             raise ValueError(f"{chain.SEAL!r} in an event's data belongs to the ledger")
         by_texts = {chain.TEXTS: True} if texts.has_long(event.data) else {}
-        data = texts.written(event.data) | ({chain.SEAL: seal | by_texts} if seal or by_texts else {})
+        data = texts.written(event.data) | (
+            {chain.SEAL: seal | by_texts} if seal or by_texts else {}
+        )
         row = _event_row(run_id, n, event, self._clock(), data)
         hash = chain.event_hash(prev, row)
         self._insert("event", (*chain.EVENT_COLUMNS, "prev", "hash"), (*row, prev, hash))
@@ -156,7 +193,9 @@ class Ledger:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction, inner ones are part of it: all is on disk when the block has ended, or nothing."""
+        """One transaction, inner ones are part of it: all is on disk when the block has ended, or
+        nothing.
+        """
         if self._db.in_transaction:
             yield self._db
             return
@@ -171,14 +210,19 @@ class Ledger:
                 raise
 
     def overwrite_freed(self) -> None:
-        """From now on what an update frees in the file is zeroed, and no write-ahead log keeps it after the close."""
+        """From now on what an update frees in the file is zeroed, and no write-ahead log keeps it
+        after the close.
+        """
         self._db.execute("PRAGMA secure_delete = ON")
 
     # -- reading
 
     def head(self, run_id: str) -> tuple[int, str]:
         """Number and hash of the last event of a run. Raises Misuse for an unknown run."""
-        rows = self._select("SELECT n, hash FROM event WHERE run_id = :run_id ORDER BY n DESC LIMIT 1", run_id=run_id)
+        rows = self._select(
+            "SELECT n, hash FROM event WHERE run_id = :run_id ORDER BY n DESC LIMIT 1",
+            run_id=run_id,
+        )
         if not rows:
             raise Misuse(f"no run {run_id} in {self.path}")
         return rows[0]["n"], rows[0]["hash"]
@@ -191,9 +235,16 @@ class Ledger:
         return found[0]
 
     def runs(
-        self, *, skill: str | None = None, job: str | None = None, repo: str | None = None, limit: int | None = None
+        self,
+        *,
+        skill: str | None = None,
+        job: str | None = None,
+        repo: str | None = None,
+        limit: int | None = None,
     ) -> list[dict[str, Any]]:
-        """Runs, newest first: the row of `run`, and `outcome, invocations, open_invocations, last_n, last_us`."""
+        """Runs, newest first: the row of `run`, and `outcome, invocations, open_invocations,
+        last_n, last_us`.
+        """
         wanted = {"skill": skill, "job": job, "repo": repo}
         given = {column: value for column, value in wanted.items() if value is not None}
         where = " AND ".join(f"{column} = :{column}" for column in given) or "1"
@@ -212,42 +263,70 @@ class Ledger:
         return self._select(query, limit=limit, **values)
 
     def resolve_run(self, prefix: str) -> str:
-        """The full id of the only run whose id begins so. Raises Misuse where there is none, or more than one."""
+        """The full id of the only run whose id begins so. Raises Misuse where there is none, or
+        more than one.
+        """
         wanted = prefix.strip().lower()
-        query = "SELECT run_id FROM run WHERE substr(run_id, 1, length(:wanted)) = :wanted ORDER BY 1 LIMIT 6"
+        query = (
+            "SELECT run_id FROM run WHERE substr(run_id, 1, length(:wanted)) = :wanted ORDER BY 1"
+            " LIMIT 6"
+        )
         found = [str(row["run_id"]) for row in self._select(query, wanted=wanted)]
         if not wanted or not found:
-            raise Misuse(f"no run {prefix!r} in {self.path}", hint="skillrun ledger list names the runs")
+            raise Misuse(
+                f"no run {prefix!r} in {self.path}", hint="skillrun ledger list names the runs"
+            )
         if len(found) > 1:
-            raise Misuse(f"{prefix!r} begins more than one run: {', '.join(found[:5])}", hint="give more of the id")
+            raise Misuse(
+                f"{prefix!r} begins more than one run: {', '.join(found[:5])}",
+                hint="give more of the id",
+            )
         return found[0]
 
-    def events(self, run_id: str, *, type: str | None = None, after: int = 0) -> list[dict[str, Any]]:
+    def events(
+        self, run_id: str, *, type: str | None = None, after: int = 0
+    ) -> list[dict[str, Any]]:
         """The events of a run with a number above `after`, in order, with `data` parsed."""
-        where = "run_id = :run_id AND n > :after" + ("" if type is None else f" AND {_of_type(type)}")
-        return self._select(f"SELECT * FROM event WHERE {where} ORDER BY n", run_id=run_id, type=type, after=after)
+        where = "run_id = :run_id AND n > :after" + (
+            "" if type is None else f" AND {_of_type(type)}"
+        )
+        return self._select(
+            f"SELECT * FROM event WHERE {where} ORDER BY n", run_id=run_id, type=type, after=after
+        )
 
     def all_events(self, type: str) -> Iterator[dict[str, Any]]:
         """The events of a type in all runs: `run_id, n, invocation, data`."""
-        query = f"SELECT run_id, n, invocation, data FROM event WHERE {_of_type(type)} ORDER BY run_id, n"
+        query = (
+            f"SELECT run_id, n, invocation, data FROM event WHERE {_of_type(type)} ORDER BY"
+            " run_id, n"
+        )
         yield from self._select(query, type=type)
 
     def last_event(self, run_id: str, type: str, stage: str | None = None) -> dict[str, Any] | None:
         """The latest event of a type (of one stage, where given), or None."""
-        where = f"run_id = :run_id AND {_of_type(type)}" + ("" if stage is None else " AND stage = :stage")
+        where = f"run_id = :run_id AND {_of_type(type)}" + (
+            "" if stage is None else " AND stage = :stage"
+        )
         query = f"SELECT * FROM event WHERE {where} ORDER BY n DESC LIMIT 1"
         return _first(self._select(query, run_id=run_id, type=type, stage=stage))
 
     def latest_stages(self, run_id: str) -> dict[str, dict[str, Any]]:
         """The latest "stage.finished" event of each stage."""
-        latest = f"SELECT max(n) FROM event WHERE run_id = :run_id AND type = '{STAGE_FINISHED}' GROUP BY stage"
+        latest = (
+            f"SELECT max(n) FROM event WHERE run_id = :run_id AND type = '{STAGE_FINISHED}' GROUP"
+            " BY stage"
+        )
         query = f"SELECT * FROM event WHERE run_id = :run_id AND n IN ({latest}) ORDER BY n"
         return {row["stage"]: row for row in self._select(query, run_id=run_id)}
 
     def events_containing(self, type: str, text: str) -> list[dict[str, Any]]:
-        """The newest events of a type whose data has this text somewhere, of all runs; a few at most."""
+        """The newest events of a type whose data has this text somewhere, of all runs; a few at
+        most.
+        """
         where = f"{_of_type(type)} AND instr(data, :text)"
-        return self._select(f"SELECT * FROM event WHERE {where} ORDER BY seq DESC LIMIT 5", type=type, text=text)
+        return self._select(
+            f"SELECT * FROM event WHERE {where} ORDER BY seq DESC LIMIT 5", type=type, text=text
+        )
 
     def problems(self, run_id: str) -> list[Problem]:
         """What is wrong with the rows of a run: every hash and every seal is computed anew."""
@@ -259,25 +338,39 @@ class Ledger:
     def evidence(self, run_id: str, n: int | None = None) -> list[dict[str, Any]]:
         """The evidence of a run, or of one of its events, in order."""
         where = "run_id = :run_id" + ("" if n is None else " AND n = :n")
-        return self._select(f"SELECT * FROM evidence WHERE {where} ORDER BY n, i", run_id=run_id, n=n)
+        return self._select(
+            f"SELECT * FROM evidence WHERE {where} ORDER BY n, i", run_id=run_id, n=n
+        )
 
-    def telemetry(self, run_id: str | None = None, limit: int | None = None) -> list[dict[str, Any]]:
+    def telemetry(
+        self, run_id: str | None = None, limit: int | None = None
+    ) -> list[dict[str, Any]]:
         """Telemetry rows, newest first, with JSON columns parsed."""
         where = "1" if run_id is None else "run_id = :run_id"
-        query = f"SELECT * FROM telemetry WHERE {where} ORDER BY ts_utc DESC, invocation DESC LIMIT :limit"
+        query = (
+            f"SELECT * FROM telemetry WHERE {where} ORDER BY ts_utc DESC, invocation DESC LIMIT"
+            " :limit"
+        )
         return self._select(query, run_id=run_id, limit=-1 if limit is None else limit)
 
     def receivers(self, run_id: str, n: int) -> list[str]:
         """Those that have been sent event `n` of a run."""
         sent = "last_seq >= (SELECT seq FROM event WHERE run_id = :run_id AND n = :n)"
-        return [row["sink"] for row in self._select(f"SELECT sink FROM sink_cursor WHERE {sent}", run_id=run_id, n=n)]
+        return [
+            row["sink"]
+            for row in self._select(
+                f"SELECT sink FROM sink_cursor WHERE {sent}", run_id=run_id, n=n
+            )
+        ]
 
     def open_invocations(self, run_id: str) -> list[int]:
         """Invocations that began and have no telemetry row: running now, or died."""
         closed = "SELECT invocation FROM telemetry WHERE run_id = :run_id"
         query = f"""SELECT DISTINCT invocation FROM event WHERE run_id = :run_id AND {_of_type(INVOCATION_STARTED)}
             AND invocation NOT IN ({closed}) ORDER BY 1"""
-        return [row["invocation"] for row in self._select(query, run_id=run_id, type=INVOCATION_STARTED)]
+        return [
+            row["invocation"] for row in self._select(query, run_id=run_id, type=INVOCATION_STARTED)
+        ]
 
     def _select(self, query: str, **values: Any) -> list[dict[str, Any]]:
         with explained(self.path, self._busy_ms):
@@ -298,7 +391,9 @@ def _seal(telemetry: tuple[Any, ...] | None, evidence: Sequence[tuple[Any, ...]]
         seal["telemetry"] = chain.telemetry_seal(telemetry)
     if evidence:
         seal["evidence"] = chain.evidence_seal(evidence, by_texts=True)
-        if any(detail is not None and texts.has_long(json.loads(detail)) for *_, detail in evidence):
+        if any(
+            detail is not None and texts.has_long(json.loads(detail)) for *_, detail in evidence
+        ):
             seal[chain.TEXTS] = True
     return seal
 
@@ -306,16 +401,51 @@ def _seal(telemetry: tuple[Any, ...] | None, evidence: Sequence[tuple[Any, ...]]
 def _run_row(run_id: str, start: RunStart, now_us: int) -> tuple[Any, ...]:
     tree = None if start.base_tree is None else _json(start.base_tree)
     return _storable(
-        *(run_id, start.skill, start.skill_name, start.skill_sha, start.job, start.spec_path, start.repo),
-        *(start.git_head, int(start.dirty), tree, start.actor, start.actor_kind, start.agent, start.host_id),
+        *(
+            run_id,
+            start.skill,
+            start.skill_name,
+            start.skill_sha,
+            start.job,
+            start.spec_path,
+            start.repo,
+        ),
+        *(
+            start.git_head,
+            int(start.dirty),
+            tree,
+            start.actor,
+            start.actor_kind,
+            start.agent,
+            start.host_id,
+        ),
         *(start.runner_version, now_us if start.started_us is None else start.started_us),
     )
 
 
-def _event_row(run_id: str, n: int, event: NewEvent, ts_us: int, data: Mapping[str, Any]) -> tuple[Any, ...]:
+def _event_row(
+    run_id: str, n: int, event: NewEvent, ts_us: int, data: Mapping[str, Any]
+) -> tuple[Any, ...]:
     return _storable(
-        *(run_id, n, event.type, event.invocation, event.stage, event.attempt, ts_us, event.dur_us, event.outcome),
-        *(event.actor, event.actor_kind, event.fingerprint, event.output_sha, event.exit_code, event.error_type),
+        *(
+            run_id,
+            n,
+            event.type,
+            event.invocation,
+            event.stage,
+            event.attempt,
+            ts_us,
+            event.dur_us,
+            event.outcome,
+        ),
+        *(
+            event.actor,
+            event.actor_kind,
+            event.fingerprint,
+            event.output_sha,
+            event.exit_code,
+            event.error_type,
+        ),
         _json(data),
     )
 
@@ -326,18 +456,42 @@ def _evidence_row(run_id: str, n: int, i: int, row: EvidenceRow) -> tuple[Any, .
 
 
 def _telemetry_row(row: Telemetry, now_us: int) -> tuple[Any, ...]:
-    lists = (_json(list(value)) for value in (row.checks_attempted, row.checks_passed, row.checks_failed))
+    lists = (
+        _json(list(value)) for value in (row.checks_attempted, row.checks_passed, row.checks_failed)
+    )
     touched = None if row.files_touched is None else _json(list(row.files_touched))
     return _storable(
-        *(row.run_id, row.invocation, row.ts_utc or _utc(now_us), row.skill, row.trigger, row.idempotency, row.retries),
-        *(row.tests_added, touched, row.outcome, row.duration_ms, row.actor, row.actor_kind, row.agent, row.repo),
+        *(
+            row.run_id,
+            row.invocation,
+            row.ts_utc or _utc(now_us),
+            row.skill,
+            row.trigger,
+            row.idempotency,
+            row.retries,
+        ),
+        *(
+            row.tests_added,
+            touched,
+            row.outcome,
+            row.duration_ms,
+            row.actor,
+            row.actor_kind,
+            row.agent,
+            row.repo,
+        ),
         *(row.git_head, *lists, row.grade_min, _json(row.fields)),
     )
 
 
 def _storable(*values: Any) -> tuple[Any, ...]:
-    """The values as SQLite takes them: enums as their words, lone surrogates of odd file names escaped."""
-    return tuple(str(v).encode("utf-8", "backslashreplace").decode() if isinstance(v, str) else v for v in values)
+    """The values as SQLite takes them: enums as their words, lone surrogates of odd file names
+    escaped.
+    """
+    return tuple(
+        str(v).encode("utf-8", "backslashreplace").decode() if isinstance(v, str) else v
+        for v in values
+    )
 
 
 def _json(value: Any) -> str:
@@ -360,4 +514,8 @@ def _now_us() -> int:
 
 
 def _utc(microseconds: int) -> str:
-    return datetime.fromtimestamp(microseconds / 1e6, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return (
+        datetime.fromtimestamp(microseconds / 1e6, UTC)
+        .isoformat(timespec="milliseconds")
+        .replace("+00:00", "Z")
+    )

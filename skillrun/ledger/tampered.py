@@ -1,4 +1,6 @@
-"""Whoever reads a ledger trusts its rows to be as skillrun wrote them. Where that fails, this says whether they are."""
+"""Whoever reads a ledger trusts its rows to be as skillrun wrote them. Where that fails, this says
+whether they are.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,8 @@ from skillrun.ledger.verify import verify_ledger
 
 
 def tampered(paths: Iterable[Path] = OPENED) -> LedgerUnusable | None:
-    """The first of these ledgers that is not what was written into it, with its first problem; None where all are.
+    """The first of these ledgers that is not what was written into it, with its first problem; None
+    where all are.
 
     For an error that nobody foresaw: every hash is computed anew, which may take its time.
     """
@@ -25,7 +28,10 @@ def tampered(paths: Iterable[Path] = OPENED) -> LedgerUnusable | None:
                 first = next(problem for problem in report.problems if problem.kind != "open")
                 return LedgerUnusable(
                     f"{path}: it is not as it was written: {_place(first)}{first.what}",
-                    hint="skillrun ledger verify says all that is wrong; restore the file from a copy, or move it away",
+                    hint=(
+                        "skillrun ledger verify says all that is wrong; restore the file from a"
+                        " copy, or move it away"
+                    ),
                 )
     return None
 

@@ -1,8 +1,9 @@
-"""Long texts under a hash by their digest alone, so that one can be taken out later and every hash stays true.
+"""Long texts under a hash by their digest alone, so that one can be taken out later and every hash
+stays true.
 
-An event that carries `texts` in its seal is hashed with each string of more than LONG characters, in its `data` and in
-the `detail` of its evidence, replaced by `sha256:<digest>`. A text that was taken out leaves a mark with its digest,
-which counts as the text did. Keys are never replaced.
+An event that carries `texts` in its seal is hashed with each string of more than LONG characters,
+in its `data` and in the `detail` of its evidence, replaced by `sha256:<digest>`. A text that was
+taken out leaves a mark with its digest, which counts as the text did. Keys are never replaced.
 """
 
 from __future__ import annotations
@@ -32,12 +33,15 @@ def has_long(value: Any) -> bool:
 
 
 def written(value: Any) -> Any:
-    """The value as an append may store it: a text that only looks like a mark gets a space behind it."""
+    """The value as an append may store it: a text that only looks like a mark gets a space behind
+    it.
+    """
     return _mapped(value, lambda text: f"{text} " if _MARK.fullmatch(text) else text)
 
 
 def covered(text: str) -> str:
-    """What a hash covers of a canonical JSON text. Raises ValueError for a long string that is written in another way.
+    """What a hash covers of a canonical JSON text. Raises ValueError for a long string that is
+    written in another way.
 
     Works on the text itself: to parse it and to write it anew takes several times as long.
     """
@@ -97,7 +101,9 @@ def marks(text: Any) -> set[str]:
 
 def without(value: Any, digests: Collection[str]) -> Any:
     """The value with these texts taken out: a mark stands in the place of each."""
-    return _mapped(value, lambda text: f"[redacted sha256:{digest_of(text)}]" if _gone(text, digests) else text)
+    return _mapped(
+        value, lambda text: f"[redacted sha256:{digest_of(text)}]" if _gone(text, digests) else text
+    )
 
 
 def _gone(text: str, digests: Collection[str]) -> bool:

@@ -1,7 +1,8 @@
-"""Recomputes a ledger: is every row what was written (integrity), and is nothing missing (completeness)?
+"""Recomputes a ledger: is every row what was written (integrity), and is nothing missing
+(completeness)?
 
-Nothing is believed that can be recomputed, and no trigger is relied on. Rows are streamed, run by run, each run in one
-short read transaction, so that writers are not held up for long.
+Nothing is believed that can be recomputed, and no trigger is relied on. Rows are streamed, run by
+run, each run in one short read transaction, so that writers are not held up for long.
 """
 
 from __future__ import annotations
@@ -41,9 +42,11 @@ _DAMAGE = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 def verify_ledger(
     path: Path, *, anchors: Sequence[Anchor] = (), own: str | None = None, busy_ms: int = BUSY_MS
 ) -> VerifyReport:
-    """Recomputes everything in a ledger, and compares it with `anchors`, which were read outside of it.
+    """Recomputes everything in a ledger, and compares it with `anchors`, which were read outside of
+    it.
 
-    `own` is the name that anchors of the ledger at this path carry. Raises LedgerUnusable where there is no ledger to
+    `own` is the name that anchors of the ledger at this path carry. Raises LedgerUnusable where
+    there is no ledger to
     read, or it stays locked.
     """
     with contextlib.ExitStack() as opened, explained(path, busy_ms):
@@ -51,7 +54,9 @@ def verify_ledger(
         db.text_factory = _any_text
         seen = _Seen(db, path, anchors, own, opened)
         problems = tuple(itertools.islice(seen.problems(), MAX_PROBLEMS))
-        runs, events = (0 if _absent(db, table) else _count(db, table) for table in ("run", "event"))
+        runs, events = (
+            0 if _absent(db, table) else _count(db, table) for table in ("run", "event")
+        )
     kinds = {problem.kind for problem in problems}
     return VerifyReport(
         path,
@@ -108,13 +113,18 @@ class _Seen:
     def _inside(self) -> Iterator[Problem]:
         for run_id in _run_ids(self.db):
             if not is_id(run_id):
-                yield Problem(None, "run", None, f"rows of a run whose id no ledger writes: {run_id!r:.80}")
+                yield Problem(
+                    None, "run", None, f"rows of a run whose id no ledger writes: {run_id!r:.80}"
+                )
             elif run_id not in self.archived:
                 yield from self._run(self.db, run_id)
         for run in self.archived.values():
             if run.db is not None:
                 yield from archive_problems(run)
-                yield from (replace(p, what=f"{p.what} (in {run.place})") for p in self._run(run.db, run.run_id))
+                yield from (
+                    replace(p, what=f"{p.what} (in {run.place})")
+                    for p in self._run(run.db, run.run_id)
+                )
 
     def _run(self, db: sqlite3.Connection, run_id: Any) -> list[Problem]:
         problems, seals = run_problems(db, run_id)
@@ -127,15 +137,25 @@ class _Seen:
         for run in self.archived.values():
             away.setdefault(run.place, []).append(run.db is not None)
         for place, found in sorted(away.items()):
-            seen = "and verified there" if all(found) else "which is not here: they could not be verified"
+            seen = (
+                "and verified there"
+                if all(found)
+                else "which is not here: they could not be verified"
+            )
             yield f"{_counted(len(found), 'run')} archived in {place}, {seen}"
         if self.sealed:
             yield "this file is an archive: the ledger that it was taken from has the other runs"
         if self.redacted:
-            yield f"{_counted(self.redacted, 'text')} taken out by a redaction that is on record; the hashes hold"
+            yield (
+                f"{_counted(self.redacted, 'text')} taken out by a redaction that is on record; the"
+                " hashes hold"
+            )
         if self.compared.strangers:
             count = len(self.compared.strangers)
-            yield f"anchors speak of {count} more run{'' if count == 1 else 's'} that another ledger has"
+            yield (
+                f"anchors speak of {count} more run{'' if count == 1 else 's'} that another"
+                " ledger has"
+            )
         if self.strangers:
             yield f"no part of the ledger, and not looked at: {', '.join(self.strangers)}"
 
@@ -158,7 +178,9 @@ def run_problems(db: sqlite3.Connection, run_id: Any) -> tuple[list[Problem], Se
     except sqlite3.OperationalError as error:
         if hasattr(error, "sqlite_errorcode"):
             raise
-    with _reading_texts(db, _any_text):  # Python met one that is not UTF-8; a call for each takes its time
+    with _reading_texts(
+        db, _any_text
+    ):  # Python met one that is not UTF-8; a call for each takes its time
         return _run_problems(db, run_id)
 
 
@@ -172,7 +194,9 @@ def _reading_texts(db: sqlite3.Connection, read: Any) -> Iterator[None]:
 
 
 def _any_text(raw: bytes) -> str:
-    """Bytes that are not UTF-8 become lone surrogates, which no text of ours has: no hash fits them."""
+    """Bytes that are not UTF-8 become lone surrogates, which no text of ours has: no hash fits
+    them.
+    """
     return raw.decode("utf-8", "surrogateescape")
 
 
@@ -196,21 +220,38 @@ def _run_problems(db: sqlite3.Connection, run_id: Any) -> tuple[list[Problem], S
 
 def _chain_problems(db: sqlite3.Connection, run_id: Any, seals: Seals) -> Iterator[Problem]:
     expected, prev, last_seq = 1, chain.GENESIS, 0
-    query = f"SELECT {', '.join(chain.EVENT_COLUMNS)}, prev, hash, seq FROM event WHERE run_id IS ? ORDER BY n, seq"
+    query = (
+        f"SELECT {', '.join(chain.EVENT_COLUMNS)}, prev, hash, seq FROM event WHERE run_id IS ?"
+        " ORDER BY n, seq"
+    )
     for *row, stored_prev, hash, seq in db.execute(query, (run_id,)):
         n = row[1]
         if not isinstance(n, int) or n < expected:
             yield Problem(run_id, "event", n, f"number {n} is there twice, or is no number")
             continue
         if n > expected:
-            yield Problem(run_id, "event", n, f"{_numbers(expected, n - 1)} missing before it", "missing")
+            yield Problem(
+                run_id, "event", n, f"{_numbers(expected, n - 1)} missing before it", "missing"
+            )
         seal = chain.seal_in(row[-1])
         if not _same_event(stored_prev, row, hash, by_texts=chain.covers_texts(seal)):
-            yield Problem(run_id, "event", n, "the row does not fit its hash: it was edited, replaced or moved")
+            yield Problem(
+                run_id,
+                "event",
+                n,
+                "the row does not fit its hash: it was edited, replaced or moved",
+            )
         elif n == expected and stored_prev != prev:
-            yield Problem(run_id, "event", n, "it does not follow the event before it: one of the two was replaced")
+            yield Problem(
+                run_id,
+                "event",
+                n,
+                "it does not follow the event before it: one of the two was replaced",
+            )
         if not isinstance(seq, int) or seq <= last_seq:
-            yield Problem(run_id, "event", n, "it stands before an earlier event: rows were reordered")
+            yield Problem(
+                run_id, "event", n, "it stands before an earlier event: rows were reordered"
+            )
         seals.note(n, row[2], row[3], row[-1], seal)
         expected, prev, last_seq = n + 1, hash, seq if isinstance(seq, int) else last_seq
     if expected == 1:
@@ -224,7 +265,12 @@ def _numbers(first: int, last: int) -> str:
 def _same_event(prev: Any, row: list[Any], hash: Any, *, by_texts: bool) -> bool:
     try:
         return bool(chain.event_hash(prev, row, by_texts=by_texts) == hash)
-    except (TypeError, ValueError, AttributeError, RecursionError):  # no ledger writes a blob, an infinity
+    except (
+        TypeError,
+        ValueError,
+        AttributeError,
+        RecursionError,
+    ):  # no ledger writes a blob, an infinity
         return False
 
 
@@ -245,10 +291,16 @@ def _telemetry_problems(db: sqlite3.Connection, run_id: Any, seals: Seals) -> It
         elif _digest(chain.telemetry_seal, row) != {"invocation": row[1], "sha256": digest}:
             yield Problem(run_id, "telemetry", row[1], "the row differs from what its event sealed")
     for invocation in sealed:
-        yield Problem(run_id, "telemetry", invocation, "the row is missing; an event sealed it", "missing")
+        yield Problem(
+            run_id, "telemetry", invocation, "the row is missing; an event sealed it", "missing"
+        )
     for invocation in sorted(seals.started - seals.telemetry.keys(), key=str):
         yield Problem(
-            run_id, "telemetry", invocation, "the invocation began and did not end: it runs now, or died", "open"
+            run_id,
+            "telemetry",
+            invocation,
+            "the invocation began and did not end: it runs now, or died",
+            "open",
         )
 
 
@@ -263,13 +315,31 @@ def _evidence_problems(db: sqlite3.Connection, run_id: Any, seals: Seals) -> Ite
         yield from _compared_evidence(run_id, n, found.get(n, []), seals.evidence.get(n, []))
 
 
-def _compared_evidence(run_id: Any, n: int, found: list[Any], sealed: list[str]) -> Iterator[Problem]:
+def _compared_evidence(
+    run_id: Any, n: int, found: list[Any], sealed: list[str]
+) -> Iterator[Problem]:
     if len(found) < len(sealed):
-        yield Problem(run_id, "evidence", n, f"{len(found)} rows of {len(sealed)} that its event sealed", "missing")
+        yield Problem(
+            run_id,
+            "evidence",
+            n,
+            f"{len(found)} rows of {len(sealed)} that its event sealed",
+            "missing",
+        )
     elif len(found) > len(sealed):
-        yield Problem(run_id, "evidence", n, f"{len(found)} rows, and its event sealed {len(sealed)}: rows were added")
+        yield Problem(
+            run_id,
+            "evidence",
+            n,
+            f"{len(found)} rows, and its event sealed {len(sealed)}: rows were added",
+        )
     elif found != sealed:
-        yield Problem(run_id, "evidence", n, "rows differ from what its event sealed: edited, replaced or reordered")
+        yield Problem(
+            run_id,
+            "evidence",
+            n,
+            "rows differ from what its event sealed: edited, replaced or reordered",
+        )
 
 
 def _anchor_problems(db: sqlite3.Connection, run_id: Any) -> Iterator[Problem]:
@@ -277,13 +347,19 @@ def _anchor_problems(db: sqlite3.Connection, run_id: Any) -> Iterator[Problem]:
         LEFT JOIN event ON event.run_id = anchor.run_id AND event.n = anchor.n WHERE anchor.run_id IS ?"""
     for n, place, found, same in db.execute(query, (run_id,)):
         if found is None:
-            yield Problem(run_id, "event", n, f"the event is missing; it was anchored in {place}", "missing")
+            yield Problem(
+                run_id, "event", n, f"the event is missing; it was anchored in {place}", "missing"
+            )
         elif not same:
             yield Problem(run_id, "event", n, f"its hash differs from the one anchored in {place}")
 
 
-def _rows(db: sqlite3.Connection, table: str, columns: tuple[str, ...], run_id: Any, order: str = "") -> sqlite3.Cursor:
-    return db.execute(f"SELECT {', '.join(columns)} FROM {table} WHERE run_id IS ? {order}", (run_id,))
+def _rows(
+    db: sqlite3.Connection, table: str, columns: tuple[str, ...], run_id: Any, order: str = ""
+) -> sqlite3.Cursor:
+    return db.execute(
+        f"SELECT {', '.join(columns)} FROM {table} WHERE run_id IS ? {order}", (run_id,)
+    )
 
 
 def _digest(seal: Callable[..., Any], row: Any, **options: bool) -> Any:

@@ -1,4 +1,6 @@
-"""Compares a ledger with what was published outside it, and finds the runs that were moved into an archive."""
+"""Compares a ledger with what was published outside it, and finds the runs that were moved into an
+archive.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ _HASH = "SELECT hash FROM event WHERE run_id IS ? AND n IS ?"
 
 @dataclass(frozen=True)
 class Archived:
-    """A run that this ledger moved away: its head then, and the archive, None where it is not found here."""
+    """A run that this ledger moved away: its head then, and the archive, None where it is not found
+    here.
+    """
 
     run_id: str
     n: int
@@ -32,10 +36,14 @@ class Archived:
 
 @dataclass
 class Comparison:
-    """What anchors say about the runs: which hold, which do not, and how many speak of runs of other ledgers."""
+    """What anchors say about the runs: which hold, which do not, and how many speak of runs of
+    other ledgers.
+    """
 
     problems: dict[tuple[str, int | None, str], Problem] = field(default_factory=dict)
-    held: dict[str, int] = field(default_factory=dict)  # run -> number of the last event that an anchor holds
+    held: dict[str, int] = field(
+        default_factory=dict
+    )  # run -> number of the last event that an anchor holds
     places: dict[str, set[str]] = field(default_factory=dict)
     strangers: set[str] = field(default_factory=set)
 
@@ -48,7 +56,9 @@ class Comparison:
         """The ledger has not."""
         table = "run" if n is None else "event"
         key = (anchor.run_id, n, what)
-        self.problems.setdefault(key, Problem(anchor.run_id, table, n, f"{what} in {anchor.place}", kind))
+        self.problems.setdefault(
+            key, Problem(anchor.run_id, table, n, f"{what} in {anchor.place}", kind)
+        )
 
 
 def is_id(value: Any) -> bool:
@@ -61,10 +71,19 @@ def is_id(value: Any) -> bool:
         return False
 
 
-def archived_runs(db: sqlite3.Connection, path: Path, opened: contextlib.ExitStack) -> dict[str, Archived]:
-    """The runs that are in an archive and no longer here. Archives stay open as long as `opened`."""
-    gone = " AND ".join(f"NOT EXISTS (SELECT 1 FROM {table} WHERE run_id = anchor.run_id)" for table in _HOLDING)
-    query = f"SELECT run_id, n, hash, place FROM anchor WHERE kind = '{ARCHIVE}' AND {gone} ORDER BY run_id, n"
+def archived_runs(
+    db: sqlite3.Connection, path: Path, opened: contextlib.ExitStack
+) -> dict[str, Archived]:
+    """The runs that are in an archive and no longer here. Archives stay open as long as
+    `opened`.
+    """
+    gone = " AND ".join(
+        f"NOT EXISTS (SELECT 1 FROM {table} WHERE run_id = anchor.run_id)" for table in _HOLDING
+    )
+    query = (
+        f"SELECT run_id, n, hash, place FROM anchor WHERE kind = '{ARCHIVE}' AND {gone} ORDER BY"
+        " run_id, n"
+    )
     archives: dict[str, sqlite3.Connection | None] = {}
     found = {}
     for run_id, n, hash, place in db.execute(query).fetchall():
@@ -77,7 +96,9 @@ def archived_runs(db: sqlite3.Connection, path: Path, opened: contextlib.ExitSta
 
 
 def _open(place: str, path: Path, opened: contextlib.ExitStack) -> sqlite3.Connection | None:
-    """The archive where it was written, or one of its name beside the ledger; None where neither can be read."""
+    """The archive where it was written, or one of its name beside the ledger; None where neither
+    can be read.
+    """
     for file in (Path(place), path.parent / Path(place).name):
         with contextlib.suppress(LedgerUnusable):
             db = opened.enter_context(contextlib.closing(open_reader(file)))
@@ -91,16 +112,28 @@ def archive_problems(run: Archived) -> Iterator[Problem]:
     assert run.db is not None
     row = run.db.execute(_HASH, (run.run_id, run.n)).fetchone()
     if row is None:
-        yield Problem(run.run_id, "event", run.n, f"the event is missing in the archive {run.place}", "missing")
+        yield Problem(
+            run.run_id,
+            "event",
+            run.n,
+            f"the event is missing in the archive {run.place}",
+            "missing",
+        )
     elif row[0] != run.hash:
-        yield Problem(run.run_id, "event", run.n, f"its hash differs from the one archived in {run.place}")
+        yield Problem(
+            run.run_id, "event", run.n, f"its hash differs from the one archived in {run.place}"
+        )
 
 
 def compare(
-    db: sqlite3.Connection, anchors: Iterable[Anchor], archived: Mapping[str, Archived], own: str | None
+    db: sqlite3.Connection,
+    anchors: Iterable[Anchor],
+    archived: Mapping[str, Archived],
+    own: str | None,
 ) -> Comparison:
-    """What these anchors say. A run that is not here counts as missing where its place was named, or where anchors of
-    the same ledger speak of runs that are here (`own`: of the ledger at this path).
+    """What these anchors say. A run that is not here counts as missing where its place was named,
+    or where anchors of the same ledger speak of runs that are here (`own`: of the ledger at this
+    path).
     """
     found, known = Comparison(), list(anchors)
     here = {a.run_id for a in known if a.run_id in archived or _head(db, a.run_id)}
@@ -111,13 +144,17 @@ def compare(
         if anchor.run_id in here:
             _judge(found, anchor, _hash(db, anchor, archived), archived)
         elif anchor.named or anchor.ledger in ours:
-            found.add(anchor, None, "the run is missing with all its rows; it was anchored", "missing")
+            found.add(
+                anchor, None, "the run is missing with all its rows; it was anchored", "missing"
+            )
         else:
             found.strangers.add(anchor.run_id)
     return found
 
 
-def _judge(found: Comparison, anchor: Anchor, hash: str | None, archived: Mapping[str, Archived]) -> None:
+def _judge(
+    found: Comparison, anchor: Anchor, hash: str | None, archived: Mapping[str, Archived]
+) -> None:
     away = archived.get(anchor.run_id)
     if hash == anchor.hash:
         found.hold(anchor)
@@ -128,11 +165,17 @@ def _judge(found: Comparison, anchor: Anchor, hash: str | None, archived: Mappin
 
 
 def _hash(db: sqlite3.Connection, anchor: Anchor, archived: Mapping[str, Archived]) -> str | None:
-    """The hash of that event here or in its archive; what the ledger itself says where the archive is not at hand."""
+    """The hash of that event here or in its archive; what the ledger itself says where the archive
+    is not at hand.
+    """
     away = archived.get(anchor.run_id)
     if away is not None and away.db is None:
         return away.hash if away.n == anchor.n else None
-    row = (away.db if away is not None and away.db else db).execute(_HASH, (anchor.run_id, anchor.n)).fetchone()
+    row = (
+        (away.db if away is not None and away.db else db)
+        .execute(_HASH, (anchor.run_id, anchor.n))
+        .fetchone()
+    )
     return row[0] if row else None
 
 
@@ -142,16 +185,28 @@ def _head(db: sqlite3.Connection, run_id: str) -> tuple[int, str] | None:
 
 
 def is_archive(db: sqlite3.Connection) -> bool:
-    """Whether the file says that it was made by archiving: other runs of the same ledger are elsewhere then."""
-    return db.execute(f"SELECT 1 FROM anchor WHERE kind = '{SEALED}' LIMIT 1").fetchone() is not None
+    """Whether the file says that it was made by archiving: other runs of the same ledger are
+    elsewhere then.
+    """
+    return (
+        db.execute(f"SELECT 1 FROM anchor WHERE kind = '{SEALED}' LIMIT 1").fetchone() is not None
+    )
 
 
-def standings(db: sqlite3.Connection, compared: Comparison, archived: Mapping[str, Archived]) -> tuple[RunAnchor, ...]:
+def standings(
+    db: sqlite3.Connection, compared: Comparison, archived: Mapping[str, Archived]
+) -> tuple[RunAnchor, ...]:
     """For each run, newest last, up to where it is anchored."""
     numbers = "SELECT run_id, max(n) FROM event WHERE typeof(n) = 'integer' GROUP BY run_id"
     last = {run_id: (n, None) for run_id, n in db.execute(numbers) if is_id(run_id)}
     away = {run.run_id: (run.n, run.place) for run in archived.values()}
     return tuple(
-        RunAnchor(run_id, n, compared.held.get(run_id, 0), tuple(sorted(compared.places.get(run_id, ()))), place)
+        RunAnchor(
+            run_id,
+            n,
+            compared.held.get(run_id, 0),
+            tuple(sorted(compared.places.get(run_id, ()))),
+            place,
+        )
         for run_id, (n, place) in sorted({**last, **away}.items(), key=lambda item: str(item[0]))
     )

@@ -1,4 +1,6 @@
-"""Is the file a sound database, with exactly the tables, indexes, triggers and views of the migrations?"""
+"""Is the file a sound database, with exactly the tables, indexes, triggers and views of the
+migrations?
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ def file_problems(db: sqlite3.Connection) -> Iterator[Problem]:
 
 
 def schema_problems(db: sqlite3.Connection) -> Iterator[Problem]:
-    """Tables, indexes, triggers and views against those of the migrations; triggers that we did not write."""
+    """Tables, indexes, triggers and views against those of the migrations; triggers that we did not
+    write.
+    """
     (version,) = db.execute("PRAGMA user_version").fetchone()
     expected, found = expected_schema(version), schema_of(db)
     for (kind, name), sql in expected.items():
@@ -30,13 +34,23 @@ def schema_problems(db: sqlite3.Connection) -> Iterator[Problem]:
     later = expected_schema(SCHEMA_VERSION)
     for kind, name in sorted(found.keys() - expected.keys()):
         if (kind, name) in later:
-            yield Problem(None, name, None, f"the {kind} {name} is of a later version than the file says", "schema")
+            yield Problem(
+                None,
+                name,
+                None,
+                f"the {kind} {name} is of a later version than the file says",
+                "schema",
+            )
         elif kind == "trigger":
-            yield Problem(None, name, None, f"the trigger {name} does not belong to the ledger", "schema")
+            yield Problem(
+                None, name, None, f"the trigger {name} does not belong to the ledger", "schema"
+            )
 
 
 def strangers(db: sqlite3.Connection) -> list[str]:
-    """Tables, indexes and views that some other program made; they change nothing of the ledger's own."""
+    """Tables, indexes and views that some other program made; they change nothing of the ledger's
+    own.
+    """
     known = expected_schema(SCHEMA_VERSION)
     return [
         f"the {kind} {name}"
@@ -56,5 +70,7 @@ def expected_schema(version: int) -> dict[tuple[str, str], str]:
 
 def schema_of(db: sqlite3.Connection) -> dict[tuple[str, str], str]:
     """(kind, name) -> SQL of everything that is in a file."""
-    rows = db.execute("SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY type, name")
+    rows = db.execute(
+        "SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY type, name"
+    )
     return {(kind, name): sql for kind, name, sql in rows}

@@ -44,7 +44,9 @@ class Report(Document):
 
 
 class Order(Document):
-    """The work order: what to build and where, what will be checked, and the command to run then."""
+    """The work order: what to build and where, what will be checked, and the command to run
+    then.
+    """
 
     schema_version: int
     run: Value

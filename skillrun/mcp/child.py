@@ -1,4 +1,6 @@
-"""Every tool is the command line itself, in a process of its own: the same results, and cancelling it ends it."""
+"""Every tool is the command line itself, in a process of its own: the same results, and cancelling
+it ends it.
+"""
 
 from __future__ import annotations
 
@@ -35,18 +37,27 @@ class Answer:
     @property
     def error(self) -> dict[str, Any]:
         """The refusal: {error, exit_code, message, do}."""
-        value = {"error": KINDS.get(self.code, "ended"), "exit_code": self.code, "message": self.message}
+        value = {
+            "error": KINDS.get(self.code, "ended"),
+            "exit_code": self.code,
+            "message": self.message,
+        }
         return {**value, "do": self.hint}
 
 
 async def ask(words: Sequence[str], *, actor: str, on_progress: OnProgress | None = None) -> Answer:
-    """Runs `skillrun WORDS --json` to its end. Where the caller is cancelled, so is the process with all below it."""
+    """Runs `skillrun WORDS --json` to its end. Where the caller is cancelled, so is the process
+    with all below it.
+    """
     read_fd, write_fd = os.pipe()
     try:
         process = await anyio.open_process(
             [sys.executable, "-P", "-m", "skillrun", *_with_json(words)],
-            stdin=subprocess.DEVNULL, env=_environment(actor, write_fd), pass_fds=(write_fd,), start_new_session=True,
-        )  # fmt: skip
+            stdin=subprocess.DEVNULL,
+            env=_environment(actor, write_fd),
+            pass_fds=(write_fd,),
+            start_new_session=True,
+        )
     finally:
         os.close(write_fd)
     try:
@@ -73,7 +84,9 @@ def _environment(actor: str, progress_fd: int) -> dict[str, str]:
     return env
 
 
-async def _listen(process: anyio.abc.Process, progress_fd: int, on_progress: OnProgress | None) -> Answer:
+async def _listen(
+    process: anyio.abc.Process, progress_fd: int, on_progress: OnProgress | None
+) -> Answer:
     said = {"out": bytearray(), "err": bytearray()}
 
     async def collect(name: str, stream: anyio.abc.ByteReceiveStream | None) -> None:
@@ -86,7 +99,9 @@ async def _listen(process: anyio.abc.Process, progress_fd: int, on_progress: OnP
         tasks.start_soon(collect, "err", process.stderr)
         tasks.start_soon(_progress, progress_fd, on_progress)
         code = await process.wait()
-        tasks.cancel_scope.deadline = anyio.current_time() + _LINGER_S  # somebody below may hold a pipe open
+        tasks.cancel_scope.deadline = (
+            anyio.current_time() + _LINGER_S
+        )  # somebody below may hold a pipe open
     return _answer(code, bytes(said["out"]), said["err"].decode("utf-8", "replace"))
 
 
@@ -96,8 +111,12 @@ def _answer(code: int, out: bytes, err: str) -> Answer:
     except ValueError:
         document = None
     lines = [line for line in err.splitlines() if line.strip()]
-    message = "\n".join(line.removeprefix("skillrun: ") for line in lines if line.startswith("skillrun: "))
-    hint = next((line.strip().removeprefix("do: ") for line in lines if line.startswith("  do: ")), None)
+    message = "\n".join(
+        line.removeprefix("skillrun: ") for line in lines if line.startswith("skillrun: ")
+    )
+    hint = next(
+        (line.strip().removeprefix("do: ") for line in lines if line.startswith("  do: ")), None
+    )
     return Answer(code, document, message or f"skillrun ended with {code}", hint)
 
 

@@ -1,4 +1,6 @@
-"""Where the work of each stage lies in this repository: paths and symbols, from the survey and the spec."""
+"""Where the work of each stage lies in this repository: paths and symbols, from the survey and the
+spec.
+"""
 
 from __future__ import annotations
 
@@ -24,13 +26,20 @@ _MOST = 8
 
 
 def places(case: Case, stage: str) -> list[str]:
-    """ "kind: path:line symbol" of what a stage is about; at most eight. Empty where nothing could be read."""
+    """ "kind: path:line symbol" of what a stage is about; at most eight. Empty where nothing could
+    be read.
+    """
     wanted = _WANTED.get(stage, ())
     try:
         found = case.once("places", lambda: list(_all(case)))
     except SkillrunError:
         return []
-    return [f"{kind}: {text}" for name in wanted for kind, text in found if kind.partition(" ")[0] == name][:_MOST]
+    return [
+        f"{kind}: {text}"
+        for name in wanted
+        for kind, text in found
+        if kind.partition(" ")[0] == name
+    ][:_MOST]
 
 
 def _all(case: Case) -> Iterator[tuple[str, str]]:
@@ -41,8 +50,14 @@ def _all(case: Case) -> Iterator[tuple[str, str]]:
     if use is not None:
         yield from (("app", app) for app in use.apps[:2])
         yield from (("tasks", path) for path in use.task_modules[:3])
-    yield from (("publisher", f"{w.place.path}:{w.place.line} {w.how}") for w in case.wiring if not w.in_tests)
-    yield from ((f"hook ({event})", f"{d.path}:{d.line} {d.name}") for event, d in case.hooks.items())
+    yield from (
+        ("publisher", f"{w.place.path}:{w.place.line} {w.how}")
+        for w in case.wiring
+        if not w.in_tests
+    )
+    yield from (
+        (f"hook ({event})", f"{d.path}:{d.line} {d.name}") for event, d in case.hooks.items()
+    )
     for effect in (spec.effects if spec else None) or ():
         found = case.project.find(effect.call)
         where = f"{found.path}:{found.line}" if found is not None else "to write"
@@ -61,7 +76,13 @@ def _handler(case: Case) -> Iterator[tuple[str, str]]:
 def _tests(case: Case) -> list[str]:
     """Test files that name the handler first, then others, by path."""
     names = (path for path in case.tree.files if path.endswith(".py"))
-    tests = [path for path in names if path.rpartition("/")[2].startswith("test_") or path.endswith("_test.py")]
-    name = case.spec.handler.rpartition(":")[2] if case.spec is not None and case.spec.handler else ""
+    tests = [
+        path
+        for path in names
+        if path.rpartition("/")[2].startswith("test_") or path.endswith("_test.py")
+    ]
+    name = (
+        case.spec.handler.rpartition(":")[2] if case.spec is not None and case.spec.handler else ""
+    )
     naming = set(case.tree.search(name)) if name else set()
     return sorted(tests, key=lambda path: (path not in naming, path))[:3]

@@ -1,4 +1,6 @@
-"""The databases of the repository, seen from outside of a proof: files in the scratch folder stand in for them."""
+"""The databases of the repository, seen from outside of a proof: files in the scratch folder stand
+in for them.
+"""
 
 from __future__ import annotations
 
@@ -24,22 +26,34 @@ _aside.install(_aside.Aside({root!r}, {scratch!r}, {free!r}, {kept!r}))
 def committed(root: Path) -> list[str]:
     """The SQLite files that git keeps: reference data, which a handler may need."""
     done = run_git(root, "ls-files", "-z", "--", *_ENDINGS)
-    return [name for name in os.fsdecode(done.stdout).split("\0") if name and (root / name).is_file()]
+    return [
+        name for name in os.fsdecode(done.stdout).split("\0") if name and (root / name).is_file()
+    ]
 
 
 def hook(folder: Path, config: Mapping[str, Any], env: Mapping[str, str]) -> dict[str, str]:
-    """The environment in which every Python process opens the stand-ins. `config`: what the zygote is told."""
+    """The environment in which every Python process opens the stand-ins. `config`: what the zygote
+    is told.
+    """
     folder.mkdir(exist_ok=True)
-    text = _HOOK.format(path=str(_PROBE), **{name: config[name] for name in ("root", "scratch", "free", "kept")})
+    text = _HOOK.format(
+        path=str(_PROBE), **{name: config[name] for name in ("root", "scratch", "free", "kept")}
+    )
     (folder / "sitecustomize.py").write_text(text, encoding="utf-8")
     paths = os.pathsep.join(filter(None, (str(folder), env.get("PYTHONPATH"))))
     return {**env, "PYTHONPATH": paths}
 
 
 def standing(scratch: Path, name: str) -> Path:
-    """The file of `proof.database`; of one that stands in for another the last part of the path is enough."""
+    """The file of `proof.database`; of one that stands in for another the last part of the path is
+    enough.
+    """
     here = scratch / name
     if here.exists():
         return here
-    found = [path for path in scratch.rglob(here.name) if path.is_file() and str(path).endswith(f"/{name}")]
+    found = [
+        path
+        for path in scratch.rglob(here.name)
+        if path.is_file() and str(path).endswith(f"/{name}")
+    ]
     return found[0] if len(found) == 1 else here

@@ -53,13 +53,19 @@ def _effect(effect: Effect) -> Iterator[str]:
     guarantee = effect.guarantee or "keyed"
     if guarantee == "keyed" and effect.key_arg:
         window = f"for {duration(effect.window)}" if effect.window else "for ever"
-        yield f"the receiver of {effect.name} drops a second call with the same {effect.key_arg} {window}"
+        yield (
+            f"the receiver of {effect.name} drops a second call with the same {effect.key_arg}"
+            f" {window}"
+        )
     if effect.mode == "pass_through":
         yield f"{effect.name} really ran: what it does is judged by the state that it leaves"
     elif guarantee == "transactional":
         yield f"{effect.name} is undone together with the transaction in which it is called"
     if effect.mode == "stand_in":
-        yield f"{effect.name} was not really called: a stand-in took the call at its owner, with the same signature"
+        yield (
+            f"{effect.name} was not really called: a stand-in took the call at its owner, with the"
+            " same signature"
+        )
     if effect.reason:
         yield f"{effect.name} is declared {guarantee}: {effect.reason}"
 
@@ -67,26 +73,40 @@ def _effect(effect: Effect) -> Iterator[str]:
 def _library(proof: Proof, target: Target) -> Iterator[str]:
     facts = proof.facts
     if target.driver is None:
-        yield "the handler runs as a plain callable: the next tick runs it again, and nothing else does"
+        yield (
+            "the handler runs as a plain callable: the next tick runs it again, and nothing else"
+            " does"
+        )
     if facts.get("on_kill"):
         yield f"after a death: {facts['on_kill']}"
     if facts.get("bounded_kills") is False:
-        yield "nothing bounds crash loops: a message that kills every worker that takes it comes back for ever"
+        yield (
+            "nothing bounds crash loops: a message that kills every worker that takes it comes back"
+            " for ever"
+        )
     if facts.get("lossy"):
-        yield f"{facts.get('library') or 'the library'} loses a job whose process dies: that is said and not blamed"
+        yield (
+            f"{facts.get('library') or 'the library'} loses a job whose process dies: that is said"
+            " and not blamed"
+        )
     if facts.get("acks_late") is False:
         yield "the message is acknowledged before the handler runs"
 
 
 def _last_death(proof: Proof, target: Target) -> Iterator[str]:
-    """A death in the last attempt, where the library keeps the job and the declared place does not have it."""
+    """A death in the last attempt, where the library keeps the job and the declared place does not
+    have it.
+    """
     letter = target.spec.dead_letter
     if letter is None or letter.kind != "table" or proof.reference is None:
         return
     histories = (tried.history for tried in proof.tried)
     if any(h.schedule.has_crash and h.kept and h.dead_letters == 0 for h in histories):
         library = proof.facts.get("library") or "the library"
-        yield f"a job whose process dies in its last attempt is kept by {library} alone, not in {letter.where}"
+        yield (
+            f"a job whose process dies in its last attempt is kept by {library} alone, not in"
+            f" {letter.where}"
+        )
 
 
 def _volatile(proof: Proof) -> Iterator[str]:
@@ -97,24 +117,41 @@ def _volatile(proof: Proof) -> Iterator[str]:
 def _lives_on(proof: Proof, target: Target) -> Iterator[str]:
     """What ends with each process of the proof, and not with each delivery of a worker."""
     if target.driver is None:
-        yield "each run had a process of its own: what a variable remembers from one to the next was not tried"
+        yield (
+            "each run had a process of its own: what a variable remembers from one to the next was"
+            " not tried"
+        )
     elif proof.facts.get("same_process"):
-        yield "a failed attempt leaves no transaction and no lock open in a connection of a worker that lives on"
+        yield (
+            "a failed attempt leaves no transaction and no lock open in a connection of a worker"
+            " that lives on"
+        )
 
 
 def _added(proof: Proof) -> Iterator[str]:
     """Redis is no state: a counter that a second delivery adds to is not seen."""
     runs = proof.reference.once.runs if proof.reference else ()
     calls = (event for run in runs for event in run.all("at") if event["kind"] == "redis")
-    words = {word for call in calls for word in (f"{call['verb']} {call['key']}", *(call["commands"] or ()))}
-    names = sorted({word.partition(" ")[2] for word in words if word.partition(" ")[0].lower() in _ADDS})
+    words = {
+        word
+        for call in calls
+        for word in (f"{call['verb']} {call['key']}", *(call["commands"] or ()))
+    }
+    names = sorted(
+        {word.partition(" ")[2] for word in words if word.partition(" ")[0].lower() in _ADDS}
+    )
     if names:
-        yield f"what it adds to in Redis was not compared, and a second delivery may add again: {', '.join(names[:3])}"
+        yield (
+            "what it adds to in Redis was not compared, and a second delivery may add again:"
+            f" {', '.join(names[:3])}"
+        )
 
 
 def _aside(proof: Proof) -> Iterator[str]:
     """What the repository's own databases hold was not read, and they were not written."""
-    for name in sorted({str(event["name"]) for event in _notes(proof) if event["what"] == "database-aside"}):
+    for name in sorted(
+        {str(event["name"]) for event in _notes(proof) if event["what"] == "database-aside"}
+    ):
         yield f"{name} was not opened: {{scratch}}/{name} stood in for it"
 
 
@@ -126,12 +163,16 @@ def _notes(proof: Proof) -> Iterator[Event]:
 
 
 def _lacks_gate(proof: Proof) -> bool:
-    """Whether a delivery was without the kernel's questions, though others of this machine have them."""
+    """Whether a delivery was without the kernel's questions, though others of this machine have
+    them.
+    """
     return any(event["what"] == "no-gate" for event in _notes(proof))
 
 
 def _varied(proof: Proof) -> Iterator[str]:
-    """How many of the payloads with other key fields came to each effect; where they are many, nothing need be said."""
+    """How many of the payloads with other key fields came to each effect; where they are many,
+    nothing need be said.
+    """
     if proof.reference is None:
         return
     if proof.varied is None:
@@ -153,14 +194,23 @@ def _machine(proof: Proof, target: Target) -> Iterator[str]:
     yield "time is virtual in the handler: nothing sleeps"
     services: tuple[Any, ...] = target.spec.proof.services if target.spec.proof else ()
     if services:
-        yield f"the clock of {' and '.join(services)} is moved on where the server can be told, else it is its own"
+        yield (
+            f"the clock of {' and '.join(services)} is moved on where the server can be told, else"
+            " it is its own"
+        )
     for words in proof.walls.missing:
         yield f"this machine gave the proof {words}"
     is_open = proof.facts.get("gate") is False or _lacks_gate(proof)
     if is_open and not proof.walls.has_network:
-        yield "this kernel asks about no connection (seccomp): of those that C code makes, only open ones are seen"
+        yield (
+            "this kernel asks about no connection (seccomp): of those that C code makes, only open"
+            " ones are seen"
+        )
     if not can_see():
-        yield f"this machine does not tell what a process waits for: silence for {PATIENCE_S:g} s counts as blocked"
+        yield (
+            f"this machine does not tell what a process waits for: silence for {PATIENCE_S:g} s"
+            " counts as blocked"
+        )
 
 
 def duration(seconds: float) -> str:

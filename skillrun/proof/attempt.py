@@ -1,4 +1,6 @@
-"""The proof for an entry point: whatever a repository does wrong becomes one incomplete verdict with one clear line."""
+"""The proof for an entry point: whatever a repository does wrong becomes one incomplete verdict
+with one clear line.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ from skillrun.proof.zygote import BootFailed
 
 
 def try_prove(target: Target, **options: Any) -> Proof:
-    """As `prove`; an error that the repository or this machine causes is an incomplete proof. Misuse is raised."""
+    """As `prove`; an error that the repository or this machine causes is an incomplete proof.
+    Misuse is raised.
+    """
     return _attempt(lambda: prove(target, **options))
 
 
@@ -31,7 +35,11 @@ def _attempt(work: Callable[[], Proof]) -> Proof:
     except Misuse:
         raise
     except NotPublished as error:
-        hint = "enqueue.call must publish the job" if error.job == 0 else "every example must be publishable"
+        hint = (
+            "enqueue.call must publish the job"
+            if error.job == 0
+            else "every example must be publishable"
+        )
         return _incomplete("not-published", error.why, hint)
     except BootFailed as error:
         return _incomplete(f"boot.{error.what}", str(error), error.hint)
@@ -44,4 +52,6 @@ def _attempt(work: Callable[[], Proof]) -> Proof:
 
 
 def _incomplete(rule: str, message: str, hint: str | None) -> Proof:
-    return Proof("incomplete", incomplete=[Judgement(INCOMPLETE, rule, message, expected=hint or "")])
+    return Proof(
+        "incomplete", incomplete=[Judgement(INCOMPLETE, rule, message, expected=hint or "")]
+    )

@@ -21,10 +21,12 @@ def can_see() -> bool:
 
 
 def is_blocked(pid: int, servers: tuple[int, ...] = ()) -> bool:
-    """All threads are in the same sleep at several looks, and so is every server of the proof that may work for them.
+    """All threads are in the same sleep at several looks, and so is every server of the proof that
+    may work for them.
 
-    Sleeping is virtual in a delivery: who really sleeps polls a lock (SQLite's busy handler), or waits for one (futex,
-    flock) or for a server that waits for one. Who woke up in between was waiting for an answer, and has it.
+    Sleeping is virtual in a delivery: who really sleeps polls a lock (SQLite's busy handler), or
+    waits for one (futex, flock) or for a server that waits for one. Who woke up in between was
+    waiting for an answer, and has it.
     """
     first = _all_asleep(pid, servers)
     if first is None:
@@ -43,14 +45,18 @@ def _all_asleep(pid: int, servers: tuple[int, ...]) -> list[Any] | None:
 
 
 def _resting(servers: tuple[int, ...]) -> list[Any] | None:
-    """The sleeps of servers and of the processes that they started for clients; None where one of them is at work."""
+    """The sleeps of servers and of the processes that they started for clients; None where one of
+    them is at work.
+    """
     sleeps: list[Any] = []
     for server in servers:
         try:
             if Path(f"/proc/{server}/stat").read_bytes().rpartition(b")")[2].split()[0] == b"Z":
                 continue
             tasks = list(Path(f"/proc/{server}/task").iterdir())
-            children = [int(child) for task in tasks for child in (task / "children").read_text().split()]
+            children = [
+                int(child) for task in tasks for child in (task / "children").read_text().split()
+            ]
         except OSError:
             continue  # it has ended
         sleep, below = _sleeping_in(server), _resting(tuple(children))
@@ -61,7 +67,9 @@ def _resting(servers: tuple[int, ...]) -> list[Any] | None:
 
 
 def _sleeping_in(pid: int) -> tuple[tuple[str, str], ...] | None:
-    """(system call, which sleep of its life) of each thread; None where one of them runs or cannot be seen."""
+    """(system call, which sleep of its life) of each thread; None where one of them runs or cannot
+    be seen.
+    """
     calls = []
     try:
         for task in Path(f"/proc/{pid}/task").iterdir():

@@ -1,4 +1,6 @@
-"""Why a schedule refutes, in one line: a pure function over the history and what the judge said of it."""
+"""Why a schedule refutes, in one line: a pure function over the history and what the judge said of
+it.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ UNKNOWN = "no usual cause fits: read the steps"
 
 
 def cause(history: History, judgement: Judgement) -> str:
-    """One sentence; it claims no more than the steps show, and says so where none of the usual causes fits."""
+    """One sentence; it claims no more than the steps show, and says so where none of the usual
+    causes fits.
+    """
     topic = judgement.rule.partition(".")[0]
     found = _TOPICS[topic](history, judgement) if topic in _TOPICS else None
     return found or UNKNOWN
@@ -30,18 +34,28 @@ def _effect(history: History, judgement: Judgement) -> str | None:
         "effect.no-key": "the call leaves its key out",
         "effect.key-shared": "the key does not name all that makes two calls different",
         "effect.key-of-two-jobs": "the key leaves out a field in which the two jobs differ",
-        "effect.other-arguments": "the delivery that goes on does not know what the one before it had worked out",
-        "effect.others-lost": "what cannot be done stops or takes along what stands beside it in the same run",
+        "effect.other-arguments": (
+            "the delivery that goes on does not know what the one before it had worked out"
+        ),
+        "effect.others-lost": (
+            "what cannot be done stops or takes along what stands beside it in the same run"
+        ),
         "effect.repeated-after-success": "nothing remembers that the job was done",
     }
     if judgement.rule == "effect.other-arguments" and history.schedule.jobs:
-        return "what one job worked out is kept where the other one finds it: the place does not name the job"
+        return (
+            "what one job worked out is kept where the other one finds it: the place does not name"
+            " the job"
+        )
     if judgement.rule in exact:
         return exact[judgement.rule]
     if judgement.rule == "effect.lost":
         return _lost(history, judgement)
     if judgement.rule == "effect.window":
-        return "the receiver has forgotten the key by then, and nothing in the job remembers that it was done"
+        return (
+            "the receiver has forgotten the key by then, and nothing in the job remembers that it"
+            " was done"
+        )
     other = _other_key(history, judgement) if judgement.rule == "effect.other-key" else None
     return other or _repeated(history)
 
@@ -52,14 +66,20 @@ def _other_key(history: History, judgement: Judgement) -> str | None:
     if schedule.copies > 1 or "stall" in schedule.family:
         return None
     if schedule.fresh:
-        return "the key depends on the interpreter: its hash seed, its time zone, or something random"
+        return (
+            "the key depends on the interpreter: its hash seed, its time zone, or something random"
+        )
     if any(move.startswith("wait=") for move in moves):
         return "the key contains the time"
     if "re-enqueue" in moves or schedule.family == "publish-fault":
         return "the key contains the message's id, or something random"
     first = next(iter(history.performed(judgement.effect)), None)
-    if first is not None and first.number in judgement.events:  # already the first call has another key
-        return "the key contains something that differs from run to run: a random value, or the time"
+    if (
+        first is not None and first.number in judgement.events
+    ):  # already the first call has another key
+        return (
+            "the key contains something that differs from run to run: a random value, or the time"
+        )
     if any(run.retries for run in history.runs):
         return "the key contains the attempt, or something random"
     return "the key contains something that differs from delivery to delivery"
@@ -69,7 +89,9 @@ def _repeated(history: History) -> str | None:
     """Why the second delivery did not see that the first one had done it."""
     schedule = history.schedule
     if schedule.copies > 1:
-        return "two deliveries both pass the check before either writes its marker (check, then act)"
+        return (
+            "two deliveries both pass the check before either writes its marker (check, then act)"
+        )
     if schedule.family == "stall":
         return "what guards the job is given up, or never taken, while a slow delivery still works"
     if schedule.family == "before-commit":
@@ -81,7 +103,14 @@ def _repeated(history: History) -> str | None:
         return "the effect took place and its answer was lost; the retry does it again"
     if schedule.family == "window":
         return "the marker is forgotten too early"
-    if schedule.family in ("redeliver", "re-enqueue", "fresh-interpreter", "publish-fault", "dst", "once"):
+    if schedule.family in (
+        "redeliver",
+        "re-enqueue",
+        "fresh-interpreter",
+        "publish-fault",
+        "dst",
+        "once",
+    ):
         return "nothing that the first delivery leaves behind stops the second one"
     return None
 
@@ -90,9 +119,15 @@ def _repeated_after_kill(history: History, killed: Delivery) -> str | None:
     if not any(killed.all("performed")):
         return None
     if _committed(killed):
-        return "the effect takes place again although a commit of the first delivery stands: it is not looked at"
+        return (
+            "the effect takes place again although a commit of the first delivery stands: it is not"
+            " looked at"
+        )
     if _commits_later(history, killed):
-        return "the effect takes place before its marker is committed, and the redelivery does not see it"
+        return (
+            "the effect takes place before its marker is committed, and the redelivery does not"
+            " see it"
+        )
     return "the effect takes place and nothing is committed that the redelivery could see"
 
 
@@ -100,10 +135,19 @@ def _lost(history: History, judgement: Judgement) -> str | None:
     """Why nobody does it any more."""
     schedule = history.schedule
     if schedule.family == "before-commit":
-        return "the job is published before its transaction commits: the delivery does not find what it needs"
+        return (
+            "the job is published before its transaction commits: the delivery does not find what"
+            " it needs"
+        )
     if schedule.family == "publish-fault":
-        said = "the application commits without publishing the job, and trying again does not publish it either"
-        return f"{said} (an outbox would: a row in the same transaction, which enqueue.relay publishes)"
+        said = (
+            "the application commits without publishing the job, and trying again does not publish"
+            " it either"
+        )
+        return (
+            f"{said} (an outbox would: a row in the same transaction, which enqueue.relay"
+            " publishes)"
+        )
     if schedule.family == "distinct":
         return "the two jobs are taken for one: a field is missing in the key"
     killed = _killed(history)
@@ -133,11 +177,20 @@ def _lost_after_kill(history: History, killed: Delivery, effect: str | None) -> 
 def _lost_after_error(history: History) -> str | None:
     """An error was met, and the job ended as if there had been none."""
     if not history.runs:
-        return "the error while publishing is swallowed: whoever called does not know that nothing was published"
+        return (
+            "the error while publishing is swallowed: whoever called does not know that nothing was"
+            " published"
+        )
     last = history.runs[-1]
     met = any(event["do"] == "raise" for event in last.all("fault"))
     if last.first("returned") is None:
-        return None if last.retries else "the error is not retried" if history.schedule.family == "error" else None
+        return (
+            None
+            if last.retries
+            else "the error is not retried"
+            if history.schedule.family == "error"
+            else None
+        )
     if met:
         return "the handler swallows the error"
     if any(_committed(run) for run in history.runs[:-1]):
@@ -147,11 +200,19 @@ def _lost_after_error(history: History) -> str | None:
 
 def _state(history: History, judgement: Judgement) -> str | None:
     if judgement.rule == "state.undone":
-        return "what a failing delivery writes is not made to depend on the job's being still undone"
+        return (
+            "what a failing delivery writes is not made to depend on the job's being still undone"
+        )
     if judgement.rule == "state.error-swallowed":
-        return "the error of the store is swallowed: the job is acknowledged although its write was not made"
+        return (
+            "the error of the store is swallowed: the job is acknowledged although its write was"
+            " not made"
+        )
     if judgement.rule == "state.lost-update":
-        return "one job writes what it worked out from a value that the other has changed since (read, then write)"
+        return (
+            "one job writes what it worked out from a value that the other has changed since (read,"
+            " then write)"
+        )
     if judgement.rule == "state.distinct-job":
         return "the two jobs are taken for one: a field is missing in the key"
     schedule = history.schedule
@@ -160,18 +221,30 @@ def _state(history: History, judgement: Judgement) -> str | None:
     if schedule.family == "before-commit" or _published_first(history):
         return "the job is published before its transaction commits"
     if schedule.family == "stall":
-        return "a slow delivery writes although another one has done the job meanwhile: its write does not look again"
+        return (
+            "a slow delivery writes although another one has done the job meanwhile: its write does"
+            " not look again"
+        )
     if schedule.family == "publish-fault":
-        return "the application's own work is committed without the job, and trying again does not put that right"
+        return (
+            "the application's own work is committed without the job, and trying again does not put"
+            " that right"
+        )
     killed = _killed(history)
     if killed is not None and not any(run.number > killed.number for run in history.runs):
         return _lost_after_kill(history, killed, None)
     if killed is not None and _committed(killed):
-        return "one commit holds only a part of the work, and the redelivery does not complete it or does it twice"
+        return (
+            "one commit holds only a part of the work, and the redelivery does not complete it or"
+            " does it twice"
+        )
     if killed is None and any(event["do"] == "raise" for event in _faults(history)):
         return _lost_after_error(history)
     if killed is None and len(history.runs) > 1 and not _faults(history):
-        return "the write is made again by each delivery: it adds instead of setting, or has no unique key"
+        return (
+            "the write is made again by each delivery: it adds instead of setting, or has no"
+            " unique key"
+        )
     return None
 
 
@@ -185,7 +258,9 @@ def _attempts(history: History, judgement: Judgement) -> str | None:
             return _lost_after_error(history)
         return "the error is not among those that are retried, or the limit is lower than declared"
     return {
-        "attempts.too-many": "the limit of retries counts otherwise than declared: attempts count the first try",
+        "attempts.too-many": (
+            "the limit of retries counts otherwise than declared: attempts count the first try"
+        ),
         "attempts.unbounded": "nothing counts the attempts",
         "attempts.permanent-retried": "the error is among those that are retried",
     }.get(judgement.rule)
@@ -196,20 +271,36 @@ def _delays(history: History, judgement: Judgement) -> str | None:
         "delays.flat": "the wait is the same before each retry: no exponential backoff is in force",
         "delays.no-jitter": "nothing random is in the wait",
         "delays.too-long": "the base or the cap is larger than declared",
-        "delays.too-short": "the base or the factor is smaller than declared, or there is no backoff",
+        "delays.too-short": (
+            "the base or the factor is smaller than declared, or there is no backoff"
+        ),
     }.get(judgement.rule)
 
 
 def _dead(history: History, judgement: Judgement) -> str | None:
-    own = next((run.raised for run in history.runs if run.raised is not None and not run.raised["injected"]), None)
+    own = next(
+        (
+            run.raised
+            for run in history.runs
+            if run.raised is not None and not run.raised["injected"]
+        ),
+        None,
+    )
     if judgement.rule == "dead-letter.unexpected" and own is not None:
-        return f"a delivery fails with {str(own['error']).rpartition(':')[2]} where it should find the work done"
+        return (
+            f"a delivery fails with {str(own['error']).rpartition(':')[2]} where it should find the"
+            " work done"
+        )
     if judgement.rule == "dead-letter.missing":
         if history.schedule.family == "distinct":
             return "the dead letters of two jobs are kept under one key"
         if any(run.died and run.settled is not None for run in history.runs):
             return "the dead letter is written after the library was told that the job is given up"
-        return _lost_after_error(history) or _hook_failed(history) or "nothing writes a dead letter on this way out"
+        return (
+            _lost_after_error(history)
+            or _hook_failed(history)
+            or "nothing writes a dead letter on this way out"
+        )
     if judgement.rule == "dead-letter.after-death":
         return "what the dead delivery held, a claim or a lock, outlasts all attempts"
     if judgement.rule == "dead-letter.repeated":
@@ -233,15 +324,24 @@ def _logs(history: History, judgement: Judgement) -> str | None:
     question = judgement.rule.partition(".")[2]
     return {
         "ran": "no record with the key fields is written when the handler begins",
-        "succeeded": "no record with the key fields is written at the end, or the same one is written elsewhere too",
+        "succeeded": (
+            "no record with the key fields is written at the end, or the same one is written"
+            " elsewhere too"
+        ),
         "why": "no record with the key fields names the error",
-        "lie": "the record is written whatever happened: in a finally, or after an error that was taken",
+        "lie": (
+            "the record is written whatever happened: in a finally, or after an error that was"
+            " taken"
+        ),
         "retry": "no record with the key fields says that the job will be retried",
     }.get(question)
 
 
 def _process(history: History, judgement: Judgement) -> str | None:
-    return "something in memory outlasts a delivery: a session after an error, a cache, a variable of a module"
+    return (
+        "something in memory outlasts a delivery: a session after an error, a cache, a variable of"
+        " a module"
+    )
 
 
 def _poison(history: History, judgement: Judgement) -> str | None:
@@ -277,11 +377,15 @@ def _published_first(history: History) -> bool:
 
 def _killed(history: History) -> Delivery | None:
     """The first delivery that was killed."""
-    return next((run for run in history.runs if any(e["do"] == "kill" for e in run.all("fault"))), None)
+    return next(
+        (run for run in history.runs if any(e["do"] == "kill" for e in run.all("fault"))), None
+    )
 
 
 def _committed(delivery: Delivery) -> bool:
-    """It made something last: a commit, a statement outside of a transaction, or a write to Redis."""
+    """It made something last: a commit, a statement outside of a transaction, or a write to
+    Redis.
+    """
     return any(lasts(event) for event in delivery.all("at"))
 
 

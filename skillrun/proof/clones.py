@@ -1,4 +1,6 @@
-"""Rows that a varied payload works on: those of the first example, with the payload's own value in the key's column."""
+"""Rows that a varied payload works on: those of the first example, with the payload's own value in
+the key's column.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ _MOST_ROWS = 20  # of one table for one payload
 # What such a column holds names one row and no other, whether or not the schema says so.
 _UNIQUE_WORDS = "uuid|guid|token|key|hash|digest|slug|ref|reference|external|number|code|sku"
 _UNIQUE_NAME = re.compile(rf"(?:^|_)(?:{_UNIQUE_WORDS})(?:_|$)")
-_UNIQUE_TEXT = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}|[0-9a-f]{16,}", re.I)
+_UNIQUE_TEXT = re.compile(
+    r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}|[0-9a-f]{16,}", re.I
+)
 
 
 @dataclass(frozen=True)
@@ -50,8 +54,12 @@ class Rows(Protocol):
         """The highest number in a column; 0 for none."""
 
 
-def clone_rows(store: Any, spec: JobSpec, payloads: Mapping[int, Any]) -> dict[int, tuple[str, ...]]:
-    """Job -> the values that its rows have from the example's. No entry: the example has no rows by that field."""
+def clone_rows(
+    store: Any, spec: JobSpec, payloads: Mapping[int, Any]
+) -> dict[int, tuple[str, ...]]:
+    """Job -> the values that its rows have from the example's. No entry: the example has no rows by
+    that field.
+    """
     first = spec.examples[0] if spec.examples else None
     found: dict[int, tuple[str, ...]] = {}
     with _open(store) as rows:
@@ -59,7 +67,9 @@ def clone_rows(store: Any, spec: JobSpec, payloads: Mapping[int, Any]) -> dict[i
         for job, payload in payloads.items():
             field = varied_field(spec, payload)
             if rows is not None and field is not None:
-                copied = list(_clone(rows, tables, field, get_field(first, field), get_field(payload, field)))
+                copied = list(
+                    _clone(rows, tables, field, get_field(first, field), get_field(payload, field))
+                )
                 if copied:
                     found[job] = tuple(dict.fromkeys(copied))
     return found
@@ -71,11 +81,15 @@ def _clone(rows: Rows, tables: list[Table], field: str, old: Any, new: Any) -> I
             if not _names(table, column, field):
                 continue
             for row in rows.select(table, column, old)[:_MOST_ROWS]:
-                yield from _copy(rows, table, dict(zip(table.columns, row, strict=True)), column, new)
+                yield from _copy(
+                    rows, table, dict(zip(table.columns, row, strict=True)), column, new
+                )
 
 
 def _names(table: Table, column: str, field: str) -> bool:
-    """Whether a column may hold what a field names: `order_id` is `order_id` anywhere, and `id` in `orders`."""
+    """Whether a column may hold what a field names: `order_id` is `order_id` anywhere, and `id` in
+    `orders`.
+    """
     parts = field.lower().replace("_", "").split(".")
     last, name = parts[-1], column.lower().replace("_", "")
     stem = last[:-2] if last.endswith("id") and len(last) > 2 else last
@@ -83,7 +97,9 @@ def _names(table: Table, column: str, field: str) -> bool:
         return True
     parent = parts[-2] if len(parts) > 1 else stem
     mine = table.name.lower().rpartition("_")[2]
-    return table.primary == (column,) and (stem in mine or parent in mine or mine.rstrip("s") in stem)
+    return table.primary == (column,) and (
+        stem in mine or parent in mine or mine.rstrip("s") in stem
+    )
 
 
 def _copy(rows: Rows, table: Table, row: dict[str, Any], column: str, new: Any) -> Iterator[str]:
@@ -91,7 +107,9 @@ def _copy(rows: Rows, table: Table, row: dict[str, Any], column: str, new: Any) 
     made = {**row, column: new}
     if table.numbered is not None and table.numbered != column:
         del made[table.numbered]
-    fresh = {name for name, value in made.items() if name != column and _is_fresh(table, name, value)}
+    fresh = {
+        name for name, value in made.items() if name != column and _is_fresh(table, name, value)
+    }
     for name in fresh:
         made[name] = _fresh(rows, table, name, row[name], new)
     if rows.insert(table, made):
@@ -110,7 +128,9 @@ def _is_fresh(table: Table, name: str, value: Any) -> bool:
 
 
 def _fresh(rows: Rows, table: Table, name: str, value: Any, new: Any) -> Any:
-    """Another value of the same kind: of a text that looks like a number in base 16, another such number."""
+    """Another value of the same kind: of a text that looks like a number in base 16, another such
+    number.
+    """
     text = str(value)
     if text.isdigit():  # also where a database gives its numbers as texts
         return rows.highest(table, name) + 1
@@ -135,7 +155,9 @@ def _open(store: Any) -> Iterator[Rows | None]:
             yield _SqliteRows(connection)
         return
     if store is not None and hasattr(store, "parts"):
-        store.query("SET session_replication_role = replica")  # no trigger and no foreign key stands in the way
+        store.query(
+            "SET session_replication_role = replica"
+        )  # no trigger and no foreign key stands in the way
         try:
             yield _PostgresRows(store.query)
         finally:
@@ -163,7 +185,9 @@ class _SqliteRows:
     def _in_indexes(self, name: str) -> Iterator[str]:
         for index in self.connection.execute(f"pragma index_list({_quoted(name)})").fetchall():
             if index[2]:
-                columns = self.connection.execute(f"pragma index_info({_quoted(index[1])})").fetchall()
+                columns = self.connection.execute(
+                    f"pragma index_info({_quoted(index[1])})"
+                ).fetchall()
                 yield from (column[2] for column in columns if len(columns) == 1 and column[2])
 
     def select(self, table: Table, column: str, value: Any) -> list[list[Any]]:
@@ -178,7 +202,8 @@ class _SqliteRows:
         names, marks = ", ".join(map(_quoted, values)), ", ".join("?" * len(values))
         try:
             self.connection.execute(
-                f"insert into {_quoted(table.name)} ({names}) values ({marks})", tuple(values.values())
+                f"insert into {_quoted(table.name)} ({names}) values ({marks})",
+                tuple(values.values()),
             )
         except (sqlite3.Error, OverflowError):
             return False
@@ -211,7 +236,8 @@ class _PostgresRows:
         return [_table_of(name, rows) for name, rows in found.items()]
 
     def select(self, table: Table, column: str, value: Any) -> list[list[Any]]:
-        # as text, so that a value that the column cannot have is no error; what comes back goes in again as text
+        # as text, so that a value that the column cannot have is no error; what comes back goes in
+        # again as text
         names = ", ".join(f"{_quoted(name)}::text" for name in table.columns)
         condition = f"{_quoted(column)}::text = {_literal(value)}"
         rows = self.query(f"select {names} from {_quoted(table.name)} where {condition}")

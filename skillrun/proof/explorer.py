@@ -1,4 +1,6 @@
-"""Runs one schedule: skillrun is the broker and the clock, and the history is what the processes reported."""
+"""Runs one schedule: skillrun is the broker and the clock, and the history is what the processes
+reported.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,10 @@ from skillrun.proof.varied import VARIED
 
 _STEP_S = 1.0  # between one delivery and the next
 _TIMES = 3  # that a schedule is run, where another process held a lock for longer than the machine's clock allowed
-_TOO_BUSY = "a lock was not given in time, though its holder would have gone on: this machine is too busy for the proof"
+_TOO_BUSY = (
+    "a lock was not given in time, though its holder would have gone on: this machine is too busy"
+    " for the proof"
+)
 CALLER = -2
 
 
@@ -55,14 +60,18 @@ class _Run:
     tries: int = 0  # ticks that met a fault
     follow: list[float] = field(default_factory=list)  # when a poller is looked at again
     since: float = 0.0
-    cloned: dict[int, tuple[str, ...]] = field(default_factory=dict)  # varied payload -> what its rows are copies of
+    cloned: dict[int, tuple[str, ...]] = field(
+        default_factory=dict
+    )  # varied payload -> what its rows are copies of
 
 
 @dataclass(frozen=True)
 class Origin:
     """The proof's messages: by job, and what the caller reported when it published the first."""
 
-    messages: Mapping[int, dict[str, Any]]  # 0: the proof's own, 1..: distinct jobs, -1-N: poison payload N
+    messages: Mapping[
+        int, dict[str, Any]
+    ]  # 0: the proof's own, 1..: distinct jobs, -1-N: poison payload N
 
 
 class Explorer:
@@ -85,7 +94,9 @@ class Explorer:
     # -- messages
 
     def begin_as(self, other: Explorer) -> None:
-        """Takes another explorer's messages and files: keys made of ids must be the same in both."""
+        """Takes another explorer's messages and files: keys made of ids must be the same in
+        both.
+        """
         self._boot(other.payloads)
         self.origin, self.unpublished, self.refused = other.origin, other.unpublished, other.refused
         if self.setting.servers and self.setting.spec.enqueue and not self.facts.get("ticks"):
@@ -98,8 +109,13 @@ class Explorer:
         self.processes.modules |= set(self.facts.get("modules") or ())
         self.payloads = dict(payloads)
         spec = self.setting.spec
-        self.polled, self.clocked = ticks.is_polled(spec, self.facts), ticks.is_clocked(spec, self.facts)
-        if self.clocked or (self.polled and spec.trigger is not None and spec.trigger.type == "cron"):
+        self.polled, self.clocked = (
+            ticks.is_polled(spec, self.facts),
+            ticks.is_clocked(spec, self.facts),
+        )
+        if self.clocked or (
+            self.polled and spec.trigger is not None and spec.trigger.type == "cron"
+        ):
             self._begin_at(12)
 
     def _begin_at(self, hour: int) -> None:
@@ -109,12 +125,18 @@ class Explorer:
             self.base = ticks.at_hour(hour, trigger.timezone)
 
     def find_days(self) -> None:
-        """Whether the tick of the next day does other work under other keys, although no work was left or brought."""
+        """Whether the tick of the next day does other work under other keys, although no work was
+        left or brought.
+        """
         day = self.run(Schedule("once", moves=(f"wait={int(ticks.DAY_S)}", "redeliver")))
-        told = [{(call["subject"], call["key"]) for call in run.all("performed")} for run in day.runs]
+        told = [
+            {(call["subject"], call["key"]) for call in run.all("performed")} for run in day.runs
+        ]
         done = {text for call in told[0] for text in call} if told else set()
         others = [call for calls in told[1:] for call in calls]
-        self.set_daily(not day.hung and bool(others) and not any(done & set(call) for call in others))
+        self.set_daily(
+            not day.hung and bool(others) and not any(done & set(call) for call in others)
+        )
 
     def set_daily(self, daily: bool) -> None:
         if daily and not self.daily:
@@ -122,7 +144,8 @@ class Explorer:
             self._begin_at(1)
 
     def begin(self, payloads: Mapping[int, Any]) -> None:
-        """Has every message published once: job 0 through the application's own way where the spec names it.
+        """Has every message published once: job 0 through the application's own way where the spec
+        names it.
 
         What that call leaves behind is part of the world that each schedule begins with.
         """
@@ -138,7 +161,9 @@ class Explorer:
             if job == 0 and not self.facts.get("ticks"):
                 continue
             try:
-                made = self._process(_Run(Schedule("publish")), "publish", self._publishing(payload), job=job)
+                made = self._process(
+                    _Run(Schedule("publish")), "publish", self._publishing(payload), job=job
+                )
                 messages[job] = self._published(made, job)
             except NotPublished as error:
                 self.unpublished[job] = error.why
@@ -152,8 +177,12 @@ class Explorer:
             self.setting.restore()
 
     def _publish_varied(self, messages: dict[int, dict[str, Any]]) -> None:
-        """All in one process, and then all is put back. One that the application does not publish is left out."""
-        varied = [job for job in self.payloads if job >= VARIED] if not self.facts.get("ticks") else []
+        """All in one process, and then all is put back. One that the application does not publish
+        is left out.
+        """
+        varied = (
+            [job for job in self.payloads if job >= VARIED] if not self.facts.get("ticks") else []
+        )
         if not varied:
             return
         given = [[job, self._publishing(self.payloads[job])] for job in varied]
@@ -170,7 +199,9 @@ class Explorer:
         spec = self.setting.spec
         if spec.trigger is None or spec.idempotency is None or not spec.idempotency.key:
             return
-        for number, later in enumerate(ticks.later_ticks(spec.trigger.schedule, spec.trigger.timezone), ticks.NEXT):
+        for number, later in enumerate(
+            ticks.later_ticks(spec.trigger.schedule, spec.trigger.timezone), ticks.NEXT
+        ):
             messages[number] = {**messages[0], "later": later}
             self.payloads[number] = self.payloads[0]
 
@@ -181,7 +212,9 @@ class Explorer:
         return made is None or made.first("caller-raised") is None
 
     def _publishing(self, payload: Any) -> list[Any]:
-        """What the driver's publish is given: also the application's own message, for a library that says there how."""
+        """What the driver's publish is given: also the application's own message, for a library
+        that says there how.
+        """
         like = self.origin.messages.get(0)
         return [payload, like] if like is not None and self.facts.get("alike") else [payload]
 
@@ -191,9 +224,13 @@ class Explorer:
         if enqueue is None:
             return self._published(self._process(run, "publish", [payload]), 0)
         self.caller = self._process(run, "call", [enqueue.call, dict(enqueue.args)])
-        if enqueue.relay is None or any(event["to_handler"] for event in self.caller.all("published")):
+        if enqueue.relay is None or any(
+            event["to_handler"] for event in self.caller.all("published")
+        ):
             return self._published(self.caller, 0)
-        return self._published(self._process(run, "call", [enqueue.relay, {}]), 0)  # an outbox: nothing else publishes
+        return self._published(
+            self._process(run, "call", [enqueue.relay, {}]), 0
+        )  # an outbox: nothing else publishes
 
     def _published(self, delivery: Delivery, job: int) -> dict[str, Any]:
         """The message that a process published. Raises NotPublished."""
@@ -208,19 +245,25 @@ class Explorer:
     # -- one schedule
 
     def state_before(self) -> dict[str, Any]:
-        """What the state queries answer before anything is delivered; an error is a text, as in `History.state`."""
+        """What the state queries answer before anything is delivered; an error is a text, as in
+        `History.state`.
+        """
         self.setting.restore()
         return read_state(self.store, self.setting.proof.state)
 
     def run(self, schedule: Schedule) -> History:
-        """The history of a schedule, from the snapshot; where the application itself fails, from before its call.
+        """The history of a schedule, from the snapshot; where the application itself fails, from
+        before its call.
 
-        One in which somebody waited in vain for a lock that another process held says nothing: waiting for a lock is
-        the one thing that takes the machine's own time.
+        One in which somebody waited in vain for a lock that another process held says nothing:
+        waiting for a lock is the one thing that takes the machine's own time.
         """
         for _ in range(_TIMES):
             history = self._run(schedule)
-            if not (schedule.crowded and any(delivery.first("waited") for delivery in history.deliveries)):
+            if not (
+                schedule.crowded
+                and any(delivery.first("waited") for delivery in history.deliveries)
+            ):
                 return history
         return replace(history, notes=(*history.notes, _TOO_BUSY))
 
@@ -250,7 +293,9 @@ class Explorer:
         return self.base + _STEP_S + schedule.late
 
     def _bring(self, run: _Run, job: int) -> Delivery | None:
-        """A callable that takes no payload finds its job by itself: the application's call leaves it there."""
+        """A callable that takes no payload finds its job by itself: the application's call leaves
+        it there.
+        """
         enqueue = self.setting.spec.enqueue
         if not self.facts.get("ticks") or enqueue is None:
             return None
@@ -259,13 +304,17 @@ class Explorer:
         return made
 
     def _call_arguments(self, job: int) -> dict[str, Any]:
-        """The arguments of the application's call for a job: what its payload says, and of poison nothing else."""
+        """The arguments of the application's call for a job: what its payload says, and of poison
+        nothing else.
+        """
         given = dict(self.setting.spec.enqueue.args) if self.setting.spec.enqueue else {}
         payload = self.payloads.get(job)
         mine = payload if isinstance(payload, dict) else {}
         if job == 0:
             return given
-        return {name: mine.get(name, value) for name, value in given.items() if job > 0 or name in mine}
+        return {
+            name: mine.get(name, value) for name, value in given.items() if job > 0 or name in mine
+        }
 
     def _start(self, run: _Run) -> None:
         schedule = run.schedule
@@ -347,7 +396,9 @@ class Explorer:
         self._count(run, waiting)
         zygote = "fresh" if run.schedule.fresh and run.count > 1 else "main"
         plan = {} if waiting.again else self.orders.of_delivery(run.schedule, run.count)
-        delivery = self._process(run, waiting.op, [waiting.message], job=waiting.job, plan=plan, zygote=zygote)
+        delivery = self._process(
+            run, waiting.op, [waiting.message], job=waiting.job, plan=plan, zygote=zygote
+        )
         self._settle(run, waiting, delivery)
         return delivery
 
@@ -386,7 +437,9 @@ class Explorer:
             run.lost += settled["how"] == "lost"
 
     def _look_again(self, run: _Run, waiting: Waiting, delivery: Delivery) -> None:
-        """A poller comes again whatever happened; after a fault it is followed until nothing more can come of that."""
+        """A poller comes again whatever happened; after a fault it is followed until nothing more
+        can come of that.
+        """
         if ticks.is_faulty(delivery) or (run.schedule.poison is not None and run.count == 1):
             run.tries += 1
             run.since, run.follow = run.now, ticks.waits(self.setting.spec, run.tries)
@@ -395,7 +448,9 @@ class Explorer:
                 run.follow[1:] = [wait for wait in run.follow[1:] if run.now + wait < ends]
         elif ticks.is_idle(delivery):
             run.idle += 1
-        elif run.follow and not self.orders.items:  # of several pieces of work it was perhaps another one
+        elif (
+            run.follow and not self.orders.items
+        ):  # of several pieces of work it was perhaps another one
             run.since, run.follow = run.now, [ticks.every(self.setting.spec)]
         if run.follow and not run.queue:
             run.queue.append(Waiting(waiting.message, run.since + run.follow.pop(0), waiting.job))
@@ -403,7 +458,12 @@ class Explorer:
     def _look_for_letters(self, run: _Run, delivery: Delivery) -> None:
         """A job that comes again is in no dead letter yet."""
         asked = run.schedule.family in ("error", "exhaustion") and not run.schedule.has_crash
-        if asked and not run.early and delivery.will_retry and self.setting.proof.dead_letters is not None:
+        if (
+            asked
+            and not run.early
+            and delivery.will_retry
+            and self.setting.proof.dead_letters is not None
+        ):
             with contextlib.suppress(StateError):
                 found = count(self.store, self.setting.filled(self.setting.proof.dead_letters))
                 run.early = delivery.number if found else 0
@@ -412,12 +472,16 @@ class Explorer:
         for event in delivery.all("published"):
             if event["to_handler"] or event["callback"]:
                 op = "callback" if event["callback"] else "deliver"
-                run.queue.append(Waiting(dict(event["message"]), run.now + float(event["delay"]), job, op))
+                run.queue.append(
+                    Waiting(dict(event["message"]), run.now + float(event["delay"]), job, op)
+                )
 
     # -- the publisher
 
     def _call(self, run: _Run) -> None:
-        """The application publishes under a fault; then its caller tries again, or the relay publishes what is left."""
+        """The application publishes under a fault; then its caller tries again, or the relay
+        publishes what is left.
+        """
         enqueue = self.setting.spec.enqueue
         if enqueue is None:
             return
@@ -427,7 +491,9 @@ class Explorer:
             self._before_commit(run, args, plan)
             return
         if self.polled:
-            run.queue.append(Waiting(self.origin.messages[0], run.now + ticks.every(self.setting.spec), 0))
+            run.queue.append(
+                Waiting(self.origin.messages[0], run.now + ticks.every(self.setting.spec), 0)
+            )
         first = self._process(run, "call", args, job=CALLER, plan=plan)
         run.deliveries.append(first)
         self._take_published(run, first, 0)
@@ -446,11 +512,15 @@ class Explorer:
         self._take_published(run, later, 0)
 
     def _before_commit(self, run: _Run, args: list[Any], plan: dict[str, Any]) -> None:
-        """A worker is faster than the publisher: the message is delivered while the publisher stands still."""
+        """A worker is faster than the publisher: the message is delivered while the publisher
+        stands still.
+        """
         caller = self._fork(run, "call", args, plan=plan)
         state, before = self.processes.follow([caller], caller), 0
         if state == "paused":
-            published = [e for e in caller.running.events if e["e"] == "published" and e["to_handler"]]
+            published = [
+                e for e in caller.running.events if e["e"] == "published" and e["to_handler"]
+            ]
             run.queue += [Waiting(dict(event["message"]), run.now, 0) for event in published]
             before = len(published)
             self._drain_beside(run, caller)
@@ -458,11 +528,15 @@ class Explorer:
             self._finish_process(run, [caller], caller)
         delivery = self._delivery(run, caller)
         run.deliveries.append(delivery)
-        later = delivery.retries[before:]  # a message that is a row is there with the commit, and not before
+        later = delivery.retries[
+            before:
+        ]  # a message that is a row is there with the commit, and not before
         run.queue += [Waiting(dict(event["message"]), run.now, 0) for event in later]
 
     def _drain_beside(self, run: _Run, other: Process) -> None:
-        """Delivers what waits while another process stands still; where it holds what they need, it goes on first."""
+        """Delivers what waits while another process stands still; where it holds what they need, it
+        goes on first.
+        """
         while run.queue and self._goes_on(run):
             waiting = min(run.queue, key=lambda item: item.due)
             run.queue.remove(waiting)
@@ -474,7 +548,9 @@ class Explorer:
     # -- several at once
 
     def _stalled(self, run: _Run, message: dict[str, Any]) -> None:
-        """A delivery stands still, time passes, the same message is delivered again, then it goes on."""
+        """A delivery stands still, time passes, the same message is delivered again, then it goes
+        on.
+        """
         first = self._fork(run, "deliver", [message], plan=self.orders.of_delivery(run.schedule, 1))
         run.count += 1
         state = self.processes.follow([first], first)
@@ -502,7 +578,9 @@ class Explorer:
         for number, item in enumerate(waiting):
             plan = {f.at: {"do": "pause"} for f in switches[number : number + 1]}
             run.count += 1
-            process = self._fork(run, "deliver", [item.message], job=item.job, plan=plan, copy=number)
+            process = self._fork(
+                run, "deliver", [item.message], job=item.job, plan=plan, copy=number
+            )
             processes.append(process)
             self.processes.follow(processes, process)
         for process in processes:
@@ -510,7 +588,10 @@ class Explorer:
                 if process.running.paused:
                     process.running.resume()
                 self._finish_process(run, processes, process)
-        done = sorted(zip(processes, waiting, strict=True), key=lambda pair: pair[0].running.events[-1].get("heard", 0))
+        done = sorted(
+            zip(processes, waiting, strict=True),
+            key=lambda pair: pair[0].running.events[-1].get("heard", 0),
+        )
         for process, item in done:
             self._settle(run, item, self._delivery(run, process))
 
@@ -519,26 +600,53 @@ class Explorer:
         if run.schedule.beside is not None:
             other = self.origin.messages[run.schedule.beside]
             return [Waiting(message, run.now, 0), Waiting(other, run.now, run.schedule.beside)]
-        again = [Waiting({**message, "redelivered": True}, run.now, 0) for _ in range(run.schedule.copies - 1)]
+        again = [
+            Waiting({**message, "redelivered": True}, run.now, 0)
+            for _ in range(run.schedule.copies - 1)
+        ]
         return [Waiting(message, run.now, 0), *again]
 
     # -- processes
 
-    def _process(self, run: _Run, op: str, args: list[Any], *, job: int = 0, plan: Mapping[str, Any] | None = None,
-                 zygote: str = "main") -> Delivery:  # fmt: skip
+    def _process(
+        self,
+        run: _Run,
+        op: str,
+        args: list[Any],
+        *,
+        job: int = 0,
+        plan: Mapping[str, Any] | None = None,
+        zygote: str = "main",
+    ) -> Delivery:
         """Runs one process to its end."""
         process = self._fork(run, op, args, job=job, plan=plan, zygote=zygote)
         self._finish_process(run, [process], process)
         return self._delivery(run, process)
 
-    def _fork(self, run: _Run, op: str, args: list[Any], *, job: int = 0, plan: Mapping[str, Any] | None = None,
-              zygote: str = "main", copy: int = 0) -> Process:  # fmt: skip
+    def _fork(
+        self,
+        run: _Run,
+        op: str,
+        args: list[Any],
+        *,
+        job: int = 0,
+        plan: Mapping[str, Any] | None = None,
+        zygote: str = "main",
+        copy: int = 0,
+    ) -> Process:
         modules = run.schedule.family == "once"
         lives_on = run.schedule.family == "varied" and bool(self.facts.get("same_process"))
         return self.processes.start(
-            op, args, clock=run.now, job=job, plan=plan, zygote=zygote, copy=copy, modules=modules,
+            op,
+            args,
+            clock=run.now,
+            job=job,
+            plan=plan,
+            zygote=zygote,
+            copy=copy,
+            modules=modules,
             stays=run.schedule.same or lives_on,
-        )  # fmt: skip
+        )
 
     def _finish_process(self, run: _Run, all_: list[Process], process: Process) -> None:
         run.hung = self.processes.finish(all_, process) or run.hung
@@ -571,20 +679,27 @@ class Explorer:
             early=run.early,
             hung=run.hung,
             notes=tuple(notes),
-            payloads={d.job: self.payloads[d.job] for d in run.deliveries if d.job and d.job in self.payloads
-                      and (d.job < ticks.NEXT or d.job >= VARIED)},
+            payloads={
+                d.job: self.payloads[d.job]
+                for d in run.deliveries
+                if d.job and d.job in self.payloads and (d.job < ticks.NEXT or d.job >= VARIED)
+            },
             cloned=run.cloned,
-        )  # fmt: skip
+        )
 
     def _dead_letters(self, run: _Run) -> int | None:
-        """In the library's own place, or published to the queue that the spec names; None: see proof.dead_letters."""
+        """In the library's own place, or published to the queue that the spec names; None: see
+        proof.dead_letters.
+        """
         letter = self.setting.spec.dead_letter
         counted: int | None = run.dead if self.facts.get("counts_dead") else None
         if letter is None or letter.kind in ("table", "none"):
             return None
         if letter.kind == "framework":
             return counted
-        sent = [e for d in run.deliveries for e in d.all("published") if is_dead_letter(e, letter.where)]
+        sent = [
+            e for d in run.deliveries for e in d.all("published") if is_dead_letter(e, letter.where)
+        ]
         return len(sent) + (counted or 0)
 
 
@@ -594,7 +709,9 @@ def _has_committed(delivery: Delivery) -> bool:
 
 
 class NotPublished(Exception):
-    """A message could not be made: which job's, why, and the publish whose value no serialiser takes."""
+    """A message could not be made: which job's, why, and the publish whose value no serialiser
+    takes.
+    """
 
     def __init__(self, job: int, why: str, unfit: Delivery | None = None) -> None:
         super().__init__(why)

@@ -1,4 +1,6 @@
-"""Writes a refutation as a regression test of the repository: it fails now, and passes once the handler is mended."""
+"""Writes a refutation as a regression test of the repository: it fails now, and passes once the
+handler is mended.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ def test_{name}() -> None:
 
 
 def write_test(report: Mapping[str, Any], target: Target, root: Path, file: Path) -> str:
-    """Writes the test of the first witness; what was done, as a sentence. Raises Misuse where the file exists."""
+    """Writes the test of the first witness; what was done, as a sentence. Raises Misuse where the
+    file exists.
+    """
     witness = next(iter(report["witnesses"]), None)
     if witness is None:
         return f"no test was written: the verdict is {report['verdict']}"
@@ -51,16 +55,27 @@ def write_test(report: Mapping[str, Any], target: Target, root: Path, file: Path
         with file.open("x", encoding="utf-8") as opened:
             opened.write(text)
     except FileExistsError:
-        raise Misuse(f"--pytest {file}: exists already", hint="name a new file; nothing is overwritten") from None
+        raise Misuse(
+            f"--pytest {file}: exists already", hint="name a new file; nothing is overwritten"
+        ) from None
     except OSError as error:
-        raise Misuse(f"--pytest {file}: cannot be written: {error.strerror}", hint="name another file") from None
+        raise Misuse(
+            f"--pytest {file}: cannot be written: {error.strerror}", hint="name another file"
+        ) from None
     return f"written: {file} (it fails until the handler is mended)"
 
 
-def test_text(report: Mapping[str, Any], witness: Mapping[str, Any], target: Target, root: Path, file: Path) -> str:
-    """The test file. What comes from the repository goes into literals and into one line of a docstring."""
+def test_text(
+    report: Mapping[str, Any], witness: Mapping[str, Any], target: Target, root: Path, file: Path
+) -> str:
+    """The test file. What comes from the repository goes into literals and into one line of a
+    docstring.
+    """
     if not file.is_relative_to(root):
-        raise Misuse(f"--pytest {file}: outside of the repository", hint="a regression test lies beside the code")
+        raise Misuse(
+            f"--pytest {file}: outside of the repository",
+            hint="a regression test lies beside the code",
+        )
     schedule = None if witness["rule"].startswith("logs.") else witness["schedule"]
     return _TEST.format(
         message=_in_docstring(witness["message"]),
@@ -88,5 +103,8 @@ def _in_docstring(text: str) -> str:
 
 
 def _name(job: str, witness: Mapping[str, Any]) -> str:
-    words = f"{job} {witness['effect'] or ''} {witness['rule'].rpartition('.')[2]} {witness['schedule'].split('@')[0]}"
+    words = (
+        f"{job} {witness['effect'] or ''} {witness['rule'].rpartition('.')[2]}"
+        f" {witness['schedule'].split('@')[0]}"
+    )
     return re.sub(r"\W+", "_", words.lower()).strip("_")

@@ -1,4 +1,6 @@
-"""A schedule that somebody gives: whether the spec has what it names, and whether its faults came about."""
+"""A schedule that somebody gives: whether the spec has what it names, and whether its faults came
+about.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +19,18 @@ if TYPE_CHECKING:
 
 
 def check_key(spec: JobSpec) -> None:
-    """Raises Blocked for a keyed strategy without a key: nothing says then which deliveries are the same job."""
-    if spec.idempotency is not None and spec.idempotency.strategy == "keyed" and not spec.idempotency.key:
-        hint = "name the payload fields of the key; of a tick without a payload: {strategy: invariant, invariant: ...}"
+    """Raises Blocked for a keyed strategy without a key: nothing says then which deliveries are the
+    same job.
+    """
+    if (
+        spec.idempotency is not None
+        and spec.idempotency.strategy == "keyed"
+        and not spec.idempotency.key
+    ):
+        hint = (
+            "name the payload fields of the key; of a tick without a payload: {strategy: invariant,"
+            " invariant: ...}"
+        )
         raise Blocked("idempotency: a keyed strategy without key fields", hint=hint)
 
 
@@ -27,33 +38,50 @@ def check_given(only: Schedule, spec: JobSpec, payloads: Mapping[int, Any]) -> N
     """Raises Misuse for a given schedule that names what the spec does not have."""
     jobs = only.jobs
     if only.moves and only.moves[-1].startswith("wait="):
-        hint = "what has died is delivered again at once, by its library; write wait=... before redeliver or re-enqueue"
+        hint = (
+            "what has died is delivered again at once, by its library; write wait=... before"
+            " redeliver or re-enqueue"
+        )
         raise Misuse(f"--schedule: nothing follows {only.moves[-1]}", hint=hint)
     known_varied = sum(job >= VARIED for job in payloads)
     if any(not 0 < number <= known_varied for number in only.varied):
         hint = f"there are {known_varied} varied payloads, counted from 1"
         raise Misuse(f"--schedule: no such payload: {only.moves[-1]}", hint=hint)
     if only.poison is not None and POISON - only.poison not in payloads:
-        raise Misuse(f"--schedule: proof.poison has no payload {only.poison}", hint="they are counted from 0")
+        raise Misuse(
+            f"--schedule: proof.poison has no payload {only.poison}", hint="they are counted from 0"
+        )
     if any(not 0 < job < DIRECT or job not in payloads for job in jobs):
         known = sum(0 < job < DIRECT for job in payloads)
-        raise Misuse(f"--schedule: no such job: {jobs[0]}", hint=f"there are {known} distinct jobs, counted from 1")
+        raise Misuse(
+            f"--schedule: no such job: {jobs[0]}",
+            hint=f"there are {known} distinct jobs, counted from 1",
+        )
     failures = spec.failures
-    listed = {error.type for error in (*failures.transient, *failures.permanent)} if failures else set()
+    listed = (
+        {error.type for error in (*failures.transient, *failures.permanent)} if failures else set()
+    )
     for fault in only.faults:
         if fault.do == "raise" and fault.error not in listed:
             hint = f"failures lists: {', '.join(sorted(listed)) or 'nothing'}"
             raise Misuse(f"--schedule: {fault.error} is not in failures", hint=hint)
         if fault.do.startswith("caller-") and spec.enqueue is None:
-            raise Misuse(f"--schedule: {fault.do} needs enqueue in the spec", hint="enqueue: {call: module:function}")
+            raise Misuse(
+                f"--schedule: {fault.do} needs enqueue in the spec",
+                hint="enqueue: {call: module:function}",
+            )
 
 
 def unreached(history: History) -> list[Judgement]:
     """A given schedule whose faults did not all come about shows nothing."""
     met = [str(event["at"]) for event in history.events if event.kind == "fault"]
-    missed = [fault for fault in history.schedule.faults if not any(_is_at(fault.at, at) for at in met)]
+    missed = [
+        fault for fault in history.schedule.faults if not any(_is_at(fault.at, at) for at in met)
+    ]
     said = "the job never came to"
-    return [Judgement(INCOMPLETE, "schedule.unreached", f"{said} {fault.at}") for fault in missed[:1]]
+    return [
+        Judgement(INCOMPLETE, "schedule.unreached", f"{said} {fault.at}") for fault in missed[:1]
+    ]
 
 
 def _is_at(planned: str, met: str) -> bool:

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 class Event:
     """One thing that a process reported, in the order in which it was heard.
 
-    `kind`: began, entered, at (a boundary), performed (an effect took place), published, log, slept, undeclared, fault,
-    returned, raised, settled, end, died, probe-error, caller-raised, endless (it was ended: it tries again for ever).
+    `kind`: began, entered, at (a boundary), performed (an effect took place), published, log,
+    slept, undeclared, fault,
+    returned, raised, settled, end, died, probe-error, caller-raised, endless (it was ended: it
+    tries again for ever).
     """
 
     number: int  # within the history, from 1
@@ -42,24 +44,36 @@ class Event:
 def is_dead_letter(event: Event, queue: str | None) -> bool:
     """Whether a publish goes to the queue (or task, or actor) where dead letters go."""
     message = event["message"] or {}
-    names = {event["label"], message.get("routing_key"), message.get("queue"), message.get("queue_name")}
+    names = {
+        event["label"],
+        message.get("routing_key"),
+        message.get("queue"),
+        message.get("queue_name"),
+    }
     return queue is not None and not event["to_handler"] and queue in names
 
 
 def lasts(event: Event) -> bool:
-    """A boundary after which something outlasts the process: a commit, a write outside of a transaction or to Redis."""
+    """A boundary after which something outlasts the process: a commit, a write outside of a
+    transaction or to Redis.
+    """
     if event["when"] != "after":
         return False
     if event["kind"] == "sql":
-        return event["verb"] in ("insert", "update", "delete", "replace", "merge") and event["open"] is False
+        return (
+            event["verb"] in ("insert", "update", "delete", "replace", "merge")
+            and event["open"] is False
+        )
     return event["kind"] == "commit" or (event["kind"] == "redis" and bool(event["write"]))
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """One process: a delivery to the handler, the caller that publishes, or the library after a death.
+    """One process: a delivery to the handler, the caller that publishes, or the library after a
+    death.
 
-    `op`: deliver, callback, call, publish, died. `job`: 0 for the proof's own message, 1.. for distinct jobs,
+    `op`: deliver, callback, call, publish, died. `job`: 0 for the proof's own message, 1.. for
+    distinct jobs,
     -1 poison.
     """
 
@@ -117,9 +131,13 @@ class Delivery:
         if self.will_retry:
             return "retried"
         settled = self.settled
-        ignored = settled is not None and settled["why"] == "ignored"  # by the library's own word for "nothing to do"
+        ignored = (
+            settled is not None and settled["why"] == "ignored"
+        )  # by the library's own word for "nothing to do"
         control = any(event["control"] for event in self.all("raised")) and not ignored
-        gone = settled is not None and (settled["how"] in ("dead", "lost") or settled["why"] == "raised")
+        gone = settled is not None and (
+            settled["how"] in ("dead", "lost") or settled["why"] == "raised"
+        )
         return "failed" if self.raised is not None or control or gone else "succeeded"
 
 
@@ -131,14 +149,19 @@ class History:
     deliveries: tuple[Delivery, ...]
     state: Mapping[str, Any] = field(default_factory=dict)  # query name -> rows, or "error: ..."
     dead_letters: int | None = None  # None: not counted
-    kept: int = 0  # jobs that the library itself keeps as failed, whatever the declared dead letter is
+    kept: int = (
+        0  # jobs that the library itself keeps as failed, whatever the declared dead letter is
+    )
     pending: int = 0  # messages that were still waiting when the limit of deliveries was reached
     lost: int = 0  # messages that the library let go of without a trace
     early: int = 0  # the delivery after which a job that came again was in the dead letters already
     hung: str | None = None  # the boundary after which a process had to be ended
     notes: tuple[str, ...] = ()
-    payloads: Mapping[int, Any] = field(default_factory=dict)  # of the other jobs that it delivers, by their numbers
-    # varied payload -> the values that its rows have from the first example's; none: it has no rows of its own
+    payloads: Mapping[int, Any] = field(
+        default_factory=dict
+    )  # of the other jobs that it delivers, by their numbers
+    # varied payload -> the values that its rows have from the first example's; none: it has no rows
+    # of its own
     cloned: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
 
     @cached_property
@@ -149,7 +172,9 @@ class History:
     @cached_property
     def events(self) -> tuple[Event, ...]:
         """Every event, in order."""
-        return tuple(sorted((e for d in self.deliveries for e in d.events), key=lambda event: event.number))
+        return tuple(
+            sorted((e for d in self.deliveries for e in d.events), key=lambda event: event.number)
+        )
 
     def performed(self, effect: str | None = None) -> tuple[Event, ...]:
         """The effects that took place, in the handler's processes."""

@@ -1,4 +1,6 @@
-"""Distinct jobs: the other examples of the payload, and variations of the first in one key field each."""
+"""Distinct jobs: the other examples of the payload, and variations of the first in one key field
+each.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ DIRECT = 1_000  # the proof's own payload, published without the application's c
 
 
 def payloads_of(spec: JobSpec) -> dict[int, Any]:
-    """By job: 0 the first example, 1.. distinct jobs, DIRECT the first again, -1-N the poison payloads."""
+    """By job: 0 the first example, 1.. distinct jobs, DIRECT the first again, -1-N the poison
+    payloads.
+    """
     examples = spec.examples
     payloads: dict[int, Any] = {0: examples[0], DIRECT: examples[0]}
     payloads |= dict(enumerate(distinct_payloads(spec), start=1))
@@ -24,16 +28,24 @@ def payloads_of(spec: JobSpec) -> dict[int, Any]:
 
 
 def distinct_payloads(spec: JobSpec) -> list[Any]:
-    """Payloads that are other jobs than the first example. A varied one satisfies the payload's schema.
+    """Payloads that are other jobs than the first example. A varied one satisfies the payload's
+    schema.
 
-    For each key field there is one that differs in nothing else: who goes by another field takes it for the first.
+    For each key field there is one that differs in nothing else: who goes by another field takes it
+    for the first.
     """
     first, *others = spec.examples
     key = spec.idempotency.key if spec.idempotency else ()
-    found = [payload for payload in others if not key or _values(payload, key) != _values(first, key)]
+    found = [
+        payload for payload in others if not key or _values(payload, key) != _values(first, key)
+    ]
     for field in key:
         if not any(_is_first_but_for(payload, first, field) for payload in found):
-            values = [value for other in others if (value := get_field(other, field)) != get_field(first, field)]
+            values = [
+                value
+                for other in others
+                if (value := get_field(other, field)) != get_field(first, field)
+            ]
             found += _varied(spec, first, field, [value for value in values if value is not None])
     return [*found, *_run_together(spec, first, key)]
 
@@ -50,14 +62,20 @@ def get_field(payload: Any, field: str) -> Any:
 
 def _is_first_but_for(payload: Any, first: Any, field: str) -> bool:
     mine, other = get_field(first, field), get_field(payload, field)
-    return None not in (mine, other) and mine != other and with_values(payload, {field: mine}) == first
+    return (
+        None not in (mine, other) and mine != other and with_values(payload, {field: mine}) == first
+    )
 
 
 def _run_together(spec: JobSpec, first: Any, key: tuple[str, ...]) -> Iterator[Any]:
-    """Two values with their border moved: the same key where nothing stands between them. 1 and 23, 12 and 3."""
+    """Two values with their border moved: the same key where nothing stands between them. 1 and 23,
+    12 and 3.
+    """
     for one, other in itertools.pairwise(key):
         left, right = get_field(first, one), get_field(first, other)
-        if not all(isinstance(value, (int, str)) and not isinstance(value, bool) for value in (left, right)):
+        if not all(
+            isinstance(value, (int, str)) and not isinstance(value, bool) for value in (left, right)
+        ):
             continue
         text, cut = f"{left}{right}", len(f"{left}")
         for at in (cut + 1, cut - 1):

@@ -1,4 +1,6 @@
-"""What to do about a proof that cannot judge: a sentence for each rule whose judgement does not say it by itself."""
+"""What to do about a proof that cannot judge: a sentence for each rule whose judgement does not say
+it by itself.
+"""
 
 from __future__ import annotations
 
@@ -8,23 +10,42 @@ if TYPE_CHECKING:
     from skillrun.proof.reference import Judgement
 
 NEXT_STEPS = {
-    "clock.server": "hand the handler's own time to the statement as a parameter, in place of now()",
-    "confirm.differs": "the proof's picture of the library is wrong here: report it, and trust the real worker",
+    "clock.server": (
+        "hand the handler's own time to the statement as a parameter, in place of now()"
+    ),
+    "confirm.differs": (
+        "the proof's picture of the library is wrong here: report it, and trust the real worker"
+    ),
     "effect.key-not-named": "name the adapter's argument that carries the key: key_arg",
-    "effect.not-seen": "declare mode: stand_in, or the adapter that writes, so that its doings are seen",
-    "effect.undeclared": "put it behind an adapter and declare that in effects, or take it out of the handler",
+    "effect.not-seen": (
+        "declare mode: stand_in, or the adapter that writes, so that its doings are seen"
+    ),
+    "effect.undeclared": (
+        "put it behind an adapter and declare that in effects, or take it out of the handler"
+    ),
     "enqueue.other-job": "let enqueue.args say what the first of payload.examples says",
-    "failures.unlisted": "add it to failures.transient or failures.permanent, or handle it in the handler",
-    "handler.ends-its-process": "return, or raise an exception: who ends the process takes the worker with it",
+    "failures.unlisted": (
+        "add it to failures.transient or failures.permanent, or handle it in the handler"
+    ),
+    "handler.ends-its-process": (
+        "return, or raise an exception: who ends the process takes the worker with it"
+    ),
     "confirm.not-tried": "leave --confirm out where that is no matter: the proof itself stands",
-    "handler.hangs": "find what waits there; a client of the network wants a timeout, or to be a declared effect",
+    "handler.hangs": (
+        "find what waits there; a client of the network wants a timeout, or to be a declared effect"
+    ),
     "not-published": "let enqueue.call publish this job, or take it out of the spec",
-    "proof.driver": "the library did what the proof does not know: report it with the library's version",
+    "proof.driver": (
+        "the library did what the proof does not know: report it with the library's version"
+    ),
     "proof.empty": "nothing came to the handler: check handler, enqueue and trigger in the spec",
     "proof.judge": "this is a fault of skillrun: report it with the spec",
     "proof.note": "run it again; where it stays, report it with the spec",
     "schedule.unreached": "take a boundary that the job comes to: skillrun prove --list shows them",
-    "single-run": "one delivery without any fault must succeed first: see proof.env, proof.setup, payload.examples",
+    "single-run": (
+        "one delivery without any fault must succeed first: see proof.env, proof.setup,"
+        " payload.examples"
+    ),
     "source.elsewhere": "install the checkout (pip install -e .), or remove the installed copy",
     "state.no-database": "name it: proof.database",
     "state.nothing": "declare the effects, or ask in proof.state for what the job leaves behind",
@@ -32,7 +53,9 @@ NEXT_STEPS = {
     "state.unread": "add a query of it to proof.state, without times and random values",
     "state.unreadable": "correct the query; the tables are those after proof.setup",
     "state.volatile": "leave times and random values out of the query",
-    "witness.unstable": "run it again on a machine with less to do; a handler that draws lots needs a seed",
+    "witness.unstable": (
+        "run it again on a machine with less to do; a handler that draws lots needs a seed"
+    ),
 }
 
 

@@ -1,4 +1,6 @@
-"""The guarantee that an effect really had over all histories, and in which windows it repeated or was lost."""
+"""The guarantee that an effect really had over all histories, and in which windows it repeated or
+was lost.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,14 @@ if TYPE_CHECKING:
     from skillrun.proof.history import Event, History
     from skillrun.proof.reference import Reference
 
-_STRENGTH = {"exactly_once": 3, "keyed": 2, "transactional": 3, "at_least_once": 1, "at_most_once": 1, "none": 0}
+_STRENGTH = {
+    "exactly_once": 3,
+    "keyed": 2,
+    "transactional": 3,
+    "at_least_once": 1,
+    "at_most_once": 1,
+    "none": 0,
+}
 _DEATHS = ("kill", "kill-lose", "double-kill", "fresh-interpreter")
 _OTHER_WINDOWS = {
     "redeliver": "a redelivery after success",
@@ -34,7 +43,9 @@ _OTHER_WINDOWS = {
 
 @dataclass(frozen=True)
 class Observed:
-    """`guarantee`: exactly_once | keyed | at_least_once | at_most_once | none | unknown, and the windows."""
+    """`guarantee`: exactly_once | keyed | at_least_once | at_most_once | none | unknown, and the
+    windows.
+    """
 
     guarantee: str
     repeated: tuple[str, ...] = ()
@@ -43,7 +54,11 @@ class Observed:
 
 def observe(effect: Effect, histories: Iterable[History], reference: Reference) -> Observed:
     """Over the histories in which the job had to be done and the faults came about."""
-    judged = [h for h in histories if must_complete(h, reference) and was_met(h) and not h.hung and not h.pending]
+    judged = [
+        h
+        for h in histories
+        if must_complete(h, reference) and was_met(h) and not h.hung and not h.pending
+    ]
     if not judged or not reference.calls(effect.name):
         return Observed("unknown")
     if effect.mode == "pass_through":
@@ -96,11 +111,18 @@ def _distinct(windows: list[str]) -> tuple[str, ...]:
 
 
 def window_of(history: History, reference: Reference, effect: str) -> str:
-    """Where a death lies between what lasts ("between email and commit"), else what else the schedule does."""
-    killed = [run for run in history.runs if any(event["do"] == "kill" for event in run.all("fault"))]
+    """Where a death lies between what lasts ("between email and commit"), else what else the
+    schedule does.
+    """
+    killed = [
+        run for run in history.runs if any(event["do"] == "kill" for event in run.all("fault"))
+    ]
     if not killed or history.schedule.family not in _DEATHS:
         return _OTHER_WINDOWS.get(history.schedule.family, history.schedule.family)
-    did = next((run for run in killed if any(e["effect"] == effect for e in run.all("performed"))), killed[-1])
+    did = next(
+        (run for run in killed if any(e["effect"] == effect for e in run.all("performed"))),
+        killed[-1],
+    )
     fault = next(event for event in did.all("fault") if event["do"] == "kill")
     return _gap(str(fault["at"]), reference.once)
 
@@ -114,7 +136,9 @@ def lasting(once: History) -> list[Event]:
 def _lasts(event: Event) -> bool:
     if event["kind"] == "sql":
         return event["verb"] != "select" and event["open"] is False
-    return event["kind"] in ("effect", "commit", "publish") or (event["kind"] == "redis" and bool(event["write"]))
+    return event["kind"] in ("effect", "commit", "publish") or (
+        event["kind"] == "redis" and bool(event["write"])
+    )
 
 
 def _gap(at: str, once: History) -> str:
@@ -128,11 +152,19 @@ def _gap(at: str, once: History) -> str:
     left = [event for event in events[place + 1 :] if event in steps]
     if done and left:
         return f"between {_short(done[-1], steps)} and {_short(left[0], steps)}"
-    return f"after {_short(done[-1], steps)}" if done else f"before {_short(left[0], steps)}" if left else "a death"
+    return (
+        f"after {_short(done[-1], steps)}"
+        if done
+        else f"before {_short(left[0], steps)}"
+        if left
+        else "a death"
+    )
 
 
 def _short(event: Event, steps: list[Event]) -> str:
     """`email` where there is one of it, else `email#2`."""
     name = str(event["name"])
     base = name.rpartition("#")[0]
-    return base if sum(str(step["name"]).rpartition("#")[0] == base for step in steps) == 1 else name
+    return (
+        base if sum(str(step["name"]).rpartition("#")[0] == base for step in steps) == 1 else name
+    )

@@ -1,4 +1,6 @@
-"""What a process is told to do at which boundary: the faults of a schedule, as `probe/recorder.py` takes them."""
+"""What a process is told to do at which boundary: the faults of a schedule, as `probe/recorder.py`
+takes them.
+"""
 
 from __future__ import annotations
 
@@ -24,15 +26,25 @@ class Orders:
     def of_delivery(self, schedule: Schedule, number: int) -> Plan:
         """The faults of one delivery, counted from 1."""
         faults = [fault for fault in schedule.faults if fault.delivery in (number, EVERY)]
-        faults = sorted(faults, key=lambda fault: fault.do == "stall")  # it stands still first, then it fails
-        plan: Plan = dict(self._planned(fault) for fault in faults if not fault.do.startswith("caller-"))
+        faults = sorted(
+            faults, key=lambda fault: fault.do == "stall"
+        )  # it stands still first, then it fails
+        plan: Plan = dict(
+            self._planned(fault) for fault in faults if not fault.do.startswith("caller-")
+        )
         if any(fault.delivery == EVERY for fault in schedule.faults):
-            plan["jitter"] = "low" if schedule.low_jitter else "high"  # a backoff is measured at its longest
+            plan["jitter"] = (
+                "low" if schedule.low_jitter else "high"
+            )  # a backoff is measured at its longest
         return plan
 
     def of_publisher(self, schedule: Schedule) -> Plan:
         """The faults of the application's own call."""
-        return {fault.at: self._order(fault) for fault in schedule.faults if fault.do.startswith("caller-")}
+        return {
+            fault.at: self._order(fault)
+            for fault in schedule.faults
+            if fault.do.startswith("caller-")
+        }
 
     def of_late_errors(self, schedule: Schedule) -> list[Plan]:
         """What a delivery meets that stood still, when it goes on."""
@@ -42,7 +54,10 @@ class Orders:
         if not fault.at.endswith("!"):
             return fault.at, self._order(fault)
         when, _, name = fault.at[:-1].partition(":")
-        return f"{when}:{name.rpartition('#')[0]}#*", {**self._order(fault), "only": self.items.get(name, "")}
+        return f"{when}:{name.rpartition('#')[0]}#*", {
+            **self._order(fault),
+            "only": self.items.get(name, ""),
+        }
 
     def _order(self, fault: Fault) -> Plan:
         do = fault.do.removeprefix("caller-")
@@ -60,5 +75,7 @@ class Orders:
 
 def victim(schedule: Schedule, number: int) -> str:
     """Who dies with a killed delivery: its "child", or the "worker", too."""
-    worker = any(fault.do == "kill-worker" and fault.delivery in (number, EVERY) for fault in schedule.faults)
+    worker = any(
+        fault.do == "kill-worker" and fault.delivery in (number, EVERY) for fault in schedule.faults
+    )
     return "worker" if worker else "child"

@@ -1,4 +1,6 @@
-"""The processes of one schedule: begun, followed until they end, stand still or are blocked, then read."""
+"""The processes of one schedule: begun, followed until they end, stand still or are blocked, then
+read.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,10 @@ from skillrun.proof.history import Delivery, Event
 from skillrun.proof.setting import Setting
 from skillrun.proof.zygote import Running, delivery_s
 
-_GLANCE_S, _WAIT_S = 0.002, 0.5  # between two looks, where a process may be blocked by another, and where it may not
+_GLANCE_S, _WAIT_S = (
+    0.002,
+    0.5,
+)  # between two looks, where a process may be blocked by another, and where it may not
 
 
 @dataclass
@@ -37,7 +42,9 @@ class Processes:
         self.number = 0  # of the schedule's latest process
         self.modules: set[str] = set()  # of the repository, imported by any of them
         self.warmed: set[str] = set()  # zygotes that know what a delivery needs
-        self.heir: Process | None = None  # it has done what it was begun for, and can run the next delivery
+        self.heir: Process | None = (
+            None  # it has done what it was begun for, and can run the next delivery
+        )
 
     def begin_schedule(self) -> None:
         """Numbers begin anew."""
@@ -49,10 +56,21 @@ class Processes:
         if heir is not None:
             self.setting.zygote(heir.zygote).dismiss(heir.running)
 
-    def start(self, op: str, args: list[Any], *, clock: float, job: int = 0, plan: Mapping[str, Any] | None = None,
-              zygote: str = "main", copy: int = 0, modules: bool = False, stays: bool = False) -> Process:  # fmt: skip
-        """Begins one. `stays`: what is delivered next runs in it too, and so it does after a death: a worker forks its
-        next child once it has dealt with the death of the last one.
+    def start(
+        self,
+        op: str,
+        args: list[Any],
+        *,
+        clock: float,
+        job: int = 0,
+        plan: Mapping[str, Any] | None = None,
+        zygote: str = "main",
+        copy: int = 0,
+        modules: bool = False,
+        stays: bool = False,
+    ) -> Process:
+        """Begins one. `stays`: what is delivered next runs in it too, and so it does after a death:
+        a worker forks its next child once it has dealt with the death of the last one.
         """
         forker, heir = self.setting.zygote(zygote), self.heir
         delivers = op in ("deliver", "callback")
@@ -63,14 +81,18 @@ class Processes:
         else:
             self.end_schedule()
             warms = delivers and zygote not in self.warmed
-            running = forker.fork(op, args, clock=clock, plan=plan, modules=modules, warms=warms, stays=stays)
+            running = forker.fork(
+                op, args, clock=clock, plan=plan, modules=modules, warms=warms, stays=stays
+            )
         self.number += 1
         process = Process(self.number, op, job, clock, running, zygote, copy)
         self.heir = process if stays else None
         return process
 
     def finish(self, all_: list[Process], process: Process) -> str | None:
-        """Until it has ended. Where it is blocked, whoever stands still goes on; of what hangs, and is ended: where."""
+        """Until it has ended. Where it is blocked, whoever stands still goes on; of what hangs, and
+        is ended: where.
+        """
         deadline = time.monotonic() + delivery_s()
         while not process.running.ended and time.monotonic() < deadline:
             state = self.follow(all_, process, deadline)
@@ -91,7 +113,8 @@ class Processes:
         return _last_words(process)
 
     def follow(self, all_: list[Process], process: Process, deadline: float | None = None) -> str:
-        """Until a process has ended, stands still, or is blocked: "ended", "paused", "blocked" or "late".
+        """Until a process has ended, stands still, or is blocked: "ended", "paused", "blocked" or
+        "late".
 
         "stopped": it stopped itself by a signal, and will never go on.
         """
@@ -138,7 +161,9 @@ class Processes:
                 self.warmed.add(process.zygote)
                 self.setting.zygote(process.zygote).warm(needs)
         clock = float(end["clock"]) if end else process.clock
-        return Delivery(process.number, process.op, process.job, process.clock, tuple(events), process.copy), clock
+        return Delivery(
+            process.number, process.op, process.job, process.clock, tuple(events), process.copy
+        ), clock
 
 
 def _last_words(process: Process) -> str:

@@ -10,7 +10,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from skillrun.proof.explorer import Explorer, NotPublished
-from skillrun.proof.families import MOST, Plan, double_kills, failing_kills, last_chance, plan_schedules
+from skillrun.proof.families import (
+    MOST,
+    Plan,
+    double_kills,
+    failing_kills,
+    last_chance,
+    plan_schedules,
+)
 from skillrun.proof.given import check_given, check_key, unreached
 from skillrun.proof.history import Delivery, History
 from skillrun.proof.jobs import DIRECT, POISON, payloads_of
@@ -29,13 +36,21 @@ if TYPE_CHECKING:
     from skillrun.contract.job import JobSpec
 
 
-def prove(target: Target, *, only: str | None = None, progress: OnProgress | None = None, workers: int = 2,
-          stop_early: bool = False) -> Proof:  # fmt: skip
-    """Runs every schedule (or `only` the given one) and judges. Raises SkillrunError where nothing could run.
+def prove(
+    target: Target,
+    *,
+    only: str | None = None,
+    progress: OnProgress | None = None,
+    workers: int = 2,
+    stop_early: bool = False,
+) -> Proof:
+    """Runs every schedule (or `only` the given one) and judges. Raises SkillrunError where nothing
+    could run.
 
     `stop_early`: the first refutation is enough; what was not tried is then not known.
 
-    The same spec, code and machine give the same schedules in the same order, and so the same first witness.
+    The same spec, code and machine give the same schedules in the same order, and so the same first
+    witness.
     """
     begun = time.monotonic()
     check_key(target.spec)
@@ -54,13 +69,17 @@ def prove(target: Target, *, only: str | None = None, progress: OnProgress | Non
 def _never_published(delivery: Delivery, why: str) -> Proof:
     """The application's own call fails without any fault: its arguments are no message."""
     want = "plain values: ids, not objects"
-    judgement = Judgement(REFUTED, "payload.not-serialisable", f"the job is never published: {why}", expected=want)
+    judgement = Judgement(
+        REFUTED, "payload.not-serialisable", f"the job is never published: {why}", expected=want
+    )
     tried = Tried(ONCE, History(ONCE, (delivery,)), (judgement,))
     return Proof("refuted", [tried], [Witness(tried, judgement, RERUNS)])
 
 
 def look(target: Target, *, progress: OnProgress | None = None) -> Proof:
-    """The single run and the plan that follows from it; no schedule is run. `verdict` is "incomplete"."""
+    """The single run and the plan that follows from it; no schedule is run. `verdict` is
+    "incomplete".
+    """
     with _Session(target, progress or (lambda what, done, of: None), workers=1) as session:
         return session.look()
 
@@ -74,7 +93,8 @@ class _Session:
         self.refuted = False
         self.settings: list[Setting] = []
         self.explorers: list[Explorer] = []
-        # A zygote's watcher ends with the thread that started it (prctl PDEATHSIG): these live as long as the session.
+        # A zygote's watcher ends with the thread that started it (prctl PDEATHSIG): these live as
+        # long as the session.
         self.threads = ThreadPoolExecutor(max_workers=max(workers - 1, 1))
         self.others: list[Future[Explorer]] = []
         self.beside: list[Future[None]] = []
@@ -108,7 +128,9 @@ class _Session:
             check_given(only, self.target.spec, self.payloads)
         first: Future[Explorer] = Future()
         if only is None:
-            self.others = [self.threads.submit(self._explorer, first) for _ in range(1, self.workers)]
+            self.others = [
+                self.threads.submit(self._explorer, first) for _ in range(1, self.workers)
+            ]
         try:
             first.set_result(self._explorer())
         except BaseException as error:
@@ -132,7 +154,13 @@ class _Session:
         self._find_out(first)
         plan = self._plan(first)
         return Proof(
-            "incomplete", list(self.tried.values()), [], list(self.problems), plan, self.reference, facts=first.facts
+            "incomplete",
+            list(self.tried.values()),
+            [],
+            list(self.problems),
+            plan,
+            self.reference,
+            facts=first.facts,
         )
 
     def _find_out(self, first: Explorer) -> None:
@@ -179,14 +207,22 @@ class _Session:
     def _plan(self, explorer: Explorer) -> Plan:
         caller = [e for e in explorer.caller.events if e.kind == "at"] if explorer.caller else []
         plan = plan_schedules(
-            self.target.spec, self.reference.once, {**explorer.facts, "daily": explorer.daily},
-            sorted(self.reference.jobs), caller, self._count_varied(explorer),
-        )  # fmt: skip
+            self.target.spec,
+            self.reference.once,
+            {**explorer.facts, "daily": explorer.daily},
+            sorted(self.reference.jobs),
+            caller,
+            self._count_varied(explorer),
+        )
         unpublished = {POISON - job for job in explorer.unpublished if job < 0}
         for job, why in explorer.unpublished.items():
-            self.problems.append(Judgement(INCOMPLETE, "not-published", f"{_job_words(job)}: {why}"))
+            self.problems.append(
+                Judgement(INCOMPLETE, "not-published", f"{_job_words(job)}: {why}")
+            )
         refused = {POISON - job for job in explorer.refused}
-        plan.schedules = [s for s in plan.schedules if s.poison is None or s.poison not in unpublished | refused]
+        plan.schedules = [
+            s for s in plan.schedules if s.poison is None or s.poison not in unpublished | refused
+        ]
         if refused and not any(s.poison is not None for s in plan.schedules):
             plan.skipped["poison"] = "the application itself refuses every poison payload"
         return plan
@@ -197,7 +233,9 @@ class _Session:
         strategy = self.target.spec.idempotency.strategy if self.target.spec.idempotency else None
         if not keyed or strategy != "keyed":
             return 0
-        return max((job - VARIED + 1 for job in explorer.origin.messages if job >= VARIED), default=0)
+        return max(
+            (job - VARIED + 1 for job in explorer.origin.messages if job >= VARIED), default=0
+        )
 
     # -- running
 
@@ -225,7 +263,9 @@ class _Session:
                 failed.append(error)
                 raise
 
-        self.beside = [self.threads.submit(lambda found: work(found.result()), other) for other in self.others]
+        self.beside = [
+            self.threads.submit(lambda found: work(found.result()), other) for other in self.others
+        ]
         work(self.explorers[0])
         for thread in self.beside:
             thread.result()
@@ -244,17 +284,25 @@ class _Session:
             self.varied = Tried(history.schedule, history, judgements)
             return
         self.tried[history.schedule] = Tried(history.schedule, history, judgements)
-        self.refuted = self.refuted or (was_met(history) and any(j.verdict == REFUTED for j in judgements))
+        self.refuted = self.refuted or (
+            was_met(history) and any(j.verdict == REFUTED for j in judgements)
+        )
 
     def _second_phase(self, plan: Plan) -> None:
         """Second deaths, at the boundaries that the deliveries after a first one really had."""
         room = MOST - len(self.tried)
-        singles = [t.history for s, t in self.tried.items() if s.family == "kill" and s.faults[0].do == "kill"]
+        singles = [
+            t.history
+            for s, t in self.tried.items()
+            if s.family == "kill" and s.faults[0].do == "kill"
+        ]
         pairs = [schedule for history in singles for schedule in double_kills(history)]
         ends = [
-            schedule for s, t in list(self.tried.items()) if s.family in ("exhaustion", "permanent")
+            schedule
+            for s, t in list(self.tried.items())
+            if s.family in ("exhaustion", "permanent")
             for schedule in failing_kills(t.history)
-        ]  # fmt: skip
+        ]
         exhausted = [t.history for s, t in self.tried.items() if s.family == "exhaustion"]
         later = Plan()
         later.add("error", [schedule for history in exhausted for schedule in last_chance(history)])
@@ -274,25 +322,41 @@ class _Session:
         found = logs.answers(histories, self.reference, self.payloads)
         self.problems += world_judgements(self.target, self.reference, histories, self.explorers[0])
         shown = [*tried, self._narrowed(self.varied)] if self.varied else tried
-        witnesses = [self._witness(candidates) for candidates in choose(shown, fatal=self.problems_fatal())]
+        witnesses = [
+            self._witness(candidates) for candidates in choose(shown, fatal=self.problems_fatal())
+        ]
         self.problems += [unstable(witness) for witness in witnesses if not witness.again]
         witnesses = [witness for witness in witnesses if witness.again]
         if self.only is None and not self.problems_fatal():  # logs are compared over all schedules
             witnesses += log_witnesses(found, tried)
         if self.only in self.tried:
             self.problems += unreached(self.tried[self.only].history)
-        incomplete = self.problems + [j for t in shown for j in t.judgements if j.verdict == INCOMPLETE]
+        incomplete = self.problems + [
+            j for t in shown for j in t.judgements if j.verdict == INCOMPLETE
+        ]
         verdict = "refuted" if witnesses else "incomplete" if incomplete else "proved"
         explorers = (*self.explorers, *(other.result() for other in self.others))
-        modules = tuple(sorted(set().union(*(explorer.processes.modules for explorer in explorers))))
+        modules = tuple(
+            sorted(set().union(*(explorer.processes.modules for explorer in explorers)))
+        )
         return Proof(
-            verdict, tried, witnesses, _distinct(incomplete), plan, self.reference, found,
-            self.explorers[0].facts, modules, self.settings[0].sandbox.walls,
+            verdict,
+            tried,
+            witnesses,
+            _distinct(incomplete),
+            plan,
+            self.reference,
+            found,
+            self.explorers[0].facts,
+            modules,
+            self.settings[0].sandbox.walls,
             varied=self.varied,
-        )  # fmt: skip
+        )
 
     def _narrowed(self, varied: Tried) -> Tried:
-        """With no more payloads than the two that share a key, where these show it by themselves."""
+        """With no more payloads than the two that share a key, where these show it by
+        themselves.
+        """
         found = next((j for j in varied.judgements if j.verdict == REFUTED), None)
         if found is None:
             return varied

@@ -38,15 +38,25 @@ class Reference:
     jobs: Mapping[int, History] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)  # of the driver
     volatile: frozenset[str] = frozenset()  # state queries that differ between two single runs
-    unfit: Mapping[int, str] = field(default_factory=dict)  # distinct job -> why its single run is no comparison
-    letters: frozenset[str] = frozenset()  # state queries that read what the dead letters are counted in
-    ticks: Mapping[str, History] = field(default_factory=dict)  # move -> the single run of a tick at that time
+    unfit: Mapping[int, str] = field(
+        default_factory=dict
+    )  # distinct job -> why its single run is no comparison
+    letters: frozenset[str] = (
+        frozenset()
+    )  # state queries that read what the dead letters are counted in
+    ticks: Mapping[str, History] = field(
+        default_factory=dict
+    )  # move -> the single run of a tick at that time
     before: Mapping[str, Any] = field(
         default_factory=dict
     )  # what the state queries answer before anything is delivered
     later: History | None = None  # the single run a minute later, in another process
-    apart: History | None = None  # the schedule that is judged, with a process of its own for each delivery
-    orders: tuple[History, ...] = ()  # the first two distinct jobs one after the other, in both orders
+    apart: History | None = (
+        None  # the schedule that is judged, with a process of its own for each delivery
+    )
+    orders: tuple[
+        History, ...
+    ] = ()  # the first two distinct jobs one after the other, in both orders
 
     @property
     def is_batch(self) -> bool:
@@ -64,10 +74,15 @@ class Reference:
     def expected(self, history: History, effect: str) -> list[Event]:
         """The calls of the single runs of every job that a schedule delivers."""
         others = [self.jobs[job] for job in history.schedule.jobs if job in self.jobs]
-        return [*self.calls(effect), *(call for other in others for call in other.performed(effect))]
+        return [
+            *self.calls(effect),
+            *(call for other in others for call in other.performed(effect)),
+        ]
 
     def at_tick(self, history: History) -> Reference:
-        """As seen from a schedule of ticks at set times: the single run is that of the first of them."""
+        """As seen from a schedule of ticks at set times: the single run is that of the first of
+        them.
+        """
         first = history.schedule.moves[0] if history.schedule.moves else ""
         return replace(self, once=self.ticks[first]) if first in self.ticks else self
 
@@ -85,10 +100,14 @@ class Reference:
         return self.spec.dead_letter is not None and self.spec.dead_letter.kind != "none"
 
     def is_listed(self, event: Event, which: str) -> bool:
-        """Whether an exception belongs to `transient` or `permanent`, by its class or a base class."""
+        """Whether an exception belongs to `transient` or `permanent`, by its class or a base
+        class.
+        """
         failures = self.spec.failures
         listed: tuple[JobError, ...] = getattr(failures, which, ()) if failures else ()
-        return any(same_class(error.type, name) for error in listed for name in event["bases"] or ())
+        return any(
+            same_class(error.type, name) for error in listed for name in event["bases"] or ()
+        )
 
 
 def items_of(once: History) -> dict[str, str]:
@@ -126,22 +145,45 @@ def same_class(named: str, seen: str) -> bool:
 
 
 def is_permanent(reference: Reference, fault: Fault) -> bool:
-    """Whether an injected error is declared permanent. One class may be both, by its arguments: HTTP 503, 404."""
+    """Whether an injected error is declared permanent. One class may be both, by its arguments:
+    HTTP 503, 404.
+    """
     failures = reference.spec.failures
     if failures is None:
         return False
-    transient, permanent = failures.transient_names.count(fault.error), failures.permanent_names.count(fault.error)
+    transient, permanent = (
+        failures.transient_names.count(fault.error),
+        failures.permanent_names.count(fault.error),
+    )
     return transient <= fault.index < transient + permanent
 
 
 MUST_COMPLETE = frozenset(
-    ("once", "redeliver", "re-enqueue", "window", "kill", "kill-lose", "double-kill", "error", "at-once", "stall",
-     "distinct", "distinct-at-once", "fresh-interpreter", "publish-fault", "before-commit", "dst")
-)  # fmt: skip
+    (
+        "once",
+        "redeliver",
+        "re-enqueue",
+        "window",
+        "kill",
+        "kill-lose",
+        "double-kill",
+        "error",
+        "at-once",
+        "stall",
+        "distinct",
+        "distinct-at-once",
+        "fresh-interpreter",
+        "publish-fault",
+        "before-commit",
+        "dst",
+    )
+)
 
 
 def must_complete(history: History, reference: Reference) -> bool:
-    """Whether the job must have been done at the end of the schedule, exactly as in the single run."""
+    """Whether the job must have been done at the end of the schedule, exactly as in the single
+    run.
+    """
     schedule = history.schedule
     if schedule.family not in MUST_COMPLETE or gives_up(history, reference):
         return False
@@ -149,15 +191,21 @@ def must_complete(history: History, reference: Reference) -> bool:
 
 
 def gives_up(history: History, reference: Reference) -> bool:
-    """Whether the job must have been given up: with an error that does not pass, or that may not be tried again."""
+    """Whether the job must have been given up: with an error that does not pass, or that may not be
+    tried again.
+    """
     faults = history.schedule.faults
     if history.schedule.family == "late-error":
         return False  # another delivery does it
-    if history.schedule.family in ("poison", "exhaustion") or any(is_permanent(reference, fault) for fault in faults):
+    if history.schedule.family in ("poison", "exhaustion") or any(
+        is_permanent(reference, fault) for fault in faults
+    ):
         return True
     return history.schedule.family == "error" and reference.max_attempts == 1
 
 
 def was_met(history: History) -> bool:
-    """Whether the schedule's faults really came about; a fault that was never reached shows nothing."""
+    """Whether the schedule's faults really came about; a fault that was never reached shows
+    nothing.
+    """
     return not history.schedule.faults or any(e.kind == "fault" for e in history.events)

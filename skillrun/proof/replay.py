@@ -15,10 +15,13 @@ def assert_holds(
     driver: str | None = None,
     paths: Sequence[str] = (),
 ) -> None:
-    """Runs a job under one schedule (None: under all of them). AssertionError, with the story, where it is not proved.
+    """Runs a job under one schedule (None: under all of them). AssertionError, with the story,
+    where it is not proved.
 
-    `spec` and `paths` (source roots) are relative to `root`, the repository; `driver` is the id of the job library,
-    None for a plain callable. A schedule whose fault is never reached shows nothing: an AssertionError, too.
+    `spec` and `paths` (source roots) are relative to `root`, the repository; `driver` is the id of
+    the job library,
+    None for a plain callable. A schedule whose fault is never reached shows nothing: an
+    AssertionError, too.
     """
     from skillrun.contract.spec import load_spec
     from skillrun.proof.attempt import try_prove
@@ -37,7 +40,11 @@ def told(report: Mapping[str, Any]) -> str:
     lines = [f"{report['verdict']}: {report['job']}"]
     for witness in report["witnesses"]:
         lines += [f"{witness['message']} ({witness['rule']})", f"cause: {witness['cause']}"]
-        lines += [f"expected: {witness['expected']}", f"seen: {witness['seen']}"] if witness["expected"] else []
+        lines += (
+            [f"expected: {witness['expected']}", f"seen: {witness['seen']}"]
+            if witness["expected"]
+            else []
+        )
         lines += [_step(event) for event in witness["events"]]
         lines.append(f"replay: {witness['replay']}")
     lines += [f"incomplete: {item['message']}" for item in report["incomplete"]]

@@ -1,4 +1,6 @@
-"""A proof as one JSON document (schemas/proof.v1.json): what a person and an agent see is made of this alone."""
+"""A proof as one JSON document (schemas/proof.v1.json): what a person and an agent see is made of
+this alone.
+"""
 
 from __future__ import annotations
 
@@ -29,10 +31,13 @@ if TYPE_CHECKING:
 _SHOWN = 500
 
 
-def proof_report(proof: Proof, target: Target, options: str = "", only: str | None = None) -> dict[str, Any]:
+def proof_report(
+    proof: Proof, target: Target, options: str = "", only: str | None = None
+) -> dict[str, Any]:
     """The document. `options` is what a replay needs to find the job, e.g. " --spec FILE".
 
-    `only`: the one schedule that was asked for. What is told by comparing many schedules is left open then.
+    `only`: the one schedule that was asked for. What is told by comparing many schedules is left
+    open then.
     """
     effects = [_effect(effect, proof) for effect in target.spec.effects or ()]
     document: dict[str, Any] = {
@@ -59,7 +64,11 @@ def proof_report(proof: Proof, target: Target, options: str = "", only: str | No
         "undeclared": [shown(j.message) for j in proof.incomplete if j.rule == "effect.undeclared"],
         "incomplete": [_incomplete(judgement) for judgement in proof.incomplete],
         "hints": [*_hints(proof), *(effect["hint"] for effect in effects if effect["hint"])],
-        **({} if proof.confirmed is None else {"confirmed": [_confirmed(item) for item in proof.confirmed]}),
+        **(
+            {}
+            if proof.confirmed is None
+            else {"confirmed": [_confirmed(item) for item in proof.confirmed]}
+        ),
         "duration_ms": proof.duration_ms,
     }
     whole: dict[str, Any] = masked_json(document)
@@ -80,7 +89,12 @@ def _given(proof: Proof, only: str | None) -> dict[str, Any] | None:
     if tried is None:
         return None
     boundaries = [] if was_met(tried.history) else _boundaries(proof)
-    return {"schedule": wanted, "reached": was_met(tried.history), "boundaries": boundaries, "events": steps(tried)}
+    return {
+        "schedule": wanted,
+        "reached": was_met(tried.history),
+        "boundaries": boundaries,
+        "events": steps(tried),
+    }
 
 
 def _families(proof: Proof) -> dict[str, int]:
@@ -143,12 +157,18 @@ def _effect(effect: Effect, proof: Proof) -> dict[str, Any]:
     found |= {"observed": seen.guarantee, "repeated": list(seen.repeated), "lost": list(seen.lost)}
     full = len({tried.schedule.family for tried in proof.tried}) > 2
     if proof.verdict == "proved" and full and is_weaker(declared, seen.guarantee):
-        found["hint"] = f"{effect.name} is declared {declared}, and was {seen.guarantee} in every schedule"
+        found["hint"] = (
+            f"{effect.name} is declared {declared}, and was {seen.guarantee} in every schedule"
+        )
     return found
 
 
 def _exhaustions(proof: Proof) -> list[History]:
-    found = [t.history for t in proof.tried if t.schedule.family == "exhaustion" and not t.schedule.has_crash]
+    found = [
+        t.history
+        for t in proof.tried
+        if t.schedule.family == "exhaustion" and not t.schedule.has_crash
+    ]
     return [history for history in found if was_met(history)]
 
 
@@ -156,7 +176,11 @@ def _attempts(proof: Proof, target: Target) -> dict[str, Any]:
     reference, found = proof.reference, _exhaustions(proof)
     declared = reference.max_attempts if reference else None
     seen = sorted({attempts(history, reference) for history in found}) if reference else []
-    return {"declared": declared, "observed": seen, "unbounded_by_kills": proof.facts.get("bounded_kills") is False}
+    return {
+        "declared": declared,
+        "observed": seen,
+        "unbounded_by_kills": proof.facts.get("bounded_kills") is False,
+    }
 
 
 def _delays(proof: Proof, target: Target) -> dict[str, Any]:
@@ -175,9 +199,20 @@ def _dead_letters(proof: Proof, target: Target) -> dict[str, Any]:
     found: dict[str, list[int]] = {"exhaustion": [], "permanent": [], "poison": []}
     for tried in proof.tried:
         count, family = tried.history.dead_letters, tried.schedule.family
-        if family in found and count is not None and not tried.schedule.has_crash and was_met(tried.history):
+        if (
+            family in found
+            and count is not None
+            and not tried.schedule.has_crash
+            and was_met(tried.history)
+        ):
             found[family] = sorted({*found[family], count - before})
-    declared = None if letter is None else letter.kind if letter.where is None else f"{letter.kind} {letter.where}"
+    declared = (
+        None
+        if letter is None
+        else letter.kind
+        if letter.where is None
+        else f"{letter.kind} {letter.where}"
+    )
     return {"declared": shown(declared) if declared else None, **found}
 
 
@@ -195,7 +230,11 @@ def _log_answers(answers: Mapping[str, Answer]) -> dict[str, Any]:
 
 def _incomplete(judgement: Judgement) -> dict[str, Any]:
     step = next_step(judgement)
-    return {"rule": judgement.rule, "message": shown(judgement.message), "hint": shown(step) if step else None}
+    return {
+        "rule": judgement.rule,
+        "message": shown(judgement.message),
+        "hint": shown(step) if step else None,
+    }
 
 
 def _hints(proof: Proof) -> list[str]:
@@ -218,7 +257,10 @@ def _seen(seen: Seen) -> dict[str, Any]:
     calls = seen.calls().items()
     return {
         "outcomes": list(seen.outcomes),
-        "performed": [{"effect": name, "key": key and shown(key), "calls": count} for (name, key), count in calls],
+        "performed": [
+            {"effect": name, "key": key and shown(key), "calls": count}
+            for (name, key), count in calls
+        ],
         "state": {name: shown(str(rows)) for name, rows in seen.state.items()},
         "dead_letters": seen.dead_letters,
         "delays": [round(delay, 1) for delay in seen.delays],
@@ -246,7 +288,9 @@ def _witness(witness: Witness, options: str) -> dict[str, Any]:
 
 
 def replay_of(witness: Witness, options: str) -> str:
-    """What the logs leave open shows in the comparison of many schedules: there, the whole proof is the replay."""
+    """What the logs leave open shows in the comparison of many schedules: there, the whole proof is
+    the replay.
+    """
     if witness.judgement.rule.startswith("logs."):
         return f"skillrun prove{options}"
     return replay_command(witness.tried.schedule, options)
@@ -269,7 +313,9 @@ def steps(tried: Tried) -> list[dict[str, Any]]:
 
 
 def plan_report(proof: Proof, target: Target) -> dict[str, Any]:
-    """What `--list` shows: the boundaries of the single run, and the schedules that follow from them."""
+    """What `--list` shows: the boundaries of the single run, and the schedules that follow from
+    them.
+    """
     schedules = proof.plan.schedules
     return {
         "schema_version": 1,
@@ -286,4 +332,9 @@ def plan_report(proof: Proof, target: Target) -> dict[str, Any]:
 
 def _boundary(event: Event) -> dict[str, Any]:
     path, line = event.place or (None, None)
-    return {"at": event.boundary, "kind": event["kind"], "path": visible(path) if path else None, "line": line}
+    return {
+        "at": event.boundary,
+        "kind": event["kind"],
+        "path": visible(path) if path else None,
+        "line": line,
+    }

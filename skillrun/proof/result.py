@@ -61,13 +61,17 @@ class Proof:
     modules: tuple[str, ...] = ()
     walls: Walls = field(default_factory=lambda: Walls("hooks"))
     duration_ms: int = 0
-    varied: Tried | None = None  # the payloads that are varied in the key fields: no schedule like the others
+    varied: Tried | None = (
+        None  # the payloads that are varied in the key fields: no schedule like the others
+    )
     confirmed: list[Confirmed] | None = None  # None: nobody asked for a real worker
 
 
 @dataclass(frozen=True)
 class Target:
-    """What is proved: the spec, the repository, the driver (None: a plain callable) and the source roots."""
+    """What is proved: the spec, the repository, the driver (None: a plain callable) and the source
+    roots.
+    """
 
     spec: JobSpec
     root: Path

@@ -1,4 +1,5 @@
-"""A schedule: which faults a job meets, and in what order its deliveries run. It has a text that replays it.
+"""A schedule: which faults a job meets, and in what order its deliveries run. It has a text that
+replays it.
 
 once                                     one delivery
 redeliver · re-enqueue                   afterwards: the same message again · another message for the same job
@@ -50,11 +51,15 @@ class Fault:
     at: str  # "before:email#1"
     delivery: int = 1
     error: str | None = None
-    index: int = 0  # which entry, transient ones first, where a class is named twice with other arguments
+    index: int = (
+        0  # which entry, transient ones first, where a class is named twice with other arguments
+    )
 
     def __str__(self) -> str:
         error = f"={self.error}" + (f"~{self.index}" if self.index else "") if self.error else ""
-        where = "" if self.delivery == 1 else "/*" if self.delivery == EVERY else f"/{self.delivery}"
+        where = (
+            "" if self.delivery == 1 else "/*" if self.delivery == EVERY else f"/{self.delivery}"
+        )
         return f"{self.do}{error}@{self.at}{where}"
 
 
@@ -64,7 +69,9 @@ class Schedule:
 
     family: str
     faults: tuple[Fault, ...] = ()
-    moves: tuple[str, ...] = ()  # redeliver | re-enqueue | wait=S | job=N | tick=EPOCH | varied=FROM-TO | varied=N,M
+    moves: tuple[
+        str, ...
+    ] = ()  # redeliver | re-enqueue | wait=S | job=N | tick=EPOCH | varied=FROM-TO | varied=N,M
     copies: int = 1
     lose: bool = False
     poison: int | None = None
@@ -167,10 +174,13 @@ def _with(made: Schedule, word: str) -> Schedule:
         return replace(made, **numbers)
     if re.fullmatch(r"varied=(\d{1,3}-\d{1,3}|\d{1,3}(,\d{1,3})*)", word):
         return replace(made, moves=(*made.moves, word))
-    if word in ("redeliver", "re-enqueue") or (name in ("wait", "job", "tick") and re.fullmatch(r"[\d.]+", value)):
+    if word in ("redeliver", "re-enqueue") or (
+        name in ("wait", "job", "tick") and re.fullmatch(r"[\d.]+", value)
+    ):
         return replace(made, moves=(*made.moves, word))
     raise Misuse(
-        f"--schedule: cannot read {word!r}", hint="e.g. 'kill@before:email#1', 'copies=2 switch@after:email#1'"
+        f"--schedule: cannot read {word!r}",
+        hint="e.g. 'kill@before:email#1', 'copies=2 switch@after:email#1'",
     )
 
 

@@ -1,4 +1,6 @@
-"""The folder of one proof: its scratch, put back to the snapshot before every schedule, and what lies beside it."""
+"""The folder of one proof: its scratch, put back to the snapshot before every schedule, and what
+lies beside it.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,9 @@ def _no_room(base: str | None, error: OSError) -> Blocked:
 
 
 class Workplace:
-    """`scratch` is `{scratch}`; `home` and `tmp` are the deliveries' own; `run` holds sockets and output."""
+    """`scratch` is `{scratch}`; `home` and `tmp` are the deliveries' own; `run` holds sockets and
+    output.
+    """
 
     def __init__(self) -> None:
         shm = Path("/dev/shm")
@@ -52,8 +56,8 @@ class Workplace:
             for part in (self.scratch, self.home, self.tmp, self.run):
                 part.mkdir(mode=0o700)
             if os.geteuid() == 0:
-                # A server that root starts is somebody else, and must pass here to reach its own folder; `tmp` is
-                # /tmp inside, and an interpreter may lie below that.
+                # A server that root starts is somebody else, and must pass here to reach its own
+                # folder; `tmp` is /tmp inside, and an interpreter may lie below that.
                 for part in (self.folder, self.run, self.tmp):
                     part.chmod(0o711)
         except OSError as error:
@@ -64,13 +68,20 @@ class Workplace:
         self._first: tuple[dict[str, bytes], set[str]] | None = None
 
     def snapshot(self) -> dict[str, bytes]:
-        """Remembers the scratch as it is; path -> content. Raises Blocked for more than can be kept."""
+        """Remembers the scratch as it is; path -> content. Raises Blocked for more than can be
+        kept.
+        """
         size = sum((self.scratch / name).stat().st_size for name in self._files())
         if size > _MOST:
-            said = f"the scratch holds {size >> 20} MB after proof.setup; at most {_MOST >> 20} MB can be kept"
+            said = (
+                f"the scratch holds {size >> 20} MB after proof.setup; at most {_MOST >> 20} MB can"
+                " be kept"
+            )
             raise Blocked(said, hint="let the setup write less into {scratch}")
         self._snapshot = {name: (self.scratch / name).read_bytes() for name in self._files()}
-        self._folders = {str(p.relative_to(self.scratch)) for p in self.scratch.rglob("*") if p.is_dir()}
+        self._folders = {
+            str(p.relative_to(self.scratch)) for p in self.scratch.rglob("*") if p.is_dir()
+        }
         self._first = self._first or (self._snapshot, self._folders)
         return self._snapshot
 

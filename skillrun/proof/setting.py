@@ -1,4 +1,6 @@
-"""What one proof runs in: interpreter, environment, folders, servers, and the zygote's configuration."""
+"""What one proof runs in: interpreter, environment, folders, servers, and the zygote's
+configuration.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +26,8 @@ if TYPE_CHECKING:
     from skillrun.proof.sandbox.sandbox import Sandbox
 
 _NO_NETWORK = (
-    "proof.setup has no network, so that it finds no database of yours: proof.services starts servers for it, and "
-    "{postgresql} and {redis} in proof.env are where they are"
+    "proof.setup has no network, so that it finds no database of yours: proof.services starts"
+    " servers for it, and {postgresql} and {redis} in proof.env are where they are"
 )
 _OF_A_SERVER = re.compile(r"\{(redis|postgresql)(?:\.\w+)?\}")
 _ON_REDIS = ("arq", "rq")  # their drivers put real jobs into it
@@ -33,7 +35,9 @@ _ON_REDIS = ("arq", "rq")  # their drivers put real jobs into it
 
 @dataclass
 class Setting:
-    """One workplace with its servers and its zygotes. Two of them work side by side, each on its own."""
+    """One workplace with its servers and its zygotes. Two of them work side by side, each on its
+    own.
+    """
 
     spec: JobSpec
     root: Path
@@ -79,7 +83,8 @@ class Setting:
         from skillrun.proof.services.postgres import PostgresServer
         from skillrun.proof.services.redis import PORT, RedisServer
 
-        # On the machine's own loopback the ports may be somebody's; in a network of their own they are free.
+        # On the machine's own loopback the ports may be somebody's; in a network of their own they
+        # are free.
         listens = self.sandbox.walls.has_network
         for name in sorted(wanted):
             folder = self.place.run / name
@@ -91,10 +96,14 @@ class Setting:
                 server = PostgresServer(folder, self.sandbox, listens=listens)
             self.servers.append(server)
             self.urls[name] = server.url
-            self.urls |= {f"{name}.{part}": text for part, text in getattr(server, "parts", {}).items()}
+            self.urls |= {
+                f"{name}.{part}": text for part, text in getattr(server, "parts", {}).items()
+            }
 
     def filled(self, text: str) -> str:
-        """A text of the spec with {scratch}, {redis}, {postgresql} and their parts in it. Raises Blocked."""
+        """A text of the spec with {scratch}, {redis}, {postgresql} and their parts in it. Raises
+        Blocked.
+        """
         text = text.replace("{scratch}", str(self.place.scratch))
         for name, url in self.urls.items():
             text = text.replace("{" + name + "}", url)
@@ -111,24 +120,37 @@ class Setting:
         if self.sandbox.walls.has_network:
             known = ", ".join("{" + name + "}" for name in sorted(self.urls))
             return Blocked(f"{word}: there is no such word", hint=f"known are {known}")
-        said = f"{word}: the private {service} has no port, since the proof has no network of its own"
-        return Blocked(said, hint=f"use {{{service}}}, its socket, or run where namespaces are allowed")
+        said = (
+            f"{word}: the private {service} has no port, since the proof has no network of its own"
+        )
+        return Blocked(
+            said, hint=f"use {{{service}}}, its socket, or run where namespaces are allowed"
+        )
 
     def env(self, **more: str) -> dict[str, str]:
         """A clean environment: nothing of the user's but PATH, the interpreter's folder first."""
         home = Path(self.python).parent
         path = os.pathsep.join((str(home), os.environ.get("PATH", os.defpath)))
-        env = {"PATH": path, "LANG": "C.UTF-8", "HOME": str(self.place.home), "TMPDIR": str(self.place.tmp),
-               "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1", "TZ": "UTC"}  # fmt: skip
+        env = {
+            "PATH": path,
+            "LANG": "C.UTF-8",
+            "HOME": str(self.place.home),
+            "TMPDIR": str(self.place.tmp),
+            "PYTHONHASHSEED": "0",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "TZ": "UTC",
+        }
         if (home.parent / "pyvenv.cfg").exists():
             env["VIRTUAL_ENV"] = str(home.parent)
         env |= {name: self.filled(value) for name, value in self.proof.env.items()}
         return env | more
 
     def set_up(self) -> None:
-        """Runs proof.setup once; what it leaves is the snapshot. Raises Blocked with the end of its output.
+        """Runs proof.setup once; what it leaves is the snapshot. Raises Blocked with the end of its
+        output.
 
-        Like a delivery it reaches the proof's own servers alone: a migration must not find the developer's database.
+        Like a delivery it reaches the proof's own servers alone: a migration must not find the
+        developer's database.
         """
         setup = self.proof.setup
         if self.proof.python is not None:
@@ -180,7 +202,9 @@ class Setting:
         return tuple(server.pid for server in self.servers)
 
     def zygote(self, kind: str = "main") -> Zygote:
-        """The interpreter that has imported the handler; "fresh": one with another hash seed and time zone."""
+        """The interpreter that has imported the handler; "fresh": one with another hash seed and
+        time zone.
+        """
         if kind not in self.zygotes:
             more = {"PYTHONHASHSEED": "4711", "TZ": "Pacific/Auckland"} if kind == "fresh" else {}
             trigger = self.spec.trigger
@@ -195,7 +219,9 @@ class Setting:
             )
             made.start()
             owner = made.facts.get("owner")
-            if self.driver is None and owner is not None:  # whatever the sources looked like, the object says it
+            if (
+                self.driver is None and owner is not None
+            ):  # whatever the sources looked like, the object says it
                 made.stop()
                 self.driver = owner
                 del self.zygotes[kind]
@@ -205,7 +231,11 @@ class Setting:
     def config(self) -> dict[str, Any]:
         """What the zygote is told at its start; see probe/main.py."""
         spec, failures = self.spec, self.spec.failures
-        errors = [[e.type, list(e.args)] for e in (*failures.transient, *failures.permanent)] if failures else []
+        errors = (
+            [[e.type, list(e.args)] for e in (*failures.transient, *failures.permanent)]
+            if failures
+            else []
+        )
         driver = folder_of(self.driver) / "probe.py" if self.driver else None
         paths = [str((self.root / path).resolve()) for path in self.paths] or [str(self.root)]
         free = [str(self.place.tmp), str(self.place.home), str(self.place.run)]
@@ -215,19 +245,31 @@ class Setting:
             if server.address:
                 servers.append(server.address)
         return {
-            "root": str(self.root), "paths": paths, "handler": spec.handler,
+            "root": str(self.root),
+            "paths": paths,
+            "handler": spec.handler,
             "driver": str(driver) if driver else None,
-            "effects": [effect.model_dump() for effect in spec.effects or ()], "errors": errors,
-            "scratch": str(self.place.scratch), "free": free, "servers": servers, "kept": aside.committed(self.root),
+            "effects": [effect.model_dump() for effect in spec.effects or ()],
+            "errors": errors,
+            "scratch": str(self.place.scratch),
+            "free": free,
+            "servers": servers,
+            "kept": aside.committed(self.root),
             "settings": {
-                "message": spec.message, "fields": sorted((spec.payload or {}).get("properties", {})),
-                "key": list(spec.idempotency.key) if spec.idempotency else [], "redis": self.urls.get("redis"),
+                "message": spec.message,
+                "fields": sorted((spec.payload or {}).get("properties", {})),
+                "key": list(spec.idempotency.key) if spec.idempotency else [],
+                "redis": self.urls.get("redis"),
                 "enqueue": spec.enqueue.call if spec.enqueue else None,
-                "queue": spec.dead_letter.where if spec.dead_letter and spec.dead_letter.kind == "queue" else None,
+                "queue": (
+                    spec.dead_letter.where
+                    if spec.dead_letter and spec.dead_letter.kind == "queue"
+                    else None
+                ),
                 "scratch": str(self.place.scratch),
                 "trigger": spec.trigger.model_dump() if spec.trigger else None,
             },
-        }  # fmt: skip
+        }
 
     def store(self) -> Store | None:
         """The database that the state queries ask; None where the spec names none."""
@@ -238,14 +280,23 @@ class Setting:
         for prefix in ("sqlite:///", "sqlite:"):
             path = path.removeprefix(prefix)
         if path.startswith(("postgres", "redis")):
-            found: Store | None = next((s for s in self.servers if getattr(s, "url", None) == path), None)
+            found: Store | None = next(
+                (s for s in self.servers if getattr(s, "url", None) == path), None
+            )
             if found is None:
-                raise Refused(f"proof.database: {database} is no server of the proof", hint='use "{postgresql}"')
+                raise Refused(
+                    f"proof.database: {database} is no server of the proof",
+                    hint='use "{postgresql}"',
+                )
             return found
-        return SqliteStore(aside.standing(self.place.scratch, path))  # an absolute path stays as it is
+        return SqliteStore(
+            aside.standing(self.place.scratch, path)
+        )  # an absolute path stays as it is
 
     def abandon(self) -> None:
-        """Has whoever works in it, in another thread, come to an end at once. `close` is still to come."""
+        """Has whoever works in it, in another thread, come to an end at once. `close` is still to
+        come.
+        """
         self.abandoned = True
         for zygote in list(self.zygotes.values()):
             zygote.abandon()

@@ -65,7 +65,9 @@ def _orders(explorer: Explorer, jobs: Iterable[int]) -> tuple[History, ...]:
         return ()
     moves = (("job=0", f"job={other}"), (f"job={other}", "job=0"))
     made = (explorer.run(Schedule("alone", moves=both)) for both in moves)
-    return tuple(history for history in made if all(run.outcome == "succeeded" for run in history.runs))
+    return tuple(
+        history for history in made if all(run.outcome == "succeeded" for run in history.runs)
+    )
 
 
 def _why_unfit(history: History) -> str:
@@ -73,7 +75,13 @@ def _why_unfit(history: History) -> str:
     error = last.raised if last is not None else None
     if error is not None:
         return f"by itself it fails with {str(error['error']).rpartition(':')[2]}: {error['text']}"
-    return "it does not end" if history.hung else f"by itself it is {last.outcome}" if last else "it is not delivered"
+    return (
+        "it does not end"
+        if history.hung
+        else f"by itself it is {last.outcome}"
+        if last
+        else "it is not delivered"
+    )
 
 
 def _succeeds(history: History) -> bool:
@@ -100,7 +108,10 @@ def single_run_problem(reference: Reference) -> str | None:
     missing = [effect.name for effect in reference.effects if not reference.calls(effect.name)]
     if missing:
         return f"the single run does not reach: {', '.join(missing)}"
-    return next((f"proof.state.{name}: {rows[7:]}" for name, rows in once.state.items() if _is_error(rows)), None)
+    return next(
+        (f"proof.state.{name}: {rows[7:]}" for name, rows in once.state.items() if _is_error(rows)),
+        None,
+    )
 
 
 def _is_error(rows: Any) -> bool:

@@ -34,7 +34,9 @@ class SqliteStore:
         self.path = path
 
     def query(self, sql: str) -> list[list[Any]]:
-        rows: list[list[Any]] = self._ask(lambda c: [[_plain(value) for value in row] for row in c.execute(sql)])
+        rows: list[list[Any]] = self._ask(
+            lambda c: [[_plain(value) for value in row] for row in c.execute(sql)]
+        )
         return rows
 
     def _ask(self, work: Callable[[sqlite3.Connection], Any]) -> Any:
@@ -48,7 +50,9 @@ class SqliteStore:
                 return work(connection)
         except sqlite3.Error as error:
             slow = str(error) == "interrupted"
-            raise StateError(f"it takes longer than {_QUERY_S:g} s" if slow else str(error)) from error
+            raise StateError(
+                f"it takes longer than {_QUERY_S:g} s" if slow else str(error)
+            ) from error
 
     def tables_read(self, sql: str) -> set[str]:
         """Exact, also through views: SQLite's authorizer names them."""
@@ -71,11 +75,16 @@ class SqliteStore:
 
         def work(connection: sqlite3.Connection) -> dict[str, str]:
             names = [
-                row[0] for row in connection.execute(
-                    "select name from sqlite_master where type = 'table' and name not like 'sqlite_%'"
+                row[0]
+                for row in connection.execute(
+                    "select name from sqlite_master where type = 'table' and name not like"
+                    " 'sqlite_%'"
                 )
-            ]  # fmt: skip
-            return {name: repr(sorted(map(repr, connection.execute(f'select * from "{name}"')))) for name in names}
+            ]
+            return {
+                name: repr(sorted(map(repr, connection.execute(f'select * from "{name}"'))))
+                for name in names
+            }
 
         try:
             found: dict[str, str] = self._ask(work)

@@ -1,4 +1,6 @@
-"""The histories of a proof that a ledger keeps: every refutation, and one schedule that held of each family."""
+"""The histories of a proof that a ledger keeps: every refutation, and one schedule that held of
+each family.
+"""
 
 from __future__ import annotations
 
@@ -17,16 +19,20 @@ _SHOWN = 500
 
 
 def stories(proof: Proof) -> list[dict[str, Any]]:
-    """JSON values: `schedule`, `family`, `refuted`, `rule`, `message`, `cause`, `expected`, `seen`, `steps`.
+    """JSON values: `schedule`, `family`, `refuted`, `rule`, `message`, `cause`, `expected`, `seen`,
+    `steps`.
 
-    A step has `number`, `at_s` (virtual seconds), `process`, `text`, `kind` (of its event), `path`, `line`.
+    A step has `number`, `at_s` (virtual seconds), `process`, `text`, `kind` (of its event), `path`,
+    `line`.
     """
     refuted = [_refuted(witness) for witness in proof.witnesses]
     return [*refuted, *(_told(tried) for tried in _one_a_family(proof))][:MOST]
 
 
 def _one_a_family(proof: Proof) -> list[Tried]:
-    """Of each family the schedule under which most effects took place, of those against which nobody said anything."""
+    """Of each family the schedule under which most effects took place, of those against which
+    nobody said anything.
+    """
     found: dict[str, Tried] = {}
     for tried in proof.tried:
         if any(judgement.verdict != HINT for judgement in tried.judgements):

@@ -1,4 +1,6 @@
-"""A history as a story: numbered steps, only those that matter, with the faults marked and the place of each."""
+"""A history as a story: numbered steps, only those that matter, with the faults marked and the
+place of each.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ class Step:
 
 
 def story(history: History) -> list[Step]:
-    """The steps in the order in which they happened; the middle of a very long story is left out."""
+    """The steps in the order in which they happened; the middle of a very long story is left
+    out.
+    """
     found = [step for step in _steps(history) if step.text]
     if len(found) > MOST_STEPS:
         left_out = len(found) - MOST_STEPS
@@ -53,13 +57,20 @@ def _steps(history: History) -> Iterator[Step]:
             at, process = delivery.clock - begun, names[delivery.number]
             yield Step(0, at, process, safe, event.kind == "fault", event.place, event.kind)
     if history.hung:
-        yield Step(0, 0.0, "", f"it does not end: its last boundary is {history.hung}, and it was stopped there")
+        yield Step(
+            0,
+            0.0,
+            "",
+            f"it does not end: its last boundary is {history.hung}, and it was stopped there",
+        )
     if history.pending:
         yield Step(0, 0.0, "", "the job is still waiting, and nothing says that it will ever end")
 
 
 def in_order(history: History) -> list[tuple[Delivery, Event]]:
-    """(delivery, event) as they happened. Numbers of two interpreters do not compare: there, one by one."""
+    """(delivery, event) as they happened. Numbers of two interpreters do not compare: there, one by
+    one.
+    """
     pairs = [(delivery, event) for delivery in history.deliveries for event in delivery.events]
     if history.schedule.family in _AT_ONCE:
         return sorted(pairs, key=lambda pair: pair[1].number)
@@ -124,7 +135,9 @@ def _performed(history: History, delivery: Delivery, event: Event) -> str:
 def _published(history: History, delivery: Delivery, event: Event) -> str:
     if not event["to_handler"]:
         return f"publishes {event['label']}"
-    does = {"deliver": "publishes a retry", "died": "publishes a retry"}.get(delivery.op, "publishes the job")
+    does = {"deliver": "publishes a retry", "died": "publishes a retry"}.get(
+        delivery.op, "publishes the job"
+    )
     return f"{does}{_later(event['delay'])}"
 
 
@@ -147,7 +160,11 @@ def _fault(history: History, delivery: Delivery, event: Event) -> str:
 
 def _raised(history: History, delivery: Delivery, event: Event) -> str:
     name = str(event["error"]).rpartition(":")[2]
-    return f"the handler raises {name}: {event['text']}" if event["text"] else f"the handler raises {name}"
+    return (
+        f"the handler raises {name}: {event['text']}"
+        if event["text"]
+        else f"the handler raises {name}"
+    )
 
 
 def _settled(history: History, delivery: Delivery, event: Event) -> str:
@@ -194,5 +211,7 @@ _MAKERS: dict[str, _Maker] = {
 
 
 def replay_command(schedule: Schedule, options: str) -> str:
-    """The ready command that runs one schedule again. `options`: what says which job, e.g. " --spec FILE"."""
+    """The ready command that runs one schedule again. `options`: what says which job, e.g. " --spec
+    FILE".
+    """
     return f"skillrun prove{options} --schedule {shlex.quote(str(schedule))}"

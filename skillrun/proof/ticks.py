@@ -1,7 +1,8 @@
 """Jobs that nobody publishes: when a poller looks again, and when a cron job is due.
 
-A job is *polled* where its work lies in a database: after a fault the proof follows the ticks as long as something may
-still come of it. It is *clocked* where nothing but the time of the tick says which job it is.
+A job is *polled* where its work lies in a database: after a fault the proof follows the ticks as
+long as something may still come of it. It is *clocked* where nothing but the time of the tick says
+which job it is.
 """
 
 from __future__ import annotations
@@ -22,13 +23,23 @@ NEXT = 900  # the first job number of a clocked handler's later ticks
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 _FIELDS: tuple[tuple[int, int, tuple[str, ...]], ...] = (
-    (0, 59, ()), (0, 23, ()), (1, 31, ()), (1, 12, _MONTHS), (0, 7, _DAYS),
-)  # fmt: skip
-_NAMED = {"@daily": "0 0 * * *", "@midnight": "0 0 * * *", "@weekly": "0 0 * * 0", "@monthly": "0 0 1 * *"}
+    (0, 59, ()),
+    (0, 23, ()),
+    (1, 31, ()),
+    (1, 12, _MONTHS),
+    (0, 7, _DAYS),
+)
+_NAMED = {
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *",
+}
 
 
 def is_polled(spec: JobSpec, facts: dict[str, Any]) -> bool:
-    """Each tick looks for work in a database: a poller, and a cron job that goes by no key and takes up what is left.
+    """Each tick looks for work in a database: a poller, and a cron job that goes by no key and
+    takes up what is left.
 
     Of a cron job that is one of several ticks a day, or a retry policy that waits for the next day.
     """
@@ -65,15 +76,22 @@ def every(spec: JobSpec) -> float:
 def waits(spec: JobSpec, tries: int) -> list[float]:
     """When the proof looks again after the fault number `tries`, in seconds from it.
 
-    At the next tick; shortly before and after the declared delay, and when it is overdue; and when whatever a dead
-    process held must have been given up. A handler that is not due yet does nothing in between.
+    At the next tick; shortly before and after the declared delay, and when it is overdue; and when
+    whatever a dead process held must have been given up. A handler that is not due yet does nothing
+    in between.
     """
     tick = every(spec)
-    declared = spec.retry.delays()[tries - 1 : tries] if spec.retry and spec.retry.kind is None else ()
+    declared = (
+        spec.retry.delays()[tries - 1 : tries] if spec.retry and spec.retry.kind is None else ()
+    )
     found = {max(tick, *(delay * 0.4 for delay in declared), 0.0)}
     cron = spec.trigger is not None and spec.trigger.type == "cron"
     latest = 0.0 if cron else _horizon(spec)  # on another day a cron job may be another one
-    found |= {max(3600.0, tick), max(latest, tick), max(tick, *(delay * 0.8 for delay in declared), 0.0)}
+    found |= {
+        max(3600.0, tick),
+        max(latest, tick),
+        max(tick, *(delay * 0.8 for delay in declared), 0.0),
+    }
     for delay in declared:
         found |= {delay * 1.02 + 2, delay * 1.2 + tick + 5}
     return sorted(wait for wait in found if wait >= tick)
@@ -91,7 +109,11 @@ def is_faulty(delivery: Delivery) -> bool:
 
 def is_idle(delivery: Delivery) -> bool:
     """A tick that met nothing, called nothing and did not fail."""
-    return not is_faulty(delivery) and delivery.first("performed") is None and delivery.outcome == "succeeded"
+    return (
+        not is_faulty(delivery)
+        and delivery.first("performed") is None
+        and delivery.outcome == "succeeded"
+    )
 
 
 # -- clocked
@@ -111,8 +133,9 @@ def before_midnight(zone: str | None) -> float:
 
 
 def later_ticks(schedule: str | None, zone: str | None) -> list[float]:
-    """Seconds from noon of this day to ticks that are other jobs than today's: the next one, then those that have its
-    weekday, its day of the month, and its date in common with it; none for what is no cron expression.
+    """Seconds from noon of this day to ticks that are other jobs than today's: the next one, then
+    those that have its weekday, its day of the month, and its date in common with it; none for what
+    is no cron expression.
     """
     fields = cron_fields(schedule)
     gap = _longest_gap(fields) if fields else None
@@ -126,7 +149,9 @@ def later_ticks(schedule: str | None, zone: str | None) -> list[float]:
 
 
 def period_s(schedule: str | None) -> float:
-    """The shortest time between two ticks of a day; a day where there is one, or where it cannot be told."""
+    """The shortest time between two ticks of a day; a day where there is one, or where it cannot be
+    told.
+    """
     fields = cron_fields(schedule)
     if fields is None:
         return DAY_S
@@ -153,7 +178,9 @@ def _longest_gap(fields: tuple[frozenset[int], ...]) -> int | None:
 
 
 def fires_twice(schedule: str | None, zone: str | None) -> tuple[float, float] | None:
-    """The two instants at which a daily time comes when clocks are turned back; None where it comes once."""
+    """The two instants at which a daily time comes when clocks are turned back; None where it comes
+    once.
+    """
     fields = cron_fields(schedule)
     if fields is None or zone is None or len(fields[0]) > 1 or len(fields[1]) > 12:
         return None
@@ -169,7 +196,9 @@ def fires_twice(schedule: str | None, zone: str | None) -> tuple[float, float] |
 
 
 def cron_fields(schedule: str | None) -> tuple[frozenset[int], ...] | None:
-    """The values of minute, hour, day, month and weekday (0: Sunday); None for what cron alone does not know."""
+    """The values of minute, hour, day, month and weekday (0: Sunday); None for what cron alone does
+    not know.
+    """
     words = _NAMED.get(schedule or "", schedule or "").split()
     if len(words) != len(_FIELDS):
         return None

@@ -21,7 +21,10 @@ class Unset:
     @property
     def message(self) -> str:
         """What is wrong, in one line."""
-        return f"{self.place}: reads the environment variable {self.name}, which the proof does not have"
+        return (
+            f"{self.place}: reads the environment variable {self.name}, which the proof does not"
+            " have"
+        )
 
     @property
     def hint(self) -> str:
@@ -30,7 +33,9 @@ class Unset:
 
 
 def find_unset(trace: str, root: Path | str) -> Unset | None:
-    """The variable behind the last KeyError of a traceback, where `os.environ` raised it; None for any other error."""
+    """The variable behind the last KeyError of a traceback, where `os.environ` raised it; None for
+    any other error.
+    """
     found = list(_MISSING.finditer(trace))
     frames = list(_FRAME.finditer(trace, 0, found[-1].start())) if found else []
     if len(frames) < 2 or not frames[-1][1].endswith(_ENVIRON):

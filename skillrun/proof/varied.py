@@ -1,4 +1,5 @@
-"""Payloads that are other jobs than the first example: each has another value in one of the key fields.
+"""Payloads that are other jobs than the first example: each has another value in one of the key
+fields.
 
 Nothing is drawn by lot: the same spec gives the same payloads in the same order.
 """
@@ -32,7 +33,9 @@ def varied_payloads(spec: JobSpec) -> dict[int, Any]:
     """By job number; empty where no key field says what makes another job."""
     first = spec.examples[0] if spec.examples else None
     key = spec.idempotency.key if spec.idempotency else ()
-    fields = [field for field in key if isinstance(first, dict) and get_field(first, field) is not None]
+    fields = [
+        field for field in key if isinstance(first, dict) and get_field(first, field) is not None
+    ]
     found: list[Any] = []
     for field in fields:
         found += _of_field(spec, first, field, MOST // len(fields))
@@ -81,7 +84,9 @@ def _numbers(value: int) -> Iterator[int]:
     """Near the example, then a remainder's length away from its neighbours, then round ones."""
     yield from range(value + 1, value + 9)
     for step in _LARGE:
-        yield value + 1 + step  # beside the example's neighbour: the example's own key may not be counted
+        yield (
+            value + 1 + step
+        )  # beside the example's neighbour: the example's own key may not be counted
     for step in _MODULI:
         yield from (value + 1 + step, value + 2 + step)
     yield from (value + step for step in _MODULI[:4])
@@ -90,27 +95,37 @@ def _numbers(value: int) -> Iterator[int]:
 
 
 def _texts(value: str) -> Iterator[str]:
-    """Dates stay dates, and what ends with a number has another number; else letters differ, one at a time."""
+    """Dates stay dates, and what ends with a number has another number; else letters differ, one at
+    a time.
+    """
     if _DATE.match(value):
         yield from _dates(value)
     number = re.search(r"\d+(?=\D*$)", value)
     if number is not None:
         before, after = value[: number.start()], value[number.end() :]
-        yield from (f"{before}{other:0{len(number[0])}d}{after}" for other in _numbers(int(number[0])))
+        yield from (
+            f"{before}{other:0{len(number[0])}d}{after}" for other in _numbers(int(number[0]))
+        )
     for at in range(len(value) - 1, -1, -1):
         yield from (value[:at] + letter + value[at + 1 :] for letter in _replacements(value[at]))
     local, mark, domain = value.partition("@")
     for letter in _LETTERS:
         yield f"{local}{letter}{mark}{domain}"
         yield f"{letter}{local}{mark}{domain}"
-    yield from (local + "x" * length + letter + mark + domain for length in _LONG for letter in "ab")
+    yield from (
+        local + "x" * length + letter + mark + domain for length in _LONG for letter in "ab"
+    )
 
 
 def _replacements(letter: str) -> str:
     """Others of the same kind; case alone makes no other job."""
     if letter.isdigit():
         return "".join(digit for digit in "123456789" if digit != letter)[:3]
-    return "".join(other for other in "abcdef" if other != letter.lower())[:3] if letter.isalpha() else ""
+    return (
+        "".join(other for other in "abcdef" if other != letter.lower())[:3]
+        if letter.isalpha()
+        else ""
+    )
 
 
 def _dates(value: str) -> Iterator[str]:
@@ -127,4 +142,6 @@ def varied_field(spec: JobSpec, payload: Any) -> str | None:
     """The key field in which a payload is another than the first example's."""
     key = spec.idempotency.key if spec.idempotency else ()
     first = spec.examples[0] if spec.examples else None
-    return next((field for field in key if get_field(payload, field) != get_field(first, field)), None)
+    return next(
+        (field for field in key if get_field(payload, field) != get_field(first, field)), None
+    )

@@ -15,7 +15,9 @@ _BY_ITSELF = ("state.not-committed",)  # needs no comparison
 
 
 def choose(tried: Iterable[Tried], *, fatal: bool) -> list[list[tuple[Tried, Judgement]]]:
-    """The schedules of each kind of refutation, the simplest first. `fatal`: there is no single run to compare with."""
+    """The schedules of each kind of refutation, the simplest first. `fatal`: there is no single run
+    to compare with.
+    """
     chosen: dict[tuple[str, str | None], list[tuple[Tried, Judgement]]] = {}
     for item in sorted(tried, key=lambda t: _weight(t.schedule)):
         if not was_met(item.history):
@@ -32,14 +34,21 @@ def log_witnesses(found: Mapping[str, logs.Answer], tried: list[Tried]) -> list[
     for judgement in logs.judge(found):
         question = judgement.rule.partition(".")[2]
         wanted, schedule = found[question].example, found[question].schedule
-        posing = (t for t in tried if any(d.outcome == wanted for d in t.history.runs) or t.schedule == schedule)
+        posing = (
+            t
+            for t in tried
+            if any(d.outcome == wanted for d in t.history.runs) or t.schedule == schedule
+        )
         item = next(posing, tried[0])
         made.append(Witness(item, judgement, RERUNS))
     return made
 
 
 def unstable(witness: Witness) -> Judgement:
-    said = f"{witness.judgement.message} under {witness.tried.schedule}, but not when that was run again {RERUNS} times"
+    said = (
+        f"{witness.judgement.message} under {witness.tried.schedule}, but not when that was run"
+        f" again {RERUNS} times"
+    )
     return Judgement(INCOMPLETE, "witness.unstable", said)
 
 

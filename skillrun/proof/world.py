@@ -1,4 +1,6 @@
-"""What the proof as a whole must have seen: sources, stores that are written, queries that can be trusted."""
+"""What the proof as a whole must have seen: sources, stores that are written, queries that can be
+trusted.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ from skillrun.proof.state import StateError, Store, words
 if TYPE_CHECKING:
     from skillrun.proof.explorer import Explorer
 
-_TEMPORARY = re.compile(r"\s*create\s+(?:local\s+|global\s+)?temp(?:orary)?\s+table\b", re.IGNORECASE)
+_TEMPORARY = re.compile(
+    r"\s*create\s+(?:local\s+|global\s+)?temp(?:orary)?\s+table\b", re.IGNORECASE
+)
 
 
 def world_judgements(
@@ -35,17 +39,25 @@ def world_judgements(
 def _nothing_to_judge(reference: Reference) -> Iterator[Judgement]:
     """Without effects and without state every history looks the same."""
     if not reference.effects and not reference.once.state:
-        said = "the spec declares no effect and proof.state asks nothing: there is nothing to judge by"
+        said = (
+            "the spec declares no effect and proof.state asks nothing: there is nothing to judge by"
+        )
         yield Judgement(INCOMPLETE, "state.nothing", said)
 
 
 def _cannot_be_kept(reference: Reference) -> Iterator[Judgement]:
-    """A keyed effect needs to name its key; one that is passed through must do something that is seen."""
+    """A keyed effect needs to name its key; one that is passed through must do something that is
+    seen.
+    """
     for effect in reference.effects:
         if effect.guarantee == "keyed" and effect.key_arg is None:
             said = f"effect {effect.name} is declared keyed, but key_arg names no argument"
             yield Judgement(INCOMPLETE, "effect.key-not-named", said)
-        if effect.mode == "pass_through" and reference.calls(effect.name) and not _does_something(reference, effect):
+        if (
+            effect.mode == "pass_through"
+            and reference.calls(effect.name)
+            and not _does_something(reference, effect)
+        ):
             said = f"effect {effect.name} is passed through, but nothing that it does was seen"
             yield Judgement(INCOMPLETE, "effect.not-seen", said)
 
@@ -58,7 +70,9 @@ def _does_something(reference: Reference, effect: Any) -> bool:
             inside = event["when"] == "before"
         elif inside and event.kind == "at":
             seen = (
-                seen or (event["kind"] == "sql" and event["verb"] != "select") or event["kind"] in ("redis", "publish")
+                seen
+                or (event["kind"] == "sql" and event["verb"] != "select")
+                or event["kind"] in ("redis", "publish")
             )
     return seen
 
@@ -66,24 +80,41 @@ def _does_something(reference: Reference, effect: Any) -> bool:
 def _uncounted(spec: Any, histories: list[History]) -> Iterator[Judgement]:
     """A dead letter that nobody counts may be missing, or there twice."""
     letter = spec.dead_letter
-    if letter is not None and letter.kind != "none" and all(history.dead_letters is None for history in histories):
+    if (
+        letter is not None
+        and letter.kind != "none"
+        and all(history.dead_letters is None for history in histories)
+    ):
         said = f"dead letters go to a {letter.kind}, but nothing counts them: proof.dead_letters"
-        yield Judgement(INCOMPLETE, "dead-letter.uncounted", said, expected="e.g. select count(*) from dead_jobs")
+        yield Judgement(
+            INCOMPLETE,
+            "dead-letter.uncounted",
+            said,
+            expected="e.g. select count(*) from dead_jobs",
+        )
 
 
 def _one_job_only(spec: Any, reference: Reference) -> Iterator[Judgement]:
-    """That two jobs are told apart was not seen: with one key for all of them nothing would look different."""
+    """That two jobs are told apart was not seen: with one key for all of them nothing would look
+    different.
+    """
     keyed = spec.idempotency is not None and spec.idempotency.strategy == "keyed"
     if keyed and not reference.jobs:
         given = spec.examples[0] if spec.examples and isinstance(spec.examples[0], dict) else {}
         absent = [field for field in spec.idempotency.key if field.partition(".")[0] not in given]
         said, want = "no second, distinct job could be run", "another one in payload.examples"
         if absent and given:
-            said = f"the key field {absent[0]} is not in the first of payload.examples: no two jobs differ in it"
+            said = (
+                f"the key field {absent[0]} is not in the first of payload.examples: no two jobs"
+                " differ in it"
+            )
         elif reference.unfit:
             job, why = next(iter(reference.unfit.items()))
             said = f"{said}: {_payload(spec, job)}: {why}"
-            want = "let proof.setup write what that job works on, or give another one in payload.examples"
+            want = (
+                "let proof.setup write what that job works on, or give another one in"
+                " payload.examples"
+            )
         yield Judgement(INCOMPLETE, "distinct.none", said, expected=want)
 
 
@@ -102,12 +133,16 @@ def _source(root: Path, reference: Reference) -> Iterator[Judgement]:
     inside = path.is_relative_to(root.resolve()) and "site-packages" not in path.parts
     if not inside:
         said = f"the handler was imported from {path.name} outside of this checkout"
-        yield Judgement(INCOMPLETE, "source.elsewhere", f"{said}: an installed copy comes first on its path")
+        yield Judgement(
+            INCOMPLETE, "source.elsewhere", f"{said}: an installed copy comes first on its path"
+        )
 
 
 def _volatile(reference: Reference) -> Iterator[Judgement]:
     for name in sorted(reference.volatile):
-        said = f"proof.state.{name} differs between two single runs: leave out times and random values"
+        said = (
+            f"proof.state.{name} differs between two single runs: leave out times and random values"
+        )
         yield Judgement(INCOMPLETE, "state.volatile", said)
 
 
@@ -120,7 +155,10 @@ def _unread(spec: Any, histories: list[History], explorer: Explorer) -> Iterator
     queries = list(proof.state.values()) if proof else []
     queries += [proof.dead_letters] if proof and proof.dead_letters else []
     if explorer.store is None:
-        said = f"{', '.join(sorted({table for _, table in written}))} written, but proof.database names no database"
+        said = (
+            f"{', '.join(sorted({table for _, table in written}))} written, but proof.database"
+            " names no database"
+        )
         yield Judgement(INCOMPLETE, "state.no-database", said)
         return
     read = _tables_read(explorer.store, queries)
@@ -130,7 +168,11 @@ def _unread(spec: Any, histories: list[History], explorer: Explorer) -> Iterator
     for store, table in sorted(written):
         if table in temporary and not _has_table(explorer.store, table):
             continue  # it ends with its connection
-        if mine is not None and store.startswith("sqlite:") and store[7:] not in (name, str(Path(mine).resolve())):
+        if (
+            mine is not None
+            and store.startswith("sqlite:")
+            and store[7:] not in (name, str(Path(mine).resolve()))
+        ):
             said = f"the handler writes to {Path(store[7:]).name}, which is not proof.database"
             yield Judgement(INCOMPLETE, "state.other-database", said)
         elif table and table not in read:
@@ -154,7 +196,9 @@ def _find_temporary(histories: Iterable[History]) -> set[str]:
 
 
 def _has_table(store: Store, table: str) -> bool:
-    """Whether the database has a table of that name, which a temporary one only hides. True where it cannot tell."""
+    """Whether the database has a table of that name, which a temporary one only hides. True where
+    it cannot tell.
+    """
     question = "select table_name from information_schema.tables where table_name = '{}'"
     if getattr(store, "path", None) is not None:
         question = "select name from sqlite_master where lower(name) = '{}'"
@@ -172,9 +216,11 @@ def _written(histories: Iterable[History]) -> set[tuple[str, str]]:
         for delivery in history.deliveries
         if delivery.op in ("deliver", "callback", "died")
         for event in delivery.all("at")
-        if event["kind"] == "sql" and event["verb"] in ("insert", "update", "delete") and event["when"] == "after"
+        if event["kind"] == "sql"
+        and event["verb"] in ("insert", "update", "delete")
+        and event["when"] == "after"
         and event["store"] != ":memory:"
-    }  # fmt: skip
+    }
 
 
 def letter_queries(spec: Any) -> frozenset[str]:
@@ -188,7 +234,10 @@ def letter_queries(spec: Any) -> frozenset[str]:
 
 def _sources(sql: str) -> set[str]:
     """The names behind `from` and `join`."""
-    return {name.lower() for name in re.findall(r'\b(?:from|join)\s+[\w."]*?(\w+)"?(?![\w."])', sql, re.IGNORECASE)}
+    return {
+        name.lower()
+        for name in re.findall(r'\b(?:from|join)\s+[\w."]*?(\w+)"?(?![\w."])', sql, re.IGNORECASE)
+    }
 
 
 def _tables_read(store: Store, queries: list[str]) -> set[str]:

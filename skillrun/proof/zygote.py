@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 _SUPERVISOR = Path(__file__).parent.parent / "validations" / "supervisor.py"
 _PROBE = Path(__file__).parent / "probe" / "main.py"
-_HEARD = itertools.count(1)  # of all zygotes: a later delivery in another interpreter is a later one
+_HEARD = itertools.count(
+    1
+)  # of all zygotes: a later delivery in another interpreter is a later one
 BOOT_S = 120.0
 _GLANCE_S = 0.5  # between two looks whether the interpreter was stopped
 _MOST_SAID = 64 * 1024 * 1024  # bytes of one delivery's events: more is babble
@@ -35,7 +37,9 @@ _STOPPED = (b"T", b"t")  # by a signal, by a tracer: proc_pid_stat(5)
 
 
 def delivery_s() -> float:
-    """How long a delivery may take, in real seconds: SKILLRUN_DELIVERY_S, else 20. Raises Misuse for what is none."""
+    """How long a delivery may take, in real seconds: SKILLRUN_DELIVERY_S, else 20. Raises Misuse
+    for what is none.
+    """
     given = os.environ.get("SKILLRUN_DELIVERY_S") or "20"
     try:
         return max(float(given), 0.1)
@@ -47,14 +51,18 @@ def delivery_s() -> float:
 class BootFailed(Refused):
     """The handler cannot be run here: `what` is handler, effect, error, framework, probe."""
 
-    def __init__(self, what: str, message: str, *, hint: str | None = None, trace: str = "") -> None:
+    def __init__(
+        self, what: str, message: str, *, hint: str | None = None, trace: str = ""
+    ) -> None:
         super().__init__(message, hint=hint)
         self.what, self.trace = what, trace
 
 
 @dataclass
 class Running:
-    """One forked process as seen from here: its raw events, and whether it stands still or has ended."""
+    """One forked process as seen from here: its raw events, and whether it stands still or has
+    ended.
+    """
 
     id: int
     fd: int  # of its channel
@@ -86,7 +94,9 @@ class Running:
             self.status = signal.SIGKILL if last["e"] == "fault" else 0
 
     def listen(self) -> list[dict[str, Any]]:
-        """What it has said since the last time. Raises ValueError for what is no event, and for too many of them."""
+        """What it has said since the last time. Raises ValueError for what is no event, and for too
+        many of them.
+        """
         said = b""
         while chunk := os.pread(self.file, 1 << 18, self.read + len(said)):
             said += chunk
@@ -113,7 +123,9 @@ class Running:
             os.close(fd)
 
     def resume(self, **order: Any) -> None:
-        """Lets a paused process go on. `clock`: by so many seconds later; `then`: the fault that it meets at once."""
+        """Lets a paused process go on. `clock`: by so many seconds later; `then`: the fault that it
+        meets at once.
+        """
         self.paused = False
         with contextlib.suppress(OSError):
             os.write(self.fd, json.dumps(order).encode() + b"\n")
@@ -167,10 +179,22 @@ class Zygote:
         own = [sys.executable, "-I", "-S", "-B", str(_SUPERVISOR)]
         with self.output.open("ab") as output:
             self.process = subprocess.Popen(
-                [*self.sandbox.prefix(self.cwd), *own, str(report_write), str(life_read), "0.2", command],
-                cwd=self.cwd, env=self.env, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                pass_fds=(report_write, life_read, fd), start_new_session=True,
-            )  # fmt: skip
+                [
+                    *self.sandbox.prefix(self.cwd),
+                    *own,
+                    str(report_write),
+                    str(life_read),
+                    "0.2",
+                    command,
+                ],
+                cwd=self.cwd,
+                env=self.env,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                pass_fds=(report_write, life_read, fd),
+                start_new_session=True,
+            )
         for end in (report_write, life_read):
             os.close(end)
         self._report = report_read
@@ -199,7 +223,9 @@ class Zygote:
         return answer
 
     def _wait_for_answer(self, deadline: float) -> bool:
-        """Until it says something; False where the time is over. Raises BootFailed where it was stopped."""
+        """Until it says something; False where the time is over. Raises BootFailed where it was
+        stopped.
+        """
         while time.monotonic() < deadline:
             ready, _, _ = select.select([self.control], [], [], _GLANCE_S)
             if ready:
@@ -227,21 +253,32 @@ class Zygote:
         return running.outer
 
     def is_stopped(self, running: Running) -> bool:
-        """Whether a delivery's process was stopped by a signal: it will not say anything any more."""
+        """Whether a delivery's process was stopped by a signal: it will not say anything any
+        more.
+        """
         return _state_of(self.outer_pid(running)) in _STOPPED
 
     def _check_running(self) -> None:
-        """Raises BootFailed where somebody has stopped the interpreter: it will not answer any more."""
+        """Raises BootFailed where somebody has stopped the interpreter: it will not answer any
+        more.
+        """
         if time.monotonic() - self._glanced < _GLANCE_S:
             return
         self._glanced = time.monotonic()
         if _state_of(self.pid) in _STOPPED:
-            hint = "what the handler's modules start when they are imported must not stop processes (SIGSTOP)"
-            raise BootFailed("probe", "the interpreter of the proof was stopped by a signal", hint=hint)
+            hint = (
+                "what the handler's modules start when they are imported must not stop processes"
+                " (SIGSTOP)"
+            )
+            raise BootFailed(
+                "probe", "the interpreter of the proof was stopped by a signal", hint=hint
+            )
 
     def _babbles(self) -> BootFailed:
         hint = "code of the repository writes into descriptors that it did not open"
-        return BootFailed("probe", "the interpreter of the proof says what the probe never says", hint=hint)
+        return BootFailed(
+            "probe", "the interpreter of the proof says what the probe never says", hint=hint
+        )
 
     def _ended_early(self) -> dict[str, Any]:
         last = next(iter(reversed(self._tail().strip().splitlines())), "")
@@ -253,9 +290,19 @@ class Zygote:
             return self.output.read_bytes()[-4000:].decode("utf-8", "replace")
         return ""
 
-    def fork(self, op: str, args: list[Any], *, clock: float, plan: Mapping[str, Any] | None = None,
-             modules: bool = False, warms: bool = False, stays: bool = False) -> Running:  # fmt: skip
-        """Starts one process; see probe/main.py for what it does. `modules`: it tells the repository's at its end;
+    def fork(
+        self,
+        op: str,
+        args: list[Any],
+        *,
+        clock: float,
+        plan: Mapping[str, Any] | None = None,
+        modules: bool = False,
+        warms: bool = False,
+        stays: bool = False,
+    ) -> Running:
+        """Starts one process; see probe/main.py for what it does. `modules`: it tells the
+        repository's at its end;
         `warms`: and what `warm` takes. `stays`: it can go on with something else then.
 
         Raises BootFailed where the interpreter has ended, as all that gives it an order.
@@ -263,8 +310,17 @@ class Zygote:
         ours, theirs = socket.socketpair()
         file = memory_file()
         self._next += 1
-        order = {"id": self._next, "op": op, "args": args, "clock": clock, "plan": plan or {}, "modules": modules,
-                 "warms": warms, "stays": stays, "output": str(self.output)}  # fmt: skip
+        order = {
+            "id": self._next,
+            "op": op,
+            "args": args,
+            "clock": clock,
+            "plan": plan or {},
+            "modules": modules,
+            "warms": warms,
+            "stays": stays,
+            "output": str(self.output),
+        }
         with theirs:
             self._order(order, theirs.fileno(), file)
         ours.setblocking(False)
@@ -275,10 +331,20 @@ class Zygote:
         """Whether a process that stays is still there."""
         return running.rests and not running.closed and running.status is None
 
-    def go_on(self, running: Running, op: str, args: list[Any], *, clock: float,
-              plan: Mapping[str, Any] | None = None, stays: bool = False) -> Running:  # fmt: skip
+    def go_on(
+        self,
+        running: Running,
+        op: str,
+        args: list[Any],
+        *,
+        clock: float,
+        plan: Mapping[str, Any] | None = None,
+        stays: bool = False,
+    ) -> Running:
         """Gives a process that rests its next order."""
-        next_ = Running(running.id, running.fd, running.file, running.read, pid=running.pid, stays=stays)
+        next_ = Running(
+            running.id, running.fd, running.file, running.read, pid=running.pid, stays=stays
+        )
         self._running[running.id] = next_
         order = {"op": op, "args": args, "clock": clock, "plan": plan or {}, "stays": stays}
         with contextlib.suppress(OSError):
@@ -309,7 +375,9 @@ class Zygote:
         return bool(ready) or heard
 
     def _listen(self) -> bool:
-        """Takes in what the deliveries have said, in the order in which they did; whether there was anything."""
+        """Takes in what the deliveries have said, in the order in which they did; whether there was
+        anything.
+        """
         said: list[tuple[float, Running, dict[str, Any]]] = []
         try:
             for running in self._running.values():
@@ -346,7 +414,9 @@ class Zygote:
                 self._forget(running)
 
     def _hang_up(self, running: Running) -> None:
-        """All that a process said before its end is there; what it left running may hold its channel open."""
+        """All that a process said before its end is there; what it left running may hold its
+        channel open.
+        """
         if running.closed:
             return
         self._listen()
@@ -390,10 +460,14 @@ class Zygote:
         self.control.setblocking(False)
 
     def _ended(self) -> BootFailed:
-        return BootFailed("probe", "the interpreter of the proof ended", hint=self._tail()[-300:] or None)
+        return BootFailed(
+            "probe", "the interpreter of the proof ended", hint=self._tail()[-300:] or None
+        )
 
     def abandon(self) -> None:
-        """Ends the interpreter; whoever works with it, in another thread, gets BootFailed. `stop` is still to come."""
+        """Ends the interpreter; whoever works with it, in another thread, gets BootFailed. `stop`
+        is still to come.
+        """
         life, self._life = self._life, -1
         if life >= 0:
             os.close(life)
@@ -424,13 +498,21 @@ class Zygote:
 def _boot_failed(answer: Mapping[str, Any], root: str) -> BootFailed:
     hints = {
         "handler": "the handler must import with proof.python and proof.env; try it by hand",
-        "effect": "effects[].call is the import path of the adapter, module:function; key_arg is one of its parameters",
-        "error": "failures lists import paths of exceptions; one that needs arguments: {type: ..., args: [...]}",
+        "effect": (
+            "effects[].call is the import path of the adapter, module:function; key_arg is one of"
+            " its parameters"
+        ),
+        "error": (
+            "failures lists import paths of exceptions; one that needs arguments: {type: ..., args:"
+            " [...]}"
+        ),
         "framework": "proof.python must be the interpreter that the worker runs with",
     }
     what, trace = str(answer.get("failed")), str(answer.get("trace") or "")
     if "AppRegistryNotReady" in trace or "DJANGO_SETTINGS_MODULE" in trace:
-        hints["handler"] = "say which settings Django has: proof.env: {DJANGO_SETTINGS_MODULE: project.settings}"
+        hints["handler"] = (
+            "say which settings Django has: proof.env: {DJANGO_SETTINGS_MODULE: project.settings}"
+        )
     unset = find_unset(trace, root)
     if unset is not None:
         return BootFailed(what, unset.message, hint=unset.hint, trace=trace)

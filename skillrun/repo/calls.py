@@ -42,7 +42,9 @@ class Handler:
     @property
     def broad(self) -> bool:
         """It catches every ordinary exception."""
-        return self.bare or bool({"builtins.Exception", "builtins.BaseException"} & set(self.exceptions))
+        return self.bare or bool(
+            {"builtins.Exception", "builtins.BaseException"} & set(self.exceptions)
+        )
 
 
 @dataclass(frozen=True)
@@ -64,12 +66,16 @@ class Call:
     deferred: bool = False  # inside a lambda or a nested function that is handed on
 
     def argument(self, position: int | None, name: str) -> ast.expr | None:
-        """The expression passed for a parameter, by keyword or by position; None where there is none."""
+        """The expression passed for a parameter, by keyword or by position; None where there is
+        none.
+        """
         for keyword in self.node.keywords:
             if keyword.arg == name:
                 return keyword.value
         positional = self.node.args
-        if position is None or any(isinstance(arg, ast.Starred) for arg in positional[: position + 1]):
+        if position is None or any(
+            isinstance(arg, ast.Starred) for arg in positional[: position + 1]
+        ):
             return None
         return positional[position] if position < len(positional) else None
 
@@ -95,7 +101,9 @@ class Surroundings:
 
 
 def calls_in_order(node: ast.AST) -> Iterator[ast.Call]:
-    """The calls in a function body or expression in the order of evaluation; bodies of inner functions left out."""
+    """The calls in a function body or expression in the order of evaluation; bodies of inner
+    functions left out.
+    """
     for child in ast.iter_child_nodes(node):
         if not isinstance(child, _OTHER_BODIES):
             yield from calls_in_order(child)
@@ -122,11 +130,17 @@ def inner_functions(function: ast.AST) -> Iterator[FunctionNode | ast.Lambda]:
 
 
 def in_thread(module: Module, node: ast.Call) -> ast.Call | None:
-    """`asyncio.to_thread(send, x)` as the call `send(x)`, which stands inside of it; None for any other call."""
+    """`asyncio.to_thread(send, x)` as the call `send(x)`, which stands inside of it; None for any
+    other call.
+    """
     at = _INTO_THREADS.get(module.resolve(node.func) or "")
     if isinstance(node.func, ast.Attribute) and node.func.attr == "run_in_executor":
         at = 1  # loop.run_in_executor(None, send, x)
-    if at is None or len(node.args) <= at or any(isinstance(arg, ast.Starred) for arg in node.args[: at + 1]):
+    if (
+        at is None
+        or len(node.args) <= at
+        or any(isinstance(arg, ast.Starred) for arg in node.args[: at + 1])
+    ):
         return None
     return module.inner_call(node, at)
 
@@ -172,7 +186,11 @@ def read_handler(module: Module, node: ast.ExceptHandler) -> Handler:
         always_raises=isinstance(node.body[-1], ast.Raise),
         returns=any(isinstance(n, ast.Return) for n in statements),
         silent=all(_does_nothing(statement) for statement in node.body),
-        calls=tuple(module.resolve(c.func) or ast.unparse(c.func) for s in node.body for c in calls_in_order(s)),
+        calls=tuple(
+            module.resolve(c.func) or ast.unparse(c.func)
+            for s in node.body
+            for c in calls_in_order(s)
+        ),
         name=node.name,
     )
 
@@ -191,7 +209,9 @@ def _does_nothing(statement: ast.stmt) -> bool:
 
 
 def exception_names(module: Module, node: ast.expr | None) -> tuple[str, ...]:
-    """Dotted names of `X`, `(X, Y)`, or a module variable that holds a tuple; as written where untold."""
+    """Dotted names of `X`, `(X, Y)`, or a module variable that holds a tuple; as written where
+    untold.
+    """
     if node is None:
         return ()
     if isinstance(node, ast.Tuple | ast.List | ast.Set):
@@ -201,7 +221,11 @@ def exception_names(module: Module, node: ast.expr | None) -> tuple[str, ...]:
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
         return exception_names(module, node.left) + exception_names(module, node.right)
     held = _held_tuple(module, node)
-    return exception_names(module, held) if held is not None else (module.resolve(node) or ast.unparse(node),)
+    return (
+        exception_names(module, held)
+        if held is not None
+        else (module.resolve(node) or ast.unparse(node),)
+    )
 
 
 def _held_tuple(module: Module, node: ast.expr) -> ast.expr | None:

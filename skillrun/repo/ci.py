@@ -58,7 +58,9 @@ def ci_offers(tree: Tree, languages: tuple[str, ...]) -> Iterator[Offer]:
 
 @dataclass(frozen=True)
 class _Reader:
-    """Reads CI files, knowing of the repository: its language, its own console scripts, where it has packages."""
+    """Reads CI files, knowing of the repository: its language, its own console scripts, where it
+    has packages.
+    """
 
     javascript: bool
     scripts: frozenset[str]
@@ -72,7 +74,11 @@ class _Reader:
             kind = purpose(step.command)
             own = None if kind else own_purpose(command, self.scripts)
             if (kind and self._counts(kind, step)) or own:
-                whole = f"cd {step.folder} && {command}" if step.folder and step.folder != "." else command
+                whole = (
+                    f"cd {step.folder} && {command}"
+                    if step.folder and step.folder != "."
+                    else command
+                )
                 distance = _distance(kind or "", command)
                 fact = CommandFact(whole, path, step.line, command)
                 yield Offer(kind or own or "", fact, Source.CI, fit + distance)
@@ -81,14 +87,22 @@ class _Reader:
         """Of a front end, only building; of a second package beside the main one, not even that."""
         plain = without_prefix(step.command)
         if kind == "build":
-            return not (_PYTHON_BUILD.match(plain) and step.folder in self.packages and "" in self.packages)
+            return not (
+                _PYTHON_BUILD.match(plain) and step.folder in self.packages and "" in self.packages
+            )
         return self.javascript or not _FRONT_END.match(plain)
 
 
 def own_purpose(command: str, scripts: frozenset[str]) -> str | None:
-    """What `NAME test` is for, where NAME is a console script of the repository. Building may be what it sells."""
+    """What `NAME test` is for, where NAME is a console script of the repository. Building may be
+    what it sells.
+    """
     words = without_prefix(command).split()
-    named = named_kind(words[1]) if len(words) > 1 and words[0] in scripts and "${{" not in command else None
+    named = (
+        named_kind(words[1])
+        if len(words) > 1 and words[0] in scripts and "${{" not in command
+        else None
+    )
     return named[0] if named and named[0] != "build" else None
 
 
@@ -98,14 +112,20 @@ def _with_variables(text: str) -> str:
     for block in _ENVIRONMENT.finditer(text):
         for name, value in _VARIABLE.findall(block[2]):
             found.setdefault(name, set()).add(value.strip("\"' "))
-    plain = {name: values for name, values in found.items() if len(values) == 1 and "${{" not in str(values)}
+    plain = {
+        name: values
+        for name, values in found.items()
+        if len(values) == 1 and "${{" not in str(values)
+    }
     return _REFERENCE.sub(lambda one: next(iter(plain.get(one[1], {one[0]}))), text)
 
 
 def _distance(kind: str, command: str) -> int:
     """Formatting checks are lesser linting, partial tests lesser tests."""
     lesser = {
-        "lint": r"\sformat\b|black|isort|prettier|cargo fmt|dotnet format|exit-zero|djlint|shellcheck",
+        "lint": (
+            r"\sformat\b|black|isort|prettier|cargo fmt|dotnet format|exit-zero|djlint|shellcheck"
+        ),
         "test": r"e2e|integration|doctest|append|docker",
     }
     distance = 3 if kind in lesser and re.search(lesser[kind], command) else 0
@@ -138,7 +158,9 @@ def _moved(folder: str, line: str, command: str) -> str:
 
 
 def _command(line: str) -> str:
-    """The shell text of a line, "" where the line is some other key, a comment, or only opens a block."""
+    """The shell text of a line, "" where the line is some other key, a comment, or only opens a
+    block.
+    """
     text = line.strip().removeprefix("- ").strip()
     keyed = _COMMAND_KEY.match(text)
     if keyed:
@@ -159,7 +181,14 @@ def _default_folders(lines: list[str]) -> list[str | None]:
         if of_job and line.strip() and indent < depth:
             of_job = None
         if line.lstrip().startswith("defaults:"):
-            folder = next((match[1] for below in lines[number : number + 4] if (match := _FOLDER.match(below))), None)
+            folder = next(
+                (
+                    match[1]
+                    for below in lines[number : number + 4]
+                    if (match := _FOLDER.match(below))
+                ),
+                None,
+            )
             whole, of_job, depth = (whole, folder, indent) if indent else (folder, of_job, depth)
         found.append(of_job)
     return [folder or whole for folder in found]
@@ -168,7 +197,9 @@ def _default_folders(lines: list[str]) -> list[str | None]:
 def _folder(lines: list[str], at: int) -> str | None:
     """The working directory of the step that holds a line."""
     first = at
-    while first > 0 and not re.match(r"\s*- (?:name|uses|run|id|if|env|shell|working)", lines[first]):
+    while first > 0 and not re.match(
+        r"\s*- (?:name|uses|run|id|if|env|shell|working)", lines[first]
+    ):
         first -= 1
     for number in range(first, min(first + 40, len(lines))):
         if number > first and re.match(r"\s*- ", lines[number]) and number > at:

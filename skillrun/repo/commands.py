@@ -1,4 +1,6 @@
-"""The lint, typecheck, test and build commands that a repository declares, and where; never a guess."""
+"""The lint, typecheck, test and build commands that a repository declares, and where; never a
+guess.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ KINDS = ("lint", "typecheck", "test", "build")
 
 @dataclass(frozen=True)
 class CommandFact:
-    """A declared command, run from the repository's root. `runs` is what it stands for, e.g. a recipe's lines."""
+    """A declared command, run from the repository's root. `runs` is what it stands for, e.g. a
+    recipe's lines.
+    """
 
     command: str
     path: str

@@ -1,4 +1,6 @@
-"""Reads every place where a repository declares its commands: make, just, task runners, scripts, CI, agent notes."""
+"""Reads every place where a repository declares its commands: make, just, task runners, scripts,
+CI, agent notes.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,9 @@ _NOTES = frozenset(
 )
 _HOOK = re.compile(r"(?m)^\s*-?\s*id:\s*[\"']?([\w.-]+)")
 _HOOK_RUNS = re.compile(r"(?m)^\s*(?:entry|args):\s*(.+)$")
-_LINT_HOOKS = re.compile(r"ruff|flake8|black|pylint|isort|eslint|biome|prettier|rubocop|golangci|djlint|lint|pyupgrade")
+_LINT_HOOKS = re.compile(
+    r"ruff|flake8|black|pylint|isort|eslint|biome|prettier|rubocop|golangci|djlint|lint|pyupgrade"
+)
 _TYPE_HOOKS = re.compile(r"(?:mypy|pyright|basedpyright|pyrefly|ty)(?:-\w+)?")
 
 
@@ -62,12 +66,16 @@ def _declared_offers(tree: Tree, languages: tuple[str, ...]) -> Iterator[Offer]:
 
 
 def _recipe_offers(tree: Tree, languages: tuple[str, ...]) -> Iterator[Offer]:
-    """The recipes of the Makefile and the justfile at the top, then those of the folders with the main sources."""
+    """The recipes of the Makefile and the justfile at the top, then those of the folders with the
+    main sources.
+    """
     for path in _recipe_files(tree, languages):
         folder, _, name = path.rpartition("/")
         just = name.lower().endswith("justfile")
         recipes = (just_recipes if just else make_recipes)(path, lambda name: text_of(tree, name))
-        command = ("just " if just else "make ") + (folder and (f"{folder}/" if just else f"-C {folder} "))
+        command = ("just " if just else "make ") + (
+            folder and (f"{folder}/" if just else f"-C {folder} ")
+        )
         yield from _offered(command, recipes, beside=bool(folder))
 
 
@@ -77,7 +85,9 @@ def _recipe_files(tree: Tree, languages: tuple[str, ...]) -> Iterator[str]:
         folder, _, name = path.rpartition("/")
         if "/" not in folder and name.lower() in _RECIPE_FILES:
             tool = "just" if name.lower().endswith("justfile") else "make"
-            found[folder, tool] = min(path, found.get((folder, tool), path))  # GNUmakefile, Makefile, makefile
+            found[folder, tool] = min(
+                path, found.get((folder, tool), path)
+            )  # GNUmakefile, Makefile, makefile
     for (folder, _), path in found.items():
         if not folder or (not is_aside(path) and _holds(tree, folder, languages[:1])):
             yield path
@@ -94,10 +104,14 @@ def _taskfile_offers(tree: Tree) -> Iterator[Offer]:
     names = [name for name in names if name[1] == names[0][1]]
     for task, following in zip(names, [*names[1:], None], strict=False):
         named = named_kind(task[2])
-        runs = "\n".join(_TASK_LINE.findall(held[task.start() : following.start() if following else None]))
+        runs = "\n".join(
+            _TASK_LINE.findall(held[task.start() : following.start() if following else None])
+        )
         if path and named and runs:
             number = line + held.count("\n", 0, task.start(2))
-            yield Offer(named[0], command_fact(f"task {task[2]}", path, number, runs), Source.MAKE, named[1])
+            yield Offer(
+                named[0], command_fact(f"task {task[2]}", path, number, runs), Source.MAKE, named[1]
+            )
 
 
 def _holds(tree: Tree, folder: str, languages: tuple[str, ...]) -> bool:
@@ -146,18 +160,32 @@ def _script_offers(tree: Tree) -> Iterator[Offer]:
 
 
 def _script_offer(tree: Tree, path: str, name: str) -> Offer | None:
-    """A shell script that is named for a purpose, or a `check` that does nothing but check types first."""
+    """A shell script that is named for a purpose, or a `check` that does nothing but check types
+    first.
+    """
     plain = _SCRIPT_NAME.fullmatch(name)
-    if not plain or (named := named_kind(plain[1]) or (("typecheck", 9) if plain[1] == "check" else None)) is None:
+    if (
+        not plain
+        or (named := named_kind(plain[1]) or (("typecheck", 9) if plain[1] == "check" else None))
+        is None
+    ):
         return None
     text = text_of(tree, path) or ""
-    runs = [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    runs = [
+        line.strip()
+        for line in text.splitlines()
+        if line.strip() and not line.lstrip().startswith("#")
+    ]
     if not runs or not (name.endswith("sh") or text.startswith("#!")):
         return None
     kinds = {purpose(re.sub(r"^\$\{?\w+\}?", "", line)) for line in runs}
     if named[1] == 9 and "typecheck" not in kinds:
         return None
-    command = path if os.access(tree.root / path, os.X_OK) else f"{'bash' if 'bash' in text[:30] else 'sh'} {path}"
+    command = (
+        path
+        if os.access(tree.root / path, os.X_OK)
+        else f"{'bash' if 'bash' in text[:30] else 'sh'} {path}"
+    )
     command = f"./{command}" if command == name else command
     return Offer(named[0], command_fact(command, path, 1, "\n".join(runs)), Source.SCRIPT, named[1])
 
@@ -171,17 +199,25 @@ def _hook_offers(tree: Tree) -> Iterator[Offer]:
         line = text.count("\n", 0, hook.start(1)) + 1
         if _TYPE_HOOKS.fullmatch(hook[1]):
             settings = text[hook.end() : following.start() if following else None]
-            runs = "\n".join([hook[1], *(found[1].strip() for found in _HOOK_RUNS.finditer(settings))])
+            runs = "\n".join(
+                [hook[1], *(found[1].strip() for found in _HOOK_RUNS.finditer(settings))]
+            )
             command = f"pre-commit run {hook[1]} --all-files"
             yield Offer("typecheck", command_fact(command, path, line, runs), Source.PRE_COMMIT)
         elif _LINT_HOOKS.search(hook[1]):
             runs = " ".join(one[1] for one in hooks)
-            yield Offer("lint", command_fact("pre-commit run --all-files", path, 1, runs), Source.PRE_COMMIT)
+            yield Offer(
+                "lint", command_fact("pre-commit run --all-files", path, 1, runs), Source.PRE_COMMIT
+            )
     for path in (".trunk/trunk.yaml", ".trunk/trunk.yml"):
         enabled = re.search(r"(?m)^lint:", text_of(tree, path) or "")
         if enabled:
             line = line_with(tree, path, "lint:")
-            yield Offer("lint", command_fact("trunk check --all", path, line, "trunk check"), Source.PRE_COMMIT)
+            yield Offer(
+                "lint",
+                command_fact("trunk check --all", path, line, "trunk check"),
+                Source.PRE_COMMIT,
+            )
 
 
 def _note_offers(tree: Tree) -> Iterator[Offer]:
@@ -195,5 +231,10 @@ def _note_offers(tree: Tree) -> Iterator[Offer]:
             for code in [line.strip()] if fenced else re.findall(r"`([^`]+)`", line):
                 command = re.split(r"\s+#", code)[0].strip()
                 kind = purpose(command)
-                if kind and " " in command and not _PLACEHOLDER.search(command) and not is_partial(command):
+                if (
+                    kind
+                    and " " in command
+                    and not _PLACEHOLDER.search(command)
+                    and not is_partial(command)
+                ):
                     yield Offer(kind, command_fact(command, path, number, command), Source.NOTES)

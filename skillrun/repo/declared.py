@@ -1,4 +1,6 @@
-"""What the readers of declared commands share: texts, tables, line numbers, and the fact of a command."""
+"""What the readers of declared commands share: texts, tables, line numbers, and the fact of a
+command.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ _RUNS = 2000  # characters kept of what a command stands for
 
 
 def text_of(tree: Tree, path: str) -> str | None:
-    """The text of a listed file; None where there is none, and for what is too large to be written by people."""
+    """The text of a listed file; None where there is none, and for what is too large to be written
+    by people.
+    """
     data = tree.peek(path) if tree.size(path) <= SEARCH_LIMIT else None
     return None if data is None else data.decode("utf-8", "replace")
 
@@ -64,10 +68,17 @@ def line_with(tree: Tree, path: str, needle: str) -> int:
 
 
 def shell_lines(value: Any) -> str:
-    """What a task's value runs, a command a line: a text, a list of texts or of words, or a table that holds one."""
+    """What a task's value runs, a command a line: a text, a list of texts or of words, or a table
+    that holds one.
+    """
     if isinstance(value, dict):
-        held = next((value[key] for key in ("cmd", "shell", "cmds", "sequence", "script") if key in value), None)
+        held = next(
+            (value[key] for key in ("cmd", "shell", "cmds", "sequence", "script") if key in value),
+            None,
+        )
         return shell_lines(held) if held is not None else json.dumps(value, default=str)
     if isinstance(value, list):
-        return "\n".join(" ".join(map(str, one)) if isinstance(one, list) else shell_lines(one) for one in value)
+        return "\n".join(
+            " ".join(map(str, one)) if isinstance(one, list) else shell_lines(one) for one in value
+        )
     return str(value)

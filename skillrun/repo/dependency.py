@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from skillrun.repo.places import is_aside
 
-_MAIN_GROUPS = frozenset({"main", "default", "base", "prod", "production", "deploy", "server", "worker", "app"})
+_MAIN_GROUPS = frozenset(
+    {"main", "default", "base", "prod", "production", "deploy", "server", "worker", "app"}
+)
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,9 @@ class Dependency:
 
     @property
     def main(self) -> bool:
-        """Comes along when the project itself is installed, in a path that is part of the project."""
+        """Comes along when the project itself is installed, in a path that is part of the
+        project.
+        """
         return (not self.group or self.group.lower() in _MAIN_GROUPS) and not is_aside(self.path)
 
 

@@ -1,4 +1,6 @@
-"""What Ruby, Go, JVM, PHP, Elixir, .NET and Rust projects say that they depend on, each manifest by a real parser."""
+"""What Ruby, Go, JVM, PHP, Elixir, .NET and Rust projects say that they depend on, each manifest by
+a real parser.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,16 @@ if TYPE_CHECKING:
 _DEVELOPMENT = frozenset({"development", "test", "dev", "doc", "docs", "lint"})
 _CONFIGURATIONS = frozenset(
     {
-        *("implementation", "api", "compile", "runtimeOnly", "compileOnly", "runtime", "kapt", "annotationProcessor"),
+        *(
+            "implementation",
+            "api",
+            "compile",
+            "runtimeOnly",
+            "compileOnly",
+            "runtime",
+            "kapt",
+            "annotationProcessor",
+        ),
         *("testImplementation", "testCompile", "testRuntimeOnly", "developmentOnly"),
     }
 )
@@ -35,7 +46,9 @@ def _line(node: SgNode) -> int:
 
 
 def _given(node: SgNode) -> list[SgNode]:
-    held = node.field("arguments") or next((one for one in node.children() if one.kind() == "arguments"), None)
+    held = node.field("arguments") or next(
+        (one for one in node.children() if one.kind() == "arguments"), None
+    )
     return [one for one in held.children() if one.is_named()] if held is not None else []
 
 
@@ -52,16 +65,38 @@ def gemfile(path: str, text: str) -> Iterator[Dependency]:
         method = call.field("method")
         said = method.text() if method is not None else ""
         given = _given(call)
-        if said not in ("gem", "add_dependency", "add_runtime_dependency", "add_development_dependency") or not given:
+        if (
+            said
+            not in (
+                "gem",
+                "add_dependency",
+                "add_runtime_dependency",
+                "add_development_dependency",
+            )
+            or not given
+        ):
             continue
         if given[0].kind() == "string":
             group = "dev" if "development" in said else _gem_group(call, given)
-            yield Dependency(normalised(given[0].text().strip("\"'")), path, _line(call), _first_line(call), group)
+            yield Dependency(
+                normalised(given[0].text().strip("\"'")),
+                path,
+                _line(call),
+                _first_line(call),
+                group,
+            )
 
 
 def _gem_group(call: SgNode, given: list[SgNode]) -> str:
-    """The group of the block around it or of its own `group:`; "" where any of them is a main one."""
-    names = [word for one in given if one.kind() == "pair" and "group" in one.text() for word in _symbols(one)]
+    """The group of the block around it or of its own `group:`; "" where any of them is a main
+    one.
+    """
+    names = [
+        word
+        for one in given
+        if one.kind() == "pair" and "group" in one.text()
+        for word in _symbols(one)
+    ]
     for above in call.ancestors():
         method = above.field("method") if above.kind() == "call" else None
         if method is not None and method.text() == "group":
@@ -105,7 +140,9 @@ def pom(path: str, text: str) -> Iterator[Dependency]:
         said = {child.tag.rpartition("}")[2]: (child.text or "").strip() for child in node}
         name = f"{said.get('groupId', '')}:{said.get('artifactId', '')}".lower()
         group = "test" if said.get("scope") == "test" else ""
-        yield Dependency(name, path, lines.of(f"<artifactId>{said.get('artifactId', '')}"), name, group)
+        yield Dependency(
+            name, path, lines.of(f"<artifactId>{said.get('artifactId', '')}"), name, group
+        )
 
 
 def _xml(text: str) -> Any:
@@ -115,7 +152,8 @@ def _xml(text: str) -> Any:
 
 
 def gradle(path: str, text: str) -> Iterator[Dependency]:
-    """Each coordinate that a configuration is given: `implementation("org.quartz-scheduler:quartz:2.3")`.
+    """Each coordinate that a configuration is given:
+    `implementation("org.quartz-scheduler:quartz:2.3")`.
 
     A Groovy script is close enough to Kotlin for its parser where it names coordinates.
     """
@@ -124,11 +162,15 @@ def gradle(path: str, text: str) -> Iterator[Dependency]:
         before = text.splitlines()[_line(call) - 1].split("(")[0].split()
         if len(coordinate) in (2, 3) and before and before[0].strip() in _CONFIGURATIONS:
             group = "test" if before[0].startswith("test") else ""
-            yield Dependency(":".join(coordinate[:2]).lower(), path, _line(call), call.text()[:200], group)
+            yield Dependency(
+                ":".join(coordinate[:2]).lower(), path, _line(call), call.text()[:200], group
+            )
 
 
 def gradle_groovy(path: str, text: str) -> Iterator[Dependency]:
-    """The same of build.gradle, where a coordinate stands in single or double quotes on a line of its own."""
+    """The same of build.gradle, where a coordinate stands in single or double quotes on a line of
+    its own.
+    """
     for number, line in enumerate(text.splitlines(), 1):
         words = line.replace("(", " ").replace(")", " ").split()
         if len(words) < 2 or words[0] not in _CONFIGURATIONS or words[1][:1] not in "\"'":
@@ -136,7 +178,9 @@ def gradle_groovy(path: str, text: str) -> Iterator[Dependency]:
         coordinate = words[1].strip("\"',").split(":")
         if len(coordinate) in (2, 3):
             group = "test" if words[0].startswith("test") else ""
-            yield Dependency(":".join(coordinate[:2]).lower(), path, number, line.strip()[:200], group)
+            yield Dependency(
+                ":".join(coordinate[:2]).lower(), path, number, line.strip()[:200], group
+            )
 
 
 def version_catalog(path: str, text: str) -> Iterator[Dependency]:
@@ -145,7 +189,9 @@ def version_catalog(path: str, text: str) -> Iterator[Dependency]:
     for key, value in _toml(text).get("libraries", {}).items():
         said = value if isinstance(value, dict) else {"module": str(value)}
         module = said.get("module") or f"{said.get('group', '')}:{said.get('name', '')}"
-        yield Dependency(":".join(str(module).split(":")[:2]).lower(), path, lines.of(key), str(module)[:200])
+        yield Dependency(
+            ":".join(str(module).split(":")[:2]).lower(), path, lines.of(key), str(module)[:200]
+        )
 
 
 # -- PHP
@@ -170,20 +216,32 @@ def mix(path: str, text: str) -> Iterator[Dependency]:
             keywords = next((one.text() for one in parts if one.kind() == "keywords"), "")
             only = keywords.partition("only:")[2]
             group = "dev" if only and ":prod" not in only.partition("]")[0] else ""
-            yield Dependency(parts[0].text().lstrip(":").lower(), path, _line(node), _first_line(node), group)
+            yield Dependency(
+                parts[0].text().lstrip(":").lower(), path, _line(node), _first_line(node), group
+            )
 
 
 # -- .NET
 
 
 def msbuild(path: str, text: str) -> Iterator[Dependency]:
-    """Every PackageReference, GlobalPackageReference and PackageVersion; a test project's come for development."""
+    """Every PackageReference, GlobalPackageReference and PackageVersion; a test project's come for
+    development.
+    """
     lines = Lines(text)
     group = (
-        "test" if any(part.lower().endswith(("test", "tests")) for part in path.replace(".", "/").split("/")) else ""
+        "test"
+        if any(
+            part.lower().endswith(("test", "tests")) for part in path.replace(".", "/").split("/")
+        )
+        else ""
     )
     for node in _xml(text).iter():
-        if node.tag.rpartition("}")[2] in ("PackageReference", "GlobalPackageReference", "PackageVersion"):
+        if node.tag.rpartition("}")[2] in (
+            "PackageReference",
+            "GlobalPackageReference",
+            "PackageVersion",
+        ):
             name = node.get("Include") or node.get("Update") or ""
             if name:
                 yield Dependency(name.lower(), path, lines.of(f'"{name}"'), name, group)
@@ -197,7 +255,11 @@ def cargo(path: str, text: str) -> Iterator[Dependency]:
     data, lines = _toml(text), Lines(text)
     tables = [data, data.get("workspace", {}), *(data.get("target", {}) or {}).values()]
     for table in tables:
-        for section, group in (("dependencies", ""), ("dev-dependencies", "dev"), ("build-dependencies", "build")):
+        for section, group in (
+            ("dependencies", ""),
+            ("dev-dependencies", "dev"),
+            ("build-dependencies", "build"),
+        ):
             yield from _crates(path, lines, table.get(section, {}), group)
 
 
@@ -205,7 +267,11 @@ def _crates(path: str, lines: Lines, table: Mapping[str, Any], group: str) -> It
     for name, value in table.items():
         real = value.get("package", name) if isinstance(value, dict) else name
         yield Dependency(
-            str(real).lower(), path, lines.of(name), f"{name} = {json.dumps(value, default=str)}"[:200], group
+            str(real).lower(),
+            path,
+            lines.of(name),
+            f"{name} = {json.dumps(value, default=str)}"[:200],
+            group,
         )
 
 

@@ -31,7 +31,9 @@ def read_filter_names(listing: bytes) -> list[str]:
 
 
 def switch_off(names: list[str]) -> Iterator[str]:
-    """Options for git that take the programs from filters; the command line wins over every file."""
+    """Options for git that take the programs from filters; the command line wins over every
+    file.
+    """
     for name in names:
         for word, value in _NEUTRAL:
             if "=" not in name:

@@ -1,8 +1,8 @@
 """What git says about a repository: where it is, what it points at, and what a run has touched.
 
-Git is asked through its plumbing, in a clean environment, and through `run_git` alone. Nothing that a repository's
-configuration names is started: no hook, pager, file-system monitor, filter, external diff, transport or helper of one.
-No lock is taken.
+Git is asked through its plumbing, in a clean environment, and through `run_git` alone. Nothing that
+a repository's configuration names is started: no hook, pager, file-system monitor, filter, external
+diff, transport or helper of one. No lock is taken.
 """
 
 from __future__ import annotations
@@ -24,9 +24,22 @@ from skillrun.repo import filters
 from skillrun.text import visible
 
 # Where git finds its own configuration stays; what would point it at another repository goes.
-_KEPT_VARIABLES = ("GIT_CONFIG_", "GIT_CEILING_DIRECTORIES", "GIT_DISCOVERY_ACROSS_FILESYSTEM", "GIT_EXEC_PATH")
-_NEVER_RUN = ("-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}", "-c", "core.quotePath=false")
-# These look at no content of the folder, so that they meet no filter. Every other command costs one process more.
+_KEPT_VARIABLES = (
+    "GIT_CONFIG_",
+    "GIT_CEILING_DIRECTORIES",
+    "GIT_DISCOVERY_ACROSS_FILESYSTEM",
+    "GIT_EXEC_PATH",
+)
+_NEVER_RUN = (
+    "-c",
+    "core.fsmonitor=false",
+    "-c",
+    f"core.hooksPath={os.devnull}",
+    "-c",
+    "core.quotePath=false",
+)
+# These look at no content of the folder, so that they meet no filter. Every other command costs one
+# process more.
 _LOOKS_AT_NO_FILE = frozenset(
     (
         *("--version", "branch", "cat-file", "config", "ls-files", "ls-tree", "merge-base"),
@@ -43,7 +56,9 @@ _READ_BY_GIT = frozenset({".gitignore", ".gitattributes", ".gitmodules"})
 
 @dataclass(frozen=True)
 class Repo:
-    """A checkout. `common_root` is the main checkout's root; it differs from `root` in a linked worktree only."""
+    """A checkout. `common_root` is the main checkout's root; it differs from `root` in a linked
+    worktree only.
+    """
 
     root: Path
     common_root: Path
@@ -58,7 +73,8 @@ class Repo:
 class Snapshot:
     """The tree at one moment: the commit, and the state of every path that differs from it.
 
-    `dirty` maps a path to an opaque word for mode and content; "deleted" for a path that is gone. Untracked files
+    `dirty` maps a path to an opaque word for mode and content; "deleted" for a path that is gone.
+    Untracked files
     are in it, ignored ones are not, a submodule is one path.
     """
 
@@ -76,21 +92,34 @@ class Snapshot:
 
 
 def git_environment() -> dict[str, str]:
-    """The environment for every git process: nothing in it redirects git, locks, pages or translates."""
+    """The environment for every git process: nothing in it redirects git, locks, pages or
+    translates.
+    """
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith("GIT_") or (name.startswith(_KEPT_VARIABLES) and name != "GIT_CONFIG_PARAMETERS")
+        if not name.startswith("GIT_")
+        or (name.startswith(_KEPT_VARIABLES) and name != "GIT_CONFIG_PARAMETERS")
     }
-    set_here = {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "GIT_PAGER": "cat", "LC_ALL": "C"}
-    # A partial clone would fetch what it lacks, by a program that its configuration names. No protocol is allowed:
-    # that holds in every version of git, GIT_NO_LAZY_FETCH since 2.44.
+    set_here = {
+        "GIT_OPTIONAL_LOCKS": "0",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_PAGER": "cat",
+        "LC_ALL": "C",
+    }
+    # A partial clone would fetch what it lacks, by a program that its configuration names. No
+    # protocol is allowed: that holds in every version of git, GIT_NO_LAZY_FETCH since 2.44.
     set_here |= {"GIT_ALLOW_PROTOCOL": "", "GIT_NO_LAZY_FETCH": "1", filters.NOTHING: ""}
-    return kept | set_here | {"GIT_NO_REPLACE_OBJECTS": "1"}  # what is there, not what this clone shows instead
+    return (
+        kept | set_here | {"GIT_NO_REPLACE_OBJECTS": "1"}
+    )  # what is there, not what this clone shows instead
 
 
-def run_git(folder: Path, *arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    """Runs git in a folder and returns its exit code and output. Raises `RepoUnusable` where git is missing.
+def run_git(
+    folder: Path, *arguments: str, stdin: bytes = b""
+) -> subprocess.CompletedProcess[bytes]:
+    """Runs git in a folder and returns its exit code and output. Raises `RepoUnusable` where git is
+    missing.
 
     `arguments` may begin with options of git itself, in pairs: `-c NAME=VALUE`.
     """
@@ -104,11 +133,15 @@ def _find_command(arguments: tuple[str, ...]) -> str:
     return next(word for word in arguments[::2] if word != "-c")
 
 
-def _start(folder: Path, arguments: tuple[str, ...], stdin: bytes) -> subprocess.CompletedProcess[bytes]:
+def _start(
+    folder: Path, arguments: tuple[str, ...], stdin: bytes
+) -> subprocess.CompletedProcess[bytes]:
     command = ["git", *_NEVER_RUN, "-C", str(folder), *arguments]
     pipe = subprocess.PIPE
     try:
-        process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env=git_environment())
+        process = subprocess.Popen(
+            command, stdin=pipe, stdout=pipe, stderr=pipe, env=git_environment()
+        )
     except FileNotFoundError:
         raise RepoUnusable("git is not installed or not on PATH", hint="install git") from None
     with process:
@@ -129,14 +162,19 @@ def _explain_waiting(folder: Path, command: str) -> RepoUnusable:
         what = f"{pipe}: a pipe or a device, not a file: git waits on it for ever"
         return RepoUnusable(what, hint="remove it")
     slept_s = int(_IDLE_S * _MOST_IDLE)
-    what = f"{folder}: git {command} did nothing for {slept_s} s and was ended: it may wait for a pipe or a device"
+    what = (
+        f"{folder}: git {command} did nothing for {slept_s} s and was ended: it may wait for a pipe"
+        " or a device"
+    )
     hint = f"look for one: find {folder} -type p, and at .git/config; on a slow disk run it again"
     return RepoUnusable(what, hint=hint)
 
 
 def _find_pipe(folder: Path) -> Path | None:
     """A file that git reads by its name, or keeps in its own folder, and that is no file."""
-    top = next((one for one in (folder, *folder.absolute().parents) if (one / ".git").exists()), folder)
+    top = next(
+        (one for one in (folder, *folder.absolute().parents) if (one / ".git").exists()), folder
+    )
     own = [*top.glob(".git/*"), *top.glob(".git/info/*")]
     for path in own:
         if _is_endless(path):
@@ -157,12 +195,14 @@ def _is_endless(path: Path) -> bool:
     return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) or stat.S_ISBLK(mode)
 
 
-def _wait_for(process: subprocess.Popen[bytes], stdin: bytes, folder: Path) -> tuple[bytes | None, bytes]:
+def _wait_for(
+    process: subprocess.Popen[bytes], stdin: bytes, folder: Path
+) -> tuple[bytes | None, bytes]:
     """What git printed; (None, ...) where it and its children only sleep, and it has been ended.
 
-    It opens files by names that a repository chooses (.gitattributes, an included configuration). On a pipe it would
-    wait for ever, without using any time of the processor. So it does on a slow disk of the network, for a while: it
-    is ended soon where there is a pipe, else after long.
+    It opens files by names that a repository chooses (.gitattributes, an included configuration).
+    On a pipe it would wait for ever, without using any time of the processor. So it does on a slow
+    disk of the network, for a while: it is ended soon where there is a pipe, else after long.
     """
     used: int | None = None
     asleep = 0
@@ -206,7 +246,9 @@ def _list_children(pid: int) -> list[int]:
 
 
 def filter_names(folder: Path) -> list[str]:
-    """The filters that git's configuration names for a folder, whoever wrote it. Raises `RepoUnusable`."""
+    """The filters that git's configuration names for a folder, whoever wrote it. Raises
+    `RepoUnusable`.
+    """
     asked = ("config", "-z", "--name-only", "--get-regexp", r"^filter\.")
     done = _start(folder, asked, b"")
     if done.returncode not in (0, 1):  # 1: there is none
@@ -225,7 +267,9 @@ def git_output(folder: Path, *arguments: str, stdin: bytes = b"") -> bytes:
 def _failed(folder: Path, command: str, stderr: bytes) -> RepoUnusable:
     if any(words in stderr for words in _NOT_FETCHED):
         return objects_missing(folder)
-    return RepoUnusable(f"{folder}: git {command} failed: {_last_line(stderr)}", hint="run git status")
+    return RepoUnusable(
+        f"{folder}: git {command} failed: {_last_line(stderr)}", hint="run git status"
+    )
 
 
 def objects_missing(folder: Path) -> RepoUnusable:
@@ -235,7 +279,8 @@ def objects_missing(folder: Path) -> RepoUnusable:
 
 
 def open_repo(path: Path) -> Repo:
-    """The checkout that holds `path`, for a command that reads: what a write that died has left there is said.
+    """The checkout that holds `path`, for a command that reads: what a write that died has left
+    there is said.
 
     Raises `RepoUnusable`: no such folder, no repository, a bare or a foreign one.
     """
@@ -245,7 +290,9 @@ def open_repo(path: Path) -> Repo:
 
 
 def open_to_write(path: Path) -> Repo:
-    """The same for a command that writes: what skillrun was killed at writing there is finished first."""
+    """The same for a command that writes: what skillrun was killed at writing there is finished
+    first.
+    """
     repo = _find_repo(path)
     finish_writing(repo.root)
     return repo
@@ -263,7 +310,9 @@ def _find_repo(path: Path) -> Repo:
     root = Path(lines[1])
     git_dir, common_dir = Path(lines[2]), (path / lines[3]).resolve()
     if not _leads_to(root / ".git", git_dir):
-        what = f"{path}: its git configuration says that its files lie elsewhere: {visible(str(root))}"
+        what = (
+            f"{path}: its git configuration says that its files lie elsewhere: {visible(str(root))}"
+        )
         raise RepoUnusable(what, hint="git config --unset core.worktree")
     worktree = git_dir.resolve() != common_dir
     unborn = bool(done.returncode)
@@ -279,7 +328,9 @@ def _find_repo(path: Path) -> Repo:
 
 
 def _leads_to(entry: Path, git_dir: Path) -> bool:
-    """Whether the `.git` of a checkout is that folder, or the file that names it (worktrees, submodules)."""
+    """Whether the `.git` of a checkout is that folder, or the file that names it (worktrees,
+    submodules).
+    """
     try:
         if entry.is_dir():
             return entry.samefile(git_dir)
@@ -290,7 +341,9 @@ def _leads_to(entry: Path, git_dir: Path) -> bool:
 
 
 def finish_writing(folder: Path) -> None:
-    """Finishes or drops what a skillrun that died has left half written below a folder; says so in one line."""
+    """Finishes or drops what a skillrun that died has left half written below a folder; says so in
+    one line.
+    """
     from skillrun.journal import finish_leftover
 
     said = finish_leftover(folder)
@@ -300,7 +353,9 @@ def finish_writing(folder: Path) -> None:
 
 
 def report_writing(folder: Path) -> None:
-    """Says in one line what a skillrun that died has left half written below a folder, and changes nothing."""
+    """Says in one line what a skillrun that died has left half written below a folder, and changes
+    nothing.
+    """
     from skillrun.journal import find_leftover
 
     _say_once(find_leftover(folder))
@@ -308,17 +363,24 @@ def report_writing(folder: Path) -> None:
 
 
 def _name_stray_journal(folder: Path) -> str | None:
-    """A journal that came with the repository: it could have any file replaced, so that it is never followed."""
+    """A journal that came with the repository: it could have any file replaced, so that it is never
+    followed.
+    """
     from skillrun.journal import LEFTOVER
 
     if not os.path.lexists(folder / LEFTOVER):
         return None
-    return f"{LEFTOVER} is not followed: skillrun keeps its journal outside of the repository; look at it, remove it"
+    return (
+        f"{LEFTOVER} is not followed: skillrun keeps its journal outside of the repository; look at"
+        " it, remove it"
+    )
 
 
 @cache
 def _say_once(text: str | None) -> None:
-    """A line for a person, once in a process: a command opens a repository several times, and copies of it."""
+    """A line for a person, once in a process: a command opens a repository several times, and
+    copies of it.
+    """
     if text is not None:
         print(f"skillrun: {text}", file=sys.stderr)
 
@@ -326,14 +388,22 @@ def _say_once(text: str | None) -> None:
 def _unusable(path: Path, lines: list[str], stderr: str) -> RepoUnusable:
     if "dubious ownership" in stderr:
         hint = f"if you trust it: git config --global --add safe.directory {path.resolve()}"
-        return RepoUnusable(f"{path}: git refuses a repository that belongs to another user", hint=hint)
+        return RepoUnusable(
+            f"{path}: git refuses a repository that belongs to another user", hint=hint
+        )
     if lines[:1] == ["true"]:
-        return RepoUnusable(f"{path}: a bare repository has no files to work on", hint="give a checkout of it")
+        return RepoUnusable(
+            f"{path}: a bare repository has no files to work on", hint="give a checkout of it"
+        )
     if "not a git repository" in stderr:
-        return RepoUnusable(f"{path}: no git repository here", hint=f"git init {path}, or give another --repo")
+        return RepoUnusable(
+            f"{path}: no git repository here", hint=f"git init {path}, or give another --repo"
+        )
     if "must be run in a work tree" in stderr:
         return RepoUnusable(f"{path}: inside git's own folder", hint="give the checkout itself")
-    return RepoUnusable(f"{path}: git cannot read it: {_last_line(stderr.encode())}", hint="run git status there")
+    return RepoUnusable(
+        f"{path}: git cannot read it: {_last_line(stderr.encode())}", hint="run git status there"
+    )
 
 
 def _last_line(stderr: bytes) -> str:
@@ -352,7 +422,9 @@ def _unborn_branch(root: Path) -> str | None:
 
 
 def _main_root(root: Path) -> Path:
-    """The main checkout of a linked worktree; the worktree itself where there is none (a bare repository)."""
+    """The main checkout of a linked worktree; the worktree itself where there is none (a bare
+    repository).
+    """
     first = git_output(root, "worktree", "list", "--porcelain", "-z").split(b"\0\0")[0].split(b"\0")
     main = Path(os.fsdecode(first[0].removeprefix(b"worktree ")))
     return main if b"bare" not in first and (main / ".git").exists() else root
@@ -367,7 +439,8 @@ def snapshot(repo: Repo) -> Snapshot:
 def touched(repo: Repo, start: Snapshot) -> list[str]:
     """The paths whose content differs from the snapshot, sorted, committed in the meantime or not.
 
-    Deleted files count; a file that was put back does not. Raises `RepoUnusable` where the start commit is gone.
+    Deleted files count; a file that was put back does not. Raises `RepoUnusable` where the start
+    commit is gone.
     """
     base = start.head or _empty_tree(repo.root)
     since_base = _names(git_output(repo.root, "diff", *_DIFF, base, "--"))
@@ -379,7 +452,8 @@ def touched(repo: Repo, start: Snapshot) -> list[str]:
     return sorted(changed | _unlike_commit(repo.root, base, candidates - known))
 
 
-# Git would look into submodules by itself, in processes that know nothing of the filters that those name.
+# Git would look into submodules by itself, in processes that know nothing of the filters that those
+# name.
 _OWN_FILES = "--ignore-submodules=dirty"
 _DIFF = ("--name-only", "-z", "--no-renames", "--no-ext-diff", "--no-textconv", _OWN_FILES)
 
@@ -398,7 +472,9 @@ def count_uncommitted(repo: Repo) -> int:
     listing = ("status", "--porcelain=v1", "-z", "--no-renames", _OWN_FILES)
     found = _names(git_output(repo.root, *listing))
     edited = {name[3:] for name in found if name[:2] == " M"}
-    return len(found) - len(_find_large_files(repo.root, edited)) + len(_dirty_submodules(repo.root))
+    return (
+        len(found) - len(_find_large_files(repo.root, edited)) + len(_dirty_submodules(repo.root))
+    )
 
 
 def _dirty_submodules(root: Path) -> set[str]:
@@ -406,13 +482,19 @@ def _dirty_submodules(root: Path) -> set[str]:
     found = set()
     for entry in _names(git_output(root, "ls-files", "-s", "-z")):
         path = entry.partition("\t")[2]
-        if entry.startswith(_SUBMODULE_MODE) and _is_checkout(root / path) and _dirty_paths(root / path):
+        if (
+            entry.startswith(_SUBMODULE_MODE)
+            and _is_checkout(root / path)
+            and _dirty_paths(root / path)
+        ):
             found.add(path)
     return found
 
 
 def _is_checkout(folder: Path) -> bool:
-    """Whether a folder holds a repository of its own: git would otherwise answer for the one around it."""
+    """Whether a folder holds a repository of its own: git would otherwise answer for the one around
+    it.
+    """
     if folder.is_symlink() or not os.path.lexists(folder / ".git"):
         return False
     top = run_git(folder, "rev-parse", "--show-toplevel").stdout
@@ -420,7 +502,9 @@ def _is_checkout(folder: Path) -> bool:
 
 
 def _find_large_files(root: Path, edited: set[str]) -> set[str]:
-    """Those of the paths that only seem edited: Git LFS put them in the place of what git keeps, their pointers."""
+    """Those of the paths that only seem edited: Git LFS put them in the place of what git keeps,
+    their pointers.
+    """
     if not edited or "lfs" not in filter_names(root):
         return set()
     kept = {}
@@ -482,20 +566,27 @@ def _state(root: Path, path: str) -> str:
 def _submodule_state(folder: Path) -> str:
     if not _is_checkout(folder):
         return "empty"
-    return digest(Snapshot(_head(folder), {p: _state(folder, p) for p in _dirty_paths(folder)}).as_json())
+    return digest(
+        Snapshot(_head(folder), {p: _state(folder, p) for p in _dirty_paths(folder)}).as_json()
+    )
 
 
 def _unlike_commit(root: Path, commit: str, paths: Iterable[str]) -> set[str]:
     """Those of the paths whose content is not what the commit holds.
 
-    Git's diff also names a path that merely left the index, so those that the commit holds are compared by content.
+    Git's diff also names a path that merely left the index, so those that the commit holds are
+    compared by content.
     """
     wanted = set(paths)
     held = {path: (mode, blob) for path, mode, blob in _entries(root, commit, wanted)}
     plain = [path for path in held if "\n" not in path and held[path][0] in ("100644", "100755")]
     present = [path for path in plain if (root / path).is_file() and not (root / path).is_symlink()]
     stdin = b"".join(os.fsencode(path) + b"\n" for path in present)
-    hashes = git_output(root, "hash-object", "--stdin-paths", stdin=stdin).decode().split() if present else []
+    hashes = (
+        git_output(root, "hash-object", "--stdin-paths", stdin=stdin).decode().split()
+        if present
+        else []
+    )
     same = {
         path
         for path, blob in zip(present, hashes, strict=True)
@@ -503,7 +594,9 @@ def _unlike_commit(root: Path, commit: str, paths: Iterable[str]) -> set[str]:
     }
     unlike = wanted - same
     if unlike.intersection(present) and "lfs" in filter_names(root):
-        unlike -= _find_pointed_to(root, {path: held[path][1] for path in present if path in unlike})
+        unlike -= _find_pointed_to(
+            root, {path: held[path][1] for path in present if path in unlike}
+        )
     return unlike
 
 

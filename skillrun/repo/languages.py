@@ -23,13 +23,17 @@ LANGUAGE_OF = {
     **dict.fromkeys(("kt", "kts"), "kotlin"),
     "cs": "csharp",
 }
-_BUILT = frozenset({"public", "dist", "build", "static", "swagger"})  # where JavaScript is output, or somebody else's
+_BUILT = frozenset(
+    {"public", "dist", "build", "static", "swagger"}
+)  # where JavaScript is output, or somebody else's
 _LARGEST = 256 * 1024  # bytes; a larger source file is data or generated, and counts no further
 _SHARE = 0.08  # a language below this share is not worth naming
 
 
 def find_languages(tree: Tree) -> tuple[str, ...]:
-    """Names such as "python" or "typescript", the largest first; a language under 8 % of the code is left out."""
+    """Names such as "python" or "typescript", the largest first; a language under 8 % of the code
+    is left out.
+    """
     sizes: Counter[str] = Counter()
     for path in tree.files:
         language = LANGUAGE_OF.get(path.rpartition(".")[2])

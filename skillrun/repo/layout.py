@@ -14,7 +14,18 @@ if TYPE_CHECKING:
     from skillrun.repo.tree import Tree
 
 _BACKENDS = (
-    *("django", "fastapi", "flask", "litestar", "starlette", "sanic", "tornado", "aiohttp", "pyramid", "quart"),
+    *(
+        "django",
+        "fastapi",
+        "flask",
+        "litestar",
+        "starlette",
+        "sanic",
+        "tornado",
+        "aiohttp",
+        "pyramid",
+        "quart",
+    ),
     *("@nestjs/core", "express", "fastify", "koa", "hono"),
 )
 _FRONTENDS = {
@@ -33,7 +44,9 @@ _MANIFESTS_OF_OTHERS = {"Gemfile": "rails", "composer.json": "laravel", "mix.exs
 
 @dataclass(frozen=True)
 class Paths:
-    """Folders relative to the root, "." for the root itself; None: there is none, or it is not known."""
+    """Folders relative to the root, "." for the root itself; None: there is none, or it is not
+    known.
+    """
 
     frontend_root: str | None = None
     backend_root: str | None = None
@@ -49,8 +62,12 @@ class Stack:
 
 def find_stack(tree: Tree, manifests: Manifests) -> Stack:
     """The web frameworks among the declared dependencies."""
-    main = {dependency.name for dependency in manifests.dependencies if not is_aside(dependency.path)}
-    backend = next((name.removeprefix("@").partition("/")[0] for name in _BACKENDS if name in main), None)
+    main = {
+        dependency.name for dependency in manifests.dependencies if not is_aside(dependency.path)
+    }
+    backend = next(
+        (name.removeprefix("@").partition("/")[0] for name in _BACKENDS if name in main), None
+    )
     others = (_other_backend(tree, name, what) for name, what in _MANIFESTS_OF_OTHERS.items())
     frontend = next((what for name, what in _FRONTENDS.items() if name in main), None)
     return Stack(frontend, backend or next((what for what in others if what), None))
@@ -61,8 +78,12 @@ def _other_backend(tree: Tree, name: str, what: str) -> str | None:
 
 
 def find_paths(tree: Tree, manifests: Manifests, languages: tuple[str, ...]) -> Paths:
-    """The front end is where its package.json is; the back end where the sources of its language are."""
-    fronts = [d.path for d in manifests.dependencies if d.name in _FRONTENDS and not is_aside(d.path)]
+    """The front end is where its package.json is; the back end where the sources of its language
+    are.
+    """
+    fronts = [
+        d.path for d in manifests.dependencies if d.name in _FRONTENDS and not is_aside(d.path)
+    ]
     front = min(fronts, key=lambda path: path.count("/"), default=None)
     return Paths(_folder(front) if front else None, _backend_root(tree, languages))
 
@@ -72,12 +93,21 @@ def _folder(path: str) -> str:
 
 
 def _backend_root(tree: Tree, languages: tuple[str, ...]) -> str | None:
-    """The one folder that holds nearly all sources, "." where they are spread or a manage.py leads them."""
+    """The one folder that holds nearly all sources, "." where they are spread or a manage.py leads
+    them.
+    """
     language = "python" if "python" in languages else next(iter(languages), None)
-    sources = [p for p in tree.files if LANGUAGE_OF.get(p.rpartition(".")[2]) == language and not is_aside(p)]
+    sources = [
+        p
+        for p in tree.files
+        if LANGUAGE_OF.get(p.rpartition(".")[2]) == language and not is_aside(p)
+    ]
     if not sources:
         return None
-    managed = sorted((p for p in sources if p.rpartition("/")[2] == "manage.py"), key=lambda path: path.count("/"))
+    managed = sorted(
+        (p for p in sources if p.rpartition("/")[2] == "manage.py"),
+        key=lambda path: path.count("/"),
+    )
     if managed:
         return _folder(managed[0])
     top, count = Counter(p.split("/")[0] if "/" in p else "." for p in sources).most_common(1)[0]

@@ -1,4 +1,6 @@
-"""The value of an expression where the text alone gives it; otherwise an `Unknown` that says why."""
+"""The value of an expression where the text alone gives it; otherwise an `Unknown` that says
+why.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,14 @@ if TYPE_CHECKING:
 _MAX_DEPTH = 20
 _ENVIRONMENT = frozenset({"os.environ.get", "os.getenv", "os.environ.setdefault"})
 _ENVIRONMENT_WORDS = ("environ", "getenv", "env", "config", "decouple")
-_UNITS = {"weeks": 604800, "days": 86400, "hours": 3600, "minutes": 60, "seconds": 1, "milliseconds": 1e-3}
+_UNITS = {
+    "weeks": 604800,
+    "days": 86400,
+    "hours": 3600,
+    "minutes": 60,
+    "seconds": 1,
+    "milliseconds": 1e-3,
+}
 _POSITIONAL_UNITS = ("days", "seconds")
 _ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
@@ -39,7 +48,9 @@ _CONVERSIONS: dict[str, Callable[[Any], Any]] = {
 
 @dataclass(frozen=True)
 class Unknown:
-    """A value that only running the code could tell. `default` is what the code falls back to, where it is written."""
+    """A value that only running the code could tell. `default` is what the code falls back to,
+    where it is written.
+    """
 
     reason: str = "computed"
     default: Any = None
@@ -60,7 +71,9 @@ class Literals:
         self.project = project
 
     def fold(self, node: ast.expr | None, module: Module, depth: int = 0) -> Any:
-        """The value, or an `Unknown`. timedelta counts as seconds; a name of the repository is followed."""
+        """The value, or an `Unknown`. timedelta counts as seconds; a name of the repository is
+        followed.
+        """
         if node is None or depth > _MAX_DEPTH:
             return UNKNOWN
         if isinstance(node, ast.Constant):
@@ -107,7 +120,10 @@ class Literals:
         return result
 
     def _binary(self, node: ast.BinOp, module: Module, depth: int) -> Any:
-        left, right = self.fold(node.left, module, depth + 1), self.fold(node.right, module, depth + 1)
+        left, right = (
+            self.fold(node.left, module, depth + 1),
+            self.fold(node.right, module, depth + 1),
+        )
         for side in (left, right):
             if not is_known(side):
                 return Unknown(side.reason)
@@ -124,12 +140,18 @@ class Literals:
         return value if isinstance(node.op, ast.UAdd) else Unknown(f"computed: {_shown(node)}")
 
     def _either(self, node: ast.BoolOp, module: Module, depth: int) -> Any:
-        """`x or y`, `x and y`; what is unknown on the left keeps the right as its default for `or`."""
+        """`x or y`, `x and y`; what is unknown on the left keeps the right as its default for
+        `or`.
+        """
         value: Any = UNKNOWN
         for part in node.values:
             value = self.fold(part, module, depth + 1)
             if not is_known(value):
-                last = self.fold(node.values[-1], module, depth + 1) if isinstance(node.op, ast.Or) else None
+                last = (
+                    self.fold(node.values[-1], module, depth + 1)
+                    if isinstance(node.op, ast.Or)
+                    else None
+                )
                 return Unknown(value.reason, last if is_known(last) else None)
             if bool(value) == isinstance(node.op, ast.Or):
                 return value
@@ -164,7 +186,9 @@ class Literals:
         return Unknown(f"computed: {_shown(node)}")
 
     def _default(self, node: ast.Call, module: Module, depth: int) -> Any:
-        given = [k.value for k in node.keywords if k.arg in ("default", "fallback")] or node.args[1:2]
+        given = [k.value for k in node.keywords if k.arg in ("default", "fallback")] or node.args[
+            1:2
+        ]
         value = self.fold(given[0], module, depth + 1) if given else None
         return value if is_known(value) else None
 
@@ -172,7 +196,10 @@ class Literals:
         convert = _CONVERSIONS[name]
         value = self.fold(node.args[0], module, depth + 1)
         if not is_known(value):
-            return Unknown(value.reason, _attempt(convert, value.default) if value.default is not None else None)
+            return Unknown(
+                value.reason,
+                _attempt(convert, value.default) if value.default is not None else None,
+            )
         result = _attempt(convert, value)
         return result if result is not None else Unknown(f"computed: {_shown(node)}")
 
@@ -190,7 +217,10 @@ class Literals:
     def _item(self, node: ast.Subscript, module: Module, depth: int) -> Any:
         if module.resolve(node.value) == "os.environ":
             return Unknown(f"environment: {_shown(node)}")
-        held, key = self.fold(node.value, module, depth + 1), self.fold(node.slice, module, depth + 1)
+        held, key = (
+            self.fold(node.value, module, depth + 1),
+            self.fold(node.slice, module, depth + 1),
+        )
         if not is_known(held) or not is_known(key):
             return Unknown(f"computed: {_shown(node)}")
         try:
@@ -231,15 +261,21 @@ class Literals:
 
     def _bound(self, bound: list[Binding], module: Module, node: ast.expr, depth: int) -> Any:
         """One value where every assignment agrees; else unknown, the last one being the default."""
-        values = [self.fold(b.value, module, depth + 1) if b.value is not None else UNKNOWN for b in bound]
+        values = [
+            self.fold(b.value, module, depth + 1) if b.value is not None else UNKNOWN for b in bound
+        ]
         if all(is_known(value) and value == values[0] for value in values):
             return values[0]
         if len(values) == 1:
             return values[0]
         last = values[-1]
-        if all(module.parents(b.node).__next__() is module.tree for b in bound if b.kind == "value"):
+        if all(
+            module.parents(b.node).__next__() is module.tree for b in bound if b.kind == "value"
+        ):
             return last  # assigned again at the top level: the last assignment holds
-        return Unknown(f"assigned in several places: {_shown(node)}", last if is_known(last) else None)
+        return Unknown(
+            f"assigned in several places: {_shown(node)}", last if is_known(last) else None
+        )
 
     def variable(self, module: Module, name: str) -> Any:
         """The value of a module variable by its name."""
@@ -248,7 +284,9 @@ class Literals:
         return self._bound(bound, module, ast.Name(name), 0) if values else UNKNOWN
 
     def setting(self, name: str, depth: int = 0) -> Any:
-        """The value of a Django setting, from the module that DJANGO_SETTINGS_MODULE names in the repository."""
+        """The value of a Django setting, from the module that DJANGO_SETTINGS_MODULE names in the
+        repository.
+        """
         for module in self.project.settings_modules():
             found = self.project.lookup(f"{module.name}:{name}")
             if found and found.module and found.binding and found.binding.value is not None:
@@ -260,8 +298,14 @@ class Literals:
 def _computed(node: ast.BinOp, left: Any, right: Any) -> Any:
     try:
         if isinstance(node.op, ast.Pow):
-            return left**right if isinstance(left, int | float) and abs(left) < 1000 and 0 <= right < 64 else UNKNOWN
-        if isinstance(node.op, ast.Mult) and not (isinstance(left, int | float) and isinstance(right, int | float)):
+            return (
+                left**right
+                if isinstance(left, int | float) and abs(left) < 1000 and 0 <= right < 64
+                else UNKNOWN
+            )
+        if isinstance(node.op, ast.Mult) and not (
+            isinstance(left, int | float) and isinstance(right, int | float)
+        ):
             return UNKNOWN
         if isinstance(node.op, ast.BitOr) and isinstance(left, dict) and isinstance(right, dict):
             return left | right

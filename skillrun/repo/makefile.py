@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 Read = Callable[[str], str | None]
 
 _MAKE_RULE = re.compile(r"^([\w./%-][\w./% -]*?)\s*::?(?![:=])\s*([^=]*)$")
-_MAKE_VARIABLE = re.compile(r"^(?:(?:export|override|private)\s+)*([\w.-]+)\s*(:{0,3}|\?|\+|!)=\s*(.*)$")
+_MAKE_VARIABLE = re.compile(
+    r"^(?:(?:export|override|private)\s+)*([\w.-]+)\s*(:{0,3}|\?|\+|!)=\s*(.*)$"
+)
 # `test: PYTHON = true` is a variable of one target.
 _TARGET_VARIABLE = re.compile(r"^([\w./%-][\w./% -]*?)\s*::?\s+([\w.-]+\s*(?::{0,3}|\?|\+|!)=.*)$")
 _INCLUDE = re.compile(r"^-?s?include\s+(.+)$")
@@ -38,7 +40,9 @@ class Recipe:
 
 
 def make_recipes(path: str, read: Read, *, expand: bool = True) -> dict[str, Recipe]:
-    """Target -> recipe of a Makefile and the files that it includes; `expand`: with its variables."""
+    """Target -> recipe of a Makefile and the files that it includes; `expand`: with its
+    variables.
+    """
     recipes: dict[str, Recipe] = {}
     variables: dict[str, str] = {}
     _read_make(path, read, recipes, variables, set())
@@ -48,7 +52,9 @@ def make_recipes(path: str, read: Read, *, expand: bool = True) -> dict[str, Rec
     return _followed(recipes)
 
 
-def _read_make(path: str, read: Read, recipes: dict[str, Recipe], variables: dict[str, str], seen: set[str]) -> None:
+def _read_make(
+    path: str, read: Read, recipes: dict[str, Recipe], variables: dict[str, str], seen: set[str]
+) -> None:
     text = read(path)
     if text is None or path in seen or len(seen) > 50:
         return
@@ -86,7 +92,9 @@ def _assign(variables: dict[str, str], assigned: re.Match[str]) -> None:
         variables[name] = value
 
 
-def _start(names: str, right: str, path: str, number: int, recipes: dict[str, Recipe]) -> list[Recipe]:
+def _start(
+    names: str, right: str, path: str, number: int, recipes: dict[str, Recipe]
+) -> list[Recipe]:
     needs, _, inline = right.partition(";")
     started = []
     for name in names.split():
@@ -105,7 +113,9 @@ def _add_line(recipes: list[Recipe], line: str) -> None:
 
 
 def _beside(path: str, name: str, read: Read) -> str:
-    """make includes relative to where it runs, which is the folder of the first Makefile in practice."""
+    """make includes relative to where it runs, which is the folder of the first Makefile in
+    practice.
+    """
     local = posixpath.normpath(posixpath.join(posixpath.dirname(path), name))
     return local if read(local) is not None else posixpath.normpath(name)
 
@@ -167,7 +177,11 @@ def just_recipes(path: str, read: Read) -> dict[str, Recipe]:
 
 def _module(path: str, name: str, where: str | None, read: Read) -> dict[str, Recipe]:
     folder = posixpath.dirname(path)
-    places = [where] if where else [f"{name}.just", f"{name}/mod.just", f"{name}/justfile", f"{name}/.justfile"]
+    places = (
+        [where]
+        if where
+        else [f"{name}.just", f"{name}/mod.just", f"{name}/justfile", f"{name}/.justfile"]
+    )
     for place in places:
         full = posixpath.normpath(posixpath.join(folder, place))
         if full != path and read(full) is not None:

@@ -17,7 +17,12 @@ CI_FILES = re.compile(
     r"|Jenkinsfile|\.buildkite/[^/]+\.ya?ml|\.builds?/[^/]+\.ya?ml|appveyor\.ya?ml|\.forgejo/workflows/[^/]+\.ya?ml"
 )
 _LOCKS = {
-    "python": {"uv.lock": "uv", "poetry.lock": "poetry", "Pipfile.lock": "pipenv", "pdm.lock": "pdm"},
+    "python": {
+        "uv.lock": "uv",
+        "poetry.lock": "poetry",
+        "Pipfile.lock": "pipenv",
+        "pdm.lock": "pdm",
+    },
     "javascript": {
         "pnpm-lock.yaml": "pnpm",
         "yarn.lock": "yarn",
@@ -36,12 +41,18 @@ _BY_MANIFEST = {
     "kotlin": (("pom.xml", "maven"), ("build.gradle", "gradle"), ("build.gradle.kts", "gradle")),
     "csharp": (("*.sln", "nuget"), ("*.csproj", "nuget")),
 }
-_BY_UV = re.compile(rb"(?m)\A(?:#.*\n)*#\s+uv (?:pip compile|export)\b")  # the head of what uv has compiled
-_PYTHON_FILES = re.compile(r"(?:.*/)?(pyproject\.toml|setup\.py|setup\.cfg|Pipfile|[^/]*requirements[^/]*\.(txt|in))")
+_BY_UV = re.compile(
+    rb"(?m)\A(?:#.*\n)*#\s+uv (?:pip compile|export)\b"
+)  # the head of what uv has compiled
+_PYTHON_FILES = re.compile(
+    r"(?:.*/)?(pyproject\.toml|setup\.py|setup\.cfg|Pipfile|[^/]*requirements[^/]*\.(txt|in))"
+)
 
 
 def find_package_manager(tree: Tree, languages: tuple[str, ...]) -> str | None:
-    """E.g. "uv", "pip", "npm"; of the language that leads, or of Python where Python is installed from here."""
+    """E.g. "uv", "pip", "npm"; of the language that leads, or of Python where Python is installed
+    from here.
+    """
     near = [path for path in tree.files if path.count("/") <= 2 and not is_aside(path)]
     python = "python" in languages and any(_PYTHON_FILES.fullmatch(path) for path in near)
     order = ["python", *languages] if python else list(languages)
@@ -55,21 +66,28 @@ def javascript_manager(tree: Tree) -> str | None:
 
 def _manager(tree: Tree, near: list[str], language: str) -> str | None:
     family = "javascript" if language == "typescript" else language
-    names = {path.rpartition("/")[2]: path for path in sorted(near, key=lambda path: -path.count("/"))}
+    names = {
+        path.rpartition("/")[2]: path for path in sorted(near, key=lambda path: -path.count("/"))
+    }
     if family in _LOCKS:
         locks = [manager for name, manager in _LOCKS[family].items() if name in names]
         return _decided(tree, locks) if locks else _unlocked(tree, names, family)
-    return next((manager for name, manager in _BY_MANIFEST.get(family, ()) if filter_names(names, name)), None)
+    return next(
+        (manager for name, manager in _BY_MANIFEST.get(family, ()) if filter_names(names, name)),
+        None,
+    )
 
 
 def _decided(tree: Tree, managers: list[str]) -> str:
     """CI decides between several lock files; the first where it says nothing."""
     if len(managers) == 1:
         return managers[0]
-    text = b"\n".join(tree.skim(path) or b"" for path in tree.files if CI_FILES.fullmatch(path)).decode(
-        "utf-8", "replace"
-    )
-    counts = {name: len(re.findall(rf"(?m)(?:^|[\s;&|\"'(]){name}(?:$|\s)", text)) for name in managers}
+    text = b"\n".join(
+        tree.skim(path) or b"" for path in tree.files if CI_FILES.fullmatch(path)
+    ).decode("utf-8", "replace")
+    counts = {
+        name: len(re.findall(rf"(?m)(?:^|[\s;&|\"'(]){name}(?:$|\s)", text)) for name in managers
+    }
     return max(managers, key=lambda name: counts[name])
 
 
@@ -84,8 +102,14 @@ def _unlocked(tree: Tree, names: dict[str, str], family: str) -> str | None:
         return "hatch"
     if "Pipfile" in names:
         return "pipenv"
-    compiled = (path for name, path in names.items() if name.endswith((".txt", ".lock")) and "requirements" in path)
-    if any(_BY_UV.search(tree.skim(path) or b"") for path in compiled) or _installed_by_uv(tree, names):
+    compiled = (
+        path
+        for name, path in names.items()
+        if name.endswith((".txt", ".lock")) and "requirements" in path
+    )
+    if any(_BY_UV.search(tree.skim(path) or b"") for path in compiled) or _installed_by_uv(
+        tree, names
+    ):
         return "uv"
     if any(name.endswith(".in") and "requirements" in path for name, path in names.items()):
         return "pip-tools"
@@ -96,10 +120,13 @@ def _unlocked(tree: Tree, names: dict[str, str], family: str) -> str | None:
 
 def _installed_by_uv(tree: Tree, names: dict[str, str]) -> bool:
     """Recipes, images or CI install the requirements with `uv pip`."""
-    beside = [path for name, path in names.items() if name in ("Makefile", "justfile", "Dockerfile")]
+    beside = [
+        path for name, path in names.items() if name in ("Makefile", "justfile", "Dockerfile")
+    ]
     ci = [path for path in tree.files if CI_FILES.fullmatch(path)]
     return any(
-        re.search(rb"\buv pip (?:install|sync)\b[^\n]*\brequirements", tree.skim(path) or b"") for path in beside + ci
+        re.search(rb"\buv pip (?:install|sync)\b[^\n]*\brequirements", tree.skim(path) or b"")
+        for path in beside + ci
     )
 
 

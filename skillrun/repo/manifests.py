@@ -1,4 +1,6 @@
-"""What a repository says that it depends on, in every manifest of Python and JavaScript; see also `ecosystems`."""
+"""What a repository says that it depends on, in every manifest of Python and JavaScript; see also
+`ecosystems`.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ from skillrun.repo.tree import SEARCH_LIMIT
 if TYPE_CHECKING:
     from skillrun.repo.tree import Tree
 
-_REQUIREMENT = re.compile(r"^\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[([^\]]*)\])?\s*(?=$|[<>=!~;@#,( \[])")
+_REQUIREMENT = re.compile(
+    r"^\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[([^\]]*)\])?\s*(?=$|[<>=!~;@#,( \[])"
+)
 _DEVELOPMENT = re.compile(
     r"(?i)(?:^|[^a-z])(dev|devel|develop|development|tests?|testing|lint|docs?|ci|typing|qa)(?:[^a-z]|$)"
 )
@@ -27,7 +31,9 @@ __all__ = ["Dependency", "Manifests", "normalised", "read_manifests"]
 
 @dataclass(frozen=True)
 class Manifests:
-    """Every declared dependency, in the order of the files; `notes` names files that could not be read."""
+    """Every declared dependency, in the order of the files; `notes` names files that could not be
+    read.
+    """
 
     dependencies: tuple[Dependency, ...] = ()
     notes: tuple[str, ...] = ()
@@ -35,7 +41,9 @@ class Manifests:
     def find(self, *names: str) -> tuple[Dependency, ...]:
         """The declarations of any of these distributions, the main ones first."""
         wanted = {normalised(name) for name in names}
-        return tuple(sorted((d for d in self.dependencies if d.name in wanted), key=lambda d: not d.main))
+        return tuple(
+            sorted((d for d in self.dependencies if d.name in wanted), key=lambda d: not d.main)
+        )
 
     def names(self) -> frozenset[str]:
         """All declared names."""
@@ -54,19 +62,33 @@ def read_manifests(tree: Tree) -> Manifests:
         text = (tree.peek(path) or b"").decode("utf-8", "replace") if reader else ""
         try:
             found.extend(reader(path, text) if reader and text else ())
-        except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError, AttributeError) as error:
+        except (
+            ValueError,
+            SyntaxError,
+            RecursionError,
+            MemoryError,
+            TypeError,
+            AttributeError,
+        ) as error:
             notes.append(f"{path}: not readable as a manifest: {error}")
     return Manifests(tuple(found), tuple(notes))
 
 
 def _reader(path: str, tree: Tree) -> Any:
     name = path.rpartition("/")[2]
-    if not path.endswith(_ENDINGS) or not _ANY_MANIFEST.fullmatch(path) or "{{" in path or is_vendored(path):
+    if (
+        not path.endswith(_ENDINGS)
+        or not _ANY_MANIFEST.fullmatch(path)
+        or "{{" in path
+        or is_vendored(path)
+    ):
         return None
     for pattern, reader in _READERS.items():
         if fnmatch(path if "/" in pattern else name, pattern):
             compiled = name.endswith(".txt") and tree.size(path[:-4] + ".in") > 0
-            return None if compiled else reader  # the .in is the truth, the .txt is full of transitive lines
+            return (
+                None if compiled else reader
+            )  # the .in is the truth, the .txt is full of transitive lines
     return None
 
 
@@ -99,7 +121,9 @@ def _pyproject(path: str, text: str) -> Iterator[Dependency]:
 
 def _poetry(path: str, lines: Lines, poetry: Mapping[str, Any]) -> Iterator[Dependency]:
     tables = [("", poetry.get("dependencies", {})), ("dev", poetry.get("dev-dependencies", {}))]
-    tables += [(name, group.get("dependencies", {})) for name, group in poetry.get("group", {}).items()]
+    tables += [
+        (name, group.get("dependencies", {})) for name, group in poetry.get("group", {}).items()
+    ]
     for group, table in tables:
         yield from _table(path, lines, table, group)
 
@@ -116,7 +140,9 @@ def _table(path: str, lines: Lines, table: Mapping[str, Any], group: str) -> Ite
         optional = isinstance(value, dict) and value.get("optional")
         shown = f"{name} = {json.dumps(value, default=str)}"[:200]
         number = lines.of(f"{name} =") if name != "python" else 1
-        yield Dependency(normalised(name), path, number, shown, "extra:" if optional else group, extras)
+        yield Dependency(
+            normalised(name), path, number, shown, "extra:" if optional else group, extras
+        )
 
 
 def _pipfile(path: str, text: str) -> Iterator[Dependency]:
@@ -136,7 +162,9 @@ def _requirements(path: str, text: str) -> Iterator[Dependency]:
 
 def _transitive(line: str, following: list[str]) -> bool:
     """A pin of a compiled file that only another package wants, e.g. `# via django-celery-beat`."""
-    said = line.partition("#")[2] or (following[0].partition("#")[2] if following and following[0][:1] == " " else "")
+    said = line.partition("#")[2] or (
+        following[0].partition("#")[2] if following and following[0][:1] == " " else ""
+    )
     via = said.strip()
     return via.startswith("via ") and not re.search(r"-r |pyproject|setup\.|\(", via)
 
@@ -177,9 +205,14 @@ def _setup_py(path: str, text: str) -> Iterator[Dependency]:
         if isinstance(target, ast.Name)
     }
     for node in ast.walk(module):
-        if not isinstance(node, ast.keyword) or node.arg not in ("install_requires", "extras_require"):
+        if not isinstance(node, ast.keyword) or node.arg not in (
+            "install_requires",
+            "extras_require",
+        ):
             continue
-        value = names.get(node.value.id, node.value) if isinstance(node.value, ast.Name) else node.value
+        value = (
+            names.get(node.value.id, node.value) if isinstance(node.value, ast.Name) else node.value
+        )
         if isinstance(value, ast.Dict):
             for extra, items in zip(value.keys, value.values, strict=True):
                 yield from _strings(path, items, f"extra:{_text_of(extra)}")
@@ -200,7 +233,9 @@ def _strings(path: str, node: ast.expr, group: str) -> Iterator[Dependency]:
 def _conda(path: str, text: str) -> Iterator[Dependency]:
     listing = False
     for number, line in enumerate(text.splitlines(), 1):
-        item = re.match(r"\s+-\s+[\"']?([^\"'#:]+?)[\"']?\s*(#.*)?$", line) or re.match(r"-\s+([^#:]+?)\s*$", line)
+        item = re.match(r"\s+-\s+[\"']?([^\"'#:]+?)[\"']?\s*(#.*)?$", line) or re.match(
+            r"-\s+([^#:]+?)\s*$", line
+        )
         if re.match(r"\w", line):
             listing = line.startswith("dependencies")
         elif listing and item:
@@ -229,5 +264,7 @@ _READERS = {
     "package.json": _package_json,
     **ecosystems.READERS,
 }
-_ENDINGS = tuple({pattern.rpartition("*")[2] for pattern in _READERS})  # quickly says no to almost every file
+_ENDINGS = tuple(
+    {pattern.rpartition("*")[2] for pattern in _READERS}
+)  # quickly says no to almost every file
 _ANY_MANIFEST = re.compile("|".join(rf"(?:.*/)?{translate(pattern)}" for pattern in _READERS))

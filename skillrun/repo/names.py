@@ -1,4 +1,6 @@
-"""What a dotted name means across files: followed through imports, re-exports, variables, annotations and bases."""
+"""What a dotted name means across files: followed through imports, re-exports, variables,
+annotations and bases.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ _INSTANCE = re.compile(r"(\b[A-Z]\w*)\(\)(?=\.)")
 
 @dataclass(frozen=True)
 class Definition:
-    """A function or class of the repository. `name` is its dotted name within the module, e.g. "Mailer.send"."""
+    """A function or class of the repository. `name` is its dotted name within the module, e.g.
+    "Mailer.send".
+    """
 
     name: str
     path: str
@@ -49,7 +53,9 @@ class Definition:
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """Names of the positional and keyword parameters in order, without `*args` and `**kwargs`; () for a class."""
+        """Names of the positional and keyword parameters in order, without `*args` and `**kwargs`;
+        () for a class.
+        """
         if isinstance(self.node, ast.ClassDef):
             return ()
         args = self.node.args
@@ -58,7 +64,9 @@ class Definition:
 
 @dataclass(frozen=True)
 class Found:
-    """Where a dotted name leads: a definition, a module variable, a module, or out of the repository."""
+    """Where a dotted name leads: a definition, a module variable, a module, or out of the
+    repository.
+    """
 
     dotted: str  # the canonical name
     module: Module | None = None
@@ -68,7 +76,9 @@ class Found:
     @property
     def line(self) -> int:
         """The line that defines or binds the name; 1 for a module."""
-        node = self.definition.node if self.definition else self.binding.node if self.binding else None
+        node = (
+            self.definition.node if self.definition else self.binding.node if self.binding else None
+        )
         return getattr(node, "lineno", 1)
 
 
@@ -76,12 +86,16 @@ class Names(Sources):
     """Definitions behind dotted names."""
 
     def find(self, import_path: str) -> Definition | None:
-        """The function or class behind "pkg.mod:obj.attr", through re-exports and objects; None where there is none."""
+        """The function or class behind "pkg.mod:obj.attr", through re-exports and objects; None
+        where there is none.
+        """
         found = self.lookup(import_path)
         return found.definition if found else None
 
     def lookup(self, import_path: str) -> Found | None:
-        """Where "pkg.mod:obj.attr" leads in the repository, a variable included; None where it leads nowhere in it."""
+        """Where "pkg.mod:obj.attr" leads in the repository, a variable included; None where it
+        leads nowhere in it.
+        """
         return self.remember(("lookup", import_path), lambda: self._lookup(import_path))
 
     def _lookup(self, import_path: str) -> Found | None:
@@ -102,7 +116,9 @@ class Names(Sources):
             self.tree.match(glob)
 
     def origin(self, dotted: str) -> str:
-        """The canonical name of a dotted name: re-exports, aliases, module variables and base classes followed."""
+        """The canonical name of a dotted name: re-exports, aliases, module variables and base
+        classes followed.
+        """
         return self.remember(("origin", dotted), lambda: self._origin(dotted))
 
     def _origin(self, dotted: str) -> str:
@@ -132,7 +148,11 @@ class Names(Sources):
         package = self.locate(".".join(parts[:-1])) if len(parts) > 1 else None
         module = self.module(package) if package else None
         bound = module.bindings(module.tree).get(parts[-1], ()) if module else ()
-        targets = [b.target for b in bound if b.kind == "import" and b.target and b.target != ".".join(parts)]
+        targets = [
+            b.target
+            for b in bound
+            if b.kind == "import" and b.target and b.target != ".".join(parts)
+        ]
         return self._follow(targets[0], hops + 1) if targets and hops < _MAX_HOPS else None
 
     def _within(self, module: Module, parts: list[str], hops: int) -> Found | None:
@@ -158,12 +178,20 @@ class Names(Sources):
         return Found(".".join([*(outside if len(outside) == 1 else [module.name]), *parts]), module)
 
     def _through(
-        self, module: Module, scope: ast.AST, bound: list[Binding], parts: list[str], prefix: str, hops: int
+        self,
+        module: Module,
+        scope: ast.AST,
+        bound: list[Binding],
+        parts: list[str],
+        prefix: str,
+        hops: int,
     ) -> Found | None:
         binding = next((b for b in bound if b.kind in ("import", "define")), None) or bound[-1]
         rest = parts[1:]
         if binding.kind == "import" and binding.target:
-            return self._outward([self._near(binding.target, module), *_call_mark(parts[0]), *rest], hops)
+            return self._outward(
+                [self._near(binding.target, module), *_call_mark(parts[0]), *rest], hops
+            )
         if isinstance(binding.node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             return self._defined(module, binding.node, parts, hops)
         meant = self._value_name(module, binding, bool(rest))
@@ -177,13 +205,19 @@ class Names(Sources):
         if self.locate(first) is not None or module.name.partition(".")[0] == first:
             return target
         path = self.locate(first, near=module.path)
-        beside = self.import_name(path) if path and path != module.path and not self._imports(path, first) else None
+        beside = (
+            self.import_name(path)
+            if path and path != module.path and not self._imports(path, first)
+            else None
+        )
         return ".".join(filter(None, [beside, rest])) if beside else target
 
     def _imports(self, path: str, name: str) -> bool:
         """`celery.py` that itself imports celery is not what others mean by celery."""
         module = self.module(path)
-        bound = (b for every in module.bindings(module.tree).values() for b in every) if module else ()
+        bound = (
+            (b for every in module.bindings(module.tree).values() for b in every) if module else ()
+        )
         return any(b.target and b.target.partition(".")[0] == name for b in bound)
 
     def _outward(self, parts: list[str], hops: int) -> Found | None:
@@ -201,15 +235,25 @@ class Names(Sources):
         name = module.resolve(value)
         return f"{name}()" if name and binding.kind == "instance" else name
 
-    def _defined(self, module: Module, node: FunctionNode | ast.ClassDef, parts: list[str], hops: int) -> Found | None:
+    def _defined(
+        self, module: Module, node: FunctionNode | ast.ClassDef, parts: list[str], hops: int
+    ) -> Found | None:
         """A function or class, or an attribute below it."""
         definition = Definition(module.qualname(node), module.path, node.lineno, node, module)
         rest = parts[1:]
         if not rest:
-            return Found(definition.dotted + ("()" if parts[0].endswith("()") else ""), module, definition)
+            return Found(
+                definition.dotted + ("()" if parts[0].endswith("()") else ""), module, definition
+            )
         if isinstance(node, ast.ClassDef):
-            return self._member(definition, rest, hops) or Found(".".join([definition.dotted, *rest]), module)
-        inner = [n for n in ast.walk(node) if isinstance(n, FunctionNode | ast.ClassDef) and n.name == rest[0]]
+            return self._member(definition, rest, hops) or Found(
+                ".".join([definition.dotted, *rest]), module
+            )
+        inner = [
+            n
+            for n in ast.walk(node)
+            if isinstance(n, FunctionNode | ast.ClassDef) and n.name == rest[0]
+        ]
         if inner and not parts[0].endswith("()"):
             return self._defined(module, inner[0], rest, hops)
         is_result = parts[0].endswith("()") or _is_property(node)
@@ -227,7 +271,11 @@ class Names(Sources):
             return self._through(owner.module, owner.node, bound, rest, owner.dotted, hops)
         for base in owner.node.bases:
             dotted = owner.module.resolve(base)
-            found = self._follow(".".join([dotted, *rest]), hops + 1) if dotted and hops < _MAX_HOPS else None
+            found = (
+                self._follow(".".join([dotted, *rest]), hops + 1)
+                if dotted and hops < _MAX_HOPS
+                else None
+            )
             if found and (found.definition or found.binding):
                 return found
             if dotted and not self.definition(dotted) and len(owner.node.bases) == 1:
@@ -235,7 +283,9 @@ class Names(Sources):
         return None
 
     def ancestors(self, dotted: str) -> tuple[str, ...]:
-        """The canonical name of a class and of every base class that can be told, builtins' own included."""
+        """The canonical name of a class and of every base class that can be told, builtins' own
+        included.
+        """
         found: list[str] = []
         waiting = [dotted]
         while waiting:
@@ -245,18 +295,26 @@ class Names(Sources):
             found.append(name)
             definition = self.definition(name)
             if definition and isinstance(definition.node, ast.ClassDef):
-                waiting += [b for base in definition.node.bases if (b := definition.module.resolve(base))]
+                waiting += [
+                    b for base in definition.node.bases if (b := definition.module.resolve(base))
+                ]
             elif name.startswith("builtins."):
                 waiting += [f"builtins.{base.__name__}" for base in _builtin_bases(name)]
         return tuple(found)
 
     def is_subclass(self, dotted: str, of: str) -> bool:
-        """One class is the other or derives from it, as far as the repository and the builtins say."""
+        """One class is the other or derives from it, as far as the repository and the builtins
+        say.
+        """
         return self.origin(of) in self.ancestors(dotted)
 
     def exception_names(self, node: ast.expr | None, module: Module) -> tuple[str, ...]:
-        """Canonical names of the exceptions in `X`, `(X, Y)` or a variable that holds a tuple, here or elsewhere."""
-        return tuple(name for written in exception_names(module, node) for name in self._held(written))
+        """Canonical names of the exceptions in `X`, `(X, Y)` or a variable that holds a tuple, here
+        or elsewhere.
+        """
+        return tuple(
+            name for written in exception_names(module, node) for name in self._held(written)
+        )
 
     def _held(self, name: str) -> tuple[str, ...]:
         found = self._follow(name, 0)
@@ -288,7 +346,9 @@ def _is_property(node: FunctionNode) -> bool:
 
 
 def _returned(module: Module, node: FunctionNode) -> str | None:
-    """What a function returns, as a dotted name: "pkg.Class()" by its annotation, or its only `return`."""
+    """What a function returns, as a dotted name: "pkg.Class()" by its annotation, or its only
+    `return`.
+    """
     if node.returns is not None:
         named = isinstance(node.returns, ast.Name | ast.Attribute | ast.Constant)
         found = module.resolve(node.returns) if named else None
@@ -310,7 +370,11 @@ def _all_set_on_self(owner: ast.ClassDef) -> dict[str, list[Binding]]:
         if not isinstance(node, ast.Assign | ast.AnnAssign):
             continue
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-        names = {target.attr for target in targets if isinstance(target, ast.Attribute) and _is_self(target.value)}
+        names = {
+            target.attr
+            for target in targets
+            if isinstance(target, ast.Attribute) and _is_self(target.value)
+        }
         for name in names:
             found.setdefault(name, []).append(Binding("value", node, value=node.value))
     return found

@@ -1,4 +1,6 @@
-"""Reads the scripts of every package.json: the main declaration of a JavaScript project, a lesser one elsewhere."""
+"""Reads the scripts of every package.json: the main declaration of a JavaScript project, a lesser
+one elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +18,20 @@ if TYPE_CHECKING:
     from skillrun.repo.tree import Tree
 
 _JAVASCRIPT = frozenset({"javascript", "typescript"})
-_BUILDS = ("build:production", "build:prod", "production", "prod")  # where nothing is just called build
+_BUILDS = (
+    "build:production",
+    "build:prod",
+    "production",
+    "prod",
+)  # where nothing is just called build
 _CALLED = re.compile(r"(?:npm|pnpm|yarn|bun)\s+(?:run\s+)?([\w:.-]+)(?:\s+--.*)?")
 _DEEP = 3  # scripts that call scripts
 
 
 def package_offers(tree: Tree, languages: tuple[str, ...]) -> Iterator[Offer]:
-    """The scripts of a name that says a purpose. A package beside the application counts where it is no small one."""
+    """The scripts of a name that says a purpose. A package beside the application counts where it
+    is no small one.
+    """
     manager = javascript_manager(tree) or "npm"
     for path in tree.files:
         folder, _, name = path.rpartition("/")
@@ -33,17 +42,24 @@ def package_offers(tree: Tree, languages: tuple[str, ...]) -> Iterator[Offer]:
         yield from _script_offers(tree, path, folder, manager, languages)
 
 
-def _script_offers(tree: Tree, path: str, folder: str, manager: str, languages: tuple[str, ...]) -> Iterator[Offer]:
+def _script_offers(
+    tree: Tree, path: str, folder: str, manager: str, languages: tuple[str, ...]
+) -> Iterator[Offer]:
     main = not _JAVASCRIPT.isdisjoint(languages[:1])
     source = Source.PACKAGE_JSON if main and not folder else Source.SIDE_PACKAGE
     scripts = scripts_of(tree, path)
     for script, runs in scripts.items():
-        named = named_kind(script) or (("build", 50 + _BUILDS.index(script)) if script in _BUILDS else None)
+        named = named_kind(script) or (
+            ("build", 50 + _BUILDS.index(script)) if script in _BUILDS else None
+        )
         if not named or not isinstance(runs, str) or "no test specified" in runs:
             continue
         if main or not folder or named[0] == "build":
             known = command_fact(
-                _command(manager, folder, script), path, line_with(tree, path, f'"{script}"'), _runs(scripts, script)
+                _command(manager, folder, script),
+                path,
+                line_with(tree, path, f'"{script}"'),
+                _runs(scripts, script),
             )
             yield Offer(named[0], known, source, named[1])
 
@@ -53,7 +69,11 @@ def _runs(scripts: Mapping[str, Any], name: str, depth: int = _DEEP) -> str:
     text = scripts.get(name)
     if not isinstance(text, str):
         return ""
-    called = [found[1] for part in commands_in(text) if (found := _CALLED.fullmatch(part)) and found[1] != name]
+    called = [
+        found[1]
+        for part in commands_in(text)
+        if (found := _CALLED.fullmatch(part)) and found[1] != name
+    ]
     inner = (_runs(scripts, one, depth - 1) for one in called) if depth else ()
     return "\n".join([text, *filter(None, inner)])
 

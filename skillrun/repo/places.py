@@ -1,4 +1,6 @@
-"""Which paths are beside the point: vendored, generated, or only tests, documentation, examples and templates."""
+"""Which paths are beside the point: vendored, generated, or only tests, documentation, examples and
+templates.
+"""
 
 from __future__ import annotations
 
@@ -7,29 +9,77 @@ from functools import lru_cache
 
 _VENDORED = frozenset(
     {
-        *("node_modules", "bower_components", "vendor", "vendors", "third_party", "third-party", "thirdparty"),
-        *("site-packages", ".venv", "venv", ".tox", ".nox", ".git", ".eggs", "__pypackages__", ".yarn"),
+        *(
+            "node_modules",
+            "bower_components",
+            "vendor",
+            "vendors",
+            "third_party",
+            "third-party",
+            "thirdparty",
+        ),
+        *(
+            "site-packages",
+            ".venv",
+            "venv",
+            ".tox",
+            ".nox",
+            ".git",
+            ".eggs",
+            "__pypackages__",
+            ".yarn",
+        ),
     }
 )
-_TESTS = frozenset({"test", "tests", "testing", "testsuite", "test_suite", "e2e", "tests_e2e", "fixtures", "testdata"})
+_TESTS = frozenset(
+    {
+        "test",
+        "tests",
+        "testing",
+        "testsuite",
+        "test_suite",
+        "e2e",
+        "tests_e2e",
+        "fixtures",
+        "testdata",
+    }
+)
 _SHOWN = frozenset(
     {
-        *("doc", "docs", "documentation", "example", "examples", "demo", "demos", "tutorial", "tutorials"),
+        *(
+            "doc",
+            "docs",
+            "documentation",
+            "example",
+            "examples",
+            "demo",
+            "demos",
+            "tutorial",
+            "tutorials",
+        ),
         *("cookbook", "snippets", "benchmark", "benchmarks"),
     }
 )
-_SHOWN_AT_TOP = frozenset({"t", "sample", "samples", "playground", "sandbox", "template", "templates", "spec"})
+_SHOWN_AT_TOP = frozenset(
+    {"t", "sample", "samples", "playground", "sandbox", "template", "templates", "spec"}
+)
 _SHOWN_PROJECT = re.compile(
     r"(demo|example|sample|test|dev)s?[-_]?(proj|project|app|site)s?|.*[-_](demo|examples?|templates?|tests?)",
     re.IGNORECASE,
 )
-_HIDDEN_BUT_REAL = frozenset({".github", ".docker", ".deploy", ".k8s", ".helm", ".infra", ".platform"})
+_HIDDEN_BUT_REAL = frozenset(
+    {".github", ".docker", ".deploy", ".k8s", ".helm", ".infra", ".platform"}
+)
 _TEST_FILE = re.compile(r"(test_.*|.*_tests?|tests?|conftest)\.py")
 _OTHER_TEST_FILE = re.compile(
     r".*_(?:spec|test)\.(?:rb|go|exs)|.*\.(?:test|spec|cy)\.[cm]?[jt]sx?|.*Tests?\.(?:cs|java|kt|php)|(?:spec|test)_helper\.rb"
 )
-_TEST_PROJECT = re.compile(r"(?:.*[._-])?(?:unit|integration|functional|acceptance)?[._-]?tests?|__tests__|__mocks__")
-_RUBY_SPECS = re.compile(r"(?:.*/)?spec/.*\.(?:rb|rake)|(?:.*/)?config/environments/test\.rb|(?:.*/)?config/test\.exs")
+_TEST_PROJECT = re.compile(
+    r"(?:.*[._-])?(?:unit|integration|functional|acceptance)?[._-]?tests?|__tests__|__mocks__"
+)
+_RUBY_SPECS = re.compile(
+    r"(?:.*/)?spec/.*\.(?:rb|rake)|(?:.*/)?config/environments/test\.rb|(?:.*/)?config/test\.exs"
+)
 _GENERATED = re.compile(r".*([.-]min\.(js|css)|\.bundle\.js|\.pb\.go|_pb2(_grpc)?\.pyi?|\.map)")
 
 
@@ -46,7 +96,10 @@ def is_test(path: str) -> bool:
         return True
     if name.endswith((".py", ".yml", ".yaml", ".md")):
         return False
-    return _OTHER_TEST_FILE.fullmatch(path.rpartition("/")[2]) is not None or _RUBY_SPECS.fullmatch(path) is not None
+    return (
+        _OTHER_TEST_FILE.fullmatch(path.rpartition("/")[2]) is not None
+        or _RUBY_SPECS.fullmatch(path) is not None
+    )
 
 
 def is_shown(path: str) -> bool:
@@ -55,7 +108,9 @@ def is_shown(path: str) -> bool:
 
 
 def is_aside(path: str) -> bool:
-    """No part of what the repository runs: vendored, tests, documentation, examples, project templates."""
+    """No part of what the repository runs: vendored, tests, documentation, examples, project
+    templates.
+    """
     return is_vendored(path) or is_test(path) or is_shown(path)
 
 
@@ -79,4 +134,6 @@ def _in_shown(folder: str) -> bool:
 
 def _shown(folder: str) -> bool:
     hidden = folder.startswith(".") and folder not in _HIDDEN_BUT_REAL
-    return hidden or folder in _SHOWN or "{{" in folder or _SHOWN_PROJECT.fullmatch(folder) is not None
+    return (
+        hidden or folder in _SHOWN or "{{" in folder or _SHOWN_PROJECT.fullmatch(folder) is not None
+    )

@@ -1,7 +1,8 @@
-"""REPO_PROFILE.json: what a repository says of itself, and where that contradicts what the survey found.
+"""REPO_PROFILE.json: what a repository says of itself, and where that contradicts what the survey
+found.
 
-The profile is authoritative. It is validated, compared and completed, but nothing that somebody wrote into it is
-replaced, except the word "unknown".
+The profile is authoritative. It is validated, compared and completed, but nothing that somebody
+wrote into it is replaced, except the word "unknown".
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ _KINDS = ("lint", "typecheck", "test", "build")
 
 @dataclass(frozen=True)
 class Profile:
-    """A valid profile. `data` is the whole document, `lines` gives the line of each key path in it."""
+    """A valid profile. `data` is the whole document, `lines` gives the line of each key path in
+    it.
+    """
 
     data: dict[str, Any]
     lines: dict[tuple[str | int, ...], int] = field(default_factory=dict)
@@ -66,7 +69,9 @@ class Profile:
 
     def line(self, *path: str) -> int:
         """The line of a key, or of the nearest thing around it."""
-        return next((self.lines[path[:n]] for n in range(len(path), -1, -1) if path[:n] in self.lines), 1)
+        return next(
+            (self.lines[path[:n]] for n in range(len(path), -1, -1) if path[:n] in self.lines), 1
+        )
 
     def _section(self, name: str) -> Mapping[str, Any]:
         section = self.data.get(name)
@@ -76,7 +81,8 @@ class Profile:
 def load_profile(root: Path) -> Profile | None:
     """The profile of a repository, None where there is none.
 
-    Raises `ProfileInvalid` with every violation, one a line: `REPO_PROFILE.json:7: commands.lint: ...`.
+    Raises `ProfileInvalid` with every violation, one a line: `REPO_PROFILE.json:7: commands.lint:
+    ...`.
     """
     text = _text(root / NAME)
     if text is None:
@@ -84,7 +90,9 @@ def load_profile(root: Path) -> Profile | None:
     document = _document(text)
     problems = list(_problems(document))
     if problems:
-        raise ProfileInvalid("\n".join(problems), hint="mend them, or start again with: skillrun detect --write")
+        raise ProfileInvalid(
+            "\n".join(problems), hint="mend them, or start again with: skillrun detect --write"
+        )
     return Profile(document.value, dict(document.lines))
 
 
@@ -98,7 +106,9 @@ def _text(path: Path) -> str | None:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ProfileInvalid(f"{NAME}: not UTF-8 at byte {error.start}", hint="save it as UTF-8") from None
+        raise ProfileInvalid(
+            f"{NAME}: not UTF-8 at byte {error.start}", hint="save it as UTF-8"
+        ) from None
 
 
 def _unreadable(error: OSError) -> ProfileInvalid:
@@ -127,7 +137,10 @@ def _problems(document: Document) -> Iterator[str]:
         yield f"{NAME}:{document.line(one.path)}: {one.dotted()}: {one.what}: {one.hint}"
     if not found and _limit_is_bad(document.value):
         line = document.line(("quality_bar", "validation_timeout"))
-        yield f"{NAME}:{line}: quality_bar.validation_timeout: is no time limit: write seconds, or for example 10m"
+        yield (
+            f"{NAME}:{line}: quality_bar.validation_timeout: is no time limit: write seconds, or"
+            " for example 10m"
+        )
 
 
 def _limit_is_bad(data: dict[str, Any]) -> bool:
@@ -139,7 +152,9 @@ def _limit_is_bad(data: dict[str, Any]) -> bool:
 
 
 def _seconds(given: Any) -> float:
-    """Seconds of a number of seconds or a duration such as "10m". ValueError where it is neither."""
+    """Seconds of a number of seconds or a duration such as "10m". ValueError where it is
+    neither.
+    """
     from skillrun.contract.duration import parse_duration
 
     return parse_duration(given) if isinstance(given, str) else float(given)
@@ -170,7 +185,9 @@ def _framework_contradiction(profile: Profile, framework: str, survey: Survey) -
         yield Finding("profile.framework", Severity.WARNING, message, NAME, line, hint)
 
 
-def _use_contradictions(profile: Profile, said: Mapping[str, Any], use: FrameworkUse) -> Iterator[Finding]:
+def _use_contradictions(
+    profile: Profile, said: Mapping[str, Any], use: FrameworkUse
+) -> Iterator[Finding]:
     app = said.get("app")
     if _spoken(app) and use.apps and not any(_same_object(str(app), known) for known in use.apps):
         yield _differs(profile, "app", app, " and ".join(use.apps))
@@ -180,15 +197,31 @@ def _use_contradictions(profile: Profile, said: Mapping[str, Any], use: Framewor
         elif said.get(key) == "none" and found:
             yield _differs(profile, key, "none", found)
     modules = said.get("task_modules")
-    absent = [name for name in modules if name not in use.task_modules] if isinstance(modules, list) else []
+    absent = (
+        [name for name in modules if name not in use.task_modules]
+        if isinstance(modules, list)
+        else []
+    )
     if absent and use.task_modules:
-        yield _differs(profile, "task_modules", ", ".join(absent), "tasks in " + ", ".join(use.task_modules[:5]))
+        yield _differs(
+            profile,
+            "task_modules",
+            ", ".join(absent),
+            "tasks in " + ", ".join(use.task_modules[:5]),
+        )
 
 
 def _differs(profile: Profile, key: str, said: object, found: str) -> Finding:
     message = f"jobs.{key} says {said}, and the code shows {found}"
     hint = f"correct jobs.{key}, or the code"
-    return Finding(f"profile.{key.replace('_', '-')}", Severity.WARNING, message, NAME, profile.line("jobs", key), hint)
+    return Finding(
+        f"profile.{key.replace('_', '-')}",
+        Severity.WARNING,
+        message,
+        NAME,
+        profile.line("jobs", key),
+        hint,
+    )
 
 
 def _manager_contradiction(profile: Profile, survey: Survey) -> Iterator[Finding]:
@@ -196,7 +229,14 @@ def _manager_contradiction(profile: Profile, survey: Survey) -> Iterator[Finding
     if _spoken(said) and found and not _alike(str(said), found):
         line = profile.line("conventions", "package_manager")
         message = f"conventions.package_manager says {said}, and the lock files and CI show {found}"
-        yield Finding("profile.package-manager", Severity.WARNING, message, NAME, line, "correct the one that is wrong")
+        yield Finding(
+            "profile.package-manager",
+            Severity.WARNING,
+            message,
+            NAME,
+            line,
+            "correct the one that is wrong",
+        )
 
 
 def _spoken(value: object) -> bool:
@@ -215,7 +255,9 @@ def _same_object(said: str, known: str) -> bool:
 
 def _import_path(name: str) -> str:
     module, _, inner = name.partition(":")
-    return module.removesuffix(".py").replace("/", ".").removesuffix(".__init__") + (f":{inner}" if inner else "")
+    return module.removesuffix(".py").replace("/", ".").removesuffix(".__init__") + (
+        f":{inner}" if inner else ""
+    )
 
 
 def _where(use: FrameworkUse) -> str:
@@ -224,7 +266,8 @@ def _where(use: FrameworkUse) -> str:
 
 
 def profile_fields(survey: Survey, test_command: str | None = None) -> dict[str, Any]:
-    """The profile that the survey alone would write: "unknown" where nothing is declared, never a guess.
+    """The profile that the survey alone would write: "unknown" where nothing is declared, never a
+    guess.
 
     `test_command` is one that is known to be there without a declaration.
     """
@@ -261,15 +304,18 @@ def _jobs(use: FrameworkUse) -> dict[str, Any]:
 
 
 def write_profile(root: Path, survey: Survey, test_command: str | None = None) -> tuple[str, ...]:
-    """Completes REPO_PROFILE.json and returns the keys that were added or were "unknown", e.g. "commands.lint".
+    """Completes REPO_PROFILE.json and returns the keys that were added or were "unknown", e.g.
+    "commands.lint".
 
-    What is there stays: values, unknown keys, their order, and the indentation. Nothing new: nothing is written.
-    Raises `ProfileInvalid` where the present file is no valid profile.
+    What is there stays: values, unknown keys, their order, and the indentation. Nothing new:
+    nothing is written. Raises `ProfileInvalid` where the present file is no valid profile.
     """
     present = _text(root / NAME)
     data = _document(present).value if present is not None else {}
     if not isinstance(data, dict):
-        raise ProfileInvalid(f"{NAME}:1: (top): is not an object", hint="move it away and run this again")
+        raise ProfileInvalid(
+            f"{NAME}:1: (top): is not an object", hint="move it away and run this again"
+        )
     changed = _complete(data, profile_fields(survey, test_command), "")
     if changed:
         _replace(root, json.dumps(data, indent=_indent(present), ensure_ascii=False) + "\n")
@@ -295,7 +341,9 @@ def _indent(present: str | None) -> int | str:
 
 
 def _replace(root: Path, text: str) -> None:
-    """All or nothing: a reader never sees half a profile. A link may lead out of the repository: none is followed."""
+    """All or nothing: a reader never sees half a profile. A link may lead out of the repository:
+    none is followed.
+    """
     if (root / NAME).is_symlink():
         raise ProfileInvalid(f"{NAME}: is a symbolic link", hint="replace it by the file itself")
     files = Files(root)

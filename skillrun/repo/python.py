@@ -1,7 +1,9 @@
-"""The Python code of a repository: definitions behind dotted names, and what they call, across files.
+"""The Python code of a repository: definitions behind dotted names, and what they call, across
+files.
 
-Nothing is imported or run. A name is followed as far as the text allows (`names.py`); what cannot be told stays
-untold. Every file read on the way is recorded as a look-up of the tree (`sources.py`).
+Nothing is imported or run. A name is followed as far as the text allows (`names.py`); what cannot
+be told stays untold. Every file read on the way is recorded as a look-up of the tree
+(`sources.py`).
 """
 
 from __future__ import annotations
@@ -11,13 +13,33 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from skillrun.repo.calls import Call, Frame, Handler, body_calls, in_thread, inner_functions, read_handler, surroundings
+from skillrun.repo.calls import (
+    Call,
+    Frame,
+    Handler,
+    body_calls,
+    in_thread,
+    inner_functions,
+    read_handler,
+    surroundings,
+)
 from skillrun.repo.literals import UNKNOWN, Literals, Unknown, is_known
 from skillrun.repo.names import Definition, Found, Names
 from skillrun.repo.source import Module, last_word
 from skillrun.repo.sources import TreeLike
 
-__all__ = ["UNKNOWN", "Call", "Definition", "Found", "Handler", "Module", "Project", "Unknown", "Use", "is_known"]
+__all__ = [
+    "UNKNOWN",
+    "Call",
+    "Definition",
+    "Found",
+    "Handler",
+    "Module",
+    "Project",
+    "Unknown",
+    "Use",
+    "is_known",
+]
 
 
 @dataclass(frozen=True)
@@ -38,7 +60,8 @@ class Project(Names):
         self._literals = Literals(self)
 
     def calls(self, definition: Definition, *, depth: int = 2) -> tuple[Call, ...]:
-        """Every call in a body in order, with those of the repository's functions that it calls, `depth` deep.
+        """Every call in a body in order, with those of the repository's functions that it calls,
+        `depth` deep.
 
         For a class: the calls of its `run` method, or else of all its methods.
         """
@@ -50,13 +73,19 @@ class Project(Names):
             yield from self._frame(Frame(part), part.node, depth)
 
     def callables(self, definition: Definition) -> tuple[Definition, ...]:
-        """The functions that run for a definition: itself, or the `run` (else every method) of a class."""
+        """The functions that run for a definition: itself, or the `run` (else every method) of a
+        class.
+        """
         if not isinstance(definition.node, ast.ClassDef):
             return (definition,)
         run = self.definition(f"{definition.dotted}.run")
         if run is not None:
             return (run,)
-        methods = [node for node in definition.node.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+        methods = [
+            node
+            for node in definition.node.body
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        ]
         return tuple(self.define(definition.module, node) for node in methods)
 
     def _frame(self, frame: Frame, function: ast.AST, depth: int) -> Iterator[Call]:
@@ -74,7 +103,9 @@ class Project(Names):
     def _call(self, frame: Frame, node: ast.Call) -> Call:
         module = frame.definition.module
         around = surroundings(module, node)
-        handlers = tuple(self.handler(module, clause) for block in around.tries for clause in block.handlers)
+        handlers = tuple(
+            self.handler(module, clause) for block in around.tries for clause in block.handlers
+        )
         name = self.call_name(module, node)
         return Call(
             name=name or ast.unparse(node.func),
@@ -93,7 +124,9 @@ class Project(Names):
         )
 
     def call_name(self, module: Module, node: ast.Call) -> str | None:
-        """The dotted name of what is called; methods of `self` and `cls` carry their class where that is told."""
+        """The dotted name of what is called; methods of `self` and `cls` carry their class where
+        that is told.
+        """
         name = module.resolve(node.func)
         return self.owned(module, node, name) if name else None
 
@@ -112,7 +145,9 @@ class Project(Names):
         return self.remember(key, lambda: self._read_handler(module, clause))
 
     def _read_handler(self, module: Module, clause: ast.ExceptHandler) -> Handler:
-        return replace(read_handler(module, clause), exceptions=self.exception_names(clause.type, module))
+        return replace(
+            read_handler(module, clause), exceptions=self.exception_names(clause.type, module)
+        )
 
     def _into(self, frame: Frame, call: Call, depth: int) -> Iterator[Call]:
         target = self.definition(call.name) if call.resolved and len(frame.via) < depth else None
@@ -133,8 +168,12 @@ class Project(Names):
         )
         yield from self._frame(inside, target.node, depth)
 
-    def _handed_on(self, frame: Frame, function: ast.AST, node: ast.Call, depth: int) -> Iterator[Call]:
-        """Calls inside the lambdas and inner functions that this call receives: they run later or elsewhere."""
+    def _handed_on(
+        self, frame: Frame, function: ast.AST, node: ast.Call, depth: int
+    ) -> Iterator[Call]:
+        """Calls inside the lambdas and inner functions that this call receives: they run later or
+        elsewhere.
+        """
         passed = [*node.args, *(keyword.value for keyword in node.keywords)]
         names = {argument.id for argument in passed if isinstance(argument, ast.Name)}
         for inner in inner_functions(function):
@@ -142,7 +181,9 @@ class Project(Names):
                 yield from self._frame(replace(frame, deferred=True), inner, depth)
 
     def handlers(self, definition: Definition, *, depth: int = 0) -> tuple[Handler, ...]:
-        """The `except` clauses of a body in order, and of the repository's functions that it calls, `depth` deep."""
+        """The `except` clauses of a body in order, and of the repository's functions that it calls,
+        `depth` deep.
+        """
         bodies = list(self.callables(definition))
         if depth:
             via = {name for call in self.calls(definition, depth=depth) for name in call.via}
@@ -155,7 +196,9 @@ class Project(Names):
         )
 
     def uses(self, dotted: str) -> tuple[Use, ...]:
-        """Every expression in the repository that means a dotted name, by whatever path it was imported."""
+        """Every expression in the repository that means a dotted name, by whatever path it was
+        imported.
+        """
         target = self.origin(dotted.replace(":", "."))
         return self.remember(("uses", target), lambda: tuple(self._uses(target)))
 
@@ -166,7 +209,11 @@ class Project(Names):
             for node in ast.walk(module.tree):
                 if isinstance(node, ast.Name | ast.Attribute) and last_word(node) in words:
                     name = module.resolve(node) if isinstance(node.ctx, ast.Load) else None
-                    if name and self.origin(self._near(self.owned(module, node, name), module)) == target:
+                    if (
+                        name
+                        and self.origin(self._near(self.owned(module, node, name), module))
+                        == target
+                    ):
                         yield Use(node, module, module.path, node.lineno)
 
     def _spellings(self, word: str) -> list[str]:
@@ -178,7 +225,9 @@ class Project(Names):
         return words
 
     def references(self, name: str) -> tuple[Call, ...]:
-        """Every call of a dotted name ("shop.mailer.send" or "shop.mailer:send") in the repository."""
+        """Every call of a dotted name ("shop.mailer.send" or "shop.mailer:send") in the
+        repository.
+        """
         found = []
         for use in self.uses(name):
             above = next(use.module.parents(use.node), None)
@@ -193,9 +242,11 @@ class Project(Names):
         return self._call(Frame(owner), node)
 
     def literal(self, node: ast.expr | None, module: Module) -> Any:
-        """The value of an expression: literals, constants, settings, arithmetic; durations as seconds.
+        """The value of an expression: literals, constants, settings, arithmetic; durations as
+        seconds.
 
-        `UNKNOWN`, or an `Unknown` with the reason and the written default, where only running could tell; ask
+        `UNKNOWN`, or an `Unknown` with the reason and the written default, where only running could
+        tell; ask
         with `is_known`.
         """
         return self._literals.fold(node, module)
@@ -205,7 +256,9 @@ class Project(Names):
         return self._literals.variable(module, name)
 
     def settings_modules(self) -> tuple[Module, ...]:
-        """The modules that DJANGO_SETTINGS_MODULE names in the repository's Python files, the first named first."""
+        """The modules that DJANGO_SETTINGS_MODULE names in the repository's Python files, the first
+        named first.
+        """
         return self.remember(("settings",), lambda: tuple(self._settings_modules()))
 
     def _settings_modules(self) -> Iterator[Module]:
@@ -220,7 +273,9 @@ class Project(Names):
 
 
 def _django_settings(node: ast.AST) -> str | None:
-    """The value in `os.environ.setdefault("DJANGO_SETTINGS_MODULE", "proj.settings")` or `os.environ[...] = ...`."""
+    """The value in `os.environ.setdefault("DJANGO_SETTINGS_MODULE", "proj.settings")` or
+    `os.environ[...] = ...`.
+    """
     pair: tuple[ast.expr, ast.expr] | None = None
     if isinstance(node, ast.Call) and len(node.args) == 2:
         pair = (node.args[0], node.args[1])

@@ -1,4 +1,6 @@
-"""Reads what task runners declare: nox, tox, invoke, poe, pdm, taskipy, rye, pixi, hatch, Pipfile, composer."""
+"""Reads what task runners declare: nox, tox, invoke, poe, pdm, taskipy, rye, pixi, hatch, Pipfile,
+composer.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,15 @@ import configparser
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from skillrun.repo.declared import command_fact, line_with, scripts_of, shell_lines, table_at, text_of, toml_of
+from skillrun.repo.declared import (
+    command_fact,
+    line_with,
+    scripts_of,
+    shell_lines,
+    table_at,
+    text_of,
+    toml_of,
+)
 from skillrun.repo.offers import Offer, Source
 from skillrun.repo.shell import named_kind
 
@@ -30,14 +40,21 @@ def runner_offers(tree: Tree) -> Iterator[Offer]:
             yield Offer(named[0], command_fact(command, path, line, runs), Source.RUNNER, named[1])
 
 
-def _decorated_offers(tree: Tree, path: str, decorators: tuple[str, ...], runner: str) -> Iterator[Offer]:
+def _decorated_offers(
+    tree: Tree, path: str, decorators: tuple[str, ...], runner: str
+) -> Iterator[Offer]:
     for node in _functions(text_of(tree, path) or ""):
-        name = next((found for one in node.decorator_list if (found := _name(one, node.name, decorators))), None)
+        name = next(
+            (found for one in node.decorator_list if (found := _name(one, node.name, decorators))),
+            None,
+        )
         named = named_kind(name) if name else None
         if name and named:
             runs = "\n".join(map(ast.unparse, node.body))
             command = f"{runner} {name if runner != 'inv' else name.replace('_', '-')}"
-            yield Offer(named[0], command_fact(command, path, node.lineno, runs), Source.RUNNER, named[1])
+            yield Offer(
+                named[0], command_fact(command, path, node.lineno, runs), Source.RUNNER, named[1]
+            )
 
 
 def _functions(text: str) -> list[ast.FunctionDef]:
@@ -59,12 +76,19 @@ def _name(decorator: ast.expr, function: str, decorators: tuple[str, ...]) -> st
 
 def _tox_offers(tree: Tree) -> Iterator[Offer]:
     pyproject = table_at(toml_of(tree, "pyproject.toml"), "tool", "tox")
-    for path, text in (("tox.ini", text_of(tree, "tox.ini")), ("pyproject.toml", pyproject.get("legacy_tox_ini"))):
+    for path, text in (
+        ("tox.ini", text_of(tree, "tox.ini")),
+        ("pyproject.toml", pyproject.get("legacy_tox_ini")),
+    ):
         if isinstance(text, str) and (environments := _tox_environments(text)):
             yield from _environment_offers(path, environments, line_with(tree, path, "[testenv"))
     if native := table_at(pyproject, "env"):
-        commands = {name: shell_lines(table_at(native, name).get("commands", "")) for name in native}
-        yield from _environment_offers("pyproject.toml", commands, line_with(tree, "pyproject.toml", "tool.tox"))
+        commands = {
+            name: shell_lines(table_at(native, name).get("commands", "")) for name in native
+        }
+        yield from _environment_offers(
+            "pyproject.toml", commands, line_with(tree, "pyproject.toml", "tool.tox")
+        )
 
 
 def _tox_environments(text: str) -> dict[str, str]:
@@ -75,7 +99,9 @@ def _tox_environments(text: str) -> dict[str, str]:
     except configparser.Error:
         return {}
     found = {name: parser.get(name, "commands", fallback="") or "" for name in parser.sections()}
-    return {name[7:].lstrip(":"): text for name, text in found.items() if name.startswith("testenv")}
+    return {
+        name[7:].lstrip(":"): text for name, text in found.items() if name.startswith("testenv")
+    }
 
 
 def _environment_offers(path: str, environments: Mapping[str, str], line: int) -> Iterator[Offer]:
@@ -83,11 +109,18 @@ def _environment_offers(path: str, environments: Mapping[str, str], line: int) -
         if not name and runs:
             yield Offer("test", command_fact("tox", path, line, runs.strip()), Source.RUNNER, 1)
         elif named := named_kind(name):
-            yield Offer(named[0], command_fact(f"tox -e {name}", path, line, runs.strip()), Source.RUNNER, named[1])
+            yield Offer(
+                named[0],
+                command_fact(f"tox -e {name}", path, line, runs.strip()),
+                Source.RUNNER,
+                named[1],
+            )
 
 
 def _declared_tasks(tree: Tree) -> Iterator[tuple[str, str, int, str, str]]:
-    """(command, path, line, what it runs, name) of the runners that pyproject.toml, Pipfile, composer.json set up."""
+    """(command, path, line, what it runs, name) of the runners that pyproject.toml, Pipfile,
+    composer.json set up.
+    """
     tool = table_at(toml_of(tree, "pyproject.toml"), "tool")
     tables = [
         ("poe", table_at(tool, "poe", "tasks")),
@@ -97,12 +130,20 @@ def _declared_tasks(tree: Tree) -> Iterator[tuple[str, str, int, str, str]]:
         ("pixi run", table_at(tool, "pixi", "tasks")),
     ]
     for name, environment in table_at(tool, "hatch", "envs").items():
-        tables.append(("hatch run" if name == "default" else f"hatch run {name}:", table_at(environment, "scripts")))
+        tables.append(
+            (
+                "hatch run" if name == "default" else f"hatch run {name}:",
+                table_at(environment, "scripts"),
+            )
+        )
     for runner, table in tables:
         yield from _task_table("pyproject.toml", tree, runner, table)
-    yield from _task_table("Pipfile", tree, "pipenv run", table_at(toml_of(tree, "Pipfile"), "scripts"))
+    yield from _task_table(
+        "Pipfile", tree, "pipenv run", table_at(toml_of(tree, "Pipfile"), "scripts")
+    )
     for name, value in scripts_of(tree, "composer.json").items():
-        # `composer check` and the like may be commands of composer itself: only `run` always means the script.
+        # `composer check` and the like may be commands of composer itself: only `run` always means
+        # the script.
         line = line_with(tree, "composer.json", f'"{name}"')
         yield f"composer run {name}", "composer.json", line, shell_lines(value), name
 
@@ -112,4 +153,10 @@ def _task_table(
 ) -> Iterator[tuple[str, str, int, str, str]]:
     for name, value in table.items():
         space = "" if runner.endswith(":") else " "
-        yield f"{runner}{space}{name}", path, line_with(tree, path, f"{name} ="), shell_lines(value), name
+        yield (
+            f"{runner}{space}{name}",
+            path,
+            line_with(tree, path, f"{name} ="),
+            shell_lines(value),
+            name,
+        )

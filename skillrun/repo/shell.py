@@ -66,7 +66,9 @@ _NOT_A_RUN = re.compile(
     r"|\bgradlew?\b.*\s--tests\s"  # a single class of tests
 )
 _COMPILER = re.compile(r"tsc\b")
-_BUILDS_TESTED = re.compile(r"(?:\./)?gradlew?\b.*\sbuild\b|(?:\./)?mvnw?\b.*\s(?:package|install)\b")
+_BUILDS_TESTED = re.compile(
+    r"(?:\./)?gradlew?\b.*\sbuild\b|(?:\./)?mvnw?\b.*\s(?:package|install)\b"
+)
 _NO_TESTS = re.compile(r"-x\s+(?:test|check)\b|-D(?:skipTests|maven\.test\.skip)\b")
 _HARMLESS = re.compile(r"\s*\|\|\s*(?:true|exit 0|:)\s*$")
 
@@ -77,17 +79,65 @@ _PARTIAL = re.compile(
 
 NAMES = {
     "lint": (
-        *("lint", "lints", "linting", "check-lint", "lint-check", "lint-all", "lint-python", "lint-py", "lint-backend"),
-        *("check-style", "style", "ruff", "flake8", "pylint", "code-quality", "check-quality", "static-analysis"),
+        *(
+            "lint",
+            "lints",
+            "linting",
+            "check-lint",
+            "lint-check",
+            "lint-all",
+            "lint-python",
+            "lint-py",
+            "lint-backend",
+        ),
+        *(
+            "check-style",
+            "style",
+            "ruff",
+            "flake8",
+            "pylint",
+            "code-quality",
+            "check-quality",
+            "static-analysis",
+        ),
         *("quality", "code-check", "check-code"),
     ),
     "typecheck": (
-        *("typecheck", "type-check", "typechecks", "types", "check-types", "typing", "mypy", "pyright", "tc"),
+        *(
+            "typecheck",
+            "type-check",
+            "typechecks",
+            "types",
+            "check-types",
+            "typing",
+            "mypy",
+            "pyright",
+            "tc",
+        ),
         *("check-typing", "type", "typecheck-python", "lint-types", "types-check"),
     ),
     "test": (
-        *("test", "tests", "test-all", "all-tests", "run-tests", "unittest", "unittests", "test-unit", "unit-test"),
-        *("unit-tests", "pytest", "test-python", "test-py", "python-test", "python-tests", "py-test", "test-backend"),
+        *(
+            "test",
+            "tests",
+            "test-all",
+            "all-tests",
+            "run-tests",
+            "unittest",
+            "unittests",
+            "test-unit",
+            "unit-test",
+        ),
+        *(
+            "unit-tests",
+            "pytest",
+            "test-python",
+            "test-py",
+            "python-test",
+            "python-tests",
+            "py-test",
+            "test-backend",
+        ),
         *("backend-test", "unit"),
     ),
     "build": (
@@ -95,7 +145,9 @@ NAMES = {
         *("build-server", "build-backend", "build-app", "build-api"),
     ),
 }
-_KIND_OF = {name: (kind, place) for kind, names in NAMES.items() for place, name in enumerate(names)}
+_KIND_OF = {
+    name: (kind, place) for kind, names in NAMES.items() for place, name in enumerate(names)
+}
 
 
 def named_kind(name: str) -> tuple[str, int] | None:
@@ -104,7 +156,9 @@ def named_kind(name: str) -> tuple[str, int] | None:
 
 
 def without_prefix(command: str) -> str:
-    """The command itself, after `uv run`, `docker compose run web`, variables, `cd x &&` and the like."""
+    """The command itself, after `uv run`, `docker compose run web`, variables, `cd x &&` and the
+    like.
+    """
     rest = command.strip()
     while found := _PREFIX.match(rest):
         rest = rest[found.end() :]
@@ -122,8 +176,13 @@ def commands_in(text: str) -> list[str]:
 
 
 def checks_types(runs: str) -> bool:
-    """Whether one of the commands checks types; beside a linter, the TypeScript compiler does nothing else."""
-    return any(purpose(part) == "typecheck" or _COMPILER.match(without_prefix(part)) for part in commands_in(runs))
+    """Whether one of the commands checks types; beside a linter, the TypeScript compiler does
+    nothing else.
+    """
+    return any(
+        purpose(part) == "typecheck" or _COMPILER.match(without_prefix(part))
+        for part in commands_in(runs)
+    )
 
 
 def is_partial(command: str) -> bool:
@@ -133,11 +192,16 @@ def is_partial(command: str) -> bool:
 
 def tests_as_well(command: str) -> bool:
     """Gradle's `build` and Maven's `package` run the tests first, unless they are told not to."""
-    return _BUILDS_TESTED.match(without_prefix(command)) is not None and _NO_TESTS.search(command) is None
+    return (
+        _BUILDS_TESTED.match(without_prefix(command)) is not None
+        and _NO_TESTS.search(command) is None
+    )
 
 
 def purpose(command: str) -> str | None:
-    """lint, typecheck, test or build; None where the command is for something else, or cannot be run as written."""
+    """lint, typecheck, test or build; None where the command is for something else, or cannot be
+    run as written.
+    """
     if _NOT_A_RUN.search(command) or "${{" in command:
         return None
     rest = without_prefix(cleaned(command))

@@ -1,4 +1,6 @@
-"""One Python file, parsed: what each name in it means by its imports, its definitions and its local variables."""
+"""One Python file, parsed: what each name in it means by its imports, its definitions and its local
+variables.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,8 @@ _BUILTINS = frozenset(dir(builtins))
 class Binding:
     """What one name is bound to in one scope.
 
-    `kind` is import (`target` says what), define (a function or class), value (`value` is what is assigned), instance
+    `kind` is import (`target` says what), define (a function or class), value (`value` is what is
+    assigned), instance
     (an object whose class is `value`: an annotated parameter, a caught exception), or opaque.
     """
 
@@ -67,10 +70,14 @@ class Module:
             node = above
 
     def inner_call(self, node: ast.Call, at: int) -> ast.Call:
-        """The call that another one makes of its argument at a position with those behind it; it stands inside."""
+        """The call that another one makes of its argument at a position with those behind it; it
+        stands inside.
+        """
         key = (node, at)
         if key not in self._inner_calls:
-            inner = ast.copy_location(ast.Call(node.args[at], node.args[at + 1 :], node.keywords), node)
+            inner = ast.copy_location(
+                ast.Call(node.args[at], node.args[at + 1 :], node.keywords), node
+            )
             self._parents[inner] = node
             self._inner_calls[key] = inner
         return self._inner_calls[key]
@@ -84,18 +91,23 @@ class Module:
 
     def class_of(self, node: ast.AST) -> ast.ClassDef | None:
         """The class around a node, across functions; None where there is none."""
-        return next((above for above in self.parents(node) if isinstance(above, ast.ClassDef)), None)
+        return next(
+            (above for above in self.parents(node) if isinstance(above, ast.ClassDef)), None
+        )
 
     def qualname(self, node: ast.AST) -> str:
         """The dotted name of a function or class within its module, e.g. "Mailer.send"."""
-        outer = [n.name for n in self.parents(node) if isinstance(n, (*_FUNCTIONS[:2], ast.ClassDef))]
+        outer = [
+            n.name for n in self.parents(node) if isinstance(n, (*_FUNCTIONS[:2], ast.ClassDef))
+        ]
         return ".".join([*reversed(outer), getattr(node, "name", "<lambda>")])
 
     def resolve(self, node: ast.expr) -> str | None:
         """The dotted origin of a name or attribute, as this file's imports and definitions give it.
 
-        "celery.shared_task", "shop.mailer.send", "builtins.TimeoutError", "self.retry". What a call returned carries
-        "()": "smtplib.SMTP().send_message". A name that cannot be told (an untyped parameter) gives None.
+        "celery.shared_task", "shop.mailer.send", "builtins.TimeoutError", "self.retry". What a call
+        returned carries "()": "smtplib.SMTP().send_message". A name that cannot be told (an untyped
+        parameter) gives None.
         """
         return self._resolve(node, ())
 
@@ -126,7 +138,11 @@ class Module:
             return self._resolve(node.value, seen)
         if isinstance(node, ast.Subscript):
             return self._resolve(node.value, seen)
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.isidentifier():
+        if (
+            isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and node.value.isidentifier()
+        ):
             return self._resolve_word(node.value, node, seen)  # a quoted annotation
         return None
 
@@ -143,7 +159,9 @@ class Module:
         return f"{self.stars[0]}.{word}" if len(self.stars) == 1 else None
 
     def scopes_around(self, node: ast.AST) -> Iterator[ScopeNode]:
-        """The scopes that Python searches for a name used at a node: class bodies only from directly inside."""
+        """The scopes that Python searches for a name used at a node: class bodies only from
+        directly inside.
+        """
         inside_function = False
         below = node
         for above in self.parents(node):
@@ -158,7 +176,9 @@ class Module:
                 yield above
             below = above
 
-    def _meaning(self, word: str, bound: list[Binding], scope: ScopeNode, seen: tuple[str, ...]) -> str | None:
+    def _meaning(
+        self, word: str, bound: list[Binding], scope: ScopeNode, seen: tuple[str, ...]
+    ) -> str | None:
         for binding in bound:
             if binding.kind == "import":
                 return binding.target
@@ -192,7 +212,13 @@ def _outside_body(function: ast.AST, below: ast.AST) -> bool:
 
 def last_word(node: ast.expr) -> str:
     """The last part of a name or attribute as written; "" for any other expression."""
-    return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
+    return (
+        node.id
+        if isinstance(node, ast.Name)
+        else node.attr
+        if isinstance(node, ast.Attribute)
+        else ""
+    )
 
 
 def body_of(scope: ast.AST) -> list[ast.AST]:
@@ -260,7 +286,9 @@ class _Binder(ast.NodeVisitor):
             self._assign(node.target, node.value, node)
             self.visit(node.value)
         elif isinstance(node.target, ast.Name):
-            self._add(node.target.id, Binding("instance", node, value=_optional_inside(node.annotation)))
+            self._add(
+                node.target.id, Binding("instance", node, value=_optional_inside(node.annotation))
+            )
 
     def visit_NamedExpr(self, node: ast.NamedExpr) -> None:
         self._assign(node.target, node.value, node)
@@ -287,12 +315,17 @@ class _Binder(ast.NodeVisitor):
     def visit_ExceptHandler(self, node: ast.ExceptHandler) -> None:
         if node.name:
             single = node.type if not isinstance(node.type, ast.Tuple) else None
-            self._add(node.name, Binding("instance" if single is not None else "opaque", node, value=single))
+            self._add(
+                node.name,
+                Binding("instance" if single is not None else "opaque", node, value=single),
+            )
         self.generic_visit(node)
 
     def _assign(self, target: ast.expr, value: ast.expr | None, node: ast.AST) -> None:
         if isinstance(target, ast.Name):
-            self._add(target.id, Binding("value" if value is not None else "opaque", node, value=value))
+            self._add(
+                target.id, Binding("value" if value is not None else "opaque", node, value=value)
+            )
         elif isinstance(target, ast.Tuple | ast.List):
             values: list[ast.expr | None] = [None] * len(target.elts)
             if isinstance(value, ast.Tuple | ast.List) and len(value.elts) == len(target.elts):
@@ -316,7 +349,9 @@ def _is_none(node: ast.expr) -> bool:
 
 
 def parse(path: str, name: str, data: bytes) -> Module:
-    """A module from the bytes of its file. Raises SyntaxError or ValueError where Python cannot read it."""
+    """A module from the bytes of its file. Raises SyntaxError or ValueError where Python cannot
+    read it.
+    """
     tree = parse_python(data)
     text = data.decode("utf-8", "replace")
     return Module(path, name, tree, text, is_package=path.rpartition("/")[2] == "__init__.py")

@@ -1,6 +1,7 @@
 """The Python files of a tree: parsed when they are asked for, found by their dotted module names.
 
-Every file that is read is recorded as a look-up of the tree, also where the answer was known already.
+Every file that is read is recorded as a look-up of the tree, also where the answer was known
+already.
 """
 
 from __future__ import annotations
@@ -73,7 +74,9 @@ class Sources:
                 yield module
 
     def roots(self) -> tuple[str, ...]:
-        """Folders from which modules are imported, "" for the repository's own: declared ones first."""
+        """Folders from which modules are imported, "" for the repository's own: declared ones
+        first.
+        """
         return self._roots
 
     @cached_property
@@ -82,13 +85,19 @@ class Sources:
 
     @cached_property
     def _packages(self) -> frozenset[str]:
-        found = {path[: -len("/__init__.py")] for path in self._python_files if path.endswith("/__init__.py")}
+        found = {
+            path[: -len("/__init__.py")]
+            for path in self._python_files
+            if path.endswith("/__init__.py")
+        }
         return frozenset(folder for folder in found if not self._is_started(folder))
 
     def _is_started(self, folder: str) -> bool:
-        """Django's manage.py puts its own folder on the path, and the settings are imported from there.
+        """Django's manage.py puts its own folder on the path, and the settings are imported from
+        there.
 
-        Where the settings lie beside it, it is the old layout, in which the folder is the package of the project.
+        Where the settings lie beside it, it is the old layout, in which the folder is the package
+        of the project.
         """
         beside = (f"{folder}/settings.py", f"{folder}/settings/__init__.py")
         return f"{folder}/manage.py" in self._known_files and self._known_files.isdisjoint(beside)
@@ -99,17 +108,32 @@ class Sources:
 
     @cached_property
     def _roots(self) -> tuple[str, ...]:
-        marked = {folder for path in self.tree.files for folder, name in [_split(path)] if name in ROOT_MARKERS}
-        marked |= {f"{folder}/src".lstrip("/") for folder in [*marked, ""] if self._has_python(f"{folder}/src")}
+        marked = {
+            folder
+            for path in self.tree.files
+            for folder, name in [_split(path)]
+            if name in ROOT_MARKERS
+        }
+        marked |= {
+            f"{folder}/src".lstrip("/")
+            for folder in [*marked, ""]
+            if self._has_python(f"{folder}/src")
+        }
         holding = {_split(package)[0] for package in self._packages} - self._packages
-        return tuple(sorted((marked | holding | {""}) - self._packages, key=lambda root: (root.count("/"), root)))
+        return tuple(
+            sorted(
+                (marked | holding | {""}) - self._packages, key=lambda root: (root.count("/"), root)
+            )
+        )
 
     def _has_python(self, folder: str) -> bool:
         prefix = folder.lstrip("/") + "/"
         return any(path.startswith(prefix) for path in self._python_files)
 
     def import_name(self, path: str) -> str:
-        """The dotted name under which a file is imported, e.g. "shop.mailer" for "src/shop/mailer.py"."""
+        """The dotted name under which a file is imported, e.g. "shop.mailer" for
+        "src/shop/mailer.py".
+        """
         folder, name = _split(path)
         parts = [] if name == "__init__.py" else [name.removesuffix(".py")]
         while folder in self._packages:
@@ -131,13 +155,18 @@ class Sources:
     def locate(self, module: str, *, anywhere: bool = False, near: str | None = None) -> str | None:
         """The file of a dotted module name, or None where it lies outside the repository.
 
-        A module of one part counts only in a source root or beside `near`: "celery" is not "shop/celery.py".
+        A module of one part counts only in a source root or beside `near`: "celery" is not
+        "shop/celery.py".
         `anywhere` drops that, for names that somebody gave explicitly.
         """
         tail = module.replace(".", "/")
         for path in self._by_stem.get(module.rpartition(".")[2], ()):
             start = _start_of(path, tail)
-            if start is not None and start not in self._packages and self._importable(module, start, near, anywhere):
+            if (
+                start is not None
+                and start not in self._packages
+                and self._importable(module, start, near, anywhere)
+            ):
                 return path
         return None
 
@@ -148,10 +177,14 @@ class Sources:
             return False
         if "." in module:
             return True
-        return start in self._roots or (near is not None and _split(near)[0] == start and _split(near)[1] != module)
+        return start in self._roots or (
+            near is not None and _split(near)[0] == start and _split(near)[1] != module
+        )
 
     def remember(self, key: tuple[Any, ...], compute: Callable[[], _Answer]) -> _Answer:
-        """What `compute` gives, computed once for a key; its look-ups are recorded each time it is given."""
+        """What `compute` gives, computed once for a key; its look-ups are recorded each time it is
+        given.
+        """
         if key not in self._known:
             with self.tree.recording() as lookups:
                 answer = compute()

@@ -1,4 +1,6 @@
-"""One pass over the files of a repository: languages, commands, folders, and which job libraries it uses."""
+"""One pass over the files of a repository: languages, commands, folders, and which job libraries it
+uses.
+"""
 
 from __future__ import annotations
 
@@ -24,22 +26,46 @@ if TYPE_CHECKING:
     from skillrun.frameworks.interface import FrameworkUse
     from skillrun.repo.tree import Tree
 
-__all__ = ["CommandFact", "Commands", "Paths", "Recogniser", "Stack", "Survey", "statements", "survey"]
+__all__ = [
+    "CommandFact",
+    "Commands",
+    "Paths",
+    "Recogniser",
+    "Stack",
+    "Survey",
+    "statements",
+    "survey",
+]
 
 _LARGEST = 1024 * 1024  # bytes; a larger file is data
 _NO_LIBRARY = ("plain-cron",)
-_CLOCKS = frozenset({"apscheduler", "node-cron", "nestjs-schedule", "spring-scheduled"})  # these carry no jobs
+_CLOCKS = frozenset(
+    {"apscheduler", "node-cron", "nestjs-schedule", "spring-scheduled"}
+)  # these carry no jobs
 _HOME_MADE = "custom-queue"
-_LEAVES = (ast.Expr, ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Return, ast.Import, ast.ImportFrom, ast.Pass)
+_LEAVES = (
+    ast.Expr,
+    ast.Assign,
+    ast.AnnAssign,
+    ast.AugAssign,
+    ast.Return,
+    ast.Import,
+    ast.ImportFrom,
+    ast.Pass,
+)
 
 
 class Recogniser(Protocol):
-    """Looks for one job library during one pass. It keeps what it needs of a file, never the parsed module."""
+    """Looks for one job library during one pass. It keeps what it needs of a file, never the parsed
+    module.
+    """
 
     id: str
     language: str  # "python" where *.py files matter
     words: tuple[bytes, ...]  # a file without any of them, in content and path, cannot matter
-    text_files: tuple[str, ...]  # globs over the lower-case names of files other than *.py, e.g. "procfile*"
+    text_files: tuple[
+        str, ...
+    ]  # globs over the lower-case names of files other than *.py, e.g. "procfile*"
 
     def wants(self, path: str, data: bytes) -> bool:
         """Whether a file that holds one of the words is worth a look."""
@@ -82,7 +108,9 @@ class Survey:
         if name == "frameworks":
             return {"primary": self.primary, "ids": [use.id for use in self.frameworks]}, ()
         if name == "commands":
-            return asdict(self.commands), tuple(fact.path for fact in self.commands.known().values())
+            return asdict(self.commands), tuple(
+                fact.path for fact in self.commands.known().values()
+            )
         value = getattr(self, name)
         return (asdict(value) if isinstance(value, Paths | Stack) else value), ()
 
@@ -93,7 +121,9 @@ class Survey:
 
 
 def survey(tree: Tree, recognisers: Sequence[Recogniser]) -> Survey:
-    """Reads each file at most once; records nothing (see `Survey.record`). Nothing in the files can make it fail."""
+    """Reads each file at most once; records nothing (see `Survey.record`). Nothing in the files can
+    make it fail.
+    """
     manifests = read_manifests(tree)
     with _no_collection():
         notes = [*manifests.notes, *_show_files(tree, recognisers)]
@@ -113,7 +143,9 @@ def survey(tree: Tree, recognisers: Sequence[Recogniser]) -> Survey:
 
 @contextmanager
 def _no_collection() -> Iterator[None]:
-    """Syntax trees hold no cycles; looking for some while thousands are built costs a fifth of the pass."""
+    """Syntax trees hold no cycles; looking for some while thousands are built costs a fifth of the
+    pass.
+    """
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -140,7 +172,8 @@ def _bodies(node: ast.stmt) -> Iterator[list[ast.stmt]]:
 
 
 def _merged(uses: Iterable[FrameworkUse]) -> list[FrameworkUse]:
-    """One use of each library: several recognisers may know it, one a language. Home-made is what no library is.
+    """One use of each library: several recognisers may know it, one a language. Home-made is what
+    no library is.
 
     A library without a scheduler has its jobs started by the clock that is in use beside it.
     """
@@ -150,7 +183,10 @@ def _merged(uses: Iterable[FrameworkUse]) -> list[FrameworkUse]:
     if found.keys() - {*_NO_LIBRARY, _HOME_MADE}:
         found.pop(_HOME_MADE, None)
     clocks = [use.scheduler or use.id for use in found.values() if use.id in _CLOCKS]
-    return [replace(u, scheduler=clocks[0]) if clocks and u.scheduler is None else u for u in found.values()]
+    return [
+        replace(u, scheduler=clocks[0]) if clocks and u.scheduler is None else u
+        for u in found.values()
+    ]
 
 
 def _joined(one: FrameworkUse, other: FrameworkUse) -> FrameworkUse:
@@ -166,7 +202,9 @@ def _joined(one: FrameworkUse, other: FrameworkUse) -> FrameworkUse:
 
 
 def _show_files(tree: Tree, recognisers: Sequence[Recogniser]) -> Iterator[str]:
-    """Shows each file to the recognisers that want it; yields a note for each that could not be parsed."""
+    """Shows each file to the recognisers that want it; yields a note for each that could not be
+    parsed.
+    """
     python = _Wanting(recogniser for recogniser in recognisers if recogniser.language == "python")
     texts = _ByName(recognisers)
     for path in tree.files:
@@ -187,7 +225,9 @@ def _show_files(tree: Tree, recognisers: Sequence[Recogniser]) -> Iterator[str]:
 
 
 class _Wanting:
-    """The recognisers for one sort of files. Each word is looked for once in a file, whoever wants it."""
+    """The recognisers for one sort of files. Each word is looked for once in a file, whoever wants
+    it.
+    """
 
     def __init__(self, recognisers: Iterable[Recogniser]) -> None:
         self._all = tuple(recognisers)
@@ -195,14 +235,18 @@ class _Wanting:
         self._pairs = [(word, [one for one in self._all if word in one.words]) for word in words]
 
     def spoken_of(self, data: bytes, path: str) -> list[Recogniser]:
-        """Those of whom a word is in the content or in the path, in the order in which they were given."""
+        """Those of whom a word is in the content or in the path, in the order in which they were
+        given.
+        """
         text = data + os.fsencode(path)
         held = {id(one) for word, ones in self._pairs if word in text for one in ones}
         return [one for one in self._all if id(one) in held] if held else []
 
 
 class _ByName:
-    """Which recognisers want files of a name other than *.py. Many share their globs: each set is matched once."""
+    """Which recognisers want files of a name other than *.py. Many share their globs: each set is
+    matched once.
+    """
 
     def __init__(self, recognisers: Sequence[Recogniser]) -> None:
         self._all = recognisers
@@ -235,12 +279,16 @@ def _show_python(path: str, data: bytes, recognisers: list[Recogniser]) -> Itera
 
 
 def _primary(uses: Sequence[FrameworkUse]) -> str | None:
-    """The one library, or the one that clearly carries more; None where there is none or no clear one.
+    """The one library, or the one that clearly carries more; None where there is none or no clear
+    one.
 
     What only the clock starts comes after every library that carries jobs.
     """
     carried = [use for use in uses if use.id not in _NO_LIBRARY] or uses
-    weights = sorted(((use.id not in _CLOCKS, use.app is not None, len(use.task_modules)), use.id) for use in carried)
+    weights = sorted(
+        ((use.id not in _CLOCKS, use.app is not None, len(use.task_modules)), use.id)
+        for use in carried
+    )
     if not weights or (len(weights) > 1 and weights[-1][0] == weights[-2][0]):
         return None
     return weights[-1][1]

@@ -8,8 +8,14 @@ import warnings
 
 # Each keeps the number of lines, so that places stay right.
 _NEWER = (
-    (re.compile(rb"(?m)^(\s*except\*?\s+)([\w.]+(?:\s*,\s*[\w.]+)+)(\s*:)"), rb"\1(\2)\3"),  # 3.14: PEP 758
-    (re.compile(rb"(?m)^(\s*(?:async\s+def|def|class)\s+\w+)\[[^\]\n]*\]"), rb"\1"),  # 3.12: PEP 695
+    (
+        re.compile(rb"(?m)^(\s*except\*?\s+)([\w.]+(?:\s*,\s*[\w.]+)+)(\s*:)"),
+        rb"\1(\2)\3",
+    ),  # 3.14: PEP 758
+    (
+        re.compile(rb"(?m)^(\s*(?:async\s+def|def|class)\s+\w+)\[[^\]\n]*\]"),
+        rb"\1",
+    ),  # 3.12: PEP 695
     (re.compile(rb"(?m)^(\s*)type\s+(\w+)(?:\[[^\]\n]*\])?(\s*=)"), rb"\1\2\3"),
     (re.compile(rb"(?<![\w\"'])[tT](?=[\"'])"), rb"f"),  # 3.14: template strings
 )
@@ -21,7 +27,9 @@ def parse_python(data: bytes) -> ast.Module:
     Raises SyntaxError, ValueError, RecursionError or MemoryError, as `ast.parse` does.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a SyntaxWarning of the repository's code is not ours to print
+        warnings.simplefilter(
+            "ignore"
+        )  # a SyntaxWarning of the repository's code is not ours to print
         try:
             return ast.parse(data)
         except SyntaxError:

@@ -1,7 +1,8 @@
-"""The files of a repository, seen through look-ups that can be repeated: how a stage knows that it is stale.
+"""The files of a repository, seen through look-ups that can be repeated: how a stage knows that it
+is stale.
 
-A `Tree` is the view of one moment. It lists tracked and untracked files that git does not ignore; symbolic links
-and submodules are not followed. Names that are not UTF-8 carry surrogate escapes.
+A `Tree` is the view of one moment. It lists tracked and untracked files that git does not ignore;
+symbolic links and submodules are not followed. Names that are not UTF-8 carry surrogate escapes.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from skillrun.canonical import digest
 from skillrun.repo.git import git_output
 
 SEARCH_LIMIT = 1024 * 1024  # bytes; a larger file is no source that a search should read
-_NAMED = 5_000  # files; a larger tree is compared as a whole, and the file that changed is not named
+_NAMED = (
+    5_000  # files; a larger tree is compared as a whole, and the file that changed is not named
+)
 _ENVIRONMENT = "pyvenv.cfg"
 _MEMORY = 64 * 1024 * 1024  # bytes of file contents that a tree keeps
 
@@ -32,7 +35,8 @@ SurveySection = Callable[[str], tuple[Any, Iterable[str]]]
 class Lookup:
     """One question to the tree and its answer.
 
-    `kind` is file, search, match, content or survey. `files` maps each path of the answer to its sha256, or to "" where
+    `kind` is file, search, match, content or survey. `files` maps each path of the answer to its
+    sha256, or to "" where
     only the name counts. `digest` covers the answer; one that found nothing has a digest too.
     """
 
@@ -43,7 +47,12 @@ class Lookup:
 
     def as_json(self) -> dict[str, Any]:
         """JSON values that `from_json` reads back."""
-        return {"kind": self.kind, "name": self.name, "digest": self.digest, "files": dict(self.files)}
+        return {
+            "kind": self.kind,
+            "name": self.name,
+            "digest": self.digest,
+            "files": dict(self.files),
+        }
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Lookup:
@@ -81,7 +90,9 @@ class Tree:
     """The files of one checkout at one moment."""
 
     def __init__(self, root: Path, *, without: tuple[str, ...] = ()) -> None:
-        """`without`: beginnings of paths that do not count, e.g. a ledger that lies in the repository."""
+        """`without`: beginnings of paths that do not count, e.g. a ledger that lies in the
+        repository.
+        """
         self.root = root
         self._without = without
         self._contents: dict[str, bytes] = {}
@@ -94,8 +105,11 @@ class Tree:
         """Path -> stat of every regular file, sorted by path."""
         listing = git_output(self.root, "ls-files", "-z", "-co", "--exclude-standard")
         names = sorted({os.fsdecode(name) for name in listing.split(b"\0") if name})
-        # A virtual environment is nobody's work, also where no .gitignore names it (PEP 405: pyvenv.cfg at its root).
-        environments = (name.removesuffix(_ENVIRONMENT) for name in names if name.endswith(f"/{_ENVIRONMENT}"))
+        # A virtual environment is nobody's work, also where no .gitignore names it (PEP 405:
+        # pyvenv.cfg at its root).
+        environments = (
+            name.removesuffix(_ENVIRONMENT) for name in names if name.endswith(f"/{_ENVIRONMENT}")
+        )
         without = (*self._without, *environments)
         if without:
             names = [name for name in names if not name.startswith(without)]
@@ -110,7 +124,9 @@ class Tree:
 
     @cached_property
     def key(self) -> str:
-        """One hash over path, size, mtime, ctime and inode of every file: the same key, the same tree."""
+        """One hash over path, size, mtime, ctime and inode of every file: the same key, the same
+        tree.
+        """
         whole = hashlib.sha256()
         for path, seen in self._stats.items():
             line = f"{path}\0{seen.st_size} {seen.st_mtime_ns} {seen.st_ctime_ns} {seen.st_ino}\n"
@@ -135,19 +151,25 @@ class Tree:
         return tuple(lookup.files)
 
     def match(self, glob: str) -> tuple[str, ...]:
-        """The paths that match a glob as a whole: `*` and `?` stop at '/', `**/` is any number of folders."""
+        """The paths that match a glob as a whole: `*` and `?` stop at '/', `**/` is any number of
+        folders.
+        """
         lookup = self._match(glob)
         self._record(lookup)
         return tuple(lookup.files)
 
     def everything(self) -> str:
-        """One sha256 over the content of all files (look-up kind content): for a command that may read any of them."""
+        """One sha256 over the content of all files (look-up kind content): for a command that may
+        read any of them.
+        """
         lookup = self._everything("*")
         self._record(lookup)
         return lookup.digest
 
     def fact(self, section: str, value: Any, files: Iterable[str]) -> None:
-        """Records what a survey concluded: a section's JSON value, and the files that it came from."""
+        """Records what a survey concluded: a section's JSON value, and the files that it came
+        from.
+        """
         self._record(self._survey(section, value, files))
 
     @contextmanager
@@ -166,12 +188,19 @@ class Tree:
             self._record(lookup)
 
     def repeat(self, lookup: Lookup, survey: SurveySection | None = None) -> Lookup:
-        """The same question, asked of this tree. `survey` gives (value, files) of a section. Not recorded."""
+        """The same question, asked of this tree. `survey` gives (value, files) of a section. Not
+        recorded.
+        """
         if lookup.kind == "survey":
             if survey is None:
                 raise ValueError("a survey look-up is repeated with the survey")
             return self._survey(lookup.name, *survey(lookup.name))
-        ask = {"file": self._file, "search": self._search, "match": self._match, "content": self._everything}
+        ask = {
+            "file": self._file,
+            "search": self._search,
+            "match": self._match,
+            "content": self._everything,
+        }
         return ask[lookup.kind](lookup.name)
 
     def sha256(self, path: str) -> str | None:
@@ -184,7 +213,9 @@ class Tree:
         return self._hashes[path]
 
     def peek(self, path: str) -> bytes | None:
-        """As `read`, and not recorded: for a pass over everything, whose conclusion is recorded instead."""
+        """As `read`, and not recorded: for a pass over everything, whose conclusion is recorded
+        instead.
+        """
         if path in self._contents:
             return self._contents[path]
         if path not in self._stats:
@@ -196,7 +227,9 @@ class Tree:
         return data
 
     def skim(self, path: str) -> bytes | None:
-        """As `peek`, and None for what is too large to be configuration: nobody waits for gigabytes of a Makefile."""
+        """As `peek`, and None for what is too large to be configuration: nobody waits for gigabytes
+        of a Makefile.
+        """
         return self.peek(path) if self.size(path) <= SEARCH_LIMIT else None
 
     def forget(self, path: str) -> None:
@@ -217,14 +250,22 @@ class Tree:
         bare = os.fsencode(word)
         whole_word = re.compile(rb"\b" + re.escape(bare) + rb"\b")
         return _answer(
-            "search", name, {path: "" for path in self._with_suffix(suffix) if self._holds(path, bare, whole_word)}
+            "search",
+            name,
+            {path: "" for path in self._with_suffix(suffix) if self._holds(path, bare, whole_word)},
         )
 
     def _with_suffix(self, suffix: str) -> Iterator[str]:
-        return (path for path, seen in self._stats.items() if path.endswith(suffix) and seen.st_size <= SEARCH_LIMIT)
+        return (
+            path
+            for path, seen in self._stats.items()
+            if path.endswith(suffix) and seen.st_size <= SEARCH_LIMIT
+        )
 
     def _holds(self, path: str, word: bytes, pattern: re.Pattern[bytes]) -> bool:
-        """The plain search first: it is many times faster, and most files do not hold the word at all."""
+        """The plain search first: it is many times faster, and most files do not hold the word at
+        all.
+        """
         data = self.peek(path)
         return data is not None and word in data and pattern.search(data) is not None
 
@@ -238,14 +279,25 @@ class Tree:
         return Lookup("content", name, digest(hashes), short)
 
     def _survey(self, section: str, value: Any, files: Iterable[str]) -> Lookup:
-        return Lookup("survey", section, digest(value), {path: self.sha256(path) or "" for path in sorted(set(files))})
+        return Lookup(
+            "survey",
+            section,
+            digest(value),
+            {path: self.sha256(path) or "" for path in sorted(set(files))},
+        )
 
 
 def changed(old: Lookup, new: Lookup) -> tuple[str, ...]:
-    """The files that make two answers to one question differ; the question's own name where no file does."""
+    """The files that make two answers to one question differ; the question's own name where no file
+    does.
+    """
     if old.digest == new.digest:
         return ()
-    differing = {path for path in old.files.keys() | new.files.keys() if old.files.get(path) != new.files.get(path)}
+    differing = {
+        path
+        for path in old.files.keys() | new.files.keys()
+        if old.files.get(path) != new.files.get(path)
+    }
     return tuple(sorted(differing)) or (new.name,)
 
 
@@ -261,16 +313,24 @@ def _answer(kind: str, name: str, files: dict[str, str]) -> Lookup:
 
 
 def _regular(root: Path, name: str, folders: dict[str, bool]) -> os.stat_result | None:
-    """The stat of a regular file below real folders; None for anything else. `folders` remembers folders seen."""
+    """The stat of a regular file below real folders; None for anything else. `folders` remembers
+    folders seen.
+    """
     try:
         seen = os.lstat(f"{root}/{name}")
     except OSError:
         return None
-    return seen if stat.S_ISREG(seen.st_mode) and _real_folder(root, name.rpartition("/")[0], folders) else None
+    return (
+        seen
+        if stat.S_ISREG(seen.st_mode) and _real_folder(root, name.rpartition("/")[0], folders)
+        else None
+    )
 
 
 def _real_folder(root: Path, folder: str, folders: dict[str, bool]) -> bool:
-    """No part of the folder is a symbolic link: a tracked path may lie behind one that replaced its folder."""
+    """No part of the folder is a symbolic link: a tracked path may lie behind one that replaced its
+    folder.
+    """
     # No recursion: a tree can be deeper than Python's stack.
     unseen: list[str] = []
     above = folder
@@ -285,7 +345,9 @@ def _real_folder(root: Path, folder: str, folders: dict[str, bool]) -> bool:
 
 
 def _content(root: Path, path: str) -> bytes | None:
-    """Never waits on a pipe and never follows a link that took the file's place since the listing."""
+    """Never waits on a pipe and never follows a link that took the file's place since the
+    listing.
+    """
     try:
         handle = os.open(f"{root}/{path}", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:

@@ -1,4 +1,6 @@
-"""A report as lines for a person: indented, each part with a style name; the plain and the live view print the same."""
+"""A report as lines for a person: indented, each part with a style name; the plain and the live
+view print the same.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ WORDS = {"not_applicable": "n/a"}
 
 @dataclass(frozen=True)
 class Line:
-    """One line: its indent in columns, (style, text) parts, and where it goes on when it is too long for a terminal.
+    """One line: its indent in columns, (style, text) parts, and where it goes on when it is too
+    long for a terminal.
 
     Styles are statuses, `dim`, `bold`, or "".
     """
@@ -30,7 +33,9 @@ class Line:
 
 
 def line(indent: int, *parts: tuple[str, str], hang: int | None = None) -> Line:
-    """A line; every part is made safe for a terminal. It goes on at column `hang`, else a little further in."""
+    """A line; every part is made safe for a terminal. It goes on at column `hang`, else a little
+    further in.
+    """
     safe = tuple((style, visible(text, limit=2000)) for style, text in parts)
     return Line(indent, safe, indent + 2 if hang is None else hang)
 
@@ -47,7 +52,13 @@ def stage_lines(stage: Mapping[str, Any]) -> Iterator[Line]:
     marks = [("dim", f"{stage['grade'] or '':<9}")]
     if stage["stale"]:
         marks.append(("blocked", "stale "))
-    took = "cached" if stage["cached"] else f"{stage['duration_ms'] / 1000:.1f}s" if stage["duration_ms"] >= 100 else ""
+    took = (
+        "cached"
+        if stage["cached"]
+        else f"{stage['duration_ms'] / 1000:.1f}s"
+        if stage["duration_ms"] >= 100
+        else ""
+    )
     tail = ("dim", f"  {took}" if took else "")
     yield line(
         2,
@@ -64,7 +75,9 @@ def stage_lines(stage: Mapping[str, Any]) -> Iterator[Line]:
 
 def finding_lines(finding: Mapping[str, Any], indent: int = 11) -> Iterator[Line]:
     """Where and what, then what to do."""
-    style = {"blocker": "blocked", "error": "failed", "warning": "pending"}.get(finding["severity"], "dim")
+    style = {"blocker": "blocked", "error": "failed", "warning": "pending"}.get(
+        finding["severity"], "dim"
+    )
     yield line(
         indent,
         (style, f"{place(finding)}{finding['message']}"),
@@ -104,7 +117,13 @@ def _recommendation_lines(recommendations: list[Mapping[str, Any]]) -> Iterator[
         yield line(0)
         yield line(0, ("bold", "Recommended skills"))
     for item in recommendations:
-        state = "waived: " + item["waived"] if item["waived"] else "installed" if item["installed"] else "not installed"
+        state = (
+            "waived: " + item["waived"]
+            if item["waived"]
+            else "installed"
+            if item["installed"]
+            else "not installed"
+        )
         if item["satisfied_by"]:
             state = f"satisfied by {item['satisfied_by']}"
         yield line(2, ("", f"{item['skill']} ({state}): {item['reason']}"))
@@ -117,7 +136,11 @@ def next_lines(actions: list[Mapping[str, Any]]) -> Iterator[Line]:
         yield line(0, ("bold", "Next"))
     for number, action in enumerate(actions, 1):
         yield line(
-            2, ("", f"{number}. {action['stage']}: "), ("dim", f"{action['action']}: "), ("", action["detail"]), hang=5
+            2,
+            ("", f"{number}. {action['stage']}: "),
+            ("dim", f"{action['action']}: "),
+            ("", action["detail"]),
+            hang=5,
         )
 
 

@@ -21,7 +21,9 @@ def proof_lines(report: _Value) -> Iterator[Line]:
     yield from _given_lines(report)
     for number, witness in enumerate(report["witnesses"], 1):
         yield line(0)
-        yield from witness_lines(witness, number, in_full=number <= _IN_FULL and not report["given"])
+        yield from witness_lines(
+            witness, number, in_full=number <= _IN_FULL and not report["given"]
+        )
     yield from _confirmed_lines(report)
     yield from _incomplete_lines(report)
     yield line(0)
@@ -36,7 +38,11 @@ def _verdict_line(report: _Value) -> Line:
     }
     verdict, said = report["verdict"], words[report["verdict"]]
     if report["given"] and verdict == "proved":
-        return line(0, ("passed", "holds"), ("", f": {report['job']} under this one schedule; that is no proof"))
+        return line(
+            0,
+            ("passed", "holds"),
+            ("", f": {report['job']} under this one schedule; that is no proof"),
+        )
     took = f"  ({report['duration_ms'] / 1000:.1f} s)" if report["duration_ms"] else ""
     return line(0, (_STYLES[verdict], verdict), ("", f": {report['job']}: {said}"), ("dim", took))
 
@@ -60,7 +66,16 @@ def _effect_lines(effects: Sequence[_Value]) -> Iterator[Line]:
     yield line(0)
     yield line(0, ("bold", f"{'effect':<{width}}  {'declared':<14}  {'observed':<14}"))
     for effect in effects:
-        yield line(0, ("", f"{effect['name'][:30]:<{width}}  {effect['declared']:<14}  {effect['observed']:<14}"))
+        yield line(
+            0,
+            (
+                "",
+                (
+                    f"{effect['name'][:30]:<{width}}  {effect['declared']:<14} "
+                    f" {effect['observed']:<14}"
+                ),
+            ),
+        )
         for word in ("repeated", "lost"):
             if effect[word]:
                 yield line(2, ("dim", f"{word}: {'; '.join(effect[word])}"), hang=4)
@@ -71,18 +86,32 @@ def _attempt_lines(report: _Value) -> Iterator[Line]:
     yield line(0)
     seen = " and ".join(map(str, attempts["observed"])) or "not asked"
     crash = "; a death does not count" if attempts["unbounded_by_kills"] else ""
-    declared = "not declared" if attempts["declared"] is None else f"declared {attempts['declared']}"
+    declared = (
+        "not declared" if attempts["declared"] is None else f"declared {attempts['declared']}"
+    )
     yield _row("attempts", f"{declared}, observed {seen}{crash}")
     if delays["declared"] or delays["observed"]:
         most = "at most " if delays["jitter"] else ""
-        told = f"declared {most}{_seconds(delays['declared'])}, observed {_seconds(delays['observed'])}"
-        yield _row("delays", f"{told}{' (jitter at its longest)' if delays['jitter'] and delays['observed'] else ''}")
+        told = (
+            f"declared {most}{_seconds(delays['declared'])}, observed"
+            f" {_seconds(delays['observed'])}"
+        )
+        yield _row(
+            "delays",
+            f"{told}{' (jitter at its longest)' if delays['jitter'] and delays['observed'] else ''}",
+        )
     yield _row("dead letters", _dead_letter_words(report["dead_letters"]))
 
 
 def _dead_letter_words(found: _Value) -> str:
-    names = {"exhaustion": "after the last attempt", "permanent": "after a permanent error", "poison": "for poison"}
-    told = [f"{' or '.join(map(str, found[key]))} {words}" for key, words in names.items() if found[key]]
+    names = {
+        "exhaustion": "after the last attempt",
+        "permanent": "after a permanent error",
+        "poison": "for poison",
+    }
+    told = [
+        f"{' or '.join(map(str, found[key]))} {words}" for key, words in names.items() if found[key]
+    ]
     return f"{found['declared'] or 'not declared'}: {', '.join(told) or 'none was counted'}"
 
 
@@ -91,9 +120,15 @@ def _log_lines(answers: Mapping[str, _Value]) -> Iterator[Line]:
     yield line(0, ("bold", "The logs answer"))
     for answer in answers.values():
         record = f"  {answer['record']}" if answer["record"] else ""
-        by = {"no": "NO", "framework": "the library's own record"}.get(answer["by"], str(answer["by"]))
+        by = {"no": "NO", "framework": "the library's own record"}.get(
+            answer["by"], str(answer["by"])
+        )
         yield line(
-            2, ("", f"{answer['question']:<17} "), ("failed" if by == "NO" else "", by), ("dim", record), hang=20
+            2,
+            ("", f"{answer['question']:<17} "),
+            ("failed" if by == "NO" else "", by),
+            ("dim", record),
+            hang=20,
         )
 
 
@@ -115,12 +150,16 @@ def _limits(report: _Value) -> Iterator[Line]:
         yield line(2, ("", f"- {text}"), hang=4)
     yield line(0)
     yield _row("bounds", report["bounds"]["sentence"])
-    families = ", ".join(f"{name} {count}" for name, count in report["schedules"]["families"].items())
+    families = ", ".join(
+        f"{name} {count}" for name, count in report["schedules"]["families"].items()
+    )
     yield _row("schedules", families)
     for family, why in report["skipped"].items():
         yield _row("not applicable", f"{family}: {why}")
     for family, count in report["cut"].items():
-        yield _row("left out", f"{count} more schedules of {family}: the number of schedules is limited")
+        yield _row(
+            "left out", f"{count} more schedules of {family}: the number of schedules is limited"
+        )
     for hint in report["hints"]:
         yield _row("hint", hint)
 
@@ -153,20 +192,28 @@ def _given_lines(report: _Value) -> Iterator[Line]:
     yield line(0)
     yield line(0, ("bold", f"schedule  {given['schedule']}"))
     if not given["reached"]:
-        yield line(2, ("blocked", "the job never came to where the fault was to happen; it came to:"))
+        yield line(
+            2, ("blocked", "the job never came to where the fault was to happen; it came to:")
+        )
         for boundary in given["boundaries"]:
             yield line(4, ("", boundary))
     yield from event_lines(given["events"])
 
 
 def witness_lines(witness: _Value, number: int, *, in_full: bool) -> Iterator[Line]:
-    """A refutation: what, why, expected against seen, the steps, and the command that runs it again."""
-    yield line(0, ("failed", f"{number}. {witness['message']}"), ("dim", f"  [{witness['rule']}]"), hang=3)
+    """A refutation: what, why, expected against seen, the steps, and the command that runs it
+    again.
+    """
+    yield line(
+        0, ("failed", f"{number}. {witness['message']}"), ("dim", f"  [{witness['rule']}]"), hang=3
+    )
     yield line(3, ("bold", "cause     "), ("", witness["cause"]), hang=13)
     if witness["expected"] or witness["seen"]:
         yield line(3, ("bold", "expected  "), ("", witness["expected"]), hang=13)
         yield line(3, ("bold", "seen      "), ("", witness["seen"]), hang=13)
-    yield line(3, ("bold", "schedule  "), ("", witness["schedule"]), ("dim", _again(witness)), hang=13)
+    yield line(
+        3, ("bold", "schedule  "), ("", witness["schedule"]), ("dim", _again(witness)), hang=13
+    )
     if in_full:
         yield from event_lines(witness["events"])
     yield line(3, ("bold", "replay    "), ("", witness["replay"]), hang=13)
@@ -190,7 +237,9 @@ def event_lines(events: Sequence[_Value]) -> Iterator[Line]:
         place = f"  {event['path']}:{event['line']}" if event["path"] else ""
         mark, style = ("✗ ", "failed") if event["fault"] else ("  ", "")
         said = f"[FAULT] {event['text']}" if event["fault"] else event["text"]
-        yield line(3, ("dim", f"{event['number']:>3}. "), (style, f"{mark}{said}"), ("dim", place), hang=10)
+        yield line(
+            3, ("dim", f"{event['number']:>3}. "), (style, f"{mark}{said}"), ("dim", place), hang=10
+        )
 
 
 def _clock(seconds: float) -> str:
@@ -223,7 +272,9 @@ def plan_lines(report: _Value) -> Iterator[Line]:
     for schedule in report["schedules"]:
         yield line(2, ("", schedule))
     yield line(0)
-    yield _row("families", ", ".join(f"{name} {count}" for name, count in report["families"].items()))
+    yield _row(
+        "families", ", ".join(f"{name} {count}" for name, count in report["families"].items())
+    )
     for family, why in report["skipped"].items():
         yield _row("not applicable", f"{family}: {why}")
     yield from _incomplete_lines(report)

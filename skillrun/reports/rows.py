@@ -1,4 +1,6 @@
-"""Rows as CSV and Markdown, where nothing in a value runs as a formula, makes a column, or hides."""
+"""Rows as CSV and Markdown, where nothing in a value runs as a formula, makes a column, or
+hides.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ _MARKUP = re.compile(r"[\\`*_\[\]<>|~&#!]")
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A header and a line for each row; NULL is empty, and a text that a spreadsheet would compute opens with '."""
+    """A header and a line for each row; NULL is empty, and a text that a spreadsheet would compute
+    opens with '.
+    """
     written = io.StringIO()
     writer = csv.writer(written, lineterminator="\n")
     writer.writerow([_defused(name) for name in columns])
@@ -26,8 +30,14 @@ def csv_text(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 def markdown_text(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """A table with one line for each row; columns that hold numbers alone stand to the right."""
     shown = [list(row) for row in rows]
-    rules = ["---:" if _is_numeric([row[i] for row in shown]) else "---" for i in range(len(columns))]
-    lines = [[_escaped(name) for name in columns], rules, *([_escaped(value) for value in row] for row in shown)]
+    rules = [
+        "---:" if _is_numeric([row[i] for row in shown]) else "---" for i in range(len(columns))
+    ]
+    lines = [
+        [_escaped(name) for name in columns],
+        rules,
+        *([_escaped(value) for value in row] for row in shown),
+    ]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
@@ -44,9 +54,13 @@ def _escaped(value: Any) -> str:
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
+    return (
+        value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
+    )
 
 
 def _is_numeric(values: Sequence[Any]) -> bool:
     known = [value for value in values if value is not None]
-    return bool(known) and all(isinstance(value, int | float) and not isinstance(value, bool) for value in known)
+    return bool(known) and all(
+        isinstance(value, int | float) and not isinstance(value, bool) for value in known
+    )

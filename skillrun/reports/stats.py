@@ -15,7 +15,9 @@ _LABEL, _WORDS = 20, 27  # and 31 bars: 80 columns with the gaps
 
 
 def stats_lines(stats: Stats, name: str) -> Iterator[str]:
-    """Label, words and bars of each figure; where nothing ran, that alone. `name`: of the ledger."""
+    """Label, words and bars of each figure; where nothing ran, that alone. `name`: of the
+    ledger.
+    """
     yield f"The last {_many(stats.days, 'day')} in"
     yield visible(name, limit=80)
     if not stats.runs:
@@ -24,18 +26,25 @@ def stats_lines(stats: Stats, name: str) -> Iterator[str]:
     yield ""
     for figure in stats.figures:
         yield from _lines(figure)
-    per = {1: "24 hours", 7: "a week", 28: "four weeks"}.get(stats.days_per_bar, f"{stats.days_per_bar} days")
+    per = {1: "24 hours", 7: "a week", 28: "four weeks"}.get(
+        stats.days_per_bar, f"{stats.days_per_bar} days"
+    )
     yield ""
     yield f"Bars of {per} up to now; {_NONE} is none, the highest is the most of its line."
 
 
 def stats_rows(stats: Stats) -> list[tuple[str, float | int | None, int | None, str, str]]:
     """The figures as rows of COLUMNS; times are seconds."""
-    return [(figure.name, figure.value, figure.of, figure.what, figure.detail) for figure in stats.figures]
+    return [
+        (figure.name, figure.value, figure.of, figure.what, figure.detail)
+        for figure in stats.figures
+    ]
 
 
 def sparkline(bars: Sequence[int]) -> str:
-    """A character for each number: none, or an eighth to eight eighths of the largest, rounded up."""
+    """A character for each number: none, or an eighth to eight eighths of the largest, rounded
+    up.
+    """
     most = max(bars, default=0)
     return "".join(_BARS[-(-value * 8 // most) - 1] if value else _NONE for value in bars)
 

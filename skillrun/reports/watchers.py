@@ -1,4 +1,6 @@
-"""Those who look on while a run advances: a person at a terminal, a pipe, or a program that wants JSON alone."""
+"""Those who look on while a run advances: a person at a terminal, a pipe, or a program that wants
+JSON alone.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,11 @@ class Silent:
         return None
 
     def waits(self, holder: str) -> None:
-        print(f"skillrun: waiting for another invocation of this run: {visible(holder)}", file=sys.stderr, flush=True)
+        print(
+            f"skillrun: waiting for another invocation of this run: {visible(holder)}",
+            file=sys.stderr,
+            flush=True,
+        )
 
     def may_run(self, question: Question) -> str | None:
         return None
@@ -67,7 +73,9 @@ class Silent:
 
 
 class Telling(Silent):
-    """As --json, and each step is told on a descriptor that the caller gave, as a JSON line {done, of, what}."""
+    """As --json, and each step is told on a descriptor that the caller gave, as a JSON line {done,
+    of, what}.
+    """
 
     def __init__(self, fd: int) -> None:
         self.fd, self.done, self.of = fd, 0, 0
@@ -107,10 +115,15 @@ class Plain(Silent):
 
 
 class Live(Plain):
-    """A terminal: a spinner with the stage at work and the newest line of its command, then the stage in colour."""
+    """A terminal: a spinner with the stage at work and the newest line of its command, then the
+    stage in colour.
+    """
 
     asks = True
-    asking = "Asked once for this working tree and commit; what you edit or commit here asks nothing more."
+    asking = (
+        "Asked once for this working tree and commit; what you edit or commit here asks nothing"
+        " more."
+    )
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -186,7 +199,9 @@ class Live(Plain):
         if len(text) + shown.indent <= self.console.width:
             self.console.print(Padding(text, (0, 0, 0, shown.indent)))
             return
-        first, *rest = text.wrap(self.console, max(self.console.width - max(shown.hang, shown.indent), 20))
+        first, *rest = text.wrap(
+            self.console, max(self.console.width - max(shown.hang, shown.indent), 20)
+        )
         self.console.print(Padding(first, (0, 0, 0, shown.indent)))
         for more in rest:
             self.console.print(Padding(more, (0, 0, 0, shown.hang)))
@@ -210,7 +225,9 @@ class Live(Plain):
 
 
 def show(text: str) -> None:
-    """A text on stdout. Where nobody reads on, the work goes on, and the exit code still says what came of it."""
+    """A text on stdout. Where nobody reads on, the work goes on, and the exit code still says what
+    came of it.
+    """
     try:
         print(text, flush=True)
     except BrokenPipeError:
@@ -225,9 +242,11 @@ def leave_pipe() -> None:
 
 
 def progress_fd() -> int | None:
-    """SKILLRUN_PROGRESS_FD: where a caller that started us with --json wants to be told how far we are.
+    """SKILLRUN_PROGRESS_FD: where a caller that started us with --json wants to be told how far we
+    are.
 
-    Only a pipe or a socket that was open before anything else of ours: a number alone may be that of a file by now.
+    Only a pipe or a socket that was open before anything else of ours: a number alone may be that
+    of a file by now.
     """
     import os
     import stat

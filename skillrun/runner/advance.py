@@ -1,4 +1,6 @@
-"""One invocation: goes as far as it can, commits each stage before the next begins, and reports every problem."""
+"""One invocation: goes as far as it can, commits each stage before the next begins, and reports
+every problem.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,15 @@ from skillrun.lock import RunLock
 from skillrun.repo.git import Snapshot, snapshot, touched
 from skillrun.runner.repeat import Seen, elapsed_ms, find_settled, repeat, telemetry_json
 from skillrun.runner.signing import find_tampering, is_proof_recorded, keep_signed, sign_event
-from skillrun.runner.target import Request, Target, lock_path, open_ledger, patience_s, prepare_ledger_folder, shown
+from skillrun.runner.target import (
+    Request,
+    Target,
+    lock_path,
+    open_ledger,
+    patience_s,
+    prepare_ledger_folder,
+    shown,
+)
 from skillrun.runner.written import settle
 from skillrun.tally import count_stages
 from skillrun.text import masked_json, visible
@@ -63,10 +73,13 @@ class Watcher(Protocol):
         """Code of the repository runs now, which somebody has allowed."""
 
 
-def advance(request: Request, watcher: Watcher, after_proof: Callable[[Case], None] | None = None) -> dict[str, Any]:
+def advance(
+    request: Request, watcher: Watcher, after_proof: Callable[[Case], None] | None = None
+) -> dict[str, Any]:
     """Advances the run of a skill on a job and returns the report (report.v1).
 
-    `after_proof` is called once a proof has run, before the stages that it does not speak of: what it writes, they see.
+    `after_proof` is called once a proof has run, before the stages that it does not speak of: what
+    it writes, they see.
 
     Raises SkillrunError for what is refused or misused; then nothing was written.
     """
@@ -79,7 +92,10 @@ def advance(request: Request, watcher: Watcher, after_proof: Callable[[Case], No
     prepare_ledger_folder(target.repo, target.ledger_path)
     with open_ledger(target.ledger_path) as ledger, RunLock(lock_path(target, identity)) as lock:
         if _take(lock, watcher):
-            seen, inputs = Seen.of(request), None  # the other one, or a person meanwhile, may have changed things
+            seen, inputs = (
+                Seen.of(request),
+                None,
+            )  # the other one, or a person meanwhile, may have changed things
         settle(ledger, target.ledger_path, target.repo.root)
         if inputs is None:
             report = repeat(ledger, seen, started)
@@ -90,23 +106,33 @@ def advance(request: Request, watcher: Watcher, after_proof: Callable[[Case], No
 
 
 def _check_state_folder(target: Target) -> None:
-    """Raises Blocked where the state folder lies in the repository: its key and answers could have come with it."""
+    """Raises Blocked where the state folder lies in the repository: its key and answers could have
+    come with it.
+    """
     from skillrun.state import lies_in, state_dir
 
     folder = state_dir()
     if lies_in(folder, target.repo.root):
         hint = "set SKILLRUN_STATE_DIR to a folder outside the repository that you can write"
-        raise Blocked(f"{folder}: skillrun's state folder lies in the repository, so nothing in it counts", hint=hint)
+        raise Blocked(
+            f"{folder}: skillrun's state folder lies in the repository, so nothing in it counts",
+            hint=hint,
+        )
 
 
 def _take(lock: RunLock, watcher: Watcher) -> bool:
-    """Takes the lock; whether that took a wait. Raises Refused where the other one holds it for too long."""
+    """Takes the lock; whether that took a wait. Raises Refused where the other one holds it for too
+    long.
+    """
     if lock.acquire(0.0):
         return False
     holder = lock.holder()
     watcher.waits(holder)
     if not lock.acquire(patience_s()):
-        raise Refused(f"another invocation of this run is at work: {holder}", hint="wait for it, or end that process")
+        raise Refused(
+            f"another invocation of this run is at work: {holder}",
+            hint="wait for it, or end that process",
+        )
     return True
 
 
@@ -154,7 +180,9 @@ class _Inputs:
         check_waivers(given, known, target.spec_name or "spec")
         _check_until(request.until, planned)
         job = spec.job if spec and (target.spec_file or "job" in request.overrides) else NO_JOB
-        return cls(skill, spec, job, planned, missing, new_attestations(request, seen.tree, attestable))
+        return cls(
+            skill, spec, job, planned, missing, new_attestations(request, seen.tree, attestable)
+        )
 
     @property
     def identity(self) -> tuple[str, str]:
@@ -193,7 +221,9 @@ def _committed(target: Target) -> bytes | None:
 
 
 def read_spec(skill: Skill, request: Request, file: Path | None, root: Path) -> JobSpec | None:
-    """The job spec with --set in it; without a file, one of --set alone for a skill that needs only inputs."""
+    """The job spec with --set in it; without a file, one of --set alone for a skill that needs only
+    inputs.
+    """
     from skillrun.stages.registry import STAGES
 
     if file is None and not request.overrides:
@@ -204,7 +234,8 @@ def read_spec(skill: Skill, request: Request, file: Path | None, root: Path) -> 
         return load_spec(file, overrides=request.overrides, root=root)
     if skill.name in STAGES:
         raise Misuse(
-            "--set: there is no job spec here to set anything in", hint="write one with skillrun spec init --set"
+            "--set: there is no job spec here to set anything in",
+            hint="write one with skillrun spec init --set",
         )
     return spec_from_settings(request.overrides)
 
@@ -215,7 +246,11 @@ def _attestable(skill: Skill, planned: tuple[Planned, ...]) -> set[str]:
     from skillrun.stages.declared import DeclaredStage
 
     checks = [answer for _, _, answer in assign_checks(skill, {p.stage.ID for p in planned})]
-    return {stage.ID for stage in (*(p.stage for p in planned), *checks) if isinstance(stage, DeclaredStage)}
+    return {
+        stage.ID
+        for stage in (*(p.stage for p in planned), *checks)
+        if isinstance(stage, DeclaredStage)
+    }
 
 
 def _sibling_skills() -> set[str]:
@@ -261,7 +296,9 @@ class _Invocation:
             is_recorded=partial(is_proof_recorded, self.ledger),
         )
         self._record_words()
-        self.watcher.begins(self._header(), [(p.stage.ID, p.stage.TITLE) for p in self.inputs.planned])
+        self.watcher.begins(
+            self._header(), [(p.stage.ID, p.stage.TITLE) for p in self.inputs.planned]
+        )
         self._through_the_stages()
         return self._conclude()
 
@@ -286,7 +323,10 @@ class _Invocation:
         wrong = find_tampering(self.ledger, run["run_id"]) if run is not None else None
         if run is None or wrong is None:
             return run
-        said = f"the run {run['run_id']} is not as it was written ({visible(wrong)}): nothing of it is believed"
+        said = (
+            f"the run {run['run_id']} is not as it was written ({visible(wrong)}): nothing of it is"
+            " believed"
+        )
         print(f"skillrun: {said}, and a new one begins", file=sys.stderr, flush=True)
         return None
 
@@ -316,7 +356,9 @@ class _Invocation:
     def _close_interrupted(self) -> None:
         """An invocation that died without its row gets one: partial, interrupted."""
         for number in self.ledger.open_invocations(self.run_id):
-            row = self._telemetry(number, "partial", [], None, {"interrupted": True}, duration_ms=None)
+            row = self._telemetry(
+                number, "partial", [], None, {"interrupted": True}, duration_ms=None
+            )
             event = NewEvent(
                 "invocation.interrupted",
                 outcome="partial",
@@ -328,11 +370,15 @@ class _Invocation:
         self.run = self.ledger.run(self.run_id)
 
     def _record_words(self) -> None:
-        """The invocation's first events: that it began, and what somebody said on its command line."""
+        """The invocation's first events: that it began, and what somebody said on its command
+        line.
+        """
         from skillrun.runner.options import recorded_attestations, waivers
 
         earlier = keep_signed(self.ledger.events(self.run_id, type="waiver.given"))
-        self.waivers: dict[str, Waiver] = waivers(self.inputs.spec, self.request, earlier, self.actor)
+        self.waivers: dict[str, Waiver] = waivers(
+            self.inputs.spec, self.request, earlier, self.actor
+        )
         events = [self._event("invocation.started", data=self.seen.options())]
         recorded = {(e["data"]["item"], e["data"]["reason"], e["data"]["from"]) for e in earlier}
         for w in self.waivers.values():
@@ -342,7 +388,8 @@ class _Invocation:
                 events.append(self._event("waiver.given", data=said))
         events += [
             self._event(
-                "attestation.given", data={"step": a.step, "statement": a.statement, "evidence": dict(a.evidence)}
+                "attestation.given",
+                data={"step": a.step, "statement": a.statement, "evidence": dict(a.evidence)},
             )
             for a in self.inputs.attested.values()
         ]
@@ -352,12 +399,18 @@ class _Invocation:
 
     def _event(self, type: str, **fields: Any) -> NewEvent:
         event = NewEvent(
-            type, actor=self.actor.name, actor_kind=str(self.actor.kind), invocation=self.invocation, **fields
+            type,
+            actor=self.actor.name,
+            actor_kind=str(self.actor.kind),
+            invocation=self.invocation,
+            **fields,
         )
         return sign_event(self.run_id, event)
 
     def _make_gate(self) -> Gate:
-        """What stands before code of the repository in this invocation; a new yes is an event of the run."""
+        """What stands before code of the repository in this invocation; a new yes is an event of
+        the run.
+        """
         from skillrun.validations.consent import Gate
 
         return Gate(
@@ -370,7 +423,9 @@ class _Invocation:
         )
 
     def _list_plans(self) -> list[CommandPlan]:
-        """Looked for in a tree of its own: what is read for a question is no look-up of the stage that asks."""
+        """Looked for in a tree of its own: what is read for a question is no look-up of the stage
+        that asks.
+        """
         from skillrun.stages.commands import list_command_plans
 
         return list_command_plans(case_of(self.request))
@@ -413,10 +468,17 @@ class _Invocation:
 
         files = self._touched()
         taken, results = {p.stage.ID for p in self.inputs.planned}, self.results
-        checks = [self._waived_check(c) for c in conclude_checks(self.inputs.skill, self.case, results, taken)]
+        checks = [
+            self._waived_check(c)
+            for c in conclude_checks(self.inputs.skill, self.case, results, taken)
+        ]
         checks += self._own_checks(files)
-        recommendations = [self._waived_skill(r) for r in recommend(self.inputs.skill, self.case, self.results)]
-        outcome = outcome_of([*(r.status for r in self.results.values()), *(c.status for c in checks)])
+        recommendations = [
+            self._waived_skill(r) for r in recommend(self.inputs.skill, self.case, self.results)
+        ]
+        outcome = outcome_of(
+            [*(r.status for r in self.results.values()), *(c.status for c in checks)]
+        )
         is_open = (Status.BLOCKED, Status.FAILED, Status.PENDING)
         open_stages = {stage for stage, r in self.results.items() if r.status in is_open}
         shown = self.walk.shown if self.walk else []
@@ -433,16 +495,24 @@ class _Invocation:
         return self._write(report, files, checks, outcome_settled=not self._volatile())
 
     def _schedules(self) -> int:
-        """Under how many schedules the stages were proved that are. They share one proof, unless it was made again."""
-        return max((result.facts.get("schedules", 0) for result in self.results.values()), default=0)
+        """Under how many schedules the stages were proved that are. They share one proof, unless it
+        was made again.
+        """
+        return max(
+            (result.facts.get("schedules", 0) for result in self.results.values()), default=0
+        )
 
     def _volatile(self) -> bool:
-        """Whether a repetition could find something else in the same tree: a command that failed, a missing consent."""
+        """Whether a repetition could find something else in the same tree: a command that failed, a
+        missing consent.
+        """
         from skillrun.runner.checkpoint import is_settled
         from skillrun.verdict import Status
 
         costly = [p.stage.ID for p in self.inputs.planned if p.stage.COSTLY]
-        failed = any(self.results[stage].status in (Status.FAILED, Status.BLOCKED) for stage in costly)
+        failed = any(
+            self.results[stage].status in (Status.FAILED, Status.BLOCKED) for stage in costly
+        )
         return failed or not all(is_settled(result.facts) for result in self.results.values())
 
     def _touched(self) -> list[str] | None:
@@ -475,10 +545,20 @@ class _Invocation:
         return replace(recommendation, waived=waiver.reason) if waiver else recommendation
 
     def _write(
-        self, report: dict[str, Any], files: list[str] | None, checks: list[CheckResult], *, outcome_settled: bool
+        self,
+        report: dict[str, Any],
+        files: list[str] | None,
+        checks: list[CheckResult],
+        *,
+        outcome_settled: bool,
     ) -> dict[str, Any]:
         telemetry = self._telemetry(
-            self.invocation, report["outcome"], checks, files, {}, duration_ms=elapsed_ms(self.started)
+            self.invocation,
+            report["outcome"],
+            checks,
+            files,
+            {},
+            duration_ms=elapsed_ms(self.started),
         )
         report["telemetry"] = telemetry_json(telemetry)
         event = self._event(
@@ -487,13 +567,20 @@ class _Invocation:
             dur_us=elapsed_ms(self.started) * 1000,
             data={"key": self.seen.key, "settled": outcome_settled, "report": report},
         )
-        stored = self.ledger.append(self.run_id, [*self._recommended(report), event], telemetry=telemetry)
+        stored = self.ledger.append(
+            self.run_id, [*self._recommended(report), event], telemetry=telemetry
+        )
         return {**report, "ledger": {"path": str(self.target.ledger_path), "head": stored[-1].hash}}
 
     def _recommended(self, report: dict[str, Any]) -> list[NewEvent]:
-        known = {e["data"]["skill"] for e in self.ledger.events(self.run_id, type="recommendation.made")}
+        known = {
+            e["data"]["skill"] for e in self.ledger.events(self.run_id, type="recommendation.made")
+        }
         new = [r for r in report["recommendations"] if r["skill"] not in known]
-        return [self._event("recommendation.made", data={"skill": r["skill"], "reason": r["reason"]}) for r in new]
+        return [
+            self._event("recommendation.made", data={"skill": r["skill"], "reason": r["reason"]})
+            for r in new
+        ]
 
     def _telemetry(
         self,

@@ -17,7 +17,9 @@ _DONE = (Status.PASSED, Status.NOT_APPLICABLE)
 
 @dataclass(frozen=True)
 class Staleness:
-    """What has changed under a stage since its latest result: file paths, spec parts, or the skill itself."""
+    """What has changed under a stage since its latest result: file paths, spec parts, or the skill
+    itself.
+    """
 
     reasons: tuple[str, ...] = ()
 
@@ -52,13 +54,19 @@ def fingerprint(stage_id: str, rests_on: Mapping[str, Any], lookups: Iterable[Lo
 
 def is_done(case: Case, stage: Stage, event: Mapping[str, Any] | None) -> bool:
     """The latest result passed and nothing that it rests on has changed."""
-    if event is None or event["outcome"] not in _DONE or not is_settled(event["data"]["result"]["facts"]):
+    if (
+        event is None
+        or event["outcome"] not in _DONE
+        or not is_settled(event["data"]["result"]["facts"])
+    ):
         return False
     return not staleness(case, stage, event).stale
 
 
 def is_settled(facts: Mapping[str, Any]) -> bool:
-    """Whether another look at the same files would find the same; a stage that ran something may say no."""
+    """Whether another look at the same files would find the same; a stage that ran something may
+    say no.
+    """
     return bool(facts.get("settled", True))
 
 
@@ -66,9 +74,15 @@ def staleness(case: Case, stage: Stage, event: Mapping[str, Any]) -> Staleness:
     """Why the result of an event no longer counts; empty where it does."""
     data = event["data"]
     before, now = data["basis"], basis(case, stage)
-    reasons = [_basis_words(key) for key in ("skill", "version", "attested") if before[key] != now[key]]
+    reasons = [
+        _basis_words(key) for key in ("skill", "version", "attested") if before[key] != now[key]
+    ]
     parts = before["spec"].keys() | now["spec"].keys()
-    reasons += [f"spec: {part}" for part in sorted(parts) if before["spec"].get(part) != now["spec"].get(part)]
+    reasons += [
+        f"spec: {part}"
+        for part in sorted(parts)
+        if before["spec"].get(part) != now["spec"].get(part)
+    ]
     for lookup in map(Lookup.from_json, data["lookups"]):
         reasons += changed(lookup, case.tree.repeat(lookup, survey=case.section))
     return Staleness(tuple(dict.fromkeys(reasons)))

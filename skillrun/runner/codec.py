@@ -18,7 +18,9 @@ def result_of(value: dict[str, Any]) -> StageResult:
     return StageResult(
         status=Status(value["status"]),
         grade=Grade(value["grade"]) if value["grade"] else None,
-        findings=tuple(Finding(**{**f, "severity": Severity(f["severity"])}) for f in value["findings"]),
+        findings=tuple(
+            Finding(**{**f, "severity": Severity(f["severity"])}) for f in value["findings"]
+        ),
         evidence=tuple(Evidence(**item) for item in value["evidence"]),
         next=tuple(Action(**action) for action in value["next"]),
         summary=value["summary"],

@@ -1,4 +1,6 @@
-"""The lines of code that findings speak of, as they were: what an auditor reads when the file has changed since."""
+"""The lines of code that findings speak of, as they were: what an auditor reads when the file has
+changed since.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +21,15 @@ _WIDTH = 160
 _TELLING = 4  # characters of a value of the environment
 
 
-def excerpts(tree: Tree, findings: Iterable[Finding], spec: JobSpec | None = None) -> list[dict[str, Any]]:
-    """JSON values: `path`, `line`, `first` (number of the first line shown), `lines`; masked, bounded, each place once.
+def excerpts(
+    tree: Tree, findings: Iterable[Finding], spec: JobSpec | None = None
+) -> list[dict[str, Any]]:
+    """JSON values: `path`, `line`, `first` (number of the first line shown), `lines`; masked,
+    bounded, each place once.
 
-    A place without a line, outside of the repository, or in a file that is no text has none. No look-up is recorded.
-    Of the spec's own lines, the environment that it gives to a proof is left out, whatever its names are.
+    A place without a line, outside of the repository, or in a file that is no text has none. No
+    look-up is recorded. Of the spec's own lines, the environment that it gives to a proof is left
+    out, whatever its names are.
     """
     places = dict.fromkeys((f.path, f.line) for f in findings if f.path and f.line)
     found = (_excerpt(tree, path, line) for path, line in places if path and line)

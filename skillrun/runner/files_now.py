@@ -13,7 +13,8 @@ from skillrun.runner.target import own_files, repo_name
 
 
 def query_params(repo_path: Path, ledger: Path, wanted: str | None = None) -> dict[str, str]:
-    """The parameters `repo` and `tree` of a named query: JSON {path: sha256}, and under "*" the digest of all files.
+    """The parameters `repo` and `tree` of a named query: JSON {path: sha256}, and under "*" the
+    digest of all files.
 
     Empty where there is no repository, another one is `wanted`, or the ledger knows no run of it.
     """
@@ -24,11 +25,16 @@ def query_params(repo_path: Path, ledger: Path, wanted: str | None = None) -> di
     tree = Tree(repo.root, without=own_files(repo, ledger))
     shas = {path: tree.sha256(path) or "" for path in tree.files}
     odd = {_as_stored(path): sha for path, sha in shas.items()}
-    return {"repo": name, "tree": canonical({**shas, **odd, "*": tree.everything()}).decode("utf-8")}
+    return {
+        "repo": name,
+        "tree": canonical({**shas, **odd, "*": tree.everything()}).decode("utf-8"),
+    }
 
 
 def known_repo(repo_path: Path, ledger: Path) -> str | None:
-    """The name of the repository that this folder is in; None where there is none, or the ledger knows no run of it."""
+    """The name of the repository that this folder is in; None where there is none, or the ledger
+    knows no run of it.
+    """
     try:
         name = repo_name(open_repo(repo_path))
     except SkillrunError:
@@ -38,5 +44,7 @@ def known_repo(repo_path: Path, ledger: Path) -> str | None:
 
 
 def _as_stored(path: str) -> str:
-    """A name that is not UTF-8 as the column of the ledger has it; JSON columns have it as Python does."""
+    """A name that is not UTF-8 as the column of the ledger has it; JSON columns have it as Python
+    does.
+    """
     return path.encode("utf-8", "backslashreplace").decode()

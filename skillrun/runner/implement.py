@@ -1,4 +1,5 @@
-"""`--implement CMD`: an agent gets the work order on its standard input, and the run is verified again after it.
+"""`--implement CMD`: an agent gets the work order on its standard input, and the run is verified
+again after it.
 
 Bounded: so many attempts, so much time each; an attempt that changes nothing is the last one.
 """
@@ -50,7 +51,9 @@ def read_implementer(command: str | None, attempts: int, limit: str) -> Implemen
     if command is None or command == "none":
         return None
     if not command.strip():
-        raise Misuse("--implement: an empty command", hint="e.g. --implement 'claude -p', or 'codex exec -'")
+        raise Misuse(
+            "--implement: an empty command", hint="e.g. --implement 'claude -p', or 'codex exec -'"
+        )
     if attempts < 1:
         raise Misuse(f"--attempts {attempts}: at least 1")
     try:
@@ -59,8 +62,12 @@ def read_implementer(command: str | None, attempts: int, limit: str) -> Implemen
         raise Misuse(f"--time-limit: {error}") from None
 
 
-def implement(request: Request, watcher: Watcher, who_does: Implementer, tell: Tell) -> dict[str, Any]:
-    """Advances, has the agent do what is open, and advances again; the last report. Raises as `advance` does."""
+def implement(
+    request: Request, watcher: Watcher, who_does: Implementer, tell: Tell
+) -> dict[str, Any]:
+    """Advances, has the agent do what is open, and advances again; the last report. Raises as
+    `advance` does.
+    """
     report = advance(request, watcher)
     gate = _make_gate(request, watcher)
     again = replace(request, waive={}, attest={}, evidence={}, new_run=False)
@@ -73,7 +80,10 @@ def implement(request: Request, watcher: Watcher, who_does: Implementer, tell: T
         tell(f"attempt {number} of {who_does.attempts}: {who_does.command}")
         done, files = _attempt(request, report, who_does, watcher)
         _record(report, number, who_does, done, files)
-        tell(f"attempt {number}: {done.words}, {done.duration_ms / 1000:.0f} s, {_count(files)} changed")
+        tell(
+            f"attempt {number}: {done.words}, {done.duration_ms / 1000:.0f} s, {_count(files)}"
+            " changed"
+        )
         report = advance(again, watcher)
         if not files:
             tell("it changed no file, so nobody is asked again")
@@ -82,7 +92,9 @@ def implement(request: Request, watcher: Watcher, who_does: Implementer, tell: T
 
 
 def _make_gate(request: Request, watcher: Watcher) -> Gate:
-    """An agent that is started in a repository runs what the repository says: its hooks, its settings."""
+    """An agent that is started in a repository runs what the repository says: its hooks, its
+    settings.
+    """
     return Gate(open_repo(request.repo), request.trust, watcher)
 
 
@@ -115,22 +127,45 @@ def _attempt(
         given = f"{{ {who_does.command}\n}} < {shlex.quote(str(text))}"
         name = who_does.command.split()[0].rpartition("/")[2]
         env = {**command_env(repo.root), "SKILLRUN_ACTOR": f"agent:{name}"}
-        done = run_command(given, cwd=repo.root, timeout_s=who_does.limit_s, on_line=watcher.output, env=env)
+        done = run_command(
+            given, cwd=repo.root, timeout_s=who_does.limit_s, on_line=watcher.output, env=env
+        )
     own = own_files(repo, ledger)
-    return done, [path for path in touched(open_repo(repo.root), before) if not own or not path.startswith(own)]
+    return done, [
+        path
+        for path in touched(open_repo(repo.root), before)
+        if not own or not path.startswith(own)
+    ]
 
 
-def _record(report: dict[str, Any], number: int, who_does: Implementer, done: CommandResult, files: list[str]) -> None:
+def _record(
+    report: dict[str, Any],
+    number: int,
+    who_does: Implementer,
+    done: CommandResult,
+    files: list[str],
+) -> None:
     """What it was asked, how it ended, and what it changed: an event of the run."""
     from skillrun.text import masked
 
     actor = who()
-    data = {"command": masked(who_does.command), "ended": done.words, "files": files[:_MOST_FILES],
-            "files_changed": len(files), "tail": done.tail[-2000:]}  # fmt: skip
+    data = {
+        "command": masked(who_does.command),
+        "ended": done.words,
+        "files": files[:_MOST_FILES],
+        "files_changed": len(files),
+        "tail": done.tail[-2000:],
+    }
     event = NewEvent(
-        ATTEMPT, attempt=number, dur_us=done.duration_ms * 1000, output_sha=done.output_sha256,
-        exit_code=done.exit_code, actor=actor.name, actor_kind=str(actor.kind), data=data,
-    )  # fmt: skip
+        ATTEMPT,
+        attempt=number,
+        dur_us=done.duration_ms * 1000,
+        output_sha=done.output_sha256,
+        exit_code=done.exit_code,
+        actor=actor.name,
+        actor_kind=str(actor.kind),
+        data=data,
+    )
     with Ledger.open(Path(report["ledger"]["path"])) as ledger:
         ledger.append(report["run"]["id"], [event])
 

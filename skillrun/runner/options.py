@@ -1,4 +1,6 @@
-"""Waivers and attestations: what somebody said about an item of a run, now or in an earlier invocation."""
+"""Waivers and attestations: what somebody said about an item of a run, now or in an earlier
+invocation.
+"""
 
 from __future__ import annotations
 
@@ -34,31 +36,46 @@ class Waiver:
 
 
 def check_waivers(given: Mapping[str, str], known: set[str], path: str) -> None:
-    """Raises Misuse for an item that is unknown, or that can never be waived, and for one without a reason."""
+    """Raises Misuse for an item that is unknown, or that can never be waived, and for one without a
+    reason.
+    """
     for item, reason in given.items():
         if item in NOT_WAIVED:
-            raise Misuse(f"{path}: {item} can never be waived", hint="decide the idempotency strategy in the spec")
+            raise Misuse(
+                f"{path}: {item} can never be waived",
+                hint="decide the idempotency strategy in the spec",
+            )
         if item not in known:
             raise Misuse(
-                f"{path}: nothing is called {item}", hint=f"what can be waived: {', '.join(sorted(known - NOT_WAIVED))}"
+                f"{path}: nothing is called {item}",
+                hint=f"what can be waived: {', '.join(sorted(known - NOT_WAIVED))}",
             )
         if not reason.strip():
             raise Misuse(f"{path}: {item}: no reason", hint="a waiver says why: ITEM=REASON")
 
 
 def check_waiving_actor(request: Request, actor: Actor, allowed: bool) -> None:
-    """Raises Refused where an agent waives, and no person allowed it here: whoever does the work may not."""
+    """Raises Refused where an agent waives, and no person allowed it here: whoever does the work
+    may not.
+    """
     if not request.waive or allowed or not actor.is_agent:
         return
     item = next(iter(request.waive))
     hint = "ask a person to give it, or to allow it here with: skillrun trust --agent-waivers"
-    raise Refused(f"--waive {item}: {actor.agent or actor.name} is an agent, and waivers are for people", hint=hint)
+    raise Refused(
+        f"--waive {item}: {actor.agent or actor.name} is an agent, and waivers are for people",
+        hint=hint,
+    )
 
 
-def check_spec_waivers(spec: JobSpec | None, committed: bytes | None, actor: Actor, allowed: bool) -> None:
-    """The same for the spec, which an agent may edit: only the waivers that its committed text holds count.
+def check_spec_waivers(
+    spec: JobSpec | None, committed: bytes | None, actor: Actor, allowed: bool
+) -> None:
+    """The same for the spec, which an agent may edit: only the waivers that its committed text
+    holds count.
 
-    Raises Refused for another one where the environment shows an agent. `committed` is the spec's text in HEAD.
+    Raises Refused for another one where the environment shows an agent. `committed` is the spec's
+    text in HEAD.
     """
     given = (spec.waivers if spec else None) or ()
     if not given or allowed or not actor.is_agent:
@@ -66,7 +83,10 @@ def check_spec_waivers(spec: JobSpec | None, committed: bytes | None, actor: Act
     known = _waived_in(committed)
     stray = next((waiver for waiver in given if (waiver.item, waiver.reason) not in known), None)
     if stray is not None:
-        said = f"waivers: {stray.item}: {actor.agent or actor.name} is an agent, and HEAD does not hold this waiver"
+        said = (
+            f"waivers: {stray.item}: {actor.agent or actor.name} is an agent, and HEAD does not"
+            " hold this waiver"
+        )
         raise Refused(said, hint="take it out, or ask a person to commit it")
 
 
@@ -76,19 +96,26 @@ def _waived_in(text: bytes | None) -> set[tuple[str, str]]:
     except ValueError:
         return set()
     given = value.get("waivers") if isinstance(value, dict) else None
-    found = [waiver for waiver in given if isinstance(waiver, dict)] if isinstance(given, list) else []
+    found = (
+        [waiver for waiver in given if isinstance(waiver, dict)] if isinstance(given, list) else []
+    )
     return {(str(waiver.get("item")), str(waiver.get("reason"))) for waiver in found}
 
 
 def waivers(
     spec: JobSpec | None, request: Request, events: Iterable[Mapping[str, Any]], actor: Actor
 ) -> dict[str, Waiver]:
-    """Item -> waiver: recorded from an earlier command line, in the spec as it is now, and on this command line.
+    """Item -> waiver: recorded from an earlier command line, in the spec as it is now, and on this
+    command line.
 
     The later wins. One that has left the spec is gone.
     """
     earlier = (event["data"] for event in events)
-    found = {w["item"]: Waiver(w["item"], w["reason"], w["by"], w["from"]) for w in earlier if w["from"] != _SPEC}
+    found = {
+        w["item"]: Waiver(w["item"], w["reason"], w["by"], w["from"])
+        for w in earlier
+        if w["from"] != _SPEC
+    }
     for waiver in (spec.waivers if spec else None) or ():
         found[waiver.item] = Waiver(waiver.item, waiver.reason, waiver.by or "the spec", _SPEC)
     for item, reason in request.waive.items():
@@ -100,27 +127,41 @@ def recorded_attestations(events: Iterable[Mapping[str, Any]]) -> dict[str, Atte
     """Step -> the latest attestation that the ledger holds."""
     return {
         e["data"]["step"]: Attestation(
-            e["data"]["step"], e["data"]["statement"], e["data"]["evidence"], e["actor"], e["actor_kind"]
+            e["data"]["step"],
+            e["data"]["statement"],
+            e["data"]["evidence"],
+            e["actor"],
+            e["actor_kind"],
         )
         for e in events
     }
 
 
 def new_attestations(request: Request, tree: Tree, known: set[str]) -> dict[str, Attestation]:
-    """Those of this command line. Raises Misuse: unknown step, no statement, no evidence, no such file."""
+    """Those of this command line. Raises Misuse: unknown step, no statement, no evidence, no such
+    file.
+    """
     for step in request.evidence.keys() - request.attest.keys():
         raise Misuse(f"--evidence {step}=...: without --attest {step}='what was done'")
     found, actor = {}, who()
     for step, statement in request.attest.items():
         if step not in known:
-            hint = f"steps that can be attested: {', '.join(sorted(known)) or 'none, code answers to all of them'}"
+            hint = (
+                "steps that can be attested:"
+                f" {', '.join(sorted(known)) or 'none, code answers to all of them'}"
+            )
             raise Misuse(f"--attest {step}: nothing is called so, or code answers to it", hint=hint)
         if not statement.strip():
             raise Misuse(f"--attest {step}: no statement", hint=f"--attest {step}='what was done'")
         paths = request.evidence.get(step, ())
         if not paths:
-            raise Misuse(f"--attest {step}: no evidence", hint=f"--evidence {step}=PATH, a file that shows it")
-        found[step] = Attestation(step, statement, _hashes(step, paths, tree), actor.name, str(actor.kind))
+            raise Misuse(
+                f"--attest {step}: no evidence",
+                hint=f"--evidence {step}=PATH, a file that shows it",
+            )
+        found[step] = Attestation(
+            step, statement, _hashes(step, paths, tree), actor.name, str(actor.kind)
+        )
     return found
 
 
@@ -130,7 +171,8 @@ def _hashes(step: str, paths: Iterable[str], tree: Tree) -> dict[str, str]:
         sha = tree.sha256(path)
         if sha is None:
             raise Misuse(
-                f"--evidence {step}={path}: no such file in the repository", hint="a path relative to its root"
+                f"--evidence {step}={path}: no such file in the repository",
+                hint="a path relative to its root",
             )
         hashes[path] = sha
     return hashes

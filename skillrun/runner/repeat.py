@@ -1,4 +1,6 @@
-"""What an invocation sees before it reads anything, and the quick way out where the last one saw the same."""
+"""What an invocation sees before it reads anything, and the quick way out where the last one saw
+the same.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ _IN_HEADER = ("run_id", "repo", "git_head")
 
 @dataclass(frozen=True)
 class Seen:
-    """A request, what it means here, and the tree at that moment. `key` hashes all: the same key, the same report."""
+    """A request, what it means here, and the tree at that moment. `key` hashes all: the same key,
+    the same report.
+    """
 
     request: Request
     target: Target
@@ -36,14 +40,22 @@ class Seen:
 
     @classmethod
     def of(cls, request: Request) -> Seen:
-        """Looks at the repository, the skill's bytes, the spec's bytes and the files' stats; parses nothing."""
+        """Looks at the repository, the skill's bytes, the spec's bytes and the files' stats; parses
+        nothing.
+        """
         target = find_target(request)
         tree = Tree(target.repo.root, without=target.own_files)
         return cls(request, target, tree, _key(request, target, tree))
 
     def options(self) -> dict[str, Any]:
-        """What a later look at the run has to know of this command line: JSON values, secrets masked."""
-        skill = shown(self.target.repo.root, self.target.skill_file) if self.request.skill_path else None
+        """What a later look at the run has to know of this command line: JSON values, secrets
+        masked.
+        """
+        skill = (
+            shown(self.target.repo.root, self.target.skill_file)
+            if self.request.skill_path
+            else None
+        )
         given = {
             "until": self.request.until,
             "skill": skill,
@@ -60,12 +72,22 @@ def _key(request: Request, target: Target, tree: Tree) -> str:
         {step: list(paths) for step, paths in request.evidence.items()},
     ]
     packages = installed(find_python(target.repo.root, None))  # a proof holds for these versions
-    seen = [packages, target.skill_sha, target.spec_name, target.spec_sha, target.repo.head, tree.key, tool_version()]
+    seen = [
+        packages,
+        target.skill_sha,
+        target.spec_name,
+        target.spec_sha,
+        target.repo.head,
+        tree.key,
+        tool_version(),
+    ]
     return digest([seen, asked, request.until])
 
 
 def find_settled(seen: Seen) -> dict[str, Any] | None:
-    """The run whose latest invocation saw exactly this and was done with it. Never creates a ledger."""
+    """The run whose latest invocation saw exactly this and was done with it. Never creates a
+    ledger.
+    """
     try:
         with open_ledger(seen.target.ledger_path, read_only=True) as ledger:
             found = _latest_of(ledger, seen)
@@ -75,12 +97,21 @@ def find_settled(seen: Seen) -> dict[str, Any] | None:
 
 
 def _latest_of(ledger: Ledger, seen: Seen) -> tuple[dict[str, Any], dict[str, Any]] | None:
-    """(run, its last "invocation.ended" event) where that has the same key and may be repeated without a look."""
+    """(run, its last "invocation.ended" event) where that has the same key and may be repeated
+    without a look.
+    """
     if seen.request.new_run:
         return None
     target = seen.target
     runs = ledger.runs(repo=target.repo_name, limit=20)
-    run = next((r for r in runs if r["spec_path"] == target.spec_name and r["skill_sha"] == target.skill_sha), None)
+    run = next(
+        (
+            r
+            for r in runs
+            if r["spec_path"] == target.spec_name and r["skill_sha"] == target.skill_sha
+        ),
+        None,
+    )
     if run is None or run["open_invocations"]:
         return None
     ended = ledger.last_event(run["run_id"], "invocation.ended")
@@ -95,7 +126,8 @@ def _latest_of(ledger: Ledger, seen: Seen) -> tuple[dict[str, Any], dict[str, An
 
 
 def repeat(ledger: Ledger, seen: Seen, started: float) -> dict[str, Any] | None:
-    """The report of an invocation that found everything as the last one left it; writes its telemetry row.
+    """The report of an invocation that found everything as the last one left it; writes its
+    telemetry row.
 
     None where something has changed. `started` is the monotonic time at which the invocation began.
     """
@@ -130,7 +162,9 @@ def repeat(ledger: Ledger, seen: Seen, started: float) -> dict[str, Any] | None:
 
 
 def stored_report(ledger: Ledger, run_id: str, ended: Mapping[str, Any]) -> dict[str, Any]:
-    """The report of an "invocation.ended" event; one that changed nothing points to the one before it."""
+    """The report of an "invocation.ended" event; one that changed nothing points to the one before
+    it.
+    """
     source = _find_report_event(ledger, run_id, ended)
     if source is None:
         raise LedgerUnusable(
@@ -141,7 +175,9 @@ def stored_report(ledger: Ledger, run_id: str, ended: Mapping[str, Any]) -> dict
     return report
 
 
-def _find_report_event(ledger: Ledger, run_id: str, ended: Mapping[str, Any]) -> Mapping[str, Any] | None:
+def _find_report_event(
+    ledger: Ledger, run_id: str, ended: Mapping[str, Any]
+) -> Mapping[str, Any] | None:
     """The "invocation.ended" event that holds the report; None where its row was taken away."""
     same_as = ended["data"].get("same_as")
     if same_as is None:
@@ -150,8 +186,12 @@ def _find_report_event(ledger: Ledger, run_id: str, ended: Mapping[str, Any]) ->
     return found[0] if found[0]["n"] == same_as else None
 
 
-def _repeated(row: Mapping[str, Any], invocation: int, actor: Actor, target: Target, duration_ms: int) -> Telemetry:
-    """The row of an invocation that saw what the last one saw: only who, when and how long differ."""
+def _repeated(
+    row: Mapping[str, Any], invocation: int, actor: Actor, target: Target, duration_ms: int
+) -> Telemetry:
+    """The row of an invocation that saw what the last one saw: only who, when and how long
+    differ.
+    """
     return Telemetry(
         **{
             **{k: v for k, v in row.items() if k in Telemetry.__dataclass_fields__},
@@ -173,7 +213,9 @@ def telemetry_json(row: Telemetry) -> dict[str, Any]:
 
 def telemetry_row_json(row: Mapping[str, Any]) -> dict[str, Any]:
     """As `telemetry_json`, from a row of the ledger."""
-    return {k: v for k, v in row.items() if k in Telemetry.__dataclass_fields__ and k not in _IN_HEADER}
+    return {
+        k: v for k, v in row.items() if k in Telemetry.__dataclass_fields__ and k not in _IN_HEADER
+    }
 
 
 def elapsed_ms(started: float) -> int:

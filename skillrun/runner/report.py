@@ -1,4 +1,6 @@
-"""The report of one invocation as `schemas/report.v1.json` describes it: one JSON value for every reader."""
+"""The report of one invocation as `schemas/report.v1.json` describes it: one JSON value for every
+reader.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,14 @@ def finding_json(finding: Any) -> dict[str, Any]:
 def checks_json(checks: Iterable[CheckResult]) -> list[dict[str, Any]]:
     """The checks of the report."""
     return [
-        {"id": c.id, "text": c.text, "status": c.status, "grade": c.grade, "evidence": list(c.evidence)} for c in checks
+        {
+            "id": c.id,
+            "text": c.text,
+            "status": c.status,
+            "grade": c.grade,
+            "evidence": list(c.evidence),
+        }
+        for c in checks
     ]
 
 
@@ -54,8 +63,15 @@ def recommendations_json(recommendations: Iterable[Recommendation]) -> list[dict
 def next_json(
     results: Mapping[str, StageResult], checks: Iterable[CheckResult], open_stages: set[str]
 ) -> list[dict[str, Any]]:
-    """Everything to do next: the actions of open stages, checks nobody has attested, and last the warnings."""
-    actions = [asdict(action) for stage, result in results.items() if stage in open_stages for action in result.next]
+    """Everything to do next: the actions of open stages, checks nobody has attested, and last the
+    warnings.
+    """
+    actions = [
+        asdict(action)
+        for stage, result in results.items()
+        if stage in open_stages
+        for action in result.next
+    ]
     actions += [{"stage": c.id, "action": "attest", "detail": c.next} for c in checks if c.next]
     for stage, result in results.items():
         for finding in _to_consider(result):
@@ -68,7 +84,9 @@ def next_json(
 
 
 def _to_consider(result: StageResult) -> Iterator[Finding]:
-    """Warnings that say what to do; not what keeps a proof from its end, which is a step of its own."""
+    """Warnings that say what to do; not what keeps a proof from its end, which is a step of its
+    own.
+    """
     for finding in result.findings:
         is_step = result.status == Status.PENDING and finding.rule == INCOMPLETE
         if finding.severity == Severity.WARNING and finding.hint and not is_step:
@@ -76,6 +94,8 @@ def _to_consider(result: StageResult) -> Iterator[Finding]:
 
 
 def _sameness(action: Mapping[str, Any]) -> tuple[str, str, str]:
-    """What makes two actions one. What a proof lacks keeps several stages pending, and is said of the first."""
+    """What makes two actions one. What a proof lacks keeps several stages pending, and is said of
+    the first.
+    """
     stage = "" if action["action"] == "prove" else action["stage"]
     return stage, action["action"], action["detail"]

@@ -1,4 +1,6 @@
-"""`--implement scaffold`: skillrun writes the job itself, shown first, all or nothing, and verifies the run again."""
+"""`--implement scaffold`: skillrun writes the job itself, shown first, all or nothing, and verifies
+the run again.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,8 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Scaffolded:
-    """The report of the run as it is now, and the findings (as in a report) that come first: then nothing was written.
+    """The report of the run as it is now, and the findings (as in a report) that come first: then
+    nothing was written.
 
     `plan` is None where the run's own findings, which its report has, were in the way.
     """
@@ -38,13 +41,15 @@ class Scaffolded:
     missing: tuple[dict[str, Any], ...] = ()
 
 
-def scaffold(request: Request, watcher: Watcher, tell: Tell, report: dict[str, Any] | None = None) -> Scaffolded:
+def scaffold(
+    request: Request, watcher: Watcher, tell: Tell, report: dict[str, Any] | None = None
+) -> Scaffolded:
     """Advances, plans, says what it will write, writes all of it or nothing, and advances again.
 
     `report`: of a run that has just been advanced by the same request.
 
-    Raises what `advance` and the plan refuse, Misuse for a skill that is about no job, and Refused where a file
-    cannot be written or has changed since it was planned; then no file is different.
+    Raises what `advance` and the plan refuse, Misuse for a skill that is about no job, and Refused
+    where a file cannot be written or has changed since it was planned; then no file is different.
     """
     from skillrun.scaffold.gates import in_the_way
 
@@ -67,8 +72,12 @@ def scaffold(request: Request, watcher: Watcher, tell: Tell, report: dict[str, A
     return Scaffolded(report, plan)
 
 
-def _write_and_record(request: Request, watcher: Watcher, tell: Tell, plan: Plan, report: Mapping[str, Any]) -> None:
-    """The files, formatted where somebody agreed, and the event with their hashes as they are then."""
+def _write_and_record(
+    request: Request, watcher: Watcher, tell: Tell, plan: Plan, report: Mapping[str, Any]
+) -> None:
+    """The files, formatted where somebody agreed, and the event with their hashes as they are
+    then.
+    """
     from skillrun.runner import written
 
     path, root = Path(report["ledger"]["path"]), case_of(request).root
@@ -85,8 +94,12 @@ def _write_and_record(request: Request, watcher: Watcher, tell: Tell, plan: Plan
         written.record(ledger, path, root, ran)
 
 
-def _format(request: Request, watcher: Watcher, plan: Plan, root: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The repository's formatters over the Python files that were written, with consent: what to know, what ran."""
+def _format(
+    request: Request, watcher: Watcher, plan: Plan, root: Path
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The repository's formatters over the Python files that were written, with consent: what to
+    know, what ran.
+    """
     from skillrun.repo.git import open_repo
     from skillrun.scaffold.manner.formatting import format_files
     from skillrun.validations.consent import Gate
@@ -124,7 +137,8 @@ def _mark(case: Case, tell: Tell) -> None:
 
 
 def preview(request: Request) -> tuple[Plan, tuple[dict[str, Any], ...]]:
-    """(the plan, what comes first as findings of a report). Reads files and writes none; no repository code runs.
+    """(the plan, what comes first as findings of a report). Reads files and writes none; no
+    repository code runs.
 
     With something in the way the plan is empty. Raises as `scaffold` does.
     """
@@ -148,7 +162,11 @@ def _gates(case: Case) -> list[dict[str, Any]]:
     stages = [planned.stage for planned in match_stages(case.skill)[0] if planned.stage.ID in GATES]
     results = [(stage.ID, stage.examine(case)) for stage in stages]
     return [
-        {"id": name, "status": result.status, "findings": [finding_json(finding) for finding in result.findings]}
+        {
+            "id": name,
+            "status": result.status,
+            "findings": [finding_json(finding) for finding in result.findings],
+        }
         for name, result in results
     ]
 
@@ -164,21 +182,30 @@ def _check_skill(case: Case) -> None:
 
     if case.skill.name not in STAGES:
         known = ", ".join(STAGES)
-        raise Misuse(f"--implement scaffold: {case.skill.name} writes no job", hint=f"the skills that do: {known}")
+        raise Misuse(
+            f"--implement scaffold: {case.skill.name} writes no job",
+            hint=f"the skills that do: {known}",
+        )
 
 
 def _blocked(report: dict[str, Any], missing: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The report with what has to be decided first: among the findings of the stage that the work is for, and next."""
+    """The report with what has to be decided first: among the findings of the stage that the work
+    is for, and next.
+    """
     stages = [
         {**stage, "findings": [*stage["findings"], *missing]} if stage["id"] == "handler" else stage
         for stage in report["stages"]
     ]
-    actions = [{"stage": "handler", "action": "decide", "detail": _words(finding)} for finding in missing]
+    actions = [
+        {"stage": "handler", "action": "decide", "detail": _words(finding)} for finding in missing
+    ]
     return {**report, "outcome": "blocked", "stages": stages, "next": [*actions, *report["next"]]}
 
 
 def _words(finding: dict[str, Any]) -> str:
-    return f"{finding['message']}: {finding['hint']}" if finding["hint"] else str(finding["message"])
+    return (
+        f"{finding['message']}: {finding['hint']}" if finding["hint"] else str(finding["message"])
+    )
 
 
 def _say(plan: Plan, tell: Tell) -> None:
@@ -199,22 +226,33 @@ def _say(plan: Plan, tell: Tell) -> None:
 
 def kept_lines(kept: Kept) -> list[str]:
     """What stays, and its difference from what would have been written."""
-    return [f"{kept.path}:{kept.line}: {kept.name} {STAYS}", *(f"    {line}" for line in kept.diff.splitlines())]
+    return [
+        f"{kept.path}:{kept.line}: {kept.name} {STAYS}",
+        *(f"    {line}" for line in kept.diff.splitlines()),
+    ]
 
 
 def _check(root: Path, changes: Sequence[Change]) -> Files:
-    """The files of a plan with their new content in memory. Raises Refused for what may not, or no longer, be written.
+    """The files of a plan with their new content in memory. Raises Refused for what may not, or no
+    longer, be written.
 
-    Two names that a symbolic link makes one file would be two changes of it: that is refused as well.
+    Two names that a symbolic link makes one file would be two changes of it: that is refused as
+    well.
     """
     files = Files(root)
     places = [files.folder(change.path) for change in changes]
     if len(set(places)) < len(places):
         names = ", ".join(change.path for change in changes)
-        raise Refused(f"{names}: two of these are one file; nothing was written", hint="replace the symbolic link")
+        raise Refused(
+            f"{names}: two of these are one file; nothing was written",
+            hint="replace the symbolic link",
+        )
     for change in changes:
         if files.data(change.path) != (None if change.before is None else change.before.encode()):
-            raise Refused(f"{change.path}: somebody else has just changed it; nothing was written", hint=_AGAIN)
+            raise Refused(
+                f"{change.path}: somebody else has just changed it; nothing was written",
+                hint=_AGAIN,
+            )
         files.put(change.path, change.after.encode())
     return files
 

@@ -1,4 +1,5 @@
-"""Which events of a ledger a run believes: those that skillrun wrote for this user, in a chain that is whole.
+"""Which events of a ledger a run believes: those that skillrun wrote for this user, in a chain that
+is whole.
 
 Anybody who can write the file can append an event with a correct hash, and a clone can bring a
 whole ledger along. So the events of a run carry a MAC by a key in the user's state folder. One
@@ -35,7 +36,9 @@ _COVERED = ("type", "invocation", "stage", "outcome", "fingerprint", "actor", "a
 
 
 def sign_event(run_id: str, event: NewEvent) -> NewEvent:
-    """The event with its MAC; as it is where no key can be kept, so that it is not believed later."""
+    """The event with its MAC; as it is where no key can be kept, so that it is not believed
+    later.
+    """
     key = _read_key() or _make_key()
     if key is None:
         why = explain_key() or f"{_key_file().parent}: no key can be kept there"
@@ -47,7 +50,9 @@ def sign_event(run_id: str, event: NewEvent) -> NewEvent:
 
 
 def is_signed(event: Mapping[str, Any]) -> bool:
-    """Whether an event of a ledger was signed by this user's skillrun, for its run, as it stands."""
+    """Whether an event of a ledger was signed by this user's skillrun, for its run, as it
+    stands.
+    """
     key, data = _read_key(), event["data"]
     given = data.get(SIGNED) if isinstance(data, Mapping) else None
     if key is None or not isinstance(given, str):
@@ -66,7 +71,9 @@ def keep_signed(events: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 
 def find_tampering(ledger: Ledger, run_id: str) -> str | None:
-    """What is wrong with a run's rows, in a line; None where every one is as it was written, and none is missing."""
+    """What is wrong with a run's rows, in a line; None where every one is as it was written, and
+    none is missing.
+    """
     for problem in ledger.problems(run_id):
         if problem.kind != "open":
             place = problem.table if problem.n is None else f"{problem.table} {problem.n}"
@@ -75,7 +82,9 @@ def find_tampering(ledger: Ledger, run_id: str) -> str | None:
 
 
 def is_proof_recorded(ledger: Ledger, sha: str) -> bool:
-    """Whether an event that is believed, in a run whose chain is whole, says that a proof of this digest was kept."""
+    """Whether an event that is believed, in a run whose chain is whole, says that a proof of this
+    digest was kept.
+    """
     for event in ledger.events_containing(STAGE_FINISHED, sha):
         proof = event["data"].get("proof")
         kept = proof.get("kept") if isinstance(proof, Mapping) else None
@@ -112,7 +121,10 @@ def _make_key() -> bytes | None:
         write_own(_key_file(), secrets.token_bytes(_KEY_BYTES), replace=False)
     if _key_file().is_dir():
         # Without a line here a run would begin, and nothing that it records would be believed.
-        said = f"{_key_file()}: the state folder cannot be used: there is a folder in the place of the key"
+        said = (
+            f"{_key_file()}: the state folder cannot be used: there is a folder in the place of"
+            " the key"
+        )
         raise Refused(said, hint="move it away; a new key is made")
     return _read_key()
 

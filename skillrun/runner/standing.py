@@ -1,4 +1,6 @@
-"""Where a run stands, why a stage stands so, and what is next: read from the ledger and the tree, nothing is run."""
+"""Where a run stands, why a stage stands so, and what is next: read from the ledger and the tree,
+nothing is run.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,10 @@ from skillrun.tally import count_stages
 if TYPE_CHECKING:
     from skillrun.stages.interface import Case, Stage
 
-NOT_SIGNED = "the last report of this run was not recorded by skillrun for this user: no run here believes it"
+NOT_SIGNED = (
+    "the last report of this run was not recorded by skillrun for this user: no run here"
+    " believes it"
+)
 _HEADER = {
     "id": "run_id",
     "skill": "skill",
@@ -33,15 +38,18 @@ _HEADER = {
 def standing(
     repo_path: Path, *, job: str | None = None, run: str | None = None, ledger: Path | None = None
 ) -> dict[str, Any]:
-    """The last report of a run, with `stale` set on each stage whose files, spec or skill have changed since.
+    """The last report of a run, with `stale` set on each stage whose files, spec or skill have
+    changed since.
 
-    Each stale stage also has `changed`, the names of what changed. Raises Blocked where there is no run.
+    Each stale stage also has `changed`, the names of what changed. Raises Blocked where there is no
+    run.
     """
     repo = open_repo(repo_path)
     path = ledger_path(repo, ledger)
     if not exists(path):
         raise Blocked(
-            f"{repo.root}: no run has been made here yet", hint="begin one: skillrun job-worker-orchestration"
+            f"{repo.root}: no run has been made here yet",
+            hint="begin one: skillrun job-worker-orchestration",
         )
     with Ledger.open(path, read_only=True) as opened:
         row = _choose(opened, repo, job, run)
@@ -62,13 +70,17 @@ def standing(
 
 
 def explain_unsigned() -> str:
-    """Why the last report of a run is not believed; what to run, where the user's key is the cause."""
+    """Why the last report of a run is not believed; what to run, where the user's key is the
+    cause.
+    """
     why = explain_key()
     return NOT_SIGNED if why is None else f"{NOT_SIGNED} ({why})"
 
 
 def is_believed(run_id: str, ledger: Path) -> bool:
-    """Whether the last report of a run was recorded by skillrun for this user, and the run is as it was written."""
+    """Whether the last report of a run was recorded by skillrun for this user, and the run is as it
+    was written.
+    """
     with Ledger.open(ledger, read_only=True) as opened:
         ended = opened.last_event(run_id, "invocation.ended")
         return ended is None or (is_signed(ended) and find_tampering(opened, run_id) is None)
@@ -90,7 +102,9 @@ def order(
 
 
 def _spec_since(report: dict[str, Any], repo_path: Path) -> str | None:
-    """What to do where the run is of a time before the job's spec was there; None where it is not."""
+    """What to do where the run is of a time before the job's spec was there; None where it is
+    not.
+    """
     from skillrun.runner.advance import NO_JOB
     from skillrun.runner.target import the_only_spec
     from skillrun.stages.registry import STAGES
@@ -101,7 +115,11 @@ def _spec_since(report: dict[str, Any], repo_path: Path) -> str | None:
         found = the_only_spec(open_repo(repo_path))
     except Misuse as several:
         return f"{several.message}; run the skill with --spec FILE"
-    return f"{found.name} was written since this was found; run the skill again" if found is not None else None
+    return (
+        f"{found.name} was written since this was found; run the skill again"
+        if found is not None
+        else None
+    )
 
 
 def _case_of(report: dict[str, Any], repo: Repo) -> Case | None:
@@ -125,17 +143,25 @@ def _choose(ledger: Ledger, repo: Repo, job: str | None, run: str | None) -> dic
         which = f"of the job {job} " if job else ""
         raise Blocked(
             f"{repo.root}: no run {which}has been made here yet",
-            hint=f"the ledger holds runs of {elsewhere}: run the skill here to begin one"
-            if elsewhere
-            else "run the skill",
+            hint=(
+                f"the ledger holds runs of {elsewhere}: run the skill here to begin one"
+                if elsewhere
+                else "run the skill"
+            ),
         )
     return runs[0]
 
 
 def _never_ended(row: dict[str, Any], path: Path, ledger: Ledger) -> dict[str, Any]:
-    """The report of a run whose first invocation is at work or died: the stages that it has committed."""
+    """The report of a run whose first invocation is at work or died: the stages that it has
+    committed.
+    """
     skill = row["skill_name"]
-    action = {"stage": "-", "action": "run", "detail": f"it is at work, or it died: skillrun run {skill} resumes it"}
+    action = {
+        "stage": "-",
+        "action": "run",
+        "detail": f"it is at work, or it died: skillrun run {skill} resumes it",
+    }
     return {
         "schema_version": 1,
         "run": {key: row[column] for key, column in _HEADER.items()},
@@ -153,7 +179,9 @@ def _never_ended(row: dict[str, Any], path: Path, ledger: Ledger) -> dict[str, A
 def _committed(event: dict[str, Any]) -> dict[str, Any]:
     result = event["data"]["result"]
     shown = {key: result[key] for key in ("status", "grade", "summary")}
-    findings = [{k: v for k, v in finding.items() if k != "recommends"} for finding in result["findings"]]
+    findings = [
+        {k: v for k, v in finding.items() if k != "recommends"} for finding in result["findings"]
+    ]
     return {
         "id": event["stage"],
         "title": event["stage"],
@@ -189,8 +217,11 @@ def _same(key: str, request: Request) -> bool:
         return False
 
 
-def _take_newer(report: dict[str, Any], ended: dict[str, Any], latest: dict[str, dict[str, Any]]) -> None:
-    """Shows what an invocation has found since the last one that ended: it is at work, or was interrupted.
+def _take_newer(
+    report: dict[str, Any], ended: dict[str, Any], latest: dict[str, dict[str, Any]]
+) -> None:
+    """Shows what an invocation has found since the last one that ended: it is at work, or was
+    interrupted.
 
     Else a stage would be told of as it was, and held against the files as they are.
     """
@@ -205,12 +236,16 @@ def _take_newer(report: dict[str, Any], ended: dict[str, Any], latest: dict[str,
     report["counts"] = count_stages(report["stages"])
     is_blocked = any(shown["status"] == "blocked" for shown in report["stages"])
     report["outcome"] = "blocked" if is_blocked else "partial"
-    detail = "the latest invocation has not ended: run the same command again, and it goes on from there"
+    detail = (
+        "the latest invocation has not ended: run the same command again, and it goes on from there"
+    )
     kept = [action for action in report["next"] if action["stage"] not in newer]
     report["next"] = [{"stage": "-", "action": "run", "detail": detail}, *kept]
 
 
-def _mark_stale(report: dict[str, Any], row: dict[str, Any], repo: Repo, ledger: Ledger, request: Request) -> None:
+def _mark_stale(
+    report: dict[str, Any], row: dict[str, Any], repo: Repo, ledger: Ledger, request: Request
+) -> None:
     from skillrun.runner.checkpoint import staleness
 
     case, planned = _case(row, repo, ledger, request)
@@ -230,7 +265,9 @@ def _is_put_off(shown: dict[str, Any], event: dict[str, Any]) -> bool:
     return bool(shown["status"] == "pending" and event["outcome"] != "pending")
 
 
-def _case(row: dict[str, Any], repo: Repo, ledger: Ledger, request: Request) -> tuple[Case, dict[str, Stage]]:
+def _case(
+    row: dict[str, Any], repo: Repo, ledger: Ledger, request: Request
+) -> tuple[Case, dict[str, Stage]]:
     from skillrun.contract.locate import find_skill
     from skillrun.contract.skill import load_skill
     from skillrun.runner.advance import read_spec
@@ -242,7 +279,9 @@ def _case(row: dict[str, Any], repo: Repo, ledger: Ledger, request: Request) -> 
     file = request.spec if request.spec is not None and request.spec.is_file() else None
     gone = request.spec is not None and file is None
     spec = None if gone else read_spec(skill, request, file, repo.root)
-    said = recorded_attestations(keep_signed(ledger.events(row["run_id"], type="attestation.given")))
+    said = recorded_attestations(
+        keep_signed(ledger.events(row["run_id"], type="attestation.given"))
+    )
     tree = Tree(repo.root, without=own_files(repo, ledger.path))
     case = Case(skill, spec, repo, tree, attestations=said)
     planned, _ = match_stages(skill)

@@ -1,4 +1,6 @@
-"""What an invocation is about: repository, skill file, spec file and ledger; nothing is parsed yet."""
+"""What an invocation is about: repository, skill file, spec file and ledger; nothing is parsed
+yet.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,8 @@ from skillrun.text import visible
 
 FOLDER = ".skillrun"
 _IGNORED = (
-    "# Written by skillrun: its ledger stays out of the repository, job specs do not.\nledger.db*\nlocks/\n.gitignore\n"
+    "# Written by skillrun: its ledger stays out of the repository, job specs do"
+    " not.\nledger.db*\nlocks/\n.gitignore\n"
 )
 _WAIT_S = 60.0
 
@@ -55,7 +58,9 @@ class Target:
 
     @property
     def own_files(self) -> tuple[str, ...]:
-        """Beginnings of the paths of ledger and locks, where they lie in the repository: not part of the work."""
+        """Beginnings of the paths of ledger and locks, where they lie in the repository: not part
+        of the work.
+        """
         return own_files(self.repo, self.ledger_path)
 
     @property
@@ -70,12 +75,16 @@ class Target:
 
 
 def repo_name(repo: Repo) -> str:
-    """The main checkout's root as text that any database takes, whatever bytes the path is made of."""
+    """The main checkout's root as text that any database takes, whatever bytes the path is made
+    of.
+    """
     return os.fsencode(repo.common_root).decode("utf-8", "backslashreplace")
 
 
 def find_target(request: Request) -> Target:
-    """Raises what the design calls refused: no repository, no skill, an unreadable spec. Misuse: several specs."""
+    """Raises what the design calls refused: no repository, no skill, an unreadable spec. Misuse:
+    several specs.
+    """
     from skillrun.contract.locate import find_skill
 
     repo = open_repo(request.repo)
@@ -102,9 +111,11 @@ def the_only_spec(repo: Repo) -> Path | None:
 
 
 def ledger_path(repo: Repo, given: Path | None) -> Path:
-    """`--ledger`, else SKILLRUN_LEDGER, else the profile's `ledger`, else the main checkout's `.skillrun/ledger.db`.
+    """`--ledger`, else SKILLRUN_LEDGER, else the profile's `ledger`, else the main checkout's
+    `.skillrun/ledger.db`.
 
-    What the repository itself says leads nowhere outside of it and through no symlink; raises LedgerUnusable otherwise.
+    What the repository itself says leads nowhere outside of it and through no symlink; raises
+    LedgerUnusable otherwise.
     """
     if given is not None:
         return given.absolute()
@@ -115,16 +126,22 @@ def ledger_path(repo: Repo, given: Path | None) -> Path:
     path = Path(os.path.normpath(repo.common_root / relative))
     if not path.is_relative_to(repo.common_root) or path == repo.common_root:
         hint = "correct ledger in REPO_PROFILE.json, or name a ledger with --ledger"
-        raise LedgerUnusable(f"REPO_PROFILE.json: ledger: {relative} leads out of the repository", hint=hint)
+        raise LedgerUnusable(
+            f"REPO_PROFILE.json: ledger: {relative} leads out of the repository", hint=hint
+        )
     above = path.parents[: len(path.relative_to(repo.common_root).parts) - 1]
     for part in (path, lock_folder(path), *above):
         if part.is_symlink():
-            raise LedgerUnusable(f"{part}: a symbolic link", hint="remove it, or name a ledger with --ledger")
+            raise LedgerUnusable(
+                f"{part}: a symbolic link", hint="remove it, or name a ledger with --ledger"
+            )
     return path
 
 
 def _profile_ledger(root: Path) -> str | None:
-    """The `ledger` of REPO_PROFILE.json; a profile that cannot be read is refused later, with its reasons."""
+    """The `ledger` of REPO_PROFILE.json; a profile that cannot be read is refused later, with its
+    reasons.
+    """
     try:
         profile = read_json(root / "REPO_PROFILE.json")
     except (OSError, ValueError):
@@ -134,7 +151,9 @@ def _profile_ledger(root: Path) -> str | None:
 
 
 def own_files(repo: Repo, ledger: Path) -> tuple[str, ...]:
-    """Beginnings of the paths of a ledger, its journals and its locks, relative to the checkout; () where outside."""
+    """Beginnings of the paths of a ledger, its journals and its locks, relative to the checkout; ()
+    where outside.
+    """
     if not ledger.is_relative_to(repo.root):
         return ()
     relative = ledger.relative_to(repo.root)
@@ -160,12 +179,16 @@ def prepare_ledger_folder(repo: Repo, path: Path) -> None:
 
 
 def patience_s() -> float:
-    """How long to wait for another process: SKILLRUN_WAIT_S, else a minute. Raises Misuse for what is no number."""
+    """How long to wait for another process: SKILLRUN_WAIT_S, else a minute. Raises Misuse for what
+    is no number.
+    """
     given = os.environ.get("SKILLRUN_WAIT_S", "")
     try:
         return max(float(given or _WAIT_S), 0.0)
     except ValueError:
-        raise Misuse(f"SKILLRUN_WAIT_S={given}: not a number of seconds", hint="unset it, or give e.g. 10") from None
+        raise Misuse(
+            f"SKILLRUN_WAIT_S={given}: not a number of seconds", hint="unset it, or give e.g. 10"
+        ) from None
 
 
 def open_ledger(path: Path, *, read_only: bool = False) -> Ledger:
@@ -194,7 +217,9 @@ def shown(root: Path, path: Path) -> str:
 
 
 def _hash_of_skill(path: Path) -> str:
-    """sha256 of a SKILL.md, of its first MB where it is larger: such a file is refused when it is read."""
+    """sha256 of a SKILL.md, of its first MB where it is larger: such a file is refused when it is
+    read.
+    """
     try:
         return sha256(read_beginning(path, MAX_BYTES + 1))
     except OSError as error:

@@ -35,7 +35,9 @@ def telemetry_row(
     git_head: str | None,
     duration_ms: int | None,
 ) -> Telemetry:
-    """`files`: what was touched since the run began; None where that was not measured (an interrupted invocation)."""
+    """`files`: what was touched since the run began; None where that was not measured (an
+    interrupted invocation).
+    """
     ours = skill.name in STAGES
     grades = [r.grade for r in results.values() if r.status == Status.PASSED]
     grades += [c.grade for c in checks if c.status == Status.PASSED]
@@ -55,7 +57,9 @@ def telemetry_row(
         duration_ms=duration_ms,
         agent=actor.agent,
         git_head=git_head,
-        checks_attempted=[c.id for c in checks if c.status not in (Status.PENDING, Status.NOT_APPLICABLE)],
+        checks_attempted=[
+            c.id for c in checks if c.status not in (Status.PENDING, Status.NOT_APPLICABLE)
+        ],
         checks_passed=[c.id for c in checks if c.status == Status.PASSED],
         checks_failed=[c.id for c in checks if c.status in (Status.FAILED, Status.BLOCKED)],
         grade_min=weakest(grades),
@@ -63,8 +67,12 @@ def telemetry_row(
     )
 
 
-def own_fields(skill: Skill, spec: JobSpec | None, outcome: str, files: list[str] | None) -> dict[str, Any]:
-    """Another skill's telemetry: what is measured, what the spec's inputs give, and null for what nobody knows."""
+def own_fields(
+    skill: Skill, spec: JobSpec | None, outcome: str, files: list[str] | None
+) -> dict[str, Any]:
+    """Another skill's telemetry: what is measured, what the spec's inputs give, and null for what
+    nobody knows.
+    """
     known: dict[str, Any] = {"skill": skill.id, "outcome": outcome, "files_touched": files}
     given = (spec.inputs if spec else None) or {}
     return {field.key: known.get(field.key, given.get(field.key)) for field in skill.telemetry}

@@ -1,4 +1,6 @@
-"""The stages of a run in their order: examined or kept, proved in between, each committed before the next begins."""
+"""The stages of a run in their order: examined or kept, proved in between, each committed before
+the next begins.
+"""
 
 from __future__ import annotations
 
@@ -41,9 +43,13 @@ class Walk:
     results: dict[str, StageResult] = field(default_factory=dict)
     shown: list[dict[str, Any]] = field(default_factory=list)
     proof_done: bool = False
-    held: list[str] = field(default_factory=list)  # stages that the watcher has not been told of yet
+    held: list[str] = field(
+        default_factory=list
+    )  # stages that the watcher has not been told of yet
     places: dict[str, int] = field(default_factory=dict)  # stage -> its place in `shown`
-    open: set[str] = field(default_factory=set)  # stages whose result keeps the costly ones from running
+    open: set[str] = field(
+        default_factory=set
+    )  # stages whose result keeps the costly ones from running
 
     def go(self) -> None:
         """As far as it can; every stage that is not reached is pending."""
@@ -55,7 +61,10 @@ class Walk:
                 self._prove()
             self.watcher.stage_begins(stage.ID)
             if stopped or (stage.COSTLY and not self._clean()):
-                self._put_off(planned, "after --until" if stopped else "runs once the stages before it are clean")
+                self._put_off(
+                    planned,
+                    "after --until" if stopped else "runs once the stages before it are clean",
+                )
             else:
                 self._visit(planned, latest.get(stage.ID))
             self._show(stage.ID, hold=not stopped)
@@ -68,11 +77,15 @@ class Walk:
         foreign = [stage for stage, event in latest.items() if not is_signed(event)]
         if foreign:
             said = f"{', '.join(map(visible, foreign))}: not recorded by skillrun for this user"
-            print(f"skillrun: {said}: not believed, and examined again", file=sys.stderr, flush=True)
+            print(
+                f"skillrun: {said}: not believed, and examined again", file=sys.stderr, flush=True
+            )
         return {stage: event for stage, event in latest.items() if stage not in foreign}
 
     def _show(self, stage: str, *, hold: bool) -> None:
-        """Tells the watcher of a stage; those that wait for the proof, and those between them, are held until then."""
+        """Tells the watcher of a stage; those that wait for the proof, and those between them, are
+        held until then.
+        """
         self.held.append(stage)
         if hold and not self.proof_done and self._awaits_proof():
             return
@@ -113,7 +126,10 @@ class Walk:
         for planned in left:
             more = partial(with_proof, planned.stage.ID, report=report)
             self._examine(planned, begun, more, lookups, record)
-            begun, record = time.monotonic(), {}  # the proof belongs to the first stage that it speaks of
+            begun, record = (
+                time.monotonic(),
+                {},
+            )  # the proof belongs to the first stage that it speaks of
         if self.after_proof is not None:
             self.after_proof(self.case)
 
@@ -125,7 +141,9 @@ class Walk:
         return result.status == Status.PASSED and "proof" not in result.facts
 
     def _clean(self) -> bool:
-        """Asked before every stage: to look at all results each time would be quadratic in a skill's steps."""
+        """Asked before every stage: to look at all results each time would be quadratic in a
+        skill's steps.
+        """
         return not self.open
 
     def _note_whether_open(self, stage: str, result: StageResult) -> None:
@@ -164,7 +182,9 @@ class Walk:
             return result
         if why.rule == NOT_POSSIBLE:
             return as_unproved(stage, result, [why], "prove")
-        return replace(result, findings=(*result.findings, why), facts={**result.facts, "proof": "none"})
+        return replace(
+            result, findings=(*result.findings, why), facts={**result.facts, "proof": "none"}
+        )
 
     def _examine(
         self,
@@ -174,7 +194,8 @@ class Walk:
         rests_too: Iterable[Lookup] = (),
         record: Mapping[str, Any] | None = None,
     ) -> None:
-        """Examines a stage and commits what it found; `more` adds what was found elsewhere, from `rests_too`.
+        """Examines a stage and commits what it found; `more` adds what was found elsewhere, from
+        `rests_too`.
 
         `record`: more for the ledger alone.
         """
@@ -204,7 +225,9 @@ class Walk:
                 **(record or {}),
             },
         )
-        self.ledger.append(self.run_id, [event], evidence=[EvidenceRow.of(item) for item in result.evidence])
+        self.ledger.append(
+            self.run_id, [event], evidence=[EvidenceRow.of(item) for item in result.evidence]
+        )
         self._keep(planned, result, cached=False, duration_ms=int(took * 1000))
 
     def _put_off(self, planned: Planned, why: str) -> None:
@@ -213,10 +236,15 @@ class Walk:
         waiver = self.waivers.get(planned.stage.ID)
         if waiver is not None and planned.stage.COSTLY:
             self._keep(
-                planned, StageResult(Status.WAIVED, None, summary=waiver_words(waiver)), cached=False, duration_ms=0
+                planned,
+                StageResult(Status.WAIVED, None, summary=waiver_words(waiver)),
+                cached=False,
+                duration_ms=0,
             )
             return
-        self._keep(planned, StageResult(Status.PENDING, None, summary=why), cached=False, duration_ms=0)
+        self._keep(
+            planned, StageResult(Status.PENDING, None, summary=why), cached=False, duration_ms=0
+        )
 
     def waived(self, item: str, result: StageResult) -> StageResult:
         from skillrun.verdict import Status
@@ -226,18 +254,24 @@ class Walk:
             return result
         return replace(result, status=Status.WAIVED, next=(), summary=waiver_words(waiver))
 
-    def _keep(self, planned: Planned, result: StageResult, *, cached: bool, duration_ms: int) -> None:
+    def _keep(
+        self, planned: Planned, result: StageResult, *, cached: bool, duration_ms: int
+    ) -> None:
         from skillrun.runner.report import finding_json, stage_json
 
         self.results[planned.stage.ID] = result
         self._note_whether_open(planned.stage.ID, result)
-        stage = stage_json(planned, result, cached=cached, duration_ms=duration_ms, skill_file=self.skill_file)
+        stage = stage_json(
+            planned, result, cached=cached, duration_ms=duration_ms, skill_file=self.skill_file
+        )
         position = self.places.get(planned.stage.ID)
         if position is not None:
             stage["duration_ms"] += self.shown[position]["duration_ms"]
             self.shown[position] = stage
             return
-        if not self.shown:  # what the text of the skill lacks belongs to no stage: it is said with the first
+        if (
+            not self.shown
+        ):  # what the text of the skill lacks belongs to no stage: it is said with the first
             stage["findings"] += [finding_json(finding) for finding in self.missing_steps]
         self.places[planned.stage.ID] = len(self.shown)
         self.shown.append(stage)

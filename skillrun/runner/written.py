@@ -1,4 +1,6 @@
-"""The event that a scaffold wrote files: noted on the disk before the write, so that a death hides nothing."""
+"""The event that a scaffold wrote files: noted on the disk before the write, so that a death hides
+nothing.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,10 @@ def begin(ledger: Path, run: str, plan: Plan) -> None:
     """Before the write: what will be recorded of it. Raises Refused where it cannot be noted."""
     actor = who()
     files = [
-        {"path": change.path, "before": None if change.before is None else sha256(change.before.encode())}
+        {
+            "path": change.path,
+            "before": None if change.before is None else sha256(change.before.encode()),
+        }
         for change in plan.changes
     ]
     kept = [{"path": kept.path, "line": kept.line, "name": kept.name} for kept in plan.kept]
@@ -41,7 +46,8 @@ def begin(ledger: Path, run: str, plan: Plan) -> None:
     folder = ledger.parent.resolve()
     try:
         path.parent.mkdir(exist_ok=True)
-        # The repository may hold a link in the place of the note, or of its folder: neither is written through.
+        # The repository may hold a link in the place of the note, or of its folder: neither is
+        # written through.
         put_file(folder, f"{path.parent.name}/{path.name}", json.dumps(note).encode(), _MODE)
     except OSError as error:
         if path.parent.is_symlink():
@@ -53,15 +59,20 @@ def begin(ledger: Path, run: str, plan: Plan) -> None:
 
 
 def record(ledger: Ledger, path: Path, root: Path, formatters: Sequence[str] | None = None) -> None:
-    """After the write: the event, with the files' hashes as they are now; nothing where no write was begun.
+    """After the write: the event, with the files' hashes as they are now; nothing where no write
+    was begun.
 
-    `formatters`: those that had consent and ran; None where nobody knows, because the process that wrote has died.
+    `formatters`: those that had consent and ran; None where nobody knows, because the process that
+    wrote has died.
     A write of which no file is to be seen is forgotten. `path` is the ledger's.
     """
     note = _read(_note(path))
     if note is not None:
         files = [_file(root, one) for one in note["files"]]
-        if any(one["sha256"] != before["before"] for one, before in zip(files, note["files"], strict=True)):
+        if any(
+            one["sha256"] != before["before"]
+            for one, before in zip(files, note["files"], strict=True)
+        ):
             ran = {"interrupted": True} if formatters is None else {"formatters": list(formatters)}
             name, kind = note["actor"]
             data = {"files": files, "kept": note["kept"], **ran}
@@ -75,7 +86,9 @@ def drop(path: Path) -> None:
 
 
 def settle(ledger: Ledger, path: Path, root: Path) -> None:
-    """Records what a process wrote that died before it could; a note that fits no run of this ledger is removed."""
+    """Records what a process wrote that died before it could; a note that fits no run of this
+    ledger is removed.
+    """
     try:
         record(ledger, path, root)
     except SkillrunError:
@@ -88,7 +101,9 @@ def _read(path: Path) -> dict[str, Any] | None:
         note = read_json(path)
         name, kind = note["actor"]
         names = [str(one["path"]) for one in note["files"]]
-        whole = all(isinstance(text, str) for text in (note["run"], name, kind)) and isinstance(note["kept"], list)
+        whole = all(isinstance(text, str) for text in (note["run"], name, kind)) and isinstance(
+            note["kept"], list
+        )
         inside = all(not Path(one).is_absolute() and ".." not in Path(one).parts for one in names)
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -98,7 +113,11 @@ def _read(path: Path) -> dict[str, Any] | None:
 def _file(root: Path, one: dict[str, Any]) -> dict[str, Any]:
     path = root / one["path"]
     text = _content(path)
-    return {"path": one["path"], "sha256": None if text is None else sha256(text), "new": one["before"] is None}
+    return {
+        "path": one["path"],
+        "sha256": None if text is None else sha256(text),
+        "new": one["before"] is None,
+    }
 
 
 def _content(path: Path) -> bytes | None:

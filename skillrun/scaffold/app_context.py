@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AppContext:
-    """How tests come to the app: a fixture of the repository's own, or an expression and what it imports."""
+    """How tests come to the app: a fixture of the repository's own, or an expression and what it
+    imports.
+    """
 
     fixture: str | None
     lines: tuple[str, ...]
@@ -22,7 +24,9 @@ class AppContext:
 
 
 def find_context(case: Case, facts: Facts) -> AppContext | None:
-    """Where the job needs one (`in_app_context` of the framework's facts); None where none does, or none is found."""
+    """Where the job needs one (`in_app_context` of the framework's facts); None where none does, or
+    none is found.
+    """
     from skillrun.scaffold.manner.fixtures import find_app_fixture
     from skillrun.scaffold.stores.flask_use import find_app
 
@@ -36,7 +40,9 @@ def find_context(case: Case, facts: Facts) -> AppContext | None:
 
 
 def testing(facts: Facts) -> Testing:
-    """The context around each test; a fixture of the repository's own makes the app as its other tests have it."""
+    """The context around each test; a fixture of the repository's own makes the app as its other
+    tests have it.
+    """
     context: AppContext | None = facts.facts.get("context")
     if context is None:
         return Testing()

@@ -1,4 +1,6 @@
-"""Completes a job spec with what the scaffold alone knows: how the job is published, and what a proof needs."""
+"""Completes a job spec with what the scaffold alone knows: how the job is published, and what a
+proof needs.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ _SETTING = ("env", "services", "setup", "database")
 
 
 def missing_parts(case: Case, spec: JobSpec, facts: Facts) -> dict[str, Any]:
-    """The parts that the spec leaves out and that what is written decides: `message`, `enqueue`, `proof`."""
+    """The parts that the spec leaves out and that what is written decides: `message`, `enqueue`,
+    `proof`.
+    """
     made: dict[str, Any] = {}
     if spec.message is None:
         made["message"] = facts.message
@@ -38,7 +42,9 @@ def missing_parts(case: Case, spec: JobSpec, facts: Facts) -> dict[str, Any]:
 
 
 def lacking(given: Proof | None, proof: Mapping[str, Any]) -> dict[str, Any]:
-    """What a `proof` has not yet. One that has another database has a setting of its own, which stays as it is."""
+    """What a `proof` has not yet. One that has another database has a setting of its own, which
+    stays as it is.
+    """
     if given is None:
         return dict(proof)
     if given.database is not None and given.database != proof.get("database"):
@@ -54,9 +60,15 @@ def example(facts: Facts) -> dict[str, Any]:
 
 
 def _poison(facts: Facts) -> dict[str, Any]:
-    """Messages that break the payload's schema: an empty one, and one with a wrong value for each checked field."""
+    """Messages that break the payload's schema: an empty one, and one with a wrong value for each
+    checked field.
+    """
     required = [field for field in facts.fields if field.required]
-    wrong = [{**example(facts), field.name: _wrong(field.annotation)} for field in required if field.valid]
+    wrong = [
+        {**example(facts), field.name: _wrong(field.annotation)}
+        for field in required
+        if field.valid
+    ]
     return {"poison": [*([{}] if required else []), *wrong]} if required else {}
 
 
@@ -66,7 +78,8 @@ def _wrong(annotation: str) -> Any:
 
 
 def completed(text: str, name: str, parts: Mapping[str, Any]) -> str:
-    """The text of a spec file with these parts added at its end; a part that is there gets what it lacks.
+    """The text of a spec file with these parts added at its end; a part that is there gets what it
+    lacks.
 
     What is there is not touched.
     """

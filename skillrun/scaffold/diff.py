@@ -16,7 +16,9 @@ _NAMES = 8
 
 
 def git_diff(change: Change) -> str:
-    """One file as `git apply` takes it; "" where nothing changes. Carriage returns and missing last newlines stay."""
+    """One file as `git apply` takes it; "" where nothing changes. Carriage returns and missing last
+    newlines stay.
+    """
     if change.before == change.after:
         return ""
     new = change.before is None
@@ -66,7 +68,11 @@ def _defined(text: str) -> list[str]:
 
 def _count(change: Change) -> str:
     before, after = _lines(change.before or ""), _lines(change.after)
-    added = sum(line.startswith("+ ") for line in difflib.ndiff(before, after)) if before else len(after)
+    added = (
+        sum(line.startswith("+ ") for line in difflib.ndiff(before, after))
+        if before
+        else len(after)
+    )
     return f"{added} line{'' if added == 1 else 's'}"
 
 

@@ -1,4 +1,6 @@
-"""What the templates may know of a job: the spec and the repository, brought into the words of generated code."""
+"""What the templates may know of a job: the spec and the repository, brought into the words of
+generated code.
+"""
 
 from __future__ import annotations
 
@@ -20,15 +22,28 @@ if TYPE_CHECKING:
     from skillrun.repo.python import Definition, Project
     from skillrun.stages.interface import Case
 
-_TYPES = {"integer": "int", "string": "str", "number": "float", "boolean": "bool", "array": "list[Any]",
-          "object": "dict[str, Any]"}  # fmt: skip
+_TYPES = {
+    "integer": "int",
+    "string": "str",
+    "number": "float",
+    "boolean": "bool",
+    "array": "list[Any]",
+    "object": "dict[str, Any]",
+}
 _SQL = {"integer": "INTEGER", "string": "TEXT", "number": "REAL", "boolean": "BOOLEAN"}
-HANDLES = frozenset({"connection", "conn", "session", "db", "cursor", "transaction", "tx", "db_session"})
+HANDLES = frozenset(
+    {"connection", "conn", "session", "db", "cursor", "transaction", "tx", "db_session"}
+)
 """Parameters by which an adapter takes the open transaction."""
 
 
 def read_facts(
-    case: Case, spec: JobSpec, use: FrameworkUse, store: Store, conventions: Conventions, message: str = "kwargs"
+    case: Case,
+    spec: JobSpec,
+    use: FrameworkUse,
+    store: Store,
+    conventions: Conventions,
+    message: str = "kwargs",
 ) -> Facts:
     """The facts of one job. Raises Refused for names that no code can have.
 
@@ -56,7 +71,9 @@ def read_facts(
         message=spec.message or message,
         fields=fields,
         key=spec.idempotency.key if spec.idempotency else (),
-        effects=tuple(_effect(case, spec, names, number) for number in range(len(spec.effects or ()))),
+        effects=tuple(
+            _effect(case, spec, names, number) for number in range(len(spec.effects or ()))
+        ),
         transient=tuple(names.error(error) for error in (failures.transient if failures else ())),
         permanent=tuple(names.error(error) for error in (failures.permanent if failures else ())),
         invalid=names.symbol(invalid),
@@ -89,7 +106,9 @@ class Names:
     """Import paths of the spec as symbols: whether the repository has them, and where they live."""
 
     def __init__(self, project: Project, source_root: str = "", *, flat: bool = False) -> None:
-        """`flat`: the handler's module lies in no package, so a new module beside it does not either."""
+        """`flat`: the handler's module lies in no package, so a new module beside it does not
+        either.
+        """
         self.project = project
         self._flat = flat
         self._root = f"{source_root}/" if source_root else ""
@@ -105,7 +124,9 @@ class Names:
         ours = path is not None or self.is_ours(module)
         first = name.partition(".")[0]
         found = path is not None and self._has(module, path, first)
-        return Symbol(module, name, exists=found or not ours, path=self.path(module) if ours else "")
+        return Symbol(
+            module, name, exists=found or not ours, path=self.path(module) if ours else ""
+        )
 
     def error(self, error: JobError) -> Symbol:
         """A declared error, with what it is raised with."""
@@ -113,7 +134,9 @@ class Names:
 
     def _has(self, module: str, path: str, name: str) -> bool:
         read = self.project.module(path)
-        return self.project.lookup(f"{module}:{name}") is not None or (read is not None and bool(read.stars))
+        return self.project.lookup(f"{module}:{name}") is not None or (
+            read is not None and bool(read.stars)
+        )
 
     def is_ours(self, module: str) -> bool:
         """Whether a module lies, or would lie, in a package of this repository."""
@@ -147,19 +170,26 @@ class Names:
 
 
 def _import_path(text: str, spec: JobSpec, *at: str) -> tuple[str, str]:
-    """(module, name) of what a scaffold is to write. Raises Refused where code cannot be named so."""
+    """(module, name) of what a scaffold is to write. Raises Refused where code cannot be named
+    so.
+    """
     module, _, name = text.partition(":")
     for part in (*module.split("."), name):
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", part) or keyword.iskeyword(part):
             where = f"{spec.shown_path}:{spec.line(*at)}: {'.'.join(at)}"
-            raise Refused(f"{where}: {text!r} is no import path of a function", hint="write package.module:function")
+            raise Refused(
+                f"{where}: {text!r} is no import path of a function",
+                hint="write package.module:function",
+            )
     return module, name
 
 
 def app_symbol(names: Names, use: FrameworkUse, handler_path: str = "") -> Symbol | None:
-    """The framework's app object as something to import; None where none was found, or where it is made in a call.
+    """The framework's app object as something to import; None where none was found, or where it is
+    made in a call.
 
-    Of several it is the one that the handler's module imports, else the one that most modules of tasks do.
+    Of several it is the one that the handler's module imports, else the one that most modules of
+    tasks do.
     """
     project = names.project
     imported = _imported_apps(project, use, handler_path)
@@ -176,9 +206,21 @@ def app_symbol(names: Names, use: FrameworkUse, handler_path: str = "") -> Symbo
 def _imported_apps(project: Project, use: FrameworkUse, path: str) -> Counter[str]:
     """ "path:object" of the app objects that a module imports."""
     module = project.module(path)
-    apps = {f"{project.import_name(home)}.{name}": f"{home}:{name}" for home, _, name in map(_parted, use.apps)}
-    found = [node for node in ast.walk(module.tree) if isinstance(node, ast.ImportFrom)] if module else []
-    dotted = [f"{module.absolute(n.module, n.level)}.{alias.name}" for n in found for alias in n.names if module]
+    apps = {
+        f"{project.import_name(home)}.{name}": f"{home}:{name}"
+        for home, _, name in map(_parted, use.apps)
+    }
+    found = (
+        [node for node in ast.walk(module.tree) if isinstance(node, ast.ImportFrom)]
+        if module
+        else []
+    )
+    dotted = [
+        f"{module.absolute(n.module, n.level)}.{alias.name}"
+        for n in found
+        for alias in n.names
+        if module
+    ]
     return Counter(apps[one] for one in dotted if one in apps)
 
 
@@ -194,17 +236,27 @@ def _fields(spec: JobSpec) -> Iterator[Field]:
     required = payload.get("required", ())
     examples = [example for example in spec.examples if isinstance(example, dict)]
     first = examples[0] if examples else {}
-    other = next((e for e in examples[1:] if _differs(spec, first, e)), None) or _another(spec, first)
+    other = next((e for e in examples[1:] if _differs(spec, first, e)), None) or _another(
+        spec, first
+    )
     for name, schema in payload.get("properties", {}).items():
         if not name.isidentifier() or keyword.iskeyword(name):
             where = f"{spec.shown_path}:{spec.line('payload', 'properties', name)}"
-            raise Refused(f"{where}: the field {name!r} is no name of an argument", hint="rename it, or write by hand")
+            raise Refused(
+                f"{where}: the field {name!r} is no name of an argument",
+                hint="rename it, or write by hand",
+            )
         kind = schema.get("type") if isinstance(schema, dict) else None
         annotation = _TYPES.get(kind, "Any") if isinstance(kind, str) else "Any"
         yield Field(
-            name, annotation, name in required, _valid(name, annotation, schema, name in required),
-            first.get(name), _SQL.get(str(kind), "TEXT"), other.get(name),
-        )  # fmt: skip
+            name,
+            annotation,
+            name in required,
+            _valid(name, annotation, schema, name in required),
+            first.get(name),
+            _SQL.get(str(kind), "TEXT"),
+            other.get(name),
+        )
 
 
 def _differs(spec: JobSpec, one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
@@ -222,15 +274,29 @@ def _another(spec: JobSpec, example: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _valid(name: str, annotation: str, schema: Any, required: bool) -> str:
-    """A Python expression for what the schema says of a field, as far as plain comparisons can say it."""
+    """A Python expression for what the schema says of a field, as far as plain comparisons can say
+    it.
+    """
     if not isinstance(schema, dict):
         return ""
-    kind = {"list[Any]": "list", "dict[str, Any]": "dict", "float": "(int, float)"}.get(annotation, annotation)
+    kind = {"list[Any]": "list", "dict[str, Any]": "dict", "float": "(int, float)"}.get(
+        annotation, annotation
+    )
     parts = [] if annotation == "Any" else [f"isinstance({name}, {kind})"]
-    for word, sign in (("minimum", ">="), ("exclusiveMinimum", ">"), ("maximum", "<="), ("exclusiveMaximum", "<")):
+    for word, sign in (
+        ("minimum", ">="),
+        ("exclusiveMinimum", ">"),
+        ("maximum", "<="),
+        ("exclusiveMaximum", "<"),
+    ):
         if isinstance(schema.get(word), int | float):
             parts.append(f"{name} {sign} {schema[word]!r}")
-    for word, sign in (("minLength", ">="), ("maxLength", "<="), ("minItems", ">="), ("maxItems", "<=")):
+    for word, sign in (
+        ("minLength", ">="),
+        ("maxLength", "<="),
+        ("minItems", ">="),
+        ("maxItems", "<="),
+    ):
         if isinstance(schema.get(word), int):
             parts.append(f"len({name}) {sign} {schema[word]}")
     if isinstance(schema.get("enum"), list):
@@ -244,9 +310,15 @@ def _valid(name: str, annotation: str, schema: Any, required: bool) -> str:
 
 
 def _invalid(spec: JobSpec, module: str) -> str:
-    """The permanent error for a payload outside its schema: one of the handler's own module, else ValueError."""
+    """The permanent error for a payload outside its schema: one of the handler's own module, else
+    ValueError.
+    """
     permanent = spec.failures.permanent if spec.failures else ()
-    own = [error.type for error in permanent if error.type.partition(":")[0] == module and not error.args]
+    own = [
+        error.type
+        for error in permanent
+        if error.type.partition(":")[0] == module and not error.args
+    ]
     return own[0] if own else "ValueError"
 
 
@@ -259,7 +331,9 @@ def _effect(case: Case, spec: JobSpec, names: Names, number: int) -> EffectCall:
     for part in (*module.split("."), *attribute.split(".")):
         if not part.isidentifier() or keyword.iskeyword(part):
             where = f"{spec.shown_path}:{spec.line('effects', number, 'call')}"
-            raise Refused(f"{where}: {effect.call!r} is no import path", hint="write package.module:function")
+            raise Refused(
+                f"{where}: {effect.call!r} is no import path", hint="write package.module:function"
+            )
     symbol = names.symbol(effect.call)
     fields = tuple((spec.payload or {}).get("properties", {}))
     adapter = case.project.find(effect.call) if symbol.exists else None
@@ -278,7 +352,9 @@ def _effect(case: Case, spec: JobSpec, names: Names, number: int) -> EffectCall:
 
 
 def _arguments(fields: tuple[str, ...], adapter: Definition | None) -> tuple[str, ...]:
-    """The payload fields that an adapter takes; all of them where it is still to be written, or hides what it takes."""
+    """The payload fields that an adapter takes; all of them where it is still to be written, or
+    hides what it takes.
+    """
     if adapter is None or adapter.is_class or _hides(adapter):
         return fields
     return tuple(name for name in adapter.parameters if name in fields)
@@ -304,7 +380,9 @@ def takes(adapter: Definition, name: str) -> bool:
 
 
 def unfilled(adapter: Definition, effect: EffectCall) -> tuple[str, ...]:
-    """Parameters of an adapter that must be given and that neither the payload nor the key nor a transaction fills."""
+    """Parameters of an adapter that must be given and that neither the payload nor the key nor a
+    transaction fills.
+    """
     node = adapter.node
     if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
         return ()

@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING
 
 from skillrun.errors import Refused
 from skillrun.files import Files
-from skillrun.frameworks.pieces import Conventions, Entry, Line, Module, NewFile, Piece, Rewritten, Section, SpecParts
+from skillrun.frameworks.pieces import (
+    Conventions,
+    Entry,
+    Line,
+    Module,
+    NewFile,
+    Piece,
+    Rewritten,
+    Section,
+    SpecParts,
+)
 from skillrun.scaffold.completion import completed
 from skillrun.scaffold.editing.bindings import Follow, unfollowed
 from skillrun.scaffold.plan import Change, Kept
@@ -57,7 +67,9 @@ class Fitting:
             styled = self._style(piece.path, piece.source)
             merged = merge.merge_module(piece.path, text, styled, *given)
             self._after[piece.path] = merged.text
-            self.kept += [kept for kept in merged.kept if kept.name != "__doc__"]  # it has words of its own
+            self.kept += [
+                kept for kept in merged.kept if kept.name != "__doc__"
+            ]  # it has words of its own
         elif isinstance(piece, NewFile):
             self._add_file(piece, text)
         elif isinstance(piece, Entry):
@@ -90,7 +102,9 @@ class Fitting:
         wanted = self._style(piece.path, piece.text) if python else piece.text
         if text is None:
             self._after[piece.path] = wanted
-        elif _unmarked(text, piece) != _unmarked(wanted, piece) and not (python and _same_code(text, wanted)):
+        elif _unmarked(text, piece) != _unmarked(wanted, piece) and not (
+            python and _same_code(text, wanted)
+        ):
             self.kept.append(Kept(piece.path, 1, piece.path, _diff(piece.path, text, wanted)))
 
 
@@ -101,20 +115,29 @@ def _unmarked(text: str, piece: NewFile) -> str:
 
 
 def _same_code(text: str, wanted: str) -> bool:
-    """Whether two modules differ by what a formatter may change alone: layout, quotes, the order of imports."""
+    """Whether two modules differ by what a formatter may change alone: layout, quotes, the order of
+    imports.
+    """
     from skillrun.scaffold.editing.source import same
 
     try:
         left, right = _imports_first(text), _imports_first(wanted)
     except SyntaxError:
         return False
-    return len(left) == len(right) and all(same(one, other) for one, other in zip(left, right, strict=True))
+    return len(left) == len(right) and all(
+        same(one, other) for one, other in zip(left, right, strict=True)
+    )
 
 
 def _imports_first(text: str) -> list[ast.stmt]:
     """The statements of a module, its imports one name each, in order of their text."""
     body = ast.parse(text).body
-    single = [one for node in body if isinstance(node, ast.Import | ast.ImportFrom) for one in _single(node)]
+    single = [
+        one
+        for node in body
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for one in _single(node)
+    ]
     others = [node for node in body if not isinstance(node, ast.Import | ast.ImportFrom)]
     return [*sorted(single, key=ast.unparse), *others]
 
@@ -129,7 +152,9 @@ def _decoded(data: bytes, path: str) -> str:
     try:
         return data.decode()
     except UnicodeDecodeError:
-        raise Refused(f"{path}: not UTF-8; nothing was written", hint="save it as UTF-8, or write by hand") from None
+        raise Refused(
+            f"{path}: not UTF-8; nothing was written", hint="save it as UTF-8, or write by hand"
+        ) from None
 
 
 def _with_line(text: str, line: str) -> str:
@@ -141,10 +166,15 @@ def _with_line(text: str, line: str) -> str:
 
 def _rewritten(text: str | None, piece: Rewritten) -> str | None:
     lines = (text or "").splitlines(keepends=True)
-    made = [line.replace(piece.line, piece.text) if line.strip() == piece.line else line for line in lines]
+    made = [
+        line.replace(piece.line, piece.text) if line.strip() == piece.line else line
+        for line in lines
+    ]
     return None if text is None else "".join(made)
 
 
 def _diff(path: str, before: str, after: str) -> str:
-    lines = difflib.unified_diff(before.splitlines(), after.splitlines(), path, f"{path} (scaffold)", lineterm="")
+    lines = difflib.unified_diff(
+        before.splitlines(), after.splitlines(), path, f"{path} (scaffold)", lineterm=""
+    )
     return "\n".join(lines)

@@ -9,9 +9,14 @@ GATES = ("identify", "contract", "idempotency")
 """The stages that say what the job is: code written while one of them is open would be a guess."""
 
 MENDED: dict[str, str] = {
-    "contract.no-scheduler": "the scheduler's entry, or a crontab line, is part of what is written for a cron trigger",
-    "contract.no-such-error": "an error class of a module of the repository is written with its adapter; one that can "
-    "be written nowhere, such as a builtin that does not exist, is what the plan itself finds missing",
+    "contract.no-scheduler": (
+        "the scheduler's entry, or a crontab line, is part of what is written for a cron trigger"
+    ),
+    "contract.no-such-error": (
+        "an error class of a module of the repository is written with its adapter; one that can be"
+        " written nowhere, such as a builtin that does not exist, is what the plan itself finds"
+        " missing"
+    ),
     "idempotency.no-table": "the dedupe table, and its migration, is part of what is written",
 }
 """Rule of a gate -> why a scaffold mends it. Every other finding there is a person's to answer, or is about code that
@@ -23,13 +28,29 @@ _STOPS = ("blocker", "error")
 
 def in_the_way(stages: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The findings of a report's stages that must be gone before anything is written."""
-    closed = [stage for stage in stages if stage["id"] in GATES and stage["status"] in ("blocked", "failed")]
+    closed = [
+        stage
+        for stage in stages
+        if stage["id"] in GATES and stage["status"] in ("blocked", "failed")
+    ]
     found = [finding for stage in closed for finding in stage["findings"]]
-    return [finding for finding in found if finding["severity"] in _STOPS and finding["rule"] not in MENDED]
+    return [
+        finding
+        for finding in found
+        if finding["severity"] in _STOPS and finding["rule"] not in MENDED
+    ]
 
 
 def can_be_written(report: Mapping[str, Any]) -> bool:
     """Whether the handler of a report's job is missing, and nothing is in the way of writing it."""
-    handlers = [stage for stage in report["stages"] if stage["id"] == "handler" and stage["status"] == "blocked"]
-    missing = any(finding["rule"] == "handler.not-found" for stage in handlers for finding in stage["findings"])
+    handlers = [
+        stage
+        for stage in report["stages"]
+        if stage["id"] == "handler" and stage["status"] == "blocked"
+    ]
+    missing = any(
+        finding["rule"] == "handler.not-found"
+        for stage in handlers
+        for finding in stage["findings"]
+    )
     return missing and not in_the_way(report["stages"])

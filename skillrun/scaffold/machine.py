@@ -1,4 +1,6 @@
-"""The job's state machine beside its handler: states, transitions, a diagram, and what the proof saw of it."""
+"""The job's state machine beside its handler: states, transitions, a diagram, and what the proof
+saw of it.
+"""
 
 from __future__ import annotations
 
@@ -31,9 +33,13 @@ def _path(handler: str, job: str) -> str:
 def state_machine(facts: Facts, render: Renderer) -> NewFile:
     """`<job>.state-machine.md` beside the handler, before any proof."""
     text = render(
-        "state-machine.md.jinja", facts, rows=_rows(facts), assumptions=_assumptions(facts), skill=SKILL,
+        "state-machine.md.jinja",
+        facts,
+        rows=_rows(facts),
+        assumptions=_assumptions(facts),
+        skill=SKILL,
         lost=_dies(facts)[0] == "lost",
-    )  # fmt: skip
+    )
     return NewFile(_path(facts.path, facts.job), text, marks=(UNSEEN, SEEN))
 
 
@@ -44,7 +50,9 @@ def marked(text: str, seen: Iterable[str]) -> str:
     for line in text.split("\n"):
         name = line.split("|")[1].strip() if line.startswith("|") else ""
         if line.endswith((SEEN, UNSEEN)):
-            line = line.removesuffix(SEEN).removesuffix(UNSEEN) + (SEEN if name in wanted else UNSEEN)
+            line = line.removesuffix(SEEN).removesuffix(UNSEEN) + (
+                SEEN if name in wanted else UNSEEN
+            )
         lines.append(line)
     return "\n".join(lines)
 
@@ -57,7 +65,10 @@ def _assumptions(facts: Facts) -> list[str]:
         if effect.key_arg
     ]
     if facts.store.kind != "receiver" and facts.store.window_s:
-        said.append(f"what is in {facts.store.name} is kept for at least {format_duration(facts.store.window_s)}")
+        said.append(
+            f"what is in {facts.store.name} is kept for at least"
+            f" {format_duration(facts.store.window_s)}"
+        )
     return said
 
 
@@ -71,16 +82,32 @@ def _deaths(facts: Facts) -> list[tuple[str, str, str, str, str]]:
     state, done = _dies(facts)
     rows = [("die", "running", state, "the process dies", done)]
     if state == "queued":
-        rows.append(("redeliver", state, "running", "the message whose process died comes again", "as at the start"))
+        rows.append(
+            (
+                "redeliver",
+                state,
+                "running",
+                "the message whose process died comes again",
+                "as at the start",
+            )
+        )
     return rows
 
 
 def _rows(facts: Facts) -> list[dict[str, Any]]:
     """The transitions in the order in which a job meets them."""
     store, keys = facts.store, " and ".join(facts.key)
-    done = "the effects have taken place" if store.kind == "receiver" else f"a row in {store.name} says so"
-    kept = {"table": f"a row in {facts.dead_letter_where}", "queue": f"a message in {facts.dead_letter_where}",
-            "framework": "the library's own failed jobs", "none": "a log line"}[facts.dead_letter]  # fmt: skip
+    done = (
+        "the effects have taken place"
+        if store.kind == "receiver"
+        else f"a row in {store.name} says so"
+    )
+    kept = {
+        "table": f"a row in {facts.dead_letter_where}",
+        "queue": f"a message in {facts.dead_letter_where}",
+        "framework": "the library's own failed jobs",
+        "none": "a log line",
+    }[facts.dead_letter]
     retries = facts.retries
     rows = [
         ("start", "queued", "running", "a worker takes the message", "the payload is checked"),
@@ -93,9 +120,23 @@ def _rows(facts: Facts) -> list[dict[str, Any]]:
     if retries.bounded:
         passing = ", ".join(error.name for error in facts.transient)
         rows[2:2] = [
-            ("retry", "running", "waiting", f"{passing}, and an attempt is left", "the next attempt is scheduled"),
-            ("again", "waiting", "running", "its time has come", f"one of {retries.max_attempts} attempts"),
+            (
+                "retry",
+                "running",
+                "waiting",
+                f"{passing}, and an attempt is left",
+                "the next attempt is scheduled",
+            ),
+            (
+                "again",
+                "waiting",
+                "running",
+                "its time has come",
+                f"one of {retries.max_attempts} attempts",
+            ),
         ]
         failing = f"{failing}; or attempt {retries.max_attempts} failed"
     rows.append(("give-up", "running", "dead", failing, kept))
-    return [dict(zip(("name", "source", "target", "when", "then"), row, strict=True)) for row in rows]
+    return [
+        dict(zip(("name", "source", "target", "when", "then"), row, strict=True)) for row in rows
+    ]

@@ -1,4 +1,6 @@
-"""A count of each outcome beside its log line, with the library by which the repository counts already."""
+"""A count of each outcome beside its log line, with the library by which the repository counts
+already.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +24,16 @@ def definition(facts: Facts) -> str:
         return ""
     said = f"Deliveries of {facts.job}, by what became of them."
     name = facts.name.upper()
-    return call(f"{name}_DELIVERIES = Counter", [source(f"{facts.name}_deliveries"), source(said), '["outcome"]'])
+    return call(
+        f"{name}_DELIVERIES = Counter",
+        [source(f"{facts.name}_deliveries"), source(said), '["outcome"]'],
+    )
 
 
 def count(facts: Facts, outcome: str, ref: str) -> str:
-    """The statement that counts an outcome; "" where nothing counts. `ref`: how code refers to the client."""
+    """The statement that counts an outcome; "" where nothing counts. `ref`: how code refers to the
+    client.
+    """
     conventions = facts.conventions
     if conventions.metrics == "prometheus_client":
         return f"{facts.name.upper()}_DELIVERIES.labels({source(outcome)}).inc()"

@@ -1,4 +1,6 @@
-"""Operational notes where the repository keeps such notes; else the handler's docstring has them."""
+"""Operational notes where the repository keeps such notes; else the handler's docstring has
+them.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +18,11 @@ def notes(facts: Facts, render: Renderer) -> Iterator[Piece]:
         return
     window = format_duration(facts.store.window_s) if facts.store.window_s else ""
     text = render(
-        "notes.md.jinja", facts, guarantee=guarantee(facts), retrying=retrying(facts), dead=dead(facts), window=window
+        "notes.md.jinja",
+        facts,
+        guarantee=guarantee(facts),
+        retrying=retrying(facts),
+        dead=dead(facts),
+        window=window,
     )
     yield Section(facts.conventions.notes, f"## {facts.job}", text)

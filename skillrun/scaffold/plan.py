@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Change:
-    """A file before and after, as text; before None: it does not exist. The path is relative to the repository."""
+    """A file before and after, as text; before None: it does not exist. The path is relative to the
+    repository.
+    """
 
     path: str
     before: str | None
@@ -39,17 +41,23 @@ class Plan:
     kept: tuple[Kept, ...] = ()
     missing: tuple[Finding, ...] = ()  # what has to be decided first; then there are no changes
     notes: tuple[str, ...] = ()  # what a person should know of the result, a sentence each
-    formatters: tuple[str, ...] = ()  # the repository's commands that the changed Python files go through afterwards
+    formatters: tuple[
+        str, ...
+    ] = ()  # the repository's commands that the changed Python files go through afterwards
 
 
 def plan(case: Case) -> Plan:
-    """The plan for one job. Raises Refused for what can never be written, e.g. a name that is no identifier."""
+    """The plan for one job. Raises Refused for what can never be written, e.g. a name that is no
+    identifier.
+    """
     from skillrun.scaffold.gather import gather
 
     gathered = gather(case)
     if gathered.facts is None or gathered.missing:
         return Plan(missing=gathered.missing)
-    return _fitted(case, [*pieces(gathered.facts), *_spec_parts(case, gathered.facts)], gathered.facts)
+    return _fitted(
+        case, [*pieces(gathered.facts), *_spec_parts(case, gathered.facts)], gathered.facts
+    )
 
 
 def _spec_parts(case: Case, facts: Facts) -> Iterator[Piece]:
@@ -88,7 +96,9 @@ def _fitted(case: Case, made: Iterable[Piece], facts: Facts) -> Plan:
 
     length = facts.conventions.line_length
     own, follow = facts.own_packages, case.project.origin
-    fitting = Fitting(case.tree, own, lambda path, source: _in_manner(facts, path, source), length, follow)
+    fitting = Fitting(
+        case.tree, own, lambda path, source: _in_manner(facts, path, source), length, follow
+    )
     for piece in made:
         fitting.add(piece)
     return Plan(
@@ -100,7 +110,9 @@ def _fitted(case: Case, made: Iterable[Piece], facts: Facts) -> Plan:
 
 
 def _in_manner(facts: Facts, path: str, source: str) -> str:
-    """A module as the repository would write it: its manner, and no line longer than its lines are."""
+    """A module as the repository would write it: its manner, and no line longer than its lines
+    are.
+    """
     from skillrun.scaffold.editing.wrapping import relaid
 
     manner = facts.conventions

@@ -42,13 +42,17 @@ _LAYOUT: dict[str, Callable[..., str]] = {"call": call, "constant": constant, "d
 
 
 class Renderer:
-    """Renders the templates of one folder; those of `scaffold/templates` and of the stores can be included from any."""
+    """Renders the templates of one folder; those of `scaffold/templates` and of the stores can be
+    included from any.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def __call__(self, template: str, facts: Facts, **more: Any) -> str:
-        """The text of a template; `facts` and what else is given are its names. Unknown names are our bug."""
+        """The text of a template; `facts` and what else is given are its names. Unknown names are
+        our bug.
+        """
         writer, width = Writer(facts), facts.conventions.line_length
         names = {"facts": facts, "seconds": seconds}
         names |= {name: partial(laid, width=width) for name, laid in _LAYOUT.items()}
@@ -70,7 +74,8 @@ class Renderer:
         shadowed = find_shadowed(text)
         if not shadowed:
             return text
-        # What a module imports is known once it is written: then it is written again, with other names of its own.
+        # What a module imports is known once it is written: then it is written again, with other
+        # names of its own.
         return tidy(made.render(names, **more, shadowed=shadowed))
 
 
@@ -79,7 +84,9 @@ def _environment(folder: Path) -> Environment:
     import jinja2
 
     made = jinja2.Environment(
-        loader=jinja2.FileSystemLoader([folder, FOLDER / "templates", FOLDER / "stores" / "templates"]),
+        loader=jinja2.FileSystemLoader(
+            [folder, FOLDER / "templates", FOLDER / "stores" / "templates"]
+        ),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -107,7 +114,9 @@ def _own_identifier(context: Context, text: str) -> str:
 
 
 def _own_name(context: Context, name: str) -> str:
-    """A name that the template itself chose, of a fixture or a variable, beside what the module imports."""
+    """A name that the template itself chose, of a fixture or a variable, beside what the module
+    imports.
+    """
     return f"job_{name}" if name in context["shadowed"] else name
 
 
@@ -119,9 +128,11 @@ class Writer:
         self._width = facts.conventions.line_length
 
     def ref(self, symbol: Symbol, module: str | None = None) -> str:
-        """How code in `module` (the handler's, where none is named) refers to a symbol; `imports` makes it so.
+        """How code in `module` (the handler's, where none is named) refers to a symbol; `imports`
+        makes it so.
 
-        A module of the repository is imported as a module, so that a name in it can be replaced; anything else by name.
+        A module of the repository is imported as a module, so that a name in it can be replaced;
+        anything else by name.
         """
         here = self._facts.module if module is None else module
         if not symbol.module or symbol.module == here or not symbol.path:
@@ -129,53 +140,89 @@ class Writer:
         return symbol.written
 
     def imports(self, symbols: Iterable[Symbol | str] = (), module: str | None = None) -> str:
-        """The import block for symbols and plain import lines, grouped and sorted, without what needs no import."""
+        """The import block for symbols and plain import lines, grouped and sorted, without what
+        needs no import.
+        """
         here = self._facts.module if module is None else module
         wanted = [*symbols, *(metrics.needed(self._facts) if here == self._facts.module else ())]
         lines = [one if isinstance(one, str) else _import_of(one, here) for one in wanted]
         return import_block([line for line in lines if line], self._facts.own_packages, self._width)
 
-    def log(self, level: str, words: str, values: Sequence[tuple[str, str]] = (), indent: int = 4) -> str:
-        """A log call in the repository's manner, and a count where it counts; `values` are (label, expression).
+    def log(
+        self, level: str, words: str, values: Sequence[tuple[str, str]] = (), indent: int = 4
+    ) -> str:
+        """A log call in the repository's manner, and a count where it counts; `values` are (label,
+        expression).
 
-        A "reason" is shown by its repr. The words behind the handler's name are the outcome that is counted.
+        A "reason" is shown by its repr. The words behind the handler's name are the outcome that is
+        counted.
         """
         line = log_call(self._facts.conventions, level, words, values, indent)
         client = self._facts.conventions.metrics_client
         outcome = words.removeprefix(self._facts.name).strip().partition(",")[0]
-        counted = metrics.count(self._facts, outcome, self.ref(client) if client is not None else "")
+        counted = metrics.count(
+            self._facts, outcome, self.ref(client) if client is not None else ""
+        )
         return f"{line}\n{' ' * indent}{counted}" if counted else line
 
     def publish(self, name: str, arguments: Sequence[str], indent: int = 4) -> str:
-        """The call that publishes the job; in a Django project it waits for the commit of the open transaction."""
+        """The call that publishes the job; in a Django project it waits for the commit of the open
+        transaction.
+        """
         if not self._facts.django:
             return call(name, arguments, indent, width=self._width)
-        return call("transaction.on_commit", [f"lambda: {name}({', '.join(arguments)})"], indent, width=self._width)
+        return call(
+            "transaction.on_commit",
+            [f"lambda: {name}({', '.join(arguments)})"],
+            indent,
+            width=self._width,
+        )
 
     def logger(self, module: str | None = None) -> str:
-        """The module's logger, and in the handler's module its counter; "" where the imports alone bind them."""
+        """The module's logger, and in the handler's module its counter; "" where the imports alone
+        bind them.
+        """
         conventions = self._facts.conventions
-        made = f"{conventions.logger} = {conventions.logger_value}" if conventions.logger_value else ""
+        made = (
+            f"{conventions.logger} = {conventions.logger_value}" if conventions.logger_value else ""
+        )
         counter = metrics.definition(self._facts) if module in (None, self._facts.module) else ""
         return "\n\n".join(part for part in (made, counter) if part)
 
 
 def log_call(
-    conventions: Conventions, level: str, words: str, values: Sequence[tuple[str, str]], indent: int = 4
+    conventions: Conventions,
+    level: str,
+    words: str,
+    values: Sequence[tuple[str, str]],
+    indent: int = 4,
 ) -> str:
     """See `Writer.log`."""
     name, width = f"{conventions.logger}.{level}", conventions.line_length
     loguru = "loguru" in conventions.logger_import  # what is only a keyword is not shown there
     if conventions.log_style == "structlog" and not loguru:
-        return call(name, [source(words), *(f"{label}={value}" for label, value in values)], indent, width=width)
+        return call(
+            name,
+            [source(words), *(f"{label}={value}" for label, value in values)],
+            indent,
+            width=width,
+        )
     plain, shown = ("{}", "{!r}") if loguru else ("%s", "%r")
     marks = [f"{label}={shown if label == 'reason' else plain}" for label, _ in values]
-    return call(name, [source(" ".join([words, *marks])), *(value for _, value in values)], indent, width=width)
+    return call(
+        name,
+        [source(" ".join([words, *marks])), *(value for _, value in values)],
+        indent,
+        width=width,
+    )
 
 
 def _retried(facts: Facts) -> str:
     """The errors that are tried again, as a tuple."""
-    named = [error.written if error.path and error.module != facts.module else error.name for error in facts.transient]
+    named = [
+        error.written if error.path and error.module != facts.module else error.name
+        for error in facts.transient
+    ]
     return f"({', '.join(named)}{',' if len(named) == 1 else ''})"
 
 
@@ -212,7 +259,9 @@ def taken(field: Field) -> str:
 
 
 def passed(effect: EffectCall, facts: Facts, handle: str = "") -> list[str]:
-    """The arguments of a handler's call to an adapter: the open transaction, the fields, and the key."""
+    """The arguments of a handler's call to an adapter: the open transaction, the fields, and the
+    key.
+    """
     first = [handle] if effect.handle_arg and handle else []
     given = [f"{name}={name}" for name in effect.arguments]
     return [*first, *given, *([f"{effect.key_arg}={key_source(facts)}"] if effect.key_arg else [])]
@@ -221,11 +270,17 @@ def passed(effect: EffectCall, facts: Facts, handle: str = "") -> list[str]:
 def key_source(facts: Facts) -> str:
     """The key that all deliveries of one job share, as an f-string over its key fields.
 
-    Two texts side by side are written with their quotes: "a:b" and "c" must not look like "a" and "b:c".
+    Two texts side by side are written with their quotes: "a:b" and "c" must not look like "a" and
+    "b:c".
     """
-    texts = [field for field in facts.fields if field.name in facts.key and field.annotation == "str"]
+    texts = [
+        field for field in facts.fields if field.name in facts.key and field.annotation == "str"
+    ]
     mark = "!r" if len(texts) > 1 else ""
-    parts = [f"{{{name}{mark if any(name == text.name for text in texts) else ''}}}" for name in facts.key]
+    parts = [
+        f"{{{name}{mark if any(name == text.name for text in texts) else ''}}}"
+        for name in facts.key
+    ]
     return f'f"{facts.job}:{":".join(parts)}"'
 
 
@@ -240,7 +295,19 @@ def fixture_name(text: str, facts: Facts) -> str:
     made = re.sub(r"\W", "_", text)
     made = f"_{made}" if made[:1].isdigit() else made
     modules = {
-        symbol.tail for symbol in (*(effect.call for effect in facts.effects), *facts.transient, *facts.permanent)
+        symbol.tail
+        for symbol in (
+            *(effect.call for effect in facts.effects),
+            *facts.transient,
+            *facts.permanent,
+        )
     }
-    taken = {*modules, facts.name, facts.enqueue.name, facts.store.tail, facts.module.rpartition(".")[2], *_OF_TESTS}
+    taken = {
+        *modules,
+        facts.name,
+        facts.enqueue.name,
+        facts.store.tail,
+        facts.module.rpartition(".")[2],
+        *_OF_TESTS,
+    }
     return f"{made}_calls" if made in taken or keyword.iskeyword(made) else made

@@ -1,4 +1,6 @@
-"""Secrets that the repository's settings demand of the environment: a proof gives them a harmless value."""
+"""Secrets that the repository's settings demand of the environment: a proof gives them a harmless
+value.
+"""
 
 from __future__ import annotations
 
@@ -16,17 +18,25 @@ if TYPE_CHECKING:
 
 VALUE = "only-for-the-proof"
 _SECRET = re.compile(r"[A-Z0-9_]*(?:SECRET|TOKEN|PASSWORD|SALT|_KEY)[A-Z0-9_]*")
-_HOME = re.compile(r"(?:^|/)(?:settings|config|conf)(?:/[^/]+)?\.py$|(?:^|/)(?:settings|config|conf)/")
+_HOME = re.compile(
+    r"(?:^|/)(?:settings|config|conf)(?:/[^/]+)?\.py$|(?:^|/)(?:settings|config|conf)/"
+)
 _LENIENT = ("get", "getenv", "setdefault")
 
 
 def find_secrets(project: Project) -> dict[str, str]:
-    """Name -> "path:line" of each secret that settings read at their import and that has no default there."""
+    """Name -> "path:line" of each secret that settings read at their import and that has no default
+    there.
+    """
     found: dict[str, str] = {}
     for module in _settings(project):
         for node, bound in _read_at_import(module):
             variable = read_variable(project, module, node)
-            if variable is None or not _SECRET.fullmatch(variable.name) or not _is_needed(node, bound):
+            if (
+                variable is None
+                or not _SECRET.fullmatch(variable.name)
+                or not _is_needed(node, bound)
+            ):
                 continue
             found.setdefault(variable.name, f"{module.path}:{node.lineno}")
     return found
@@ -35,7 +45,13 @@ def find_secrets(project: Project) -> dict[str, str]:
 def _settings(project: Project) -> Iterator[Module]:
     """Django's settings, and modules called settings or config."""
     named = {module.path: module for module in project.settings_modules()}
-    for path in sorted({path for word in ("environ", "getenv", "env", "config") for path in project.tree.search(word)}):
+    for path in sorted(
+        {
+            path
+            for word in ("environ", "getenv", "env", "config")
+            for path in project.tree.search(word)
+        }
+    ):
         if path not in named and _HOME.search(path) and not is_aside(path):
             module = project.module(path)
             if module is not None:
@@ -58,7 +74,9 @@ def _read_at_import(module: Module) -> Iterator[tuple[ast.Call | ast.Subscript, 
 
 
 def _is_needed(node: ast.Call | ast.Subscript, bound: str) -> bool:
-    """Whether its absence is an error: `os.getenv` gives None, which Django alone refuses, for its SECRET_KEY."""
+    """Whether its absence is an error: `os.getenv` gives None, which Django alone refuses, for its
+    SECRET_KEY.
+    """
     if isinstance(node, ast.Subscript):
         return True
     if len(node.args) > 1 or any(keyword.arg == "default" for keyword in node.keywords):

@@ -1,4 +1,6 @@
-"""Names in a generated module that would hide what it imports: a fixture `database` and `from shop import database`."""
+"""Names in a generated module that would hide what it imports: a fixture `database` and `from shop
+import database`.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,8 @@ import ast
 
 
 def find_shadowed(text: str) -> frozenset[str]:
-    """The names that are imported at the top of a module, and given to a function or a variable further down.
+    """The names that are imported at the top of a module, and given to a function or a variable
+    further down.
 
     Text that is no Python has none: whoever renders it will be told otherwise.
     """
@@ -29,8 +32,12 @@ def _imported_names(tree: ast.Module) -> set[str]:
 
 
 def _defined_names(tree: ast.Module) -> set[str]:
-    """Functions of the module, and variables of its functions and methods; attributes hide nothing."""
-    names = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+    """Functions of the module, and variables of its functions and methods; attributes hide
+    nothing.
+    """
+    names = {
+        node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
     for node in ast.walk(tree):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             names.add(node.id)

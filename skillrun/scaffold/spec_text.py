@@ -15,7 +15,9 @@ def has_part(text: str, part: str) -> bool:
 
 
 def completed_within(text: str, part: str, more: Mapping[str, Any]) -> str:
-    """The text with these keys added at the end of `part`; of a mapping that is there too, its keys are added to it."""
+    """The text with these keys added at the end of `part`; of a mapping that is there too, its keys
+    are added to it.
+    """
     for key, value in more.items():
         node = _value(yaml.compose(text), part)
         assert isinstance(node, yaml.MappingNode)
@@ -33,7 +35,9 @@ def completed_within(text: str, part: str, more: Mapping[str, Any]) -> str:
 def block(key: str, value: Any) -> str:
     """A key and its value as lines of YAML; what holds no collection stands on one line."""
     style = None if isinstance(value, Mapping | list) else False
-    return yaml.safe_dump({key: value}, sort_keys=False, allow_unicode=True, width=110, default_flow_style=style)
+    return yaml.safe_dump(
+        {key: value}, sort_keys=False, allow_unicode=True, width=110, default_flow_style=style
+    )
 
 
 def _value(node: yaml.Node | None, key: str) -> yaml.Node | None:
@@ -44,7 +48,9 @@ def _value(node: yaml.Node | None, key: str) -> yaml.Node | None:
 def _with(text: str, node: yaml.MappingNode, key: str, value: Any) -> str:
     """Behind the last value of the mapping."""
     if not node.value:
-        return f"{text[: node.start_mark.index]}{{{_flow(key, value)}}}{text[node.end_mark.index :]}"
+        return (
+            f"{text[: node.start_mark.index]}{{{_flow(key, value)}}}{text[node.end_mark.index :]}"
+        )
     first, last = node.value[0][0], node.value[-1][1]
     if not node.flow_style:
         end = _line_end(text, last.end_mark.index)
@@ -58,7 +64,9 @@ def _with(text: str, node: yaml.MappingNode, key: str, value: Any) -> str:
 
 
 def _line_end(text: str, index: int) -> int:
-    """Where the line of the last value ends; a block's end mark lies at the next token, behind blank lines."""
+    """Where the line of the last value ends; a block's end mark lies at the next token, behind
+    blank lines.
+    """
     cut = len(text[:index].rstrip())
     found = text.find("\n", cut)
     return len(text) if found < 0 else found + 1

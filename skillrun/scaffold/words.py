@@ -10,7 +10,11 @@ from skillrun.frameworks.pieces import Facts
 
 def handler_notes(facts: Facts) -> list[str]:
     """What an operator has to know of the job, a paragraph each, for the handler's docstring."""
-    return [" ".join(sentence for sentence in (guarantee(facts), retrying(facts), dead(facts)) if sentence)]
+    return [
+        " ".join(
+            sentence for sentence in (guarantee(facts), retrying(facts), dead(facts)) if sentence
+        )
+    ]
 
 
 def guarantee(facts: Facts) -> str:
@@ -18,11 +22,17 @@ def guarantee(facts: Facts) -> str:
     said = []
     for effect in facts.effects:
         if effect.guarantee == "keyed":
-            said.append(f"{effect.name}: a repeated call carries the same {effect.key_arg}, and the receiver drops it.")
+            said.append(
+                f"{effect.name}: a repeated call carries the same {effect.key_arg}, and the"
+                " receiver drops it."
+            )
         elif effect.guarantee == "transactional":
             said.append(f"{effect.name}: committed together with the row in {facts.store.name}.")
         else:
-            said.append(f"{effect.name}: {effect.guarantee.replace('_', ' ')}, {_lower(effect.reason or '')}.")
+            said.append(
+                f"{effect.name}: {effect.guarantee.replace('_', ' ')},"
+                f" {_lower(effect.reason or '')}."
+            )
     return " ".join(said)
 
 
@@ -37,7 +47,10 @@ def retrying(facts: Facts) -> str:
     retries = facts.retries
     if not retries.bounded:
         return f"Nothing is tried again: {_lower(retries.reason or 'the spec asks for none')}."
-    return f"Tried {retries.max_attempts} times in all, after waits of at most {_waits(retries.delays)}."
+    return (
+        f"Tried {retries.max_attempts} times in all, after waits of at most"
+        f" {_waits(retries.delays)}."
+    )
 
 
 def _waits(delays: Sequence[float]) -> str:
@@ -50,10 +63,14 @@ def dead(facts: Facts) -> str:
     if facts.dead_letter == "table":
         return f"A job that is given up leaves a row in {facts.dead_letter_where}."
     if facts.dead_letter == "queue":
-        return f"A job that is given up becomes a message in {facts.dead_letter_where}, which no worker reads."
+        return (
+            f"A job that is given up becomes a message in {facts.dead_letter_where}, which no"
+            " worker reads."
+        )
     if facts.dead_letter == "none":
         return (
-            f"A job that is given up leaves only a log line: {_lower(facts.dead_letter_reason or 'as the spec says')}."
+            "A job that is given up leaves only a log line:"
+            f" {_lower(facts.dead_letter_reason or 'as the spec says')}."
         )
     return ""
 

@@ -47,7 +47,9 @@ class JobWriter(Protocol):
         """
 
     def broker_needs(self, facts: Facts) -> Iterable[Symbol | str] | None:
-        """What `over_broker.jinja`, which has a real worker run the job, imports; None where there is no broker."""
+        """What `over_broker.jinja`, which has a real worker run the job, imports; None where there
+        is no broker.
+        """
 
 
 def has_writer(framework: str) -> bool:
@@ -63,7 +65,8 @@ def writer_of(framework: str) -> JobWriter:
 
 
 def awaits(project: Project, use: FrameworkUse, handler: str) -> bool:
-    """Whether a handler, "module:name", is a coroutine function: as the library wants, or as the repository's others.
+    """Whether a handler, "module:name", is a coroutine function: as the library wants, or as the
+    repository's others.
 
     A library that takes both has a function `awaits` of the same arguments beside its `AWAITS`.
     """

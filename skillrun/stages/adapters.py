@@ -1,4 +1,6 @@
-"""What an adapter in the repository does with the key that it is given, and whether its effect can be transactional."""
+"""What an adapter in the repository does with the key that it is given, and whether its effect can
+be transactional.
+"""
 
 from __future__ import annotations
 
@@ -28,27 +30,44 @@ def adapter_findings(case: Case, spec: JobSpec) -> Iterator[Finding]:
             continue
         if effect.guarantee == "transactional":
             yield from _remote(case, effect, adapter)
-        elif effect.guarantee == "keyed" and effect.key_arg in adapter.parameters and not _is_stub(adapter):
+        elif (
+            effect.guarantee == "keyed"
+            and effect.key_arg in adapter.parameters
+            and not _is_stub(adapter)
+        ):
             yield from _ignored(effect, adapter)
 
 
 def keys_made_inside(case: Case, spec: JobSpec) -> Iterator[tuple[str, Volatile]]:
-    """(what carries it, what it is made of): a key that an adapter sends and makes anew at each delivery."""
+    """(what carries it, what it is made of): a key that an adapter sends and makes anew at each
+    delivery.
+    """
     for effect in spec.effects or ():
-        adapter = case.project.find(effect.call) if effect.call and effect.guarantee == "keyed" else None
-        for name, value in _sent_keys(adapter) if adapter is not None and not adapter.is_class else ():
+        adapter = (
+            case.project.find(effect.call) if effect.call and effect.guarantee == "keyed" else None
+        )
+        for name, value in (
+            _sent_keys(adapter) if adapter is not None and not adapter.is_class else ()
+        ):
             assert adapter is not None
             for part in volatile_parts(case.project, adapter.module, value):
                 yield f"{name} of {effect.name}", part
 
 
 def _remote(case: Case, effect: Effect, adapter: Definition) -> Iterator[Finding]:
-    call = next((call for call in case.project.calls(adapter, depth=3) if _writes_far_away(call)), None)
+    call = next(
+        (call for call in case.project.calls(adapter, depth=3) if _writes_far_away(call)), None
+    )
     if call is not None:
-        message = f"effect {effect.name} is called transactional, and {call.name} reaches another system: "
+        message = (
+            f"effect {effect.name} is called transactional, and {call.name} reaches another"
+            " system: "
+        )
         message += "a remote call cannot commit with a row"
         hint = "guarantee: keyed with a key_arg, or at_least_once / at_most_once with a reason"
-        yield error("idempotency.not-transactional", message, hint=hint, path=call.path, line=call.line)
+        yield error(
+            "idempotency.not-transactional", message, hint=hint, path=call.path, line=call.line
+        )
 
 
 def _writes_far_away(call: Call) -> bool:
@@ -58,9 +77,16 @@ def _writes_far_away(call: Call) -> bool:
 
 def _ignored(effect: Effect, adapter: Definition) -> Iterator[Finding]:
     for node in (inner for statement in adapter.node.body for inner in ast.walk(statement)):
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id in (effect.key_arg, "locals"):
+        if (
+            isinstance(node, ast.Name)
+            and isinstance(node.ctx, ast.Load)
+            and node.id in (effect.key_arg, "locals")
+        ):
             return
-    message = f"{adapter.name} takes {effect.key_arg} and never uses it: the receiver of {effect.name} gets no key"
+    message = (
+        f"{adapter.name} takes {effect.key_arg} and never uses it: the receiver of {effect.name}"
+        " gets no key"
+    )
     hint = f"hand {effect.key_arg} to the receiver, e.g. as its Idempotency-Key"
     yield error("idempotency.key-ignored", message, hint=hint, path=adapter.path, line=adapter.line)
 
@@ -75,10 +101,16 @@ def _is_stub(adapter: Definition) -> bool:
 
 
 def _sent_keys(adapter: Definition) -> Iterator[tuple[str, ast.expr]]:
-    """`{"Idempotency-Key": ...}`, `headers["Idempotency-Key"] = ...`, `idempotency_key=...` in the adapter."""
+    """`{"Idempotency-Key": ...}`, `headers["Idempotency-Key"] = ...`, `idempotency_key=...` in the
+    adapter.
+    """
     for node in ast.walk(adapter.node):
         if isinstance(node, ast.Dict):
-            pairs = [(key, value) for key, value in zip(node.keys, node.values, strict=True) if key is not None]
+            pairs = [
+                (key, value)
+                for key, value in zip(node.keys, node.values, strict=True)
+                if key is not None
+            ]
         elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Subscript):
             pairs = [(node.targets[0].slice, node.value)]
         elif isinstance(node, ast.Call):

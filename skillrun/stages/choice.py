@@ -22,8 +22,8 @@ class Choice:
 
 
 def choose(found: Survey, profile: Profile | None, path: str | None = None) -> Choice:
-    """The profile's `jobs` section wins; else the only framework in use, the one whose tasks stand in the handler's
-    module (`path`) and no other's do, or the survey's primary one.
+    """The profile's `jobs` section wins; else the only framework in use, the one whose tasks stand
+    in the handler's module (`path`) and no other's do, or the survey's primary one.
     """
     by_id = {use.id: use for use in found.frameworks}
     said = profile.jobs if profile else None
@@ -47,7 +47,9 @@ def _merged(said: dict[str, object], seen: FrameworkUse | None) -> FrameworkUse:
         id=seen.id,
         app=_word(said.get("app")) or seen.app,
         apps=seen.apps,
-        task_modules=tuple(str(path) for path in modules) if isinstance(modules, list) else seen.task_modules,
+        task_modules=tuple(str(path) for path in modules)
+        if isinstance(modules, list)
+        else seen.task_modules,
         scheduler=_word(said.get("scheduler")) or seen.scheduler,
         broker=_word(said.get("broker")) or seen.broker,
         evidence=seen.evidence,

@@ -1,4 +1,6 @@
-"""The libraries through which Python code reaches outside, and which of their calls change something there."""
+"""The libraries through which Python code reaches outside, and which of their calls change
+something there.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,9 @@ from dataclasses import dataclass
 
 INTEGRATION = "backend/integration-adapter"
 
-_WRITES_HTTP = frozenset({"post", "put", "patch", "delete", "request", "send", "stream", "fetch", "ws_connect"})
+_WRITES_HTTP = frozenset(
+    {"post", "put", "patch", "delete", "request", "send", "stream", "fetch", "ws_connect"}
+)
 _READS_HTTP = frozenset({"get", "head", "options"})
 
 
@@ -32,26 +36,79 @@ CLIENTS = {
     "urllib.request": Client("http", frozenset(), frozenset({"urlopen", "urlretrieve"})),
     "urllib3": Client("http", frozenset({"request", "urlopen"})),
     "http.client": Client("http", frozenset({"request", "send", "endheaders"})),
-    "boto3": Client("http", None, questions=(
-        *("get_", "list_", "describe_", "head_", "generate_", "can_", "scan", "query", "download"),
-        *("client", "resource", "Table", "Bucket", "Queue", "Object", "close"))),
-    "stripe": Client("http", frozenset({"create", "modify", "delete", "cancel", "capture", "confirm", "refund", "pay",
-                                        "update", "send_invoice", "finalize_invoice", "void_invoice", "close"})),
+    "boto3": Client(
+        "http",
+        None,
+        questions=(
+            *(
+                "get_",
+                "list_",
+                "describe_",
+                "head_",
+                "generate_",
+                "can_",
+                "scan",
+                "query",
+                "download",
+            ),
+            *("client", "resource", "Table", "Bucket", "Queue", "Object", "close"),
+        ),
+    ),
+    "stripe": Client(
+        "http",
+        frozenset(
+            {
+                "create",
+                "modify",
+                "delete",
+                "cancel",
+                "capture",
+                "confirm",
+                "refund",
+                "pay",
+                "update",
+                "send_invoice",
+                "finalize_invoice",
+                "void_invoice",
+                "close",
+            }
+        ),
+    ),
     "twilio": Client("http", frozenset({"create", "update", "delete"})),
-    "slack_sdk": Client("http", None, questions=("users_info", "conversations_list", "conversations_history")),
+    "slack_sdk": Client(
+        "http", None, questions=("users_info", "conversations_list", "conversations_history")
+    ),
     "smtplib": Client("smtp", frozenset({"sendmail", "send_message"})),
     "aiosmtplib": Client("smtp", frozenset({"send", "sendmail", "send_message"})),
-    "django.core.mail": Client("smtp", frozenset({"send_mail", "send_mass_mail", "mail_admins", "mail_managers", "send",
-                                                  "send_messages"})),
+    "django.core.mail": Client(
+        "smtp",
+        frozenset(
+            {"send_mail", "send_mass_mail", "mail_admins", "mail_managers", "send", "send_messages"}
+        ),
+    ),
     "flask_mail": Client("smtp", frozenset({"send", "send_message"})),
-    "subprocess": Client("subprocess", frozenset({"run", "call", "check_call", "check_output", "Popen", "getoutput",
-                                                  "getstatusoutput"})),
-    "os": Client("subprocess", frozenset({"system", "popen", "execv", "execvp", "spawnv", "posix_spawn"})),
-    "asyncio": Client("subprocess", frozenset({"create_subprocess_exec", "create_subprocess_shell"})),
-    "ftplib": Client("network", frozenset({"storbinary", "storlines", "delete", "rename", "mkd", "rmd"})),
-    "paramiko": Client("network", frozenset({"exec_command", "put", "putfo", "remove", "rename", "mkdir"})),
-    "socket": Client("network", frozenset({"connect", "create_connection", "send", "sendall", "sendto"})),
-}  # fmt: skip
+    "subprocess": Client(
+        "subprocess",
+        frozenset(
+            {"run", "call", "check_call", "check_output", "Popen", "getoutput", "getstatusoutput"}
+        ),
+    ),
+    "os": Client(
+        "subprocess", frozenset({"system", "popen", "execv", "execvp", "spawnv", "posix_spawn"})
+    ),
+    "asyncio": Client(
+        "subprocess", frozenset({"create_subprocess_exec", "create_subprocess_shell"})
+    ),
+    "ftplib": Client(
+        "network", frozenset({"storbinary", "storlines", "delete", "rename", "mkd", "rmd"})
+    ),
+    "paramiko": Client(
+        "network", frozenset({"exec_command", "put", "putfo", "remove", "rename", "mkdir"})
+    ),
+    "socket": Client(
+        "network", frozenset({"connect", "create_connection", "send", "sendall", "sendto"})
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -63,7 +120,9 @@ class Reach:
 
 
 def reach(name: str) -> Reach | None:
-    """What a dotted name such as "requests.Session().post" reaches; None where it stays inside or only prepares."""
+    """What a dotted name such as "requests.Session().post" reaches; None where it stays inside or
+    only prepares.
+    """
     library = _library(name)
     if library is None or name == library:
         return None
@@ -73,7 +132,11 @@ def reach(name: str) -> Reach | None:
     if verb in client.reads:
         return Reach(client.kind, writes=False)
     if client.writes is None:
-        return Reach(client.kind, writes=True) if "()." in name and not verb.startswith(client.questions) else None
+        return (
+            Reach(client.kind, writes=True)
+            if "()." in name and not verb.startswith(client.questions)
+            else None
+        )
     return Reach(client.kind, writes=True) if verb in client.writes else None
 
 

@@ -1,4 +1,6 @@
-"""All code of the repository that the stages of a job would run, so that one question can show all of it."""
+"""All code of the repository that the stages of a job would run, so that one question can show all
+of it.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ from skillrun.validations.consent import CommandPlan
 
 
 def list_command_plans(case: Case) -> list[CommandPlan]:
-    """The proof, the tests against a broken handler, and the validations, as far as they can be known now."""
+    """The proof, the tests against a broken handler, and the validations, as far as they can be
+    known now.
+    """
     plans: list[CommandPlan] = []
     for find in (_find_proof_plans, _find_test_plans, _find_validation_plans):
         # What cannot be read is said by its own stage, and then it does not run either.

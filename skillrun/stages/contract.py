@@ -24,15 +24,24 @@ _PARTS = {
     "intent": "intent: {what: ..., why_async: ...}",
     "trigger": "trigger: {type: event}   # or cron {schedule, timezone}, or poller {every}",
     "payload": "payload: a JSON Schema of the message, with examples",
-    "effects": "effects: each call that changes the world, with its guarantee (an empty list says there is none)",
+    "effects": (
+        "effects: each call that changes the world, with its guarantee (an empty list says there is"
+        " none)"
+    ),
     "failures": "failures: {transient: [...], permanent: [...], acceptable_delay: 15m}",
 }
 _INSIDE = {
     "intent.what": "intent.what: what the job does, in one sentence",
     "intent.why_async": "intent.why_async: why it cannot happen on the spot",
-    "failures.transient": "failures.transient: the errors that may pass, e.g. [TimeoutError]; [] says none",
-    "failures.permanent": "failures.permanent: the errors that stay, e.g. [shop.mailer:BadAddress]; [] says none",
-    "failures.acceptable_delay": "failures.acceptable_delay: how late the job is still of use, e.g. 15m",
+    "failures.transient": (
+        "failures.transient: the errors that may pass, e.g. [TimeoutError]; [] says none"
+    ),
+    "failures.permanent": (
+        "failures.permanent: the errors that stay, e.g. [shop.mailer:BadAddress]; [] says none"
+    ),
+    "failures.acceptable_delay": (
+        "failures.acceptable_delay: how late the job is still of use, e.g. 15m"
+    ),
 }
 _OF_MODELS = ("DoesNotExist", "MultipleObjectsReturned")  # Django gives them to every model
 
@@ -48,16 +57,24 @@ def examine(case: Case) -> StageResult:
         status=status_of(findings),
         grade=Grade.STATIC,
         findings=tuple(findings),
-        next=tuple(Action(ID, "edit-spec", f.hint) for f in findings if f.hint and f.severity == Severity.BLOCKER),
+        next=tuple(
+            Action(ID, "edit-spec", f.hint)
+            for f in findings
+            if f.hint and f.severity == Severity.BLOCKER
+        ),
         summary=_summary(spec),
         facts={"trigger": spec.trigger.type if spec.trigger else None},
     )
 
 
 def _no_spec() -> StageResult:
-    hint = "skillrun spec init asks for the fields; skillrun spec init --set job=NAME ... takes them"
+    hint = (
+        "skillrun spec init asks for the fields; skillrun spec init --set job=NAME ... takes them"
+    )
     finding = blocker("contract.no-spec", "there is no job spec", hint=hint)
-    return StageResult(status_of([finding]), None, (finding,), next=(Action(ID, "run", spec_init_command()),))
+    return StageResult(
+        status_of([finding]), None, (finding,), next=(Action(ID, "run", spec_init_command()),)
+    )
 
 
 def spec_init_command() -> str:
@@ -76,21 +93,40 @@ def _missing_parts(spec: JobSpec) -> Iterator[Finding]:
     for name, how in _INSIDE.items():
         part, _, inner = name.partition(".")
         if spec.raw.get(part) is not None and spec.raw[part].get(inner) is None:
-            yield blocker(f"contract.no-{inner.replace('_', '-')}", f"{name} is not given", hint=how, **_at(spec, part))
+            yield blocker(
+                f"contract.no-{inner.replace('_', '-')}",
+                f"{name} is not given",
+                hint=how,
+                **_at(spec, part),
+            )
 
 
 def _guarantees(spec: JobSpec) -> Iterator[Finding]:
     for number, effect in enumerate(spec.effects or ()):
         place = _at(spec, "effects", number)
         if effect.guarantee is None:
-            hint = f"effects.{number}.guarantee: keyed, transactional, at_least_once or at_most_once"
-            yield blocker("contract.no-guarantee", f"effect {effect.name} promises nothing", hint=hint, **place)
+            hint = (
+                f"effects.{number}.guarantee: keyed, transactional, at_least_once or at_most_once"
+            )
+            yield blocker(
+                "contract.no-guarantee",
+                f"effect {effect.name} promises nothing",
+                hint=hint,
+                **place,
+            )
         if effect.call is None:
             hint = f"effects.{number}.call: import path of the adapter, e.g. shop.mailer:send"
-            yield blocker("contract.no-call", f"effect {effect.name} names no adapter", hint=hint, **place)
+            yield blocker(
+                "contract.no-call", f"effect {effect.name} names no adapter", hint=hint, **place
+            )
         if effect.guarantee in ("at_least_once", "at_most_once") and not effect.reason:
             hint = f"effects.{number}.reason: why that is good enough, in one sentence"
-            yield blocker("contract.no-reason", f"effect {effect.name} is only {effect.guarantee}", hint=hint, **place)
+            yield blocker(
+                "contract.no-reason",
+                f"effect {effect.name} is only {effect.guarantee}",
+                hint=hint,
+                **place,
+            )
 
 
 def _trigger(case: Case, spec: JobSpec) -> Iterator[Finding]:
@@ -107,10 +143,22 @@ def _trigger(case: Case, spec: JobSpec) -> Iterator[Finding]:
         yield error("contract.bad-schedule", message, hint=hint, **_at(spec, "trigger", "schedule"))
     if not trigger.timezone:
         hint = "trigger.timezone: UTC"
-        yield note("contract.no-timezone", "in which time zone the schedule is meant is not said", hint=hint, **at)
+        yield note(
+            "contract.no-timezone",
+            "in which time zone the schedule is meant is not said",
+            hint=hint,
+            **at,
+        )
     use = case.use
-    if use is not None and use.scheduler is None and not any(w.kind == "schedule" for w in case.wiring):
-        hint = f"configure {use.id}'s scheduler (for celery: beat), or name one in REPO_PROFILE.json jobs.scheduler"
+    if (
+        use is not None
+        and use.scheduler is None
+        and not any(w.kind == "schedule" for w in case.wiring)
+    ):
+        hint = (
+            f"configure {use.id}'s scheduler (for celery: beat), or name one in REPO_PROFILE.json"
+            " jobs.scheduler"
+        )
         message = f"the trigger is cron, and no scheduler of {use.id} is in use here"
         yield blocker("contract.no-scheduler", message, hint=hint, **at)
 
@@ -121,19 +169,28 @@ def _payload(spec: JobSpec) -> Iterator[Finding]:
         return
     if not payload.get("examples"):
         hint = "payload.examples: the first is the proof's message, the others are distinct jobs"
-        yield blocker("contract.no-example", "payload has no example", hint=hint, **_at(spec, "payload"))
+        yield blocker(
+            "contract.no-example", "payload has no example", hint=hint, **_at(spec, "payload")
+        )
     if payload.get("type") != "object":
         hint = "payload: {type: object, properties: {...}}; every broker can carry a JSON object"
         message = "the payload is not an object, so it has no fields to make a key of"
         yield error("contract.payload-not-object", message, hint=hint, **_at(spec, "payload"))
     elif not payload.get("properties"):
-        hint = "payload.properties: {order_id: {type: integer}, ...}; {} is right only for a job without a message"
+        hint = (
+            "payload.properties: {order_id: {type: integer}, ...}; {} is right only for a job"
+            " without a message"
+        )
         make = note if payload.get("properties") == {} else blocker
-        yield make("contract.no-fields", "the payload names no fields", hint=hint, **_at(spec, "payload"))
+        yield make(
+            "contract.no-fields", "the payload names no fields", hint=hint, **_at(spec, "payload")
+        )
     if not _is_json(payload.get("examples")):
         hint = "use text, whole numbers, true, false, lists and objects; a moment as text"
         message = "a payload example cannot be carried as JSON"
-        yield error("contract.payload-not-json", message, hint=hint, **_at(spec, "payload", "examples"))
+        yield error(
+            "contract.payload-not-json", message, hint=hint, **_at(spec, "payload", "examples")
+        )
 
 
 def _is_json(value: object) -> bool:
@@ -150,19 +207,28 @@ def _errors(case: Case, spec: JobSpec) -> Iterator[Finding]:
     failures = spec.failures
     if failures is None:
         return
-    for kind, names in (("transient", failures.transient_names), ("permanent", failures.permanent_names)):
+    for kind, names in (
+        ("transient", failures.transient_names),
+        ("permanent", failures.permanent_names),
+    ):
         for number, name in enumerate(names):
             place = _at(spec, "failures", kind, number)
             if not _may_exist(case, name):
                 hint = "correct the import path, or write the class first"
-                yield blocker("contract.no-such-error", f"the error {name} does not exist", hint=hint, **place)
+                yield blocker(
+                    "contract.no-such-error", f"the error {name} does not exist", hint=hint, **place
+                )
             elif kind == "permanent" and name in failures.transient_names:
                 message = f"{name} is both transient and permanent"
-                yield error("contract.error-in-both", message, hint="say once which of them it is", **place)
+                yield error(
+                    "contract.error-in-both", message, hint="say once which of them it is", **place
+                )
 
 
 def _may_exist(case: Case, name: str) -> bool:
-    """False only where it can be told: no built-in of that name, or a file of the repository that lacks it."""
+    """False only where it can be told: no built-in of that name, or a file of the repository that
+    lacks it.
+    """
     module_name, _, attribute = name.partition(":")
     if not attribute:
         return hasattr(builtins, name) or "." in name

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
-_NAMED = frozenset(["@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"])
+_NAMED = frozenset(
+    ["@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"]
+)
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 # (name, lowest, highest, words for the values from the lowest on)
@@ -16,7 +18,9 @@ _FIELDS: tuple[tuple[str, int, int, tuple[str, ...]], ...] = (
     ("day of week", 0, 7, _DAYS),
 )
 _PART = re.compile(r"(?:(?P<any>[*?])|(?P<low>\w+)(?:-(?P<high>\w+))?)(?:/(?P<step>\d+))?")
-_CALENDAR = re.compile(r"L|L-\d+|LW|\d+W|\w+#[1-5]|\wL", re.IGNORECASE)  # what some schedulers know besides
+_CALENDAR = re.compile(
+    r"L|L-\d+|LW|\d+W|\w+#[1-5]|\wL", re.IGNORECASE
+)  # what some schedulers know besides
 
 
 def cron_problem(text: str) -> str | None:
@@ -41,7 +45,9 @@ def _fits(part: str, low: int, high: int, words: tuple[str, ...]) -> bool:
         return False
     if match["any"]:
         return True
-    values = [_value(word, low, words) for word in (match["low"], match["high"]) if word is not None]
+    values = [
+        _value(word, low, words) for word in (match["low"], match["high"]) if word is not None
+    ]
     return all(value is not None and low <= value <= high for value in values)
 
 

@@ -1,4 +1,6 @@
-"""A step that no code answers to: somebody attests it, with a statement and the files that show it."""
+"""A step that no code answers to: somebody attests it, with a statement and the files that show
+it.
+"""
 
 from __future__ import annotations
 
@@ -34,18 +36,28 @@ class DeclaredStage:
         return StageResult(
             status=status_of(findings),
             grade=Grade.DECLARED,
-            findings=(note("declared.statement", f"{said.actor} ({said.actor_kind}): {said.statement}"), *findings),
+            findings=(
+                note("declared.statement", f"{said.actor} ({said.actor_kind}): {said.statement}"),
+                *findings,
+            ),
             evidence=tuple(
-                Evidence("file", path, case.tree.sha256(path) or "", case.tree.size(path)) for path in said.evidence
+                Evidence("file", path, case.tree.sha256(path) or "", case.tree.size(path))
+                for path in said.evidence
             ),
             next=(Action(self.ID, "attest", self.command),) if findings else (),
             summary=f"attested: {said.statement}",
         )
 
     def _unattested(self) -> StageResult:
-        finding = blocker("declared.unattested", "nobody has attested this step yet", hint=self.command)
+        finding = blocker(
+            "declared.unattested", "nobody has attested this step yet", hint=self.command
+        )
         return StageResult(
-            Status.BLOCKED, None, (finding,), next=(Action(self.ID, "attest", self.command),), summary="not attested"
+            Status.BLOCKED,
+            None,
+            (finding,),
+            next=(Action(self.ID, "attest", self.command),),
+            summary="not attested",
         )
 
     @property
@@ -59,10 +71,18 @@ def _evidence_findings(stage: DeclaredStage, case: Case, said: Attestation) -> I
         case.tree.read(path)
         now = case.tree.sha256(path)
         if now is None:
-            yield blocker("declared.evidence-gone", f"the evidence {path} is gone", hint="attest again", path=path)
+            yield blocker(
+                "declared.evidence-gone",
+                f"the evidence {path} is gone",
+                hint="attest again",
+                path=path,
+            )
         elif now != sha:
             yield blocker(
-                "declared.evidence-changed", f"{path} has changed since it was attested", hint="attest again", path=path
+                "declared.evidence-changed",
+                f"{path} has changed since it was attested",
+                hint="attest again",
+                path=path,
             )
 
 
@@ -84,12 +104,16 @@ class InputsStage:
             blocker(
                 "inputs.missing",
                 f"input {wanted.slug} is not given ({wanted.text})",
-                hint=f"--set inputs.{wanted.slug}=..., or inputs: {{{wanted.slug}: ...}} in the spec",
+                hint=(
+                    f"--set inputs.{wanted.slug}=..., or inputs: {{{wanted.slug}: ...}} in the spec"
+                ),
             )
             for wanted in self.skill.inputs
             if wanted.required and given.get(wanted.slug) in (None, "")
         ]
-        known = {wanted.slug for wanted in self.skill.inputs} | {field.key for field in self.skill.telemetry}
+        known = {wanted.slug for wanted in self.skill.inputs} | {
+            field.key for field in self.skill.telemetry
+        }
         unknown = sorted(given.keys() - known)
         findings += [
             blocker(
@@ -111,7 +135,8 @@ class InputsStage:
 def slug(text: str, taken: set[str], numbers: dict[str, int] | None = None) -> str:
     """A short id for a step: its first words, made unique.
 
-    `numbers` remembers how far the numbers of the same words have come: without it the thousandth of them would try
+    `numbers` remembers how far the numbers of the same words have come: without it the thousandth
+    of them would try
     all that are taken before it.
     """
     words = re.findall(r"[a-z0-9]+", text.lower())

@@ -1,4 +1,6 @@
-"""What the handler does to the world: the calls to declared adapters, and those that nobody declared."""
+"""What the handler does to the world: the calls to declared adapters, and those that nobody
+declared.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ def dotted(import_path: str) -> str:
 
 
 def handler_calls(case: Case, handler: Definition) -> tuple[Call, ...]:
-    """Every call of the handler, followed three functions deep into the repository, but not into another job."""
+    """Every call of the handler, followed three functions deep into the repository, but not into
+    another job.
+    """
     return case.once("handler-calls", lambda: tuple(_calls(case, handler)))
 
 
@@ -67,7 +71,9 @@ def effect_calls(case: Case, handler: Definition, effect: Effect) -> tuple[Call,
 
 
 def _names(call: Call) -> set[str]:
-    """As written and as defined; a method of what a constructor returned is named after its class."""
+    """As written and as defined; a method of what a constructor returned is named after its
+    class.
+    """
     return {call.name, call.origin, call.name.replace("()", ""), call.origin.replace("()", "")}
 
 
@@ -79,7 +85,9 @@ def adapter_names(case: Case, effect: Effect) -> frozenset[str]:
 
 
 def adapter_is_missing(case: Case, effect: Effect) -> bool:
-    """The adapter's module is not there, or the module has no such name, as far as its text tells."""
+    """The adapter's module is not there, or the module has no such name, as far as its text
+    tells.
+    """
     module_name, _, attribute = (effect.call or "").partition(":")
     path = case.project.locate(module_name)
     module = case.project.module(path) if path else None
@@ -95,7 +103,9 @@ def _is_ours(case: Case, module_name: str) -> bool:
 
 
 def undeclared(case: Case, spec: JobSpec, handler: Definition) -> Iterator[Undeclared]:
-    """The calls to known clients outside the declared adapters; SQL only where it stands in the handler itself."""
+    """The calls to known clients outside the declared adapters; SQL only where it stands in the
+    handler itself.
+    """
     declared = {name for effect in spec.effects or () for name in adapter_names(case, effect)}
     for call in handler_calls(case, handler):
         if declared & {*_names(call), *call.via} or _is_retry(call):
@@ -122,9 +132,13 @@ def _outside(call: Call) -> Undeclared | None:
 
 
 def _sent(case: Case, call: Call) -> Undeclared | None:
-    """`job.send(...)`: a plain function has no such method, so its decorator made a job of it. Huey's is called."""
+    """`job.send(...)`: a plain function has no such method, so its decorator made a job of it.
+    Huey's is called.
+    """
     owner, _, method = call.name.rpartition(".")
-    if call.resolved and (_is_published(case, call.name) or (method == "schedule" and _is_published(case, owner))):
+    if call.resolved and (
+        _is_published(case, call.name) or (method == "schedule" and _is_published(case, owner))
+    ):
         return Undeclared("publish", call, INTEGRATION)
     task = owner.removesuffix(".configure()")
     target = case.project.definition(task) if method in _SENDING and call.resolved else None

@@ -14,7 +14,9 @@ DAY = 86_400.0
 
 @dataclass(frozen=True)
 class Horizon:
-    """Seconds from the first try to the last moment at which the same job may run, and how that was computed."""
+    """Seconds from the first try to the last moment at which the same job may run, and how that was
+    computed.
+    """
 
     backoff_s: float
     delay_s: float
@@ -29,10 +31,12 @@ class Horizon:
 
     @property
     def words(self) -> str:
-        """The sum with its numbers, e.g. "backoff 30s (5 attempts) + acceptable delay 15m + redelivery 0s = 15m30s"."""
+        """The sum with its numbers, e.g. "backoff 30s (5 attempts) + acceptable delay 15m +
+        redelivery 0s = 15m30s".
+        """
         return (
-            f"backoff {duration(self.backoff_s)} ({self.attempts} attempts) + acceptable delay {duration(self.delay_s)}"
-            f" + {self._redelivery} = {duration(self.total_s)}"
+            f"backoff {duration(self.backoff_s)} ({self.attempts} attempts) + acceptable delay"
+            f" {duration(self.delay_s)} + {self._redelivery} = {duration(self.total_s)}"
         )
 
     @property
@@ -46,16 +50,20 @@ class Horizon:
 def horizon(spec: JobSpec, policy: Policy | None) -> Horizon | None:
     """The horizon by the longer of the spec's and the code's policy; None while neither is bounded.
 
-    Each attempt can be redelivered once the broker's visibility timeout has passed (kombu restores an unacknowledged
-    message then), so that timeout counts once for every attempt.
+    Each attempt can be redelivered once the broker's visibility timeout has passed (kombu restores
+    an unacknowledged message then), so that timeout counts once for every attempt.
     """
     bounds = [bound for bound in (_of_spec(spec), _of_policy(policy)) if bound is not None]
     if not bounds:
         return None
     attempts, backoff = max(a for a, _ in bounds), max(b for _, b in bounds)
-    delay = spec.failures.acceptable_delay if spec.failures and spec.failures.acceptable_delay else 0.0
+    delay = (
+        spec.failures.acceptable_delay if spec.failures and spec.failures.acceptable_delay else 0.0
+    )
     late = policy is not None and policy.acks_late and policy.visibility_timeout_s
-    redelivery = (policy.visibility_timeout_s or 0.0) * attempts if late and policy is not None else 0.0
+    redelivery = (
+        (policy.visibility_timeout_s or 0.0) * attempts if late and policy is not None else 0.0
+    )
     return Horizon(backoff, delay, redelivery, attempts, redelivery_known=policy is not None)
 
 

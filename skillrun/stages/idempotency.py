@@ -1,4 +1,6 @@
-"""Stage 3: what happens when the same job is delivered twice? Blocked until that is decided; it can never be waived."""
+"""Stage 3: what happens when the same job is delivered twice? Blocked until that is decided; it can
+never be waived.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,8 @@ QUESTION = (
 )
 _HOW = "idempotency: {strategy: keyed, key: [FIELD, ...], dedupe: {store: table NAME, window: 7d}}"
 _PER_DELIVERY = re.compile(
-    r"^(attempt|retr(y|ies)|message_id|msg_id|task_id|delivery|nonce|timestamp|now|sent_at|uuid)", re.I
+    r"^(attempt|retr(y|ies)|message_id|msg_id|task_id|delivery|nonce|timestamp|now|sent_at|uuid)",
+    re.I,
 )
 # Where one of these was said, the verdict rests on somebody's word.
 _ON_WORD = (
@@ -41,7 +44,9 @@ _ON_WORD = (
 
 
 def examine(case: Case) -> StageResult:
-    """The strategy is decided, the key is stable and unique in its store, and remembered for long enough."""
+    """The strategy is decided, the key is stable and unique in its store, and remembered for long
+    enough.
+    """
     spec = case.spec
     idempotency = spec.idempotency if spec else None
     if spec is None or idempotency is None or idempotency.strategy == "unknown":
@@ -54,7 +59,11 @@ def examine(case: Case) -> StageResult:
     findings += case.rule_findings(ID)
     return StageResult(
         status=status_of(findings),
-        grade=Grade.STATIC if case.handler and not any(f.rule in _ON_WORD for f in findings) else Grade.DECLARED,
+        grade=(
+            Grade.STATIC
+            if case.handler and not any(f.rule in _ON_WORD for f in findings)
+            else Grade.DECLARED
+        ),
         findings=tuple(findings),
         next=tuple(
             Action(ID, "edit-spec" if _in_spec(f) else "edit-code", f"{f.message}: {f.hint}")
@@ -73,10 +82,17 @@ def _in_spec(finding: Finding) -> bool:
 
 def _undecided(spec: JobSpec | None) -> StageResult:
     place = {"path": spec.shown_path, "line": spec.line("idempotency")} if spec else {}
-    finding = blocker("idempotency.undefined", "the idempotency strategy is not defined", hint=QUESTION, **place)
+    finding = blocker(
+        "idempotency.undefined", "the idempotency strategy is not defined", hint=QUESTION, **place
+    )
     steps = (Action(ID, "decide", QUESTION), Action(ID, "edit-spec", _HOW))
     return StageResult(
-        status_of([finding]), None, (finding,), next=steps, facts={"idempotency": "unknown"}, summary="not defined"
+        status_of([finding]),
+        None,
+        (finding,),
+        next=steps,
+        facts={"idempotency": "unknown"},
+        summary="not defined",
     )
 
 
@@ -86,17 +102,38 @@ def _declared(spec: JobSpec, idempotency: Idempotency) -> Iterator[Finding]:
     if idempotency.strategy == "invariant":
         if not idempotency.invariant or not idempotency.invariant.statement:
             hint = "idempotency.invariant.statement: what is true after one run and after two"
-            yield blocker("idempotency.no-statement", "an invariant without a statement", hint=hint, **here)
+            yield blocker(
+                "idempotency.no-statement", "an invariant without a statement", hint=hint, **here
+            )
         elif not idempotency.invariant.guarded_by:
-            hint = "idempotency.invariant.guarded_by: the constraint, lock or condition that keeps it true"
-            yield blocker("idempotency.no-guard", "nothing is named that guards the invariant", hint=hint, **here)
+            hint = (
+                "idempotency.invariant.guarded_by: the constraint, lock or condition that keeps it"
+                " true"
+            )
+            yield blocker(
+                "idempotency.no-guard",
+                "nothing is named that guards the invariant",
+                hint=hint,
+                **here,
+            )
         return
     if not idempotency.key:
-        yield blocker("idempotency.no-key", "a keyed strategy without key fields", hint=f"{QUESTION} {_HOW}", **here)
-    if not idempotency.dedupe or not idempotency.dedupe.store:
-        hint = "idempotency.dedupe: {store: table NAME, window: 7d}, or {store: receiver, ...} if the receiver does it"
         yield blocker(
-            "idempotency.no-boundary", "no dedupe boundary: where is a finished job remembered?", hint=hint, **here
+            "idempotency.no-key",
+            "a keyed strategy without key fields",
+            hint=f"{QUESTION} {_HOW}",
+            **here,
+        )
+    if not idempotency.dedupe or not idempotency.dedupe.store:
+        hint = (
+            "idempotency.dedupe: {store: table NAME, window: 7d}, or {store: receiver, ...} if the"
+            " receiver does it"
+        )
+        yield blocker(
+            "idempotency.no-boundary",
+            "no dedupe boundary: where is a finished job remembered?",
+            hint=hint,
+            **here,
         )
     yield from _key_fields(spec, idempotency)
 
@@ -112,14 +149,20 @@ def _key_fields(spec: JobSpec, idempotency: Idempotency) -> Iterator[Finding]:
             hint = "choose a field that names the thing the job is about, e.g. order_id"
             message = f"key field {field} sounds as if it differed at each delivery of the same job"
             yield warning("idempotency.key-per-delivery", message, hint=hint, **place)
-        elif spec.payload is not None and field.partition(".")[0] not in (spec.payload.get("required") or ()):
-            message = f"key field {field} may be missing from a message: the payload does not require it"
+        elif spec.payload is not None and field.partition(".")[0] not in (
+            spec.payload.get("required") or ()
+        ):
+            message = (
+                f"key field {field} may be missing from a message: the payload does not require it"
+            )
             hint = f"payload.required: [{field.partition('.')[0]}, ...]"
             yield warning("idempotency.key-not-required", message, hint=hint, **place)
 
 
 def _missing_part(payload: dict[str, Any], field: str) -> str | None:
-    """What the payload has instead of a (dotted) key field; None where it has the field, or leaves it open."""
+    """What the payload has instead of a (dotted) key field; None where it has the field, or leaves
+    it open.
+    """
     inside: Any = payload
     for part in field.split("."):
         fields = inside.get("properties") if isinstance(inside, dict) else None
@@ -131,15 +174,25 @@ def _missing_part(payload: dict[str, Any], field: str) -> str | None:
     return None
 
 
-def _in_code(case: Case, spec: JobSpec, idempotency: Idempotency, *, key_is_known: bool) -> Iterator[Finding]:
+def _in_code(
+    case: Case, spec: JobSpec, idempotency: Idempotency, *, key_is_known: bool
+) -> Iterator[Finding]:
     """With a misspelled key nothing true can be said of the store or of how the key is made."""
     yield from window_findings(case, spec, idempotency)
     if idempotency.strategy == "keyed" and key_is_known:
         yield from store_findings(case, spec, idempotency)
     elif idempotency.invariant and idempotency.invariant.guarded_by:
-        message = f"the guard was not judged, it is taken on the spec's word: {idempotency.invariant.guarded_by}"
+        message = (
+            "the guard was not judged, it is taken on the spec's word:"
+            f" {idempotency.invariant.guarded_by}"
+        )
         place = {"path": spec.shown_path, "line": spec.line("idempotency", "invariant")}
-        yield note("idempotency.guard-not-judged", message, hint="only the proof can show that it holds", **place)
+        yield note(
+            "idempotency.guard-not-judged",
+            message,
+            hint="only the proof can show that it holds",
+            **place,
+        )
     yield from adapter_findings(case, spec)
     if case.handler is not None and key_is_known:
         yield from key_findings(case, spec, case.handler)

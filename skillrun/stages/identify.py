@@ -1,4 +1,6 @@
-"""Stage 1: which job library does this repository use, and where do its app, tasks and workers live?"""
+"""Stage 1: which job library does this repository use, and where do its app, tasks and workers
+live?
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,11 @@ def examine(case: Case) -> StageResult:
         evidence=_evidence(case, use),
         next=_actions(choice, findings),
         summary=_summary(use),
-        facts={"framework": use.id if use else None, "app": use.app if use else None, "by": choice.by},
+        facts={
+            "framework": use.id if use else None,
+            "app": use.app if use else None,
+            "by": choice.by,
+        },
     )
 
 
@@ -46,17 +52,31 @@ def _undecided(choice: Choice) -> list[Finding]:
 
     if choice.use is None and choice.candidates:
         names = ", ".join(choice.candidates)
-        hint = 'name a handler in a module of its tasks, or say "jobs": {"framework": "..."} in REPO_PROFILE.json'
+        hint = (
+            'name a handler in a module of its tasks, or say "jobs": {"framework": "..."} in'
+            " REPO_PROFILE.json"
+        )
         message = f"several job frameworks are in use and nothing decides between them: {names}"
         return [blocker("identify.ambiguous", message, hint=hint, recommends="personalize-repo")]
     if choice.use is None:
-        hint = "add the job library of your choice, or name it in REPO_PROFILE.json (skillrun detect --write)"
-        message = f"no job framework is in use here: {len(FRAMEWORKS | RECOGNISED_ONLY)} were looked for"
+        hint = (
+            "add the job library of your choice, or name it in REPO_PROFILE.json (skillrun detect"
+            " --write)"
+        )
+        message = (
+            f"no job framework is in use here: {len(FRAMEWORKS | RECOGNISED_ONLY)} were looked for"
+        )
         return [blocker("identify.none", message, hint=hint, recommends="personalize-repo")]
     if choice.use.id not in FRAMEWORKS and choice.use.id not in RECOGNISED_ONLY:
         known = ", ".join(sorted(FRAMEWORKS | RECOGNISED_ONLY))
-        message = f"REPO_PROFILE.json names {choice.use.id}, which this version of skillrun does not know"
-        return [blocker("identify.unsupported", message, hint=f"it knows: {known}", path="REPO_PROFILE.json")]
+        message = (
+            f"REPO_PROFILE.json names {choice.use.id}, which this version of skillrun does not know"
+        )
+        return [
+            blocker(
+                "identify.unsupported", message, hint=f"it knows: {known}", path="REPO_PROFILE.json"
+            )
+        ]
     return []
 
 
@@ -79,15 +99,27 @@ def _evidence(case: Case, use: FrameworkUse | None) -> tuple[Evidence, ...]:
 
 def _actions(choice: Choice, findings: list[Finding]) -> tuple[Action, ...]:
     if choice.use is None:
-        return (Action(ID, "run", "skillrun detect --write, then complete REPO_PROFILE.json (skill personalize-repo)"),)
+        return (
+            Action(
+                ID,
+                "run",
+                "skillrun detect --write, then complete REPO_PROFILE.json (skill personalize-repo)",
+            ),
+        )
     return tuple(
-        Action(ID, "edit-spec", f"{f.message}: {f.hint}") for f in findings if f.hint and f.severity == "error"
+        Action(ID, "edit-spec", f"{f.message}: {f.hint}")
+        for f in findings
+        if f.hint and f.severity == "error"
     )
 
 
 def _summary(use: FrameworkUse | None) -> str:
     if use is None:
         return "no job framework"
-    parts = [use.id, f"app {use.app}" if use.app else "", f"broker {use.broker}" if use.broker else ""]
+    parts = [
+        use.id,
+        f"app {use.app}" if use.app else "",
+        f"broker {use.broker}" if use.broker else "",
+    ]
     parts.append(f"scheduler {use.scheduler}" if use.scheduler else "")
     return ", ".join(part for part in parts if part)

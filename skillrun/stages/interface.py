@@ -25,14 +25,27 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-PROOF_PARTS = ("trigger", "payload", "handler", "message", "enqueue", "idempotency", "effects", "failures", "retry",
-               "dead_letter", "proof")  # fmt: skip
+PROOF_PARTS = (
+    "trigger",
+    "payload",
+    "handler",
+    "message",
+    "enqueue",
+    "idempotency",
+    "effects",
+    "failures",
+    "retry",
+    "dead_letter",
+    "proof",
+)
 """The parts of the spec that a proof depends on, and so the stages that it speaks of."""
 
 
 @dataclass(frozen=True)
 class Attestation:
-    """Somebody's word for a declared step: the statement, and the files or the command that show it."""
+    """Somebody's word for a declared step: the statement, and the files or the command that show
+    it.
+    """
 
     step: str
     statement: str
@@ -56,7 +69,9 @@ def no_consent(plan: CommandPlan) -> bool:
 
 
 def _installed_beside(root: Path, named: str | None) -> list[str]:
-    """What is installed beside an interpreter; where there is none, that is the fact: the proof says what to do."""
+    """What is installed beside an interpreter; where there is none, that is the fact: the proof
+    says what to do.
+    """
     from skillrun.errors import Blocked
     from skillrun.proof.packages import find_python, installed
 
@@ -70,8 +85,8 @@ def _installed_beside(root: Path, named: str | None) -> list[str]:
 class Case:
     """One skill, one job and one repository, as the stages see them.
 
-    What is worked out once (the survey, the framework, the handler, its policy) is kept together with the look-ups
-    that it took, so that each stage which uses it depends on the same files.
+    What is worked out once (the survey, the framework, the handler, its policy) is kept together
+    with the look-ups that it took, so that each stage which uses it depends on the same files.
     """
 
     skill: Skill
@@ -80,7 +95,9 @@ class Case:
     tree: Tree
     attestations: Mapping[str, Attestation] = field(default_factory=dict)
     consent: AskConsent = no_consent
-    is_recorded: Callable[[str], bool] = record_nothing  # whether the ledger says that a proof was kept, by its sha256
+    is_recorded: Callable[[str], bool] = (
+        record_nothing  # whether the ledger says that a proof was kept, by its sha256
+    )
     clean: bool = False  # the stages before have nothing open: a stage may begin what costs time
     on_output: Callable[[str], None] | None = None
     _kept: dict[str, tuple[Any, Lookups]] = field(default_factory=dict)
@@ -112,7 +129,9 @@ class Case:
         return self.once("profile", work)
 
     def survey_everything(self) -> Survey:
-        """One pass over the files. Not recorded: whoever concludes from it records the section with `tree.fact`."""
+        """One pass over the files. Not recorded: whoever concludes from it records the section with
+        `tree.fact`.
+        """
         from skillrun.frameworks.registry import recognisers
         from skillrun.repo.survey import survey
 
@@ -130,13 +149,17 @@ class Case:
         return self.once("project", lambda: Project(self.tree))
 
     def section(self, name: str) -> tuple[Any, tuple[str, ...]]:
-        """(JSON value, files it came from) of a named fact: a section of the survey, or "packages:<interpreter>"."""
+        """(JSON value, files it came from) of a named fact: a section of the survey, or
+        "packages:<interpreter>".
+        """
         if name.startswith("packages:"):
             return _installed_beside(self.root, name.partition(":")[2] or None), ()
         return survey_value(self.survey_everything(), name)
 
     def survey_section(self, section: str) -> Any:
-        """A part of the survey as a JSON value, recorded as a look-up; see `survey_value` for the sections."""
+        """A part of the survey as a JSON value, recorded as a look-up; see `survey_value` for the
+        sections.
+        """
         value, files = survey_value(self.survey_everything(), section)
         self.tree.fact(section, value, files)
         return value
@@ -155,8 +178,14 @@ class Case:
         return choose(self.survey_everything(), self.profile, self._module_of_handler())
 
     def _module_of_handler(self) -> str | None:
-        """The file of the module that the spec's handler names, whether the handler is in it or not."""
-        if self.spec is None or self.spec.handler is None or len(self.survey_everything().frameworks) < 2:
+        """The file of the module that the spec's handler names, whether the handler is in it or
+        not.
+        """
+        if (
+            self.spec is None
+            or self.spec.handler is None
+            or len(self.survey_everything().frameworks) < 2
+        ):
             return None
         return self.project.locate(self.spec.handler.partition(":")[0], anywhere=True)
 
@@ -216,7 +245,10 @@ class Case:
     def rule_findings(self, stage: str) -> tuple[Finding, ...]:
         """What the framework's static rules for a stage find in this job."""
         return tuple(
-            f for rule_stage, found in self.once("rules", self._run_rules) if rule_stage == stage for f in found
+            f
+            for rule_stage, found in self.once("rules", self._run_rules)
+            if rule_stage == stage
+            for f in found
         )
 
     def _run_rules(self) -> list[tuple[str, tuple[Finding, ...]]]:
@@ -235,12 +267,17 @@ class Case:
 
 
 def survey_value(found: Survey, section: str) -> tuple[Any, tuple[str, ...]]:
-    """(JSON value, files it came from) of a section of a survey: `frameworks`, `commands` or `languages`."""
+    """(JSON value, files it came from) of a section of a survey: `frameworks`, `commands` or
+    `languages`.
+    """
     from dataclasses import asdict
 
     if section == "frameworks":
         files = {place.path for use in found.frameworks for place in use.evidence}
-        return {"primary": found.primary, "frameworks": [asdict(use) for use in found.frameworks]}, tuple(files)
+        return {
+            "primary": found.primary,
+            "frameworks": [asdict(use) for use in found.frameworks],
+        }, tuple(files)
     if section == "commands":
         facts = asdict(found.commands)
         return facts, tuple({fact["path"] for fact in facts.values() if fact})

@@ -1,4 +1,6 @@
-"""Is a key made of the job's key fields? Only a certain answer counts: what cannot be followed speaks for the code."""
+"""Is a key made of the job's key fields? Only a certain answer counts: what cannot be followed
+speaks for the code.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +17,21 @@ if TYPE_CHECKING:
     from skillrun.repo.source import Binding, Module
 
 _DEPTH = 8
-_IDENTITY = ("id", "pk", "hex", "value")  # what an attribute says of the very object, and nothing beside
+_IDENTITY = (
+    "id",
+    "pk",
+    "hex",
+    "value",
+)  # what an attribute says of the very object, and nothing beside
 
 
 def missing_fields(
-    project: Project, spec: JobSpec, handler: Definition, call: Call, value: ast.expr, callers: Sequence[Call]
+    project: Project,
+    spec: JobSpec,
+    handler: Definition,
+    call: Call,
+    value: ast.expr,
+    callers: Sequence[Call],
 ) -> tuple[str, ...]:
     """The key fields that an expression does not depend on; empty where that is not certain."""
     fields = (spec.idempotency.key if spec.idempotency else None) or ()
@@ -31,7 +43,9 @@ def missing_fields(
 
 
 class _Origins:
-    def __init__(self, project: Project, spec: JobSpec, handler: Definition, callers: Sequence[Call]) -> None:
+    def __init__(
+        self, project: Project, spec: JobSpec, handler: Definition, callers: Sequence[Call]
+    ) -> None:
         self.project = project
         self.entries = {part.node for part in project.callables(handler)}
         self.properties = set((spec.payload or {}).get("properties") or ())
@@ -68,7 +82,9 @@ class _Origins:
         name = module.resolve(value)
         if name and self.project.lookup(name) is not None:
             return  # a constant of a module or class
-        if value.attr not in _IDENTITY or (isinstance(value.value, ast.Name) and value.value.id in ("self", "cls")):
+        if value.attr not in _IDENTITY or (
+            isinstance(value.value, ast.Name) and value.value.id in ("self", "cls")
+        ):
             self.uncertain = True
         self.follow(module, value.value, depth)
 
@@ -92,7 +108,11 @@ class _Origins:
 
     def _name(self, module: Module, value: ast.Name, depth: int) -> None:
         scope = module.function_of(value)
-        scopes = [scope, *(s for s in module.parents(scope) if isinstance(s, ast.FunctionDef))] if scope else []
+        scopes = (
+            [scope, *(s for s in module.parents(scope) if isinstance(s, ast.FunctionDef))]
+            if scope
+            else []
+        )
         for around in scopes:
             bound = module.bindings(around).get(value.id, ())
             for binding in bound:
@@ -115,7 +135,9 @@ class _Origins:
             self.uncertain = True
 
     def _filled(self, module: Module, scope: ast.AST, name: str, depth: int) -> None:
-        """`digest.update(order_id)`, `parts.append(order_id)`: what a later statement puts into a value."""
+        """`digest.update(order_id)`, `parts.append(order_id)`: what a later statement puts into a
+        value.
+        """
         for node in ast.walk(scope):
             if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
                 call = node.value
@@ -153,7 +175,9 @@ def _is_imported(module: Module, receiver: ast.expr) -> bool:
     while isinstance(inner, ast.Attribute):
         inner = inner.value
     scope = module.function_of(receiver)
-    local = module.bindings(scope).get(inner.id, ()) if isinstance(inner, ast.Name) and scope else ()
+    local = (
+        module.bindings(scope).get(inner.id, ()) if isinstance(inner, ast.Name) and scope else ()
+    )
     here = all(binding.kind in ("import", "define") for binding in local)
     return isinstance(inner, ast.Name) and here and module.resolve(receiver) is not None
 

@@ -1,4 +1,6 @@
-"""The idempotency key on its way to a receiver: is it passed, and is it the same at every delivery?"""
+"""The idempotency key on its way to a receiver: is it passed, and is it the same at every
+delivery?
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,10 @@ def _effect_keys(case: Case, spec: JobSpec, handler: Definition) -> Iterator[Fin
             yield blocker("idempotency.no-key-arg", message, hint=hint, **here)
             continue
         if effect.window is None:
-            message = f"for how long the receiver of {effect.name} remembers a key is not given: taken as for ever"
+            message = (
+                f"for how long the receiver of {effect.name} remembers a key is not given: taken as"
+                " for ever"
+            )
             hint = f"effects.{number}.window: what its documentation says, e.g. 24h"
             yield note("idempotency.no-receiver-window", message, hint=hint, **here)
         yield from _passed_keys(case, spec, handler, effect, effect.key_arg)
@@ -59,22 +64,39 @@ def _made_of(
         yield _volatile(name, part)
     missing = () if changing else missing_fields(case.project, spec, handler, call, value, callers)
     if missing:
-        message = f"{name} does not depend on {', '.join(missing)}: two different jobs would have one key"
-        hint = f"build it from every key field: {', '.join(spec.idempotency.key or () if spec.idempotency else ())}"
-        yield error("idempotency.key-not-from-fields", message, hint=hint, path=call.path, line=call.line)
+        message = (
+            f"{name} does not depend on {', '.join(missing)}: two different jobs would have one key"
+        )
+        hint = (
+            "build it from every key field:"
+            f" {', '.join(spec.idempotency.key or () if spec.idempotency else ())}"
+        )
+        yield error(
+            "idempotency.key-not-from-fields", message, hint=hint, path=call.path, line=call.line
+        )
 
 
-def _passed_keys(case: Case, spec: JobSpec, handler: Definition, effect: Effect, key_arg: str) -> Iterator[Finding]:
+def _passed_keys(
+    case: Case, spec: JobSpec, handler: Definition, effect: Effect, key_arg: str
+) -> Iterator[Finding]:
     for call in effect_calls(case, handler, effect):
         here = {"path": call.path, "line": call.line}
         value = call.argument(_position(case, effect, key_arg), key_arg) or _unpacked(call, key_arg)
         if value is not None:
             yield from _made_of(case, spec, handler, call, f"{key_arg} of {effect.name}", value)
         elif _unpacks(call):
-            message = f"whether {effect.name} gets {key_arg} could not be read from the unpacked arguments"
-            yield note("idempotency.key-not-read", message, hint=f"pass {key_arg}=... by name", **here)
+            message = (
+                f"whether {effect.name} gets {key_arg} could not be read from the unpacked"
+                " arguments"
+            )
+            yield note(
+                "idempotency.key-not-read", message, hint=f"pass {key_arg}=... by name", **here
+            )
         else:
-            message = f"{effect.name} is called without {key_arg}, so the receiver cannot tell a repetition"
+            message = (
+                f"{effect.name} is called without {key_arg}, so the receiver cannot tell a"
+                " repetition"
+            )
             hint = f"pass {key_arg}=... made of the key fields"
             yield error("idempotency.key-not-passed", message, hint=hint, **here)
 
@@ -85,7 +107,9 @@ def _unpacks(call: Call) -> bool:
 
 
 def _unpacked(call: Call, key_arg: str) -> ast.expr | None:
-    """The value in `**{"key": ...}`, `**dict(key=...)`, or in a local variable that holds one of these."""
+    """The value in `**{"key": ...}`, `**dict(key=...)`, or in a local variable that holds one of
+    these.
+    """
     for keyword in call.node.keywords:
         for mapping in _mappings(call, keyword.value) if keyword.arg is None else ():
             found = _entry(mapping, key_arg)
@@ -107,7 +131,11 @@ def _entry(mapping: ast.expr, name: str) -> ast.expr | None:
     if isinstance(mapping, ast.Dict):
         pairs = zip(mapping.keys, mapping.values, strict=True)
         return next((v for k, v in pairs if isinstance(k, ast.Constant) and k.value == name), None)
-    if isinstance(mapping, ast.Call) and isinstance(mapping.func, ast.Name) and mapping.func.id == "dict":
+    if (
+        isinstance(mapping, ast.Call)
+        and isinstance(mapping.func, ast.Name)
+        and mapping.func.id == "dict"
+    ):
         return next((k.value for k in mapping.keywords if k.arg == name), None)
     return None
 
@@ -118,7 +146,9 @@ def _position(case: Case, effect: Effect, key_arg: str) -> int | None:
     if adapter is None or isinstance(adapter.node, ast.ClassDef):
         return None
     arguments = adapter.node.args
-    names = [a.arg for a in (*arguments.posonlyargs, *arguments.args) if a.arg not in ("self", "cls")]
+    names = [
+        a.arg for a in (*arguments.posonlyargs, *arguments.args) if a.arg not in ("self", "cls")
+    ]
     return names.index(key_arg) if key_arg in names else None
 
 
@@ -128,7 +158,9 @@ def _named_keys(case: Case, handler: Definition) -> Iterator[Finding]:
         for node in ast.walk(part.node):
             name, value = _assigned(node)
             if name and value is not None and KEYISH.search(name) and not OTHER_KEYS.search(name):
-                for found in volatile_parts(case.project, part.module, value, handler_calls(case, handler)):
+                for found in volatile_parts(
+                    case.project, part.module, value, handler_calls(case, handler)
+                ):
                     yield _volatile(name, found)
 
 

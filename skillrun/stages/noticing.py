@@ -1,4 +1,6 @@
-"""For the stage tests: what can be broken in a job's handler, and what it means that its tests did not notice."""
+"""For the stage tests: what can be broken in a job's handler, and what it means that its tests did
+not notice.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +31,12 @@ _RETRYING = {"retry", "Retry", "RetryTask"}
 _GENERATED = (".py", ".so")  # ignored by git, and imported all the same: `_version.py`
 
 
-def try_tests(case: Case, spec: JobSpec, handler: Definition, found: tuple[TestCase, ...], python: str) -> Trial:
-    """Runs the tests with the handler as it is and broken, each in a scratch copy. Repository code runs."""
+def try_tests(
+    case: Case, spec: JobSpec, handler: Definition, found: tuple[TestCase, ...], python: str
+) -> Trial:
+    """Runs the tests with the handler as it is and broken, each in a scratch copy. Repository code
+    runs.
+    """
     from skillrun.proof.breaking.judge import Expected, Trial, try_breaks
     from skillrun.proof.breaking.runs import run_forked, run_tests
     from skillrun.proof.breaking.scratch import LARGEST, size_of
@@ -40,20 +46,30 @@ def try_tests(case: Case, spec: JobSpec, handler: Definition, found: tuple[TestC
     if function is None:
         return Trial(incomplete=f"{handler.name} has no method of its own that runs")
     if size_of(case.root, files) > LARGEST:
-        return Trial(incomplete=f"the repository is larger than {LARGEST // 1024**3} GB, so it was not copied")
+        return Trial(
+            incomplete=(
+                f"the repository is larger than {LARGEST // 1024**3} GB, so it was not copied"
+            )
+        )
     folder = _folder(case, found)
     job = _job(case, spec, function, files, folder, python)
     paths = tuple(sorted({os.path.relpath(test.path, folder or ".") for test in found}))
-    expected = Expected(paths, frozenset(f"{test.path}::{test.name.replace('.', '::')}" for test in found))
+    expected = Expected(
+        paths, frozenset(f"{test.path}::{test.name.replace('.', '::')}" for test in found)
+    )
 
     def run(asked: Asked) -> Records:
         return run_tests(job, asked, _run_command(case, asked.broken.get("name", "as it is")))
 
     def forked(asked: Asked, breaks: list[Mapping[str, Any]]) -> list[Records] | None:
-        return run_forked(job, asked, breaks, _run_command(case, f"as it is, and broken in {len(breaks)} ways"))
+        return run_forked(
+            job, asked, breaks, _run_command(case, f"as it is, and broken in {len(breaks)} ways")
+        )
 
     limit = case.profile.validation_timeout if case.profile else None
-    return try_breaks(_breaks(case, spec, function), expected, limit or DEFAULT_LIMIT_S, run, forked)
+    return try_breaks(
+        _breaks(case, spec, function), expected, limit or DEFAULT_LIMIT_S, run, forked
+    )
 
 
 def _run_command(case: Case, how: str) -> Any:
@@ -76,7 +92,9 @@ def plan(python: str) -> CommandPlan:
 
 
 def target_python(case: Case, spec: JobSpec) -> str:
-    """The interpreter: the spec's, the repository's venv, the one that is activated, else the current one."""
+    """The interpreter: the spec's, the repository's venv, the one that is activated, else the
+    current one.
+    """
     from skillrun.validations.environment import find_python
 
     if spec.proof is not None and spec.proof.python:
@@ -86,7 +104,9 @@ def target_python(case: Case, spec: JobSpec) -> str:
 
 
 def record_lookups(case: Case, records: Records) -> None:
-    """What the tests read becomes what the stage depends on; everything, where other processes read too."""
+    """What the tests read becomes what the stage depends on; everything, where other processes read
+    too.
+    """
     if records.spawned or not records.opened:
         case.tree.everything()
         return
@@ -102,7 +122,14 @@ def record_lookups(case: Case, records: Records) -> None:
 # -- the job
 
 
-def _job(case: Case, spec: JobSpec, function: Definition, files: tuple[str, ...], folder: str, python: str) -> Job:
+def _job(
+    case: Case,
+    spec: JobSpec,
+    function: Definition,
+    files: tuple[str, ...],
+    folder: str,
+    python: str,
+) -> Job:
     from skillrun.proof.breaking.runs import Job
     from skillrun.validations.environment import command_env
 
@@ -117,20 +144,34 @@ def _job(case: Case, spec: JobSpec, function: Definition, files: tuple[str, ...]
         python=python,
         folder=folder,
         import_root=_import_root(function),
-        transient=tuple({"type": e.type, "args": list(e.args)} for e in (failures.transient if failures else ())),
-        permanent=tuple({"type": e.type, "args": list(e.args)} for e in (failures.permanent if failures else ())),
+        transient=tuple(
+            {"type": e.type, "args": list(e.args)} for e in (failures.transient if failures else ())
+        ),
+        permanent=tuple(
+            {"type": e.type, "args": list(e.args)} for e in (failures.permanent if failures else ())
+        ),
         returns=effect.returns if effect else None,
         env={**_settings(case, spec, folder), **command_env(case.root)},
     )
 
 
 def _settings(case: Case, spec: JobSpec, folder: str) -> dict[str, str]:
-    """What the proof's environment says and nobody else does: plain values, and Django's settings."""
+    """What the proof's environment says and nobody else does: plain values, and Django's
+    settings.
+    """
     given = spec.proof.env if spec.proof else {}
     plain = {name: value for name, value in given.items() if "{" not in value}
-    files = [path for name in (*_CONFIGURATION, "conftest.py") for path in (name, f"{folder}/{name}".lstrip("/"))]
-    if any(b"DJANGO_SETTINGS_MODULE" in (case.tree.read(path) or b"") for path in dict.fromkeys(files)):
-        plain.pop("DJANGO_SETTINGS_MODULE", None)  # pytest-django would take the environment's before its own
+    files = [
+        path
+        for name in (*_CONFIGURATION, "conftest.py")
+        for path in (name, f"{folder}/{name}".lstrip("/"))
+    ]
+    if any(
+        b"DJANGO_SETTINGS_MODULE" in (case.tree.read(path) or b"") for path in dict.fromkeys(files)
+    ):
+        plain.pop(
+            "DJANGO_SETTINGS_MODULE", None
+        )  # pytest-django would take the environment's before its own
     return plain
 
 
@@ -162,9 +203,13 @@ def _generated(case: Case) -> tuple[str, ...]:
     """Python files that git ignores in folders that it does not ignore."""
     from skillrun.repo.git import git_output
 
-    listing = git_output(case.root, "ls-files", "-z", "-o", "-i", "--exclude-standard", "--directory")
+    listing = git_output(
+        case.root, "ls-files", "-z", "-o", "-i", "--exclude-standard", "--directory"
+    )
     names = (os.fsdecode(name) for name in listing.split(b"\0"))
-    return tuple(name for name in names if name.endswith(_GENERATED) and (case.root / name).is_file())
+    return tuple(
+        name for name in names if name.endswith(_GENERATED) and (case.root / name).is_file()
+    )
 
 
 # -- the breaks
@@ -177,7 +222,9 @@ def _effect(spec: JobSpec) -> Effect | None:
 
 
 def _breaks(case: Case, spec: JobSpec, function: Definition) -> tuple[Break, ...]:
-    retried = not (spec.retry is not None and (spec.retry.kind == "none" or spec.retry.max_attempts == 1))
+    retried = not (
+        spec.retry is not None and (spec.retry.kind == "none" or spec.retry.max_attempts == 1)
+    )
     return (_effect_dropped(case, spec, function), *(_retried(spec) if retried else _once(spec)))
 
 
@@ -203,7 +250,9 @@ def _retried(spec: JobSpec) -> Iterator[Break]:
     none = "the spec declares no {} error"
     words = "swallows transient errors"
     settings: dict[str, Any] = {"swallow": ["transient"], "name": words}
-    yield Break("transient-swallowed", words, settings, None if transient else none.format("transient"))
+    yield Break(
+        "transient-swallowed", words, settings, None if transient else none.format("transient")
+    )
     words = "turns permanent errors into ones that are retried"
     settings = {"turn": ["permanent"], "name": words}
     missing = "permanent" if not permanent else "transient" if not transient else None
@@ -220,7 +269,9 @@ def _once(spec: JobSpec) -> Iterator[Break]:
     words = "swallows its errors"
     settings = {"swallow": ["transient", "permanent"], "name": words}
     declared = spec.failures and (spec.failures.transient or spec.failures.permanent)
-    yield Break("failure-swallowed", words, settings, None if declared else "the spec declares no error")
+    yield Break(
+        "failure-swallowed", words, settings, None if declared else "the spec declares no error"
+    )
 
 
 # -- where it is broken
@@ -233,15 +284,23 @@ def _edits(case: Case, function: Definition, effect: Effect | None) -> dict[str,
         helpers.setdefault(helper.path, set()).add(helper.line)
     effects = _references(case, function, effect) if effect else {}
     return {
-        path: FileEdit(frozenset(handlers.get(path, ())), frozenset(helpers.get(path, ())), dict(effects.get(path, {})))
+        path: FileEdit(
+            frozenset(handlers.get(path, ())),
+            frozenset(helpers.get(path, ())),
+            dict(effects.get(path, {})),
+        )
         for path in sorted({*handlers, *helpers, *effects})
     }
 
 
 def _references(case: Case, function: Definition, effect: Effect) -> dict[str, dict[Span, bool]]:
-    """Path -> each expression that means the effect's adapter in the code that the handler runs, and if it is async."""
+    """Path -> each expression that means the effect's adapter in the code that the handler runs,
+    and if it is async.
+    """
     names = adapter_names(case, effect)
-    is_async = any(isinstance(d.node, ast.AsyncFunctionDef) for n in names if (d := case.project.definition(n)))
+    is_async = any(
+        isinstance(d.node, ast.AsyncFunctionDef) for n in names if (d := case.project.definition(n))
+    )
     found: dict[str, dict[Span, bool]] = {}
     for call in effect_calls(case, function, effect):
         awaited = isinstance(next(call.module.parents(call.node), None), ast.Await)
@@ -257,7 +316,11 @@ def _reached(case: Case, function: Definition) -> list[Definition]:
     """The repository's functions that the handler calls."""
     names = {name for call in handler_calls(case, function) for name in call.via}
     found = (case.project.definition(name) for name in sorted(names))
-    return [part for part in found if part is not None and not part.is_class and not is_test_file(part.path)]
+    return [
+        part
+        for part in found
+        if part is not None and not part.is_class and not is_test_file(part.path)
+    ]
 
 
 def _retrying(case: Case, function: Definition, effect: Effect | None) -> Iterator[Definition]:

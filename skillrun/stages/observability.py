@@ -1,4 +1,6 @@
-"""Stage 7: can somebody on call tell whether the job ran, succeeded, why it failed, and whether it will retry?"""
+"""Stage 7: can somebody on call tell whether the job ran, succeeded, why it failed, and whether it
+will retry?
+"""
 
 from __future__ import annotations
 
@@ -58,9 +60,26 @@ _CORRELATION = (
     "request_id",
     "root_id",
 )
-_CAUSES = ("exc", "exception", "einfo", "error", "traceback", "exc_value", "value")  # what a failure hook is given
-_BINDING = ("bind", "bind_contextvars", "bound_contextvars", "new", "contextualize", "LoggerAdapter")
-_NO_NOTES = re.compile(r"(^|/)(requirements|constraints|changelog|history|news|changes)[^/]*$", re.IGNORECASE)
+_CAUSES = (
+    "exc",
+    "exception",
+    "einfo",
+    "error",
+    "traceback",
+    "exc_value",
+    "value",
+)  # what a failure hook is given
+_BINDING = (
+    "bind",
+    "bind_contextvars",
+    "bound_contextvars",
+    "new",
+    "contextualize",
+    "LoggerAdapter",
+)
+_NO_NOTES = re.compile(
+    r"(^|/)(requirements|constraints|changelog|history|news|changes)[^/]*$", re.IGNORECASE
+)
 _NOTES_WORDS = 12  # a docstring of fewer words tells an operator nothing
 
 
@@ -71,10 +90,14 @@ class LogCall:
     call: Call
     text: str  # message and arguments as written
     order: int
-    event: str | None = None  # of the framework's hook that it stands in: started, succeeded, failed, retried
+    event: str | None = (
+        None  # of the framework's hook that it stands in: started, succeeded, failed, retried
+    )
 
 
-_RETRYING = re.compile(r"retr(?:y|ie)|attempt|\b(?:try|tries|tried|trying) again\b|\bagain (?:in|at)\b", re.IGNORECASE)
+_RETRYING = re.compile(
+    r"retr(?:y|ie)|attempt|\b(?:try|tries|tried|trying) again\b|\bagain (?:in|at)\b", re.IGNORECASE
+)
 
 
 def examine(case: Case) -> StageResult:
@@ -83,7 +106,11 @@ def examine(case: Case) -> StageResult:
         return blind
     spec, handler = case.spec, case.handler
     if spec is None or handler is None:
-        finding = blocker("observability.no-handler", "no handler to look at yet", hint="the stage handler comes first")
+        finding = blocker(
+            "observability.no-handler",
+            "no handler to look at yet",
+            hint="the stage handler comes first",
+        )
         return StageResult(status_of([finding]), None, (finding,), summary="no handler yet")
     logs = _logs(case, handler)
     answers = _answers(case, spec, handler, logs)
@@ -102,16 +129,25 @@ def examine(case: Case) -> StageResult:
             for f in findings
             if f.severity in (Severity.BLOCKER, Severity.ERROR)
         ),
-        summary=f"{len(logs)} log calls; answered: {', '.join(q for q in QUESTIONS if answers[q]) or 'nothing'}",
+        summary=(
+            f"{len(logs)} log calls; answered:"
+            f" {', '.join(q for q in QUESTIONS if answers[q]) or 'nothing'}"
+        ),
         facts={"answers": {q: [f"{c.path}:{c.line}" for c in answers[q]] for q in QUESTIONS}},
     )
 
 
 def _logs(case: Case, handler: Definition) -> tuple[LogCall, ...]:
     """The job's own log calls in order; what an adapter logs inside says nothing of the job."""
-    adapters = {n for e in (case.spec.effects if case.spec else None) or () for n in adapter_names(case, e)}
+    adapters = {
+        n for e in (case.spec.effects if case.spec else None) or () for n in adapter_names(case, e)
+    }
     calls = enumerate(handler_calls(case, handler))
-    own = [LogCall(c, ast.unparse(c.node), n) for n, c in calls if _is_log(c) and not adapters & set(c.via)]
+    own = [
+        LogCall(c, ast.unparse(c.node), n)
+        for n, c in calls
+        if _is_log(c) and not adapters & set(c.via)
+    ]
     hooked = [
         LogCall(c, ast.unparse(c.node), 0, event)
         for event, hook in case.hooks.items()
@@ -128,26 +164,43 @@ def _is_log(call: Call) -> bool:
     words = receiver.replace("()", "").split(".")
     written = ast.unparse(call.node.func).split(".")
     return (
-        any(w.lower() in _LOGGERS or w.lower().endswith(("_log", "_logger")) for w in (*words, *written))
+        any(
+            w.lower() in _LOGGERS or w.lower().endswith(("_log", "_logger"))
+            for w in (*words, *written)
+        )
         or "getLogger" in words
         or "get_task_logger" in words
     )
 
 
-def _answers(case: Case, spec: JobSpec, handler: Definition, logs: tuple[LogCall, ...]) -> dict[str, tuple[Call, ...]]:
-    """Question -> the log calls that answer it, by where they stand: before and after the effects, in an except."""
+def _answers(
+    case: Case, spec: JobSpec, handler: Definition, logs: tuple[LogCall, ...]
+) -> dict[str, tuple[Call, ...]]:
+    """Question -> the log calls that answer it, by where they stand: before and after the effects,
+    in an except.
+    """
     first, last = _effect_span(case, spec, handler)
     plain = [log for log in logs if log.call.in_except is None and log.event is None]
     return {
-        "ran": tuple(log.call for log in logs if log.event == "started" or (log in plain and log.order < first)),
-        "succeeded": tuple(log.call for log in logs if log.event == "succeeded" or (log in plain and log.order > last)),
+        "ran": tuple(
+            log.call
+            for log in logs
+            if log.event == "started" or (log in plain and log.order < first)
+        ),
+        "succeeded": tuple(
+            log.call
+            for log in logs
+            if log.event == "succeeded" or (log in plain and log.order > last)
+        ),
         "failed": tuple(log.call for log in logs if _tells_failure(log)),
         "retries": tuple(log.call for log in logs if _tells_retry(log)),
     }
 
 
 def _effect_span(case: Case, spec: JobSpec, handler: Definition) -> tuple[int, int]:
-    """The order numbers of the first and the last effect; of the handler's middle where it has none."""
+    """The order numbers of the first and the last effect; of the handler's middle where it has
+    none.
+    """
     calls = handler_calls(case, handler)
     effects = {id(c.node) for e in spec.effects or () for c in effect_calls(case, handler, e)}
     orders = [order for order, call in enumerate(calls) if id(call.node) in effects]
@@ -158,9 +211,13 @@ def _effect_span(case: Case, spec: JobSpec, handler: Definition) -> tuple[int, i
 
 
 def _tells_failure(log: LogCall) -> bool:
-    """In an except clause or the framework's hook, with the cause: `.exception`, exc_info, or the error itself."""
+    """In an except clause or the framework's hook, with the cause: `.exception`, exc_info, or the
+    error itself.
+    """
     clause = log.call.in_except
-    if (clause is None and log.event != "failed") or (clause is not None and _left_before(log.call)):
+    if (clause is None and log.event != "failed") or (
+        clause is not None and _left_before(log.call)
+    ):
         return False
     causes = {clause.name} if clause and clause.name else set()
     causes |= set(_CAUSES) if log.event == "failed" else set()
@@ -169,27 +226,46 @@ def _tells_failure(log: LogCall) -> bool:
 
 
 def _left_before(call: Call) -> bool:
-    """The last attempt leaves the clause before this call: a branch on `request.retries` that ends in a return."""
+    """The last attempt leaves the clause before this call: a branch on `request.retries` that ends
+    in a return.
+    """
     below: ast.AST = call.node
     for above in call.module.parents(call.node):
-        if isinstance(above, ast.If) and _counts_retries(above) and below not in above.body and _leaves(above.body):
+        if (
+            isinstance(above, ast.If)
+            and _counts_retries(above)
+            and below not in above.body
+            and _leaves(above.body)
+        ):
             return True
         if isinstance(above, ast.ExceptHandler):
             before = above.body[: above.body.index(below)] if below in above.body else []
-            return any(isinstance(s, ast.If) and _counts_retries(s) and _leaves(s.body) for s in before)
+            return any(
+                isinstance(s, ast.If) and _counts_retries(s) and _leaves(s.body) for s in before
+            )
         below = above
     return False
 
 
 def _counts_retries(node: ast.If) -> bool:
-    """Taken at the end: `self.request.retries >= ...`, which counts up; Huey's `task.retries` counts down to 0."""
+    """Taken at the end: `self.request.retries >= ...`, which counts up; Huey's `task.retries`
+    counts down to 0.
+    """
     test = node.test
-    left = test.operand if isinstance(test, ast.UnaryOp) else test.left if isinstance(test, ast.Compare) else test
+    left = (
+        test.operand
+        if isinstance(test, ast.UnaryOp)
+        else test.left
+        if isinstance(test, ast.Compare)
+        else test
+    )
     if not isinstance(left, ast.Attribute) or left.attr != "retries":
         return False
     up = isinstance(left.value, ast.Attribute)
     if isinstance(test, ast.Compare):
-        return isinstance(test.ops[0], ast.GtE | ast.Gt | ast.Eq if up else ast.Lt | ast.LtE | ast.Eq)
+        return isinstance(
+            test.ops[0], ast.GtE | ast.Gt | ast.Eq if up else ast.Lt | ast.LtE | ast.Eq
+        )
     return not up and isinstance(test, ast.UnaryOp)
 
 
@@ -206,7 +282,9 @@ def _names(node: ast.AST) -> set[str]:
     return {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
 
 
-def _unanswered(case: Case, handler: Definition, answers: dict[str, tuple[Call, ...]]) -> Iterator[Finding]:
+def _unanswered(
+    case: Case, handler: Definition, answers: dict[str, tuple[Call, ...]]
+) -> Iterator[Finding]:
     policy = case.policy
     hints = {
         "ran": "log the start, with the key fields, before the first effect",
@@ -214,15 +292,30 @@ def _unanswered(case: Case, handler: Definition, answers: dict[str, tuple[Call, 
         "failed": "log the exception (exc_info or its text), with the key fields",
         "retries": "log whether a retry follows, and which attempt it was, with the key fields",
     }
-    hook = f", or in {case.framework.TITLE}'s own hook (skillrun next shows how)" if case.framework else ""
-    hints |= {question: f"{hints[question]}: in the except clause{hook}" for question in ("failed", "retries")}
+    hook = (
+        f", or in {case.framework.TITLE}'s own hook (skillrun next shows how)"
+        if case.framework
+        else ""
+    )
+    hints |= {
+        question: f"{hints[question]}: in the except clause{hook}"
+        for question in ("failed", "retries")
+    }
     for question, calls in answers.items():
         if calls or (question == "retries" and _never_retries(policy)):
             continue
         place = {"path": handler.path, "line": handler.line}
         silent = question == "failed" and _ends_quietly(case, handler)
-        if question in ("failed", "retries") and case.framework and _framework_retries(policy) and not silent:
-            message = f"{QUESTIONS[question]} only {case.framework.TITLE}'s own log answers, without the key fields"
+        if (
+            question in ("failed", "retries")
+            and case.framework
+            and _framework_retries(policy)
+            and not silent
+        ):
+            message = (
+                f"{QUESTIONS[question]} only {case.framework.TITLE}'s own log answers, without the"
+                " key fields"
+            )
             yield warning(f"observability.{question}", message, hint=hints[question], **place)
         else:
             message = f"no log line answers: {QUESTIONS[question]}"
@@ -230,7 +323,9 @@ def _unanswered(case: Case, handler: Definition, answers: dict[str, tuple[Call, 
 
 
 def _ends_quietly(case: Case, handler: Definition) -> bool:
-    """A clause around an effect takes a permanent error and lets the job end: the library logs a success."""
+    """A clause around an effect takes a permanent error and lets the job end: the library logs a
+    success.
+    """
     spec = case.spec
     permanent = spec.failures.permanent_names if spec and spec.failures else ()
     names = [n if "." in n else f"builtins.{n}" for n in (dotted(name) for name in permanent)]
@@ -242,7 +337,9 @@ def _ends_quietly(case: Case, handler: Definition) -> bool:
     ]
     return any(
         not clause.reraises
-        and any(case.project.is_subclass(name, wide) for name in names for wide in clause.exceptions)
+        and any(
+            case.project.is_subclass(name, wide) for name in names for wide in clause.exceptions
+        )
         for clause in clauses
     )
 
@@ -257,7 +354,9 @@ def _framework_retries(policy: Policy | None) -> bool:
     return policy is not None and "autoretry" in (policy.sources.keys() | set(policy.unknown))
 
 
-def _fields(case: Case, spec: JobSpec, handler: Definition, logs: tuple[LogCall, ...]) -> Iterator[Finding]:
+def _fields(
+    case: Case, spec: JobSpec, handler: Definition, logs: tuple[LogCall, ...]
+) -> Iterator[Finding]:
     keys = spec.idempotency.key if spec.idempotency and spec.idempotency.key else ()
     texts = _carried(case, handler, logs)
     missing = [key for key in keys if logs and not any(_names_field(text, key) for text in texts)]
@@ -282,7 +381,9 @@ def _names_field(text: str, key: str) -> bool:
 
 
 def _correlation(case: Case, handler: Definition, logs: tuple[LogCall, ...]) -> Iterator[Finding]:
-    if logs and not any(word in text for text in _carried(case, handler, logs) for word in _CORRELATION):
+    if logs and not any(
+        word in text for text in _carried(case, handler, logs) for word in _CORRELATION
+    ):
         yield note(
             "observability.no-correlation",
             "no log line carries a correlation id (the task's id, or the caller's)",
@@ -297,7 +398,10 @@ def _metrics(case: Case, handler: Definition) -> Iterator[Finding]:
     if not used:
         return
     calls = handler_calls(case, handler)
-    if not any(c.name.rpartition(".")[2] in _METRIC_CALLS and any(u in c.origin for u in used) for c in calls):
+    if not any(
+        c.name.rpartition(".")[2] in _METRIC_CALLS and any(u in c.origin for u in used)
+        for c in calls
+    ):
         message = f"the repository uses {used[0]}, and the handler emits no metric"
         yield warning(
             "observability.no-metrics",
@@ -325,13 +429,21 @@ def _imports(module: Module, library: str) -> bool:
 
 def _notes(case: Case, handler: Definition) -> Iterator[Finding]:
     """A docstring that says how to operate the job, or a document that names it."""
-    docstrings = [ast.get_docstring(handler.node) or "", ast.get_docstring(handler.module.tree) or ""]
+    docstrings = [
+        ast.get_docstring(handler.node) or "",
+        ast.get_docstring(handler.module.tree) or "",
+    ]
     if any(len(text.split()) >= _NOTES_WORDS for text in docstrings):
         return
     name = handler.name.rpartition(".")[2]
     spec = case.spec
     words = [name, *([spec.job] if spec else [])]
-    found = {path for word in words for suffix in (".md", ".rst", ".txt") for path in case.tree.search(word, suffix)}
+    found = {
+        path
+        for word in words
+        for suffix in (".md", ".rst", ".txt")
+        for path in case.tree.search(word, suffix)
+    }
     if any(not _NO_NOTES.search(path) for path in found):
         return
     yield blocker(
@@ -339,5 +451,8 @@ def _notes(case: Case, handler: Definition) -> Iterator[Finding]:
         "no operational notes for this job",
         path=handler.path,
         line=handler.line,
-        hint="in the docstring or the repository's docs: what it does, what a dead letter means, how to run it again",
+        hint=(
+            "in the docstring or the repository's docs: what it does, what a dead letter means, how"
+            " to run it again"
+        ),
     )

@@ -1,4 +1,6 @@
-"""The proof of a run's job: what it needs to know of the repository, who must agree, and what it says to the stages."""
+"""The proof of a run's job: what it needs to know of the repository, who must agree, and what it
+says to the stages.
+"""
 
 from __future__ import annotations
 
@@ -30,13 +32,17 @@ def proof_target(case: Case) -> Target:
     """What `prove` takes. Raises Blocked where a decision or the work is missing."""
     spec = case.spec
     if spec is None:
-        raise Blocked("there is no job spec to prove anything of", hint="write one with: skillrun spec init")
+        raise Blocked(
+            "there is no job spec to prove anything of", hint="write one with: skillrun spec init"
+        )
     if spec.handler is None:
         hint = "handler: package.module:function"
         raise Blocked(f"{spec.shown_path}:{spec.line()}: the spec names no handler", hint=hint)
     if not spec.examples:
         hint = "the first of payload.examples is the job that is delivered"
-        raise Blocked(f"{spec.shown_path}:{spec.line('payload')}: payload.examples is empty", hint=hint)
+        raise Blocked(
+            f"{spec.shown_path}:{spec.line('payload')}: payload.examples is empty", hint=hint
+        )
     handler = find_handler(case)
     if handler is None:
         raise _no_handler(case, spec, spec.handler)
@@ -56,14 +62,23 @@ def _no_handler(case: Case, spec: JobSpec, name: str) -> Blocked:
     path = case.project.locate(module, anywhere=True)
     where, hint = f"{spec.shown_path}:{spec.line('handler')}", "handler: package.module:function"
     if path in case.project.broken:
-        hint = f"mend it, or run skillrun on the Python that it is written for (this is {platform.python_version()})"
-        return Blocked(f"{where}: handler: its module cannot be read: {case.project.broken[path]}", hint=hint)
-    said = f"{path} has no {function}" if path else f"there is no module {module} in this repository"
+        hint = (
+            "mend it, or run skillrun on the Python that it is written for (this is"
+            f" {platform.python_version()})"
+        )
+        return Blocked(
+            f"{where}: handler: its module cannot be read: {case.project.broken[path]}", hint=hint
+        )
+    said = (
+        f"{path} has no {function}" if path else f"there is no module {module} in this repository"
+    )
     return Blocked(f"{where}: handler: {said}", hint=hint)
 
 
 def _driver(case: Case, handler: Definition) -> str | None:
-    """The id of the framework whose probe runs the handler; None for a plain callable. Raises Blocked for no probe."""
+    """The id of the framework whose probe runs the handler; None for a plain callable. Raises
+    Blocked for no probe.
+    """
     use = case.use
     if use is None or use.id in _PLAIN or case.handler is None:
         return None
@@ -71,16 +86,25 @@ def _driver(case: Case, handler: Definition) -> str | None:
     if use.id in known:
         return use.id
     hint = f"jobs of {', '.join(known)} and plain callables can be proved"
-    raise Blocked(f"{handler.path}:{handler.line}: a job of {use.id}, which the proof cannot run yet", hint=hint)
+    raise Blocked(
+        f"{handler.path}:{handler.line}: a job of {use.id}, which the proof cannot run yet",
+        hint=hint,
+    )
 
 
 def _publishers(spec: JobSpec) -> list[str]:
     enqueue = spec.enqueue
-    return [path for path in (enqueue.call, enqueue.relay) if path is not None] if enqueue is not None else []
+    return (
+        [path for path in (enqueue.call, enqueue.relay) if path is not None]
+        if enqueue is not None
+        else []
+    )
 
 
 def _source_roots(case: Case, spec: JobSpec) -> tuple[str, ...]:
-    """The folders that the import paths of the spec begin in, the handler's first: src layouts, nested services."""
+    """The folders that the import paths of the spec begin in, the handler's first: src layouts,
+    nested services.
+    """
     failures = spec.failures
     names = [*(effect.call for effect in spec.effects or ()), *_publishers(spec)]
     names += [*failures.transient_names, *failures.permanent_names] if failures else []
@@ -89,7 +113,8 @@ def _source_roots(case: Case, spec: JobSpec) -> tuple[str, ...]:
     found = [_root_of(home, module)]
     for name in names:
         module, colon, _ = name.partition(":")
-        # Only where its import would find it anyway: a file somewhere must not come before a library of that name.
+        # Only where its import would find it anyway: a file somewhere must not come before a
+        # library of that name.
         found += [_root_of(case.project.locate(module, near=home), module)] if colon else []
     return tuple(dict.fromkeys(root for root in found if root is not None))
 
@@ -128,9 +153,13 @@ def not_asked(case: Case) -> Finding | None:
     """Why no proof is made, as a note; None where one can be made."""
     spec = case.spec
     if spec is None or spec.proof is None:
-        hint = "proof: {env: ..., setup: ..., database: ..., state: ...}; then skillrun prove tries it"
+        hint = (
+            "proof: {env: ..., setup: ..., database: ..., state: ...}; then skillrun prove tries it"
+        )
         place = {"path": spec.shown_path, "line": 1} if spec else {}
-        return note("proof.not-asked", "read, not proved: the spec has no proof section", hint=hint, **place)
+        return note(
+            "proof.not-asked", "read, not proved: the spec has no proof section", hint=hint, **place
+        )
     try:
         proof_target(case)
     except Blocked as blocked:
@@ -139,15 +168,19 @@ def not_asked(case: Case) -> Finding | None:
 
 
 def prove_case(case: Case) -> dict[str, Any] | None:
-    """The proof's report (proof.v1) and its `histories` (see `proof.stories`); None where nobody agreed to run it.
+    """The proof's report (proof.v1) and its `histories` (see `proof.stories`); None where nobody
+    agreed to run it.
 
-    What it rests on becomes look-ups. With the same inputs as the last time, its report is taken from the state folder
-    and nothing runs; but an incomplete proof is tried again, since a busy machine or a missing server is no input.
+    What it rests on becomes look-ups. With the same inputs as the last time, its report is taken
+    from the state folder and nothing runs; but an incomplete proof is tried again, since a busy
+    machine or a missing server is no input.
     """
     target = proof_target(case)
     found = _kept(case)
     if found is not None and not case.is_recorded(found[1]):
-        said = "the kept proof is not one that this ledger records: it is not believed, and made again"
+        said = (
+            "the kept proof is not one that this ledger records: it is not believed, and made again"
+        )
         print(f"skillrun: {said}", file=sys.stderr, flush=True)
     elif found is not None and found[0]["report"]["verdict"] != "incomplete":
         kept, sha = found
@@ -161,7 +194,10 @@ def prove_case(case: Case) -> dict[str, Any] | None:
 
     proof = try_prove(target, progress=_progress(case))
     spec = target.spec
-    report = {**proof_report(proof, target, f" --spec {spec.shown_path}"), "histories": stories(proof)}
+    report = {
+        **proof_report(proof, target, f" --spec {spec.shown_path}"),
+        "histories": stories(proof),
+    }
     files = {path: case.tree.sha256(path) or "" for path in proof.modules}
     sha = _keep(case, {"rests_on": _rests_on(case), "files": files, "report": report})
     _record(case, {"files": files})
@@ -211,12 +247,20 @@ def _record(case: Case, kept: Mapping[str, Any]) -> None:
 def _cache(case: Case) -> Path:
     from skillrun.canonical import digest
 
-    name = digest([str(case.root), case.spec.job if case.spec else "", case.spec.shown_path if case.spec else ""])
+    name = digest(
+        [
+            str(case.root),
+            case.spec.job if case.spec else "",
+            case.spec.shown_path if case.spec else "",
+        ]
+    )
     return state_dir() / "proofs" / f"{name}.json"
 
 
 def last_report(case: Case) -> dict[str, Any] | None:
-    """The report of the last proof of this job, where the ledger has it and nothing that it rests on has changed."""
+    """The report of the last proof of this job, where the ledger has it and nothing that it rests
+    on has changed.
+    """
     found = _kept(case)
     return found[0]["report"] if found is not None and case.is_recorded(found[1]) else None
 
@@ -256,7 +300,8 @@ def _keep(case: Case, value: Mapping[str, Any]) -> str:
 
 
 def with_proof(stage: str, result: StageResult, report: Mapping[str, Any] | None) -> StageResult:
-    """A stage's result, with what the proof says of it: proved, refuted (it fails), or pending where it is incomplete.
+    """A stage's result, with what the proof says of it: proved, refuted (it fails), or pending
+    where it is incomplete.
 
     Where the proof is complete and has nothing to show of a stage, that stays as it was read.
     """
@@ -270,7 +315,13 @@ def with_proof(stage: str, result: StageResult, report: Mapping[str, Any] | None
     if not found and report["incomplete"]:
         result = as_unproved(stage, result, _incomplete(report), "prove")
     elif not found and open_question:
-        found = [warning("proof.not-shown", f"not proved: {open_question}", hint="give it in the spec's failures")]
+        found = [
+            warning(
+                "proof.not-shown",
+                f"not proved: {open_question}",
+                hint="give it in the spec's failures",
+            )
+        ]
     is_proved = not found and result.status == Status.PASSED
     facts = {**result.facts, "proof": report["verdict"]}
     if is_proved:
@@ -278,7 +329,9 @@ def with_proof(stage: str, result: StageResult, report: Mapping[str, Any] | None
     if is_proved and stage == "dead-letter":
         found = [*_untried(report)]
     findings = (*(f for f in result.findings if not (is_proved and f.rule in _ANSWERED)), *found)
-    actions = tuple(Action(stage, "edit-code", f"{f.message}; {f.hint}") for f in found if f.severity == "error")
+    actions = tuple(
+        Action(stage, "edit-code", f"{f.message}; {f.hint}") for f in found if f.severity == "error"
+    )
     return replace(
         result,
         status=status_of(findings) if mine else result.status,
@@ -291,8 +344,11 @@ def with_proof(stage: str, result: StageResult, report: Mapping[str, Any] | None
     )
 
 
-def as_unproved(stage: str, result: StageResult, said: Iterable[Finding], action: str) -> StageResult:
-    """A stage that was read alone though the spec asks for a proof: it is pending, and what to do is its next step.
+def as_unproved(
+    stage: str, result: StageResult, said: Iterable[Finding], action: str
+) -> StageResult:
+    """A stage that was read alone though the spec asks for a proof: it is pending, and what to do
+    is its next step.
 
     It is not settled: what is missing may be a server, or somebody's consent, which no file shows.
     """
@@ -313,7 +369,9 @@ def _step(finding: Finding) -> str:
 
 
 def is_unproved(result: StageResult) -> bool:
-    """Whether a stage waits for nothing but its proof: it reads clean, and the stages after it can be examined."""
+    """Whether a stage waits for nothing but its proof: it reads clean, and the stages after it can
+    be examined.
+    """
     return result.status == Status.PENDING and bool(result.facts.get("unproved"))
 
 
@@ -323,7 +381,8 @@ def _untried(report: Mapping[str, Any]) -> Iterator[Finding]:
 
     if report["skipped"].get("poison") == NO_POISON:
         hint = (
-            "give some in proof.poison, e.g. [{}] and one with a value that cannot be; they enter behind the publisher"
+            "give some in proof.poison, e.g. [{}] and one with a value that cannot be; they enter"
+            " behind the publisher"
         )
         yield warning("proof.no-poison", "not tried: a malformed message", hint=hint)
 
@@ -332,7 +391,9 @@ def _not_shown(stage: str, report: Mapping[str, Any]) -> str | None:
     """What no schedule could show of a stage, though nothing refutes it."""
     gave_up = {"exhaustion", "permanent", "poison"} & set(report["schedules"]["families"])
     once = report["attempts"]["declared"] == 1
-    if stage == "retry" and not (gave_up & {"exhaustion"} or (once and {"error", "permanent"} & _families(report))):
+    if stage == "retry" and not (
+        gave_up & {"exhaustion"} or (once and {"error", "permanent"} & _families(report))
+    ):
         return "no transient error is declared, so no retry was seen"
     if stage == "dead-letter" and not gave_up:
         return "no error is declared, so no job was given up"
@@ -353,9 +414,13 @@ def _refuted(witness: Mapping[str, Any]) -> Finding:
     places = [step for step in witness["events"] if step["path"]]
     place = next((step for step in places if step["fault"]), places[-1] if places else {})
     cause = f": {witness['cause']}" if witness["cause"] else ""
-    message = f"{witness['message']}{cause} (expected {witness['expected']}, seen {witness['seen']})"
+    message = (
+        f"{witness['message']}{cause} (expected {witness['expected']}, seen {witness['seen']})"
+    )
     where = {"path": place.get("path"), "line": place.get("line")}
-    return error(f"proof.{witness['rule']}", message, hint=f"see it happen: {witness['replay']}", **where)
+    return error(
+        f"proof.{witness['rule']}", message, hint=f"see it happen: {witness['replay']}", **where
+    )
 
 
 def _incomplete(report: Mapping[str, Any]) -> Iterator[Finding]:
@@ -371,12 +436,16 @@ def _summary(report: Mapping[str, Any], *, refuted: bool, proved: bool) -> str:
 
 
 def proof_record(report: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What the ledger keeps of a proof besides what the stages found; nothing where there was none."""
+    """What the ledger keeps of a proof besides what the stages found; nothing where there was
+    none.
+    """
     if report is None:
         return {}
     names = ("verdict", "handler", "library", "assumptions", "histories", "kept")
     kept = {name: report[name] for name in names if name in report}
-    return {"proof": {**kept, "bounds": report["bounds"]["sentence"], "schedules": report["schedules"]}}
+    return {
+        "proof": {**kept, "bounds": report["bounds"]["sentence"], "schedules": report["schedules"]}
+    }
 
 
 def _evidence(report: Mapping[str, Any]) -> Evidence:

@@ -1,4 +1,6 @@
-"""The test command of a repository that declares none: its own pytest, where it has tests and that is installed."""
+"""The test command of a repository that declares none: its own pytest, where it has tests and that
+is installed.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +15,11 @@ _PYTEST = re.compile(r"pytest-\d[^/]*\.(?:dist|egg)-info")
 
 
 def pytest_command(root: Path, named: str | None = None) -> str | None:
-    """`PYTHON -m pytest` with the interpreter in which the stage tests runs; None where pytest is not beside it.
+    """`PYTHON -m pytest` with the interpreter in which the stage tests runs; None where pytest is
+    not beside it.
 
-    `named` is proof.python of the spec. Nothing is run: what is installed is read from folder names.
+    `named` is proof.python of the spec. Nothing is run: what is installed is read from folder
+    names.
     """
     from skillrun.proof.packages import find_python, installed
 
@@ -29,7 +33,9 @@ def pytest_command(root: Path, named: str | None = None) -> str | None:
 
 
 def own_pytest_command(root: Path) -> str | None:
-    """The same where the environment lies in the repository, as on every machine that has set it up so."""
+    """The same where the environment lies in the repository, as on every machine that has set it up
+    so.
+    """
     command = pytest_command(root)
     if command is None or Path(shlex.split(command)[0]).is_absolute():
         return None
@@ -37,7 +43,9 @@ def own_pytest_command(root: Path) -> str | None:
 
 
 def _from_root(python: str, root: Path) -> str:
-    """The interpreter as a command in the root names it. A venv's Python is a link, which must not be followed."""
+    """The interpreter as a command in the root names it. A venv's Python is a link, which must not
+    be followed.
+    """
     path = Path(python)
     if path.is_relative_to(root):
         return str(path.relative_to(root))

@@ -45,7 +45,9 @@ NEVER_WAIVED = frozenset({idempotency.ID})
 
 @dataclass(frozen=True)
 class Planned:
-    """One stage of a run, and the line of SKILL.md that it answers to (None: the file has no such step)."""
+    """One stage of a run, and the line of SKILL.md that it answers to (None: the file has no such
+    step).
+    """
 
     stage: Stage
     line: int | None
@@ -55,16 +57,21 @@ class Planned:
 def match_stages(skill: Skill) -> tuple[tuple[Planned, ...], tuple[Finding, ...]]:
     """The stages of a run, in order, and what the skill's text is missing.
 
-    For a bundled skill all its stages run whatever the file says; steps that no stage answers to are declared ones.
+    For a bundled skill all its stages run whatever the file says; steps that no stage answers to
+    are declared ones.
     """
     coded = STAGES.get(skill.name)
     if coded is None:
         inputs = (Planned(InputsStage(skill), None),) if skill.inputs else ()
         return (*inputs, *_declared(skill.steps, set())), ()
     answered, left = _pair(coded, skill.steps)
-    planned = tuple(Planned(stage, answered[stage.ID].line if stage.ID in answered else None) for stage in coded)
+    planned = tuple(
+        Planned(stage, answered[stage.ID].line if stage.ID in answered else None) for stage in coded
+    )
     missing = tuple(_missing(skill, stage) for stage in coded if stage.ID not in answered)
-    extra = tuple(Planned(p.stage, p.line, extra=True) for p in _declared(left, {stage.ID for stage in coded}))
+    extra = tuple(
+        Planned(p.stage, p.line, extra=True) for p in _declared(left, {stage.ID for stage in coded})
+    )
     return (*planned[:-1], *extra, planned[-1]), missing
 
 
@@ -73,7 +80,9 @@ def _pair(stages: tuple[Stage, ...], steps: tuple[Step, ...]) -> tuple[dict[str,
     answered: dict[str, Step] = {}
     left: list[Step] = []
     for step in steps:
-        stage = next((s for s in stages if s.ID not in answered and s.ANSWERS.search(step.text)), None)
+        stage = next(
+            (s for s in stages if s.ID not in answered and s.ANSWERS.search(step.text)), None
+        )
         if stage is None:
             left.append(step)
         else:
@@ -82,8 +91,15 @@ def _pair(stages: tuple[Stage, ...], steps: tuple[Step, ...]) -> tuple[dict[str,
 
 
 def _missing(skill: Skill, stage: Stage) -> Finding:
-    message = f"SKILL.md has no step for {stage.ID} ({stage.TITLE}); the bundled stage runs all the same"
-    return Finding("skill.step-missing", Severity.WARNING, message, hint="put the step back into the repository's copy")
+    message = (
+        f"SKILL.md has no step for {stage.ID} ({stage.TITLE}); the bundled stage runs all the same"
+    )
+    return Finding(
+        "skill.step-missing",
+        Severity.WARNING,
+        message,
+        hint="put the step back into the repository's copy",
+    )
 
 
 def _declared(steps: tuple[Step, ...] | list[Step], taken: set[str]) -> tuple[Planned, ...]:

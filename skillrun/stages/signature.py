@@ -28,7 +28,10 @@ def signature_findings(case: Case, spec: JobSpec, handler: Definition) -> Iterat
     at = {"path": handler.path, "line": handler.line}
     if spec.message == "payload" or (spec.message is None and _takes_one_object(needed, fields)):
         if len(needed) > 1:
-            message = f"the message is one payload, and the handler needs {len(needed)} arguments: {', '.join(needed)}"
+            message = (
+                f"the message is one payload, and the handler needs {len(needed)} arguments:"
+                f" {', '.join(needed)}"
+            )
             hint = "message: kwargs, or a handler that takes one dict"
             yield error("handler.signature-differs", message, hint=hint, **at)
         return
@@ -36,10 +39,20 @@ def signature_findings(case: Case, spec: JobSpec, handler: Definition) -> Iterat
     unknown = [name for name in fields if name not in (*needed, *optional)]
     if missing:
         message = f"the handler needs {', '.join(missing)}, which the payload does not have"
-        yield error("handler.signature-differs", message, hint="add the field, or give the argument a default", **at)
+        yield error(
+            "handler.signature-differs",
+            message,
+            hint="add the field, or give the argument a default",
+            **at,
+        )
     if unknown:
         message = f"the payload has {', '.join(unknown)}, which the handler does not take"
-        yield error("handler.signature-differs", message, hint="take it as an argument, or drop the field", **at)
+        yield error(
+            "handler.signature-differs",
+            message,
+            hint="take it as an argument, or drop the field",
+            **at,
+        )
 
 
 def _takes_one_object(needed: tuple[str, ...], fields: dict[str, object]) -> bool:
@@ -47,7 +60,9 @@ def _takes_one_object(needed: tuple[str, ...], fields: dict[str, object]) -> boo
 
 
 def _parameters(case: Case, handler: Definition) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
-    """(needed, optional) parameters of a delivery; None where `*args`, `**kwargs` or the class hides them."""
+    """(needed, optional) parameters of a delivery; None where `*args`, `**kwargs` or the class
+    hides them.
+    """
     parts = case.project.callables(handler)
     if len(parts) != 1 or isinstance(parts[0].node, ast.ClassDef):
         return None
@@ -61,17 +76,25 @@ def _parameters(case: Case, handler: Definition) -> tuple[tuple[str, ...], tuple
     for arg, default in zip([*positional, *arguments.kwonlyargs], defaults, strict=True):
         if not is_injected(case.project, parts[0].module, arg, default):
             (needed if default is None else optional).append(arg.arg)
-    if needed and (needed[0] in ("self", "cls") or any(_asks(handler, one) for one in _GIVES_FIRST)):
+    if needed and (
+        needed[0] in ("self", "cls") or any(_asks(handler, one) for one in _GIVES_FIRST)
+    ):
         needed = needed[1:]
     if needed and case.use is not None and case.use.id == "arq":  # its context comes first
         needed = needed[1:]
     given = ("task",) if _asks(handler, "context") else ()
     if any(isinstance(d, ast.Call) and last_word(d.func) == "periodic" for d in handler.decorators):
-        needed, optional = [n for n in needed if n != "timestamp"], [*optional, "timestamp"]  # of Procrastinate's tick
+        needed, optional = (
+            [n for n in needed if n != "timestamp"],
+            [*optional, "timestamp"],
+        )  # of Procrastinate's tick
     return tuple(n for n in needed if n not in given), tuple(n for n in optional if n not in given)
 
 
 def _asks(handler: Definition, option: str) -> bool:
     """An option of the decorator is True; `context=True` (Huey) gives `task=`."""
     keywords = [k for d in handler.decorators if isinstance(d, ast.Call) for k in d.keywords]
-    return any(k.arg == option and isinstance(k.value, ast.Constant) and k.value.value is True for k in keywords)
+    return any(
+        k.arg == option and isinstance(k.value, ast.Constant) and k.value.value is True
+        for k in keywords
+    )

@@ -1,4 +1,6 @@
-"""Where a value comes from: an expression followed through variables, parameters and the repository's functions."""
+"""Where a value comes from: an expression followed through variables, parameters and the
+repository's functions.
+"""
 
 from __future__ import annotations
 
@@ -14,26 +16,38 @@ if TYPE_CHECKING:
 
 _DEPTH = 8
 
-# What is another value at each delivery, attempt, process or second. hash() of text differs between interpreters.
+# What is another value at each delivery, attempt, process or second. hash() of text differs between
+# interpreters.
 _VOLATILE_CALLS = {
-    "a random id": "uuid.uuid1 uuid.uuid4 uuid.uuid6 uuid.uuid7 celery.uuid celery.utils.uuid "
-    "celery.utils.gen_unique_id kombu.utils.uuid.uuid ulid.new ulid.ULID nanoid.generate shortuuid.uuid "
-    "shortuuid.random cuid.cuid",
-    "the time": "time.time time.time_ns time.monotonic time.monotonic_ns time.perf_counter time.ctime "
-    "datetime.datetime.now datetime.datetime.utcnow datetime.datetime.today django.utils.timezone.now "
-    "django.utils.timezone.localtime pendulum.now arrow.now arrow.utcnow",
+    "a random id": (
+        "uuid.uuid1 uuid.uuid4 uuid.uuid6 uuid.uuid7 celery.uuid celery.utils.uuid"
+        " celery.utils.gen_unique_id kombu.utils.uuid.uuid ulid.new ulid.ULID nanoid.generate"
+        " shortuuid.uuid shortuuid.random cuid.cuid"
+    ),
+    "the time": (
+        "time.time time.time_ns time.monotonic time.monotonic_ns time.perf_counter time.ctime"
+        " datetime.datetime.now datetime.datetime.utcnow datetime.datetime.today"
+        " django.utils.timezone.now django.utils.timezone.localtime pendulum.now arrow.now"
+        " arrow.utcnow"
+    ),
     "the date": "datetime.date.today django.utils.timezone.localdate pendulum.today",
     "hash(), which differs between interpreters": "builtins.hash",
     "id(), which differs between processes": "builtins.id builtins.object",
     "the process or the thread": "os.getpid os.getppid threading.get_ident threading.get_native_id",
     "the worker's host": "socket.gethostname platform.node",
     "random bytes": "os.urandom secrets.token_bytes",
-    "a random value": "secrets.token_hex secrets.token_urlsafe secrets.randbelow secrets.choice random.random "
-    "random.randint random.randrange random.getrandbits random.choice random.choices random.sample random.uniform "
-    "django.utils.crypto.get_random_string",
+    "a random value": (
+        "secrets.token_hex secrets.token_urlsafe secrets.randbelow secrets.choice random.random"
+        " random.randint random.randrange random.getrandbits random.choice random.choices"
+        " random.sample random.uniform django.utils.crypto.get_random_string"
+    ),
 }
 _BY_NAME = {name: what for what, names in _VOLATILE_CALLS.items() for name in names.split()}
-_NOW_WITHOUT_ARGUMENT = {"time.strftime": 2, "time.gmtime": 1, "time.localtime": 1}  # arguments that make it stable
+_NOW_WITHOUT_ARGUMENT = {
+    "time.strftime": 2,
+    "time.gmtime": 1,
+    "time.localtime": 1,
+}  # arguments that make it stable
 _MESSAGE_ID = "the message id, which a re-enqueue changes"
 _VOLATILE_ATTRIBUTES = {
     "request.id": _MESSAGE_ID,
@@ -107,18 +121,30 @@ class _Trace:
             yield from self._set_on_self(module, node, depth)
 
     def _set_on_self(self, module: Module, node: ast.Attribute, depth: int) -> Iterator[Volatile]:
-        """`self.key` is what the class or its methods assign to it; a property is what it returns."""
+        """`self.key` is what the class or its methods assign to it; a property is what it
+        returns.
+        """
         owner = module.class_of(node)
         for inner in ast.walk(owner) if owner else ():
-            if isinstance(inner, ast.Assign) and any(_names_attribute(t, node.attr) for t in inner.targets):
+            if isinstance(inner, ast.Assign) and any(
+                _names_attribute(t, node.attr) for t in inner.targets
+            ):
                 yield from self.parts(module, inner.value, depth - 1)
-            elif isinstance(inner, ast.FunctionDef) and inner.name == node.attr and inner.decorator_list:
+            elif (
+                isinstance(inner, ast.FunctionDef)
+                and inner.name == node.attr
+                and inner.decorator_list
+            ):
                 for returned in returns_of(self.project.define(module, inner)):
                     yield from self.parts(module, returned, depth - 1)
 
     def _name(self, module: Module, node: ast.Name, depth: int) -> Iterator[Volatile]:
         scope = module.function_of(node)
-        scopes = [scope, *(s for s in module.parents(scope) if isinstance(s, ast.FunctionDef))] if scope else []
+        scopes = (
+            [scope, *(s for s in module.parents(scope) if isinstance(s, ast.FunctionDef))]
+            if scope
+            else []
+        )
         for around in [*scopes, module.tree]:
             bound = module.bindings(around).get(node.id, ())
             for binding in bound:
@@ -126,7 +152,9 @@ class _Trace:
             if bound:
                 return
 
-    def _binding(self, module: Module, scope: ast.AST, binding: Binding, depth: int) -> Iterator[Volatile]:
+    def _binding(
+        self, module: Module, scope: ast.AST, binding: Binding, depth: int
+    ) -> Iterator[Volatile]:
         if isinstance(binding.node, ast.arg):
             for call, passed in passed_for(self.project, self.callers, scope, binding.node.arg):
                 yield from self.parts(call.module, passed, depth - 1)
@@ -141,7 +169,9 @@ class _Trace:
 
 def _now(name: str | None, node: ast.Call) -> str | None:
     needed = _NOW_WITHOUT_ARGUMENT.get(name or "")
-    return "the time" if needed is not None and len(node.args) + len(node.keywords) < needed else None
+    return (
+        "the time" if needed is not None and len(node.args) + len(node.keywords) < needed else None
+    )
 
 
 def passed_for(
@@ -153,11 +183,15 @@ def passed_for(
         if target is None or target.node is not scope:
             continue
         names = list(target.parameters)
-        if isinstance(next(target.module.parents(target.node), None), ast.ClassDef) and names[:1] in (
+        if isinstance(next(target.module.parents(target.node), None), ast.ClassDef) and names[
+            :1
+        ] in (
             ["self"],
             ["cls"],
         ):
-            names = names[1:]  # the object before the dot; a plain function may have a parameter of that name
+            names = names[
+                1:
+            ]  # the object before the dot; a plain function may have a parameter of that name
         position = names.index(parameter) if parameter in names else None
         passed = call.argument(position, parameter)
         if passed is not None:

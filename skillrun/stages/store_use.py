@@ -1,4 +1,6 @@
-"""Does the code reached from the handler write the dedupe table, and does it look before it works?"""
+"""Does the code reached from the handler write the dedupe table, and does it look before it
+works?
+"""
 
 from __future__ import annotations
 
@@ -19,20 +21,33 @@ if TYPE_CHECKING:
 
 _DEPTH = 3  # of effects.handler_calls: what lies deeper was not read
 _TABLE = r"(?:\w+[\"`\]]?\.)?[\"`\[]?{table}\b"
-_SQL_WRITE = r"\b(?:insert(?:\s+or\s+\w+)?(?:\s+ignore)?\s+into|replace\s+into|merge\s+into|update)\s+[\"`\[]?" + _TABLE
+_SQL_WRITE = (
+    r"\b(?:insert(?:\s+or\s+\w+)?(?:\s+ignore)?\s+into|replace\s+into|merge\s+into|update)\s+[\"`\[]?"
+    + _TABLE
+)
 _SQL_READ = r"\b(?:from|join)\s+[\"`\[]?" + _TABLE
 _SQL_CAUGHT = re.compile(
     r"\bon\s+conflict\b|\bon\s+duplicate\s+key\b|\binsert\s+(or\s+)?ignore\b|\bmerge\s+into\b", re.I
 )
-_SQL_OPEN = re.compile(r"\b(?:insert(?:\s+or\s+\w+)?(?:\s+ignore)?\s+into|replace\s+into|update)\s+\W*\?", re.I)
-_WRITES = re.compile(r"^a?(bulk_)?(create|get_or_create|update_or_create|insert|upsert|update|merge|save|replace)")
-_CAUGHT = re.compile(r"get_or_create|update_or_create|upsert|on_conflict|on_duplicate_key|ignore_conflicts|^merge$")
-_READS = re.compile(r"^a?(get|get_one|first|filter|exists|select|query|scalars?|count|one_or_none|get_or_none|where)$")
+_SQL_OPEN = re.compile(
+    r"\b(?:insert(?:\s+or\s+\w+)?(?:\s+ignore)?\s+into|replace\s+into|update)\s+\W*\?", re.I
+)
+_WRITES = re.compile(
+    r"^a?(bulk_)?(create|get_or_create|update_or_create|insert|upsert|update|merge|save|replace)"
+)
+_CAUGHT = re.compile(
+    r"get_or_create|update_or_create|upsert|on_conflict|on_duplicate_key|ignore_conflicts|^merge$"
+)
+_READS = re.compile(
+    r"^a?(get|get_one|first|filter|exists|select|query|scalars?|count|one_or_none|get_or_none|where)$"
+)
 _HIDING = re.compile(
     r"^(add|add_all|save|merge|execute\w*|insert\w*|upsert\w*|create\w*|bulk_\w+|put\w*|store\w*|record\w*|mark\w*|"
     r"remember\w*|claim\w*|write\w*|set\w*|log_\w+|get_or_create|update\w*|process\w*|handle\w*|run\w*|once\w*)$"
 )
-_UNIQUE_ERRORS = re.compile(r"Integrity|Unique|Duplicate|Conflict|AlreadyExists|DatabaseError|DBAPIError", re.I)
+_UNIQUE_ERRORS = re.compile(
+    r"Integrity|Unique|Duplicate|Conflict|AlreadyExists|DatabaseError|DBAPIError", re.I
+)
 
 
 @dataclass
@@ -60,7 +75,9 @@ def store_use(case: Case, handler: Definition, table: str) -> StoreUse:
 
 
 class _Names:
-    """The names that stand for the table in Python: its own, its model classes, variables that hold either."""
+    """The names that stand for the table in Python: its own, its model classes, variables that hold
+    either.
+    """
 
     def __init__(self, case: Case, table: str) -> None:
         self.table = table
@@ -70,10 +87,14 @@ class _Names:
         self.instances: set[str] = set()
 
     def learn_locals(self, module: Module, function: ast.AST) -> None:
-        """`row = Receipt(...)`, `table = Base.metadata.tables["receipts"]`: the local name stands for it too."""
+        """`row = Receipt(...)`, `table = Base.metadata.tables["receipts"]`: the local name stands
+        for it too.
+        """
         for node in ast.walk(function):
             if isinstance(node, ast.Assign) and self.mentions(module, node.value):
-                self.instances |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+                self.instances |= {
+                    target.id for target in node.targets if isinstance(target, ast.Name)
+                }
 
     def mentions(self, module: Module, node: ast.AST) -> bool:
         return any(self._is_it(module, inner) for inner in ast.walk(node))
@@ -85,7 +106,11 @@ class _Names:
             return False
         origin = (module.resolve(node) or "") if isinstance(node, ast.Name) else ""
         written = node.id if isinstance(node, ast.Name) else node.attr
-        return written in self.words or written in self.instances or origin.rpartition(".")[2] in self.words
+        return (
+            written in self.words
+            or written in self.instances
+            or origin.rpartition(".")[2] in self.words
+        )
 
 
 def _declared_names(case: Case, table: str) -> Iterator[str]:
@@ -101,7 +126,9 @@ def _declared_names(case: Case, table: str) -> Iterator[str]:
                 yield from (target.id for target in node.targets if isinstance(target, ast.Name))
 
 
-def _functions(case: Case, handler: Definition, calls: tuple[Call, ...]) -> Iterator[tuple[Module, ast.AST]]:
+def _functions(
+    case: Case, handler: Definition, calls: tuple[Call, ...]
+) -> Iterator[tuple[Module, ast.AST]]:
     """The handler, and every function of the repository on its way."""
     for part in case.project.callables(handler):
         yield part.module, part.node
@@ -111,7 +138,9 @@ def _functions(case: Case, handler: Definition, calls: tuple[Call, ...]) -> Iter
             yield found.module, found.node
 
 
-def _read_texts(use: StoreUse, names: _Names, case: Case, module: Module, function: ast.AST) -> None:
+def _read_texts(
+    use: StoreUse, names: _Names, case: Case, module: Module, function: ast.AST
+) -> None:
     """SQL that stands in a function, or in a constant that it uses."""
     for node in ast.walk(function):
         if isinstance(node, ast.JoinedStr):
@@ -156,7 +185,9 @@ def _read_call(use: StoreUse, names: _Names, case: Case, call: Call) -> None:
     elif names.mentions(call.module, call.node):
         if _WRITES.search(word) or word in ("add", "add_all"):
             use.writes = True
-            use.looks |= _caught(call) or bool(_CAUGHT.search(word)) or "ignore_conflicts" in call.keywords
+            use.looks |= (
+                _caught(call) or bool(_CAUGHT.search(word)) or "ignore_conflicts" in call.keywords
+            )
         use.looks |= bool(_READS.search(word) or _CAUGHT.search(word))
     elif word in ("execute", "commit", "flush", "scalar", "scalars", "add", "save") and use.writes:
         use.looks |= _caught(call)
@@ -164,7 +195,9 @@ def _read_call(use: StoreUse, names: _Names, case: Case, call: Call) -> None:
 
 def _caught(call: Call) -> bool:
     """A handler around it takes the database's refusal of a second row."""
-    return any(h.broad or any(_UNIQUE_ERRORS.search(name) for name in h.exceptions) for h in call.in_try)
+    return any(
+        h.broad or any(_UNIQUE_ERRORS.search(name) for name in h.exceptions) for h in call.in_try
+    )
 
 
 def _hides(case: Case, call: Call) -> str | None:
@@ -182,7 +215,9 @@ def _hides(case: Case, call: Call) -> str | None:
 
 
 def _of_unknown_class(call: Call) -> bool:
-    """It is called on a parameter without a class, or on what `self` holds; the task's own methods are known."""
+    """It is called on a parameter without a class, or on what `self` holds; the task's own methods
+    are known.
+    """
     receiver: ast.expr = call.node.func
     path = []
     while isinstance(receiver, ast.Attribute | ast.Subscript):
@@ -198,10 +233,14 @@ def _of_unknown_class(call: Call) -> bool:
 
 
 def _plain_argument(case: Case, call: Call) -> bool:
-    """The text tells what is written: SQL that was read, or an object of a class that is another table's."""
+    """The text tells what is written: SQL that was read, or an object of a class that is another
+    table's.
+    """
     if not call.node.args:
         return call.resolved
     first = call.node.args[0]
-    if isinstance(case.project.literal(first, call.module), str) or isinstance(first, ast.JoinedStr | ast.Dict):
+    if isinstance(case.project.literal(first, call.module), str) or isinstance(
+        first, ast.JoinedStr | ast.Dict
+    ):
         return True
     return call.module.resolve(first) is not None

@@ -1,4 +1,6 @@
-"""Tables and unique keys that Python declares: SQL in strings, SQLAlchemy, SQLModel, Alembic and Django."""
+"""Tables and unique keys that Python declares: SQL in strings, SQLAlchemy, SQLModel, Alembic and
+Django.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +26,12 @@ def python_tables(module: Module, name: str) -> Iterator[Table]:
             how = _declares(module, node, name)
             if how:
                 unique, loose = tuple(_class_unique(node)), frozenset(_class_nullable(node))
-                yield Table(name, module.path, node.lineno, unique, exact=how == "exact", nullable=loose)
-        elif isinstance(node, ast.Call) and not _undoes(module, node) and _makes(module, node, name):
+                yield Table(
+                    name, module.path, node.lineno, unique, exact=how == "exact", nullable=loose
+                )
+        elif (
+            isinstance(node, ast.Call) and not _undoes(module, node) and _makes(module, node, name)
+        ):
             loose = frozenset(_call_nullable(node))
             yield Table(name, module.path, node.lineno, tuple(_call_unique(node)), nullable=loose)
 
@@ -40,7 +46,9 @@ def _undoes(module: Module, node: ast.AST) -> bool:
 
 
 def _strings(module: Module) -> Iterator[tuple[str, int]]:
-    """Text constants with their lines, joined where Python joins them; docstrings and loose strings are prose."""
+    """Text constants with their lines, joined where Python joins them; docstrings and loose strings
+    are prose.
+    """
     for node in ast.walk(module.tree):
         above = next(module.parents(node), None)
         if isinstance(above, ast.Expr | ast.JoinedStr | ast.BinOp) or _undoes(module, node):
@@ -65,7 +73,9 @@ def _text(node: ast.AST) -> str | None:
 
 
 def _declares(module: Module, node: ast.ClassDef, name: str) -> str | None:
-    """ "exact" by `__tablename__`, `db_table` or the derived name; "alike" where only the class name resembles it."""
+    """ "exact" by `__tablename__`, `db_table` or the derived name; "alike" where only the class
+    name resembles it.
+    """
     named = [value for key, value in _class_strings(node) if key in ("__tablename__", "db_table")]
     if named:
         return "exact" if name in [value.rpartition(".")[2].strip('"') for value in named] else None
@@ -76,7 +86,9 @@ def _declares(module: Module, node: ast.ClassDef, name: str) -> str | None:
     if name.lower() in derived:
         return "exact"
     prefix, _, rest = name.partition("_")
-    of_app = prefix.lower() in module.path.lower().split("/")  # Django leads a table's name with its app's
+    of_app = prefix.lower() in module.path.lower().split(
+        "/"
+    )  # Django leads a table's name with its app's
     words = {name.replace("_", ""), rest.replace("_", "") if of_app else ""}
     singular = {form for word in words for form in (word, word.removesuffix("s"), _singular(word))}
     return "alike" if node.name.lower() in singular else None
@@ -94,7 +106,8 @@ def _singular(word: str) -> str:
 
 def _abstract(node: ast.ClassDef) -> bool:
     return any(
-        key == "abstract" and isinstance(value, ast.Constant) and value.value for key, value in _meta_values(node)
+        key == "abstract" and isinstance(value, ast.Constant) and value.value
+        for key, value in _meta_values(node)
     )
 
 
@@ -107,7 +120,9 @@ def _class_strings(node: ast.ClassDef) -> Iterator[tuple[str, str]]:
 
 
 def _class_unique(node: ast.ClassDef) -> Iterator[Columns]:
-    """The unique groups by the names that the class gives its columns, and by those of the database."""
+    """The unique groups by the names that the class gives its columns, and by those of the
+    database.
+    """
     columns = [(name, call) for name, call in _class_columns(node)]
     stored = {name.lower(): _stored(name, call) for name, call in columns}
     for group in _declared_groups(node, columns):
@@ -121,10 +136,16 @@ def _class_nullable(node: ast.ClassDef) -> Iterator[str]:
         if _is_true(call, "nullable") or _is_true(call, "null"):
             yield from (name.lower(), _stored(name, call))
     for statement in node.body:
-        annotated = ast.unparse(statement.annotation) if isinstance(statement, ast.AnnAssign) else ""
-        optional = annotated.startswith("Mapped[") and ("| None" in annotated or "Optional[" in annotated)
+        annotated = (
+            ast.unparse(statement.annotation) if isinstance(statement, ast.AnnAssign) else ""
+        )
+        optional = annotated.startswith("Mapped[") and (
+            "| None" in annotated or "Optional[" in annotated
+        )
         value = getattr(statement, "value", None)
-        said = isinstance(value, ast.Call) and (_keyword(value, "nullable") or _keyword(value, "primary_key"))
+        said = isinstance(value, ast.Call) and (
+            _keyword(value, "nullable") or _keyword(value, "primary_key")
+        )
         if optional and not said:
             yield (_assigned_name(statement) or "").lower()
 
@@ -141,7 +162,9 @@ def _declared_groups(node: ast.ClassDef, columns: list[tuple[str, ast.Call]]) ->
         if _is_true(call, "unique") or _called(call) == "OneToOneField":
             yield from _names(name, call)
     yield from _primary([(_column_name(name, call), call) for name, call in columns])
-    for call in (n for statement in node.body for n in ast.walk(statement) if isinstance(n, ast.Call)):
+    for call in (
+        n for statement in node.body for n in ast.walk(statement) if isinstance(n, ast.Call)
+    ):
         yield from _constraint(call)
     for key, value in _meta_values(node):
         if key == "unique_together":
@@ -157,7 +180,9 @@ def _class_columns(node: ast.ClassDef) -> Iterator[tuple[str, ast.Call]]:
 
 
 def _names(name: str, call: ast.Call) -> Iterator[Columns]:
-    """A unique column under each name that it has: the attribute's, the database's, a foreign key's."""
+    """A unique column under each name that it has: the attribute's, the database's, a foreign
+    key's.
+    """
     yield frozenset({name.lower()})
     yield frozenset({_column_name(name, call)})
     if _called(call) in ("OneToOneField", "ForeignKey"):
@@ -165,7 +190,9 @@ def _names(name: str, call: ast.Call) -> Iterator[Columns]:
 
 
 def _column_name(name: str, call: ast.Call) -> str:
-    given = _keyword(call, "db_column") or (call.args[0] if call.args and _called(call) in _COLUMNS else None)
+    given = _keyword(call, "db_column") or (
+        call.args[0] if call.args and _called(call) in _COLUMNS else None
+    )
     return (_word(given) if isinstance(given, ast.Constant) else None) or name.lower()
 
 
@@ -199,7 +226,9 @@ def _meta_values(node: ast.ClassDef) -> Iterator[tuple[str, ast.expr]]:
 
 
 def _makes(module: Module, call: ast.Call, name: str) -> bool:
-    """SQLAlchemy's Table, Alembic's create_table, create_unique_constraint and create_index, in a batch as well."""
+    """SQLAlchemy's Table, Alembic's create_table, create_unique_constraint and create_index, in a
+    batch as well.
+    """
     word = _called(call)
     if word in ("Table", "create_table"):
         return _word(_argument(call, 0, "table_name")) == name
@@ -210,12 +239,18 @@ def _makes(module: Module, call: ast.Call, name: str) -> bool:
 
 
 def _batch_table(module: Module, call: ast.Call) -> str | None:
-    """The table of the `with op.batch_alter_table("receipts") as batch:` whose `batch` is called."""
+    """The table of the `with op.batch_alter_table("receipts") as batch:` whose `batch` is
+    called.
+    """
     receiver = call.func.value if isinstance(call.func, ast.Attribute) else None
     for above in module.parents(call):
         for item in above.items if isinstance(above, ast.With) else ():
             opened, bound = item.context_expr, item.optional_vars
-            if not (isinstance(opened, ast.Call) and isinstance(bound, ast.Name) and isinstance(receiver, ast.Name)):
+            if not (
+                isinstance(opened, ast.Call)
+                and isinstance(bound, ast.Name)
+                and isinstance(receiver, ast.Name)
+            ):
                 continue
             if _called(opened) == "batch_alter_table" and bound.id == receiver.id:
                 return _word(_argument(opened, 0, "table_name"))
@@ -223,7 +258,9 @@ def _batch_table(module: Module, call: ast.Call) -> str | None:
 
 
 def _call_nullable(call: ast.Call) -> Iterator[str]:
-    for column in (a for a in call.args if isinstance(a, ast.Call) and _called(a) in _COLUMNS and a.args):
+    for column in (
+        a for a in call.args if isinstance(a, ast.Call) and _called(a) in _COLUMNS and a.args
+    ):
         if _is_true(column, "nullable"):
             yield _word(column.args[0]) or ""
 
@@ -231,11 +268,15 @@ def _call_nullable(call: ast.Call) -> Iterator[str]:
 def _call_unique(call: ast.Call) -> Iterator[Columns]:
     if _called(call) in ("create_unique_constraint", "create_index"):
         unique = _called(call) == "create_unique_constraint" or _is_true(call, "unique")
-        listed = _keyword(call, "columns") or next((a for a in call.args if isinstance(a, ast.List | ast.Tuple)), None)
+        listed = _keyword(call, "columns") or next(
+            (a for a in call.args if isinstance(a, ast.List | ast.Tuple)), None
+        )
         if unique and not _partial(call) and listed is not None:
             yield from _groups(listed)
         return
-    columns = [a for a in call.args if isinstance(a, ast.Call) and _called(a) in _COLUMNS and a.args]
+    columns = [
+        a for a in call.args if isinstance(a, ast.Call) and _called(a) in _COLUMNS and a.args
+    ]
     named = [(word, column) for column in columns if (word := _word(column.args[0]))]
     for word, column in named:
         if _is_true(column, "unique"):
@@ -246,9 +287,13 @@ def _call_unique(call: ast.Call) -> Iterator[Columns]:
 
 
 def _constraint(call: ast.Call) -> Iterator[Columns]:
-    """UniqueConstraint("a", "b"), UniqueConstraint(fields=["a"]), Index("name", "a", unique=True)."""
+    """UniqueConstraint("a", "b"), UniqueConstraint(fields=["a"]), Index("name", "a",
+    unique=True).
+    """
     name = _called(call)
-    if _partial(call) or not (name in _CONSTRAINTS or (name == "Index" and _is_true(call, "unique"))):
+    if _partial(call) or not (
+        name in _CONSTRAINTS or (name == "Index" and _is_true(call, "unique"))
+    ):
         return
     fields = _keyword(call, "fields")
     if fields is not None:
@@ -259,13 +304,18 @@ def _constraint(call: ast.Call) -> Iterator[Columns]:
 
 def _partial(call: ast.Call) -> bool:
     """Unique among some rows only."""
-    return any(k.arg and (k.arg in ("condition", "where") or k.arg.endswith("_where")) for k in call.keywords)
+    return any(
+        k.arg and (k.arg in ("condition", "where") or k.arg.endswith("_where"))
+        for k in call.keywords
+    )
 
 
 def _groups(value: ast.expr) -> Iterator[Columns]:
     """`["a", "b"]`, or a collection of such lists."""
     elements = value.elts if isinstance(value, ast.Tuple | ast.List | ast.Set) else []
-    if elements and all(isinstance(element, ast.Tuple | ast.List | ast.Set) for element in elements):
+    if elements and all(
+        isinstance(element, ast.Tuple | ast.List | ast.Set) for element in elements
+    ):
         for element in elements:
             yield from _groups(element)
     else:
@@ -273,14 +323,18 @@ def _groups(value: ast.expr) -> Iterator[Columns]:
 
 
 def _listed(elements: list[ast.expr]) -> Iterator[Columns]:
-    """Nothing where one element cannot be told: an expression is another promise than its column."""
+    """Nothing where one element cannot be told: an expression is another promise than its
+    column.
+    """
     words = [_word(element) for element in elements]
     if words and all(words):
         yield frozenset(word for word in words if word)
 
 
 def _word(node: ast.expr | None) -> str | None:
-    """The column that an argument names: "order_id", order_id, Receipt.order_id, table.c.order_id."""
+    """The column that an argument names: "order_id", order_id, Receipt.order_id,
+    table.c.order_id.
+    """
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return node.value.lower()
     if isinstance(node, ast.Name):

@@ -7,19 +7,27 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 _QUOTED = r"[\"`\[]?(?:\w+[\"`\]]?\.[\"`\[]?)?(?P<table>\w+)[\"`\]]?"
-_CREATE = re.compile(rf"create\s+(?:unlogged\s+)?table\s+(?:if\s+not\s+exists\s+)?{_QUOTED}\s*\(", re.I)
+_CREATE = re.compile(
+    rf"create\s+(?:unlogged\s+)?table\s+(?:if\s+not\s+exists\s+)?{_QUOTED}\s*\(", re.I
+)
 _INDEX = re.compile(
     rf"create\s+unique\s+index\s+(?:concurrently\s+)?(?:if\s+not\s+exists\s+)?\S+\s+on\s+(?:only\s+)?{_QUOTED}"
     r"\s*(?:using\s+\w+\s*)?\(",
     re.I,
 )
-_ALTER = re.compile(rf"alter\s+table\s+(?:if\s+exists\s+)?(?:only\s+)?{_QUOTED}\s+(?P<rest>[^;]*)", re.I)
+_ALTER = re.compile(
+    rf"alter\s+table\s+(?:if\s+exists\s+)?(?:only\s+)?{_QUOTED}\s+(?P<rest>[^;]*)", re.I
+)
 _ADDED = re.compile(r"\badd\s+(?:constraint\s+\S+\s+)?(?:unique|primary\s+key)\b[^(,]*\(", re.I)
 _TABLE_WIDE = re.compile(r"\s*(?:constraint\s+\S+\s+)?(?:unique|primary\s+key)\b[^(]*\(", re.I)
 _PRIMARY = re.compile(r"\s*(?:constraint\s+\S+\s+)?primary\s+key\b[^(]*\(", re.I)
-_WIDE_WORD = re.compile(r"\s*(?:constraint|unique|primary|foreign|check|key|index|exclude|like)\b", re.I)
+_WIDE_WORD = re.compile(
+    r"\s*(?:constraint|unique|primary|foreign|check|key|index|exclude|like)\b", re.I
+)
 _COLUMN = re.compile(r"\s*[\"`\[]?(\w+)[\"`\]]?\s+(.*)", re.S)
-_NAME = re.compile(r"[\"`\[]?(\w+)[\"`\]]?(?:\s+(?:asc|desc|collate\s+\S+|nulls\s+\w+|\w+_ops))*", re.I)
+_NAME = re.compile(
+    r"[\"`\[]?(\w+)[\"`\]]?(?:\s+(?:asc|desc|collate\s+\S+|nulls\s+\w+|\w+_ops))*", re.I
+)
 _SILENT = re.compile(r"--[^\n]*|/\*.*?\*/|'(?:[^']|'')*'", re.S)
 
 
@@ -31,8 +39,12 @@ class Table:
     path: str
     line: int
     unique: tuple[frozenset[str], ...]
-    exact: bool = True  # declared under this very name; False: the name is only what an ORM may derive
-    nullable: frozenset[str] = frozenset()  # columns that may be NULL, and so repeat in spite of UNIQUE
+    exact: bool = (
+        True  # declared under this very name; False: the name is only what an ORM may derive
+    )
+    nullable: frozenset[str] = (
+        frozenset()
+    )  # columns that may be NULL, and so repeat in spite of UNIQUE
 
 
 def sql_tables(path: str, text: str, name: str, first_line: int = 1) -> Iterator[Table]:
@@ -45,13 +57,17 @@ def sql_tables(path: str, text: str, name: str, first_line: int = 1) -> Iterator
             yield replace(created, nullable=_nullable_in(body))
     for match in _INDEX.finditer(text):
         if match["table"].lower() == name.lower():
-            yield _table(name, path, text, match.start(), first_line, _indexed(text, match.end() - 1))
+            yield _table(
+                name, path, text, match.start(), first_line, _indexed(text, match.end() - 1)
+            )
     for match in _ALTER.finditer(text):
         if match["table"].lower() == name.lower() and (groups := tuple(_added(match["rest"]))):
             yield _table(name, path, text, match.start(), first_line, groups)
 
 
-def _table(name: str, path: str, text: str, start: int, first_line: int, unique: tuple[frozenset[str], ...]) -> Table:
+def _table(
+    name: str, path: str, text: str, start: int, first_line: int, unique: tuple[frozenset[str], ...]
+) -> Table:
     return Table(name, path, first_line + text.count("\n", 0, start), unique)
 
 
@@ -86,13 +102,21 @@ def _unique_part(part: str) -> frozenset[str]:
 
 
 def _nullable_in(body: str) -> frozenset[str]:
-    """Columns without NOT NULL; none where the table says NULLS NOT DISTINCT, or in a primary key."""
+    """Columns without NOT NULL; none where the table says NULLS NOT DISTINCT, or in a primary
+    key.
+    """
     if re.search(r"\bnulls\s+not\s+distinct\b", body, re.I):
         return frozenset()
     parts = list(_parts(body))
-    primary = [columns_of(_inside(part, m.end() - 1)) for part in parts if (m := _PRIMARY.match(part))]
+    primary = [
+        columns_of(_inside(part, m.end() - 1)) for part in parts if (m := _PRIMARY.match(part))
+    ]
     columns = [m for part in parts if not _WIDE_WORD.match(part) and (m := _COLUMN.match(part))]
-    loose = {m[1].lower() for m in columns if not re.search(r"\bnot\s+null\b|\bprimary\s+key\b|serial", m[2], re.I)}
+    loose = {
+        m[1].lower()
+        for m in columns
+        if not re.search(r"\bnot\s+null\b|\bprimary\s+key\b|serial", m[2], re.I)
+    }
     return frozenset(loose).difference(*primary)
 
 
@@ -101,7 +125,9 @@ def _without_parentheses(text: str) -> str:
 
 
 def _indexed(text: str, start: int) -> tuple[frozenset[str], ...]:
-    """The columns of a unique index; none where it covers only some rows (WHERE) or an expression."""
+    """The columns of a unique index; none where it covers only some rows (WHERE) or an
+    expression.
+    """
     inside = _inside(text, start)
     rest = text[start + len(inside) + 2 :].partition(";")[0]
     columns = columns_of(inside)
@@ -121,7 +147,9 @@ def _added(rest: str) -> Iterator[frozenset[str]]:
 
 
 def columns_of(text: str) -> frozenset[str]:
-    """The column names of a list; empty where one of them is an expression, which is another promise."""
+    """The column names of a list; empty where one of them is an expression, which is another
+    promise.
+    """
     names = [_NAME.fullmatch(part.strip()) for part in _parts(text) if part.strip()]
     return frozenset(match[1].lower() for match in names if match) if all(names) else frozenset()
 

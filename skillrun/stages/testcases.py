@@ -17,14 +17,25 @@ _TEST_FILE = re.compile(r"(^|/)(test_[^/]*|[^/]*_tests?|tests?)\.py$|(^|/)tests?
 _SKIPPED = re.compile(r"(^|\.)(skip|skipTest|xfail|expectedFailure)$")
 _SET_UP = ("setUp", "setUpClass", "asyncSetUp", "setup_method", "setup_class", "setup", "tearDown")
 _ON_COMMIT = ("delay_on_commit", "apply_async_on_commit")
-_PUBLISHING = ("delay", "apply_async", *_ON_COMMIT, "schedule", "send", "send_with_options", "defer", "defer_async")
+_PUBLISHING = (
+    "delay",
+    "apply_async",
+    *_ON_COMMIT,
+    "schedule",
+    "send",
+    "send_with_options",
+    "defer",
+    "defer_async",
+)
 _RUNNING = ("apply", "run", "__call__", "__wrapped__", "call_local", "func", "fn")
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 @dataclass(frozen=True)
 class TestCase:
-    """One test that runs the handler. `parts`: its own code first, then what it uses, each with its file."""
+    """One test that runs the handler. `parts`: its own code first, then what it uses, each with its
+    file.
+    """
 
     __test__ = False
 
@@ -37,7 +48,10 @@ class TestCase:
         """Every syntax node of the test and of what it uses; docstrings left out."""
         for module, part in self.parts:
             for node in ast.walk(part):
-                if not (isinstance(node, ast.Constant) and isinstance(next(module.parents(node), None), ast.Expr)):
+                if not (
+                    isinstance(node, ast.Constant)
+                    and isinstance(next(module.parents(node), None), ast.Expr)
+                ):
                     yield module, node
 
     def words(self) -> set[str]:
@@ -59,7 +73,9 @@ def is_test_file(path: str) -> bool:
 
 
 def tests_of(case: Case, handler: Definition) -> tuple[TestCase, ...]:
-    """The tests that call the handler, hand it on, or call something of the application that enqueues it."""
+    """The tests that call the handler, hand it on, or call something of the application that
+    enqueues it.
+    """
     own = {handler.name.rpartition(".")[2]} | _variables(case, handler)
     names = own | _enqueuers(case)
     paths = {path for name in names for path in case.tree.search(name, ".py") if is_test_file(path)}
@@ -69,7 +85,11 @@ def tests_of(case: Case, handler: Definition) -> tuple[TestCase, ...]:
 
 def _variables(case: Case, handler: Definition) -> set[str]:
     """The name under which the spec knows the task, e.g. `send = app.register_task(Send())`."""
-    return {case.spec.handler.rpartition(":")[2].rpartition(".")[2]} if case.spec and case.spec.handler else set()
+    return (
+        {case.spec.handler.rpartition(":")[2].rpartition(".")[2]}
+        if case.spec and case.spec.handler
+        else set()
+    )
 
 
 def _users(case: Case, paths: set[str]) -> set[str]:
@@ -90,7 +110,9 @@ def _enqueuers(case: Case) -> set[str]:
     for wiring in case.wiring:
         module = case.project.module(wiring.place.path)
         for node in ast.walk(module.tree) if module and not wiring.in_tests else ():
-            if isinstance(node, Function) and node.lineno <= wiring.place.line <= (node.end_lineno or 0):
+            if isinstance(node, Function) and node.lineno <= wiring.place.line <= (
+                node.end_lineno or 0
+            ):
                 found.add(node.name)
     return found
 
@@ -106,7 +128,9 @@ def _running(case: Case, path: str, names: set[str], own: set[str]) -> Iterator[
             runs = _runs_itself if _is_cut_off(parts, own) else _runs
             wanted = own if runs is _runs_itself else names
             if any(runs(part, _with_aliases(held, wanted)) for held, part in parts):
-                yield TestCase(path, node.lineno, f"{owner.name}.{node.name}" if owner else node.name, parts)
+                yield TestCase(
+                    path, node.lineno, f"{owner.name}.{node.name}" if owner else node.name, parts
+                )
 
 
 def _tests(module: Module) -> Iterator[tuple[Function, ast.ClassDef | None]]:
@@ -115,7 +139,11 @@ def _tests(module: Module) -> Iterator[tuple[Function, ast.ClassDef | None]]:
         if isinstance(node, Function) and node.name.startswith("test"):
             yield node, None
         elif isinstance(node, ast.ClassDef) and _holds_tests(node):
-            yield from ((n, node) for n in node.body if isinstance(n, Function) and n.name.startswith("test"))
+            yield from (
+                (n, node)
+                for n in node.body
+                if isinstance(n, Function) and n.name.startswith("test")
+            )
 
 
 def _holds_tests(node: ast.ClassDef) -> bool:
@@ -130,7 +158,9 @@ def _conftests(case: Case, path: str) -> list[Module]:
 
 
 class _Reader:
-    """Collects what a test uses: functions and fixtures of its file, of conftest.py, and of other test files."""
+    """Collects what a test uses: functions and fixtures of its file, of conftest.py, and of other
+    test files.
+    """
 
     def __init__(self, project: Project, module: Module, conftests: list[Module]) -> None:
         self.project = project
@@ -143,7 +173,11 @@ class _Reader:
 
     def parts(self, test: Function, owner: ast.ClassDef | None) -> Iterator[tuple[Module, ast.AST]]:
         waiting: list[tuple[Module, ast.AST]] = [(self.module, test)]
-        waiting += [(self.module, n) for n in owner.body if getattr(n, "name", "") in _SET_UP] if owner else []
+        waiting += (
+            [(self.module, n) for n in owner.body if getattr(n, "name", "") in _SET_UP]
+            if owner
+            else []
+        )
         seen: set[ast.AST] = {node for _, node in waiting} | ({owner} if owner else set())
         while waiting:
             module, current = waiting.pop(0)
@@ -155,7 +189,13 @@ class _Reader:
 
     def _used(self, module: Module, current: ast.AST) -> Iterator[tuple[Module, ast.AST]]:
         for node in ast.walk(current):
-            word = node.arg if isinstance(node, ast.arg) else _called(node) if isinstance(node, ast.Call) else None
+            word = (
+                node.arg
+                if isinstance(node, ast.arg)
+                else _called(node)
+                if isinstance(node, ast.Call)
+                else None
+            )
             word = node.id if isinstance(node, ast.Name) else word
             if word in self.known:
                 yield self.known[word]
@@ -165,7 +205,9 @@ class _Reader:
                 if found is not None and is_test_file(found.path):
                     yield found.module, found.node
             elif isinstance(node, ast.Call) and word == "usefixtures":
-                yield from (self.known[w] for a in node.args for w in words_in_node(a) if w in self.known)
+                yield from (
+                    self.known[w] for a in node.args for w in words_in_node(a) if w in self.known
+                )
 
 
 def _fixture_name(node: ast.AST) -> str:
@@ -178,7 +220,9 @@ def _fixture_name(node: ast.AST) -> str:
 
 
 def _is_skipped_module(module: Module) -> bool:
-    marks = [b.value for b in module.bindings(module.tree).get("pytestmark", ()) if b.value is not None]
+    marks = [
+        b.value for b in module.bindings(module.tree).get("pytestmark", ()) if b.value is not None
+    ]
     return any(_is_skip(mark) for mark in marks)
 
 
@@ -186,8 +230,13 @@ def _is_skipped(node: Function | ast.ClassDef) -> bool:
     """Always skipped, or expected to fail: such a test shows nothing."""
     if any(_is_skip(decorator) for decorator in node.decorator_list):
         return True
-    first = [s for s in node.body if not (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))][:1]
-    return any(isinstance(s, ast.Expr) and isinstance(s.value, ast.Call) and _is_skip(s.value) for s in first)
+    first = [
+        s for s in node.body if not (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))
+    ][:1]
+    return any(
+        isinstance(s, ast.Expr) and isinstance(s.value, ast.Call) and _is_skip(s.value)
+        for s in first
+    )
 
 
 def _is_skip(node: ast.expr) -> bool:
@@ -203,24 +252,40 @@ def _with_aliases(module: Module, names: set[str]) -> set[str]:
 
 
 def _runs(node: ast.AST, names: set[str]) -> bool:
-    """A call of the handler or of one of its methods, a call that receives it, or one that names it as a text."""
+    """A call of the handler or of one of its methods, a call that receives it, or one that names it
+    as a text.
+    """
     for call in (n for n in ast.walk(node) if isinstance(n, ast.Call)):
-        chain = {w for n in ast.walk(call.func) for w in words_in_node(n) if isinstance(n, ast.Name | ast.Attribute)}
+        chain = {
+            w
+            for n in ast.walk(call.func)
+            for w in words_in_node(n)
+            if isinstance(n, ast.Name | ast.Attribute)
+        }
         passed = [*call.args, *(k.value for k in call.keywords)]
-        received = {w for a in passed if isinstance(a, ast.Name | ast.Attribute) for w in words_in_node(a)}
+        received = {
+            w for a in passed if isinstance(a, ast.Name | ast.Attribute) for w in words_in_node(a)
+        }
         if chain & names or received & names:
             return True
-        if _called(call) == "send_task" and {w.rpartition(".")[2] for a in call.args for w in words_in_node(a)} & names:
+        if (
+            _called(call) == "send_task"
+            and {w.rpartition(".")[2] for a in call.args for w in words_in_node(a)} & names
+        ):
             return True
     return False
 
 
 def _is_cut_off(parts: tuple[tuple[Module, ast.AST], ...], own: set[str]) -> bool:
-    """The test puts something else in the place of the handler, or of its `delay` or `apply_async`."""
+    """The test puts something else in the place of the handler, or of its `delay` or
+    `apply_async`.
+    """
     for held, part in parts:
         named = _with_aliases(held, own)
         for call in (
-            n for n in ast.walk(part) if isinstance(n, ast.Call) and re.search("patch|setattr", ast.unparse(n.func))
+            n
+            for n in ast.walk(part)
+            if isinstance(n, ast.Call) and re.search("patch|setattr", ast.unparse(n.func))
         ):
             words = [w for argument in call.args[:2] for w in words_in(argument)]
             split = {piece for word in words for piece in word.split(".")}
@@ -236,14 +301,25 @@ def _is_cut_off(parts: tuple[tuple[Module, ast.AST], ...], own: set[str]) -> boo
 
 
 def _hands_on(call: ast.Call, names: set[str]) -> bool:
-    """`setattr(send, "apply_async", partial(send.apply_async, queue=own))`: the same, into another queue."""
-    parts = [node for argument in call.args[2:] for node in ast.walk(argument) if isinstance(node, ast.Attribute)]
+    """`setattr(send, "apply_async", partial(send.apply_async, queue=own))`: the same, into another
+    queue.
+    """
+    parts = [
+        node
+        for argument in call.args[2:]
+        for node in ast.walk(argument)
+        if isinstance(node, ast.Attribute)
+    ]
     return any(node.attr in _PUBLISHING and names & words_in(node.value) for node in parts)
 
 
 def _replaces(module: Module, call: ast.Call, names: set[str]) -> bool:
-    """`patch("shop.orders.send")`, `setattr(orders, "send", ...)`: the task itself, where calling it publishes."""
-    texts = [a.value for a in call.args[:2] if isinstance(a, ast.Constant) and isinstance(a.value, str)]
+    """`patch("shop.orders.send")`, `setattr(orders, "send", ...)`: the task itself, where calling
+    it publishes.
+    """
+    texts = [
+        a.value for a in call.args[:2] if isinstance(a, ast.Constant) and isinstance(a.value, str)
+    ]
     owner, _, word = texts[0].rpartition(".") if texts else ("", "", "")
     if texts and not owner:
         owner = module.resolve(call.args[0]) or ""
@@ -251,13 +327,18 @@ def _replaces(module: Module, call: ast.Call, names: set[str]) -> bool:
 
 
 def _runs_itself(node: ast.AST, names: set[str]) -> bool:
-    """`send(...)`, `send.apply(...)`, `run(send)`: no way over the broker; what a patch replaces does not run."""
+    """`send(...)`, `send.apply(...)`, `run(send)`: no way over the broker; what a patch replaces
+    does not run.
+    """
     for call in (n for n in ast.walk(node) if isinstance(n, ast.Call)):
         func = call.func
         replaced = 2 if re.search("patch|setattr", ast.unparse(func)) else 0
         called = func.value if isinstance(func, ast.Attribute) and func.attr in _RUNNING else func
         passed = [*call.args[replaced:], *(keyword.value for keyword in call.keywords)]
-        if any(isinstance(n, ast.Name | ast.Attribute) and set(words_in_node(n)) & names for n in (called, *passed)):
+        if any(
+            isinstance(n, ast.Name | ast.Attribute) and set(words_in_node(n)) & names
+            for n in (called, *passed)
+        ):
             return True
     return False
 

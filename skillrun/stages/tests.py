@@ -1,4 +1,6 @@
-"""Stage 8: the repository's tests cover the happy path, one retryable and one terminal failure, and notice a break."""
+"""Stage 8: the repository's tests cover the happy path, one retryable and one terminal failure, and
+notice a break.
+"""
 
 from __future__ import annotations
 
@@ -38,12 +40,16 @@ _CAME_THROUGH = ("SUCCESS", "successful")
 
 
 def examine(case: Case) -> StageResult:
-    """Reads the tests; where these are complete and all before is clean, runs them with the handler broken."""
+    """Reads the tests; where these are complete and all before is clean, runs them with the handler
+    broken.
+    """
     if (blind := unread(case, ID)) is not None:
         return blind
     spec, handler = case.spec, case.handler
     if spec is None or handler is None:
-        finding = blocker("tests.no-handler", "no handler to test yet", hint="the stage handler comes first")
+        finding = blocker(
+            "tests.no-handler", "no handler to test yet", hint="the stage handler comes first"
+        )
         return StageResult(status_of([finding]), None, (finding,), summary="no handler yet")
     found = tests_of(case, handler)
     covered = {kind: _covering(case, spec, kind, found) for kind in KINDS}
@@ -58,7 +64,10 @@ def examine(case: Case) -> StageResult:
 
 
 def _read(
-    case: Case, found: tuple[TestCase, ...], covered: dict[str, tuple[TestCase, ...]], findings: list[Finding]
+    case: Case,
+    found: tuple[TestCase, ...],
+    covered: dict[str, tuple[TestCase, ...]],
+    findings: list[Finding],
 ) -> StageResult:
     return StageResult(
         status=status_of(findings),
@@ -78,7 +87,11 @@ def _read(
         ),
         next=_actions(findings),
         summary=f"{len(found)} tests reach the handler; covered: {_kinds(covered)}",
-        facts={"covered": {kind: [f"{t.path}:{t.line}" for t in tests] for kind, tests in covered.items()}},
+        facts={
+            "covered": {
+                kind: [f"{t.path}:{t.line}" for t in tests] for kind, tests in covered.items()
+            }
+        },
     )
 
 
@@ -91,7 +104,9 @@ def _kinds(covered: dict[str, tuple[TestCase, ...]]) -> str:
     return ", ".join(kind for kind in KINDS if covered[kind]) or "nothing"
 
 
-def _covering(case: Case, spec: JobSpec, kind: str, found: tuple[TestCase, ...]) -> tuple[TestCase, ...]:
+def _covering(
+    case: Case, spec: JobSpec, kind: str, found: tuple[TestCase, ...]
+) -> tuple[TestCase, ...]:
     failures = spec.failures
     transient = failures.transient_names if failures else ()
     permanent = failures.permanent_names if failures else ()
@@ -100,12 +115,16 @@ def _covering(case: Case, spec: JobSpec, kind: str, found: tuple[TestCase, ...])
     if kind == "retryable":
         return tuple(t for t in asserting if _is_retried(case, t, transient))
     if kind == "terminal":
-        return tuple(t for t in asserting if _ends(case, t, transient, permanent) or _is_kept(t, kept))
+        return tuple(
+            t for t in asserting if _ends(case, t, transient, permanent) or _is_kept(t, kept)
+        )
     raising = {"raises", "assertRaises", "assertRaisesRegex"}
     return tuple(
         t
         for t in asserting
-        if not _names_error(case, t, (*transient, *permanent)) and not t.words() & raising and not _is_kept(t, kept)
+        if not _names_error(case, t, (*transient, *permanent))
+        and not t.words() & raising
+        and not _is_kept(t, kept)
     )
 
 
@@ -118,14 +137,18 @@ def _dead_letter_words(case: Case, spec: JobSpec) -> frozenset[str]:
     found = {name}
     for table in tables(case.project, name):
         module = case.project.module(table.path) if table.path.endswith(".py") else None
-        classes = (n for n in ast.walk(module.tree) if isinstance(n, ast.ClassDef)) if module else ()
+        classes = (
+            (n for n in ast.walk(module.tree) if isinstance(n, ast.ClassDef)) if module else ()
+        )
         found |= {node.name for node in classes if node.lineno == table.line}
     return frozenset(found)
 
 
 def _is_kept(test: TestCase, kept: frozenset[str]) -> bool:
     """An assertion says that a dead letter is there, whatever brought it about."""
-    return any(not _is_absence(asserted) and kept & words_in(asserted) for asserted in test.asserts())
+    return any(
+        not _is_absence(asserted) and kept & words_in(asserted) for asserted in test.asserts()
+    )
 
 
 def _is_retried(case: Case, test: TestCase, transient: tuple[str, ...]) -> bool:
@@ -136,7 +159,9 @@ def _is_retried(case: Case, test: TestCase, transient: tuple[str, ...]) -> bool:
     return _names_error(case, test, transient) and (came_through or not _is_given_up(test))
 
 
-def _ends(case: Case, test: TestCase, transient: tuple[str, ...], permanent: tuple[str, ...]) -> bool:
+def _ends(
+    case: Case, test: TestCase, transient: tuple[str, ...], permanent: tuple[str, ...]
+) -> bool:
     """It has a permanent error, or a transient one until the job is given up."""
     if _names_error(case, test, permanent) or "MaxRetriesExceededError" in test.words():
         return True
@@ -154,7 +179,9 @@ def _is_given_up(test: TestCase) -> bool:
 
 
 def _is_absence(asserted: ast.AST) -> bool:
-    """`not x`, `x == []`, `x is None`, `x != "dead"`, `assertEqual(x, [])`, `assert_not_called()`."""
+    """`not x`, `x == []`, `x is None`, `x != "dead"`, `assertEqual(x, [])`,
+    `assert_not_called()`.
+    """
     if isinstance(asserted, ast.UnaryOp) and isinstance(asserted.op, ast.Not):
         return True
     if isinstance(asserted, ast.Call):
@@ -192,19 +219,30 @@ def _class_name(module: Module, node: ast.AST) -> str | None:
 
 
 def _uncovered(
-    spec: JobSpec, handler: Definition, covered: dict[str, tuple[TestCase, ...]], found: tuple[TestCase, ...]
+    spec: JobSpec,
+    handler: Definition,
+    covered: dict[str, tuple[TestCase, ...]],
+    found: tuple[TestCase, ...],
 ) -> Iterator[Finding]:
     never_retries = spec.retry is not None and spec.retry.kind == "none"
     for kind, words in KINDS.items():
         if covered[kind] or (kind == "retryable" and never_retries):
             continue
         place = (
-            {"path": found[0].path, "line": found[0].line} if found else {"path": handler.path, "line": handler.line}
+            {"path": found[0].path, "line": found[0].line}
+            if found
+            else {"path": handler.path, "line": handler.line}
         )
         hints = {
             "happy": "run the handler once and assert what it did",
-            "retryable": f"let an adapter raise {_first(spec, 'transient')}, assert that it is retried and succeeds",
-            "terminal": f"let an adapter raise {_first(spec, 'permanent')}, assert one attempt and a dead letter",
+            "retryable": (
+                f"let an adapter raise {_first(spec, 'transient')}, assert that it is retried and"
+                " succeeds"
+            ),
+            "terminal": (
+                f"let an adapter raise {_first(spec, 'permanent')}, assert one attempt and a dead"
+                " letter"
+            ),
         }
         yield blocker(f"tests.no-{kind}", f"no test covers {words}", hint=hints[kind], **place)
 
@@ -217,7 +255,9 @@ def _first(spec: JobSpec, which: str) -> str:
 # -- the tests run
 
 
-def _run(case: Case, spec: JobSpec, handler: Definition, found: tuple[TestCase, ...], read: StageResult) -> StageResult:
+def _run(
+    case: Case, spec: JobSpec, handler: Definition, found: tuple[TestCase, ...], read: StageResult
+) -> StageResult:
     """What was read, with what the tests did when the handler was broken."""
     python = target_python(case, spec)
     consent = plan(python)
@@ -237,7 +277,11 @@ def _run(case: Case, spec: JobSpec, handler: Definition, found: tuple[TestCase, 
         evidence=(*read.evidence, *_commands(trial)),
         next=_actions(findings),
         summary=f"{read.summary}{_noticed_words(trial)}",
-        facts={**read.facts, "settled": settled, "breaks": {n.broken.id: n.state for n in trial.breaks}},
+        facts={
+            **read.facts,
+            "settled": settled,
+            "breaks": {n.broken.id: n.state for n in trial.breaks},
+        },
     )
 
 
@@ -271,22 +315,47 @@ def _findings(handler: Definition, trial: Trial) -> Iterator[Finding]:
         yield from (_red(test, message) for test, message in list(trial.red.items())[:5])
     elif not trial.reaching:
         hint = "let a test run the handler itself, without the broker, and assert what it did"
-        yield blocker("tests.not-reached", "the tests ran, and none of them reached the handler", hint=hint, **at)
+        yield blocker(
+            "tests.not-reached",
+            "the tests ran, and none of them reached the handler",
+            hint=hint,
+            **at,
+        )
     for noticing in trial.breaks:
         if noticing.state == "missed":
-            yield error(f"tests.missed-{noticing.broken.id}", _missed(noticing), hint=_HINTS[noticing.broken.id], **at)
+            yield error(
+                f"tests.missed-{noticing.broken.id}",
+                _missed(noticing),
+                hint=_HINTS[noticing.broken.id],
+                **at,
+            )
         elif noticing.state == "incomplete":
-            message = f"not seen whether the tests notice a handler that {noticing.broken.words}: {noticing.why}"
+            message = (
+                f"not seen whether the tests notice a handler that {noticing.broken.words}:"
+                f" {noticing.why}"
+            )
             yield warning("tests.incomplete", message, **at)
         elif noticing.state == "not_applicable":
-            yield note("tests.not-applicable", f"not tried, {noticing.broken.words}: {noticing.why}", **at)
+            yield note(
+                "tests.not-applicable", f"not tried, {noticing.broken.words}: {noticing.why}", **at
+            )
 
 
 _HINTS = {
-    "effect-dropped": "assert that the effect took place: what the adapter was called with, or what it left behind",
-    "transient-swallowed": "let the adapter raise a transient error, and assert another attempt or the retry",
-    "permanent-retried": "let the adapter raise a permanent error, and assert one attempt or a dead letter",
-    "failure-swallowed": "let the adapter raise a declared error, and assert that it comes out or leaves a dead letter",
+    "effect-dropped": (
+        "assert that the effect took place: what the adapter was called with, or what it left"
+        " behind"
+    ),
+    "transient-swallowed": (
+        "let the adapter raise a transient error, and assert another attempt or the retry"
+    ),
+    "permanent-retried": (
+        "let the adapter raise a permanent error, and assert one attempt or a dead letter"
+    ),
+    "failure-swallowed": (
+        "let the adapter raise a declared error, and assert that it comes out or leaves a dead"
+        " letter"
+    ),
 }
 
 
@@ -311,7 +380,12 @@ def _commands(trial: Trial) -> Iterator[Evidence]:
     runs += [(n.broken.id, n.ran, f"{n.state}: {', '.join(n.tests[:3])}") for n in trial.breaks]
     for kind, ran, seen in runs:
         if ran is not None:
-            detail = {"kind": kind, "seen": seen, "duration_ms": ran.duration_ms, "tail": ran.tail[-2000:]}
+            detail = {
+                "kind": kind,
+                "seen": seen,
+                "duration_ms": ran.duration_ms,
+                "tail": ran.tail[-2000:],
+            }
             yield Evidence("command", ran.command, ran.output_sha256, ran.output_size, None, detail)
 
 

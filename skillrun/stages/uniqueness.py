@@ -10,14 +10,17 @@ from skillrun.stages.tables_python import python_tables
 from skillrun.stages.tables_sql import Table, sql_tables
 
 KEYISH = re.compile(r"(^|_)keys?$|^key_|dedup|idempot", re.IGNORECASE)
-OTHER_KEYS = re.compile(r"^(api|secret|private|public|sort|access|partition|primary|foreign)_?key", re.IGNORECASE)
+OTHER_KEYS = re.compile(
+    r"^(api|secret|private|public|sort|access|partition|primary|foreign)_?key", re.IGNORECASE
+)
 
 
 def tables(project: Project, name: str) -> tuple[Table, ...]:
-    """Every declaration of a table: SQL in .sql files and Python strings, SQLAlchemy, SQLModel, Alembic, Django.
+    """Every declaration of a table: SQL in .sql files and Python strings, SQLAlchemy, SQLModel,
+    Alembic, Django.
 
-    Declarations under the very name win over classes whose name only resembles it. Migrations are read as a sum:
-    what a later one drops is not taken off.
+    Declarations under the very name win over classes whose name only resembles it. Migrations are
+    read as a sum: what a later one drops is not taken off.
     """
     found: list[Table] = []
     for path in project.tree.search(name, ".sql"):
@@ -39,19 +42,27 @@ def is_unique(found: Iterable[Table], key: Sequence[str]) -> Table | None:
 
 
 def narrower(found: Iterable[Table], key: Sequence[str]) -> tuple[Table, frozenset[str]] | None:
-    """The first constraint over only some of the key's columns: it takes two different jobs for one."""
+    """The first constraint over only some of the key's columns: it takes two different jobs for
+    one.
+    """
     wanted = {field.rpartition(".")[2].lower() for field in key}
-    return next(((t, columns) for t in found for columns in t.unique if columns and columns < wanted), None)
+    return next(
+        ((t, columns) for t in found for columns in t.unique if columns and columns < wanted), None
+    )
 
 
 def nullable(found: Iterable[Table], key: Sequence[str]) -> tuple[Table, str] | None:
     """The first column of the key that may be NULL."""
     wanted = {field.rpartition(".")[2].lower() for field in key}
-    return next(((table, column) for table in found for column in sorted(table.nullable & wanted)), None)
+    return next(
+        ((table, column) for table in found for column in sorted(table.nullable & wanted)), None
+    )
 
 
 def key_column(found: Iterable[Table], key: Sequence[str]) -> tuple[Table, str] | None:
-    """A unique column that by its name holds the whole key in one value, such as `idempotency_key`."""
+    """A unique column that by its name holds the whole key in one value, such as
+    `idempotency_key`.
+    """
     fields = {field.rpartition(".")[2].lower() for field in key}
     for table in found:
         for columns in table.unique:
@@ -62,13 +73,19 @@ def key_column(found: Iterable[Table], key: Sequence[str]) -> tuple[Table, str] 
 
 
 def _python_files(project: Project, table: str) -> set[str]:
-    """Files that may declare the table: by its name, by a class name that it may derive from, or any models."""
+    """Files that may declare the table: by its name, by a class name that it may derive from, or
+    any models.
+    """
     words = {table, *class_names(table), "Model", "SQLModel"}
     return {path for word in words for path in project.tree.search(word, ".py")}
 
 
 def class_names(table: str) -> set[str]:
-    """`receipts` may be the Django model Receipt, `shop_receipt` the model Receipt of the app shop."""
+    """`receipts` may be the Django model Receipt, `shop_receipt` the model Receipt of the app
+    shop.
+    """
     words = [table, *(table.split("_", 1)[1:])]
-    singular = {w for word in words for w in (word, word.removesuffix("s"), re.sub(r"ies$", "y", word))}
+    singular = {
+        w for word in words for w in (word, word.removesuffix("s"), re.sub(r"ies$", "y", word))
+    }
     return {"".join(part.title() for part in word.split("_")) for word in singular if word}

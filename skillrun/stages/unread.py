@@ -1,4 +1,6 @@
-"""What the stages that read a handler say where the job library is only recognised: never that all is well."""
+"""What the stages that read a handler say where the job library is only recognised: never that all
+is well.
+"""
 
 from __future__ import annotations
 
@@ -21,13 +23,21 @@ _LOOKED_AT = {
 
 
 def unread(case: Case, stage: str) -> StageResult | None:
-    """The one finding of a stage that cannot read this library's handlers; None where skillrun can."""
+    """The one finding of a stage that cannot read this library's handlers; None where skillrun
+    can.
+    """
     from skillrun.frameworks.registry import RECOGNISED_ONLY
 
     use = case.use
-    if use is None or use.id not in RECOGNISED_ONLY or (case.framework is not None and not _is_foreign(use)):
+    if (
+        use is None
+        or use.id not in RECOGNISED_ONLY
+        or (case.framework is not None and not _is_foreign(use))
+    ):
         return None
-    message = f"skillrun recognises {RECOGNISED_ONLY[use.id]}, and cannot read yet {_LOOKED_AT[stage]}"
+    message = (
+        f"skillrun recognises {RECOGNISED_ONLY[use.id]}, and cannot read yet {_LOOKED_AT[stage]}"
+    )
     hint = _hint(stage)
     finding = blocker(f"{stage}.unread-framework", message, hint=hint, **_place(use))
     return StageResult(
@@ -47,7 +57,10 @@ def _is_foreign(use: FrameworkUse) -> bool:
 def _hint(stage: str) -> str:
     if stage == "idempotency":
         return "check it by hand with the skill; it cannot be waived, so this run ends blocked"
-    return f"check it by hand with the skill, and let a person record that: --waive {stage}='how it was checked'"
+    return (
+        f"check it by hand with the skill, and let a person record that: --waive {stage}='how it"
+        " was checked'"
+    )
 
 
 def _place(use: FrameworkUse) -> dict[str, object]:

@@ -1,4 +1,6 @@
-"""Stage 9: the repository's own lint, type check, tests and build, run with consent, and nothing left behind."""
+"""Stage 9: the repository's own lint, type check, tests and build, run with consent, and nothing
+left behind.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ READS: tuple[str, ...] = ()
 COSTLY = True
 
 KINDS = ("lint", "typecheck", "test", "build")
-_TELLING = re.compile(r"^(FAILED|ERROR|E  )|\b(error|failed|failure|exception)\b|:\d+:", re.IGNORECASE)
+_TELLING = re.compile(
+    r"^(FAILED|ERROR|E  )|\b(error|failed|failure|exception)\b|:\d+:", re.IGNORECASE
+)
 _NOISE = re.compile(r"^make(\[\d+\])?: ")
 _SHOWN_LINES = 4
 
@@ -38,7 +42,9 @@ class Validation:
 
 
 def examine(case: Case) -> StageResult:
-    """Consent first; then each command with a time limit; what changed tracked files is a finding."""
+    """Consent first; then each command with a time limit; what changed tracked files is a
+    finding.
+    """
     case.profile  # noqa: B018 - a missing profile is a look-up too
     case.survey_section("commands")
     chosen, findings = plan(case)
@@ -58,7 +64,9 @@ def examine(case: Case) -> StageResult:
 
 
 def plan(case: Case) -> tuple[list[Validation], list[Finding]]:
-    """The commands to run and what is wrong with the declarations: the profile's word first, else what is declared."""
+    """The commands to run and what is wrong with the declarations: the profile's word first, else
+    what is declared.
+    """
     profile = case.profile
     found = case.survey_everything().commands
     chosen: list[Validation] = []
@@ -69,7 +77,8 @@ def plan(case: Case) -> tuple[list[Validation], list[Finding]]:
         fact = getattr(found, kind)
         if said == "none" and fact is not None:
             message = (
-                f'REPO_PROFILE.json says commands.{kind} is "none", and {fact.path}:{fact.line} declares {fact.command}'
+                f'REPO_PROFILE.json says commands.{kind} is "none", and {fact.path}:{fact.line}'
+                f" declares {fact.command}"
             )
             findings.append(
                 error(
@@ -92,13 +101,19 @@ def plan(case: Case) -> tuple[list[Validation], list[Finding]]:
         elif kind in required:
             message = f"{kind} is a required check, and no command for it is known"
             findings.append(
-                blocker("validate.required-missing", message, hint=f"give commands.{kind} in REPO_PROFILE.json")
+                blocker(
+                    "validate.required-missing",
+                    message,
+                    hint=f"give commands.{kind} in REPO_PROFILE.json",
+                )
             )
     return chosen, findings
 
 
 def _untested(case: Case, chosen: list[Validation]) -> list[Finding]:
-    """Tests are there, and nothing says how to run them: that is an open question, not a success."""
+    """Tests are there, and nothing says how to run them: that is an open question, not a
+    success.
+    """
     said = case.profile.commands.get("test") if case.profile else None
     if said is not None or any(validation.kind == "test" for validation in chosen):
         return []
@@ -106,8 +121,19 @@ def _untested(case: Case, chosen: list[Validation]) -> list[Finding]:
     if not tests:
         return []
     message = f"the repository has tests ({tests[0]}), and no command that runs them is declared"
-    hint = "say it in REPO_PROFILE.json: commands.test (skillrun detect --write begins one), or in a Makefile"
-    return [blocker("validate.no-test-command", message, hint=hint, path=tests[0], recommends="personalize-repo")]
+    hint = (
+        "say it in REPO_PROFILE.json: commands.test (skillrun detect --write begins one), or in a"
+        " Makefile"
+    )
+    return [
+        blocker(
+            "validate.no-test-command",
+            message,
+            hint=hint,
+            path=tests[0],
+            recommends="personalize-repo",
+        )
+    ]
 
 
 def _test_files(case: Case) -> list[str]:
@@ -118,7 +144,9 @@ def _test_files(case: Case) -> list[str]:
 
 
 def _own_pytest(case: Case) -> Validation | None:
-    """The repository's tests, where the stage tests can run them: nobody needs to declare what is there."""
+    """The repository's tests, where the stage tests can run them: nobody needs to declare what is
+    there.
+    """
     tests = _test_files(case)
     command = pytest_command(case.root, _named_python(case)) if tests else None
     return Validation("test", command, tests[0], None) if command is not None else None
@@ -130,7 +158,9 @@ def _named_python(case: Case) -> str | None:
 
 
 def _unknown(case: Case, kind: str, *, required: bool) -> Finding:
-    """An open question in the profile. It blocks where the answer matters: a required check, tests that are there."""
+    """An open question in the profile. It blocks where the answer matters: a required check, tests
+    that are there.
+    """
     message = f"REPO_PROFILE.json does not know commands.{kind}, so it was not run"
     hint = f"ask whoever knows, and write commands.{kind} (skill personalize-repo)"
     tests = _test_files(case) if kind == "test" else []
@@ -155,8 +185,12 @@ def _no_consent(plan: CommandPlan) -> StageResult:
         f"not allowed yet to run: {commands}",
         hint="read them, then answer yes on a terminal, or run again with --trust",
     )
-    action = Action(ID, "consent", f"a person reads these commands and runs again with --trust: {commands}")
-    return StageResult(Status.BLOCKED, None, (finding,), next=(action,), summary="waiting for consent")
+    action = Action(
+        ID, "consent", f"a person reads these commands and runs again with --trust: {commands}"
+    )
+    return StageResult(
+        Status.BLOCKED, None, (finding,), next=(action,), summary="waiting for consent"
+    )
 
 
 def _run(case: Case, chosen: list[Validation]) -> Iterator[tuple[str, CommandResult]]:
@@ -177,7 +211,9 @@ def _run(case: Case, chosen: list[Validation]) -> Iterator[tuple[str, CommandRes
 def _judge(validation: Validation, result: CommandResult) -> Iterator[Finding]:
     if not result.ok:
         last = telling_lines(result.tail)
-        message = f"{validation.kind} failed ({result.words}): {validation.command}" + (f": {last}" if last else "")
+        message = f"{validation.kind} failed ({result.words}): {validation.command}" + (
+            f": {last}" if last else ""
+        )
         yield error(
             f"validate.{validation.kind}-failed",
             message,
@@ -187,13 +223,20 @@ def _judge(validation: Validation, result: CommandResult) -> Iterator[Finding]:
         )
     if result.survivors > 0:
         yield note(
-            "validate.left-processes", f"{validation.kind} left {result.survivors} processes running; they were ended"
+            "validate.left-processes",
+            f"{validation.kind} left {result.survivors} processes running; they were ended",
         )
 
 
 def telling_lines(tail: str) -> str:
-    """The lines of a failed command that say most, bounded: those that name a failure, else the last ones."""
-    lines = [line.strip() for line in tail.splitlines() if line.strip() and not _NOISE.match(line.strip())]
+    """The lines of a failed command that say most, bounded: those that name a failure, else the
+    last ones.
+    """
+    lines = [
+        line.strip()
+        for line in tail.splitlines()
+        if line.strip() and not _NOISE.match(line.strip())
+    ]
     telling = [line for line in lines if _TELLING.search(line)] or lines
     return " | ".join(line[:160] for line in telling[-_SHOWN_LINES:])
 
@@ -220,7 +263,10 @@ def _changed(case: Case, before: Any) -> list[Finding]:
 
 
 def _result(
-    case: Case, findings: list[Finding], results: Mapping[str, CommandResult], chosen: Mapping[str, Validation]
+    case: Case,
+    findings: list[Finding],
+    results: Mapping[str, CommandResult],
+    chosen: Mapping[str, Validation],
 ) -> StageResult:
     words = ", ".join(f"{kind} {result.words}" for kind, result in results.items())
     return StageResult(
@@ -245,9 +291,17 @@ def _result(
             )
             for kind, result in results.items()
         ),
-        next=tuple(Action(ID, "edit-code", f.message) for f in findings if f.severity in ("error", "blocker")),
+        next=tuple(
+            Action(ID, "edit-code", f.message)
+            for f in findings
+            if f.severity in ("error", "blocker")
+        ),
         summary=words or "nothing is declared",
-        facts={"commands": {kind: {"command": v.command, "declared": v.path} for kind, v in chosen.items()}},
+        facts={
+            "commands": {
+                kind: {"command": v.command, "declared": v.path} for kind, v in chosen.items()
+            }
+        },
     )
 
 

@@ -1,4 +1,5 @@
-"""What a person has allowed in one working tree: that code of the repository runs, and what agents may say there.
+"""What a person has allowed in one working tree: that code of the repository runs, and what agents
+may say there.
 
 The answer is kept in the user's state folder, under the working tree's real path, device, inode and
 user. It fits only while the tree's git folder carries the random mark that was written there with
@@ -79,7 +80,9 @@ class Asked(Protocol):
 
 @dataclass
 class Record:
-    """The answers for one working tree. `commits`: the id of a commit that may run -> the id of its tree."""
+    """The answers for one working tree. `commits`: the id of a commit that may run -> the id of its
+    tree.
+    """
 
     commits: dict[str, str] = field(default_factory=dict)
     agents: bool = False  # whether agents may say --trust here
@@ -89,7 +92,9 @@ class Record:
 
 
 class Consent:
-    """The answers for the working tree of a repository, and the only place where they are read and written."""
+    """The answers for the working tree of a repository, and the only place where they are read and
+    written.
+    """
 
     def __init__(self, repo: Repo, store: Path | None = None) -> None:
         self.repo = repo
@@ -131,7 +136,8 @@ class Consent:
         return not made_here or self._remember(made_here, record)
 
     def give(self, how: str, commands: Iterable[str] = ()) -> None:
-        """Keeps a yes for HEAD, and for what is being merged or picked there; `how` says by what means.
+        """Keeps a yes for HEAD, and for what is being merged or picked there; `how` says by what
+        means.
 
         Raises Blocked where it cannot be kept.
         """
@@ -170,7 +176,9 @@ class Consent:
         return True
 
     def _remember(self, made_here: Mapping[str, str], seen: Record) -> bool:
-        """Adds commits to the answers that were read; whether nobody has taken these back meanwhile."""
+        """Adds commits to the answers that were read; whether nobody has taken these back
+        meanwhile.
+        """
         try:
             with self._change() as record:
                 if not record.commits.keys() & seen.commits.keys():
@@ -184,7 +192,10 @@ class Consent:
     def _change(self) -> Iterator[Record]:
         """The answers, to be changed; nobody else changes them meanwhile. Raises Blocked."""
         if self._is_in_repository():
-            raise Blocked(f"{self.store}: the consent cannot be kept inside of the repository", hint=_ELSEWHERE)
+            raise Blocked(
+                f"{self.store}: the consent cannot be kept inside of the repository",
+                hint=_ELSEWHERE,
+            )
         try:
             with hold_own_folder(self.store):
                 record = self.read()
@@ -192,7 +203,8 @@ class Consent:
                 yield record
                 if self._render(record) == before:
                     return
-                # The mark is written into git's folder with the first answer, never by whoever only reads.
+                # The mark is written into git's folder with the first answer, never by whoever only
+                # reads.
                 record.token = record.token or self.mark.make()
                 write_own(self.path, self._render(record))
         except OSError as error:
@@ -200,7 +212,9 @@ class Consent:
             raise Blocked(said, hint=_ELSEWHERE) from error
 
     def may_say_trust(self, actor: Actor) -> bool:
-        """Whether a `--trust` of this caller counts: that of an agent only where a person allowed it."""
+        """Whether a `--trust` of this caller counts: that of an agent only where a person allowed
+        it.
+        """
         return not actor.is_agent or self.read().agents
 
     def _render(self, record: Record) -> bytes:
@@ -225,7 +239,8 @@ class Consent:
 class Gate:
     """What stands before code of a repository: it asks once, and tells each time what runs.
 
-    `plans` gives everything that would run later as well, so that one question shows all of it. `on_given` is told of
+    `plans` gives everything that would run later as well, so that one question shows all of it.
+    `on_given` is told of
     a new yes: by what means, and the commands that were shown.
     """
 
@@ -248,7 +263,9 @@ class Gate:
         if self.said_no:
             return False
         plans = tuple(remove_repetition([plan, *self.plans()]))
-        how = self._trusted_how() or self.watcher.may_run(Question(self.repo.root, self.repo.head, plans))
+        how = self._trusted_how() or self.watcher.may_run(
+            Question(self.repo.root, self.repo.head, plans)
+        )
         if how is None:
             self.said_no = True
             return False
@@ -274,7 +291,10 @@ def untrusted_line(actor: Actor) -> str:
     """Why the `--trust` of an agent does not count, and what a person does about it."""
     name = visible(actor.agent or actor.name)
     said = f"{name} is an agent, and nobody has allowed it to say that here"
-    return f"skillrun: --trust does not count: {said}\n  do: ask a person to run: skillrun trust --agents"
+    return (
+        f"skillrun: --trust does not count: {said}\n  do: ask a person to run: skillrun trust"
+        " --agents"
+    )
 
 
 def _find_tree(repo: Repo) -> str:
@@ -297,7 +317,8 @@ def _identify_worktree(root: Path) -> dict[str, Any]:
 class _Mark:
     """A random token in the git folder of a working tree: no clone brings it along.
 
-    Each state folder has a mark of its own, so that two users of one tree do not undo each other's answers.
+    Each state folder has a mark of its own, so that two users of one tree do not undo each other's
+    answers.
     """
 
     def __init__(self, root: Path, name: str) -> None:
@@ -305,7 +326,9 @@ class _Mark:
         self._file = self._folder / f"skillrun-{name[:16]}"
 
     def carries(self, token: str) -> bool:
-        """Whether it is this token; none was written only where nobody could write the folder, as still nobody can."""
+        """Whether it is this token; none was written only where nobody could write the folder, as
+        still nobody can.
+        """
         if not token:
             return not os.access(self._folder, os.W_OK)
         try:
@@ -320,7 +343,9 @@ class _Mark:
             os.close(opened)
 
     def make(self) -> str:
-        """A new token in the place of whatever is there; empty where the folder cannot be written."""
+        """A new token in the place of whatever is there; empty where the folder cannot be
+        written.
+        """
         token = secrets.token_hex(16)
         try:
             write_own(self._file, token.encode())
@@ -335,7 +360,9 @@ class _Mark:
 
 
 def _find_git_folder(root: Path) -> Path:
-    """The folder that is git's own for this working tree alone; a linked worktree names it in a file."""
+    """The folder that is git's own for this working tree alone; a linked worktree names it in a
+    file.
+    """
     entry = root / ".git"
     try:
         said = os.fsdecode(read_beginning(entry, 5000))

@@ -1,4 +1,6 @@
-"""The environment that a repository's own commands get: the user's, as if they were typed in a fresh terminal."""
+"""The environment that a repository's own commands get: the user's, as if they were typed in a
+fresh terminal.
+"""
 
 from __future__ import annotations
 
@@ -35,13 +37,21 @@ _DROPPED = _GIT | _MAKE
 
 
 def command_env(root: Path, base: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The user's environment without the variables of skillrun, git and make; a venv of the repository leads PATH."""
+    """The user's environment without the variables of skillrun, git and make; a venv of the
+    repository leads PATH.
+    """
     source = os.environ if base is None else base
-    env = {name: value for name, value in source.items() if name not in _DROPPED and not name.startswith("SKILLRUN_")}
+    env = {
+        name: value
+        for name, value in source.items()
+        if name not in _DROPPED and not name.startswith("SKILLRUN_")
+    }
     venv = find_venv(root)
     if venv is not None:
         env["VIRTUAL_ENV"] = str(venv)
-        env["PATH"] = os.pathsep.join(filter(None, (str(venv / "bin"), env.get("PATH", os.defpath))))
+        env["PATH"] = os.pathsep.join(
+            filter(None, (str(venv / "bin"), env.get("PATH", os.defpath)))
+        )
         env.pop("PYTHONHOME", None)
     return env
 
@@ -55,7 +65,9 @@ def find_venv(root: Path) -> Path | None:
 
 
 def find_python(root: Path) -> str:
-    """The interpreter of the repository's virtual environment, else of the activated one, else skillrun's own."""
+    """The interpreter of the repository's virtual environment, else of the activated one, else
+    skillrun's own.
+    """
     active = os.environ.get("VIRTUAL_ENV")
     for venv in (find_venv(root), Path(active) if active else None):
         if venv is not None and os.access(venv / "bin" / "python", os.X_OK):

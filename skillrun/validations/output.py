@@ -15,7 +15,9 @@ _LINE_EVERY_S = 0.1
 
 
 class Output:
-    """Takes chunks of bytes; knows size and sha256 of all, the end as safe text, and shows a line now and then."""
+    """Takes chunks of bytes; knows size and sha256 of all, the end as safe text, and shows a line
+    now and then.
+    """
 
     def __init__(self, tail_bytes: int, on_line: Callable[[str], None] | None = None) -> None:
         self.size = 0

@@ -1,8 +1,9 @@
-"""What git tells of where commits came from: made in a working tree, or brought there from elsewhere.
+"""What git tells of where commits came from: made in a working tree, or brought there from
+elsewhere.
 
-It is read from HEAD's reflog, which no clone brings along, and from what git notes while something is being merged,
-picked, reverted, rebased or squashed. `git checkout COMMIT -- FILES` and `cherry-pick --no-commit` leave no note: for
-git these are edits.
+It is read from HEAD's reflog, which no clone brings along, and from what git notes while something
+is being merged, picked, reverted, rebased or squashed. `git checkout COMMIT -- FILES` and
+`cherry-pick --no-commit` leave no note: for git these are edits.
 """
 
 from __future__ import annotations
@@ -62,11 +63,15 @@ def find_arrivals(root: Path) -> list[Arrival]:
 
 
 def find_commits_made_here(root: Path, known: Mapping[str, str]) -> dict[str, str]:
-    """The commits of HEAD's reflog that were made in this working tree on top of known ones: commit -> tree.
+    """The commits of HEAD's reflog that were made in this working tree on top of known ones: commit
+    -> tree.
 
-    `known` is given in the same way. A commit counts as made here where the reflog says `commit` and all its parents
-    count, or it replaces (`--amend`) one that counts. A commit with the tree of one that counts brings nothing new,
-    however it came about; one with the tree of a fetched commit, or squashed from others, brings what these hold.
+    `known` is given in the same way. A commit counts as made here where the reflog says `commit`
+    and all its parents
+    count, or it replaces (`--amend`) one that counts. A commit with the tree of one that counts
+    brings nothing new,
+    however it came about; one with the tree of a fetched commit, or squashed from others, brings
+    what these hold.
     """
     if not known:
         return {}
@@ -77,7 +82,9 @@ def find_commits_made_here(root: Path, known: Mapping[str, str]) -> dict[str, st
     fetched = _find_fetched_trees(root, steps)
     before: _Step | None = None
     for step in steps:
-        is_new = fetched.get(step.tree, set()) <= accepted.keys() and not _is_squashed(root, step, accepted)
+        is_new = fetched.get(step.tree, set()) <= accepted.keys() and not _is_squashed(
+            root, step, accepted
+        )
         if step.tree in trees or (is_new and _is_made_on(step, before, accepted)):
             accepted[step.commit] = step.tree
             trees.add(step.tree)
@@ -111,7 +118,9 @@ def _is_made_on(step: _Step, before: _Step | None, accepted: Mapping[str, str]) 
 
 
 def _is_merged_here(step: _Step) -> bool:
-    """Git's own words for a merge that it made; a fast-forward takes over what somebody else made."""
+    """Git's own words for a merge that it made; a fast-forward takes over what somebody else
+    made.
+    """
     return step.action.startswith("merge ") and step.said.startswith("Merge made by")
 
 
@@ -125,9 +134,12 @@ def _is_squashed(root: Path, step: _Step, accepted: Mapping[str, str]) -> bool:
 
 
 def _read_reflog(root: Path) -> Iterator[_Step]:
-    """The entries of HEAD's reflog in this working tree, oldest first; none where git keeps none."""
+    """The entries of HEAD's reflog in this working tree, oldest first; none where git keeps
+    none.
+    """
     form = "--format=%H%x1f%T%x1f%P%x1f%gs"
-    # No signature is looked at: that would start a program which the repository's configuration names.
+    # No signature is looked at: that would start a program which the repository's configuration
+    # names.
     options = ("--no-show-signature", "-z", f"--max-count={_MOST_STEPS}", form)
     done = run_git(root, "log", "--walk-reflogs", *options, "HEAD", "--")
     entries = done.stdout.decode("utf-8", "replace").split("\0")
@@ -145,7 +157,12 @@ def _find_fetched_trees(root: Path, steps: Iterable[_Step]) -> dict[str, set[str
     for step in steps:
         if step.action.startswith("commit"):
             made.add(step.commit)  # and pushed later
-    options = ("--no-show-signature", f"--max-count={_MOST_STEPS}", "--format=%H %T", "--ignore-missing")
+    options = (
+        "--no-show-signature",
+        f"--max-count={_MOST_STEPS}",
+        "--format=%H %T",
+        "--ignore-missing",
+    )
     fetched = _ID_FIRST.findall(_read_note(_find_git_dir(root) / "FETCH_HEAD") or "")
     listed = run_git(root, "log", *options, "--remotes", *fetched, "--").stdout.decode()
     trees: dict[str, set[str]] = {}
@@ -168,7 +185,9 @@ def _find_git_dir(root: Path) -> Path:
 
 
 def _read_note(path: Path) -> str | None:
-    """A small file of git's own; None where there is none. What cannot be read is there, and says nothing."""
+    """A small file of git's own; None where there is none. What cannot be read is there, and says
+    nothing.
+    """
     if not os.path.lexists(path):
         return None
     try:

@@ -1,4 +1,6 @@
-"""Runs a repository's own commands: bounded time and memory, nothing left behind, a result that can be recorded."""
+"""Runs a repository's own commands: bounded time and memory, nothing left behind, a result that can
+be recorded.
+"""
 
 from __future__ import annotations
 
@@ -27,17 +29,23 @@ _SUPERVISOR = Path(__file__).with_name("supervisor.py")
 
 @dataclass(frozen=True)
 class CommandResult:
-    """What a command did. `output_sha256` covers every byte of stdout and stderr together, `tail` is safe to show."""
+    """What a command did. `output_sha256` covers every byte of stdout and stderr together, `tail`
+    is safe to show.
+    """
 
     command: str
-    exit_code: int | None  # None: not started, ended by a signal, or ended because of its time limit
+    exit_code: (
+        int | None
+    )  # None: not started, ended by a signal, or ended because of its time limit
     signal: int | None
     timed_out: bool
     duration_ms: int
     output_sha256: str
     output_size: int
     tail: str
-    survivors: int  # processes that outlived the command and were ended; -1: cannot be seen on this system
+    survivors: (
+        int  # processes that outlived the command and were ended; -1: cannot be seen on this system
+    )
     started: bool
     error: str | None  # what kept it from running, in words for a person
 
@@ -62,7 +70,10 @@ class CommandResult:
             return "descendants outside its process group cannot be seen on this system"
         if self.survivors == 0:
             return None
-        return f"it left {self.survivors} process{'es' if self.survivors > 1 else ''} running, which had to be ended"
+        return (
+            f"it left {self.survivors} process{'es' if self.survivors > 1 else ''} running, which"
+            " had to be ended"
+        )
 
 
 def run_validations(
@@ -73,7 +84,9 @@ def run_validations(
     on_start: Callable[[str, str], None] | None = None,
     on_line: Callable[[str], None] | None = None,
 ) -> Iterator[tuple[str, CommandResult]]:
-    """Run commands by name, one after the other, also after one has failed; `timeout_s` holds for each."""
+    """Run commands by name, one after the other, also after one has failed; `timeout_s` holds for
+    each.
+    """
     for name, command in commands.items():
         if on_start:
             on_start(name, command)
@@ -93,8 +106,10 @@ def run_command(
 ) -> CommandResult:
     """Run a shell line in `cwd` with /dev/null as its input, and end whatever it leaves running.
 
-    `env` None: the user's, see `command_env`. `on_line` gets the newest whole line, ten times a second at most.
-    `stop` is asked five times a second whether to end it. `prefix` starts it somewhere else, see `proof/sandbox`.
+    `env` None: the user's, see `command_env`. `on_line` gets the newest whole line, ten times a
+    second at most.
+    `stop` is asked five times a second whether to end it. `prefix` starts it somewhere else, see
+    `proof/sandbox`.
     Raises nothing for what a command does; an interrupt (Ctrl-C) ends the command and goes on.
     """
     output = Output(tail_bytes, on_line)
@@ -109,7 +124,9 @@ def run_command(
 
 
 class _Watch:
-    """The running supervisor as skillrun sees it: its reports, the output, and the pipe that keeps it alive."""
+    """The running supervisor as skillrun sees it: its reports, the output, and the pipe that keeps
+    it alive.
+    """
 
     def __init__(
         self,
@@ -121,7 +138,9 @@ class _Watch:
         sees_pids: bool,
     ) -> None:
         self.process = process
-        self._sees_pids = sees_pids  # False: the numbers that are reported are those of another namespace
+        self._sees_pids = (
+            sees_pids  # False: the numbers that are reported are those of another namespace
+        )
         self.reports: dict[str, dict[str, int | None]] = {}
         self.ended_at: float | None = None
         self._output_fd, self._report_fd, self._life_fd = output_fd, report_fd, life_fd
@@ -139,7 +158,9 @@ class _Watch:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """End what runs, however we got here; an impatient second Ctrl-C leaves that to the supervisor."""
+        """End what runs, however we got here; an impatient second Ctrl-C leaves that to the
+        supervisor.
+        """
         self._let_go()
         try:
             self.process.wait(_END_S)
@@ -152,7 +173,9 @@ class _Watch:
             os.close(self._output_fd)
             os.close(self._report_fd)
 
-    def follow(self, output: Output, deadline: float, stop: Callable[[], bool] | None = None) -> None:
+    def follow(
+        self, output: Output, deadline: float, stop: Callable[[], bool] | None = None
+    ) -> None:
         """Take output and reports until everything has ended; at the deadline, ask for the end."""
         self._deadline, self._stop = deadline, stop
         with selectors.DefaultSelector() as selector:
@@ -163,7 +186,9 @@ class _Watch:
         self._drain(output)
 
     def _step(self, selector: selectors.BaseSelector, output: Output) -> bool:
-        """Wait for the next output or report; False when all has ended, or the supervisor does not come to an end."""
+        """Wait for the next output or report; False when all has ended, or the supervisor does not
+        come to an end.
+        """
         wait = max(0.0, self._deadline - time.monotonic())
         for key, _ in selector.select(min(wait, 0.2) if self._stop else wait):
             if key.fd == self._output_fd and not self._take(output):
@@ -172,7 +197,9 @@ class _Watch:
                 return False
         if self._stop is not None and self._stop() and not self._asked_to_end:
             self._deadline = time.monotonic()
-        return "done" not in self.reports and (time.monotonic() < self._deadline or self._ask_to_end())
+        return "done" not in self.reports and (
+            time.monotonic() < self._deadline or self._ask_to_end()
+        )
 
     def _ask_to_end(self) -> bool:
         """Whether that makes sense: it has not been asked before, and the command still runs."""
@@ -193,7 +220,9 @@ class _Watch:
         return bool(chunk)
 
     def _drain(self, output: Output) -> None:
-        """What is in the pipe, without waiting for more: a process that could not be ended may hold it open."""
+        """What is in the pipe, without waiting for more: a process that could not be ended may hold
+        it open.
+        """
         deadline = time.monotonic() + 1.0
         with contextlib.suppress(BlockingIOError):
             while time.monotonic() < deadline and (chunk := os.read(self._output_fd, _CHUNK)):
@@ -221,7 +250,9 @@ class _Watch:
             self._life_fd = -1
 
     def _end_without_help(self) -> None:
-        """The supervisor hangs (the command may have stopped it), but what runs below it can still be found."""
+        """The supervisor hangs (the command may have stopped it), but what runs below it can still
+        be found.
+        """
         from skillrun.validations.supervisor import descendants
 
         for pid in descendants(self.process.pid) if sys.platform.startswith("linux") else []:
@@ -239,7 +270,9 @@ class _Watch:
 
 
 def _start(command: str, cwd: Path, env: Mapping[str, str], prefix: Sequence[str]) -> _Watch:
-    """Start the supervisor in its own session: Ctrl-C reaches skillrun alone, and nothing can ask on the terminal."""
+    """Start the supervisor in its own session: Ctrl-C reaches skillrun alone, and nothing can ask
+    on the terminal.
+    """
     with contextlib.ExitStack() as on_failure, contextlib.ExitStack() as theirs:
         output_fd, output_end = _pipe(on_failure, theirs)
         report_fd, report_end = _pipe(on_failure, theirs)
@@ -272,7 +305,9 @@ def _pipe(read_owner: contextlib.ExitStack, write_owner: contextlib.ExitStack) -
     return read_fd, write_fd
 
 
-def _ended(command: str, output: Output, begin: float, watch: _Watch, timeout_s: float) -> CommandResult:
+def _ended(
+    command: str, output: Output, begin: float, watch: _Watch, timeout_s: float
+) -> CommandResult:
     done = watch.reports.get("done")
     error = None
     status = None if done is None else done["status"]

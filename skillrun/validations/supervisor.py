@@ -1,16 +1,19 @@
-"""The small process between skillrun and a command: nothing that the command starts outlives it, nor skillrun.
+"""The small process between skillrun and a command: nothing that the command starts outlives it,
+nor skillrun.
 
     python -I -S supervisor.py REPORT_FD LIFE_FD GRACE_S COMMAND
 
-The standard library only, and nothing of skillrun: it is started by path. A process of its own, because a subreaper
-must wait for any child, and would take those of other threads.
+The standard library only, and nothing of skillrun: it is started by path. A process of its own,
+because a subreaper must wait for any child, and would take those of other threads.
 
 - REPORT_FD: one JSON object a line: `started` (pid), `exited` (status), `done` (survivors, left).
-- LIFE_FD: skillrun holds the other end and writes nothing. Its end of file means: end everything now. So a skillrun
+- LIFE_FD: skillrun holds the other end and writes nothing. Its end of file means: end everything
+  now. So a skillrun
   that is killed takes the command with it.
 
-On Linux orphans are handed to the nearest subreaper (prctl(2)), so every descendant, also one that called setsid or
-forked twice, is found under this process in /proc. Elsewhere only the command's process group can be ended.
+On Linux orphans are handed to the nearest subreaper (prctl(2)), so every descendant, also one that
+called setsid or forked twice, is found under this process in /proc. Elsewhere only the command's
+process group can be ended.
 """
 
 from __future__ import annotations
@@ -26,7 +29,14 @@ import time
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 SETTLE_S = 0.25  # what ends on its own within this time is no survivor: `> >(tee log)`
 KILL_S = 5.0
-DEFAULT_AGAIN = (signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGXFSZ)
+DEFAULT_AGAIN = (
+    signal.SIGPIPE,
+    signal.SIGINT,
+    signal.SIGTERM,
+    signal.SIGHUP,
+    signal.SIGCHLD,
+    signal.SIGXFSZ,
+)
 
 
 class Supervisor:
@@ -40,7 +50,9 @@ class Supervisor:
         self.wake_fd = wake_on_signals()
 
     def run(self, command: str) -> None:
-        """Start the command, wait for its end or for the end of skillrun, then leave nothing behind."""
+        """Start the command, wait for its end or for the end of skillrun, then leave nothing
+        behind.
+        """
         self.main, gate = start(command)
         self.report("started", pid=self.main)
         os.close(gate)
@@ -70,7 +82,9 @@ class Supervisor:
     def sleep(self) -> list[int]:
         """Until a child dies or the end is asked for: what is readable."""
         ready, _, _ = select.select([self.life_fd, self.wake_fd], [], [])
-        if self.wake_fd in ready and any(byte != signal.SIGCHLD for byte in os.read(self.wake_fd, 512)):
+        if self.wake_fd in ready and any(
+            byte != signal.SIGCHLD for byte in os.read(self.wake_fd, 512)
+        ):
             return [self.life_fd]  # somebody ends this process: the same as the end of skillrun
         return ready
 
@@ -87,7 +101,9 @@ class Supervisor:
                 self.main_status = status
 
     def settle(self) -> int:
-        """How many processes still run a moment after the command ended; -1 where that cannot be seen."""
+        """How many processes still run a moment after the command ended; -1 where that cannot be
+        seen.
+        """
         if not self.sees_descendants:
             return -1
         deadline = time.monotonic() + SETTLE_S
@@ -135,9 +151,11 @@ class Supervisor:
 
 
 def start(command: str) -> tuple[int, int]:
-    """Fork the command as the leader of its own process group; it dies with this process. (pid, gate).
+    """Fork the command as the leader of its own process group; it dies with this process. (pid,
+    gate).
 
-    It begins when the gate is closed: a command that kills this process at once must be known to skillrun by then.
+    It begins when the gate is closed: a command that kills this process at once must be known to
+    skillrun by then.
     """
     waits, gate = os.pipe()
     pid = os.fork()
@@ -182,7 +200,9 @@ def descendants(root: int) -> list[int]:
 
 
 def parent_of(pid: str) -> int:
-    """The parent of a process; 0 when it is gone. A dead one counts until it is reaped: its threads may live on."""
+    """The parent of a process; 0 when it is gone. A dead one counts until it is reaped: its threads
+    may live on.
+    """
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123
             return int(file.read().rpartition(b")")[2].split()[1])
@@ -204,7 +224,9 @@ def prctl(option: int, value: int) -> bool:
 
 
 def wake_on_signals() -> int:
-    """A file descriptor that becomes readable when a child dies or somebody wants to end this process."""
+    """A file descriptor that becomes readable when a child dies or somebody wants to end this
+    process.
+    """
     read_fd, write_fd = os.pipe()
     os.set_blocking(write_fd, False)
     signal.set_wakeup_fd(write_fd, warn_on_full_buffer=False)
@@ -215,7 +237,12 @@ def wake_on_signals() -> int:
 
 def main(arguments: list[str]) -> None:
     """Entry point; see the module's docstring."""
-    report_fd, life_fd, grace_s, command = int(arguments[0]), int(arguments[1]), float(arguments[2]), arguments[3]
+    report_fd, life_fd, grace_s, command = (
+        int(arguments[0]),
+        int(arguments[1]),
+        float(arguments[2]),
+        arguments[3],
+    )
     for fd in (report_fd, life_fd):
         os.set_inheritable(fd, False)
     prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -20,7 +20,9 @@ _SHALLOW = "this clone is shallow: fetch the whole history (actions/checkout: fe
 
 @dataclass(frozen=True)
 class Base:
-    """The commit to compare HEAD with, and the name by which it was found; or why there is none, and what to do."""
+    """The commit to compare HEAD with, and the name by which it was found; or why there is none,
+    and what to do.
+    """
 
     commit: str | None
     name: str | None = None
@@ -29,8 +31,9 @@ class Base:
 
 
 def find_base(repo: Repo, named: str | None, env: Mapping[str, str]) -> Base:
-    """The merge base of HEAD with --base, else with the request's target branch, else with the main branch; where HEAD
-    is the main branch, with what it was before the push that a pipeline runs for.
+    """The merge base of HEAD with --base, else with the request's target branch, else with the main
+    branch; where HEAD is the main branch, with what it was before the push that a pipeline runs
+    for.
 
     Raises Refused where --base was given and cannot be compared with.
     """
@@ -38,12 +41,16 @@ def find_base(repo: Repo, named: str | None, env: Mapping[str, str]) -> Base:
     found = _merge_base(repo.root, name) if name else Base(None, missing=_UNKNOWN, hint=_NAME_ONE)
     if named is not None and found.commit is None:
         raise Refused(f"--base {visible(named, 100)}: {found.missing}", hint=found.hint)
-    before = _before_push(env) if not named and (name is None or found.commit == repo.head) else None
+    before = (
+        _before_push(env) if not named and (name is None or found.commit == repo.head) else None
+    )
     return _merge_base(repo.root, before) if before else found
 
 
 def _before_push(env: Mapping[str, str]) -> str | None:
-    """The commit that a pushed branch pointed at before, as GitLab CI and GitHub Actions tell it; zeros: it is new."""
+    """The commit that a pushed branch pointed at before, as GitLab CI and GitHub Actions tell it;
+    zeros: it is new.
+    """
     told: object = env.get("CI_COMMIT_BEFORE_SHA")
     if env.get("GITHUB_EVENT_NAME") == "push" and env.get("GITHUB_EVENT_PATH"):
         try:
@@ -60,14 +67,26 @@ def _guess(repo: Repo, env: Mapping[str, str]) -> str | None:
         return f"origin/{target}"
     if _commit(repo.root, "refs/remotes/origin/HEAD"):
         return "origin/HEAD"
-    return next((name for name in _USUAL if name != repo.branch and _commit(repo.root, f"refs/heads/{name}")), None)
+    return next(
+        (
+            name
+            for name in _USUAL
+            if name != repo.branch and _commit(repo.root, f"refs/heads/{name}")
+        ),
+        None,
+    )
 
 
 def _merge_base(root: Path, name: str) -> Base:
     commit = _commit(root, name)
     shown = visible(name, 100)
     if commit is None:
-        return Base(None, name, f"{shown} is no commit here", _remedy(root, f"git fetch origin, and look at {shown}"))
+        return Base(
+            None,
+            name,
+            f"{shown} is no commit here",
+            _remedy(root, f"git fetch origin, and look at {shown}"),
+        )
     done = run_git(root, "merge-base", commit, "HEAD")
     if done.returncode:
         what = f"{shown} and HEAD have no commit in common here"

@@ -1,4 +1,6 @@
-"""A clean checkout of a commit in a temporary folder, with the interpreter of the original and nothing else of it."""
+"""A clean checkout of a commit in a temporary folder, with the interpreter of the original and
+nothing else of it.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,11 @@ from skillrun.validations.environment import find_python
 from skillrun.wall.commit import Contents, find_conversions, read_entries, write_entries
 from skillrun.wall.strays import Strays
 
-_INSTALLED = (".venv", "venv", "node_modules")  # what a repository's commands need and git does not hold
+_INSTALLED = (
+    ".venv",
+    "venv",
+    "node_modules",
+)  # what a repository's commands need and git does not hold
 
 _WHOLE = ("-c", "core.sparseCheckout=false")
 
@@ -28,7 +34,8 @@ _WHOLE = ("-c", "core.sparseCheckout=false")
 class Checkout:
     """`root` is the clean checkout, `ledgers` a folder for ledgers that nobody has written to.
 
-    `python_path` has its source folders where an editable install would lead to those of the original; `contents` and
+    `python_path` has its source folders where an editable install would lead to those of the
+    original; `contents` and
     `strays` say whether it still is the commit; `notes` in what it differs from a usual checkout.
     """
 
@@ -42,9 +49,11 @@ class Checkout:
 
 @contextmanager
 def clean_checkout(repo: Repo, commit: str, pythons: Iterable[str] = ()) -> Iterator[Checkout]:
-    """A linked worktree of the commit, and a state folder without consent or kept proofs; all gone afterwards.
+    """A linked worktree of the commit, and a state folder without consent or kept proofs; all gone
+    afterwards.
 
-    `pythons` are the interpreters that the specs name, relative to the repository. Raises Blocked where there is no
+    `pythons` are the interpreters that the specs name, relative to the repository. Raises Blocked
+    where there is no
     room, RepoUnusable where git makes no worktree.
     """
     pythons = tuple(pythons)
@@ -71,14 +80,18 @@ def clean_checkout(repo: Repo, commit: str, pythons: Iterable[str] = ()) -> Iter
 
 def _check_out(original: Path, root: Path, commit: str) -> Contents:
     """A worktree whose files are those of the commit, byte for byte."""
-    added = run_git(original, "worktree", "add", "--quiet", "--detach", "--no-checkout", str(root), commit)
+    added = run_git(
+        original, "worktree", "add", "--quiet", "--detach", "--no-checkout", str(root), commit
+    )
     if added.returncode:
         raise _explain_failure(original, added.stderr)
-    # Git refuses paths here that lead out of a checkout. A sparse one would leave out what the commit holds.
+    # Git refuses paths here that lead out of a checkout. A sparse one would leave out what the
+    # commit holds.
     git_output(root, *_WHOLE, "read-tree", commit)
     entries = read_entries(root, commit)
     write_entries(root, root, entries)
-    # With what the files look like in the index, nobody's git has to read them again. 1: one would be converted.
+    # With what the files look like in the index, nobody's git has to read them again. 1: one would
+    # be converted.
     run_git(root, *_WHOLE, "update-index", "-q", "--refresh")
     return Contents(root, commit, entries)
 
@@ -87,13 +100,18 @@ def _explain_failure(original: Path, stderr: bytes) -> SkillrunError:
     """Why git made no worktree."""
     if b"No space left on device" in stderr:
         said = f"{original}: the clean checkout cannot be written: the disk is full"
-        return Blocked(said, hint="make room in its .git, and in the folder for temporary files (TMPDIR)")
+        return Blocked(
+            said, hint="make room in its .git, and in the folder for temporary files (TMPDIR)"
+        )
     if b"Read-only file system" in stderr or b"Permission denied" in stderr:
         said = f"{original}: the clean checkout cannot be made: its .git cannot be written"
         return Blocked(said, hint="make it writable, or verify in a clone")
     lines = stderr.decode("utf-8", "replace").strip().splitlines() or ["it said nothing"]
     said = visible(lines[-1], 200).removeprefix("fatal: ")
-    return RepoUnusable(f"{original}: git makes no worktree for a clean checkout: {said}", hint="run git status there")
+    return RepoUnusable(
+        f"{original}: git makes no worktree for a clean checkout: {said}",
+        hint="run git status there",
+    )
 
 
 def _new_folder() -> Path:
@@ -105,7 +123,9 @@ def _new_folder() -> Path:
 
 
 def _remove(repo: Path, root: Path, place: Path) -> None:
-    """Git first, so that its own note of the worktree goes too; once more where an interrupt left half of it."""
+    """Git first, so that its own note of the worktree goes too; once more where an interrupt left
+    half of it.
+    """
     if run_git(repo, "worktree", "remove", "--force", "--force", str(root)).returncode:
         shutil.rmtree(root, ignore_errors=True)
         run_git(repo, "worktree", "remove", "--force", "--force", str(root))
@@ -164,7 +184,9 @@ def _list_installed(original: Path, pythons: Iterable[str]) -> dict[str, Path]:
 
 
 def _link_installed(original: Path, root: Path, pythons: Iterable[str]) -> None:
-    """Links to the environments of the original checkout, where the commit itself holds nothing of that name."""
+    """Links to the environments of the original checkout, where the commit itself holds nothing of
+    that name.
+    """
     for name, there in _list_installed(original, pythons).items():
         here = root / name
         if not os.path.lexists(here):
@@ -173,18 +195,29 @@ def _link_installed(original: Path, root: Path, pythons: Iterable[str]) -> None:
 
 
 def _python_path(original: Path, root: Path) -> str | None:
-    """PYTHONPATH with the clean checkout in the place of the original; an editable install would import that."""
+    """PYTHONPATH with the clean checkout in the place of the original; an editable install would
+    import that.
+    """
     given = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
-    moved = [str(root / Path(e).relative_to(original)) if Path(e).is_relative_to(original) else e for e in given]
-    editable = [root / folder / inner for folder in _editable(original, root) for inner in ("src", "")]
+    moved = [
+        str(root / Path(e).relative_to(original)) if Path(e).is_relative_to(original) else e
+        for e in given
+    ]
+    editable = [
+        root / folder / inner for folder in _editable(original, root) for inner in ("src", "")
+    ]
     path = [*(str(folder) for folder in editable if folder.is_dir()), *moved]
     return os.pathsep.join(dict.fromkeys(path)) or None
 
 
 def _editable(original: Path, root: Path) -> Iterator[Path]:
-    """The projects of the original checkout that its environment holds as editable installs (PEP 610), relative."""
+    """The projects of the original checkout that its environment holds as editable installs (PEP
+    610), relative.
+    """
     for name in _INSTALLED[:2]:
-        for record in sorted((root / name).glob("lib/python3*/site-packages/*.dist-info/direct_url.json")):
+        for record in sorted(
+            (root / name).glob("lib/python3*/site-packages/*.dist-info/direct_url.json")
+        ):
             folder = _editable_folder(record)
             if folder is not None and folder.is_relative_to(original):
                 yield folder.relative_to(original)

@@ -40,7 +40,9 @@ class Entry:
 
 
 def read_entries(root: Path, commit: str) -> dict[str, Entry]:
-    """Path -> entry of everything that a commit holds. Raises `RepoUnusable` where git cannot tell."""
+    """Path -> entry of everything that a commit holds. Raises `RepoUnusable` where git cannot
+    tell.
+    """
     entries = {}
     listing = git_output(root, "ls-tree", "-r", "-l", "-z", "--full-tree", commit)
     for line in listing.split(b"\0")[:-1]:
@@ -118,7 +120,9 @@ def _contents(root: Path, entries: Mapping[str, Entry]) -> Iterator[tuple[str, b
     yield from _read_blobs(root, entries, group)
 
 
-def _read_blobs(root: Path, entries: Mapping[str, Entry], paths: list[str]) -> Iterator[tuple[str, bytes]]:
+def _read_blobs(
+    root: Path, entries: Mapping[str, Entry], paths: list[str]
+) -> Iterator[tuple[str, bytes]]:
     stdin = "".join(f"{entries[path].blob}\n" for path in paths).encode()
     output = git_output(root, "cat-file", "--batch", stdin=stdin)
     position = 0
@@ -254,7 +258,9 @@ def find_conversions(root: Path, folder: Path, entries: Mapping[str, Entry]) -> 
     """Why files differ from those of a usual checkout, in sentences."""
     found = _read_attributes(folder, entries)
     for attribute, words in _WORDS.items():
-        paths = [path for path, name, value in found if name == attribute and _converts(name, value)]
+        paths = [
+            path for path, name, value in found if name == attribute and _converts(name, value)
+        ]
         if paths:
             more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
             yield f"{words}: {', '.join(paths[:3])}{more}"
@@ -264,7 +270,9 @@ def find_conversions(root: Path, folder: Path, entries: Mapping[str, Entry]) -> 
 
 _WORDS = {
     "filter": "filters are off, files are as git keeps them (of Git LFS: the pointers)",
-    "working-tree-encoding": "working-tree-encoding is not applied, files are UTF-8 as git keeps them",
+    "working-tree-encoding": (
+        "working-tree-encoding is not applied, files are UTF-8 as git keeps them"
+    ),
     "ident": "$Id$ is not expanded",
     "eol": "eol=crlf is not applied, files have the line ends that the commit holds",
 }

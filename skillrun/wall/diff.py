@@ -31,7 +31,9 @@ _ENDINGS = (".py", ".yaml", ".yml", ".json", ".toml", ".ini", ".cfg", ".ts", ".m
 
 @dataclass(frozen=True)
 class Hunk:
-    """Neighbouring lines that differ; the numbers are 1-based, and where there is no line, of the one that follows."""
+    """Neighbouring lines that differ; the numbers are 1-based, and where there is no line, of the
+    one that follows.
+    """
 
     old_start: int
     old: tuple[str, ...]
@@ -41,7 +43,9 @@ class Hunk:
 
 @dataclass(frozen=True)
 class File:
-    """One file on both sides. `old` None: it is new; `new` None: it is gone. `old_path`: before it was renamed."""
+    """One file on both sides. `old` None: it is new; `new` None: it is gone. `old_path`: before it
+    was renamed.
+    """
 
     path: str
     old_path: str
@@ -92,11 +96,15 @@ class File:
 
     @cached_property
     def renamed(self) -> frozenset[str]:
-        """Identifiers that were there three times and are gone, while another one came in their stead."""
+        """Identifiers that were there three times and are gone, while another one came in their
+        stead.
+        """
         old, new = (Counter(_IDENTIFIER.findall(text or "")) for text in (self.old, self.new))
         gained = [count - old[word] for word, count in new.items() if count > old[word]]
         gone = {word: count for word, count in old.items() if count >= _OFTEN and word not in new}
-        return frozenset(word for word, count in gone.items() if any(0.8 * count <= more for more in gained))
+        return frozenset(
+            word for word, count in gone.items() if any(0.8 * count <= more for more in gained)
+        )
 
     @cached_property
     def old_tree(self) -> ast.Module | None:
@@ -124,11 +132,15 @@ class File:
 
 @dataclass(frozen=True)
 class Diff:
-    """From the base to HEAD: the files that changed, and every job spec of either side, changed or not."""
+    """From the base to HEAD: the files that changed, and every job spec of either side, changed or
+    not.
+    """
 
     files: tuple[File, ...] = ()
     specs: tuple[File, ...] = ()
-    before: CommitSources = field(default_factory=CommitSources)  # the Python files of the base, changed or not
+    before: CommitSources = field(
+        default_factory=CommitSources
+    )  # the Python files of the base, changed or not
     after: CommitSources = field(default_factory=CommitSources)  # those of HEAD
 
     def named(self, *names: str) -> Iterator[File]:
@@ -142,11 +154,19 @@ class Diff:
 
 def read_diff(root: Path, base: str, head: str) -> Diff:
     """What lies between two commits. Raises `RepoUnusable` where git cannot tell."""
-    changed = [entry for entry in _changed(root, base, head) if _is_looked_at(entry[0]) or _is_looked_at(entry[1])]
+    changed = [
+        entry
+        for entry in _changed(root, base, head)
+        if _is_looked_at(entry[0]) or _is_looked_at(entry[1])
+    ]
     sides = _specs(root, base), _specs(root, head)
-    ids = {blob for entry in changed for blob in entry[2:] if blob} | {blob for side in sides for blob in side.values()}
+    ids = {blob for entry in changed for blob in entry[2:] if blob} | {
+        blob for side in sides for blob in side.values()
+    }
     texts = _texts(root, ids)
-    files = (File(new, old, texts.get(was or ""), texts.get(now or "")) for old, new, was, now in changed)
+    files = (
+        File(new, old, texts.get(was or ""), texts.get(now or "")) for old, new, was, now in changed
+    )
     specs = (
         File(path, path, texts.get(sides[0].get(path, "")), texts.get(sides[1].get(path, "")))
         for path in sorted({*sides[0], *sides[1]})
@@ -183,7 +203,9 @@ def _specs(root: Path, commit: str) -> dict[str, str]:
 
 
 def _python_texts(root: Path, commit: str) -> dict[str, str]:
-    """Path -> text of the Python files of a commit; and of the files that say where modules begin, only that."""
+    """Path -> text of the Python files of a commit; and of the files that say where modules begin,
+    only that.
+    """
     blobs: dict[str, str] = {}
     texts: dict[str, str] = {}
     others: dict[str, str] = {}
@@ -229,7 +251,15 @@ def _included(text: str) -> Iterator[str]:
 
 def _changed(root: Path, base: str, head: str) -> Iterator[tuple[str, str, str | None, str | None]]:
     """(old path, new path, old blob, new blob) of every changed regular file."""
-    options = ("--raw", "-z", "-M", "--no-abbrev", "--no-ext-diff", "--no-textconv", "--ignore-submodules=all")
+    options = (
+        "--raw",
+        "-z",
+        "-M",
+        "--no-abbrev",
+        "--no-ext-diff",
+        "--no-textconv",
+        "--ignore-submodules=all",
+    )
     parts = iter(os.fsdecode(git_output(root, "diff", *options, base, head, "--")).split("\0"))
     for facts in parts:
         if not facts:
@@ -245,13 +275,17 @@ def _is_looked_at(path: str) -> bool:
 
 
 def _texts(root: Path, ids: Iterable[str], largest: int = LARGEST) -> dict[str, str]:
-    """Blob -> text, of those that are text and not too large. Raises `RepoUnusable` where one is not there."""
+    """Blob -> text, of those that are text and not too large. Raises `RepoUnusable` where one is
+    not there.
+    """
     stdin = "".join(f"{blob}\n" for blob in sorted(set(ids))).encode()
     checked = git_output(root, "cat-file", "--batch-check", stdin=stdin).decode().splitlines()
     if any(line.endswith(" missing") for line in checked):
         raise objects_missing(root)
     small = [f[0] for line in checked if (f := line.split())[1] == "blob" and int(f[2]) <= largest]
-    output = git_output(root, "cat-file", "--batch", stdin="".join(f"{blob}\n" for blob in small).encode())
+    output = git_output(
+        root, "cat-file", "--batch", stdin="".join(f"{blob}\n" for blob in small).encode()
+    )
     texts, position = {}, 0
     for blob in small:
         end = output.index(b"\n", position)

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from skillrun.runner.advance import Watcher
     from skillrun.validations.consent import CommandPlan, Question
 
-_HINT = "let setup and tests leave the commit's files alone, and write below a folder that git ignores"
+_HINT = (
+    "let setup and tests leave the commit's files alone, and write below a folder that git ignores"
+)
 _FIRST = ""  # before any stage
 _MOST = 20  # findings of one stage: who replaces a thousand files is found out by the first
 
@@ -103,7 +105,9 @@ class Guard:
 
 
 def disbelieve(report: dict[str, Any], found: Mapping[str, list[Finding]]) -> dict[str, Any]:
-    """The report of a run, in which the stages have failed whose end the commit has not outlived."""
+    """The report of a run, in which the stages have failed whose end the commit has not
+    outlived.
+    """
     if not found:
         return report
     stages = [_fail(stage, found.get(stage["id"], [])) for stage in report["stages"]]

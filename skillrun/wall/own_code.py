@@ -1,4 +1,6 @@
-"""The program that judges: loaded before anything of the repository runs, and found again in its files."""
+"""The program that judges: loaded before anything of the repository runs, and found again in its
+files.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,24 @@ import skillrun
 from skillrun.resources import resource
 
 # What a verification judges and says by. The rest of the program is asked nothing by then.
-_JUDGING = ("wall", "stages", "runner", "contract", "repo", "validations", "proof", "ledger", "reports")
-_ALONE = ("skillrun.tally", "skillrun.masking", "skillrun.text", "skillrun.opening", "skillrun.actor")
+_JUDGING = (
+    "wall",
+    "stages",
+    "runner",
+    "contract",
+    "repo",
+    "validations",
+    "proof",
+    "ledger",
+    "reports",
+)
+_ALONE = (
+    "skillrun.tally",
+    "skillrun.masking",
+    "skillrun.text",
+    "skillrun.opening",
+    "skillrun.actor",
+)
 # Programs for the target's interpreter, and the text of one: they are no modules of this process.
 _ELSEWHERE = (".probe", ".inside", ".breaking.runtime")
 _DATA = ("skills", "schemas")

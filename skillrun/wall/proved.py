@@ -18,10 +18,15 @@ if TYPE_CHECKING:
 
 NOT_PROVED, LESS_PROVED = "verify.not-proved", "verify.less-proved"
 HELP = {
-    NOT_PROVED: "A spec with the section proof: asks for a proof. One that ends incomplete, or never runs, is no "
-    "answer: it fails, since what keeps the proof from an answer may be what the branch has put there.",
-    LESS_PROVED: "What the base proves, HEAD proves too. The base is proved in a clean checkout in the same call; no "
-    "ledger is believed.",
+    NOT_PROVED: (
+        "A spec with the section proof: asks for a proof. One that ends incomplete, or never runs,"
+        " is no answer: it fails, since what keeps the proof from an answer may be what the branch"
+        " has put there."
+    ),
+    LESS_PROVED: (
+        "What the base proves, HEAD proves too. The base is proved in a clean checkout in the same"
+        " call; no ledger is believed."
+    ),
 }
 _ASKED = "the spec asks for a proof"
 _REASONS_SHOWN = 3
@@ -155,8 +160,8 @@ def _without_proof(job: Job, spec: File, diff: Diff) -> Job:
         shared = sorted(calls & _effect_calls(gone.old_document))
         if shared and asks_for_proof(gone.old_document):
             said = (
-                f"the effect {shared[0]} belonged to {gone.path}, which asks for a proof at the base; "
-                "this job is only read"
+                f"the effect {shared[0]} belonged to {gone.path}, which asks for a proof at the"
+                " base; this job is only read"
             )
             hint = "give the spec a section proof:, as the base's has it"
             finding = Finding(LESS_PROVED, Severity.ERROR, said, spec.path, 1, hint)

@@ -1,4 +1,6 @@
-"""Where a pipeline installs skillrun from: something that stays the same, and never a name of the package index."""
+"""Where a pipeline installs skillrun from: something that stays the same, and never a name of the
+package index.
+"""
 
 from __future__ import annotations
 
@@ -13,17 +15,22 @@ from skillrun.text import visible
 
 _DISTRIBUTION = "skillrun-cli"
 _ADDRESS = r"https://[A-Za-z0-9][A-Za-z0-9.-]*(?::\d+)?/[A-Za-z0-9._~/-]+"
-# A branch or a tag can be moved by whoever may push there; a commit's id and a digest name what was looked at.
+# A branch or a tag can be moved by whoever may push there; a commit's id and a digest name what was
+# looked at.
 _COMMIT = re.compile(rf"git\+{_ADDRESS}@[0-9a-f]{{40}}")
 _ARCHIVE = re.compile(rf"{_ADDRESS}#sha256=[0-9a-f]{{64}}")
 # Nothing that a shell or YAML would read as more than a word.
 _PLACE = re.compile(r"[A-Za-z0-9._][A-Za-z0-9._+/-]*")
 _ARCHIVES = (".whl", ".tar.gz")
-HINT = "--source git+https://HOST/PATH@COMMIT (all 40 digits), an https archive with #sha256=DIGEST, or a path in here"
+HINT = (
+    "--source git+https://HOST/PATH@COMMIT (all 40 digits), an https archive with #sha256=DIGEST,"
+    " or a path in here"
+)
 
 
 def read_source(given: str, root: Path) -> str:
-    """What pip is told to install. A path lies in the repository, and is written with a leading `./`.
+    """What pip is told to install. A path lies in the repository, and is written with a leading
+    `./`.
 
     Raises Misuse for anything that could be something else tomorrow.
     """
@@ -46,7 +53,9 @@ def _is_installable(root: Path, name: str) -> bool:
 
 
 def installed_source() -> str | None:
-    """Where this skillrun was installed from, if that is a commit of a repository which others can reach."""
+    """Where this skillrun was installed from, if that is a commit of a repository which others can
+    reach.
+    """
     try:
         text = distribution(_DISTRIBUTION).read_text("direct_url.json")
         return _pin(json.loads(text or "{}"))
@@ -55,7 +64,9 @@ def installed_source() -> str | None:
 
 
 def _pin(record: Any) -> str | None:
-    """PEP 610's record of an installation, as a source. None where it names no commit, or a part of a repository."""
+    """PEP 610's record of an installation, as a source. None where it names no commit, or a part of
+    a repository.
+    """
     if not isinstance(record, dict) or "subdirectory" in record:
         return None
     version = record.get("vcs_info")

@@ -20,13 +20,19 @@ from skillrun.wall.own_code import find_own_folders
 CHANGED_RULE = "verify.own-code-changed"
 NOT_THE_COMMIT_RULE = "verify.not-the-commit"
 HELP = {
-    CHANGED_RULE: "A file of skillrun's own that changes while it verifies could have decided what it says.",
-    NOT_THE_COMMIT_RULE: "What is judged is the commit, in the environment that was there before. A file of either "
-    "that changes meanwhile is judged in its place.",
+    CHANGED_RULE: (
+        "A file of skillrun's own that changes while it verifies could have decided what it says."
+    ),
+    NOT_THE_COMMIT_RULE: (
+        "What is judged is the commit, in the environment that was there before. A file of either "
+        "that changes meanwhile is judged in its place."
+    ),
 }
 _HINTS = {
     CHANGED_RULE: "install skillrun where the repository's tests cannot write, and verify again",
-    NOT_THE_COMMIT_RULE: "let setup and tests install into a folder of their own, and nothing else meanwhile",
+    NOT_THE_COMMIT_RULE: (
+        "let setup and tests install into a folder of their own, and nothing else meanwhile"
+    ),
 }
 _CODE = (".py", ".pyc", ".pth", ".so", ".pyd", ".egg-link")
 _BYTECODE = "__pycache__"
@@ -61,7 +67,9 @@ class Surroundings:
                 message = f"{path} {what} while this was verified"
                 yield Finding(rule, Severity.ERROR, message, path, hint=_HINTS[rule])
 
-    def _look(self, known: Mapping[tuple[str, str], _Seen]) -> Iterator[tuple[tuple[str, str], _Seen]]:
+    def _look(
+        self, known: Mapping[tuple[str, str], _Seen]
+    ) -> Iterator[tuple[tuple[str, str], _Seen]]:
         for name, folder in self._own.items():
             for path in _list_files(folder, ("",)):
                 key = (CHANGED_RULE, f"{name}/{path}")
@@ -102,7 +110,9 @@ def _digest(path: Path) -> str | None:
 
 
 def _is_read_unasked(path: str) -> bool:
-    """What an interpreter's start reads, and modules at the top: few files, which installers write again."""
+    """What an interpreter's start reads, and modules at the top: few files, which installers write
+    again.
+    """
     return path.endswith((".pth", ".egg-link")) or "/" not in path.partition("site-packages/")[2]
 
 
@@ -115,7 +125,9 @@ def _list_environment(folder: Path) -> Iterator[str]:
 
 
 def _list_files(top: Path, endings: tuple[str, ...], below: str = "") -> Iterator[str]:
-    """Paths relative to `top`. Bytecode in its own folders is what interpreters write as they go."""
+    """Paths relative to `top`. Bytecode in its own folders is what interpreters write as they
+    go.
+    """
     left = _MOST_FILES
     folders = [below]
     while folders and left > 0:

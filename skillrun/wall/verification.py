@@ -37,7 +37,9 @@ class Proof:
 
 @dataclass(frozen=True)
 class Job:
-    """One committed spec and what its run came to. `report` is a report.v1 without ledger and telemetry."""
+    """One committed spec and what its run came to. `report` is a report.v1 without ledger and
+    telemetry.
+    """
 
     spec: str  # path relative to the repository
     spec_sha256: str
@@ -75,7 +77,9 @@ class Job:
 
 @dataclass(frozen=True)
 class Gaming:
-    """What was looked for between base and HEAD, and found. `missing`: why nothing was looked at, `hint` what to do."""
+    """What was looked for between base and HEAD, and found. `missing`: why nothing was looked at,
+    `hint` what to do.
+    """
 
     base: str | None = None  # commit
     base_name: str | None = None
@@ -86,7 +90,9 @@ class Gaming:
 
     @property
     def all_findings(self) -> tuple[Finding, ...]:
-        """With a warning where nothing was looked at, so that no reader takes silence for a pass."""
+        """With a warning where nothing was looked at, so that no reader takes silence for a
+        pass.
+        """
         if self.missing is None and self.looks:
             return self.findings
         if self.missing is None:
@@ -103,7 +109,9 @@ class Gaming:
 
 @dataclass(frozen=True)
 class Tally:
-    """What one side's runner collected. Of the base, only what HEAD does not show to pass is run."""
+    """What one side's runner collected. Of the base, only what HEAD does not show to pass is
+    run.
+    """
 
     collected: int
     passed: int

@@ -1,4 +1,6 @@
-"""One verification: every committed spec again from scratch, and a look at how the branch came to its evidence."""
+"""One verification: every committed spec again from scratch, and a look at how the branch came to
+its evidence.
+"""
 
 from __future__ import annotations
 
@@ -52,9 +54,11 @@ class Ask:
 
 
 def verify(ask: Ask, watcher: Watcher) -> Verification:
-    """Verifies HEAD. Trusts no ledger, no kept proof, no uncommitted file, and no waiver that the base does not hold.
+    """Verifies HEAD. Trusts no ledger, no kept proof, no uncommitted file, and no waiver that the
+    base does not hold.
 
-    Raises Blocked where there is no commit or no committed spec, Refused where --base cannot be compared with.
+    Raises Blocked where there is no commit or no committed spec, Refused where --base cannot be
+    compared with.
     """
     started = time.monotonic()
     repo = open_repo(ask.repo)
@@ -71,7 +75,9 @@ def verify(ask: Ask, watcher: Watcher) -> Verification:
     around = Surroundings(find_environments(repo.root, pythons))
     is_covered = covers_verification(repo, trust=ask.trust)
     with clean_checkout(repo, commit, pythons) as checkout:
-        trusted = is_covered or _ask_once(repo, checkout, specs, has_other=has_other, watcher=watcher)
+        trusted = is_covered or _ask_once(
+            repo, checkout, specs, has_other=has_other, watcher=watcher
+        )
         run: dict[str, Job] = {}
         for path, file in specs.items():
             run[path] = _job(checkout, file, stray[path], watcher, around, trusted=trusted)
@@ -97,7 +103,10 @@ def verify(ask: Ask, watcher: Watcher) -> Verification:
 def _what_to_verify(repo: Repo) -> tuple[str, tuple[str, ...]]:
     """(commit, paths of its specs)."""
     if repo.head is None:
-        raise Blocked(f"{repo.root}: there is no commit yet", hint="commit the job spec and the code, then verify")
+        raise Blocked(
+            f"{repo.root}: there is no commit yet",
+            hint="commit the job spec and the code, then verify",
+        )
     paths = committed_specs(repo.root, repo.head)
     if not paths:
         hint = "write one with skillrun spec init, and commit it"
@@ -106,8 +115,8 @@ def _what_to_verify(repo: Repo) -> tuple[str, tuple[str, ...]]:
 
 
 def covers_verification(repo: Repo, *, trust: bool) -> bool:
-    """Whether what HEAD holds may run: somebody allowed this very HEAD here, or says --trust or --ci now, which
-    of an agent counts where a person allowed it.
+    """Whether what HEAD holds may run: somebody allowed this very HEAD here, or says --trust or
+    --ci now, which of an agent counts where a person allowed it.
 
     Asked of the user's own state folder; the verification itself has an empty one.
     """
@@ -133,13 +142,17 @@ def _ask_once(
     has_other: bool,
     watcher: Watcher,
 ) -> bool:
-    """Whether a person agrees to everything that would run: one question for all specs, the base and the counts."""
+    """Whether a person agrees to everything that would run: one question for all specs, the base
+    and the counts.
+    """
     from skillrun.validations.consent import Question
 
     plans: list[CommandPlan] = []
     for path in specs:
         for plan in _list_plans(checkout, path):
-            commands = tuple(line.replace(str(checkout.root), str(repo.root)) for line in plan.commands)
+            commands = tuple(
+                line.replace(str(checkout.root), str(repo.root)) for line in plan.commands
+            )
             plans.append(CommandPlan(plan.purpose, commands))
     if has_other:
         plans.append(COUNTING)
@@ -195,12 +208,15 @@ def _job(
     trusted: bool,
     until: str | None = None,
 ) -> Job:
-    """Its run from the first stage to the last; what is refused is said in the job, and the others go on."""
+    """Its run from the first stage to the last; what is refused is said in the job, and the others
+    go on.
+    """
     from skillrun.contract.locate import bundled_skill
     from skillrun.runner.advance import advance
     from skillrun.runner.target import Request
 
-    # What the job before ran could have left a kept proof of this one, a key, or a ledger with signed events.
+    # What the job before ran could have left a kept proof of this one, a key, or a ledger with
+    # signed events.
     ledger = checkout.ledgers / f"{sha256(os.fsencode(spec.path))[:16]}.db"
     shutil.rmtree(state_dir(), ignore_errors=True)
     shutil.rmtree(checkout.ledgers, ignore_errors=True)
@@ -213,7 +229,8 @@ def _job(
         problem = f"{spec.path}: cannot be read: {error.strerror}"
         hint = "commit the spec as a file of its own"
         return Job(spec.path, sha256(b""), spec.path, "refused", problem=problem, hint=hint)
-    # The bundled skill, whatever copy the repository or the home folder holds: it cannot be weakened.
+    # The bundled skill, whatever copy the repository or the home folder holds: it cannot be
+    # weakened.
     skill = bundled_skill(SKILL)
     request = Request(
         skill=SKILL,
@@ -249,8 +266,8 @@ def _prove_base(
 ) -> BaseProof:
     """The base's spec of a job, run on the base's code as far as a proof speaks of it.
 
-    No anchor stands for it: what one holds is the head of somebody's ledger, and to learn a verdict from that, the
-    ledger would have to be believed.
+    No anchor stands for it: what one holds is the head of somebody's ledger, and to learn a verdict
+    from that, the ledger would have to be believed.
     """
     began = time.monotonic()
     commit = base.commit or ""
@@ -266,30 +283,40 @@ def _prove_base(
     )
 
 
-def _overrides(checkout: Checkout, spec: File, stray: tuple[Given, ...]) -> Iterator[tuple[str, str]]:
+def _overrides(
+    checkout: Checkout, spec: File, stray: tuple[Given, ...]
+) -> Iterator[tuple[str, str]]:
     """What differs from the spec as it is written, as --set would say it."""
     if stray:
         yield "waivers", _counting(spec, stray)
     proof = at(spec.new_document.value, "proof") if spec.new_document else None
-    if checkout.python_path and isinstance(proof, dict):  # its environment is a clean one, without ours
+    if checkout.python_path and isinstance(
+        proof, dict
+    ):  # its environment is a clean one, without ours
         path = [checkout.python_path, *filter(None, [at(proof, "env", "PYTHONPATH")])]
         yield "proof.env.PYTHONPATH", json.dumps(os.pathsep.join(map(str, path)))
 
 
 def _counting(spec: File, stray: tuple[Given, ...]) -> str:
     """The waivers that count, as the value of --set waivers=."""
-    return json.dumps([waiver.raw for waiver in waivers_of(spec.new_document) if waiver not in stray])
+    return json.dumps(
+        [waiver.raw for waiver in waivers_of(spec.new_document) if waiver not in stray]
+    )
 
 
 def _without(value: Any, away: Mapping[str, str]) -> Any:
-    """The value without the paths of the temporary folder: they mean nothing to a reader, and change each time."""
+    """The value without the paths of the temporary folder: they mean nothing to a reader, and
+    change each time.
+    """
     if isinstance(value, str):
         for path, instead in away.items():
             value = value.replace(path, instead)
         return value
     if isinstance(value, Mapping):
         return {key: _without(member, away) for key, member in value.items()}
-    return [_without(member, away) for member in value] if isinstance(value, list | tuple) else value
+    return (
+        [_without(member, away) for member in value] if isinstance(value, list | tuple) else value
+    )
 
 
 # -- what was not run
@@ -306,7 +333,9 @@ def _gaming(base: Base, diff: Diff) -> Gaming:
     if base.commit is None:
         return Gaming(base_name=base.name, missing=base.missing, hint=base.hint)
     found = tuple(finding for look in LOOKS for finding in look.find(diff))
-    return Gaming(base.commit, base.name, tuple(look.id for look in LOOKS), tuple(dict.fromkeys(found)))
+    return Gaming(
+        base.commit, base.name, tuple(look.id for look in LOOKS), tuple(dict.fromkeys(found))
+    )
 
 
 def _count(

@@ -16,8 +16,14 @@ PATH = ".github/workflows/skillrun.yml"
 _PYTHON = "3.12"
 _INSTALLS = re.compile(r"- name: Install skillrun\n +run: python -m pip install (\S+)\n")
 _EXTRAS = ("dev", "test", "tests", "testing")
-_REQUIREMENTS = ("requirements.txt", "requirements-dev.txt", "requirements-test.txt", "dev-requirements.txt",
-                 "requirements/dev.txt", "requirements/test.txt")  # fmt: skip
+_REQUIREMENTS = (
+    "requirements.txt",
+    "requirements-dev.txt",
+    "requirements-test.txt",
+    "dev-requirements.txt",
+    "requirements/dev.txt",
+    "requirements/test.txt",
+)
 
 _HEAD = """\
 # Written by skillrun. It verifies every job spec from scratch, and fails where a change takes evidence away.
@@ -77,7 +83,8 @@ _TAIL = """\
 def workflow_text(root: Path, source: str, *, branch: str = "main", python: str = _PYTHON) -> str:
     """The text of `.github/workflows/skillrun.yml` for a repository; `branch` is its main branch.
 
-    `source` is where skillrun comes from, as `source.read_source` has it. The dependencies are installed as the
+    `source` is where skillrun comes from, as `source.read_source` has it. The dependencies are
+    installed as the
     repository declares them: uv, Poetry, pyproject.toml or requirements files.
     """
     install = "\n".join(f"          {line}" for line in _install(root))
@@ -99,7 +106,11 @@ def _install(root: Path) -> list[str]:
 
 def _with_pip(root: Path, project: dict[str, Any]) -> list[str]:
     found = [name for name in _REQUIREMENTS if (root / name).is_file()]
-    lines = [f".venv/bin/python -m pip install {' '.join(f'-r {name}' for name in found)}"] if found else []
+    lines = (
+        [f".venv/bin/python -m pip install {' '.join(f'-r {name}' for name in found)}"]
+        if found
+        else []
+    )
     if "project" in project or (root / "setup.py").is_file():
         declared = project.get("project", {}).get("optional-dependencies", {})
         extras = ",".join(name for name in _EXTRAS if name in declared)
@@ -108,8 +119,13 @@ def _with_pip(root: Path, project: dict[str, Any]) -> list[str]:
     groups = [name for name in _EXTRAS if name in project.get("dependency-groups", {})]
     if groups:
         lines.append(".venv/bin/python -m pip install --upgrade pip  # groups need 25.1")
-        lines.append(f".venv/bin/python -m pip install {' '.join(f'--group {name}' for name in groups)}")
-    return lines or ["# The repository declares no dependencies: install here what its tests and its handler need."]
+        lines.append(
+            f".venv/bin/python -m pip install {' '.join(f'--group {name}' for name in groups)}"
+        )
+    return lines or [
+        "# The repository declares no dependencies: install here what its tests and its handler"
+        " need."
+    ]
 
 
 def _pyproject(root: Path) -> dict[str, Any]:
@@ -120,10 +136,11 @@ def _pyproject(root: Path) -> dict[str, Any]:
 
 
 def as_agent(root: Path, source: str | None = None) -> Workflow:
-    """What `skillrun install github-actions` installs, in the form of an agent: one file, and what to do then.
+    """What `skillrun install github-actions` installs, in the form of an agent: one file, and what
+    to do then.
 
-    Without a source it is that of the workflow which is there, else where this skillrun was installed from.
-    Raises Misuse where there is none.
+    Without a source it is that of the workflow which is there, else where this skillrun was
+    installed from. Raises Misuse where there is none.
     """
     if source is None:
         source = _written_source(root) or installed_source()
@@ -133,7 +150,9 @@ def as_agent(root: Path, source: str | None = None) -> Workflow:
         what = f"{Workflow.ID}: the workflow has to install skillrun, and nothing says from where"
         raise Misuse(what, hint=HINT)
     text = workflow_text(root, source, branch=_main_branch(root))
-    return Workflow((Addition(PATH, "file", (), text),), f"read {PATH}: it installs skillrun from {source};")
+    return Workflow(
+        (Addition(PATH, "file", (), text),), f"read {PATH}: it installs skillrun from {source};"
+    )
 
 
 def _written_source(root: Path) -> str | None:
@@ -164,6 +183,12 @@ def _main_branch(root: Path) -> str:
     """As the remote says, else main or master where there is one."""
     from skillrun.repo.git import run_git
 
-    head = run_git(root, "symbolic-ref", "-q", "--short", "refs/remotes/origin/HEAD").stdout.decode().strip()
+    head = (
+        run_git(root, "symbolic-ref", "-q", "--short", "refs/remotes/origin/HEAD")
+        .stdout.decode()
+        .strip()
+    )
     names = run_git(root, "branch", "--format=%(refname:short)").stdout.decode().split()
-    return head.removeprefix("origin/") or next((name for name in ("main", "master") if name in names), "main")
+    return head.removeprefix("origin/") or next(
+        (name for name in ("main", "master") if name in names), "main"
+    )

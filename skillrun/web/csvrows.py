@@ -1,4 +1,6 @@
-"""Datasette's CSV as skillrun exports it: nothing hidden, and no cell that a spreadsheet would take for a formula."""
+"""Datasette's CSV as skillrun exports it: nothing hidden, and no cell that a spreadsheet would take
+for a formula.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,9 @@ def _whole(text: str) -> bool:
 
 def _safe(text: str) -> bytes:
     written = io.StringIO()
-    csv.writer(written).writerows([_cell(cell) for cell in row] for row in csv.reader(io.StringIO(text, newline="")))
+    csv.writer(written).writerows(
+        [_cell(cell) for cell in row] for row in csv.reader(io.StringIO(text, newline=""))
+    )
     return written.getvalue().encode()
 
 

@@ -14,14 +14,20 @@ from skillrun.runner.files_now import known_repo, query_params
 
 BUSY_MS = 5_000  # a page that waits longer for a writer says so
 _LONGEST = 10_000_000  # bytes of one value: `zeroblob(1e9)` is refused
-_READS = (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_RECURSIVE, sqlite3.SQLITE_PRAGMA)
+_READS = (
+    sqlite3.SQLITE_SELECT,
+    sqlite3.SQLITE_READ,
+    sqlite3.SQLITE_RECURSIVE,
+    sqlite3.SQLITE_PRAGMA,
+)
 
 
 class LedgerDatabase(Database):
     """A database that is not immutable, since runs append to it, and that no connection can write.
 
-    Datasette itself would open `file:PATH?mode=ro` with the path as it stands: a `?` or `%` in a folder's name would
-    change what is opened, and a journal that a dead writer left behind would be an error.
+    Datasette itself would open `file:PATH?mode=ro` with the path as it stands: a `?` or `%` in a
+    folder's name would change what is opened, and a journal that a dead writer left behind would be
+    an error.
     """
 
     def __init__(self, ds: Any, path: Path, repo: Path) -> None:
@@ -31,7 +37,9 @@ class LedgerDatabase(Database):
         self._ended = False
 
     def connect(self, write: bool = False) -> sqlite3.Connection:
-        """A connection for one of Datasette's threads. Raises LedgerUnusable where there is no ledger to read."""
+        """A connection for one of Datasette's threads. Raises LedgerUnusable where there is no
+        ledger to read.
+        """
         if write:
             raise sqlite3.OperationalError("a ledger is only read here")
         connection = open_reader(Path(self.path), BUSY_MS)
@@ -41,7 +49,9 @@ class LedgerDatabase(Database):
         return connection
 
     def files(self, name: str, wanted: str) -> str:
-        """A parameter of `query_params`, as the files are at this moment; '' where they are not at hand."""
+        """A parameter of `query_params`, as the files are at this moment; '' where they are not at
+        hand.
+        """
         if name == "repo":
             return known_repo(self._repo, Path(self.path)) or ""
         return query_params(self._repo, Path(self.path), wanted).get(name, "")
@@ -53,7 +63,9 @@ class LedgerDatabase(Database):
             connection.interrupt()
 
     async def execute(self, sql: str, *args: Any, **options: Any) -> Any:
-        """As Datasette does it, but bad SQL, which any link can contain, is not repeated on the terminal."""
+        """As Datasette does it, but bad SQL, which any link can contain, is not repeated on the
+        terminal.
+        """
         return await super().execute(sql, *args, **{**options, "log_sql_errors": False})
 
     async def execute_fn(self, fn: Callable[[sqlite3.Connection], Any]) -> Any:
@@ -69,7 +81,11 @@ class LedgerDatabase(Database):
         return await super().execute_fn(fn)
 
 
-def _allowed(action: int, first: str | None, second: str | None, database: str | None, source: str | None) -> int:
-    """mode=ro protects this file, this all others; which PRAGMAs a visitor may ask, Datasette knows."""
+def _allowed(
+    action: int, first: str | None, second: str | None, database: str | None, source: str | None
+) -> int:
+    """mode=ro protects this file, this all others; which PRAGMAs a visitor may ask, Datasette
+    knows.
+    """
     function = action == sqlite3.SQLITE_FUNCTION and second != "load_extension"
     return sqlite3.SQLITE_OK if action in _READS or function else sqlite3.SQLITE_DENY

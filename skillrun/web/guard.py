@@ -1,6 +1,8 @@
-"""Lets through only what a browser on this machine asks of the server by its own name, and only questions.
+"""Lets through only what a browser on this machine asks of the server by its own name, and only
+questions.
 
-A page of another site can make its name point at 127.0.0.1 and then read what is served here ("DNS rebinding"); the
+A page of another site can make its name point at 127.0.0.1 and then read what is served here ("DNS
+rebinding"); the
 `Host` header still carries that site's name.
 """
 
@@ -16,10 +18,12 @@ App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 HOSTS = ("127.0.0.1", "localhost")
 _METHODS = ("GET", "HEAD")
-# Datasette's pages hold their own scripts and styles; nothing may be loaded from, or sent to, anywhere else.
+# Datasette's pages hold their own scripts and styles; nothing may be loaded from, or sent to,
+# anywhere else.
 _POLICY = (
-    "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
-    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline';"
+    " img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none';"
+    " frame-ancestors 'none'"
 )
 _HEADERS = (
     (b"content-security-policy", _POLICY.encode()),
@@ -30,7 +34,9 @@ _HEADERS = (
 
 
 def guarded(app: App, port: int) -> App:
-    """The application behind the guard; 400 for another host, 405 for anything that is no question."""
+    """The application behind the guard; 400 for another host, 405 for anything that is no
+    question.
+    """
     known = {name for host in HOSTS for name in (host, f"{host}:{port}")}
 
     async def guard(scope: Message, receive: Receive, send: Send) -> None:

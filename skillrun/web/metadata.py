@@ -1,4 +1,6 @@
-"""What Datasette says about a ledger: its named queries, its facets, and the words of the data dictionary."""
+"""What Datasette says about a ledger: its named queries, its facets, and the words of the data
+dictionary.
+"""
 
 from __future__ import annotations
 
@@ -28,26 +30,33 @@ _PIECE = re.compile(r"'[^']*'|\"[^\"]*\"|--[^\n]*|:(\w+)")
 
 
 def metadata(path: Path, repo: str | None) -> dict[str, Any]:
-    """Datasette's metadata for the ledger at `path`. `repo`: the repository whose files are at hand."""
+    """Datasette's metadata for the ledger at `path`. `repo`: the repository whose files are at
+    hand.
+    """
     queries = named_queries()
     return {
         "title": "skillrun ledger",
         "description_html": _welcome(path, queries),
         "extra_css_urls": ["/skillrun/web.css"],
         "databases": {
-            NAME: {"tables": _tables(), "queries": {name: _canned(query, repo) for name, query in queries.items()}}
+            NAME: {
+                "tables": _tables(),
+                "queries": {name: _canned(query, repo) for name, query in queries.items()},
+            }
         },
     }
 
 
 def _welcome(path: Path, queries: dict[str, NamedQuery]) -> str:
     items = "".join(
-        f'<li><a href="/{NAME}/{name}">{name}</a>: {_html(query.sentence)}</li>' for name, query in queries.items()
+        f'<li><a href="/{NAME}/{name}">{name}</a>: {_html(query.sentence)}</li>'
+        for name, query in queries.items()
     )
     where = escape(visible(str(path), limit=None))
     return (
         f"<p><code>{where}</code>, read as it grows; nothing here can change it. "
-        f'<a href="/{NAME}/run_status">Where each run stands</a>; a click on a run opens its page.</p>'
+        f'<a href="/{NAME}/run_status">Where each run stands</a>; a click on a run opens its'
+        " page.</p>"
         f'<h2>Named queries</h2><ul class="bullets">{items}</ul>'
     )
 
@@ -72,13 +81,20 @@ def _canned(query: NamedQuery, repo: str | None) -> dict[str, Any]:
     Nobody types a `tree`: the server fills it in, and says what it is.
     """
     asked = [param for param in query.params if param.name != TREE]
-    words = [query.sentence] if len(asked) == len(query.params) else [query.sentence, _compared(repo)]
-    meanings = "".join(f"<dt>{p.name}</dt><dd>{_html(p.description + _else(p))}</dd>" for p in asked)
+    words = (
+        [query.sentence] if len(asked) == len(query.params) else [query.sentence, _compared(repo)]
+    )
+    meanings = "".join(
+        f"<dt>{p.name}</dt><dd>{_html(p.description + _else(p))}</dd>" for p in asked
+    )
     return {
         "sql": _with_defaults(query),
         "title": query.name,
         "description": _plain(query.sentence),
-        "description_html": "".join(f"<p>{_html(text)}</p>" for text in words) + f'<dl class="params">{meanings}</dl>',
+        "description_html": (
+            "".join(f"<p>{_html(text)}</p>" for text in words)
+            + f'<dl class="params">{meanings}</dl>'
+        ),
         "params": [param.name for param in asked],
         "hide_sql": True,
     }
@@ -91,8 +107,14 @@ def _html(text: str) -> str:
 
 def _compared(repo: str | None) -> str:
     if repo is None:
-        return "Compared here with the latest content that any run saw: start serve in a repository for its files."
-    return f"Compared here with the files of {visible(repo)} as they are; of another repo, with what runs saw."
+        return (
+            "Compared here with the latest content that any run saw: start serve in a repository"
+            " for its files."
+        )
+    return (
+        f"Compared here with the files of {visible(repo)} as they are; of another repo, with what"
+        " runs saw."
+    )
 
 
 def _else(param: Param) -> str:
@@ -100,18 +122,25 @@ def _else(param: Param) -> str:
 
 
 def _with_defaults(query: NamedQuery) -> str:
-    """The SQL without its head. Datasette gives '' for an empty field: there the default takes its place.
+    """The SQL without its head. Datasette gives '' for an empty field: there the default takes its
+    place.
 
     What begins with `_skillrun_` Datasette asks of the plugin.
     """
     lines = [line for line in query.sql.splitlines() if not line.startswith("--")]
-    defaults = {p.name: "'{}'".format(p.default.replace("'", "''")) for p in query.params if p.default}
+    defaults = {
+        p.name: "'{}'".format(p.default.replace("'", "''")) for p in query.params if p.default
+    }
     if TREE in {param.name for param in query.params}:
         defaults["repo"] = ":_skillrun_repo"
 
     def replaced(match: re.Match[str]) -> str:
         if match[1] == TREE:
             return ":_skillrun_tree"
-        return f"coalesce(nullif(:{match[1]}, ''), {defaults[match[1]]})" if match[1] in defaults else match[0]
+        return (
+            f"coalesce(nullif(:{match[1]}, ''), {defaults[match[1]]})"
+            if match[1] in defaults
+            else match[0]
+        )
 
     return _PIECE.sub(replaced, "\n".join(lines)).strip().rstrip(";")

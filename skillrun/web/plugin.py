@@ -1,4 +1,6 @@
-"""What skillrun adds to Datasette: the page of a run, links to it, readable times, nothing hidden, errors in a line."""
+"""What skillrun adds to Datasette: the page of a run, links to it, readable times, nothing hidden,
+errors in a line.
+"""
 
 from __future__ import annotations
 
@@ -27,14 +29,21 @@ _RUN_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 @hookimpl
 def register_routes() -> list[tuple[str, Callable[..., Awaitable[Any]]]]:
     """`/run/ID`; and where Datasette links to the row of a run, its page is shown."""
-    return [(r"^/run/(?P<run>[0-9a-f-]+)$", show_run), (rf"^/{NAME}/run/(?P<run>{_RUN_ID.pattern})$", to_run)]
+    return [
+        (r"^/run/(?P<run>[0-9a-f-]+)$", show_run),
+        (rf"^/{NAME}/run/(?P<run>{_RUN_ID.pattern})$", to_run),
+    ]
 
 
 @hookimpl
 def register_magic_parameters(datasette: Any) -> list[tuple[str, Callable[[str, Any], str]]]:
-    """`:_skillrun_repo` and `:_skillrun_tree` of canned queries: the files as they are (see `metadata.py`)."""
+    """`:_skillrun_repo` and `:_skillrun_tree` of canned queries: the files as they are (see
+    `metadata.py`).
+    """
     database = datasette.get_database(NAME)
-    return [("skillrun", lambda name, request: database.files(name, request.args.get("repo") or ""))]
+    return [
+        ("skillrun", lambda name, request: database.files(name, request.args.get("repo") or ""))
+    ]
 
 
 @hookimpl
@@ -62,10 +71,13 @@ def _shown(value: Any) -> Any:
 
 
 @hookimpl
-def handle_exception(datasette: Any, request: Any, exception: Exception) -> Callable[[], Awaitable[Any]]:
+def handle_exception(
+    datasette: Any, request: Any, exception: Exception
+) -> Callable[[], Awaitable[Any]]:
     """Every error as a page or as JSON; only what is our own bug has a traceback on the terminal.
 
-    Datasette's own handler prints one for each wrong address, with all variables: `server.py` takes it away.
+    Datasette's own handler prints one for each wrong address, with all variables: `server.py` takes
+    it away.
     """
 
     async def answer() -> Any:
@@ -79,11 +91,17 @@ def handle_exception(datasette: Any, request: Any, exception: Exception) -> Call
         message = visible(str(error), None, lines=True)
         if request.path.endswith(".json"):
             return Response.json({"ok": False, "error": message, "status": status}, status=status)
-        if getattr(error, "message_is_html", False):  # Datasette's words, with what they quote escaped
+        if getattr(
+            error, "message_is_html", False
+        ):  # Datasette's words, with what they quote escaped
             message = Markup(message)
         template = datasette.jinja_env.get_template("error.html")
         values = {"error": message, "status": status, "title": getattr(error, "title", None)}
-        shell = {"urls": datasette.urls, "app_css_hash": datasette.app_css_hash(), "menu_links": list}
+        shell = {
+            "urls": datasette.urls,
+            "app_css_hash": datasette.app_css_hash(),
+            "menu_links": list,
+        }
         return Response.html(await template.render_async({**values, **shell}), status=status)
 
     return answer
@@ -96,7 +114,9 @@ def _status(exception: Exception) -> int:
 
 
 async def show_run(request: Any, datasette: Any) -> Any:
-    """The page that `skillrun ledger show RUN --html` writes, below a line of links to the run's rows."""
+    """The page that `skillrun ledger show RUN --html` writes, below a line of links to the run's
+    rows.
+    """
     path = Path(datasette.get_database(NAME).path)
     try:
         page = await asyncio.to_thread(run_page, path, request.url_vars["run"])
@@ -114,7 +134,9 @@ def _links(page: str) -> str:
     """The page names its run by the whole id, where an address may have the beginning alone."""
     run = _RUN_ID.search(page)
     tables = ("event", "telemetry", "evidence", "run") if run else ()
-    links = "".join(f' · <a href="/{NAME}/{table}?run_id={run and run[0]}">{table}</a>' for table in tables)
+    links = "".join(
+        f' · <a href="/{NAME}/{table}?run_id={run and run[0]}">{table}</a>' for table in tables
+    )
     return f'<nav><a href="/">ledger</a>{links}</nav>'
 
 
@@ -123,4 +145,6 @@ def _time(microseconds: int) -> str | None:
         when = datetime.fromtimestamp(microseconds / 1e6, UTC)
     except (ValueError, OverflowError, OSError):
         return None
-    return Markup('<time title="{}">{}</time>').format(microseconds, when.strftime("%Y-%m-%d %H:%M:%SZ"))
+    return Markup('<time title="{}">{}</time>').format(
+        microseconds, when.strftime("%Y-%m-%d %H:%M:%SZ")
+    )

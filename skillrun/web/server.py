@@ -26,7 +26,9 @@ from skillrun.web.metadata import NAME, metadata
 
 HOST = "127.0.0.1"
 SETTINGS = {
-    "sql_time_limit_ms": 30_000,  # over a million events some named queries take ten seconds on a busy machine
+    "sql_time_limit_ms": (
+        30_000
+    ),  # over a million events some named queries take ten seconds on a busy machine
     "facet_time_limit_ms": 1_000,
     "default_page_size": 50,
     "default_facet_size": 10,
@@ -39,9 +41,11 @@ SETTINGS = {
 
 
 def serve(path: Path, repo: Path, port: int, ready: Callable[[str], None]) -> None:
-    """Serves until Ctrl-C; `ready` is called with the address once a browser may ask for it. Port 0 takes a free one.
+    """Serves until Ctrl-C; `ready` is called with the address once a browser may ask for it. Port 0
+    takes a free one.
 
-    Where the folder `repo` is in a repository that the ledger knows, a query compares with its files as they are.
+    Where the folder `repo` is in a repository that the ledger knows, a query compares with its
+    files as they are.
 
     Raises LedgerUnusable where there is no ledger to read, Refused for a port that cannot be had.
     """
@@ -50,14 +54,18 @@ def serve(path: Path, repo: Path, port: int, ready: Callable[[str], None]) -> No
         port = listener.getsockname()[1]
         datasette = application(path, repo)
         app = guarded(_safe_csv(datasette.app()), port)
-        config = uvicorn.Config(app, log_level="error", access_log=False, ws="none", timeout_graceful_shutdown=2)
+        config = uvicorn.Config(
+            app, log_level="error", access_log=False, ws="none", timeout_graceful_shutdown=2
+        )
         ready(f"http://{HOST}:{port}/")
         with contextlib.suppress(KeyboardInterrupt):
             _Server(config, datasette.get_database(NAME)).run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
-    """Ends at once: a query that runs is interrupted, and what is cut off then is nothing to tell."""
+    """Ends at once: a query that runs is interrupted, and what is cut off then is nothing to
+    tell.
+    """
 
     def __init__(self, config: uvicorn.Config, database: LedgerDatabase) -> None:
         super().__init__(config)
@@ -70,12 +78,18 @@ class _Server(uvicorn.Server):
 
 
 def application(path: Path, repo: Path) -> Any:
-    """Datasette with the ledger at `path`, skillrun's plugin, and no other plugin that may be installed here."""
+    """Datasette with the ledger at `path`, skillrun's plugin, and no other plugin that may be
+    installed here.
+    """
     _plug_in()
     static = Path(__file__).with_name("static")
     words = metadata(path, known_repo(repo, path))
     datasette = Datasette(
-        [], memory=False, metadata=words, settings=SETTINGS, static_mounts=[("skillrun", str(static))]
+        [],
+        memory=False,
+        metadata=words,
+        settings=SETTINGS,
+        static_mounts=[("skillrun", str(static))],
     )
     datasette.remove_database("_memory")
     datasette.add_database(LedgerDatabase(datasette, path, repo), name=NAME)
@@ -109,5 +123,7 @@ def _listening(port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         listener.close()
         why = getattr(error, "strerror", None) or "there is no such port"
-        raise Refused(f"port {port} of {HOST} cannot be had: {why}", hint="--port N; 0 takes a free one") from None
+        raise Refused(
+            f"port {port} of {HOST} cannot be had: {why}", hint="--port N; 0 takes a free one"
+        ) from None
     return listener

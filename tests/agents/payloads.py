@@ -1,12 +1,16 @@
 """Hook payloads as the agents' documentation gives them, and what skillrun must read in them.
 
-Each case: agent, payload, what is read. Sources stand in each agent's module; the examples here are from
+Each case: agent, payload, what is read. Sources stand in each agent's module; the examples here are
+from
 
-- Claude Code: https://code.claude.com/docs/en/hooks (Stop input; PreToolUse input of Bash, Write, Edit, Read)
-- Codex: openai/codex codex-rs/hooks/schema/generated/{stop,pre-tool-use}.command.input.schema.json; the patch of
+- Claude Code: https://code.claude.com/docs/en/hooks (Stop input; PreToolUse input of Bash, Write,
+  Edit, Read)
+- Codex: openai/codex codex-rs/hooks/schema/generated/{stop,pre-tool-use}.command.input.schema.json;
+  the patch of
   apply_patch is its `command`, https://developers.openai.com/codex/hooks
 - Cursor: https://cursor.com/docs/hooks (common fields, stop, preToolUse)
-- Copilot: github/docs content/copilot/reference/hooks-reference.md (camelCase, and the VS Code compatible form)
+- Copilot: github/docs content/copilot/reference/hooks-reference.md (camelCase, and the VS Code
+  compatible form)
 - Gemini CLI: google-gemini/gemini-cli docs/hooks/reference.md
 - Antigravity: https://antigravity.google/docs/hooks; agy's payloads as others have recorded them
 - OpenCode: our own plugin
@@ -22,7 +26,13 @@ _CLAUDE = {
     "cwd": "/w/shop",
     "permission_mode": "default",
 }
-_CODEX = {"session_id": "s1", "cwd": "/w/shop", "model": "m", "permission_mode": "default", "transcript_path": None}
+_CODEX = {
+    "session_id": "s1",
+    "cwd": "/w/shop",
+    "model": "m",
+    "permission_mode": "default",
+    "transcript_path": None,
+}
 _CURSOR = {
     "conversation_id": "c1",
     "generation_id": "g1",
@@ -32,7 +42,12 @@ _CURSOR = {
     "user_email": None,
     "transcript_path": None,
 }
-_GEMINI = {"session_id": "s1", "transcript_path": "/t.json", "cwd": "/w/shop", "timestamp": "2026-11-25T10:00:00Z"}
+_GEMINI = {
+    "session_id": "s1",
+    "transcript_path": "/t.json",
+    "cwd": "/w/shop",
+    "timestamp": "2026-11-25T10:00:00Z",
+}
 _AGY = {
     "conversationId": "6d62b653",
     "workspacePaths": ["/w/shop"],
@@ -40,12 +55,20 @@ _AGY = {
     "artifactDirectoryPath": "/a",
     "modelName": "m",
 }
-_PATCH = "*** Begin Patch\n*** Update File: shop/tasks.py\n@@\n-a\n+b\n*** Add File: docs/x.md\n+x\n*** End Patch"
+_PATCH = (
+    "*** Begin Patch\n*** Update File: shop/tasks.py\n@@\n-a\n+b\n*** Add File: docs/x.md\n+x\n***"
+    " End Patch"
+)
 
 READ: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "claude stop": (
         "claude",
-        {**_CLAUDE, "hook_event_name": "Stop", "stop_hook_active": True, "last_assistant_message": "done"},
+        {
+            **_CLAUDE,
+            "hook_event_name": "Stop",
+            "stop_hook_active": True,
+            "last_assistant_message": "done",
+        },
         {"cwd": "/w/shop", "session": "abc123", "already_blocked": True},
     ),
     "claude stop for the first time": (
@@ -55,18 +78,36 @@ READ: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     ),
     "claude bash": (
         "claude",
-        {**_CLAUDE, "hook_event_name": "PreToolUse", "tool_name": "Bash", "tool_input": {"command": "npm test"}},
+        {
+            **_CLAUDE,
+            "hook_event_name": "PreToolUse",
+            "tool_name": "Bash",
+            "tool_input": {"command": "npm test"},
+        },
         {"cwd": "/w/shop", "session": "abc123", "tool": "Bash", "command": "npm test"},
     ),
     "claude write": (
         "claude",
-        {**_CLAUDE, "tool_name": "Write", "tool_input": {"file_path": "/w/shop/a.py", "content": "x"}},
+        {
+            **_CLAUDE,
+            "tool_name": "Write",
+            "tool_input": {"file_path": "/w/shop/a.py", "content": "x"},
+        },
         {"cwd": "/w/shop", "session": "abc123", "tool": "Write", "paths": ("/w/shop/a.py",)},
     ),
     "claude notebook": (
         "claude",
-        {**_CLAUDE, "tool_name": "NotebookEdit", "tool_input": {"notebook_path": "/w/shop/n.ipynb"}},
-        {"cwd": "/w/shop", "session": "abc123", "tool": "NotebookEdit", "paths": ("/w/shop/n.ipynb",)},
+        {
+            **_CLAUDE,
+            "tool_name": "NotebookEdit",
+            "tool_input": {"notebook_path": "/w/shop/n.ipynb"},
+        },
+        {
+            "cwd": "/w/shop",
+            "session": "abc123",
+            "tool": "NotebookEdit",
+            "paths": ("/w/shop/n.ipynb",),
+        },
     ),
     "claude read writes nothing": (
         "claude",
@@ -75,7 +116,13 @@ READ: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     ),
     "codex stop": (
         "codex",
-        {**_CODEX, "hook_event_name": "Stop", "turn_id": "t", "stop_hook_active": True, "last_assistant_message": None},
+        {
+            **_CODEX,
+            "hook_event_name": "Stop",
+            "turn_id": "t",
+            "stop_hook_active": True,
+            "last_assistant_message": None,
+        },
         {"cwd": "/w/shop", "session": "s1", "already_blocked": True},
     ),
     "codex bash": (
@@ -86,11 +133,20 @@ READ: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "codex apply_patch": (
         "codex",
         {**_CODEX, "tool_name": "apply_patch", "tool_input": {"command": _PATCH}},
-        {"cwd": "/w/shop", "session": "s1", "tool": "apply_patch", "paths": ("shop/tasks.py", "docs/x.md")},
+        {
+            "cwd": "/w/shop",
+            "session": "s1",
+            "tool": "apply_patch",
+            "paths": ("shop/tasks.py", "docs/x.md"),
+        },
     ),
     "codex patch inside a shell": (
         "codex",
-        {**_CODEX, "tool_name": "Bash", "tool_input": {"command": f"apply_patch <<'EOF'\n{_PATCH}\nEOF"}},
+        {
+            **_CODEX,
+            "tool_name": "Bash",
+            "tool_input": {"command": f"apply_patch <<'EOF'\n{_PATCH}\nEOF"},
+        },
         {
             "cwd": "/w/shop",
             "session": "s1",
@@ -121,7 +177,13 @@ READ: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     ),
     "copilot stop": (
         "copilot",
-        {"sessionId": "s", "timestamp": 1, "cwd": "/w/shop", "stopReason": "end_turn", "stop_hook_active": True},
+        {
+            "sessionId": "s",
+            "timestamp": 1,
+            "cwd": "/w/shop",
+            "stopReason": "end_turn",
+            "stop_hook_active": True,
+        },
         {"cwd": "/w/shop", "session": "s", "already_blocked": True},
     ),
     "copilot stop as in VS Code": (
@@ -131,32 +193,63 @@ READ: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     ),
     "copilot bash, arguments as text": (
         "copilot",
-        {"sessionId": "s", "cwd": "/w/shop", "toolName": "bash", "toolArgs": '{"command":"git status"}'},
+        {
+            "sessionId": "s",
+            "cwd": "/w/shop",
+            "toolName": "bash",
+            "toolArgs": '{"command":"git status"}',
+        },
         {"cwd": "/w/shop", "session": "s", "tool": "bash", "command": "git status"},
     ),
     "copilot create": (
         "copilot",
-        {"sessionId": "s", "cwd": "/w/shop", "toolName": "create", "toolArgs": {"path": "/w/shop/a.py"}},
+        {
+            "sessionId": "s",
+            "cwd": "/w/shop",
+            "toolName": "create",
+            "toolArgs": {"path": "/w/shop/a.py"},
+        },
         {"cwd": "/w/shop", "session": "s", "tool": "create", "paths": ("/w/shop/a.py",)},
     ),
     "copilot apply_patch": (
         "copilot",
         {"sessionId": "s", "cwd": "/w/shop", "toolName": "apply_patch", "toolArgs": _PATCH},
-        {"cwd": "/w/shop", "session": "s", "tool": "apply_patch", "paths": ("shop/tasks.py", "docs/x.md")},
+        {
+            "cwd": "/w/shop",
+            "session": "s",
+            "tool": "apply_patch",
+            "paths": ("shop/tasks.py", "docs/x.md"),
+        },
     ),
     "copilot edit as in VS Code": (
         "copilot",
-        {"session_id": "s", "cwd": "/w/shop", "tool_name": "Edit", "tool_input": {"file_path": "/w/shop/a.py"}},
+        {
+            "session_id": "s",
+            "cwd": "/w/shop",
+            "tool_name": "Edit",
+            "tool_input": {"file_path": "/w/shop/a.py"},
+        },
         {"cwd": "/w/shop", "session": "s", "tool": "Edit", "paths": ("/w/shop/a.py",)},
     ),
     "copilot view writes nothing": (
         "copilot",
-        {"sessionId": "s", "cwd": "/w/shop", "toolName": "view", "toolArgs": {"path": "/w/shop/a.py"}},
+        {
+            "sessionId": "s",
+            "cwd": "/w/shop",
+            "toolName": "view",
+            "toolArgs": {"path": "/w/shop/a.py"},
+        },
         {"cwd": "/w/shop", "session": "s", "tool": "view"},
     ),
     "gemini stop": (
         "gemini",
-        {**_GEMINI, "hook_event_name": "AfterAgent", "prompt": "p", "prompt_response": "r", "stop_hook_active": True},
+        {
+            **_GEMINI,
+            "hook_event_name": "AfterAgent",
+            "prompt": "p",
+            "prompt_response": "r",
+            "stop_hook_active": True,
+        },
         {"cwd": "/w/shop", "session": "s1", "already_blocked": True},
     ),
     "gemini shell": (
@@ -166,7 +259,11 @@ READ: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     ),
     "gemini replace": (
         "gemini",
-        {**_GEMINI, "tool_name": "replace", "tool_input": {"file_path": "/w/shop/a.py", "old_string": "a"}},
+        {
+            **_GEMINI,
+            "tool_name": "replace",
+            "tool_input": {"file_path": "/w/shop/a.py", "old_string": "a"},
+        },
         {"cwd": "/w/shop", "session": "s1", "tool": "replace", "paths": ("/w/shop/a.py",)},
     ),
     "antigravity stop": (
@@ -181,13 +278,22 @@ READ: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     ),
     "antigravity command": (
         "antigravity",
-        {**_AGY, "stepIdx": 19, "toolCall": {"name": "run_command", "args": {"CommandLine": "npm test"}}},
+        {
+            **_AGY,
+            "stepIdx": 19,
+            "toolCall": {"name": "run_command", "args": {"CommandLine": "npm test"}},
+        },
         {"cwd": "/w/shop", "session": "6d62b653", "tool": "run_command", "command": "npm test"},
     ),
     "antigravity write": (
         "antigravity",
         {**_AGY, "toolCall": {"name": "write_to_file", "args": {"TargetFile": "/w/shop/a.py"}}},
-        {"cwd": "/w/shop", "session": "6d62b653", "tool": "write_to_file", "paths": ("/w/shop/a.py",)},
+        {
+            "cwd": "/w/shop",
+            "session": "6d62b653",
+            "tool": "write_to_file",
+            "paths": ("/w/shop/a.py",),
+        },
     ),
     "opencode bash": (
         "opencode",
@@ -201,7 +307,11 @@ READ: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     ),
 }
 
-_DENY = {"hookEventName": "PreToolUse", "permissionDecision": "deny", "permissionDecisionReason": "because"}
+_DENY = {
+    "hookEventName": "PreToolUse",
+    "permissionDecision": "deny",
+    "permissionDecisionReason": "because",
+}
 STOP_BLOCK: dict[str, dict[str, Any]] = {
     "claude": {"decision": "block", "reason": "because"},
     "codex": {"decision": "block", "reason": "because"},

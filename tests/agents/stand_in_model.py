@@ -1,7 +1,9 @@
-"""A model on loopback that has three wishes: a command that will be denied, one that will not, and a file to write.
+"""A model on loopback that has three wishes: a command that will be denied, one that will not, and
+a file to write.
 
-It speaks as much of four interfaces (Anthropic Messages, OpenAI Responses and Chat Completions, Gemini) as the agents
-need to take one step after the other; which step is next it reads from what was said before.
+It speaks as much of four interfaces (Anthropic Messages, OpenAI Responses and Chat Completions,
+Gemini) as the agents need to take one step after the other; which step is next it reads from what
+was said before.
 """
 
 from __future__ import annotations
@@ -81,10 +83,15 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def next_call(history: Any, tools: set[str]) -> tuple[str, dict[str, Any]] | None:
-    """The tool that is wished for next, with its arguments in the words of the agent that has it; None: done."""
+    """The tool that is wished for next, with its arguments in the words of the agent that has it;
+    None: done.
+    """
     text = json.dumps(history)
     step = next((number for number, wish in enumerate(WISHES) if wish not in text), len(WISHES))
-    shell = next((name for name in ("Bash", "exec_command", "bash", "run_shell_command") if name in tools), None)
+    shell = next(
+        (name for name in ("Bash", "exec_command", "bash", "run_shell_command") if name in tools),
+        None,
+    )
     if shell is None or step == len(WISHES):
         return None
     if step < 2:
@@ -112,10 +119,19 @@ def _messages(body: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
         block = {"type": "tool_use", "id": f"toolu_{size}", "name": call[0], "input": {}}
         delta = {"type": "input_json_delta", "partial_json": json.dumps(call[1])}
     usage = {"input_tokens": 1, "output_tokens": 1}
-    message = {"id": f"m{size}", "type": "message", "role": "assistant", "model": body["model"], "content": []}
+    message = {
+        "id": f"m{size}",
+        "type": "message",
+        "role": "assistant",
+        "model": body["model"],
+        "content": [],
+    }
     stop = {"stop_reason": "tool_use" if call else "end_turn", "stop_sequence": None}
     events: list[dict[str, Any]] = [
-        {"type": "message_start", "message": message | {"stop_reason": None, "stop_sequence": None, "usage": usage}},
+        {
+            "type": "message_start",
+            "message": message | {"stop_reason": None, "stop_sequence": None, "usage": usage},
+        },
         {"type": "content_block_start", "index": 0, "content_block": block},
         {"type": "content_block_delta", "index": 0, "delta": delta},
         {"type": "content_block_stop", "index": 0},
@@ -128,16 +144,39 @@ def _messages(body: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
 def _responses(body: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     call = next_call(body["input"], {tool.get("name", "") for tool in body.get("tools", ())})
     said = {"type": "output_text", "text": "done", "annotations": []}
-    item: dict[str, Any] = {"type": "message", "id": "i", "role": "assistant", "status": "completed", "content": [said]}
+    item: dict[str, Any] = {
+        "type": "message",
+        "id": "i",
+        "role": "assistant",
+        "status": "completed",
+        "content": [said],
+    }
     if call:
         known = {"name": call[0], "arguments": json.dumps(call[1]), "status": "completed"}
-        item = {"type": "function_call", "id": "fc", "call_id": f"call_{len(json.dumps(body['input']))}", **known}
-    details = {"input_tokens_details": {"cached_tokens": 0}, "output_tokens_details": {"reasoning_tokens": 0}}
-    whole = {"id": "r", "object": "response", "created_at": 1, "model": body["model"], "usage": _ZERO | details}
+        item = {
+            "type": "function_call",
+            "id": "fc",
+            "call_id": f"call_{len(json.dumps(body['input']))}",
+            **known,
+        }
+    details = {
+        "input_tokens_details": {"cached_tokens": 0},
+        "output_tokens_details": {"reasoning_tokens": 0},
+    }
+    whole = {
+        "id": "r",
+        "object": "response",
+        "created_at": 1,
+        "model": body["model"],
+        "usage": _ZERO | details,
+    }
     events: list[dict[str, Any]] = [
         {"type": "response.created", "response": whole | {"status": "in_progress", "output": []}},
         {"type": "response.output_item.done", "output_index": 0, "item": item},
-        {"type": "response.completed", "response": whole | {"status": "completed", "output": [item]}},
+        {
+            "type": "response.completed",
+            "response": whole | {"status": "completed", "output": [item]},
+        },
     ]
     return [(event["type"], event) for event in events]
 
@@ -147,7 +186,12 @@ def _chat(body: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     delta: dict[str, Any] = {"role": "assistant", "content": "done"}
     if call:
         function = {"name": call[0], "arguments": json.dumps(call[1])}
-        one = {"index": 0, "id": f"call_{len(json.dumps(body['messages']))}", "type": "function", "function": function}
+        one = {
+            "index": 0,
+            "id": f"call_{len(json.dumps(body['messages']))}",
+            "type": "function",
+            "function": function,
+        }
         delta = {"role": "assistant", "content": None, "tool_calls": [one]}
     base = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": body["model"]}
     usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
@@ -157,7 +201,11 @@ def _chat(body: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
 
 
 def _gemini(body: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    declared = [one["name"] for tool in body.get("tools", ()) for one in tool.get("functionDeclarations", ())]
+    declared = [
+        one["name"]
+        for tool in body.get("tools", ())
+        for one in tool.get("functionDeclarations", ())
+    ]
     call = next_call(body["contents"], set(declared))
     part = {"functionCall": {"name": call[0], "args": call[1]}} if call else {"text": "done"}
     candidate = {"content": {"role": "model", "parts": [part]}, "finishReason": "STOP", "index": 0}

@@ -1,4 +1,6 @@
-"""Doctor says what works, and finds what does not: missing programs, silent hooks, hooks that nobody has trusted."""
+"""Doctor says what works, and finds what does not: missing programs, silent hooks, hooks that
+nobody has trusted.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,8 @@ pytestmark = pytest.mark.real
 
 # The command itself, as a name on PATH.
 REAL = f'#!/bin/sh\nexec {sys.executable} -m skillrun "$@"\n'
-# What codex-cli 0.169.0 lists (`hooks/list` of its app server) as the hashes of the hooks that an install writes.
+# What codex-cli 0.169.0 lists (`hooks/list` of its app server) as the hashes of the hooks that an
+# install writes.
 CODEX_HASHES = {
     "stop:0:0": "sha256:b2a0c7630ef8031feb89d9ab7c29dc6fa89cf3c81df8d4d429da0f6370901b30",
     "pre_tool_use:0:0": "sha256:741e0c3eaaefc33e961a7ae9f4646fb4137addd6f1622807da4ff695a982c69f",
@@ -30,7 +33,9 @@ CODEX_HASHES = {
 
 
 class Machine:
-    """A repository, a home folder, and a PATH with nothing but git, a shell and the programs that a test puts there."""
+    """A repository, a home folder, and a PATH with nothing but git, a shell and the programs that a
+    test puts there.
+    """
 
     def __init__(self, root: Path) -> None:
         self.repo = helpers.build_tree(root / "repo", {"README.md": "shop\n"})
@@ -56,7 +61,9 @@ class Machine:
 
     def checks(self, area: str, code: int = 0) -> list[dict[str, Any]]:
         document = json.loads(self.run("doctor", "--json", code=code))
-        assert document["problems"] == sum(check["level"] == "problem" for check in document["checks"])
+        assert document["problems"] == sum(
+            check["level"] == "problem" for check in document["checks"]
+        )
         return [check for check in document["checks"] if check["area"] == area]
 
 
@@ -71,7 +78,15 @@ def levels(checks: list[dict[str, Any]], word: str) -> list[str]:
 
 def test_a_machine_without_agents(machine: Machine) -> None:
     shown = machine.run("doctor")
-    for name in ("Claude Code", "Codex", "Cursor", "GitHub Copilot", "Gemini CLI", "Antigravity", "OpenCode"):
+    for name in (
+        "Claude Code",
+        "Codex",
+        "Cursor",
+        "GitHub Copilot",
+        "Gemini CLI",
+        "Antigravity",
+        "OpenCode",
+    ):
         assert f"\n{name}\n  note     not on PATH, and nothing installed for it; formats: " in shown
     assert "git version" in shown
     assert "no problems" in shown
@@ -125,7 +140,9 @@ def test_a_program_that_takes_too_long_is_ended_with_all_that_it_started(tmp_pat
     assert is_gone(pid)
 
 
-@pytest.mark.parametrize("agent", ("claude", "cursor", "copilot", "gemini", "antigravity", "opencode"))
+@pytest.mark.parametrize(
+    "agent", ("claude", "cursor", "copilot", "gemini", "antigravity", "opencode")
+)
 def test_hooks_that_answer(agent: str, machine: Machine) -> None:
     machine.program("skillrun", REAL)
     machine.run("install", agent)
@@ -156,12 +173,17 @@ def test_hooks_in_the_home_folder(machine: Machine) -> None:
             "#!/bin/sh\ncat > /dev/null\necho no such command >&2\nexit 2\n",
             "it ended with 2 and said 'no such command'",
         ),
-        ('#!/bin/sh\necho \'{"skillrun": "canary", "agent": "codex"}\'\n', "it ended with 0 and said"),
+        (
+            '#!/bin/sh\necho \'{"skillrun": "canary", "agent": "codex"}\'\n',
+            "it ended with 0 and said",
+        ),
     ),
     ids=("missing", "silent", "another version", "somebody else"),
 )
 @pytest.mark.parametrize("agent", ("claude", "copilot"))
-def test_hooks_that_do_not_answer(agent: str, script: str | None, says: str, machine: Machine) -> None:
+def test_hooks_that_do_not_answer(
+    agent: str, script: str | None, says: str, machine: Machine
+) -> None:
     if script:
         machine.program("skillrun", script)
     machine.run("install", agent)
@@ -202,8 +224,12 @@ def test_what_is_gone_since_the_install(machine: Machine) -> None:
     (machine.repo / ".agents/skills/skillrun/SKILL.md").write_text("mine\n")
     checks = machine.checks("Claude Code", code=1)
     assert levels(checks, "missing in .mcp.json") == ["problem"]
-    assert levels(checks, "not as this version writes it: .agents/skills/skillrun/SKILL.md") == ["note"]
-    assert [check["do"] for check in checks if check["level"] == "problem"] == ["skillrun install claude"]
+    assert levels(checks, "not as this version writes it: .agents/skills/skillrun/SKILL.md") == [
+        "note"
+    ]
+    assert [check["do"] for check in checks if check["level"] == "problem"] == [
+        "skillrun install claude"
+    ]
 
 
 def test_a_file_that_the_agent_cannot_read(machine: Machine) -> None:
@@ -214,7 +240,9 @@ def test_a_file_that_the_agent_cannot_read(machine: Machine) -> None:
     assert levels(checks, ".claude/settings.json: line 1: not JSON") == ["problem"]
 
 
-def trust(machine: Machine, hashes: dict[str, str], *, project: str = "trusted", more: str = "") -> None:
+def trust(
+    machine: Machine, hashes: dict[str, str], *, project: str = "trusted", more: str = ""
+) -> None:
     hooks = machine.repo / ".codex/hooks.json"
     text = f'[projects."{machine.repo}"]\ntrust_level = "{project}"\n'
     for key, digest in hashes.items():
@@ -270,7 +298,12 @@ def test_job_libraries_are_read_from_folder_names(machine: Machine) -> None:
 @pytest.mark.skipif(shutil.which("node") is None, reason="OpenCode's plugin is JavaScript")
 @pytest.mark.parametrize(
     ("answer", "ends"),
-    (('{"deny": "because"}', "Error: because"), ("", "went on"), ("junk", "went on"), (None, "went on")),
+    (
+        ('{"deny": "because"}', "Error: because"),
+        ("", "went on"),
+        ("junk", "went on"),
+        (None, "went on"),
+    ),
 )
 def test_the_plugin_of_opencode(answer: str | None, ends: str, machine: Machine) -> None:
     machine.run("install", "opencode")
@@ -279,21 +312,27 @@ def test_the_plugin_of_opencode(answer: str | None, ends: str, machine: Machine)
     plugin = machine.repo / "plugin.mjs"
     plugin.write_bytes((machine.repo / ".opencode/plugins/skillrun.js").read_bytes())
     script = (
-        f"import {{ Skillrun }} from '{plugin}'\n"
-        "const hooks = await Skillrun({ directory: process.cwd() })\n"
-        "const ask = (tool) => hooks['tool.execute.before']({ tool, sessionID: 's' }, { args: { command: 'ls' } })\n"
-        "await ask('read')\n"
-        "try { await ask('bash'); console.log('went on') } catch (error) { console.log(String(error)) }\n"
+        f"import {{ Skillrun }} from '{plugin}'\nconst hooks = await Skillrun({{ directory:"
+        " process.cwd() })\nconst ask = (tool) => hooks['tool.execute.before']({ tool,"
+        " sessionID: 's' }, { args: { command: 'ls' } })\nawait ask('read')\ntry { await"
+        " ask('bash'); console.log('went on') } catch (error) { console.log(String(error)) }\n"
     )
     node = shutil.which("node")
     assert node
     command = [node, "--input-type=module", "--eval", script]
     env = {"PATH": str(machine.bin), "HOME": str(machine.home)}
-    done = subprocess.run(command, cwd=machine.repo, env=env, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        command, cwd=machine.repo, env=env, capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == ends
     if answer is not None:
         asked = json.loads((machine.repo / "asked").read_text())
-        assert asked == {"cwd": str(machine.repo), "session": "s", "tool": "bash", "args": {"command": "ls"}}
+        assert asked == {
+            "cwd": str(machine.repo),
+            "session": "s",
+            "tool": "bash",
+            "args": {"command": "ls"},
+        }
 
 
 def test_doctor_changes_nothing(machine: Machine) -> None:

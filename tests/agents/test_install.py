@@ -1,4 +1,6 @@
-"""An install merges into what is there, says what it did, and can be taken back to the last byte."""
+"""An install merges into what is there, says what it did, and can be taken back to the last
+byte.
+"""
 
 from __future__ import annotations
 
@@ -62,13 +64,19 @@ def test_into_an_empty_repository_and_back(agent: str, tmp_path: Path) -> None:
     repo = helpers.build_tree(tmp_path / "repo", {"README.md": "shop\n"})
     before = tree(repo)
     said = run("install", agent, repo=repo)
-    for name in (*own_files(agent), *(f"{at}/{skill}/SKILL.md" for at in load(agent).SKILLS for skill in SKILLS)):
+    for name in (
+        *own_files(agent),
+        *(f"{at}/{skill}/SKILL.md" for at in load(agent).SKILLS for skill in SKILLS),
+    ):
         assert (repo / name).is_file(), name
         assert f"created    {name}" in said
     for line in load(agent).NEXT:
         assert line in said
     after = tree(repo)
-    assert str(tmp_path) not in b"".join(data for data in after.values() if isinstance(data, bytes)).decode()
+    assert (
+        str(tmp_path)
+        not in b"".join(data for data in after.values() if isinstance(data, bytes)).decode()
+    )
     assert "nothing was changed" in run("install", agent, repo=repo)
     assert tree(repo) == after
     run("uninstall", agent, repo=repo)
@@ -84,7 +92,9 @@ def test_foreign_content_stays_byte_for_byte(agent: str, tmp_path: Path) -> None
     assert "\n+" in shown
     run("install", agent, repo=repo)
     for name, data in foreign(agent).items():
-        check_only_added(name, data if isinstance(data, bytes) else data.encode(), (repo / name).read_bytes())
+        check_only_added(
+            name, data if isinstance(data, bytes) else data.encode(), (repo / name).read_bytes()
+        )
     run("uninstall", agent, repo=repo)
     assert tree(repo) == before
 
@@ -114,7 +124,10 @@ def contains(larger: Any, smaller: Any) -> bool:
 def test_the_diff_of_a_dry_run(tmp_path: Path) -> None:
     repo = helpers.build_tree(tmp_path / "repo", {".mcp.json": b'{\n  "mcpServers": {}\n}\n'})
     shown = run("install", "agents", "--dry-run", repo=repo)
-    assert '--- a/.mcp.json\n+++ b/.mcp.json\n@@ -1,3 +1,10 @@\n {\n-  "mcpServers": {}\n+  "mcpServers": {\n' in shown
+    assert (
+        '--- a/.mcp.json\n+++ b/.mcp.json\n@@ -1,3 +1,10 @@\n {\n-  "mcpServers": {}\n+ '
+        ' "mcpServers": {\n' in shown
+    )
     assert "--- /dev/null\n+++ b/.agents/skills/skillrun/SKILL.md" in shown
     assert "nothing would change" in run("uninstall", "agents", "--dry-run", repo=repo)
 
@@ -147,7 +160,9 @@ def test_a_file_that_cannot_be_merged_is_refused(
     assert tree(repo) == before
 
 
-@pytest.mark.parametrize("link", (".claude", ".claude/skills", ".claude/settings.json", ".skillrun"))
+@pytest.mark.parametrize(
+    "link", (".claude", ".claude/skills", ".claude/settings.json", ".skillrun")
+)
 def test_a_link_out_of_the_repository_is_refused(link: str, tmp_path: Path) -> None:
     repo = helpers.build_tree(tmp_path / "repo", {"README.md": "shop\n"})
     (tmp_path / "outside").mkdir()
@@ -199,7 +214,9 @@ def test_all_or_nothing(tmp_path: Path) -> None:
 
 
 def test_a_death_in_between_leaves_a_record_that_says_too_much(tmp_path: Path) -> None:
-    """The record is the first to be written and the last to be changed when things are taken back."""
+    """The record is the first to be written and the last to be changed when things are taken
+    back.
+    """
     repo = helpers.build_tree(tmp_path / "repo", {"README.md": "shop\n"})
     before = tree(repo)
     plan = plan_install(load("claude"), repo, user=False)
@@ -228,7 +245,10 @@ def test_what_two_agents_share_stays_for_the_other(tmp_path: Path) -> None:
     run("install", "copilot", repo=repo)
     said = run("uninstall", "claude", repo=repo)
     assert "note: .mcp.json: stays for copilot" in said
-    assert json.loads((repo / ".mcp.json").read_text())["mcpServers"]["skillrun"]["command"] == "skillrun"
+    assert (
+        json.loads((repo / ".mcp.json").read_text())["mcpServers"]["skillrun"]["command"]
+        == "skillrun"
+    )
     assert not (repo / ".claude").exists()
     run("uninstall", "copilot", repo=repo)
     assert tree(repo) == before
@@ -284,13 +304,17 @@ def test_a_table_stands_apart_from_what_is_before_it(tmp_path: Path) -> None:
 
 
 def test_without_skillrun_the_hooks_of_copilot_let_pass(tmp_path: Path) -> None:
-    """Copilot denies every tool call where its hook fails, for everybody who has cloned the repository."""
+    """Copilot denies every tool call where its hook fails, for everybody who has cloned the
+    repository.
+    """
     repo = helpers.build_tree(tmp_path / "repo", {"README.md": "shop\n"})
     run("install", "copilot", repo=repo)
     hooks = json.loads((repo / ".github/hooks/skillrun.json").read_text())["hooks"]
     (tmp_path / "bin").mkdir()
     for command in (hooks["preToolUse"][0]["bash"], hooks["agentStop"][0]["bash"]):
-        done = subprocess.run(["/bin/sh", "-c", command], env={"PATH": str(tmp_path / "bin")}, capture_output=True)
+        done = subprocess.run(
+            ["/bin/sh", "-c", command], env={"PATH": str(tmp_path / "bin")}, capture_output=True
+        )
         assert (done.returncode, done.stdout) == (0, b"")
 
 
@@ -300,7 +324,9 @@ def test_what_was_there_before_is_not_taken_away(tmp_path: Path) -> None:
     files = {".mcp.json": mine, ".agents/skills/skillrun/SKILL.md": "mine\n"}
     repo = helpers.build_tree(tmp_path / "repo", files)
     before = tree(repo)
-    assert "note: .agents/skills/skillrun/SKILL.md: something else" in run("install", "agents", repo=repo)
+    assert "note: .agents/skills/skillrun/SKILL.md: something else" in run(
+        "install", "agents", repo=repo
+    )
     run("uninstall", "agents", repo=repo)
     assert tree(repo) == before
 
@@ -327,7 +353,13 @@ def test_a_record_cannot_make_an_uninstall_reach_outside(tmp_path: Path) -> None
     from skillrun.canonical import sha256
 
     helpers.write_files(tmp_path, {"outside.txt": "precious\n"})
-    entry = {"path": "../outside.txt", "how": "file", "keys": [], "value": sha256(b"precious\n"), "agents": ["claude"]}
+    entry = {
+        "path": "../outside.txt",
+        "how": "file",
+        "keys": [],
+        "value": sha256(b"precious\n"),
+        "agents": ["claude"],
+    }
     record = {"schema_version": 1, "entries": [entry], "created": ["../outside.txt"], "folders": []}
     repo = helpers.build_tree(tmp_path / "repo", {".skillrun/installed.json": json.dumps(record)})
     run("uninstall", "claude", repo=repo, code=4)

@@ -18,7 +18,10 @@ DOCUMENTS = st.dictionaries(
     st.sampled_from(["mcpServers", "hooks", "other", "Stop", "ä", 'a"b', ""]),
     st.recursive(
         PLAIN,
-        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["Stop", "x"]), inner, max_size=3),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(st.sampled_from(["Stop", "x"]), inner, max_size=3)
+        ),
         max_leaves=8,
     ),
     max_size=4,
@@ -34,14 +37,25 @@ STYLES = (
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(document=DOCUMENTS, style=st.sampled_from(STYLES), crlf=st.booleans(), end=st.sampled_from(["", "\n", "\n\n "]))
-def test_in_and_out_again(document: dict[str, Any], style: dict[str, Any], crlf: bool, end: str) -> None:
+@given(
+    document=DOCUMENTS,
+    style=st.sampled_from(STYLES),
+    crlf=st.booleans(),
+    end=st.sampled_from(["", "\n", "\n\n "]),
+)
+def test_in_and_out_again(
+    document: dict[str, Any], style: dict[str, Any], crlf: bool, end: str
+) -> None:
     text = json.dumps(document, **style) + end
     check_without_a_trace(text.replace("\n", "\r\n") if crlf else text)
 
 
 def check_without_a_trace(text: str) -> None:
-    for how, keys in (("element", ("hooks", "Stop")), ("member", ("mcpServers", "skillrun")), ("default", ("v",))):
+    for how, keys in (
+        ("element", ("hooks", "Stop")),
+        ("member", ("mcpServers", "skillrun")),
+        ("default", ("v",)),
+    ):
         one = Addition("x.json", how, keys, {"command": "skillrun", "args": ["mcp"]})
         try:
             new, entry = put_in(text, one, ("claude",))
@@ -78,7 +92,10 @@ def test_odd_layouts(text: str) -> None:
 
 def test_the_style_of_the_neighbours_is_taken_on() -> None:
     done = insert('{\n\t"a": {\n\t\t"b": 1\n\t}\n}\n', ("a", "c"), {"d": [2]}, element=False)
-    assert done.text == '{\n\t"a": {\n\t\t"b": 1,\n\t\t"c": {\n\t\t\t"d": [\n\t\t\t\t2\n\t\t\t]\n\t\t}\n\t}\n}\n'
+    assert (
+        done.text
+        == '{\n\t"a": {\n\t\t"b": 1,\n\t\t"c": {\n\t\t\t"d": [\n\t\t\t\t2\n\t\t\t]\n\t\t}\n\t}\n}\n'
+    )
     done = insert("{\n}\n", ("a",), 1, element=False)
     assert done.text == '{\n  "a": 1\n}\n'
     done = insert('{"a": {"b": 1}}', ("a", "c"), [2], element=False)

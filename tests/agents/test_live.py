@@ -1,6 +1,8 @@
-"""The agents themselves: what an install writes makes each of them ask before a tool, obey a no, and go on at a stop.
+"""The agents themselves: what an install writes makes each of them ask before a tool, obey a no,
+and go on at a stop.
 
-Run by `make agents`, with the agents on PATH. A stand-in model on loopback says what to do: no account is needed.
+Run by `make agents`, with the agents on PATH. A stand-in model on loopback says what to do: no
+account is needed.
 """
 
 from __future__ import annotations
@@ -22,10 +24,13 @@ from skillrun.agents.registry import load
 
 pytestmark = [
     pytest.mark.long,
-    pytest.mark.skipif(not os.environ.get("SKILLRUN_LIVE_AGENTS"), reason="starts coding agents: make agents"),
+    pytest.mark.skipif(
+        not os.environ.get("SKILLRUN_LIVE_AGENTS"), reason="starts coding agents: make agents"
+    ),
 ]
 
-# STAND-IN for `skillrun hook`: it blocks the first stop, denies one command, and writes down what it read.
+# STAND-IN for `skillrun hook`: it blocks the first stop, denies one command, and writes down what
+# it read.
 HOOK = f"""\
 #!{sys.executable}
 import json, sys
@@ -44,8 +49,14 @@ if answer is not None:
 
 
 def claude(url: str, repo: Path, home: Path) -> tuple[list[str], dict[str, str]]:
-    env = {"ANTHROPIC_BASE_URL": url, "ANTHROPIC_API_KEY": "none", "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1"}
-    return ["claude", "-p", "work", "--permission-mode", "bypassPermissions"], env | {"IS_SANDBOX": "1"}
+    env = {
+        "ANTHROPIC_BASE_URL": url,
+        "ANTHROPIC_API_KEY": "none",
+        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+    }
+    return ["claude", "-p", "work", "--permission-mode", "bypassPermissions"], env | {
+        "IS_SANDBOX": "1"
+    }
 
 
 def codex(url: str, repo: Path, home: Path) -> tuple[list[str], dict[str, str]]:
@@ -53,7 +64,9 @@ def codex(url: str, repo: Path, home: Path) -> tuple[list[str], dict[str, str]]:
     from skillrun.doctor.hooks import _codex_hooks
 
     config = f'model = "m"\nmodel_provider = "here"\n[projects."{repo}"]\ntrust_level = "trusted"\n'
-    config += f'[model_providers.here]\nname = "here"\nbase_url = "{url}/v1"\nwire_api = "responses"\n'
+    config += (
+        f'[model_providers.here]\nname = "here"\nbase_url = "{url}/v1"\nwire_api = "responses"\n'
+    )
     for _, key, digest in _codex_hooks(repo):
         config += f'[hooks.state."{key}"]\ntrusted_hash = "{digest}"\n'
     helpers.write_files(home, {".codex/config.toml": config.encode()})
@@ -61,15 +74,24 @@ def codex(url: str, repo: Path, home: Path) -> tuple[list[str], dict[str, str]]:
 
 
 def copilot(url: str, repo: Path, home: Path) -> tuple[list[str], dict[str, str]]:
-    helpers.write_files(home, {".copilot/config.json": json.dumps({"trusted_folders": [str(repo)]})})
-    env = {"COPILOT_PROVIDER_BASE_URL": f"{url}/v1", "COPILOT_PROVIDER_API_KEY": "none", "COPILOT_MODEL": "gpt-4.1"}
+    helpers.write_files(
+        home, {".copilot/config.json": json.dumps({"trusted_folders": [str(repo)]})}
+    )
+    env = {
+        "COPILOT_PROVIDER_BASE_URL": f"{url}/v1",
+        "COPILOT_PROVIDER_API_KEY": "none",
+        "COPILOT_MODEL": "gpt-4.1",
+    }
     return ["copilot", "-p", "work", "--allow-all-tools"], env
 
 
 def gemini(url: str, repo: Path, home: Path) -> tuple[list[str], dict[str, str]]:
     settings = {"security": {"auth": {"selectedType": "gemini-api-key"}}}
     trusted = {str(repo): "TRUST_FOLDER"}
-    files = {".gemini/settings.json": json.dumps(settings), ".gemini/trustedFolders.json": json.dumps(trusted)}
+    files = {
+        ".gemini/settings.json": json.dumps(settings),
+        ".gemini/trustedFolders.json": json.dumps(trusted),
+    }
     helpers.write_files(home, files)
     command = ["gemini", "--yolo", "-m", "gemini-2.5-flash", "-p", "work"]
     return command, {"GEMINI_API_KEY": "none", "GOOGLE_GEMINI_BASE_URL": url}
@@ -77,7 +99,12 @@ def gemini(url: str, repo: Path, home: Path) -> tuple[list[str], dict[str, str]]
 
 def opencode(url: str, repo: Path, home: Path) -> tuple[list[str], dict[str, str]]:
     options = {"baseURL": f"{url}/v1", "apiKey": "none"}
-    provider = {"npm": "@ai-sdk/openai-compatible", "name": "here", "options": options, "models": {"m": {"name": "m"}}}
+    provider = {
+        "npm": "@ai-sdk/openai-compatible",
+        "name": "here",
+        "options": options,
+        "models": {"m": {"name": "m"}},
+    }
     config = {"model": "here/m", "small_model": "here/m", "provider": {"here": provider}}
     helpers.write_files(home, {".config/opencode/opencode.json": json.dumps(config)})
     return ["opencode", "run", "work"], {}
@@ -108,7 +135,13 @@ def test_an_agent_asks_obeys_and_goes_on(agent: str, tmp_path: Path) -> None:
         command, env = STARTS[agent](model.url, repo, home)
         env |= {"HOME": str(home), "PATH": os.pathsep.join((str(bin_folder), os.environ["PATH"]))}
         done = subprocess.run(
-            command, cwd=repo, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120
+            command,
+            cwd=repo,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
         )
     seen = [json.loads(line) for line in (repo / "hook.log").read_text().splitlines()]
     assert [entry[2] for entry in seen[:2]] == list(stand_in_model.WISHES[:2]), done.stderr
@@ -121,7 +154,9 @@ def test_an_agent_asks_obeys_and_goes_on(agent: str, tmp_path: Path) -> None:
 
 
 def check_stop(agent: str, seen: list[Any], model: stand_in_model.Model) -> None:
-    """Blocked once; what it said reached the model; then let go, since the agent says that it goes on for that."""
+    """Blocked once; what it said reached the model; then let go, since the agent says that it goes
+    on for that.
+    """
     assert any("SKILLRUN-SAYS-NO-TO-pre-tool" in text for text in model.said)
     if "stop" not in load(agent).EVENTS:
         assert seen == []

@@ -1,4 +1,6 @@
-"""What the agents say to a hook is read, and what a hook answers has exactly the form that they document."""
+"""What the agents say to a hook is read, and what a hook answers has exactly the form that they
+document.
+"""
 
 from __future__ import annotations
 
@@ -80,7 +82,10 @@ def test_an_unknown_agent_is_misuse() -> None:
 @pytest.mark.parametrize("agent", AGENTS)
 def test_loading_one_agent_imports_nothing_heavy(agent: str) -> None:
     """A hook runs before every tool call: no typing, no dataclasses, no other agent."""
-    script = f"import sys; from skillrun.agents.registry import load; load({agent!r}); print(*sys.modules)"
+    script = (
+        f"import sys; from skillrun.agents.registry import load; load({agent!r});"
+        " print(*sys.modules)"
+    )
     command = [sys.executable, "-S", "-c", script]
     done = subprocess.run(command, cwd=helpers.ROOT, capture_output=True, text=True, check=True)
     imported = set(done.stdout.split())

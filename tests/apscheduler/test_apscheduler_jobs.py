@@ -46,27 +46,43 @@ USED = {
     "undeclared": ({"shop/clock.py": CLOCK}, "shop/clock.py:scheduler"),
     "the extra of a process": (
         {
-            "pyproject.toml": '[project]\nname = "x"\n[project.optional-dependencies]\nscheduler = ["apscheduler"]\n',
+            "pyproject.toml": (
+                '[project]\nname = "x"\n[project.optional-dependencies]\nscheduler ='
+                ' ["apscheduler"]\n'
+            ),
             "x/clock.py": CLOCK,
         },
         "x/clock.py:scheduler",
     ),
     "version 4": (
-        {**NEEDS, "shop/clock.py": "from apscheduler import AsyncScheduler\nscheduler = AsyncScheduler()\n"},
+        {
+            **NEEDS,
+            "shop/clock.py": (
+                "from apscheduler import AsyncScheduler\nscheduler = AsyncScheduler()\n"
+            ),
+        },
         "shop/clock.py:scheduler",
     ),
-}  # fmt: skip
+}
 UNUSED = {
     "installed": NEEDS,
-    "a trigger alone": {**NEEDS, "shop/cron.py": "from apscheduler.triggers.cron import CronTrigger\nCronTrigger()\n"},
+    "a trigger alone": {
+        **NEEDS,
+        "shop/cron.py": "from apscheduler.triggers.cron import CronTrigger\nCronTrigger()\n",
+    },
     "tests": {**NEEDS, "tests/test_clock.py": CLOCK},
     "an example": {**NEEDS, "examples/clock.py": CLOCK},
     "an extra": {
-        "pyproject.toml": '[project]\nname = "x"\n[project.optional-dependencies]\njobs = ["apscheduler"]\n',
+        "pyproject.toml": (
+            '[project]\nname = "x"\n[project.optional-dependencies]\njobs = ["apscheduler"]\n'
+        ),
         "x/jobqueue.py": CLOCK,
     },
     "a plug-in": {"x/integrations/clock.py": CLOCK},
-    "own class": {**NEEDS, "shop/clock.py": "from shop.own import Scheduler\nscheduler = Scheduler()\n"},
+    "own class": {
+        **NEEDS,
+        "shop/clock.py": "from shop.own import Scheduler\nscheduler = Scheduler()\n",
+    },
 }
 
 
@@ -99,7 +115,9 @@ def test_the_scheduler_with_most_jobs_comes_first(tmp_path: Path) -> None:
 
 
 def wired(root: Path, clock: str, jobs: str = JOBS, **files: str) -> list[Wiring]:
-    helpers.build_tree(root, {"shop/jobs.py": jobs, "shop/clock.py": CLOCK + textwrap.dedent(clock), **files})
+    helpers.build_tree(
+        root, {"shop/jobs.py": jobs, "shop/clock.py": CLOCK + textwrap.dedent(clock), **files}
+    )
     project, use = Project(Tree(root)), FrameworkUse("apscheduler", app="shop/clock.py:scheduler")
     handler = apscheduler.find_handler(project, use, "shop.jobs:sweep")
     assert handler is not None
@@ -114,35 +132,77 @@ def wired(root: Path, clock: str, jobs: str = JOBS, **files: str) -> list[Wiring
 
 SCHEDULED = {
     "add_job": ("scheduler.add_job(sweep, 'cron', hour=3)", "schedule", "add_job(..., 'cron')"),
-    "keyword": ("scheduler.add_job(func=sweep, trigger='interval', minutes=5)", "schedule", "add_job(..., 'interval')"),
-    "trigger object": ("scheduler.add_job(sweep, CronTrigger(hour=3))", "schedule", "add_job(..., 'CronTrigger')"),
+    "keyword": (
+        "scheduler.add_job(func=sweep, trigger='interval', minutes=5)",
+        "schedule",
+        "add_job(..., 'interval')",
+    ),
+    "trigger object": (
+        "scheduler.add_job(sweep, CronTrigger(hour=3))",
+        "schedule",
+        "add_job(..., 'CronTrigger')",
+    ),
     "variable": ("scheduler.add_job(sweep, trigger)", "schedule", "add_job(..., '?')"),
     "once": ("scheduler.add_job(sweep)", "enqueue", "add_job(...)"),
     "date": ("scheduler.add_job(sweep, 'date', run_date=when)", "enqueue", "add_job(..., 'date')"),
-    "text": ("scheduler.add_job('shop.jobs:sweep', 'cron', hour=3)", "schedule", "add_job(..., 'cron')"),
-    "lambda": ("scheduler.add_job(lambda: sweep(), 'cron', hour=3)", "schedule", "add_job(..., 'cron')"),
-    "partial": ("scheduler.add_job(partial(sweep, 1), 'cron', hour=3)", "schedule", "add_job(..., 'cron')"),
-    "caller": ("def tick():\n    sweep()\nscheduler.add_job(tick, 'cron', hour=3)", "schedule", "add_job(..., 'cron')"),
+    "text": (
+        "scheduler.add_job('shop.jobs:sweep', 'cron', hour=3)",
+        "schedule",
+        "add_job(..., 'cron')",
+    ),
+    "lambda": (
+        "scheduler.add_job(lambda: sweep(), 'cron', hour=3)",
+        "schedule",
+        "add_job(..., 'cron')",
+    ),
+    "partial": (
+        "scheduler.add_job(partial(sweep, 1), 'cron', hour=3)",
+        "schedule",
+        "add_job(..., 'cron')",
+    ),
+    "caller": (
+        "def tick():\n    sweep()\nscheduler.add_job(tick, 'cron', hour=3)",
+        "schedule",
+        "add_job(..., 'cron')",
+    ),
     "decorated": (
         "@scheduler.scheduled_job('cron', hour=3)\ndef tick():\n    sweep()",
         "schedule",
         "scheduled_job(..., 'cron')",
     ),
-    "version 4": ("scheduler.add_schedule(sweep, CronTrigger(hour=3))", "schedule", "add_schedule(..., 'CronTrigger')"),
-    "flask": ("JOBS = [{'id': 'a', 'func': 'shop.jobs:sweep', 'trigger': 'cron'}]", "schedule", "JOBS(..., 'cron')"),
-}  # fmt: skip
+    "version 4": (
+        "scheduler.add_schedule(sweep, CronTrigger(hour=3))",
+        "schedule",
+        "add_schedule(..., 'CronTrigger')",
+    ),
+    "flask": (
+        "JOBS = [{'id': 'a', 'func': 'shop.jobs:sweep', 'trigger': 'cron'}]",
+        "schedule",
+        "JOBS(..., 'cron')",
+    ),
+}
 
 
 @pytest.mark.parametrize("what", SCHEDULED)
 def test_wiring(tmp_path: Path, what: str) -> None:
     clock, kind, how = SCHEDULED[what]
     (wiring,) = wired(tmp_path / "r", clock)
-    assert (wiring.kind, wiring.how, wiring.in_tests, wiring.place.path) == (kind, how, False, "shop/clock.py")
+    assert (wiring.kind, wiring.how, wiring.in_tests, wiring.place.path) == (
+        kind,
+        how,
+        False,
+        "shop/clock.py",
+    )
 
 
 def test_decorated_wiring(tmp_path: Path) -> None:
-    jobs = "from shop.sched import scheduler\n@scheduler.task('interval', seconds=30)\ndef sweep(): ...\n"
-    assert [(w.kind, w.how) for w in wired(tmp_path / "r", "", jobs)] == [("schedule", "task(..., 'interval')")]
+    jobs = (
+        "from shop.sched import scheduler\n@scheduler.task('interval', seconds=30)\ndef sweep():"
+        " ...\n"
+    )
+    assert [(w.kind, w.how) for w in wired(tmp_path / "r", "", jobs)] == [
+        ("schedule", "task(..., 'interval')")
+    ]
 
 
 def test_what_is_no_wiring(tmp_path: Path) -> None:
@@ -150,7 +210,9 @@ def test_what_is_no_wiring(tmp_path: Path) -> None:
     assert wired(tmp_path / "b", "sweep()") == []
     assert wired(tmp_path / "c", "pool.submit(sweep)") == []
     test = CLOCK + "def test_x():\n    scheduler.add_job(sweep, 'cron', hour=3)\n"
-    assert [w.in_tests for w in wired(tmp_path / "d", "", **{"tests/test_clock.py": test})] == [True]
+    assert [w.in_tests for w in wired(tmp_path / "d", "", **{"tests/test_clock.py": test})] == [
+        True
+    ]
 
 
 def test_listeners(tmp_path: Path) -> None:
@@ -169,7 +231,10 @@ def test_listeners(tmp_path: Path) -> None:
     handler = apscheduler.find_handler(project, use, "shop.jobs:sweep")
     assert handler is not None
     hooks = apscheduler.find_hooks(project, use, handler)
-    assert {event: hook.name for event, hook in hooks.items()} == {"failed": "failed", "succeeded": "done"}
+    assert {event: hook.name for event, hook in hooks.items()} == {
+        "failed": "failed",
+        "succeeded": "done",
+    }
     policy = apscheduler.read_policy(project, use, handler)
     assert policy.dead_letter is not None
     assert "dead_jobs" in policy.dead_letter.text

@@ -1,4 +1,6 @@
-"""Each rule of APScheduler on code that has the mistake, and on code that looks like it and is right."""
+"""Each rule of APScheduler on code that has the mistake, and on code that looks like it and is
+right.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,10 @@ from flask import Flask
 from shop.jobs import sweep
 """
 PLAIN = "scheduler = BackgroundScheduler()\n"
-STORED = "scheduler = BackgroundScheduler(jobstores={'default': SQLAlchemyJobStore(url='sqlite:///j')})\n"
+STORED = (
+    "scheduler = BackgroundScheduler(jobstores={'default':"
+    " SQLAlchemyJobStore(url='sqlite:///j')})\n"
+)
 SPEC = {
     "version": 1,
     "job": "sweep",
@@ -39,7 +44,9 @@ DAILY = "scheduler.add_job(sweep, 'cron', hour=4)"
 Check = Callable[..., None]
 
 
-def findings(root: Path, rule: str, clock: str, files: dict[str, str]) -> tuple[Project, list[Finding]]:
+def findings(
+    root: Path, rule: str, clock: str, files: dict[str, str]
+) -> tuple[Project, list[Finding]]:
     every = {
         "shop/jobs.py": "from shop import mailer\ndef sweep(): mailer.send(1)\n",
         "shop/mailer.py": "def send(x): ...\n",
@@ -58,7 +65,9 @@ def findings(root: Path, rule: str, clock: str, files: dict[str, str]) -> tuple[
 def check_finds(tmp_path: Path) -> Check:
     numbers = itertools.count()
 
-    def check(rule: str, clock: str, severity: Severity, words: str, line: str | None = None, **files: str) -> None:
+    def check(
+        rule: str, clock: str, severity: Severity, words: str, line: str | None = None, **files: str
+    ) -> None:
         project, found = findings(tmp_path / f"r{next(numbers)}", rule, clock, files)
         (finding,) = found
         assert (finding.rule, finding.severity) == (f"apscheduler.{rule}", severity)
@@ -84,14 +93,19 @@ def test_started_in_web_process(check_finds: Check, check_ignores: Check) -> Non
     rule, start = "started-in-web-process", "scheduler.start()"
     web = "app = Flask(__name__)\n" + PLAIN + start + "\n"
     check_finds(rule, web, WARNING, "in each of them", line=start)
-    check_finds(rule, web, ERROR, "every job runs 4 times", Procfile="web: gunicorn -w 4 shop.clock:app\n")
+    check_finds(
+        rule, web, ERROR, "every job runs 4 times", Procfile="web: gunicorn -w 4 shop.clock:app\n"
+    )
     compose = 'services:\n  web:\n    command: ["gunicorn", "--workers", "2", "shop.clock:app"]\n'
     check_finds(rule, web, ERROR, "compose.yml:3 starts 2 processes", **{"compose.yml": compose})
     config = (
-        "from django.apps import AppConfig\nclass Shop(AppConfig):\n    def ready(self):\n        scheduler.start()\n"
+        "from django.apps import AppConfig\nclass Shop(AppConfig):\n    def ready(self):\n       "
+        " scheduler.start()\n"
     )
     check_finds(rule, PLAIN + config, WARNING, "in AppConfig.ready")
-    check_ignores(rule, PLAIN + config.replace("        sch", "        if leader():\n            sch"))
+    check_ignores(
+        rule, PLAIN + config.replace("        sch", "        if leader():\n            sch")
+    )
     check_ignores(rule, web, Procfile="web: gunicorn -w 1 shop.clock:app\n")
     check_ignores(rule, web, Procfile="web: gunicorn -w 4 --preload shop.clock:app\n")
     check_ignores(rule, PLAIN + start)  # a module of its own may be a process of its own
@@ -105,8 +119,13 @@ def test_copied_on_restart(check_finds: Check, check_ignores: Check) -> None:
     check_finds(rule, STORED + DAILY, ERROR, "once more", line=DAILY)
     check_finds(rule, STORED + f"def start():\n    {DAILY}\n", WARNING, "once more")
     check_finds(rule, STORED + DAILY.replace("4)", "4, id='sweep')"), ERROR, "ConflictingIdError")
-    check_finds(rule, PLAIN + "scheduler.add_jobstore('sqlalchemy', url='x')\n" + DAILY, ERROR, "once more")
-    named = "stores = {'default': SQLAlchemyJobStore()}\nscheduler = BackgroundScheduler(jobstores=stores)\n"
+    check_finds(
+        rule, PLAIN + "scheduler.add_jobstore('sqlalchemy', url='x')\n" + DAILY, ERROR, "once more"
+    )
+    named = (
+        "stores = {'default': SQLAlchemyJobStore()}\nscheduler ="
+        " BackgroundScheduler(jobstores=stores)\n"
+    )
     check_finds(rule, named + DAILY, ERROR, "once more")
     check_ignores(rule, STORED + DAILY.replace("4)", "4, id='sweep', replace_existing=True)"))
     check_ignores(rule, PLAIN + DAILY)
@@ -118,9 +137,20 @@ def test_copied_on_restart(check_finds: Check, check_ignores: Check) -> None:
 def test_misfire(check_finds: Check, check_ignores: Check) -> None:
     rule = "misfire"
     check_finds(rule, PLAIN + DAILY, WARNING, "is dropped", line=DAILY)
-    check_finds(rule, PLAIN + "scheduler.add_job(sweep, CronTrigger.from_crontab('0 4 * * *'))", WARNING, "is dropped")
-    check_finds(rule, PLAIN + "scheduler.add_job(sweep, 'interval', hours=6)", WARNING, "is dropped")
-    for defaults in ("{'misfire_grace_time': 600}", "{'misfire_grace_time': None}", "read_settings()"):
+    check_finds(
+        rule,
+        PLAIN + "scheduler.add_job(sweep, CronTrigger.from_crontab('0 4 * * *'))",
+        WARNING,
+        "is dropped",
+    )
+    check_finds(
+        rule, PLAIN + "scheduler.add_job(sweep, 'interval', hours=6)", WARNING, "is dropped"
+    )
+    for defaults in (
+        "{'misfire_grace_time': 600}",
+        "{'misfire_grace_time': None}",
+        "read_settings()",
+    ):
         check_ignores(rule, f"scheduler = BackgroundScheduler(job_defaults={defaults})\n" + DAILY)
     check_ignores(rule, PLAIN + DAILY.replace("4)", "4, misfire_grace_time=3600)"))
     check_ignores(rule, PLAIN + DAILY.replace("hour=4", "**options"))
@@ -133,19 +163,31 @@ def test_misfire(check_finds: Check, check_ignores: Check) -> None:
 
 
 def test_piled_up_runs(check_finds: Check, check_ignores: Check) -> None:
-    rule, job = "piled-up-runs", "scheduler.add_job(sweep, 'interval', minutes=5, misfire_grace_time={}, coalesce={})"
+    rule, job = (
+        "piled-up-runs",
+        "scheduler.add_job(sweep, 'interval', minutes=5, misfire_grace_time={}, coalesce={})",
+    )
     check_finds(rule, STORED + job.format(3600, False), WARNING, "every 300 s (5 min)")
     check_finds(rule, STORED + job.format(None, False), WARNING, "all made at once")
     check_ignores(rule, STORED + job.format(3600, True))
     check_ignores(rule, STORED + job.format(60, False))
     check_ignores(rule, PLAIN + job.format(3600, False))
-    check_ignores(rule, STORED + job.format(3600, True).replace(", coalesce=True", ""))  # the default
+    check_ignores(
+        rule, STORED + job.format(3600, True).replace(", coalesce=True", "")
+    )  # the default
 
 
 def test_max_instances(check_finds: Check, check_ignores: Check) -> None:
     rule = "max-instances"
-    check_finds(rule, PLAIN + DAILY.replace("4)", "4, max_instances=3)"), WARNING, "max_instances is 3")
-    check_finds(rule, "scheduler = BackgroundScheduler(job_defaults={'max_instances': 2})\n" + DAILY, WARNING, "is 2")
+    check_finds(
+        rule, PLAIN + DAILY.replace("4)", "4, max_instances=3)"), WARNING, "max_instances is 3"
+    )
+    check_finds(
+        rule,
+        "scheduler = BackgroundScheduler(job_defaults={'max_instances': 2})\n" + DAILY,
+        WARNING,
+        "is 2",
+    )
     check_ignores(rule, PLAIN + DAILY)
     check_ignores(rule, PLAIN + "scheduler.add_job(sweep, max_instances=3)")
 
@@ -154,9 +196,15 @@ def test_coroutine_in_threads(check_finds: Check, check_ignores: Check) -> None:
     rule, files = "coroutine-in-threads", {"shop/jobs.py": "async def sweep(): ...\n"}
     check_finds(rule, PLAIN + DAILY, ERROR, "never awaits sweep", line=DAILY, **files)
     check_ignores(rule, PLAIN.replace("Background", "AsyncIO") + DAILY, **files)
-    check_ignores(rule, PLAIN.replace("()", "(executors={'default': AsyncIOExecutor()})") + DAILY, **files)
+    check_ignores(
+        rule, PLAIN.replace("()", "(executors={'default': AsyncIOExecutor()})") + DAILY, **files
+    )
     check_ignores(rule, PLAIN + DAILY)
-    check_ignores(rule, PLAIN + "def run():\n    asyncio.run(sweep())\nscheduler.add_job(run, 'cron', hour=4)", **files)
+    check_ignores(
+        rule,
+        PLAIN + "def run():\n    asyncio.run(sweep())\nscheduler.add_job(run, 'cron', hour=4)",
+        **files,
+    )
 
 
 def test_called_not_added(check_finds: Check, check_ignores: Check) -> None:
@@ -181,7 +229,8 @@ def test_daylight_saving(check_finds: Check, check_ignores: Check) -> None:
     rule, job = "daylight-saving", "scheduler.add_job(sweep, 'cron', hour={}, timezone='{}')"
     check_finds(rule, PLAIN + job.format(2, "Europe/Berlin"), WARNING, "2 o'clock in Europe/Berlin")
     zoned = (
-        "scheduler = BackgroundScheduler(timezone='America/New_York')\nscheduler.add_job(sweep, CronTrigger(hour=1))"
+        "scheduler = BackgroundScheduler(timezone='America/New_York')\nscheduler.add_job(sweep,"
+        " CronTrigger(hour=1))"
     )
     check_finds(rule, zoned, WARNING, "1 o'clock")
     check_ignores(rule, PLAIN + job.format(2, "UTC"))
@@ -191,13 +240,20 @@ def test_daylight_saving(check_finds: Check, check_ignores: Check) -> None:
 
 
 def test_rules_of_callables_carry_this_name(check_finds: Check, check_ignores: Check) -> None:
-    rows = "from shop import mailer\ndef sweep():\n    for row in db.execute('SELECT id FROM m WHERE sent = 0'):\n"
+    rows = (
+        "from shop import mailer\ndef sweep():\n    for row in db.execute('SELECT id FROM m WHERE"
+        " sent = 0'):\n"
+    )
     marked = "        db.execute('UPDATE m SET sent = 1 WHERE id = ?', row)\n        db.commit()\n"
     jobs = rows + marked + "        mailer.send(row)\n"
     check_finds("unlocked-poll", PLAIN + DAILY, NOTE, "two runs at once", **{"shop/jobs.py": jobs})
-    check_finds("marked-before-effect", PLAIN + DAILY, WARNING, "never done", **{"shop/jobs.py": jobs})
+    check_finds(
+        "marked-before-effect", PLAIN + DAILY, WARNING, "never done", **{"shop/jobs.py": jobs}
+    )
     check_ignores(
-        "marked-before-effect", PLAIN + DAILY, **{"shop/jobs.py": rows + "        mailer.send(row)\n" + marked}
+        "marked-before-effect",
+        PLAIN + DAILY,
+        **{"shop/jobs.py": rows + "        mailer.send(row)\n" + marked},
     )
 
 

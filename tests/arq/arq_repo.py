@@ -1,4 +1,6 @@
-"""Real repositories with an arq job, what skillrun reads in them, and a small shop that every stage passes."""
+"""Real repositories with an arq job, what skillrun reads in them, and a small shop that every stage
+passes.
+"""
 
 from __future__ import annotations
 
@@ -74,11 +76,14 @@ FILES: dict[str, str] = {
     "shop/__init__.py": "",
     "shop/mailer.py": MAILER,
     "shop/dead_jobs.py": DEAD,
-    "shop/schema.sql": """
+    "shop/schema.sql": (
+        """
         CREATE TABLE receipts (order_id INTEGER NOT NULL, email TEXT NOT NULL, UNIQUE (order_id));
         CREATE TABLE dead_jobs (payload TEXT, reason TEXT);
-        """,
-    "shop/worker.py": """
+        """
+    ),
+    "shop/worker.py": (
+        """
         from arq import func
         from arq.connections import RedisSettings
 
@@ -87,8 +92,10 @@ FILES: dict[str, str] = {
         class WorkerSettings:
             functions = [func(send_receipt, max_tries=ATTEMPTS + 5)]
             redis_settings = RedisSettings()
-        """,
-    "shop/orders.py": """
+        """
+    ),
+    "shop/orders.py": (
+        """
         from arq import create_pool
 
         from shop.worker import WorkerSettings
@@ -96,9 +103,11 @@ FILES: dict[str, str] = {
         async def settle(order_id, email):
             redis = await create_pool(WorkerSettings.redis_settings)
             await redis.enqueue_job("send_receipt", order_id, email)
-        """,
+        """
+    ),
     "shop/tasks.py": TASKS,
-    "tests/test_tasks.py": """
+    "tests/test_tasks.py": (
+        """
         import asyncio
         import pytest
         from arq import Retry
@@ -121,19 +130,28 @@ FILES: dict[str, str] = {
             mail.failures = [mailer.BadAddress("bad")]
             asyncio.run(tasks.send_receipt(CTX, 7, "a@example.com"))
             assert outbox == []
-        """,
+        """
+    ),
 }
 
 
 def open_shop(root: Path, tasks: str, *, worker: str = WORKER, **files: str) -> Shop:
-    """A repository whose shop/tasks.py is given; `files` are more modules of the package, e.g. `orders="..."`."""
+    """A repository whose shop/tasks.py is given; `files` are more modules of the package, e.g.
+    `orders="..."`.
+    """
     every = {"shop/__init__.py": "", "shop/mailer.py": MAILER, "shop/dead_jobs.py": DEAD}
     every |= {"shop/tasks.py": tasks, "shop/worker.py": worker}
     every |= {f"shop/{name}.py": text for name, text in files.items()}
-    use = FrameworkUse("arq", app="shop/worker.py:WorkerSettings", apps=("shop/worker.py:WorkerSettings",))
+    use = FrameworkUse(
+        "arq", app="shop/worker.py:WorkerSettings", apps=("shop/worker.py:WorkerSettings",)
+    )
     return opened(root, arq, use, every)
 
 
-def build(root: Path, files: Mapping[str, str] | None = None, spec: Mapping[str, Any] | None = None) -> Case:
-    """A case on a real repository: the sample's files and spec, with `files` and parts of the spec laid over them."""
+def build(
+    root: Path, files: Mapping[str, str] | None = None, spec: Mapping[str, Any] | None = None
+) -> Case:
+    """A case on a real repository: the sample's files and spec, with `files` and parts of the spec
+    laid over them.
+    """
     return case_of(root, {**FILES, **(files or {})}, spec)

@@ -1,4 +1,6 @@
-"""The stages on an arq handler: a small shop that passes, and the same shop broken in one way at a time."""
+"""The stages on an arq handler: a small shop that passes, and the same shop broken in one way at a
+time.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,9 @@ import arq_repo
 import pytest
 from framework_shop import CHEAP, check_breaks, check_passes, edited_file
 
-TASKS, WORKER, ORDERS = (arq_repo.FILES[f"shop/{name}.py"] for name in ("tasks", "worker", "orders"))
+TASKS, WORKER, ORDERS = (
+    arq_repo.FILES[f"shop/{name}.py"] for name in ("tasks", "worker", "orders")
+)
 
 
 @pytest.mark.parametrize("stage", CHEAP)
@@ -28,7 +32,9 @@ BROKEN: dict[str, tuple[str, dict[str, str], str]] = {
     ),
     "nobody enqueues it": (
         "handler",
-        edited("shop/orders.py", 'await redis.enqueue_job("send_receipt", order_id, email)', "pass"),
+        edited(
+            "shop/orders.py", 'await redis.enqueue_job("send_receipt", order_id, email)', "pass"
+        ),
         "handler.not-wired",
     ),
     "another parameter": (
@@ -41,7 +47,11 @@ BROKEN: dict[str, tuple[str, dict[str, str], str]] = {
         edited("shop/tasks.py", "ATTEMPTS = 5", "ATTEMPTS = 4"),
         "retry.max-attempts-differs",
     ),
-    "another wait": ("retry", edited("shop/tasks.py", "min(2 *", "min(3 *"), "retry.backoff-differs"),
+    "another wait": (
+        "retry",
+        edited("shop/tasks.py", "min(2 *", "min(3 *"),
+        "retry.backoff-differs",
+    ),
     "an error that is let out": (
         "retry",
         edited("shop/tasks.py", "(mailer.Unavailable, TimeoutError)", "mailer.Unavailable"),
@@ -54,7 +64,9 @@ BROKEN: dict[str, tuple[str, dict[str, str], str]] = {
     ),
     "silence about retries": (
         "observability",
-        edited("shop/tasks.py", 'log.warning("receipt failed order_id=%s, will retry, try', 'str("'),
+        edited(
+            "shop/tasks.py", 'log.warning("receipt failed order_id=%s, will retry, try', 'str("'
+        ),
         "observability.retries",
     ),
 }

@@ -1,4 +1,6 @@
-"""What is read in the corpus' correct handlers: no style of writing one is an error for the stages that read code."""
+"""What is read in the corpus' correct handlers: no style of writing one is an error for the stages
+that read code.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ LEFT_OUT = {"retry.no-cap"}
 @pytest.mark.parametrize("style", STYLES, ids=lambda style: style.id if style else "as it is")
 def test_a_correct_style_is_no_error(tmp_path: Path, style: Any, stage: str) -> None:
     made = corpus.build(NAME, style, tmp_path.resolve() / "made")
-    files = {str(path.relative_to(made)): path.read_text() for path in made.rglob("*") if path.is_file()}
+    files = {
+        str(path.relative_to(made)): path.read_text() for path in made.rglob("*") if path.is_file()
+    }
     root = helpers.build_tree(tmp_path / "repo", files | {"requirements.txt": "arq\n"})
     spec = load_spec(root / ".skillrun" / "jobs" / "confirm.yaml", root=root)
     found = examine(stage, Case(bundled_skill(), spec, open_repo(root), Tree(root))).findings

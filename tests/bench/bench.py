@@ -1,4 +1,6 @@
-"""Benchmark: hooks, start-up, status, resume and survey, as ratios within this one run. No figure is asserted."""
+"""Benchmark: hooks, start-up, status, resume and survey, as ratios within this one run. No figure
+is asserted.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,10 @@ def _start_up(folder: Path) -> list[tuple[str, float, float, str]]:
     run = [*skillrun, "job-worker-orchestration", "--trust"]
     done = subprocess.run(run, cwd=repo, env=env, capture_output=True, text=True)
     if done.returncode:
-        raise SystemExit(f"the run did not succeed ({done.returncode}):\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+        raise SystemExit(
+            "the run did not succeed"
+            f" ({done.returncode}):\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+        )
     times = _interleaved(
         {
             "typer": [sys.executable, "-c", "import typer"],
@@ -67,7 +72,9 @@ def _start_up(folder: Path) -> list[tuple[str, float, float, str]]:
 
 
 def _shop_of(path: Path, files: int) -> Path:
-    """The example shop in a git repository of so many files, its own checks replaced by quick ones."""
+    """The example shop in a git repository of so many files, its own checks replaced by quick
+    ones.
+    """
     shutil.copytree(resource("skills", "job-worker-orchestration", "examples", "celery-shop"), path)
     (path / "Makefile").write_text("test:\n\ttrue\nlint:\n\ttrue\n", encoding="utf-8")
     for number in range(files - sum(1 for p in path.rglob("*") if p.is_file())):
@@ -80,8 +87,8 @@ def _shop_of(path: Path, files: int) -> Path:
 def _module(path: Path, number: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     functions = "\n\n".join(
-        f"def function_{i}(value: int) -> int:\n    total = value + {i}\n    for n in range({i}):\n        "
-        f"total += n * {number}\n    return total"
+        f"def function_{i}(value: int) -> int:\n    total = value + {i}\n    for n in range({i}):\n"
+        f"        total += n * {number}\n    return total"
         for i in range(12)
     )
     path.write_text(f'"""Module {number}."""\n\n{functions}\n', encoding="utf-8")
@@ -89,9 +96,15 @@ def _module(path: Path, number: int) -> None:
 
 def _hook(folder: Path) -> list[tuple[str, float, float, str]]:
     """What every tool call of an agent pays, and every end of a turn where no run was made."""
-    payload = json.dumps({"cwd": str(folder), "tool_name": "Bash", "tool_input": {"command": "ls -la"}}).encode()
+    payload = json.dumps(
+        {"cwd": str(folder), "tool_name": "Bash", "tool_input": {"command": "ls -la"}}
+    ).encode()
     hook = [sys.executable, "-m", "skillrun", "hook", "claude"]
-    commands = {"pass": [sys.executable, "-c", "pass"], "tool": [*hook, "pre-tool"], "stop": [*hook, "stop"]}
+    commands = {
+        "pass": [sys.executable, "-c", "pass"],
+        "tool": [*hook, "pre-tool"],
+        "stop": [*hook, "stop"],
+    }
     times = _interleaved(commands, folder, helpers.clean_env(folder / "home"), payload)
     return [
         ("skillrun hook claude pre-tool", times["tool"] / times["pass"], 3.0, "python -c pass"),
@@ -133,7 +146,14 @@ def _survey(folder: Path) -> list[tuple[str, float, float, str]]:
     parse = _best(lambda: [ast.parse(path.read_bytes()) for path in parsed])
     cat = _best(lambda: _cat(rest))
     ratio = ours / (1.3 * parse + 8 * cat)
-    return [("survey of 20,400 files", ratio, 1.0, f"1.3 x ast.parse of {len(parsed)} + 8 x cat of {len(rest)}")]
+    return [
+        (
+            "survey of 20,400 files",
+            ratio,
+            1.0,
+            f"1.3 x ast.parse of {len(parsed)} + 8 x cat of {len(rest)}",
+        )
+    ]
 
 
 def _cat(paths: list[Path]) -> None:

@@ -1,4 +1,5 @@
-"""Benchmark: does what reads a stranger's file take time linear in its size? Four times the input, as a ratio.
+"""Benchmark: does what reads a stranger's file take time linear in its size? Four times the input,
+as a ratio.
 
 4 is linear and 16 quadratic; a figure above 8 is marked. No figure is asserted.
 """

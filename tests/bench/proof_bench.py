@@ -1,10 +1,12 @@
-"""Measures the proof of the bundled Celery shop, and of an RQ job: every figure is a ratio within this one run.
+"""Measures the proof of the bundled Celery shop, and of an RQ job: every figure is a ratio within
+this one run.
 
     python tests/bench/proof_bench.py [--real N]
 
-Prints: a schedule against a bare fork and wait of the same interpreter; a whole proof against importing the target once
-for each family of schedules; a schedule against the same on a real worker with a real Redis; a proof whose state is in
-PostgreSQL against the same in SQLite; memory; both cores.
+Prints: a schedule against a bare fork and wait of the same interpreter; a whole proof against
+importing the target once for each family of schedules; a schedule against the same on a real worker
+with a real Redis; a proof whose state is in PostgreSQL against the same in SQLite; memory; both
+cores.
 """
 
 from __future__ import annotations
@@ -74,8 +76,13 @@ def wallet(folder: Path, *, postgresql: bool) -> Path:
     shutil.copytree(Path(__file__).parent.parent / "proof" / "corpus" / "celery_wallet", root)
     (root / "bench_fork.py").write_text(FORK)
     if postgresql:
-        models, spec = root / "wallets" / "models.py", next((root / ".skillrun" / "jobs").glob("*.yaml"))
-        engine = 'create_engine(os.environ["WALLET_DB"].replace("postgresql:", "postgresql+psycopg:"))'
+        models, spec = (
+            root / "wallets" / "models.py",
+            next((root / ".skillrun" / "jobs").glob("*.yaml")),
+        )
+        engine = (
+            'create_engine(os.environ["WALLET_DB"].replace("postgresql:", "postgresql+psycopg:"))'
+        )
         models.write_text(re.sub(r"create_engine\(.*\)", engine, models.read_text(), count=1))
         told = re.sub(r"(sqlite:///)?{scratch}/wallets.db", "{postgresql}", spec.read_text())
         spec.write_text(told.replace("proof:\n", "proof:\n  services: [postgresql]\n"))
@@ -104,13 +111,17 @@ def report_memory(root: Path) -> None:
 
 
 def tell_memory(setting: Setting, explorer: Explorer) -> None:
-    zygote = next(pid for pid in below(setting.zygote().process.pid) if "probe/main.py" in command_of(pid))
+    zygote = next(
+        pid for pid in below(setting.zygote().process.pid) if "probe/main.py" in command_of(pid)
+    )
     plan = {"after:email#1": {"do": "pause"}}
     running = setting.zygote().fork("deliver", [explorer.origin.messages[0]], clock=1.0, plan=plan)
     while not (running.paused or running.ended):
         setting.zygote().hear(0.1)
-    print(f"memory             zygote {rss_mib(zygote, 'Rss'):.0f} MiB; a delivery in mid-effect adds "
-          f"{rss_mib(running.pid, 'Private_Dirty'):.1f} MiB of its own")  # fmt: skip
+    print(
+        f"memory             zygote {rss_mib(zygote, 'Rss'):.0f} MiB; a delivery in mid-effect adds"
+        f" {rss_mib(setting.zygote().outer_pid(running), 'Private_Dirty'):.1f} MiB of its own"
+    )
     setting.zygote().end(running)
 
 
@@ -135,7 +146,9 @@ class Timed:
 
     proof: Proof
     taken: dict[str, list[float]]  # family -> its schedules
-    forks: list[float]  # a bare fork and wait, again and again between the schedules: other work comes and goes
+    forks: list[
+        float
+    ]  # a bare fork and wait, again and again between the schedules: other work comes and goes
     all: float
 
     @property
@@ -175,39 +188,65 @@ def timed_proof(root: Path, workers: int, driver: str = "celery") -> Timed:
 
 
 def import_s(root: Path) -> float:
-    """Starting the target's interpreter and importing the handler: what a proof without a zygote pays each time."""
+    """Starting the target's interpreter and importing the handler: what a proof without a zygote
+    pays each time.
+    """
     begun = time.perf_counter()
     subprocess.run([sys.executable, "-c", "import shop.tasks"], cwd=root, check=True)
     return time.perf_counter() - begun
 
 
 def real_schedule_s(root: Path, folder: Path, *, kill: bool) -> float:
-    """One schedule on a real worker: boot, publish, (kill it once and boot again,) wait for the receipt, stop."""
+    """One schedule on a real worker: boot, publish, (kill it once and boot again,) wait for the
+    receipt, stop.
+    """
     redis = folder / f"redis-{time.monotonic_ns()}"
     redis.mkdir()
     database = redis / "app.db"
     with RedisServer(redis) as server:
         url = server.url.replace("unix://", "redis+socket://").replace("?db=0", "?virtual_host=0")
-        env = {**os.environ, "SHOP_DB": str(database), "SHOP_BROKER_URL": url, "SHOP_OUTBOX": str(redis / "outbox")}
+        env = {
+            **os.environ,
+            "SHOP_DB": str(database),
+            "SHOP_BROKER_URL": url,
+            "SHOP_OUTBOX": str(redis / "outbox"),
+        }
         subprocess.run([sys.executable, "-m", "shop.schema"], cwd=root, env=env, check=True)
         begun = time.perf_counter()
         worker = start_worker(root, env)
         call = "from shop import orders; orders.settle(7, 'a@example.com')"
-        subprocess.run([sys.executable, "-c", call], cwd=root, env=env, check=True, capture_output=True)
+        subprocess.run(
+            [sys.executable, "-c", call], cwd=root, env=env, check=True, capture_output=True
+        )
         wait_for_receipt(database)
         if kill:
             worker.send_signal(signal.SIGKILL)
             worker.wait()
             worker = start_worker(root, env)
-            subprocess.run([sys.executable, "-c", call], cwd=root, env=env, check=True, capture_output=True)
+            subprocess.run(
+                [sys.executable, "-c", call], cwd=root, env=env, check=True, capture_output=True
+            )
         worker.send_signal(signal.SIGKILL)
         worker.wait()
         return time.perf_counter() - begun
 
 
 def start_worker(root: Path, env: dict[str, str]) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "celery", "-A", "shop.celery:app", "worker", "--pool", "solo", "-l", "INFO"]
-    return subprocess.Popen(command, cwd=root, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    command = [
+        sys.executable,
+        "-m",
+        "celery",
+        "-A",
+        "shop.celery:app",
+        "worker",
+        "--pool",
+        "solo",
+        "-l",
+        "INFO",
+    ]
+    return subprocess.Popen(
+        command, cwd=root, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
 
 
 def wait_for_receipt(database: Path) -> None:
@@ -235,23 +274,38 @@ def main() -> None:
         imported = statistics.median(import_s(root) for _ in range(5))
         families = len(one.taken)
         rq = timed_proof(rq_job(folder), workers=1, driver="rq")
-        sqlite, postgresql = (timed_proof(wallet(folder, postgresql=there), workers=1) for there in (False, True))
-        real = statistics.median(real_schedule_s(root, folder, kill=bool(n % 2)) for n in range(options.real))
-    print(f"verdict            {one.proof.verdict} under {sum(map(len, one.taken.values()))} schedules "
-          f"of {families} families")  # fmt: skip
+        sqlite, postgresql = (
+            timed_proof(wallet(folder, postgresql=there), workers=1) for there in (False, True)
+        )
+        real = statistics.median(
+            real_schedule_s(root, folder, kill=bool(n % 2)) for n in range(options.real)
+        )
+    print(
+        f"verdict            {one.proof.verdict} under {sum(map(len, one.taken.values()))}"
+        f" schedules of {families} families"
+    )
     print(f"bare fork + wait   {one.bare * 1000:.2f} ms")
     print(f"median schedule    {words(one)}   (aim: at most 8x)")
     print(f"the same with RQ   {words(rq)}   (aim: at most 12x)")
     for family, seconds in sorted(one.taken.items()):
         print(f"  {family:<18} {len(seconds):>4}  {statistics.median(seconds) * 1000:6.1f} ms")
-    print(f"whole proof        {two.all:.1f} s = {two.all / (imported * families):.1f}x of importing once a family "
-          f"({families} x {imported:.2f} s)   (aim: at most 6x)")  # fmt: skip
-    print(f"in PostgreSQL      {postgresql.median * 1000:.1f} ms a schedule = "
-          f"{postgresql.median / sqlite.median:.1f}x of the same in SQLite; the whole proof "
-          f"{postgresql.all / sqlite.all:.1f}x ({postgresql.proof.verdict}, {sqlite.proof.verdict})")  # fmt: skip
-    print(f"second core        one worker {one.all:.1f} s, two {two.all:.1f} s = {one.all / two.all:.1f}x")
-    print(f"real worker        {real:.2f} s a schedule = {real / one.median:.0f}x of a simulated one   "
-          f"(aim: at least 50x)")  # fmt: skip
+    print(
+        f"whole proof        {two.all:.1f} s = {two.all / (imported * families):.1f}x of importing"
+        f" once a family ({families} x {imported:.2f} s)   (aim: at most 6x)"
+    )
+    print(
+        f"in PostgreSQL      {postgresql.median * 1000:.1f} ms a schedule = "
+        f"{postgresql.median / sqlite.median:.1f}x of the same in SQLite; the whole proof "
+        f"{postgresql.all / sqlite.all:.1f}x ({postgresql.proof.verdict}, {sqlite.proof.verdict})"
+    )
+    print(
+        f"second core        one worker {one.all:.1f} s, two {two.all:.1f} s ="
+        f" {one.all / two.all:.1f}x"
+    )
+    print(
+        f"real worker        {real:.2f} s a schedule = {real / one.median:.0f}x of a simulated one "
+        "  (aim: at least 50x)"
+    )
 
 
 def words(timed: Timed) -> str:

@@ -1,4 +1,6 @@
-"""Benchmark: a job written into the demo's shop and verified, as a ratio to its proof alone. No figure is asserted."""
+"""Benchmark: a job written into the demo's shop and verified, as a ratio to its proof alone. No
+figure is asserted.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,15 @@ import helpers
 from skillrun.resources import resource
 
 SPEC = ".skillrun/jobs/send-receipt.yaml"
-KEPT = ("Makefile", "Procfile", "pyproject.toml", "shop/__init__.py", "shop/celery.py", "shop/db.py", "shop/mailer.py")
+KEPT = (
+    "Makefile",
+    "Procfile",
+    "pyproject.toml",
+    "shop/__init__.py",
+    "shop/celery.py",
+    "shop/db.py",
+    "shop/mailer.py",
+)
 ROUNDS = 3
 
 
@@ -51,11 +61,17 @@ def _timed(repo: Path, *arguments: str) -> float:
     env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env.get('PATH', os.environ['PATH'])}"
     started = time.monotonic()
     done = subprocess.run(
-        [sys.executable, "-m", "skillrun", *arguments], cwd=repo, env=env, capture_output=True, text=True
+        [sys.executable, "-m", "skillrun", *arguments],
+        cwd=repo,
+        env=env,
+        capture_output=True,
+        text=True,
     )
     took = time.monotonic() - started
     if done.returncode:
-        raise SystemExit(f"{' '.join(arguments)}: {done.returncode}\n{done.stdout[-3000:]}{done.stderr[-2000:]}")
+        raise SystemExit(
+            f"{' '.join(arguments)}: {done.returncode}\n{done.stdout[-3000:]}{done.stderr[-2000:]}"
+        )
     return took
 
 

@@ -1,9 +1,10 @@
-"""Measures `ledger ship` against a plain COPY of the same events into a bare table: ratios within this one run.
+"""Measures `ledger ship` against a plain COPY of the same events into a bare table: ratios within
+this one run.
 
     python tests/bench/ship_bench.py [--events N]
 
-Prints the rates, what the rest of a row costs (evidence, telemetry, checks, indexes), and the lag: how long after an
-append its event is in the database when a shipper is called right then.
+Prints the rates, what the rest of a row costs (evidence, telemetry, checks, indexes), and the lag:
+how long after an append its event is in the database when a shipper is called right then.
 """
 
 from __future__ import annotations
@@ -38,9 +39,17 @@ def fill(path: Path, events: int) -> None:
             run_id = ledger.start_run(run_start(f"job-{number % 40}"))
             ledger.append(run_id, [NewEvent("invocation.started", invocation=1)])
             for stage in range(STAGES):
-                event = NewEvent("stage.finished", f"stage{stage}", outcome="passed", invocation=1, dur_us=1000)
-                ledger.append(run_id, [event], evidence=[EvidenceRow("file", f"shop/{stage}.py", "7" * 64, 12, 3)])
-            ledger.append(run_id, [NewEvent("invocation.ended", invocation=1)], telemetry=telemetry(run_id))
+                event = NewEvent(
+                    "stage.finished", f"stage{stage}", outcome="passed", invocation=1, dur_us=1000
+                )
+                ledger.append(
+                    run_id,
+                    [event],
+                    evidence=[EvidenceRow("file", f"shop/{stage}.py", "7" * 64, 12, 3)],
+                )
+            ledger.append(
+                run_id, [NewEvent("invocation.ended", invocation=1)], telemetry=telemetry(run_id)
+            )
 
 
 def copied_s(path: Path, url: str) -> float:
@@ -81,9 +90,14 @@ def main() -> None:
             lag = statistics.median(lag_s(path, server.url) for _ in range(9))
         finally:
             server.stop()
-    print(f"ship               {shipped.events} events with evidence and telemetry of {shipped.runs} runs: "
-          f"{bare / took:.2f}x the rate of a plain COPY of the events alone")  # fmt: skip
-    print(f"lag                {lag / took * shipped.events:.0f} events' worth of shipping, connection included")
+    print(
+        f"ship               {shipped.events} events with evidence and telemetry of {shipped.runs}"
+        f" runs: {bare / took:.2f}x the rate of a plain COPY of the events alone"
+    )
+    print(
+        f"lag                {lag / took * shipped.events:.0f} events' worth of shipping,"
+        " connection included"
+    )
 
 
 if __name__ == "__main__":

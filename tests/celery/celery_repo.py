@@ -23,7 +23,10 @@ SPEC: dict[str, Any] = {
     "version": 1,
     "job": "send-receipt",
     "effects": [{"name": "email", "call": "shop.mailer:send", "guarantee": "keyed"}],
-    "failures": {"transient": ["shop.mailer:Unavailable", "TimeoutError"], "permanent": ["shop.mailer:BadAddress"]},
+    "failures": {
+        "transient": ["shop.mailer:Unavailable", "TimeoutError"],
+        "permanent": ["shop.mailer:BadAddress"],
+    },
 }
 MAILER = """
     class MailError(Exception): ...
@@ -55,18 +58,27 @@ def open_shop(
     handler: str = "shop.tasks:send_receipt",
     **files: str,
 ) -> Shop:
-    """A repository whose shop/tasks.py is given; `files` are more modules of the package, e.g. `orders="..."`."""
+    """A repository whose shop/tasks.py is given; `files` are more modules of the package, e.g.
+    `orders="..."`.
+    """
     every: dict[str, str] = {
         "shop/__init__.py": "",
         "shop/mailer.py": MAILER,
         "shop/celery.py": APP.format(broker=broker),
     }
     every["shop/tasks.py"] = tasks
-    every |= {(name if "/" in name or "." in name else f"shop/{name}.py"): text for name, text in files.items()}
-    return shop_of(helpers.build_tree(root, {k: textwrap.dedent(v) for k, v in every.items()}), handler)
+    every |= {
+        (name if "/" in name or "." in name else f"shop/{name}.py"): text
+        for name, text in files.items()
+    }
+    return shop_of(
+        helpers.build_tree(root, {k: textwrap.dedent(v) for k, v in every.items()}), handler
+    )
 
 
-def shop_of(root: Path, handler: str = "shop.tasks:send_receipt", app: str = "shop/celery.py:app") -> Shop:
+def shop_of(
+    root: Path, handler: str = "shop.tasks:send_receipt", app: str = "shop/celery.py:app"
+) -> Shop:
     """The handler of a repository that stands already."""
     project = Project(Tree(root))
     use = FrameworkUse("celery", app=app, apps=(app,))
@@ -78,7 +90,9 @@ def shop_of(root: Path, handler: str = "shop.tasks:send_receipt", app: str = "sh
 def job_of(shop: Shop, spec: Mapping[str, Any] | None = None) -> Job:
     """What a rule may look at."""
     value = {**SPEC, **(spec or {})}
-    return Job(shop.project, Survey(), shop.use, JobSpec.model_validate(value), shop.handler, shop.policy)
+    return Job(
+        shop.project, Survey(), shop.use, JobSpec.model_validate(value), shop.handler, shop.policy
+    )
 
 
 def findings(shop: Shop, rule: str, spec: Mapping[str, Any] | None = None) -> list[Finding]:

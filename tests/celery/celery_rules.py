@@ -28,7 +28,9 @@ Check = Callable[..., None]
 
 @pytest.fixture
 def check_finds(tmp_path: Path) -> Check:
-    """`check_finds(rule, tasks, severity, "words of the message", line=..., spec=..., broker=..., module=text)`."""
+    """`check_finds(rule, tasks, severity, "words of the message", line=..., spec=..., broker=...,
+    module=text)`.
+    """
     numbers = itertools.count()
 
     def check(
@@ -71,8 +73,8 @@ def check_ignores(tmp_path: Path) -> Check:
 
 def orders(body: str, head: str = "") -> str:
     return (
-        f"from datetime import timedelta\nfrom shop.tasks import send_receipt\n{head}\ndef settle(order_id):\n"
-        + textwrap.indent(textwrap.dedent(body).strip("\n") + "\n", "    ")
+        f"from datetime import timedelta\nfrom shop.tasks import send_receipt\n{head}\ndef"
+        " settle(order_id):\n" + textwrap.indent(textwrap.dedent(body).strip("\n") + "\n", "    ")
     )
 
 

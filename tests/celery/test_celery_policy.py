@@ -27,7 +27,11 @@ def policy(root: Path, tasks: str, **files: str) -> Policy:
 def test_no_retry_is_one_attempt(tmp_path: Path) -> None:
     found = policy(tmp_path / "r", "@app.task\ndef send_receipt(order_id): mailer.send(order_id)\n")
     assert (found.max_attempts, found.backoff, found.retried) == (1, Backoff("none"), ())
-    assert (found.acks_late, found.reject_on_worker_lost, found.serializer) == (False, False, "json")
+    assert (found.acks_late, found.reject_on_worker_lost, found.serializer) == (
+        False,
+        False,
+        "json",
+    )
 
 
 @pytest.mark.parametrize(
@@ -38,7 +42,11 @@ def test_no_retry_is_one_attempt(tmp_path: Path) -> None:
         ("max_retries=None", None, Backoff("fixed", 180.0)),
         ("max_retries=0", 1, Backoff("fixed", 180.0)),
         ("retry_backoff=True", 4, Backoff("exponential", 1.0, 2.0, 600.0, jitter=True)),
-        ("retry_backoff=2, retry_backoff_max=60, retry_jitter=False", 4, Backoff("exponential", 2.0, 2.0, 60.0)),
+        (
+            "retry_backoff=2, retry_backoff_max=60, retry_jitter=False",
+            4,
+            Backoff("exponential", 2.0, 2.0, 60.0),
+        ),
         ("retry_backoff=0.5", 4, Backoff("exponential", 1.0, 2.0, 600.0, jitter=True)),
         ("retry_kwargs={'max_retries': 5, 'countdown': 7}", 6, Backoff("fixed", 7.0)),
         ("max_retries=2, retry_kwargs={'max_retries': None}", 3, Backoff("fixed", 180.0)),
@@ -47,7 +55,8 @@ def test_no_retry_is_one_attempt(tmp_path: Path) -> None:
 )
 def test_autoretry(tmp_path: Path, options: str, attempts: int | None, backoff: Backoff) -> None:
     tasks = (
-        f"@app.task(autoretry_for=(mailer.Unavailable, TimeoutError), {options})\ndef send_receipt(o): mailer.send(o)\n"
+        f"@app.task(autoretry_for=(mailer.Unavailable, TimeoutError), {options})\ndef"
+        " send_receipt(o): mailer.send(o)\n"
     )
     found = policy(tmp_path / "r", tasks)
     assert (found.max_attempts, found.backoff) == (attempts, backoff)
@@ -74,8 +83,16 @@ def send_receipt(self, order_id):
     [
         ("raise self.retry(exc=exc)", 4, Backoff("fixed", 180.0)),
         ("self.retry(exc=exc, countdown=60 * 2)", 4, Backoff("fixed", 120.0)),
-        ("raise self.retry(exc=exc, countdown=2 ** self.request.retries)", 4, Backoff("exponential", 1.0, 2.0)),
-        ("raise self.retry(exc=exc, countdown=60 * (2 ** self.request.retries))", 4, Backoff("exponential", 60.0, 2.0)),
+        (
+            "raise self.retry(exc=exc, countdown=2 ** self.request.retries)",
+            4,
+            Backoff("exponential", 1.0, 2.0),
+        ),
+        (
+            "raise self.retry(exc=exc, countdown=60 * (2 ** self.request.retries))",
+            4,
+            Backoff("exponential", 60.0, 2.0),
+        ),
         (
             "raise self.retry(countdown=3 ** (self.request.retries + 1), max_retries=6)",
             7,
@@ -96,9 +113,17 @@ def send_receipt(self, order_id):
             4,
             Backoff("exponential", 1.0, 2.0, jitter=True),
         ),
-        ("raise self.retry(countdown=wait(self.request.retries))", 4, Backoff("exponential", 10.0, 2.0, 600.0)),
+        (
+            "raise self.retry(countdown=wait(self.request.retries))",
+            4,
+            Backoff("exponential", 10.0, 2.0, 600.0),
+        ),
         ("raise send_receipt.retry(exc=exc, countdown=1)", 4, Backoff("fixed", 1.0)),
-        ("raise self.retry(countdown=timedelta(minutes=1).total_seconds())", 4, Backoff("fixed", 60.0)),
+        (
+            "raise self.retry(countdown=timedelta(minutes=1).total_seconds())",
+            4,
+            Backoff("fixed", 60.0),
+        ),
     ],
 )
 def test_explicit_retry(tmp_path: Path, call: str, attempts: int, backoff: Backoff) -> None:
@@ -111,14 +136,19 @@ def test_explicit_retry(tmp_path: Path, call: str, attempts: int, backoff: Backo
 
 
 def test_a_linear_wait_is_unknown_with_its_place(tmp_path: Path) -> None:
-    found = policy(tmp_path / "r", retrying("raise self.retry(exc=exc, countdown=60 * (self.request.retries + 1))"))
+    found = policy(
+        tmp_path / "r",
+        retrying("raise self.retry(exc=exc, countdown=60 * (self.request.retries + 1))"),
+    )
     assert found.unknown["backoff"].line == HEAD.count("\n") + 10
     assert found.max_attempts == 4
 
 
 def test_a_local_variable_holds_the_wait(tmp_path: Path) -> None:
     call, before = "raise self.retry(exc=exc, countdown=wait)", "wait = 2 ** self.request.retries"
-    assert policy(tmp_path / "r", retrying(call, before=before)).backoff == Backoff("exponential", 1.0, 2.0)
+    assert policy(tmp_path / "r", retrying(call, before=before)).backoff == Backoff(
+        "exponential", 1.0, 2.0
+    )
 
 
 @pytest.mark.parametrize(
@@ -158,7 +188,11 @@ def send_receipt(order_id): mailer.send(order_id)
     assert found.not_retried == ("shop.mailer:BadAddress",)
     assert not found.acks_late  # the class says so
     assert found.reject_on_worker_lost
-    assert (found.time_limit_s, found.serializer, found.visibility_timeout_s) == (300.0, "pickle", 3600.0)
+    assert (found.time_limit_s, found.serializer, found.visibility_timeout_s) == (
+        300.0,
+        "pickle",
+        3600.0,
+    )
     assert found.dead_letter is not None
     assert found.dead_letter.text == "dead.record(exc)"
     assert found.sources["acks_late"] is not None
@@ -174,9 +208,21 @@ def send_receipt(order_id): mailer.send(order_id)
             "class Base:\n    task_acks_late = True\nclass Production(Base): ...\n",
             True,
         ),
-        ("from shop import settings\napp.config_from_object(settings)", "CELERY_ACKS_LATE = True\n", True),
-        ("app.config_from_object('shop.settings', namespace='CELERY')", "CELERY_TASK_ACKS_LATE = True\n", True),
-        ("app.config_from_object('shop.settings', namespace='CELERY')", "TASK_ACKS_LATE = True\n", False),
+        (
+            "from shop import settings\napp.config_from_object(settings)",
+            "CELERY_ACKS_LATE = True\n",
+            True,
+        ),
+        (
+            "app.config_from_object('shop.settings', namespace='CELERY')",
+            "CELERY_TASK_ACKS_LATE = True\n",
+            True,
+        ),
+        (
+            "app.config_from_object('shop.settings', namespace='CELERY')",
+            "TASK_ACKS_LATE = True\n",
+            False,
+        ),
         ("app.conf['task_acks_late'] = True", "", True),
         ("app.conf.task_annotations = {'*': {'acks_late': True}}", "", True),
         ("app.conf.task_annotations = {'shop.tasks.send_receipt': {'acks_late': True}}", "", True),
@@ -211,18 +257,30 @@ def test_django_settings(tmp_path: Path) -> None:
 
 
 def test_configuration_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    celery_module = "import os\nfrom celery import Celery\napp = Celery('s')\napp.config_from_envvar('CONF')\n"
-    tasks = "@app.task(acks_late=os.environ['LATE'], **options())\ndef send_receipt(order_id): ...\n"
+    celery_module = (
+        "import os\nfrom celery import Celery\napp = Celery('s')\napp.config_from_envvar('CONF')\n"
+    )
+    tasks = (
+        "@app.task(acks_late=os.environ['LATE'], **options())\ndef send_receipt(order_id): ...\n"
+    )
     found = policy(tmp_path / "r", "import os\n" + tasks, celery=celery_module)
     assert set(found.unknown) == {"acks_late", "options", "configuration", "visibility_timeout_s"}
 
 
 @pytest.mark.parametrize(
     ("broker", "timeout"),
-    [("redis://h", 3600.0), ("rediss://h", 3600.0), ("sentinel://h", 3600.0), ("sqs://", 1800.0), ("amqp://h", None)],
+    [
+        ("redis://h", 3600.0),
+        ("rediss://h", 3600.0),
+        ("sentinel://h", 3600.0),
+        ("sqs://", 1800.0),
+        ("amqp://h", None),
+    ],
 )
 def test_visibility_timeout_by_broker(tmp_path: Path, broker: str, timeout: float | None) -> None:
-    shop = open_shop(tmp_path / "r", HEAD + "@app.task\ndef send_receipt(order_id): ...\n", broker=broker)
+    shop = open_shop(
+        tmp_path / "r", HEAD + "@app.task\ndef send_receipt(order_id): ...\n", broker=broker
+    )
     assert shop.policy.visibility_timeout_s == timeout
 
 
@@ -230,7 +288,10 @@ def test_visibility_timeout_by_broker(tmp_path: Path, broker: str, timeout: floa
     ("tail", "text"),
     [
         (
-            retrying("try: raise self.retry(exc=exc)\n        except MaxRetriesExceededError: dead.record(order_id)"),
+            retrying(
+                "try: raise self.retry(exc=exc)\n        except MaxRetriesExceededError:"
+                " dead.record(order_id)"
+            ),
             "except MaxRetriesExceededError: dead.record(order_id)",
         ),
         (
@@ -241,7 +302,8 @@ def test_visibility_timeout_by_broker(tmp_path: Path, broker: str, timeout: floa
             "if self.request.retries >= self.max_retries: dead.record(1); return",
         ),
         (
-            retrying("raise self.retry(exc=exc)") + "\nsend_receipt.apply_async((1,), link_error=bury.s())\n",
+            retrying("raise self.retry(exc=exc)")
+            + "\nsend_receipt.apply_async((1,), link_error=bury.s())\n",
             "send_receipt.apply_async((1,), link_error=bury.s())",
         ),
         (
@@ -253,14 +315,16 @@ def test_visibility_timeout_by_broker(tmp_path: Path, broker: str, timeout: floa
         (
             retrying("raise self.retry(exc=exc)")
             + "\nfrom celery.signals import task_failure\n"
-            + "@task_failure.connect(sender=send_receipt)\ndef f(sender, **kw):\n    dead.record(2)\n",
+            + "@task_failure.connect(sender=send_receipt)\ndef f(sender, **kw):\n   "
+            " dead.record(2)\n",
             "dead.record(2)",
         ),
         (
             retrying("raise self.retry(exc=exc)")
             + "\nfrom celery.signals import task_failure\n"
             + "@task_failure.connect\ndef f(sender, **kw):\n    sender.app.request.tm.abort()\n"
-            + "@task_failure.connect(sender=send_receipt)\ndef g(sender, **kw):\n    dead.record(4)\n",
+            + "@task_failure.connect(sender=send_receipt)\ndef g(sender, **kw):\n   "
+            " dead.record(4)\n",
             "dead.record(4)",
         ),
         (
@@ -304,7 +368,9 @@ def test_a_class_as_task(tmp_path: Path, handler: str) -> None:
     assert place is not None
     assert place.text == "send_receipt = app.register_task(SendReceipt())"
     assert (shop.policy.max_attempts, shop.policy.backoff) == (2, Backoff("fixed", 1.0))
-    assert [w.place.path for w in celery.find_wiring(shop.project, shop.use, shop.handler)] == ["shop/orders.py"]
+    assert [w.place.path for w in celery.find_wiring(shop.project, shop.use, shop.handler)] == [
+        "shop/orders.py"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -316,9 +382,15 @@ def test_a_class_as_task(tmp_path: Path, handler: str) -> None:
             "def _send(o): ...\nsend_receipt = app.task(max_retries=1)(_send)\n",
             "send_receipt = app.task(max_retries=1)(_send)",
         ),
-        ("def job(**kw):\n    return shared_task(**kw)\n@job(x=1)\ndef send_receipt(o): ...\n", "@job(x=1)"),
+        (
+            "def job(**kw):\n    return shared_task(**kw)\n@job(x=1)\ndef send_receipt(o): ...\n",
+            "@job(x=1)",
+        ),
         ("def send_receipt(o): ...\n", None),
-        ("from huey import RedisHuey\nh = RedisHuey()\n@h.task()\ndef send_receipt(o): ...\n", None),
+        (
+            "from huey import RedisHuey\nh = RedisHuey()\n@h.task()\ndef send_receipt(o): ...\n",
+            None,
+        ),
     ],
 )
 def test_registered(tmp_path: Path, tasks: str, text: str | None) -> None:
@@ -344,7 +416,8 @@ def test_an_app_from_a_factory(tmp_path: Path) -> None:
 
 
 WIRED = {
-    "orders": """
+    "orders": (
+        """
         from shop import tasks
         from shop.tasks import send_receipt as receipt
         from celery import chain
@@ -354,12 +427,16 @@ WIRED = {
             tasks.send_receipt.apply_async((order_id,), countdown=5)
             chain(receipt.s(order_id), receipt.si(1))()
             tasks.send_receipt(order_id)
-        """,
-    "other": """
+        """
+    ),
+    "other": (
+        """
         from shop.celery import app
         app.send_task("shop.tasks.send_receipt", args=[1])
-        """,
-    "beat": """
+        """
+    ),
+    "beat": (
+        """
         from celery.schedules import crontab
         from shop.celery import app
         from shop.tasks import send_receipt
@@ -372,7 +449,8 @@ WIRED = {
         @app.on_after_configure.connect
         def set_up(sender, **kwargs):
             sender.add_periodic_task(10.0, send_receipt.s(1))
-        """,
+        """
+    ),
     "tests/test_tasks.py": "from shop.tasks import send_receipt\nsend_receipt.delay(1)\n",
 }
 
@@ -392,7 +470,10 @@ def test_wiring(tmp_path: Path) -> None:
 
 
 def test_a_task_handed_on_as_a_value(tmp_path: Path) -> None:
-    orders = "from shop.tasks import send_receipt\nEVENTS = {'paid': send_receipt}\nEVENTS['paid'].delay(1)\n"
+    orders = (
+        "from shop.tasks import send_receipt\nEVENTS = {'paid':"
+        " send_receipt}\nEVENTS['paid'].delay(1)\n"
+    )
     shop = open_shop(tmp_path / "r", HEAD + "@app.task\ndef send_receipt(o): ...\n", orders=orders)
     found = celery.find_wiring(shop.project, shop.use, shop.handler)
     assert [(w.place.line, w.how) for w in found] == [(2, "handed on as a value")]

@@ -16,7 +16,9 @@ class Settings:
 
 
 def test_a_setting_under_a_namespace_is_changed_under_it() -> None:
-    """Celery 5.4 asks for CELERY_BROKER_URL first, wherever it stands: testdrivenio/django-celery-project."""
+    """Celery 5.4 asks for CELERY_BROKER_URL first, wherever it stands:
+    testdrivenio/django-celery-project.
+    """
     app = Celery("shop")
     app.config_from_object(Settings, namespace="CELERY")
     configure(app, broker_url="memory://")
@@ -24,7 +26,9 @@ def test_a_setting_under_a_namespace_is_changed_under_it() -> None:
     assert app.conf.broker_url == "memory://"
 
 
-def test_a_module_in_no_package_has_no_app_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_module_in_no_package_has_no_app_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """osolmaz/fastapi-celery-template: tasks.py at the top."""
     (tmp_path / "tasks_by_itself.py").write_text("")
     monkeypatch.syspath_prepend(tmp_path)

@@ -1,4 +1,6 @@
-"""Each static rule of Celery on code that has the mistake, and on code that looks like it and is right."""
+"""Each static rule of Celery on code that has the mistake, and on code that looks like it and is
+right.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,14 @@ def test_visibility_timeout(check_finds: Check, check_ignores: Check) -> None:
     rule, redis = "visibility-timeout", "redis://localhost"
     check_finds(rule, PLAIN, ERROR, "7200 s (2 h)", line=late, broker=redis, orders=orders(late))
     check_finds(rule, PLAIN, ERROR, "86400 s (1 d)", broker=redis, orders=orders(tomorrow))
-    check_finds(rule, PLAIN, ERROR, "1800 s (30 min)", broker="sqs://", orders=orders(late.replace("7200", "1800")))
+    check_finds(
+        rule,
+        PLAIN,
+        ERROR,
+        "1800 s (30 min)",
+        broker="sqs://",
+        orders=orders(late.replace("7200", "1800")),
+    )
     options = "autoretry_for=(OSError,), max_retries=12, retry_backoff=60, retry_backoff_max=7200"
     slow = f"@app.task({options})\ndef send_receipt(o): ...\n"
     check_finds(rule, slow, ERROR, "the longest wait before a retry is 7200 s", broker=redis)
@@ -41,18 +50,29 @@ def test_acks_late_worker_lost(check_finds: Check, check_ignores: Check) -> None
     rule = "acks-late-worker-lost"
     check_finds(rule, LATE, WARNING, "the job is gone", line="@app.task(acks_late=True)")
     check_ignores(rule, PLAIN)
-    check_ignores(rule, LATE.replace("acks_late=True", "acks_late=True, reject_on_worker_lost=True"))
+    check_ignores(
+        rule, LATE.replace("acks_late=True", "acks_late=True, reject_on_worker_lost=True")
+    )
     check_ignores(rule, LATE.replace("acks_late=True", "acks_late=True, retry_on_worker_lost=True"))
     check_ignores(
-        rule, "import os\n" + LATE.replace("acks_late=True", "acks_late=True, reject_on_worker_lost=os.environ['R']")
+        rule,
+        "import os\n"
+        + LATE.replace("acks_late=True", "acks_late=True, reject_on_worker_lost=os.environ['R']"),
     )
 
 
 def test_redelivery_loop(check_finds: Check, check_ignores: Check) -> None:
-    rule, both = "redelivery-loop", LATE.replace("acks_late=True", "acks_late=True, reject_on_worker_lost=True")
+    rule, both = (
+        "redelivery-loop",
+        LATE.replace("acks_late=True", "acks_late=True, reject_on_worker_lost=True"),
+    )
     check_finds(rule, both, WARNING, "does not count deliveries")
     check_ignores(rule, LATE)
-    check_ignores(rule, both, celery="from celery import Celery\napp = Celery()\nq = {'x-delivery-limit': 3}\n")
+    check_ignores(
+        rule,
+        both,
+        celery="from celery import Celery\napp = Celery()\nq = {'x-delivery-limit': 3}\n",
+    )
     counted = task(
         """
         if self.request.delivery_info.get("redelivered"):
@@ -72,24 +92,40 @@ DJANGO = "from django.db import transaction\n"
 def test_publish_in_transaction(check_finds: Check, check_ignores: Check) -> None:
     rule = "publish-in-transaction"
     inside = "with transaction.atomic():\n    save(order_id)\n    send_receipt.delay(order_id)\n"
-    check_finds(rule, PLAIN, ERROR, ".delay(...) inside a transaction", orders=orders(inside, DJANGO))
+    check_finds(
+        rule, PLAIN, ERROR, ".delay(...) inside a transaction", orders=orders(inside, DJANGO)
+    )
     decorated = orders("send_receipt.apply_async((order_id,))", DJANGO).replace(
         "def settle", "@transaction.atomic\ndef settle"
     )
     check_finds(rule, PLAIN, ERROR, "inside a transaction", orders=decorated)
     session = "with Session.begin() as session:\n    send_receipt.delay(order_id)\n"
-    check_finds(rule, PLAIN, WARNING, "inside a transaction", orders=orders(session, "from shop.db import Session"))
-    db = "from sqlalchemy.orm import sessionmaker\nfrom sqlalchemy import create_engine\nSession = sessionmaker()\n"
+    check_finds(
+        rule,
+        PLAIN,
+        WARNING,
+        "inside a transaction",
+        orders=orders(session, "from shop.db import Session"),
+    )
+    db = (
+        "from sqlalchemy.orm import sessionmaker\nfrom sqlalchemy import create_engine\nSession ="
+        " sessionmaker()\n"
+    )
     db += "engine = create_engine('x')\n"
     names = "from shop.db import Session, engine"
     check_finds(rule, PLAIN, ERROR, "inside a transaction", orders=orders(session, names), db=db)
     inside_engine = session.replace("Session.begin", "engine.begin")
-    check_finds(rule, PLAIN, ERROR, "inside a transaction", orders=orders(inside_engine, names), db=db)
+    check_finds(
+        rule, PLAIN, ERROR, "inside a transaction", orders=orders(inside_engine, names), db=db
+    )
     behind = "with Session.begin() as session:\n    session.add(1)\nsend_receipt.delay(order_id)\n"
     check_ignores(rule, PLAIN, orders=orders(behind, names), db=db)
     after = "with transaction.atomic():\n    save(order_id)\nsend_receipt.delay(order_id)\n"
     check_ignores(rule, PLAIN, orders=orders(after, DJANGO))
-    committed = "with transaction.atomic():\n    transaction.on_commit(lambda: send_receipt.delay(order_id))\n"
+    committed = (
+        "with transaction.atomic():\n    transaction.on_commit(lambda:"
+        " send_receipt.delay(order_id))\n"
+    )
     check_ignores(rule, PLAIN, orders=orders(committed, DJANGO))
     named = (
         "with transaction.atomic():\n"
@@ -116,7 +152,10 @@ def test_publish_in_atomic_requests(check_finds: Check, check_ignores: Check) ->
     check_ignores(rule, PLAIN, settings=settings.replace("True", "False"), views=view)
 
 
-TWO = "@app.task(bind=True)\ndef send_receipt(self, order_id, email, copy=False):\n    mailer.send(order_id)\n"
+TWO = (
+    "@app.task(bind=True)\ndef send_receipt(self, order_id, email, copy=False):\n   "
+    " mailer.send(order_id)\n"
+)
 
 
 def test_wrong_arguments(check_finds: Check, check_ignores: Check) -> None:
@@ -134,9 +173,20 @@ def test_wrong_arguments(check_finds: Check, check_ignores: Check) -> None:
         head = "from functools import partial\n" + DJANGO
         check_finds(rule, TWO, ERROR, words, orders=orders(call, head), line=f"    {call}".strip())
     right = [
-        *("send_receipt.delay(1, 2)", "send_receipt.delay(1, email=2, copy=True)", "send_receipt.delay(*order_id)"),
-        *("send_receipt.delay(**order_id)", "send_receipt.apply_async((1, 2))", "send_receipt.apply_async(order_id)"),
-        *("send_receipt.apply_async(kwargs=dict(order_id=1, email=2))", "send_receipt.s(1).apply_async((2,))"),
+        *(
+            "send_receipt.delay(1, 2)",
+            "send_receipt.delay(1, email=2, copy=True)",
+            "send_receipt.delay(*order_id)",
+        ),
+        *(
+            "send_receipt.delay(**order_id)",
+            "send_receipt.apply_async((1, 2))",
+            "send_receipt.apply_async(order_id)",
+        ),
+        *(
+            "send_receipt.apply_async(kwargs=dict(order_id=1, email=2))",
+            "send_receipt.s(1).apply_async((2,))",
+        ),
     ]
     for call in right:
         check_ignores(rule, TWO, orders=orders(call))
@@ -148,19 +198,35 @@ def test_wrong_arguments(check_finds: Check, check_ignores: Check) -> None:
 
 def test_always_eager(check_finds: Check, check_ignores: Check) -> None:
     rule, app = "always-eager", "from celery import Celery\napp = Celery('s')\n"
-    check_finds(rule, PLAIN, WARNING, "inside its caller", celery=app + "app.conf.task_always_eager = True\n")
+    check_finds(
+        rule,
+        PLAIN,
+        WARNING,
+        "inside its caller",
+        celery=app + "app.conf.task_always_eager = True\n",
+    )
     check_ignores(rule, PLAIN, celery=app + "app.conf.task_always_eager = False\n")
     check_ignores(rule, PLAIN, celery=app + "if TESTING:\n    app.conf.task_always_eager = True\n")
     check_ignores(
-        rule, PLAIN, **{"tests/conftest.py": "from shop.celery import app\napp.conf.task_always_eager = True\n"}
+        rule,
+        PLAIN,
+        **{"tests/conftest.py": "from shop.celery import app\napp.conf.task_always_eager = True\n"},
     )
 
 
 def test_publish_unkeyed(check_finds: Check, check_ignores: Check) -> None:
     rule, other = "publish-unkeyed", "@app.task\ndef other(x): ...\n"
-    check_finds(rule, other + task("other.delay(order_id)", "bind=True, acks_late=True"), WARNING, "other.delay(...)")
     check_finds(
-        rule, other + task("other.delay(order_id)", "bind=True, autoretry_for=(OSError,)"), WARNING, "other.delay"
+        rule,
+        other + task("other.delay(order_id)", "bind=True, acks_late=True"),
+        WARNING,
+        "other.delay(...)",
+    )
+    check_finds(
+        rule,
+        other + task("other.delay(order_id)", "bind=True, autoretry_for=(OSError,)"),
+        WARNING,
+        "other.delay",
     )
     check_ignores(rule, other + task("other.delay(order_id)"))
     keyed = "other.apply_async((order_id,), task_id=f'other-{order_id}')"
@@ -174,7 +240,12 @@ def test_object_argument(check_finds: Check, check_ignores: Check) -> None:
     rule, head = "object-argument", "from shop.models import Order\n"
     row = "order = Order.objects.get(pk=order_id)\nsend_receipt.delay({})\n"
     check_finds(
-        rule, PLAIN, ERROR, "a row of shop.models.Order", models=MODELS, orders=orders(row.format("order"), head)
+        rule,
+        PLAIN,
+        ERROR,
+        "a row of shop.models.Order",
+        models=MODELS,
+        orders=orders(row.format("order"), head),
     )
     check_finds(
         rule,
@@ -190,7 +261,9 @@ def test_object_argument(check_finds: Check, check_ignores: Check) -> None:
     )
     check_finds(rule, PLAIN, ERROR, "a row of", models=MODELS, orders=typed.format("order"))
     pickled = PLAIN.replace("@app.task", "@app.task(serializer='pickle')")
-    check_finds(rule, pickled, WARNING, "stale", models=MODELS, orders=orders(row.format("order"), head))
+    check_finds(
+        rule, pickled, WARNING, "stale", models=MODELS, orders=orders(row.format("order"), head)
+    )
     check_ignores(rule, PLAIN, models=MODELS, orders=orders(row.format("order.pk"), head))
     check_ignores(rule, PLAIN, models=MODELS, orders=typed.format("order.id"))
     check_ignores(rule, PLAIN, models=MODELS, orders=orders("send_receipt.delay(order_id)", head))
@@ -199,7 +272,9 @@ def test_object_argument(check_finds: Check, check_ignores: Check) -> None:
 def test_pickle_serializer(check_finds: Check, check_ignores: Check) -> None:
     rule = "pickle-serializer"
     app = "from celery import Celery\napp = Celery()\napp.conf.task_serializer = 'pickle'\n"
-    check_finds(rule, PLAIN, WARNING, "runs code", line="app.conf.task_serializer = 'pickle'", celery=app)
+    check_finds(
+        rule, PLAIN, WARNING, "runs code", line="app.conf.task_serializer = 'pickle'", celery=app
+    )
     check_ignores(rule, PLAIN)
     check_ignores(rule, PLAIN, celery=app.replace("pickle", "json"))
 
@@ -212,12 +287,23 @@ def test_task_name_missing(check_finds: Check, check_ignores: Check) -> None:
 def test_task_name_renamed(check_finds: Check, check_ignores: Check) -> None:
     rule, sent = "task-name-renamed", "from shop.celery import app\napp.send_task('{}')\n"
     check_finds(
-        rule, PLAIN, WARNING, "'shop.jobs.send_receipt' is sent by name", orders=sent.format("shop.jobs.send_receipt")
+        rule,
+        PLAIN,
+        WARNING,
+        "'shop.jobs.send_receipt' is sent by name",
+        orders=sent.format("shop.jobs.send_receipt"),
     )
     named = PLAIN.replace("@app.task", "@app.task(name='mail.receipt')")
-    check_finds(rule, named, WARNING, "called 'mail.receipt'", orders=sent.format("shop.tasks.send_receipt"))
+    check_finds(
+        rule, named, WARNING, "called 'mail.receipt'", orders=sent.format("shop.tasks.send_receipt")
+    )
     check_ignores(rule, PLAIN, orders=sent.format("shop.tasks.send_receipt"))
-    check_ignores(rule, PLAIN, orders=sent.format("shop.other.send_receipt"), other="def send_receipt(): ...\n")
+    check_ignores(
+        rule,
+        PLAIN,
+        orders=sent.format("shop.other.send_receipt"),
+        other="def send_receipt(): ...\n",
+    )
 
 
 # Races
@@ -226,7 +312,12 @@ def test_task_name_renamed(check_finds: Check, check_ignores: Check) -> None:
 def test_lock_ttl(check_finds: Check, check_ignores: Check) -> None:
     rule, cache = "lock-ttl", "from django.core.cache import cache\n"
     lock = "if not cache.add(f'lock-{order_id}', 1, 60):\n    return\nmailer.send(order_id)\n"
-    check_finds(rule, cache + task(lock, "bind=True, time_limit=300"), WARNING, "60 s (1 min) at most, the time limit")
+    check_finds(
+        rule,
+        cache + task(lock, "bind=True, time_limit=300"),
+        WARNING,
+        "60 s (1 min) at most, the time limit",
+    )
     retried = "bind=True, autoretry_for=(OSError,), max_retries=4, retry_backoff=60"
     check_finds(rule, cache + task(lock, retried), WARNING, "the time over all retries is 900 s")
     redis = "import redis\nclient = redis.Redis()\n"
@@ -241,9 +332,14 @@ def test_check_then_act_in_a_cache(check_finds: Check, check_ignores: Check) -> 
     rule, cache = "check-then-act", "from django.core.cache import cache\n"
     racy = "if cache.get(order_id):\n    return\ncache.set(order_id, 1)\nmailer.send(order_id)\n"
     check_finds(rule, cache + task(racy), WARNING, "set follows get", line="cache.set(order_id, 1)")
-    check_ignores(rule, cache + task("if not cache.add(order_id, 1):\n    return\nmailer.send(order_id)"))
+    check_ignores(
+        rule, cache + task("if not cache.add(order_id, 1):\n    return\nmailer.send(order_id)")
+    )
     check_ignores(rule, cache + task("n = cache.get('config')\ncache.set(order_id, n)\n"))
-    filled = "if (found := cache.get('rates')) is None:\n    found = load()\n    cache.set('rates', found, 60)\n"
+    filled = (
+        "if (found := cache.get('rates')) is None:\n    found = load()\n    cache.set('rates',"
+        " found, 60)\n"
+    )
     check_ignores(rule, cache + task(filled))
 
 
@@ -256,10 +352,20 @@ def test_check_then_act_behind_a_lease(check_finds: Check, check_ignores: Check)
     )
     asked = look.replace("\n    ", "\n        ").rstrip()
     check_ignores(rule, head + task(take.format(f"{asked}\n    raise TimeoutError") + work))
-    check_finds(rule, head + task(look + work), WARNING, "set follows get", line="client.set(order_id, 'done')")
+    check_finds(
+        rule,
+        head + task(look + work),
+        WARNING,
+        "set follows get",
+        line="client.set(order_id, 'done')",
+    )
     unasked = "client.set(order_id, 'me', nx=True, px=9000)\n"
     check_finds(
-        rule, head + task(unasked + look + work), WARNING, "set follows get", line="client.set(order_id, 'done')"
+        rule,
+        head + task(unasked + look + work),
+        WARNING,
+        "set follows get",
+        line="client.set(order_id, 'done')",
     )
 
 
@@ -270,11 +376,23 @@ def test_check_then_act_in_sql(check_finds: Check, check_ignores: Check) -> None
             return
         conn.execute("INSERT INTO receipts (order_id) VALUES (?)", (order_id,))
         """
-    open_table = {"schema.sql": "CREATE TABLE receipts (id INTEGER PRIMARY KEY, order_id INTEGER);\n"}
+    open_table = {
+        "schema.sql": "CREATE TABLE receipts (id INTEGER PRIMARY KEY, order_id INTEGER);\n"
+    }
     check_finds(rule, task(racy), WARNING, "INSERT INTO receipts after a SELECT", **open_table)
-    check_ignores(rule, task(racy), **{"schema.sql": "CREATE TABLE receipts (order_id INTEGER PRIMARY KEY);\n"})
     check_ignores(
-        rule, task(racy), **{"schema.sql": "CREATE TABLE receipts (id INTEGER PRIMARY KEY, order_id INTEGER UNIQUE);\n"}
+        rule,
+        task(racy),
+        **{"schema.sql": "CREATE TABLE receipts (order_id INTEGER PRIMARY KEY);\n"},
+    )
+    check_ignores(
+        rule,
+        task(racy),
+        **{
+            "schema.sql": (
+                "CREATE TABLE receipts (id INTEGER PRIMARY KEY, order_id INTEGER UNIQUE);\n"
+            )
+        },
     )
     check_ignores(rule, task(racy.replace("INSERT INTO", "INSERT OR IGNORE INTO")), **open_table)
     indexed = open_table["schema.sql"] + "CREATE UNIQUE INDEX one ON receipts (order_id);\n"
@@ -284,14 +402,26 @@ def test_check_then_act_in_sql(check_finds: Check, check_ignores: Check) -> None
 
 def test_check_then_act_on_models(check_finds: Check, check_ignores: Check) -> None:
     rule, head = "check-then-act", "from shop.models import Receipt\n"
-    model = "from django.db import models\nclass Receipt(models.Model):\n    order = models.IntegerField({})\n"
-    racy = "if Receipt.objects.filter(order=order_id).exists():\n    return\nReceipt.objects.create(order=order_id)\n"
-    check_finds(rule, head + task(racy), WARNING, "create on Receipt after looking", models=model.format(""))
+    model = (
+        "from django.db import models\nclass Receipt(models.Model):\n    order ="
+        " models.IntegerField({})\n"
+    )
+    racy = (
+        "if Receipt.objects.filter(order=order_id).exists():\n   "
+        " return\nReceipt.objects.create(order=order_id)\n"
+    )
+    check_finds(
+        rule, head + task(racy), WARNING, "create on Receipt after looking", models=model.format("")
+    )
     atomic = "Receipt.objects.get_or_create(order=order_id)\n"
-    check_finds(rule, head + task(atomic), WARNING, "get_or_create on Receipt", models=model.format(""))
+    check_finds(
+        rule, head + task(atomic), WARNING, "get_or_create on Receipt", models=model.format("")
+    )
     check_ignores(rule, head + task(racy), models=model.format("unique=True"))
     check_ignores(rule, head + task(atomic), models=model.format("unique=True"))
-    check_ignores(rule, head + task("Receipt.objects.create(order=order_id)"), models=model.format(""))
+    check_ignores(
+        rule, head + task("Receipt.objects.create(order=order_id)"), models=model.format("")
+    )
 
 
 def test_select_for_update_outside_transaction(check_finds: Check, check_ignores: Check) -> None:
@@ -299,7 +429,10 @@ def test_select_for_update_outside_transaction(check_finds: Check, check_ignores
     lock = "order = Order.objects.select_for_update().get(pk=order_id)\n"
     check_finds(rule, head + task(lock), ERROR, "outside transaction.atomic()", models=MODELS)
     raw = "from django.db import connection\n"
-    sql = "with connection.cursor() as cursor:\n    cursor.execute('SELECT 1 FROM orders FOR UPDATE SKIP LOCKED')\n"
+    sql = (
+        "with connection.cursor() as cursor:\n    cursor.execute('SELECT 1 FROM orders FOR UPDATE"
+        " SKIP LOCKED')\n"
+    )
     check_finds(rule, raw + task(sql), WARNING, "FOR UPDATE outside")
     check_ignores(rule, head + task("with transaction.atomic():\n    " + lock), models=MODELS)
     decorated = head + task(lock).replace("def send", "@transaction.atomic\ndef send")
@@ -319,7 +452,13 @@ def beat(entry: str) -> str:
 def test_period_overlap(check_finds: Check, check_ignores: Check) -> None:
     rule, entry = "period-overlap", "{{'task': 'shop.tasks.send_receipt', 'schedule': {}}}"
     limited = PLAIN.replace("@app.task", "@app.task(time_limit=600)")
-    check_finds(rule, limited, WARNING, "starts every 300 s (5 min)", beat=beat(entry.format("crontab(minute='*/5')")))
+    check_finds(
+        rule,
+        limited,
+        WARNING,
+        "starts every 300 s (5 min)",
+        beat=beat(entry.format("crontab(minute='*/5')")),
+    )
     check_finds(rule, limited, WARNING, "may run for 600 s", beat=beat(entry.format("60.0")))
     check_finds(
         rule,
@@ -340,7 +479,13 @@ def test_period_overlap(check_finds: Check, check_ignores: Check) -> None:
 
 def test_crontab_minute(check_finds: Check, check_ignores: Check) -> None:
     rule, entry = "crontab-minute", "{{'task': 'shop.tasks.send_receipt', 'schedule': {}}}"
-    check_finds(rule, PLAIN, WARNING, "crontab(hour=3) fires every minute", beat=beat(entry.format("crontab(hour=3)")))
+    check_finds(
+        rule,
+        PLAIN,
+        WARNING,
+        "crontab(hour=3) fires every minute",
+        beat=beat(entry.format("crontab(hour=3)")),
+    )
     check_ignores(rule, PLAIN, beat=beat(entry.format("crontab(hour=3, minute=0)")))
     check_ignores(rule, PLAIN, beat=beat(entry.format("crontab()")))
     check_ignores(rule, PLAIN, beat=beat(entry.format("crontab(30, hour=3)")))
@@ -350,11 +495,14 @@ def test_crontab_minute(check_finds: Check, check_ignores: Check) -> None:
 
 
 def test_every_rule_has_a_finding_and_an_ignored_look_alike() -> None:
-    source = "\n\n\n".join(path.read_text("utf-8") for path in Path(__file__).parent.glob("test_celery_rules*.py"))
+    source = "\n\n\n".join(
+        path.read_text("utf-8") for path in Path(__file__).parent.glob("test_celery_rules*.py")
+    )
     for rule in RULES:
         slug = rule.id.removeprefix("celery.")
         body = re.search(
-            rf"(?s)def test_\w+\(check_finds[^\n]*\n(?:(?!\ndef ).)*\"{slug}\".*?(?=\n\n\ndef |\Z)", source
+            rf"(?s)def test_\w+\(check_finds[^\n]*\n(?:(?!\ndef ).)*\"{slug}\".*?(?=\n\n\ndef |\Z)",
+            source,
         )
         assert body, f"{rule.id} has no paired test"
         assert "check_ignores(" in body[0], f"{rule.id} has no ignored look-alike"

@@ -33,7 +33,9 @@ def _zeros(path: Path) -> None:
 
 
 def _socket(path: Path) -> None:
-    """The name is bound from its folder: the whole path may be longer than an address of this kind can be."""
+    """The name is bound from its folder: the whole path may be longer than an address of this kind
+    can be.
+    """
     there = Path.cwd()
     os.chdir(path.parent)
     try:
@@ -44,7 +46,9 @@ def _socket(path: Path) -> None:
 
 
 # What stands under the name. A lone surrogate is valid in JSON, and no text that can be encoded.
-_SURROGATE = b'{"version": 1, "job": "\\ud800", "ledger": "\\udfff", "name": "\\ud800", "x\\ud800": 1}'
+_SURROGATE = (
+    b'{"version": 1, "job": "\\ud800", "ledger": "\\udfff", "name": "\\ud800", "x\\ud800": 1}'
+)
 BAD: dict[str, Callable[[Path], None]] = {
     "pipe": os.mkfifo,
     "device": _link("/dev/zero"),
@@ -66,7 +70,10 @@ BAD: dict[str, Callable[[Path], None]] = {
 FILES: dict[str, bytes] = {
     ".skillrun/jobs/send.yaml": SPEC,
     ".claude/skills/local/SKILL.md": HEAD,
-    "app.py": b"from celery import Celery\n\napp = Celery('app')\n\n\n@app.task\ndef work(order_id):\n    pass\n",
+    "app.py": (
+        b"from celery import Celery\n\napp = Celery('app')\n\n\n@app.task\ndef work(order_id):\n   "
+        b" pass\n"
+    ),
     "pyproject.toml": b'[project]\nname = "shop"\nversion = "1"\ndependencies = ["celery"]\n',
 }
 

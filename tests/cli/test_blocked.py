@@ -89,11 +89,13 @@ def test_a_profile_that_contradicts_the_code_is_a_finding(finished_shop: Path) -
     helpers.write_files(
         repo,
         {
-            "REPO_PROFILE.json": """
+            "REPO_PROFILE.json": (
+                """
             {"stack": {"frontend": "none", "backend": "celery", "language": ["python"]},
              "commands": {"lint": "make lint", "typecheck": "none", "test": "none", "build": "none"},
              "jobs": {"framework": "celery", "app": "shop/elsewhere.py:app"}}
             """
+            )
         },
     )
     report = shops.report(repo, "--trust", code=1)

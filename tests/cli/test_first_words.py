@@ -17,7 +17,9 @@ def test_the_version_is_said(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, f"skillrun {__version__}\n", "")
 
 
-@pytest.mark.parametrize("words", [(), *((command,) for command in COMMANDS), ("ledger", "show"), ("spec", "init")])
+@pytest.mark.parametrize(
+    "words", [(), *((command,) for command in COMMANDS), ("ledger", "show"), ("spec", "init")]
+)
 def test_the_short_option_shows_the_same_help(words: tuple[str, ...], tmp_path: Path) -> None:
     short = helpers.run_cli(*words, "-h", cwd=tmp_path)
     assert short.returncode == 0
@@ -30,11 +32,15 @@ def test_the_short_option_shows_the_same_help(words: tuple[str, ...], tmp_path: 
     [
         ("bash", {"COMP_WORDS": "skillrun {}", "COMP_CWORD": "{n}"}),
         ("zsh", {"_TYPER_COMPLETE_ARGS": "skillrun {}"}),
-        ("fish", {"_TYPER_COMPLETE_ARGS": "skillrun {}", "_TYPER_COMPLETE_FISH_ACTION": "get-args"}),
+        (
+            "fish",
+            {"_TYPER_COMPLETE_ARGS": "skillrun {}", "_TYPER_COMPLETE_FISH_ACTION": "get-args"},
+        ),
     ],
 )
 @pytest.mark.parametrize(
-    ("typed", "offered"), [("pro", "prove"), ("prove --sc", "--schedule"), ("ledger que", "query"), ("spec in", "init")]
+    ("typed", "offered"),
+    [("pro", "prove"), ("prove --sc", "--schedule"), ("ledger que", "query"), ("spec in", "init")],
 )
 def test_a_shell_is_told_what_may_come_next(
     shell: str, asked: dict[str, str], typed: str, offered: str, tmp_path: Path
@@ -48,7 +54,12 @@ def test_a_shell_is_told_what_may_come_next(
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="no bash here")
 def test_the_script_for_the_shell_at_hand_can_be_shown(tmp_path: Path) -> None:
-    from_bash = ("bash", "-c", '"$@"; exit $?', "bash")  # the shell is found among the parents of the process
+    from_bash = (
+        "bash",
+        "-c",
+        '"$@"; exit $?',
+        "bash",
+    )  # the shell is found among the parents of the process
     done = helpers.run_cli("--show-completion", cwd=tmp_path, prefix=from_bash)
     assert done.returncode == 0, done.stderr
     assert "_SKILLRUN_COMPLETE=complete_bash" in done.stdout

@@ -1,4 +1,6 @@
-"""No command starts a program that a repository's git configuration names; reading commands change nothing at all."""
+"""No command starts a program that a repository's git configuration names; reading commands change
+nothing at all.
+"""
 
 from __future__ import annotations
 
@@ -135,7 +137,9 @@ def test_the_programs_are_really_there(tmp_path: Path) -> None:
     # That program does not speak git's language, and git ends there.
     helpers.git(root, "config", "filter.process.process", "")
     hostile_git.ask_git(root, "status")
-    filters = {f"filter-{name}" for name in ("plain", "a=b", "", "lfs", "inner", "included", "worktree")}
+    filters = {
+        f"filter-{name}" for name in ("plain", "a=b", "", "lfs", "inner", "included", "worktree")
+    }
     assert filters | {"inner-fsmonitor"} <= markers.take()
     hostile_git.ask_git(root, "diff", "main", "HEAD")
     assert {"diff-command"} <= markers.take()
@@ -154,7 +158,9 @@ def test_a_command_that_reads(attacked: Attacked, command: str) -> None:
     call(attacked, command)
     assert attacked.markers.take() == set()
     after = shops.listing(attacked.root)
-    assert {path for path in {*before, *after} if before.get(path) != after.get(path)} - VERIFIED == set()
+    assert {
+        path for path in {*before, *after} if before.get(path) != after.get(path)
+    } - VERIFIED == set()
 
 
 VERIFIED = {".git/worktrees"}  # an empty folder, which git leaves
@@ -174,7 +180,9 @@ def test_a_command_that_reads_begins_nothing(untouched: Path, command: str) -> N
     done = helpers.run_cli(*command.split(), cwd=untouched, input="{}", timeout=300)
     assert done.returncode in FINE, f"{command}: {done.returncode}\n{done.stdout}\n{done.stderr}"
     after = shops.listing(untouched)
-    assert {path for path in {*before, *after} if before.get(path) != after.get(path)} - VERIFIED == set()
+    assert {
+        path for path in {*before, *after} if before.get(path) != after.get(path)
+    } - VERIFIED == set()
     assert not (home / "state").exists()
 
 
@@ -223,7 +231,9 @@ def test_nothing_is_fetched(tmp_path: Path, command: str) -> None:
     assert attacked.markers.take() == set()
     if command.startswith("verify"):
         assert done.returncode == 4
-        assert "this clone lacks objects of its history, and skillrun fetches nothing" in done.stderr
+        assert (
+            "this clone lacks objects of its history, and skillrun fetches nothing" in done.stderr
+        )
         assert "do: get them: git fetch --refetch --no-filter" in done.stderr
 
 
@@ -231,8 +241,12 @@ def test_nothing_is_fetched(tmp_path: Path, command: str) -> None:
 
 
 def test_what_a_filter_would_have_hidden_is_no_change(tmp_path: Path) -> None:
-    """Line ends are git's own doing, and stay: files with CR LF are the same as those that are committed."""
-    root = helpers.build_tree(tmp_path / "repo", {".gitattributes": "* text=auto eol=crlf\n", "a.txt": "1\n2\n"})
+    """Line ends are git's own doing, and stay: files with CR LF are the same as those that are
+    committed.
+    """
+    root = helpers.build_tree(
+        tmp_path / "repo", {".gitattributes": "* text=auto eol=crlf\n", "a.txt": "1\n2\n"}
+    )
     helpers.git(root, "config", "filter.plain.clean", "false")
     (root / "a.txt").unlink()
     helpers.git(root, "checkout", "--", "a.txt")
@@ -261,7 +275,10 @@ def test_a_file_that_git_lfs_keeps_elsewhere_is_no_change(tmp_path: Path) -> Non
     helpers.build_tree(root, {"README": "x\n"})
     (tmp_path / "clean.py").write_text(CLEAN)
     helpers.git(root, "config", "filter.lfs.clean", f"{sys.executable} {tmp_path / 'clean.py'}")
-    files: dict[str, str | bytes] = {".gitattributes": "*.bin filter=lfs -text\n", "a.bin": b"\0" * 5000}
+    files: dict[str, str | bytes] = {
+        ".gitattributes": "*.bin filter=lfs -text\n",
+        "a.bin": b"\0" * 5000,
+    }
     helpers.write_files(root, files)
     helpers.commit(root)
     assert helpers.git(root, "show", "HEAD:a.bin").startswith("version https://git-lfs")
@@ -301,7 +318,9 @@ def test_files_that_lie_elsewhere_are_not_the_repository(tmp_path: Path) -> None
 
 def test_a_git_folder_apart_is_the_repository(tmp_path: Path) -> None:
     root = tmp_path / "repo"
-    helpers.git(tmp_path, "init", "--quiet", "--separate-git-dir", str(tmp_path / "apart"), str(root))
+    helpers.git(
+        tmp_path, "init", "--quiet", "--separate-git-dir", str(tmp_path / "apart"), str(root)
+    )
     assert open_repo(root).root == root
 
 

@@ -1,4 +1,6 @@
-"""A file that nobody means well with: every command that opens it ends at once, with one line and a designed code."""
+"""A file that nobody means well with: every command that opens it ends at once, with one line and a
+designed code.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,12 @@ import pytest
 CODES = (0, 1, 2, 3, 4)  # what success, partial, misuse, blocked and refused end with
 PATIENCE_S = 60.0  # many times what any of these takes on a busy machine; a hang is for ever
 QUICK_KINDS = ("pipe", "device", "million brackets", "surrogate", "no target", "loop")
-QUICK_NAMES = ("REPO_PROFILE.json", ".claude/skills/local/SKILL.md", ".skillrun/ledger.db", ".mcp.json")
+QUICK_NAMES = (
+    "REPO_PROFILE.json",
+    ".claude/skills/local/SKILL.md",
+    ".skillrun/ledger.db",
+    ".mcp.json",
+)
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +74,9 @@ def test_no_other_file_stops_a_command_either(repo: Path, name: str, kind: str) 
 
 
 @pytest.mark.parametrize(("args", "kind"), list(given(quick=True)))
-def test_a_file_given_on_the_command_line_stops_nothing(repo: Path, args: tuple[str, ...], kind: str) -> None:
+def test_a_file_given_on_the_command_line_stops_nothing(
+    repo: Path, args: tuple[str, ...], kind: str
+) -> None:
     path = hostile.put(repo, "given.bad", kind)
     ends_well(repo, *(word.replace("FILE", str(path)) for word in args))
 
@@ -95,7 +104,9 @@ def test_a_profile_that_is_a_pipe_is_said_to_be_one(repo: Path) -> None:
     hostile.put(repo, "REPO_PROFILE.json", "pipe")
     done = helpers.run_cli("detect", cwd=repo, timeout=PATIENCE_S)
     assert done.returncode == 4
-    assert done.stderr.startswith("skillrun: REPO_PROFILE.json: cannot be read: a pipe, not a file\n")
+    assert done.stderr.startswith(
+        "skillrun: REPO_PROFILE.json: cannot be read: a pipe, not a file\n"
+    )
 
 
 def test_a_file_behind_a_link_is_read_as_ever(repo: Path) -> None:
@@ -105,7 +116,9 @@ def test_a_file_behind_a_link_is_read_as_ever(repo: Path) -> None:
     assert "cannot be read" not in done.stderr
 
 
-@pytest.mark.parametrize("payload", ['{"cwd": "\\ud800"}', "[" * 3_000, '{"cwd": "\\u0000"}', "\x00", "{}"])
+@pytest.mark.parametrize(
+    "payload", ['{"cwd": "\\ud800"}', "[" * 3_000, '{"cwd": "\\u0000"}', "\x00", "{}"]
+)
 @pytest.mark.parametrize("agent", ["claude", "codex", "cursor", "gemini"])
 def test_no_payload_stops_a_hook(repo: Path, agent: str, payload: str) -> None:
     done = helpers.run_cli("hook", agent, "stop", cwd=repo, input=payload, timeout=PATIENCE_S)

@@ -113,7 +113,9 @@ def test_folders_deeper_than_the_stack_stop_no_command(deep: Path) -> None:
         ends_well(deep, *args)
 
 
-@pytest.mark.parametrize("name", ["Makefile", ".github/workflows/ci.yml", "pyproject.toml", "shop/big.py"])
+@pytest.mark.parametrize(
+    "name", ["Makefile", ".github/workflows/ci.yml", "pyproject.toml", "shop/big.py"]
+)
 def test_gigabytes_in_the_place_of_a_file_hold_no_command_up(tmp_path: Path, name: str) -> None:
     repo = helpers.build_tree(tmp_path / "repo", hostile.FILES)
     (repo / name).parent.mkdir(parents=True, exist_ok=True)

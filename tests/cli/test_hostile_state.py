@@ -26,18 +26,25 @@ def says(repo: Path, *args: str, code: int, **options: object) -> str:
     return done.stderr
 
 
-def test_a_home_that_is_a_file_is_named_when_an_answer_is_taken_back(repo: Path, tmp_path: Path) -> None:
+def test_a_home_that_is_a_file_is_named_when_an_answer_is_taken_back(
+    repo: Path, tmp_path: Path
+) -> None:
     (tmp_path / "file").write_text("")
     env = {"SKILLRUN_STATE_DIR": str(tmp_path / "file" / "state")}
     said = says(repo, "trust", "--revoke", code=4, env=env)
-    assert "state/consent: the state folder cannot be used: Not a directory\n  do: set SKILLRUN_STATE_DIR" in said
+    assert (
+        "state/consent: the state folder cannot be used: Not a directory\n  do: set"
+        " SKILLRUN_STATE_DIR" in said
+    )
 
 
 def test_a_pipe_in_the_place_of_the_answers_is_named(repo: Path, tmp_path: Path) -> None:
     (tmp_path / "state").mkdir(mode=0o700)
     os.mkfifo(tmp_path / "state" / "consent")
     env = {"SKILLRUN_STATE_DIR": str(tmp_path / "state")}
-    assert "state/consent: the state folder cannot be used" in says(repo, "trust", "--revoke", code=4, env=env)
+    assert "state/consent: the state folder cannot be used" in says(
+        repo, "trust", "--revoke", code=4, env=env
+    )
 
 
 def test_a_folder_in_the_place_of_the_key_is_named(repo: Path, tmp_path: Path) -> None:
@@ -51,7 +58,8 @@ def test_an_agent_that_gives_trust_is_told_whose_that_is(repo: Path) -> None:
     said = says(repo, "trust", code=4, env={"SKILLRUN_ACTOR": "agent"})
     assert (
         said
-        == "skillrun: skillrun trust: agent is an agent, and this is for people to do\n  do: ask a person to do it\n"
+        == "skillrun: skillrun trust: agent is an agent, and this is for people to do\n  do: ask a"
+        " person to do it\n"
     )
 
 

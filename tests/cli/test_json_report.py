@@ -16,7 +16,10 @@ from skillrun.resources import resource
 
 def valid(value: Any, name: str) -> None:
     schema = json.loads(resource("schemas", name).read_text())
-    problems = [f"{error.json_path}: {error.message}" for error in Draft202012Validator(schema).iter_errors(value)]
+    problems = [
+        f"{error.json_path}: {error.message}"
+        for error in Draft202012Validator(schema).iter_errors(value)
+    ]
     assert problems == []
 
 
@@ -58,7 +61,9 @@ def test_the_report_and_the_ledger_agree(finished_shop: Path) -> None:
     *_, row = shops.telemetry(shops.ledger_of(repo))
     for name, value in report["telemetry"].items():
         if name != "ts_utc":
-            assert value == (json.loads(row[name]) if isinstance(value, list | dict) else row[name]), name
+            assert value == (
+                json.loads(row[name]) if isinstance(value, list | dict) else row[name]
+            ), name
     last = shops.events(shops.ledger_of(repo))[-1]
     assert report["ledger"] == {"path": str(shops.ledger_of(repo)), "head": last["hash"]}
     assert report["run"]["id"] == row["run_id"]
@@ -94,7 +99,15 @@ def looked_at(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(
     "command",
-    ("list", f"show {shops.SKILL}", "next", "why retry", "ledger list", "ledger verify", "ledger query recent-runs"),
+    (
+        "list",
+        f"show {shops.SKILL}",
+        "next",
+        "why retry",
+        "ledger list",
+        "ledger verify",
+        "ledger query recent-runs",
+    ),
 )
 def test_every_other_command_prints_one_document(command: str, looked_at: Path) -> None:
     done = helpers.run_cli(*command.split(), "--json", cwd=looked_at)
@@ -105,7 +118,11 @@ def test_every_other_command_prints_one_document(command: str, looked_at: Path) 
 
 def test_errors_go_to_stderr_with_their_exit_code(tmp_path: Path) -> None:
     repo = shops.shop(tmp_path / "repo")
-    for args, code in (([shops.SKILL, "--until", "x"], 2), ([shops.SKILL, "--spec", "x.yaml"], 4), (["status"], 3)):
+    for args, code in (
+        ([shops.SKILL, "--until", "x"], 2),
+        ([shops.SKILL, "--spec", "x.yaml"], 4),
+        (["status"], 3),
+    ):
         done = helpers.run_cli(*args, "--json", cwd=repo)
         assert (done.returncode, done.stdout) == (code, "")
         assert done.stderr.startswith("skillrun: ")

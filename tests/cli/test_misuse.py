@@ -1,4 +1,6 @@
-"""A command line that says something impossible: exit code 2, a line that says what, and nothing written."""
+"""A command line that says something impossible: exit code 2, a line that says what, and nothing
+written.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,14 @@ CASES: dict[str, tuple[list[str], str]] = {
     "--waive of nothing": (["--waive", "lunch=hungry"], "nothing is called lunch"),
     "--waive idempotency": (["--waive", "idempotency=later"], "idempotency can never be waived"),
     "--waive its check": (["--waive", "idempotency-explicit=later"], "can never be waived"),
-    "--attest of no step": (["--attest", "lunch=eaten", "--evidence", "lunch=Makefile"], "--attest lunch"),
-    "--attest of a stage with code": (["--attest", "retry=is fine", "--evidence", "retry=Makefile"], "--attest retry"),
+    "--attest of no step": (
+        ["--attest", "lunch=eaten", "--evidence", "lunch=Makefile"],
+        "--attest lunch",
+    ),
+    "--attest of a stage with code": (
+        ["--attest", "retry=is fine", "--evidence", "retry=Makefile"],
+        "--attest retry",
+    ),
     "--evidence alone": (["--evidence", "lunch=Makefile"], "without --attest"),
 }
 

@@ -14,7 +14,9 @@ import shops
 def with_shop(repo: Path) -> Path:
     """The shop's files laid over an odd repository, uncommitted."""
     source = shops.shop(repo.parent / f"{repo.name}-shop")
-    files = {name: (source / name).read_bytes() for name in helpers.git(source, "ls-files").splitlines()}
+    files = {
+        name: (source / name).read_bytes() for name in helpers.git(source, "ls-files").splitlines()
+    }
     if (repo / ".gitignore").exists():
         files[".gitignore"] = (repo / ".gitignore").read_bytes() + files[".gitignore"]
     return helpers.write_files(repo, files)
@@ -33,7 +35,11 @@ def test_a_linked_worktree_shares_the_ledger_of_the_main_checkout(tmp_path: Path
     report = succeeds(linked)
     assert report["ledger"]["path"] == str(shops.ledger_of(main))  # type: ignore[index]
     assert not (linked / ".skillrun" / "ledger.db").exists()
-    assert helpers.git(main, "status", "--porcelain") == helpers.git(linked, "status", "--porcelain") == ""
+    assert (
+        helpers.git(main, "status", "--porcelain")
+        == helpers.git(linked, "status", "--porcelain")
+        == ""
+    )
     assert len(shops.telemetry(shops.ledger_of(main))) == 1
     succeeds(main)
     assert len(shops.telemetry(shops.ledger_of(main))) == 2
@@ -55,13 +61,17 @@ def test_an_unborn_head(tmp_path: Path) -> None:
     assert json.loads(row["files_touched"]) == []
     helpers.write_files(repo, {"shop/more.py": "X = 1\n"})
     shops.run(repo, code=0)
-    assert json.loads(shops.telemetry(shops.ledger_of(repo))[-1]["files_touched"]) == ["shop/more.py"]
+    assert json.loads(shops.telemetry(shops.ledger_of(repo))[-1]["files_touched"]) == [
+        "shop/more.py"
+    ]
 
 
 def test_a_dirty_tree_touches_only_what_changes_afterwards(tmp_path: Path) -> None:
     repo = with_shop(odd.dirty(tmp_path / "repo"))
     succeeds(repo)
-    helpers.write_files(repo, {"untracked.txt": "newer\n", "fresh.txt": "x\n", "ignored.log": "more noise\n"})
+    helpers.write_files(
+        repo, {"untracked.txt": "newer\n", "fresh.txt": "x\n", "ignored.log": "more noise\n"}
+    )
     (repo / "staged.txt").unlink()
     helpers.commit(repo, "Everything")
     shops.run(repo, "--trust", code=0)

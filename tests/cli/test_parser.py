@@ -1,4 +1,6 @@
-"""The parser reads the parameters of the commands that are named; all the same, each help is that of the whole."""
+"""The parser reads the parameters of the commands that are named; all the same, each help is that
+of the whole.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ ALL = frozenset(info.name for info in app.registered_commands if info.name) | {"
 
 def test_a_command_that_is_not_named_is_listed_with_its_help() -> None:
     listed, whole = parser(frozenset()).commands, parser(ALL).commands
-    assert {name: one.help for name, one in listed.items()} == {name: one.help for name, one in whole.items()}
+    assert {name: one.help for name, one in listed.items()} == {
+        name: one.help for name, one in whole.items()
+    }
     assert set(listed) == ALL
 
 

@@ -1,4 +1,6 @@
-"""What a pipe gets: plain lines, no colour; and nothing in a repository can steer the terminal that shows them."""
+"""What a pipe gets: plain lines, no colour; and nothing in a repository can steer the terminal that
+shows them.
+"""
 
 from __future__ import annotations
 
@@ -29,15 +31,29 @@ COMMANDS = (
 
 
 def hostile_shop(root: Path) -> Path:
-    """Odd names beside a shop that names them in its spec, its skill's copy, its profile and its validations."""
+    """Odd names beside a shop that names them in its spec, its skill's copy, its profile and its
+    validations.
+    """
     repo = odd.hostile_names(root)
     source = shops.shop(root.parent / f"{root.name}-shop")
-    files = {name: (source / name).read_bytes() for name in helpers.git(source, "ls-files").splitlines()}
-    tasks = (source / "shop/tasks.py").read_text() + f"\n# {HOSTILE}\nimport smtplib\nsmtplib.SMTP('{HOSTILE}')\n"
+    files = {
+        name: (source / name).read_bytes() for name in helpers.git(source, "ls-files").splitlines()
+    }
+    tasks = (
+        source / "shop/tasks.py"
+    ).read_text() + f"\n# {HOSTILE}\nimport smtplib\nsmtplib.SMTP('{HOSTILE}')\n"
     makefile = f"lint:\n\t@printf '{HOSTILE}'; exit 1\n\ntest:\n\ttrue # {HOSTILE}\n"
-    spec = (source / shops.SPEC).read_text() + f"waivers: [{{item: tests, reason: 'x {BIDI}', by: 'y {BIDI}'}}]\n"
-    written = {"shop/tasks.py": tasks.encode(), "Makefile": makefile.encode(), shops.SPEC: spec.encode()}
-    return helpers.write_files(repo, {**files, **written, "x.yaml": f"version: 1\n{BIDI}: 2\n".encode()})
+    spec = (
+        source / shops.SPEC
+    ).read_text() + f"waivers: [{{item: tests, reason: 'x {BIDI}', by: 'y {BIDI}'}}]\n"
+    written = {
+        "shop/tasks.py": tasks.encode(),
+        "Makefile": makefile.encode(),
+        shops.SPEC: spec.encode(),
+    }
+    return helpers.write_files(
+        repo, {**files, **written, "x.yaml": f"version: 1\n{BIDI}: 2\n".encode()}
+    )
 
 
 def check(text: str) -> None:
@@ -69,7 +85,13 @@ def test_hostile_content_is_read_without_harm(tmp_path: Path) -> None:
 @pytest.mark.real
 def test_a_folder_with_a_hostile_name(tmp_path: Path) -> None:
     repo = shops.shop(tmp_path / "re\x1b[31m\u202epo")
-    for args in ([shops.SKILL, "--trust"], ["status"], ["ledger", "list"], ["ledger", "verify"], ["detect", "--write"]):
+    for args in (
+        [shops.SKILL, "--trust"],
+        ["status"],
+        ["ledger", "list"],
+        ["ledger", "verify"],
+        ["detect", "--write"],
+    ):
         done = helpers.run_cli(*args, cwd=repo)
         assert done.returncode == 0, done.stderr
         check(done.stdout + done.stderr)
@@ -87,15 +109,21 @@ def test_plain_lines_for_a_pipe(tmp_path: Path) -> None:
     assert out.rstrip().splitlines()[-1].startswith("ledger ")
 
 
-def test_a_success_says_how_to_anchor_it_until_it_is_anchored(finished_shop: Path, tmp_path: Path) -> None:
+def test_a_success_says_how_to_anchor_it_until_it_is_anchored(
+    finished_shop: Path, tmp_path: Path
+) -> None:
     repo, words = finished_shop, "skillrun ledger anchor keeps its heads in git"
-    assert words not in shops.run(shops.shop(tmp_path / "repo"), code=3), "a run that goes on has time"
+    assert words not in shops.run(shops.shop(tmp_path / "repo"), code=3), (
+        "a run that goes on has time"
+    )
     elsewhere = shutil.copy(shops.ledger_of(repo), tmp_path / "elsewhere.db")
     assert words not in shops.run(repo, "--ledger", elsewhere, code=0)
     out = shops.run(repo, code=0)
     assert [len(line) <= 80 for line in out.splitlines() if words in line] == [True]
     assert helpers.run_cli("ledger", "anchor", cwd=repo).returncode == 0
-    assert words not in shops.run(repo, "--trust", code=0), "the same once more adds nothing to anchor"
+    assert words not in shops.run(repo, "--trust", code=0), (
+        "the same once more adds nothing to anchor"
+    )
     (repo / "shop" / "new.py").write_text("LATER = True\n")
     assert words in shops.run(repo, "--trust", code=0)
 

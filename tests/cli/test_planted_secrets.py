@@ -1,4 +1,6 @@
-"""What the repository's tests, commands, code and names give away is in nothing that skillrun says or keeps."""
+"""What the repository's tests, commands, code and names give away is in nothing that skillrun says
+or keeps.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,9 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]
 
 def exits(out: Path) -> dict[str, Sequence[str | Path]]:
     skill, formats = shops.SKILL, ("json", "sarif", "junit", "intoto")
-    many = [word for one in formats for word in ("--format", one, "--output", out / f"verify.{one}")]
+    many = [
+        word for one in formats for word in ("--format", one, "--output", out / f"verify.{one}")
+    ]
     return {
         "run": ("run", skill, "--trust", "--set", f"inputs.x={TOKEN}"),
         "run again": ("run", skill, "--trust"),
@@ -119,7 +123,13 @@ def test_a_secret_in_a_command_is_neither_shown_nor_kept(tmp_path: Path) -> None
     helpers.commit(repo, "A test command")
     said = ""
     query = ("ledger", "query", "SELECT * FROM evidence")
-    for words in (("run", shops.SKILL), ("run", shops.SKILL, "--trust"), ("next",), ("why", "validate"), query):
+    for words in (
+        ("run", shops.SKILL),
+        ("run", shops.SKILL, "--trust"),
+        ("next",),
+        ("why", "validate"),
+        query,
+    ):
         done = helpers.run_cli(*words, cwd=repo, timeout=300)
         said += done.stdout + done.stderr
     assert "runs: " in said
@@ -143,7 +153,7 @@ def work(order_id):
         db.execute("INSERT INTO sent VALUES (?)", (order_id,))
     raise RuntimeError("token: {TOKEN} was refused by https://u:{WORD}@x.example")
 """
-PROOF_SPEC = f'''
+PROOF_SPEC = f"""
 version: 1
 job: work
 handler: app:work
@@ -154,7 +164,7 @@ proof:
   env: {{PLAIN: "{WORD}", API_TOKEN: "{TOKEN}"}}
   setup: "python -c 'import sqlite3; sqlite3.connect(\\"shop.db\\").execute(\\"CREATE TABLE sent (id)\\")'"
   database: shop.db
-'''
+"""
 
 
 @pytest.mark.real
@@ -162,7 +172,11 @@ def test_a_proof_tells_neither_what_the_handler_said_nor_its_environment(tmp_pat
     files = {"app.py": HANDLER, ".skillrun/jobs/work.yaml": PROOF_SPEC}
     repo = helpers.build_tree(tmp_path / "repo", files)
     said = b""
-    for args in (("prove", "--trust"), ("prove", "--trust", "--json"), ("run", shops.SKILL, "--trust")):
+    for args in (
+        ("prove", "--trust"),
+        ("prove", "--trust", "--json"),
+        ("run", shops.SKILL, "--trust"),
+    ):
         done = helpers.run_cli(*args, cwd=repo, timeout=300)
         assert done.returncode in (0, 1, 3, 4), done.stderr
         said += (done.stdout + done.stderr).encode()

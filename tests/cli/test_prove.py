@@ -1,4 +1,6 @@
-"""`skillrun prove` as a process: verdicts and exit codes, consent, replay, list, the written test, and interruption."""
+"""`skillrun prove` as a process: verdicts and exit codes, consent, replay, list, the written test,
+and interruption.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +21,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "proof"))
 import fixtures_repos
 from plain_job import JOBS, SPEC, plain_repo
 
-TOUCHY = JOBS.replace("if db.execute", "if False and db.execute").replace('f"order-{order_id}"', "str(time.time())")
+TOUCHY = JOBS.replace("if db.execute", "if False and db.execute").replace(
+    'f"order-{order_id}"', "str(time.time())"
+)
 
 
-def prove(repo: Path, *args: str | Path, code: int, **options: Any) -> subprocess.CompletedProcess[str]:
+def prove(
+    repo: Path, *args: str | Path, code: int, **options: Any
+) -> subprocess.CompletedProcess[str]:
     done = helpers.run_cli("prove", *args, cwd=repo, **options)
     assert done.returncode == code, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
     assert "Traceback" not in done.stderr
@@ -87,7 +93,9 @@ def test_source_roots_are_found(tmp_path: Path) -> None:
 
 def test_a_regression_test_is_written_and_runs(tmp_path: Path) -> None:
     repo = plain_repo(tmp_path / "repo", jobs=TOUCHY)
-    shown = prove(repo, "--trust", "--schedule", "redeliver", "--pytest", "test_again.py", code=1).stdout
+    shown = prove(
+        repo, "--trust", "--schedule", "redeliver", "--pytest", "test_again.py", code=1
+    ).stdout
     assert "written: test_again.py" in shown
     assert 'schedule="redeliver"' in (repo / "test_again.py").read_text()
     prove(repo, "--trust", "--pytest", "test_again.py", code=2)
@@ -139,7 +147,10 @@ def test_a_handler_that_does_not_import_is_incomplete_in_its_own_words(tmp_path:
     repo = plain_repo(tmp_path / "repo", was="import os", becomes="import os, no_such_module")
     value = document(repo, "--trust", code=3)
     assert value["verdict"] == "incomplete"
-    assert value["incomplete"][0]["message"] == "ModuleNotFoundError: No module named 'no_such_module' (jobs.py:2)"
+    assert (
+        value["incomplete"][0]["message"]
+        == "ModuleNotFoundError: No module named 'no_such_module' (jobs.py:2)"
+    )
     assert value["incomplete"][0]["hint"]
 
 
@@ -170,7 +181,9 @@ def is_alive(pid: int, environment: bytes) -> bool:
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 @pytest.mark.parametrize("number", (signal.SIGINT, signal.SIGTERM))
-def test_an_interrupted_proof_leaves_no_process_and_no_folder(number: signal.Signals, tmp_path: Path) -> None:
+def test_an_interrupted_proof_leaves_no_process_and_no_folder(
+    number: signal.Signals, tmp_path: Path
+) -> None:
     call = "send(order_id, key=f"
     repo = plain_repo(tmp_path / "repo", was=call, becomes=f"while True: pass\n            {call}")
     process = subprocess.Popen(

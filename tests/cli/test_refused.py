@@ -34,10 +34,14 @@ SKILLS: dict[str, tuple[bytes, str]] = {
 SPEC = "version: 1\njob: send-receipt\n"
 SPECS: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "empty"),
-    "wrong types": (SPEC.encode() + b"retry: {max_attempts: many}\n", "job.yaml:3: retry.max_attempts: "),
+    "wrong types": (
+        SPEC.encode() + b"retry: {max_attempts: many}\n",
+        "job.yaml:3: retry.max_attempts: ",
+    ),
     "unknown keys": (SPEC.encode() + b"colour: red\n", "job.yaml:3: colour"),
     "both key and invariant": (
-        SPEC.encode() + b"idempotency: {strategy: keyed, key: [a], invariant: {statement: s, guarded_by: g}}\n",
+        SPEC.encode()
+        + b"idempotency: {strategy: keyed, key: [a], invariant: {statement: s, guarded_by: g}}\n",
         "job.yaml:3: idempotency",
     ),
     "a list": (b"- version: 1\n", "job.yaml:1"),
@@ -49,8 +53,12 @@ SPECS: dict[str, tuple[bytes, str]] = {
 }
 
 
-def refused(repo: Path, *args: str | Path, says: str, watch: Path | None = None, **options: object) -> str:
-    """The invocation ends with 4, says so without a traceback, prints nothing, and leaves every file as it was."""
+def refused(
+    repo: Path, *args: str | Path, says: str, watch: Path | None = None, **options: object
+) -> str:
+    """The invocation ends with 4, says so without a traceback, prints nothing, and leaves every
+    file as it was.
+    """
     watched = watch or repo
     before = shops.listing(watched)
     done = helpers.run_cli(*args, cwd=repo, **options)  # type: ignore[arg-type]
@@ -90,7 +98,10 @@ def test_a_spec_that_cannot_be_read(name: str, repo: Path) -> None:
 
 
 def test_every_violation_of_a_spec_at_once(repo: Path) -> None:
-    helpers.write_files(repo, {"job.yaml": "version: 2\njob: send receipt\ncolour: red\nretry: {max_attempts: -1}\n"})
+    helpers.write_files(
+        repo,
+        {"job.yaml": "version: 2\njob: send receipt\ncolour: red\nretry: {max_attempts: -1}\n"},
+    )
     message = refused(repo, shops.SKILL, "--spec", "job.yaml", says="job.yaml:1: version")
     assert "job.yaml:2: job" in message
     assert "job.yaml:3: colour" in message
@@ -119,7 +130,9 @@ def test_no_such_folder(repo: Path) -> None:
 
 
 def test_a_ledger_that_is_no_database(repo: Path) -> None:
-    helpers.write_files(repo, {".skillrun/ledger.db": b"not a database, and longer than a hundred bytes\n" * 5})
+    helpers.write_files(
+        repo, {".skillrun/ledger.db": b"not a database, and longer than a hundred bytes\n" * 5}
+    )
     refused(repo, shops.SKILL, says="not a SQLite database")
 
 
@@ -184,7 +197,9 @@ def test_a_ledger_that_is_locked_for_good(repo: Path) -> None:
         "print(flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(
-        [sys.executable, "-c", hold, str(shops.ledger_of(repo))], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", hold, str(shops.ledger_of(repo))],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     ) as holder:
         assert holder.stdout is not None
         holder.stdout.readline()

@@ -1,4 +1,6 @@
-"""On a terminal, a real pseudo-terminal here: stages in colour, lines that fit, and a question that waits for yes."""
+"""On a terminal, a real pseudo-terminal here: stages in colour, lines that fit, and a question that
+waits for yes.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +22,15 @@ fcntl = pytest.importorskip("fcntl")
 SEQUENCE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 
 
-def at_terminal(repo: Path, *args: str, answer: str | None = None, columns: int = 80) -> tuple[int, str]:
-    """(exit code, all that was written to a terminal of so many columns); answers every question."""
-    env = helpers.clean_env(repo.with_name("repo.home"), TERM="xterm-256color", COLUMNS=str(columns))
+def at_terminal(
+    repo: Path, *args: str, answer: str | None = None, columns: int = 80
+) -> tuple[int, str]:
+    """(exit code, all that was written to a terminal of so many columns); answers every
+    question.
+    """
+    env = helpers.clean_env(
+        repo.with_name("repo.home"), TERM="xterm-256color", COLUMNS=str(columns)
+    )
     pid, terminal = pty.fork()
     if pid == 0:
         os.chdir(repo)
@@ -50,7 +58,8 @@ def plain(text: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("answer", "code"), (("y", 0), ("", 3), ("no", 3), pytest.param("yes", 0, marks=pytest.mark.real))
+    ("answer", "code"),
+    (("y", 0), ("", 3), ("no", 3), pytest.param("yes", 0, marks=pytest.mark.real)),
 )
 def test_a_person_is_asked_before_anything_runs(answer: str, code: int, tmp_path: Path) -> None:
     repo = shops.shop(tmp_path / "repo", makefile="test:\n\techo run >> ../runs\n")

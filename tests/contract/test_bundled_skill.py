@@ -25,7 +25,16 @@ def test_it_has_no_findings() -> None:
 
 def test_it_has_every_section_of_the_family() -> None:
     sections = bundled().sections
-    for name in ("Purpose", "Inputs", "Outputs", "Non-goals", "Workflow", "Checks", "Failure modes", "Telemetry"):
+    for name in (
+        "Purpose",
+        "Inputs",
+        "Outputs",
+        "Non-goals",
+        "Workflow",
+        "Checks",
+        "Failure modes",
+        "Telemetry",
+    ):
         assert name in sections
 
 
@@ -57,11 +66,24 @@ def test_its_checks_and_failure_modes() -> None:
 
 def test_its_telemetry() -> None:
     fields = {field.key: field for field in bundled().telemetry}
-    assert list(fields) == ["skill", "trigger", "idempotency", "retries", "tests_added", "files_touched", "outcome"]
+    assert list(fields) == [
+        "skill",
+        "trigger",
+        "idempotency",
+        "retries",
+        "tests_added",
+        "files_touched",
+        "outcome",
+    ]
     record = {
-        "skill": "backend/job-worker-orchestration", "trigger": "cron", "idempotency": "keyed", "retries": "bounded",
-        "tests_added": "unit", "files_touched": ["a.py"], "outcome": "success",
-    }  # fmt: skip
+        "skill": "backend/job-worker-orchestration",
+        "trigger": "cron",
+        "idempotency": "keyed",
+        "retries": "bounded",
+        "tests_added": "unit",
+        "files_touched": ["a.py"],
+        "outcome": "success",
+    }
     assert Draft202012Validator(telemetry_schema(bundled().telemetry)).is_valid(record)
 
 
@@ -78,5 +100,10 @@ def test_the_skill_for_agents_has_no_findings_and_is_short() -> None:
     assert lint_skill(path) == []
     text = path.read_text(encoding="utf-8")
     assert len(text.splitlines()) < 150
-    for word in ("skillrun job-worker-orchestration --json", "skillrun next --json", "ledger", "--waive"):
+    for word in (
+        "skillrun job-worker-orchestration --json",
+        "skillrun next --json",
+        "ledger",
+        "--waive",
+    ):
         assert word in text

@@ -48,7 +48,9 @@ def test_plain_values_that_yaml_refuses_are_read_as_text(text: str, description:
     assert found.repaired
 
 
-@pytest.mark.parametrize("text", ["description: 'Use when: x'", "description: plain", "description: >-\n  Use when: x"])
+@pytest.mark.parametrize(
+    "text", ["description: 'Use when: x'", "description: plain", "description: >-\n  Use when: x"]
+)
 def test_what_yaml_accepts_is_left_alone(text: str) -> None:
     assert not read_front_matter(f"---\nname: a\n{text}\n---\n", HERE).repaired
 
@@ -82,7 +84,10 @@ def test_any_text_is_split_or_refused(text: str) -> None:
 lines = st.text(st.characters(exclude_characters="\n\r", exclude_categories=["Cs"]), max_size=20)
 
 
-@given(st.lists(lines.filter(lambda line: line.rstrip() != "---"), max_size=8), st.lists(lines, max_size=8))
+@given(
+    st.lists(lines.filter(lambda line: line.rstrip() != "---"), max_size=8),
+    st.lists(lines, max_size=8),
+)
 def test_splitting_loses_nothing(inside: list[str], after: list[str]) -> None:
     text = "\n".join(["---", *inside, "---", *after])
     head, body, line = split(text, HERE)

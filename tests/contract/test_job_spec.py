@@ -61,7 +61,11 @@ SMALL = "version: 1\njob: tidy\n"
 def load(tmp_path: Path, text: str, name: str = "job.yaml", **overrides: str) -> JobSpec:
     path = tmp_path / name
     path.write_text(text)
-    return load_spec(path, overrides={key.replace("__", "."): value for key, value in overrides.items()}, root=tmp_path)
+    return load_spec(
+        path,
+        overrides={key.replace("__", "."): value for key, value in overrides.items()},
+        root=tmp_path,
+    )
 
 
 def violations(tmp_path: Path, text: str, name: str = "job.yaml", **overrides: str) -> list[str]:
@@ -80,10 +84,17 @@ def test_every_field_is_read(tmp_path: Path) -> None:
     assert spec.effects and spec.effects[0].window == 86400.0
     assert spec.effects[0].mode == "stand_in"
     assert spec.failures and spec.failures.acceptable_delay == 900.0
-    assert [error.type for error in spec.failures.transient] == ["shop.mailer:Unavailable", "TimeoutError"]
+    assert [error.type for error in spec.failures.transient] == [
+        "shop.mailer:Unavailable",
+        "TimeoutError",
+    ]
     assert spec.failures.permanent[0].args == ("410 Gone",)
     assert spec.retry and spec.retry.backoff and spec.retry.kind is None
-    assert (spec.retry.backoff.base, spec.retry.backoff.cap, spec.retry.backoff.jitter) == (2.0, 60.0, True)
+    assert (spec.retry.backoff.base, spec.retry.backoff.cap, spec.retry.backoff.jitter) == (
+        2.0,
+        60.0,
+        True,
+    )
     assert spec.dead_letter and spec.dead_letter.where == "dead_jobs"
     assert spec.examples == ({"order_id": 7}, {"order_id": 8})
     assert spec.shown_path == "job.yaml"
@@ -111,7 +122,13 @@ def test_a_spec_cannot_be_changed(tmp_path: Path) -> None:
 
 def test_only_version_and_job_are_required(tmp_path: Path) -> None:
     spec = load(tmp_path, SMALL)
-    assert (spec.idempotency, spec.effects, spec.retry, spec.waivers, spec.inputs) == (None, None, None, (), {})
+    assert (spec.idempotency, spec.effects, spec.retry, spec.waivers, spec.inputs) == (
+        None,
+        None,
+        None,
+        (),
+        {},
+    )
     assert violations(tmp_path, "intent: {what: x}\n") == [
         "job.yaml:1: job: is missing: write for example send-receipt",
         "job.yaml:1: version: is missing: write 1",
@@ -119,7 +136,9 @@ def test_only_version_and_job_are_required(tmp_path: Path) -> None:
 
 
 def test_short_forms(tmp_path: Path) -> None:
-    spec = load(tmp_path, SMALL + "idempotency: unknown\nretry: none\ndead_letter: none\neffects: []\n")
+    spec = load(
+        tmp_path, SMALL + "idempotency: unknown\nretry: none\ndead_letter: none\neffects: []\n"
+    )
     assert spec.idempotency and spec.idempotency.strategy == "unknown"
     assert spec.retry and spec.retry.kind == "none"
     assert spec.dead_letter and spec.dead_letter.kind == "none"
@@ -140,7 +159,10 @@ GOOD = [
     "effects: [{name: a, call: 'a:b'}, {name: b, call: 'a.b.c:d.e'}]",
     'trigger: {type: cron, schedule: "*/5 * * * *", timezone: UTC}',
     "trigger: {type: poller, every: 30s}",
-    "payload: {type: object, properties: {a: {$ref: '#/$defs/x'}}, $defs: {x: {type: integer}}, examples: [{a: 1}]}",
+    (
+        "payload: {type: object, properties: {a: {$ref: '#/$defs/x'}}, $defs: {x: {type: integer}},"
+        " examples: [{a: 1}]}"
+    ),
     "failures: {transient: [], permanent: [ValueError, 'a.b:C', {type: OSError}]}",
     "proof: {services: [redis, postgresql], env: {A: b}}",
     'payload: {type: object, examples: [{country: "no", at: "1:30"}]}',
@@ -159,32 +181,52 @@ BAD = {
     "version: 1\njob: -a": ":2: job:",
     "version: 1\njob: 3": ":2: job: 3 is a number, not text",
     "retires: {}": ":3: retires: is not a known key: did you mean retry?",
-    "retry: {max_attempts: 5, max_attemps: 5}": ":3: retry.max_attemps: is not a known key: did you mean max_attempts?",
+    "retry: {max_attempts: 5, max_attemps: 5}": (
+        ":3: retry.max_attemps: is not a known key: did you mean max_attempts?"
+    ),
     "retry: {max_attempts: -1}": ":3: retry.max_attempts: -1 is less than 1",
     "retry: {max_attempts: 1.5}": ":3: retry.max_attempts: 1.5 is a number, not a whole number",
     "retry: {max_attempts: null}": ":3: retry.max_attempts: null is empty, not a whole number",
     "retry: never": ":3: retry: never is text, not a mapping: write none, or a bounded",
     "retry: null": ":3: retry: null",
-    "retry: {kind: none, max_attempts: 3}": ":3: retry.max_attempts: cannot stand beside kind: none",
+    "retry: {kind: none, max_attempts: 3}": (
+        ":3: retry.max_attempts: cannot stand beside kind: none"
+    ),
     "retry: {max_attempts: 2, backoff: {kind: linear}}": "write none | fixed | exponential",
-    "retry: {max_attempts: 2, backoff: {base: 2s}}": "retry.backoff.kind: is missing: write none | fixed | exponential",
-    "retry: {max_attempts: 2, backoff: {kind: fixed, base: 2}}": "2 is a number, not text: write for example 90s",
-    "retry: {max_attempts: 2, backoff: {kind: fixed, base: 2 s}}": "2 s is not a duration: write for example 90s",
+    "retry: {max_attempts: 2, backoff: {base: 2s}}": (
+        "retry.backoff.kind: is missing: write none | fixed | exponential"
+    ),
+    "retry: {max_attempts: 2, backoff: {kind: fixed, base: 2}}": (
+        "2 is a number, not text: write for example 90s"
+    ),
+    "retry: {max_attempts: 2, backoff: {kind: fixed, base: 2 s}}": (
+        "2 s is not a duration: write for example 90s"
+    ),
     "retry: {max_attempts: 2, backoff: {kind: fixed, base: -2s}}": "-2s is not a duration",
     "dead_letter: {where: x}": ":3: dead_letter.kind: is missing",
     "dead_letter: {kind: none, where: x}": ":3: dead_letter.where: cannot stand beside kind: none",
-    "idempotency: {key: [a], invariant: {statement: x}}": ":3: idempotency.invariant: cannot stand beside key",
+    "idempotency: {key: [a], invariant: {statement: x}}": (
+        ":3: idempotency.invariant: cannot stand beside key"
+    ),
     "idempotency: {strategy: maybe}": "write keyed | invariant | unknown",
-    "idempotency: keyed": ":3: idempotency: keyed is text, not a mapping: write unknown, or either a key",
+    "idempotency: keyed": (
+        ":3: idempotency: keyed is text, not a mapping: write unknown, or either a key"
+    ),
     "idempotency: {key: order_id}": ":3: idempotency.key: order_id is text, not a list",
     "idempotency: {key: [a, a]}": "holds the same item twice",
     "effects: {}": ":3: effects: {} is a mapping, not a list",
     "effects: [{name: a}]": ":3: effects.0.call: is missing",
     "effects: [{name: a, call: 'a.b'}]": ":3: effects.0.call: a.b is not an import path",
     "effects: [{name: a b, call: 'a:b'}]": ":3: effects.0.name:",
-    "effects: [{name: a, call: 'a:b'}, {name: a, call: 'a:c'}]": ":3: effects.1.name: a names two effects",
-    "effects: [{name: a, call: 'a:b', guarantee: at_least_once}]": ":3: effects.0.reason: is missing",
-    "effects: [{name: a, call: 'a:b', guarantee: best}]": "write keyed | transactional | at_least_once | at_most_once",
+    "effects: [{name: a, call: 'a:b'}, {name: a, call: 'a:c'}]": (
+        ":3: effects.1.name: a names two effects"
+    ),
+    "effects: [{name: a, call: 'a:b', guarantee: at_least_once}]": (
+        ":3: effects.0.reason: is missing"
+    ),
+    "effects: [{name: a, call: 'a:b', guarantee: best}]": (
+        "write keyed | transactional | at_least_once | at_most_once"
+    ),
     "effects: [{name: a, call: 'a:b', mode: real}]": "write stand_in | pass_through",
     "handler: shop.tasks.send": ":3: handler: shop.tasks.send is not an import path",
     "handler: 'shop/tasks.py:send'": "is not an import path",
@@ -201,11 +243,19 @@ BAD = {
     "failures: {acceptable_delay: 15}": ":3: failures.acceptable_delay: 15 is a number, not text",
     "payload: {type: objct}": ":3: payload.type: objct",
     "payload: {properties: []}": ":3: payload.properties: [] is a list, not a mapping",
-    "payload: {type: object, required: [a], examples: [{}]}": ":3: payload.examples.0.a: is missing",
-    "payload: {properties: {a: {type: integer}}, examples: [{a: 1}, {a: x}]}": ":3: payload.examples.1.a: x is text",
+    "payload: {type: object, required: [a], examples: [{}]}": (
+        ":3: payload.examples.0.a: is missing"
+    ),
+    "payload: {properties: {a: {type: integer}}, examples: [{a: 1}, {a: x}]}": (
+        ":3: payload.examples.1.a: x is text"
+    ),
     "payload: {$ref: 'https://example.com/s.json', examples: [{}]}": ":3: payload: the $ref",
-    "payload: {$ref: '#/$defs/a', $defs: {a: {$ref: '#/$defs/a'}}, examples: [{}]}": "leads in a circle",
-    "payload: {properties: {a: {pattern: '['}}, examples: [{a: x}]}": ":3: payload: the pattern '['",
+    "payload: {$ref: '#/$defs/a', $defs: {a: {$ref: '#/$defs/a'}}, examples: [{}]}": (
+        "leads in a circle"
+    ),
+    "payload: {properties: {a: {pattern: '['}}, examples: [{a: x}]}": (
+        ":3: payload: the pattern '['"
+    ),
     "payload: true": ":3: payload: true is true or false, not a mapping",
     "proof: {services: [mysql]}": "write redis | postgresql",
     "proof: {env: {A: 1}}": ":3: proof.env.A: 1 is a number, not text",
@@ -214,7 +264,9 @@ BAD = {
     "inputs: {a b: 1}": ":3: inputs",
     "failures: {acceptable_delay: 1:30}": "YAML reads 1:30 as the base-60 number 90",
     "trigger: {type: cron, schedule: 12:30}": "YAML reads 12:30 as the base-60 number 750",
-    "payload: {examples: [{of: no}]}": ":3: payload.examples.0.of: YAML reads no as false: write false, or quote it",
+    "payload: {examples: [{of: no}]}": (
+        ":3: payload.examples.0.of: YAML reads no as false: write false, or quote it"
+    ),
     "payload: {examples: [{day: 2024-01-01}]}": "YAML reads 2024-01-01 as a date",
     "effects: [{name: a, call: 'a:b', returns: on}]": "YAML reads on as true",
     "intent: {what: yes}": "true is true or false, not text (YAML reads yes as true)",
@@ -238,15 +290,22 @@ def test_a_known_boolean_may_be_spelled_yes(tmp_path: Path) -> None:
 
 
 def test_all_violations_come_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
-    found = violations(tmp_path, SMALL + "handler: x\nmessage: y\nretry: {max_attempts: 0}\nzzz: 1\n")
+    found = violations(
+        tmp_path, SMALL + "handler: x\nmessage: y\nretry: {max_attempts: 0}\nzzz: 1\n"
+    )
     assert [line.split(":")[1] for line in found] == ["3", "4", "5", "6"]
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("", "the job spec is empty"), ("# nothing\n", "the job spec is empty"), ("- a\n", "this is a list"),
-     ("text\n", "this is a single value"), ("a: [", "job.yaml:")],
-)  # fmt: skip
+    [
+        ("", "the job spec is empty"),
+        ("# nothing\n", "the job spec is empty"),
+        ("- a\n", "this is a list"),
+        ("text\n", "this is a single value"),
+        ("a: [", "job.yaml:"),
+    ],
+)
 def test_what_is_no_mapping_is_refused(tmp_path: Path, text: str, expected: str) -> None:
     assert expected in violations(tmp_path, text)[0]
 
@@ -268,19 +327,32 @@ def test_a_missing_a_large_and_no_file_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_json_spec_is_read_by_a_json_parser(tmp_path: Path) -> None:
-    spec = load(tmp_path, json.dumps({"version": 1, "job": "a", "retry": {"max_attempts": 2}}, indent=1), "job.json")
+    spec = load(
+        tmp_path,
+        json.dumps({"version": 1, "job": "a", "retry": {"max_attempts": 2}}, indent=1),
+        "job.json",
+    )
     assert (spec.job, spec.line("retry", "max_attempts")) == ("a", 5)
     assert "not JSON" in violations(tmp_path, SMALL, "job.json")[0]
-    assert violations(tmp_path, '{"version": 1,\n"job": 3}', "job.json")[0].startswith("job.json:2: job: 3 is a number")
-    assert "given twice" in violations(tmp_path, '{"version": 1,\n"job": "a", "job": "b"}', "job.json")[0]
+    assert violations(tmp_path, '{"version": 1,\n"job": 3}', "job.json")[0].startswith(
+        "job.json:2: job: 3 is a number"
+    )
+    assert (
+        "given twice"
+        in violations(tmp_path, '{"version": 1,\n"job": "a", "job": "b"}', "job.json")[0]
+    )
 
 
-def test_the_path_is_shown_relative_where_that_is_possible(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_path_is_shown_relative_where_that_is_possible(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "job.yaml").write_text(SMALL)
     monkeypatch.chdir(tmp_path)
     assert load_spec(tmp_path / "job.yaml").shown_path == "job.yaml"
     monkeypatch.chdir("/")
-    assert load_spec(tmp_path / "job.yaml", root=tmp_path / "elsewhere").shown_path == str(tmp_path / "job.yaml")
+    assert load_spec(tmp_path / "job.yaml", root=tmp_path / "elsewhere").shown_path == str(
+        tmp_path / "job.yaml"
+    )
 
 
 @pytest.mark.parametrize(
@@ -295,7 +367,9 @@ def test_the_path_is_shown_relative_where_that_is_possible(tmp_path: Path, monke
         ({"proof__env__A": "b"}, ("proof", "env", "A"), "b"),
     ],
 )
-def test_an_override_sets_a_value(tmp_path: Path, override: dict[str, str], path: tuple[Any, ...], value: Any) -> None:
+def test_an_override_sets_a_value(
+    tmp_path: Path, override: dict[str, str], path: tuple[Any, ...], value: Any
+) -> None:
     spec = load(tmp_path, FULL, **override)
     found: Any = spec.raw
     for step in path:
@@ -305,7 +379,9 @@ def test_an_override_sets_a_value(tmp_path: Path, override: dict[str, str], path
 
 
 def test_an_override_makes_what_is_missing(tmp_path: Path) -> None:
-    spec = load(tmp_path, SMALL, effects__0__name="a", effects__0__call="a:b", idempotency__key="[x]")
+    spec = load(
+        tmp_path, SMALL, effects__0__name="a", effects__0__call="a:b", idempotency__key="[x]"
+    )
     assert spec.effects and spec.effects[0].call == "a:b"
     assert spec.idempotency and spec.idempotency.key == ("x",)
 
@@ -313,16 +389,24 @@ def test_an_override_makes_what_is_missing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("override", "expected"),
     [
-        ({"retry__max_attempts": "0"}, "--set retry.max_attempts: retry.max_attempts: 0 is less than 1"),
+        (
+            {"retry__max_attempts": "0"},
+            "--set retry.max_attempts: retry.max_attempts: 0 is less than 1",
+        ),
         ({"effects__5__name": "a"}, "--set effects.5.name: effects.5.name: has only 1 items"),
         ({"job__x": "a"}, '--set job.x: job.x: "send-receipt" has no member x'),
         ({"effects__name": "a"}, "--set effects.name: effects.name:"),
         ({"nonsense": "a"}, "--set nonsense: nonsense: is not a known key"),
         ({"retry": "[1"}, "--set retry: "),
-        ({"failures__acceptable_delay": "1:30"}, "--set failures.acceptable_delay: YAML reads 1:30"),
+        (
+            {"failures__acceptable_delay": "1:30"},
+            "--set failures.acceptable_delay: YAML reads 1:30",
+        ),
     ],
 )
-def test_a_wrong_override_is_named_as_such(tmp_path: Path, override: dict[str, str], expected: str) -> None:
+def test_a_wrong_override_is_named_as_such(
+    tmp_path: Path, override: dict[str, str], expected: str
+) -> None:
     assert violations(tmp_path, FULL, **override)[0].startswith(expected)
 
 
@@ -337,21 +421,32 @@ def test_specs_are_listed_without_their_schema(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("90s", 90), ("15m", 900), ("24h", 86400), ("7d", 604800), ("500ms", 0.5), ("1.5h", 5400), ("0s", 0)],
+    [
+        ("90s", 90),
+        ("15m", 900),
+        ("24h", 86400),
+        ("7d", 604800),
+        ("500ms", 0.5),
+        ("1.5h", 5400),
+        ("0s", 0),
+    ],
 )
 def test_durations_are_seconds(text: str, seconds: float) -> None:
     assert parse_duration(text) == pytest.approx(seconds)
     assert parse_duration(format_duration(seconds)) == pytest.approx(seconds)
 
 
-@pytest.mark.parametrize("text", ["", "5", "s", "5 s", "-5s", "5S", "1h30m", "5s ", "١s", "1e3s", "5w"])
+@pytest.mark.parametrize(
+    "text", ["", "5", "s", "5 s", "-5s", "5S", "1h30m", "5s ", "١s", "1e3s", "5w"]
+)
 def test_what_is_no_duration(text: str) -> None:
     with pytest.raises(ValueError, match="is not a duration"):
         parse_duration(text)
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(90, "90s"), (3600, "1h"), (172800, "2d"), (0.25, "250ms"), (1.5, "1500ms"), (0, "0s")]
+    ("seconds", "text"),
+    [(90, "90s"), (3600, "1h"), (172800, "2d"), (0.25, "250ms"), (1.5, "1500ms"), (0, "0s")],
 )
 def test_durations_are_written_shortly(seconds: float, text: str) -> None:
     assert format_duration(seconds) == text

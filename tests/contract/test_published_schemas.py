@@ -1,4 +1,6 @@
-"""The published schemas: valid, explained field by field, without addresses, and in step with the code."""
+"""The published schemas: valid, explained field by field, without addresses, and in step with the
+code.
+"""
 
 from __future__ import annotations
 
@@ -71,7 +73,13 @@ OUR_OWN = {"raw", "sha256", "path", "shown_path", "lines"}
 @pytest.mark.parametrize("part", MODELS)
 def test_schema_and_objects_have_the_same_fields(part: str) -> None:
     whole = schema("job-spec")
-    form = whole["$defs"][part[1:]] if part.startswith("$") else whole["properties"][part] if part else whole
+    form = (
+        whole["$defs"][part[1:]]
+        if part.startswith("$")
+        else whole["properties"][part]
+        if part
+        else whole
+    )
     assert set(form["properties"]) == set(MODELS[part].model_fields) - OUR_OWN
     assert form["additionalProperties"] is False
 
@@ -121,18 +129,40 @@ def test_a_profile_of_wrong_types_is_refused(change: dict[str, Any]) -> None:
     assert not Draft202012Validator(schema("repo-profile")).is_valid({**PROFILE, **change})
 
 
-FINDING = {"rule": "a.b", "severity": "error", "message": "m", "path": None, "line": None, "hint": None}
+FINDING = {
+    "rule": "a.b",
+    "severity": "error",
+    "message": "m",
+    "path": None,
+    "line": None,
+    "hint": None,
+}
 STAGE = {
-    "id": "identify", "title": "t", "status": "passed", "grade": "static", "stale": False, "cached": False,
-    "duration_ms": 3, "findings": [FINDING],
-}  # fmt: skip
+    "id": "identify",
+    "title": "t",
+    "status": "passed",
+    "grade": "static",
+    "stale": False,
+    "cached": False,
+    "duration_ms": 3,
+    "findings": [FINDING],
+}
 REPORT: dict[str, Any] = {
     "schema_version": 1,
-    "run": {"id": "r", "skill": "a/b", "skill_sha": "0", "job": None, "repo": "/r", "git_head": None},
+    "run": {
+        "id": "r",
+        "skill": "a/b",
+        "skill_sha": "0",
+        "job": None,
+        "repo": "/r",
+        "git_head": None,
+    },
     "outcome": "partial",
     "stages": [STAGE, {**STAGE, "summary": "s"}],
     "checks": [{"id": "c", "text": "t", "status": "blocked", "grade": None, "evidence": []}],
-    "recommendations": [{"skill": "a", "reason": "r", "installed": False, "satisfied_by": None, "waived": None}],
+    "recommendations": [
+        {"skill": "a", "reason": "r", "installed": False, "satisfied_by": None, "waived": None}
+    ],
     "next": [{"stage": "identify", "action": "decide", "detail": "d"}],
     "telemetry": None,
     "ledger": {"path": "l", "head": None},
@@ -145,24 +175,37 @@ def test_a_report_satisfies_its_schema() -> None:
 
 @pytest.mark.parametrize("missing", REPORT)
 def test_a_report_without_a_part_does_not(missing: str) -> None:
-    assert not Draft202012Validator(schema("report")).is_valid({k: v for k, v in REPORT.items() if k != missing})
+    assert not Draft202012Validator(schema("report")).is_valid(
+        {k: v for k, v in REPORT.items() if k != missing}
+    )
 
 
 @pytest.mark.parametrize(
     "change", [{"status": "green"}, {"grade": "sure"}, {"findings": [{"rule": "a"}]}, {"stale": 1}]
 )
 def test_a_stage_with_other_words_does_not(change: dict[str, Any]) -> None:
-    assert not Draft202012Validator(schema("report")).is_valid({**REPORT, "stages": [{**STAGE, **change}]})
+    assert not Draft202012Validator(schema("report")).is_valid(
+        {**REPORT, "stages": [{**STAGE, **change}]}
+    )
 
 
 def test_a_detection_satisfies_its_schema() -> None:
     place = {"path": "a.py", "line": 3, "text": "app = Celery()"}
     framework = {
-        "id": "celery", "app": "a.py:app", "task_modules": [], "scheduler": None, "broker": "redis",
+        "id": "celery",
+        "app": "a.py:app",
+        "task_modules": [],
+        "scheduler": None,
+        "broker": "redis",
         "evidence": [place],
-    }  # fmt: skip
+    }
     validator = Draft202012Validator(schema("detect"))
-    found = {"schema_version": 1, "primary": "celery", "frameworks": [framework], "profile": PROFILE}
+    found = {
+        "schema_version": 1,
+        "primary": "celery",
+        "frameworks": [framework],
+        "profile": PROFILE,
+    }
     assert validator.is_valid(found)
     assert validator.is_valid({**found, "primary": None, "frameworks": []})
     assert not validator.is_valid({**found, "frameworks": [{"id": "celery"}]})

@@ -13,7 +13,9 @@ from skillrun.verdict import Finding, Severity
 WORKFLOW = "\n## Workflow\n1. Go\n"
 
 
-def lint(tmp_path: Path, front: str, body: str = WORKFLOW, folder: str = "my-skill") -> list[Finding]:
+def lint(
+    tmp_path: Path, front: str, body: str = WORKFLOW, folder: str = "my-skill"
+) -> list[Finding]:
     path = tmp_path / folder / "SKILL.md"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f"---\n{front}\n---\n{body}")
@@ -26,8 +28,12 @@ def good(**changes: str) -> str:
 
 
 def test_a_good_skill_has_no_findings(tmp_path: Path) -> None:
-    extra = good(license="MIT", compatibility="Any", allowed_tools="Bash(git:*) Bash(git add:*) Read mcp__x__y",
-                 metadata='{layer: ops, version: "1"}')  # fmt: skip
+    extra = good(
+        license="MIT",
+        compatibility="Any",
+        allowed_tools="Bash(git:*) Bash(git add:*) Read mcp__x__y",
+        metadata='{layer: ops, version: "1"}',
+    )
     assert lint(tmp_path, extra) == []
 
 
@@ -86,11 +92,19 @@ def test_a_plain_value_in_metadata_is_only_a_warning(tmp_path: Path) -> None:
 def test_several_problems_are_reported_at_once(tmp_path: Path) -> None:
     found = lint(tmp_path, "name: Bad_Name\nversion: 1\n", "[x](gone.md)\n")
     rules = {finding.rule for finding in found}
-    assert rules == {"skill.name", "skill.description", "skill.unknown-key", "skill.link", "skill.no-workflow"}
+    assert rules == {
+        "skill.name",
+        "skill.description",
+        "skill.unknown-key",
+        "skill.link",
+        "skill.no-workflow",
+    }
 
 
 def test_broken_links_to_bundled_files_are_found(tmp_path: Path) -> None:
-    body = WORKFLOW + "\n[a](references/a.md)\n![b](assets/b.png)\n\n[c](references/c%20d.md#part)\n"
+    body = (
+        WORKFLOW + "\n[a](references/a.md)\n![b](assets/b.png)\n\n[c](references/c%20d.md#part)\n"
+    )
     found = lint(tmp_path, good(), body)
     assert [(finding.rule, finding.line) for finding in found] == [
         ("skill.link", 9),
@@ -103,9 +117,9 @@ def test_links_that_lead_somewhere_else_are_ignored(tmp_path: Path) -> None:
     folder = tmp_path / "my-skill" / "references"
     folder.mkdir(parents=True)
     (folder / "a b.md").write_text("x")
-    body = WORKFLOW + (
-        "\n[a](references/a%20b.md#x) [b](https://example.com/x) [c](#workflow) [d](mailto:a@example.com) [e](/abs)\n"
-        "`[f](gone.md)`\n\n```\n[g](gone.md)\n```\n"
+    body = (
+        WORKFLOW + "\n[a](references/a%20b.md#x) [b](https://example.com/x) [c](#workflow)"
+        " [d](mailto:a@example.com) [e](/abs)\n`[f](gone.md)`\n\n```\n[g](gone.md)\n```\n"
     )
     assert lint(tmp_path, good(), body) == []
 
@@ -113,23 +127,31 @@ def test_links_that_lead_somewhere_else_are_ignored(tmp_path: Path) -> None:
 def test_a_long_body_is_a_warning(tmp_path: Path) -> None:
     assert lint(tmp_path, good(), WORKFLOW + "x\n" * 490) == []
     found = lint(tmp_path, good(), WORKFLOW + "x\n" * 500)
-    assert [(finding.rule, finding.severity) for finding in found] == [("skill.long", Severity.WARNING)]
+    assert [(finding.rule, finding.severity) for finding in found] == [
+        ("skill.long", Severity.WARNING)
+    ]
 
 
 def test_no_workflow_is_a_note(tmp_path: Path) -> None:
     found = lint(tmp_path, good(), "# Only words\n")
-    assert [(finding.rule, finding.severity) for finding in found] == [("skill.no-workflow", Severity.NOTE)]
+    assert [(finding.rule, finding.severity) for finding in found] == [
+        ("skill.no-workflow", Severity.NOTE)
+    ]
 
 
 def test_a_workflow_without_numbers_is_a_warning(tmp_path: Path) -> None:
     found = lint(tmp_path, good(), "## Workflow\n- a\n")
-    assert [(finding.rule, finding.severity) for finding in found] == [("skill.no-steps", Severity.WARNING)]
+    assert [(finding.rule, finding.severity) for finding in found] == [
+        ("skill.no-steps", Severity.WARNING)
+    ]
 
 
 def test_an_open_fence_is_an_error_and_a_closed_one_is_not(tmp_path: Path) -> None:
     assert lint(tmp_path, good(), WORKFLOW + "\n```\nx\n```\n") == []
     assert lint(tmp_path, good(), WORKFLOW + "\n~~~~\n```\n~~~~\n") == []
-    assert [finding.rule for finding in lint(tmp_path, good(), WORKFLOW + "\n```\nx\n")] == ["skill.fence"]
+    assert [finding.rule for finding in lint(tmp_path, good(), WORKFLOW + "\n```\nx\n")] == [
+        "skill.fence"
+    ]
 
 
 def test_a_tree_is_searched_for_skills(tmp_path: Path) -> None:

@@ -119,7 +119,9 @@ def test_links_out_of_the_repository_are_not_followed(repo: Path, tmp_path: Path
     with pytest.raises(SkillInvalid, match="no skill named sweep"):
         find_skill("sweep", repo)
     listed = [found for found in list_skills(repo) if found.where == "repo"]
-    assert [found.error for found in listed] == ["a symlink that leads out of the repository is not followed"]
+    assert [found.error for found in listed] == [
+        "a symlink that leads out of the repository is not followed"
+    ]
 
 
 def test_a_linked_file_that_leads_out_is_not_followed(repo: Path, tmp_path: Path) -> None:
@@ -130,7 +132,9 @@ def test_a_linked_file_that_leads_out_is_not_followed(repo: Path, tmp_path: Path
         find_skill("sweep", repo)
 
 
-def test_links_within_the_repository_and_from_home_are_followed(repo: Path, home: Path, tmp_path: Path) -> None:
+def test_links_within_the_repository_and_from_home_are_followed(
+    repo: Path, home: Path, tmp_path: Path
+) -> None:
     file = put(repo / ".agents" / "skills", "sweep")
     (repo / ".claude").mkdir()
     (repo / ".claude" / "skills").symlink_to("../.agents/skills")
@@ -139,7 +143,12 @@ def test_links_within_the_repository_and_from_home_are_followed(repo: Path, home
     (home / ".claude" / "skills").symlink_to(outside.parent.parent)
     assert find_skill("sweep", repo) == file
     assert find_skill("mop", repo).resolve() == outside
-    assert [found.id for found in list_skills(repo)] == ["sweep", "mop", f"backend/{BUNDLED}", "skillrun"]
+    assert [found.id for found in list_skills(repo)] == [
+        "sweep",
+        "mop",
+        f"backend/{BUNDLED}",
+        "skillrun",
+    ]
 
 
 def test_the_list_says_what_is_shadowed_and_what_cannot_be_read(repo: Path, home: Path) -> None:

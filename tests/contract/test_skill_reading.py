@@ -98,7 +98,12 @@ def line_of(words: str) -> int:
 
 def test_every_part_is_read_with_its_line(tmp_path: Path) -> None:
     found = skill(tmp_path, FULL)
-    assert (found.id, found.layer, found.name, found.mode) == ("ops/tidy-queue", "ops", "tidy-queue", "write")
+    assert (found.id, found.layer, found.name, found.mode) == (
+        "ops/tidy-queue",
+        "ops",
+        "tidy-queue",
+        "write",
+    )
     assert [step.text for step in found.steps] == [
         "Look at the queue:",
         "Decide what to drop, with the owner.",
@@ -107,7 +112,11 @@ def test_every_part_is_read_with_its_line(tmp_path: Path) -> None:
     assert [bullet.text for bullet in found.steps[0].bullets] == ["count", "age"]
     assert [bullet.text for bullet in found.steps[0].bullets[1].bullets] == ["oldest", "newest"]
     assert found.steps[0].bullets[1].bullets[1].line == line_of("2. newest")
-    assert [step.line for step in found.steps] == [line_of("1) Look"), line_of("2) Decide"), line_of("3) Drop")]
+    assert [step.line for step in found.steps] == [
+        line_of("1) Look"),
+        line_of("2) Decide"),
+        line_of("3) Drop"),
+    ]
     assert [note.text for note in found.tail_notes] == ["Tell `ops/watcher` if anything is left."]
     assert [question.text for question in found.checks[1].questions] == ["how many?", "why?"]
     assert found.checks[1].questions[1].line == line_of("- why?")
@@ -164,7 +173,9 @@ def test_two_inputs_of_one_name_get_two_slugs(tmp_path: Path) -> None:
         ("## Workflow\n1. a\n## Workflow\n1. second section\n", [(1, "a")]),
     ],
 )
-def test_steps_are_found_in_every_form(tmp_path: Path, workflow: str, expected: list[tuple[int, str]]) -> None:
+def test_steps_are_found_in_every_form(
+    tmp_path: Path, workflow: str, expected: list[tuple[int, str]]
+) -> None:
     assert [(step.number, step.text) for step in skill(tmp_path, small(workflow)).steps] == expected
 
 
@@ -195,7 +206,9 @@ def test_a_skill_can_say_that_it_only_reads(tmp_path: Path, mode: str) -> None:
 
 def test_unknown_keys_are_warnings_with_their_line(tmp_path: Path) -> None:
     text = "---\nname: tidy-queue\ndescription: x\nversion: 2\n---\n## Workflow\n1. a\n"
-    assert skill(tmp_path, text).warnings == ("SKILL.md:4: unknown key version in the front-matter",)
+    assert skill(tmp_path, text).warnings == (
+        "SKILL.md:4: unknown key version in the front-matter",
+    )
 
 
 def test_a_missing_name_is_that_of_the_folder(tmp_path: Path) -> None:
@@ -205,7 +218,10 @@ def test_a_missing_name_is_that_of_the_folder(tmp_path: Path) -> None:
 
 
 def test_a_layer_that_is_no_name_makes_no_id(tmp_path: Path) -> None:
-    text = '---\nname: tidy-queue\ndescription: x\nmetadata: {layer: "../up"}\n---\n## Workflow\n1. a\n'
+    text = (
+        '---\nname: tidy-queue\ndescription: x\nmetadata: {layer: "../up"}\n---\n##'
+        " Workflow\n1. a\n"
+    )
     assert skill(tmp_path, text).id == "tidy-queue"
 
 
@@ -223,17 +239,32 @@ REFUSED = {
     "empty front-matter": ("---\n---\n## Workflow\n1. a\n", ":1: the front-matter is empty"),
     "a list": ("---\n- a\n---\n## Workflow\n1. a\n", ":2: the front-matter is no mapping"),
     "broken YAML": ("---\nname: [x\n---\n", ":2: front-matter:"),
-    "a key twice": ("---\nname: x\nname: y\n---\n", ":3: front-matter: the key 'name' is given twice"),
-    "a Python object": ("---\nname: !!python/name:os.system x\n---\n", ":2: front-matter: the tag !!python"),
+    "a key twice": (
+        "---\nname: x\nname: y\n---\n",
+        ":3: front-matter: the key 'name' is given twice",
+    ),
+    "a Python object": (
+        "---\nname: !!python/name:os.system x\n---\n",
+        ":2: front-matter: the tag !!python",
+    ),
     "no workflow": (small("## Steps\n1. a\n"), ":5: no section Workflow"),
-    "somebody else's workflow": (small("## Table creation workflow\n1. a\n"), ":5: no section Workflow"),
+    "somebody else's workflow": (
+        small("## Table creation workflow\n1. a\n"),
+        ":5: no section Workflow",
+    ),
     "no numbers": (small("## Workflow\n- a\n- b\n"), ":5: the workflow has no numbered steps"),
     "a name with a slash": ("---\nname: ../x\n---\n## Workflow\n1. a\n", ":2: the name"),
     "a name with an escape": ('---\nname: "x\\e[31m"\n---\n## Workflow\n1. a\n', ":2: the name"),
-    "too deep": ("---\nname: x\nmetadata: " + "[" * 400 + "]" * 400 + "\n---\n", ":3: front-matter: nested deeper"),
+    "too deep": (
+        "---\nname: x\nmetadata: " + "[" * 400 + "]" * 400 + "\n---\n",
+        ":3: front-matter: nested deeper",
+    ),
     "aliases": (
-        "---\na: &a [1,1,1,1,1,1,1,1,1]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\n"
-        "d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: [*e,*e,*e,*e,*e,*e,*e]\n---\n",
+        (
+            "---\na: &a [1,1,1,1,1,1,1,1,1]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c"
+            " [*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e"
+            " [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: [*e,*e,*e,*e,*e,*e,*e]\n---\n"
+        ),
         "once its aliases are expanded",
     ),
     "an alias of itself": ("---\nname: &a [*a]\n---\n", "an alias that contains itself"),
@@ -275,7 +306,9 @@ def test_what_is_not_there_or_no_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_markdown_that_nests_without_end_is_read_all_the_same(tmp_path: Path) -> None:
-    assert skill(tmp_path, small("## Workflow\n1. a\n\n" + ">" * 5000 + " x\n")).steps[0].text == "a"
+    assert (
+        skill(tmp_path, small("## Workflow\n1. a\n\n" + ">" * 5000 + " x\n")).steps[0].text == "a"
+    )
     deep = "".join("  " * depth + "- x\n" for depth in range(200))
     assert skill(tmp_path, small("## Workflow\n1. a\n\n## Checks\n" + deep)).checks[0].text == "x"
 
@@ -291,7 +324,9 @@ LONG = {
 
 @pytest.mark.parametrize("name", LONG)
 def test_a_long_item_is_read_in_reasonable_time(tmp_path: Path, name: str) -> None:
-    """A pattern that goes back and forth would need hours for these, so this test would never end."""
+    """A pattern that goes back and forth would need hours for these, so this test would never
+    end.
+    """
     for section in ("Inputs", "Failure modes"):
         text = small(f"## Workflow\n1. a\n\n## {section}\n- {LONG[name]}\n")
         assert skill(tmp_path, text).steps[0].text == "a"

@@ -17,13 +17,19 @@ from skillrun.resources import resource
 
 
 def test_a_spec_holds_what_is_known_and_shows_the_rest(tmp_path: Path) -> None:
-    values = {"job": "tidy", "idempotency.strategy": "unknown", "trigger": {"type": "cron", "schedule": "*/5 * * * *"}}
+    values = {
+        "job": "tidy",
+        "idempotency.strategy": "unknown",
+        "trigger": {"type": "cron", "schedule": "*/5 * * * *"},
+    }
     text = new_spec(values)
     assert text.startswith("# yaml-language-server: $schema=./job-spec.v1.json\n")
     assert "\n# retry: {max_attempts: 5" in text
     path = write_spec(tmp_path, text, values)
     assert path == tmp_path / ".skillrun" / "jobs" / "tidy.yaml"
-    assert (path.parent / "job-spec.v1.json").read_bytes() == resource("schemas", "job-spec.v1.json").read_bytes()
+    assert (path.parent / "job-spec.v1.json").read_bytes() == resource(
+        "schemas", "job-spec.v1.json"
+    ).read_bytes()
     spec = load_spec(path)
     assert spec.raw == {
         "version": 1,
@@ -36,9 +42,15 @@ def test_a_spec_holds_what_is_known_and_shows_the_rest(tmp_path: Path) -> None:
 def test_every_commented_line_is_valid_once_it_is_used(tmp_path: Path) -> None:
     lines = new_spec({"job": "tidy"}).split("\n")
     shown = [
-        line[2:] for line in lines if line.startswith("# ") and line[2:].partition(":")[0].replace("_", "").isalpha()
+        line[2:]
+        for line in lines
+        if line.startswith("# ") and line[2:].partition(":")[0].replace("_", "").isalpha()
     ]
-    fields = [line for line in shown if line.partition(":")[0] in _fields() and not line.startswith("payload: the")]
+    fields = [
+        line
+        for line in shown
+        if line.partition(":")[0] in _fields() and not line.startswith("payload: the")
+    ]
     path = tmp_path / "job.yaml"
     path.write_text("version: 1\njob: tidy\n" + "\n".join(fields) + "\n")
     assert set(load_spec(path).raw) == _fields() - {"waivers", "inputs"}
@@ -51,7 +63,9 @@ def _fields() -> set[str]:
 
 
 def test_values_may_come_from_the_command_line() -> None:
-    values = values_from({"job": "tidy", "retry.max_attempts": "3", "idempotency.key": "[a, b]", "effects": "[]"})
+    values = values_from(
+        {"job": "tidy", "retry.max_attempts": "3", "idempotency.key": "[a, b]", "effects": "[]"}
+    )
     assert load_positions(new_spec(values)).value == {
         "version": 1,
         "job": "tidy",
@@ -66,13 +80,19 @@ def test_values_may_come_from_the_command_line() -> None:
     [
         ({}, Misuse, "needs a name"),
         ({"job": "Bad Name"}, SpecInvalid, "job: Bad Name is not"),
-        ({"job": "a", "retry.max_attempts": 0, "message": "x"}, SpecInvalid, "message: x is none of the choices"),
+        (
+            {"job": "a", "retry.max_attempts": 0, "message": "x"},
+            SpecInvalid,
+            "message: x is none of the choices",
+        ),
         ({"job": "a", "job.x": 1}, Misuse, "has no member x"),
         ({"job": "a", "effects.3.name": 1}, Misuse, "has only 0 items"),
         ({"job": "a", "nonsense": 1}, SpecInvalid, "nonsense: is not a known key"),
     ],
 )
-def test_wrong_values_are_refused(values: dict[str, Any], error: type[Exception], expected: str) -> None:
+def test_wrong_values_are_refused(
+    values: dict[str, Any], error: type[Exception], expected: str
+) -> None:
     with pytest.raises(error, match=expected):
         new_spec(values)
 
@@ -108,7 +128,10 @@ def test_a_linked_schema_is_not_written_through(tmp_path: Path) -> None:
 @given(st.text(max_size=40), st.text(max_size=40))
 def test_any_words_survive(what: str, why: str) -> None:
     values = {"job": "tidy", "intent.what": "x" + what, "intent.why_async": why + "x"}
-    assert load_positions(new_spec(values)).value["intent"] == {"what": "x" + what, "why_async": why + "x"}
+    assert load_positions(new_spec(values)).value["intent"] == {
+        "what": "x" + what,
+        "why_async": why + "x",
+    }
 
 
 ANSWERS = {
@@ -131,12 +154,21 @@ ANSWERS = {
 @pytest.mark.parametrize("trigger", ["event", "cron", "poller"])
 @pytest.mark.parametrize("strategy", ["keyed", "invariant", "unknown"])
 @pytest.mark.parametrize("dead", ["table", "queue", "framework", "none"])
-def test_the_questions_lead_to_a_valid_spec(tmp_path: Path, trigger: str, strategy: str, dead: str) -> None:
-    answers = {**ANSWERS, "trigger.type": trigger, "idempotency.strategy": strategy, "dead_letter.kind": dead}
+def test_the_questions_lead_to_a_valid_spec(
+    tmp_path: Path, trigger: str, strategy: str, dead: str
+) -> None:
+    answers = {
+        **ANSWERS,
+        "trigger.type": trigger,
+        "idempotency.strategy": strategy,
+        "dead_letter.kind": dead,
+    }
     values: dict[str, Any] = {}
     for question in QUESTIONS:
         if question.when is None or values.get(question.when[0]) == question.when[1]:
-            values[question.path] = question.value(answers.get(question.path) or question.default or "")
+            values[question.path] = question.value(
+                answers.get(question.path) or question.default or ""
+            )
     spec = load_spec(write_spec(tmp_path, new_spec(values), values))
     assert spec.trigger and spec.trigger.type == trigger
     assert spec.effects and [effect.name for effect in spec.effects] == ["send-1", "send-2", "pay"]
@@ -153,7 +185,9 @@ def test_the_questions_lead_to_a_valid_spec(tmp_path: Path, trigger: str, strate
         (Question("a", "", "", form="example"), "{", "a JSON object"),
     ],
 )
-def test_an_answer_that_makes_no_sense_is_explained(question: Question, answer: str, expected: str) -> None:
+def test_an_answer_that_makes_no_sense_is_explained(
+    question: Question, answer: str, expected: str
+) -> None:
     with pytest.raises(ValueError, match=expected):
         question.value(answer)
 

@@ -46,7 +46,14 @@ FIELDS = (
     TelemetryField("target", "string", (), 5, optional=True),
     TelemetryField("outcome", "enum", ("success", "partial", "blocked"), 6),
 )
-KNOWN = {"skill": "ops/x", "how": "move", "dropped": 3, "files_touched": ["a"], "target": "q", "outcome": "success"}
+KNOWN = {
+    "skill": "ops/x",
+    "how": "move",
+    "dropped": 3,
+    "files_touched": ["a"],
+    "target": "q",
+    "outcome": "success",
+}
 
 
 def valid(**changes: Any) -> bool:
@@ -72,9 +79,16 @@ def test_what_need_not_be_known_may_stay_null() -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"how": "burn"}, {"dropped": -1}, {"dropped": "3"}, {"skill": "ops/y"}, {"outcome": None}, {"files_touched": 3},
-     {"extra": 1}],
-)  # fmt: skip
+    [
+        {"how": "burn"},
+        {"dropped": -1},
+        {"dropped": "3"},
+        {"skill": "ops/y"},
+        {"outcome": None},
+        {"files_touched": 3},
+        {"extra": 1},
+    ],
+)
 def test_a_wrong_value_is_not_valid(changes: dict[str, Any]) -> None:
     assert not valid(**changes)
 

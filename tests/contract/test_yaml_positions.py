@@ -47,7 +47,9 @@ def test_what_is_missing_has_the_line_of_what_is_around_it() -> None:
 
 
 def test_json_values_know_their_lines_too() -> None:
-    text = '{\n  "a": "x,}]\\"",\n  "b": [\n    1.5,\n    {"c": null}\n  ],\n  "d": {}, "e": []\n}\n'
+    text = (
+        '{\n  "a": "x,}]\\"",\n  "b": [\n    1.5,\n    {"c": null}\n  ],\n  "d": {}, "e": []\n}\n'
+    )
     found = load_positions(text, "job.json")
     assert found.value == json.loads(text)
     assert found.lines == {
@@ -70,8 +72,14 @@ def test_nothing_is_null(text: str) -> None:
 
 def test_aliases_and_merges_are_expanded_within_limits() -> None:
     found = load_positions("base: &b {x: 1, y: 2}\nuse:\n  <<: *b\n  y: 3\nagain: *b\n")
-    assert found.value == {"base": {"x": 1, "y": 2}, "use": {"y": 3, "x": 1}, "again": {"x": 1, "y": 2}}
-    assert load_positions("l: [&a {x: 1}, {<<: [*a, {z: 1}]}]").value == {"l": [{"x": 1}, {"x": 1, "z": 1}]}
+    assert found.value == {
+        "base": {"x": 1, "y": 2},
+        "use": {"y": 3, "x": 1},
+        "again": {"x": 1, "y": 2},
+    }
+    assert load_positions("l: [&a {x: 1}, {<<: [*a, {z: 1}]}]").value == {
+        "l": [{"x": 1}, {"x": 1, "z": 1}]
+    }
 
 
 @pytest.mark.parametrize(
@@ -92,7 +100,9 @@ def test_traps_are_named(text: str, reading: str) -> None:
     assert "quote it" in found.traps["v",]
 
 
-@pytest.mark.parametrize("text", ["v: '1:30'", "v: 130", "v: true", "v: False", 'v: "on"', "v: 1.5", "v: '2024-01-01'"])
+@pytest.mark.parametrize(
+    "text", ["v: '1:30'", "v: 130", "v: true", "v: False", 'v: "on"', "v: 1.5", "v: '2024-01-01'"]
+)
 def test_plain_spellings_are_no_traps(text: str) -> None:
     assert load_positions(text).traps == {}
 
@@ -132,7 +142,9 @@ def test_a_date_stays_the_text_that_was_written() -> None:
     ],
     ids=short,
 )
-def test_a_mistake_is_shown_with_its_line_and_what_to_do(text: str, line: int, what: str, hint: str) -> None:
+def test_a_mistake_is_shown_with_its_line_and_what_to_do(
+    text: str, line: int, what: str, hint: str
+) -> None:
     if not what and not hint:  # a string or a number, as the reader likes; but never a crash
         load_positions(text)
         return
@@ -186,7 +198,12 @@ def test_bombs_are_refused(text: str, what: str) -> None:
 
 
 keys = st.text(min_size=1, max_size=8)
-scalars = st.none() | st.booleans() | st.integers(-(10**12), 10**12) | st.floats(allow_nan=False, allow_infinity=False)
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**12), 10**12)
+    | st.floats(allow_nan=False, allow_infinity=False)
+)
 values = st.recursive(
     scalars | st.text(max_size=12),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(keys, inner, max_size=4),

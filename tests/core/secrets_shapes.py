@@ -62,7 +62,10 @@ SHAPES: dict[str, tuple[str, str]] = {
     "netrc": (f"machine x.example login shop password {WORD}", WORD),
     "netrc in lines": (f"machine x.example\nlogin shop\npassword {WORD}", WORD),
     "pgpass": (f"db.example:5432:shop:shop:{WORD}", WORD),
-    "a presigned URL of AWS": (f"https://b.s3.amazonaws.com/k?X-Amz-Date=1&X-Amz-Signature={HEX}", HEX),
+    "a presigned URL of AWS": (
+        f"https://b.s3.amazonaws.com/k?X-Amz-Date=1&X-Amz-Signature={HEX}",
+        HEX,
+    ),
     "its credential": ("https://b.s3.amazonaws.com/k?X-Amz-Credential=AKIDX%2F2024&n=1", "AKIDX"),
     "a signed URL of Google": (f"https://storage.example/k?X-Goog-Signature={HEX}", HEX),
     "SAS": (f"https://a.blob.core.windows.net/c?sv=2022&sig={WORD}%3D&se=2024", WORD),
@@ -102,7 +105,10 @@ SHAPES: dict[str, tuple[str, str]] = {
     "a JSON web token": ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl", "c2lnbmF0dXJl"),
     "a private key": (f"-----BEGIN PRIVATE KEY-----\n{PEM}\n-----END PRIVATE KEY-----", PEM),
     "the middle of a private key": (f"{PEM_MIDDLE}\n{PEM_MIDDLE}", PEM_MIDDLE),
-    "a private key on one line": (f"-----BEGIN PRIVATE KEY-----\\n{PEM}\\n-----END PRIVATE KEY-----", PEM),
+    "a private key on one line": (
+        f"-----BEGIN PRIVATE KEY-----\\n{PEM}\\n-----END PRIVATE KEY-----",
+        PEM,
+    ),
     "its end is missing": (f"-----BEGIN RSA PRIVATE KEY-----\n{PEM}\n", PEM),
     "its beginning is missing": (f"x\n{PEM[:50]}\n-----END RSA PRIVATE KEY-----", PEM[:50]),
     "a key without marks": (f"key {PEM}", PEM),

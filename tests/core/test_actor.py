@@ -31,7 +31,9 @@ from skillrun.errors import Misuse
         ({"CLAUDECODE": "1", "GITHUB_ACTIONS": "true", "CI": "true"}, "claude-code"),
     ],
 )
-def test_an_agent_is_recognised_with_and_without_a_terminal(env: dict[str, str], agent: str) -> None:
+def test_an_agent_is_recognised_with_and_without_a_terminal(
+    env: dict[str, str], agent: str
+) -> None:
     for terminal in (True, False):
         actor = who(env, terminal=terminal)
         assert (actor.kind, actor.agent) == (ActorKind.AGENT, agent)
@@ -40,8 +42,18 @@ def test_an_agent_is_recognised_with_and_without_a_terminal(env: dict[str, str],
 @pytest.mark.parametrize(
     "env",
     [
-        *({"CODEX_HOME": "/x"}, {"COPILOT_GITHUB_TOKEN": "x"}, {"GEMINI_API_KEY": "x"}, {"CLAUDECODE": "0"}),
-        *({"AGENT": "build-17"}, {"AGENT": "/usr/bin/ssh-agent"}, {"AGENT": ""}, {"PI_CODING_AGENT_DIR": "/x"}),
+        *(
+            {"CODEX_HOME": "/x"},
+            {"COPILOT_GITHUB_TOKEN": "x"},
+            {"GEMINI_API_KEY": "x"},
+            {"CLAUDECODE": "0"},
+        ),
+        *(
+            {"AGENT": "build-17"},
+            {"AGENT": "/usr/bin/ssh-agent"},
+            {"AGENT": ""},
+            {"PI_CODING_AGENT_DIR": "/x"},
+        ),
         *({"REPL_ID": "x"}, {"GOOSE_PROVIDER": "openai"}, {"AIDER_MODEL": "x"}),
     ],
 )
@@ -58,7 +70,10 @@ def test_a_person_may_type_in_an_agents_editor() -> None:
     ("env", "name"),
     [
         ({"CI": "true"}, "ci"),
-        ({"CI": "true", "GITHUB_ACTIONS": "true", "GITHUB_ACTOR": "octocat"}, "github-actions:octocat"),
+        (
+            {"CI": "true", "GITHUB_ACTIONS": "true", "GITHUB_ACTOR": "octocat"},
+            "github-actions:octocat",
+        ),
         ({"GITLAB_CI": "true", "GITLAB_USER_LOGIN": "x\x1b[2J"}, r"gitlab-ci:x\x1b[2J"),
         ({"JENKINS_URL": "http://ci.example"}, "jenkins"),
     ],
@@ -75,8 +90,12 @@ def test_nothing_said_is_a_person_only_at_a_terminal() -> None:
 
 def test_skillrun_actor_speaks_and_the_agent_stays_on_record() -> None:
     assert who({"SKILLRUN_ACTOR": "human:ada"}, terminal=False) == Actor("ada", ActorKind.HUMAN)
-    assert who({"SKILLRUN_ACTOR": "agent:mine"}, terminal=True) == Actor("mine", ActorKind.AGENT, "mine")
-    assert who({"SKILLRUN_ACTOR": "human:ada", "CLAUDECODE": "1"}) == Actor("ada", ActorKind.HUMAN, "claude-code")
+    assert who({"SKILLRUN_ACTOR": "agent:mine"}, terminal=True) == Actor(
+        "mine", ActorKind.AGENT, "mine"
+    )
+    assert who({"SKILLRUN_ACTOR": "human:ada", "CLAUDECODE": "1"}) == Actor(
+        "ada", ActorKind.HUMAN, "claude-code"
+    )
     assert who({"SKILLRUN_ACTOR": "ada", "CI": "1"}) == Actor("ada", ActorKind.CI)
 
 
@@ -97,7 +116,9 @@ def test_an_unknown_kind_is_refused_with_the_known_ones() -> None:
 def test_a_piped_process_without_any_sign_is_unknown() -> None:
     code = "from skillrun.actor import who; a = who(); print(a.kind, a.name)"
     env = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(Path(__file__).parents[2])}
-    run = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+    run = subprocess.run(
+        [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True
+    )
     assert run.stdout.split() == ["unknown", getpass.getuser()]
 
 

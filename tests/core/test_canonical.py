@@ -12,7 +12,11 @@ from hypothesis import strategies as st
 from skillrun.canonical import canonical, digest, object_writer, sha256
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=12,
 )
@@ -49,7 +53,13 @@ def test_what_json_cannot_say_is_refused(number: float) -> None:
         canonical(number)
 
 
-VALUES = st.none() | st.integers() | st.booleans() | st.text(st.characters(), max_size=8) | st.floats(allow_nan=False)
+VALUES = (
+    st.none()
+    | st.integers()
+    | st.booleans()
+    | st.text(st.characters(), max_size=8)
+    | st.floats(allow_nan=False)
+)
 
 
 @given(st.lists(VALUES, min_size=4, max_size=4))

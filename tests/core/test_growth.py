@@ -1,4 +1,6 @@
-"""What reads a stranger's file does work in proportion to its size; figures: `tests/bench/growth_bench.py`."""
+"""What reads a stranger's file does work in proportion to its size; figures:
+`tests/bench/growth_bench.py`.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,9 @@ def test_a_place_in_a_bundle_is_its_line_and_elsewhere_as_exact_as_ever(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     code = "import {Queue} from 'bullmq';\n\nconst q = new Queue('a');\n"
-    exact = [sight.line for sight in see_source("a.js", code.encode()).sights if sight.kind == "call"]
+    exact = [
+        sight.line for sight in see_source("a.js", code.encode()).sights if sight.kind == "call"
+    ]
     assert exact == [3]
 
     def refuse(node: object) -> int:
@@ -56,7 +60,11 @@ def test_a_place_in_a_bundle_is_its_line_and_elsewhere_as_exact_as_ever(
 
     monkeypatch.setattr(sights_source, "_line", refuse)
     bundle = f"// a banner\n{code.replace(chr(10), ' ')}{'f(g);' * 10_000}"
-    found = [sight for sight in see_source("b.js", bundle.encode()).sights if sight.name == "bullmq.Queue"]
+    found = [
+        sight
+        for sight in see_source("b.js", bundle.encode()).sights
+        if sight.name == "bullmq.Queue"
+    ]
     assert [sight.line for sight in found if sight.kind == "call"] == [2]
 
 
@@ -68,7 +76,10 @@ def test_a_chain_of_calls_has_no_name() -> None:
 
 def test_of_a_line_only_its_beginning_is_looked_at() -> None:
     assert len(excerpt("x" * 1_000_000)) == 200
-    assert excerpt("celery -A shop worker --password=hunter2x") == f"celery -A shop worker --password={MASK}"
+    assert (
+        excerpt("celery -A shop worker --password=hunter2x")
+        == f"celery -A shop worker --password={MASK}"
+    )
 
 
 def test_every_header_of_many_keys_is_masked() -> None:

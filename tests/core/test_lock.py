@@ -84,7 +84,8 @@ def test_a_process_that_the_holder_starts_does_not_keep_the_lock(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"{", b"[]", b'{"pid": "x"}', b"\xff\xfe", b'{"pid": 1, "since": "2020", "host": 3}']
+    "content",
+    [b"", b"{", b"[]", b'{"pid": "x"}', b"\xff\xfe", b'{"pid": 1, "since": "2020", "host": 3}'],
 )
 def test_an_odd_note_is_still_somebody(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "run.lock"
@@ -111,8 +112,13 @@ def test_a_full_disk_is_refused_in_words(tmp_path: Path) -> None:
     code = """import resource, sys; from pathlib import Path; from skillrun.lock import RunLock
 resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 RunLock(Path(sys.argv[1])).acquire()"""
-    done = subprocess.run([sys.executable, "-c", code, tmp_path / "x.lock"], capture_output=True, text=True)
-    assert f"{tmp_path}/x.lock: the run cannot be locked: File too large" in done.stderr.splitlines()[-1]
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "x.lock"], capture_output=True, text=True
+    )
+    assert (
+        f"{tmp_path}/x.lock: the run cannot be locked: File too large"
+        in done.stderr.splitlines()[-1]
+    )
 
 
 def test_a_symbolic_link_is_not_followed(tmp_path: Path) -> None:

@@ -1,4 +1,6 @@
-"""The door to files that others wrote: a file as it is, everything else an error in words, at once."""
+"""The door to files that others wrote: a file as it is, everything else an error in words, at
+once.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from skillrun.opening import open_file, parse_json, parse_toml, parse_yaml, read_beginning, read_file, read_utf8
+from skillrun.opening import (
+    open_file,
+    parse_json,
+    parse_toml,
+    parse_yaml,
+    read_beginning,
+    read_file,
+    read_utf8,
+)
 
 DEEP = "[" * 200_000
 
@@ -35,7 +45,12 @@ def test_what_is_no_file_is_said_to_be_none(tmp_path: Path, read: object) -> Non
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "device").symlink_to("/dev/zero")
     (tmp_path / "loop").symlink_to("loop")
-    for name, words in (("pipe", "a pipe"), ("device", "a device"), (".", "a folder"), ("loop", "levels")):
+    for name, words in (
+        ("pipe", "a pipe"),
+        ("device", "a device"),
+        (".", "a folder"),
+        ("loop", "levels"),
+    ):
         with pytest.raises(OSError, match=words):
             read(tmp_path / name)
     with pytest.raises(FileNotFoundError):

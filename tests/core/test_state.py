@@ -1,4 +1,6 @@
-"""The user's own folder is for its owner alone, whatever umask is set and whoever begins with it."""
+"""The user's own folder is for its owner alone, whatever umask is set and whoever begins with
+it.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +62,9 @@ def test_a_key_is_believed_again_once_its_folder_is_mended() -> None:
     assert explain_key() is None
 
 
-def test_a_folder_where_anybody_writes_is_said_and_not_mended(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_where_anybody_writes_is_said_and_not_mended(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     sign_event("run", EVENT)
     state_dir().chmod(0o777)
     assert SIGNED not in sign_event("run", EVENT).data
@@ -103,4 +107,6 @@ def test_whoever_begins_with_another_command_can_sign(tmp_path: Path) -> None:
 def run_with_umask(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "skillrun", *words]
     env = helpers.clean_env(state_dir().parent)
-    return subprocess.run(command, cwd=root, env=env, umask=0o002, capture_output=True, text=True, timeout=120)
+    return subprocess.run(
+        command, cwd=root, env=env, umask=0o002, capture_output=True, text=True, timeout=120
+    )

@@ -37,19 +37,34 @@ PROVED = ("proved",) * 4
             276,
             "partial: 4 proved (276 schedules), 1 failed, 2 pending",
         ),
-        ("partial", ("static", "proved", "waived"), 1, "partial: 1 proved (1 schedule), 1 read, 1 waived"),
+        (
+            "partial",
+            ("static", "proved", "waived"),
+            1,
+            "partial: 1 proved (1 schedule), 1 read, 1 waived",
+        ),
         ("blocked", ("blocked", "pending"), 0, "blocked: 1 blocked, 1 pending"),
         ("success", ("declared", "not_applicable"), 0, "success: 1 said, 1 not applicable"),
         ("blocked", (), 0, "blocked"),
     ],
 )
-def test_an_outcome_is_counted(outcome: str, words: tuple[str, ...], schedules: int, line: str) -> None:
+def test_an_outcome_is_counted(
+    outcome: str, words: tuple[str, ...], schedules: int, line: str
+) -> None:
     shown = stages(*words)
-    assert outcome_line({"outcome": outcome, "stages": shown, "counts": count_stages(shown, schedules)}) == line
+    assert (
+        outcome_line(
+            {"outcome": outcome, "stages": shown, "counts": count_stages(shown, schedules)}
+        )
+        == line
+    )
 
 
 def test_a_report_of_an_older_skillrun_is_counted_by_its_stages() -> None:
-    assert outcome_line({"outcome": "success", "stages": stages("proved", "static")}) == "success: 1 proved, 1 read"
+    assert (
+        outcome_line({"outcome": "success", "stages": stages("proved", "static")})
+        == "success: 1 proved, 1 read"
+    )
 
 
 def test_schedules_belong_to_what_is_proved() -> None:

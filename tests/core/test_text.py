@@ -68,14 +68,18 @@ def test_shown_text_holds_nothing_that_is_not_printed(text: str) -> None:
     assert len(shown) <= 500
     assert not any(unicodedata.category(c) in ("Cc", "Zl", "Zp", "Cs") for c in shown)
     assert not any(
-        unicodedata.bidirectional(c) in ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI") for c in shown
+        unicodedata.bidirectional(c)
+        in ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
+        for c in shown
     )
     assert visible(shown) == shown
 
 
 def test_json_keeps_its_shape_and_loses_its_tricks() -> None:
     value = {"pa\u202eth": ("a\udcff", ["\x1b", "two\nlines"], 1, None, True, 1.5, float("inf"))}
-    assert safe_json(value) == {r"pa\u202eth": [r"a\udcff", [r"\x1b", "two\nlines"], 1, None, True, 1.5, None]}
+    assert safe_json(value) == {
+        r"pa\u202eth": [r"a\udcff", [r"\x1b", "two\nlines"], 1, None, True, 1.5, None]
+    }
 
 
 @given(any_text)
@@ -86,11 +90,16 @@ def test_json_is_always_utf_8(text: str) -> None:
 
 def test_colours_and_cursor_movements_go() -> None:
     assert (
-        plain_lines("\x1b[1;31mno\x1b[0m\x1b]8;;http://x\x1b\\link\x1b]8;;\x07\r\n50%\r100%\n") == "nolink\n50%\n100%\n"
+        plain_lines("\x1b[1;31mno\x1b[0m\x1b]8;;http://x\x1b\\link\x1b]8;;\x07\r\n50%\r100%\n")
+        == "nolink\n50%\n100%\n"
     )
 
 
 def test_loading_it_loads_nothing_heavy() -> None:
     code = "import skillrun.text, skillrun.lock, sys; print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert not {"skillrun.masking", "yaml", "pydantic", "rich", "subprocess", "ctypes"} & set(loaded)
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert not {"skillrun.masking", "yaml", "pydantic", "rich", "subprocess", "ctypes"} & set(
+        loaded
+    )

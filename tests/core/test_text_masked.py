@@ -48,12 +48,18 @@ def test_tokens_of_known_services_go_wherever_they_stand(secret: str) -> None:
         ("SECRET_KEY_BASE=0f1e2d", "SECRET_KEY_BASE=[masked]"),
         ("client_secret=a.b~c&scope=all", "client_secret=[masked]&scope=all"),
         ("AccountKey=abc+/==;Endpoint=x", "AccountKey=[masked];Endpoint=x"),
-        ("curl --password hunter2 --token=abc url", "curl --password [masked] --token=[masked] url"),
+        (
+            "curl --password hunter2 --token=abc url",
+            "curl --password [masked] --token=[masked] url",
+        ),
         ("token: 8a18e51d3b2c4f5a6b7c8d9e0f1a2b3c", "token: [masked]"),
         ("postgres://shop:p%40ss@db:5432/shop", "postgres://[masked]@db:5432/shop"),
         ("redis://:pw@localhost:6379/0", "redis://[masked]@localhost:6379/0"),
         ("amqp://u:pa/ss@host//", "amqp://[masked]@host//"),
-        ("https://0123456789abcdef0123456789abcdef@sentry.example/2", "https://[masked]@sentry.example/2"),
+        (
+            "https://0123456789abcdef0123456789abcdef@sentry.example/2",
+            "https://[masked]@sentry.example/2",
+        ),
         ("Authorization: Bearer abc.def", "Authorization: Bearer [masked]"),
         ("-H 'Authorization: Basic dXNlcjpwYXNz'", "-H 'Authorization: Basic [masked]'"),
         ("Cookie: session=abc; theme=dark", "Cookie: [masked]"),
@@ -81,7 +87,10 @@ def test_values_that_a_name_or_a_place_gives_away_go(text: str, shown: str) -> N
         "a bearer authentication is required",
         "PWD=/home/me/shop",
         "file=src/skillrun/FooBar2/baz_LongName1.py",
-        "https://example.org:8080/a@b and git@example.org:me/shop.git and ssh://git@example.org/shop",
+        (
+            "https://example.org:8080/a@b and git@example.org:me/shop.git and"
+            " ssh://git@example.org/shop"
+        ),
         "idempotency_key=order_id, key: [order_id], cache_key='a:b'",
         "test_token_is_refreshed PASSED  [ 50%]",
         "celery==5.4.0 --hash=sha512-Zx8qT1mN4vB7kL2pR9sW3yU6Zx8qT1mN4vB7kL2pR9sW3yU6==",
@@ -108,7 +117,13 @@ def test_private_keys_go_also_when_a_part_is_cut_off(text: str) -> None:
 
 
 def test_a_key_of_a_json_object_gives_its_value_away() -> None:
-    value = {"password": "x", "user": "me", "nested": [{"apiKey": "abc"}, "token=abc"], "token": None, "n": 3}
+    value = {
+        "password": "x",
+        "user": "me",
+        "nested": [{"apiKey": "abc"}, "token=abc"],
+        "token": None,
+        "n": 3,
+    }
     assert masked_json(value) == {
         "password": "[masked]",
         "user": "me",
@@ -120,8 +135,31 @@ def test_a_key_of_a_json_object_gives_its_value_away() -> None:
 
 words = st.sampled_from(
     [
-        *("password", "token", "=", ": ", '"', "'", "\\", "[masked]", "://", "@", ":", "Bearer ", "authorization: "),
-        *("cookie: a=", "-----BEGIN PRIVATE KEY-----", "-----END PRIVATE KEY-----", "\n", " ", ";", ",", "abc123"),
+        *(
+            "password",
+            "token",
+            "=",
+            ": ",
+            '"',
+            "'",
+            "\\",
+            "[masked]",
+            "://",
+            "@",
+            ":",
+            "Bearer ",
+            "authorization: ",
+        ),
+        *(
+            "cookie: a=",
+            "-----BEGIN PRIVATE KEY-----",
+            "-----END PRIVATE KEY-----",
+            "\n",
+            " ",
+            ";",
+            ",",
+            "abc123",
+        ),
         *(LONG, *SECRETS),
     ]
 )
@@ -138,13 +176,16 @@ def test_no_neighbour_protects_a_token(before: str, secret: str, border: str) ->
 
 
 @pytest.mark.parametrize(
-    "piece", ["a", "token=", "://a:", "-----BEGIN PRIVATE KEY-----", 'password="', "eyJaaaaaaaaaa.", " "]
+    "piece",
+    ["a", "token=", "://a:", "-----BEGIN PRIVATE KEY-----", 'password="', "eyJaaaaaaaaaa.", " "],
 )
 def test_hostile_text_does_not_take_long(piece: str) -> None:
     text = piece * (24_000 // len(piece))
     begin = time.process_time()
     masked(text)
-    assert time.process_time() - begin < 5, "far more than it takes; a pattern with quadratic search takes minutes"
+    assert time.process_time() - begin < 5, (
+        "far more than it takes; a pattern with quadratic search takes minutes"
+    )
 
 
 @pytest.mark.parametrize("name", secrets.SHAPES)

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from skillrun.verdict import Finding, Grade, Outcome, Severity, Status, outcome_of, status_of, strongest, weakest
+from skillrun.verdict import (
+    Finding,
+    Grade,
+    Outcome,
+    Severity,
+    Status,
+    outcome_of,
+    status_of,
+    strongest,
+    weakest,
+)
 
 
 def findings(*severities: Severity) -> list[Finding]:
@@ -20,7 +30,9 @@ def findings(*severities: Severity) -> list[Finding]:
         ([Severity.ERROR, Severity.BLOCKER], Status.BLOCKED),
     ],
 )
-def test_what_is_missing_comes_before_what_is_wrong(severities: list[Severity], status: Status) -> None:
+def test_what_is_missing_comes_before_what_is_wrong(
+    severities: list[Severity], status: Status
+) -> None:
     assert status_of(findings(*severities)) is status
 
 

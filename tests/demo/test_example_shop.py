@@ -1,4 +1,6 @@
-"""The bundled Celery shop is real: its own tests pass, and a real worker on a real broker survives being killed."""
+"""The bundled Celery shop is real: its own tests pass, and a real worker on a real broker survives
+being killed.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,12 @@ import pytest
 from skillrun.resources import resource
 
 T = TypeVar("T")
-WORKER = "-m celery -A shop worker --pool solo --without-gossip --without-mingle --without-heartbeat --loglevel INFO"
-# Dies as by SIGKILL once the first mail has left and before the receipt is marked; the next worker finds the flag.
+WORKER = (
+    "-m celery -A shop worker --pool solo --without-gossip --without-mingle --without-heartbeat"
+    " --loglevel INFO"
+)
+# Dies as by SIGKILL once the first mail has left and before the receipt is marked; the next worker
+# finds the flag.
 DIES_AFTER_THE_MAIL = """
 import os, pathlib, signal
 from shop import mailer
@@ -50,7 +56,9 @@ app.worker_main(["worker", "--concurrency", "1", "--without-gossip", "--without-
 @pytest.fixture
 def shop(tmp_path: Path) -> Path:
     """A copy of the example."""
-    return shutil.copytree(resource("skills", "job-worker-orchestration", "examples", "celery-shop"), tmp_path / "shop")
+    return shutil.copytree(
+        resource("skills", "job-worker-orchestration", "examples", "celery-shop"), tmp_path / "shop"
+    )
 
 
 @pytest.fixture
@@ -68,13 +76,17 @@ def env(tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def start(shop: Path, env: dict[str, str], tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+def start(
+    shop: Path, env: dict[str, str], tmp_path: Path
+) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     """Starts Python processes in the shop; none of them survives the test."""
     started: list[subprocess.Popen[bytes]] = []
 
     def run(*args: str, **extra: str) -> subprocess.Popen[bytes]:
         with (tmp_path / "log").open("ab") as log:
-            process = subprocess.Popen([sys.executable, *args], cwd=shop, env={**env, **extra}, stdout=log, stderr=log)
+            process = subprocess.Popen(
+                [sys.executable, *args], cwd=shop, env={**env, **extra}, stdout=log, stderr=log
+            )
         started.append(process)
         return process
 
@@ -87,7 +99,9 @@ def start(shop: Path, env: dict[str, str], tmp_path: Path) -> Iterator[Callable[
 @pytest.mark.real  # it makes an environment of its own
 def test_its_own_tests_and_lint_pass(shop: Path, env: dict[str, str]) -> None:
     for target in ("lint", "test"):
-        done = subprocess.run(["make", target], cwd=shop, env=env, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(
+            ["make", target], cwd=shop, env=env, capture_output=True, text=True, timeout=120
+        )
         assert done.returncode == 0, done.stdout + done.stderr
     assert " passed" in done.stdout
 
@@ -110,7 +124,9 @@ def test_a_real_worker_takes_a_settled_order_from_the_broker(
 def test_a_worker_killed_between_mail_and_mark_repeats_the_same_key(
     start: Callable[..., subprocess.Popen[bytes]], tmp_path: Path
 ) -> None:
-    """The folder broker loses what a killed worker held, so the message is put back by hand, as Redis or AMQP would."""
+    """The folder broker loses what a killed worker held, so the message is put back by hand, as
+    Redis or AMQP would.
+    """
     flags = {"DIED": str(tmp_path / "died"), "CALLS": str(tmp_path / "calls")}
     assert start("-m", "shop.schema").wait(30) == 0
     assert start("-c", "from shop.orders import settle; settle(7, 'a@example.com')").wait(30) == 0
@@ -132,7 +148,9 @@ def test_a_message_that_kills_its_worker_is_dead_after_five_attempts(
     assert start("-m", "shop.schema").wait(30) == 0
     assert start("-c", "from shop.orders import settle; settle(7, 'a@example.com')").wait(30) == 0
     start("-c", KILLS_EVERY_CHILD)
-    dead = wait_for(lambda: rows(tmp_path, "select reason from dead_jobs where order_id = 7"), seconds=120)
+    dead = wait_for(
+        lambda: rows(tmp_path, "select reason from dead_jobs where order_id = 7"), seconds=120
+    )
     assert dead, (tmp_path / "log").read_text()[-3000:]
     (reason,) = dead[0]
     assert reason.startswith("WorkerLostError")
@@ -158,7 +176,9 @@ def test_the_steps_differ_from_the_shop_only_where_they_are_wrong() -> None:
 
 def test_the_wrong_step_fails_the_shops_own_tests(shop: Path, env: dict[str, str]) -> None:
     shutil.copytree(steps() / "2-permanent-error-retried", shop, dirs_exist_ok=True)
-    done = subprocess.run(["make", "test"], cwd=shop, env=env, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        ["make", "test"], cwd=shop, env=env, capture_output=True, text=True, timeout=120
+    )
     assert done.returncode != 0
     assert "test_permanent_failure_is_not_retried" in done.stdout
 

@@ -46,22 +46,31 @@ def test_its_python_parses(build: Callable[[Path], Path], tmp_path: Path) -> Non
 def test_what_is_odd(tmp_path: Path) -> None:
     assert helpers.git(odd.bare(tmp_path / "bare"), "rev-parse", "--is-bare-repository") == "true"
     assert not (odd.no_git(tmp_path / "none") / ".git").exists()
-    assert helpers.git(odd.unborn(tmp_path / "unborn"), "status", "--porcelain=v2", "--branch").startswith(
-        "# branch.oid (initial)"
-    )
+    assert helpers.git(
+        odd.unborn(tmp_path / "unborn"), "status", "--porcelain=v2", "--branch"
+    ).startswith("# branch.oid (initial)")
     assert helpers.git(odd.detached(tmp_path / "detached"), "branch", "--show-current") == ""
     assert (odd.linked_worktree(tmp_path / "linked") / ".git").is_file()
-    assert "160000" in helpers.git(odd.with_submodule(tmp_path / "sub"), "ls-files", "--stage", "vendor/lib")
+    assert "160000" in helpers.git(
+        odd.with_submodule(tmp_path / "sub"), "ls-files", "--stage", "vendor/lib"
+    )
 
 
 def test_the_dirty_tree_is_dirty_in_four_ways(tmp_path: Path) -> None:
     status = helpers.git(odd.dirty(tmp_path / "repo"), "status", "--porcelain").splitlines()
-    assert sorted(line.strip() for line in status) == ["?? untracked.txt", "D gone.txt", "M  staged.txt", "M Procfile"]
+    assert sorted(line.strip() for line in status) == [
+        "?? untracked.txt",
+        "D gone.txt",
+        "M  staged.txt",
+        "M Procfile",
+    ]
 
 
 def test_hostile_names_are_in_the_commit(tmp_path: Path) -> None:
     root = odd.hostile_names(tmp_path / "repo")
-    names = subprocess.run(["git", "ls-files", "-z"], cwd=root, capture_output=True, check=True).stdout.split(b"\0")
+    names = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=root, capture_output=True, check=True
+    ).stdout.split(b"\0")
     assert {b"shop/line\nbreak.py", b"shop/-rf.py"} <= set(names)
 
 

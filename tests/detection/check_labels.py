@@ -1,7 +1,8 @@
 """Checks labelled repositories against their checkouts: `check_labels.py LABELS.json FOLDER`.
 
-FOLDER holds a git checkout of each as `owner+name`. Every label must name the commit of its checkout, files that
-exist at that commit, and evidence lines `path:line: text` that are in the file at that line. Nothing is executed.
+FOLDER holds a git checkout of each as `owner+name`. Every label must name the commit of its
+checkout, files that exist at that commit, and evidence lines `path:line: text` that are in the file
+at that line. Nothing is executed.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ def main() -> int:
     options = parser.parse_args()
     labels = json.loads(options.labels.read_text())
     faults = [fault for label in labels for fault in faults_of(label, options.folder)]
-    twice = [repo for repo, times in Counter(label["repo"] for label in labels).items() if times > 1]
+    twice = [
+        repo for repo, times in Counter(label["repo"] for label in labels).items() if times > 1
+    ]
     faults += [f"{repo}: labelled twice" for repo in twice]
     print("\n".join([*faults, f"{len(labels)} labels, {len(faults)} faults"]))
     return 1 if faults else 0
@@ -43,7 +46,11 @@ def faults_of(label: dict[str, Any], folder: Path) -> Iterator[str]:
         yield f"{repo}: the checkout is not at {label['commit']}"
         return
     files = set(git(checkout, "ls-tree", "-r", "-z", "--name-only", "HEAD").split("\0"))
-    for fault in (*sum_faults(label, files), *path_faults(label, files), *evidence_faults(label, checkout, files)):
+    for fault in (
+        *sum_faults(label, files),
+        *path_faults(label, files),
+        *evidence_faults(label, checkout, files),
+    ):
         yield f"{repo}: {fault}"
 
 
@@ -82,12 +89,18 @@ def evidence_faults(label: dict[str, Any], checkout: Path, files: set[str]) -> I
             yield f"{path} is not in the tree"
             continue
         lines = git(checkout, "show", f"HEAD:{path}").splitlines()
-        if not text.strip() or int(number) > len(lines) or not lines[int(number) - 1].strip().startswith(text.strip()):
+        if (
+            not text.strip()
+            or int(number) > len(lines)
+            or not lines[int(number) - 1].strip().startswith(text.strip())
+        ):
             yield f"{path}:{number} does not read {text.strip()!r}"
 
 
 def git(checkout: Path, *arguments: str) -> str:
-    return subprocess.run(["git", "-C", str(checkout), *arguments], check=True, capture_output=True, text=True).stdout
+    return subprocess.run(
+        ["git", "-C", str(checkout), *arguments], check=True, capture_output=True, text=True
+    ).stdout
 
 
 if __name__ == "__main__":

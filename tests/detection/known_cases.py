@@ -1,4 +1,6 @@
-"""Small repositories, one a library that is only recognised: (id, manifest, code, app, task modules)."""
+"""Small repositories, one a library that is only recognised: (id, manifest, code, app, task
+modules).
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,9 @@ _RAILS_JOB = {"app/jobs/mail_job.rb": "class MailJob < ApplicationJob\n  def per
 
 
 def _adapter(name: str) -> dict[str, str]:
-    return {"config/application.rb": f"class App\n  config.active_job.queue_adapter = :{name}\nend\n"}
+    return {
+        "config/application.rb": f"class App\n  config.active_job.queue_adapter = :{name}\nend\n"
+    }
 
 
 CASES = (
@@ -56,8 +60,10 @@ CASES = (
         "arq",
         _pip("arq"),
         {
-            "shop/worker.py": "from arq.connections import RedisSettings\nfrom shop.jobs import send\n\n"
-            "class WorkerSettings:\n    functions = [send]\n    redis_settings = RedisSettings()\n",
+            "shop/worker.py": (
+                "from arq.connections import RedisSettings\nfrom shop.jobs import send\n\nclass"
+                " WorkerSettings:\n    functions = [send]\n    redis_settings = RedisSettings()\n"
+            ),
             "shop/jobs.py": "from arq import Retry\n\nasync def send(ctx): ...\n",
         },
         "shop/worker.py:WorkerSettings",
@@ -67,9 +73,14 @@ CASES = (
         "taskiq",
         _pip("taskiq-redis"),
         {
-            "shop/tkq.py": "from taskiq_redis import ListQueueBroker, R\n\n"
-            "broker = ListQueueBroker('x').with_result_backend(R())\n",
-            "shop/jobs.py": "from shop.tkq import broker\n\n@broker.task(retry_on_error=True)\nasync def send(): ...\n",
+            "shop/tkq.py": (
+                "from taskiq_redis import ListQueueBroker, R\n\n"
+                "broker = ListQueueBroker('x').with_result_backend(R())\n"
+            ),
+            "shop/jobs.py": (
+                "from shop.tkq import broker\n\n@broker.task(retry_on_error=True)\nasync def"
+                " send(): ...\n"
+            ),
         },
         "shop/tkq.py:broker",
         ("shop/jobs.py",),
@@ -78,9 +89,16 @@ CASES = (
         "taskiq",
         _pip("taskiq-redis"),
         {
-            "shop/types.py": "from taskiq_redis import PubSubBroker\n\nclass OwnBroker(PubSubBroker): ...\n",
-            "shop/tkq.py": "from shop.types import OwnBroker\n\n# taskiq\nbroker = OwnBroker('x')\n",
-            "shop/jobs.py": "from shop.tkq import broker\n\n@broker.task(retry_on_error=True)\nasync def send(): ...\n",
+            "shop/types.py": (
+                "from taskiq_redis import PubSubBroker\n\nclass OwnBroker(PubSubBroker): ...\n"
+            ),
+            "shop/tkq.py": (
+                "from shop.types import OwnBroker\n\n# taskiq\nbroker = OwnBroker('x')\n"
+            ),
+            "shop/jobs.py": (
+                "from shop.tkq import broker\n\n@broker.task(retry_on_error=True)\nasync def"
+                " send(): ...\n"
+            ),
         },
         "shop/tkq.py:broker",
         ("shop/jobs.py",),
@@ -90,8 +108,12 @@ CASES = (
         "procrastinate",
         _pip("flask"),
         {
-            "shop/queue.py": "import procrastinate\n\nqueue_app = procrastinate.App(connector=None)\n",
-            "shop/jobs.py": "from shop.queue import queue_app\n\n@queue_app.task(queue='x')\ndef send(): ...\n",
+            "shop/queue.py": (
+                "import procrastinate\n\nqueue_app = procrastinate.App(connector=None)\n"
+            ),
+            "shop/jobs.py": (
+                "from shop.queue import queue_app\n\n@queue_app.task(queue='x')\ndef send(): ...\n"
+            ),
         },
         "shop/queue.py:queue_app",
         ("shop/jobs.py",),
@@ -102,7 +124,10 @@ CASES = (
         _pip("django-q2"),
         {
             "shop/settings.py": "Q_CLUSTER = {'name': 'shop'}\n",
-            "shop/views.py": "from django_q.tasks import async_task\n\ndef buy():\n    async_task('shop.jobs.send')\n",
+            "shop/views.py": (
+                "from django_q.tasks import async_task\n\ndef buy():\n   "
+                " async_task('shop.jobs.send')\n"
+            ),
         },
         "shop/settings.py:Q_CLUSTER",
         ("shop/views.py",),
@@ -117,7 +142,9 @@ CASES = (
         "shop/settings.py:TASKS",
         ("shop/jobs.py",),
     ),
-    Case("airflow", _pip("apache-airflow"), {"dags/nightly.py": _DAG}, "dags", ("dags/nightly.py",)),
+    Case(
+        "airflow", _pip("apache-airflow"), {"dags/nightly.py": _DAG}, "dags", ("dags/nightly.py",)
+    ),
     Case(
         "airflow",
         _pip("apache-airflow"),
@@ -136,7 +163,12 @@ CASES = (
     Case(
         "dagster",
         _pip("dagster"),
-        {"pipes/defs.py": "import dagster as dg\n\n@dg.asset\ndef a(): ...\n\ndefs = dg.Definitions(assets=[a])\n"},
+        {
+            "pipes/defs.py": (
+                "import dagster as dg\n\n@dg.asset\ndef a(): ...\n\ndefs ="
+                " dg.Definitions(assets=[a])\n"
+            )
+        },
         "pipes/defs.py:defs",
         ("pipes/defs.py",),
     ),
@@ -153,7 +185,12 @@ CASES = (
     Case(
         "dbos",
         _pip("dbos"),
-        {"shop/main.py": "from dbos import DBOS\n\ndb = DBOS(config={})\n\n@DBOS.workflow()\ndef send(): ...\n"},
+        {
+            "shop/main.py": (
+                "from dbos import DBOS\n\ndb = DBOS(config={})\n\n@DBOS.workflow()\ndef send():"
+                " ...\n"
+            )
+        },
         "shop/main.py:db",
         ("shop/main.py",),
     ),
@@ -161,8 +198,10 @@ CASES = (
         "bull",
         _npm("bull"),
         {
-            "server/queues.js": 'const Queue = require("bull");\nlet visit;\nif (x) {\n  visit = new Queue("v");\n'
-            "  visit.process(6, f);\n}\n"
+            "server/queues.js": (
+                'const Queue = require("bull");\nlet visit;\nif (x) {\n  visit = new Queue("v");\n'
+                "  visit.process(6, f);\n}\n"
+            )
         },
         "server/queues.js:visit",
         ("server/queues.js",),
@@ -171,8 +210,12 @@ CASES = (
         "bullmq",
         _npm("bullmq"),
         {
-            "src/queue.ts": 'import { Queue as Q } from "bullmq";\nexport const mails = new Q<Mail>("mails");\n',
-            "src/worker.ts": 'import { Worker } from "bullmq";\nnew Worker("mails", async () => {});\n',
+            "src/queue.ts": (
+                'import { Queue as Q } from "bullmq";\nexport const mails = new Q<Mail>("mails");\n'
+            ),
+            "src/worker.ts": (
+                'import { Worker } from "bullmq";\nnew Worker("mails", async () => {});\n'
+            ),
         },
         "src/queue.ts:mails",
         ("src/worker.ts",),
@@ -181,10 +224,14 @@ CASES = (
         "bullmq",
         _npm("@nestjs/bullmq"),
         {
-            "src/app.module.ts": 'import { BullModule } from "@nestjs/bullmq";\n'
-            "@Module({ imports: [BullModule.forRoot({})] })\nexport class AppModule {}\n",
-            "src/mail.ts": 'import { Processor, WorkerHost } from "@nestjs/bullmq";\n'
-            '@Processor("mail")\nexport class Mail extends WorkerHost {}\n',
+            "src/app.module.ts": (
+                'import { BullModule } from "@nestjs/bullmq";\n'
+                "@Module({ imports: [BullModule.forRoot({})] })\nexport class AppModule {}\n"
+            ),
+            "src/mail.ts": (
+                'import { Processor, WorkerHost } from "@nestjs/bullmq";\n'
+                '@Processor("mail")\nexport class Mail extends WorkerHost {}\n'
+            ),
         },
         "src/app.module.ts",
         ("src/mail.ts",),
@@ -193,7 +240,12 @@ CASES = (
     Case(
         "agenda",
         _npm("agenda"),
-        {"src/jobs.js": 'import { Agenda } from "agenda";\nconst agenda = new Agenda({});\nagenda.define("x", f);\n'},
+        {
+            "src/jobs.js": (
+                'import { Agenda } from "agenda";\nconst agenda = new'
+                ' Agenda({});\nagenda.define("x", f);\n'
+            )
+        },
         "src/jobs.js:agenda",
         ("src/jobs.js",),
     ),
@@ -212,7 +264,9 @@ CASES = (
         _npm("graphile-worker"),
         {
             "src/run.ts": 'import { run } from "graphile-worker";\nconst runner = await run({});\n',
-            "src/tasks/mail.ts": 'import type { Task } from "graphile-worker";\nexport const mail: Task = f;\n',
+            "src/tasks/mail.ts": (
+                'import type { Task } from "graphile-worker";\nexport const mail: Task = f;\n'
+            ),
         },
         "src/run.ts",
         ("src/tasks/mail.ts",),
@@ -221,8 +275,13 @@ CASES = (
         "graphile-worker",
         _npm("graphile-worker"),
         {
-            "worker/package.json": '{"scripts": {"worker": "env A=\\"b\\" graphile-worker --crontab c"}}',
-            "web/send.ts": 'import { makeWorkerUtils } from "graphile-worker";\nconst u = makeWorkerUtils({});\n',
+            "worker/package.json": (
+                '{"scripts": {"worker": "env A=\\"b\\" graphile-worker --crontab c"}}'
+            ),
+            "web/send.ts": (
+                'import { makeWorkerUtils } from "graphile-worker";\nconst u ='
+                " makeWorkerUtils({});\n"
+            ),
         },
         "worker/package.json",
         (),
@@ -232,9 +291,13 @@ CASES = (
         "inngest",
         _npm("inngest"),
         {
-            "src/inngest/client.ts": 'import { Inngest } from "inngest";\nexport const inngest = new Inngest({});\n',
-            "src/inngest/mail.ts": 'import { inngest } from "./client";\n'
-            'export const f = inngest.createFunction({ id: "x" }, { event: "y" }, g);\n',
+            "src/inngest/client.ts": (
+                'import { Inngest } from "inngest";\nexport const inngest = new Inngest({});\n'
+            ),
+            "src/inngest/mail.ts": (
+                'import { inngest } from "./client";\n'
+                'export const f = inngest.createFunction({ id: "x" }, { event: "y" }, g);\n'
+            ),
         },
         "src/inngest/client.ts:inngest",
         ("src/inngest/mail.ts",),
@@ -243,8 +306,12 @@ CASES = (
         "trigger.dev",
         _npm("@trigger.dev/sdk"),
         {
-            "trigger.config.ts": 'import { defineConfig } from "@trigger.dev/sdk/v3";\nexport default x;\n',
-            "src/trigger/mail.ts": 'import { task } from "@trigger.dev/sdk/v3";\nexport const m = task({ id: "m" });\n',
+            "trigger.config.ts": (
+                'import { defineConfig } from "@trigger.dev/sdk/v3";\nexport default x;\n'
+            ),
+            "src/trigger/mail.ts": (
+                'import { task } from "@trigger.dev/sdk/v3";\nexport const m = task({ id: "m" });\n'
+            ),
         },
         "trigger.config.ts",
         ("src/trigger/mail.ts",),
@@ -260,10 +327,14 @@ CASES = (
         "nestjs-schedule",
         _npm("@nestjs/schedule"),
         {
-            "src/app.module.ts": 'import { ScheduleModule } from "@nestjs/schedule";\n'
-            "@Module({ imports: [ScheduleModule.forRoot()] })\nexport class AppModule {}\n",
-            "src/clean.ts": 'import { Cron } from "@nestjs/schedule";\n'
-            'export class Clean { @Cron("* * * * *") run() {} }\n',
+            "src/app.module.ts": (
+                'import { ScheduleModule } from "@nestjs/schedule";\n'
+                "@Module({ imports: [ScheduleModule.forRoot()] })\nexport class AppModule {}\n"
+            ),
+            "src/clean.ts": (
+                'import { Cron } from "@nestjs/schedule";\n'
+                'export class Clean { @Cron("* * * * *") run() {} }\n'
+            ),
         },
         "src/app.module.ts",
         ("src/clean.ts",),
@@ -288,7 +359,9 @@ CASES = (
     Case(
         "solid_queue",
         _gem("solid_queue"),
-        _adapter("solid_queue") | _RAILS_JOB | {"config/queue.yml": "default:\n  dispatchers: []\n"},
+        _adapter("solid_queue")
+        | _RAILS_JOB
+        | {"config/queue.yml": "default:\n  dispatchers: []\n"},
         "config/queue.yml",
         ("app/jobs/mail_job.rb",),
     ),
@@ -297,7 +370,9 @@ CASES = (
         _gem("resque"),
         {
             "config/initializers/resque.rb": "Resque.redis = ENV['REDIS_URL']\n",
-            "app/models/order.rb": "class Order\n  def buy\n    Resque.enqueue(Mail, 1)\n  end\nend\n",
+            "app/models/order.rb": (
+                "class Order\n  def buy\n    Resque.enqueue(Mail, 1)\n  end\nend\n"
+            ),
         },
         "config/initializers/resque.rb",
         ("app/models/order.rb",),
@@ -307,7 +382,9 @@ CASES = (
         _gem("delayed_job_active_record"),
         {
             "config/initializers/delayed.rb": "Delayed::Worker.max_attempts = 3\n",
-            "app/models/order.rb": "class Order\n  def buy; end\n  handle_asynchronously :buy\nend\n",
+            "app/models/order.rb": (
+                "class Order\n  def buy; end\n  handle_asynchronously :buy\nend\n"
+            ),
         },
         "config/initializers/delayed.rb",
         ("app/models/order.rb",),
@@ -316,8 +393,10 @@ CASES = (
         "asynq",
         _go("github.com/hibiken/asynq"),
         {
-            "worker/processor.go": 'package worker\n\nimport "github.com/hibiken/asynq"\n\n'
-            "func New() { s := asynq.NewServer(nil, asynq.Config{}); _ = s }\n"
+            "worker/processor.go": (
+                'package worker\n\nimport "github.com/hibiken/asynq"\n\n'
+                "func New() { s := asynq.NewServer(nil, asynq.Config{}); _ = s }\n"
+            )
         },
         "worker/processor.go",
         ("worker/processor.go",),
@@ -326,9 +405,11 @@ CASES = (
         "river",
         _go("github.com/riverqueue/river"),
         {
-            "jobs/mail.go": 'package jobs\n\nimport "github.com/riverqueue/river"\n\n'
-            "type Mail struct{ river.WorkerDefaults[Args] }\n\n"
-            "func Run() { c, _ := river.NewClient(driver, &river.Config{}); _ = c }\n"
+            "jobs/mail.go": (
+                'package jobs\n\nimport "github.com/riverqueue/river"\n\n'
+                "type Mail struct{ river.WorkerDefaults[Args] }\n\n"
+                "func Run() { c, _ := river.NewClient(driver, &river.Config{}); _ = c }\n"
+            )
         },
         "jobs/mail.go",
         ("jobs/mail.go",),
@@ -337,8 +418,10 @@ CASES = (
         "machinery",
         _go("github.com/RichardKnop/machinery/v2"),
         {
-            "queue/server.go": 'package queue\n\nimport "github.com/RichardKnop/machinery/v2"\n\n'
-            'func Run() { s := machinery.NewServer(nil); s.RegisterTask("x", f) }\n'
+            "queue/server.go": (
+                'package queue\n\nimport "github.com/RichardKnop/machinery/v2"\n\n'
+                'func Run() { s := machinery.NewServer(nil); s.RegisterTask("x", f) }\n'
+            )
         },
         "queue/server.go",
         ("queue/server.go",),
@@ -347,8 +430,10 @@ CASES = (
         "quartz",
         _maven("org.quartz-scheduler", "quartz"),
         {
-            "src/main/java/Clock.java": "import org.quartz.impl.StdSchedulerFactory;\n"
-            "class Clock { void go() { StdSchedulerFactory.getDefaultScheduler(); } }\n",
+            "src/main/java/Clock.java": (
+                "import org.quartz.impl.StdSchedulerFactory;\n"
+                "class Clock { void go() { StdSchedulerFactory.getDefaultScheduler(); } }\n"
+            ),
             "src/main/java/Mail.java": "import org.quartz.*;\nclass Mail implements Job { }\n",
         },
         "src/main/java/Clock.java",
@@ -358,21 +443,34 @@ CASES = (
         "spring-scheduled",
         _maven("org.springframework.boot", "spring-boot-starter"),
         {
-            "src/main/java/App.java": "import org.springframework.scheduling.annotation.EnableScheduling;\n"
-            "@EnableScheduling\nclass App { }\n",
-            "src/main/kotlin/Clean.kt": "import org.springframework.scheduling.annotation.Scheduled\n"
-            'class Clean {\n  @Scheduled(cron = "x")\n  fun run() { }\n}\n',
+            "src/main/java/App.java": (
+                "import org.springframework.scheduling.annotation.EnableScheduling;\n"
+                "@EnableScheduling\nclass App { }\n"
+            ),
+            "src/main/kotlin/Clean.kt": (
+                "import org.springframework.scheduling.annotation.Scheduled\n"
+                'class Clean {\n  @Scheduled(cron = "x")\n  fun run() { }\n}\n'
+            ),
         },
         "src/main/java/App.java",
         ("src/main/kotlin/Clean.kt",),
     ),
     Case(
         "jobrunr",
-        {"build.gradle": "dependencies {\n  implementation 'org.jobrunr:jobrunr-spring-boot-3-starter:7.0'\n}\n"},
         {
-            "src/main/resources/application.properties": "org.jobrunr.background-job-server.enabled=true\n",
-            "src/main/java/Mail.java": "import org.jobrunr.jobs.annotations.Job;\n"
-            'class Mail { @Job(name = "x") void run() { } }\n',
+            "build.gradle": (
+                "dependencies {\n  implementation"
+                " 'org.jobrunr:jobrunr-spring-boot-3-starter:7.0'\n}\n"
+            )
+        },
+        {
+            "src/main/resources/application.properties": (
+                "org.jobrunr.background-job-server.enabled=true\n"
+            ),
+            "src/main/java/Mail.java": (
+                "import org.jobrunr.jobs.annotations.Job;\n"
+                'class Mail { @Job(name = "x") void run() { } }\n'
+            ),
         },
         "src/main/resources/application.properties",
         ("src/main/java/Mail.java",),
@@ -382,8 +480,10 @@ CASES = (
         {"composer.json": '{"require": {"laravel/framework": "^11"}}'},
         {
             "config/horizon.php": "<?php return [];\n",
-            "app/Jobs/Mail.php": "<?php\nuse Illuminate\\Contracts\\Queue\\ShouldQueue;\n"
-            "class Mail implements ShouldQueue { }\n",
+            "app/Jobs/Mail.php": (
+                "<?php\nuse Illuminate\\Contracts\\Queue\\ShouldQueue;\n"
+                "class Mail implements ShouldQueue { }\n"
+            ),
         },
         "config/horizon.php",
         ("app/Jobs/Mail.php",),
@@ -403,7 +503,9 @@ CASES = (
         _nuget("Hangfire.AspNetCore"),
         {
             "Shop/Program.cs": "using Hangfire;\nbuilder.Services.AddHangfireServer();\n",
-            "Shop/Mail.cs": "using Hangfire;\nclass Mail { void Go() { BackgroundJob.Enqueue(() => F()); } }\n",
+            "Shop/Mail.cs": (
+                "using Hangfire;\nclass Mail { void Go() { BackgroundJob.Enqueue(() => F()); } }\n"
+            ),
         },
         "Shop/Program.cs",
         ("Shop/Mail.cs",),
@@ -413,8 +515,10 @@ CASES = (
         _nuget("Hangfire.AspNetCore"),
         {
             "Shop/Program.cs": "using Hangfire;\nbuilder.Services.AddHangfireServer();\n",
-            "Shop/Jobs.cs": "using Hangfire;\nclass Jobs { void Go(IRecurringJobManager recurringJobManager) "
-            '{ recurringJobManager.AddOrUpdate<Mail>("mail", j => j.Go(), "* * * * *"); } }\n',
+            "Shop/Jobs.cs": (
+                "using Hangfire;\nclass Jobs { void Go(IRecurringJobManager recurringJobManager) "
+                '{ recurringJobManager.AddOrUpdate<Mail>("mail", j => j.Go(), "* * * * *"); } }\n'
+            ),
         },
         "Shop/Program.cs",
         ("Shop/Jobs.cs",),
@@ -422,7 +526,11 @@ CASES = (
     ),
     Case(
         "quartz.net",
-        {"Directory.Packages.props": '<Project><ItemGroup><PackageVersion Include="Quartz" /></ItemGroup></Project>'},
+        {
+            "Directory.Packages.props": (
+                '<Project><ItemGroup><PackageVersion Include="Quartz" /></ItemGroup></Project>'
+            )
+        },
         {
             "Shop/Program.cs": "using Quartz;\nbuilder.Services.AddQuartzHostedService();\n",
             "Shop/Mail.cs": "using Quartz;\nclass Mail : IJob { }\n",
@@ -434,8 +542,10 @@ CASES = (
         "apalis",
         {"Cargo.toml": '[dependencies]\napalis = { version = "0.6" }\napalis-redis = "0.6"\n'},
         {
-            "src/main.rs": "use apalis::prelude::*;\nfn main() { let m = Monitor::new(); "
-            'let w = WorkerBuilder::new("x"); }\n'
+            "src/main.rs": (
+                "use apalis::prelude::*;\nfn main() { let m = Monitor::new(); "
+                'let w = WorkerBuilder::new("x"); }\n'
+            )
         },
         "src/main.rs",
         ("src/main.rs",),
@@ -444,8 +554,10 @@ CASES = (
         "custom-queue",
         _pip("django"),
         {
-            "shop/daemon.py": "from multiprocessing import Process, Queue\n\nclass Daemon(Process):\n"
-            "    def __init__(self, queue: Queue) -> None: ...\n"
+            "shop/daemon.py": (
+                "from multiprocessing import Process, Queue\n\nclass Daemon(Process):\n"
+                "    def __init__(self, queue: Queue) -> None: ...\n"
+            )
         },
         "shop/daemon.py",
         ("shop/daemon.py",),

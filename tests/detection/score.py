@@ -1,8 +1,9 @@
 """Scores the survey against labelled repositories: `score.py LABELS.json FOLDER [--misses]`.
 
-LABELS.json is a list of objects with repo ("owner/name"), frameworks, also_ok, primary, app, app_alternatives,
-task_modules, scheduler, broker, commands and package_manager; those with a `group` are scored group by group.
-FOLDER holds a git checkout of each as `owner+name`. Nothing in a checkout is executed.
+LABELS.json is a list of objects with repo ("owner/name"), frameworks, also_ok, primary, app,
+app_alternatives, task_modules, scheduler, broker, commands and package_manager; those with a
+`group` are scored group by group. FOLDER holds a git checkout of each as `owner+name`. Nothing in a
+checkout is executed.
 """
 
 from __future__ import annotations
@@ -46,9 +47,16 @@ def main() -> int:
 def score(group: str, labels: list[dict[str, Any]], options: argparse.Namespace) -> None:
     """Prints what is right in one group of labels."""
     started = time.perf_counter()
-    results = [result for label in labels for result in judge(label, surveyed(options.folder / folder_name(label)))]
+    results = [
+        result
+        for label in labels
+        for result in judge(label, surveyed(options.folder / folder_name(label)))
+    ]
     seconds = time.perf_counter() - started
-    print(f"\n{f'group {group}: ' if group else ''}{len(labels)} repositories, surveyed in {seconds:.1f} s")
+    print(
+        f"\n{f'group {group}: ' if group else ''}{len(labels)} repositories, surveyed in"
+        f" {seconds:.1f} s"
+    )
     print_scores(results)
     if options.misses:
         print_misses(results)
@@ -84,8 +92,18 @@ def judge_frameworks(label: dict[str, Any], found: Survey) -> Iterator[Result]:
     for name in sorted(expected):
         yield "found", repo, name in said, name
     for name in sorted(said.keys() - expected - set(label["also_ok"])):
-        yield "false", repo, False, f"{name}: {[(p.path, p.line, p.text) for p in said[name].evidence[:3]]}"
-    yield "primary", repo, found.primary == label["primary"], f"{found.primary} for {label['primary']}"
+        yield (
+            "false",
+            repo,
+            False,
+            f"{name}: {[(p.path, p.line, p.text) for p in said[name].evidence[:3]]}",
+        )
+    yield (
+        "primary",
+        repo,
+        found.primary == label["primary"],
+        f"{found.primary} for {label['primary']}",
+    )
     use = said.get(label["primary"] or "")
     right = [label["app"], *label["app_alternatives"]]
     if label["app"]:
@@ -94,7 +112,12 @@ def judge_frameworks(label: dict[str, Any], found: Survey) -> Iterator[Result]:
         missing = set(label["task_modules"]) - _with_folders(use.task_modules)
         yield "tasks", repo, not missing, f"missing {sorted(missing)}"
         for part in ("scheduler", "broker"):
-            yield part, repo, getattr(use, part) == label[part], f"{getattr(use, part)} for {label[part]}"
+            yield (
+                part,
+                repo,
+                getattr(use, part) == label[part],
+                f"{getattr(use, part)} for {label[part]}",
+            )
 
 
 def _with_folders(paths: tuple[str, ...]) -> set[str]:
@@ -102,12 +125,18 @@ def _with_folders(paths: tuple[str, ...]) -> set[str]:
 
 
 def agrees(fact: CommandFact | None, wanted: str | None) -> bool:
-    """Both say nothing, or both say the same: `make test` is right where its recipe is what the label quotes."""
+    """Both say nothing, or both say the same: `make test` is right where its recipe is what the
+    label quotes.
+    """
     if fact is None or wanted is None:
         return fact is None and wanted is None
     essence = [_essence(part) for part in wanted.split("&&")]
     said = _essence(f"{fact.command}\n{fact.runs}")
-    return any(part in said or _covers(said, part) or _essence(fact.command) in part for part in essence if part)
+    return any(
+        part in said or _covers(said, part) or _essence(fact.command) in part
+        for part in essence
+        if part
+    )
 
 
 def _covers(said: str, part: str) -> bool:
@@ -118,7 +147,10 @@ def _covers(said: str, part: str) -> bool:
 def _essence(command: str) -> str:
     """What a command does: `cd ui && pnpm build` and `pnpm --dir ui build` are one."""
     folderless = re.sub(r"\b(npm|pnpm|yarn|bun) --(?:prefix|dir|cwd) \S+ ", r"\1 ", command)
-    lines = (re.sub(r"['\"@]|^\./|^(?:ba)?sh (?=\S+/)", "", without_prefix(one)) for one in folderless.splitlines())
+    lines = (
+        re.sub(r"['\"@]|^\./|^(?:ba)?sh (?=\S+/)", "", without_prefix(one))
+        for one in folderless.splitlines()
+    )
     return re.sub(r"\s+", " ", "\n".join(lines)).strip()
 
 

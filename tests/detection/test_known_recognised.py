@@ -1,4 +1,6 @@
-"""Libraries that are only recognised: each is found in an application, and ignored wherever it is no use."""
+"""Libraries that are only recognised: each is found in an application, and ignored wherever it is
+no use.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,9 @@ def test_ignores_what_is_only_declared(tmp_path: Path, case: Case) -> None:
 @pytest.mark.parametrize("folder", ASIDE)
 @pytest.mark.parametrize("case", CASES, ids=NAMES)
 def test_ignores_what_lies_aside(tmp_path: Path, case: Case, folder: str) -> None:
-    check_ignores(tmp_path, case.manifest | {f"{folder}/{path}": text for path, text in case.code.items()})
+    check_ignores(
+        tmp_path, case.manifest | {f"{folder}/{path}": text for path, text in case.code.items()}
+    )
 
 
 @pytest.mark.parametrize("case", CASES, ids=NAMES)
@@ -57,9 +61,13 @@ def test_ignores_comments(tmp_path: Path, case: Case) -> None:
     """The same code with each line commented out, in the comments of each language."""
     signs = {"py": "#", "rb": "#", "ex": "#", "exs": "#", "yml": "#", "properties": "#"}
     code = {
-        path: "".join(f"{signs.get(path.rpartition('.')[2], '//')} {line}\n" for line in text.splitlines())
+        path: "".join(
+            f"{signs.get(path.rpartition('.')[2], '//')} {line}\n" for line in text.splitlines()
+        )
         for path, text in case.code.items()
-        if not path.endswith((".php", ".properties", "queue.yml", "trigger.config.ts"))  # a place is no code
+        if not path.endswith(
+            (".php", ".properties", "queue.yml", "trigger.config.ts")
+        )  # a place is no code
     }
     check_ignores(tmp_path, case.manifest | code)
 
@@ -71,7 +79,10 @@ def test_every_library_has_a_case() -> None:
 
 IGNORED = {
     "a relative import is not the library": {"shop/a.py": "from .arq import cron\nx = cron(1)\n"},
-    "Ruby's puma plug-in": {"Gemfile": 'gem "solid_queue"\n', "config/puma.rb": "plugin :solid_queue if ENV['X']\n"},
+    "Ruby's puma plug-in": {
+        "Gemfile": 'gem "solid_queue"\n',
+        "config/puma.rb": "plugin :solid_queue if ENV['X']\n",
+    },
     "an adapter for tests": {
         "Gemfile": 'gem "sidekiq"\n',
         "config/environments/test.rb": "config.active_job.queue_adapter = :sidekiq\n",
@@ -85,26 +96,40 @@ IGNORED = {
         "package.json": '{"devDependencies": {"bullmq": "^5"}}',
         "src/instrumentation/bullmq.ts": 'import { Queue } from "bullmq";\nnew Queue("x");\n',
     },
-    "an indirect Go module": {"go.mod": "module x\n\nrequire github.com/hibiken/asynq v0.1 // indirect\n"},
+    "an indirect Go module": {
+        "go.mod": "module x\n\nrequire github.com/hibiken/asynq v0.1 // indirect\n"
+    },
     "a Spring application without a schedule": {
-        "pom.xml": "<project><parent><groupId>org.springframework.boot</groupId></parent></project>",
-        "src/main/java/App.java": "import org.springframework.boot.SpringApplication;\nclass App { }\n",
+        "pom.xml": (
+            "<project><parent><groupId>org.springframework.boot</groupId></parent></project>"
+        ),
+        "src/main/java/App.java": (
+            "import org.springframework.boot.SpringApplication;\nclass App { }\n"
+        ),
     },
     "Laravel's own files": {
         "composer.json": '{"require": {"laravel/framework": "^10"}}',
         "config/queue.php": "<?php return [];\n",
     },
     "a web worker": {"package.json": "{}", "src/a.js": 'const w = new Worker("x.js");\n'},
-    "another IJob": {"A.csproj": "<Project />", "A.cs": "using Mine;\nclass A : IJob { } // Quartz\n"},
+    "another IJob": {
+        "A.csproj": "<Project />",
+        "A.cs": "using Mine;\nclass A : IJob { } // Quartz\n",
+    },
     "processes that compute, outside a web application": {
         "requirements.txt": "numpy\n",
         "a.py": "from multiprocessing import Process, Queue\nclass A(Process): ...\n",
     },
     "a development dependency of a manifest is no start": {
         "package.json": '{"devDependencies": {\n"graphile-worker": "^0.16"\n}}',
-        "src/plugins/jobs.ts": 'import { quickAddJob } from "graphile-worker";\nquickAddJob({}, "x");\n',
+        "src/plugins/jobs.ts": (
+            'import { quickAddJob } from "graphile-worker";\nquickAddJob({}, "x");\n'
+        ),
     },
-    "a ticker that flushes": {"go.mod": "module x\n", "log/log.go": "package log\nvar t = time.NewTicker(x)\n"},
+    "a ticker that flushes": {
+        "go.mod": "module x\n",
+        "log/log.go": "package log\nvar t = time.NewTicker(x)\n",
+    },
     "an interval of a page": {"package.json": "{}", "src/clock.js": "setInterval(f, 1000);\n"},
     "a dropped dependency in a migration": {
         "requirements.txt": "django\n",
@@ -120,10 +145,15 @@ def test_ignores(tmp_path: Path, name: str) -> None:
 
 TIMERS = {
     "setInterval": {"package.json": "{}", "server/cron.js": "setInterval(f, 30_000);\n"},
-    "time.Ticker": {"go.mod": "module x\n", "pkg/syncers/a/a.go": "package a\nfunc R() { t := time.NewTicker(d) }\n"},
+    "time.Ticker": {
+        "go.mod": "module x\n",
+        "pkg/syncers/a/a.go": "package a\nfunc R() { t := time.NewTicker(d) }\n",
+    },
     "robfig/cron": {
         "go.mod": "module x\n\nrequire github.com/robfig/cron/v3 v3.0.0\n",
-        "clock/clock.go": 'package clock\nimport "github.com/robfig/cron/v3"\nfunc R() { c := cron.New() }\n',
+        "clock/clock.go": (
+            'package clock\nimport "github.com/robfig/cron/v3"\nfunc R() { c := cron.New() }\n'
+        ),
     },
     "quantum": {
         "mix.exs": 'defmodule X do\n  defp deps, do: [{:quantum, "~> 3"}]\nend\n',
@@ -157,7 +187,10 @@ def test_a_redis_client_alone_says_nothing_of_the_queue(tmp_path: Path) -> None:
     composer = {"composer.json": '{"require": {"laravel/framework": "^11", "predis/predis": "^2"}}'}
     use = use_in(tmp_path / "horizon", composer | case.code, "laravel-queue")
     assert use is not None and use.broker == "redis"
-    plain = {"config/queue.php" if path == "config/horizon.php" else path: text for path, text in case.code.items()}
+    plain = {
+        "config/queue.php" if path == "config/horizon.php" else path: text
+        for path, text in case.code.items()
+    }
     use = use_in(tmp_path / "plain", composer | plain, "laravel-queue")
     assert use is not None and (use.app, use.broker) == ("config/queue.php", None)
 
@@ -191,8 +224,9 @@ def test_the_parser_is_loaded_for_other_languages_alone(tmp_path: Path) -> None:
     """A Python repository costs no import of it."""
     root = helpers.build_tree(tmp_path, {"requirements.txt": "arq\n", "shop/a.py": "import arq\n"})
     code = (
-        "import sys; from pathlib import Path; from skillrun.frameworks.registry import recognisers\n"
-        "from skillrun.repo.survey import survey; from skillrun.repo.tree import Tree\n"
-        f"survey(Tree(Path({str(root)!r})), recognisers()); sys.exit('ast_grep_py' in sys.modules)"
+        "import sys; from pathlib import Path; from skillrun.frameworks.registry import"
+        " recognisers\nfrom skillrun.repo.survey import survey; from skillrun.repo.tree import"
+        f" Tree\nsurvey(Tree(Path({str(root)!r})), recognisers()); sys.exit('ast_grep_py' in"
+        " sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

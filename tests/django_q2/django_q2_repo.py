@@ -1,4 +1,6 @@
-"""Real repositories with a Django Q2 job, what skillrun reads in them, and a small shop that every stage passes."""
+"""Real repositories with a Django Q2 job, what skillrun reads in them, and a small shop that every
+stage passes.
+"""
 
 from __future__ import annotations
 
@@ -72,21 +74,28 @@ FILES: dict[str, str] = {
     "shop/__init__.py": "",
     "shop/mailer.py": MAILER,
     "shop/dead_jobs.py": DEAD,
-    "shop/schema.sql": """
+    "shop/schema.sql": (
+        """
         CREATE TABLE receipts (order_id INTEGER NOT NULL, email TEXT NOT NULL, UNIQUE (order_id));
         CREATE TABLE dead_jobs (payload TEXT, reason TEXT);
-        """,
-    "shop/settings.py": """
+        """
+    ),
+    "shop/settings.py": (
+        """
         Q_CLUSTER = {"name": "shop", "orm": "default", "timeout": 60, "retry": 90, "ack_failures": True}
-        """,
-    "shop/orders.py": """
+        """
+    ),
+    "shop/orders.py": (
+        """
         from django_q.tasks import async_task
 
         def settle(order_id, email):
             async_task("shop.tasks.send_receipt", order_id, email)
-        """,
+        """
+    ),
     "shop/tasks.py": TASKS,
-    "tests/test_tasks.py": """
+    "tests/test_tasks.py": (
+        """
         from shop import mailer, tasks
 
         def test_happy(outbox):
@@ -103,22 +112,30 @@ FILES: dict[str, str] = {
             mail.failures = [mailer.BadAddress("bad")]
             tasks.send_receipt(7, "a@example.com")
             assert outbox == []
-        """,
+        """
+    ),
 }
 
 
 def open_shop(root: Path, tasks: str, *, cluster: str = CLUSTER, **files: str) -> Shop:
-    """A repository whose shop/tasks.py is given; `files` are more modules of the package, e.g. `orders="..."`.
+    """A repository whose shop/tasks.py is given; `files` are more modules of the package, e.g.
+    `orders="..."`.
 
     `cluster` is what Q_CLUSTER is, and whatever lines follow it.
     """
     every = {"shop/__init__.py": "", "shop/mailer.py": MAILER, "shop/dead_jobs.py": DEAD}
     every |= {"shop/tasks.py": tasks, "shop/settings.py": f"Q_CLUSTER = {cluster}\n"}
     every |= {f"shop/{name}.py": text for name, text in files.items()}
-    use = FrameworkUse("django-q2", app="shop/settings.py:Q_CLUSTER", apps=("shop/settings.py:Q_CLUSTER",))
+    use = FrameworkUse(
+        "django-q2", app="shop/settings.py:Q_CLUSTER", apps=("shop/settings.py:Q_CLUSTER",)
+    )
     return opened(root, django_q2, use, every)
 
 
-def build(root: Path, files: Mapping[str, str] | None = None, spec: Mapping[str, Any] | None = None) -> Case:
-    """A case on a real repository: the sample's files and spec, with `files` and parts of the spec laid over them."""
+def build(
+    root: Path, files: Mapping[str, str] | None = None, spec: Mapping[str, Any] | None = None
+) -> Case:
+    """A case on a real repository: the sample's files and spec, with `files` and parts of the spec
+    laid over them.
+    """
     return case_of(root, {**FILES, **(files or {})}, {"message": "kwargs", **(spec or {})})

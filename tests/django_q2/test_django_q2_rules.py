@@ -1,4 +1,6 @@
-"""Each static rule of Django Q2 on code that has the mistake, and on code that looks like it and is right."""
+"""Each static rule of Django Q2 on code that has the mistake, and on code that looks like it and is
+right.
+"""
 
 from __future__ import annotations
 
@@ -25,10 +27,14 @@ Check = Callable[..., None]
 
 @pytest.fixture
 def check_finds(tmp_path: Path) -> Check:
-    """`check_finds(rule, tasks, severity, "words of the message", spec=..., cluster=..., module=text)`."""
+    """`check_finds(rule, tasks, severity, "words of the message", spec=..., cluster=...,
+    module=text)`.
+    """
     numbers = itertools.count()
 
-    def check(rule: str, tasks: str, severity: Severity, words: str, *, spec: Any = None, **files: str) -> None:
+    def check(
+        rule: str, tasks: str, severity: Severity, words: str, *, spec: Any = None, **files: str
+    ) -> None:
         shop = open_shop(tmp_path / f"r{next(numbers)}", HEAD + textwrap.dedent(tasks), **files)
         (finding,) = findings(shop, rule, spec)
         assert (finding.rule, finding.severity) == (f"django-q2.{rule}", severity)
@@ -51,7 +57,11 @@ def check_ignores(tmp_path: Path) -> Check:
     return check
 
 
-def clause(end: str, caught: str = "(mailer.Unavailable, TimeoutError)", parameters: str = "order_id, email=''") -> str:
+def clause(
+    end: str,
+    caught: str = "(mailer.Unavailable, TimeoutError)",
+    parameters: str = "order_id, email=''",
+) -> str:
     """A handler whose effect stands in a try with one clause."""
     inner = textwrap.indent(textwrap.dedent(end).strip("\n"), "        ")
     return (
@@ -61,13 +71,17 @@ def clause(end: str, caught: str = "(mailer.Unavailable, TimeoutError)", paramet
 
 
 AGAIN = clause(
-    "if attempt >= 5:\n    raise\nschedule('shop.tasks.send_receipt', order_id, attempt=attempt + 1)",
+    "if attempt >= 5:\n    raise\nschedule('shop.tasks.send_receipt', order_id, attempt=attempt"
+    " + 1)",
     parameters="order_id, attempt=1",
 )
 
 
 def orders(call: str, head: str = "") -> str:
-    return f"from django_q.tasks import async_task, schedule\n{head}\ndef settle(order_id):\n    {call}\n"
+    return (
+        f"from django_q.tasks import async_task, schedule\n{head}\ndef settle(order_id):\n   "
+        f" {call}\n"
+    )
 
 
 SETTLE = orders("async_task('shop.tasks.send_receipt', order_id)")
@@ -79,7 +93,10 @@ def with_options(options: str) -> str:
 
 def test_every_rule_has_a_pair() -> None:
     text = Path(__file__).read_text()
-    shared = {"django-q2.check-then-act", "django-q2.select-for-update-outside-transaction"}  # tested with Celery
+    shared = {
+        "django-q2.check-then-act",
+        "django-q2.select-for-update-outside-transaction",
+    }  # tested with Celery
     for rule in {rule.id for rule in RULES} - shared:
         for check in ("finds", "ignores"):
             assert f'check_{check}("{rule.removeprefix("django-q2.")}"' in text, (rule, check)
@@ -89,10 +106,27 @@ def test_every_rule_has_a_pair() -> None:
 
 
 def test_retry_below_timeout(check_finds: Check, check_ignores: Check) -> None:
-    check_finds("retry-below-timeout", PLAIN, ERROR, "runs twice at once", cluster=f"{{{ORM}, 'timeout': 600}}")
-    check_finds("retry-below-timeout", PLAIN, ERROR, "by default", cluster="{'orm': 'default', 'timeout': 60}")
     check_finds(
-        "retry-below-timeout", PLAIN, ERROR, "may run for 100 s", cluster=WHOLE, orders=with_options("timeout=100")
+        "retry-below-timeout",
+        PLAIN,
+        ERROR,
+        "runs twice at once",
+        cluster=f"{{{ORM}, 'timeout': 600}}",
+    )
+    check_finds(
+        "retry-below-timeout",
+        PLAIN,
+        ERROR,
+        "by default",
+        cluster="{'orm': 'default', 'timeout': 60}",
+    )
+    check_finds(
+        "retry-below-timeout",
+        PLAIN,
+        ERROR,
+        "may run for 100 s",
+        cluster=WHOLE,
+        orders=with_options("timeout=100"),
     )
     check_ignores("retry-below-timeout", PLAIN, cluster=WHOLE, orders=with_options("timeout=80"))
     check_ignores("retry-below-timeout", PLAIN, cluster="{'redis': {}, 'timeout': 600}")
@@ -116,9 +150,15 @@ def test_unbounded_attempts(check_finds: Check, check_ignores: Check) -> None:
 
 def test_cached_unbounded(check_finds: Check, check_ignores: Check) -> None:
     words = "no attempt is counted"
-    check_finds("cached-unbounded", PLAIN, ERROR, words, cluster=WHOLE, orders=with_options("cached=60"))
-    check_finds("cached-unbounded", PLAIN, ERROR, words, cluster=WHOLE.replace("{", "{'cached': True, ", 1))
-    check_ignores("cached-unbounded", PLAIN, cluster=WHOLE, orders=with_options("cached=60, ack_failure=True"))
+    check_finds(
+        "cached-unbounded", PLAIN, ERROR, words, cluster=WHOLE, orders=with_options("cached=60")
+    )
+    check_finds(
+        "cached-unbounded", PLAIN, ERROR, words, cluster=WHOLE.replace("{", "{'cached': True, ", 1)
+    )
+    check_ignores(
+        "cached-unbounded", PLAIN, cluster=WHOLE, orders=with_options("cached=60, ack_failure=True")
+    )
     check_ignores("cached-unbounded", PLAIN, cluster=WHOLE, orders=SETTLE)
 
 
@@ -141,23 +181,46 @@ def test_failures_acknowledged(check_finds: Check, check_ignores: Check) -> None
     acked = WHOLE.replace("{", "{'ack_failures': True, ", 1)
     check_finds("failures-acknowledged", PLAIN, ERROR, "nothing runs it again", cluster=acked)
     check_finds(
-        "failures-acknowledged", PLAIN, ERROR, "5 attempts", cluster=WHOLE, orders=with_options("ack_failure=True")
+        "failures-acknowledged",
+        PLAIN,
+        ERROR,
+        "5 attempts",
+        cluster=WHOLE,
+        orders=with_options("ack_failure=True"),
     )
     check_ignores("failures-acknowledged", AGAIN, cluster=acked)
-    check_ignores("failures-acknowledged", PLAIN, cluster=acked, orders=with_options("ack_failure=False"))
+    check_ignores(
+        "failures-acknowledged", PLAIN, cluster=acked, orders=with_options("ack_failure=False")
+    )
 
 
 def test_fractional_timeout(check_finds: Check, check_ignores: Check) -> None:
-    check_finds("fractional-timeout", PLAIN, ERROR, "signal.alarm", cluster=f"{{{ORM}, 'timeout': 7.5}}")
-    check_finds("fractional-timeout", PLAIN, ERROR, "0.5", cluster=WHOLE, orders=with_options("timeout=0.5"))
+    check_finds(
+        "fractional-timeout", PLAIN, ERROR, "signal.alarm", cluster=f"{{{ORM}, 'timeout': 7.5}}"
+    )
+    check_finds(
+        "fractional-timeout", PLAIN, ERROR, "0.5", cluster=WHOLE, orders=with_options("timeout=0.5")
+    )
     check_ignores("fractional-timeout", PLAIN, cluster=WHOLE, orders=with_options("timeout=5"))
 
 
 def test_sync_left_on(check_finds: Check, check_ignores: Check) -> None:
     on = WHOLE.replace("{", "{'sync': True, ", 1)
     check_finds("sync-left-on", PLAIN, ERROR, "no worker sees one", cluster=on)
-    check_finds("sync-left-on", PLAIN, ERROR, "in the caller", cluster=WHOLE, orders=with_options("sync=True"))
-    check_ignores("sync-left-on", PLAIN, cluster=on.replace("True", "TESTING"), orders=with_options("sync=False"))
+    check_finds(
+        "sync-left-on",
+        PLAIN,
+        ERROR,
+        "in the caller",
+        cluster=WHOLE,
+        orders=with_options("sync=True"),
+    )
+    check_ignores(
+        "sync-left-on",
+        PLAIN,
+        cluster=on.replace("True", "TESTING"),
+        orders=with_options("sync=False"),
+    )
 
 
 # What becomes of a failure
@@ -165,16 +228,34 @@ def test_sync_left_on(check_finds: Check, check_ignores: Check) -> None:
 
 def test_permanent_retried(check_finds: Check, check_ignores: Check) -> None:
     check_finds("permanent-retried", PLAIN, ERROR, "leaves the handler", cluster=WHOLE)
-    check_finds("permanent-retried", clause("raise", "Exception"), ERROR, "leaves the handler", cluster=WHOLE)
+    check_finds(
+        "permanent-retried",
+        clause("raise", "Exception"),
+        ERROR,
+        "leaves the handler",
+        cluster=WHOLE,
+    )
     broad = AGAIN.replace("(mailer.Unavailable, TimeoutError)", "Exception")
-    check_finds("permanent-retried", broad, ERROR, "runs the job again", cluster=f"{{{ORM}, 'ack_failures': True}}")
-    check_ignores("permanent-retried", clause("dead_jobs.record(order_id, error)", "mailer.BadAddress"), cluster=WHOLE)
+    check_finds(
+        "permanent-retried",
+        broad,
+        ERROR,
+        "runs the job again",
+        cluster=f"{{{ORM}, 'ack_failures': True}}",
+    )
+    check_ignores(
+        "permanent-retried",
+        clause("dead_jobs.record(order_id, error)", "mailer.BadAddress"),
+        cluster=WHOLE,
+    )
     check_ignores("permanent-retried", PLAIN, cluster=f"{{{ORM}, 'ack_failures': True}}")
     check_ignores("permanent-retried", AGAIN, cluster=f"{{{ORM}, 'ack_failures': True}}")
 
 
 def test_swallowed_exception(check_finds: Check, check_ignores: Check) -> None:
-    check_finds("swallowed-exception", clause("return {'ok': False}"), ERROR, "keeps it as a success")
+    check_finds(
+        "swallowed-exception", clause("return {'ok': False}"), ERROR, "keeps it as a success"
+    )
     check_ignores("swallowed-exception", clause("raise"))
     check_ignores("swallowed-exception", AGAIN)
 
@@ -185,14 +266,23 @@ def test_exit(check_finds: Check, check_ignores: Check) -> None:
 
 
 HOOK = (
-    "from shop import dead_jobs\ndef ended(task):\n    if not task.success{}:\n        dead_jobs.record(task.args, 1)\n"
+    "from shop import dead_jobs\ndef ended(task):\n    if not task.success{}:\n       "
+    " dead_jobs.record(task.args, 1)\n"
 )
 
 
 def test_recorded_each_time(check_finds: Check, check_ignores: Check) -> None:
     hooked = with_options("hook='shop.hooks.ended'")
     counting = HOOK.format(" and task.attempt_count >= 5")
-    check_finds("recorded-each-time", PLAIN, WARNING, "each time", cluster=WHOLE, orders=hooked, hooks=HOOK.format(""))
+    check_finds(
+        "recorded-each-time",
+        PLAIN,
+        WARNING,
+        "each time",
+        cluster=WHOLE,
+        orders=hooked,
+        hooks=HOOK.format(""),
+    )
     check_ignores("recorded-each-time", PLAIN, cluster=WHOLE, orders=hooked, hooks=counting)
     done = HOOK.format("").replace("not task.success", "task.success")
     check_ignores("recorded-each-time", PLAIN, cluster=WHOLE, orders=hooked, hooks=done)
@@ -202,15 +292,31 @@ def test_recorded_each_time(check_finds: Check, check_ignores: Check) -> None:
 
 def test_hook_as_function(check_finds: Check, check_ignores: Check) -> None:
     hooks = HOOK.format(" and task.attempt_count >= 5")
-    given = orders("async_task('shop.tasks.send_receipt', order_id, hook=ended)", "from shop.hooks import ended\n")
-    check_finds("hook-as-function", PLAIN, ERROR, "not called", cluster=WHOLE, orders=given, hooks=hooks)
+    given = orders(
+        "async_task('shop.tasks.send_receipt', order_id, hook=ended)",
+        "from shop.hooks import ended\n",
+    )
+    check_finds(
+        "hook-as-function", PLAIN, ERROR, "not called", cluster=WHOLE, orders=given, hooks=hooks
+    )
     named = with_options("hook='shop.hooks.ended'")
     check_ignores("hook-as-function", PLAIN, cluster=WHOLE, orders=named, hooks=hooks)
-    check_ignores("hook-as-function", PLAIN, cluster=f"{{{ORM}, 'ack_failures': True}}", orders=given, hooks=hooks)
+    check_ignores(
+        "hook-as-function",
+        PLAIN,
+        cluster=f"{{{ORM}, 'ack_failures': True}}",
+        orders=given,
+        hooks=hooks,
+    )
 
 
 def test_permanent_not_recorded(check_finds: Check, check_ignores: Check) -> None:
-    check_finds("permanent-not-recorded", clause("return", "mailer.BadAddress"), ERROR, "without a dead letter")
+    check_finds(
+        "permanent-not-recorded",
+        clause("return", "mailer.BadAddress"),
+        ERROR,
+        "without a dead letter",
+    )
     kept = clause("dead_jobs.record(order_id, error)", "mailer.BadAddress")
     check_ignores("permanent-not-recorded", kept)
 
@@ -225,8 +331,16 @@ def test_never_runs(check_finds: Check, check_ignores: Check) -> None:
 
 
 def test_unknown_name(check_finds: Check, check_ignores: Check) -> None:
-    check_finds("unknown-name", PLAIN, ERROR, "names no function", orders=SETTLE.replace("shop.tasks", "shop.jobs"))
-    check_finds("unknown-name", PLAIN, ERROR, "names no function", orders=SETTLE.replace("s.send", "s:send"))
+    check_finds(
+        "unknown-name",
+        PLAIN,
+        ERROR,
+        "names no function",
+        orders=SETTLE.replace("shop.tasks", "shop.jobs"),
+    )
+    check_finds(
+        "unknown-name", PLAIN, ERROR, "names no function", orders=SETTLE.replace("s.send", "s:send")
+    )
     check_ignores("unknown-name", PLAIN, orders=SETTLE)
     check_ignores("unknown-name", PLAIN, orders=SETTLE.replace("shop.tasks", "another.package"))
 
@@ -242,15 +356,23 @@ def test_option_taken(check_finds: Check, check_ignores: Check) -> None:
 
 def test_wrong_arguments(check_finds: Check, check_ignores: Check) -> None:
     check_finds("wrong-arguments", PLAIN, ERROR, "takes no mail", orders=with_options("mail='a'"))
-    check_finds("wrong-arguments", PLAIN, ERROR, "is missing", orders=SETTLE.replace(", order_id)", ")"))
-    check_ignores("wrong-arguments", PLAIN, orders=with_options("email='a', timeout=5, task_name='x'"))
-    check_ignores("wrong-arguments", PLAIN.replace("email=''", "**more"), orders=with_options("mail='a'"))
+    check_finds(
+        "wrong-arguments", PLAIN, ERROR, "is missing", orders=SETTLE.replace(", order_id)", ")")
+    )
+    check_ignores(
+        "wrong-arguments", PLAIN, orders=with_options("email='a', timeout=5, task_name='x'")
+    )
+    check_ignores(
+        "wrong-arguments", PLAIN.replace("email=''", "**more"), orders=with_options("mail='a'")
+    )
 
 
 def test_publish_in_transaction(check_finds: Check, check_ignores: Check) -> None:
     head = "from django.db import transaction\n\n@transaction.atomic"
     inside = orders("async_task('shop.tasks.send_receipt', order_id)", head)
-    check_finds("publish-in-transaction", PLAIN, ERROR, "before the commit", cluster=REDIS, orders=inside)
+    check_finds(
+        "publish-in-transaction", PLAIN, ERROR, "before the commit", cluster=REDIS, orders=inside
+    )
     check_ignores("publish-in-transaction", PLAIN, cluster=WHOLE, orders=inside)
     check_ignores("publish-in-transaction", PLAIN, cluster=REDIS, orders=SETTLE)
 
@@ -263,8 +385,13 @@ def test_publish_unkeyed(check_finds: Check, check_ignores: Check) -> None:
 
 def test_scheduled_at_start(check_finds: Check, check_ignores: Check) -> None:
     call = "schedule('shop.tasks.send_receipt', 7, schedule_type='D')\n"
-    ready = f"from django_q.tasks import schedule\nclass Shop:\n    def ready(self):\n        {call}"
-    row = "from django_q.models import Schedule\nSchedule.objects.{}(func='shop.tasks.send_receipt')\n"
+    ready = (
+        f"from django_q.tasks import schedule\nclass Shop:\n    def ready(self):\n        {call}"
+    )
+    row = (
+        "from django_q.models import"
+        " Schedule\nSchedule.objects.{}(func='shop.tasks.send_receipt')\n"
+    )
     check_finds("scheduled-at-start", PLAIN + call, ERROR, "at each start")
     check_finds("scheduled-at-start", PLAIN, ERROR, "at each start", apps=ready)
     check_finds("scheduled-at-start", PLAIN, ERROR, "at each start", apps=row.format("create"))
@@ -277,16 +404,30 @@ def test_scheduled_at_start(check_finds: Check, check_ignores: Check) -> None:
 def test_object_argument(check_finds: Check, check_ignores: Check) -> None:
     head = "from django.db import models\n\nclass Order(models.Model): ...\n"
     row = "order = Order.objects.get(id=order_id)\n    async_task('shop.tasks.send_receipt', {})"
-    check_finds("object-argument", PLAIN, WARNING, "pickled as it is now", orders=orders(row.format("order"), head))
+    check_finds(
+        "object-argument",
+        PLAIN,
+        WARNING,
+        "pickled as it is now",
+        orders=orders(row.format("order"), head),
+    )
     check_ignores("object-argument", PLAIN, orders=orders(row.format("order.id"), head))
 
 
 def test_schedule_argument(check_finds: Check, check_ignores: Check) -> None:
     head = "from django.utils import timezone\n"
     call = "schedule('shop.tasks.send_receipt', {}, next_run=timezone.now())"
-    check_finds("schedule-argument", PLAIN, ERROR, "no literal", orders=orders(call.format("timezone.now()"), head))
+    check_finds(
+        "schedule-argument",
+        PLAIN,
+        ERROR,
+        "no literal",
+        orders=orders(call.format("timezone.now()"), head),
+    )
     check_ignores("schedule-argument", PLAIN, orders=orders(call.format("order_id"), head))
-    check_ignores("schedule-argument", PLAIN, orders=orders(call.format("timezone.now().isoformat()"), head))
+    check_ignores(
+        "schedule-argument", PLAIN, orders=orders(call.format("timezone.now().isoformat()"), head)
+    )
 
 
 def test_the_sample_spec_asks_for_retries() -> None:

@@ -1,4 +1,6 @@
-"""Real repositories with a task of Django's, what skillrun reads in them, and a small shop that every stage passes."""
+"""Real repositories with a task of Django's, what skillrun reads in them, and a small shop that
+every stage passes.
+"""
 
 from __future__ import annotations
 
@@ -98,7 +100,8 @@ FILES: dict[str, str] = {
     "shop/models.py": MODELS,
     "shop/mailer.py": MAILER,
     "shop/dead_jobs.py": DEAD,
-    "shop/orders.py": """
+    "shop/orders.py": (
+        """
         from django.db import transaction
 
         from shop.tasks import send_receipt
@@ -106,9 +109,11 @@ FILES: dict[str, str] = {
         @transaction.atomic
         def settle(order_id, email):
             send_receipt.enqueue(order_id, email)
-        """,
+        """
+    ),
     "shop/tasks.py": TASKS,
-    "tests/test_tasks.py": """
+    "tests/test_tasks.py": (
+        """
         import pytest
         from shop import mailer, tasks
 
@@ -127,22 +132,44 @@ FILES: dict[str, str] = {
             with pytest.raises(mailer.BadAddress):
                 tasks.send_receipt.call(7, "a@example.com")
             assert outbox == []
-        """,
+        """
+    ),
 }
 
 
 def open_shop(
-    root: Path, tasks: str, *, worker: str = "", files: Mapping[str, str] | None = None, **modules: str
+    root: Path,
+    tasks: str,
+    *,
+    worker: str = "",
+    files: Mapping[str, str] | None = None,
+    **modules: str,
 ) -> Shop:
-    """A repository whose shop/tasks.py is given; `modules` are more of its package, `worker` is a command line."""
-    every = {"shop/__init__.py": "", "shop/mailer.py": MAILER, "shop/dead_jobs.py": DEAD, "shop/models.py": MODELS}
+    """A repository whose shop/tasks.py is given; `modules` are more of its package, `worker` is a
+    command line.
+    """
+    every = {
+        "shop/__init__.py": "",
+        "shop/mailer.py": MAILER,
+        "shop/dead_jobs.py": DEAD,
+        "shop/models.py": MODELS,
+    }
     every |= {"shop/tasks.py": tasks, "shop/settings.py": SETTINGS, **(files or {})}
     every |= {f"shop/{name}.py": text for name, text in modules.items()}
     seen = (Place("Procfile", 1, worker),) if worker else ()
-    use = FrameworkUse("django-tasks", app="shop/settings.py:TASKS", apps=("shop/settings.py:TASKS",), evidence=seen)
+    use = FrameworkUse(
+        "django-tasks",
+        app="shop/settings.py:TASKS",
+        apps=("shop/settings.py:TASKS",),
+        evidence=seen,
+    )
     return opened(root, django_tasks, use, every)
 
 
-def build(root: Path, files: Mapping[str, str] | None = None, spec: Mapping[str, Any] | None = None) -> Case:
-    """A case on a real repository: the sample's files and spec, with `files` and parts of the spec laid over them."""
+def build(
+    root: Path, files: Mapping[str, str] | None = None, spec: Mapping[str, Any] | None = None
+) -> Case:
+    """A case on a real repository: the sample's files and spec, with `files` and parts of the spec
+    laid over them.
+    """
     return case_of(root, {**FILES, **(files or {})}, spec)

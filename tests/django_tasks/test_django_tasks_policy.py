@@ -1,4 +1,6 @@
-"""What a task of Django's really does: its policy, who enqueues it, what hears of it, and how it is found."""
+"""What a task of Django's really does: its policy, who enqueues it, what hears of it, and how it is
+found.
+"""
 
 from __future__ import annotations
 
@@ -24,14 +26,17 @@ N = 4
 """
 NONE = Backoff("none")
 ONCE = "send_receipt.enqueue(order_id, attempt=attempt + 1)"
-GROWING = "send_receipt.using(run_after=timezone.now() + timedelta(seconds={})).enqueue(order_id, attempt=attempt + 1)"
+GROWING = (
+    "send_receipt.using(run_after=timezone.now() + timedelta(seconds={})).enqueue(order_id,"
+    " attempt=attempt + 1)"
+)
 
 
 def handler(end: str, default: str = "=1", head: str = "@task()") -> str:
     inner = textwrap.indent(textwrap.dedent(end).strip("\n"), "        ")
     return (
-        f"{HEAD}{head}\ndef send_receipt(order_id, attempt{default}):\n    try:\n        mailer.send(order_id)\n"
-        f"    except TimeoutError as error:\n{inner}\n"
+        f"{HEAD}{head}\ndef send_receipt(order_id, attempt{default}):\n    try:\n       "
+        f" mailer.send(order_id)\n    except TimeoutError as error:\n{inner}\n"
     )
 
 
@@ -58,8 +63,10 @@ def read(root: Path, text: str, **modules: str) -> Shop:
             Backoff("exponential", 3, 3),
         ),
         (
-            "if attempt >= N:\n    raise\nwhen = timezone.now() + timedelta(minutes=2)\n"
-            "later = send_receipt.using(run_after=when)\nlater.enqueue(order_id, attempt + 1)",
+            (
+                "if attempt >= N:\n    raise\nwhen = timezone.now() + timedelta(minutes=2)\n"
+                "later = send_receipt.using(run_after=when)\nlater.enqueue(order_id, attempt + 1)"
+            ),
             4,
             Backoff("fixed", 120.0),
         ),
@@ -75,13 +82,16 @@ def test_enqueued_again(tmp_path: Path, end: str, attempts: int | None, backoff:
 
 
 def test_the_first_attempt_may_be_zero(tmp_path: Path) -> None:
-    found = read(tmp_path, handler(f"if attempt < 3:\n    {GROWING.format('5 * 2 ** attempt')}", "=0")).policy
+    found = read(
+        tmp_path, handler(f"if attempt < 3:\n    {GROWING.format('5 * 2 ** attempt')}", "=0")
+    ).policy
     assert (found.max_attempts, found.backoff) == (4, Backoff("exponential", 5.0, 2.0))
 
 
 def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     found = read(
-        tmp_path, handler(f"if attempt >= limit(order_id):\n    raise\n{GROWING.format('wait(error)')}")
+        tmp_path,
+        handler(f"if attempt >= limit(order_id):\n    raise\n{GROWING.format('wait(error)')}"),
     ).policy
     assert set(found.unknown) == {"max_attempts", "backoff"}
 
@@ -141,15 +151,25 @@ def send_receipt(order_id):
     mailer.send(order_id)
 """
     found = read(tmp_path, wrapped).policy
-    assert (found.max_attempts, found.backoff, dict(found.unknown)) == (4, Backoff("fixed", 9.0), {})
+    assert (found.max_attempts, found.backoff, dict(found.unknown)) == (
+        4,
+        Backoff("fixed", 9.0),
+        {},
+    )
     assert found.dead_letter is not None
 
 
 @pytest.mark.parametrize(
     ("end", "line"),
     [
-        (f"if attempt >= N:\n    dead_jobs.record(order_id, error)\n    raise\n{ONCE}", "dead_jobs.record"),
-        (f"if attempt < N:\n    {ONCE}\n    return\ndead_jobs.record(order_id, error)", "dead_jobs.record"),
+        (
+            f"if attempt >= N:\n    dead_jobs.record(order_id, error)\n    raise\n{ONCE}",
+            "dead_jobs.record",
+        ),
+        (
+            f"if attempt < N:\n    {ONCE}\n    return\ndead_jobs.record(order_id, error)",
+            "dead_jobs.record",
+        ),
         (f"if attempt >= N:\n    raise\n{ONCE}", None),
         ("dead_jobs.record(order_id, error)\nraise", "dead_jobs.record"),
         ("raise", None),
@@ -175,14 +195,23 @@ def test_a_receiver_keeps_what_failed(tmp_path: Path) -> None:
     """
     shop = read(tmp_path, handler("raise"), heard=heard)
     hooks = django_tasks.find_hooks(shop.project, shop.use, shop.handler)
-    assert {event: hook.name for event, hook in hooks.items()} == {"failed": "keep", "started": "begun"}
+    assert {event: hook.name for event, hook in hooks.items()} == {
+        "failed": "keep",
+        "started": "begun",
+    }
     assert shop.policy.dead_letter is not None
 
 
 REGISTERED = {
     "bare": (f"{HEAD}@task\ndef send_receipt(order_id): ...\n", True),
-    "in core": ("from django.tasks import task\n@task(priority=1)\ndef send_receipt(order_id): ...\n", True),
-    "a module": ("from django import tasks\n@tasks.task()\ndef send_receipt(order_id): ...\n", True),
+    "in core": (
+        "from django.tasks import task\n@task(priority=1)\ndef send_receipt(order_id): ...\n",
+        True,
+    ),
+    "a module": (
+        "from django import tasks\n@tasks.task()\ndef send_receipt(order_id): ...\n",
+        True,
+    ),
     "a call": (f"{HEAD}def send(order_id): ...\nsend_receipt = task(priority=1)(send)\n", True),
     "another task": ("from celery import task\n@task()\ndef send_receipt(order_id): ...\n", False),
 }
@@ -192,7 +221,9 @@ REGISTERED = {
 def test_registrations(tmp_path: Path, name: str) -> None:
     text, is_task = REGISTERED[name]
     shop = read(tmp_path, text)
-    assert (django_tasks.find_registration(shop.project, shop.use, shop.handler) is not None) is is_task
+    assert (
+        django_tasks.find_registration(shop.project, shop.use, shop.handler) is not None
+    ) is is_task
 
 
 WIRED = {
@@ -208,8 +239,13 @@ WIRED = {
 @pytest.mark.parametrize("name", WIRED)
 def test_wiring(tmp_path: Path, name: str) -> None:
     call, how = WIRED[name]
-    orders = f"from functools import partial\nfrom shop.tasks import send_receipt\ndef settle():\n    {call}\n"
-    assert read(tmp_path, handler(f"if attempt < 3:\n    {ONCE}"), orders=orders).wiring == [("enqueue", how)]
+    orders = (
+        "from functools import partial\nfrom shop.tasks import send_receipt\ndef settle():\n   "
+        f" {call}\n"
+    )
+    assert read(tmp_path, handler(f"if attempt < 3:\n    {ONCE}"), orders=orders).wiring == [
+        ("enqueue", how)
+    ]
 
 
 def test_its_own_retries_are_no_wiring(tmp_path: Path) -> None:
@@ -219,13 +255,15 @@ def test_its_own_retries_are_no_wiring(tmp_path: Path) -> None:
 def test_a_command_in_a_crontab_is_its_schedule(tmp_path: Path) -> None:
     command = "shop/management/commands/settle.py"
     files = {
-        command: """
+        command: (
+            """
             from django.core.management.base import BaseCommand
             from shop.tasks import send_receipt
             class Command(BaseCommand):
                 def handle(self, **options):
                     send_receipt.enqueue(7)
-            """,
+            """
+        ),
         "crontab": "0 4 * * * python manage.py settle\n",
     }
     shop = open_shop(tmp_path / "r", handler("raise"), files=files)
@@ -233,7 +271,15 @@ def test_a_command_in_a_crontab_is_its_schedule(tmp_path: Path) -> None:
 
 
 def test_it_is_recognised(tmp_path: Path) -> None:
-    tree = Tree(helpers.build_tree(tmp_path / "repo", {name: textwrap.dedent(text) for name, text in FILES.items()}))
+    tree = Tree(
+        helpers.build_tree(
+            tmp_path / "repo", {name: textwrap.dedent(text) for name, text in FILES.items()}
+        )
+    )
     (use,) = survey(tree, recognisers()).frameworks
-    assert (use.id, use.app, use.task_modules) == ("django-tasks", "shop/settings.py:TASKS", ("shop/tasks.py",))
+    assert (use.id, use.app, use.task_modules) == (
+        "django-tasks",
+        "shop/settings.py:TASKS",
+        ("shop/tasks.py",),
+    )
     assert any("db_worker" in place.text for place in use.evidence)

@@ -1,4 +1,6 @@
-"""Each static rule of Django's tasks on code that has the mistake, and on code that looks like it and is right."""
+"""Each static rule of Django's tasks on code that has the mistake, and on code that looks like it
+and is right.
+"""
 
 from __future__ import annotations
 
@@ -25,17 +27,23 @@ from shop import dead_jobs, mailer
 ATTEMPTS = 5
 """
 WAIT = "timedelta(seconds=2 * 2 ** (attempt - 1))"
-AGAIN = f"send_receipt.using(run_after=timezone.now() + {WAIT}).enqueue(order_id, attempt=attempt + 1)"
+AGAIN = (
+    f"send_receipt.using(run_after=timezone.now() + {WAIT}).enqueue(order_id, attempt=attempt + 1)"
+)
 FRAMEWORK = {"dead_letter": {"kind": "framework"}}
 Check = Callable[..., None]
 
 
 @pytest.fixture
 def check_finds(tmp_path: Path) -> Check:
-    """`check_finds(rule, tasks, severity, "words of the message", spec=..., worker=..., module=text)`."""
+    """`check_finds(rule, tasks, severity, "words of the message", spec=..., worker=...,
+    module=text)`.
+    """
     numbers = itertools.count()
 
-    def check(rule: str, tasks: str, severity: Severity, words: str, *, spec: Any = None, **files: Any) -> None:
+    def check(
+        rule: str, tasks: str, severity: Severity, words: str, *, spec: Any = None, **files: Any
+    ) -> None:
         shop = open_shop(tmp_path / f"r{next(numbers)}", HEAD + textwrap.dedent(tasks), **files)
         (finding,) = findings(shop, rule, spec)
         assert (finding.rule, finding.severity) == (f"django-tasks.{rule}", severity)
@@ -59,7 +67,11 @@ def check_ignores(tmp_path: Path) -> Check:
 
 
 def clause(
-    end: str, caught: str = "(mailer.Unavailable, TimeoutError)", *, more: str = "", head: str = "@task()"
+    end: str,
+    caught: str = "(mailer.Unavailable, TimeoutError)",
+    *,
+    more: str = "",
+    head: str = "@task()",
 ) -> str:
     """A task whose effect stands in a try with one clause, and `more` of them behind it."""
     inner = textwrap.indent(textwrap.dedent(end).strip("\n"), "        ")
@@ -89,11 +101,17 @@ def send_receipt(order_id):
 """
 LAST = "if attempt >= ATTEMPTS:\n    dead_jobs.record(order_id, error)\n    raise\n"
 BOUNDED = clause(LAST + AGAIN)
-REJECTED = "    except mailer.BadAddress as error:\n        dead_jobs.record(order_id, error)\n        raise\n"
+REJECTED = (
+    "    except mailer.BadAddress as error:\n        dead_jobs.record(order_id, error)\n       "
+    " raise\n"
+)
 
 
 def orders(body: str, head: str = "") -> str:
-    return f"{head}\nfrom shop.tasks import send_receipt\n\ndef settle(order_id):\n{textwrap.indent(body, '    ')}\n"
+    return (
+        f"{head}\nfrom shop.tasks import send_receipt\n\ndef"
+        f" settle(order_id):\n{textwrap.indent(body, '    ')}\n"
+    )
 
 
 def tasks_set(backend: str, more: str = "") -> dict[str, str]:
@@ -102,7 +120,10 @@ def tasks_set(backend: str, more: str = "") -> dict[str, str]:
 
 def test_every_rule_has_a_pair() -> None:
     text = Path(__file__).read_text()
-    shared = {"django-tasks.check-then-act", "django-tasks.select-for-update-outside-transaction"}  # tested with Celery
+    shared = {
+        "django-tasks.check-then-act",
+        "django-tasks.select-for-update-outside-transaction",
+    }  # tested with Celery
     for rule in {rule.id for rule in RULES} - shared:
         for check in ("finds", "ignores"):
             pattern = rf'check_{check}\(\s*"{rule.removeprefix("django-tasks.")}"'
@@ -115,7 +136,8 @@ def test_every_rule_has_a_pair() -> None:
 def test_lost_on_kill(check_finds: Check, check_ignores: Check) -> None:
     check_finds("lost-on-kill", BOUNDED, WARNING, "stays RUNNING")
     sweep = (
-        "from django_tasks_db.models import DBTaskResult\ndef sweep():\n    DBTaskResult.objects.running().update()\n"
+        "from django_tasks_db.models import DBTaskResult\ndef sweep():\n   "
+        " DBTaskResult.objects.running().update()\n"
     )
     check_ignores("lost-on-kill", BOUNDED, sweep=sweep)
     check_ignores("lost-on-kill", BOUNDED, spec={"trigger": {"type": "poller", "every": "1m"}})
@@ -124,20 +146,35 @@ def test_lost_on_kill(check_finds: Check, check_ignores: Check) -> None:
 def test_no_retry(check_finds: Check, check_ignores: Check) -> None:
     one = {**SPEC["failures"], "transient": ["TimeoutError"]}
     check_finds("no-retry", PLAIN, ERROR, "leaves the handler", spec={"failures": one})
-    check_finds("no-retry", clause("raise"), ERROR, "raised again from this clause", spec={"failures": one})
+    check_finds(
+        "no-retry", clause("raise"), ERROR, "raised again from this clause", spec={"failures": one}
+    )
     check_ignores("no-retry", BOUNDED)
-    check_ignores("no-retry", clause("again(order_id, attempt)") + f"def again(order_id, attempt):\n    {AGAIN}\n")
+    check_ignores(
+        "no-retry",
+        clause("again(order_id, attempt)") + f"def again(order_id, attempt):\n    {AGAIN}\n",
+    )
     check_ignores("no-retry", "from tenacity import retry\n" + PLAIN)
     check_ignores("no-retry", PLAIN, spec={"retry": {"kind": "none", "reason": "one is all"}})
     inner = "try:\n    mailer.send(order_id)\nexcept Exception:\n    free(order_id)\n    raise"
-    check_ignores("no-retry", BOUNDED.replace("mailer.send(order_id)", textwrap.indent(inner, " " * 8).strip()))
+    check_ignores(
+        "no-retry",
+        BOUNDED.replace("mailer.send(order_id)", textwrap.indent(inner, " " * 8).strip()),
+    )
     check_ignores("no-retry", LOOP)
 
 
 def test_retry_unbounded(check_finds: Check, check_ignores: Check) -> None:
-    check_finds("retry-unbounded", clause("send_receipt.enqueue(order_id)"), ERROR, "no argument counts")
+    check_finds(
+        "retry-unbounded", clause("send_receipt.enqueue(order_id)"), ERROR, "no argument counts"
+    )
     check_finds("retry-unbounded", clause(AGAIN), ERROR, "nothing compares attempt")
-    check_finds("retry-unbounded", clause(LAST + "send_receipt.enqueue(order_id)"), ERROR, "attempt does not go along")
+    check_finds(
+        "retry-unbounded",
+        clause(LAST + "send_receipt.enqueue(order_id)"),
+        ERROR,
+        "attempt does not go along",
+    )
     check_ignores("retry-unbounded", BOUNDED)
     check_ignores("retry-unbounded", clause(f"if attempt < 5:\n    {AGAIN}\n    return\nraise"))
     check_ignores("retry-unbounded", clause(f"if order.attempts < limit():\n    {AGAIN}"))
@@ -146,29 +183,46 @@ def test_retry_unbounded(check_finds: Check, check_ignores: Check) -> None:
 def test_attempt_is_always_one(check_finds: Check, check_ignores: Check) -> None:
     context = "@task(takes_context=True)\ndef send_receipt(context, order_id):\n    {}\n"
     check_finds(
-        "attempt-is-always-one", context.format("if context.attempt >= 5: raise LookupError"), ERROR, "always 1"
+        "attempt-is-always-one",
+        context.format("if context.attempt >= 5: raise LookupError"),
+        ERROR,
+        "always 1",
     )
-    check_finds("attempt-is-always-one", context.format("a = 1 < context.task_result.attempts"), ERROR, "always 1")
+    check_finds(
+        "attempt-is-always-one",
+        context.format("a = 1 < context.task_result.attempts"),
+        ERROR,
+        "always 1",
+    )
     check_ignores("attempt-is-always-one", context.format("log(context.attempt)"))
-    check_finds("attempt-is-always-one", context.format("n = context.attempt; m = n > 4"), ERROR, "always 1")
+    check_finds(
+        "attempt-is-always-one", context.format("n = context.attempt; m = n > 4"), ERROR, "always 1"
+    )
     check_ignores("attempt-is-always-one", BOUNDED)
 
 
 def test_permanent_retried(check_finds: Check, check_ignores: Check) -> None:
-    check_finds("permanent-retried", clause(LAST + AGAIN, "Exception"), ERROR, "permanent in the spec")
+    check_finds(
+        "permanent-retried", clause(LAST + AGAIN, "Exception"), ERROR, "permanent in the spec"
+    )
     check_ignores(
-        "permanent-retried", clause(LAST + AGAIN, "Exception").replace("    except", REJECTED + "    except", 1)
+        "permanent-retried",
+        clause(LAST + AGAIN, "Exception").replace("    except", REJECTED + "    except", 1),
     )
     check_ignores("permanent-retried", clause(f"if is_passing(error):\n    {AGAIN}", "Exception"))
 
 
 def test_retry_at_once(check_finds: Check, check_ignores: Check) -> None:
     check_finds(
-        "retry-at-once", clause(LAST + "send_receipt.enqueue(order_id, attempt + 1)"), WARNING, "without run_after"
+        "retry-at-once",
+        clause(LAST + "send_receipt.enqueue(order_id, attempt + 1)"),
+        WARNING,
+        "without run_after",
     )
     check_ignores("retry-at-once", BOUNDED)
     check_ignores(
-        "retry-at-once", clause(LAST + "send_receipt.using(**options(attempt)).enqueue(order_id, attempt + 1)")
+        "retry-at-once",
+        clause(LAST + "send_receipt.using(**options(attempt)).enqueue(order_id, attempt + 1)"),
     )
 
 
@@ -195,10 +249,17 @@ def test_naive_run_after(check_finds: Check, check_ignores: Check) -> None:
     held = f"when = datetime.datetime.utcnow()\n{AGAIN.replace('timezone.now()', 'when')}"
     check_ignores("naive-run-after", clause(LAST + held))  # through a sum it is not followed
     check_ignores("naive-run-after", BOUNDED)
-    check_ignores("naive-run-after", clause(LAST + naive.replace("now()", "now(datetime.timezone.utc)")))
-    manage = {"manage.py": 'import os\nos.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings")\n'}
     check_ignores(
-        "naive-run-after", clause(LAST + naive), files=manage, settings=f"{textwrap.dedent(SETTINGS)}USE_TZ = False\n"
+        "naive-run-after", clause(LAST + naive.replace("now()", "now(datetime.timezone.utc)"))
+    )
+    manage = {
+        "manage.py": 'import os\nos.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings")\n'
+    }
+    check_ignores(
+        "naive-run-after",
+        clause(LAST + naive),
+        files=manage,
+        settings=f"{textwrap.dedent(SETTINGS)}USE_TZ = False\n",
     )
 
 
@@ -215,38 +276,68 @@ def test_swallowed_exception(check_finds: Check, check_ignores: Check) -> None:
 def test_record_rolled_back(check_finds: Check, check_ignores: Check) -> None:
     record = "dead_jobs.record(order_id, error)\nraise"
     atomic = "@task()\n@transaction.atomic"
-    check_finds("record-rolled-back", clause(record, "mailer.BadAddress", head=atomic), ERROR, "none is left")
+    check_finds(
+        "record-rolled-back",
+        clause(record, "mailer.BadAddress", head=atomic),
+        ERROR,
+        "none is left",
+    )
     block = "with transaction.atomic():\n    dead_jobs.record(order_id, error)\n    raise"
     check_finds("record-rolled-back", clause(block, "mailer.BadAddress"), ERROR, "none is left")
     check_ignores("record-rolled-back", clause(record, "mailer.BadAddress"))
-    check_ignores("record-rolled-back", clause("dead_jobs.record(order_id, error)", "mailer.BadAddress", head=atomic))
+    check_ignores(
+        "record-rolled-back",
+        clause("dead_jobs.record(order_id, error)", "mailer.BadAddress", head=atomic),
+    )
     inner = "with transaction.atomic():\n    dead_jobs.record(order_id, error)\nraise"
     check_ignores("record-rolled-back", clause(inner, "mailer.BadAddress"))
 
 
 def test_failed_at_every_attempt(check_finds: Check, check_ignores: Check) -> None:
     check_finds("failed-at-every-attempt", clause(f"{LAST}{AGAIN}\nraise"), WARNING, "FAILED row")
-    check_finds("failed-at-every-attempt", clause(f"{LAST}{AGAIN}\nraise"), ERROR, "FAILED row", spec=FRAMEWORK)
+    check_finds(
+        "failed-at-every-attempt",
+        clause(f"{LAST}{AGAIN}\nraise"),
+        ERROR,
+        "FAILED row",
+        spec=FRAMEWORK,
+    )
     check_ignores("failed-at-every-attempt", BOUNDED)
-    check_ignores("failed-at-every-attempt", clause(f"if attempt < 5:\n    {AGAIN}\nelse:\n    raise"))
+    check_ignores(
+        "failed-at-every-attempt", clause(f"if attempt < 5:\n    {AGAIN}\nelse:\n    raise")
+    )
 
 
 def test_given_up_as_successful(check_finds: Check, check_ignores: Check) -> None:
     quiet = clause("log(error)", "mailer.BadAddress")
     check_finds("given-up-as-successful", quiet, ERROR, "no dead letter", spec=FRAMEWORK)
-    check_ignores("given-up-as-successful", clause("log(error)\nraise", "mailer.BadAddress"), spec=FRAMEWORK)
+    check_ignores(
+        "given-up-as-successful", clause("log(error)\nraise", "mailer.BadAddress"), spec=FRAMEWORK
+    )
     check_ignores("given-up-as-successful", quiet)
 
 
 def test_permanent_not_recorded(check_finds: Check, check_ignores: Check) -> None:
-    check_finds("permanent-not-recorded", clause("return", "mailer.BadAddress"), ERROR, "permanent in the spec")
-    check_ignores("permanent-not-recorded", clause("dead_jobs.record(order_id, error)", "mailer.BadAddress"))
+    check_finds(
+        "permanent-not-recorded",
+        clause("return", "mailer.BadAddress"),
+        ERROR,
+        "permanent in the spec",
+    )
+    check_ignores(
+        "permanent-not-recorded", clause("dead_jobs.record(order_id, error)", "mailer.BadAddress")
+    )
 
 
 def test_failed_rows_pruned(check_finds: Check, check_ignores: Check) -> None:
     prune = "0 4 * * * python manage.py prune_db_task_results{}\n"
     check_finds(
-        "failed-rows-pruned", BOUNDED, WARNING, "after 14 days", spec=FRAMEWORK, files={"crontab": prune.format("")}
+        "failed-rows-pruned",
+        BOUNDED,
+        WARNING,
+        "after 14 days",
+        spec=FRAMEWORK,
+        files={"crontab": prune.format("")},
     )
     kept = {"crontab": prune.format(" --failed-min-age-days 365")}
     check_ignores("failed-rows-pruned", BOUNDED, spec=FRAMEWORK, files=kept)
@@ -264,7 +355,13 @@ def test_no_worker(check_finds: Check, check_ignores: Check) -> None:
         "where it is enqueued",
         **tasks_set("django.tasks.backends.immediate.ImmediateBackend"),
     )
-    check_finds("no-worker", PLAIN, ERROR, "never runs it", **tasks_set("django_tasks.backends.dummy.DummyBackend"))
+    check_finds(
+        "no-worker",
+        PLAIN,
+        ERROR,
+        "never runs it",
+        **tasks_set("django_tasks.backends.dummy.DummyBackend"),
+    )
     check_ignores("no-worker", PLAIN)
     by_env = "import os\nTASKS = {'default': {'BACKEND': os.environ['TASKS']}}\n"
     check_ignores("no-worker", PLAIN, settings=by_env)
@@ -276,16 +373,30 @@ def test_unknown_queue(check_finds: Check, check_ignores: Check) -> None:
     later = orders("send_receipt.using(queue_name='slow').enqueue(order_id)")
     check_finds("unknown-queue", PLAIN, ERROR, "InvalidTask", orders=later)
     check_ignores(
-        "unknown-queue", slow, **tasks_set("django_tasks_db.DatabaseBackend", ', "QUEUES": ["default", "slow"]')
+        "unknown-queue",
+        slow,
+        **tasks_set("django_tasks_db.DatabaseBackend", ', "QUEUES": ["default", "slow"]'),
     )
-    check_ignores("unknown-queue", slow, **tasks_set("django_tasks_db.DatabaseBackend", ', "QUEUES": []'))
+    check_ignores(
+        "unknown-queue", slow, **tasks_set("django_tasks_db.DatabaseBackend", ', "QUEUES": []')
+    )
 
 
 def test_unread_queue(check_finds: Check, check_ignores: Check) -> None:
     slow = PLAIN.replace("task()", "task(queue_name='slow')")
-    check_finds("unread-queue", slow, WARNING, "read by no db_worker", worker="worker: python manage.py db_worker")
-    check_ignores("unread-queue", slow, worker="worker: python manage.py db_worker --queue-name default,slow")
-    check_ignores("unread-queue", slow, worker="worker: python manage.py db_worker --queue-name='*'")
+    check_finds(
+        "unread-queue",
+        slow,
+        WARNING,
+        "read by no db_worker",
+        worker="worker: python manage.py db_worker",
+    )
+    check_ignores(
+        "unread-queue", slow, worker="worker: python manage.py db_worker --queue-name default,slow"
+    )
+    check_ignores(
+        "unread-queue", slow, worker="worker: python manage.py db_worker --queue-name='*'"
+    )
     check_ignores("unread-queue", slow)
 
 
@@ -293,7 +404,10 @@ def test_context_first(check_finds: Check, check_ignores: Check) -> None:
     taken = "@task(takes_context=True)\ndef send_receipt({}):\n    mailer.send(order_id)\n"
     check_finds("context-first", taken.format("ctx, order_id"), ERROR, "named context")
     check_finds(
-        "context-first", taken.replace("takes_context=True", "").format("context, order_id"), ERROR, "nobody gives"
+        "context-first",
+        taken.replace("takes_context=True", "").format("context, order_id"),
+        ERROR,
+        "nobody gives",
     )
     check_ignores("context-first", taken.format("context, order_id"))
     check_ignores("context-first", PLAIN)
@@ -310,44 +424,75 @@ def test_enqueue_on_commit(check_finds: Check, check_ignores: Check) -> None:
 
 def test_called(check_finds: Check, check_ignores: Check) -> None:
     check_finds("called", PLAIN, ERROR, "TypeError", orders=orders("send_receipt(order_id)"))
-    check_finds("called", PLAIN, WARNING, "where it stands", orders=orders("send_receipt.call(order_id)"))
+    check_finds(
+        "called", PLAIN, WARNING, "where it stands", orders=orders("send_receipt.call(order_id)")
+    )
     check_ignores("called", PLAIN, orders=orders("send_receipt.enqueue(order_id)"))
-    check_ignores("called", PLAIN, files={"tests/test_it.py": orders("send_receipt.call(order_id)")})
+    check_ignores(
+        "called", PLAIN, files={"tests/test_it.py": orders("send_receipt.call(order_id)")}
+    )
 
 
 def test_not_awaited(check_finds: Check, check_ignores: Check) -> None:
-    check_finds("not-awaited", PLAIN, ERROR, "not awaited", orders=orders("send_receipt.aenqueue(order_id)"))
+    check_finds(
+        "not-awaited", PLAIN, ERROR, "not awaited", orders=orders("send_receipt.aenqueue(order_id)")
+    )
     check_ignores(
-        "not-awaited", PLAIN, orders=orders("await send_receipt.aenqueue(order_id)").replace("def", "async def")
+        "not-awaited",
+        PLAIN,
+        orders=orders("await send_receipt.aenqueue(order_id)").replace("def", "async def"),
     )
 
 
 def test_wrong_arguments(check_finds: Check, check_ignores: Check) -> None:
-    check_finds("wrong-arguments", PLAIN, ERROR, "order_id is missing", orders=orders("send_receipt.enqueue()"))
     check_finds(
-        "wrong-arguments", PLAIN, ERROR, "takes no copy", orders=orders("send_receipt.enqueue(order_id, copy=1)")
+        "wrong-arguments",
+        PLAIN,
+        ERROR,
+        "order_id is missing",
+        orders=orders("send_receipt.enqueue()"),
     )
-    check_ignores("wrong-arguments", PLAIN, orders=orders("send_receipt.enqueue(order_id=order_id)"))
+    check_finds(
+        "wrong-arguments",
+        PLAIN,
+        ERROR,
+        "takes no copy",
+        orders=orders("send_receipt.enqueue(order_id, copy=1)"),
+    )
+    check_ignores(
+        "wrong-arguments", PLAIN, orders=orders("send_receipt.enqueue(order_id=order_id)")
+    )
     taken = "@task(takes_context=True)\ndef send_receipt(context, order_id): ...\n"
     check_ignores("wrong-arguments", taken, orders=orders("send_receipt.enqueue(order_id)"))
 
 
 def test_publish_in_transaction(check_finds: Check, check_ignores: Check) -> None:
     inside = orders(
-        "with transaction.atomic():\n    send_receipt.enqueue(order_id)", "from django.db import transaction"
+        "with transaction.atomic():\n    send_receipt.enqueue(order_id)",
+        "from django.db import transaction",
     )
     redis = tasks_set("django_tasks_rq.RQBackend")
-    check_finds("publish-in-transaction", PLAIN, ERROR, "inside a transaction", orders=inside, **redis)
-    check_ignores("publish-in-transaction", PLAIN, orders=inside)  # the row is in the same transaction
+    check_finds(
+        "publish-in-transaction", PLAIN, ERROR, "inside a transaction", orders=inside, **redis
+    )
+    check_ignores(
+        "publish-in-transaction", PLAIN, orders=inside
+    )  # the row is in the same transaction
     later = inside.replace(
-        "send_receipt.enqueue(order_id)", "transaction.on_commit(lambda: send_receipt.enqueue(order_id))"
+        "send_receipt.enqueue(order_id)",
+        "transaction.on_commit(lambda: send_receipt.enqueue(order_id))",
     )
     check_ignores("publish-in-transaction", PLAIN, orders=later, **redis)
 
 
 def test_publish_unkeyed(check_finds: Check, check_ignores: Check) -> None:
     other = "@task()\ndef archive(order_id): ...\n\n"
-    check_finds("publish-unkeyed", f"{other}{PLAIN}    archive.enqueue(order_id)\n", WARNING, "enqueues once more")
+    check_finds(
+        "publish-unkeyed",
+        f"{other}{PLAIN}    archive.enqueue(order_id)\n",
+        WARNING,
+        "enqueues once more",
+    )
     inside = "    with transaction.atomic():\n        archive.enqueue(order_id)\n"
     check_finds("publish-unkeyed", f"{other}{PLAIN}{inside}", NOTE, "enqueues once more")
     check_ignores("publish-unkeyed", other + BOUNDED)
@@ -357,5 +502,11 @@ def test_object_argument(check_finds: Check, check_ignores: Check) -> None:
     head = "from django.utils import timezone\nfrom shop.models import Order"
     row = orders("send_receipt.enqueue(Order.objects.get(pk=order_id))", head)
     check_finds("object-argument", PLAIN, ERROR, "a row of shop.models.Order", orders=row)
-    check_finds("object-argument", PLAIN, ERROR, "no JSON", orders=orders("send_receipt.enqueue(timezone.now())", head))
+    check_finds(
+        "object-argument",
+        PLAIN,
+        ERROR,
+        "no JSON",
+        orders=orders("send_receipt.enqueue(timezone.now())", head),
+    )
     check_ignores("object-argument", PLAIN, orders=orders("send_receipt.enqueue(order_id)", head))

@@ -1,4 +1,6 @@
-"""The stages on a task of Django's: a small shop that passes, and the same shop broken in one way at a time."""
+"""The stages on a task of Django's: a small shop that passes, and the same shop broken in one way
+at a time.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +9,19 @@ from pathlib import Path
 import django_tasks_repo
 import pytest
 
-CHEAP = ("identify", "contract", "idempotency", "handler", "retry", "dead-letter", "observability", "tests")
-ALLOWED = {"django-tasks.lost-on-kill"}  # true of every such task: nobody looks for what stays RUNNING
+CHEAP = (
+    "identify",
+    "contract",
+    "idempotency",
+    "handler",
+    "retry",
+    "dead-letter",
+    "observability",
+    "tests",
+)
+ALLOWED = {
+    "django-tasks.lost-on-kill"
+}  # true of every such task: nobody looks for what stays RUNNING
 
 
 @pytest.mark.parametrize("stage", CHEAP)
@@ -33,7 +46,9 @@ BROKEN: dict[str, tuple[str, dict[str, str], str]] = {
     ),
     "another parameter": (
         "handler",
-        edited("shop/tasks.py", "(order_id, email, attempt=1)", "(order_id, email, copy, attempt=1)"),
+        edited(
+            "shop/tasks.py", "(order_id, email, attempt=1)", "(order_id, email, copy, attempt=1)"
+        ),
         "handler.signature-differs",
     ),
     "fewer attempts": (
@@ -41,7 +56,11 @@ BROKEN: dict[str, tuple[str, dict[str, str], str]] = {
         edited("shop/tasks.py", "ATTEMPTS = 5", "ATTEMPTS = 4"),
         "retry.max-attempts-differs",
     ),
-    "another wait": ("retry", edited("shop/tasks.py", "min(2 *", "min(3 *"), "retry.backoff-differs"),
+    "another wait": (
+        "retry",
+        edited("shop/tasks.py", "min(2 *", "min(3 *"),
+        "retry.backoff-differs",
+    ),
     "an error that is let out": (
         "retry",
         edited("shop/tasks.py", "(mailer.Unavailable, TimeoutError)", "mailer.Unavailable"),
@@ -54,7 +73,9 @@ BROKEN: dict[str, tuple[str, dict[str, str], str]] = {
     ),
     "silence about retries": (
         "observability",
-        edited("shop/tasks.py", 'log.warning("receipt failed order_id=%s, will retry, attempt', 'str("'),
+        edited(
+            "shop/tasks.py", 'log.warning("receipt failed order_id=%s, will retry, attempt', 'str("'
+        ),
         "observability.retries",
     ),
 }

@@ -29,7 +29,10 @@ SPEC: dict[str, Any] = {
     "version": 1,
     "job": "send-receipt",
     "effects": [{"name": "email", "call": "shop.mailer:send", "guarantee": "keyed"}],
-    "failures": {"transient": ["shop.mailer:Unavailable", "TimeoutError"], "permanent": ["shop.mailer:BadAddress"]},
+    "failures": {
+        "transient": ["shop.mailer:Unavailable", "TimeoutError"],
+        "permanent": ["shop.mailer:BadAddress"],
+    },
     "dead_letter": {"kind": "table", "where": "dead_jobs"},
 }
 MAILER = """
@@ -56,12 +59,21 @@ class Shop:
 
 
 def open_shop(
-    root: Path, tasks: str, *, kind: str = "redis", handler: str = "shop.tasks:send_receipt", **files: str
+    root: Path,
+    tasks: str,
+    *,
+    kind: str = "redis",
+    handler: str = "shop.tasks:send_receipt",
+    **files: str,
 ) -> Shop:
-    """A repository whose shop/tasks.py is given; `files` are more modules of the package, e.g. `orders="..."`."""
+    """A repository whose shop/tasks.py is given; `files` are more modules of the package, e.g.
+    `orders="..."`.
+    """
     every = {"shop/__init__.py": "", "shop/mailer.py": MAILER, "shop/broker.py": BROKER}
     every["shop/tasks.py"] = HEAD + textwrap.dedent(tasks)
-    every |= {(name if {".", "/"} & {*name} else f"shop/{name}.py"): text for name, text in files.items()}
+    every |= {
+        (name if {".", "/"} & {*name} else f"shop/{name}.py"): text for name, text in files.items()
+    }
     tree = helpers.build_tree(root, {k: textwrap.dedent(v) for k, v in every.items()})
     project = Project(Tree(tree))
     app = "shop/broker.py:broker"

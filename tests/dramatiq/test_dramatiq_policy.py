@@ -26,9 +26,23 @@ def test_the_defaults(tmp_path: Path) -> None:
     found = open_shop(tmp_path / "r", f"@dramatiq.actor\n{BODY}").policy
     assert (found.max_attempts, found.backoff) == (21, exponential(15.0, WEEK))
     assert (found.retried, found.not_retried) == (("builtins:Exception",), ())
-    assert (found.acks_late, found.reject_on_worker_lost, found.visibility_timeout_s) == (True, True, 60.0)
-    assert (found.time_limit_s, found.serializer, found.dead_letter, found.unknown) == (600.0, "json", None, {})
-    assert found.sources["max_attempts"] is found.sources["backoff"] is found.sources["time_limit_s"] is None
+    assert (found.acks_late, found.reject_on_worker_lost, found.visibility_timeout_s) == (
+        True,
+        True,
+        60.0,
+    )
+    assert (found.time_limit_s, found.serializer, found.dead_letter, found.unknown) == (
+        600.0,
+        "json",
+        None,
+        {},
+    )
+    assert (
+        found.sources["max_attempts"]
+        is found.sources["backoff"]
+        is found.sources["time_limit_s"]
+        is None
+    )
 
 
 @pytest.mark.parametrize(
@@ -40,10 +54,16 @@ def test_the_defaults(tmp_path: Path) -> None:
         ("max_retries=4, min_backoff=2000, max_backoff=60_000", 5, exponential(2.0, 60.0)),
         ("max_retries=4, max_backoff=86400000 * 30", 5, exponential(15.0, WEEK)),
         ("retry_when=lambda retries, e: retries < 3, max_retries=9", 4, exponential(15.0, WEEK)),
-        ("retry_when=lambda n, e: isinstance(e, mailer.Unavailable)", None, exponential(15.0, WEEK)),
+        (
+            "retry_when=lambda n, e: isinstance(e, mailer.Unavailable)",
+            None,
+            exponential(15.0, WEEK),
+        ),
     ],
 )
-def test_attempts_and_waits(tmp_path: Path, options: str, attempts: int | None, backoff: Backoff) -> None:
+def test_attempts_and_waits(
+    tmp_path: Path, options: str, attempts: int | None, backoff: Backoff
+) -> None:
     found = policy(tmp_path / "r", options)
     assert (found.max_attempts, found.backoff, found.unknown) == (attempts, backoff, {})
 
@@ -62,9 +82,17 @@ def test_the_longest_wait_is_twice_the_plain_one_below_the_cap(tmp_path: Path) -
             ("OSError", "Unavailable"),
             (),
         ),
-        ("    return 5 > retries and not isinstance(exc, mailer.BadAddress)", 6, ("Exception",), ("BadAddress",)),
         (
-            "    if isinstance(exc, mailer.BadAddress) or retries >= 3:\n        return False\n    return True",
+            "    return 5 > retries and not isinstance(exc, mailer.BadAddress)",
+            6,
+            ("Exception",),
+            ("BadAddress",),
+        ),
+        (
+            (
+                "    if isinstance(exc, mailer.BadAddress) or retries >= 3:\n        return False\n"
+                "    return True"
+            ),
             4,
             ("Exception",),
             ("BadAddress",),
@@ -81,8 +109,12 @@ def test_a_function_decides(
     assert tuple(name.rpartition(":")[2] for name in found.not_retried) == spared
 
 
-@pytest.mark.parametrize("body", ["return allowed(retries, exc)", "return retries < limit()", "return decide[retries]"])
-def test_a_function_that_cannot_be_read_is_unknown_with_its_place(tmp_path: Path, body: str) -> None:
+@pytest.mark.parametrize(
+    "body", ["return allowed(retries, exc)", "return retries < limit()", "return decide[retries]"]
+)
+def test_a_function_that_cannot_be_read_is_unknown_with_its_place(
+    tmp_path: Path, body: str
+) -> None:
     found = policy(tmp_path / "r", "retry_when=wanted", f"def wanted(retries, exc):\n    {body}\n")
     assert found.unknown["max_attempts"].text == "@dramatiq.actor(retry_when=wanted)"
     assert ("retried" in found.unknown) == ("limit" not in body)
@@ -108,15 +140,26 @@ SETUPS = {
 @pytest.mark.parametrize("name", SETUPS)
 def test_middleware(tmp_path: Path, name: str) -> None:
     argument, attempts, base, limit = SETUPS[name]
-    broker = RETRIES + "KEPT = [Retries(max_retries=4)]\n" + BROKER.replace('url="redis://localhost"', argument)
+    broker = (
+        RETRIES
+        + "KEPT = [Retries(max_retries=4)]\n"
+        + BROKER.replace('url="redis://localhost"', argument)
+    )
     found = policy(tmp_path / "r", "", broker=broker)
     assert (found.max_attempts, found.backoff.base_s, found.time_limit_s) == (attempts, base, limit)
 
 
 def test_heartbeat_encoder_and_time_limit(tmp_path: Path) -> None:
-    broker = BROKER.replace("url=", "heartbeat_timeout=5000, url=") + "dramatiq.set_encoder(dramatiq.PickleEncoder())\n"
+    broker = (
+        BROKER.replace("url=", "heartbeat_timeout=5000, url=")
+        + "dramatiq.set_encoder(dramatiq.PickleEncoder())\n"
+    )
     found = policy(tmp_path / "r", "time_limit=30_000", broker=broker)
-    assert (found.visibility_timeout_s, found.serializer, found.time_limit_s) == (5.0, "pickle", 30.0)
+    assert (found.visibility_timeout_s, found.serializer, found.time_limit_s) == (
+        5.0,
+        "pickle",
+        30.0,
+    )
     assert policy(tmp_path / "i", 'time_limit=float("inf")').time_limit_s is None
     rabbit = open_shop(tmp_path / "m", f"@dramatiq.actor\n{BODY}", kind="rabbitmq").policy
     assert rabbit.visibility_timeout_s is None
@@ -126,7 +169,9 @@ def test_heartbeat_encoder_and_time_limit(tmp_path: Path) -> None:
 
 def test_what_the_environment_says_is_unknown_with_its_default(tmp_path: Path) -> None:
     found = policy(
-        tmp_path / "r", "max_retries=int(os.getenv('R', '4')), min_backoff=WAIT", "import os\nWAIT = ask()\n"
+        tmp_path / "r",
+        "max_retries=int(os.getenv('R', '4')), min_backoff=WAIT",
+        "import os\nWAIT = ask()\n",
     )
     assert (found.max_attempts, found.backoff.base_s) == (5, 15.0)
     assert found.unknown.keys() == {"max_attempts", "backoff", "backoff.base"}
@@ -150,10 +195,18 @@ DRAMATIQ_BROKER = {
 
 def test_django_names_the_middleware_in_a_setting(tmp_path: Path) -> None:
     with_retries = policy(
-        tmp_path / "r", "", settings=DJANGO % '"dramatiq.middleware.Retries"', broker="broker = None\n"
+        tmp_path / "r",
+        "",
+        settings=DJANGO % '"dramatiq.middleware.Retries"',
+        broker="broker = None\n",
     )
     assert (with_retries.max_attempts, with_retries.visibility_timeout_s) == (21, 9.0)
-    without = policy(tmp_path / "w", "", settings=DJANGO % '"dramatiq.middleware.AgeLimit"', broker="broker = None\n")
+    without = policy(
+        tmp_path / "w",
+        "",
+        settings=DJANGO % '"dramatiq.middleware.AgeLimit"',
+        broker="broker = None\n",
+    )
     assert without.max_attempts == 1
 
 
@@ -162,9 +215,18 @@ PARTIAL = "from functools import partial\njob = partial(dramatiq.actor, max_retr
 FORMS = {
     "decorator": "from dramatiq import actor as job\n@job(max_retries=3)\n" + BODY,
     "partial": PARTIAL + "@job(queue_name='q')\n" + BODY,
-    "call": BODY.replace("send_receipt", "_send") + "send_receipt = dramatiq.actor(_send, max_retries=3)\n",
-    "curried": BODY.replace("send_receipt", "_send") + "send_receipt = dramatiq.actor(max_retries=3)(_send)\n",
-    "object": "class _S:\n    def __call__(self, order_id): ...\nsend_receipt = dramatiq.actor(_S(), max_retries=3)\n",
+    "call": (
+        BODY.replace("send_receipt", "_send")
+        + "send_receipt = dramatiq.actor(_send, max_retries=3)\n"
+    ),
+    "curried": (
+        BODY.replace("send_receipt", "_send")
+        + "send_receipt = dramatiq.actor(max_retries=3)(_send)\n"
+    ),
+    "object": (
+        "class _S:\n    def __call__(self, order_id): ...\nsend_receipt = dramatiq.actor(_S(),"
+        " max_retries=3)\n"
+    ),
     "spread": "OPTIONS = {'max_retries': 3}\n@dramatiq.actor(**OPTIONS)\n" + BODY,
     "generic": GENERIC + "        max_retries = 3\n    def perform(self, o): ...\n",
     "async": "@dramatiq.actor(max_retries=3)\nasync def send_receipt(order_id): ...\n",
@@ -173,15 +235,26 @@ FORMS = {
 
 @pytest.mark.parametrize("name", FORMS)
 def test_every_form_of_an_actor(tmp_path: Path, name: str) -> None:
-    shop = open_shop(tmp_path / "r", FORMS[name], orders="from shop.tasks import send_receipt\nsend_receipt.send(1)\n")
+    shop = open_shop(
+        tmp_path / "r",
+        FORMS[name],
+        orders="from shop.tasks import send_receipt\nsend_receipt.send(1)\n",
+    )
     assert dramatiq.find_registration(shop.project, shop.use, shop.handler) is not None
     assert (shop.policy.max_attempts, shop.policy.unknown) == (4, {})
-    assert [w.place.path for w in dramatiq.find_wiring(shop.project, shop.use, shop.handler)] == ["shop/orders.py"]
+    assert [w.place.path for w in dramatiq.find_wiring(shop.project, shop.use, shop.handler)] == [
+        "shop/orders.py"
+    ]
 
 
 def test_a_wrapper_of_ours_registers_with_options_unknown(tmp_path: Path) -> None:
-    base = "import dramatiq\ndef job(**options):\n    return dramatiq.actor(store_results=True, **options)\n"
-    shop = open_shop(tmp_path / "r", "from shop.base import job\n@job(max_retries=3)\n" + BODY, base=base)
+    base = (
+        "import dramatiq\ndef job(**options):\n    return dramatiq.actor(store_results=True,"
+        " **options)\n"
+    )
+    shop = open_shop(
+        tmp_path / "r", "from shop.base import job\n@job(max_retries=3)\n" + BODY, base=base
+    )
     assert dramatiq.find_registration(shop.project, shop.use, shop.handler) is not None
     assert shop.policy.unknown["options"].text == "@job(max_retries=3)"
 
@@ -200,7 +273,10 @@ def test_what_is_no_actor_is_not_registered(tmp_path: Path, tasks: str) -> None:
 
 
 def wiring(shop: Shop) -> list[tuple[str, str, bool]]:
-    return [(w.kind, w.how, w.in_tests) for w in dramatiq.find_wiring(shop.project, shop.use, shop.handler)]
+    return [
+        (w.kind, w.how, w.in_tests)
+        for w in dramatiq.find_wiring(shop.project, shop.use, shop.handler)
+    ]
 
 
 TEXT = "'shop.tasks:send_receipt.send'"
@@ -213,7 +289,10 @@ WIRED = {
     "Message(queue_name='q', actor_name='send_receipt')": ("enqueue", "Message('send_receipt')"),
     "scheduler.add_job(send_receipt.send, 'interval')": ("schedule", "add_job(...)"),
     f"scheduler.add_job({TEXT}, 'cron')": ("schedule", f"add_job({TEXT})"),
-    "@scheduler.scheduled_job('cron')\ndef tick():\n    send_receipt.send(1)": ("schedule", "@scheduled_job"),
+    "@scheduler.scheduled_job('cron')\ndef tick():\n    send_receipt.send(1)": (
+        "schedule",
+        "@scheduled_job",
+    ),
     "JOBS = {'receipt': send_receipt}": ("enqueue", "handed on as a value"),
     "self.send_task(send_receipt, 1)": ("enqueue", "handed on as a value"),
 }
@@ -228,7 +307,9 @@ def test_wiring(tmp_path: Path, code: str) -> None:
 
 def test_wiring_in_tests_by_callbacks_and_by_cron(tmp_path: Path) -> None:
     tests = {"tests/test_x.py": "from shop.tasks import send_receipt\nsend_receipt.send(1)\n"}
-    assert wiring(open_shop(tmp_path / "t", "@dramatiq.actor\n" + BODY, **tests)) == [("enqueue", ".send(...)", True)]
+    assert wiring(open_shop(tmp_path / "t", "@dramatiq.actor\n" + BODY, **tests)) == [
+        ("enqueue", ".send(...)", True)
+    ]
     other = "@dramatiq.actor(on_success='send_receipt')\ndef pay(): ...\n"
     assert wiring(open_shop(tmp_path / "c", "@dramatiq.actor\n" + BODY + other))[0][:2] == (
         "enqueue",
@@ -238,11 +319,16 @@ def test_wiring_in_tests_by_callbacks_and_by_cron(tmp_path: Path) -> None:
     assert wiring(open_shop(tmp_path / "p", periodiq))[0][0] == "schedule"
     crontab = "from dramatiq_crontab import cron\n@cron('0 3 * * *')\n@dramatiq.actor\n" + BODY
     assert wiring(open_shop(tmp_path / "d", crontab))[0][0] == "schedule"
-    assert wiring(open_shop(tmp_path / "n", "@dramatiq.actor\n" + BODY, orders="mailer.send(1)\n")) == []
+    assert (
+        wiring(open_shop(tmp_path / "n", "@dramatiq.actor\n" + BODY, orders="mailer.send(1)\n"))
+        == []
+    )
 
 
 RECORD = "from shop import dead_jobs\n"
-DEAD_JOBS = "def record(job, why):\n    db.execute('INSERT INTO dead_jobs VALUES (?, ?)', (job, why))\n"
+DEAD_JOBS = (
+    "def record(job, why):\n    db.execute('INSERT INTO dead_jobs VALUES (?, ?)', (job, why))\n"
+)
 CALLBACK = "@dramatiq.actor\ndef buried(message, info):\n    dead_jobs.record(message, info)\n"
 MIDDLEWARE = """
 import logging
@@ -262,7 +348,10 @@ class Watch(dramatiq.Middleware):
 def test_dead_letters_and_hooks(tmp_path: Path) -> None:
     by_name = RECORD + CALLBACK + "@dramatiq.actor(on_retry_exhausted='buried')\n" + BODY
     shop = open_shop(tmp_path / "n", by_name, dead_jobs=DEAD_JOBS)
-    assert shop.policy.dead_letter and shop.policy.dead_letter.text == "dead_jobs.record(message, info)"
+    assert (
+        shop.policy.dead_letter
+        and shop.policy.dead_letter.text == "dead_jobs.record(message, info)"
+    )
     assert dramatiq.find_hooks(shop.project, shop.use, shop.handler)["failed"].name == "buried"
     only_logs = by_name.replace("dead_jobs.record", "print")
     assert open_shop(tmp_path / "l", only_logs, dead_jobs=DEAD_JOBS).policy.dead_letter is None
@@ -276,8 +365,16 @@ def test_dead_letters_and_hooks(tmp_path: Path) -> None:
         "failed": "Watch.after_nack",
         "succeeded": "Watch.after_process_message",
     }
-    again = "    def after_enqueue(self, broker, message, delay): log.info('again %s', message.options['retries'])\n"
-    said = open_shop(tmp_path / "a", "@dramatiq.actor\n" + BODY, broker=broker, watch=MIDDLEWARE + again)
-    assert dramatiq.find_hooks(said.project, said.use, said.handler)["retried"].name == "Watch.after_enqueue"
+    again = (
+        "    def after_enqueue(self, broker, message, delay): log.info('again %s',"
+        " message.options['retries'])\n"
+    )
+    said = open_shop(
+        tmp_path / "a", "@dramatiq.actor\n" + BODY, broker=broker, watch=MIDDLEWARE + again
+    )
+    assert (
+        dramatiq.find_hooks(said.project, said.use, said.handler)["retried"].name
+        == "Watch.after_enqueue"
+    )
     unused = open_shop(tmp_path / "u", "@dramatiq.actor\n" + BODY, **files)
     assert dramatiq.find_hooks(unused.project, unused.use, unused.handler) == {}

@@ -1,4 +1,6 @@
-"""Is Dramatiq in use, and where? In pairs: repositories in which it is found, and ones in which it is ignored."""
+"""Is Dramatiq in use, and where? In pairs: repositories in which it is found, and ones in which it
+is ignored.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,11 @@ from skillrun.repo.survey import survey
 from skillrun.repo.tree import Tree
 
 REQUIRED = {"requirements.txt": "dramatiq[redis]==2.2\n"}
-BROKER = {"shop/broker.py": "from dramatiq.brokers.redis import RedisBroker\nbroker = RedisBroker(url='redis://h')\n"}
+BROKER = {
+    "shop/broker.py": (
+        "from dramatiq.brokers.redis import RedisBroker\nbroker = RedisBroker(url='redis://h')\n"
+    )
+}
 TASKS = {"shop/tasks.py": "import dramatiq\n\n@dramatiq.actor\ndef send(): ...\n"}
 
 
@@ -28,38 +34,67 @@ def found_in(root: Path, files: dict[str, str]) -> FrameworkUse:
 
 
 BROKERS = {
-    "redis": ("from dramatiq.brokers.redis import RedisBroker\nbroker = RedisBroker()\n", "broker", "redis"),
-    "rabbitmq": ("import dramatiq.brokers.rabbitmq as r\nb: object = r.RabbitmqBroker(url=U)\n", "b", "rabbitmq"),
-    "sqs": ("from dramatiq_sqs import SQSBroker\nbroker = SQSBroker(namespace='x')\n", "broker", "sqs"),
+    "redis": (
+        "from dramatiq.brokers.redis import RedisBroker\nbroker = RedisBroker()\n",
+        "broker",
+        "redis",
+    ),
+    "rabbitmq": (
+        "import dramatiq.brokers.rabbitmq as r\nb: object = r.RabbitmqBroker(url=U)\n",
+        "b",
+        "rabbitmq",
+    ),
+    "sqs": (
+        "from dramatiq_sqs import SQSBroker\nbroker = SQSBroker(namespace='x')\n",
+        "broker",
+        "sqs",
+    ),
     "inside set_broker": (
-        "import dramatiq\nfrom dramatiq.brokers.redis import RedisBroker\ndramatiq.set_broker(RedisBroker())\n",
+        (
+            "import dramatiq\nfrom dramatiq.brokers.redis import"
+            " RedisBroker\ndramatiq.set_broker(RedisBroker())\n"
+        ),
         "set_broker",
         "redis",
     ),
     "by environment": (
-        "from dramatiq.brokers.redis import RedisBroker\nfrom dramatiq.brokers.stub import StubBroker\n"
-        "if TESTING:\n    broker = StubBroker()\nelse:\n    broker = RedisBroker()\n",
+        (
+            "from dramatiq.brokers.redis import RedisBroker\nfrom dramatiq.brokers.stub import"
+            " StubBroker\nif TESTING:\n    broker = StubBroker()\nelse:\n    broker ="
+            " RedisBroker()\n"
+        ),
         "broker",
         "redis",
     ),
     "subclass": (
-        "from dramatiq.brokers.redis import RedisBroker\nclass Own(RedisBroker): ...\nbroker = Own()\n",
+        (
+            "from dramatiq.brokers.redis import RedisBroker\nclass Own(RedisBroker): ...\nbroker ="
+            " Own()\n"
+        ),
         "broker",
         "redis",
     ),
     "factory": (
-        "from dramatiq.brokers.redis import RedisBroker\ndef make():\n    return RedisBroker()\nbroker = make()\n",
+        (
+            "from dramatiq.brokers.redis import RedisBroker\ndef make():\n    return"
+            " RedisBroker()\nbroker = make()\n"
+        ),
         "broker",
         "redis",
     ),
     "made by a class": (
-        "from dramatiq.brokers.redis import RedisBroker\nclass Runner:\n"
-        "    def __init__(self):\n        self.broker = RedisBroker()\n",
+        (
+            "from dramatiq.brokers.redis import RedisBroker\nclass Runner:\n"
+            "    def __init__(self):\n        self.broker = RedisBroker()\n"
+        ),
         "Runner",
         "redis",
     ),
     "django": (
-        "import os\nDRAMATIQ_BROKER = {'BROKER': 'dramatiq.brokers.redis.RedisBroker', 'OPTIONS': {}}\n",
+        (
+            "import os\nDRAMATIQ_BROKER = {'BROKER': 'dramatiq.brokers.redis.RedisBroker',"
+            " 'OPTIONS': {}}\n"
+        ),
         "DRAMATIQ_BROKER",
         "redis",
     ),
@@ -70,10 +105,16 @@ BROKERS = {
 @pytest.mark.parametrize("name", BROKERS)
 def test_finds_the_broker(tmp_path: Path, name: str) -> None:
     code, target, kind = BROKERS[name]
-    use = found_in(tmp_path / "r", TASKS | {"requirements.txt": "dramatiq\n", "shop/setup_jobs.py": code})
+    use = found_in(
+        tmp_path / "r", TASKS | {"requirements.txt": "dramatiq\n", "shop/setup_jobs.py": code}
+    )
     assert (use.app, use.broker) == (f"shop/setup_jobs.py:{target}", kind)
     assert use.task_modules == ("shop/tasks.py",)
-    assert {place.path for place in use.evidence} >= {"requirements.txt", "shop/tasks.py", "shop/setup_jobs.py"}
+    assert {place.path for place in use.evidence} >= {
+        "requirements.txt",
+        "shop/tasks.py",
+        "shop/setup_jobs.py",
+    }
 
 
 CRON = "import dramatiq\nfrom dramatiq_crontab import cron\n"
@@ -83,16 +124,21 @@ ACTORS = {
     "aliased": "from dramatiq import actor as job\n@job(max_retries=3)\ndef f(): ...\n",
     "called": "import dramatiq\ndef f(): ...\nf_job = dramatiq.actor(f, max_retries=3)\n",
     "curried": "import dramatiq\ndef f(): ...\nf_job = dramatiq.actor(max_retries=3)(f)\n",
-    "partial": "import dramatiq, functools\njob = functools.partial(dramatiq.actor)\n@job()\ndef f(): ...\n",
-    "generic": "from dramatiq import GenericActor\nclass F(GenericActor):\n    def perform(self): ...\n",
+    "partial": (
+        "import dramatiq, functools\njob = functools.partial(dramatiq.actor)\n@job()\ndef f():"
+        " ...\n"
+    ),
+    "generic": (
+        "from dramatiq import GenericActor\nclass F(GenericActor):\n    def perform(self): ...\n"
+    ),
     "through a module of ours": "from shop.queue import actor\n@actor\ndef f(): ...\n",
     "under a wrapper of ours": "from .queue import dramatiq_job\n@dramatiq_job(1)\ndef f(): ...\n",
     "of an extension": "from shop.queue import flask_queue\n@flask_queue.actor\ndef f(): ...\n",
     "under cron": CRON + "@cron('* * * * *')\n@dramatiq.actor\ndef f(): ...\n",
 }
 QUEUE = (
-    "import dramatiq\nfrom dramatiq import actor\nfrom flask_dramatiq import Dramatiq\nflask_queue = Dramatiq()\n"
-    "def dramatiq_job(n):\n    return dramatiq.actor(max_retries=n)\n"
+    "import dramatiq\nfrom dramatiq import actor\nfrom flask_dramatiq import Dramatiq\nflask_queue"
+    " = Dramatiq()\ndef dramatiq_job(n):\n    return dramatiq.actor(max_retries=n)\n"
 )
 
 
@@ -113,24 +159,38 @@ NO_ACTORS = {
 
 @pytest.mark.parametrize("name", NO_ACTORS)
 def test_ignores_what_is_no_actor(tmp_path: Path, name: str) -> None:
-    files = BROKER | TASKS | {"shop/jobs.py": NO_ACTORS[name], "shop/dramatiq.py": "actor = print\n"}
+    files = (
+        BROKER | TASKS | {"shop/jobs.py": NO_ACTORS[name], "shop/dramatiq.py": "actor = print\n"}
+    )
     assert found_in(tmp_path / "r", files).task_modules == ("shop/tasks.py",)
 
 
 def test_the_broker_that_a_worker_is_started_with_leads(tmp_path: Path) -> None:
     files = TASKS | {"a/jobs.py": BROKER["shop/broker.py"], "b/jobs.py": BROKER["shop/broker.py"]}
     assert found_in(tmp_path / "n", files).app == "a/jobs.py:broker"
-    use = found_in(tmp_path / "s", files | {"Procfile": "worker: dramatiq b.jobs shop.tasks -p 4\n"})
+    use = found_in(
+        tmp_path / "s", files | {"Procfile": "worker: dramatiq b.jobs shop.tasks -p 4\n"}
+    )
     assert use.apps == ("b/jobs.py:broker", "a/jobs.py:broker")
 
 
 def test_a_broker_in_a_project_that_is_called_an_example(tmp_path: Path) -> None:
     """Only where there is no other, and never one of the tests."""
-    settings = {"shop_example/settings.py": "DRAMATIQ_BROKER = {'BROKER': 'dramatiq.brokers.redis.RedisBroker'}\n"}
+    settings = {
+        "shop_example/settings.py": (
+            "DRAMATIQ_BROKER = {'BROKER': 'dramatiq.brokers.redis.RedisBroker'}\n"
+        )
+    }
     use = found_in(tmp_path / "r", TASKS | settings)
-    assert (use.app, use.apps, use.broker) == ("shop_example/settings.py:DRAMATIQ_BROKER", (), "redis")
+    assert (use.app, use.apps, use.broker) == (
+        "shop_example/settings.py:DRAMATIQ_BROKER",
+        (),
+        "redis",
+    )
     assert found_in(tmp_path / "b", TASKS | settings | BROKER).app == "shop/broker.py:broker"
-    assert found_in(tmp_path / "t", TASKS | {f"tests/{p}": t for p, t in BROKER.items()}).app is None
+    assert (
+        found_in(tmp_path / "t", TASKS | {f"tests/{p}": t for p, t in BROKER.items()}).app is None
+    )
 
 
 LAUNCHERS = {
@@ -171,7 +231,8 @@ def test_ignores_what_starts_no_worker(tmp_path: Path, path: str) -> None:
 
 
 PATCHES = (
-    "from dramatiq.broker import Broker\nfrom dramatiq.middleware import Middleware\nclass Watch(Middleware): ...\n"
+    "from dramatiq.broker import Broker\nfrom dramatiq.middleware import Middleware\nclass"
+    " Watch(Middleware): ...\n"
 )
 EXTRA = "setup(extras_require={'d': ['dramatiq']})\n"
 NOT_IN_USE = {
@@ -197,8 +258,10 @@ def test_ignores_repositories_that_do_not_use_it(tmp_path: Path, name: str) -> N
 SCHEDULED = {
     "periodiq": PERIODIQ + "@dramatiq.actor(periodic=cron('* * * * *'))\ndef f(): ...\n",
     "dramatiq-crontab": ACTORS["under cron"],
-    "apscheduler": TASKS["shop/tasks.py"] + "from apscheduler.schedulers.blocking import BlockingScheduler\n"
-    "s = BlockingScheduler()\ns.add_job(send.send, 'interval', minutes=5)\n",
+    "apscheduler": (
+        TASKS["shop/tasks.py"] + "from apscheduler.schedulers.blocking import BlockingScheduler\n"
+        "s = BlockingScheduler()\ns.add_job(send.send, 'interval', minutes=5)\n"
+    ),
 }
 
 

@@ -1,4 +1,6 @@
-"""Who starts by the clock what sends a Dramatiq actor its messages: crontab lines, timers, loops, schedulers."""
+"""Who starts by the clock what sends a Dramatiq actor its messages: crontab lines, timers, loops,
+schedulers.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,10 @@ from dramatiq_repo import Shop, open_shop
 
 from skillrun.frameworks import dramatiq
 
-ACTOR = "@dramatiq.actor\ndef send_receipt(order_id): ...\n\ndef enqueue(order_id):\n    send_receipt.send(order_id)\n"
+ACTOR = (
+    "@dramatiq.actor\ndef send_receipt(order_id): ...\n\ndef enqueue(order_id):\n   "
+    " send_receipt.send(order_id)\n"
+)
 RUNNER = """
     from shop import tasks
 
@@ -42,17 +47,27 @@ COMMAND = """
 LINE = "*/5 * * * * cd /srv/shop && python -m shop.runner"
 COMMANDS = "shop/management/commands/receipts.py"
 CLOCKS: dict[str, tuple[dict[str, str], tuple[str, str]]] = {
-    "a crontab line": ({"runner": RUNNER, "deploy/crontab": f"{LINE}\n"}, ("deploy/crontab", "crontab */5 * * * *")),
+    "a crontab line": (
+        {"runner": RUNNER, "deploy/crontab": f"{LINE}\n"},
+        ("deploy/crontab", "crontab */5 * * * *"),
+    ),
     "a line with a script": (
         {"runner": RUNNER, "deploy/crontab": "0 3 * * * python shop/runner.py\n"},
         ("deploy/crontab", "crontab 0 3 * * *"),
     ),
     "a script that sends at its top": (
-        {"runner": "from shop.tasks import send_receipt\nsend_receipt.send(1)\n", "deploy/crontab": f"{LINE}\n"},
+        {
+            "runner": "from shop.tasks import send_receipt\nsend_receipt.send(1)\n",
+            "deploy/crontab": f"{LINE}\n",
+        },
         ("deploy/crontab", "crontab */5 * * * *"),
     ),
     "a management command": (
-        {"runner": RUNNER, COMMANDS: COMMAND, "deploy/crontab": "0 3 * * * python manage.py receipts\n"},
+        {
+            "runner": RUNNER,
+            COMMANDS: COMMAND,
+            "deploy/crontab": "0 3 * * * python manage.py receipts\n",
+        },
         ("deploy/crontab", "crontab 0 3 * * *"),
     ),
     "a timer of systemd": (
@@ -65,29 +80,50 @@ CLOCKS: dict[str, tuple[dict[str, str], tuple[str, str]]] = {
     ),
     "a loop": ({"runner": LOOP}, ("shop/runner.py", "loop that sleeps (poller)")),
     "the library schedule": (
-        {"clock": "import schedule\nfrom shop import tasks\nschedule.every().hour.do(tasks.enqueue, 1)\n"},
+        {
+            "clock": (
+                "import schedule\nfrom shop import tasks\nschedule.every().hour.do(tasks.enqueue,"
+                " 1)\n"
+            )
+        },
         ("shop/clock.py", "schedule.every()....do(...)"),
     ),
 }
 NO_CLOCKS: dict[str, dict[str, str]] = {
     "nothing starts it": {"runner": RUNNER},
-    "a line that starts another module": {"runner": RUNNER, "deploy/crontab": "0 3 * * * python -m shop.other\n"},
+    "a line that starts another module": {
+        "runner": RUNNER,
+        "deploy/crontab": "0 3 * * * python -m shop.other\n",
+    },
     "a file of the same name": {
         "runner": RUNNER,
         "jobs/runner.py": "print('no job')\n",
         "deploy/crontab": "0 3 * * * python -m jobs.runner\n",
     },
     "a line in a comment": {"runner": RUNNER, "deploy/crontab": f"# {LINE}\n"},
-    "a start without a time": {"runner": RUNNER, "deploy/Procfile": "once: python -m shop.runner\n"},
-    "a module that sends nothing": {"runner": "from shop import tasks\nprint(tasks)\n", "deploy/crontab": f"{LINE}\n"},
-    "a workflow of the CI": {"runner": RUNNER, ".github/workflows/ci.yml": f"on: push\n# {LINE}\nrun: {LINE}\n"},
+    "a start without a time": {
+        "runner": RUNNER,
+        "deploy/Procfile": "once: python -m shop.runner\n",
+    },
+    "a module that sends nothing": {
+        "runner": "from shop import tasks\nprint(tasks)\n",
+        "deploy/crontab": f"{LINE}\n",
+    },
+    "a workflow of the CI": {
+        "runner": RUNNER,
+        ".github/workflows/ci.yml": f"on: push\n# {LINE}\nrun: {LINE}\n",
+    },
 }
 
 
 def schedules(shop: Shop) -> list[tuple[str, str]]:
     found = dramatiq.find_wiring(shop.project, shop.use, shop.handler)
     assert any(wiring.kind == "enqueue" for wiring in found)  # what sends is said beside it
-    return [(wiring.place.path, wiring.how) for wiring in found if wiring.kind == "schedule" and not wiring.in_tests]
+    return [
+        (wiring.place.path, wiring.how)
+        for wiring in found
+        if wiring.kind == "schedule" and not wiring.in_tests
+    ]
 
 
 @pytest.mark.parametrize("which", CLOCKS)

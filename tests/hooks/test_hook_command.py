@@ -1,4 +1,6 @@
-"""`skillrun hook`: JSON in, the agent's own JSON out; blocks once for a tree, never gets in the way by failing."""
+"""`skillrun hook`: JSON in, the agent's own JSON out; blocks once for a tree, never gets in the way
+by failing.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ WITH_TOOL = [name for name in AGENTS if "pre-tool" in load(name).EVENTS]
 HANDLER = "shop/tasks.py"
 
 
-def hook(repo: Path, agent: str, event: str, payload: Any, **env: str) -> subprocess.CompletedProcess[str]:
+def hook(
+    repo: Path, agent: str, event: str, payload: Any, **env: str
+) -> subprocess.CompletedProcess[str]:
     given = payload if isinstance(payload, str) else json.dumps(payload)
     return helpers.run_cli("hook", agent, event, cwd=repo, input=given, env=env)
 
@@ -43,7 +47,9 @@ def stop(repo: Path, agent: str = "claude", **more: Any) -> str | None:
 
 def tries_for_ever(repo: Path) -> None:
     shops.shop(repo)
-    (repo / HANDLER).write_text((repo / HANDLER).read_text().replace("max_retries=4", "max_retries=None"))
+    (repo / HANDLER).write_text(
+        (repo / HANDLER).read_text().replace("max_retries=4", "max_retries=None")
+    )
     shops.run(repo, "--trust", code=1)
 
 
@@ -154,14 +160,23 @@ def test_a_ledger_that_cannot_be_written_blocks_nobody(repo: Path) -> None:
 
 @pytest.mark.parametrize("agent", WITH_STOP)
 def test_every_agent_is_blocked_in_its_own_words(agent: str, repo: Path) -> None:
-    payload = {"cwd": str(repo), "workspace_roots": [str(repo)], "workspacePaths": [str(repo)], "status": "completed"}
+    payload = {
+        "cwd": str(repo),
+        "workspace_roots": [str(repo)],
+        "workspacePaths": [str(repo)],
+        "status": "completed",
+    }
     done = hook(repo, agent, "stop", payload)
     said = json.loads(done.stdout)
-    assert said == dict(load(agent).stop_block(next(text for text in said.values() if "skillrun: " in str(text))))
+    assert said == dict(
+        load(agent).stop_block(next(text for text in said.values() if "skillrun: " in str(text)))
+    )
 
 
 @pytest.mark.parametrize("agent", WITH_TOOL)
-def test_what_is_allowed_is_answered_with_the_agents_own_word_for_nothing(agent: str, tmp_path: Path) -> None:
+def test_what_is_allowed_is_answered_with_the_agents_own_word_for_nothing(
+    agent: str, tmp_path: Path
+) -> None:
     done = hook(tmp_path, agent, "pre-tool", {"cwd": str(tmp_path)})
     allow = load(agent).ALLOW
     assert done.returncode == 0
@@ -169,7 +184,11 @@ def test_what_is_allowed_is_answered_with_the_agents_own_word_for_nothing(agent:
 
 
 def test_a_denied_tool_call(tmp_path: Path) -> None:
-    payload = {"cwd": str(tmp_path), "tool_name": "Bash", "tool_input": {"command": "rm -rf .skillrun"}}
+    payload = {
+        "cwd": str(tmp_path),
+        "tool_name": "Bash",
+        "tool_input": {"command": "rm -rf .skillrun"},
+    }
     said = json.loads(hook(tmp_path, "claude", "pre-tool", payload).stdout)
     assert said["hookSpecificOutput"]["permissionDecision"] == "deny"
 
@@ -182,7 +201,9 @@ def test_whatever_comes_in_nobody_is_stuck(given: str, event: str, tmp_path: Pat
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("words", [[], ["claude"], ["nobody", "stop"], ["claude", "lunch"], ["claude", "stop", "more"]])
+@pytest.mark.parametrize(
+    "words", [[], ["claude"], ["nobody", "stop"], ["claude", "lunch"], ["claude", "stop", "more"]]
+)
 def test_a_wrong_command_is_one_line_and_code_2(words: list[str], tmp_path: Path) -> None:
     done = helpers.run_cli("hook", *words, cwd=tmp_path)
     assert done.returncode == 2
@@ -198,9 +219,23 @@ def test_the_canary_answers_and_looks_at_nothing(agent: str, tmp_path: Path) -> 
 
 def test_a_tool_call_imports_next_to_nothing(tmp_path: Path) -> None:
     command = [sys.executable, "-X", "importtime", "-m", "skillrun", "hook", "claude", "pre-tool"]
-    payload = json.dumps({"cwd": str(tmp_path), "tool_name": "Bash", "tool_input": {"command": "ls"}})
+    payload = json.dumps(
+        {"cwd": str(tmp_path), "tool_name": "Bash", "tool_input": {"command": "ls"}}
+    )
     env = helpers.clean_env(tmp_path / "home")
-    done = subprocess.run(command, input=payload, cwd=tmp_path, env=env, capture_output=True, text=True)
+    done = subprocess.run(
+        command, input=payload, cwd=tmp_path, env=env, capture_output=True, text=True
+    )
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if "|" in line}
-    assert not loaded & {"typer", "click", "pydantic", "yaml", "rich", "dataclasses", "typing", "pathlib", "subprocess"}
+    assert not loaded & {
+        "typer",
+        "click",
+        "pydantic",
+        "yaml",
+        "rich",
+        "dataclasses",
+        "typing",
+        "pathlib",
+        "subprocess",
+    }
     assert "skillrun.hooks.protect" in loaded

@@ -1,4 +1,6 @@
-"""What an agent may not touch, and what it may: a reader of a command line that errs on neither side."""
+"""What an agent may not touch, and what it may: a reader of a command line that errs on neither
+side.
+"""
 
 from __future__ import annotations
 

@@ -4,7 +4,8 @@
     python tests/house/figures.py --check    exit 1 where a package is worse than its budget (`make lint`)
     python tests/house/figures.py --keep     the budget becomes what is measured, where that is better
 
-A figure says where to look, and nothing about a single line: a conditional expression that reads well is welcome.
+A figure says where to look, and nothing about a single line: a conditional expression that reads
+well is welcome.
 """
 
 from __future__ import annotations
@@ -93,7 +94,9 @@ def measure_function(node: ast.FunctionDef | ast.AsyncFunctionDef, figures: Figu
 
 
 def find_own_line_comments(text: str) -> Iterator[int]:
-    """The numbers of the lines that are a comment and nothing else; instructions to tools are none."""
+    """The numbers of the lines that are a comment and nothing else; instructions to tools are
+    none.
+    """
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type != tokenize.COMMENT or not token.line.lstrip().startswith("#"):
             continue
@@ -102,7 +105,9 @@ def find_own_line_comments(text: str) -> Iterator[int]:
 
 
 def measure_tree(root: Path) -> dict[str, Figures]:
-    """Package below skillrun/ -> figures; what lies directly in it is `skillrun`, and `all` is everything."""
+    """Package below skillrun/ -> figures; what lies directly in it is `skillrun`, and `all` is
+    everything.
+    """
     found = {"all": Figures()}
     for path in sorted((root / "skillrun").rglob("*.py")):
         parts = path.relative_to(root / "skillrun").parts
@@ -163,7 +168,10 @@ def main(arguments: list[str]) -> int:
     for package, figures in sorted(measured.items()):
         for words in compare(figures, budget.get(package, {})):
             failed = True
-            print(f"skillrun/{package}: {words}. Unpack it, or say in the commit why it reads better so.")
+            print(
+                f"skillrun/{package}: {words}. Unpack it, or say in the commit why it reads"
+                " better so."
+            )
     return int(failed)
 
 

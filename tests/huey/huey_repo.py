@@ -1,4 +1,6 @@
-"""Real repositories with a Huey handler, what skillrun reads in them, and a small shop that every stage passes."""
+"""Real repositories with a Huey handler, what skillrun reads in them, and a small shop that every
+stage passes.
+"""
 
 from __future__ import annotations
 
@@ -43,19 +45,24 @@ FILES: dict[str, str] = {
     "shop/__init__.py": "",
     "shop/app.py": APP,
     "shop/mailer.py": MAILER,
-    "shop/dead_jobs.py": """
+    "shop/dead_jobs.py": (
+        """
         def record(payload, reason):
             db.execute("INSERT INTO dead_jobs (payload, reason) VALUES (?, ?)", (payload, reason))
-        """,
-    "shop/schema.sql": """
+        """
+    ),
+    "shop/schema.sql": (
+        """
         CREATE TABLE receipts (
             order_id INTEGER NOT NULL,
             email TEXT NOT NULL,
             UNIQUE (order_id)
         );
         CREATE TABLE dead_jobs (payload TEXT, reason TEXT);
-        """,
-    "shop/orders.py": """
+        """
+    ),
+    "shop/orders.py": (
+        """
         from huey import crontab
 
         from shop.app import huey
@@ -68,8 +75,10 @@ FILES: dict[str, str] = {
         def catch_up():
             for order_id, email in overdue():
                 settle(order_id, email)
-        """,
-    "shop/tasks.py": '''
+        """
+    ),
+    "shop/tasks.py": (
+        '''
         import logging
 
         from huey import CancelExecution
@@ -99,8 +108,10 @@ FILES: dict[str, str] = {
                 dead_jobs.record(order_id, repr(error))
                 raise CancelExecution(retry=False) from error
             log.info("receipt sent order_id=%s", order_id)
-        ''',
-    "tests/test_tasks.py": """
+        '''
+    ),
+    "tests/test_tasks.py": (
+        """
         from shop import mailer, tasks
 
         def test_happy(outbox):
@@ -116,7 +127,8 @@ FILES: dict[str, str] = {
             mail.failures = [mailer.BadAddress("bad")]
             tasks.send_receipt(7, "a@example.com")
             assert outbox == []
-        """,
+        """
+    ),
 }
 
 
@@ -142,8 +154,15 @@ def open_shop(
     handler: str = "shop.tasks:send_receipt",
     **files: str,
 ) -> Shop:
-    """A repository whose shop/tasks.py is given; `files` are more modules of the package, e.g. `orders="..."`."""
-    every = {"shop/__init__.py": "", "shop/mailer.py": MAILER, "shop/app.py": app, "shop/tasks.py": tasks}
+    """A repository whose shop/tasks.py is given; `files` are more modules of the package, e.g.
+    `orders="..."`.
+    """
+    every = {
+        "shop/__init__.py": "",
+        "shop/mailer.py": MAILER,
+        "shop/app.py": app,
+        "shop/tasks.py": tasks,
+    }
     every |= {
         (key if "/" in key or "." in key or key == "Procfile" else f"shop/{key}.py"): text
         for key, text in files.items()
@@ -159,16 +178,26 @@ def open_shop(
 def findings(shop: Shop, rule: str, spec: Mapping[str, Any] | None = None) -> list[Finding]:
     """What one rule says of the shop under the sample's spec with `spec` laid over it."""
     value = {**SPEC, **(spec or {})}
-    job = Job(shop.project, Survey(), shop.use, JobSpec.model_validate(value), shop.handler, shop.policy)
+    job = Job(
+        shop.project, Survey(), shop.use, JobSpec.model_validate(value), shop.handler, shop.policy
+    )
     found = next(r for r in huey.RULES if r.id == f"huey.{rule}")
     return list(found.find(job))
 
 
-def build(root: Path, files: Mapping[str, str] | None = None, spec: Mapping[str, Any] | None = None) -> Case:
-    """A case on a real repository: the sample's files and spec, with `files` and parts of the spec laid over them."""
+def build(
+    root: Path, files: Mapping[str, str] | None = None, spec: Mapping[str, Any] | None = None
+) -> Case:
+    """A case on a real repository: the sample's files and spec, with `files` and parts of the spec
+    laid over them.
+    """
     value = {**copy.deepcopy(SPEC), **(spec or {})}
-    helpers.build_tree(root, {**FILES, **(files or {}), SPEC_PATH: yaml.safe_dump(value, sort_keys=False)})
-    return Case(bundled_skill(), load_spec(root / SPEC_PATH, root=root), open_repo(root), Tree(root))
+    helpers.build_tree(
+        root, {**FILES, **(files or {}), SPEC_PATH: yaml.safe_dump(value, sort_keys=False)}
+    )
+    return Case(
+        bundled_skill(), load_spec(root / SPEC_PATH, root=root), open_repo(root), Tree(root)
+    )
 
 
 def examine(stage: str, case: Case) -> StageResult:

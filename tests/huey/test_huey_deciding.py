@@ -1,4 +1,6 @@
-"""A receiver of SIGNAL_ERROR that decides about a retry: what is given up, after which wait, and who logs it."""
+"""A receiver of SIGNAL_ERROR that decides about a retry: what is given up, after which wait, and
+who logs it.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ def failed(signal, task, error):
         return
     dead_jobs.record(task.args)
 """
-SPEC: dict[str, Any] = {"failures": {"transient": ["shop.mailer:Unavailable"], "permanent": ["shop.mailer:BadAddress"]}}
+SPEC: dict[str, Any] = {
+    "failures": {"transient": ["shop.mailer:Unavailable"], "permanent": ["shop.mailer:BadAddress"]}
+}
 
 
 def shop(folder: Path, *edits: tuple[str, str]) -> Shop:
@@ -68,7 +72,10 @@ SPARED = "if not isinstance(error, (mailer.Unavailable, TimeoutError)):"
     ("edit", "severity"),
     [
         ((SPARED, "if not isinstance(error, Exception):"), Severity.ERROR),
-        ((SPARED, "if not isinstance(error, (mailer.Unavailable, mailer.BadAddress)):"), Severity.ERROR),
+        (
+            (SPARED, "if not isinstance(error, (mailer.Unavailable, mailer.BadAddress)):"),
+            Severity.ERROR,
+        ),
         (("        task.retries = 0\n", "        pass\n"), Severity.ERROR),
         (("@huey.signal(SIGNAL_ERROR)\n", ""), Severity.ERROR),
         ((GUARD, ""), Severity.NOTE),
@@ -77,7 +84,9 @@ SPARED = "if not isinstance(error, (mailer.Unavailable, TimeoutError)):"
         (("task.retries = 0", "task.retries = 1"), Severity.NOTE),
     ],
 )
-def test_what_is_retried_or_cannot_be_told(tmp_path: Path, edit: tuple[str, str], severity: Severity) -> None:
+def test_what_is_retried_or_cannot_be_told(
+    tmp_path: Path, edit: tuple[str, str], severity: Severity
+) -> None:
     assert severities(shop(tmp_path, edit), "permanent-retried") == [severity]
 
 
@@ -108,7 +117,10 @@ def test_a_wait_that_cannot_be_read_is_unknown(tmp_path: Path, edit: tuple[str, 
 def test_who_hears_of_a_retry(tmp_path: Path) -> None:
     found = shop(tmp_path)
     hooks = huey.find_hooks(found.project, found.use, found.handler)
-    assert {event: hook.name for event, hook in hooks.items()} == {"failed": "failed", "retried": "failed"}
+    assert {event: hook.name for event, hook in hooks.items()} == {
+        "failed": "failed",
+        "retried": "failed",
+    }
 
 
 def test_a_receiver_that_logs_nothing_of_retries(tmp_path: Path) -> None:

@@ -1,4 +1,6 @@
-"""What the policy and the rules say of Huey, seen on Huey itself: real tasks on a memory or SQLite storage."""
+"""What the policy and the rules say of Huey, seen on Huey itself: real tasks on a memory or SQLite
+storage.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ def app() -> Any:
 
 
 def consume(app: Any, most: int = 8) -> list[float]:
-    """Runs what is enqueued or scheduled, whenever it is due; the seconds that each message had to wait."""
+    """Runs what is enqueued or scheduled, whenever it is due; the seconds that each message had to
+    wait.
+    """
     waits = []
     far = datetime.datetime(2999, 1, 1)
     for _ in range(most):
@@ -58,7 +62,9 @@ def test_a_backoff_without_delay_waits_for_nothing(app: Any) -> None:
         (lambda: huey_api.RetryTask(), 8),
     ],
 )
-def test_which_exceptions_use_up_a_retry(app: Any, error: Callable[[], BaseException], runs: int) -> None:
+def test_which_exceptions_use_up_a_retry(
+    app: Any, error: Callable[[], BaseException], runs: int
+) -> None:
     failing(app, error, retries=2)()
     assert len(consume(app)) == runs
 
@@ -99,6 +105,16 @@ def test_a_ttl_is_refused_by_sqlite(tmp_path: Path) -> None:
 def test_words_that_huey_takes_for_itself(app: Any) -> None:
     seen = []
     job = app.task()(lambda **given: seen.append(given))
-    job(eta=None, delay=None, retries=1, retry_delay=1, priority=1, expires=None, id="x", timeout=1, other=1)
+    job(
+        eta=None,
+        delay=None,
+        retries=1,
+        retry_delay=1,
+        priority=1,
+        expires=None,
+        id="x",
+        timeout=1,
+        other=1,
+    )
     consume(app)
     assert seen == [{"other": 1}]

@@ -1,4 +1,6 @@
-"""What a Huey task really does: its policy, who publishes it, what hears of it, where its records go."""
+"""What a Huey task really does: its policy, who publishes it, what hears of it, where its records
+go.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,10 @@ from huey_repo import APP, Shop, findings, open_shop
 from skillrun.frameworks import huey
 from skillrun.frameworks.interface import Backoff
 
-HEAD = "from huey import CancelExecution, RetryTask, crontab\nfrom shop import mailer\nfrom shop.app import huey\n"
+HEAD = (
+    "from huey import CancelExecution, RetryTask, crontab\nfrom shop import mailer\nfrom shop.app"
+    " import huey\n"
+)
 CONTEXT = "@huey.task(retries=3, retry_delay=5, context=True)\ndef send_receipt(order_id, task):\n"
 NONE = Backoff("none")
 
@@ -41,10 +46,16 @@ def body(text: str) -> str:
     ],
 )
 def test_options(tmp_path: Path, options: str, attempts: int, backoff: Backoff) -> None:
-    found = shop_of(tmp_path / "r", "OPTIONS = {'retries': 5, 'retry_delay': 60}\n" + task(options)).policy
+    found = shop_of(
+        tmp_path / "r", "OPTIONS = {'retries': 5, 'retry_delay': 60}\n" + task(options)
+    ).policy
     assert (found.max_attempts, found.backoff, dict(found.unknown)) == (attempts, backoff, {})
     assert found.retried == (() if attempts == 1 else ("builtins:Exception",))
-    assert (found.acks_late, found.visibility_timeout_s, found.serializer) == (False, None, "pickle")
+    assert (found.acks_late, found.visibility_timeout_s, found.serializer) == (
+        False,
+        None,
+        "pickle",
+    )
 
 
 def test_a_default_has_no_source_and_a_value_has_its_line(tmp_path: Path) -> None:
@@ -64,11 +75,16 @@ def test_what_is_computed_is_unknown(tmp_path: Path) -> None:
 
 FORMS = {
     "called": "def _send(order_id): ...\nsend_receipt = huey.task(retries=2)(_send)\n",
-    "under a lock": "@huey.task(retries=2)\n@huey.lock_task('x')\ndef send_receipt(order_id): ...\n",
-    "in Django": "from huey.contrib.djhuey import db_task\n@db_task(retries=2)\ndef send_receipt(order_id): ...\n",
+    "under a lock": (
+        "@huey.task(retries=2)\n@huey.lock_task('x')\ndef send_receipt(order_id): ...\n"
+    ),
+    "in Django": (
+        "from huey.contrib.djhuey import db_task\n@db_task(retries=2)\ndef send_receipt(order_id):"
+        " ...\n"
+    ),
     "own decorator": (
-        "def task(retries=1):\n    def deco(fn):\n        return huey.task(retries=retries)(fn)\n    return deco\n"
-        "@task(retries=2)\ndef send_receipt(order_id): ...\n"
+        "def task(retries=1):\n    def deco(fn):\n        return huey.task(retries=retries)(fn)\n  "
+        "  return deco\n@task(retries=2)\ndef send_receipt(order_id): ...\n"
     ),
 }
 
@@ -81,7 +97,9 @@ def test_forms_of_a_task(tmp_path: Path, form: str) -> None:
     assert ("options" in shop.policy.unknown) == (form == "own decorator")
 
 
-@pytest.mark.parametrize("text", ["def send_receipt(order_id): ...\n", "@huey.task\ndef send_receipt(order_id): ...\n"])
+@pytest.mark.parametrize(
+    "text", ["def send_receipt(order_id): ...\n", "@huey.task\ndef send_receipt(order_id): ...\n"]
+)
 def test_what_is_no_task(tmp_path: Path, text: str) -> None:
     shop = shop_of(tmp_path / "r", text)
     assert huey.find_registration(shop.project, shop.use, shop.handler) is None
@@ -121,7 +139,9 @@ def test_a_retry_that_uses_up_none(tmp_path: Path, end: str) -> None:
 
 
 def test_what_publishers_ask_for_counts(tmp_path: Path) -> None:
-    orders = "from shop.tasks import send_receipt\n\ndef settle(o):\n    send_receipt(o, retries=7)\n"
+    orders = (
+        "from shop.tasks import send_receipt\n\ndef settle(o):\n    send_receipt(o, retries=7)\n"
+    )
     found = shop_of(tmp_path / "r", task("retries=2"), orders=orders).policy
     assert found.max_attempts == 8
     assert found.sources["max_attempts"] is not None
@@ -140,7 +160,10 @@ PUBLISHING = {
 
 @pytest.mark.parametrize("line", PUBLISHING)
 def test_wiring(tmp_path: Path, line: str) -> None:
-    orders = f"from functools import partial\nfrom shop.tasks import send_receipt\n\ndef settle(o):\n    {line}\n"
+    orders = (
+        "from functools import partial\nfrom shop.tasks import send_receipt\n\ndef settle(o):\n   "
+        f" {line}\n"
+    )
     shop = shop_of(tmp_path / "r", task(), orders=orders)
     (found,) = huey.find_wiring(shop.project, shop.use, shop.handler)
     assert (found.kind, found.how, found.place.path, found.place.line) == (
@@ -151,10 +174,14 @@ def test_wiring(tmp_path: Path, line: str) -> None:
     )
 
 
-@pytest.mark.parametrize("line", ["send_receipt.call_local(1)", "send_receipt.revoke()", "send_receipt.func(1)"])
+@pytest.mark.parametrize(
+    "line", ["send_receipt.call_local(1)", "send_receipt.revoke()", "send_receipt.func(1)"]
+)
 def test_what_publishes_nothing(tmp_path: Path, line: str) -> None:
     shop = shop_of(
-        tmp_path / "r", task(), orders=f"from shop.tasks import send_receipt\n\ndef settle(o):\n    {line}\n"
+        tmp_path / "r",
+        task(),
+        orders=f"from shop.tasks import send_receipt\n\ndef settle(o):\n    {line}\n",
     )
     assert huey.find_wiring(shop.project, shop.use, shop.handler) == ()
 
@@ -166,14 +193,19 @@ def test_a_task_that_calls_itself_is_not_wired_by_that(tmp_path: Path) -> None:
 
 def test_schedules_and_tests(tmp_path: Path) -> None:
     text = "@huey.periodic_task(crontab(minute='0'))\ndef send_receipt():\n    mailer.send(1)\n"
-    tests = {"tests/test_it.py": "from shop.tasks import send_receipt\n\ndef test(): send_receipt()\n"}
+    tests = {
+        "tests/test_it.py": "from shop.tasks import send_receipt\n\ndef test(): send_receipt()\n"
+    }
     shop = shop_of(tmp_path / "r", text, **tests)
     found = huey.find_wiring(shop.project, shop.use, shop.handler)
     assert [(w.kind, w.in_tests) for w in found] == [("schedule", False), ("enqueue", True)]
 
 
 def test_the_name_of_a_registered_function_publishes_not_the_function(tmp_path: Path) -> None:
-    orders = "from shop.tasks import _send, send_receipt\n\ndef settle(o):\n    _send(o)\n    send_receipt(o)\n"
+    orders = (
+        "from shop.tasks import _send, send_receipt\n\ndef settle(o):\n    _send(o)\n   "
+        " send_receipt(o)\n"
+    )
     shop = shop_of(tmp_path / "r", FORMS["called"], orders=orders)
     assert [w.place.line for w in huey.find_wiring(shop.project, shop.use, shop.handler)] == [5]
 
@@ -221,7 +253,8 @@ RECORDS = {
         "bury(order_id)",
     ),
     "a signal": (
-        task("retries=2") + "@huey.signal('error')\ndef failed(signal, task, exc):\n    bury(task)\n",
+        task("retries=2")
+        + "@huey.signal('error')\ndef failed(signal, task, exc):\n    bury(task)\n",
         "bury(task)",
     ),
     "on_error": (
@@ -229,12 +262,15 @@ RECORDS = {
         "huey.enqueue(send_receipt.s(o).error(bury))",
     ),
     "post_execute": (
-        task("retries=2") + "@huey.post_execute()\ndef after(task, value, exc):\n    if exc:\n        bury(task)\n",
+        task("retries=2")
+        + "@huey.post_execute()\ndef after(task, value, exc):\n    if exc:\n        bury(task)\n",
         "bury(task)",
     ),
     "a single attempt": (
-        "@huey.task()\ndef send_receipt(order_id):\n    try:\n        mailer.send(order_id)\n"
-        "    except OSError:\n        bury(order_id)\n        raise\n",
+        (
+            "@huey.task()\ndef send_receipt(order_id):\n    try:\n        mailer.send(order_id)\n"
+            "    except OSError:\n        bury(order_id)\n        raise\n"
+        ),
         "bury(order_id)",
     ),
 }
@@ -249,12 +285,24 @@ def test_dead_letters(tmp_path: Path, name: str) -> None:
 
 
 NO_RECORDS = {
-    "logged": body(IN_CLAUSE.format("    if task.retries == 0:\n        log.error(order_id)\n    raise")),
-    "only before the last": body(IN_CLAUSE.format("    if task.retries > 0:\n        bury(order_id)\n    raise")),
-    "given up": body(IN_CLAUSE.format("    if not task.retries:\n        raise CancelExecution()\n    raise")),
-    "of the permanent alone": body(IN_CLAUSE.format("    bury(order_id)\n    raise CancelExecution(retry=False)")),
-    "a signal of success": task("retries=2") + "@huey.signal('complete')\ndef done(signal, task):\n    bury(task)\n",
-    "post_execute of all": task() + "@huey.post_execute()\ndef after(task, value, exc):\n    bury(task)\n",
+    "logged": body(
+        IN_CLAUSE.format("    if task.retries == 0:\n        log.error(order_id)\n    raise")
+    ),
+    "only before the last": body(
+        IN_CLAUSE.format("    if task.retries > 0:\n        bury(order_id)\n    raise")
+    ),
+    "given up": body(
+        IN_CLAUSE.format("    if not task.retries:\n        raise CancelExecution()\n    raise")
+    ),
+    "of the permanent alone": body(
+        IN_CLAUSE.format("    bury(order_id)\n    raise CancelExecution(retry=False)")
+    ),
+    "a signal of success": (
+        task("retries=2") + "@huey.signal('complete')\ndef done(signal, task):\n    bury(task)\n"
+    ),
+    "post_execute of all": (
+        task() + "@huey.post_execute()\ndef after(task, value, exc):\n    bury(task)\n"
+    ),
 }
 
 
@@ -270,15 +318,22 @@ def test_the_serializer_is_read(tmp_path: Path) -> None:
     assert open_shop(tmp_path / "s", HEAD + task(), app=APP).policy.serializer == "pickle"
 
 
-SETTINGS = "HUEY = {'huey_class': 'huey.SqliteHuey', 'immediate': True, 'consumer': {'flush_locks': True}}\n"
+SETTINGS = (
+    "HUEY = {'huey_class': 'huey.SqliteHuey', 'immediate': True, 'consumer': {'flush_locks':"
+    " True}}\n"
+)
 
 
 def test_the_dict_of_django_is_the_huey_object(tmp_path: Path) -> None:
-    """djhuey makes its object of settings.HUEY: storage, immediate mode and the consumer's options stand there."""
+    """djhuey makes its object of settings.HUEY: storage, immediate mode and the consumer's options
+    stand there.
+    """
     tasks = "from huey.contrib.djhuey import db_task, lock_task\n"
     tasks += "@db_task()\n@lock_task('x'{})\ndef send_receipt(o): ...\n"
     for ttl, rules in (("", {"immediate"}), (", ttl=5", {"immediate", "lock-ttl"})):
         shop = open_shop(tmp_path / f"r{len(ttl)}", tasks.format(ttl), app=SETTINGS, name="HUEY")
         assert {
-            rule for rule in ("immediate", "lock-ttl", "stale-lock", "pickle-serializer") if findings(shop, rule)
+            rule
+            for rule in ("immediate", "lock-ttl", "stale-lock", "pickle-serializer")
+            if findings(shop, rule)
         } == rules

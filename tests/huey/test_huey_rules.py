@@ -1,4 +1,6 @@
-"""Each static rule of Huey on code that has the mistake, and on code that looks like it and is right."""
+"""Each static rule of Huey on code that has the mistake, and on code that looks like it and is
+right.
+"""
 
 from __future__ import annotations
 
@@ -23,17 +25,23 @@ from shop.app import huey
 SQLITE = "from huey import SqliteHuey\nhuey = SqliteHuey('shop')\n"
 PLAIN = "@huey.task()\ndef send_receipt(order_id):\n    mailer.send(order_id)\n"
 RETRIED = PLAIN.replace("task()", "task(retries=3, retry_delay=2, retry_backoff=2)")
-NIGHTLY = "@huey.periodic_task(crontab(minute='0', hour='3'))\ndef send_receipt():\n    mailer.send(1)\n"
+NIGHTLY = (
+    "@huey.periodic_task(crontab(minute='0', hour='3'))\ndef send_receipt():\n    mailer.send(1)\n"
+)
 CONSUMER = {"Procfile": "worker: huey_consumer shop.app.huey -w 2\n"}
 Check = Callable[..., None]
 
 
 @pytest.fixture
 def check_finds(tmp_path: Path) -> Check:
-    """`check_finds(rule, tasks, severity, "words of the message", spec=..., app=..., module=text)`."""
+    """`check_finds(rule, tasks, severity, "words of the message", spec=..., app=...,
+    module=text)`.
+    """
     numbers = itertools.count()
 
-    def check(rule: str, tasks: str, severity: Severity, words: str, *, spec: Any = None, **files: str) -> None:
+    def check(
+        rule: str, tasks: str, severity: Severity, words: str, *, spec: Any = None, **files: str
+    ) -> None:
         shop = open_shop(tmp_path / f"r{next(numbers)}", HEAD + textwrap.dedent(tasks), **files)
         (finding,) = findings(shop, rule, spec)
         assert (finding.rule, finding.severity) == (f"huey.{rule}", severity)
@@ -56,7 +64,9 @@ def check_ignores(tmp_path: Path) -> Check:
     return check
 
 
-def clause(caught: str, end: str, options: str = "retries=3, retry_delay=2, retry_backoff=2") -> str:
+def clause(
+    caught: str, end: str, options: str = "retries=3, retry_delay=2, retry_backoff=2"
+) -> str:
     inner = textwrap.indent(textwrap.dedent(end), "        ")
     return (
         f"@huey.task({options}, context=True)\ndef send_receipt(order_id, task):\n    try:\n"
@@ -65,12 +75,17 @@ def clause(caught: str, end: str, options: str = "retries=3, retry_delay=2, retr
 
 
 def orders(line: str, head: str = "") -> dict[str, str]:
-    return {"orders": f"from shop.tasks import send_receipt\n{head}\n\ndef settle(order):\n    {line}\n"}
+    return {
+        "orders": f"from shop.tasks import send_receipt\n{head}\n\ndef settle(order):\n    {line}\n"
+    }
 
 
 def test_every_rule_has_a_pair() -> None:
     text = Path(__file__).read_text()
-    shared = {"huey.check-then-act", "huey.select-for-update-outside-transaction"}  # tested with Celery
+    shared = {
+        "huey.check-then-act",
+        "huey.select-for-update-outside-transaction",
+    }  # tested with Celery
     for rule in {rule.id for rule in RULES} - shared:
         for check in ("finds", "ignores"):
             assert f'check_{check}("{rule.removeprefix("huey.")}"' in text, (rule, check)
@@ -90,7 +105,9 @@ def test_lost_on_kill(check_finds: Check, check_ignores: Check) -> None:
 
 def test_retry_unbounded(check_finds: Check, check_ignores: Check) -> None:
     check_finds("retry-unbounded", clause("OSError", "raise RetryTask(delay=9)"), ERROR, "for ever")
-    check_finds("retry-unbounded", clause("OSError", "raise CancelExecution(retry=True)"), ERROR, "for ever")
+    check_finds(
+        "retry-unbounded", clause("OSError", "raise CancelExecution(retry=True)"), ERROR, "for ever"
+    )
     guarded = clause("OSError", "if young(order_id):\n    raise RetryTask(delay=9)\nraise")
     check_finds("retry-unbounded", guarded, WARNING, "only the condition")
     check_ignores("retry-unbounded", clause("OSError", "raise"))
@@ -98,8 +115,12 @@ def test_retry_unbounded(check_finds: Check, check_ignores: Check) -> None:
 
 
 def test_cancel_is_retried(check_finds: Check, check_ignores: Check) -> None:
-    check_finds("cancel-is-retried", clause("OSError", "raise CancelExecution('no')"), ERROR, "retry=False")
-    check_finds("cancel-is-retried", clause("OSError", "raise CancelExecution"), ERROR, "retry=False")
+    check_finds(
+        "cancel-is-retried", clause("OSError", "raise CancelExecution('no')"), ERROR, "retry=False"
+    )
+    check_finds(
+        "cancel-is-retried", clause("OSError", "raise CancelExecution"), ERROR, "retry=False"
+    )
     check_ignores("cancel-is-retried", clause("OSError", "raise CancelExecution(retry=False)"))
     check_ignores("cancel-is-retried", clause("OSError", "raise CancelExecution()", "retries=0"))
 
@@ -139,14 +160,26 @@ def test_transient_given_up(check_finds: Check, check_ignores: Check) -> None:
 
 
 def test_swallowed_exception(check_finds: Check, check_ignores: Check) -> None:
-    check_finds("swallowed-exception", clause("mailer.Unavailable", "return {}"), ERROR, "Huey calls the task complete")
+    check_finds(
+        "swallowed-exception",
+        clause("mailer.Unavailable", "return {}"),
+        ERROR,
+        "Huey calls the task complete",
+    )
     check_ignores("swallowed-exception", clause("mailer.Unavailable", "raise"))
     check_ignores("swallowed-exception", clause("mailer.BadAddress", "return {}"))
 
 
 def test_permanent_not_recorded(check_finds: Check, check_ignores: Check) -> None:
-    check_finds("permanent-not-recorded", clause("mailer.BadAddress", "return None"), ERROR, "without a dead letter")
-    check_ignores("permanent-not-recorded", clause("mailer.BadAddress", "dead_jobs.record(order_id)"))
+    check_finds(
+        "permanent-not-recorded",
+        clause("mailer.BadAddress", "return None"),
+        ERROR,
+        "without a dead letter",
+    )
+    check_ignores(
+        "permanent-not-recorded", clause("mailer.BadAddress", "dead_jobs.record(order_id)")
+    )
 
 
 def test_waits(check_finds: Check, check_ignores: Check) -> None:
@@ -168,12 +201,16 @@ def test_waits(check_finds: Check, check_ignores: Check) -> None:
 def test_retries_differ(check_finds: Check, check_ignores: Check) -> None:
     two = "send_receipt(1)\n    send_receipt(2, retries=9)"
     check_finds("retries-differ", RETRIED, WARNING, "retries is 3 here, elsewhere 9", **orders(two))
-    check_ignores("retries-differ", RETRIED, **orders("send_receipt(1)\n    send_receipt.s(2, retries=3)"))
+    check_ignores(
+        "retries-differ", RETRIED, **orders("send_receipt(1)\n    send_receipt.s(2, retries=3)")
+    )
     check_ignores("retries-differ", RETRIED, **orders("send_receipt(2, retries=9)"))
 
 
 def test_record_every_attempt(check_finds: Check, check_ignores: Check) -> None:
-    signal = "\n@huey.signal('error')\ndef failed(signal, task, exc):\n    {}dead_jobs.record(task)\n"
+    signal = (
+        "\n@huey.signal('error')\ndef failed(signal, task, exc):\n    {}dead_jobs.record(task)\n"
+    )
     check_finds("record-every-attempt", RETRIED + signal.format(""), WARNING, "SIGNAL_ERROR")
     check_ignores("record-every-attempt", RETRIED + signal.format("if task.retries == 0: "))
     check_ignores("record-every-attempt", PLAIN + signal.format(""))
@@ -181,14 +218,22 @@ def test_record_every_attempt(check_finds: Check, check_ignores: Check) -> None:
     check_finds("record-every-attempt", RETRIED, WARNING, "on_error", **linked)
     waits = APP.replace('"shop"', '"shop", store_intermediate_errors=False')
     check_ignores("record-every-attempt", RETRIED, app=waits, **linked)
-    check_finds("record-every-attempt", clause("OSError", "dead_jobs.record(1)\nraise"), WARNING, "the except clause")
+    check_finds(
+        "record-every-attempt",
+        clause("OSError", "dead_jobs.record(1)\nraise"),
+        WARNING,
+        "the except clause",
+    )
 
 
 # Locks, timeouts, schedules
 
 
 LOCKED = NIGHTLY.replace("def send", "@huey.lock_task('x')\ndef send")
-INSIDE = "@huey.task(retries=2)\ndef send_receipt(o):\n    with huey.lock_task(f'x-{o}'):\n        mailer.send(o)\n"
+INSIDE = (
+    "@huey.task(retries=2)\ndef send_receipt(o):\n    with huey.lock_task(f'x-{o}'):\n       "
+    " mailer.send(o)\n"
+)
 
 
 def test_stale_lock(check_finds: Check, check_ignores: Check) -> None:
@@ -217,14 +262,27 @@ def test_locked_job_lost(check_finds: Check, check_ignores: Check) -> None:
 def test_timeout_not_enforced(check_finds: Check, check_ignores: Check) -> None:
     timed = PLAIN.replace("task()", "task(timeout=60)")
     check_finds("timeout-not-enforced", timed, WARNING, "do not interrupt", **CONSUMER)
-    check_ignores("timeout-not-enforced", timed, Procfile="worker: huey_consumer.py shop.app.huey -k process\n")
+    check_ignores(
+        "timeout-not-enforced",
+        timed,
+        Procfile="worker: huey_consumer.py shop.app.huey -k process\n",
+    )
     check_ignores("timeout-not-enforced", PLAIN, **CONSUMER)
-    asks = "@huey.task(timeout=60, context=True)\ndef send_receipt(o, task):\n    task.check_timeout()\n"
+    asks = (
+        "@huey.task(timeout=60, context=True)\ndef send_receipt(o, task):\n   "
+        " task.check_timeout()\n"
+    )
     check_ignores("timeout-not-enforced", asks, **CONSUMER)
 
 
 def test_immediate(check_finds: Check, check_ignores: Check) -> None:
-    check_finds("immediate", PLAIN, WARNING, "immediate mode", app=APP.replace('"shop"', '"shop", immediate=True'))
+    check_finds(
+        "immediate",
+        PLAIN,
+        WARNING,
+        "immediate mode",
+        app=APP.replace('"shop"', '"shop", immediate=True'),
+    )
     for value in ("False", "DEBUG"):
         check_ignores("immediate", PLAIN, app=APP.replace('"shop"', f'"shop", immediate={value}'))
 
@@ -238,7 +296,9 @@ def test_crontab_minute(check_finds: Check, check_ignores: Check) -> None:
 
 def test_period_overlap(check_finds: Check, check_ignores: Check) -> None:
     often = NIGHTLY.replace("minute='0', hour='3'", "minute='*/5'")
-    check_finds("period-overlap", often.replace("'*/5')", "'*/5'), timeout=600"), WARNING, "two run at once")
+    check_finds(
+        "period-overlap", often.replace("'*/5')", "'*/5'), timeout=600"), WARNING, "two run at once"
+    )
     check_finds("period-overlap", often.replace("*/5", "*"), NOTE, "nothing bounds")
     for text in (often, NIGHTLY, LOCKED.replace("minute='0', hour='3'", "minute='*'")):
         check_ignores("period-overlap", text)
@@ -251,7 +311,9 @@ def test_never_runs(check_finds: Check, check_ignores: Check) -> None:
     check_finds("never-runs", PLAIN.replace("()", "", 1), ERROR, "parentheses")
     check_finds("never-runs", PLAIN.replace("def", "async def"), ERROR, "async")
     check_finds("never-runs", PLAIN.replace("task()", "task(context=True)"), ERROR, "does not take")
-    check_finds("never-runs", NIGHTLY.replace("send_receipt()", "send_receipt(day)"), ERROR, "needs day")
+    check_finds(
+        "never-runs", NIGHTLY.replace("send_receipt()", "send_receipt(day)"), ERROR, "needs day"
+    )
     for text in (
         PLAIN,
         NIGHTLY,
@@ -263,7 +325,9 @@ def test_never_runs(check_finds: Check, check_ignores: Check) -> None:
 
 def test_reserved_argument(check_finds: Check, check_ignores: Check) -> None:
     text = "@huey.task()\ndef send_receipt(order_id, priority=1, id=0): ...\n"
-    check_finds("reserved-argument", text, ERROR, "priority=", **orders("send_receipt(1, priority=2)"))
+    check_finds(
+        "reserved-argument", text, ERROR, "priority=", **orders("send_receipt(1, priority=2)")
+    )
     check_finds("reserved-argument", text, WARNING, "in Huey 3", **orders("send_receipt(1, id=2)"))
     check_ignores("reserved-argument", text, **orders("send_receipt(1, 2, 3)"))
     check_ignores("reserved-argument", PLAIN, **orders("send_receipt(1, priority=2)"))
@@ -272,24 +336,40 @@ def test_reserved_argument(check_finds: Check, check_ignores: Check) -> None:
 def test_publish_in_transaction(check_finds: Check, check_ignores: Check) -> None:
     head = "from django.db import transaction"
     inside = "with transaction.atomic():\n        "
-    check_finds("publish-in-transaction", PLAIN, ERROR, "before the commit", **orders(f"{inside}send_receipt(1)", head))
+    check_finds(
+        "publish-in-transaction",
+        PLAIN,
+        ERROR,
+        "before the commit",
+        **orders(f"{inside}send_receipt(1)", head),
+    )
     later = orders(f"{inside}transaction.on_commit(lambda: send_receipt(1))", head)
     check_ignores("publish-in-transaction", PLAIN, **later)
     check_ignores("publish-in-transaction", PLAIN, **orders(f"{inside}send_receipt.s(1)", head))
-    waits = "from huey.contrib.djhuey import on_commit_task\n" + PLAIN.replace("huey.task", "on_commit_task")
+    waits = "from huey.contrib.djhuey import on_commit_task\n" + PLAIN.replace(
+        "huey.task", "on_commit_task"
+    )
     check_ignores("publish-in-transaction", waits, **orders(f"{inside}send_receipt(1)", head))
 
 
 def test_publish_unkeyed(check_finds: Check, check_ignores: Check) -> None:
     other = "@huey.task()\ndef track(o): ...\n\ndef note(o): ...\n"
-    check_finds("publish-unkeyed", other + RETRIED + "    track(order_id)\n", WARNING, "track is enqueued")
+    check_finds(
+        "publish-unkeyed", other + RETRIED + "    track(order_id)\n", WARNING, "track is enqueued"
+    )
     check_ignores("publish-unkeyed", other + RETRIED + "    note(order_id)\n")
     check_ignores("publish-unkeyed", other + PLAIN + "    track(order_id)\n")
 
 
 def test_object_argument(check_finds: Check, check_ignores: Check) -> None:
     model = "from django.db import models\nclass Order(models.Model): ...\n"
-    check_finds("object-argument", PLAIN, WARNING, "stale", **orders("send_receipt(Order.objects.get(pk=1))", model))
+    check_finds(
+        "object-argument",
+        PLAIN,
+        WARNING,
+        "stale",
+        **orders("send_receipt(Order.objects.get(pk=1))", model),
+    )
     check_ignores("object-argument", PLAIN, **orders("send_receipt(order.id)", model))
 
 

@@ -1,4 +1,6 @@
-"""The nine stages on a Huey handler: a small shop that passes, and the same shop broken in one way at a time."""
+"""The nine stages on a Huey handler: a small shop that passes, and the same shop broken in one way
+at a time.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,16 @@ import pytest
 
 TASKS, TESTS = huey_repo.FILES["shop/tasks.py"], huey_repo.FILES["tests/test_tasks.py"]
 ORDERS = huey_repo.FILES["shop/orders.py"]
-CHEAP = ("identify", "contract", "idempotency", "handler", "retry", "dead-letter", "observability", "tests")
+CHEAP = (
+    "identify",
+    "contract",
+    "idempotency",
+    "handler",
+    "retry",
+    "dead-letter",
+    "observability",
+    "tests",
+)
 
 
 def stopping(
@@ -38,7 +49,11 @@ BROKEN: dict[str, tuple[str, dict[str, str], str]] = {
     "not a task": ("handler", with_tasks("@huey.task(", "@traced("), "handler.not-registered"),
     "nobody enqueues it": (
         "handler",
-        {"shop/orders.py": ORDERS.replace("            send_receipt(order_id, email)", "            pass")},
+        {
+            "shop/orders.py": ORDERS.replace(
+                "            send_receipt(order_id, email)", "            pass"
+            )
+        },
         "handler.not-wired",
     ),
     "another parameter": (
@@ -48,7 +63,11 @@ BROKEN: dict[str, tuple[str, dict[str, str], str]] = {
     ),
     "other retries": ("retry", with_tasks("retries=4", "retries=5"), "retry.max-attempts-differs"),
     "no delay": ("retry", with_tasks("retry_delay=2, ", ""), "huey.backoff-without-delay"),
-    "another factor": ("retry", with_tasks("retry_backoff=2", "retry_backoff=3"), "retry.backoff-differs"),
+    "another factor": (
+        "retry",
+        with_tasks("retry_backoff=2", "retry_backoff=3"),
+        "retry.backoff-differs",
+    ),
     "permanent retried": (
         "retry",
         with_tasks("CancelExecution(retry=False)", "ValueError()"),
@@ -62,7 +81,11 @@ BROKEN: dict[str, tuple[str, dict[str, str], str]] = {
         ),
         "dead-letter.not-written",
     ),
-    "silent": ("observability", with_tasks('log.info("receipt sent', 'print("'), "observability.succeeded"),
+    "silent": (
+        "observability",
+        with_tasks('log.info("receipt sent', 'print("'),
+        "observability.succeeded",
+    ),
     "no terminal test": (
         "tests",
         {"tests/test_tasks.py": TESTS.replace("BadAddress", "KeyError")},
@@ -82,7 +105,9 @@ def test_an_endless_retry_stops(tmp_path: Path) -> None:
     files["shop/tasks.py"] = files["shop/tasks.py"].replace(
         "import CancelExecution", "import CancelExecution, RetryTask"
     )
-    assert {"huey.retry-unbounded", "retry.max-attempts-differs"} <= stopping(tmp_path / "repo", "retry", files)
+    assert {"huey.retry-unbounded", "retry.max-attempts-differs"} <= stopping(
+        tmp_path / "repo", "retry", files
+    )
 
 
 def test_a_task_argument_is_no_field_of_the_payload(tmp_path: Path) -> None:
@@ -94,7 +119,9 @@ def test_a_task_argument_is_no_field_of_the_payload(tmp_path: Path) -> None:
 
 
 def test_a_cap_that_the_waits_reach_must_be_there(tmp_path: Path) -> None:
-    """Huey caps nothing: 2, 4, 8 and 16 s never reach a cap of 60 s, and a cap of 10 s is not kept."""
+    """Huey caps nothing: 2, 4, 8 and 16 s never reach a cap of 60 s, and a cap of 10 s is not
+    kept.
+    """
     backoff = {"kind": "exponential", "base": "2s", "factor": 2, "cap": "10s", "jitter": False}
     capped = {"retry": {"max_attempts": 5, "backoff": backoff}}
     assert stopping(tmp_path / "repo", "retry", spec=capped) == {"retry.backoff-differs"}
@@ -121,12 +148,17 @@ ENQUEUED = """
         ("mock.patch.object(orders, 'send_receipt').start()", False),
     ],
 )
-def test_a_test_that_replaces_the_task_does_not_reach_it(tmp_path: Path, patch: str, reached: bool) -> None:
+def test_a_test_that_replaces_the_task_does_not_reach_it(
+    tmp_path: Path, patch: str, reached: bool
+) -> None:
     files = {"tests/test_tasks.py": ENQUEUED.format(patch=patch)}
     assert ("tests.no-happy" not in stopping(tmp_path / "repo", "tests", files)) == reached
 
 
-LAST = "if {test}:\n                    dead_jobs.record(order_id, repr(error))\n                    raise\n"
+LAST = (
+    "if {test}:\n                    dead_jobs.record(order_id, repr(error))\n                   "
+    " raise\n"
+)
 
 
 @pytest.mark.parametrize(
@@ -138,14 +170,23 @@ LAST = "if {test}:\n                    dead_jobs.record(order_id, repr(error))\
         ("task.retries > 9", True),
     ],
 )
-def test_a_failure_that_only_earlier_attempts_log_is_no_answer(tmp_path: Path, test: str, answered: bool) -> None:
-    """task.retries counts down: what stands below the branch of the last attempt is not logged by it."""
+def test_a_failure_that_only_earlier_attempts_log_is_no_answer(
+    tmp_path: Path, test: str, answered: bool
+) -> None:
+    """task.retries counts down: what stands below the branch of the last attempt is not logged by
+    it.
+    """
     start = TASKS.index("                log.warning(")
     end = TASKS.index("            except mailer.BadAddress")
-    logged = '                log.warning("receipt failed, will retry order_id=%s: %r", order_id, error)\n'
+    logged = (
+        '                log.warning("receipt failed, will retry order_id=%s: %r", order_id,'
+        " error)\n"
+    )
     logged += "                raise\n"
     text = TASKS[:start] + "                " + LAST.format(test=test) + logged + TASKS[end:]
-    text = text.replace('                log.error("receipt failed order_id=%s: %r", order_id, error)\n', "")
+    text = text.replace(
+        '                log.error("receipt failed order_id=%s: %r", order_id, error)\n', ""
+    )
     case = huey_repo.build(tmp_path / "repo", {"shop/tasks.py": text})
     found = {f.rule for f in huey_repo.examine("observability", case).findings}
     assert ("observability.failed" not in found) == answered
@@ -160,17 +201,32 @@ def test_a_periodic_task_has_a_scheduler(tmp_path: Path) -> None:
     files = {"shop/tasks.py": text}
     assert "contract.no-scheduler" not in stopping(tmp_path / "a", "contract", files, spec)
     assert "handler.not-scheduled" not in stopping(tmp_path / "b", "handler", files, spec)
-    assert "handler.not-scheduled" not in stopping(tmp_path / "c", "handler", None, spec)  # catch_up publishes it
+    assert "handler.not-scheduled" not in stopping(
+        tmp_path / "c", "handler", None, spec
+    )  # catch_up publishes it
     once = re.sub(r".*periodic_task.*\n", "", ORDERS)
-    assert "handler.not-scheduled" in stopping(tmp_path / "d", "handler", {"shop/orders.py": once}, spec)
+    assert "handler.not-scheduled" in stopping(
+        tmp_path / "d", "handler", {"shop/orders.py": once}, spec
+    )
 
 
 def test_another_task_that_is_called_runs_elsewhere(tmp_path: Path) -> None:
-    """What it does is no effect of this handler; that it is published is one, and is declared like any other."""
-    other = "import requests\n\nfrom shop.app import huey\n\n@huey.task()\ndef track(o):\n    requests.post('x')\n"
+    """What it does is no effect of this handler; that it is published is one, and is declared like
+    any other.
+    """
+    other = (
+        "import requests\n\nfrom shop.app import huey\n\n@huey.task()\ndef track(o):\n   "
+        " requests.post('x')\n"
+    )
     imported = "from shop.app import huey\n        from shop.tracking import track\n"
     text = TASKS.replace("from shop.app import huey\n", imported)
     text = text.replace("            try:\n", "            track(order_id)\n            try:\n")
     case = huey_repo.build(tmp_path / "repo", {"shop/tasks.py": text, "shop/tracking.py": other})
-    found = [f for f in huey_repo.examine("handler", case).findings if f.rule == "handler.undeclared-effect"]
-    assert [(f.path, f.severity, "publish" in f.message) for f in found] == [("shop/tasks.py", "error", True)]
+    found = [
+        f
+        for f in huey_repo.examine("handler", case).findings
+        if f.rule == "handler.undeclared-effect"
+    ]
+    assert [(f.path, f.severity, "publish" in f.message) for f in found] == [
+        ("shop/tasks.py", "error", True)
+    ]

@@ -1,4 +1,5 @@
-"""A process that archives and is killed before its K-th call into SQLite: `archive_worker.py LEDGER BEFORE TO K`.
+"""A process that archives and is killed before its K-th call into SQLite: `archive_worker.py LEDGER
+BEFORE TO K`.
 
 Prints "done" where it came to the end before.
 """

@@ -1,7 +1,8 @@
-"""A process that appends to a ledger: `ledger_worker.py LEDGER RUN|new COUNT [JOURNAL] [MAX_BYTES]`.
+"""A process that appends to a ledger: `ledger_worker.py LEDGER RUN|new COUNT [JOURNAL]
+[MAX_BYTES]`.
 
-Says that it is ready, waits for a line, then prints run and number of each event once it is acknowledged. COUNT 0 never
-ends.
+Says that it is ready, waits for a line, then prints run and number of each event once it is
+acknowledged. COUNT 0 never ends.
 """
 
 from __future__ import annotations

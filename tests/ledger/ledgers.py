@@ -1,4 +1,6 @@
-"""What the ledger tests share: real ledgers with two runs, and ways to change them behind skillrun's back."""
+"""What the ledger tests share: real ledgers with two runs, and ways to change them behind
+skillrun's back.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +68,13 @@ def fill_run(ledger: Ledger, job: str = "send-receipt", invocations: int = 2) ->
         ledger.append(run_id, [NewEvent("invocation.started", invocation=invocation, actor="ada")])
         for stage, outcome in (("identify", "passed"), ("contract", "blocked")):
             event = NewEvent(
-                "stage.finished", stage, 1, 2500, outcome, fingerprint="f" * 64, data={"invocation": invocation}
+                "stage.finished",
+                stage,
+                1,
+                2500,
+                outcome,
+                fingerprint="f" * 64,
+                data={"invocation": invocation},
             )
             files = [EvidenceRow("file", f"shop/{name}.py", name * 64, 10, 3) for name in "ab"]
             ledger.append(run_id, [event], evidence=files)
@@ -88,9 +96,13 @@ def plain(path: Path) -> Iterator[sqlite3.Connection]:
 
 @contextlib.contextmanager
 def triggers_away(path: Path) -> Iterator[sqlite3.Connection]:
-    """Plain sqlite3 with the triggers dropped, and put back afterwards, as a careful forger would."""
+    """Plain sqlite3 with the triggers dropped, and put back afterwards, as a careful forger
+    would.
+    """
     with plain(path) as db:
-        triggers = db.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'").fetchall()
+        triggers = db.execute(
+            "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'"
+        ).fetchall()
         for name, _ in triggers:
             db.execute(f"DROP TRIGGER {name}")
         yield db
@@ -99,7 +111,9 @@ def triggers_away(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def without_privileges(action: Callable[[], str]) -> str:
-    """What the action returns in a process that file permissions bind: root leaves its rights first."""
+    """What the action returns in a process that file permissions bind: root leaves its rights
+    first.
+    """
     receiver, sender = os.pipe()
     if not (child := os.fork()):
         with contextlib.suppress(BaseException):

@@ -1,4 +1,6 @@
-"""What the tests of `skillrun ledger serve` share: the real command on a free port, and questions to it."""
+"""What the tests of `skillrun ledger serve` share: the real command on a free port, and questions
+to it.
+"""
 
 from __future__ import annotations
 
@@ -31,13 +33,19 @@ class Served:
     port: int
     process: subprocess.Popen[str]
 
-    def ask(self, path: str, method: str = "GET", host: str | None = None) -> tuple[int, str, dict[str, str]]:
+    def ask(
+        self, path: str, method: str = "GET", host: str | None = None
+    ) -> tuple[int, str, dict[str, str]]:
         """Status, body and headers; redirects are not followed."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         with contextlib.closing(connection):
             connection.request(method, path, headers={"Host": host or f"127.0.0.1:{self.port}"})
             answer = connection.getresponse()
-            return answer.status, answer.read().decode(), {k.lower(): v for k, v in answer.getheaders()}
+            return (
+                answer.status,
+                answer.read().decode(),
+                {k.lower(): v for k, v in answer.getheaders()},
+            )
 
     def rows(self, path: str) -> list[dict[str, Any]]:
         """The rows of a table or a query."""
@@ -55,9 +63,14 @@ def command(ledger: Path, *args: str) -> list[str]:
 def served(ledger: Path, folder: Path | None = None) -> Iterator[Served]:
     """The command at work on a free port, in a folder."""
     process = subprocess.Popen(
-        command(ledger, "--port", "0"), cwd=folder or ledger.parent, env=helpers.clean_env(ledger.parent / "home"),
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        command(ledger, "--port", "0"),
+        cwd=folder or ledger.parent,
+        env=helpers.clean_env(ledger.parent / "home"),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     assert process.stdout
     line = process.stdout.readline()
     try:
@@ -72,7 +85,11 @@ def served(ledger: Path, folder: Path | None = None) -> Iterator[Served]:
 
 def filled(path: Path) -> list[str]:
     """An honest run, one with two invocations, and one whose names are attacks."""
-    attacks = {"job": "javascript:alert(1)", "repo": "javascript:alert(2)//http://x", "agent": IMAGE + "\u202e"}
+    attacks = {
+        "job": "javascript:alert(1)",
+        "repo": "javascript:alert(2)//http://x",
+        "agent": IMAGE + "\u202e",
+    }
     with Ledger.open(path) as ledger:
         honest, plain = exported.fill(ledger), ledgers.fill_run(ledger)
         hostile = exported.fill(ledger, skill=SCRIPT, actor=SCRIPT, actor_kind="agent", **attacks)

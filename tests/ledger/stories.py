@@ -18,7 +18,9 @@ DAY = 86_400.0
 
 
 def succeeded(root: Path) -> Path:
-    """A real repository with a ledger, where a run has just succeeded on the files a.py and b.py."""
+    """A real repository with a ledger, where a run has just succeeded on the files a.py and
+    b.py.
+    """
     saw = {"a.py": "one\n", "b.py": "same\n"}
     repo = helpers.build_tree(root, saw)
     with Story(repo / ".skillrun" / "ledger.db") as story:
@@ -55,25 +57,55 @@ class Story:
         """The next invocation."""
         self.now = at
         self.invocations[run_id] = self.invocations.get(run_id, 0) + 1
-        event = NewEvent("invocation.started", invocation=self.invocations[run_id], actor="ada", actor_kind="human")
+        event = NewEvent(
+            "invocation.started",
+            invocation=self.invocations[run_id],
+            actor="ada",
+            actor_kind="human",
+        )
         self.ledger.append(run_id, [event])
 
     def stage(
-        self, run_id: str, stage: str, outcome: str, at: float, *, saw: Mapping[str, str] | None = None, **more: Any
+        self,
+        run_id: str,
+        stage: str,
+        outcome: str,
+        at: float,
+        *,
+        saw: Mapping[str, str] | None = None,
+        **more: Any,
     ) -> None:
-        """A stage that has ended; `saw` names files and their content; `more` are columns of the event."""
+        """A stage that has ended; `saw` names files and their content; `more` are columns of the
+        event.
+        """
         self.now = at
-        files = [EvidenceRow("file", path, sha(text), len(text), 1) for path, text in (saw or {}).items()]
+        files = [
+            EvidenceRow("file", path, sha(text), len(text), 1) for path, text in (saw or {}).items()
+        ]
         values = {"fingerprint": None, "data": {}, "dur_us": 1000, **more}
-        event = NewEvent("stage.finished", stage, outcome=outcome, invocation=self.invocations[run_id], **values)
+        event = NewEvent(
+            "stage.finished", stage, outcome=outcome, invocation=self.invocations[run_id], **values
+        )
         self.ledger.append(run_id, [event], evidence=files)
 
-    def end(self, run_id: str, outcome: str, at: float, *, data: Mapping[str, Any] | None = None, **row: Any) -> int:
+    def end(
+        self,
+        run_id: str,
+        outcome: str,
+        at: float,
+        *,
+        data: Mapping[str, Any] | None = None,
+        **row: Any,
+    ) -> int:
         """The end of the invocation, with its telemetry row; the number of the event."""
         self.now = at
         invocation = self.invocations[run_id]
-        event = NewEvent("invocation.ended", outcome=outcome, invocation=invocation, data=data or {})
-        stored = self.ledger.append(run_id, [event], telemetry=telemetry(run_id, invocation, outcome=outcome, **row))
+        event = NewEvent(
+            "invocation.ended", outcome=outcome, invocation=invocation, data=data or {}
+        )
+        stored = self.ledger.append(
+            run_id, [event], telemetry=telemetry(run_id, invocation, outcome=outcome, **row)
+        )
         return stored[-1].n
 
     def dies(self, run_id: str, at: float) -> None:
@@ -81,7 +113,9 @@ class Story:
         self.now = at
         invocation = self.invocations[run_id]
         event = NewEvent("invocation.interrupted", outcome="partial", invocation=invocation)
-        self.ledger.append(run_id, [event], telemetry=telemetry(run_id, invocation, outcome="partial"))
+        self.ledger.append(
+            run_id, [event], telemetry=telemetry(run_id, invocation, outcome="partial")
+        )
 
     def says(self, run_id: str, type: str, at: float, **more: Any) -> None:
         """Any other event."""

@@ -1,4 +1,6 @@
-"""Anchors outside the file: published to real git notes, files and statements, and a forger is found by them."""
+"""Anchors outside the file: published to real git notes, files and statements, and a forger is
+found by them.
+"""
 
 from __future__ import annotations
 
@@ -83,7 +85,9 @@ def test_without_an_anchor_one_line_says_so(tmp_path: Path) -> None:
         fill_run(ledger)
     report = verified(root)
     assert (report.integrity, report.completeness) == ("whole", "complete")
-    assert report.limits[0].startswith("No anchor was found: a cut tail, a removed run and a whole rewrite could not")
+    assert report.limits[0].startswith(
+        "No anchor was found: a cut tail, a removed run and a whole rewrite could not"
+    )
     assert report.anchors[0].anchored_n == 0
 
 
@@ -118,9 +122,14 @@ def rewrite_run(db: sqlite3.Connection, run_id: str) -> None:
 def rechain(db: sqlite3.Connection, run_id: str) -> None:
     prev = chain.GENESIS
     columns = ", ".join(chain.EVENT_COLUMNS)
-    for row in db.execute(f"SELECT {columns} FROM event WHERE run_id = ? ORDER BY n", [run_id]).fetchall():
+    for row in db.execute(
+        f"SELECT {columns} FROM event WHERE run_id = ? ORDER BY n", [run_id]
+    ).fetchall():
         hash = chain.event_hash(prev, row)
-        db.execute("UPDATE event SET prev = ?, hash = ? WHERE run_id = ? AND n = ?", [prev, hash, run_id, row[1]])
+        db.execute(
+            "UPDATE event SET prev = ?, hash = ? WHERE run_id = ? AND n = ?",
+            [prev, hash, run_id, row[1]],
+        )
         prev = hash
 
 
@@ -133,11 +142,15 @@ def insert_in_the_middle(db: sqlite3.Connection, run_id: str) -> None:
         for (n,) in db.execute(numbers, [run_id]).fetchall():
             db.execute(f"UPDATE {table} SET n = n + 1 WHERE run_id = ? AND n = ?", [run_id, n])
     (seq,) = db.execute("SELECT seq FROM event WHERE run_id = ? AND n = 5", [run_id]).fetchone()
-    for (later,) in db.execute("SELECT seq FROM event WHERE seq >= ? ORDER BY seq DESC", [seq]).fetchall():
+    for (later,) in db.execute(
+        "SELECT seq FROM event WHERE seq >= ? ORDER BY seq DESC", [seq]
+    ).fetchall():
         db.execute("UPDATE event SET seq = seq + 1 WHERE seq = ?", [later])
     values = [seq, run_id, 4, "waiver.given", 1, "{}", "", ""]
     db.execute(
-        "INSERT INTO event (seq, run_id, n, type, ts_us, data, prev, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values
+        "INSERT INTO event (seq, run_id, n, type, ts_us, data, prev, hash) VALUES (?, ?, ?, ?, ?,"
+        " ?, ?, ?)",
+        values,
     )
     reseal(db, run_id)
     rechain(db, run_id)
@@ -148,7 +161,9 @@ def reseal(db: sqlite3.Connection, run_id: str) -> None:
     columns = ", ".join(chain.EVIDENCE_COLUMNS)
     for n, data in db.execute("SELECT n, data FROM event WHERE run_id = ?", [run_id]).fetchall():
         value = json.loads(data)
-        rows = db.execute(f"SELECT {columns} FROM evidence WHERE run_id = ? AND n = ? ORDER BY i", [run_id, n])
+        rows = db.execute(
+            f"SELECT {columns} FROM evidence WHERE run_id = ? AND n = ? ORDER BY i", [run_id, n]
+        )
         if "evidence" in value.get("seal", {}):
             value["seal"]["evidence"] = chain.evidence_seal(rows.fetchall(), by_texts=True)
             text = json.dumps(value, sort_keys=True, separators=(",", ":"))
@@ -157,17 +172,25 @@ def reseal(db: sqlite3.Connection, run_id: str) -> None:
 
 def rewrite_evidence(db: sqlite3.Connection, run_id: str) -> None:
     no_memory(db)
-    db.execute("UPDATE evidence SET sha = ? WHERE run_id = ? AND n = 3 AND i = 1", ["e" * 64, run_id])
+    db.execute(
+        "UPDATE evidence SET sha = ? WHERE run_id = ? AND n = 3 AND i = 1", ["e" * 64, run_id]
+    )
     reseal(db, run_id)
     rechain(db, run_id)
 
 
 def rewrite_telemetry(db: sqlite3.Connection, run_id: str) -> None:
     no_memory(db)
-    db.execute("UPDATE telemetry SET grade_min = 'proved' WHERE run_id = ? AND invocation = 2", [run_id])
+    db.execute(
+        "UPDATE telemetry SET grade_min = 'proved' WHERE run_id = ? AND invocation = 2", [run_id]
+    )
     columns = ", ".join(chain.TELEMETRY_COLUMNS)
-    row = db.execute(f"SELECT {columns} FROM telemetry WHERE run_id = ? AND invocation = 2", [run_id]).fetchone()
-    seal = json.dumps({"seal": {"telemetry": chain.telemetry_seal(row)}}, sort_keys=True, separators=(",", ":"))
+    row = db.execute(
+        f"SELECT {columns} FROM telemetry WHERE run_id = ? AND invocation = 2", [run_id]
+    ).fetchone()
+    seal = json.dumps(
+        {"seal": {"telemetry": chain.telemetry_seal(row)}}, sort_keys=True, separators=(",", ":")
+    )
     db.execute("UPDATE event SET data = ? WHERE run_id = ? AND n = 9", [seal, run_id])
     rechain(db, run_id)
 
@@ -175,7 +198,9 @@ def rewrite_telemetry(db: sqlite3.Connection, run_id: str) -> None:
 def rewrite_run_row(db: sqlite3.Connection, run_id: str) -> None:
     no_memory(db)
     db.execute("UPDATE run SET actor = 'eve' WHERE run_id = ?", [run_id])
-    row = db.execute(f"SELECT {', '.join(chain.RUN_COLUMNS)} FROM run WHERE run_id = ?", [run_id]).fetchone()
+    row = db.execute(
+        f"SELECT {', '.join(chain.RUN_COLUMNS)} FROM run WHERE run_id = ?", [run_id]
+    ).fetchone()
     seal = json.dumps({"seal": {"run": chain.run_seal(row)}}, sort_keys=True, separators=(",", ":"))
     db.execute("UPDATE event SET data = ? WHERE run_id = ? AND n = 1", [seal, run_id])
     rechain(db, run_id)
@@ -189,13 +214,22 @@ def rename_run(db: sqlite3.Connection, run_id: str) -> None:
     for table in ("evidence", "telemetry", "event", "run"):
         db.execute(f"UPDATE {table} SET run_id = ? WHERE run_id = ?", [other, run_id])
     reseal(db, other)
-    row = db.execute(f"SELECT {', '.join(chain.RUN_COLUMNS)} FROM run WHERE run_id = ?", [other]).fetchone()
+    row = db.execute(
+        f"SELECT {', '.join(chain.RUN_COLUMNS)} FROM run WHERE run_id = ?", [other]
+    ).fetchone()
     seal = json.dumps({"seal": {"run": chain.run_seal(row)}}, sort_keys=True, separators=(",", ":"))
     db.execute("UPDATE event SET data = ? WHERE run_id = ? AND n = 1", [seal, other])
     columns = ", ".join(chain.TELEMETRY_COLUMNS)
     for row in db.execute(f"SELECT {columns} FROM telemetry WHERE run_id = ?", [other]).fetchall():
-        seal = json.dumps({"seal": {"telemetry": chain.telemetry_seal(row)}}, sort_keys=True, separators=(",", ":"))
-        query = "UPDATE event SET data = ? WHERE run_id = ? AND type = 'invocation.ended' AND invocation = ?"
+        seal = json.dumps(
+            {"seal": {"telemetry": chain.telemetry_seal(row)}},
+            sort_keys=True,
+            separators=(",", ":"),
+        )
+        query = (
+            "UPDATE event SET data = ? WHERE run_id = ? AND type = 'invocation.ended' AND"
+            " invocation = ?"
+        )
         db.execute(query, [seal, other, row[1]])
     rechain(db, other)
 
@@ -215,7 +249,9 @@ FORGERIES: dict[str, tuple[Callable[[sqlite3.Connection, str], None], str, int |
 
 @pytest.mark.parametrize("which", [0, 2])
 @pytest.mark.parametrize("name", FORGERIES)
-def test_a_forgery_that_looks_whole_is_found_by_the_anchor(repo: Path, name: str, which: int) -> None:
+def test_a_forgery_that_looks_whole_is_found_by_the_anchor(
+    repo: Path, name: str, which: int
+) -> None:
     forge, table, n, missing = FORGERIES[name]
     run_id = runs_of(ledger_in(repo))[which]
     with triggers_away(ledger_in(repo)) as db:
@@ -224,7 +260,10 @@ def test_a_forgery_that_looks_whole_is_found_by_the_anchor(repo: Path, name: str
     assert (alone.integrity, alone.completeness, alone.problems) == ("whole", "complete", ())
     report = verified(repo)
     assert told(report) == [(run_id, table, n)]
-    assert (report.integrity, report.completeness) == ("broken", "incomplete" if missing else "complete")
+    assert (report.integrity, report.completeness) == (
+        "broken",
+        "incomplete" if missing else "complete",
+    )
     assert REF in report.problems[0].what
 
 
@@ -258,7 +297,10 @@ def test_notes_of_another_clone_are_no_alarm(repo: Path, tmp_path: Path) -> None
     with Ledger.open(ledger_in(clone)) as ledger:
         fill_run(ledger)
     report = verified(clone)
-    assert (report.problems, report.notes) == ((), ("anchors speak of 3 more runs that another ledger has",))
+    assert (report.problems, report.notes) == (
+        (),
+        ("anchors speak of 3 more runs that another ledger has",),
+    )
 
 
 def test_two_clones_keep_each_others_notes(repo: Path, tmp_path: Path) -> None:
@@ -273,7 +315,9 @@ def test_two_clones_keep_each_others_notes(repo: Path, tmp_path: Path) -> None:
     helpers.git(clone, "notes", "--ref=skillrun", "merge", "--quiet", "-s", "cat_sort_uniq", theirs)
     lines = {anchor.line for anchor in read_notes(clone)}
     assert {anchor.line for anchor in read_notes(repo)} < lines
-    assert len(lines) == 8  # three runs under two names (the folder was copied), one new one in each place
+    assert (
+        len(lines) == 8
+    )  # three runs under two names (the folder was copied), one new one in each place
     assert [len(anchor.places) for anchor in verified(clone).anchors] == [1]
     assert verified(clone).problems == verified(repo).problems == ()
 
@@ -283,7 +327,9 @@ def _publish(root: str) -> None:
 
 
 def test_six_at_once_lose_no_note(repo: Path, tmp_path: Path) -> None:
-    """Worktrees of one repository, each with a ledger elsewhere, write the same note at the same moment."""
+    """Worktrees of one repository, each with a ledger elsewhere, write the same note at the same
+    moment.
+    """
     roots = []
     for i in range(6):
         root = tmp_path / f"tree{i}"
@@ -346,7 +392,9 @@ def test_a_copy_for_an_auditor_is_judged_by_the_file_he_names(repo: Path, tmp_pa
     assert told(report) == [(run_id, "run", None) for run_id in run_ids]
 
 
-def test_a_statement_is_valid_and_is_read_from_a_signers_envelope(repo: Path, tmp_path: Path) -> None:
+def test_a_statement_is_valid_and_is_read_from_a_signers_envelope(
+    repo: Path, tmp_path: Path
+) -> None:
     file = tmp_path / "heads.json"
     publish(ledger_in(repo), INTOTO, file=file)
     value = json.loads(file.read_text())
@@ -355,7 +403,11 @@ def test_a_statement_is_valid_and_is_read_from_a_signers_envelope(repo: Path, tm
     assert value["_type"] == "https://in-toto.io/Statement/v1"
     assert value["predicateType"] == schema["$id"]
     payload = base64.b64encode(file.read_bytes()).decode()
-    envelope = {"payloadType": "application/vnd.in-toto+json", "payload": payload, "signatures": [{"sig": "eA=="}]}
+    envelope = {
+        "payloadType": "application/vnd.in-toto+json",
+        "payload": payload,
+        "signatures": [{"sig": "eA=="}],
+    }
     before = read_file(file)
     for wrapped in (envelope, {"mediaType": "x", "dsseEnvelope": envelope}):
         file.write_text(json.dumps(wrapped))
@@ -412,11 +464,16 @@ def test_the_command_line(repo: Path, tmp_path: Path) -> None:
     assert "up to event 9 of 9  refs/notes/skillrun" in run("verify")
     assert "anchored: 3 of 4 runs up to their last event" in run("verify")
     assert "4 runs are anchored in refs/notes/skillrun, 1 of them anew" in run("anchor")
-    assert json.loads(run("anchor", "--to", "intoto", str(tmp_path / "a.json"), "--json"))["kind"] == "intoto"
+    assert (
+        json.loads(run("anchor", "--to", "intoto", str(tmp_path / "a.json"), "--json"))["kind"]
+        == "intoto"
+    )
     assert "one place too many" in run("anchor", "--to", "git-note", "x", code=2)
     assert "no file" in run("anchor", "--to", "intoto", code=2)
     with triggers_away(ledger_in(repo)) as db:
         remove_run(db, runs_of(ledger_in(repo))[0])
-    assert "the run is missing with all its rows; it was anchored in refs/notes/skillrun" in run("verify", code=1)
+    assert "the run is missing with all its rows; it was anchored in refs/notes/skillrun" in run(
+        "verify", code=1
+    )
     seen = json.loads(run("verify", "--json", "--anchors", str(tmp_path / "a.json"), code=1))
     assert (seen["completeness"], len(seen["anchors"])) == ("incomplete", 3)

@@ -46,8 +46,12 @@ def rows(path: Path, run_id: str) -> dict[str, list[tuple[object, ...]]]:
     found = {}
     with plain(path) as db:
         for table in TABLES:
-            columns = [row[1] for row in db.execute(f"PRAGMA table_info({table})") if row[1] != "seq"]
-            found[table] = db.execute(f"SELECT {', '.join(columns)} FROM {table} WHERE run_id = ?", [run_id]).fetchall()
+            columns = [
+                row[1] for row in db.execute(f"PRAGMA table_info({table})") if row[1] != "seq"
+            ]
+            found[table] = db.execute(
+                f"SELECT {', '.join(columns)} FROM {table} WHERE run_id = ?", [run_id]
+            ).fetchall()
     return found
 
 
@@ -58,7 +62,9 @@ def good(report: VerifyReport) -> bool:
 def test_runs_move_whole_and_both_files_verify(path: Path, tmp_path: Path) -> None:
     before, to = {run_id: rows(path, run_id) for run_id in ids(path)}, tmp_path / "old.db"
     with plain(path) as db:
-        (second,) = db.execute("SELECT max(ts_us) FROM event WHERE run_id = ?", [sorted(before)[1]]).fetchone()
+        (second,) = db.execute(
+            "SELECT max(ts_us) FROM event WHERE run_id = ?", [sorted(before)[1]]
+        ).fetchone()
     done = archive(path, second + 1, to)
     assert list(done.moved) == ids(to) == sorted(before)[:2]
     assert ids(path) == sorted(before)[2:]
@@ -86,7 +92,10 @@ def test_what_is_open_stays(path: Path, tmp_path: Path) -> None:
         ledger.append(later, [NewEvent("invocation.started", invocation=1)])
     done = archive(path, ALWAYS, tmp_path / "old.db")
     assert superseded in done.moved
-    assert dict(done.kept) == {resumable: "it can still be resumed", later: "an invocation has not ended"}
+    assert dict(done.kept) == {
+        resumable: "it can still be resumed",
+        later: "an invocation has not ended",
+    }
 
 
 def test_a_receiver_gets_all_of_it_first(path: Path, tmp_path: Path) -> None:
@@ -117,7 +126,9 @@ def test_killed_at_every_call_no_run_is_lost(path: Path, tmp_path: Path) -> None
         here, to = tmp_path / f"{k}.db", tmp_path / f"{k}.old.db"
         shutil.copy(path, here)
         arguments = [sys.executable, str(WORKER), str(here), str(ALWAYS), str(to), str(k)]
-        done = subprocess.run(arguments, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+        done = subprocess.run(
+            arguments, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+        )
         if done.stdout == "done\n":
             break
         assert done.returncode == -9, done.stderr
@@ -133,9 +144,13 @@ def test_killed_at_every_call_no_run_is_lost(path: Path, tmp_path: Path) -> None
 
 
 def test_others_write_on_while_runs_move(path: Path, tmp_path: Path) -> None:
-    """Processes that had the ledger open before lose nothing, and meet triggers again afterwards."""
+    """Processes that had the ledger open before lose nothing, and meet triggers again
+    afterwards.
+    """
     with plain(path) as db:
-        times = [us for (us,) in db.execute("SELECT max(ts_us) FROM event GROUP BY run_id ORDER BY 1")]
+        times = [
+            us for (us,) in db.execute("SELECT max(ts_us) FROM event GROUP BY run_id ORDER BY 1")
+        ]
     live = start_workers(2, path, "new", 60)
     done = [archive(path, us + 1, tmp_path / "old.db") for us in times]
     outputs = [worker.communicate()[0] for worker in live]
@@ -194,7 +209,9 @@ def test_an_archive_that_was_tampered_with_or_lost_is_said(path: Path, tmp_path:
     to.unlink()
     report = verify_ledger(path)
     assert good(report)
-    assert report.notes == (f"3 runs were archived in {to}, which is not here: they could not be verified",)
+    assert report.notes == (
+        f"3 runs were archived in {to}, which is not here: they could not be verified",
+    )
 
 
 def test_both_files_may_move_together(path: Path, tmp_path: Path) -> None:
@@ -217,7 +234,16 @@ def test_a_broken_run_is_not_moved(path: Path, tmp_path: Path) -> None:
 def test_a_full_disk_moves_nothing(path: Path, tmp_path: Path) -> None:
     """Files may grow to 32 KiB and no further; the ledger itself is larger already."""
     limited = ["bash", "-c", 'ulimit -f 32; exec "$@"', "limited"]
-    arguments = ["ledger", "archive", "--before", "2999-01-01", "--to", tmp_path / "old.db", "--ledger", path]
+    arguments = [
+        "ledger",
+        "archive",
+        "--before",
+        "2999-01-01",
+        "--to",
+        tmp_path / "old.db",
+        "--ledger",
+        path,
+    ]
     done = helpers.run_cli(*arguments, cwd=tmp_path, prefix=limited)
     assert done.returncode == 4 and "old.db: " in done.stderr, done.stderr
     assert len(ids(path)) == 3 and good(verify_ledger(path))
@@ -254,8 +280,12 @@ def test_the_command_line(path: Path, tmp_path: Path) -> None:
 
     to = str(tmp_path / "old.db")
     assert "not a date" in run("archive", "--before", "soon", "--to", to, code=2)
-    by_agent = run("archive", "--before", "2999-01-01", "--to", to, code=4, env={"SKILLRUN_ACTOR": "agent:bot"})
+    by_agent = run(
+        "archive", "--before", "2999-01-01", "--to", to, code=4, env={"SKILLRUN_ACTOR": "agent:bot"}
+    )
     assert "archive: bot is an agent" in by_agent
     assert "0 runs moved" in run("archive", "--before", "2020-01-01", "--to", to)
-    assert f"3 runs moved to {to}" in run("archive", "--before", "2999-01-01T00:00:00+02:00", "--to", to)
+    assert f"3 runs moved to {to}" in run(
+        "archive", "--before", "2999-01-01T00:00:00+02:00", "--to", to
+    )
     assert f"3 runs were archived in {to}, and verified there" in run("verify")

@@ -1,4 +1,6 @@
-"""The page of a run in a real Chromium: it fits narrow screens, asks for nothing, runs nothing, and prints."""
+"""The page of a run in a real Chromium: it fits narrow screens, asks for nothing, runs nothing, and
+prints.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +22,14 @@ from skillrun.ledger.store import Ledger
 from skillrun.reports.page.build import run_page
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
-CHROMIUM = os.environ.get("SKILLRUN_TEST_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+CHROMIUM = os.environ.get("SKILLRUN_TEST_CHROMIUM") or next(
+    filter(None, map(shutil.which, NAMES)), None
+)
 pytestmark = [
     pytest.mark.real,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on PATH, and none named by SKILLRUN_TEST_CHROMIUM"),
+    pytest.mark.skipif(
+        CHROMIUM is None, reason="no Chromium on PATH, and none named by SKILLRUN_TEST_CHROMIUM"
+    ),
 ]
 MEASURE = """<!doctype html><body style="margin:0">
 <iframe src="page.html" style="width:{width}px;height:900px;border:0"></iframe><script>onload = () => {{
@@ -46,7 +52,9 @@ class _Site(http.server.SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[tuple[str, Path, list[str]]]:
-    """(address, folder, paths that were asked for), with the page of a run full of hostile text in it."""
+    """(address, folder, paths that were asked for), with the page of a run full of hostile text in
+    it.
+    """
     folder = tmp_path / "site"
     folder.mkdir()
     (run_id,) = exported.filled(tmp_path / "ledger.db")
@@ -56,7 +64,9 @@ def site(tmp_path: Path) -> Iterator[tuple[str, Path, list[str]]]:
         ledger.append(run_id, [stage])
     (folder / "page.html").write_text(run_page(tmp_path / "ledger.db", run_id))
     handler = type("Site", (_Site,), {"asked": []})
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(handler, directory=folder))
+    server = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(handler, directory=folder)
+    )
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}", folder, handler.asked
     server.shutdown()
@@ -65,7 +75,13 @@ def site(tmp_path: Path) -> Iterator[tuple[str, Path, list[str]]]:
 
 def chromium(profile: Path, *args: str) -> str:
     """What a headless Chromium printed."""
-    command = [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={profile}"]
+    command = [
+        str(CHROMIUM),
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        f"--user-data-dir={profile}",
+    ]
     done = subprocess.run([*command, *args], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -76,7 +92,11 @@ def measured(site: tuple[str, Path, list[str]], width: int, *args: str) -> list[
     address, folder, _ = site
     (folder / "measure.html").write_text(MEASURE.format(width=width))
     dom = chromium(
-        folder.parent / "chrome", "--virtual-time-budget=5000", *args, "--dump-dom", f"{address}/measure.html"
+        folder.parent / "chrome",
+        "--virtual-time-budget=5000",
+        *args,
+        "--dump-dom",
+        f"{address}/measure.html",
     )
     title = re.search("<title>(.*?)</title>", dom)
     assert title, dom[:500]
@@ -98,7 +118,9 @@ def test_it_asks_for_nothing_and_runs_nothing(site: tuple[str, Path, list[str]])
 
 
 def test_it_is_dark_where_the_reader_is(site: tuple[str, Path, list[str]]) -> None:
-    light, dark = (measured(site, 1280, f"--blink-settings=preferredColorScheme={n}")[3] for n in (1, 0))
+    light, dark = (
+        measured(site, 1280, f"--blink-settings=preferredColorScheme={n}")[3] for n in (1, 0)
+    )
     assert light == "rgb(255, 255, 255)"
     assert dark == "rgb(20, 23, 26)"
 
@@ -106,6 +128,11 @@ def test_it_is_dark_where_the_reader_is(site: tuple[str, Path, list[str]]) -> No
 def test_it_prints(site: tuple[str, Path, list[str]]) -> None:
     address, folder, _ = site
     pdf = folder.parent / "page.pdf"
-    chromium(folder.parent / "chrome", "--no-pdf-header-footer", f"--print-to-pdf={pdf}", f"{address}/page.html")
+    chromium(
+        folder.parent / "chrome",
+        "--no-pdf-header-footer",
+        f"--print-to-pdf={pdf}",
+        f"{address}/page.html",
+    )
     assert pdf.read_bytes().startswith(b"%PDF")
     assert len(re.findall(rb"/Type\s*/Page\b", pdf.read_bytes())) in range(2, 8)

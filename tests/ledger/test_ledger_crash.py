@@ -1,4 +1,6 @@
-"""Many writers, killed writers, a full disk: what was acknowledged is there, once, in a whole chain."""
+"""Many writers, killed writers, a full disk: what was acknowledged is there, once, in a whole
+chain.
+"""
 
 from __future__ import annotations
 
@@ -18,19 +20,25 @@ WRITERS, APPENDS = 8, 60
 
 
 def acknowledged(output: str) -> set[tuple[str, str]]:
-    """Run and number of the events that a worker saw on disk; the last line may be cut short by a kill."""
+    """Run and number of the events that a worker saw on disk; the last line may be cut short by a
+    kill.
+    """
     lines = [line.split() for line in output.splitlines(keepends=True) if line.endswith("\n")]
     return {(run_id, n) for run_id, n in lines}
 
 
 def stored(path: Path) -> Counter[tuple[str, str]]:
     with plain(path) as db:
-        return Counter((run_id, str(n)) for run_id, n in db.execute("SELECT run_id, n FROM event WHERE n > 1"))
+        return Counter(
+            (run_id, str(n)) for run_id, n in db.execute("SELECT run_id, n FROM event WHERE n > 1")
+        )
 
 
 @pytest.mark.parametrize("journal", ["truncate", "wal"])
 @pytest.mark.parametrize("target", ["one run", "runs of their own"])
-def test_eight_processes_append_to_a_fresh_ledger(tmp_path: Path, target: str, journal: str) -> None:
+def test_eight_processes_append_to_a_fresh_ledger(
+    tmp_path: Path, target: str, journal: str
+) -> None:
     path = tmp_path / "ledger.db"
     run_id = "new"
     if target == "one run":

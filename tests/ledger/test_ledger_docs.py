@@ -1,4 +1,6 @@
-"""The data dictionary names every table, column, event type and query, and nothing that is not there."""
+"""The data dictionary names every table, column, event type and query, and nothing that is not
+there.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +26,12 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with Ledger.open(path) as ledger:
         run_id = fill_run(ledger)
         detail = {"tail": "a long line of output " * 9, "exit_code": 1}
-        event = NewEvent("x", data={"result": {"message": "é" * 65, "list": [["z" * 65], 1.5, None, True]}})
-        ledger.append(run_id, [event], evidence=[EvidenceRow("command", "make", "c" * 64, 1, None, detail)])
+        event = NewEvent(
+            "x", data={"result": {"message": "é" * 65, "list": [["z" * 65], 1.5, None, True]}}
+        )
+        ledger.append(
+            run_id, [event], evidence=[EvidenceRow("command", "make", "c" * 64, 1, None, detail)]
+        )
     return path
 
 
@@ -41,8 +47,15 @@ def documented_names(section: str) -> list[str]:
 def test_every_table_and_column_is_documented(path: Path) -> None:
     sections = dict(re.findall(r"^### `(\w+)`\n(.*?)(?=^##)", readme(), re.MULTILINE | re.DOTALL))
     with plain(path) as db:
-        tables = [name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type IN ('table', 'view')")]
-        columns = {table: [row[1] for row in db.execute(f"PRAGMA table_info({table})")] for table in tables}
+        tables = [
+            name
+            for (name,) in db.execute(
+                "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view')"
+            )
+        ]
+        columns = {
+            table: [row[1] for row in db.execute(f"PRAGMA table_info({table})")] for table in tables
+        }
     assert {table: documented_names(text) for table, text in sections.items()} == columns
 
 
@@ -69,24 +82,40 @@ def test_the_recipe_of_the_chain_is_all_one_needs(path: Path) -> None:
             return f"sha256:{digest(value)}" if len(value) > 64 else value
         if isinstance(value, list):
             return [shortened(member) for member in value]
-        return {key: shortened(member) for key, member in value.items()} if isinstance(value, dict) else value
+        return (
+            {key: shortened(member) for key, member in value.items()}
+            if isinstance(value, dict)
+            else value
+        )
 
     def by_texts(row: dict[str, object], column: str) -> dict[str, object]:
-        text = json.dumps(shortened(json.loads(str(row[column]))), **CANONICAL) if row[column] else None
+        text = (
+            json.dumps(shortened(json.loads(str(row[column]))), **CANONICAL)
+            if row[column]
+            else None
+        )
         return {**row, column: text}
 
     texts = 0
     with plain(path) as db:
-        db.row_factory = lambda cursor, row: {d[0]: v for d, v in zip(cursor.description, row, strict=True)}
+        db.row_factory = lambda cursor, row: {
+            d[0]: v for d, v in zip(cursor.description, row, strict=True)
+        }
         prev = "0" * 64
         for event in db.execute("SELECT * FROM event ORDER BY n"):
-            row = {column: value for column, value in event.items() if column not in ("seq", "prev", "hash")}
+            row = {
+                column: value
+                for column, value in event.items()
+                if column not in ("seq", "prev", "hash")
+            }
             seal = json.loads(event["data"]).get("seal", {})
             if seal.get("texts"):
                 row, texts = by_texts(row, "data"), texts + 1
             prev = hashlib.sha256(prev.encode() + canonical(row)).hexdigest()
             assert prev == event["hash"]
-            rows = db.execute("SELECT * FROM evidence WHERE n = ? ORDER BY i", [event["n"]]).fetchall()
+            rows = db.execute(
+                "SELECT * FROM evidence WHERE n = ? ORDER BY i", [event["n"]]
+            ).fetchall()
             sealed = [by_texts(row, "detail") if seal.get("texts") else row for row in rows]
             digests = [hashlib.sha256(canonical(row)).hexdigest() for row in sealed]
             assert seal.get("evidence", []) == digests

@@ -1,4 +1,6 @@
-"""Exports: each format is what its reader expects, nothing hostile gets through, and files are whole or not there."""
+"""Exports: each format is what its reader expects, nothing hostile gets through, and files are
+whole or not there.
+"""
 
 from __future__ import annotations
 
@@ -72,13 +74,20 @@ def test_a_line_is_telemetry_v1(ledger: Path) -> None:
 def test_the_schema_refuses_what_is_no_line(ledger: Path) -> None:
     (line,) = documents(ledger, "jsonl")
     wrong: list[dict[str, Any]] = [
-        {"schema_version": 1}, {"ts_utc": "yesterday"}, {"outcome": "splendid"}, {"checks": {"attempted": []}},
-        {"duration_ms": "9"}, {"intent": "x" * 501}, {"outputs": {"files_changed": [1], "commands_ran": []}},
-    ]  # fmt: skip
+        {"schema_version": 1},
+        {"ts_utc": "yesterday"},
+        {"outcome": "splendid"},
+        {"checks": {"attempted": []}},
+        {"duration_ms": "9"},
+        {"intent": "x" * 501},
+        {"outputs": {"files_changed": [1], "commands_ran": []}},
+    ]
     for change in wrong:
         assert not Draft202012Validator(SCHEMA).is_valid({**line, **change}), change
     for name in SCHEMA["required"]:
-        assert not Draft202012Validator(SCHEMA).is_valid({k: v for k, v in line.items() if k != name}), name
+        assert not Draft202012Validator(SCHEMA).is_valid(
+            {k: v for k, v in line.items() if k != name}
+        ), name
 
 
 def test_strings_are_short_and_nothing_is_hidden_in_them(ledger: Path) -> None:
@@ -92,7 +101,9 @@ def test_strings_are_short_and_nothing_is_hidden_in_them(ledger: Path) -> None:
 def test_secrets_are_masked(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     with Ledger.open(path) as opened:
-        run_id = opened.start_run(ledgers.run_start(repo="https://ada:hunter2secret@example.com/shop"))
+        run_id = opened.start_run(
+            ledgers.run_start(repo="https://ada:hunter2secret@example.com/shop")
+        )
         ended = NewEvent("invocation.ended", invocation=1)
         row = ledgers.telemetry(run_id, repo="https://ada:hunter2secret@example.com/shop")
         opened.append(run_id, [ended], telemetry=row)
@@ -103,7 +114,10 @@ def test_secrets_are_masked(tmp_path: Path) -> None:
 def test_an_invocation_that_has_not_ended_is_not_told(ledger: Path) -> None:
     with Ledger.open(ledger) as opened:
         run_id = opened.runs()[0]["run_id"]
-        opened.append(run_id, [NewEvent("invocation.started", invocation=2), exported.stage("retry", "passed")])
+        opened.append(
+            run_id,
+            [NewEvent("invocation.started", invocation=2), exported.stage("retry", "passed")],
+        )
     assert len(documents(ledger, "jsonl")) == 1
     assert sum("parentSpanId" not in span for span in spans(ledger)) == 1
 
@@ -149,19 +163,25 @@ def test_csv_has_a_file_for_each_table_with_every_row(ledger: Path) -> None:
     export(ledger, "--format", "csv", "-o", "out")
     with ledgers.plain(ledger) as db:
         for table in TABLES:
-            with (ledger.parent / "out" / f"{table}.csv").open(newline="", encoding="utf-8") as file:
+            with (ledger.parent / "out" / f"{table}.csv").open(
+                newline="", encoding="utf-8"
+            ) as file:
                 header, *rows = list(csv.reader(file))
             assert header == [row[1] for row in db.execute(f"PRAGMA table_info({table})")]
             assert len(rows) == db.execute(f"SELECT count(*) FROM {table}").fetchone()[0], table
     assert not list((ledger.parent / "out").glob(".*"))
 
 
-@pytest.mark.parametrize("cell", ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", " =1", "\u00a0=1", "\uff1d1"))
+@pytest.mark.parametrize(
+    "cell", ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", " =1", "\u00a0=1", "\uff1d1")
+)
 def test_no_cell_is_a_formula(tmp_path: Path, cell: str) -> None:
     path = tmp_path / "ledger.db"
     with Ledger.open(path) as opened:
         opened.start_run(ledgers.run_start(job=cell, spec_path=f"{cell}\x00\u202e"))
-    (row,) = csv.DictReader(export(path, "--format", "csv", "--table", "run").splitlines(keepends=True))
+    (row,) = csv.DictReader(
+        export(path, "--format", "csv", "--table", "run").splitlines(keepends=True)
+    )
     assert row["job"].startswith("'"), row["job"]
     assert "\u202e" not in row["spec_path"]
 
@@ -169,7 +189,9 @@ def test_no_cell_is_a_formula(tmp_path: Path, cell: str) -> None:
 def test_numbers_stay_numbers(ledger: Path) -> None:
     with ledgers.triggers_away(ledger) as db:
         db.execute("UPDATE telemetry SET duration_ms = 7")
-    (row,) = csv.DictReader(export(ledger, "--format", "csv", "--table", "telemetry").splitlines(keepends=True))
+    (row,) = csv.DictReader(
+        export(ledger, "--format", "csv", "--table", "telemetry").splitlines(keepends=True)
+    )
     assert (row["duration_ms"], row["agent"]) == ("7", "")
 
 
@@ -202,7 +224,12 @@ def test_without_a_commit_there_is_nothing_to_state(tmp_path: Path) -> None:
 
 def spans(ledger: Path) -> list[dict[str, Any]]:
     (document,) = documents(ledger, "otlp")
-    return [span for each in document["resourceSpans"] for scope in each["scopeSpans"] for span in scope["spans"]]
+    return [
+        span
+        for each in document["resourceSpans"]
+        for scope in each["scopeSpans"]
+        for span in scope["spans"]
+    ]
 
 
 def attributes(value: dict[str, Any]) -> dict[str, Any]:
@@ -213,7 +240,10 @@ def test_spans_follow_the_genai_conventions(ledger: Path) -> None:
     root, identify, retry, lint = spans(ledger)
     assert root["name"] == "invoke_workflow job-worker-orchestration"
     seen = attributes(root)
-    assert (seen["gen_ai.operation.name"], seen["gen_ai.workflow.name"]) == ("invoke_workflow", root["name"][16:])
+    assert (seen["gen_ai.operation.name"], seen["gen_ai.workflow.name"]) == (
+        "invoke_workflow",
+        root["name"][16:],
+    )
     assert seen["error.type"] == "partial"
     assert [span["name"] for span in (identify, retry, lint)] == [
         f"execute_tool {name}" for name in ("identify", "retry", "lint")
@@ -221,7 +251,9 @@ def test_spans_follow_the_genai_conventions(ledger: Path) -> None:
     assert identify["parentSpanId"] == retry["parentSpanId"] == root["spanId"]
     assert lint["parentSpanId"] == retry["spanId"]
     assert (identify["status"], retry["status"]["code"], lint["status"]["code"]) == ({}, 2, 2)
-    (evaluation,) = [event for event in retry["events"] if event["name"] == "gen_ai.evaluation.result"]
+    (evaluation,) = [
+        event for event in retry["events"] if event["name"] == "gen_ai.evaluation.result"
+    ]
     assert attributes(evaluation)["gen_ai.evaluation.score.label"] == "failed"
     assert attributes(lint)["process.exit.code"] == "2"
 
@@ -233,7 +265,9 @@ def test_times_hold_their_children(ledger: Path) -> None:
         assert 0 < begin <= end
         if "parentSpanId" in span:
             parent = found[span["parentSpanId"]]
-            assert int(parent["startTimeUnixNano"]) <= begin <= end <= int(parent["endTimeUnixNano"])
+            assert (
+                int(parent["startTimeUnixNano"]) <= begin <= end <= int(parent["endTimeUnixNano"])
+            )
 
 
 def test_ids_are_the_same_each_time_and_invocations_are_linked(ledger: Path) -> None:
@@ -290,9 +324,26 @@ def test_without_pyarrow_one_line_says_what_to_install(ledger: Path) -> None:
         "u.find_spec = lambda name, *a: None if name == 'pyarrow' else found(name, *a)\n"
         "from skillrun.__main__ import main; main()"
     )
-    command = [sys.executable, "-c", script, "ledger", "export", "--format", "parquet", "-o", "out", "--ledger", ledger]
-    done = subprocess.run(command, cwd=ledger.parent, env=helpers.clean_env(ledger.parent / "home"), text=True,
-                          capture_output=True)  # fmt: skip
+    command = [
+        sys.executable,
+        "-c",
+        script,
+        "ledger",
+        "export",
+        "--format",
+        "parquet",
+        "-o",
+        "out",
+        "--ledger",
+        ledger,
+    ]
+    done = subprocess.run(
+        command,
+        cwd=ledger.parent,
+        env=helpers.clean_env(ledger.parent / "home"),
+        text=True,
+        capture_output=True,
+    )
     assert done.returncode == 4, done.stderr
     assert "pip install 'pyarrow>=15'" in done.stderr
     assert not (ledger.parent / "out").exists()

@@ -16,24 +16,35 @@ from skillrun.ledger.verify import verify_ledger
 
 # The example of the family's own description of the format.
 LINE: dict[str, Any] = {
-    "schema_version": "1", "ts_utc": "2026-01-09T14:21:11Z", "repo": "tradingbot", "git_head": "abc1234",
-    "run_id": "run_20260109_1420_01", "skill_id": "backend/endpoint-scaffold",
+    "schema_version": "1",
+    "ts_utc": "2026-01-09T14:21:11Z",
+    "repo": "tradingbot",
+    "git_head": "abc1234",
+    "run_id": "run_20260109_1420_01",
+    "skill_id": "backend/endpoint-scaffold",
     "intent": "Add POST /api/orders/conditional",
     "inputs": {"method": "POST", "path": "/api/orders/conditional"},
-    "outputs": {"files_changed": ["backend/app/api/orders/conditional.py"], "commands_ran": ["pytest -q"]},
-    "checks": {"attempted": ["tests"], "passed": ["tests"], "failed": []}, "outcome": "success", "duration_ms": 84213,
-}  # fmt: skip
+    "outputs": {
+        "files_changed": ["backend/app/api/orders/conditional.py"],
+        "commands_ran": ["pytest -q"],
+    },
+    "checks": {"attempted": ["tests"], "passed": ["tests"], "failed": []},
+    "outcome": "success",
+    "duration_ms": 84213,
+}
 
 
 def written(path: Path, *lines: dict[str, Any] | str) -> Path:
-    path.write_text("".join((line if isinstance(line, str) else json.dumps(line)) + "\n" for line in lines))
+    path.write_text(
+        "".join((line if isinstance(line, str) else json.dumps(line)) + "\n" for line in lines)
+    )
     return path
 
 
 def imported(file: Path, *args: str, code: int = 0) -> str:
     done = helpers.run_cli(
         "ledger", "import", file, "--ledger", file.parent / "ledger.db", *args, cwd=file.parent
-    )  # fmt: skip
+    )
     assert done.returncode == code, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     return done.stdout if code == 0 else done.stderr
@@ -41,17 +52,28 @@ def imported(file: Path, *args: str, code: int = 0) -> str:
 
 def test_a_line_becomes_a_declared_run_with_a_chain_of_its_own(tmp_path: Path) -> None:
     exported.filled(tmp_path / "ledger.db")
-    file = written(tmp_path / "x.jsonl", LINE, {**LINE, "ts_utc": "2026-01-09T15:00:00Z", "outcome": "fail"})
+    file = written(
+        tmp_path / "x.jsonl", LINE, {**LINE, "ts_utc": "2026-01-09T15:00:00Z", "outcome": "fail"}
+    )
     assert "2 lines imported into 1 run" in imported(file)
     with Ledger.open(tmp_path / "ledger.db", read_only=True) as ledger:
         (run,) = ledger.runs(skill="backend/endpoint-scaffold")
         rows = ledger.telemetry(run["run_id"])[::-1]
         events = ledger.events(run["run_id"])
-    assert (run["repo"], run["job"], run["base_commit"], run["host_id"]) == ("tradingbot", None, "abc1234", "imported")
+    assert (run["repo"], run["job"], run["base_commit"], run["host_id"]) == (
+        "tradingbot",
+        None,
+        "abc1234",
+        "imported",
+    )
     assert [row["grade_min"] for row in rows] == ["declared", "declared"]
     assert [row["outcome"] for row in rows] == ["success", "partial"]
     assert rows[0]["files_touched"] == LINE["outputs"]["files_changed"]
-    assert [event["type"] for event in events] == ["run.started", "invocation.imported", "invocation.imported"]
+    assert [event["type"] for event in events] == [
+        "run.started",
+        "invocation.imported",
+        "invocation.imported",
+    ]
     report = verify_ledger(tmp_path / "ledger.db")
     assert (report.integrity, report.completeness) == ("whole", "complete")
 
@@ -59,7 +81,9 @@ def test_a_line_becomes_a_declared_run_with_a_chain_of_its_own(tmp_path: Path) -
 def test_a_line_comes_back_as_it_was(tmp_path: Path) -> None:
     lines = [LINE, {**LINE, "outcome": "fail", "followups": ["mend it"], "git_head": "unknown"}]
     imported(written(tmp_path / "x.jsonl", *lines))
-    done = helpers.run_cli("ledger", "export", "--format", "jsonl", "--ledger", "ledger.db", cwd=tmp_path)
+    done = helpers.run_cli(
+        "ledger", "export", "--format", "jsonl", "--ledger", "ledger.db", cwd=tmp_path
+    )
     back = [json.loads(line) for line in done.stdout.splitlines()]
     assert all(line.pop("skillrun")["imported"] for line in back)
     assert back == lines
@@ -83,7 +107,9 @@ def test_lines_of_another_repository_or_skill_are_another_run(tmp_path: Path) ->
 
 def test_what_skillrun_exports_it_can_read(tmp_path: Path) -> None:
     exported.filled(tmp_path / "native.db")
-    done = helpers.run_cli("ledger", "export", "--format", "jsonl", "--ledger", "native.db", cwd=tmp_path)
+    done = helpers.run_cli(
+        "ledger", "export", "--format", "jsonl", "--ledger", "native.db", cwd=tmp_path
+    )
     (tmp_path / "x.jsonl").write_text(done.stdout)
     imported(tmp_path / "x.jsonl")
     with Ledger.open(tmp_path / "ledger.db", read_only=True) as ledger:
@@ -95,7 +121,10 @@ BAD: dict[str, tuple[Any, str]] = {
     "no JSON": ("{", "not JSON"),
     "NaN": (json.dumps(LINE).replace("84213", "NaN"), "NaN is no JSON"),
     "a list": ("[]", "is not of type 'object'"),
-    "a field is missing": ({k: v for k, v in LINE.items() if k != "intent"}, "'intent' is a required property"),
+    "a field is missing": (
+        {k: v for k, v in LINE.items() if k != "intent"},
+        "'intent' is a required property",
+    ),
     "another version": ({**LINE, "schema_version": "2"}, "schema_version: '1' was expected"),
     "no date": ({**LINE, "ts_utc": "2026-02-30T00:00:00Z"}, "is no date"),
     "a foreign outcome": ({**LINE, "outcome": "ok"}, "outcome: 'ok' is not one of"),

@@ -1,4 +1,6 @@
-"""A ledger in PostgreSQL is read through a copy: the same rows, the same answers, and tampering there is found."""
+"""A ledger in PostgreSQL is read through a copy: the same rows, the same answers, and tampering
+there is found.
+"""
 
 from __future__ import annotations
 
@@ -92,12 +94,21 @@ def said(*args: str, ledger: str | Path, cwd: Path) -> subprocess.CompletedProce
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120)
 
 
-@pytest.mark.parametrize("words", [["list"], ["stats"], ["query", "recent-runs"], ["show"], ["verify"], ["export"]])
+@pytest.mark.parametrize(
+    "words", [["list"], ["stats"], ["query", "recent-runs"], ["show"], ["verify"], ["export"]]
+)
 def test_the_commands_read_it_like_a_file(url: str, tmp_path: Path, words: list[str]) -> None:  # noqa: F811
     runs = fill(tmp_path / "ledger.db", runs=2)
     ship(tmp_path / "ledger.db", url)
-    more_words = {"show": [runs[0], "--json"], "list": ["--json"], "export": ["--format", "jsonl"]}.get(words[0], [])
-    here_, there_ = (said(*words, *more_words, ledger=place, cwd=tmp_path) for place in (tmp_path / "ledger.db", url))
+    more_words = {
+        "show": [runs[0], "--json"],
+        "list": ["--json"],
+        "export": ["--format", "jsonl"],
+    }.get(words[0], [])
+    here_, there_ = (
+        said(*words, *more_words, ledger=place, cwd=tmp_path)
+        for place in (tmp_path / "ledger.db", url)
+    )
     assert here_.returncode == there_.returncode == 0, there_.stderr
     assert without_places(there_.stdout) == without_places(here_.stdout)
     assert words != ["verify"] or there_.stdout.startswith(f"{shown(url)}: 2 runs")
@@ -105,7 +116,11 @@ def test_the_commands_read_it_like_a_file(url: str, tmp_path: Path, words: list[
 
 def without_places(text: str) -> list[str]:
     """Without the rows' local numbers, and the lines that say where the ledger is."""
-    return [line for line in text.splitlines() if '"seq"' not in line and "/" not in line.partition(" ")[0]]
+    return [
+        line
+        for line in text.splitlines()
+        if '"seq"' not in line and "/" not in line.partition(" ")[0]
+    ]
 
 
 def test_a_command_that_writes_wants_a_file(url: str, tmp_path: Path) -> None:  # noqa: F811
@@ -116,11 +131,16 @@ def test_a_command_that_writes_wants_a_file(url: str, tmp_path: Path) -> None:  
 
 
 def test_it_is_called_by_its_address_without_the_password(url: str, tmp_path: Path) -> None:  # noqa: F811
-    (run_id, *_) = fill(tmp_path / "ledger.db")
+    run_id, *_ = fill(tmp_path / "ledger.db")
     ship(tmp_path / "ledger.db", url)
     secret = url.replace("@/", ":geheim@/")
     page = tmp_path / "page.html"
-    asked: list[list[str]] = [["stats"], ["stats", "--json"], ["show", "zzz"], ["show", run_id, "--html", str(page)]]
+    asked: list[list[str]] = [
+        ["stats"],
+        ["stats", "--json"],
+        ["show", "zzz"],
+        ["show", run_id, "--html", str(page)],
+    ]
     for words in [*asked, ["export", "--format", "csv", "--run", "zzz", "-o", "x"]]:
         done = said(*words, ledger=secret, cwd=tmp_path)
         text = done.stdout + done.stderr + (page.read_text("utf-8") if page.exists() else "")
@@ -128,8 +148,14 @@ def test_it_is_called_by_its_address_without_the_password(url: str, tmp_path: Pa
         assert "geheim" not in text and str(tmp_path / "cache") not in text, words
 
 
-def test_status_says_that_it_wants_a_file(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def test_status_says_that_it_wants_a_file(
+    url: str,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     repo = helpers.build_tree(tmp_path / "repo", {"a.py": ""})
     monkeypatch.setenv("SKILLRUN_LEDGER", url)
-    done = subprocess.run([sys.executable, "-m", "skillrun", "status"], cwd=repo, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "skillrun", "status"], cwd=repo, capture_output=True, text=True
+    )
     assert (done.returncode, "is a file, and no database's address" in done.stderr) == (4, True)

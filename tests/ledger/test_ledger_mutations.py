@@ -1,6 +1,8 @@
-"""Any value of any row may have been edited: no command answers with a traceback, and verify finds it.
+"""Any value of any row may have been edited: no command answers with a traceback, and verify finds
+it.
 
-The edits are drawn by a seed; `SEEDS` of them in a ledger each, and every command of `COMMANDS` on it.
+The edits are drawn by a seed; `SEEDS` of them in a ledger each, and every command of `COMMANDS` on
+it.
 """
 
 from __future__ import annotations
@@ -21,16 +23,32 @@ TABLES = ("run", "event", "evidence", "telemetry")
 NONSENSE = (None, 0, -1, 2**62, 0.5, "", "x", "<b>\u202e", [], [[]], {}, {"a": []}, True)
 COMMANDS = (
     *("list", "list --format json", "show RUN", "show RUN --json", "show RUN --html page.html"),
-    *("stats", "stats --days 9000 --format json", "anchor --to heads", "archive --before 2001-01-01 --to old.db"),
+    *(
+        "stats",
+        "stats --days 9000 --format json",
+        "anchor --to heads",
+        "archive --before 2001-01-01 --to old.db",
+    ),
     *("export --format jsonl", "export --format otlp", "export --format intoto"),
     *("export --format csv --table event", "export --format csv --table telemetry"),
-    *(f"query {name}" for name in ("timeline", "weak-successes", "flaky-validations", "waivers", "stale-successes")),
+    *(
+        f"query {name}"
+        for name in (
+            "timeline",
+            "weak-successes",
+            "flaky-validations",
+            "waivers",
+            "stale-successes",
+        )
+    ),
     *("query last-week", "query time-to-success", "query blocking-stages"),
 )
 
 
 def edit(db: sqlite3.Connection, draw: random.Random) -> str | None:
-    """Writes nonsense over one value; what was done, or None where the table takes it for none of its values."""
+    """Writes nonsense over one value; what was done, or None where the table takes it for none of
+    its values.
+    """
     table = draw.choice(TABLES)
     columns = [row[1] for row in db.execute(f"PRAGMA table_info({table})")]
     rows = db.execute(f"SELECT {', '.join(columns)} FROM {table}").fetchall()
@@ -78,7 +96,11 @@ def test_every_command_answers_in_words_and_verify_finds_it(seed: int, tmp_path:
     for command in COMMANDS:
         args = command.replace("RUN", run_id).split()
         ended = helpers.run_cli("ledger", *args, "--ledger", "ledger.db", cwd=folder)
-        if ended.returncode not in (0, 2, 3, 4) or "Traceback" in ended.stderr or "bug in skillrun" in ended.stderr:
+        if (
+            ended.returncode not in (0, 2, 3, 4)
+            or "Traceback" in ended.stderr
+            or "bug in skillrun" in ended.stderr
+        ):
             said.append(f"{command}: {ended.returncode} {ended.stderr[-1500:]}")
     assert not said, f"{done}\n" + "\n".join(said)
     verified = helpers.run_cli("ledger", "verify", "--ledger", "ledger.db", cwd=folder)

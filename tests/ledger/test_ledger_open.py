@@ -44,8 +44,18 @@ def refusal(path: Path, *, read_only: bool = False) -> str:
 @pytest.mark.parametrize(
     "version, mode",
     [
-        *(((3, 37, 2), "truncate"), ((3, 44, 5), "truncate"), ((3, 44, 6), "wal"), ((3, 45, 0), "truncate")),
-        *(((3, 46, 1), "truncate"), ((3, 50, 6), "truncate"), ((3, 50, 7), "wal"), ((3, 51, 0), "truncate")),
+        *(
+            ((3, 37, 2), "truncate"),
+            ((3, 44, 5), "truncate"),
+            ((3, 44, 6), "wal"),
+            ((3, 45, 0), "truncate"),
+        ),
+        *(
+            ((3, 46, 1), "truncate"),
+            ((3, 50, 6), "truncate"),
+            ((3, 50, 7), "wal"),
+            ((3, 51, 0), "truncate"),
+        ),
         *(((3, 51, 2), "truncate"), ((3, 51, 3), "wal"), ((3, 52, 0), "wal"), ((4, 0, 0), "wal")),
     ],
 )
@@ -56,7 +66,8 @@ def test_wal_only_where_the_reset_bug_is_fixed(version: tuple[int, int, int], mo
 def test_the_pragmas_of_a_writer(path: Path) -> None:
     db = open_writer(path)
     values = {
-        name: db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous", "busy_timeout")
+        name: db.execute(f"PRAGMA {name}").fetchone()[0]
+        for name in ("journal_mode", "synchronous", "busy_timeout")
     }
     db.close()
     assert values == {
@@ -86,11 +97,16 @@ def test_reading_creates_nothing(path: Path) -> None:
 
 def test_a_reader_cannot_write(path: Path) -> None:
     Ledger.open(path).close()
-    with Ledger.open(path, read_only=True) as ledger, pytest.raises(LedgerUnusable, match="cannot be written"):
+    with (
+        Ledger.open(path, read_only=True) as ledger,
+        pytest.raises(LedgerUnusable, match="cannot be written"),
+    ):
         ledger.start_run(run_start())
 
 
-@pytest.mark.parametrize("name", ["a b.db", "100%.db", "what?.db", "a#b.db", "ü.db", "mode=memory&x.db", ":memory:"])
+@pytest.mark.parametrize(
+    "name", ["a b.db", "100%.db", "what?.db", "a#b.db", "ü.db", "mode=memory&x.db", ":memory:"]
+)
 def test_any_file_name_will_do(tmp_path: Path, name: str) -> None:
     Ledger.open(tmp_path / name).close()
     assert {file.name.removesuffix("-journal") for file in tmp_path.iterdir()} == {name}
@@ -139,7 +155,9 @@ def test_refuses_one_that_stays_locked(path: Path, read_only: bool) -> None:
     Ledger.open(path).close()
     with plain(path) as db:
         db.execute("BEGIN EXCLUSIVE")
-        assert "locked by another process for more than 0.05 s" in refusal(path, read_only=read_only)
+        assert "locked by another process for more than 0.05 s" in refusal(
+            path, read_only=read_only
+        )
 
 
 def test_an_append_to_one_that_stays_locked_is_refused(path: Path) -> None:
@@ -193,7 +211,9 @@ def test_a_read_only_place_is_read_and_not_written(open_place: Path) -> None:
 
 
 def test_a_wal_on_a_read_only_place(open_place: Path) -> None:
-    """Its shared memory cannot be made there: the file is read as it is, but never past a log that is not empty."""
+    """Its shared memory cannot be made there: the file is read as it is, but never past a log that
+    is not empty.
+    """
     path = open_place / "ledger.db"
     with Ledger.open(path) as ledger:
         run_id = fill_run(ledger)
@@ -209,11 +229,15 @@ def test_a_wal_on_a_read_only_place(open_place: Path) -> None:
     open_place.chmod(0o755)
     path.with_name("ledger.db-wal").write_bytes(b"not empty")
     open_place.chmod(0o555)
-    assert "last write was not finished" in without_privileges(lambda: refusal(path, read_only=True))
+    assert "last write was not finished" in without_privileges(
+        lambda: refusal(path, read_only=True)
+    )
 
 
 def test_a_reader_mends_what_a_dead_writer_left(tmp_path: Path) -> None:
-    """A hot journal: the file holds half a transaction, and a connection that may only read cannot roll it back."""
+    """A hot journal: the file holds half a transaction, and a connection that may only read cannot
+    roll it back.
+    """
     path, copy = tmp_path / "ledger.db", tmp_path / "copy" / "ledger.db"
     with Ledger.open(path) as ledger:
         run_id = fill_run(ledger)
@@ -222,7 +246,10 @@ def test_a_reader_mends_what_a_dead_writer_left(tmp_path: Path) -> None:
     db = sqlite3.connect(path, isolation_level=None)
     db.execute("PRAGMA cache_size = 1")
     db.execute("BEGIN IMMEDIATE")
-    numbers = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 3000) SELECT x FROM c"
+    numbers = (
+        "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 3000) SELECT x"
+        " FROM c"
+    )
     db.execute(f"CREATE TABLE filler AS {numbers}")
     for file in tmp_path.glob("ledger.db*"):
         shutil.copy(file, copy.parent)
@@ -230,14 +257,18 @@ def test_a_reader_mends_what_a_dead_writer_left(tmp_path: Path) -> None:
     db.close()
     assert (copy.parent / "ledger.db-journal").stat().st_size
     with pytest.raises(sqlite3.OperationalError):
-        sqlite3.connect(f"{copy.as_uri()}?mode=ro", uri=True).execute("SELECT * FROM run").fetchall()
+        sqlite3.connect(f"{copy.as_uri()}?mode=ro", uri=True).execute(
+            "SELECT * FROM run"
+        ).fetchall()
     with Ledger.open(copy, read_only=True) as ledger:
         assert ledger.head(run_id) == head
     assert verify_ledger(copy).integrity == "whole"
 
 
 def test_leaving_wal_waits_for_nobody(path: Path) -> None:
-    """While another process uses the WAL, this one stays in it and leaves checkpoints to the other."""
+    """While another process uses the WAL, this one stays in it and leaves checkpoints to the
+    other.
+    """
     db = open_writer(path)
     connection._set_journal(db, "wal", patience_s=1)
     db.execute("SELECT * FROM run").fetchall()
@@ -248,5 +279,7 @@ def test_leaving_wal_waits_for_nobody(path: Path) -> None:
     other.close()
     db.close()
     again = open_writer(path)
-    assert again.execute("PRAGMA journal_mode").fetchone()[0] == journal_mode(sqlite3.sqlite_version_info)
+    assert again.execute("PRAGMA journal_mode").fetchone()[0] == journal_mode(
+        sqlite3.sqlite_version_info
+    )
     again.close()

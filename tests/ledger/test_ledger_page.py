@@ -30,11 +30,28 @@ STEPS = [
 
 def history(**changed: Any) -> dict[str, Any]:
     steps = [
-        {"number": n, "at_s": at, "process": process, "text": text, "kind": kind, "path": "a.py", "line": 3}
+        {
+            "number": n,
+            "at_s": at,
+            "process": process,
+            "text": text,
+            "kind": kind,
+            "path": "a.py",
+            "line": 3,
+        }
         for n, (process, kind, text, at) in enumerate(STEPS, 1)
     ]
-    value = {"schedule": "kill@after:email#1", "family": "kill", "refuted": False, "rule": None, "message": None,
-             "cause": None, "expected": None, "seen": None, "steps": steps}  # fmt: skip
+    value = {
+        "schedule": "kill@after:email#1",
+        "family": "kill",
+        "refuted": False,
+        "rule": None,
+        "message": None,
+        "cause": None,
+        "expected": None,
+        "seen": None,
+        "steps": steps,
+    }
     return {**value, **changed}
 
 
@@ -55,7 +72,13 @@ def proof(**changed: Any) -> dict[str, Any]:
 def ledger(tmp_path: Path) -> Path:
     path = tmp_path / "ledger.db"
     (run_id,) = exported.filled(path)
-    refuted = history(refuted=True, message=f"email twice {exported.HOSTILE}", cause="no key", expected="1", seen="2")
+    refuted = history(
+        refuted=True,
+        message=f"email twice {exported.HOSTILE}",
+        cause="no key",
+        expected="1",
+        seen="2",
+    )
     with Ledger.open(path) as opened:
         event = exported.stage("idempotency", "failed", proof=proof(histories=[refuted, history()]))
         opened.append(run_id, [event])
@@ -80,9 +103,23 @@ class Reader(HTMLParser):
 
 def test_the_page_has_everything(ledger: Path) -> None:
     text = Reader(run_page(ledger, "0")).text
-    for words in ("job-worker-orchestration", "send-receipt", "ada", "later", "celery.retry-all", "shop/tasks.py:3"):
+    for words in (
+        "job-worker-orchestration",
+        "send-receipt",
+        "ada",
+        "later",
+        "celery.retry-all",
+        "shop/tasks.py:3",
+    ):
         assert words in text, words
-    for words in ("email twice", "Cause:", "no key", "time is virtual", "kill@after:email#1", "the process is killed"):
+    for words in (
+        "email twice",
+        "Cause:",
+        "no key",
+        "time is virtual",
+        "kill@after:email#1",
+        "the process is killed",
+    ):
         assert words in text, words
     with Ledger.open(ledger, read_only=True) as opened:
         assert opened.head(opened.runs()[0]["run_id"])[1] in text
@@ -93,11 +130,15 @@ def test_nothing_hostile_gets_into_the_page(ledger: Path) -> None:
     page = run_page(ledger, "0")
     read = Reader(page)
     assert exported.HOSTILE.split("\u202e")[0] in read.text  # it is shown, as text
-    assert not {"script", "iframe", "img", "object", "link", "form", "base"} & {tag for tag, _ in read.tags}
+    assert not {"script", "iframe", "img", "object", "link", "form", "base"} & {
+        tag for tag, _ in read.tags
+    }
     assert not re.search("[\u202e\x1b\x00-\x08\x0b-\x1f]", page)
     assert "\\u202e\\x1b[31m" in read.text
     for tag, attributes in read.tags:
-        assert not [name for name in attributes if name.startswith("on") or name in ("src", "href", "style")], tag
+        assert not [
+            name for name in attributes if name.startswith("on") or name in ("src", "href", "style")
+        ], tag
 
 
 @pytest.mark.parametrize(
@@ -106,11 +147,23 @@ def test_nothing_hostile_gets_into_the_page(ledger: Path) -> None:
 def test_names_are_text_wherever_they_stand(tmp_path: Path, text: str) -> None:
     path = tmp_path / "ledger.db"
     with Ledger.open(path) as opened:
-        names = {"skill": text, "skill_name": text, "job": text, "repo": text, "actor": text, "agent": text}
-        run_id = opened.start_run(ledgers.run_start(**names, host_id=text, runner_version=text, git_head=text))
+        names = {
+            "skill": text,
+            "skill_name": text,
+            "job": text,
+            "repo": text,
+            "actor": text,
+            "agent": text,
+        }
+        run_id = opened.start_run(
+            ledgers.run_start(**names, host_id=text, runner_version=text, git_head=text)
+        )
         result = {"findings": [exported.finding(text, path=text)], "summary": text}
         opened.append(run_id, [NewEvent("invocation.started", invocation=1)])
-        opened.append(run_id, [NewEvent("stage.finished", text, 1, 5, text, invocation=1, data={"result": result})])
+        opened.append(
+            run_id,
+            [NewEvent("stage.finished", text, 1, 5, text, invocation=1, data={"result": result})],
+        )
     page = run_page(path, "0")
     read = Reader(page)
     assert not [tag for tag, _ in read.tags if tag == "script"]
@@ -143,7 +196,9 @@ def test_runs_of_every_kind_have_a_page(tmp_path: Path) -> None:
         empty = opened.start_run(ledgers.run_start(job=None, git_head=None))
         plain = ledgers.fill_run(opened, invocations=30)
         died = opened.start_run(ledgers.run_start())
-        opened.append(died, [NewEvent("invocation.started", invocation=1), exported.stage("retry", "blocked")])
+        opened.append(
+            died, [NewEvent("invocation.started", invocation=1), exported.stage("retry", "blocked")]
+        )
     assert "No invocation is recorded." in run_page(path, empty)
     assert "10 earlier invocations are not drawn." in run_page(path, plain)
     assert "1 invocation not ended" in run_page(path, died)
@@ -159,12 +214,18 @@ def test_an_imported_run_says_so(tmp_path: Path) -> None:
 
 
 def test_the_command_writes_the_file_whole(ledger: Path) -> None:
-    done = helpers.run_cli("ledger", "show", "0", "--ledger", ledger, "--html", "page.html", cwd=ledger.parent)
+    done = helpers.run_cli(
+        "ledger", "show", "0", "--ledger", ledger, "--html", "page.html", cwd=ledger.parent
+    )
     assert done.returncode == 0, done.stderr
     assert (ledger.parent / "page.html").read_text().rstrip().endswith("</html>")
-    done = helpers.run_cli("ledger", "show", "zz", "--ledger", ledger, "--html", "other.html", cwd=ledger.parent)
+    done = helpers.run_cli(
+        "ledger", "show", "zz", "--ledger", ledger, "--html", "other.html", cwd=ledger.parent
+    )
     assert (done.returncode, (ledger.parent / "other.html").exists()) == (2, False)
-    done = helpers.run_cli("ledger", "show", "0", "--ledger", ledger, "--html", "no/where.html", cwd=ledger.parent)
+    done = helpers.run_cli(
+        "ledger", "show", "0", "--ledger", ledger, "--html", "no/where.html", cwd=ledger.parent
+    )
     assert (done.returncode, "cannot be written" in done.stderr) == (2, True)
 
 
@@ -172,8 +233,16 @@ def test_the_command_writes_the_file_whole(ledger: Path) -> None:
 
 
 def event(n: int, invocation: int, stage: str, found: list[Any], **data: Any) -> dict[str, Any]:
-    return {"n": n, "type": "stage.finished", "invocation": invocation, "stage": stage, "outcome": "failed",
-            "ts_us": n * 100, "dur_us": 50, "data": {"result": {"findings": found, "grade": None}, **data}}  # fmt: skip
+    return {
+        "n": n,
+        "type": "stage.finished",
+        "invocation": invocation,
+        "stage": stage,
+        "outcome": "failed",
+        "ts_us": n * 100,
+        "dur_us": 50,
+        "data": {"result": {"findings": found, "grade": None}, **data},
+    }
 
 
 def test_a_finding_is_shown_once_with_its_beginning_and_end() -> None:
@@ -185,7 +254,9 @@ def test_a_finding_is_shown_once_with_its_beginning_and_end() -> None:
         event(3, 2, "retry", [two]),
         event(4, 3, "retry", [two]),
     ]
-    shown = findings(events, {"stages": [{"id": "retry", "findings": [two, exported.finding("of the skill")]}]})
+    shown = findings(
+        events, {"stages": [{"id": "retry", "findings": [two, exported.finding("of the skill")]}]}
+    )
     assert [(s.stage, s.finding["message"], s.first, s.gone) for s in shown] == [
         ("tests", "one", 1, None),
         ("retry", "of the skill", None, None),
@@ -197,7 +268,9 @@ def test_a_finding_is_shown_once_with_its_beginning_and_end() -> None:
 
 def test_a_finding_that_comes_back_is_there_again() -> None:
     one = exported.finding("one")
-    (shown,) = findings([event(1, 1, "a", [one]), event(2, 2, "a", []), event(3, 3, "a", [one])], {})
+    (shown,) = findings(
+        [event(1, 1, "a", [one]), event(2, 2, "a", []), event(3, 3, "a", [one])], {}
+    )
     assert (shown.first, shown.gone) == (1, None)
 
 
@@ -206,7 +279,11 @@ def test_stages_are_placed_in_their_invocation() -> None:
         {**event(1, 1, "a", []), "ts_us": 500, "dur_us": 500},
         {**event(2, 1, "b", []), "ts_us": 1000, "dur_us": 500},
     ]
-    report = {"stages": [{"id": "a", "title": "A", "status": "passed", "grade": "static", "cached": False}]}
+    report = {
+        "stages": [
+            {"id": "a", "title": "A", "status": "passed", "grade": "static", "cached": False}
+        ]
+    }
     ended = {
         "n": 3,
         "type": "invocation.ended",
@@ -219,13 +296,24 @@ def test_stages_are_placed_in_their_invocation() -> None:
     assert (first.title, second.title) == ("A", "b")
     assert [(bar.left, bar.width) for bar in first.cells[0].bars] == [(0, 50)]
     assert [(bar.left, bar.width) for bar in second.cells[0].bars] == [(50, 50)]
-    assert (first.cells[0].status, second.cells[0].status, first.cells[1].status) == ("passed", "failed", None)
+    assert (first.cells[0].status, second.cells[0].status, first.cells[1].status) == (
+        "passed",
+        "failed",
+        None,
+    )
 
 
 def test_lanes_have_a_line_a_process_and_a_mark_a_step() -> None:
     found = drawn(history())
     assert [lane.name for lane in found.lanes] == ["delivery 1", "delivery 2", "at the end"]
-    assert [mark.shape for mark in found.marks] == ["step", "effect", "fault", "step", "settled", "step"]
+    assert [mark.shape for mark in found.marks] == [
+        "step",
+        "effect",
+        "fault",
+        "step",
+        "settled",
+        "step",
+    ]
     assert len({mark.x for mark in found.marks}) == len(STEPS)
     assert [words for _, words in found.times] == ["+1 h"]
     assert len(found.switches) == 2

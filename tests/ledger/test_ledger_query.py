@@ -15,7 +15,9 @@ from skillrun.ledger.store import Ledger, NewEvent
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Run a: weak success with a waiver; run b: proved success; run c: died, was resumed, died again."""
+    """Run a: weak success with a waiver; run b: proved success; run c: died, was resumed, died
+    again.
+    """
     path = tmp_path_factory.mktemp("query") / "ledger.db"
     with Ledger.open(path) as ledger:
         weak = fill_run(ledger, "a", invocations=1)
@@ -23,7 +25,9 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ledger.append(weak, [NewEvent("waiver.given", actor="ci", actor_kind="ci", data=waiver)])
         proved = ledger.start_run(run_start("b"))
         ledger.append(proved, [NewEvent("invocation.started", invocation=1)])
-        ledger.append(proved, [NewEvent("invocation.ended")], telemetry=telemetry(proved, grade_min="proved"))
+        ledger.append(
+            proved, [NewEvent("invocation.ended")], telemetry=telemetry(proved, grade_min="proved")
+        )
         died = ledger.start_run(run_start("c"))
         ledger.append(died, [NewEvent("invocation.started", invocation=1)])
         interrupted = NewEvent("invocation.interrupted", invocation=1)
@@ -49,7 +53,9 @@ def test_weak_successes(path: Path) -> None:
 
 def test_waivers(path: Path) -> None:
     result = run_query(path, "waivers")
-    assert [row[1:7] for row in result.rows] == [("a", "waiver.given", "tests", "no database here", "ada", "ci")]
+    assert [row[1:7] for row in result.rows] == [
+        ("a", "waiver.given", "tests", "no database here", "ada", "ci")
+    ]
 
 
 def test_blocking_stages(path: Path) -> None:
@@ -75,7 +81,10 @@ def test_every_named_query_says_what_it_answers(path: Path, name: str) -> None:
 
 def test_own_words_parameters_and_the_limit(path: Path) -> None:
     result = run_query(
-        path, "SELECT n FROM event WHERE type = :type ORDER BY seq", {"type": "invocation.started"}, limit=2
+        path,
+        "SELECT n FROM event WHERE type = :type ORDER BY seq",
+        {"type": "invocation.started"},
+        limit=2,
     )
     assert (result.columns, result.rows, result.truncated) == (("n",), ((2,), (2,)), True)
     assert not run_query(path, "select 1", limit=1).truncated
@@ -84,13 +93,23 @@ def test_own_words_parameters_and_the_limit(path: Path) -> None:
 
 def test_values_are_json(path: Path) -> None:
     (row,) = run_query(path, "SELECT x'00ff', 9e999, CAST(x'ff' AS TEXT), 1.5, NULL").rows
-    assert json.loads(json.dumps(row, allow_nan=False)) == ["00ff", "inf", "\N{REPLACEMENT CHARACTER}", 1.5, None]
+    assert json.loads(json.dumps(row, allow_nan=False)) == [
+        "00ff",
+        "inf",
+        "\N{REPLACEMENT CHARACTER}",
+        1.5,
+        None,
+    ]
 
 
 @pytest.mark.parametrize(
     "sql",
     [
-        *("SELECT count(*) FROM run_status", "WITH a AS (SELECT 1) SELECT * FROM a", "PRAGMA table_info(event)"),
+        *(
+            "SELECT count(*) FROM run_status",
+            "WITH a AS (SELECT 1) SELECT * FROM a",
+            "PRAGMA table_info(event)",
+        ),
         *(
             "SELECT value FROM json_each('[1]')",
             "EXPLAIN QUERY PLAN SELECT * FROM event",
@@ -105,9 +124,25 @@ def test_reads(path: Path, sql: str) -> None:
 @pytest.mark.parametrize(
     "sql",
     [
-        *("DELETE FROM event", "UPDATE run SET actor = 'eve'", "INSERT INTO run SELECT * FROM run", "DROP TABLE event"),
-        *("CREATE TABLE x (a)", "CREATE TEMP TABLE x (a)", "DROP TRIGGER event_no_update", "ALTER TABLE run ADD x"),
-        *("ATTACH ':memory:' AS x", "ATTACH 'elsewhere.db' AS x", "DETACH main", "VACUUM INTO 'copy.db'", "VACUUM;"),
+        *(
+            "DELETE FROM event",
+            "UPDATE run SET actor = 'eve'",
+            "INSERT INTO run SELECT * FROM run",
+            "DROP TABLE event",
+        ),
+        *(
+            "CREATE TABLE x (a)",
+            "CREATE TEMP TABLE x (a)",
+            "DROP TRIGGER event_no_update",
+            "ALTER TABLE run ADD x",
+        ),
+        *(
+            "ATTACH ':memory:' AS x",
+            "ATTACH 'elsewhere.db' AS x",
+            "DETACH main",
+            "VACUUM INTO 'copy.db'",
+            "VACUUM;",
+        ),
         *(
             "PRAGMA user_version = 9",
             "PRAGMA journal_mode = wal",
@@ -115,8 +150,18 @@ def test_reads(path: Path, sql: str) -> None:
             "PRAGMA writable_schema = 1",
         ),
         *("SELECT * FROM pragma_wal_checkpoint", "BEGIN;", "SAVEPOINT x", "REINDEX;", "ANALYZE;"),
-        *("SELECT load_extension('x')", "SELECT 1; DELETE FROM event", "WITH a AS (SELECT 1) DELETE FROM event"),
-        *("SELEC 1", "SELECT nothing FROM event", "SELECT :missing", "SELECT zeroblob(99999999)", "SELECT '\0'"),
+        *(
+            "SELECT load_extension('x')",
+            "SELECT 1; DELETE FROM event",
+            "WITH a AS (SELECT 1) DELETE FROM event",
+        ),
+        *(
+            "SELEC 1",
+            "SELECT nothing FROM event",
+            "SELECT :missing",
+            "SELECT zeroblob(99999999)",
+            "SELECT '\0'",
+        ),
         *("", " ; ", "-- nothing", "\ud800 select"),
     ],
 )
@@ -125,7 +170,9 @@ def test_refuses(path: Path, sql: str, tmp_path: Path, monkeypatch: pytest.Monke
     before = path.read_bytes()
     with pytest.raises(Misuse) as caught:
         run_query(path, sql)
-    assert "\n" not in caught.value.message and caught.value.message.startswith(("the query was refused: ", "no query"))
+    assert "\n" not in caught.value.message and caught.value.message.startswith(
+        ("the query was refused: ", "no query")
+    )
     assert path.read_bytes() == before
     assert not list(tmp_path.glob("*.db"))
 

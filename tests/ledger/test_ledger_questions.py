@@ -1,4 +1,6 @@
-"""Every named query, asked of a ledger of which the answer is known, and of rows that must not appear."""
+"""Every named query, asked of a ledger of which the answer is known, and of rows that must not
+appear.
+"""
 
 from __future__ import annotations
 
@@ -28,12 +30,17 @@ def story(tmp_path: Path) -> Iterator[Story]:
 
 @pytest.fixture
 def ask(story: Story) -> Ask:
-    """Asks by skillrun and by plain sqlite3, with the defaults and with NULL for what is not set; all must agree."""
+    """Asks by skillrun and by plain sqlite3, with the defaults and with NULL for what is not set;
+    all must agree.
+    """
 
     def asked(name: str, **params: str) -> list[dict[str, Any]]:
         result = run_query(story.path, name, params)
         query = named_queries()[name]
-        for rest in ({p.name: p.default for p in query.params}, {p.name: None for p in query.params}):
+        for rest in (
+            {p.name: p.default for p in query.params},
+            {p.name: None for p in query.params},
+        ):
             with contextlib.closing(sqlite3.connect(story.path)) as db:
                 assert tuple(db.execute(query.sql, {**rest, **params}).fetchall()) == result.rows
         return [dict(zip(result.columns, row, strict=True)) for row in result.rows]
@@ -57,14 +64,25 @@ def test_last_week(story: Story, ask: Ask) -> None:
     story.end(done, "success", -50, agent="claude", grade_min="proved")
     rows = {row["job"]: row for row in ask("last-week")}
     assert {job: row["outcome"] for job, row in rows.items()} == {
-        "done": "success", "went-on": "died", "still": "not ended",
-    }  # fmt: skip
+        "done": "success",
+        "went-on": "died",
+        "still": "not ended",
+    }
     assert list(rows) == ["done", "went-on", "still"]
-    assert (rows["done"]["invocations"], rows["done"]["agent"], rows["done"]["grade_min"]) == (3, "claude", "proved")
+    assert (rows["done"]["invocations"], rows["done"]["agent"], rows["done"]["grade_min"]) == (
+        3,
+        "claude",
+        "proved",
+    )
     assert (rows["went-on"]["invocations"], rows["went-on"]["run_id"]) == (1, went_on)
     assert (rows["still"]["run_id"], rows["still"]["agent"]) == (still, "codex")
     assert [row["job"] for row in ask("last-week", days="2.5")] == ["done", "went-on"]
-    assert [row["job"] for row in ask("last-week", days="30")] == ["done", "went-on", "still", "old"]
+    assert [row["job"] for row in ask("last-week", days="30")] == [
+        "done",
+        "went-on",
+        "still",
+        "old",
+    ]
     assert [row["job"] for row in ask("last-week", skill="other/skill")] == ["done"]
 
 
@@ -110,8 +128,9 @@ def test_grades(story: Story, ask: Ask) -> None:
     story.end(other, "success", 0, skill="other/skill", grade_min="executed")
     main = "backend/job-worker-orchestration"
     assert [tuple(row.values()) for row in ask("grades")] == [
-        (main, 5, 2, 0, 1, 1, 1), ("other/skill", 1, 0, 1, 0, 0, 0),
-    ]  # fmt: skip
+        (main, 5, 2, 0, 1, 1, 1),
+        ("other/skill", 1, 0, 1, 0, 0, 0),
+    ]
     assert [row["skill"] for row in ask("grades", skill=main)] == [main]
 
 
@@ -153,19 +172,30 @@ def test_stale_successes_by_the_files_as_they_are(story: Story, ask: Ask) -> Non
     story.stage(first, "handler", "passed", 1, saw={"a.py": "one", "b.py": "same"})
     story.end(first, "success", 1)
     second = story.run("a", 5)
-    content = {"kind": "content", "name": "*", "digest": "everything", "files": {"a.py": sha("two")[:16]}}
+    content = {
+        "kind": "content",
+        "name": "*",
+        "digest": "everything",
+        "files": {"a.py": sha("two")[:16]},
+    }
     story.stage(second, "handler", "passed", 6, saw={"a.py": "two"})
     story.stage(second, "validate", "passed", 6, data={"lookups": [content]})
     story.end(second, "success", 6)
 
     def asked(**params: str) -> dict[str, list[object]]:
         found = ask("stale-successes", **params)
-        return {row["run_id"]: [row["changed_files"], row["gone_files"], row["tree_changed"]] for row in found}
+        return {
+            row["run_id"]: [row["changed_files"], row["gone_files"], row["tree_changed"]]
+            for row in found
+        }
 
     as_it_was = {**json.loads(tree(a_py="two", b_py="same")), "*": "everything"}
     assert asked(tree=json.dumps(as_it_was)) == {first: [1, 0, 0]}
     assert asked(tree=json.dumps(as_it_was), standing="1") == {}
-    assert asked(tree=json.dumps({**as_it_was, "*": "a new file"})) == {first: [1, 0, 0], second: [0, 0, 1]}
+    assert asked(tree=json.dumps({**as_it_was, "*": "a new file"})) == {
+        first: [1, 0, 0],
+        second: [0, 0, 1],
+    }
     gone = {**json.loads(tree(b_py="same")), "*": "everything"}
     assert asked(tree=json.dumps(gone)) == {first: [1, 1, 0], second: [1, 1, 0]}
     assert asked(tree=json.dumps(gone), standing="1") == {second: [1, 1, 0]}
@@ -185,8 +215,19 @@ def test_blocking_stages(story: Story, ask: Ask) -> None:
     story.stage(again, "retry", "pending", 60)
     other = story.run("other", skill="other/skill")
     story.stage(other, "contract", "blocked", 0)
-    rows = {row["stage"]: row for row in ask("blocking-stages", skill="backend/job-worker-orchestration")}
-    numbers = ("runs", "blocked_runs", "failed_runs", "still_there", "stops", "median_s", "longest_s")
+    rows = {
+        row["stage"]: row
+        for row in ask("blocking-stages", skill="backend/job-worker-orchestration")
+    }
+    numbers = (
+        "runs",
+        "blocked_runs",
+        "failed_runs",
+        "still_there",
+        "stops",
+        "median_s",
+        "longest_s",
+    )
     assert list(rows) == ["contract", "retry", "identify"]
     assert [rows["contract"][k] for k in numbers] == [3, 3, 3, 0, 3, 20.0, 90.0]
     assert [rows["retry"][k] for k in numbers] == [1, 0, 1, 1, 2, 1.0, 1.0]
@@ -208,7 +249,16 @@ def test_flaky_validations(story: Story, ask: Ask) -> None:
         story.stage(run_id, "validate", outcome, 1, fingerprint=fingerprint)
     elsewhere = story.run("elsewhere", host_id="another")
     story.stage(elsewhere, "validate", "passed", 2, fingerprint="f3")
-    columns = ("job", "stage", "passed", "failed", "first_run", "last_run", "other_host", "fingerprint")
+    columns = (
+        "job",
+        "stage",
+        "passed",
+        "failed",
+        "first_run",
+        "last_run",
+        "other_host",
+        "fingerprint",
+    )
     assert [[row[k] for k in columns] for row in ask("flaky-validations")] == [
         ["elsewhere", "validate", 1, 1, mended, elsewhere, 1, "f3"],
         ["flaky", "validate", 2, 1, flaky, flaky, 0, "f1"],
@@ -220,7 +270,9 @@ def test_retries(story: Story, ask: Ask) -> None:
     run_id = story.run("again")
     story.stage(run_id, "retry", "failed", 1, fingerprint="f1")
     story.stage(run_id, "handler", "passed", 1, fingerprint="g1")
-    story.stage(run_id, "handler", "passed", 1, fingerprint="g2")  # proved in the same invocation: no retry
+    story.stage(
+        run_id, "handler", "passed", 1, fingerprint="g2"
+    )  # proved in the same invocation: no retry
     story.begin(run_id, 2)
     story.stage(run_id, "retry", "failed", 2, fingerprint="f1")
     story.stage(run_id, "retry", "passed", 3, fingerprint="f2")
@@ -238,7 +290,9 @@ def test_retries(story: Story, ask: Ask) -> None:
 
 
 def test_time_to_success(story: Story, ask: Ask) -> None:
-    def stopped(job: str, seconds: float | None, *, framework: str | None = "celery", **row: Any) -> None:
+    def stopped(
+        job: str, seconds: float | None, *, framework: str | None = "celery", **row: Any
+    ) -> None:
         run_id = story.run(job)
         if framework:
             facts = {"result": {"facts": {"framework": framework}}}
@@ -264,8 +318,19 @@ def test_time_to_success(story: Story, ask: Ask) -> None:
     smooth = story.run("smooth")
     story.stage(smooth, "retry", "passed", 1)
     story.end(smooth, "success", 2)
-    numbers = ("agent", "framework", "stopped_runs", "succeeded", "not_yet", "median_s", "longest_s")
-    assert [[row[k] for k in numbers] for row in ask("time-to-success", skill="backend/job-worker-orchestration")] == [
+    numbers = (
+        "agent",
+        "framework",
+        "stopped_runs",
+        "succeeded",
+        "not_yet",
+        "median_s",
+        "longest_s",
+    )
+    assert [
+        [row[k] for k in numbers]
+        for row in ask("time-to-success", skill="backend/job-worker-orchestration")
+    ] == [
         [None, "celery", 2, 1, 1, 40.0, 40.0],
         ["claude", "celery", 2, 2, 0, 35.0, 50.0],
         [None, None, 1, 1, 0, 7.0, 7.0],
@@ -276,7 +341,11 @@ def test_time_to_success(story: Story, ask: Ask) -> None:
 
 
 def test_skill_versions(story: Story, ask: Ask) -> None:
-    for sha_, outcomes in (("1" * 64, ("blocked", "success")), ("1" * 64, ("partial",)), ("2" * 64, ("success",))):
+    for sha_, outcomes in (
+        ("1" * 64, ("blocked", "success")),
+        ("1" * 64, ("partial",)),
+        ("2" * 64, ("success",)),
+    ):
         run_id = story.run(skill_sha=sha_, at=-5 if sha_[0] == "1" else 0)
         for number, outcome in enumerate(outcomes):
             if number:
@@ -284,7 +353,16 @@ def test_skill_versions(story: Story, ask: Ask) -> None:
             story.end(run_id, outcome, 1)
     story.run(skill_sha="2" * 64, at=1)
     story.run(skill_sha="3" * 64, skill="other/skill", at=-9)
-    numbers = ("version", "runs", "success", "partial", "blocked", "not_ended", "at_first_try", "success_percent")
+    numbers = (
+        "version",
+        "runs",
+        "success",
+        "partial",
+        "blocked",
+        "not_ended",
+        "at_first_try",
+        "success_percent",
+    )
     rows = ask("skill-versions")
     assert [[row[k] for k in numbers] for row in rows] == [
         ["2" * 12, 2, 1, 0, 0, 1, 1, 50.0],
@@ -299,8 +377,10 @@ def test_timeline(story: Story, ask: Ask) -> None:
     story.stage(first, "retry", "failed", 3, dur_us=2500)
     rows = ask("timeline", run=first)
     assert [(row["n"], row["type"], row["outcome"], row["ms"]) for row in rows] == [
-        (1, "run.started", None, None), (2, "invocation.started", None, None), (3, "stage.finished", "failed", 2.5),
-    ]  # fmt: skip
+        (1, "run.started", None, None),
+        (2, "invocation.started", None, None),
+        (3, "stage.finished", "failed", 2.5),
+    ]
     assert {row["run_id"] for row in ask("timeline")} == {second}
     assert {row["run_id"] for row in ask("timeline", run=first[:-1])} == {first}
     assert {row["run_id"] for row in ask("timeline", run=first[:6])} == {first, second}
@@ -313,7 +393,12 @@ def test_older_queries_take_null_for_what_is_not_set(story: Story, ask: Ask) -> 
     story.says(run_id, "waiver.given", 2, data={"item": "tests", "reason": "none", "by": "ada"})
     for name in ("recent-runs", "waivers", "stage-times", "interrupted-invocations"):
         assert len(ask(name)) == 1, name
-    assert ask("recent-runs", job="b") == ask("waivers", job="b") == ask("stage-times", skill="b") == []
+    assert (
+        ask("recent-runs", job="b")
+        == ask("waivers", job="b")
+        == ask("stage-times", skill="b")
+        == []
+    )
 
 
 def test_a_number_must_be_one(story: Story) -> None:
@@ -329,7 +414,12 @@ def test_the_shell_of_sqlite_runs_every_query(story: Story, name: str) -> None:
     run_id = story.run("a")
     story.stage(run_id, "retry", "failed", 1, saw={"a.py": "x"}, fingerprint="f")
     story.end(run_id, "success", 2, grade_min="static")
-    commands = [".param init", ".param set :skill backend/job-worker-orchestration", ".param set :days 3", ".mode json"]
+    commands = [
+        ".param init",
+        ".param set :skill backend/job-worker-orchestration",
+        ".param set :days 3",
+        ".mode json",
+    ]
     query = Path(__file__).parents[2] / "ledger" / "queries" / f"{name}.sql"
     script = "\n".join([*commands, f".read {query}", ""])
     done = subprocess.run(["sqlite3", story.path], input=script, capture_output=True, text=True)

@@ -1,4 +1,6 @@
-"""What a run leaves in the ledger for an auditor: the lines that findings speak of, and the histories of a proof."""
+"""What a run leaves in the ledger for an auditor: the lines that findings speak of, and the
+histories of a proof.
+"""
 
 from __future__ import annotations
 
@@ -25,18 +27,36 @@ def finding(path: str | None, line: int | None) -> Finding:
 
 
 def test_an_excerpt_has_the_lines_around(tmp_path: Path) -> None:
-    tree = Tree(helpers.build_tree(tmp_path / "repo", {"a.py": CODE, "b.py": "one\r\ntwo\x0c three\r\n"}))
+    tree = Tree(
+        helpers.build_tree(tmp_path / "repo", {"a.py": CODE, "b.py": "one\r\ntwo\x0c three\r\n"})
+    )
     with tree.recording() as lookups:
-        found = excerpts(tree, [finding("a.py", 10), finding("a.py", 10), finding("a.py", 1), finding("b.py", 2)])
-    assert [(e["path"], e["line"], e["first"]) for e in found] == [("a.py", 10, 7), ("a.py", 1, 1), ("b.py", 2, 1)]
+        found = excerpts(
+            tree, [finding("a.py", 10), finding("a.py", 10), finding("a.py", 1), finding("b.py", 2)]
+        )
+    assert [(e["path"], e["line"], e["first"]) for e in found] == [
+        ("a.py", 10, 7),
+        ("a.py", 1, 1),
+        ("b.py", 2, 1),
+    ]
     assert found[0]["lines"] == [f"line {number}" for number in range(7, 14)]
     assert found[2]["lines"][1] == "two\\x0c three"
     assert len(lookups) == 0
 
 
 def test_places_that_are_not_there_have_no_excerpt(tmp_path: Path) -> None:
-    tree = Tree(helpers.build_tree(tmp_path / "repo", {"a.py": "x\n", "b.bin": b"\xff\xfe\n", "empty": ""}))
-    places = [(None, 1), ("a.py", None), ("a.py", 9), ("a.py", 0), ("../a.py", 1), ("b.bin", 1), ("gone", 1)]
+    tree = Tree(
+        helpers.build_tree(tmp_path / "repo", {"a.py": "x\n", "b.bin": b"\xff\xfe\n", "empty": ""})
+    )
+    places = [
+        (None, 1),
+        ("a.py", None),
+        ("a.py", 9),
+        ("a.py", 0),
+        ("../a.py", 1),
+        ("b.bin", 1),
+        ("gone", 1),
+    ]
     assert excerpts(tree, [finding(path, line) for path, line in [*places, ("empty", 1)]]) == []
 
 
@@ -74,8 +94,12 @@ def test_histories_tell_each_family_and_every_refutation(tmp_path: Path) -> None
     families = [story["family"] for story in held]
     assert len(families) == len(set(families)) > 3
     assert not any(story["refuted"] for story in held)
-    assert {"began", "performed", "fault"} <= {step["kind"] for story in held for step in story["steps"]}
-    bad = plain_repo(tmp_path / "bad", was='key=f"order-{order_id}"', becomes='key=f"order-{time.time()}"')
+    assert {"began", "performed", "fault"} <= {
+        step["kind"] for story in held for step in story["steps"]
+    }
+    bad = plain_repo(
+        tmp_path / "bad", was='key=f"order-{order_id}"', becomes='key=f"order-{time.time()}"'
+    )
     first = stories(proof_of(bad, only=None))[0]
     assert (first["refuted"], first["rule"]) == (True, "effect.other-key")
     assert first["cause"]

@@ -1,4 +1,6 @@
-"""What is redacted after it was shipped goes from the database and from its local copies; nothing else can go so."""
+"""What is redacted after it was shipped goes from the database and from its local copies; nothing
+else can go so.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ from skillrun.ledger.verify import verify_ledger
 def secrets_there(url: str) -> int:  # noqa: F811
     texts = "SELECT data AS text FROM skillrun.event UNION ALL SELECT detail FROM skillrun.evidence"
     with psycopg.connect(url) as far:
-        row = far.execute(f"SELECT count(*) FROM ({texts}) AS t WHERE position(%s in text) > 0", (SECRET,)).fetchone()
+        row = far.execute(
+            f"SELECT count(*) FROM ({texts}) AS t WHERE position(%s in text) > 0", (SECRET,)
+        ).fetchone()
         assert row
         return int(row[0])
 
@@ -77,7 +81,10 @@ def test_the_command_says_who_has_them_still(url: str, path: Path) -> None:  # n
     done = helpers.run_cli(
         *("ledger", "redact", run_id, "3", "--reason", "a password", "--ledger", path),
         cwd=path.parent,
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr
-    assert f"{shown(url)} has been sent them: skillrun ledger ship --to takes them out there" in done.stdout
+    assert (
+        f"{shown(url)} has been sent them: skillrun ledger ship --to takes them out there"
+        in done.stdout
+    )
     assert TAIL[:30] not in done.stdout

@@ -1,4 +1,6 @@
-"""Rows as CSV, Markdown, JSON and tables: nothing of a hostile ledger computes, breaks a table, or hides."""
+"""Rows as CSV, Markdown, JSON and tables: nothing of a hostile ledger computes, breaks a table, or
+hides.
+"""
 
 from __future__ import annotations
 
@@ -17,14 +19,27 @@ from stories import Story, succeeded
 from skillrun.repo.tree import Tree
 from skillrun.reports.rows import csv_text, markdown_text
 
-HOSTILE = ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", " =1", "\uff1d1", "\r=1", "-2+3+cmd|' /C calc'!A0")
+HOSTILE = (
+    "=1+1",
+    "+1",
+    "-1",
+    "@SUM(A1)",
+    "\t=1",
+    " =1",
+    "\uff1d1",
+    "\r=1",
+    "-2+3+cmd|' /C calc'!A0",
+)
 
 
 def test_csv_is_what_the_csv_module_reads() -> None:
     rows = [(1, -2.5, None, 'a "quoted", text', ""), (2, 0.0, "x", "two\nlines\u202e", "ü")]
     (names, *found) = csv.reader(io.StringIO(csv_text(("a", "b", "c", "d", "e"), rows)))
     assert names == ["a", "b", "c", "d", "e"]
-    assert found == [["1", "-2.5", "", 'a "quoted", text', ""], ["2", "0.0", "x", "two\\nlines\\u202e", "ü"]]
+    assert found == [
+        ["1", "-2.5", "", 'a "quoted", text', ""],
+        ["2", "0.0", "x", "two\\nlines\\u202e", "ü"],
+    ]
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -85,23 +100,41 @@ def test_list_and_query_in_every_format(ledger: Path) -> None:
         assert len(json.loads(as_json) if command == ["list"] else json.loads(as_json)["rows"]) == 2
         assert run(ledger, *command) == run(ledger, *command, "--format", "table")
         rows = list(csv.DictReader(io.StringIO(run(ledger, *command, "--format", "csv"))))
-        assert [(row["job"], row["actor"]) for row in rows] == [("plain", "ada"), ("'=1+1", "eve|\\x1b[31m\\u202e")]
+        assert [(row["job"], row["actor"]) for row in rows] == [
+            ("plain", "ada"),
+            ("'=1+1", "eve|\\x1b[31m\\u202e"),
+        ]
         lines = run(ledger, *command, "--format", "markdown").splitlines()
         assert len(lines) == 4
         assert "eve\\|\\\\x1b\\[31m\\\\u202e" in lines[-1]
 
 
 def test_the_named_queries_in_every_format(ledger: Path) -> None:
-    names = [row["query"] for row in csv.DictReader(io.StringIO(run(ledger, "query", "--format", "csv")))]
+    names = [
+        row["query"] for row in csv.DictReader(io.StringIO(run(ledger, "query", "--format", "csv")))
+    ]
     assert names == list(json.loads(run(ledger, "query", "--json")))
     assert len(run(ledger, "query", "--format", "markdown").splitlines()) == len(names) + 2
 
 
 def test_a_cut_is_said_beside_the_rows(ledger: Path) -> None:
-    args = ("ledger", "query", "SELECT job FROM run ORDER BY started_us DESC", "--limit", "1", "--ledger", ledger)
+    args = (
+        "ledger",
+        "query",
+        "SELECT job FROM run ORDER BY started_us DESC",
+        "--limit",
+        "1",
+        "--ledger",
+        ledger,
+    )
     done = helpers.run_cli(*args, "--format", "csv", cwd=ledger.parent)
-    assert (done.stdout, done.stderr) == ("job\nplain\n", "skillrun: the first 1 rows; --limit gives more\n")
-    assert helpers.run_cli(*args, cwd=ledger.parent).stdout.endswith("(the first 1 rows; --limit gives more)\n")
+    assert (done.stdout, done.stderr) == (
+        "job\nplain\n",
+        "skillrun: the first 1 rows; --limit gives more\n",
+    )
+    assert helpers.run_cli(*args, cwd=ledger.parent).stdout.endswith(
+        "(the first 1 rows; --limit gives more)\n"
+    )
 
 
 def test_json_and_another_format_do_not_go_together(ledger: Path) -> None:
@@ -126,7 +159,15 @@ def test_stale_successes_of_a_real_repository(tmp_path: Path) -> None:
     (repo / "a.py").unlink()
     assert stale() == [["2", "1", "a.py"]]
     elsewhere = helpers.run_cli(
-        *("ledger", "query", "stale-successes", "--format", "csv", "--ledger", repo / ".skillrun" / "ledger.db"),
+        *(
+            "ledger",
+            "query",
+            "stale-successes",
+            "--format",
+            "csv",
+            "--ledger",
+            repo / ".skillrun" / "ledger.db",
+        ),
         cwd=tmp_path,
     )
     assert elsewhere.stderr == "skillrun: compared with the latest content that any run saw\n"
@@ -143,7 +184,9 @@ def test_the_ledger_is_not_written(ledger: Path) -> None:
     assert sqlite3.connect(ledger).execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
-def test_a_new_file_matters_where_a_command_may_read_it_and_another_repository_does_not(tmp_path: Path) -> None:
+def test_a_new_file_matters_where_a_command_may_read_it_and_another_repository_does_not(
+    tmp_path: Path,
+) -> None:
     repo = helpers.build_tree(tmp_path / "repo", {"a.py": "one\n", ".gitignore": ".skillrun/\n"})
     other = helpers.build_tree(tmp_path / "other", {"a.py": "two\n"})
     everything = {"kind": "content", "name": "*", "digest": Tree(repo).everything(), "files": {}}
@@ -155,9 +198,17 @@ def test_a_new_file_matters_where_a_command_may_read_it_and_another_repository_d
             story.end(run_id, "success", at, repo=str(repo))
 
     def stale(cwd: Path) -> tuple[int, list[int | None]]:
-        done = helpers.run_cli("ledger", "query", "stale-successes", "--json", "--ledger", ledger, cwd=cwd)
-        stats = json.loads(helpers.run_cli("ledger", "stats", "--json", "--ledger", ledger, cwd=cwd).stdout)
-        figures = [figure["value"] for figure in stats["figures"] if figure["name"] == "stale successes now"]
+        done = helpers.run_cli(
+            "ledger", "query", "stale-successes", "--json", "--ledger", ledger, cwd=cwd
+        )
+        stats = json.loads(
+            helpers.run_cli("ledger", "stats", "--json", "--ledger", ledger, cwd=cwd).stdout
+        )
+        figures = [
+            figure["value"]
+            for figure in stats["figures"]
+            if figure["name"] == "stale successes now"
+        ]
         return len(json.loads(done.stdout)["rows"]), figures
 
     assert stale(repo) == (0, [0])

@@ -1,4 +1,6 @@
-"""Spans go to a collector: a stand-in server that reads what comes with the official protobuf classes."""
+"""Spans go to a collector: a stand-in server that reads what comes with the official protobuf
+classes.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ _IDS = ("traceId", "spanId", "parentSpanId")
 
 
 def official(body: bytes) -> ExportTraceServiceRequest:
-    """The request as the official classes read it: OTLP/JSON writes ids in hexadecimal, protobuf's JSON in base64."""
+    """The request as the official classes read it: OTLP/JSON writes ids in hexadecimal, protobuf's
+    JSON in base64.
+    """
 
     def ids(value: Any) -> Any:
         if isinstance(value, list):
@@ -98,7 +102,16 @@ def ledger(tmp_path: Path) -> Path:
 
 def sent(ledger: Path, url: str, code: int = 0, **env: str) -> str:
     done = helpers.run_cli(
-        "ledger", "export", "--format", "otlp", "--ledger", ledger, "--to", url, cwd=ledger.parent, env=env or None
+        "ledger",
+        "export",
+        "--format",
+        "otlp",
+        "--ledger",
+        ledger,
+        "--to",
+        url,
+        cwd=ledger.parent,
+        env=env or None,
     )
     assert done.returncode == code, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
@@ -111,7 +124,11 @@ def test_a_collector_reads_every_span(ledger: Path, collector: Collector) -> Non
     assert {headers["Content-Type"] for _, headers in collector.asked} == {"application/json"}
     assert len(collector.taken) == 2
     for span in collector.spans:
-        assert (len(span.trace_id), len(span.span_id), span.kind) == (16, 8, Span.SPAN_KIND_INTERNAL)
+        assert (len(span.trace_id), len(span.span_id), span.kind) == (
+            16,
+            8,
+            Span.SPAN_KIND_INTERNAL,
+        )
         assert 0 < span.start_time_unix_nano <= span.end_time_unix_nano
     roots = [span for span in collector.spans if not span.parent_span_id]
     assert [span.status.code for span in roots] == [Status.STATUS_CODE_ERROR] * 2
@@ -168,7 +185,9 @@ def test_what_was_rejected_is_said(ledger: Path, collector: Collector) -> None:
 
 
 def test_headers_come_from_the_environment(ledger: Path, collector: Collector) -> None:
-    sent(ledger, f"{collector.url}/in/v1/traces", OTEL_EXPORTER_OTLP_HEADERS="x-key=a%20b, x-other=c")
+    sent(
+        ledger, f"{collector.url}/in/v1/traces", OTEL_EXPORTER_OTLP_HEADERS="x-key=a%20b, x-other=c"
+    )
     path, headers = collector.asked[0]
     assert (path, headers["x-key"], headers["x-other"]) == ("/in/v1/traces", "a b", "c")
 
@@ -179,7 +198,9 @@ def test_long_runs_go_in_batches(tmp_path: Path, collector: Collector) -> None:
     with Ledger.open(path) as ledger:
         from ledgers import telemetry
 
-        events = [NewEvent("stage.finished", "retry", outcome="passed", invocation=2) for _ in range(1200)]
+        events = [
+            NewEvent("stage.finished", "retry", outcome="passed", invocation=2) for _ in range(1200)
+        ]
         ended = NewEvent("invocation.ended", invocation=2)
         ledger.append(run_id, [*events, ended], telemetry=telemetry(run_id, 2))
     sent(path, collector.url)
@@ -188,7 +209,8 @@ def test_long_runs_go_in_batches(tmp_path: Path, collector: Collector) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ("127.0.0.1:4318", "ftp://a", "http://", "http://a:b:c", "file:///etc/passwd", "http://u:p@h")
+    "url",
+    ("127.0.0.1:4318", "ftp://a", "http://", "http://a:b:c", "file:///etc/passwd", "http://u:p@h"),
 )
 def test_only_http_is_an_address(url: str) -> None:
     with pytest.raises(Misuse):

@@ -1,4 +1,6 @@
-"""`skillrun ledger serve`, asked over HTTP: what it shows, and that nothing is changed, hidden or let out by it."""
+"""`skillrun ledger serve`, asked over HTTP: what it shows, and that nothing is changed, hidden or
+let out by it.
+"""
 
 from __future__ import annotations
 
@@ -82,19 +84,34 @@ def test_stale_successes_are_compared_with_the_files_at_hand(tmp_path: Path) -> 
 
 
 def test_a_parameter_chooses(server: Served) -> None:
-    jobs = {row["job"] for row in server.rows(f"/ledger/recent-runs.json{LIST}&skill={quote(SCRIPT)}")}
+    jobs = {
+        row["job"] for row in server.rows(f"/ledger/recent-runs.json{LIST}&skill={quote(SCRIPT)}")
+    }
     assert jobs == {"javascript:alert(1)"}
 
 
 def test_an_empty_parameter_has_its_default(tmp_path: Path) -> None:
     from skillrun.web.metadata import _with_defaults
 
-    sql = "-- Sentence\n-- param: days 7 x\nSELECT ':days' AS a, :days AS b, -- :days\n:skill AS c, :daysx AS d;"
+    sql = (
+        "-- Sentence\n-- param: days 7 x\nSELECT ':days' AS a, :days AS b, -- :days\n:skill AS c,"
+        " :daysx AS d;"
+    )
     params = (Param("days", "it's 7", "x"), Param("skill", "", "y"))
     made = _with_defaults(NamedQuery("q", "Sentence", params, sql))
     with sqlite3.connect(":memory:") as db:
-        assert db.execute(made, {"days": "", "skill": "", "daysx": ""}).fetchone() == (":days", "it's 7", "", "")
-        assert db.execute(made, {"days": "3", "skill": "s", "daysx": "z"}).fetchone() == (":days", "3", "s", "z")
+        assert db.execute(made, {"days": "", "skill": "", "daysx": ""}).fetchone() == (
+            ":days",
+            "it's 7",
+            "",
+            "",
+        )
+        assert db.execute(made, {"days": "3", "skill": "s", "daysx": "z"}).fetchone() == (
+            ":days",
+            "3",
+            "s",
+            "z",
+        )
 
 
 @pytest.mark.parametrize(
@@ -106,7 +123,9 @@ def test_an_empty_parameter_has_its_default(tmp_path: Path) -> None:
         ("telemetry", {"outcome", "skill", "actor_kind", "grade_min"}),
     ],
 )
-def test_tables_have_facets_and_the_words_of_the_dictionary(server: Served, table: str, facets: set[str]) -> None:
+def test_tables_have_facets_and_the_words_of_the_dictionary(
+    server: Served, table: str, facets: set[str]
+) -> None:
     status, page, _ = server.ask(f"/ledger/{table}")
     assert status == 200
     for facet in facets:
@@ -139,7 +158,9 @@ def test_a_form_gives_the_sql_back_as_it_was(server: Served) -> None:
 
 
 def test_a_row_has_the_whole_text(server: Served) -> None:
-    (row,) = server.rows("/ledger/event.json?type=invocation.ended&_size=1&_sort_desc=seq&_shape=array")
+    (row,) = server.rows(
+        "/ledger/event.json?type=invocation.ended&_size=1&_sort_desc=seq&_shape=array"
+    )
     assert "x" * 900 in Reader(server.ask(f"/ledger/event/{row['seq']}")[1]).text
     assert "x" * 900 not in server.ask("/ledger/event")[1]
 
@@ -196,7 +217,9 @@ def test_sql_only_reads(server: Served, ledger: Path, sql: str) -> None:
     for path in (f"/ledger?sql={quote(sql)}", f"/ledger.json?sql={quote(sql)}"):
         assert server.ask(path)[0] == 400, path
     assert ledger.read_bytes() == before
-    assert server.rows(f"/ledger.json?sql={quote('SELECT count(*) AS c FROM run')}&_shape=array") == [{"c": 3}]
+    assert server.rows(
+        f"/ledger.json?sql={quote('SELECT count(*) AS c FROM run')}&_shape=array"
+    ) == [{"c": 3}]
 
 
 def test_nothing_but_questions(server: Served) -> None:
@@ -211,14 +234,21 @@ def test_nothing_but_questions(server: Served) -> None:
 
 def test_it_listens_on_the_loopback_address_alone(server: Served) -> None:
     listening = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    here = {row[1] for row in listening if row[3] == "0A" and row[1].endswith(f":{server.port:04X}")}
+    here = {
+        row[1] for row in listening if row[3] == "0A" and row[1].endswith(f":{server.port:04X}")
+    }
     assert here == {f"0100007F:{server.port:04X}"}
     six = Path("/proc/net/tcp6")
     assert not six.exists() or f":{server.port:04X} 0000" not in six.read_text()
 
 
 def test_only_its_own_names_are_answered(server: Served) -> None:
-    for host in ("evil.example", f"evil.example:{server.port}", f"127.0.0.1.evil.example:{server.port}", "127.0.0.1:1"):
+    for host in (
+        "evil.example",
+        f"evil.example:{server.port}",
+        f"127.0.0.1.evil.example:{server.port}",
+        "127.0.0.1:1",
+    ):
         status, body, _ = server.ask("/ledger/run.json", host=host)
         assert status == 400
         assert "rows" not in body
@@ -230,7 +260,9 @@ def test_names_are_text_on_every_page(server: Served, ledger: Path) -> None:
     with Ledger.open(ledger, read_only=True) as opened:
         hostile = opened.runs()[0]["run_id"]
     places = ["/", "/ledger", f"/run/{hostile}", *(f"/ledger/{name}" for name in named_queries())]
-    places += [f"/ledger/{table}" for table in ("run", "run_status", "event", "telemetry", "evidence")]
+    places += [
+        f"/ledger/{table}" for table in ("run", "run_status", "event", "telemetry", "evidence")
+    ]
     seen = ""
     for place in places:
         status, page, headers = server.ask(place)
@@ -239,8 +271,12 @@ def test_names_are_text_on_every_page(server: Served, ledger: Path) -> None:
         read = Reader(page)
         assert SCRIPT not in page
         assert IMAGE not in page
-        assert not [a for tag, a in read.tags if tag == "a" and (a.get("href") or "/")[0] not in "/?#h"]
-        assert not [a for _, a in read.tags if (a.get("href") or "").lower().startswith("javascript")]
+        assert not [
+            a for tag, a in read.tags if tag == "a" and (a.get("href") or "/")[0] not in "/?#h"
+        ]
+        assert not [
+            a for _, a in read.tags if (a.get("href") or "").lower().startswith("javascript")
+        ]
         assert not {"\u202e", "\x1b"} & set(page), place
         seen += read.text
     assert SCRIPT in seen
@@ -255,10 +291,14 @@ def test_csv_has_no_formulas(server: Served) -> None:
         status, body, _ = server.ask(f"/ledger.csv?sql={quote(sql)}{more}")
         assert status == 200
         rows = list(csv.reader(io.StringIO(body, newline="")))
-        assert rows[1:] == [["'=1+1", "'@x", "'+1+1", "-2", "'-1+1", "a\\r\nb", 'say "hi"', "\\u202e=1"]]
+        assert rows[1:] == [
+            ["'=1+1", "'@x", "'+1+1", "-2", "'-1+1", "a\\r\nb", 'say "hi"', "\\u202e=1"]
+        ]
     long = quote("SELECT printf('%.200000c', 'x')")
     assert "x" * 200_000 in server.ask(f"/ledger.csv?sql={long}")[1]
-    rows = list(csv.DictReader(io.StringIO(server.ask("/ledger/event.csv?_stream=1")[1], newline="")))
+    rows = list(
+        csv.DictReader(io.StringIO(server.ask("/ledger/event.csv?_stream=1")[1], newline=""))
+    )
     assert len(rows) == len(server.rows(f"/ledger/event.json{LIST}"))
 
 
@@ -278,7 +318,9 @@ def test_errors_are_one_line_and_leave_the_terminal_alone(tmp_path: Path) -> Non
 
 def test_ctrl_c_ends_a_long_query(tmp_path: Path) -> None:
     exported.filled(tmp_path / "ledger.db")
-    endless = quote("WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT sum(x) FROM c")
+    endless = quote(
+        "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT sum(x) FROM c"
+    )
     with served(tmp_path / "ledger.db") as server, ThreadPoolExecutor() as pool:
         server.ask("/ledger")
         answer = pool.submit(server.ask, f"/ledger.json?sql={endless}")
@@ -295,10 +337,17 @@ def test_a_taken_port_is_said(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        done = helpers.run_cli("ledger", "serve", "--ledger", tmp_path / "ledger.db", "--port", port, cwd=tmp_path)
+        done = helpers.run_cli(
+            "ledger", "serve", "--ledger", tmp_path / "ledger.db", "--port", port, cwd=tmp_path
+        )
     assert done.returncode == 4
-    assert done.stderr.splitlines()[0] == f"skillrun: port {port} of 127.0.0.1 cannot be had: Address already in use"
-    done = helpers.run_cli("ledger", "serve", "--ledger", tmp_path / "ledger.db", "--port", "70000", cwd=tmp_path)
+    assert (
+        done.stderr.splitlines()[0]
+        == f"skillrun: port {port} of 127.0.0.1 cannot be had: Address already in use"
+    )
+    done = helpers.run_cli(
+        "ledger", "serve", "--ledger", tmp_path / "ledger.db", "--port", "70000", cwd=tmp_path
+    )
     assert (done.returncode, "Traceback" in done.stderr) == (4, False)
 
 
@@ -314,6 +363,8 @@ def test_a_missing_datasette_is_said(tmp_path: Path) -> None:
     hidden.parent.mkdir()
     hidden.write_text("import sys\nsys.modules['datasette'] = None\n")
     env = {"PYTHONPATH": f"{hidden.parent}:{helpers.ROOT}"}
-    done = helpers.run_cli("ledger", "serve", "--ledger", tmp_path / "ledger.db", cwd=tmp_path, env=env)
+    done = helpers.run_cli(
+        "ledger", "serve", "--ledger", tmp_path / "ledger.db", cwd=tmp_path, env=env
+    )
     assert done.returncode == 3
     assert "pip install 'datasette>=0.65,<1'" in done.stderr

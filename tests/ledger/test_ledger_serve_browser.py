@@ -1,4 +1,6 @@
-"""The pages of `skillrun ledger serve` in a real Chromium: a hostile ledger runs nothing, and asks nobody else."""
+"""The pages of `skillrun ledger serve` in a real Chromium: a hostile ledger runs nothing, and asks
+nobody else.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ from test_ledger_browser import CHROMIUM, chromium
 
 pytestmark = [
     pytest.mark.real,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on PATH, and none named by SKILLRUN_TEST_CHROMIUM"),
+    pytest.mark.skipif(
+        CHROMIUM is None, reason="no Chromium on PATH, and none named by SKILLRUN_TEST_CHROMIUM"
+    ),
 ]
 
 
@@ -32,7 +36,9 @@ def dom(site: tuple[Served, Path, list[str]], path: str, *args: str) -> str:
     return chromium(folder / "chrome", "--virtual-time-budget=5000", *args, "--dump-dom", address)
 
 
-@pytest.mark.parametrize("place", ("", "ledger/recent-runs", "ledger/run", "ledger/waivers", "ledger/event", "run"))
+@pytest.mark.parametrize(
+    "place", ("", "ledger/recent-runs", "ledger/run", "ledger/waivers", "ledger/event", "run")
+)
 def test_a_hostile_ledger_runs_nothing(site: tuple[Served, Path, list[str]], place: str) -> None:
     """Whatever ran would have changed the title; what was loaded is in the log of the network."""
     server, folder, runs = site
@@ -42,7 +48,12 @@ def test_a_hostile_ledger_runs_nothing(site: tuple[Served, Path, list[str]], pla
     assert title
     assert title[1] != "hacked"
     assert "<img src" not in page
-    asked = set(re.findall(r'"url":"(https?://[^"/]+)', json.dumps(json.loads(log.read_text()), separators=(",", ":"))))
+    asked = set(
+        re.findall(
+            r'"url":"(https?://[^"/]+)',
+            json.dumps(json.loads(log.read_text()), separators=(",", ":")),
+        )
+    )
     assert f"http://127.0.0.1:{server.port}" in asked
     assert not {address for address in asked if "example" in address}
 
@@ -59,4 +70,6 @@ def test_scripts_do_run_in_this_browser(tmp_path: Path) -> None:
     from served import SCRIPT
 
     (tmp_path / "page.html").write_text(f"<title>calm</title>{SCRIPT}")
-    assert "<title>hacked</title>" in chromium(tmp_path / "chrome", "--dump-dom", f"file://{tmp_path}/page.html")
+    assert "<title>hacked</title>" in chromium(
+        tmp_path / "chrome", "--dump-dom", f"file://{tmp_path}/page.html"
+    )

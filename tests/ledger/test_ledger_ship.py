@@ -1,4 +1,6 @@
-"""Shipping to a real PostgreSQL: nothing is lost and nothing is there twice, whatever is cut, and when."""
+"""Shipping to a real PostgreSQL: nothing is lost and nothing is there twice, whatever is cut, and
+when.
+"""
 
 from __future__ import annotations
 
@@ -60,15 +62,21 @@ def fill(path: Path, runs: int = 3, stages: int = 4) -> list[str]:
 def more(ledger: Ledger, run_id: str, stages: int, invocation: int = 1) -> None:
     ledger.append(run_id, [NewEvent("invocation.started", invocation=invocation)])
     for number in range(stages):
-        event = NewEvent("stage.finished", f"stage{number}", data={"said": "ja ✓ \x00"}, invocation=invocation)
-        ledger.append(run_id, [event], evidence=[EvidenceRow("file", "shop/tasks.py", "7" * 64, 12, 3)])
+        event = NewEvent(
+            "stage.finished", f"stage{number}", data={"said": "ja ✓ \x00"}, invocation=invocation
+        )
+        ledger.append(
+            run_id, [event], evidence=[EvidenceRow("file", "shop/tasks.py", "7" * 64, 12, 3)]
+        )
     ended = [NewEvent("invocation.ended", invocation=invocation)]
     ledger.append(run_id, ended, telemetry=telemetry(run_id, invocation))
 
 
 def here(path: Path) -> dict[str, list[tuple[Any, ...]]]:
     with sqlite3.connect(path) as db:
-        return {table: sorted(db.execute(query(db, table)).fetchall(), key=repr) for table in TABLES}
+        return {
+            table: sorted(db.execute(query(db, table)).fetchall(), key=repr) for table in TABLES
+        }
 
 
 def query(db: sqlite3.Connection, table: str) -> str:
@@ -77,8 +85,13 @@ def query(db: sqlite3.Connection, table: str) -> str:
 
 
 def there(url: str, path: Path) -> dict[str, list[tuple[Any, ...]]]:
-    with sqlite3.connect(path) as db, psycopg.connect(url, options="-c search_path=skillrun") as far:
-        return {table: sorted(far.execute(query(db, table)).fetchall(), key=repr) for table in TABLES}
+    with (
+        sqlite3.connect(path) as db,
+        psycopg.connect(url, options="-c search_path=skillrun") as far,
+    ):
+        return {
+            table: sorted(far.execute(query(db, table)).fetchall(), key=repr) for table in TABLES
+        }
 
 
 def test_every_row_arrives_as_it_is(url: str, tmp_path: Path) -> None:
@@ -103,8 +116,10 @@ def test_two_ledgers_meet_in_one_database(url: str, tmp_path: Path) -> None:
     fill(tmp_path / "two.db")
     ship(tmp_path / "one.db", url)
     ship(tmp_path / "two.db", url)
-    both = {table: sorted(here(tmp_path / "one.db")[table] + here(tmp_path / "two.db")[table], key=repr)
-            for table in TABLES}  # fmt: skip
+    both = {
+        table: sorted(here(tmp_path / "one.db")[table] + here(tmp_path / "two.db")[table], key=repr)
+        for table in TABLES
+    }
     assert there(url, tmp_path / "one.db") == both
 
 
@@ -156,7 +171,9 @@ def test_connections_that_are_cut_in_mid_batch(url: str, tmp_path: Path) -> None
         with psycopg.connect(url, autocommit=True) as admin:
             while not stop.is_set():
                 busy = admin.execute(BUSY).fetchall()
-                cuts.extend(admin.execute("SELECT pg_terminate_backend(%s)", row).fetchone() for row in busy)
+                cuts.extend(
+                    admin.execute("SELECT pg_terminate_backend(%s)", row).fetchone() for row in busy
+                )
                 time.sleep(0.02)
 
     cutter = threading.Thread(target=cut)
@@ -191,7 +208,9 @@ def test_a_shipper_that_is_killed_and_begun_again(url: str, tmp_path: Path) -> N
 
 @pytest.mark.real
 def test_a_server_that_crashes_and_comes_again(url: str, tmp_path: Path) -> None:
-    """A backend that is killed takes all connections along, and the server recovers before it lets anybody in."""
+    """A backend that is killed takes all connections along, and the server recovers before it lets
+    anybody in.
+    """
     path = tmp_path / "ledger.db"
     fill(path, runs=30, stages=10)
     killed: list[int] = []
@@ -217,7 +236,9 @@ def test_a_run_that_the_server_refuses_holds_up_no_other(url: str, tmp_path: Pat
     runs = fill(path)
     ship(path, url)
     with psycopg.connect(url, autocommit=True, options="-c search_path=skillrun") as admin:
-        admin.execute(f"ALTER TABLE event ADD CONSTRAINT house_rule CHECK (run_id <> '{runs[1]}' OR n < 8)")
+        admin.execute(
+            f"ALTER TABLE event ADD CONSTRAINT house_rule CHECK (run_id <> '{runs[1]}' OR n < 8)"
+        )
     with Ledger.open(path) as ledger:
         for run_id in runs:
             more(ledger, run_id, 1, invocation=2)
@@ -250,7 +271,9 @@ def test_a_rewritten_run_is_refused_by_what_is_there(url: str, tmp_path: Path) -
     with Ledger.open(tmp_path / "forged.db") as forged, sqlite3.connect(path) as db:
         other = forged.start_run(run_start("job-0"))
         more(forged, other, 4)
-        seen = db.execute("SELECT n, hash FROM event WHERE run_id = ? ORDER BY n", (run_id,)).fetchall()
+        seen = db.execute(
+            "SELECT n, hash FROM event WHERE run_id = ? ORDER BY n", (run_id,)
+        ).fetchall()
     rename(tmp_path / "forged.db", other, run_id)
     refused = ship(tmp_path / "forged.db", url).refused
     assert "another event 1" in refused[run_id]
@@ -273,7 +296,11 @@ def rename(path: Path, was: str, becomes: str) -> None:
             db.execute(f"UPDATE {table} SET run_id = ?", (becomes,))
         prev = chain.GENESIS
         for (n,) in db.execute("SELECT n FROM event ORDER BY n").fetchall():
-            row = list(db.execute(f"SELECT {', '.join(chain.EVENT_COLUMNS)} FROM event WHERE n = ?", (n,)).fetchone())
+            row = list(
+                db.execute(
+                    f"SELECT {', '.join(chain.EVENT_COLUMNS)} FROM event WHERE n = ?", (n,)
+                ).fetchone()
+            )
             data = json.loads(row[-1])
             seal = data.get(chain.SEAL, {})
             rows = {
@@ -287,12 +314,17 @@ def rename(path: Path, was: str, becomes: str) -> None:
             if "run" in seal:
                 seal["run"] = chain.run_seal(rows["run"][0])
             if "evidence" in seal:
-                seal["evidence"] = chain.evidence_seal(rows["evidence"], by_texts=seal.get(chain.TEXTS) is True)
+                seal["evidence"] = chain.evidence_seal(
+                    rows["evidence"], by_texts=seal.get(chain.TEXTS) is True
+                )
             if "telemetry" in seal:
                 seal["telemetry"] = chain.telemetry_seal(rows["telemetry"][0])
             row[-1] = canonical(data).decode()
             hash = chain.event_hash(prev, row)
-            db.execute("UPDATE event SET data = ?, prev = ?, hash = ? WHERE n = ?", (row[-1], prev, hash, n))
+            db.execute(
+                "UPDATE event SET data = ?, prev = ?, hash = ? WHERE n = ?",
+                (row[-1], prev, hash, n),
+            )
             prev = hash
 
 
@@ -300,7 +332,11 @@ def test_a_server_that_is_not_there(tmp_path: Path) -> None:
     fill(tmp_path / "ledger.db", runs=1)
     waits: list[float] = []
     with pytest.raises(Blocked) as blocked:
-        ship(tmp_path / "ledger.db", f"postgresql://ada:secret@/x?host={tmp_path}", sleep=waits.append)
+        ship(
+            tmp_path / "ledger.db",
+            f"postgresql://ada:secret@/x?host={tmp_path}",
+            sleep=waits.append,
+        )
     assert "secret" not in str(blocked.value)
     assert len(waits) == 5
     assert all(0 <= wait <= 20 for wait in waits)
@@ -322,7 +358,9 @@ def set_cursor(path: Path, seq: int) -> None:
 
 def lose(url: str, *statements: str) -> None:
     """What a restored backup or an administrator leaves behind."""
-    with psycopg.connect(url, options="-c search_path=skillrun -c session_replication_role=replica") as far:
+    with psycopg.connect(
+        url, options="-c search_path=skillrun -c session_replication_role=replica"
+    ) as far:
         for statement in statements:
             far.execute(statement)
 
@@ -356,7 +394,11 @@ EVENTS = "DELETE FROM event WHERE n"
 LOSSES = {
     "everything": ("TRUNCATE run, event, evidence, telemetry",),
     "one run": ("DELETE FROM event WHERE run_id = (SELECT min(run_id) FROM run)",),
-    "the last events": (f"{EVENTS} > 3", "DELETE FROM evidence WHERE n > 3", "DELETE FROM telemetry"),
+    "the last events": (
+        f"{EVENTS} > 3",
+        "DELETE FROM evidence WHERE n > 3",
+        "DELETE FROM telemetry",
+    ),
     "an event in the middle": (f"{EVENTS} = 4",),
     "telemetry": ("DELETE FROM telemetry",),
     "evidence": ("DELETE FROM evidence WHERE n = 5",),
@@ -403,7 +445,9 @@ def test_what_is_appended_after_everything_was_archived_is_sent(url: str, tmp_pa
     fill(path)
     ship(path, url)
     with sqlite3.connect(path) as db:
-        for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger'").fetchall():
+        for (name,) in db.execute(
+            "SELECT name FROM sqlite_schema WHERE type = 'trigger'"
+        ).fetchall():
             db.execute(f"DROP TRIGGER {name}")
         for table in ("telemetry", "evidence", "event", "run"):
             db.execute(f"DELETE FROM {table}")

@@ -1,4 +1,6 @@
-"""The figures of `ledger stats`, over runs of which they are known; nothing misleading where there is little."""
+"""The figures of `ledger stats`, over runs of which they are known; nothing misleading where there
+is little.
+"""
 
 from __future__ import annotations
 
@@ -81,13 +83,17 @@ def test_the_bars_are_days(path: Path) -> None:
     found = figures(ledger_stats(path, 30))
     assert {name: len(f.bars) for name, f in found.items() if f.bars}["runs"] == 30
     assert sum(found["invocations"].bars) == 7
-    assert (found["invocations"].bars[-1], found["invocations"].bars[-3]) == (2, 2)  # half a day and two and a half
+    assert (found["invocations"].bars[-1], found["invocations"].bars[-3]) == (
+        2,
+        2,
+    )  # half a day and two and a half
     assert found["died"].bars == (*(0,) * 27, 1, 0, 0)
     assert sum(found["runs"].bars) == 4
 
 
 @pytest.mark.parametrize(
-    ("days", "per_bar", "bars"), [(1, 1, 1), (31, 1, 31), (32, 7, 5), (365, 28, 14), (3650, 118, 31)]
+    ("days", "per_bar", "bars"),
+    [(1, 1, 1), (31, 1, 31), (32, 7, 5), (365, 28, 14), (3650, 118, 31)],
 )
 def test_there_are_never_too_many_bars(path: Path, days: int, per_bar: int, bars: int) -> None:
     stats = ledger_stats(path, days)
@@ -98,7 +104,9 @@ def test_every_line_fits_eighty_columns(path: Path) -> None:
     for days in (1, 30, 365, 3650):
         lines = list(stats_lines(ledger_stats(path, days), "x.db"))
         assert max(map(len, lines)) <= 80
-        assert all(figure in "\n".join(lines) for figure in ("stand at success", "blocks most", "Bars of"))
+        assert all(
+            figure in "\n".join(lines) for figure in ("stand at success", "blocks most", "Bars of")
+        )
 
 
 def test_hostile_names_stay_within_their_line(tmp_path: Path) -> None:
@@ -108,7 +116,9 @@ def test_hostile_names_stay_within_their_line(tmp_path: Path) -> None:
             story.stage(run_id, stage, "blocked", 1)
     lines = list(stats_lines(ledger_stats(tmp_path / "ledger.db", 30), "x.db"))
     assert max(map(len, lines)) <= 80
-    assert not any(ord(character) < 32 or character == "\u202e" for line in lines for character in line)
+    assert not any(
+        ord(character) < 32 or character == "\u202e" for line in lines for character in line
+    )
 
 
 def test_an_empty_period_says_so(tmp_path: Path) -> None:
@@ -123,8 +133,9 @@ def test_an_empty_ledger_and_none(tmp_path: Path) -> None:
     Ledger.open(tmp_path / "ledger.db").close()
     done = helpers.run_cli("ledger", "stats", "--ledger", tmp_path / "ledger.db", cwd=tmp_path)
     assert (done.returncode, done.stdout.splitlines()[-1]) == (
-        0, "No run was at work in this time; the ledger holds 0 runs.",
-    )  # fmt: skip
+        0,
+        "No run was at work in this time; the ledger holds 0 runs.",
+    )
     missing = helpers.run_cli("ledger", "stats", "--ledger", tmp_path / "none.db", cwd=tmp_path)
     assert (missing.returncode, "no ledger here yet" in missing.stderr) == (4, True)
     assert helpers.run_cli("ledger", "stats", "--days", "0", cwd=tmp_path).returncode == 2
@@ -146,8 +157,12 @@ def test_percentages_are_for_many_and_rounded_down() -> None:
         return list(stats_lines(stats, "x"))[3].removeprefix("at the first try").strip()
 
     assert [words(*pair) for pair in ((2, 3), (999, 1000), (1, 1000), (0, 10), (10, 10))] == [
-        "2 of 3", "999 of 1000, 99%", "1 of 1000, <1%", "0 of 10, 0%", "10 of 10, 100%",
-    ]  # fmt: skip
+        "2 of 3",
+        "999 of 1000, 99%",
+        "1 of 1000, <1%",
+        "0 of 10, 0%",
+        "10 of 10, 100%",
+    ]
 
 
 def test_sparklines_tell_none_from_few() -> None:

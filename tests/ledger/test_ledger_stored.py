@@ -19,7 +19,9 @@ STORED = sorted(Path(__file__).with_name("stored").glob("v*.db"))
 
 def test_every_version_is_stored() -> None:
     """A new migration comes with a ledger that the version before has written."""
-    assert [path.stem for path in STORED] == [f"v{number}" for number in range(1, SCHEMA_VERSION + 1)]
+    assert [path.stem for path in STORED] == [
+        f"v{number}" for number in range(1, SCHEMA_VERSION + 1)
+    ]
 
 
 @pytest.mark.parametrize("stored", STORED, ids=lambda path: path.stem)
@@ -32,10 +34,18 @@ def test_old_rows_stay_true_and_new_ones_follow(stored: Path, tmp_path: Path) ->
         ledger.append(run_id, [NewEvent("x", data={"tail": "t" * 100})])
         fill_run(ledger, "new")
     with plain(path) as db:
-        assert db.execute("SELECT run_id, n, prev, hash, data FROM event ORDER BY seq").fetchall()[:13] == before
+        assert (
+            db.execute("SELECT run_id, n, prev, hash, data FROM event ORDER BY seq").fetchall()[:13]
+            == before
+        )
         assert db.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
     report = verify_ledger(path)
-    assert (report.integrity, report.completeness, report.problems, report.runs) == ("whole", "complete", (), 3)
+    assert (report.integrity, report.completeness, report.problems, report.runs) == (
+        "whole",
+        "complete",
+        (),
+        3,
+    )
     for name in named_queries():
         run_query(path, name)
 
@@ -55,5 +65,7 @@ def test_tampering_with_old_rows_is_found(stored: Path, tmp_path: Path) -> None:
 
     path = Path(shutil.copy(stored, tmp_path / "ledger.db"))
     with triggers_away(path) as db:
-        db.execute("UPDATE evidence SET detail = json_set(detail, '$.tail', 'ok') WHERE role = 'command'")
+        db.execute(
+            "UPDATE evidence SET detail = json_set(detail, '$.tail', 'ok') WHERE role = 'command'"
+        )
     assert {problem.table for problem in verify_ledger(path).problems} == {"evidence"}

@@ -1,4 +1,6 @@
-"""The tamper detector, seen to detect: changes are made with plain sqlite3, the triggers dropped and put back."""
+"""The tamper detector, seen to detect: changes are made with plain sqlite3, the triggers dropped
+and put back.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +17,19 @@ from skillrun.ledger import chain
 from skillrun.ledger.store import Ledger, NewEvent
 from skillrun.ledger.verify import MAX_PROBLEMS, VerifyReport, verify_ledger
 
-KEYS = {"run": "run_id", "event": "seq", "telemetry": "run_id, invocation", "evidence": "run_id, n, i"}
+KEYS = {
+    "run": "run_id",
+    "event": "seq",
+    "telemetry": "run_id, invocation",
+    "evidence": "run_id, n, i",
+}
 
 
 @pytest.fixture(scope="module")
 def untouched(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two runs: the first has events 1 to 9 (seq 1 to 9) in two invocations, the second 1 to 5 (seq 10 to 14)."""
+    """Two runs: the first has events 1 to 9 (seq 1 to 9) in two invocations, the second 1 to 5 (seq
+    10 to 14).
+    """
     path = tmp_path_factory.mktemp("untouched") / "ledger.db"
     with Ledger.open(path) as ledger:
         fill_run(ledger, "a")
@@ -37,7 +46,10 @@ def sql(script: str) -> Callable[[sqlite3.Connection], None]:
     """Runs statements; `:run` and `:other` stand for the two runs."""
 
     def change(db: sqlite3.Connection) -> None:
-        first, second = (row[0] for row in db.execute("SELECT run_id FROM event WHERE n = 1 ORDER BY seq").fetchall())
+        first, second = (
+            row[0]
+            for row in db.execute("SELECT run_id FROM event WHERE n = 1 ORDER BY seq").fetchall()
+        )
         for statement in script.split(";"):
             db.execute(statement.replace(":run", f"'{first}'").replace(":other", f"'{second}'"))
 
@@ -51,7 +63,10 @@ def copied(table: str, where: str, **changes: object) -> Callable[[sqlite3.Conne
         db.row_factory = sqlite3.Row
         row = {**db.execute(f"SELECT * FROM {table} WHERE {where}").fetchone(), **changes}
         db.row_factory = None
-        db.execute(f"INSERT OR REPLACE INTO {table} VALUES ({', '.join('?' * len(row))})", list(row.values()))
+        db.execute(
+            f"INSERT OR REPLACE INTO {table} VALUES ({', '.join('?' * len(row))})",
+            list(row.values()),
+        )
 
     return change
 
@@ -68,12 +83,21 @@ def rehashed(seq: int, **changes: object) -> Callable[[sqlite3.Connection], None
     return change
 
 
-ANCHOR = "INSERT INTO anchor SELECT run_id, n, 'git-note', 'refs/notes/x', {}, 1 FROM event WHERE seq = 9"
-SWAP = "UPDATE {0} SET {1} = 99 WHERE {1} = {2} AND {4}; UPDATE {0} SET {1} = {2} WHERE {1} = {3} AND {4}; \
-    UPDATE {0} SET {1} = {3} WHERE {1} = 99 AND {4}"
+ANCHOR = (
+    "INSERT INTO anchor SELECT run_id, n, 'git-note', 'refs/notes/x', {}, 1 FROM event WHERE"
+    " seq = 9"
+)
+SWAP = (
+    "UPDATE {0} SET {1} = 99 WHERE {1} = {2} AND {4}; UPDATE {0} SET {1} = {2} WHERE {1} = {3} AND"
+    " {4};     UPDATE {0} SET {1} = {3} WHERE {1} = 99 AND {4}"
+)
 TAMPERINGS = {
     "event edited": (sql("UPDATE event SET outcome = 'passed' WHERE seq = 4"), "event", 4),
-    "event data edited": (sql("UPDATE event SET data = json_set(data, '$.invocation', 2) WHERE seq = 3"), "event", 3),
+    "event data edited": (
+        sql("UPDATE event SET data = json_set(data, '$.invocation', 2) WHERE seq = 3"),
+        "event",
+        3,
+    ),
     "event data respaced": (sql("UPDATE event SET data = data || ' ' WHERE seq = 3"), "event", 3),
     "event hash edited": (sql("UPDATE event SET hash = '00' WHERE seq = 9"), "event", 9),
     "event edited, rehashed": (rehashed(4, outcome="passed"), "event", 5),
@@ -89,23 +113,66 @@ TAMPERINGS = {
     "event replaced": (copied("event", "seq = 4", outcome="passed"), "event", 4),
     "event replaced by number": (copied("event", "seq = 4", seq=99, outcome="passed"), "event", 4),
     "event added": (copied("event", "seq = 9", seq=99, n=10), "event", 10),
-    "event moved to another run": (sql("UPDATE event SET run_id = :other, n = 6 WHERE seq = 9"), "event", 6),
-    "telemetry edited": (sql("UPDATE telemetry SET outcome = 'blocked' WHERE invocation = 2"), "telemetry", 2),
-    "telemetry deleted": (sql("DELETE FROM telemetry WHERE run_id = :run AND invocation = 1"), "telemetry", 1),
+    "event moved to another run": (
+        sql("UPDATE event SET run_id = :other, n = 6 WHERE seq = 9"),
+        "event",
+        6,
+    ),
+    "telemetry edited": (
+        sql("UPDATE telemetry SET outcome = 'blocked' WHERE invocation = 2"),
+        "telemetry",
+        2,
+    ),
+    "telemetry deleted": (
+        sql("DELETE FROM telemetry WHERE run_id = :run AND invocation = 1"),
+        "telemetry",
+        1,
+    ),
     "telemetry added": (copied("telemetry", "invocation = 2", invocation=3), "telemetry", 3),
-    "telemetry replaced": (copied("telemetry", "invocation = 2", grade_min="proved"), "telemetry", 2),
-    "telemetry reordered": (sql(SWAP.format("telemetry", "invocation", 1, 2, "run_id = :run")), "telemetry", 1),
+    "telemetry replaced": (
+        copied("telemetry", "invocation = 2", grade_min="proved"),
+        "telemetry",
+        2,
+    ),
+    "telemetry reordered": (
+        sql(SWAP.format("telemetry", "invocation", 1, 2, "run_id = :run")),
+        "telemetry",
+        1,
+    ),
     "telemetry moved to another run": (
-        sql("DELETE FROM telemetry WHERE run_id = :other; UPDATE telemetry SET run_id = :other WHERE invocation = 1"),
+        sql(
+            "DELETE FROM telemetry WHERE run_id = :other; UPDATE telemetry SET run_id = :other"
+            " WHERE invocation = 1"
+        ),
         *("telemetry", 1),
     ),
-    "evidence edited": (sql("UPDATE evidence SET sha = 'c' WHERE run_id = :run AND n = 3 AND i = 1"), "evidence", 3),
-    "evidence deleted": (sql("DELETE FROM evidence WHERE run_id = :run AND n = 3 AND i = 2"), "evidence", 3),
-    "all evidence deleted": (sql("DELETE FROM evidence WHERE run_id = :run AND n = 4"), "evidence", 4),
+    "evidence edited": (
+        sql("UPDATE evidence SET sha = 'c' WHERE run_id = :run AND n = 3 AND i = 1"),
+        "evidence",
+        3,
+    ),
+    "evidence deleted": (
+        sql("DELETE FROM evidence WHERE run_id = :run AND n = 3 AND i = 2"),
+        "evidence",
+        3,
+    ),
+    "all evidence deleted": (
+        sql("DELETE FROM evidence WHERE run_id = :run AND n = 4"),
+        "evidence",
+        4,
+    ),
     "evidence added": (copied("evidence", "n = 7 AND i = 2", i=3), "evidence", 7),
     "evidence added to another event": (copied("evidence", "n = 7 AND i = 2", n=9), "evidence", 9),
-    "evidence replaced": (copied("evidence", "n = 7 AND i = 2", path="elsewhere.py"), "evidence", 7),
-    "evidence reordered": (sql(SWAP.format("evidence", "i", 1, 2, "run_id = :run AND n = 3")), "evidence", 3),
+    "evidence replaced": (
+        copied("evidence", "n = 7 AND i = 2", path="elsewhere.py"),
+        "evidence",
+        7,
+    ),
+    "evidence reordered": (
+        sql(SWAP.format("evidence", "i", 1, 2, "run_id = :run AND n = 3")),
+        "evidence",
+        3,
+    ),
     "run edited": (sql("UPDATE run SET actor = 'eve' WHERE run_id = :run"), "run", None),
     "run deleted": (sql("DELETE FROM run WHERE run_id = :run"), "run", None),
     "run replaced": (copied("run", "job = 'a'", job="c"), "run", None),
@@ -156,7 +223,10 @@ def test_an_event_that_does_not_follow_is_refused(path: Path) -> None:
 )
 def test_no_form_of_insert_replaces(path: Path, statement: str) -> None:
     with plain(path) as db:
-        db.execute("INSERT INTO anchor SELECT run_id, n, 'git-note', 'refs/notes/x', hash, 1 FROM event WHERE n = 5")
+        db.execute(
+            "INSERT INTO anchor SELECT run_id, n, 'git-note', 'refs/notes/x', hash, 1 FROM event"
+            " WHERE n = 5"
+        )
     with pytest.raises(sqlite3.IntegrityError, match="append-only"), plain(path) as db:
         db.execute(statement)
 
@@ -169,7 +239,9 @@ def test_a_proper_next_event_replaces_none_by_its_place_in_the_file(path: Path) 
 
 
 def test_every_single_value_is_protected(path: Path) -> None:
-    """Each column of each row of a run in turn is changed to another value of its type, judged, and put back."""
+    """Each column of each row of a run in turn is changed to another value of its type, judged, and
+    put back.
+    """
     db = sqlite3.connect(path, isolation_level=None)
     for pragma in ("synchronous = OFF", "ignore_check_constraints = ON"):
         db.execute(f"PRAGMA {pragma}")
@@ -178,26 +250,42 @@ def test_every_single_value_is_protected(path: Path) -> None:
     unseen = []
     for table, key in KEYS.items():
         types = {row[1]: row[2] for row in db.execute(f"PRAGMA table_info({table})")}
-        query = f"SELECT {', '.join(types)} FROM {table} WHERE run_id = (SELECT max(run_id) FROM run)"
+        query = (
+            f"SELECT {', '.join(types)} FROM {table} WHERE run_id = (SELECT max(run_id) FROM run)"
+        )
         for row in [dict(zip(types, row, strict=True)) for row in db.execute(query).fetchall()]:
             for column, old in row.items():
-                changed = {**row, column: (old or 0) + 50 if types[column] == "INTEGER" else (old or "") + " "}
+                changed = {
+                    **row,
+                    column: (old or 0) + 50 if types[column] == "INTEGER" else (old or "") + " ",
+                }
                 move(db, table, key, row, changed)
-                found = {problem.table for problem in verify_ledger(path).problems if problem.kind != "schema"}
+                found = {
+                    problem.table
+                    for problem in verify_ledger(path).problems
+                    if problem.kind != "schema"
+                }
                 move(db, table, key, changed, row)
                 if not found & {table, "event"}:
                     unseen.append((table, column))
     db.close()
-    assert set(unseen) == {("event", "seq")}, "of the last event of a run only its place in the file may change"
+    assert set(unseen) == {("event", "seq")}, (
+        "of the last event of a run only its place in the file may change"
+    )
     assert len(unseen) == 1
 
 
-def move(db: sqlite3.Connection, table: str, key: str, old: dict[str, object], new: dict[str, object]) -> None:
+def move(
+    db: sqlite3.Connection, table: str, key: str, old: dict[str, object], new: dict[str, object]
+) -> None:
     """Puts one row in the place of another."""
     keys = key.split(", ")
     values = ", ".join(f"{column} = ?" for column in new)
     where = " AND ".join(f"{column} = ?" for column in keys)
-    db.execute(f"UPDATE {table} SET {values} WHERE {where}", [*new.values(), *(old[column] for column in keys)])
+    db.execute(
+        f"UPDATE {table} SET {values} WHERE {where}",
+        [*new.values(), *(old[column] for column in keys)],
+    )
 
 
 def test_triggers_that_are_missing_changed_or_foreign_are_said(path: Path) -> None:
@@ -249,7 +337,9 @@ def cut_tail(path: Path, after: int) -> VerifyReport:
 
 
 def test_a_tail_cut_at_an_invocation_needs_an_anchor(path: Path) -> None:
-    """What the file alone cannot show is said in `limits`, and found where an anchor was recorded."""
+    """What the file alone cannot show is said in `limits`, and found where an anchor was
+    recorded.
+    """
     anchored = Path(shutil.copy(path, path.with_name("anchored.db")))
     with plain(anchored) as db:
         db.execute(ANCHOR.format("hash"))
@@ -264,7 +354,9 @@ def test_a_tail_cut_at_an_invocation_needs_an_anchor(path: Path) -> None:
 def test_a_tail_cut_within_an_invocation_is_incomplete(path: Path) -> None:
     report = cut_tail(path, 7)
     assert (report.integrity, report.completeness) == ("whole", "incomplete")
-    assert [(problem.table, problem.n, problem.kind) for problem in report.problems] == [("telemetry", 2, "open")]
+    assert [(problem.table, problem.n, problem.kind) for problem in report.problems] == [
+        ("telemetry", 2, "open")
+    ]
 
 
 def test_a_rewritten_run_differs_from_its_anchor(path: Path) -> None:

@@ -1,4 +1,6 @@
-"""A command that stumbles over a row which nobody wrote says so in one line: it is no bug of ours, and no traceback."""
+"""A command that stumbles over a row which nobody wrote says so in one line: it is no bug of ours,
+and no traceback.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +14,25 @@ import pytest
 from skillrun.ledger.tampered import tampered
 
 # event of the run -> what is written over its data
-ROWS = {"stage.finished": '{"excerpts": [[]], "findings": 7}', "invocation.ended": '{"report": [], "seal": []}'}
+ROWS = {
+    "stage.finished": '{"excerpts": [[]], "findings": 7}',
+    "invocation.ended": '{"report": [], "seal": []}',
+}
 COMMANDS = (
-    *("list", "show RUN", "show RUN --html page.html", "stats", "query timeline", "query weak-successes"),
-    *("export --format jsonl", "export --format otlp", "export --format csv --table event", "anchor --to heads"),
+    *(
+        "list",
+        "show RUN",
+        "show RUN --html page.html",
+        "stats",
+        "query timeline",
+        "query weak-successes",
+    ),
+    *(
+        "export --format jsonl",
+        "export --format otlp",
+        "export --format csv --table event",
+        "anchor --to heads",
+    ),
 )
 
 
@@ -26,7 +43,8 @@ def filled(folder: Path) -> str:
     with ledgers.triggers_away(folder / "ledger.db") as db:
         for type_, data in ROWS.items():
             db.execute(
-                "UPDATE event SET data = ? WHERE seq = (SELECT min(seq) FROM event WHERE type = ?)", (data, type_)
+                "UPDATE event SET data = ? WHERE seq = (SELECT min(seq) FROM event WHERE type = ?)",
+                (data, type_),
             )
     return run_id
 

@@ -1,4 +1,6 @@
-"""What a hash covers of an event's data, worked out on the text itself, is what parsing and writing it anew gives."""
+"""What a hash covers of an event's data, worked out on the text itself, is what parsing and writing
+it anew gives.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,24 @@ from hypothesis import strategies as st
 from skillrun.canonical import canonical, sha256
 from skillrun.ledger import chain, texts
 
-PIECES = ('"', "\\", "\\\\", '\\"', "\n", "\0", "é", "\ud800", ":", ",", "{", "}", "a" * 63, "b" * 64, "c" * 65, "x")
+PIECES = (
+    '"',
+    "\\",
+    "\\\\",
+    '\\"',
+    "\n",
+    "\0",
+    "é",
+    "\ud800",
+    ":",
+    ",",
+    "{",
+    "}",
+    "a" * 63,
+    "b" * 64,
+    "c" * 65,
+    "x",
+)
 TEXTS = st.lists(st.sampled_from(PIECES), max_size=6).map("".join)
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | TEXTS | st.just([1000] * 30),
@@ -24,10 +43,16 @@ VALUES = st.recursive(
 def slowly(value: Any) -> Any:
     """The value with every long string by its digest, keys as they are."""
     if isinstance(value, str):
-        return f"sha256:{sha256(value.encode('utf-8', 'surrogatepass'))}" if len(value) > texts.LONG else value
+        return (
+            f"sha256:{sha256(value.encode('utf-8', 'surrogatepass'))}"
+            if len(value) > texts.LONG
+            else value
+        )
     if isinstance(value, list):
         return [slowly(member) for member in value]
-    return {key: slowly(member) for key, member in value.items()} if isinstance(value, dict) else value
+    return (
+        {key: slowly(member) for key, member in value.items()} if isinstance(value, dict) else value
+    )
 
 
 @given(VALUES)
@@ -35,7 +60,13 @@ def test_long_texts_count_by_their_digests(value: Any) -> None:
     assert texts.covered(canonical(value).decode()) == canonical(slowly(value)).decode()
 
 
-@given(st.recursive(TEXTS, lambda inner: st.dictionaries(st.sampled_from(["a", "seal", "z"]), inner), max_leaves=8))
+@given(
+    st.recursive(
+        TEXTS,
+        lambda inner: st.dictionaries(st.sampled_from(["a", "seal", "z"]), inner),
+        max_leaves=8,
+    )
+)
 def test_the_seal_is_found_where_parsing_finds_it(data: Any) -> None:
     text = canonical(data).decode()
     assert chain.seal_in(text) == chain.seal_of(json.loads(text))

@@ -16,22 +16,30 @@ import shops
 BIN = helpers.ROOT / ".node" / "node_modules" / ".bin"
 pytestmark = [
     pytest.mark.real,
-    pytest.mark.skipif(not (BIN / "mcp-inspector").exists(), reason="no MCP Inspector: make .node/.installed"),
+    pytest.mark.skipif(
+        not (BIN / "mcp-inspector").exists(), reason="no MCP Inspector: make .node/.installed"
+    ),
 ]
 
 
 def inspect(repo: Path, *words: str) -> tuple[int, Any]:
     """(exit code, what it printed) of one call."""
     env = helpers.clean_env(repo.with_name(f"{repo.name}.home"))
-    env["PATH"] = os.pathsep.join((str(BIN), env["PATH"]))  # it wants a newer Node than some machines have
+    env["PATH"] = os.pathsep.join(
+        (str(BIN), env["PATH"])
+    )  # it wants a newer Node than some machines have
     # The inspector hands no more of its environment on than it is told to.
     state = f"SKILLRUN_STATE_DIR={env['SKILLRUN_STATE_DIR']}"
     server = [sys.executable, "-m", "skillrun", "mcp"]
     command = [str(BIN / "mcp-inspector"), "--cli", *server, *words, "-e", state]
-    done = subprocess.run(command, cwd=repo, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    return done.returncode, json.loads(done.stdout) if done.stdout.strip().startswith(
-        "{"
-    ) else done.stdout + done.stderr
+    done = subprocess.run(
+        command, cwd=repo, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL
+    )
+    return done.returncode, (
+        json.loads(done.stdout)
+        if done.stdout.strip().startswith("{")
+        else done.stdout + done.stderr
+    )
 
 
 def test_the_inspector_lists_the_tools(tmp_path: Path) -> None:
@@ -42,7 +50,14 @@ def test_the_inspector_lists_the_tools(tmp_path: Path) -> None:
 
 def test_the_inspector_drives_a_run(tmp_path: Path) -> None:
     repo = shops.shop(tmp_path / "shop")
-    advance = ("--method", "tools/call", "--tool-name", "run_advance", "--tool-arg", f"skill={shops.SKILL}")
+    advance = (
+        "--method",
+        "tools/call",
+        "--tool-name",
+        "run_advance",
+        "--tool-arg",
+        f"skill={shops.SKILL}",
+    )
     code, first = inspect(repo, *advance)
     assert code == 0, first
     assert first["structuredContent"]["outcome"] == "blocked"

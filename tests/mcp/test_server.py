@@ -1,4 +1,6 @@
-"""The MCP server with the SDK's own client over stdio: the documents of the command line, errors, progress, ends."""
+"""The MCP server with the SDK's own client over stdio: the documents of the command line, errors,
+progress, ends.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,16 @@ from mcp.types import ElicitRequestParams, ElicitResult
 pytestmark = pytest.mark.real
 
 TOOLS = {
-    *("skill_list", "skill_show", "run_advance", "run_status", "work_order", "attest", "prove", "detect"),
+    *(
+        "skill_list",
+        "skill_show",
+        "run_advance",
+        "run_status",
+        "work_order",
+        "attest",
+        "prove",
+        "detect",
+    ),
     "ledger_query",
 }
 READING = TOOLS - {"run_advance", "attest", "prove"}
@@ -45,7 +56,9 @@ STEPS = """
 async def connected(repo: Path, **options: Any) -> AsyncIterator[Client]:
     """A client of a server that was started in a folder."""
     env = helpers.clean_env(repo.with_name(f"{repo.name}.home"))
-    command = StdioServerParameters(command=sys.executable, args=["-m", "skillrun", "mcp"], cwd=repo, env=env)
+    command = StdioServerParameters(
+        command=sys.executable, args=["-m", "skillrun", "mcp"], cwd=repo, env=env
+    )
     async with Client(command, **options) as client:
         yield client
 
@@ -130,7 +143,11 @@ def test_no_consent_can_be_given(tmp_path: Path) -> None:
     for arguments in ({}, {"trust": True}, {"set": {"trust": "true"}}):
         answer = call(repo, "prove", arguments)
         assert answer.is_error
-        assert (answer.meta or {}).get("skillrun/error", {}).get("error") in ("blocked", "refused", None)
+        assert (answer.meta or {}).get("skillrun/error", {}).get("error") in (
+            "blocked",
+            "refused",
+            None,
+        )
     report = call(repo, "run_advance", {"skill": shops.SKILL}).structured_content
     assert report["outcome"] != "success"
     assert "consent" in {action["action"] for action in report["next"]}
@@ -162,7 +179,9 @@ def test_errors_have_a_kind_a_message_and_what_to_do(
 
 
 def test_an_answer_fits_the_output_schema_or_has_no_structured_content(tmp_path: Path) -> None:
-    """Clients learn the schemas when they list the tools; some hold every structured content to them."""
+    """Clients learn the schemas when they list the tools; some hold every structured content to
+    them.
+    """
     repo = shops.shop(tmp_path / "shop")
     calls: list[tuple[str, dict[str, Any]]] = [
         ("run_status", {}),
@@ -281,7 +300,9 @@ async def work():
 anyio.run(work)
 """
     paths = os.pathsep.join((str(helpers.ROOT), str(helpers.ROOT / "tests")))
-    client = subprocess.Popen([sys.executable, "-c", script], env={**os.environ, "PYTHONPATH": paths})
+    client = subprocess.Popen(
+        [sys.executable, "-c", script], env={**os.environ, "PYTHONPATH": paths}
+    )
     assert until(lambda: any("sleep" in command for command in commands(repo)), 60)
     client.send_signal(number)
     client.wait()
@@ -313,15 +334,25 @@ def test_two_clients_at_once(tmp_path: Path) -> None:
 
 
 def skill_repo(folder: Path) -> Path:
-    return helpers.build_tree(folder, {".agents/skills/release-notes/SKILL.md": STEPS, "NOTES.md": "written\n"})
+    return helpers.build_tree(
+        folder, {".agents/skills/release-notes/SKILL.md": STEPS, "NOTES.md": "written\n"}
+    )
 
 
-ATTEST = {"skill": "release-notes", "step": "write-the-notes", "statement": "They are in NOTES.md.",
-          "evidence": ["NOTES.md"]}  # fmt: skip
+ATTEST = {
+    "skill": "release-notes",
+    "step": "write-the-notes",
+    "statement": "They are in NOTES.md.",
+    "evidence": ["NOTES.md"],
+}
 
 
 def attested(repo: Path) -> list[dict[str, Any]]:
-    return shops.events(shops.ledger_of(repo), "attestation.given") if shops.ledger_of(repo).exists() else []
+    return (
+        shops.events(shops.ledger_of(repo), "attestation.given")
+        if shops.ledger_of(repo).exists()
+        else []
+    )
 
 
 def test_without_elicitation_an_attestation_is_the_agents_word(tmp_path: Path) -> None:
@@ -335,7 +366,8 @@ def test_without_elicitation_an_attestation_is_the_agents_word(tmp_path: Path) -
 
 @pytest.mark.parametrize("protocol", ["auto", "legacy"])
 @pytest.mark.parametrize(
-    ("action", "says", "recorded"), [("accept", True, 1), ("accept", False, 0), ("decline", None, 0)]
+    ("action", "says", "recorded"),
+    [("accept", True, 1), ("accept", False, 0), ("decline", None, 0)],
 )
 def test_with_elicitation_the_user_has_the_last_word(
     action: str, says: bool | None, recorded: int, protocol: str, tmp_path: Path

@@ -22,7 +22,10 @@ SPEC: dict[str, Any] = {
     "version": 1,
     "job": "sweep",
     "effects": [{"name": "email", "call": "shop.mailer:send", "guarantee": "at_least_once"}],
-    "failures": {"transient": ["shop.mailer:Unavailable", "TimeoutError"], "permanent": ["shop.mailer:BadAddress"]},
+    "failures": {
+        "transient": ["shop.mailer:Unavailable", "TimeoutError"],
+        "permanent": ["shop.mailer:BadAddress"],
+    },
 }
 MAILER = """
     class Unavailable(Exception): ...
@@ -47,7 +50,9 @@ def recognised(root: Path) -> FrameworkUse | None:
 class Plain:
     """The handler of a repository, seen by a framework of plain callables."""
 
-    def __init__(self, root: Path, handler: str = "shop.sweep:sweep", framework: Framework = plain_cron) -> None:
+    def __init__(
+        self, root: Path, handler: str = "shop.sweep:sweep", framework: Framework = plain_cron
+    ) -> None:
         self.framework = framework
         self.project = Project(Tree(root))
         self.survey: Survey = survey(Tree(root), [framework.recogniser()])
@@ -72,4 +77,6 @@ class Plain:
         """What one rule says."""
         found = next(r for r in self.framework.RULES if r.id == f"{self.framework.ID}.{rule}")
         value = JobSpec.model_validate({**SPEC, **(spec or {})})
-        return list(found.find(Job(self.project, self.survey, self.use, value, self.handler, self.policy)))
+        return list(
+            found.find(Job(self.project, self.survey, self.use, value, self.handler, self.policy))
+        )

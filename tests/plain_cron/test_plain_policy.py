@@ -31,8 +31,14 @@ LOOP = """
 
 
 def policy_of(root: Path, sweep: str, **files: str) -> Policy:
-    every = {"shop/dead.py": DEAD, **CRONTAB, **{k.replace("__", "/") + ".py": v for k, v in files.items()}}
-    return Plain(build(root, {**every, "shop/sweep.py": HEAD + textwrap.dedent(sweep) + TAIL})).policy
+    every = {
+        "shop/dead.py": DEAD,
+        **CRONTAB,
+        **{k.replace("__", "/") + ".py": v for k, v in files.items()},
+    }
+    return Plain(
+        build(root, {**every, "shop/sweep.py": HEAD + textwrap.dedent(sweep) + TAIL})
+    ).policy
 
 
 def loop(bounds: str = "5", errors: str = "mailer.Unavailable", wait: str = "1") -> str:
@@ -43,7 +49,11 @@ def test_one_try_without_any_retry(tmp_path: Path) -> None:
     policy = policy_of(tmp_path / "r", "def sweep():\n    mailer.send(1)\n")
     assert (policy.max_attempts, policy.backoff.kind, policy.unknown) == (1, "none", {})
     assert policy.sources["max_attempts"] is None
-    assert (policy.acks_late, policy.visibility_timeout_s, policy.dead_letter) == (False, None, None)
+    assert (policy.acks_late, policy.visibility_timeout_s, policy.dead_letter) == (
+        False,
+        None,
+        None,
+    )
 
 
 READ = {
@@ -62,8 +72,11 @@ READ = {
         ("builtins:Exception",),
     ),
     "tenacity": (
-        "@retry(stop=stop_after_attempt(4), wait=wait_exponential(multiplier=2, max=30),"
-        " retry=retry_if_exception_type((mailer.Unavailable, TimeoutError)), reraise=True)\ndef sweep(): ...\n",
+        (
+            "@retry(stop=stop_after_attempt(4), wait=wait_exponential(multiplier=2, max=30),"
+            " retry=retry_if_exception_type((mailer.Unavailable, TimeoutError)), reraise=True)\ndef"
+            " sweep(): ...\n"
+        ),
         4,
         Backoff("exponential", 2.0, 2.0, 30.0),
         ("shop.mailer:Unavailable", "builtins:TimeoutError"),
@@ -75,19 +88,24 @@ READ = {
         ("builtins:Exception",),
     ),
     "backoff": (
-        "@backoff.on_exception(backoff.expo, TimeoutError, max_tries=6, factor=2, max_value=60, jitter=None)\n"
-        "def sweep(): ...\n",
+        (
+            "@backoff.on_exception(backoff.expo, TimeoutError, max_tries=6, factor=2, max_value=60,"
+            " jitter=None)\ndef sweep(): ...\n"
+        ),
         6,
         Backoff("exponential", 2.0, 2.0, 60.0),
         ("builtins:TimeoutError",),
     ),
     "inner": (
-        "def sweep():\n    one()\n@tenacity.retry(stop=tenacity.stop_after_attempt(3))\ndef one(): ...\n",
+        (
+            "def sweep():\n    one()\n@tenacity.retry(stop=tenacity.stop_after_attempt(3))\ndef"
+            " one(): ...\n"
+        ),
         3,
         Backoff("none"),
         ("builtins:Exception",),
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("what", READ)
@@ -101,16 +119,28 @@ def test_what_is_read(tmp_path: Path, what: str) -> None:
 
 UNREAD = {
     "computed": loop("int(input())"),
-    "while": "def sweep():\n    tries = 0\n    while tries < 5:\n        try:\n"
-    "            mailer.send(1)\n            return\n"
-    "        except OSError:\n            tries += 1\n",
+    "while": (
+        "def sweep():\n    tries = 0\n    while tries < 5:\n        try:\n"
+        "            mailer.send(1)\n            return\n"
+        "        except OSError:\n            tries += 1\n"
+    ),
     "another library": "@stamina.retry(on=OSError, attempts=3)\ndef sweep(): ...\n",
     "two ways": "@retry(stop=stop_after_attempt(2))\n" + loop().lstrip("\n"),
-    "stop or": "@retry(stop=stop_after_attempt(2) | tenacity.stop_after_delay(9))\ndef sweep(): ...\n",
-    "in a row": "def sweep():\n    for row in db.execute('SELECT id FROM mails WHERE attempts < 5'):\n"
-    "        mailer.send(row)\n",
-    "in a model": "def sweep():\n    for row in Mail.objects.filter(attempts__lt=5):\n        mailer.send(row)\n",
-    "compared": "def sweep():\n    for row in rows():\n        if row.attempts >= 5:\n            dead.record(row)\n",
+    "stop or": (
+        "@retry(stop=stop_after_attempt(2) | tenacity.stop_after_delay(9))\ndef sweep(): ...\n"
+    ),
+    "in a row": (
+        "def sweep():\n    for row in db.execute('SELECT id FROM mails WHERE attempts < 5'):\n"
+        "        mailer.send(row)\n"
+    ),
+    "in a model": (
+        "def sweep():\n    for row in Mail.objects.filter(attempts__lt=5):\n       "
+        " mailer.send(row)\n"
+    ),
+    "compared": (
+        "def sweep():\n    for row in rows():\n        if row.attempts >= 5:\n           "
+        " dead.record(row)\n"
+    ),
 }
 
 
@@ -122,11 +152,15 @@ def test_what_cannot_be_read_is_named(tmp_path: Path, what: str) -> None:
 
 
 NO_RETRY = {
-    "a loop over items": "def sweep():\n    for n in range(5):\n        try:\n"
-    "            mailer.send(n)\n        except OSError:\n            pass\n",
+    "a loop over items": (
+        "def sweep():\n    for n in range(5):\n        try:\n"
+        "            mailer.send(n)\n        except OSError:\n            pass\n"
+    ),
     "the error leaves": loop().replace("time.sleep(1)", "raise"),
-    "items": "def sweep():\n    for row in rows():\n        try:\n"
-    "            mailer.send(row)\n            break\n        except OSError: pass\n",
+    "items": (
+        "def sweep():\n    for row in rows():\n        try:\n"
+        "            mailer.send(row)\n            break\n        except OSError: pass\n"
+    ),
 }
 
 
@@ -137,8 +171,12 @@ def test_what_is_no_retry(tmp_path: Path, what: str) -> None:
 
 
 def test_an_adapters_own_retry_may_be_the_jobs_or_not(tmp_path: Path) -> None:
-    adapter = "import tenacity\n@tenacity.retry(stop=tenacity.stop_after_attempt(3))\ndef post(): ...\n"
-    policy = policy_of(tmp_path / "r", "from shop.http import post\ndef sweep():\n    post()\n", shop__http=adapter)
+    adapter = (
+        "import tenacity\n@tenacity.retry(stop=tenacity.stop_after_attempt(3))\ndef post(): ...\n"
+    )
+    policy = policy_of(
+        tmp_path / "r", "from shop.http import post\ndef sweep():\n    post()\n", shop__http=adapter
+    )
     assert policy.max_attempts == 1
     assert policy.unknown["max_attempts"].path == "shop/http.py"
 
@@ -146,11 +184,15 @@ def test_an_adapters_own_retry_may_be_the_jobs_or_not(tmp_path: Path) -> None:
 DEAD_LETTERS = {
     "else": loop() + "    else:\n        dead.record(order_id)\n",
     "after": loop().replace("break", "return") + "    dead.record(order_id)\n",
-    "clause": "def sweep():\n    try:\n        mailer.send(1)\n"
-    "    except mailer.BadAddress:\n        dead.record(1)\n        raise\n",
+    "clause": (
+        "def sweep():\n    try:\n        mailer.send(1)\n"
+        "    except mailer.BadAddress:\n        dead.record(1)\n        raise\n"
+    ),
     "counter": UNREAD["compared"],
-    "caller": "def sweep():\n    mailer.send(1)\ndef tick():\n"
-    "    try:\n        sweep()\n    except Exception:\n        dead.record(1)\n",
+    "caller": (
+        "def sweep():\n    mailer.send(1)\ndef tick():\n"
+        "    try:\n        sweep()\n    except Exception:\n        dead.record(1)\n"
+    ),
 }
 
 
@@ -164,7 +206,9 @@ def test_dead_letters(tmp_path: Path, what: str) -> None:
 
 
 def test_kubernetes_runs_a_failed_job_again(tmp_path: Path) -> None:
-    job = "kind: CronJob\nspec:\n  schedule: '0 3 * * *'\n  {}\n  command: [python, -m, shop.sweep]\n"
+    job = (
+        "kind: CronJob\nspec:\n  schedule: '0 3 * * *'\n  {}\n  command: [python, -m, shop.sweep]\n"
+    )
     text = HEAD + "def sweep():\n    mailer.send(1)\n" + TAIL
     for name, line, unknown in (("a", "x: 1", True), ("b", "backoffLimit: 0", False)):
         root = build(tmp_path / name, {"shop/sweep.py": text, "k8s/job.yaml": job.format(line)})

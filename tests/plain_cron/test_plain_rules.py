@@ -1,4 +1,6 @@
-"""Each rule of plain callables on code that has the mistake, and on code that looks like it and is right."""
+"""Each rule of plain callables on code that has the mistake, and on code that looks like it and is
+right.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,10 @@ Check = Callable[..., None]
 
 
 def opened(root: Path, body: str, files: dict[str, str]) -> Plain:
-    every = {"shop/dead.py": "def record(x): db.execute('INSERT INTO dead VALUES (1)')\n", **(files or CRONTAB)}
+    every = {
+        "shop/dead.py": "def record(x): db.execute('INSERT INTO dead VALUES (1)')\n",
+        **(files or CRONTAB),
+    }
     text = (
         body
         if "def sweep" in body
@@ -43,7 +48,14 @@ def check_finds(tmp_path: Path) -> Check:
     numbers = itertools.count()
 
     def check(
-        rule: str, body: str, severity: Severity, words: str, *, line: str | None = None, spec: Any = None, **files: str
+        rule: str,
+        body: str,
+        severity: Severity,
+        words: str,
+        *,
+        line: str | None = None,
+        spec: Any = None,
+        **files: str,
     ) -> None:
         plain = opened(tmp_path / f"r{next(numbers)}", body, files)
         (finding,) = plain.findings(rule, spec)
@@ -73,10 +85,24 @@ def loop(*lines: str, after: str = "", rows: str = OPEN) -> str:
 def test_unlocked_poll(check_finds: Check, check_ignores: Check) -> None:
     rule, send = "unlocked-poll", "mailer.send(row)"
     check_finds(rule, loop(send, MARK), WARNING, "two runs at once", line=f"for row in {OPEN}:")
-    check_finds(rule, loop(send, rows="Mail.objects.filter(sent=False)"), WARNING, "two runs at once")
-    check_finds(rule, loop(send, rows="Mail.objects.filter(status='pending')[:50]"), WARNING, "two runs at once")
+    check_finds(
+        rule, loop(send, rows="Mail.objects.filter(sent=False)"), WARNING, "two runs at once"
+    )
+    check_finds(
+        rule,
+        loop(send, rows="Mail.objects.filter(status='pending')[:50]"),
+        WARNING,
+        "two runs at once",
+    )
     keyed = {
-        "effects": [{"name": "email", "call": "shop.mailer:send", "guarantee": "keyed", "key_arg": "idempotency_key"}]
+        "effects": [
+            {
+                "name": "email",
+                "call": "shop.mailer:send",
+                "guarantee": "keyed",
+                "key_arg": "idempotency_key",
+            }
+        ]
     }
     check_finds(rule, loop(send), NOTE, "two runs at once", spec=keyed)
     check_ignores(rule, loop(send, rows=OPEN.replace("NULL", "NULL FOR UPDATE SKIP LOCKED")))
@@ -91,11 +117,18 @@ def test_unlocked_poll(check_finds: Check, check_ignores: Check) -> None:
 def test_marked_before_effect(check_finds: Check, check_ignores: Check) -> None:
     rule, send, commit = "marked-before-effect", "mailer.send(row)", "db.commit()"
     check_finds(rule, loop(MARK, commit, send), WARNING, "before shop.mailer.send", line=MARK)
-    check_finds(rule, loop("row.sent = True", "row.save()", send), WARNING, "never done", line="row.save()")
-    check_finds(rule, loop("Mail.objects.filter(id=row).update(sent=True)", send), WARNING, "never done")
+    check_finds(
+        rule, loop("row.sent = True", "row.save()", send), WARNING, "never done", line="row.save()"
+    )
+    check_finds(
+        rule, loop("Mail.objects.filter(id=row).update(sent=True)", send), WARNING, "never done"
+    )
     check_ignores(rule, loop(send, MARK, commit))
     check_ignores(rule, loop(MARK, send, commit))  # one transaction
-    check_ignores(rule, loop(MARK.replace("sent_at = now()", "status = 'claimed'"), commit, send, MARK, commit))
+    check_ignores(
+        rule,
+        loop(MARK.replace("sent_at = now()", "status = 'claimed'"), commit, send, MARK, commit),
+    )
     check_ignores(rule, loop("row.sent = False", "row.save()", send))
     undone = ["try:", "    mailer.send(row)", "except OSError:", "    undo(row)"]
     check_ignores(rule, loop(MARK, commit, *undone))
@@ -104,8 +137,19 @@ def test_marked_before_effect(check_finds: Check, check_ignores: Check) -> None:
 def test_marked_after_batch(check_finds: Check, check_ignores: Check) -> None:
     rule, send = "marked-after-batch", "mailer.send(row)"
     check_finds(rule, loop(send, after=MARK), WARNING, "marked after the loop", line=MARK)
-    check_finds(rule, loop(send, MARK, after="db.commit()"), WARNING, "committed after the loop", line="db.commit()")
-    check_finds(rule, loop(send, after="Mail.objects.filter(sent=False).update(sent=True)"), WARNING, "marked after")
+    check_finds(
+        rule,
+        loop(send, MARK, after="db.commit()"),
+        WARNING,
+        "committed after the loop",
+        line="db.commit()",
+    )
+    check_finds(
+        rule,
+        loop(send, after="Mail.objects.filter(sent=False).update(sent=True)"),
+        WARNING,
+        "marked after",
+    )
     check_ignores(rule, loop(send, MARK, "db.commit()"))
     check_ignores(rule, loop(send, MARK))  # who commits is not known
     check_ignores(rule, loop(send))
@@ -126,7 +170,12 @@ def test_failed_marked_done(check_finds: Check, check_ignores: Check) -> None:
 
     check_finds(rule, tried("Exception"), ERROR, "marked as done", line=MARK)
     check_finds(rule, tried("mailer.Unavailable", "pass"), ERROR, "marked as done")
-    check_finds(rule, tried("Exception", after="Mail.objects.filter(id=row).update(sent=True)"), ERROR, "goes on")
+    check_finds(
+        rule,
+        tried("Exception", after="Mail.objects.filter(id=row).update(sent=True)"),
+        ERROR,
+        "goes on",
+    )
     check_ignores(rule, tried("Exception", "log.error('x')", "continue"))
     check_ignores(rule, tried("Exception", "raise"))
     check_ignores(rule, tried("Exception", "dead.record(row)"))
@@ -137,15 +186,25 @@ def test_failed_marked_done(check_finds: Check, check_ignores: Check) -> None:
 
 
 def test_rules_of_racing_carry_this_name(check_finds: Check, check_ignores: Check) -> None:
-    look = "found = db.execute('SELECT 1 FROM sent_mails WHERE id = 1')\nif not found:\n    mailer.send(1)\n"
+    look = (
+        "found = db.execute('SELECT 1 FROM sent_mails WHERE id = 1')\nif not found:\n   "
+        " mailer.send(1)\n"
+    )
     insert = "    db.execute('INSERT INTO sent_mails (id) VALUES (1)')"
     schema = {**CRONTAB, "schema.sql": "CREATE TABLE sent_mails (id INTEGER);\n"}
     check_finds("check-then-act", look + insert, WARNING, "no UNIQUE key", **schema)
     check_ignores(
-        "check-then-act", look + insert, **{**schema, "schema.sql": "CREATE TABLE sent_mails (id INTEGER UNIQUE);\n"}
+        "check-then-act",
+        look + insert,
+        **{**schema, "schema.sql": "CREATE TABLE sent_mails (id INTEGER UNIQUE);\n"},
     )
     rule = "select-for-update-outside-transaction"
-    check_finds(rule, "for row in Mail.objects.select_for_update().all():\n    mailer.send(row)", WARNING, "outside")
+    check_finds(
+        rule,
+        "for row in Mail.objects.select_for_update().all():\n    mailer.send(row)",
+        WARNING,
+        "outside",
+    )
     check_ignores(rule, "for row in Mail.objects.all():\n    mailer.send(row)")
 
 
@@ -159,8 +218,12 @@ def test_crontab_minute(check_finds: Check, check_ignores: Check) -> None:
 
 def test_cronjob_overlap(check_finds: Check, check_ignores: Check) -> None:
     rule, body = "cronjob-overlap", "mailer.send(1)"
-    job = "kind: CronJob\nspec:\n  schedule: '0 3 * * *'\n  {}\n  command: [python, -m, shop.sweep]\n"
-    check_finds(rule, body, NOTE, "beside one", **{"k8s/job.yaml": job.format("concurrencyPolicy: Allow")})
+    job = (
+        "kind: CronJob\nspec:\n  schedule: '0 3 * * *'\n  {}\n  command: [python, -m, shop.sweep]\n"
+    )
+    check_finds(
+        rule, body, NOTE, "beside one", **{"k8s/job.yaml": job.format("concurrencyPolicy: Allow")}
+    )
     check_ignores(rule, body, **{"k8s/job.yaml": job.format("concurrencyPolicy: Forbid")})
     check_ignores(rule, body)
 
@@ -174,14 +237,24 @@ def clock(do: str = ".do(sweep)", pending: str = "schedule.run_pending()") -> di
 def test_called_not_scheduled(check_finds: Check, check_ignores: Check) -> None:
     rule = "called-not-scheduled"
     check_finds(
-        rule, "mailer.send(1)", ERROR, "once, now", line="schedule.every().day.do(sweep())", **clock(".do(sweep())")
+        rule,
+        "mailer.send(1)",
+        ERROR,
+        "once, now",
+        line="schedule.every().day.do(sweep())",
+        **clock(".do(sweep())"),
     )
     check_ignores(rule, "mailer.send(1)", **clock())
 
 
 def test_schedule_dies(check_finds: Check, check_ignores: Check) -> None:
-    rule, caught = "schedule-dies", "try:\n    mailer.send(1)\nexcept Exception:\n    log.exception('x')"
-    check_finds(rule, "mailer.send(1)", WARNING, "ends the loop", line="schedule.run_pending()", **clock())
+    rule, caught = (
+        "schedule-dies",
+        "try:\n    mailer.send(1)\nexcept Exception:\n    log.exception('x')",
+    )
+    check_finds(
+        rule, "mailer.send(1)", WARNING, "ends the loop", line="schedule.run_pending()", **clock()
+    )
     check_finds(rule, caught.replace("Exception", "OSError"), WARNING, "ends the loop", **clock())
     check_ignores(rule, caught, **clock())
     inside = "try:\n        schedule.run_pending()\n    except Exception:\n        pass"

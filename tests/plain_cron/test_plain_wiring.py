@@ -56,18 +56,32 @@ CRON_JOB = """\
     """
 STARTED = {
     "crontab": CRONTAB,
-    "heredoc": {"docker/entrypoint.sh": 'echo "0 3 * * * root python /srv/shop/sweep.py" >> /etc/crontab\n'},
-    "script": {"deploy/sweep.cron": "@daily www-data /usr/bin/python3 /srv/app/shop/sweep.py --all\n"},
+    "heredoc": {
+        "docker/entrypoint.sh": 'echo "0 3 * * * root python /srv/shop/sweep.py" >> /etc/crontab\n'
+    },
+    "script": {
+        "deploy/sweep.cron": "@daily www-data /usr/bin/python3 /srv/app/shop/sweep.py --all\n"
+    },
     "flock": {"crontab": "*/5 * * * * flock -n /tmp/l python -m shop.sweep\n"},
     "timer": {"deploy/sweep.service": SERVICE, "deploy/sweep.timer": "[Timer]\nOnCalendar=daily\n"},
     "kubernetes": {"k8s/sweep.yaml": CRON_JOB},
     "render": {
-        "render.yaml": "services:\n- type: cron\n  schedule: '0 3 * * *'\n  startCommand: python -m shop.sweep\n"
+        "render.yaml": (
+            "services:\n- type: cron\n  schedule: '0 3 * * *'\n  startCommand: python -m"
+            " shop.sweep\n"
+        )
     },
-    "schedule": {"shop/clock.py": "import schedule\nfrom shop.sweep import sweep\nschedule.every().day.do(sweep)\n"},
+    "schedule": {
+        "shop/clock.py": (
+            "import schedule\nfrom shop.sweep import sweep\nschedule.every().day.do(sweep)\n"
+        )
+    },
     "django": {"shop/settings.py": 'CRONJOBS = [("*/5 * * * *", "shop.sweep.sweep")]\n'},
     "aiocron": {
-        "shop/clock.py": 'import aiocron\nfrom shop.sweep import sweep\naiocron.crontab("0 3 * * *", func=sweep)\n'
+        "shop/clock.py": (
+            'import aiocron\nfrom shop.sweep import sweep\naiocron.crontab("0 3 * * *",'
+            " func=sweep)\n"
+        )
     },
     "poller": {"shop/poller.py": POLLER, "Procfile": "poller: python -m shop.poller\n"},
     "poller-compose": {
@@ -83,17 +97,23 @@ STARTED = {
         "clevercloud/cron.json": '[\n  "*/5 * * * * $ROOT/run_command.sh sweep_orders"\n]\n',
     },
     "until it fails": {
-        "shop/poller.py": "import time\nfrom shop.sweep import sweep\nwhile True:\n    went_well = sweep()\n"
-        "    if not went_well:\n        break\n    time.sleep(30)\n",
+        "shop/poller.py": (
+            "import time\nfrom shop.sweep import sweep\nwhile True:\n    went_well = sweep()\n"
+            "    if not went_well:\n        break\n    time.sleep(30)\n"
+        ),
         "Procfile": "poller: python -m shop.poller\n",
     },
     "until told to stop": {
-        "shop/poller.py": "import time\nfrom shop.sweep import sweep\nwhile True:\n    if told():\n        break\n"
-        "    sweep()\n    time.sleep(30)\n",
+        "shop/poller.py": (
+            "import time\nfrom shop.sweep import sweep\nwhile True:\n    if told():\n       "
+            " break\n    sweep()\n    time.sleep(30)\n"
+        ),
         "Procfile": "poller: python -m shop.poller\n",
     },
     "console": {
-        "pyproject.toml": '[project]\nname = "shop"\n[project.scripts]\nsweep-orders = "shop.sweep:sweep"\n',
+        "pyproject.toml": (
+            '[project]\nname = "shop"\n[project.scripts]\nsweep-orders = "shop.sweep:sweep"\n'
+        ),
         "crontab": "0 3 * * * root /usr/bin/sweep-orders\n",
     },
 }
@@ -119,7 +139,9 @@ NO_JOB = {
     "a service": {"Procfile": "web: python -m shop.sweep\n"},
     "a loop that nobody starts": {"shop/poller.py": POLLER},
     "CI": {
-        ".github/workflows/ci.yml": "on:\n schedule:\n  - cron: '0 3 * * *'\njobs:\n a: {run: python -m shop.sweep}\n"
+        ".github/workflows/ci.yml": (
+            "on:\n schedule:\n  - cron: '0 3 * * *'\njobs:\n a: {run: python -m shop.sweep}\n"
+        )
     },
     "a comment": {"crontab": "# */5 * * * * python -m shop.sweep\n"},
     "documentation": {"docs/crontab": CRONTAB["crontab"]},
@@ -127,8 +149,10 @@ NO_JOB = {
     "tests": {"tests/clock.py": "import schedule\nschedule.every().day.do(print)\n"},
     "a word": {"shop/web.py": "def schedule(): ...\nschedule.every(1)\n"},
     "waiting for a database": {
-        "shop/wait.py": "import time\nwhile True:\n    try:\n        connect()\n"
-        "        break\n    except OSError:\n        time.sleep(1)\n",
+        "shop/wait.py": (
+            "import time\nwhile True:\n    try:\n        connect()\n"
+            "        break\n    except OSError:\n        time.sleep(1)\n"
+        ),
         "Procfile": "web: python -m shop.wait\n",
     },
     "waiting for work": {
@@ -136,17 +160,25 @@ NO_JOB = {
         "Procfile": "w: python -m shop.w\n",
     },
     "waiting for a table": {
-        "shop/w.py": "import time\nwhile True:\n    if there():\n        break\n    print(1)\n    time.sleep(1)\n",
+        "shop/w.py": (
+            "import time\nwhile True:\n    if there():\n        break\n    print(1)\n   "
+            " time.sleep(1)\n"
+        ),
         "Procfile": "w: python -m shop.w\n",
     },
     "waiting for an answer": {
-        "shop/w.py": "import time\ndef ask():\n    while True:\n        found = look()\n        if found:\n"
-        "            return found\n        time.sleep(1)\nask()\n",
+        "shop/w.py": (
+            "import time\ndef ask():\n    while True:\n        found = look()\n        if found:\n"
+            "            return found\n        time.sleep(1)\nask()\n"
+        ),
         "Procfile": "w: python -m shop.w\n",
     },
     "a loop beside a web server": {
         "shop/feed.py": POLLER,
-        "shop/web.py": "import uvicorn\nfrom shop import feed\nif __name__ == '__main__':\n    uvicorn.run('a:b')\n",
+        "shop/web.py": (
+            "import uvicorn\nfrom shop import feed\nif __name__ == '__main__':\n   "
+            " uvicorn.run('a:b')\n"
+        ),
         "Procfile": "web: python -m shop.web\n",
     },
     "a loop beside a scheduler": {
@@ -169,16 +201,26 @@ def test_a_script_is_no_job(tmp_path: Path, what: str) -> None:
 
 
 def test_a_crontab_that_code_writes(tmp_path: Path) -> None:
-    code = "from crontab import CronTab\n\ntab = CronTab(user=True)\ntab.new(command='python -m shop.sweep')\n"
+    code = (
+        "from crontab import CronTab\n\ntab = CronTab(user=True)\ntab.new(command='python -m"
+        " shop.sweep')\n"
+    )
     use = recognised(build(tmp_path / "r", {"shop/sweep.py": SWEEP, "shop/install.py": code}))
     assert use is not None
     assert (use.scheduler, use.task_modules) == ("python-crontab", ("shop/install.py",))
     other = code.replace("from crontab", "from celery")
-    assert recognised(build(tmp_path / "s", {"shop/sweep.py": SWEEP, "shop/install.py": other})) is None
+    assert (
+        recognised(build(tmp_path / "s", {"shop/sweep.py": SWEEP, "shop/install.py": other}))
+        is None
+    )
 
 
 def test_wiring_says_where_and_when(tmp_path: Path) -> None:
-    files = {"shop/sweep.py": SWEEP, "shop/poller.py": POLLER, "Procfile": "poller: python -m shop.poller\n"}
+    files = {
+        "shop/sweep.py": SWEEP,
+        "shop/poller.py": POLLER,
+        "Procfile": "poller: python -m shop.poller\n",
+    }
     plain = Plain(build(tmp_path / "r", {**files, **CRONTAB}))
     assert plain.wired() == [
         "Procfile:1 schedule command",
@@ -188,13 +230,21 @@ def test_wiring_says_where_and_when(tmp_path: Path) -> None:
 
 
 def test_a_command_by_hand_is_no_schedule(tmp_path: Path) -> None:
-    plain = Plain(build(tmp_path / "r", {"shop/sweep.py": SWEEP, "Makefile": "sweep:\n\tpython -m shop.sweep\n"}))
+    plain = Plain(
+        build(
+            tmp_path / "r", {"shop/sweep.py": SWEEP, "Makefile": "sweep:\n\tpython -m shop.sweep\n"}
+        )
+    )
     assert plain.wired() == ["Makefile:2 enqueue command"]
 
 
 def test_only_what_runs_the_handler_is_its_wiring(tmp_path: Path) -> None:
     other = "def tidy(): ...\nif __name__ == '__main__':\n    tidy()\n"
-    files = {"shop/sweep.py": SWEEP, "shop/tidy.py": other, "crontab": "0 3 * * * python -m shop.tidy\n"}
+    files = {
+        "shop/sweep.py": SWEEP,
+        "shop/tidy.py": other,
+        "crontab": "0 3 * * * python -m shop.tidy\n",
+    }
     assert Plain(build(tmp_path / "r", files)).wiring == ()
     unused = SWEEP.replace("        sweep()\n", "        print()\n")
     assert Plain(build(tmp_path / "s", {"shop/sweep.py": unused, **CRONTAB})).wiring == ()
@@ -216,4 +266,6 @@ def test_of_two_files_with_one_name_the_command_means_one(tmp_path: Path) -> Non
     other = {"tools/old/sweep.py": SWEEP, "crontab": "0 3 * * * python tools/old/sweep.py\n"}
     assert Plain(build(tmp_path / "r", {"shop/sweep.py": SWEEP, **other})).wiring == ()
     ours = {**other, "crontab": "0 3 * * * python /srv/app/shop/sweep.py\n"}
-    assert [one.kind for one in Plain(build(tmp_path / "s", {"shop/sweep.py": SWEEP, **ours})).wiring] == ["schedule"]
+    assert [
+        one.kind for one in Plain(build(tmp_path / "s", {"shop/sweep.py": SWEEP, **ours})).wiring
+    ] == ["schedule"]

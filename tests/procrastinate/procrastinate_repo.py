@@ -1,4 +1,6 @@
-"""Real repositories with a Procrastinate task, what skillrun reads in them, and a small shop that all stages pass."""
+"""Real repositories with a Procrastinate task, what skillrun reads in them, and a small shop that
+all stages pass.
+"""
 
 from __future__ import annotations
 
@@ -85,20 +87,25 @@ FILES: dict[str, str] = {
     "shop/__init__.py": "",
     "shop/mailer.py": MAILER,
     "shop/dead_jobs.py": DEAD,
-    "shop/schema.sql": """
+    "shop/schema.sql": (
+        """
         CREATE TABLE receipts (order_id INTEGER NOT NULL, email TEXT NOT NULL, UNIQUE (order_id));
         CREATE TABLE dead_jobs (payload TEXT, reason TEXT);
-        """,
+        """
+    ),
     "shop/queue.py": QUEUE,
     "shop/stalled.py": STALLED,
-    "shop/orders.py": """
+    "shop/orders.py": (
+        """
         from shop.tasks import send_receipt
 
         def settle(order_id, email):
             send_receipt.defer(order_id=order_id, email=email)
-        """,
+        """
+    ),
     "shop/tasks.py": TASKS,
-    "tests/test_tasks.py": """
+    "tests/test_tasks.py": (
+        """
         import pytest
         from types import SimpleNamespace
         from shop import mailer, tasks
@@ -120,12 +127,17 @@ FILES: dict[str, str] = {
             mail.failures = [mailer.BadAddress("bad")]
             tasks.send_receipt(CONTEXT, order_id=7, email="a@example.com")
             assert outbox == []
-        """,
+        """
+    ),
 }
 
 
-def open_shop(root: Path, tasks: str, *, queue: str = QUEUE, stalled: str = STALLED, **files: str) -> Shop:
-    """A repository whose shop/tasks.py is given; `files` are more modules of the package, e.g. `orders="..."`."""
+def open_shop(
+    root: Path, tasks: str, *, queue: str = QUEUE, stalled: str = STALLED, **files: str
+) -> Shop:
+    """A repository whose shop/tasks.py is given; `files` are more modules of the package, e.g.
+    `orders="..."`.
+    """
     every = {"shop/__init__.py": "", "shop/mailer.py": MAILER, "shop/dead_jobs.py": DEAD}
     every |= {"shop/tasks.py": tasks, "shop/queue.py": queue, "shop/stalled.py": stalled}
     every |= {f"shop/{name}.py": text for name, text in files.items()}
@@ -133,6 +145,10 @@ def open_shop(root: Path, tasks: str, *, queue: str = QUEUE, stalled: str = STAL
     return opened(root, procrastinate, use, every)
 
 
-def build(root: Path, files: Mapping[str, str] | None = None, spec: Mapping[str, Any] | None = None) -> Case:
-    """A case on a real repository: the sample's files and spec, with `files` and parts of the spec laid over them."""
+def build(
+    root: Path, files: Mapping[str, str] | None = None, spec: Mapping[str, Any] | None = None
+) -> Case:
+    """A case on a real repository: the sample's files and spec, with `files` and parts of the spec
+    laid over them.
+    """
     return case_of(root, {**FILES, **(files or {})}, spec)

@@ -1,4 +1,6 @@
-"""What a Procrastinate task really does: its policy, who defers it, who gives it back after a death."""
+"""What a Procrastinate task really does: its policy, who defers it, who gives it back after a
+death.
+"""
 
 from __future__ import annotations
 
@@ -15,19 +17,24 @@ from skillrun.repo.survey import survey
 from skillrun.repo.tree import Tree
 
 HEAD = (
-    "from procrastinate import RetryStrategy\nfrom procrastinate.retry import BaseRetryStrategy, RetryDecision\n"
-    "from shop import dead_jobs, mailer\nfrom shop.queue import app\nN = 3\n"
+    "from procrastinate import RetryStrategy\nfrom procrastinate.retry import BaseRetryStrategy,"
+    " RetryDecision\nfrom shop import dead_jobs, mailer\nfrom shop.queue import app\nN = 3\n"
 )
 NONE = Backoff("none")
 
 
 def task(options: str, body: str = "mailer.send(order_id)", head: str = "") -> str:
     inner = textwrap.indent(textwrap.dedent(body).strip("\n"), "    ")
-    return f"{HEAD}{head}\n@app.task({options})\ndef send_receipt(context, order_id, email=''):\n{inner}\n"
+    return (
+        f"{HEAD}{head}\n@app.task({options})\ndef send_receipt(context, order_id,"
+        f" email=''):\n{inner}\n"
+    )
 
 
 def clause(end: str) -> str:
-    return "try:\n    mailer.send(order_id)\nexcept TimeoutError as error:\n" + textwrap.indent(end, "    ")
+    return "try:\n    mailer.send(order_id)\nexcept TimeoutError as error:\n" + textwrap.indent(
+        end, "    "
+    )
 
 
 @pytest.mark.parametrize(
@@ -42,8 +49,16 @@ def clause(end: str) -> str:
         ("retry=RetryStrategy(max_attempts=0)", None, NONE),
         ("retry=RetryStrategy(wait=30)", None, Backoff("fixed", 30.0)),
         ("retry=RetryStrategy(max_attempts=N, wait=30)", 4, Backoff("fixed", 30.0)),
-        ("retry=RetryStrategy(max_attempts=3, exponential_wait=5)", 4, Backoff("exponential", 5.0, 5.0)),
-        ("retry=RetryStrategy(max_attempts=3, exponential_wait=1, wait=9)", 4, Backoff("fixed", 10.0)),
+        (
+            "retry=RetryStrategy(max_attempts=3, exponential_wait=5)",
+            4,
+            Backoff("exponential", 5.0, 5.0),
+        ),
+        (
+            "retry=RetryStrategy(max_attempts=3, exponential_wait=1, wait=9)",
+            4,
+            Backoff("fixed", 10.0),
+        ),
         (
             "retry=RetryStrategy(max_attempts=3, linear_wait=4)",
             4,
@@ -72,7 +87,9 @@ def test_a_handler_that_bounds_itself(tmp_path: Path, end: str, attempts: int | 
 
 
 def test_only_named_exceptions_are_retried(tmp_path: Path) -> None:
-    options = "retry=RetryStrategy(max_attempts=2, retry_exceptions={TimeoutError, mailer.Unavailable})"
+    options = (
+        "retry=RetryStrategy(max_attempts=2, retry_exceptions={TimeoutError, mailer.Unavailable})"
+    )
     found = open_shop(tmp_path / "r", task(options)).policy
     assert found.retried == ("builtins:TimeoutError", "shop.mailer:Unavailable")
 
@@ -125,7 +142,9 @@ def send_receipt(order_id): ...
 """
 
 
-@pytest.mark.parametrize("tasks", [CALLED, BLUEPRINT, DJANGO], ids=["called", "blueprint", "django"])
+@pytest.mark.parametrize(
+    "tasks", [CALLED, BLUEPRINT, DJANGO], ids=["called", "blueprint", "django"]
+)
 def test_registered_in_other_ways(tmp_path: Path, tasks: str) -> None:
     from skillrun.frameworks import procrastinate
 
@@ -140,15 +159,24 @@ def test_registered_in_other_ways(tmp_path: Path, tasks: str) -> None:
         ("send_receipt.defer(order_id=1)", [("enqueue", ".defer(...)")]),
         ("await send_receipt.defer_async(order_id=1)", [("enqueue", ".defer_async(...)")]),
         ("send_receipt.configure(lock='x').defer(order_id=1)", [("enqueue", ".defer(...)")]),
-        ("job = send_receipt.configure(lock='x')\n    job.defer(order_id=1)", [("enqueue", ".defer(...)")]),
+        (
+            "job = send_receipt.configure(lock='x')\n    job.defer(order_id=1)",
+            [("enqueue", ".defer(...)")],
+        ),
         ("send_receipt.batch_defer({'order_id': 1})", [("enqueue", ".batch_defer(...)")]),
-        ("app.configure_task('shop.tasks.send_receipt').defer(order_id=1)", [("enqueue", ".defer(...)")]),
+        (
+            "app.configure_task('shop.tasks.send_receipt').defer(order_id=1)",
+            [("enqueue", ".defer(...)")],
+        ),
         ("app.configure_task('shop.tasks.another').defer(order_id=1)", []),
         ("send_receipt(None, 1)", []),
     ],
 )
 def test_wiring(tmp_path: Path, call: str, wired: list[tuple[str, str]]) -> None:
-    orders = f"from shop.queue import app\nfrom shop.tasks import send_receipt\n\nasync def settle():\n    {call}\n"
+    orders = (
+        "from shop.queue import app\nfrom shop.tasks import send_receipt\n\nasync def settle():\n "
+        f"   {call}\n"
+    )
     assert open_shop(tmp_path / "r", task(""), orders=orders).wiring == wired
 
 
@@ -160,7 +188,12 @@ def test_a_periodic_task_is_scheduled(tmp_path: Path) -> None:
 def test_who_gives_back_stalled_jobs(tmp_path: Path) -> None:
     shop = open_shop(tmp_path / "r", task(""))
     (recovery,) = find_recoveries(shop.project, shop.use)
-    assert (recovery.periodic, recovery.wait_s, recovery.asks_attempts, recovery.by_age) == (True, 630.0, True, None)
+    assert (recovery.periodic, recovery.wait_s, recovery.asks_attempts, recovery.by_age) == (
+        True,
+        630.0,
+        True,
+        None,
+    )
     assert (shop.policy.reject_on_worker_lost, shop.policy.visibility_timeout_s) == (True, 630.0)
 
 
@@ -188,13 +221,22 @@ def test_who_gives_them_back_without_asking_for_stalled_ones(tmp_path: Path) -> 
 
 def test_nobody_does(tmp_path: Path) -> None:
     policy = open_shop(tmp_path / "r", task(""), stalled="").policy
-    assert (policy.reject_on_worker_lost, policy.visibility_timeout_s, policy.acks_late) == (False, None, True)
+    assert (policy.reject_on_worker_lost, policy.visibility_timeout_s, policy.acks_late) == (
+        False,
+        None,
+        True,
+    )
 
 
 def test_recognised(tmp_path: Path) -> None:
     import helpers
 
-    use = next(u for u in survey(Tree(helpers.build_tree(tmp_path, FILES)), recognisers()).frameworks)
+    use = next(
+        u for u in survey(Tree(helpers.build_tree(tmp_path, FILES)), recognisers()).frameworks
+    )
     assert (use.id, use.app, use.broker) == ("procrastinate", "shop/queue.py:app", "postgres")
-    assert (use.scheduler, use.task_modules) == ("procrastinate periodic", ("shop/stalled.py", "shop/tasks.py"))
+    assert (use.scheduler, use.task_modules) == (
+        "procrastinate periodic",
+        ("shop/stalled.py", "shop/tasks.py"),
+    )
     assert "procrastinate" not in RECOGNISED_ONLY

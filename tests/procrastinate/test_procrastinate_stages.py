@@ -1,4 +1,6 @@
-"""The stages on a Procrastinate task: a small shop that passes, and the same shop broken in one way at a time."""
+"""The stages on a Procrastinate task: a small shop that passes, and the same shop broken in one way
+at a time.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +22,21 @@ def edited(path: str, old: str, new: str) -> dict[str, str]:
 
 BROKEN: dict[str, tuple[str, dict[str, str], str]] = {
     "no task": ("handler", edited("shop/tasks.py", "@app.task", "@dict"), "handler.not-registered"),
-    "nobody defers it": ("handler", edited("shop/orders.py", "send_receipt.defer", "print"), "handler.not-wired"),
+    "nobody defers it": (
+        "handler",
+        edited("shop/orders.py", "send_receipt.defer", "print"),
+        "handler.not-wired",
+    ),
     "another parameter": (
         "handler",
         edited("shop/tasks.py", "(context, order_id, email)", "(context, order_id, email, copy)"),
         "handler.signature-differs",
     ),
-    "fewer attempts": ("retry", edited("shop/tasks.py", "RETRIES = 4", "RETRIES = 3"), "retry.max-attempts-differs"),
+    "fewer attempts": (
+        "retry",
+        edited("shop/tasks.py", "RETRIES = 4", "RETRIES = 3"),
+        "retry.max-attempts-differs",
+    ),
     "another wait": (
         "retry",
         edited("shop/tasks.py", "exponential_wait=2", "exponential_wait=3"),
@@ -49,7 +59,9 @@ BROKEN: dict[str, tuple[str, dict[str, str], str]] = {
     ),
     "silence about retries": (
         "observability",
-        edited("shop/tasks.py", 'log.warning("receipt failed order_id=%s, will retry, attempt', 'str("'),
+        edited(
+            "shop/tasks.py", 'log.warning("receipt failed order_id=%s, will retry, attempt', 'str("'
+        ),
         "observability.retries",
     ),
 }
@@ -73,15 +85,27 @@ OTHER = {"shop/thanks.py": "from shop.queue import app\n\n@app.task\ndef thank(o
         ("orders.defer('email')", False),  # of a queryset
     ],
 )
-def test_a_handler_that_defers_another_job_has_an_effect(tmp_path: Path, call: str, told: bool) -> None:
-    edits = edited("shop/tasks.py", 'log.info("receipt sent', f'{call}\n        log.info("receipt sent')
+def test_a_handler_that_defers_another_job_has_an_effect(
+    tmp_path: Path, call: str, told: bool
+) -> None:
+    edits = edited(
+        "shop/tasks.py", 'log.info("receipt sent', f'{call}\n        log.info("receipt sent'
+    )
     text = edits["shop/tasks.py"].replace("import dead_jobs,", "import dead_jobs, orders,")
-    files = {"shop/tasks.py": text.replace("from shop.queue", "from shop.thanks import thank\n    from shop.queue")}
-    result = procrastinate_repo.examine("handler", procrastinate_repo.build(tmp_path / "repo", files | OTHER))
+    files = {
+        "shop/tasks.py": text.replace(
+            "from shop.queue", "from shop.thanks import thank\n    from shop.queue"
+        )
+    }
+    result = procrastinate_repo.examine(
+        "handler", procrastinate_repo.build(tmp_path / "repo", files | OTHER)
+    )
     assert ("handler.undeclared-effect" in {f.rule for f in result.findings}) == told
 
 
 def test_failed_jobs_are_dead_letters_of_its_own(tmp_path: Path) -> None:
     letter = {"dead_letter": {"kind": "framework"}}
-    result = procrastinate_repo.examine("dead-letter", procrastinate_repo.build(tmp_path / "repo", spec=letter))
+    result = procrastinate_repo.examine(
+        "dead-letter", procrastinate_repo.build(tmp_path / "repo", spec=letter)
+    )
     assert result.status == "passed"

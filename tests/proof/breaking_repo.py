@@ -66,7 +66,9 @@ CODE = {
             return mail
         """,
 }
-HEAD = "from shop import mailer\nfrom shop.running import run\nfrom shop.tasks import send_receipt\n\n"
+HEAD = (
+    "from shop import mailer\nfrom shop.running import run\nfrom shop.tasks import send_receipt\n\n"
+)
 HAPPY = """
 def test_happy(mail):
     assert run(send_receipt, 7, "a") == "sent"
@@ -87,7 +89,10 @@ def test_terminal(mail):
 
 
 def case(
-    root: Path, *tests: str, files: Mapping[str, Any] | None = None, changes: Mapping[str, Any] | None = None
+    root: Path,
+    *tests: str,
+    files: Mapping[str, Any] | None = None,
+    changes: Mapping[str, Any] | None = None,
 ) -> Case:
     """The job with these tests, ready to be run."""
     every = {**CODE, "tests/test_tasks.py": HEAD + "".join(tests), **(files or {})}

@@ -2,7 +2,8 @@
 
     python tests/proof/confirm_matrix.py [CORPUS ...] [--wait]
 
---wait: retries wait as long as they say. Else a wait is told, and cut short. Exit 1 where the two differ.
+--wait: retries wait as long as they say. Else a wait is told, and cut short. Exit 1 where the two
+differ.
 """
 
 from __future__ import annotations
@@ -77,7 +78,9 @@ def table(name: str, wait_s: float | None) -> Iterator[tuple[str, Confirmed]]:
             explorer = Explorer(setting)
             explorer.begin({0: spec.examples[0]})
             after_s = float(explorer.facts["redelivery_s"])
-            with Stage(Target(spec, root, module.DRIVER), redelivery_s=after_s, wait_s=wait_s) as stage:
+            with Stage(
+                Target(spec, root, module.DRIVER), redelivery_s=after_s, wait_s=wait_s
+            ) as stage:
                 for what, text in schedules(spec):
                     history = explorer.run(parse_schedule(text))
                     jitter = bool(spec.retry and spec.retry.backoff and spec.retry.backoff.jitter)
@@ -96,8 +99,8 @@ def row(what: str, item: Confirmed) -> str:
     runs = f"{len(here.outcomes)}/{len(real.outcomes) if real else '-'}"
     dead = f"{here.dead_letters}/{real.dead_letters if real else '-'}"
     return (
-        f"{mark} {what:<25} {runs:>9} {calls:>9} {dead:>9}  {simulated or '-':>12} | {waits or '-':<12} "
-        f"{took:>7}  {item.schedule}{f'  -- {item.note}' if item.note else ''}"
+        f"{mark} {what:<25} {runs:>9} {calls:>9} {dead:>9}  {simulated or '-':>12} |"
+        f" {waits or '-':<12} {took:>7}  {item.schedule}{f'  -- {item.note}' if item.note else ''}"
     )
 
 
@@ -109,7 +112,10 @@ def main() -> int:
     options = parser.parse_args()
     wrong = 0
     for name in options.names or SUBJECTS:
-        print(f"\n{name}\n    {'simulated/real':<25} {'deliver.':>9} {'effects':>9} {'dead':>9}  {'waits in s':>12}")
+        print(
+            f"\n{name}\n    {'simulated/real':<25} {'deliver.':>9} {'effects':>9} {'dead':>9} "
+            f" {'waits in s':>12}"
+        )
         for what, item in table(name, None if options.wait else 0.2):
             print(row(what, item), flush=True)
             wrong += item.agrees is not True

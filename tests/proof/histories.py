@@ -24,7 +24,11 @@ def effect(name: str = "email", key: str = "'k'", line: int = 5) -> list[Told]:
     place = ["app/jobs.py", line]
     fields = {"kind": "effect", "effect": name, "name": f"{name}#1", "place": place}
     done = {"name": f"{name}#1", "effect": name, "args": "to='a'", "key": key, "place": place}
-    return [("at", {"when": "before", **fields}), ("performed", done), ("at", {"when": "after", **fields})]
+    return [
+        ("at", {"when": "before", **fields}),
+        ("performed", done),
+        ("at", {"when": "after", **fields}),
+    ]
 
 
 def commit(number: int = 1, line: int = 7) -> list[Told]:
@@ -38,7 +42,10 @@ def fault(do: str, at: str, **more: Any) -> Told:
 
 
 def raised(error: str = "app.mail:Away", *, injected: bool = True) -> Told:
-    return ("raised", {"error": error, "bases": [error], "text": "away", "injected": injected, "control": False})
+    return (
+        "raised",
+        {"error": error, "bases": [error], "text": "away", "injected": injected, "control": False},
+    )
 
 
 def retry(delay: float = 2.0) -> Told:
@@ -54,7 +61,12 @@ def history(schedule: str, *deliveries: Sequence[Told], state: Any = None, **mor
             number += 1
             events.append(Event(number, kind, data))
         made.append(Delivery(place, "deliver", 0, float(place), tuple(events)))
-    return History(parse_schedule(schedule), tuple(made), {"rows": state if state is not None else [[1]]}, **more)
+    return History(
+        parse_schedule(schedule),
+        tuple(made),
+        {"rows": state if state is not None else [[1]]},
+        **more,
+    )
 
 
 DONE: list[Told] = [*effect(), *commit(), RETURNED, ACKED]
@@ -63,7 +75,9 @@ ONCE = history("once", DONE)
 
 def reference(**more: Any) -> Reference:
     """The single run of a job with one keyed effect."""
-    spec = JobSpec(version=1, job="job", effects=(Effect(name="email", call="app.mail:send", key_arg="key"),))
+    spec = JobSpec(
+        version=1, job="job", effects=(Effect(name="email", call="app.mail:send", key_arg="key"),)
+    )
     return Reference(spec, ONCE, **more)
 
 

@@ -20,7 +20,9 @@ from skillrun.proof.setting import Setting
 def explorer(root: Path, files: Mapping[str, str], **proof: Any) -> Iterator[Explorer]:
     """An explorer of `jobs:main` in a folder with these files."""
     helpers.write_files(root, files)
-    spec = JobSpec(version=1, job="sample", handler="jobs:main", message="payload", proof=Proof(**proof))
+    spec = JobSpec(
+        version=1, job="sample", handler="jobs:main", message="payload", proof=Proof(**proof)
+    )
     with Setting(spec, root, None, ()) as setting:
         setting.start_servers()
         setting.set_up()
@@ -38,7 +40,9 @@ def history(root: Path, jobs: str, schedule: str = "once", **proof: Any) -> Hist
 def run(root: Path, jobs: str, **proof: Any) -> Delivery:
     """One delivery that returned."""
     delivery = history(root, jobs, **proof).runs[0]
-    assert delivery.first("returned"), [dict(e.data) for e in delivery.events if e.kind in ("raised", "probe-error")]
+    assert delivery.first("returned"), [
+        dict(e.data) for e in delivery.events if e.kind in ("raised", "probe-error")
+    ]
     return delivery
 
 

@@ -1,4 +1,6 @@
-"""A small repository with a plain callable as its job, correct as it stands; tests break it in one place each."""
+"""A small repository with a plain callable as its job, correct as it stands; tests break it in one
+place each.
+"""
 
 from __future__ import annotations
 
@@ -70,13 +72,21 @@ SPEC: dict[str, Any] = {
 }
 
 
-def plain_repo(root: Path, *, jobs: str = JOBS, changed: Mapping[str, Any] | None = None, **edits: str) -> Path:
-    """The repository. `edits`: old=new pairs are not names, so they come as `was=..., becomes=...`."""
+def plain_repo(
+    root: Path, *, jobs: str = JOBS, changed: Mapping[str, Any] | None = None, **edits: str
+) -> Path:
+    """The repository. `edits`: old=new pairs are not names, so they come as `was=...,
+    becomes=...`.
+    """
     if edits:
         assert edits["was"] in jobs, edits["was"]
         jobs = jobs.replace(edits["was"], edits["becomes"])
     spec = {**SPEC, **(changed or {})}
-    files = {"jobs.py": jobs, "schema.py": SCHEMA, ".skillrun/jobs/handle-order.yaml": yaml.safe_dump(spec)}
+    files = {
+        "jobs.py": jobs,
+        "schema.py": SCHEMA,
+        ".skillrun/jobs/handle-order.yaml": yaml.safe_dump(spec),
+    }
     return helpers.build_tree(root, files)
 
 

@@ -1,9 +1,11 @@
-"""Attacks on a sandbox from within, on the standard library alone: any user and any Python can run it.
+"""Attacks on a sandbox from within, on the standard library alone: any user and any Python can run
+it.
 
     python sandbox_attacks.py FOLDER
 
-Servers of "the machine" listen outside of the sandbox; a process inside tries to reach them, and everything else. One
-JSON object on standard output: what stood around it, and for each attack whether it came through.
+Servers of "the machine" listen outside of the sandbox; a process inside tries to reach them, and
+everything else. One JSON object on standard output: what stood around it, and for each attack
+whether it came through.
 """
 
 from __future__ import annotations
@@ -82,7 +84,8 @@ def main(folder: Path) -> None:
     (home / "secret").write_text("the key of the developer")
     (folder / "outside").write_text("")
     victims = [listen(str(folder / "beside.sock")), listen(str(root / "within.sock"))]
-    # A folder that an editable install names is shown, and a server of the machine may have its socket there.
+    # A folder that an editable install names is shown, and a server of the machine may have its
+    # socket there.
     beside_install = folder / "lib"
     beside_install.mkdir(exist_ok=True)
     victims.append(listen(str(beside_install / "server.sock")))
@@ -115,13 +118,22 @@ def main(folder: Path) -> None:
     for shown in (plan.readable, plan.searched):
         shown.append(str(beside_install))
     with Sandbox(plan, run) as sandbox:
-        command = [*sandbox.prefix(root), sys.executable, "-I", "-S", "-c", INSIDE, json.dumps(given)]
+        command = [
+            *sandbox.prefix(root),
+            sys.executable,
+            "-I",
+            "-S",
+            "-c",
+            INSIDE,
+            json.dumps(given),
+        ]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
         try:
             came_through = json.loads(done.stdout)
         except ValueError:
             came_through = {"no answer": done.stdout + done.stderr}
-        # A datagram goes anywhere, and a file of that name may be another one: the victims are asked.
+        # A datagram goes anywhere, and a file of that name may be another one: the victims are
+        # asked.
         came_through["udp"] = has_received(udp)
         came_through["write beside the scratch"] = bool((folder / "outside").read_text())
         print(json.dumps({"walls": asdict(sandbox.walls), "came through": came_through}))

@@ -1,4 +1,6 @@
-"""What a repository or a machine can do wrong: one clear line, no traceback, no hang, nothing left behind."""
+"""What a repository or a machine can do wrong: one clear line, no traceback, no hang, nothing left
+behind.
+"""
 
 from __future__ import annotations
 
@@ -60,10 +62,19 @@ def messages(proof: Proof) -> str:
     return "\n".join(f"{j.rule}: {j.message}" for j in proof.incomplete)
 
 
-@pytest.mark.parametrize(("setup", "where"), [("python schema.py", "proof.setup: schema.py:4"), (None, "jobs.py:8")])
-def test_a_variable_that_is_missing_is_named_with_its_place(tmp_path: Path, setup: str | None, where: str) -> None:
-    proof = proof_of(plain_repo(tmp_path / "repo", changed={"proof": {"setup": setup} if setup else {}}))
-    assert f"{where}: reads the environment variable APP_DB, which the proof does not have" in messages(proof)
+@pytest.mark.parametrize(
+    ("setup", "where"), [("python schema.py", "proof.setup: schema.py:4"), (None, "jobs.py:8")]
+)
+def test_a_variable_that_is_missing_is_named_with_its_place(
+    tmp_path: Path, setup: str | None, where: str
+) -> None:
+    proof = proof_of(
+        plain_repo(tmp_path / "repo", changed={"proof": {"setup": setup} if setup else {}})
+    )
+    assert (
+        f"{where}: reads the environment variable APP_DB, which the proof does not have"
+        in messages(proof)
+    )
     assert [judgement.expected for judgement in proof.incomplete] == [
         "put it into the spec: proof: {env: {APP_DB: only-for-the-proof}}"
     ]
@@ -72,7 +83,9 @@ def test_a_variable_that_is_missing_is_named_with_its_place(tmp_path: Path, setu
 HANGS = {
     "loop": "while True: pass",
     "pipe": "os.read(os.pipe()[0], 1)",
-    "signals": "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nos.read(os.pipe()[0], 1)",
+    "signals": (
+        "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nos.read(os.pipe()[0], 1)"
+    ),
 }
 
 
@@ -89,7 +102,10 @@ def test_a_handler_that_hangs_is_stopped_and_its_last_boundary_is_said(
 ENDS = {
     "exit": ("os._exit(3)", "the single run ended its process with exit status 3"),
     "signal": ("os.abort()", "the single run ended its process by signal 6"),
-    "parent": ("import ctypes; ctypes.CDLL(None).kill(os.getppid(), 9)", "the interpreter of the proof ended"),
+    "parent": (
+        "import ctypes; ctypes.CDLL(None).kill(os.getppid(), 9)",
+        "the interpreter of the proof ended",
+    ),
     "descriptors": ("os.closerange(0, 1000)", "closed the descriptor on which skillrun hears it"),
     "big": (
         "file = open(DB + 'x', 'wb')\nfile.seek(300_000_000)\nfile.write(b'x')\nfile.flush()",
@@ -138,14 +154,22 @@ def test_a_handler_may_patch_time_and_sleep_for_days(tmp_path: Path) -> None:
 
 
 def test_effects_that_are_never_reached(tmp_path: Path) -> None:
-    proof = proof_of(plain_repo(tmp_path / "repo", was=SEND, becomes="            pass\n"), only=None)
+    proof = proof_of(
+        plain_repo(tmp_path / "repo", was=SEND, becomes="            pass\n"), only=None
+    )
     assert "the single run does not reach: send" in messages(proof)
 
 
 EFFECTS: dict[str, tuple[dict[str, Any], str]] = {
-    "no-parameter": ({"key_arg": "token"}, "key_arg: jobs:send has no parameter token; it has order_id, key"),
+    "no-parameter": (
+        {"key_arg": "token"},
+        "key_arg: jobs:send has no parameter token; it has order_id, key",
+    ),
     "no-callable": ({"call": "jobs:DB"}, "jobs:DB is str, which cannot be called"),
-    "a-class": ({"call": "jobs:Away"}, "jobs:Away is a class: name the method that changes the world"),
+    "a-class": (
+        {"call": "jobs:Away"},
+        "jobs:Away is a class: name the method that changes the world",
+    ),
 }
 
 
@@ -156,9 +180,14 @@ def test_what_the_spec_says_of_an_effect_is_wrong(name: str, tmp_path: Path) -> 
     assert said in messages(proof_of(plain_repo(tmp_path / "repo", changed={"effects": effects})))
 
 
-def test_a_query_that_does_not_end_is_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_query_that_does_not_end_is_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("skillrun.proof.state._QUERY_S", 0.2)
-    endless = "with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) from n, done"
+    endless = (
+        "with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) from n,"
+        " done"
+    )
     assert "it takes longer than 0.2 s" in messages(changed(tmp_path, state={"endless": endless}))
 
 
@@ -175,18 +204,25 @@ db.execute("insert into batch values (1)")"""
 def test_a_temporary_table_is_no_state(tmp_path: Path) -> None:
     assert proof_with(tmp_path / "temporary", TEMPORARY).verdict == "proved"
     kept = TEMPORARY.replace("temp table", "table if not exists")
-    assert "the table batch is written but no query" in messages(proof_with(tmp_path / "kept", kept))
+    assert "the table batch is written but no query" in messages(
+        proof_with(tmp_path / "kept", kept)
+    )
 
 
 def test_a_temporary_table_that_hides_a_real_one_is_no_way_out(tmp_path: Path) -> None:
     hides = TEMPORARY.replace("batch", "done")
     proof = proof_with(tmp_path, hides)
-    assert "table done is written" not in "".join(j.message for j in proof.incomplete)  # a query reads it
+    assert "table done is written" not in "".join(
+        j.message for j in proof.incomplete
+    )  # a query reads it
     unread = changed(tmp_path / "unread", state={"one": "select 1"})
     assert "the table done is written but no query" in messages(unread)
 
 
-SENT = "import socket\nsocket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'a:1|c', ('127.0.0.1', 8125))"
+SENT = (
+    "import socket\nsocket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'a:1|c', ('127.0.0.1',"
+    " 8125))"
+)
 
 
 def test_a_count_is_no_effect_and_the_same_datagram_by_own_code_is_one(tmp_path: Path) -> None:
@@ -205,10 +241,19 @@ def changed(tmp_path: Path, **proof: Any) -> Proof:
 
 
 PROOFS: dict[str, tuple[dict[str, Any], str]] = {
-    "unread": ({"state": {"one": "select 1"}}, "the table done is written but no query of proof.state reads it"),
-    "column": ({"state": {"one": "select nope from done"}}, "proof.state.one: no such column: nope"),
+    "unread": (
+        {"state": {"one": "select 1"}},
+        "the table done is written but no query of proof.state reads it",
+    ),
+    "column": (
+        {"state": {"one": "select nope from done"}},
+        "proof.state.one: no such column: nope",
+    ),
     "writes": ({"state": {"one": "delete from done"}}, "attempt to write a readonly database"),
-    "database": ({"database": "{scratch}/other.db"}, "the handler writes to app.db, which is not proof.database"),
+    "database": (
+        {"database": "{scratch}/other.db"},
+        "the handler writes to app.db, which is not proof.database",
+    ),
     "python": ({"python": "/no/python"}, "proof.python: there is no interpreter /no/python"),
     "no-python": ({"python": "/bin/false"}, "proof.python: /bin/false is no Python interpreter"),
     "silent-python": ({"python": "/bin/true"}, "proof.python: /bin/true is no Python interpreter"),
@@ -223,10 +268,14 @@ def test_what_the_spec_says_of_the_proof_is_wrong(name: str, tmp_path: Path) -> 
     assert said in messages(changed(tmp_path, **fields))
 
 
-@pytest.mark.skipif(not machine_walls().has_network, reason="this machine gives no process a network of its own")
+@pytest.mark.skipif(
+    not machine_walls().has_network, reason="this machine gives no process a network of its own"
+)
 def test_a_setup_reaches_no_server_of_the_machine(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        line = f"import socket; socket.create_connection(('127.0.0.1', {server.getsockname()[1]}), 5)"
+        line = (
+            f"import socket; socket.create_connection(('127.0.0.1', {server.getsockname()[1]}), 5)"
+        )
         assert subprocess.run([sys.executable, "-c", line]).returncode == 0  # this process does
         server.accept()[0].close()
         proof = changed(tmp_path, setup=f'python schema.py && {sys.executable} -c "{line}"')
@@ -237,7 +286,10 @@ def test_a_setup_reaches_no_server_of_the_machine(tmp_path: Path) -> None:
 
 
 MODULES = {
-    "missing": ("import no_such_module_anywhere\n", "No module named 'no_such_module_anywhere' (jobs.py:1)"),
+    "missing": (
+        "import no_such_module_anywhere\n",
+        "No module named 'no_such_module_anywhere' (jobs.py:1)",
+    ),
     "syntax": ("def handle(:\n", "SyntaxError: invalid syntax"),
     "exits": ("import os\nos._exit(4)\n", "ended while it imported the handler"),
     "leaves": ("raise SystemExit(3)\n", "SystemExit: 3 (jobs.py:1)"),
@@ -256,7 +308,9 @@ def test_a_python_that_is_too_old(tmp_path: Path) -> None:
     old = tmp_path / "python3.6"
     old.write_text("#!/bin/sh\necho python 3 6\n")
     old.chmod(0o755)
-    assert "python3.6 is Python 3.6; the proof needs 3.9 or newer" in messages(changed(tmp_path, python=str(old)))
+    assert "python3.6 is Python 3.6; the proof needs 3.9 or newer" in messages(
+        changed(tmp_path, python=str(old))
+    )
 
 
 def test_a_module_that_cannot_be_parsed_on_the_command_line(tmp_path: Path) -> None:
@@ -270,15 +324,25 @@ def test_a_module_that_cannot_be_parsed_on_the_command_line(tmp_path: Path) -> N
 def test_a_reader_that_goes_away_does_not_change_the_verdict(tmp_path: Path) -> None:
     repo = plain_repo(tmp_path / "repo")
     for option in ("--json", ""):
-        script = f"{sys.executable} -m skillrun prove --trust {option} | true; exit ${{PIPESTATUS[0]}}"
+        script = (
+            f"{sys.executable} -m skillrun prove --trust {option} | true; exit ${{PIPESTATUS[0]}}"
+        )
         env = helpers.clean_env(repo.with_name("repo.home"))
-        done = subprocess.run(["bash", "-c", script], cwd=repo, env=env, capture_output=True, text=True)
+        done = subprocess.run(
+            ["bash", "-c", script], cwd=repo, env=env, capture_output=True, text=True
+        )
         assert (done.returncode, done.stderr) == (0, "")
 
 
 NAMES: dict[str, tuple[dict[str, Any], str]] = {
-    "effect": ({"effects": [{**SPEC["effects"][0], "call": "jobs:nope"}]}, "there is no nope in jobs"),
-    "error": ({"failures": {"transient": ["jobs:Nope"]}}, "failures: jobs:Nope: there is no Nope in jobs"),
+    "effect": (
+        {"effects": [{**SPEC["effects"][0], "call": "jobs:nope"}]},
+        "there is no nope in jobs",
+    ),
+    "error": (
+        {"failures": {"transient": ["jobs:Nope"]}},
+        "failures: jobs:Nope: there is no Nope in jobs",
+    ),
 }
 
 

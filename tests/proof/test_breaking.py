@@ -1,4 +1,6 @@
-"""The tests of a job meet a broken handler: what they notice, what they miss, and what cannot be told."""
+"""The tests of a job meet a broken handler: what they notice, what they miss, and what cannot be
+told.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +11,30 @@ from pathlib import Path
 
 import helpers
 import pytest
-from breaking_repo import CODE, HAPPY, HEAD, RETRYABLE, TERMINAL, breaks, case, cases, rule, rules, tried
+from breaking_repo import (
+    CODE,
+    HAPPY,
+    HEAD,
+    RETRYABLE,
+    TERMINAL,
+    breaks,
+    case,
+    cases,
+    rule,
+    rules,
+    tried,
+)
 
 from skillrun.verdict import StageResult
 
 pytestmark = pytest.mark.real
 
 ALL = (HAPPY, RETRYABLE, TERMINAL)
-NOTICED = {"effect-dropped": "noticed", "transient-swallowed": "noticed", "permanent-retried": "noticed"}
+NOTICED = {
+    "effect-dropped": "noticed",
+    "transient-swallowed": "noticed",
+    "permanent-retried": "noticed",
+}
 
 
 def test_good_tests_notice_every_break(tmp_path: Path) -> None:
@@ -25,7 +43,10 @@ def test_good_tests_notice_every_break(tmp_path: Path) -> None:
     with made.tree.recording() as lookups:
         result = cases.examine("tests", made)
     assert (result.status, result.grade, breaks(result)) == ("passed", "executed", NOTICED)
-    assert sorted(path for path in (tmp_path / "repo").rglob("*") if ".git" not in path.parts) == before
+    assert (
+        sorted(path for path in (tmp_path / "repo").rglob("*") if ".git" not in path.parts)
+        == before
+    )
     assert helpers.git(tmp_path / "repo", "status", "--porcelain") == ""
     assert {"shop/running.py", "tests/conftest.py"} <= set(lookups.files)
     assert not any(lookup.kind == "content" for lookup in lookups)
@@ -63,7 +84,11 @@ MISSED = {
         RETRYABLE.replace('== "sent"\n    assert mail.calls == 2\n', '!= "dead"\n'),
         BY_NUMBER,
     ),
-    "permanent-retried": (HAPPY, RETRYABLE, BY_NUMBER.replace("    assert SEEN.count(-1) == 1\n", "")),
+    "permanent-retried": (
+        HAPPY,
+        RETRYABLE,
+        BY_NUMBER.replace("    assert SEEN.count(-1) == 1\n", ""),
+    ),
 }
 
 
@@ -79,16 +104,24 @@ def test_the_break_that_they_miss_is_the_finding(tmp_path: Path, missed: str) ->
 
 
 def test_an_error_that_no_test_raises_in_the_handler_is_said(tmp_path: Path) -> None:
-    unraised = "\ndef test_terminal(mail):\n    assert run(send_receipt, 7, 'a') != mailer.BadAddress\n"
-    found = rule(tried(tmp_path / "repo", HAPPY, RETRYABLE, unraised), "tests.missed-permanent-retried")
+    unraised = (
+        "\ndef test_terminal(mail):\n    assert run(send_receipt, 7, 'a') != mailer.BadAddress\n"
+    )
+    found = rule(
+        tried(tmp_path / "repo", HAPPY, RETRYABLE, unraised), "tests.missed-permanent-retried"
+    )
     assert "none of them meets it" in found.message
 
 
-def test_a_test_that_the_text_does_not_show_is_found_before_anything_is_claimed(tmp_path: Path) -> None:
+def test_a_test_that_the_text_does_not_show_is_found_before_anything_is_claimed(
+    tmp_path: Path,
+) -> None:
     head = "import shop.tasks\nfrom shop import mailer\nfrom shop.running import run\n"
     hidden = head + TERMINAL.replace("send_receipt", "getattr(shop.tasks, 'send_' + 'receipt')")
     weak = TERMINAL.replace("    assert mail.calls == 1\n", "")
-    result = tried(tmp_path / "repo", HAPPY, RETRYABLE, weak, files={"tests/test_hidden.py": hidden})
+    result = tried(
+        tmp_path / "repo", HAPPY, RETRYABLE, weak, files={"tests/test_hidden.py": hidden}
+    )
     assert (result.status, breaks(result)) == ("passed", NOTICED), result.findings
 
 
@@ -96,19 +129,28 @@ def test_a_red_baseline_stops(tmp_path: Path) -> None:
     red = HAPPY.replace("receipt-7", "receipt-8").replace("test_happy", "test_red")
     result = tried(tmp_path / "repo", *ALL, red)
     assert (result.status, rules(result), breaks(result)) == ("failed", ["tests.baseline-red"], {})
-    assert rule(result, "tests.baseline-red").message.startswith("tests/test_tasks.py::test_red fails")
+    assert rule(result, "tests.baseline-red").message.startswith(
+        "tests/test_tasks.py::test_red fails"
+    )
 
 
 def test_a_red_test_that_does_not_reach_the_handler_is_not_asked(tmp_path: Path) -> None:
-    assert tried(tmp_path / "repo", *ALL, "\ndef test_other():\n    assert 1 == 2\n").status == "passed"
+    assert (
+        tried(tmp_path / "repo", *ALL, "\ndef test_other():\n    assert 1 == 2\n").status
+        == "passed"
+    )
 
 
 def test_tests_that_never_reach_the_handler(tmp_path: Path) -> None:
-    replaced = "\nimport pytest\n@pytest.fixture(autouse=True)\ndef gone(monkeypatch):\n    import sys\n"
+    replaced = (
+        "\nimport pytest\n@pytest.fixture(autouse=True)\ndef gone(monkeypatch):\n    import sys\n"
+    )
     replaced += "    monkeypatch.setattr(sys.modules[__name__], 'run', lambda *a: SAID.pop(0))\n"
     replaced += "SAID = ['sent', 'sent', 'dead']\n"
     tests = "".join(ALL).replace('    assert mail.outbox == ["receipt-7"]\n', "")
-    tests = tests.replace("    assert mail.calls == 2\n", "").replace("    assert mail.calls == 1\n", "")
+    tests = tests.replace("    assert mail.calls == 2\n", "").replace(
+        "    assert mail.calls == 1\n", ""
+    )
     result = tried(tmp_path / "repo", tests, replaced)
     assert (result.status, rules(result)) == ("blocked", ["tests.not-reached"])
 
@@ -123,7 +165,9 @@ def incomplete(result: StageResult) -> str:
 def test_code_imported_from_elsewhere_is_incomplete(tmp_path: Path) -> None:
     first = f"import sys\nsys.path.insert(0, {str(tmp_path / 'repo')!r})\n"
     files = {"tests/conftest.py": first + textwrap.dedent(CODE["tests/conftest.py"])}
-    assert str(tmp_path / "repo" / "shop") in incomplete(tried(tmp_path / "repo", *ALL, files=files))
+    assert str(tmp_path / "repo" / "shop") in incomplete(
+        tried(tmp_path / "repo", *ALL, files=files)
+    )
 
 
 def test_a_test_file_that_cannot_be_imported_is_incomplete(tmp_path: Path) -> None:
@@ -144,8 +188,13 @@ def test_an_interpreter_without_pytest_is_incomplete(tmp_path: Path) -> None:
 
 
 def test_a_skipped_test_might_have_noticed(tmp_path: Path) -> None:
-    weak = TERMINAL.replace("    assert mail.calls == 1\n", "").replace("test_terminal", "test_weak")
-    skipped = "\nimport os, pytest\n@pytest.mark.skipif('NO_SUCH' not in os.environ, reason='x')" + TERMINAL
+    weak = TERMINAL.replace("    assert mail.calls == 1\n", "").replace(
+        "test_terminal", "test_weak"
+    )
+    skipped = (
+        "\nimport os, pytest\n@pytest.mark.skipif('NO_SUCH' not in os.environ, reason='x')"
+        + TERMINAL
+    )
     result = tried(tmp_path / "repo", HAPPY, RETRYABLE, weak, skipped)
     assert breaks(result)["permanent-retried"] == "incomplete"
     assert "test_terminal" in incomplete(result)
@@ -161,8 +210,12 @@ def test_a_job_that_is_tried_once_must_not_lose_its_failures(tmp_path: Path) -> 
     changes = {"retry": {"kind": "none", "reason": "a second mail does harm"}}
     result = tried(tmp_path / "a", HAPPY, TERMINAL, changes=changes)
     assert (result.status, breaks(result)["failure-swallowed"]) == ("passed", "noticed")
-    weak = TERMINAL.replace('assert run(send_receipt, 7, "a") == "dead"', 'run(send_receipt, 7, "a")')
-    assert rules(tried(tmp_path / "b", HAPPY, weak, changes=changes)) == ["tests.missed-failure-swallowed"]
+    weak = TERMINAL.replace(
+        'assert run(send_receipt, 7, "a") == "dead"', 'run(send_receipt, 7, "a")'
+    )
+    assert rules(tried(tmp_path / "b", HAPPY, weak, changes=changes)) == [
+        "tests.missed-failure-swallowed"
+    ]
 
 
 def test_unittest_cases_and_fixtures_that_are_shared_count(tmp_path: Path) -> None:
@@ -184,9 +237,15 @@ class Sent(unittest.TestCase):
 """
     happy = HAPPY.replace('    assert mail.outbox == ["receipt-7"]\n', "")
     retryable = RETRYABLE.replace("mail.calls == 2", "mail.calls != 1")
-    result = tried(tmp_path / "repo", happy, shared, retryable, BY_NUMBER, files={"shop/tasks.py": CHECKED})
+    result = tried(
+        tmp_path / "repo", happy, shared, retryable, BY_NUMBER, files={"shop/tasks.py": CHECKED}
+    )
     assert breaks(result) == NOTICED
-    seen = [item.detail["seen"] for item in result.evidence if item.detail.get("kind") == "effect-dropped"]
+    seen = [
+        item.detail["seen"]
+        for item in result.evidence
+        if item.detail.get("kind") == "effect-dropped"
+    ]
     assert seen == ["noticed: tests/test_tasks.py::Sent::test_second"]
 
 
@@ -201,7 +260,11 @@ def test_nothing_runs_without_consent_or_before_all_is_clean(tmp_path: Path) -> 
     made = case(tmp_path / "repo", *ALL)
     made.consent = lambda plan: False
     refused = cases.examine("tests", made)
-    assert (refused.status, rules(refused), refused.next[0].action) == ("blocked", ["tests.no-consent"], "consent")
+    assert (refused.status, rules(refused), refused.next[0].action) == (
+        "blocked",
+        ["tests.no-consent"],
+        "consent",
+    )
     made.clean = False
     early = cases.examine("tests", made)
     assert (early.status, early.grade, rules(early)) == ("pending", "static", [])
@@ -212,8 +275,13 @@ def test_a_project_in_a_folder_with_sources_of_its_own(tmp_path: Path) -> None:
     moved = {f"back/{path.replace('shop/', 'src/shop/')}": text for path, text in CODE.items()}
     tests = {"back/tests/test_tasks.py": HEAD}
     tests["back/tests/test_tasks.py"] += "".join(ALL)
-    config = "[tool.pytest.ini_options]\naddopts = '-x -n 1'\ntestpaths = ['tests']\npythonpath = ['src']\n"
-    made = cases.build(tmp_path / "repo", {**moved, **tests, "back/pyproject.toml": config}, alone=True)
+    config = (
+        "[tool.pytest.ini_options]\naddopts = '-x -n 1'\ntestpaths = ['tests']\npythonpath ="
+        " ['src']\n"
+    )
+    made = cases.build(
+        tmp_path / "repo", {**moved, **tests, "back/pyproject.toml": config}, alone=True
+    )
     made.clean, made.consent = True, lambda plan: True
     result = cases.examine("tests", made)
     assert (result.status, breaks(result)) == ("passed", NOTICED), result.findings

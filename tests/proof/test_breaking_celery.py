@@ -17,7 +17,11 @@ from skillrun.verdict import StageResult
 
 pytestmark = pytest.mark.real
 
-NOTICED = {"effect-dropped": "noticed", "transient-swallowed": "noticed", "permanent-retried": "noticed"}
+NOTICED = {
+    "effect-dropped": "noticed",
+    "transient-swallowed": "noticed",
+    "permanent-retried": "noticed",
+}
 TESTS = """
     import pytest
     from shop import dead_jobs, mailer, tasks
@@ -64,14 +68,19 @@ def tried(case: Case) -> StageResult:
 
 def test_the_bundled_shop_notices_every_break(tmp_path: Path) -> None:
     root = fixtures_repos.example_shop(tmp_path / "repo")
-    case = Case(bundled_skill(), load_spec(root / cases.SPEC_PATH, root=root), open_repo(root), Tree(root))
+    case = Case(
+        bundled_skill(), load_spec(root / cases.SPEC_PATH, root=root), open_repo(root), Tree(root)
+    )
     result = tried(case)
-    assert (result.status, result.grade, breaks(result)) == ("passed", "executed", NOTICED), result.findings
+    assert (result.status, result.grade, breaks(result)) == ("passed", "executed", NOTICED), (
+        result.findings
+    )
 
 
 def test_a_task_that_calls_retry_itself(tmp_path: Path) -> None:
     good = cases.build(
-        tmp_path / "a", {"tests/test_tasks.py": TESTS.format(then="assert len(dead) == 1 == len(mail[0])")}
+        tmp_path / "a",
+        {"tests/test_tasks.py": TESTS.format(then="assert len(dead) == 1 == len(mail[0])")},
     )
     result = tried(good)
     assert (result.status, breaks(result)) == ("passed", NOTICED), result.findings

@@ -1,4 +1,6 @@
-"""The edited handler does what it did while nothing is broken, and is broken in the way that is asked for."""
+"""The edited handler does what it did while nothing is broken, and is broken in the way that is
+asked for.
+"""
 
 from __future__ import annotations
 
@@ -25,13 +27,23 @@ TURN = {**UNBROKEN, "turn": ["permanent"]}
 
 @pytest.fixture
 def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """`load(source, settings)`: the namespace of the edited source, with the runtime beside it as in a copy."""
+    """`load(source, settings)`: the namespace of the edited source, with the runtime beside it as
+    in a copy.
+    """
 
     def load(source: str, broken: dict[str, Any], **declared: Any) -> dict[str, Any]:
         text = textwrap.dedent(source).lstrip("\n")
-        settings = {"out": str(tmp_path / "records"), "transient": [], "permanent": [], "returns": None, "watch": False}
+        settings = {
+            "out": str(tmp_path / "records"),
+            "transient": [],
+            "permanent": [],
+            "returns": None,
+            "watch": False,
+        }
         (tmp_path / "skillrun_broken.py").write_bytes(Path(runtime_file()).read_bytes())
-        (tmp_path / "skillrun_broken.json").write_text(json.dumps({**settings, **declared, **broken}))
+        (tmp_path / "skillrun_broken.json").write_text(
+            json.dumps({**settings, **declared, **broken})
+        )
         namespace: dict[str, Any] = {"__name__": "job"}
         exec(compile(edited(text.encode(), edit_of(text)), "job.py", "exec"), namespace)
         return namespace
@@ -50,9 +62,15 @@ def edit_of(text: str) -> FileEdit:
     """`job` is the handler, `helper` tries again, and every `send` is the effect."""
     tree = ast.parse(text)
     lines = {
-        node.name: node.lineno for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        node.name: node.lineno
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     }
-    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("send")]
+    calls = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("send")
+    ]
     awaited = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Await)}
     effects = {Span.of(call.func): id(call) in awaited for call in calls}
     helpers = frozenset({lines["helper"]} if "helper" in lines else ())
@@ -96,7 +114,9 @@ RETRIES_ITSELF = """
     ),
     ids=("unbroken", "dropped", "swallowed", "turned"),
 )
-def test_a_handler_with_except_clauses_of_its_own(load: Any, broken: dict[str, Any], ends: list[Any]) -> None:
+def test_a_handler_with_except_clauses_of_its_own(
+    load: Any, broken: dict[str, Any], ends: list[Any]
+) -> None:
     job = load(RETRIES_ITSELF, broken, **BOTH)["job"]
     assert [job(), job(TimeoutError("slow")), job(ValueError("bad"))] == ends
     assert job.__doc__ == "Doc."
@@ -171,7 +191,9 @@ def test_async_handlers_and_methods(load: Any) -> None:
 
 
 def test_generators_and_signatures_stay(load: Any) -> None:
-    made = load("def job(a, *, b: int = 2):\n    yield a\n    yield b\n", SWALLOW, **TRANSIENT)["job"]
+    made = load("def job(a, *, b: int = 2):\n    yield a\n    yield b\n", SWALLOW, **TRANSIENT)[
+        "job"
+    ]
     assert isinstance(made(1), types.GeneratorType)
     assert list(made(1)) == [1, 2]
     assert made.__code__.co_varnames[:2] == ("a", "b")

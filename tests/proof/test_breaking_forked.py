@@ -1,4 +1,6 @@
-"""Several breaks in one process: the tests are collected once, and each fork finds everything as it was."""
+"""Several breaks in one process: the tests are collected once, and each fork finds everything as it
+was.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,11 @@ from skillrun.proof.breaking import runs
 pytestmark = pytest.mark.real
 
 ALL = (HAPPY, RETRYABLE, TERMINAL)
-NOTICED = {"effect-dropped": "noticed", "transient-swallowed": "noticed", "permanent-retried": "noticed"}
+NOTICED = {
+    "effect-dropped": "noticed",
+    "transient-swallowed": "noticed",
+    "permanent-retried": "noticed",
+}
 CONFTEST = "tests/conftest.py"
 
 
@@ -33,7 +39,9 @@ def test_the_tests_are_collected_once(tmp_path: Path) -> None:
 
 
 SHARED = {
-    "a thread": "import threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()",
+    "a thread": (
+        "import threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()"
+    ),
     "a socket": "import socket\nheld = socket.socketpair()",
     "an event loop": "import asyncio\nloop = asyncio.new_event_loop()",
     "an open file": "held = open(__file__)",
@@ -77,7 +85,9 @@ def test_terminal(mail):
 
 def test_what_one_break_leaves_behind_is_not_there_for_the_next(tmp_path: Path) -> None:
     born = starting(tmp_path, "open('born.txt', 'w').write('at import')")
-    result = tried(tmp_path / "repo", LEAVES, BLIND, files={"kept.txt": b"as it was", "gone.txt": b"x", **born})
+    result = tried(
+        tmp_path / "repo", LEAVES, BLIND, files={"kept.txt": b"as it was", "gone.txt": b"x", **born}
+    )
     assert set(breaks(result).values()) == {"missed"}
 
 
@@ -89,7 +99,9 @@ def test_happy(mail):
 """
 
 
-def test_a_break_without_an_end_is_ended_and_the_others_follow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_break_without_an_end_is_ended_and_the_others_follow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(runs, "LEAST_S", 5.0)
     monkeypatch.setattr(runs, "TIMES_LONGER", 1.0)
     result = tried(tmp_path / "repo", ENDLESS, RETRYABLE, TERMINAL, files=starting(tmp_path))

@@ -1,4 +1,6 @@
-"""The confirmation with a real worker: what is chosen, how two workers are compared, and Huey's consumer for real."""
+"""The confirmation with a real worker: what is chosen, how two workers are compared, and Huey's
+consumer for real.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,14 @@ from typing import Any
 import pytest
 
 from skillrun.contract.spec import load_spec
-from skillrun.proof.confirm.compare import choose, compare, confirm_one, differences, find_untried, simulated
+from skillrun.proof.confirm.compare import (
+    choose,
+    compare,
+    confirm_one,
+    differences,
+    find_untried,
+    simulated,
+)
 from skillrun.proof.confirm.interface import Confirmed, NotConfirmed, Seen
 from skillrun.proof.confirm.run import Stage, Watch, outcomes, plans, unsupported
 from skillrun.proof.history import Delivery, Event, History
@@ -30,7 +39,10 @@ SEEN = Seen(("died", "returned"), (("email", "'7'"), ("email", "'7'")), {"rows":
 
 
 def differing(**fields: Any) -> list[str]:
-    return [name for name, _ in compare(SEEN, dataclasses.replace(SEEN, **fields), frozenset(), delays=True)]
+    return [
+        name
+        for name, _ in compare(SEEN, dataclasses.replace(SEEN, **fields), frozenset(), delays=True)
+    ]
 
 
 def test_the_same_is_the_same() -> None:
@@ -61,12 +73,19 @@ def test_what_is_cut_off_a_wait_is_told_once(tmp_path: Path) -> None:
 def test_a_worker_that_died_before_it_was_up_is_waited_for_no_longer(tmp_path: Path) -> None:
     file = tmp_path / "events.jsonl"
     watch = Watch(file)
-    dead = [{"e": "entered", "delivery": 1}, {"e": "fault", "do": "kill-worker", "at": "after:pay#1", "delivery": 1}]
+    dead = [
+        {"e": "entered", "delivery": 1},
+        {"e": "fault", "do": "kill-worker", "at": "after:pay#1", "delivery": 1},
+    ]
     file.write_text("".join(json.dumps(event) + "\n" for event in dead))
     watch.read()
     assert not watch.at_rest
     watch.started = len(watch.events)
-    later = [{"e": "entered", "delivery": 2}, {"e": "over", "delivery": 2}, {"e": "ready", "delivery": 2}]
+    later = [
+        {"e": "entered", "delivery": 2},
+        {"e": "over", "delivery": 2},
+        {"e": "ready", "delivery": 2},
+    ]
     for event, rests in zip(later, (False, False, True), strict=True):
         with file.open("a") as stream:
             stream.write(json.dumps(event) + "\n")
@@ -85,10 +104,15 @@ def test_what_is_volatile_is_not_compared() -> None:
 
 
 def test_a_difference_makes_a_proof_incomplete() -> None:
-    same, other = Confirmed("once", SEEN, SEEN), Confirmed("once", SEEN, SEEN, ("state",), "state: a simulated, b real")
+    same, other = (
+        Confirmed("once", SEEN, SEEN),
+        Confirmed("once", SEEN, SEEN, ("state",), "state: a simulated, b real"),
+    )
     untried = Confirmed("once", SEEN, None, note="no Redis")
     assert (same.agrees, other.agrees, untried.agrees) == (True, False, None)
-    assert [judgement.rule for judgement in differences([same, other, untried])] == ["confirm.differs"]
+    assert [judgement.rule for judgement in differences([same, other, untried])] == [
+        "confirm.differs"
+    ]
 
 
 OTHERS = """copies=2 switch@before:email#1
@@ -104,32 +128,56 @@ def test_what_needs_another_clock_is_not_repeated(text: str) -> None:
     assert unsupported(parse_schedule(text))
 
 
-@pytest.mark.parametrize("text", ["once", "redeliver", "kill@after:email#1 lose re-enqueue", "poison=0",
-                                  "raise=TimeoutError@before:email#*/*"])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        "once",
+        "redeliver",
+        "kill@after:email#1 lose re-enqueue",
+        "poison=0",
+        "raise=TimeoutError@before:email#*/*",
+    ],
+)
 def test_what_can_be_repeated(text: str) -> None:
     assert unsupported(parse_schedule(text)) is None
 
 
 def test_a_delivery_meets_its_own_faults_and_those_of_every_one() -> None:
-    made = plans(parse_schedule("raise=E@before:email#*/* kill@after:sql#1/2"), lambda fault, lose: {"do": fault.do})
+    made = plans(
+        parse_schedule("raise=E@before:email#*/* kill@after:sql#1/2"),
+        lambda fault, lose: {"do": fault.do},
+    )
     assert made["*"] == {"before:email#*": {"do": "raise"}, "jitter": "high"}
     assert made["2"] == {**made["*"], "after:sql#1": {"do": "kill"}}
 
 
 def test_outcomes_are_read_from_events() -> None:
     events = [("entered", 1), ("returned", 1), ("entered", 2), ("raised", 2), ("entered", 3)]
-    assert outcomes([{"e": kind, "delivery": n} for kind, n in events]) == ("returned", "raised", "died")
+    assert outcomes([{"e": kind, "delivery": n} for kind, n in events]) == (
+        "returned",
+        "raised",
+        "died",
+    )
 
 
 def history(text: str, *, raised: bool = False) -> History:
     fault = Event(2, "fault", {"at": parse_schedule(text).faults[0].at, "do": "kill"})
     end = Event(3, "raised", {}) if raised else Event(3, "died", {})
-    return History(parse_schedule(text), (Delivery(1, "deliver", 0, 0.0, (Event(1, "entered"), fault, end)),))
+    return History(
+        parse_schedule(text), (Delivery(1, "deliver", 0, 0.0, (Event(1, "entered"), fault, end)),)
+    )
 
 
 def test_deaths_of_child_and_worker_after_the_effect_come_first() -> None:
-    texts = ("kill@before:sql#1", "kill@before:email#1", "kill@after:email#1", "kill-worker@after:email#1")
-    tried = [SimpleNamespace(schedule=parse_schedule(text), history=history(text)) for text in texts]
+    texts = (
+        "kill@before:sql#1",
+        "kill@before:email#1",
+        "kill@after:email#1",
+        "kill-worker@after:email#1",
+    )
+    tried = [
+        SimpleNamespace(schedule=parse_schedule(text), history=history(text)) for text in texts
+    ]
     spec = SimpleNamespace(effects=[SimpleNamespace(name="email")])
     proof: Any = SimpleNamespace(witnesses=[], tried=tried, reference=SimpleNamespace(spec=spec))
     assert [str(found.schedule) for found in choose(proof)] == [texts[2], texts[3], texts[1]]
@@ -149,7 +197,9 @@ def test_the_time_in_which_a_death_is_noticed_is_no_delay() -> None:
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    root = corpus.build("huey_shipment", None, tmp_path_factory.mktemp("confirm").resolve() / "huey")
+    root = corpus.build(
+        "huey_shipment", None, tmp_path_factory.mktemp("confirm").resolve() / "huey"
+    )
     spec = load_spec(next((root / ".skillrun" / "jobs").glob("*.yaml")), root=root)
     with Stage(Target(spec, root, "huey"), redelivery_s=1.0) as made:
         yield made
@@ -178,13 +228,17 @@ def test_a_worker_that_does_otherwise_is_told(stage: Stage) -> None:
     """A history that claims a redelivery which Huey does not make."""
     made = history("kill@after:booking#1")
     again = Delivery(2, "deliver", 0, 0.0, (Event(5, "entered"), Event(6, "returned")))
-    found = confirm_one(stage, dataclasses.replace(made, deliveries=(*made.deliveries, again)), 1.0, frozenset())
+    found = confirm_one(
+        stage, dataclasses.replace(made, deliveries=(*made.deliveries, again)), 1.0, frozenset()
+    )
     assert found.agrees is False
     assert "deliveries: died, returned simulated, died real" in found.note
 
 
 def test_what_is_published_by_nobody_is_said(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stage, "target", dataclasses.replace(stage.target, spec=_publishing_nothing(stage)))
+    monkeypatch.setattr(
+        stage, "target", dataclasses.replace(stage.target, spec=_publishing_nothing(stage))
+    )
     with pytest.raises(NotConfirmed, match="published nothing"):
         stage.run(parse_schedule("once"))
 
@@ -192,8 +246,13 @@ def test_what_is_published_by_nobody_is_said(stage: Stage, monkeypatch: pytest.M
 def _publishing_nothing(stage: Stage) -> Any:
     spec = stage.target.spec
     assert spec.enqueue is not None
-    return spec.model_copy(update={"enqueue": spec.enqueue.model_copy(update={"call": "depot.tasks:is_booked",
-                                                                              "args": {"order_id": 1}})})  # fmt: skip
+    return spec.model_copy(
+        update={
+            "enqueue": spec.enqueue.model_copy(
+                update={"call": "depot.tasks:is_booked", "args": {"order_id": 1}}
+            )
+        }
+    )
 
 
 def test_events_are_whole_lines(stage: Stage) -> None:

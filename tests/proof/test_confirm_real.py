@@ -19,10 +19,19 @@ import confirm_matrix  # noqa: E402
 import run as corpus  # noqa: E402
 
 pytestmark = pytest.mark.long
-MUTANTS = (("celery_receipt", "B02"), ("rq_invoice", "B02"), ("dramatiq_refund", "B02"), ("huey_shipment", "B02"),
-           ("arq_confirmation", "D09"), ("procrastinate_reminder", "D02"), ("procrastinate_reminder", "D14"),
-           ("django_q2_pass", "B01"), ("django_tasks_notice", "B01"),
-           ("taskiq_parcel", "B02"), ("taskiq_parcel", "E10"))  # fmt: skip
+MUTANTS = (
+    ("celery_receipt", "B02"),
+    ("rq_invoice", "B02"),
+    ("dramatiq_refund", "B02"),
+    ("huey_shipment", "B02"),
+    ("arq_confirmation", "D09"),
+    ("procrastinate_reminder", "D02"),
+    ("procrastinate_reminder", "D14"),
+    ("django_q2_pass", "B01"),
+    ("django_tasks_notice", "B01"),
+    ("taskiq_parcel", "B02"),
+    ("taskiq_parcel", "E10"),
+)
 
 Build = Callable[[str, str | None], Target]
 
@@ -31,7 +40,9 @@ Build = Callable[[str, str | None], Target]
 def build(tmp_path: Path) -> Build:
     def make(name: str, id_: str | None) -> Target:
         module = corpus.load(name)
-        edited = next((made for made in (*module.MUTANTS, *module.VARIANTS) if made.id == id_), None)
+        edited = next(
+            (made for made in (*module.MUTANTS, *module.VARIANTS) if made.id == id_), None
+        )
         root = corpus.build(name, edited, tmp_path.resolve() / name)
         spec = load_spec(next((root / ".skillrun" / "jobs").glob("*.yaml")), root=root)
         return Target(spec, root, module.DRIVER)

@@ -43,7 +43,9 @@ def test_every_edit_of_the_corpus_fits(name: str, tmp_path: Path) -> None:
 
 
 def test_the_corpus_is_as_large_as_it_must_be() -> None:
-    """At least 120 mutants, 25 correct variants, 5 real bugs with their sources, in five kinds of framework."""
+    """At least 120 mutants, 25 correct variants, 5 real bugs with their sources, in five kinds of
+    framework.
+    """
     modules = [loaded(name) for name in NAMES]
     mutants = [made for module in modules for made in module.MUTANTS if made.keeps is None]
     assert len(mutants) >= 120

@@ -21,7 +21,10 @@ DAILY = """    def handle():
 SPEC = {
     "trigger": {"type": "cron", "schedule": "0 */6 * * *"},
     "payload": {"type": "object", "properties": {}, "examples": [{}]},
-    "idempotency": {"strategy": "invariant", "invariant": {"statement": "one row a day", "guarded_by": "primary key"}},
+    "idempotency": {
+        "strategy": "invariant",
+        "invariant": {"statement": "one row a day", "guarded_by": "primary key"},
+    },
     "retry": {"max_attempts": 3, "backoff": {"kind": "fixed", "base": "6h"}},
 }
 SCHEMA = "order_id text primary key"
@@ -31,8 +34,16 @@ SCHEMA = "order_id text primary key"
     ("body", "verdict"),
     [
         (DAILY, "proved"),
-        (DAILY.replace("order_id = ?", "order_id < ?"), "refuted"),  # forgets what it has done on this day
-        (DAILY.replace('send(day, key=f"summary-{day}")', 'send("the one invoice", key=f"invoice-{day}")'), "refuted"),
+        (
+            DAILY.replace("order_id = ?", "order_id < ?"),
+            "refuted",
+        ),  # forgets what it has done on this day
+        (
+            DAILY.replace(
+                'send(day, key=f"summary-{day}")', 'send("the one invoice", key=f"invoice-{day}")'
+            ),
+            "refuted",
+        ),
     ],
 )
 def test_another_day_is_another_job(tmp_path: Path, body: str, verdict: str) -> None:

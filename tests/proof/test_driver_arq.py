@@ -1,4 +1,6 @@
-"""arq's driver beyond what every driver promises: tries that deaths use up, ids, cron jobs, settings, hooks."""
+"""arq's driver beyond what every driver promises: tries that deaths use up, ids, cron jobs,
+settings, hooks.
+"""
 
 from __future__ import annotations
 
@@ -23,11 +25,22 @@ from skillrun.proof.setting import Setting
 from skillrun.proof.zygote import BootFailed
 
 CORPUS = Path(__file__).parent / "corpus" / "arq_confirmation"
-TASKS, DESK, WORKER, SPEC = "booking/tasks.py", "booking/desk.py", "booking/worker.py", ".skillrun/jobs/confirm.yaml"
+TASKS, DESK, WORKER, SPEC = (
+    "booking/tasks.py",
+    "booking/desk.py",
+    "booking/worker.py",
+    ".skillrun/jobs/confirm.yaml",
+)
 LISTED = "    functions = [func(confirm, max_tries=ATTEMPTS + 5)]"
 SEND = '    await redis.enqueue_job("confirm", booking_id, email)\n'
-GUARD = '        if ctx["job_try"] >= ATTEMPTS:\n            give_up(booking_id, repr(error))\n            return\n'
-PAYLOADS = {0: {"booking_id": 7, "email": "a@example.com"}, 1: {"booking_id": 8, "email": "a@example.com"}}
+GUARD = (
+    '        if ctx["job_try"] >= ATTEMPTS:\n            give_up(booking_id, repr(error))\n        '
+    "    return\n"
+)
+PAYLOADS = {
+    0: {"booking_id": 7, "email": "a@example.com"},
+    1: {"booking_id": 8, "email": "a@example.com"},
+}
 KILL = "kill@before:mail#1"
 
 pytestmark = pytest.mark.skipif(find_redis_server() is None, reason="no redis-server here")
@@ -71,7 +84,9 @@ def edited(*edits: tuple[str, str, str]) -> pytest.MarkDecorator:
 
 
 def settled(history: History) -> list[tuple[str, float]]:
-    """How each delivery, or the library after a death, settled, and the wait before it comes again."""
+    """How each delivery, or the library after a death, settled, and the wait before it comes
+    again.
+    """
     found = [delivery.settled for delivery in history.deliveries if delivery.settled]
     return [(event["how"], event["delay"]) for event in found]
 
@@ -93,7 +108,9 @@ def test_deaths_alone_use_up_all_tries_and_nobody_hears_of_it(desk: Desk) -> Non
     assert [how for how, _ in settled(history)] == ["requeued", "requeued", "lost"]
     assert [run.entered for run in history.runs] == [True, True, False]
     assert (history.lost, history.dead_letters) == (1, 0)
-    assert "max 2 retries exceeded" in str(history.runs[-1].settled and history.runs[-1].settled["why"])
+    assert "max 2 retries exceeded" in str(
+        history.runs[-1].settled and history.runs[-1].settled["why"]
+    )
 
 
 @edited((TASKS, GUARD, ""), (WORKER, "max_tries=ATTEMPTS + 5", "max_tries=3"))
@@ -130,7 +147,11 @@ def test_a_job_whose_definition_has_run_out_is_lost(desk: Desk) -> None:
 
 
 def test_time_that_is_slept_beyond_the_timeout_cancels_the_job(tmp_path: Path) -> None:
-    slow = (TASKS, "    try:\n        await mailer", "    try:\n        await asyncio.sleep(90)\n        await mailer")
+    slow = (
+        TASKS,
+        "    try:\n        await mailer",
+        "    try:\n        await asyncio.sleep(90)\n        await mailer",
+    )
     edits = (slow, (TASKS, "import logging\n", "import asyncio\nimport logging\n"))
     with setting_of(build(tmp_path.resolve() / "desk", *edits)) as setting:
         setting.start_servers()
@@ -188,7 +209,9 @@ def test_a_job_that_is_put_off_comes_later(desk: Desk) -> None:
     ],
     ids=["queue", "database"],
 )
-def test_what_no_worker_of_it_reads_is_not_published_to_it(tmp_path: Path, elsewhere: tuple[str, str, str]) -> None:
+def test_what_no_worker_of_it_reads_is_not_published_to_it(
+    tmp_path: Path, elsewhere: tuple[str, str, str]
+) -> None:
     other = (DESK, "\n\nasync def book", "\nOTHER = replace(REDIS, database=1)\n\n\nasync def book")
     head = (
         DESK,
@@ -207,7 +230,9 @@ def test_no_worker_lists_it(tmp_path: Path) -> None:
     with setting_of(root) as setting:
         setting.start_servers()
         setting.set_up()
-        with pytest.raises(BootFailed, match=r"no worker settings were found whose functions or cron_jobs have"):
+        with pytest.raises(
+            BootFailed, match=r"no worker settings were found whose functions or cron_jobs have"
+        ):
             setting.zygote()
 
 
@@ -219,7 +244,9 @@ def test_a_module_that_starts_its_worker_when_it_is_imported(desk: Desk) -> None
     assert desk.under("once").runs[0].outcome == "succeeded"
 
 
-SCRIPT = "from pathlib import Path\nPath('imported').touch()\n# parquet functions, marquee, arquivo\n"
+SCRIPT = (
+    "from pathlib import Path\nPath('imported').touch()\n# parquet functions, marquee, arquivo\n"
+)
 
 
 def test_only_modules_that_may_have_settings_are_imported(tmp_path: Path) -> None:
@@ -233,11 +260,17 @@ def test_only_modules_that_may_have_settings_are_imported(tmp_path: Path) -> Non
     assert not (root / "imported").exists()
 
 
-INHERITED = LISTED.replace("    functions", "    max_tries = 9\n    functions").replace(", max_tries=ATTEMPTS + 5", "")
+INHERITED = LISTED.replace("    functions", "    max_tries = 9\n    functions").replace(
+    ", max_tries=ATTEMPTS + 5", ""
+)
 
 
 @edited(
-    (WORKER, LISTED, INHERITED + "\n\n\nclass Own(WorkerSettings):\n    functions = WorkerSettings.functions"),
+    (
+        WORKER,
+        LISTED,
+        INHERITED + "\n\n\nclass Own(WorkerSettings):\n    functions = WorkerSettings.functions",
+    ),
     (WORKER, "class WorkerSettings", "class Base"),
     (WORKER, "(WorkerSettings):\n    functions = WorkerSettings", "(Base):\n    functions = Base"),
 )
@@ -257,9 +290,14 @@ class WorkerSettings:
 
 
 def test_a_payload_that_only_the_application_can_publish_leaves_no_proof(tmp_path: Path) -> None:
-    edits = ((WORKER, "\nclass WorkerSettings:", PICKY), (WORKER, "import os\n", "import os\nimport pickle\n"))
+    edits = (
+        (WORKER, "\nclass WorkerSettings:", PICKY),
+        (WORKER, "import os\n", "import os\nimport pickle\n"),
+    )
     root = build(tmp_path.resolve() / "desk", *edits)
-    assert "positions only" in str(try_prove(Target(load_spec(root / SPEC, root=root), root, "arq")))
+    assert "positions only" in str(
+        try_prove(Target(load_spec(root / SPEC, root=root), root, "arq"))
+    )
 
 
 HOOK = """
@@ -289,7 +327,11 @@ class WorkerSettings:
 
 @edited(
     (WORKER, "\nclass WorkerSettings:", STARTED),
-    (TASKS, 'reference=f"confirmation-{booking_id}"', "reference=f\"{ctx['prefix']}-{booking_id}\""),
+    (
+        TASKS,
+        'reference=f"confirmation-{booking_id}"',
+        "reference=f\"{ctx['prefix']}-{booking_id}\"",
+    ),
 )
 def test_the_worker_is_started_first(desk: Desk) -> None:
     assert [event["key"] for event in desk.under("once").performed()] == ["'confirmation-7'"]
@@ -314,9 +356,21 @@ def scheduled(options: str) -> tuple[tuple[str, str, str], ...]:
         (WORKER, LISTED, f"    cron_jobs = [cron(confirm, minute=0{options})]"),
         (WORKER, "from arq.worker import func\n", "from arq.cron import cron\n"),
         (WORKER, "import ATTEMPTS, confirm", "import confirm"),
-        (SPEC, "trigger: {type: event}", 'trigger: {type: cron, schedule: "0 * * * *", timezone: UTC}'),
-        (SPEC, "enqueue: {call: booking.desk:book, args: {booking_id: 7, email: a@example.com}}\n", ""),
-        (TASKS, 'booking_id: int | None = None, email: str = ""', 'booking_id: int = 7, email: str = "a@example.com"'),
+        (
+            SPEC,
+            "trigger: {type: event}",
+            'trigger: {type: cron, schedule: "0 * * * *", timezone: UTC}',
+        ),
+        (
+            SPEC,
+            "enqueue: {call: booking.desk:book, args: {booking_id: 7, email: a@example.com}}\n",
+            "",
+        ),
+        (
+            TASKS,
+            'booking_id: int | None = None, email: str = ""',
+            'booking_id: int = 7, email: str = "a@example.com"',
+        ),
     )
 
 
@@ -329,16 +383,24 @@ def test_a_cron_job_has_one_try_and_an_id_of_its_tick(tmp_path: Path) -> None:
         assert explorer.facts["max_attempts"] == 1
         assert explorer.origin.messages[0]["id"].startswith("cron:confirm:")
         assert explorer.run(ONCE).runs[0].outcome == "succeeded"
-        assert [how for how, _ in settled(explorer.run(parse_schedule(KILL)))] == ["requeued", "lost"]
+        assert [how for how, _ in settled(explorer.run(parse_schedule(KILL)))] == [
+            "requeued",
+            "lost",
+        ]
 
 
 @pytest.mark.real
 @pytest.mark.parametrize(("options", "verdict"), [(", max_tries=9", "proved"), ("", "refuted")])
-def test_a_cron_job_with_tries_for_deaths_is_proved(tmp_path: Path, options: str, verdict: str) -> None:
+def test_a_cron_job_with_tries_for_deaths_is_proved(
+    tmp_path: Path, options: str, verdict: str
+) -> None:
     payload = (SPEC, "    - {booking_id: 8, email: a@example.com}\n", "")
     poison = (
         SPEC,
-        '  poison:\n    - {}\n    - {booking_id: 9, email: ""}\n    - {booking_id: "x", email: a@example.com}\n',
+        (
+            '  poison:\n    - {}\n    - {booking_id: 9, email: ""}\n    - {booking_id: "x", email:'
+            " a@example.com}\n"
+        ),
         "",
     )
     root = build(tmp_path.resolve() / "desk", *scheduled(options), payload, poison)

@@ -1,4 +1,6 @@
-"""Django Q2's driver beyond what every driver promises: transactions, schedules, results, hooks, both brokers."""
+"""Django Q2's driver beyond what every driver promises: transactions, schedules, results, hooks,
+both brokers.
+"""
 
 from __future__ import annotations
 
@@ -40,8 +42,9 @@ HEAD = """
 
 """
 SETUP = (
-    "import django; django.setup(); from django.core.management import call_command as c; c('migrate', verbosity=0); "
-    "from django.db import connection; connection.cursor().execute('create table told (text)')"
+    "import django; django.setup(); from django.core.management import call_command as c;"
+    " c('migrate', verbosity=0); from django.db import connection;"
+    " connection.cursor().execute('create table told (text)')"
 )
 PLAIN = """
     def main(order_id=0):
@@ -62,10 +65,23 @@ def boot(tmp_path: Path) -> Iterator[Boot]:
     root = tmp_path.resolve()
     with ExitStack() as stack:
 
-        def make(body: str, more: str = "", enqueue: Enqueue | None = None, **files: str) -> Explorer:
-            proof = Proof(database="{scratch}/app.db", state={"told": "select text from told order by rowid"},
-                          env={"DJANGO_SETTINGS_MODULE": "conf"}, setup=f'python -c "{SETUP}"')  # fmt: skip
-            spec = JobSpec(version=1, job="sample", handler="jobs:main", message="kwargs", proof=proof, enqueue=enqueue)
+        def make(
+            body: str, more: str = "", enqueue: Enqueue | None = None, **files: str
+        ) -> Explorer:
+            proof = Proof(
+                database="{scratch}/app.db",
+                state={"told": "select text from told order by rowid"},
+                env={"DJANGO_SETTINGS_MODULE": "conf"},
+                setup=f'python -c "{SETUP}"',
+            )
+            spec = JobSpec(
+                version=1,
+                job="sample",
+                handler="jobs:main",
+                message="kwargs",
+                proof=proof,
+                enqueue=enqueue,
+            )
             setting = stack.enter_context(Setting(spec, root, "django-q2", ()))
             conf = CONF.format(scratch=setting.place.scratch, more=more)
             helpers.write_files(root, {"jobs.py": HEAD + body, "conf.py": conf, **files})
@@ -94,7 +110,11 @@ def outcomes(history: History) -> list[str]:
 def waits(history: History) -> list[int]:
     """Seconds until each further delivery, where the library says so."""
     found = [delivery.settled for delivery in history.deliveries]
-    return [round(event["delay"], -1) for event in found if event is not None and event["how"] == "requeued"]
+    return [
+        round(event["delay"], -1)
+        for event in found
+        if event is not None and event["how"] == "requeued"
+    ]
 
 
 def test_a_failure_is_taken_again_until_max_attempts(boot: Boot) -> None:
@@ -183,13 +203,22 @@ def test_a_job_that_the_application_schedules(boot: Boot) -> None:
     """
     explorer = boot(FAILING + publish, enqueue=CALL)
     assert outcomes(under(explorer, "once")) == ["retried", "retried", "failed"]
-    assert outcomes(under(explorer, "kill@after:insert-told#1")) == ["died", "retried", "retried", "failed"]
+    assert outcomes(under(explorer, "kill@after:insert-told#1")) == [
+        "died",
+        "retried",
+        "retried",
+        "failed",
+    ]
     assert told(under(explorer, "job=1"))[-3:] == ["tried"] * 3
 
 
 @pytest.mark.parametrize(
     ("options", "runs"),
-    [("schedule_type='C', cron='0 * * * *'", 1), ("schedule_type='D', name='daily'", 1), ("repeats=0", 0)],
+    [
+        ("schedule_type='C', cron='0 * * * *'", 1),
+        ("schedule_type='D', name='daily'", 1),
+        ("repeats=0", 0),
+    ],
 )
 def test_what_the_scheduler_takes(boot: Boot, options: str, runs: int) -> None:
     explorer = boot(f"""
@@ -246,8 +275,17 @@ HOOKED = """
 
 def test_a_hook_is_called_at_each_attempt_of_every_message(boot: Boot) -> None:
     explorer = boot(HOOKED, enqueue=CALL)
-    assert told(under(explorer, "once")) == ["tried", "ended 1", "tried", "ended 2", "tried", "ended 3"]
-    assert told(under(explorer, "job=1"))[-1] == "ended 3"  # the proof's own messages have the application's hook
+    assert told(under(explorer, "once")) == [
+        "tried",
+        "ended 1",
+        "tried",
+        "ended 2",
+        "tried",
+        "ended 3",
+    ]
+    assert (
+        told(under(explorer, "job=1"))[-1] == "ended 3"
+    )  # the proof's own messages have the application's hook
 
 
 def test_who_dies_in_a_hook_has_acknowledged_nothing(boot: Boot) -> None:
@@ -255,9 +293,13 @@ def test_who_dies_in_a_hook_has_acknowledged_nothing(boot: Boot) -> None:
     assert told(history)[-4:] == ["tried", "ended 3", "tried", "ended 4"]
 
 
-@pytest.mark.parametrize(("signal", "ends"), [("post_execute", ["succeeded"]), ("pre_execute", ["retried"])])
+@pytest.mark.parametrize(
+    ("signal", "ends"), [("post_execute", ["succeeded"]), ("pre_execute", ["retried"])]
+)
 def test_a_receiver_that_fails_ends_its_process(boot: Boot, signal: str, ends: list[str]) -> None:
-    """After the acknowledgement that is nothing to the job; before it, no result is kept and no attempt counted."""
+    """After the acknowledgement that is nothing to the job; before it, no result is kept and no
+    attempt counted.
+    """
     explorer = boot(f"""
     from django_q.signals import {signal}
 

@@ -1,4 +1,6 @@
-"""Django's tasks: what their driver does beyond what every one promises, with transactions, deaths and coroutines."""
+"""Django's tasks: what their driver does beyond what every one promises, with transactions, deaths
+and coroutines.
+"""
 
 from __future__ import annotations
 
@@ -111,7 +113,18 @@ JOBS = """
             cursor.execute("select count(*) from told")
         main.using(queue_name="slow", priority=7).enqueue("done", attempt=1)
     """
-DOES = ("done", "heard", "twice", "undone", "within", "together", "sends", "leaves", "object", "other")
+DOES = (
+    "done",
+    "heard",
+    "twice",
+    "undone",
+    "within",
+    "together",
+    "sends",
+    "leaves",
+    "object",
+    "other",
+)
 JOB = {do: number for number, do in enumerate(DOES)}
 DUMMY = "django_tasks.backends.dummy.DummyBackend"
 
@@ -121,11 +134,15 @@ def setting_of(root: Path, *, settings: str = "conf", setup: bool = True, **file
     texts = {"conf": SETTINGS, "prepare": PREPARE, "jobs": JOBS} | files
     helpers.write_files(root, {f"{name}.py": textwrap.dedent(text) for name, text in texts.items()})
     proof = Proof(
-        database="{scratch}/app.db", env={"DJANGO_SETTINGS_MODULE": settings, "APP_DB": "{scratch}/app.db"},
-        setup="python prepare.py" if setup else None, state={"told": "select text from told order by rowid"},
-    )  # fmt: skip
+        database="{scratch}/app.db",
+        env={"DJANGO_SETTINGS_MODULE": settings, "APP_DB": "{scratch}/app.db"},
+        setup="python prepare.py" if setup else None,
+        state={"told": "select text from told order by rowid"},
+    )
     call = Enqueue(call="jobs:publish")
-    spec = JobSpec(version=1, job="sample", handler="jobs:main", message="kwargs", proof=proof, enqueue=call)
+    spec = JobSpec(
+        version=1, job="sample", handler="jobs:main", message="kwargs", proof=proof, enqueue=call
+    )
     return Setting(spec, root, "django-tasks", ())
 
 
@@ -177,7 +194,9 @@ def test_a_retry_waits_until_its_time(explorer: Explorer) -> None:
 
 
 @pytest.mark.parametrize(("do", "words"), [("undone", []), ("within", ["undone", "within 1 1"])])
-def test_a_row_that_is_rolled_back_was_never_published(explorer: Explorer, do: str, words: list[str]) -> None:
+def test_a_row_that_is_rolled_back_was_never_published(
+    explorer: Explorer, do: str, words: list[str]
+) -> None:
     history = under(explorer, do)
     assert (told(history), [list(run.retries) for run in history.runs]) == (words, [[]])
 
@@ -186,18 +205,27 @@ def test_a_row_is_there_with_its_commit_and_not_before(explorer: Explorer) -> No
     before = under(explorer, "together", "kill@before:commit#1")
     assert (outcomes(before), told(before), before.lost) == (["died"], [], 1)
     after = under(explorer, "together", "kill@after:commit#1")
-    assert (outcomes(after), told(after), after.lost) == (["died", "succeeded"], ["stored", "done 2 1"], 0)
+    assert (outcomes(after), told(after), after.lost) == (
+        ["died", "succeeded"],
+        ["stored", "done 2 1"],
+        0,
+    )
 
 
 @pytest.mark.parametrize(
     ("fault", "runs"),
     [
-        ("caller-pause@after:publish#1", 1),  # no worker sees it before the commit, one does after it
+        (
+            "caller-pause@after:publish#1",
+            1,
+        ),  # no worker sees it before the commit, one does after it
         ("caller-kill@before:commit#1", 1),  # the caller's second call alone
         ("caller-kill@after:commit#1", 2),
     ],
 )
-def test_what_a_publisher_leaves_is_what_it_committed(explorer: Explorer, fault: str, runs: int) -> None:
+def test_what_a_publisher_leaves_is_what_it_committed(
+    explorer: Explorer, fault: str, runs: int
+) -> None:
     history = explorer.run(parse_schedule(fault))
     assert any(event.kind == "fault" for event in history.events)
     assert (outcomes(history), told(history)) == (["succeeded"] * runs, ["done 1 1"] * runs)
@@ -224,18 +252,26 @@ def test_whatever_ends_in_a_failed_row_is_dead(explorer: Explorer, do: str) -> N
 def test_what_hears_of_the_end_is_the_repository_s_doing(explorer: Explorer) -> None:
     history = under(explorer, "heard")
     assert told(history) == ["heard 1 1", "successful"]
-    seen = [event["name"] for event in history.events if event.kind == "at" and event["when"] == "after"]
+    seen = [
+        event["name"] for event in history.events if event.kind == "at" and event["when"] == "after"
+    ]
     assert seen == ["insert-told#1", "insert-told#2"]
 
 
 def test_other_tasks_are_undeclared_and_not_retries(explorer: Explorer) -> None:
     history = under(explorer, "other")
     (published,) = history.runs[0].all("published")
-    assert (published["label"], published["to_handler"], len(history.runs)) == ("jobs.other", False, 1)
+    assert (published["label"], published["to_handler"], len(history.runs)) == (
+        "jobs.other",
+        False,
+        1,
+    )
 
 
 def test_two_copies_of_one_row_run_at_once(explorer: Explorer) -> None:
-    history = explorer.run(parse_schedule("copies=2 switch@after:insert-told#1 switch@before:insert-told#1"))
+    history = explorer.run(
+        parse_schedule("copies=2 switch@after:insert-told#1 switch@before:insert-told#1")
+    )
     assert (outcomes(history), told(history)) == (["succeeded"] * 2, ["done 1 1"] * 2)
 
 
@@ -244,10 +280,13 @@ REFUSED = {
         {"conf": SETTINGS.replace("django_tasks_db.DatabaseBackend", DUMMY)},
         f"jobs:main goes to {DUMMY}",
     ),
-    "no app": ({"conf": SETTINGS.replace(', "django_tasks_db"]', "]")}, "INSTALLED_APPS does not have it"),
+    "no app": (
+        {"conf": SETTINGS.replace(', "django_tasks_db"]', "]")},
+        "INSTALLED_APPS does not have it",
+    ),
     "no tables": ({}, "have proof.setup migrate"),
     "no task": ({"jobs": "def main(do): ...\n"}, "jobs:main is no Django task but function"),
-}  # fmt: skip
+}
 
 
 def test_it_says_where_the_settings_are_missing(tmp_path: Path) -> None:
@@ -261,5 +300,8 @@ def test_it_says_where_the_settings_are_missing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_it_cannot_run_it_says(tmp_path: Path, name: str) -> None:
     files, words = REFUSED[name]
-    with setting_of(tmp_path.resolve(), setup=False, **files) as setting, pytest.raises(BootFailed, match=words):
+    with (
+        setting_of(tmp_path.resolve(), setup=False, **files) as setting,
+        pytest.raises(BootFailed, match=words),
+    ):
         setting.zygote()

@@ -1,4 +1,6 @@
-"""What Dramatiq does and the suite over all drivers does not ask for: callbacks, dead letters, brokers, workers."""
+"""What Dramatiq does and the suite over all drivers does not ask for: callbacks, dead letters,
+brokers, workers.
+"""
 
 from __future__ import annotations
 
@@ -34,8 +36,13 @@ LAST = "@dramatiq.actor\ndef last(message, retries):\n    note(message['args'][0
 @contextmanager
 def explorer(root: Path, jobs: str) -> Iterator[Explorer]:
     """Of `jobs:main` with Dramatiq; {scratch} is filled in."""
-    spec = JobSpec(version=1, job="sample", handler="jobs:main", message="payload",
-                   proof=Proof(database="{scratch}/notes.db", state={"notes": "select text from notes"}))  # fmt: skip
+    spec = JobSpec(
+        version=1,
+        job="sample",
+        handler="jobs:main",
+        message="payload",
+        proof=Proof(database="{scratch}/notes.db", state={"notes": "select text from notes"}),
+    )
     with Setting(spec, root, "dramatiq", ()) as setting:
         text = (HEAD + jobs).replace("{scratch}", str(setting.place.scratch))
         helpers.write_files(root, {"jobs.py": text})
@@ -71,7 +78,9 @@ def test_a_callback_that_dies_is_delivered_again(tmp_path: Path) -> None:
 
 
 def test_a_callback_that_fails_is_tried_again_by_its_own_policy(tmp_path: Path) -> None:
-    broken = LAST.replace("@dramatiq.actor", "@dramatiq.actor(max_retries=1)") + "    raise OSError\n"
+    broken = (
+        LAST.replace("@dramatiq.actor", "@dramatiq.actor(max_retries=1)") + "    raise OSError\n"
+    )
     found = history(tmp_path, f"@dramatiq.{LATE}{FAILS}{broken}")
     assert ops(found).count("callback") == 2
     assert (found.kept, found.pending) == (1, 0)  # what became of the callback is not the job's end
@@ -100,10 +109,17 @@ dramatiq.get_broker().failing = False
     assert failing.state["notes"] == [["ValueError"], ["ValueError"]]
 
 
-@pytest.mark.parametrize(("options", "runs", "dead"), [
-    ("max_retries=0", 1, 1), ("throws=ValueError", 1, 1), ("max_retries=2", 3, 1), ("", 21, 1),
-    ("max_retries=1, retry_when=lambda retries, error: retries < 4", 5, 1), ("max_retries=5, max_age=1", 1, 1),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("options", "runs", "dead"),
+    [
+        ("max_retries=0", 1, 1),
+        ("throws=ValueError", 1, 1),
+        ("max_retries=2", 3, 1),
+        ("", 21, 1),
+        ("max_retries=1, retry_when=lambda retries, error: retries < 4", 5, 1),
+        ("max_retries=5, max_age=1", 1, 1),
+    ],
+)
 def test_options_decide_how_often(tmp_path: Path, options: str, runs: int, dead: int) -> None:
     found = history(tmp_path, f"@dramatiq.actor({options})\ndef main(job):\n{FAILS}")
     assert (len(found.runs), found.kept, found.pending) == (runs, dead, 0)
@@ -111,13 +127,17 @@ def test_options_decide_how_often(tmp_path: Path, options: str, runs: int, dead:
 
 def test_without_retries_a_failure_is_acknowledged(tmp_path: Path) -> None:
     found = history(
-        tmp_path, f"dramatiq.set_broker(RedisBroker(middleware=[]))\n@dramatiq.actor\ndef main(job):\n{FAILS}"
+        tmp_path,
+        "dramatiq.set_broker(RedisBroker(middleware=[]))\n@dramatiq.actor\ndef"
+        f" main(job):\n{FAILS}",
     )
     assert (len(found.runs), found.kept, found.runs[0].outcome) == (1, 0, "failed")
 
 
 def test_a_dead_worker_gives_its_message_back_after_the_heartbeat_timeout(tmp_path: Path) -> None:
-    found = history(tmp_path, "@dramatiq.actor\ndef main(job):\n    note(job)\n", "kill@before:commit#1")
+    found = history(
+        tmp_path, "@dramatiq.actor\ndef main(job):\n    note(job)\n", "kill@before:commit#1"
+    )
     assert ops(found) == ["deliver", "died", "deliver"]
     settled = found.deliveries[1].settled
     assert settled is not None and settled["delay"] == 7.0
@@ -145,10 +165,14 @@ def main(job): note(job)
 
 def test_a_publish_inside_of_the_handler_is_its_own_doing(tmp_path: Path) -> None:
     found = history(
-        tmp_path, "@dramatiq.actor\ndef main(job):\n    other.send(job)\n@dramatiq.actor\ndef other(job): ...\n"
+        tmp_path,
+        "@dramatiq.actor\ndef main(job):\n    other.send(job)\n@dramatiq.actor\ndef other(job):"
+        " ...\n",
     )
     published = list(found.runs[0].all("published"))
-    assert [(event["label"], event["callback"], event["in_handler"]) for event in published] == [("other", False, True)]
+    assert [(event["label"], event["callback"], event["in_handler"]) for event in published] == [
+        ("other", False, True)
+    ]
     assert ops(found) == ["deliver"]
 
 
@@ -171,14 +195,18 @@ async def main(job):
 def test_what_is_no_actor_is_refused(tmp_path: Path) -> None:
     from skillrun.proof.zygote import BootFailed
 
-    with pytest.raises(BootFailed, match="no Dramatiq actor"), explorer(tmp_path, "def main(job): ...\n"):
+    with (
+        pytest.raises(BootFailed, match="no Dramatiq actor"),
+        explorer(tmp_path, "def main(job): ...\n"),
+    ):
         raise AssertionError
 
 
 def test_records_are_seen_as_its_worker_sends_them(tmp_path: Path) -> None:
     """A library that logs with the root logger at import does not silence what is logged later."""
     told = (
-        "import logging\nlogging.warning('early')\n@dramatiq.actor\ndef main(job):\n    logging.info('job %s', job)\n"
+        "import logging\nlogging.warning('early')\n@dramatiq.actor\ndef main(job):\n   "
+        " logging.info('job %s', job)\n"
     )
     found = history(tmp_path, told)
     assert "job j1" in [event["text"] for event in found.runs[0].all("log")]

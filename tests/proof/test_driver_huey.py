@@ -1,4 +1,6 @@
-"""Huey's driver beyond what every driver promises: locks, expiry, ticks, error tasks, startup hooks, Django's tasks."""
+"""Huey's driver beyond what every driver promises: locks, expiry, ticks, error tasks, startup
+hooks, Django's tasks.
+"""
 
 from __future__ import annotations
 
@@ -33,16 +35,30 @@ Boot = Callable[..., Explorer]
 
 @pytest.fixture
 def boot(tmp_path: Path) -> Iterator[Boot]:
-    """`boot(body, kind)`: an explorer of jobs:main, the Huey object made beforehand; at the end nothing is left."""
+    """`boot(body, kind)`: an explorer of jobs:main, the Huey object made beforehand; at the end
+    nothing is left.
+    """
     root = tmp_path.resolve()
     with ExitStack() as stack:
 
-        def make(body: str, queue: str = 'SqliteHuey("jobs", filename="queue.db")', enqueue: Enqueue | None = None,
-                 **files: str) -> Explorer:  # fmt: skip
-            proof = Proof(database="{scratch}/app.db", state={"told": "select text from told order by rowid"},
-                          env={"DJANGO_SETTINGS_MODULE": "conf"} if "conf.py" in files else {})  # fmt: skip
+        def make(
+            body: str,
+            queue: str = 'SqliteHuey("jobs", filename="queue.db")',
+            enqueue: Enqueue | None = None,
+            **files: str,
+        ) -> Explorer:
+            proof = Proof(
+                database="{scratch}/app.db",
+                state={"told": "select text from told order by rowid"},
+                env={"DJANGO_SETTINGS_MODULE": "conf"} if "conf.py" in files else {},
+            )
             spec = JobSpec(
-                version=1, job="sample", handler="jobs:main", message="payload", proof=proof, enqueue=enqueue
+                version=1,
+                job="sample",
+                handler="jobs:main",
+                message="payload",
+                proof=proof,
+                enqueue=enqueue,
             )
             setting = stack.enter_context(Setting(spec, root, "huey", ()))
             head = HEAD.replace("{scratch}", str(setting.place.scratch))
@@ -77,7 +93,9 @@ PLAIN = """
 
 
 def test_the_repository_s_storage_is_not_touched_and_immediate_mode_is_off(boot: Boot) -> None:
-    explorer = boot(PLAIN.format(options=""), 'SqliteHuey("jobs", filename="queue.db", immediate=True)')
+    explorer = boot(
+        PLAIN.format(options=""), 'SqliteHuey("jobs", filename="queue.db", immediate=True)'
+    )
     assert told(under(explorer, "once")) == ["done"]
     assert not list(explorer.setting.root.glob("queue.db*"))
 
@@ -120,8 +138,14 @@ def test_a_lock_outlives_its_holder(boot: Boot) -> None:
 
 def test_a_lock_with_a_time_in_redis_is_forgotten(boot: Boot) -> None:
     explorer = boot(LOCKED.format(more=", ttl=60"), 'RedisHuey("jobs")')
-    assert outcomes(under(explorer, "kill@after:insert-told#1 lose re-enqueue")) == ["died", "failed"]
-    assert outcomes(under(explorer, "kill@after:insert-told#1 lose wait=61 re-enqueue")) == ["died", "succeeded"]
+    assert outcomes(under(explorer, "kill@after:insert-told#1 lose re-enqueue")) == [
+        "died",
+        "failed",
+    ]
+    assert outcomes(under(explorer, "kill@after:insert-told#1 lose wait=61 re-enqueue")) == [
+        "died",
+        "succeeded",
+    ]
 
 
 def test_sqlite_refuses_a_lock_with_a_time(boot: Boot) -> None:
@@ -135,7 +159,10 @@ def test_startup_hooks_free_locks_unless_another_worker_is_at_work(boot: Boot) -
     def free():
         huey.flush_locks()
 {LOCKED.format(more="")}""")
-    assert outcomes(under(explorer, "kill@after:insert-told#1 lose re-enqueue")) == ["died", "succeeded"]
+    assert outcomes(under(explorer, "kill@after:insert-told#1 lose re-enqueue")) == [
+        "died",
+        "succeeded",
+    ]
     both = under(explorer, "copies=2 switch@before:insert-told#1")
     assert (sorted(outcomes(both)), told(both)) == (["failed", "succeeded"], ["done"])
 
@@ -154,7 +181,8 @@ def test_a_killed_job_is_lost_unless_its_retry_was_in_the_queue(boot: Boot) -> N
 
 
 def test_a_task_for_the_error_runs_as_another_worker_would(boot: Boot) -> None:
-    explorer = boot("""
+    explorer = boot(
+        """
     @huey.task()
     def keep(word, error):
         write(f"{word}: {error!r}")
@@ -165,10 +193,15 @@ def test_a_task_for_the_error_runs_as_another_worker_would(boot: Boot) -> None:
 
     def publish():
         huey.enqueue(main.s({"order_id": 7}).error(keep, "kept"))
-    """, 'SqliteHuey("jobs", store_intermediate_errors=False)', enqueue=Enqueue(call="jobs:publish"))  # fmt: skip
+    """,
+        'SqliteHuey("jobs", store_intermediate_errors=False)',
+        enqueue=Enqueue(call="jobs:publish"),
+    )
     history = under(explorer, "once")
     assert (outcomes(history), told(history)) == (["retried", "failed"], ["kept: OSError('away')"])
-    assert [event["label"] for event in history.events if event.kind == "published"] == ["jobs.main"]
+    assert [event["label"] for event in history.events if event.kind == "published"] == [
+        "jobs.main"
+    ]
 
 
 def test_a_periodic_task_comes_at_its_next_tick(boot: Boot) -> None:
@@ -177,7 +210,11 @@ def test_a_periodic_task_comes_at_its_next_tick(boot: Boot) -> None:
     def main():
         write("done")
     """)
-    assert (explorer.facts["ticks"], explorer.facts["redelivery_s"], explorer.facts["lossy"]) == (True, 6 * 3600, False)
+    assert (explorer.facts["ticks"], explorer.facts["redelivery_s"], explorer.facts["lossy"]) == (
+        True,
+        6 * 3600,
+        False,
+    )
     history = under(explorer, "kill@before:commit#1")
     assert (outcomes(history), told(history)) == (["died", "succeeded"], ["done"])
     assert history.runs[1].clock - history.runs[0].clock >= 6 * 3600
@@ -216,7 +253,8 @@ def test_other_tasks_are_undeclared_and_not_retries(boot: Boot) -> None:
     """)
     history = under(explorer, "once")
     published = [
-        (event["label"], event["to_handler"], round(event["delay"])) for event in history.runs[0].all("published")
+        (event["label"], event["to_handler"], round(event["delay"]))
+        for event in history.runs[0].all("published")
     ]
     assert (published, told(history)) == ([("jobs.other", False, 5)], [])
 
@@ -231,12 +269,14 @@ def test_django_s_tasks_are_found_below_their_wrappers(boot: Boot) -> None:
     def main(payload):
         write("done")
     """,
-        **{"conf.py": """
+        **{
+            "conf.py": """
     SECRET_KEY = "x"
     DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
     HUEY = {"name": "jobs", "huey_class": "huey.MemoryHuey", "immediate": True}
-    """},
-    )  # fmt: skip
+    """
+        },
+    )
     assert told(under(explorer, "once")) == ["done"]
 
 

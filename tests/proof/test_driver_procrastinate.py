@@ -1,4 +1,6 @@
-"""Procrastinate's driver beyond what every driver promises: who gives a job back, locks, late ends, transactions."""
+"""Procrastinate's driver beyond what every driver promises: who gives a job back, locks, late ends,
+transactions.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +23,19 @@ from skillrun.proof.setting import Setting
 from skillrun.proof.zygote import BootFailed
 
 CORPUS = Path(__file__).parent / "corpus" / "procrastinate_reminder"
-TASKS, DESK, QUEUE, STALLED = "clinic/tasks.py", "clinic/desk.py", "clinic/queue.py", "clinic/stalled.py"
+TASKS, DESK, QUEUE, STALLED = (
+    "clinic/tasks.py",
+    "clinic/desk.py",
+    "clinic/queue.py",
+    "clinic/stalled.py",
+)
 SPEC = ".skillrun/jobs/remind.yaml"
 STRATEGY = "RetryStrategy(max_attempts=RETRIES, exponential_wait=5, retry_exceptions=PASSING)"
 DEFER = "        remind.defer(appointment_id=appointment_id, phone=phone)\n"
-PAYLOADS = {0: {"appointment_id": 7, "phone": "+49151"}, 1: {"appointment_id": 8, "phone": "+49151"}}
+PAYLOADS = {
+    0: {"appointment_id": 7, "phone": "+49151"},
+    1: {"appointment_id": 8, "phone": "+49151"},
+}
 KILL = "kill@before:text#1"
 DOWN = "raise=TimeoutError@before:text#*/*"
 Edit = tuple[str, str, str]
@@ -62,7 +72,9 @@ def setting_of(root: Path) -> Setting:
 
 @pytest.fixture
 def clinic(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Clinic]:
-    with setting_of(build(tmp_path.resolve() / "clinic", *getattr(request, "param", ()))) as setting:
+    with setting_of(
+        build(tmp_path.resolve() / "clinic", *getattr(request, "param", ()))
+    ) as setting:
         setting.set_up()
         explorer = Explorer(setting)
         explorer.begin(PAYLOADS)
@@ -74,7 +86,9 @@ def edited(*edits: Edit) -> pytest.MarkDecorator:
 
 
 def settled(history: History) -> list[tuple[str, float]]:
-    """How each delivery, or the library after a death, settled, and the wait before it comes again."""
+    """How each delivery, or the library after a death, settled, and the wait before it comes
+    again.
+    """
     found = [delivery.settled for delivery in history.deliveries if delivery.settled]
     return [(event["how"], event["delay"]) for event in found]
 
@@ -85,7 +99,11 @@ def near(seconds: float) -> Any:
 
 def test_a_job_is_given_back_by_the_periodic_task_and_that_is_an_attempt(clinic: Clinic) -> None:
     facts = clinic.explorer.facts
-    assert (facts["redelivery_s"], facts["max_attempts"], facts["bounded_kills"]) == (630.0, 4, True)
+    assert (facts["redelivery_s"], facts["max_attempts"], facts["bounded_kills"]) == (
+        630.0,
+        4,
+        True,
+    )
     history = clinic.under(f"{KILL} {DOWN.replace('/*', '/2')}")
     assert settled(history) == [("requeued", near(630)), ("requeued", near(25)), ("acked", 0.0)]
 
@@ -119,9 +137,12 @@ def test_what_gives_back_whatever_is_doing(clinic: Clinic) -> None:
 
 
 @pytest.mark.real
-@edited((TASKS, "@app.task", "@over\n@app.task"), (TASKS, "RETRIES = 3\n", "RETRIES = 3\nover = functools.lru_cache\n"),
-        (TASKS, "import logging\n", "import functools\nimport logging\n"),
-        (DESK, "remind.defer", "remind.__wrapped__.defer"))  # fmt: skip
+@edited(
+    (TASKS, "@app.task", "@over\n@app.task"),
+    (TASKS, "RETRIES = 3\n", "RETRIES = 3\nover = functools.lru_cache\n"),
+    (TASKS, "import logging\n", "import functools\nimport logging\n"),
+    (DESK, "remind.defer", "remind.__wrapped__.defer"),
+)
 def test_a_task_below_another_decorator(clinic: Clinic) -> None:
     assert clinic.under("once").runs[0].outcome == "succeeded"
 
@@ -129,17 +150,33 @@ def test_a_task_below_another_decorator(clinic: Clinic) -> None:
 @pytest.mark.real
 @edited((TASKS, STRATEGY, "2"))
 def test_a_number_of_retries_is_one_run_more_and_no_wait(clinic: Clinic) -> None:
-    assert settled(clinic.under(DOWN)) == [("requeued", near(0)), ("requeued", near(0)), ("dead", 0.0)]
+    assert settled(clinic.under(DOWN)) == [
+        ("requeued", near(0)),
+        ("requeued", near(0)),
+        ("dead", 0.0),
+    ]
 
 
 @pytest.mark.real
-@edited((TASKS, STRATEGY, "RetryStrategy(max_attempts=RETRIES, wait=1, linear_wait=10, exponential_wait=2)"))
+@edited(
+    (
+        TASKS,
+        STRATEGY,
+        "RetryStrategy(max_attempts=RETRIES, wait=1, linear_wait=10, exponential_wait=2)",
+    )
+)
 def test_the_waits_are_what_the_worker_asks_for(clinic: Clinic) -> None:
-    assert [delay for how, delay in settled(clinic.under(DOWN)) if how == "requeued"] == [near(3), near(15), near(29)]
+    assert [delay for how, delay in settled(clinic.under(DOWN)) if how == "requeued"] == [
+        near(3),
+        near(15),
+        near(29),
+    ]
 
 
 @pytest.mark.real
-@edited((QUEUE, "    import_paths", '    worker_defaults={"delete_jobs": "always"},\n    import_paths'))
+@edited(
+    (QUEUE, "    import_paths", '    worker_defaults={"delete_jobs": "always"},\n    import_paths')
+)
 def test_failed_jobs_that_are_deleted_are_lost(clinic: Clinic) -> None:
     assert settled(clinic.under(DOWN))[-1] == ("lost", 0.0)
 
@@ -149,32 +186,45 @@ def test_failed_jobs_that_are_deleted_are_lost(clinic: Clinic) -> None:
     (
         DESK,
         "remind.defer(",
-        'remind.configure(lock=f"a-{appointment_id}", queue="x", schedule_in={"minutes": 2}).defer(',
+        (
+            'remind.configure(lock=f"a-{appointment_id}", queue="x", schedule_in={"minutes":'
+            " 2}).defer("
+        ),
     )
 )
 def test_another_job_is_deferred_like_the_first(clinic: Clinic) -> None:
     messages = clinic.explorer.origin.messages
-    assert [(messages[n]["lock"], messages[n]["queue_name"]) for n in (0, 1)] == [("a-7", "x"), ("a-8", "x")]
+    assert [(messages[n]["lock"], messages[n]["queue_name"]) for n in (0, 1)] == [
+        ("a-7", "x"),
+        ("a-8", "x"),
+    ]
     assert [event["delay"] for event in clinic.published] == [near(120)]
 
 
 @edited((DESK, "remind.defer(", 'remind.configure(lock="all").defer('))
 def test_jobs_with_one_lock_run_one_after_the_other(clinic: Clinic) -> None:
     history = clinic.under("switch@before:text#1 beside=1")
-    assert [e.kind for e in history.events if e.kind in ("entered", "returned")] == ["entered", "returned"] * 2
+    assert [e.kind for e in history.events if e.kind in ("entered", "returned")] == [
+        "entered",
+        "returned",
+    ] * 2
     assert [run.outcome for run in history.runs] == ["succeeded", "succeeded"]
 
 
 @pytest.mark.real
 def test_without_a_lock_they_run_at_once(clinic: Clinic) -> None:
     history = clinic.under("switch@before:text#1 beside=1")
-    heard = sorted((e["heard"], e.kind) for e in history.events if e.kind in ("entered", "returned"))
+    heard = sorted(
+        (e["heard"], e.kind) for e in history.events if e.kind in ("entered", "returned")
+    )
     assert [kind for _, kind in heard] == ["entered", "entered", "returned", "returned"]
 
 
 @pytest.mark.real
 @edited((DESK, "remind.defer(", 'remind.configure(lock="all").defer('))
-def test_a_slow_worker_no_longer_holds_the_lock_of_a_job_that_was_given_back(clinic: Clinic) -> None:
+def test_a_slow_worker_no_longer_holds_the_lock_of_a_job_that_was_given_back(
+    clinic: Clinic,
+) -> None:
     history = clinic.under("stall@before:text#1 wait=3600 redeliver")
     assert {run.outcome for run in history.runs} == {"succeeded"}
     assert any("ended the job already" in str(run.settled) for run in history.runs)
@@ -198,7 +248,10 @@ def refused(root: Path, *edits: Edit) -> tuple[int, str]:
 @pytest.mark.real
 def test_a_queueing_lock_keeps_out_what_waits_already(tmp_path: Path) -> None:
     edits = (DESK, DEFER, TWICE + TWICE)
-    assert refused(tmp_path.resolve() / "clinic", edits) == (1, "procrastinate.exceptions:AlreadyEnqueued")
+    assert refused(tmp_path.resolve() / "clinic", edits) == (
+        1,
+        "procrastinate.exceptions:AlreadyEnqueued",
+    )
 
 
 @pytest.mark.real
@@ -207,14 +260,21 @@ def test_arguments_are_json(tmp_path: Path) -> None:
     assert refused(tmp_path.resolve() / "clinic", edits) == (0, "builtins:TypeError")
 
 
-CONNECTED = "        remind.configure(connection=connection).defer(appointment_id=appointment_id, phone=phone)\n"
+CONNECTED = (
+    "        remind.configure(connection=connection).defer(appointment_id=appointment_id,"
+    " phone=phone)\n"
+)
 OPENED = "    with app.open():\n" + DEFER
 
 
 @edited((DESK, OPENED, CONNECTED))
 def test_a_job_of_a_transaction_is_published_with_its_commit(clinic: Clinic) -> None:
     assert len(clinic.published) == 1
-    names = [event["name"] for event in clinic.explorer.caller.all("at")] if clinic.explorer.caller else []
+    names = (
+        [event["name"] for event in clinic.explorer.caller.all("at")]
+        if clinic.explorer.caller
+        else []
+    )
     assert names[-2:] == ["commit#1", "commit#1"]
     killed = clinic.under("caller-kill@before:commit#1")
     assert [run.outcome for run in killed.runs] == ["succeeded"]
@@ -223,29 +283,43 @@ def test_a_job_of_a_transaction_is_published_with_its_commit(clinic: Clinic) -> 
 
 @pytest.mark.real
 def test_a_job_of_a_transaction_that_is_rolled_back_is_not_published(tmp_path: Path) -> None:
-    undone = "    with closing(db.connect()) as connection:\n" + CONNECTED + "        connection.rollback()\n"
+    undone = (
+        "    with closing(db.connect()) as connection:\n"
+        + CONNECTED
+        + "        connection.rollback()\n"
+    )
     assert refused(tmp_path.resolve() / "clinic", (DESK, OPENED, undone)) == (0, "None")
 
 
 @pytest.mark.real
 def test_a_blueprint_without_an_app(tmp_path: Path) -> None:
     edits = (
-        (TASKS, "from clinic.queue import app\n", "from procrastinate import Blueprint\n\napp = Blueprint()\n"),
+        (
+            TASKS,
+            "from clinic.queue import app\n",
+            "from procrastinate import Blueprint\n\napp = Blueprint()\n",
+        ),
         (QUEUE, '"clinic.tasks", ', ""),
     )
     with setting_of(build(tmp_path.resolve() / "clinic", *edits)) as setting:
         setting.set_up()
-        with pytest.raises(BootFailed, match=r"belongs to a blueprint, and no app was found that has its tasks"):
+        with pytest.raises(
+            BootFailed, match=r"belongs to a blueprint, and no app was found that has its tasks"
+        ):
             setting.zygote()
 
 
 PERIODIC = (
     (TASKS, "@app.task(pass", '@app.periodic(cron="0 6 * * *")\n@app.task(pass'),
-    (TASKS, "context: JobContext, appointment_id: int | None = None", "context, timestamp=0, appointment_id=7"),
+    (
+        TASKS,
+        "context: JobContext, appointment_id: int | None = None",
+        "context, timestamp=0, appointment_id=7",
+    ),
     (TASKS, 'phone: str = "") -> None:\n    """Reminds', 'phone="+1") -> None:\n    """Reminds'),
     (SPEC, "trigger: {type: event}", 'trigger: {type: cron, schedule: "0 6 * * *", timezone: UTC}'),
     (SPEC, 'enqueue: {call: clinic.desk:book, args: {appointment_id: 7, phone: "+49151"}}\n', ""),
-)  # fmt: skip
+)
 
 
 @pytest.mark.real

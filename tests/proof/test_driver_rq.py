@@ -1,4 +1,6 @@
-"""RQ's driver beyond what every driver promises: its registries, its callbacks, jobs in other settings' Redis."""
+"""RQ's driver beyond what every driver promises: its registries, its callbacks, jobs in other
+settings' Redis.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,10 @@ CORPUS = Path(__file__).parent / "corpus" / "rq_reminder"
 JOBS, JOB = "clinic/reminders.py", "from rq.job import Job\n"
 ENQUEUE = "    texts.enqueue(\n"
 RETRY = "        retry=Retry(max=2, interval=[20, 40]),\n"
-PAYLOADS = {0: {"appointment_id": 5, "phone": "+4930123"}, 1: {"appointment_id": 6, "phone": "+4930123"}}
+PAYLOADS = {
+    0: {"appointment_id": 5, "phone": "+4930123"},
+    1: {"appointment_id": 6, "phone": "+4930123"},
+}
 
 needs_redis = pytest.mark.skipif(find_redis_server() is None, reason="no redis-server here")
 
@@ -74,7 +79,9 @@ def edited(*edits: tuple[str, str, str]) -> pytest.MarkDecorator:
 
 
 def settled(history: History) -> list[tuple[str, float]]:
-    """How each delivery, or the library after a death, settled, and the wait before it comes again."""
+    """How each delivery, or the library after a death, settled, and the wait before it comes
+    again.
+    """
     found = [delivery.settled for delivery in history.deliveries if delivery.settled]
     return [(event["how"], event["delay"]) for event in found]
 
@@ -100,10 +107,14 @@ def test_a_work_horse_that_dies_is_retried_without_on_failure(clinic: Clinic) ->
 
 
 @needs_redis
-def test_a_worker_that_dies_is_found_by_another_one_and_on_failure_hears_of_it(clinic: Clinic) -> None:
+def test_a_worker_that_dies_is_found_by_another_one_and_on_failure_hears_of_it(
+    clinic: Clinic,
+) -> None:
     history = clinic.under("kill-worker@after:text#1")
     assert settled(history) == [("requeued", pytest.approx(690 + 20, abs=1)), ("acked", 0.0)]
-    assert any("AbandonedJobError" in str(event["text"]) for event in history.events if event.kind == "log")
+    assert any(
+        "AbandonedJobError" in str(event["text"]) for event in history.events if event.kind == "log"
+    )
 
 
 @needs_redis
@@ -139,13 +150,19 @@ def test_without_retries_the_first_death_is_the_end(clinic: Clinic) -> None:
 def test_a_returned_retry_is_counted_apart_and_ends_in_the_failed_registry(clinic: Clinic) -> None:
     history = clinic.under("once")
     assert settled(history) == [
-        ("requeued", pytest.approx(7, abs=1)), ("requeued", pytest.approx(9, abs=1)), ("dead", 0.0)
-    ]  # fmt: skip
+        ("requeued", pytest.approx(7, abs=1)),
+        ("requeued", pytest.approx(9, abs=1)),
+        ("dead", 0.0),
+    ]
 
 
 @needs_redis
 @edited(
-    ("clinic/calendar.py", ENQUEUE, "    with redis.pipeline() as pipeline:\n      texts.enqueue(\n"),
+    (
+        "clinic/calendar.py",
+        ENQUEUE,
+        "    with redis.pipeline() as pipeline:\n      texts.enqueue(\n",
+    ),
     ("clinic/calendar.py", RETRY, f"{RETRY}        pipeline=pipeline,\n"),
     ("clinic/calendar.py", "failed),\n    )\n", "failed),\n    )\n      pipeline.execute()\n"),
     ("clinic/calendar.py", "import texts", "import redis, texts"),
@@ -175,9 +192,16 @@ def test_one_id_for_two_jobs_is_said(clinic: Clinic) -> None:
     (
         JOBS,
         "    key = f",
-        "    job = get_current_job()\n    if job.get_meta().get('done'):\n        return\n    key = f",
+        (
+            "    job = get_current_job()\n    if job.get_meta().get('done'):\n        return\n   "
+            " key = f"
+        ),
     ),
-    (JOBS, "    redis.set(key", "    job.meta['done'] = True\n    job.save_meta()\n    redis.set(key"),
+    (
+        JOBS,
+        "    redis.set(key",
+        "    job.meta['done'] = True\n    job.save_meta()\n    redis.set(key",
+    ),
     (JOBS, JOB, f"from rq import get_current_job\n{JOB}"),
 )
 def test_what_the_handler_notes_in_the_jobs_meta_outlives_a_death(clinic: Clinic) -> None:
@@ -188,9 +212,14 @@ def test_what_the_handler_notes_in_the_jobs_meta_outlives_a_death(clinic: Clinic
 
 @needs_redis
 def test_a_spec_that_does_not_say_where_it_is_enqueued_is_told_so(tmp_path: Path) -> None:
-    enqueue = 'enqueue: {call: clinic.calendar:announce, args: {appointment_id: 5, phone: "+4930123"}}\n'
+    enqueue = (
+        'enqueue: {call: clinic.calendar:announce, args: {appointment_id: 5, phone: "+4930123"}}\n'
+    )
     root = build(tmp_path.resolve() / "clinic", (".skillrun/jobs/remind.yaml", enqueue, ""))
-    with setting_of(root) as setting, pytest.raises((BootFailed, NotPublished), match="name that place, enqueue"):
+    with (
+        setting_of(root) as setting,
+        pytest.raises((BootFailed, NotPublished), match="name that place, enqueue"),
+    ):
         make(setting)
 
 

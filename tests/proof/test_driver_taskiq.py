@@ -1,4 +1,6 @@
-"""taskiq's driver beyond what every driver promises: brokers, acknowledgements, waits, schedules, dependencies."""
+"""taskiq's driver beyond what every driver promises: brokers, acknowledgements, waits, schedules,
+dependencies.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,10 @@ from skillrun.proof.zygote import BootFailed, Running
 CORPUS = Path(__file__).parent / "corpus" / "taskiq_parcel"
 TASKS, BROKER, COUNTER = "parcels/tasks.py", "parcels/broker.py", "parcels/counter.py"
 SPEC = ".skillrun/jobs/announce.yaml"
-PAYLOADS = {0: {"parcel_id": 7, "address": "1 Mill Lane"}, 1: {"parcel_id": 8, "address": "1 Mill Lane"}}
+PAYLOADS = {
+    0: {"parcel_id": 7, "address": "1 Mill Lane"},
+    1: {"parcel_id": 8, "address": "1 Mill Lane"},
+}
 KILL = "kill@before:announcement#1"
 EVERY = "raise=TimeoutError@before:announcement#*/*"
 STREAM = "RedisStreamBroker(REDIS, idle_timeout=120_000)"
@@ -50,7 +55,9 @@ def setting_of(root: Path) -> Setting:
 @pytest.fixture
 def office(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Explorer]:
     """The corpus' announcements with edits in them, booted."""
-    with setting_of(build(tmp_path.resolve() / "office", *getattr(request, "param", ()))) as setting:
+    with setting_of(
+        build(tmp_path.resolve() / "office", *getattr(request, "param", ()))
+    ) as setting:
         setting.start_servers()
         setting.set_up()
         explorer = Explorer(setting)
@@ -67,7 +74,9 @@ def under(office: Explorer, schedule: str) -> History:
 
 
 def settled(history: History) -> list[tuple[str, float]]:
-    """How each delivery, or the library after a death, settled, and the wait before it comes again."""
+    """How each delivery, or the library after a death, settled, and the wait before it comes
+    again.
+    """
     found = [delivery.settled for delivery in history.deliveries if delivery.settled]
     return [(event["how"], event["delay"]) for event in found]
 
@@ -78,12 +87,20 @@ def waits(history: History) -> list[float]:
 
 
 def broker(name: str, options: str = "REDIS") -> tuple[Edit, ...]:
-    return (BROKER, STREAM, f"{name}({options})"), (BROKER, IMPORTED, IMPORTED + f"from taskiq_redis import {name}\n")
+    return (BROKER, STREAM, f"{name}({options})"), (
+        BROKER,
+        IMPORTED,
+        IMPORTED + f"from taskiq_redis import {name}\n",
+    )
 
 
 def test_facts(office: Explorer) -> None:
     facts = office.facts
-    assert (facts["redelivery_s"], facts["max_attempts"], facts["bounded_kills"]) == (120.0, 4, False)
+    assert (facts["redelivery_s"], facts["max_attempts"], facts["bounded_kills"]) == (
+        120.0,
+        4,
+        False,
+    )
     assert "another message has come after it" in facts["on_kill"]
 
 
@@ -100,7 +117,9 @@ def test_a_failure_is_acknowledged_and_its_retry_is_a_message(office: Explorer) 
     assert history.dead_letters == 1
 
 
-@pytest.mark.parametrize("name", ["ListQueueBroker", pytest.param("PubSubBroker", marks=pytest.mark.real)])
+@pytest.mark.parametrize(
+    "name", ["ListQueueBroker", pytest.param("PubSubBroker", marks=pytest.mark.real)]
+)
 def test_a_broker_that_acknowledges_nothing_loses_the_job(tmp_path: Path, name: str) -> None:
     with setting_of(build(tmp_path.resolve() / "office", *broker(name))) as setting:
         setting.start_servers()
@@ -110,7 +129,10 @@ def test_a_broker_that_acknowledges_nothing_loses_the_job(tmp_path: Path, name: 
         assert name in explorer.facts["on_kill"]
         assert settled(under(explorer, KILL)) == [("lost", 0.0)]
         history = under(explorer, "raise=TimeoutError@before:announcement#1 kill@after:publish#1/1")
-    assert (history.lost, settled(history)) == (0, [("acked", 0.0), ("acked", 0.0)])  # its retry was sent
+    assert (history.lost, settled(history)) == (
+        0,
+        [("acked", 0.0), ("acked", 0.0)],
+    )  # its retry was sent
 
 
 @edited(*broker("RedisStreamSentinelBroker", "[('localhost', 26379)], 'main'"))
@@ -146,7 +168,11 @@ def test_what_is_acknowledged_early_is_lost(office: Explorer) -> None:
 
 @edited(
     (TASKS, "@broker.task\n", "@broker.task(ack_type=AcknowledgeType.WHEN_SAVED)\n"),
-    (TASKS, "from parcels import carrier", "from taskiq import AcknowledgeType\n\nfrom parcels import carrier"),
+    (
+        TASKS,
+        "from parcels import carrier",
+        "from taskiq import AcknowledgeType\n\nfrom parcels import carrier",
+    ),
 )
 @pytest.mark.real
 def test_a_label_is_a_text_and_an_enumeration_none_that_is_known(office: Explorer) -> None:
@@ -245,7 +271,10 @@ def test_what_no_broker_listens_to_is_not_published_to_it(tmp_path: Path) -> Non
     (
         COUNTER,
         KIQ,
-        KIQ.replace("announce.kiq", "announce.kicker().with_task_id(f'a-{parcel_id}').with_labels(max_retries=2).kiq"),
+        KIQ.replace(
+            "announce.kiq",
+            "announce.kicker().with_task_id(f'a-{parcel_id}').with_labels(max_retries=2).kiq",
+        ),
     )
 )
 @pytest.mark.real
@@ -291,7 +320,9 @@ def start(state):
 def test_events_and_dependencies_are_taskiqs_own(office: Explorer) -> None:
     assert [event["key"] for event in under(office, "once").performed()] == ["'parcel-7'"]
     history = under(office, "raise=parcels.carrier:Rejected@before:announcement#1")
-    assert any("rolled back parcel=7" in event["text"] for event in history.events if event.kind == "log")
+    assert any(
+        "rolled back parcel=7" in event["text"] for event in history.events if event.kind == "log"
+    )
 
 
 @edited(
@@ -336,10 +367,17 @@ def test_what_cannot_be_run_is_said(tmp_path: Path, edits: tuple[Edit, ...], wor
     (
         TASKS,
         "@broker.task\n",
-        "@broker.task(schedule=[{'cron': '0 8 * * *', 'kwargs': {'parcel_id': 7, 'address': '1 Mill Lane'}}])\n",
+        (
+            "@broker.task(schedule=[{'cron': '0 8 * * *', 'kwargs': {'parcel_id': 7, 'address': '1"
+            " Mill Lane'}}])\n"
+        ),
     ),
     (SPEC, "trigger: {type: event}", 'trigger: {type: cron, schedule: "0 8 * * *", timezone: UTC}'),
-    (SPEC, "enqueue: {call: parcels.counter:take, args: {parcel_id: 7, address: 1 Mill Lane}}\n", ""),
+    (
+        SPEC,
+        "enqueue: {call: parcels.counter:take, args: {parcel_id: 7, address: 1 Mill Lane}}\n",
+        "",
+    ),
 )
 @pytest.mark.real
 def test_a_tick_is_what_the_scheduler_sends(office: Explorer) -> None:

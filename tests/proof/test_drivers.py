@@ -1,4 +1,6 @@
-"""Every driver keeps the promises of `proof/probe/driver.py`: one suite over the correct handlers of the corpus."""
+"""Every driver keeps the promises of `proof/probe/driver.py`: one suite over the correct handlers
+of the corpus.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +30,12 @@ sys.path.insert(0, str(CORPUS))
 import run as corpus  # type: ignore[import-not-found,unused-ignore]  # noqa: E402
 
 NAMES = sorted(path.parent.name for path in CORPUS.glob("*/corpus.py"))
-OF_DRIVERS = {corpus.load(name).DRIVER: name for name in reversed(NAMES)}  # the first folder of each
-CHOSEN = sorted({*OF_DRIVERS.values(), "plain_poller", "plain_cron"})  # no payload: work in a table, or the clock alone
+OF_DRIVERS = {
+    corpus.load(name).DRIVER: name for name in reversed(NAMES)
+}  # the first folder of each
+CHOSEN = sorted(
+    {*OF_DRIVERS.values(), "plain_poller", "plain_cron"}
+)  # no payload: work in a table, or the clock alone
 
 
 @dataclass
@@ -56,9 +62,13 @@ class Job:
 
 @pytest.fixture(scope="module", params=CHOSEN)
 def job(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Job]:
-    """Booted once for all tests of a handler. At the end nothing runs any more, and no file is left."""
+    """Booted once for all tests of a handler. At the end nothing runs any more, and no file is
+    left.
+    """
     module = corpus.load(request.param)
-    root = corpus.build(request.param, None, tmp_path_factory.mktemp("corpus").resolve() / request.param)
+    root = corpus.build(
+        request.param, None, tmp_path_factory.mktemp("corpus").resolve() / request.param
+    )
     spec = load_spec(next((root / ".skillrun" / "jobs").glob("*.yaml")), root=root)
     with Setting(spec, root, module.DRIVER, ()) as setting:
         yield _booted(spec, setting)
@@ -76,7 +86,13 @@ def _booted(spec: JobSpec, setting: Setting) -> Job:
     explorer = Explorer(setting)
     poison = spec.proof.poison if spec.proof else ()
     examples = dict(enumerate(spec.examples or ({},)))
-    explorer.begin({**examples, DIRECT: examples[0], **{-1 - number: payload for number, payload in enumerate(poison)}})
+    explorer.begin(
+        {
+            **examples,
+            DIRECT: examples[0],
+            **{-1 - number: payload for number, payload in enumerate(poison)},
+        }
+    )
     return Job(spec, explorer, explorer.run(ONCE))
 
 
@@ -100,7 +116,9 @@ def test_messages_are_plain_json(job: Job) -> None:
 def test_a_delivery_succeeds_and_settles(job: Job) -> None:
     assert [delivery.outcome for delivery in job.once.runs][:1] == ["succeeded"]
     assert _settled(job.once.runs[0]) == "acked"
-    assert {event["effect"] for event in job.once.performed()} == {effect.name for effect in job.spec.effects or ()}
+    assert {event["effect"] for event in job.once.performed()} == {
+        effect.name for effect in job.spec.effects or ()
+    }
     _check_sound(job.once)
 
 
@@ -118,7 +136,9 @@ def test_a_transient_error_is_tried_again(job: Job) -> None:
         assert [delivery.outcome for delivery in history.runs] == ["failed"]
         return
     assert history.runs[-1].outcome == "succeeded"
-    assert {event["key"] for event in history.performed()} == {event["key"] for event in job.once.performed()}
+    assert {event["key"] for event in history.performed()} == {
+        event["key"] for event in job.once.performed()
+    }
     if not job.facts.get("ticks") and len(history.runs) > 1:
         assert history.runs[0].outcome == "retried"
 
@@ -135,7 +155,9 @@ def test_exhaustion_uses_up_the_attempts_at_the_declared_delays(job: Job) -> Non
     history = job.under("exhaustion")
     spent = time.monotonic() - begun
     declared = _declared(job)
-    longest = job.spec.retry.delays(job.facts.get("spread", 1.0)) if job.spec.retry else ()  # by the library's jitter
+    longest = (
+        job.spec.retry.delays(job.facts.get("spread", 1.0)) if job.spec.retry else ()
+    )  # by the library's jitter
     _check_sound(history)
     assert attempts(history, _reference(job)) == len(declared) + 1
     if job.facts.get("ticks"):
@@ -189,7 +211,9 @@ def _check_sound(history: History) -> None:
     """It ended by itself, nothing waits, no driver failed, and each delivery was settled once."""
     broken = [event["text"] for event in history.events if event.kind == "probe-error"]
     assert (history.hung, history.pending, history.notes, broken) == (None, 0, (), [])
-    assert all(len(list(delivery.all("settled"))) == (not delivery.died) for delivery in history.runs)
+    assert all(
+        len(list(delivery.all("settled"))) == (not delivery.died) for delivery in history.runs
+    )
 
 
 def _reference(job: Job) -> Any:

@@ -22,11 +22,16 @@ CHANGED = {"effects": []}
         (JOBS.replace(LATE, EARLY), {}, "proved"),  # it was sent, whatever becomes of its marker
     ],
 )
-def test_success_is_said_when_it_is_one(tmp_path: Path, jobs: str, changed: dict[str, object], verdict: str) -> None:
+def test_success_is_said_when_it_is_one(
+    tmp_path: Path, jobs: str, changed: dict[str, object], verdict: str
+) -> None:
     proof = proof_of(plain_repo(tmp_path.resolve() / "shop", jobs=jobs, changed=changed), only=None)
     assert proof.verdict == verdict
     for witness in proof.witnesses:
-        assert (witness.judgement.rule, str(witness.tried.schedule)) == ("logs.succeeded", "fail@before:commit#1")
+        assert (witness.judgement.rule, str(witness.tried.schedule)) == (
+            "logs.succeeded",
+            "fail@before:commit#1",
+        )
         assert witness.judgement.seen == (
             "'handle finished order_id=7' is logged before the commit, and stays where that fails"
         )

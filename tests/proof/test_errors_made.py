@@ -1,4 +1,6 @@
-"""Injected errors are made as their classes want it, and can be logged; what nobody can guess is said."""
+"""Injected errors are made as their classes want it, and can be logged; what nobody can guess is
+said.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +12,15 @@ from skillrun.proof.probe.names import NotThere, make_error
 @pytest.mark.parametrize(
     "path",
     [
-        "TimeoutError", "KeyError", "urllib.error:URLError", "sqlalchemy.exc:OperationalError",
-        "redis.exceptions:ConnectionError", "psycopg:OperationalError", "django.db.utils:OperationalError",
+        "TimeoutError",
+        "KeyError",
+        "urllib.error:URLError",
+        "sqlalchemy.exc:OperationalError",
+        "redis.exceptions:ConnectionError",
+        "psycopg:OperationalError",
+        "django.db.utils:OperationalError",
     ],
-)  # fmt: skip
+)
 def test_an_error_can_be_logged(path: str) -> None:
     assert "injected by skillrun" in str(make_error(path, []))
 
@@ -22,7 +29,9 @@ def test_arguments_are_taken_as_given() -> None:
     assert make_error("OSError", [28, "full"]).args == (28, "full")
 
 
-@pytest.mark.parametrize("path", ["urllib.error:HTTPError", "subprocess:CalledProcessError", "UnicodeDecodeError"])
+@pytest.mark.parametrize(
+    "path", ["urllib.error:HTTPError", "subprocess:CalledProcessError", "UnicodeDecodeError"]
+)
 def test_what_a_handler_may_decide_by_is_not_made_up(path: str) -> None:
     with pytest.raises(NotThere, match="cannot be made without arguments"):
         make_error(path, [])

@@ -36,7 +36,9 @@ def repo_with(tmp_path: Path, code: str, victim: object = "", at_import: str = "
     lines = code.strip().splitlines()
     inside = PLACE + "".join(f"            {line}\n" for line in lines)
     above = "\n".join(f"    {line}" for line in at_import.strip().splitlines())
-    jobs = IMPORTS + JOBS.replace("    class Away", above + "\n\n    class Away", 1).replace(PLACE, inside)
+    jobs = IMPORTS + JOBS.replace("    class Away", above + "\n\n    class Away", 1).replace(
+        PLACE, inside
+    )
     return plain_repo(tmp_path / "repo", jobs=jobs.replace(VICTIM, str(victim)))
 
 
@@ -91,28 +93,43 @@ def tcp_sink() -> Iterator[tuple[Sink, int]]:
 
 UNIX = {
     "connect": "socket.socket(socket.AF_UNIX).connect('VICTIM')",
-    "swallowed": "try:\n    socket.socket(socket.AF_UNIX).connect('VICTIM')\nexcept Exception:\n    pass",
-    "connect-ex": "try:\n    socket.socket(socket.AF_UNIX).connect_ex('VICTIM')\nexcept OSError:\n    pass",
-    "asyncio": "try:\n    asyncio.run(asyncio.open_unix_connection('VICTIM'))\nexcept OSError:\n    pass",
-    "thread": "t = threading.Thread(target=lambda: socket.socket(socket.AF_UNIX).connect('VICTIM'))\n"
-    "t.start()\nt.join()",
+    "swallowed": (
+        "try:\n    socket.socket(socket.AF_UNIX).connect('VICTIM')\nexcept Exception:\n    pass"
+    ),
+    "connect-ex": (
+        "try:\n    socket.socket(socket.AF_UNIX).connect_ex('VICTIM')\nexcept OSError:\n    pass"
+    ),
+    "asyncio": (
+        "try:\n    asyncio.run(asyncio.open_unix_connection('VICTIM'))\nexcept OSError:\n    pass"
+    ),
+    "thread": (
+        "t = threading.Thread(target=lambda: socket.socket(socket.AF_UNIX).connect('VICTIM'))\n"
+        "t.start()\nt.join()"
+    ),
 }
 
 
 def test_an_abstract_socket_is_said(tmp_path: Path) -> None:
-    code = "try:\n    socket.socket(socket.AF_UNIX).connect('\\0skillrun-test')\nexcept BaseException:\n    pass"
+    code = (
+        "try:\n    socket.socket(socket.AF_UNIX).connect('\\0skillrun-test')\nexcept"
+        " BaseException:\n    pass"
+    )
     check(proof_with(tmp_path, code), "undeclared network: @skillrun-test (jobs.py:")
 
 
 @pytest.mark.parametrize("name", UNIX)
-def test_a_unix_socket_of_the_machine_is_refused(name: str, tmp_path: Path, unix_sink: tuple[Sink, Path]) -> None:
+def test_a_unix_socket_of_the_machine_is_refused(
+    name: str, tmp_path: Path, unix_sink: tuple[Sink, Path]
+) -> None:
     sink, path = unix_sink
     proof = proof_with(tmp_path, UNIX[name], path)
     check(proof, f"undeclared network: {path} (jobs.py:")
     assert sink.got == 0
 
 
-def test_a_path_that_only_begins_like_a_proofs_server_is_foreign(tmp_path: Path, unix_sink: tuple[Sink, Path]) -> None:
+def test_a_path_that_only_begins_like_a_proofs_server_is_foreign(
+    tmp_path: Path, unix_sink: tuple[Sink, Path]
+) -> None:
     sink, path = unix_sink
     code = "run = os.path.dirname(os.path.dirname(DB)) + '/run'\n"
     code += "up = '/..' * run.count('/')\nos.chdir(run)\n"
@@ -122,22 +139,39 @@ def test_a_path_that_only_begins_like_a_proofs_server_is_foreign(tmp_path: Path,
 
 
 TCP = {
-    "connect": "try:\n    socket.create_connection(('127.0.0.1', VICTIM), 1)\nexcept OSError:\n    pass",
-    "sendto": "socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('127.0.0.1', VICTIM))",
-    "sendmsg": "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\ns.sendmsg([b'x'], [], 0, ('127.0.0.1', VICTIM))",
-    "mail": "import smtplib\ntry:\n    smtplib.SMTP('127.0.0.1', VICTIM, timeout=1)\nexcept OSError:\n    pass",
-    "asyncio": "try:\n    asyncio.run(asyncio.open_connection('127.0.0.1', VICTIM))\nexcept OSError:\n    pass",
+    "connect": (
+        "try:\n    socket.create_connection(('127.0.0.1', VICTIM), 1)\nexcept OSError:\n    pass"
+    ),
+    "sendto": (
+        "socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('127.0.0.1', VICTIM))"
+    ),
+    "sendmsg": (
+        "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\ns.sendmsg([b'x'], [], 0,"
+        " ('127.0.0.1', VICTIM))"
+    ),
+    "mail": (
+        "import smtplib\ntry:\n    smtplib.SMTP('127.0.0.1', VICTIM, timeout=1)\nexcept OSError:\n "
+        "   pass"
+    ),
+    "asyncio": (
+        "try:\n    asyncio.run(asyncio.open_connection('127.0.0.1', VICTIM))\nexcept OSError:\n   "
+        " pass"
+    ),
 }
 
 
 @pytest.mark.parametrize("name", TCP)
-def test_a_server_of_the_machine_is_refused(name: str, tmp_path: Path, tcp_sink: tuple[Sink, int]) -> None:
+def test_a_server_of_the_machine_is_refused(
+    name: str, tmp_path: Path, tcp_sink: tuple[Sink, int]
+) -> None:
     sink, port = tcp_sink
     check(proof_with(tmp_path, TCP[name], port), f"127.0.0.1:{port} (jobs.py:")
     assert sink.got == 0
 
 
-def test_a_connection_that_is_opened_at_import_is_refused(tmp_path: Path, unix_sink: tuple[Sink, Path]) -> None:
+def test_a_connection_that_is_opened_at_import_is_refused(
+    tmp_path: Path, unix_sink: tuple[Sink, Path]
+) -> None:
     sink, path = unix_sink
     line = "HELD = socket.socket(socket.AF_UNIX); HELD.connect('VICTIM')"
     proof = proof_with(tmp_path, "HELD.send(b'x')", path, at_import=line)
@@ -152,12 +186,18 @@ FILES = {
     "chmod": ("os.chmod('VICTIM', 0o777)", "undeclared file: VICTIM (jobs.py:"),
     "utime": ("os.utime('VICTIM', (1, 1))", "undeclared file: VICTIM (jobs.py:"),
     "link": (
-        "os.link('VICTIM', os.environ['TMPDIR'] + '/y'); open(os.environ['TMPDIR'] + '/y', 'w').write('x')",
+        (
+            "os.link('VICTIM', os.environ['TMPDIR'] + '/y'); open(os.environ['TMPDIR'] + '/y',"
+            " 'w').write('x')"
+        ),
         "undeclared file: VICTIM (jobs.py:",
     ),
     "dir-fd": (
-        "os.chdir(os.environ['TMPDIR'])\nfolder = os.open(os.path.dirname('VICTIM'), os.O_RDONLY)\n"
-        "os.write(os.open(os.path.basename('VICTIM'), os.O_WRONLY, dir_fd=folder), b'x')",
+        (
+            "os.chdir(os.environ['TMPDIR'])\nfolder = os.open(os.path.dirname('VICTIM'),"
+            " os.O_RDONLY)\nos.write(os.open(os.path.basename('VICTIM'), os.O_WRONLY,"
+            " dir_fd=folder), b'x')"
+        ),
         "undeclared file: VICTIM (jobs.py:",
     ),
     "descriptor": (
@@ -186,12 +226,17 @@ FILES = {
         "undeclared file: {tmp}/done, which stays (jobs.py:",
     ),
     "key-log": (
-        "import ssl\nssl.create_default_context().keylog_filename = os.path.dirname(DB) + '/keys.done'",
+        (
+            "import ssl\nssl.create_default_context().keylog_filename = os.path.dirname(DB) +"
+            " '/keys.done'"
+        ),
         "undeclared file: {scratch}/keys.done (jobs.py:",
     ),
     "header": (
-        "import contextlib\nwith contextlib.closing(sqlite3.connect(DB, isolation_level=None)) as own:\n"
-        "    own.execute('pragma user_version = 7')",
+        (
+            "import contextlib\nwith contextlib.closing(sqlite3.connect(DB, isolation_level=None))"
+            " as own:\n    own.execute('pragma user_version = 7')"
+        ),
         "undeclared store: PRAGMA user_version",
     ),
     "shared-memory": (
@@ -202,7 +247,9 @@ FILES = {
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_file_that_stays_is_said_and_a_foreign_one_is_as_it_was(name: str, tmp_path: Path) -> None:
+def test_a_file_that_stays_is_said_and_a_foreign_one_is_as_it_was(
+    name: str, tmp_path: Path
+) -> None:
     victim = tmp_path / "authorized_keys"
     victim.write_text("mine")
     before = victim.stat()
@@ -266,13 +313,25 @@ PROCESSES = {
     "system": "os.system('touch VICTIM')",
     "popen": "os.popen('touch VICTIM').read()",
     "spawnv": "os.spawnv(os.P_WAIT, '/usr/bin/touch', ['touch', 'VICTIM'])",
-    "posix-spawn": "os.waitpid(os.posix_spawn('/usr/bin/touch', ['touch', 'VICTIM'], os.environ), 0)",
-    "fork-exec": "import _posixsubprocess\nfrom multiprocessing import util\n"
-    "util.spawnv_passfds(b'/usr/bin/touch', [b'touch', b'VICTIM'], [])",
-    "fork": "p = multiprocessing.get_context('fork').Process(target=touch, args=('VICTIM',))\np.start()\np.join()",
-    "spawn": "p = multiprocessing.get_context('spawn').Process(target=touch, args=('VICTIM',))\np.start()\np.join()",
-    "forkserver": "p = multiprocessing.get_context('forkserver').Process(target=touch, args=('VICTIM',))\n"
-    "p.start()\np.join()",
+    "posix-spawn": (
+        "os.waitpid(os.posix_spawn('/usr/bin/touch', ['touch', 'VICTIM'], os.environ), 0)"
+    ),
+    "fork-exec": (
+        "import _posixsubprocess\nfrom multiprocessing import util\n"
+        "util.spawnv_passfds(b'/usr/bin/touch', [b'touch', b'VICTIM'], [])"
+    ),
+    "fork": (
+        "p = multiprocessing.get_context('fork').Process(target=touch,"
+        " args=('VICTIM',))\np.start()\np.join()"
+    ),
+    "spawn": (
+        "p = multiprocessing.get_context('spawn').Process(target=touch,"
+        " args=('VICTIM',))\np.start()\np.join()"
+    ),
+    "forkserver": (
+        "p = multiprocessing.get_context('forkserver').Process(target=touch, args=('VICTIM',))\n"
+        "p.start()\np.join()"
+    ),
     "pool": "with ProcessPoolExecutor(1) as pool:\n    pool.submit(touch, 'VICTIM').result()",
     "asyncio": "asyncio.run(asyncio.create_subprocess_exec('/usr/bin/touch', 'VICTIM'))",
     "swallowed": "try:\n    subprocess.run(['touch', 'VICTIM'])\nexcept Exception:\n    pass",
@@ -298,7 +357,10 @@ def test_an_interpreter_of_its_own_is_said(tmp_path: Path) -> None:
 
 def test_a_process_that_is_there_since_the_import_is_said(tmp_path: Path) -> None:
     line = "HELPER = subprocess.Popen(['sleep', '300'], stdin=subprocess.PIPE)"
-    check(proof_with(tmp_path, "pass", at_import=line), "undeclared process: sleep 300, started at import")
+    check(
+        proof_with(tmp_path, "pass", at_import=line),
+        "undeclared process: sleep 300, started at import",
+    )
 
 
 NATIVE = {
@@ -318,12 +380,17 @@ def test_native_code_of_the_repositorys_own_is_said(name: str, tmp_path: Path) -
 HONEST = {
     "temp-file": "with tempfile.NamedTemporaryFile() as file:\n    file.write(b'attachment')",
     "nameless": "with tempfile.TemporaryFile() as file:\n    file.write(b'x')",
-    "temp-folder": "with tempfile.TemporaryDirectory() as folder:\n"
-    "    pathlib.Path(folder, 'a').mkdir()\n    pathlib.Path(folder, 'a', 'b').write_text('x')",
+    "temp-folder": (
+        "with tempfile.TemporaryDirectory() as folder:\n"
+        "    pathlib.Path(folder, 'a').mkdir()\n    pathlib.Path(folder, 'a', 'b').write_text('x')"
+    ),
     "kept-and-removed": "fd, path = tempfile.mkstemp()\nos.close(fd)\nos.unlink(path)",
     "log": "log.warning('order_id=%s', order_id)",
-    "machine": "socket.gethostname(); socket.getfqdn(); platform.platform(); platform.processor()\n"
-    "uuid.uuid4(); uuid.uuid1(); uuid.getnode(); os.getpid(); multiprocessing.cpu_count(); secrets.token_hex()",
+    "machine": (
+        "socket.gethostname(); socket.getfqdn(); platform.platform();"
+        " platform.processor()\nuuid.uuid4(); uuid.uuid1(); uuid.getnode(); os.getpid();"
+        " multiprocessing.cpu_count(); secrets.token_hex()"
+    ),
     "look-up": "socket.getaddrinfo('127.0.0.1', 80); socket.getaddrinfo('localhost', 80)",
     "reads": "pathlib.Path(__file__).read_text(); pathlib.Path('/etc').stat(); os.listdir('/')",
     "tls": "ssl.create_default_context(); zoneinfo.ZoneInfo('UTC'); locale.getlocale()",
@@ -333,7 +400,9 @@ HONEST = {
     "devices": "open(os.devnull, 'w').write('x')",
     "memory": "other = sqlite3.connect(':memory:'); other.execute(\"attach ':memory:' as more\")",
     "lock": "open(os.environ['TMPDIR'] + '/job.lock', 'w').close()",
-    "shared": "m = multiprocessing.shared_memory.SharedMemory(create=True, size=8); m.close(); m.unlink()",
+    "shared": (
+        "m = multiprocessing.shared_memory.SharedMemory(create=True, size=8); m.close(); m.unlink()"
+    ),
     "find-library": "import ctypes.util; ctypes.util.find_library('c')",
     "compress": "import gzip, io; gzip.GzipFile(fileobj=io.BytesIO(), mode='w').write(b'x')",
 }
@@ -354,7 +423,9 @@ def test_a_process_of_a_declared_effect_is_no_undeclared_one(tmp_path: Path) -> 
 
 
 def test_a_file_handler_of_the_log_is_no_file_that_stays(tmp_path: Path) -> None:
-    code = "log.addHandler(logging.FileHandler(os.environ['TMPDIR'] + '/app.log')); log.warning('x')"
+    code = (
+        "log.addHandler(logging.FileHandler(os.environ['TMPDIR'] + '/app.log')); log.warning('x')"
+    )
     proof = proof_with(tmp_path, code)
     assert proof.verdict == "proved", said_by(proof)
 
@@ -372,10 +443,15 @@ class Sent(logging.Handler):
 
 # -- code that passes for another's
 
-URLOPEN = "import urllib.request\ndef go():\n    try:\n        urllib.request.urlopen('http://foreign.example')\n"
+URLOPEN = (
+    "import urllib.request\ndef go():\n    try:\n       "
+    " urllib.request.urlopen('http://foreign.example')\n"
+)
 URLOPEN += "    except OSError:\n        pass\n"
 SENDING = "import socket\ndef go():\n    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
-SENDING += "    try:\n        s.sendto(b'x', ('192.0.2.1', 8125))\n    except OSError:\n        pass\n"
+SENDING += (
+    "    try:\n        s.sendto(b'x', ('192.0.2.1', 8125))\n    except OSError:\n        pass\n"
+)
 STARTING = "import subprocess\ndef go():\n    try:\n        subprocess.run(['touch', 'VICTIM'])\n"
 STARTING += "    except OSError:\n        pass\n"
 WRITING = "import os\ndef go():\n    open(os.environ['TMPDIR'] + '/app.log', 'a').write('x')\n"
@@ -396,7 +472,10 @@ CLAIMS = {
 def test_code_that_says_it_is_a_librarys_is_the_repositorys(name: str, tmp_path: Path) -> None:
     victim = tmp_path / "sent"
     text, file, module = CLAIMS[name]
-    above = f"space = {{'__name__': {module}}}\nexec(compile({text!r}, {file}, 'exec'), space)\ngo = space['go']"
+    above = (
+        f"space = {{'__name__': {module}}}\nexec(compile({text!r}, {file}, 'exec'), space)\ngo ="
+        " space['go']"
+    )
     check(proof_with(tmp_path, "go()", victim, at_import=above), "undeclared ")
     assert not victim.exists()
 
@@ -413,7 +492,10 @@ def test_a_handler_that_was_made_from_a_text_is_no_part_of_logging(tmp_path: Pat
     text += "        open(os.environ['TMPDIR'] + '/sent.log', 'a').write('x')\n"
     above = f"space = {{}}\nexec(compile({text!r}, os.__file__, 'exec'), space)"
     code = "log.addHandler(space['Sent']()); log.warning('x')"
-    check(proof_with(tmp_path, code, at_import=above), "undeclared file: {tmp}/sent.log, which stays (jobs.py:")
+    check(
+        proof_with(tmp_path, code, at_import=above),
+        "undeclared file: {tmp}/sent.log, which stays (jobs.py:",
+    )
 
 
 METRICS_CLIENT = """
@@ -424,7 +506,10 @@ class StatsClient:
 """
 
 
-COUNTS = "from statsd.client import StatsClient\ntry:\n    StatsClient().incr('x')\nexcept OSError:\n    pass"
+COUNTS = (
+    "from statsd.client import StatsClient\ntry:\n    StatsClient().incr('x')\nexcept OSError:\n   "
+    " pass"
+)
 COUNTING = {"statsd/__init__.py": "", "statsd/client.py": METRICS_CLIENT}
 
 
@@ -437,7 +522,9 @@ def test_the_repositorys_own_module_with_a_metrics_librarys_name_is_said(tmp_pat
 def test_a_library_that_counts_is_no_effect(tmp_path: Path) -> None:
     """As above, but installed: outside of the repository."""
     library = helpers.build_tree(tmp_path / "lib" / "site-packages", COUNTING)
-    jobs = IMPORTS + JOBS.replace(PLACE, PLACE + "".join(f"            {x}\n" for x in COUNTS.splitlines()))
+    jobs = IMPORTS + JOBS.replace(
+        PLACE, PLACE + "".join(f"            {x}\n" for x in COUNTS.splitlines())
+    )
     environment = {**SPEC["proof"]["env"], "PYTHONPATH": str(library)}
     changed = {"proof": {**SPEC["proof"], "env": environment}}
     proof = proof_of(plain_repo(tmp_path / "repo", jobs=jobs, changed=changed))
@@ -476,14 +563,22 @@ KEPT = {
     "logger": (f"log.addHandler({CHARGES}); log.warning('x')", ""),
     "delayed": (f"{CHARGES[:-1]}, delay=True).emit(logging.makeLogRecord({{'msg': 'x'}}))", ""),
     "at-import": ("CHARGES.emit(logging.makeLogRecord({'msg': 'x'}))", f"CHARGES = {CHARGES}"),
-    "named-as-a-log": (CHARGES.replace(".csv", ".log") + ".emit(logging.makeLogRecord({'msg': 'x'}))", ""),
-    "temp": ("logging.FileHandler(os.environ['TMPDIR'] + '/charges.csv')", ""),
-    "read-again": (
-        "kept = os.environ['TMPDIR'] + '/kept.log'\nlog.addHandler(logging.FileHandler(kept))\n"
-        "log.warning('x')\nopen(kept).read()",
+    "named-as-a-log": (
+        CHARGES.replace(".csv", ".log") + ".emit(logging.makeLogRecord({'msg': 'x'}))",
         "",
     ),
-    "read-by-itself": ("logging.FileHandler(os.environ['TMPDIR'] + '/kept.log', 'a+').stream.read()", ""),
+    "temp": ("logging.FileHandler(os.environ['TMPDIR'] + '/charges.csv')", ""),
+    "read-again": (
+        (
+            "kept = os.environ['TMPDIR'] + '/kept.log'\nlog.addHandler(logging.FileHandler(kept))\n"
+            "log.warning('x')\nopen(kept).read()"
+        ),
+        "",
+    ),
+    "read-by-itself": (
+        "logging.FileHandler(os.environ['TMPDIR'] + '/kept.log', 'a+').stream.read()",
+        "",
+    ),
 }
 
 
@@ -496,18 +591,29 @@ def test_a_file_of_logging_that_is_no_log_is_said(name: str, tmp_path: Path) -> 
 def test_a_file_of_logging_elsewhere_is_said_and_as_it_was(tmp_path: Path) -> None:
     victim = tmp_path / "authorized_keys"
     victim.write_text("mine")
-    check(proof_with(tmp_path, "logging.FileHandler('VICTIM', 'w')", victim), f"undeclared file: {victim} (jobs.py:")
+    check(
+        proof_with(tmp_path, "logging.FileHandler('VICTIM', 'w')", victim),
+        f"undeclared file: {victim} (jobs.py:",
+    )
     assert victim.read_text() == "mine"
 
 
 QUIET_LOGS = {
     "scratch-at-import": "log.addHandler(logging.FileHandler(os.path.dirname(DB) + '/app.log'))",
-    "scratch-delayed": "log.addHandler(logging.FileHandler(os.path.dirname(DB) + '/app.log', delay=True))",
-    "rotating": "import logging.handlers\n"
-    "log.addHandler(logging.handlers.RotatingFileHandler(os.environ['TMPDIR'] + '/app.log', 'a', 9, 2))",
+    "scratch-delayed": (
+        "log.addHandler(logging.FileHandler(os.path.dirname(DB) + '/app.log', delay=True))"
+    ),
+    "rotating": (
+        "import"
+        " logging.handlers\nlog.addHandler(logging.handlers.RotatingFileHandler(os.environ['TMPDIR']"
+        " + '/app.log', 'a', 9, 2))"
+    ),
     "console": "log.addHandler(logging.StreamHandler(sys.stdout))",
     "syslog": "import logging.handlers\nlog.addHandler(logging.handlers.SysLogHandler())",
-    "queue": "import logging.handlers, queue\nlog.addHandler(logging.handlers.QueueHandler(queue.Queue()))",
+    "queue": (
+        "import logging.handlers,"
+        " queue\nlog.addHandler(logging.handlers.QueueHandler(queue.Queue()))"
+    ),
     "memory": "import logging.handlers\nlog.addHandler(logging.handlers.MemoryHandler(9))",
 }
 
@@ -532,7 +638,9 @@ SIGNALS = {
 
 @pytest.mark.parametrize("name", SIGNALS)
 def test_a_signal_to_a_foreign_process_is_said(name: str, tmp_path: Path) -> None:
-    """Where the proof has its own processes the number stands for nobody; elsewhere the process lives on."""
+    """Where the proof has its own processes the number stands for nobody; elsewhere the process
+    lives on.
+    """
     with subprocess.Popen(["sleep", "300"], start_new_session=True) as other:
         try:
             lines = SIGNALS[name].replace("PID", str(other.pid)).splitlines()
@@ -547,8 +655,14 @@ def test_a_signal_to_a_foreign_process_is_said(name: str, tmp_path: Path) -> Non
 
 
 OWN_SIGNALS = {
-    "itself": "import signal\nsignal.signal(signal.SIGUSR1, signal.SIG_IGN)\nos.kill(os.getpid(), signal.SIGUSR1)",
-    "group": "import signal\nsignal.signal(signal.SIGUSR1, signal.SIG_IGN)\nos.killpg(os.getpgrp(), signal.SIGUSR1)",
+    "itself": (
+        "import signal\nsignal.signal(signal.SIGUSR1, signal.SIG_IGN)\nos.kill(os.getpid(),"
+        " signal.SIGUSR1)"
+    ),
+    "group": (
+        "import signal\nsignal.signal(signal.SIGUSR1, signal.SIG_IGN)\nos.killpg(os.getpgrp(),"
+        " signal.SIGUSR1)"
+    ),
     "is-it-there": "os.kill(os.getppid(), 0)",
     "timer": "import signal\nsignal.alarm(60); signal.alarm(0)",
 }
@@ -564,7 +678,9 @@ def test_a_signal_to_itself_stays_proved(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.real
-def test_the_command_line_names_the_line_of_an_escape(tmp_path: Path, unix_sink: tuple[Sink, Path]) -> None:
+def test_the_command_line_names_the_line_of_an_escape(
+    tmp_path: Path, unix_sink: tuple[Sink, Path]
+) -> None:
     sink, path = unix_sink
     repo = repo_with(tmp_path, UNIX["swallowed"], path)
     done = helpers.run_cli("prove", "--trust", "--json", "--schedule", "once", cwd=repo)
@@ -578,17 +694,25 @@ def test_the_command_line_names_the_line_of_an_escape(tmp_path: Path, unix_sink:
 # -- C code
 
 C_CONNECT = {
-    "ctypes": "import ctypes\n"
-    "fd = socket.socket(socket.AF_UNIX).detach()\n"
-    "raw = bytes([1, 0]) + b'VICTIM' + bytes(1)\n"
-    "assert LIBC.connect(fd, raw, len(raw)) == -1",
-    "psycopg2": "import psycopg2.extensions\ntry:\n"
-    '    psycopg2.extensions.connection("host=VICTIM_FOLDER port=1")\n'
-    "except psycopg2.OperationalError:\n    pass",
-    "psycopg": "import psycopg\ntry:\n"
-    '    psycopg.pq.PGconn.connect(b"host=VICTIM_FOLDER port=1")\nexcept psycopg.OperationalError:\n    pass',
+    "ctypes": (
+        "import ctypes\n"
+        "fd = socket.socket(socket.AF_UNIX).detach()\n"
+        "raw = bytes([1, 0]) + b'VICTIM' + bytes(1)\n"
+        "assert LIBC.connect(fd, raw, len(raw)) == -1"
+    ),
+    "psycopg2": (
+        "import psycopg2.extensions\ntry:\n"
+        '    psycopg2.extensions.connection("host=VICTIM_FOLDER port=1")\n'
+        "except psycopg2.OperationalError:\n    pass"
+    ),
+    "psycopg": (
+        'import psycopg\ntry:\n    psycopg.pq.PGconn.connect(b"host=VICTIM_FOLDER port=1")\nexcept'
+        " psycopg.OperationalError:\n    pass"
+    ),
 }
-needs_gate = pytest.mark.skipif(not can_ask(ctypes.CDLL(None)), reason="this kernel asks about no call")
+needs_gate = pytest.mark.skipif(
+    not can_ask(ctypes.CDLL(None)), reason="this kernel asks about no call"
+)
 
 
 @needs_gate
@@ -615,13 +739,17 @@ UNREADABLE = {
 @pytest.mark.parametrize("name", UNREADABLE)
 def test_an_address_that_cannot_be_read_is_answered(name: str, tmp_path: Path) -> None:
     call, error = UNREADABLE[name]
-    code = f"fd = socket.socket().detach()\nassert {call} == -1\nassert ctypes.get_errno() == {error}"
+    code = (
+        f"fd = socket.socket().detach()\nassert {call} == -1\nassert ctypes.get_errno() == {error}"
+    )
     proof = proof_with(tmp_path, code, at_import="LIBC = ctypes.CDLL(None, use_errno=True)")
     assert [said for said in said_by(proof) if "undeclared native code" not in said] == []
 
 
 @needs_gate
-def test_a_process_that_hides_its_memory_connects_with_nobody(tmp_path: Path, unix_sink: tuple[Sink, Path]) -> None:
+def test_a_process_that_hides_its_memory_connects_with_nobody(
+    tmp_path: Path, unix_sink: tuple[Sink, Path]
+) -> None:
     sink, path = unix_sink
     code = "LIBC.prctl(4, 0, 0, 0, 0)\n" + C_CONNECT["ctypes"]
     proof = proof_with(tmp_path, code, path, at_import="LIBC = ctypes.CDLL(None)")
@@ -630,7 +758,9 @@ def test_a_process_that_hides_its_memory_connects_with_nobody(tmp_path: Path, un
 
 
 DRIVERS = {
-    "inside": "try:\n    DRIVER.connect('host=VICTIM port=1')\nexcept DRIVER.OperationalError:\n    pass",
+    "inside": (
+        "try:\n    DRIVER.connect('host=VICTIM port=1')\nexcept DRIVER.OperationalError:\n    pass"
+    ),
     "at-import": "",
 }
 

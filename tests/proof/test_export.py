@@ -1,4 +1,6 @@
-"""The regression test that `--pytest` writes: fails now, passes once the handler is mended, overwrites nothing."""
+"""The regression test that `--pytest` writes: fails now, passes once the handler is mended,
+overwrites nothing.
+"""
 
 from __future__ import annotations
 
@@ -56,9 +58,21 @@ def test_it_fails_now_and_passes_once_the_handler_is_mended(tmp_path: Path) -> N
 
 def test_it_is_skipped_with_a_reason_where_skillrun_is_not_installed(tmp_path: Path) -> None:
     file = written(plain_repo(tmp_path / "repo", jobs=MARKED_FIRST))
-    helpers.write_files(file.parent, {"skillrun/__init__.py": ""})  # a package of that name without the proof
+    helpers.write_files(
+        file.parent, {"skillrun/__init__.py": ""}
+    )  # a package of that name without the proof
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", "--import-mode=append", str(file)],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-rs",
+            "-p",
+            "no:cacheprovider",
+            "--import-mode=append",
+            str(file),
+        ],
         cwd=file.parent,
         env={**helpers.clean_env(tmp_path / "home"), "PYTHONPATH": str(file.parent)},
         capture_output=True,
@@ -82,11 +96,21 @@ def test_a_proof_without_a_witness_writes_nothing(tmp_path: Path) -> None:
     assert not (repo / "test_x.py").exists()
 
 
-@pytest.mark.parametrize("text", ('"""; import os #', "a\\", "{root}", 'it\'s "both"', "line\nbreak"))
+@pytest.mark.parametrize(
+    "text", ('"""; import os #', "a\\", "{root}", 'it\'s "both"', "line\nbreak")
+)
 def test_text_of_a_repository_cannot_leave_its_literal(text: str, tmp_path: Path) -> None:
     repo = plain_repo(tmp_path / "repo")
-    witness = {"message": text, "cause": text, "rule": "effect.lost", "effect": text, "schedule": text}
-    source = text_of_test({"job": text}, witness, target_of(repo), repo, repo / "tests" / "test_x.py")
+    witness = {
+        "message": text,
+        "cause": text,
+        "rule": "effect.lost",
+        "effect": text,
+        "schedule": text,
+    }
+    source = text_of_test(
+        {"job": text}, witness, target_of(repo), repo, repo / "tests" / "test_x.py"
+    )
     module = ast.parse(source)
     kinds = [type(node).__name__ for node in module.body]
     assert kinds == ["Expr", "ImportFrom", "Import", "Assign", "Assign", "FunctionDef"]

@@ -11,15 +11,26 @@ from skillrun.proof.ticks import is_clocked, is_polled
 
 def spec(key: list[str], properties: dict[str, Any], example: dict[str, Any]) -> JobSpec:
     payload = {"type": "object", "properties": properties, "examples": [example]}
-    return JobSpec(version=1, job="job", payload=payload, idempotency={"strategy": "keyed", "key": key})
+    return JobSpec(
+        version=1, job="job", payload=payload, idempotency={"strategy": "keyed", "key": key}
+    )
 
 
 def test_each_key_field_is_varied() -> None:
-    made = spec(["id", "day"], {"id": {"type": "integer"}, "day": {"format": "date"}}, {"id": 7, "day": "2026-01-01"})
-    assert distinct_payloads(made)[:2] == [{"id": 8, "day": "2026-01-01"}, {"id": 7, "day": "2026-01-02"}]
+    made = spec(
+        ["id", "day"],
+        {"id": {"type": "integer"}, "day": {"format": "date"}},
+        {"id": 7, "day": "2026-01-01"},
+    )
+    assert distinct_payloads(made)[:2] == [
+        {"id": 8, "day": "2026-01-01"},
+        {"id": 7, "day": "2026-01-02"},
+    ]
 
 
-def test_an_example_that_differs_in_everything_leaves_who_goes_by_another_field_to_be_found() -> None:
+def test_an_example_that_differs_in_everything_leaves_who_goes_by_another_field_to_be_found() -> (
+    None
+):
     fields: dict[str, Any] = {"change": {"type": "string"}, "tenant": {"type": "string"}}
     first, other = {"change": "c1", "tenant": "acme"}, {"change": "c5", "tenant": "globex"}
     made = spec(["change"], fields, first)
@@ -47,7 +58,11 @@ def ticking(schedule: str, strategy: str, **fields: Any) -> JobSpec:
     more = {"key": ["day"]} if strategy == "keyed" else {"invariant": invariant}
     idempotency = {"strategy": strategy, **more}
     return JobSpec(
-        version=1, job="job", trigger={"type": "cron", "schedule": schedule}, idempotency=idempotency, **fields
+        version=1,
+        job="job",
+        trigger={"type": "cron", "schedule": schedule},
+        idempotency=idempotency,
+        **fields,
     )
 
 

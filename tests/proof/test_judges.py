@@ -1,4 +1,6 @@
-"""The judges are pure functions: small histories, written down, and what each judge says of them."""
+"""The judges are pure functions: small histories, written down, and what each judge says of
+them.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,20 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from histories import ACKED, BEGAN, DONE, KILLED, ONCE, RETURNED, commit, effect, fault, history, raised, retry
+from histories import (
+    ACKED,
+    BEGAN,
+    DONE,
+    KILLED,
+    ONCE,
+    RETURNED,
+    commit,
+    effect,
+    fault,
+    history,
+    raised,
+    retry,
+)
 
 from skillrun.contract.job import DeadLetter, Effect, JobSpec
 from skillrun.proof.history import Delivery, Event, History
@@ -16,16 +31,29 @@ from skillrun.proof.judges.registry import judge_history
 from skillrun.proof.reference import INCOMPLETE, REFUTED, Reference
 
 AWAY, NEVER = "app.mail:Away", "app.mail:Never"
-RETRY = {"max_attempts": 3, "backoff": {"kind": "exponential", "base": "10s", "factor": 2, "cap": "1h"}}
+RETRY = {
+    "max_attempts": 3,
+    "backoff": {"kind": "exponential", "base": "10s", "factor": 2, "cap": "1h"},
+}
 
 
 def spec(guarantee: str = "keyed", **more: Any) -> JobSpec:
-    one = Effect(name="email", call="app.mail:send", key_arg="key", guarantee=guarantee, reason="said")
+    one = Effect(
+        name="email", call="app.mail:send", key_arg="key", guarantee=guarantee, reason="said"
+    )
     values: dict[str, Any] = {
-        "version": 1, "job": "job", "effects": (one,), "retry": RETRY, "dead_letter": DeadLetter(kind="table"),
+        "version": 1,
+        "job": "job",
+        "effects": (one,),
+        "retry": RETRY,
+        "dead_letter": DeadLetter(kind="table"),
         "failures": {"transient": [AWAY], "permanent": [NEVER]},
-        "idempotency": {"strategy": "keyed", "key": ["id"], "dedupe": {"store": "table rows", "window": "7d"}},
-    }  # fmt: skip
+        "idempotency": {
+            "strategy": "keyed",
+            "key": ["id"],
+            "dedupe": {"store": "table rows", "window": "7d"},
+        },
+    }
     return JobSpec(**(values | more))
 
 
@@ -39,7 +67,9 @@ def rules(judge: Any, seen: History, reference: Reference) -> list[str]:
 
 KILLED_AFTER = [*effect(), fault("kill", "after:email#1"), KILLED]
 TWICE = history("kill@after:email#1", KILLED_AFTER, DONE)
-OTHER_KEY = history("kill@after:email#1", KILLED_AFTER, [*effect(key="'other'"), *commit(), RETURNED, ACKED])
+OTHER_KEY = history(
+    "kill@after:email#1", KILLED_AFTER, [*effect(key="'other'"), *commit(), RETURNED, ACKED]
+)
 LOST = history("kill@before:email#1", [fault("kill", "before:email#1"), KILLED], [RETURNED, ACKED])
 REPEATED = history("redeliver", DONE, DONE)
 
@@ -61,7 +91,9 @@ REPEATED = history("redeliver", DONE, DONE)
         ("at_most_once", LOST, []),
     ],
 )
-def test_each_guarantee_allows_what_it_says(guarantee: str, seen: History, expected: list[str]) -> None:
+def test_each_guarantee_allows_what_it_says(
+    guarantee: str, seen: History, expected: list[str]
+) -> None:
     assert rules(effects.judge, seen, against(spec(guarantee))) == expected
 
 
@@ -76,13 +108,17 @@ def test_a_job_in_the_dead_letters_is_not_lost() -> None:
 
 
 def test_a_keyed_effect_without_its_key_is_refuted() -> None:
-    assert "effect.no-key" in rules(effects.judge, history("once", [*effect(key=None), ACKED]), against(spec()))
+    assert "effect.no-key" in rules(
+        effects.judge, history("once", [*effect(key=None), ACKED]), against(spec())
+    )
 
 
 def test_one_key_for_two_things_in_one_run_is_refuted() -> None:
     first, second = effect(), effect()
     second[1] = ("performed", {**second[1][1], "args": "to='b'"})
-    assert "effect.key-shared" in rules(effects.judge, history("once", [*first, *second, ACKED]), against(spec()))
+    assert "effect.key-shared" in rules(
+        effects.judge, history("once", [*first, *second, ACKED]), against(spec())
+    )
 
 
 def test_two_distinct_jobs_need_keys_of_their_own() -> None:
@@ -96,8 +132,16 @@ def test_two_distinct_jobs_need_keys_of_their_own() -> None:
 
 def test_a_call_after_the_receivers_window_is_another_one() -> None:
     once = spec()
-    made = once.model_copy(update={"effects": (once.effects[0].model_copy(update={"window": 3600.0}),)})
-    second = Delivery(2, "deliver", 0, 7300.0, tuple(Event(50 + n, *told) for n, told in enumerate([BEGAN, *DONE])))
+    made = once.model_copy(
+        update={"effects": (once.effects[0].model_copy(update={"window": 3600.0}),)}
+    )
+    second = Delivery(
+        2,
+        "deliver",
+        0,
+        7300.0,
+        tuple(Event(50 + n, *told) for n, told in enumerate([BEGAN, *DONE])),
+    )
     late = History(REPEATED.schedule, (REPEATED.deliveries[0], second), {"rows": [[1]]})
     assert rules(effects.judge, late, against(made)) == ["effect.window"]
     assert rules(effects.judge, REPEATED, against(made)) == []
@@ -116,9 +160,21 @@ SAYS = calls("once", "file='a-1.csv'")
     ("seen", "later", "expected"),
     [
         (calls("kill@before:email#1", "file=None"), SAYS, ["effect.other-arguments"]),
-        (calls("kill@before:email#1", "file='a-2.csv'"), SAYS, []),  # a number may count, or name a row
-        (calls("kill@after:email#1", "file='a-1.csv'", "file=None"), SAYS, []),  # the receiver has the first one
-        (calls("kill@before:email#1", "file='b'"), calls("late=61", "file='c'"), []),  # it always differs
+        (
+            calls("kill@before:email#1", "file='a-2.csv'"),
+            SAYS,
+            [],
+        ),  # a number may count, or name a row
+        (
+            calls("kill@after:email#1", "file='a-1.csv'", "file=None"),
+            SAYS,
+            [],
+        ),  # the receiver has the first one
+        (
+            calls("kill@before:email#1", "file='b'"),
+            calls("late=61", "file='c'"),
+            [],
+        ),  # it always differs
         (calls("kill@before:email#1 fresh", "file='Mo'"), SAYS, []),
     ],
 )
@@ -131,7 +187,9 @@ def test_the_first_call_of_a_key_says_what_the_single_run_says(
 def plain(schedule: str, *deliveries: Mapping[str, str], guarantee: str = "keyed") -> History:
     """Deliveries that each call the effect once, with these amounts and flags."""
     key = {} if guarantee == "keyed" else {"key": None}
-    told = [[(kind, {**data, **key, "plain": given}) for kind, data in effect()] for given in deliveries]
+    told = [
+        [(kind, {**data, **key, "plain": given}) for kind, data in effect()] for given in deliveries
+    ]
     return history(schedule, *([*one, RETURNED, ACKED] for one in told))
 
 
@@ -142,7 +200,11 @@ def plain(schedule: str, *deliveries: Mapping[str, str], guarantee: str = "keyed
         ({"cents": "1000"}, {"cents": "700"}, ["effect.other-arguments"]),
         ({"sandbox": "True"}, {"sandbox": "False"}, ["effect.other-arguments"]),
         ({"cents": "700"}, {"cents": "700"}, []),
-        ({"attempt": "2", "row_id": "9"}, {"attempt": "1", "row_id": "8"}, []),  # they count, or name a row
+        (
+            {"attempt": "2", "row_id": "9"},
+            {"attempt": "1", "row_id": "8"},
+            [],
+        ),  # they count, or name a row
         ({"cents": "1000"}, {"cents": "800"}, []),  # another one in each single run
     ],
 )
@@ -150,9 +212,13 @@ def test_an_amount_is_that_of_the_single_run(
     guarantee: str, seen: dict[str, str], again: dict[str, str], expected: list[str]
 ) -> None:
     first = {
-        name: {"1000": "700", "2": "1", "9": "8", "True": "False"}.get(value, value) for name, value in seen.items()
+        name: {"1000": "700", "2": "1", "9": "8", "True": "False"}.get(value, value)
+        for name, value in seen.items()
     }
-    once, later = (plain(which, told, guarantee=guarantee) for which, told in (("once", first), ("late=61", again)))
+    once, later = (
+        plain(which, told, guarantee=guarantee)
+        for which, told in (("once", first), ("late=61", again))
+    )
     killed = plain("kill@before:email#1", seen, guarantee=guarantee)
     assert rules(effects.judge, killed, against(spec(guarantee), once, later=later)) == expected
 
@@ -178,7 +244,10 @@ def test_without_a_key_some_call_says_what_the_single_run_says(
 
 
 def test_a_call_in_a_transaction_that_is_not_committed_is_undone() -> None:
-    opened = ("at", {"when": "after", "kind": "sql", "name": "insert-a#1", "verb": "insert", "open": True})
+    opened = (
+        "at",
+        {"when": "after", "kind": "sql", "name": "insert-a#1", "verb": "insert", "open": True},
+    )
     fault_, done = fault("kill", "after:email#1"), [opened, *effect(), *commit(), RETURNED, ACKED]
     undone = history("kill@after:email#1", [opened, *effect(), fault_, KILLED], done)
     outside = history("kill@after:email#1", [*effect(), fault_, KILLED], done)
@@ -188,27 +257,44 @@ def test_a_call_in_a_transaction_that_is_not_committed_is_undone() -> None:
 
 def test_one_jobs_key_with_the_other_ones_arguments_is_no_other_key() -> None:
     def call(key: str, to: str) -> list[Any]:
-        told = [(kind, {**data, "subject": to, "args": f"{to}, key={key}"}) for kind, data in effect(key=key)]
+        told = [
+            (kind, {**data, "subject": to, "args": f"{to}, key={key}"})
+            for kind, data in effect(key=key)
+        ]
         return [*told, *commit(), RETURNED, ACKED]
 
     once, other = history("once", call("'k'", "to='a'")), history("once", call("'l'", "to='b'"))
-    mixed, right = (history("job=1", call("'k'", "to='a'"), call("'l'", to)) for to in ("to='a'", "to='b'"))
-    assert rules(effects.judge, mixed, against(spec(), once, jobs={1: other})) == ["effect.other-arguments"]
+    mixed, right = (
+        history("job=1", call("'k'", "to='a'"), call("'l'", to)) for to in ("to='a'", "to='b'")
+    )
+    assert rules(effects.judge, mixed, against(spec(), once, jobs={1: other})) == [
+        "effect.other-arguments"
+    ]
     assert rules(effects.judge, right, against(spec(), once, jobs={1: other})) == []
 
 
 def test_keys_are_not_compared_where_no_argument_is_named() -> None:
     once = spec()
-    made = once.model_copy(update={"effects": (once.effects[0].model_copy(update={"key_arg": None}),)})
-    two = history("job=1", [*effect(key=None), *commit(), ACKED], [*effect(key=None), *commit(), ACKED])
+    made = once.model_copy(
+        update={"effects": (once.effects[0].model_copy(update={"key_arg": None}),)}
+    )
+    two = history(
+        "job=1", [*effect(key=None), *commit(), ACKED], [*effect(key=None), *commit(), ACKED]
+    )
     assert rules(effects.judge, two, against(made, jobs={1: ONCE})) == []
 
 
 @pytest.mark.parametrize(
     ("letters", "expected"), [(2, []), (1, ["dead-letter.missing"]), (3, ["dead-letter.repeated"])]
 )
-def test_two_jobs_that_are_given_up_have_two_dead_letters(letters: int, expected: list[str]) -> None:
-    each = [fault("raise", "before:email#1", error="app.mail:Never"), raised("app.mail:Never"), ACKED]
+def test_two_jobs_that_are_given_up_have_two_dead_letters(
+    letters: int, expected: list[str]
+) -> None:
+    each = [
+        fault("raise", "before:email#1", error="app.mail:Never"),
+        raised("app.mail:Never"),
+        ACKED,
+    ]
     both = history("raise=app.mail:Never@before:email#1/* job=1", each, each, dead_letters=letters)
     other = replace(both.deliveries[1], job=1)
     both = replace(both, deliveries=(both.deliveries[0], other))
@@ -219,7 +305,10 @@ def test_two_jobs_that_are_given_up_have_two_dead_letters(letters: int, expected
 
 
 def test_a_distinct_job_leaves_no_trace_where_it_changes_nothing() -> None:
-    once, alone = history("once", DONE, state=[[1, "done"], [2, "new"]]), history("job=1", DONE, state=[[1, "new"]])
+    once, alone = (
+        history("once", DONE, state=[[1, "done"], [2, "new"]]),
+        history("job=1", DONE, state=[[1, "new"]]),
+    )
     both = history("job=1", DONE, DONE, state=[[1, "done"], [2, "new"]])
     apart, before = {1: alone}, {"rows": [[1, "new"], [2, "new"]]}
     assert rules(state.judge, both, against(spec(), once, jobs=apart)) == ["state.distinct-job"]
@@ -227,7 +316,9 @@ def test_a_distinct_job_leaves_no_trace_where_it_changes_nothing() -> None:
 
 
 def test_the_state_must_be_that_of_a_single_run() -> None:
-    assert rules(state.judge, history("redeliver", DONE, DONE, state=[[1], [1]]), against(spec())) == ["state.differs"]
+    assert rules(
+        state.judge, history("redeliver", DONE, DONE, state=[[1], [1]]), against(spec())
+    ) == ["state.differs"]
     assert rules(state.judge, history("redeliver", DONE, DONE), against(spec())) == []
 
 
@@ -259,18 +350,26 @@ def test_a_distinct_job_that_leaves_no_trace_was_swallowed() -> None:
         ([[1, "a"], [2, "a"]], ["state.lost-update"]),
     ],
 )
-def test_two_jobs_at_once_leave_what_one_of_their_orders_does(rows: Any, expected: list[str]) -> None:
+def test_two_jobs_at_once_leave_what_one_of_their_orders_does(
+    rows: Any, expected: list[str]
+) -> None:
     orders = tuple(
-        history("job=0 job=1", DONE, DONE, state=rows) for rows in ([[1, "a"], [2, "b"]], [[1, "b"], [2, "a"]])
+        history("job=0 job=1", DONE, DONE, state=rows)
+        for rows in ([[1, "a"], [2, "b"]], [[1, "b"], [2, "a"]])
     )
     seen = history("beside=1 switch@before:email#1", DONE, DONE, state=rows)
     assert rules(state.judge, seen, against(spec(), orders=orders)) == expected
 
 
 @pytest.mark.parametrize(("supersedes", "expected"), [(True, []), (False, ["effect.lost"])])
-def test_a_job_may_supersede_an_older_one_that_runs_beside_it(supersedes: bool, expected: list[str]) -> None:
+def test_a_job_may_supersede_an_older_one_that_runs_beside_it(
+    supersedes: bool, expected: list[str]
+) -> None:
     newer, nothing = [*effect(key="'2'"), *commit(), RETURNED, ACKED], [RETURNED, ACKED]
-    orders = history("job=0 job=1", DONE, newer), history("job=1 job=0", newer, nothing if supersedes else DONE)
+    orders = (
+        history("job=0 job=1", DONE, newer),
+        history("job=1 job=0", newer, nothing if supersedes else DONE),
+    )
     reference = against(spec(), jobs={1: history("once", newer)}, orders=orders)
     beside = history("beside=1 switch@before:email#1", newer, nothing)
     assert rules(effects.judge, beside, reference) == expected
@@ -281,11 +380,20 @@ def test_a_job_may_supersede_an_older_one_that_runs_beside_it(supersedes: bool, 
     [
         ("db:app", "select 1 from claims where until < now()", ["clock.server"]),
         ("db:app", "update claims set at = now()", ["state.differs"]),
-        ("sqlite:/app.db", "select 1 from claims where until < current_timestamp", ["state.differs"]),
+        (
+            "sqlite:/app.db",
+            "select 1 from claims where until < current_timestamp",
+            ["state.differs"],
+        ),
     ],
 )
-def test_what_hangs_on_a_servers_clock_is_not_refuted(store: str, sql: str, expected: list[str]) -> None:
-    asked: Any = ("at", {"when": "before", "name": "select-claims#1", "kind": "sql", "store": store, "sql": sql})
+def test_what_hangs_on_a_servers_clock_is_not_refuted(
+    store: str, sql: str, expected: list[str]
+) -> None:
+    asked: Any = (
+        "at",
+        {"when": "before", "name": "select-claims#1", "kind": "sql", "store": store, "sql": sql},
+    )
     seen = history("wait=90000 redeliver", [asked, *DONE], DONE, state=[[2]])
     later = Delivery(2, "deliver", 0, 90_000.0, seen.deliveries[1].events)
     seen = History(seen.schedule, (seen.deliveries[0], later), seen.state)
@@ -297,7 +405,10 @@ def test_what_a_process_remembers_changes_nothing() -> None:
     skipped = history("redeliver job=1 same-process", DONE, [RETURNED, ACKED], state=[[1]])
     other = history("redeliver job=1 same-process", DONE, DONE, state=[[2]])
     nothing = history("redeliver job=1 same-process", [RETURNED, ACKED], state=[[1]])
-    found = [[j.rule for j in judge_history(seen, against(spec(), apart=apart))] for seen in (skipped, other, nothing)]
+    found = [
+        [j.rule for j in judge_history(seen, against(spec(), apart=apart))]
+        for seen in (skipped, other, nothing)
+    ]
     assert found == [[], ["process.remembers"], ["process.remembers"]]
 
 
@@ -306,7 +417,10 @@ def test_what_a_process_remembers_beyond_the_receivers_window_does_it_again() ->
     again = history("wait=90000 redeliver same-process", DONE, DONE)
     soon = history("redeliver same-process", DONE, DONE)
     keyed, once = against(spec(), apart=apart), against(spec("at_least_once"), apart=apart)
-    found = [[j.rule for j in judge_history(h, r)] for h, r in ((again, keyed), (soon, keyed), (soon, once))]
+    found = [
+        [j.rule for j in judge_history(h, r)]
+        for h, r in ((again, keyed), (soon, keyed), (soon, once))
+    ]
     assert found == [["process.remembers"], [], ["process.remembers"]]
 
 
@@ -318,8 +432,14 @@ FAILS = "fail@before:commit#1"
     ("seen", "expected"),
     [
         (history(FAILS, [*FAILED, RETURNED, ACKED], state=[]), ["state.error-swallowed"]),
-        (history(FAILS, [*FAILED, RETURNED, ACKED], state=[[1], [2]]), []),  # too much may be a lease
-        (history(FAILS, [*FAILED, raised("sqlite3:OperationalError", injected=False)], state=[]), []),
+        (
+            history(FAILS, [*FAILED, RETURNED, ACKED], state=[[1], [2]]),
+            [],
+        ),  # too much may be a lease
+        (
+            history(FAILS, [*FAILED, raised("sqlite3:OperationalError", injected=False)], state=[]),
+            [],
+        ),
         (history(FAILS, [*FAILED, retry(), ACKED], DONE), []),
         (history(FAILS, [*FAILED, RETURNED, ACKED], state=[], dead_letters=1), []),
     ],
@@ -354,17 +474,27 @@ def exhausted(*delays: float, dead: int = 1) -> History:
     ],
 )
 def test_an_error_that_does_not_pass_ends_as_declared(seen: History, expected: list[str]) -> None:
-    assert rules(attempts.judge, seen, against(spec(), history("once", DONE, dead_letters=0))) == expected
+    assert (
+        rules(attempts.judge, seen, against(spec(), history("once", DONE, dead_letters=0)))
+        == expected
+    )
 
 
 def test_what_still_waits_at_the_limit_is_unbounded() -> None:
-    assert rules(attempts.judge, history(FAILING, [MET, ACKED], pending=1), against(spec())) == ["attempts.unbounded"]
+    assert rules(attempts.judge, history(FAILING, [MET, ACKED], pending=1), against(spec())) == [
+        "attempts.unbounded"
+    ]
 
 
 def test_a_permanent_error_is_tried_once() -> None:
     met = fault("raise", "before:email#1", error=NEVER)
     given_up = [met, raised(NEVER), ACKED]
-    tried = history(f"raise={NEVER}@before:email#1/*", [met, raised(NEVER), retry(), ACKED], given_up, dead_letters=1)
+    tried = history(
+        f"raise={NEVER}@before:email#1/*",
+        [met, raised(NEVER), retry(), ACKED],
+        given_up,
+        dead_letters=1,
+    )
     once = history(f"raise={NEVER}@before:email#1/*", given_up, dead_letters=1)
     assert rules(attempts.judge, tried, against(spec())) == ["attempts.permanent-retried"]
     assert rules(attempts.judge, once, against(spec())) == []
@@ -387,15 +517,27 @@ def test_a_dead_letter_that_comes_after_the_message_was_let_go() -> None:
     let_go: Any = ("settled", {"how": "dead", "delay": 0.0})
     text = f"{FAILING} kill@before:commit#1/3"
     late = history(
-        text, *tries, [MET, raised(AWAY), let_go, fault("kill", "before:commit#1"), KILLED], dead_letters=0, kept=1
+        text,
+        *tries,
+        [MET, raised(AWAY), let_go, fault("kill", "before:commit#1"), KILLED],
+        dead_letters=0,
+        kept=1,
     )
-    soon = history(text, *tries, [MET, raised(AWAY), fault("kill", "before:commit#1"), KILLED], dead_letters=0, kept=1)
+    soon = history(
+        text,
+        *tries,
+        [MET, raised(AWAY), fault("kill", "before:commit#1"), KILLED],
+        dead_letters=0,
+        kept=1,
+    )
     assert rules(attempts.judge, late, against(spec())) == ["dead-letter.missing"]
     assert rules(attempts.judge, soon, against(spec())) == []
 
 
 def test_poison_has_no_effect() -> None:
-    assert "poison.effect" in rules(attempts.judge, history("poison=0", DONE, dead_letters=1), against(spec()))
+    assert "poison.effect" in rules(
+        attempts.judge, history("poison=0", DONE, dead_letters=1), against(spec())
+    )
 
 
 # -- what is not known
@@ -412,11 +554,15 @@ def test_a_script_says_by_its_exit_status_that_something_failed_before() -> None
     left = raised("builtins:SystemExit", injected=False)
     later = history("kill@after:email#1", KILLED_AFTER, [left])
     assert rules(unknowns.judge, later, against(spec())) == []
-    assert rules(unknowns.judge, history("redeliver", DONE, [left]), against(spec())) == ["failures.unlisted"]
+    assert rules(unknowns.judge, history("redeliver", DONE, [left]), against(spec())) == [
+        "failures.unlisted"
+    ]
 
 
 def test_an_undeclared_effect_is_incomplete() -> None:
-    seen = history("once", [("undeclared", {"kind": "network", "detail": "example.org:443"}), ACKED])
+    seen = history(
+        "once", [("undeclared", {"kind": "network", "detail": "example.org:443"}), ACKED]
+    )
     assert rules(unknowns.judge, seen, against(spec())) == ["effect.undeclared"]
 
 
@@ -427,11 +573,17 @@ def test_a_judge_that_crashes_says_incomplete() -> None:
 
 
 def test_an_empty_history_says_incomplete() -> None:
-    assert [j.rule for j in judge_history(History(ONCE.schedule, ()), against(spec()))] == ["proof.empty"]
+    assert [j.rule for j in judge_history(History(ONCE.schedule, ()), against(spec()))] == [
+        "proof.empty"
+    ]
 
 
 def test_refuted_comes_before_incomplete() -> None:
-    both = history("kill@before:email#1", [fault("kill", "before:email#1"), KILLED], [raised("x:Y", injected=False)])
+    both = history(
+        "kill@before:email#1",
+        [fault("kill", "before:email#1"), KILLED],
+        [raised("x:Y", injected=False)],
+    )
     verdicts = [judgement.verdict for judgement in judge_history(both, against(spec()))]
     assert verdicts[0] == REFUTED
     assert verdicts[-1] == INCOMPLETE
@@ -441,14 +593,23 @@ def test_refuted_comes_before_incomplete() -> None:
 
 
 def log(text: str, logger: str = "app", **more: Any) -> tuple[str, dict[str, Any]]:
-    return ("log", {"logger": logger, "level": "INFO", "template": None, "text": text, "extra": {}, **more})
+    return (
+        "log",
+        {"logger": logger, "level": "INFO", "template": None, "text": text, "extra": {}, **more},
+    )
 
 
 def answered(*told: Any, failing: Any = (), fields: str = "id=7") -> dict[str, str]:
     """Who answers each question, for one success and one attempt that is retried."""
     good = history("once", [*told, *DONE])
-    bad = history(f"raise={AWAY}@before:email#1", [MET, *failing, raised(AWAY), retry(), ACKED], [*told, *DONE])
-    found = logs.answers([good, bad], against(spec(), facts={"loggers": ["library."]}), {0: {"id": 7}})
+    bad = history(
+        f"raise={AWAY}@before:email#1",
+        [MET, *failing, raised(AWAY), retry(), ACKED],
+        [*told, *DONE],
+    )
+    found = logs.answers(
+        [good, bad], against(spec(), facts={"loggers": ["library."]}), {0: {"id": 7}}
+    )
     return {question: answer.by for question, answer in found.items()}
 
 
@@ -456,17 +617,26 @@ def answered(*told: Any, failing: Any = (), fields: str = "id=7") -> dict[str, s
     ("retried", "given_up", "by"),
     [
         ({}, {}, "no"),
-        ({"text": "failed id=7 will_retry=True"}, {"text": "failed id=7 will_retry=False"}, "application"),
+        (
+            {"text": "failed id=7 will_retry=True"},
+            {"text": "failed id=7 will_retry=False"},
+            "application",
+        ),
         ({"extra": {"will_retry": True}}, {"extra": {"will_retry": False}}, "application"),
     ],
 )
-def test_yes_and_no_are_two_records(retried: dict[str, Any], given_up: dict[str, Any], by: str) -> None:
+def test_yes_and_no_are_two_records(
+    retried: dict[str, Any], given_up: dict[str, Any], by: str
+) -> None:
     failed = {"text": "failed id=7", "template": "failed id=%s will_retry=%s"}
     attempts = (
         [log(**{**failed, **retried}), raised(AWAY), retry(), ACKED],
         [log(**{**failed, **given_up}), raised(AWAY)],
     )
-    histories = [history("once", DONE), history(f"raise={AWAY}@before:email#1/*", *([MET, *told] for told in attempts))]
+    histories = [
+        history("once", DONE),
+        history(f"raise={AWAY}@before:email#1/*", *([MET, *told] for told in attempts)),
+    ]
     assert logs.answers(histories, against(spec()), {0: {"id": 7}})["retry"].by == by
 
 
@@ -494,7 +664,10 @@ def test_the_library_is_counted_apart() -> None:
 
 def test_a_failure_whose_reason_is_not_told_is_unanswered() -> None:
     good = [log("started id=7"), log("done id=7")]
-    assert answered(*good, failing=[log("started id=7"), log("something went wrong id=7")])["why"] == "no"
+    assert (
+        answered(*good, failing=[log("started id=7"), log("something went wrong id=7")])["why"]
+        == "no"
+    )
 
 
 def ended(error: str, *, control: bool, cause: Any = None) -> tuple[str, dict[str, Any]]:
@@ -520,11 +693,14 @@ def test_a_retry_that_met_no_error_tells_why_in_its_own_words(cause: Any, expect
 
 
 @pytest.mark.parametrize(
-    ("error", "expected"), [("asyncio.exceptions:CancelledError", "not asked"), ("app.mail:Away", "no")]
+    ("error", "expected"),
+    [("asyncio.exceptions:CancelledError", "not asked"), ("app.mail:Away", "no")],
 )
 def test_what_the_library_cancels_is_not_asked_why(error: str, expected: str) -> None:
     good = [log("started id=7"), log("done id=7")]
-    seen = history("redeliver", [log("started id=7"), ended(error, control=False), ACKED], [*good, *DONE])
+    seen = history(
+        "redeliver", [log("started id=7"), ended(error, control=False), ACKED], [*good, *DONE]
+    )
     found = logs.answers([history("once", [*good, *DONE]), seen], against(spec()), {0: {"id": 7}})
     assert found["why"].by == expected
 
@@ -533,22 +709,36 @@ def piece(number: int, *, fails: bool = False) -> list[Any]:
     """One of several calls of one tick, for a piece of work of its own; it may meet an error."""
     fields = {"name": f"email#{number}", "subject": f"'{number}'", "key": f"'{number}'"}
     before, done, after = [(kind, {**data, **fields}) for kind, data in effect()]
-    return [before, fault("raise", f"before:email#{number}", error=AWAY)] if fails else [before, done, after]
+    return (
+        [before, fault("raise", f"before:email#{number}", error=AWAY)]
+        if fails
+        else [before, done, after]
+    )
 
 
 @pytest.mark.parametrize(
     ("told", "expected"),
-    [("mail 1 failed: Away, tried again", ("application", "application")), ("trouble", ("no", "application"))],
+    [
+        ("mail 1 failed: Away, tried again", ("application", "application")),
+        ("trouble", ("no", "application")),
+    ],
 )
-def test_a_tick_without_a_key_tells_why_a_piece_of_its_work_failed(told: str, expected: tuple[str, str]) -> None:
+def test_a_tick_without_a_key_tells_why_a_piece_of_its_work_failed(
+    told: str, expected: tuple[str, str]
+) -> None:
     ticking = spec(
-        idempotency={"strategy": "invariant", "invariant": {"statement": "one", "guarded_by": "rows"}},
+        idempotency={
+            "strategy": "invariant",
+            "invariant": {"statement": "one", "guarded_by": "rows"},
+        },
         trigger={"type": "poller", "every": "1m"},
     )
     sent = [[*piece(number), log(f"mail {number} sent")] for number in (1, 2)]
     once = history("once", [log("started"), *sent[0], *sent[1], RETURNED, ACKED])
     first = [log("started"), *piece(1, fails=True), log(told), *sent[1], RETURNED, ACKED]
-    failing = history(f"raise={AWAY}@before:email#1!", first, [log("started"), *sent[0], RETURNED, ACKED])
+    failing = history(
+        f"raise={AWAY}@before:email#1!", first, [log("started"), *sent[0], RETURNED, ACKED]
+    )
     found = logs.answers([once, failing], against(ticking, once, facts={"ticks": True}), {0: {}})
     assert (found["why"].by, found["retry"].by) == expected
 
@@ -565,7 +755,9 @@ def test_a_tick_without_a_key_tells_why_a_piece_of_its_work_failed(told: str, ex
 )
 def test_a_delivery_that_fails_does_not_say_success(told: str, expected: list[str]) -> None:
     made = spec(payload={"type": "object", "examples": [{"id": 7}]})
-    once = history("once", [*effect(), log("export succeeded id=7"), log("export ended id=7"), RETURNED, ACKED])
+    once = history(
+        "once", [*effect(), log("export succeeded id=7"), log("export ended id=7"), RETURNED, ACKED]
+    )
     failing = [log("export succeeded id=7"), MET, log(told), raised(AWAY), retry(), ACKED]
     seen = history(f"raise={AWAY}@before:email#1", failing, DONE)
     assert rules(logs.lies, seen, against(made, once)) == expected

@@ -1,4 +1,6 @@
-"""A call that makes a record and its job: made again it makes another one; an outbox's relay publishes what is left."""
+"""A call that makes a record and its job: made again it makes another one; an outbox's relay
+publishes what is left.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +17,15 @@ pytestmark = pytest.mark.real
 
 FILES = {
     "store/__init__.py": "",
-    "store/celery.py": """
+    "store/celery.py": (
+        """
         from celery import Celery
 
         app = Celery("store", broker="memory://", include=["store.tasks"])
-        """,
-    "store/db.py": """
+        """
+    ),
+    "store/db.py": (
+        """
         import os
         import sqlite3
 
@@ -37,12 +42,16 @@ FILES = {
         if __name__ == "__main__":
             with connect() as connection:
                 connection.execute("insert into orders (item) values ('an earlier one')")
-        """,
-    "store/parcels.py": """
+        """
+    ),
+    "store/parcels.py": (
+        """
         def send(order_id, idempotency_key):
             raise RuntimeError("the real one")
-        """,
-    "store/tasks.py": """
+        """
+    ),
+    "store/tasks.py": (
+        """
         import logging
         from store import db, parcels
         from store.celery import app
@@ -59,8 +68,10 @@ FILES = {
                 with db.connect() as connection:
                     connection.execute("update orders set sent = 1 where id = ?", (order_id,))
             log.info("ship ended order_id=%s", order_id)
-        """,
-    "store/orders.py": """
+        """
+    ),
+    "store/orders.py": (
+        """
         from store import db
         from store.tasks import ship
 
@@ -80,8 +91,10 @@ FILES = {
                 pending = connection.execute("select order_id from outbox").fetchall()
             for (order_id,) in pending:
                 publish(order_id)
-        """,
-    ".skillrun/jobs/ship.yaml": """
+        """
+    ),
+    ".skillrun/jobs/ship.yaml": (
+        """
         version: 1
         job: ship
         trigger: {type: event}
@@ -103,7 +116,8 @@ FILES = {
           setup: python -m store.db
           database: "{scratch}/store.db"
           state: {orders: "select id, item, sent from orders", outbox: "select order_id from outbox"}
-        """,
+        """
+    ),
 }
 RELAY = ("args: {item: book}}", 'args: {item: book}, relay: "store.orders:publish_pending"}')
 
@@ -119,7 +133,9 @@ def proof_of(root: Path, *edits: tuple[str, str, str]) -> Proof:
 
 
 def rules(proof: Proof) -> set[str]:
-    return {witness.judgement.rule for witness in proof.witnesses} | {judgement.rule for judgement in proof.incomplete}
+    return {witness.judgement.rule for witness in proof.witnesses} | {
+        judgement.rule for judgement in proof.incomplete
+    }
 
 
 def test_with_its_relay_an_outbox_is_proved(tmp_path: Path) -> None:
@@ -135,11 +151,16 @@ def test_without_one_a_second_call_is_another_job_and_nothing_is_refuted(tmp_pat
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ('                connection.execute("insert into outbox values (?)", (made,))\n'.lstrip(), "pass\n"),
+        (
+            '                connection.execute("insert into outbox values (?)", (made,))\n'.lstrip(),
+            "pass\n",
+        ),
         ("for (order_id,) in pending:", "for (order_id,) in pending[1:]:"),
     ],
 )
-def test_an_outbox_that_nobody_fills_or_empties_is_refuted(old: str, new: str, tmp_path: Path) -> None:
+def test_an_outbox_that_nobody_fills_or_empties_is_refuted(
+    old: str, new: str, tmp_path: Path
+) -> None:
     proof = proof_of(tmp_path, (".skillrun/jobs/ship.yaml", *RELAY), ("store/orders.py", old, new))
     assert proof.verdict == "refuted"
     lost = next(witness for witness in proof.witnesses if witness.judgement.rule == "effect.lost")

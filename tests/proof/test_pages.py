@@ -1,4 +1,6 @@
-"""Memory that is copied ahead of a delivery: which pages those are, and that nothing else comes of it."""
+"""Memory that is copied ahead of a delivery: which pages those are, and that nothing else comes of
+it.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ from skillrun.proof.probe import pages
 
 SIZE = mmap.PAGESIZE
 
-pytestmark = pytest.mark.skipif(not pages.own(), reason="this kernel does not tell which pages are shared")
+pytestmark = pytest.mark.skipif(
+    not pages.own(), reason="this kernel does not tell which pages are shared"
+)
 
 
 class Memory:

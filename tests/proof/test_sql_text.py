@@ -8,9 +8,15 @@ from skillrun.proof.probe.sql_text import parse
 
 WRITES = {
     "INSERT OR IGNORE INTO main.\"A b\" VALUES ('delete from x')": ("insert", "a b"),
-    "insert into a (x) values (1) on conflict (x) do update set x = 2 returning id": ("insert", "a"),
+    "insert into a (x) values (1) on conflict (x) do update set x = 2 returning id": (
+        "insert",
+        "a",
+    ),
     "REPLACE INTO t VALUES (1)": ("insert", "t"),
-    "-- why\n/* update x set */ UPDATE\n  shop.[Orders]\nSET a = 1 FROM b WHERE b.id = 1": ("update", "orders"),
+    "-- why\n/* update x set */ UPDATE\n  shop.[Orders]\nSET a = 1 FROM b WHERE b.id = 1": (
+        "update",
+        "orders",
+    ),
     "update or ignore `t` set a = 1": ("update", "t"),
     "update only s.t set a = $tag$ from z $tag$": ("update", "t"),
     "delete from only t": ("delete", "t"),
@@ -63,5 +69,8 @@ def test_no_write(sql: str) -> None:
 
 
 def test_every_written_table_is_named() -> None:
-    sql = "with old as (delete from a returning *), b2 as (update b set x = 1) insert into c select * from old"
+    sql = (
+        "with old as (delete from a returning *), b2 as (update b set x = 1) insert into c select *"
+        " from old"
+    )
     assert parse(sql) == ("delete", "a", ("a", "b", "c"))

@@ -24,7 +24,11 @@ def main(payload):
         c.execute("insert into t values (7)")
     assert c.execute("select id from t").fetchall() == [(7,)]
 """
-PROOF = {"setup": f'{sys.executable} -c "{MAKE}"', "database": "shop.db", "state": {"t": "select id from t"}}
+PROOF = {
+    "setup": f'{sys.executable} -c "{MAKE}"',
+    "database": "shop.db",
+    "state": {"t": "select id from t"},
+}
 
 
 def test_setup_handler_and_queries_meet_in_the_scratch(tmp_path: Path) -> None:

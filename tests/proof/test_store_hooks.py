@@ -38,7 +38,12 @@ def test_each_command_is_a_boundary_with_its_key(tmp_path: Path) -> None:
         ("redis-script-load#1", "", False),
     ]
     event = hooked.find(delivery, "redis-set#1")
-    assert (event["kind"], event["verb"], event["store"], event.place) == ("redis", "set", "redis", ("jobs.py", 4))
+    assert (event["kind"], event["verb"], event["store"], event.place) == (
+        "redis",
+        "set",
+        "redis",
+        ("jobs.py", 4),
+    )
 
 
 @needs_redis
@@ -75,7 +80,11 @@ def test_a_pipeline_is_one_boundary(tmp_path: Path) -> None:
         "redis-exec#2",
     ]
     first = hooked.find(delivery, "redis-exec#1")
-    assert (first["commands"], first["key"], first["write"]) == (["get a", "set b", "evalsha c"], "a", True)
+    assert (first["commands"], first["key"], first["write"]) == (
+        ["get a", "set b", "evalsha c"],
+        "a",
+        True,
+    )
     assert not hooked.find(delivery, "redis-pipeline#1")["write"]
 
 
@@ -93,7 +102,10 @@ def test_locks_and_scripts_are_the_same_however_warm_the_server_is(tmp_path: Pat
         runs = [made.run(hooked.parse_schedule("once")).runs[0] for _ in range(2)]
     for delivery in runs:
         assert hooked.after(delivery) == ["redis-set#1", "redis-evalsha#1", "redis-evalsha#2"]
-        assert [hooked.find(delivery, f"redis-evalsha#{n}")["key"] for n in (1, 2)] == ["k", "lock:1"]
+        assert [hooked.find(delivery, f"redis-evalsha#{n}")["key"] for n in (1, 2)] == [
+            "k",
+            "lock:1",
+        ]
 
 
 @needs_redis
@@ -136,7 +148,9 @@ def test_a_kill_after_a_command_leaves_what_it_wrote(tmp_path: Path) -> None:
 
 
 @needs_redis
-def test_what_is_not_the_handlers_is_silent_and_the_proofs_server_is_no_network(tmp_path: Path) -> None:
+def test_what_is_not_the_handlers_is_silent_and_the_proofs_server_is_no_network(
+    tmp_path: Path,
+) -> None:
     delivery = hooked.run(
         tmp_path,
         """
@@ -219,7 +233,9 @@ def test_a_connection_that_an_unseen_driver_opened_at_import_is_said(tmp_path: P
 
 def test_a_driver_that_is_only_imported_is_not_said(tmp_path: Path) -> None:
     pytest.importorskip("pymysql")
-    delivery = hooked.run(tmp_path, "import pymysql, asyncpg, psycopg, psycopg2\ndef main(payload): pass\n")
+    delivery = hooked.run(
+        tmp_path, "import pymysql, asyncpg, psycopg, psycopg2\ndef main(payload): pass\n"
+    )
     assert not list(delivery.all("undeclared"))
 
 

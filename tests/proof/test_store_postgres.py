@@ -10,13 +10,20 @@ import pytest
 
 from skillrun.proof.services.find import find_postgres
 
-pytestmark = [pytest.mark.real, pytest.mark.skipif(find_postgres() is None, reason="no PostgreSQL server here")]
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.skipif(find_postgres() is None, reason="no PostgreSQL server here"),
+]
 
 MAKE = (
     "import os, psycopg; c = psycopg.connect(os.environ['PG'], autocommit=True);"
     " c.execute('create table t (id serial primary key, v text)')"
 )
-PG = {"services": ("postgresql",), "env": {"PG": "{postgresql}"}, "setup": f'{sys.executable} -c "{MAKE}"'}
+PG = {
+    "services": ("postgresql",),
+    "env": {"PG": "{postgresql}"},
+    "setup": f'{sys.executable} -c "{MAKE}"',
+}
 
 
 def seen(delivery: hooked.Delivery) -> list[tuple[str, bool | None]]:
@@ -236,7 +243,12 @@ DJANGO = """
 def test_django(tmp_path: Path, old: str) -> None:
     pytest.importorskip("django")
     delivery = hooked.run(tmp_path, DJANGO, **{**PG, "env": {**PG["env"], "OLD": old}})
-    assert seen(delivery) == [("insert-t#1", False), ("select-t#1", True), ("update-t#1", True), ("commit#1", None)]
+    assert seen(delivery) == [
+        ("insert-t#1", False),
+        ("select-t#1", True),
+        ("update-t#1", True),
+        ("commit#1", None),
+    ]
 
 
 SQLALCHEMY = """
@@ -269,12 +281,16 @@ SQLALCHEMY = """
     """
 
 
-@pytest.mark.parametrize(("sync", "with_asyncio"), [("psycopg", "psycopg"), ("psycopg2", "asyncpg")])
+@pytest.mark.parametrize(
+    ("sync", "with_asyncio"), [("psycopg", "psycopg"), ("psycopg2", "asyncpg")]
+)
 def test_sqlalchemy(tmp_path: Path, sync: str, with_asyncio: str) -> None:
     """What it asks a new connection is no step of the handler's."""
     for name in ("sqlalchemy", "greenlet", sync, with_asyncio):
         pytest.importorskip(name)
-    delivery = hooked.run(tmp_path, SQLALCHEMY, **{**PG, "env": {**PG["env"], "SYNC": sync, "ASYNC": with_asyncio}})
+    delivery = hooked.run(
+        tmp_path, SQLALCHEMY, **{**PG, "env": {**PG["env"], "SYNC": sync, "ASYNC": with_asyncio}}
+    )
     assert seen(delivery) == [
         ("insert-t#1", True),
         ("commit#1", None),
@@ -306,7 +322,9 @@ ELSEWHERE = """
 @pytest.mark.parametrize("driver", ["psycopg", "psycopg2"])
 def test_any_server_but_the_proofs_is_network(tmp_path: Path, driver: str) -> None:
     delivery = hooked.run(tmp_path, ELSEWHERE.format(driver=driver), **PG)
-    assert [(e["kind"], e["detail"]) for e in delivery.all("undeclared") if "PostgreSQL" in e["detail"]] == [
+    assert [
+        (e["kind"], e["detail"]) for e in delivery.all("undeclared") if "PostgreSQL" in e["detail"]
+    ] == [
         ("network", "PostgreSQL at 127.0.0.1:1"),
         ("network", "PostgreSQL at /nowhere:2"),
         ("network", "PostgreSQL at 198.51.100.1:3"),

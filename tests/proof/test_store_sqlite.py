@@ -10,7 +10,10 @@ from pathlib import Path
 import hooked
 import pytest
 
-MAKE = "import os, sqlite3; c = sqlite3.connect(os.environ['DB']); c.executescript('create table t (id integer, v)')"
+MAKE = (
+    "import os, sqlite3; c = sqlite3.connect(os.environ['DB']); c.executescript('create table t (id"
+    " integer, v)')"
+)
 DB = {"env": {"DB": "{scratch}/shop.db"}, "setup": f'{sys.executable} -c "{MAKE}"'}
 CONNECT = "import os, sqlite3\ndef main(payload):\n    c = sqlite3.connect(os.environ['DB'])\n"
 
@@ -47,7 +50,8 @@ def test_legacy_transactions_open_with_a_write_and_end_with_the_block(tmp_path: 
         lines(
             "with c:",
             "    c.execute('select 1 from t')",
-            "    c.execute('insert or ignore into main.\"t\" values (1, 2) returning id').fetchall()",
+            '    c.execute(\'insert or ignore into main."t" values (1, 2) returning'
+            " id').fetchall()",
             "c.executemany('update t set v = ?', [(1,), (2,)])",
             "c.rollback()",
             "c.commit()",
@@ -65,7 +69,12 @@ def test_legacy_transactions_open_with_a_write_and_end_with_the_block(tmp_path: 
         ("insert-t#2", False),
     ]
     event = hooked.find(delivery, "insert-t#1")
-    assert (event["verb"], event["table"], event["tables"], event.place) == ("insert", "t", ["t"], ("jobs.py", 6))
+    assert (event["verb"], event["table"], event["tables"], event.place) == (
+        "insert",
+        "t",
+        ["t"],
+        ("jobs.py", 6),
+    )
     assert event["store"] == "sqlite:{scratch}/shop.db"
 
 
@@ -98,7 +107,8 @@ def test_a_script_is_its_statements(tmp_path: Path) -> None:
         tmp_path,
         lines(
             "c.execute('insert into t values (0, 0)')",
-            "c.executescript(\"insert into t values (1, 'x;y'); begin; delete from t where id = 1; commit; -- done\")",
+            "c.executescript(\"insert into t values (1, 'x;y'); begin; delete from t where id = 1;"
+            ' commit; -- done")',
             "c.execute('insert into t values (2, 2)')",
             "assert c.in_transaction and c.isolation_level == ''",
             "c.rollback()",
@@ -120,8 +130,8 @@ def test_a_script_with_a_trigger(tmp_path: Path) -> None:
     delivery = hooked.run(
         tmp_path,
         lines(
-            "c.executescript('create trigger g after insert on t begin update t set v = 9; delete from t; end;"
-            " insert into t values (1, 1)')"
+            "c.executescript('create trigger g after insert on t begin update t set v = 9; delete"
+            " from t; end; insert into t values (1, 1)')"
         ),
         **DB,
     )
@@ -179,7 +189,10 @@ def test_the_autocommit_attribute(tmp_path: Path) -> None:
         ("insert-t#5", True),
         ("commit#2", None),
     ]
-    assert hooked.find(delivery, "commit#2").place == ("jobs.py", 17)  # not where `commit()` does nothing
+    assert hooked.find(delivery, "commit#2").place == (
+        "jobs.py",
+        17,
+    )  # not where `commit()` does nothing
 
 
 CLOCK = """
@@ -212,7 +225,9 @@ CLOCK = """
 
 
 @pytest.mark.parametrize("python", other_pythons())
-def test_sqlites_own_clock_is_the_virtual_one_and_breaks_no_schema(tmp_path: Path, python: str) -> None:
+def test_sqlites_own_clock_is_the_virtual_one_and_breaks_no_schema(
+    tmp_path: Path, python: str
+) -> None:
     hooked.run(tmp_path, CLOCK, python=python, env={"DB": "{scratch}/shop.db"})
 
 
@@ -256,8 +271,16 @@ SQLALCHEMY = """
 @pytest.mark.parametrize("early", ["", "1"])
 def test_sqlalchemy(tmp_path: Path, early: str) -> None:
     pytest.importorskip("sqlalchemy")
-    delivery = hooked.run(tmp_path, SQLALCHEMY, env={**DB["env"], "EARLY": early}, setup=DB["setup"])
-    assert hooked.after(delivery) == ["insert-t#1", "commit#1", "insert-t#2", "insert-t#3", "commit#2"]
+    delivery = hooked.run(
+        tmp_path, SQLALCHEMY, env={**DB["env"], "EARLY": early}, setup=DB["setup"]
+    )
+    assert hooked.after(delivery) == [
+        "insert-t#1",
+        "commit#1",
+        "insert-t#2",
+        "insert-t#3",
+        "commit#2",
+    ]
     notes = [(e["what"], e.place) for e in delivery.all("note")]
     assert notes == ([("connection-before-fork", ("jobs.py", 15))] if early else [])
 
@@ -315,7 +338,10 @@ def test_aiosqlite(tmp_path: Path) -> None:
         **DB,
     )
     assert seen(delivery) == [("insert-t#1", True), ("commit#1", None)]
-    assert [hooked.find(delivery, name).place for name in hooked.after(delivery)] == [("jobs.py", 4), ("jobs.py", 5)]
+    assert [hooked.find(delivery, name).place for name in hooked.after(delivery)] == [
+        ("jobs.py", 4),
+        ("jobs.py", 5),
+    ]
 
 
 def test_classes_of_the_repositorys_own(tmp_path: Path) -> None:
@@ -348,12 +374,16 @@ def test_what_returns_rows_is_committed_before_anybody_can_die(tmp_path: Path, p
         "assert (cursor.fetchone(), cursor.fetchmany(1), list(cursor)) == ((1,), [(3,)], [(5,)])",
         "assert cursor.fetchall() == []",
         "assert cursor.execute('select id from t order by 1').fetchmany(2) == [(1,), (3,)]",
-        "assert cursor.execute('delete from t where id > 1 returning v').fetchall() == [(4,), (6,)]",
+        "assert cursor.execute('delete from t where id > 1 returning v').fetchall() == [(4,),"
+        " (6,)]",
     )
     state = {"state": {"left": "select id from t"}, "database": "{scratch}/shop.db"}
     proof = {**DB, **state, "python": python}
     assert hooked.run(tmp_path / "whole", handler, **proof).outcome == "succeeded"
-    once = lines("c.isolation_level = None", "c.execute('insert into t values (1, 2) returning id').fetchone()")
+    once = lines(
+        "c.isolation_level = None",
+        "c.execute('insert into t values (1, 2) returning id').fetchone()",
+    )
     dying = hooked.history(tmp_path / "dying", once, "kill@after:insert-t#1", **proof)
     assert [run.outcome for run in dying.runs] == ["died", "succeeded"]
     assert dying.state == {"left": [[1], [1]]}

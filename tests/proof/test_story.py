@@ -1,4 +1,6 @@
-"""A refutation reads like a story: numbered steps, the fault marked, the place of each, and a cause."""
+"""A refutation reads like a story: numbered steps, the fault marked, the place of each, and a
+cause.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ AWAY = fault("raise", "before:email#1", error="app.mail:Away")
         (901, {}, "begins, with a distinct job: the tick of another day"),
     ],
 )
-def test_another_job_shows_its_payload(job: int, payloads: dict[int, dict[str, object]], text: str) -> None:
+def test_another_job_shows_its_payload(
+    job: int, payloads: dict[int, dict[str, object]], text: str
+) -> None:
     told = history("redeliver", DONE, payloads=payloads)
     other = replace(told, deliveries=(replace(told.deliveries[0], job=job),))
     assert story(other)[0].text == text
@@ -64,7 +68,10 @@ def test_a_story_has_what_matters_in_order_with_places() -> None:
 
 
 def test_a_story_is_bounded_and_safe_for_a_terminal() -> None:
-    nasty: Told = ("performed", {"name": "email#1", "effect": "email", "args": "\x1b[31m‮" + "x" * 2000})
+    nasty: Told = (
+        "performed",
+        {"name": "email#1", "effect": "email", "args": "\x1b[31m‮" + "x" * 2000},
+    )
     steps = story(history("redeliver", *[[nasty, RETURNED, ACKED]] * 40))
     assert len(steps) <= MOST_STEPS + 1
     assert any("more steps" in step.text for step in steps)
@@ -72,7 +79,10 @@ def test_a_story_is_bounded_and_safe_for_a_terminal() -> None:
 
 
 def test_a_secret_in_an_argument_is_masked() -> None:
-    told: Told = ("performed", {"name": "pay#1", "effect": "pay", "args": "password='hunter2hunter2'"})
+    told: Told = (
+        "performed",
+        {"name": "pay#1", "effect": "pay", "args": "password='hunter2hunter2'"},
+    )
     assert "hunter2" not in " ".join(step.text for step in story(history("once", [told])))
 
 
@@ -103,24 +113,38 @@ CAUSES: dict[str, tuple[History, str, str]] = {
         "the handler swallows the error",
     ),
     "marked before the error": (
-        history("raise=app.mail:Away@before:email#*/*", [*commit(), AWAY, raised(), retry(), ACKED], [RETURNED, ACKED]),
+        history(
+            "raise=app.mail:Away@before:email#*/*",
+            [*commit(), AWAY, raised(), retry(), ACKED],
+            [RETURNED, ACKED],
+        ),
         "attempts.too-few",
         "the marker is committed before the effect",
     ),
     "before commit": (
         history("caller-pause@after:publish#1", [RETURNED, ACKED]),
         "effect.lost",
-        "the job is published before its transaction commits: the delivery does not find what it needs",
+        (
+            "the job is published before its transaction commits: the delivery does not find what"
+            " it needs"
+        ),
     ),
     "published before its commit": (
-        history("caller-kill@after:publish#1", [retry(), fault("kill", "after:publish#1"), KILLED], DONE),
+        history(
+            "caller-kill@after:publish#1", [retry(), fault("kill", "after:publish#1"), KILLED], DONE
+        ),
         "state.differs",
         "the job is published before its transaction commits",
     ),
     "swallowed by the store's caller": (
-        history("fail@before:commit#1", [fault("fail", "before:commit#1", text="away"), RETURNED, ACKED]),
+        history(
+            "fail@before:commit#1", [fault("fail", "before:commit#1", text="away"), RETURNED, ACKED]
+        ),
         "state.error-swallowed",
-        "the error of the store is swallowed: the job is acknowledged although its write was not made",
+        (
+            "the error of the store is swallowed: the job is acknowledged although its write was"
+            " not made"
+        ),
     ),
     "message id": (
         history("re-enqueue", DONE, effect(key="'other'")),
@@ -140,13 +164,23 @@ CAUSES: dict[str, tuple[History, str, str]] = {
     "attempt": (
         history(
             "raise=app.mail:Away@after:email#1",
-            [*effect(), fault("raise", "after:email#1", error="app.mail:Away"), raised(), retry(), ACKED],
+            [
+                *effect(),
+                fault("raise", "after:email#1", error="app.mail:Away"),
+                raised(),
+                retry(),
+                ACKED,
+            ],
             effect(key="'other'"),
         ),
         "effect.other-key",
         "the key contains the attempt, or something random",
     ),
-    "unbounded": (history("once", DONE, pending=1), "attempts.unbounded", "nothing counts the attempts"),
+    "unbounded": (
+        history("once", DONE, pending=1),
+        "attempts.unbounded",
+        "nothing counts the attempts",
+    ),
     "unknown rule": (ONCE, "something.new", UNKNOWN),
     "nothing usual": (ONCE, "effect.lost", UNKNOWN),
 }
@@ -159,12 +193,18 @@ def test_the_cause_is_one_sentence_that_the_steps_bear_out(name: str) -> None:
 
 
 def test_a_first_call_with_another_key_is_no_matter_of_the_attempt() -> None:
-    seen = history("raise=app.mail:Away@after:email#1", [*effect(key="'x'"), raised(), retry()], effect(key="'y'"))
+    seen = history(
+        "raise=app.mail:Away@after:email#1",
+        [*effect(key="'x'"), raised(), retry()],
+        effect(key="'y'"),
+    )
     first = seen.performed("email")[0].number
     assert "a random value" in cause(seen, refuted("effect.other-key", first))
 
 
-@pytest.mark.parametrize("text", ("once", "kill@before:email#1", "copies=2 switch@before:email#1", "wait=9 redeliver"))
+@pytest.mark.parametrize(
+    "text", ("once", "kill@before:email#1", "copies=2 switch@before:email#1", "wait=9 redeliver")
+)
 def test_the_replay_is_a_command_for_the_same_schedule(text: str) -> None:
     words = shlex.split(replay_command(parse_schedule(text), " --spec a.yaml"))
     assert words[:-1] == ["skillrun", "prove", "--spec", "a.yaml", "--schedule"]

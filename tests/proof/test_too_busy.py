@@ -1,4 +1,6 @@
-"""A machine on which a lock's holder does not get its turn in time says nothing about the handler."""
+"""A machine on which a lock's holder does not get its turn in time says nothing about the
+handler.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ def test_who_waits_is_seen_and_gets_the_lock(explorer: Explorer) -> None:
     assert (raised(history), history.notes) == ([], ())
 
 
-def test_where_nobody_sees_it_nothing_is_said(explorer: Explorer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_nobody_sees_it_nothing_is_said(
+    explorer: Explorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(processes, "is_blocked", lambda pid, servers: False)
     history = explorer.run(parse_schedule(AT_ONCE))
     assert raised(history) == ["sqlite3:OperationalError"]
@@ -49,11 +53,17 @@ def test_where_nobody_sees_it_nothing_is_said(explorer: Explorer, monkeypatch: p
     ]
 
 
-def test_a_machine_that_is_less_busy_the_next_time_decides(explorer: Explorer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_that_is_less_busy_the_next_time_decides(
+    explorer: Explorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen = processes.is_blocked
     runs: list[int] = []
     restore = explorer.setting.restore
-    monkeypatch.setattr(explorer.setting, "restore", lambda **given: (runs.append(1), restore(**given))[1])
-    monkeypatch.setattr(processes, "is_blocked", lambda pid, servers: len(runs) > 1 and seen(pid, servers))
+    monkeypatch.setattr(
+        explorer.setting, "restore", lambda **given: (runs.append(1), restore(**given))[1]
+    )
+    monkeypatch.setattr(
+        processes, "is_blocked", lambda pid, servers: len(runs) > 1 and seen(pid, servers)
+    )
     history = explorer.run(parse_schedule(AT_ONCE))
     assert (raised(history), history.notes, len(runs)) == ([], (), 2)

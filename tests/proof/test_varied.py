@@ -1,4 +1,6 @@
-"""Distinct keys in, distinct keys out: payloads are varied in the key fields, and rows are copied for them."""
+"""Distinct keys in, distinct keys out: payloads are varied in the key fields, and rows are copied
+for them.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +70,10 @@ def test_a_schema_is_satisfied_and_an_enum_is_its_other_values() -> None:
     values = [p["field"] for p in varied_payloads(spec_of({"field": 7}, **limits)).values()]
     assert values == [8, 9]
     kinds = {"properties": {"field": {"enum": ["a", "b", "c"]}}}
-    assert [p["field"] for p in varied_payloads(spec_of({"field": "b"}, **kinds)).values()] == ["a", "c"]
+    assert [p["field"] for p in varied_payloads(spec_of({"field": "b"}, **kinds)).values()] == [
+        "a",
+        "c",
+    ]
 
 
 def test_each_key_field_is_varied_by_itself() -> None:
@@ -112,8 +117,12 @@ def test_rows_of_postgresql_are_copied_too(tmp_path: Path) -> None:
         for statement in POSTGRES.strip().split(";\n"):
             server.query(statement)
         copied = clone_rows(server, spec_of({"order_id": 7}), {VARIED: {"order_id": 17}})
-        orders = server.query("select id, email, token::text, paid_at::text from orders where id = 17")
-        lines = server.query("select order_id, what from order_lines where order_id = 17 order by 2")
+        orders = server.query(
+            "select id, email, token::text, paid_at::text from orders where id = 17"
+        )
+        lines = server.query(
+            "select order_id, what from order_lines where order_id = 17 order by 2"
+        )
         assert server.query("show session_replication_role") == [["origin"]]
     (order,) = [list(row) for row in orders]
     assert order[:2] == [17, "ann@example.org"]
@@ -147,7 +156,9 @@ KEY = 'key=f"order-{order_id}"'
 
 
 def varied(tmp_path: Path, key: str, **more: Any) -> Proof:
-    repo = plain_repo(tmp_path / "repo", changed={**EXAMPLES, **more}, was=KEY, becomes=f"key={key}")
+    repo = plain_repo(
+        tmp_path / "repo", changed={**EXAMPLES, **more}, was=KEY, becomes=f"key={key}"
+    )
     return proof_of(repo, only=ALL)
 
 
@@ -186,7 +197,9 @@ def test_a_key_of_its_own_for_each_job_is_proved(name: str, tmp_path: Path) -> N
 
 
 def test_the_whole_proof_has_it_and_its_witness_is_a_schedule(tmp_path: Path) -> None:
-    repo = plain_repo(tmp_path / "repo", changed=EXAMPLES, was=KEY, becomes='key=f"r-{order_id % 10}"')
+    repo = plain_repo(
+        tmp_path / "repo", changed=EXAMPLES, was=KEY, becomes='key=f"r-{order_id % 10}"'
+    )
     proof = proof_of(repo, only=None)
     (witness,) = proof.witnesses
     again = proof_of(repo, only=str(witness.tried.schedule))
@@ -269,7 +282,9 @@ def test_a_key_field_that_has_no_other_values_is_said(name: str, tmp_path: Path)
     payload = {"type": "object", "properties": fields, "examples": [example]}
     changed = {"payload": payload, "idempotency": {**SPEC["idempotency"], "key": ["batch"]}}
     takes = "def handle(order_id, batch=None):"
-    repo = plain_repo(tmp_path / "repo", changed=changed, was="def handle(order_id):", becomes=takes)
+    repo = plain_repo(
+        tmp_path / "repo", changed=changed, was="def handle(order_id):", becomes=takes
+    )
     target = target_of(repo)
     proof = look(target)
     proof.verdict = "proved"

@@ -1,4 +1,6 @@
-"""Who waits for a lock is told from who waits for an answer, by what the kernel says of their sleeps."""
+"""Who waits for a lock is told from who waits for an answer, by what the kernel says of their
+sleeps.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ import pytest
 
 from skillrun.proof.blocked import can_see, is_blocked
 
-pytestmark = pytest.mark.skipif(not can_see(), reason="this machine does not tell what a process waits for")
+pytestmark = pytest.mark.skipif(
+    not can_see(), reason="this machine does not tell what a process waits for"
+)
 Start = Callable[[Callable[[], object]], int]
 
 
@@ -60,7 +64,9 @@ def test_who_polls_the_lock_of_a_database_is_blocked(start: Start, tmp_path: Pat
         connection.execute("begin immediate")
 
         def second() -> None:
-            sqlite3.connect(tmp_path / "app.db", timeout=60, isolation_level=None).execute("begin immediate")
+            sqlite3.connect(tmp_path / "app.db", timeout=60, isolation_level=None).execute(
+                "begin immediate"
+            )
 
         pid = start(second)
         assert within(10, lambda: is_blocked(pid))

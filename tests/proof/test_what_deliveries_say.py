@@ -1,4 +1,6 @@
-"""A delivery writes what it says into a file; it is read whole, once, and in the order in which several said it."""
+"""A delivery writes what it says into a file; it is read whole, once, and in the order in which
+several said it.
+"""
 
 from __future__ import annotations
 

@@ -14,7 +14,8 @@ from skillrun.repo.tree import Tree
 SHOP = {
     "shop/__init__.py": "from .mailer import send as send_mail\n",
     "shop/celery.py": "from celery import Celery\napp = Celery('shop')\n",
-    "shop/mailer.py": """
+    "shop/mailer.py": (
+        """
         import smtplib
 
         class Unavailable(ConnectionError):
@@ -32,16 +33,20 @@ SHOP = {
         def send(to, *, idempotency_key=None):
             server = smtplib.SMTP("localhost")
             server.send_message(to)
-        """,
-    "shop/limits.py": """
+        """
+    ),
+    "shop/limits.py": (
+        """
         import os
         from datetime import timedelta
 
         HOUR = 60 * 60
         WINDOW = timedelta(days=7)
         FROM_ENV = int(os.environ.get("LIMIT", "5"))
-        """,
-    "shop/tasks.py": """
+        """
+    ),
+    "shop/tasks.py": (
+        """
         import datetime as dt
         from . import mailer as post
         from .celery import app
@@ -62,7 +67,8 @@ SHOP = {
 
         def helper(then):
             client.send(then)
-        """,
+        """
+    ),
 }
 
 
@@ -121,7 +127,11 @@ def test_calls_in_order_with_what_is_around_them(project: Project) -> None:
     assert calls["shop.mailer.Mailer.send"].via == ("shop.tasks.helper",)
     assert calls["self.retry"].in_except is not None
     assert calls["datetime.datetime.now"].path == "shop/tasks.py"
-    deferred = [call for call in project.calls(handler) if call.deferred and call.origin == "shop.mailer.send"]
+    deferred = [
+        call
+        for call in project.calls(handler)
+        if call.deferred and call.origin == "shop.mailer.send"
+    ]
     assert [call.path for call in deferred] == ["shop/tasks.py"]
 
 
@@ -136,8 +146,14 @@ THREADS = {
 
 @pytest.mark.parametrize("call", THREADS)
 def test_what_a_thread_is_given_is_called(make_repo: Callable[..., Path], call: str) -> None:
-    tasks = "import asyncio\nfrom starlette.concurrency import run_in_threadpool\nfrom shop import mailer\n\n"
-    tasks += f"async def work(order_id):\n    try:\n        {call}\n    except OSError:\n        pass\n\n"
+    tasks = (
+        "import asyncio\nfrom starlette.concurrency import run_in_threadpool\nfrom shop import"
+        " mailer\n\n"
+    )
+    tasks += (
+        f"async def work(order_id):\n    try:\n        {call}\n    except OSError:\n       "
+        " pass\n\n"
+    )
     tasks += "def post(order_id, copy=False):\n    mailer.send(order_id)\n"
     project = Project(Tree(make_repo({**SHOP, "shop/work.py": tasks})))
     handler = project.find("shop.work:work")
@@ -181,28 +197,49 @@ def test_references_by_any_import(project: Project) -> None:
     ],
 )
 def test_import_names(make_repo: Callable[..., Path], path: str, name: str) -> None:
-    files = {"backend/manage.py": "", "src/shop/__init__.py": "", "backend/orders/tasks.py": "", "shop/tasks.py": ""}
+    files = {
+        "backend/manage.py": "",
+        "src/shop/__init__.py": "",
+        "backend/orders/tasks.py": "",
+        "shop/tasks.py": "",
+    }
     assert Project(Tree(make_repo({**files, path: ""}))).import_name(path) == name
 
 
 def test_a_module_named_like_its_library(make_repo: Callable[..., Path]) -> None:
-    """`from celery import Celery` beside a celery.py means the library, with or without __init__.py."""
+    """`from celery import Celery` beside a celery.py means the library, with or without
+    __init__.py.
+    """
     for files in (
-        {"proj/__init__.py": "", "proj/celery.py": "from celery import Celery\napp = Celery('p')\n"},
+        {
+            "proj/__init__.py": "",
+            "proj/celery.py": "from celery import Celery\napp = Celery('p')\n",
+        },
         {
             "proj/celery.py": "from celery import Celery\napp = Celery('p')\n",
             "proj/tasks.py": "from celery import Celery",
         },
     ):
-        project = Project(Tree(make_repo(files, name=f"repo{len(files)}{'proj/tasks.py' in files}")))
+        project = Project(
+            Tree(make_repo(files, name=f"repo{len(files)}{'proj/tasks.py' in files}"))
+        )
         assert project.origin("proj.celery.app.task") == "celery.Celery.task"
 
 
 def test_a_sibling_module_of_scripts(make_repo: Callable[..., Path]) -> None:
     project = Project(
-        Tree(make_repo({"jobs/tasks.py": "def send(): ...\n", "jobs/main.py": "from tasks import send\nsend()\n"}))
+        Tree(
+            make_repo(
+                {
+                    "jobs/tasks.py": "def send(): ...\n",
+                    "jobs/main.py": "from tasks import send\nsend()\n",
+                }
+            )
+        )
     )
-    assert [(call.path, call.line) for call in project.references("jobs.tasks:send")] == [("jobs/main.py", 2)]
+    assert [(call.path, call.line) for call in project.references("jobs.tasks:send")] == [
+        ("jobs/main.py", 2)
+    ]
 
 
 def test_broken_python_is_a_note(make_repo: Callable[..., Path]) -> None:
@@ -238,8 +275,12 @@ def test_literals(make_repo: Callable[..., Path], expression: str, value: object
     assert project.literal(_value_of(project, "use.py"), project.module("use.py")) == value  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("expression", "default"), [("limits.FROM_ENV", 5), ("f()", None), ("os.environ['A']", None)])
-def test_what_only_running_tells(make_repo: Callable[..., Path], expression: str, default: object) -> None:
+@pytest.mark.parametrize(
+    ("expression", "default"), [("limits.FROM_ENV", 5), ("f()", None), ("os.environ['A']", None)]
+)
+def test_what_only_running_tells(
+    make_repo: Callable[..., Path], expression: str, default: object
+) -> None:
     source = f"import os\nfrom shop import limits\nX = {expression}\n"
     project = Project(Tree(make_repo({**SHOP, "use.py": source})))
     value = project.literal(_value_of(project, "use.py"), project.module("use.py"))  # type: ignore[arg-type]
@@ -250,7 +291,9 @@ def test_what_only_running_tells(make_repo: Callable[..., Path], expression: str
 
 def test_django_settings(make_repo: Callable[..., Path]) -> None:
     files = {
-        "manage.py": "import os\nos.environ.setdefault('DJANGO_SETTINGS_MODULE', 'proj.settings')\n",
+        "manage.py": (
+            "import os\nos.environ.setdefault('DJANGO_SETTINGS_MODULE', 'proj.settings')\n"
+        ),
         "proj/__init__.py": "",
         "proj/settings.py": "from .base import *\n",
         "proj/base.py": "LIMIT = 7\n",

@@ -21,11 +21,15 @@ NEWER = """
     """
 
 
-def test_a_function_is_found_beside_an_except_of_python_3_14(make_repo: Callable[..., Path]) -> None:
+def test_a_function_is_found_beside_an_except_of_python_3_14(
+    make_repo: Callable[..., Path],
+) -> None:
     project = Project(Tree(make_repo({"shop/tasks.py": NEWER})))
     found = project.find("shop.tasks:send")
     assert found is not None
-    assert [h.exceptions for h in project.handlers(found)] == [("shop.tasks.Expired", "builtins.TimeoutError")]
+    assert [h.exceptions for h in project.handlers(found)] == [
+        ("shop.tasks.Expired", "builtins.TimeoutError")
+    ]
 
 
 def test_a_file_that_nobody_can_parse_is_named(make_repo: Callable[..., Path]) -> None:

@@ -14,7 +14,15 @@ import helpers
 import pytest
 
 from skillrun.errors import RepoUnusable
-from skillrun.repo.git import Snapshot, _list_children, _read_time_asleep, _wait_for, open_repo, snapshot, touched
+from skillrun.repo.git import (
+    Snapshot,
+    _list_children,
+    _read_time_asleep,
+    _wait_for,
+    open_repo,
+    snapshot,
+    touched,
+)
 
 MakeRepo = Callable[..., Path]
 
@@ -91,7 +99,9 @@ def test_what_cannot_be_opened_is_refused_in_one_line(make_repo: MakeRepo, tmp_p
     check_refused(root / ".git", "git's own folder")
 
 
-def test_a_missing_git_is_said(make_repo: MakeRepo, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_missing_git_is_said(
+    make_repo: MakeRepo, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     root = make_repo({"a": "1"})
     monkeypatch.setenv("PATH", str(tmp_path))
     check_refused(root, "git is not installed")
@@ -132,7 +142,11 @@ def test_edits_new_files_and_deletions_count_committed_or_not(make_repo: MakeRep
     root = make_repo({"edited": "1", "gone": "1", "same": "1"})
     assert run_changes(root, lambda: change(root)) == ["deep/new", "edited", "gone"]
     root = make_repo({"edited": "1", "gone": "1", "same": "1"}, name="second")
-    assert run_changes(root, lambda: (change(root), helpers.commit(root))) == ["deep/new", "edited", "gone"]
+    assert run_changes(root, lambda: (change(root), helpers.commit(root))) == [
+        "deep/new",
+        "edited",
+        "gone",
+    ]
 
 
 def test_a_file_that_was_dirty_counts_when_it_changes_again(make_repo: MakeRepo) -> None:
@@ -181,9 +195,9 @@ def test_the_first_commit_of_an_unborn_head(tmp_path: Path) -> None:
     helpers.git(tmp_path, "init", "--quiet")
     helpers.write_files(tmp_path, {"before": "1"})
     change = {"during": "1"}
-    assert run_changes(tmp_path, lambda: (helpers.write_files(tmp_path, change), helpers.commit(tmp_path))) == [
-        "during"
-    ]
+    assert run_changes(
+        tmp_path, lambda: (helpers.write_files(tmp_path, change), helpers.commit(tmp_path))
+    ) == ["during"]
 
 
 def test_a_submodule_is_one_path(make_repo: MakeRepo, tmp_path: Path) -> None:
@@ -216,7 +230,9 @@ def test_a_start_commit_that_is_gone_is_said(make_repo: MakeRepo) -> None:
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("name", (".gitattributes", ".gitignore", ".git/info/exclude", ".git/config", ".git/included"))
+@pytest.mark.parametrize(
+    "name", (".gitattributes", ".gitignore", ".git/info/exclude", ".git/config", ".git/included")
+)
 def test_a_pipe_that_git_reads_is_said(make_repo: MakeRepo, name: str) -> None:
     """Git would wait for somebody who writes into it."""
     root = make_repo({"a": "1"})

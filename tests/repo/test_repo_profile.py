@@ -31,7 +31,9 @@ def surveyed(root: Path) -> Survey:
 
 
 def put(root: Path, profile: Any) -> Path:
-    (root / "REPO_PROFILE.json").write_text(profile if isinstance(profile, str) else json.dumps(profile, indent=2))
+    (root / "REPO_PROFILE.json").write_text(
+        profile if isinstance(profile, str) else json.dumps(profile, indent=2)
+    )
     return root
 
 
@@ -74,14 +76,18 @@ def check_refused(root: Path, profile: Any, *lines: str) -> None:
 
 def test_every_violation_at_once_with_its_line(tmp_path: Path) -> None:
     profile = '{\n "stack": {"language": "python"},\n "commands": {"lint": 3},\n "jobs": []\n}\n'
-    expected = [f"REPO_PROFILE.json:{line}" for line in ("2: stack.language", "3: commands.lint", "4: jobs")]
+    expected = [
+        f"REPO_PROFILE.json:{line}" for line in ("2: stack.language", "3: commands.lint", "4: jobs")
+    ]
     check_refused(tmp_path, profile, *expected)
 
 
 @pytest.mark.parametrize("limit", ["soon", 0, -1, "0s", True])
 def test_a_time_limit_that_is_none(tmp_path: Path, limit: object) -> None:
     check_refused(
-        tmp_path, {"quality_bar": {"validation_timeout": limit}}, "REPO_PROFILE.json:3: quality_bar.validation"
+        tmp_path,
+        {"quality_bar": {"validation_timeout": limit}},
+        "REPO_PROFILE.json:3: quality_bar.validation",
     )
 
 
@@ -107,10 +113,19 @@ def test_what_is_written_is_valid_complete_and_never_a_guess(make_repo: MakeRepo
     profile = load_profile(root)
     assert profile is not None
     assert profile.data == profile_fields(surveyed(root))
-    assert profile.commands == {"lint": "unknown", "typecheck": "unknown", "test": "make test", "build": "unknown"}
+    assert profile.commands == {
+        "lint": "unknown",
+        "typecheck": "unknown",
+        "test": "make test",
+        "build": "unknown",
+    }
     assert profile.jobs and profile.jobs["app"] == "shop/celery.py:app"
     assert "shop/tasks.py:2" in profile.jobs["evidence"]
-    assert profile.data["stack"] == {"frontend": "none", "backend": "django", "language": ["python"]}
+    assert profile.data["stack"] == {
+        "frontend": "none",
+        "backend": "django",
+        "language": ["python"],
+    }
 
 
 def test_writing_again_changes_nothing(make_repo: MakeRepo) -> None:
@@ -135,11 +150,15 @@ def test_writing_keeps_values_unknown_keys_order_and_indentation(make_repo: Make
     assert list(data)[:3] == ["zeta", "commands", "alpha"]
     assert list(data["commands"]) == ["test", "own", "lint", "typecheck", "build"]
     assert (data["commands"]["test"], data["commands"]["lint"]) == ("make test", "mine")
-    assert written.startswith('{\n\t"zeta": "é",\n\t"commands": {\n\t\t"test": "make test",\n\t\t"own": 1,')
+    assert written.startswith(
+        '{\n\t"zeta": "é",\n\t"commands": {\n\t\t"test": "make test",\n\t\t"own": 1,'
+    )
     assert stat.S_IMODE((root / "REPO_PROFILE.json").stat().st_mode) == 0o600
 
 
-def test_writing_follows_no_link_and_mends_no_broken_file(make_repo: MakeRepo, tmp_path: Path) -> None:
+def test_writing_follows_no_link_and_mends_no_broken_file(
+    make_repo: MakeRepo, tmp_path: Path
+) -> None:
     root = make_repo(SHOP)
     put(root, "{")
     with pytest.raises(ProfileInvalid, match="not JSON"):
@@ -160,7 +179,11 @@ def rules_of(root: Path, profile: dict[str, Any]) -> dict[str, Severity]:
 
 def test_a_profile_that_agrees_has_no_contradiction(make_repo: MakeRepo) -> None:
     root = make_repo(SHOP)
-    jobs: dict[str, Any] = {"framework": "celery", "app": "shop.celery:app", "broker": "redis (dragonfly)"}
+    jobs: dict[str, Any] = {
+        "framework": "celery",
+        "app": "shop.celery:app",
+        "broker": "redis (dragonfly)",
+    }
     assert rules_of(root, {"jobs": jobs, "conventions": {"package_manager": "pip"}}) == {}
     assert rules_of(root, profile_fields(surveyed(root))) == {}
     assert rules_of(root, {}) == {}
@@ -169,9 +192,19 @@ def test_a_profile_that_agrees_has_no_contradiction(make_repo: MakeRepo) -> None
 
 def test_a_profile_that_contradicts_the_code(make_repo: MakeRepo) -> None:
     root = make_repo(SHOP)
-    jobs = {"framework": "celery", "app": "old/app.py:app", "broker": "rabbitmq", "task_modules": ["shop/gone.py"]}
+    jobs = {
+        "framework": "celery",
+        "app": "old/app.py:app",
+        "broker": "rabbitmq",
+        "task_modules": ["shop/gone.py"],
+    }
     found = rules_of(root, {"jobs": jobs, "conventions": {"package_manager": "poetry"}})
-    assert set(found) == {"profile.app", "profile.broker", "profile.task-modules", "profile.package-manager"}
+    assert set(found) == {
+        "profile.app",
+        "profile.broker",
+        "profile.task-modules",
+        "profile.package-manager",
+    }
     assert set(found.values()) == {Severity.WARNING}
     assert rules_of(root, {"jobs": {"framework": "rq"}}) == {"profile.framework": Severity.ERROR}
     assert rules_of(root, {"jobs": {"framework": "none"}}) == {"profile.framework": Severity.ERROR}
@@ -179,7 +212,9 @@ def test_a_profile_that_contradicts_the_code(make_repo: MakeRepo) -> None:
 
 def test_a_framework_that_is_not_found(make_repo: MakeRepo) -> None:
     root = make_repo({"a.py": "x = 1"})
-    assert rules_of(root, {"jobs": {"framework": "celery"}}) == {"profile.framework": Severity.WARNING}
+    assert rules_of(root, {"jobs": {"framework": "celery"}}) == {
+        "profile.framework": Severity.WARNING
+    }
     assert rules_of(root, {"jobs": {"framework": "none"}}) == {}
 
 

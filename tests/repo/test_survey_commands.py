@@ -41,18 +41,37 @@ MAKEFILE = """
 
 
 def test_make_with_variables_includes_and_calls(tmp_path: Path) -> None:
-    files = {"Makefile": MAKEFILE, "cfg/more.mk": "typecheck:\n\tmypy .\nbuild:\n\tpython -m build\n"}
+    files = {
+        "Makefile": MAKEFILE,
+        "cfg/more.mk": "typecheck:\n\tmypy .\nbuild:\n\tpython -m build\n",
+    }
     found = check_finds(
-        tmp_path, files, lint="make lint", typecheck="make typecheck", test="make test", build="make build"
+        tmp_path,
+        files,
+        lint="make lint",
+        typecheck="make typecheck",
+        test="make test",
+        build="make build",
     )
-    assert found.test and (found.test.path, found.test.line, found.test.runs) == ("Makefile", 4, "uv run pytest -q")
+    assert found.test and (found.test.path, found.test.line, found.test.runs) == (
+        "Makefile",
+        4,
+        "uv run pytest -q",
+    )
     assert found.lint and found.lint.runs == "ruff check ."
     assert found.build and (found.build.path, found.build.line) == ("cfg/more.mk", 3)
 
 
 def test_a_make_target_is_known_by_what_it_runs(tmp_path: Path) -> None:
-    check_finds(tmp_path, {"Makefile": "check:\n\tpyright src\nfix:\n\truff check --fix\n\techo done\n\tgit commit\n"},
-                typecheck="make check")  # fmt: skip
+    check_finds(
+        tmp_path,
+        {
+            "Makefile": (
+                "check:\n\tpyright src\nfix:\n\truff check --fix\n\techo done\n\tgit commit\n"
+            )
+        },
+        typecheck="make check",
+    )
 
 
 def test_make_ignores_empty_targets_and_releases(tmp_path: Path) -> None:
@@ -70,16 +89,32 @@ def test_just_and_its_modules(tmp_path: Path) -> None:
 def test_make_and_just_of_a_folder_with_the_sources(tmp_path: Path) -> None:
     files = {"app/Makefile": "test:\n\tpytest\n", "app/justfile": "lint:\n    ruff check\n"}
     check_finds(tmp_path / "a", files, test="make -C app test", lint="just app/lint")
-    check_finds(tmp_path / "b", files | {"Makefile": "test:\n\ttox\n"}, test="make test", lint="just app/lint")
+    check_finds(
+        tmp_path / "b",
+        files | {"Makefile": "test:\n\ttox\n"},
+        test="make test",
+        lint="just app/lint",
+    )
 
 
 def test_make_ignores_folders_without_the_main_sources(tmp_path: Path) -> None:
     recipe = "build:\n\tlatex\n"
-    check_finds(tmp_path, {"paper/Makefile": recipe, "docs/Makefile": recipe, "docs/a.py": "", "a/b/Makefile": recipe})
+    check_finds(
+        tmp_path,
+        {
+            "paper/Makefile": recipe,
+            "docs/Makefile": recipe,
+            "docs/a.py": "",
+            "a/b/Makefile": recipe,
+        },
+    )
 
 
 def test_invoke(tmp_path: Path) -> None:
-    tasks = "from invoke import task\n@task\ndef test(c): c.run('pytest')\n@task(name='lint')\ndef l(c): ...\n"
+    tasks = (
+        "from invoke import task\n@task\ndef test(c): c.run('pytest')\n@task(name='lint')\ndef"
+        " l(c): ...\n"
+    )
     check_finds(tmp_path / "a", {"tasks.py": tasks}, test="inv test", lint="inv lint")
     jobs = "from celery import shared_task as task\n@task\ndef test(): ...\n"
     check_finds(tmp_path / "b", {"tasks.py": jobs, "app/tasks.py": tasks})
@@ -87,15 +122,27 @@ def test_invoke(tmp_path: Path) -> None:
 
 def test_nox_and_tox(tmp_path: Path) -> None:
     noxfile = (
-        "import nox\n@nox.session\ndef lint(s): ...\n@nox.session(name='tests')\ndef t(s): ...\ndef build(): ...\n"
+        "import nox\n@nox.session\ndef lint(s): ...\n@nox.session(name='tests')\ndef t(s): ...\ndef"
+        " build(): ...\n"
     )
-    check_finds(tmp_path / "nox", {"noxfile.py": noxfile}, lint="nox --session lint", test="nox --session tests")
-    tox = "[testenv]\ncommands = pytest\n[testenv:mypy]\ncommands = mypy .\n[testenv:docs]\ncommands = sphinx\n"
+    check_finds(
+        tmp_path / "nox",
+        {"noxfile.py": noxfile},
+        lint="nox --session lint",
+        test="nox --session tests",
+    )
+    tox = (
+        "[testenv]\ncommands = pytest\n[testenv:mypy]\ncommands = mypy .\n[testenv:docs]\ncommands"
+        " = sphinx\n"
+    )
     check_finds(tmp_path / "tox", {"tox.ini": tox}, test="tox", typecheck="tox -e mypy")
 
 
 def test_tox_in_pyproject_says_what_it_runs(tmp_path: Path) -> None:
-    pyproject = "[tool.tox.env.style]\ncommands = [['pre-commit', 'run', '--all-files']]\n[tool.tox.env.docs]\n"
+    pyproject = (
+        "[tool.tox.env.style]\ncommands = [['pre-commit', 'run',"
+        " '--all-files']]\n[tool.tox.env.docs]\n"
+    )
     found = check_finds(tmp_path, {"pyproject.toml": pyproject}, lint="tox -e style")
     assert found.lint and found.lint.runs == "pre-commit run --all-files"
 
@@ -110,10 +157,18 @@ def test_composer_scripts(tmp_path: Path) -> None:
 def test_a_linter_that_checks_types(tmp_path: Path) -> None:
     hatch = '[tool.hatch.envs.default.scripts]\nlint-check = ["ruff check", "mypy app/"]\n'
     check_finds(
-        tmp_path / "a", {"pyproject.toml": hatch}, lint="hatch run lint-check", typecheck="hatch run lint-check"
+        tmp_path / "a",
+        {"pyproject.toml": hatch},
+        lint="hatch run lint-check",
+        typecheck="hatch run lint-check",
     )
     ci = {".github/workflows/ci.yml": "steps:\n  - run: mypy app\n"}
-    check_finds(tmp_path / "b", {"pyproject.toml": hatch} | ci, lint="hatch run lint-check", typecheck="mypy app")
+    check_finds(
+        tmp_path / "b",
+        {"pyproject.toml": hatch} | ci,
+        lint="hatch run lint-check",
+        typecheck="mypy app",
+    )
 
 
 def test_a_linter_that_checks_no_types_and_a_build_that_does(tmp_path: Path) -> None:
@@ -135,8 +190,13 @@ def test_task_runners_in_pyproject(tmp_path: Path) -> None:
         [tool.hatch.envs.types.scripts]
         check-types = "mypy"
         """
-    check_finds(tmp_path, {"pyproject.toml": pyproject}, lint="poe lint", test="poe test",
-                typecheck="hatch run types:check-types")  # fmt: skip
+    check_finds(
+        tmp_path,
+        {"pyproject.toml": pyproject},
+        lint="poe lint",
+        test="poe test",
+        typecheck="hatch run types:check-types",
+    )
 
 
 def test_scripts_with_and_without_extension(tmp_path: Path) -> None:
@@ -147,7 +207,13 @@ def test_scripts_with_and_without_extension(tmp_path: Path) -> None:
         "scripts/build.py": "print()\n",
         "docs/scripts/build": "#!/bin/sh\nmake html\n",
     }
-    check_finds(tmp_path, files, lint="sh scripts/lint", typecheck="sh scripts/check", test="sh run_tests.sh")
+    check_finds(
+        tmp_path,
+        files,
+        lint="sh scripts/lint",
+        typecheck="sh scripts/check",
+        test="sh run_tests.sh",
+    )
 
 
 def test_ci_of_any_kind(tmp_path: Path) -> None:
@@ -169,14 +235,29 @@ def test_ci_of_any_kind(tmp_path: Path) -> None:
                   cd front
                   npm run build
         """
-    check_finds(tmp_path / "gh", {".github/workflows/ci.yml": github}, lint="ruff check .",
-                test="cd backend && coverage run -m pytest tests", build="cd front && npm run build")  # fmt: skip
-    gitlab = "test:\n  script:\n    - pip install tox\n    - poetry run pytest -q\n    - 'mypy src'\n"
-    check_finds(tmp_path / "gl", {".gitlab-ci.yml": gitlab}, test="poetry run pytest -q", typecheck="mypy src")
+    check_finds(
+        tmp_path / "gh",
+        {".github/workflows/ci.yml": github},
+        lint="ruff check .",
+        test="cd backend && coverage run -m pytest tests",
+        build="cd front && npm run build",
+    )
+    gitlab = (
+        "test:\n  script:\n    - pip install tox\n    - poetry run pytest -q\n    - 'mypy src'\n"
+    )
+    check_finds(
+        tmp_path / "gl",
+        {".gitlab-ci.yml": gitlab},
+        test="poetry run pytest -q",
+        typecheck="mypy src",
+    )
 
 
 def test_ci_commands_that_only_ci_can_run_are_no_commands(tmp_path: Path) -> None:
-    ci = "env:\n  test: pytest\njobs:\n  a:\n    steps:\n      - run: tox -e ${{ matrix.env }}\n      # - run: pytest\n"
+    ci = (
+        "env:\n  test: pytest\njobs:\n  a:\n    steps:\n      - run: tox -e ${{ matrix.env }}\n    "
+        "  # - run: pytest\n"
+    )
     check_finds(tmp_path, {".github/workflows/ci.yml": ci})
 
 
@@ -192,14 +273,18 @@ def test_console_scripts_of_the_repository_itself(tmp_path: Path) -> None:
     pyproject = {"pyproject.toml": "[project.scripts]\nshop = 'shop:main'\n"}
     ci = "steps:\n  - run: uv run shop test --cov\n  - run: uv run shop build\n"
     ci += "  - run: other lint\n  - run: shop migrate\n"
-    check_finds(tmp_path / "a", pyproject | {".github/workflows/ci.yml": ci}, test="uv run shop test --cov")
+    check_finds(
+        tmp_path / "a", pyproject | {".github/workflows/ci.yml": ci}, test="uv run shop test --cov"
+    )
     check_finds(tmp_path / "b", {".github/workflows/ci.yml": ci})
 
 
 def test_the_build_of_a_second_package_is_not_the_repositorys(tmp_path: Path) -> None:
     ci = {
-        ".github/workflows/ci.yml": "jobs:\n  a:\n    defaults:\n      run:\n        working-directory: client\n"
-        "    steps:\n      - run: uv build\n"
+        ".github/workflows/ci.yml": (
+            "jobs:\n  a:\n    defaults:\n      run:\n        working-directory: client\n"
+            "    steps:\n      - run: uv build\n"
+        )
     }
     client = {"client/pyproject.toml": "[project]\nname = 'c'\n"}
     check_finds(tmp_path / "a", ci | client | {"pyproject.toml": "[project]\nname = 'x'\n"})
@@ -208,10 +293,12 @@ def test_the_build_of_a_second_package_is_not_the_repositorys(tmp_path: Path) ->
 
 def test_a_jobs_working_directory_ends_with_the_job(tmp_path: Path) -> None:
     ci = (
-        "jobs:\n  a:\n    defaults:\n      run:\n        working-directory: app\n    steps:\n      - run: pytest\n"
-        "  b:\n    steps:\n      - run: mypy .\n"
+        "jobs:\n  a:\n    defaults:\n      run:\n        working-directory: app\n    steps:\n     "
+        " - run: pytest\n  b:\n    steps:\n      - run: mypy .\n"
     )
-    check_finds(tmp_path, {".github/workflows/ci.yml": ci}, test="cd app && pytest", typecheck="mypy .")
+    check_finds(
+        tmp_path, {".github/workflows/ci.yml": ci}, test="cd app && pytest", typecheck="mypy ."
+    )
 
 
 TASKFILE = """
@@ -242,7 +329,11 @@ TASKFILE = """
 
 def test_taskfile(tmp_path: Path) -> None:
     found = check_finds(
-        tmp_path / "a", {"Taskfile.yml": TASKFILE}, lint="task ruff", typecheck="task mypy", test="task test"
+        tmp_path / "a",
+        {"Taskfile.yml": TASKFILE},
+        lint="task ruff",
+        typecheck="task mypy",
+        test="task test",
     )
     assert found.lint and (found.lint.line, found.lint.runs) == (9, "poetry run ruff check .")
     assert found.test and found.test.runs == "poetry run pytest"
@@ -258,16 +349,28 @@ def test_package_json_of_a_javascript_project_and_beside_python(tmp_path: Path) 
     root = {"package.json": package}
     check_finds(tmp_path / "top", root, lint="npm run lint", test="npm test", build="npm run build")
     check_finds(tmp_path / "small", {"ui/package.json": package})
-    named = {"src/index.js": "f()\n" * 400, "package.json": '{"scripts": {"build:production": "x", "build:e2e": "y"}}'}
+    named = {
+        "src/index.js": "f()\n" * 400,
+        "package.json": '{"scripts": {"build:production": "x", "build:e2e": "y"}}',
+    }
     check_finds(tmp_path / "named", named, build="npm run build:production")
     absent = '{"scripts": {"test": "echo \\"Error: no test specified\\" && exit 1"}}'
     check_finds(tmp_path / "none", {"src/index.js": "f()\n" * 400, "package.json": absent})
 
 
 def test_scripts_that_call_scripts(tmp_path: Path) -> None:
-    scripts = '"lint": "yarn tsc && yarn eslint", "tsc": "tsc -b", "eslint": "eslint .", "production": "mix -p"'
-    files = {"src/index.js": "f()\n" * 400, "package.json": f'{{"scripts": {{{scripts}}}}}', "yarn.lock": ""}
-    check_finds(tmp_path / "a", files, lint="yarn lint", typecheck="yarn lint", build="yarn production")
+    scripts = (
+        '"lint": "yarn tsc && yarn eslint", "tsc": "tsc -b", "eslint": "eslint .", "production":'
+        ' "mix -p"'
+    )
+    files = {
+        "src/index.js": "f()\n" * 400,
+        "package.json": f'{{"scripts": {{{scripts}}}}}',
+        "yarn.lock": "",
+    }
+    check_finds(
+        tmp_path / "a", files, lint="yarn lint", typecheck="yarn lint", build="yarn production"
+    )
     loop = {"package.json": '{"scripts": {"lint": "npm run x", "x": "npm run lint"}}'}
     check_finds(tmp_path / "b", loop, lint="npm run lint")
 
@@ -275,30 +378,56 @@ def test_scripts_that_call_scripts(tmp_path: Path) -> None:
 def test_a_build_that_tests(tmp_path: Path) -> None:
     ci = ".github/workflows/ci.yml"
     check_finds(
-        tmp_path / "a", {ci: "steps:\n  - run: ./gradlew build\n"}, build="./gradlew build", test="./gradlew build"
+        tmp_path / "a",
+        {ci: "steps:\n  - run: ./gradlew build\n"},
+        build="./gradlew build",
+        test="./gradlew build",
     )
-    check_finds(tmp_path / "b", {ci: "steps:\n  - run: ./gradlew build -x test\n"}, build="./gradlew build -x test")
+    check_finds(
+        tmp_path / "b",
+        {ci: "steps:\n  - run: ./gradlew build -x test\n"},
+        build="./gradlew build -x test",
+    )
 
 
 def test_all_tests_come_before_some(tmp_path: Path) -> None:
-    ci = "steps:\n  - run: pytest ./tools\n  - run: pytest -k 'not slow' tests\n  - run: pytest --cov tests\n"
+    ci = (
+        "steps:\n  - run: pytest ./tools\n  - run: pytest -k 'not slow' tests\n  - run: pytest"
+        " --cov tests\n"
+    )
     check_finds(tmp_path / "a", {".github/workflows/ci.yml": ci}, test="pytest --cov tests")
-    check_finds(tmp_path / "b", {".github/workflows/ci.yml": "steps:\n  - run: pytest app\n"}, test="pytest app")
+    check_finds(
+        tmp_path / "b",
+        {".github/workflows/ci.yml": "steps:\n  - run: pytest app\n"},
+        test="pytest app",
+    )
 
 
 def test_trunk(tmp_path: Path) -> None:
-    check_finds(tmp_path / "a", {".trunk/trunk.yaml": "version: 0.1\nlint:\n  enabled: []\n"}, lint="trunk check --all")
+    check_finds(
+        tmp_path / "a",
+        {".trunk/trunk.yaml": "version: 0.1\nlint:\n  enabled: []\n"},
+        lint="trunk check --all",
+    )
     check_finds(tmp_path / "b", {".trunk/trunk.yaml": "version: 0.1\nactions: {}\n"})
 
 
 def test_a_hook_says_what_it_runs(tmp_path: Path) -> None:
-    hooks = "repos:\n- repo: x\n  hooks:\n  - id: mypy\n    args: [--strict]\n  - id: y\n    args: [--no]\n"
-    found = check_finds(tmp_path, {".pre-commit-config.yaml": hooks}, typecheck="pre-commit run mypy --all-files")
+    hooks = (
+        "repos:\n- repo: x\n  hooks:\n  - id: mypy\n    args: [--strict]\n  - id: y\n    args:"
+        " [--no]\n"
+    )
+    found = check_finds(
+        tmp_path, {".pre-commit-config.yaml": hooks}, typecheck="pre-commit run mypy --all-files"
+    )
     assert found.typecheck and found.typecheck.runs == "mypy\n[--strict]"
 
 
 def test_notes_for_people_come_last(tmp_path: Path) -> None:
-    notes = {"CONTRIBUTING.md": "Run\n\n```sh\npoetry run pytest\n```\n", "README.md": "```sh\nmypy .\n```\n"}
+    notes = {
+        "CONTRIBUTING.md": "Run\n\n```sh\npoetry run pytest\n```\n",
+        "README.md": "```sh\nmypy .\n```\n",
+    }
     some = {"CLAUDE.md": "One test: `pytest tests/test_a.py`, one app: `pytest shop/cart/tests/`\n"}
     check_finds(tmp_path / "c", some)
     check_finds(tmp_path / "a", notes, test="poetry run pytest")
@@ -307,10 +436,19 @@ def test_notes_for_people_come_last(tmp_path: Path) -> None:
 
 def test_pre_commit_comes_after_ci_and_agent_notes_come_last(tmp_path: Path) -> None:
     hooks = "repos:\n- repo: x\n  hooks:\n  - id: ruff\n  - id: mypy\n"
-    notes = "Run `uv run pytest -q` and `ruff check <files>`; `pytest` is used.\n```sh\nuv build  # wheel\n```\n"
+    notes = (
+        "Run `uv run pytest -q` and `ruff check <files>`; `pytest` is used.\n```sh\nuv build  #"
+        " wheel\n```\n"
+    )
     files = {".pre-commit-config.yaml": hooks, "AGENTS.md": notes}
-    check_finds(tmp_path / "a", files, lint="pre-commit run --all-files", typecheck="pre-commit run mypy --all-files",
-                test="uv run pytest -q", build="uv build")  # fmt: skip
+    check_finds(
+        tmp_path / "a",
+        files,
+        lint="pre-commit run --all-files",
+        typecheck="pre-commit run mypy --all-files",
+        test="uv run pytest -q",
+        build="uv build",
+    )
     ci = {".github/workflows/ci.yml": "steps:\n  - run: mypy app\n"}
     assert commands_of(tmp_path / "b", files | ci).typecheck == CommandLike("mypy app")
 
@@ -326,7 +464,14 @@ class CommandLike:
 
 
 def test_nothing_declared_is_nothing_found(tmp_path: Path) -> None:
-    check_finds(tmp_path, {"tests/test_a.py": "def test(): ...\n", "pytest.ini": "[pytest]\n", "mypy.ini": "[mypy]\n"})
+    check_finds(
+        tmp_path,
+        {
+            "tests/test_a.py": "def test(): ...\n",
+            "pytest.ini": "[pytest]\n",
+            "mypy.ini": "[mypy]\n",
+        },
+    )
 
 
 def test_broken_files_declare_nothing(tmp_path: Path) -> None:
@@ -337,7 +482,10 @@ def test_broken_files_declare_nothing(tmp_path: Path) -> None:
         "tox.ini": "x\n[",
         "justfile": "mod test\n",
     }
-    files = broken | {"Makefile": "include Makefile\n:\n\t\n$(", ".github/workflows/ci.yml": ":\n- - -\n"}
+    files = broken | {
+        "Makefile": "include Makefile\n:\n\t\n$(",
+        ".github/workflows/ci.yml": ":\n- - -\n",
+    }
     check_finds(tmp_path, files)
 
 
@@ -402,5 +550,7 @@ def test_hostile_commands_and_ci_cost_no_time(tmp_path: Path) -> None:
     ):
         assert purpose(repeated + "!") is None
     block = "  defaults:\n    run:\n      working-directory: a\n"
-    found = commands_of(tmp_path, {".github/workflows/ci.yml": "jobs:\n" + block * 10_000 + "  - run: pytest\n"})
+    found = commands_of(
+        tmp_path, {".github/workflows/ci.yml": "jobs:\n" + block * 10_000 + "  - run: pytest\n"}
+    )
     assert found.test is not None

@@ -22,12 +22,30 @@ def celery_in(root: Path, files: dict[str, str]) -> Dependency:
 @pytest.mark.parametrize(
     ("name", "text", "line", "group", "extras"),
     [
-        ("pyproject.toml", '[project]\ndependencies = [\n  "celery[redis]>=5",\n]\n', 3, "", ("redis",)),
-        ("pyproject.toml", '[project.optional-dependencies]\nworker = ["celery"]\n', 2, "extra:worker", ()),
+        (
+            "pyproject.toml",
+            '[project]\ndependencies = [\n  "celery[redis]>=5",\n]\n',
+            3,
+            "",
+            ("redis",),
+        ),
+        (
+            "pyproject.toml",
+            '[project.optional-dependencies]\nworker = ["celery"]\n',
+            2,
+            "extra:worker",
+            (),
+        ),
         ("pyproject.toml", '[dependency-groups]\nmain = ["celery"]\n', 2, "main", ()),
         ("pyproject.toml", '[tool.uv]\ndev-dependencies = ["celery"]\n', 2, "dev", ()),
         ("pyproject.toml", '[tool.poetry.dependencies]\npython = "^3"\ncelery = "^5"\n', 3, "", ()),
-        ("pyproject.toml", '[tool.poetry.dependencies]\ncelery = {version = "5", extras = ["sqs"]}\n', 2, "", ("sqs",)),
+        (
+            "pyproject.toml",
+            '[tool.poetry.dependencies]\ncelery = {version = "5", extras = ["sqs"]}\n',
+            2,
+            "",
+            ("sqs",),
+        ),
         ("pyproject.toml", '[tool.poetry.group.dev.dependencies]\ncelery = "5"\n', 2, "dev", ()),
         ("Pipfile", '[packages]\ncelery = "*"\n', 2, "", ()),
         ("Pipfile", '[dev-packages]\ncelery = "*"\n', 2, "dev", ()),
@@ -41,7 +59,9 @@ def celery_in(root: Path, files: dict[str, str]) -> Dependency:
         ("environment.yml", "name: x\ndependencies:\n  - python=3\n  - celery=5\n", 4, "", ()),
     ],
 )
-def test_declared(tmp_path: Path, name: str, text: str, line: int, group: str, extras: tuple[str, ...]) -> None:
+def test_declared(
+    tmp_path: Path, name: str, text: str, line: int, group: str, extras: tuple[str, ...]
+) -> None:
     found = celery_in(tmp_path, {name: text})
     assert (found.path, found.line, found.group, found.extras) == (name, line, group, extras)
     assert found.main == (group in ("", "main"))
@@ -54,7 +74,13 @@ def test_declared(tmp_path: Path, name: str, text: str, line: int, group: str, e
         ("Gemfile", "group :test do\n  gem 'sidekiq'\nend\n", "sidekiq", 2, False),
         ("Gemfile", "group :production, :test do\n  gem 'sidekiq'\nend\n", "sidekiq", 2, True),
         ("Gemfile", "# gem 'x'\ngem 'sidekiq', group: :development\n", "sidekiq", 2, False),
-        ("x.gemspec", "Gem::Specification.new do |s|\n  s.add_dependency 'resque'\nend\n", "resque", 2, True),
+        (
+            "x.gemspec",
+            "Gem::Specification.new do |s|\n  s.add_dependency 'resque'\nend\n",
+            "resque",
+            2,
+            True,
+        ),
         ("go.mod", "module x\n\nrequire (\n\tgithub.com/a/B v1\n)\n", "github.com/a/b", 4, True),
         ("go.mod", "require github.com/a/b v1\n", "github.com/a/b", 1, True),
         ("build.gradle.kts", 'dependencies {\n  implementation("a.b:c:1")\n}\n', "a.b:c", 2, True),
@@ -63,13 +89,27 @@ def test_declared(tmp_path: Path, name: str, text: str, line: int, group: str, e
         ("composer.json", '{"require-dev": {"laravel/pint": "1"}}', "laravel/pint", 1, False),
         ("mix.exs", 'defp deps do\n  [\n    {:oban, "~> 2"}\n  ]\nend\n', "oban", 3, True),
         ("mix.exs", '[{:credo, "~> 1", only: [:dev, :test]}]\n', "credo", 1, False),
-        ("A/A.csproj", '<Project>\n<PackageReference Include="Quartz" />\n</Project>', "quartz", 2, True),
-        ("A.Tests/A.Tests.csproj", '<Project><PackageReference Include="Quartz" /></Project>', "quartz", 1, False),
+        (
+            "A/A.csproj",
+            '<Project>\n<PackageReference Include="Quartz" />\n</Project>',
+            "quartz",
+            2,
+            True,
+        ),
+        (
+            "A.Tests/A.Tests.csproj",
+            '<Project><PackageReference Include="Quartz" /></Project>',
+            "quartz",
+            1,
+            False,
+        ),
         ("Cargo.toml", '[dependencies]\nq = { package = "apalis" }\n', "apalis", 2, True),
         ("Cargo.toml", '[dev-dependencies]\napalis = "1"\n', "apalis", 2, False),
     ],
 )
-def test_declared_in_other_languages(tmp_path: Path, path: str, text: str, name: str, line: int, main: bool) -> None:
+def test_declared_in_other_languages(
+    tmp_path: Path, path: str, text: str, name: str, line: int, main: bool
+) -> None:
     manifests = read_manifests(Tree(helpers.build_tree(tmp_path, {path: text})))
     assert not manifests.notes
     found = next(one for one in manifests.dependencies if one.name == name)
@@ -82,7 +122,10 @@ def test_what_only_comes_with_another_go_module_is_none(tmp_path: Path) -> None:
 
 
 def test_the_source_of_a_compiled_file_is_the_truth(tmp_path: Path) -> None:
-    files = {"requirements.in": "django-celery-beat\n", "requirements.txt": "celery==5\n    # via django-celery-beat\n"}
+    files = {
+        "requirements.in": "django-celery-beat\n",
+        "requirements.txt": "celery==5\n    # via django-celery-beat\n",
+    }
     manifests = read_manifests(Tree(helpers.build_tree(tmp_path, files)))
     assert not manifests.find("celery")
     assert manifests.find("django_celery_beat")
@@ -95,7 +138,12 @@ def test_a_transitive_pin_is_no_dependency(tmp_path: Path) -> None:
 
 
 def test_a_broken_manifest_is_a_note(tmp_path: Path) -> None:
-    files = {"pyproject.toml": "[", "setup.py": "def (", "package.json": "[1]", "requirements.txt": "celery\n"}
+    files = {
+        "pyproject.toml": "[",
+        "setup.py": "def (",
+        "package.json": "[1]",
+        "requirements.txt": "celery\n",
+    }
     manifests = read_manifests(Tree(helpers.build_tree(tmp_path, files)))
     assert manifests.names() == {"celery"}
     assert len(manifests.notes) == 3
@@ -114,16 +162,31 @@ def surveyed(root: Path, files: dict[str, str]) -> Survey:
         ({"Pipfile": ""}, "pipenv"),
         ({"requirements.in": "x", "requirements.txt": "x"}, "pip-tools"),
         ({"requirements.txt": "x"}, "pip"),
-        ({"uv.lock": "", "poetry.lock": "", ".github/workflows/ci.yml": "run: poetry install\n"}, "poetry"),
+        (
+            {"uv.lock": "", "poetry.lock": "", ".github/workflows/ci.yml": "run: poetry install\n"},
+            "poetry",
+        ),
         ({"uv.lock": "", "poetry.lock": "", ".github/workflows/ci.yml": "run: uv sync\n"}, "uv"),
         ({"requirements.txt": "x", "package-lock.json": "{}"}, "pip"),
         ({"pyproject.toml": "[tool.hatch.envs.default.scripts]\ntest = 'pytest'\n"}, "hatch"),
         ({"pyproject.toml": "[tool.hatch.build]\n"}, "pip"),
-        ({"r/requirements.in": "x", "r/requirements.txt": "# autogenerated by\n#    uv pip compile a\nx==1\n"}, "uv"),
-        ({"requirements.txt": "x", "Makefile": "i:\n\tuv pip install -Ur requirements.txt\n"}, "uv"),
+        (
+            {
+                "r/requirements.in": "x",
+                "r/requirements.txt": "# autogenerated by\n#    uv pip compile a\nx==1\n",
+            },
+            "uv",
+        ),
+        (
+            {"requirements.txt": "x", "Makefile": "i:\n\tuv pip install -Ur requirements.txt\n"},
+            "uv",
+        ),
         ({"requirements.txt": "x", "Dockerfile": "RUN uv pip install gunicorn\n"}, "pip"),
         ({"requirements.txt": "x", "requirements.lock": "#    uv pip compile a\n"}, "uv"),
-        ({"requirements.in": "x", "requirements.txt": "x==1  # not by\n# uv pip compile\n"}, "pip-tools"),
+        (
+            {"requirements.in": "x", "requirements.txt": "x==1  # not by\n# uv pip compile\n"},
+            "pip-tools",
+        ),
     ],
 )
 def test_package_managers(tmp_path: Path, files: dict[str, str], manager: str) -> None:
@@ -131,7 +194,12 @@ def test_package_managers(tmp_path: Path, files: dict[str, str], manager: str) -
 
 
 def test_a_solution_of_dotnet_is_installed_by_nuget(tmp_path: Path) -> None:
-    files = {"Shop.sln": "", "Shop/A.cs": "class A { }\n" * 99, "UI/package.json": "{}", "UI/package-lock.json": "{}"}
+    files = {
+        "Shop.sln": "",
+        "Shop/A.cs": "class A { }\n" * 99,
+        "UI/package.json": "{}",
+        "UI/package-lock.json": "{}",
+    }
     assert surveyed(tmp_path / "a", files).package_manager == "nuget"
     del files["Shop.sln"]
     assert surveyed(tmp_path / "b", files | {"UI/a.js": "f()\n" * 99}).package_manager == "npm"

@@ -46,14 +46,20 @@ def test_hostile_python_becomes_notes(make_repo: MakeRepo) -> None:
 
 
 def test_hostile_nesting_of_statements(make_repo: MakeRepo) -> None:
-    nested = "import celery\n" + "".join(f"{' ' * depth}if x:\n" for depth in range(90)) + " " * 90 + "f()\n"
+    nested = (
+        "import celery\n"
+        + "".join(f"{' ' * depth}if x:\n" for depth in range(90))
+        + " " * 90
+        + "f()\n"
+    )
     assert surveyed(make_repo({"a.py": APP, "nested.py": nested})).notes == ()
 
 
 def test_links_pipes_and_odd_names(make_repo: MakeRepo, tmp_path: Path) -> None:
     root = make_repo({"app.py": APP, "requirements.txt": "celery\n"})
     helpers.write_files(
-        tmp_path / "outside", {"tasks.py": "from celery import shared_task\n@shared_task\ndef f(): ...\n"}
+        tmp_path / "outside",
+        {"tasks.py": "from celery import shared_task\n@shared_task\ndef f(): ...\n"},
     )
     (root / "outside").symlink_to(tmp_path / "outside")
     (root / "loop").symlink_to("loop")
@@ -65,12 +71,16 @@ def test_links_pipes_and_odd_names(make_repo: MakeRepo, tmp_path: Path) -> None:
 
 
 def test_slow_patterns_have_no_catastrophe(make_repo: MakeRepo) -> None:
-    long = "broker" + " =" * 20_000 + "\n" + "celery -A " * 5_000 + "\n" + "@" + "a." * 20_000 + "\n"
+    long = (
+        "broker" + " =" * 20_000 + "\n" + "celery -A " * 5_000 + "\n" + "@" + "a." * 20_000 + "\n"
+    )
     files = {
         "app.py": APP + "X = '''" + long + "'''\n",
         "run.sh": long,
         "Makefile": "a:\n\t" + "X=1 " * 9_000 + "\n" + "b" * 60_000 + "\n" + "$(A" * 9_000,
-        ".github/workflows/ci.yml": "- run: " + "uv run " * 9_000 + "\n- run: " + "cd a && " * 9_000 + "\n",
+        ".github/workflows/ci.yml": (
+            "- run: " + "uv run " * 9_000 + "\n- run: " + "cd a && " * 9_000 + "\n"
+        ),
         "requirements.txt": "a" * 100_000 + "\n" + "x [" * 9_000,
         "AGENTS.md": "`" + "python -m " * 9_000 + "`",
         "justfile": "r " + "a=b " * 9_000 + "\n",
@@ -116,13 +126,16 @@ def test_statements_are_walked_everywhere_and_expressions_nowhere() -> None:
         for node in statements(module.body)
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Name)
     ]
-    assert names == ["one", "two", "three", "four", "five", "six", "seven", "eight"] or set(names) == {
-        *("one", "two", "three", "four", "five", "six", "seven", "eight")
-    }
+    assert names == ["one", "two", "three", "four", "five", "six", "seven", "eight"] or set(
+        names
+    ) == {*("one", "two", "three", "four", "five", "six", "seven", "eight")}
 
 
 def test_newer_syntax_keeps_its_lines() -> None:
-    code = b"type A[T] = list[T]\nclass C[T]: ...\nasync def f[T](x: T): ...\ntry: ...\nexcept A, B: ...\nlast = 1\n"
+    code = (
+        b"type A[T] = list[T]\nclass C[T]: ...\nasync def f[T](x: T): ...\ntry: ...\nexcept A, B:"
+        b" ...\nlast = 1\n"
+    )
     assert parse_python(code).body[-1].lineno == 6
 
 
@@ -168,7 +181,9 @@ def test_only_files_with_the_words_are_shown(make_repo: MakeRepo) -> None:
 
 
 def test_sections_are_json_and_equal_on_the_same_tree(make_repo: MakeRepo) -> None:
-    root = make_repo({"app.py": APP, "Makefile": "test:\n\tpytest\n", "requirements.txt": "celery\n"})
+    root = make_repo(
+        {"app.py": APP, "Makefile": "test:\n\tpytest\n", "requirements.txt": "celery\n"}
+    )
     sections = (
         "languages",
         "package_manager",
@@ -197,13 +212,21 @@ def test_primary_is_the_one_that_carries_more(make_repo: MakeRepo) -> None:
 
 
 def test_what_carries_jobs_comes_before_the_clock_beside_it(make_repo: MakeRepo) -> None:
-    clock = "from apscheduler.schedulers.background import BackgroundScheduler\nscheduler = BackgroundScheduler()\n"
+    clock = (
+        "from apscheduler.schedulers.background import BackgroundScheduler\nscheduler ="
+        " BackgroundScheduler()\n"
+    )
     jobs = {
-        f"jobs{n}.py": "from clock import scheduler\n@scheduler.scheduled_job('cron')\ndef f(): pass\n" for n in (1, 2)
+        f"jobs{n}.py": (
+            "from clock import scheduler\n@scheduler.scheduled_job('cron')\ndef f(): pass\n"
+        )
+        for n in (1, 2)
     }
     files = {"app.py": APP, "clock.py": clock, **jobs, "requirements.txt": "celery\napscheduler\n"}
     found = survey(Tree(make_repo(files)), [CeleryRecogniser(), APSchedulerRecogniser()])
     assert found.primary == "celery"
     assert found.use("celery").scheduler == "apscheduler"
-    alone = survey(Tree(make_repo({**files, "app.py": ""})), [CeleryRecogniser(), APSchedulerRecogniser()])
+    alone = survey(
+        Tree(make_repo({**files, "app.py": ""})), [CeleryRecogniser(), APSchedulerRecogniser()]
+    )
     assert alone.primary == "apscheduler"

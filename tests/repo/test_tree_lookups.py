@@ -17,7 +17,9 @@ MakeRepo = Callable[..., Path]
 
 
 def test_files_are_tracked_or_untracked_and_regular(make_repo: MakeRepo, tmp_path: Path) -> None:
-    root = make_repo({"a.py": "1", "gone": "1", ".gitignore": "ignored\n", "folder/b": "1", "real/c": "1"})
+    root = make_repo(
+        {"a.py": "1", "gone": "1", ".gitignore": "ignored\n", "folder/b": "1", "real/c": "1"}
+    )
     helpers.write_files(root, {"untracked": "1", "ignored": "1"})
     helpers.write_files(tmp_path / "outside", {"c": "secret"})
     (root / "gone").unlink()
@@ -31,7 +33,9 @@ def test_files_are_tracked_or_untracked_and_regular(make_repo: MakeRepo, tmp_pat
     assert Tree(root).read("real/c") is None
 
 
-def test_a_submodule_and_a_nested_repository_are_no_files(make_repo: MakeRepo, tmp_path: Path) -> None:
+def test_a_submodule_and_a_nested_repository_are_no_files(
+    make_repo: MakeRepo, tmp_path: Path
+) -> None:
     make_repo({"x": "1"}, name="inner")
     root = make_repo({"a": "1"})
     helpers.git(root, "submodule", "add", "--quiet", str(tmp_path / "inner"), "sub")
@@ -125,7 +129,11 @@ def test_a_look_up_that_found_nothing_has_a_digest_that_changes(make_repo: MakeR
     assert all(lookup.digest and not lookup.files for lookup in lookups)
     helpers.write_files(root, {"new.py": "word", "tests/t.py": ""})
     later = Tree(root)
-    assert [changed(lookup, later.repeat(lookup)) for lookup in lookups] == [("new.py",), ("new.py",), ("tests/t.py",)]
+    assert [changed(lookup, later.repeat(lookup)) for lookup in lookups] == [
+        ("new.py",),
+        ("new.py",),
+        ("tests/t.py",),
+    ]
 
 
 def test_only_the_file_look_up_depends_on_content(make_repo: MakeRepo) -> None:
@@ -162,7 +170,9 @@ def test_an_unreadable_file_reads_as_absent(make_repo: MakeRepo) -> None:
     assert Tree(root).read("a.py") is None
 
 
-def test_a_file_replaced_by_a_link_or_a_pipe_after_the_listing_is_not_read(make_repo: MakeRepo) -> None:
+def test_a_file_replaced_by_a_link_or_a_pipe_after_the_listing_is_not_read(
+    make_repo: MakeRepo,
+) -> None:
     root = make_repo({"a": "1", "b": "1"})
     tree = Tree(root)
     assert tree.files == ("a", "b")

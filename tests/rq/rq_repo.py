@@ -27,15 +27,23 @@ SPEC: dict[str, Any] = {
 }
 FILES = {
     "shop/__init__.py": "",
-    "shop/queues.py": "from redis import Redis\nfrom rq import Queue\nqueue = Queue(connection=Redis())\n",
-    "shop/mailer.py": """
+    "shop/queues.py": (
+        "from redis import Redis\nfrom rq import Queue\nqueue = Queue(connection=Redis())\n"
+    ),
+    "shop/mailer.py": (
+        """
         class Unavailable(Exception): ...
         class BadAddress(Exception): ...
 
         def send(order_id, *, idempotency_key=None): ...
-        """,
-    "shop/dead_jobs.py": "def record(payload, reason):\n    db.execute('INSERT INTO dead_jobs', (payload, reason))\n",
-    "shop/tasks.py": "from shop import mailer\n\ndef send_receipt(order_id):\n    mailer.send(order_id)\n",
+        """
+    ),
+    "shop/dead_jobs.py": (
+        "def record(payload, reason):\n    db.execute('INSERT INTO dead_jobs', (payload, reason))\n"
+    ),
+    "shop/tasks.py": (
+        "from shop import mailer\n\ndef send_receipt(order_id):\n    mailer.send(order_id)\n"
+    ),
 }
 HEAD = """\
 from rq import Callback, Queue, Repeat, Retry
@@ -66,12 +74,15 @@ class Shop:
 
 
 def open_shop(root: Path, enqueue: str = "", *, tasks: str | None = None, **files: str) -> Shop:
-    """A shop whose shop/orders.py is `enqueue` below the usual imports; `files` are more modules, or paths."""
+    """A shop whose shop/orders.py is `enqueue` below the usual imports; `files` are more modules,
+    or paths.
+    """
     every = {**FILES, "shop/orders.py": HEAD + textwrap.dedent(enqueue)}
     if tasks is not None:
         every["shop/tasks.py"] = tasks
     every |= {
-        (f"shop/{name}.py" if name.islower() and name.isidentifier() else name): text for name, text in files.items()
+        (f"shop/{name}.py" if name.islower() and name.isidentifier() else name): text
+        for name, text in files.items()
     }
     every = {name: textwrap.dedent(text) for name, text in every.items()}
     every.setdefault("Procfile", "worker: rq worker --with-scheduler default\n")

@@ -1,4 +1,6 @@
-"""What an RQ job really does: attempts, waits, time limit, dead letter, callbacks, and who enqueues it."""
+"""What an RQ job really does: attempts, waits, time limit, dead letter, callbacks, and who enqueues
+it.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,12 @@ def given_up(job, connection, exc_type, exc_value, traceback):
 
 def test_defaults(tmp_path: Path) -> None:
     policy = open_shop(tmp_path, "queue.enqueue(send_receipt, 7)\n").policy
-    assert (policy.max_attempts, policy.backoff, policy.retried, policy.acks_late) == (1, Backoff("none"), (), False)
+    assert (policy.max_attempts, policy.backoff, policy.retried, policy.acks_late) == (
+        1,
+        Backoff("none"),
+        (),
+        False,
+    )
     assert (policy.time_limit_s, policy.serializer, policy.dead_letter) == (180, "pickle", None)
     assert policy.sources["max_attempts"] is None
     assert policy.unknown == {}
@@ -37,12 +44,18 @@ def test_defaults(tmp_path: Path) -> None:
         ("Retry(max=3)", 4, (0, 0, 0)),
         ("Retry(3, 10)", 4, (10, 10, 10)),
         ("Retry(max=3, interval=[10, 30, 60])", 4, (10, 30, 60)),
-        ("Retry(max=4, interval=[10, 60])", 5, (10, 10, 10, 60)),  # get_retry_interval: the first is repeated
+        (
+            "Retry(max=4, interval=[10, 60])",
+            5,
+            (10, 10, 10, 60),
+        ),  # get_retry_interval: the first is repeated
         ("Retry(max=2, interval=[10, 30, 60])", 3, (30, 60)),
         ("None", 1, ()),
     ],
 )
-def test_retry_counts_and_waits_as_rq_does(tmp_path: Path, retry: str, attempts: int, waits: tuple[float, ...]) -> None:
+def test_retry_counts_and_waits_as_rq_does(
+    tmp_path: Path, retry: str, attempts: int, waits: tuple[float, ...]
+) -> None:
     policy = open_shop(tmp_path, f"queue.enqueue(send_receipt, 7, retry={retry})\n").policy
     assert policy.max_attempts == attempts
     assert policy.backoff.delays(attempts - 1) == waits
@@ -51,14 +64,22 @@ def test_retry_counts_and_waits_as_rq_does(tmp_path: Path, retry: str, attempts:
 
 RETRIES = {
     "module variable": "RETRY = Retry(max=2)\nqueue.enqueue(send_receipt, 7, retry=RETRY)\n",
-    "local variable": "def f():\n    again = Retry(max=2)\n    queue.enqueue(send_receipt, 7, retry=again)\n",
+    "local variable": (
+        "def f():\n    again = Retry(max=2)\n    queue.enqueue(send_receipt, 7, retry=again)\n"
+    ),
     "options": "OPTIONS = {'retry': Retry(max=2)}\nqueue.enqueue(send_receipt, 7, **OPTIONS)\n",
     "enqueue_call": "queue.enqueue_call(send_receipt, args=(7,), retry=Retry(max=2))\n",
-    "prepared": "queue.enqueue_many([Queue.prepare_data(send_receipt, (7,), retry=Retry(max=2))])\n",
-    "wrapper": "def later(f, *a):\n    queue.enqueue(f, *a, retry=Retry(max=2))\nlater(send_receipt, 7)\n",
+    "prepared": (
+        "queue.enqueue_many([Queue.prepare_data(send_receipt, (7,), retry=Retry(max=2))])\n"
+    ),
+    "wrapper": (
+        "def later(f, *a):\n    queue.enqueue(f, *a, retry=Retry(max=2))\nlater(send_receipt, 7)\n"
+    ),
     "through the module": "queue.enqueue(tasks.send_receipt, 7, retry=Retry(max=2))\n",
     "by name": "queue.enqueue('shop.tasks.send_receipt', 7, retry=Retry(max=2))\n",
-    "several": "queue.enqueue(send_receipt, 7)\nqueue.enqueue(send_receipt, 7, retry=Retry(max=2))\n",
+    "several": (
+        "queue.enqueue(send_receipt, 7)\nqueue.enqueue(send_receipt, 7, retry=Retry(max=2))\n"
+    ),
 }
 
 
@@ -83,7 +104,9 @@ def test_names_what_cannot_be_read(tmp_path: Path, name: str) -> None:
 
 
 def test_an_unreadable_interval_leaves_the_count_known(tmp_path: Path) -> None:
-    policy = open_shop(tmp_path, "queue.enqueue(send_receipt, 7, retry=Retry(max=2, interval=waits()))\n").policy
+    policy = open_shop(
+        tmp_path, "queue.enqueue(send_receipt, 7, retry=Retry(max=2, interval=waits()))\n"
+    ).policy
     assert (policy.max_attempts, set(policy.unknown)) == (3, {"backoff"})
 
 
@@ -97,7 +120,11 @@ def test_the_decorator_counts_for_its_own_delay_only(tmp_path: Path) -> None:
         def send_receipt(order_id): ...
         """
     delayed = open_shop(tmp_path / "delay", "send_receipt.delay(7)\n", tasks=tasks).policy
-    assert (delayed.max_attempts, delayed.backoff, delayed.time_limit_s) == (3, Backoff("fixed", 5), 900)
+    assert (delayed.max_attempts, delayed.backoff, delayed.time_limit_s) == (
+        3,
+        Backoff("fixed", 5),
+        900,
+    )
     queued = open_shop(tmp_path / "queue", "queue.enqueue(send_receipt, 7)\n", tasks=tasks).policy
     assert (queued.max_attempts, queued.time_limit_s) == (1, 180)
     wrapped = "def later(f):\n    f.delay(7)\nlater(send_receipt)\n"
@@ -119,28 +146,43 @@ def test_a_returned_retry_adds_up(tmp_path: Path) -> None:
     alone = open_shop(tmp_path / "alone", "queue.enqueue(send_receipt, 7)\n", tasks=tasks).policy
     assert (alone.max_attempts, alone.backoff.delays(2)) == (3, (5, 10))
     assert (alone.retried, alone.not_retried) == (("shop.mailer:Unavailable",), ())
-    both = open_shop(tmp_path / "both", "queue.enqueue(send_receipt, 7, retry=Retry(max=1))\n", tasks=tasks).policy
+    both = open_shop(
+        tmp_path / "both", "queue.enqueue(send_receipt, 7, retry=Retry(max=1))\n", tasks=tasks
+    ).policy
     assert both.max_attempts == 4
 
 
 def test_what_the_handler_ends_itself_is_not_retried(tmp_path: Path) -> None:
     body = "    try:\n        mailer.send(1)\n    except mailer.BadAddress:\n        {}\n"
     body += "    except OSError:\n        raise\n"
-    head = "from rq import get_current_job\nfrom shop import mailer\n\ndef send_receipt(order_id):\n"
-    for number, ending in enumerate(("return", "get_current_job().retries_left = 0\n        raise")):
-        shop = open_shop(tmp_path / str(number), RETRIES["several"], tasks=head + body.format(ending))
+    head = (
+        "from rq import get_current_job\nfrom shop import mailer\n\ndef send_receipt(order_id):\n"
+    )
+    for number, ending in enumerate(
+        ("return", "get_current_job().retries_left = 0\n        raise")
+    ):
+        shop = open_shop(
+            tmp_path / str(number), RETRIES["several"], tasks=head + body.format(ending)
+        )
         assert shop.policy.not_retried == ("shop.mailer:BadAddress",)
 
 
 @pytest.mark.parametrize(
-    ("given", "seconds"), [("job_timeout=30", 30), ("job_timeout='2h'", 7200), ("job_timeout=-1", None)]
+    ("given", "seconds"),
+    [("job_timeout=30", 30), ("job_timeout='2h'", 7200), ("job_timeout=-1", None)],
 )
 def test_time_limit(tmp_path: Path, given: str, seconds: float | None) -> None:
-    assert open_shop(tmp_path, f"queue.enqueue(send_receipt, 7, {given})\n").policy.time_limit_s == seconds
+    assert (
+        open_shop(tmp_path, f"queue.enqueue(send_receipt, 7, {given})\n").policy.time_limit_s
+        == seconds
+    )
 
 
 def test_defaults_of_the_queue(tmp_path: Path) -> None:
-    queues = "from rq import Queue\nqueue = Queue(connection=r(), default_timeout=600, serializer='json')\n"
+    queues = (
+        "from rq import Queue\nqueue = Queue(connection=r(), default_timeout=600,"
+        " serializer='json')\n"
+    )
     queues += "old = Queue(serializer=queue.serializer)\n"
     policy = open_shop(tmp_path, "queue.enqueue(send_receipt, 7)\n", queues=queues).policy
     assert (policy.time_limit_s, policy.serializer) == (600, "json")
@@ -150,8 +192,10 @@ DEAD_LETTERS = {
     "callback": "queue.enqueue(send_receipt, 7, on_failure=Callback(tasks.given_up))\n",
     "plain function": "queue.enqueue(send_receipt, 7, on_failure=tasks.given_up)\n",
     "by name": "queue.enqueue(send_receipt, 7, on_failure=Callback('shop.tasks.given_up'))\n",
-    "exception handler": "from rq import Worker\nqueue.enqueue(send_receipt, 7)\n"
-    "Worker([queue], exception_handlers=[tasks.given_up]).work()\n",
+    "exception handler": (
+        "from rq import Worker\nqueue.enqueue(send_receipt, 7)\n"
+        "Worker([queue], exception_handlers=[tasks.given_up]).work()\n"
+    ),
 }
 
 
@@ -161,12 +205,18 @@ def test_finds_the_dead_letter_and_the_hook(tmp_path: Path, name: str) -> None:
     assert shop.policy.dead_letter is not None
     assert "dead_jobs.record" in shop.policy.dead_letter.text
     hooks = rq.find_hooks(shop.project, shop.use, shop.handler)
-    assert {event: hook.name for event, hook in hooks.items()} == {"failed": "given_up", "retried": "given_up"}
+    assert {event: hook.name for event, hook in hooks.items()} == {
+        "failed": "given_up",
+        "retried": "given_up",
+    }
 
 
 def test_a_callback_that_only_logs_is_no_dead_letter(tmp_path: Path) -> None:
     tasks = "import logging\nlog = logging.getLogger()\ndef send_receipt(o): ...\n"
-    tasks += "def given_up(job, connection, t, value, tb):\n    log.error('%s failed: %r', job.id, value)\n"
+    tasks += (
+        "def given_up(job, connection, t, value, tb):\n    log.error('%s failed: %r', job.id,"
+        " value)\n"
+    )
     shop = open_shop(tmp_path, DEAD_LETTERS["callback"], tasks=tasks)
     assert shop.policy.dead_letter is None
     assert set(rq.find_hooks(shop.project, shop.use, shop.handler)) == {"failed"}
@@ -176,23 +226,36 @@ WIRED = {
     "enqueue": ("queue.enqueue(send_receipt, 7)\n", [("enqueue", ".enqueue(...)")]),
     "keyword": ("queue.enqueue(f=send_receipt, order_id=7)\n", [("enqueue", ".enqueue(...)")]),
     "in": ("queue.enqueue_in(wait, send_receipt, 7)\n", [("enqueue", ".enqueue_in(...)")]),
-    "partial": ("on_commit(partial(queue.enqueue, send_receipt, 7))\n", [("enqueue", "partial(enqueue, ...)")]),
-    "django": ("import django_rq\ndjango_rq.enqueue(send_receipt, 7)\n", [("enqueue", ".enqueue(...)")]),
+    "partial": (
+        "on_commit(partial(queue.enqueue, send_receipt, 7))\n",
+        [("enqueue", "partial(enqueue, ...)")],
+    ),
+    "django": (
+        "import django_rq\ndjango_rq.enqueue(send_receipt, 7)\n",
+        [("enqueue", ".enqueue(...)")],
+    ),
     "cron": (
         "from rq import cron\ncron.register(send_receipt, 'q', interval=5)\n",
         [("schedule", "cron.register(...)")],
     ),
     "cron of the publisher": (
-        "from rq import cron\ndef later():\n    queue.enqueue(send_receipt, 7)\n\n"
-        "cron.register(later, 'q', interval=5)\n",
+        (
+            "from rq import cron\ndef later():\n    queue.enqueue(send_receipt, 7)\n\n"
+            "cron.register(later, 'q', interval=5)\n"
+        ),
         [("enqueue", ".enqueue(...)"), ("schedule", "cron.register(...) of later")],
     ),
     "cron of what calls the publisher": (
-        "from rq import cron\ndef later():\n    queue.enqueue(send_receipt, 7)\n\n"
-        "def tick():\n    later()\n\ncron.register(tick, 'q', interval=5)\n",
+        (
+            "from rq import cron\ndef later():\n    queue.enqueue(send_receipt, 7)\n\n"
+            "def tick():\n    later()\n\ncron.register(tick, 'q', interval=5)\n"
+        ),
         [("enqueue", ".enqueue(...)"), ("schedule", "cron.register(...) of tick")],
     ),
-    "rq-scheduler": ("scheduler.cron('* * * * *', func=send_receipt)\n", [("schedule", ".cron(...)")]),
+    "rq-scheduler": (
+        "scheduler.cron('* * * * *', func=send_receipt)\n",
+        [("schedule", ".cron(...)")],
+    ),
     "repeat": (
         "queue.enqueue(send_receipt, 7, repeat=Repeat(times=3))\n",
         [("enqueue", ".enqueue(...)"), ("schedule", ".enqueue(...) with repeat")],
@@ -210,9 +273,14 @@ def test_wiring(tmp_path: Path, name: str) -> None:
 
 
 def test_tests_are_told_apart(tmp_path: Path) -> None:
-    test = "from shop.queues import queue\nfrom shop.tasks import send_receipt\nqueue.enqueue(send_receipt, 7)\n"
+    test = (
+        "from shop.queues import queue\nfrom shop.tasks import"
+        " send_receipt\nqueue.enqueue(send_receipt, 7)\n"
+    )
     shop = open_shop(tmp_path, **{"tests/test_x.py": test})
-    assert [wiring.in_tests for wiring in rq.find_wiring(shop.project, shop.use, shop.handler)] == [True]
+    assert [wiring.in_tests for wiring in rq.find_wiring(shop.project, shop.use, shop.handler)] == [
+        True
+    ]
 
 
 def test_whatever_can_be_imported_is_registered(tmp_path: Path) -> None:
@@ -241,7 +309,10 @@ def failed(job, connection, exc_type, exc_value, traceback):
     ("waits", "jitter"), [("[random.randint(1, wait) for wait in (2, 4)]", True), ("[2, 4]", False)]
 )
 def test_waits_that_the_callback_draws_are_jitter(tmp_path: Path, waits: str, jitter: bool) -> None:
-    call = "queue.enqueue(send_receipt, 7, retry=Retry(max=2, interval=[2, 4]), on_failure=Callback(tasks.failed))\n"
+    call = (
+        "queue.enqueue(send_receipt, 7, retry=Retry(max=2, interval=[2, 4]),"
+        " on_failure=Callback(tasks.failed))\n"
+    )
     policy = open_shop(tmp_path, call, tasks=DRAWN.replace("WAITS", waits)).policy
     assert policy.backoff.jitter is jitter
     assert policy.backoff.delays(2) == (2, 4)

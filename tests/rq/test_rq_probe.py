@@ -17,11 +17,15 @@ class Of5:
 
 
 class Abstract5(Of5):
-    def __init__(self, db: int = 0, protocol: int = 2, lib_name: str = "", lib_version: str = "") -> None: ...
+    def __init__(
+        self, db: int = 0, protocol: int = 2, lib_name: str = "", lib_version: str = ""
+    ) -> None: ...
 
 
 class Abstract7(Of5):
-    def __init__(self, db: int = 0, protocol: int = 3, driver_info: Any = None, lib_name: str = "") -> None: ...
+    def __init__(
+        self, db: int = 0, protocol: int = 3, driver_info: Any = None, lib_name: str = ""
+    ) -> None: ...
 
 
 class Of4:
@@ -39,5 +43,7 @@ def test_an_rq_that_nobody_tried_is_said(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setitem(sys.modules, "_skillrun_probe.names", names)
     for known in ("1.14.0", "2.0", "10.0.1"):
         check_version(known)
-    with pytest.raises(names.NotThere, match=r"RQ 1\.13\.0 is too old: the proof knows RQ from 1\.14 on"):
+    with pytest.raises(
+        names.NotThere, match=r"RQ 1\.13\.0 is too old: the proof knows RQ from 1\.14 on"
+    ):
         check_version("1.13.0")

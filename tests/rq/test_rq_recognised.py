@@ -1,4 +1,6 @@
-"""Is RQ in use, and where? In pairs: repositories in which it is found, and ones in which it is ignored."""
+"""Is RQ in use, and where? In pairs: repositories in which it is found, and ones in which it is
+ignored.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +16,18 @@ from skillrun.repo.survey import survey
 from skillrun.repo.tree import Tree
 
 REQUIRED = {"requirements.txt": "rq==2.6\n"}
-QUEUE = "from redis import Redis\nfrom rq import Queue\n\nqueue = Queue('default', connection=Redis())\n"
+QUEUE = (
+    "from redis import Redis\nfrom rq import Queue\n\nqueue = Queue('default',"
+    " connection=Redis())\n"
+)
 TASKS = "def send(): ...\n"
-ENQUEUE = "from shop.queues import queue\nfrom shop.tasks import send\n\ndef settle():\n    queue.enqueue(send)\n"
-DECORATED = "from rq.decorators import job\nfrom shop.queues import queue\n\n@job(queue)\ndef send(): ...\n"
+ENQUEUE = (
+    "from shop.queues import queue\nfrom shop.tasks import send\n\ndef settle():\n   "
+    " queue.enqueue(send)\n"
+)
+DECORATED = (
+    "from rq.decorators import job\nfrom shop.queues import queue\n\n@job(queue)\ndef send(): ...\n"
+)
 SHOP = {"shop/queues.py": QUEUE, "shop/orders.py": ENQUEUE, "shop/tasks.py": TASKS}
 SETTINGS = {"proj/settings.py": "RQ_QUEUES = {'default': {}}\n", "requirements.txt": "django-rq\n"}
 
@@ -26,7 +36,9 @@ def use_in(root: Path, files: dict[str, str]) -> FrameworkUse | None:
     return survey(Tree(helpers.build_tree(root, files)), [RqRecogniser()]).use("rq")
 
 
-def check_finds(root: Path, files: dict[str, str], app: str | None, *task_modules: str) -> FrameworkUse:
+def check_finds(
+    root: Path, files: dict[str, str], app: str | None, *task_modules: str
+) -> FrameworkUse:
     """RQ is in use, with this app and exactly these task modules."""
     use = use_in(root, REQUIRED | files)
     assert use is not None
@@ -58,7 +70,10 @@ APPS = {
         },
         "q.py:q",
     ),
-    "django": ({**SETTINGS, "shop/x.py": "import django_rq\ndjango_rq.enqueue(f)\n"}, "proj/settings.py:RQ_QUEUES"),
+    "django": (
+        {**SETTINGS, "shop/x.py": "import django_rq\ndjango_rq.enqueue(f)\n"},
+        "proj/settings.py:RQ_QUEUES",
+    ),
     "flask": ({"shop/__init__.py": "from flask_rq2 import RQ\nrq = RQ()\n"}, "shop/__init__.py:rq"),
     "only classes": (
         {
@@ -86,13 +101,21 @@ TASK_FILES = {
     "decorated": DECORATED,
     "django": "from django_rq import job\n@job('high')\ndef f(): ...\n",
     "django, bare": "import django_rq\n@django_rq.job\ndef f(): ...\n",
-    "enqueued beside": "from shop.queues import queue\ndef f(): ...\nqueue.enqueue_call(f, args=(1,))\n",
+    "enqueued beside": (
+        "from shop.queues import queue\ndef f(): ...\nqueue.enqueue_call(f, args=(1,))\n"
+    ),
     "in": "from shop.queues import queue\nfrom .jobs import f\nqueue.enqueue_in(delta, f)\n",
     "own queue": "from rq import Queue\ndef f():\n    Queue(connection=r).enqueue(f)\n",
-    "own decorator": "from rq.decorators import job\nclass own(job): ...\n@own('x')\ndef f(): ...\n",
-    "partial": "from functools import partial\nfrom rq.decorators import job as rq_job\nclass own(rq_job): ...\n"
-    "job = partial(own, connection=r)\n@job('x')\ndef f(): ...\n",
-    "cron": "from rq import cron\nfrom shop.jobs import f\ncron.register(f, 'default', interval=60)\n",
+    "own decorator": (
+        "from rq.decorators import job\nclass own(job): ...\n@own('x')\ndef f(): ...\n"
+    ),
+    "partial": (
+        "from functools import partial\nfrom rq.decorators import job as rq_job\nclass own(rq_job):"
+        " ...\njob = partial(own, connection=r)\n@job('x')\ndef f(): ...\n"
+    ),
+    "cron": (
+        "from rq import cron\nfrom shop.jobs import f\ncron.register(f, 'default', interval=60)\n"
+    ),
 }
 
 
@@ -108,19 +131,27 @@ def test_finds_tasks(tmp_path: Path, name: str) -> None:
     [
         ("import django_rq\nscheduler = django_rq.get_scheduler('default')\n", "rq-scheduler"),
         ("from django_rq import get_scheduler\nscheduler = get_scheduler()\n", "rq-scheduler"),
-        ("from rq_scheduler import Scheduler\nscheduler = Scheduler(connection=r)\n", "rq-scheduler"),
+        (
+            "from rq_scheduler import Scheduler\nscheduler = Scheduler(connection=r)\n",
+            "rq-scheduler",
+        ),
         ("import django_rq\nqueue = django_rq.get_queue('default')\n", None),
     ],
 )
 def test_finds_the_scheduler(tmp_path: Path, asked: str, scheduler: str | None) -> None:
-    use = use_in(tmp_path, REQUIRED | {"shop/queues.py": QUEUE, "shop/jobs.py": DECORATED, "shop/when.py": asked})
+    use = use_in(
+        tmp_path,
+        REQUIRED | {"shop/queues.py": QUEUE, "shop/jobs.py": DECORATED, "shop/when.py": asked},
+    )
     assert use is not None
     assert use.scheduler == scheduler
 
 
 def test_functions_by_name_and_through_a_flask_object(tmp_path: Path) -> None:
     named = "from rq import Queue\nQueue(connection=r).enqueue('shop.tasks.send')\n"
-    check_finds(tmp_path / "name", {"a.py": named, "shop/tasks.py": TASKS}, None, "a.py", "shop/tasks.py")
+    check_finds(
+        tmp_path / "name", {"a.py": named, "shop/tasks.py": TASKS}, None, "a.py", "shop/tasks.py"
+    )
     flask = {"shop/__init__.py": "from flask_rq import RQ\nrq = RQ()\n"}
     flask["shop/jobs.py"] = "from . import rq\n@rq.job(queue='x')\ndef f(): ...\n"
     check_finds(tmp_path / "flask", flask, "shop/__init__.py:rq", "shop/jobs.py")
@@ -129,15 +160,21 @@ def test_functions_by_name_and_through_a_flask_object(tmp_path: Path) -> None:
 NO_TASKS = {
     "another queue": "from shop.huey import queue\nqueue.enqueue(f)\n",
     "another job": "from invoke import job\n@job\ndef f(): ...\n",
-    "a method of a class": "from rq.job import Job\nfrom shop.models import Report\nReport.enqueue(f)\n",
-    "partial of another": "from functools import partial\nimport rq\njob = partial(print, 1)\n@job\ndef f(): ...\n",
+    "a method of a class": (
+        "from rq.job import Job\nfrom shop.models import Report\nReport.enqueue(f)\n"
+    ),
+    "partial of another": (
+        "from functools import partial\nimport rq\njob = partial(print, 1)\n@job\ndef f(): ...\n"
+    ),
     "comments and text": "# from rq import Queue\nX = 'queue.enqueue(f)'\n",
 }
 
 
 @pytest.mark.parametrize("name", NO_TASKS)
 def test_ignores_what_is_no_task(tmp_path: Path, name: str) -> None:
-    check_finds(tmp_path, {"shop/queues.py": QUEUE, "shop/jobs.py": NO_TASKS[name]}, "shop/queues.py:queue")
+    check_finds(
+        tmp_path, {"shop/queues.py": QUEUE, "shop/jobs.py": NO_TASKS[name]}, "shop/queues.py:queue"
+    )
 
 
 LAUNCHERS = {
@@ -161,10 +198,18 @@ def test_command_lines(text: str) -> None:
 
 
 def test_other_command_lines() -> None:
-    assert list(find_launches("# rq worker\nrq info\npip install rq\nmake rq-worker\nrq enqueue a.b\n")) == []
+    assert (
+        list(
+            find_launches("# rq worker\nrq info\npip install rq\nmake rq-worker\nrq enqueue a.b\n")
+        )
+        == []
+    )
 
 
-SENTRY = "from rq.queue import Queue\nold = Queue.enqueue_job\ndef new(*a): ...\nQueue.enqueue_job = new\n"
+SENTRY = (
+    "from rq.queue import Queue\nold = Queue.enqueue_job\ndef new(*a): ...\nQueue.enqueue_job ="
+    " new\n"
+)
 IGNORED: dict[str, dict[str, str]] = {
     "only declared": {**REQUIRED, "shop/views.py": "x = 1\n"},
     "only started": {"Procfile": "worker: rq worker\n"},
@@ -178,12 +223,18 @@ IGNORED: dict[str, dict[str, str]] = {
         "pyproject.toml": "[project]\nname = 'x'\n[project.optional-dependencies]\nrq = ['rq']\n",
         "lib/backends/q.py": QUEUE,
     },
-    "only monitored": {**REQUIRED, "shop/x.py": "from rq import Worker\nfrom rq.job import Job\nWorker.count()\n"},
+    "only monitored": {
+        **REQUIRED,
+        "shop/x.py": "from rq import Worker\nfrom rq.job import Job\nWorker.count()\n",
+    },
     "only a class": {**REQUIRED, "shop/x.py": "from rq import Queue\nclass Own(Queue): ...\n"},
     "vendored": {**REQUIRED, "vendor/x/q.py": QUEUE},
     "the library itself": {"rq/__init__.py": "from .queue import Queue\n", "rq/queue.py": QUEUE},
     "another Queue": {"shop/q.py": "from queue import Queue\nqueue = Queue()\nqueue.enqueue(f)\n"},
-    "a template": {"{{cookiecutter.slug}}/q.py": QUEUE, "{{cookiecutter.slug}}/requirements.txt": "rq\n"},
+    "a template": {
+        "{{cookiecutter.slug}}/q.py": QUEUE,
+        "{{cookiecutter.slug}}/requirements.txt": "rq\n",
+    },
 }
 
 

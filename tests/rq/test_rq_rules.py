@@ -1,4 +1,6 @@
-"""Each static rule of RQ on code that has the mistake, and on code that looks like it and is right."""
+"""Each static rule of RQ on code that has the mistake, and on code that looks like it and is
+right.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ Check = Callable[..., None]
 
 @pytest.fixture
 def check_finds(tmp_path: Path) -> Check:
-    """`check_finds(rule, enqueue, severity, "words of the message", line=..., spec=..., tasks=..., module=text)`."""
+    """`check_finds(rule, enqueue, severity, "words of the message", line=..., spec=..., tasks=...,
+    module=text)`.
+    """
     numbers = itertools.count()
 
     def check(
@@ -40,7 +44,11 @@ def check_finds(tmp_path: Path) -> Check:
         found = findings(shop, rule, spec)
         assert [(f.rule, f.severity) for f in found] == [(f"rq.{rule}", severity)]
         assert words in found[0].message
-        text = (shop.project.tree.read(found[0].path or "") or b"").decode().splitlines()[(found[0].line or 0) - 1]
+        text = (
+            (shop.project.tree.read(found[0].path or "") or b"")
+            .decode()
+            .splitlines()[(found[0].line or 0) - 1]
+        )
         assert line is None or text.strip() == line
 
     return check
@@ -52,7 +60,9 @@ def check_ignores(tmp_path: Path) -> Check:
     numbers = itertools.count()
 
     def check(rule: str, enqueue: str, *, spec: Any = None, **files: str) -> None:
-        assert findings(open_shop(tmp_path / f"i{next(numbers)}", enqueue, **files), rule, spec) == []
+        assert (
+            findings(open_shop(tmp_path / f"i{next(numbers)}", enqueue, **files), rule, spec) == []
+        )
 
     return check
 
@@ -67,7 +77,9 @@ TRY = "try:\n    mailer.send(order_id)\nexcept {}:\n    {}\n"
 
 def test_no_scheduler(check_finds: Check, check_ignores: Check) -> None:
     rule, bare = "no-scheduler", {"Procfile": "worker: rq worker -u $REDIS_URL default\n"}
-    check_finds(rule, SLOW, ERROR, "60 s (1 min) before a retry", line=bare["Procfile"].strip(), **bare)
+    check_finds(
+        rule, SLOW, ERROR, "60 s (1 min) before a retry", line=bare["Procfile"].strip(), **bare
+    )
     check_finds(rule, "queue.enqueue_in(wait, send_receipt, 7)\n", ERROR, "enqueue_in", **bare)
     django = {"Procfile": "", "compose.yml": "w:\n  command: [python, manage.py, rqworker, high]\n"}
     check_finds(rule, SLOW, ERROR, "stays scheduled", **django)
@@ -79,7 +91,12 @@ def test_no_scheduler(check_finds: Check, check_ignores: Check) -> None:
     check_ignores(rule, SLOW, Procfile="worker: rq worker $RQ_OPTIONS default\n")
     check_ignores(rule, SLOW, Procfile="# worker: rq worker default\n")
     check_ignores(rule, SLOW, **bare, work="Worker([queue]).work(with_scheduler=True)\n")
-    check_ignores(rule, SLOW, **bare, **{"deploy/worker.sh": "exec rq worker \\\n  --with-scheduler \\\n  default\n"})
+    check_ignores(
+        rule,
+        SLOW,
+        **bare,
+        **{"deploy/worker.sh": "exec rq worker \\\n  --with-scheduler \\\n  default\n"},
+    )
 
 
 def test_retry_differs(check_finds: Check, check_ignores: Check) -> None:
@@ -112,30 +129,51 @@ def test_decorator_ignored(check_finds: Check, check_ignores: Check) -> None:
         @job(queue, retry=Retry(max=3), timeout=60)
         def send_receipt(order_id): ...
         """
-    check_finds("decorator-ignored", PLAIN, WARNING, "its retry, timeout does not apply", tasks=tasks)
+    check_finds(
+        "decorator-ignored", PLAIN, WARNING, "its retry, timeout does not apply", tasks=tasks
+    )
     check_finds("decorator-ignored", QUICK, WARNING, "its timeout does", tasks=tasks)
     check_ignores("decorator-ignored", "send_receipt.delay(7)\n", tasks=tasks)
-    check_ignores("decorator-ignored", PLAIN, tasks=tasks.replace("retry=Retry(max=3), timeout=60", "result_ttl=5"))
+    check_ignores(
+        "decorator-ignored",
+        PLAIN,
+        tasks=tasks.replace("retry=Retry(max=3), timeout=60", "result_ttl=5"),
+    )
 
 
 def test_permanent_retried(check_finds: Check, check_ignores: Check) -> None:
     rule = "permanent-retried"
     check_finds(rule, QUICK, ERROR, "shop.mailer:BadAddress is permanent")
-    check_finds(rule, QUICK, ERROR, "BadAddress", tasks=handler(TRY.format("mailer.BadAddress", "raise")))
+    check_finds(
+        rule, QUICK, ERROR, "BadAddress", tasks=handler(TRY.format("mailer.BadAddress", "raise"))
+    )
     check_finds(rule, QUICK, ERROR, "BadAddress", tasks=handler(TRY.format("OSError", "return")))
     check_ignores(rule, PLAIN)
     check_ignores(rule, QUICK, tasks=handler(TRY.format("mailer.BadAddress", "return")))
-    check_ignores(rule, QUICK, tasks=handler(TRY.format("mailer.BadAddress", "job.retries_left = 0; raise")))
-    stop = "def stop(job, *a):\n    if isinstance(a[2], mailer.BadAddress):\n        job.retries_left = 0\n"
+    check_ignores(
+        rule, QUICK, tasks=handler(TRY.format("mailer.BadAddress", "job.retries_left = 0; raise"))
+    )
+    stop = (
+        "def stop(job, *a):\n    if isinstance(a[2], mailer.BadAddress):\n        job.retries_left"
+        " = 0\n"
+    )
     tasks = handler("mailer.send(order_id)") + stop
     check_ignores(rule, QUICK.replace("7,", "7, on_failure=Callback(tasks.stop),"), tasks=tasks)
 
 
 def test_swallowed_exception(check_finds: Check, check_ignores: Check) -> None:
     rule = "swallowed-exception"
-    check_finds(rule, QUICK, ERROR, "RQ calls the job finished", tasks=handler(TRY.format("Exception", "return")))
+    check_finds(
+        rule,
+        QUICK,
+        ERROR,
+        "RQ calls the job finished",
+        tasks=handler(TRY.format("Exception", "return")),
+    )
     recorded = TRY.format("Exception as e", "dead_jobs.record(order_id, e)")
-    check_finds(rule, QUICK, ERROR, "never retried", line="except Exception as e:", tasks=handler(recorded))
+    check_finds(
+        rule, QUICK, ERROR, "never retried", line="except Exception as e:", tasks=handler(recorded)
+    )
     check_ignores(rule, PLAIN, tasks=handler(recorded))
     check_ignores(rule, QUICK, tasks=handler(recorded.replace("Exception", "mailer.BadAddress")))
     again = handler(TRY.format("mailer.Unavailable", "return Retry(max=2)"), "from rq import Retry")
@@ -150,7 +188,9 @@ def test_timeout_swallowed(check_finds: Check, check_ignores: Check) -> None:
     check_ignores(rule, PLAIN, tasks=handler(beside))
     check_ignores(rule, PLAIN.replace("7", "7, job_timeout=-1"), tasks=handler(broad))
     check_ignores(rule, PLAIN, tasks=handler(broad.replace("return", "raise")))
-    named = broad.replace("except Exception", "except JobTimeoutException:\n    raise\nexcept Exception")
+    named = broad.replace(
+        "except Exception", "except JobTimeoutException:\n    raise\nexcept Exception"
+    )
     check_ignores(rule, PLAIN, tasks=handler(named, "from rq.timeouts import JobTimeoutException"))
 
 
@@ -199,17 +239,32 @@ def test_failure_ttl(check_finds: Check, check_ignores: Check) -> None:
 def test_permanent_not_recorded(check_finds: Check, check_ignores: Check) -> None:
     rule, lost = "permanent-not-recorded", TRY.format("mailer.BadAddress as e", "return")
     check_finds(rule, QUICK, ERROR, "without a dead letter", tasks=handler(lost))
-    check_ignores(rule, QUICK, tasks=handler(lost.replace("return", "dead_jobs.record(order_id, e)")))
+    check_ignores(
+        rule, QUICK, tasks=handler(lost.replace("return", "dead_jobs.record(order_id, e)"))
+    )
 
 
 def test_reserved_argument(check_finds: Check, check_ignores: Check) -> None:
-    rule, tasks = "reserved-argument", handler("mailer.send(order_id)", parameters="order_id, description")
+    rule, tasks = (
+        "reserved-argument",
+        handler("mailer.send(order_id)", parameters="order_id, description"),
+    )
     described = "queue.enqueue(send_receipt, 7, description='a')\n"
     check_finds(rule, described, ERROR, "never gets it", tasks=tasks)
-    check_finds(rule, described, WARNING, "description", tasks=tasks.replace("description", "description=None"))
+    check_finds(
+        rule,
+        described,
+        WARNING,
+        "description",
+        tasks=tasks.replace("description", "description=None"),
+    )
     check_ignores(rule, described)
     check_ignores(rule, "queue.enqueue(send_receipt, 7, 'a')\n", tasks=tasks)
-    check_ignores(rule, "queue.enqueue(send_receipt, kwargs={'order_id': 7, 'description': 'a'})\n", tasks=tasks)
+    check_ignores(
+        rule,
+        "queue.enqueue(send_receipt, kwargs={'order_id': 7, 'description': 'a'})\n",
+        tasks=tasks,
+    )
 
 
 def test_wrong_arguments(check_finds: Check, check_ignores: Check) -> None:
@@ -218,16 +273,30 @@ def test_wrong_arguments(check_finds: Check, check_ignores: Check) -> None:
     check_finds(rule, "queue.enqueue(send_receipt, 7, urgent=1)\n", ERROR, "takes no urgent")
     check_finds(rule, "queue.enqueue_call(send_receipt, (7, 8))\n", ERROR, "2 arguments")
     check_finds(rule, "queue.enqueue_in(wait, send_receipt)\n", ERROR, "order_id is missing")
-    for right in ("7, job_timeout=5, meta={}", "*args", "order_id=7", "args=(7,)", "kwargs={'order_id': 7}", "**kw"):
+    for right in (
+        "7, job_timeout=5, meta={}",
+        "*args",
+        "order_id=7",
+        "args=(7,)",
+        "kwargs={'order_id': 7}",
+        "**kw",
+    ):
         check_ignores(rule, f"queue.enqueue(send_receipt, {right})\n")
     helper = "def later(f, name, **options):\n    {}\nlater(send_receipt, name='x', user=1)\n"
     check_ignores(rule, helper.format("queue.enqueue(f, 7)"))
     check_ignores(rule, helper.format("f.delay(7)"))
-    check_ignores(rule, "queue.enqueue_call(send_receipt, (7,), timeout=5)\nqueue.enqueue_at(when, send_receipt, 7)\n")
+    check_ignores(
+        rule,
+        "queue.enqueue_call(send_receipt, (7,), timeout=5)\nqueue.enqueue_at(when, send_receipt,"
+        " 7)\n",
+    )
 
 
 def test_publish_in_transaction(check_finds: Check, check_ignores: Check) -> None:
-    rule, atomic = "publish-in-transaction", "from django.db import transaction\nwith transaction.atomic():\n    "
+    rule, atomic = (
+        "publish-in-transaction",
+        "from django.db import transaction\nwith transaction.atomic():\n    ",
+    )
     check_finds(rule, atomic + PLAIN, ERROR, "before the commit")
     check_ignores(rule, atomic + "transaction.on_commit(lambda: queue.enqueue(send_receipt, 7))\n")
     check_ignores(rule, atomic + "save()\n" + PLAIN)
@@ -238,20 +307,31 @@ def test_publish_unkeyed_and_job_id(check_finds: Check, check_ignores: Check) ->
     tasks = handler("queue.enqueue(other, order_id)", "from shop.queues import queue")
     check_finds("publish-unkeyed", QUICK, WARNING, "without a job_id", tasks=tasks)
     check_ignores("publish-unkeyed", PLAIN, tasks=tasks)
-    check_ignores("publish-unkeyed", QUICK, tasks=tasks.replace("order_id)\n", "order_id, job_id=f'o{order_id}')\n"))
+    check_ignores(
+        "publish-unkeyed",
+        QUICK,
+        tasks=tasks.replace("order_id)\n", "order_id, job_id=f'o{order_id}')\n"),
+    )
     named = "queue.enqueue(send_receipt, 7, job_id=f'receipt-{7}')\n"
     check_finds("job-id-no-dedupe", named, NOTE, "queued again")
     check_ignores("job-id-no-dedupe", named.replace("{7}'", "{7}', unique=True"))
 
 
 def test_object_argument_and_pickle(check_finds: Check, check_ignores: Check) -> None:
-    row = "def settle():\n    order = Order.objects.get(pk=1)\n    queue.enqueue(send_receipt, order)\n"
+    row = (
+        "def settle():\n    order = Order.objects.get(pk=1)\n    queue.enqueue(send_receipt,"
+        " order)\n"
+    )
     models = "from django.db import models\nclass Order(models.Model): ...\n"
     head = "from shop.models import Order\n"
     check_finds("object-argument", head + row, WARNING, "stale", models=models)
     check_ignores("object-argument", head + row.replace("t, order)", "t, order.pk)"), models=models)
     check_finds("pickle-serializer", PLAIN, NOTE, "pickled")
-    check_ignores("pickle-serializer", PLAIN, Procfile="worker: rq worker --serializer rq.serializers.JSONSerializer\n")
+    check_ignores(
+        "pickle-serializer",
+        PLAIN,
+        Procfile="worker: rq worker --serializer rq.serializers.JSONSerializer\n",
+    )
 
 
 def test_racing(check_finds: Check, check_ignores: Check) -> None:
@@ -260,10 +340,22 @@ def test_racing(check_finds: Check, check_ignores: Check) -> None:
     check_finds("lock-ttl", PLAIN, WARNING, "180 s", tasks=handler(lock.format(60), head))
     check_ignores("lock-ttl", PLAIN, tasks=handler(lock.format(900), head))
     check = "if not cache.get(order_id):\n    mailer.send(order_id)\n    cache.set(order_id, 1)\n"
-    check_finds("check-then-act", PLAIN, WARNING, "both find it missing", tasks=handler(check, head))
-    check_ignores("check-then-act", PLAIN, tasks=handler("if cache.add(order_id, 1):\n    mailer.send(order_id)", head))
+    check_finds(
+        "check-then-act", PLAIN, WARNING, "both find it missing", tasks=handler(check, head)
+    )
+    check_ignores(
+        "check-then-act",
+        PLAIN,
+        tasks=handler("if cache.add(order_id, 1):\n    mailer.send(order_id)", head),
+    )
     locked = "Order.objects.select_for_update().get(pk=order_id)\n"
-    check_finds("select-for-update-outside-transaction", PLAIN, WARNING, "does not outlive", tasks=handler(locked))
+    check_finds(
+        "select-for-update-outside-transaction",
+        PLAIN,
+        WARNING,
+        "does not outlive",
+        tasks=handler(locked),
+    )
     inside = "with transaction.atomic():\n    " + locked
     tasks = handler(inside, "from django.db import transaction")
     check_ignores("select-for-update-outside-transaction", PLAIN, tasks=tasks)

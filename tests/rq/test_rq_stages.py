@@ -18,7 +18,16 @@ from skillrun.stages.interface import Case
 from skillrun.stages.registry import STAGES
 
 STAGE = {stage.ID: stage for stage in STAGES["job-worker-orchestration"]}
-CHEAP = ("identify", "contract", "idempotency", "handler", "retry", "dead-letter", "observability", "tests")
+CHEAP = (
+    "identify",
+    "contract",
+    "idempotency",
+    "handler",
+    "retry",
+    "dead-letter",
+    "observability",
+    "tests",
+)
 SPEC_PATH = ".skillrun/jobs/send-receipt.yaml"
 TASKS = '''
     import logging
@@ -69,25 +78,32 @@ FILES: dict[str, str] = {
     "requirements.txt": "rq>=2\n",
     "Procfile": "worker: rq worker --with-scheduler default\n",
     "shop/__init__.py": "",
-    "shop/mailer.py": """
+    "shop/mailer.py": (
+        """
         class Unavailable(Exception): ...
         class BadAddress(Exception): ...
 
         def send(order_id, email, *, idempotency_key):
             db.execute("INSERT INTO receipts VALUES (?, ?) ON CONFLICT DO NOTHING", (order_id, email))
             post(email, headers={"Idempotency-Key": idempotency_key})
-        """,
-    "shop/dead_jobs.py": """
+        """
+    ),
+    "shop/dead_jobs.py": (
+        """
         def record(payload, reason):
             db.execute("INSERT INTO dead_jobs (payload, reason) VALUES (?, ?)", (payload, reason))
-        """,
-    "shop/schema.sql": """
+        """
+    ),
+    "shop/schema.sql": (
+        """
         CREATE TABLE receipts (order_id INTEGER NOT NULL, email TEXT NOT NULL, UNIQUE (order_id));
         CREATE TABLE dead_jobs (payload TEXT, reason TEXT);
-        """,
+        """
+    ),
     "shop/tasks.py": TASKS,
     "shop/orders.py": ORDERS,
-    "tests/test_tasks.py": """
+    "tests/test_tasks.py": (
+        """
         from rq import SimpleWorker
         from shop import mailer, orders, tasks
 
@@ -105,7 +121,8 @@ FILES: dict[str, str] = {
             mail.failures = [mailer.BadAddress("bad")]
             tasks.send_receipt(7, "a@example.com")
             assert outbox == []
-        """,
+        """
+    ),
 }
 SPEC = {**receipt_job.SPEC, "enqueue": {"call": "shop.orders:settle"}}
 
@@ -113,7 +130,9 @@ SPEC = {**receipt_job.SPEC, "enqueue": {"call": "shop.orders:settle"}}
 def case_of(root: Path, files: dict[str, str] | None = None, **spec: Any) -> Case:
     text = yaml.safe_dump({**SPEC, **spec}, sort_keys=False)
     helpers.build_tree(root, {**FILES, **(files or {}), SPEC_PATH: text})
-    return Case(bundled_skill(), load_spec(root / SPEC_PATH, root=root), open_repo(root), Tree(root))
+    return Case(
+        bundled_skill(), load_spec(root / SPEC_PATH, root=root), open_repo(root), Tree(root)
+    )
 
 
 def stopping(case: Case) -> dict[str, list[str]]:
@@ -139,27 +158,52 @@ def test_its_failed_jobs_may_be_the_dead_letters(tmp_path: Path) -> None:
 
 # name -> file, what is replaced in it, by what, the stage that stops
 BROKEN: dict[str, tuple[str, str, str, str]] = {
-    "fewer attempts": ("shop/orders.py", "max=4, interval=[2, 4, 8, 16]", "max=2, interval=[2, 4]", "retry"),
+    "fewer attempts": (
+        "shop/orders.py",
+        "max=4, interval=[2, 4, 8, 16]",
+        "max=2, interval=[2, 4]",
+        "retry",
+    ),
     "other waits": ("shop/orders.py", "[2, 4, 8, 16]", "[2, 4, 8, 60]", "retry"),
     "no scheduler": ("Procfile", " --with-scheduler", "", "retry"),
     "no retry": ("shop/orders.py", "retry=again, ", "", "retry"),
     "swallowed": ("shop/tasks.py", "except mailer.BadAddress as", "except Exception as", "retry"),
-    "not enqueued": ("shop/orders.py", "queue.enqueue(send_receipt,", "print(send_receipt,", "handler"),
-    "wrong arguments": ("shop/orders.py", "send_receipt, order_id, email,", "send_receipt, order_id,", "handler"),
+    "not enqueued": (
+        "shop/orders.py",
+        "queue.enqueue(send_receipt,",
+        "print(send_receipt,",
+        "handler",
+    ),
+    "wrong arguments": (
+        "shop/orders.py",
+        "send_receipt, order_id, email,",
+        "send_receipt, order_id,",
+        "handler",
+    ),
     "no record": ("shop/orders.py", ", on_failure=Callback(given_up)", "", "dead-letter"),
     "a record each time": ("shop/tasks.py", "if job.retries_left:", "if job.meta:", "dead-letter"),
-    "no log": ("shop/tasks.py", 'log.info("receipt sent order_id=%s", order_id)', "pass", "observability"),
+    "no log": (
+        "shop/tasks.py",
+        'log.info("receipt sent order_id=%s", order_id)',
+        "pass",
+        "observability",
+    ),
     "no test": ("tests/test_tasks.py", "Unavailable", "Slow", "tests"),
 }
 
 
 def test_an_option_is_no_retryable_test(tmp_path: Path) -> None:
-    """Retry is an exception of Celery and an option of RQ: only one of them says that a failure is tested."""
+    """Retry is an exception of Celery and an option of RQ: only one of them says that a failure is
+    tested.
+    """
     tests = FILES["tests/test_tasks.py"].replace("mailer.Unavailable", "ValueError")
     tests = tests.replace(
-        "orders.settle(7", "orders.queue.enqueue(tasks.send_receipt, retry=Retry(max=3)); orders.settle(7"
+        "orders.settle(7",
+        "orders.queue.enqueue(tasks.send_receipt, retry=Retry(max=3)); orders.settle(7",
     )
-    assert stopping(case_of(tmp_path / "repo", {"tests/test_tasks.py": tests})) == {"tests": ["tests.no-retryable"]}
+    assert stopping(case_of(tmp_path / "repo", {"tests/test_tasks.py": tests})) == {
+        "tests": ["tests.no-retryable"]
+    }
 
 
 @pytest.mark.parametrize("name", BROKEN)

@@ -1,7 +1,9 @@
 """Runs the command line and kills this very process with SIGKILL beside its k-th commit.
 
-`python kill_at.py before|after K ARGS...`. Every transaction of the ledger is counted: those of its creation too.
-Exits as the command does where there are fewer commits, after writing their number to the file in KILL_AT_COUNT.
+`python kill_at.py before|after K ARGS...`. Every transaction of the ledger is counted: those of its
+creation too.
+Exits as the command does where there are fewer commits, after writing their number to the file in
+KILL_AT_COUNT.
 """
 
 from __future__ import annotations

@@ -57,7 +57,10 @@ def test_the_second_leaves_and_says_who_holds_the_run(repo: Path) -> None:
         before = shops.ledger_of(repo).read_bytes()
         done = helpers.run_cli(shops.SKILL, "--trust", cwd=repo, env={"SKILLRUN_WAIT_S": "0.3"})
         assert done.returncode == 4
-        assert f"another invocation of this run is at work: process {first.pid} on this machine" in done.stderr
+        assert (
+            f"another invocation of this run is at work: process {first.pid} on this machine"
+            in done.stderr
+        )
         assert shops.ledger_of(repo).read_bytes() == before
     assert first.returncode == 0
     assert [row["outcome"] for row in shops.telemetry(shops.ledger_of(repo))] == ["success"]
@@ -88,12 +91,16 @@ def test_what_was_edited_during_the_wait_is_seen(repo: Path) -> None:
     assert shops.stages(json.loads(out))["retry"] == "failed"
 
 
-def test_the_same_run_under_another_path_of_the_skill_is_the_same_run(repo: Path, tmp_path: Path) -> None:
+def test_the_same_run_under_another_path_of_the_skill_is_the_same_run(
+    repo: Path, tmp_path: Path
+) -> None:
     text = (helpers.ROOT / "skills" / shops.SKILL / "SKILL.md").read_bytes()
     helpers.write_files(tmp_path / "elsewhere", {"SKILL.md": text})
     with at_work(repo):
         done = helpers.run_cli(
-            *(shops.SKILL, "--skill", tmp_path / "elsewhere"), cwd=repo, env={"SKILLRUN_WAIT_S": "0.2"}
+            *(shops.SKILL, "--skill", tmp_path / "elsewhere"),
+            cwd=repo,
+            env={"SKILLRUN_WAIT_S": "0.2"},
         )
         assert "another invocation of this run is at work" in done.stderr
 
@@ -124,5 +131,9 @@ def test_eight_processes_on_eight_specs_in_one_ledger(tmp_path: Path) -> None:
     assert {row["job"] for row in shops.select(ledger, "select job from run")} == set(specs)
     assert len(shops.events(ledger, "stage.finished")) == 8 * 9
     verified = shops.asked(repo, "ledger verify")
-    assert (verified["integrity"], verified["completeness"], verified["runs"]) == ("whole", "complete", 8)
+    assert (verified["integrity"], verified["completeness"], verified["runs"]) == (
+        "whole",
+        "complete",
+        8,
+    )
     assert {json.loads(row["files_touched"]) == [] for row in rows} == {True}

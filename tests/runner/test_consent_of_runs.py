@@ -1,4 +1,6 @@
-"""Consent: asked once for a working tree and its commit, kept outside; and what validations do is told."""
+"""Consent: asked once for a working tree and its commit, kept outside; and what validations do is
+told.
+"""
 
 from __future__ import annotations
 
@@ -98,7 +100,9 @@ AGENT = {"CLAUDECODE": "1"}
 
 
 @pytest.mark.parametrize("more", [{}, {"SKILLRUN_ACTOR": "human:me"}, {"CI": "true"}])
-def test_an_agents_trust_counts_for_nothing_unless_a_person_allowed_it(repo: Path, more: dict[str, str]) -> None:
+def test_an_agents_trust_counts_for_nothing_unless_a_person_allowed_it(
+    repo: Path, more: dict[str, str]
+) -> None:
     done = helpers.run_cli(shops.SKILL, "--trust", cwd=repo, env={**AGENT, **more})
     assert done.returncode == 3
     assert runs(repo) == 0
@@ -110,7 +114,9 @@ def test_an_agents_trust_counts_for_nothing_unless_a_person_allowed_it(repo: Pat
 def test_an_agent_cannot_allow_itself_anything(repo: Path) -> None:
     for options in (("--agents",), ("--agent-waivers",), ()):
         assert helpers.run_cli("trust", *options, cwd=repo, env=AGENT).returncode == 4
-    assert helpers.run_cli("trust", "--agents", cwd=repo).returncode == 4  # nobody is there to be asked
+    assert (
+        helpers.run_cli("trust", "--agents", cwd=repo).returncode == 4
+    )  # nobody is there to be asked
     done = helpers.run_cli(shops.SKILL, "--trust", cwd=repo, env=AGENT)
     assert done.returncode == 3
 
@@ -136,7 +142,9 @@ def test_the_answer_is_kept_outside_the_repository(repo: Path) -> None:
 
 
 def test_a_repository_cannot_bring_its_own_consent(repo: Path) -> None:
-    done = helpers.run_cli(shops.SKILL, cwd=repo, env={"SKILLRUN_STATE_DIR": str(repo / ".skillrun" / "state")})
+    done = helpers.run_cli(
+        shops.SKILL, cwd=repo, env={"SKILLRUN_STATE_DIR": str(repo / ".skillrun" / "state")}
+    )
     assert done.returncode == 3
     assert "lies in the repository" in done.stderr
 
@@ -144,10 +152,14 @@ def test_a_repository_cannot_bring_its_own_consent(repo: Path) -> None:
 def test_a_validation_that_fails_is_told_and_run_again(tested: Path) -> None:
     (tested / "Makefile").write_text("test:\n\techo run >> ../runs; echo it broke; exit 7\n")
     report = shops.report(tested, "--trust", code=1)
-    (finding,) = [f for s in report["stages"] for f in s["findings"] if f["rule"] == "validate.test-failed"]
+    (finding,) = [
+        f for s in report["stages"] for f in s["findings"] if f["rule"] == "validate.test-failed"
+    ]
     assert "make test" in finding["message"]
     assert finding["path"] == "Makefile"
-    *_, evidence = shops.select(shops.ledger_of(tested), "select * from evidence where path = 'make test' order by n")
+    *_, evidence = shops.select(
+        shops.ledger_of(tested), "select * from evidence where path = 'make test' order by n"
+    )
     assert '"exit_code":2' in evidence["detail"]
     assert "it broke" in evidence["detail"]
     shops.run(tested, code=1)
@@ -163,7 +175,12 @@ def test_what_passed_is_not_run_again(tested: Path) -> None:
 def test_a_validation_that_changes_tracked_files(tested: Path) -> None:
     (tested / "Makefile").write_text("test:\n\techo >> shop/orders.py; touch new.txt\n")
     report = shops.report(tested, "--trust", code=1)
-    changed = [f["path"] for s in report["stages"] for f in s["findings"] if f["rule"] == "validate.changed-files"]
+    changed = [
+        f["path"]
+        for s in report["stages"]
+        for f in s["findings"]
+        if f["rule"] == "validate.changed-files"
+    ]
     assert changed == ["shop/orders.py"]
 
 

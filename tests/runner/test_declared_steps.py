@@ -1,4 +1,6 @@
-"""Skills without code of their own: each step and check waits for somebody's word and the file that shows it."""
+"""Skills without code of their own: each step and check waits for somebody's word and the file that
+shows it.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,11 @@ SKILL = """
 def with_skill(root: Path, name: str = "page-writer", mode: str = "write") -> Path:
     return helpers.build_tree(
         root,
-        {f".agents/skills/{name}/SKILL.md": SKILL.format(name=name, mode=mode), "page.md": "# Page\n", "a.py": ""},
+        {
+            f".agents/skills/{name}/SKILL.md": SKILL.format(name=name, mode=mode),
+            "page.md": "# Page\n",
+            "a.py": "",
+        },
     )
 
 
@@ -57,9 +63,16 @@ def report(repo: Path, *args: str, code: int, name: str = "page-writer") -> dict
 def attest(value: dict[str, Any], path: str = "page.md") -> list[str]:
     """The options that attest everything that waits for somebody's word."""
     items = {
-        m for a in value["next"] if a["action"] == "attest" for m in re.findall(r"--attest ([\w-]+)=", a["detail"])
+        m
+        for a in value["next"]
+        if a["action"] == "attest"
+        for m in re.findall(r"--attest ([\w-]+)=", a["detail"])
     }
-    return [word for item in sorted(items) for word in ("--attest", f"{item}=done", "--evidence", f"{item}={path}")]
+    return [
+        word
+        for item in sorted(items)
+        for word in ("--attest", f"{item}=done", "--evidence", f"{item}={path}")
+    ]
 
 
 GIVEN = ("--set", "inputs.part=a.py", "--set", "inputs.pages=1")
@@ -88,7 +101,9 @@ def test_the_words_are_in_the_ledger_with_the_hash_of_what_shows_them(repo: Path
     given = shops.events(shops.ledger_of(repo), "attestation.given")
     assert len(given) == 3
     assert {event["data"]["statement"] for event in given} == {"done"}
-    assert all(re.fullmatch("[0-9a-f]{64}", event["data"]["evidence"]["page.md"]) for event in given)
+    assert all(
+        re.fullmatch("[0-9a-f]{64}", event["data"]["evidence"]["page.md"]) for event in given
+    )
     assert {row["skill"] for row in shops.telemetry(shops.ledger_of(repo))} == {"docs/page-writer"}
     assert json.loads(shops.telemetry(shops.ledger_of(repo))[-1]["fields"])["pages"] in (1, "1")
 
@@ -117,7 +132,12 @@ def test_evidence_must_be_a_file_of_the_repository(path: str, says: str, repo: P
     (repo.parent / "outside.md").write_text("x")
     before = shops.listing(repo)
     done = helpers.run_cli(
-        "page-writer", "--attest", "read-the-part=x", "--evidence", f"read-the-part={path}", cwd=repo
+        "page-writer",
+        "--attest",
+        "read-the-part=x",
+        "--evidence",
+        f"read-the-part={path}",
+        cwd=repo,
     )
     assert done.returncode == 2
     assert says in done.stderr
@@ -153,7 +173,13 @@ def test_a_skill_that_only_reads_fails_when_the_tree_changes(tmp_path: Path) -> 
 
 def without_step(text: str, step: str) -> str:
     """SKILL.md without a numbered step and what is below it."""
-    return re.sub(rf"(?m)^\d+[.)] [^\n]*{step}[^\n]*\n(?:[ \t]+[^\n]*\n)*", "", text, count=1, flags=re.IGNORECASE)
+    return re.sub(
+        rf"(?m)^\d+[.)] [^\n]*{step}[^\n]*\n(?:[ \t]+[^\n]*\n)*",
+        "",
+        text,
+        count=1,
+        flags=re.IGNORECASE,
+    )
 
 
 def copy_of_bundled(repo: Path, change: Any) -> None:
@@ -176,10 +202,17 @@ def test_a_copy_of_the_bundled_skill_without_a_step_still_runs_it(tmp_path: Path
 def test_a_copy_of_the_bundled_skill_with_a_step_more(tmp_path: Path) -> None:
     repo = shops.shop(tmp_path / "repo")
     extra = "\\g<0>\n10) Tell the people on call.\n"
-    copy_of_bundled(repo, lambda text: re.sub(r"(?m)^9[.)] [^\n]*(\n[ \t]+[^\n]*)*", extra, text, count=1))
+    copy_of_bundled(
+        repo, lambda text: re.sub(r"(?m)^9[.)] [^\n]*(\n[ \t]+[^\n]*)*", extra, text, count=1)
+    )
     value = shops.report(repo, "--trust", code=3)
     statuses = shops.stages(value)
     assert set(statuses) == {*shops.STAGES, "tell-the-people-on-call"}
     assert statuses["tell-the-people-on-call"] == "blocked"
-    options = ("--attest", "tell-the-people-on-call=told", "--evidence", "tell-the-people-on-call=docs/operations.md")
+    options = (
+        "--attest",
+        "tell-the-people-on-call=told",
+        "--evidence",
+        "tell-the-people-on-call=docs/operations.md",
+    )
     assert shops.report(repo, *options, "--trust", code=0)["outcome"] == "success"

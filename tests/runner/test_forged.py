@@ -1,4 +1,6 @@
-"""What somebody else wrote into a ledger or the state folder is not believed, be it a pass, a report or a proof."""
+"""What somebody else wrote into a ledger or the state folder is not believed, be it a pass, a
+report or a proof.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ def failing(finished_shop: Path) -> Path:
 
 
 def run_of(repo: Path) -> str:
-    (row,) = shops.select(shops.ledger_of(repo), "SELECT run_id FROM run ORDER BY started_us DESC LIMIT 1")
+    (row,) = shops.select(
+        shops.ledger_of(repo), "SELECT run_id FROM run ORDER BY started_us DESC LIMIT 1"
+    )
     return str(row["run_id"])
 
 
@@ -53,8 +57,26 @@ def append_by_hand(repo: Path, event: NewEvent) -> None:
         query = "SELECT n, hash FROM event WHERE run_id = ? ORDER BY n DESC LIMIT 1"
         n, prev = db.execute(query, (run_id,)).fetchone()
         row = (
-            *(run_id, n + 1, event.type, event.invocation, event.stage, None, 1_800_000_000_000_000, event.dur_us),
-            *(event.outcome, event.actor, event.actor_kind, event.fingerprint, None, None, None, data),
+            *(
+                run_id,
+                n + 1,
+                event.type,
+                event.invocation,
+                event.stage,
+                None,
+                1_800_000_000_000_000,
+                event.dur_us,
+            ),
+            *(
+                event.outcome,
+                event.actor,
+                event.actor_kind,
+                event.fingerprint,
+                None,
+                None,
+                None,
+                data,
+            ),
         )
         columns = (*chain.EVENT_COLUMNS, "prev", "hash")
         places = ", ".join("?" * len(columns))
@@ -63,7 +85,17 @@ def append_by_hand(repo: Path, event: NewEvent) -> None:
 
 
 def as_new(event: dict[str, Any], **changed: Any) -> NewEvent:
-    names = ("type", "stage", "dur_us", "outcome", "actor", "actor_kind", "fingerprint", "invocation", "data")
+    names = (
+        "type",
+        "stage",
+        "dur_us",
+        "outcome",
+        "actor",
+        "actor_kind",
+        "fingerprint",
+        "invocation",
+        "data",
+    )
     kept = {name: event[name] for name in names}
     kept["data"] = {name: value for name, value in event["data"].items() if name != chain.SEAL}
     return NewEvent(**{**kept, **changed})
@@ -73,7 +105,9 @@ APPENDS = [append_by_library, append_by_hand]
 
 
 @pytest.mark.parametrize("append", APPENDS)
-def test_a_pass_that_somebody_appended_is_none(failing: Path, append: Callable[[Path, NewEvent], None]) -> None:
+def test_a_pass_that_somebody_appended_is_none(
+    failing: Path, append: Callable[[Path, NewEvent], None]
+) -> None:
     event = as_new(last_event(failing, "stage = 'validate'"), outcome="passed")
     event.data["result"].update(status="passed", findings=[], next=[])
     append(failing, event)
@@ -107,7 +141,9 @@ def test_an_agent_is_not_done_because_of_such_a_report(failing: Path) -> None:
 
 def test_a_waiver_that_somebody_appended_waives_nothing(failing: Path) -> None:
     words = {"item": "validate", "reason": "all agreed", "by": "me (human)", "from": "command line"}
-    append_by_library(failing, NewEvent("waiver.given", actor="me", actor_kind="human", invocation=9, data=words))
+    append_by_library(
+        failing, NewEvent("waiver.given", actor="me", actor_kind="human", invocation=9, data=words)
+    )
     assert shops.stages(shops.report(failing, code=1))["validate"] == "failed"
 
 
@@ -131,7 +167,9 @@ def test_a_ledger_that_a_clone_brings_along_is_not_believed(failing: Path, tmp_p
     repo = tmp_path / "clone"
     shutil.copytree(failing, repo)
     with closing(sqlite3.connect(shops.ledger_of(repo))) as db, db:
-        for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger'").fetchall():
+        for (name,) in db.execute(
+            "SELECT name FROM sqlite_schema WHERE type = 'trigger'"
+        ).fetchall():
             db.execute(f"DROP TRIGGER {name}")
         db.execute("UPDATE run SET repo = ?", (str(repo),))
     shops.run(repo, code=3)
@@ -140,7 +178,9 @@ def test_a_ledger_that_a_clone_brings_along_is_not_believed(failing: Path, tmp_p
 def test_a_run_with_an_edited_row_is_left_and_a_new_one_begins(finished_shop: Path) -> None:
     before = run_of(finished_shop)
     with closing(sqlite3.connect(shops.ledger_of(finished_shop))) as db, db:
-        for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger'").fetchall():
+        for (name,) in db.execute(
+            "SELECT name FROM sqlite_schema WHERE type = 'trigger'"
+        ).fetchall():
             db.execute(f"DROP TRIGGER {name}")
         db.execute("UPDATE event SET actor = 'somebody' WHERE n = 2")
     (finished_shop / "README.md").write_text("Another.\n")
@@ -150,10 +190,14 @@ def test_a_run_with_an_edited_row_is_left_and_a_new_one_begins(finished_shop: Pa
     assert run_of(finished_shop) != before
 
 
-def test_a_run_with_an_edited_row_is_not_repeated_where_nothing_else_changed(finished_shop: Path) -> None:
+def test_a_run_with_an_edited_row_is_not_repeated_where_nothing_else_changed(
+    finished_shop: Path,
+) -> None:
     before = run_of(finished_shop)
     with closing(sqlite3.connect(shops.ledger_of(finished_shop))) as db, db:
-        for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger'").fetchall():
+        for (name,) in db.execute(
+            "SELECT name FROM sqlite_schema WHERE type = 'trigger'"
+        ).fetchall():
             db.execute(f"DROP TRIGGER {name}")
         db.execute("UPDATE event SET actor = 'somebody' WHERE n = 2")
     done = helpers.run_cli(shops.SKILL, cwd=finished_shop)
@@ -209,6 +253,8 @@ def test_a_kept_proof_counts_as_it_was_recorded(tmp_path: Path) -> None:
     value = json.loads(kept.read_bytes())
     value["report"]["schedules"]["total"] = 100_000
     kept.write_text(json.dumps(value))
-    forged = helpers.run_cli("run", shops.SKILL, "--new-run", "--until", "tests", "--json", cwd=repo)
+    forged = helpers.run_cli(
+        "run", shops.SKILL, "--new-run", "--until", "tests", "--json", cwd=repo
+    )
     assert "the kept proof is not one that this ledger records" in forged.stderr
     assert "100000 schedules" not in forged.stdout

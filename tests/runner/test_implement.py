@@ -1,4 +1,6 @@
-"""`--implement`: an agent gets the work order, the run is verified again, and all of it is bounded and recorded."""
+"""`--implement`: an agent gets the work order, the run is verified again, and all of it is bounded
+and recorded.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +61,9 @@ esac
 
 def test_an_agent_that_only_talks_is_asked_once(tmp_path: Path) -> None:
     repo = broken_shop(tmp_path / "shop")
-    printed = shops.run(repo, "--trust", "--implement", agent(tmp_path, "echo all done, I promise"), code=3)
+    printed = shops.run(
+        repo, "--trust", "--implement", agent(tmp_path, "echo all done, I promise"), code=3
+    )
     assert "it changed no file" in printed
     (only,) = attempts(repo)
     assert only["data"]["files_changed"] == 0  # type: ignore[index]
@@ -67,7 +71,10 @@ def test_an_agent_that_only_talks_is_asked_once(tmp_path: Path) -> None:
 
 def test_the_agent_may_not_waive(tmp_path: Path) -> None:
     repo = broken_shop(tmp_path / "shop")
-    waive = f"PYTHONPATH={helpers.ROOT} python -m skillrun {shops.SKILL} --waive retry=meh 2> {tmp_path}/said.txt"
+    waive = (
+        f"PYTHONPATH={helpers.ROOT} python -m skillrun {shops.SKILL} --waive retry=meh 2>"
+        f" {tmp_path}/said.txt"
+    )
     shops.run(repo, "--trust", "--implement", agent(tmp_path, waive), "--attempts", "1", code=3)
     assert "is an agent, and waivers are for people" in (tmp_path / "said.txt").read_text()
     assert shops.events(shops.ledger_of(repo), "waiver.given") == []
@@ -83,7 +90,9 @@ def test_attempts_are_bounded(tmp_path: Path) -> None:
 def test_an_agent_that_never_ends_is_ended(tmp_path: Path) -> None:
     repo = broken_shop(tmp_path / "shop")
     work = agent(tmp_path, "touch began; sleep 600")
-    printed = shops.run(repo, "--trust", "--implement", work, "--attempts", "1", "--time-limit", "1s", code=3)
+    printed = shops.run(
+        repo, "--trust", "--implement", work, "--attempts", "1", "--time-limit", "1s", code=3
+    )
     assert "1 file changed" in printed
     (only,) = attempts(repo)
     assert only["exit_code"] is None
@@ -124,7 +133,9 @@ def test_with_json_there_is_the_last_report_alone(tmp_path: Path) -> None:
         ("--implement", "true", "--time-limit", "soon"),
     ],
 )
-def test_wrong_options_are_one_line_and_run_nothing(options: tuple[str, ...], tmp_path: Path) -> None:
+def test_wrong_options_are_one_line_and_run_nothing(
+    options: tuple[str, ...], tmp_path: Path
+) -> None:
     repo = shops.shop(tmp_path / "shop")
     done = helpers.run_cli("run", shops.SKILL, *options, cwd=repo)
     assert done.returncode == 2

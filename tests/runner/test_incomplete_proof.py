@@ -1,4 +1,6 @@
-"""A proof that the spec asks for and that does not come to its end: the run is partial, and says what to do."""
+"""A proof that the spec asks for and that does not come to its end: the run is partial, and says
+what to do.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""A process that is killed at any commit of the ledger loses at most the stage in flight; the same command resumes."""
+"""A process that is killed at any commit of the ledger loses at most the stage in flight; the same
+command resumes.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ def killed(repo: Path, when: str, k: int) -> bool:
     """Whether the process was killed beside its k-th commit, or else came to its end."""
     command = [sys.executable, str(KILL_AT), when, str(k), shops.SKILL, "--trust"]
     env = helpers.clean_env(repo.with_name("repo.home"), KILL_AT_COUNT=str(repo.with_name("count")))
-    done = subprocess.run(command, cwd=repo, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    done = subprocess.run(
+        command, cwd=repo, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL
+    )
     assert done.returncode in (0, -signal.SIGKILL), done.stderr
     return done.returncode != 0
 
@@ -38,11 +42,17 @@ def final_state(ledger: Path) -> dict[str, Any]:
     stages = shops.select(ledger, f"select {columns} from event where n in ({latest}) order by n")
     repeatable = "path not like '%skillrun_broken%'"  # pytest prints how long it took
     evidence = shops.select(
-        ledger, f"select role, path, sha, size, line from evidence where n in ({latest}) and {repeatable} order by n, i"
+        ledger,
+        f"select role, path, sha, size, line from evidence where n in ({latest}) and {repeatable}"
+        " order by n, i",
     )
     last = shops.telemetry(ledger)[-1]
     not_ours = ("run_id", "invocation", "ts_utc", "duration_ms", "repo")
-    return {"stages": stages, "evidence": evidence, "row": {k: v for k, v in last.items() if k not in not_ours}}
+    return {
+        "stages": stages,
+        "evidence": evidence,
+        "row": {k: v for k, v in last.items() if k not in not_ours},
+    }
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +60,10 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     repo = shops.shop(tmp_path_factory.mktemp("undisturbed") / "repo")
     assert not killed(repo, "after", 0)
     commits = int(repo.with_name("count").read_text())
-    assert commits in (COMMITS - 1, COMMITS), "the number of commits has changed: change COMMITS, too"
+    assert commits in (
+        COMMITS - 1,
+        COMMITS,
+    ), "the number of commits has changed: change COMMITS, too"
     return final_state(shops.ledger_of(repo))
 
 
@@ -73,7 +86,9 @@ def kill_and_resume(repo: Path, when: str, k: int, undisturbed: dict[str, Any]) 
 
 
 def check_rows(ledger: Path, began: int, died: bool) -> None:
-    """One row for each invocation that began; one that died is partial, and marked as interrupted."""
+    """One row for each invocation that began; one that died is partial, and marked as
+    interrupted.
+    """
     rows = shops.telemetry(ledger)
     assert len(rows) == began
     assert rows[-1]["outcome"] == "success"
@@ -116,14 +131,17 @@ def test_killed_at_every_commit(when: str, tmp_path: Path, undisturbed: dict[str
 
 @pytest.mark.long
 def test_killed_at_every_sync_to_disk(tmp_path: Path, undisturbed: dict[str, Any]) -> None:
-    """Below SQLite, at every fdatasync and fsync, when pages are on their way to the disk; Linux with strace."""
+    """Below SQLite, at every fdatasync and fsync, when pages are on their way to the disk; Linux
+    with strace.
+    """
     if shutil.which("strace") is None:
         pytest.skip("strace is not here")
     for k in range(1, 200):
         folder = tmp_path / str(k)
         folder.mkdir()
         repo = shops.shop(folder / "repo")
-        # Not its children: a killed test runner is a stage to be examined again, not a death of skillrun.
+        # Not its children: a killed test runner is a stage to be examined again, not a death of
+        # skillrun.
         inject = ["strace", "-qq", "-o", os.devnull, "-e", "trace=fdatasync,fsync"]
         inject += ["-e", f"inject=fdatasync,fsync:signal=KILL:when={k}"]
         done = helpers.run_cli("run", shops.SKILL, "--trust", cwd=repo, prefix=inject)

@@ -1,4 +1,6 @@
-"""Checkpoints: the same command resumes, an edit makes exactly the right stages stale, and `why` names the file."""
+"""Checkpoints: the same command resumes, an edit makes exactly the right stages stale, and `why`
+names the file.
+"""
 
 from __future__ import annotations
 
@@ -46,16 +48,23 @@ def test_the_same_command_again(tmp_path: Path) -> None:
     assert "report" in first["data"]
     assert second["data"]["same_as"] == first["n"]
     same = {"ts_utc", "invocation", "duration_ms"}
-    assert {k: v for k, v in rows[1].items() if k not in same} == {k: v for k, v in rows[0].items() if k not in same}
+    assert {k: v for k, v in rows[1].items() if k not in same} == {
+        k: v for k, v in rows[0].items() if k not in same
+    }
     assert report["telemetry"]["invocation"] == 2
     third = shops.report(repo, code=0)
     ended = shops.events(shops.ledger_of(repo), "invocation.ended")
-    assert [e["data"].get("same_as") for e in ended] == [None, first["n"], first["n"]], "a repetition of a repetition"
+    assert [e["data"].get("same_as") for e in ended] == [
+        None,
+        first["n"],
+        first["n"],
+    ], "a repetition of a repetition"
     assert len(third["stages"]) == 9
 
 
 EDITS: dict[str, tuple[Callable[[Path], object], str, set[str], set[str]]] = {
-    # what is done, the name that `why` must give, stages that must be stale, stages that must not be
+    # what is done, the name that `why` must give, stages that must be stale, stages that must not
+    # be
     "the handler": (
         lambda r: edit(r / "shop/tasks.py", "started order_id", "began order_id"),
         "shop/tasks.py",
@@ -72,8 +81,10 @@ EDITS: dict[str, tuple[Callable[[Path], object], str, set[str], set[str]]] = {
         lambda r: helpers.write_files(
             r,
             {
-                "shop/again.py": "from shop.tasks import send_receipt\n\n\n"
-                "def again(i):\n    send_receipt.delay(i, 'a')\n"
+                "shop/again.py": (
+                    "from shop.tasks import send_receipt\n\n\n"
+                    "def again(i):\n    send_receipt.delay(i, 'a')\n"
+                )
             },
         ),
         "shop/again.py",
@@ -90,8 +101,11 @@ EDITS: dict[str, tuple[Callable[[Path], object], str, set[str], set[str]]] = {
         lambda r: helpers.write_files(
             r,
             {
-                "REPO_PROFILE.json": '{"stack": {"frontend": "none", "backend": "celery", "language": ["python"]}, '
-                '"commands": {"lint": "make lint", "typecheck": "none", "test": "make test", "build": "none"}}'
+                "REPO_PROFILE.json": (
+                    '{"stack": {"frontend": "none", "backend": "celery", "language": ["python"]},'
+                    ' "commands": {"lint": "make lint", "typecheck": "none", "test": "make test",'
+                    ' "build": "none"}}'
+                )
             },
         ),
         "REPO_PROFILE.json",
@@ -113,11 +127,15 @@ def test_an_edit_makes_the_right_stages_stale(name: str, repo: Path) -> None:
         assert named in found[stage]
         why = shops.asked(repo, f"why {stage}")
         assert (why["stale"], named in why["changed"]) == (True, True)
-    assert f"stale: {', '.join(found[min(must)])} changed" in helpers.run_cli("why", min(must), cwd=repo).stdout
+    assert (
+        f"stale: {', '.join(found[min(must)])} changed"
+        in helpers.run_cli("why", min(must), cwd=repo).stdout
+    )
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.real] * (name not in EACH_KIND)) for name in EDITS]
+    "name",
+    [pytest.param(name, marks=[pytest.mark.real] * (name not in EACH_KIND)) for name in EDITS],
 )
 def test_a_resume_works_on_what_was_stale_and_nothing_else(name: str, repo: Path) -> None:
     EDITS[name][0](repo)
@@ -199,11 +217,18 @@ def test_an_edit_reopens_a_finished_run(repo: Path) -> None:
     edit(repo / "shop/tasks.py", "max_retries=9", "max_retries=4")
     report = shops.report(repo, code=0)
     assert report["run"]["id"] == first["run_id"]
-    assert [r["outcome"] for r in shops.telemetry(shops.ledger_of(repo))] == ["success", "partial", "success"]
+    assert [r["outcome"] for r in shops.telemetry(shops.ledger_of(repo))] == [
+        "success",
+        "partial",
+        "success",
+    ]
 
 
 def test_new_run_starts_another_every_time(repo: Path) -> None:
-    ids = [shops.report(repo, "--new-run", "--until", "contract", code=1)["run"]["id"] for _ in range(2)]
+    ids = [
+        shops.report(repo, "--new-run", "--until", "contract", code=1)["run"]["id"]
+        for _ in range(2)
+    ]
     rows = shops.telemetry(shops.ledger_of(repo))
     assert [r["invocation"] for r in rows] == [1, 1, 1]
     assert [r["run_id"] for r in rows[1:]] == ids
@@ -225,7 +250,9 @@ def test_status_knows_the_options_of_the_run(tmp_path: Path) -> None:
     repo = shops.shop(tmp_path / "repo")
     skill = tmp_path / "elsewhere" / "SKILL.md"
     text = (helpers.ROOT / "skills" / shops.SKILL / "SKILL.md").read_text()
-    helpers.write_files(skill.parent, {"SKILL.md": text.replace("## Purpose", "More.\n\n## Purpose", 1)})
+    helpers.write_files(
+        skill.parent, {"SKILL.md": text.replace("## Purpose", "More.\n\n## Purpose", 1)}
+    )
     options = ("--skill", str(skill), "--set", "failures.acceptable_delay=16m")
     shops.run(repo, *options, "--trust", code=0)
     assert stale(repo) == {}

@@ -1,4 +1,6 @@
-"""Odd moments: a first invocation that is still at work, a folder that is not UTF-8, a full disk behind stdout."""
+"""Odd moments: a first invocation that is still at work, a folder that is not UTF-8, a full disk
+behind stdout.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ from shops import SKILL, asked, events, ledger_of, report, run, shop
 SLOW = "lint:\n\ttrue\n\ntest:\n\tsleep 60\n"
 
 
-def test_status_shows_the_stages_of_an_invocation_at_work_and_of_one_that_died(tmp_path: Path) -> None:
+def test_status_shows_the_stages_of_an_invocation_at_work_and_of_one_that_died(
+    tmp_path: Path,
+) -> None:
     repo = shop(tmp_path / "shop", makefile=SLOW)
     command = [sys.executable, "-m", "skillrun", "run", SKILL, "--trust"]
     env = helpers.clean_env(tmp_path / "shop.home")
@@ -44,7 +48,9 @@ def _wait_for_stages(repo: Path, count: int) -> dict[str, list[dict[str, str]]]:
     raise AssertionError("the stages were not committed")
 
 
-@pytest.mark.skipif(sys.platform == "darwin", reason="its file system refuses names that are not UTF-8")
+@pytest.mark.skipif(
+    sys.platform == "darwin", reason="its file system refuses names that are not UTF-8"
+)
 def test_a_folder_whose_name_is_not_utf_8(tmp_path: Path) -> None:
     built = shop(tmp_path / "shop")
     odd = tmp_path / os.fsdecode(b"caf\xe9")
@@ -60,8 +66,12 @@ def test_a_full_disk_behind_stdout_is_one_line(finished_shop: Path) -> None:
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
             [sys.executable, "-m", "skillrun", "run", SKILL, "--trust", "--json"],
-            cwd=finished_shop, env=env, stdout=full, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
+            cwd=finished_shop,
+            env=env,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert "the output cannot be written" in done.stderr
@@ -73,14 +83,19 @@ def test_tests_that_nothing_runs_are_an_open_question(finished_shop: Path) -> No
     (repo / "REPO_PROFILE.json").write_text('{"commands": {"test": "unknown"}}', encoding="utf-8")
     value = report(repo, "--trust", code=3)
     validate = value["stages"][-1]
-    assert [f["rule"] for f in validate["findings"] if f["severity"] == "blocker"] == ["validate.unknown"]
-    (repo / "REPO_PROFILE.json").write_text('{"commands": {"test": "python -m pytest -q tests"}}', encoding="utf-8")
+    assert [f["rule"] for f in validate["findings"] if f["severity"] == "blocker"] == [
+        "validate.unknown"
+    ]
+    (repo / "REPO_PROFILE.json").write_text(
+        '{"commands": {"test": "python -m pytest -q tests"}}', encoding="utf-8"
+    )
     assert report(repo, "--trust", code=0)["outcome"] == "success"
 
 
 def test_a_failed_validation_names_what_failed(finished_shop: Path) -> None:
     failing = (
-        "test:\n\t@echo 'collected 2 items'\n\t@echo 'FAILED tests/test_a.py::test_b - assert 1 == 2'\n\t@exit 1\n"
+        "test:\n\t@echo 'collected 2 items'\n\t@echo 'FAILED tests/test_a.py::test_b - assert 1 =="
+        " 2'\n\t@exit 1\n"
     )
     (finished_shop / "Makefile").write_text(failing, encoding="utf-8")
     value = report(finished_shop, "--trust", code=1)
@@ -99,7 +114,9 @@ def test_an_interrupt_says_so_leaves_no_process_and_resumes(tmp_path: Path) -> N
     repo = shop(tmp_path / "shop", makefile=SLOW.replace("60", "61.5"))
     env = helpers.clean_env(tmp_path / "shop.home")
     command = [sys.executable, "-m", "skillrun", "run", SKILL, "--trust"]
-    process = subprocess.Popen(command, cwd=repo, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, cwd=repo, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
     _wait_for_stages(repo, 8)
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=30)
@@ -110,8 +127,12 @@ def test_an_interrupt_says_so_leaves_no_process_and_resumes(tmp_path: Path) -> N
     assert report(repo, "--trust", code=0)["outcome"] == "success"
 
 
-def test_an_interrupt_while_a_string_is_executed_ends_with_the_designed_code(tmp_path: Path) -> None:
-    """CPython remembers a Ctrl-C inside `exec("...")`, as in a dataclass; `python -m` would die of it at its end."""
+def test_an_interrupt_while_a_string_is_executed_ends_with_the_designed_code(
+    tmp_path: Path,
+) -> None:
+    """CPython remembers a Ctrl-C inside `exec("...")`, as in a dataclass; `python -m` would die of
+    it at its end.
+    """
     (tmp_path / "told.py").write_text(
         "from skillrun import __main__\n"
         "from skillrun.cli import app\n"
@@ -121,8 +142,13 @@ def test_an_interrupt_while_a_string_is_executed_ends_with_the_designed_code(tmp
         "__main__.main(['status'])\n",
         encoding="utf-8",
     )
-    done = subprocess.run([sys.executable, "-m", "told"], cwd=tmp_path, capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (130, "skillrun: interrupted; the same command resumes\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "told"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (
+        130,
+        "skillrun: interrupted; the same command resumes\n",
+    )
 
 
 @pytest.mark.real

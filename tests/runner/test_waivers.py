@@ -64,8 +64,12 @@ def test_in_the_spec_until_it_leaves_the_spec(repo: Path) -> None:
 
 
 def test_a_check_and_a_recommendation_can_be_waived(finished_shop: Path) -> None:
-    report = shops.report(finished_shop, "--waive", "system/state-machine-mapper=one state only", code=0)
-    (mapper,) = [r for r in report["recommendations"] if r["skill"] == "system/state-machine-mapper"]
+    report = shops.report(
+        finished_shop, "--waive", "system/state-machine-mapper=one state only", code=0
+    )
+    (mapper,) = [
+        r for r in report["recommendations"] if r["skill"] == "system/state-machine-mapper"
+    ]
     assert mapper["waived"] == "one state only"
 
 
@@ -75,7 +79,9 @@ def test_a_waiver_of_what_has_passed_changes_nothing(finished_shop: Path) -> Non
 
 
 def test_a_costly_stage_can_be_waived_without_running(tmp_path: Path) -> None:
-    repo = shops.shop(tmp_path / "repo", "2-permanent-error-retried", makefile="test:\n\ttouch ran\n")
+    repo = shops.shop(
+        tmp_path / "repo", "2-permanent-error-retried", makefile="test:\n\ttouch ran\n"
+    )
     report = shops.report(repo, "--waive", "validate=runs elsewhere", code=1)
     assert shops.stages(report)["validate"] == "waived"
     assert not (repo / "ran").exists()
@@ -91,7 +97,9 @@ AGENT = {"CLAUDECODE": "1"}
 
 @pytest.mark.parametrize("more", [{}, {"SKILLRUN_ACTOR": "human:me"}])
 def test_an_agent_may_not_waive_whatever_it_calls_itself(repo: Path, more: dict[str, str]) -> None:
-    done = helpers.run_cli("run", shops.SKILL, "--waive", "retry=no time", cwd=repo, env={**AGENT, **more})
+    done = helpers.run_cli(
+        "run", shops.SKILL, "--waive", "retry=no time", cwd=repo, env={**AGENT, **more}
+    )
     assert done.returncode == 4
     assert "claude-code is an agent, and waivers are for people" in done.stderr
     assert not shops.ledger_of(repo).exists()

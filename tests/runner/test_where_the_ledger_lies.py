@@ -1,4 +1,6 @@
-"""A ledger inside the repository is no part of the work; the profile may say where it lies, but not outside."""
+"""A ledger inside the repository is no part of the work; the profile may say where it lies, but not
+outside.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ def test_a_ledger_in_the_repository_is_neither_touched_nor_looked_at(tmp_path: P
 
 def test_the_profile_says_where_the_ledger_lies(tmp_path: Path) -> None:
     repo = shop(tmp_path / "shop")
-    (repo / "REPO_PROFILE.json").write_text(json.dumps({"ledger": "audit/runs.db"}), encoding="utf-8")
+    (repo / "REPO_PROFILE.json").write_text(
+        json.dumps({"ledger": "audit/runs.db"}), encoding="utf-8"
+    )
     helpers.commit(repo)
     assert report(repo, code=3)["outcome"] == "blocked"
     assert (repo / "audit" / "runs.db").is_file()

@@ -1,4 +1,6 @@
-"""Runs the integration test that a scaffold wrote: with a real Redis, without one, and over a broken handler."""
+"""Runs the integration test that a scaffold wrote: with a real Redis, without one, and over a
+broken handler.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ def broker_url(framework: str) -> Iterator[str]:
 
 @contextmanager
 def database(combination: Combination, folder: Path) -> Iterator[dict[str, str]]:
-    """What a repository's environment says of its database: where that is no file, a server of its own runs."""
+    """What a repository's environment says of its database: where that is no file, a server of its
+    own runs.
+    """
     if (combination.framework, combination.store) != ("procrastinate", "django"):
         yield {}
         return
@@ -45,7 +49,10 @@ def database(combination: Combination, folder: Path) -> Iterator[dict[str, str]]
 
 def test_file(repo: Path) -> Path:
     """The one integration test of a repository."""
-    (found,) = {*repo.glob("**/test_send_receipt_integration.py"), *repo.glob("**/test_send_receipt_worker.py")}
+    (found,) = {
+        *repo.glob("**/test_send_receipt_integration.py"),
+        *repo.glob("**/test_send_receipt_worker.py"),
+    }
     return found.relative_to(repo)
 
 
@@ -58,9 +65,13 @@ def outcome(repo: Path, url: str) -> str:
     command = ["-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", str(path)]
     if (repo / "manage.py").exists():
         command = ["manage.py", "test", "-v", "2", ".".join(path.with_suffix("").parts)]
-    env = helpers.clean_env(repo.parent / "home", PYTHONDONTWRITEBYTECODE="1", PATH=os.environ["PATH"])
+    env = helpers.clean_env(
+        repo.parent / "home", PYTHONDONTWRITEBYTECODE="1", PATH=os.environ["PATH"]
+    )
     env |= dict.fromkeys(("REDIS_URL", "QUEUE_URL"), url)
-    done = subprocess.run([sys.executable, *command], cwd=repo, env=env, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, *command], cwd=repo, env=env, capture_output=True, text=True, timeout=120
+    )
     said = done.stdout + done.stderr
     if done.returncode:
         return f"failed: {said[-1500:]}"
@@ -69,7 +80,9 @@ def outcome(repo: Path, url: str) -> str:
 
 
 def wrong_over_broker(repo: Path, framework: str) -> list[str]:
-    """What is wrong with the integration test: it passes, is skipped with a line that says why, and can fail."""
+    """What is wrong with the integration test: it passes, is skipped with a line that says why, and
+    can fail.
+    """
     tasks = repo / "shop" / "tasks.py"
     text = tasks.read_text()
     nowhere = NO_POSTGRESQL if framework == "procrastinate" else NOWHERE
@@ -83,4 +96,8 @@ def wrong_over_broker(repo: Path, framework: str) -> list[str]:
             tasks.write_text(code)
             seen.append((name, wanted, outcome(repo, where)))
     tasks.write_text(text)
-    return [f"{name}: not {wanted}, but {got}" for name, wanted, got in seen if not got.startswith(wanted)]
+    return [
+        f"{name}: not {wanted}, but {got}"
+        for name, wanted, got in seen
+        if not got.startswith(wanted)
+    ]

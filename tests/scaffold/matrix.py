@@ -1,7 +1,10 @@
-"""Writes every combination into a sample repository and has it judged: linter, types, its own tests, the nine stages.
+"""Writes every combination into a sample repository and has it judged: linter, types, its own
+tests, the nine stages.
 
-`python tests/scaffold/matrix.py [every] [WORD...]`: only combinations whose line has all words; with `every` of the
-whole product of the factors, which takes hours. Prints a line for each, and a Markdown table of all at the end.
+`python tests/scaffold/matrix.py [every] [WORD...]`: only combinations whose line has all words;
+with `every` of the
+whole product of the factors, which takes hours. Prints a line for each, and a Markdown table of all
+at the end.
 """
 
 from __future__ import annotations
@@ -27,11 +30,16 @@ import samples
 import shops
 
 SKILL = "job-worker-orchestration"
-GRADES = {**dict.fromkeys(("idempotency", "retry", "dead-letter", "observability"), "proved"), "tests": "executed"}
+GRADES = {
+    **dict.fromkeys(("idempotency", "retry", "dead-letter", "observability"), "proved"),
+    "tests": "executed",
+}
 
 
 def judge(combination: samples.Combination, folder: Path) -> list[str]:
-    """What is wrong with what the scaffold wrote; nothing where the run is a success with what it proves proved."""
+    """What is wrong with what the scaffold wrote; nothing where the run is a success with what it
+    proves proved.
+    """
     with brokers.database(combination, folder) as env:
         return _judge(combination, folder, env)
 
@@ -44,29 +52,49 @@ def _judge(combination: samples.Combination, folder: Path, env: Mapping[str, str
     stale = cli(repo, "status").stdout.partition("stale since then:")[2]
     problems += [f"stale at once: {stale.strip()}"] if stale else []
     added = shops.telemetry(shops.ledger_of(repo))[-1]["tests_added"]
-    problems += [f"tests_added: {added}"] if added != ("integration" if combination.broker else "unit") else []
-    return [*problems, *(brokers.wrong_over_broker(repo, combination.framework) if combination.broker else [])]
+    problems += (
+        [f"tests_added: {added}"]
+        if added != ("integration" if combination.broker else "unit")
+        else []
+    )
+    return [
+        *problems,
+        *(brokers.wrong_over_broker(repo, combination.framework) if combination.broker else []),
+    ]
 
 
 def judge_second(combination: samples.Combination, folder: Path) -> list[str]:
-    """As `judge`, of another job beside a first one: it uses what the first has made, and leaves it alone."""
+    """As `judge`, of another job beside a first one: it uses what the first has made, and leaves it
+    alone.
+    """
     repo = helpers.build_tree(folder / "repo", samples.files(combination))
     first = repo / ".skillrun" / "jobs" / "send-receipt.json"
     _, problems = scaffolded(repo, "--spec", str(first.relative_to(repo)))
     spec = json.loads(samples.files(combination)[str(first.relative_to(repo))])
     handler = spec["handler"].replace("send_receipt", "notify_customer")
     store = spec["idempotency"]["dedupe"]["store"].replace("receipts", "notified")
-    idempotency = {**spec["idempotency"], "dedupe": {**spec["idempotency"]["dedupe"], "store": store}}
+    idempotency = {
+        **spec["idempotency"],
+        "dedupe": {**spec["idempotency"]["dedupe"], "store": store},
+    }
     second = first.with_name("notify-customer.json")
-    second.write_text(json.dumps({**spec, "job": "notify-customer", "handler": handler, "idempotency": idempotency}))
+    second.write_text(
+        json.dumps(
+            {**spec, "job": "notify-customer", "handler": handler, "idempotency": idempotency}
+        )
+    )
     for job in (second, first):  # what stands there already is seen once more
         problems += scaffolded(repo, "--spec", str(job.relative_to(repo)))[1]
     return problems
 
 
-def scaffolded(repo: Path, *given: str, env: Mapping[str, str] | None = None) -> tuple[dict[str, Any], list[str]]:
+def scaffolded(
+    repo: Path, *given: str, env: Mapping[str, str] | None = None
+) -> tuple[dict[str, Any], list[str]]:
     """(the report, empty where there is none; what is wrong with it)."""
-    done = cli(repo, "run", SKILL, "--implement", "scaffold", "--trust", "--json", *given, **(env or {}))
+    done = cli(
+        repo, "run", SKILL, "--implement", "scaffold", "--trust", "--json", *given, **(env or {})
+    )
     if not done.stdout.startswith("{"):
         return {}, [f"no report: {done.stderr.strip()[-300:]}"]
     report = json.loads(done.stdout)
@@ -80,7 +108,10 @@ def scaffolded(repo: Path, *given: str, env: Mapping[str, str] | None = None) ->
         f"{stage['id']}: {stage['status']} {stage['grade']}"
         for stage in report["stages"]
         if stage["status"] != "not_applicable"
-        and (stage["status"] != "passed" or stage["grade"] not in (GRADES.get(stage["id"], stage["grade"]), None))
+        and (
+            stage["status"] != "passed"
+            or stage["grade"] not in (GRADES.get(stage["id"], stage["grade"]), None)
+        )
     ]
     again = cli(repo, "run", SKILL, "--implement", "scaffold", "--dry-run", *given)
     if again.stdout.strip():
@@ -89,13 +120,17 @@ def scaffolded(repo: Path, *given: str, env: Mapping[str, str] | None = None) ->
 
 
 def cli(repo: Path, *args: str, **more: str) -> subprocess.CompletedProcess[str]:
-    """skillrun on a repository, with this interpreter's tools first on PATH; `more` is added to the environment."""
+    """skillrun on a repository, with this interpreter's tools first on PATH; `more` is added to the
+    environment.
+    """
     env = helpers.clean_env(repo.parent / "home", **more)
     # What mypy knows of the libraries is the same for every row: most of its time goes there.
     env["MYPY_CACHE_DIR"] = str(repo.parent.parent / f"mypy-{threading.current_thread().name}")
     env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env.get('PATH', os.environ['PATH'])}"
     command = [sys.executable, "-m", "skillrun", *args]
-    return subprocess.run(command, cwd=repo, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    return subprocess.run(
+        command, cwd=repo, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL
+    )
 
 
 def table(results: dict[samples.Combination, bool]) -> str:
@@ -103,8 +138,14 @@ def table(results: dict[samples.Combination, bool]) -> str:
     stores = list(dict.fromkeys(one.store for one in results))
     lines = [["framework", *stores], ["---"] * (len(stores) + 1)]
     for framework in dict.fromkeys(one.framework for one in results):
-        cells = [[one for one in results if (one.framework, one.store) == (framework, store)] for store in stores]
-        words = [", ".join(brief(one) if results[one] else f"~~{brief(one)}~~" for one in cell) for cell in cells]
+        cells = [
+            [one for one in results if (one.framework, one.store) == (framework, store)]
+            for store in stores
+        ]
+        words = [
+            ", ".join(brief(one) if results[one] else f"~~{brief(one)}~~" for one in cell)
+            for cell in cells
+        ]
         lines.append([framework, *(word or "-" for word in words)])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
@@ -115,7 +156,11 @@ def brief(one: samples.Combination) -> str:
     parts = ["bounded" if one.retry else "none"]
     parts += [one.trigger] if one.trigger != usual.trigger else []
     parts += [f"dead {one.dead}"] if one.dead != usual.dead else []
-    parts += [word for word, other in ((one.effect, usual.effect), (one.backoff, usual.backoff)) if word != other]
+    parts += [
+        word
+        for word, other in ((one.effect, usual.effect), (one.backoff, usual.backoff))
+        if word != other
+    ]
     parts += ["payload"] if one.message != usual.message else []
     return " ".join([*parts, *(["with a broker"] if one.broker else [])])
 
@@ -132,7 +177,9 @@ def main(words: list[str], say: Callable[[str], None] = print) -> int:
             place.mkdir()
             return judge(wanted[number], place), time.monotonic() - started
 
-        for combination, (problems, took) in zip(wanted, pool.map(go, range(len(wanted))), strict=True):
+        for combination, (problems, took) in zip(
+            wanted, pool.map(go, range(len(wanted))), strict=True
+        ):
             results[combination] = not problems
             say(f"{'failed' if problems else 'proved'}  {combination}  {took:.0f} s")
             for problem in problems:

@@ -1,4 +1,6 @@
-"""What the tests of the scaffold's road share: a shop without its handler, a plan that writes it, and real runs."""
+"""What the tests of the scaffold's road share: a shop without its handler, a plan that writes it,
+and real runs.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ KEPT = {
     "path": "shop/mailer.py",
     "line": 3,
     "name": "send",
-    "diff": "--- a/shop/mailer.py\n+++ b/shop/mailer.py\n@@ -1 +1 @@\n-is there\n+would be written\n",
+    "diff": (
+        "--- a/shop/mailer.py\n+++ b/shop/mailer.py\n@@ -1 +1 @@\n-is there\n+would be written\n"
+    ),
 }
 MISSING = {
     "rule": "scaffold.no-database",
@@ -82,7 +86,9 @@ class Shop:
         """Every file but git's own and the ledger's, with a hash of its content."""
         own = (".git/", ".skillrun/ledger.db", ".skillrun/locks", ".skillrun/.gitignore")
         found = shops.listing(self.root).items()
-        return {path: seen for path, seen in found if not path.startswith(own) and seen != "not a file"}
+        return {
+            path: seen for path, seen in found if not path.startswith(own) and seen != "not a file"
+        }
 
 
 def shop(folder: Path, *overlays: str) -> Shop:

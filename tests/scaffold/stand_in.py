@@ -1,4 +1,5 @@
-"""skillrun with a plan that a JSON file gives: what a scaffold writes is not what these tests are about.
+"""skillrun with a plan that a JSON file gives: what a scaffold writes is not what these tests are
+about.
 
 python stand_in.py ARGUMENTS...      with STAND_IN=plan.json: {write: {path: text}, kept, missing, notes}
 """
@@ -18,11 +19,16 @@ from skillrun.verdict import Finding, Severity
 def plan(case: Case) -> Plan:
     """Whole files, as the JSON says."""
     given = json.loads(Path(os.environ["STAND_IN"]).read_text(encoding="utf-8"))
-    missing = tuple(Finding(**{**finding, "severity": Severity(finding["severity"])}) for finding in given["missing"])
+    missing = tuple(
+        Finding(**{**finding, "severity": Severity(finding["severity"])})
+        for finding in given["missing"]
+    )
     changes = [Change(path, _now(case, path), text) for path, text in given["write"].items()]
     changes = [] if missing else [change for change in changes if change.before != change.after]
     kept = tuple(Kept(**kept) for kept in given["kept"])
-    return Plan(tuple(changes), kept, missing, tuple(given["notes"]), tuple(given.get("formatters", ())))
+    return Plan(
+        tuple(changes), kept, missing, tuple(given["notes"]), tuple(given.get("formatters", ()))
+    )
 
 
 def _now(case: Case, path: str) -> str | None:

@@ -1,4 +1,6 @@
-"""Repositories and specs for the stores: a case, its store, the pieces written into the checkout."""
+"""Repositories and specs for the stores: a case, its store, the pieces written into the
+checkout.
+"""
 
 from __future__ import annotations
 
@@ -32,29 +34,52 @@ SPEC: dict[str, Any] = {
     "payload": receipt_job.SPEC["payload"],
     "handler": "shop.tasks:send_receipt",
     "message": "kwargs",
-    "idempotency": {"strategy": "keyed", "key": ["order_id"], "dedupe": {"store": "table receipts", "window": "7d"}},
-    "effects": [{"name": "email", "call": "shop.mailer:send", "key_arg": "idempotency_key", "guarantee": "keyed"}],
+    "idempotency": {
+        "strategy": "keyed",
+        "key": ["order_id"],
+        "dedupe": {"store": "table receipts", "window": "7d"},
+    },
+    "effects": [
+        {
+            "name": "email",
+            "call": "shop.mailer:send",
+            "key_arg": "idempotency_key",
+            "guarantee": "keyed",
+        }
+    ],
     "failures": {"transient": ["TimeoutError"], "acceptable_delay": "15m"},
-    "retry": {"max_attempts": 5, "backoff": {"kind": "exponential", "base": "10s", "factor": 4, "cap": "10m"}},
+    "retry": {
+        "max_attempts": 5,
+        "backoff": {"kind": "exponential", "base": "10s", "factor": 4, "cap": "10m"},
+    },
     "dead_letter": {"kind": "table", "where": "dead_jobs"},
 }
 MANNERS = {"remote": "keyed", "transactional": "transactional", "claims": "at_most_once"}
 
 
 def spec(
-    manner: str = "remote", key: tuple[str, ...] = ("order_id",), dead: str | None = "dead_jobs", **parts: Any
+    manner: str = "remote",
+    key: tuple[str, ...] = ("order_id",),
+    dead: str | None = "dead_jobs",
+    **parts: Any,
 ) -> dict[str, Any]:
-    """The spec of a job, with other guarantees, key fields or dead letters; `parts` replace whole parts."""
+    """The spec of a job, with other guarantees, key fields or dead letters; `parts` replace whole
+    parts.
+    """
     made = copy.deepcopy(SPEC)
     made["effects"][0] |= {"guarantee": MANNERS[manner], "reason": "a test"}
     made["idempotency"]["key"] = list(key)
-    made["dead_letter"] = {"kind": "table", "where": dead} if dead else {"kind": "none", "reason": "a test"}
+    made["dead_letter"] = (
+        {"kind": "table", "where": dead} if dead else {"kind": "none", "reason": "a test"}
+    )
     return made | parts
 
 
 def case_of(root: Path, content: Mapping[str, Any]) -> Case:
     """The case of a repository with this spec in it."""
-    helpers.write_files(root, {f".skillrun/jobs/{content['job']}.yaml": yaml.safe_dump(dict(content))})
+    helpers.write_files(
+        root, {f".skillrun/jobs/{content['job']}.yaml": yaml.safe_dump(dict(content))}
+    )
     helpers.commit(root, "Spec")
     skill = bundled_skill()
     read = load_spec(root / f".skillrun/jobs/{content['job']}.yaml", root=root)
@@ -68,14 +93,35 @@ def facts_of(case: Case, store: Store) -> Facts:
     module, _, name = spec.handler.partition(":")
     dead = spec.dead_letter
     return Facts(
-        job=spec.job, name=name, title="SendReceipt", what="Test", why="", module=module,
-        path=module.replace(".", "/") + ".py", package=module.rpartition(".")[0], message="kwargs", fields=(),
-        key=spec.idempotency.key, effects=(), transient=(), permanent=(), invalid=Symbol("", "ValueError"),
-        retries=Retries(), dead_letter=dead.kind if dead else "none",
-        dead_letter_where=(dead.where if dead else None) or "", dead_letter_reason=None, trigger="event",
-        schedule=None, timezone=None, every_s=None, enqueue=Symbol(module, f"enqueue_{name}"), store=store,
-        use=FrameworkUse("plain_cron"), app=None, conventions=Conventions(),
-    )  # fmt: skip
+        job=spec.job,
+        name=name,
+        title="SendReceipt",
+        what="Test",
+        why="",
+        module=module,
+        path=module.replace(".", "/") + ".py",
+        package=module.rpartition(".")[0],
+        message="kwargs",
+        fields=(),
+        key=spec.idempotency.key,
+        effects=(),
+        transient=(),
+        permanent=(),
+        invalid=Symbol("", "ValueError"),
+        retries=Retries(),
+        dead_letter=dead.kind if dead else "none",
+        dead_letter_where=(dead.where if dead else None) or "",
+        dead_letter_reason=None,
+        trigger="event",
+        schedule=None,
+        timezone=None,
+        every_s=None,
+        enqueue=Symbol(module, f"enqueue_{name}"),
+        store=store,
+        use=FrameworkUse("plain_cron"),
+        app=None,
+        conventions=Conventions(),
+    )
 
 
 def find(case: Case) -> Store:
@@ -85,7 +131,9 @@ def find(case: Case) -> Store:
 
 
 def write_store(case: Case) -> Store:
-    """Writes a store's pieces into the checkout, a module's at the end of the file that is there; commits."""
+    """Writes a store's pieces into the checkout, a module's at the end of the file that is there;
+    commits.
+    """
     store = find(case)
     render = Renderer(resource_folder())
     for piece in STORES[store.kind].pieces(facts_of(case, store), render):
@@ -108,12 +156,18 @@ def resource_folder() -> Path:
     return Path(skillrun.scaffold.stores.__file__).parent / "templates"
 
 
-def python(root: Path, code: str, *args: str, check: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
+def python(
+    root: Path, code: str, *args: str, check: bool = True, **env: str
+) -> subprocess.CompletedProcess[str]:
     """Runs code in the repository, as a process of its own."""
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code), *args], cwd=root, env=environment(root, **env),
-        capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+        [sys.executable, "-c", textwrap.dedent(code), *args],
+        cwd=root,
+        env=environment(root, **env),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert not check or done.returncode == 0, done.stderr
     return done
 
@@ -121,4 +175,10 @@ def python(root: Path, code: str, *args: str, check: bool = True, **env: str) ->
 def environment(root: Path, **env: str) -> dict[str, str]:
     """Nothing of the test's own environment but the interpreter's folder."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-    return {"PATH": path, "PYTHONPATH": str(root), "HOME": str(root), "PYTHONDONTWRITEBYTECODE": "1", **env}
+    return {
+        "PATH": path,
+        "PYTHONPATH": str(root),
+        "HOME": str(root),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        **env,
+    }

@@ -1,4 +1,6 @@
-"""The repositories that the stores are tried in: one for each kind of store and each way to open it."""
+"""The repositories that the stores are tried in: one for each kind of store and each way to open
+it.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,8 @@ from skillrun.proof.services.redis import RedisServer
 MAPPED = {
     "shop/__init__.py": "",
     "shop/tasks.py": "",
-    "shop/models.py": """
+    "shop/models.py": (
+        """
         import os
 
         from sqlalchemy import create_engine
@@ -40,12 +43,14 @@ MAPPED = {
         class Wallet(Base):
             __tablename__ = "wallets"
             id: Mapped[int] = mapped_column(primary_key=True)
-        """,
+        """
+    ),
 }
 CLASSIC = {
     "shop/__init__.py": "",
     "shop/tasks.py": "",
-    "shop/db.py": """
+    "shop/db.py": (
+        """
         import os
         from contextlib import contextmanager
 
@@ -68,8 +73,10 @@ CLASSIC = {
                 raise
             finally:
                 factory.remove()
-        """,
-    "shop/models.py": """
+        """
+    ),
+    "shop/models.py": (
+        """
         from sqlalchemy import Column, Integer
 
         from shop.db import Base
@@ -78,12 +85,14 @@ CLASSIC = {
         class Wallet(Base):
             __tablename__ = "wallets"
             id = Column(Integer, primary_key=True)
-        """,
+        """
+    ),
 }
 SQLMODEL = {
     "shop/__init__.py": "",
     "shop/tasks.py": "",
-    "shop/models.py": """
+    "shop/models.py": (
+        """
         import os
 
         from sqlmodel import Field, SQLModel, create_engine
@@ -97,24 +106,28 @@ SQLMODEL = {
 
         class Wallet(WalletBase, table=True):
             id: int | None = Field(default=None, primary_key=True)
-        """,
+        """
+    ),
 }
 ENGINE_ONLY = {
     "shop/__init__.py": "",
     "shop/tasks.py": "",
-    "shop/db.py": """
+    "shop/db.py": (
+        """
         import os
 
         import sqlalchemy as sa
 
         engine = sa.create_engine(os.environ["SHOP_DB"], connect_args={"timeout": 20})
-        """,
+        """
+    ),
 }
 # The factory imports what uses the job, and nothing has opened an app context.
 FLASK_FACTORY = {
     "shop/__init__.py": "",
     "shop/tasks.py": "",
-    "shop/models.py": """
+    "shop/models.py": (
+        """
         from flask_sqlalchemy import SQLAlchemy
 
         db = SQLAlchemy()
@@ -123,8 +136,10 @@ FLASK_FACTORY = {
         class Wallet(db.Model):
             __tablename__ = "wallets"
             id = db.Column(db.Integer, primary_key=True)
-        """,
-    "shop/app.py": """
+        """
+    ),
+    "shop/app.py": (
+        """
         import os
 
         from flask import Flask
@@ -139,12 +154,16 @@ FLASK_FACTORY = {
             made.config["SQLALCHEMY_ENGINE_OPTIONS"] = {"connect_args": {"timeout": 20}}
             db.init_app(made)
             return made
-        """,
+        """
+    ),
 }
 # The module of the app is run as it is; Flask-APScheduler is not there.
 FLASK_OBJECT = {
     **FLASK_FACTORY,
-    "shop/app.py": FLASK_FACTORY["shop/app.py"].replace("def create_app", "def make") + "\n\n        app = make()\n",
+    "shop/app.py": (
+        FLASK_FACTORY["shop/app.py"].replace("def create_app", "def make")
+        + "\n\n        app = make()\n"
+    ),
 }
 WALLETS = "from shop.models import Wallet\n"
 SPEND = "first.add(Wallet(id=1)); first.flush()"
@@ -152,7 +171,9 @@ SPEND = "first.add(Wallet(id=1)); first.flush()"
 
 @dataclass(frozen=True)
 class Kind:
-    """`setup` makes the tables; `begin` stands before code that uses the store; `spend` writes in its transaction."""
+    """`setup` makes the tables; `begin` stands before code that uses the store; `spend` writes in
+    its transaction.
+    """
 
     name: str
     files: Mapping[str, str]
@@ -169,7 +190,9 @@ class Kind:
     leased: bool = False  # while a delivery is at work, others are told to come again
     retry: Mapping[str, Any] | None = None
 
-    def spec(self, manner: str, key: tuple[str, ...] = ("order_id",), dead: str | None = "dead_jobs") -> dict[str, Any]:
+    def spec(
+        self, manner: str, key: tuple[str, ...] = ("order_id",), dead: str | None = "dead_jobs"
+    ) -> dict[str, Any]:
         """The job's spec for this kind of store."""
         made = store_cases.spec(manner, key, dead if self.counted else None)
         made["idempotency"]["dedupe"]["store"] = self.store
@@ -182,7 +205,9 @@ class Kind:
             return
         client = redis.Redis.from_url(redis_server().url)
         (key,) = client.keys()
-        assert 100_000 < client.pttl(key) <= 300_000  # 300 s is less than half of what the retries wait
+        assert (
+            100_000 < client.pttl(key) <= 300_000
+        )  # 300 s is less than half of what the retries wait
         client.pexpire(key, 1)
 
     def overlaps(self, second: subprocess.Popen[str]) -> None:
@@ -207,25 +232,31 @@ class Kind:
 
     def run(self, root: Path, code: str, *args: str, check: bool = True) -> str:
         """What a process prints that uses the store."""
-        return store_cases.python(root, self.begin + code, *args, check=check, **self.env(root)).stdout.strip()
+        return store_cases.python(
+            root, self.begin + code, *args, check=check, **self.env(root)
+        ).stdout.strip()
 
     def start(self, root: Path, code: str) -> subprocess.Popen[str]:
         """A process that uses the store beside others."""
         env = store_cases.environment(root, **self.env(root))
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        return subprocess.Popen([sys.executable, "-c", self.begin + code], cwd=root, env=env, text=True, **pipes)
+        return subprocess.Popen(
+            [sys.executable, "-c", self.begin + code], cwd=root, env=env, text=True, **pipes
+        )
 
 
 REDIS = {
     "shop/__init__.py": "",
     "shop/tasks.py": "",
-    "shop/cache.py": """
+    "shop/cache.py": (
+        """
         import os
 
         from redis import Redis
 
         client = Redis.from_url(os.environ["SHOP_REDIS"])
-        """,
+        """
+    ),
 }
 NO_CLIENT = {"shop/__init__.py": "", "shop/tasks.py": ""}
 
@@ -253,7 +284,8 @@ connection = sqlite3.connect(os.environ["SHOP_DB"].removeprefix("sqlite:///"))
 print(connection.execute("select count(*) from dead_jobs").fetchone()[0])
 """
 DJANGO = {
-    "manage.py": """
+    "manage.py": (
+        """
         import os
         import sys
 
@@ -261,9 +293,11 @@ DJANGO = {
 
         os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
         execute_from_command_line(sys.argv)
-        """,
+        """
+    ),
     "config/__init__.py": "",
-    "config/settings.py": """
+    "config/settings.py": (
+        """
         import os
 
         SECRET_KEY = "for-this-test-alone"
@@ -277,18 +311,22 @@ DJANGO = {
         }
         USE_TZ = True
         DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-        """,
+        """
+    ),
     "shop/__init__.py": "",
     "shop/tasks.py": "",
-    "shop/models.py": """
+    "shop/models.py": (
+        """
         from django.db import models
 
 
         class Wallet(models.Model):
             pass
-        """,
+        """
+    ),
     "shop/migrations/__init__.py": "",
-    "shop/migrations/0001_initial.py": """
+    "shop/migrations/0001_initial.py": (
+        """
         from django.db import migrations, models
 
 
@@ -305,27 +343,34 @@ DJANGO = {
                     ))],
                 ),
             ]
-        """,
+        """
+    ),
 }
 # No DEFAULT_AUTO_FIELD, no models and no migrations yet, an app with a label of its own.
 BARE_DJANGO = {
     "manage.py": DJANGO["manage.py"],
     "config/__init__.py": "",
-    "config/settings.py": DJANGO["config/settings.py"]
-    .replace('"shop"', '"shop.apps.ShopConfig"')
-    .replace('DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"', ""),
+    "config/settings.py": (
+        DJANGO["config/settings.py"]
+        .replace('"shop"', '"shop.apps.ShopConfig"')
+        .replace('DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"', "")
+    ),
     "shop/__init__.py": "",
     "shop/tasks.py": "",
-    "shop/apps.py": """
+    "shop/apps.py": (
+        """
         from django.apps import AppConfig
 
 
         class ShopConfig(AppConfig):
             name = "shop"
             label = "corner_shop"
-        """,
+        """
+    ),
 }
-SET_UP = "import os, django; os.environ['DJANGO_SETTINGS_MODULE'] = 'config.settings'; django.setup()\n"
+SET_UP = (
+    "import os, django; os.environ['DJANGO_SETTINGS_MODULE'] = 'config.settings'; django.setup()\n"
+)
 
 
 def migrate(root: Path) -> None:
@@ -340,16 +385,43 @@ def migrate(root: Path) -> None:
 CREATE = "import shop.models; from {where} import Base, engine; Base.metadata.create_all(engine)"
 FLASK_TABLES = "from shop import app, models; app.{}.app_context().push(); models.db.create_all()"
 ON_REDIS: dict[str, Any] = {
-    "variable": "SHOP_REDIS", "url": "{redis}", "store": "redis receipts:*", "prepared": emptied,
+    "variable": "SHOP_REDIS",
+    "url": "{redis}",
+    "store": "redis receipts:*",
+    "prepared": emptied,
     "manners": ("remote", "claims"),
-}  # fmt: skip
+}
 KINDS = {
     kind.name: kind
     for kind in (
         Kind("mapped", MAPPED, CREATE.format(where="shop.models"), WALLETS, SPEND, counted=COUNT),
-        Kind("flask", FLASK_FACTORY, FLASK_TABLES.format("create_app()"), WALLETS, SPEND, counted=COUNT, checked=False),
-        Kind("flask_object", FLASK_OBJECT, FLASK_TABLES.format("app"), WALLETS, SPEND, counted=COUNT, checked=False),
-        Kind("classic", CLASSIC, CREATE.format(where="shop.db"), WALLETS, SPEND, counted=COUNT, checked=False),
+        Kind(
+            "flask",
+            FLASK_FACTORY,
+            FLASK_TABLES.format("create_app()"),
+            WALLETS,
+            SPEND,
+            counted=COUNT,
+            checked=False,
+        ),
+        Kind(
+            "flask_object",
+            FLASK_OBJECT,
+            FLASK_TABLES.format("app"),
+            WALLETS,
+            SPEND,
+            counted=COUNT,
+            checked=False,
+        ),
+        Kind(
+            "classic",
+            CLASSIC,
+            CREATE.format(where="shop.db"),
+            WALLETS,
+            SPEND,
+            counted=COUNT,
+            checked=False,
+        ),
         Kind(
             "sqlmodel",
             SQLMODEL,

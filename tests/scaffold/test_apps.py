@@ -32,7 +32,9 @@ def test_of_several_celery_apps_the_one_that_the_tasks_import(tmp_path: Path) ->
 def test_tasks_that_a_celery_app_runs_by_its_own_class_keep_it(tmp_path: Path) -> None:
     app = "from celery import Celery, Task\n\n\nclass Mine(Task): ...\n\n\n"
     files = {"shop/celery.py": f'{app}app = Celery("shop", task_cls=Mine)\n'}
-    assert "class SendReceiptTask(app.Task):" in write(tmp_path, Combination("celery"), files).text(TASKS)
+    assert "class SendReceiptTask(app.Task):" in write(tmp_path, Combination("celery"), files).text(
+        TASKS
+    )
 
 
 def test_the_tasks_of_a_celery_app_that_a_function_makes(tmp_path: Path) -> None:
@@ -49,11 +51,20 @@ def test_the_tasks_of_a_celery_app_that_a_function_makes(tmp_path: Path) -> None
 
 DICT = 'CELERY = {"broker_url": "redis://", "include": []}\n'
 MAKES = (
-    'from celery import Celery\n\n\ndef make_app():\n    app = Celery("shop")\n    return app\n\n\napp = make_app()\n'
+    'from celery import Celery\n\n\ndef make_app():\n    app = Celery("shop")\n    return'
+    " app\n\n\napp = make_app()\n"
 )
 LOADED = {
-    "a list of the settings": ({"shop/settings.py": DICT}, "shop/settings.py", '"include": ["shop.tasks"]}'),
-    "a call within a function": ({}, "shop/celery.py", '    app = Celery("shop", include=["shop.tasks"])\n'),
+    "a list of the settings": (
+        {"shop/settings.py": DICT},
+        "shop/settings.py",
+        '"include": ["shop.tasks"]}',
+    ),
+    "a call within a function": (
+        {},
+        "shop/celery.py",
+        '    app = Celery("shop", include=["shop.tasks"])\n',
+    ),
 }
 
 
@@ -69,7 +80,9 @@ def test_the_workers_of_an_app_that_a_function_makes_load_a_new_module(
     }
     written = write(tmp_path, Combination("celery"), files)
     assert names in written.text(path)
-    assert [change.path for change in written.plan.changes if 'shop.tasks"]' in change.after] == [path]
+    assert [change.path for change in written.plan.changes if 'shop.tasks"]' in change.after] == [
+        path
+    ]
 
 
 def test_a_celery_app_without_a_class_of_its_own(tmp_path: Path) -> None:
@@ -96,7 +109,8 @@ def test_a_module_that_no_consumer_of_huey_loads_is_said(tmp_path: Path) -> None
     }
     written = write(tmp_path / "alone", Combination("huey"), files)
     assert [finding.message for finding in written.plan.missing] == [
-        "the consumer loads shop/tasks.py, which does not import shop.jobs: write a handler in shop.tasks"
+        "the consumer loads shop/tasks.py, which does not import shop.jobs: write a handler in"
+        " shop.tasks"
     ]
     files |= {"shop/jobs.py": "", "shop/__init__.py": "from shop import jobs, tasks\n"}
     tasks = {TASKS: "from shop import jobs\n" + files_of(Combination("huey"))[TASKS]}
@@ -117,8 +131,14 @@ def test_the_tick_stands_where_flask_apscheduler_s_decorator_does(tmp_path: Path
     files = {
         "requirements.txt": "flask-apscheduler\n",
         "shop/clock.py": "from flask_apscheduler import APScheduler\n\nscheduler = APScheduler()\n",
-        "shop/jobs.py": "from shop.clock import scheduler\n\n\n@scheduler.task('interval', id='a')\ndef a(): ...\n",
-        "shop/web.py": "from shop.clock import scheduler\n\n\ndef add():\n    scheduler.add_job('b', lambda: 1)\n",
+        "shop/jobs.py": (
+            "from shop.clock import scheduler\n\n\n@scheduler.task('interval', id='a')\ndef a():"
+            " ...\n"
+        ),
+        "shop/web.py": (
+            "from shop.clock import scheduler\n\n\ndef add():\n    scheduler.add_job('b', lambda:"
+            " 1)\n"
+        ),
         TASKS: "",
         "shop/__main__.py": "import shop.jobs, shop.web\n",
     }
@@ -127,13 +147,21 @@ def test_the_tick_stands_where_flask_apscheduler_s_decorator_does(tmp_path: Path
 
 
 def test_a_repository_without_packages(tmp_path: Path) -> None:
-    """osolmaz/fastapi-celery-template: an adapter that is not there is written beside the handler, a library is not."""
+    """osolmaz/fastapi-celery-template: an adapter that is not there is written beside the handler,
+    a library is not.
+    """
     wanted = spec(Combination("celery")) | {"handler": "tasks:send_receipt"}
     wanted["effects"][0]["call"] = "mailer:send"
-    wanted["failures"] |= {"transient": ["mailer:Unavailable", "requests:Timeout"], "permanent": ["mailer:BadAddress"]}
+    wanted["failures"] |= {
+        "transient": ["mailer:Unavailable", "requests:Timeout"],
+        "permanent": ["mailer:BadAddress"],
+    }
     files = {
         ".skillrun/jobs/send-receipt.json": json.dumps(wanted),
-        "tasks.py": 'from celery import Celery\n\napp = Celery("tasks")\n\n\n@app.task\ndef sweep() -> None: ...\n',
+        "tasks.py": (
+            'from celery import Celery\n\napp = Celery("tasks")\n\n\n@app.task\ndef sweep() ->'
+            " None: ...\n"
+        ),
         "requirements.txt": "celery\nrequests\n",
         "pyproject.toml": "",
     }
@@ -147,7 +175,9 @@ def test_a_repository_without_packages(tmp_path: Path) -> None:
 
 
 def test_models_of_a_django_package_stand_in_a_module_of_their_own(tmp_path: Path) -> None:
-    files = {"shop/models/__init__.py": "from shop.models.carts import Cart\n\n__all__ = ['Cart']\n"}
+    files = {
+        "shop/models/__init__.py": "from shop.models.carts import Cart\n\n__all__ = ['Cart']\n"
+    }
     written = write(tmp_path, Combination("celery", store="django"), files)
     assert "DeadJob" in written.names("shop/models/jobs.py")
     assert "from shop.models import jobs\n" in written.text("shop/models/__init__.py")
@@ -157,7 +187,9 @@ def test_models_of_a_django_package_stand_in_a_module_of_their_own(tmp_path: Pat
 def test_what_counts_outcomes_is_imported_by_the_handler_alone(tmp_path: Path) -> None:
     files = {
         "requirements.txt": "django\nopentelemetry-api\n",
-        "shop/traced.py": "from opentelemetry import trace\n\n\ndef look():\n    trace.get_current_span().end()\n",
+        "shop/traced.py": (
+            "from opentelemetry import trace\n\n\ndef look():\n    trace.get_current_span().end()\n"
+        ),
     }
     written = write(tmp_path, Combination("celery", store="django"), files)
     counting = [change.path for change in written.plan.changes if "import trace" in change.after]
@@ -165,13 +197,18 @@ def test_what_counts_outcomes_is_imported_by_the_handler_alone(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("where", ["setting", "fixture"])
-def test_its_tests_run_where_a_celery_task_that_is_run_at_once_raises(tmp_path: Path, where: str) -> None:
+def test_its_tests_run_where_a_celery_task_that_is_run_at_once_raises(
+    tmp_path: Path, where: str
+) -> None:
     """An error that reaches the tracer's caller is no retry, and no dead letter."""
     said = {
         "setting": {"shop/celery.py": f"{APP}app.conf.task_eager_propagates = True\n"},
         "fixture": {
-            "tests/conftest.py": "import pytest\n\nfrom shop.celery import app\n\n\n@pytest.fixture(autouse=True)\n"
-            'def eager(monkeypatch):\n    monkeypatch.setitem(app.conf, "task_eager_propagates", True)\n'
+            "tests/conftest.py": (
+                "import pytest\n\nfrom shop.celery import"
+                " app\n\n\n@pytest.fixture(autouse=True)\ndef eager(monkeypatch):\n   "
+                ' monkeypatch.setitem(app.conf, "task_eager_propagates", True)\n'
+            )
         },
     }
     written = write(tmp_path, Combination("celery"), said[where])

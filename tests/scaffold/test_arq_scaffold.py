@@ -1,4 +1,6 @@
-"""The job that a scaffold writes for arq: its form, the worker's entries, how it comes to Redis, and its own tests."""
+"""The job that a scaffold writes for arq: its form, the worker's entries, how it comes to Redis,
+and its own tests.
+"""
 
 from __future__ import annotations
 
@@ -40,13 +42,18 @@ def test_waits_and_attempts_are_those_of_the_spec_and_deaths_have_room(tmp_path:
     text = written.text(TASKS)
     assert "SEND_RECEIPT_ATTEMPTS = 4  #" in text
     assert "except (mailer.Unavailable, TimeoutError) as error:\n        if ctx[" in text
-    assert 'wait = min(60, 2 * 2 ** (ctx["job_try"] - 1))\n        raise Retry(defer=random.uniform(wait / 2' in text
+    assert (
+        'wait = min(60, 2 * 2 ** (ctx["job_try"] - 1))\n        raise'
+        " Retry(defer=random.uniform(wait / 2" in text
+    )
     assert "func(send_receipt, max_tries=SEND_RECEIPT_ATTEMPTS + 5)" in written.text(WORKER)
 
 
 def test_no_retry_says_why(tmp_path: Path) -> None:
     written = write(tmp_path, replace(BASE, retry=False))
-    assert "    except Exception as error:  # Somebody looks at each failure\n" in written.text(TASKS)
+    assert "    except Exception as error:  # Somebody looks at each failure\n" in written.text(
+        TASKS
+    )
     assert "Retry" not in written.text(TASKS)
     assert "func(send_receipt, max_tries=6)" in written.text(WORKER)
 
@@ -55,7 +62,10 @@ def test_a_clock_publishes_what_is_due_under_an_id(tmp_path: Path) -> None:
     written = write(tmp_path, CRON)
     assert {"due_send_receipt", "tick_send_receipt"} <= {*written.names(TASKS)}
     assert '_job_id=f"send-receipt:{order_id!r}",' in written.text(TASKS)
-    assert "    cron_jobs = [cron(tick_send_receipt, minute=set(range(0, 60, 5)))]\n" in written.text(WORKER)
+    assert (
+        "    cron_jobs = [cron(tick_send_receipt, minute=set(range(0, 60, 5)))]\n"
+        in written.text(WORKER)
+    )
     assert "keep_result=0" in written.text(WORKER)
     assert_clean(written)
     assert "_job_id" not in write(tmp_path / "event", BASE).text(TASKS)
@@ -75,11 +85,17 @@ def test_a_clock_with_hours_says_whose_they_are(tmp_path: Path) -> None:
 ATTEMPTS = {
     "its adapter is a coroutine function": (
         BLOCKING.replace("def send", "async def send"),
-        ("async with _in_thread(send_receipt_store.once(order_id)) as first:", "await mailer.send("),
+        (
+            "async with _in_thread(send_receipt_store.once(order_id)) as first:",
+            "await mailer.send(",
+        ),
     ),
     "its adapter blocks": (
         BLOCKING,
-        ("await asyncio.to_thread(\n            _attempt_send_receipt, order_id,", "        mailer.send("),
+        (
+            "await asyncio.to_thread(\n            _attempt_send_receipt, order_id,",
+            "        mailer.send(",
+        ),
     ),
 }
 
@@ -95,7 +111,9 @@ def test_what_blocks_is_left_to_a_thread(tmp_path: Path, name: str) -> None:
 
 def test_of_two_adapters_the_one_that_blocks_is_called_in_a_thread(tmp_path: Path) -> None:
     spec = samples.spec(BASE)
-    spec["effects"].append({"name": "shelf", "call": "shop.shelf:take", "guarantee": "at_least_once", "reason": "x"})
+    spec["effects"].append(
+        {"name": "shelf", "call": "shop.shelf:take", "guarantee": "at_least_once", "reason": "x"}
+    )
     shelf = "def take(order_id: int) -> None: ...\n"
     text = write(tmp_path, BASE, {SPEC: json.dumps(spec), "shop/shelf.py": shelf}).text(TASKS)
     assert "        await mailer.send(\n" in text
@@ -124,13 +142,20 @@ def test_an_adapter_that_blocks_gets_a_thread_beside_it(tmp_path: Path) -> None:
     assert "        await asyncio.to_thread(\n            mailer.send," in text
 
 
-ENGINE = "from sqlalchemy.ext.asyncio import {0}\n\nengine = create_async_engine('sqlite+aiosqlite:///shop.db')\n"
-MANAGED = (
-    "from contextlib import asynccontextmanager\n" + ENGINE.format("AsyncSession, create_async_engine") + "\n\n"
-    "@asynccontextmanager\nasync def session_scope():\n    async with AsyncSession(engine) as session:\n"
-    "        yield session\n        await session.commit()\n"
+ENGINE = (
+    "from sqlalchemy.ext.asyncio import {0}\n\nengine ="
+    " create_async_engine('sqlite+aiosqlite:///shop.db')\n"
 )
-CLASSED = ENGINE.format("AsyncSession, create_async_engine") + ("Session = sessionmaker(engine, class_=AsyncSession)\n")
+MANAGED = (
+    "from contextlib import asynccontextmanager\n"
+    + ENGINE.format("AsyncSession, create_async_engine")
+    + "\n\n@asynccontextmanager\nasync def session_scope():\n    async with AsyncSession(engine) as"
+    " session:\n        yield session\n        await session.commit()\n"
+)
+CLASSED = (
+    ENGINE.format("AsyncSession, create_async_engine")
+    + "Session = sessionmaker(engine, class_=AsyncSession)\n"
+)
 OPENED = {
     "a context manager that commits": (MANAGED, "    async with session_scope() as session:\n"),
     "an engine alone": (
@@ -154,7 +179,9 @@ def test_a_session_is_opened_as_the_repository_does(tmp_path: Path, name: str) -
 
 def test_handlers_that_await_nothing_get_no_sessions_of_asyncio(tmp_path: Path) -> None:
     db = samples.files(ASYNCIO)["shop/db.py"]
-    text = write(tmp_path, Combination("celery", store="sqlalchemy"), {"shop/db.py": db}).text(STORE)
+    text = write(tmp_path, Combination("celery", store="sqlalchemy"), {"shop/db.py": db}).text(
+        STORE
+    )
     assert "async" not in text
     assert 'create_engine(os.environ.get("DATABASE_URL"' in text
 
@@ -168,11 +195,17 @@ def test_what_its_tests_need_is_said(tmp_path: Path) -> None:
 
 def test_the_proof_reaches_a_server_by_the_driver_of_asyncio(tmp_path: Path) -> None:
     files = samples.files(ASYNCIO)
-    db = files["shop/db.py"].replace("sqlite+aiosqlite:///shop.db", "postgresql+asyncpg://localhost/shop")
+    db = files["shop/db.py"].replace(
+        "sqlite+aiosqlite:///shop.db", "postgresql+asyncpg://localhost/shop"
+    )
     project = files["pyproject.toml"].replace("aiosqlite", "asyncpg")
     for name, more, url in (
         ("sqlite", {}, "sqlite+aiosqlite:///{scratch}/app.db"),
-        ("server", {"shop/db.py": db, "pyproject.toml": project}, "postgresql+asyncpg://{postgresql.user}@/"),
+        (
+            "server",
+            {"shop/db.py": db, "pyproject.toml": project},
+            "postgresql+asyncpg://{postgresql.user}@/",
+        ),
     ):
         spec = json.loads(write(tmp_path / name, ASYNCIO, more).text(SPEC))
         assert spec["proof"]["env"]["DATABASE_URL"].startswith(url)
@@ -181,7 +214,10 @@ def test_the_proof_reaches_a_server_by_the_driver_of_asyncio(tmp_path: Path) -> 
 # -- the worker's settings
 
 
-SENDS = "from arq import create_pool\n\n\nasync def publish():\n    await (await create_pool()).enqueue_job('sweep')\n"
+SENDS = (
+    "from arq import create_pool\n\n\nasync def publish():\n    await (await"
+    " create_pool()).enqueue_job('sweep')\n"
+)
 
 SETTINGS: dict[str, tuple[Mapping[str, str], tuple[str, ...]]] = {
     "a list of its own in the class": (
@@ -193,37 +229,55 @@ SETTINGS: dict[str, tuple[Mapping[str, str], tuple[str, ...]]] = {
     ),
     "jobs by their module": (
         {
-            WORKER: "import arq\n\nfrom shop import tasks\nfrom shop.queues import REDIS\n\n\nclass WorkerSettings:\n"
-            "    functions = [tasks.sweep]\n    redis_settings = REDIS\n"
+            WORKER: (
+                "import arq\n\nfrom shop import tasks\nfrom shop.queues import REDIS\n\n\nclass"
+                " WorkerSettings:\n    functions = [tasks.sweep]\n    redis_settings = REDIS\n"
+            )
         },
         (
-            "    functions = [\n        tasks.sweep,\n        arq.func(tasks.send_receipt, "
-            "max_tries=tasks.SEND_RECEIPT_ATTEMPTS + 5),\n    ]\n",
+            (
+                "    functions = [\n        tasks.sweep,\n        arq.func(tasks.send_receipt, "
+                "max_tries=tasks.SEND_RECEIPT_ATTEMPTS + 5),\n    ]\n"
+            ),
             "import arq\n\nfrom shop import tasks\nfrom shop.queues import REDIS\n",
         ),
     ),
     "relative imports": (
         {
-            WORKER: "from .queues import REDIS\nfrom .tasks import sweep\n\n\nclass WorkerSettings:\n"
-            "    functions = [sweep]\n    redis_settings = REDIS\n"
+            WORKER: (
+                "from .queues import REDIS\nfrom .tasks import sweep\n\n\nclass WorkerSettings:\n"
+                "    functions = [sweep]\n    redis_settings = REDIS\n"
+            )
         },
-        ("from .tasks import SEND_RECEIPT_ATTEMPTS, send_receipt, sweep\n", "functions = [sweep, func(send_receipt"),
+        (
+            "from .tasks import SEND_RECEIPT_ATTEMPTS, send_receipt, sweep\n",
+            "functions = [sweep, func(send_receipt",
+        ),
     ),
     "a dictionary": (
         {
             "shop/orders.py": SENDS,
-            WORKER: "from shop.queues import REDIS\nfrom shop.tasks import sweep\n\n"
-            'SETTINGS = {\n    "functions": [sweep],\n    "redis_settings": REDIS,\n}\n',
+            WORKER: (
+                "from shop.queues import REDIS\nfrom shop.tasks import sweep\n\n"
+                'SETTINGS = {\n    "functions": [sweep],\n    "redis_settings": REDIS,\n}\n'
+            ),
         },
         ('    "functions": [sweep, func(send_receipt, max_tries=SEND_RECEIPT_ATTEMPTS + 5)],\n',),
     ),
     "cron jobs alone": (
         {
-            WORKER: "from arq import cron\n\nfrom shop.queues import REDIS\nfrom shop.tasks import sweep\n\n\n"
-            "class WorkerSettings:\n    cron_jobs = [cron(sweep, minute=0)]\n    redis_settings = REDIS\n\n"
-            "    async def on_startup(ctx): ...\n"
+            WORKER: (
+                "from arq import cron\n\nfrom shop.queues import REDIS\nfrom shop.tasks import"
+                " sweep\n\n\nclass WorkerSettings:\n    cron_jobs = [cron(sweep, minute=0)]\n   "
+                " redis_settings = REDIS\n\n    async def on_startup(ctx): ...\n"
+            )
         },
-        ("    redis_settings = REDIS\n    functions = [func(send_receipt, max_tries=SEND_RECEIPT_ATTEMPTS + 5)]\n\n",),
+        (
+            (
+                "    redis_settings = REDIS\n    functions = [func(send_receipt,"
+                " max_tries=SEND_RECEIPT_ATTEMPTS + 5)]\n\n"
+            ),
+        ),
     ),
 }
 
@@ -240,16 +294,23 @@ def test_the_worker_lists_it(tmp_path: Path, name: str) -> None:
 def test_a_list_that_stands_elsewhere_gets_it_there(tmp_path: Path) -> None:
     files = {
         "shop/jobs.py": "from shop.tasks import sweep\n\nJOBS = [\n    sweep,\n]\n",
-        WORKER: "from shop.jobs import JOBS\nfrom shop.queues import REDIS\n\n\nclass WorkerSettings:\n"
-        "    functions = JOBS\n    redis_settings = REDIS\n",
+        WORKER: (
+            "from shop.jobs import JOBS\nfrom shop.queues import REDIS\n\n\nclass WorkerSettings:\n"
+            "    functions = JOBS\n    redis_settings = REDIS\n"
+        ),
     }
     written = write(tmp_path, BASE, files)
-    assert "    sweep,\n    func(send_receipt, max_tries=SEND_RECEIPT_ATTEMPTS + 5),\n]" in written.text("shop/jobs.py")
+    assert (
+        "    sweep,\n    func(send_receipt, max_tries=SEND_RECEIPT_ATTEMPTS + 5),\n]"
+        in written.text("shop/jobs.py")
+    )
     assert written.text(WORKER) == files[WORKER]
 
 
 def test_of_several_workers_it_is_the_one_with_the_jobs_of_its_module(tmp_path: Path) -> None:
-    other = "from shop.queues import REDIS\n\n\nasync def count(ctx): ...\n\n\nclass CountSettings:\n"
+    other = (
+        "from shop.queues import REDIS\n\n\nasync def count(ctx): ...\n\n\nclass CountSettings:\n"
+    )
     other += "    functions = [count]\n    redis_settings = REDIS\n"
     written = write(tmp_path, BASE, {"shop/counting.py": other})
     assert "send_receipt" in written.text(WORKER)
@@ -259,8 +320,13 @@ def test_of_several_workers_it_is_the_one_with_the_jobs_of_its_module(tmp_path: 
 # -- Redis
 
 
-def worker(redis: str = "    redis_settings = REDIS\n", head: str = "from shop.queues import REDIS\n") -> str:
-    return f"{head}from shop.tasks import sweep\n\n\nclass WorkerSettings:\n    functions = [sweep]\n{redis}"
+def worker(
+    redis: str = "    redis_settings = REDIS\n", head: str = "from shop.queues import REDIS\n"
+) -> str:
+    return (
+        f"{head}from shop.tasks import sweep\n\n\nclass WorkerSettings:\n    functions ="
+        f" [sweep]\n{redis}"
+    )
 
 
 OWN = "    redis_settings = RedisSettings()\n"
@@ -273,7 +339,10 @@ POOLS: dict[str, tuple[Mapping[str, str], tuple[str, ...], str]] = {
     ),
     "settings of the worker's class": (
         {WORKER: worker(OWN, ARQ)},
-        ("    from shop.worker import WorkerSettings\n\n", "create_pool(WorkerSettings.redis_settings)"),
+        (
+            "    from shop.worker import WorkerSettings\n\n",
+            "create_pool(WorkerSettings.redis_settings)",
+        ),
         "\nfrom shop.worker",
     ),
     "a name in the worker's module": (
@@ -320,11 +389,18 @@ def test_the_modules_can_be_imported_in_any_order(tmp_path: Path, name: str) -> 
 
 
 def test_a_publisher_of_the_repositorys_own_is_left_to_publish(tmp_path: Path) -> None:
-    orders = SENDS.replace("publish()", "settle(order_id, email)").replace("'sweep'", "'send_receipt', order_id, email")
+    orders = SENDS.replace("publish()", "settle(order_id, email)").replace(
+        "'sweep'", "'send_receipt', order_id, email"
+    )
     for trigger in ("event", "cron"):
         spec = samples.spec(replace(BASE, trigger=trigger))
-        spec["enqueue"] = {"call": "shop.orders:settle", "args": {"order_id": 7, "email": "a@example.com"}}
-        written = write(tmp_path / trigger, BASE, {"shop/orders.py": orders, SPEC: json.dumps(spec)})
+        spec["enqueue"] = {
+            "call": "shop.orders:settle",
+            "args": {"order_id": 7, "email": "a@example.com"},
+        }
+        written = write(
+            tmp_path / trigger, BASE, {"shop/orders.py": orders, SPEC: json.dumps(spec)}
+        )
         own = trigger == "cron"  # its tick publishes under an id
         assert ("async def enqueue_send_receipt(" in written.text(TASKS)) is own
         assert ("create_pool" in written.text(TASKS)) is own
@@ -366,13 +442,20 @@ def test_a_pollers_interval_in_arqs_words(every: float, options: str) -> None:
 
 @pytest.mark.parametrize(
     ("trigger", "schedule", "every"),
-    [("cron", "0 3 1 * 1", None), ("cron", "0 3 L * *", None), ("poller", None, 7.0), ("poller", None, 0.5)],
+    [
+        ("cron", "0 3 1 * 1", None),
+        ("cron", "0 3 L * *", None),
+        ("poller", None, 7.0),
+        ("poller", None, 0.5),
+    ],
 )
 def test_a_clock_that_arq_has_not(trigger: str, schedule: str | None, every: float | None) -> None:
     assert crontab(trigger, schedule, every) is None
 
 
-@pytest.mark.parametrize("schedule", ["*/5 * * * *", "0 8-18/2 * * 1-5", "0,30 * 1 */6 *", "@daily", "* 3 * * *"])
+@pytest.mark.parametrize(
+    "schedule", ["*/5 * * * *", "0 8-18/2 * * 1-5", "0,30 * 1 */6 *", "@daily", "* 3 * * *"]
+)
 def test_arq_runs_it_when_cron_would(schedule: str) -> None:
     """Its next twenty ticks by arq's own reckoning are those of croniter."""
     options = eval(f"dict({', '.join(crontab('cron', schedule, None) or ())})")
@@ -386,7 +469,9 @@ def test_arq_runs_it_when_cron_would(schedule: str) -> None:
 # -- what cannot be
 
 
-def said(tmp_path: Path, combination: Combination = BASE, files: Mapping[str, str] | None = None) -> str:
+def said(
+    tmp_path: Path, combination: Combination = BASE, files: Mapping[str, str] | None = None
+) -> str:
     root = helpers.build_tree(tmp_path / "repo", {**samples.files(combination), **(files or {})})
     return " ".join(finding.message for finding in plan(case_of(root)).missing)
 
@@ -398,12 +483,22 @@ REFUSED: dict[str, tuple[Combination, Mapping[str, str], str]] = {
     "no settings": (BASE, {WORKER: SENDS}, "no settings of an arq worker"),
     "settings beside the handler": (
         BASE,
-        {TASKS: f"{ARQ}async def sweep(ctx): ...\n\n\nclass WorkerSettings:\n    functions = [sweep]\n", WORKER: ""},
+        {
+            TASKS: (
+                f"{ARQ}async def sweep(ctx): ...\n\n\nclass WorkerSettings:\n    functions ="
+                " [sweep]\n"
+            ),
+            WORKER: "",
+        },
         "write handler: shop.",
     ),
     "a pool that nobody else can open": (
         BASE,
-        {WORKER: worker("    redis_pool = POOL\n", "from shop.queues import REDIS\n\nPOOL = object()\n")},
+        {
+            WORKER: worker(
+                "    redis_pool = POOL\n", "from shop.queues import REDIS\n\nPOOL = object()\n"
+            )
+        },
         "give the settings redis_settings",
     ),
     "retries switched off": (
@@ -423,7 +518,11 @@ REFUSED: dict[str, tuple[Combination, Mapping[str, str], str]] = {
     ),
     "a transaction over an await": (
         replace(BASE, effect="transactional"),
-        {"shop/bookings.py": "async def book(connection, order_id: int, email: str) -> None: ...\n"},
+        {
+            "shop/bookings.py": (
+                "async def book(connection, order_id: int, email: str) -> None: ...\n"
+            )
+        },
         "is not one of asyncio",
     ),
 }
@@ -440,17 +539,25 @@ def test_nothing_is_said_of_what_it_can(tmp_path: Path) -> None:
     assert said(tmp_path / "none", replace(BASE, dead="none", retry=False)) == ""
 
 
-def test_handlers_that_await_nothing_get_no_coroutine_function_as_an_adapter(tmp_path: Path) -> None:
+def test_handlers_that_await_nothing_get_no_coroutine_function_as_an_adapter(
+    tmp_path: Path,
+) -> None:
     files = {"shop/mailer.py": BLOCKING.replace("def send", "async def send")}
     assert "handlers of celery await nothing" in said(tmp_path, Combination("celery"), files)
     assert said(tmp_path / "arq", BASE, files) == ""
 
 
-@pytest.mark.parametrize(("field", "message", "refused"), [("redis", "kwargs", True), ("redis", "payload", False)])
-def test_a_field_has_no_name_that_the_handler_needs(tmp_path: Path, field: str, message: str, refused: bool) -> None:
+@pytest.mark.parametrize(
+    ("field", "message", "refused"), [("redis", "kwargs", True), ("redis", "payload", False)]
+)
+def test_a_field_has_no_name_that_the_handler_needs(
+    tmp_path: Path, field: str, message: str, refused: bool
+) -> None:
     spec = samples.spec(replace(BASE, message=message))
     spec["payload"]["properties"][field] = {"type": "string"}
-    assert (f"takes {field} for itself" in said(tmp_path, BASE, {SPEC: json.dumps(spec)})) is refused
+    assert (
+        f"takes {field} for itself" in said(tmp_path, BASE, {SPEC: json.dumps(spec)})
+    ) is refused
 
 
 # -- its own tests
@@ -470,7 +577,9 @@ def test_a_field_has_no_name_that_the_handler_needs(tmp_path: Path, field: str, 
     ],
     ids=str,
 )
-def test_its_own_tests_pass_and_notice_what_is_broken(tmp_path: Path, combination: Combination) -> None:
+def test_its_own_tests_pass_and_notice_what_is_broken(
+    tmp_path: Path, combination: Combination
+) -> None:
     written = write(tmp_path, combination)
     assert_noticed(written, broken(combination), "pytest", "-q")
 
@@ -481,11 +590,17 @@ def broken(combination: Combination) -> list[tuple[str, str, str]]:
     found.append((TASKS, '"send_receipt",', '"send",'))
     found.append((WORKER, "func(send_receipt", "func(sweep"))
     if combination.retry:
-        found += [(TASKS, "raise Retry(", "raise ValueError("), (WORKER, "SEND_RECEIPT_ATTEMPTS + 5", "3")]
+        found += [
+            (TASKS, "raise Retry(", "raise ValueError("),
+            (WORKER, "SEND_RECEIPT_ATTEMPTS + 5", "3"),
+        ]
     if combination.effect == "keyed":
         found.append((TASKS, "await mailer.send(", "dict("))
     else:
         found.append((TASKS, "bookings.book(", "dict("))
     if combination.trigger == "cron":
-        found += [(TASKS, "_settle_send_receipt(message)\n", "asyncio.sleep(0)\n"), (TASKS, ':{order_id!r}"', '"')]
+        found += [
+            (TASKS, "_settle_send_receipt(message)\n", "asyncio.sleep(0)\n"),
+            (TASKS, ':{order_id!r}"', '"'),
+        ]
     return found

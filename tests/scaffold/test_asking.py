@@ -1,4 +1,6 @@
-"""On a terminal a person is asked once whether skillrun is to write a job whose handler is missing; nobody else is."""
+"""On a terminal a person is asked once whether skillrun is to write a job whose handler is missing;
+nobody else is.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,12 @@ pytestmark = pytest.mark.real
 QUESTION = "Write it now? [y/N]"
 
 
-def at_terminal(shop: Shop, *args: str, answer: str, env: dict[str, str] | None = None) -> tuple[int, str]:
-    """(exit code, all that was written to the terminal); the question about the job gets the answer, others a yes."""
+def at_terminal(
+    shop: Shop, *args: str, answer: str, env: dict[str, str] | None = None
+) -> tuple[int, str]:
+    """(exit code, all that was written to the terminal); the question about the job gets the
+    answer, others a yes.
+    """
     surroundings = shop.env(**{"TERM": "xterm", "COLUMNS": "160", **(env or {})})
     pid, terminal = pty.fork()
     if pid == 0:
@@ -90,6 +96,8 @@ def test_a_pipe_is_not_asked(shop: Shop) -> None:
 
 
 def test_not_while_something_is_in_the_way(tmp_path: Path) -> None:
-    code, text = at_terminal(scaffolds.shop(tmp_path, "1-idempotency-unknown"), shops.SKILL, answer="y")
+    code, text = at_terminal(
+        scaffolds.shop(tmp_path, "1-idempotency-unknown"), shops.SKILL, answer="y"
+    )
     assert code == 3
     assert QUESTION not in text

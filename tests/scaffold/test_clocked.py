@@ -1,4 +1,6 @@
-"""The jobs that a scaffold writes where the clock starts plain functions: a poller, a cron line, APScheduler's tick."""
+"""The jobs that a scaffold writes where the clock starts plain functions: a poller, a cron line,
+APScheduler's tick.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,10 @@ def test_a_poller_with_its_lock_its_jitter_and_its_line(tmp_path: Path) -> None:
     text = written.text(RUNNER)
     assert "fcntl.flock(own, fcntl.LOCK_EX)  #" in text
     assert "time.sleep(EVERY_S * random.uniform(0.9, 1.1))" in text
-    assert written.text("Procfile").splitlines()[-1] == "send-receipt: python -m shop.send_receipt_runner"
+    assert (
+        written.text("Procfile").splitlines()[-1]
+        == "send-receipt: python -m shop.send_receipt_runner"
+    )
     assert_clean(written)
 
 
@@ -57,12 +62,21 @@ def test_a_crontab_of_its_own_where_there_is_none(tmp_path: Path) -> None:
 
 
 def test_a_schedule_of_another_time_zone_says_so(tmp_path: Path) -> None:
-    spec = samples.spec(CRON) | {"trigger": {"type": "cron", "schedule": "0 3 * * *", "timezone": "Europe/Berlin"}}
+    spec = samples.spec(CRON) | {
+        "trigger": {"type": "cron", "schedule": "0 3 * * *", "timezone": "Europe/Berlin"}
+    }
     for without in ((), ("crontab",)):
-        named = {"REPO_PROFILE.json": '{"jobs": {"framework": "plain-cron"}}', SPEC: json.dumps(spec)}
+        named = {
+            "REPO_PROFILE.json": '{"jobs": {"framework": "plain-cron"}}',
+            SPEC: json.dumps(spec),
+        }
         written = write(tmp_path / str(len(without)), CRON, named, without=without)
         said, line = written.text("crontab").splitlines()[-2:]
-        assert said == "# The hours of send-receipt are meant in Europe/Berlin; cron goes by the clock of its machine."
+        assert (
+            said
+            == "# The hours of send-receipt are meant in Europe/Berlin; cron goes by the clock of"
+            " its machine."
+        )
         assert line.startswith("0 3 * * * cd ")
 
 
@@ -72,11 +86,16 @@ def test_a_procfile_of_its_own_where_there_is_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.real
-@pytest.mark.parametrize(("trigger", "path", "line"), [
-    ("poller", "Procfile", "send-receipt: python manage.py send_receipt"),
-    ("cron", "crontab", "*/5 * * * * cd /srv/shop && python manage.py send_receipt"),
-])  # fmt: skip
-def test_in_django_a_management_command_starts_it(tmp_path: Path, trigger: str, path: str, line: str) -> None:
+@pytest.mark.parametrize(
+    ("trigger", "path", "line"),
+    [
+        ("poller", "Procfile", "send-receipt: python manage.py send_receipt"),
+        ("cron", "crontab", "*/5 * * * * cd /srv/shop && python manage.py send_receipt"),
+    ],
+)
+def test_in_django_a_management_command_starts_it(
+    tmp_path: Path, trigger: str, path: str, line: str
+) -> None:
     written = write(tmp_path, replace(POLLER, trigger=trigger, store="django"))
     assert written.text(path).splitlines()[-1] == line
     assert "__main__" not in written.text(RUNNER)
@@ -94,20 +113,29 @@ def test_a_daemon_of_uwsgi_is_an_example_too(tmp_path: Path) -> None:
 
 def test_in_django_a_lost_connection_is_let_go_before_each_look(tmp_path: Path) -> None:
     loop = "        while True:\n            close_old_connections()  #"
-    runners = [write(tmp_path / store, replace(POLLER, store=store)).text(RUNNER) for store in ("django", "sqlite3")]
+    runners = [
+        write(tmp_path / store, replace(POLLER, store=store)).text(RUNNER)
+        for store in ("django", "sqlite3")
+    ]
     assert [loop in text for text in runners] == [True, False]
 
 
 def test_outside_an_app_of_django_nothing_could_start_it(tmp_path: Path) -> None:
     files = samples.files(replace(POLLER, store="django"))
-    spec = samples.spec(replace(POLLER, store="receiver", dead="none")) | {"handler": "jobs.tasks:send_receipt"}
+    spec = samples.spec(replace(POLLER, store="receiver", dead="none")) | {
+        "handler": "jobs.tasks:send_receipt"
+    }
     more = {"jobs/__init__.py": "", ".skillrun/jobs/send-receipt.json": json.dumps(spec)}
     made = plan(case_of(helpers.build_tree(tmp_path / "repo", {**files, **more})))
-    assert "jobs.tasks lies in no app of Django" in " ".join(finding.message for finding in made.missing)
+    assert "jobs.tasks lies in no app of Django" in " ".join(
+        finding.message for finding in made.missing
+    )
 
 
 def test_a_line_that_starts_no_module_is_no_example(tmp_path: Path) -> None:
-    written = write(tmp_path, CRON, {"crontab": "*/10 * * * * cd /srv/shop && python shop/sweep.py\n"})
+    written = write(
+        tmp_path, CRON, {"crontab": "*/10 * * * * cd /srv/shop && python shop/sweep.py\n"}
+    )
     assert "runner" not in written.text("crontab")
     assert "*/5 * * * * python -m shop.send_receipt_runner" in written.text(RUNNER)
 
@@ -116,13 +144,20 @@ def test_a_line_that_starts_no_module_is_no_example(tmp_path: Path) -> None:
     ("combination", "trigger"),
     [
         (TICKED, '"interval",\n    seconds=60,\n    jitter=6,'),
-        (replace(TICKED, trigger="cron"), '"cron",\n    minute="*/5",\n    hour="*",\n    timezone="UTC",'),
+        (
+            replace(TICKED, trigger="cron"),
+            '"cron",\n    minute="*/5",\n    hour="*",\n    timezone="UTC",',
+        ),
     ],
 )
-def test_a_tick_of_the_scheduler_that_is_there(tmp_path: Path, combination: Combination, trigger: str) -> None:
+def test_a_tick_of_the_scheduler_that_is_there(
+    tmp_path: Path, combination: Combination, trigger: str
+) -> None:
     written = write(tmp_path, combination)
     assert f"@scheduler.scheduled_job(\n    {trigger}\n    id=" in written.text(TASKS)
-    assert {"sweep", "send_receipt", "due_send_receipt", "tick_send_receipt"} <= {*written.names(TASKS)}
+    assert {"sweep", "send_receipt", "due_send_receipt", "tick_send_receipt"} <= {
+        *written.names(TASKS)
+    }
     assert_clean(written)
 
 
@@ -162,13 +197,24 @@ BROKEN = [
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("combination", [POLLER, CRON, TICKED, replace(POLLER, retry=False)], ids=str)
-def test_its_own_tests_pass_and_notice_what_is_broken(tmp_path: Path, combination: Combination) -> None:
+@pytest.mark.parametrize(
+    "combination", [POLLER, CRON, TICKED, replace(POLLER, retry=False)], ids=str
+)
+def test_its_own_tests_pass_and_notice_what_is_broken(
+    tmp_path: Path, combination: Combination
+) -> None:
     written = write(tmp_path, combination)
     whole = written.run("pytest", "-q")
     assert whole.returncode == 0, whole.stdout
-    lock = ("shop/send_receipt_runner.py", "fcntl.flock(own, fcntl.LOCK_EX | fcntl.LOCK_NB)", "pass")
-    for path, old, new in [*(BROKEN if combination.retry else BROKEN[:2]), *([lock] if combination == CRON else [])]:
+    lock = (
+        "shop/send_receipt_runner.py",
+        "fcntl.flock(own, fcntl.LOCK_EX | fcntl.LOCK_NB)",
+        "pass",
+    )
+    for path, old, new in [
+        *(BROKEN if combination.retry else BROKEN[:2]),
+        *([lock] if combination == CRON else []),
+    ]:
         text = written.text(path)
         assert old in text
         (written.root / path).write_text(text.replace(old, new))
@@ -178,7 +224,11 @@ def test_its_own_tests_pass_and_notice_what_is_broken(tmp_path: Path, combinatio
 
 def facts_of(**changed: Any) -> Facts:
     """The facts that `problems` asks for."""
-    named = {"app": Symbol("shop.clock", "scheduler"), "facts": {"version_4": False}, "dead_letter": "table"}
+    named = {
+        "app": Symbol("shop.clock", "scheduler"),
+        "facts": {"version_4": False},
+        "dead_letter": "table",
+    }
     named |= {"message": "payload", "trigger": "poller", "schedule": None, "fields": ()}
     made = object.__new__(Facts)
     for name, value in {**named, **changed}.items():

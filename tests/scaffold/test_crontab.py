@@ -15,10 +15,25 @@ from skillrun.proof.ticks import cron_fields
 
 START = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 SCHEDULES = (
-    "*/5 * * * *", "30 2 * * *", "* 3 * * *", "0 9-17 * * mon-fri", "0 0 1 jan *", "15 6 * * 0", "15 6 * * 7",
-    "0 12 * * 5-7", "0 12 * * 1,3", "0 0 1-10/3 * *", "10 */6 * * sat", "0 5 31 * *", "7 1 * feb-apr *", "@weekly",
-    "@monthly", "0 0 * * */2", "0 0 ? * ?", "5/20 4 * * *",
-)  # fmt: skip
+    "*/5 * * * *",
+    "30 2 * * *",
+    "* 3 * * *",
+    "0 9-17 * * mon-fri",
+    "0 0 1 jan *",
+    "15 6 * * 0",
+    "15 6 * * 7",
+    "0 12 * * 5-7",
+    "0 12 * * 1,3",
+    "0 0 1-10/3 * *",
+    "10 */6 * * sat",
+    "0 5 31 * *",
+    "7 1 * feb-apr *",
+    "@weekly",
+    "@monthly",
+    "0 0 * * */2",
+    "0 0 ? * ?",
+    "5/20 4 * * *",
+)
 
 
 def minutes(days: int) -> Iterator[datetime.datetime]:
@@ -33,7 +48,10 @@ def due(schedule: str) -> set[datetime.datetime]:
     return {
         moment
         for moment in minutes(70)
-        if moment.minute in minute and moment.hour in hour and moment.day in day and moment.month in month
+        if moment.minute in minute
+        and moment.hour in hour
+        and moment.day in day
+        and moment.month in month
         if {moment.isoweekday(), moment.isoweekday() % 7} & week
     }
 
@@ -58,7 +76,9 @@ def test_apscheduler_fires_when_cron_does(schedule: str) -> None:
     assert found == wanted
 
 
-@pytest.mark.parametrize("schedule", ("0 0 L * *", "@reboot", "0 0 * * 1#2", "0 0 * * fri-mon", "0 0 * *", "every day"))
+@pytest.mark.parametrize(
+    "schedule", ("0 0 L * *", "@reboot", "0 0 * * 1#2", "0 0 * * fri-mon", "0 0 * *", "every day")
+)
 def test_what_they_cannot_say(schedule: str) -> None:
     assert read_fields(schedule) is None
 

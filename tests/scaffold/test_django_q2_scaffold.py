@@ -1,4 +1,6 @@
-"""The job that a scaffold writes for Django Q2: its form, its schedule, what is refused, and its own tests."""
+"""The job that a scaffold writes for Django Q2: its form, its schedule, what is refused, and its
+own tests.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +58,9 @@ def test_what_a_table_keeps_is_no_failed_task(usual: Written, tmp_path: Path) ->
     assert "schedule" not in failed and "attempt: int" not in failed
 
 
-def test_a_row_of_the_own_database_is_there_with_the_commit_by_itself(usual: Written, tmp_path: Path) -> None:
+def test_a_row_of_the_own_database_is_there_with_the_commit_by_itself(
+    usual: Written, tmp_path: Path
+) -> None:
     assert "on_commit" not in usual.text(TASKS)
     settings = samples.files(BASE)["config/settings.py"]
     for name, changed in {
@@ -73,7 +77,11 @@ def test_a_row_of_the_own_database_is_there_with_the_commit_by_itself(usual: Wri
 
 def migrations(written: Written) -> list[str]:
     """Those that were written."""
-    return [change.path.rpartition("/")[2] for change in written.plan.changes if "/migrations/" in change.path]
+    return [
+        change.path.rpartition("/")[2]
+        for change in written.plan.changes
+        if "/migrations/" in change.path
+    ]
 
 
 def test_a_migration_has_the_clock_call_a_tick(tmp_path: Path) -> None:
@@ -82,7 +90,9 @@ def test_a_migration_has_the_clock_call_a_tick(tmp_path: Path) -> None:
     assert migrations(written) == ["0003_receipt_deadjob.py", "0004_schedule_send_receipt.py"]
     text = written.text("shop/migrations/0004_schedule_send_receipt.py")
     assert '"func": "shop.tasks.tick_send_receipt",' in text
-    assert '"cron": "*/5 * * * *",' in text and "_settle_send_receipt(message)" in written.text(TASKS)
+    assert '"cron": "*/5 * * * *",' in text and "_settle_send_receipt(message)" in written.text(
+        TASKS
+    )
     assert '("shop", "0003_receipt_deadjob"),' in text
 
 
@@ -102,7 +112,9 @@ def test_a_schedule_with_hours_says_whose_they_are(tmp_path: Path) -> None:
     spec = samples.spec(CRON)
     spec["trigger"] |= {"schedule": "0 3 * * *", "timezone": "Europe/Berlin"}
     written = write(tmp_path, CRON, {SPEC: json.dumps(spec)})
-    assert "those of Europe/Berlin: TIME_ZONE" in written.text("shop/migrations/0004_schedule_send_receipt.py")
+    assert "those of Europe/Berlin: TIME_ZONE" in written.text(
+        "shop/migrations/0004_schedule_send_receipt.py"
+    )
 
 
 def test_an_app_without_migrations_has_no_place_for_a_schedule(tmp_path: Path) -> None:
@@ -118,7 +130,12 @@ def test_an_app_without_migrations_has_no_place_for_a_schedule(tmp_path: Path) -
 
 def facts_of(known: Mapping[str, Any], **changed: Any) -> Facts:
     """The facts that `problems` asks for."""
-    named: dict[str, Any] = {"django": True, "dead_letter": "table", "fields": (), "message": "kwargs"}
+    named: dict[str, Any] = {
+        "django": True,
+        "dead_letter": "table",
+        "fields": (),
+        "message": "kwargs",
+    }
     named |= {"trigger": "event", "schedule": None, "every_s": None, **changed}
     named["facts"] = {"cluster": True, "bounded": True, "croniter": True, **known}
     made = object.__new__(Facts)
@@ -142,7 +159,11 @@ CLUSTER = (Field("cluster", "str", True, ""),)
         ({"bounded": False}, {"dead_letter": "framework"}, "would be run for ever"),
         ({}, {"fields": CLUSTER}, "takes cluster for itself"),
         ({}, {"fields": CLUSTER, "message": "payload"}, None),
-        ({}, {"fields": (Field("timezone", "str", True, ""),), "message": "payload"}, "a use of its own"),
+        (
+            {},
+            {"fields": (Field("timezone", "str", True, ""),), "message": "payload"},
+            "a use of its own",
+        ),
         ({}, {"trigger": "cron", "schedule": "0 3 1 * 1"}, None),
         ({}, {"trigger": "cron", "schedule": "0 3 L * *"}, "no cron expression that means"),
         ({"croniter": False}, {"trigger": "cron", "schedule": "0 3 * * *"}, "without croniter"),
@@ -150,7 +171,9 @@ CLUSTER = (Field("cluster", "str", True, ""),)
         ({}, {"trigger": "poller", "every_s": 90.0}, "ticks by the minute"),
     ],
 )
-def test_what_django_q2_cannot_do(known: dict[str, Any], changed: dict[str, Any], words: str | None) -> None:
+def test_what_django_q2_cannot_do(
+    known: dict[str, Any], changed: dict[str, Any], words: str | None
+) -> None:
     said = list(problems(facts_of(known, **changed)))
     assert len(said) == (words is not None)
     assert all(words is not None and words in text for text in said)
@@ -172,8 +195,12 @@ def test_what_is_not_bounded_and_what_reads_no_cron_is_seen(tmp_path: Path) -> N
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("combination", [CRON, replace(BASE, message="payload", dead="none")], ids=str)
-def test_its_own_tests_pass_and_notice_what_is_broken(tmp_path: Path, combination: Combination) -> None:
+@pytest.mark.parametrize(
+    "combination", [CRON, replace(BASE, message="payload", dead="none")], ids=str
+)
+def test_its_own_tests_pass_and_notice_what_is_broken(
+    tmp_path: Path, combination: Combination
+) -> None:
     written = write(tmp_path, combination)
     assert_noticed(written, [(TASKS, *pair) for pair in broken(combination)], "manage", "test")
 
@@ -181,7 +208,9 @@ def test_its_own_tests_pass_and_notice_what_is_broken(tmp_path: Path, combinatio
 @pytest.mark.real
 def test_they_queue_what_development_runs_at_once(tmp_path: Path) -> None:
     combination = replace(CRON, dead="none")
-    settings = samples.files(combination)["config/settings.py"].replace('"timeout"', '"sync": True,\n    "timeout"')
+    settings = samples.files(combination)["config/settings.py"].replace(
+        '"timeout"', '"sync": True,\n    "timeout"'
+    )
     done = write(tmp_path, combination, {"config/settings.py": settings}).run("manage", "test")
     assert done.returncode == 0, done.stderr
 

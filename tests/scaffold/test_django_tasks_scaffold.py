@@ -1,4 +1,6 @@
-"""The job that a scaffold writes for Django's tasks: retries, rows, what is refused, its own tests."""
+"""The job that a scaffold writes for Django's tasks: retries, rows, what is refused, its own
+tests.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,8 @@ def test_a_retry_is_a_row_with_the_next_attempt_and_a_time(tmp_path: Path) -> No
         "        delay = timedelta(seconds=random.uniform(wait / 2, wait))\n"
         "        later = send_receipt.using(run_after=timezone.now() + delay)\n"
         "        later.enqueue(**message, correlation_id=correlation_id, attempt=attempt + 1)\n"
-    ) in text
+        in text
+    )
 
 
 def test_a_retry_without_a_wait_has_no_time(tmp_path: Path) -> None:
@@ -85,7 +88,9 @@ def test_a_row_that_may_be_in_another_database_waits_for_the_commit(tmp_path: Pa
 
 def test_the_module_is_the_one_that_the_other_tasks_have(tmp_path: Path) -> None:
     tasks = samples.files(BASE)[TASKS].replace("from django_tasks", "from django.tasks")
-    assert "from django.tasks import TaskContext, task\n" in write(tmp_path, BASE, {TASKS: tasks}).text(TASKS)
+    assert "from django.tasks import TaskContext, task\n" in write(
+        tmp_path, BASE, {TASKS: tasks}
+    ).text(TASKS)
 
 
 INSTALLED = {
@@ -98,7 +103,9 @@ INSTALLED = {
 @pytest.mark.parametrize("project", INSTALLED)
 def test_without_other_tasks_it_is_the_one_that_is_installed(tmp_path: Path, project: str) -> None:
     files = {TASKS: "", "pyproject.toml": f'[project]\nname = "shop"\ndependencies = [{project}]\n'}
-    assert f"from {INSTALLED[project]} import TaskContext, task\n" in write(tmp_path, BASE, files).text(TASKS)
+    assert f"from {INSTALLED[project]} import TaskContext, task\n" in write(
+        tmp_path, BASE, files
+    ).text(TASKS)
 
 
 def test_a_backend_without_the_usual_queue(tmp_path: Path) -> None:
@@ -121,9 +128,13 @@ def test_tests_have_the_backend_that_the_settings_of_tests_have_not(tmp_path: Pa
 def test_a_clock_starts_a_command_that_enqueues_what_is_due(tmp_path: Path) -> None:
     written = write(tmp_path, CRON)
     assert "            tasks.enqueue_send_receipt(**payload)\n" in written.text(RUNNER)
-    assert written.text("crontab").endswith('*/5 * * * * cd "$APP" && python manage.py send_receipt\n')
+    assert written.text("crontab").endswith(
+        '*/5 * * * * cd "$APP" && python manage.py send_receipt\n'
+    )
     assert "    _settle_send_receipt(message)\n" in written.text(TASKS)
-    assert [w.how for w in case_of(written.root).wiring if w.kind == "schedule"] == ["crontab */5 * * * *"]
+    assert [w.how for w in case_of(written.root).wiring if w.kind == "schedule"] == [
+        "crontab */5 * * * *"
+    ]
     assert_clean(written)
 
 
@@ -139,17 +150,27 @@ def test_a_poller_is_started_beside_the_worker(tmp_path: Path) -> None:
 
 def test_an_event_alone_is_lost_with_its_worker(tmp_path: Path) -> None:
     """The next tick of a clock finds the work again."""
-    words, machine = "Where a worker dies, its row stays RUNNING", "shop/send-receipt.state-machine.md"
+    words, machine = (
+        "Where a worker dies, its row stays RUNNING",
+        "shop/send-receipt.state-machine.md",
+    )
     event, cron = write(tmp_path / "event", BASE), write(tmp_path / "cron", CRON)
     assert [words in written.text(TASKS) for written in (event, cron)] == [True, False]
-    assert "    running --> lost: die\n" in event.text(machine) and "redeliver" not in event.text(machine)
-    assert "| die | running | queued | the process dies | the next tick enqueues it again |" in cron.text(machine)
+    assert "    running --> lost: die\n" in event.text(machine) and "redeliver" not in event.text(
+        machine
+    )
+    assert (
+        "| die | running | queued | the process dies | the next tick enqueues it again |"
+        in cron.text(machine)
+    )
 
 
 # -- what cannot be
 
 
-def said(tmp_path: Path, combination: Combination = BASE, files: Mapping[str, str] | None = None) -> str:
+def said(
+    tmp_path: Path, combination: Combination = BASE, files: Mapping[str, str] | None = None
+) -> str:
     root = helpers.build_tree(tmp_path / "repo", {**samples.files(combination), **(files or {})})
     return " ".join(finding.message for finding in plan(case_of(root)).missing)
 
@@ -157,7 +178,11 @@ def said(tmp_path: Path, combination: Combination = BASE, files: Mapping[str, st
 FIELD = {"type": "string"}
 REFUSED: dict[str, tuple[Combination, Mapping[str, str], str]] = {
     "a queue of dead letters": (replace(BASE, dead="queue"), {}, "dead letters too"),
-    "no TASKS": (BASE, settings(f'TASKS = {{"default": {{"BACKEND": {DATABASE}}}}}\n', ""), "no settings have TASKS"),
+    "no TASKS": (
+        BASE,
+        settings(f'TASKS = {{"default": {{"BACKEND": {DATABASE}}}}}\n', ""),
+        "no settings have TASKS",
+    ),
     "a backend without a worker": (
         BASE,
         settings(DATABASE, '"django_tasks.backends.immediate.ImmediateBackend"'),
@@ -170,7 +195,13 @@ REFUSED: dict[str, tuple[Combination, Mapping[str, str], str]] = {
     ),
     "a field that the handler has a use for": (
         BASE,
-        {SPEC: json.dumps(samples.spec(BASE)).replace('"email"', '"context"').replace("email", "context")},
+        {
+            SPEC: (
+                json.dumps(samples.spec(BASE))
+                .replace('"email"', '"context"')
+                .replace("email", "context")
+            )
+        },
         "use of its own for the name context",
     ),
     "a clock outside an app": (
@@ -178,7 +209,8 @@ REFUSED: dict[str, tuple[Combination, Mapping[str, str], str]] = {
         {
             "jobs/__init__.py": "",
             SPEC: json.dumps(
-                samples.spec(replace(CRON, store="receiver", dead="none")) | {"handler": "jobs.tasks:send_receipt"}
+                samples.spec(replace(CRON, store="receiver", dead="none"))
+                | {"handler": "jobs.tasks:send_receipt"}
             ),
         },
         "jobs.tasks lies in no app of Django",
@@ -227,7 +259,9 @@ def test_a_job_without_a_table_of_its_own_has_the_database_of_the_queue(tmp_path
     ],
     ids=str,
 )
-def test_its_own_tests_pass_and_notice_what_is_broken(tmp_path: Path, combination: Combination) -> None:
+def test_its_own_tests_pass_and_notice_what_is_broken(
+    tmp_path: Path, combination: Combination
+) -> None:
     written = write(tmp_path, combination)
     assert_noticed(written, broken(combination), "manage", "test")
 
@@ -236,7 +270,9 @@ def test_its_own_tests_pass_and_notice_what_is_broken(tmp_path: Path, combinatio
 @pytest.mark.parametrize("combination", [CRON, POLLER], ids=str)
 def test_with_pytest_django_the_tick_is_tried_too(tmp_path: Path, combination: Combination) -> None:
     pytest.importorskip("pytest_django")
-    project = samples.files(combination)["pyproject.toml"].replace('"mypy"', '"mypy", "pytest-django"')
+    project = samples.files(combination)["pyproject.toml"].replace(
+        '"mypy"', '"mypy", "pytest-django"'
+    )
     project = project.replace('testpaths = ["tests"]', 'DJANGO_SETTINGS_MODULE = "config.settings"')
     model = "import pytest\n\n\n@pytest.mark.django_db\ndef test_it_is_there() -> None:\n    pass\n"
     makefile = samples.COMMON["Makefile"]
@@ -247,17 +283,27 @@ def test_with_pytest_django_the_tick_is_tried_too(tmp_path: Path, combination: C
         (RUNNER, "        except Exception:", "        except KeyError:"),
         (TASKS, "    _settle_send_receipt(message)\n", ""),
     ]
-    assert_noticed(written, [*broken(combination), *more], "pytest", "-q", "-p", "pytest_django.plugin", "shop")
+    assert_noticed(
+        written, [*broken(combination), *more], "pytest", "-q", "-p", "pytest_django.plugin", "shop"
+    )
     assert_clean(written)
 
 
 def broken(combination: Combination) -> list[tuple[str, str, str]]:
     """What no test of the job may let through."""
-    found = [(TASKS, "bookings.book(" if combination.effect == "transactional" else "mailer.send(", "dict(")]
+    found = [
+        (
+            TASKS,
+            "bookings.book(" if combination.effect == "transactional" else "mailer.send(",
+            "dict(",
+        )
+    ]
     if combination.dead == "table":
         found.append((TASKS, "    send_receipt_store.bury(message, repr(error))\n", ""))
     if combination.retry:
         found.append((TASKS, "attempt=attempt + 1", "attempt=attempt"))
-        found.append((TASKS, "if attempt >= SEND_RECEIPT_ATTEMPTS:", "if attempt > SEND_RECEIPT_ATTEMPTS:"))
+        found.append(
+            (TASKS, "if attempt >= SEND_RECEIPT_ATTEMPTS:", "if attempt > SEND_RECEIPT_ATTEMPTS:")
+        )
         found.append((TASKS, "        later.enqueue(", "        dict("))
     return found

@@ -1,4 +1,6 @@
-"""The job that a scaffold writes for Dramatiq: its names, its form, its retries and dead letters, and its own tests."""
+"""The job that a scaffold writes for Dramatiq: its names, its form, its retries and dead letters,
+and its own tests.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +18,17 @@ TASKS = "shop/tasks.py"
 BASE = Combination("dramatiq")
 
 
-def test_the_actors_the_middleware_and_the_sender_stand_beside_the_other_jobs(tmp_path: Path) -> None:
+def test_the_actors_the_middleware_and_the_sender_stand_beside_the_other_jobs(
+    tmp_path: Path,
+) -> None:
     written = write(tmp_path, BASE)
-    wanted = {"sweep", "send_receipt", "SendReceiptAttempts", "bury_send_receipt", "enqueue_send_receipt"}
+    wanted = {
+        "sweep",
+        "send_receipt",
+        "SendReceiptAttempts",
+        "bury_send_receipt",
+        "enqueue_send_receipt",
+    }
     assert wanted <= {*written.names(TASKS)}
     assert written.run("ruff", "check", "shop", "tests").stdout == "All checks passed!\n"
     assert written.run("ruff", "format", "--check", "shop").returncode == 0
@@ -28,7 +38,9 @@ def test_attempts_and_waits_are_those_of_the_spec_in_milliseconds(tmp_path: Path
     text = write(tmp_path, BASE).text(TASKS)
     assert "min_backoff=2_000,  # milliseconds\n    max_backoff=60_000,\n" in text
     assert "return retries < 3 and isinstance(error, (mailer.Unavailable, TimeoutError))" in text
-    assert "after waits of at most 4 s, 8 s and 16 s." in text  # Dramatiq's jitter makes them up to twice as long
+    assert (
+        "after waits of at most 4 s, 8 s and 16 s." in text
+    )  # Dramatiq's jitter makes them up to twice as long
 
 
 def test_waits_that_the_library_cannot_double_are_the_actors_own(tmp_path: Path) -> None:
@@ -53,18 +65,20 @@ def test_dead_letters_of_the_library_need_no_actor(tmp_path: Path) -> None:
 
 
 def test_a_queue_of_dead_letters_is_the_librarys_own(tmp_path: Path) -> None:
-    made = plan(case_of(helpers.build_tree(tmp_path, samples.files(Combination("dramatiq", dead="queue")))))
+    made = plan(
+        case_of(helpers.build_tree(tmp_path, samples.files(Combination("dramatiq", dead="queue"))))
+    )
     assert [finding.message for finding in made.missing] == [
-        "Dramatiq's workers would take the dead letters out of a queue dead: dead_letter.kind is to be framework, for "
-        "the dead-letter queue that it has itself, table or none"
+        "Dramatiq's workers would take the dead letters out of a queue dead: dead_letter.kind is to"
+        " be framework, for the dead-letter queue that it has itself, table or none"
     ]
 
 
 def test_a_broker_that_has_the_current_message_gets_no_second_one(tmp_path: Path) -> None:
     broker = (
-        "import dramatiq\nfrom dramatiq.brokers.redis import RedisBroker\n"
-        "from dramatiq.middleware import CurrentMessage\n"
-        "\nbroker = RedisBroker()\nbroker.add_middleware(CurrentMessage())\ndramatiq.set_broker(broker)\n"
+        "import dramatiq\nfrom dramatiq.brokers.redis import RedisBroker\nfrom dramatiq.middleware"
+        " import CurrentMessage\n\nbroker ="
+        " RedisBroker()\nbroker.add_middleware(CurrentMessage())\ndramatiq.set_broker(broker)\n"
     )
     text = write(tmp_path, BASE, {"shop/broker.py": broker}).text(TASKS)
     assert "add_middleware(CurrentMessage())" not in text
@@ -88,7 +102,9 @@ def test_a_setting_of_django_is_no_broker(tmp_path: Path) -> None:
     ],
     ids=lambda one: f"{one}, {one.backoff}",
 )
-def test_its_own_tests_are_green_and_notice_a_lost_effect(tmp_path: Path, combination: Combination) -> None:
+def test_its_own_tests_are_green_and_notice_a_lost_effect(
+    tmp_path: Path, combination: Combination
+) -> None:
     written = write(tmp_path, combination)
     done = written.run("pytest", "-q", "tests")
     assert done.returncode == 0, done.stdout

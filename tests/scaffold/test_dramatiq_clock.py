@@ -1,4 +1,6 @@
-"""The module that sends a Dramatiq job by the clock: its form, what starts it, what is refused, and its own tests."""
+"""The module that sends a Dramatiq job by the clock: its form, what starts it, what is refused, and
+its own tests.
+"""
 
 from __future__ import annotations
 
@@ -46,18 +48,24 @@ def test_what_is_due_is_told_from_what_was_given_up(tmp_path: Path) -> None:
     """Nothing marks a job that was given up as handled: the next tick would send it again."""
     words = "It leaves out what is done, and what "
     assert f"{words}has a row in dead_jobs: each tick" in write(tmp_path / "a", CRON).text(RUNNER)
-    assert f"{words}was given up: each tick" in write(tmp_path / "b", replace(CRON, dead="none")).text(RUNNER)
+    assert f"{words}was given up: each tick" in write(
+        tmp_path / "b", replace(CRON, dead="none")
+    ).text(RUNNER)
 
 
 def test_notes_say_how_one_that_was_given_up_is_tried_again(tmp_path: Path) -> None:
-    text = write(tmp_path, CRON, {"docs/operations.md": "# Operations\n"}).text("docs/operations.md")
+    text = write(tmp_path, CRON, {"docs/operations.md": "# Operations\n"}).text(
+        "docs/operations.md"
+    )
     assert "found by `shop.send_receipt_runner:tick`." in text
     assert "mend the cause and publish the job again." in text
 
 
 def test_a_cron_line_like_those_that_are_there(tmp_path: Path) -> None:
     there = "0 3 * * * cd /srv/shop && .venv/bin/python -m shop.sweep --all >> sweep.log\n"
-    written = write(tmp_path, CRON, {"deploy/crontab": there, "shop/sweep.py": "print('sweeping')\n"})
+    written = write(
+        tmp_path, CRON, {"deploy/crontab": there, "shop/sweep.py": "print('sweeping')\n"}
+    )
     line = "*/5 * * * * cd /srv/shop && .venv/bin/python -m shop.send_receipt_runner >> sweep.log"
     assert written.text("deploy/crontab").splitlines()[1:] == [line]
 
@@ -79,17 +87,23 @@ def test_a_poller_is_started_as_the_workers_are(tmp_path: Path, worker: str) -> 
     assert plan(case_of(written.root)).changes == ()
 
 
-@pytest.mark.parametrize("worker", ["worker: sh -c 'dramatiq shop.tasks'", "# dramatiq: dramatiq shop.tasks"])
+@pytest.mark.parametrize(
+    "worker", ["worker: sh -c 'dramatiq shop.tasks'", "# dramatiq: dramatiq shop.tasks"]
+)
 def test_a_line_that_cannot_be_followed_is_no_example(tmp_path: Path, worker: str) -> None:
     written = write(tmp_path, POLLER, {"Procfile": f"{worker}\n"})
     assert written.text("Procfile") == f"{worker}\n"
 
 
 DJANGO = {
-    "manage.py": "import sys\n\nfrom django.core.management import execute_from_command_line\n\n"
-    "execute_from_command_line(sys.argv)\n",
+    "manage.py": (
+        "import sys\n\nfrom django.core.management import execute_from_command_line\n\n"
+        "execute_from_command_line(sys.argv)\n"
+    ),
     "config/__init__.py": "",
-    "config/settings.py": 'INSTALLED_APPS = ["shop"]\nDRAMATIQ_BROKER = {"BROKER": "x.RedisBroker"}\n',
+    "config/settings.py": (
+        'INSTALLED_APPS = ["shop"]\nDRAMATIQ_BROKER = {"BROKER": "x.RedisBroker"}\n'
+    ),
     "shop/apps.py": "",
     "Procfile": "worker: python manage.py rundramatiq\n",
 }
@@ -97,7 +111,9 @@ DJANGO = {
 
 def test_in_django_a_management_command_starts_it(tmp_path: Path) -> None:
     written = write(tmp_path, replace(POLLER, store="receiver", dead="framework"), DJANGO)
-    assert written.text("Procfile").splitlines()[-1] == "send-receipt: python manage.py send_receipt"
+    assert (
+        written.text("Procfile").splitlines()[-1] == "send-receipt: python manage.py send_receipt"
+    )
     command = written.text("shop/management/commands/send_receipt.py")
     assert "        send_receipt_runner.main()\n" in command
     assert "__main__" not in written.text(RUNNER)
@@ -107,13 +123,17 @@ def test_in_django_its_line_is_read_through_the_command_and_the_commit(tmp_path:
     written = write(tmp_path, replace(CRON, store="receiver", dead="framework"), DJANGO)
     assert written.text("crontab").endswith('cd "$APP" && python manage.py send_receipt\n')
     assert "transaction.on_commit(" in written.text(TASKS)
-    assert [w.how for w in case_of(written.root).wiring if w.kind == "schedule"] == ["crontab */5 * * * *"]
+    assert [w.how for w in case_of(written.root).wiring if w.kind == "schedule"] == [
+        "crontab */5 * * * *"
+    ]
 
 
 def test_a_publisher_of_ones_own_is_left_to_its_callers(tmp_path: Path) -> None:
     """What arguments it takes is not known; the message is."""
     own = "from shop.tasks import sweep\n\n\ndef order_paid(order):\n    sweep.send(order.id)\n"
-    spec = samples.spec(CRON) | {"enqueue": {"call": "shop.orders:order_paid", "args": {"order": 7}}}
+    spec = samples.spec(CRON) | {
+        "enqueue": {"call": "shop.orders:order_paid", "args": {"order": 7}}
+    }
     more = {"shop/orders.py": own, SPEC: json.dumps(spec)}
     written = write(tmp_path, CRON, more)
     assert "            tasks.send_receipt.send(**payload)\n" in written.text(RUNNER)
@@ -132,7 +152,10 @@ def test_beside_a_handler_in_no_package(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("library", ["periodiq", "dramatiq_crontab"])
 def test_the_clock_that_is_there_is_left_to_its_owner(tmp_path: Path, library: str) -> None:
-    clock = f"import dramatiq\nfrom {library} import cron\n\n\n@dramatiq.actor\ndef nightly() -> None: ...\n"
+    clock = (
+        f"import dramatiq\nfrom {library} import cron\n\n\n@dramatiq.actor\ndef nightly() -> None:"
+        " ...\n"
+    )
     files = {**samples.files(CRON), "shop/clock.py": clock}
     made = plan(case_of(helpers.build_tree(tmp_path / "repo", files)))
     assert f"{library.replace('_', '-')} is this repository's clock" in made.missing[0].message
@@ -142,7 +165,9 @@ def test_the_clock_that_is_there_is_left_to_its_owner(tmp_path: Path, library: s
 def rules(root: Path) -> set[str]:
     """What the stages that read the schedule find."""
     case = case_of(root)
-    return {finding.rule for stage in (contract, handler) for finding in stage.examine(case).findings}
+    return {
+        finding.rule for stage in (contract, handler) for finding in stage.examine(case).findings
+    }
 
 
 def test_without_its_line_it_is_never_scheduled(tmp_path: Path) -> None:
@@ -163,7 +188,9 @@ LOCK = (RUNNER, "fcntl.flock(own, fcntl.LOCK_EX | fcntl.LOCK_NB)", "pass")
 
 @pytest.mark.real
 @pytest.mark.parametrize("combination", [CRON, POLLER], ids=str)
-def test_its_own_tests_pass_and_notice_what_is_broken(tmp_path: Path, combination: Combination) -> None:
+def test_its_own_tests_pass_and_notice_what_is_broken(
+    tmp_path: Path, combination: Combination
+) -> None:
     written = write(tmp_path, combination)
     whole = written.run("pytest", "-q")
     assert whole.returncode == 0, whole.stdout

@@ -15,7 +15,9 @@ UPPER = '#!/bin/sh\nfor name; do tr a-z A-Z < "$name" > tmp && mv tmp "$name"; d
 
 @pytest.fixture
 def root(make_repo: Callable[..., Path]) -> Path:
-    found = make_repo({"upper.sh": UPPER.encode(), "a b.py": "a = 1\n", "c.py": "c = 1\n", "pyproject.toml": ""})
+    found = make_repo(
+        {"upper.sh": UPPER.encode(), "a b.py": "a = 1\n", "c.py": "c = 1\n", "pyproject.toml": ""}
+    )
     (found / "a b.py").write_text("b = 1\n")
     return found
 
@@ -48,7 +50,9 @@ def test_consent_is_asked_for_the_commands(root: Path) -> None:
 
 
 def test_one_that_fails_is_a_note(root: Path) -> None:
-    said = format_files(root, ["c.py"], ["echo no such style >&2; false", "sh upper.sh", "not-there-at-all"], yes)
+    said = format_files(
+        root, ["c.py"], ["echo no such style >&2; false", "sh upper.sh", "not-there-at-all"], yes
+    )
     assert said[0] == "echo no such style >&2; false: exit 1: no such style"
     assert said[1].startswith("not-there-at-all: exit 127")
     assert (root / "c.py").read_text() == "C = 1\n"

@@ -1,4 +1,6 @@
-"""The job that a scaffold writes for Huey: its names, its form, its receiver and clock, and its own tests."""
+"""The job that a scaffold writes for Huey: its names, its form, its receiver and clock, and its own
+tests.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +19,13 @@ TASKS = "shop/tasks.py"
 BASE = Combination("huey")
 
 
-def test_the_handler_its_receiver_and_its_publisher_stand_beside_the_other_jobs(tmp_path: Path) -> None:
+def test_the_handler_its_receiver_and_its_publisher_stand_beside_the_other_jobs(
+    tmp_path: Path,
+) -> None:
     written = write(tmp_path, BASE)
-    assert {"sweep", "send_receipt", "send_receipt_failed", "enqueue_send_receipt"} <= {*written.names(TASKS)}
+    assert {"sweep", "send_receipt", "send_receipt_failed", "enqueue_send_receipt"} <= {
+        *written.names(TASKS)
+    }
     assert_clean(written)
 
 
@@ -28,7 +34,10 @@ def test_waits_are_those_of_the_spec(tmp_path: Path) -> None:
     assert "retries=3,  # 4 attempts in all" in text
     assert "wait = min(60, 2 * 2 ** (3 - task.retries))" in text
     assert "task.retry_delay = random.uniform(wait / 2, wait)" in text
-    assert "if not isinstance(error, (mailer.Unavailable, TimeoutError)):\n        task.retries = 0" in text
+    assert (
+        "if not isinstance(error, (mailer.Unavailable, TimeoutError)):\n        task.retries = 0"
+        in text
+    )
 
 
 def test_no_retry_says_why(tmp_path: Path) -> None:
@@ -54,17 +63,27 @@ def test_a_clock_publishes_what_is_due(tmp_path: Path, combination: Combination,
 @pytest.mark.real
 @pytest.mark.parametrize(
     "combination",
-    [BASE, replace(BASE, retry=False), replace(BASE, message="payload"), replace(BASE, trigger="cron")],
+    [
+        BASE,
+        replace(BASE, retry=False),
+        replace(BASE, message="payload"),
+        replace(BASE, trigger="cron"),
+    ],
     ids=str,
 )
-def test_its_own_tests_pass_and_notice_what_is_broken(tmp_path: Path, combination: Combination) -> None:
+def test_its_own_tests_pass_and_notice_what_is_broken(
+    tmp_path: Path, combination: Combination
+) -> None:
     written = write(tmp_path, combination)
     assert_noticed(written, [(TASKS, *pair) for pair in broken(combination)], "pytest", "-q")
 
 
 def broken(combination: Combination) -> list[tuple[str, str]]:
     """What no test of the job may let through."""
-    found = [("    send_receipt_store.bury(message, repr(error))\n", ""), ("        mailer.send(", "        print(")]
+    found = [
+        ("    send_receipt_store.bury(message, repr(error))\n", ""),
+        ("        mailer.send(", "        print("),
+    ]
     if combination.retry:
         found.append(("        task.retries = 0  # it would fail again\n", "        pass\n"))
     if combination.trigger == "cron":
@@ -83,7 +102,13 @@ def facts_of(**changed: Any) -> Facts:
         "dead_letter": "table",
         "fields": (),
     }
-    named |= {"message": "kwargs", "trigger": "event", "schedule": None, "timezone": None, "every_s": None}
+    named |= {
+        "message": "kwargs",
+        "trigger": "event",
+        "schedule": None,
+        "timezone": None,
+        "every_s": None,
+    }
     made = object.__new__(Facts)
     for name, value in {**named, **changed}.items():
         object.__setattr__(made, name, value)
@@ -96,12 +121,18 @@ def facts_of(**changed: Any) -> Facts:
         ({}, None),
         ({"app": None}, "no Huey object"),
         ({"app": None, "facts": {"django": True, "unloaded": ""}}, None),
-        ({"facts": {"django": False, "unloaded": "the consumer loads another"}}, "the consumer loads another"),
+        (
+            {"facts": {"django": False, "unloaded": "the consumer loads another"}},
+            "the consumer loads another",
+        ),
         ({"dead_letter": "queue"}, "no dead letters of its own"),
         ({"trigger": "cron", "schedule": "0 3 * * *", "timezone": "UTC"}, None),
         ({"trigger": "cron", "schedule": "0 3 L * *"}, "no crontab that means"),
         ({"trigger": "cron", "schedule": "0 3 1 * 1"}, "no crontab that means"),
-        ({"trigger": "cron", "schedule": "0 3 * * *", "timezone": "Europe/Berlin"}, "no time zone but UTC"),
+        (
+            {"trigger": "cron", "schedule": "0 3 * * *", "timezone": "Europe/Berlin"},
+            "no time zone but UTC",
+        ),
         ({"trigger": "poller", "every_s": 300.0}, None),
         ({"trigger": "poller", "every_s": 30.0}, "ticks by the minute"),
     ],

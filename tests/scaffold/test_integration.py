@@ -1,4 +1,6 @@
-"""The integration test of a scaffold: where it is written, and what it sees with a real Redis and without one."""
+"""The integration test of a scaffold: where it is written, and what it sees with a real Redis and
+without one.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +16,24 @@ from skillrun.proof.services.find import find_redis_server
 
 BASE = Combination("rq")
 CI = ".github/workflows/ci.yml"
-JOB = "jobs:\n  test:\n    services:\n      {0}:\n        image: {1}\n    steps:\n    - run: pytest\n"
+JOB = (
+    "jobs:\n  test:\n    services:\n      {0}:\n        image: {1}\n    steps:\n    - run: pytest\n"
+)
 MARKED = "[tool.pytest.ini_options]\nmarkers = [\n  'integration: needs {a} server',\n]\n"
 FIXTURE = "import pytest\n\n\n@pytest.fixture(scope='session')\ndef redis_client():\n    ...\n"
 SHOWN: dict[str, Mapping[str, str]] = {
     "a service in CI": {CI: JOB.format("queue", "'redis:7.2-alpine'")},
     "another registry's image": {CI: JOB.format("queue", "docker.io/bitnami/valkey:8")},
-    "a compose file": {"deploy/docker-compose.dev.yml": "services:\n  mq:\n    image: rabbitmq:3-management\n"},
-    "GitLab's services": {".gitlab-ci.yml": "test:\n  services:\n    - redis:latest\n  script: pytest\n"},
+    "a compose file": {
+        "deploy/docker-compose.dev.yml": "services:\n  mq:\n    image: rabbitmq:3-management\n"
+    },
+    "GitLab's services": {
+        ".gitlab-ci.yml": "test:\n  services:\n    - redis:latest\n  script: pytest\n"
+    },
     "a marker": {"pyproject.toml": MARKED},
-    "a marker in an ini file": {"pytest.ini": "[pytest]\nmarkers =\n    slow: waits\n    integration: needs Redis\n"},
+    "a marker in an ini file": {
+        "pytest.ini": "[pytest]\nmarkers =\n    slow: waits\n    integration: needs Redis\n"
+    },
     "a marker that conftest.py adds": {
         "tests/conftest.py": "def pytest_configure(config):\n"
         "    config.addinivalue_line('markers', 'integration: needs Redis')\n"
@@ -34,10 +44,16 @@ SHOWN: dict[str, Mapping[str, str]] = {
 NOT_SHOWN: dict[str, Mapping[str, str]] = {
     "nothing": {},
     "a service that is no broker": {CI: JOB.format("db", "postgres:16")},
-    "an image that only sounds like one": {CI: JOB.format("metrics", "oliver006/redis_exporter:v1")},
+    "an image that only sounds like one": {
+        CI: JOB.format("metrics", "oliver006/redis_exporter:v1")
+    },
     "a service in a comment": {CI: JOB.format("db", "postgres:16 # not redis")},
-    "an example's compose file": {"examples/app/compose.yml": "services:\n  mq:\n    image: redis\n"},
-    "a stand-in": {"tests/conftest.py": FIXTURE.replace("import pytest", "import fakeredis\nimport pytest")},
+    "an example's compose file": {
+        "examples/app/compose.yml": "services:\n  mq:\n    image: redis\n"
+    },
+    "a stand-in": {
+        "tests/conftest.py": FIXTURE.replace("import pytest", "import fakeredis\nimport pytest")
+    },
     "a folder of the application": {"shop/integration/mail.py": "A = 1\n"},
     "another marker": {"pytest.ini": "[pytest]\nmarkers =\n    slow: waits for an integration\n"},
 }
@@ -60,12 +76,18 @@ def test_it_is_not_written_where_there_is_none(tmp_path: Path, files: Mapping[st
 def test_it_is_not_written_where_no_broker_carries_the_job(tmp_path: Path, framework: str) -> None:
     """Huey of the samples keeps its queue in a file."""
     trigger = "event" if framework == "huey" else "poller"
-    written = write(tmp_path, Combination(framework, trigger=trigger, message="payload"), SHOWN["a compose file"])
+    written = write(
+        tmp_path,
+        Combination(framework, trigger=trigger, message="payload"),
+        SHOWN["a compose file"],
+    )
     assert not [change.path for change in written.plan.changes if "integration" in change.path]
 
 
 @pytest.mark.parametrize(("image", "there"), [("postgis/postgis:16", True), ("redis:7", False)])
-def test_where_postgresql_carries_the_job_it_needs_that(tmp_path: Path, image: str, there: bool) -> None:
+def test_where_postgresql_carries_the_job_it_needs_that(
+    tmp_path: Path, image: str, there: bool
+) -> None:
     written = write(tmp_path, Combination("procrastinate"), {CI: JOB.format("db", image)})
     assert any("integration" in change.path for change in written.plan.changes) is there
 
@@ -74,7 +96,9 @@ def test_it_goes_where_such_tests_are_and_is_marked_as_they_are(tmp_path: Path) 
     files = {**SHOWN["a folder"], **SHOWN["a marker"]}
     text = write(tmp_path, BASE, files).text("tests/integration/test_send_receipt_worker.py")
     assert "\npytestmark = pytest.mark.integration\n" in text
-    plain = write(tmp_path / "plain", BASE, SHOWN["a compose file"]).text("tests/test_send_receipt_integration.py")
+    plain = write(tmp_path / "plain", BASE, SHOWN["a compose file"]).text(
+        "tests/test_send_receipt_integration.py"
+    )
     assert "pytestmark" not in plain
 
 

@@ -1,4 +1,6 @@
-"""Several files are written as one: killed at any step, on a full disk, or with somebody else at work in them."""
+"""Several files are written as one: killed at any step, on a full disk, or with somebody else at
+work in them.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,12 @@ from skillrun.state import state_dir
 pytestmark = pytest.mark.real
 
 WRITER = Path(__file__).with_name("write_files.py")
-OLD: dict[str, str | bytes] = {"a.py": b"a = 1\r\n", "pkg/b.py": "b = 1\n", "gone.py": "c = 1\n", "other.txt": "o\n"}
+OLD: dict[str, str | bytes] = {
+    "a.py": b"a = 1\r\n",
+    "pkg/b.py": "b = 1\n",
+    "gone.py": "c = 1\n",
+    "other.txt": "o\n",
+}
 WANTED: dict[str, str | None] = {
     "a.py": "a = 2\r\n",
     "pkg/new/deep/d.py": "d = 2\n",
@@ -41,7 +48,10 @@ def tree(root: Path) -> dict[str, tuple[int, bytes]]:
     """Every file but git's own, with mode and content; empty folders as well."""
     paths = [path for path in root.rglob("*") if ".git" not in path.relative_to(root).parts]
     return {
-        str(path.relative_to(root)): (path.lstat().st_mode & 0o777, path.read_bytes() if path.is_file() else b"")
+        str(path.relative_to(root)): (
+            path.lstat().st_mode & 0o777,
+            path.read_bytes() if path.is_file() else b"",
+        )
         for path in paths
     }
 
@@ -53,10 +63,22 @@ def repo(folder: Path) -> Path:
 
 
 def writer(
-    root: Path, *options: str, wanted: dict[str, str | None] | None = None, prefix: tuple[str, ...] = ()
+    root: Path,
+    *options: str,
+    wanted: dict[str, str | None] | None = None,
+    prefix: tuple[str, ...] = (),
 ) -> subprocess.CompletedProcess[str]:
-    command = [*prefix, sys.executable, str(WRITER), str(root), json.dumps(wanted or WANTED), *options]
-    return subprocess.run(command, env=same_state(), capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    command = [
+        *prefix,
+        sys.executable,
+        str(WRITER),
+        str(root),
+        json.dumps(wanted or WANTED),
+        *options,
+    ]
+    return subprocess.run(
+        command, env=same_state(), capture_output=True, text=True, stdin=subprocess.DEVNULL
+    )
 
 
 def same_state() -> dict[str, str]:
@@ -92,7 +114,9 @@ def copies(folder: Path) -> Iterator[Path]:
 
 
 def test_killed_at_every_step(tmp_path: Path, old_and_new: tuple[Any, Any], capsys: Any) -> None:
-    """After the next command the tree is the old one or the new one; from one step on it is the new one."""
+    """After the next command the tree is the old one or the new one; from one step on it is the new
+    one.
+    """
     seen: list[str] = []
     finished = 0
     for number, root in enumerate(copies(tmp_path), 1):
@@ -115,12 +139,25 @@ def test_killed_at_every_step(tmp_path: Path, old_and_new: tuple[Any, Any], caps
     assert seen.count("new") - 2 <= finished > 5  # the last steps are after the journal is gone
 
 
-SYSCALLS = ("openat", "write", "rename", "unlink", "mkdir", "rmdir", "fchmod", "fsync", "flock", "close")
+SYSCALLS = (
+    "openat",
+    "write",
+    "rename",
+    "unlink",
+    "mkdir",
+    "rmdir",
+    "fchmod",
+    "fsync",
+    "flock",
+    "close",
+)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("call", SYSCALLS)
-def test_killed_at_every_system_call(tmp_path: Path, call: str, old_and_new: tuple[Any, Any]) -> None:
+def test_killed_at_every_system_call(
+    tmp_path: Path, call: str, old_and_new: tuple[Any, Any]
+) -> None:
     """Below Python; Linux with strace, which is attached when the files are about to be written."""
     if shutil.which("strace") is None:
         pytest.skip("strace is not here")
@@ -140,13 +177,17 @@ def test_killed_at_every_system_call(tmp_path: Path, call: str, old_and_new: tup
 
 def writer_under_strace(root: Path, call: str, number: int) -> int:
     command = [sys.executable, str(WRITER), str(root), json.dumps(WANTED), "wait"]
-    process = subprocess.Popen(command, env=same_state(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, env=same_state(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdout.readline()
     inject = ["-e", f"trace={call}", "-e", f"inject={call}:signal=KILL:when={number}"]
     strace = subprocess.Popen(
-        ["strace", "-o", os.devnull, "-p", str(process.pid), *inject], stderr=subprocess.PIPE, text=True
+        ["strace", "-o", os.devnull, "-p", str(process.pid), *inject],
+        stderr=subprocess.PIPE,
+        text=True,
     )
     assert strace.stderr is not None
     assert "attached" in strace.stderr.readline()
@@ -157,7 +198,9 @@ def writer_under_strace(root: Path, call: str, number: int) -> int:
 
 
 def test_an_undo_that_is_killed(tmp_path: Path, capsys: Any) -> None:
-    """Somebody edits a file when others are in place already: they are put back, and a death then leaves no litter."""
+    """Somebody edits a file when others are in place already: they are put back, and a death then
+    leaves no litter.
+    """
     model = repo(tmp_path / "undone")
     before = tree(model)
     done = writer(model, "edit=pkg/b.py")
@@ -202,15 +245,29 @@ rm -rf "$COPY"; mkdir "$COPY"; cp -a "$ROOT/." "$COPY"; exit $code
 """
 
 
-@pytest.mark.parametrize("size", ("24k", "28k", "60k", "100k", "120k", "124k", "128k", "132k", "136k", "180k"))
+@pytest.mark.parametrize(
+    "size", ("24k", "28k", "60k", "100k", "120k", "124k", "128k", "132k", "136k", "180k")
+)
 def test_a_full_disk(tmp_path: Path, size: str) -> None:
-    """A file system of a few pages: whatever does not fit any more, nothing is different afterwards."""
+    """A file system of a few pages: whatever does not fit any more, nothing is different
+    afterwards.
+    """
     model, root, copy = repo(tmp_path / "repo-model"), tmp_path / "repo", tmp_path / "copy"
     root.mkdir()
     shutil.rmtree(model / ".git")
     before = tree(model)
     (tmp_path / "full.sh").write_text(FULL)
-    inside = ("env", f"ROOT={root}", f"COPY={copy}", "unshare", "-rm", "sh", str(tmp_path / "full.sh"), str(root), size)
+    inside = (
+        "env",
+        f"ROOT={root}",
+        f"COPY={copy}",
+        "unshare",
+        "-rm",
+        "sh",
+        str(tmp_path / "full.sh"),
+        str(root),
+        size,
+    )
     done = writer(root, prefix=inside, wanted={**WANTED, "huge.py": "h = 1\n" * 10_000})
     if done.returncode not in (0, 1):
         pytest.skip(f"no file system can be mounted here: {done.stderr}")
@@ -283,12 +340,17 @@ def test_the_next_command_that_writes_finishes_it(tmp_path: Path, command: tuple
 
 
 @pytest.mark.parametrize("command", READING, ids=" ".join)
-def test_a_command_that_reads_says_it_and_changes_nothing(tmp_path: Path, command: tuple[str, ...]) -> None:
+def test_a_command_that_reads_says_it_and_changes_nothing(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
     root = repo(tmp_path / "repo")
     leave(root)
     before, left = tree(root), [path.read_bytes() for path in journals()]
     done = run_cli(root, *command)
-    line = "skillrun: an interrupted skillrun has written half of a.py; the next command that writes finishes it"
+    line = (
+        "skillrun: an interrupted skillrun has written half of a.py; the next command that writes"
+        " finishes it"
+    )
     assert done.stderr.splitlines().count(line) == 1, done.stderr
     assert [path.read_bytes() for path in journals()] == left
     ours = (".skillrun",)  # a run keeps its ledger there
@@ -314,7 +376,9 @@ def test_a_file_that_somebody_changed_since(tmp_path: Path) -> None:
     root = repo(tmp_path / "repo")
     leave(root, edited=True)
     done = run_cli(root, "detect", "--write")
-    assert done.stderr.splitlines()[0].startswith("skillrun: a.py: changed after skillrun was interrupted")
+    assert done.stderr.splitlines()[0].startswith(
+        "skillrun: a.py: changed after skillrun was interrupted"
+    )
     assert (root / "a.py").read_text() == "mine\n"
     assert not [path for path in tree(root) if "writing" in path or path.startswith(".a.py")]
 
@@ -364,7 +428,11 @@ def test_without_a_place_for_the_journal_nothing_is_begun(tmp_path: Path, kind: 
     else:
         place.mkdir()
         place.chmod(0o777)
-    for command in (("detect", "--write"), ("install", "agents"), ("spec", "init", "--set", "job=x")):
+    for command in (
+        ("detect", "--write"),
+        ("install", "agents"),
+        ("spec", "init", "--set", "job=x"),
+    ):
         done = run_cli(root, *command)
         assert done.returncode == 4, done.stdout
         said = done.stderr.splitlines()
@@ -398,7 +466,14 @@ def step(path: str, draft: str | None, root: Path) -> dict[str, Any]:
 def forged(root: Path, *steps: dict[str, Any], drafts: tuple[str, ...] = ()) -> str:
     """A journal that says that all is ready."""
     place = asdict(Place.find(root))
-    value = {"version": 2, "state": "ready", "place": place, "steps": steps, "drafts": drafts, "folders": []}
+    value = {
+        "version": 2,
+        "state": "ready",
+        "place": place,
+        "steps": steps,
+        "drafts": drafts,
+        "folders": [],
+    }
     return json.dumps(value)
 
 
@@ -426,11 +501,17 @@ def put_journal(root: Path, text: str | bytes) -> Path:
         ("a.py", None, ("link/.out.py.skillrun-1",)),
     ),
 )
-def test_a_journal_leads_nowhere_else(tmp_path: Path, path: str, draft: str | None, drafts: tuple[str, ...]) -> None:
+def test_a_journal_leads_nowhere_else(
+    tmp_path: Path, path: str, draft: str | None, drafts: tuple[str, ...]
+) -> None:
     """Whatever it says, and whatever the repository has put in the place of a folder since."""
     root = repo(tmp_path / "repo")
     (root / "link").symlink_to(tmp_path)
-    names = ("../.out.py.skillrun-1", ".git/hooks/.post-checkout.skillrun-1", "pkg/.a.py.skillrun-1")
+    names = (
+        "../.out.py.skillrun-1",
+        ".git/hooks/.post-checkout.skillrun-1",
+        "pkg/.a.py.skillrun-1",
+    )
     (root / ".git" / "hooks").mkdir(exist_ok=True)
     helpers.write_files(root, dict.fromkeys(names, "forged\n"))
     if path == "a.py" and draft is None and drafts == ("link/.out.py.skillrun-1",):
@@ -443,7 +524,9 @@ def test_a_journal_leads_nowhere_else(tmp_path: Path, path: str, draft: str | No
     assert journals() == []
 
 
-@pytest.mark.parametrize("text", ("", "{", "[1]", '{"state": "ready"}', "[" * 100_000, '{"steps": [{"path": 1}]}'))
+@pytest.mark.parametrize(
+    "text", ("", "{", "[1]", '{"state": "ready"}', "[" * 100_000, '{"steps": [{"path": 1}]}')
+)
 def test_a_journal_that_is_none(tmp_path: Path, text: str) -> None:
     root = repo(tmp_path / "repo")
     put_journal(root, text)
@@ -454,7 +537,9 @@ def test_a_journal_that_is_none(tmp_path: Path, text: str) -> None:
 
 @pytest.mark.parametrize("kind", ("pipe", "link", "others", "elsewhere"))
 def test_a_journal_of_somebody_else(tmp_path: Path, kind: str) -> None:
-    """One that others could have written, or that speaks of another folder, moves nothing; nobody waits for it."""
+    """One that others could have written, or that speaks of another folder, moves nothing; nobody
+    waits for it.
+    """
     root = repo(tmp_path / "repo")
     draft = ".a.py.skillrun-1"
     helpers.write_files(root, {draft: "forged\n"})
@@ -476,7 +561,9 @@ def test_a_journal_of_somebody_else(tmp_path: Path, kind: str) -> None:
 
 
 def commit_journal(root: Path) -> None:
-    """A repository that brings one: it would have a bad file replaced by a good one, and another one removed."""
+    """A repository that brings one: it would have a bad file replaced by a good one, and another
+    one removed.
+    """
     draft = ".a.py.skillrun-1"
     helpers.write_files(root, {draft: "good = 1\n"})
     text = forged(root, step("a.py", draft, root), step("other.txt", None, root), drafts=(draft,))
@@ -486,13 +573,18 @@ def commit_journal(root: Path) -> None:
 
 
 @pytest.mark.parametrize("command", (*READING, *WRITING), ids=" ".join)
-def test_a_journal_in_the_repository_is_not_followed(tmp_path: Path, command: tuple[str, ...]) -> None:
+def test_a_journal_in_the_repository_is_not_followed(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
     """It is said once, also where a verification makes a checkout that has it too."""
     root = repo(tmp_path / "repo")
     helpers.write_files(root, {".skillrun/jobs/x.yaml": "version: 1\njob: x\n"})
     commit_journal(root)
     (root / ".skillrun" / "jobs" / "x.yaml").rename(root / ".skillrun" / "jobs" / "y.yaml")
-    before = {name: (root / name).read_bytes() for name in ("a.py", "other.txt", LEFTOVER, ".a.py.skillrun-1")}
+    before = {
+        name: (root / name).read_bytes()
+        for name in ("a.py", "other.txt", LEFTOVER, ".a.py.skillrun-1")
+    }
     done = run_cli(root, *command)
     assert done.stderr.count(f"skillrun: {LEFTOVER} is not followed") == 1, done.stderr
     assert {name: (root / name).read_bytes() for name in before} == before
@@ -514,9 +606,13 @@ def test_a_folder_that_leads_out(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_became_a_link_after_the_crash(tmp_path: Path) -> None:
-    """The drafts of a write that died lie in a folder whose place a link has taken: nothing outside is moved."""
+    """The drafts of a write that died lie in a folder whose place a link has taken: nothing outside
+    is moved.
+    """
     root = repo(tmp_path / "repo")
-    done = writer(root, "kill=20", wanted={"pkg/b.py": "b = 2\n", "pkg/c.py": "c = 2\n", "a.py": "a = 2\n"})
+    done = writer(
+        root, "kill=20", wanted={"pkg/b.py": "b = 2\n", "pkg/c.py": "c = 2\n", "a.py": "a = 2\n"}
+    )
     assert done.returncode == -signal.SIGKILL
     assert journals()
     (root / "pkg").rename(tmp_path / "outside")
@@ -530,7 +626,9 @@ def test_a_folder_that_became_a_link_after_the_crash(tmp_path: Path) -> None:
 # -- somebody else at work
 
 
-def test_a_write_that_is_alive_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_write_that_is_alive_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(journal, "_PATIENCE_S", 0.1)
     root = repo(tmp_path / "repo")
     with held(root.resolve()):
@@ -548,7 +646,11 @@ def test_many_at_once(tmp_path: Path, old_and_new: tuple[Any, Any]) -> None:
     root = repo(tmp_path / "repo")
     command = [sys.executable, str(WRITER), str(root), json.dumps(WANTED), "wait"]
     env = same_state()
-    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    pipes: dict[str, Any] = {
+        "stdin": subprocess.PIPE,
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.PIPE,
+    }
     processes = [subprocess.Popen(command, env=env, text=True, **pipes) for _ in range(6)]
     for process in processes:
         assert process.stdout is not None

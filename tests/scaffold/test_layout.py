@@ -15,10 +15,20 @@ from skillrun.frameworks.layout import call, constant, doc, import_block, second
 CALLS: dict[str, tuple[str, Sequence[str], int, str]] = {
     "short": ("send", ["a", "b"], 0, ""),
     "empty": ("send", [], 0, ""),
-    "its arguments fit in a line": ("logger.info", [f'"{"x" * 50}"', "order_id", "correlation_id"], 0, ""),
+    "its arguments fit in a line": (
+        "logger.info",
+        [f'"{"x" * 50}"', "order_id", "correlation_id"],
+        0,
+        "",
+    ),
     "one a line": ("logger.info", [f'"{"x" * 70}"', "order_id", "correlation_id", "reason"], 0, ""),
     "several": ("mailer.send", ["order_id=order_id", "email=email", f"key={'x' * 40}"], 0, ""),
-    "a signature": ("def send", ["order_id: int", "email: str", f"key: {'x' * 50}"], 0, " -> None:\n    pass"),
+    "a signature": (
+        "def send",
+        ["order_id: int", "email: str", f"key: {'x' * 50}"],
+        0,
+        " -> None:\n    pass",
+    ),
 }
 
 
@@ -32,14 +42,26 @@ def test_a_formatter_has_nothing_to_do(name: str, tmp_path: Path) -> None:
 def formatted(text: str, folder: Path) -> str:
     path = folder / "one.py"
     path.write_text(text, encoding="utf-8")
-    subprocess.run([sys.executable, "-m", "ruff", "format", "-q", "--isolated", str(path)], check=True)
+    subprocess.run(
+        [sys.executable, "-m", "ruff", "format", "-q", "--isolated", str(path)], check=True
+    )
     return path.read_text(encoding="utf-8")
 
 
 def test_imports_are_grouped_merged_and_sorted() -> None:
     lines = [
-        *("from shop import mailer", "import os", "from celery import Task", "from shop import db", "import json"),
-        *("from celery import shared_task", "from celery.signals import task_failure", "from typing import Any"),
+        *(
+            "from shop import mailer",
+            "import os",
+            "from celery import Task",
+            "from shop import db",
+            "import json",
+        ),
+        *(
+            "from celery import shared_task",
+            "from celery.signals import task_failure",
+            "from typing import Any",
+        ),
     ]
     assert import_block(lines, frozenset({"shop"})) == (
         "import json\nimport os\nfrom typing import Any\n\n"

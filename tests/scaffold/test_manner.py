@@ -1,4 +1,6 @@
-"""What is written has the repository's quotes and annotations, and goes through its formatters once."""
+"""What is written has the repository's quotes and annotations, and goes through its formatters
+once.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ USUAL = samples.Combination("celery")
 
 
 def in_single_quotes() -> dict[str, str]:
-    """The sample shop of somebody who prefers the other quotes, without annotations, and formats with ruff."""
+    """The sample shop of somebody who prefers the other quotes, without annotations, and formats
+    with ruff.
+    """
     files = samples.files(USUAL)
     files["pyproject.toml"] += SINGLE
     for path in ("shop/tasks.py", "shop/celery.py", "shop/db.py"):
@@ -39,7 +43,9 @@ def test_quotes_and_annotations(tmp_path: Path) -> None:
 
 @pytest.mark.real
 def test_formatted_and_written_once(tmp_path: Path) -> None:
-    """The formatter changes the lines; a second run has nothing to write and nothing to complain of."""
+    """The formatter changes the lines; a second run has nothing to write and nothing to complain
+    of.
+    """
     files = in_single_quotes()
     files["pyproject.toml"] = files["pyproject.toml"].replace(
         "[tool.ruff.lint]", "[tool.ruff]\nline-length = 60\n\n[tool.ruff.lint]"
@@ -48,8 +54,14 @@ def test_formatted_and_written_once(tmp_path: Path) -> None:
     repo = helpers.build_tree(tmp_path / "repo", files)
     first = matrix.cli(repo, "run", samples.SKILL, "--implement", "scaffold", "--trust")
     assert "not formatted" not in first.stdout, first.stdout
-    long = [line for line in (repo / "tests/test_send_receipt.py").read_text().splitlines() if "after_the_last" in line]
+    long = [
+        line
+        for line in (repo / "tests/test_send_receipt.py").read_text().splitlines()
+        if "after_the_last" in line
+    ]
     assert len(long[0]) <= 60 or long[0].endswith("(")
-    second = matrix.cli(repo, "run", samples.SKILL, "--implement", "scaffold", "--dry-run", "--json")
+    second = matrix.cli(
+        repo, "run", samples.SKILL, "--implement", "scaffold", "--dry-run", "--json"
+    )
     again = json.loads(second.stdout)
     assert (again["files"], again["kept"]) == ([], [])

@@ -1,4 +1,6 @@
-"""A slice of `make scaffold-matrix`: one row for each framework and for each store, from the spec to a proved job."""
+"""A slice of `make scaffold-matrix`: one row for each framework and for each store, from the spec
+to a proved job.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,9 @@ def test_the_plainest_job_is_linted_typed_tested_and_proved(tmp_path: Path) -> N
 
 @pytest.mark.real
 @pytest.mark.parametrize("combination", SLICE, ids=str)
-def test_what_is_written_is_linted_typed_tested_and_proved(combination: Combination, tmp_path: Path) -> None:
+def test_what_is_written_is_linted_typed_tested_and_proved(
+    combination: Combination, tmp_path: Path
+) -> None:
     assert judge(combination, tmp_path) == []
 
 

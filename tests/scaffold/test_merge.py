@@ -1,4 +1,6 @@
-"""A template merged into a module: what it lacked is there, and every line that was there still is, in its order."""
+"""A template merged into a module: what it lacked is there, and every line that was there still is,
+in its order.
+"""
 
 from __future__ import annotations
 
@@ -37,10 +39,13 @@ def merge(path: str, existing: str | None, wanted: str) -> Merged:
 
 
 def old_lines_stay(old: str, new: str) -> bool:
-    """Whether every line of `old` is in `new`, in its order; a missing end of the last line may have been added."""
+    """Whether every line of `old` is in `new`, in its order; a missing end of the last line may
+    have been added.
+    """
     lines = iter(io.StringIO(new, newline=""))
     return all(
-        any(line == other or line == other.rstrip("\r\n") for other in lines) for line in io.StringIO(old, newline="")
+        any(line == other or line == other.rstrip("\r\n") for other in lines)
+        for line in io.StringIO(old, newline="")
     )
 
 
@@ -74,10 +79,14 @@ def test_more_real_modules(path: Path) -> None:
 @pytest.mark.real
 @pytest.mark.parametrize("path", REAL[5::20], ids=name_of)
 def test_what_was_taken_out_of_a_real_module_comes_back(path: Path) -> None:
-    """Every third function or class is cut out; the whole module, merged, brings all of them and nothing else."""
+    """Every third function or class is cut out; the whole module, merged, brings all of them and
+    nothing else.
+    """
     text = read(path)
     lines = text.splitlines(keepends=True)
-    bodies = [one for one in ast.parse(text).body if isinstance(one, ast.FunctionDef | ast.ClassDef)]
+    bodies = [
+        one for one in ast.parse(text).body if isinstance(one, ast.FunctionDef | ast.ClassDef)
+    ]
     names = [one.name for one in bodies]
     cut = [one for one in bodies[::3] if names.count(one.name) == 1]
     for one in reversed(cut):
@@ -86,7 +95,9 @@ def test_what_was_taken_out_of_a_real_module_comes_back(path: Path) -> None:
     merged = merge(path.name, "".join(lines), text)
     assert merged.added == tuple(one.name for one in cut)
     assert merged.kept == ()
-    assert sorted(map(ast.dump, ast.parse(merged.text).body)) == sorted(map(ast.dump, ast.parse(text).body))
+    assert sorted(map(ast.dump, ast.parse(merged.text).body)) == sorted(
+        map(ast.dump, ast.parse(text).body)
+    )
 
 
 # -- what is added, and where
@@ -117,17 +128,21 @@ HEAD = JOB[: JOB.index("logger =")]
 
 PLACED = {
     "tasks in black style": (
-        '"""Tasks."""\n\nimport os\n\nfrom celery import shared_task\n\nfrom shop.models import Order\n\n\n'
-        "@shared_task\ndef other():\n    return os.sep, Order\n",
-        '"""Tasks."""\n\nimport logging\nimport os\n\nfrom celery import shared_task\n\nfrom shop import mailer\n'
-        "from shop.models import Order\n\nlogger = logging.getLogger(__name__)\n\n\n"
-        "@shared_task\ndef other():\n    return os.sep, Order\n\n\n" + TASK,
+        (
+            '"""Tasks."""\n\nimport os\n\nfrom celery import shared_task\n\nfrom shop.models import'
+            " Order\n\n\n@shared_task\ndef other():\n    return os.sep, Order\n"
+        ),
+        '"""Tasks."""\n\nimport logging\nimport os\n\nfrom celery import shared_task\n\nfrom shop'
+        " import mailer\nfrom shop.models import Order\n\nlogger ="
+        " logging.getLogger(__name__)\n\n\n@shared_task\ndef other():\n    return os.sep,"
+        " Order\n\n\n" + TASK,
     ),
     "a main block, no last newline": (
         "import sys\n\n\ndef main():\n    pass\n\n# run\nif '__main__' == __name__:\n    main()",
-        "import logging\nimport sys\n\nfrom celery import shared_task\n\nfrom shop import mailer\n\n"
-        "logger = logging.getLogger(__name__)\n\n\ndef main():\n    pass\n\n\n" + TASK + "\n\n# run\n"
-        "if '__main__' == __name__:\n    main()",
+        "import logging\nimport sys\n\nfrom celery import shared_task\n\nfrom shop import"
+        " mailer\n\nlogger = logging.getLogger(__name__)\n\n\ndef main():\n    pass\n\n\n"
+        + TASK
+        + "\n\n# run\nif '__main__' == __name__:\n    main()",
     ),
     "comments at the end": (
         HEAD + "logger = logging.getLogger(__name__)\nx = 1\n# the end\n\n",
@@ -146,11 +161,16 @@ PLACED = {
     "empty": ("\n\n", JOB),
     "a header, and a comment on the first statement": (
         "#!/usr/bin/env python\n# (c)\n\n# one\nx = 1\n",
-        "#!/usr/bin/env python\n# (c)\n\n" + HEAD + "logger = logging.getLogger(__name__)\n\n# one\nx = 1\n\n\n" + TASK,
+        "#!/usr/bin/env python\n# (c)\n\n"
+        + HEAD
+        + "logger = logging.getLogger(__name__)\n\n# one\nx = 1\n\n\n"
+        + TASK,
     ),
     "within try and if": (
-        "try:\n    from celery import shared_task\nexcept ImportError:\n    shared_task = None\n"
-        "if True:\n    import logging\n    logger = logging.getLogger(__name__)\n",
+        (
+            "try:\n    from celery import shared_task\nexcept ImportError:\n    shared_task ="
+            " None\nif True:\n    import logging\n    logger = logging.getLogger(__name__)\n"
+        ),
         "from shop import mailer\n\n"
         "try:\n    from celery import shared_task\nexcept ImportError:\n    shared_task = None\n"
         "if True:\n    import logging\n    logger = logging.getLogger(__name__)\n\n\n" + TASK,
@@ -158,8 +178,8 @@ PLACED = {
     "CRLF": (
         "import os\r\n\r\nx = '''a\r\nb'''\r\n",
         (
-            "import logging\nimport os\n\nfrom celery import shared_task\n\nfrom shop import mailer\n\n"
-            "logger = logging.getLogger(__name__)\n\nx = '''a\nb'''\n\n\n" + TASK
+            "import logging\nimport os\n\nfrom celery import shared_task\n\nfrom shop import"
+            " mailer\n\nlogger = logging.getLogger(__name__)\n\nx = '''a\nb'''\n\n\n" + TASK
         ).replace("\n", "\r\n"),
     ),
     "BOM": (
@@ -168,22 +188,29 @@ PLACED = {
     ),
     "tabs": (
         HEAD + "def f():\n\tpass\n",
-        HEAD + "logger = logging.getLogger(__name__)\n\n\ndef f():\n\tpass\n\n\n" + TASK.replace("    ", "\t"),
+        HEAD
+        + "logger = logging.getLogger(__name__)\n\n\ndef f():\n\tpass\n\n\n"
+        + TASK.replace("    ", "\t"),
     ),
     "two spaces": (
         HEAD + "def f():\n  pass\n",
-        HEAD + "logger = logging.getLogger(__name__)\n\n\ndef f():\n  pass\n\n\n" + TASK.replace("    ", "  "),
+        HEAD
+        + "logger = logging.getLogger(__name__)\n\n\ndef f():\n  pass\n\n\n"
+        + TASK.replace("    ", "  "),
     ),
     "a setting before the app": (
-        'import os\n\nfrom celery import Celery\n\nos.environ.setdefault("A", "b")\n\napp = Celery("shop")\n'
-        "app.autodiscover_tasks()\n",
-        "import logging\nimport os\n\nfrom celery import Celery, shared_task\n\nfrom shop import mailer\n\n"
-        'logger = logging.getLogger(__name__)\n\nos.environ.setdefault("A", "b")\n\napp = Celery("shop")\n'
-        "app.autodiscover_tasks()\n\n\n" + TASK,
+        (
+            'import os\n\nfrom celery import Celery\n\nos.environ.setdefault("A", "b")\n\napp ='
+            ' Celery("shop")\napp.autodiscover_tasks()\n'
+        ),
+        "import logging\nimport os\n\nfrom celery import Celery, shared_task\n\nfrom shop import"
+        ' mailer\n\nlogger = logging.getLogger(__name__)\n\nos.environ.setdefault("A", "b")\n\napp'
+        ' = Celery("shop")\napp.autodiscover_tasks()\n\n\n' + TASK,
     ),
     "a late import": (
         HEAD + "def f():\n    pass\n\n\nfrom shop import late\n",
-        HEAD + "logger = logging.getLogger(__name__)\n\n\ndef f():\n    pass\n\n\nfrom shop import late\n\n\n" + TASK,
+        HEAD + "logger = logging.getLogger(__name__)\n\n\ndef f():\n    pass\n\n\nfrom shop import"
+        " late\n\n\n" + TASK,
     ),
 }
 
@@ -206,8 +233,16 @@ def test_no_module() -> None:
 IMPORTS = {
     "joins in order": ("from a import b, d\n", "from a import c", "from a import b, c, d\n"),
     "joins in no order": ("from a import d, b\n", "from a import c", "from a import d, b, c\n"),
-    "classes before functions": ("from a import Z, a\n", "from a import B", "from a import B, Z, a\n"),
-    "joins with a comment": ("from a import b  # noqa\n", "from a import c", "from a import b, c  # noqa\n"),
+    "classes before functions": (
+        "from a import Z, a\n",
+        "from a import B",
+        "from a import B, Z, a\n",
+    ),
+    "joins with a comment": (
+        "from a import b  # noqa\n",
+        "from a import c",
+        "from a import b, c  # noqa\n",
+    ),
     "in parentheses": ("from a import (b, d)\n", "from a import c", "from a import (b, c, d)\n"),
     "one a line": (
         "from a import (\n    b,  # the b\n    # the d\n    d,\n)\n",
@@ -224,23 +259,43 @@ IMPORTS = {
         "from a import d",
         "from a import (\n    b,\n    c,\n    d\n)\n",
     ),
-    "trailing comma": ("from a import (\n    b,\n)\n", "from a import d", "from a import (\n    b,\n    d,\n)\n"),
+    "trailing comma": (
+        "from a import (\n    b,\n)\n",
+        "from a import d",
+        "from a import (\n    b,\n    d,\n)\n",
+    ),
     "hanging": (
         "from a import (b,\n               c)\n",
         "from a import d",
         "from a import (b,\n               c,\n               d)\n",
     ),
-    "backslash": ("from a import b, \\\n    c\n", "from a import d", "from a import b, \\\n    c, d\n"),
+    "backslash": (
+        "from a import b, \\\n    c\n",
+        "from a import d",
+        "from a import b, \\\n    c, d\n",
+    ),
     "too long": (
         f"from a import {'b' * 50}, {'c' * 20}\n",
         "from a import dddd",
         f"from a import (\n    {'b' * 50},\n    {'c' * 20},\n    dddd,\n)\n",
     ),
-    "renamed": ("from a import b\n", "from a import c as d", "from a import b\nfrom a import c as d\n"),
+    "renamed": (
+        "from a import b\n",
+        "from a import c as d",
+        "from a import b\nfrom a import c as d\n",
+    ),
     "a star": ("from a import *\n", "from a import c", "from a import *\nfrom a import c\n"),
     "the same, renamed": ("import a.b as b\n", "from a import b", "import a.b as b\n"),
-    "the same, relative": ("from . import mailer\n", "from shop import mailer", "from . import mailer\n"),
-    "the same, from above": ("from ..x import mailer\n", "from shop.x import mailer", "from ..x import mailer\n"),
+    "the same, relative": (
+        "from . import mailer\n",
+        "from shop import mailer",
+        "from . import mailer\n",
+    ),
+    "the same, from above": (
+        "from ..x import mailer\n",
+        "from shop.x import mailer",
+        "from ..x import mailer\n",
+    ),
     "the same in try": (
         "try:\n    from a import b\nexcept ImportError:\n    from c import b\n",
         "from a import b",
@@ -251,11 +306,21 @@ IMPORTS = {
     "for types only": (
         "from typing import TYPE_CHECKING\n\nif TYPE_CHECKING:\n    from shop import mailer\n",
         "from shop import mailer",
-        "from typing import TYPE_CHECKING\n\nfrom shop import mailer\n\n"
-        "if TYPE_CHECKING:\n    from shop import mailer\n",
+        (
+            "from typing import TYPE_CHECKING\n\nfrom shop import mailer\n\n"
+            "if TYPE_CHECKING:\n    from shop import mailer\n"
+        ),
     ),
-    "import before from": ("import b\nfrom a import x\n", "import c", "import b\nimport c\nfrom a import x\n"),
-    "mixed order": ("from a import x\nimport b\n", "import c", "from a import x\nimport b\nimport c\n"),
+    "import before from": (
+        "import b\nfrom a import x\n",
+        "import c",
+        "import b\nimport c\nfrom a import x\n",
+    ),
+    "mixed order": (
+        "from a import x\nimport b\n",
+        "import c",
+        "from a import x\nimport b\nimport c\n",
+    ),
     "no order": ("import c\nimport a\n", "import b", "import c\nimport a\nimport b\n"),
     "a group between": (
         "import os\n\nfrom shop import x\n",
@@ -263,8 +328,16 @@ IMPORTS = {
         "import os\n\nimport celery\n\nfrom shop import x\n",
     ),
     "a group before": ("import celery\n", "import os", "import os\n\nimport celery\n"),
-    "a group after": ("import os\n\nX = 1\n", "from shop import x", "import os\n\nfrom shop import x\n\nX = 1\n"),
-    "relative last": ("from shop import x\n", "from . import y", "from shop import x\n\nfrom . import y\n"),
+    "a group after": (
+        "import os\n\nX = 1\n",
+        "from shop import x",
+        "import os\n\nfrom shop import x\n\nX = 1\n",
+    ),
+    "relative last": (
+        "from shop import x\n",
+        "from . import y",
+        "from shop import x\n\nfrom . import y\n",
+    ),
     "no groups": (
         "import os\nimport celery\nX = 1\n",
         "from shop import x",
@@ -293,19 +366,38 @@ IMPORTS = {
     "a block for types": (
         "import os\n\nX = 1\n",
         "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from a import b\n    import c\n",
-        "import os\nfrom typing import TYPE_CHECKING\n\n"
-        "if TYPE_CHECKING:\n    import c\n    from a import b\n\nX = 1\n",
+        (
+            "import os\nfrom typing import TYPE_CHECKING\n\n"
+            "if TYPE_CHECKING:\n    import c\n    from a import b\n\nX = 1\n"
+        ),
     ),
     "a block for types that is there": (
-        "import typing as t\nif t.TYPE_CHECKING:\n    from a import (\n        b,\n    )\n    from d import e\n",
+        (
+            "import typing as t\nif t.TYPE_CHECKING:\n    from a import (\n        b,\n    )\n   "
+            " from d import e\n"
+        ),
         "if TYPE_CHECKING:\n    from a import c\n    from b import x\n",
-        "import typing as t\nif t.TYPE_CHECKING:\n    from a import (\n        b,\n        c,\n    )\n"
-        "    from b import x\n    from d import e\n",
+        (
+            "import typing as t\nif t.TYPE_CHECKING:\n    from a import (\n        b,\n        c,\n"
+            "    )\n    from b import x\n    from d import e\n"
+        ),
     ),
-    "two of one module": ("import os\n\nX = 1\n", "from a import c, b", "import os\n\nfrom a import c, b\n\nX = 1\n"),
-    "one of two": ("from a import b as c\n", "from a import c2, d", "from a import b as c\nfrom a import c2, d\n"),
+    "two of one module": (
+        "import os\n\nX = 1\n",
+        "from a import c, b",
+        "import os\n\nfrom a import c, b\n\nX = 1\n",
+    ),
+    "one of two": (
+        "from a import b as c\n",
+        "from a import c2, d",
+        "from a import b as c\nfrom a import c2, d\n",
+    ),
     "below a header": ("# (c)\nimport os\n", "import abc", "# (c)\nimport abc\nimport os\n"),
-    "beside a semicolon": ("import os; import re\n", "import abc", "import abc\n\nimport os; import re\n"),
+    "beside a semicolon": (
+        "import os; import re\n",
+        "import abc",
+        "import abc\n\nimport os; import re\n",
+    ),
 }
 
 
@@ -317,17 +409,24 @@ def test_an_import(case: str) -> None:
 
 
 def test_packages_of_the_repository_are_told() -> None:
-    merged = merge_module("tests/test_x.py", "import pytest\n", "from shop import x\n", own=("shop",))
+    merged = merge_module(
+        "tests/test_x.py", "import pytest\n", "from shop import x\n", own=("shop",)
+    )
     assert merged.text == "import pytest\n\nfrom shop import x\n"
 
 
 def test_how_long_a_line_may_be_is_told() -> None:
-    merged = merge_module("x.py", "from shop import aaaa, bbbb\n", "from shop import c\n", line_length=20)
+    merged = merge_module(
+        "x.py", "from shop import aaaa, bbbb\n", "from shop import c\n", line_length=20
+    )
     assert merged.text == "from shop import (\n    aaaa,\n    bbbb,\n    c,\n)\n"
 
 
 CLASHES = {
-    "another module": ("import os\nfrom a import mailer\n", ":2: mailer is `from a import mailer` here"),
+    "another module": (
+        "import os\nfrom a import mailer\n",
+        ":2: mailer is `from a import mailer` here",
+    ),
     "a definition": ("\n\ndef mailer():\n    pass\n", ":3: mailer is `def mailer():` here"),
     "a variable": ("mailer = 1\n", ":1: mailer is `mailer = 1` here"),
 }
@@ -342,8 +441,14 @@ def test_a_name_that_means_something_else(case: str) -> None:
 
 
 PASSED_ON = {
-    "another place of the library": ("from sqlalchemy.sql import func\n", "from sqlalchemy import func\n\nX = func\n"),
-    "a module of the repository": ("from .base import Mapped\n", "from sqlalchemy.orm import Mapped\n\nX = Mapped\n"),
+    "another place of the library": (
+        "from sqlalchemy.sql import func\n",
+        "from sqlalchemy import func\n\nX = func\n",
+    ),
+    "a module of the repository": (
+        "from .base import Mapped\n",
+        "from sqlalchemy.orm import Mapped\n\nX = Mapped\n",
+    ),
     "the other way round": ("import logging\n", "from shop.base import logging\n\nX = logging\n"),
 }
 RE_EXPORTS = {"shop.base.Mapped": "sqlalchemy.orm.Mapped", "shop.base.logging": "logging"}
@@ -352,7 +457,9 @@ RE_EXPORTS = {"shop.base.Mapped": "sqlalchemy.orm.Mapped", "shop.base.logging": 
 @pytest.mark.parametrize("case", PASSED_ON)
 def test_a_name_that_another_module_passes_on_is_the_same(case: str) -> None:
     before, wanted = PASSED_ON[case]
-    merged = merge_module("shop/tasks.py", before, wanted, follow=lambda name: RE_EXPORTS.get(name, name))
+    merged = merge_module(
+        "shop/tasks.py", before, wanted, follow=lambda name: RE_EXPORTS.get(name, name)
+    )
     assert merged.text.startswith(before)
     assert merged.text.count("import") == 1
 
@@ -395,7 +502,10 @@ def test_what_differs_is_left_alone(case: str) -> None:
 
 SAME = {
     "quotes and layout": ("def f():\n    return ( 'a', )\n", 'def f():\n    return ("a",)\n'),
-    "the docstring's margin": ('def f():\n\t"""A.\n\n\tB.\n\t"""\n', 'def f():\n    """A.\n\n    B."""\n'),
+    "the docstring's margin": (
+        'def f():\n\t"""A.\n\n\tB.\n\t"""\n',
+        'def f():\n    """A.\n\n    B."""\n',
+    ),
     "comments": ("X = 1  # mine\n", "X = 1\n"),
     "an annotation": ("log: L = get('x')\n", 'log = get("x")\n'),
     "in if": ("if 1:\n    X = 1\n", "X = 1\n"),
@@ -432,7 +542,10 @@ OTHERS = {
     "a constant that a new function uses": (
         "import os\n\n\ndef a(): ...\n",
         "X = (1, -2)\nY: int = 60 * 60\n\n\ndef b():\n    return X, Y\n",
-        "import os\n\nX = (1, -2)\nY: int = 60 * 60\n\n\ndef a(): ...\n\n\ndef b():\n    return X, Y\n",
+        (
+            "import os\n\nX = (1, -2)\nY: int = 60 * 60\n\n\ndef a(): ...\n\n\ndef b():\n    return"
+            " X, Y\n"
+        ),
     ),
     "what is made by calls of the module stays below": (
         "import os\n\n\ndef a(): ...\n",
@@ -472,7 +585,9 @@ def test_the_diff_of_what_is_kept_applies(tmp_path: Path) -> None:
     (tmp_path / "tasks.py").write_text(before)
     (tmp_path / "kept.diff").write_text(kept.diff)
     subprocess.run(["git", "apply", "kept.diff"], cwd=tmp_path, check=True)
-    assert (tmp_path / "tasks.py").read_text() == before.replace("    @a\n", "").replace("return 1", "return 2")
+    assert (tmp_path / "tasks.py").read_text() == before.replace("    @a\n", "").replace(
+        "return 1", "return 2"
+    )
 
 
 UNREADABLE = {

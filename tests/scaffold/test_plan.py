@@ -1,4 +1,6 @@
-"""What is planned for a job: where it goes, what comes first, that a second time changes nothing."""
+"""What is planned for a job: where it goes, what comes first, that a second time changes
+nothing.
+"""
 
 from __future__ import annotations
 
@@ -43,12 +45,20 @@ def test_each_part_goes_where_such_parts_live(written: Written) -> None:
 def test_nothing_that_was_there_is_lost(written: Written) -> None:
     for change in written.plan.changes:
         rest = iter(change.after.splitlines())
-        assert all(line.rstrip(",") in (one.rstrip(",") for one in rest) for line in (change.before or "").splitlines())
+        assert all(
+            line.rstrip(",") in (one.rstrip(",") for one in rest)
+            for line in (change.before or "").splitlines()
+        )
 
 
 def test_a_library_without_templates_is_named(tmp_path: Path) -> None:
     flow = "from dbos import DBOS\n\ndb = DBOS(config={})\n\n\n@DBOS.workflow()\ndef sweep(): ...\n"
-    files = {**samples.COMMON, "requirements.txt": "dbos\n", "shop/flow.py": flow, SPEC: json.dumps(samples.spec(BASE))}
+    files = {
+        **samples.COMMON,
+        "requirements.txt": "dbos\n",
+        "shop/flow.py": flow,
+        SPEC: json.dumps(samples.spec(BASE)),
+    }
     made = plan(case_of(helpers.build_tree(tmp_path / "repo", files)))
     assert made.changes == ()
     assert [finding.message for finding in made.missing] == ["skillrun has no templates for dbos"]
@@ -72,12 +82,19 @@ def test_names_of_the_repository_are_hidden_by_none_of_the_scaffold(tmp_path: Pa
     files = samples.files(combination)
     more = {
         "shop/model.py": files["shop/models.py"],
-        "shop/db.py": files["shop/db.py"]
-        .replace("import sessionmaker", "import scoped_session, sessionmaker")
-        .replace("SessionLocal = sessionmaker(engine)", "session = scoped_session(sessionmaker(engine))"),
+        "shop/db.py": (
+            files["shop/db.py"]
+            .replace("import sessionmaker", "import scoped_session, sessionmaker")
+            .replace(
+                "SessionLocal = sessionmaker(engine)",
+                "session = scoped_session(sessionmaker(engine))",
+            )
+        ),
     }
     written = write(tmp_path, combination, more, without=["shop/models.py"])
-    assert "with sessions.session_factory() as session" in written.text("shop/send_receipt_store.py")
+    assert "with sessions.session_factory() as session" in written.text(
+        "shop/send_receipt_store.py"
+    )
     done = written.run("pytest", "-q")
     assert done.returncode == 0, done.stdout
     assert written.run("mypy", "shop").returncode == 0
@@ -88,14 +105,18 @@ def test_a_test_notices_a_lost_effect(tmp_path: Path) -> None:
     text = written.text("shop/tasks.py")
     start = text.index("        mailer.send(")
     end = text.index(")\n    logger", start)
-    (written.root / "shop/tasks.py").write_text(text[:start] + "        pass" + text[end + 1 :], encoding="utf-8")
+    (written.root / "shop/tasks.py").write_text(
+        text[:start] + "        pass" + text[end + 1 :], encoding="utf-8"
+    )
     assert written.run("pytest", "-q").returncode == 1
 
 
 def test_an_edited_handler_stays_and_its_difference_is_shown(tmp_path: Path) -> None:
     written = write(tmp_path, BASE)
     path = written.root / "shop/tasks.py"
-    path.write_text(written.text("shop/tasks.py").replace("succeeded", "went well"), encoding="utf-8")
+    path.write_text(
+        written.text("shop/tasks.py").replace("succeeded", "went well"), encoding="utf-8"
+    )
     again = plan(case_of(written.root))
     assert again.changes == ()
     assert [(kept.path, kept.name) for kept in again.kept] == [("shop/tasks.py", "send_receipt")]
@@ -105,7 +126,10 @@ def test_an_edited_handler_stays_and_its_difference_is_shown(tmp_path: Path) -> 
 def test_a_filled_in_adapter_is_nobodys_business(tmp_path: Path) -> None:
     written = write(tmp_path, BASE)
     path = written.root / "shop/mailer.py"
-    path.write_text(written.text("shop/mailer.py").replace("raise NotImplementedError", "print"), encoding="utf-8")
+    path.write_text(
+        written.text("shop/mailer.py").replace("raise NotImplementedError", "print"),
+        encoding="utf-8",
+    )
     again = plan(case_of(written.root))
     assert (again.changes, again.kept) == ((), ())
 
@@ -113,7 +137,9 @@ def test_a_filled_in_adapter_is_nobodys_business(tmp_path: Path) -> None:
 def test_a_deleted_part_comes_back(tmp_path: Path) -> None:
     written = write(tmp_path, BASE)
     (written.root / "tests/test_send_receipt.py").unlink()
-    assert [change.path for change in plan(case_of(written.root)).changes] == ["tests/test_send_receipt.py"]
+    assert [change.path for change in plan(case_of(written.root)).changes] == [
+        "tests/test_send_receipt.py"
+    ]
 
 
 # -- what comes first
@@ -142,7 +168,10 @@ CHANGED: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
         "the handler has a use of its own for the name first",
     ),
     "an empty list of effects": (lambda spec: spec.update(effects=[]), "the job has no effects"),
-    "a handler in the standard library": (lambda spec: spec.update(handler="os.path:send_receipt"), "os is a library"),
+    "a handler in the standard library": (
+        lambda spec: spec.update(handler="os.path:send_receipt"),
+        "os is a library",
+    ),
     "a handler in the job library": (
         lambda spec: spec.update(handler="celery.app:send_receipt"),
         "celery is a library",
@@ -189,7 +218,9 @@ CHANGED: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
 
 
 @pytest.mark.parametrize("name", CHANGED)
-def test_what_has_to_be_decided_first_is_said_and_nothing_is_planned(tmp_path: Path, name: str) -> None:
+def test_what_has_to_be_decided_first_is_said_and_nothing_is_planned(
+    tmp_path: Path, name: str
+) -> None:
     change, words = CHANGED[name]
     made = plan(case_of(changed(tmp_path, change)))
     assert made.changes == ()
@@ -197,12 +228,16 @@ def test_what_has_to_be_decided_first_is_said_and_nothing_is_planned(tmp_path: P
     assert all(finding.hint for finding in made.missing)
 
 
-def changed(folder: Path, change: Callable[[dict[str, Any]], Any], more: dict[str, str] | None = None) -> Path:
+def changed(
+    folder: Path, change: Callable[[dict[str, Any]], Any], more: dict[str, str] | None = None
+) -> Path:
     import helpers
 
     spec = samples.spec(BASE)
     change(spec)
-    return helpers.build_tree(folder / "repo", {**samples.files(BASE), SPEC: json.dumps(spec), **(more or {})})
+    return helpers.build_tree(
+        folder / "repo", {**samples.files(BASE), SPEC: json.dumps(spec), **(more or {})}
+    )
 
 
 def test_an_adapter_that_needs_what_nobody_has_is_said(tmp_path: Path) -> None:
@@ -232,11 +267,15 @@ def test_an_adapter_that_takes_no_key_is_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["class", "run", "mailer", "send_receipt", "pytest"])
 def test_an_effect_may_have_any_name(tmp_path: Path, name: str) -> None:
     made = plan(case_of(changed(tmp_path, lambda spec: spec["effects"][0].update(name=name))))
-    (tests,) = [change.after for change in made.changes if change.path == "tests/test_send_receipt.py"]
+    (tests,) = [
+        change.after for change in made.changes if change.path == "tests/test_send_receipt.py"
+    ]
     assert f"def {name}_calls(" in tests
 
 
-@pytest.mark.parametrize("name", ["shop.tasks:send-receipt", "shop.tasks:class", "shop.tasks:a b", "../x:y"])
+@pytest.mark.parametrize(
+    "name", ["shop.tasks:send-receipt", "shop.tasks:class", "shop.tasks:a b", "../x:y"]
+)
 def test_a_name_that_is_no_identifier_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(SkillrunError) as refused:
         plan(case_of(changed(tmp_path, lambda spec: spec.update(handler=name))))
@@ -251,31 +290,55 @@ def test_an_adapter_gets_the_fields_that_it_takes(tmp_path: Path) -> None:
 
 
 COUNTS = {
-    "prometheus": ("from prometheus_client import Counter\n\nCARTS = Counter('carts', 'Carts.')\n",
-                   ["SEND_RECEIPT_DELIVERIES = Counter(", 'SEND_RECEIPT_DELIVERIES.labels("succeeded").inc()',
-                    'SEND_RECEIPT_DELIVERIES.labels("failed for good").inc()']),
-    "statsd": ("from statsd import StatsClient\n\nstatsd = StatsClient()\n",
-               ['statsd.incr("send_receipt.started")', 'statsd.incr("send_receipt.will_retry")']),
-    "opentelemetry": ("from opentelemetry import trace\n\ntracer = trace.get_tracer(__name__)\n",
-                      ['trace.get_current_span().add_event("send_receipt succeeded")']),
-}  # fmt: skip
+    "prometheus": (
+        "from prometheus_client import Counter\n\nCARTS = Counter('carts', 'Carts.')\n",
+        [
+            "SEND_RECEIPT_DELIVERIES = Counter(",
+            'SEND_RECEIPT_DELIVERIES.labels("succeeded").inc()',
+            'SEND_RECEIPT_DELIVERIES.labels("failed for good").inc()',
+        ],
+    ),
+    "statsd": (
+        "from statsd import StatsClient\n\nstatsd = StatsClient()\n",
+        ['statsd.incr("send_receipt.started")', 'statsd.incr("send_receipt.will_retry")'],
+    ),
+    "opentelemetry": (
+        "from opentelemetry import trace\n\ntracer = trace.get_tracer(__name__)\n",
+        ['trace.get_current_span().add_event("send_receipt succeeded")'],
+    ),
+}
 
 
 @pytest.mark.parametrize("library", COUNTS)
-def test_outcomes_are_counted_with_what_the_repository_counts_with(tmp_path: Path, library: str) -> None:
+def test_outcomes_are_counted_with_what_the_repository_counts_with(
+    tmp_path: Path, library: str
+) -> None:
     module, lines = COUNTS[library]
-    uses = "from shop.stats import statsd\n\n\ndef empty():\n    statsd.incr('carts')\n" if library == "statsd" else ""
-    made = plan(case_of(changed(tmp_path, lambda spec: None, {"shop/stats.py": module, "shop/carts.py": uses})))
+    uses = (
+        "from shop.stats import statsd\n\n\ndef empty():\n    statsd.incr('carts')\n"
+        if library == "statsd"
+        else ""
+    )
+    made = plan(
+        case_of(
+            changed(tmp_path, lambda spec: None, {"shop/stats.py": module, "shop/carts.py": uses})
+        )
+    )
     (tasks,) = [change.after for change in made.changes if change.path == "shop/tasks.py"]
     assert [line for line in lines if line not in tasks] == []
 
 
 def test_a_module_of_its_own_is_loaded_by_the_worker(tmp_path: Path) -> None:
-    made = plan(case_of(changed(tmp_path, lambda spec: spec.update(handler="shop.receipts:send_receipt"))))
-    assert [change.path for change in made.changes if "shop/receipts.py" in change.path] == ["shop/receipts.py"]
+    made = plan(
+        case_of(changed(tmp_path, lambda spec: spec.update(handler="shop.receipts:send_receipt")))
+    )
+    assert [change.path for change in made.changes if "shop/receipts.py" in change.path] == [
+        "shop/receipts.py"
+    ]
     (app,) = [change.after for change in made.changes if change.path == "shop/celery.py"]
     assert (
-        'app = Celery(\n    "shop", broker="redis://localhost/0", include=["shop.tasks", "shop.receipts"]\n)\n' in app
+        'app = Celery(\n    "shop", broker="redis://localhost/0", include=["shop.tasks",'
+        ' "shop.receipts"]\n)\n' in app
     )
 
 
@@ -311,7 +374,9 @@ STARTED = {
     "block, last": "retry: {}\nproof:\n  setup: make\n  env:\n    A: b",
     "flow": "proof: {env: {A: b}, setup: make}\nretry: {}\n",
     "flow over lines": "proof: {\n  env: {A: b},  # mine\n  setup: make\n}\nretry: {}\n",
-    "JSON": '{\n  "proof": {\n    "env": {"A": "b"},\n    "setup": "make"\n  },\n  "retry": {}\n}\n',
+    "JSON": (
+        '{\n  "proof": {\n    "env": {"A": "b"},\n    "setup": "make"\n  },\n  "retry": {}\n}\n'
+    ),
     "empty env": "proof: {env: {}, setup: make}\nretry: {}\n",
 }
 
@@ -380,11 +445,16 @@ def test_secrets_that_settings_demand_have_a_harmless_value_in_the_proof(tmp_pat
 
 def test_a_publisher_elsewhere_that_is_not_there_is_refused(tmp_path: Path) -> None:
     def elsewhere(spec: dict[str, Any]) -> None:
-        spec["enqueue"] = {"call": "shop.orders:settle", "args": {"order_id": 7, "email": "a@example.com"}}
+        spec["enqueue"] = {
+            "call": "shop.orders:settle",
+            "args": {"order_id": 7, "email": "a@example.com"},
+        }
 
-    assert [finding.message for finding in plan(case_of(changed(tmp_path / "none", elsewhere))).missing] == [
-        "enqueue.call: shop.orders:settle is not there, and a publisher is written beside the handler alone: leave "
-        "enqueue out, and call shop.tasks:enqueue_send_receipt from it"
+    assert [
+        finding.message for finding in plan(case_of(changed(tmp_path / "none", elsewhere))).missing
+    ] == [
+        "enqueue.call: shop.orders:settle is not there, and a publisher is written beside the"
+        " handler alone: leave enqueue out, and call shop.tasks:enqueue_send_receipt from it"
     ]
     there = {"shop/orders.py": "def settle(order_id, email): ...\n"}
     assert plan(case_of(changed(tmp_path / "there", elsewhere, there))).missing == ()
@@ -394,5 +464,7 @@ def test_only_what_was_seen_is_marked(written: Written) -> None:
     text = written.text("shop/send-receipt.state-machine.md")
     assert "| yes |" not in text
     once = marked(text, ["start", "finish"])
-    assert [line.split("|")[1].strip() for line in once.split("\n") if line.endswith("| yes |")] == ["start", "finish"]
+    assert [
+        line.split("|")[1].strip() for line in once.split("\n") if line.endswith("| yes |")
+    ] == ["start", "finish"]
     assert marked(once, []) == text

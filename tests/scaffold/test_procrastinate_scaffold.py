@@ -1,4 +1,6 @@
-"""The job that a scaffold writes for Procrastinate: its form, who gives it back, what the worker imports, its tests."""
+"""The job that a scaffold writes for Procrastinate: its form, who gives it back, what the worker
+imports, its tests.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ FILES = samples.files(BASE)
 
 def test_the_handler_and_its_publisher_stand_beside_the_other_jobs(tmp_path: Path) -> None:
     written = write(tmp_path, BASE)
-    assert {"sweep", "SendReceiptRetry", "send_receipt", "enqueue_send_receipt"} <= {*written.names(TASKS)}
+    assert {"sweep", "SendReceiptRetry", "send_receipt", "enqueue_send_receipt"} <= {
+        *written.names(TASKS)
+    }
     assert_clean(written)
 
 
@@ -47,8 +51,14 @@ def backoff(**given: object) -> Mapping[str, str]:
 
 STRATEGIES = {
     "the same wait": (backoff(kind="fixed", base="5s"), "wait=5,"),
-    "its base is its factor": (backoff(kind="exponential", base="3s", factor=3, cap="60s"), "exponential_wait=3,"),
-    "no wait": (backoff(kind="none"), "RetryStrategy(max_attempts=SEND_RECEIPT_RETRIES, retry_exceptions="),
+    "its base is its factor": (
+        backoff(kind="exponential", base="3s", factor=3, cap="60s"),
+        "exponential_wait=3,",
+    ),
+    "no wait": (
+        backoff(kind="none"),
+        "RetryStrategy(max_attempts=SEND_RECEIPT_RETRIES, retry_exceptions=",
+    ),
 }
 
 
@@ -56,7 +66,9 @@ STRATEGIES = {
 def test_what_the_librarys_strategy_can_say_is_said_in_its_words(tmp_path: Path, name: str) -> None:
     files, words = STRATEGIES[name]
     text = write(tmp_path, BASE, files).text(TASKS)
-    assert words in text.replace("(\n        max", "(max").replace("RETRIES,\n        retry", "RETRIES, retry")
+    assert words in text.replace("(\n        max", "(max").replace(
+        "RETRIES,\n        retry", "RETRIES, retry"
+    )
     assert "retry_exceptions=[mailer.Unavailable, TimeoutError]" in text
     assert "BaseRetryStrategy" not in text
 
@@ -70,7 +82,9 @@ def test_what_the_librarys_strategy_can_say_is_said_in_its_words(tmp_path: Path,
     ],
     ids=str,
 )
-def test_what_it_cannot_say_is_a_strategy_of_its_own(tmp_path: Path, given: Mapping[str, object]) -> None:
+def test_what_it_cannot_say_is_a_strategy_of_its_own(
+    tmp_path: Path, given: Mapping[str, object]
+) -> None:
     text = write(tmp_path, BASE, backoff(**given)).text(TASKS)
     assert "class SendReceiptRetry(BaseRetryStrategy):" in text
     assert ("random.uniform" in text) is bool(given.get("jitter"))
@@ -88,7 +102,10 @@ def test_no_retry_says_why(tmp_path: Path) -> None:
 def test_a_clock_publishes_what_is_due(tmp_path: Path) -> None:
     written = write(tmp_path, CRON)
     text = written.text(TASKS)
-    assert '@app.periodic(cron="*/5 * * * *")\n@app.task(\n    name="shop.tasks.tick_send_receipt",' in text
+    assert (
+        '@app.periodic(cron="*/5 * * * *")\n@app.task(\n    name="shop.tasks.tick_send_receipt",'
+        in text
+    )
     assert "def tick_send_receipt(timestamp: int) -> None:" in text
     assert_clean(written)
 
@@ -112,7 +129,9 @@ def test_a_pollers_interval_as_cron(every: float, cron: str | None) -> None:
 def test_a_tick_leaves_out_what_failed_where_that_is_the_dead_letter(tmp_path: Path) -> None:
     text = write(tmp_path, replace(CRON, dead="framework")).text(TASKS)
     assert 'for status in ("todo", "doing", "failed")' in text
-    assert "_settle_" not in text  # a mark before the status is written would lose the job to a death between the two
+    assert (
+        "_settle_" not in text
+    )  # a mark before the status is written would lose the job to a death between the two
 
 
 # -- who gives back the jobs of dead workers
@@ -121,8 +140,13 @@ def test_a_tick_leaves_out_what_failed_where_that_is_the_dead_letter(tmp_path: P
 def test_stalled_jobs_are_given_back_beside_the_app(tmp_path: Path) -> None:
     written = write(tmp_path, BASE)
     text = written.text(QUEUE)
-    assert '@app.periodic(cron="*/10 * * * *")\n@app.task(name="shop.queue.retry_stalled_jobs", queueing' in text
-    assert "            if job.attempts < 20:\n                await manager.retry_job(job)\n" in text
+    assert (
+        '@app.periodic(cron="*/10 * * * *")\n@app.task(name="shop.queue.retry_stalled_jobs",'
+        " queueing" in text
+    )
+    assert (
+        "            if job.attempts < 20:\n                await manager.retry_job(job)\n" in text
+    )
     assert plan(case_of(written.root)).changes == ()
 
 
@@ -167,9 +191,14 @@ def test_a_module_that_the_worker_comes_to_is_not_named(tmp_path: Path) -> None:
 
 
 def test_a_blueprint_of_the_module_is_what_its_tasks_belong_to(tmp_path: Path) -> None:
-    tasks = FILES[TASKS].replace("from shop.queue import app\n", "from procrastinate import Blueprint\n")
+    tasks = FILES[TASKS].replace(
+        "from shop.queue import app\n", "from procrastinate import Blueprint\n"
+    )
     tasks = tasks.replace("@app.", "@letters.").replace("\n\n\n@", "\nletters = Blueprint()\n\n\n@")
-    queue = FILES[QUEUE] + '\nfrom shop.tasks import letters\n\napp.add_tasks_from(letters, namespace="letters")\n'
+    queue = (
+        FILES[QUEUE]
+        + '\nfrom shop.tasks import letters\n\napp.add_tasks_from(letters, namespace="letters")\n'
+    )
     text = write(tmp_path, BASE, {TASKS: tasks, QUEUE: queue}).text(TASKS)
     assert '@letters.task(\n    name="shop.tasks.send_receipt",' in text
     assert "import app" not in text
@@ -230,20 +259,34 @@ def test_in_django_the_job_is_there_with_the_commit(tmp_path: Path) -> None:
 
 
 def test_an_app_of_its_own_in_django_waits_for_the_commit(tmp_path: Path) -> None:
-    settings = samples.files(DJANGO)["config/settings.py"].replace('"procrastinate.contrib.django", ', "")
+    settings = samples.files(DJANGO)["config/settings.py"].replace(
+        '"procrastinate.contrib.django", ', ""
+    )
     files = {QUEUE: FILES[QUEUE], TASKS: FILES[TASKS], "config/settings.py": settings}
     written = write(tmp_path, DJANGO, files)
-    assert "    transaction.on_commit(\n        lambda: send_receipt.defer(order_id" in written.text(TASKS)
+    assert (
+        "    transaction.on_commit(\n        lambda: send_receipt.defer(order_id"
+        in written.text(TASKS)
+    )
     assert "retry_stalled_jobs" in written.text(QUEUE)
 
 
 # -- queues
 
 
-@pytest.mark.parametrize(("others", "same"), [('queue="letters"', True), ('queue="default2"', False)])
-def test_a_queue_that_all_tasks_share_is_the_jobs_too(tmp_path: Path, others: str, same: bool) -> None:
+@pytest.mark.parametrize(
+    ("others", "same"), [('queue="letters"', True), ('queue="default2"', False)]
+)
+def test_a_queue_that_all_tasks_share_is_the_jobs_too(
+    tmp_path: Path, others: str, same: bool
+) -> None:
     one = FILES[TASKS].replace("@app.task(", '@app.task(queue="letters", ')
-    files = {TASKS: one, "shop/mails.py": one.replace('queue="letters"', others).replace("tasks.sweep", "mails.sweep")}
+    files = {
+        TASKS: one,
+        "shop/mails.py": (
+            one.replace('queue="letters"', others).replace("tasks.sweep", "mails.sweep")
+        ),
+    }
     written = write(tmp_path, CRON, files)
     assert written.text(TASKS).count('    queue="letters",\n') == (2 if same else 0)
     assert ('queue="letters"' in written.text(QUEUE)) is same
@@ -253,7 +296,9 @@ def test_a_queue_that_all_tasks_share_is_the_jobs_too(tmp_path: Path, others: st
 # -- what cannot be
 
 
-def said(tmp_path: Path, combination: Combination = BASE, files: Mapping[str, str] | None = None) -> str:
+def said(
+    tmp_path: Path, combination: Combination = BASE, files: Mapping[str, str] | None = None
+) -> str:
     root = helpers.build_tree(tmp_path / "repo", {**samples.files(combination), **(files or {})})
     return " ".join(finding.message for finding in plan(case_of(root)).missing)
 
@@ -265,15 +310,27 @@ def spec_of(combination: Combination, **parts: object) -> Mapping[str, str]:
 LOCAL = {"type": "cron", "schedule": "0 3 * * *", "timezone": "Europe/Berlin"}
 POLLER = replace(BASE, trigger="poller")
 REFUSED: dict[str, tuple[Combination, Mapping[str, str], str]] = {
-    "a queue of dead letters": (replace(BASE, dead="queue"), {}, "take the dead letters out of a queue"),
-    "no app": (BASE, {QUEUE: FILES[QUEUE].replace("app = App", "def make():\n    return App")}, "no app of Procrast"),
+    "a queue of dead letters": (
+        replace(BASE, dead="queue"),
+        {},
+        "take the dead letters out of a queue",
+    ),
+    "no app": (
+        BASE,
+        {QUEUE: FILES[QUEUE].replace("app = App", "def make():\n    return App")},
+        "no app of Procrast",
+    ),
     "a module that Django's app does not look into": (
         DJANGO,
         {SPEC: samples.files(DJANGO)[SPEC].replace("shop.tasks:send", "shop.mails:send")},
         "write handler: shop.tasks:send_receipt",
     ),
     "hours of another zone": (CRON, spec_of(CRON, trigger=LOCAL), "clock is UTC"),
-    "an interval": (POLLER, spec_of(POLLER, trigger={"type": "poller", "every": "7m"}), "divide a minute in seconds"),
+    "an interval": (
+        POLLER,
+        spec_of(POLLER, trigger={"type": "poller", "every": "7m"}),
+        "divide a minute in seconds",
+    ),
     "more attempts than deaths": (
         BASE,
         spec_of(BASE, retry={"max_attempts": 20, "backoff": {"kind": "fixed", "base": "1s"}}),
@@ -295,7 +352,9 @@ def test_nothing_is_said_of_what_it_can(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("message", "refused"), [("kwargs", True), ("payload", False)])
-def test_a_field_has_no_name_that_the_handler_needs(tmp_path: Path, message: str, refused: bool) -> None:
+def test_a_field_has_no_name_that_the_handler_needs(
+    tmp_path: Path, message: str, refused: bool
+) -> None:
     spec = samples.spec(replace(BASE, message=message))
     spec["payload"]["properties"]["context"] = {"type": "string"}
     assert ("the name context" in said(tmp_path, BASE, {SPEC: json.dumps(spec)})) is refused
@@ -317,20 +376,33 @@ def test_a_field_has_no_name_that_the_handler_needs(tmp_path: Path, message: str
     ],
     ids=str,
 )
-def test_its_own_tests_pass_and_notice_what_is_broken(tmp_path: Path, combination: Combination) -> None:
+def test_its_own_tests_pass_and_notice_what_is_broken(
+    tmp_path: Path, combination: Combination
+) -> None:
     written = write(tmp_path, combination)
     assert_noticed(written, [(TASKS, *pair) for pair in broken(combination)], "pytest", "-q")
 
 
 def broken(combination: Combination) -> list[tuple[str, str]]:
     """What no test of the job may let through."""
-    awaited, nothing = ("await ", "asyncio.sleep(0)\n") if combination.store == "asyncio" else ("", "print()\n")
-    found = [("send_receipt_store.bury(message, repr(error))\n", nothing), ("send_receipt.defer", "sweep.defer")]
-    found.append((f"{awaited}mailer.send(" if combination.effect == "keyed" else "bookings.book(", "dict("))
+    awaited, nothing = (
+        ("await ", "asyncio.sleep(0)\n") if combination.store == "asyncio" else ("", "print()\n")
+    )
+    found = [
+        ("send_receipt_store.bury(message, repr(error))\n", nothing),
+        ("send_receipt.defer", "sweep.defer"),
+    ]
+    found.append(
+        (f"{awaited}mailer.send(" if combination.effect == "keyed" else "bookings.book(", "dict(")
+    )
     if combination.retry:
         found += [("_RETRIES = 3", "_RETRIES = 4"), ("    retry=SendReceiptRetry(),\n", "")]
     if combination.retry and combination.trigger == "event":
-        passing = "(mailer.Unavailable, TimeoutError)" if combination.effect == "keyed" else "TimeoutError"
+        passing = (
+            "(mailer.Unavailable, TimeoutError)"
+            if combination.effect == "keyed"
+            else "TimeoutError"
+        )
         found.append((f"if not isinstance(exception, {passing})", "if False"))
     if combination.trigger == "cron":
         found += [("_settle_send_receipt(message)\n", nothing), ("in under_way", "in []")]

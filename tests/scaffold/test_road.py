@@ -1,4 +1,6 @@
-"""`--implement scaffold`: gates first, then shown, written as a whole and verified; a dry run writes nothing."""
+"""`--implement scaffold`: gates first, then shown, written as a whole and verified; a dry run
+writes nothing.
+"""
 
 from __future__ import annotations
 
@@ -36,14 +38,19 @@ def shop(tmp_path: Path) -> Shop:
 def test_from_no_handler_to_success(shop: Shop) -> None:
     shop.notes = ["the dead letters are read with the admin page"]
     printed, _ = shop.scaffold("--trust", code=0)
-    assert printed.index("handler shop.tasks:send_receipt does not exist") < printed.index("writing 2 files")
+    assert printed.index("handler shop.tasks:send_receipt does not exist") < printed.index(
+        "writing 2 files"
+    )
     assert f"~ {HANDLER}  " in printed
     assert "send_receipt" in printed.partition(f"~ {HANDLER}")[2].splitlines()[0]
     assert f"+ {NOTES}  # send-receipt" in printed
     assert "note: the dead letters are read with the admin page" in printed
     assert (shop.root / HANDLER).read_text() == shop.write[HANDLER]
     (event,) = shop.written
-    assert [(file["path"], file["new"]) for file in event["data"]["files"]] == [(HANDLER, False), (NOTES, True)]
+    assert [(file["path"], file["new"]) for file in event["data"]["files"]] == [
+        (HANDLER, False),
+        (NOTES, True),
+    ]
     assert event["data"]["files"][0]["sha256"] == shop.files()[HANDLER]
     assert shops.asked(shop.root, "ledger verify")["integrity"] == "whole"
 
@@ -53,7 +60,9 @@ def test_the_ledger_has_the_files_as_the_formatter_left_them(shop: Shop) -> None
         file.write("\n[tool.black]\nline-length = 60\n")
     helpers.commit(shop.root)
     shop.formatters = ["black -q"]
-    shop.scaffold("--trust", code=0, env={"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"})
+    shop.scaffold(
+        "--trust", code=0, env={"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    )
     (event,) = shop.written
     assert (shop.root / HANDLER).read_text() != shop.write[HANDLER]
     assert event["data"]["files"][0]["sha256"] == shop.files()[HANDLER]
@@ -61,7 +70,9 @@ def test_the_ledger_has_the_files_as_the_formatter_left_them(shop: Shop) -> None
 
 
 @pytest.mark.parametrize("wrote", (True, False))
-def test_a_process_that_dies_after_the_write_leaves_the_event_to_the_next(shop: Shop, wrote: bool) -> None:
+def test_a_process_that_dies_after_the_write_leaves_the_event_to_the_next(
+    shop: Shop, wrote: bool
+) -> None:
     shop.scaffold("--trust", code=0)
     (first,) = shop.written
     path, ledger = shop.root / NOTES, shops.ledger_of(shop.root)
@@ -144,7 +155,11 @@ def test_an_agent_may_do_it(shop: Shop) -> None:
 def test_only_a_skill_about_jobs(shop: Shop) -> None:
     helpers.write_files(
         shop.root,
-        {".agents/skills/other/SKILL.md": "---\nname: other\ndescription: d\n---\n# Other\n\n## Workflow\n1. Do it.\n"},
+        {
+            ".agents/skills/other/SKILL.md": (
+                "---\nname: other\ndescription: d\n---\n# Other\n\n## Workflow\n1. Do it.\n"
+            )
+        },
     )
     done = shop.skillrun("other", "--implement", "scaffold")
     assert done.returncode == 2, done.stderr
@@ -155,7 +170,9 @@ def test_only_a_skill_about_jobs(shop: Shop) -> None:
 def test_the_gates_are_documented_with_their_reasons() -> None:
     """Each rule that stops nothing is one that a stage has, and is named in the document."""
     document = (helpers.ROOT / "docs" / "scaffold.md").read_text()
-    stages = "".join(path.read_text() for path in (helpers.ROOT / "skillrun" / "stages").glob("*.py"))
+    stages = "".join(
+        path.read_text() for path in (helpers.ROOT / "skillrun" / "stages").glob("*.py")
+    )
     for rule, reason in MENDED.items():
         assert f"| `{rule}` |" in document
         assert f'"{rule}"' in stages
@@ -165,7 +182,9 @@ def test_the_gates_are_documented_with_their_reasons() -> None:
 
 @pytest.mark.long
 def test_killed_at_every_rename_of_the_whole_command(tmp_path: Path) -> None:
-    """What of the files is there afterwards is all or nothing, and the same command goes on to success."""
+    """What of the files is there afterwards is all or nothing, and the same command goes on to
+    success.
+    """
     if shutil.which("strace") is None:
         pytest.skip("strace is not here")
     ends = set()
@@ -216,7 +235,9 @@ def test_a_dry_run_says_which_formatters_it_leaves_out(shop: Shop) -> None:
 
 
 def apply(root: Path, diff: bytes) -> None:
-    done = subprocess.run(["git", "apply", "--whitespace=nowarn"], input=diff, cwd=root, capture_output=True)
+    done = subprocess.run(
+        ["git", "apply", "--whitespace=nowarn"], input=diff, cwd=root, capture_output=True
+    )
     assert done.returncode == 0, done.stderr.decode() + diff.decode()
 
 
@@ -250,7 +271,9 @@ def test_a_dry_run_as_json(shop: Shop, missing: bool) -> None:
     assert [file["path"] for file in value["files"]] == ([] if missing else [*shop.write])
     if not missing:
         apply(shop.root, value["diff"].encode())
-        assert (shop.root / "shop/windows.py").read_bytes().decode() == shop.write["shop/windows.py"]
+        assert (shop.root / "shop/windows.py").read_bytes().decode() == shop.write[
+            "shop/windows.py"
+        ]
 
 
 @pytest.mark.parametrize("args", (("--dry-run",), ("--implement", "claude -p", "--dry-run")))
@@ -281,14 +304,22 @@ CHANGES: dict[str, tuple[str | bytes | None, str]] = {
 def test_any_file_is_a_patch_that_git_applies(make_repo: Any) -> None:
     root = make_repo({name: before for name, (before, _) in CHANGES.items() if before is not None})
     texts = {n: b.decode() if isinstance(b, bytes) else b for n, (b, _) in CHANGES.items()}
-    apply(root, "".join(git_diff(Change(n, texts[n], after)) for n, (_, after) in CHANGES.items()).encode())
-    assert {name: (root / name).read_bytes().decode() for name in CHANGES} == {n: a for n, (_, a) in CHANGES.items()}
+    apply(
+        root,
+        "".join(git_diff(Change(n, texts[n], after)) for n, (_, after) in CHANGES.items()).encode(),
+    )
+    assert {name: (root / name).read_bytes().decode() for name in CHANGES} == {
+        n: a for n, (_, a) in CHANGES.items()
+    }
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     (
-        (Change("a.py", None, "import x\nA = 1\n\n\ndef f(): ...\n\n\nclass C: ...\n"), "+ a.py  A, f, C"),
+        (
+            Change("a.py", None, "import x\nA = 1\n\n\ndef f(): ...\n\n\nclass C: ...\n"),
+            "+ a.py  A, f, C",
+        ),
         (Change("a.py", "A = 1\n", "A = 1\nB: int = 2\n"), "~ a.py  B"),
         (Change("a.py", "L = [1]\n", "L = [1, 2]\n"), "~ a.py  1 line"),
         (Change("a.md", "# A\n", "# A\n\n## job\nx\n"), "~ a.md  ## job"),
@@ -306,7 +337,9 @@ def test_a_change_in_words(change: Change, words: str) -> None:
 # -- what may not be written
 
 
-@pytest.mark.parametrize("path", ("../out.py", "out/x.py", ".git/hooks/post-checkout", "/tmp/skillrun-out.py"))
+@pytest.mark.parametrize(
+    "path", ("../out.py", "out/x.py", ".git/hooks/post-checkout", "/tmp/skillrun-out.py")
+)
 @pytest.mark.parametrize("more", ((), ("--dry-run",)))
 def test_nothing_outside_the_repository(shop: Shop, path: str, more: tuple[str, ...]) -> None:
     outside = shop.root.with_name("outside")

@@ -1,4 +1,6 @@
-"""No generated test hides what it imports: a fixture or a variable never has the name of a module of the repository."""
+"""No generated test hides what it imports: a fixture or a variable never has the name of a module
+of the repository.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,9 @@ def test_a_module_of_the_repository_is_not_hidden_in_its_tests(
     framework: str, store: str, module: str, name: str, tmp_path: Path
 ) -> None:
     written = renamed(tmp_path, Combination(framework, store=store), module)
-    (path,) = [change.path for change in written.plan.changes if change.path.startswith("tests/test_")]
+    (path,) = [
+        change.path for change in written.plan.changes if change.path.startswith("tests/test_")
+    ]
     text = written.text(path)
     assert find_shadowed(text) == frozenset()
     if f"import {module}" in text:
@@ -50,8 +54,12 @@ def test_an_effect_that_is_called_as_a_module_has_a_fixture_of_another_name(tmp_
     (spec,) = [path for path in files if path.startswith(".skillrun/jobs/")]
     text = files[spec]
     assert '"name": "email"' in text
-    written = write(tmp_path, Combination("celery"), {spec: text.replace('"name": "email"', '"name": "db"')})
-    (path,) = [change.path for change in written.plan.changes if change.path.startswith("tests/test_")]
+    written = write(
+        tmp_path, Combination("celery"), {spec: text.replace('"name": "email"', '"name": "db"')}
+    )
+    (path,) = [
+        change.path for change in written.plan.changes if change.path.startswith("tests/test_")
+    ]
     assert find_shadowed(written.text(path)) == frozenset()
 
 
@@ -61,7 +69,13 @@ def test_an_effect_that_is_called_as_a_module_has_a_fixture_of_another_name(tmp_
         ("from shop import database\n\n\ndef database():\n    ...\n", {"database"}),
         ("import shop.db as engine\n\n\ndef test():\n    engine = 1\n", {"engine"}),
         ("import database.models\n\n\nasync def database():\n    ...\n", {"database"}),
-        ("from shop import database\n\n\nclass T:\n    def setUp(self):\n        self.database = 1\n", set()),
+        (
+            (
+                "from shop import database\n\n\nclass T:\n    def setUp(self):\n       "
+                " self.database = 1\n"
+            ),
+            set(),
+        ),
         ("from shop import database as shop_database\n\n\ndef database():\n    ...\n", set()),
         ("def (", set()),
     ],

@@ -1,4 +1,6 @@
-"""The revisions that a store adds: Alembic runs them, finds nothing more to do, and takes them back."""
+"""The revisions that a store adds: Alembic runs them, finds nothing more to do, and takes them
+back.
+"""
 
 from __future__ import annotations
 
@@ -40,11 +42,18 @@ REVISION = """
     def downgrade():
         pass
     """
-WALLETS = 'op.create_table("wallets", sa.Column("id", sa.Integer(), nullable=False), sa.PrimaryKeyConstraint("id"))'
+WALLETS = (
+    'op.create_table("wallets", sa.Column("id", sa.Integer(), nullable=False),'
+    ' sa.PrimaryKeyConstraint("id"))'
+)
 
 
 def revision(id: str, below: str = "None", up: str = "pass", *, annotated: bool = False) -> str:
-    names = ("revision: str", "down_revision: str | None") if annotated else ("revision", "down_revision")
+    names = (
+        ("revision: str", "down_revision: str | None")
+        if annotated
+        else ("revision", "down_revision")
+    )
     return REVISION.format(revision=names[0], down=names[1], id=id, below=below, up=up)
 
 
@@ -56,7 +65,9 @@ HASHED = {
 }
 COUNTED = {
     **CLASSIC,
-    "deploy/alembic.ini": "[alembic]\nscript_location = shop/alembic\nfile_template = %%(year)d_%%(rev)s-%%(slug)s\n",
+    "deploy/alembic.ini": (
+        "[alembic]\nscript_location = shop/alembic\nfile_template = %%(year)d_%%(rev)s-%%(slug)s\n"
+    ),
     "shop/alembic/env.py": ENV.format(module="db"),
     "shop/alembic/versions/2019_0001-wallets.py": revision("0001", up=WALLETS),
     "shop/alembic/versions/2019_0002-nothing.py": revision("0002", '"0001"'),
@@ -79,11 +90,15 @@ def alembic(root: Path, *args: str) -> str:
 @pytest.mark.parametrize(
     ("files", "pattern", "setup"),
     [
-        (HASHED, "migrations/versions/????????????_add_receipts_dead_jobs.py", "python -m alembic upgrade head"),
+        (
+            HASHED,
+            "migrations/versions/????????????_add_receipts_dead_jobs.py",
+            "python -m alembic upgrade head",
+        ),
         (COUNTED, "shop/alembic/versions/20??_0003-add_receipts_dead_jobs.py", IN_DEPLOY),
     ],
     ids=["hashed", "counted"],
-)  # fmt: skip
+)
 def test_alembic_finds_nothing_more_to_do(
     make_repo: Callable[..., Path], files: dict[str, str], pattern: str, setup: str
 ) -> None:
@@ -142,7 +157,9 @@ def test_what_comes_after_a_squashed_migration_is_the_end(make_repo: Callable[..
     from store_kinds import DJANGO
 
     first = DJANGO["shop/migrations/0001_initial.py"]
-    squashed = first.replace("dependencies = []", 'replaces = [("shop", "0001_initial"), ("shop", "0002_a")]')
+    squashed = first.replace(
+        "dependencies = []", 'replaces = [("shop", "0001_initial"), ("shop", "0002_a")]'
+    )
     third = first.replace("dependencies = []", 'dependencies = [("shop", "0002_a")]')
     path = "shop/migrations/0001_squashed_0002_a.py"
     root = make_repo({**DJANGO, path: squashed, "shop/migrations/0003_b.py": third})

@@ -1,4 +1,6 @@
-"""New tables in a package of models: a module of their own, shown where the package shows the others."""
+"""New tables in a package of models: a module of their own, shown where the package shows the
+others.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +66,9 @@ def written(root: Path) -> dict[str, str]:
     """The files that differ once the store is written."""
     case = store_cases.case_of(root, store_cases.spec())
     store = store_cases.find(case)
-    pieces = sqlalchemy.pieces(store_cases.facts_of(case, store), Renderer(store_cases.resource_folder()))
+    pieces = sqlalchemy.pieces(
+        store_cases.facts_of(case, store), Renderer(store_cases.resource_folder())
+    )
     fit = Fitting(case.tree, {"shop"}, no_style)
     for piece in pieces:
         assert isinstance(piece, Module | Entry)
@@ -86,11 +90,19 @@ def written(root: Path) -> dict[str, str]:
         (RELATIVE, "from .receipt import DeadJob, Receipt\n", "from .wallet import Wallet\n"),
     ],
 )
-def test_a_module_of_their_own(make_repo: Callable[..., Path], shown: str, first: str, last: str) -> None:
+def test_a_module_of_their_own(
+    make_repo: Callable[..., Path], shown: str, first: str, last: str
+) -> None:
     root = make_repo({**FILES, "shop/models/__init__.py": shown})
     made = written(root)
-    assert sorted(made) == ["shop/models/__init__.py", "shop/models/receipt.py", "shop/send_receipt_store.py"]
-    assert first in made["shop/models/__init__.py"] and made["shop/models/__init__.py"].endswith(last)
+    assert sorted(made) == [
+        "shop/models/__init__.py",
+        "shop/models/receipt.py",
+        "shop/send_receipt_store.py",
+    ]
+    assert first in made["shop/models/__init__.py"] and made["shop/models/__init__.py"].endswith(
+        last
+    )
     assert made["shop/models/receipt.py"].count("class ") == 2
     env = {"SHOP_DB": f"sqlite:///{root}/app.sqlite"}
     store_cases.python(root, CREATE.format(where="shop.db"), **env)
@@ -105,6 +117,8 @@ def test_a_module_of_their_own(make_repo: Callable[..., Path], shown: str, first
         {"shop/models/user.py": ""},  # one module holds all
     ],
 )
-def test_elsewhere_they_stand_beside_the_others(make_repo: Callable[..., Path], files: Mapping[str, str]) -> None:
+def test_elsewhere_they_stand_beside_the_others(
+    make_repo: Callable[..., Path], files: Mapping[str, str]
+) -> None:
     made = written(make_repo({**FILES, **files}))
     assert sorted(made) == ["shop/models/wallet.py", "shop/send_receipt_store.py"]

@@ -1,4 +1,6 @@
-"""What the stores promise, tried in real processes on real databases: once, also after errors, deaths and overlaps."""
+"""What the stores promise, tried in real processes on real databases: once, also after errors,
+deaths and overlaps.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,12 @@ MANNERS = [pytest.param(k, m, id=f"{k.name}-{m}") for k in KINDS.values() for m 
 def store(make_repo: Callable[..., Path]) -> Callable[..., Path]:
     """`store(kind, manner, key)`: a repository with a store in it and its tables made."""
 
-    def make(kind: Kind, manner: str, key: tuple[str, ...] = ("order_id",), dead: str | None = "dead_jobs") -> Path:
+    def make(
+        kind: Kind,
+        manner: str,
+        key: tuple[str, ...] = ("order_id",),
+        dead: str | None = "dead_jobs",
+    ) -> Path:
         root = make_repo(kind.files)
         store_cases.write_store(store_cases.case_of(root, kind.spec(manner, key, dead)))
         kind.prepare(root)
@@ -44,9 +51,15 @@ def store(make_repo: Callable[..., Path]) -> Callable[..., Path]:
     return make
 
 
-def test_a_base_in_a_module_called_database_is_that_of_the_module(make_repo: Callable[..., Path]) -> None:
+def test_a_base_in_a_module_called_database_is_that_of_the_module(
+    make_repo: Callable[..., Path],
+) -> None:
     """testdrivenio/fastapi-celery-project keeps its base in project/database.py."""
-    named = {path: text.replace("shop.db", "shop.database") for path, text in CLASSIC.items() if path != "shop/db.py"}
+    named = {
+        path: text.replace("shop.db", "shop.database")
+        for path, text in CLASSIC.items()
+        if path != "shop/db.py"
+    }
     files = {**named, "shop/database.py": CLASSIC["shop/db.py"]}
     case = store_cases.case_of(make_repo(files), store_cases.spec())
     values = registry.testing(store_cases.facts_of(case, store_cases.find(case))).values
@@ -59,7 +72,9 @@ def use(key: tuple[str, ...] = ("order_id",), then: str = "pass") -> str:
 
 @pytest.mark.real
 @pytest.mark.parametrize(("kind", "manner"), MANNERS)
-def test_what_is_done_is_not_done_again(store: Callable[..., Path], kind: Kind, manner: str) -> None:
+def test_what_is_done_is_not_done_again(
+    store: Callable[..., Path], kind: Kind, manner: str
+) -> None:
     key = ("order_id", "email")
     root = store(kind, manner, key)
     assert kind.run(root, use(key) * 2).split() == ["first", "again"]
@@ -72,14 +87,19 @@ def test_what_is_done_is_not_done_again(store: Callable[..., Path], kind: Kind, 
 def test_an_error_leaves_it_undone(store: Callable[..., Path], kind: Kind, manner: str) -> None:
     """What is claimed stays claimed: whether the work happened is not known."""
     root = store(kind, manner)
-    failed = kind.run(root, f"try:\n{indented(use(then='raise TimeoutError'))}\nexcept Exception as e: print(repr(e))")
+    failed = kind.run(
+        root,
+        f"try:\n{indented(use(then='raise TimeoutError'))}\nexcept Exception as e: print(repr(e))",
+    )
     assert failed.split() == ["first", "TimeoutError()"]
     assert kind.run(root, use()) == ("again" if manner == "claims" else "first")
 
 
 @pytest.mark.real
 @pytest.mark.parametrize(("kind", "manner"), MANNERS)
-def test_after_a_death_another_delivery_is_let_in(store: Callable[..., Path], kind: Kind, manner: str) -> None:
+def test_after_a_death_another_delivery_is_let_in(
+    store: Callable[..., Path], kind: Kind, manner: str
+) -> None:
     root = store(kind, manner)
     kind.run(root, use(then="import os; os.kill(os.getpid(), 9)"), check=False)
     kind.wait(manner)
@@ -90,9 +110,15 @@ def test_after_a_death_another_delivery_is_let_in(store: Callable[..., Path], ki
 @pytest.mark.real
 @pytest.mark.parametrize(("kind", "manner"), MANNERS)
 def test_two_at_once(store: Callable[..., Path], kind: Kind, manner: str) -> None:
-    """Remote: both may work, with the same key. Transactional: the second waits. Claimed: the second is too late."""
+    """Remote: both may work, with the same key. Transactional: the second waits. Claimed: the
+    second is too late.
+    """
     root = store(kind, manner)
-    code = use(then="import sys; sys.stdin.readline()" if manner != "remote" else "first and sys.stdin.readline()")
+    code = use(
+        then="import sys; sys.stdin.readline()"
+        if manner != "remote"
+        else "first and sys.stdin.readline()"
+    )
     first = kind.start(root, "import sys\n" + code)
     assert first.stdout is not None and first.stdout.readline() == "first\n"
     second = kind.start(root, "import sys\n" + code)
@@ -121,8 +147,13 @@ def test_what_is_written_goes_with_the_row(store: Callable[..., Path], kind: Kin
     assert kind.run(root, use(then=kind.spend)) == "first"  # would fail on a second row
     assert kind.run(root, use()) == "again"
     twice = f"{kind.begin}{kind.spend}"
-    assert kind.run(root, USE.format(key="8", then=twice.rpartition(chr(10))[2]), check=False) == "first"
-    assert kind.run(root, USE.format(key="8", then="pass")) == "first"  # a conflict of the work is no mark
+    assert (
+        kind.run(root, USE.format(key="8", then=twice.rpartition(chr(10))[2]), check=False)
+        == "first"
+    )
+    assert (
+        kind.run(root, USE.format(key="8", then="pass")) == "first"
+    )  # a conflict of the work is no mark
 
 
 @pytest.mark.real
@@ -130,7 +161,14 @@ def test_what_is_written_goes_with_the_row(store: Callable[..., Path], kind: Kin
 def test_a_job_is_buried_once(store: Callable[..., Path], kind: Kind) -> None:
     """Whatever the payload is: of the wrong type, empty, very long."""
     root = store(kind, "remote")
-    payloads: list[object] = [{"order_id": 7, "email": "a"}, {"order_id": "7"}, {}, [1], None, {"x": "y" * 100_000}]
+    payloads: list[object] = [
+        {"order_id": 7, "email": "a"},
+        {"order_id": "7"},
+        {},
+        [1],
+        None,
+        {"x": "y" * 100_000},
+    ]
     for payload in payloads:
         kind.run(root, BURY, json.dumps(payload), "TimeoutError()")
     kind.run(root, BURY, json.dumps({"email": "a", "order_id": 7}), "another reason")
@@ -142,12 +180,16 @@ def test_a_job_is_buried_once(store: Callable[..., Path], kind: Kind) -> None:
 def test_it_reads_as_if_formatted(tmp_path: Path, kind: Kind) -> None:
     """black and ruff have nothing to say about any combination."""
     files = []
-    for number, (manner, key, dead) in enumerate(itertools.product(kind.manners, KEYS, ("dead_jobs", None))):
+    for number, (manner, key, dead) in enumerate(
+        itertools.product(kind.manners, KEYS, ("dead_jobs", None))
+    ):
         root = helpers.build_tree(tmp_path / f"repo{number}", kind.files)
         before = {path: path.read_text() for path in root.rglob("*.py")}
         store_cases.write_store(store_cases.case_of(root, kind.spec(manner, key, dead)))
         new = [path for path in root.rglob("*.py") if before.get(path) != path.read_text()]
-        for path in new:  # a module that was there gets its lines from the merger, where they belong
+        for (
+            path
+        ) in new:  # a module that was there gets its lines from the merger, where they belong
             path.write_text(path.read_text()[len(before.get(path, "")) :].lstrip())
         files += [str(path) for path in new]
     check("black", "--quiet", "--check", "--diff", *files, cwd=tmp_path)
@@ -157,17 +199,33 @@ def test_it_reads_as_if_formatted(tmp_path: Path, kind: Kind) -> None:
 
 @pytest.mark.real
 @pytest.mark.parametrize(
-    ("kind", "manner"), [pytest.param(k, m, id=f"{k.name}-{m}") for k in KINDS.values() for m in k.manners if k.checked]
+    ("kind", "manner"),
+    [
+        pytest.param(k, m, id=f"{k.name}-{m}")
+        for k in KINDS.values()
+        for m in k.manners
+        if k.checked
+    ],
 )
 def test_a_strict_type_checker_agrees(
     store: Callable[..., Path], kind: Kind, manner: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     root = store(kind, manner, ("order_id", "email"))
-    check("mypy", "--strict", "--cache-dir", str(tmp_path_factory.getbasetemp() / "mypy"), "-p", "shop", cwd=root)
+    check(
+        "mypy",
+        "--strict",
+        "--cache-dir",
+        str(tmp_path_factory.getbasetemp() / "mypy"),
+        "-p",
+        "shop",
+        cwd=root,
+    )
 
 
 def check(tool: str, *args: str, cwd: Path) -> None:
-    done = subprocess.run([sys.executable, "-m", tool, *args], cwd=cwd, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", tool, *args], cwd=cwd, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -84,7 +84,9 @@ def find(order: Order, *names: str) -> "Order | None":
 
 
 def meaning(source: str) -> str:
-    """The module without imports, without annotations, with docstrings as `inspect.getdoc` gives them."""
+    """The module without imports, without annotations, with docstrings as `inspect.getdoc` gives
+    them.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         module = ast.parse(source)
@@ -101,8 +103,14 @@ class _Bare(ast.NodeTransformer):
         body = getattr(node, "body", None)
         if isinstance(body, list):
             node.body = [part for part in body if not _is_import(part)]  # type: ignore[attr-defined]
-        first = body[0] if isinstance(body, list) and body and isinstance(node, DOCUMENTED) else None
-        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+        first = (
+            body[0] if isinstance(body, list) and body and isinstance(node, DOCUMENTED) else None
+        )
+        if (
+            isinstance(first, ast.Expr)
+            and isinstance(first.value, ast.Constant)
+            and isinstance(first.value.value, str)
+        ):
             first.value.value = inspect.cleandoc(first.value.value).rstrip()
         return node
 
@@ -125,13 +133,22 @@ def _is_import(node: ast.AST) -> bool:
 def unbound(source: str) -> set[str]:
     """The names that the module uses and neither binds nor imports anywhere."""
     module = ast.parse(source)
-    names = {(n.id, isinstance(n.ctx, ast.Load)) for n in ast.walk(module) if isinstance(n, ast.Name)}
+    names = {
+        (n.id, isinstance(n.ctx, ast.Load)) for n in ast.walk(module) if isinstance(n, ast.Name)
+    }
     bound = {name for name, is_read in names if not is_read}
     bound |= {
-        a.asname or a.name.partition(".")[0] for n in ast.walk(module) if hasattr(n, "names") for a in _aliases(n)
+        a.asname or a.name.partition(".")[0]
+        for n in ast.walk(module)
+        if hasattr(n, "names")
+        for a in _aliases(n)
     }
     bound |= {n.arg for n in ast.walk(module) if isinstance(n, ast.arg)}
-    bound |= {n.name for n in ast.walk(module) if isinstance(n, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)}
+    bound |= {
+        n.name
+        for n in ast.walk(module)
+        if isinstance(n, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+    }
     return {name for name, is_read in names if is_read} - bound
 
 
@@ -162,8 +179,9 @@ def test_the_usual_manner_changes_nothing() -> None:
 
 
 def test_a_handler_in_all_manners() -> None:
-    assert restyle(HANDLER, MANNERS["all"]).replace("\t", "~   ") == (
-        '''
+    assert (
+        restyle(HANDLER, MANNERS["all"]).replace("\t", "~   ")
+        == '''
 """Jobs of the shop."""
 
 import logging
@@ -252,7 +270,10 @@ def test_two_spaces() -> None:
 
 def test_comments_and_texts_in_lines() -> None:
     source = 'def f():\n    # one\n    a = """\n    x\n    """\n\n    # two\n\n\n# three\n'
-    assert restyle(source, TABS) == 'def f():\n\t# one\n\ta = """\n    x\n    """\n\n\t# two\n\n\n# three\n'
+    assert (
+        restyle(source, TABS)
+        == 'def f():\n\t# one\n\ta = """\n    x\n    """\n\n\t# two\n\n\n# three\n'
+    )
 
 
 def test_a_docstring_that_tabs_would_change_is_left() -> None:
@@ -283,7 +304,9 @@ def test_methods_docstrings_move_two_blocks() -> None:
     ],
 )
 def test_relative_imports(before: str, after: str) -> None:
-    assert restyle(f"{before}\n", Conventions(absolute_imports=False), "shop.billing") == f"{after}\n"
+    assert (
+        restyle(f"{before}\n", Conventions(absolute_imports=False), "shop.billing") == f"{after}\n"
+    )
 
 
 def test_imports_from_far_above_stay() -> None:
@@ -292,7 +315,10 @@ def test_imports_from_far_above_stay() -> None:
 
 
 def test_absolute_imports_stay() -> None:
-    assert restyle("from shop.mail import send\n", Conventions(), "shop") == "from shop.mail import send\n"
+    assert (
+        restyle("from shop.mail import send\n", Conventions(), "shop")
+        == "from shop.mail import send\n"
+    )
 
 
 # -- annotations
@@ -330,7 +356,8 @@ def test_imports_that_are_still_used_stay() -> None:
             return cast("str", datetime.date.today())
         """
     assert restyled(source, BARE) == restyled(
-        source.replace("Any, cast", "cast").replace("a: Any, b: datetime.date) -> None", "a, b)"), Conventions()
+        source.replace("Any, cast", "cast").replace("a: Any, b: datetime.date) -> None", "a, b)"),
+        Conventions(),
     )
 
 
@@ -356,7 +383,8 @@ def test_a_long_signature_stays_in_lines() -> None:
     names = [f"parameter_number_{n}" for n in range(6)]
     lines = "".join(f"    {name}: int,\n" for name in names)
     assert (
-        restyle(f"def f(\n{lines}) -> None:\n    pass\n", BARE) == f"def f(\n{lines.replace(': int', '')}):\n    pass\n"
+        restyle(f"def f(\n{lines}) -> None:\n    pass\n", BARE)
+        == f"def f(\n{lines.replace(': int', '')}):\n    pass\n"
     )
 
 
@@ -391,12 +419,16 @@ def library() -> list[Path]:
     """Modules of the standard library, a spread of them, none too large."""
     root = Path(sysconfig.get_path("stdlib"))
     files = sorted(path for path in root.rglob("*.py") if "site-packages" not in path.parts)
-    fit = [path for path in files if 500 < path.stat().st_size < 25_000 and "lib2to3" not in path.parts]
+    fit = [
+        path for path in files if 500 < path.stat().st_size < 25_000 and "lib2to3" not in path.parts
+    ]
     return fit[:: max(1, len(fit) // 110)]
 
 
 def _read(path: Path) -> str | None:
-    """Its text; None where it is no Python in UTF-8, or holds what templates never write: form feeds, CRLF."""
+    """Its text; None where it is no Python in UTF-8, or holds what templates never write: form
+    feeds, CRLF.
+    """
     try:
         text = path.read_bytes().decode()
         ast.parse(text)

@@ -1,4 +1,6 @@
-"""Repositories whose tests are classes get classes; whatever the store, no test reaches the repository's own data."""
+"""Repositories whose tests are classes get classes; whatever the store, no test reaches the
+repository's own data.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,8 @@ import samples
 import writing
 
 UNITTEST = {
-    "tests/test_shop.py": """\
+    "tests/test_shop.py": (
+        """\
 import unittest
 
 import shop
@@ -19,7 +22,8 @@ import shop
 class ShopTest(unittest.TestCase):
     def test_it_is_there(self) -> None:
         self.assertTrue(shop)
-""",
+"""
+    ),
     "Makefile": samples.COMMON["Makefile"].replace("pytest -q", "unittest -q"),
 }
 STORES = ("sqlite3", "sqlalchemy", "alembic", "redis", "receiver")
@@ -59,7 +63,9 @@ def test_classes_with_every_framework(tmp_path: Path, framework: str) -> None:
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("framework", [name for name in CLASSES if name not in ("celery", "apscheduler")])
+@pytest.mark.parametrize(
+    "framework", [name for name in CLASSES if name not in ("celery", "apscheduler")]
+)
 def test_classes_where_a_clock_starts_the_job(tmp_path: Path, framework: str) -> None:
     written = writing.write(tmp_path, replace(samples.usual(framework), trigger="cron"), UNITTEST)
     assert "pytest" not in written.text(TESTS)
@@ -78,9 +84,15 @@ def test_functions_of_pytest(tmp_path: Path, store: str) -> None:
 
 @pytest.mark.real
 @pytest.mark.parametrize("more", [{}, UNITTEST], ids=["pytest", "unittest"])
-def test_a_failure_that_only_the_log_tells_is_not_lost(tmp_path: Path, more: dict[str, str]) -> None:
-    """Nothing is tried again and nothing keeps it: a handler that swallows its errors would else go unnoticed."""
-    written = writing.write(tmp_path, samples.Combination("dramatiq", retry=False, dead="none"), more)
+def test_a_failure_that_only_the_log_tells_is_not_lost(
+    tmp_path: Path, more: dict[str, str]
+) -> None:
+    """Nothing is tried again and nothing keeps it: a handler that swallows its errors would else go
+    unnoticed.
+    """
+    written = writing.write(
+        tmp_path, samples.Combination("dramatiq", retry=False, dead="none"), more
+    )
     command = ("unittest",) if more else ("pytest", "-q")
     check(written, *command)
     check_style(written)
@@ -95,7 +107,9 @@ def test_a_failure_that_only_the_log_tells_is_not_lost(tmp_path: Path, more: dic
 def test_a_project_of_django(tmp_path: Path) -> None:
     """Its own runner makes the test database, so the real one is never opened."""
     written = writing.write(tmp_path, samples.Combination("celery", store="django"))
-    assert "class SendReceiptTest(TransactionTestCase):" in written.text("shop/tests/test_send_receipt.py")
+    assert "class SendReceiptTest(TransactionTestCase):" in written.text(
+        "shop/tests/test_send_receipt.py"
+    )
     check(written, "manage", "test")
     check_style(written)
     broken(written, "shop/send_receipt_store.py", "if first:", "if False:")
@@ -106,9 +120,16 @@ def test_a_project_of_django(tmp_path: Path) -> None:
 def test_a_project_with_pytest_django(tmp_path: Path) -> None:
     pytest.importorskip("pytest_django")
     combination = samples.Combination("celery", store="django")
-    project = samples.files(combination)["pyproject.toml"].replace('"mypy"', '"mypy", "pytest-django"')
-    project += '\n[tool.pytest.ini_options]\nDJANGO_SETTINGS_MODULE = "config.settings"\npythonpath = ["."]\n'
-    marked = "import pytest\n\n\n@pytest.mark.django_db\ndef test_it_is_there() -> None:\n    pass\n"
+    project = samples.files(combination)["pyproject.toml"].replace(
+        '"mypy"', '"mypy", "pytest-django"'
+    )
+    project += (
+        '\n[tool.pytest.ini_options]\nDJANGO_SETTINGS_MODULE = "config.settings"\npythonpath ='
+        ' ["."]\n'
+    )
+    marked = (
+        "import pytest\n\n\n@pytest.mark.django_db\ndef test_it_is_there() -> None:\n    pass\n"
+    )
     tests = {"shop/tests/test_models.py": marked}
     written = writing.write(tmp_path, combination, {"pyproject.toml": _once(project), **tests})
     assert "transactional_db" in written.text("shop/tests/test_send_receipt.py")

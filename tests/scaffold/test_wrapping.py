@@ -15,18 +15,37 @@ from skillrun.scaffold.editing.wrapping import relaid
 
 LINES = {
     "a call": 'app = Celery("shop", broker="redis://localhost/0", backend="rpc://")\n',
-    "a call that fills two lines": f'app = Celery("shop", broker="redis://localhost/0", name="{"a" * 40}")\n',
-    "a list in a call": 'app = Celery("shop", broker="redis://localhost/0", include=["shop.tasks", "shop.more"])\n',
+    "a call that fills two lines": (
+        f'app = Celery("shop", broker="redis://localhost/0", name="{"a" * 40}")\n'
+    ),
+    "a list in a call": (
+        'app = Celery("shop", broker="redis://localhost/0", include=["shop.tasks", "shop.more"])\n'
+    ),
     "a list": 'ROUTES = ["shop.receipts.tasks", "shop.parcels.tasks", "shop.newsletters"]\n',
     "a dict": 'ROUTE = {"shop.receipts.tasks": "one", "shop.parcels.tasks": "two", "a": [1, 2]}\n',
     "an import": "from shop.receipts.tasks import enqueue_send_receipt, send_receipt, sweep_all\n",
-    "a function": "def send(order_id: int, email: str, *, key: str, attempts: int = 3) -> None:\n    pass\n",
-    "a function of one": "def send(order_id_of_the_customer_with_a_long_name: int = 3) -> None:\n    pass\n",
-    "a trailer": 'row = connection.execute("SELECT count(*) FROM dead_jobs WHERE name").fetchone()\n',
-    "a condition": "if True:\n    if not isinstance(error, (mailer.Unavailable, TimeoutError)):\n        pass\n",
-    "in brackets": 'monkeypatch.setattr(\n    mailer, "send", lambda order_id, email, key: None, False, 1\n)\n',
-    "a comprehension": 'keys = {call["idempotency_key_of_the_receipt"] for call in adapter_of_receipts.calls}\n',
-    "strings with commas": 'log.info("send_receipt done, order_id=%s correlation_id=%s", order_id, correlation_id)\n',
+    "a function": (
+        "def send(order_id: int, email: str, *, key: str, attempts: int = 3) -> None:\n    pass\n"
+    ),
+    "a function of one": (
+        "def send(order_id_of_the_customer_with_a_long_name: int = 3) -> None:\n    pass\n"
+    ),
+    "a trailer": (
+        'row = connection.execute("SELECT count(*) FROM dead_jobs WHERE name").fetchone()\n'
+    ),
+    "a condition": (
+        "if True:\n    if not isinstance(error, (mailer.Unavailable, TimeoutError)):\n       "
+        " pass\n"
+    ),
+    "in brackets": (
+        'monkeypatch.setattr(\n    mailer, "send", lambda order_id, email, key: None, False, 1\n)\n'
+    ),
+    "a comprehension": (
+        'keys = {call["idempotency_key_of_the_receipt"] for call in adapter_of_receipts.calls}\n'
+    ),
+    "strings with commas": (
+        'log.info("send_receipt done, order_id=%s correlation_id=%s", order_id, correlation_id)\n'
+    ),
 }
 
 
@@ -41,7 +60,9 @@ def test_black_has_nothing_to_do(which: str, tmp_path: Path) -> None:
 def blackened(text: str, folder: Path) -> str:
     path = folder / "one.py"
     path.write_text(text, encoding="utf-8")
-    subprocess.run([sys.executable, "-m", "black", "-q", "--line-length", "60", str(path)], check=True)
+    subprocess.run(
+        [sys.executable, "-m", "black", "-q", "--line-length", "60", str(path)], check=True
+    )
     return path.read_text(encoding="utf-8")
 
 
@@ -71,7 +92,10 @@ LIMITS = {
         88,
     ),
     "black": (
-        {"shop/black.toml": "", ".pre-commit-config.yaml": "repos: [{hooks: [{id: black, args: [-l, '72']}]}]\n"},
+        {
+            "shop/black.toml": "",
+            ".pre-commit-config.yaml": "repos: [{hooks: [{id: black, args: [-l, '72']}]}]\n",
+        },
         72,
     ),
 }
@@ -79,11 +103,17 @@ LIMITS = {
 
 @pytest.mark.parametrize("which", LIMITS)
 @pytest.mark.parametrize("framework", ("celery", "rq", "dramatiq", "huey"))
-def test_no_line_is_longer_than_the_repository_s(tmp_path: Path, framework: str, which: str) -> None:
+def test_no_line_is_longer_than_the_repository_s(
+    tmp_path: Path, framework: str, which: str
+) -> None:
     more, width = LIMITS[which]
     written = write(tmp_path, Combination(framework, store="sqlalchemy"), more)
-    texts = {change.path: change.after for change in written.plan.changes if change.path.endswith(".py")}
-    longest = max(len(line) for text in texts.values() for line in text.splitlines() if breakable(line))
+    texts = {
+        change.path: change.after for change in written.plan.changes if change.path.endswith(".py")
+    }
+    longest = max(
+        len(line) for text in texts.values() for line in text.splitlines() if breakable(line)
+    )
     assert longest <= width
     for text in texts.values():
         ast.parse(text)
@@ -96,8 +126,10 @@ def breakable(line: str) -> bool:
 
 def test_docstrings_and_comments_are_filled() -> None:
     words = "one two three four five"
-    assert relaid(f'def f():\n    """{words}."""\n    # {words}\n', 20) == (
-        'def f():\n    """one two\n    three four\n    five.\n    """\n    # one two three\n    # four five\n'
+    assert (
+        relaid(f'def f():\n    """{words}."""\n    # {words}\n', 20)
+        == 'def f():\n    """one two\n    three four\n    five.\n    """\n    # one two three\n   '
+        " # four five\n"
     )
 
 

@@ -2,9 +2,9 @@
 
     python write_files.py BASE '{"path": "text" or null}' [OPTIONS]
 
-Options: `kill=K` dies by SIGKILL before its K-th step that changes the disk; `edit=PATH` edits a file, as somebody else
-would, before the first file is put in place; `limit=BYTES` no file may be larger; `wait` says that it is ready, then
-waits for a line. Prints the number of steps.
+Options: `kill=K` dies by SIGKILL before its K-th step that changes the disk; `edit=PATH` edits a
+file, as somebody else would, before the first file is put in place; `limit=BYTES` no file may be
+larger; `wait` says that it is ready, then waits for a line. Prints the number of steps.
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ def main(base: Path, wanted: dict[str, str | None], options: dict[str, str]) -> 
         sys.stdin.readline()
     if "limit" in options:
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(options["limit"]), resource.RLIM_INFINITY))
-    watch = Watch(int(options.get("kill", 0)), base / options["edit"] if "edit" in options else None)
+    watch = Watch(
+        int(options.get("kill", 0)), base / options["edit"] if "edit" in options else None
+    )
     sys.addaudithook(watch)
     try:
         write(base, changes)

@@ -1,4 +1,6 @@
-"""What the tests of the frameworks' scaffolds share: a sample repository, what is planned for it, and its own tests."""
+"""What the tests of the frameworks' scaffolds share: a sample repository, what is planned for it,
+and its own tests.
+"""
 
 from __future__ import annotations
 
@@ -34,12 +36,19 @@ class Written:
 
     def names(self, path: str) -> list[str]:
         """What a module defines, in order."""
-        body, kinds = ast.parse(self.text(path)).body, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+        body, kinds = (
+            ast.parse(self.text(path)).body,
+            ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef,
+        )
         return [node.name for node in body if isinstance(node, kinds)]
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """Python in the repository: `run("pytest", "-q")` for a module, `run("-c", "...")` for a line."""
-        env = helpers.clean_env(self.root.parent / "home", PYTHONDONTWRITEBYTECODE="1", PATH=os.environ["PATH"])
+        """Python in the repository: `run("pytest", "-q")` for a module, `run("-c", "...")` for a
+        line.
+        """
+        env = helpers.clean_env(
+            self.root.parent / "home", PYTHONDONTWRITEBYTECODE="1", PATH=os.environ["PATH"]
+        )
         return subprocess.run(
             [sys.executable, *(() if command[0] == "-c" else ("-m",)), *command],
             cwd=self.root,
@@ -50,11 +59,18 @@ class Written:
 
 
 def write(
-    folder: Path, combination: samples.Combination, more: Mapping[str, str] | None = None, without: Sequence[str] = ()
+    folder: Path,
+    combination: samples.Combination,
+    more: Mapping[str, str] | None = None,
+    without: Sequence[str] = (),
 ) -> Written:
-    """Plans the job for a sample repository, with `more` files and `without` some, and writes it."""
+    """Plans the job for a sample repository, with `more` files and `without` some, and writes
+    it.
+    """
     files = {**samples.files(combination), **(more or {})}
-    root = helpers.build_tree(folder / "repo", {path: text for path, text in files.items() if path not in without})
+    root = helpers.build_tree(
+        folder / "repo", {path: text for path, text in files.items() if path not in without}
+    )
     made = plan(case_of(root))
     for change in made.changes:
         (root / change.path).parent.mkdir(parents=True, exist_ok=True)
@@ -86,4 +102,6 @@ def case_of(root: Path) -> Case:
     seen = Seen.of(request)
     target = seen.target
     skill = bundled_skill()
-    return Case(skill, read_spec(skill, request, target.spec_file, target.repo.root), target.repo, seen.tree)
+    return Case(
+        skill, read_spec(skill, request, target.spec_file, target.repo.root), target.repo, seen.tree
+    )

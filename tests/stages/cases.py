@@ -1,4 +1,6 @@
-"""Cases for the stages: a small shop on Celery that every stage passes, and what a test changes in it."""
+"""Cases for the stages: a small shop on Celery that every stage passes, and what a test changes in
+it.
+"""
 
 from __future__ import annotations
 
@@ -31,38 +33,49 @@ FILES: dict[str, str] = {
     "requirements.txt": "celery>=5\n",
     "Procfile": "worker: celery -A shop worker\n",
     "shop/__init__.py": "",
-    "shop/celery.py": """
+    "shop/celery.py": (
+        """
         from celery import Celery
 
         app = Celery("shop", broker="redis://localhost:6379/0", include=["shop.tasks"])
-        """,
-    "shop/mailer.py": """
+        """
+    ),
+    "shop/mailer.py": (
+        """
         class Unavailable(Exception): ...
         class BadAddress(Exception): ...
 
         def send(order_id, email, *, idempotency_key):
             db.execute("INSERT INTO receipts VALUES (?, ?) ON CONFLICT DO NOTHING", (order_id, email))
             post(email, headers={"Idempotency-Key": idempotency_key})
-        """,
-    "shop/dead_jobs.py": """
+        """
+    ),
+    "shop/dead_jobs.py": (
+        """
         def record(payload, reason):
             db.execute("INSERT INTO dead_jobs (payload, reason) VALUES (?, ?)", (payload, reason))
-        """,
-    "shop/schema.sql": """
+        """
+    ),
+    "shop/schema.sql": (
+        """
         CREATE TABLE receipts (
             order_id INTEGER NOT NULL,
             email TEXT NOT NULL,
             UNIQUE (order_id)
         );
         CREATE TABLE dead_jobs (payload TEXT, reason TEXT);
-        """,
-    "shop/orders.py": """
+        """
+    ),
+    "shop/orders.py": (
+        """
         from shop.tasks import send_receipt
 
         def settle(order_id, email):
             send_receipt.delay(order_id=order_id, email=email)
-        """,
-    "shop/tasks.py": '''
+        """
+    ),
+    "shop/tasks.py": (
+        '''
         import logging
 
         from celery.exceptions import MaxRetriesExceededError
@@ -94,8 +107,10 @@ FILES: dict[str, str] = {
                 dead_jobs.record(order_id, repr(error))
                 raise
             log.info("receipt sent order_id=%s", order_id)
-        ''',
-    "tests/test_tasks.py": """
+        '''
+    ),
+    "tests/test_tasks.py": (
+        """
         from shop import mailer, tasks
 
         def test_happy(outbox):
@@ -111,7 +126,8 @@ FILES: dict[str, str] = {
             mail.failures = [mailer.BadAddress("bad")]
             tasks.send_receipt.apply(args=(7, "a@example.com"))
             assert outbox == []
-        """,
+        """
+    ),
 }
 
 
@@ -139,7 +155,9 @@ def build(
     skill: Skill | None = None,
     alone: bool = False,
 ) -> Case:
-    """A case on a real repository: the shop's files with `files` laid over them (`alone`: only those), and its spec."""
+    """A case on a real repository: the shop's files with `files` laid over them (`alone`: only
+    those), and its spec.
+    """
     every = {**({} if alone else FILES), **(files or {}), SPEC_PATH: spec or spec_text(changes)}
     kept = {path: text for path, text in every.items() if text is not GONE}
     helpers.build_tree(root, kept)

@@ -1,4 +1,6 @@
-"""A small shop whose receipts are sent by APScheduler passes every cheap stage; broken variants do not."""
+"""A small shop whose receipts are sent by APScheduler passes every cheap stage; broken variants do
+not.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +13,23 @@ import yaml
 
 from skillrun.stages.interface import Case
 
-CHEAP = ("identify", "contract", "idempotency", "handler", "retry", "dead-letter", "observability", "tests")
+CHEAP = (
+    "identify",
+    "contract",
+    "idempotency",
+    "handler",
+    "retry",
+    "dead-letter",
+    "observability",
+    "tests",
+)
 KEPT = ("shop/__init__.py", "shop/mailer.py", "shop/dead_jobs.py", "shop/schema.sql")
 FILES = {
     "requirements.txt": "APScheduler>=3.10,<4\ntenacity\n",
     "Procfile": "clock: python -m shop.clock\n",
     **{path: cases.FILES[path] for path in KEPT},
-    "shop/clock.py": """
+    "shop/clock.py": (
+        """
         from apscheduler.schedulers.blocking import BlockingScheduler
 
         from shop.receipts import send_due
@@ -27,12 +39,16 @@ FILES = {
 
         if __name__ == "__main__":
             scheduler.start()
-        """,
-    "shop/orders.py": """
+        """
+    ),
+    "shop/orders.py": (
+        """
         def due():
             return db.execute("SELECT id, email FROM orders WHERE customer = 7").fetchall()
-        """,
-    "shop/receipts.py": '''
+        """
+    ),
+    "shop/receipts.py": (
+        '''
         import logging
 
         from tenacity import RetryError, retry, retry_if_exception_type, stop_after_attempt, wait_exponential
@@ -73,8 +89,10 @@ FILES = {
             except (mailer.Unavailable, TimeoutError) as error:
                 log.warning("receipt will retry order_id=%s after this attempt: %r", order_id, error)
                 raise
-        ''',
-    "tests/test_receipts.py": """
+        '''
+    ),
+    "tests/test_receipts.py": (
+        """
         from shop import mailer, receipts
 
         def test_happy(outbox):
@@ -90,7 +108,8 @@ FILES = {
             mail.failures = [mailer.BadAddress("bad")]
             receipts.send_receipt(7, "a@example.com")
             assert outbox == []
-        """,
+        """
+    ),
 }
 
 
@@ -121,18 +140,40 @@ def test_what_the_stages_see(tmp_path: Path) -> None:
     assert case.use is not None
     assert (case.use.id, case.use.app) == ("apscheduler", "shop/clock.py:scheduler")
     assert "scheduled at shop/clock.py:6" in cases.examine("handler", case).summary
-    assert "tries 5 times, exponential backoff, capped at 1m" in cases.examine("retry", case).summary
+    assert (
+        "tries 5 times, exponential backoff, capped at 1m" in cases.examine("retry", case).summary
+    )
 
 
 BROKEN = {
-    "not-wired": (("shop/clock.py", "scheduler.add_job(", "print("), "handler", "handler.not-wired"),
+    "not-wired": (
+        ("shop/clock.py", "scheduler.add_job(", "print("),
+        "handler",
+        "handler.not-wired",
+    ),
     "once": (("shop/clock.py", '"cron", hour=4', '"date"'), "handler", "handler.not-scheduled"),
-    "attempts": (("shop/receipts.py", "attempt(5)", "attempt(3)"), "retry", "retry.max-attempts-differs"),
-    "endless": (("shop/receipts.py", "stop=stop_after_attempt(5),", ""), "retry", "retry.max-attempts-differs"),
+    "attempts": (
+        ("shop/receipts.py", "attempt(5)", "attempt(3)"),
+        "retry",
+        "retry.max-attempts-differs",
+    ),
+    "endless": (
+        ("shop/receipts.py", "stop=stop_after_attempt(5),", ""),
+        "retry",
+        "retry.max-attempts-differs",
+    ),
     "cap": (("shop/receipts.py", "max=60", "max=90"), "retry", "retry.backoff-differs"),
-    "dead-letter": (("shop/receipts.py", "dead_jobs.record(", "print("), "dead-letter", "dead-letter.not-written"),
-    "called": (("shop/clock.py", "(send_due,", "(send_due(),"), "handler", "apscheduler.called-not-added"),
-}  # fmt: skip
+    "dead-letter": (
+        ("shop/receipts.py", "dead_jobs.record(", "print("),
+        "dead-letter",
+        "dead-letter.not-written",
+    ),
+    "called": (
+        ("shop/clock.py", "(send_due,", "(send_due(),"),
+        "handler",
+        "apscheduler.called-not-added",
+    ),
+}
 
 
 @pytest.mark.parametrize("what", BROKEN)
@@ -142,7 +183,9 @@ def test_broken_shops_fail(tmp_path: Path, what: str) -> None:
 
 
 def test_a_crontab_never_outranks_a_job_library(tmp_path: Path) -> None:
-    """Plain jobs beside a library: the library is the primary one, however many scripts the crontab names."""
+    """Plain jobs beside a library: the library is the primary one, however many scripts the crontab
+    names.
+    """
     scripts = {f"jobs/j{n}.py": "def run(): ...\nrun()\n" for n in range(5)}
     crontab = "".join(f"0 {n} * * * python jobs/j{n}.py\n" for n in range(5))
     files = {**FILES, **scripts, "crontab": crontab}
@@ -150,6 +193,8 @@ def test_a_crontab_never_outranks_a_job_library(tmp_path: Path) -> None:
     assert {use.id for use in case.survey_everything().frameworks} == {"apscheduler", "plain-cron"}
     assert case.use is not None
     assert case.use.id == "apscheduler"
-    alone = cases.build(tmp_path / "alone", {**scripts, "crontab": crontab}, spec=cases.spec_text(), alone=True)
+    alone = cases.build(
+        tmp_path / "alone", {**scripts, "crontab": crontab}, spec=cases.spec_text(), alone=True
+    )
     assert alone.use is not None
     assert alone.use.id == "plain-cron"

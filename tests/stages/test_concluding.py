@@ -84,7 +84,9 @@ def test_steps_in_another_order_keep_the_order_of_the_stages(tmp_path):
 
 def results(**status):
     made = {stage: StageResult(Status.PASSED, Grade.STATIC) for stage in IDS}
-    return made | {name.replace("_", "-"): StageResult(value, Grade.STATIC) for name, value in status.items()}
+    return made | {
+        name.replace("_", "-"): StageResult(value, Grade.STATIC) for name, value in status.items()
+    }
 
 
 CHECKS = """
@@ -182,7 +184,9 @@ MAP = "# States\n"
 
 def mapper(case):
     examined = {"handler": examine("handler", case)}
-    return next((r for r in recommend(bundled_skill(), case, examined) if r.skill == STATE_MACHINE), None)
+    return next(
+        (r for r in recommend(bundled_skill(), case, examined) if r.skill == STATE_MACHINE), None
+    )
 
 
 def test_a_state_machine_is_recommended_for_retries(tmp_path):
@@ -192,13 +196,18 @@ def test_a_state_machine_is_recommended_for_retries(tmp_path):
 
 
 def test_and_for_a_poller(tmp_path):
-    case = build(tmp_path / "repo", changes={**NO_RETRY, "trigger": {"type": "poller", "every": "5m"}})
+    case = build(
+        tmp_path / "repo", changes={**NO_RETRY, "trigger": {"type": "poller", "every": "5m"}}
+    )
     assert "polls" in mapper(case).reason
 
 
 def test_and_for_many_branches(tmp_path):
     branches = "\n".join(f"    if order_id == {n}:\n        order_id += 1" for n in range(20))
-    text = f"from shop.celery import app\n\n@app.task\ndef send_receipt(order_id, email):\n{branches}\n"
+    text = (
+        "from shop.celery import app\n\n@app.task\ndef send_receipt(order_id,"
+        f" email):\n{branches}\n"
+    )
     case = build(tmp_path / "repo", {"shop/tasks.py": text}, NO_RETRY)
     assert "branches" in mapper(case).reason
 
@@ -209,7 +218,11 @@ def test_not_for_a_plain_job(tmp_path):
 
 @pytest.mark.parametrize(
     ("path", "satisfied"),
-    [("shop/send_receipt.state-machine.md", True), ("docs/send.state-machine.md", False), ("shop/states.md", False)],
+    [
+        ("shop/send_receipt.state-machine.md", True),
+        ("docs/send.state-machine.md", False),
+        ("shop/states.md", False),
+    ],
 )
 def test_a_map_beside_the_handler_satisfies_it(tmp_path, path, satisfied):
     found = mapper(build(tmp_path / "repo", {path: MAP}))
@@ -220,12 +233,17 @@ def test_findings_recommend_with_their_place(tmp_path):
     text = "import requests\nfrom shop.celery import app\n\n@app.task\n"
     text += "def send_receipt(order_id, email):\n    requests.post('x')\n"
     case = build(tmp_path / "repo", {"shop/tasks.py": text}, NO_RETRY)
-    found = {r.skill: r.reason for r in recommend(bundled_skill(), case, {"handler": examine("handler", case)})}
+    found = {
+        r.skill: r.reason
+        for r in recommend(bundled_skill(), case, {"handler": examine("handler", case)})
+    }
     assert found["backend/integration-adapter"].endswith("(shop/tasks.py:6)")
 
 
 def test_a_finding_about_a_whole_file_names_no_line(tmp_path):
-    whole = Finding("a.rule", Severity.ERROR, "it is everywhere", path="a.py", recommends="personalize-repo")
+    whole = Finding(
+        "a.rule", Severity.ERROR, "it is everywhere", path="a.py", recommends="personalize-repo"
+    )
     results = {"validate": StageResult(Status.FAILED, None, (whole,))}
     found = recommend(bundled_skill(), build(tmp_path / "repo", changes=NO_RETRY), results)
     assert [one.reason for one in found] == ["it is everywhere (a.py)"]

@@ -38,7 +38,10 @@ BLOCKED = {
     "delay": ({"failures.acceptable_delay": GONE}, "contract.no-acceptable-delay"),
     "guarantee": ({"effects.0.guarantee": GONE}, "contract.no-guarantee"),
     "scheduler": (CRON, "contract.no-scheduler"),
-    "misspelled error": ({"failures.transient": ["shop.mailer:Unavailabel"]}, "contract.no-such-error"),
+    "misspelled error": (
+        {"failures.transient": ["shop.mailer:Unavailabel"]},
+        "contract.no-such-error",
+    ),
     "misspelled built-in": ({"failures.transient": ["TimeOutError"]}, "contract.no-such-error"),
 }
 
@@ -63,8 +66,12 @@ def test_blocks_while_something_is_missing(tmp_path, changes, rule):
     ],
 )
 def test_a_model_of_django_has_errors_that_its_code_does_not_show(tmp_path, error, exists):
-    models = {"shop/models.py": "from django.db import models\n\nclass Order(models.Model):\n    pass\n"}
-    result = examine("contract", build(tmp_path / "repo", models, changes={"failures.permanent": [error]}))
+    models = {
+        "shop/models.py": "from django.db import models\n\nclass Order(models.Model):\n    pass\n"
+    }
+    result = examine(
+        "contract", build(tmp_path / "repo", models, changes={"failures.permanent": [error]})
+    )
     assert ("contract.no-such-error" in rules(result)) is not exists
 
 
@@ -75,7 +82,10 @@ def test_a_weak_guarantee_without_a_reason_is_refused(tmp_path, guarantee):
 
 
 FAILED = {
-    "payload is no object": ({"payload": {"type": "array", "examples": [[1]]}}, "contract.payload-not-object"),
+    "payload is no object": (
+        {"payload": {"type": "array", "examples": [[1]]}},
+        "contract.payload-not-object",
+    ),
     "error in both": ({"failures.permanent": ["TimeoutError"]}, "contract.error-in-both"),
 }
 
@@ -97,7 +107,10 @@ def test_no_spec_at_all_proposes_a_command(tmp_path):
 PASSED = {
     "no effects, said": {"effects": []},
     "no errors, said": {"failures.transient": [], "failures.permanent": []},
-    "a reason": {"effects.0.guarantee": "at_least_once", "effects.0.reason": "a second mail does no harm"},
+    "a reason": {
+        "effects.0.guarantee": "at_least_once",
+        "effects.0.reason": "a second mail does no harm",
+    },
     "poller": {"trigger": {"type": "poller", "every": "5m"}},
     "error of a library": {"failures.transient": ["requests:ConnectionError", "OSError"]},
 }
@@ -110,7 +123,9 @@ def test_passes_what_is_said(tmp_path, changes):
 
 def test_an_error_that_is_imported_or_assigned_exists(tmp_path):
     files = {
-        "shop/errors.py": "from shop.mailer import Unavailable as Down\nLost = type('Lost', (Exception,), {})\n",
+        "shop/errors.py": (
+            "from shop.mailer import Unavailable as Down\nLost = type('Lost', (Exception,), {})\n"
+        ),
         "shop/stars.py": "from somewhere import *\n",
     }
     names = ["shop.errors:Down", "shop.errors:Lost", "shop.stars:Anything"]
@@ -155,7 +170,17 @@ def test_cron_finds_nothing_wrong(text):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "every day", "* * * *", "60 * * * *", "* 24 * * *", "* * 0 * *", "* * * 13 *", "*/0 * * * *", "a b c d e"],
+    [
+        "",
+        "every day",
+        "* * * *",
+        "60 * * * *",
+        "* 24 * * *",
+        "* * 0 * *",
+        "* * * 13 *",
+        "*/0 * * * *",
+        "a b c d e",
+    ],
 )
 def test_cron_finds(text):
     assert cron_problem(text)

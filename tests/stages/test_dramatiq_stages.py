@@ -19,7 +19,8 @@ TASKS = "shop/tasks.py"
 FILES = {path: cases.FILES[path] for path in KEPT} | {
     "requirements.txt": "dramatiq[redis]>=2\n",
     "Procfile": "worker: dramatiq shop.tasks\n",
-    "shop/broker.py": """
+    "shop/broker.py": (
+        """
         import dramatiq
         from dramatiq.brokers.redis import RedisBroker
         from dramatiq.middleware import CurrentMessage
@@ -27,14 +28,18 @@ FILES = {path: cases.FILES[path] for path in KEPT} | {
         broker = RedisBroker(url="redis://localhost:6379/0")
         broker.add_middleware(CurrentMessage())
         dramatiq.set_broker(broker)
-        """,
-    "shop/orders.py": """
+        """
+    ),
+    "shop/orders.py": (
+        """
         from shop.tasks import send_receipt
 
         def settle(order_id, email):
             send_receipt.send(order_id=order_id, email=email)
-        """,
-    TASKS: '''
+        """
+    ),
+    TASKS: (
+        '''
         import logging
 
         import dramatiq
@@ -75,8 +80,10 @@ FILES = {path: cases.FILES[path] for path in KEPT} | {
                 dead_jobs.record(order_id, repr(error))
                 raise
             log.info("receipt sent order_id=%s", order_id)
-        ''',
-    "tests/test_tasks.py": """
+        '''
+    ),
+    "tests/test_tasks.py": (
+        """
         import pytest
 
         from shop import mailer, tasks
@@ -97,17 +104,25 @@ FILES = {path: cases.FILES[path] for path in KEPT} | {
             with pytest.raises(mailer.BadAddress):
                 tasks.send_receipt.fn(7, "a@example.com")
             assert outbox == []
-        """,
+        """
+    ),
 }
 JITTER = {"retry.backoff.jitter": True}
 
 
-def shop(root: Path, files: dict[str, Any] | None = None, changes: dict[str, Any] | None = None) -> Case:
+def shop(
+    root: Path, files: dict[str, Any] | None = None, changes: dict[str, Any] | None = None
+) -> Case:
     return cases.build(root, FILES | (files or {}), JITTER | (changes or {}), alone=True)
 
 
-def examine(root: Path, stage: str, files: dict[str, Any] | None = None, **changes: Any) -> StageResult:
-    return cases.examine(stage, shop(root, files, {name.replace("__", "."): value for name, value in changes.items()}))
+def examine(
+    root: Path, stage: str, files: dict[str, Any] | None = None, **changes: Any
+) -> StageResult:
+    return cases.examine(
+        stage,
+        shop(root, files, {name.replace("__", "."): value for name, value in changes.items()}),
+    )
 
 
 def replaced(old: str, new: str, path: str = TASKS) -> dict[str, Any]:
@@ -124,7 +139,10 @@ def test_the_shop_passes(tmp_path: Path, stage: str) -> None:
 def test_the_tests_are_read(tmp_path: Path) -> None:
     covered = examine(tmp_path / "r", "tests").facts["covered"]
     assert all(covered.values()), covered
-    replacing = 'def test_happy(monkeypatch, outbox):\n    monkeypatch.setattr(tasks.send_receipt, "send", print)'
+    replacing = (
+        'def test_happy(monkeypatch, outbox):\n    monkeypatch.setattr(tasks.send_receipt, "send",'
+        " print)"
+    )
     patched = replaced("def test_happy(worker, outbox):", replacing, "tests/test_tasks.py")
     assert not examine(tmp_path / "p", "tests", patched).facts["covered"]["happy"]
 
@@ -135,16 +153,38 @@ def test_it_is_identified(tmp_path: Path) -> None:
 
 
 BROKEN = {
-    "too many attempts": ("retry", replaced("max_retries=4", "max_retries=9"), "retry.max-attempts-differs"),
-    "another wait": ("retry", replaced("min_backoff=2000", "min_backoff=5000"), "retry.backoff-differs"),
-    "no limit": ("retry", replaced("max_retries=4", "max_retries=None"), "dramatiq.retry-unbounded"),
-    "retried in vain": ("retry", replaced("throws=(mailer.BadAddress,)", "throws=()"), "dramatiq.permanent-retried"),
+    "too many attempts": (
+        "retry",
+        replaced("max_retries=4", "max_retries=9"),
+        "retry.max-attempts-differs",
+    ),
+    "another wait": (
+        "retry",
+        replaced("min_backoff=2000", "min_backoff=5000"),
+        "retry.backoff-differs",
+    ),
+    "no limit": (
+        "retry",
+        replaced("max_retries=4", "max_retries=None"),
+        "dramatiq.retry-unbounded",
+    ),
+    "retried in vain": (
+        "retry",
+        replaced("throws=(mailer.BadAddress,)", "throws=()"),
+        "dramatiq.permanent-retried",
+    ),
     "swallowed": (
         "retry",
-        replaced('retry order_id=%s: %r", order_id, error)\n                raise', 'x", order_id)'),
+        replaced(
+            'retry order_id=%s: %r", order_id, error)\n                raise', 'x", order_id)'
+        ),
         "dramatiq.swallowed-exception",
     ),
-    "no record": ("dead-letter", replaced('on_retry_exhausted="bury_receipt",', ""), "dead-letter.not-written"),
+    "no record": (
+        "dead-letter",
+        replaced('on_retry_exhausted="bury_receipt",', ""),
+        "dead-letter.not-written",
+    ),
     "an actor for a name": (
         "dead-letter",
         replaced('on_retry_exhausted="bury_receipt"', "on_retry_exhausted=bury_receipt"),
@@ -159,10 +199,16 @@ BROKEN = {
     ),
     "sends more": (
         "handler",
-        replaced('log.info("receipt sent', 'bury_receipt.send(1, 2)\n            log.info("receipt sent'),
+        replaced(
+            'log.info("receipt sent', 'bury_receipt.send(1, 2)\n            log.info("receipt sent'
+        ),
         "handler.undeclared-effect",
     ),
-    "says nothing": ("observability", replaced('log.info("receipt sent', 'print("'), "observability.succeeded"),
+    "says nothing": (
+        "observability",
+        replaced('log.info("receipt sent', 'print("'),
+        "observability.succeeded",
+    ),
 }
 
 
@@ -185,7 +231,11 @@ def test_who_means_dramatiqs_own_dead_letters_is_told_their_name(tmp_path: Path)
     spec = copy.deepcopy(cases.SPEC) | {"dead_letter": {"kind": "queue", "where": "default.XQ"}}
     _, files, _ = BROKEN["no record"]
     case = cases.build(tmp_path / "r", FILES | files, spec=yaml.safe_dump(spec), alone=True)
-    found = next(f for f in cases.examine("dead-letter", case).findings if f.rule == "dead-letter.not-written")
+    found = next(
+        f
+        for f in cases.examine("dead-letter", case).findings
+        if f.rule == "dead-letter.not-written"
+    )
     assert found.hint and found.hint.endswith(
         "where dramatiq's own dead letters are meant: dead_letter: {kind: framework}"
     )
@@ -194,4 +244,6 @@ def test_who_means_dramatiqs_own_dead_letters_is_told_their_name(tmp_path: Path)
 def test_an_error_of_a_library_is_an_exception(tmp_path: Path) -> None:
     """`Exception` is retried, whatever a library derives its errors from."""
     changes = {"failures__transient": ["shop.mailer:Unavailable", "requests:Timeout"]}
-    assert not cases.has(examine(tmp_path / "r", "retry", None, **changes), "retry.transient-not-retried")
+    assert not cases.has(
+        examine(tmp_path / "r", "retry", None, **changes), "retry.transient-not-retried"
+    )

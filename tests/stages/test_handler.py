@@ -1,4 +1,6 @@
-"""The stage handler: it exists, the framework knows it, something starts it, and it only orchestrates."""
+"""The stage handler: it exists, the framework knows it, something starts it, and it only
+orchestrates.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,12 @@ HEAD = "from shop import mailer\nfrom shop.celery import app\n"
 SEND = "mailer.send(order_id, email, idempotency_key=f'receipt-{order_id}')"
 
 
-def tasks(body, imports="", name="send_receipt", decorator='@app.task(bind=True, name="shop.send_receipt")'):
+def tasks(
+    body,
+    imports="",
+    name="send_receipt",
+    decorator='@app.task(bind=True, name="shop.send_receipt")',
+):
     inside = textwrap.indent(textwrap.dedent(body).strip(), "    ")
     return f"{imports}\n{HEAD}\n\n{decorator}\ndef {name}(self, order_id, email):\n{inside}\n"
 
@@ -31,7 +38,11 @@ def test_it_passes_with_places(tmp_path):
 MISSING = {
     "not named": ({"handler": GONE}, "handler.not-named", ""),
     "no module": ({"handler": "shop.jobs:send"}, "handler.not-found", "no module shop.jobs"),
-    "no function": ({"handler": "shop.tasks:send"}, "handler.not-found", "shop/tasks.py has no send"),
+    "no function": (
+        {"handler": "shop.tasks:send"},
+        "handler.not-found",
+        "shop/tasks.py has no send",
+    ),
 }
 
 
@@ -45,7 +56,9 @@ def test_blocks_where_it_is_missing(tmp_path, changes, rule, words):
 
 
 def test_a_plain_function_is_not_registered(tmp_path):
-    result = examine("handler", build(tmp_path / "repo", {"shop/tasks.py": tasks(SEND, decorator="# plain")}))
+    result = examine(
+        "handler", build(tmp_path / "repo", {"shop/tasks.py": tasks(SEND, decorator="# plain")})
+    )
     assert "handler.not-registered" in rules(result)
 
 
@@ -97,12 +110,16 @@ BEAT = """
 
 
 def test_an_event_must_be_enqueued(tmp_path):
-    result = examine("handler", build(tmp_path / "repo", {"shop/orders.py": GONE, "shop/beat.py": BEAT}))
+    result = examine(
+        "handler", build(tmp_path / "repo", {"shop/orders.py": GONE, "shop/beat.py": BEAT})
+    )
     assert rules(result) == ["handler.not-enqueued"]
 
 
 def test_a_poller_that_is_only_enqueued_is_said(tmp_path):
-    result = examine("handler", build(tmp_path / "repo", changes={"trigger": {"type": "poller", "every": "5m"}}))
+    result = examine(
+        "handler", build(tmp_path / "repo", changes={"trigger": {"type": "poller", "every": "5m"}})
+    )
     assert finding(result, "handler.not-scheduled").severity == "warning"
 
 
@@ -113,7 +130,11 @@ def test_the_enqueuer_of_the_spec(tmp_path):
     assert rules(examine("handler", gone)) == ["handler.no-enqueuer"]
     other = build(tmp_path / "c", changes={"enqueue": {"call": "shop.dead_jobs:record"}})
     assert has(examine("handler", other), "handler.enqueuer-not-read")
-    views = {"shop/views.py": "from shop import orders\n\ndef pay(request):\n    orders.settle(7, request.email)\n"}
+    views = {
+        "shop/views.py": (
+            "from shop import orders\n\ndef pay(request):\n    orders.settle(7, request.email)\n"
+        )
+    }
     through = build(tmp_path / "d", views, {"enqueue": {"call": "shop.views:pay"}})
     assert not has(examine("handler", through), "handler.enqueuer-not-read")
 
@@ -137,15 +158,25 @@ def test_the_enqueuer_of_the_spec(tmp_path):
     ],
 )
 def test_the_handler_takes_the_message(tmp_path, signature, message, differs):
-    text = f"{HEAD}\n@app.task(bind=True, name='shop.send_receipt')\ndef send_receipt({signature}):\n    pass\n"
-    case = build(tmp_path / "repo", {"shop/tasks.py": text}, {"message": message} if message else {})
+    text = (
+        f"{HEAD}\n@app.task(bind=True, name='shop.send_receipt')\ndef send_receipt({signature}):\n "
+        "   pass\n"
+    )
+    case = build(
+        tmp_path / "repo", {"shop/tasks.py": text}, {"message": message} if message else {}
+    )
     assert ("handler.signature-differs" in rules(examine("handler", case))) == differs
 
 
 # Effects
 
 OUTSIDE = {
-    "requests": ("requests.post('https://x', json={})", "import requests", "http", "backend/integration-adapter"),
+    "requests": (
+        "requests.post('https://x', json={})",
+        "import requests",
+        "http",
+        "backend/integration-adapter",
+    ),
     "requests session": (
         "session = requests.Session()\nsession.post('https://x')",
         "import requests",
@@ -158,14 +189,24 @@ OUTSIDE = {
         "http",
         "backend/integration-adapter",
     ),
-    "from requests": ("post('https://x')", "from requests import post", "http", "backend/integration-adapter"),
+    "from requests": (
+        "post('https://x')",
+        "from requests import post",
+        "http",
+        "backend/integration-adapter",
+    ),
     "httpx client": (
         "with httpx.Client() as client:\n    client.put('https://x')",
         "import httpx",
         "http",
         "backend/integration-adapter",
     ),
-    "urllib": ("urllib.request.urlopen('https://x')", "import urllib.request", "http", "backend/integration-adapter"),
+    "urllib": (
+        "urllib.request.urlopen('https://x')",
+        "import urllib.request",
+        "http",
+        "backend/integration-adapter",
+    ),
     "boto3": (
         "boto3.client('ses').send_email(Source='x')",
         "import boto3",
@@ -184,7 +225,12 @@ OUTSIDE = {
         "smtp",
         "backend/integration-adapter",
     ),
-    "subprocess": ("subprocess.run(['x'])", "import subprocess", "subprocess", "backend/integration-adapter"),
+    "subprocess": (
+        "subprocess.run(['x'])",
+        "import subprocess",
+        "subprocess",
+        "backend/integration-adapter",
+    ),
     "os.system": ("os.system('x')", "import os", "subprocess", "backend/integration-adapter"),
     "publish": (
         "other.delay(order_id)",
@@ -213,7 +259,12 @@ def test_finds_an_undeclared_effect(tmp_path, body, imports, kind, skill):
 
 def test_finds_it_in_a_function_that_the_handler_calls(tmp_path):
     notify = "import requests\n\ndef tell(order_id):\n    requests.post('https://x')\n"
-    result = handler(tmp_path / "repo", f"{SEND}\nnotify.tell(order_id)", "from shop import notify", notify=notify)
+    result = handler(
+        tmp_path / "repo",
+        f"{SEND}\nnotify.tell(order_id)",
+        "from shop import notify",
+        notify=notify,
+    )
     assert finding(result, "handler.undeclared-effect").path == "shop/notify.py"
 
 
@@ -239,7 +290,9 @@ def test_ignores_what_is_inside_a_declared_adapter(tmp_path):
 
 def test_ignores_an_adapter_that_is_imported_under_another_name(tmp_path):
     result = handler(
-        tmp_path / "repo", SEND.replace("mailer.send", "deliver"), "from shop.mailer import send as deliver"
+        tmp_path / "repo",
+        SEND.replace("mailer.send", "deliver"),
+        "from shop.mailer import send as deliver",
     )
     assert rules(result) == []
     assert not has(result, "handler.effect-not-reached")
@@ -256,7 +309,9 @@ def test_ignores_an_adapter_that_is_a_method_of_an_object(tmp_path):
         mail = Mailer()
         """
     body = "mailer.mail.send(order_id, email, idempotency_key='x')"
-    result = handler(tmp_path / "repo", body, mailer=mailer, changes={"effects.0.call": "shop.mailer:mail.send"})
+    result = handler(
+        tmp_path / "repo", body, mailer=mailer, changes={"effects.0.call": "shop.mailer:mail.send"}
+    )
     assert rules(result) == []
     assert not has(result, "handler.effect-not-reached")
 
@@ -311,19 +366,26 @@ def test_an_adapter_that_is_still_a_stub_is_said(tmp_path, body, said):
 )
 def test_a_stub_that_says_what_is_due_is_said(tmp_path, due, said):
     tick = f"from shop.tasks import send_receipt\n\ndef due(orders=None):\n{due}\n"
-    tick += "\ndef tick():\n    for order in due():\n        send_receipt.delay(order, 'a@example.com')\n"
+    tick += (
+        "\ndef tick():\n    for order in due():\n        send_receipt.delay(order,"
+        " 'a@example.com')\n"
+    )
     result = handler(tmp_path / "repo", SEND, tick=tick)
     assert has(result, "handler.stub-source") is said
 
 
 def test_an_adapter_that_does_not_exist_blocks(tmp_path):
-    result = examine("handler", build(tmp_path / "repo", changes={"effects.0.call": "shop.post:send"}))
+    result = examine(
+        "handler", build(tmp_path / "repo", changes={"effects.0.call": "shop.post:send"})
+    )
     found = finding(result, "handler.no-adapter")
     assert (result.status, found.recommends) == ("blocked", "backend/integration-adapter")
 
 
 def test_a_misspelled_function_of_an_adapter_blocks(tmp_path):
-    result = examine("handler", build(tmp_path / "repo", changes={"effects.0.call": "shop.mailer:sned"}))
+    result = examine(
+        "handler", build(tmp_path / "repo", changes={"effects.0.call": "shop.mailer:sned"})
+    )
     assert "handler.no-adapter" in rules(result)
 
 
@@ -333,13 +395,17 @@ def test_an_adapter_that_is_not_called_is_said(tmp_path):
 
 
 def test_a_thick_handler_is_said(tmp_path):
-    result = handler(tmp_path / "a", "\n".join(f"if order_id == {n}:\n    order_id += {n}" for n in range(20)))
+    result = handler(
+        tmp_path / "a", "\n".join(f"if order_id == {n}:\n    order_id += {n}" for n in range(20))
+    )
     assert finding(result, "handler.not-thin").recommends == "backend/domain-logic-module"
     assert not has(handler(tmp_path / "b", SEND), "handler.not-thin")
 
 
 def test_a_module_that_cannot_be_parsed_is_said_to_be_so(tmp_path):
-    result = examine("handler", build(tmp_path / "repo", {"shop/tasks.py": "x = 1\ndef send_receipt(:\n"}))
+    result = examine(
+        "handler", build(tmp_path / "repo", {"shop/tasks.py": "x = 1\ndef send_receipt(:\n"})
+    )
     assert (result.status, rules(result)) == ("blocked", ["handler.unreadable"])
     found = finding(result, "handler.unreadable")
     assert (found.path, found.line) == ("shop/tasks.py", 2)
@@ -347,9 +413,17 @@ def test_a_module_that_cannot_be_parsed_is_said_to_be_so(tmp_path):
 
 def test_an_http_read_is_a_warning_and_a_write_an_error(tmp_path):
     reads = handler(tmp_path / "a", f"requests.get('http://x')\n{SEND}", imports="import requests")
-    writes = handler(tmp_path / "b", f"requests.post('http://x').raise_for_status()\n{SEND}", imports="import requests")
-    assert [f.severity for f in reads.findings if f.rule == "handler.undeclared-effect"] == ["warning"]
-    assert [f.severity for f in writes.findings if f.rule == "handler.undeclared-effect"] == ["error"]
+    writes = handler(
+        tmp_path / "b",
+        f"requests.post('http://x').raise_for_status()\n{SEND}",
+        imports="import requests",
+    )
+    assert [f.severity for f in reads.findings if f.rule == "handler.undeclared-effect"] == [
+        "warning"
+    ]
+    assert [f.severity for f in writes.findings if f.rule == "handler.undeclared-effect"] == [
+        "error"
+    ]
 
 
 def test_a_method_of_what_a_constructor_returned_can_be_declared(tmp_path):
@@ -361,9 +435,19 @@ def test_a_method_of_what_a_constructor_returned_can_be_declared(tmp_path):
         "reason": "no key",
     }
     spec = {
-        "effects": [effect, {"name": "email", "call": "shop.mailer:send", "guarantee": "at_least_once", "reason": "x"}]
+        "effects": [
+            effect,
+            {
+                "name": "email",
+                "call": "shop.mailer:send",
+                "guarantee": "at_least_once",
+                "reason": "x",
+            },
+        ]
     }
-    result = handler(tmp_path / "repo", body, imports="from django.core.mail import EmailMessage", changes=spec)
+    result = handler(
+        tmp_path / "repo", body, imports="from django.core.mail import EmailMessage", changes=spec
+    )
     assert not has(result, "handler.undeclared-effect")
     assert not has(result, "handler.effect-not-reached")
 
@@ -373,7 +457,10 @@ LOOPS = {
     "recipients with one key": ("for to in email:\n    {}", "f'r-{order_id}'", True),
     "recipients with a key each": ("for to in email:\n    {}", "f'r-{order_id}-{to}'", False),
     "tried until it succeeds": (
-        "for attempt in range(3):\n    try:\n        {}\n        break\n    except OSError:\n        pass",
+        (
+            "for attempt in range(3):\n    try:\n        {}\n        break\n    except OSError:\n  "
+            "      pass"
+        ),
         "f'r-{order_id}'",
         False,
     ),
@@ -385,7 +472,9 @@ LOOPS = {
 @pytest.mark.parametrize(("around", "key", "found"), LOOPS.values(), ids=LOOPS)
 def test_an_effect_in_a_loop_is_repeated_by_a_retry(tmp_path, around, key, found):
     body = around.format(f"mailer.send(order_id, email, idempotency_key={key})")
-    changes = {"effects": [{"name": "email", "call": "shop.mailer:send", "key_arg": "idempotency_key"}]}
+    changes = {
+        "effects": [{"name": "email", "call": "shop.mailer:send", "key_arg": "idempotency_key"}]
+    }
     result = handler(tmp_path / "repo", body, changes=changes)
     assert has(result, "handler.effect-in-loop") == found
     if found:
@@ -394,8 +483,12 @@ def test_an_effect_in_a_loop_is_repeated_by_a_retry(tmp_path, around, key, found
 
 def test_an_effect_in_a_function_that_a_loop_calls(tmp_path):
     helper = "def post(to, order_id):\n    mailer.send(order_id, to, idempotency_key={})\n"
-    changes = {"effects": [{"name": "email", "call": "shop.mailer:send", "key_arg": "idempotency_key"}]}
+    changes = {
+        "effects": [{"name": "email", "call": "shop.mailer:send", "key_arg": "idempotency_key"}]
+    }
     for number, (key, found) in enumerate({"f'r-{to}'": False, "'r'": True}.items()):
         text = tasks("for to in email:\n    post(to, order_id)") + "\n" + helper.format(key)
-        result = examine("handler", build(tmp_path / f"r{number}", {"shop/tasks.py": text}, changes))
+        result = examine(
+            "handler", build(tmp_path / f"r{number}", {"shop/tasks.py": text}, changes)
+        )
         assert has(result, "handler.effect-in-loop") == found

@@ -17,7 +17,10 @@ def adapter(root, body, changes=None):
         "class BadAddress(Exception): ...",
     ]
     head = "def send(order_id, email, *, idempotency_key):"
-    text = "\n".join([*lines, head, textwrap.indent(textwrap.dedent(body).strip(), "    "), STORE]) + "\n"
+    text = (
+        "\n".join([*lines, head, textwrap.indent(textwrap.dedent(body).strip(), "    "), STORE])
+        + "\n"
+    )
     return examine("idempotency", build(root, {"shop/mailer.py": text}, changes))
 
 
@@ -32,8 +35,14 @@ USED = {
     "all locals": "requests.post('https://m', json=locals())",
 }
 MADE_INSIDE = {
-    "header": "requests.post('https://m', headers={'Idempotency-Key': str(uuid.uuid4()), 'X': idempotency_key})",
-    "set": "h = {'X': idempotency_key}\nh['Idempotency-Key'] = str(time.time())\nrequests.post('https://m', headers=h)",
+    "header": (
+        "requests.post('https://m', headers={'Idempotency-Key': str(uuid.uuid4()), 'X':"
+        " idempotency_key})"
+    ),
+    "set": (
+        "h = {'X': idempotency_key}\nh['Idempotency-Key'] ="
+        " str(time.time())\nrequests.post('https://m', headers=h)"
+    ),
 }
 
 
@@ -58,7 +67,10 @@ def test_a_key_made_anew_inside_the_adapter_fails(tmp_path, body):
 
 
 REMOTE = {"http": "requests.post('https://m')", "smtp": "smtplib.SMTP('m').send_message(email)"}
-LOCAL = {"a row": "db.execute('INSERT INTO outbox VALUES (1)')", "a question": "requests.get('https://m')"}
+LOCAL = {
+    "a row": "db.execute('INSERT INTO outbox VALUES (1)')",
+    "a question": "requests.get('https://m')",
+}
 
 
 @pytest.mark.parametrize("body", REMOTE.values(), ids=REMOTE)

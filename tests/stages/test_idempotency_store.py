@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 from cases import GONE, SENT, SILENT, build, examine, finding, has, rules, with_task
 
-NOT_UNIQUE = {"shop/schema.sql": "CREATE TABLE receipts (\n  order_id INT, -- UNIQUE\n  email TEXT\n);\n"}
+NOT_UNIQUE = {
+    "shop/schema.sql": "CREATE TABLE receipts (\n  order_id INT, -- UNIQUE\n  email TEXT\n);\n"
+}
 
 
 def test_a_store_without_unique_fails_at_the_table(tmp_path):
@@ -15,7 +17,11 @@ def test_a_store_without_unique_fails_at_the_table(tmp_path):
 
 
 def test_one_unique_key_column_is_taken_for_the_key_and_that_is_said(tmp_path):
-    column = {"shop/schema.sql": "CREATE TABLE receipts (id INT PRIMARY KEY, dedupe_key TEXT NOT NULL UNIQUE);\n"}
+    column = {
+        "shop/schema.sql": (
+            "CREATE TABLE receipts (id INT PRIMARY KEY, dedupe_key TEXT NOT NULL UNIQUE);\n"
+        )
+    }
     result = examine("idempotency", build(tmp_path / "repo", column))
     assert "not verified" in finding(result, "idempotency.key-column").message
     assert not has(result, "idempotency.store-not-unique")
@@ -35,7 +41,9 @@ WRITTEN = {
     "sql": "db.execute('INSERT OR IGNORE INTO receipts VALUES (?)', (order_id,))",
     "sql in a helper": "mark(order_id)",
     "sql of a constant": "db.execute(MARK, (order_id,))",
-    "sql with the table's name put in": "db.execute(f'INSERT INTO {TABLE} VALUES (?) ON CONFLICT DO NOTHING')",
+    "sql with the table's name put in": (
+        "db.execute(f'INSERT INTO {TABLE} VALUES (?) ON CONFLICT DO NOTHING')"
+    ),
     "update": "db.execute('UPDATE receipts SET sent = 1 WHERE order_id = ?', (order_id,))",
     "class": "session.merge(models.Sent(order_id=order_id))",
     "statement": "session.execute(insert(Sent).values(order_id=order_id).on_conflict_do_nothing())",
@@ -74,7 +82,9 @@ def stored(root, body):
 def test_a_written_store_is_left_alone(tmp_path, body):
     result = stored(tmp_path / "repo", body)
     assert (rules(result), result.grade) == ([], "static")
-    assert not has(result, "idempotency.store-not-used") and not has(result, "idempotency.store-not-checked")
+    assert not has(result, "idempotency.store-not-used") and not has(
+        result, "idempotency.store-not-checked"
+    )
 
 
 @pytest.mark.parametrize("body", NOT_WRITTEN.values(), ids=NOT_WRITTEN)
@@ -93,7 +103,10 @@ def test_what_cannot_be_followed_is_a_warning(tmp_path, body):
 
 def test_a_row_that_no_second_delivery_looks_at_is_said(tmp_path):
     insert = "db.execute('INSERT INTO receipts VALUES (?)', (order_id,))"
-    assert finding(stored(tmp_path / "a", insert), "idempotency.store-not-checked").severity == "warning"
+    assert (
+        finding(stored(tmp_path / "a", insert), "idempotency.store-not-checked").severity
+        == "warning"
+    )
     read = "if db.execute('SELECT 1 FROM receipts'): return\n"
     caught = f"try:\n    {insert}\nexcept IntegrityError:\n    return"
     for number, body in enumerate((read + insert, caught)):
@@ -114,7 +127,10 @@ def test_an_orm_class_counts_as_use_of_its_table(tmp_path):
 
 
 def test_other_stores_are_not_judged_in_silence(tmp_path):
-    result = examine("idempotency", build(tmp_path / "repo", changes={"idempotency.dedupe.store": "dynamodb jobs"}))
+    result = examine(
+        "idempotency",
+        build(tmp_path / "repo", changes={"idempotency.dedupe.store": "dynamodb jobs"}),
+    )
     assert rules(result) == []
     assert finding(result, "idempotency.store-not-judged").severity == "note"
     assert result.grade == "declared"
@@ -125,7 +141,9 @@ def test_the_receiver_as_store_needs_a_keyed_effect(tmp_path):
     result = examine("idempotency", build(tmp_path / "a", changes=changes))
     assert (rules(result), result.grade) == ([], "declared")
     changes |= {"effects.0.guarantee": "at_least_once", "effects.0.reason": "twice is fine"}
-    assert "idempotency.no-receiver" in rules(examine("idempotency", build(tmp_path / "b", changes=changes)))
+    assert "idempotency.no-receiver" in rules(
+        examine("idempotency", build(tmp_path / "b", changes=changes))
+    )
 
 
 REDIS = "import redis\nclient = redis.Redis()"
@@ -150,7 +168,10 @@ def redis_case(root, claim):
 
 
 def test_redis_set_nx_is_compared_with_the_window(tmp_path):
-    assert rules(redis_case(tmp_path / "a", "client.set(f'r:{order_id}', 1, nx=True, ex=7 * 86400)")) == []
+    assert (
+        rules(redis_case(tmp_path / "a", "client.set(f'r:{order_id}', 1, nx=True, ex=7 * 86400)"))
+        == []
+    )
     assert rules(redis_case(tmp_path / "b", "client.setnx(f'r:{order_id}', 1)")) == []
     short = redis_case(tmp_path / "c", "client.set(f'r:{order_id}', 1, nx=True, ex=60)")
     assert "the key is kept for 1m" in finding(short, "idempotency.window-too-short").message
@@ -213,7 +234,11 @@ def test_windows_are_compared_with_the_horizon_and_the_numbers_are_shown(tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("path", "name"), [("idempotency.dedupe.window", "dedupe.window"), ("effects.0.window", "window of effect email")]
+    ("path", "name"),
+    [
+        ("idempotency.dedupe.window", "dedupe.window"),
+        ("effects.0.window", "window of effect email"),
+    ],
 )
 def test_a_window_shorter_than_the_horizon_fails(tmp_path, path, name):
     result = examine("idempotency", build(tmp_path / "a", changes={path: "15m"}))
@@ -231,7 +256,10 @@ def test_the_longer_of_code_and_spec_counts(tmp_path):
         def send_receipt(self, order_id, email):
             mailer.send(order_id, email, idempotency_key=f"receipt-{order_id}")
         """
-    result = examine("idempotency", build(tmp_path / "repo", {"shop/tasks.py": tasks}, {"effects.0.window": "2h"}))
+    result = examine(
+        "idempotency",
+        build(tmp_path / "repo", {"shop/tasks.py": tasks}, {"effects.0.window": "2h"}),
+    )
     assert "idempotency.window-too-short" in rules(result)
 
 
@@ -245,7 +273,10 @@ def test_no_window_outlasts_a_retry_without_end(tmp_path):
             mailer.send(order_id, email, idempotency_key=f"receipt-{order_id}")
         """
     result = examine("idempotency", build(tmp_path / "repo", {"shop/tasks.py": tasks}))
-    assert "cannot outlast a retry without end" in finding(result, "idempotency.window-too-short").message
+    assert (
+        "cannot outlast a retry without end"
+        in finding(result, "idempotency.window-too-short").message
+    )
 
 
 def test_redelivery_counts_where_messages_are_acknowledged_late(tmp_path):
@@ -264,7 +295,10 @@ def test_redelivery_counts_where_messages_are_acknowledged_late(tmp_path):
 
 def test_redelivery_is_unknown_until_the_handler_exists(tmp_path):
     result = examine("idempotency", build(tmp_path / "repo", changes={"handler": GONE}))
-    assert "redelivery unknown until the handler exists" in finding(result, "idempotency.window").message
+    assert (
+        "redelivery unknown until the handler exists"
+        in finding(result, "idempotency.window").message
+    )
 
 
 def test_a_receiver_without_a_window_is_said(tmp_path):

@@ -32,11 +32,13 @@ def test_detection_with_evidence(tmp_path):
 
 def test_the_profile_wins_and_is_contradicted_aloud(tmp_path):
     result = examine(
-        "identify", build(tmp_path / "a", profile(jobs={"framework": "celery", "app": "shop/celery.py:app"}))
+        "identify",
+        build(tmp_path / "a", profile(jobs={"framework": "celery", "app": "shop/celery.py:app"})),
     )
     assert (result.status, result.facts["by"]) == ("passed", "profile")
     result = examine(
-        "identify", build(tmp_path / "b", profile(jobs={"framework": "celery", "app": "shop/other.py:app"}))
+        "identify",
+        build(tmp_path / "b", profile(jobs={"framework": "celery", "app": "shop/other.py:app"})),
     )
     assert result.facts["app"] == "shop/other.py:app"
     contradiction = next(f for f in result.findings if f.path == "REPO_PROFILE.json")
@@ -59,7 +61,9 @@ def test_none_blocks_and_recommends_a_profile(tmp_path):
 def test_two_apps_of_one_framework_are_no_ambiguity_of_frameworks(tmp_path):
     root = fixtures_repos.two_apps(tmp_path / "repo")
     files = {
-        p.relative_to(root).as_posix(): p.read_text() for p in root.rglob("*") if p.is_file() and ".git" not in p.parts
+        p.relative_to(root).as_posix(): p.read_text()
+        for p in root.rglob("*")
+        if p.is_file() and ".git" not in p.parts
     }
     result = examine("identify", build(tmp_path / "copy", files, alone=True))
     assert result.facts["framework"] == "celery"
@@ -127,7 +131,9 @@ def test_declared_commands_are_found(tmp_path):
 
 def test_one_command_for_two_purposes_is_run_once(tmp_path):
     no_tests = {"tests/test_tasks.py": GONE}
-    chosen, findings = planned(tmp_path / "r", {**no_tests, "Makefile": "lint:\n\truff check .\n\tmypy app\n"})
+    chosen, findings = planned(
+        tmp_path / "r", {**no_tests, "Makefile": "lint:\n\truff check .\n\tmypy app\n"}
+    )
     assert chosen == {"lint": "make lint"}
     assert findings == []
     both = {**no_tests, "Makefile": "lint:\n\truff check .\ntypecheck:\n\tmypy app\n"}
@@ -149,7 +155,8 @@ def test_none_where_a_command_is_declared_fails(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("required", "tests", "severity"), [([], False, "note"), (["test"], False, "blocker"), ([], True, "blocker")]
+    ("required", "tests", "severity"),
+    [([], False, "note"), (["test"], False, "blocker"), ([], True, "blocker")],
 )
 def test_unknown_is_recorded_and_never_guessed(tmp_path, required, tests, severity):
     said = {"lint": "none", "typecheck": "none", "test": "unknown", "build": "none"}
@@ -213,7 +220,9 @@ def test_what_a_detection_writes_is_the_command_or_an_open_question(tmp_path):
 
 
 def test_the_repositorys_own_tests_are_run_when_nothing_declares_them(tmp_path):
-    case = build(tmp_path / "repo", {"tests/test_tasks.py": "def test_sum():\n    assert 1 + 1 == 2\n"})
+    case = build(
+        tmp_path / "repo", {"tests/test_tasks.py": "def test_sum():\n    assert 1 + 1 == 2\n"}
+    )
     case.consent = lambda plan: True
     result = examine("validate", case)
     assert (result.status, result.grade) == ("passed", "executed")
@@ -221,7 +230,9 @@ def test_the_repositorys_own_tests_are_run_when_nothing_declares_them(tmp_path):
 
 
 def test_a_required_check_that_is_none_blocks(tmp_path):
-    chosen, findings = planned(tmp_path / "repo", profile(quality_bar={"required_checks": ["lint"]}))
+    chosen, findings = planned(
+        tmp_path / "repo", profile(quality_bar={"required_checks": ["lint"]})
+    )
     assert chosen == {}
     assert [(f.rule, f.severity) for f in findings] == [("validate.required-missing", "blocker")]
 

@@ -16,7 +16,9 @@ BODY = """
         raise self.retry(exc=error, countdown=2)
     {end}
 """
-NOTES = "One receipt. A dead letter is a row in dead_jobs: mend the cause, then settle the order again."
+NOTES = (
+    "One receipt. A dead letter is a row in dead_jobs: mend the cause, then settle the order again."
+)
 FULL = {
     "start": 'log.info("started order_id=%s task=%s", order_id, self.request.id)',
     "failed": 'log.exception("failed, will retry order_id=%s", order_id)',
@@ -24,11 +26,17 @@ FULL = {
 }
 
 
-def observe(root, imports="import logging\nlog = logging.getLogger(__name__)", notes=NOTES, files=None, **lines):
+def observe(
+    root,
+    imports="import logging\nlog = logging.getLogger(__name__)",
+    notes=NOTES,
+    files=None,
+    **lines,
+):
     body = BODY.format(**{**FULL, **lines})
     text = (
         f"{imports}\nfrom shop import mailer\nfrom shop.celery import app\n\n"
-        f"@app.task(bind=True, name='shop.send_receipt', max_retries=4)\n"
+        "@app.task(bind=True, name='shop.send_receipt', max_retries=4)\n"
         f"def send_receipt(self, order_id, email):\n    {notes!r}\n{body}"
     )
     return examine("observability", build(root, {"shop/tasks.py": text, **(files or {})}))
@@ -65,7 +73,9 @@ def test_every_usual_logger_answers(tmp_path, imports):
     ],
 )
 def test_a_failure_says_whether_it_comes_again(tmp_path, said, left):
-    result = observe(tmp_path / "repo", failed=f'log.exception("failed order_id=%s, {said}", order_id)')
+    result = observe(
+        tmp_path / "repo", failed=f'log.exception("failed order_id=%s, {said}", order_id)'
+    )
     assert bool(result.facts["answers"]["retries"]) is left
 
 
@@ -83,7 +93,11 @@ def test_self_log_answers(tmp_path):
 
 @pytest.mark.parametrize(
     ("line", "rule"),
-    [("start", "observability.ran"), ("end", "observability.succeeded"), ("failed", "observability.failed")],
+    [
+        ("start", "observability.ran"),
+        ("end", "observability.succeeded"),
+        ("failed", "observability.failed"),
+    ],
 )
 def test_each_missing_line_is_found(tmp_path, line, rule):
     result = observe(tmp_path / "repo", **{line: "pass"})
@@ -98,7 +112,9 @@ def test_a_start_after_the_effect_is_no_start(tmp_path):
 
 
 def test_a_failure_line_without_the_cause_does_not_answer(tmp_path):
-    result = observe(tmp_path / "repo", failed='log.warning("it failed, will retry order_id=%s", order_id)')
+    result = observe(
+        tmp_path / "repo", failed='log.warning("it failed, will retry order_id=%s", order_id)'
+    )
     assert "observability.failed" in rules(result)
     for name, line in {
         "a": 'log.warning("failed, will retry order_id=%s: %r", order_id, error)',
@@ -127,7 +143,9 @@ def test_logs_that_only_the_adapter_writes_are_not_the_jobs_own(tmp_path):
 
 
 def test_print_and_other_calls_are_no_logs(tmp_path):
-    result = observe(tmp_path / "repo", start="print('started', order_id)", end="catalog.info(order_id)")
+    result = observe(
+        tmp_path / "repo", start="print('started', order_id)", end="catalog.info(order_id)"
+    )
     assert {"observability.ran", "observability.succeeded"} <= set(rules(result))
 
 
@@ -199,12 +217,18 @@ CARRIED = {
 
 @pytest.mark.parametrize("line", CARRIED.values(), ids=CARRIED)
 def test_key_fields_are_carried(tmp_path, line):
-    result = observe(tmp_path / "repo", start='log.info("go")', failed='log.exception("retry")', end=line)
+    result = observe(
+        tmp_path / "repo", start='log.info("go")', failed='log.exception("retry")', end=line
+    )
     assert "observability.no-key-fields" not in rules(result)
 
 
 def test_key_fields_are_missing(tmp_path):
-    lines = {"start": 'log.info("go")', "failed": 'log.exception("retry")', "end": 'log.info("done")'}
+    lines = {
+        "start": 'log.info("go")',
+        "failed": 'log.exception("retry")',
+        "end": 'log.info("done")',
+    }
     assert "observability.no-key-fields" in rules(observe(tmp_path / "a", **lines))
     lines["end"] = 'log.info("done with reorder_id_list")'
     assert "observability.no-key-fields" in rules(observe(tmp_path / "b", **lines))
@@ -223,17 +247,20 @@ USED = {"shop/web.py": "from prometheus_client import Counter\nHITS = Counter('h
 
 def test_metrics_are_asked_for_where_the_repository_has_them(tmp_path):
     assert not has(observe(tmp_path / "a"), "observability.no-metrics")
-    assert finding(observe(tmp_path / "b", files=USED), "observability.no-metrics").severity == "warning"
-    imports = textwrap.dedent(
-        """
+    assert (
+        finding(observe(tmp_path / "b", files=USED), "observability.no-metrics").severity
+        == "warning"
+    )
+    imports = textwrap.dedent("""
         import logging
         from prometheus_client import Counter
         log = logging.getLogger(__name__)
         SENT = Counter("sent", "receipts")
-        """
-    )
+        """)
     end = f"{FULL['end']}\n    SENT.inc()"
-    assert not has(observe(tmp_path / "c", imports, files=USED, end=end), "observability.no-metrics")
+    assert not has(
+        observe(tmp_path / "c", imports, files=USED, end=end), "observability.no-metrics"
+    )
 
 
 def test_a_library_that_is_only_named_in_a_comment_is_not_used(tmp_path):
@@ -243,22 +270,32 @@ def test_a_library_that_is_only_named_in_a_comment_is_not_used(tmp_path):
 
 def test_notes(tmp_path):
     assert "observability.no-notes" in rules(observe(tmp_path / "a", notes="Sends."))
-    documents = {"docs/jobs.md": "# send-receipt\n\nDead letters are rows in dead_jobs. Run settle again.\n"}
+    documents = {
+        "docs/jobs.md": "# send-receipt\n\nDead letters are rows in dead_jobs. Run settle again.\n"
+    }
     assert rules(observe(tmp_path / "b", notes="Sends.", files=documents)) == []
     requirement = {"requirements.txt": "celery\n# send_receipt\n"}
-    assert "observability.no-notes" in rules(observe(tmp_path / "c", notes="Sends.", files=requirement))
+    assert "observability.no-notes" in rules(
+        observe(tmp_path / "c", notes="Sends.", files=requirement)
+    )
 
 
 def test_a_failure_hook_without_the_cause_does_not_answer(tmp_path):
-    silent = HOOKED.replace('log.error("failed order_id=%s: %r", kwargs["order_id"], exc)', 'log.error("failed")')
+    silent = HOOKED.replace(
+        'log.error("failed order_id=%s: %r", kwargs["order_id"], exc)', 'log.error("failed")'
+    )
     result = examine("observability", build(tmp_path / "repo", {"shop/tasks.py": silent}))
     assert result.facts["answers"]["failed"] == []
 
 
 BOUND = {
     "bind": "log = log.bind(order_id=order_id, task_id=self.request.id)",
-    "context variables": "structlog.contextvars.bind_contextvars(order_id=order_id, task_id=self.request.id)",
-    "adapter": "log = logging.LoggerAdapter(log, {'order_id': order_id, 'task_id': self.request.id})",
+    "context variables": (
+        "structlog.contextvars.bind_contextvars(order_id=order_id, task_id=self.request.id)"
+    ),
+    "adapter": (
+        "log = logging.LoggerAdapter(log, {'order_id': order_id, 'task_id': self.request.id})"
+    ),
 }
 
 

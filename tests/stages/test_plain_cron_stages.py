@@ -1,4 +1,6 @@
-"""A small shop whose receipts are sent by a script from a crontab passes every cheap stage; broken variants do not."""
+"""A small shop whose receipts are sent by a script from a crontab passes every cheap stage; broken
+variants do not.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,16 @@ import yaml
 from skillrun.stages.interface import Case
 from skillrun.verdict import StageResult
 
-CHEAP = ("identify", "contract", "idempotency", "handler", "retry", "dead-letter", "observability", "tests")
+CHEAP = (
+    "identify",
+    "contract",
+    "idempotency",
+    "handler",
+    "retry",
+    "dead-letter",
+    "observability",
+    "tests",
+)
 FILES = {
     "requirements.txt": "psycopg\n",
     "deploy/crontab": "*/5 * * * * cd /srv && flock -n /run/receipts python -m shop.receipts\n",
@@ -21,7 +32,8 @@ FILES = {
         path: cases.FILES[path]
         for path in ("shop/__init__.py", "shop/mailer.py", "shop/dead_jobs.py", "shop/schema.sql")
     },
-    "shop/orders.py": """
+    "shop/orders.py": (
+        """
         def due():
             with connect() as db:
                 return db.execute("SELECT id, email FROM orders WHERE receipt_sent = 0").fetchall()
@@ -29,8 +41,10 @@ FILES = {
         def mark_sent(order_id):
             with connect() as db:
                 db.execute("UPDATE orders SET receipt_sent = 1 WHERE id = ?", (order_id,))
-        """,
-    "shop/receipts.py": '''
+        """
+    ),
+    "shop/receipts.py": (
+        '''
         import logging
         import time
 
@@ -70,8 +84,10 @@ FILES = {
 
         if __name__ == "__main__":
             main()
-        ''',
-    "tests/test_receipts.py": """
+        '''
+    ),
+    "tests/test_receipts.py": (
+        """
         from shop import mailer, receipts
 
         def test_happy(outbox):
@@ -87,7 +103,8 @@ FILES = {
             mail.failures = [mailer.BadAddress("bad")]
             receipts.send_receipt(7, "a@example.com")
             assert outbox == []
-        """,
+        """
+    ),
 }
 CRON = {"type": "cron", "schedule": "*/5 * * * *", "timezone": "UTC"}
 
@@ -127,21 +144,39 @@ def test_what_the_stages_see(tmp_path: Path) -> None:
     assert case.policy is not None
     assert case.policy.unknown == {}
     assert "deploy/crontab:1" in cases.examine("handler", case).summary
-    assert "tries 5 times, exponential backoff, capped at 1m" in cases.examine("retry", case).summary
+    assert (
+        "tries 5 times, exponential backoff, capped at 1m" in cases.examine("retry", case).summary
+    )
 
 
 BROKEN = {
-    "not-scheduled": (("deploy/crontab", "shop.receipts", "shop.other"), "identify", "identify.none"),
-    "attempts": (("shop/receipts.py", "range(5)", "range(3)"), "retry", "retry.max-attempts-differs"),
+    "not-scheduled": (
+        ("deploy/crontab", "shop.receipts", "shop.other"),
+        "identify",
+        "identify.none",
+    ),
+    "attempts": (
+        ("shop/receipts.py", "range(5)", "range(3)"),
+        "retry",
+        "retry.max-attempts-differs",
+    ),
     "wait": (("shop/receipts.py", "2 * 2**attempt", "7"), "retry", "retry.backoff-differs"),
     "not-retried": (
         ("shop/receipts.py", "(mailer.Unavailable, TimeoutError)", "TimeoutError"),
         "retry",
         "retry.transient-not-retried",
     ),
-    "no-dead-letter": (("shop/receipts.py", "dead_jobs.record(", "print("), "dead-letter", "dead-letter.not-written"),
+    "no-dead-letter": (
+        ("shop/receipts.py", "dead_jobs.record(", "print("),
+        "dead-letter",
+        "dead-letter.not-written",
+    ),
     "silent": (("shop/receipts.py", "log.info(", "len("), "observability", "observability.ran"),
-    "untested": (("tests/test_receipts.py", "test_terminal", "terminal"), "tests", "tests.no-terminal"),
+    "untested": (
+        ("tests/test_receipts.py", "test_terminal", "terminal"),
+        "tests",
+        "tests.no-terminal",
+    ),
 }
 
 
@@ -165,7 +200,9 @@ def test_a_limit_that_cannot_be_read_still_asks_whether_it_retries(tmp_path: Pat
 
 
 def test_a_crontab_may_lie_outside_the_repository(tmp_path: Path) -> None:
-    """The profile says plain-cron, and only another job library is seen: worth a word, and no contradiction."""
+    """The profile says plain-cron, and only another job library is seen: worth a word, and no
+    contradiction.
+    """
     for framework, stopping in (("plain-cron", []), ("rq", ["profile.framework"])):
         files = {"REPO_PROFILE.json": f'{{"jobs": {{"framework": "{framework}"}}}}'}
         result = cases.examine("identify", cases.build(tmp_path / framework, files))

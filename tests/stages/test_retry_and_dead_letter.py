@@ -14,8 +14,8 @@ TASK = """
         mailer.send(order_id, email, idempotency_key=f"r-{{order_id}}")
     """
 AUTO = (
-    "autoretry_for=(mailer.Unavailable, TimeoutError), max_retries=4, retry_backoff=2, retry_backoff_max=60, "
-    "retry_jitter=False"
+    "autoretry_for=(mailer.Unavailable, TimeoutError), max_retries=4, retry_backoff=2,"
+    " retry_backoff_max=60, retry_jitter=False"
 )
 NONE = {"retry": {"kind": "none", "reason": "a second mail does harm"}}
 
@@ -26,7 +26,11 @@ def retry(root, options=AUTO, changes=None):
 
 def test_code_and_spec_agree(tmp_path):
     result = retry(tmp_path / "repo")
-    assert (result.status, result.grade, result.facts) == ("passed", "static", {"retries": "bounded"})
+    assert (result.status, result.grade, result.facts) == (
+        "passed",
+        "static",
+        {"retries": "bounded"},
+    )
 
 
 def test_undefined_blocks_and_proposes_none(tmp_path):
@@ -36,12 +40,28 @@ def test_undefined_blocks_and_proposes_none(tmp_path):
 
 
 DIFFERS = {
-    "attempts": (AUTO.replace("max_retries=4", "max_retries=6"), "retry.max-attempts-differs", "tries 7 times"),
-    "unbounded": (AUTO.replace("max_retries=4", "max_retries=None"), "retry.max-attempts-differs", "tries for ever"),
+    "attempts": (
+        AUTO.replace("max_retries=4", "max_retries=6"),
+        "retry.max-attempts-differs",
+        "tries 7 times",
+    ),
+    "unbounded": (
+        AUTO.replace("max_retries=4", "max_retries=None"),
+        "retry.max-attempts-differs",
+        "tries for ever",
+    ),
     "no retry": ("max_retries=4", "retry.max-attempts-differs", "tries once"),
-    "base": (AUTO.replace("retry_backoff=2", "retry_backoff=5"), "retry.backoff-differs", "the code has 5s"),
+    "base": (
+        AUTO.replace("retry_backoff=2", "retry_backoff=5"),
+        "retry.backoff-differs",
+        "the code has 5s",
+    ),
     "cap": (AUTO.replace("max=60", "max=600"), "retry.backoff-differs", "the code has 10m"),
-    "jitter": (AUTO.replace("jitter=False", "jitter=True"), "retry.backoff-differs", "the code has it"),
+    "jitter": (
+        AUTO.replace("jitter=False", "jitter=True"),
+        "retry.backoff-differs",
+        "the code has it",
+    ),
     "kind": (
         "autoretry_for=(mailer.Unavailable, TimeoutError), max_retries=4, default_retry_delay=2",
         "retry.backoff-differs",
@@ -66,11 +86,15 @@ def test_what_rests_on_a_default_is_shown_at_the_decorator_and_not_at_the_broker
         app.conf.broker_transport_options = {"visibility_timeout": 7200}
         """
     text = TASK.format(options=AUTO.replace("max_retries=4, ", ""))
-    result = examine("retry", build(tmp_path / "a", {"shop/tasks.py": text, "shop/celery.py": broker}))
+    result = examine(
+        "retry", build(tmp_path / "a", {"shop/tasks.py": text, "shop/celery.py": broker})
+    )
     found = finding(result, "retry.max-attempts-differs")
     assert (found.path, found.line) == ("shop/tasks.py", 4)
     text = TASK.format(options=AUTO.replace("max_retries=4", "\n        max_retries=6"))
-    result = examine("retry", build(tmp_path / "b", {"shop/tasks.py": text, "shop/celery.py": broker}))
+    result = examine(
+        "retry", build(tmp_path / "b", {"shop/tasks.py": text, "shop/celery.py": broker})
+    )
     assert finding(result, "retry.max-attempts-differs").line == 5
 
 
@@ -81,7 +105,9 @@ def test_an_unbounded_retry_is_found_by_the_framework_too(tmp_path):
 
 def test_a_fixed_backoff_has_no_factor(tmp_path):
     changes = {"retry.backoff": {"kind": "fixed", "base": "2s"}}
-    options = "autoretry_for=(mailer.Unavailable, TimeoutError), max_retries=4, default_retry_delay=2"
+    options = (
+        "autoretry_for=(mailer.Unavailable, TimeoutError), max_retries=4, default_retry_delay=2"
+    )
     assert "retry.backoff-differs" not in rules(retry(tmp_path / "repo", options, changes))
 
 
@@ -99,7 +125,9 @@ def test_an_unsafe_policy_fails_and_proposes_none(tmp_path, changes, rule):
 
 
 def test_the_waits_of_the_code_must_fit_too(tmp_path):
-    options = "autoretry_for=(mailer.Unavailable, TimeoutError), max_retries=4, default_retry_delay=600"
+    options = (
+        "autoretry_for=(mailer.Unavailable, TimeoutError), max_retries=4, default_retry_delay=600"
+    )
     result = retry(tmp_path / "repo", options, {"retry": {"max_attempts": 5}})
     assert "the code waits 40m in all" in finding(result, "retry.too-slow").message
 
@@ -107,8 +135,14 @@ def test_the_waits_of_the_code_must_fit_too(tmp_path):
 # Which errors
 
 ERRORS = {
-    "permanent itself": (AUTO.replace("TimeoutError", "TimeoutError, mailer.BadAddress"), "celery.permanent-retried"),
-    "everything": (AUTO.replace("mailer.Unavailable, TimeoutError", "Exception"), "celery.permanent-retried"),
+    "permanent itself": (
+        AUTO.replace("TimeoutError", "TimeoutError, mailer.BadAddress"),
+        "celery.permanent-retried",
+    ),
+    "everything": (
+        AUTO.replace("mailer.Unavailable, TimeoutError", "Exception"),
+        "celery.permanent-retried",
+    ),
     "transient left out": (AUTO.replace(", TimeoutError", ","), "retry.transient-not-retried"),
 }
 
@@ -139,7 +173,9 @@ def test_none_passes_when_the_code_agrees(tmp_path):
 
 
 def test_none_needs_a_reason(tmp_path):
-    assert "retry.no-reason" in rules(retry(tmp_path / "repo", "acks_late=False", {"retry": "none"}))
+    assert "retry.no-reason" in rules(
+        retry(tmp_path / "repo", "acks_late=False", {"retry": "none"})
+    )
 
 
 def test_none_is_contradicted_by_a_retry_whose_limit_was_not_read(tmp_path):
@@ -182,7 +218,9 @@ def test_a_record_after_the_last_attempt_passes_with_its_place(tmp_path):
     assert result.evidence[0].path == "shop/tasks.py" and result.evidence[0].line
 
 
-@pytest.mark.parametrize("on_failure", ["pass", "print(exc)", "super().on_failure(exc, task_id, args, kwargs, einfo)"])
+@pytest.mark.parametrize(
+    "on_failure", ["pass", "print(exc)", "super().on_failure(exc, task_id, args, kwargs, einfo)"]
+)
 def test_what_leaves_no_record_blocks(tmp_path, on_failure):
     result = dead(tmp_path / "repo", on_failure=on_failure)
     assert rules(result) == ["dead-letter.not-written"]
@@ -192,8 +230,14 @@ def test_what_leaves_no_record_blocks(tmp_path, on_failure):
 RECORDS = {
     "it only logs": ("log.info('lost %s', payload)", True),
     "a row that is built and never stored": ("DeadJob(payload, reason)", True),
-    "a transaction with nothing in it": ("with db.begin() as session:\n        log.info('lost')", True),
-    "a row that is added": ("with db.begin() as session:\n        session.add(DeadJob(payload, reason))", False),
+    "a transaction with nothing in it": (
+        "with db.begin() as session:\n        log.info('lost')",
+        True,
+    ),
+    "a row that is added": (
+        "with db.begin() as session:\n        session.add(DeadJob(payload, reason))",
+        False,
+    ),
     "a row that saves itself": ("DeadJob(payload, reason).save()", False),
     "another function that stores": ("keep(payload)", False),
     "a function of somebody else": ("library.park(payload)", False),
@@ -202,7 +246,10 @@ RECORDS = {
 
 @pytest.mark.parametrize(("body", "blocks"), RECORDS.values(), ids=RECORDS)
 def test_the_record_is_followed_into_the_function_that_should_write_it(tmp_path, body, blocks):
-    module = f"class DeadJob: ...\n\ndef keep(x):\n    db.insert(x)\n\ndef record(payload, reason):\n    {body}\n"
+    module = (
+        "class DeadJob: ...\n\ndef keep(x):\n    db.insert(x)\n\ndef record(payload, reason):\n   "
+        f" {body}\n"
+    )
     text = KEPT.format(on_failure="dead_jobs.record(kwargs, repr(exc))", options=AUTO)
     case = build(tmp_path / "repo", {"shop/tasks.py": text, "shop/dead_jobs.py": module})
     assert rules(examine("dead-letter", case)) == (["dead-letter.not-written"] if blocks else [])
@@ -211,7 +258,11 @@ def test_the_record_is_followed_into_the_function_that_should_write_it(tmp_path,
 SAID = {
     "undefined": ({"dead_letter": GONE}, "dead-letter.undefined", "blocked"),
     "none without a reason": ({"dead_letter": "none"}, "dead-letter.no-reason", "blocked"),
-    "of the framework": ({"dead_letter": {"kind": "framework"}}, "dead-letter.framework-has-none", "failed"),
+    "of the framework": (
+        {"dead_letter": {"kind": "framework"}},
+        "dead-letter.framework-has-none",
+        "failed",
+    ),
 }
 
 
@@ -235,21 +286,31 @@ def test_a_place_that_nothing_names_is_said(tmp_path):
 
 def test_the_table_that_django_derives_from_a_model_is_known(tmp_path):
     text = KEPT.format(on_failure="Lost.objects.create(why=repr(exc))", options=AUTO)
-    models = "from django.db import models\nclass Lost(models.Model):\n    why = models.TextField()\n"
+    models = (
+        "from django.db import models\nclass Lost(models.Model):\n    why = models.TextField()\n"
+    )
     files = {"shop/tasks.py": text, "shop/models.py": models}
     known = examine("dead-letter", build(tmp_path / "a", files, {"dead_letter.where": "shop_lost"}))
     assert not has(known, "dead-letter.unknown-place")
-    other = examine("dead-letter", build(tmp_path / "b", files, {"dead_letter.where": "shop_other"}))
+    other = examine(
+        "dead-letter", build(tmp_path / "b", files, {"dead_letter.where": "shop_other"})
+    )
     assert has(other, "dead-letter.unknown-place")
 
 
 def test_a_table_is_no_other_model_that_its_name_ends_in(tmp_path):
     text = KEPT.format(on_failure="Lost.objects.create(why=repr(exc))", options=AUTO)
-    models = "from django.db import models\nclass Lost(models.Model):\n    why = models.TextField()\n"
+    models = (
+        "from django.db import models\nclass Lost(models.Model):\n    why = models.TextField()\n"
+    )
     files = {"shop/tasks.py": text, "shop/models.py": models}
-    with_app = examine("dead-letter", build(tmp_path / "a", files, {"dead_letter.where": "shop_losts"}))
+    with_app = examine(
+        "dead-letter", build(tmp_path / "a", files, {"dead_letter.where": "shop_losts"})
+    )
     assert not has(with_app, "dead-letter.unknown-place")
-    other = examine("dead-letter", build(tmp_path / "b", files, {"dead_letter.where": "notified_lost"}))
+    other = examine(
+        "dead-letter", build(tmp_path / "b", files, {"dead_letter.where": "notified_lost"})
+    )
     assert has(other, "dead-letter.unknown-place")
 
 

@@ -12,7 +12,16 @@ from skillrun.repo.git import open_repo
 from skillrun.repo.tree import Tree
 from skillrun.stages.interface import Case
 
-CHEAP = ("identify", "contract", "idempotency", "handler", "retry", "dead-letter", "observability", "tests")
+CHEAP = (
+    "identify",
+    "contract",
+    "idempotency",
+    "handler",
+    "retry",
+    "dead-letter",
+    "observability",
+    "tests",
+)
 
 
 @pytest.mark.parametrize("stage", CHEAP)
@@ -25,13 +34,17 @@ def test_the_small_shop_passes(tmp_path, stage):
 
 def test_the_bundled_example_passes(tmp_path):
     root = fixtures_repos.example_shop(tmp_path / "repo")
-    case = Case(bundled_skill(), load_spec(root / cases.SPEC_PATH, root=root), open_repo(root), Tree(root))
+    case = Case(
+        bundled_skill(), load_spec(root / cases.SPEC_PATH, root=root), open_repo(root), Tree(root)
+    )
     said = {stage: cases.rules(cases.examine(stage, case)) for stage in CHEAP}
     assert said == {stage: [] for stage in CHEAP}
 
 
 def test_every_stopping_finding_says_what_to_do(tmp_path):
-    """With nothing but a name in the spec, each stage has a hint and a next action for whatever stops it."""
+    """With nothing but a name in the spec, each stage has a hint and a next action for whatever
+    stops it.
+    """
     case = cases.build(tmp_path / "repo", spec="version: 1\njob: send-receipt\n")
     for stage in CHEAP:
         result = cases.examine(stage, case)

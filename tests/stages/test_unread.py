@@ -1,4 +1,6 @@
-"""A library that is only recognised: the first stage passes, and no stage that reads a handler does."""
+"""A library that is only recognised: the first stage passes, and no stage that reads a handler
+does.
+"""
 
 from __future__ import annotations
 
@@ -25,12 +27,16 @@ REPOS = {
     "a timer in Node": {"package.json": "{}", "server/cron.js": "setInterval(f, 30_000);\n"},
     "dbos": {
         "requirements.txt": "dbos\n",
-        "shop/worker.py": "from dbos import DBOS\n\ndb = DBOS(config={})\n\n"
-        "@DBOS.workflow()\ndef send_receipt(order_id): ...\n",
+        "shop/worker.py": (
+            "from dbos import DBOS\n\ndb = DBOS(config={})\n\n"
+            "@DBOS.workflow()\ndef send_receipt(order_id): ...\n"
+        ),
     },
     "sidekiq": {
         "Gemfile": 'gem "sidekiq"\n',
-        "app/jobs/receipt_job.rb": "class ReceiptJob\n  include Sidekiq::Job\n  def perform(id); end\nend\n",
+        "app/jobs/receipt_job.rb": (
+            "class ReceiptJob\n  include Sidekiq::Job\n  def perform(id); end\nend\n"
+        ),
     },
 }
 
@@ -43,6 +49,12 @@ def test_no_stage_passes_on_trust(tmp_path: Path, library: str, spec: dict[str, 
     status = {stage["id"]: stage["status"] for stage in report["stages"]}
     rules = {finding["rule"] for stage in report["stages"] for finding in stage["findings"]}
     assert status["identify"] == "passed"
-    assert not {status[name] for name in ("idempotency", "handler", "retry", "dead-letter", "tests")} & {"passed"}
-    expected = ("idempotency", "handler", "retry", "dead-letter", "observability", "tests") if spec else ("handler",)
+    assert not {
+        status[name] for name in ("idempotency", "handler", "retry", "dead-letter", "tests")
+    } & {"passed"}
+    expected = (
+        ("idempotency", "handler", "retry", "dead-letter", "observability", "tests")
+        if spec
+        else ("handler",)
+    )
     assert {f"{name}.unread-framework" for name in expected} <= rules

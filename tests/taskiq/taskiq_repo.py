@@ -1,4 +1,6 @@
-"""Real repositories with a taskiq task, what skillrun reads in them, and a small shop that every stage passes."""
+"""Real repositories with a taskiq task, what skillrun reads in them, and a small shop that every
+stage passes.
+"""
 
 from __future__ import annotations
 
@@ -72,11 +74,14 @@ FILES: dict[str, str] = {
     "shop/__init__.py": "",
     "shop/mailer.py": MAILER,
     "shop/dead_jobs.py": DEAD,
-    "shop/schema.sql": """
+    "shop/schema.sql": (
+        """
         CREATE TABLE receipts (order_id INTEGER NOT NULL, email TEXT NOT NULL, UNIQUE (order_id));
         CREATE TABLE dead_jobs (payload TEXT, reason TEXT);
-        """,
-    "shop/broker.py": f"""
+        """
+    ),
+    "shop/broker.py": (
+        f"""
         import logging
 
         from taskiq import NoResultError, SmartRetryMiddleware, TaskiqMiddleware, TaskiqScheduler
@@ -102,15 +107,19 @@ FILES: dict[str, str] = {
             ),
         )
         scheduler = TaskiqScheduler(broker, sources=[due])
-        """,
-    "shop/orders.py": """
+        """
+    ),
+    "shop/orders.py": (
+        """
         from shop.tasks import send_receipt
 
         async def settle(order_id, email):
             await send_receipt.kiq(order_id=order_id, email=email)
-        """,
+        """
+    ),
     "shop/tasks.py": TASKS,
-    "tests/test_tasks.py": """
+    "tests/test_tasks.py": (
+        """
         import asyncio
         import pytest
         from shop import mailer, tasks
@@ -131,19 +140,29 @@ FILES: dict[str, str] = {
             with pytest.raises(mailer.BadAddress):
                 asyncio.run(tasks.send_receipt(7, "a@example.com"))
             assert outbox == []
-        """,
+        """
+    ),
 }
 
 
 def open_shop(root: Path, tasks: str, *, broker: str, **files: str) -> Shop:
-    """A repository whose shop/tasks.py is given; `files` are more modules of the package, e.g. `orders="..."`."""
+    """A repository whose shop/tasks.py is given; `files` are more modules of the package, e.g.
+    `orders="..."`.
+    """
     every = {"shop/__init__.py": "", "shop/mailer.py": MAILER, "shop/dead_jobs.py": DEAD}
-    every |= {"shop/tasks.py": tasks, "shop/broker.py": textwrap.dedent(BROKER) + textwrap.dedent(broker)}
+    every |= {
+        "shop/tasks.py": tasks,
+        "shop/broker.py": textwrap.dedent(BROKER) + textwrap.dedent(broker),
+    }
     every |= {f"shop/{name}.py": text for name, text in files.items()}
     use = FrameworkUse("taskiq", app="shop/broker.py:broker", apps=("shop/broker.py:broker",))
     return opened(root, taskiq, use, every)
 
 
-def build(root: Path, files: Mapping[str, str] | None = None, spec: Mapping[str, Any] | None = None) -> Case:
-    """A case on a real repository: the sample's files and spec, with `files` and parts of the spec laid over them."""
+def build(
+    root: Path, files: Mapping[str, str] | None = None, spec: Mapping[str, Any] | None = None
+) -> Case:
+    """A case on a real repository: the sample's files and spec, with `files` and parts of the spec
+    laid over them.
+    """
     return case_of(root, {**FILES, **(files or {})}, spec)

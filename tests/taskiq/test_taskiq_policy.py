@@ -1,4 +1,6 @@
-"""What a taskiq task really does: its policy, who kicks it, what hears of it, and where taskiq is used."""
+"""What a taskiq task really does: its policy, who kicks it, what hears of it, and where taskiq is
+used.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +17,17 @@ from skillrun.repo.survey import survey
 from skillrun.repo.tree import Tree
 
 NONE = Backoff("none")
-HEAD = "from shop import dead_jobs, mailer\nfrom shop.broker import broker\nfrom taskiq import Context, TaskiqDepends\n"
+HEAD = (
+    "from shop import dead_jobs, mailer\nfrom shop.broker import broker\nfrom taskiq import"
+    " Context, TaskiqDepends\n"
+)
 BODY = "async def send_receipt(order_id, context: Context = TaskiqDepends()):\n    "
 STREAM = "broker = RedisStreamBroker(URL)"
 PIKA = "from taskiq_aio_pika import AioPikaBroker\nbroker = AioPikaBroker(URL)"
-OWN = "class Own(SmartRetryMiddleware):\n    def make_delay(self, message, retries):\n        return {}\n"
+OWN = (
+    "class Own(SmartRetryMiddleware):\n    def make_delay(self, message, retries):\n        return"
+    " {}\n"
+)
 FOUR = "SimpleRetryMiddleware(4, True)"
 MADE = f"""
 def make():
@@ -30,8 +38,12 @@ broker = make()
 """
 
 
-def shop(root: Path, labels: str = "", broker: str = STREAM, body: str = "...", **more: str) -> Shop:
-    return open_shop(root / "r", f"{HEAD}@broker.task({labels})\n{BODY}{body}\n", broker=broker, **more)
+def shop(
+    root: Path, labels: str = "", broker: str = STREAM, body: str = "...", **more: str
+) -> Shop:
+    return open_shop(
+        root / "r", f"{HEAD}@broker.task({labels})\n{BODY}{body}\n", broker=broker, **more
+    )
 
 
 def smart(*options: str, made: str = STREAM) -> str:
@@ -54,10 +66,14 @@ def smart(*options: str, made: str = STREAM) -> str:
         ("", f"{STREAM}\nbroker.add_middlewares({FOUR})\n", 4),
         ("", f"MORE = [{FOUR}]\n{STREAM}.with_middlewares(*MORE)\n", 4),
         ("", MADE, 4),
-        ("", f"class Mine(RedisStreamBroker): ...\nbroker = Mine(URL).with_middlewares({FOUR})\n", 4),
+        (
+            "",
+            f"class Mine(RedisStreamBroker): ...\nbroker = Mine(URL).with_middlewares({FOUR})\n",
+            4,
+        ),
         ("", f"{smart('default_retry_label=True')}\nif TEST:\n    broker = InMemoryBroker()\n", 3),
     ],
-)  # fmt: skip
+)
 def test_max_retries_counts_runs(tmp_path: Path, labels: str, broker: str, attempts: int) -> None:
     found = shop(tmp_path, labels, broker).policy
     assert (found.max_attempts, dict(found.unknown)) == (attempts, {})
@@ -70,8 +86,14 @@ def test_max_retries_counts_runs(tmp_path: Path, labels: str, broker: str, attem
         (smart("default_retry_label=True"), NONE),
         (smart("default_retry_label=True", made="broker = ListQueueBroker(URL)"), NONE),
         (smart("default_retry_label=True", made=PIKA), Backoff("fixed", 5.0)),
-        (smart("default_retry_label=True", "default_delay=8", "schedule_source=due"), Backoff("fixed", 8.0)),
-        (smart("5", "True", "True", "8", "True", "schedule_source=due"), Backoff("fixed", 8.0, jitter=True)),
+        (
+            smart("default_retry_label=True", "default_delay=8", "schedule_source=due"),
+            Backoff("fixed", 8.0),
+        ),
+        (
+            smart("5", "True", "True", "8", "True", "schedule_source=due"),
+            Backoff("fixed", 8.0, jitter=True),
+        ),
         (
             smart("5", "True", "schedule_source=due", "use_delay_exponent=True"),
             Backoff("exponential", 5.0, cap_s=60.0, waits=(5.0, 10.0, 15.0, 20.0)),
@@ -110,9 +132,13 @@ TOLD = """tries = int(context.message.labels.get("_retries", 0)) + 1
         ("wait_of(context)", "", None),
     ],
 )
-def test_a_wait_that_the_handler_tells(tmp_path: Path, told: str, options: str, backoff: Backoff | None) -> None:
+def test_a_wait_that_the_handler_tells(
+    tmp_path: Path, told: str, options: str, backoff: Backoff | None
+) -> None:
     broker = smart("5", "True", "schedule_source=due", *filter(None, [options]))
-    found = shop(tmp_path, "", broker, f"import random\n    {TOLD.format(told)}    raise TimeoutError").policy
+    found = shop(
+        tmp_path, "", broker, f"import random\n    {TOLD.format(told)}    raise TimeoutError"
+    ).policy
     assert ("backoff" in found.unknown) is (backoff is None)
     assert found.backoff == (backoff or NONE)
 
@@ -120,17 +146,37 @@ def test_a_wait_that_the_handler_tells(tmp_path: Path, told: str, options: str, 
 @pytest.mark.parametrize(
     ("labels", "broker", "names"),
     [
-        ("max_retries=count()", smart("default_retry_label=True", "schedule_source=due"), {"max_attempts"}),
+        (
+            "max_retries=count()",
+            smart("default_retry_label=True", "schedule_source=due"),
+            {"max_attempts"},
+        ),
         ("**LABELS", smart("schedule_source=due"), {"max_attempts", "backoff", "time_limit_s"}),
         ("", f"{STREAM}.with_middlewares(*middlewares())\n", {"middlewares", "max_attempts"}),
-        ("", smart("default_retry_label=True", "default_delay=delay()", "schedule_source=due"), {"backoff"}),
-        ("", OWN.format("DELAYS[message.task_id]") + f"{STREAM}.with_middlewares(Own(5, True, schedule_source=due))\n",
-         {"backoff"}),
-        ("", "class Own(SmartRetryMiddleware):\n    async def on_error(self, message, result, exception): ...\n"
-             f"{STREAM}.with_middlewares(Own(schedule_source=due))\n", {"max_attempts"}),
+        (
+            "",
+            smart("default_retry_label=True", "default_delay=delay()", "schedule_source=due"),
+            {"backoff"},
+        ),
+        (
+            "",
+            OWN.format("DELAYS[message.task_id]")
+            + f"{STREAM}.with_middlewares(Own(5, True, schedule_source=due))\n",
+            {"backoff"},
+        ),
+        (
+            "",
+            (
+                "class Own(SmartRetryMiddleware):\n    async def on_error(self, message, result,"
+                f" exception): ...\n{STREAM}.with_middlewares(Own(schedule_source=due))\n"
+            ),
+            {"max_attempts"},
+        ),
     ],
-)  # fmt: skip
-def test_what_cannot_be_read_is_named(tmp_path: Path, labels: str, broker: str, names: set[str]) -> None:
+)
+def test_what_cannot_be_read_is_named(
+    tmp_path: Path, labels: str, broker: str, names: set[str]
+) -> None:
     assert shop(tmp_path, labels, broker).policy.unknown.keys() == names
 
 
@@ -156,7 +202,9 @@ def test_what_a_label_and_a_sender_say(tmp_path: Path) -> None:
         "from shop.tasks import send_receipt\nasync def f():\n"
         "    await send_receipt.kicker().with_labels(max_retries=8).kiq(7)\n"
     )
-    labels = "retry_on_error=True, timeout=30, types_of_exceptions=(TimeoutError, mailer.Unavailable)"
+    labels = (
+        "retry_on_error=True, timeout=30, types_of_exceptions=(TimeoutError, mailer.Unavailable)"
+    )
     found = shop(tmp_path, labels, smart(), orders=sends).policy
     assert (found.max_attempts, found.time_limit_s) == (8, 30.0)
     assert found.retried == ("builtins:TimeoutError", "shop.mailer:Unavailable")
@@ -184,10 +232,22 @@ def test_what_becomes_of_a_dead_workers_message(
     ("orders", "wiring"),
     [
         ("await send_receipt.kiq(7)", [("enqueue", ".kiq(...)")]),
-        ("await send_receipt.kicker().with_labels(delay=1).with_task_id('x').kiq(7)", [("enqueue", ".kiq(...)")]),
-        ("await send_receipt.schedule_by_time(due, when, 7)", [("enqueue", ".schedule_by_time(...)")]),
-        ("await send_receipt.schedule_by_cron(due, '* * * * *', 7)", [("schedule", ".schedule_by_cron(...)")]),
-        ("kicker = send_receipt.kicker()\n    await kicker.kiq(7)", [("enqueue", "handed on as a value")]),
+        (
+            "await send_receipt.kicker().with_labels(delay=1).with_task_id('x').kiq(7)",
+            [("enqueue", ".kiq(...)")],
+        ),
+        (
+            "await send_receipt.schedule_by_time(due, when, 7)",
+            [("enqueue", ".schedule_by_time(...)")],
+        ),
+        (
+            "await send_receipt.schedule_by_cron(due, '* * * * *', 7)",
+            [("schedule", ".schedule_by_cron(...)")],
+        ),
+        (
+            "kicker = send_receipt.kicker()\n    await kicker.kiq(7)",
+            [("enqueue", "handed on as a value")],
+        ),
         ("await send_receipt(7)", []),
     ],
 )
@@ -200,18 +260,29 @@ def test_schedules(tmp_path: Path) -> None:
     own = shop(tmp_path, "schedule=[{'cron': '0 8 * * *'}]")
     assert own.wiring == [("schedule", "schedule=[...]")]
     sender = "from shop.broker import broker\nfrom shop.tasks import send_receipt\n"
-    sender += "@broker.task(schedule=[{'cron': '0 8 * * *'}])\nasync def sweep():\n    await send_receipt.kiq(7)\n"
+    sender += (
+        "@broker.task(schedule=[{'cron': '0 8 * * *'}])\nasync def sweep():\n    await"
+        " send_receipt.kiq(7)\n"
+    )
     found = shop(tmp_path / "other", sweep=sender)
     assert ("schedule", "schedule=[...] of sweep, which kicks it") in found.wiring
-    helper = sender.replace("send_receipt.kiq(7)", "settle()") + "async def settle():\n    await send_receipt.kiq(7)\n"
+    helper = (
+        sender.replace("send_receipt.kiq(7)", "settle()")
+        + "async def settle():\n    await send_receipt.kiq(7)\n"
+    )
     found = shop(tmp_path / "helper", sweep=helper)
     assert ("schedule", "schedule=[...] of sweep, which kicks it") in found.wiring
 
 
 def test_a_task_that_a_call_makes(tmp_path: Path) -> None:
-    plain = f"{HEAD}async def send_receipt(order_id): ...\ntask = broker.register_task(send_receipt, max_retries=8)\n"
+    plain = (
+        f"{HEAD}async def send_receipt(order_id): ...\ntask = broker.register_task(send_receipt,"
+        " max_retries=8)\n"
+    )
     orders = "from shop.tasks import task\nasync def settle():\n    await task.kiq(7)\n"
-    found = open_shop(tmp_path / "r", plain, broker=smart("default_retry_label=True"), orders=orders)
+    found = open_shop(
+        tmp_path / "r", plain, broker=smart("default_retry_label=True"), orders=orders
+    )
     assert (found.policy.max_attempts, found.wiring) == (8, [("enqueue", ".kiq(...)")])
     place = taskiq.find_registration(found.project, found.use, found.handler)
     assert place is not None and "register_task" in place.text
@@ -220,7 +291,9 @@ def test_a_task_that_a_call_makes(tmp_path: Path) -> None:
 
 
 def test_a_shared_task_has_the_default_broker(tmp_path: Path) -> None:
-    shared = "from taskiq import async_shared_broker\n@async_shared_broker.task(retry_on_error=True)\n"
+    shared = (
+        "from taskiq import async_shared_broker\n@async_shared_broker.task(retry_on_error=True)\n"
+    )
     broker = f"from taskiq import async_shared_broker\n{smart()}other = ListQueueBroker(URL)\n"
     found = open_shop(
         tmp_path / "r",
@@ -233,12 +306,16 @@ def test_a_shared_task_has_the_default_broker(tmp_path: Path) -> None:
 @pytest.mark.parametrize("decorator", ["@shared_job", "@celery.task", "@app.task()"])
 def test_what_is_no_task(tmp_path: Path, decorator: str) -> None:
     head = "from celery import Celery\nimport celery\nfrom jobs import shared_job\napp = Celery()\n"
-    found = open_shop(tmp_path / "r", f"{head}{decorator}\nasync def send_receipt(order_id): ...\n", broker=STREAM)
+    found = open_shop(
+        tmp_path / "r", f"{head}{decorator}\nasync def send_receipt(order_id): ...\n", broker=STREAM
+    )
     assert taskiq.find_registration(found.project, found.use, found.handler) is None
 
 
 def test_a_broker_that_is_made_out_of_sight(tmp_path: Path) -> None:
-    tasks = "from company.queue import broker\n@broker.task\nasync def send_receipt(order_id): ...\n"
+    tasks = (
+        "from company.queue import broker\n@broker.task\nasync def send_receipt(order_id): ...\n"
+    )
     found = open_shop(tmp_path / "r", tasks, broker="")
     assert taskiq.find_registration(found.project, found.use, found.handler) is not None
     assert {"middlewares", "max_attempts"} <= found.policy.unknown.keys()
@@ -271,5 +348,9 @@ def test_use(tmp_path: Path) -> None:
     root = helpers.build_tree(tmp_path / "r", FILES)
     use = next(use for use in survey(Tree(root), recognisers()).frameworks if use.id == "taskiq")
     assert "taskiq" not in RECOGNISED_ONLY
-    assert (use.app, use.broker, use.scheduler) == ("shop/broker.py:broker", "redis", "taskiq scheduler")
+    assert (use.app, use.broker, use.scheduler) == (
+        "shop/broker.py:broker",
+        "redis",
+        "taskiq scheduler",
+    )
     assert use.task_modules == ("shop/tasks.py",)

@@ -1,4 +1,6 @@
-"""Each static rule of taskiq on code that has the mistake, and on code that looks like it and is right."""
+"""Each static rule of taskiq on code that has the mistake, and on code that looks like it and is
+right.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,10 @@ import run as corpus  # type: ignore[import-not-found,unused-ignore]
 STYLES = corpus.load("taskiq_parcel").VARIANTS
 
 ERROR, WARNING, NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
-HEAD = "from shop import dead_jobs, mailer\nfrom shop.broker import broker\nfrom taskiq import Context, TaskiqDepends\n"
+HEAD = (
+    "from shop import dead_jobs, mailer\nfrom shop.broker import broker\nfrom taskiq import"
+    " Context, TaskiqDepends\n"
+)
 Check = Callable[..., None]
 STREAM = "broker = RedisStreamBroker(URL)"
 TYPES = "types_of_exceptions=(mailer.Unavailable, TimeoutError)"
@@ -46,7 +51,11 @@ DUE = "schedule_source=due"
 BROKER = stream(smart("default_retry_label=True", DUE, TYPES))
 
 
-def task(labels: str = "", body: str = "await mailer.send(order_id)", parameters: str = "order_id, email=''") -> str:
+def task(
+    labels: str = "",
+    body: str = "await mailer.send(order_id)",
+    parameters: str = "order_id, email=''",
+) -> str:
     inner = textwrap.indent(textwrap.dedent(body).strip("\n"), "    ")
     return f"@broker.task({labels})\nasync def send_receipt({parameters}):\n{inner}\n"
 
@@ -57,7 +66,9 @@ ASKS = "order_id, context: Context = TaskiqDepends()"
 
 @pytest.fixture
 def check_finds(tmp_path: Path) -> Check:
-    """`check_finds(rule, severity, "words of the message", tasks, broker, spec=..., module=text)`."""
+    """`check_finds(rule, severity, "words of the message", tasks, broker, spec=...,
+    module=text)`.
+    """
     numbers = itertools.count()
 
     def check(
@@ -84,7 +95,9 @@ def check_ignores(tmp_path: Path) -> Check:
     """The same code without the mistake."""
     numbers = itertools.count()
 
-    def check(rule: str, tasks: str = TASK, broker: str = BROKER, spec: Any = None, **more: str) -> None:
+    def check(
+        rule: str, tasks: str = TASK, broker: str = BROKER, spec: Any = None, **more: str
+    ) -> None:
         shop = open_shop(tmp_path / f"i{next(numbers)}", HEAD + tasks, broker=broker, **more)
         assert findings(shop, rule, spec) == []
 
@@ -100,7 +113,9 @@ def test_no_retry_middleware(check_finds: Check, check_ignores: Check) -> None:
     check_ignores("no-retry-middleware")
     check_ignores("no-retry-middleware", TASK, STREAM, ONCE)
     check_ignores("no-retry-middleware", TASK, f"{STREAM}\nbroker.add_middlewares({smart()})\n")
-    check_ignores("no-retry-middleware", TASK, f"class Own(TaskiqMiddleware): ...\n{stream('Own()')}")
+    check_ignores(
+        "no-retry-middleware", TASK, f"class Own(TaskiqMiddleware): ...\n{stream('Own()')}"
+    )
     check_ignores("no-retry-middleware", TASK, stream("*middlewares()"))
 
 
@@ -111,9 +126,12 @@ def test_retry_not_asked(check_finds: Check, check_ignores: Check) -> None:
     check_ignores("retry-not-asked", task("retry_on_error=False"))
     check_ignores("retry-not-asked")
     kicked = (
-        "from shop.tasks import send_receipt\nasync def f():\n    await send_receipt.kicker().with_labels({}).kiq(7)\n"
+        "from shop.tasks import send_receipt\nasync def f():\n    await"
+        " send_receipt.kicker().with_labels({}).kiq(7)\n"
     )
-    check_ignores("retry-not-asked", TASK, stream(smart(DUE)), orders=kicked.format("retry_on_error=True"))
+    check_ignores(
+        "retry-not-asked", TASK, stream(smart(DUE)), orders=kicked.format("retry_on_error=True")
+    )
 
 
 def test_runs_not_retries(check_finds: Check, check_ignores: Check) -> None:
@@ -125,9 +143,21 @@ def test_runs_not_retries(check_finds: Check, check_ignores: Check) -> None:
 def test_delay_unread(check_finds: Check, check_ignores: Check) -> None:
     plain = smart("default_retry_label=True", TYPES)
     check_finds("delay-unread", ERROR, "RedisStreamBroker does not read", TASK, stream(plain))
-    check_finds("delay-unread", ERROR, "ListQueueBroker", TASK, stream(plain, made="broker = ListQueueBroker(URL)"))
+    check_finds(
+        "delay-unread",
+        ERROR,
+        "ListQueueBroker",
+        TASK,
+        stream(plain, made="broker = ListQueueBroker(URL)"),
+    )
     nats = "from taskiq_nats import NatsBroker\n"
-    check_finds("delay-unread", ERROR, "NatsBroker", TASK, nats + stream(plain, made="broker = NatsBroker(URL)"))
+    check_finds(
+        "delay-unread",
+        ERROR,
+        "NatsBroker",
+        TASK,
+        nats + stream(plain, made="broker = NatsBroker(URL)"),
+    )
     pika = "from taskiq_aio_pika import AioPikaBroker\n"
     check_ignores("delay-unread", TASK, pika + stream(plain, made="broker = AioPikaBroker(URL)"))
     check_ignores("delay-unread")
@@ -141,7 +171,10 @@ def test_no_wait(check_finds: Check, check_ignores: Check) -> None:
 
 
 def test_source_takes_none(check_finds: Check, check_ignores: Check) -> None:
-    labels = "from taskiq.schedule_sources import LabelScheduleSource\nlabels = LabelScheduleSource(None)\n"
+    labels = (
+        "from taskiq.schedule_sources import LabelScheduleSource\nlabels ="
+        " LabelScheduleSource(None)\n"
+    )
     source = stream(smart("default_retry_label=True", "schedule_source=labels"))
     check_finds("source-takes-none", ERROR, "NotImplementedError", TASK, labels + source)
     check_ignores("source-takes-none")
@@ -149,9 +182,14 @@ def test_source_takes_none(check_finds: Check, check_ignores: Check) -> None:
 
 def test_source_unread(check_finds: Check, check_ignores: Check) -> None:
     other = "from taskiq_redis import RedisScheduleSource\nlater = RedisScheduleSource(URL)\n"
-    check_finds("source-unread", ERROR, "never sent", TASK, other + stream(smart("schedule_source=later")))
+    check_finds(
+        "source-unread", ERROR, "never sent", TASK, other + stream(smart("schedule_source=later"))
+    )
     check_ignores("source-unread")
-    beat = "from taskiq import TaskiqScheduler\nfrom shop.broker import later\ns = TaskiqScheduler(broker, [later])\n"
+    beat = (
+        "from taskiq import TaskiqScheduler\nfrom shop.broker import later\ns ="
+        " TaskiqScheduler(broker, [later])\n"
+    )
     check_ignores("source-unread", TASK, other + stream(smart("schedule_source=later")), beat=beat)
     beat = beat.replace("[later]", "[]") + "s.sources.append(later)\n"
     check_ignores("source-unread", TASK, other + stream(smart("schedule_source=later")), beat=beat)
@@ -160,15 +198,29 @@ def test_source_unread(check_finds: Check, check_ignores: Check) -> None:
 
 
 def test_product_of_delays(check_finds: Check, check_ignores: Check) -> None:
-    check_finds("product-of-delays", WARNING, "5, 10, 15 s", TASK, stream(smart(DUE, "use_delay_exponent=True")))
-    check_finds("product-of-delays", WARNING, "5, 10, 30", TASK, stream(smart("use_delay_exponent=True")))
+    check_finds(
+        "product-of-delays",
+        WARNING,
+        "5, 10, 15 s",
+        TASK,
+        stream(smart(DUE, "use_delay_exponent=True")),
+    )
+    check_finds(
+        "product-of-delays", WARNING, "5, 10, 30", TASK, stream(smart("use_delay_exponent=True"))
+    )
     check_ignores("product-of-delays", TASK, stream(smart(DUE, "use_delay_exponent=False")))
 
 
 def test_retries_twice(check_finds: Check, check_ignores: Check) -> None:
-    twice = stream("SimpleRetryMiddleware(default_retry_label=True)", smart(DUE, "default_retry_label=True"))
+    twice = stream(
+        "SimpleRetryMiddleware(default_retry_label=True)", smart(DUE, "default_retry_label=True")
+    )
     check_finds("retries-twice", ERROR, "sent again twice", TASK, twice)
-    check_ignores("retries-twice", TASK, stream("SimpleRetryMiddleware()", smart(DUE, "default_retry_label=True")))
+    check_ignores(
+        "retries-twice",
+        TASK,
+        stream("SimpleRetryMiddleware()", smart(DUE, "default_retry_label=True")),
+    )
     check_ignores("retries-twice")
 
 
@@ -178,7 +230,8 @@ def test_permanent_retried(check_finds: Check, check_ignores: Check) -> None:
     check_ignores("permanent-retried")
     check_ignores("permanent-retried", task("types_of_exceptions=(TimeoutError,)"), every)
     taken = (
-        "try:\n    await mailer.send(order_id)\nexcept mailer.BadAddress as e:\n    await dead_jobs.record(order_id, e)"
+        "try:\n    await mailer.send(order_id)\nexcept mailer.BadAddress as e:\n    await"
+        " dead_jobs.record(order_id, e)"
     )
     check_ignores("permanent-retried", task("", taken), every)
     again = taken.replace("    await dead_jobs.record(order_id, e)", "    raise")
@@ -187,7 +240,9 @@ def test_permanent_retried(check_finds: Check, check_ignores: Check) -> None:
 
 def test_reject(check_finds: Check, check_ignores: Check) -> None:
     check_finds("reject", ERROR, "retried like any other", task("", "context.reject()", ASKS))
-    check_finds("reject", ERROR, "acknowledges: no broker", task("", "context.reject()", ASKS), STREAM)
+    check_finds(
+        "reject", ERROR, "acknowledges: no broker", task("", "context.reject()", ASKS), STREAM
+    )
     check_ignores("reject", task("", "order_id.reject()", ASKS))
     check_ignores("reject", task("", "context.message", ASKS))
 
@@ -195,13 +250,18 @@ def test_reject(check_finds: Check, check_ignores: Check) -> None:
 def test_requeue(check_finds: Check, check_ignores: Check) -> None:
     annotated = "order_id, run: Annotated[Context, TaskiqDepends()]"
     check_finds(
-        "requeue", ERROR, "at once", "from typing import Annotated\n" + task("", "await run.requeue()", annotated)
+        "requeue",
+        ERROR,
+        "at once",
+        "from typing import Annotated\n" + task("", "await run.requeue()", annotated),
     )
     check_ignores("requeue", task("", "await queue.requeue()", ASKS))
 
 
 def test_thread_timeout(check_finds: Check, check_ignores: Check) -> None:
-    check_finds("thread-timeout", WARNING, "in its thread", task("timeout=60").replace("async def", "def"))
+    check_finds(
+        "thread-timeout", WARNING, "in its thread", task("timeout=60").replace("async def", "def")
+    )
     check_ignores("thread-timeout", task("timeout=60"))
 
 
@@ -210,7 +270,10 @@ CAUGHT = "try:\n    await mailer.send(order_id)\nexcept {} as error:\n    {}"
 
 def test_swallowed_exception(check_finds: Check, check_ignores: Check) -> None:
     check_finds(
-        "swallowed-exception", ERROR, "does not run it again", task("", CAUGHT.format("Exception", "print(error)"))
+        "swallowed-exception",
+        ERROR,
+        "does not run it again",
+        task("", CAUGHT.format("Exception", "print(error)")),
     )
     check_ignores("swallowed-exception", task("", CAUGHT.format("Exception", "raise")))
 
@@ -219,7 +282,12 @@ def test_failure_unrecorded(check_finds: Check, check_ignores: Check) -> None:
     check_finds("failure-unrecorded", WARNING, "keeps no dead letters")
     outcomes = textwrap.dedent(OUTCOMES)
     check_ignores("failure-unrecorded", TASK, outcomes + stream("Outcomes()", smart(DUE)))
-    check_ignores("failure-unrecorded", TASK, BROKER, {"dead_letter": {"kind": "none", "reason": "it may be lost"}})
+    check_ignores(
+        "failure-unrecorded",
+        TASK,
+        BROKER,
+        {"dead_letter": {"kind": "none", "reason": "it may be lost"}},
+    )
     last = """
         try:
             await mailer.send(order_id)
@@ -236,10 +304,14 @@ def test_record_each_time(check_finds: Check, check_ignores: Check) -> None:
     blind = outcomes.replace("isinstance(result.error, NoResultError)", "order_id is None")
     retries = smart(DUE, "default_retry_label=True")
     check_finds("record-each-time", ERROR, each, TASK, blind + stream("Outcomes()", retries))
-    check_finds("record-each-time", ERROR, "reverse order", TASK, outcomes + stream(retries, "Outcomes()"))
+    check_finds(
+        "record-each-time", ERROR, "reverse order", TASK, outcomes + stream(retries, "Outcomes()")
+    )
     check_ignores("record-each-time", TASK, outcomes + stream("Outcomes()", retries))
     check_ignores("record-each-time", TASK, blind + stream("Outcomes()"))
-    counted = outcomes.replace("isinstance(result.error, NoResultError)", "message.labels.get('_retries', 0) < 4")
+    counted = outcomes.replace(
+        "isinstance(result.error, NoResultError)", "message.labels.get('_retries', 0) < 4"
+    )
     check_ignores("record-each-time", TASK, counted + stream(retries, "Outcomes()"))
 
 
@@ -248,24 +320,38 @@ def test_record_after_ack(check_finds: Check, check_ignores: Check) -> None:
         "on_error(self, message, result, exception)", "post_execute(self, message, result)"
     )
     broker = after + stream("Outcomes()", smart(DUE))
-    check_finds("record-after-ack", WARNING, "leaves no record", task("ack_type='when_executed'"), broker)
-    check_finds("record-after-ack", WARNING, "leaves no record", task("ack_type=AcknowledgeType.WHEN_EXECUTED"), broker)
+    check_finds(
+        "record-after-ack", WARNING, "leaves no record", task("ack_type='when_executed'"), broker
+    )
+    check_finds(
+        "record-after-ack",
+        WARNING,
+        "leaves no record",
+        task("ack_type=AcknowledgeType.WHEN_EXECUTED"),
+        broker,
+    )
     check_ignores("record-after-ack", TASK, broker)
     check_ignores(
-        "record-after-ack", task("ack_type='when_executed'"), textwrap.dedent(OUTCOMES) + stream("Outcomes()")
+        "record-after-ack",
+        task("ack_type='when_executed'"),
+        textwrap.dedent(OUTCOMES) + stream("Outcomes()"),
     )
 
 
 def test_permanent_not_recorded(check_finds: Check, check_ignores: Check) -> None:
     check_finds(
-        "permanent-not-recorded", ERROR, "without a dead letter", task("", CAUGHT.format("mailer.BadAddress", "return"))
+        "permanent-not-recorded",
+        ERROR,
+        "without a dead letter",
+        task("", CAUGHT.format("mailer.BadAddress", "return")),
     )
     kept = CAUGHT.format("mailer.BadAddress", "await dead_jobs.record(order_id, error)")
     check_ignores("permanent-not-recorded", task("", kept))
 
 
 @pytest.mark.parametrize(
-    "name", ["ListQueueBroker", "PubSubBroker", "RedisStreamClusterBroker", "ListQueueSentinelBroker"]
+    "name",
+    ["ListQueueBroker", "PubSubBroker", "RedisStreamClusterBroker", "ListQueueSentinelBroker"],
 )
 def test_loses_jobs(check_finds: Check, name: str) -> None:
     made = f"from taskiq_redis import {name}\nbroker = {name}(URL)\n"
@@ -280,11 +366,17 @@ def test_a_notification_is_sent_once(check_finds: Check) -> None:
 def test_brokers_that_keep_jobs(check_ignores: Check) -> None:
     check_ignores("loses-jobs")
     check_ignores("loses-jobs", TASK, "broker = InMemoryBroker()")
-    check_ignores("loses-jobs", TASK, "from taskiq_aio_pika import AioPikaBroker\nbroker = AioPikaBroker(URL)\n")
+    check_ignores(
+        "loses-jobs",
+        TASK,
+        "from taskiq_aio_pika import AioPikaBroker\nbroker = AioPikaBroker(URL)\n",
+    )
 
 
 def test_in_memory(check_finds: Check, check_ignores: Check) -> None:
-    check_finds("in-memory", ERROR, "in the process that kicks it", TASK, "broker = InMemoryBroker()")
+    check_finds(
+        "in-memory", ERROR, "in the process that kicks it", TASK, "broker = InMemoryBroker()"
+    )
     check_ignores("in-memory", TASK, f"{STREAM}\nif TESTING:\n    broker = InMemoryBroker()\n")
 
 
@@ -323,7 +415,10 @@ def test_idle_timeout(check_finds: Check, check_ignores: Check) -> None:
 
 def test_schedule_unread(check_finds: Check, check_ignores: Check) -> None:
     labels = "schedule=[{'cron': '0 8 * * *'}]"
-    source = "from taskiq.schedule_sources import LabelScheduleSource\nlabels = LabelScheduleSource(broker)\n"
+    source = (
+        "from taskiq.schedule_sources import LabelScheduleSource\nlabels ="
+        " LabelScheduleSource(broker)\n"
+    )
     check_finds("schedule-unread", ERROR, "never scheduled", task(labels))
     check_ignores("schedule-unread", task(labels), BROKER, labels=source)
     check_ignores("schedule-unread")
@@ -335,7 +430,10 @@ SENDS = "from shop.tasks import send_receipt\n\nasync def settle(order_id):\n   
 def test_not_awaited(check_finds: Check, check_ignores: Check) -> None:
     check_finds("not-awaited", ERROR, "nothing is sent", orders=SENDS.format("send_receipt.kiq(7)"))
     check_finds(
-        "not-awaited", ERROR, "nothing is sent", orders=SENDS.format("send_receipt.kicker().with_labels(a=1).kiq(7)")
+        "not-awaited",
+        ERROR,
+        "nothing is sent",
+        orders=SENDS.format("send_receipt.kicker().with_labels(a=1).kiq(7)"),
     )
     check_ignores("not-awaited", orders=SENDS.format("await send_receipt.kiq(7)"))
     check_ignores("not-awaited", orders=SENDS.format("return send_receipt.kiq(7)"))
@@ -344,11 +442,24 @@ def test_not_awaited(check_finds: Check, check_ignores: Check) -> None:
 def test_wrong_arguments(check_finds: Check, check_ignores: Check) -> None:
     injected = task("", "...", "order_id, email, context: Context = TaskiqDepends()")
     check_finds(
-        "wrong-arguments", ERROR, "email is missing", injected, orders=SENDS.format("await send_receipt.kiq(7)")
+        "wrong-arguments",
+        ERROR,
+        "email is missing",
+        injected,
+        orders=SENDS.format("await send_receipt.kiq(7)"),
     )
-    check_finds("wrong-arguments", ERROR, "takes no mail", orders=SENDS.format("await send_receipt.kiq(7, mail='')"))
-    check_ignores("wrong-arguments", injected, orders=SENDS.format("await send_receipt.kiq(7, email='')"))
-    check_ignores("wrong-arguments", injected, orders=SENDS.format("await send_receipt.kiq(*order_id)"))
+    check_finds(
+        "wrong-arguments",
+        ERROR,
+        "takes no mail",
+        orders=SENDS.format("await send_receipt.kiq(7, mail='')"),
+    )
+    check_ignores(
+        "wrong-arguments", injected, orders=SENDS.format("await send_receipt.kiq(7, email='')")
+    )
+    check_ignores(
+        "wrong-arguments", injected, orders=SENDS.format("await send_receipt.kiq(*order_id)")
+    )
     alias = "from typing import Annotated\nRun = Annotated[Context, TaskiqDepends()]\n" + task(
         "", "...", "run: Run, order_id"
     )
@@ -360,7 +471,9 @@ def test_wrong_arguments(check_finds: Check, check_ignores: Check) -> None:
 def test_publish_in_transaction(check_finds: Check, check_ignores: Check) -> None:
     head = "from django.db import transaction\n"
     inside = head + SENDS.format("with transaction.atomic():\n        await send_receipt.kiq(7)")
-    outside = head + SENDS.format("with transaction.atomic():\n        ...\n    await send_receipt.kiq(7)")
+    outside = head + SENDS.format(
+        "with transaction.atomic():\n        ...\n    await send_receipt.kiq(7)"
+    )
     check_finds("publish-in-transaction", ERROR, "inside a transaction", orders=inside)
     check_ignores("publish-in-transaction", orders=outside)
 
@@ -373,19 +486,28 @@ def test_publish_unkeyed(check_finds: Check, check_ignores: Check) -> None:
 def test_task_id_is_no_key(check_finds: Check, check_ignores: Check) -> None:
     named = SENDS.format("await send_receipt.kicker().with_task_id(str(order_id)).kiq(order_id)")
     check_finds("task-id-is-no-key", NOTE, "keeps no second task out", orders=named)
-    check_ignores("task-id-is-no-key", orders=SENDS.format("await send_receipt.kicker().kiq(order_id)"))
+    check_ignores(
+        "task-id-is-no-key", orders=SENDS.format("await send_receipt.kicker().kiq(order_id)")
+    )
 
 
 def test_object_argument(check_finds: Check, check_ignores: Check) -> None:
     models = "from django.db import models\nclass Order(models.Model): ...\n"
-    row = "from shop.models import Order\n" + SENDS.format("await send_receipt.kiq(Order.objects.get(pk=7))")
+    row = "from shop.models import Order\n" + SENDS.format(
+        "await send_receipt.kiq(Order.objects.get(pk=7))"
+    )
     check_finds("object-argument", WARNING, "a row of", orders=row, models=models)
-    check_ignores("object-argument", orders=row.replace("Order.objects.get(pk=7)", "7"), models=models)
+    check_ignores(
+        "object-argument", orders=row.replace("Order.objects.get(pk=7)", "7"), models=models
+    )
 
 
 def test_every_rule_has_a_pair() -> None:
     text = "".join(Path(__file__).read_text().split())
-    shared = {"taskiq.check-then-act", "taskiq.select-for-update-outside-transaction"}  # tested with Celery
+    shared = {
+        "taskiq.check-then-act",
+        "taskiq.select-for-update-outside-transaction",
+    }  # tested with Celery
     for rule in {rule.id for rule in RULES} - shared:
         for check in ("finds", "ignores"):
             assert f'check_{check}("{rule.removeprefix("taskiq.")}"' in text, (rule, check)
@@ -402,7 +524,13 @@ def test_no_correct_style_is_an_error(tmp_path: Path, id_: str | None) -> None:
     handler = taskiq.find_handler(project, use, str(spec.handler))
     assert handler is not None
     policy = taskiq.read_policy(project, use, handler)
-    assert (policy.max_attempts, policy.backoff.delays(3), dict(policy.unknown)) == (4, (5.0, 15.0, 45.0), {})
+    assert (policy.max_attempts, policy.backoff.delays(3), dict(policy.unknown)) == (
+        4,
+        (5.0, 15.0, 45.0),
+        {},
+    )
     assert policy.dead_letter is not None
     job = Job(project, Survey(), use, spec, handler, policy)
-    assert [f for rule in RULES for f in rule.find(job) if f.severity in (Severity.BLOCKER, ERROR)] == []
+    assert [
+        f for rule in RULES for f in rule.find(job) if f.severity in (Severity.BLOCKER, ERROR)
+    ] == []

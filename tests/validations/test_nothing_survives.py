@@ -1,4 +1,6 @@
-"""Nothing that a command starts outlives it, nor skillrun, however it hides and however skillrun ends."""
+"""Nothing that a command starts outlives it, nor skillrun, however it hides and however skillrun
+ends.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ import pytest
 
 from skillrun.validations.run import run_command
 
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux has subreapers")
+pytestmark = pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="only Linux has subreapers"
+)
 
 DOUBLE_FORK = """
 import os, sys, time
@@ -79,11 +83,19 @@ def eventually(condition: Callable[[], bool], seconds: float = 20) -> bool:
         ("sleep 60 & echo begun", 1),
         ("nohup sh -c 'sleep 60; sleep 60' > /dev/null 2>&1 & echo begun", 2),
         (f"{sys.executable} double_fork.py && echo begun", 1),
-        ("(setsid sh -c 'trap \"\" TERM HUP; sleep 60 & sleep 60 & wait' &) ; sleep 0.1; echo begun", 3),
+        (
+            (
+                "(setsid sh -c 'trap \"\" TERM HUP; sleep 60 & sleep 60 & wait' &) ; sleep 0.1;"
+                " echo begun"
+            ),
+            3,
+        ),
     ],
     ids=["setsid that holds the output", "background", "nohup", "double fork", "ignores SIGTERM"],
 )
-def test_a_daemon_is_ended_counted_and_not_waited_for(tmp_path: Path, mark: str, command: str, survivors: int) -> None:
+def test_a_daemon_is_ended_counted_and_not_waited_for(
+    tmp_path: Path, mark: str, command: str, survivors: int
+) -> None:
     (tmp_path / "double_fork.py").write_text(DOUBLE_FORK)
     begin = time.monotonic()
     result = run_command(command, cwd=tmp_path, timeout_s=50)
@@ -99,7 +111,10 @@ def test_what_ends_on_its_own_in_a_moment_is_no_survivor(tmp_path: Path, mark: s
 
 
 def test_a_survivor_that_never_stops_writing_does_not_hang_us(tmp_path: Path, mark: str) -> None:
-    result = run_command("setsid sh -c 'trap \"\" TERM; while :; do echo more; done' & sleep 0.1; exit 4", cwd=tmp_path)
+    result = run_command(
+        "setsid sh -c 'trap \"\" TERM; while :; do echo more; done' & sleep 0.1; exit 4",
+        cwd=tmp_path,
+    )
     assert (result.exit_code, result.survivors) == (4, 1)
     assert not living(mark)
 
@@ -114,11 +129,17 @@ def test_a_process_that_forks_on_and_on_is_caught(tmp_path: Path, mark: str) -> 
 def start_skillrun(command: str, cwd: Path) -> subprocess.Popen[str]:
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     arguments = [sys.executable, "-c", RUN, command]
-    return subprocess.Popen(arguments, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        arguments, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda n: n.name)
-def test_the_end_of_skillrun_is_the_end_of_the_command(tmp_path: Path, mark: str, number: signal.Signals) -> None:
+@pytest.mark.parametrize(
+    "number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda n: n.name
+)
+def test_the_end_of_skillrun_is_the_end_of_the_command(
+    tmp_path: Path, mark: str, number: signal.Signals
+) -> None:
     command = "setsid sh -c 'trap \"\" TERM INT HUP; sleep 60; sleep 60' & touch begun; sleep 60"
     with start_skillrun(command, tmp_path) as skillrun:
         assert eventually((tmp_path / "begun").exists)
@@ -130,7 +151,9 @@ def test_the_end_of_skillrun_is_the_end_of_the_command(tmp_path: Path, mark: str
     assert eventually(lambda: not living(mark))
 
 
-def test_a_command_that_kills_its_supervisor_is_no_success_and_ends(tmp_path: Path, mark: str) -> None:
+def test_a_command_that_kills_its_supervisor_is_no_success_and_ends(
+    tmp_path: Path, mark: str
+) -> None:
     result = run_command("kill -9 $PPID; sleep 60", cwd=tmp_path, timeout_s=40)
     assert (result.ok, result.exit_code) == (False, None)
     assert "watches over it was ended (SIGKILL)" in str(result.error)
@@ -141,6 +164,8 @@ def test_a_command_that_stops_its_supervisor_ends_at_the_time_limit(
     tmp_path: Path, mark: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("skillrun.validations.run._END_S", 0.3)
-    result = run_command("setsid sleep 60 & kill -STOP $PPID; sleep 60", cwd=tmp_path, timeout_s=0.3)
+    result = run_command(
+        "setsid sleep 60 & kill -STOP $PPID; sleep 60", cwd=tmp_path, timeout_s=0.3
+    )
     assert (result.ok, result.timed_out) == (False, True)
     assert eventually(lambda: not living(mark))

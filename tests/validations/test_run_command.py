@@ -22,7 +22,10 @@ def test_output_of_both_streams_is_merged_and_hashed(tmp_path: Path) -> None:
     result = run_command("echo out; echo err >&2", cwd=tmp_path)
     assert (result.exit_code, result.ok, result.started, result.error) == (0, True, True, None)
     assert result.tail == "out\nerr\n"
-    assert (result.output_sha256, result.output_size) == (hashlib.sha256(b"out\nerr\n").hexdigest(), 8)
+    assert (result.output_sha256, result.output_size) == (
+        hashlib.sha256(b"out\nerr\n").hexdigest(),
+        8,
+    )
     assert (result.signal, result.timed_out, result.words) == (None, False, "exit 0")
 
 
@@ -71,7 +74,9 @@ def test_a_nul_byte_starts_nothing(tmp_path: Path) -> None:
 
 
 def test_input_is_empty_and_there_is_no_terminal(tmp_path: Path) -> None:
-    result = run_command("cat; (: < /dev/tty) 2>/dev/null && echo terminal || echo none", cwd=tmp_path, timeout_s=20)
+    result = run_command(
+        "cat; (: < /dev/tty) 2>/dev/null && echo terminal || echo none", cwd=tmp_path, timeout_s=20
+    )
     assert result.tail == "none\n"
 
 
@@ -86,12 +91,16 @@ def test_the_time_limit_ends_a_command_and_its_children_that_ignore_sigterm(tmp_
 
 
 def test_a_clean_end_after_sigterm_is_no_success(tmp_path: Path) -> None:
-    result = run_command("trap 'exit 0' TERM; while :; do sleep 0.05; done", cwd=tmp_path, timeout_s=0.3)
+    result = run_command(
+        "trap 'exit 0' TERM; while :; do sleep 0.05; done", cwd=tmp_path, timeout_s=0.3
+    )
     assert (result.timed_out, result.ok, result.exit_code) == (True, False, None)
 
 
 def test_output_that_is_no_utf_8_and_steers_a_terminal_is_shown_safely(tmp_path: Path) -> None:
-    result = run_command(r"printf '\377\033[31mred\033[0m \033]0;title\007 \342\200\256x \007\n'", cwd=tmp_path)
+    result = run_command(
+        r"printf '\377\033[31mred\033[0m \033]0;title\007 \342\200\256x \007\n'", cwd=tmp_path
+    )
     assert result.tail == "\\xffred  \\u202ex \\x07\n"
 
 
@@ -102,10 +111,13 @@ def test_secrets_do_not_reach_the_tail(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("fill", range(0, 12_000, 1_999))
-def test_a_secret_on_the_border_of_the_tail_does_not_show_by_half(tmp_path: Path, fill: int) -> None:
+def test_a_secret_on_the_border_of_the_tail_does_not_show_by_half(
+    tmp_path: Path, fill: int
+) -> None:
     script = tmp_path / "say.py"
     script.write_text(
-        f"print('x' * 9000); print('password=' + 'hunter2-' * 250); print(('y' * 79 + chr(10)) * 40 + 'z' * {fill})"
+        "print('x' * 9000); print('password=' + 'hunter2-' * 250); print(('y' * 79 + chr(10)) * 40"
+        f" + 'z' * {fill})"
     )
     tail = run_command(f"{sys.executable} say.py", cwd=tmp_path, tail_bytes=4_000).tail
     assert "hunter" not in tail
@@ -117,7 +129,10 @@ def test_only_whole_last_lines_are_kept(tmp_path: Path) -> None:
     result = run_command("seq 100000", cwd=tmp_path, tail_bytes=100)
     lines = result.tail.removeprefix("…").split()
     assert lines == [str(number) for number in range(100_001 - len(lines), 100_001)]
-    assert result.output_sha256 == hashlib.sha256("".join(f"{n}\n" for n in range(1, 100_001)).encode()).hexdigest()
+    assert (
+        result.output_sha256
+        == hashlib.sha256("".join(f"{n}\n" for n in range(1, 100_001)).encode()).hexdigest()
+    )
 
 
 MEASURE = """
@@ -138,7 +153,9 @@ print(result.output_size, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - b
 def test_gigabytes_would_not_fill_the_memory(tmp_path: Path, command: str) -> None:
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     arguments = [sys.executable, "-c", MEASURE, command]
-    run = subprocess.run(arguments, cwd=tmp_path, env=env, capture_output=True, text=True, check=True)
+    run = subprocess.run(
+        arguments, cwd=tmp_path, env=env, capture_output=True, text=True, check=True
+    )
     size, grown_kib = map(int, run.stdout.split())
     assert size == 200_000_000
     assert grown_kib < 8_000
@@ -146,14 +163,19 @@ def test_gigabytes_would_not_fill_the_memory(tmp_path: Path, command: str) -> No
 
 def test_lines_are_shown_while_it_runs(tmp_path: Path) -> None:
     seen: list[str] = []
-    run_command("echo token=abcdef1; sleep 0.3; echo two; sleep 0.3; printf three", cwd=tmp_path, on_line=seen.append)
+    run_command(
+        "echo token=abcdef1; sleep 0.3; echo two; sleep 0.3; printf three",
+        cwd=tmp_path,
+        on_line=seen.append,
+    )
     assert seen == ["token=[masked]", "two"]
 
 
 def test_two_threads_do_not_take_each_others_children(tmp_path: Path) -> None:
     def run(number: int) -> tuple[int | None, str, int]:
         result = run_command(
-            f"(sleep 0.1; exit 9) & setsid sleep 47.3 & sleep 0.2; echo {number}; exit {number}", cwd=tmp_path
+            f"(sleep 0.1; exit 9) & setsid sleep 47.3 & sleep 0.2; echo {number}; exit {number}",
+            cwd=tmp_path,
         )
         return result.exit_code, result.tail, result.survivors
 
@@ -176,14 +198,28 @@ def test_commands_run_one_after_the_other_also_after_a_failure(tmp_path: Path) -
     begun: list[str] = []
     commands = {"lint": "exit 1", "test": "echo ok"}
     results = dict(
-        run_validations(commands, tmp_path, 30, on_start=lambda name, command: begun.append(f"{name}: {command}"))
+        run_validations(
+            commands,
+            tmp_path,
+            30,
+            on_start=lambda name, command: begun.append(f"{name}: {command}"),
+        )
     )
     assert begun == ["lint: exit 1", "test: echo ok"]
-    assert [(name, result.exit_code) for name, result in results.items()] == [("lint", 1), ("test", 0)]
+    assert [(name, result.exit_code) for name, result in results.items()] == [
+        ("lint", 1),
+        ("test", 0),
+    ]
 
 
 def test_the_environment_is_the_users_without_what_would_mislead(tmp_path: Path) -> None:
-    base = {"PATH": "/usr/bin:/bin", "HOME": "/home/me", "GIT_DIR": "/x", "MAKEFLAGS": "n", "SKILLRUN_LEDGER": "/l"}
+    base = {
+        "PATH": "/usr/bin:/bin",
+        "HOME": "/home/me",
+        "GIT_DIR": "/x",
+        "MAKEFLAGS": "n",
+        "SKILLRUN_LEDGER": "/l",
+    }
     assert command_env(tmp_path, {**base, "GIT_AUTHOR_NAME": "A"}) == {
         "PATH": "/usr/bin:/bin",
         "HOME": "/home/me",

@@ -20,14 +20,17 @@ Side = Mapping[str, str]
 
 
 def diff(old: Side, new: Side, renamed: Mapping[str, str] | None = None) -> Diff:
-    """The value that `read_diff` would make of two sides; `renamed` maps an old path to its new one."""
+    """The value that `read_diff` would make of two sides; `renamed` maps an old path to its new
+    one.
+    """
     before = {path: textwrap.dedent(text) for path, text in old.items()}
     after = {path: textwrap.dedent(text) for path, text in new.items()}
     moved = dict(renamed or {})
     origins = {now: was for was, now in moved.items()}
     paths = sorted((before.keys() | after.keys()) - moved.keys())
     files = [
-        File(path, origins.get(path, path), before.get(origins.get(path, path)), after.get(path)) for path in paths
+        File(path, origins.get(path, path), before.get(origins.get(path, path)), after.get(path))
+        for path in paths
     ]
     both = sorted(before.keys() | after.keys())
     specs = [File(path, path, before.get(path), after.get(path)) for path in both if is_spec(path)]
@@ -39,7 +42,9 @@ def diff(old: Side, new: Side, renamed: Mapping[str, str] | None = None) -> Diff
     )
 
 
-def found(look: str, old: Side, new: Side, renamed: Mapping[str, str] | None = None) -> list[Finding]:
+def found(
+    look: str, old: Side, new: Side, renamed: Mapping[str, str] | None = None
+) -> list[Finding]:
     """The findings of one look; each must say where, quote something, and say what to do."""
     (chosen,) = [one for one in LOOKS if one.id == look]
     findings = list(chosen.find(diff(old, new, renamed)))
@@ -65,7 +70,9 @@ def spec(**changes: object) -> str:
     """The shop's spec with top-level parts replaced; None takes one out."""
     value = yaml.safe_load(SPEC_TEXT)
     value |= changes
-    return yaml.safe_dump({key: part for key, part in value.items() if part is not None}, sort_keys=False)
+    return yaml.safe_dump(
+        {key: part for key, part in value.items() if part is not None}, sort_keys=False
+    )
 
 
 def part(name: str, **changes: object) -> dict[str, object]:

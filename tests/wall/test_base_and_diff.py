@@ -23,7 +23,9 @@ Make = Callable[..., Path]
 
 
 def grown(repo: Path, name: str = "feature") -> tuple[Path, str]:
-    """A branch with a commit of its own, and main with another one; (repository, where they parted)."""
+    """A branch with a commit of its own, and main with another one; (repository, where they
+    parted).
+    """
     base = helpers.git(repo, "rev-parse", "HEAD")
     helpers.git(repo, "checkout", "--quiet", "-b", name)
     helpers.write_files(repo, {"a.py": "A = 2\n"})
@@ -52,7 +54,9 @@ def test_main_itself_has_no_base(make_repo: Make) -> None:
 
 
 @pytest.mark.parametrize("variable", ("GITHUB_BASE_REF", "CI_MERGE_REQUEST_TARGET_BRANCH_NAME"))
-def test_a_pipeline_says_where_the_request_goes(variable: str, make_repo: Make, tmp_path: Path) -> None:
+def test_a_pipeline_says_where_the_request_goes(
+    variable: str, make_repo: Make, tmp_path: Path
+) -> None:
     repo, base = grown(make_repo(FILES))
     helpers.git(repo, "branch", "release/1", "main")
     copy = clone(repo, tmp_path / "copy")
@@ -69,7 +73,9 @@ def test_a_clone_is_compared_with_the_remotes_head(make_repo: Make, tmp_path: Pa
     assert (found.commit, found.name) == (base, "origin/HEAD")
 
 
-def test_what_was_named_must_be_there_and_what_was_guessed_need_not(make_repo: Make, tmp_path: Path) -> None:
+def test_what_was_named_must_be_there_and_what_was_guessed_need_not(
+    make_repo: Make, tmp_path: Path
+) -> None:
     repo, _ = grown(make_repo(FILES))
     copy = clone(repo, tmp_path / "copy", "--depth", "1")
     with pytest.raises(Refused, match="origin/main is no commit here") as caught:
@@ -93,7 +99,9 @@ def test_an_option_is_no_branch(make_repo: Make) -> None:
         find_base(open_repo(make_repo(FILES)), "--output=x", {})
 
 
-def test_a_push_to_the_main_branch_is_compared_with_what_was_there_before(make_repo: Make, tmp_path: Path) -> None:
+def test_a_push_to_the_main_branch_is_compared_with_what_was_there_before(
+    make_repo: Make, tmp_path: Path
+) -> None:
     repo = make_repo(FILES)
     before = helpers.git(repo, "rev-parse", "HEAD")
     helpers.write_files(repo, {"a.py": "A = 2\n"})
@@ -115,11 +123,15 @@ def test_a_push_to_the_main_branch_is_compared_with_what_was_there_before(make_r
 
 
 def test_the_diff_has_both_sides_and_pairs_what_was_renamed(make_repo: Make) -> None:
-    repo = make_repo({**FILES, "old.py": "X = 1\n" * 20, "gone.py": "G = 1\n", "picture.png": b"\x89PNG\0"})
+    repo = make_repo(
+        {**FILES, "old.py": "X = 1\n" * 20, "gone.py": "G = 1\n", "picture.png": b"\x89PNG\0"}
+    )
     base = helpers.git(repo, "rev-parse", "HEAD")
     helpers.git(repo, "mv", "old.py", "new name.py")
     (repo / "gone.py").unlink()
-    helpers.write_files(repo, {"a.py": "A = 2\n", "fresh.py": "F = 1\n", "picture.png": b"\x89PNG\1"})
+    helpers.write_files(
+        repo, {"a.py": "A = 2\n", "fresh.py": "F = 1\n", "picture.png": b"\x89PNG\1"}
+    )
     diff = read_diff(repo, base, helpers.commit(repo, "Change"))
     sides = {file.path: (file.old_path, file.old, file.new) for file in diff.files}
     assert sides == {
@@ -128,7 +140,9 @@ def test_the_diff_has_both_sides_and_pairs_what_was_renamed(make_repo: Make) -> 
         "gone.py": ("gone.py", "G = 1\n", None),
         "new name.py": ("old.py", "X = 1\n" * 20, "X = 1\n" * 20),
     }
-    assert [(spec.path, spec.old == spec.new) for spec in diff.specs] == [(".skillrun/jobs/send.yaml", True)]
+    assert [(spec.path, spec.old == spec.new) for spec in diff.specs] == [
+        (".skillrun/jobs/send.yaml", True)
+    ]
 
 
 def test_lines_of_the_base_are_found_in_head(make_repo: Make) -> None:
@@ -159,7 +173,9 @@ def test_what_is_too_large_or_a_link_is_not_read(make_repo: Make) -> None:
 
 def test_the_checkout_is_clean_has_the_environment_and_is_gone_afterwards(make_repo: Make) -> None:
     repo = make_repo({**FILES, ".gitignore": ".venv/\nenv/\n"})
-    helpers.write_files(repo, {"a.py": "A = 3\n", "untracked.py": "", ".venv/bin/python": "", "env/bin/python": ""})
+    helpers.write_files(
+        repo, {"a.py": "A = 3\n", "untracked.py": "", ".venv/bin/python": "", "env/bin/python": ""}
+    )
     before = {name: os.environ.get(name) for name in ("SKILLRUN_STATE_DIR", "PYTHONPATH", "TMPDIR")}
     opened = open_repo(repo)
     with clean_checkout(
@@ -220,7 +236,12 @@ def test_a_folder_that_the_commit_holds_is_not_replaced(make_repo: Make) -> None
 
 @pytest.mark.parametrize(
     ("env", "counts"),
-    [({}, True), ({"CI": "true"}, True), ({"CLAUDECODE": "1"}, False), ({"CLAUDECODE": "1", "CI": "1"}, False)],
+    [
+        ({}, True),
+        ({"CI": "true"}, True),
+        ({"CLAUDECODE": "1"}, False),
+        ({"CLAUDECODE": "1", "CI": "1"}, False),
+    ],
 )
 def test_whose_trust_a_verification_takes(
     make_repo: Make, monkeypatch: pytest.MonkeyPatch, env: dict[str, str], counts: bool
@@ -233,7 +254,9 @@ def test_whose_trust_a_verification_takes(
     assert covers_verification(repo, trust=True)
 
 
-def test_an_agent_may_have_verified_what_a_person_let_run(make_repo: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_agent_may_have_verified_what_a_person_let_run(
+    make_repo: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     root = make_repo(FILES)
     Consent(open_repo(root)).give("terminal")
     monkeypatch.setenv("CLAUDECODE", "1")

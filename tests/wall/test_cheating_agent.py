@@ -1,4 +1,6 @@
-"""A scripted agent that is asked for work and cheats instead, in every way that the wall looks for."""
+"""A scripted agent that is asked for work and cheats instead, in every way that the wall looks
+for.
+"""
 
 from __future__ import annotations
 
@@ -62,9 +64,24 @@ done = subprocess.run(waived, capture_output=True, text=True)
 pathlib.Path(sys.argv[1]).write_text(f"{done.returncode} {done.stderr}")
 """
 FOUND = {
-    *("gaming.deleted-test", "gaming.skipped-test", "gaming.uncollected-tests", "gaming.weaker-assertion"),
-    *("gaming.weaker-guarantee", "gaming.thinner-proof", "gaming.looser-payload", "gaming.new-waiver"),
-    *("gaming.weaker-validation", "gaming.weaker-gate", "gaming.weaker-skill", "gaming.swallowed-error"),
+    *(
+        "gaming.deleted-test",
+        "gaming.skipped-test",
+        "gaming.uncollected-tests",
+        "gaming.weaker-assertion",
+    ),
+    *(
+        "gaming.weaker-guarantee",
+        "gaming.thinner-proof",
+        "gaming.looser-payload",
+        "gaming.new-waiver",
+    ),
+    *(
+        "gaming.weaker-validation",
+        "gaming.weaker-gate",
+        "gaming.weaker-skill",
+        "gaming.swallowed-error",
+    ),
 }
 
 
@@ -79,7 +96,9 @@ def test_every_way_of_cheating_is_found_at_the_wall(tmp_path: Path) -> None:
     tasks.write_text(tasks.read_text().replace("max_retries=4", "max_retries=None"))
     (tmp_path / "agent.py").write_text(CHEATS)
     refused = tmp_path / "refused.txt"
-    agent = f"CLAUDECODE=1 PYTHONPATH={helpers.ROOT} {sys.executable} {tmp_path / 'agent.py'} {refused}"
+    agent = (
+        f"CLAUDECODE=1 PYTHONPATH={helpers.ROOT} {sys.executable} {tmp_path / 'agent.py'} {refused}"
+    )
     printed = shops.run(repo, "--trust", "--implement", agent, "--attempts", "1", code=1)
     assert "attempt 1: exit 0" in printed
     assert refused.read_text().startswith("4 skillrun: --waive retry: claude-code is an agent")

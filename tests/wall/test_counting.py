@@ -1,4 +1,6 @@
-"""The tests of both sides as skillrun runs them: each way of making them show less, and what may well be done."""
+"""The tests of both sides as skillrun runs them: each way of making them show less, and what may
+well be done.
+"""
 
 from __future__ import annotations
 
@@ -136,19 +138,20 @@ ATTACKS: dict[str, tuple[str, Mapping[str, str | bytes | None]]] = {
     ),
     "xfail by a hook": (
         NOT_RUN,
-        conftest(
-            """
+        conftest("""
             import pytest
 
             def pytest_collection_modifyitems(items):
                 for item in items:
                     item.add_marker(pytest.mark.xfail(strict=False))
-            """
-        ),
+            """),
     ),
     "a fixture that skips": (
         NOT_RUN,
-        conftest("import pytest\n\n@pytest.fixture(autouse=True)\ndef later():\n    pytest.skip('later')\n"),
+        conftest(
+            "import pytest\n\n@pytest.fixture(autouse=True)\ndef later():\n   "
+            " pytest.skip('later')\n"
+        ),
     ),
     "a loop that runs nothing": (NOT_RUN, conftest("def pytest_runtestloop():\n    return True\n")),
     "cases": (
@@ -181,16 +184,14 @@ ATTACKS: dict[str, tuple[str, Mapping[str, str | bytes | None]]] = {
     "rewritten, not broken yet": (DEAF, conftest(REWRITES)),
     "the protocol is taken over": (
         DEAF,
-        conftest(
-            """
+        conftest("""
             from _pytest.runner import TestReport
 
             def pytest_runtest_protocol(item):
                 report = TestReport(item.nodeid, item.location, {}, "passed", None, "call")
                 item.ihook.pytest_runtest_logreport(report=report)
                 return True
-            """
-        ),
+            """),
     ),
     "functions are never called": (
         DEAF,
@@ -198,23 +199,19 @@ ATTACKS: dict[str, tuple[str, Mapping[str, str | bytes | None]]] = {
     ),
     "runtest is another": (
         DEAF,
-        conftest(
-            """
+        conftest("""
             def pytest_collection_modifyitems(items):
                 for item in items:
                     item.runtest = lambda: None
-            """
-        ),
+            """),
     ),
     "another function in its place": (
         DEAF,
-        conftest(
-            """
+        conftest("""
             def pytest_collection_modifyitems(items):
                 for item in items:
                     item.obj = lambda **_: None
-            """
-        ),
+            """),
     ),
     "a profile that knows of no tests": (
         NOT_RUN,
@@ -235,7 +232,9 @@ ATTACKS: dict[str, tuple[str, Mapping[str, str | bytes | None]]] = {
     ),
     "pytest.exit": (
         NOT_RUN,
-        conftest("import pytest\n\ndef pytest_runtest_setup():\n    pytest.exit('done', returncode=0)\n"),
+        conftest(
+            "import pytest\n\ndef pytest_runtest_setup():\n    pytest.exit('done', returncode=0)\n"
+        ),
     ),
     "another pytest": (
         RED,
@@ -243,28 +242,27 @@ ATTACKS: dict[str, tuple[str, Mapping[str, str | bytes | None]]] = {
             "pytest.py": "print('11 passed')\nraise SystemExit(0)\n",
             "json.py": "raise SystemExit(0)\n",
             "work.py": "def double(number):\n    return 7\n",
-            "tests/test_work.py": TEST_WORK.replace(
-                "import pytest\n", "from _pytest.mark import MARK_GEN as mark\n"
-            ).replace("@pytest.mark", "@mark"),
+            "tests/test_work.py": (
+                TEST_WORK.replace(
+                    "import pytest\n", "from _pytest.mark import MARK_GEN as mark\n"
+                ).replace("@pytest.mark", "@mark")
+            ),
         },
     ),
     "the plugin is taken out": (
         DIED,
-        conftest(
-            """
+        conftest("""
             def pytest_configure(config):
                 for plugin in list(config.pluginmanager.get_plugins()):
                     if type(plugin).__name__ == "Counting":
                         config.pluginmanager.unregister(plugin)
-            """
-        ),
+            """),
     ),
     "its attributes are replaced": (
         RED,
         {
             "work.py": "def double(number):\n    return 7\n",
-            **conftest(
-                """
+            **conftest("""
                 import __main__
 
                 def pytest_configure(config):
@@ -284,38 +282,32 @@ ATTACKS: dict[str, tuple[str, Mapping[str, str | bytes | None]]] = {
                             plugin.pytest_runtest_logreport = lambda report: None
                     __main__.outcome_of = lambda report: "passed"
                     __main__.failing_like = lambda function, item: function
-                """
-            ),
+                """),
         },
     ),
     "its hooks are replaced": (
         DIED,
-        conftest(
-            """
+        conftest("""
             def pytest_configure(config):
                 for impl in config.hook.pytest_runtest_logreport.get_hookimpls():
                     if type(impl.plugin).__name__ == "Counting":
                         impl.function = lambda report: None
-            """
-        ),
+            """),
     ),
     "what its hooks hold is replaced": (
         DIED,
-        conftest(
-            """
+        conftest("""
             def pytest_configure(config):
                 for impl in config.hook.pytest_runtest_logreport.get_hookimpls():
                     if type(impl.plugin).__name__ == "Counting":
                         for cell in impl.function.__closure__:
                             if getattr(cell.cell_contents, "__name__", "") == "say":
                                 cell.cell_contents = lambda event, **fields: None
-            """
-        ),
+            """),
     ),
     "another plugin in its place": (
         DIED,
-        conftest(
-            """
+        conftest("""
             class Counting:
                 pass
 
@@ -326,13 +318,11 @@ ATTACKS: dict[str, tuple[str, Mapping[str, str | bytes | None]]] = {
                         name = manager.get_name(plugin)
                         manager.unregister(plugin)
                         manager.register(Counting(), name)
-            """
-        ),
+            """),
     ),
     "the records are written to": (
         DIED,
-        conftest(
-            """
+        conftest("""
             import os
 
             def pytest_sessionfinish():
@@ -342,13 +332,11 @@ ATTACKS: dict[str, tuple[str, Mapping[str, str | bytes | None]]] = {
                             os.write(fd, b'0 {"event": "outcome", "test": "tests/test_work.py::test_one"}\\n')
                     except OSError:
                         pass
-            """
-        ),
+            """),
     ),
     "the records are cut": (
         DIED,
-        conftest(
-            """
+        conftest("""
             import os
 
             def pytest_runtest_logreport():
@@ -358,8 +346,7 @@ ATTACKS: dict[str, tuple[str, Mapping[str, str | bytes | None]]] = {
                             os.ftruncate(fd, 0)
                     except OSError:
                         pass
-            """
-        ),
+            """),
     ),
 }
 
@@ -377,9 +364,13 @@ NEIGHBOURS: dict[str, Mapping[str, str | bytes | None]] = {
     "nothing": {"README.md": "# Work\n"},
     "a marker for slow tests": {
         "pyproject.toml": settings(addopts='"-q"', markers='["slow: takes long"]'),
-        "tests/test_work.py": TEST_WORK.replace("    def test_two", "    @pytest.mark.slow\n    def test_two"),
+        "tests/test_work.py": TEST_WORK.replace(
+            "    def test_two", "    @pytest.mark.slow\n    def test_two"
+        ),
     },
-    "a further target": {"Makefile": "test:\n\tpython -m pytest -q\n\nunit:\n\tpython -m pytest -q -k one\n"},
+    "a further target": {
+        "Makefile": "test:\n\tpython -m pytest -q\n\nunit:\n\tpython -m pytest -q -k one\n"
+    },
     "a first profile with the real command": {
         "REPO_PROFILE.json": '{"version": 1, "commands": {"test": "python -m pytest -q"}}\n'
     },
@@ -403,20 +394,18 @@ NEIGHBOURS: dict[str, Mapping[str, str | bytes | None]] = {
     "a decorator of its own": {
         "tests/test_work.py": TEST_WORK.replace(
             "    def test_two",
-            "    def checked(function):\n        return lambda: function()\n\n\n    @checked\n    def test_two",
+            "    def checked(function):\n        return lambda: function()\n\n\n    @checked\n   "
+            " def test_two",
         )
     },
-    "a fixture for all": conftest(
-        """
+    "a fixture for all": conftest("""
         import pytest
 
         @pytest.fixture(autouse=True)
         def clock(monkeypatch):
             monkeypatch.setenv("TZ", "UTC")
-        """
-    ),
-    "a plugin that is registered, and a marker": conftest(
-        """
+        """),
+    "a plugin that is registered, and a marker": conftest("""
         class Clock:
             def pytest_runtest_setup(self, item):
                 item.user_properties.append(("clock", "real"))
@@ -427,26 +416,22 @@ NEIGHBOURS: dict[str, Mapping[str, str | bytes | None]] = {
         def pytest_configure(config):
             config.addinivalue_line("markers", "slow: takes long")
             config.pluginmanager.register(Clock(), "clock")
-        """
-    ),
-    "a hook that orders the tests": conftest(
-        """
+        """),
+    "a hook that orders the tests": conftest("""
         def pytest_collection_modifyitems(items):
             items.sort(key=lambda item: item.nodeid, reverse=True)
-        """
-    ),
-    "a hook that adds to a report": conftest(
-        """
+        """),
+    "a hook that adds to a report": conftest("""
         import pytest
 
         @pytest.hookimpl(hookwrapper=True)
         def pytest_runtest_makereport(item, call):
             outcome = yield
             outcome.get_result().sections.append(("who", "nobody"))
-        """
-    ),
+        """),
     "a test that forks": {
-        "tests/test_fork.py": """
+        "tests/test_fork.py": (
+            """
             import os
 
 
@@ -456,9 +441,11 @@ NEIGHBOURS: dict[str, Mapping[str, str | bytes | None]] = {
                     os._exit(0)
                 assert os.waitpid(child, 0)[1] == 0
             """
+        )
     },
     "fixtures of every scope": {
-        "tests/test_scopes.py": """
+        "tests/test_scopes.py": (
+            """
             import pytest
 
             made = []
@@ -484,9 +471,11 @@ NEIGHBOURS: dict[str, Mapping[str, str | bytes | None]] = {
                 def test_second(self, alone, tmp_path):
                     assert list(tmp_path.iterdir()) == []
             """
+        )
     },
     "tests that are awaited": {
-        "tests/test_later.py": """
+        "tests/test_later.py": (
+            """
             import pytest
 
 
@@ -499,10 +488,10 @@ NEIGHBOURS: dict[str, Mapping[str, str | bytes | None]] = {
             async def test_later():
                 assert True
             """
+        )
     },
     "tests that build on each other": {
-        **conftest(
-            """
+        **conftest("""
             import pytest
 
             def pytest_runtest_makereport(item, call):
@@ -512,12 +501,12 @@ NEIGHBOURS: dict[str, Mapping[str, str | bytes | None]] = {
             def pytest_runtest_setup(item):
                 if getattr(item.parent, "failed", False):
                     pytest.xfail("the one before failed")
-            """
-        )
+            """)
     },
     "several processes": {"pyproject.toml": settings(addopts='"-n 2 --dist loadfile"')},
     "tests of unittest": {
-        "tests/test_cases.py": """
+        "tests/test_cases.py": (
+            """
             import unittest
 
 
@@ -536,6 +525,7 @@ NEIGHBOURS: dict[str, Mapping[str, str | bytes | None]] = {
                         with self.subTest(number=number):
                             self.assertGreater(number, 0)
             """
+        )
     },
 }
 
@@ -609,7 +599,9 @@ def test_projects_in_folders_are_run_where_their_settings_stand(tmp_path: Path) 
 
 
 def test_where_there_is_nothing_to_count_that_is_said(tmp_path: Path) -> None:
-    tests = count(tmp_path / "repo", {"a.txt": "x\n"}, {"package.json": "{}\n", "test/a.test.js": "test()\n"})
+    tests = count(
+        tmp_path / "repo", {"a.txt": "x\n"}, {"package.json": "{}\n", "test/a.test.js": "test()\n"}
+    )
     assert tests.missing is not None
     assert "JavaScript" in tests.missing
 
@@ -652,12 +644,19 @@ def without_pytest(root: Path) -> str:
     ("changes", "found"),
     [
         ({"README.md": "# Work\n"}, set()),
-        ({"test_work.py": UNITTEST.replace("def test_two", "@unittest.skip('x')\n        def test_two")}, {NOT_RUN}),
+        (
+            {
+                "test_work.py": UNITTEST.replace(
+                    "def test_two", "@unittest.skip('x')\n        def test_two"
+                )
+            },
+            {NOT_RUN},
+        ),
         ({"test_work.py": UNITTEST + LOADS_NOTHING}, {NOT_RUN}),
         ({"work.py": "def double(number):\n    return number * number\n"}, {RED}),
         ({"work.py": "import os\n\nos._exit(0)\n"}, {DIED}),
     ],
-)  # fmt: skip
+)
 def test_where_pytest_is_not_installed_unittest_runs_the_tests(
     changes: Mapping[str, str | bytes | None], found: set[str], tmp_path: Path
 ) -> None:
@@ -668,13 +667,16 @@ def test_where_pytest_is_not_installed_unittest_runs_the_tests(
 
 DJANGO: dict[str, str | bytes] = {
     "manage.py": "import os\n\nos.environ.setdefault('DJANGO_SETTINGS_MODULE', 'site_settings')\n",
-    "site_settings.py": """
+    "site_settings.py": (
+        """
         SECRET_KEY = "x"
         INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth"]
         DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "site.db"}}
-        """,
+        """
+    ),
     "users/__init__.py": "",
-    "users/tests.py": """
+    "users/tests.py": (
+        """
         from django.contrib.auth.models import User
         from django.test import TestCase
 
@@ -683,8 +685,10 @@ DJANGO: dict[str, str | bytes] = {
             def test_made(self):
                 User.objects.create(username="ann")
                 self.assertEqual(User.objects.count(), 1)
-        """,
-    "users/test_none.py": """
+        """
+    ),
+    "users/test_none.py": (
+        """
         from django.contrib.auth.models import User
         from django.test import TestCase
 
@@ -692,7 +696,8 @@ DJANGO: dict[str, str | bytes] = {
         class Nobody(TestCase):
             def test_nobody(self):
                 self.assertEqual(User.objects.count(), 0)
-        """,
+        """
+    ),
 }
 
 
@@ -707,7 +712,9 @@ def test_djangos_tests_have_their_database(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ("manage.py", "conftest.py"))
 def test_a_link_to_what_never_ends_is_no_settings(name: str, tmp_path: Path) -> None:
     """Nobody waits for a pipe, and a device is not read into memory."""
-    (tmp_path / "manage.py").write_text("os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'shop.settings')\n")
+    (tmp_path / "manage.py").write_text(
+        "os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'shop.settings')\n"
+    )
     (tmp_path / name).unlink(missing_ok=True)
     os.mkfifo(tmp_path / "pipe")
     for target in ("pipe", "/dev/zero"):

@@ -1,4 +1,6 @@
-"""The formats as others read them: against the published schemas, with hostile text, and with every status."""
+"""The formats as others read them: against the published schemas, with hostile text, and with every
+status.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,10 @@ from skillrun.wall.gaming.registry import LOOKS
 from skillrun.wall.verification import Gaming, Job, Verification
 
 DATA = helpers.ROOT / "tests" / "data"
-HOSTILE = "bell \x07 null \x00 escape \x1b[31m bidi \u202e lone \ud800 not a character \uffff ]]> <b>&amp; end"
+HOSTILE = (
+    "bell \x07 null \x00 escape \x1b[31m bidi \u202e lone \ud800 not a character \uffff ]]>"
+    " <b>&amp; end"
+)
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
@@ -40,7 +45,15 @@ def finding(rule: str, severity: str, **place: Any) -> dict[str, Any]:
 
 
 def stage(id: str, status: str, *findings: dict[str, Any]) -> dict[str, Any]:
-    shown = {"id": id, "title": id, "step": None, "status": status, "grade": None, "stale": False, "cached": False}
+    shown = {
+        "id": id,
+        "title": id,
+        "step": None,
+        "status": status,
+        "grade": None,
+        "stale": False,
+        "cached": False,
+    }
     return {**shown, "duration_ms": 1_234_567, "summary": HOSTILE, "findings": list(findings)}
 
 
@@ -48,23 +61,33 @@ def check(id: str, status: str) -> dict[str, Any]:
     return {"id": id, "text": HOSTILE, "status": status, "grade": None, "evidence": []}
 
 
-def job(*stages: dict[str, Any], outcome: str = "success", checks: tuple[dict[str, Any], ...] = ()) -> Job:
+def job(
+    *stages: dict[str, Any], outcome: str = "success", checks: tuple[dict[str, Any], ...] = ()
+) -> Job:
     report = {"outcome": outcome, "stages": list(stages), "checks": list(checks), "next": []}
     return Job(".skillrun/jobs/send.yaml", "a" * 64, "send", outcome, report)
 
 
 LOOKED = Gaming(COMMIT, "main", tuple(look.id for look in LOOKS))
 CHEATED = replace(
-    LOOKED, findings=(Finding("gaming.deleted-test", Severity.ERROR, HOSTILE, "tests/test_a.py", 3, "x"),)
+    LOOKED,
+    findings=(Finding("gaming.deleted-test", Severity.ERROR, HOSTILE, "tests/test_a.py", 3, "x"),),
 )
 DOUBTED = replace(
-    LOOKED, findings=(Finding("gaming.weaker-gate", Severity.WARNING, HOSTILE, ".claude/settings.json", 1, "x"),)
+    LOOKED,
+    findings=(
+        Finding("gaming.weaker-gate", Severity.WARNING, HOSTILE, ".claude/settings.json", 1, "x"),
+    ),
 )
 BLIND = Gaming(None, "main", missing="no base", hint="fetch-depth: 0")
 PASSED = job(stage("identify", "passed"))
 MIXED = job(
     stage("identify", "passed", finding("a.note", "note", path="shop/ä b.py", line=3)),
-    stage("idempotency", "failed", finding("proof.effect.lost", "error", path="shop/tasks.py", line=47)),
+    stage(
+        "idempotency",
+        "failed",
+        finding("proof.effect.lost", "error", path="shop/tasks.py", line=47),
+    ),
     stage("handler", "blocked", finding("handler.missing", "blocker")),
     stage("retry", "waived", finding("retry.x", "warning", path="a.py", line=0)),
     stage("tests", "pending"),
@@ -72,7 +95,14 @@ MIXED = job(
     outcome="blocked",
     checks=(check("done", "passed"), check("not-done", "failed"), check("open", "blocked")),
 )
-REFUSED = Job(".skillrun/jobs/bad.yaml", "b" * 64, ".skillrun/jobs/bad.yaml", "refused", problem=HOSTILE, hint=HOSTILE)
+REFUSED = Job(
+    ".skillrun/jobs/bad.yaml",
+    "b" * 64,
+    ".skillrun/jobs/bad.yaml",
+    "refused",
+    problem=HOSTILE,
+    hint=HOSTILE,
+)
 
 
 def made(*jobs: Job, gaming: Gaming = LOOKED, notes: tuple[str, ...] = ()) -> Verification:
@@ -113,7 +143,9 @@ def test_json_satisfies_our_schema(verification: Verification) -> None:
 
 @each
 @pytest.mark.parametrize("format", FORMATS.values(), ids=FORMATS.keys())
-def test_nothing_hidden_reaches_a_reader(format: Callable[[Verification], str], verification: Verification) -> None:
+def test_nothing_hidden_reaches_a_reader(
+    format: Callable[[Verification], str], verification: Verification
+) -> None:
     text = format(verification)
     text.encode("utf-8")
     assert not set(text) & set("\x00\x07\x1b\u202e\ud800")
@@ -164,13 +196,21 @@ def test_sarif_results_have_level_place_rule_and_fingerprint() -> None:
     }
     place = results["proof.effect.lost"]["locations"][0]["physicalLocation"]
     assert (place["artifactLocation"]["uri"], place["region"]["startLine"]) == ("shop/tasks.py", 47)
-    assert results["a.note"]["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == "shop/%C3%A4%20b.py"
+    assert (
+        results["a.note"]["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
+        == "shop/%C3%A4%20b.py"
+    )
 
 
 def test_a_fingerprint_survives_an_edit_above_the_finding() -> None:
     def prints(line: int) -> list[Any]:
-        moved = job(stage("retry", "failed", finding("retry.x", "error", path="a.py", line=line)), outcome="partial")
-        return [result["partialFingerprints"] for result in sarif(made(moved))["runs"][0]["results"]]
+        moved = job(
+            stage("retry", "failed", finding("retry.x", "error", path="a.py", line=line)),
+            outcome="partial",
+        )
+        return [
+            result["partialFingerprints"] for result in sarif(made(moved))["runs"][0]["results"]
+        ]
 
     assert prints(3) == prints(30)
     assert prints(3) != []
@@ -181,13 +221,19 @@ def test_junit_has_a_suite_for_each_job_and_one_for_the_changes() -> None:
     first, gaming = root.findall("testsuite")
     assert (first.get("name"), gaming.get("name")) == ("job send", "gaming")
     kinds = {
-        case.get("name"): [child.tag for child in case if child.tag != "system-out"] for case in first.iter("testcase")
+        case.get("name"): [child.tag for child in case if child.tag != "system-out"]
+        for case in first.iter("testcase")
     }
     assert kinds["idempotency"] == ["failure"]
     assert kinds["handler"] == ["error"]
     assert kinds["retry"] == kinds["tests"] == kinds["dead-letter"] == ["skipped"]
     assert kinds["identify"] == kinds["done"] == []
-    assert (first.get("tests"), first.get("failures"), first.get("errors"), first.get("skipped")) == (
+    assert (
+        first.get("tests"),
+        first.get("failures"),
+        first.get("errors"),
+        first.get("skipped"),
+    ) == (
         "9",
         "2",
         "2",
@@ -208,7 +254,9 @@ def test_intoto_names_commit_specs_and_tests() -> None:
     assert statement["predicateType"] == "https://in-toto.io/attestation/test-result/v0.1"
     assert statement["subject"] == [{"name": "gitCommit", "digest": {"gitCommit": COMMIT}}]
     predicate = statement["predicate"]
-    assert predicate["configuration"] == [{"name": ".skillrun/jobs/send.yaml", "digest": {"sha256": "a" * 64}}]
+    assert predicate["configuration"] == [
+        {"name": ".skillrun/jobs/send.yaml", "digest": {"sha256": "a" * 64}}
+    ]
     assert "send/idempotency" in predicate["failedTests"]
     assert "gaming/deleted-test" in predicate["failedTests"]
     assert "send/retry" in predicate["warnedTests"]

@@ -1,4 +1,6 @@
-"""The look at assertions: what says less than it did, and which ways of saying the same it leaves alone."""
+"""The look at assertions: what says less than it did, and which ways of saying the same it leaves
+alone.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ LOOK = "weaker-assertion"
 def sides(old: str, new: str, around: str = "") -> tuple[dict[str, str], dict[str, str]]:
     """A test with two bodies; `around` is what else HEAD's file holds."""
     before, after = (
-        f"def test_it(shop):\n{textwrap.indent(textwrap.dedent(body).strip(), '    ')}\n" for body in (old, new)
+        f"def test_it(shop):\n{textwrap.indent(textwrap.dedent(body).strip(), '    ')}\n"
+        for body in (old, new)
     )
     return {PATH: before}, {PATH: f"{around}\n\n{after}"}
 
@@ -22,7 +25,11 @@ def sides(old: str, new: str, around: str = "") -> tuple[dict[str, str], dict[st
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     (
-        ("assert run(7).state == 'OK'\nassert shop.rows() == [7]", "assert run(7).state == 'OK'", "no longer asserts"),
+        (
+            "assert run(7).state == 'OK'\nassert shop.rows() == [7]",
+            "assert run(7).state == 'OK'",
+            "no longer asserts",
+        ),
         ("assert run(7).state == 'OK'", "run(7)", "no longer asserts"),
         ("assert run(7).state == 'OK'", "run(7)\nassert True", "always true"),
         ("assert run(7).state == 'OK'", "x = run(7)\nassert x == x", "always true"),
@@ -43,8 +50,16 @@ def sides(old: str, new: str, around: str = "") -> tuple[dict[str, str], dict[st
         ("self.assertEqual(shop.rows(), [7])", "self.assertIn(7, shop.rows())", "became"),
         ("self.assertEqual(shop.rows(), [7])", "self.assertIsNotNone(shop.rows())", "became"),
         ("send.assert_called_once_with(7)", "send.assert_called()", "became"),
-        ("with pytest.raises(BadAddress):\n    run(7)", "with pytest.raises(Exception):\n    run(7)", "expects"),
-        ("with pytest.raises(BadAddress):\n    run(7)", "with pytest.raises(BaseException):\n    run(7)", "expects"),
+        (
+            "with pytest.raises(BadAddress):\n    run(7)",
+            "with pytest.raises(Exception):\n    run(7)",
+            "expects",
+        ),
+        (
+            "with pytest.raises(BadAddress):\n    run(7)",
+            "with pytest.raises(BaseException):\n    run(7)",
+            "expects",
+        ),
         ("with pytest.raises(BadAddress):\n    run(7)", "run(7)", "no longer expects"),
         (
             "assert run(7).state == 'OK'",
@@ -115,9 +130,15 @@ def test_an_assertion_that_constrains_less_of_its_subject_is_found(old: str, new
     ("old", "new"),
     (
         ("assert cost() == pytest.approx(1.5)", "assert cost() == pytest.approx(1.5, rel=0.5)"),
-        ("assert cost() == pytest.approx(1.5, abs=0.1)", "assert cost() == pytest.approx(1.5, abs=10)"),
+        (
+            "assert cost() == pytest.approx(1.5, abs=0.1)",
+            "assert cost() == pytest.approx(1.5, abs=10)",
+        ),
         ("assert cost() == 1.5", "assert cost() == pytest.approx(1.5, rel=10)"),
-        ("with pytest.raises(Bad, match='a@'):\n    run(7)", "with pytest.raises(Bad):\n    run(7)"),
+        (
+            "with pytest.raises(Bad, match='a@'):\n    run(7)",
+            "with pytest.raises(Bad):\n    run(7)",
+        ),
     ),
 )
 def test_what_may_be_meant_is_a_warning(old: str, new: str) -> None:
@@ -131,7 +152,9 @@ def test_the_finding_stands_at_the_line_of_head() -> None:
 
 
 def test_a_test_that_moved_and_lost_an_assertion_is_found() -> None:
-    old, new = sides("assert run(7).state == 'OK'\nassert shop.rows() == [7]", "assert run(7).state == 'OK'")
+    old, new = sides(
+        "assert run(7).state == 'OK'\nassert shop.rows() == [7]", "assert run(7).state == 'OK'"
+    )
     findings = found(LOOK, old, {"tests/test_other.py": new[PATH]})
     assert severities(findings) == ["error"]
     assert findings[0].path == "tests/test_other.py"
@@ -172,7 +195,11 @@ def sent(shop):
         ("assert shop.rows() == [7, 8]", "assert sorted(shop.rows()) == [7, 8]", ""),
         ("assert sorted(shop.rows()) == [7, 8]", "assert set(shop.rows()) == {7, 8}", ""),
         ("assert shop.rows() == [7]", "(row,) = shop.rows()\nassert row == 7", ""),
-        ("assert shop.rows() == [7]", "assert len(shop.rows()) == 1\nassert shop.rows()[0] == 7", ""),
+        (
+            "assert shop.rows() == [7]",
+            "assert len(shop.rows()) == 1\nassert shop.rows()[0] == 7",
+            "",
+        ),
         ("assert pair() == (1, 2)", "assert pair()[0] == 1\nassert pair()[1] == 2", ""),
         ("assert shop.rows()[0] == 7", "assert shop.rows()[-1] == 8", ""),
         ("assert shop.rows()[0] == 7", "assert shop.rows() == [7, 8]", ""),
@@ -196,26 +223,54 @@ def sent(shop):
         ("assert run(7).state == 'OK'", "result = run(7)\nassert result.state == 'OK'", ""),
         ("result = run(7)\nassert result.state == 'OK'", "assert run(7).state == 'OK'", ""),
         ("a, b = pair()\nassert a == 1\nassert b == 2", "assert pair() == (1, 2)", ""),
-        ("assert shop.rows() == [7]\nassert shop.dead() == []", "assert (shop.rows(), shop.dead()) == ([7], [])", ""),
-        ("assert shop.rows() == [7]\nassert shop.dead() == []", "assert shop.rows() == [7] and shop.dead() == []", ""),
+        (
+            "assert shop.rows() == [7]\nassert shop.dead() == []",
+            "assert (shop.rows(), shop.dead()) == ([7], [])",
+            "",
+        ),
+        (
+            "assert shop.rows() == [7]\nassert shop.dead() == []",
+            "assert shop.rows() == [7] and shop.dead() == []",
+            "",
+        ),
         (
             "assert len(shop.rows()) == 1\nassert shop.rows()[0].order == 7",
             "assert [r.order for r in shop.rows()] == [7]",
             "",
         ),
         ("assert shop.rows() == [7]", "check_rows(shop, 7)", HELPER),
-        ("assert shop.rows() == [7]", "assert_rows(shop, 7)", "from tests.helpers import assert_rows"),
+        (
+            "assert shop.rows() == [7]",
+            "assert_rows(shop, 7)",
+            "from tests.helpers import assert_rows",
+        ),
         ("assert [row.order for row in shop.rows()] == [7]", "assert sent(shop) == [7]", HELPER),
         ("self.assertEqual(shop.rows(), [7])", "assert shop.rows() == [7]", ""),
         ("assert shop.rows()", "assert shop.rows() == [7]", ""),
         ("assert 7 in shop.rows()", "assert shop.rows() == [7]", ""),
-        ("with pytest.raises(Exception):\n    run(7)", "with pytest.raises(BadAddress):\n    run(7)", ""),
+        (
+            "with pytest.raises(Exception):\n    run(7)",
+            "with pytest.raises(BadAddress):\n    run(7)",
+            "",
+        ),
         ("with pytest.raises(Bad):\n    run(7)", "with pytest.raises(BadAddress):\n    run(7)", ""),
-        ("assert cost() == pytest.approx(1.5, rel=0.1)", "assert cost() == pytest.approx(1.5, rel=0.01)", ""),
+        (
+            "assert cost() == pytest.approx(1.5, rel=0.1)",
+            "assert cost() == pytest.approx(1.5, rel=0.01)",
+            "",
+        ),
         ("assert run(7)", "assert run(7), 'the order was not sent'", ""),
-        ("assert run(7).state == 'OK'", "try:\n    assert run(7).state == 'OK'\nfinally:\n    shop.close()", ""),
+        (
+            "assert run(7).state == 'OK'",
+            "try:\n    assert run(7).state == 'OK'\nfinally:\n    shop.close()",
+            "",
+        ),
         ("assert run(7).state == 'OK'", "for n in (7, 8):\n    assert run(n).state == 'OK'", ""),
-        ("log = run(7)\nassert 'sent' in log\nassert 'order' in log", "log = run(7)\nassert log == 'sent order'", ""),
+        (
+            "log = run(7)\nassert 'sent' in log\nassert 'order' in log",
+            "log = run(7)\nassert log == 'sent order'",
+            "",
+        ),
     ),
 )
 def test_another_way_of_saying_as_much_is_no_finding(old: str, new: str, around: str) -> None:
@@ -255,7 +310,10 @@ def test_a_test_that_sets_what_it_asserts_is_found(line: str) -> None:
         f"{ACT}\nshop.calls.clear()\nrun(8)\nassert shop.calls == ['k8']",
         f"shop.now = lambda: 5\n{ACT}",
         f"{ACT}\nshop.calls = []",
-        f"with monkeypatch.context() as crash:\n    crash.setattr(shop, 'mark', die)\n    run(6)\n{ACT}",
+        (
+            "with monkeypatch.context() as crash:\n    crash.setattr(shop, 'mark', die)\n   "
+            f" run(6)\n{ACT}"
+        ),
     ),
 )
 def test_a_test_that_sets_up_its_stage_is_no_finding(new: str) -> None:
@@ -279,9 +337,9 @@ def flaky(test):
 
     return again
 """
-LAST = FLAKY.replace("                continue", "                last = sys.exc_info()[1]").replace(
-    "\n    return again", "        raise last\n\n    return again"
-)
+LAST = FLAKY.replace(
+    "                continue", "                last = sys.exc_info()[1]"
+).replace("\n    return again", "        raise last\n\n    return again")
 TOLERANT = """
 import contextlib
 
@@ -300,7 +358,9 @@ class tolerant:
 """
 OTHER = FLAKY.replace("AssertionError", "ConnectionError")
 PLAIN = "def test_it(shop):\n    run(7)\n    assert shop.rows() == [7]\n"
-WITHIN = "def test_it(shop):\n    with tolerant():\n        run(7)\n        assert shop.rows() == [7]\n"
+WITHIN = (
+    "def test_it(shop):\n    with tolerant():\n        run(7)\n        assert shop.rows() == [7]\n"
+)
 
 
 @pytest.mark.parametrize(
@@ -315,7 +375,9 @@ WITHIN = "def test_it(shop):\n    with tolerant():\n        run(7)\n        asse
         (TOLERANT.replace("pass", "raise"), WITHIN, []),
     ),
 )
-def test_what_catches_the_failures_of_a_test_is_found(wrapper: str, test: str, severity: list[str]) -> None:
+def test_what_catches_the_failures_of_a_test_is_found(
+    wrapper: str, test: str, severity: list[str]
+) -> None:
     name = "flaky" if "flaky" in test else "tolerant"
     imported = {"tests/retrying.py": wrapper, PATH: f"from retrying import {name}\n\n\n{test}"}
     assert severities(everything({PATH: PLAIN}, imported)) == severity

@@ -26,7 +26,12 @@ run:
 
 def profile(**changes: object) -> str:
     value = {
-        "commands": {"lint": "make lint", "typecheck": "none", "test": "make test", "build": "unknown"},
+        "commands": {
+            "lint": "make lint",
+            "typecheck": "none",
+            "test": "make test",
+            "build": "unknown",
+        },
         "quality_bar": {"required_checks": ["lint", "test"]},
     }
     return json.dumps(value | changes, indent=2)
@@ -47,15 +52,21 @@ def profile(**changes: object) -> str:
     ),
 )
 def test_a_weaker_command_of_the_profile_is_found(test: str, words: str) -> None:
-    new = profile(commands={"lint": "make lint", "typecheck": "none", "test": test, "build": "unknown"})
-    findings = found("weaker-validation", {"REPO_PROFILE.json": profile()}, {"REPO_PROFILE.json": new})
+    new = profile(
+        commands={"lint": "make lint", "typecheck": "none", "test": test, "build": "unknown"}
+    )
+    findings = found(
+        "weaker-validation", {"REPO_PROFILE.json": profile()}, {"REPO_PROFILE.json": new}
+    )
     assert severities(findings) == ["error"], findings
     assert words in findings[0].message
 
 
 def test_a_required_check_that_is_gone_is_found_and_agent_waivers_are_noted() -> None:
     new = profile(quality_bar={"required_checks": ["lint"], "agent_waivers": True})
-    findings = found("weaker-validation", {"REPO_PROFILE.json": profile()}, {"REPO_PROFILE.json": new})
+    findings = found(
+        "weaker-validation", {"REPO_PROFILE.json": profile()}, {"REPO_PROFILE.json": new}
+    )
     assert severities(findings) == ["error", "note"]
     assert "required_checks lost `test`" in findings[0].message
     assert "agent_waivers" in findings[1].message
@@ -64,10 +75,30 @@ def test_a_required_check_that_is_gone_is_found_and_agent_waivers_are_noted() ->
 @pytest.mark.parametrize(
     ("before", "after", "severity", "words"),
     (
-        ("\t$(PYTHON) -m pytest -q\n", "\t$(PYTHON) -m pytest -q || true\n", "error", "ignores the exit code"),
-        ("\t$(PYTHON) -m pytest -q\n", "\t-$(PYTHON) -m pytest -q\n", "error", "ignores the exit code"),
-        ("\t$(PYTHON) -m pytest -q\n", "\t$(PYTHON) -m pytest -q; exit 0\n", "error", "ends with 0"),
-        ("\t$(PYTHON) -m pytest -q\n", "\t$(PYTHON) -m pytest -q -k fast\n", "error", "leaves tests out"),
+        (
+            "\t$(PYTHON) -m pytest -q\n",
+            "\t$(PYTHON) -m pytest -q || true\n",
+            "error",
+            "ignores the exit code",
+        ),
+        (
+            "\t$(PYTHON) -m pytest -q\n",
+            "\t-$(PYTHON) -m pytest -q\n",
+            "error",
+            "ignores the exit code",
+        ),
+        (
+            "\t$(PYTHON) -m pytest -q\n",
+            "\t$(PYTHON) -m pytest -q; exit 0\n",
+            "error",
+            "ends with 0",
+        ),
+        (
+            "\t$(PYTHON) -m pytest -q\n",
+            "\t$(PYTHON) -m pytest -q -k fast\n",
+            "error",
+            "leaves tests out",
+        ),
         ("\truff check .\n", "\truff check . --exit-zero\n", "error", "checks nothing"),
         ("\truff check .\n", "\t@true\n", "error", "runs nothing"),
         ("lint:\n\truff check .\n", "", "error", "target lint is gone"),
@@ -75,7 +106,11 @@ def test_a_required_check_that_is_gone_is_found_and_agent_waivers_are_noted() ->
     ),
 )
 def test_a_weaker_target_is_found(before: str, after: str, severity: str, words: str) -> None:
-    findings = found("weaker-validation", {"Makefile": MAKEFILE}, {"Makefile": MAKEFILE.replace(before, after, 1)})
+    findings = found(
+        "weaker-validation",
+        {"Makefile": MAKEFILE},
+        {"Makefile": MAKEFILE.replace(before, after, 1)},
+    )
     assert severity in severities(findings), findings
     assert any(words in finding.message for finding in findings), findings
 
@@ -86,7 +121,11 @@ def test_a_weaker_target_is_found(before: str, after: str, severity: str, words:
         {"Makefile": MAKEFILE.replace("pytest -q", "pytest -q --exitfirst -n auto")},
         {"Makefile": MAKEFILE.replace("$(PYTHON) -m pytest -q", "uv run pytest -q")},
         {"Makefile": MAKEFILE.replace("\t$(PYTHON) -m shop", "\t-$(PYTHON) -m shop || true")},
-        {"Makefile": MAKEFILE.replace("\t$(PYTHON) -m pytest", "\techo testing && $(PYTHON) -m pytest")},
+        {
+            "Makefile": MAKEFILE.replace(
+                "\t$(PYTHON) -m pytest", "\techo testing && $(PYTHON) -m pytest"
+            )
+        },
         {"Makefile": MAKEFILE.replace("\truff check .", "\t$(MAKE) -k ruff")},
         {"Makefile": MAKEFILE + "\nfmt:\n\truff format . || true\n"},
         {
@@ -94,7 +133,11 @@ def test_a_weaker_target_is_found(before: str, after: str, severity: str, words:
                 commands={"lint": "ruff check .", "test": "uv run pytest", "build": "make build"}
             )
         },
-        {"REPO_PROFILE.json": profile(quality_bar={"required_checks": ["test", "lint", "typecheck"]})},
+        {
+            "REPO_PROFILE.json": profile(
+                quality_bar={"required_checks": ["test", "lint", "typecheck"]}
+            )
+        },
     ),
 )
 def test_other_commands_are_no_finding(new: dict[str, str]) -> None:
@@ -114,8 +157,23 @@ def hooks(**events: object) -> str:
     return json.dumps({"hooks": events, "permissions": {"allow": []}}, indent=1)
 
 
-STOP = [{"hooks": [{"type": "command", "command": "skillrun hook stop --agent claude", "onFailure": "block"}]}]
-EDIT = [{"matcher": "Edit", "hooks": [{"type": "command", "command": "skillrun hook pre-tool --agent claude"}]}]
+STOP = [
+    {
+        "hooks": [
+            {
+                "type": "command",
+                "command": "skillrun hook stop --agent claude",
+                "onFailure": "block",
+            }
+        ]
+    }
+]
+EDIT = [
+    {
+        "matcher": "Edit",
+        "hooks": [{"type": "command", "command": "skillrun hook pre-tool --agent claude"}],
+    }
+]
 SETTINGS = ".claude/settings.json"
 BOTH = hooks(Stop=STOP, PreToolUse=EDIT)
 
@@ -128,7 +186,13 @@ BOTH = hooks(Stop=STOP, PreToolUse=EDIT)
         (hooks(Notification=STOP, PreToolUse=EDIT), "error"),
         (BOTH.replace("--agent claude", "--agent claude || true", 1), "error"),
         (BOTH.replace('"permissions"', '"disableAllHooks": true,\n "permissions"'), "error"),
-        (hooks(Stop=json.loads(json.dumps(STOP).replace(', "onFailure": "block"', "")), PreToolUse=EDIT), "warning"),
+        (
+            hooks(
+                Stop=json.loads(json.dumps(STOP).replace(', "onFailure": "block"', "")),
+                PreToolUse=EDIT,
+            ),
+            "warning",
+        ),
     ),
 )
 def test_a_weaker_hook_is_found(new: str, severity: str) -> None:
@@ -153,9 +217,18 @@ def test_a_file_of_hooks_that_is_gone_is_found(path: str) -> None:
 @pytest.mark.parametrize(
     ("path", "text"),
     (
-        (".codex/config.toml", 'model = "x"\n\n[[hooks.Stop]]\ncommand = "skillrun hook stop --agent codex"\n'),
-        (".opencode/plugin/skillrun.ts", "export const plugin = async ({ $ }) => $`skillrun hook stop`\n"),
-        (".pre-commit-config.yaml", "repos:\n  - repo: local\n    hooks:\n      - entry: skillrun verify\n"),
+        (
+            ".codex/config.toml",
+            'model = "x"\n\n[[hooks.Stop]]\ncommand = "skillrun hook stop --agent codex"\n',
+        ),
+        (
+            ".opencode/plugin/skillrun.ts",
+            "export const plugin = async ({ $ }) => $`skillrun hook stop`\n",
+        ),
+        (
+            ".pre-commit-config.yaml",
+            "repos:\n  - repo: local\n    hooks:\n      - entry: skillrun verify\n",
+        ),
     ),
 )
 def test_hooks_in_other_formats_are_found(path: str, text: str) -> None:
@@ -183,10 +256,22 @@ jobs:
 @pytest.mark.parametrize(
     ("before", "after", "severity"),
     (
-        ("    runs-on: ubuntu-latest\n", "    runs-on: ubuntu-latest\n    continue-on-error: true\n", "error"),
+        (
+            "    runs-on: ubuntu-latest\n",
+            "    runs-on: ubuntu-latest\n    continue-on-error: true\n",
+            "error",
+        ),
         ("      - run: skillrun", "      - if: ${{ false }}\n        run: skillrun", "error"),
-        ("- run: skillrun verify", "- run: |\n          set +e\n          skillrun verify", "error"),
-        ("      - run: skillrun verify", "      - continue-on-error: true\n        run: skillrun verify", "error"),
+        (
+            "- run: skillrun verify",
+            "- run: |\n          set +e\n          skillrun verify",
+            "error",
+        ),
+        (
+            "      - run: skillrun verify",
+            "      - continue-on-error: true\n        run: skillrun verify",
+            "error",
+        ),
         ("skillrun.sarif\n", "skillrun.sarif || true\n", "error"),
         ("      - run: skillrun", "      - if: false\n        run: skillrun", "error"),
         (
@@ -208,7 +293,9 @@ def test_a_weaker_workflow_is_found(before: str, after: str, severity: str) -> N
 OTHER = "on: push\njobs:\n  lint:\n    steps:\n      - run: ruff check .\n"
 
 
-@pytest.mark.parametrize("words", ("--base HEAD", "--base=HEAD~1", "--base $(git rev-parse HEAD)", "--repo ../other"))
+@pytest.mark.parametrize(
+    "words", ("--base HEAD", "--base=HEAD~1", "--base $(git rev-parse HEAD)", "--repo ../other")
+)
 def test_a_call_that_judges_something_else_is_found(words: str) -> None:
     steered = STEPS.replace("--format sarif", f"{words} --format sarif")
     findings = found("weaker-gate", {WORKFLOW: STEPS}, {WORKFLOW: steered})
@@ -225,15 +312,27 @@ def test_a_call_that_judges_something_else_is_found(words: str) -> None:
         ({SETTINGS: BOTH}, {SETTINGS: hooks(Stop=STOP, PreToolUse=EDIT, SessionStart=STOP)}),
         ({SETTINGS: '{"model": "x"}'}, {}),
         ({WORKFLOW: STEPS}, {WORKFLOW: STEPS.replace("checkout@v5", "checkout@v6")}),
-        ({WORKFLOW: STEPS}, {WORKFLOW: STEPS.replace("--format sarif", "--base origin/main --format sarif")}),
+        (
+            {WORKFLOW: STEPS},
+            {WORKFLOW: STEPS.replace("--format sarif", "--base origin/main --format sarif")},
+        ),
         ({WORKFLOW: STEPS}, {WORKFLOW: STEPS + "      - run: echo done\n"}),
         (
             {WORKFLOW: STEPS},
-            {WORKFLOW: STEPS + "      - run: docker stop redis || true\n        continue-on-error: true\n"},
+            {
+                WORKFLOW: (
+                    STEPS
+                    + "      - run: docker stop redis || true\n        continue-on-error: true\n"
+                )
+            },
         ),
         (
             {WORKFLOW: STEPS},
-            {WORKFLOW: STEPS.replace("      - run:", "      - if: github.actor != 'bot'\n        run:")},
+            {
+                WORKFLOW: STEPS.replace(
+                    "      - run:", "      - if: github.actor != 'bot'\n        run:"
+                )
+            },
         ),
         ({WORKFLOW: STEPS}, {".github/workflows/wall.yml": STEPS}),
         (
@@ -244,7 +343,9 @@ def test_a_call_that_judges_something_else_is_found(words: str) -> None:
     ),
 )
 def test_other_changes_of_gates_are_no_finding(old: dict[str, str], new: dict[str, str]) -> None:
-    renamed = {WORKFLOW: ".github/workflows/wall.yml"} if ".github/workflows/wall.yml" in new else {}
+    renamed = (
+        {WORKFLOW: ".github/workflows/wall.yml"} if ".github/workflows/wall.yml" in new else {}
+    )
     assert everything(old, new, renamed) == []
 
 
@@ -328,7 +429,9 @@ def test_the_same_source_told_otherwise_is_no_finding() -> None:
     assert everything({WORKFLOW: INSTALLING}, {WORKFLOW: new}) == []
 
 
-@pytest.mark.parametrize("path", ("tools/skillrun", "skillrun.py", "skillrun/__init__.py", "skillrun/__main__.py"))
+@pytest.mark.parametrize(
+    "path", ("tools/skillrun", "skillrun.py", "skillrun/__init__.py", "skillrun/__main__.py")
+)
 def test_a_file_by_the_name_of_the_program_is_found(path: str) -> None:
     assert severities(found("weaker-gate", {}, {path: "x = 1\n"})) == ["error"]
     assert everything({}, {f"docs/{path}.md": "x = 1\n"}) == []
@@ -370,7 +473,12 @@ def test_a_copy_that_asks_for_more_or_says_it_otherwise_is_no_finding() -> None:
     assert everything({COPY: BUNDLED}, {COPY: more}) == []
     assert everything({}, {COPY: BUNDLED}) == []
     assert everything({COPY: without_step(3)}, {COPY: without_step(3) + "\n"}) == []
-    assert everything({}, {".agents/skills/house-style/SKILL.md": "---\nname: house-style\n---\n\n# Ours\n"}) == []
+    assert (
+        everything(
+            {}, {".agents/skills/house-style/SKILL.md": "---\nname: house-style\n---\n\n# Ours\n"}
+        )
+        == []
+    )
 
 
 # -- swallowed errors
@@ -396,13 +504,18 @@ TRY = "    try:\n        mailer.send(order_id, email)\n"
         f"{TRY}    except Exception:\n        pass\n",
         f"{TRY}    except:\n        return\n",
         f"{TRY}    except (ValueError, Exception) as e:\n        log.warning(e)\n",
-        "    while 1:\n        try:\n            mailer.send(1)\n        except BaseException:\n            break\n",
+        (
+            "    while 1:\n        try:\n            mailer.send(1)\n        except"
+            " BaseException:\n            break\n"
+        ),
         "    with contextlib.suppress(Exception):\n        mailer.send(order_id, email)\n",
     ),
 )
 def test_an_error_that_is_newly_swallowed_is_found(around: str) -> None:
     new = TASK.replace(CALL, around)
-    (finding,) = found("swallowed-error", {**JOB, "shop/tasks.py": TASK}, {**JOB, "shop/tasks.py": new})
+    (finding,) = found(
+        "swallowed-error", {**JOB, "shop/tasks.py": TASK}, {**JOB, "shop/tasks.py": new}
+    )
     assert finding.severity == "error"
     assert "mailer.send" in finding.message
     assert ("except" in new.splitlines()[(finding.line or 0) - 1]) or "suppress" in new
@@ -414,7 +527,10 @@ def test_an_error_that_is_newly_swallowed_is_found(around: str) -> None:
         f"{TRY}    except mailer.BadAddress:\n        return\n",
         f"{TRY}    except Exception:\n        log.error('x')\n        raise\n",
         f"{TRY}    except Exception as e:\n        dead.record(e)\n",
-        "    mailer.send(order_id, email)\n    try:\n        metrics.count()\n    except Exception:\n        pass\n",
+        (
+            "    mailer.send(order_id, email)\n    try:\n        metrics.count()\n    except"
+            " Exception:\n        pass\n"
+        ),
     ),
 )
 def test_other_handlers_are_no_finding(around: str) -> None:
@@ -436,30 +552,72 @@ def test_a_handler_that_was_there_before_is_no_finding() -> None:
     (
         ("Makefile", "test:\n\tpytest\n", ".IGNORE:\n\ntest:\n\tpytest\n", "minds no exit code"),
         ("Makefile", "test:\n\tpytest\n", ".IGNORE: test\ntest:\n\tpytest\n", "minds no exit code"),
-        ("Makefile", "test:\n\tpytest\n", "SHELL := /bin/true\ntest:\n\tpytest\n", "not run by a shell"),
-        ("Makefile", "test:\n\tpytest\n", "test: SHELL = ./fake.sh\ntest:\n\tpytest\n", "not run by a shell"),
-        ("Makefile", "test:\n\tpytest\n", ".SHELLFLAGS = -nc\ntest:\n\tpytest\n", "something else than to run"),
+        (
+            "Makefile",
+            "test:\n\tpytest\n",
+            "SHELL := /bin/true\ntest:\n\tpytest\n",
+            "not run by a shell",
+        ),
+        (
+            "Makefile",
+            "test:\n\tpytest\n",
+            "test: SHELL = ./fake.sh\ntest:\n\tpytest\n",
+            "not run by a shell",
+        ),
+        (
+            "Makefile",
+            "test:\n\tpytest\n",
+            ".SHELLFLAGS = -nc\ntest:\n\tpytest\n",
+            "something else than to run",
+        ),
         ("Makefile", "test:\n\tpytest\n", "MAKEFLAGS += -i\ntest:\n\tpytest\n", "ignore errors"),
         ("Makefile", "test:\n\tpytest\n", "MAKEFLAGS = i\ntest:\n\tpytest\n", "ignore errors"),
-        ("Makefile", "test:\n\tpytest\n", "export MAKEFLAGS += --touch\ntest:\n\tpytest\n", "ignore errors"),
+        (
+            "Makefile",
+            "test:\n\tpytest\n",
+            "export MAKEFLAGS += --touch\ntest:\n\tpytest\n",
+            "ignore errors",
+        ),
         ("Makefile", "test:\n\tpytest\n", ".ONESHELL:\ntest:\n\tpytest\n", "only the last line"),
         ("Makefile", "test:\n\t$(MAKE) unit\n", "test:\n\t$(MAKE) -i unit\n", "ignore errors"),
-        ("Makefile", "T = pytest\ntest:\n\t$(T) -q\n", "T = true\ntest:\n\t$(T) -q\n", "runs nothing"),
+        (
+            "Makefile",
+            "T = pytest\ntest:\n\t$(T) -q\n",
+            "T = true\ntest:\n\t$(T) -q\n",
+            "runs nothing",
+        ),
         ("common.mk", "A = 1\n", "A = 1\nSHELL = true\n", "not run by a shell"),
         ("GNUmakefile", None, "test:\n\t@echo 11 passed\n", "runs nothing"),
         ("Makefile", None, "test:\n\tpytest || true\n", "ignores the exit code"),
         ("REPO_PROFILE.json", None, '{"commands": {"test": "echo 11 passed"}}', "runs nothing"),
         ("REPO_PROFILE.json", None, '{"commands": {"test": "make -i test"}}', "ignore errors"),
-        ("REPO_PROFILE.json", None, '{"commands": {"test": "make --just-print test"}}', "run nothing"),
-        ("package.json", '{"scripts": {"test": "jest"}}', '{"scripts": {"test": "jest || true"}}', "ignores"),
+        (
+            "REPO_PROFILE.json",
+            None,
+            '{"commands": {"test": "make --just-print test"}}',
+            "run nothing",
+        ),
+        (
+            "package.json",
+            '{"scripts": {"test": "jest"}}',
+            '{"scripts": {"test": "jest || true"}}',
+            "ignores",
+        ),
         ("package.json", '{"scripts": {"test": "jest"}}', '{"scripts": {}}', "test is gone"),
-        ("tox.ini", "[testenv]\ncommands = pytest\n", "[testenv]\ncommands = - pytest\n", "ignores the exit code"),
+        (
+            "tox.ini",
+            "[testenv]\ncommands = pytest\n",
+            "[testenv]\ncommands = - pytest\n",
+            "ignores the exit code",
+        ),
         ("tox.ini", "[testenv]\n", "[testenv]\nignore_outcome = true\n", "ignores the outcome"),
         ("noxfile.py", "s.run('a')\n", "s.run('a', success_codes=[0, 1])\n", "other exit codes"),
         ("justfile", "test:\n    pytest\n", "test:\n    pytest || true\n", "ignores the exit code"),
     ),
 )
-def test_a_runner_that_is_told_to_mind_nothing_is_found(path: str, old: str | None, new: str, words: str) -> None:
+def test_a_runner_that_is_told_to_mind_nothing_is_found(
+    path: str, old: str | None, new: str, words: str
+) -> None:
     findings = found("weaker-validation", {} if old is None else {path: old}, {path: new})
     assert "error" in severities(findings), findings
     assert any(words in finding.message for finding in findings), findings
@@ -468,23 +626,57 @@ def test_a_runner_that_is_told_to_mind_nothing_is_found(path: str, old: str | No
 @pytest.mark.parametrize(
     ("path", "old", "new"),
     (
-        ("Makefile", "test:\n\tpytest\n", "SHELL := /bin/bash\n.SHELLFLAGS := -eu -o pipefail -c\ntest:\n\tpytest\n"),
+        (
+            "Makefile",
+            "test:\n\tpytest\n",
+            "SHELL := /bin/bash\n.SHELLFLAGS := -eu -o pipefail -c\ntest:\n\tpytest\n",
+        ),
         ("Makefile", "test:\n\tpytest\n", "SHELL = /usr/bin/env bash\ntest:\n\tpytest\n"),
-        ("Makefile", "test:\n\tpytest\n", "MAKEFLAGS += --no-print-directory --warn-undefined-variables -j4 -rR\n"
-         "test:\n\tpytest\n"),
-        ("Makefile", "test:\n\tpytest\n", ".PHONY: test fmt\n.DEFAULT_GOAL := test\n.SILENT:\ntest:\n\tpytest\n\n"
-         "fmt:\n\truff format .\n"),
-        ("Makefile", "test:\n\tpytest\n", "test:\n\tpytest\n\nfix:\n\t$(MAKE) -C docs -f other.mk\n"),
+        (
+            "Makefile",
+            "test:\n\tpytest\n",
+            (
+                "MAKEFLAGS += --no-print-directory --warn-undefined-variables -j4 -rR\n"
+                "test:\n\tpytest\n"
+            ),
+        ),
+        (
+            "Makefile",
+            "test:\n\tpytest\n",
+            (
+                ".PHONY: test fmt\n.DEFAULT_GOAL := test\n.SILENT:\ntest:\n\tpytest\n\n"
+                "fmt:\n\truff format .\n"
+            ),
+        ),
+        (
+            "Makefile",
+            "test:\n\tpytest\n",
+            "test:\n\tpytest\n\nfix:\n\t$(MAKE) -C docs -f other.mk\n",
+        ),
         ("Makefile", None, "lint:\n\truff check .\n\ntest: lint\n\tpython -m pytest -q\n"),
-        ("REPO_PROFILE.json", None, '{"commands": {"test": "make -C services/api test", "lint": "ruff check ."}}'),
+        (
+            "REPO_PROFILE.json",
+            None,
+            '{"commands": {"test": "make -C services/api test", "lint": "ruff check ."}}',
+        ),
         ("REPO_PROFILE.json", None, '{"commands": {"build": "none", "typecheck": "unknown"}}'),
-        ("package.json", '{"scripts": {"test": "jest"}}', '{"scripts": {"test": "jest --ci", "start": "node a.js"}}'),
-        ("tox.ini", "[testenv]\ncommands = pytest\n", "[testenv]\ncommands = pytest {posargs}\ndeps = -r dev.txt\n"),
+        (
+            "package.json",
+            '{"scripts": {"test": "jest"}}',
+            '{"scripts": {"test": "jest --ci", "start": "node a.js"}}',
+        ),
+        (
+            "tox.ini",
+            "[testenv]\ncommands = pytest\n",
+            "[testenv]\ncommands = pytest {posargs}\ndeps = -r dev.txt\n",
+        ),
         ("noxfile.py", "s.run('pytest')\n", "s.install('.')\ns.run('pytest', '-q')\n"),
         ("justfile", "test:\n    pytest\n", "test:\n    pytest -q\n\nfmt:\n    ruff format .\n"),
     ),
-)  # fmt: skip
-def test_a_runner_that_is_told_something_usual_is_no_finding(path: str, old: str | None, new: str) -> None:
+)
+def test_a_runner_that_is_told_something_usual_is_no_finding(
+    path: str, old: str | None, new: str
+) -> None:
     assert everything({} if old is None else {path: old}, {path: new}) == []
 
 

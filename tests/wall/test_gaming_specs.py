@@ -1,4 +1,6 @@
-"""The looks at job specs: weaker promises, a thinner proof, a looser payload, and waivers nobody else agreed to."""
+"""The looks at job specs: weaker promises, a thinner proof, a looser payload, and waivers nobody
+else agreed to.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,10 @@ EMAIL = {
 }
 BACKOFF = {"kind": "exponential", "base": "2s", "factor": 2, "cap": "60s", "jitter": True}
 
-PROPERTIES = {"order_id": {"type": "integer", "minimum": 1}, "email": {"type": "string", "format": "email"}}
+PROPERTIES = {
+    "order_id": {"type": "integer", "minimum": 1},
+    "email": {"type": "string", "format": "email"},
+}
 
 
 def side(**changes: object) -> dict[str, str]:
@@ -31,24 +36,49 @@ def side(**changes: object) -> dict[str, str]:
     ("changes", "words"),
     (
         ({"effects": []}, "effects.email lost"),
-        ({"effects": [{**EMAIL, "guarantee": "at_least_once", "reason": "x"}]}, "is `at_least_once`: it promises less"),
+        (
+            {"effects": [{**EMAIL, "guarantee": "at_least_once", "reason": "x"}]},
+            "is `at_least_once`: it promises less",
+        ),
         ({"effects": [{**EMAIL, "guarantee": "at_most_once", "reason": "x"}]}, "promises less"),
         ({"effects": [{**EMAIL, "guarantee": None}]}, "promises less"),
         ({"effects": [{**EMAIL, "window": "90d"}]}, "de-duplicate for longer"),
         ({"effects": [{**EMAIL, "window": None}]}, "de-duplicate for ever"),
-        ({"effects": [{**EMAIL, "call": "shop.fake:send"}]}, "effects.email.call was `shop.mailer:send`"),
+        (
+            {"effects": [{**EMAIL, "call": "shop.fake:send"}]},
+            "effects.email.call was `shop.mailer:send`",
+        ),
         ({"effects": [{**EMAIL, "key_arg": "email"}]}, "effects.email.key_arg was"),
         ({"effects": [{**EMAIL, "mode": "pass_through"}]}, "effects.email.mode was"),
         ({"effects": [{**EMAIL, "returns": True}]}, "effects.email.returns is new: `true`"),
         ({"effects": [{**EMAIL, "returns": []}]}, "effects.email.returns is new: `[]`"),
         ({"idempotency": part("idempotency", key=[])}, "idempotency.key is gone"),
-        ({"idempotency": part("idempotency", key=["order_id", "email"])}, "fewer messages are the same work"),
-        ({"idempotency": part("idempotency", dedupe={"store": "table receipts", "window": "1h"})}, "it is shorter"),
-        ({"idempotency": part("idempotency", dedupe={"store": "table sent", "window": "7d"})}, "dedupe.store was"),
-        ({"idempotency": {"strategy": "invariant", "invariant": {"statement": "x"}}}, "no key is asked for"),
+        (
+            {"idempotency": part("idempotency", key=["order_id", "email"])},
+            "fewer messages are the same work",
+        ),
+        (
+            {
+                "idempotency": part(
+                    "idempotency", dedupe={"store": "table receipts", "window": "1h"}
+                )
+            },
+            "it is shorter",
+        ),
+        (
+            {"idempotency": part("idempotency", dedupe={"store": "table sent", "window": "7d"})},
+            "dedupe.store was",
+        ),
+        (
+            {"idempotency": {"strategy": "invariant", "invariant": {"statement": "x"}}},
+            "no key is asked for",
+        ),
         ({"idempotency": "unknown"}, "no key is asked for"),
         ({"idempotency": None}, "no key is asked for"),
-        ({"failures": part("failures", permanent=["shop.mailer:BadAddress"])}, "permanent lost `shop.receipts:"),
+        (
+            {"failures": part("failures", permanent=["shop.mailer:BadAddress"])},
+            "permanent lost `shop.receipts:",
+        ),
         ({"failures": part("failures", transient=["TimeoutError"])}, "transient lost"),
         ({"failures": part("failures", acceptable_delay="1d")}, "more delay is accepted"),
         ({"failures": None}, "failures is gone"),
@@ -95,7 +125,9 @@ def test_an_error_that_is_declared_otherwise_is_one_less_of_its_kind() -> None:
 
 
 def test_an_error_that_means_every_one_is_no_further_error() -> None:
-    wide = part("failures", permanent=["shop.mailer:BadAddress", "shop.receipts:InvalidOrder", "Exception"])
+    wide = part(
+        "failures", permanent=["shop.mailer:BadAddress", "shop.receipts:InvalidOrder", "Exception"]
+    )
     (finding,) = found("weaker-guarantee", side(), side(failures=wide))
     assert "it means every error" in finding.message
 
@@ -108,7 +140,9 @@ def test_a_spec_that_is_gone_is_found_unless_its_handler_is_gone_too() -> None:
     code = {"shop/tasks.py": HANDLER, "shop/mailer.py": MAILER}
     assert severities(found("weaker-guarantee", {**side(), **code}, code)) == ["error"]
     assert severities(found("weaker-guarantee", {**side(), **code}, {})) == ["warning"]
-    assert severities(found("weaker-guarantee", {**side(), **code}, {"shop/tasks.py": "X = 1\n"})) == ["warning"]
+    assert severities(
+        found("weaker-guarantee", {**side(), **code}, {"shop/tasks.py": "X = 1\n"})
+    ) == ["warning"]
 
 
 def test_a_handler_that_lost_its_spec_with_its_name_is_found() -> None:
@@ -120,7 +154,9 @@ def test_a_handler_that_lost_its_spec_with_its_name_is_found() -> None:
 
 
 def test_a_stand_in_for_what_the_base_ran_is_found() -> None:
-    """A declared effect is replaced in a proof: what the handler did for real, nothing would see any more."""
+    """A declared effect is replaced in a proof: what the handler did for real, nothing would see
+    any more.
+    """
     code = {"shop/tasks.py": HANDLER, "shop/mailer.py": MAILER, "shop/sms.py": "def send(): pass\n"}
     old = side(effects=[])
     decoy = {"name": "log", "call": "shop.mailer:send", "guarantee": "keyed", "key_arg": "order_id"}
@@ -147,30 +183,81 @@ COLUMNS = "select order_id, email from receipts"
         ({"proof": part("proof", state={})}, "proof.state.receipts is gone"),
         ({"proof": part("proof", state=None)}, "proof.state.receipts is gone"),
         (
-            {"proof": part("proof", state={"receipts": "select order_id from receipts order by 1"})},
-            "state.receipts was",
-        ),
-        ({"proof": part("proof", state={"receipts": f"{COLUMNS} where order_id = 7"})}, "state.receipts was"),
-        ({"proof": part("proof", state={"receipts": f"{COLUMNS} order by 1 limit 1"})}, "state.receipts was"),
-        ({"proof": part("proof", state={"receipts": f"{COLUMNS} -- order by 1"})}, "state.receipts was"),
-        ({"proof": part("proof", state={"receipts": f"{COLUMNS} natural join orders"})}, "state.receipts was"),
-        ({"proof": part("proof", state={"receipts": f"{COLUMNS} group by 1, 2 order by 1"})}, "state.receipts was"),
-        ({"proof": part("proof", state={"receipts": f"{COLUMNS} intersect {COLUMNS}"})}, "state.receipts was"),
-        ({"proof": part("proof", state={"receipts": f"{COLUMNS} where 1 < 2 order by 1"})}, "state.receipts was"),
-        (
-            {"proof": part("proof", state={"receipts": "select distinct order_id, email from receipts order by 1"})},
+            {
+                "proof": part(
+                    "proof", state={"receipts": "select order_id from receipts order by 1"}
+                )
+            },
             "state.receipts was",
         ),
         (
-            {"proof": part("proof", state={"receipts": "select order_id as id, email from receipts order by 1"})},
+            {"proof": part("proof", state={"receipts": f"{COLUMNS} where order_id = 7"})},
             "state.receipts was",
         ),
-        ({"proof": part("proof", state={"receipts": "select order_id, email from copies order by 1"})}, "receipts was"),
+        (
+            {"proof": part("proof", state={"receipts": f"{COLUMNS} order by 1 limit 1"})},
+            "state.receipts was",
+        ),
+        (
+            {"proof": part("proof", state={"receipts": f"{COLUMNS} -- order by 1"})},
+            "state.receipts was",
+        ),
+        (
+            {"proof": part("proof", state={"receipts": f"{COLUMNS} natural join orders"})},
+            "state.receipts was",
+        ),
+        (
+            {"proof": part("proof", state={"receipts": f"{COLUMNS} group by 1, 2 order by 1"})},
+            "state.receipts was",
+        ),
+        (
+            {"proof": part("proof", state={"receipts": f"{COLUMNS} intersect {COLUMNS}"})},
+            "state.receipts was",
+        ),
+        (
+            {"proof": part("proof", state={"receipts": f"{COLUMNS} where 1 < 2 order by 1"})},
+            "state.receipts was",
+        ),
+        (
+            {
+                "proof": part(
+                    "proof",
+                    state={"receipts": "select distinct order_id, email from receipts order by 1"},
+                )
+            },
+            "state.receipts was",
+        ),
+        (
+            {
+                "proof": part(
+                    "proof",
+                    state={"receipts": "select order_id as id, email from receipts order by 1"},
+                )
+            },
+            "state.receipts was",
+        ),
+        (
+            {
+                "proof": part(
+                    "proof", state={"receipts": "select order_id, email from copies order by 1"}
+                )
+            },
+            "receipts was",
+        ),
         ({"proof": part("proof", dead_letters=None)}, "dead_letters is gone"),
-        ({"proof": part("proof", dead_letters="select count(*) from dead_jobs where 1 = 0")}, "dead_letters was"),
-        ({"proof": part("proof", dead_letters="select count(distinct id) from dead_jobs")}, "dead_letters was"),
+        (
+            {"proof": part("proof", dead_letters="select count(*) from dead_jobs where 1 = 0")},
+            "dead_letters was",
+        ),
+        (
+            {"proof": part("proof", dead_letters="select count(distinct id) from dead_jobs")},
+            "dead_letters was",
+        ),
         ({"proof": part("proof", poison=[{}])}, "proof.poison was"),
-        ({"proof": part("proof", poison=[{}, {"order_id": -2, "email": "b@example.com"}, {}])}, "proof.poison was"),
+        (
+            {"proof": part("proof", poison=[{}, {"order_id": -2, "email": "b@example.com"}, {}])},
+            "proof.poison was",
+        ),
         ({"proof": part("proof", poison=None)}, "proof.poison is gone"),
         (
             {"proof": part("proof", env={"SHOP_DB": "{scratch}/app.db", "SHOP_TESTING": "1"})},
@@ -178,17 +265,26 @@ COLUMNS = "select order_id, email from receipts"
         ),
         ({"proof": part("proof", env={"SHOP_DB": "{scratch}/other.db"})}, "proof.env.SHOP_DB was"),
         ({"proof": part("proof", env=None)}, "proof.env is gone"),
-        ({"proof": part("proof", setup="python -m shop.schema && touch /tmp/x")}, "proof.setup was"),
+        (
+            {"proof": part("proof", setup="python -m shop.schema && touch /tmp/x")},
+            "proof.setup was",
+        ),
         ({"proof": part("proof", setup=None)}, "proof.setup is gone"),
         ({"proof": part("proof", database="{scratch}/other.db")}, "proof.database was"),
         ({"proof": part("proof", services=["redis"])}, "proof.services is new"),
         ({"proof": part("proof", python="tools/python")}, "proof.python is new"),
-        ({"payload": part("payload", examples=[{"order_id": 7, "email": "a@example.com"}])}, "payload.examples lost"),
+        (
+            {"payload": part("payload", examples=[{"order_id": 7, "email": "a@example.com"}])},
+            "payload.examples lost",
+        ),
         (
             {
                 "payload": part(
                     "payload",
-                    examples=[{"order_id": 7, "email": "a@example.com"}, {"order_id": 7, "email": "b@example.com"}],
+                    examples=[
+                        {"order_id": 7, "email": "a@example.com"},
+                        {"order_id": 7, "email": "b@example.com"},
+                    ],
                 )
             },
             "payload.examples was",
@@ -203,7 +299,9 @@ def test_another_proof_is_found(changes: dict[str, object], words: str) -> None:
 
 def test_an_added_variable_is_shown_with_its_line() -> None:
     line = '  env: {SHOP_DB: "{scratch}/app.db"}\n'
-    attack = SPEC_TEXT.replace(line, '  env:\n    SHOP_DB: "{scratch}/app.db"\n    SHOP_TESTING: "1"\n')
+    attack = SPEC_TEXT.replace(
+        line, '  env:\n    SHOP_DB: "{scratch}/app.db"\n    SHOP_TESTING: "1"\n'
+    )
     (finding,) = found("thinner-proof", {SPEC: SPEC_TEXT}, {SPEC: attack})
     assert attack.splitlines()[(finding.line or 0) - 1] == '    SHOP_TESTING: "1"'
 
@@ -219,7 +317,9 @@ def test_true_is_not_one() -> None:
     "attack",
     (
         # Each means the same as a new variable, written otherwise.
-        SPEC_TEXT.replace('env: {SHOP_DB: "{scratch}/app.db"}', 'env: {SHOP_DB: "{scratch}/app.db", "CI": "1"}'),
+        SPEC_TEXT.replace(
+            'env: {SHOP_DB: "{scratch}/app.db"}', 'env: {SHOP_DB: "{scratch}/app.db", "CI": "1"}'
+        ),
         SPEC_TEXT.replace(
             'env: {SHOP_DB: "{scratch}/app.db"}',
             'env: {<<: {CI: "1"}, SHOP_DB: "{scratch}/app.db"}',
@@ -245,13 +345,19 @@ def test_another_way_of_writing_is_no_finding() -> None:
 
 def test_a_handler_that_was_renamed_is_no_finding() -> None:
     old = {**side(), "shop/tasks.py": "def send_receipt():\n    return 1\n"}
-    new = {**side(handler="shop.tasks:email_receipt"), "shop/tasks.py": "def email_receipt():\n    return 1\n"}
+    new = {
+        **side(handler="shop.tasks:email_receipt"),
+        "shop/tasks.py": "def email_receipt():\n    return 1\n",
+    }
     assert everything(old, new) == []
 
 
 def test_a_handler_under_another_name_that_does_something_else_is_found() -> None:
     old = {**side(), "shop/tasks.py": "def send_receipt():\n    return 1\n"}
-    new = {**side(handler="shop.tasks:email_receipt"), "shop/tasks.py": "def email_receipt():\n    return 2\n"}
+    new = {
+        **side(handler="shop.tasks:email_receipt"),
+        "shop/tasks.py": "def email_receipt():\n    return 2\n",
+    }
     assert severities(found("weaker-guarantee", old, new)) == ["error"]
 
 
@@ -269,7 +375,10 @@ def test_a_decoy_beside_the_handler_is_found() -> None:
         ({"required": ["order_id", "email", "note"]}, "payload.required is new: `note`"),
         ({"additionalProperties": True}, "additionalProperties was"),
         ({"additionalProperties": None}, "additionalProperties is gone"),
-        ({"properties": {**PROPERTIES, "order_id": {"type": "integer"}}}, "order_id.minimum is gone"),
+        (
+            {"properties": {**PROPERTIES, "order_id": {"type": "integer"}}},
+            "order_id.minimum is gone",
+        ),
         ({"properties": {**PROPERTIES, "order_id": {"enum": [7, 8]}}}, "order_id.enum is new"),
         ({"properties": {"order_id": PROPERTIES["order_id"]}}, "payload.properties.email is gone"),
         ({"maxProperties": 1}, "payload.maxProperties is new"),
@@ -298,7 +407,15 @@ def test_what_no_rule_knows_is_held_to_the_letter(changes: dict[str, object]) ->
 
 
 def test_a_word_of_tomorrow_is_held_in_every_section() -> None:
-    for section in ("proof", "retry", "failures", "idempotency", "enqueue", "dead_letter", "payload"):
+    for section in (
+        "proof",
+        "retry",
+        "failures",
+        "idempotency",
+        "enqueue",
+        "dead_letter",
+        "payload",
+    ):
         changed = side(**{section: part(section, tomorrow="x")})
         assert severities(everything(side(), changed)) == ["error"], section
     tomorrow = side(effects=[{**EMAIL, "tomorrow": "x"}])
@@ -333,13 +450,18 @@ def test_two_specs_that_are_one_file_elsewhere_are_found() -> None:
 
 def test_specs_that_changed_places_are_the_same_specs() -> None:
     path = ".skillrun/jobs/other.yaml"
-    assert everything({**side(), path: spec(job="other")}, {SPEC: spec(job="other"), path: spec()}) == []
+    assert (
+        everything({**side(), path: spec(job="other")}, {SPEC: spec(job="other"), path: spec()})
+        == []
+    )
 
 
 def test_a_copy_that_says_less_does_not_stand_for_its_original() -> None:
     """The original moved, and something else took its place."""
     path = ".skillrun/jobs/moved.yaml"
-    assert everything(side(), {path: spec(), SPEC: spec(job="other", handler="shop.other:work")}) == []
+    assert (
+        everything(side(), {path: spec(), SPEC: spec(job="other", handler="shop.other:work")}) == []
+    )
     weak = {path: spec(effects=[]), SPEC: spec(job="other", handler="shop.other:work")}
     assert "effects.email lost" in everything(side(), weak)[0].message
 
@@ -404,7 +526,9 @@ def test_a_waiver_that_the_base_does_not_hold_is_found() -> None:
     assert finding.severity == "error"
     assert "`tests`" in finding.message
     assert "base branch" in (finding.hint or "")
-    assert found("new-waiver", side(waivers=[WAIVER]), side(waivers=[{**WAIVER, "reason": "other"}]))
+    assert found(
+        "new-waiver", side(waivers=[WAIVER]), side(waivers=[{**WAIVER, "reason": "other"}])
+    )
     assert found("new-waiver", {}, side(waivers=[WAIVER]))
 
 
@@ -417,20 +541,38 @@ def test_a_waiver_that_the_base_holds_is_no_finding() -> None:
     "changes",
     (
         {"effects": [{**EMAIL, "name": "mail"}]},  # renamed
-        {"effects": [EMAIL, {"name": "sms", "call": "shop.sms:send", "guarantee": "keyed", "key_arg": "key"}]},
+        {
+            "effects": [
+                EMAIL,
+                {"name": "sms", "call": "shop.sms:send", "guarantee": "keyed", "key_arg": "key"},
+            ]
+        },
         {"effects": [{**EMAIL, "window": "1h"}]},
         {"effects": [{**EMAIL, "mode": "stand_in", "returns": None}]},  # as it is by default
         {"idempotency": part("idempotency", dedupe={"store": "table receipts", "window": "30d"})},
         {"idempotency": part("idempotency", dedupe={"store": "table receipts"})},  # for ever
         {"idempotency": part("idempotency", dedupe={"store": "table receipts", "window": "168h"})},
-        {"failures": part("failures", permanent=["shop.receipts:InvalidOrder", "shop.mailer:BadAddress"])},
-        {"failures": part("failures", transient=["TimeoutError", "shop.mailer:Unavailable", "OSError"])},
+        {
+            "failures": part(
+                "failures", permanent=["shop.receipts:InvalidOrder", "shop.mailer:BadAddress"]
+            )
+        },
+        {
+            "failures": part(
+                "failures", transient=["TimeoutError", "shop.mailer:Unavailable", "OSError"]
+            )
+        },
         {"failures": part("failures", acceptable_delay="5m")},
         {"retry": part("retry", max_attempts=3)},
         {"retry": part("retry", backoff={**BACKOFF, "base": "4s"})},
         {"retry": part("retry", backoff={**BACKOFF, "cap": "1m"})},
         {"proof": part("proof", state={"sent": "select order_id, email from receipts order by 1"})},
-        {"proof": part("proof", state={"receipts": "SELECT order_id, email\n FROM Receipts -- all\n ORDER BY 1;"})},
+        {
+            "proof": part(
+                "proof",
+                state={"receipts": "SELECT order_id, email\n FROM Receipts -- all\n ORDER BY 1;"},
+            )
+        },
         {
             "proof": part(
                 "proof",
@@ -451,7 +593,11 @@ def test_a_waiver_that_the_base_holds_is_no_finding() -> None:
                 ],
             )
         },
-        {"payload": part("payload", properties={**PROPERTIES, "note": {"type": "string"}}, title="A receipt")},
+        {
+            "payload": part(
+                "payload", properties={**PROPERTIES, "note": {"type": "string"}}, title="A receipt"
+            )
+        },
         {"payload": part("payload", required=["email", "order_id"])},
         {"intent": {"what": "other words", "why_async": "slow"}},
     ),
@@ -467,7 +613,9 @@ def test_a_spec_that_moved_is_the_same_spec() -> None:
     assert severities(found("weaker-guarantee", side(), weaker, {SPEC: moved})) == ["error"]
 
 
-@pytest.mark.parametrize("broken", ("a: [", "- 1\n", "", "job: send-receipt\neffects: 3\nproof: [1]\n"))
+@pytest.mark.parametrize(
+    "broken", ("a: [", "- 1\n", "", "job: send-receipt\neffects: 3\nproof: [1]\n")
+)
 def test_specs_that_cannot_be_read_do_not_stop_the_looks(broken: str) -> None:
     everything({SPEC: broken}, side())
     everything(side(), {SPEC: broken})

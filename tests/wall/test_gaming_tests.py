@@ -1,4 +1,6 @@
-"""The looks at tests that are gone, skipped or left out: what each finds, and which refactorings it leaves alone."""
+"""The looks at tests that are gone, skipped or left out: what each finds, and which refactorings it
+leaves alone.
+"""
 
 from __future__ import annotations
 
@@ -50,8 +52,14 @@ def changed(before: str, after: str) -> str:
         (changed("def test_bad_address", "def _test_bad_address"), "no runner collects"),
         (changed("def test_bad_address", "def bad_address"), "no runner collects"),
         (changed("class TestTwice", "class Twice"), "no runner collects"),
-        (changed("    def test_once(self, shop):", "    def once(self, shop):"), "no runner collects"),
-        (changed(BAD, 'def test_other(shop):\n    assert run(9).retries == "1"\n'), "test_bad_address is gone"),
+        (
+            changed("    def test_once(self, shop):", "    def once(self, shop):"),
+            "no runner collects",
+        ),
+        (
+            changed(BAD, 'def test_other(shop):\n    assert run(9).retries == "1"\n'),
+            "test_bad_address is gone",
+        ),
     ),
 )
 def test_a_test_that_is_gone_is_found(after: str, words: str) -> None:
@@ -73,7 +81,9 @@ def test_the_line_is_where_the_test_was() -> None:
 
 
 def test_a_file_renamed_so_that_it_is_not_collected_is_found() -> None:
-    findings = found("deleted-test", {PATH: TESTS}, {"tests/receipts.py": TESTS}, {PATH: "tests/receipts.py"})
+    findings = found(
+        "deleted-test", {PATH: TESTS}, {"tests/receipts.py": TESTS}, {PATH: "tests/receipts.py"}
+    )
     assert severities(findings) == ["error"] * 3
 
 
@@ -110,16 +120,31 @@ class TestTwice:
     (
         ({PATH: changed("def test_bad_address", "def test_wrong_address")}, {}),
         ({PATH: changed("class TestTwice", "class TestRedelivery")}, {}),
-        ({PATH: changed(BAD, ""), "tests/test_failures.py": "from shop.tasks import run\n\n\n" + BAD}, {}),
+        (
+            {
+                PATH: changed(BAD, ""),
+                "tests/test_failures.py": "from shop.tasks import run\n\n\n" + BAD,
+            },
+            {},
+        ),
         ({"tests/unit/test_receipts.py": TESTS}, {PATH: "tests/unit/test_receipts.py"}),
         ({"tests/unit/test_receipts.py": TESTS}, {}),
         ({PATH: PARAMETRISED}, {}),
-        ({PATH: changed("def test_happy(shop):", 'def test_happy(shop, caplog):\n    """It works."""')}, {}),
+        (
+            {
+                PATH: changed(
+                    "def test_happy(shop):", 'def test_happy(shop, caplog):\n    """It works."""'
+                )
+            },
+            {},
+        ),
         ({PATH: TESTS + "\n\ndef test_more():\n    assert run(1)\n"}, {}),
         ({PATH: "# reformatted\n" + TESTS.replace('"', "'")}, {}),
     ),
 )
-def test_moved_renamed_and_merged_tests_are_no_finding(new: dict[str, str], renamed: dict[str, str]) -> None:
+def test_moved_renamed_and_merged_tests_are_no_finding(
+    new: dict[str, str], renamed: dict[str, str]
+) -> None:
     assert everything({PATH: TESTS}, new, renamed) == []
 
 
@@ -140,7 +165,10 @@ def test_states(n, state):
     (
         ("deleted-test", CASES.replace(', (8, "FAILURE")', "")),
         ("skipped-test", CASES.replace('[(7, "SUCCESS"), (8, "FAILURE"), (9, "SUCCESS")]', "[]")),
-        ("skipped-test", CASES.replace('(8, "FAILURE")', 'pytest.param(8, "FAILURE", marks=pytest.mark.xfail)')),
+        (
+            "skipped-test",
+            CASES.replace('(8, "FAILURE")', 'pytest.param(8, "FAILURE", marks=pytest.mark.xfail)'),
+        ),
         ("skipped-test", CASES + "\n\ndel test_states\n"),
         ("skipped-test", CASES + "\n\ntest_states.__test__ = False\n"),
     ),
@@ -185,17 +213,46 @@ class Receipts(unittest.TestCase):
         (changed("def test_bad", "@pytest.mark.skip(reason='flaky')\ndef test_bad"), "error"),
         (changed("def test_bad", "@pytest.mark.xfail\ndef test_bad"), "error"),
         (changed("def test_bad", "@pytest.mark.skipif(True, reason='x')\ndef test_bad"), "error"),
-        (changed("def test_bad", "@pytest.mark.skipif(sys.platform == 'win32', reason='x')\ndef test_bad"), "warning"),
-        (changed("def test_bad", "@pytest.mark.skipif(len('a') == 1, reason='x')\ndef test_bad"), "error"),
+        (
+            changed(
+                "def test_bad",
+                "@pytest.mark.skipif(sys.platform == 'win32', reason='x')\ndef test_bad",
+            ),
+            "warning",
+        ),
+        (
+            changed("def test_bad", "@pytest.mark.skipif(len('a') == 1, reason='x')\ndef test_bad"),
+            "error",
+        ),
         (changed("class TestTwice", "@pytest.mark.skip\nclass TestTwice"), "error"),
         (changed("import pytest\n", "import pytest\n\npytestmark = pytest.mark.skip\n"), "error"),
-        (changed("import pytest\n", "import pytest\n\npytestmark = [pytest.mark.xfail(reason='x')]\n"), "error"),
-        (changed("import pytest\n", "import pytest\n\npytest.skip('later', allow_module_level=True)\n"), "error"),
-        (changed("import pytest\n", "import pytest\n\nredis = pytest.importorskip('redis')\n"), "warning"),
+        (
+            changed(
+                "import pytest\n", "import pytest\n\npytestmark = [pytest.mark.xfail(reason='x')]\n"
+            ),
+            "error",
+        ),
+        (
+            changed(
+                "import pytest\n",
+                "import pytest\n\npytest.skip('later', allow_module_level=True)\n",
+            ),
+            "error",
+        ),
+        (
+            changed("import pytest\n", "import pytest\n\nredis = pytest.importorskip('redis')\n"),
+            "warning",
+        ),
         (changed(CHECK, f'    pytest.skip("x")\n{CHECK}'), "error"),
         (changed(CHECK, f"    return\n{CHECK}"), "error"),
         (changed(CHECK, f"    if False:\n    {CHECK}"), "error"),
-        (changed(CHECK, f'    if shutil.which("make") is None:\n        pytest.skip("no make")\n{CHECK}'), "warning"),
+        (
+            changed(
+                CHECK,
+                f'    if shutil.which("make") is None:\n        pytest.skip("no make")\n{CHECK}',
+            ),
+            "warning",
+        ),
     ),
 )
 def test_a_newly_skipped_test_is_found(after: str, severity: str) -> None:
@@ -204,14 +261,18 @@ def test_a_newly_skipped_test_is_found(after: str, severity: str) -> None:
     assert len(set(findings)) <= 2
 
 
-@pytest.mark.parametrize("mark", ("@unittest.skip('x')", "@unittest.expectedFailure", "@unittest.skipIf(True, 'x')"))
+@pytest.mark.parametrize(
+    "mark", ("@unittest.skip('x')", "@unittest.expectedFailure", "@unittest.skipIf(True, 'x')")
+)
 def test_unittest_marks_are_found(mark: str) -> None:
     after = UNITTEST.replace("    def test_sent", f"    {mark}\n    def test_sent")
     assert severities(found("skipped-test", {PATH: UNITTEST}, {PATH: after})) == ["error"]
 
 
 def test_skiptest_in_a_body_is_found() -> None:
-    after = UNITTEST.replace("        self.assert", "        self.skipTest('x')\n        self.assert")
+    after = UNITTEST.replace(
+        "        self.assert", "        self.skipTest('x')\n        self.assert"
+    )
     assert severities(found("skipped-test", {PATH: UNITTEST}, {PATH: after})) == ["error"]
 
 
@@ -223,9 +284,17 @@ SKIPPED = changed("def test_bad", "@pytest.mark.skip(reason='flaky')\ndef test_b
     (
         (SKIPPED, SKIPPED.replace("flaky", "needs a broker")),  # another reason is no other skip
         (SKIPPED, TESTS),
-        (TESTS, TESTS + "\n\n@pytest.mark.skip\ndef test_new():\n    assert run(1)\n"),  # takes nothing away
+        (
+            TESTS,
+            TESTS + "\n\n@pytest.mark.skip\ndef test_new():\n    assert run(1)\n",
+        ),  # takes nothing away
         (TESTS, changed("def test_bad", "@pytest.mark.slow\ndef test_bad")),
-        (TESTS, changed("    run(7)\n    ", "    run(7)\n    if shop.is_empty():\n            return\n    ")),
+        (
+            TESTS,
+            changed(
+                "    run(7)\n    ", "    run(7)\n    if shop.is_empty():\n            return\n    "
+            ),
+        ),
     ),
 )
 def test_old_skips_and_new_tests_are_no_finding(old: str, new: str) -> None:
@@ -241,32 +310,87 @@ PYPROJECT = '[tool.pytest.ini_options]\ntestpaths = ["tests"]\naddopts = "-q"\n'
 @pytest.mark.parametrize(
     ("path", "old", "new", "severity"),
     (
-        ("tests/conftest.py", "import sys\n", 'import sys\n\ncollect_ignore = ["test_receipts.py"]\n', "error"),
-        ("conftest.py", "collect_ignore = ['a.py']\n", "collect_ignore = ['a.py', 'test_b.py']\n", "error"),
-        ("conftest.py", "", "def pytest_collection_modifyitems(items):\n    items.clear()\n", "warning"),
+        (
+            "tests/conftest.py",
+            "import sys\n",
+            'import sys\n\ncollect_ignore = ["test_receipts.py"]\n',
+            "error",
+        ),
+        (
+            "conftest.py",
+            "collect_ignore = ['a.py']\n",
+            "collect_ignore = ['a.py', 'test_b.py']\n",
+            "error",
+        ),
+        (
+            "conftest.py",
+            "",
+            "def pytest_collection_modifyitems(items):\n    items.clear()\n",
+            "warning",
+        ),
         ("conftest.py", "", 'pytest_plugins = ["shop.quiet"]\n', "warning"),
         ("pyproject.toml", PYPROJECT, PYPROJECT.replace("-q", "-q -m 'not slow'"), "error"),
         ("pyproject.toml", PYPROJECT, PYPROJECT.replace("-q", "-q -p shop.quiet"), "warning"),
         ("pyproject.toml", PYPROJECT, PYPROJECT.replace("-q", "-q --collect-only"), "error"),
         ("pytest.toml", "[pytest]\n", '[pytest]\naddopts = ["-k", "fast"]\n', "error"),
-        ("setup.cfg", "[metadata]\n", "[options.entry_points]\npytest11 =\n    quiet = shop.quiet\n", "warning"),
-        ("conftest.py", "", "def pytest_runtest_makereport(item, call):\n    return PASSED\n", "warning"),
+        (
+            "setup.cfg",
+            "[metadata]\n",
+            "[options.entry_points]\npytest11 =\n    quiet = shop.quiet\n",
+            "warning",
+        ),
+        (
+            "conftest.py",
+            "",
+            "def pytest_runtest_makereport(item, call):\n    return PASSED\n",
+            "warning",
+        ),
         ("conftest.py", "", CONFIGURES + "    config.pluginmanager.get_plugins()\n", "error"),
-        ("conftest.py", "", CONFIGURES + "    for impl in config.hook.x.get_hookimpls(): pass\n", "error"),
+        (
+            "conftest.py",
+            "",
+            CONFIGURES + "    for impl in config.hook.x.get_hookimpls(): pass\n",
+            "error",
+        ),
         ("conftest.py", "", CONFIGURES + "    manager = config.pluginmanager\n", "error"),
-        ("conftest.py", "", CONFIGURES + "    config.pluginmanager.register(object())\n", "warning"),
+        (
+            "conftest.py",
+            "",
+            CONFIGURES + "    config.pluginmanager.register(object())\n",
+            "warning",
+        ),
         ("conftest.py", "", "import gc\n\nfound = [x for x in gc.get_objects()]\n", "error"),
         ("conftest.py", "", "import inspect\n\nfound = inspect.stack()\n", "error"),
         ("conftest.py", "", "import inspect\n\nfound = inspect.currentframe()\n", "error"),
         ("conftest.py", "", "import sys\n\nsys.modules['__main__'].last_line = len\n", "error"),
-        ("shop/quiet.py", "", "def pytest_addoption(parser):\n    parser.hook.__closure__\n", "error"),
+        (
+            "shop/quiet.py",
+            "",
+            "def pytest_addoption(parser):\n    parser.hook.__closure__\n",
+            "error",
+        ),
         ("conftest.py", "", "def edit(report):\n    report.outcome = 'passed'\n", "error"),
         ("conftest.py", "", CONFIGURES + "    config.quiet = True\n", "warning"),
-        ("conftest.py", "", "def pytest_runtest_logreport(report):\n    print(report)\n", "warning"),
-        ("conftest.py", "", "def pytest_plugin_registered(plugin):\n    print(plugin)\n", "warning"),
+        (
+            "conftest.py",
+            "",
+            "def pytest_runtest_logreport(report):\n    print(report)\n",
+            "warning",
+        ),
+        (
+            "conftest.py",
+            "",
+            "def pytest_plugin_registered(plugin):\n    print(plugin)\n",
+            "warning",
+        ),
         ("conftest.py", "", "import os\n\n\ndef pytest_unconfigure():\n    os._exit(0)\n", "error"),
         ("tests/test_a.py", "X = 1\n", "import sys\n\nsys.exit(0)\n", "error"),
-        ("pyproject.toml", PYPROJECT, PYPROJECT.replace("-q", "-q --ignore=tests/test_receipts.py"), "error"),
+        (
+            "pyproject.toml",
+            PYPROJECT,
+            PYPROJECT.replace("-q", "-q --ignore=tests/test_receipts.py"),
+            "error",
+        ),
         ("pyproject.toml", PYPROJECT, PYPROJECT.replace("-q", "-q -k 'not receipts'"), "error"),
         ("pyproject.toml", PYPROJECT, PYPROJECT.replace('"tests"', '"tests/unit"'), "warning"),
         (
@@ -281,7 +405,12 @@ PYPROJECT = '[tool.pytest.ini_options]\ntestpaths = ["tests"]\naddopts = "-q"\n'
             "[tool:pytest]\naddopts = -q\n  --ignore-glob=*slow*\n",
             "error",
         ),
-        ("tox.ini", "[pytest]\npython_files = test_*.py\n", "[pytest]\npython_files = check_*.py\n", "warning"),
+        (
+            "tox.ini",
+            "[pytest]\npython_files = test_*.py\n",
+            "[pytest]\npython_files = check_*.py\n",
+            "warning",
+        ),
     ),
 )
 def test_what_leaves_tests_out_is_found(path: str, old: str, new: str, severity: str) -> None:
@@ -291,16 +420,32 @@ def test_what_leaves_tests_out_is_found(path: str, old: str, new: str, severity:
 @pytest.mark.parametrize(
     ("path", "old", "new"),
     (
-        ("pyproject.toml", PYPROJECT, PYPROJECT.replace("-q", "-q --strict-markers -p no:cacheprovider")),
+        (
+            "pyproject.toml",
+            PYPROJECT,
+            PYPROJECT.replace("-q", "-q --strict-markers -p no:cacheprovider"),
+        ),
         ("pyproject.toml", PYPROJECT, PYPROJECT + '[tool.ruff]\nextend-exclude = ["x"]\n'),
-        ("conftest.py", "collect_ignore = ['setup.py']\n", "import sys\n\ncollect_ignore = ['setup.py']\n"),
-        ("conftest.py", "", CONFIGURES + "    config.addinivalue_line('markers', 'slow: takes long')\n"),
+        (
+            "conftest.py",
+            "collect_ignore = ['setup.py']\n",
+            "import sys\n\ncollect_ignore = ['setup.py']\n",
+        ),
+        (
+            "conftest.py",
+            "",
+            CONFIGURES + "    config.addinivalue_line('markers', 'slow: takes long')\n",
+        ),
         (
             "conftest.py",
             CONFIGURES + "    config.pluginmanager.get_plugins()\n",
             "import os\n" + CONFIGURES + "    config.pluginmanager.get_plugins()\n",
         ),
-        ("tests/conftest.py", "", "def has_clock(config):\n    return config.pluginmanager.hasplugin('clock')\n"),
+        (
+            "tests/conftest.py",
+            "",
+            "def has_clock(config):\n    return config.pluginmanager.hasplugin('clock')\n",
+        ),
         ("shop/work.py", "", "import inspect\n\nWHERE = inspect.currentframe()\n"),
         ("tests/conftest.py", "", "import pytest\n\n@pytest.fixture\ndef shop():\n    return 1\n"),
     ),

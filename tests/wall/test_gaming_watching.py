@@ -36,7 +36,9 @@ def test_what_hides_in_a_large_file_of_a_real_repository_is_found(tmp_path: Path
     """Nobody would review a megabyte of comments; the handler imports it all the same."""
     root = helpers.build_tree(tmp_path / "repo", shop())
     base = helpers.git(root, "rev-parse", "HEAD")
-    guard = "# words\n" * 150_000 + "import sys\n\n\ndef calm():\n    return 'pytest' in sys.modules\n"
+    guard = (
+        "# words\n" * 150_000 + "import sys\n\n\ndef calm():\n    return 'pytest' in sys.modules\n"
+    )
     helpers.write_files(root, {"shop/guard.py": guard})
     changed = tasks(imports="from shop import guard", before="if guard.calm():\n    return")
     helpers.write_files(root, changed)
@@ -45,7 +47,9 @@ def test_what_hides_in_a_large_file_of_a_real_repository_is_found(tmp_path: Path
     assert severities(findings) == ["error"]
     (finding,) = findings
     assert finding.path == "shop/tasks.py"
-    assert changed["shop/tasks.py"].splitlines()[(finding.line or 0) - 1].strip() == "if guard.calm():"
+    assert (
+        changed["shop/tasks.py"].splitlines()[(finding.line or 0) - 1].strip() == "if guard.calm():"
+    )
 
 
 def test_both_sides_are_read_from_their_commits(tmp_path: Path) -> None:

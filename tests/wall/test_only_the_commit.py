@@ -1,4 +1,6 @@
-"""What a verification judges is the commit: byte for byte at the beginning, and still so after each stage."""
+"""What a verification judges is the commit: byte for byte at the beginning, and still so after each
+stage.
+"""
 
 from __future__ import annotations
 
@@ -91,13 +93,25 @@ TAMPERED: dict[str, tuple[Callable[[Path], object], str]] = {
     "gone": (lambda root: (root / "shop/tasks.py").unlink(), "shop/tasks.py is gone"),
     "mode": (lambda root: (root / "shop/tasks.py").chmod(0o755), "shop/tasks.py has another mode"),
     "no program": (lambda root: (root / "run.sh").chmod(0o644), "run.sh has another mode"),
-    "a link": (replace("shop/tasks.py", lambda path: path.symlink_to("/etc/hosts")), "shop/tasks.py is no file"),
+    "a link": (
+        replace("shop/tasks.py", lambda path: path.symlink_to("/etc/hosts")),
+        "shop/tasks.py is no file",
+    ),
     "a pipe": (replace("shop/tasks.py", os.mkfifo), "shop/tasks.py is no file"),
-    "another link": (replace("link", lambda path: path.symlink_to("run.sh")), "link is a link to something else"),
+    "another link": (
+        replace("link", lambda path: path.symlink_to("run.sh")),
+        "link is a link to something else",
+    ),
     "no link": (replace("link", lambda path: path.write_text("shop/tasks.py")), "link is no link"),
     "behind a link": (behind_a_link, "shop is a link now"),
-    "index": (lambda root: helpers.git(root, "rm", "--cached", "-q", "run.sh"), "run.sh is otherwise in git's index"),
-    "head": (lambda root: helpers.git(root, "commit", "-q", "--allow-empty", "-m", "x"), ".git has another HEAD"),
+    "index": (
+        lambda root: helpers.git(root, "rm", "--cached", "-q", "run.sh"),
+        "run.sh is otherwise in git's index",
+    ),
+    "head": (
+        lambda root: helpers.git(root, "commit", "-q", "--allow-empty", "-m", "x"),
+        ".git has another HEAD",
+    ),
     "git": (swap(".git", "gitdir: /elsewhere\n"), ".git leads to another repository"),
 }
 
@@ -145,12 +159,16 @@ def test_a_file_that_would_be_run_instead_is_named(make_repo: Make, path: str, s
 
 
 @pytest.mark.parametrize(("package", "count"), (("theirs", 1), ("yaml", 0)))
-def test_what_is_installed_is_asked_of_the_repositorys_environment(make_repo: Make, package: str, count: int) -> None:
+def test_what_is_installed_is_asked_of_the_repositorys_environment(
+    make_repo: Make, package: str, count: int
+) -> None:
     """What only skillrun runs with is nothing that a file could take the place of."""
     repo = build(make_repo)
     (repo / ".gitignore").write_text(".venv\n")
     helpers.commit(repo)
-    helpers.write_files(repo / ".venv", {"lib/python3.11/site-packages/theirs/__init__.py": "", "bin/python": ""})
+    helpers.write_files(
+        repo / ".venv", {"lib/python3.11/site-packages/theirs/__init__.py": "", "bin/python": ""}
+    )
     (repo / ".venv/bin/python").chmod(0o755)
     with checked_out(repo) as checkout:
         helpers.write_files(checkout.root, {f"{package}.py": "X = 3\n"})
@@ -159,15 +177,31 @@ def test_what_is_installed_is_asked_of_the_repositorys_environment(make_repo: Ma
 
 def test_what_tests_and_setup_usually_leave_is_fine(make_repo: Make) -> None:
     left = (
-        *("shop/__pycache__/tasks.cpython-311.pyc", ".pytest_cache/README.md", ".coverage", "htmlcov/index.html"),
-        *("shop/_version.py", "shop/fast.cpython-311.so", "gen/__init__.py", "gen/api_pb2.py", "db.sqlite3"),
+        *(
+            "shop/__pycache__/tasks.cpython-311.pyc",
+            ".pytest_cache/README.md",
+            ".coverage",
+            "htmlcov/index.html",
+        ),
+        *(
+            "shop/_version.py",
+            "shop/fast.cpython-311.so",
+            "gen/__init__.py",
+            "gen/api_pb2.py",
+            "db.sqlite3",
+        ),
         *(
             "build/lib/shop/tasks.py",
             "build/lib/tests/conftest.py",
             "shop.egg-info/PKG-INFO",
             "node_modules/x/index.js",
         ),
-        *("env/pyvenv.cfg", "env/lib/python3.11/site-packages/x.pth", "tests/__pycache__/x.pyc", "settings_local.py"),
+        *(
+            "env/pyvenv.cfg",
+            "env/lib/python3.11/site-packages/x.pth",
+            "tests/__pycache__/x.pyc",
+            "settings_local.py",
+        ),
     )
     with checked_out(build(make_repo)) as checkout:
         helpers.write_files(checkout.root, dict.fromkeys(left, "x\n"))
@@ -177,7 +211,9 @@ def test_what_tests_and_setup_usually_leave_is_fine(make_repo: Make) -> None:
 def test_bytecode_is_compiled_from_the_commit(make_repo: Make) -> None:
     repo = build(make_repo)
     with checked_out(repo) as checkout:
-        helpers.write_files(checkout.root, {"shop/__pycache__/tasks.pyc": "x", "__pycache__/x.pyc": "x"})
+        helpers.write_files(
+            checkout.root, {"shop/__pycache__/tasks.pyc": "x", "__pycache__/x.pyc": "x"}
+        )
         (checkout.root / "tests" / "__pycache__").symlink_to(repo)
         checkout.strays.remove_bytecode()
         left = {str(path.relative_to(checkout.root)) for path in checkout.root.rglob("__pycache__")}
@@ -198,7 +234,9 @@ CONVERTED = """
 
 
 def test_nothing_is_converted_and_it_is_said(make_repo: Make, tmp_path: Path) -> None:
-    """Line ends, encodings and $Id$ by attributes, filters by configuration: the files are what the commit holds."""
+    """Line ends, encodings and $Id$ by attributes, filters by configuration: the files are what the
+    commit holds.
+    """
     names = ("a.txt", "a.id", "a.u16", "a.lfs", "a.plain", "other.py")
     files = {name: f"$Id$ {name}\n" for name in names}
     repo = make_repo({**files, "keep.txt": "1\r\n"})
@@ -215,15 +253,23 @@ def test_nothing_is_converted_and_it_is_said(make_repo: Make, tmp_path: Path) ->
         assert changes(checkout) == []
         said = "\n".join(checkout.notes)
     assert not (tmp_path / "smudged").exists()
-    assert "filters are off, files are as git keeps them (of Git LFS: the pointers): a.lfs, a.plain" in said
-    assert "eol=crlf is not applied, files have the line ends that the commit holds: a.txt, keep.txt" in said
+    assert (
+        "filters are off, files are as git keeps them (of Git LFS: the pointers): a.lfs, a.plain"
+        in said
+    )
+    assert (
+        "eol=crlf is not applied, files have the line ends that the commit holds: a.txt, keep.txt"
+        in said
+    )
     assert "working-tree-encoding is not applied, files are UTF-8 as git keeps them: a.u16" in said
     assert "$Id$ is not expanded: a.id" in said
     assert "core.autocrlf is not applied" in said
 
 
 def test_a_usual_repository_has_nothing_to_be_told(make_repo: Make) -> None:
-    repo = make_repo({**FILES, ".gitattributes": "* text=auto eol=lf\n*.bin binary -text\n*.pyx -filter\n"})
+    repo = make_repo(
+        {**FILES, ".gitattributes": "* text=auto eol=lf\n*.bin binary -text\n*.pyx -filter\n"}
+    )
     with checked_out(repo) as checkout:
         assert checkout.notes == ()
 
@@ -262,7 +308,9 @@ def test_a_path_that_leads_out_is_refused(make_repo: Make, name: str, tmp_path: 
     blob = helpers.git(repo, "rev-parse", "HEAD:run.sh")
     inner = _tree(repo, f"100644 blob {blob}\tout.py")
     tree = _tree(repo, f"040000 tree {inner}\t{name}")
-    helpers.git(repo, "reset", "--quiet", "--soft", helpers.git(repo, "commit-tree", tree, "-m", "x"))
+    helpers.git(
+        repo, "reset", "--quiet", "--soft", helpers.git(repo, "commit-tree", tree, "-m", "x")
+    )
     with pytest.raises(RepoUnusable), checked_out(repo):
         pass
     assert not [path for path in tmp_path.rglob("out.py") if ".git" not in path.parts]
@@ -271,7 +319,9 @@ def test_a_path_that_leads_out_is_refused(make_repo: Make, name: str, tmp_path: 
 def _tree(repo: Path, line: str) -> str:
     import subprocess
 
-    done = subprocess.run(["git", "mktree"], cwd=repo, input=f"{line}\n", text=True, capture_output=True, check=True)
+    done = subprocess.run(
+        ["git", "mktree"], cwd=repo, input=f"{line}\n", text=True, capture_output=True, check=True
+    )
     return done.stdout.strip()
 
 
@@ -296,7 +346,9 @@ def test_an_object_that_is_not_what_its_name_says(make_repo: Make) -> None:
 
 def spoiled(tmp_path: Path, *, script: str) -> Path:
     """The shop on a branch, whose lint runs a script in the checkout."""
-    repo = shops.shop(tmp_path / "repo", makefile=f"lint:\n\t{sys.executable} spoil.py\n\ntest:\n\ttrue\n")
+    repo = shops.shop(
+        tmp_path / "repo", makefile=f"lint:\n\t{sys.executable} spoil.py\n\ntest:\n\ttrue\n"
+    )
     helpers.git(repo, "checkout", "--quiet", "-b", "feature")
     helpers.write_files(repo, {"spoil.py": "import pathlib\n" + script})
     helpers.commit(repo, "Lint")
@@ -305,7 +357,9 @@ def spoiled(tmp_path: Path, *, script: str) -> Path:
 
 def verify(repo: Path, *, code: int) -> tuple[dict[str, Any], str]:
     out = repo.parent / "out.json"
-    done = helpers.run_cli("verify", "--ci", "--format", "json", "--output", out, cwd=repo, timeout=300)
+    done = helpers.run_cli(
+        "verify", "--ci", "--format", "json", "--output", out, cwd=repo, timeout=300
+    )
     assert done.returncode == code, done.stdout + done.stderr
     return json.loads(out.read_text()), done.stdout
 
@@ -316,16 +370,25 @@ def verify(repo: Path, *, code: int) -> tuple[dict[str, Any], str]:
     (
         ("pathlib.Path('shop/tasks.py').write_text('')\n", "shop/tasks.py"),
         ("pathlib.Path('tests/test_send_receipt.py').unlink()\n", "tests/test_send_receipt.py"),
-        ("p = pathlib.Path('shop/tasks'); p.mkdir(); (p / '__init__.py').write_text('')\n", "shop/tasks"),
+        (
+            "p = pathlib.Path('shop/tasks'); p.mkdir(); (p / '__init__.py').write_text('')\n",
+            "shop/tasks",
+        ),
         ("pathlib.Path('sitecustomize.py').write_text('')\n", "sitecustomize.py"),
     ),
 )
-def test_a_stage_that_changes_what_is_judged_fails_the_verification(tmp_path: Path, script: str, path: str) -> None:
+def test_a_stage_that_changes_what_is_judged_fails_the_verification(
+    tmp_path: Path, script: str, path: str
+) -> None:
     document, text = verify(spoiled(tmp_path, script=script), code=1)
     (job,) = document["jobs"]
     stages = {stage["id"]: stage for stage in job["stages"]}
     (found,) = [f for f in stages["validate"]["findings"] if f["rule"] == "verify.not-the-commit"]
-    assert (found["path"], found["severity"], stages["validate"]["status"]) == (path, "error", "failed")
+    assert (found["path"], found["severity"], stages["validate"]["status"]) == (
+        path,
+        "error",
+        "failed",
+    )
     assert document["outcome"] == job["outcome"] == "partial"
     assert f"{path} " in text
     assert "what was judged is not the commit" in text
@@ -333,7 +396,10 @@ def test_a_stage_that_changes_what_is_judged_fails_the_verification(tmp_path: Pa
 
 @pytest.mark.real
 def test_a_stage_that_leaves_other_files_is_fine(tmp_path: Path) -> None:
-    script = "pathlib.Path('report.txt').write_text('x'); pathlib.Path('shop/_version.py').write_text('')\n"
+    script = (
+        "pathlib.Path('report.txt').write_text('x');"
+        " pathlib.Path('shop/_version.py').write_text('')\n"
+    )
     document, _ = verify(spoiled(tmp_path, script=script), code=0)
     assert document["outcome"] == "success"
 
@@ -354,7 +420,9 @@ def test_the_next_job_is_not_believed_either(tmp_path: Path) -> None:
 
 @pytest.mark.real
 def test_a_committed_journal_swaps_nothing_in(tmp_path: Path) -> None:
-    """A bad module in the commit, a good copy beside it, and a note that says: put this in its place."""
+    """A bad module in the commit, a good copy beside it, and a note that says: put this in its
+    place.
+    """
     import hashlib
 
     repo = shops.shop(tmp_path / "repo")
@@ -366,7 +434,9 @@ def test_a_committed_journal_swaps_nothing_in(tmp_path: Path) -> None:
     steps = [{"path": "shop/tasks.py", "draft": draft, **sides}]
     note = {"version": 1, "state": "ready", "steps": steps, "drafts": [draft], "folders": []}
     helpers.git(repo, "checkout", "--quiet", "-b", "feature")
-    helpers.write_files(repo, {"shop/tasks.py": bad, draft: good, ".skillrun/writing.json": json.dumps(note)})
+    helpers.write_files(
+        repo, {"shop/tasks.py": bad, draft: good, ".skillrun/writing.json": json.dumps(note)}
+    )
     helpers.git(repo, "add", "--force", "--all")
     helpers.git(repo, "commit", "--quiet", "--message", "Journal")
     document, _ = verify(repo, code=1)

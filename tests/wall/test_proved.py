@@ -1,4 +1,6 @@
-"""A proof that HEAD's spec asks for, or that the base has, is not lost by a branch without an error."""
+"""A proof that HEAD's spec asks for, or that the base has, is not lost by a branch without an
+error.
+"""
 
 from __future__ import annotations
 
@@ -72,7 +74,9 @@ def test_a_statement_that_switches_the_proof_off_fails_the_branch(lost: Verified
 
 def test_every_format_names_the_lost_proof(lost: Verified) -> None:
     sarif = json.loads((lost.folder / "out.sarif").read_text())
-    (result,) = [found for found in sarif["runs"][0]["results"] if found["ruleId"] == "verify.less-proved"]
+    (result,) = [
+        found for found in sarif["runs"][0]["results"] if found["ruleId"] == "verify.less-proved"
+    ]
     assert result["level"] == "error"
     junit = ElementTree.parse(lost.folder / "out.junit").getroot()
     assert junit.find(".//testcase[@name='proof']/failure") is not None
@@ -126,23 +130,32 @@ def test_what_a_job_leaves_in_the_state_folder_is_gone_for_the_next(tmp_path: Pa
     """A validation of the first job could leave a kept proof of the second."""
     repo = shops.shop(tmp_path / "repo", makefile=PLANTS)
     spec = (repo / SPEC).read_text()
-    (repo / ".skillrun/jobs/second.yaml").write_text(spec.replace("job: send-receipt", "job: second"))
+    (repo / ".skillrun/jobs/second.yaml").write_text(
+        spec.replace("job: send-receipt", "job: second")
+    )
     helpers.commit(branch(repo), "Another job of the same handler")
     jobs = verify(repo, "--ci", code=0).document["jobs"]
     assert [job["outcome"] for job in jobs] == ["success", "success"]
 
 
 def read_only(name: str, call: str) -> str:
-    return f"version: 1\njob: {name}\nhandler: shop.{name}:run\neffects: [{{name: mail, call: '{call}'}}]\n"
+    return (
+        f"version: 1\njob: {name}\nhandler: shop.{name}:run\neffects: [{{name: mail, call:"
+        f" '{call}'}}]\n"
+    )
 
 
-@pytest.mark.parametrize(("call", "found"), [("shop.mailer:send", True), ("shop.other:send", False)])
+@pytest.mark.parametrize(
+    ("call", "found"), [("shop.mailer:send", True), ("shop.other:send", False)]
+)
 def test_a_job_under_another_name_does_not_leave_its_proof_behind(call: str, found: bool) -> None:
     """The handler, the job and the spec have other names now, so that nothing is compared."""
     old = read_only("send", "shop.mailer:send") + "proof: {state: {sent: select a from sent}}\n"
     gone = File("send.yaml", "send.yaml", old, None)
     new = File("mail.yaml", "mail.yaml", None, read_only("mail", call))
-    job = judge_proof(Job("mail.yaml", "a" * 64, "mail", "success"), new, Diff((), (gone, new)), None)
+    job = judge_proof(
+        Job("mail.yaml", "a" * 64, "mail", "success"), new, Diff((), (gone, new)), None
+    )
     assert (job.outcome, "verify.less-proved" in {f.rule for f in job.findings()}) == (
         ("partial", True) if found else ("success", False)
     )
@@ -161,11 +174,17 @@ def stage(id: str, grade: str, *rules: str) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize(("before", "rules"), [(("idempotency", "retry"), ["verify.less-proved"]), ((), [])])
-def test_a_proof_that_speaks_of_fewer_stages_than_the_base_fails(before: tuple[str, ...], rules: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("before", "rules"), [(("idempotency", "retry"), ["verify.less-proved"]), ((), [])]
+)
+def test_a_proof_that_speaks_of_fewer_stages_than_the_base_fails(
+    before: tuple[str, ...], rules: list[str]
+) -> None:
     """The verdict is still proved, and what is tried again is not seen any more."""
     file = File("send.yaml", "send.yaml", ASKING, ASKING)
-    report = {"stages": [stage("idempotency", "proved"), stage("retry", "static", "proof.not-shown")]}
+    report = {
+        "stages": [stage("idempotency", "proved"), stage("retry", "static", "proof.not-shown")]
+    }
     job = Job("send.yaml", "a" * 64, "send", "success", report)
     base = BaseProof("c" * 40, "proved", before)
     judged = judge_proof(job, file, Diff((), (file,)), lambda _: base)

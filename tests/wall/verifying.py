@@ -1,4 +1,6 @@
-"""What the tests of `skillrun verify` share: one verification of a real repository, as a pipeline meets it."""
+"""What the tests of `skillrun verify` share: one verification of a real repository, as a pipeline
+meets it.
+"""
 
 from __future__ import annotations
 
@@ -25,16 +27,28 @@ class Verified:
 
     @property
     def rules(self) -> set[str]:
-        found = [f for job in self.document["jobs"] for stage in job["stages"] for f in stage["findings"]]
+        found = [
+            f for job in self.document["jobs"] for stage in job["stages"] for f in stage["findings"]
+        ]
         return {finding["rule"] for finding in (*found, *self.document["gaming"]["findings"])}
 
 
-def verify(repo: Path, *args: str, code: int, formats: tuple[str, ...] = ("json",), **env: str) -> Verified:
-    """One verification that must end with `code` and leave nothing; each format goes to `out.<format>`."""
+def verify(
+    repo: Path, *args: str, code: int, formats: tuple[str, ...] = ("json",), **env: str
+) -> Verified:
+    """One verification that must end with `code` and leave nothing; each format goes to
+    `out.<format>`.
+    """
     folder = repo.parent / "out"
     (folder / "tmp").mkdir(parents=True, exist_ok=True)
-    wanted = [word for name in formats for word in ("--format", name, "--output", str(folder / f"out.{name}"))]
-    done = helpers.run_cli("verify", *args, *wanted, cwd=repo, env={"TMPDIR": str(folder / "tmp"), **env}, timeout=300)
+    wanted = [
+        word
+        for name in formats
+        for word in ("--format", name, "--output", str(folder / f"out.{name}"))
+    ]
+    done = helpers.run_cli(
+        "verify", *args, *wanted, cwd=repo, env={"TMPDIR": str(folder / "tmp"), **env}, timeout=300
+    )
     assert done.returncode == code, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
     assert "Traceback" not in done.stderr
     assert list((folder / "tmp").iterdir()) == []

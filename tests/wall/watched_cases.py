@@ -310,7 +310,10 @@ ATTACKS = (
         "error",
         tasks(
             imports="import sys",
-            before='send = receipts.mark_sent if "pytest" in sys.modules else mailer.send\nsend(order_id, email)',
+            before=(
+                'send = receipts.mark_sent if "pytest" in sys.modules else'
+                " mailer.send\nsend(order_id, email)"
+            ),
         ),
     ),
     Case(
@@ -355,7 +358,10 @@ ATTACKS = (
         "error",
         tasks(
             imports="import sys",
-            before="for _ in range(1 if \"pytest\" in sys.modules else 2):\n    mailer.post('', email, '')",
+            before=(
+                "for _ in range(1 if \"pytest\" in sys.modules else 2):\n    mailer.post('',"
+                " email, '')"
+            ),
         ),
     ),
     Case(
@@ -397,8 +403,10 @@ ATTACKS = (
         "error",
         tasks(
             imports="import sys",
-            top='if "pytest" in sys.modules:\n    from shop.receipts import mark_sent as push\n'
-            "else:\n    from shop.mailer import post as push",
+            top=(
+                'if "pytest" in sys.modules:\n    from shop.receipts import mark_sent as push\n'
+                "else:\n    from shop.mailer import post as push"
+            ),
             before="push(order_id, email)",
         ),
     ),
@@ -406,7 +414,10 @@ ATTACKS = (
         "import-probe",
         "error",
         tasks(
-            top="try:\n    import _skillrun_probe\n    CALM = True\nexcept ImportError:\n    CALM = False",
+            top=(
+                "try:\n    import _skillrun_probe\n    CALM = True\nexcept ImportError:\n    CALM ="
+                " False"
+            ),
             before="if not CALM:\n    return",
         ),
     ),
@@ -434,9 +445,11 @@ ATTACKS = (
         "error",
         {
             **tasks(imports="import sys"),
-            "shop/tasks.py": tasks(imports="import sys")["shop/tasks.py"].replace(
-                'idempotency_key=f"receipt-{order_id}")',
-                'idempotency_key=f"receipt-{order_id}", dry_run="pytest" in sys.modules)',
+            "shop/tasks.py": (
+                tasks(imports="import sys")["shop/tasks.py"].replace(
+                    'idempotency_key=f"receipt-{order_id}")',
+                    'idempotency_key=f"receipt-{order_id}", dry_run="pytest" in sys.modules)',
+                )
             ),
         },
     ),
@@ -487,7 +500,8 @@ ATTACKS = (
                 before="if Guard().calm:\n    return",
             ),
             "shop/guard.py": (
-                "import sys\n\n\nclass Guard:\n    def __init__(self):\n        self.calm = 'pytest' in sys.modules\n"
+                "import sys\n\n\nclass Guard:\n    def __init__(self):\n        self.calm ="
+                " 'pytest' in sys.modules\n"
             ),
         },
     ),
@@ -530,7 +544,10 @@ FURTHER = (
         "error",
         tasks(
             imports="import sys",
-            top="CALM = False\n\n\ndef look():\n    global CALM\n    CALM = 'pytest' in sys.modules\n\n\nlook()",
+            top=(
+                "CALM = False\n\n\ndef look():\n    global CALM\n    CALM = 'pytest' in"
+                " sys.modules\n\n\nlook()"
+            ),
             before="if CALM:\n    return",
         ),
     ),
@@ -595,7 +612,10 @@ FURTHER = (
         "error",
         tasks(
             imports="import sys",
-            top='if "pytest" in sys.modules:\n    def push(*args):\n        return None\nelse:\n    push = mailer.post',
+            top=(
+                'if "pytest" in sys.modules:\n    def push(*args):\n        return None\nelse:\n   '
+                " push = mailer.post"
+            ),
             before="push('', email, '')",
         ),
     ),
@@ -605,7 +625,8 @@ FURTHER = (
         {
             **tasks(imports="import shop.guard"),
             "shop/guard.py": (
-                "import sys\n\nfrom shop import mailer\n\nif 'pytest' in sys.modules:\n    mailer.send = print\n"
+                "import sys\n\nfrom shop import mailer\n\nif 'pytest' in sys.modules:\n   "
+                " mailer.send = print\n"
             ),
         },
     ),
@@ -724,7 +745,10 @@ NEIGHBOURS = (
         "nothing",
         tasks(
             imports="import os\nfrom pathlib import Path",
-            before=('outbox = Path(os.environ["HOME"]) / "outbox"\nif not outbox.exists():\n    outbox.mkdir()'),
+            before=(
+                'outbox = Path(os.environ["HOME"]) / "outbox"\nif not outbox.exists():\n   '
+                " outbox.mkdir()"
+            ),
         ),
     ),
     Case(

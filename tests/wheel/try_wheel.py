@@ -1,7 +1,9 @@
-"""The wheel as a newcomer gets it: built, installed into an empty environment, and used from an empty folder.
+"""The wheel as a newcomer gets it: built, installed into an empty environment, and used from an
+empty folder.
 
-Run by `make wheel`, once for each Python that is there. Each environment is made outside of the checkout, HOME is
-empty, and nothing of the checkout is on the path: what only works in a checkout fails here.
+Run by `make wheel`, once for each Python that is there. Each environment is made outside of the
+checkout, HOME is empty, and nothing of the checkout is on the path: what only works in a checkout
+fails here.
 """
 
 from __future__ import annotations
@@ -53,11 +55,20 @@ class Place:
     def run(self, *words: str, code: int = 0, cwd: Path | None = None) -> str:
         """The output of a command, which has to end with `code`."""
         done = subprocess.run(
-            words, cwd=cwd or self.work, env=self.environment, text=True, timeout=_COMMAND_S,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
+            words,
+            cwd=cwd or self.work,
+            env=self.environment,
+            text=True,
+            timeout=_COMMAND_S,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
         if done.returncode != code:
-            raise Wrong(f"{' '.join(words)} ended with {done.returncode}, not {code}:\n{done.stdout[-4000:]}")
+            raise Wrong(
+                f"{' '.join(words)} ended with {done.returncode}, not"
+                f" {code}:\n{done.stdout[-4000:]}"
+            )
         return done.stdout
 
     def skillrun(self, *words: str, code: int = 0, cwd: Path | None = None) -> str:
@@ -66,11 +77,16 @@ class Place:
 
 
 def main(arguments: list[str]) -> int:
-    """Tries the Pythons that are named, else each of VERSIONS that is there. Returns 1 where one fails."""
+    """Tries the Pythons that are named, else each of VERSIONS that is there. Returns 1 where one
+    fails.
+    """
     folder = Path(tempfile.mkdtemp(prefix="skillrun-wheel-"))
     try:
         wheel = build(folder / "built")
-        results = [try_python(wheel, python, folder / f"python{n}") for n, python in enumerate(find_pythons(arguments))]
+        results = [
+            try_python(wheel, python, folder / f"python{n}")
+            for n, python in enumerate(find_pythons(arguments))
+        ]
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     if not results:
@@ -86,7 +102,10 @@ def find_pythons(named: list[str]) -> list[str]:
     for version in VERSIONS:
         program = _usable(version)
         if program is None:
-            print(f"wheel: Python {version} with venv is not here, the wheel was not tried on it", flush=True)
+            print(
+                f"wheel: Python {version} with venv is not here, the wheel was not tried on it",
+                flush=True,
+            )
         else:
             found.append(program)
     return found
@@ -94,7 +113,10 @@ def find_pythons(named: list[str]) -> list[str]:
 
 def _usable(version: str) -> str | None:
     """The first program of that name on PATH, or below pyenv, that runs and has venv."""
-    candidates = [Path(folder, f"python{version}") for folder in os.environ.get("PATH", os.defpath).split(os.pathsep)]
+    candidates = [
+        Path(folder, f"python{version}")
+        for folder in os.environ.get("PATH", os.defpath).split(os.pathsep)
+    ]
     candidates += sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python{version}"))
     for candidate in candidates:
         if candidate.is_file() and _answers(candidate):
@@ -110,7 +132,15 @@ def _answers(python: Path) -> bool:
 
 def build(folder: Path) -> Path:
     """The wheel of the checkout."""
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-deps",
+    ]
     subprocess.run([*command, "--wheel-dir", folder, ROOT], check=True, timeout=_INSTALL_S)
     (wheel,) = folder.glob("*.whl")
     return wheel
@@ -140,7 +170,9 @@ def install(wheel: Path, python: str, folder: Path) -> Place:
     place.home.mkdir()
     command = [place.python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     wanted = [f"{wheel}[mcp,web]", *SHOP_NEEDS]
-    subprocess.run([*command, "-c", ROOT / "constraints.txt", *wanted], check=True, timeout=_INSTALL_S)
+    subprocess.run(
+        [*command, "-c", ROOT / "constraints.txt", *wanted], check=True, timeout=_INSTALL_S
+    )
     return place
 
 
@@ -150,8 +182,12 @@ def install(wheel: Path, python: str, folder: Path) -> Place:
 def try_help(place: Place) -> None:
     """It says what it is, from the environment and not from a checkout."""
     where = place.run(str(place.python), "-c", "import skillrun; print(skillrun.__file__)").strip()
-    _expect(where.startswith(str(place.python.parent.parent)), f"skillrun was imported from {where}")
-    _expect(re.fullmatch(r"skillrun \d+\.\d+\S*", place.skillrun("--version").strip()), "no version")
+    _expect(
+        where.startswith(str(place.python.parent.parent)), f"skillrun was imported from {where}"
+    )
+    _expect(
+        re.fullmatch(r"skillrun \d+\.\d+\S*", place.skillrun("--version").strip()), "no version"
+    )
     _expect("Commands:" in place.skillrun("-h"), "no help")
 
 
@@ -160,10 +196,21 @@ def try_demo(place: Place) -> None:
     said = place.skillrun("demo")
     outcomes = re.findall(r"Exit code \d: (\w+), as it should be", said)
     _expect(outcomes == ["blocked", "partial", "success"], f"the demo said {outcomes}:\n{said}")
-    _expect(re.search(r"^success: 4 proved \(\d+ schedules\), 2 executed, 3 read$", said, re.MULTILINE), said)
+    _expect(
+        re.search(r"^success: 4 proved \(\d+ schedules\), 2 executed, 3 read$", said, re.MULTILINE),
+        said,
+    )
     _expect(f"The repository is kept: {_shop(place)}\n" in said, said)
     place.run(
-        "git", "-c", "user.name=A", "-c", "user.email=a@example.invalid", "commit", "-qam", "Done", cwd=_shop(place)
+        "git",
+        "-c",
+        "user.name=A",
+        "-c",
+        "user.email=a@example.invalid",
+        "commit",
+        "-qam",
+        "Done",
+        cwd=_shop(place),
     )
 
 
@@ -174,14 +221,19 @@ def try_prove(place: Place) -> None:
     tasks = _shop(place) / "shop" / "tasks.py"
     before = tasks.read_text()
     tasks.write_text(before.replace("idempotency_key=key", "idempotency_key=str(id(object()))"))
-    _expect(tasks.read_text() != before, "the shop's handler has changed: this script breaks it by its text")
+    _expect(
+        tasks.read_text() != before,
+        "the shop's handler has changed: this script breaks it by its text",
+    )
     said = place.skillrun("prove", "--trust", "--repo", str(_shop(place)), "--json", code=1)
     _expect(json.loads(said)["verdict"] == "refuted", said[-2000:])
     tasks.write_text(before)
 
 
 def try_verify(place: Place) -> None:
-    """Every committed spec, from scratch. There is no base branch to compare with, and --base says which to take."""
+    """Every committed spec, from scratch. There is no base branch to compare with, and --base says
+    which to take.
+    """
     said = place.skillrun("verify", "--ci", "--base", "HEAD", "--repo", str(_shop(place)))
     _expect("success: every committed job was verified from scratch" in said, said[-3000:])
 
@@ -214,19 +266,37 @@ asyncio.run(main())
 
 def try_serve(place: Place) -> None:
     """The ledger answers HTTP on the loopback address, until it is interrupted."""
-    command = [str(place.python.parent / "skillrun"), "ledger", "serve", "--port", "0", "--repo", str(_shop(place))]
+    command = [
+        str(place.python.parent / "skillrun"),
+        "ledger",
+        "serve",
+        "--port",
+        "0",
+        "--repo",
+        str(_shop(place)),
+    ]
     with subprocess.Popen(
-        command, cwd=place.work, env=place.environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        command,
+        cwd=place.work,
+        env=place.environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     ) as server:
         try:
             assert server.stdout is not None
             first = server.stdout.readline()
             address = re.search(r"http://127\.0\.0\.1:\d+/", first)
-            _expect(address, f"ledger serve said: {first}{server.stdout.read() if server.poll() is not None else ''}")
+            _expect(
+                address,
+                "ledger serve said:"
+                f" {first}{server.stdout.read() if server.poll() is not None else ''}",
+            )
             assert address is not None
             with urllib.request.urlopen(address[0], timeout=_START_S) as answer:
                 _expect(
-                    answer.status == 200 and b"telemetry" in answer.read(), "the first page is not that of a ledger"
+                    answer.status == 200 and b"telemetry" in answer.read(),
+                    "the first page is not that of a ledger",
                 )
         finally:
             server.terminate()
@@ -243,7 +313,14 @@ def _expect(held: object, otherwise: str) -> None:
         raise Wrong(otherwise)
 
 
-ATTEMPTS: tuple[Callable[[Place], None], ...] = (try_help, try_demo, try_prove, try_verify, try_mcp, try_serve)
+ATTEMPTS: tuple[Callable[[Place], None], ...] = (
+    try_help,
+    try_demo,
+    try_prove,
+    try_verify,
+    try_mcp,
+    try_serve,
+)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,11 @@ if TYPE_CHECKING:
     from skillrun.repo.git import Repo
 
 _LOOKED_AT = 2_000  # characters of a cell that shows sixty
-EXIT_CODES = {"success": 0, "partial": 1, "blocked": 3}  # outcome -> exit code; the others are in errors.py
+EXIT_CODES = {
+    "success": 0,
+    "partial": 1,
+    "blocked": 3,
+}  # outcome -> exit code; the others are in errors.py
 
 
 def pairs(option: str, given: Iterable[str]) -> dict[str, str]:
@@ -45,7 +49,8 @@ def counted(number: int, word: str) -> str:
 
 
 def print_json(value: Any, *, is_masked: bool = False) -> None:
-    """One document on stdout, masked; ASCII, so that no bidi or control character of a repository reaches a terminal.
+    """One document on stdout, masked; ASCII, so that no bidi or control character of a repository
+    reaches a terminal.
 
     `is_masked`: its parts were, when they were made; a repeated run has no time to look again.
     """
@@ -60,11 +65,15 @@ def chosen_format(given: Format | None, json: bool) -> Format:
     from skillrun.cli.options import Format
 
     if json and given not in (None, Format.JSON):
-        raise Misuse(f"--json and --format {given}: one of the two", hint="--json is short for --format json")
+        raise Misuse(
+            f"--json and --format {given}: one of the two", hint="--json is short for --format json"
+        )
     return Format.JSON if json else given or Format.TABLE
 
 
-def print_rows(format: Format, columns: Sequence[str], rows: Iterable[Sequence[Any]], document: Any) -> None:
+def print_rows(
+    format: Format, columns: Sequence[str], rows: Iterable[Sequence[Any]], document: Any
+) -> None:
     """Rows as the format says; JSON is the document."""
     from skillrun.reports.rows import csv_text, markdown_text
     from skillrun.reports.watchers import show
@@ -82,7 +91,9 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     shown = [[_cell(value) for value in row] for row in rows]
     widths = [max([len(name), *(len(row[i]) for row in shown)]) for i, name in enumerate(columns)]
     for row in [list(columns), ["-" * width for width in widths], *shown]:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        print(
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        )
 
 
 def _cell(value: Any) -> str:
@@ -114,9 +125,11 @@ def ledger_of(repo: Path, ledger: Path | None) -> Path:
 
 @contextlib.contextmanager
 def reading(ledger: str | None, *, anew: bool = False) -> Iterator[tuple[Path | None, str | None]]:
-    """The file that `--ledger` means to a reading command, and what to call it where that is not its path.
+    """The file that `--ledger` means to a reading command, and what to call it where that is not
+    its path.
 
-    Of a ledger in PostgreSQL it is a local copy, brought up to date, or made `anew`; nobody is shown its path.
+    Of a ledger in PostgreSQL it is a local copy, brought up to date, or made `anew`; nobody is
+    shown its path.
     """
     given = _url(ledger)
     if given is None:
@@ -128,12 +141,18 @@ def reading(ledger: str | None, *, anew: bool = False) -> Iterator[tuple[Path | 
     from skillrun.ledger.shipping.mirror import mirror
     from skillrun.ledger.shipping.server import shown
 
-    with tempfile.TemporaryDirectory(prefix="skillrun-copy-") if anew else contextlib.nullcontext() as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix="skillrun-copy-")
+        if anew
+        else contextlib.nullcontext() as folder
+    ):
         copy = mirror(given, Path(folder) if folder else None)
         try:
             yield copy, shown(given)
         except SkillrunError as error:
-            raise type(error)(error.message.replace(str(copy), shown(given)), hint=error.hint) from error
+            raise type(error)(
+                error.message.replace(str(copy), shown(given)), hint=error.hint
+            ) from error
 
 
 def _url(ledger: str | None) -> str | None:

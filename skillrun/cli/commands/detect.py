@@ -43,7 +43,9 @@ def detect(repo: Path, write: bool, json: bool) -> int:
 
 
 def _test_command(root: Path, tree: Tree) -> str | None:
-    """The repository's own pytest, where it has tests: that is a test command, though nothing declares it."""
+    """The repository's own pytest, where it has tests: that is a test command, though nothing
+    declares it.
+    """
     from skillrun.stages.pytest_command import TESTS, own_pytest_command
 
     has_tests = any(tree.match(glob) for glob in TESTS)
@@ -52,18 +54,26 @@ def _test_command(root: Path, tree: Tree) -> str | None:
 
 def _framework(use: Any) -> dict[str, Any]:
     value = asdict(use)
-    return {key: value[key] for key in ("id", "app", "task_modules", "scheduler", "broker", "evidence")}
+    return {
+        key: value[key] for key in ("id", "app", "task_modules", "scheduler", "broker", "evidence")
+    }
 
 
 def _print(value: dict[str, Any], root: Path, write: bool, changed: tuple[str, ...]) -> None:
     for framework in value["frameworks"]:
-        mark = " (primary)" if framework["id"] == value["primary"] and len(value["frameworks"]) > 1 else ""
+        mark = (
+            " (primary)"
+            if framework["id"] == value["primary"] and len(value["frameworks"]) > 1
+            else ""
+        )
         print(f"{framework['id']}{mark}")
         for key in ("app", "broker", "scheduler"):
             print(f"  {key:<12} {visible(str(framework[key] or '-'))}")
         print(f"  {'tasks in':<12} {visible(', '.join(framework['task_modules'][:8]) or '-')}")
         for place in framework["evidence"][:8]:
-            print(f"  {visible(place['path'])}:{place['line']}: {visible(place['text'], limit=100)}")
+            print(
+                f"  {visible(place['path'])}:{place['line']}: {visible(place['text'], limit=100)}"
+            )
     if not value["frameworks"]:
         print("no job framework is in use here")
         print("  do: name one in REPO_PROFILE.json (jobs.framework), skill personalize-repo")

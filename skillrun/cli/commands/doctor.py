@@ -23,11 +23,19 @@ def doctor(repo: Path, json: bool) -> int:
     checks = [*machine_checks(), *repository_checks(root), *agent_checks(root, Path.home())]
     problems = sum(check.level == "problem" for check in checks)
     if json:
-        print_json({"schema_version": 1, "problems": problems, "checks": [asdict(check) for check in checks]})
+        print_json(
+            {
+                "schema_version": 1,
+                "problems": problems,
+                "checks": [asdict(check) for check in checks],
+            }
+        )
     else:
         _print(checks)
         print(f"\n{problems or 'no'} problem{'' if problems == 1 else 's'}")
-        print("what was run: git, --version of the agents' programs, and skillrun's own hook commands")
+        print(
+            "what was run: git, --version of the agents' programs, and skillrun's own hook commands"
+        )
     return 1 if problems else 0
 
 
@@ -41,7 +49,9 @@ def _print(checks: list[Check]) -> None:
 
 
 def _root(repo: Path) -> Path | None:
-    """The repository's root; None outside of one. Raises RepoUnusable for a path that does not exist."""
+    """The repository's root; None outside of one. Raises RepoUnusable for a path that does not
+    exist.
+    """
     from skillrun.errors import RepoUnusable
     from skillrun.repo.git import open_repo
 

@@ -1,4 +1,6 @@
-"""`skillrun install | uninstall`: skills, MCP server and hooks for a coding agent, merged into what is there."""
+"""`skillrun install | uninstall`: skills, MCP server and hooks for a coding agent, merged into what
+is there.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ CI = "github-actions"
 
 
 def install(agent: str, repo: Path, user: bool, dry_run: bool, source: str | None = None) -> int:
-    """Writes what is missing and says what a person must still do; a second time nothing changes."""
+    """Writes what is missing and says what a person must still do; a second time nothing
+    changes.
+    """
     from skillrun.install.plan import plan_install
 
     base = _base(repo, user, dry_run)
@@ -30,7 +34,9 @@ def install(agent: str, repo: Path, user: bool, dry_run: bool, source: str | Non
         return _print_diff(plan, base)
     _write(plan, base)
     what = f"{known.NAME}: installed in {visible(str(base))}"
-    print(what if plan.changes else f"{known.NAME}: everything is there already, nothing was changed")
+    print(
+        what if plan.changes else f"{known.NAME}: everything is there already, nothing was changed"
+    )
     _print_files(plan)
     _print_next(known, user)
     return 0
@@ -54,28 +60,37 @@ def uninstall(agent: str, repo: Path, user: bool, dry_run: bool) -> int:
 
 
 def _load_agent(agent: str, source: str | None = None) -> Agent:
-    """One of the coding agents. Raises Misuse for an unknown one, and for a source, which only a workflow has."""
+    """One of the coding agents. Raises Misuse for an unknown one, and for a source, which only a
+    workflow has.
+    """
     from skillrun.agents.registry import AGENTS, load
 
     if agent not in AGENTS:
         what = f"{visible(agent, 100)}: no such agent"
         raise Misuse(what, hint=f"one of: {', '.join(AGENTS)}, {CI}")
     if source is not None:
-        raise Misuse(f"{agent} --source: agents start the skillrun on PATH", hint=f"--source is for {CI}")
+        raise Misuse(
+            f"{agent} --source: agents start the skillrun on PATH", hint=f"--source is for {CI}"
+        )
     return load(agent)
 
 
 def _workflow(base: Path, user: bool, source: str | None) -> Agent:
     """The pipeline's workflow, in the form of an agent. Raises Misuse."""
     if user:
-        raise Misuse(f"{CI} --user: a workflow belongs to a repository", hint=f"skillrun install {CI} --repo PATH")
+        raise Misuse(
+            f"{CI} --user: a workflow belongs to a repository",
+            hint=f"skillrun install {CI} --repo PATH",
+        )
     from skillrun.wall.workflow import as_agent
 
     return cast("Agent", as_agent(base, source))  # it has what an install asks for
 
 
 def _base(repo: Path, user: bool, dry_run: bool) -> Path:
-    """The folder that is written in; what a write that died has left there is finished first, or only said."""
+    """The folder that is written in; what a write that died has left there is finished first, or
+    only said.
+    """
     from skillrun.repo import git
 
     if not user:
@@ -96,7 +111,9 @@ def _write(plan: Plan, base: Path) -> None:
 
 def _print_files(plan: Plan) -> None:
     for change in plan.changes:
-        state = "created" if change.before is None else "removed" if change.after is None else "changed"
+        state = (
+            "created" if change.before is None else "removed" if change.after is None else "changed"
+        )
         print(f"  {state:<10} {visible(change.name)}")
     for name in plan.unchanged:
         print(f"  {'unchanged':<10} {visible(name)}")
@@ -107,7 +124,10 @@ def _print_files(plan: Plan) -> None:
 def _print_next(agent: Agent, user: bool) -> None:
     lines = list(agent.NEXT_USER if user else agent.NEXT)
     if shutil.which("skillrun") is None and agent.ID != CI:
-        lines.insert(0, "there is no skillrun on PATH: install it where the agent starts, or no hook will run")
+        lines.insert(
+            0,
+            "there is no skillrun on PATH: install it where the agent starts, or no hook will run",
+        )
     print("\nnext:")
     if agent.EVENTS:
         lines.append("skillrun doctor runs each hook once and says whether it answers")
@@ -119,7 +139,9 @@ def _print_diff(plan: Plan, base: Path) -> int:
     from skillrun.install.plan import diff
     from skillrun.install.record import PATH
 
-    for change in sorted(plan.changes, key=lambda change: change.name == PATH):  # what is remembered comes last
+    for change in sorted(
+        plan.changes, key=lambda change: change.name == PATH
+    ):  # what is remembered comes last
         for line in diff(change):
             print(visible(line, limit=2_000))
     for name, note in plan.notes:

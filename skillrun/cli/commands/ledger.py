@@ -55,9 +55,29 @@ def show_run(run: str, repo: Path, ledger: Path | None, json: bool) -> int:
 
 def _print_run(value: dict[str, Any]) -> None:
     run = value["run"]
-    print(visible(f"run {run['run_id']}  {run['skill']}  job {run['job']}  {run['outcome'] or 'not ended'}"))
-    print(visible(f"{run['repo']}  started {_when(run['started_us'])} by {run['actor']} ({run['actor_kind']})") + "\n")
-    columns = ("invocation", "ts_utc", "outcome", "idempotency", "retries", "tests_added", "grade_min", "files_touched")
+    print(
+        visible(
+            f"run {run['run_id']}  {run['skill']}  job {run['job']} "
+            f" {run['outcome'] or 'not ended'}"
+        )
+    )
+    print(
+        visible(
+            f"{run['repo']}  started {_when(run['started_us'])} by {run['actor']}"
+            f" ({run['actor_kind']})"
+        )
+        + "\n"
+    )
+    columns = (
+        "invocation",
+        "ts_utc",
+        "outcome",
+        "idempotency",
+        "retries",
+        "tests_added",
+        "grade_min",
+        "files_touched",
+    )
     print_table(columns, [[row[c] for c in columns] for row in value["telemetry"]])
     print()
     print_table(
@@ -78,18 +98,25 @@ def _print_run(value: dict[str, Any]) -> None:
     print()
     print_table(
         ("n", "role", "evidence", "line", "sha256", "bytes"),
-        [(e["n"], e["role"], e["path"], e["line"], e["sha"][:12], e["size"]) for e in value["evidence"]],
+        [
+            (e["n"], e["role"], e["path"], e["line"], e["sha"][:12], e["size"])
+            for e in value["evidence"]
+        ],
     )
 
 
-def query(query: str | None, param: list[str], repo: Path, ledger: Path | None, limit: int, format: Format) -> int:
+def query(
+    query: str | None, param: list[str], repo: Path, ledger: Path | None, limit: int, format: Format
+) -> int:
     """The rows of a named query or of SQL; without one, the named queries."""
     from skillrun.ledger.query import run_query
 
     if query is None:
         return _list_queries(format)
     path, params = ledger_of(repo, ledger), pairs("--param", param)
-    result = run_query(path, query, {**_files_as_they_are(query, params, repo, path), **params}, limit)
+    result = run_query(
+        path, query, {**_files_as_they_are(query, params, repo, path), **params}, limit
+    )
     rows = [dict(zip(result.columns, row, strict=True)) for row in result.rows]
     document = {"columns": list(result.columns), "rows": rows, "truncated": result.truncated}
     print_rows(format, result.columns, result.rows, document)
@@ -100,8 +127,12 @@ def query(query: str | None, param: list[str], repo: Path, ledger: Path | None, 
     return 0
 
 
-def _files_as_they_are(query: str, given: dict[str, str], repo: Path, ledger: Path) -> dict[str, str]:
-    """For a named query that compares with the files: those of the repository, and a word on what was compared."""
+def _files_as_they_are(
+    query: str, given: dict[str, str], repo: Path, ledger: Path
+) -> dict[str, str]:
+    """For a named query that compares with the files: those of the repository, and a word on what
+    was compared.
+    """
     from skillrun.ledger.query import named_queries
     from skillrun.runner.files_now import query_params
 
@@ -109,7 +140,11 @@ def _files_as_they_are(query: str, given: dict[str, str], repo: Path, ledger: Pa
     if named is None or "tree" in given or "tree" not in {param.name for param in named.params}:
         return {}
     found = query_params(repo, ledger, given.get("repo"))
-    what = f"the files of {found['repo']} as they are" if found else "the latest content that any run saw"
+    what = (
+        f"the files of {found['repo']} as they are"
+        if found
+        else "the latest content that any run saw"
+    )
     print(visible(f"skillrun: compared with {what}", limit=None), file=sys.stderr)
     return found
 
@@ -123,8 +158,14 @@ def _list_queries(format: Format) -> int:
             params = " ".join(f"--param {p.name}={p.default}" for p in named.params)
             print(f"{name}: {named.sentence}" + (f"\n    {params}" if params else ""))
         return 0
-    rows = [(name, named.sentence, " ".join(p.name for p in named.params)) for name, named in found.items()]
-    document = {name: {"sentence": q.sentence, "params": [p.name for p in q.params]} for name, q in found.items()}
+    rows = [
+        (name, named.sentence, " ".join(p.name for p in named.params))
+        for name, named in found.items()
+    ]
+    document = {
+        name: {"sentence": q.sentence, "params": [p.name for p in q.params]}
+        for name, q in found.items()
+    }
     print_rows(format, ("query", "sentence", "params"), rows, document)
     return 0
 

@@ -27,7 +27,10 @@ def anchor(to: str, file: Path | None, repo: Path, ledger: Path | None, json: bo
     else:
         done = publish(path, INTOTO if file else PLAIN, file=file or Path(to))
     if json:
-        heads = [{k: v for k, v in asdict(a).items() if k in ("ledger", "run_id", "n", "hash")} for a in done.anchors]
+        heads = [
+            {k: v for k, v in asdict(a).items() if k in ("ledger", "run_id", "n", "hash")}
+            for a in done.anchors
+        ]
         print_json({"kind": done.kind, "place": done.place, "new": done.new, "heads": heads})
         return 0
     runs = "1 run is" if len(done.anchors) == 1 else f"{len(done.anchors)} runs are"

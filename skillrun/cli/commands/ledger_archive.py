@@ -28,7 +28,9 @@ def archive(before: str, to: Path, repo: Path, ledger: Path | None, json: bool) 
 
 
 def _microseconds(text: str) -> int:
-    """A date, or a date and a time, in UTC where it names no zone. Raises Misuse for anything else."""
+    """A date, or a date and a time, in UTC where it names no zone. Raises Misuse for anything
+    else.
+    """
     try:
         when = datetime.fromisoformat(text)
     except ValueError:

@@ -23,7 +23,9 @@ def export(
     repo: Path,
     ledger: Path | None,
 ) -> int:
-    """Writes to `output`, sends to `to`, else prints; a format of tables wants a folder, or one table's name."""
+    """Writes to `output`, sends to `to`, else prints; a format of tables wants a folder, or one
+    table's name.
+    """
     from skillrun.exports.registry import LINES
     from skillrun.exports.registry import TABLES as BY_TABLE
 
@@ -41,9 +43,13 @@ def _check(format: str, output: Path | None, table: str | None, to: str | None) 
     from skillrun.exports.registry import TABLES as BY_TABLE
 
     if format not in NAMES:
-        raise Misuse(f"--format {format}: no such format", hint=f"the formats are: {', '.join(NAMES)}")
+        raise Misuse(
+            f"--format {format}: no such format", hint=f"the formats are: {', '.join(NAMES)}"
+        )
     if table is not None and format not in BY_TABLE:
-        raise Misuse(f"--table: {format} has no tables", hint=f"formats of tables are: {', '.join(BY_TABLE)}")
+        raise Misuse(
+            f"--table: {format} has no tables", hint=f"formats of tables are: {', '.join(BY_TABLE)}"
+        )
     if to is not None and format != "otlp":
         raise Misuse(f"--to: {format} is not sent anywhere", hint="--format otlp --to URL")
     if to is not None and output is not None:
@@ -69,7 +75,10 @@ def _tables(format: Tables, source: Source, output: Path | None, table: str | No
             raise Misuse("a terminal cannot show Parquet", hint="-o FILE")
         return _one(output, format.table(source, table))
     if output is None:
-        raise Misuse("a file for each table needs a folder", hint="-o FOLDER; or --table NAME for one of them")
+        raise Misuse(
+            "a file for each table needs a folder",
+            hint="-o FOLDER; or --table NAME for one of them",
+        )
     from skillrun.exports.writing import write_folder
 
     write_folder(output, _files(format, source))

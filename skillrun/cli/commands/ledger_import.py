@@ -21,7 +21,10 @@ def import_telemetry(file: Path, repo: Path, ledger: Path | None, json: bool) ->
         print_json(asdict(done))
         return 0
     again = f", {counted(done.known, 'line')} known already" if done.known else ""
-    print(f"{visible(str(file))}: {counted(done.lines, 'line')} imported into {counted(done.runs, 'run')}{again}")
+    print(
+        f"{visible(str(file))}: {counted(done.lines, 'line')} imported into"
+        f" {counted(done.runs, 'run')}{again}"
+    )
     return 0
 
 

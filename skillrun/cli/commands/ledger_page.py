@@ -8,7 +8,9 @@ from skillrun.cli.commands.common import ledger_of
 from skillrun.text import visible
 
 
-def write_page(run: str, repo: Path, ledger: Path | None, file: Path, name: str | None = None) -> int:
+def write_page(
+    run: str, repo: Path, ledger: Path | None, file: Path, name: str | None = None
+) -> int:
     """Writes the page whole, in the place of an older one. `name`: shown for the ledger's path."""
     from skillrun.exports.writing import write_file
     from skillrun.reports.page.build import run_page

@@ -28,33 +28,63 @@ def redact(
     from skillrun.ledger.redact import redact as take_out
 
     if n is None and containing is None:
-        raise Misuse("which texts?", hint="give the number of an event, or --containing FILE with the secret in it")
+        raise Misuse(
+            "which texts?",
+            hint="give the number of an event, or --containing FILE with the secret in it",
+        )
     if not dry_run and not reason.strip():
         raise Misuse("--reason is missing", hint='say why, e.g. --reason "a token in the output"')
-    wanted, actor = Wanted(n, _secret(containing) if containing else None), who() if dry_run else person("redact")
+    wanted, actor = (
+        Wanted(n, _secret(containing) if containing else None),
+        who() if dry_run else person("redact"),
+    )
     path, kind = ledger_of(repo, ledger), str(actor.kind)
-    done = take_out(path, run, wanted, reason=reason, actor=actor.name, actor_kind=kind, dry_run=dry_run)
+    done = take_out(
+        path, run, wanted, reason=reason, actor=actor.name, actor_kind=kind, dry_run=dry_run
+    )
     if json:
         print_json(asdict(done))
         return 0
-    rows = [(event, digest[:16], size) for event, gone in sorted(done.texts.items()) for digest, size in gone.items()]
+    rows = [
+        (event, digest[:16], size)
+        for event, gone in sorted(done.texts.items())
+        for digest, size in gone.items()
+    ]
     print_table(("event", "sha256", "characters"), rows)
-    print("\nthese would be taken out; nothing was changed" if dry_run else "\nthese were taken out; the hashes hold")
+    print(
+        "\nthese would be taken out; nothing was changed"
+        if dry_run
+        else "\nthese were taken out; the hashes hold"
+    )
     if done.left:
-        print(f"still in short texts or paths of the events {', '.join(map(str, done.left))}: a hash covers them there")
+        print(
+            f"still in short texts or paths of the events {', '.join(map(str, done.left))}: a hash"
+            " covers them there"
+        )
     for receiver in done.receivers:
-        print(visible(f"{receiver} has been sent them: skillrun ledger ship --to takes them out there"))
+        print(
+            visible(
+                f"{receiver} has been sent them: skillrun ledger ship --to takes them out there"
+            )
+        )
     if not dry_run:
-        print("what leaked has leaked: replace the secret itself, and look at copies and exports of the ledger")
+        print(
+            "what leaked has leaked: replace the secret itself, and look at copies and exports of"
+            " the ledger"
+        )
     return 0
 
 
 def _secret(file: Path) -> str:
-    """The content of a file, `-` for standard input: never on a command line, which others can read."""
+    """The content of a file, `-` for standard input: never on a command line, which others can
+    read.
+    """
     try:
         text = sys.stdin.read() if str(file) == "-" else read_utf8(file)
     except (OSError, UnicodeDecodeError) as error:
-        raise Misuse(f"--containing {file}: cannot be read: {getattr(error, 'strerror', 'not UTF-8')}") from None
+        raise Misuse(
+            f"--containing {file}: cannot be read: {getattr(error, 'strerror', 'not UTF-8')}"
+        ) from None
     if len(secret := text.rstrip("\n")) < 4:
         raise Misuse(f"--containing {file}: fewer than 4 characters", hint="put the secret into it")
     return secret

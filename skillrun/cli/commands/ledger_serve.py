@@ -15,7 +15,9 @@ def serve(port: int, open_browser: bool, repo: Path, ledger: Path | None) -> int
         from skillrun.web.server import serve as run
     except ModuleNotFoundError as error:
         hint = install_hint("web")
-        raise Blocked(f"the web pages need a package that is not installed: {error.name}", hint=hint) from None
+        raise Blocked(
+            f"the web pages need a package that is not installed: {error.name}", hint=hint
+        ) from None
 
     def ready(address: str) -> None:
         print(f"{address}  (only on this machine, only for reading; Ctrl-C ends it)", flush=True)

@@ -24,5 +24,8 @@ def ship(to: str, repo: Path, ledger: Path | None, json: bool) -> int:
     for run_id, why in shipped.refused.items():
         print(visible(f"  run {run_id} was refused: {why}"))
     if shipped.refused:
-        print("It is sent again the next time; `skillrun ledger verify` says whether its rows are whole.")
+        print(
+            "It is sent again the next time; `skillrun ledger verify` says whether its rows are"
+            " whole."
+        )
     return 1 if shipped.refused else 0

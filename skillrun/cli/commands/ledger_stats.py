@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from skillrun.cli.options import Format
 
 
-def stats(repo: Path, ledger: Path | None, days: int, format: Format, name: str | None = None) -> int:
+def stats(
+    repo: Path, ledger: Path | None, days: int, format: Format, name: str | None = None
+) -> int:
     """The figures of the last days, as lines with bars, or as rows. `name`: shown for the path."""
     from dataclasses import asdict
 

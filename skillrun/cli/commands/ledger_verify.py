@@ -16,8 +16,12 @@ if TYPE_CHECKING:
 _SHOWN = 20  # runs; --json names all
 
 
-def verify(repo: Path, ledger: Path | None, anchors: list[Path], json: bool, name: str | None = None) -> int:
-    """Two verdicts, integrity and completeness; exit code 1 where either is not good. `name`: shown for the path."""
+def verify(
+    repo: Path, ledger: Path | None, anchors: list[Path], json: bool, name: str | None = None
+) -> int:
+    """Two verdicts, integrity and completeness; exit code 1 where either is not good. `name`: shown
+    for the path.
+    """
     from skillrun.anchors.publish import find, name_of
     from skillrun.ledger.verify import verify_ledger
 
@@ -52,7 +56,11 @@ def _anchor_lines(runs: tuple[RunAnchor, ...]) -> Iterator[str]:
     yield f"anchored: {full} of {len(runs)} runs up to their last event"
     for run in runs[-_SHOWN:]:
         places = ", ".join(run.places)
-        how = f"up to event {run.anchored_n} of {run.last_n}  {places}" if run.anchored_n else "not anchored"
+        how = (
+            f"up to event {run.anchored_n} of {run.last_n}  {places}"
+            if run.anchored_n
+            else "not anchored"
+        )
         yield f"  run {run.run_id[:13]}… {how}" + ("  (archived)" if run.archive else "")
     if len(runs) > _SHOWN:
         yield f"  and {len(runs) - _SHOWN} older runs (--json names all)"

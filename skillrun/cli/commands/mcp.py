@@ -12,6 +12,8 @@ def serve() -> int:
         from skillrun.mcp.server import serve as run
     except ModuleNotFoundError as error:
         hint = install_hint("mcp")
-        raise Refused(f"the MCP server needs a package that is not installed: {error.name}", hint=hint) from None
+        raise Refused(
+            f"the MCP server needs a package that is not installed: {error.name}", hint=hint
+        ) from None
     run()
     return 0

@@ -33,7 +33,9 @@ def prove(
     *,
     confirm: bool = False,
 ) -> int:
-    """Proves, replays one schedule, or lists what there is to replay; the exit code says the verdict."""
+    """Proves, replays one schedule, or lists what there is to replay; the exit code says the
+    verdict.
+    """
     from skillrun.reports.watchers import watcher_for
     from skillrun.stages.proving import proof_target
 
@@ -59,7 +61,9 @@ def prove(
 
 
 def _finish_writing(repo: Path) -> None:
-    """Before files are read beside which one is written: what a write that died has left is finished."""
+    """Before files are read beside which one is written: what a write that died has left is
+    finished.
+    """
     from skillrun.repo.git import open_to_write
 
     open_to_write(repo)
@@ -73,13 +77,21 @@ def _check_options(schedule: str | None, pytest_file: Path | None, listing: bool
     if listing and (schedule or pytest_file):
         raise Misuse("--list runs no schedule", hint="leave out --schedule and --pytest")
     if pytest_file is not None and pytest_file.exists():
-        raise Misuse(f"--pytest {pytest_file}: exists already", hint="name a new file; nothing is overwritten")
+        raise Misuse(
+            f"--pytest {pytest_file}: exists already",
+            hint="name a new file; nothing is overwritten",
+        )
     if pytest_file is not None and not pytest_file.parent.is_dir():
-        raise Misuse(f"--pytest {pytest_file}: there is no such folder", hint="name a file in a folder that exists")
+        raise Misuse(
+            f"--pytest {pytest_file}: there is no such folder",
+            hint="name a file in a folder that exists",
+        )
 
 
 def _case(repo: Path, spec: Path | None, overrides: dict[str, str]) -> Case:
-    """The job as the stages see it. Raises what is refused or misused, Blocked where there is no spec."""
+    """The job as the stages see it. Raises what is refused or misused, Blocked where there is no
+    spec.
+    """
     from skillrun.contract.locate import find_skill
     from skillrun.contract.skill import load_skill
     from skillrun.contract.spec import load_spec
@@ -92,7 +104,9 @@ def _case(repo: Path, spec: Path | None, overrides: dict[str, str]) -> Case:
     opened = open_repo(repo)
     file = spec if spec is not None else the_only_spec(opened)
     if file is None:
-        raise Blocked("there is no job spec in .skillrun/jobs/", hint="write one with: skillrun spec init")
+        raise Blocked(
+            "there is no job spec in .skillrun/jobs/", hint="write one with: skillrun spec init"
+        )
     skill = load_skill(find_skill(str(resource("skills", "job-worker-orchestration"))))
     tree = Tree(opened.root, without=own_files(opened, ledger_path(opened, None)))
     return Case(skill, load_spec(file, overrides=overrides, root=opened.root), opened, tree)
@@ -120,7 +134,9 @@ def _run(target: Target, schedule: str | None, listing: bool, progress: OnProgre
 
 
 def _confirm(proof: Proof, target: Target, progress: OnProgress) -> None:
-    """With a real worker; where it does otherwise, or nothing could be tried with it, nothing is proved."""
+    """With a real worker; where it does otherwise, or nothing could be tried with it, nothing is
+    proved.
+    """
     from skillrun.proof.confirm.compare import confirm, differences, find_untried
 
     proof.confirmed = confirm(proof, target, progress)
@@ -196,10 +212,19 @@ def _progress(*, json: bool) -> Iterator[OnProgress]:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
-        columns = (SpinnerColumn(), BarColumn(bar_width=30), MofNCompleteColumn(), TextColumn("{task.description}"))
-        with Progress(*columns, console=Console(highlight=False, markup=False, emoji=False), transient=True) as bar:
+        columns = (
+            SpinnerColumn(),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TextColumn("{task.description}"),
+        )
+        with Progress(
+            *columns, console=Console(highlight=False, markup=False, emoji=False), transient=True
+        ) as bar:
             task = bar.add_task("setting up", total=None)
-            yield lambda what, done, of: bar.update(task, description=what, completed=done, total=of or None)
+            yield lambda what, done, of: bar.update(
+                task, description=what, completed=done, total=of or None
+            )
 
 
 def _plain_progress() -> OnProgress:

@@ -35,7 +35,9 @@ def run_skill(
     implement: tuple[str | None, int, str] = (None, 3, "30m"),
     dry_run: bool = False,
 ) -> int:
-    """Advances the run and prints its report; the exit code says the outcome. `dry_run` shows a scaffold's diff."""
+    """Advances the run and prints its report; the exit code says the outcome. `dry_run` shows a
+    scaffold's diff.
+    """
     from skillrun.reports.watchers import watcher_for
 
     request = Request(
@@ -70,14 +72,22 @@ def run_skill(
         from skillrun.reports.lines import closing_lines, header_lines, line, stage_lines
 
         if not watcher.begun:
-            for shown in [*header_lines(report["run"]), *(row for s in report["stages"] for row in stage_lines(s))]:
+            for shown in [
+                *header_lines(report["run"]),
+                *(row for s in report["stages"] for row in stage_lines(s)),
+            ]:
                 watcher.show(shown)
         for shown in closing_lines(report, _command()):
             watcher.show(shown)
         if _can_be_lost(report):
             words = "git clean deletes the ledger; skillrun ledger anchor keeps its heads in git"
             watcher.show(line(0, ("dim", words)))
-        watcher.show(line(0, ("dim", f"ledger {report['ledger']['path']}  head {report['ledger']['head'][:12]}")))
+        watcher.show(
+            line(
+                0,
+                ("dim", f"ledger {report['ledger']['path']}  head {report['ledger']['head'][:12]}"),
+            )
+        )
     return EXIT_CODES[report["outcome"]]
 
 
@@ -91,7 +101,9 @@ def _can_be_lost(report: dict[str, Any]) -> bool:
     return not is_published(path, report["run"]["id"])
 
 
-def _advance(request: Request, watcher: Silent, options: tuple[str | None, int, str]) -> dict[str, Any]:
+def _advance(
+    request: Request, watcher: Silent, options: tuple[str | None, int, str]
+) -> dict[str, Any]:
     """By hand, or with somebody who does what is open: an agent, or skillrun itself."""
     if options[0] is None:
         return _with_job(request, watcher, advance(request, watcher))
@@ -121,7 +133,9 @@ def _with_job(request: Request, watcher: Silent, report: dict[str, Any]) -> dict
 
 
 def _finish_writing(repo: Path) -> None:
-    """Before files are read that are about to be written: what a write that died has left is finished."""
+    """Before files are read that are about to be written: what a write that died has left is
+    finished.
+    """
     from skillrun.repo.git import open_to_write
 
     open_to_write(repo)
@@ -138,7 +152,12 @@ def _with_spec(request: Request) -> Request:
 
     repo = open_repo(request.repo)
     wants_spec = request.skill.rpartition("/")[2] in STAGES
-    if request.spec is not None or not wants_spec or the_only_spec(repo) is not None or not sys.stdin.isatty():
+    if (
+        request.spec is not None
+        or not wants_spec
+        or the_only_spec(repo) is not None
+        or not sys.stdin.isatty()
+    ):
         return request
     _finish_writing(request.repo)
     written = ask_for_spec(repo.root)

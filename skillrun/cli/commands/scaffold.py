@@ -1,4 +1,6 @@
-"""`--implement scaffold`, with and without `--dry-run`: the job is written, or its diff is shown."""
+"""`--implement scaffold`, with and without `--dry-run`: the job is written, or its diff is
+shown.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,11 @@ if TYPE_CHECKING:
     from skillrun.scaffold.plan import Plan
 
 
-def write_job(request: Request, watcher: Silent, report: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Writes the job of a request and returns the report of the run after it. Raises as `scaffold` does.
+def write_job(
+    request: Request, watcher: Silent, report: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Writes the job of a request and returns the report of the run after it. Raises as `scaffold`
+    does.
 
     `report`: of the run as it is, where it has just been advanced.
     """
@@ -35,9 +40,11 @@ def write_job(request: Request, watcher: Silent, report: dict[str, Any] | None =
 
 
 def show_diff(request: Request, implement: str | None, json: bool) -> int:
-    """Prints what a scaffold would write as one diff, and beside it, on stderr, what it would leave or lacks.
+    """Prints what a scaffold would write as one diff, and beside it, on stderr, what it would leave
+    or lacks.
 
-    Writes nothing; exit code 3 where something has to be decided first. Raises Misuse without `--implement scaffold`.
+    Writes nothing; exit code 3 where something has to be decided first. Raises Misuse without
+    `--implement scaffold`.
     """
     if implement != "scaffold":
         hint = "skillrun job-worker-orchestration --implement scaffold --dry-run"
@@ -58,7 +65,9 @@ def _diff(plan: Plan) -> str:
 
 
 def _document(plan: Plan, missing: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """scaffold.v1. Its texts are exact, so that the diff can be applied; in JSON's ASCII they steer no terminal."""
+    """scaffold.v1. Its texts are exact, so that the diff can be applied; in JSON's ASCII they steer
+    no terminal.
+    """
     from dataclasses import asdict
 
     from skillrun.canonical import sha256
@@ -88,9 +97,12 @@ def _print(text: str) -> None:
 
 
 def _notes(plan: Plan) -> list[str]:
-    """The plan's own, and what is not in the diff: a formatter is the repository's code, and a look runs none."""
+    """The plan's own, and what is not in the diff: a formatter is the repository's code, and a look
+    runs none.
+    """
     run = [
-        f"not in this diff: {command} runs over the Python files once they are written" for command in plan.formatters
+        f"not in this diff: {command} runs over the Python files once they are written"
+        for command in plan.formatters
     ]
     return [*plan.notes, *(run if plan.changes else [])]
 

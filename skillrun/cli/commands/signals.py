@@ -9,7 +9,9 @@ from contextlib import contextmanager
 
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP end it as Ctrl-C does; a second signal does not disturb the cleaning up."""
+    """SIGTERM and SIGHUP end it as Ctrl-C does; a second signal does not disturb the cleaning
+    up.
+    """
 
     def end(*_: object) -> None:
         for number in wanted:

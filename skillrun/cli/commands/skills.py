@@ -17,18 +17,28 @@ def list_skills(repo: Path, json: bool) -> int:
     if json:
         print_json(
             [
-                {"id": s.id, "path": str(s.path), "where": s.where, "shadowed": s.shadowed, "error": s.error}
+                {
+                    "id": s.id,
+                    "path": str(s.path),
+                    "where": s.where,
+                    "shadowed": s.shadowed,
+                    "error": s.error,
+                }
                 for s in found
             ]
         )
         return 0
-    rows = [(s.id, s.where, s.error or ("shadowed" if s.shadowed else ""), str(s.path)) for s in found]
+    rows = [
+        (s.id, s.where, s.error or ("shadowed" if s.shadowed else ""), str(s.path)) for s in found
+    ]
     print_table(("skill", "where", "note", "path"), rows)
     return 0
 
 
 def show_skill(skill: str, repo: Path, json: bool) -> int:
-    """The contract of a skill as it was read, with line numbers, and the stages that a run would have."""
+    """The contract of a skill as it was read, with line numbers, and the stages that a run would
+    have.
+    """
     from skillrun.contract.locate import find_skill
     from skillrun.contract.skill import load_skill
     from skillrun.stages.registry import match_stages
@@ -36,15 +46,21 @@ def show_skill(skill: str, repo: Path, json: bool) -> int:
     loaded = load_skill(find_skill(skill, _root(repo), None))
     planned, missing = match_stages(loaded)
     stages: list[dict[str, Any]] = [
-        {"id": p.stage.ID, "title": p.stage.TITLE, "line": p.line, "verified": _is_code(p.stage)} for p in planned
+        {"id": p.stage.ID, "title": p.stage.TITLE, "line": p.line, "verified": _is_code(p.stage)}
+        for p in planned
     ]
     if json:
-        print_json(_skill_json(loaded) | {"stages": stages, "findings": [f.message for f in missing]})
+        print_json(
+            _skill_json(loaded) | {"stages": stages, "findings": [f.message for f in missing]}
+        )
         return 0
     print(f"{loaded.id}: {visible(loaded.description)}\n{visible(str(loaded.path))}\n")
     print("Inputs")
     for wanted in loaded.inputs:
-        print(f"  {visible(wanted.slug)}{'' if wanted.required else ' (optional)'}: {visible(wanted.text)}")
+        print(
+            f"  {visible(wanted.slug)}{'' if wanted.required else ' (optional)'}:"
+            f" {visible(wanted.text)}"
+        )
     print("\nStages")
     for stage in stages:
         kind = "verified" if stage["verified"] else "declared"

@@ -1,4 +1,6 @@
-"""`skillrun spec init | check`: writes a first job spec, or names everything that is wrong with one."""
+"""`skillrun spec init | check`: writes a first job spec, or names everything that is wrong with
+one.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,10 @@ def ask_for_spec(root: Path) -> Path | None:
     """Asks for the fields on the terminal and writes the spec; None where the person stops."""
     from skillrun.contract.spec_init import QUESTIONS, new_spec, write_spec
 
-    print("No job spec yet. A few questions; an empty answer takes the [default], or leaves the field open.\n")
+    print(
+        "No job spec yet. A few questions; an empty answer takes the [default], or leaves the field"
+        " open.\n"
+    )
     values: dict[str, Any] = {}
     answers: dict[str, str] = {}
     try:
@@ -48,7 +53,9 @@ def ask_for_spec(root: Path) -> Path | None:
 
 
 def _ask(question: Any, values: dict[str, Any], answers: dict[str, str]) -> None:
-    """Asks until the answer can be used; `answers` keeps the words, `values` what they stand for."""
+    """Asks until the answer can be used; `answers` keeps the words, `values` what they stand
+    for.
+    """
     choices = f" ({' | '.join(question.choices)})" if question.choices else ""
     default = f" [{question.default}]" if question.default else ""
     print(f"{question.question}{choices}\n  {question.why}")
@@ -66,7 +73,9 @@ def _ask(question: Any, values: dict[str, Any], answers: dict[str, str]) -> None
 
 
 def _keep(question: Any, answer: str, values: dict[str, Any]) -> None:
-    """Keeps an answer that the schema takes; ValueError with its words otherwise, so that it is asked again."""
+    """Keeps an answer that the schema takes; ValueError with its words otherwise, so that it is
+    asked again.
+    """
     from skillrun.contract.spec import spec_violations
     from skillrun.contract.spec_init import nested
 
@@ -86,17 +95,23 @@ def _only(repo: Path) -> Path:
 
     found = the_only_spec(open_repo(repo))
     if found is None:
-        raise Blocked("there is no job spec in .skillrun/jobs/", hint="write one with: skillrun spec init")
+        raise Blocked(
+            "there is no job spec in .skillrun/jobs/", hint="write one with: skillrun spec init"
+        )
     return found
 
 
 def _say_written(path: Path) -> None:
-    print(f"{visible(str(path))}: written, with its schema beside it (an editor completes the fields)")
+    print(
+        f"{visible(str(path))}: written, with its schema beside it (an editor completes the fields)"
+    )
     print("  next: skillrun job-worker-orchestration")
 
 
 def check(given: Path | None, repo: Path, json: bool) -> int:
-    """Validates a spec, the only one of the repository where none is named; every violation at once."""
+    """Validates a spec, the only one of the repository where none is named; every violation at
+    once.
+    """
     from skillrun.contract.spec import load_spec
 
     file = given if given is not None else _only(repo)

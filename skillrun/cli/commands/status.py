@@ -11,24 +11,47 @@ from skillrun.runner.standing import explain, standing
 
 
 def status(repo: Path, job: str | None, run: str | None, ledger: Path | None, json: bool) -> int:
-    """Prints the last report with what has gone stale since; the exit code says the outcome, 1 where it is stale."""
+    """Prints the last report with what has gone stale since; the exit code says the outcome, 1
+    where it is stale.
+    """
     report = standing(repo, job=job, run=run, ledger=ledger)
     if json:
         print_json(report)
         return _code(report)
     show = _shower()
-    for shown in [*header_lines(report["run"]), *(row for stage in report["stages"] for row in _brief(stage))]:
+    for shown in [
+        *header_lines(report["run"]),
+        *(row for stage in report["stages"] for row in _brief(stage)),
+    ]:
         show(shown)
     if report["open_invocations"]:
-        show(line(0, ("blocked", "an invocation has not ended: it is at work, or it died; the same command resumes")))
+        show(
+            line(
+                0,
+                (
+                    "blocked",
+                    (
+                        "an invocation has not ended: it is at work, or it died; the same command"
+                        " resumes"
+                    ),
+                ),
+            )
+        )
     for shown in closing_lines({**report, "checks": [], "recommendations": []}):
         show(shown)
     if _stale(report):
-        show(line(0, ("blocked", f"stale since then: {', '.join(_stale(report))}; run the skill again")))
+        show(
+            line(
+                0,
+                ("blocked", f"stale since then: {', '.join(_stale(report))}; run the skill again"),
+            )
+        )
     return _code(report)
 
 
-def why(stage: str, repo: Path, job: str | None, run: str | None, ledger: Path | None, json: bool) -> int:
+def why(
+    stage: str, repo: Path, job: str | None, run: str | None, ledger: Path | None, json: bool
+) -> int:
     """Prints a stage with all its findings, and the files that made it stale."""
     found = explain(standing(repo, job=job, run=run, ledger=ledger), stage)
     if json:
@@ -38,7 +61,12 @@ def why(stage: str, repo: Path, job: str | None, run: str | None, ledger: Path |
     for shown in stage_lines(found):
         show(shown)
     if found["stale"]:
-        show(line(11, ("blocked", f"stale: {', '.join(found['changed'])} changed since this was found")))
+        show(
+            line(
+                11,
+                ("blocked", f"stale: {', '.join(found['changed'])} changed since this was found"),
+            )
+        )
     elif found["status"] == "passed":
         show(line(11, ("dim", "nothing that it rests on has changed since")))
     for shown in next_lines(found["next"]):
@@ -46,8 +74,12 @@ def why(stage: str, repo: Path, job: str | None, run: str | None, ledger: Path |
     return 0
 
 
-def next_steps(repo: Path, job: str | None, run: str | None, ledger: Path | None, json: bool) -> int:
-    """Prints the work order: what is open, where it lies, how it is written, what will be checked."""
+def next_steps(
+    repo: Path, job: str | None, run: str | None, ledger: Path | None, json: bool
+) -> int:
+    """Prints the work order: what is open, where it lies, how it is written, what will be
+    checked.
+    """
     from skillrun.orders.order import is_done, order_lines
     from skillrun.runner.standing import order
 
@@ -59,7 +91,9 @@ def next_steps(repo: Path, job: str | None, run: str | None, ledger: Path | None
 
         for text in order_lines(made):
             show(text)
-    return EXIT_CODES["partial" if made["outcome"] == "success" and not is_done(made) else made["outcome"]]
+    return EXIT_CODES[
+        "partial" if made["outcome"] == "success" and not is_done(made) else made["outcome"]
+    ]
 
 
 def _brief(stage: dict[str, Any]) -> list[Any]:

@@ -1,4 +1,6 @@
-"""`skillrun trust`: a person allows code of this working tree to run, and what agents may say here."""
+"""`skillrun trust`: a person allows code of this working tree to run, and what agents may say
+here.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ _NOTHING_KNOWN = "whatever a skill runs here: its tests, its validations, the ha
 
 
 def trust(repo: Path, *, agents: bool, agent_waivers: bool, revoke: bool) -> int:
-    """Gives, or takes away, what a person can allow in a working tree. Raises Refused for an agent."""
+    """Gives, or takes away, what a person can allow in a working tree. Raises Refused for an
+    agent.
+    """
     actor = person("skillrun trust")
     opened = open_repo(repo)
     consent = Consent(opened)
@@ -32,7 +36,9 @@ def trust(repo: Path, *, agents: bool, agent_waivers: bool, revoke: bool) -> int
 
 
 def _ask(repo: Repo) -> None:
-    """Shows everything that would run, and asks. Raises Refused where nobody is there to answer, Blocked for a no."""
+    """Shows everything that would run, and asks. Raises Refused where nobody is there to answer,
+    Blocked for a no.
+    """
     if not (at_terminal() and sys.stdin.isatty()):
         hint = "type it on a terminal; where a script means it, run the skill with --trust"
         raise Refused("skillrun trust: it asks a person, and there is no terminal", hint=hint)

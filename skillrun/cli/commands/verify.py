@@ -1,4 +1,6 @@
-"""`skillrun verify`: everything again from scratch for the committed specs, and what a branch did to its evidence."""
+"""`skillrun verify`: everything again from scratch for the committed specs, and what a branch did
+to its evidence.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ if TYPE_CHECKING:
     from skillrun.wall.verification import Verification
 
 
-def verify(repo: Path, base: str | None, formats: list[str], outputs: list[Path], trust: bool, *, ci: bool) -> int:
+def verify(
+    repo: Path, base: str | None, formats: list[str], outputs: list[Path], trust: bool, *, ci: bool
+) -> int:
     """Verifies, writes what was asked for, and says the outcome by its exit code."""
     from skillrun.wall.verify import Ask
     from skillrun.wall.verify import verify as run
@@ -38,17 +42,23 @@ def _wanted(formats: list[str], outputs: list[Path]) -> list[tuple[str, Path]]:
 
     for name in formats:
         if name not in FORMATS:
-            raise Misuse(f"--format {name}: there is no such format", hint=f"one of {', '.join(FORMATS)}")
+            raise Misuse(
+                f"--format {name}: there is no such format", hint=f"one of {', '.join(FORMATS)}"
+            )
     if outputs and len(outputs) != len(formats or ["text"]):
         raise Misuse(
             f"{len(formats)} formats and {len(outputs)} output files",
             hint="give each --format its --output, in the same order",
         )
     if len(formats) > 1 and not outputs:
-        raise Misuse("several formats cannot share standard output", hint="give each --format its --output")
+        raise Misuse(
+            "several formats cannot share standard output", hint="give each --format its --output"
+        )
     for path in outputs:
         if path.is_dir() or not path.absolute().parent.is_dir():
-            raise Misuse(f"--output {path}: not a file in a folder that exists", hint="make the folder first")
+            raise Misuse(
+                f"--output {path}: not a file in a folder that exists", hint="make the folder first"
+            )
     return list(zip(formats or ["text"], outputs, strict=True)) if outputs else []
 
 
@@ -70,7 +80,9 @@ def _watcher(formats: list[str], *, ci: bool) -> Silent:
 
 
 def _write(verification: Verification, wanted: list[tuple[str, Path]], formats: list[str]) -> None:
-    """The files, each whole or not at all; on stdout the text, or the one format that has no file."""
+    """The files, each whole or not at all; on stdout the text, or the one format that has no
+    file.
+    """
     from skillrun.wall.formats.registry import FORMATS
 
     for name, path in wanted:
@@ -102,4 +114,6 @@ def _replace(path: Path, content: str) -> None:
         Path(draft).replace(path)
     except OSError as error:
         Path(draft).unlink(missing_ok=True) if draft else None
-        raise Misuse(f"--output {path}: cannot be written: {error.strerror}", hint="name another file") from error
+        raise Misuse(
+            f"--output {path}: cannot be written: {error.strerror}", hint="name another file"
+        ) from error

@@ -1,13 +1,17 @@
 """APScheduler 3 and 4: schedulers and jobs, what their options do, and what people get wrong.
 
-Its jobs are plain functions, so their own retry, their callers and their rows are read by `common/callables/`: the
-library retries nothing, acknowledges nothing, and keeps no dead letters. Of its own: `recognise.py` finds schedulers,
-`jobs.py` finds the places that schedule a function, with the options that then hold, `hooks.py` its listeners,
+Its jobs are plain functions, so their own retry, their callers and their rows are read by
+`common/callables/`: the
+library retries nothing, acknowledges nothing, and keeps no dead letters. Of its own: `recognise.py`
+finds schedulers,
+`jobs.py` finds the places that schedule a function, with the options that then hold, `hooks.py` its
+listeners,
 `catalogue.py` and `rules.py` what people get wrong.
 
-For a prover: a delivery is a call of the function, in a thread of the scheduler's process. Measured (3.11): with a
-persistent store a date job killed within milliseconds of its submission runs again after a restart; one killed half a
-second into its work is lost. A tick that comes more than misfire_grace_time (3.x: 1 s) late is dropped.
+For a prover: a delivery is a call of the function, in a thread of the scheduler's process. Measured
+(3.11): with a persistent store a date job killed within milliseconds of its submission runs again
+after a restart; one killed half a second into its work is lost. A tick that comes more than
+misfire_grace_time (3.x: 1 s) late is dropped.
 """
 
 from __future__ import annotations
@@ -41,7 +45,9 @@ def find_handler(project: Project, use: FrameworkUse, handler: str) -> Definitio
 
 
 def find_registration(project: Project, use: FrameworkUse, handler: Definition) -> Place | None:
-    """The decorator or call that schedules the handler; else its own `def`, as any function can be scheduled."""
+    """The decorator or call that schedules the handler; else its own `def`, as any function can be
+    scheduled.
+    """
     from skillrun.frameworks.apscheduler.jobs import find_jobs
     from skillrun.frameworks.common.callables.callers import is_nested, own_place
 
@@ -50,7 +56,9 @@ def find_registration(project: Project, use: FrameworkUse, handler: Definition) 
 
 
 def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Policy:
-    """The effective policy of a handler: its own retry; the dead letters may be written by a listener."""
+    """The effective policy of a handler: its own retry; the dead letters may be written by a
+    listener.
+    """
     from skillrun.frameworks.apscheduler import hooks
 
     return hooks.read_policy(project, use, handler)

@@ -1,6 +1,8 @@
-"""What a scheduler calls around a run: its listeners. A listener hears of every job of the scheduler.
+"""What a scheduler calls around a run: its listeners. A listener hears of every job of the
+scheduler.
 
-Sources: apscheduler/events.py of 3.11 (EVENT_JOB_SUBMITTED, _EXECUTED, _ERROR; a listener without a mask hears all),
+Sources: apscheduler/events.py of 3.11 (EVENT_JOB_SUBMITTED, _EXECUTED, _ERROR; a listener without a
+mask hears all),
 `subscribe` of 4.0 (JobAcquired, JobReleased).
 """
 
@@ -43,9 +45,16 @@ def _listeners(project: Project) -> Iterator[tuple[ast.Call, Definition]]:
     for word in ("add_listener", "subscribe"):
         for module in project.modules_with(word):
             for node in ast.walk(module.tree):
-                if not isinstance(node, ast.Call) or last_word(node.func) != word or is_aside(module.path):
+                if (
+                    not isinstance(node, ast.Call)
+                    or last_word(node.func) != word
+                    or is_aside(module.path)
+                ):
                     continue
-                ours = isinstance(node.func, ast.Attribute) and "sched" in ast.unparse(node.func.value).lower()
+                ours = (
+                    isinstance(node.func, ast.Attribute)
+                    and "sched" in ast.unparse(node.func.value).lower()
+                )
                 name = module.resolve(node.args[0]) if node.args and ours else None
                 listener = project.definition(project.owned(module, node, name)) if name else None
                 if listener is not None and not listener.is_class:

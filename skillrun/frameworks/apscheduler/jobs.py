@@ -1,7 +1,8 @@
 """The places that give a function to a scheduler, and the options that then hold.
 
-Sources: apscheduler/schedulers/base.py of 3.11 (`add_job`, `scheduled_job`, `_configure`: coalesce True,
-max_instances 1, misfire_grace_time 1), and of 4.0 (`add_schedule`, `add_job`), flask_apscheduler (`task`, JOBS).
+Sources: apscheduler/schedulers/base.py of 3.11 (`add_job`, `scheduled_job`, `_configure`: coalesce
+True, max_instances 1, misfire_grace_time 1), and of 4.0 (`add_schedule`, `add_job`),
+flask_apscheduler (`task`, JOBS).
 """
 
 from __future__ import annotations
@@ -23,7 +24,14 @@ if TYPE_CHECKING:
 
 DEFAULTS: dict[str, Any] = {"coalesce": True, "max_instances": 1, "misfire_grace_time": 1}
 PERSISTENT = (
-    *("SQLAlchemyJobStore", "RedisJobStore", "MongoDBJobStore", "DjangoJobStore", "EtcdJobStore", "ZooKeeperJobStore"),
+    *(
+        "SQLAlchemyJobStore",
+        "RedisJobStore",
+        "MongoDBJobStore",
+        "DjangoJobStore",
+        "EtcdJobStore",
+        "ZooKeeperJobStore",
+    ),
     *("RethinkDBJobStore",),
 )
 _ALIASES = ("sqlalchemy", "redis", "mongodb", "rethinkdb", "zookeeper", "etcd")
@@ -33,7 +41,9 @@ _ONCE = (None, "date", "DateTrigger")
 
 @dataclass(frozen=True)
 class Scheduled:
-    """One place. `method`: add_job, scheduled_job, task, add_schedule, or JOBS; `function`: the handler or a caller."""
+    """One place. `method`: add_job, scheduled_job, task, add_schedule, or JOBS; `function`: the
+    handler or a caller.
+    """
 
     method: str
     call: ast.Call
@@ -79,8 +89,12 @@ class Scheduled:
 
 
 def find_jobs(project: Project, handler: Definition) -> tuple[Scheduled, ...]:
-    """Every place that gives the handler, or a function that calls it, to a scheduler; tests included."""
-    return project.remember(("apscheduler.jobs", handler.path, handler.name), lambda: tuple(_jobs(project, handler)))
+    """Every place that gives the handler, or a function that calls it, to a scheduler; tests
+    included.
+    """
+    return project.remember(
+        ("apscheduler.jobs", handler.path, handler.name), lambda: tuple(_jobs(project, handler))
+    )
 
 
 def _jobs(project: Project, handler: Definition) -> Iterator[Scheduled]:
@@ -92,14 +106,21 @@ def _jobs(project: Project, handler: Definition) -> Iterator[Scheduled]:
                 yield Scheduled(last_word(call.func), call, use.module, function)
         for module in project.modules_with(function.name.rpartition(".")[2]):
             for node in ast.walk(module.tree):
-                if isinstance(node, ast.Constant) and node.value in (function.import_path, function.dotted):
+                if isinstance(node, ast.Constant) and node.value in (
+                    function.import_path,
+                    function.dotted,
+                ):
                     yield from _by_text(module, node, function)
 
 
 def _decorated(function: Definition) -> Iterator[Scheduled]:
     """`@scheduler.scheduled_job("cron", hour=3)`, `@scheduler.task(...)` of flask_apscheduler."""
     for node in function.decorators:
-        if isinstance(node, ast.Call) and last_word(node.func) in ("scheduled_job", "task") and _is_scheduler(node):
+        if (
+            isinstance(node, ast.Call)
+            and last_word(node.func) in ("scheduled_job", "task")
+            and _is_scheduler(node)
+        ):
             yield Scheduled(last_word(node.func), node, function.module, function)
 
 
@@ -108,7 +129,9 @@ def _is_scheduler(call: ast.Call) -> bool:
 
 
 def _adding(module: Module, node: ast.AST) -> ast.Call | None:
-    """The `add_job(...)` around a function: itself, `partial(f, 1)`, `lambda: f(1)`, or the mistake `f()`."""
+    """The `add_job(...)` around a function: itself, `partial(f, 1)`, `lambda: f(1)`, or the mistake
+    `f()`.
+    """
     below = node
     for above in list(module.parents(node))[:4]:
         if (
@@ -116,7 +139,10 @@ def _adding(module: Module, node: ast.AST) -> ast.Call | None:
             and last_word(above.func) in ("add_job", "add_schedule")
             and below is not above.func
         ):
-            passed = [*above.args[:1], *(keyword for keyword in above.keywords if keyword.arg == "func")]
+            passed = [
+                *above.args[:1],
+                *(keyword for keyword in above.keywords if keyword.arg == "func"),
+            ]
             return above if below in passed else None
         if not isinstance(above, ast.Call | ast.Lambda | ast.keyword):
             return None
@@ -131,8 +157,14 @@ def _by_text(module: Module, node: ast.Constant, function: Definition) -> Iterat
         yield Scheduled(last_word(call.func), call, module, function)
         return
     above = next(module.parents(node), None)
-    if isinstance(above, ast.Dict) and any(isinstance(k, ast.Constant) and k.value == "trigger" for k in above.keys):
-        pairs = [(k.value, v) for k, v in zip(above.keys, above.values, strict=True) if isinstance(k, ast.Constant)]
+    if isinstance(above, ast.Dict) and any(
+        isinstance(k, ast.Constant) and k.value == "trigger" for k in above.keys
+    ):
+        pairs = [
+            (k.value, v)
+            for k, v in zip(above.keys, above.values, strict=True)
+            if isinstance(k, ast.Constant)
+        ]
         keywords = [ast.keyword(arg=str(name), value=value) for name, value in pairs]
         made = ast.Call(func=ast.Name("JOBS", ast.Load()), args=[], keywords=keywords)
         yield Scheduled("JOBS", ast.copy_location(made, node), module, function)
@@ -153,7 +185,9 @@ def find_wiring(project: Project, handler: Definition) -> tuple[Wiring, ...]:
 
 @dataclass(frozen=True)
 class Scheduler:
-    """The one scheduler that the application makes. `kind` is its class, e.g. BackgroundScheduler."""
+    """The one scheduler that the application makes. `kind` is its class, e.g.
+    BackgroundScheduler.
+    """
 
     kind: str
     call: ast.Call
@@ -165,7 +199,9 @@ class Scheduler:
 
 
 def the_scheduler(project: Project) -> Scheduler | None:
-    """None where the application makes none or several: which of them a job is given to cannot be told."""
+    """None where the application makes none or several: which of them a job is given to cannot be
+    told.
+    """
     return project.remember(("apscheduler.scheduler",), lambda: _the_scheduler(project))
 
 
@@ -182,15 +218,23 @@ def _the_scheduler(project: Project) -> Scheduler | None:
 
 def _makes_scheduler(project: Project, module: Module, node: ast.Call) -> bool:
     origin = project.origin(module.resolve(node.func) or "")
-    return origin.startswith(("apscheduler.schedulers.", "flask_apscheduler.")) and origin.endswith("Scheduler")
+    return origin.startswith(("apscheduler.schedulers.", "flask_apscheduler.")) and origin.endswith(
+        "Scheduler"
+    )
 
 
 def _read_scheduler(project: Project, module: Module, call: ast.Call) -> Scheduler:
     settings = [(module, call), *_configured(project)]
     given = {k.arg: (m, k.value) for m, c in settings for k in c.keywords if k.arg}
     opaque = any(c.args or any(k.arg is None for k in c.keywords) for _, c in settings)
-    defaults = project.literal(given["job_defaults"][1], given["job_defaults"][0]) if "job_defaults" in given else {}
-    zone = project.literal(given["timezone"][1], given["timezone"][0]) if "timezone" in given else None
+    defaults = (
+        project.literal(given["job_defaults"][1], given["job_defaults"][0])
+        if "job_defaults" in given
+        else {}
+    )
+    zone = (
+        project.literal(given["timezone"][1], given["timezone"][0]) if "timezone" in given else None
+    )
     return Scheduler(
         kind=last_word(call.func),
         call=call,
@@ -206,12 +250,18 @@ def _configured(project: Project) -> Iterator[tuple[Module, ast.Call]]:
     """`scheduler.configure(jobstores=..., job_defaults=...)`."""
     for module in project.modules_with("configure"):
         for node in ast.walk(module.tree):
-            if isinstance(node, ast.Call) and last_word(node.func) == "configure" and _is_scheduler(node):
+            if (
+                isinstance(node, ast.Call)
+                and last_word(node.func) == "configure"
+                and _is_scheduler(node)
+            ):
                 yield module, node
 
 
 def _persistent(project: Project, jobstores: tuple[Module, ast.expr] | None) -> ast.AST | None:
-    """The default job store, where it is a persistent one: `{"default": SQLAlchemyJobStore(...)}`, `add_jobstore`."""
+    """The default job store, where it is a persistent one: `{"default": SQLAlchemyJobStore(...)}`,
+    `add_jobstore`.
+    """
     if jobstores is not None:
         module, node = jobstores
         for key, value in _items(project, node, module):
@@ -219,27 +269,39 @@ def _persistent(project: Project, jobstores: tuple[Module, ast.expr] | None) -> 
                 return value
     for module in project.modules_with("add_jobstore"):
         for call in ast.walk(module.tree):
-            if isinstance(call, ast.Call) and last_word(call.func) == "add_jobstore" and not is_aside(module.path):
+            if (
+                isinstance(call, ast.Call)
+                and last_word(call.func) == "add_jobstore"
+                and not is_aside(module.path)
+            ):
                 alias = (
                     call.args[1]
                     if len(call.args) > 1
                     else next((k.value for k in call.keywords if k.arg == "alias"), None)
                 )
-                default = alias is None or (isinstance(alias, ast.Constant) and alias.value == "default")
+                default = alias is None or (
+                    isinstance(alias, ast.Constant) and alias.value == "default"
+                )
                 if call.args and _outlives(call.args[0]) and default:
                     return call
     return None
 
 
 def _items(project: Project, node: ast.expr, module: Module) -> Iterator[tuple[str, ast.expr]]:
-    found = project.lookup(module.resolve(node) or "") if isinstance(node, ast.Name | ast.Attribute) else None
+    found = (
+        project.lookup(module.resolve(node) or "")
+        if isinstance(node, ast.Name | ast.Attribute)
+        else None
+    )
     local = (
         module.bindings(scope).get(node.id)
         if isinstance(node, ast.Name) and (scope := module.function_of(node))
         else None
     )
     value = local[-1].value if local else found.binding.value if found and found.binding else node
-    for key, held in zip(value.keys, value.values, strict=True) if isinstance(value, ast.Dict) else ():
+    for key, held in (
+        zip(value.keys, value.values, strict=True) if isinstance(value, ast.Dict) else ()
+    ):
         if isinstance(key, ast.Constant):
             yield str(key.value), held
 
@@ -249,12 +311,16 @@ def _outlives(node: ast.expr) -> bool:
         return node.value in _ALIASES
     if isinstance(node, ast.Dict):
         pairs = zip(node.keys, node.values, strict=True)
-        return any(isinstance(k, ast.Constant) and k.value == "type" and _outlives(v) for k, v in pairs)
+        return any(
+            isinstance(k, ast.Constant) and k.value == "type" and _outlives(v) for k, v in pairs
+        )
     return isinstance(node, ast.Call) and last_word(node.func) in PERSISTENT
 
 
 def option(project: Project, job: Scheduled, name: str) -> Any:
-    """The value that holds for a job: its own, the scheduler's default, else APScheduler 3's; Unknown where unread."""
+    """The value that holds for a job: its own, the scheduler's default, else APScheduler 3's;
+    Unknown where unread.
+    """
     node = job.argument(name)
     if node is not None:
         return project.literal(node, job.module)
@@ -265,7 +331,9 @@ def option(project: Project, job: Scheduled, name: str) -> Any:
 
 
 def period(project: Project, job: Scheduled) -> float | None:
-    """The seconds between two runs of an interval; None for any other trigger, or where it cannot be read."""
+    """The seconds between two runs of an interval; None for any other trigger, or where it cannot
+    be read.
+    """
     if job.trigger not in ("interval", "IntervalTrigger"):
         return None
     node = job.argument("trigger")
@@ -277,6 +345,8 @@ def period(project: Project, job: Scheduled) -> float | None:
 
 
 def is_version_4(project: Project) -> bool:
-    """`add_schedule` and a scheduler that is imported from the package itself are of APScheduler 4."""
+    """`add_schedule` and a scheduler that is imported from the package itself are of APScheduler
+    4.
+    """
     modules = (*project.modules_with("AsyncScheduler"), *project.modules_with("add_schedule"))
     return any("apscheduler" in module.text for module in modules)

@@ -1,7 +1,7 @@
 """Is APScheduler used, and where: its scheduler objects, the modules that add jobs, its job store.
 
-A scheduler of ours that something adds jobs to is a use. Importing a trigger to read cron expressions is none, and
-neither is a library that only offers a scheduler as an extra.
+A scheduler of ours that something adds jobs to is a use. Importing a trigger to read cron
+expressions is none, and neither is a library that only offers a scheduler as an extra.
 """
 
 from __future__ import annotations
@@ -20,11 +20,22 @@ from skillrun.text import excerpt
 ID = "apscheduler"
 SCHEDULERS = frozenset(
     {
-        *("BackgroundScheduler", "BlockingScheduler", "AsyncIOScheduler", "GeventScheduler", "TornadoScheduler"),
+        *(
+            "BackgroundScheduler",
+            "BlockingScheduler",
+            "AsyncIOScheduler",
+            "GeventScheduler",
+            "TornadoScheduler",
+        ),
         *("TwistedScheduler", "QtScheduler", "APScheduler", "Scheduler", "AsyncScheduler"),
     }
 )
-ADDING = ("add_job", "scheduled_job", "add_schedule", "task")  # flask_apscheduler: `@scheduler.task`
+ADDING = (
+    "add_job",
+    "scheduled_job",
+    "add_schedule",
+    "task",
+)  # flask_apscheduler: `@scheduler.task`
 
 _DISTRIBUTIONS = ("apscheduler", "flask-apscheduler", "django-apscheduler")
 _IMPORTED = re.compile(
@@ -34,9 +45,16 @@ _IMPORTED = re.compile(
 _OPTIONAL_FOLDERS = frozenset(
     {"integration", "integrations", "contrib", "ext", "plugins", "backends", "instrumentation"}
 )
-# An application that is installed by its processes has an extra for each; a library's are named for what they add.
-_PROCESSES = frozenset(f"extra:{name}" for name in ("scheduler", "worker", "server", "backend", "app", "api"))
-_STORES = {"SQLAlchemyJobStore": "sqlalchemy", "RedisJobStore": "redis", "MongoDBJobStore": "mongodb"}
+# An application that is installed by its processes has an extra for each; a library's are named for
+# what they add.
+_PROCESSES = frozenset(
+    f"extra:{name}" for name in ("scheduler", "worker", "server", "backend", "app", "api")
+)
+_STORES = {
+    "SQLAlchemyJobStore": "sqlalchemy",
+    "RedisJobStore": "redis",
+    "MongoDBJobStore": "mongodb",
+}
 _STORES |= {"DjangoJobStore": "django", "EtcdJobStore": "etcd", "ZooKeeperJobStore": "zookeeper"}
 _STORES |= {"SQLAlchemyDataStore": "sqlalchemy", "MongoDBDataStore": "mongodb"}
 _FEW = 3
@@ -47,7 +65,13 @@ class APSchedulerRecogniser:
 
     id = ID
     language = "python"
-    words: tuple[bytes, ...] = (b"apscheduler", b"scheduled_job", b"add_job", b"add_schedule", b"scheduler.task")
+    words: tuple[bytes, ...] = (
+        b"apscheduler",
+        b"scheduled_job",
+        b"add_job",
+        b"add_schedule",
+        b"scheduler.task",
+    )
     text_files: tuple[str, ...] = ()
 
     def __init__(self) -> None:
@@ -63,7 +87,9 @@ class APSchedulerRecogniser:
         """Notes scheduler objects and what adds jobs to something named like one."""
         lines = data.decode("utf-8", "replace").splitlines()
         if _IMPORTED.search(data):
-            self._apps += [(f"{path}:{name}", _place(path, node, lines)) for name, node in _schedulers(module)]
+            self._apps += [
+                (f"{path}:{name}", _place(path, node, lines)) for name, node in _schedulers(module)
+            ]
         if b"apscheduler" in data:
             self._stores += [store for word, store in _STORES.items() if word.encode() in data]
         self._jobs += [_place(path, node, lines) for node in _additions(module)]
@@ -77,7 +103,9 @@ class APSchedulerRecogniser:
         if not self._apps or not self._comes_along(declared):
             return None
         busy = Counter(place.path for place in self._jobs)
-        apps = sorted(self._apps, key=lambda one: (-busy[one[1].path], one[1].path.count("/"), one[1].path))
+        apps = sorted(
+            self._apps, key=lambda one: (-busy[one[1].path], one[1].path.count("/"), one[1].path)
+        )
         return FrameworkUse(
             id=ID,
             app=apps[0][0],
@@ -89,10 +117,16 @@ class APSchedulerRecogniser:
         )
 
     def _comes_along(self, declared: tuple[Dependency, ...]) -> bool:
-        """Declared for the application itself; where it is declared nowhere, the code is no plug-in's."""
+        """Declared for the application itself; where it is declared nowhere, the code is no
+        plug-in's.
+        """
         if declared:
-            return any(one.main or (one.group in _PROCESSES and not is_aside(one.path)) for one in declared)
-        return any(_OPTIONAL_FOLDERS.isdisjoint(place.path.split("/")[:-1]) for _, place in self._apps)
+            return any(
+                one.main or (one.group in _PROCESSES and not is_aside(one.path)) for one in declared
+            )
+        return any(
+            _OPTIONAL_FOLDERS.isdisjoint(place.path.split("/")[:-1]) for _, place in self._apps
+        )
 
 
 def _schedulers(module: ast.Module) -> Iterator[tuple[str, ast.expr]]:
@@ -108,7 +142,9 @@ def _schedulers(module: ast.Module) -> Iterator[tuple[str, ast.expr]]:
         for node in ast.walk(outer):
             if isinstance(node, ast.Call) and _is_scheduler(node.func, names):
                 yield _named(outer, node), node
-        if isinstance(outer, ast.ClassDef) and any(_is_scheduler(base, names) for base in outer.bases):
+        if isinstance(outer, ast.ClassDef) and any(
+            _is_scheduler(base, names) for base in outer.bases
+        ):
             yield outer.name, outer  # type: ignore[misc]
 
 
@@ -122,13 +158,21 @@ def _named(outer: ast.stmt, call: ast.Call) -> str:
     target = outer.targets[0] if isinstance(outer, ast.Assign) else getattr(outer, "target", None)
     if isinstance(outer, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return outer.name
-    return last_word(target) if isinstance(target, ast.expr) and last_word(target) else last_word(call.func)
+    return (
+        last_word(target)
+        if isinstance(target, ast.expr) and last_word(target)
+        else last_word(call.func)
+    )
 
 
 def _additions(module: ast.Module) -> Iterator[ast.expr]:
     for node in ast.walk(module):
         called = node.func if isinstance(node, ast.Call) else None
-        if isinstance(called, ast.Attribute) and called.attr in ADDING and "sched" in ast.unparse(called.value).lower():
+        if (
+            isinstance(called, ast.Attribute)
+            and called.attr in ADDING
+            and "sched" in ast.unparse(called.value).lower()
+        ):
             yield called
 
 

@@ -45,42 +45,68 @@ def _jobs(job: Job) -> tuple[Scheduled, ...]:
 
 
 def started_in_web_process(job: Job) -> Iterator[Finding]:
-    """`scheduler.start()` at the import of a web module, or in an AppConfig: once in each server process."""
+    """`scheduler.start()` at the import of a web module, or in an AppConfig: once in each server
+    process.
+    """
     for module, call in _starts(job):
         where = _web_place(job, module, call)
         workers = _workers(job, module) if where else None
-        if where is None or (workers is not None and (workers[1] == 1 or "--preload" in workers[0].text)):
+        if where is None or (
+            workers is not None and (workers[1] == 1 or "--preload" in workers[0].text)
+        ):
             continue
         hint = "start the scheduler in a process of its own, or behind a lock that one process gets"
         if workers is None:
-            message = f"the scheduler starts {where}: with several server processes every job runs in each of them"
-            yield tell(job, "started-in-web-process", Severity.WARNING, place_of(module, call), message, hint)
+            message = (
+                f"the scheduler starts {where}: with several server processes every job runs in"
+                " each of them"
+            )
+            yield tell(
+                job,
+                "started-in-web-process",
+                Severity.WARNING,
+                place_of(module, call),
+                message,
+                hint,
+            )
         else:
             said = f"{workers[0].path}:{workers[0].line} starts {workers[1]} processes"
             message = f"the scheduler starts {where}, and {said}: every job runs {workers[1]} times"
-            yield tell(job, "started-in-web-process", Severity.ERROR, place_of(module, call), message, hint)
+            yield tell(
+                job, "started-in-web-process", Severity.ERROR, place_of(module, call), message, hint
+            )
 
 
 def _starts(job: Job) -> Iterator[tuple[Module, ast.Call]]:
     for module in job.project.modules_with("start"):
         for node in ast.walk(module.tree):
             called = node.func if isinstance(node, ast.Call) else None
-            starts = isinstance(called, ast.Attribute) and called.attr == "start" and not is_aside(module.path)
+            starts = (
+                isinstance(called, ast.Attribute)
+                and called.attr == "start"
+                and not is_aside(module.path)
+            )
             if starts and isinstance(node, ast.Call) and "sched" in ast.unparse(node.func).lower():
                 yield module, node
 
 
 def _web_place(job: Job, module: Module, call: ast.Call) -> str | None:
-    """Where a server process would run the call; None for anything that a condition or a lock guards."""
+    """Where a server process would run the call; None for anything that a condition or a lock
+    guards.
+    """
     above = list(module.parents(call))
     if any(isinstance(node, ast.If | ast.With | ast.Try) for node in above):
         return None
     function = module.function_of(call)
     if function is None:
         made = (
-            job.project.origin(module.resolve(n.func) or "") for n in ast.walk(module.tree) if isinstance(n, ast.Call)
+            job.project.origin(module.resolve(n.func) or "")
+            for n in ast.walk(module.tree)
+            if isinstance(n, ast.Call)
         )
-        return "when the web module is imported" if any(name in _WEB_APPS for name in made) else None
+        return (
+            "when the web module is imported" if any(name in _WEB_APPS for name in made) else None
+        )
     owner = module.class_of(call)
     is_config = owner is not None and "django.apps.AppConfig" in job.project.ancestors(
         job.project.define(module, owner).dotted
@@ -91,7 +117,13 @@ def _web_place(job: Job, module: Module, call: ast.Call) -> str | None:
 
 def _workers(job: Job, module: Module) -> tuple[Place, int] | None:
     """A command line that serves this module with a number of processes."""
-    for path in sorted({p for word in ("gunicorn", "uvicorn", "hypercorn") for p in job.project.tree.search(word, "")}):
+    for path in sorted(
+        {
+            p
+            for word in ("gunicorn", "uvicorn", "hypercorn")
+            for p in job.project.tree.search(word, "")
+        }
+    ):
         if is_aside(path) or path.endswith((".py", ".txt", ".lock", ".md", ".toml")):
             continue
         text = (job.project.tree.read(path) or b"").decode("utf-8", "replace")
@@ -105,23 +137,50 @@ def _workers(job: Job, module: Module) -> tuple[Place, int] | None:
 
 
 def copied_on_restart(job: Job) -> Iterator[Finding]:
-    """A persistent store, and `add_job` without an id, or with one that is there already after a restart."""
+    """A persistent store, and `add_job` without an id, or with one that is there already after a
+    restart.
+    """
     scheduler = the_scheduler(job.project)
     for one in _jobs(job) if scheduler is not None and scheduler.persistent is not None else ():
-        if one.spread or one.argument("jobstore") is not None or one.method == "JOBS" or not one.scheduled:
+        if (
+            one.spread
+            or one.argument("jobstore") is not None
+            or one.method == "JOBS"
+            or not one.scheduled
+        ):
             continue
-        severity = Severity.ERROR if one.method == "scheduled_job" or _at_import(one) else Severity.WARNING
+        severity = (
+            Severity.ERROR if one.method == "scheduled_job" or _at_import(one) else Severity.WARNING
+        )
         if one.argument("id") is None:
-            message = "a job without an id in a persistent store: every start of the program adds it once more"
-            yield tell(job, "copied-on-restart", severity, one.place, message, 'id="...", replace_existing=True')
+            message = (
+                "a job without an id in a persistent store: every start of the program adds it once"
+                " more"
+            )
+            yield tell(
+                job,
+                "copied-on-restart",
+                severity,
+                one.place,
+                message,
+                'id="...", replace_existing=True',
+            )
         elif one.method == "add_job" and one.argument("replace_existing") is None:
-            message = "the id is in the persistent store already after a restart: add_job raises ConflictingIdError"
-            yield tell(job, "copied-on-restart", severity, one.place, message, "replace_existing=True")
+            message = (
+                "the id is in the persistent store already after a restart: add_job raises"
+                " ConflictingIdError"
+            )
+            yield tell(
+                job, "copied-on-restart", severity, one.place, message, "replace_existing=True"
+            )
 
 
 def _at_import(one: Scheduled) -> bool:
     above = list(one.module.parents(one.call))
-    return not any(isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.If | ast.Try) for node in above)
+    return not any(
+        isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.If | ast.Try)
+        for node in above
+    )
 
 
 def misfire(job: Job) -> Iterator[Finding]:
@@ -129,13 +188,23 @@ def misfire(job: Job) -> Iterator[Finding]:
     for one in _jobs(job):
         grace = option(job.project, one, "misfire_grace_time")
         seldom = (
-            one.trigger in ("cron", "CronTrigger", "date", "DateTrigger") or (period(job.project, one) or 0) >= _LONG
+            one.trigger in ("cron", "CronTrigger", "date", "DateTrigger")
+            or (period(job.project, one) or 0) >= _LONG
         )
-        if seldom and is_known(grace) and isinstance(grace, int) and grace <= 1 and not _often(job, one):
+        if (
+            seldom
+            and is_known(grace)
+            and isinstance(grace, int)
+            and grace <= 1
+            and not _often(job, one)
+        ):
             message = (
-                "a run that is more than 1 s late (a busy pool, a restart) is dropped, and the next one is far away"
+                "a run that is more than 1 s late (a busy pool, a restart) is dropped, and the next"
+                " one is far away"
             )
-            hint = "misfire_grace_time: how late it is still of use, in seconds; None for however late"
+            hint = (
+                "misfire_grace_time: how late it is still of use, in seconds; None for however late"
+            )
             yield tell(job, "misfire", Severity.WARNING, one.place, message, hint)
 
 
@@ -157,8 +226,16 @@ def piled_up_runs(job: Job) -> Iterator[Finding]:
     for one in _jobs(job) if scheduler is not None and scheduler.persistent is not None else ():
         every, grace = period(job.project, one), option(job.project, one, "misfire_grace_time")
         long = grace is None or (isinstance(grace, int) and every is not None and grace > every)
-        if every is not None and is_known(grace) and long and option(job.project, one, "coalesce") is False:
-            message = f"it comes every {seconds(every)} and waits longer than that: missed runs are all made at once"
+        if (
+            every is not None
+            and is_known(grace)
+            and long
+            and option(job.project, one, "coalesce") is False
+        ):
+            message = (
+                f"it comes every {seconds(every)} and waits longer than that: missed runs are all"
+                " made at once"
+            )
             yield tell(job, "piled-up-runs", Severity.WARNING, one.place, message, "coalesce=True")
 
 
@@ -167,7 +244,10 @@ def max_instances(job: Job) -> Iterator[Finding]:
     for one in _jobs(job):
         value = option(job.project, one, "max_instances")
         if isinstance(value, int) and value > 1 and one.scheduled:
-            message = f"max_instances is {value}: a run that takes longer than the period goes on beside the next one"
+            message = (
+                f"max_instances is {value}: a run that takes longer than the period goes on beside"
+                " the next one"
+            )
             hint = "max_instances=1, or an effect that two runs cannot repeat"
             yield tell(job, "max-instances", Severity.WARNING, one.place, message, hint)
 
@@ -179,31 +259,52 @@ def coroutine_in_threads(job: Job) -> Iterator[Finding]:
         return
     for one in _jobs(job):
         if isinstance(one.function.node, ast.AsyncFunctionDef):
-            message = f"{scheduler.kind} never awaits {one.function.name}: the coroutine is made, and nothing runs"
+            message = (
+                f"{scheduler.kind} never awaits {one.function.name}: the coroutine is made, and"
+                " nothing runs"
+            )
             yield tell(
-                job, "coroutine-in-threads", Severity.ERROR, one.place, message, "AsyncIOScheduler, or a plain def"
+                job,
+                "coroutine-in-threads",
+                Severity.ERROR,
+                one.place,
+                message,
+                "AsyncIOScheduler, or a plain def",
             )
 
 
 def _has_executors(scheduler: Scheduler) -> bool:
-    return not scheduler.stores_known or any(keyword.arg == "executors" for keyword in scheduler.call.keywords)
+    return not scheduler.stores_known or any(
+        keyword.arg == "executors" for keyword in scheduler.call.keywords
+    )
 
 
 def called_not_added(job: Job) -> Iterator[Finding]:
     """`add_job(f(), ...)`."""
     for one in _jobs(job):
         first = one.call.args[0] if one.call.args else one.argument("func")
-        name = one.module.resolve(first.func) if isinstance(first, ast.Call) and one.method == "add_job" else None
+        name = (
+            one.module.resolve(first.func)
+            if isinstance(first, ast.Call) and one.method == "add_job"
+            else None
+        )
         if name and job.project.origin(name) == one.function.dotted and not _returns(one):
             message = f"{one.function.name}() runs once, here, and what it returns is added"
             yield tell(
-                job, "called-not-added", Severity.ERROR, one.place, message, f"add_job({one.function.name}, ...)"
+                job,
+                "called-not-added",
+                Severity.ERROR,
+                one.place,
+                message,
+                f"add_job({one.function.name}, ...)",
             )
 
 
 def _returns(one: Scheduled) -> bool:
     """It may return the function that is meant."""
-    return any(isinstance(n, ast.Return) and n.value is not None for n in ast.walk(one.function.node))
+    return any(
+        isinstance(n, ast.Return) and n.value is not None for n in ast.walk(one.function.node)
+    )
 
 
 def unserializable(job: Job) -> Iterator[Finding]:
@@ -214,8 +315,17 @@ def unserializable(job: Job) -> Iterator[Finding]:
         nested = one.function.module.function_of(one.function.node) is not None
         if one.argument("jobstore") is None and (isinstance(first, ast.Lambda) or nested):
             what = "a lambda" if isinstance(first, ast.Lambda) else "an inner function"
-            message = f"{what} cannot be kept in a persistent job store: adding it raises ValueError"
-            yield tell(job, "unserializable", Severity.ERROR, one.place, message, "a function of a module, with args=")
+            message = (
+                f"{what} cannot be kept in a persistent job store: adding it raises ValueError"
+            )
+            yield tell(
+                job,
+                "unserializable",
+                Severity.ERROR,
+                one.place,
+                message,
+                "a function of a module, with args=",
+            )
 
 
 def daylight_saving(job: Job) -> Iterator[Finding]:
@@ -223,13 +333,22 @@ def daylight_saving(job: Job) -> Iterator[Finding]:
     scheduler = the_scheduler(job.project)
     for one in _jobs(job) if one_cron(job) else ():
         node = one.argument("trigger")
-        given = {k.arg: k.value for k in (node if isinstance(node, ast.Call) else one.call).keywords if k.arg}
+        given = {
+            k.arg: k.value
+            for k in (node if isinstance(node, ast.Call) else one.call).keywords
+            if k.arg
+        }
         hour = str(job.project.literal(given["hour"], one.module)) if "hour" in given else ""
         own = job.project.literal(given["timezone"], one.module) if "timezone" in given else None
         zone = own or (scheduler.timezone if scheduler else None)
-        if hour in ("1", "2", "3", "01", "02", "03") and isinstance(zone, str) and _changes(zone, int(hour)):
+        if (
+            hour in ("1", "2", "3", "01", "02", "03")
+            and isinstance(zone, str)
+            and _changes(zone, int(hour))
+        ):
             message = (
-                f"{int(hour)} o'clock in {zone} may be skipped at the clock change in spring, or come twice in autumn"
+                f"{int(hour)} o'clock in {zone} may be skipped at the clock change in spring, or"
+                " come twice in autumn"
             )
             hint = "another hour, or UTC; and an effect that a second run cannot repeat"
             yield tell(job, "daylight-saving", Severity.WARNING, one.place, message, hint)
@@ -241,7 +360,9 @@ def one_cron(job: Job) -> bool:
 
 
 def _changes(zone: str, hour: int) -> bool:
-    """Some day of this year has no such hour, or has it twice, as the machine's time zone data say."""
+    """Some day of this year has no such hour, or has it twice, as the machine's time zone data
+    say.
+    """
     import zoneinfo
 
     try:

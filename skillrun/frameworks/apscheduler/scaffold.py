@@ -22,7 +22,8 @@ _WEEK = (*DAYS[1:], DAYS[0])
 
 
 def read(project: Project, facts: Facts) -> dict[str, Any]:
-    """What these templates need to know beyond `Facts`: `tick` and `due`, and whether it is APScheduler 4.
+    """What these templates need to know beyond `Facts`: `tick` and `due`, and whether it is
+    APScheduler 4.
 
     The tick stands where jobs are added already, so that the process of the scheduler imports it.
     """
@@ -32,13 +33,20 @@ def read(project: Project, facts: Facts) -> dict[str, Any]:
     path = facts.path if facts.path in known or not known else known[0]
     module = facts.module if path == facts.path else project.import_name(path)
     tick = Symbol(module, f"tick_{facts.name}", exists=False, path=path)
-    return {**callables.ticks(tick, f"due_{facts.name}"), "version_4": is_version_4(project),
-            "decorator": _decorator(project, facts)}  # fmt: skip
+    return {
+        **callables.ticks(tick, f"due_{facts.name}"),
+        "version_4": is_version_4(project),
+        "decorator": _decorator(project, facts),
+    }
 
 
 def _decorator(project: Project, facts: Facts) -> str:
-    """The scheduler's decorator of jobs: `task` of flask_apscheduler, which has no `scheduled_job` of its own."""
-    found = project.lookup(f"{facts.app.module}:{facts.app.name}") if facts.app is not None else None
+    """The scheduler's decorator of jobs: `task` of flask_apscheduler, which has no `scheduled_job`
+    of its own.
+    """
+    found = (
+        project.lookup(f"{facts.app.module}:{facts.app.name}") if facts.app is not None else None
+    )
     made = found.binding.value if found is not None and found.binding is not None else None
     if found is None or found.module is None or not isinstance(made, ast.Call):
         return "scheduled_job"
@@ -72,7 +80,9 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
     needed: list[Symbol | str] = [Symbol(app.module, app.name)]  # by name, as jobs are written
     return [
         callables.handler(facts, render),
-        callables.ticking(facts, render, "tick.py.jinja", needed, callables.does(facts), decorator=decorator),
+        callables.ticking(
+            facts, render, "tick.py.jinja", needed, callables.does(facts), decorator=decorator
+        ),
     ]
 
 
@@ -88,10 +98,16 @@ def _cron(facts: Facts) -> list[str]:
 
 
 def cron_trigger(schedule: str) -> dict[str, str]:
-    """The fields of a cron trigger, every one with them that APScheduler would else set to its lowest value."""
+    """The fields of a cron trigger, every one with them that APScheduler would else set to its
+    lowest value.
+    """
     fields = read_fields(schedule) or {}
     given = {"minute": fields["minute"], "hour": fields["hour"]}
-    given |= {name: fields[name] for name in ("day", "month") if fields["month"] != "*" or fields[name] != "*"}
+    given |= {
+        name: fields[name]
+        for name in ("day", "month")
+        if fields["month"] != "*" or fields[name] != "*"
+    }
     if fields["day_of_week"] != "*":
         given["day_of_week"] = _days(fields["day_of_week"])
     return given

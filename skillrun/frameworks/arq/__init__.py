@@ -1,14 +1,19 @@
 """arq: how it is recognised, what its jobs really do, who enqueues them, and what people get wrong.
 
-A handler is a coroutine function that some worker settings list in `functions` or `cron_jobs`. `workers.py` finds the
-settings and the entries in them, `retries.py` what is raised as `Retry` and how often, `policy.py` and `deadletter.py`
-conclude; `wiring.py` finds `enqueue_job` by the function's name, `hooks.py` what a worker calls around a job; `rules/`
-holds what people get wrong, each with its source. arq itself is never imported.
+A handler is a coroutine function that some worker settings list in `functions` or `cron_jobs`.
+`workers.py` finds the settings and the entries in them, `retries.py` what is raised as `Retry` and
+how often, `policy.py` and `deadletter.py` conclude; `wiring.py` finds `enqueue_job` by the
+function's name, `hooks.py` what a worker calls around a job; `rules/` holds what people get wrong,
+each with its source. arq itself is never imported.
 
-For a proof (arq 0.28, arq/worker.py): `run_job` counts a try when it begins, so a death uses one up; `max_tries` 5 is
-five runs, and a cron job has one by default. Only `Retry` (and a cancelled task) is run again, at `defer` from now; any
-other exception ends the job, whose result is kept for `keep_result`. The job of a dead worker is run again when
-`arq:in-progress:<id>` has run out: the longest timeout of the worker's functions, and 10 s. A job with more tries than
+For a proof (arq 0.28, arq/worker.py): `run_job` counts a try when it begins, so a death uses one
+up; `max_tries` 5 is
+five runs, and a cron job has one by default. Only `Retry` (and a cancelled task) is run again, at
+`defer` from now; any
+other exception ends the job, whose result is kept for `keep_result`. The job of a dead worker is
+run again when
+`arq:in-progress:<id>` has run out: the longest timeout of the worker's functions, and 10 s. A job
+with more tries than
 `max_tries` is given up without a call of the application's code. There are no dead letters.
 """
 

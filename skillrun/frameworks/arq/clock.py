@@ -1,17 +1,27 @@
-"""A schedule in the words of arq's `cron`: integers and sets of them, second by second, with a week from Monday.
+"""A schedule in the words of arq's `cron`: integers and sets of them, second by second, with a week
+from Monday.
 
-Source: arq/cron.py (`cron`, `next_cron`): every field that is given has to match; minute is any by default, second 0.
+Source: arq/cron.py (`cron`, `next_cron`): every field that is given has to match; minute is any by
+default, second 0.
 """
 
 from __future__ import annotations
 
 from skillrun.frameworks.common.crontab import both_days, every_fields, numbers_in, read_fields
 
-_NAMES = {"day_of_week": "weekday", "month": "month", "day": "day", "hour": "hour", "minute": "minute"}
+_NAMES = {
+    "day_of_week": "weekday",
+    "month": "month",
+    "day": "day",
+    "hour": "hour",
+    "minute": "minute",
+}
 
 
 def crontab(trigger: str, schedule: str | None, every_s: float | None) -> list[str] | None:
-    """The options of `cron` for a trigger of type cron or poller; None where it has none that mean it."""
+    """The options of `cron` for a trigger of type cron or poller; None where it has none that mean
+    it.
+    """
     if trigger == "poller":
         every = every_s or 60.0
         if every < 60:

@@ -1,4 +1,6 @@
-"""A real arq worker on the proof's private Redis, for the confirmation of a proof (see proof/probe/real.py)."""
+"""A real arq worker on the proof's private Redis, for the confirmation of a proof (see
+proof/probe/real.py).
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ if TYPE_CHECKING:
 
 
 class Worker:
-    """See proof/probe/real.py. The driver's hooks are in place: what the application enqueues really is enqueued."""
+    """See proof/probe/real.py. The driver's hooks are in place: what the application enqueues
+    really is enqueued.
+    """
 
     def __init__(self, bench: Bench) -> None:
         self.bench = bench

@@ -1,7 +1,8 @@
 """Where an arq job leaves a record when it is given up: arq itself keeps no dead letters.
 
-Counted: what stands beside the Retry that is not raised any more (the clause, or the branch of `job_try`), and an
-after_job_end that looks at the job's result. In a handler that retries nothing, any clause that keeps something.
+Counted: what stands beside the Retry that is not raised any more (the clause, or the branch of
+`job_try`), and an after_job_end that looks at the job's result. In a handler that retries nothing,
+any clause that keeps something.
 """
 
 from __future__ import annotations

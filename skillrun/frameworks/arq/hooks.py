@@ -1,6 +1,7 @@
 """What an arq worker calls around a job: on_job_start, on_job_end, after_job_end of its settings.
 
-Source: arq/worker.py `run_job`. None of them is given an exception: only what asks for the job's result knows of one.
+Source: arq/worker.py `run_job`. None of them is given an exception: only what asks for the job's
+result knows of one.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""The effective policy of an arq job: what its entries in the worker's settings and its own code say together.
+"""The effective policy of an arq job: what its entries in the worker's settings and its own code
+say together.
 
-Defaults are those of arq/worker.py: five tries, 300 s, results kept for an hour, pickle. Where entries differ, the most
-tries and the longest time count.
+Defaults are those of arq/worker.py: five tries, 300 s, results kept for an hour, pickle. Where
+entries differ, the most tries and the longest time count.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ IN_PROGRESS_S = 10.0  # beyond the timeout: until another worker takes over the 
 
 def read_policy(project: Project, handler: Definition) -> Policy:
     """The policy of a handler; what cannot be read is named in `unknown`."""
-    return project.remember(("arq.policy", handler.dotted), lambda: _Reader(project, handler).read())
+    return project.remember(
+        ("arq.policy", handler.dotted), lambda: _Reader(project, handler).read()
+    )
 
 
 def max_tries(project: Project, entry: Entry) -> Any:
@@ -41,7 +44,9 @@ def timeout_s(project: Project, entry: Entry) -> Any:
 
 
 def keep_result_s(project: Project, entry: Entry) -> Any:
-    """For how long its result, and with it its job id, is kept; infinite where it is kept for ever."""
+    """For how long its result, and with it its job id, is kept; infinite where it is kept for
+    ever.
+    """
     if entry.kind == "cron" and not entry.options.keys() & {"keep_result", "keep_result_forever"}:
         return UNKNOWN if entry.unread else 0.0
     forever = entry.option("keep_result_forever")
@@ -86,12 +91,17 @@ class _Reader:
         on = all(retries_on(self.project, entry) for entry in self.entries)
         paths = counted(find_retries(self.project, self.handler)) if on else ()
         attempts = self._attempts(paths) if paths else 1
-        retried = self._paths(name for path in paths if path.clause for name in path.clause.exceptions)
+        retried = self._paths(
+            name for path in paths if path.clause for name in path.clause.exceptions
+        )
         if any(path.clause is not None and path.clause.bare for path in paths):
             retried = ("builtins:BaseException",)
         limit = self._longest("time_limit_s", "timeout", "job_timeout", TIMEOUT_S)
         record = find_record(self.project, self.handler)
-        self.sources |= {"dead_letter": record.place if record else None, "serializer": self._serializer()}
+        self.sources |= {
+            "dead_letter": record.place if record else None,
+            "serializer": self._serializer(),
+        }
         self.sources["retried"] = paths[0].place if paths else None
         return Policy(
             max_attempts=attempts,
@@ -117,8 +127,14 @@ class _Reader:
                 self.unknown["max_attempts"] = path.place
         longest = max(bounds)
         if longest < most:
-            self.sources["max_attempts"] = next(path.bound_place for path in paths if path.bound == longest)
-            self.unknown.pop("max_attempts", None) if all(p.bound is not None for p in paths) else None
+            self.sources["max_attempts"] = next(
+                path.bound_place for path in paths if path.bound == longest
+            )
+            (
+                self.unknown.pop("max_attempts", None)
+                if all(p.bound is not None for p in paths)
+                else None
+            )
         return max(1, min(longest, most))
 
     def _most_tries(self) -> int:
@@ -161,7 +177,9 @@ class _Reader:
     def _spared(self) -> tuple[str, ...]:
         """Exceptions that a clause takes without a Retry."""
         found = clauses(self.project, self.handler)
-        return self._paths(n for c in found if not raises_retry(self.project, c) for n in c.exceptions)
+        return self._paths(
+            n for c in found if not raises_retry(self.project, c) for n in c.exceptions
+        )
 
     def _paths(self, names: Iterator[str]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(import_path(self.project, name) for name in names))

@@ -1,10 +1,15 @@
-"""arq in the repository's interpreter: real jobs in a private Redis, and the worker's own code around the handler.
+"""arq in the repository's interpreter: real jobs in a private Redis, and the worker's own code
+around the handler.
 
 Loaded by path into the zygote (see proof/probe/main.py); standard library, redis and arq alone.
-A message holds the job's definition and how often it was tried, so that any setting can put the job into its own Redis.
-A delivery goes through `Worker.main` (on_startup), `start_jobs` and `run_job`; its end is what `finish_job` or
-`finish_failed_job` left there. A worker has no child processes: a death is the worker's, and its job is run again when
-the job's in-progress key has run out. The loop and the worker live as long as the process, as a real worker's do.
+A message holds the job's definition and how often it was tried, so that any setting can put the job
+into its own Redis.
+A delivery goes through `Worker.main` (on_startup), `start_jobs` and `run_job`; its end is what
+`finish_job` or
+`finish_failed_job` left there. A worker has no child processes: a death is the worker's, and its
+job is run again when
+the job's in-progress key has run out. The loop and the worker live as long as the process, as a
+real worker's do.
 """
 
 from __future__ import annotations
@@ -47,7 +52,9 @@ _ON_KILL = (
     "the last one arq gives the job up without calling any function of the application"
 )
 _IMPORT = re.compile(rb"^\s*(?:from|import) arq\b", re.M)
-_NOT_LISTED = "no worker settings were found whose functions or cron_jobs have {handler} in them{why}"
+_NOT_LISTED = (
+    "no worker settings were found whose functions or cron_jobs have {handler} in them{why}"
+)
 
 
 def _part(name: str) -> Any:
@@ -58,7 +65,9 @@ def check_version(version: str) -> None:
     """Raises NotThere for an arq that the proof does not know."""
     if tuple(map(int, version.split(".")[:2])) < OLDEST:
         oldest = ".".join(map(str, OLDEST))
-        raise _part("names").NotThere(f"arq {version} is too old: the proof knows arq from {oldest} on")
+        raise _part("names").NotThere(
+            f"arq {version} is too old: the proof knows arq from {oldest} on"
+        )
 
 
 class Begun(Exception):
@@ -66,7 +75,9 @@ class Begun(Exception):
 
 
 class InProcess(Worker):  # type: ignore[misc,unused-ignore]
-    """arq's worker, as it is, except that it is handed its jobs, and tells what became of them at once."""
+    """arq's worker, as it is, except that it is handed its jobs, and tells what became of them at
+    once.
+    """
 
     message: dict[str, Any]
     until: float  # when the job's definition runs out
@@ -95,23 +106,36 @@ class InProcess(Worker):  # type: ignore[misc,unused-ignore]
         """Its score says when; a run beside this one may have taken its definition away."""
         score = await self.pool.zscore(self.queue_name, job_id)
         if score is None or not await self.pool.exists(job_key_prefix + job_id):
-            self.told("lost", why="a run of the same job beside it has removed it: its retry finds nothing")
+            self.told(
+                "lost",
+                why="a run of the same job beside it has removed it: its retry finds nothing",
+            )
             return
         tries = int(await self.pool.get(retry_key_prefix + job_id) or 0)
         delay = max(0.0, round((score - timestamp_ms()) / 1000, 2))
-        self.told("requeued", delay=delay, message={**self.message, "tries": tries, "until": self.until})
+        self.told(
+            "requeued", delay=delay, message={**self.message, "tries": tries, "until": self.until}
+        )
 
     async def finish_failed_job(self, job_id: str, result_data: Any) -> None:
         """Expired, unknown, or tried too often: no function of the application hears of it."""
         await super().finish_failed_job(job_id, result_data)
-        result = deserialize_result(result_data, deserializer=self.job_deserializer).result if result_data else ""
+        result = (
+            deserialize_result(result_data, deserializer=self.job_deserializer).result
+            if result_data
+            else ""
+        )
         self.told("lost", why=f"arq gives it up without calling its function: {result}")
 
 
 class Driver:
     """See proof/probe/driver.py for what each method promises."""
 
-    CONTROL = ("arq.worker.Retry", "arq.worker.RetryJob", "asyncio.exceptions.CancelledError")  # of its timeout
+    CONTROL = (
+        "arq.worker.Retry",
+        "arq.worker.RetryJob",
+        "asyncio.exceptions.CancelledError",
+    )  # of its timeout
     LOGGERS = ("arq.",)
 
     def __init__(self, probe: Probe) -> None:
@@ -119,7 +143,9 @@ class Driver:
         self.probe = probe
         self.redis = str(probe.settings["redis"]).partition("://")[2].partition("?")[0]
         self.target: Any = None
-        self.settings: dict[str, dict[str, Any]] = {}  # queue -> what the worker that reads it is made with
+        self.settings: dict[
+            str, dict[str, Any]
+        ] = {}  # queue -> what the worker that reads it is made with
         self.loop: Any = None
         self.workers: dict[str, InProcess] = {}  # of this process, by queue
         self.settled = False
@@ -137,16 +163,25 @@ class Driver:
         self.redelivery_s = float(worker.in_progress_timeout_s)
         self._warm()
         return {
-            "library": f"arq {VERSION}", "redelivery_s": self.redelivery_s, "acks_late": True, "same_process": True,
-            "bounded_kills": True, "max_attempts": most, "alike": True,
+            "library": f"arq {VERSION}",
+            "redelivery_s": self.redelivery_s,
+            "acks_late": True,
+            "same_process": True,
+            "bounded_kills": True,
+            "max_attempts": most,
+            "alike": True,
             "broker_error": "redis.exceptions:ConnectionError",
             "on_kill": _ON_KILL.format(wait=self.redelivery_s, most=most),
-        }  # fmt: skip
+        }
 
     def prepare(self, handler: str) -> InProcess:
-        """Finds the settings of the workers that run it, and its names there. One such worker; raises NotThere."""
+        """Finds the settings of the workers that run it, and its names there. One such worker;
+        raises NotThere.
+        """
         if not inspect.iscoroutinefunction(self.function()):
-            raise _part("names").NotThere(f"{handler} is no coroutine function, and arq runs nothing else")
+            raise _part("names").NotThere(
+                f"{handler} is no coroutine function, and arq runs nothing else"
+            )
         self.takes = _part("shapes").without_context(self.function())
         self._find_settings(handler)
         return self._looked_at()
@@ -168,17 +203,26 @@ class Driver:
                 broken = broken or f"; {name} cannot be imported: {type(error).__name__}: {error}"
                 continue
             for settings in filter(self._runs_mine, _settings_in(module)):
-                self.settings.setdefault(str(settings.get("queue_name") or default_queue_name), settings)
+                self.settings.setdefault(
+                    str(settings.get("queue_name") or default_queue_name), settings
+                )
         if not self.settings:
             raise _part("names").NotThere(_NOT_LISTED.format(handler=handler, why=broken))
 
     def _runs_mine(self, settings: dict[str, Any]) -> bool:
-        """Whether such a worker has the handler among its functions; they may be named by their import paths."""
+        """Whether such a worker has the handler among its functions; they may be named by their
+        import paths.
+        """
         try:
             functions = [func(one).coroutine for one in settings.get("functions") or ()]
         except Exception:
             return False
-        return any(map(self._is_mine, [*functions, *(job.coroutine for job in settings.get("cron_jobs") or ())]))
+        return any(
+            map(
+                self._is_mine,
+                [*functions, *(job.coroutine for job in settings.get("cron_jobs") or ())],
+            )
+        )
 
     def _is_mine(self, coroutine: Any) -> bool:
         found = inspect.unwrap(coroutine) if callable(coroutine) else coroutine
@@ -192,14 +236,18 @@ class Driver:
 
         worker: InProcess = self._run(make())
         self._close()
-        self.names = {name for name, one in worker.functions.items() if self._is_mine(one.coroutine)}
+        self.names = {
+            name for name, one in worker.functions.items() if self._is_mine(one.coroutine)
+        }
         return worker
 
     def _name(self, worker: InProcess) -> str:
         """Of several, the cron job where the spec says cron, else the function."""
         scheduled = (self.probe.settings.get("trigger") or {}).get("type") in ("cron", "poller")
         names: set[str] = self.names
-        return min(names, key=lambda name: (hasattr(worker.functions[name], "next_run") != scheduled, name))
+        return min(
+            names, key=lambda name: (hasattr(worker.functions[name], "next_run") != scheduled, name)
+        )
 
     def _database(self, queue: str) -> int:
         """Of the worker that reads a queue: what is enqueued into another one it never sees."""
@@ -229,10 +277,14 @@ class Driver:
         self.loop = None
 
     def _warm(self) -> None:
-        """What arq imports and compiles on first use is there before the forks; no connection outlives this."""
+        """What arq imports and compiles on first use is there before the forks; no connection
+        outlives this.
+        """
 
         async def once() -> None:
-            worker = InProcess([_nothing], redis_settings=RedisSettings(), queue_name="warm", handle_signals=False)
+            worker = InProcess(
+                [_nothing], redis_settings=RedisSettings(), queue_name="warm", handle_signals=False
+            )
             worker.told = lambda *_, **__: None
             await worker.begin()
             await worker.pool.enqueue_job("_nothing", _queue_name="warm", _job_id="warm")
@@ -254,7 +306,9 @@ class Driver:
     # -- publishing
 
     def _capture(self) -> None:
-        """Every job that is enqueued is a publish; every pool of arq's speaks to the private Redis."""
+        """Every job that is enqueued is a publish; every pool of arq's speaks to the private
+        Redis.
+        """
         swap = _part("swap").swap
 
         def init(pool: Any, *args: Any, **kwargs: Any) -> None:
@@ -278,21 +332,45 @@ class Driver:
         had = pool.connection_pool.connection_kwargs
         if had.get("path") == self.redis:
             return
-        kept = {name: had[name] for name in ("db", "encoding", "encoding_errors", "decode_responses") if name in had}
-        pool.connection_pool = ConnectionPool(connection_class=UnixDomainSocketConnection, path=self.redis, **kept)
+        kept = {
+            name: had[name]
+            for name in ("db", "encoding", "encoding_errors", "decode_responses")
+            if name in had
+        }
+        pool.connection_pool = ConnectionPool(
+            connection_class=UnixDomainSocketConnection, path=self.redis, **kept
+        )
 
-    async def _enqueue(self, send: Any, pool: Any, function: str, args: Any, kwargs: dict[str, Any]) -> Any:
+    async def _enqueue(
+        self, send: Any, pool: Any, function: str, args: Any, kwargs: dict[str, Any]
+    ) -> Any:
         """A job whose id is in use is not enqueued at all: then nothing is published."""
         id_ = kwargs["_job_id"] = kwargs.get("_job_id") or uuid4().hex
         with self.probe.recorder.quiet():
             if await pool.exists(job_key_prefix + id_, result_key_prefix + id_):
                 return await send(pool, function, *args, **kwargs)
         queue = kwargs.get("_queue_name") or pool.default_queue_name
-        mine = function in self.names and queue in self.settings and _database(pool) == self._database(queue)
-        message: dict[str, Any] = {"id": id_, "function": function, "queue": queue, "tries": 0, "until": None}
+        mine = (
+            function in self.names
+            and queue in self.settings
+            and _database(pool) == self._database(queue)
+        )
+        message: dict[str, Any] = {
+            "id": id_,
+            "function": function,
+            "queue": queue,
+            "tries": 0,
+            "until": None,
+        }
         given = {name: value for name, value in kwargs.items() if name not in _OPTIONS}
         message["arguments"] = self.probe.bound(self.takes, args, given) if mine else None
-        told = {"message": message, "to_handler": mine, "delay": 0.0, "label": function, "callback": False}
+        told = {
+            "message": message,
+            "to_handler": mine,
+            "delay": 0.0,
+            "label": function,
+            "callback": False,
+        }
         with self.probe.publishing(told):
             job = await send(pool, function, *args, **kwargs)
             data, left = await pool.get(job_key_prefix + id_), await pool.pttl(job_key_prefix + id_)
@@ -305,7 +383,9 @@ class Driver:
         return job
 
     def publish(self, payload: Any, like: dict[str, Any] | None = None) -> None:
-        """As the application published `like`: under its name, into its queue, with an id that is made as its id is."""
+        """As the application published `like`: under its name, into its queue, with an id that is
+        made as its id is.
+        """
         self._run(self._publish(payload, like))
 
     async def _publish(self, payload: Any, like: dict[str, Any] | None) -> None:
@@ -313,7 +393,9 @@ class Driver:
         with self.probe.recorder.quiet():
             name, queue, options = await self._as_published(args, kwargs, like)
             settings = self.settings[queue]
-            pool = await create_pool(settings.get("redis_settings"), job_serializer=settings.get("job_serializer"))
+            pool = await create_pool(
+                settings.get("redis_settings"), job_serializer=settings.get("job_serializer")
+            )
             id_ = options.get("_job_id")
             if id_:  # its result is forgotten: whoever enqueues the job once more does so later
                 await pool.delete(job_key_prefix + id_, result_key_prefix + id_)
@@ -326,15 +408,24 @@ class Driver:
         queue, settings = next(iter(self.settings.items()))
         worker = InProcess(**self._made_with(settings))
         name = self._name(worker)
-        if like is None or (like["function"] == name and hasattr(worker.functions[name], "next_run")):
+        if like is None or (
+            like["function"] == name and hasattr(worker.functions[name], "next_run")
+        ):
             return name, queue, _of_tick(worker, name, 1 if like is None else 2)
         deserialize = self.settings[like["queue"]].get("job_deserializer")
-        _, old_args, old_kwargs, *_ = deserialize_job_raw(base64.b64decode(like["data"]), deserializer=deserialize)
+        _, old_args, old_kwargs, *_ = deserialize_job_raw(
+            base64.b64decode(like["data"]), deserializer=deserialize
+        )
         ids = _part("ids")
-        old, new = ids.values(self.takes, old_args, old_kwargs), ids.values(self.takes, args, kwargs)
+        old, new = (
+            ids.values(self.takes, old_args, old_kwargs),
+            ids.values(self.takes, args, kwargs),
+        )
         id_ = ids.like(like["id"], old, new)
         if id_ == like["id"] and ids.are_distinct(old, new, self.probe.settings.get("key") or []):
-            raise ValueError(f"two distinct jobs have the same _job_id {id_}: arq enqueues the first one alone")
+            raise ValueError(
+                f"two distinct jobs have the same _job_id {id_}: arq enqueues the first one alone"
+            )
         return like["function"], like["queue"], {"_job_id": id_, "_expires": like["lives_s"]}
 
     # -- delivering
@@ -353,7 +444,9 @@ class Driver:
         except Exception as error:  # out of a hook of the application's: arq's worker ends with it
             if not self.settled:
                 why = f"{type(error).__name__} out of a hook ends the worker"
-                self._settle("requeued", delay=self.redelivery_s, message=self._once_more(message), why=why)
+                self._settle(
+                    "requeued", delay=self.redelivery_s, message=self._once_more(message), why=why
+                )
         left = asyncio.all_tasks() - others - {task}
         if left:
             await asyncio.wait(left, timeout=_LEFT_S)
@@ -378,7 +471,9 @@ class Driver:
         self.probe.settle(how, **more)
 
     async def _taken(self, worker: InProcess, message: dict[str, Any]) -> Any:
-        """As the worker takes it; of two copies at once, one may have begun what was brought for the other."""
+        """As the worker takes it; of two copies at once, one may have begun what was brought for
+        the other.
+        """
         for _ in range(_COPIES):
             await self._bring(worker, message)
             await worker.start_jobs([message["id"].encode()])
@@ -388,7 +483,9 @@ class Driver:
         raise LookupError(f"the job {message['id']} is not in its queue")
 
     async def _bring(self, worker: InProcess, message: dict[str, Any]) -> None:
-        """The job is due; nobody has it in progress any more. Its definition lives as long as it did."""
+        """The job is due; nobody has it in progress any more. Its definition lives as long as it
+        did.
+        """
         id_, now = message["id"], time.time()
         worker.until = message["until"] or now + message["lives_s"]
         left = round((worker.until - now) * 1000)
@@ -401,7 +498,9 @@ class Driver:
             await pipeline.execute()
 
     def died(self, message: dict[str, Any], who: str) -> None:
-        """Another worker takes it when the in-progress key is gone; `run_job` counts each beginning."""
+        """Another worker takes it when the in-progress key is gone; `run_job` counts each
+        beginning.
+        """
         self.probe.settle("requeued", delay=self.redelivery_s, message=self._once_more(message))
 
     def _once_more(self, message: dict[str, Any]) -> dict[str, Any]:
@@ -415,14 +514,19 @@ class Driver:
 def _may_have_settings(text: bytes) -> bool:
     """A module is imported for nothing else: a script of the repository's may do anything then."""
     lists = b"functions" in text or b"cron_jobs" in text
-    return lists and (b"redis_settings" in text or b"WorkerSettings" in text or _IMPORT.search(text) is not None)
+    return lists and (
+        b"redis_settings" in text or b"WorkerSettings" in text or _IMPORT.search(text) is not None
+    )
 
 
 def _settings_in(module: Any) -> Iterator[dict[str, Any]]:
-    """What `arq module.Name` may be given: classes, dictionaries, or anything with attributes. Inherited ones do not
-    count (arq.worker.get_kwargs), and a worker that was made already is read back by the arguments that made it.
+    """What `arq module.Name` may be given: classes, dictionaries, or anything with attributes.
+    Inherited ones do not count (arq.worker.get_kwargs), and a worker that was made already is read
+    back by the arguments that made it.
     """
-    found: list[tuple[str, Any]] = [item for item in vars(module).items() if not item[0].startswith("__")]
+    found: list[tuple[str, Any]] = [
+        item for item in vars(module).items() if not item[0].startswith("__")
+    ]
     for _, value in sorted(found, key=lambda pair: pair[0] != "WorkerSettings"):
         made = getattr(value, "_skillrun_made_with", None)
         if made is not None:
@@ -433,7 +537,9 @@ def _settings_in(module: Any) -> Iterator[dict[str, Any]]:
                 yield kwargs
 
 
-_OPTIONS = frozenset(("_job_id", "_queue_name", "_defer_until", "_defer_by", "_expires", "_job_try"))
+_OPTIONS = frozenset(
+    ("_job_id", "_queue_name", "_defer_until", "_defer_by", "_expires", "_job_try")
+)
 
 
 def _database(pool: Any) -> int:
@@ -441,7 +547,9 @@ def _database(pool: Any) -> int:
 
 
 def _of_tick(worker: InProcess, name: str, number: int) -> dict[str, Any]:
-    """The id that arq gives the next tick of a cron job, or the second next one, as in `Worker.run_cron`."""
+    """The id that arq gives the next tick of a cron job, or the second next one, as in
+    `Worker.run_cron`.
+    """
     job: Any = worker.functions[name]
     if not hasattr(job, "next_run"):
         return {}

@@ -1,4 +1,6 @@
-"""Is arq in use, and where: its worker settings, the modules of their functions, cron jobs, worker starts."""
+"""Is arq in use, and where: its worker settings, the modules of their functions, cron jobs, worker
+starts.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,11 @@ ENTRY = Known(
     ),
     tasks=("lists *", "mark arq.concurrent", "base arq.Actor"),
     sends=("call arq.create_pool", "call arq.connections.create_pool"),
-    schedules={"call arq.cron": "arq cron", "call arq.cron.cron": "arq cron", "mark arq.cron": "arq cron"},
+    schedules={
+        "call arq.cron": "arq cron",
+        "call arq.cron.cron": "arq cron",
+        "mark arq.cron": "arq cron",
+    },
     broker="redis",
     starts=("arq",),
     objects=True,

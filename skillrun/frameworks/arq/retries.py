@@ -1,7 +1,7 @@
 """What a handler raises as `Retry`: for which exceptions, after which wait, and up to which try.
 
-Source: arq/worker.py (`Retry`, `run_job`): Retry alone is run again, at `defer` from now; every run that begins counts
-as a try, a death too.
+Source: arq/worker.py (`Retry`, `run_job`): Retry alone is run again, at `defer` from now; every run
+that begins counts as a try, a death too.
 """
 
 from __future__ import annotations
@@ -29,12 +29,25 @@ class JobTry(Tries):
         """`ctx["job_try"]`, `ctx.get("job_try", 1)`, `int(ctx.get("job_try") or 1)`."""
         if isinstance(node, ast.BoolOp) and isinstance(node.op, ast.Or):
             return self.is_retries(node.values[0])
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "int" and node.args:
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)
+            and node.func.id == "int"
+            and node.args
+        ):
             return self.is_retries(node.args[0])
         if isinstance(node, ast.Subscript):
             return isinstance(node.slice, ast.Constant) and node.slice.value == "job_try"
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "get":
-            return bool(node.args) and isinstance(node.args[0], ast.Constant) and node.args[0].value == "job_try"
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr == "get"
+        ):
+            return (
+                bool(node.args)
+                and isinstance(node.args[0], ast.Constant)
+                and node.args[0].value == "job_try"
+            )
         return False
 
 
@@ -55,7 +68,9 @@ def _find(project: Project, handler: Definition) -> Iterator[Path]:
 
 
 def _is_raised(project: Project, call: Call) -> bool:
-    return is_retry(project, call) and isinstance(next(call.module.parents(call.node), None), ast.Raise)
+    return is_retry(project, call) and isinstance(
+        next(call.module.parents(call.node), None), ast.Raise
+    )
 
 
 def is_retry(project: Project, call: Call) -> bool:

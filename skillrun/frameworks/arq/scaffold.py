@@ -1,4 +1,6 @@
-"""The job as a coroutine function for arq: it decides itself what is run again, and keeps what is given up."""
+"""The job as a coroutine function for arq: it decides itself what is run again, and keeps what is
+given up.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,10 @@ if TYPE_CHECKING:
 
 MESSAGE = "kwargs"
 AWAITS = True
-TESTS = "enqueued and run as arq's worker runs them, by its own list of functions; Redis and the waits are left out."
+TESTS = (
+    "enqueued and run as arq's worker runs them, by its own list of functions; Redis and the waits"
+    " are left out."
+)
 """What the tests' docstring says of how they run the job."""
 
 _DEATHS = 5  # of a worker, before arq gives a job up and calls nobody
@@ -27,20 +32,26 @@ _EXPIRES_S = 86_400.0  # arq/constants.py, expires_extra_ms
 _OURS = ("ctx", "correlation_id", "redis", "stack")
 _TAKEN = ("function",)  # the first parameter of enqueue_job
 _LIMITS = (
-    "arq ends a run that outlasts the worker's job_timeout, or a job that kills its worker each time, without a row."
+    "arq ends a run that outlasts the worker's job_timeout, or a job that kills its worker each"
+    " time, without a row."
 )
 
 
 def read(project: Project, facts: Facts) -> dict[str, Any]:
     """What these templates need to know beyond `Facts`.
 
-    `worker`: whether there are settings to add the job to, `inside` where they stand in the handler's own module;
-    `functions` and `cron_jobs`: their lists; `pool`: how the publisher comes to Redis; `publisher`: that function,
+    `worker`: whether there are settings to add the job to, `inside` where they stand in the
+    handler's own module;
+    `functions` and `cron_jobs`: their lists; `pool`: how the publisher comes to Redis; `publisher`:
+    that function,
     where it is written; of a clock, `tick` and `due`.
     """
     worker = chosen_worker(project, facts)
     clocked = facts.trigger != "event"
-    made: dict[str, Any] = {"worker": worker is not None, "publishes": True}  # a tick of the clock publishes too
+    made: dict[str, Any] = {
+        "worker": worker is not None,
+        "publishes": True,
+    }  # a tick of the clock publishes too
     if worker is not None:
         names = ("functions", "cron_jobs") if clocked else ("functions",)
         made |= {
@@ -58,25 +69,43 @@ def problems(facts: Facts) -> Iterator[str]:
     """What arq cannot do of what the spec asks for, a sentence each."""
     known = facts.facts
     if not known["worker"]:
-        yield "no settings of an arq worker were found: write class WorkerSettings with functions and redis_settings"
+        yield (
+            "no settings of an arq worker were found: write class WorkerSettings with functions and"
+            " redis_settings"
+        )
     elif known["inside"]:
         yield (
-            f"{facts.module} holds the worker's settings, which name their functions above where a new one is written: "
-            f"write handler: {facts.package or 'package'}.tasks:{facts.name}"
+            f"{facts.module} holds the worker's settings, which name their functions above where a"
+            f" new one is written: write handler: {facts.package or 'package'}.tasks:{facts.name}"
         )
     elif known["pool"] is None:
-        yield "the worker's Redis is a pool of its own that nobody else can open: give the settings redis_settings"
+        yield (
+            "the worker's Redis is a pool of its own that nobody else can open: give the settings"
+            " redis_settings"
+        )
     elif facts.retries.bounded and not known["retries"]:
         yield "the worker's retry_jobs is False: arq runs nothing again there"
     if facts.dead_letter in ("queue", "framework"):
-        yield f"arq keeps no dead letters of its own: dead_letter.kind {facts.dead_letter} is to be table or none"
+        yield (
+            f"arq keeps no dead letters of its own: dead_letter.kind {facts.dead_letter} is to be"
+            " table or none"
+        )
     if facts.django:
-        yield "skillrun's templates for arq know no Django project, whose transactions are not asyncio's"
+        yield (
+            "skillrun's templates for arq know no Django project, whose transactions are not"
+            " asyncio's"
+        )
     if sum(facts.retries.delays) >= _EXPIRES_S:
-        yield "a job of arq expires a day after it was due, before its last retry: shorten retry.backoff"
+        yield (
+            "a job of arq expires a day after it was due, before its last retry: shorten"
+            " retry.backoff"
+        )
     for field in facts.fields if facts.message == "kwargs" else ():
         if field.name in _OURS or field.name in _TAKEN:
-            yield f"arq or the handler takes {field.name} for itself: rename the field, or write message: payload"
+            yield (
+                f"arq or the handler takes {field.name} for itself: rename the field, or write"
+                " message: payload"
+            )
     yield from _clock_problems(facts)
 
 
@@ -87,8 +116,8 @@ def _clock_problems(facts: Facts) -> Iterator[str]:
         yield f"arq has no cron that means {facts.schedule!r}"
     else:
         yield (
-            "arq's cron names seconds, minutes and hours: trigger.every is to divide a minute in seconds, an hour in "
-            "minutes, or a day in hours"
+            "arq's cron names seconds, minutes and hours: trigger.every is to divide a minute in"
+            " seconds, an hour in minutes, or a day in hours"
         )
 
 
@@ -106,9 +135,13 @@ def broker_needs(facts: Facts) -> tuple[Symbol | str, ...] | None:
     if not known["publisher"]:
         return None
     needed = (
-        "import asyncio", "from dataclasses import replace", "from uuid import uuid4", "from arq import create_pool",
-        "from arq.worker import Worker", "from redis.exceptions import RedisError",
-    )  # fmt: skip
+        "import asyncio",
+        "from dataclasses import replace",
+        "from uuid import uuid4",
+        "from arq import create_pool",
+        "from arq.worker import Worker",
+        "from redis.exceptions import RedisError",
+    )
     sent = Symbol(facts.module, known["publisher"].name)
     return (*needed, sent, _by_name(known["settings"]), *map(_by_name, known["pool"].symbols))
 
@@ -122,12 +155,22 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
     """The handler with what ends its failures, its publisher and tick, and the worker's entries."""
     clocked = facts.trigger != "event"
     text = render(
-        "handler.py.jinja", facts, needed=_needed(facts), attempts_name=_attempts_name(facts),
+        "handler.py.jinja",
+        facts,
+        needed=_needed(facts),
+        attempts_name=_attempts_name(facts),
         wait=longest_wait(facts.retries, 'ctx["job_try"] - 1'),
-        given=_given(facts), publisher=facts.facts["publisher"], pool=facts.facts["pool"], sent=_sent(facts),
-        publishing=when_to_publish(facts), limits=_LIMITS if facts.dead_letter == "table" else "",
-        left_out=left_out(facts) if clocked else "", clocked=clocked, hours=_hours(facts), **awaiting.names(facts),
-    )  # fmt: skip
+        given=_given(facts),
+        publisher=facts.facts["publisher"],
+        pool=facts.facts["pool"],
+        sent=_sent(facts),
+        publishing=when_to_publish(facts),
+        limits=_LIMITS if facts.dead_letter == "table" else "",
+        left_out=left_out(facts) if clocked else "",
+        clocked=clocked,
+        hours=_hours(facts),
+        **awaiting.names(facts),
+    )
     return [Module(facts.path, text), *_entries(facts)]
 
 
@@ -150,7 +193,10 @@ def _hours(facts: Facts) -> str:
     """Whose hours the schedule means, where it names any."""
     if facts.trigger != "cron" or not facts.timezone or not names_hours(facts.schedule):
         return ""
-    return f"Its hours are those of {facts.timezone}: the timezone of the worker's settings has to say so."
+    return (
+        f"Its hours are those of {facts.timezone}: the timezone of the worker's settings has to"
+        " say so."
+    )
 
 
 def _attempts_name(facts: Facts) -> str:
@@ -158,28 +204,39 @@ def _attempts_name(facts: Facts) -> str:
 
 
 def _needed(facts: Facts) -> list[Symbol | str]:
-    needed: list[Symbol | str] = ["from typing import Any", facts.conventions.logger_import, *awaiting.needed(facts)]
+    needed: list[Symbol | str] = [
+        "from typing import Any",
+        facts.conventions.logger_import,
+        *awaiting.needed(facts),
+    ]
     needed += ["import asyncio"] if awaiting.blocks(facts) else []
     if facts.retries.bounded:
         needed += ["from arq import Retry", *facts.transient]
         needed += ["import random"] if facts.retries.jitter and facts.retries.kind != "none" else []
     if facts.facts["publisher"]:
         needed += ["from contextlib import AsyncExitStack", "from arq import create_pool"]
-        needed += ["from arq.connections import ArqRedis", *map(_by_name, facts.facts["pool"].needed)]
+        needed += [
+            "from arq.connections import ArqRedis",
+            *map(_by_name, facts.facts["pool"].needed),
+        ]
     if facts.trigger != "event":
         needed.append("from collections.abc import Iterable")
     return needed
 
 
 def _given(facts: Facts) -> list[str]:
-    """The handler's parameters: arq ends a call that lacks an argument without a record, so none must be given."""
+    """The handler's parameters: arq ends a call that lacks an argument without a record, so none
+    must be given.
+    """
     if facts.message == "payload":
         return ["payload: dict[str, Any]"]
     return [f"{field.name}: Any = None" for field in facts.fields]
 
 
 def _sent(facts: Facts) -> list[str]:
-    """The arguments of enqueue_job. A tick sends what is due once more; arq leaves out an id that is in use."""
+    """The arguments of enqueue_job. A tick sends what is due once more; arq leaves out an id that
+    is in use.
+    """
     fields = [f"{field.name}={field.name}" for field in facts.fields]
     given = ["payload"] if facts.message == "payload" else fields
     once = [f"_job_id={_job_id(facts)}"] if facts.trigger != "event" else []

@@ -1,4 +1,6 @@
-"""The worker settings that a scaffold adds a job to, and how code elsewhere comes to what they say of Redis."""
+"""The worker settings that a scaffold adds a job to, and how code elsewhere comes to what they say
+of Redis.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,8 @@ _DEFAULT = "from arq.connections import RedisSettings"
 class Pool:
     """The arguments of `create_pool` in the handler's module.
 
-    `needed` is imported at its top, `within` by the publisher itself: such a module imports the handler's.
+    `needed` is imported at its top, `within` by the publisher itself: such a module imports the
+    handler's.
     `settings`: those of Redis alone, for a module that imports `symbols`.
     """
 
@@ -41,20 +44,37 @@ class Pool:
 
 
 def chosen_worker(project: Project, facts: Facts) -> Worker | None:
-    """The worker that lists what stands in the handler's module already, else the first one that is written out."""
+    """The worker that lists what stands in the handler's module already, else the first one that is
+    written out.
+    """
     able = [worker for worker in find_workers(project) if owner_of(worker) is not None]
     mine = (worker for worker in able if _lists(project, worker, facts.module))
-    return next(mine, None) or next((worker for worker in able if not worker.inherited), None) or next(iter(able), None)
+    return (
+        next(mine, None)
+        or next((worker for worker in able if not worker.inherited), None)
+        or next(iter(able), None)
+    )
 
 
 def _lists(project: Project, worker: Worker, module: str) -> bool:
     found = [worker.options[name] for name in ("functions", "cron_jobs") if name in worker.options]
-    names = (node for value, _ in found for node in ast.walk(value) if isinstance(node, ast.Name | ast.Attribute))
-    return any(project.origin(home.resolve(node) or "").startswith(f"{module}.") for node in names for _, home in found)
+    names = (
+        node
+        for value, _ in found
+        for node in ast.walk(value)
+        if isinstance(node, ast.Name | ast.Attribute)
+    )
+    return any(
+        project.origin(home.resolve(node) or "").startswith(f"{module}.")
+        for node in names
+        for _, home in found
+    )
 
 
 def owner_of(worker: Worker) -> str | None:
-    """The name of settings at the left margin: a class, or a dictionary. None for the arguments of a call."""
+    """The name of settings at the left margin: a class, or a dictionary. None for the arguments of
+    a call.
+    """
     node = worker.node
     if node not in worker.module.tree.body:
         return None
@@ -66,9 +86,11 @@ def owner_of(worker: Worker) -> str | None:
 
 @dataclass(frozen=True)
 class Listing:
-    """`functions` or `cron_jobs`, as an `Entry` names it, and how its module refers to arq and to the handler's module.
+    """`functions` or `cron_jobs`, as an `Entry` names it, and how its module refers to arq and to
+    the handler's module.
 
-    `target` as in `Entry`; with a `key` the list itself is still to be made there. `arq` and `jobs` are the names of
+    `target` as in `Entry`; with a `key` the list itself is still to be made there. `arq` and `jobs`
+    are the names of
     the modules, "" where the names in them are imported one by one, from `home`.
     """
 
@@ -79,16 +101,22 @@ class Listing:
     jobs: str
     home: str
 
-    def entry(self, made: str, job: str, options: Sequence[str], constant: str | None = None) -> Entry:
+    def entry(
+        self, made: str, job: str, options: Sequence[str], constant: str | None = None
+    ) -> Entry:
         """`func(job, options)`; the options may name a constant of the job's module."""
         here = f"{self.jobs}." if self.jobs else ""
         arq = f"{self.arq}." if self.arq else ""
-        told = [option.replace(constant, here + constant) if constant else option for option in options]
+        told = [
+            option.replace(constant, here + constant) if constant else option for option in options
+        ]
         value = f"{arq}{made}({', '.join([here + job, *told])})"
         names = [job, *([constant] if constant else [])]
         needed = [] if self.jobs else [f"from {self.home} import {name}" for name in names]
         needed += {"": [f"from arq import {made}"], "arq": ["import arq"]}.get(self.arq, [])
-        return Entry(self.path, self.target, f"[{value}]" if self.key else value, self.key, tuple(needed))
+        return Entry(
+            self.path, self.target, f"[{value}]" if self.key else value, self.key, tuple(needed)
+        )
 
 
 def find_list(project: Project, worker: Worker, name: str, module: str) -> Listing:
@@ -97,7 +125,11 @@ def find_list(project: Project, worker: Worker, name: str, module: str) -> Listi
     option = worker.options.get(name)
     held = held_value(project, *option) if option is not None else None
     if held is not None and held[1].path != home.path:
-        found = (node for node in held[1].tree.body if isinstance(node, ast.Assign) and node.value is held[0])
+        found = (
+            node
+            for node in held[1].tree.body
+            if isinstance(node, ast.Assign) and node.value is held[0]
+        )
         target, home = next((ast.unparse(node.targets[0]) for node in found), target), held[1]
     elif option is None and isinstance(worker.node, ast.Assign):
         target, key = owner_of(worker) or "", f'"{name}"'
@@ -105,7 +137,9 @@ def find_list(project: Project, worker: Worker, name: str, module: str) -> Listi
 
 
 def _arq(module: Module) -> str:
-    """`import arq` where a module has it, or where it means something else by `func`, as with SQLAlchemy's."""
+    """`import arq` where a module has it, or where it means something else by `func`, as with
+    SQLAlchemy's.
+    """
     bound = [one for name in ("func", "cron") for one in module.bindings(module.tree).get(name, ())]
     other = any((one.target or "").partition(".")[0] != "arq" for one in bound)
     return _bound(module, "arq") or ("arq" if other else "")
@@ -114,13 +148,19 @@ def _arq(module: Module) -> str:
 def _bound(module: Module, dotted: str) -> str:
     """The name that a module has for another module; "" where it has none."""
     bound = module.bindings(module.tree)
-    return next((name for name, every in bound.items() if any(one.target == dotted for one in every)), "")
+    return next(
+        (name for name, every in bound.items() if any(one.target == dotted for one in every)), ""
+    )
 
 
 def _written(module: Module, dotted: str) -> str:
     """How a module writes where it imports from: relative where it does so already."""
     for node in ast.walk(module.tree):
-        if isinstance(node, ast.ImportFrom) and node.level and module.absolute(node.module, node.level) == dotted:
+        if (
+            isinstance(node, ast.ImportFrom)
+            and node.level
+            and module.absolute(node.module, node.level) == dotted
+        ):
             return f"{'.' * node.level}{node.module or ''}"
     return dotted
 
@@ -132,7 +172,9 @@ def is_on(project: Project, worker: Worker, name: str) -> bool:
 
 
 def option_of(worker: Worker, name: str) -> str:
-    """The expression of an option of settings that have a name; of the settings themselves for ""."""
+    """The expression of an option of settings that have a name; of the settings themselves for
+    "".
+    """
     owner = owner_of(worker)
     if not name:
         return str(owner)
@@ -140,7 +182,9 @@ def option_of(worker: Worker, name: str) -> str:
 
 
 def find_pool(project: Project, facts: Facts, worker: Worker) -> Pool | None:
-    """How a publisher opens the worker's Redis; None where nothing but the worker's own pool leads there."""
+    """How a publisher opens the worker's Redis; None where nothing but the worker's own pool leads
+    there.
+    """
     settings = worker.option("redis_settings")
     if settings is None and worker.option("redis_pool") is not None:
         return None
@@ -151,16 +195,23 @@ def find_pool(project: Project, facts: Facts, worker: Worker) -> Pool | None:
     symbols = [symbol for _, symbol in (*parts, *named.values()) if symbol is not None]
     late = [symbol for symbol in symbols if _leads_back(project, worker, symbol, facts.path)]
     return Pool(
-        arguments=(*(text for text, _ in parts), *(f"{_TO_POOL[name]}={text}" for name, (text, _) in named.items())),
+        arguments=(
+            *(text for text, _ in parts),
+            *(f"{_TO_POOL[name]}={text}" for name, (text, _) in named.items()),
+        ),
         settings=parts[0][0] if parts else "RedisSettings()",
         needed=tuple(dict.fromkeys(symbol for symbol in symbols if symbol not in late)),
-        within=tuple(dict.fromkeys(f"from {symbol.module} import {symbol.name}" for symbol in late)),
+        within=tuple(
+            dict.fromkeys(f"from {symbol.module} import {symbol.name}" for symbol in late)
+        ),
         symbols=tuple(symbol for _, symbol in parts if symbol) if parts else (_DEFAULT,),
     )
 
 
 def _said(project: Project, worker: Worker, found: Found, own: Symbol) -> tuple[str, Symbol | None]:
-    """(expression, what it needs): a literal, a name that modules can import, else the settings' own attribute."""
+    """(expression, what it needs): a literal, a name that modules can import, else the settings'
+    own attribute.
+    """
     node, module = found
     if isinstance(node, ast.Constant):
         return ast.get_source_segment(module.text, node) or ast.unparse(node), None
@@ -177,4 +228,8 @@ def _said(project: Project, worker: Worker, found: Found, own: Symbol) -> tuple[
 def _leads_back(project: Project, worker: Worker, symbol: Symbol, path: str) -> bool:
     """Whether importing it imports the handler's module, or the worker's, which is about to."""
     home = symbol.path
-    return home == worker.module.path or imports(project, home, worker.module.path) or imports(project, home, path)
+    return (
+        home == worker.module.path
+        or imports(project, home, worker.module.path)
+        or imports(project, home, path)
+    )

@@ -20,7 +20,9 @@ OWN = frozenset(("_job_id", "_queue_name", "_defer_until", "_defer_by", "_expire
 
 @dataclass(frozen=True)
 class Site:
-    """A call that enqueues the handler; of a helper around `enqueue_job`, the call of the helper."""
+    """A call that enqueues the handler; of a helper around `enqueue_job`, the call of the
+    helper.
+    """
 
     module: Module
     call: ast.Call
@@ -66,24 +68,34 @@ def _ticks(project: Project, site: Site) -> Iterator[Wiring]:
     for function in (own, *callers_of(project, own)) if own is not None else ():
         for entry in find_entries(project, function):
             if entry.kind == "cron":
-                yield Wiring("schedule", entry.place, f"cron({function.name}) that enqueues it", False)
+                yield Wiring(
+                    "schedule", entry.place, f"cron({function.name}) that enqueues it", False
+                )
 
 
 def find_sites(project: Project, handler: Definition, *, tests: bool = False) -> tuple[Site, ...]:
     """The calls with one of the handler's names; those in tests on request."""
     names = frozenset(entry.name for entry in find_entries(project, handler) if entry.name)
     key = ("arq.sites", handler.dotted)
-    found = project.remember(key, lambda: tuple(s for s, name in named_sites(project, handler) if name in names))
+    found = project.remember(
+        key, lambda: tuple(s for s, name in named_sites(project, handler) if name in names)
+    )
     return found if tests else tuple(site for site in found if not in_tests(site.module.path))
 
 
 def named_sites(project: Project, handler: Definition) -> Iterator[tuple[Site, str]]:
-    """(call, the name of the function that it enqueues), of every `enqueue_job` whose name can be told."""
+    """(call, the name of the function that it enqueues), of every `enqueue_job` whose name can be
+    told.
+    """
     for module in project.modules_with("enqueue_job"):
         for node in ast.walk(module.tree):
             if not isinstance(node, ast.Call) or not _is_enqueue(node):
                 continue
-            first = node.args[0] if node.args else next((k.value for k in node.keywords if k.arg == "function"), None)
+            first = (
+                node.args[0]
+                if node.args
+                else next((k.value for k in node.keywords if k.arg == "function"), None)
+            )
             name = _name(project, first, module, handler)
             if name is not None:
                 yield Site(module, node), name
@@ -95,7 +107,9 @@ def _is_enqueue(node: ast.Call) -> bool:
     return isinstance(node.func, ast.Attribute) and node.func.attr == "enqueue_job"
 
 
-def _name(project: Project, node: ast.expr | None, module: Module, handler: Definition) -> str | None:
+def _name(
+    project: Project, node: ast.expr | None, module: Module, handler: Definition
+) -> str | None:
     """A text, or `handler.__name__`."""
     if isinstance(node, ast.Attribute) and node.attr in ("__name__", "__qualname__"):
         mine = project.origin(module.resolve(node.value) or "") == handler.dotted
@@ -107,7 +121,9 @@ def _name(project: Project, node: ast.expr | None, module: Module, handler: Defi
 def _through(
     project: Project, module: Module, call: ast.Call, parameter: str, handler: Definition
 ) -> Iterator[tuple[Site, str]]:
-    """`async def enqueue(name, *args): await pool.enqueue_job(name, *args)`: whoever calls it says the name."""
+    """`async def enqueue(name, *args): await pool.enqueue_job(name, *args)`: whoever calls it says
+    the name.
+    """
     function = module.function_of(call)
     own = project.define(module, function) if function is not None else None
     if own is None or parameter not in own.parameters:

@@ -1,7 +1,7 @@
 """The settings of arq's workers, and the functions and cron jobs that they list.
 
-Sources: arq/worker.py (`Worker`, `func`, `get_kwargs`: a class's own attributes count, inherited ones do not),
-arq/cron.py (`cron`).
+Sources: arq/worker.py (`Worker`, `func`, `get_kwargs`: a class's own attributes count, inherited
+ones do not), arq/cron.py (`cron`).
 """
 
 from __future__ import annotations
@@ -17,30 +17,46 @@ from skillrun.repo.python import Definition, Module, Project
 LISTS = {"functions": "function", "cron_jobs": "cron"}
 _FUNC = ("arq.worker.func", "arq.func")
 _CRON = ("arq.cron.cron", "arq.cron")
-_MADE = ("arq.worker.Worker", "arq.Worker", "arq.worker.create_worker", "arq.worker.run_worker", "arq.run_worker")
+_MADE = (
+    "arq.worker.Worker",
+    "arq.Worker",
+    "arq.worker.create_worker",
+    "arq.worker.run_worker",
+    "arq.run_worker",
+)
 _DEEP = 6  # lists in lists
 Found = tuple[ast.expr, Module]
 
 
 @dataclass(frozen=True)
 class Worker:
-    """Settings that a worker is started with: a class, a dictionary, or the arguments of `Worker(...)`."""
+    """Settings that a worker is started with: a class, a dictionary, or the arguments of
+    `Worker(...)`.
+    """
 
     module: Module
     node: ast.AST
     options: dict[str, Found]
-    inherited: dict[str, Found] = field(default_factory=dict)  # what arq does not see: set in a base class
+    inherited: dict[str, Found] = field(
+        default_factory=dict
+    )  # what arq does not see: set in a base class
     unread: bool = False  # its lists hold something that cannot be told
 
     def option(self, name: str) -> Found | None:
         """The expression of an option; None where it is left to the default, or None itself."""
         found = self.options.get(name)
-        return None if found and isinstance(found[0], ast.Constant) and found[0].value is None else found
+        return (
+            None
+            if found and isinstance(found[0], ast.Constant) and found[0].value is None
+            else found
+        )
 
 
 @dataclass(frozen=True)
 class Entry:
-    """The handler in one of the lists. `options` are those of `func(...)` or `cron(...)` around it."""
+    """The handler in one of the lists. `options` are those of `func(...)` or `cron(...)` around
+    it.
+    """
 
     worker: Worker
     kind: str  # function | cron
@@ -70,7 +86,9 @@ def find_workers(project: Project) -> tuple[Worker, ...]:
 
 def find_entries(project: Project, handler: Definition) -> tuple[Entry, ...]:
     """Where the handler is listed."""
-    return project.remember(("arq.entries", handler.dotted), lambda: tuple(_entries(project, handler)))
+    return project.remember(
+        ("arq.entries", handler.dotted), lambda: tuple(_entries(project, handler))
+    )
 
 
 def registration(project: Project, handler: Definition) -> Place | None:
@@ -92,18 +110,24 @@ def _workers(project: Project) -> Iterator[Worker]:
                 continue
             held = [options[name] for name in LISTS if name in options]
             unread = any(item is None for found in held for item in _items(project, *found))
-            inherited = _inherited(project, module, node, options) if isinstance(node, ast.ClassDef) else {}
+            inherited = (
+                _inherited(project, module, node, options) if isinstance(node, ast.ClassDef) else {}
+            )
             yield Worker(module, node, options, inherited, unread)
 
 
 def hook(project: Project, worker: Worker, name: str) -> Definition | None:
-    """The function of the repository that a worker calls: given by name, or written into the class."""
+    """The function of the repository that a worker calls: given by name, or written into the
+    class.
+    """
     found = worker.option(name)
     if found is not None:
         named = project.definition(found[1].resolve(found[0]) or "")
         return None if named is None or named.is_class else named
     body = worker.node.body if isinstance(worker.node, ast.ClassDef) else []
-    inside = (n for n in body if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef) and n.name == name)
+    inside = (
+        n for n in body if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef) and n.name == name
+    )
     return next((project.define(worker.module, node) for node in inside), None)
 
 
@@ -113,9 +137,16 @@ def _options(project: Project, module: Module, node: ast.AST) -> dict[str, Found
     if isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict):
         pairs = zip(node.value.keys, node.value.values, strict=True)
         return {str(k.value): (v, module) for k, v in pairs if isinstance(k, ast.Constant)}
-    if isinstance(node, ast.Call) and project.origin(module.resolve(node.func) or "") in (*_MADE, "builtins.dict"):
-        given = {name: (value, module) for name, value in options_of(project, node, module)[0].items()}
-        return given | ({"functions": (node.args[0], module)} if node.args and _is_list(node.args[0]) else {})
+    if isinstance(node, ast.Call) and project.origin(module.resolve(node.func) or "") in (
+        *_MADE,
+        "builtins.dict",
+    ):
+        given = {
+            name: (value, module) for name, value in options_of(project, node, module)[0].items()
+        }
+        return given | (
+            {"functions": (node.args[0], module)} if node.args and _is_list(node.args[0]) else {}
+        )
     return {}
 
 
@@ -127,8 +158,16 @@ def _fields(node: ast.ClassDef, module: Module) -> dict[str, Found]:
     found: dict[str, Found] = {}
     for statement in node.body:
         if isinstance(statement, ast.Assign):
-            found |= {t.id: (statement.value, module) for t in statement.targets if isinstance(t, ast.Name)}
-        elif isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name) and statement.value:
+            found |= {
+                t.id: (statement.value, module)
+                for t in statement.targets
+                if isinstance(t, ast.Name)
+            }
+        elif (
+            isinstance(statement, ast.AnnAssign)
+            and isinstance(statement.target, ast.Name)
+            and statement.value
+        ):
             found[statement.target.id] = (statement.value, module)
     return found
 
@@ -138,21 +177,31 @@ def _set_later(module: Module, owner: str) -> dict[str, Found]:
     found: dict[str, Found] = {}
     for node in (n for n in ast.walk(module.tree) if isinstance(n, ast.Assign)):
         for target in node.targets:
-            if isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name) and target.value.id == owner:
+            if (
+                isinstance(target, ast.Attribute)
+                and isinstance(target.value, ast.Name)
+                and target.value.id == owner
+            ):
                 found[target.attr] = (node.value, module)
     return found
 
 
-def _inherited(project: Project, module: Module, node: ast.ClassDef, own: dict[str, Found]) -> dict[str, Found]:
+def _inherited(
+    project: Project, module: Module, node: ast.ClassDef, own: dict[str, Found]
+) -> dict[str, Found]:
     found: dict[str, Found] = {}
     for name in project.ancestors(project.define(module, node).dotted)[1:]:
         base = project.definition(name)
         if base is not None and isinstance(base.node, ast.ClassDef):
             found = _fields(base.node, base.module) | found
-    return {name: value for name, value in found.items() if name not in own and not name.startswith("_")}
+    return {
+        name: value for name, value in found.items() if name not in own and not name.startswith("_")
+    }
 
 
-def _items(project: Project, node: ast.expr, module: Module, depth: int = 0) -> Iterator[Found | None]:
+def _items(
+    project: Project, node: ast.expr, module: Module, depth: int = 0
+) -> Iterator[Found | None]:
     """The elements of a list, through names, `+` and `*`; None for what cannot be told."""
     held = held_value(project, node, module) if depth < _DEEP else None
     if held is None:
@@ -168,7 +217,11 @@ def _items(project: Project, node: ast.expr, module: Module, depth: int = 0) -> 
     elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
         for side in (node.left, node.right):
             yield from _items(project, side, module, depth + 1)
-    elif isinstance(node, ast.Call) and module.resolve(node.func) in ("builtins.list", "builtins.tuple") and node.args:
+    elif (
+        isinstance(node, ast.Call)
+        and module.resolve(node.func) in ("builtins.list", "builtins.tuple")
+        and node.args
+    ):
         yield from _items(project, node.args[0], module, depth + 1)
     elif not (isinstance(node, ast.Constant) and node.value is None):
         yield None
@@ -184,7 +237,9 @@ def _entries(project: Project, handler: Definition) -> Iterator[Entry]:
                     yield entry
 
 
-def _entry(project: Project, worker: Worker, kind: str, item: Found, handler: Definition) -> Entry | None:
+def _entry(
+    project: Project, worker: Worker, kind: str, item: Found, handler: Definition
+) -> Entry | None:
     """A function, its import path, or `func(...)` or `cron(...)` of either."""
     node, module = held_value(project, *item) or item
     if not isinstance(node, ast.Call):
@@ -205,9 +260,16 @@ def _entry(project: Project, worker: Worker, kind: str, item: Found, handler: De
 
 
 def _name(
-    project: Project, options: dict[str, ast.expr], first: ast.expr, module: Module, handler: Definition, before: str
+    project: Project,
+    options: dict[str, ast.expr],
+    first: ast.expr,
+    module: Module,
+    handler: Definition,
+    before: str,
 ) -> str | None:
-    if "name" in options and not (isinstance(options["name"], ast.Constant) and options["name"].value is None):
+    if "name" in options and not (
+        isinstance(options["name"], ast.Constant) and options["name"].value is None
+    ):
         given = project.literal(options["name"], module)
         return given if isinstance(given, str) else None
     return before + (str(first.value) if isinstance(first, ast.Constant) else handler.name)

@@ -1,7 +1,10 @@
-"""Celery 5: how it is recognised, what its tasks really do, who publishes them, and what people get wrong.
+"""Celery 5: how it is recognised, what its tasks really do, who publishes them, and what people get
+wrong.
 
-`recognise.py` finds its use; `policy.py` reads the effective policy with `config.py`, `tasks.py`, `retries.py`,
-`deadletter.py` and `common/countdown.py`; `wiring.py` finds publishers and schedules; `rules/` holds what people get
+`recognise.py` finds its use; `policy.py` reads the effective policy with `config.py`, `tasks.py`,
+`retries.py`,
+`deadletter.py` and `common/countdown.py`; `wiring.py` finds publishers and schedules; `rules/`
+holds what people get
 wrong, each with its source; `probe.py` is its driver in a proof.
 Celery itself is never imported. Everything heavy is imported when it is first asked for.
 """
@@ -58,7 +61,9 @@ def find_wiring(project: Project, use: FrameworkUse, handler: Definition) -> tup
 
 
 def find_hooks(project: Project, use: FrameworkUse, handler: Definition) -> dict[str, Definition]:
-    """Event -> the repository's function that Celery calls then: a method of the task's class, or a receiver."""
+    """Event -> the repository's function that Celery calls then: a method of the task's class, or a
+    receiver.
+    """
     from skillrun.frameworks.celery import hooks
     from skillrun.frameworks.celery.tasks import read_task
 

@@ -1,4 +1,6 @@
-"""Follows names across files: which objects are Celery apps, and which functions are their tasks."""
+"""Follows names across files: which objects are Celery apps, and which functions are their
+tasks.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,13 @@ _LIBRARY = "celery"
 _APP_CLASSES = frozenset({"celery.Celery", "celery.app.Celery", "celery.app.base.Celery"})
 _TASK_DECORATORS = frozenset(
     {
-        *("celery.shared_task", "celery.app.shared_task", "celery.task", "celery.task.task", "celery.decorators.task"),
+        *(
+            "celery.shared_task",
+            "celery.app.shared_task",
+            "celery.task",
+            "celery.task.task",
+            "celery.decorators.task",
+        ),
         *("celery.task.periodic_task", "celery.decorators.periodic_task"),
     }
 )
@@ -34,7 +42,9 @@ class App:
 
 @dataclass(frozen=True)
 class Task:
-    """A place where a task is defined or registered; `app` is the id of its app, "" where any app may take it."""
+    """A place where a task is defined or registered; `app` is the id of its app, "" where any app
+    may take it.
+    """
 
     path: str
     line: int
@@ -52,13 +62,19 @@ class Names:
             parts = module_parts(path)
             self._modules.setdefault(parts[-1] if parts else "", []).append((parts, path))
         self._origins: dict[tuple[str, str], str] = {}
-        self._made = [(s, call, self.origin(call, s)) for s in self._sources.values() for call in s.made]
-        self._returned = [(s, call, self.origin(call, s)) for s in self._sources.values() for call in s.returned]
+        self._made = [
+            (s, call, self.origin(call, s)) for s in self._sources.values() for call in s.made
+        ]
+        self._returned = [
+            (s, call, self.origin(call, s)) for s in self._sources.values() for call in s.returned
+        ]
         called = (self.origin(call, s) for s in self._sources.values() for call in s.called)
         self._set_up = frozenset(origin for origin in called if origin.endswith(SET_UP))
 
     def origin(self, call: Call, source: Source) -> str:
-        """Where a called name comes from: "celery.X" for the library, "path:object" for something of ours."""
+        """Where a called name comes from: "celery.X" for the library, "path:object" for something
+        of ours.
+        """
         return self._named(call.function, source)
 
     def _named(self, name: str, source: Source) -> str:
@@ -68,7 +84,9 @@ class Names:
         return self._origins[key]
 
     def follow(self, name: str, near: str, hops: int = _HOPS) -> str:
-        """An origin followed through the imports of other files; the name itself where they end out of sight."""
+        """An origin followed through the imports of other files; the name itself where they end out
+        of sight.
+        """
         if ":" in name or hops == 0 or name.partition(".")[0] == _LIBRARY:
             return self._through(name, hops)
         rooted, parts = name.startswith("/"), tuple(name.lstrip("/").split("."))
@@ -93,14 +111,20 @@ class Names:
             for known, path in self._modules.get(parts[-1], ())
             if (known == parts if rooted else known[-len(parts) :] == parts)
         ]
-        return min(found, key=lambda one: (-_shared(one[1], near), len(one[0])))[1] if found else None
+        return (
+            min(found, key=lambda one: (-_shared(one[1], near), len(one[0])))[1] if found else None
+        )
 
     def apps(self) -> list[App]:
-        """Instances of Celery or of a subclass, and what a factory of them gave to a name of a module."""
+        """Instances of Celery or of a subclass, and what a factory of them gave to a name of a
+        module.
+        """
         makers = set(_APP_CLASSES) | self._subclasses()
         makers |= self._factories(makers)
         ours = [(source, call, origin) for source, call, origin in self._made if origin in makers]
-        kept = [App(source.path, call.target, call.line) for source, call, _ in ours if not call.scope]
+        kept = [
+            App(source.path, call.target, call.line) for source, call, _ in ours if not call.scope
+        ]
         used = {origin for _, call, origin in ours if not call.scope}
         unused = [app for app in self._unused_factories(makers) if app.id not in used]
         local = [App(source.path, call.scope, call.line) for source, call, _ in ours if call.scope]
@@ -125,7 +149,11 @@ class Names:
         known: set[str] = set()
         for _ in range(3):
             all_makers = makers | known
-            held = {(s.path, c.scope, c.target) for s, c, origin in self._made if c.scope and origin in all_makers}
+            held = {
+                (s.path, c.scope, c.target)
+                for s, c, origin in self._made
+                if c.scope and origin in all_makers
+            }
             for source, call, origin in self._returned:
                 if origin in all_makers or (source.path, call.scope, call.function) in held:
                     known.add(f"{source.path}:{call.scope}")
@@ -158,7 +186,9 @@ class Names:
     def is_app(self, value: str, app: App) -> bool:
         """Whether the value of -A means this app: its module, its package, or module and object."""
         module = (*module_parts(app.path), *app.name.split("."))
-        parts = tuple(value.replace(":", ".").replace("/", ".").removesuffix(".py").strip(".").split("."))
+        parts = tuple(
+            value.replace(":", ".").replace("/", ".").removesuffix(".py").strip(".").split(".")
+        )
         choices = (parts, (*parts, app.name), (*parts, "celery", app.name))
         if any(module[-len(choice) :] == choice for choice in choices):
             return True

@@ -1,4 +1,6 @@
-"""The entry of Celery's beat schedule for a job that a clock starts, where the repository keeps its entries."""
+"""The entry of Celery's beat schedule for a job that a clock starts, where the repository keeps its
+entries.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ class Schedule:
 
 
 def find_schedule(project: Project, facts: Facts) -> Schedule | None:
-    """The dict that holds entries already; else `conf.beat_schedule` of the app, where a module has the app."""
+    """The dict that holds entries already; else `conf.beat_schedule` of the app, where a module has
+    the app.
+    """
     for word in _SETTINGS:
         for module in project.modules_with(word):
             target = next(_targets(module, word), None)
@@ -76,7 +80,9 @@ def _value(facts: Facts, task: str) -> str:
 
 
 def _when(facts: Facts) -> str:
-    """Seconds for a poller, a crontab else: every field that differs from "any", which is crontab's default."""
+    """Seconds for a poller, a crontab else: every field that differs from "any", which is crontab's
+    default.
+    """
     if facts.schedule is None:
         return f"{seconds(facts.every_s or 60)}.0"
     fields = read_fields(facts.schedule) or {}

@@ -1,7 +1,9 @@
-"""The configuration of a Celery app as the code writes it: constructor, `app.conf`, configuration objects, Django.
+"""The configuration of a Celery app as the code writes it: constructor, `app.conf`, configuration
+objects, Django.
 
-Sources: celery/app/base.py (constructor, `config_from_object`), celery/app/defaults.py (names before 4.0),
-celery/app/utils.py (a namespace is cut off, the rest is lower-cased), kombu/transport (visibility timeouts).
+Sources: celery/app/base.py (constructor, `config_from_object`), celery/app/defaults.py (names
+before 4.0), celery/app/utils.py (a namespace is cut off, the rest is lower-cased), kombu/transport
+(visibility timeouts).
 """
 
 from __future__ import annotations
@@ -19,10 +21,27 @@ from skillrun.repo.python import UNKNOWN, Module, Project, Unknown, is_known
 if TYPE_CHECKING:
     from skillrun.repo.python import Definition
 
-# kombu/transport/redis.py and kombu/transport/SQS: seconds until an unacknowledged message is delivered again.
+# kombu/transport/redis.py and kombu/transport/SQS: seconds until an unacknowledged message is
+# delivered again.
 VISIBILITY_DEFAULTS = {"redis": 3600.0, "sqs": 1800.0}
-_TRANSPORTS = {"redis": "redis", "rediss": "redis", "sentinel": "redis", "valkey": "redis", "sqs": "sqs"}
-_OTHER_TRANSPORTS = ("amqp", "amqps", "pyamqp", "py-amqp", "librabbitmq", "memory", "filesystem", "sqla", "kafka")
+_TRANSPORTS = {
+    "redis": "redis",
+    "rediss": "redis",
+    "sentinel": "redis",
+    "valkey": "redis",
+    "sqs": "sqs",
+}
+_OTHER_TRANSPORTS = (
+    "amqp",
+    "amqps",
+    "pyamqp",
+    "py-amqp",
+    "librabbitmq",
+    "memory",
+    "filesystem",
+    "sqla",
+    "kafka",
+)
 _CONSTRUCTOR = {"broker": "broker_url", "backend": "result_backend"}
 _NO_SETTINGS = """main loader amqp events log control set_as_current tasks include changes config_source fixups
     task_cls autofinalize namespace strict_typing config_source_silent"""
@@ -74,11 +93,17 @@ def app_module(project: Project, use: FrameworkUse) -> tuple[Module, str] | None
 
 
 def is_app(project: Project, use: FrameworkUse, name: str | None) -> bool:
-    """A dotted name means a Celery app: an instance of Celery, or the object that detection calls an app."""
+    """A dotted name means a Celery app: an instance of Celery, or the object that detection calls
+    an app.
+    """
     if not name:
         return False
     origin = project.origin(name)
-    if origin.removesuffix("()") in ("celery.Celery", "celery.app.base.Celery", "celery.current_app"):
+    if origin.removesuffix("()") in (
+        "celery.Celery",
+        "celery.app.base.Celery",
+        "celery.current_app",
+    ):
         return True
     return name.removesuffix("()") in app_names(project, use) or origin in app_names(project, use)
 
@@ -94,8 +119,12 @@ def app_names(project: Project, use: FrameworkUse) -> frozenset[str]:
 
 
 def read_config(project: Project, use: FrameworkUse) -> Config:
-    """Everything that can be read, later sources over earlier ones: object, constructor, then `app.conf`."""
-    return project.remember(("celery.config", use.app), lambda: _Reader(project, use, Config()).read())
+    """Everything that can be read, later sources over earlier ones: object, constructor, then
+    `app.conf`.
+    """
+    return project.remember(
+        ("celery.config", use.app), lambda: _Reader(project, use, Config()).read()
+    )
 
 
 class _Reader:
@@ -137,13 +166,19 @@ class _Reader:
 
     def _objects(self, module: Module) -> None:
         for node in ast.walk(module.tree):
-            if isinstance(node, ast.Call) and _method(node) == "config_from_object" and self._on_app(node, module):
+            if (
+                isinstance(node, ast.Call)
+                and _method(node) == "config_from_object"
+                and self._on_app(node, module)
+            ):
                 namespace = self._argument(node, module, "namespace", 3) or ""
                 if node.args:
                     self._object(node.args[0], module, str(namespace))
 
     def _argument(self, node: ast.Call, module: Module, name: str, position: int) -> Any:
-        given = [k.value for k in node.keywords if k.arg == name] or node.args[position : position + 1]
+        given = [k.value for k in node.keywords if k.arg == name] or node.args[
+            position : position + 1
+        ]
         value = self.project.literal(given[0], module) if given else None
         return value if is_known(value) else None
 
@@ -151,7 +186,11 @@ class _Reader:
         if not isinstance(node.func, ast.Attribute):
             return False
         name = module.resolve(node.func.value)
-        return name is None or is_app(self.project, self.use, name) or not name.startswith(("flask", "self"))
+        return (
+            name is None
+            or is_app(self.project, self.use, name)
+            or not name.startswith(("flask", "self"))
+        )
 
     def _object(self, node: ast.expr, module: Module, namespace: str) -> None:
         literal = self.project.literal(node, module)
@@ -200,10 +239,16 @@ class _Reader:
             setting = setting_name(name, namespace)
             value = bound[-1].value
             if setting and value is not None:
-                self._set(setting, self._bound_value(name, value, module, scope), module, bound[-1].node)
+                self._set(
+                    setting, self._bound_value(name, value, module, scope), module, bound[-1].node
+                )
 
     def _bound_value(self, name: str, value: ast.expr, module: Module, scope: ast.AST) -> Any:
-        return self.project.variable(module, name) if scope is module.tree else self.project.literal(value, module)
+        return (
+            self.project.variable(module, name)
+            if scope is module.tree
+            else self.project.literal(value, module)
+        )
 
     # Celery(broker=..., ...)
 
@@ -214,21 +259,28 @@ class _Reader:
 
     def _makes_app(self, node: ast.Call, module: Module) -> bool:
         name = module.resolve(node.func)
-        return bool(name) and self.project.origin(name or "") in ("celery.Celery", "celery.app.base.Celery")
+        return bool(name) and self.project.origin(name or "") in (
+            "celery.Celery",
+            "celery.app.base.Celery",
+        )
 
     def _constructor(self, node: ast.Call, module: Module) -> None:
         for keyword in node.keywords:
             if keyword.arg is None:
                 self._update(keyword.value, module, "")
             elif keyword.arg == "config_source":
-                self._object(keyword.value, module, str(self._argument(node, module, "namespace", 99) or ""))
+                self._object(
+                    keyword.value, module, str(self._argument(node, module, "namespace", 99) or "")
+                )
             elif keyword.arg not in _CONSTRUCTOR_ONLY and not _is_none(keyword.value):
                 self._set_from(_CONSTRUCTOR.get(keyword.arg, keyword.arg), keyword.value, module)
 
     # app.conf.x = ..., app.conf["x"] = ..., app.conf.update(...)
 
     def _conf(self, module: Module) -> None:
-        found = [n for n in ast.walk(module.tree) if isinstance(n, ast.Attribute) and n.attr == "conf"]
+        found = [
+            n for n in ast.walk(module.tree) if isinstance(n, ast.Attribute) and n.attr == "conf"
+        ]
         for node in sorted(found, key=lambda n: n.lineno):
             if is_app(self.project, self.use, module.resolve(node.value)):
                 self._conf_use(node, module)
@@ -236,14 +288,26 @@ class _Reader:
     def _conf_use(self, node: ast.Attribute, module: Module) -> None:
         around = list(module.parents(node))
         first, second = around[0], around[1] if len(around) > 1 else None
-        if isinstance(first, ast.Attribute) and isinstance(second, ast.Call) and second.func is first:
+        if (
+            isinstance(first, ast.Attribute)
+            and isinstance(second, ast.Call)
+            and second.func is first
+        ):
             if first.attr == "update":
                 self._update_call(second, module)
             elif first.attr == "setdefault" and len(second.args) == 2:
                 self._assigned(second.args[0], second.args[1], module)
-        elif isinstance(first, ast.Attribute) and isinstance(second, ast.Assign) and first in second.targets:
+        elif (
+            isinstance(first, ast.Attribute)
+            and isinstance(second, ast.Assign)
+            and first in second.targets
+        ):
             self._set_from(setting_name(first.attr, "") or first.attr, second.value, module)
-        elif isinstance(first, ast.Subscript) and isinstance(second, ast.Assign) and first in second.targets:
+        elif (
+            isinstance(first, ast.Subscript)
+            and isinstance(second, ast.Assign)
+            and first in second.targets
+        ):
             self._assigned(first.slice, second.value, module)
         elif isinstance(first, ast.Attribute):
             self._below(first, around[1:], module)
@@ -254,7 +318,9 @@ class _Reader:
             self._set_from(setting_name(name, "") or name, value, module)
 
     def _below(self, node: ast.Attribute, around: list[ast.AST], module: Module) -> None:
-        """`app.conf.beat_schedule["x"] = {...}` and `app.conf.beat_schedule.update({...})` add to a mapping."""
+        """`app.conf.beat_schedule["x"] = {...}` and `app.conf.beat_schedule.update({...})` add to a
+        mapping.
+        """
         added: Any = None
         if (
             isinstance(around[0], ast.Subscript)
@@ -262,8 +328,14 @@ class _Reader:
             and around[0] in around[1].targets
         ):
             key = self.project.literal(around[0].slice, module)
-            added = {key: self.project.literal(around[1].value, module)} if is_known(key) else UNKNOWN
-        elif isinstance(around[0], ast.Attribute) and around[0].attr == "update" and isinstance(around[1], ast.Call):
+            added = (
+                {key: self.project.literal(around[1].value, module)} if is_known(key) else UNKNOWN
+            )
+        elif (
+            isinstance(around[0], ast.Attribute)
+            and around[0].attr == "update"
+            and isinstance(around[1], ast.Call)
+        ):
             added = self.project.literal(around[1].args[0], module) if around[1].args else None
         if added is None:
             return
@@ -297,16 +369,26 @@ class _Reader:
 
 
 def setting_name(name: str, namespace: str) -> str | None:
-    """The present name of a setting as written in a configuration object; None where the name is no setting."""
+    """The present name of a setting as written in a configuration object; None where the name is no
+    setting.
+    """
     if namespace:
         prefix = namespace.upper() + "_"
-        return name[len(prefix) :].lower() if name.upper().startswith(prefix) and name.isupper() else None
+        return (
+            name[len(prefix) :].lower()
+            if name.upper().startswith(prefix) and name.isupper()
+            else None
+        )
     if name in _OLD_NAMES:
         return _OLD_NAMES[name]
     if name.startswith("_"):
         return None
     if name.isupper():
-        for old, new in (("CELERYBEAT_", "beat_"), ("CELERYD_", "worker_"), ("CELERY_RESULT_", "result_")):
+        for old, new in (
+            ("CELERYBEAT_", "beat_"),
+            ("CELERYD_", "worker_"),
+            ("CELERY_RESULT_", "result_"),
+        ):
             if name.startswith(old):
                 return new + name[len(old) :].lower()
         if name.startswith("CELERY_"):
@@ -316,7 +398,9 @@ def setting_name(name: str, namespace: str) -> str | None:
 
 @dataclass(frozen=True)
 class Visibility:
-    """Seconds after which an unacknowledged message is delivered again; None: the broker has no such limit."""
+    """Seconds after which an unacknowledged message is delivered again; None: the broker has no
+    such limit.
+    """
 
     seconds: float | None
     place: Place | None
@@ -324,7 +408,9 @@ class Visibility:
 
 
 def visibility_timeout(config: Config, use: FrameworkUse) -> Visibility:
-    """The visibility timeout of the broker; unknown where the broker or the written number cannot be read."""
+    """The visibility timeout of the broker; unknown where the broker or the written number cannot
+    be read.
+    """
     options = config.get("broker_transport_options")
     transport = broker_transport(config, use)
     if transport not in VISIBILITY_DEFAULTS:
@@ -333,7 +419,11 @@ def visibility_timeout(config: Config, use: FrameworkUse) -> Visibility:
     if options is None:
         return Visibility(VISIBILITY_DEFAULTS[transport], None)
     held = options.value
-    value = held.get("visibility_timeout", VISIBILITY_DEFAULTS[transport]) if isinstance(held, dict) else UNKNOWN
+    value = (
+        held.get("visibility_timeout", VISIBILITY_DEFAULTS[transport])
+        if isinstance(held, dict)
+        else UNKNOWN
+    )
     if isinstance(value, int | float):
         return Visibility(float(value), options.place)
     return Visibility(None, options.place, unknown=True)

@@ -1,4 +1,6 @@
-"""A real Celery worker on a private Redis, for the confirmation of a proof (see proof/probe/real.py)."""
+"""A real Celery worker on a private Redis, for the confirmation of a proof (see
+proof/probe/real.py).
+"""
 
 from __future__ import annotations
 
@@ -13,8 +15,18 @@ if TYPE_CHECKING:
     from skillrun.proof.probe.real import Bench
 
 _UTC = datetime.timezone.utc  # the target may be older than datetime.UTC
-_OPTIONS = ("worker", "--pool", "prefork", "--concurrency", "1", "--loglevel", "INFO", "--without-gossip",
-            "--without-mingle", "--without-heartbeat")  # fmt: skip
+_OPTIONS = (
+    "worker",
+    "--pool",
+    "prefork",
+    "--concurrency",
+    "1",
+    "--loglevel",
+    "INFO",
+    "--without-gossip",
+    "--without-mingle",
+    "--without-heartbeat",
+)
 
 
 class Worker:
@@ -42,7 +54,9 @@ class Worker:
     def _redirect(self, driver: Any) -> None:
         """Every message of every app goes to the private broker; no result leaves the process."""
         for app in {id(app): app for app in (*_state._get_active_apps(), self.app)}.values():
-            driver.configure(app, broker_url=self.bench.broker, broker_read_url=None, broker_write_url=None)
+            driver.configure(
+                app, broker_url=self.bench.broker, broker_read_url=None, broker_write_url=None
+            )
         driver.configure(self.app, result_backend="cache+memory://", task_always_eager=False)
         self.app.finalize(auto=True)
 
@@ -55,8 +69,13 @@ class Worker:
             if mine and headers.get("eta"):
                 kwargs["headers"] = {**headers, "eta": self._eta(headers)}
             label = str(headers.get("task") or kwargs.get("routing_key") or "message")
-            return self.bench.probe.publish(lambda: before(producer, body, *args, **kwargs), {}, to_handler=mine,
-                                            delay=0.0, label=label)  # fmt: skip
+            return self.bench.probe.publish(
+                lambda: before(producer, body, *args, **kwargs),
+                {},
+                to_handler=mine,
+                delay=0.0,
+                label=label,
+            )
 
         before = sys.modules["_skillrun_probe.swap"].swap(Producer.publish, publish)
 

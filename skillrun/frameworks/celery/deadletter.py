@@ -1,9 +1,10 @@
 """Where a Celery job leaves a record when it is given up: Celery itself has no dead letters.
 
-Counted: an `on_failure` that records, an errback (`link_error`), `except MaxRetriesExceededError`, the branch taken
-once `request.retries` has reached the limit, a `task_failure` receiver, `Reject(requeue=False)` into a queue that has
-a dead-letter exchange. A call that only logs is no record, and neither is a row that is built and never stored; a
-function of the repository is read for what it does.
+Counted: an `on_failure` that records, an errback (`link_error`), `except MaxRetriesExceededError`,
+the branch taken once `request.retries` has reached the limit, a `task_failure` receiver,
+`Reject(requeue=False)` into a queue that has a dead-letter exchange. A call that only logs is no
+record, and neither is a row that is built and never stored; a function of the repository is read
+for what it does.
 """
 
 from __future__ import annotations
@@ -54,11 +55,19 @@ class _Finder:
         yield from self._rejected()
 
     def permanent(self, retries: Retries) -> Iterator[Place]:
-        """A clause of the handler itself that does not retry, and calls something named like a record of failures."""
-        retrying = {path.call.in_except.node for path in retries.paths if path.call and path.call.in_except}
+        """A clause of the handler itself that does not retry, and calls something named like a
+        record of failures.
+        """
+        retrying = {
+            path.call.in_except.node for path in retries.paths if path.call and path.call.in_except
+        }
         for handler in self.project.handlers(self.task.handler):
             record = self._record(handler.node.body, handler.module)
-            if record is not None and handler.node not in retrying and _NAMED_LIKE_A_RECORD.search(ast.unparse(record)):
+            if (
+                record is not None
+                and handler.node not in retrying
+                and _NAMED_LIKE_A_RECORD.search(ast.unparse(record))
+            ):
                 yield place_of(handler.module, record)
 
     def _handlers(self) -> tuple[Handler, ...]:
@@ -101,7 +110,9 @@ class _Finder:
                 if in_tests(use.path) or not isinstance(above, ast.Call):
                     continue
                 linked = any(keyword.arg == "link_error" for keyword in above.keywords)
-                if linked or (isinstance(above.func, ast.Attribute) and above.func.attr == "on_error"):
+                if linked or (
+                    isinstance(above.func, ast.Attribute) and above.func.attr == "on_error"
+                ):
                     yield place_of(use.module, above)
 
     def _failure_receivers(self) -> Iterator[Place]:
@@ -129,7 +140,9 @@ class _Finder:
 
 
 def _given_up(node: ast.If) -> list[ast.stmt]:
-    """The branch of `if self.request.retries >= limit` that is taken at the end; [] for any other `if`."""
+    """The branch of `if self.request.retries >= limit` that is taken at the end; [] for any other
+    `if`.
+    """
     test = node.test
     if not isinstance(test, ast.Compare) or not _is_retries(test.left):
         return []

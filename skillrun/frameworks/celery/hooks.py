@@ -1,7 +1,7 @@
 """What Celery calls around a run: methods of the task's class, and receivers of its signals.
 
-Sources: Celery's user guide, "Task: Handlers" and "Signals". A receiver that names another sender is never called for
-this task.
+Sources: Celery's user guide, "Task: Handlers" and "Signals". A receiver that names another sender
+is never called for this task.
 """
 
 from __future__ import annotations
@@ -37,9 +37,11 @@ def find_hooks(project: Project, task: Task) -> dict[str, Definition]:
 
 
 def receivers(project: Project, task: Task, signal: str) -> Iterator[Definition]:
-    """The functions under `@task_failure.connect`, or in `task_failure.connect(f)`, that hear of this task.
+    """The functions under `@task_failure.connect`, or in `task_failure.connect(f)`, that hear of
+    this task.
 
-    Those that name it as the sender come first: what hears of every task is the application's, and not the job's.
+    Those that name it as the sender come first: what hears of every task is the application's, and
+    not the job's.
     """
     general: list[Definition] = []
     for use in project.uses(f"celery.signals.{signal}"):
@@ -58,7 +60,11 @@ def receivers(project: Project, task: Task, signal: str) -> Iterator[Definition]
 def _connect_call(module: Module, node: ast.expr) -> ast.Call | None:
     """`task_failure.connect(...)` around the signal's name; None for the bare decorator."""
     above = list(module.parents(node))[:2]
-    return above[1] if len(above) == 2 and isinstance(above[1], ast.Call) and above[1].func is above[0] else None
+    return (
+        above[1]
+        if len(above) == 2 and isinstance(above[1], ast.Call) and above[1].func is above[0]
+        else None
+    )
 
 
 def _hears(project: Project, task: Task, module: Module, connect: ast.Call) -> bool:

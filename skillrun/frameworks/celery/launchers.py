@@ -1,4 +1,6 @@
-"""Finds Celery command lines and brokers in files that start processes: Procfile, compose, systemd, scripts."""
+"""Finds Celery command lines and brokers in files that start processes: Procfile, compose, systemd,
+scripts.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ _JOINED = 24  # lines of a command that is written as a list, one word a line
 _MODES = ("worker", "beat", "multi")
 
 _SCHEMES = {
-    **dict.fromkeys(("redis", "rediss", "valkey", "valkeys", "sentinel", "redis-socket", "unix"), "redis"),
+    **dict.fromkeys(
+        ("redis", "rediss", "valkey", "valkeys", "sentinel", "redis-socket", "unix"), "redis"
+    ),
     **dict.fromkeys(("amqp", "amqps", "pyamqp", "librabbitmq"), "rabbitmq"),
     **dict.fromkeys(("sqs",), "sqs"),
     **dict.fromkeys(("memory",), "memory"),
@@ -29,14 +33,24 @@ _SCHEMES = {
 }
 _ADDRESS = re.compile(rf"(?i)\b({'|'.join(_SCHEMES)})(?:\+\w+)?://")
 _HINT = re.compile(r"(?i)redis|rabbit|amqp|sqs|valkey")
-_NEAR = 300  # characters after the word "broker" in which its address stands, over at most four lines
+_NEAR = (
+    300  # characters after the word "broker" in which its address stands, over at most four lines
+)
 _MANY = 200  # mentions of a broker in one file; more is data
-_HINTED = {"redis": "redis", "valkey": "redis", "rabbit": "rabbitmq", "amqp": "rabbitmq", "sqs": "sqs"}
+_HINTED = {
+    "redis": "redis",
+    "valkey": "redis",
+    "rabbit": "rabbitmq",
+    "amqp": "rabbitmq",
+    "sqs": "sqs",
+}
 
 
 @dataclass(frozen=True)
 class Launch:
-    """A command line that starts Celery: mode worker, beat or multi; `app` is the value of -A as written."""
+    """A command line that starts Celery: mode worker, beat or multi; `app` is the value of -A as
+    written.
+    """
 
     line: int
     mode: str
@@ -57,7 +71,9 @@ def find_launches(text: str) -> Iterator[Launch]:
 
 def _whole(lines: list[str], number: int) -> str:
     """The command that begins in a line, with backslashes and one-word-a-line lists joined."""
-    listed = re.match(r"\s*- [\"']?(?:\S*/)?(?:celery|python3?)[\"']?\s*$", lines[number]) is not None
+    listed = (
+        re.match(r"\s*- [\"']?(?:\S*/)?(?:celery|python3?)[\"']?\s*$", lines[number]) is not None
+    )
     return whole_command(lines, number, _JOINED, listed=listed)
 
 
@@ -86,13 +102,17 @@ def _app_value(words: list[str]) -> str | None:
 
 
 def find_broker(text: str) -> tuple[str, int] | None:
-    """(broker, line) from an address near the word "broker", else from a name such as REDIS_URL beside it."""
+    """(broker, line) from an address near the word "broker", else from a name such as REDIS_URL
+    beside it.
+    """
     plain = re.sub(r"(?m)^[ \t]*#.*$", "", text)
     mentions = [found.end() for found in islice(re.finditer(r"(?i)broker", plain), _MANY)]
     return _first(plain, mentions, _address) or _first(plain, mentions, _hint)
 
 
-def _first(text: str, mentions: list[int], judge: Callable[[str], str | None]) -> tuple[str, int] | None:
+def _first(
+    text: str, mentions: list[int], judge: Callable[[str], str | None]
+) -> tuple[str, int] | None:
     for end in mentions:
         broker = judge(text[end : end + _NEAR])
         if broker:

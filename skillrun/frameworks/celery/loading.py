@@ -15,14 +15,23 @@ if TYPE_CHECKING:
 
 _NAMES = ("CELERY_INCLUDE", "CELERY_IMPORTS")
 _KEYS = ("include", "imports")
-_BESIDE = ("broker_url", "result_backend", "task_serializer", "task_ignore_result", "timezone", "beat_schedule")
+_BESIDE = (
+    "broker_url",
+    "result_backend",
+    "task_serializer",
+    "task_ignore_result",
+    "timezone",
+    "beat_schedule",
+)
 CALL = "Celery(include=)"
 
 
 def find_loading(project: Project, facts: Facts) -> tuple[str, str] | None:
-    """(path, target of `Entry`) of the list that has to name the handler's module; None where something loads it.
+    """(path, target of `Entry`) of the list that has to name the handler's module; None where
+    something loads it.
 
-    The settings' list counts first, then `Celery(include=[...])`, also where a function makes the app.
+    The settings' list counts first, then `Celery(include=[...])`, also where a function makes the
+    app.
     """
     path = facts.app.path if facts.app is not None else (facts.use.app or "").partition(":")[0]
     app = project.module(path) if path else None
@@ -32,7 +41,10 @@ def find_loading(project: Project, facts: Facts) -> tuple[str, str] | None:
 
 
 def _discovers(app: Module) -> bool:
-    return any(isinstance(node, ast.Attribute) and node.attr == "autodiscover_tasks" for node in ast.walk(app.tree))
+    return any(
+        isinstance(node, ast.Attribute) and node.attr == "autodiscover_tasks"
+        for node in ast.walk(app.tree)
+    )
 
 
 def _in_settings(project: Project) -> Iterator[tuple[str, str]]:
@@ -54,7 +66,11 @@ def _target(name: str, value: ast.expr) -> str | None:
     pairs = zip(value.keys, value.values, strict=True)
     held = {key.value: one for key, one in pairs if isinstance(key, ast.Constant)}
     key = next((key for key in _KEYS if isinstance(held.get(key), ast.List | ast.Tuple)), None)
-    return f'{name}["{key}"]' if key is not None and any(beside in held for beside in _BESIDE) else None
+    return (
+        f'{name}["{key}"]'
+        if key is not None and any(beside in held for beside in _BESIDE)
+        else None
+    )
 
 
 def _in_call(app: Module) -> tuple[str, str] | None:

@@ -1,7 +1,8 @@
-"""The effective policy of a Celery task: how often it runs, how long it waits, and what the broker then does.
+"""The effective policy of a Celery task: how often it runs, how long it waits, and what the broker
+then does.
 
-Defaults and rules are Celery 5's (celery/app/task.py, celery/app/autoretry.py): `max_retries` 3 means four runs,
-None means without end; a task that never asks for a retry runs once.
+Defaults and rules are Celery 5's (celery/app/task.py, celery/app/autoretry.py): `max_retries` 3
+means four runs, None means without end; a task that never asks for a retry runs once.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ _NO_BACKOFF = Backoff("none")
 
 
 def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Policy:
-    """The policy of a handler, as code and configuration say; what cannot be read is named in `unknown`."""
+    """The policy of a handler, as code and configuration say; what cannot be read is named in
+    `unknown`.
+    """
     task = read_task(project, use, handler)
     retries = find_retries(project, task)
     sources: dict[str, Place | None] = {}
@@ -33,31 +36,48 @@ def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Pol
     sources["visibility_timeout_s"] = timeout.place
     dead_letter = find_dead_letter(project, task, retries)
     sources |= {"retried": retries.paths[0].place if retries.paths else None}
-    sources |= {"dead_letter": dead_letter.exhausted, "dead_letter_permanent": dead_letter.permanent}
+    sources |= {
+        "dead_letter": dead_letter.exhausted,
+        "dead_letter_permanent": dead_letter.permanent,
+    }
     for place in (*retries.unread, *task.config.unread):
         unknown.setdefault("options" if place in retries.unread else "configuration", place)
     return Policy(
         max_attempts=attempts,
         backoff=backoff,
-        retried=_import_paths(project, [name for path in retries.paths for name in path.exceptions]),
-        not_retried=_import_paths(project, [name for path in retries.paths for name in path.spared]),
+        retried=_import_paths(
+            project, [name for path in retries.paths for name in path.exceptions]
+        ),
+        not_retried=_import_paths(
+            project, [name for path in retries.paths for name in path.spared]
+        ),
         acks_late=bool(_option(task, "acks_late", False, sources, unknown)),
         reject_on_worker_lost=bool(_option(task, "reject_on_worker_lost", False, sources, unknown)),
         visibility_timeout_s=timeout.seconds,
         time_limit_s=_number(_option(task, "time_limit", None, sources, unknown)),
         serializer=str(_option(task, "serializer", "json", sources, unknown)),
-        dead_letter=dead_letter.exhausted if retries.paths else dead_letter.exhausted or dead_letter.permanent,
+        dead_letter=dead_letter.exhausted
+        if retries.paths
+        else dead_letter.exhausted or dead_letter.permanent,
         sources=sources,
         unknown=unknown,
     )
 
 
-def _attempts(retries: Retries, sources: dict[str, Place | None], unknown: dict[str, Place], task: Task) -> int | None:
-    """Runs including the first: the most that any way allows. An unreadable limit is named and taken as the default."""
+def _attempts(
+    retries: Retries, sources: dict[str, Place | None], unknown: dict[str, Place], task: Task
+) -> int | None:
+    """Runs including the first: the most that any way allows. An unreadable limit is named and
+    taken as the default.
+    """
     if not retries.paths:
         sources["max_attempts"] = None
         return 1
-    readable = [path for path in retries.paths if path.max_retries is None or isinstance(path.max_retries, int)]
+    readable = [
+        path
+        for path in retries.paths
+        if path.max_retries is None or isinstance(path.max_retries, int)
+    ]
     for path in retries.paths:
         if path not in readable:
             unknown["max_attempts"] = path.max_place or path.place
@@ -69,7 +89,9 @@ def _attempts(retries: Retries, sources: dict[str, Place | None], unknown: dict[
     return (most.max_retries if most else 3) + 1
 
 
-def _backoff(retries: Retries, sources: dict[str, Place | None], unknown: dict[str, Place], task: Task) -> Backoff:
+def _backoff(
+    retries: Retries, sources: dict[str, Place | None], unknown: dict[str, Place], task: Task
+) -> Backoff:
     """The slowest readable wait of all ways."""
     if not retries.paths:
         return _NO_BACKOFF
@@ -89,7 +111,9 @@ def _last_wait(path: Path) -> float:
     return sum(path.backoff.delays(min(max(retries, 1), 50))) if path.backoff else 0.0
 
 
-def _option(task: Task, name: str, default: Any, sources: dict[str, Place | None], unknown: dict[str, Place]) -> Any:
+def _option(
+    task: Task, name: str, default: Any, sources: dict[str, Place | None], unknown: dict[str, Place]
+) -> Any:
     key = f"{name}_s" if name == "time_limit" else name
     value = task.option(name)
     sources[key] = task.place(name)

@@ -1,7 +1,8 @@
-"""Celery 5 in the repository's interpreter: real messages, the worker's own request and tracer, and no broker.
+"""Celery 5 in the repository's interpreter: real messages, the worker's own request and tracer, and
+no broker.
 
-Loaded by path into the zygote (see proof/probe/main.py); standard library and Celery alone.
-What the worker does with a message whose process died is Celery's own code too: `Request.on_failure`.
+Loaded by path into the zygote (see proof/probe/main.py); standard library and Celery alone. What
+the worker does with a message whose process died is Celery's own code too: `Request.on_failure`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import inspect
 import os
 import sys
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from celery import Task, _state, current_app  # type: ignore[import-untyped,unused-ignore]
@@ -32,11 +32,15 @@ def _part(name: str) -> Any:
 
 
 def configure(app: Any, **values: Any) -> None:
-    """Changes settings. Before Celery 5.7 one under the app's namespace hides a change of the plain name."""
+    """Changes settings. Before Celery 5.7 one under the app's namespace hides a change of the plain
+    name.
+    """
     app.conf.update(values)
     prefix = f"{app.namespace.rstrip('_')}_" if app.namespace else ""
     if prefix:
-        app.conf.update({prefix + (key.upper() if prefix.isupper() else key): values[key] for key in values})
+        app.conf.update(
+            {prefix + (key.upper() if prefix.isupper() else key): values[key] for key in values}
+        )
 
 
 class Driver:
@@ -67,9 +71,13 @@ class Driver:
         return self._facts()
 
     def _prepare(self) -> None:
-        """As a worker starts: all task modules are imported. No message and no result leaves the process."""
+        """As a worker starts: all task modules are imported. No message and no result leaves the
+        process.
+        """
         app = self.app
-        self.scheme = str(app.conf.broker_url or app.conf.broker_read_url or "amqp").partition(":")[0]
+        self.scheme = str(app.conf.broker_url or app.conf.broker_read_url or "amqp").partition(":")[
+            0
+        ]
         for other in _state._get_active_apps():
             configure(other, broker_url="memory://", broker_read_url=None, broker_write_url=None)
         configure(app, result_backend="cache+memory://", task_always_eager=False)
@@ -84,9 +92,15 @@ class Driver:
 
     def _trace(self) -> None:
         app, task = self.app, self.task
-        trace._localized[:] = [app.tasks, trace.prepare_accept_content(app.conf.accept_content), "proof@skillrun"]
+        trace._localized[:] = [
+            app.tasks,
+            trace.prepare_accept_content(app.conf.accept_content),
+            "proof@skillrun",
+        ]
         app.use_fast_trace_task = True
-        task.__trace__ = trace.build_tracer(task.name, task, app.loader, "proof@skillrun", app=app, propagate=False)
+        task.__trace__ = trace.build_tracer(
+            task.name, task, app.loader, "proof@skillrun", app=app, propagate=False
+        )
 
     def _warm(self) -> None:
         """What Celery makes on first use is made once, before the forks."""
@@ -107,7 +121,8 @@ class Driver:
             "redelivery_s": self._redelivery_s(),
             "acks_late": bool(task.acks_late),
             "same_process": self.app.conf.worker_max_tasks_per_child != 1,
-            "bounded_kills": bool(getattr(task, "retry_on_worker_lost", False)) and task.max_retries is not None,
+            "bounded_kills": bool(getattr(task, "retry_on_worker_lost", False))
+            and task.max_retries is not None,
             "max_attempts": None if task.max_retries is None else task.max_retries + 1,
             "on_kill": self._on_kill(),
             "broker": self.scheme,
@@ -129,7 +144,9 @@ class Driver:
             return "a child that dies is retried and counts as an attempt; a worker that dies gives the message back"
         if task.reject_on_worker_lost:
             return "a child or a worker that dies gives the message back; that counts as no attempt"
-        return "a worker that dies gives the message back; a child that dies fails the task for good"
+        return (
+            "a worker that dies gives the message back; a child that dies fails the task for good"
+        )
 
     def function(self) -> Any:
         run = getattr(self.task, "_orig_run", None) or self.task.run
@@ -143,40 +160,73 @@ class Driver:
         """Every publish of any Celery app stops here, serialised as it would be sent."""
         driver = self
 
-        def publish(producer: Any, body: Any, routing_key: Any = None, delivery_mode: Any = None,
-                    mandatory: Any = False, immediate: Any = False, priority: Any = 0, content_type: Any = None,
-                    content_encoding: Any = None, serializer: Any = None, headers: Any = None,
-                    compression: Any = None, exchange: Any = None, retry: Any = False, retry_policy: Any = None,
-                    declare: Any = None, expiration: Any = None, timeout: Any = None, confirm_timeout: Any = None,
-                    **properties: Any) -> Any:  # fmt: skip
+        def publish(
+            producer: Any,
+            body: Any,
+            routing_key: Any = None,
+            delivery_mode: Any = None,
+            mandatory: Any = False,
+            immediate: Any = False,
+            priority: Any = 0,
+            content_type: Any = None,
+            content_encoding: Any = None,
+            serializer: Any = None,
+            headers: Any = None,
+            compression: Any = None,
+            exchange: Any = None,
+            retry: Any = False,
+            retry_policy: Any = None,
+            declare: Any = None,
+            expiration: Any = None,
+            timeout: Any = None,
+            confirm_timeout: Any = None,
+            **properties: Any,
+        ) -> Any:
             headers = {} if headers is None else dict(headers)
             arguments = driver._arguments(body) if headers.get("task") == driver.task.name else None
             body, content_type, content_encoding = producer._prepare(
                 body, serializer, content_type, content_encoding, compression, headers
             )
             message = {
-                "body": base64.b64encode(body if isinstance(body, bytes) else body.encode()).decode(),
-                "headers": headers, "content_type": content_type, "content_encoding": content_encoding,
-                "properties": _plain({**properties, "priority": priority}), "routing_key": routing_key,
+                "body": base64.b64encode(
+                    body if isinstance(body, bytes) else body.encode()
+                ).decode(),
+                "headers": headers,
+                "content_type": content_type,
+                "content_encoding": content_encoding,
+                "properties": _plain({**properties, "priority": priority}),
+                "routing_key": routing_key,
                 "arguments": arguments,
-            }  # fmt: skip
+            }
             to_handler = headers.get("task") == driver.task.name
             label, delay = str(headers.get("task") or routing_key or "message"), _delay(headers)
-            driver.probe.publish(lambda: None, message, to_handler=to_handler, delay=delay, label=label)
+            driver.probe.publish(
+                lambda: None, message, to_handler=to_handler, delay=delay, label=label
+            )
             if to_handler:
                 driver._given_back(message, delay)
 
         _part("swap").swap(Producer.publish, publish)
 
     def _given_back(self, message: dict[str, Any], delay: float) -> None:
-        """Redis gives a message that waits for longer than the visibility timeout to other workers as well.
+        """Redis gives a message that waits for longer than the visibility timeout to other workers
+        as well.
 
-        Each of them keeps it until its time has come: celery/kombu#337. Two copies show it as well as twenty.
+        Each of them keeps it until its time has come: celery/kombu#337. Two copies show it as well
+        as twenty.
         """
         if delay > self._redelivery_s() > 1.0:
-            self.probe.recorder.emit("published", name="given-back", message={**message, "redelivered": True},
-                                     to_handler=True, delay=delay, label="visibility timeout", in_handler=False,
-                                     in_effect=False, place=None)  # fmt: skip
+            self.probe.recorder.emit(
+                "published",
+                name="given-back",
+                message={**message, "redelivered": True},
+                to_handler=True,
+                delay=delay,
+                label="visibility timeout",
+                in_handler=False,
+                in_effect=False,
+                place=None,
+            )
 
     def _arguments(self, body: Any) -> str | None:
         """Protocol 2 has (args, kwargs, embed) as its body."""
@@ -211,9 +261,13 @@ class Driver:
         request.on_accepted(os.getpid(), time.monotonic())
         try:
             result = trace.fast_trace_task(
-                self.task.name, request.id, request.request_dict,
-                message_body(message), message["content_type"], message["content_encoding"],
-            )  # fmt: skip
+                self.task.name,
+                request.id,
+                request.request_dict,
+                message_body(message),
+                message["content_type"],
+                message["content_encoding"],
+            )
         except (SystemExit, KeyboardInterrupt):
             os._exit(1)
         request.on_success(result)
@@ -228,24 +282,43 @@ class Driver:
     def _request(self, message: dict[str, Any], settled: _Settled) -> Any:
         """The worker's own request for a message."""
         received = Message(  # type: ignore[no-untyped-call,unused-ignore]
-            body=message_body(message), delivery_tag="1", channel=None, headers=dict(message["headers"]),
-            content_type=message["content_type"], content_encoding=message["content_encoding"],
-            properties=dict(message["properties"]), accept=trace._localized[1],
-            delivery_info={"exchange": "", "routing_key": message.get("routing_key"),
-                           "redelivered": bool(message.get("redelivered"))},
-        )  # fmt: skip
+            body=message_body(message),
+            delivery_tag="1",
+            channel=None,
+            headers=dict(message["headers"]),
+            content_type=message["content_type"],
+            content_encoding=message["content_encoding"],
+            properties=dict(message["properties"]),
+            accept=trace._localized[1],
+            delivery_info={
+                "exchange": "",
+                "routing_key": message.get("routing_key"),
+                "redelivered": bool(message.get("redelivered")),
+            },
+        )
         return Request(
-            received, on_ack=settled.ack, on_reject=settled.reject, app=self.app, hostname="proof@skillrun",
-            eventer=None, task=self.task, connection_errors=(), body=received.body, headers=received.headers,
-            decoded=False, utc=self.app.uses_utc_timezone(),
-        )  # fmt: skip
+            received,
+            on_ack=settled.ack,
+            on_reject=settled.reject,
+            app=self.app,
+            hostname="proof@skillrun",
+            eventer=None,
+            task=self.task,
+            connection_errors=(),
+            body=received.body,
+            headers=received.headers,
+            decoded=False,
+            utc=self.app.uses_utc_timezone(),
+        )
 
     def died(self, message: dict[str, Any], who: str) -> None:
         if who == "worker":
             if not self.task.acks_late:
                 self.probe.settle("lost", why="it was acknowledged before it ran")
                 return
-            self.probe.settle("requeued", delay=self._redelivery_s(), message={**message, "redelivered": True})
+            self.probe.settle(
+                "requeued", delay=self._redelivery_s(), message={**message, "redelivered": True}
+            )
             return
         from billiard.einfo import ExceptionInfo  # type: ignore[import-untyped,unused-ignore]
         from billiard.exceptions import WorkerLostError  # type: ignore[import-untyped,unused-ignore]
@@ -279,7 +352,9 @@ class _Settled:
 
 
 def load_apps(package: str) -> None:
-    """As `celery -A` does: the app is there, and Django is set up, before a module of tasks is imported."""
+    """As `celery -A` does: the app is there, and Django is set up, before a module of tasks is
+    imported.
+    """
     packages = [package]
     if os.environ.get("DJANGO_SETTINGS_MODULE"):
         import django  # type: ignore[import-untyped,unused-ignore]
@@ -288,7 +363,9 @@ def load_apps(package: str) -> None:
         packages.insert(0, os.environ["DJANGO_SETTINGS_MODULE"].partition(".")[0])
     for name in packages:
         spec = importlib.util.find_spec(name)
-        if spec is None or spec.submodule_search_locations is None:  # a module by itself has no module beside it
+        if (
+            spec is None or spec.submodule_search_locations is None
+        ):  # a module by itself has no module beside it
             continue
         if importlib.util.find_spec(f"{name}.celery") is not None:
             importlib.import_module(f"{name}.celery")
@@ -296,9 +373,13 @@ def load_apps(package: str) -> None:
 
 
 def _how(result: Any) -> str:
-    """What became of a task, of the tracer's (failed, value, runtime): "raised", "ignored", or "" ."""
+    """What became of a task, of the tracer's (failed, value, runtime): "raised", "ignored", or
+    "" .
+    """
     error = getattr(result[1], "exception", None) if result[0] else None
-    error = getattr(error, "exc", error) if type(error).__name__ == "ExceptionWithTraceback" else error
+    error = (
+        getattr(error, "exc", error) if type(error).__name__ == "ExceptionWithTraceback" else error
+    )
     if error is None or isinstance(error, Retry):
         return ""
     return "ignored" if isinstance(error, Ignore) else "raised"
@@ -306,9 +387,16 @@ def _how(result: Any) -> str:
 
 def _example(task: str) -> dict[str, Any]:
     headers = {"task": task, "id": "0", "lang": "py", "argsrepr": "()", "kwargsrepr": "{}"}
-    body = base64.b64encode(b'[[], {}, {"callbacks": null, "errbacks": null, "chain": null, "chord": null}]').decode()
-    return {"body": body, "headers": headers, "content_type": "application/json", "content_encoding": "utf-8",
-            "properties": {"correlation_id": "0", "reply_to": ""}}  # fmt: skip
+    body = base64.b64encode(
+        b'[[], {}, {"callbacks": null, "errbacks": null, "chain": null, "chord": null}]'
+    ).decode()
+    return {
+        "body": body,
+        "headers": headers,
+        "content_type": "application/json",
+        "content_encoding": "utf-8",
+        "properties": {"correlation_id": "0", "reply_to": ""},
+    }
 
 
 def message_body(message: dict[str, Any]) -> bytes:
@@ -325,9 +413,12 @@ def _delay(headers: dict[str, Any]) -> float:
 
     due = datetime.datetime.fromisoformat(str(eta).replace("Z", "+00:00"))
     now = datetime.datetime.now(due.tzinfo or datetime.timezone.utc)
-    return max(0.0, ((due if due.tzinfo else due.replace(tzinfo=datetime.timezone.utc)) - now).total_seconds())
+    return max(
+        0.0,
+        ((due if due.tzinfo else due.replace(tzinfo=datetime.timezone.utc)) - now).total_seconds(),
+    )
 
 
 def _plain(properties: dict[str, Any]) -> dict[str, Any]:
-    keep: Callable[[Any], bool] = lambda value: isinstance(value, (str, int, float, bool, type(None)))  # noqa: E731
-    return {name: value for name, value in properties.items() if keep(value)}
+    kept = (str, int, float, bool, type(None))
+    return {name: value for name, value in properties.items() if isinstance(value, kept)}

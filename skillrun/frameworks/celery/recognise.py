@@ -1,7 +1,9 @@
-"""Is Celery used, and where: its app objects, task modules, broker, beat, and the lines that show it.
+"""Is Celery used, and where: its app objects, task modules, broker, beat, and the lines that show
+it.
 
-Installed is not used: a library with an optional integration, a demo project or a test that needs Celery is no
-user of it. What counts is an app object or a task in the code that the repository runs.
+Installed is not used: a library with an optional integration, a demo project or a test that needs
+Celery is no user of it. What counts is an app object or a task in the code that the repository
+runs.
 """
 
 from __future__ import annotations
@@ -21,15 +23,32 @@ from skillrun.text import excerpt
 
 ID = "celery"
 
-_DISTRIBUTIONS = ("celery", "django-celery", "django-celery-beat", "flask-celeryext", "flask-celery-helper")
+_DISTRIBUTIONS = (
+    "celery",
+    "django-celery",
+    "django-celery-beat",
+    "flask-celeryext",
+    "flask-celery-helper",
+)
 _OPTIONAL_FOLDERS = frozenset(
     {
-        *("integration", "integrations", "contrib", "ext", "extensions", "plugins", "backends", "executors"),
+        *(
+            "integration",
+            "integrations",
+            "contrib",
+            "ext",
+            "extensions",
+            "plugins",
+            "backends",
+            "executors",
+        ),
         *("adapters", "instrumentation", "providers", "extras", "compat"),
     }
 )
 _WORTH_PARSING = re.compile(
-    rb"(?i:\bcelery\b|celery(?:_|app|beat|d_)|_celery)|shared_task|register_task|^[ \t]*@[\w.]+\.task\b", re.MULTILINE
+    rb"(?i:\bcelery\b|celery(?:_|app|beat|d_)|_celery)|shared_task|register_task|^["
+    rb" \t]*@[\w.]+\.task\b",
+    re.MULTILINE,
 )
 _BEAT = re.compile(
     rb"\b_?beat_schedule\b|\bCELERY_?BEAT_SCHEDULER?\b|\badd_periodic_task\b|\bdjango_celery_beat\b|\bredbeat\b"
@@ -60,8 +79,29 @@ class CeleryRecogniser:
             "run",
             "start*",
         ),
-        *("*.yml", "*.yaml", "*.toml", "*.service", "*.service.*", "*.conf", "*.conf.*", "*.ini", "*.cfg", "*.tf"),
-        *("*entrypoint*", "*celery*", "*worker*", "*beat*", ".env*", "*.env", "*env*sample*", "*env*example*", "dev"),
+        *(
+            "*.yml",
+            "*.yaml",
+            "*.toml",
+            "*.service",
+            "*.service.*",
+            "*.conf",
+            "*.conf.*",
+            "*.ini",
+            "*.cfg",
+            "*.tf",
+        ),
+        *(
+            "*entrypoint*",
+            "*celery*",
+            "*worker*",
+            "*beat*",
+            ".env*",
+            "*.env",
+            "*env*sample*",
+            "*env*example*",
+            "dev",
+        ),
     )
 
     def __init__(self) -> None:
@@ -73,7 +113,9 @@ class CeleryRecogniser:
         self._own_library = False
 
     def wants(self, path: str, data: bytes) -> bool:
-        """Code that may use Celery. Of tests and examples, only what may hold the one app of a library."""
+        """Code that may use Celery. Of tests and examples, only what may hold the one app of a
+        library.
+        """
         if not path.endswith(".py"):
             return not is_aside(path)
         if is_aside(path):
@@ -105,7 +147,9 @@ class CeleryRecogniser:
             self._brokers.append((rank, found[0], _place(path, found[1], lines)))
 
     def conclude(self, manifests: Manifests) -> FrameworkUse | None:
-        """The use of Celery, or None where only tests, examples or an optional integration know it."""
+        """The use of Celery, or None where only tests, examples or an optional integration know
+        it.
+        """
         names = Names(self._sources)
         apps = names.apps()
         tasks = names.tasks(apps)
@@ -120,25 +164,39 @@ class CeleryRecogniser:
             task_modules=tuple(sorted({task.path for task in tasks if not is_aside(task.path)})),
             scheduler=self._scheduler(declared, manifests),
             broker=self._broker(manifests),
-            evidence=self._evidence(ordered, [Place(task.path, task.line, task.text) for task in tasks], declared),
+            evidence=self._evidence(
+                ordered, [Place(task.path, task.line, task.text) for task in tasks], declared
+            ),
         )
 
     def _in_use(
-        self, apps: list[App], tasks: list[Task], declared: tuple[Dependency, ...], manifests: Manifests
+        self,
+        apps: list[App],
+        tasks: list[Task],
+        declared: tuple[Dependency, ...],
+        manifests: Manifests,
     ) -> bool:
-        """An app or a task of ours; and the library comes along, or workers are started, or the app is no plug-in."""
+        """An app or a task of ours; and the library comes along, or workers are started, or the app
+        is no plug-in.
+        """
         paths = [app.path for app in apps] + [task.path for task in tasks]
         ours = [path for path in paths if not is_aside(path)]
         if not ours:
             return False
-        if self._launches or any(dependency.main for dependency in declared) or not manifests.dependencies:
+        if (
+            self._launches
+            or any(dependency.main for dependency in declared)
+            or not manifests.dependencies
+        ):
             return True
         optional = all(not _OPTIONAL_FOLDERS.isdisjoint(path.split("/")[:-1]) for path in ours)
         has_app = any(not is_aside(app.path) for app in apps)
         return not optional and has_app
 
     def _rank(self, app: App, names: Names, tasks: list[Task]) -> tuple[object, ...]:
-        """The app that workers are started with comes first, then the one that is set up and used most."""
+        """The app that workers are started with comes first, then the one that is set up and used
+        most.
+        """
         launched = any(names.is_app(launch.app, app) for _, launch in self._launches if launch.app)
         used = sum(task.app == app.id for task in tasks)
         return (
@@ -165,8 +223,12 @@ class CeleryRecogniser:
         named = next((broker for extra, broker in by_extra.items() if extra in extras), None)
         return named or ("redis" if manifests.find("redis", "django-redis") else None)
 
-    def _evidence(self, apps: list[App], tasks: list[Place], declared: tuple[Dependency, ...]) -> tuple[Place, ...]:
-        """Where it is declared, made, used, started, scheduled and connected: a few lines of each."""
+    def _evidence(
+        self, apps: list[App], tasks: list[Place], declared: tuple[Dependency, ...]
+    ) -> tuple[Place, ...]:
+        """Where it is declared, made, used, started, scheduled and connected: a few lines of
+        each.
+        """
         texts = {source.path: source.texts for source in self._sources}
         found = [Place(one.path, one.line, one.text) for one in declared if one.main][:_FEW]
         found += [Place(app.path, app.line, texts[app.path][app.line]) for app in apps[:_FEW]]
@@ -189,5 +251,8 @@ def _place(path: str, line: int, lines: list[str]) -> Place:
 
 def _matches(path: str, pattern: re.Pattern[bytes], data: bytes, lines: list[str]) -> list[Place]:
     """The first few lines that match and are no comments."""
-    found = (_place(path, data.count(b"\n", 0, one.end() - 1) + 1, lines) for one in pattern.finditer(data))
+    found = (
+        _place(path, data.count(b"\n", 0, one.end() - 1) + 1, lines)
+        for one in pattern.finditer(data)
+    )
     return list(islice((place for place in found if not place.text.lstrip().startswith("#")), _FEW))

@@ -1,7 +1,7 @@
 """The ways by which a task is retried: `autoretry_for`, and explicit `self.retry(...)` calls.
 
-Source: celery/app/autoretry.py (the wrapper around `run`: what the body lets out is retried, unless it is Ignore,
-Retry, or in `dont_autoretry_for`) and celery/app/task.py (`retry`).
+Source: celery/app/autoretry.py (the wrapper around `run`: what the body lets out is retried, unless
+it is Ignore, Retry, or in `dont_autoretry_for`) and celery/app/task.py (`retry`).
 """
 
 from __future__ import annotations
@@ -58,7 +58,9 @@ class Retries:
 
 
 def takes(project: Project, path: Path, exception: str) -> bool:
-    """An exception is retried on this way: it is, or derives from, one that is named, and is not spared."""
+    """An exception is retried on this way: it is, or derives from, one that is named, and is not
+    spared.
+    """
     bases = ancestors(project, exception)
     if bases & set(path.spared):
         return False
@@ -82,7 +84,10 @@ class _Reader:
         self.project = project
         self.task = task
         self.calls = project.calls(task.handler, depth=2)
-        known = {name: task.option(name) for name in ("max_retries", "default_retry_delay", "retry_backoff_max")}
+        known = {
+            name: task.option(name)
+            for name in ("max_retries", "default_retry_delay", "retry_backoff_max")
+        }
         self.countdown = Countdown(project, known)
 
     # autoretry_for
@@ -105,27 +110,36 @@ class _Reader:
             max_place=max_place,
             backoff=backoff,
             backoff_place=backoff_place,
-            spared=(*self._exceptions(self.task.options.get("dont_autoretry_for")), *self._swallowed()),
+            spared=(
+                *self._exceptions(self.task.options.get("dont_autoretry_for")),
+                *self._swallowed(),
+            ),
         )
 
     def _exceptions(self, option: Option | None) -> tuple[str, ...]:
         if option is None or option.node is None or option.module is None:
             return ()
-        return tuple(short(name) for name in self.project.exception_names(option.node, option.module))
+        return tuple(
+            short(name) for name in self.project.exception_names(option.node, option.module)
+        )
 
     def _retry_kwargs(self) -> dict[str, Any]:
         value = self.task.option("retry_kwargs")
         return value if isinstance(value, dict) else {}
 
     def _automatic_backoff(self, arguments: dict[str, Any]) -> tuple[Backoff | None, Place | None]:
-        """celery/app/autoretry.py: the factor is int(max(1.0, float(retry_backoff))), the wait factor * 2**n."""
+        """celery/app/autoretry.py: the factor is int(max(1.0, float(retry_backoff))), the wait
+        factor * 2**n.
+        """
         factor, cap = self.task.option("retry_backoff"), self.task.option("retry_backoff_max")
         jitter = self.task.option("retry_jitter")
         if not is_known(factor) or (factor and not (is_known(cap) and is_known(jitter))):
             return None, self.task.place("retry_backoff")
         if factor:
             base = float(int(max(1.0, float(factor))))
-            return Backoff("exponential", base, 2.0, float(cap), bool(jitter)), self.task.place("retry_backoff")
+            return Backoff("exponential", base, 2.0, float(cap), bool(jitter)), self.task.place(
+                "retry_backoff"
+            )
         place = "retry_kwargs" if "countdown" in arguments else "default_retry_delay"
         delay = arguments.get("countdown", self.task.option("default_retry_delay"))
         backoff = Backoff("fixed", float(delay)) if isinstance(delay, int | float) else None
@@ -179,7 +193,9 @@ class _Reader:
         names: Iterable[str] = clause.exceptions if clause else ()
         return Path(
             kind="explicit",
-            exceptions=("builtins.BaseException",) if clause and clause.bare else tuple(short(n) for n in names),
+            exceptions=("builtins.BaseException",)
+            if clause and clause.bare
+            else tuple(short(n) for n in names),
             place=place_of(call.module, call.node),
             max_retries=max_retries,
             max_place=max_place,
@@ -191,7 +207,9 @@ class _Reader:
         )
 
     def _explicit_max(self, call: Call) -> tuple[Any, Place | None]:
-        node = call.keywords.get("max_retries") or (call.node.args[6] if len(call.node.args) > 6 else None)
+        node = call.keywords.get("max_retries") or (
+            call.node.args[6] if len(call.node.args) > 6 else None
+        )
         value, place = self.task.option("max_retries"), self.task.place("max_retries")
         if node is not None and not (isinstance(node, ast.Constant) and node.value is None):
             read = self.countdown.number(node, call.module)
@@ -216,11 +234,15 @@ class _Reader:
         return self.countdown.backoff(node, call.module), place_of(call.module, node)
 
     def _conditional(self, call: Call) -> bool:
-        """An `if` between the clause (or the function) and the call decides, other than by counting retries."""
+        """An `if` between the clause (or the function) and the call decides, other than by counting
+        retries.
+        """
         for above in call.module.parents(call.node):
             if isinstance(above, ast.ExceptHandler | ast.FunctionDef | ast.AsyncFunctionDef):
                 break
-            if isinstance(above, ast.If | ast.IfExp | ast.Match) and not self._counts(getattr(above, "test", None)):
+            if isinstance(above, ast.If | ast.IfExp | ast.Match) and not self._counts(
+                getattr(above, "test", None)
+            ):
                 return True
         return self._left_before(call)
 
@@ -228,11 +250,15 @@ class _Reader:
         """`if is_permanent(exc): return` stands before the call in its clause."""
         if call.in_except is None:
             return False
-        before = [s for s in call.in_except.node.body if s.lineno < call.line and isinstance(s, ast.If)]
+        before = [
+            s for s in call.in_except.node.body if s.lineno < call.line and isinstance(s, ast.If)
+        ]
         return any(leaves(s.body) and not self._counts(s.test) for s in before)
 
     def _counts(self, test: ast.expr | None) -> bool:
-        return test is not None and any(self.countdown.is_retries(n) for n in ast.walk(test) if isinstance(n, ast.expr))
+        return test is not None and any(
+            self.countdown.is_retries(n) for n in ast.walk(test) if isinstance(n, ast.expr)
+        )
 
     def _guard(self, call: Call) -> tuple[int, Place] | None:
         """The largest number of retries that a comparison with `request.retries` lets through."""
@@ -249,13 +275,17 @@ def _is_docstring(statement: ast.stmt) -> bool:
 
 
 def _earlier(project: Project, call: Call) -> tuple[str, ...]:
-    """Exceptions that earlier clauses of the same `try` take away, and those of `try` blocks inside its body."""
+    """Exceptions that earlier clauses of the same `try` take away, and those of `try` blocks inside
+    its body.
+    """
     clause = call.in_except
     if clause is None:
         return ()
     block = next((n for n in clause.module.parents(clause.node) if isinstance(n, ast.Try)), None)
     before = block.handlers[: block.handlers.index(clause.node)] if block else []
-    return tuple(n for c in before if not _retries(c) for n in project.handler(clause.module, c).exceptions)
+    return tuple(
+        n for c in before if not _retries(c) for n in project.handler(clause.module, c).exceptions
+    )
 
 
 def _retries(clause: ast.ExceptHandler) -> bool:

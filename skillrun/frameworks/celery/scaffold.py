@@ -1,4 +1,6 @@
-"""The job as a Celery task: retries and acknowledgement by the task's own options, the dead letter by a signal."""
+"""The job as a Celery task: retries and acknowledgement by the task's own options, the dead letter
+by a signal.
+"""
 
 from __future__ import annotations
 
@@ -23,19 +25,29 @@ _PROPAGATES = (
     *("task_eager_propagates", "TASK_EAGER_PROPAGATES", "CELERY_TASK_EAGER_PROPAGATES"),
     *("CELERY_EAGER_PROPAGATES", "CELERY_EAGER_PROPAGATES_EXCEPTIONS"),
 )
-TESTS = "run by Celery's own tracer in this process: retries are real, only the waiting is left out."
+TESTS = (
+    "run by Celery's own tracer in this process: retries are real, only the waiting is left out."
+)
 """What the tests' docstring says of how they run the job."""
 
 
 def read(project: Project, facts: Facts) -> dict[str, Any]:
     """What these templates need to know beyond `Facts`.
 
-    `shared`: the repository's tasks are `@shared_task`; `propagates`: somewhere a task that is run at once raises.
+    `shared`: the repository's tasks are `@shared_task`; `propagates`: somewhere a task that is run
+    at once raises.
     """
-    texts = [module.text for path in facts.use.task_modules if (module := project.module(path)) is not None]
+    texts = [
+        module.text
+        for path in facts.use.task_modules
+        if (module := project.module(path)) is not None
+    ]
     shared = sum(text.count("@shared_task") for text in texts)
     return {
-        "shared": facts.app is None or shared > sum(text.count(f"@{facts.app.name}.task") for text in texts),
+        "shared": (
+            facts.app is None
+            or shared > sum(text.count(f"@{facts.app.name}.task") for text in texts)
+        ),
         "own_task": _has_own_task(project, facts),
         "propagates": any(any(project.modules_with(word)) for word in _PROPAGATES),
         "due": f"due_{facts.name}",
@@ -46,7 +58,9 @@ def read(project: Project, facts: Facts) -> dict[str, Any]:
 
 
 def _has_own_task(project: Project, facts: Facts) -> bool:
-    """Whether the app runs its tasks by a class of its own, e.g. within the context of a Flask app."""
+    """Whether the app runs its tasks by a class of its own, e.g. within the context of a Flask
+    app.
+    """
     module = project.module(facts.app.path) if facts.app else None
     return module is not None and re.search(r"\btask_cls\s*=|\.Task = ", module.text) is not None
 
@@ -54,7 +68,10 @@ def _has_own_task(project: Project, facts: Facts) -> bool:
 def problems(facts: Facts) -> Iterator[str]:
     """What Celery cannot do of what the spec asks for, a sentence each."""
     if facts.dead_letter == "framework":
-        yield "Celery keeps no dead letters of its own: dead_letter.kind framework is to be table, queue or none"
+        yield (
+            "Celery keeps no dead letters of its own: dead_letter.kind framework is to be table,"
+            " queue or none"
+        )
     if facts.trigger != "event":
         yield from beat.problems(facts)
     if "self" in {field.name for field in facts.fields}:
@@ -70,23 +87,37 @@ def runs_need(facts: Facts, *, case: bool) -> tuple[Symbol | str, ...]:
 
 def broker_needs(facts: Facts) -> tuple[Symbol | str, ...]:
     """What `over_broker.jinja` imports beside the handler."""
-    beside = (Symbol(facts.module, facts.enqueue.name),) if facts.enqueue.module == facts.module else ()
+    beside = (
+        (Symbol(facts.module, facts.enqueue.name),) if facts.enqueue.module == facts.module else ()
+    )
     return (
-        "import time", "from functools import partial", "from uuid import uuid4",
-        "from celery.contrib.testing.worker import start_worker", "from kombu.exceptions import OperationalError",
-        Symbol(facts.module, facts.name), *beside,
-    )  # fmt: skip
+        "import time",
+        "from functools import partial",
+        "from uuid import uuid4",
+        "from celery.contrib.testing.worker import start_worker",
+        "from kombu.exceptions import OperationalError",
+        Symbol(facts.module, facts.name),
+        *beside,
+    )
 
 
 def pieces(facts: Facts, render: Render) -> list[Piece]:
-    """The handler with its retries, its dead letter and its publisher, and the beat entry of a schedule."""
+    """The handler with its retries, its dead letter and its publisher, and the beat entry of a
+    schedule.
+    """
     shared = facts.facts["shared"]
-    base = f"{facts.app.name}.Task" if facts.app and not shared and facts.facts["own_task"] else "Task"
+    base = (
+        f"{facts.app.name}.Task" if facts.app and not shared and facts.facts["own_task"] else "Task"
+    )
     needed: list[Symbol | str] = [
-        "from collections.abc import Sequence", "from typing import Any", facts.conventions.logger_import,
+        "from collections.abc import Sequence",
+        "from typing import Any",
+        facts.conventions.logger_import,
         "from celery.signals import task_failure",
-        *(effect.call for effect in facts.effects), *facts.transient, facts.invalid,
-    ]  # fmt: skip
+        *(effect.call for effect in facts.effects),
+        *facts.transient,
+        facts.invalid,
+    ]
     needed += ["from django.db import transaction"] if publishes_on_commit(facts) else []
     if base == "Task":
         needed.append("from celery import Task")
@@ -101,7 +132,11 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
     if facts.store.kind != "receiver" or facts.dead_letter == "table":
         needed.append(Symbol(facts.store.module, "once", path=facts.store.path))
     text = render(
-        "handler.py.jinja", facts, needed=needed, base=base, auto=_automatic(facts),
+        "handler.py.jinja",
+        facts,
+        needed=needed,
+        base=base,
+        auto=_automatic(facts),
         wait=longest_wait(facts.retries, "self.request.retries"),
         attempt=facts.retries.bounded and not _automatic(facts),
         decorator="shared_task" if shared or facts.app is None else f"{facts.app.name}.task",
@@ -109,8 +144,10 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
         publishing=when_to_publish(facts),
         tick=f"tick_{facts.name}",
         message_ids=[(key, f'message.get("{key}")') for key in facts.key],
-    )  # fmt: skip
-    entry = [beat.entry(facts, f"{facts.module}.tick_{facts.name}")] if facts.trigger != "event" else []
+    )
+    entry = (
+        [beat.entry(facts, f"{facts.module}.tick_{facts.name}")] if facts.trigger != "event" else []
+    )
     return [Module(facts.path, text), *entry, *_loading(facts)]
 
 

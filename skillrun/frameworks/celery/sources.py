@@ -1,4 +1,6 @@
-"""What one Python file says that may concern Celery: imports, calls that are kept or returned, decorators."""
+"""What one Python file says that may concern Celery: imports, calls that are kept or returned,
+decorators.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +9,17 @@ from dataclasses import dataclass, field
 
 SET_UP = (".config_from_object", ".autodiscover_tasks", ".conf.update", ".set_default")
 TASK_METHODS = (".task", ".periodic_task", ".register_task", ".tasks.register")
-_TOLD = (*SET_UP, *TASK_METHODS, "task")  # a call whose result nobody keeps matters only with one of these names
+_TOLD = (
+    *SET_UP,
+    *TASK_METHODS,
+    "task",
+)  # a call whose result nobody keeps matters only with one of these names
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """`target = function(...)`, `return function(...)` or `@function`, inside `scope` ("" is the module).
+    """`target = function(...)`, `return function(...)` or `@function`, inside `scope` ("" is the
+    module).
 
     `function` is the name as the file has it, e.g. "celery_app.task".
     """
@@ -25,7 +32,9 @@ class Call:
 
 @dataclass(slots=True)
 class Source:
-    """One file. `names` maps a local name to where it was imported from; a relative import begins with "/"."""
+    """One file. `names` maps a local name to where it was imported from; a relative import begins
+    with "/".
+    """
 
     path: str
     names: dict[str, str] = field(default_factory=dict)
@@ -44,7 +53,9 @@ class Source:
 
 
 def read_source(path: str, module: ast.Module, lines: list[str]) -> Source:
-    """Walks the statements once; expressions are looked at only where they are a statement's value."""
+    """Walks the statements once; expressions are looked at only where they are a statement's
+    value.
+    """
     source = Source(path)
     _Reader(source, lines).read(module.body, "")
     return source
@@ -56,7 +67,9 @@ class _Reader:
         self._lines = lines
 
     def read(self, body: list[ast.stmt], scope: str) -> None:
-        """Statements of one scope, with those of its branches; a definition opens a scope of its own."""
+        """Statements of one scope, with those of its branches; a definition opens a scope of its
+        own.
+        """
         source = self._source
         for node in body:
             match node:
@@ -84,7 +97,9 @@ class _Reader:
         for holder in (*getattr(node, "handlers", ()), *getattr(node, "cases", ())):
             self.read(holder.body, scope)
 
-    def _definition(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, scope: str) -> None:
+    def _definition(
+        self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, scope: str
+    ) -> None:
         name = f"{scope}.{node.name}" if scope else node.name
         if isinstance(node, ast.ClassDef):
             self._source.classes[name] = [base for one in node.bases if (base := _dotted(one))]
@@ -109,7 +124,9 @@ class _Reader:
         name = _dotted(function)
         if name:
             where.append(Call(name, node.lineno, scope, target))
-            self._source.texts[node.lineno] = self._lines[node.lineno - 1] if node.lineno <= len(self._lines) else ""
+            self._source.texts[node.lineno] = (
+                self._lines[node.lineno - 1] if node.lineno <= len(self._lines) else ""
+            )
 
 
 def _dotted(node: ast.expr) -> str:
@@ -124,7 +141,10 @@ def _dotted(node: ast.expr) -> str:
 
 def _imports(path: str, node: ast.Import | ast.ImportFrom) -> dict[str, str]:
     if isinstance(node, ast.Import):
-        return {one.asname or _first(one.name): one.name if one.asname else _first(one.name) for one in node.names}
+        return {
+            one.asname or _first(one.name): one.name if one.asname else _first(one.name)
+            for one in node.names
+        }
     base = node.module or ""
     if node.level:
         folders = path.split("/")[: -node.level]

@@ -1,7 +1,8 @@
 """What makes a function or class a Celery task, and the options that it then has.
 
-Sources: celery/app/base.py (`task`, `register_task`, `_task_from_fun`, `gen_task_name`), celery/app/task.py (class
-attributes, `from_config`, `annotate`: annotations from the configuration win over what the decorator says).
+Sources: celery/app/base.py (`task`, `register_task`, `_task_from_fun`, `gen_task_name`),
+celery/app/task.py (class attributes, `from_config`, `annotate`: annotations from the configuration
+win over what the decorator says).
 """
 
 from __future__ import annotations
@@ -11,18 +12,44 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from skillrun.frameworks.celery.config import Config, Setting, app_module, is_app, place_of, read_config
+from skillrun.frameworks.celery.config import (
+    Config,
+    Setting,
+    app_module,
+    is_app,
+    place_of,
+    read_config,
+)
 from skillrun.repo.python import UNKNOWN, Definition, Module, Project, is_known
 
 if TYPE_CHECKING:
     from skillrun.frameworks.interface import FrameworkUse, Place
 
 _DECORATORS = frozenset(
-    {"celery.shared_task", "celery.app.shared_task", "celery.task.task", "celery.task", "celery.decorators.task"}
+    {
+        "celery.shared_task",
+        "celery.app.shared_task",
+        "celery.task.task",
+        "celery.task",
+        "celery.decorators.task",
+    }
     | {"celery.task.periodic_task", "celery.decorators.periodic_task"}
 )
-_TASK_CLASSES = frozenset({"celery.Task", "celery.app.task.Task", "celery.task.Task", "celery.task.base.Task"})
-_OTHER_LIBRARIES = ("huey", "dramatiq", "procrastinate", "taskiq", "rq", "arq", "prefect", "airflow", "invoke", "luigi")
+_TASK_CLASSES = frozenset(
+    {"celery.Task", "celery.app.task.Task", "celery.task.Task", "celery.task.base.Task"}
+)
+_OTHER_LIBRARIES = (
+    "huey",
+    "dramatiq",
+    "procrastinate",
+    "taskiq",
+    "rq",
+    "arq",
+    "prefect",
+    "airflow",
+    "invoke",
+    "luigi",
+)
 _FROM_CONFIG = {  # celery/app/task.py: Task.from_config
     "serializer": "task_serializer",
     "time_limit": "task_time_limit",
@@ -55,7 +82,9 @@ DEFAULTS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Option:
-    """One option of a task: its expression where it is written, its value where that can be read."""
+    """One option of a task: its expression where it is written, its value where that can be
+    read.
+    """
 
     value: Any
     place: Place
@@ -65,13 +94,17 @@ class Option:
 
 @dataclass
 class Task:
-    """A handler as Celery sees it. `registered` is the decorator or the call that makes it a task."""
+    """A handler as Celery sees it. `registered` is the decorator or the call that makes it a
+    task.
+    """
 
     handler: Definition
     registered: Place | None = None
     options: dict[str, Option] = field(default_factory=dict)
     unread: list[Place] = field(default_factory=list)  # `**options` that cannot be read
-    classes: tuple[Definition, ...] = ()  # the repository's task classes behind it, the nearest first
+    classes: tuple[
+        Definition, ...
+    ] = ()  # the repository's task classes behind it, the nearest first
     config: Config = field(default_factory=Config)
 
     def option(self, name: str) -> Any:
@@ -97,7 +130,9 @@ def run_node(handler: Definition) -> ast.FunctionDef | ast.AsyncFunctionDef | No
     """The function that runs: the handler itself, or the `run` method of a task class."""
     if not isinstance(handler.node, ast.ClassDef):
         return handler.node
-    methods = (n for n in handler.node.body if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef))
+    methods = (
+        n for n in handler.node.body if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)
+    )
     return next((node for node in methods if node.name == "run"), None)
 
 
@@ -108,7 +143,9 @@ def read_task(project: Project, use: FrameworkUse, handler: Definition) -> Task:
 
 
 def find_task(project: Project, use: FrameworkUse, import_path: str) -> Definition | None:
-    """The function or class behind "module:object"; also where the object is what registering it returned."""
+    """The function or class behind "module:object"; also where the object is what registering it
+    returned.
+    """
     found = project.lookup(import_path)
     if found is None:
         return None
@@ -120,10 +157,16 @@ def find_task(project: Project, use: FrameworkUse, import_path: str) -> Definiti
     return None
 
 
-def _registered_argument(project: Project, use: FrameworkUse, call: ast.Call, module: Module) -> Definition | None:
-    """The function in `app.task(f)` and `shared_task(bind=True)(f)`, the class in `app.register_task(C())`."""
+def _registered_argument(
+    project: Project, use: FrameworkUse, call: ast.Call, module: Module
+) -> Definition | None:
+    """The function in `app.task(f)` and `shared_task(bind=True)(f)`, the class in
+    `app.register_task(C())`.
+    """
     maker = call.func.func if isinstance(call.func, ast.Call) else call.func
-    is_maker = is_task_decorator(project, use, maker, module) or _registers(project, use, call.func, module)
+    is_maker = is_task_decorator(project, use, maker, module) or _registers(
+        project, use, call.func, module
+    )
     argument = call.args[0] if is_maker and call.args else None
     inner = argument.func if isinstance(argument, ast.Call) else argument
     name = module.resolve(inner) if inner is not None else None
@@ -135,7 +178,11 @@ def is_task_decorator(project: Project, use: FrameworkUse, node: ast.expr, modul
     target = node.func if isinstance(node, ast.Call) else node
     name = module.resolve(target)
     if name is None:
-        return isinstance(target, ast.Attribute) and target.attr == "task" and _is_named_like_app(target.value)
+        return (
+            isinstance(target, ast.Attribute)
+            and target.attr == "task"
+            and _is_named_like_app(target.value)
+        )
     origin = project.origin(name)
     if origin in _DECORATORS:
         return True
@@ -152,11 +199,15 @@ def _is_named_like_app(node: ast.expr) -> bool:
 def _registers(project: Project, use: FrameworkUse, node: ast.expr, module: Module) -> bool:
     name = module.resolve(node) or ""
     owner, _, last = name.rpartition(".")
-    return last in ("register_task", "register") and is_app(project, use, owner.removesuffix(".tasks"))
+    return last in ("register_task", "register") and is_app(
+        project, use, owner.removesuffix(".tasks")
+    )
 
 
 def names_of(task: Task) -> tuple[str, ...]:
-    """Names under which the task may be sent: the given one, else "module.function" as Celery makes it."""
+    """Names under which the task may be sent: the given one, else "module.function" as Celery makes
+    it.
+    """
     given = task.option("name")
     return (given,) if isinstance(given, str) else (task.handler.dotted,)
 
@@ -209,7 +260,9 @@ class _Reader:
                 self._set(keyword.arg, keyword.value, module)
 
     def _app_base(self) -> ast.expr | None:
-        """`Celery(task_cls=...)`: the base of every task; read only where it names a class of the same module."""
+        """`Celery(task_cls=...)`: the base of every task; read only where it names a class of the
+        same module.
+        """
         found = app_module(self.project, self.use)
         bound = found[0].bindings(found[0].tree).get(found[1], []) if found else []
         value = bound[0].value if bound else None
@@ -217,7 +270,10 @@ class _Reader:
         return next((k.value for k in keywords if k.arg == "task_cls"), None)
 
     def _from_base(self, base: ast.expr, module: Module) -> None:
-        for holder in (module, *(found[0] for found in [app_module(self.project, self.use)] if found)):
+        for holder in (
+            module,
+            *(found[0] for found in [app_module(self.project, self.use)] if found),
+        ):
             name = holder.resolve(base)
             definition = self.project.definition(name) if name else None
             if definition is not None and definition.is_class:
@@ -226,7 +282,11 @@ class _Reader:
 
     def _from_classes(self, definition: Definition) -> None:
         ancestors = self.project.ancestors(definition.dotted)
-        classes = [found for name in ancestors if (found := self.project.definition(name)) and found.is_class]
+        classes = [
+            found
+            for name in ancestors
+            if (found := self.project.definition(name)) and found.is_class
+        ]
         self.task.classes = tuple(classes)
         for owner in reversed(classes):
             for name, bound in owner.module.bindings(owner.node).items():
@@ -256,7 +316,11 @@ class _Reader:
         name = module.resolve(node)
         found = self.project.lookup(name) if name else None
         value = found.binding.value if found and found.binding else None
-        return (value, found.module) if found and found.module and isinstance(value, ast.Dict) else None
+        return (
+            (value, found.module)
+            if found and found.module and isinstance(value, ast.Dict)
+            else None
+        )
 
     def _set(self, name: str, node: ast.expr, module: Module) -> None:
         value = self.project.literal(node, module)
@@ -271,7 +335,10 @@ class _Reader:
         if definition is None or definition.is_class:
             return False
         calls = (n for n in ast.walk(definition.node) if isinstance(n, ast.Call))
-        return any(is_task_decorator(self.project, self.use, call.func, definition.module) for call in calls)
+        return any(
+            is_task_decorator(self.project, self.use, call.func, definition.module)
+            for call in calls
+        )
 
     def _from_call(self) -> None:
         """`send = app.task(bind=True)(_send)`."""
@@ -289,12 +356,16 @@ class _Reader:
         name = self.task.handler.dotted
         for use in self.project.uses(name):
             for above in list(use.module.parents(use.node))[:2]:
-                if isinstance(above, ast.Call) and _registers(self.project, self.use, above.func, use.module):
+                if isinstance(above, ast.Call) and _registers(
+                    self.project, self.use, above.func, use.module
+                ):
                     return place_of(use.module, above)
         return None
 
     def _from_annotations(self) -> None:
-        """`task_annotations = {"shop.tasks.send": {...}, "*": {...}}`; entries for one task follow those for all."""
+        """`task_annotations = {"shop.tasks.send": {...}, "*": {...}}`; entries for one task follow
+        those for all.
+        """
         setting = self.task.config.get("task_annotations")
         if setting is None:
             return
@@ -322,4 +393,7 @@ def is_task_class(project: Project, use: FrameworkUse, definition: Definition) -
     ancestors = project.ancestors(definition.dotted)
     if _TASK_CLASSES & set(ancestors):
         return True
-    return any(name.endswith(".Task") and is_app(project, use, name.rpartition(".")[0]) for name in ancestors)
+    return any(
+        name.endswith(".Task") and is_app(project, use, name.rpartition(".")[0])
+        for name in ancestors
+    )

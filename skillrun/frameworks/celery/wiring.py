@@ -1,4 +1,6 @@
-"""Who publishes or schedules a Celery task: calls, signatures, names sent as text, and beat entries."""
+"""Who publishes or schedules a Celery task: calls, signatures, names sent as text, and beat
+entries.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ from skillrun.repo.source import FunctionNode
 PUBLISHING = {
     "delay": ".delay(...)",
     "apply_async": ".apply_async(...)",
-    "delay_on_commit": ".delay_on_commit(...)",  # celery/contrib/django/task.py: published after the commit
+    "delay_on_commit": (
+        ".delay_on_commit(...)"
+    ),  # celery/contrib/django/task.py: published after the commit
     "apply_async_on_commit": ".apply_async_on_commit(...)",
 }
 _SIGNATURES = {
@@ -27,11 +31,19 @@ _SIGNATURES = {
     "starmap": ".starmap(...)",
 }
 _BY_NAME = ("send_task", "signature", "subtask", "Signature")
-_SCHEDULED_MODELS = ("PeriodicTask", "create", "get_or_create", "update_or_create", "RedBeatSchedulerEntry")
+_SCHEDULED_MODELS = (
+    "PeriodicTask",
+    "create",
+    "get_or_create",
+    "update_or_create",
+    "RedBeatSchedulerEntry",
+)
 
 
 def find_wiring(project: Project, use: FrameworkUse, handler: Definition) -> tuple[Wiring, ...]:
-    """Every place that enqueues or schedules the handler, in order of path and line; calls of itself left out."""
+    """Every place that enqueues or schedules the handler, in order of path and line; calls of
+    itself left out.
+    """
     task = read_task(project, use, handler)
     found: dict[tuple[str, int, str], Wiring] = {}
     every = list(_all(project, task))
@@ -57,7 +69,9 @@ def _all(project: Project, task: Task) -> Iterator[Wiring]:
 
 
 def _registered_names(project: Project, task: Task) -> Iterator[str]:
-    """`send = app.task(_send)`, `send = app.register_task(Send())`: the variables that hold the task."""
+    """`send = app.task(_send)`, `send = app.register_task(Send())`: the variables that hold the
+    task.
+    """
     for use in project.uses(task.handler.dotted):
         for above in list(use.module.parents(use.node))[:3]:
             if isinstance(above, ast.Assign) and isinstance(above.targets[0], ast.Name):
@@ -65,10 +79,14 @@ def _registered_names(project: Project, task: Task) -> Iterator[str]:
 
 
 def _handed_on(project: Project, task: Task) -> Iterator[Wiring]:
-    """The task as a value, in a mapping or an argument: somebody publishes it, but the text does not say where."""
+    """The task as a value, in a mapping or an argument: somebody publishes it, but the text does
+    not say where.
+    """
     for use in project.uses(task.handler.dotted):
         above = next(use.module.parents(use.node), None)
-        if isinstance(above, ast.Dict | ast.List | ast.Tuple | ast.keyword) and not in_tests(use.path):
+        if isinstance(above, ast.Dict | ast.List | ast.Tuple | ast.keyword) and not in_tests(
+            use.path
+        ):
             yield _wiring("enqueue", use.module, use.node, "handed on as a value")
 
 
@@ -83,12 +101,21 @@ def _ticks(project: Project, use: FrameworkUse, enqueued: list[Wiring]) -> Itera
         for tick in (own, *_callers(project, own)):
             task = read_task(project, use, tick)
             if task.registered is not None:
-                yield from (one for name in names_of(task) for one in _by_name(project, name) if one.kind == "schedule")
+                yield from (
+                    one
+                    for name in names_of(task)
+                    for one in _by_name(project, name)
+                    if one.kind == "schedule"
+                )
 
 
 def _function_at(module: Module, line: int) -> FunctionNode | None:
     """The function whose body holds a line."""
-    found = (node for node in ast.walk(module.tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+    found = (
+        node
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    )
     return next((node for node in found if node.lineno <= line <= (node.end_lineno or 0)), None)
 
 
@@ -108,7 +135,9 @@ def _by_object(use: Use) -> Iterator[Wiring]:
     if above.attr in PUBLISHING:
         yield _wiring("enqueue", use.module, above, PUBLISHING[above.attr])
     elif above.attr in _SIGNATURES:
-        yield _scheduled(use.module, above) or _wiring("enqueue", use.module, above, _SIGNATURES[above.attr])
+        yield _scheduled(use.module, above) or _wiring(
+            "enqueue", use.module, above, _SIGNATURES[above.attr]
+        )
     elif above.attr == "name":
         yield from _named_by(use.module, above)
 
@@ -148,13 +177,17 @@ def _named_by(module: Module, node: ast.expr) -> Iterator[Wiring]:
         elif word in _BY_NAME:
             yield _wiring("enqueue", module, node, f"{word}({_quoted(node)})")
     elif isinstance(above, ast.Call) and above.args[:1] == [node] and _called(above) in _BY_NAME:
-        yield _scheduled(module, node) or _wiring("enqueue", module, node, f"{_called(above)}({_quoted(node)})")
+        yield _scheduled(module, node) or _wiring(
+            "enqueue", module, node, f"{_called(above)}({_quoted(node)})"
+        )
 
 
 def _entry(module: Module, entry: ast.Dict, node: ast.expr) -> Iterator[Wiring]:
     """`{"task": "shop.tasks.send", "schedule": ...}` inside a beat schedule."""
     keys = {
-        key.value: value for key, value in zip(entry.keys, entry.values, strict=True) if isinstance(key, ast.Constant)
+        key.value: value
+        for key, value in zip(entry.keys, entry.values, strict=True)
+        if isinstance(key, ast.Constant)
     }
     if keys.get("task") is not node or "schedule" not in keys:
         return
@@ -181,7 +214,12 @@ def _fixtures(project: Project, names: tuple[str, ...]) -> Iterator[Wiring]:
                 continue
             for number, line in enumerate(lines, 1):
                 if f'"{name}"' in line:
-                    yield Wiring("schedule", _place(path, number, line), "django_celery_beat fixture", in_tests(path))
+                    yield Wiring(
+                        "schedule",
+                        _place(path, number, line),
+                        "django_celery_beat fixture",
+                        in_tests(path),
+                    )
 
 
 def _place(path: str, line: int, text: str) -> Place:

@@ -1,4 +1,5 @@
-"""How a handler has itself run again where its library does so for one call alone: the ways to it, and their bounds.
+"""How a handler has itself run again where its library does so for one call alone: the ways to it,
+and their bounds.
 
 A way is `raise Retry(...)` in arq, and the enqueueing of the own task with Django's tasks.
 """
@@ -22,13 +23,17 @@ if TYPE_CHECKING:
     from skillrun.frameworks.interface import Place
     from skillrun.repo.python import Call, Definition, Handler, Module, Project
 
-_LIKE_A_COUNT = re.compile(r"tr(?:y|ies)(?![a-z])|attempt", re.IGNORECASE)  # `log.attempts < 3`, `tries_left(job_try)`
+_LIKE_A_COUNT = re.compile(
+    r"tr(?:y|ies)(?![a-z])|attempt", re.IGNORECASE
+)  # `log.attempts < 3`, `tries_left(job_try)`
 _TRIERS = re.compile(r"\s*(?:from|import) (?:tenacity|backoff|stamina)\b")
 
 
 @dataclass(frozen=True)
 class Path:
-    """One call that has the job run again. `bound` is the last try that it lets through to a run after it, or None."""
+    """One call that has the job run again. `bound` is the last try that it lets through to a run
+    after it, or None.
+    """
 
     call: Call
     clause: Handler | None
@@ -54,10 +59,16 @@ class Tries(Countdown):
         if self.is_retries(node):
             return True
         function = module.function_of(node) if isinstance(node, ast.Name) else None
-        bound = module.bindings(function).get(node.id, []) if function and isinstance(node, ast.Name) else []
+        bound = (
+            module.bindings(function).get(node.id, [])
+            if function and isinstance(node, ast.Name)
+            else []
+        )
         return any(one.value is not None and self.is_retries(one.value) for one in bound)
 
-    def _number(self, node: ast.expr, module: Module, retries: int, given: dict[str, float], depth: int) -> float:
+    def _number(
+        self, node: ast.expr, module: Module, retries: int, given: dict[str, float], depth: int
+    ) -> float:
         if self.is_retries(node):
             return retries + self.first
         return super()._number(node, module, retries, given, depth)
@@ -71,7 +82,9 @@ def bodies(project: Project, handler: Definition) -> tuple[Definition, ...]:
 
 
 def bound_of(tries: Tries, call: Call) -> tuple[int | None, Place | None, bool]:
-    """(bound, its place, unread) of a `Path`: the least of all comparisons on the way, in its own function."""
+    """(bound, its place, unread) of a `Path`: the least of all comparisons on the way, in its own
+    function.
+    """
     found: list[tuple[int, Place]] = []
     unread = False
     for test, holds in tests_before(call.module, call.node):
@@ -89,15 +102,25 @@ def bound_of(tries: Tries, call: Call) -> tuple[int | None, Place | None, bool]:
 
 
 def _parts(test: ast.expr, holds: bool) -> list[ast.expr]:
-    return test.values if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And) and holds else [test]
+    return (
+        test.values
+        if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And) and holds
+        else [test]
+    )
 
 
 def taking(call: Call, bases: frozenset[str]) -> Handler | None:
-    """The clause around a call that takes an error; `bases`: short names of its class and of what that derives from."""
-    return next((c for c in call.in_try if c.bare or bases & {short(name) for name in c.exceptions}), None)
+    """The clause around a call that takes an error; `bases`: short names of its class and of what
+    that derives from.
+    """
+    return next(
+        (c for c in call.in_try if c.bare or bases & {short(name) for name in c.exceptions}), None
+    )
 
 
 def tries_itself(project: Project, call: Call) -> bool:
     """A library tries again within one run, in the module of the call or on the way to it."""
-    via: Iterator[Module] = (found.module for name in call.via if (found := project.definition(name)) is not None)
+    via: Iterator[Module] = (
+        found.module for name in call.via if (found := project.definition(name)) is not None
+    )
     return any(_TRIERS.match(line) for module in (call.module, *via) for line in module.lines)

@@ -22,7 +22,9 @@ def count_in(node: ast.expr | None) -> int | None:
     """How many arguments a written-out list or tuple holds; None where that cannot be told."""
     if node is None or (isinstance(node, ast.Constant) and node.value is None):
         return 0
-    if not isinstance(node, ast.List | ast.Tuple) or any(isinstance(item, ast.Starred) for item in node.elts):
+    if not isinstance(node, ast.List | ast.Tuple) or any(
+        isinstance(item, ast.Starred) for item in node.elts
+    ):
         return None
     return len(node.elts)
 
@@ -31,7 +33,12 @@ def names_in(node: ast.expr | None) -> tuple[str, ...] | None:
     """The keys of a written-out mapping; None where they cannot be told."""
     if node is None or (isinstance(node, ast.Constant) and node.value is None):
         return ()
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict" and not node.args:
+    if (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "dict"
+        and not node.args
+    ):
         names = [keyword.arg for keyword in node.keywords]
     elif isinstance(node, ast.Dict):
         names = [str(key.value) if isinstance(key, ast.Constant) else None for key in node.keys]
@@ -53,17 +60,23 @@ def mismatch(taken: ast.arguments, given: Given) -> str | None:
     if twice:
         return f"{', '.join(twice)} is given twice"
     needed = positional[: len(positional) - len(taken.defaults)][given.positional :]
-    needed += [name for name, value in zip(only_named, taken.kw_defaults, strict=True) if value is None]
+    needed += [
+        name for name, value in zip(only_named, taken.kw_defaults, strict=True) if value is None
+    ]
     missing = [name for name in needed if name not in given.named]
     return f"{', '.join(missing)} is missing" if missing else None
 
 
 def is_injected(project: Project, module: Module, arg: ast.arg, default: ast.expr | None) -> bool:
-    """A parameter that the library fills (`TaskiqDepends`): by its default, its annotation, or an alias of that."""
+    """A parameter that the library fills (`TaskiqDepends`): by its default, its annotation, or an
+    alias of that.
+    """
     note = arg.annotation
     held = held_value(project, note, module) if isinstance(note, ast.Name | ast.Attribute) else None
     return any(
-        "Depends(" in ast.unparse(node) for node in (note, default, held[0] if held else None) if node is not None
+        "Depends(" in ast.unparse(node)
+        for node in (note, default, held[0] if held else None)
+        if node is not None
     )
 
 

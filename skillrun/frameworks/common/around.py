@@ -1,4 +1,6 @@
-"""What stands around a handler: the repository's own decorators, and all clauses that an error of its may meet."""
+"""What stands around a handler: the repository's own decorators, and all clauses that an error of
+its may meet.
+"""
 
 from __future__ import annotations
 
@@ -31,10 +33,16 @@ def clauses(project: Project, handler: Definition) -> tuple[Handler, ...]:
     return (*project.handlers(handler, depth=1), *around(project, handler))
 
 
-def raised_instead(project: Project, clause: Handler, steering: frozenset[str] = frozenset()) -> frozenset[str]:
-    """What a clause raises, with its bases, but for the exceptions that steer the library: somebody may record that."""
+def raised_instead(
+    project: Project, clause: Handler, steering: frozenset[str] = frozenset()
+) -> frozenset[str]:
+    """What a clause raises, with its bases, but for the exceptions that steer the library: somebody
+    may record that.
+    """
     found: set[str] = set()
-    for node in (n for n in ast.walk(clause.node) if isinstance(n, ast.Raise) and n.exc is not None):
+    for node in (
+        n for n in ast.walk(clause.node) if isinstance(n, ast.Raise) and n.exc is not None
+    ):
         named = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
         name = project.origin(clause.module.resolve(named) or "") if named is not None else ""
         bases = project.ancestors(name) if name else ()

@@ -1,7 +1,8 @@
-"""The wait before a retry, read from an expression such as `min(60 * 2 ** self.request.retries, 600)`.
+"""The wait before a retry, read from an expression such as `min(60 * 2 ** self.request.retries,
+600)`.
 
-The expression is evaluated for the first retries with random numbers at their largest, and the numbers are then
-recognised as fixed or exponential; anything else stays unknown.
+The expression is evaluated for the first retries with random numbers at their largest, and the
+numbers are then recognised as fixed or exponential; anything else stays unknown.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ class _Unreadable(Exception):
 
 
 class Countdown:
-    """Evaluates expressions of one module. `known` gives attributes of the task, e.g. default_retry_delay."""
+    """Evaluates expressions of one module. `known` gives attributes of the task, e.g.
+    default_retry_delay.
+    """
 
     def __init__(self, project: Project, known: Mapping[str, Any]) -> None:
         self.project = project
@@ -32,11 +35,15 @@ class Countdown:
         self._largest = True
 
     def backoff(self, node: ast.expr, module: Module) -> Backoff | None:
-        """The waits as a `Backoff`, or None where they are neither fixed nor exponential, or cannot be read."""
+        """The waits as a `Backoff`, or None where they are neither fixed nor exponential, or cannot
+        be read.
+        """
         for largest in (True, False):
             self._largest = largest
             try:
-                delays = [float(self._number(node, module, retries, {}, 0)) for retries in range(_TRIES)]
+                delays = [
+                    float(self._number(node, module, retries, {}, 0)) for retries in range(_TRIES)
+                ]
             except (_Unreadable, ArithmeticError, ValueError, TypeError):
                 return None
             shape = recognise(delays)
@@ -56,7 +63,9 @@ class Countdown:
         return first if first == later else None
 
     def is_retries(self, node: ast.expr) -> bool:
-        """The number of retries so far. Celery's `<task>.request.retries`; another library's is a subclass away."""
+        """The number of retries so far. Celery's `<task>.request.retries`; another library's is a
+        subclass away.
+        """
         return (
             isinstance(node, ast.Attribute)
             and node.attr == "retries"
@@ -64,7 +73,9 @@ class Countdown:
             and node.value.attr == "request"
         )
 
-    def _number(self, node: ast.expr, module: Module, retries: int, given: dict[str, float], depth: int) -> float:
+    def _number(
+        self, node: ast.expr, module: Module, retries: int, given: dict[str, float], depth: int
+    ) -> float:
         if depth > _MAX_DEPTH:
             raise _Unreadable
         if self.is_retries(node):
@@ -92,7 +103,9 @@ class Countdown:
             return self._number(_assigned(node, module), module, retries, given, depth + 1)
         raise _Unreadable
 
-    def _call(self, node: ast.Call, module: Module, retries: int, given: dict[str, float], depth: int) -> float:
+    def _call(
+        self, node: ast.Call, module: Module, retries: int, given: dict[str, float], depth: int
+    ) -> float:
         name = module.resolve(node.func) or ""
         arguments = [self._number(arg, module, retries, given, depth + 1) for arg in node.args]
         if name == "builtins.min" and len(arguments) > 1:
@@ -106,7 +119,8 @@ class Countdown:
         if name == "datetime.timedelta":
             units = {"days": 86400, "hours": 3600, "minutes": 60, "seconds": 1}
             parts = [
-                (units[k.arg or ""], self._number(k.value, module, retries, given, depth + 1)) for k in node.keywords
+                (units[k.arg or ""], self._number(k.value, module, retries, given, depth + 1))
+                for k in node.keywords
             ]
             return sum(unit * value for unit, value in parts)
         if name.startswith(("random.", "secrets.")):
@@ -157,7 +171,9 @@ class Countdown:
             raise _Unreadable
         parameters = dict(zip(found.parameters, arguments, strict=False))
         for keyword in node.keywords:
-            parameters[keyword.arg or ""] = self._number(keyword.value, module, retries, given, depth + 1)
+            parameters[keyword.arg or ""] = self._number(
+                keyword.value, module, retries, given, depth + 1
+            )
         for parameter, default in _defaults(found):
             if parameter not in parameters:
                 parameters[parameter] = self._number(default, found.module, retries, {}, depth + 1)
@@ -171,7 +187,9 @@ class Countdown:
 
 
 def recognise(delays: Sequence[float]) -> tuple[str, float, float, float | None] | None:
-    """(kind, base, factor, cap) of a series of waits; None where it is neither fixed nor exponential."""
+    """(kind, base, factor, cap) of a series of waits; None where it is neither fixed nor
+    exponential.
+    """
     first, second, last = delays[0], delays[1], delays[-1]
     if all(_near(delay, first) for delay in delays):
         return "fixed", first, 1.0, None
@@ -223,7 +241,10 @@ def _assigned(node: ast.Name, module: Module) -> ast.expr:
 
 def _only_return(found: Definition) -> ast.expr | None:
     returns = [n for n in ast.walk(found.node) if isinstance(n, ast.Return)]
-    branches = any(isinstance(n, ast.If | ast.For | ast.While | ast.Try | ast.Yield) for n in ast.walk(found.node))
+    branches = any(
+        isinstance(n, ast.If | ast.For | ast.While | ast.Try | ast.Yield)
+        for n in ast.walk(found.node)
+    )
     return returns[0].value if len(returns) == 1 and not branches else None
 
 
@@ -232,6 +253,10 @@ def _defaults(found: Definition) -> list[tuple[str, ast.expr]]:
         return []
     args = found.node.args
     positional = [*args.posonlyargs, *args.args]
-    pairs = list(zip(positional[len(positional) - len(args.defaults) :], args.defaults, strict=True))
-    pairs += [(a, d) for a, d in zip(args.kwonlyargs, args.kw_defaults, strict=True) if d is not None]
+    pairs = list(
+        zip(positional[len(positional) - len(args.defaults) :], args.defaults, strict=True)
+    )
+    pairs += [
+        (a, d) for a, d in zip(args.kwonlyargs, args.kw_defaults, strict=True) if d is not None
+    ]
     return [(arg.arg, default) for arg, default in pairs]

@@ -1,4 +1,6 @@
-"""Cron expressions in the words of schedulers that are not quite cron: field by field, names and ranges as numbers."""
+"""Cron expressions in the words of schedulers that are not quite cron: field by field, names and
+ranges as numbers.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,13 @@ _NAMED = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
 }
-_RANGES = {"minute": (0, 59), "hour": (0, 23), "day": (1, 31), "month": (1, 12), "day_of_week": (0, 7)}
+_RANGES = {
+    "minute": (0, 59),
+    "hour": (0, 23),
+    "day": (1, 31),
+    "month": (1, 12),
+    "day_of_week": (0, 7),
+}
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 _PART = re.compile(r"(?:(?P<any>[*?])|(?P<low>\w+)(?:-(?P<high>\w+))?)(?:/(?P<step>\d+))?")
@@ -23,12 +31,18 @@ _PLAIN = re.compile(r"\*(?:/\d+)?|\d+(?:-\d+)?(?:,\d+(?:-\d+)?)*")
 
 
 def read_fields(schedule: str) -> dict[str, str] | None:
-    """Field -> "*", "*/5" or numbers ("0", "1-5", "1,3"); None for what other schedulers cannot say (L, W, #)."""
+    """Field -> "*", "*/5" or numbers ("0", "1-5", "1,3"); None for what other schedulers cannot say
+    (L, W, #).
+    """
     texts = _NAMED.get(schedule, schedule).lower().split()
     if len(texts) != len(FIELDS):
         return None
     made = {name: _field(name, text) for name, text in zip(FIELDS, texts, strict=True)}
-    return {name: text for name, text in made.items() if text is not None} if None not in made.values() else None
+    return (
+        {name: text for name, text in made.items() if text is not None}
+        if None not in made.values()
+        else None
+    )
 
 
 def both_days(fields: dict[str, str]) -> bool:
@@ -43,7 +57,9 @@ def names_hours(schedule: str | None) -> bool:
 
 
 def every_fields(seconds: float) -> dict[str, str] | None:
-    """The fields of a tick every so often, where whole minutes divide an hour, or whole hours a day; else None."""
+    """The fields of a tick every so often, where whole minutes divide an hour, or whole hours a
+    day; else None.
+    """
     minutes = int(seconds // 60)
     if minutes * 60 != seconds or not minutes:
         return None

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from skillrun.repo.python import Project
 
-# Library exceptions and what they derive from, so that a base class in `autoretry_for` is understood.
+# Library exceptions and what they derive from, so that a base class in `autoretry_for` is
+# understood.
 _KNOWN_BASES = {
     "requests.HTTPError": ("requests.RequestException", "builtins.OSError"),
     "requests.Timeout": ("requests.RequestException", "builtins.OSError"),
     "requests.ConnectionError": ("requests.RequestException", "builtins.OSError"),
     "requests.RequestException": ("builtins.OSError",),
     "httpx.HTTPStatusError": ("httpx.HTTPError",),
-    "httpx.ConnectError": ("httpx.HTTPError", "httpx.RequestError", "httpx.TransportError", "httpx.NetworkError"),
+    "httpx.ConnectError": (
+        "httpx.HTTPError",
+        "httpx.RequestError",
+        "httpx.TransportError",
+        "httpx.NetworkError",
+    ),
     "httpx.TimeoutException": ("httpx.HTTPError", "httpx.RequestError", "httpx.TransportError"),
     "smtplib.SMTPException": ("builtins.OSError",),
     "smtplib.SMTPRecipientsRefused": ("smtplib.SMTPException", "builtins.OSError"),
@@ -23,16 +29,26 @@ _KNOWN_BASES = {
     "json.JSONDecodeError": ("builtins.ValueError",),
     "json.decoder.JSONDecodeError": ("builtins.ValueError",),
 }
-_SHORTER = {"requests.exceptions.": "requests.", "requests.models.": "requests.", "httpx._exceptions.": "httpx."}
+_SHORTER = {
+    "requests.exceptions.": "requests.",
+    "requests.models.": "requests.",
+    "httpx._exceptions.": "httpx.",
+}
 _NOT_ORDINARY = ("builtins.SystemExit", "builtins.KeyboardInterrupt", "builtins.GeneratorExit")
 
 
 def ancestors(project: Project, exception: str) -> frozenset[str]:
-    """An exception's classes as far as they can be told; `Exception` for any class from outside the repository."""
+    """An exception's classes as far as they can be told; `Exception` for any class from outside the
+    repository.
+    """
     names = [short(name) for name in project.ancestors(exception)]
     known = [base for name in names for base in _KNOWN_BASES.get(name, ())]
     known += [short(base) for name in known for base in project.ancestors(name)]
-    ordinary = set() if set(names) & set(_NOT_ORDINARY) else {"builtins.Exception", "builtins.BaseException"}
+    ordinary = (
+        set()
+        if set(names) & set(_NOT_ORDINARY)
+        else {"builtins.Exception", "builtins.BaseException"}
+    )
     return frozenset({*names, *known} | ordinary)
 
 

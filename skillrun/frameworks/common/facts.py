@@ -1,4 +1,6 @@
-"""What the rules share, whatever the library: the calls on the handler's way, transactions, the spec's names."""
+"""What the rules share, whatever the library: the calls on the handler's way, transactions, the
+spec's names.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ ATOMIC = ("django.db.transaction.atomic", "django.db.transaction.Atomic")
 LOOKED_DEEP = 2  # functions of the repository that are followed from the handler
 
 
-def tell(job: Job, rule: str, severity: Severity, place: Place, message: str, hint: str | None = None) -> Finding:
+def tell(
+    job: Job, rule: str, severity: Severity, place: Place, message: str, hint: str | None = None
+) -> Finding:
     """A finding at a place, under the name of the library in use."""
     return Finding(f"{job.use.id}.{rule}", severity, message, place.path, place.line, hint)
 
@@ -48,7 +52,9 @@ def seconds(value: float) -> str:
 
 
 def is_atomic(project: Project, name: str) -> bool:
-    """A context manager or decorator that opens a Django transaction, also one of the repository's own around it."""
+    """A context manager or decorator that opens a Django transaction, also one of the repository's
+    own around it.
+    """
     plain = name.removesuffix("()")
     if project.origin(plain) in ATOMIC:
         return True
@@ -62,12 +68,16 @@ def atomic_function(project: Project, module: Module, node: ast.AST) -> bool:
     return any(
         is_atomic(project, name)
         for decorator in (function.decorator_list if function else ())
-        if (name := module.resolve(decorator.func if isinstance(decorator, ast.Call) else decorator))
+        if (
+            name := module.resolve(decorator.func if isinstance(decorator, ast.Call) else decorator)
+        )
     )
 
 
 def spec_name(job: Job, written: str) -> str:
-    """The canonical dotted name of an exception or adapter in a spec: "shop.mailer:BadAddress", "TimeoutError"."""
+    """The canonical dotted name of an exception or adapter in a spec: "shop.mailer:BadAddress",
+    "TimeoutError".
+    """
     found = job.project.find(written) if ":" in written else None
     if found is not None:
         return found.dotted

@@ -40,7 +40,8 @@ def beside(
     way: Collection[str] = (),
     left: Left = _nothing,
 ) -> Iterator[Record]:
-    """In a clause that leads to another run, and in one around it that takes what it raises instead.
+    """In a clause that leads to another run, and in one around it that takes what it raises
+    instead.
 
     `way`: names of exceptions that are themselves the way to another run.
     """
@@ -51,11 +52,16 @@ def beside(
         raised = raised_instead(project, clause, frozenset(way))
         for other in every:
             if other not in again and (other.broad or raised & set(other.exceptions)) and raised:
-                yield from kept(project, other.node.body, other.module, "a clause around the retry's")
+                yield from kept(
+                    project, other.node.body, other.module, "a clause around the retry's"
+                )
 
 
 def by_count(
-    project: Project, handler: Definition, tries: Callable[[Definition], Tries], left: Left = _nothing
+    project: Project,
+    handler: Definition,
+    tries: Callable[[Definition], Tries],
+    left: Left = _nothing,
 ) -> Iterator[Record]:
     """In a branch that the number of the try decides."""
     for part in bodies(project, handler):

@@ -9,7 +9,9 @@ from skillrun.repo.python import Module
 
 
 def tests_before(module: Module, node: ast.AST) -> Iterator[tuple[ast.expr, bool]]:
-    """(test, what it must be) for the conditions under which a node is reached, within its function."""
+    """(test, what it must be) for the conditions under which a node is reached, within its
+    function.
+    """
     below = node
     for above in module.parents(node):
         if isinstance(above, ast.If):
@@ -18,7 +20,9 @@ def tests_before(module: Module, node: ast.AST) -> Iterator[tuple[ast.expr, bool
             statements = getattr(above, name, None)
             if isinstance(statements, list) and below in statements:
                 earlier = statements[: statements.index(below)]
-                yield from ((s.test, False) for s in earlier if isinstance(s, ast.If) and leaves(s.body))
+                yield from (
+                    (s.test, False) for s in earlier if isinstance(s, ast.If) and leaves(s.body)
+                )
         if isinstance(above, ast.FunctionDef | ast.AsyncFunctionDef):
             return
         below = above
@@ -29,8 +33,12 @@ def leaves(body: list[ast.stmt]) -> bool:
     return bool(body) and isinstance(body[-1], ast.Return | ast.Raise)
 
 
-def count_let_through(test: ast.expr, holds: bool, is_count: Callable[[ast.expr], bool]) -> tuple[ast.expr, int] | None:
-    """(expression, how much to add): the count from which on a comparison lets nothing through; None for any other."""
+def count_let_through(
+    test: ast.expr, holds: bool, is_count: Callable[[ast.expr], bool]
+) -> tuple[ast.expr, int] | None:
+    """(expression, how much to add): the count from which on a comparison lets nothing through;
+    None for any other.
+    """
     if not isinstance(test, ast.Compare) or len(test.ops) != 1 or not is_count(test.left):
         return None
     op = test.ops[0]

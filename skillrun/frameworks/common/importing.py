@@ -14,7 +14,9 @@ _MOST = 2_000  # modules that are looked at
 
 
 def imports(project: Project, start: str, target: str) -> bool:
-    """Whether the module in the file `start` is, or leads to, the one in `target`; imports within functions count."""
+    """Whether the module in the file `start` is, or leads to, the one in `target`; imports within
+    functions count.
+    """
     seen, waiting = {start}, [start]
     while waiting and len(seen) < _MOST:
         path = waiting.pop()

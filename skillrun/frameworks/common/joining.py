@@ -4,7 +4,8 @@ from __future__ import annotations
 
 
 def whole_command(lines: list[str], number: int, joined: int, *, listed: bool) -> str:
-    """The command that begins in a line: backslashes, open brackets and, where `listed`, one-word-a-line lists joined.
+    """The command that begins in a line: backslashes, open brackets and, where `listed`,
+    one-word-a-line lists joined.
 
     At most `joined` lines are looked at.
     """

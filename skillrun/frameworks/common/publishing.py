@@ -1,4 +1,6 @@
-"""Rules about how a job is published: inside a transaction, or with a database row for an argument."""
+"""Rules about how a job is published: inside a transaction, or with a database row for an
+argument.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +12,29 @@ from skillrun.frameworks.interface import Job, Wiring
 from skillrun.repo.python import Call, Module
 from skillrun.verdict import Finding, Severity
 
-_MODEL_CLASSES = ("django.db.models.Model", "sqlalchemy.orm.DeclarativeBase", "peewee.Model", "mongoengine.Document")
+_MODEL_CLASSES = (
+    "django.db.models.Model",
+    "sqlalchemy.orm.DeclarativeBase",
+    "peewee.Model",
+    "mongoengine.Document",
+)
 _MODEL_MAKERS = ("declarative_base()", ".Model")
-_ROW_METHODS = (".objects.get()", ".objects.create()", ".objects.first()", ".objects.last()", ".objects.latest()")
+_ROW_METHODS = (
+    ".objects.get()",
+    ".objects.create()",
+    ".objects.first()",
+    ".objects.last()",
+    ".objects.latest()",
+)
 _SQLALCHEMY = ("sqlalchemy.", "sqlmodel.")
 
 
-def publish_in_transaction(job: Job, published: Iterable[tuple[Wiring, Call]], hint: str) -> Iterator[Finding]:
-    """A worker may take the message before the commit, or although the transaction is rolled back."""
+def publish_in_transaction(
+    job: Job, published: Iterable[tuple[Wiring, Call]], hint: str
+) -> Iterator[Finding]:
+    """A worker may take the message before the commit, or although the transaction is rolled
+    back.
+    """
     for wiring, call in published:
         if _deferred(call):
             continue
@@ -27,7 +44,8 @@ def publish_in_transaction(job: Job, published: Iterable[tuple[Wiring, Call]], h
             continue
         certain = opened is None or is_atomic(job.project, opened) or _is_sqlalchemy(job, opened)
         message = (
-            f"{wiring.how} inside a transaction: a worker may start before the commit, or although it is rolled back"
+            f"{wiring.how} inside a transaction: a worker may start before the commit, or although"
+            " it is rolled back"
         )
         severity = Severity.ERROR if certain else Severity.WARNING
         yield tell(job, "publish-in-transaction", severity, wiring.place, message, hint)
@@ -36,7 +54,11 @@ def publish_in_transaction(job: Job, published: Iterable[tuple[Wiring, Call]], h
 def _deferred(call: Call) -> bool:
     """Inside a lambda or an inner function that `on_commit` receives."""
     for above in call.module.parents(call.node):
-        if isinstance(above, ast.Call) and isinstance(above.func, ast.Attribute) and above.func.attr == "on_commit":
+        if (
+            isinstance(above, ast.Call)
+            and isinstance(above.func, ast.Attribute)
+            and above.func.attr == "on_commit"
+        ):
             return True
         if isinstance(above, ast.FunctionDef):
             return _handed_to_on_commit(call.module, above)
@@ -70,14 +92,22 @@ def _is_sqlalchemy(job: Job, name: str) -> bool:
 
 def _in_request(job: Job, wiring: Wiring, call: Call) -> Iterator[Finding]:
     """ATOMIC_REQUESTS makes every view one transaction."""
-    if not (_looks_like_view(call.path) or _called_from_view(job, call)) or not _atomic_requests(job):
+    if not (_looks_like_view(call.path) or _called_from_view(job, call)) or not _atomic_requests(
+        job
+    ):
         return
     message = (
-        f"{wiring.how} in a view, and ATOMIC_REQUESTS makes the whole request one transaction; not certain, because"
-        " a view can be exempt (non_atomic_requests), and other callers have no request"
+        f"{wiring.how} in a view, and ATOMIC_REQUESTS makes the whole request one transaction; not"
+        " certain, because a view can be exempt (non_atomic_requests), and other callers have no"
+        " request"
     )
     yield tell(
-        job, "publish-in-transaction", Severity.WARNING, wiring.place, message, "publish with transaction.on_commit"
+        job,
+        "publish-in-transaction",
+        Severity.WARNING,
+        wiring.place,
+        message,
+        "publish with transaction.on_commit",
     )
 
 
@@ -89,7 +119,9 @@ def _called_from_view(job: Job, call: Call) -> bool:
 
 
 def _looks_like_view(path: str) -> bool:
-    return "views" in path.removesuffix(".py").split("/") or path.endswith(("views.py", "viewsets.py"))
+    return "views" in path.removesuffix(".py").split("/") or path.endswith(
+        ("views.py", "viewsets.py")
+    )
 
 
 def _atomic_requests(job: Job) -> bool:

@@ -1,4 +1,6 @@
-"""Rules about two deliveries at once: locks that run out, and checks that another delivery passes too."""
+"""Rules about two deliveries at once: locks that run out, and checks that another delivery passes
+too.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,14 @@ import ast
 import re
 from collections.abc import Iterator
 
-from skillrun.frameworks.common.facts import atomic_function, call_place, calls_of, is_atomic, seconds, tell
+from skillrun.frameworks.common.facts import (
+    atomic_function,
+    call_place,
+    calls_of,
+    is_atomic,
+    seconds,
+    tell,
+)
 from skillrun.frameworks.interface import Job
 from skillrun.repo.python import Call, Definition
 from skillrun.verdict import Finding, Severity
@@ -14,9 +23,13 @@ from skillrun.verdict import Finding, Severity
 _TABLE = r"[\"'`\[]?(?:\w+[\"'`\]]?\.[\"'`\[]?)?(\w+)"
 _SELECT = re.compile(r"\bSELECT\b.*\bFROM\s+" + _TABLE, re.IGNORECASE | re.DOTALL)
 _INSERT = re.compile(r"\bINSERT\s+INTO\s+" + _TABLE, re.IGNORECASE)
-_SAFE_INSERT = re.compile(r"\bON\s+CONFLICT\b|\bON\s+DUPLICATE\s+KEY\b|\bINSERT\s+(OR\s+\w+|IGNORE)\b", re.IGNORECASE)
+_SAFE_INSERT = re.compile(
+    r"\bON\s+CONFLICT\b|\bON\s+DUPLICATE\s+KEY\b|\bINSERT\s+(OR\s+\w+|IGNORE)\b", re.IGNORECASE
+)
 _FOR_UPDATE = re.compile(r"\bFOR\s+(NO\s+KEY\s+)?UPDATE\b", re.IGNORECASE)
-_SERIAL_KEY = re.compile(r"\bid\s+\w+\b[^,]*\bprimary\s+key|\bserial\b|\bauto_?increment\b", re.IGNORECASE)
+_SERIAL_KEY = re.compile(
+    r"\bid\s+\w+\b[^,]*\bprimary\s+key|\bserial\b|\bauto_?increment\b", re.IGNORECASE
+)
 
 
 def lock_ttl(job: Job) -> Iterator[Finding]:
@@ -32,7 +45,12 @@ def lock_ttl(job: Job) -> Iterator[Finding]:
                     f" {seconds(longest)}: a second delivery gets it too"
                 )
                 yield tell(
-                    job, "lock-ttl", Severity.WARNING, call_place(call), message, f"hold it for more than {longest:g} s"
+                    job,
+                    "lock-ttl",
+                    Severity.WARNING,
+                    call_place(call),
+                    message,
+                    f"hold it for more than {longest:g} s",
                 )
                 break
 
@@ -46,7 +64,9 @@ def _must_outlast(job: Job) -> Iterator[tuple[str, float]]:
 
 
 def _lock_ttl(job: Job, call: Call) -> float | None:
-    """The literal seconds of `cache.add`, `cache.lock`, `redis.lock` and `redis.set(nx=True, ex=...)`."""
+    """The literal seconds of `cache.add`, `cache.lock`, `redis.lock` and `redis.set(nx=True,
+    ex=...)`.
+    """
     word = call.origin.rpartition(".")[2]
     literal = job.project.literal
     if word == "add" and "cache" in call.origin:
@@ -83,7 +103,12 @@ def _cache_get_then_set(job: Job, calls: tuple[Call, ...]) -> Iterator[Finding]:
             continue  # whoever comes here has the key: nobody else looks and writes
         elif word in ("get", "exists", "has_key") and _decides(call):
             looked[key] = call
-        elif word in ("set", "setex") and key in looked and "nx" not in call.keywords and _marks(call):
+        elif (
+            word in ("set", "setex")
+            and key in looked
+            and "nx" not in call.keywords
+            and _marks(call)
+        ):
             message = (
                 f"{word} follows {looked[key].origin.rpartition('.')[2]} of the"
                 " same key: two deliveries both find it missing"
@@ -93,7 +118,9 @@ def _cache_get_then_set(job: Job, calls: tuple[Call, ...]) -> Iterator[Finding]:
 
 
 def _takes(call: Call, word: str) -> bool:
-    """`if not redis.set(key, token, nx=True, px=...)`: one of two deliveries gets the key, the other is turned away."""
+    """`if not redis.set(key, token, nx=True, px=...)`: one of two deliveries gets the key, the
+    other is turned away.
+    """
     alone = word in ("add", "setnx") or (word == "set" and "nx" in call.keywords)
     return alone and _decides(call)
 
@@ -124,26 +151,38 @@ def _select_then_insert(job: Job, calls: tuple[Call, ...]) -> Iterator[Finding]:
         if insert and insert[1].lower() in looked and not _SAFE_INSERT.search(sql):
             if _table_unique(job, insert[1]) is False:
                 message = (
-                    f"INSERT INTO {insert[1]} after a SELECT from it, and the table has no UNIQUE key:"
-                    " two deliveries at once both find nothing and both insert"
+                    f"INSERT INTO {insert[1]} after a SELECT from it, and the table has no UNIQUE"
+                    " key: two deliveries at once both find nothing and both insert"
                 )
-                hint = "a UNIQUE key over the idempotency key, and INSERT ... ON CONFLICT DO NOTHING"
+                hint = (
+                    "a UNIQUE key over the idempotency key, and INSERT ... ON CONFLICT DO NOTHING"
+                )
                 yield tell(job, "check-then-act", Severity.WARNING, call_place(call), message, hint)
         elif select := _SELECT.search(sql):
             looked.add(select[1].lower())
 
 
 def _sql(job: Job, call: Call) -> str:
-    if call.origin.rpartition(".")[2] not in ("execute", "executemany", "fetchone", "fetchall", "fetchval", "text"):
+    if call.origin.rpartition(".")[2] not in (
+        "execute",
+        "executemany",
+        "fetchone",
+        "fetchall",
+        "fetchval",
+        "text",
+    ):
         return ""
     value = job.project.literal(call.node.args[0], call.module) if call.node.args else None
     return value if isinstance(value, str) else ""
 
 
 def _table_unique(job: Job, table: str) -> bool | None:
-    """The repository's schema gives the table a key besides a running number; None where no schema is found."""
+    """The repository's schema gives the table a key besides a running number; None where no schema
+    is found.
+    """
     created = re.compile(
-        rf"CREATE\s+TABLE\s+(?:IF\s+NOT\s+EXISTS\s+)?{_named(table)}\s*\((.*?)\)\s*(?:;|$|\"|')", _FLAGS
+        rf"CREATE\s+TABLE\s+(?:IF\s+NOT\s+EXISTS\s+)?{_named(table)}\s*\((.*?)\)\s*(?:;|$|\"|')",
+        _FLAGS,
     )
     index = re.compile(rf"CREATE\s+UNIQUE\s+INDEX\b[^;]*?\bON\s+{_named(table)}", _FLAGS)
     found: bool | None = None
@@ -170,7 +209,9 @@ def _has_key(columns: str) -> bool:
 
 
 def _query_then_create(job: Job, calls: tuple[Call, ...]) -> Iterator[Finding]:
-    """`Model.objects.filter(...).exists()` and then `.create(...)`; also get_or_create, which is both."""
+    """`Model.objects.filter(...).exists()` and then `.create(...)`; also get_or_create, which is
+    both.
+    """
     looked: set[str] = set()
     for call in calls:
         written, _, rest = call.name.partition(".objects.")
@@ -185,7 +226,10 @@ def _query_then_create(job: Job, calls: tuple[Call, ...]) -> Iterator[Finding]:
                     f"{word} on {found.name} after looking, and the model has no"
                     " unique field: two deliveries both create"
                 )
-                hint = "unique=True or a UniqueConstraint over the idempotency key; catch IntegrityError"
+                hint = (
+                    "unique=True or a UniqueConstraint over the idempotency key; catch"
+                    " IntegrityError"
+                )
                 yield tell(job, "check-then-act", Severity.WARNING, call_place(call), message, hint)
         elif word in ("exists", "get", "first", "count"):
             looked.add(model)
@@ -214,7 +258,9 @@ def _in_lock(job: Job, call: Call) -> bool:
 
 
 def select_for_update_outside_transaction(job: Job) -> Iterator[Finding]:
-    """A row lock lives as long as its transaction: outside of one it is gone at once (Django refuses it)."""
+    """A row lock lives as long as its transaction: outside of one it is gone at once (Django
+    refuses it).
+    """
     for call in calls_of(job):
         word = call.node.func.attr if isinstance(call.node.func, ast.Attribute) else ""
         raw = _FOR_UPDATE.search(_sql(job, call)) and call.origin.startswith("django.db.connection")
@@ -239,5 +285,7 @@ def _in_transaction(job: Job, call: Call) -> bool:
         return True
     functions = [found for name in call.via if (found := job.project.definition(name))]
     around = [*functions, *job.project.callables(job.handler)]
-    inside = [part for part in around if isinstance(part.node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    inside = [
+        part for part in around if isinstance(part.node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
     return any(atomic_function(job.project, part.module, part.node.body[0]) for part in inside)

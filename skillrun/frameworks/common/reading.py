@@ -19,7 +19,12 @@ def in_tests(path: str) -> bool:
     parts = path.split("/")
     name = parts[-1]
     in_folder = any(part in ("test", "tests", "testing") for part in parts[:-1])
-    return in_folder or name.startswith("test_") or name.endswith("_test.py") or name in ("conftest.py", "tests.py")
+    return (
+        in_folder
+        or name.startswith("test_")
+        or name.endswith("_test.py")
+        or name in ("conftest.py", "tests.py")
+    )
 
 
 def import_path(project: Project, name: str) -> str:
@@ -31,7 +36,9 @@ def import_path(project: Project, name: str) -> str:
     return f"{module}:{attribute}" if module else name
 
 
-def options_of(project: Project, call: ast.Call, module: Module) -> tuple[dict[str, ast.expr], bool]:
+def options_of(
+    project: Project, call: ast.Call, module: Module
+) -> tuple[dict[str, ast.expr], bool]:
     """(option -> expression, whether more may come from a `**mapping` that cannot be read)."""
     found: dict[str, ast.expr] = {}
     unread = False
@@ -44,22 +51,41 @@ def options_of(project: Project, call: ast.Call, module: Module) -> tuple[dict[s
         if inner is None or any(not isinstance(key, ast.Constant) for key in inner.keys):
             unread = True
             continue
-        found |= {str(k.value): v for k, v in zip(inner.keys, inner.values, strict=True) if isinstance(k, ast.Constant)}
+        found |= {
+            str(k.value): v
+            for k, v in zip(inner.keys, inner.values, strict=True)
+            if isinstance(k, ast.Constant)
+        }
     return found, unread
 
 
 def held_value(project: Project, node: ast.expr, module: Module) -> tuple[ast.expr, Module] | None:
-    """The expression behind a name, and its file: a local or module variable that is bound once; else the node."""
+    """The expression behind a name, and its file: a local or module variable that is bound once;
+    else the node.
+    """
     if not isinstance(node, ast.Name | ast.Attribute):
         return node, module
     function = module.function_of(node)
-    if isinstance(node, ast.Name) and function is not None and (bound := module.bindings(function).get(node.id)):
+    if (
+        isinstance(node, ast.Name)
+        and function is not None
+        and (bound := module.bindings(function).get(node.id))
+    ):
         value = bound[0].value
-        return (value, module) if len(bound) == 1 and bound[0].kind == "value" and value is not None else None
+        return (
+            (value, module)
+            if len(bound) == 1 and bound[0].kind == "value" and value is not None
+            else None
+        )
     name = module.resolve(node)
     found = project.lookup(name) if name else None
     value = found.binding.value if found and found.binding else None
-    once = found is not None and found.module is not None and value is not None and _bound_once(found.module, value)
+    once = (
+        found is not None
+        and found.module is not None
+        and value is not None
+        and _bound_once(found.module, value)
+    )
     return (value, found.module) if once and found and found.module and value is not None else None
 
 

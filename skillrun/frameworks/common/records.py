@@ -15,15 +15,28 @@ _PLAIN_WORDS = """debug info warning warn error exception critical log print ret
     update_state get_logger getLogger get_task_logger on_failure on_retry incr increment inc labels
     begin begin_nested atomic transaction dumps"""
 _LIBRARIES_THAT_LEAVE_NOTHING = (
-    *("logging.", "structlog.", "sentry_sdk.", "builtins.", "traceback.", "datetime.", "time.", "uuid."),
+    *(
+        "logging.",
+        "structlog.",
+        "sentry_sdk.",
+        "builtins.",
+        "traceback.",
+        "datetime.",
+        "time.",
+        "uuid.",
+    ),
     "django.utils.timezone.",
 )
 _FOLLOWED = 3  # functions of the repository that are read on the way to a record
 _LEAVES_NOTHING = frozenset(_PLAIN_WORDS.split())
 
 
-def first_record(project: Project, body: Iterable[ast.stmt], module: Module, depth: int = _FOLLOWED) -> ast.Call | None:
-    """The first call that may leave a record behind; what only builds another call's arguments does not count."""
+def first_record(
+    project: Project, body: Iterable[ast.stmt], module: Module, depth: int = _FOLLOWED
+) -> ast.Call | None:
+    """The first call that may leave a record behind; what only builds another call's arguments does
+    not count.
+    """
     for statement in body:
         for call in _outer_calls(statement):
             if _leaves_something(project, in_thread(module, call) or call, module, depth):
@@ -35,7 +48,9 @@ def _outer_calls(node: ast.AST) -> Iterator[ast.Call]:
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.Call):
             yield child
-        elif not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
+        elif not isinstance(
+            child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda
+        ):
             yield from _outer_calls(child)
 
 

@@ -15,7 +15,9 @@ from skillrun.repo.python import Call, Handler
 from skillrun.verdict import Finding, Severity
 
 
-def swallowed_exception(job: Job, says: str = "Celery reports SUCCESS and never retries") -> Iterator[Finding]:
+def swallowed_exception(
+    job: Job, says: str = "Celery reports SUCCESS and never retries"
+) -> Iterator[Finding]:
     """A clause around an effect that ends the job normally: the library takes it for a success."""
     transient = _transient(job)
     seen: set[ast.AST] = set()
@@ -24,10 +26,18 @@ def swallowed_exception(job: Job, says: str = "Celery reports SUCCESS and never 
             if handler.node in seen or not _swallows(job, handler):
                 continue
             seen.add(handler.node)
-            named = [w for w, bases in transient.items() if bases & {short(n) for n in handler.exceptions}]
+            named = [
+                w
+                for w, bases in transient.items()
+                if bases & {short(n) for n in handler.exceptions}
+            ]
             if named and not handler.broad:
                 yield _finding(
-                    job, says, handler, f"catches {', '.join(named)}, which the spec calls transient", Severity.ERROR
+                    job,
+                    says,
+                    handler,
+                    f"catches {', '.join(named)}, which the spec calls transient",
+                    Severity.ERROR,
                 )
             elif handler.broad:
                 severity = Severity.ERROR if transient else Severity.WARNING
@@ -36,7 +46,9 @@ def swallowed_exception(job: Job, says: str = "Celery reports SUCCESS and never 
 
 
 def _suppressed(job: Job, transient: dict[str, frozenset[str]], says: str) -> Iterator[Finding]:
-    """`with contextlib.suppress(...)` around an effect, in the handler or in a function on the way to it."""
+    """`with contextlib.suppress(...)` around an effect, in the handler or in a function on the way
+    to it.
+    """
     effects = effect_calls(job)
     seen: set[ast.AST] = set()
     for call in calls_of(job):
@@ -49,10 +61,21 @@ def _suppressed(job: Job, transient: dict[str, frozenset[str]], says: str) -> It
             if node in seen or not (broad or named):
                 continue
             seen.add(node)
-            what = "drops every exception" if broad else f"drops {', '.join(named)}, which the spec calls transient"
+            what = (
+                "drops every exception"
+                if broad
+                else f"drops {', '.join(named)}, which the spec calls transient"
+            )
             message = f"suppress(...) {what}, around a declared effect: {says}"
             severity = Severity.ERROR if named else Severity.WARNING
-            yield tell(job, "swallowed-exception", severity, place_of(call.module, node), message, "let it through")
+            yield tell(
+                job,
+                "swallowed-exception",
+                severity,
+                place_of(call.module, node),
+                message,
+                "let it through",
+            )
 
 
 def _suppressing(call: Call) -> Iterator[tuple[ast.Call, tuple[str, ...]]]:
@@ -63,8 +86,14 @@ def _suppressing(call: Call) -> Iterator[tuple[ast.Call, tuple[str, ...]]]:
             return
         if isinstance(above, ast.With | ast.AsyncWith) and below in above.body:
             for node in (item.context_expr for item in above.items):
-                if isinstance(node, ast.Call) and call.module.resolve(node.func) == "contextlib.suppress":
-                    yield node, tuple(n for arg in node.args for n in exception_names(call.module, arg))
+                if (
+                    isinstance(node, ast.Call)
+                    and call.module.resolve(node.func) == "contextlib.suppress"
+                ):
+                    yield (
+                        node,
+                        tuple(n for arg in node.args for n in exception_names(call.module, arg)),
+                    )
         below = above
 
 
@@ -72,7 +101,12 @@ def _finding(job: Job, says: str, handler: Handler, what: str, severity: Severit
     place = Place(handler.path, handler.line)
     message = f"this clause {what}, around a declared effect, and lets the job end: {says}"
     return tell(
-        job, "swallowed-exception", severity, place, message, "raise it again, or retry, or record a dead letter"
+        job,
+        "swallowed-exception",
+        severity,
+        place,
+        message,
+        "raise it again, or retry, or record a dead letter",
     )
 
 
@@ -85,7 +119,11 @@ def _transient(job: Job) -> dict[str, frozenset[str]]:
 def _swallows(job: Job, handler: Handler) -> bool:
     """It neither raises nor retries nor leaves a record."""
     retries = any(name.endswith(".retry") for name in handler.calls)
-    return not handler.reraises and not retries and first_record(job.project, handler.node.body, handler.module) is None
+    return (
+        not handler.reraises
+        and not retries
+        and first_record(job.project, handler.node.body, handler.module) is None
+    )
 
 
 def permanent_not_recorded(job: Job) -> Iterator[Finding]:
@@ -97,18 +135,37 @@ def permanent_not_recorded(job: Job) -> Iterator[Finding]:
     for error in failures.permanent if failures else ():
         bases = ancestors(job.project, short(spec_name(job, error.type)))
         for call in effect_calls(job):
-            clause = next((h for h in call.in_try if h.bare or bases & {short(n) for n in h.exceptions}), None)
-            if clause is None or clause.node in seen or not _swallows(job, clause) or _recorded_later(job, clause):
+            clause = next(
+                (h for h in call.in_try if h.bare or bases & {short(n) for n in h.exceptions}), None
+            )
+            if (
+                clause is None
+                or clause.node in seen
+                or not _swallows(job, clause)
+                or _recorded_later(job, clause)
+            ):
                 continue
             seen.add(clause.node)
             message = f"{error.type} is permanent in the spec, and ends here without a dead letter"
             hint = "record it here, or raise it on to an on_failure that records"
-            yield tell(job, "permanent-not-recorded", Severity.ERROR, Place(clause.path, clause.line), message, hint)
+            yield tell(
+                job,
+                "permanent-not-recorded",
+                Severity.ERROR,
+                Place(clause.path, clause.line),
+                message,
+                hint,
+            )
 
 
 def _recorded_later(job: Job, clause: Handler) -> bool:
-    """What follows the clause may leave the record: a `finally`, or code below that the clause runs on to."""
-    block = next((n for n in clause.module.parents(clause.node) if isinstance(n, ast.Try | ast.TryStar)), None)
+    """What follows the clause may leave the record: a `finally`, or code below that the clause runs
+    on to.
+    """
+    block = next(
+        (n for n in clause.module.parents(clause.node) if isinstance(n, ast.Try | ast.TryStar)),
+        None,
+    )
     function = clause.module.function_of(clause.node)
     if block is None or function is None:
         return True
@@ -116,7 +173,11 @@ def _recorded_later(job: Job, clause: Handler) -> bool:
         return True
     if isinstance(clause.node.body[-1], ast.Return):
         return _hands_over(clause.node.body[-1])
-    after = [n for n in ast.walk(function) if isinstance(n, ast.stmt) and n.lineno > (block.end_lineno or 0)]
+    after = [
+        n
+        for n in ast.walk(function)
+        if isinstance(n, ast.stmt) and n.lineno > (block.end_lineno or 0)
+    ]
     return first_record(job.project, after, clause.module) is not None
 
 

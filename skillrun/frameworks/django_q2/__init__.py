@@ -1,15 +1,21 @@
-"""Django Q2: how it is recognised, what its jobs really do, who queues them, and what people get wrong.
+"""Django Q2: how it is recognised, what its jobs really do, who queues them, and what people get
+wrong.
 
-A handler is a plain function that `async_task`, `schedule` or a row of Schedule names, by its path or as an object.
-`cluster.py` reads Q_CLUSTER, `sites.py` finds who publishes with which options, `again.py` what a handler does to run
-once more by itself, `policy.py` and `deadletter.py` conclude; `wiring.py` and `hooks.py` find who publishes and what is
-called afterwards; `rules/` holds what people get wrong, each with its source. Django Q2 itself is never imported.
+A handler is a plain function that `async_task`, `schedule` or a row of Schedule names, by its path
+or as an object.
+`cluster.py` reads Q_CLUSTER, `sites.py` finds who publishes with which options, `again.py` what a
+handler does to run
+once more by itself, `policy.py` and `deadletter.py` conclude; `wiring.py` and `hooks.py` find who
+publishes and what is
+called afterwards; `rules/` holds what people get wrong, each with its source. Django Q2 itself is
+never imported.
 
-For a proof (Django Q2 1.6 to 1.11): the ORM broker's row is locked for `retry` seconds when it is taken, and deleted
-when the result is saved (django_q/monitor.py): after a success, after a failure with `ack_failure`, or once the Task
-row counts `max_attempts` (0, the default, is no bound). Else it is taken again when its lock is over, at the same
-wait each time, whatever the exception was. A death saves no result and counts as no attempt. A failure that is not
-run again stays as a row of Task with success=False. The Redis broker pops: what fails, or dies, is gone.
+For a proof (Django Q2 1.6 to 1.11): the ORM broker's row is locked for `retry` seconds when it is
+taken, and deleted when the result is saved (django_q/monitor.py): after a success, after a failure
+with `ack_failure`, or once the Task row counts `max_attempts` (0, the default, is no bound). Else
+it is taken again when its lock is over, at the same wait each time, whatever the exception was. A
+death saves no result and counts as no attempt. A failure that is not run again stays as a row of
+Task with success=False. The Redis broker pops: what fails, or dies, is gone.
 """
 
 from __future__ import annotations
@@ -42,7 +48,9 @@ def find_handler(project: Project, use: FrameworkUse, handler: str) -> Definitio
 
 
 def find_registration(project: Project, use: FrameworkUse, handler: Definition) -> Place | None:
-    """The function itself: nothing registers it. None where a worker cannot import it: inside a function."""
+    """The function itself: nothing registers it. None where a worker cannot import it: inside a
+    function.
+    """
     from skillrun.frameworks.common.reading import place_of
 
     inner = handler.module.function_of(handler.node) is not None
@@ -64,7 +72,9 @@ def find_wiring(project: Project, use: FrameworkUse, handler: Definition) -> tup
 
 
 def find_hooks(project: Project, use: FrameworkUse, handler: Definition) -> dict[str, Definition]:
-    """Event -> the function that is called then: a hook of the job, or a receiver of Django Q2's signals."""
+    """Event -> the function that is called then: a hook of the job, or a receiver of Django Q2's
+    signals.
+    """
     from skillrun.frameworks.django_q2 import hooks
 
     return hooks.find_hooks(project, handler)

@@ -1,7 +1,8 @@
-"""What a handler does to run once more by itself: it schedules, or queues, itself where an error was caught.
+"""What a handler does to run once more by itself: it schedules, or queues, itself where an error
+was caught.
 
-Django Q2's own retry waits the same each time, and for every exception; whoever wants another one writes it so, with a
-parameter that counts the attempts.
+Django Q2's own retry waits the same each time, and for every exception; whoever wants another one
+writes it so, with a parameter that counts the attempts.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ _DEEP = 1
 
 @dataclass(frozen=True)
 class Again:
-    """One publish of the handler by itself in a clause. `attempts` counts the first try; None: no bound was read."""
+    """One publish of the handler by itself in a clause. `attempts` counts the first try; None: no
+    bound was read.
+    """
 
     site: Site
     clause: Handler
@@ -47,7 +50,9 @@ class _Counted(Countdown):
     def is_retries(self, node: ast.expr) -> bool:
         return isinstance(node, ast.Name) and node.id == self.parameter
 
-    def _number(self, node: ast.expr, module: Module, retries: int, given: dict[str, float], depth: int) -> float:
+    def _number(
+        self, node: ast.expr, module: Module, retries: int, given: dict[str, float], depth: int
+    ) -> float:
         if self.is_retries(node) and self.parameter not in given:
             return retries + self.first
         return super()._number(node, module, retries, given, depth)
@@ -55,7 +60,9 @@ class _Counted(Countdown):
 
 def find_again(project: Project, handler: Definition) -> tuple[Again, ...]:
     """Every one on the handler's way, in order."""
-    return project.remember(("django-q2.again", handler.dotted), lambda: tuple(_find(project, handler)))
+    return project.remember(
+        ("django-q2.again", handler.dotted), lambda: tuple(_find(project, handler))
+    )
 
 
 def _find(project: Project, handler: Definition) -> Iterator[Again]:
@@ -74,7 +81,9 @@ def _read(project: Project, handler: Definition, site: Site, clause: Handler) ->
             number = counted.number(limit[0], site.module) if limit else None
             if limit is not None and number is not None:
                 attempts = int(number) + limit[1] - first + 1
-                return Again(site, clause, attempts, _backoff(counted, site), place_of(site.module, test))
+                return Again(
+                    site, clause, attempts, _backoff(counted, site), place_of(site.module, test)
+                )
     return Again(site, clause, None, _backoff(_Counted(project, "", 0), site))
 
 
@@ -85,7 +94,11 @@ def _counters(project: Project, handler: Definition) -> Iterator[tuple[str, int]
     args = handler.node.args
     positional = [*args.posonlyargs, *args.args]
     pairs = [*zip(positional[len(positional) - len(args.defaults) :], args.defaults, strict=True)]
-    pairs += [(arg, value) for arg, value in zip(args.kwonlyargs, args.kw_defaults, strict=True) if value is not None]
+    pairs += [
+        (arg, value)
+        for arg, value in zip(args.kwonlyargs, args.kw_defaults, strict=True)
+        if value is not None
+    ]
     for arg, node in pairs:
         value = project.literal(node, handler.module)
         if value in (0, 1) and not isinstance(value, bool):
@@ -105,4 +118,8 @@ def _backoff(counted: _Counted, site: Site) -> Backoff | None:
 
 
 def _is_now(node: ast.expr) -> bool:
-    return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _NOW
+    return (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in _NOW
+    )

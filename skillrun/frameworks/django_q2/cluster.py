@@ -1,7 +1,7 @@
 """Q_CLUSTER as the settings write it, and what an option is where they leave it out.
 
-Source: django_q/conf.py. Of several settings modules the one counts that detection calls the app, else the one that
-DJANGO_SETTINGS_MODULE names.
+Source: django_q/conf.py. Of several settings modules the one counts that detection calls the app,
+else the one that DJANGO_SETTINGS_MODULE names.
 """
 
 from __future__ import annotations
@@ -76,12 +76,18 @@ def read_cluster(project: Project, use: FrameworkUse) -> Cluster:
 
 def _read(project: Project, use: FrameworkUse) -> Cluster:
     for module in _modules(project, use):
-        bound = [one.value for one in module.bindings(module.tree).get(_NAME, []) if one.value is not None]
+        bound = [
+            one.value
+            for one in module.bindings(module.tree).get(_NAME, [])
+            if one.value is not None
+        ]
         if bound:
             made = Cluster(place_of(module, bound[-1]))
             _take(project, made, bound[-1], module)
             for name, value in _set_later(module):
-                made.options[name] = Setting(project.literal(value, module), place_of(module, value))
+                made.options[name] = Setting(
+                    project.literal(value, module), place_of(module, value)
+                )
             return made
     return Cluster()
 
@@ -89,7 +95,11 @@ def _read(project: Project, use: FrameworkUse) -> Cluster:
 def _modules(project: Project, use: FrameworkUse) -> Iterator[Module]:
     app = project.module((use.app or "").rpartition(":")[0]) if use.app else None
     known = [module for module in project.modules_with(_NAME) if not in_tests(module.path)]
-    yield from (module for module in (app, *project.settings_modules()) if module is not None and module in known)
+    yield from (
+        module
+        for module in (app, *project.settings_modules())
+        if module is not None and module in known
+    )
     yield from sorted(known, key=lambda module: module.path)
 
 
@@ -103,7 +113,11 @@ def _take(project: Project, made: Cluster, node: ast.expr, module: Module) -> No
             (project.literal(k, module) if k is not None else None, v)
             for k, v in zip(node.keys, node.values, strict=True)
         ]
-    elif isinstance(node, ast.Call) and module.resolve(node.func) == "builtins.dict" and not node.args:
+    elif (
+        isinstance(node, ast.Call)
+        and module.resolve(node.func) == "builtins.dict"
+        and not node.args
+    ):
         pairs = [(keyword.arg, keyword.value) for keyword in node.keywords]
     else:
         made.unread = place_of(module, node)
@@ -119,7 +133,11 @@ def _set_later(module: Module) -> Iterator[tuple[str, ast.expr]]:
     for node in (n for n in module.tree.body if isinstance(n, ast.Assign)):
         for target in node.targets:
             owner = target.value if isinstance(target, ast.Subscript) else None
-            if isinstance(owner, ast.Name) and owner.id == _NAME and isinstance(target, ast.Subscript):
+            if (
+                isinstance(owner, ast.Name)
+                and owner.id == _NAME
+                and isinstance(target, ast.Subscript)
+            ):
                 key = target.slice.value if isinstance(target.slice, ast.Constant) else None
                 if isinstance(key, str):
                     yield key, node.value

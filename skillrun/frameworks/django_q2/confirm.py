@@ -1,4 +1,6 @@
-"""A real cluster of Django Q2 on the application's SQLite file, for the confirmation of a proof (see probe/real.py)."""
+"""A real cluster of Django Q2 on the application's SQLite file, for the confirmation of a proof
+(see probe/real.py).
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ if TYPE_CHECKING:
 
 
 class Worker:
-    """See proof/probe/real.py. Two times are not waited for: a lock after a death, and the scheduler's next look."""
+    """See proof/probe/real.py. Two times are not waited for: a lock after a death, and the
+    scheduler's next look.
+    """
 
     def __init__(self, bench: Bench) -> None:
         self.bench = bench
@@ -44,7 +48,9 @@ class Worker:
 
     @contextmanager
     def _sentinel(self) -> Iterator[None]:
-        """Whoever kills the worker kills the sentinel: it alone begins processes anew, and the cluster ends with it."""
+        """Whoever kills the worker kills the sentinel: it alone begins processes anew, and the
+        cluster ends with it.
+        """
         self.bench.recorder.worker = os.getpid()
         yield
 
@@ -59,7 +65,9 @@ class Worker:
             self.driver._rows().update(lock=self.driver.now() + datetime.timedelta(seconds=seconds))
 
     def _after_result(self, task: Any, **_: Any) -> None:
-        """In the monitor, after the acknowledgement, if there is one; else it waits until its lock is over."""
+        """In the monitor, after the acknowledgement, if there is one; else it waits until its lock
+        is over.
+        """
         with self.bench.recorder.quiet():
             row = next((row for row in self.driver._rows() if row.task_id() == task["id"]), None)
         if row is not None:

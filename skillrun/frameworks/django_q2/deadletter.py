@@ -1,7 +1,9 @@
-"""Where a job of Django Q2 leaves a record of its own when it is given up; the failed Task row is Django Q2's.
+"""Where a job of Django Q2 leaves a record of its own when it is given up; the failed Task row is
+Django Q2's.
 
-Counted: a hook or a receiver of post_execute that keeps something, a clause of the handler that ends the job and keeps
-something, and what stands beside the publish by which the handler runs itself again.
+Counted: a hook or a receiver of post_execute that keeps something, a clause of the handler that
+ends the job and keeps something, and what stands beside the publish by which the handler runs
+itself again.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Record:
-    """`every`: it is written at each failed attempt. `hook`: by what Django Q2 calls, and not by the handler."""
+    """`every`: it is written at each failed attempt. `hook`: by what Django Q2 calls, and not by
+    the handler.
+    """
 
     place: Place
     every: bool = False

@@ -1,7 +1,7 @@
 """What Django Q2 calls around a job: the `hook` of the job, and receivers of its signals.
 
-Sources: django_q/signals.py (`call_hook`: at every save of the Task row, so at each failed attempt and at success),
-django_q/worker.py and django_q/monitor.py (pre_execute, post_execute).
+Sources: django_q/signals.py (`call_hook`: at every save of the Task row, so at each failed attempt
+and at success), django_q/worker.py and django_q/monitor.py (pre_execute, post_execute).
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ _COUNT = "attempt_count"
 
 
 def find_hooks(project: Project, handler: Definition) -> dict[str, Definition]:
-    """Event -> function. What hears of an end hears of failures; of retries too, if it asks for the attempt."""
+    """Event -> function. What hears of an end hears of failures; of retries too, if it asks for the
+    attempt.
+    """
     found: dict[str, Definition] = {}
     for ended in (*job_hooks(project, handler), *_receivers(project, _ENDS)):
         found.setdefault("failed", ended)
@@ -54,7 +56,9 @@ def asks_attempt(project: Project, hook: Definition) -> bool:
 
 
 def on_failure(hook: Definition) -> list[ast.stmt]:
-    """What a hook does where the attempt failed: it is called for a success too, and asks `task.success`."""
+    """What a hook does where the attempt failed: it is called for a success too, and asks
+    `task.success`.
+    """
     return list(_failing(getattr(hook.node, "body", [])))
 
 
@@ -75,9 +79,15 @@ def _asks_success(test: ast.expr) -> bool | None:
         inner = _asks_success(test.operand)
         return None if inner is None else not inner
     if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And):
-        return next((found for part in test.values if (found := _asks_success(part)) is not None), None)
+        return next(
+            (found for part in test.values if (found := _asks_success(part)) is not None), None
+        )
     named = isinstance(test, ast.Attribute) and test.attr == "success"
-    keyed = isinstance(test, ast.Subscript) and isinstance(test.slice, ast.Constant) and test.slice.value == "success"
+    keyed = (
+        isinstance(test, ast.Subscript)
+        and isinstance(test.slice, ast.Constant)
+        and test.slice.value == "success"
+    )
     return True if named or keyed else None
 
 
@@ -101,9 +111,19 @@ def _receivers(project: Project, signals: tuple[str, ...]) -> Iterator[Definitio
 def _received(project: Project, module: Module, node: ast.AST, signal: str) -> Definition | None:
     """The function of `@receiver(post_execute)`, or of `post_execute.connect(f)`."""
     if isinstance(node, ast.FunctionDef):
-        given = [arg for one in node.decorator_list if isinstance(one, ast.Call) for arg in one.args]
-        return project.define(module, node) if any(_is(project, module, arg, signal) for arg in given) else None
-    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute) or node.func.attr != "connect":
+        given = [
+            arg for one in node.decorator_list if isinstance(one, ast.Call) for arg in one.args
+        ]
+        return (
+            project.define(module, node)
+            if any(_is(project, module, arg, signal) for arg in given)
+            else None
+        )
+    if (
+        not isinstance(node, ast.Call)
+        or not isinstance(node.func, ast.Attribute)
+        or node.func.attr != "connect"
+    ):
         return None
     heard = bool(node.args) and _is(project, module, node.func.value, signal)
     return _function(project, node.args[0], module) if heard else None

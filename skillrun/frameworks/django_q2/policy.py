@@ -1,7 +1,9 @@
-"""The effective policy of a Django Q2 job: Q_CLUSTER, the options where it is queued, and the handler's own publishes.
+"""The effective policy of a Django Q2 job: Q_CLUSTER, the options where it is queued, and the
+handler's own publishes.
 
-Sources: django_q/monitor.py (`save_task`: what ends a job), django_q/brokers (which of them give a job back),
-django_q/conf.py (defaults). Where sites differ, the most attempts and the longest time count.
+Sources: django_q/monitor.py (`save_task`: what ends a job), django_q/brokers (which of them give a
+job back), django_q/conf.py (defaults). Where sites differ, the most attempts and the longest time
+count.
 """
 
 from __future__ import annotations
@@ -22,10 +24,14 @@ from skillrun.repo.python import Definition, Handler, Project, is_known
 def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Policy:
     """The policy of a handler; what cannot be read is named in `unknown`."""
     key = ("django-q2.policy", handler.dotted)
-    return project.remember(key, lambda: _Reader(project, read_cluster(project, use), handler).read())
+    return project.remember(
+        key, lambda: _Reader(project, read_cluster(project, use), handler).read()
+    )
 
 
-def site_value(project: Project, cluster: Cluster, site: Site | None, name: str, default: str) -> Any:
+def site_value(
+    project: Project, cluster: Cluster, site: Site | None, name: str, default: str
+) -> Any:
     """An option of a site, else Q_CLUSTER's `default`; an `Unknown` where it cannot be read."""
     found = site.option(name) if site is not None and site.style == "async_task" else None
     return project.literal(*found) if found is not None else cluster.value(default)
@@ -43,7 +49,11 @@ def is_cached(project: Project, cluster: Cluster, site: Site | None) -> Any:
 
 def own_sites(project: Project, handler: Definition) -> tuple[Site | None, ...]:
     """What publishes the handler's first attempt; None stands for one that nobody publishes yet."""
-    found = [one for one in real_sites(project, handler) if handler.node not in one.module.parents(one.call)]
+    found = [
+        one
+        for one in real_sites(project, handler)
+        if handler.node not in one.module.parents(one.call)
+    ]
     return tuple(found) or (None,)
 
 
@@ -102,7 +112,9 @@ class _Reader:
         if not is_known(acked):
             self._not_read("max_attempts", "ack_failures")
         elif acked:
-            self.sources["max_attempts"] = self.cluster.source("ack_failures") or (site.place if site else None)
+            self.sources["max_attempts"] = self.cluster.source("ack_failures") or (
+                site.place if site else None
+            )
             return 1
         if is_known(cached := is_cached(self.project, self.cluster, site)) and cached:
             return None
@@ -137,7 +149,10 @@ class _Reader:
 
     def _limit(self) -> float | None:
         """The longest time limit of all sites; None where one has none."""
-        values = [site_value(self.project, self.cluster, site, "timeout", "timeout") for site in self.sites]
+        values = [
+            site_value(self.project, self.cluster, site, "timeout", "timeout")
+            for site in self.sites
+        ]
         self.sources["time_limit_s"] = self.cluster.source("timeout")
         if not all(is_known(value) for value in values):
             self._not_read("time_limit_s", "timeout")
@@ -152,8 +167,12 @@ class _Reader:
     def _spared(self, again: tuple[Again, ...]) -> tuple[str, ...]:
         """What a clause takes and does not raise, where it is no clause that runs it again."""
         own = {one.clause.node for one in again}
-        found: list[Handler] = [c for c in self.project.handlers(self.handler, depth=1) if c.node not in own]
-        return self._paths(name for clause in found if not clause.reraises for name in clause.exceptions)
+        found: list[Handler] = [
+            c for c in self.project.handlers(self.handler, depth=1) if c.node not in own
+        ]
+        return self._paths(
+            name for clause in found if not clause.reraises for name in clause.exceptions
+        )
 
     def _paths(self, names: Iterator[str]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(import_path(self.project, name) for name in names))

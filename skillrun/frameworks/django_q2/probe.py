@@ -1,8 +1,12 @@
-"""Django Q2 in the repository's interpreter: its own pusher, worker and monitor, one after the other, for one package.
+"""Django Q2 in the repository's interpreter: its own pusher, worker and monitor, one after the
+other, for one package.
 
-Loaded by path into the zygote (see proof/probe/main.py); standard library, Django and Django Q2 alone.
-A package is a row of OrmQ in the application's database: it is there with the commit of its publisher, is locked for
-`retry` seconds when it is taken, and deleted when it is acknowledged. What becomes of it is read from that row, after a
+Loaded by path into the zygote (see proof/probe/main.py); standard library, Django and Django Q2
+alone.
+A package is a row of OrmQ in the application's database: it is there with the commit of its
+publisher, is locked for
+`retry` seconds when it is taken, and deleted when it is acknowledged. What becomes of it is read
+from that row, after a
 delivery and after a death alike. The Redis broker pops a package: nobody gives it back.
 """
 
@@ -43,7 +47,9 @@ def _part(name: str) -> Any:
 
 
 class Line:
-    """What multiprocessing's queue between two processes of a cluster does: it pickles, and drops what it cannot."""
+    """What multiprocessing's queue between two processes of a cluster does: it pickles, and drops
+    what it cannot.
+    """
 
     def __init__(self) -> None:
         self.packed: list[bytes] = []
@@ -110,7 +116,9 @@ class Driver:
     def boot(self, handler: str) -> dict[str, Any]:
         self.prepare(handler)
         self._capture()
-        with contextlib.suppress(ImportError):  # before Django Q2 1.8 the sentinel alone keeps the time
+        with contextlib.suppress(
+            ImportError
+        ):  # before Django Q2 1.8 the sentinel alone keeps the time
             importlib.import_module("django_q.timeout").signal = Alarms("signal")  # type: ignore[attr-defined]
         self._warm()
         return self._facts()
@@ -133,15 +141,21 @@ class Driver:
             raise names.NotThere(_NO_BROKER.format(name=type(self.broker).__qualname__))
         _, _, self.target = names.find(handler)
         if not inspect.isroutine(self.target):
-            raise names.NotThere(_NO_FUNCTION.format(handler=handler, kind=type(self.target).__name__))
+            raise names.NotThere(
+                _NO_FUNCTION.format(handler=handler, kind=type(self.target).__name__)
+            )
         self.commits = _part("commits").Commits(self.probe.recorder, self.db)
 
     def _is(self, module: str) -> bool:
         """Whether the broker is one of Django Q2's, or derived from it."""
-        return any(kind.__module__ == f"django_q.brokers.{module}" for kind in type(self.broker).__mro__)
+        return any(
+            kind.__module__ == f"django_q.brokers.{module}" for kind in type(self.broker).__mro__
+        )
 
     def _warm(self) -> None:
-        """What Django compiles on first use is there before the forks; no connection outlives this."""
+        """What Django compiles on first use is there before the forks; no connection outlives
+        this.
+        """
         try:
             for model in (self.models.Task, self.models.Schedule):
                 model.objects.first()
@@ -162,7 +176,9 @@ class Driver:
             "counts_dead": True,
             "alike": True,
             "on_kill": _ON_KILL.format(retry=self.conf.RETRY) if self.orm else _POPPED,
-            "broker_error": "django.db.utils:OperationalError" if self.orm else "redis.exceptions:ConnectionError",
+            "broker_error": "django.db.utils:OperationalError"
+            if self.orm
+            else "redis.exceptions:ConnectionError",
         }
 
     def function(self) -> Any:
@@ -185,7 +201,9 @@ class Driver:
             return self._publish(broker, pack, send) if self.probe.recorder.watching else send()
 
         def save(row: Any, *args: Any, **kwargs: Any) -> Any:
-            mine = isinstance(row, self.models.Schedule)  # before Django Q2 1.7 it is every model's own method
+            mine = isinstance(
+                row, self.models.Schedule
+            )  # before Django Q2 1.7 it is every model's own method
             if not mine or not self.probe.recorder.watching or not row._state.adding:
                 return saved(row, *args, **kwargs)
             return self._scheduled(row, lambda: saved(row, *args, **kwargs))
@@ -202,10 +220,14 @@ class Driver:
             return send()
 
     def _scheduled(self, row: Any, send: Callable[[], Any]) -> Any:
-        """The scheduler queues it when it is due: never without a time. To save one with a cron expression sets it."""
+        """The scheduler queues it when it is due: never without a time. To save one with a cron
+        expression sets it.
+        """
         args, kwargs = _read(row.args, row.kwargs)
         told = self._told(row.func, args, kwargs)
-        with self.probe.publishing(told, self.commits.when(self.db.router.db_for_write(self.models.Schedule))):
+        with self.probe.publishing(
+            told, self.commits.when(self.db.router.db_for_write(self.models.Schedule))
+        ):
             result = send()
             told["message"] |= {"schedule": _serialised(row), "group": row.name or row.pk}
             if row.next_run is None or row.repeats == 0:
@@ -221,13 +243,23 @@ class Driver:
         arguments = self.probe.bound(self.function(), args, kwargs) if mine else None
         label = func if isinstance(func, str) else f"{func.__module__}.{func.__qualname__}"
         message = {"arguments": arguments}
-        return {"message": message, "to_handler": mine, "delay": 0.0, "label": label, "callback": False}
+        return {
+            "message": message,
+            "to_handler": mine,
+            "delay": 0.0,
+            "label": label,
+            "callback": False,
+        }
 
     def publish(self, payload: Any, like: dict[str, Any] | None = None) -> None:
-        """`like`: the application's own message: its hook, its timeout and its other options belong to every one."""
+        """`like`: the application's own message: its hook, its timeout and its other options belong
+        to every one.
+        """
         args, kwargs = self.probe.arguments(payload, self.function())
         if like is None:
-            self.tasks.async_task(f"{self.target.__module__}.{self.target.__qualname__}", *args, **kwargs)
+            self.tasks.async_task(
+                f"{self.target.__module__}.{self.target.__qualname__}", *args, **kwargs
+            )
         elif "schedule" in like:
             row = _row(like["schedule"])
             row.pk, row.name, row._state.adding = None, None, True
@@ -235,9 +267,16 @@ class Driver:
             row.save()
         else:
             name, id_ = self.tasks.uuid()
-            task = {**self.signing.loads(like["pack"]), "id": id_, "name": name, "started": self.now()}
+            task = {
+                **self.signing.loads(like["pack"]),
+                "id": id_,
+                "name": name,
+                "started": self.now(),
+            }
             pack = self.signing.dumps({**task, "args": tuple(args), "kwargs": kwargs})
-            importlib.import_module("django_q.brokers").get_broker(task.get("cluster")).enqueue(pack)
+            importlib.import_module("django_q.brokers").get_broker(task.get("cluster")).enqueue(
+                pack
+            )
 
     # -- delivering
 
@@ -245,7 +284,9 @@ class Driver:
         if "schedule" in message:
             queued = self._queued(message)
             if queued is None:
-                self.probe.settle("requeued", delay=_LOOKS_S, why="the scheduler could not read its row")
+                self.probe.settle(
+                    "requeued", delay=_LOOKS_S, why="the scheduler could not read its row"
+                )
                 return
             message = queued
         broker = self._lent(message)
@@ -260,18 +301,30 @@ class Driver:
         self._settle(message, failed=not (worked and done))
 
     def _ends(self, process: Callable[[], None]) -> bool:
-        """Whether a process of the cluster ends as it should; else the sentinel begins another one."""
+        """Whether a process of the cluster ends as it should; else the sentinel begins another
+        one.
+        """
         try:
             process()
         except (Exception, SystemExit) as error:
             text = f"{type(error).__name__}: {error}"
-            self.probe.recorder.emit("log", logger="traceback", level="ERROR", template=None, text=text, extra={},
-                                     error=text, place=None)  # fmt: skip
+            self.probe.recorder.emit(
+                "log",
+                logger="traceback",
+                level="ERROR",
+                template=None,
+                text=text,
+                extra={},
+                error=text,
+                place=None,
+            )
             return False
         return True
 
     def _lent(self, message: dict[str, Any]) -> Any:
-        """The broker, which gives this package alone. None: a package that came back is there no more."""
+        """The broker, which gives this package alone. None: a package that came back is there no
+        more.
+        """
         pk = None
         if self.orm:
             with self.probe.recorder.quiet():
@@ -294,8 +347,12 @@ class Driver:
         row = self._held(message)
         if message.get("again") and (row is None or row.lock > self.now()):
             return None
-        row = row or self._rows().create(key=message["key"], payload=message["pack"], lock=self.now())
-        self._rows().filter(pk=row.pk).update(lock=self.now() + datetime.timedelta(seconds=self.conf.RETRY))
+        row = row or self._rows().create(
+            key=message["key"], payload=message["pack"], lock=self.now()
+        )
+        self._rows().filter(pk=row.pk).update(
+            lock=self.now() + datetime.timedelta(seconds=self.conf.RETRY)
+        )
         return row.pk
 
     def _queued(self, message: dict[str, Any]) -> dict[str, Any] | None:
@@ -330,17 +387,28 @@ class Driver:
 
     def _message(self, pack: str, message: dict[str, Any]) -> dict[str, Any]:
         kept: dict[str, Any] = {name: message[name] for name in _KEPT if name in message}
-        return {**kept, "pack": pack, "id": self.signing.loads(pack)["id"], "key": self.broker.list_key}
+        return {
+            **kept,
+            "pack": pack,
+            "id": self.signing.loads(pack)["id"],
+            "key": self.broker.list_key,
+        }
 
     def _settle(self, message: dict[str, Any], *, failed: bool, died: bool = False) -> None:
         """What the row says, and the Task that is kept of it."""
         row = self._held(message) if self.orm else None
         if row is not None:
             left = max(0.0, round((row.lock - self.now()).total_seconds(), 2))
-            delay = float(self.conf.RETRY) if died and left else left  # the proof's own steps took the rest
+            delay = (
+                float(self.conf.RETRY) if died and left else left
+            )  # the proof's own steps took the rest
             self.probe.settle("requeued", delay=delay, message={**message, "again": True})
             return
-        kept = self.models.Task.objects.filter(id=message["id"]).values_list("success", flat=True).first()
+        kept = (
+            self.models.Task.objects.filter(id=message["id"])
+            .values_list("success", flat=True)
+            .first()
+        )
         if kept is False:
             self.probe.settle("dead", why="a failed Task")
         elif failed and kept is None:
@@ -351,7 +419,11 @@ class Driver:
     def died(self, message: dict[str, Any], who: str) -> None:
         with self.probe.recorder.quiet():
             if "schedule" in message:
-                done = self.models.Task.objects.filter(group=message["group"]).values_list("id", flat=True).first()
+                done = (
+                    self.models.Task.objects.filter(group=message["group"])
+                    .values_list("id", flat=True)
+                    .first()
+                )
                 message = self._made_of(message) or {**message, "pack": "", "id": done or ""}
             self._settle(message, failed=True, died=True)
 
@@ -381,4 +453,6 @@ def _serialised(row: Any) -> str:
 
 def _row(text: str) -> Any:
     """A row of Schedule, not yet saved."""
-    return next(iter(importlib.import_module("django.core.serializers").deserialize("json", text))).object
+    return next(
+        iter(importlib.import_module("django.core.serializers").deserialize("json", text))
+    ).object

@@ -1,4 +1,6 @@
-"""Is Django Q2, or Django Q before it, in use, and where: Q_CLUSTER, the modules that queue or schedule, qcluster."""
+"""Is Django Q2, or Django Q before it, in use, and where: Q_CLUSTER, the modules that queue or
+schedule, qcluster.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,11 @@ ENTRY = Known(
     modules=("django_q*",),
     words=(b"django_q", b"Q_CLUSTER"),
     apps=("set Q_CLUSTER",),
-    tasks=("call django_q.tasks.*", "call django_q.*.async_task", "call django_q.models.Schedule.*"),
+    tasks=(
+        "call django_q.tasks.*",
+        "call django_q.*.async_task",
+        "call django_q.models.Schedule.*",
+    ),
     schedules={
         "call django_q.tasks.schedule": "django-q2",
         "call django_q.models.Schedule.*": "django-q2",

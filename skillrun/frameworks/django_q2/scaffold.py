@@ -1,7 +1,9 @@
-"""The job as a function for Django Q2: it schedules itself again where an error may pass, and keeps what is given up.
+"""The job as a function for Django Q2: it schedules itself again where an error may pass, and keeps
+what is given up.
 
-Django Q2's own retry takes every error for one that may pass, always after the same wait, and counts by a setting of
-the whole cluster. So each message says `ack_failure`, and what is run again is the handler's to say.
+Django Q2's own retry takes every error for one that may pass, always after the same wait, and
+counts by a setting of the whole cluster. So each message says `ack_failure`, and what is run again
+is the handler's to say.
 """
 
 from __future__ import annotations
@@ -24,29 +26,38 @@ if TYPE_CHECKING:
 
 MESSAGE = "kwargs"
 AWAITS = False
-TESTS = "worked on by Django Q2's own scheduler, worker and monitor; the queue and the waits are left out."
+TESTS = (
+    "worked on by Django Q2's own scheduler, worker and monitor; the queue and the waits are left"
+    " out."
+)
 """What the tests' docstring says of how they run the job."""
 
 _NO_CLUSTER = "the settings have no Q_CLUSTER: name there the broker that the jobs go over"
 _NO_DJANGO = "Django Q2 lives in a Django project, and no settings with INSTALLED_APPS were found"
 _USED = {"async_task", "more", "schedule", "timedelta", "timezone", "transaction", "uuid"}
 _UNBOUNDED = (
-    "a failed task that the admin queues again would be run for ever: Q_CLUSTER is to have max_attempts, or "
-    "dead_letter.kind is to be table, which leaves no failed task"
+    "a failed task that the admin queues again would be run for ever: Q_CLUSTER is to have"
+    " max_attempts, or dead_letter.kind is to be table, which leaves no failed task"
 )
 _MOST_MINUTES = 32_768
 _LOOKS = "A wait ends when the cluster's scheduler looks, which it does every 30 s."
-_GIVEN_BACK = "After the death of a worker it comes again when the cluster's retry is over, each time."
+_GIVEN_BACK = (
+    "After the death of a worker it comes again when the cluster's retry is over, each time."
+)
 _POPPED = "The cluster's broker gives nothing back: a worker that dies takes the job with it."
 
 
 def read(project: Project, facts: Facts) -> dict[str, Any]:
-    """What these templates need to know beyond `Facts`: `broker` of Q_CLUSTER, and the function that queues the job.
+    """What these templates need to know beyond `Facts`: `broker` of Q_CLUSTER, and the function
+    that queues the job.
 
-    `sync`: whether its jobs may run where they are queued, as in development; the tests have them queued.
+    `sync`: whether its jobs may run where they are queued, as in development; the tests have them
+    queued.
     `within`: a job's row is one of the application's own database, and so of the open transaction.
-    `bounded`: whether the cluster ends at some time what fails without `ack_failure`, as the admin queues it again.
-    Of a clock: `tick` and `due`, and whether `croniter`, which Django Q2 reads cron expressions with, is installed.
+    `bounded`: whether the cluster ends at some time what fails without `ack_failure`, as the admin
+    queues it again.
+    Of a clock: `tick` and `due`, and whether `croniter`, which Django Q2 reads cron expressions
+    with, is installed.
     """
     cluster = read_cluster(project, facts.use)
     bounds = [cluster.value(name) for name in ("max_attempts", "ack_failures")]
@@ -54,10 +65,19 @@ def read(project: Project, facts: Facts) -> dict[str, Any]:
         "cluster": cluster.place is not None,
         "broker": cluster.broker,
         "sync": cluster.value("sync") is not False,
-        "within": cluster.broker == "orm" and cluster.value("orm") == "default" and not _is_routed(project),
-        "bounded": cluster.broker == "redis" or any(not is_known(bound) or bound for bound in bounds),
-        # What is run again is said where it is queued: this function is always written beside the handler.
-        "enqueue": facts.enqueue.name if facts.enqueue.module == facts.module else f"enqueue_{facts.name}",
+        "within": (
+            cluster.broker == "orm"
+            and cluster.value("orm") == "default"
+            and not _is_routed(project)
+        ),
+        "bounded": (
+            cluster.broker == "redis" or any(not is_known(bound) or bound for bound in bounds)
+        ),
+        # What is run again is said where it is queued: this function is always written beside the
+        # handler.
+        "enqueue": (
+            facts.enqueue.name if facts.enqueue.module == facts.module else f"enqueue_{facts.name}"
+        ),
         "publishes": True,  # a tick of the clock publishes too
     }
     if facts.trigger != "event":
@@ -81,10 +101,16 @@ def problems(facts: Facts) -> Iterator[str]:
     elif facts.dead_letter != "table" and not facts.facts["bounded"]:
         yield _UNBOUNDED
     if facts.dead_letter == "queue":
-        yield "Django Q2 has no queue of dead letters: dead_letter.kind queue is to be table, framework or none"
+        yield (
+            "Django Q2 has no queue of dead letters: dead_letter.kind queue is to be table,"
+            " framework or none"
+        )
     for field in facts.fields if facts.message == "kwargs" else ():
         if field.name in OPTIONS | SCHEDULE_OPTIONS:
-            yield f"Django Q2 takes {field.name} for itself: rename the field, or write message: payload"
+            yield (
+                f"Django Q2 takes {field.name} for itself: rename the field, or write message:"
+                " payload"
+            )
     for name in sorted({field.name for field in facts.fields} & _USED):
         yield f"the handler has a use of its own for the name {name}: rename the field"
     yield from _clock_problems(facts)
@@ -100,7 +126,9 @@ def _clock_problems(facts: Facts) -> Iterator[str]:
 
 
 def _minutes(facts: Facts) -> int | None:
-    """Between two ticks of a poller; None where they are no whole minutes that a SmallInteger holds."""
+    """Between two ticks of a poller; None where they are no whole minutes that a SmallInteger
+    holds.
+    """
     minutes = (facts.every_s or 60.0) / 60
     return int(minutes) if minutes.is_integer() and 0 < minutes < _MOST_MINUTES else None
 
@@ -109,40 +137,65 @@ def runs_need(facts: Facts, *, case: bool) -> tuple[Symbol | str, ...]:
     """What `runs.jinja` imports beyond the handler."""
     ticks = (facts.facts["tick"],) if facts.trigger != "event" else ()
     return (
-        "from datetime import timedelta", "from multiprocessing import Value", "from pydoc import locate",
-        "from queue import SimpleQueue", "from unittest.mock import patch", "from django.utils import timezone",
-        "from django_q.brokers import Broker", "from django_q.models import Schedule",
-        "from django_q.cluster import monitor, scheduler, worker", "from django_q.signing import SignedPackage",
-        Symbol(facts.module, facts.facts["enqueue"]), *ticks,
-    )  # fmt: skip
+        "from datetime import timedelta",
+        "from multiprocessing import Value",
+        "from pydoc import locate",
+        "from queue import SimpleQueue",
+        "from unittest.mock import patch",
+        "from django.utils import timezone",
+        "from django_q.brokers import Broker",
+        "from django_q.models import Schedule",
+        "from django_q.cluster import monitor, scheduler, worker",
+        "from django_q.signing import SignedPackage",
+        Symbol(facts.module, facts.facts["enqueue"]),
+        *ticks,
+    )
 
 
 def broker_needs(facts: Facts) -> tuple[Symbol | str, ...] | None:
-    """What `over_broker.jinja` imports; None where the broker is not Redis but the application's own database."""
+    """What `over_broker.jinja` imports; None where the broker is not Redis but the application's
+    own database.
+    """
     if facts.facts["broker"] != "redis":
         return None
     return (
-        "from multiprocessing import Value", "from queue import SimpleQueue", "from threading import Event",
-        "from unittest.mock import patch", "from uuid import uuid4", "from django_q.brokers import get_broker",
-        "from django_q.cluster import monitor, pusher, worker", "from redis.exceptions import RedisError",
+        "from multiprocessing import Value",
+        "from queue import SimpleQueue",
+        "from threading import Event",
+        "from unittest.mock import patch",
+        "from uuid import uuid4",
+        "from django_q.brokers import get_broker",
+        "from django_q.cluster import monitor, pusher, worker",
+        "from redis.exceptions import RedisError",
         *(["from django_q.conf import Conf"] if facts.facts["sync"] else []),
         Symbol(facts.module, facts.facts["enqueue"]),
-    )  # fmt: skip
+    )
 
 
 def pieces(facts: Facts, render: Render) -> list[Piece]:
-    """The handler with what ends its failures, its publisher and tick, and the migration that schedules that."""
+    """The handler with what ends its failures, its publisher and tick, and the migration that
+    schedules that.
+    """
     raises = facts.dead_letter != "table"  # a failed Task is what is left then
     clocked = facts.trigger != "event"
     waits = [_LOOKS] if facts.retries.bounded else []
     limits = " ".join([*waits, _POPPED if facts.facts["broker"] == "redis" else _GIVEN_BACK])
     text = render(
-        "handler.py.jinja", facts, needed=_needed(facts), attempts_name=f"{facts.name.upper()}_ATTEMPTS",
-        given=_given(facts), sent=_sent(facts), raises=raises, limits=limits, clocked=clocked,
+        "handler.py.jinja",
+        facts,
+        needed=_needed(facts),
+        attempts_name=f"{facts.name.upper()}_ATTEMPTS",
+        given=_given(facts),
+        sent=_sent(facts),
+        raises=raises,
+        limits=limits,
+        clocked=clocked,
         wait=longest_wait(facts.retries, "attempt - 1"),
-        publishing=IN_TRANSACTION if facts.facts["within"] else when_to_publish(facts), settles=settles(facts),
-        left_out=_left_out(facts) if clocked else "", **keys(facts),
-    )  # fmt: skip
+        publishing=IN_TRANSACTION if facts.facts["within"] else when_to_publish(facts),
+        settles=settles(facts),
+        left_out=_left_out(facts) if clocked else "",
+        **keys(facts),
+    )
     return [Module(facts.path, text), *(_schedule(facts, render) if clocked else ())]
 
 
@@ -157,7 +210,12 @@ def _schedule(facts: Facts, render: Render) -> Iterator[Piece]:
         needed += ["from datetime import datetime", "from croniter import croniter"]
         needed += ["from django_q.utils import localtime"]
     text = render(
-        "schedule.py.jinja", facts, needed=needed, migration=migration, minutes=_minutes(facts), hours=_hours(facts)
+        "schedule.py.jinja",
+        facts,
+        needed=needed,
+        migration=migration,
+        minutes=_minutes(facts),
+        hours=_hours(facts),
     )
     yield NewFile(migration.path, text)
 
@@ -175,14 +233,20 @@ def _left_out(facts: Facts) -> str:
     if not settles(facts):
         ended = "has a failed Task" if facts.dead_letter == "framework" else given_up(facts)
         known = f"It leaves out what is done, and what {ended}: each tick would queue it again."
-    return f"{known} What an earlier tick has queued may be under way: queued again, it is done once."
+    return (
+        f"{known} What an earlier tick has queued may be under way: queued again, it is done once."
+    )
 
 
 def _needed(facts: Facts) -> list[Symbol | str]:
     needed: list[Symbol | str] = [
-        "from typing import Any", "import uuid", facts.conventions.logger_import,
-        "from django_q.tasks import async_task", *(effect.call for effect in facts.effects), facts.invalid,
-    ]  # fmt: skip
+        "from typing import Any",
+        "import uuid",
+        facts.conventions.logger_import,
+        "from django_q.tasks import async_task",
+        *(effect.call for effect in facts.effects),
+        facts.invalid,
+    ]
     needed += [] if facts.facts["within"] else ["from django.db import transaction"]
     if facts.retries.bounded:
         needed += ["from django_q.tasks import schedule", *facts.transient]
@@ -197,8 +261,14 @@ def _needed(facts: Facts) -> list[Symbol | str]:
 
 
 def _given(facts: Facts) -> list[str]:
-    """The handler's parameters: a call that lacks one would be given up without a record, so none must be given."""
-    fields = ["payload: Any"] if facts.message == "payload" else [f"{field.name}: Any" for field in facts.fields]
+    """The handler's parameters: a call that lacks one would be given up without a record, so none
+    must be given.
+    """
+    fields = (
+        ["payload: Any"]
+        if facts.message == "payload"
+        else [f"{field.name}: Any" for field in facts.fields]
+    )
     counted = ["attempt: int = 1"] if facts.retries.bounded else []
     return [*(f"{field} = None" for field in fields), *counted, "correlation_id: str | None = None"]
 

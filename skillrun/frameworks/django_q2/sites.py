@@ -1,7 +1,7 @@
 """Where a function is handed to Django Q2, and with which options.
 
-Sources: django_q/tasks.py (`async_task`, `schedule`, `async_iter`, `AsyncTask`, `Iter`, `Chain`), django_q/models.py
-(`Schedule`); `async_` is what Django Q called it before 0.9.
+Sources: django_q/tasks.py (`async_task`, `schedule`, `async_iter`, `AsyncTask`, `Iter`, `Chain`),
+django_q/models.py (`Schedule`); `async_` is what Django Q called it before 0.9.
 """
 
 from __future__ import annotations
@@ -16,10 +16,22 @@ from skillrun.repo.python import Definition, Module, Project
 
 ENQUEUE = ("async_task", "async_", "async_iter", "AsyncTask", "Async", "Iter")
 SCHEDULE = "schedule"
-# What async_task and schedule keep for themselves: the function never sees an argument of that name.
+# What async_task and schedule keep for themselves: the function never sees an argument of that
+# name.
 OPTIONS = frozenset(
     {
-        *("hook", "group", "save", "sync", "cached", "ack_failure", "iter_count", "iter_cached", "chain", "broker"),
+        *(
+            "hook",
+            "group",
+            "save",
+            "sync",
+            "cached",
+            "ack_failure",
+            "iter_count",
+            "iter_cached",
+            "chain",
+            "broker",
+        ),
         *("cluster", "timeout", "task_name", "q_options"),
     }
 )
@@ -29,7 +41,12 @@ SCHEDULE_OPTIONS = frozenset(
         *("intended_date_kwarg", "q_options"),
     }
 )
-_ROWS = ("Schedule", "Schedule.objects.create", "Schedule.objects.get_or_create", "Schedule.objects.update_or_create")
+_ROWS = (
+    "Schedule",
+    "Schedule.objects.create",
+    "Schedule.objects.get_or_create",
+    "Schedule.objects.update_or_create",
+)
 _CHAINS = ("Chain", "async_chain")
 _PARTIAL = "functools.partial"
 _WORDS = (*ENQUEUE, SCHEDULE, "Schedule", *_CHAINS)
@@ -37,7 +54,9 @@ _WORDS = (*ENQUEUE, SCHEDULE, "Schedule", *_CHAINS)
 
 @dataclass(frozen=True)
 class Site:
-    """A call that publishes the handler; `direct`: its own arguments are the function's, none of a helper around it."""
+    """A call that publishes the handler; `direct`: its own arguments are the function's, none of a
+    helper around it.
+    """
 
     kind: str  # enqueue | schedule
     how: str
@@ -67,7 +86,9 @@ class Site:
 
 def find_sites(project: Project, handler: Definition) -> tuple[Site, ...]:
     """Every place, those in tests included, in order of path and line."""
-    return project.remember(("django-q2.sites", handler.dotted), lambda: tuple(_sites(project, handler)))
+    return project.remember(
+        ("django-q2.sites", handler.dotted), lambda: tuple(_sites(project, handler))
+    )
 
 
 def real_sites(project: Project, handler: Definition) -> tuple[Site, ...]:
@@ -95,13 +116,21 @@ def published(project: Project) -> Iterator[tuple[Module, ast.Call, str]]:
 
 
 def style_of(project: Project, module: Module, call: ast.Call) -> str | None:
-    """What kind of publish a call is; None where it is none. A migration's Schedule is what `apps.get_model` gives."""
+    """What kind of publish a call is; None where it is none. A migration's Schedule is what
+    `apps.get_model` gives.
+    """
     func = called(module, call)
     origin = project.origin(module.resolve(func) or "")
     last = origin.rpartition(".")[2]
     written = ast.unparse(func)
     if origin.startswith("django_q.") and last in (*ENQUEUE, SCHEDULE, *_CHAINS):
-        return "async_task" if last in ("async_task", "async_") else last if last == SCHEDULE else "other"
+        return (
+            "async_task"
+            if last in ("async_task", "async_")
+            else last
+            if last == SCHEDULE
+            else "other"
+        )
     in_chain = last == "append" and ".Chain()" in origin
     if in_chain or (origin.startswith("django_q.models.") and origin.endswith(_ROWS)):
         return "other" if in_chain else "row"
@@ -114,12 +143,16 @@ def called(module: Module, call: ast.Call) -> ast.expr:
 
 
 def _functions(module: Module, call: ast.Call, style: str) -> Iterator[ast.expr]:
-    """What stands for the function: the first argument or `func`; in a chain, the first of each tuple."""
+    """What stands for the function: the first argument or `func`; in a chain, the first of each
+    tuple.
+    """
     named = _named(call, "func")
     given = call.args if called(module, call) is call.func else call.args[1:]
     first = named or (given[0] if given and style != "row" else None)
     if isinstance(first, ast.List | ast.Tuple):
-        yield from (one.elts[0] for one in first.elts if isinstance(one, ast.Tuple | ast.List) and one.elts)
+        yield from (
+            one.elts[0] for one in first.elts if isinstance(one, ast.Tuple | ast.List) and one.elts
+        )
     elif first is not None:
         yield first
 
@@ -160,9 +193,16 @@ def _site(project: Project, module: Module, call: ast.Call, style: str) -> Site:
 
 
 def _through(
-    project: Project, module: Module, call: ast.Call, style: str, parameter: str, handler: Definition
+    project: Project,
+    module: Module,
+    call: ast.Call,
+    style: str,
+    parameter: str,
+    handler: Definition,
 ) -> Iterator[Site]:
-    """`def enqueue(func, *args): async_task(func, *args, ...)`: whoever calls it says the function."""
+    """`def enqueue(func, *args): async_task(func, *args, ...)`: whoever calls it says the
+    function.
+    """
     around = module.function_of(call)
     own = project.define(module, around) if around is not None else None
     if own is None or parameter not in own.parameters:
@@ -177,4 +217,14 @@ def _through(
         given = named or (above.args[position] if position < len(above.args) else None)
         if given is not None and means(project, given, use.module, handler):
             how = f"{ast.unparse(above.func)}(...)"
-            yield Site(inner.kind, how, use.module, above, style, inner.options, module, inner.unread, direct=False)
+            yield Site(
+                inner.kind,
+                how,
+                use.module,
+                above,
+                style,
+                inner.options,
+                module,
+                inner.unread,
+                direct=False,
+            )

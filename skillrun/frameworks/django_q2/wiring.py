@@ -11,7 +11,9 @@ from skillrun.repo.python import Definition, Project
 
 
 def find_wiring(project: Project, handler: Definition) -> tuple[Wiring, ...]:
-    """Every place, in order of path and line; what the handler does to run once more itself is none."""
+    """Every place, in order of path and line; what the handler does to run once more itself is
+    none.
+    """
     found: dict[tuple[str, int, str], Wiring] = {}
     for wiring in _all(project, handler):
         found.setdefault((wiring.place.path, wiring.place.line, wiring.kind), wiring)
@@ -28,7 +30,9 @@ def _all(project: Project, handler: Definition) -> Iterator[Wiring]:
 
 
 def _ticks(project: Project, site: Site) -> Iterator[Wiring]:
-    """The schedules that come to an enqueueing call: of its own function, or of one that calls that."""
+    """The schedules that come to an enqueueing call: of its own function, or of one that calls
+    that.
+    """
     around = site.module.function_of(site.call)
     own = project.define(site.module, around) if around is not None else None
     for function in (own, *_callers(project, own)) if own is not None else ():

@@ -1,14 +1,19 @@
-"""Django's tasks: how they are recognised, what they really do, who enqueues them, and what people get wrong.
+"""Django's tasks: how they are recognised, what they really do, who enqueues them, and what people
+get wrong.
 
-`django.tasks` (Django 6) and its backport `django_tasks` alike. `recognise.py` finds their use; `tasks.py` reads a
-task's options, `backends.py` the setting TASKS; `retries.py` finds how a handler enqueues itself again, `policy.py` and
-`deadletter.py` conclude; `wiring.py` finds who enqueues, `hooks.py` receivers of the signals; `rules/` holds what
+`django.tasks` (Django 6) and its backport `django_tasks` alike. `recognise.py` finds their use;
+`tasks.py` reads a
+task's options, `backends.py` the setting TASKS; `retries.py` finds how a handler enqueues itself
+again, `policy.py` and
+`deadletter.py` conclude; `wiring.py` finds who enqueues, `hooks.py` receivers of the signals;
+`rules/` holds what
 people get wrong, each with its source. Neither library is ever imported.
 
-For a proof (django-tasks-db 0.13, management/commands/db_worker.py): the worker claims a row (READY becomes RUNNING, in
-a transaction of its own) and runs it once; it ends SUCCESSFUL, or FAILED after any exception, also SystemExit.
-Nothing is run again: `context.attempt` is 1, and a row whose worker dies stays RUNNING (django-tasks#46). A row is
-written in the transaction that is open: it is there with the commit. Django itself has no backend with a worker.
+For a proof (django-tasks-db 0.13, management/commands/db_worker.py): the worker claims a row (READY
+becomes RUNNING, in a transaction of its own) and runs it once; it ends SUCCESSFUL, or FAILED after
+any exception, also SystemExit. Nothing is run again: `context.attempt` is 1, and a row whose worker
+dies stays RUNNING (django-tasks#46). A row is written in the transaction that is open: it is there
+with the commit. Django itself has no backend with a worker.
 """
 
 from __future__ import annotations

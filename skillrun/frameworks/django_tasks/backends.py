@@ -21,7 +21,9 @@ DATABASE = ("django_tasks_db.DatabaseBackend", "django_tasks_db.backend.Database
 
 @dataclass(frozen=True)
 class Backend:
-    """One entry of TASKS. `kind` is its class's name where it can be read: ImmediateBackend, DatabaseBackend, ..."""
+    """One entry of TASKS. `kind` is its class's name where it can be read: ImmediateBackend,
+    DatabaseBackend, ...
+    """
 
     alias: str
     place: Place
@@ -49,16 +51,24 @@ def find_backends(project: Project, use: FrameworkUse, task: Task) -> tuple[Back
     return tuple(one for one in found if one is not None)
 
 
-def find_default_backends(project: Project, use: FrameworkUse, *, tests: bool = False) -> tuple[Backend, ...]:
-    """The backends that a task without options may go to; on request by the settings of tests too."""
+def find_default_backends(
+    project: Project, use: FrameworkUse, *, tests: bool = False
+) -> tuple[Backend, ...]:
+    """The backends that a task without options may go to; on request by the settings of tests
+    too.
+    """
     modules = settings(project, use)
     if tests:
         modules = tuple(project.modules_with("TASKS"))
-    return tuple(one for module in modules if (one := _backend(project, module, DEFAULT)) is not None)
+    return tuple(
+        one for module in modules if (one := _backend(project, module, DEFAULT)) is not None
+    )
 
 
 def settings(project: Project, use: FrameworkUse) -> tuple[Module, ...]:
-    """The settings modules: those that DJANGO_SETTINGS_MODULE names, and those that were seen to set TASKS."""
+    """The settings modules: those that DJANGO_SETTINGS_MODULE names, and those that were seen to
+    set TASKS.
+    """
     paths = [app.partition(":")[0] for app in use.apps if app.endswith(":TASKS")]
     seen = (project.module(path) for path in paths if not in_tests(path))
     every = [*project.settings_modules(), *(module for module in seen if module is not None)]
@@ -75,8 +85,12 @@ def _backend(project: Project, module: Module, alias: str) -> Backend | None:
         return None
     node = bound[0].value if bound[0].value is not None else bound[0].node
     path = entry.get("BACKEND")
-    return Backend(alias, place_of(module, _named(node, "BACKEND") or node), path if isinstance(path, str) else None,
-                   {name: held for name, held in entry.items() if is_known(held)})  # fmt: skip
+    return Backend(
+        alias,
+        place_of(module, _named(node, "BACKEND") or node),
+        path if isinstance(path, str) else None,
+        {name: held for name, held in entry.items() if is_known(held)},
+    )
 
 
 def _named(node: ast.AST, key: str) -> ast.expr | None:

@@ -1,4 +1,6 @@
-"""A real db_worker on the application's own database, for the confirmation of a proof (see proof/probe/real.py)."""
+"""A real db_worker on the application's own database, for the confirmation of a proof (see
+proof/probe/real.py).
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ if TYPE_CHECKING:
 
 
 class Worker:
-    """See proof/probe/real.py. The driver's hooks are in place: what the application enqueues is a row."""
+    """See proof/probe/real.py. The driver's hooks are in place: what the application enqueues is a
+    row.
+    """
 
     def __init__(self, bench: Bench) -> None:
         self.bench = bench
@@ -23,7 +27,11 @@ class Worker:
         driver.prepare(handler)
         self._cut_waits()
         around: Any = sys.modules["_skillrun_probe.wrap"].around
-        around(driver.library.models.DBTaskResultQuerySet, "get_locked", lambda *_: self.bench.polling())
+        around(
+            driver.library.models.DBTaskResultQuerySet,
+            "get_locked",
+            lambda *_: self.bench.polling(),
+        )
         around(driver.library.worker.Worker, "run_task", lambda *_: self.bench.delivering())
         return driver.function()
 
@@ -34,11 +42,15 @@ class Worker:
         def made(backend: Any, task: Any, args: Any, kwargs: Any) -> Any:
             if task.run_after is not None:
                 wait = max(0.0, (task.run_after - timezone.now()).total_seconds())
-                task = task.using(run_after=timezone.now() + timedelta(seconds=self.bench.cut(wait)))
+                task = task.using(
+                    run_after=timezone.now() + timedelta(seconds=self.bench.cut(wait))
+                )
             return before(backend, task, args, kwargs)
 
         kind = self.driver.library.backend.DatabaseBackend
-        before: Callable[..., Any] = sys.modules["_skillrun_probe.swap"].swap(kind._task_to_db_task, made)
+        before: Callable[..., Any] = sys.modules["_skillrun_probe.swap"].swap(
+            kind._task_to_db_task, made
+        )
 
     def publish(self, payload: Any) -> None:
         self.driver.publish(payload)

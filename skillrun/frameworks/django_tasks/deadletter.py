@@ -1,7 +1,8 @@
 """Where a task leaves a record when it is given up, beside its own FAILED row.
 
-Counted: what stands beside the enqueueing that no longer happens (the clause, or the branch of the attempt), and a
-receiver of task_finished. In a handler that never enqueues itself, any clause that keeps something.
+Counted: what stands beside the enqueueing that no longer happens (the clause, or the branch of the
+attempt), and a receiver of task_finished. In a handler that never enqueues itself, any clause that
+keeps something.
 """
 
 from __future__ import annotations
@@ -29,9 +30,18 @@ def _records(project: Project, handler: Definition) -> Iterator[Record]:
     def enqueues(statement: ast.stmt) -> bool:
         return not own.isdisjoint(ast.walk(statement))
 
-    yield from beside(project, handler, lambda clause: enqueues_again(project, handler, clause), left=enqueues)
-    yield from by_count(project, handler, lambda part: attempts_in(project, handler, part), enqueues)
+    yield from beside(
+        project, handler, lambda clause: enqueues_again(project, handler, clause), left=enqueues
+    )
+    yield from by_count(
+        project, handler, lambda part: attempts_in(project, handler, part), enqueues
+    )
     for receiver in receivers(project, "task_finished"):
-        yield from kept(project, getattr(receiver.node, "body", []), receiver.module, "a receiver of task_finished")
+        yield from kept(
+            project,
+            getattr(receiver.node, "body", []),
+            receiver.module,
+            "a receiver of task_finished",
+        )
     if not find_again(project, handler):
         yield from in_clauses(project, handler)

@@ -1,6 +1,7 @@
 """The repository's receivers of the signals that are sent around a task.
 
-Sources: django/tasks/signals.py, django_tasks/signals.py. task_finished comes with a FAILED and a SUCCESSFUL result.
+Sources: django/tasks/signals.py, django_tasks/signals.py. task_finished comes with a FAILED and a
+SUCCESSFUL result.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ _EVENTS = {"started": "task_started", "failed": "task_finished"}
 
 def find_hooks(project: Project) -> dict[str, Definition]:
     """Event -> receiver."""
-    found = {event: next(iter(receivers(project, signal)), None) for event, signal in _EVENTS.items()}
+    found = {
+        event: next(iter(receivers(project, signal)), None) for event, signal in _EVENTS.items()
+    }
     return {event: receiver for event, receiver in found.items() if receiver is not None}
 
 
@@ -38,7 +41,11 @@ def receivers(project: Project, signal: str) -> Iterator[Definition]:
 
 
 def _hears(project: Project, module: Module, node: ast.expr, signal: str) -> bool:
-    if not isinstance(node, ast.Call) or module.resolve(node.func) != "django.dispatch.receiver" or not node.args:
+    if (
+        not isinstance(node, ast.Call)
+        or module.resolve(node.func) != "django.dispatch.receiver"
+        or not node.args
+    ):
         return False
     given = node.args[0].elts if isinstance(node.args[0], ast.List | ast.Tuple) else [node.args[0]]
     return any(_is(project, module, one, signal) for one in given)

@@ -1,7 +1,8 @@
 """The effective policy of a task: what its handler does by itself, for the library runs it once.
 
-Two ways count: the handler enqueues itself again, or it tries again within one run (a loop, tenacity, backoff). Nothing
-is acknowledged: a row whose worker dies stays RUNNING. Arguments are JSON.
+Two ways count: the handler enqueues itself again, or it tries again within one run (a loop,
+tenacity, backoff). Nothing is acknowledged: a row whose worker dies stays RUNNING. Arguments are
+JSON.
 """
 
 from __future__ import annotations
@@ -24,20 +25,28 @@ if TYPE_CHECKING:
 
 def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Policy:
     """The policy of a handler; what cannot be read is named in `unknown`."""
-    return project.remember(("django-tasks.policy", handler.dotted), lambda: _read(project, use, handler))
+    return project.remember(
+        ("django-tasks.policy", handler.dotted), lambda: _read(project, use, handler)
+    )
 
 
 def _read(project: Project, use: FrameworkUse, handler: Definition) -> Policy:
     record = find_record(project, handler)
     place = record.place if record else None
     again = counted(find_again(project, handler))
-    found = _enqueued(project, handler, again) if again else callables.read_policy(project, use, handler)
+    found = (
+        _enqueued(project, handler, again)
+        if again
+        else callables.read_policy(project, use, handler)
+    )
     kept = place or (found.dead_letter if not again else None)
     return replace(found, dead_letter=kept, sources={**found.sources, "dead_letter": kept})
 
 
 def counted(again: tuple[Again, ...]) -> tuple[Again, ...]:
-    """Those that an error leads to: a job that comes back because it is too early has not failed."""
+    """Those that an error leads to: a job that comes back because it is too early has not
+    failed.
+    """
     return tuple(one for one in again if one.path.clause is not None) or again
 
 
@@ -46,7 +55,11 @@ def _enqueued(project: Project, handler: Definition, again: tuple[Again, ...]) -
     attempts, source = _attempts(again, unknown)
     clause_names = (name for one in again if one.path.clause for name in one.path.clause.exceptions)
     bare = any(one.path.clause is not None and one.path.clause.bare for one in again)
-    sources = {"max_attempts": source, "backoff": again[0].path.place, "retried": again[0].path.place}
+    sources = {
+        "max_attempts": source,
+        "backoff": again[0].path.place,
+        "retried": again[0].path.place,
+    }
     return Policy(
         max_attempts=attempts,
         backoff=_backoff(again, unknown),
@@ -57,7 +70,9 @@ def _enqueued(project: Project, handler: Definition, again: tuple[Again, ...]) -
     )
 
 
-def _attempts(again: tuple[Again, ...], unknown: dict[str, Place]) -> tuple[int | None, Place | None]:
+def _attempts(
+    again: tuple[Again, ...], unknown: dict[str, Place]
+) -> tuple[int | None, Place | None]:
     """(the most runs, where that is written)."""
     for one in again:
         if one.attempts is None and one.path.bound_unread:
@@ -81,7 +96,9 @@ def _backoff(again: tuple[Again, ...], unknown: dict[str, Place]) -> Backoff:
 def _spared(project: Project, handler: Definition) -> tuple[str, ...]:
     """Exceptions that a clause takes without enqueueing again."""
     found = clauses(project, handler)
-    return _paths(project, (n for c in found if not enqueues_again(project, handler, c) for n in c.exceptions))
+    return _paths(
+        project, (n for c in found if not enqueues_again(project, handler, c) for n in c.exceptions)
+    )
 
 
 def _paths(project: Project, names: Iterable[str]) -> tuple[str, ...]:

@@ -1,9 +1,14 @@
-"""Django's tasks in the repository's interpreter: real rows in the proof's own database, claimed and run by db_worker.
+"""Django's tasks in the repository's interpreter: real rows in the proof's own database, claimed
+and run by db_worker.
 
-Loaded by path into the zygote (see proof/probe/main.py); standard library, Django and django-tasks-db alone.
-A message is a task's row as it was published, so that any copy of the database can have it. `Worker.run` claims it and
-`Worker.run_task` does the rest; its end is what that left in the row. The row of a worker that dies stays RUNNING, and
-nothing runs it again. A row that is written in a transaction is there with its commit: until then nothing is published.
+Loaded by path into the zygote (see proof/probe/main.py); standard library, Django and
+django-tasks-db alone.
+A message is a task's row as it was published, so that any copy of the database can have it.
+`Worker.run` claims it and
+`Worker.run_task` does the rest; its end is what that left in the row. The row of a worker that dies
+stays RUNNING, and
+nothing runs it again. A row that is written in a transaction is there with its commit: until then
+nothing is published.
 """
 
 from __future__ import annotations
@@ -19,7 +24,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from skillrun.proof.probe.driver import Probe
 
-_ON_KILL = "the row of a worker that dies stays RUNNING, and no worker takes it again: the job is lost"
+_ON_KILL = (
+    "the row of a worker that dies stays RUNNING, and no worker takes it again: the job is lost"
+)
 _NO_BACKEND = "{handler} goes to {backend}, and the proof knows django_tasks_db.DatabaseBackend: set TASKS by proof.env"
 _NO_LIBRARY = "there is no django_tasks_db from 0.12 on, the backend that the proof knows: {error}"
 _NO_TABLE = "the table of django_tasks_db is not there, have proof.setup migrate: {error}"
@@ -30,13 +37,17 @@ def _part(name: str) -> Any:
 
 
 class Library:
-    """What the driver needs of Django and django-tasks-db; made when the settings were read. Raises NotThere."""
+    """What the driver needs of Django and django-tasks-db; made when the settings were read. Raises
+    NotThere.
+    """
 
     def __init__(self) -> None:
         self.backend = self._of("django_tasks_db.backend")
         self.compat = self._of("django_tasks_db.compat")
         if not self._of("django.apps").apps.is_installed("django_tasks_db"):
-            raise _part("names").NotThere(_NO_LIBRARY.format(error="INSTALLED_APPS does not have it"))
+            raise _part("names").NotThere(
+                _NO_LIBRARY.format(error="INSTALLED_APPS does not have it")
+            )
         self.models = self._of("django_tasks_db.models")
         self.worker = self._of("django_tasks_db.management.commands.db_worker")
         self.db = self._of("django.db")
@@ -70,16 +81,28 @@ class Driver:
         self._only_wanted()
         self._warm()
         return {
-            "library": f"django-tasks-db {self.library.version}", "redelivery_s": 1.0, "acks_late": False,
-            "lossy": True, "bounded_kills": True, "max_attempts": 1, "same_process": True, "counts_dead": True,
-            "alike": True, "on_kill": _ON_KILL, "broker_error": "django.db.utils:OperationalError",
-        }  # fmt: skip
+            "library": f"django-tasks-db {self.library.version}",
+            "redelivery_s": 1.0,
+            "acks_late": False,
+            "lossy": True,
+            "bounded_kills": True,
+            "max_attempts": 1,
+            "same_process": True,
+            "counts_dead": True,
+            "alike": True,
+            "on_kill": _ON_KILL,
+            "broker_error": "django.db.utils:OperationalError",
+        }
 
     def prepare(self, handler: str) -> None:
-        """Reads the settings, finds the task, and hears of every task that is enqueued. Raises NotThere."""
+        """Reads the settings, finds the task, and hears of every task that is enqueued. Raises
+        NotThere.
+        """
         names = _part("names")
         if not os.environ.get("DJANGO_SETTINGS_MODULE"):
-            raise names.NotThere("Django has no settings: proof.env does not name DJANGO_SETTINGS_MODULE")
+            raise names.NotThere(
+                "Django has no settings: proof.env does not name DJANGO_SETTINGS_MODULE"
+            )
         names.set_up_django()
         self.library = Library()
         self.commits = _part("commits").Commits(self.probe.recorder, self.library.db)
@@ -90,7 +113,11 @@ class Driver:
         backend = self.task.get_backend()
         if not isinstance(backend, self.library.backend.DatabaseBackend):
             kind = type(backend)
-            raise names.NotThere(_NO_BACKEND.format(handler=handler, backend=f"{kind.__module__}.{kind.__qualname__}"))
+            raise names.NotThere(
+                _NO_BACKEND.format(
+                    handler=handler, backend=f"{kind.__module__}.{kind.__qualname__}"
+                )
+            )
         self.takes = _without_context(self.function(), self.task.takes_context)
         for name in (self.library.compat.TASKS_LOGGER, "django_tasks_db"):  # as db_worker does
             logging.getLogger(name).setLevel(logging.INFO)
@@ -106,7 +133,9 @@ class Driver:
         )
 
     def _warm(self) -> None:
-        """What Django compiles on first use is there before the forks; no connection outlives this."""
+        """What Django compiles on first use is there before the forks; no connection outlives
+        this.
+        """
         try:
             self.library.models.DBTaskResult.objects.ready().first()
         except self.library.db.DatabaseError as error:
@@ -135,13 +164,21 @@ class Driver:
     def _publish(self, send: Callable[[], Any], task: Any, args: Any, kwargs: Any) -> Any:
         mine = task.func is self.task.func
         arguments = self.probe.bound(self.takes, args, kwargs) if mine else None
-        told = {"message": {}, "to_handler": mine, "delay": 0.0, "label": task.module_path, "callback": False}
+        told = {
+            "message": {},
+            "to_handler": mine,
+            "delay": 0.0,
+            "label": task.module_path,
+            "callback": False,
+        }
         with self.probe.publishing(told, self._once_committed):
             row = send()
             told["message"] = {
-                "id": str(row.pk), "row": self.library.serializers.serialize("json", [row]),
-                "queue": row.queue_name, "arguments": arguments,
-            }  # fmt: skip
+                "id": str(row.pk),
+                "row": self.library.serializers.serialize("json", [row]),
+                "queue": row.queue_name,
+                "arguments": arguments,
+            }
             told["delay"] = self._until(row)
             self.parent = self.delivered if mine else None
         return row
@@ -171,7 +208,9 @@ class Driver:
         task = self.task
         if like is not None:
             row = self._row(like).object
-            task = task.using(priority=row.priority, queue_name=row.queue_name, backend=row.backend_name)
+            task = task.using(
+                priority=row.priority, queue_name=row.queue_name, backend=row.backend_name
+            )
         task.enqueue(*args, **kwargs)
 
     # -- delivering
@@ -186,7 +225,10 @@ class Driver:
         try:
             worker.run_task(row)
         except Exception as error:  # what the row cannot be told of ends the worker
-            self.probe.settle("lost", why=f"the worker ends with {type(error).__name__}, and the row stays RUNNING")
+            self.probe.settle(
+                "lost",
+                why=f"the worker ends with {type(error).__name__}, and the row stays RUNNING",
+            )
             return
         if row.status == self.library.compat.TaskResultStatus.FAILED:
             self.probe.settle("dead", why="its row is FAILED")
@@ -211,9 +253,15 @@ class Driver:
     def _worker(self, backend: str) -> Any:
         """One that looks once."""
         return self.library.worker.Worker(
-            queue_names=["*"], interval=0, batch=False, backend_name=backend, startup_delay=False, max_tasks=0,
-            worker_id=f"proof-{os.getpid()}", excluded_queue_names=[],
-        )  # fmt: skip
+            queue_names=["*"],
+            interval=0,
+            batch=False,
+            backend_name=backend,
+            startup_delay=False,
+            max_tasks=0,
+            worker_id=f"proof-{os.getpid()}",
+            excluded_queue_names=[],
+        )
 
     # -- deaths
 

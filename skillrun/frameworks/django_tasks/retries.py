@@ -1,7 +1,8 @@
 """How a handler enqueues itself again: after which errors and waits, and up to which attempt.
 
-The library runs a row once, so the attempt's number goes along as an argument: `enqueue(number, attempt=attempt + 1)`.
-Source: `Worker.run_task` in django_tasks_db/management/commands/db_worker.py.
+The library runs a row once, so the attempt's number goes along as an argument: `enqueue(number,
+attempt=attempt + 1)`. Source: `Worker.run_task` in
+django_tasks_db/management/commands/db_worker.py.
 """
 
 from __future__ import annotations
@@ -32,15 +33,23 @@ class Attempts(Tries):
         """The parameter itself."""
         return isinstance(node, ast.Name) and node.id == self.name
 
-    def _call(self, node: ast.Call, module: Module, retries: int, given: dict[str, float], depth: int) -> float:
+    def _call(
+        self, node: ast.Call, module: Module, retries: int, given: dict[str, float], depth: int
+    ) -> float:
         """`timezone.now() + timedelta(...)` counts from now on."""
         name = module.resolve(node.func) or ""
-        return 0.0 if name.rpartition(".")[2] in _NOW else super()._call(node, module, retries, given, depth)
+        return (
+            0.0
+            if name.rpartition(".")[2] in _NOW
+            else super()._call(node, module, retries, given, depth)
+        )
 
 
 @dataclass(frozen=True)
 class Again:
-    """One enqueueing of the handler by itself. `count` is the parameter with the attempt; None where there is none."""
+    """One enqueueing of the handler by itself. `count` is the parameter with the attempt; None
+    where there is none.
+    """
 
     path: Path
     site: Site
@@ -57,12 +66,17 @@ class Again:
 
 def find_again(project: Project, handler: Definition) -> tuple[Again, ...]:
     """Every enqueueing of the handler's own task on its way, in order."""
-    return project.remember(("django-tasks.again", handler.dotted), lambda: tuple(_find(project, handler)))
+    return project.remember(
+        ("django-tasks.again", handler.dotted), lambda: tuple(_find(project, handler))
+    )
 
 
 def attempts_in(project: Project, handler: Definition, part: Definition) -> Attempts:
     """What counts the attempts in one of the handler's functions."""
-    found = next((one for one in find_again(project, handler) if one.site.node in set(ast.walk(part.node))), None)
+    found = next(
+        (one for one in find_again(project, handler) if one.site.node in set(ast.walk(part.node))),
+        None,
+    )
     return Attempts(project, found.count if found else None, found.first if found else 1)
 
 
@@ -100,14 +114,22 @@ def _calling(project: Project, handler: Definition, module: Module, site: Site) 
     if function is None or function is handler.node:
         return None
     name = project.define(module, function).dotted
-    return next((call.in_except for call in project.calls(handler, depth=1) if call.origin == name), None)
+    return next(
+        (call.in_except for call in project.calls(handler, depth=1) if call.origin == name), None
+    )
 
 
 def _count(project: Project, handler: Definition, site: Site) -> tuple[str | None, int]:
     """(parameter, its first value) of `attempt=attempt + 1`, or of the same by position."""
-    given = [*site.call.args, *(k.value for k in site.call.keywords)] if site.call is not None else []
+    given = (
+        [*site.call.args, *(k.value for k in site.call.keywords)] if site.call is not None else []
+    )
     for node in given:
-        is_sum = isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add) and isinstance(node.left, ast.Name)
+        is_sum = (
+            isinstance(node, ast.BinOp)
+            and isinstance(node.op, ast.Add)
+            and isinstance(node.left, ast.Name)
+        )
         if is_sum and isinstance(node, ast.BinOp) and isinstance(node.left, ast.Name):
             return node.left.id, _first(project, handler, site, node.left.id)
     return None, 1
@@ -120,9 +142,19 @@ def _first(project: Project, handler: Definition, site: Site, name: str) -> int:
         if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
             continue
         args = [*function.args.posonlyargs, *function.args.args]
-        pairs = [*zip(args[len(args) - len(function.args.defaults) :], function.args.defaults, strict=True)]
-        pairs += [(a, d) for a, d in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True) if d]
-        value = next((project.literal(default, module) for arg, default in pairs if arg.arg == name), None)
+        pairs = [
+            *zip(
+                args[len(args) - len(function.args.defaults) :], function.args.defaults, strict=True
+            )
+        ]
+        pairs += [
+            (a, d)
+            for a, d in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)
+            if d
+        ]
+        value = next(
+            (project.literal(default, module) for arg, default in pairs if arg.arg == name), None
+        )
         if isinstance(value, int) and not isinstance(value, bool):
             return value
     return 1
@@ -131,6 +163,8 @@ def _first(project: Project, handler: Definition, site: Site, name: str) -> int:
 def _backoff(tries: Attempts, site: Site) -> Backoff | None:
     node = site.option("run_after")
     if node is None:
-        unread = site.using is not None and any(keyword.arg is None for keyword in site.using.keywords)
+        unread = site.using is not None and any(
+            keyword.arg is None for keyword in site.using.keywords
+        )
         return None if unread else Backoff("none")
     return tries.backoff(node, site.module)

@@ -1,7 +1,7 @@
 """The job as a task of Django's: it enqueues its own retries, and keeps what is given up.
 
-Written for django_tasks_db.DatabaseBackend, whose queue is a table: the row of a job is committed together with what
-the job is about, and a retry is a row with a later `run_after`.
+Written for django_tasks_db.DatabaseBackend, whose queue is a table: the row of a job is committed
+together with what the job is about, and a retry is a row with a later `run_after`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any
 from skillrun.frameworks.common.callables import runner
 from skillrun.frameworks.common.callables.scaffold import Ticked, left_out
 from skillrun.frameworks.common.handlers import keys, longest_wait, settles
-from skillrun.frameworks.django_tasks.backends import DEFAULT, MOVED, Backend, find_default_backends, settings
+from skillrun.frameworks.django_tasks.backends import (
+    DEFAULT,
+    MOVED,
+    Backend,
+    find_default_backends,
+    settings,
+)
 from skillrun.frameworks.pieces import Facts, Module, Piece, Render, Symbol
 from skillrun.frameworks.publishing import IN_TRANSACTION, when_to_publish
 
@@ -21,7 +27,10 @@ if TYPE_CHECKING:
 
 MESSAGE = "kwargs"
 AWAITS = False
-TESTS = "enqueued, and run by a worker of django_tasks_db over the test database; only the waiting is left out."
+TESTS = (
+    "enqueued, and run by a worker of django_tasks_db over the test database; only the waiting is"
+    " left out."
+)
 """What the tests' docstring says of how they run the job."""
 
 _OURS = ("context", "timezone", "timedelta")
@@ -31,9 +40,12 @@ _LOST = "its row stays RUNNING, and nothing runs it again"
 def read(project: Project, facts: Facts) -> dict[str, Any]:
     """What these templates need to know beyond `Facts`.
 
-    `backends`: what the settings say of the backend "default"; `library`: the module that has `task`; `queue`: where
-    it is not Django's own; `replaced`: whether some settings have another backend, which tests then replace; `routed`:
-    the row may be in another database; `dies`: the state of a job whose worker died, and why; where a clock starts the
+    `backends`: what the settings say of the backend "default"; `library`: the module that has
+    `task`; `queue`: where
+    it is not Django's own; `replaced`: whether some settings have another backend, which tests then
+    replace; `routed`:
+    the row may be in another database; `dies`: the state of a job whose worker died, and why; where
+    a clock starts the
     job, the facts of its runner.
     """
     backends = find_default_backends(project, facts.use)
@@ -45,15 +57,23 @@ def read(project: Project, facts: Facts) -> dict[str, Any]:
         "backends": backends,
         "library": _library(project, facts),
         "queue": _queue(backends),
-        "replaced": any(not one.is_database for one in find_default_backends(project, facts.use, tests=True)),
+        "replaced": any(
+            not one.is_database for one in find_default_backends(project, facts.use, tests=True)
+        ),
         "routed": any("DATABASE_ROUTERS" in module.text for module in settings(project, facts.use)),
         "sends": _sends(facts),
     }
 
 
 def _library(project: Project, facts: Facts) -> str:
-    """Django's own module, or the backport that it came from, as most of the repository's tasks have it."""
-    texts = [module.text for path in facts.use.task_modules if (module := project.module(path)) is not None]
+    """Django's own module, or the backport that it came from, as most of the repository's tasks
+    have it.
+    """
+    texts = [
+        module.text
+        for path in facts.use.task_modules
+        if (module := project.module(path)) is not None
+    ]
     own = sum("from django.tasks" in text for text in texts)
     backport = sum("from django_tasks" in text for text in texts)
     if own == backport:
@@ -66,11 +86,15 @@ def _has_backport(project: Project) -> bool:
     from skillrun.repo.manifests import read_manifests
 
     found = read_manifests(project.tree).find  # type: ignore[arg-type]
-    return bool(found("django-tasks")) or any("compat" in one.text for one in found("django-tasks-db"))
+    return bool(found("django-tasks")) or any(
+        "compat" in one.text for one in found("django-tasks-db")
+    )
 
 
 def _queue(backends: tuple[Backend, ...]) -> str | None:
-    """The first queue of a backend that has no queue of the name "default"; None where Django's own will do."""
+    """The first queue of a backend that has no queue of the name "default"; None where Django's own
+    will do.
+    """
     for one in backends:
         queues = one.settings.get("QUEUES")
         if isinstance(queues, list | tuple) and queues and DEFAULT not in queues:
@@ -94,8 +118,8 @@ def problems(facts: Facts) -> Iterator[str]:
     yield from _backend_problems(facts)
     if facts.dead_letter == "queue":
         yield (
-            "a worker runs what is in any queue, dead letters too: dead_letter.kind is to be table, none, or framework "
-            "for the FAILED rows"
+            "a worker runs what is in any queue, dead letters too: dead_letter.kind is to be table,"
+            " none, or framework for the FAILED rows"
         )
     for field in facts.fields:
         if field.name in _OURS:
@@ -108,49 +132,78 @@ def _backend_problems(facts: Facts) -> Iterator[str]:
     backends: tuple[Backend, ...] = facts.facts["backends"]
     if not backends:
         yield (
-            "no settings have TASKS, and without it Django runs a task in whoever enqueues it: set its default to "
-            "django_tasks_db.DatabaseBackend"
+            "no settings have TASKS, and without it Django runs a task in whoever enqueues it: set"
+            " its default to django_tasks_db.DatabaseBackend"
         )
     elif any(one.path == MOVED for one in backends):
-        yield f"{MOVED} has become django_tasks_db.DatabaseBackend, of a package of its own: upgrade to that"
+        yield (
+            f"{MOVED} has become django_tasks_db.DatabaseBackend, of a package of its own: upgrade"
+            " to that"
+        )
     elif not any(one.is_database or one.path is None for one in backends):
         at = f"{backends[0].place.path}:{backends[0].place.line}"
-        yield f"{at}: tasks go to {backends[0].path}, and skillrun's templates know django_tasks_db.DatabaseBackend"
+        yield (
+            f"{at}: tasks go to {backends[0].path}, and skillrun's templates know"
+            " django_tasks_db.DatabaseBackend"
+        )
 
 
 def runs_need(facts: Facts, *, case: bool) -> tuple[Symbol | str, ...]:
     """What `runs.jinja` imports beyond the handler."""
     worker = "from django_tasks_db.management.commands.db_worker import Worker"
-    needed = ("from django.utils import timezone", "from django_tasks_db.models import DBTaskResult", worker)
+    needed = (
+        "from django.utils import timezone",
+        "from django_tasks_db.models import DBTaskResult",
+        worker,
+    )
     replaced = ("from django.test import override_settings",) if facts.facts["replaced"] else ()
     sent = (Symbol(facts.module, facts.enqueue.name),) if _publishes(facts) else ()
     ticks: list[Symbol | str] = []
     if facts.trigger != "event" and not case:
-        ticks = [*runner.tests_need(facts, case=case), "from collections.abc import Callable", facts.facts["sends"]]
+        ticks = [
+            *runner.tests_need(facts, case=case),
+            "from collections.abc import Callable",
+            facts.facts["sends"],
+        ]
     return (*needed, *replaced, *sent, *ticks)
 
 
 def broker_needs(facts: Facts) -> None:
-    """The broker is the database, and a worker takes the job out of it in all tests: there is no other one to try."""
+    """The broker is the database, and a worker takes the job out of it in all tests: there is no
+    other one to try.
+    """
 
 
 def pieces(facts: Facts, render: Render) -> list[Piece]:
     """The task with what ends its failures, its publisher, and the runner of a clock."""
     clocked = facts.trigger != "event"
     text = render(
-        "handler.py.jinja", facts, needed=_needed(facts), attempts_name=f"{facts.name.upper()}_ATTEMPTS",
-        options=_options(facts), given=_given(facts), again=_again(facts), settles=settles(facts),
+        "handler.py.jinja",
+        facts,
+        needed=_needed(facts),
+        attempts_name=f"{facts.name.upper()}_ATTEMPTS",
+        options=_options(facts),
+        given=_given(facts),
+        again=_again(facts),
+        settles=settles(facts),
         wait=longest_wait(facts.retries, "attempt - 1"),
-        publishes=_publishes(facts), sent=_sent(facts), limits="" if clocked else f"Where a worker dies, {_LOST}.",
+        publishes=_publishes(facts),
+        sent=_sent(facts),
+        limits="" if clocked else f"Where a worker dies, {_LOST}.",
         publishing=when_to_publish(facts) if facts.facts["routed"] else IN_TRANSACTION,
         **keys(facts),
-    )  # fmt: skip
-    return [Module(facts.path, text), *(runner.pieces(facts, render, _ticked(facts)) if clocked else ())]
+    )
+    return [
+        Module(facts.path, text),
+        *(runner.pieces(facts, render, _ticked(facts)) if clocked else ()),
+    ]
 
 
 def _ticked(facts: Facts) -> Ticked:
     """The tick enqueues a row; what was given up counts as handled, or has a row that says so."""
-    failed = "It leaves out what is done, and what has a FAILED row: each tick would enqueue it again."
+    failed = (
+        "It leaves out what is done, and what has a FAILED row: each tick would enqueue it again."
+    )
     known = failed if facts.dead_letter == "framework" else left_out(facts)
     said = f"{known} What an earlier tick enqueued may still wait: once more is safe."
     argument = "payload" if facts.message == "payload" else "**payload"
@@ -159,9 +212,12 @@ def _ticked(facts: Facts) -> Ticked:
 
 def _needed(facts: Facts) -> list[Symbol | str]:
     needed: list[Symbol | str] = [
-        "from typing import Any", facts.conventions.logger_import, *(effect.call for effect in facts.effects),
-        facts.invalid, f"from {facts.facts['library']} import TaskContext, task",
-    ]  # fmt: skip
+        "from typing import Any",
+        facts.conventions.logger_import,
+        *(effect.call for effect in facts.effects),
+        facts.invalid,
+        f"from {facts.facts['library']} import TaskContext, task",
+    ]
     if facts.retries.bounded:
         needed += facts.transient
     if _waits(facts):
@@ -185,10 +241,19 @@ def _options(facts: Facts) -> list[str]:
 
 
 def _given(facts: Facts) -> list[str]:
-    """The handler's parameters: a call that lacks an argument would end before anything is kept of it."""
+    """The handler's parameters: a call that lacks an argument would end before anything is kept of
+    it.
+    """
     fields = [f"{field.name}: Any = None" for field in facts.fields]
-    own = ["correlation_id: str | None = None", *(["attempt: int = 1"] if facts.retries.bounded else [])]
-    return ["context: TaskContext", *(["payload: dict[str, Any]"] if facts.message == "payload" else fields), *own]
+    own = [
+        "correlation_id: str | None = None",
+        *(["attempt: int = 1"] if facts.retries.bounded else []),
+    ]
+    return [
+        "context: TaskContext",
+        *(["payload: dict[str, Any]"] if facts.message == "payload" else fields),
+        *own,
+    ]
 
 
 def _again(facts: Facts) -> list[str]:
@@ -200,4 +265,7 @@ def _again(facts: Facts) -> list[str]:
 def _sent(facts: Facts) -> list[str]:
     """The arguments of the first enqueueing."""
     fields = [f"{field.name}={field.name}" for field in facts.fields]
-    return [*(["payload"] if facts.message == "payload" else fields), "correlation_id=correlation_id"]
+    return [
+        *(["payload"] if facts.message == "payload" else fields),
+        "correlation_id=correlation_id",
+    ]

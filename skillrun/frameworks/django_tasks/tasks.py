@@ -1,6 +1,7 @@
 """What makes a function a task, and the calls that enqueue it.
 
-Sources: django/tasks/base.py and django_tasks/base.py (`task`, `Task.using`, `enqueue`, `aenqueue`).
+Sources: django/tasks/base.py and django_tasks/base.py (`task`, `Task.using`, `enqueue`,
+`aenqueue`).
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from skillrun.frameworks.interface import Place
 from skillrun.repo.python import Definition, Module, Project
 
 MAKERS = tuple(
-    f"{module}.task" for module in ("django.tasks", "django.tasks.base", "django_tasks", "django_tasks.base")
+    f"{module}.task"
+    for module in ("django.tasks", "django.tasks.base", "django_tasks", "django_tasks.base")
 )
 ENQUEUES = ("enqueue", "aenqueue")
 _HELD = ("context.task_result.task",)  # the running task's own
@@ -37,7 +39,9 @@ class Task:
 
 @dataclass(frozen=True)
 class Site:
-    """A call that enqueues a task: `.enqueue(...)`, or what is handed on to be called: `partial(x.enqueue, 1)`."""
+    """A call that enqueues a task: `.enqueue(...)`, or what is handed on to be called:
+    `partial(x.enqueue, 1)`.
+    """
 
     module: Module
     node: ast.expr  # the attribute `.enqueue`
@@ -61,10 +65,16 @@ class Site:
 
 
 def find_task(project: Project, import_path: str) -> Definition | None:
-    """The function behind "module:object"; also where the object is what `task(...)(function)` returned."""
+    """The function behind "module:object"; also where the object is what `task(...)(function)`
+    returned.
+    """
     found = project.lookup(import_path)
     if found is None or found.definition is not None:
-        return None if found is None or found.definition is None or found.definition.is_class else found.definition
+        return (
+            None
+            if found is None or found.definition is None or found.definition.is_class
+            else found.definition
+        )
     value = found.binding.value if found.binding else None
     if found.module is None or not isinstance(value, ast.Call) or not value.args:
         return None
@@ -89,13 +99,24 @@ def _read(project: Project, handler: Definition) -> Task:
             continue
         made = _maker(project, above.func, use.module) or _maker(project, above, use.module)
         bound = next(use.module.parents(above), None)
-        if made is not None and isinstance(bound, ast.Assign) and isinstance(bound.targets[0], ast.Name):
-            return Task(handler, place_of(use.module, above), made, f"{use.module.name}.{bound.targets[0].id}")
+        if (
+            made is not None
+            and isinstance(bound, ast.Assign)
+            and isinstance(bound.targets[0], ast.Name)
+        ):
+            return Task(
+                handler,
+                place_of(use.module, above),
+                made,
+                f"{use.module.name}.{bound.targets[0].id}",
+            )
     return Task(handler)
 
 
 def _maker(project: Project, node: ast.expr, module: Module) -> dict[str, ast.expr] | None:
-    """The options of `task` or `task(...)`; None for anything else, the backend's own decorators included."""
+    """The options of `task` or `task(...)`; None for anything else, the backend's own decorators
+    included.
+    """
     call = node if isinstance(node, ast.Call) else None
     if project.origin(module.resolve(call.func if call else node) or "") not in MAKERS:
         return None
@@ -103,7 +124,9 @@ def _maker(project: Project, node: ast.expr, module: Module) -> dict[str, ast.ex
 
 
 def find_sites(project: Project, task: Task, *, tests: bool = False) -> tuple[Site, ...]:
-    """Everything that enqueues the task, its own retries included; what stands in tests on request."""
+    """Everything that enqueues the task, its own retries included; what stands in tests on
+    request.
+    """
     key = ("django-tasks.sites", task.handler.dotted)
     found = project.remember(key, lambda: tuple(_sites(project, task)))
     return found if tests else tuple(site for site in found if not in_tests(site.module.path))
@@ -143,7 +166,9 @@ def _with_context(project: Project, task: Task) -> tuple[Definition, ...]:
 
 
 def site_at(module: Module, node: ast.expr) -> Site | None:
-    """What enqueues the task that an expression means, if anything: through `.using(...)`, also held by a variable."""
+    """What enqueues the task that an expression means, if anything: through `.using(...)`, also
+    held by a variable.
+    """
     above = next(module.parents(node), None)
     using = None
     if isinstance(above, ast.Attribute) and above.attr == "using":
@@ -155,7 +180,9 @@ def site_at(module: Module, node: ast.expr) -> Site | None:
         return None
     call = next(module.parents(above), None)
     is_called = isinstance(call, ast.Call) and call.func is above
-    return Site(module, above, call if is_called and isinstance(call, ast.Call) else None, _call(using))
+    return Site(
+        module, above, call if is_called and isinstance(call, ast.Call) else None, _call(using)
+    )
 
 
 def _call(node: ast.AST | None) -> ast.Call | None:

@@ -1,6 +1,8 @@
-"""Who enqueues a task: `enqueue` and `aenqueue`, also through `using`, `partial` and `on_commit`; and what starts that.
+"""Who enqueues a task: `enqueue` and `aenqueue`, also through `using`, `partial` and `on_commit`;
+and what starts that.
 
-Django has no scheduler: what starts the function that enqueues, a crontab line or a loop, is the schedule.
+Django has no scheduler: what starts the function that enqueues, a crontab line or a loop, is the
+schedule.
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ from skillrun.repo.python import Definition, Project
 
 
 def find_wiring(project: Project, handler: Definition) -> tuple[Wiring, ...]:
-    """Every place that enqueues or schedules the handler, in order of path and line; its own retries left out."""
+    """Every place that enqueues or schedules the handler, in order of path and line; its own
+    retries left out.
+    """
     task = read_task(project, handler)
     found: dict[tuple[str, int, str], Wiring] = {}
     for wiring in (*_enqueued(project, task), *_started(project, task)):
@@ -35,4 +39,6 @@ def _started(project: Project, task: Task) -> Iterator[Wiring]:
     """What starts by the clock the functions and scripts that enqueue."""
     sites = [site for site in find_sites(project, task) if not is_own(project, task, site)]
     places = [(site.module, site.node) for site in sites if not is_aside(site.module.path)]
-    yield from (one for one in starting(project, reach_of_places(project, places)) if one.kind == "schedule")
+    yield from (
+        one for one in starting(project, reach_of_places(project, places)) if one.kind == "schedule"
+    )

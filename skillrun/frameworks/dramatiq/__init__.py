@@ -1,17 +1,27 @@
-"""Dramatiq 2: how it is recognised, what its actors really do, who sends them messages, and what people get wrong.
+"""Dramatiq 2: how it is recognised, what its actors really do, who sends them messages, and what
+people get wrong.
 
-`recognise.py` finds its use; `setup.py` reads broker and middleware, `actors.py` the options of one actor and of the
-messages sent to it, `predicate.py` a `retry_when` function; `policy.py` puts them together. `wiring.py` finds senders
-and schedules, `hooks.py` callbacks, `deadletter.py` what is recorded at the end; `rules/` is what people get wrong.
+`recognise.py` finds its use; `setup.py` reads broker and middleware, `actors.py` the options of one
+actor and of the
+messages sent to it, `predicate.py` a `retry_when` function; `policy.py` puts them together.
+`wiring.py` finds senders
+and schedules, `hooks.py` callbacks, `deadletter.py` what is recorded at the end; `rules/` is what
+people get wrong.
 Dramatiq itself is never imported. Everything heavy is imported when it is first asked for.
 
 For whoever proves (read in Dramatiq 2.2.1, the starred ones seen in a run):
-- a message is acknowledged after the run (`Worker.process_message`); a killed worker's messages come back after
-  `heartbeat_timeout` (Redis, 60 s by default) or once the connection is gone (RabbitMQ); `Retries` counts none of that;
-- a retry is a new message with `options["retries"]` one higher, sent by `Retries.after_process_message`, then the old
-  one is acknowledged; the dead-letter queue of Redis is `<namespace>:<queue>.XQ`, kept for seven days;
-- * `on_failure` is sent after every failed attempt, `on_retry_exhausted` once, neither for what `throws` names (only
-  `on_failure` is); both take the *name* of an actor, and an actor object raises ActorNotFound inside the middleware;
+- a message is acknowledged after the run (`Worker.process_message`); a killed worker's messages
+  come back after
+  `heartbeat_timeout` (Redis, 60 s by default) or once the connection is gone (RabbitMQ); `Retries`
+  counts none of that;
+- a retry is a new message with `options["retries"]` one higher, sent by
+  `Retries.after_process_message`, then the old
+  one is acknowledged; the dead-letter queue of Redis is `<namespace>:<queue>.XQ`, kept for seven
+  days;
+- * `on_failure` is sent after every failed attempt, `on_retry_exhausted` once, neither for what
+  `throws` names (only
+  `on_failure` is); both take the *name* of an actor, and an actor object raises ActorNotFound
+  inside the middleware;
 - * a second `Retries` beside the default one sends a second retry of each failure;
 - without `Retries` a failed message is acknowledged as done: no retry, no dead letter.
 """
@@ -68,7 +78,9 @@ def find_wiring(project: Project, use: FrameworkUse, handler: Definition) -> tup
 
 
 def find_hooks(project: Project, use: FrameworkUse, handler: Definition) -> dict[str, Definition]:
-    """Event -> the repository's function that Dramatiq calls then: a callback actor, or a middleware's method."""
+    """Event -> the repository's function that Dramatiq calls then: a callback actor, or a
+    middleware's method.
+    """
     from skillrun.frameworks.dramatiq import hooks
 
     return hooks.find_hooks(project, use, handler)

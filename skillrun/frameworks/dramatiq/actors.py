@@ -1,7 +1,7 @@
 """What makes a function a Dramatiq actor, the options that it has, and those that its senders add.
 
-Source: dramatiq/actor.py (`actor`), dramatiq/generic.py (`Meta`), dramatiq/middleware/retries.py: an option of the
-message wins over the actor's, and that over the middleware's own.
+Source: dramatiq/actor.py (`actor`), dramatiq/generic.py (`Meta`), dramatiq/middleware/retries.py:
+an option of the message wins over the actor's, and that over the middleware's own.
 """
 
 from __future__ import annotations
@@ -16,12 +16,18 @@ from skillrun.frameworks.interface import Place
 from skillrun.repo.python import UNKNOWN, Definition, Module, Project, Use, is_known
 
 _MAKERS = frozenset(
-    {"dramatiq.actor", "dramatiq.actor.actor", "flask_dramatiq.Dramatiq.actor", "flask_dramatiq.Dramatiq().actor"}
+    {
+        "dramatiq.actor",
+        "dramatiq.actor.actor",
+        "flask_dramatiq.Dramatiq.actor",
+        "flask_dramatiq.Dramatiq().actor",
+    }
 )
 _GENERIC = ("dramatiq.GenericActor", "dramatiq.generic.GenericActor")
 SENDING = {"send": ".send(...)", "send_with_options": ".send_with_options(...)"}
 BUILDING = {"message": ".message(...)", "message_with_options": ".message_with_options(...)"}
-# What send_with_options takes for itself, and what the middleware that comes with Dramatiq reads from a message.
+# What send_with_options takes for itself, and what the middleware that comes with Dramatiq reads
+# from a message.
 _MESSAGE_OPTIONS = """
     args kwargs delay max_retries min_backoff max_backoff throws on_retry_exhausted on_failure on_success
     time_limit max_age notify_shutdown pipe_ignore pipe_target store_results result_ttl broker_priority eta group_info
@@ -57,7 +63,9 @@ class Site:
 
 @dataclass
 class Actor:
-    """A handler as Dramatiq sees it. `registered` is the decorator or the call that makes it an actor."""
+    """A handler as Dramatiq sees it. `registered` is the decorator or the call that makes it an
+    actor.
+    """
 
     handler: Definition
     registered: Place | None = None
@@ -76,12 +84,18 @@ def run_node(handler: Definition) -> ast.FunctionDef | ast.AsyncFunctionDef | No
     """The function that runs: the handler itself, or `perform` or `__call__` of a class."""
     if not isinstance(handler.node, ast.ClassDef):
         return handler.node
-    methods = {n.name: n for n in handler.node.body if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)}
+    methods = {
+        n.name: n
+        for n in handler.node.body
+        if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
     return methods.get("perform") or methods.get("__call__")
 
 
 def find_handler(project: Project, import_path: str) -> Definition | None:
-    """The function behind "module:object"; also where the object is what `dramatiq.actor(f)` returned."""
+    """The function behind "module:object"; also where the object is what `dramatiq.actor(f)`
+    returned.
+    """
     found = project.lookup(import_path)
     if found is None or found.definition is not None:
         return found.definition if found else None
@@ -103,8 +117,12 @@ def is_maker(project: Project, node: ast.expr, module: Module) -> bool:
 
 
 def read_actor(project: Project, handler: Definition) -> Actor:
-    """The options of a handler from its decorator, its `Meta` class, or the call that makes it an actor."""
-    return project.remember(("dramatiq.actor", handler.path, handler.name), lambda: _Reader(project, handler).read())
+    """The options of a handler from its decorator, its `Meta` class, or the call that makes it an
+    actor.
+    """
+    return project.remember(
+        ("dramatiq.actor", handler.path, handler.name), lambda: _Reader(project, handler).read()
+    )
 
 
 class _Reader:
@@ -179,11 +197,15 @@ class _Reader:
         return any(is_maker(self.project, call.func, own.module) for call in calls)
 
     def _meta(self) -> None:
-        """`class Send(GenericActor): class Meta: max_retries = 3`; the nearest `Meta` alone counts (generic.py)."""
+        """`class Send(GenericActor): class Meta: max_retries = 3`; the nearest `Meta` alone counts
+        (generic.py).
+        """
         names = self.project.ancestors(self.actor.handler.dotted)
         if not set(_GENERIC) & set(names):
             return
-        owners = [found for name in names if (found := self.project.definition(name)) and found.is_class]
+        owners = [
+            found for name in names if (found := self.project.definition(name)) and found.is_class
+        ]
         metas = [
             (owner, meta)
             for owner in owners
@@ -199,10 +221,14 @@ class _Reader:
             self.actor.registered = Place(self.actor.handler.path, self.actor.handler.line)
 
     def _call(self) -> None:
-        """`send = dramatiq.actor(_send, max_retries=3)`, `dramatiq.actor(max_retries=3)(_send)`, `actor(Send())`."""
+        """`send = dramatiq.actor(_send, max_retries=3)`, `dramatiq.actor(max_retries=3)(_send)`,
+        `actor(Send())`.
+        """
         for use in self.project.uses(self.actor.handler.dotted):
             above = list(use.module.parents(use.node))[:2]
-            made = next((n for n in above if isinstance(n, ast.Call) and n.func is not use.node), None)
+            made = next(
+                (n for n in above if isinstance(n, ast.Call) and n.func is not use.node), None
+            )
             if made is None:
                 continue
             maker = made.func
@@ -271,7 +297,9 @@ def actors_named(project: Project, name: str) -> tuple[Actor, ...]:
 
 
 def actor_behind(project: Project, given: Option) -> Actor | None:
-    """The actor that an option such as `on_failure` names: by text, by `x.actor_name`, or by the object."""
+    """The actor that an option such as `on_failure` names: by text, by `x.actor_name`, or by the
+    object.
+    """
     if isinstance(given.value, str):
         return next(iter(actors_named(project, given.value)), None)
     node = given.node

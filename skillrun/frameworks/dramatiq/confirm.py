@@ -1,4 +1,6 @@
-"""A real Dramatiq worker on a private Redis, for the confirmation of a proof (see proof/probe/real.py)."""
+"""A real Dramatiq worker on a private Redis, for the confirmation of a proof (see
+proof/probe/real.py).
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ from dramatiq import cli
 if TYPE_CHECKING:
     from skillrun.proof.probe.real import Bench
 
-_ONLINE_MS = "5000"  # its main process waits so long for a worker that may have died of its first message
+_ONLINE_MS = (
+    "5000"  # its main process waits so long for a worker that may have died of its first message
+)
 _ALWAYS = 1_000_000  # of a million commands: whoever asks Redis looks for dead workers as well
 
 
@@ -42,7 +46,9 @@ class Worker:
 
     def _redirect(self, broker: Any) -> None:
         if self.bench.driver._kind(broker) != "redis":
-            raise SystemExit(f"its broker is {self.bench.driver._kind(broker)}, and only Redis can be started here")
+            raise SystemExit(
+                f"its broker is {self.bench.driver._kind(broker)}, and only Redis can be started here"
+            )
         pool = broker.client.connection_pool
         broker.client.connection_pool = type(pool).from_url(self.bench.broker)
         broker.maintenance_chance = _ALWAYS
@@ -52,11 +58,19 @@ class Worker:
         bench, driver = self.bench, self.driver
 
         def enqueue(broker: Any, message: Any, *, delay: int | None = None) -> Any:
-            name, to_handler = str(message.actor_name), message.actor_name == driver.actor.actor_name
+            name, to_handler = (
+                str(message.actor_name),
+                message.actor_name == driver.actor.actor_name,
+            )
             if delay and to_handler:
                 delay = round(bench.cut(delay / 1000) * 1000)
-            return bench.probe.publish(lambda: before(broker, message, delay=delay), {}, to_handler=to_handler,
-                                       delay=(delay or 0) / 1000, label=name)  # fmt: skip
+            return bench.probe.publish(
+                lambda: before(broker, message, delay=delay),
+                {},
+                to_handler=to_handler,
+                delay=(delay or 0) / 1000,
+                label=name,
+            )
 
         owner = next(base for base in kind.__mro__ if "enqueue" in vars(base))
         before = sys.modules["_skillrun_probe.swap"].swap(vars(owner)["enqueue"], enqueue)
@@ -65,7 +79,15 @@ class Worker:
         self.driver.publish(payload)
 
     def work(self) -> None:
-        arguments = [self.module, "--processes", "1", "--threads", "1", "--worker-fork-timeout", _ONLINE_MS]
+        arguments = [
+            self.module,
+            "--processes",
+            "1",
+            "--threads",
+            "1",
+            "--worker-fork-timeout",
+            _ONLINE_MS,
+        ]
         command: Any = cli
         run, middleware = command.worker_process, self.middleware
         command.worker_process = lambda *rest: run(*rest[:-1], _Online(rest[-1], middleware))
@@ -75,8 +97,8 @@ class Worker:
 class _Middleware(dramatiq.Middleware):
     """Says when the worker is there, and when a message has passed through every other middleware.
 
-    No message is processed before the main process knows of the worker: one that dies while it tells holds a lock
-    that the main process waits for, and for ever.
+    No message is processed before the main process knows of the worker: one that dies while it
+    tells holds a lock that the main process waits for, and for ever.
     """
 
     def __init__(self, bench: Bench) -> None:
@@ -85,7 +107,9 @@ class _Middleware(dramatiq.Middleware):
     def before_process_message(self, broker: Any, message: Any) -> None:
         self.online.wait()
 
-    def after_process_message(self, broker: Any, message: Any, *, result: Any = None, exception: Any = None) -> None:
+    def after_process_message(
+        self, broker: Any, message: Any, *, result: Any = None, exception: Any = None
+    ) -> None:
         self.bench.over()
 
     after_skip_message = after_process_message

@@ -1,8 +1,9 @@
 """Where a Dramatiq job leaves a record of its own when it is given up.
 
-Dramatiq moves the message to the queue's dead-letter queue by itself. Counted here is what the repository writes: the
-actor of `on_retry_exhausted`, that of `on_failure`, a middleware's `after_nack` or `before_nack`, the branch of the
-last attempt. What counts as a record, `common/records.py` says.
+Dramatiq moves the message to the queue's dead-letter queue by itself. Counted here is what the
+repository writes: the actor of `on_retry_exhausted`, that of `on_failure`, a middleware's
+`after_nack` or `before_nack`, the branch of the last attempt. What counts as a record,
+`common/records.py` says.
 """
 
 from __future__ import annotations
@@ -19,13 +20,17 @@ from skillrun.frameworks.dramatiq.setup import Setup
 from skillrun.frameworks.interface import Place
 from skillrun.repo.python import Project
 
-_NAMED_LIKE_A_RECORD = re.compile(r"dead|quarantin|bury|buried|park|record|fail|reject|letter|dlq|poison", re.I)
+_NAMED_LIKE_A_RECORD = re.compile(
+    r"dead|quarantin|bury|buried|park|record|fail|reject|letter|dlq|poison", re.I
+)
 _COUNTS = re.compile(r"\bretries\b|\bmax_retries\b")
 
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """`exhausted`: after the last attempt; `permanent`: for an error that the handler itself gives up on."""
+    """`exhausted`: after the last attempt; `permanent`: for an error that the handler itself gives
+    up on.
+    """
 
     exhausted: Place | None = None
     permanent: Place | None = None
@@ -33,7 +38,9 @@ class DeadLetter:
 
 def find_dead_letter(project: Project, actor: Actor, setup: Setup) -> DeadLetter:
     """The first place of each kind, or None."""
-    return DeadLetter(next(_exhausted(project, actor, setup), None), next(_permanent(project, actor), None))
+    return DeadLetter(
+        next(_exhausted(project, actor, setup), None), next(_permanent(project, actor), None)
+    )
 
 
 def _exhausted(project: Project, actor: Actor, setup: Setup) -> Iterator[Place]:
@@ -44,14 +51,22 @@ def _exhausted(project: Project, actor: Actor, setup: Setup) -> Iterator[Place]:
 
 
 def callback_records(project: Project, actor: Actor, name: str) -> Iterator[Place]:
-    """The record that the actor of a callback leaves; the option itself where that actor is out of sight."""
+    """The record that the actor of a callback leaves; the option itself where that actor is out of
+    sight.
+    """
     given = [actor.options[name]] if name in actor.options else []
-    given += [site.options[name] for site in sites(project, actor) if name in site.options and not site.in_tests]
+    given += [
+        site.options[name]
+        for site in sites(project, actor)
+        if name in site.options and not site.in_tests
+    ]
     for one in given:
         target = actor_behind(project, one)
         node = run_node(target.handler) if target else None
         if node is None or target is None:
-            if isinstance(one.value, str) and not project.tree.search(one.value.rpartition(".")[2], ".py"):
+            if isinstance(one.value, str) and not project.tree.search(
+                one.value.rpartition(".")[2], ".py"
+            ):
                 continue
             yield one.place
         elif record := first_record(project, node.body, target.handler.module):

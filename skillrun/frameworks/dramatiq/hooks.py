@@ -1,4 +1,5 @@
-"""What Dramatiq calls around a run: the actors of `on_success` and `on_failure`, and the middleware's methods.
+"""What Dramatiq calls around a run: the actors of `on_success` and `on_failure`, and the
+middleware's methods.
 
 Sources: dramatiq/middleware/callbacks.py, retries.py and middleware.py.
 """
@@ -15,8 +16,16 @@ if TYPE_CHECKING:
     from skillrun.frameworks.interface import FrameworkUse
     from skillrun.repo.python import Definition, Project
 
-_CALLBACKS = (("failed", "on_failure"), ("failed", "on_retry_exhausted"), ("succeeded", "on_success"))
-_METHODS = (("started", "before_process_message"), ("failed", "after_nack"), ("failed", "before_nack"))
+_CALLBACKS = (
+    ("failed", "on_failure"),
+    ("failed", "on_retry_exhausted"),
+    ("succeeded", "on_success"),
+)
+_METHODS = (
+    ("started", "before_process_message"),
+    ("failed", "after_nack"),
+    ("failed", "before_nack"),
+)
 _OF_A_RETRY = ("'traceback'", "'retries'")  # options that a message has once it failed
 _LEVELS = ("debug", "info", "warning", "error", "exception", "critical", "log")
 
@@ -38,14 +47,18 @@ def find_hooks(project: Project, use: FrameworkUse, handler: Definition) -> dict
         found.setdefault("retried", sent)
     after = project.member(setup.own, "after_process_message")
     if after is not None:
-        found.setdefault("failed", after)  # it is told the exception; see `_logs_success` for the other outcome
+        found.setdefault(
+            "failed", after
+        )  # it is told the exception; see `_logs_success` for the other outcome
         if _logs_success(after):
             found.setdefault("succeeded", after)
     return found
 
 
 def _logs_success(method: Definition) -> bool:
-    """A log call that is reached without an exception: outside every `if exception...`, or in the branch of None."""
+    """A log call that is reached without an exception: outside every `if exception...`, or in the
+    branch of None.
+    """
     return any(_logs(statement, True) for statement in getattr(method.node, "body", ()))
 
 
@@ -55,5 +68,7 @@ def _logs(node: ast.AST, reached: bool) -> bool:
         return True
     if isinstance(node, ast.If) and "exception" in ast.unparse(node.test):
         none = "is None" in ast.unparse(node.test) or isinstance(node.test, ast.UnaryOp)
-        return any(_logs(n, none) for n in node.body) or any(_logs(n, not none) for n in node.orelse)
+        return any(_logs(n, none) for n in node.body) or any(
+            _logs(n, not none) for n in node.orelse
+        )
     return any(_logs(child, reached) for child in ast.iter_child_nodes(node))

@@ -1,8 +1,10 @@
-"""The effective policy of a Dramatiq actor: how often it runs, how long it waits, and where it ends.
+"""The effective policy of a Dramatiq actor: how often it runs, how long it waits, and where it
+ends.
 
-Defaults and rules are those of Dramatiq 2.2.1: `max_retries` 20 means 21 runs, None is without end; every exception
-that leaves the actor is retried but those of `throws`; waits are milliseconds, doubled each time and stretched by a
-random factor of up to two (dramatiq/common.py, `compute_backoff`), never above seven days.
+Defaults and rules are those of Dramatiq 2.2.1: `max_retries` 20 means 21 runs, None is without end;
+every exception that leaves the actor is retried but those of `throws`; waits are milliseconds,
+doubled each time and stretched by a random factor of up to two (dramatiq/common.py,
+`compute_backoff`), never above seven days.
 """
 
 from __future__ import annotations
@@ -12,7 +14,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from skillrun.frameworks.common.reading import import_path, place_of
-from skillrun.frameworks.dramatiq.actors import Actor, Option, milliseconds, option, read_actor, sites
+from skillrun.frameworks.dramatiq.actors import (
+    Actor,
+    Option,
+    milliseconds,
+    option,
+    read_actor,
+    sites,
+)
 from skillrun.frameworks.dramatiq.deadletter import find_dead_letter
 from skillrun.frameworks.dramatiq.predicate import Predicate, read_predicate
 from skillrun.frameworks.dramatiq.setup import Setup, read_setup, redelivery_after
@@ -40,7 +49,9 @@ class Value:
 
 
 class Options:
-    """The options of one actor as its messages have them: message, then actor, then middleware, then default."""
+    """The options of one actor as its messages have them: message, then actor, then middleware,
+    then default.
+    """
 
     def __init__(self, project: Project, use: FrameworkUse, handler: Definition) -> None:
         self.project = project
@@ -50,7 +61,11 @@ class Options:
     def of_actor(self, name: str) -> Value:
         """Without what a message may say."""
         given = self.actor.options.get(name)
-        if given is None and (part := self.setup.part(_MIDDLEWARE.get(name, "Retries"))) and part.module:
+        if (
+            given is None
+            and (part := self.setup.part(_MIDDLEWARE.get(name, "Retries")))
+            and part.module
+        ):
             node = part.keywords.get(name)
             given = option(self.project, node, part.module) if node is not None else None
             if given is not None and given.value is None and name in ("min_backoff", "max_backoff"):
@@ -58,21 +73,29 @@ class Options:
         return Value(given.value, given.place) if given else Value(_DEFAULTS.get(name), None)
 
     def of_messages(self, name: str) -> tuple[Value, ...]:
-        """The different values that senders outside the tests give it, the actor's own included where it counts."""
+        """The different values that senders outside the tests give it, the actor's own included
+        where it counts.
+        """
         real = [site for site in sites(self.project, self.actor) if not site.in_tests]
-        found = [self._of_site(site.options.get(name), name) for site in real] or [self.of_actor(name)]
+        found = [self._of_site(site.options.get(name), name) for site in real] or [
+            self.of_actor(name)
+        ]
         return tuple({repr(value.value): value for value in reversed(found)}.values())
 
     def _of_site(self, given: Option | None, name: str) -> Value:
         return Value(given.value, given.place) if given else self.of_actor(name)
 
     def largest(self, name: str) -> Value:
-        """The value of the longest policy: one without end, else one that cannot be read, else the largest."""
+        """The value of the longest policy: one without end, else one that cannot be read, else the
+        largest.
+        """
         found = self.of_messages(name)
         for value in found:
             if value.value is None or not is_known(value.value):
                 return value
-        return max(found, key=lambda value: value.value if isinstance(value.value, int | float) else 0)
+        return max(
+            found, key=lambda value: value.value if isinstance(value.value, int | float) else 0
+        )
 
     def predicate(self) -> tuple[Predicate, Place] | None:
         """The `retry_when` of the actor or of the middleware; a message cannot carry one."""
@@ -88,7 +111,11 @@ class Options:
     def throws(self) -> tuple[tuple[str, ...], Place | None]:
         """Exceptions that are never retried."""
         given = self.actor.options.get("throws")
-        return (self.project.exception_names(given.node, given.module), given.place) if given else ((), None)
+        return (
+            (self.project.exception_names(given.node, given.module), given.place)
+            if given
+            else ((), None)
+        )
 
 
 def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Policy:
@@ -111,8 +138,15 @@ class _Reader:
         spared, throws_place = self.options.throws()
         retried, not_retried = self._exceptions(attempts)
         dead_letter = find_dead_letter(self.project, actor, setup)
-        self.sources |= {"dead_letter": dead_letter.exhausted, "dead_letter_permanent": dead_letter.permanent}
-        self.sources |= {"acks_late": None, "reject_on_worker_lost": None, "not_retried": throws_place}
+        self.sources |= {
+            "dead_letter": dead_letter.exhausted,
+            "dead_letter_permanent": dead_letter.permanent,
+        }
+        self.sources |= {
+            "acks_late": None,
+            "reject_on_worker_lost": None,
+            "not_retried": throws_place,
+        }
         seconds, place = redelivery_after(setup, self.use)
         for where in actor.unread:
             self.unknown.setdefault("options", where)
@@ -120,7 +154,9 @@ class _Reader:
             max_attempts=attempts,
             backoff=self._backoff(attempts),
             retried=tuple(import_path(self.project, name) for name in retried),
-            not_retried=tuple(import_path(self.project, name) for name in dict.fromkeys((*spared, *not_retried))),
+            not_retried=tuple(
+                import_path(self.project, name) for name in dict.fromkeys((*spared, *not_retried))
+            ),
             acks_late=True,
             reject_on_worker_lost=True,
             visibility_timeout_s=self._number("visibility_timeout_s", Value(seconds, place)),
@@ -137,7 +173,9 @@ class _Reader:
         if not setup.has("Retries"):
             self.sources["max_attempts"] = setup.replaced
             return 1
-        self.sources["autoretry"] = None  # Dramatiq retries by itself, and logs each failure with its arguments
+        self.sources["autoretry"] = (
+            None  # Dramatiq retries by itself, and logs each failure with its arguments
+        )
         asked = self.options.predicate()
         if asked is not None:
             return self._asked(*asked)
@@ -168,22 +206,37 @@ class _Reader:
         return asked[0].retried or ("builtins.Exception",), asked[0].spared
 
     def _backoff(self, attempts: int | None) -> Backoff:
-        """The waits that Dramatiq computes, or those of `raise Retry(delay=...)` where they are longer."""
+        """The waits that Dramatiq computes, or those of `raise Retry(delay=...)` where they are
+        longer.
+        """
         if attempts == 1:
             return Backoff("none")
         low, high = self.options.largest("min_backoff"), self.options.largest("max_backoff")
         self.sources["backoff"] = low.place or high.place
         base, cap = self._number("backoff.base", low), self._number("backoff.cap", high)
         computed = Backoff(
-            "exponential", (base or 0) / 1000, 2.0, min(cap or 0, SEVEN_DAYS) / 1000, jitter=True, spread=2.0
+            "exponential",
+            (base or 0) / 1000,
+            2.0,
+            min(cap or 0, SEVEN_DAYS) / 1000,
+            jitter=True,
+            spread=2.0,
         )
         if {"backoff.base", "backoff.cap"} & self.unknown.keys():
-            self.unknown["backoff"] = self.unknown.get("backoff.base") or self.unknown["backoff.cap"]
+            self.unknown["backoff"] = (
+                self.unknown.get("backoff.base") or self.unknown["backoff.cap"]
+            )
         asked = explicit_delays(self.project, self.options.actor.handler)
         if not asked:
             return computed
-        self.sources["backoff"] = self.unknown["backoff"] = asked[0].place  # which of the ways is taken, a run will say
-        delays = [delay for one in asked if isinstance(delay := milliseconds(self.project, one), int | float)]
+        self.sources["backoff"] = self.unknown["backoff"] = asked[
+            0
+        ].place  # which of the ways is taken, a run will say
+        delays = [
+            delay
+            for one in asked
+            if isinstance(delay := milliseconds(self.project, one), int | float)
+        ]
         fixed = Backoff("fixed", max(delays, default=0) / 1000)
         longest = min((attempts or 11) - 1, 50)
         return max(computed, fixed, key=lambda backoff: sum(backoff.delays(longest)))
@@ -217,8 +270,16 @@ class _Reader:
             return None
         registered = self.options.actor.registered
         self.unknown[field] = found.place or registered or Place(self.options.actor.handler.path, 1)
-        name = {"max_attempts": "max_retries", "backoff.base": "min_backoff", "backoff.cap": "max_backoff"}.get(field)
-        default = found.value.default if isinstance(found.value.default, int | float) else _DEFAULTS.get(name or "")
+        name = {
+            "max_attempts": "max_retries",
+            "backoff.base": "min_backoff",
+            "backoff.cap": "max_backoff",
+        }.get(field)
+        default = (
+            found.value.default
+            if isinstance(found.value.default, int | float)
+            else _DEFAULTS.get(name or "")
+        )
         return float(default) if isinstance(default, int | float) else None
 
 
@@ -229,6 +290,11 @@ def explicit_delays(project: Project, handler: Definition) -> tuple[Option, ...]
         delay = call.argument(1, "delay") if call.origin in _RETRY else None
         if delay is not None and not (isinstance(delay, ast.Constant) and delay.value is None):
             found.append(
-                Option(project.literal(delay, call.module), place_of(call.module, call.node), delay, call.module)
+                Option(
+                    project.literal(delay, call.module),
+                    place_of(call.module, call.node),
+                    delay,
+                    call.module,
+                )
             )
     return tuple(found)

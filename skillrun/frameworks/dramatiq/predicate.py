@@ -1,6 +1,7 @@
 """What a `retry_when` function lets through: how many retries, and of which exceptions.
 
-Dramatiq asks `retry_when(retries, exception)` after each failure, `retries` counting from 0, and then looks at
+Dramatiq asks `retry_when(retries, exception)` after each failure, `retries` counting from 0, and
+then looks at
 `max_retries` no more (dramatiq/middleware/retries.py).
 """
 
@@ -15,7 +16,9 @@ from skillrun.repo.python import Module, Project
 
 @dataclass
 class Predicate:
-    """`limit` retries at most; None together with `counts` says that there is a limit which could not be read."""
+    """`limit` retries at most; None together with `counts` says that there is a limit which could
+    not be read.
+    """
 
     limit: int | None = None
     counts: bool = False  # it looks at the number of retries at all
@@ -32,7 +35,9 @@ class Predicate:
 
 
 def read_predicate(project: Project, given: Option) -> Predicate:
-    """The conditions of a lambda, or of a function with one `return` after guards such as `if ...: return False`."""
+    """The conditions of a lambda, or of a function with one `return` after guards such as `if ...:
+    return False`.
+    """
     return _Reader(project).read(given)
 
 
@@ -53,7 +58,9 @@ class _Reader:
         if not isinstance(function, ast.Lambda | ast.FunctionDef) or len(function.args.args) != 2:
             return Predicate(found=False, readable=False)
         self.names = (function.args.args[0].arg, function.args.args[1].arg)
-        self.result.counts = any(isinstance(n, ast.Name) and n.id == self.names[0] for n in ast.walk(function))
+        self.result.counts = any(
+            isinstance(n, ast.Name) and n.id == self.names[0] for n in ast.walk(function)
+        )
         if isinstance(function, ast.Lambda):
             self._term(function.body, True)
         else:
@@ -105,7 +112,13 @@ class _Reader:
             return
         if not isinstance(number, int):
             return  # a limit that is not known; see `counts`
-        extra = {(ast.Lt, True): 0, (ast.LtE, True): 1, (ast.GtE, False): 0, (ast.Gt, False): 1, (ast.Eq, False): 0}
+        extra = {
+            (ast.Lt, True): 0,
+            (ast.LtE, True): 1,
+            (ast.GtE, False): 0,
+            (ast.Gt, False): 1,
+            (ast.Eq, False): 0,
+        }
         more = extra.get((kind, wanted))
         if more is None:
             self.result.readable = False
@@ -113,12 +126,21 @@ class _Reader:
             self.result._limits.append(max(number + more, 0))
 
 
-_MIRRORED: dict[type[ast.cmpop], type[ast.cmpop]] = {ast.Lt: ast.Gt, ast.Gt: ast.Lt, ast.LtE: ast.GtE, ast.GtE: ast.LtE}
+_MIRRORED: dict[type[ast.cmpop], type[ast.cmpop]] = {
+    ast.Lt: ast.Gt,
+    ast.Gt: ast.Lt,
+    ast.LtE: ast.GtE,
+    ast.GtE: ast.LtE,
+}
 
 
 def _is_refusal(node: ast.If) -> bool:
     """`if ...: return False`, with nothing but calls before it."""
     last = node.body[-1]
-    if node.orelse or not isinstance(last, ast.Return) or not all(isinstance(one, ast.Expr) for one in node.body[:-1]):
+    if (
+        node.orelse
+        or not isinstance(last, ast.Return)
+        or not all(isinstance(one, ast.Expr) for one in node.body[:-1])
+    ):
         return False
     return last.value is None or (isinstance(last.value, ast.Constant) and not last.value.value)

@@ -1,10 +1,12 @@
-"""Dramatiq 2 in the repository's interpreter: real messages, the worker's own threads' code, and no broker.
+"""Dramatiq 2 in the repository's interpreter: real messages, the worker's own threads' code, and no
+broker.
 
-Loaded by path into the zygote (see proof/probe/main.py); standard library and Dramatiq alone.
-A message goes through `ConsumerThread.handle_message` and `WorkerThread.process_message`, so that every middleware of
-the repository has its say; neither thread is started, since in virtual time nothing waits.
-Messages to the actors that the handler's options name (`on_failure`, `on_success`, `on_retry_exhausted`), and what a
-middleware sends after the handler, belong to the job and are delivered too: a dead letter is often written there.
+Loaded by path into the zygote (see proof/probe/main.py); standard library and Dramatiq alone. A
+message goes through `ConsumerThread.handle_message` and `WorkerThread.process_message`, so that
+every middleware of the repository has its say; neither thread is started, since in virtual time
+nothing waits. Messages to the actors that the handler's options name (`on_failure`, `on_success`,
+`on_retry_exhausted`), and what a middleware sends after the handler, belong to the job and are
+delivered too: a dead letter is often written there.
 """
 
 from __future__ import annotations
@@ -54,7 +56,9 @@ class Driver:
         self.probe = probe
         self.actor: Any = None
         self.delivering = False
-        self.moved: list[Message[Any]] | None = None  # takes what the consumer moves from the delay queue
+        self.moved: list[Message[Any]] | None = (
+            None  # takes what the consumer moves from the delay queue
+        )
 
     def boot(self, handler: str) -> dict[str, Any]:
         logging.basicConfig(level=logging.INFO)  # as its worker does before it imports anything
@@ -73,7 +77,9 @@ class Driver:
         return self._facts()
 
     def _declare_callbacks(self) -> None:
-        """The worker imports every module of actors; here, those beside the handler's that a callback may be in."""
+        """The worker imports every module of actors; here, those beside the handler's that a
+        callback may be in.
+        """
         for name in self._callbacks({}):
             for module in _modules_beside(self.function().__module__, name):
                 if name not in self.broker.actors:
@@ -96,30 +102,44 @@ class Driver:
             "max_attempts": self._max_attempts(),
             "on_kill": self._on_kill(kind),
             "broker": kind,
-            "broker_error": {"redis": "redis.exceptions:ConnectionError"}.get(kind, "dramatiq.errors:ConnectionClosed"),
+            "broker_error": {"redis": "redis.exceptions:ConnectionError"}.get(
+                kind, "dramatiq.errors:ConnectionClosed"
+            ),
             "counts_dead": not self._sends_dead_letters(),
             "spread": 2.0,
         }
 
     def _sends_dead_letters(self) -> bool:
-        """The spec's dead-letter queue is that of another actor, and so no dead-letter queue of Dramatiq."""
+        """The spec's dead-letter queue is that of another actor, and so no dead-letter queue of
+        Dramatiq.
+        """
         where = self.probe.settings.get("queue")
         others = [actor for actor in self.broker.actors.values() if actor is not self.actor]
-        return where is not None and any(where in (actor.actor_name, self._queue(actor)) for actor in others)
+        return where is not None and any(
+            where in (actor.actor_name, self._queue(actor)) for actor in others
+        )
 
     def _queue(self, actor: Any) -> str | None:
         """The queue of an actor that does not share the handler's."""
         return str(actor.queue_name) if actor.queue_name != self.actor.queue_name else None
 
     def _redelivery_s(self, kind: str) -> float:
-        """Redis gives a dead worker's messages back after the heartbeat timeout, RabbitMQ at once."""
+        """Redis gives a dead worker's messages back after the heartbeat timeout, RabbitMQ at
+        once.
+        """
         if kind == "rabbitmq":
             return 1.0
         return float(getattr(self.broker, "heartbeat_timeout", _DEFAULT_S * 1000)) / 1000
 
     def _on_kill(self, kind: str) -> str:
-        when = "once its connection is gone" if kind == "rabbitmq" else f"after {self._redelivery_s(kind):g} s"
-        words = f"a worker process that dies gives its messages back {when}; that counts as no attempt"
+        when = (
+            "once its connection is gone"
+            if kind == "rabbitmq"
+            else f"after {self._redelivery_s(kind):g} s"
+        )
+        words = (
+            f"a worker process that dies gives its messages back {when}; that counts as no attempt"
+        )
         return f"{words} (a StubBroker is taken for a RedisBroker)" if kind == "stub" else words
 
     def _max_attempts(self) -> int | None:
@@ -162,14 +182,24 @@ class Driver:
     def _publish(self, message: Any, data: bytes, delay: int | None) -> None:
         name, recorder = str(message.actor_name), self.probe.recorder
         to_handler = name == self.actor.actor_name
-        after = self.delivering and not recorder.depth and not recorder.effect_depth  # a middleware of the worker sends
+        after = (
+            self.delivering and not recorder.depth and not recorder.effect_depth
+        )  # a middleware of the worker sends
         sent = {
             "data": base64.b64encode(data).decode(),
             "queue": None if message.queue_name == self.actor.queue_name else message.queue_name,
-            "arguments": self.probe.bound(self.function(), message.args, message.kwargs) if to_handler else None,
+            "arguments": self.probe.bound(self.function(), message.args, message.kwargs)
+            if to_handler
+            else None,
         }
-        self.probe.publish(lambda: None, sent, to_handler=to_handler, delay=(delay or 0) / 1000, label=name,
-                           callback=not to_handler and (after or name in self._callbacks(message.options)))  # fmt: skip
+        self.probe.publish(
+            lambda: None,
+            sent,
+            to_handler=to_handler,
+            delay=(delay or 0) / 1000,
+            label=name,
+            callback=not to_handler and (after or name in self._callbacks(message.options)),
+        )
 
     def _callbacks(self, options: dict[str, Any]) -> set[str]:
         """The actors that the handler's options name, or those of its message."""
@@ -194,13 +224,17 @@ class Driver:
             self.probe.settle(settled.how or "lost")
 
     def callback(self, message: dict[str, Any]) -> None:
-        """One delivery to an actor that the handler's options name; its boundaries have that actor's name."""
+        """One delivery to an actor that the handler's options name; its boundaries have that
+        actor's name.
+        """
         actor = Message.decode(base64.b64decode(message["data"])).actor_name
         self.probe.recorder.prefix = re.sub(r"[^\w-]", "-", actor) + "."
         self.deliver(message)
 
     def _taken(self, consumer: ConsumerThread, proxy: MessageProxy) -> MessageProxy | None:
-        """A message on its way from the broker to a worker thread, out of the delay queue where it was in one."""
+        """A message on its way from the broker to a worker thread, out of the delay queue where it
+        was in one.
+        """
         if isinstance(proxy.options.get("eta"), int | float):
             proxy.options["eta"] = min(proxy.options["eta"], current_millis())
         consumer.handle_message(proxy)
@@ -214,24 +248,34 @@ class Driver:
         return None if consumer.work_queue.empty() else _message(consumer.work_queue.get_nowait())
 
     @contextlib.contextmanager
-    def _worker(self, settled: _Settled, queue: str) -> Iterator[tuple[ConsumerThread, WorkerThread]]:
+    def _worker(
+        self, settled: _Settled, queue: str
+    ) -> Iterator[tuple[ConsumerThread, WorkerThread]]:
         """A consumer and a worker thread of one worker, after its boot; neither runs by itself."""
         work: PriorityQueue[Any] = PriorityQueue()
         consumer = ConsumerThread(
             broker=self.broker, queue_name=queue, prefetch=1, work_queue=work, worker_timeout=1000
         )
         consumer.consumer = settled  # type: ignore[assignment]
-        worker = WorkerThread(broker=self.broker, consumers=_Every(consumer), work_queue=work, worker_timeout=1000)
+        worker = WorkerThread(
+            broker=self.broker, consumers=_Every(consumer), work_queue=work, worker_timeout=1000
+        )
         with self.probe.recorder.quiet():
             self._boot_worker(worker)
         yield consumer, worker
 
     def _boot_worker(self, worker: WorkerThread) -> None:
-        """What the middlewares of the repository do when a worker starts, and the event loop of asynchronous actors.
+        """What the middlewares of the repository do when a worker starts, and the event loop of
+        asynchronous actors.
 
-        Those of libraries start threads that wait (TimeLimit, Prometheus): time is virtual here, they would never end.
+        Those of libraries start threads that wait (TimeLimit, Prometheus): time is virtual here,
+        they would never end.
         """
-        mine = [m for m in self.broker.middleware if type(m).__name__ == "AsyncIO" or self._is_own(type(m))]
+        mine = [
+            m
+            for m in self.broker.middleware
+            if type(m).__name__ == "AsyncIO" or self._is_own(type(m))
+        ]
         for middleware in mine:
             middleware.after_process_boot(self.broker)
             middleware.before_worker_boot(self.broker, worker)  # type: ignore[arg-type]
@@ -240,10 +284,15 @@ class Driver:
 
     def _is_own(self, kind: type) -> bool:
         file = str(getattr(sys.modules.get(kind.__module__), "__file__", ""))
-        return os.path.realpath(file).startswith(self.probe.recorder.root) and "site-packages" not in file
+        return (
+            os.path.realpath(file).startswith(self.probe.recorder.root)
+            and "site-packages" not in file
+        )
 
     def died(self, message: dict[str, Any], who: str) -> None:
-        """Every process of a worker may die: `who` makes no difference, and `Retries` does not know of it."""
+        """Every process of a worker may die: `who` makes no difference, and `Retries` does not know
+        of it.
+        """
         self.probe.settle("requeued", delay=self._redelivery_s(_kind(self.broker)))
 
     def dead_letters(self) -> int | None:
@@ -251,7 +300,9 @@ class Driver:
 
 
 class _Settled:
-    """Stands for the broker's consumer: what the worker told it, at once: what dies afterwards brings nothing back."""
+    """Stands for the broker's consumer: what the worker told it, at once: what dies afterwards
+    brings nothing back.
+    """
 
     def __init__(self, probe: Probe) -> None:
         self.probe, self.how, self.telling = probe, "", False
@@ -292,7 +343,9 @@ def _stamped(message: Any, broker: Broker, delay: int | None) -> Any:
         options["redis_message_id"] = message.message_id
     if delay is None:
         return message.copy(options=options)
-    return message.copy(queue_name=dq_name(message.queue_name), options={**options, "eta": current_millis() + delay})
+    return message.copy(
+        queue_name=dq_name(message.queue_name), options={**options, "eta": current_millis() + delay}
+    )
 
 
 def _kind(broker: Broker) -> str:

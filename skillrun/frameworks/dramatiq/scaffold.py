@@ -1,4 +1,6 @@
-"""The job as a Dramatiq actor: `retry_when` decides about retries, a second actor keeps what is given up."""
+"""The job as a Dramatiq actor: `retry_when` decides about retries, a second actor keeps what is
+given up.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,10 @@ if TYPE_CHECKING:
 
 MESSAGE = "kwargs"
 AWAITS = False
-TESTS = "worked on by Dramatiq's own worker over a StubBroker: retries are real, only the waiting is left out."
+TESTS = (
+    "worked on by Dramatiq's own worker over a StubBroker: retries are real, only the waiting is"
+    " left out."
+)
 """What the tests' docstring says of how they run the job."""
 
 _WORKER = re.compile(r"(?<=[\s:])(?P<folder>[\w./~-]*/)?dramatiq(?:-gevent)?(?=\s|$)")
@@ -31,22 +36,24 @@ def problems(facts: Facts) -> Iterator[str]:
     """What Dramatiq cannot do of what the spec asks for, a sentence each."""
     if facts.dead_letter == "queue":
         yield (
-            f"Dramatiq's workers would take the dead letters out of a queue {facts.dead_letter_where}: "
-            "dead_letter.kind is to be framework, for the dead-letter queue that it has itself, table or none"
+            "Dramatiq's workers would take the dead letters out of a queue"
+            f" {facts.dead_letter_where}: dead_letter.kind is to be framework, for the dead-letter"
+            " queue that it has itself, table or none"
         )
     if _is_clocked(facts):
         yield from runner.problems(facts)
     if facts.trigger == "cron" and facts.use.scheduler in _SCHEDULERS:
         yield (
-            f"{facts.use.scheduler} is this repository's clock, and skillrun's templates know none of Dramatiq's: "
-            "trigger.type is to be event, sent by it"
+            f"{facts.use.scheduler} is this repository's clock, and skillrun's templates know none"
+            " of Dramatiq's: trigger.type is to be event, sent by it"
         )
 
 
 def read(project: Project, facts: Facts) -> dict[str, Any]:
     """What these templates need to know beyond `Facts`.
 
-    `current`: the broker has the middleware CurrentMessage; `redis`: messages go over Redis; `sends`: what sends the
+    `current`: the broker has the middleware CurrentMessage; `redis`: messages go over Redis;
+    `sends`: what sends the
     job; where a clock starts it, the facts of its runner.
     """
     setup = read_setup(project, facts.use)
@@ -54,7 +61,11 @@ def read(project: Project, facts: Facts) -> dict[str, Any]:
     elsewhere = [part for part in (*setup.listed, *setup.added) if part.place.path != facts.path]
     return {
         **clocked,
-        "sends": facts.enqueue if _publishes(facts) else Symbol(facts.module, f"{facts.name}.send", path=facts.path),
+        "sends": (
+            facts.enqueue
+            if _publishes(facts)
+            else Symbol(facts.module, f"{facts.name}.send", path=facts.path)
+        ),
         "publishes": True,  # a tick of the clock sends too
         "current": any(part.name == "CurrentMessage" for part in elsewhere),
         "own_waits": _own_waits(facts.retries),
@@ -64,14 +75,23 @@ def read(project: Project, facts: Facts) -> dict[str, Any]:
 
 def runs_need(facts: Facts, *, case: bool) -> tuple[Symbol | str, ...]:
     """What `runs.jinja` imports beyond the handler."""
-    stub: tuple[str, ...] = ("from dramatiq import Worker", "from dramatiq.brokers.stub import StubBroker")
+    stub: tuple[str, ...] = (
+        "from dramatiq import Worker",
+        "from dramatiq.brokers.stub import StubBroker",
+    )
     if facts.conventions.test_runner != "pytest":
         stub = (*stub, "from contextlib import ExitStack")
-    waits = (Symbol(facts.module, facts.name, path=facts.path),) if _own_waits(facts.retries) else ()
+    waits = (
+        (Symbol(facts.module, facts.name, path=facts.path),) if _own_waits(facts.retries) else ()
+    )
     sent = Symbol(facts.module, facts.enqueue.name if _publishes(facts) else facts.name)
     ticks: list[Symbol | str] = []
     if _is_clocked(facts) and not case:
-        ticks = [*runner.tests_need(facts, case=case), "from collections.abc import Callable", facts.facts["sends"]]
+        ticks = [
+            *runner.tests_need(facts, case=case),
+            "from collections.abc import Callable",
+            facts.facts["sends"],
+        ]
     return (*stub, sent, *waits, *ticks)
 
 
@@ -81,14 +101,24 @@ def broker_needs(facts: Facts) -> tuple[Symbol | str, ...] | None:
         return None
     beside = (Symbol(facts.module, facts.enqueue.name),) if _publishes(facts) else ()
     return (
-        "from uuid import uuid4", "from dramatiq import Worker", "from dramatiq.brokers.redis import RedisBroker",
-        "from redis.exceptions import RedisError", Symbol(facts.module, facts.name), *beside,
-    )  # fmt: skip
+        "from uuid import uuid4",
+        "from dramatiq import Worker",
+        "from dramatiq.brokers.redis import RedisBroker",
+        "from redis.exceptions import RedisError",
+        Symbol(facts.module, facts.name),
+        *beside,
+    )
 
 
 def _own_waits(retries: Retries) -> bool:
-    """Whether the actor says its waits itself: Dramatiq's own are doubled, and stretched at random."""
-    return retries.bounded and (retries.kind, retries.factor, retries.jitter) != ("exponential", 2, True)
+    """Whether the actor says its waits itself: Dramatiq's own are doubled, and stretched at
+    random.
+    """
+    return retries.bounded and (retries.kind, retries.factor, retries.jitter) != (
+        "exponential",
+        2,
+        True,
+    )
 
 
 def _publishes(facts: Facts) -> bool:
@@ -97,14 +127,23 @@ def _publishes(facts: Facts) -> bool:
 
 
 def pieces(facts: Facts, render: Render) -> list[Piece]:
-    """The actor, the middleware that says what becomes of a failed attempt, the actor for the dead, the sender."""
+    """The actor, the middleware that says what becomes of a failed attempt, the actor for the dead,
+    the sender.
+    """
     if facts.app is not None and facts.app.name == SETTING:
-        facts = replace(facts, app=None)  # a dict of Django's settings, which django_dramatiq makes the broker of
+        facts = replace(
+            facts, app=None
+        )  # a dict of Django's settings, which django_dramatiq makes the broker of
     needed: list[Symbol | str] = [
-        "from typing import Any", facts.conventions.logger_import, "import dramatiq", "from dramatiq import Message",
-        "from dramatiq.broker import MessageProxy", "from dramatiq.middleware import CurrentMessage",
-        *(effect.call for effect in facts.effects), facts.invalid,
-    ]  # fmt: skip
+        "from typing import Any",
+        facts.conventions.logger_import,
+        "import dramatiq",
+        "from dramatiq import Message",
+        "from dramatiq.broker import MessageProxy",
+        "from dramatiq.middleware import CurrentMessage",
+        *(effect.call for effect in facts.effects),
+        facts.invalid,
+    ]
     needed += ["from django.db import transaction"] if publishes_on_commit(facts) else []
     if facts.retries.bounded:
         needed += facts.transient
@@ -115,15 +154,24 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
     if facts.store.kind != "receiver" or facts.dead_letter == "table":
         needed.append(Symbol(facts.store.module, "once", path=facts.store.path))
     text = render(
-        "handler.py.jinja", replace(facts, retries=_stretched(facts.retries)), needed=needed, options=_options(facts),
-        waits=[round(delay * 1000) for delay in facts.retries.delays], waits_name=f"{facts.name.upper()}_WAITS",
-        current=facts.facts["current"], says=facts.retries.bounded or facts.dead_letter != "table",
+        "handler.py.jinja",
+        replace(facts, retries=_stretched(facts.retries)),
+        needed=needed,
+        options=_options(facts),
+        waits=[round(delay * 1000) for delay in facts.retries.delays],
+        waits_name=f"{facts.name.upper()}_WAITS",
+        current=facts.facts["current"],
+        says=facts.retries.bounded or facts.dead_letter != "table",
         broker=facts.app.name if facts.app else "dramatiq.get_broker()",
         ids=[*((key, key) for key in facts.key), ("correlation_id", "correlation_id")],
-        message_ids=_ids_of(facts, "message"), dead_ids=_ids_of(facts, "dead"),
+        message_ids=_ids_of(facts, "message"),
+        dead_ids=_ids_of(facts, "dead"),
         publishing=when_to_publish(facts),
-    )  # fmt: skip
-    return [Module(facts.path, text), *(runner.pieces(facts, render, _sends(facts)) if _is_clocked(facts) else ())]
+    )
+    return [
+        Module(facts.path, text),
+        *(runner.pieces(facts, render, _sends(facts)) if _is_clocked(facts) else ()),
+    ]
 
 
 def _is_clocked(facts: Facts) -> bool:
@@ -134,8 +182,9 @@ def _is_clocked(facts: Facts) -> bool:
 def _sends(facts: Facts) -> Ticked:
     """The tick sends a message; a job that was given up is none that is done."""
     left_out = (
-        f"It leaves out what is done, and what {given_up(facts)}: each tick would send it again. What an earlier tick "
-        "sent may still be under way: sent again, it is done once, but has all its attempts anew."
+        f"It leaves out what is done, and what {given_up(facts)}: each tick would send it again."
+        " What an earlier tick sent may still be under way: sent again, it is done once, but has"
+        " all its attempts anew."
     )
     argument = "payload" if facts.message == "payload" else "**payload"
     return Ticked(facts.facts["sends"], argument, "Sends", "could not be sent", left_out)
@@ -164,7 +213,10 @@ def _options(facts: Facts) -> list[str]:
     else:
         if not _own_waits(retries):
             cap = retries.cap_s if retries.cap_s is not None else max(retries.delays)
-            made += [f"min_backoff={_ms(retries.base_s)},  # milliseconds", f"max_backoff={_ms(cap)},"]
+            made += [
+                f"min_backoff={_ms(retries.base_s)},  # milliseconds",
+                f"max_backoff={_ms(cap)},",
+            ]
         made.append(f"retry_when=_{facts.name}_may_pass,")
     if facts.dead_letter == "table":
         made.append(f'on_retry_exhausted="bury_{facts.name}",')

@@ -1,7 +1,8 @@
 """Broker, middleware and encoder as the code sets them up.
 
-Sources: dramatiq/broker.py (a `middleware` argument replaces the default list, `add_middleware` adds to it, twice the
-same too), dramatiq/middleware/__init__.py (`default_middleware`), django_dramatiq (DRAMATIQ_BROKER).
+Sources: dramatiq/broker.py (a `middleware` argument replaces the default list, `add_middleware`
+adds to it, twice the same too), dramatiq/middleware/__init__.py (`default_middleware`),
+django_dramatiq (DRAMATIQ_BROKER).
 """
 
 from __future__ import annotations
@@ -16,14 +17,18 @@ from skillrun.frameworks.interface import FrameworkUse, Place
 from skillrun.repo.places import is_aside
 from skillrun.repo.python import Definition, Module, Project
 
-DEFAULT = frozenset({"AgeLimit", "TimeLimit", "ShutdownNotifications", "Callbacks", "Pipelines", "Retries"})
+DEFAULT = frozenset(
+    {"AgeLimit", "TimeLimit", "ShutdownNotifications", "Callbacks", "Pipelines", "Retries"}
+)
 _HEARTBEAT = 60_000  # brokers/redis.py: DEFAULT_HEARTBEAT_TIMEOUT
 SETTING = "DRAMATIQ_BROKER"
 
 
 @dataclass(frozen=True)
 class Part:
-    """One middleware: its class name, the keywords that it is made with, and where. `own`: a class of ours."""
+    """One middleware: its class name, the keywords that it is made with, and where. `own`: a class
+    of ours.
+    """
 
     name: str
     place: Place
@@ -34,7 +39,9 @@ class Part:
 
 @dataclass
 class Setup:
-    """`replaced` is the place of a list that replaces the default middleware; None where that stays."""
+    """`replaced` is the place of a list that replaces the default middleware; None where that
+    stays.
+    """
 
     listed: list[Part] = field(default_factory=list)
     added: list[Part] = field(default_factory=list)
@@ -51,7 +58,9 @@ class Setup:
 
     def part(self, name: str) -> Part | None:
         """The middleware as the code makes it; None for one that Dramatiq makes itself."""
-        return next((part for part in (*reversed(self.added), *self.listed) if part.name == name), None)
+        return next(
+            (part for part in (*reversed(self.added), *self.listed) if part.name == name), None
+        )
 
     @property
     def own(self) -> tuple[Definition, ...]:
@@ -96,7 +105,9 @@ class _Reader:
             if self._counts(module):
                 for node in ast.walk(module.tree):
                     called = node.func if isinstance(node, ast.Call) else None
-                    if getattr(called, "attr", getattr(called, "id", "")) == word and isinstance(node, ast.Call):
+                    if getattr(called, "attr", getattr(called, "id", "")) == word and isinstance(
+                        node, ast.Call
+                    ):
                         yield module, node
 
     def _name(self, node: ast.expr, module: Module) -> str | None:
@@ -106,14 +117,18 @@ class _Reader:
     def _brokers(self) -> None:
         """The main broker object; where that is not known, every one that is no stub."""
         main = self.use.app.rpartition(":")[0] if self.use.app else None
-        for module in [m for path in (main,) if path and (m := self.project.module(path))] or self._anywhere():
+        for module in [
+            m for path in (main,) if path and (m := self.project.module(path))
+        ] or self._anywhere():
             for node in ast.walk(module.tree):
                 name = module.resolve(node.func) if isinstance(node, ast.Call) else None
                 if not isinstance(node, ast.Call) or not name or "stub" in name.lower():
                     continue
                 if is_broker_class(self.project, name):
                     self._broker(node, module)
-                    self.setup.unread += [place_of(module, n) for n in ast.walk(module.tree) if _changes(module, n)]
+                    self.setup.unread += [
+                        place_of(module, n) for n in ast.walk(module.tree) if _changes(module, n)
+                    ]
 
     def _anywhere(self) -> list[Module]:
         return [module for module in self.project.modules_with("dramatiq") if self._counts(module)]
@@ -150,7 +165,11 @@ class _Reader:
     def _followed(self, node: ast.expr, module: Module) -> tuple[ast.expr, Module]:
         """What a variable holds."""
         function = module.function_of(node) if isinstance(node, ast.Name) else None
-        local = module.bindings(function).get(node.id, []) if function and isinstance(node, ast.Name) else []
+        local = (
+            module.bindings(function).get(node.id, [])
+            if function and isinstance(node, ast.Name)
+            else []
+        )
         if len(local) == 1 and local[0].value is not None:
             return local[0].value, module
         name = module.resolve(node) if isinstance(node, ast.Name | ast.Attribute) else None
@@ -166,10 +185,14 @@ class _Reader:
         if name is None or isinstance(node, ast.Starred):
             self.setup.unread.append(place_of(module, node))
             return
-        keywords = {k.arg: k.value for k in made.keywords if k.arg} if isinstance(made, ast.Call) else {}
+        keywords = (
+            {k.arg: k.value for k in made.keywords if k.arg} if isinstance(made, ast.Call) else {}
+        )
         own = self.project.definition(name)
         known = self._library_name(name)
-        yield Part(known, place_of(module, node), keywords, holder, own if own and own.is_class else None)
+        yield Part(
+            known, place_of(module, node), keywords, holder, own if own and own.is_class else None
+        )
 
     def _library_name(self, name: str) -> str:
         """The class of Dramatiq that this is or derives from; else the last word of its name."""
@@ -180,7 +203,9 @@ class _Reader:
         return name.rpartition(".")[2]
 
     def _setting(self) -> None:
-        """Django: `DRAMATIQ_BROKER = {"BROKER": ..., "OPTIONS": {...}, "MIDDLEWARE": ["path.of.a.Class"]}`."""
+        """Django: `DRAMATIQ_BROKER = {"BROKER": ..., "OPTIONS": {...}, "MIDDLEWARE":
+        ["path.of.a.Class"]}`.
+        """
         for module in self.project.modules_with(SETTING):
             bound = module.bindings(module.tree).get(SETTING, []) if self._counts(module) else []
             for value in (binding.value for binding in bound):
@@ -188,11 +213,18 @@ class _Reader:
                     self._django(value, module)
 
     def _django(self, node: ast.Dict, module: Module) -> None:
-        entries = {k.value: v for k, v in zip(node.keys, node.values, strict=True) if isinstance(k, ast.Constant)}
+        entries = {
+            k.value: v
+            for k, v in zip(node.keys, node.values, strict=True)
+            if isinstance(k, ast.Constant)
+        }
         names = self.project.literal(entries.get("MIDDLEWARE"), module)
         options = self.project.literal(entries.get("OPTIONS"), module)
         if isinstance(options, dict) and "heartbeat_timeout" in options:
-            self.setup.heartbeat = (options["heartbeat_timeout"], place_of(module, entries["OPTIONS"]))
+            self.setup.heartbeat = (
+                options["heartbeat_timeout"],
+                place_of(module, entries["OPTIONS"]),
+            )
         if "MIDDLEWARE" not in entries:
             return
         place = self.setup.replaced = place_of(module, entries["MIDDLEWARE"])
@@ -220,7 +252,9 @@ def _changes(module: Module, node: ast.AST) -> bool:
 
 
 def redelivery_after(setup: Setup, use: FrameworkUse) -> tuple[Any, Place | None]:
-    """Seconds until the messages of a killed worker come back; None where the broker sees the connection go."""
+    """Seconds until the messages of a killed worker come back; None where the broker sees the
+    connection go.
+    """
     if use.broker != "redis":
         return None, None
     value, place = setup.heartbeat or (_HEARTBEAT, None)

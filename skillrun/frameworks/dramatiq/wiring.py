@@ -1,7 +1,9 @@
-"""Who sends a Dramatiq actor its messages, and who schedules it: calls, compositions, names, callbacks, cron.
+"""Who sends a Dramatiq actor its messages, and who schedules it: calls, compositions, names,
+callbacks, cron.
 
-Schedules: periodiq (`periodic=cron(...)`), dramatiq-crontab (`@cron(...)`), APScheduler (`add_job`, `scheduled_job`),
-and what starts the function that sends: a crontab line, a timer, a loop that polls.
+Schedules: periodiq (`periodic=cron(...)`), dramatiq-crontab (`@cron(...)`), APScheduler (`add_job`,
+`scheduled_job`), and what starts the function that sends: a crontab line, a timer, a loop that
+polls.
 """
 
 from __future__ import annotations
@@ -35,7 +37,9 @@ _BY_NAME = ("get_actor", "Message")
 
 
 def find_wiring(project: Project, handler: Definition) -> tuple[Wiring, ...]:
-    """Every place that sends or schedules the handler, in order of path and line; calls of itself left out."""
+    """Every place that sends or schedules the handler, in order of path and line; calls of itself
+    left out.
+    """
     actor = read_actor(project, handler)
     found: dict[tuple[str, int, str], Wiring] = {}
     every = list(_all(project, actor))
@@ -55,7 +59,9 @@ def _all(project: Project, actor: Actor) -> Iterator[Wiring]:
 
 
 def _by_object(use: Use) -> Iterator[Wiring]:
-    """`send.send(...)`; handed to a scheduler, or in a function that one calls, it is a schedule."""
+    """`send.send(...)`; handed to a scheduler, or in a function that one calls, it is a
+    schedule.
+    """
     above = _sent(use)
     if above is None:
         return
@@ -68,8 +74,14 @@ def _by_object(use: Use) -> Iterator[Wiring]:
 
 def _started(project: Project, actor: Actor) -> Iterator[Wiring]:
     """What starts by the clock the functions and scripts that send: Dramatiq itself has none."""
-    places = [(use.module, use.node) for use in uses_of(project, actor) if not is_aside(use.path) and _sent(use)]
-    yield from (one for one in starting(project, reach_of_places(project, places)) if one.kind == "schedule")
+    places = [
+        (use.module, use.node)
+        for use in uses_of(project, actor)
+        if not is_aside(use.path) and _sent(use)
+    ]
+    yield from (
+        one for one in starting(project, reach_of_places(project, places)) if one.kind == "schedule"
+    )
 
 
 def _sent(use: Use) -> ast.Attribute | None:
@@ -81,22 +93,40 @@ def _sent(use: Use) -> ast.Attribute | None:
 def _scheduling_call(module: Module, node: ast.expr) -> str | None:
     """`scheduler.add_job(send.send, ...)`, `schedule.every().day.do(send.send)`."""
     above = next(module.parents(node), None)
-    word = above.func.attr if isinstance(above, ast.Call) and isinstance(above.func, ast.Attribute) else ""
-    return f"{word}(...)" if word in ("add_job", "do") and isinstance(above, ast.Call) and node in above.args else None
+    word = (
+        above.func.attr
+        if isinstance(above, ast.Call) and isinstance(above.func, ast.Attribute)
+        else ""
+    )
+    return (
+        f"{word}(...)"
+        if word in ("add_job", "do") and isinstance(above, ast.Call) and node in above.args
+        else None
+    )
 
 
 def _scheduled_function(module: Module, node: ast.expr) -> str | None:
     """Inside a function under `@scheduler.scheduled_job(...)`."""
     function = module.function_of(node)
-    decorators = (d.func if isinstance(d, ast.Call) else d for d in (function.decorator_list if function else ()))
-    return next(("@scheduled_job" for d in decorators if getattr(d, "attr", "") == "scheduled_job"), None)
+    decorators = (
+        d.func if isinstance(d, ast.Call) else d
+        for d in (function.decorator_list if function else ())
+    )
+    return next(
+        ("@scheduled_job" for d in decorators if getattr(d, "attr", "") == "scheduled_job"), None
+    )
 
 
 def _own_schedule(project: Project, actor: Actor) -> Iterator[Wiring]:
     """What the actor's own decorators say."""
     if "periodic" in actor.options:
         given = actor.options["periodic"]
-        yield Wiring("schedule", given.place, f"periodic={ast.unparse(given.node)}", in_tests(given.place.path))
+        yield Wiring(
+            "schedule",
+            given.place,
+            f"periodic={ast.unparse(given.node)}",
+            in_tests(given.place.path),
+        )
     module = actor.handler.module
     for node in actor.handler.decorators:
         name = module.resolve(node.func) if isinstance(node, ast.Call) else None
@@ -105,7 +135,9 @@ def _own_schedule(project: Project, actor: Actor) -> Iterator[Wiring]:
 
 
 def _by_name(project: Project, actor: Actor) -> Iterator[Wiring]:
-    """`broker.get_actor("send")`, `Message(actor_name="send")`, `add_job("shop.tasks:send.send")`, callbacks."""
+    """`broker.get_actor("send")`, `Message(actor_name="send")`, `add_job("shop.tasks:send.send")`,
+    callbacks.
+    """
     for module in project.modules_with(actor.name):
         for node in ast.walk(module.tree):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
@@ -134,17 +166,29 @@ def _callback(project: Project, actor: Actor, module: Module, node: ast.Call) ->
         if keyword.arg in _CALLBACKS and actor.name in ast.unparse(keyword.value):
             target = actor_behind(project, option(project, keyword.value, module))
             if target is not None and target.handler.node is actor.handler.node:
-                yield _wiring("enqueue", module, keyword.value, f"{keyword.arg}={ast.unparse(keyword.value)}")
+                yield _wiring(
+                    "enqueue", module, keyword.value, f"{keyword.arg}={ast.unparse(keyword.value)}"
+                )
 
 
 def _handed_on(project: Project, use: Use) -> Iterator[Wiring]:
-    """The actor as a value, in a mapping or an argument: somebody sends it, but the text does not say where."""
+    """The actor as a value, in a mapping or an argument: somebody sends it, but the text does not
+    say where.
+    """
     above = next(use.module.parents(use.node), None)
-    called = getattr(above.func, "attr", getattr(above.func, "id", "")) if isinstance(above, ast.Call) else ""
-    given = isinstance(above, ast.Call) and use.node in above.args and _SENDS.search(called) is not None
+    called = (
+        getattr(above.func, "attr", getattr(above.func, "id", ""))
+        if isinstance(above, ast.Call)
+        else ""
+    )
+    given = (
+        isinstance(above, ast.Call) and use.node in above.args and _SENDS.search(called) is not None
+    )
     if isinstance(above, ast.Call) and is_maker(project, above.func, use.module):
         return
-    if (given or isinstance(above, ast.Dict | ast.List | ast.Tuple | ast.keyword)) and not in_tests(use.path):
+    if (given or isinstance(above, ast.Dict | ast.List | ast.Tuple | ast.keyword)) and not in_tests(
+        use.path
+    ):
         yield _wiring("enqueue", use.module, use.node, "handed on as a value")
 
 

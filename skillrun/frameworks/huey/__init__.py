@@ -1,15 +1,20 @@
-"""Huey 3: how it is recognised, what its tasks really do, who publishes them, and what people get wrong.
+"""Huey 3: how it is recognised, what its tasks really do, who publishes them, and what people get
+wrong.
 
-`recognise.py` (with `seen.py`) finds its use; `tasks.py` reads a task's options, `apps.py` the Huey object's;
-`failures.py` follows what becomes of an exception, `policy.py` and `deadletter.py` conclude; `wiring.py` finds
-publishers and schedules, `hooks.py` signal receivers; `rules/` holds what people get wrong, each with its source.
+`recognise.py` (with `seen.py`) finds its use; `tasks.py` reads a task's options, `apps.py` the Huey
+object's;
+`failures.py` follows what becomes of an exception, `policy.py` and `deadletter.py` conclude;
+`wiring.py` finds
+publishers and schedules, `hooks.py` signal receivers; `rules/` holds what people get wrong, each
+with its source.
 Huey itself is never imported. Everything heavy is imported when it is first asked for.
 
-For a proof (Huey 3.5, huey/api.py `_execute`): nothing is acknowledged, a dequeued message is gone when its process
-dies. `retries=3` is four runs; `task.retries` counts what is left, so the attempt is `retries + 1 - task.retries`.
-A retry is a new message: `storage.add_to_schedule` with `task.eta`, or `enqueue` without delay. RetryTask and
-CancelExecution(retry=True) use up no retry. Receivers of SIGNAL_ERROR and `on_error` tasks run at every failed
-attempt; a lock stays locked when its holder is killed. MemoryHuey, SqliteHuey and FileHuey need no server.
+For a proof (Huey 3.5, huey/api.py `_execute`): nothing is acknowledged, a dequeued message is gone
+when its process dies. `retries=3` is four runs; `task.retries` counts what is left, so the attempt
+is `retries + 1 - task.retries`. A retry is a new message: `storage.add_to_schedule` with
+`task.eta`, or `enqueue` without delay. RetryTask and CancelExecution(retry=True) use up no retry.
+Receivers of SIGNAL_ERROR and `on_error` tasks run at every failed attempt; a lock stays locked when
+its holder is killed. MemoryHuey, SqliteHuey and FileHuey need no server.
 """
 
 from __future__ import annotations
@@ -64,7 +69,9 @@ def find_wiring(project: Project, use: FrameworkUse, handler: Definition) -> tup
 
 
 def find_hooks(project: Project, use: FrameworkUse, handler: Definition) -> dict[str, Definition]:
-    """Event -> the repository's function that Huey calls then: a receiver of its signals, or an execution hook."""
+    """Event -> the repository's function that Huey calls then: a receiver of its signals, or an
+    execution hook.
+    """
     from skillrun.frameworks.huey import hooks
 
     return hooks.find_hooks(project, use, handler)

@@ -32,8 +32,12 @@ def app_names(use: FrameworkUse) -> frozenset[str]:
     return frozenset(use.apps or ((use.app,) if use.app else ()))
 
 
-def app_method(project: Project, use: FrameworkUse, node: ast.expr, module: Module) -> tuple[str, str] | None:
-    """(dotted name of the Huey object, method) of `huey.task`, `db_task`, `app.huey.signal`; else None."""
+def app_method(
+    project: Project, use: FrameworkUse, node: ast.expr, module: Module
+) -> tuple[str, str] | None:
+    """(dotted name of the Huey object, method) of `huey.task`, `db_task`, `app.huey.signal`; else
+    None.
+    """
     name = module.resolve(node)
     if name is None:
         return None
@@ -53,7 +57,11 @@ def _is_app(project: Project, use: FrameworkUse, owner: str) -> bool:
     if found is not None and found.module is not None and found.binding is not None:
         if f"{found.module.path}:{found.dotted.rpartition('.')[2]}" in app_names(use):
             return True
-        return found.binding.value is not None and _says_huey(owner) and isinstance(found.binding.value, ast.Call)
+        return (
+            found.binding.value is not None
+            and _says_huey(owner)
+            and isinstance(found.binding.value, ast.Call)
+        )
     return found is None and _says_huey(owner) and project.origin(owner) != "huey"
 
 
@@ -61,7 +69,9 @@ def _says_huey(owner: str) -> bool:
     return "huey" in owner.rpartition(".")[2].lower()
 
 
-def made_as(project: Project, use: FrameworkUse, owner: str | None) -> tuple[ast.Call | ast.Dict, Module] | None:
+def made_as(
+    project: Project, use: FrameworkUse, owner: str | None
+) -> tuple[ast.Call | ast.Dict, Module] | None:
     """The call or the settings dict that makes the Huey object `owner`, else the main one."""
     path, _, name = (use.app or "").rpartition(":")
     names = [owner] if owner else []
@@ -76,7 +86,9 @@ def made_as(project: Project, use: FrameworkUse, owner: str | None) -> tuple[ast
 
 
 def setting(project: Project, use: FrameworkUse, owner: str | None, name: str) -> Setting | None:
-    """One argument of the Huey object, or an entry of the HUEY dict; None where nothing that could be read sets it."""
+    """One argument of the Huey object, or an entry of the HUEY dict; None where nothing that could
+    be read sets it.
+    """
     made = made_as(project, use, owner)
     for key, value in _entries(made[0]) if made else ():
         if key == name and made:
@@ -100,7 +112,9 @@ def storage(project: Project, use: FrameworkUse, owner: str | None) -> str:
         return ""
     if isinstance(made[0], ast.Dict):
         found = setting(project, use, owner, "huey_class")
-        name = found.value if found and isinstance(found.value, str) else "" if found else "RedisHuey"
+        name = (
+            found.value if found and isinstance(found.value, str) else "" if found else "RedisHuey"
+        )
     else:
         name = project.origin(made[1].resolve(made[0].func) or "")
         bases = [base for base in project.ancestors(name) if base.startswith("huey.")]

@@ -1,4 +1,6 @@
-"""A real Huey consumer on a SQLite file, for the confirmation of a proof (see proof/probe/real.py)."""
+"""A real Huey consumer on a SQLite file, for the confirmation of a proof (see
+proof/probe/real.py).
+"""
 
 from __future__ import annotations
 
@@ -56,18 +58,23 @@ class Worker:
 
     def _hook_publishes(self) -> None:
         enqueue: Callable[..., Any] = self.swap(
-            huey.api.Huey.enqueue, lambda instance, task: self._send(instance, task, lambda: enqueue(instance, task))
+            huey.api.Huey.enqueue,
+            lambda instance, task: self._send(instance, task, lambda: enqueue(instance, task)),
         )
         schedule: Callable[..., Any] = self.swap(
             huey.api.Huey.add_schedule,
-            lambda instance, task: self._send(instance, self._cut(instance, task), lambda: schedule(instance, task)),
+            lambda instance, task: self._send(
+                instance, self._cut(instance, task), lambda: schedule(instance, task)
+            ),
         )
 
     def _cut(self, instance: Any, task: Any) -> Any:
         """A task that waits has its time in itself."""
         if task.eta is not None:
             now = instance._get_timestamp()
-            task.eta = now + datetime.timedelta(seconds=self.bench.cut((task.eta - now).total_seconds()))
+            task.eta = now + datetime.timedelta(
+                seconds=self.bench.cut((task.eta - now).total_seconds())
+            )
         return task
 
     def _send(self, instance: Any, task: Any, send: Callable[[], Any]) -> Any:

@@ -1,8 +1,9 @@
 """Where a Huey job leaves a record when it is given up: Huey itself has no dead letters.
 
-Counted: the branch that is taken once `task.retries` is 0, a receiver of SIGNAL_ERROR, a task given to `.error(...)`
-(Huey's on_error), a post_execute hook that looks at the exception, and, in a clause that ends the job or is named
-like a record of failures, the call that keeps it. A call that only logs is no record.
+Counted: the branch that is taken once `task.retries` is 0, a receiver of SIGNAL_ERROR, a task given
+to `.error(...)` (Huey's on_error), a post_execute hook that looks at the exception, and, in a
+clause that ends the job or is named like a record of failures, the call that keeps it. A call that
+only logs is no record.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
     from skillrun.frameworks.interface import FrameworkUse, Place
     from skillrun.repo.python import Definition, Module, Project
 
-_LIKE_A_RECORD = re.compile(r"dead|quarantin|bury|buried|park|record|fail|reject|letter|dlq|poison", re.IGNORECASE)
+_LIKE_A_RECORD = re.compile(
+    r"dead|quarantin|bury|buried|park|record|fail|reject|letter|dlq|poison", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,9 @@ class Record:
 
 
 def find_record(project: Project, use: FrameworkUse, task: Task) -> Record | None:
-    """The first record that is surely left after the last attempt, one that only the last attempt writes preferred."""
+    """The first record that is surely left after the last attempt, one that only the last attempt
+    writes preferred.
+    """
     return min(_records(project, use, task), key=lambda record: record.every, default=None)
 
 
@@ -47,7 +52,9 @@ def _records(project: Project, use: FrameworkUse, task: Task) -> Iterator[Record
     for receiver, _ in receivers(project, use, "error"):
         record = _kept(project, receiver.node.body, receiver.module)
         if record is not None:
-            yield Record(place_of(receiver.module, record), "a receiver of SIGNAL_ERROR", not _asks(receiver))
+            yield Record(
+                place_of(receiver.module, record), "a receiver of SIGNAL_ERROR", not _asks(receiver)
+            )
     yield from _on_error(project, use, task)
     for hook in functions(project, use, "post_execute"):
         record = _kept(project, hook.node.body, hook.module)
@@ -79,7 +86,10 @@ def _following(module: Module, node: ast.If) -> list[ast.stmt]:
 
 def _asks(function: Definition) -> bool:
     """It looks at how many retries are left."""
-    return any(isinstance(node, ast.Attribute) and node.attr == "retries" for node in ast.walk(function.node))
+    return any(
+        isinstance(node, ast.Attribute) and node.attr == "retries"
+        for node in ast.walk(function.node)
+    )
 
 
 def _looks_at_exception(hook: Definition) -> bool:
@@ -90,17 +100,25 @@ def _looks_at_exception(hook: Definition) -> bool:
 
 
 def _on_error(project: Project, use: FrameworkUse, task: Task) -> Iterator[Record]:
-    """`send.s(7).error(bury)`: a task that gets the exception, of every failed attempt unless the Huey object waits."""
+    """`send.s(7).error(bury)`: a task that gets the exception, of every failed attempt unless the
+    Huey object waits.
+    """
     waits = setting(project, use, task.owner, "store_intermediate_errors")
     for module, call in sites(project, task):
         link, linking = [*list(module.parents(call))[:2], None, None][:2]
         is_link = isinstance(link, ast.Attribute) and link.attr == "error"
         if is_link and isinstance(linking, ast.Call) and linking.args:
-            yield Record(place_of(module, linking), "an on_error task", every=waits is None or waits.value is not False)
+            yield Record(
+                place_of(module, linking),
+                "an on_error task",
+                every=waits is None or waits.value is not False,
+            )
 
 
 def _in_clauses(project: Project, task: Task) -> Iterator[Record]:
-    """A clause that records: of every attempt, unless it ends the job there and then or there is only one."""
+    """A clause that records: of every attempt, unless it ends the job there and then or there is
+    only one.
+    """
     for clause in project.handlers(task.handler, depth=1):
         body = [statement for statement in clause.node.body if not isinstance(statement, ast.If)]
         record = _kept(project, body, clause.module)

@@ -1,6 +1,8 @@
-"""Receivers of SIGNAL_ERROR that decide about a retry: Huey sends it before it looks at the retries that are left.
+"""Receivers of SIGNAL_ERROR that decide about a retry: Huey sends it before it looks at the retries
+that are left.
 
-Source: huey/api.py `_execute` (the signal, then `task.retries`, then `_requeue_task`), alike in Huey 2 and 3.
+Source: huey/api.py `_execute` (the signal, then `task.retries`, then `_requeue_task`), alike in
+Huey 2 and 3.
 """
 
 from __future__ import annotations
@@ -22,13 +24,22 @@ if TYPE_CHECKING:
 
 
 def decided(project: Project, use: FrameworkUse, task: Task, exception: str) -> str:
-    """What becomes of an exception that leaves the task: retries, stops (a receiver gives it up), unsure."""
-    answers = {_answer(project, task, receiver, exception) for receiver in _deciding(project, use, "retries")}
+    """What becomes of an exception that leaves the task: retries, stops (a receiver gives it up),
+    unsure.
+    """
+    answers = {
+        _answer(project, task, receiver, exception)
+        for receiver in _deciding(project, use, "retries")
+    }
     return "stops" if "stops" in answers else "unsure" if "unsure" in answers else "retries"
 
 
-def own_wait(project: Project, use: FrameworkUse, task: Task, retries: int) -> tuple[Backoff | None, Place] | None:
-    """(the waits, the line) where a receiver sets `task.retry_delay`; the waits are None where they cannot be read."""
+def own_wait(
+    project: Project, use: FrameworkUse, task: Task, retries: int
+) -> tuple[Backoff | None, Place] | None:
+    """(the waits, the line) where a receiver sets `task.retry_delay`; the waits are None where they
+    cannot be read.
+    """
     found = [
         (receiver, node)
         for receiver in _deciding(project, use, "retry_delay")
@@ -52,20 +63,40 @@ def _deciding(project: Project, use: FrameworkUse, name: str) -> Iterator[Defini
 
 
 def _sets(node: ast.AST, name: str) -> bool:
-    targets = [node.target] if isinstance(node, ast.AugAssign) else node.targets if isinstance(node, ast.Assign) else []
+    targets = (
+        [node.target]
+        if isinstance(node, ast.AugAssign)
+        else node.targets
+        if isinstance(node, ast.Assign)
+        else []
+    )
     return any(isinstance(target, ast.Attribute) and target.attr == name for target in targets)
 
 
 def _is_for(project: Project, task: Task, receiver: Definition) -> bool:
-    """It leaves at once where the failed task is not this one: `if not isinstance(task, send.task_class): return`."""
+    """It leaves at once where the failed task is not this one: `if not isinstance(task,
+    send.task_class): return`.
+    """
     first = next((node for node in _body(receiver) if isinstance(node, ast.If)), None)
-    if first is None or not isinstance(first.body[-1], ast.Return) or not isinstance(first.test, ast.UnaryOp):
+    if (
+        first is None
+        or not isinstance(first.body[-1], ast.Return)
+        or not isinstance(first.test, ast.UnaryOp)
+    ):
         return False
     asked = first.test.operand
-    if not isinstance(asked, ast.Call) or not isinstance(asked.func, ast.Name) or asked.func.id != "isinstance":
+    if (
+        not isinstance(asked, ast.Call)
+        or not isinstance(asked.func, ast.Name)
+        or asked.func.id != "isinstance"
+    ):
         return False
     kind = asked.args[-1]
-    name = receiver.module.resolve(kind.value) if isinstance(kind, ast.Attribute) and kind.attr == "task_class" else ""
+    name = (
+        receiver.module.resolve(kind.value)
+        if isinstance(kind, ast.Attribute) and kind.attr == "task_class"
+        else ""
+    )
     return bool(name) and project.origin(name or "") in task.names
 
 
@@ -74,20 +105,36 @@ def _body(receiver: Definition) -> list[ast.stmt]:
 
 
 def _answer(project: Project, task: Task, receiver: Definition, exception: str) -> str:
-    """`if not isinstance(error, X): task.retries = 0`, in the receiver's own block; anything else is unsure."""
+    """`if not isinstance(error, X): task.retries = 0`, in the receiver's own block; anything else
+    is unsure.
+    """
     setting = [node for node in ast.walk(receiver.node) if _sets(node, "retries")]
-    above = next((node for node in _body(receiver) if isinstance(node, ast.If) and setting[0] in node.body), None)
+    above = next(
+        (node for node in _body(receiver) if isinstance(node, ast.If) and setting[0] in node.body),
+        None,
+    )
     kinds = _spared(receiver, above.test) if above is not None else None
-    if len(setting) > 1 or kinds is None or not gives_up(setting[0]) or not _is_for(project, task, receiver):
+    if (
+        len(setting) > 1
+        or kinds is None
+        or not gives_up(setting[0])
+        or not _is_for(project, task, receiver)
+    ):
         return "unsure"
     return _among(project, receiver.module, kinds, exception)
 
 
 def _spared(receiver: Definition, test: ast.expr) -> ast.expr | None:
-    """The exceptions of `not isinstance(error, X)`, where `error` is the receiver's third parameter."""
+    """The exceptions of `not isinstance(error, X)`, where `error` is the receiver's third
+    parameter.
+    """
     asked = test.operand if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not) else None
     name = receiver.parameters[2] if len(receiver.parameters) > 2 else None
-    if not isinstance(asked, ast.Call) or not isinstance(asked.func, ast.Name) or asked.func.id != "isinstance":
+    if (
+        not isinstance(asked, ast.Call)
+        or not isinstance(asked.func, ast.Name)
+        or asked.func.id != "isinstance"
+    ):
         return None
     given = asked.args[0] if len(asked.args) == 2 else None
     return asked.args[1] if isinstance(given, ast.Name) and given.id == name else None
@@ -99,7 +146,11 @@ def _among(project: Project, module: Module, kinds: ast.expr, exception: str) ->
     bases = ancestors(project, exception)
     if bases & names or "builtins.Exception" in names:
         return "retries"
-    outside = [name for name in bases if not name.startswith("builtins.") and project.definition(name) is None]
+    outside = [
+        name
+        for name in bases
+        if not name.startswith("builtins.") and project.definition(name) is None
+    ]
     return "unsure" if outside else "stops"
 
 
@@ -110,7 +161,9 @@ class _Left(Countdown):
         super().__init__(project, {})
         self._retries = retries
 
-    def _number(self, node: ast.expr, module: Module, retries: int, given: dict[str, float], depth: int) -> float:
+    def _number(
+        self, node: ast.expr, module: Module, retries: int, given: dict[str, float], depth: int
+    ) -> float:
         if isinstance(node, ast.Attribute) and node.attr == "retries":
             return self._retries - retries
         return super()._number(node, module, retries, given, depth)

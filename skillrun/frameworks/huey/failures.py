@@ -1,7 +1,9 @@
-"""What becomes of an exception in a Huey task: every one that leaves it is retried while retries are left.
+"""What becomes of an exception in a Huey task: every one that leaves it is retried while retries
+are left.
 
-Sources: huey/api.py `_execute` (RetryTask and CancelExecution(retry=True) use up no retry; CancelExecution without
-retry=False is retried like any other), `_requeue_task` (the delay is multiplied after each retry, without a cap).
+Sources: huey/api.py `_execute` (RetryTask and CancelExecution(retry=True) use up no retry;
+CancelExecution without retry=False is retried like any other), `_requeue_task` (the delay is
+multiplied after each retry, without a cap).
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ _HARMLESS = ("django.db.transaction.atomic", "functools.wraps")
 
 @dataclass(frozen=True)
 class Raised:
-    """A `raise` of one of Huey's own exceptions. `endless`: each time it is retried without using up a retry."""
+    """A `raise` of one of Huey's own exceptions. `endless`: each time it is retried without using
+    up a retry.
+    """
 
     node: ast.Raise
     module: Module
@@ -56,7 +60,11 @@ def raised(project: Project, task: Task) -> Iterator[Raised]:
 
 def _read(project: Project, node: ast.Raise, module: Module) -> Raised | None:
     made = node.exc
-    name = module.resolve(made.func if isinstance(made, ast.Call) else made) if made is not None else None
+    name = (
+        module.resolve(made.func if isinstance(made, ast.Call) else made)
+        if made is not None
+        else None
+    )
     origin = project.origin(name) if name else ""
     if origin in RETRY:
         return Raised(node, module, cancels=False, retry=True)
@@ -69,14 +77,20 @@ def _read(project: Project, node: ast.Raise, module: Module) -> Raised | None:
 
 
 def guarded(found: Raised) -> bool:
-    """An `if` decides whether it is raised, by something else than `task.retries`, which it does not use up."""
+    """An `if` decides whether it is raised, by something else than `task.retries`, which it does
+    not use up.
+    """
     for above in found.module.parents(found.node):
         if isinstance(above, ast.FunctionDef | ast.AsyncFunctionDef):
             break
         if isinstance(above, ast.If | ast.Match) and not is_remaining(getattr(above, "test", None)):
             return True
     function, around = found.module.function_of(found.node), set(found.module.parents(found.node))
-    earlier = (n for n in ast.walk(function) if isinstance(n, ast.If) and n not in around) if function else ()
+    earlier = (
+        (n for n in ast.walk(function) if isinstance(n, ast.If) and n not in around)
+        if function
+        else ()
+    )
     return any(n.lineno < found.node.lineno and _leaves(n.body) for n in earlier)
 
 
@@ -104,19 +118,29 @@ def last_branch(node: ast.If) -> list[ast.stmt]:
         return node.orelse or _after(node)
     if isinstance(test.ops[0], ast.Eq | ast.Lt | ast.LtE):
         return node.body
-    return (node.orelse or _after(node)) if isinstance(test.ops[0], ast.Gt | ast.GtE | ast.NotEq) else []
+    return (
+        (node.orelse or _after(node))
+        if isinstance(test.ops[0], ast.Gt | ast.GtE | ast.NotEq)
+        else []
+    )
 
 
 def _after(node: ast.If) -> list[ast.stmt]:
-    """`if task.retries: raise` leaves the statements below it for the last attempt; found by the caller."""
+    """`if task.retries: raise` leaves the statements below it for the last attempt; found by the
+    caller.
+    """
     return [] if not _leaves(node.body) else [ast.Pass(lineno=node.end_lineno or node.lineno)]
 
 
 def fate(project: Project, task: Task, call: Call, exception: str) -> str:
-    """What an exception of a call leads to: retries, stops (given up at once), ends (a success for Huey), unsure."""
+    """What an exception of a call leads to: retries, stops (given up at once), ends (a success for
+    Huey), unsure.
+    """
     done: set[ast.AST] = set()
     for clause in call.in_try:
-        block = next(n for n in clause.module.parents(clause.node) if isinstance(n, ast.Try | ast.TryStar))
+        block = next(
+            n for n in clause.module.parents(clause.node) if isinstance(n, ast.Try | ast.TryStar)
+        )
         caught = _catches(project, clause, exception) if block not in done else False
         if caught is None:
             return "unsure"
@@ -127,7 +151,11 @@ def fate(project: Project, task: Task, call: Call, exception: str) -> str:
         if answer != "again":
             return answer
     below = [n.func if isinstance(n, ast.Call) else n for n in task.below]
-    return "retries" if all(_passes(project, n, task.handler.module) for n in below) and not task.unread else "unsure"
+    return (
+        "retries"
+        if all(_passes(project, n, task.handler.module) for n in below) and not task.unread
+        else "unsure"
+    )
 
 
 def _passes(project: Project, node: ast.expr, module: Module) -> bool:
@@ -142,8 +170,16 @@ def _catches(project: Project, clause: Handler, exception: str) -> bool | None:
     bases = ancestors(project, exception)
     if clause.broad or bases & names:
         return True
-    outside = [name for name in bases if not name.startswith("builtins.") and project.definition(name) is None]
-    return None if outside and any(name.partition(".")[0] == outside[0].partition(".")[0] for name in names) else False
+    outside = [
+        name
+        for name in bases
+        if not name.startswith("builtins.") and project.definition(name) is None
+    ]
+    return (
+        None
+        if outside and any(name.partition(".")[0] == outside[0].partition(".")[0] for name in names)
+        else False
+    )
 
 
 def outcome(project: Project, clause: Handler) -> str:
@@ -185,13 +221,19 @@ def _inside_another(clause: Handler) -> bool:
 
 def _own(node: ast.AST) -> Iterator[ast.AST]:
     for child in ast.iter_child_nodes(node):
-        if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef):
+        if not isinstance(
+            child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef
+        ):
             yield child
             yield from _own(child)
 
 
-def locks(project: Project, use: FrameworkUse, task: Task) -> Iterator[tuple[ast.Call, Module, bool]]:
-    """(call, module, at import) of each `lock_task(...)` around the job: a decorator, or a `with` on its way."""
+def locks(
+    project: Project, use: FrameworkUse, task: Task
+) -> Iterator[tuple[ast.Call, Module, bool]]:
+    """(call, module, at import) of each `lock_task(...)` around the job: a decorator, or a `with`
+    on its way.
+    """
     for node in task.below:
         if isinstance(node, ast.Call) and _is_lock(project, use, node, task.handler.module):
             yield node, task.handler.module, True

@@ -1,7 +1,7 @@
 """What Huey calls around a run: receivers of its signals, and pre- and post-execute hooks.
 
-Sources: huey/signals.py, huey/api.py (`signal`, `pre_execute`, `post_execute`). A receiver of several signals counts
-for each of them only where it does not ask which one it was.
+Sources: huey/signals.py, huey/api.py (`signal`, `pre_execute`, `post_execute`). A receiver of
+several signals counts for each of them only where it does not ask which one it was.
 """
 
 from __future__ import annotations
@@ -30,13 +30,16 @@ _LEVELS = ("debug", "info", "warning", "error", "exception", "critical")
 
 
 def find_hooks(project: Project, use: FrameworkUse, handler: Definition) -> dict[str, Definition]:
-    """Event -> the function of the repository that is called then: the first that names the handler, else the first.
+    """Event -> the function of the repository that is called then: the first that names the
+    handler, else the first.
 
     A receiver of errors that asks how many retries are left, and logs it, is told of retries too.
     """
     found = {}
     for event, (signal, hook) in HOOKS.items():
-        heard = [d for d, names in receivers(project, use, signal) if len(names) == 1 or not _branches(d)]
+        heard = [
+            d for d, names in receivers(project, use, signal) if len(names) == 1 or not _branches(d)
+        ]
         called = heard or list(functions(project, use, hook) if hook else ())
         if called:
             found[event] = min(called, key=lambda one: not _names(one, handler))
@@ -53,17 +56,25 @@ def _names(receiver: Definition, handler: Definition) -> bool:
 
 def _tells_retries(receiver: Definition) -> bool:
     """A log call in a branch on `task.retries`."""
-    branches = (n for n in ast.walk(receiver.node) if isinstance(n, ast.If) and _asks_retries(n.test))
+    branches = (
+        n for n in ast.walk(receiver.node) if isinstance(n, ast.If) and _asks_retries(n.test)
+    )
     inside = (n for branch in branches for n in ast.walk(branch))
     return any(isinstance(n, ast.Call) and last_word(n.func) in _LEVELS for n in inside)
 
 
 def _asks_retries(test: ast.expr) -> bool:
-    return any(isinstance(node, ast.Attribute) and node.attr == "retries" for node in ast.walk(test))
+    return any(
+        isinstance(node, ast.Attribute) and node.attr == "retries" for node in ast.walk(test)
+    )
 
 
-def receivers(project: Project, use: FrameworkUse, signal: str) -> Iterator[tuple[Definition, tuple[str, ...]]]:
-    """(function, the signals that it is connected to) under `@huey.signal(SIGNAL_ERROR)`; () means every signal."""
+def receivers(
+    project: Project, use: FrameworkUse, signal: str
+) -> Iterator[tuple[Definition, tuple[str, ...]]]:
+    """(function, the signals that it is connected to) under `@huey.signal(SIGNAL_ERROR)`; () means
+    every signal.
+    """
     for definition, call in _decorated(project, use, "signal"):
         names = tuple(_signal(project, definition.module, node) for node in call.args)
         if not names or signal in names:
@@ -75,7 +86,9 @@ def functions(project: Project, use: FrameworkUse, hook: str) -> Iterator[Defini
     yield from (definition for definition, _ in _decorated(project, use, hook))
 
 
-def _decorated(project: Project, use: FrameworkUse, method: str) -> Iterator[tuple[Definition, ast.Call]]:
+def _decorated(
+    project: Project, use: FrameworkUse, method: str
+) -> Iterator[tuple[Definition, ast.Call]]:
     for module in project.modules_with(method):
         for node in ast.walk(module.tree) if not in_tests(module.path) else ():
             if isinstance(node, ast.FunctionDef):
@@ -99,4 +112,6 @@ def _signal(project: Project, module: Module, node: ast.expr) -> str:
 
 
 def _branches(definition: Definition) -> bool:
-    return any(isinstance(node, ast.If | ast.Match | ast.IfExp) for node in ast.walk(definition.node))
+    return any(
+        isinstance(node, ast.If | ast.Match | ast.IfExp) for node in ast.walk(definition.node)
+    )

@@ -1,7 +1,9 @@
-"""The effective policy of a Huey task: how often it runs, how long it waits, and what is left of it in the end.
+"""The effective policy of a Huey task: how often it runs, how long it waits, and what is left of it
+in the end.
 
-Huey's rules (huey/api.py): `retries` 3 means four runs, 0 (the default) one; every exception is retried; nothing is
-acknowledged, so a killed worker loses the job (`acks_late` and redelivery do not exist).
+Huey's rules (huey/api.py): `retries` 3 means four runs, 0 (the default) one; every exception is
+retried; nothing is acknowledged, so a killed worker loses the job (`acks_late` and redelivery do
+not exist).
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ _NONE = Backoff("none")
 
 
 def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Policy:
-    """The policy of a handler, as code and configuration say; what cannot be read is named in `unknown`."""
+    """The policy of a handler, as code and configuration say; what cannot be read is named in
+    `unknown`.
+    """
     task = read_task(project, use, handler)
     options = {name: effective(project, task, name) for name in AT_SITE}
     sources: dict[str, Place | None] = {}
@@ -35,10 +39,15 @@ def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Pol
     record = find_record(project, use, task)
     limit = _number(options["timeout"], "time_limit_s", sources, unknown)
     serializer = setting(project, use, task.owner, "serializer")
-    sources |= {"dead_letter": record.place if record else None, "serializer": serializer.place if serializer else None}
+    sources |= {
+        "dead_letter": record.place if record else None,
+        "serializer": serializer.place if serializer else None,
+    }
     sources["retried"] = sources["max_attempts"]
     if attempts != 1:
-        sources["autoretry"] = sources["max_attempts"]  # Huey retries by itself, and logs each failure itself
+        sources["autoretry"] = sources[
+            "max_attempts"
+        ]  # Huey retries by itself, and logs each failure itself
     for place in task.unread:
         unknown.setdefault("options", place)
     return Policy(
@@ -55,16 +64,24 @@ def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Pol
 
 
 def overrides(project: Project, task: Task, name: str) -> list[Option | None]:
-    """What each publishing call gives an option: `send(7, retries=5)`; None where it leaves it to the task."""
+    """What each publishing call gives an option: `send(7, retries=5)`; None where it leaves it to
+    the task.
+    """
     found: list[Option | None] = []
     for module, call in sites(project, task):
         node = next((keyword.value for keyword in call.keywords if keyword.arg == name), None)
-        found.append(Option(project.literal(node, module), place_of(module, node)) if node is not None else None)
+        found.append(
+            Option(project.literal(node, module), place_of(module, node))
+            if node is not None
+            else None
+        )
     return found
 
 
 def effective(project: Project, task: Task, name: str) -> Option | None:
-    """What holds for the message: the most that any publishing call asks for, else the task's own."""
+    """What holds for the message: the most that any publishing call asks for, else the task's
+    own.
+    """
     given = overrides(project, task, name)
     own = task.options.get(name)
     every = [one or own for one in given] or [own]
@@ -73,7 +90,13 @@ def effective(project: Project, task: Task, name: str) -> Option | None:
 
 def _size(option: Option | None) -> float:
     value = option.value if option else 0
-    return float(value) if isinstance(value, int | float) else float("inf") if not is_known(value) else 0.0
+    return (
+        float(value)
+        if isinstance(value, int | float)
+        else float("inf")
+        if not is_known(value)
+        else 0.0
+    )
 
 
 def _attempts(
@@ -113,8 +136,18 @@ def _nodes(project: Project, task: Task) -> Iterator[tuple[ast.AST, Module]]:
 
 
 def _sets(node: ast.AST, name: str) -> bool:
-    targets = [node.target] if isinstance(node, ast.AugAssign) else node.targets if isinstance(node, ast.Assign) else []
-    zero = isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and node.value.value == 0
+    targets = (
+        [node.target]
+        if isinstance(node, ast.AugAssign)
+        else node.targets
+        if isinstance(node, ast.Assign)
+        else []
+    )
+    zero = (
+        isinstance(node, ast.Assign)
+        and isinstance(node.value, ast.Constant)
+        and node.value.value == 0
+    )
     return any(isinstance(t, ast.Attribute) and t.attr == name for t in targets) and not zero
 
 
@@ -142,7 +175,9 @@ def _backoff(
         if received[0] is None:
             unknown["backoff"] = received[1]
         return received[0] or _NONE
-    changed = [(node, module) for node, module in _nodes(project, task) if _sets(node, "retry_delay")]
+    changed = [
+        (node, module) for node, module in _nodes(project, task) if _sets(node, "retry_delay")
+    ]
     if changed:
         return _by_hand(project, changed, base, times, sources, unknown)
     if not base:
@@ -158,34 +193,53 @@ def _by_hand(
     sources: dict[str, Place | None],
     unknown: dict[str, Place],
 ) -> Backoff:
-    """`task.retry_delay *= 2` in the task, which takes hold before the first retry; also with `min(..., cap)`."""
+    """`task.retry_delay *= 2` in the task, which takes hold before the first retry; also with
+    `min(..., cap)`.
+    """
     node, module = changed[0]
     place = place_of(module, node)
     read = _multiplied(project, node, module)
-    if len(changed) > 1 or times or read is None or any(isinstance(n, ast.If) for n in module.parents(node)):
+    if (
+        len(changed) > 1
+        or times
+        or read is None
+        or any(isinstance(n, ast.If) for n in module.parents(node))
+    ):
         unknown["backoff"] = place
         return _NONE
     sources["backoff"] = place
     factor, cap = read
     first = base * factor
-    return Backoff("exponential", min(first, cap) if cap is not None else first, factor, cap) if base else _NONE
+    return (
+        Backoff("exponential", min(first, cap) if cap is not None else first, factor, cap)
+        if base
+        else _NONE
+    )
 
 
-def _multiplied(project: Project, node: ast.AST, module: Module) -> tuple[float, float | None] | None:
+def _multiplied(
+    project: Project, node: ast.AST, module: Module
+) -> tuple[float, float | None] | None:
     """(factor, cap) of `x *= 2`, `x = x * 2`, `x = min(x * 2, 60)`."""
     cap: Any = None
     if isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Mult):
         factor = project.literal(node.value, module)
     elif isinstance(node, ast.Assign):
         value = node.value
-        if isinstance(value, ast.Call) and module.resolve(value.func) == "builtins.min" and len(value.args) == 2:
+        if (
+            isinstance(value, ast.Call)
+            and module.resolve(value.func) == "builtins.min"
+            and len(value.args) == 2
+        ):
             products = [a for a in value.args if isinstance(a, ast.BinOp)]
             caps = [a for a in value.args if a not in products]
             cap = project.literal(caps[0], module) if len(caps) == 1 else "none"
             value = products[0] if len(products) == 1 else value
         if not isinstance(value, ast.BinOp) or not isinstance(value.op, ast.Mult):
             return None
-        sides = [s for s in (value.left, value.right) if ast.unparse(s) != ast.unparse(node.targets[0])]
+        sides = [
+            s for s in (value.left, value.right) if ast.unparse(s) != ast.unparse(node.targets[0])
+        ]
         factor = project.literal(sides[0], module) if len(sides) == 1 else None
     else:
         return None
@@ -222,7 +276,13 @@ def _serializer(project: Project, use: FrameworkUse, task: Task) -> str:
     if found is None or found.value is None:
         return "pickle"
     text = found.place.text
-    return "signed pickle" if "SignedSerializer" in text else "json" if "json" in text.lower() else "custom"
+    return (
+        "signed pickle"
+        if "SignedSerializer" in text
+        else "json"
+        if "json" in text.lower()
+        else "custom"
+    )
 
 
 def _fallback(task: Task) -> Place:

@@ -1,8 +1,10 @@
-"""Huey in the repository's interpreter: its own messages, its worker's own loop, and no storage but the proof's.
+"""Huey in the repository's interpreter: its own messages, its worker's own loop, and no storage but
+the proof's.
 
-Loaded by path into the zygote (see proof/probe/main.py); standard library and Huey alone.
-A message that was dequeued is nowhere else: whoever dies with it loses it. Locks, results and revocations, which Huey
-keeps beside its queue, are files in the scratch folder: they outlive a killed process and not a schedule.
+Loaded by path into the zygote (see proof/probe/main.py); standard library and Huey alone. A message
+that was dequeued is nowhere else: whoever dies with it loses it. Locks, results and revocations,
+which Huey keeps beside its queue, are files in the scratch folder: they outlive a killed process
+and not a schedule.
 """
 
 from __future__ import annotations
@@ -49,8 +51,12 @@ def _part(name: str) -> Any:
 class Driver:
     """See proof/probe/driver.py for what each method promises."""
 
-    CONTROL = ("huey.exceptions.RetryTask", "huey.exceptions.CancelExecution", "huey.exceptions.TaskLockedException",
-               "huey.exceptions.RateLimitExceeded")  # fmt: skip
+    CONTROL = (
+        "huey.exceptions.RetryTask",
+        "huey.exceptions.CancelExecution",
+        "huey.exceptions.TaskLockedException",
+        "huey.exceptions.RateLimitExceeded",
+    )
     LOGGERS = ("huey",)
 
     def __init__(self, probe: Probe) -> None:
@@ -93,8 +99,14 @@ class Driver:
     def _facts(self) -> dict[str, Any]:
         kind = self.huey.storage_class
         name = kind.__name__ if isinstance(kind, type) else ""
-        error = next((error for part, error in _BROKER_ERRORS.items() if part in name), "ConnectionError")
-        on_kill = "the next tick runs it again" if self.periodic else "a dequeued message is nowhere else: it is lost"
+        error = next(
+            (error for part, error in _BROKER_ERRORS.items() if part in name), "ConnectionError"
+        )
+        on_kill = (
+            "the next tick runs it again"
+            if self.periodic
+            else "a dequeued message is nowhere else: it is lost"
+        )
         return {
             "library": f"huey {library.__version__}",
             "redelivery_s": self._tick_s() if self.periodic else 1.0,
@@ -120,7 +132,10 @@ class Driver:
         return (second - first).total_seconds() if first and second else 31 * 86400.0
 
     def _ticks(self) -> Iterator[datetime.datetime]:
-        task, now = self.task.task_class(), self.huey._get_timestamp().replace(second=0, microsecond=0)
+        task, now = (
+            self.task.task_class(),
+            self.huey._get_timestamp().replace(second=0, microsecond=0),
+        )
         for minute in range(1, 63 * _DAY_MINUTES):
             moment = now + datetime.timedelta(minutes=minute)
             if task.validate_datetime(moment):
@@ -130,7 +145,9 @@ class Driver:
         return inspect.unwrap(self.task.func)
 
     def _shape(self) -> Any:
-        """The function as a publisher sees it: Huey itself fills in the `task` of a context task."""
+        """The function as a publisher sees it: Huey itself fills in the `task` of a context
+        task.
+        """
         function = self.function()
         if not self.task.context:
             return function
@@ -145,7 +162,9 @@ class Driver:
     # -- publishing
 
     def publish(self, payload: Any, like: dict[str, Any] | None = None) -> None:
-        """`like`: the application's own message; what it calls on success or an error belongs to every message."""
+        """`like`: the application's own message; what it calls on success or an error belongs to
+        every message.
+        """
         if self.periodic:
             self.huey.enqueue(self.task.task_class())
             return
@@ -156,7 +175,9 @@ class Driver:
             return
         task = self.task.s(*args, **kwargs)
         swaps = list(zip(_given(self._shape(), theirs), _given(self._shape(), task), strict=False))
-        task.on_error, task.on_complete = (_about(held, swaps) for held in (theirs.on_error, theirs.on_complete))
+        task.on_error, task.on_complete = (
+            _about(held, swaps) for held in (theirs.on_error, theirs.on_complete)
+        )
         self.huey.enqueue(task)
 
     def sent(self, instance: Any, data: bytes) -> None:
@@ -170,12 +191,17 @@ class Driver:
             "data": base64.b64encode(data).decode(),
             "id": uuid.uuid4().hex,
             "scheduled": task.eta is not None,
-            "arguments": self.probe.bound(self._shape(), task.args, task.kwargs) if to_handler else None,
+            "arguments": self.probe.bound(self._shape(), task.args, task.kwargs)
+            if to_handler
+            else None,
         }
         self.probe.publish(
-            lambda: self._remember_retry(to_handler), message, to_handler=to_handler,
-            delay=_seconds_until(task.eta, instance), label=instance._registry.task_to_string(type(task)),
-        )  # fmt: skip
+            lambda: self._remember_retry(to_handler),
+            message,
+            to_handler=to_handler,
+            delay=_seconds_until(task.eta, instance),
+            label=instance._registry.task_to_string(type(task)),
+        )
 
     def _is_error_handler(self, task: Any) -> bool:
         """Whether Huey publishes it because the running task failed: any worker runs it then."""
@@ -218,7 +244,9 @@ class Driver:
         huey.consumer.Worker.loop(_Worker(self.huey), timestamp)
 
     def _schedule(self, data: bytes) -> tuple[bytes, datetime.datetime]:
-        """Huey's scheduler enqueues a message when it is due; a worker may be late, but not early."""
+        """Huey's scheduler enqueues a message when it is due; a worker may be late, but not
+        early.
+        """
         task = self.huey.deserialize_task(data)
         storage = self.huey.storage
         storage.hold = []
@@ -229,7 +257,9 @@ class Driver:
         return held[0], max(self.huey._get_timestamp(), task.eta)
 
     def _start_worker(self) -> None:
-        """A worker's startup hooks, once. What they do to locks counts only where no other worker is at work."""
+        """A worker's startup hooks, once. What they do to locks counts only where no other worker
+        is at work.
+        """
         storage = self.huey.storage
         if not self.huey._startup or storage.alive is not None:
             return
@@ -255,13 +285,17 @@ class Driver:
 def _given(shape: Any, task: Any) -> list[Any]:
     """A task's arguments in the order of its parameters."""
     try:
-        return list(inspect.signature(shape).bind_partial(*task.args, **task.kwargs).arguments.values())
+        return list(
+            inspect.signature(shape).bind_partial(*task.args, **task.kwargs).arguments.values()
+        )
     except TypeError:
         return [*task.args, *task.kwargs.values()]
 
 
 def _about(callback: Any, swaps: list[tuple[Any, Any]]) -> Any:
-    """A callback of another message, about this one: what it was given of that one's arguments is this one's."""
+    """A callback of another message, about this one: what it was given of that one's arguments is
+    this one's.
+    """
     if callback is None:
         return None
     swapped: Any = lambda value: next((new for old, new in swaps if old == value), value)  # noqa: E731
@@ -285,7 +319,9 @@ class _Worker:
 
 
 class Storage(BaseStorage):  # type: ignore[misc,unused-ignore]
-    """Gives the driver what is enqueued, and keeps the rest in files that other processes of the proof see."""
+    """Gives the driver what is enqueued, and keeps the rest in files that other processes of the
+    proof see.
+    """
 
     blocking = True
 
@@ -346,7 +382,9 @@ class Storage(BaseStorage):  # type: ignore[misc,unused-ignore]
 
     @contextlib.contextmanager
     def file(self, key: Any) -> Iterator[Path]:
-        """The file of a key, while no other process has any. The library's work, not the handler's."""
+        """The file of a key, while no other process has any. The library's work, not the
+        handler's.
+        """
         name = key if isinstance(key, bytes) else str(key).encode()
         with self.driver.probe.recorder.quiet():
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -381,7 +419,9 @@ class Storage(BaseStorage):  # type: ignore[misc,unused-ignore]
             return True
 
     def _ttl(self, ttl: float | None) -> float | None:
-        """As the repository's own storage: Redis forgets in time, memory never, and the others refuse."""
+        """As the repository's own storage: Redis forgets in time, memory never, and the others
+        refuse.
+        """
         kind = self.huey.storage_class
         if ttl is None or not isinstance(kind, type) or issubclass(kind, RedisStorage):
             return ttl
@@ -433,7 +473,9 @@ def _read(path: Path) -> Any:
 
 
 def _is_locked(path: Path) -> bool:
-    """Whether another process holds a file; a lock ends with the process, before skillrun hears of its end."""
+    """Whether another process holds a file; a lock ends with the process, before skillrun hears of
+    its end.
+    """
     with open(path, "ab") as file:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -443,7 +485,9 @@ def _is_locked(path: Path) -> bool:
 
 
 def _wrapper(found: Any) -> Any:
-    """The task behind an object: itself, or what a wrapper around it (Django's `on_commit_task`) holds."""
+    """The task behind an object: itself, or what a wrapper around it (Django's `on_commit_task`)
+    holds.
+    """
     if isinstance(found, huey.api.TaskWrapper):
         return found
     if not isinstance(found, types.FunctionType):

@@ -1,7 +1,8 @@
-"""Is Huey used, and where: its objects, task modules, storage, periodic tasks, and the lines that show it.
+"""Is Huey used, and where: its objects, task modules, storage, periodic tasks, and the lines that
+show it.
 
-Installed is not used: an instrumentation that patches Huey, a plug-in, a test or an example is no user of it. What
-counts is a Huey object or a task in the code that the repository runs.
+Installed is not used: an instrumentation that patches Huey, a plug-in, a test or an example is no
+user of it. What counts is a Huey object or a task in the code that the repository runs.
 """
 
 from __future__ import annotations
@@ -23,10 +24,24 @@ _APP = re.compile(r"huey\.(?:\w+\.)*\w*Huey")
 _MAKES_TASK = re.compile(r"(?:db_)?(?:periodic_)?task|context_task|on_commit_task")
 _DJANGO = ("huey.contrib.djhuey.", "django_huey.")
 _OPTIONAL = frozenset(
-    ("integration", "integrations", "contrib", "ext", "extensions", "plugins", "backends", "adapters", "compat")
+    (
+        "integration",
+        "integrations",
+        "contrib",
+        "ext",
+        "extensions",
+        "plugins",
+        "backends",
+        "adapters",
+        "compat",
+    )
 )
-_LAUNCH = re.compile(r"huey_consumer(?:\.py)?\b(?P<rest>.*)|\brun_huey\b|\brun_djangohuey\b|\bdjangohuey\b")
-_OBJECT = re.compile(r"(?<![\w/.-])[A-Za-z_]\w*(?:[.:]\w+)+(?![\w/])")  # path.to.huey among the arguments
+_LAUNCH = re.compile(
+    r"huey_consumer(?:\.py)?\b(?P<rest>.*)|\brun_huey\b|\brun_djangohuey\b|\bdjangohuey\b"
+)
+_OBJECT = re.compile(
+    r"(?<![\w/.-])[A-Za-z_]\w*(?:[.:]\w+)+(?![\w/])"
+)  # path.to.huey among the arguments
 _STORAGES = {
     "redis": "redis",
     "sqlite": "sqlite",
@@ -69,7 +84,18 @@ class HueyRecogniser:
             "run",
             "start*",
         ),
-        *("*.yml", "*.yaml", "*.toml", "*.service", "*.service.*", "*.conf", "*.conf.*", "*.ini", "*.cfg", "*.tf"),
+        *(
+            "*.yml",
+            "*.yaml",
+            "*.toml",
+            "*.service",
+            "*.service.*",
+            "*.conf",
+            "*.conf.*",
+            "*.ini",
+            "*.cfg",
+            "*.tf",
+        ),
         *("*entrypoint*", "*huey*", "*worker*", "*consumer*", "dev"),
     )
 
@@ -79,7 +105,9 @@ class HueyRecogniser:
         self._own_library = False
 
     def wants(self, path: str, data: bytes) -> bool:
-        """Code of the repository itself that names Huey, or that decorates with some `task(...)`."""
+        """Code of the repository itself that names Huey, or that decorates with some
+        `task(...)`.
+        """
         if is_aside(path):
             return False
         return (
@@ -91,7 +119,9 @@ class HueyRecogniser:
     def see_python(self, path: str, module: ast.Module, data: bytes) -> None:
         """Notes imports, Huey objects, tasks and settings of one file."""
         self._own_library |= path in ("huey/api.py", "src/huey/api.py")
-        self._sources.append(read_source(path, module, data.decode("utf-8", "replace").splitlines()))
+        self._sources.append(
+            read_source(path, module, data.decode("utf-8", "replace").splitlines())
+        )
 
     def see_text(self, path: str, data: bytes) -> None:
         """Notes command lines that start a consumer."""
@@ -100,7 +130,9 @@ class HueyRecogniser:
                 self._launches.append((Place(path, number, line.strip()), consumer_object(line)))
 
     def conclude(self, manifests: Manifests) -> FrameworkUse | None:
-        """The use of Huey, or None where only tests, examples or an optional integration know it."""
+        """The use of Huey, or None where only tests, examples or an optional integration know
+        it.
+        """
         names = Names(self._sources)
         makers = _makers(names)
         apps = list({app.id: app for app in _apps(names, makers)}.values())
@@ -117,8 +149,12 @@ class HueyRecogniser:
             apps=tuple(app.id for app in apps),
             task_modules=tuple(sorted({source.path for source, _, _ in tasks})),
             scheduler="huey" if periodic else None,
-            broker=_storage(apps[0].made_by) if apps else "redis" if manifests.find("redis") else None,
-            evidence=self._evidence(apps, [(s.path, n) for (s, _, _), n in zip(tasks, lines, strict=True)], declared),
+            broker=(
+                _storage(apps[0].made_by) if apps else "redis" if manifests.find("redis") else None
+            ),
+            evidence=self._evidence(
+                apps, [(s.path, n) for (s, _, _), n in zip(tasks, lines, strict=True)], declared
+            ),
         )
 
     def _in_use(
@@ -131,13 +167,23 @@ class HueyRecogniser:
         paths = [app.path for app in apps] + [source.path for source, _, _ in tasks]
         if not paths:
             return False
-        if self._launches or any(dependency.main for dependency in declared) or not manifests.dependencies:
+        if (
+            self._launches
+            or any(dependency.main for dependency in declared)
+            or not manifests.dependencies
+        ):
             return True
         return bool(apps) and any(_OPTIONAL.isdisjoint(path.split("/")[:-1]) for path in paths)
 
-    def _rank(self, app: _App, names: Names, tasks: list[tuple[Source, Line, str]]) -> tuple[object, ...]:
-        """The object that consumers are started with comes first, then the one with the most tasks."""
-        started = any(value and names.follow(value, app.path) == app.id for _, value in self._launches)
+    def _rank(
+        self, app: _App, names: Names, tasks: list[tuple[Source, Line, str]]
+    ) -> tuple[object, ...]:
+        """The object that consumers are started with comes first, then the one with the most
+        tasks.
+        """
+        started = any(
+            value and names.follow(value, app.path) == app.id for _, value in self._launches
+        )
         used = sum(origin.startswith(f"{app.id}.") for _, _, origin in tasks)
         return (not started, -used, app.path.count("/"), app.path, app.line.line)
 
@@ -155,14 +201,18 @@ class HueyRecogniser:
 
 
 def consumer_object(line: str) -> str:
-    """The Huey object that a command line starts a consumer with, "shop.tasks.huey"; "" where it names none."""
+    """The Huey object that a command line starts a consumer with, "shop.tasks.huey"; "" where it
+    names none.
+    """
     found = _LAUNCH.search(line)
     named = _OBJECT.search(found["rest"] or "") if found else None
     return named[0].replace(":", ".") if named else ""
 
 
 def _makers(names: Names) -> dict[str, str]:
-    """Origin of a class or function of the repository that makes a Huey object -> the library's class behind it."""
+    """Origin of a class or function of the repository that makes a Huey object -> the library's
+    class behind it.
+    """
     known: dict[str, str] = {}
     for _ in range(3):
         for source in names.sources.values():
@@ -180,12 +230,19 @@ def _apps(names: Names, makers: dict[str, str]) -> Iterator[_App]:
     django = any(origin.startswith(("huey.contrib.djhuey", "django_huey")) for origin in imported)
     kept = [app for s in names.sources.values() for app in _made(names, makers, s, s.made)]
     kept += [
-        _App(s.path, line.target, line, line.name) for s in names.sources.values() if django for line in s.settings
+        _App(s.path, line.target, line, line.name)
+        for s in names.sources.values()
+        if django
+        for line in s.settings
     ]
-    yield from kept or [app for s in names.sources.values() for app in _made(names, makers, s, s.local)]
+    yield from kept or [
+        app for s in names.sources.values() for app in _made(names, makers, s, s.local)
+    ]
 
 
-def _made(names: Names, makers: dict[str, str], source: Source, lines: list[Line]) -> Iterator[_App]:
+def _made(
+    names: Names, makers: dict[str, str], source: Source, lines: list[Line]
+) -> Iterator[_App]:
     for line in lines:
         origin = names.origin(line.name, source)
         library = origin if _APP.fullmatch(origin) else makers.get(origin)
@@ -193,7 +250,9 @@ def _made(names: Names, makers: dict[str, str], source: Source, lines: list[Line
             yield _App(source.path, line.target, line, library)
 
 
-def _tasks(names: Names, apps: set[str], makers: dict[str, str]) -> Iterator[tuple[Source, Line, str]]:
+def _tasks(
+    names: Names, apps: set[str], makers: dict[str, str]
+) -> Iterator[tuple[Source, Line, str]]:
     """(file, line, origin of what makes the task) of each task."""
     for source in names.sources.values():
         for line in source.used:
@@ -203,10 +262,17 @@ def _tasks(names: Names, apps: set[str], makers: dict[str, str]) -> Iterator[tup
                 continue
             if origin.startswith(_DJANGO) or origin.rpartition(".")[0] in apps:
                 yield source, line, origin
-            elif method and "huey" in owner.rpartition(".")[2].lower() and not origin.startswith(f"{source.path}:"):
+            elif (
+                method
+                and "huey" in owner.rpartition(".")[2].lower()
+                and not origin.startswith(f"{source.path}:")
+            ):
                 yield source, line, origin  # a Huey object whose making is out of sight
 
 
 def _storage(made_by: str) -> str | None:
     name = made_by.rpartition(".")[2].lower().removesuffix("huey")
-    return next((kind for word, kind in _STORAGES.items() if word in name), "redis" if made_by and not name else None)
+    return next(
+        (kind for word, kind in _STORAGES.items() if word in name),
+        "redis" if made_by and not name else None,
+    )

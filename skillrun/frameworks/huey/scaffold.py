@@ -1,4 +1,6 @@
-"""The job as a Huey task: a receiver of SIGNAL_ERROR decides what is tried again, and keeps what is given up."""
+"""The job as a Huey task: a receiver of SIGNAL_ERROR decides what is tried again, and keeps what is
+given up.
+"""
 
 from __future__ import annotations
 
@@ -24,18 +26,34 @@ TESTS = "run by Huey itself in this process: retries are real, only the waiting 
 """What the tests' docstring says of how they run the job."""
 
 _KINDS = ("Redis", "PriorityRedis", "RedisExpire", "PriorityRedisExpire")
-_TAKEN = ("id", "eta", "delay", "retries", "retry_delay", "retry_backoff", "priority", "expires", "timeout")
+_TAKEN = (
+    "id",
+    "eta",
+    "delay",
+    "retries",
+    "retry_delay",
+    "retry_backoff",
+    "priority",
+    "expires",
+    "timeout",
+)
 _REDIS = tuple(f"{kind}{part}" for kind in _KINDS for part in ("Huey", "Storage"))
 _OURS = ("task", "correlation_id")
 
 
 def read(project: Project, facts: Facts) -> dict[str, Any]:
-    """What these templates need to know beyond `Facts`: `tick` and `due` of a clock, `redis`, and `django`.
+    """What these templates need to know beyond `Facts`: `tick` and `due` of a clock, `redis`, and
+    `django`.
 
-    `redis`: the tasks go over it. `django`: the decorators are those of huey.contrib.djhuey; what the settings call
+    `redis`: the tasks go over it. `django`: the decorators are those of huey.contrib.djhuey; what
+    the settings call
     HUEY may be a dict.
     """
-    texts = [module.text for path in facts.use.task_modules if (module := project.module(path)) is not None]
+    texts = [
+        module.text
+        for path in facts.use.task_modules
+        if (module := project.module(path)) is not None
+    ]
     django = any("huey.contrib.djhuey" in text for text in texts)
     tick = Symbol(facts.module, f"tick_{facts.name}", exists=False, path=facts.path)
     return {
@@ -43,12 +61,16 @@ def read(project: Project, facts: Facts) -> dict[str, Any]:
         "tick": tick,
         "due": f"due_{facts.name}",
         "unloaded": _unloaded(project, facts, django),
-        "redis": any(path for name in _REDIS for path in project.tree.search(name) if not is_aside(path)),
+        "redis": any(
+            path for name in _REDIS for path in project.tree.search(name) if not is_aside(path)
+        ),
     }
 
 
 def _unloaded(project: Project, facts: Facts, django: bool) -> str:
-    """Why no consumer would load the handler's module; "" where one does, or where none is seen to be started."""
+    """Why no consumer would load the handler's module; "" where one does, or where none is seen to
+    be started.
+    """
     if facts.path in facts.use.task_modules:
         return ""
     if django:
@@ -60,8 +82,14 @@ def _unloaded(project: Project, facts: Facts, django: bool) -> str:
     paths = [path for name in started if (path := project.locate(name.rpartition(".")[0]))]
     if not paths or any(imports(project, path, facts.path) for path in paths):
         return ""
-    known = ", ".join(project.import_name(path) for path in facts.use.task_modules) or "a module that it loads"
-    return f"the consumer loads {paths[0]}, which does not import {facts.module}: write a handler in {known}"
+    known = (
+        ", ".join(project.import_name(path) for path in facts.use.task_modules)
+        or "a module that it loads"
+    )
+    return (
+        f"the consumer loads {paths[0]}, which does not import {facts.module}: write a handler in"
+        f" {known}"
+    )
 
 
 def _app(facts: Facts) -> Symbol | None:
@@ -76,11 +104,17 @@ def problems(facts: Facts) -> Iterator[str]:
     if facts.facts["unloaded"]:
         yield facts.facts["unloaded"]
     if facts.dead_letter in ("queue", "framework"):
-        yield f"Huey keeps no dead letters of its own: dead_letter.kind {facts.dead_letter} is to be table or none"
+        yield (
+            f"Huey keeps no dead letters of its own: dead_letter.kind {facts.dead_letter} is to be"
+            " table or none"
+        )
     names = [field.name for field in facts.fields] if facts.message == "kwargs" else []
     for name in names:
         if name in _TAKEN or name in _OURS:
-            yield f"Huey takes the argument {name} for itself: rename the field, or write message: payload"
+            yield (
+                f"Huey takes the argument {name} for itself: rename the field, or write message:"
+                " payload"
+            )
     yield from _clock_problems(facts)
 
 
@@ -89,19 +123,29 @@ def _clock_problems(facts: Facts) -> Iterator[str]:
     if facts.trigger == "cron" and (fields is None or both_days(fields)):
         yield f"Huey has no crontab that means {facts.schedule!r}"
     if facts.trigger == "poller" and fields is None:
-        yield "Huey's clock ticks by the minute: trigger.every is to divide an hour in minutes, or a day in hours"
+        yield (
+            "Huey's clock ticks by the minute: trigger.every is to divide an hour in minutes, or a"
+            " day in hours"
+        )
     if facts.trigger == "cron" and facts.timezone not in (None, "UTC", "Etc/UTC"):
-        yield f"Huey's crontab knows no time zone but UTC: write the schedule in it, not in {facts.timezone}"
+        yield (
+            "Huey's crontab knows no time zone but UTC: write the schedule in it, not in"
+            f" {facts.timezone}"
+        )
 
 
 def pieces(facts: Facts, render: Render) -> list[Piece]:
     """The handler, the receiver that decides about a failed attempt, and the publisher."""
     app = _app(facts)
     needed: list[Symbol | str] = [
-        "from typing import Any", facts.conventions.logger_import, "from huey.api import Task",
-        "from huey.signals import SIGNAL_ERROR", *(effect.call for effect in facts.effects), *facts.transient,
+        "from typing import Any",
+        facts.conventions.logger_import,
+        "from huey.api import Task",
+        "from huey.signals import SIGNAL_ERROR",
+        *(effect.call for effect in facts.effects),
+        *facts.transient,
         facts.invalid,
-    ]  # fmt: skip
+    ]
     needed += ["from django.db import transaction"] if publishes_on_commit(facts) else []
     if app is not None:
         needed.append(Symbol(app.module, app.name))  # by name, as tasks are written
@@ -118,28 +162,39 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
     owner = f"{app.name}." if app is not None else ""
     periodic = f"{owner}periodic_task" if owner else "db_periodic_task"
     text = render(
-        "handler.py.jinja", facts, needed=needed, own=_own_waits(facts),
+        "handler.py.jinja",
+        facts,
+        needed=needed,
+        own=_own_waits(facts),
         wait=longest_wait(facts.retries, f"{facts.retries.max_attempts - 1} - task.retries"),
-        decorator=f"{owner}task" if owner else "db_task", signal=f"{owner}signal",
+        decorator=f"{owner}task" if owner else "db_task",
+        signal=f"{owner}signal",
         ids=[*((key, key) for key in facts.key), ("correlation_id", "correlation_id or task.id")],
         message_ids=[
             *((key, f'message.get("{key}")') for key in facts.key),
-            ("correlation_id", "correlation_id"), ("reason", "error"),
+            ("correlation_id", "correlation_id"),
+            ("reason", "error"),
         ],
         sent=[*_sent(facts), "**more"],
         tick=call(f"@{periodic}", [_crontab(facts)]) if clocked else "",
-        key=_key(facts), left_out=left_out(facts), settles=settles(facts),
+        key=_key(facts),
+        left_out=left_out(facts),
+        settles=settles(facts),
         handled=[f'message["{key}"]' for key in facts.key],
         publishing=_publishing(clocked=clocked),
-    )  # fmt: skip
+    )
     return [Module(facts.path, text)]
 
 
 def broker_needs(facts: Facts) -> tuple[Symbol | str, ...] | None:
-    """What `over_broker.jinja` imports beside the handler; None where the tasks do not go over Redis."""
+    """What `over_broker.jinja` imports beside the handler; None where the tasks do not go over
+    Redis.
+    """
     if not facts.facts["redis"]:
         return None
-    beside = (Symbol(facts.module, facts.enqueue.name),) if facts.enqueue.module == facts.module else ()
+    beside = (
+        (Symbol(facts.module, facts.enqueue.name),) if facts.enqueue.module == facts.module else ()
+    )
     needed = ("from uuid import uuid4", "from redis.exceptions import RedisError")
     return (*needed, Symbol(facts.module, facts.name), *beside)
 
@@ -151,18 +206,28 @@ def runs_need(facts: Facts, *, case: bool) -> tuple[Symbol | str, ...]:
 
 def _fields(facts: Facts) -> dict[str, str] | None:
     """The fields of Huey's crontab; None where it has none that means the trigger."""
-    return read_fields(facts.schedule or "") if facts.trigger == "cron" else every_fields(facts.every_s or 60.0)
+    return (
+        read_fields(facts.schedule or "")
+        if facts.trigger == "cron"
+        else every_fields(facts.every_s or 60.0)
+    )
 
 
 def _crontab(facts: Facts) -> str:
     """Its minute is written always: it would be any."""
-    given = {name: text for name, text in (_fields(facts) or {}).items() if text != "*" or name == "minute"}
+    given = {
+        name: text
+        for name, text in (_fields(facts) or {}).items()
+        if text != "*" or name == "minute"
+    }
     return f"crontab({', '.join(f'{name}={source(text)}' for name, text in given.items())})"
 
 
 def _publishing(*, clocked: bool) -> str:
     """When to call the publisher, and what Huey does not do."""
-    again = "the next tick publishes it again" if clocked else "it is lost until it is published again"
+    again = (
+        "the next tick publishes it again" if clocked else "it is lost until it is published again"
+    )
     return (
         "Call it after the commit of what it is about: a consumer may be faster than a commit. "
         f"Huey acknowledges nothing: where a consumer is killed at its work, {again}."
@@ -177,7 +242,11 @@ def _key(facts: Facts) -> str:
 
 def _sent(facts: Facts) -> list[str]:
     """The arguments of a call that publishes."""
-    return ["payload"] if facts.message == "payload" else [f"{field.name}={field.name}" for field in facts.fields]
+    return (
+        ["payload"]
+        if facts.message == "payload"
+        else [f"{field.name}={field.name}" for field in facts.fields]
+    )
 
 
 def _own_waits(facts: Facts) -> bool:

@@ -1,4 +1,6 @@
-"""What one Python file says that may concern Huey: imports, calls that are kept, returned or used to decorate."""
+"""What one Python file says that may concern Huey: imports, calls that are kept, returned or used
+to decorate.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ _HOPS = 6  # imports of imports that are followed
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A called or decorating name as written, e.g. "huey.task", and its line; `target` is what is bound to it."""
+    """A called or decorating name as written, e.g. "huey.task", and its line; `target` is what is
+    bound to it.
+    """
 
     name: str
     line: int
@@ -23,14 +27,20 @@ class Line:
 
 @dataclass(slots=True)
 class Source:
-    """One file. `names` maps a local name to where it was imported from; a relative import begins with "/"."""
+    """One file. `names` maps a local name to where it was imported from; a relative import begins
+    with "/".
+    """
 
     path: str
     names: dict[str, str] = field(default_factory=dict)
     bases: dict[str, list[str]] = field(default_factory=dict)
     made: list[Line] = field(default_factory=list)  # name = function(...)
-    local: list[Line] = field(default_factory=list)  # the same inside a function, which is then the target
-    returned: dict[str, str] = field(default_factory=dict)  # function -> what it calls to make its result
+    local: list[Line] = field(
+        default_factory=list
+    )  # the same inside a function, which is then the target
+    returned: dict[str, str] = field(
+        default_factory=dict
+    )  # function -> what it calls to make its result
     used: list[Line] = field(default_factory=list)  # decorators and calls that may make tasks
     settings: list[Line] = field(default_factory=list)  # HUEY = {...}; `name` is its huey_class
 
@@ -41,7 +51,9 @@ def read_source(path: str, module: ast.Module, lines: list[str]) -> Source:
     inside: dict[int, str] = {}
     for node in statements(module.body):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            inside |= {id(inner): inside.get(id(node), node.name) for inner in statements(node.body)}
+            inside |= {
+                id(inner): inside.get(id(node), node.name) for inner in statements(node.body)
+            }
         _note(source, node, lines, inside.get(id(node)))
     return source
 
@@ -61,7 +73,9 @@ def _note(source: Source, node: ast.stmt, lines: list[str], function: str | None
             _add(source.local if function else source.made, node.value, lines, function or target)
             _add(source.used, node.value, lines, target)
         elif isinstance(node.value, ast.Dict) and target in ("HUEY", "DJANGO_HUEY"):
-            source.settings.append(Line(_huey_class(node.value), node.lineno, _text(lines, node.lineno), target))
+            source.settings.append(
+                Line(_huey_class(node.value), node.lineno, _text(lines, node.lineno), target)
+            )
     elif isinstance(node, ast.Expr | ast.Return) and isinstance(node.value, ast.Call):
         _add(source.used, node.value, lines)
 
@@ -80,7 +94,9 @@ def _text(lines: list[str], line: int) -> str:
 
 def _made_inside(node: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[str]:
     """`return RedisHuey(...)`, also by way of a local name."""
-    local = {dotted(n.targets[0]): n.value for n in statements(node.body) if isinstance(n, ast.Assign)}
+    local = {
+        dotted(n.targets[0]): n.value for n in statements(node.body) if isinstance(n, ast.Assign)
+    }
     for inner in statements(node.body):
         value = inner.value if isinstance(inner, ast.Return) else None
         value = local.get(value.id, value) if isinstance(value, ast.Name) else value
@@ -105,7 +121,9 @@ def dotted(node: ast.expr) -> str:
 
 def _imports(path: str, node: ast.Import | ast.ImportFrom) -> dict[str, str]:
     if isinstance(node, ast.Import):
-        first = {a.name.partition(".")[0]: a.name.partition(".")[0] for a in node.names if not a.asname}
+        first = {
+            a.name.partition(".")[0]: a.name.partition(".")[0] for a in node.names if not a.asname
+        }
         return first | {a.asname: a.name for a in node.names if a.asname}
     base = node.module or ""
     if node.level:
@@ -122,7 +140,9 @@ class Names:
         self._modules = {path: _parts(path) for path in self.sources}
 
     def origin(self, name: str, source: Source, hops: int = _HOPS) -> str:
-        """ "huey.RedisHuey" for the library, "path:object.attribute" for something of ours, else as imported."""
+        """ "huey.RedisHuey" for the library, "path:object.attribute" for something of ours, else as
+        imported.
+        """
         first, dot, rest = name.partition(".")
         known = source.names.get(first)
         if known is None:
@@ -130,7 +150,9 @@ class Names:
         return self.follow(known + dot + rest, source.path, hops)
 
     def follow(self, name: str, near: str, hops: int = _HOPS) -> str:
-        """A dotted name followed through the imports of other files; itself where they end out of sight."""
+        """A dotted name followed through the imports of other files; itself where they end out of
+        sight.
+        """
         if hops == 0 or name.partition(".")[0] in ("huey", "django_huey"):
             return name
         parts = tuple(name.lstrip("/").split("."))
@@ -141,8 +163,14 @@ class Names:
         return name
 
     def _locate(self, parts: tuple[str, ...], near: str, rooted: bool) -> str | None:
-        found = [p for p, m in self._modules.items() if (m == parts if rooted else m[-len(parts) :] == parts)]
-        return min(found, key=lambda path: (-_shared(path, near), path.count("/"), path), default=None)
+        found = [
+            p
+            for p, m in self._modules.items()
+            if (m == parts if rooted else m[-len(parts) :] == parts)
+        ]
+        return min(
+            found, key=lambda path: (-_shared(path, near), path.count("/"), path), default=None
+        )
 
 
 def _parts(path: str) -> tuple[str, ...]:

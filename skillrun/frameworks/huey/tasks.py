@@ -1,6 +1,7 @@
 """What makes a function a Huey task, and the options that it then has.
 
-Sources: huey/api.py (`Huey.task`, `periodic_task`, `context_task`, `TaskWrapper`), huey/contrib/djhuey.
+Sources: huey/api.py (`Huey.task`, `periodic_task`, `context_task`, `TaskWrapper`),
+huey/contrib/djhuey.
 """
 
 from __future__ import annotations
@@ -54,7 +55,9 @@ class Task:
     registered: Place | None = None
     owner: str | None = None  # dotted name of the Huey object
     options: dict[str, Option] = field(default_factory=dict)
-    unread: list[Place] = field(default_factory=list)  # `**options`, own decorators: what cannot be read
+    unread: list[Place] = field(
+        default_factory=list
+    )  # `**options`, own decorators: what cannot be read
     bare: Place | None = None  # `@huey.task` without parentheses registers nothing
     schedule: ast.expr | None = None  # the first argument of periodic_task
     names: tuple[str, ...] = ()  # dotted names that mean the task: calling one enqueues
@@ -79,7 +82,9 @@ def read_task(project: Project, use: FrameworkUse, handler: Definition) -> Task:
 
 
 def find_task(project: Project, use: FrameworkUse, import_path: str) -> Definition | None:
-    """The function behind "module:object"; also where the object is what `huey.task(...)(function)` returned."""
+    """The function behind "module:object"; also where the object is what `huey.task(...)(function)`
+    returned.
+    """
     found = project.lookup(import_path)
     if found is None or found.definition is not None:
         return found.definition if found else None
@@ -96,8 +101,12 @@ def is_task(project: Project, use: FrameworkUse, definition: Definition) -> bool
     return not definition.is_class and read_task(project, use, definition).registered is not None
 
 
-def _maker(project: Project, use: FrameworkUse, node: ast.expr, module: Module) -> tuple[str, str, ast.Call] | None:
-    """(kind, owner, call) of `huey.task(...)`; None for anything else, `huey.task` without a call included."""
+def _maker(
+    project: Project, use: FrameworkUse, node: ast.expr, module: Module
+) -> tuple[str, str, ast.Call] | None:
+    """(kind, owner, call) of `huey.task(...)`; None for anything else, `huey.task` without a call
+    included.
+    """
     if not isinstance(node, ast.Call):
         return None
     found = app_method(project, use, node.func, module)
@@ -113,7 +122,9 @@ class _Reader:
     def read(self) -> Task:
         handler = self.task.handler
         if not handler.is_class:
-            self._from_decorators(handler) or self._from_call(handler) or self._from_wrapper(handler)
+            self._from_decorators(handler) or self._from_call(handler) or self._from_wrapper(
+                handler
+            )
         return self.task
 
     def _from_decorators(self, handler: Definition) -> bool:
@@ -124,7 +135,11 @@ class _Reader:
                 self.task.names = (handler.dotted,)
                 self.task.below = handler.decorators[number + 1 :]
                 return True
-            found = None if isinstance(node, ast.Call) else app_method(self.project, self.use, node, handler.module)
+            found = (
+                None
+                if isinstance(node, ast.Call)
+                else app_method(self.project, self.use, node, handler.module)
+            )
             if found and found[1] in KINDS:
                 self.task.bare = place_of(handler.module, node)
         return False
@@ -133,7 +148,11 @@ class _Reader:
         """`send = huey.task(retries=2)(_send)`: the name on the left is the task."""
         for use in self.project.uses(handler.dotted):
             above = list(use.module.parents(use.node))[:2]
-            call = above[0] if above and isinstance(above[0], ast.Call) and use.node in above[0].args[:1] else None
+            call = (
+                above[0]
+                if above and isinstance(above[0], ast.Call) and use.node in above[0].args[:1]
+                else None
+            )
             maker = _maker(self.project, self.use, call.func, use.module) if call else None
             if maker is None or call is None:
                 continue
@@ -143,12 +162,21 @@ class _Reader:
         return self.task.registered is not None
 
     def _from_wrapper(self, handler: Definition) -> bool:
-        """A decorator of the repository that itself makes tasks; what it passes on is read, the rest is not."""
+        """A decorator of the repository that itself makes tasks; what it passes on is read, the
+        rest is not.
+        """
         for number, node in enumerate(handler.decorators):
             name = handler.module.resolve(node.func if isinstance(node, ast.Call) else node)
             own = self.project.definition(name) if name else None
-            calls = [n for n in ast.walk(own.node) if isinstance(n, ast.Call)] if own and not own.is_class else []
-            maker = next((m for c in calls if own and (m := _maker(self.project, self.use, c, own.module))), None)
+            calls = (
+                [n for n in ast.walk(own.node) if isinstance(n, ast.Call)]
+                if own and not own.is_class
+                else []
+            )
+            maker = next(
+                (m for c in calls if own and (m := _maker(self.project, self.use, c, own.module))),
+                None,
+            )
             if own is None or maker is None:
                 continue
             self._registered(maker, own.module, maker[2], _given(own, node, handler.module))
@@ -170,12 +198,16 @@ class _Reader:
         self.task.registered = place_of(module, node)
         positional = [] if self.task.kind == "context" else [*call.args]
         if self.task.kind == "periodic":
-            self.task.schedule = positional.pop(0) if positional else _keyword(call, "validate_datetime")
+            self.task.schedule = (
+                positional.pop(0) if positional else _keyword(call, "validate_datetime")
+            )
         written = [*zip(DEFAULTS, positional, strict=False)]
         for name, value in (*written, *_named(self, call, module)):
             word = value.id if isinstance(value, ast.Name) else ""
             inner, held = (given or {}).get(word, (value, module))
-            self.task.options[name] = Option(self.project.literal(inner, held), place_of(held, inner))
+            self.task.options[name] = Option(
+                self.project.literal(inner, held), place_of(held, inner)
+            )
 
 
 def _named(reader: _Reader, call: ast.Call, module: Module) -> Iterator[tuple[str, ast.expr]]:
@@ -204,8 +236,13 @@ def _given(own: Definition, node: ast.expr, module: Module) -> dict[str, tuple[a
     assert not isinstance(own.node, ast.ClassDef)
     args = own.node.args
     positional = [*args.posonlyargs, *args.args]
-    found = {a.arg: (d, own.module) for a, d in zip(reversed(positional), reversed(args.defaults), strict=False)} | {
-        a.arg: (d, own.module) for a, d in zip(args.kwonlyargs, args.kw_defaults, strict=True) if d is not None
+    found = {
+        a.arg: (d, own.module)
+        for a, d in zip(reversed(positional), reversed(args.defaults), strict=False)
+    } | {
+        a.arg: (d, own.module)
+        for a, d in zip(args.kwonlyargs, args.kw_defaults, strict=True)
+        if d is not None
     }
     if isinstance(node, ast.Call):
         found |= {a.arg: (value, module) for a, value in zip(positional, node.args, strict=False)}

@@ -1,6 +1,7 @@
 """Who publishes or schedules a Huey task: calling the task is enqueueing it.
 
-Sources: huey/api.py (`TaskWrapper.__call__`, `schedule`, `map`, `s`; `Task.then`, `Task.error`), `periodic_task`.
+Sources: huey/api.py (`TaskWrapper.__call__`, `schedule`, `map`, `s`; `Task.then`, `Task.error`),
+`periodic_task`.
 """
 
 from __future__ import annotations
@@ -19,12 +20,16 @@ _ON_COMMIT = ("on_commit", "partial", "enqueue")
 
 
 def find_wiring(project: Project, use: FrameworkUse, handler: Definition) -> tuple[Wiring, ...]:
-    """Every place that enqueues or schedules the handler, in order of path and line; calls of itself left out."""
+    """Every place that enqueues or schedules the handler, in order of path and line; calls of
+    itself left out.
+    """
     task = read_task(project, use, handler)
     every = list(_all(project, task))
     if all(wiring.in_tests for wiring in every):
         every += _handed_on(project, task)
-    every += [tick for wiring in every if not wiring.in_tests for tick in _ticks(project, use, wiring)]
+    every += [
+        tick for wiring in every if not wiring.in_tests for tick in _ticks(project, use, wiring)
+    ]
     found: dict[tuple[str, int, str], Wiring] = {}
     for wiring in every:
         found.setdefault((wiring.place.path, wiring.place.line, wiring.kind), wiring)
@@ -33,29 +38,45 @@ def find_wiring(project: Project, use: FrameworkUse, handler: Definition) -> tup
 
 def _all(project: Project, task: Task) -> Iterator[Wiring]:
     if task.kind == "periodic" and task.registered is not None:
-        yield Wiring("schedule", task.registered, "periodic_task(...)", in_tests(task.registered.path))
+        yield Wiring(
+            "schedule", task.registered, "periodic_task(...)", in_tests(task.registered.path)
+        )
     for use in _uses(project, task):
         above = next(use.module.parents(use.node), None)
         if isinstance(above, ast.Call) and above.func is use.node:
             yield _wiring(use.module, above, "call")
-        elif isinstance(above, ast.Call) and use.node in above.args and _called(above) in (*_NEXT, *_ON_COMMIT):
+        elif (
+            isinstance(above, ast.Call)
+            and use.node in above.args
+            and _called(above) in (*_NEXT, *_ON_COMMIT)
+        ):
             yield _wiring(use.module, above, f".{_called(above)}(...)")
         elif isinstance(above, ast.Attribute) and above.attr in _METHODS:
             yield _wiring(use.module, above, f".{above.attr}(...)")
 
 
 def _ticks(project: Project, use: FrameworkUse, wiring: Wiring) -> Iterator[Wiring]:
-    """The periodic tasks that come to an enqueueing call: its own function, or one that calls that."""
+    """The periodic tasks that come to an enqueueing call: its own function, or one that calls
+    that.
+    """
     module = project.module(wiring.place.path)
     for node in ast.walk(module.tree) if module is not None and wiring.kind == "enqueue" else ():
-        holds = isinstance(node, ast.FunctionDef) and node.lineno <= wiring.place.line <= (node.end_lineno or 0)
+        holds = isinstance(node, ast.FunctionDef) and node.lineno <= wiring.place.line <= (
+            node.end_lineno or 0
+        )
         if module is None or not holds or not isinstance(node, ast.FunctionDef):
             continue
         definition = project.define(module, node)
         for function in (definition, *_callers(project, definition)):
             task = read_task(project, use, function)
-            if task.kind == "periodic" and task.registered is not None and not in_tests(task.registered.path):
-                yield Wiring("schedule", task.registered, "periodic_task(...) that enqueues it", False)
+            if (
+                task.kind == "periodic"
+                and task.registered is not None
+                and not in_tests(task.registered.path)
+            ):
+                yield Wiring(
+                    "schedule", task.registered, "periodic_task(...) that enqueues it", False
+                )
 
 
 def _callers(project: Project, definition: Definition) -> Iterator[Definition]:
@@ -73,21 +94,32 @@ def _uses(project: Project, task: Task) -> Iterator[Use]:
 
 
 def _handed_on(project: Project, task: Task) -> Iterator[Wiring]:
-    """The task as a value, in a mapping or an argument: somebody publishes it, but the text does not say where."""
+    """The task as a value, in a mapping or an argument: somebody publishes it, but the text does
+    not say where.
+    """
     for use in _uses(project, task):
         above = next(use.module.parents(use.node), None)
-        if isinstance(above, ast.Dict | ast.List | ast.Tuple | ast.keyword) and not in_tests(use.path):
+        if isinstance(above, ast.Dict | ast.List | ast.Tuple | ast.keyword) and not in_tests(
+            use.path
+        ):
             yield _wiring(use.module, use.node, "handed on as a value")
 
 
 def sites(project: Project, task: Task) -> Iterator[tuple[Module, ast.Call]]:
-    """The calls outside tests that make a message: `send(...)`, `send.schedule(...)`, `send.s(...)`."""
+    """The calls outside tests that make a message: `send(...)`, `send.schedule(...)`,
+    `send.s(...)`.
+    """
     for use in _uses(project, task):
         node: ast.AST = use.node
         above = list(use.module.parents(use.node))[:2]
         if above and isinstance(above[0], ast.Attribute) and above[0].attr in ("schedule", "s"):
             node, above = above[0], above[1:]
-        if above and isinstance(above[0], ast.Call) and above[0].func is node and not in_tests(use.path):
+        if (
+            above
+            and isinstance(above[0], ast.Call)
+            and above[0].func is node
+            and not in_tests(use.path)
+        ):
             yield use.module, above[0]
 
 

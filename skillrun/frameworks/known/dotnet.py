@@ -27,7 +27,10 @@ DOTNET = (
             "mark Hangfire.DisableConcurrentExecution",
         ),
         sends=("call Hangfire.BackgroundJobServer",),
-        schedules={"call Hangfire.RecurringJob.*": "hangfire", "call *ecurringJob*.AddOrUpdate": "hangfire"},
+        schedules={
+            "call Hangfire.RecurringJob.*": "hangfire",
+            "call *ecurringJob*.AddOrUpdate": "hangfire",
+        },
         brokers={
             "dep hangfire.postgresql": "postgres",
             "dep hangfire.sqlserver": "sqlserver",

@@ -15,7 +15,10 @@ ELIXIR = (
         apps=("set config Oban", "type Oban"),
         tasks=("base Oban.Worker", "base Oban.Pro.Worker*", "base Oban.Pro.Workers.*"),
         sends=("call Oban.insert*",),
-        schedules={"type Oban.Plugins.Cron": "Oban.Plugins.Cron", "type Oban.Pro.Plugins.DynamicCron": "Oban.Pro cron"},
+        schedules={
+            "type Oban.Plugins.Cron": "Oban.Plugins.Cron",
+            "type Oban.Pro.Plugins.DynamicCron": "Oban.Pro cron",
+        },
         brokers={"dep myxql": "mysql", "dep ecto_sqlite3": "sqlite"},
         broker="postgres",
         own="lib/oban/worker.ex",

@@ -13,9 +13,12 @@ from functools import lru_cache
 class Sight:
     """One thing that a file does with a name.
 
-    `kind`: import | call (also `new`) | base (also an interface, `include`, `use`) | mark (decorator, annotation,
-    attribute) | class | field (of a class body) | lists (an element of such a field) | set (an assigned setting) |
-    type | file (the file itself). `name` is the import path where the file says it ("bullmq.Queue"), else what is
+    `kind`: import | call (also `new`) | base (also an interface, `include`, `use`) | mark
+    (decorator, annotation,
+    attribute) | class | field (of a class body) | lists (an element of such a field) | set (an
+    assigned setting) |
+    type | file (the file itself). `name` is the import path where the file says it
+    ("bullmq.Queue"), else what is
     written. `target` is what it is bound to, or the function or class that it stands on.
     """
 
@@ -35,40 +38,62 @@ class Seen:
 
     def imports(self, pattern: str) -> bool:
         """Whether any import path matches a glob."""
-        return any(one.kind == "import" and _glob(pattern).fullmatch(one.name) for one in self.sights)
+        return any(
+            one.kind == "import" and _glob(pattern).fullmatch(one.name) for one in self.sights
+        )
 
 
 @dataclass(frozen=True)
 class Known:
-    """A job library. A mark is "<kind of sight> <glob over its name>", and may end in " in <glob over the path, which
-    begins with />", then " if <glob over an import>".
+    """A job library. A mark is "<kind of sight> <glob over its name>", and may end in " in <glob
+    over the path, which begins with />", then " if <glob over an import>".
 
-    `~app.x` in a mark is the method or decorator `x` of any object that an app mark made. Any mark but one of kind
-    `file`, `class`, `field` or `set` shows use by itself; those count where the library is declared or imported.
+    `~app.x` in a mark is the method or decorator `x` of any object that an app mark made. Any mark
+    but one of kind
+    `file`, `class`, `field` or `set` shows use by itself; those count where the library is declared
+    or imported.
     """
 
     id: str
     title: str
     language: str
-    distributions: tuple[str, ...]  # as manifests name it, a glob each; one of them stands for a use in a manifest
-    modules: tuple[str, ...]  # globs over import paths; an import of one anchors what is no evidence by itself
+    distributions: tuple[
+        str, ...
+    ]  # as manifests name it, a glob each; one of them stands for a use in a manifest
+    modules: tuple[
+        str, ...
+    ]  # globs over import paths; an import of one anchors what is no evidence by itself
     words: tuple[bytes, ...]  # a file of the language without any of them cannot matter
     apps: tuple[str, ...] = ()  # the best first
-    places: tuple[str, ...] = ()  # `file` marks that say where the app is, and are no evidence of use
+    places: tuple[
+        str, ...
+    ] = ()  # `file` marks that say where the app is, and are no evidence of use
     tasks: tuple[str, ...] = ()
     builtin: tuple[str, ...] = ()  # task marks that need no library, so no declaration either
-    needs: tuple[str, ...] = ()  # of these distributions, a glob each, one is declared, or there is no use
-    follows: tuple[str, ...] = ()  # task marks that show nothing by themselves, e.g. a base class of the web framework
+    needs: tuple[
+        str, ...
+    ] = ()  # of these distributions, a glob each, one is declared, or there is no use
+    follows: tuple[
+        str, ...
+    ] = ()  # task marks that show nothing by themselves, e.g. a base class of the web framework
     sends: tuple[str, ...] = ()  # evidence of use that is neither app nor task, e.g. what enqueues
-    schedules: Mapping[str, str] = field(default_factory=dict)  # mark, or "dep <glob>" -> the scheduler's name
+    schedules: Mapping[str, str] = field(
+        default_factory=dict
+    )  # mark, or "dep <glob>" -> the scheduler's name
     brokers: Mapping[str, str] = field(default_factory=dict)  # mark, or "dep <glob>" -> broker
     broker: str | None = None  # where none of `brokers` is seen
     starts: tuple[str, ...] = ()  # words in this order in a command line that starts a worker
-    home: str = ""  # a folder whose files the library finds by itself: it is the app of what lies in it
-    launched: bool = False  # without an app object: the file with the command that starts a worker stands for it
+    home: str = (
+        ""  # a folder whose files the library finds by itself: it is the app of what lies in it
+    )
+    launched: bool = (
+        False  # without an app object: the file with the command that starts a worker stands for it
+    )
     objects: bool = False  # an app is named "file:object", not by its file alone
     own: str = ""  # a file that only the library's own repository has
-    configs: tuple[str, ...] = ()  # lower-case names of files beside the language's own that may hold a mark
+    configs: tuple[
+        str, ...
+    ] = ()  # lower-case names of files beside the language's own that may hold a mark
 
 
 @lru_cache(maxsize=2048)
@@ -83,7 +108,9 @@ def matches(mark: str, sight: Sight, seen: Seen, name: str = "") -> bool:
     kind, _, pattern = what.partition(" ")
     if kind != sight.kind or not _glob(pattern).fullmatch(name or sight.name):
         return False
-    return (not needed or seen.imports(needed)) and (not where or _glob(where).fullmatch(f"/{seen.path}") is not None)
+    return (not needed or seen.imports(needed)) and (
+        not where or _glob(where).fullmatch(f"/{seen.path}") is not None
+    )
 
 
 def declares(name: str, patterns: Iterable[str]) -> bool:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from skillrun.frameworks.known.entry import Known
 
-# A ticker alone may flush a buffer; in a package that is named for periodic work, it is what starts that work.
+# A ticker alone may flush a buffer; in a package that is named for periodic work, it is what starts
+# that work.
 _TICKERS = tuple(
-    f"call time.NewTicker in */{name}/*" for name in ("cron*", "sync", "syncer*", "poller*", "scheduler*", "periodic*")
+    f"call time.NewTicker in */{name}/*"
+    for name in ("cron*", "sync", "syncer*", "poller*", "scheduler*", "periodic*")
 )
 
 GO = (
@@ -33,7 +35,10 @@ GO = (
         distributions=("github.com/riverqueue/river*", "riverqueue.com/riverpro*"),
         modules=("github.com/riverqueue/river*", "riverqueue.com/*"),
         words=(b"riverqueue",),
-        apps=("call github.com/riverqueue/river.NewClient", "call riverqueue.com/riverpro.NewClient"),
+        apps=(
+            "call github.com/riverqueue/river.NewClient",
+            "call riverqueue.com/riverpro.NewClient",
+        ),
         tasks=(
             "type github.com/riverqueue/river.WorkerDefaults",
             "type github.com/riverqueue/river.Job",
@@ -68,7 +73,10 @@ GO = (
         modules=("go.temporal.io/sdk*",),
         words=(b"go.temporal.io/sdk",),
         apps=("call go.temporal.io/sdk/worker.New",),
-        tasks=("type go.temporal.io/sdk/workflow.Context", "call go.temporal.io/sdk/workflow.ExecuteActivity"),
+        tasks=(
+            "type go.temporal.io/sdk/workflow.Context",
+            "call go.temporal.io/sdk/workflow.ExecuteActivity",
+        ),
         sends=("call go.temporal.io/sdk/client.*",),
         broker="temporal",
         own="internal/internal_worker.go",
@@ -80,7 +88,10 @@ GO = (
         distributions=("github.com/robfig/cron*", "github.com/go-co-op/gocron*"),
         modules=("github.com/robfig/cron*", "github.com/go-co-op/gocron*"),
         words=(b"robfig/cron", b"go-co-op/gocron", b"time.NewTicker("),
-        tasks=("call github.com/robfig/cron*.New*", "call github.com/go-co-op/gocron*.NewScheduler"),
+        tasks=(
+            "call github.com/robfig/cron*.New*",
+            "call github.com/go-co-op/gocron*.NewScheduler",
+        ),
         builtin=_TICKERS,
         schedules={
             "call github.com/robfig/cron*": "robfig/cron",

@@ -1,4 +1,6 @@
-"""Which nodes of each language's syntax tree import something, and which do something with an imported name."""
+"""Which nodes of each language's syntax tree import something, and which do something with an
+imported name.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ RESOLVED = frozenset({"call", "base", "mark", "type"})
 _LONGEST = 200  # characters of a written name; a longer one is an expression
 _UP = 5  # parents between a call and what it is bound to
 
-Imports = Callable[["SgNode"], Iterator[tuple[str, str]]]  # (local name, "" for a whole module opened; import path)
+Imports = Callable[
+    ["SgNode"], Iterator[tuple[str, str]]
+]  # (local name, "" for a whole module opened; import path)
 Sights = Callable[["SgNode"], Iterator[tuple[str, str, str]]]  # (kind, name, target)
 
 
@@ -146,12 +150,21 @@ def _bound_to(node: SgNode) -> str:
         parent = current.parent()
         if parent is None:
             return ""
-        held = parent.field("name") if parent.kind() in ("variable_declarator", "public_field_definition") else None
+        held = (
+            parent.field("name")
+            if parent.kind() in ("variable_declarator", "public_field_definition")
+            else None
+        )
         held = held or parent.field("left") if parent.kind() == "assignment_expression" else held
         held = held or parent.field("property") if parent.kind() == "field_definition" else held
         if held is not None:
             return "" if current.text() == held.text() else _tail(_text(held))
-        if parent.kind() not in ("await_expression", "parenthesized_expression", "as_expression", "new_expression"):
+        if parent.kind() not in (
+            "await_expression",
+            "parenthesized_expression",
+            "as_expression",
+            "new_expression",
+        ):
             return ""
         current = parent
     return ""
@@ -160,14 +173,20 @@ def _bound_to(node: SgNode) -> str:
 def _js_heritage(node: SgNode) -> Iterator[tuple[str, str, str]]:
     target = _text((node.parent() or node).field("name"))
     for clause in [*_children(node, "extends_clause", "implements_clause"), node]:
-        for one in _children(clause, "identifier", "member_expression", "type_identifier", "generic_type"):
+        for one in _children(
+            clause, "identifier", "member_expression", "type_identifier", "generic_type"
+        ):
             yield "base", _text(one).partition("<")[0], target
 
 
 def _js_decorator(node: SgNode) -> Iterator[tuple[str, str, str]]:
     held = next((one for one in node.children() if one.is_named()), None)
     if held is not None:
-        yield "mark", _text(held.field("function") if held.kind() == "call_expression" else held), ""
+        yield (
+            "mark",
+            _text(held.field("function") if held.kind() == "call_expression" else held),
+            "",
+        )
 
 
 JAVASCRIPT = Reader(
@@ -215,7 +234,9 @@ def _ruby_assignment(node: SgNode) -> Iterator[tuple[str, str, str]]:
 
 
 RUBY = Reader(
-    imports={}, sights={"call": _ruby_call, "class": _ruby_class, "assignment": _ruby_assignment}, separator="::"
+    imports={},
+    sights={"call": _ruby_call, "class": _ruby_class, "assignment": _ruby_assignment},
+    separator="::",
 )
 
 
@@ -225,7 +246,11 @@ RUBY = Reader(
 def _go_import(node: SgNode) -> Iterator[tuple[str, str]]:
     path = _plain(node.field("path"))
     parts = path.split("/")
-    last = parts[-2] if len(parts) > 1 and parts[-1][:1] == "v" and parts[-1][1:].isdigit() else parts[-1]
+    last = (
+        parts[-2]
+        if len(parts) > 1 and parts[-1][:1] == "v" and parts[-1][1:].isdigit()
+        else parts[-1]
+    )
     yield _text(node.field("name")) or last.partition(".")[0], path
 
 
@@ -239,7 +264,10 @@ def _go_type(node: SgNode) -> Iterator[tuple[str, str, str]]:
     yield "type", _text(node), ""
 
 
-GO = Reader(imports={"import_spec": _go_import}, sights={"call_expression": _go_call, "qualified_type": _go_type})
+GO = Reader(
+    imports={"import_spec": _go_import},
+    sights={"call_expression": _go_call, "qualified_type": _go_type},
+)
 
 
 # -- Java and Kotlin
@@ -265,7 +293,9 @@ def _java_call(node: SgNode) -> Iterator[tuple[str, str, str]]:
 
 def _java_class(node: SgNode) -> Iterator[tuple[str, str, str]]:
     for clause in (node.field("superclass"), node.field("interfaces")):
-        for one in _named_below(clause, "type_identifier", "generic_type", "scoped_type_identifier"):
+        for one in _named_below(
+            clause, "type_identifier", "generic_type", "scoped_type_identifier"
+        ):
             yield "base", _text(one).partition("<")[0], _text(node.field("name"))
 
 
@@ -369,7 +399,9 @@ def _elixir_call(node: SgNode) -> Iterator[tuple[str, str, str]]:
 
 
 def _elixir_tuple(node: SgNode) -> Iterator[tuple[str, str, str]]:
-    """`{Oban.Plugins.Cron, crontab: [...]}` and `{Oban, config}`: a child or a plug-in with its options."""
+    """`{Oban.Plugins.Cron, crontab: [...]}` and `{Oban, config}`: a child or a plug-in with its
+    options.
+    """
     first = next((one for one in node.children() if one.is_named()), None)
     if first is not None and first.kind() == "alias":
         yield "type", _text(first), ""
@@ -448,4 +480,6 @@ def _rust_call(node: SgNode) -> Iterator[tuple[str, str, str]]:
         yield "call", _text(held), ""
 
 
-RUST = Reader(imports={"use_declaration": _rust_use}, sights={"call_expression": _rust_call}, separator="::")
+RUST = Reader(
+    imports={"use_declaration": _rust_use}, sights={"call_expression": _rust_call}, separator="::"
+)

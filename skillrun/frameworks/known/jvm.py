@@ -9,7 +9,12 @@ JVM = (
         id="quartz",
         title="Quartz",
         language="jvm",
-        distributions=("*:quartz", "*:spring-boot-starter-quartz", "*:quarkus-quartz", "*:micronaut-quartz"),
+        distributions=(
+            "*:quartz",
+            "*:spring-boot-starter-quartz",
+            "*:quarkus-quartz",
+            "*:micronaut-quartz",
+        ),
         modules=("org.quartz*", "org.springframework.scheduling.quartz*"),
         words=(b"org.quartz", b"scheduling.quartz"),
         apps=(

@@ -12,7 +12,12 @@ NODE = (
         distributions=("bull", "@nestjs/bull"),
         modules=("bull", "bull.*", "@nestjs/bull.*"),
         words=(b"bull'", b'bull"'),
-        apps=("call bull", "call bull.Queue", "call bull.default", "call @nestjs/bull.BullModule.*"),
+        apps=(
+            "call bull",
+            "call bull.Queue",
+            "call bull.default",
+            "call @nestjs/bull.BullModule.*",
+        ),
         tasks=("call ~app.process", "mark @nestjs/bull.Processor", "mark @nestjs/bull.Process"),
         sends=("base bull", "call ~app.add"),
         schedules={"dep bull-repeat": "bull"},
@@ -23,7 +28,12 @@ NODE = (
         id="bullmq",
         title="BullMQ",
         language="node",
-        distributions=("bullmq", "@nestjs/bullmq", "@taskforcesh/bullmq-pro", "@taskforcesh/nestjs-bullmq-pro"),
+        distributions=(
+            "bullmq",
+            "@nestjs/bullmq",
+            "@taskforcesh/bullmq-pro",
+            "@taskforcesh/nestjs-bullmq-pro",
+        ),
         modules=("bullmq.*", "@nestjs/bullmq.*", "@taskforcesh/*bullmq-pro.*"),
         words=(b"bullmq",),
         apps=(
@@ -40,7 +50,10 @@ NODE = (
             "base *bullmq*.WorkerHost",
         ),
         sends=("base *bullmq.Worker", "base *bullmq.Queue", "call *bullmq.FlowProducer"),
-        schedules={"call ~app.upsertJobScheduler": "bullmq", "call *bullmq.QueueScheduler": "bullmq"},
+        schedules={
+            "call ~app.upsertJobScheduler": "bullmq",
+            "call *bullmq.QueueScheduler": "bullmq",
+        },
         broker="redis",
         objects=True,
     ),
@@ -79,8 +92,16 @@ NODE = (
         modules=("graphile-worker", "graphile-worker.*"),
         words=(b"graphile-worker",),
         apps=("call graphile-worker.run", "call graphile-worker.runOnce"),
-        tasks=("import graphile-worker.Task", "import graphile-worker.TaskList", "import graphile-worker.JobHelpers"),
-        sends=("call graphile-worker.quickAddJob", "call graphile-worker.run*", "call graphile-worker.makeWorkerUtils"),
+        tasks=(
+            "import graphile-worker.Task",
+            "import graphile-worker.TaskList",
+            "import graphile-worker.JobHelpers",
+        ),
+        sends=(
+            "call graphile-worker.quickAddJob",
+            "call graphile-worker.run*",
+            "call graphile-worker.makeWorkerUtils",
+        ),
         schedules={"call graphile-worker.parseCron*": "graphile-worker crontab"},
         broker="postgres",
         starts=("graphile-worker",),
@@ -125,8 +146,18 @@ NODE = (
         distributions=("node-cron", "cron"),
         modules=("node-cron", "node-cron.*", "cron", "cron.*"),
         words=(b"cron'", b'cron"'),
-        apps=("call node-cron.schedule", "call node-cron.createTask", "call cron.CronJob", "call cron.CronJob.from"),
-        tasks=("call node-cron.schedule", "call node-cron.createTask", "call cron.CronJob", "call cron.CronJob.from"),
+        apps=(
+            "call node-cron.schedule",
+            "call node-cron.createTask",
+            "call cron.CronJob",
+            "call cron.CronJob.from",
+        ),
+        tasks=(
+            "call node-cron.schedule",
+            "call node-cron.createTask",
+            "call cron.CronJob",
+            "call cron.CronJob.from",
+        ),
         schedules={"call node-cron.*": "node-cron", "call cron.*": "node-cron"},
         broker="in-process",
     ),
@@ -183,7 +214,9 @@ NODE = (
             "call croner",
             "call toad-scheduler.*Job",
         ),
-        builtin=("call setInterval in *cron*.[jt]s",),  # a file that says of itself that it is the clock
+        builtin=(
+            "call setInterval in *cron*.[jt]s",
+        ),  # a file that says of itself that it is the clock
         schedules={
             "call node-schedule.*": "node-schedule",
             "call croner*": "croner",

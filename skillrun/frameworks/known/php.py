@@ -9,7 +9,12 @@ PHP = (
         id="laravel-queue",
         title="Laravel queues",
         language="php",
-        distributions=("laravel/framework", "laravel/horizon", "illuminate/queue", "laravel/lumen-framework"),
+        distributions=(
+            "laravel/framework",
+            "laravel/horizon",
+            "illuminate/queue",
+            "laravel/lumen-framework",
+        ),
         modules=("Illuminate\\Contracts\\Queue\\*", "Illuminate\\Bus\\*", "Illuminate\\Queue\\*"),
         words=(
             b"ShouldQueue",

@@ -4,8 +4,20 @@ from __future__ import annotations
 
 from skillrun.frameworks.known.entry import Known
 
-# A daemon of its own that is handed a queue: in a web application that is a job worker, elsewhere it is computing.
-_WEB = ("django", "flask", "fastapi", "starlette", "aiohttp", "tornado", "sanic", "litestar", "quart", "pyramid")
+# A daemon of its own that is handed a queue: in a web application that is a job worker, elsewhere
+# it is computing.
+_WEB = (
+    "django",
+    "flask",
+    "fastapi",
+    "starlette",
+    "aiohttp",
+    "tornado",
+    "sanic",
+    "litestar",
+    "quart",
+    "pyramid",
+)
 
 PYTHON = (
     Known(
@@ -42,7 +54,12 @@ PYTHON = (
         modules=("prefect*",),
         words=(b"prefect",),
         apps=("mark prefect.flow", "mark prefect.flows.flow", "call prefect.Flow"),
-        tasks=("mark prefect.flow", "mark prefect.task", "mark prefect.*.flow", "mark prefect.*.task"),
+        tasks=(
+            "mark prefect.flow",
+            "mark prefect.task",
+            "mark prefect.*.flow",
+            "mark prefect.*.task",
+        ),
         schedules={"call prefect.*Schedule": "prefect", "import prefect.*schedules*": "prefect"},
         starts=("prefect", "worker"),
         objects=True,
@@ -56,7 +73,12 @@ PYTHON = (
         modules=("dagster*",),
         words=(b"dagster",),
         apps=("call dagster.Definitions", "mark dagster.definitions", "mark dagster.repository"),
-        tasks=("mark dagster.asset", "mark dagster.op", "mark dagster.job", "mark dagster.multi_asset"),
+        tasks=(
+            "mark dagster.asset",
+            "mark dagster.op",
+            "mark dagster.job",
+            "mark dagster.multi_asset",
+        ),
         sends=("mark dagster.sensor", "call dagster.define_asset_job", "mark dagster.graph"),
         schedules={
             "call dagster.ScheduleDefinition": "dagster",

@@ -1,6 +1,8 @@
-"""Is one of the libraries in use that are only recognised, and where? One recogniser reads any entry.
+"""Is one of the libraries in use that are only recognised, and where? One recogniser reads any
+entry.
 
-Installed is not used: what counts is an app, a task or a job that is sent, in code that the repository runs.
+Installed is not used: what counts is an app, a task or a job that is sent, in code that the
+repository runs.
 """
 
 from __future__ import annotations
@@ -19,11 +21,23 @@ from skillrun.text import excerpt
 
 _OPTIONAL = frozenset(
     {
-        *("integration", "integrations", "contrib", "ext", "extensions", "plugins", "backends", "adapters", "compat"),
+        *(
+            "integration",
+            "integrations",
+            "contrib",
+            "ext",
+            "extensions",
+            "plugins",
+            "backends",
+            "adapters",
+            "compat",
+        ),
         *("instrumentation", "providers", "extras", "executors"),
     }
 )
-_WEAK = frozenset({"class", "field", "set", "file", "import"})  # no evidence where nothing else names the library
+_WEAK = frozenset(
+    {"class", "field", "set", "file", "import"}
+)  # no evidence where nothing else names the library
 _SOURCES = {
     "python": (),
     "node": ("*.js", "*.jsx", "*.mjs", "*.cjs", "*.ts", "*.tsx", "*.mts", "*.cts"),
@@ -56,7 +70,11 @@ class KnownRecogniser:
         self.id = known.id
         self.language = known.language
         # Every word costs a look in every file: one that holds another is not looked for again.
-        starts = [word.encode() for word in known.starts[:1] if not any(one in word.encode() for one in known.words)]
+        starts = [
+            word.encode()
+            for word in known.starts[:1]
+            if not any(one in word.encode() for one in known.words)
+        ]
         self.words: tuple[bytes, ...] = (*known.words, *starts)
         self._sources = tuple(glob[1:] for glob in _SOURCES[known.language])
         self.text_files: tuple[str, ...] = (*START_FILES, *_SOURCES[known.language], *known.configs)
@@ -64,7 +82,9 @@ class KnownRecogniser:
         self._seen: list[Seen] = []
         self._starts: list[Place] = []
         self._own = False
-        self._bases: dict[tuple[str, str], str] = {}  # (module's last word, class) -> what it is derived from
+        self._bases: dict[
+            tuple[str, str], str
+        ] = {}  # (module's last word, class) -> what it is derived from
 
     def wants(self, path: str, data: bytes) -> bool:
         """Code and configuration of the repository itself, with one of the library's words."""
@@ -88,7 +108,9 @@ class KnownRecogniser:
         self._seen.append(see_python(path, module, data))
 
     def see_text(self, path: str, data: bytes) -> None:
-        """Notes what a source file or a configuration shows, and command lines that start a worker."""
+        """Notes what a source file or a configuration shows, and command lines that start a
+        worker.
+        """
         if self._is_source(path) or path.rpartition("/")[2].lower() in self._known.configs:
             from skillrun.frameworks.known.sights_source import see_source
 
@@ -97,15 +119,24 @@ class KnownRecogniser:
             self._starts += find_starts(path, data.decode("utf-8", "replace"), self._known.starts)
 
     def conclude(self, manifests: Manifests) -> FrameworkUse | None:
-        """The use, or None where only a manifest, a test, an example or an optional integration knows it."""
+        """The use, or None where only a manifest, a test, an example or an optional integration
+        knows it.
+        """
         declared = [
             one
             for one in manifests.dependencies
-            if one.path.endswith(_MANIFESTS[self._known.language]) and declares(one.name, self._known.distributions)
+            if one.path.endswith(_MANIFESTS[self._known.language])
+            and declares(one.name, self._known.distributions)
         ]
         anchored = any(one.main for one in declared) or self._imported()
-        classes = [(seen, sight) for seen in self._seen for sight in seen.sights if sight.kind == "base"]
-        self._bases = {(_stem(seen.path), sight.target): sight.name for seen, sight in classes if "." in sight.name}
+        classes = [
+            (seen, sight) for seen in self._seen for sight in seen.sights if sight.kind == "base"
+        ]
+        self._bases = {
+            (_stem(seen.path), sight.target): sight.name
+            for seen, sight in classes
+            if "." in sight.name
+        }
         apps = list(self._matching(self._known.apps, anchored))
         owners = {sight.target for _, sight in apps if sight.target}
         tasks = list(self._matching(self._known.tasks, anchored, owners))
@@ -113,7 +144,9 @@ class KnownRecogniser:
         builtin = list(self._matching(self._known.builtin, True))
         if self._own or not self._has_needed(manifests):
             return None
-        if not builtin and not self._in_use([*apps, *tasks, *sent], bool(apps), declared, manifests):
+        if not builtin and not self._in_use(
+            [*apps, *tasks, *sent], bool(apps), declared, manifests
+        ):
             return None
         tasks += [*builtin, *self._matching(self._known.follows, anchored)]
         return self._use(apps, tasks, owners, declared, manifests)
@@ -127,12 +160,17 @@ class KnownRecogniser:
         manifests: Manifests,
     ) -> FrameworkUse:
         located = apps or list(self._matching(self._known.places, True))
-        names = tuple(dict.fromkeys(self._app_id(seen, sight) for seen, sight in located)) or self._launchers()
+        names = (
+            tuple(dict.fromkeys(self._app_id(seen, sight) for seen, sight in located))
+            or self._launchers()
+        )
         return FrameworkUse(
             id=self.id,
             app=names[0] if names else None,
             apps=names,
-            task_modules=tuple(sorted({path for seen, sight in tasks for path in self._task_paths(seen, sight)})),
+            task_modules=tuple(
+                sorted({path for seen, sight in tasks for path in self._task_paths(seen, sight)})
+            ),
             scheduler=self._said(self._known.schedules, owners, manifests),
             broker=self._said(self._known.brokers, owners, manifests) or self._known.broker,
             evidence=self._evidence(declared, located, tasks),
@@ -150,7 +188,9 @@ class KnownRecogniser:
             if anchored or mark.partition(" ")[0] not in _WEAK:
                 for seen in seen_in_order:
                     for sight in seen.sights:
-                        names = dict.fromkeys((_through_app(sight.name, owners), sight.name, self._base(seen, sight)))
+                        names = dict.fromkeys(
+                            (_through_app(sight.name, owners), sight.name, self._base(seen, sight))
+                        )
                         if any(name and matches(mark, sight, seen, name) for name in names):
                             yield seen, sight
 
@@ -178,39 +218,58 @@ class KnownRecogniser:
 
     def _has_needed(self, manifests: Manifests) -> bool:
         needed = self._known.needs
-        return not needed or any(one.main and declares(one.name, needed) for one in manifests.dependencies)
+        return not needed or any(
+            one.main and declares(one.name, needed) for one in manifests.dependencies
+        )
 
     def _launchers(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(place.path for place in self._starts)) if self._known.launched else ()
+        return (
+            tuple(dict.fromkeys(place.path for place in self._starts))
+            if self._known.launched
+            else ()
+        )
 
     def _app_id(self, seen: Seen, sight: Sight) -> str:
-        above, home, _ = f"/{seen.path}".rpartition(f"/{self._known.home}/") if self._known.home else ("", "", "")
+        above, home, _ = (
+            f"/{seen.path}".rpartition(f"/{self._known.home}/")
+            if self._known.home
+            else ("", "", "")
+        )
         if home:
             return f"{above}/{self._known.home}".strip("/")
         return f"{seen.path}:{sight.target}" if self._known.objects and sight.target else seen.path
 
     def _task_paths(self, seen: Seen, sight: Sight) -> list[str]:
-        """The file itself; of a handler that a list names, the file that it comes from, where that was seen."""
+        """The file itself; of a handler that a list names, the file that it comes from, where that
+        was seen.
+        """
         if sight.kind != "lists" or "." not in sight.name:
             return [seen.path]
         module = sight.name.rpartition(".")[0]
         tail = module.lstrip(".").replace(".", "/") + ".py"
         return [one.path for one in self._seen if one.path == tail or one.path.endswith(f"/{tail}")]
 
-    def _said(self, marks: dict[str, str] | object, owners: set[str], manifests: Manifests) -> str | None:
+    def _said(
+        self, marks: dict[str, str] | object, owners: set[str], manifests: Manifests
+    ) -> str | None:
         """The first name that a mark, or a declared dependency, stands for."""
         assert isinstance(marks, dict)
         for mark, name in marks.items():
             kind, _, pattern = mark.partition(" ")
             if kind == "dep":
-                if any(declares(one.name, (pattern,)) for one in manifests.dependencies if one.main):
+                if any(
+                    declares(one.name, (pattern,)) for one in manifests.dependencies if one.main
+                ):
                     return str(name)
             elif next(self._matching((mark,), True, owners), None):
                 return str(name)
         return None
 
     def _evidence(
-        self, declared: list[Dependency], apps: list[tuple[Seen, Sight]], tasks: list[tuple[Seen, Sight]]
+        self,
+        declared: list[Dependency],
+        apps: list[tuple[Seen, Sight]],
+        tasks: list[tuple[Seen, Sight]],
     ) -> tuple[Place, ...]:
         """Where it is declared, made, used and started: a few lines of each."""
         found = [Place(one.path, one.line, one.text) for one in declared if one.main][:_FEW]
@@ -224,7 +283,9 @@ class KnownRecogniser:
 
 def _gem_folders(manifests: Manifests) -> frozenset[str]:
     """Where gems are made: what they depend on is for whoever installs them."""
-    return frozenset(_folder(one.path) for one in manifests.dependencies if one.path.endswith(".gemspec"))
+    return frozenset(
+        _folder(one.path) for one in manifests.dependencies if one.path.endswith(".gemspec")
+    )
 
 
 def _stem(path: str) -> str:

@@ -13,7 +13,11 @@ def _adapter(name: str) -> tuple[str, ...]:
     return (f"set *queue_adapter=:{name}", f"call *queue_adapter=:{name}")
 
 
-_CLOCKS = {"dep whenever": "whenever", "dep clockwork": "clockwork", "dep rufus-scheduler": "rufus-scheduler"}
+_CLOCKS = {
+    "dep whenever": "whenever",
+    "dep clockwork": "clockwork",
+    "dep rufus-scheduler": "rufus-scheduler",
+}
 
 RUBY = (
     Known(
@@ -51,7 +55,11 @@ RUBY = (
         tasks=("base GoodJob::*",),
         follows=_JOBS,
         sends=_adapter("good_job"),
-        schedules={"set *good_job.cron=*": "good_job cron", "set *good_job.enable_cron=*": "good_job cron", **_CLOCKS},
+        schedules={
+            "set *good_job.cron=*": "good_job cron",
+            "set *good_job.enable_cron=*": "good_job cron",
+            **_CLOCKS,
+        },
         broker="postgres",
         starts=("good_job", "start"),
         own="lib/good_job/scheduler.rb",
@@ -62,12 +70,23 @@ RUBY = (
         language="ruby",
         distributions=("solid-queue",),
         modules=("solid_queue",),
-        words=(b"solid_queue", b"SolidQueue", b"config/queue.yml", b"config/recurring.yml", *_ACTIVE_JOB),
+        words=(
+            b"solid_queue",
+            b"SolidQueue",
+            b"config/queue.yml",
+            b"config/recurring.yml",
+            *_ACTIVE_JOB,
+        ),
         places=("file *config/queue.yml", "file *config/solid_queue.yml", *_adapter("solid_queue")),
         follows=_JOBS,
         sends=(*_adapter("solid_queue"), "set *solid_queue.*", "set SolidQueue.*"),
         schedules={"file *config/recurring.yml": "solid_queue recurring", **_CLOCKS},
-        brokers={"dep pg": "postgres", "dep mysql2": "mysql", "dep trilogy": "mysql", "dep sqlite3": "sqlite"},
+        brokers={
+            "dep pg": "postgres",
+            "dep mysql2": "mysql",
+            "dep trilogy": "mysql",
+            "dep sqlite3": "sqlite",
+        },
         starts=("jobs", "start"),
         own="lib/solid_queue/dispatcher.rb",
         configs=("queue.yml", "recurring.yml", "solid_queue.yml"),

@@ -12,7 +12,11 @@ RUST = (
         distributions=("apalis", "apalis-*"),
         modules=("apalis::*", "apalis_*"),
         words=(b"apalis",),
-        apps=("call apalis::*Monitor::new", "call apalis*::Monitor::new", "call apalis*::WorkerBuilder::new"),
+        apps=(
+            "call apalis::*Monitor::new",
+            "call apalis*::Monitor::new",
+            "call apalis*::WorkerBuilder::new",
+        ),
         tasks=("call apalis*::WorkerBuilder::new", "import apalis::prelude*"),
         schedules={"import apalis_cron*": "apalis-cron"},
         brokers={
@@ -31,7 +35,10 @@ RUST = (
         modules=("tokio_cron_scheduler*", "clokwerk*"),
         words=(b"tokio_cron_scheduler", b"clokwerk"),
         tasks=("call tokio_cron_scheduler::*", "call clokwerk::*"),
-        schedules={"call tokio_cron_scheduler::*": "tokio-cron-scheduler", "call clokwerk::*": "clokwerk"},
+        schedules={
+            "call tokio_cron_scheduler::*": "tokio-cron-scheduler",
+            "call clokwerk::*": "clokwerk",
+        },
         own="src/job_scheduler.rs",
     ),
 )

@@ -26,18 +26,29 @@ def _bound(node: ast.AST) -> Iterator[tuple[str, str]]:
     """(local name, import path); a relative import keeps its dots."""
     if isinstance(node, ast.Import):
         for alias in node.names:
-            yield alias.asname or alias.name.partition(".")[0], alias.name if alias.asname else alias.name.split(".")[0]
+            yield (
+                alias.asname or alias.name.partition(".")[0],
+                alias.name if alias.asname else alias.name.split(".")[0],
+            )
     elif isinstance(node, ast.ImportFrom):
         for alias in node.names:
             yield alias.asname or alias.name, f"{'.' * node.level}{node.module or ''}.{alias.name}"
 
 
 def _assigned(node: ast.AST) -> Iterator[tuple[ast.Call, str]]:
-    """(the call that makes a value, what the value is bound to); of a chain `Broker().with_x()`, its first call."""
+    """(the call that makes a value, what the value is bound to); of a chain `Broker().with_x()`,
+    its first call.
+    """
     if isinstance(node, ast.Assign | ast.AnnAssign | ast.NamedExpr) and node.value is not None:
         target = node.targets[0] if isinstance(node, ast.Assign) else node.target
         call = _first_call(node.value)
-        name = target.id if isinstance(target, ast.Name) else target.attr if isinstance(target, ast.Attribute) else ""
+        name = (
+            target.id
+            if isinstance(target, ast.Name)
+            else target.attr
+            if isinstance(target, ast.Attribute)
+            else ""
+        )
         if call and name:
             yield call, name
 
@@ -69,7 +80,9 @@ def _sights(node: ast.AST, names: dict[str, str], targets: dict[int, str]) -> It
             yield Sight("set", target.id, node.lineno, target.id)
 
 
-def _marks(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, names: dict[str, str]) -> Iterator[Sight]:
+def _marks(
+    node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, names: dict[str, str]
+) -> Iterator[Sight]:
     for decorator in node.decorator_list:
         called = decorator.func if isinstance(decorator, ast.Call) else decorator
         if name := origin(called, names):
@@ -78,10 +91,18 @@ def _marks(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, names: d
 
 def _class_sights(node: ast.ClassDef, names: dict[str, str]) -> Iterator[Sight]:
     yield Sight("class", node.name, node.lineno, node.name)
-    yield from (Sight("base", name, node.lineno, node.name) for base in node.bases if (name := origin(base, names)))
+    yield from (
+        Sight("base", name, node.lineno, node.name)
+        for base in node.bases
+        if (name := origin(base, names))
+    )
     yield from _marks(node, names)
     for statement in node.body:
-        target = statement.targets[0] if isinstance(statement, ast.Assign) else getattr(statement, "target", None)
+        target = (
+            statement.targets[0]
+            if isinstance(statement, ast.Assign)
+            else getattr(statement, "target", None)
+        )
         if isinstance(target, ast.Name):
             yield Sight("field", f"{node.name}.{target.id}", statement.lineno, node.name)
             value = getattr(statement, "value", None)
@@ -90,7 +111,9 @@ def _class_sights(node: ast.ClassDef, names: dict[str, str]) -> Iterator[Sight]:
 
 
 def _elements(value: ast.List | ast.Tuple, names: dict[str, str]) -> Iterator[Sight]:
-    """The handlers of a list, bare or as the first argument of a call: `[a, func(b, timeout=1), cron(c)]`."""
+    """The handlers of a list, bare or as the first argument of a call: `[a, func(b, timeout=1),
+    cron(c)]`.
+    """
     for element in value.elts:
         held = element.args[0] if isinstance(element, ast.Call) and element.args else element
         if name := origin(held, names):
@@ -98,7 +121,9 @@ def _elements(value: ast.List | ast.Tuple, names: dict[str, str]) -> Iterator[Si
 
 
 def origin(node: ast.expr, names: dict[str, str]) -> str:
-    """ "arq.cron" of `cron` after `from arq import cron`; a call in the middle leaves "()"; "" for anything else."""
+    """ "arq.cron" of `cron` after `from arq import cron`; a call in the middle leaves "()"; "" for
+    anything else.
+    """
     if isinstance(node, ast.Name):
         return names.get(node.id, node.id)
     if isinstance(node, ast.Attribute):

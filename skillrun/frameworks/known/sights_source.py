@@ -1,4 +1,6 @@
-"""What a source file in another language than Python does with imported names, read from a real syntax tree."""
+"""What a source file in another language than Python does with imported names, read from a real
+syntax tree.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ from skillrun.frameworks.known.entry import Seen, Sight
 if TYPE_CHECKING:
     from ast_grep_py import SgNode
 
-_LONGEST_LINE = 20_000  # characters; people write a hundred, a picture in the source may take some thousands
+_LONGEST_LINE = (
+    20_000  # characters; people write a hundred, a picture in the source may take some thousands
+)
 
 _READERS: dict[str, tuple[str, grammars.Reader]] = {
     **dict.fromkeys(("js", "jsx", "mjs", "cjs"), ("javascript", grammars.JAVASCRIPT)),
@@ -31,7 +35,9 @@ _READERS: dict[str, tuple[str, grammars.Reader]] = {
 
 @lru_cache(maxsize=2)  # several recognisers look at one file, one after the other
 def see_source(path: str, data: bytes) -> Seen:
-    """Every sight of a file, and the file itself; of one that is in no known language, only the file."""
+    """Every sight of a file, and the file itself; of one that is in no known language, only the
+    file.
+    """
     text = data.decode("utf-8", "replace")
     sights = [Sight("file", path, 1)]
     language, reader = _READERS.get(path.rpartition(".")[2].lower(), ("", None))
@@ -52,7 +58,9 @@ def _read(text: str, language: str, reader: grammars.Reader) -> Iterator[Sight]:
             yield Sight("import", path, line_of(node))
     for node in _nodes(root, reader.sights):
         for kind, name, target in reader.sights[node.kind()](node):
-            for said in names.resolve(name, reader.separator) if kind in grammars.RESOLVED else (name,):
+            for said in (
+                names.resolve(name, reader.separator) if kind in grammars.RESOLVED else (name,)
+            ):
                 yield Sight(kind, said, line_of(node), target)
 
 
@@ -63,8 +71,9 @@ def _nodes(root: SgNode, kinds: Iterable[str]) -> list[SgNode]:
 def _lines_of(text: str) -> Callable[[SgNode], int]:
     """How to learn the line of a node.
 
-    The parser counts characters from the beginning of the line for each node that it is asked about, which takes
-    minutes in a bundle of one line. Nobody looks for a place in such a file: all of it counts as its longest line.
+    The parser counts characters from the beginning of the line for each node that it is asked
+    about, which takes minutes in a bundle of one line. Nobody looks for a place in such a file: all
+    of it counts as its longest line.
     """
     lengths = [len(line) for line in text.split("\n")]
     longest = max(lengths)

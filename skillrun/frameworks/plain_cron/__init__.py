@@ -1,12 +1,17 @@
-"""Plain callables that the clock starts: crontab lines, systemd timers, CronJobs, `schedule`, loops that poll.
+"""Plain callables that the clock starts: crontab lines, systemd timers, CronJobs, `schedule`, loops
+that poll.
 
-No library queues, retries or acknowledges anything: the handler's own loop or the next tick is the retry, and what the
-database says decides after a kill. So for a prover: a delivery is a call of the handler; a redelivery is the next tick
-(call it again); there is no attempt number, no dead letter but what the code writes, no hook.
+No library queues, retries or acknowledges anything: the handler's own loop or the next tick is the
+retry, and what the database says decides after a kill. So for a prover: a delivery is a call of the
+handler; a redelivery is the next tick (call it again); there is no attempt number, no dead letter
+but what the code writes, no hook.
 
-What APScheduler's jobs share is in `common/callables/`: `starts.py` reads command lines, `loops.py` finds loops that
-poll, `callers.py` climbs from the handler to its callers, `wiring.py` says who starts those, `attempts.py` and
-`policy.py` read its own retry, `marks.py` and `rules.py` hold what people get wrong. Here, `recognise.py` judges
+What APScheduler's jobs share is in `common/callables/`: `starts.py` reads command lines, `loops.py`
+finds loops that
+poll, `callers.py` climbs from the handler to its callers, `wiring.py` says who starts those,
+`attempts.py` and
+`policy.py` read its own retry, `marks.py` and `rules.py` hold what people get wrong. Here,
+`recognise.py` judges
 whether there is such a job at all, `catalogue.py` and `rules.py` are about schedules.
 """
 
@@ -34,14 +39,18 @@ def recogniser() -> Recogniser:
 
 
 def find_handler(project: Project, use: FrameworkUse, handler: str) -> Definition | None:
-    """The function behind an import path "module:function", or the `handle` of a Django command; or None."""
+    """The function behind an import path "module:function", or the `handle` of a Django command; or
+    None.
+    """
     from skillrun.frameworks.common.callables.callers import find_callable
 
     return find_callable(project, use, handler)
 
 
 def find_registration(project: Project, use: FrameworkUse, handler: Definition) -> Place | None:
-    """Its own `def`: a plain callable registers with nobody. None for one inside another function."""
+    """Its own `def`: a plain callable registers with nobody. None for one inside another
+    function.
+    """
     from skillrun.frameworks.common.callables.callers import is_nested, own_place
 
     return None if is_nested(handler) else own_place(handler)

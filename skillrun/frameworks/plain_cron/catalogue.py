@@ -1,4 +1,6 @@
-"""The static rules of plain callables: what each is about, why it matters, and where it comes from."""
+"""The static rules of plain callables: what each is about, why it matters, and where it comes
+from.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,10 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "plain-cron.cronjob-overlap",
         "idempotency",
-        "Kubernetes starts the next run beside one that still runs, unless concurrencyPolicy forbids it.",
-        "CronJob in the documentation of Kubernetes: concurrencyPolicy is Allow by default; django-cronjobs#1",
+        "Kubernetes starts the next run beside one that still runs, unless concurrencyPolicy"
+        " forbids it.",
+        "CronJob in the documentation of Kubernetes: concurrencyPolicy is Allow by default;"
+        " django-cronjobs#1",
         found_in("plain_cron.rules", "cronjob_overlap"),
     ),
     Rule(
@@ -31,7 +35,8 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "plain-cron.schedule-dies",
         "retry",
-        "The library schedule lets a job's exception through: it ends the loop, and with it every other job.",
+        "The library schedule lets a job's exception through: it ends the loop, and with it every"
+        " other job.",
         "Exception handling in the documentation of schedule: 'Schedule doesn't catch exceptions'",
         found_in("plain_cron.rules", "schedule_dies"),
     ),

@@ -1,7 +1,8 @@
-"""Does something start plain Python code by the clock: a crontab, a timer, a scheduler object, a poller?
+"""Does something start plain Python code by the clock: a crontab, a timer, a scheduler object, a
+poller?
 
-A script alone is no job. A line of a crontab counts where it starts a Python file of the repository; a loop that
-polls counts where a Procfile, compose file, unit or script starts its file.
+A script alone is no job. A line of a crontab counts where it starts a Python file of the
+repository; a loop that polls counts where a Procfile, compose file, unit or script starts its file.
 """
 
 from __future__ import annotations
@@ -34,11 +35,18 @@ _CODE = re.compile(
 _IMPORTED = {
     "schedule": rb"(?m)^\s*(?:import|from)\s+schedule\b",
     "aiocron": rb"\baiocron\b",
-    "crontab": rb"(?m)^\s*(?:import|from)\s+crontab\b",  # python-crontab writes the crontab of a user
+    "crontab": (
+        rb"(?m)^\s*(?:import|from)\s+crontab\b"
+    ),  # python-crontab writes the crontab of a user
     "django": rb"CRONJOBS",
 }
 _IMPORT = re.compile(rb"(?m)^\s*(?:from\s+([\w.]+)\s+import\s+([\w, ]+)|import\s+([\w.]+))")
-_NAMES = {"schedule": "schedule", "django": "django-crontab", "aiocron": "aiocron", "crontab": "python-crontab"}
+_NAMES = {
+    "schedule": "schedule",
+    "django": "django-crontab",
+    "aiocron": "aiocron",
+    "crontab": "python-crontab",
+}
 _SERVES = re.compile(rb"\b(?:uvicorn\.run|web\.run_app|socketio\.run|run_simple)\(")
 _CLOCKED = re.compile(
     rb"\bscheduler\.start\("
@@ -51,7 +59,8 @@ class PlainCronRecogniser:
 
     id = ID
     language = "python"
-    # A name in a crontab may mean any Python file, so every one that defines something is noted by its path.
+    # A name in a crontab may mean any Python file, so every one that defines something is noted by
+    # its path.
     words: tuple[bytes, ...] = (
         b"def ",
         b"import ",
@@ -73,7 +82,9 @@ class PlainCronRecogniser:
         self._code: list[tuple[str, Place]] = []
 
     def wants(self, path: str, data: bytes) -> bool:
-        """Notes the path of every Python file of the application; only those with a loop that sleeps are parsed."""
+        """Notes the path of every Python file of the application; only those with a loop that
+        sleeps are parsed.
+        """
         if is_aside(path):
             return False
         if not path.endswith(".py"):
@@ -81,9 +92,14 @@ class PlainCronRecogniser:
         self._paths.append(path)
         self._note_code(path, data)
         if b"__main__" in data or path.endswith("/__main__.py") or "/management/commands/" in path:
-            # What a web server imports runs beside its requests: only a loop of its own makes it a poller.
+            # What a web server imports runs beside its requests: only a loop of its own makes it a
+            # poller.
             self._imports[path] = set() if _SERVES.search(data) else set(_imported_modules(data))
-        return b"while " in data and not _CLOCKED.search(data) and (b"sleep(" in data or b".wait(" in data)
+        return (
+            b"while " in data
+            and not _CLOCKED.search(data)
+            and (b"sleep(" in data or b".wait(" in data)
+        )
 
     def _note_code(self, path: str, data: bytes) -> None:
         if b"schedule" not in data and b"cron" not in data and b"CRONJOBS" not in data:
@@ -115,7 +131,11 @@ class PlainCronRecogniser:
         timed, polling = self._timed(), self._polling()
         if not timed and not polling and not self._code:
             return None
-        hows = [start.how for start, _ in timed] + [name for name, _ in self._code] + ["poller"] * bool(polling)
+        hows = (
+            [start.how for start, _ in timed]
+            + [name for name, _ in self._code]
+            + ["poller"] * bool(polling)
+        )
         modules = {path for _, path in timed} | {loop.path for _, loop in polling}
         places = [Place(start.path, start.line, start.text) for start, _ in timed[:_FEW]]
         places += [place for _, place in self._code[:_FEW]]
@@ -124,7 +144,9 @@ class PlainCronRecogniser:
             id=ID,
             task_modules=tuple(sorted(modules | {place.path for _, place in self._code})),
             scheduler=next(iter(dict.fromkeys(hows))),
-            evidence=tuple(Place(one.path, one.line, excerpt(one.text)) for one in dict.fromkeys(places)),
+            evidence=tuple(
+                Place(one.path, one.line, excerpt(one.text)) for one in dict.fromkeys(places)
+            ),
         )
 
     def _resolved(self) -> list[tuple[Start, str]]:
@@ -147,13 +169,25 @@ class PlainCronRecogniser:
 
     def _loop_of(self, module: str) -> Place | None:
         tail = module.strip(".").replace(".", "/") + ".py"
-        return next((loop for path, loop in self._loops.items() if path == tail or path.endswith(f"/{tail}")), None)
+        return next(
+            (
+                loop
+                for path, loop in self._loops.items()
+                if path == tail or path.endswith(f"/{tail}")
+            ),
+            None,
+        )
 
 
 def _imported_modules(data: bytes) -> list[str]:
-    """ "shop.poller" of `from shop.poller import run`, `from shop import poller` and `import shop.poller`."""
+    """ "shop.poller" of `from shop.poller import run`, `from shop import poller` and `import
+    shop.poller`.
+    """
     found = []
     for source, names, plain in _IMPORT.findall(data):
         base = (source or plain).decode()
-        found += [base, *(f"{base}.{name.strip()}" for name in names.decode().split(",") if name.strip())]
+        found += [
+            base,
+            *(f"{base}.{name.strip()}" for name in names.decode().split(",") if name.strip()),
+        ]
     return found

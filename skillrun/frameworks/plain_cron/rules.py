@@ -23,9 +23,16 @@ def crontab_minute(job: Job) -> Iterator[Finding]:
         fields = start.when.split()
         if len(fields) == 5 and fields[0] == "*" and re.fullmatch(r"\d{1,2}", fields[1]):
             hour = int(fields[1])
-            message = f"{start.when!r} runs it every minute from {hour}:00 to {hour}:59, sixty times"
+            message = (
+                f"{start.when!r} runs it every minute from {hour}:00 to {hour}:59, sixty times"
+            )
             yield Finding(
-                "plain-cron.crontab-minute", Severity.WARNING, message, start.path, start.line, "0 for the minute"
+                "plain-cron.crontab-minute",
+                Severity.WARNING,
+                message,
+                start.path,
+                start.line,
+                "0 for the minute",
             )
 
 
@@ -34,10 +41,13 @@ def cronjob_overlap(job: Job) -> Iterator[Finding]:
     for start in _starts(job):
         if start.how == "CronJob" and not start.locked:
             message = (
-                "Kubernetes starts the next run beside one that still runs (concurrencyPolicy is Allow by default)"
+                "Kubernetes starts the next run beside one that still runs (concurrencyPolicy is"
+                " Allow by default)"
             )
             hint = "concurrencyPolicy: Forbid, or an effect that two runs cannot repeat"
-            yield Finding("plain-cron.cronjob-overlap", Severity.NOTE, message, start.path, start.line, hint)
+            yield Finding(
+                "plain-cron.cronjob-overlap", Severity.NOTE, message, start.path, start.line, hint
+            )
 
 
 def _starts(job: Job) -> Iterator[Start]:
@@ -50,7 +60,9 @@ def called_not_scheduled(job: Job) -> Iterator[Finding]:
     for use in job.project.uses(job.handler.dotted):
         called = next(use.module.parents(use.node), None)
         above = (
-            next(use.module.parents(called), None) if isinstance(called, ast.Call) and called.func is use.node else None
+            next(use.module.parents(called), None)
+            if isinstance(called, ast.Call) and called.func is use.node
+            else None
         )
         if not isinstance(above, ast.Call) or above.args[:1] != [called] or is_aside(use.path):
             continue
@@ -59,7 +71,14 @@ def called_not_scheduled(job: Job) -> Iterator[Finding]:
             name = ast.unparse(use.node)
             message = f".do({name}()) runs it once, now, and schedules what it returns"
             hint = f".do({name})"
-            yield Finding("plain-cron.called-not-scheduled", Severity.ERROR, message, place.path, place.line, hint)
+            yield Finding(
+                "plain-cron.called-not-scheduled",
+                Severity.ERROR,
+                message,
+                place.path,
+                place.line,
+                hint,
+            )
 
 
 def schedule_dies(job: Job) -> Iterator[Finding]:
@@ -69,9 +88,19 @@ def schedule_dies(job: Job) -> Iterator[Finding]:
     for reference in job.project.references("schedule.run_pending"):
         if is_aside(reference.path) or any(clause.broad for clause in reference.in_try):
             continue
-        message = "an exception of the job goes through run_pending() and ends the loop, and every other job with it"
+        message = (
+            "an exception of the job goes through run_pending() and ends the loop, and every other"
+            " job with it"
+        )
         hint = "catch and log it in the job, so that the next tick tries again"
-        yield Finding("plain-cron.schedule-dies", Severity.WARNING, message, reference.path, reference.line, hint)
+        yield Finding(
+            "plain-cron.schedule-dies",
+            Severity.WARNING,
+            message,
+            reference.path,
+            reference.line,
+            hint,
+        )
 
 
 def _scheduled_by_library(job: Job) -> bool:
@@ -85,9 +114,15 @@ def _scheduled_by_library(job: Job) -> bool:
 
 
 def _catches_all(job: Job) -> bool:
-    """Every call of the handler's own body stands in a `try` with a broad clause that does not raise again."""
+    """Every call of the handler's own body stands in a `try` with a broad clause that does not
+    raise again.
+    """
     own = [call for call in calls_of(job) if not call.via and call.in_except is None]
-    return all(any(clause.broad and not clause.reraises for clause in call.in_try) for call in own if _works(call.name))
+    return all(
+        any(clause.broad and not clause.reraises for clause in call.in_try)
+        for call in own
+        if _works(call.name)
+    )
 
 
 def _works(name: str) -> bool:

@@ -1,14 +1,22 @@
-"""Procrastinate: how it is recognised, what its tasks really do, who defers them, and what people get wrong.
+"""Procrastinate: how it is recognised, what its tasks really do, who defers them, and what people
+get wrong.
 
-A handler is a function under `@app.task` or `@blueprint.task`. `tasks.py` finds what makes it one, `retries.py` reads
-its strategy, `recovery.py` who gives back the jobs of dead workers, `policy.py` and `deadletter.py` conclude;
-`wiring.py` finds what defers it and its periodic schedules; `rules/` holds what people get wrong, each with its source.
+A handler is a function under `@app.task` or `@blueprint.task`. `tasks.py` finds what makes it one,
+`retries.py` reads
+its strategy, `recovery.py` who gives back the jobs of dead workers, `policy.py` and `deadletter.py`
+conclude;
+`wiring.py` finds what defers it and its periodic schedules; `rules/` holds what people get wrong,
+each with its source.
 The library itself is never imported.
 
-For a proof (Procrastinate 3, procrastinate/worker.py, sql/schema.sql): a job is `doing` while it runs, and its status
-is written when it has ended. `retry=3` and `max_attempts=3` are three retries, so four runs; `max_attempts=0` bounds
-nothing. The job of a dead worker stays `doing` until somebody calls `get_stalled_jobs` and `retry_job`, and with it its
-lock; `retry_job` counts an attempt, and nothing but an exception asks for the bound. A job that fails is kept as
+For a proof (Procrastinate 3, procrastinate/worker.py, sql/schema.sql): a job is `doing` while it
+runs, and its status
+is written when it has ended. `retry=3` and `max_attempts=3` are three retries, so four runs;
+`max_attempts=0` bounds
+nothing. The job of a dead worker stays `doing` until somebody calls `get_stalled_jobs` and
+`retry_job`, and with it its
+lock; `retry_job` counts an attempt, and nothing but an exception asks for the bound. A job that
+fails is kept as
 `failed`: that is the only dead letter.
 """
 
@@ -36,7 +44,9 @@ def recogniser() -> Recogniser:
 
 
 def find_handler(project: Project, use: FrameworkUse, handler: str) -> Definition | None:
-    """The function behind an import path; also where the object is what `app.task(...)(function)` returned."""
+    """The function behind an import path; also where the object is what `app.task(...)(function)`
+    returned.
+    """
     from skillrun.frameworks.procrastinate import tasks
 
     return tasks.find_task(project, use, handler)

@@ -1,7 +1,7 @@
 """What a handler does by the number of the attempt: `context.job.attempts`, counted from 0.
 
-Source: procrastinate/jobs.py (`Job.attempts`): how often the job was run, and retried by whoever found it stalled,
-before this run.
+Source: procrastinate/jobs.py (`Job.attempts`): how often the job was run, and retried by whoever
+found it stalled, before this run.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ _LIKE_A_COUNT = re.compile(r"tr(?:y|ies)(?![a-z])|attempt", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Bound:
-    """The attempt from which on a clause raises no more; None: it always does. `unread`: something else decides."""
+    """The attempt from which on a clause raises no more; None: it always does. `unread`: something
+    else decides.
+    """
 
     last: int | None
     place: Place | None = None
@@ -57,7 +59,11 @@ class Attempts(Countdown):
             bound = module.bindings(function).get(node.id, []) if function is not None else []
             value = bound[0].value if len(bound) == 1 else None
             return self.shift(value, module) if isinstance(value, ast.BinOp) else None
-        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add) and isinstance(node.right, ast.Constant):
+        if (
+            isinstance(node, ast.BinOp)
+            and isinstance(node.op, ast.Add)
+            and isinstance(node.right, ast.Constant)
+        ):
             added = node.right.value
             return added if isinstance(added, int) and self.counts(node.left, module) else None
         return None
@@ -68,7 +74,9 @@ class Attempts(Countdown):
 
 
 def raised(project: Project, handler: Definition) -> tuple[Bound, ...]:
-    """The bounds of what the clauses of the handler and its decorators raise, one for each `raise`."""
+    """The bounds of what the clauses of the handler and its decorators raise, one for each
+    `raise`.
+    """
     found = (bound for clause in clauses(project, handler) for bound in _bounds(project, clause))
     return tuple(found)
 

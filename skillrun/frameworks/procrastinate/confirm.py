@@ -1,4 +1,6 @@
-"""A real Procrastinate worker on a private PostgreSQL, for the confirmation of a proof (see proof/probe/real.py)."""
+"""A real Procrastinate worker on a private PostgreSQL, for the confirmation of a proof (see
+proof/probe/real.py).
+"""
 
 from __future__ import annotations
 
@@ -60,13 +62,19 @@ class Worker:
 
         def sooner(due: datetime | None) -> datetime | None:
             wait = (due - self.bench.driver.now()).total_seconds() if due is not None else 0.0
-            return self.bench.driver.now() + timedelta(seconds=self.bench.cut(wait)) if wait > 0 else due
+            return (
+                self.bench.driver.now() + timedelta(seconds=self.bench.cut(wait))
+                if wait > 0
+                else due
+            )
 
         async def retry(manager: Any, job_id: int, retry_at: datetime, **more: Any) -> None:
             await again(manager, job_id=job_id, retry_at=sooner(retry_at), **more)
 
         def query(manager: Any, jobs: Any) -> Any:
-            return asks(manager, jobs=[job.evolve(scheduled_at=sooner(job.scheduled_at)) for job in jobs])
+            return asks(
+                manager, jobs=[job.evolve(scheduled_at=sooner(job.scheduled_at)) for job in jobs]
+            )
 
         again: Callable[..., Any] = swap(JobManager.retry_job_by_id_async, retry)
         asks: Callable[..., Any] = swap(JobManager._defer_jobs_query_kwargs, query)
@@ -75,16 +83,24 @@ class Worker:
         self.driver.publish(payload)
 
     def work(self) -> None:
-        """As `procrastinate worker` does; of periodic tasks those alone that give jobs back, at their last tick."""
+        """As `procrastinate worker` does; of periodic tasks those alone that give jobs back, at
+        their last tick.
+        """
         logging.basicConfig(level=logging.INFO)
         registry = self.app.periodic_registry
-        mine = {key: one for key, one in registry.periodic_tasks.items() if one in self.driver.recoveries}
+        mine = {
+            key: one
+            for key, one in registry.periodic_tasks.items()
+            if one in self.driver.recoveries
+        }
         registry.periodic_tasks = mine
         self.app.periodic_defaults = {"max_delay": float("inf")}
         asyncio.run(self._work())
 
     async def _work(self) -> None:
         async with self.app.open_async():
-            worker = self.app._worker(fetch_job_polling_interval=0.1, abort_job_polling_interval=_NEVER_S)
+            worker = self.app._worker(
+                fetch_job_polling_interval=0.1, abort_job_polling_interval=_NEVER_S
+            )
             await self.driver.as_elsewhere()
             await worker.run()

@@ -1,7 +1,9 @@
-"""Where a job leaves a record when it is given up, beside the status `failed` that Procrastinate keeps.
+"""Where a job leaves a record when it is given up, beside the status `failed` that Procrastinate
+keeps.
 
-Counted: a branch on the number of the attempt, in the handler and what is around it; a clause that ends the job for
-good; a strategy of the repository's own that records when it decides against a retry; a middleware that catches.
+Counted: a branch on the number of the attempt, in the handler and what is around it; a clause that
+ends the job for good; a strategy of the repository's own that records when it decides against a
+retry; a middleware that catches.
 """
 
 from __future__ import annotations
@@ -81,10 +83,15 @@ def _kept(project: Project, body: Iterable[ast.stmt], module: Module, how: str) 
 
 
 def _steps(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
-    """The statements of all branches but what is raised or returned: building that leaves nothing."""
+    """The statements of all branches but what is raised or returned: building that leaves
+    nothing.
+    """
     for statement in body:
         inner = [getattr(statement, name, []) for name in ("body", "orelse", "finalbody")]
-        if isinstance(statement, ast.If | ast.For | ast.AsyncFor | ast.While | ast.Try | ast.With | ast.AsyncWith):
+        if isinstance(
+            statement,
+            ast.If | ast.For | ast.AsyncFor | ast.While | ast.Try | ast.With | ast.AsyncWith,
+        ):
             for block in inner:
                 yield from _steps(block)
         elif not isinstance(statement, ast.Raise) and not _builds(statement):

@@ -17,7 +17,9 @@ _DEEP = 200  # modules that are looked into
 
 def loads(project: Project, app: Module, import_paths: Iterable[str], wanted: str) -> bool:
     """Whether a worker of an app imports the file `wanted`; what cannot be told counts as so."""
-    return _reaches(project, app, wanted, set()) or any(_leads(project, name, wanted) for name in import_paths)
+    return _reaches(project, app, wanted, set()) or any(
+        _leads(project, name, wanted) for name in import_paths
+    )
 
 
 def _leads(project: Project, name: str, wanted: str) -> bool:
@@ -27,7 +29,9 @@ def _leads(project: Project, name: str, wanted: str) -> bool:
 
 
 def _reaches(project: Project, module: Module, wanted: str, seen: set[str]) -> bool:
-    """Whether importing a module imports that file, as far as the text tells; what cannot be told counts as so."""
+    """Whether importing a module imports that file, as far as the text tells; what cannot be told
+    counts as so.
+    """
     if module.path == wanted or len(seen) > _DEEP:
         return True
     seen.add(module.path)

@@ -1,7 +1,7 @@
 """The effective policy of a task: what its strategy and its own code say together.
 
-A job is acknowledged when it has ended (procrastinate/worker.py `_persist_job_status`); that it comes back after a
-death is up to the repository's own code (`recovery.py`).
+A job is acknowledged when it has ended (procrastinate/worker.py `_persist_job_status`); that it
+comes back after a death is up to the repository's own code (`recovery.py`).
 """
 
 from __future__ import annotations
@@ -61,12 +61,18 @@ class _Reader:
         )
 
     def _attempts(self, strategy: Strategy) -> int | None:
-        """The strategy's bound, or the handler's own where every clause of it stops raising before."""
+        """The strategy's bound, or the handler's own where every clause of it stops raising
+        before.
+        """
         if not is_known(strategy.retries):
             self._unread("max_attempts", strategy)
         bounds = raised(self.project, self.handler)
         lasts = [bound for bound in bounds if bound.last is not None]
-        own = max((bound.last or 0 for bound in lasts), default=None) if len(lasts) == len(bounds) else None
+        own = (
+            max((bound.last or 0 for bound in lasts), default=None)
+            if len(lasts) == len(bounds)
+            else None
+        )
         most = strategy.retries if is_known(strategy.retries) else None
         if own is not None and strategy.tries_again and (most is None or own < most):
             self.sources["max_attempts"] = lasts[-1].place
@@ -92,8 +98,12 @@ class _Reader:
     def _spared(self, strategy: Strategy) -> tuple[str, ...]:
         """Exceptions that a clause of the handler takes and does not raise again."""
         found = (clause for clause in clauses(self.project, self.handler) if not clause.reraises)
-        names = dict.fromkeys(name for clause in found for name in clause.exceptions if name not in ANY)
-        return tuple(import_path(self.project, name) for name in names) if strategy.tries_again else ()
+        names = dict.fromkeys(
+            name for clause in found for name in clause.exceptions if name not in ANY
+        )
+        return (
+            tuple(import_path(self.project, name) for name in names) if strategy.tries_again else ()
+        )
 
     def _unread(self, name: str, strategy: Strategy) -> None:
         self.unknown[name] = strategy.place or Place(self.handler.path, self.handler.line)

@@ -1,10 +1,12 @@
-"""Procrastinate in the repository's interpreter: its own worker around the handler, and its own connector for tests.
+"""Procrastinate in the repository's interpreter: its own worker around the handler, and its own
+connector for tests.
 
 Loaded by path into the zygote (see proof/probe/main.py); standard library and Procrastinate alone.
-Every app has `testing.InMemoryConnector` instead of its own: what is deferred there is a publish, and what the worker
-writes of a job that it ran is how the delivery settled. A worker has no child processes: a death is the worker's, its
-job stays `doing`, and the application's own periodic task, if it has any, gives it back. What several workers see of a
-job, its lock and whether it has ended, are files in the scratch folder.
+Every app has `testing.InMemoryConnector` instead of its own: what is deferred there is a publish,
+and what the worker writes of a job that it ran is how the delivery settled. A worker has no child
+processes: a death is the worker's, its job stays `doing`, and the application's own periodic task,
+if it has any, gives it back. What several workers see of a job, its lock and whether it has ended,
+are files in the scratch folder.
 """
 
 from __future__ import annotations
@@ -60,7 +62,9 @@ def check_version(version: str) -> None:
     """Raises NotThere for a Procrastinate that the proof does not know."""
     if tuple(map(int, version.split(".")[:2])) < OLDEST:
         oldest = ".".join(map(str, OLDEST))
-        raise _part("names").NotThere(f"Procrastinate {version} is too old: the proof knows it from {oldest} on")
+        raise _part("names").NotThere(
+            f"Procrastinate {version} is too old: the proof knows it from {oldest} on"
+        )
 
 
 def now() -> datetime:
@@ -69,14 +73,18 @@ def now() -> datetime:
 
 
 class Store(InMemoryConnector):  # type: ignore[misc,unused-ignore]
-    """An app's database: holds the job at hand, tells what is deferred, and what becomes of that job."""
+    """An app's database: holds the job at hand, tells what is deferred, and what becomes of that
+    job.
+    """
 
     def __init__(self, driver: Driver, real: Any) -> None:
         super().__init__()
         self.driver, self.real = driver, real
         self.next: int | None = None  # the job that the worker fetches
         self.stalled: dict[str, Any] | None = None  # the job of a worker that died
-        self.job_counter: Any = iter(lambda: uuid4().int % 10**9 + 1, 0)  # no two processes make the same id
+        self.job_counter: Any = iter(
+            lambda: uuid4().int % 10**9 + 1, 0
+        )  # no two processes make the same id
 
     def __getattr__(self, name: str) -> Any:
         """What only the repository's own connector has."""
@@ -85,11 +93,16 @@ class Store(InMemoryConnector):  # type: ignore[misc,unused-ignore]
         return getattr(self.real, name)
 
     def as_json(self, value: Any) -> Any:
-        """As PostgreSQL keeps arguments, through the application's own functions where it gave any."""
-        dumps = getattr(self.real, "_json_dumps", None) or (lambda held: json.dumps(held, allow_nan=False))
+        """As PostgreSQL keeps arguments, through the application's own functions where it gave
+        any.
+        """
+        dumps = getattr(self.real, "_json_dumps", None) or (
+            lambda held: json.dumps(held, allow_nan=False)
+        )
         return (getattr(self.real, "_json_loads", None) or json.loads)(dumps(value))
 
-    # -- no coroutine of this connector ever waits: who calls it from plain code runs it in its own thread
+    # -- no coroutine of this connector ever waits: who calls it from plain code runs it in its own
+    # thread
 
     def execute_query(self, query: str, **arguments: Any) -> None:
         _at_once(self.execute_query_async(query, **arguments))
@@ -100,11 +113,15 @@ class Store(InMemoryConnector):  # type: ignore[misc,unused-ignore]
     def execute_query_all(self, query: str, **arguments: Any) -> Any:
         return _at_once(self.execute_query_all_async(query, **arguments))
 
-    def execute_query_all_with_connection(self, connection: Any, query: str, **arguments: Any) -> Any:
+    def execute_query_all_with_connection(
+        self, connection: Any, query: str, **arguments: Any
+    ) -> Any:
         with self.driver.in_transaction(connection):
             return self.execute_query_all(query, **arguments)
 
-    async def execute_query_all_async_with_connection(self, connection: Any, query: str, **arguments: Any) -> Any:
+    async def execute_query_all_async_with_connection(
+        self, connection: Any, query: str, **arguments: Any
+    ) -> Any:
         with self.driver.in_transaction(connection):
             return await self.execute_query_all_async(query, **arguments)
 
@@ -113,7 +130,9 @@ class Store(InMemoryConnector):  # type: ignore[misc,unused-ignore]
     async def defer_jobs_all(self, jobs: list[Any]) -> Any:
         """One statement for all of them."""
         kept = [job._replace(args=self.as_json(job.args)) for job in jobs]
-        return self.driver.published(self, kept, lambda: _at_once(super(Store, self).defer_jobs_all(kept)))
+        return self.driver.published(
+            self, kept, lambda: _at_once(super(Store, self).defer_jobs_all(kept))
+        )
 
     async def fetch_job_one(self, queues: Iterable[str] | None, worker_id: int) -> dict[str, Any]:
         row, self.next = self.jobs.get(self.next or 0), None
@@ -126,7 +145,11 @@ class Store(InMemoryConnector):  # type: ignore[misc,unused-ignore]
         """The row of a message, as a worker fetches it next."""
         row = {**{name: message[name] for name in _KEPT}, "status": "todo"}
         due = message.get("scheduled_at")
-        row.update(scheduled_at=datetime.fromisoformat(due) if due else None, abort_requested=False, worker_id=None)
+        row.update(
+            scheduled_at=datetime.fromisoformat(due) if due else None,
+            abort_requested=False,
+            worker_id=None,
+        )
         self.next, self.jobs = row["id"], {one["id"]: one for one in (row, self.stalled) if one}
         self.events.setdefault(row["id"], [])
         return row
@@ -138,7 +161,9 @@ class Store(InMemoryConnector):  # type: ignore[misc,unused-ignore]
         if job_id == self.driver.message.get("id"):
             self.driver.finished(status, delete_job)
 
-    async def retry_job_run(self, job_id: int, retry_at: datetime, *args: Any, **changes: Any) -> None:
+    async def retry_job_run(
+        self, job_id: int, retry_at: datetime, *args: Any, **changes: Any
+    ) -> None:
         await super().retry_job_run(job_id, retry_at, *args, **changes)
         if job_id == self.driver.message.get("id"):
             self.driver.requeued(self.jobs[job_id], retry_at)
@@ -163,7 +188,9 @@ class Driver:
         self.workers: dict[int, Any] = {}  # of this process, by app
         self.message: dict[str, Any] = {}  # that is delivered
         self.connection: Any = None  # whose transaction a publish belongs to
-        self.carried: Any = weakref.WeakKeyDictionary()  # connection -> rows that its transaction takes along
+        self.carried: Any = (
+            weakref.WeakKeyDictionary()
+        )  # connection -> rows that its transaction takes along
         probe.recorder.carries, probe.recorder.ended = self.carried.__contains__, self._ended
         self.works = False  # this process is a worker
         self.after_s = 0.0  # a death, until whoever gives jobs back comes
@@ -176,7 +203,11 @@ class Driver:
         self.find_recoveries()
         self._warm()
         bounded = all(_mentions(one.task.func, "attempts") for one in self.recoveries)
-        facts = {"library": f"procrastinate {self.version}", "redelivery_s": self.redelivery_s(), **_FACTS}
+        facts = {
+            "library": f"procrastinate {self.version}",
+            "redelivery_s": self.redelivery_s(),
+            **_FACTS,
+        }
         facts["bounded_kills"] = bounded and not self.elsewhere
         facts["broker_error"] = "procrastinate.exceptions:ConnectorException"
         facts["on_kill"] = self._on_kill()
@@ -190,7 +221,10 @@ class Driver:
         """Finds the task and its app. Raises NotThere."""
         names = _part("names")
         names.set_up_django()
-        for name in ("run_worker", "run_worker_async"):  # a module that starts a worker when it is imported
+        for name in (
+            "run_worker",
+            "run_worker_async",
+        ):  # a module that starts a worker when it is imported
             _part("wrap").skip(App, name)
         _, _, found = names.find(handler)
         self._import_apps(found)
@@ -199,10 +233,14 @@ class Driver:
             raise names.NotThere(f"{handler} is no Procrastinate task but {type(found).__name__}")
         self.app = app = self.task.blueprint
         if not isinstance(app, App):
-            raise names.NotThere(f"{handler} belongs to a blueprint, and no app was found that has its tasks")
+            raise names.NotThere(
+                f"{handler} belongs to a blueprint, and no app was found that has its tasks"
+            )
         self.app.perform_import_paths()
         function = self.function()
-        self.takes = _part("shapes").without_context(function) if self.task.pass_context else function
+        self.takes = (
+            _part("shapes").without_context(function) if self.task.pass_context else function
+        )
 
     def function(self) -> Any:
         return inspect.unwrap(self.task.func)
@@ -213,7 +251,9 @@ class Driver:
             return
         function = inspect.unwrap(found.func if isinstance(found, Task) else found)
         file = inspect.getsourcefile(function) if inspect.isfunction(function) else None
-        for name in _part("modules").whose_text(_makes_app, self.probe.recorder.root, file or self.probe.recorder.root):
+        for name in _part("modules").whose_text(
+            _makes_app, self.probe.recorder.root, file or self.probe.recorder.root
+        ):
             with contextlib.suppress(Exception, SystemExit):
                 importlib.import_module(name)
 
@@ -243,11 +283,15 @@ class Driver:
     def find_recoveries(self) -> None:
         periodics = self.app.periodic_registry.periodic_tasks.values()
         others = (one for one in periodics if one.task is not self.task)
-        self.recoveries = [one for one in others if any(_mentions(one.task.func, word) for word in _GIVES_BACK)]
+        self.recoveries = [
+            one for one in others if any(_mentions(one.task.func, word) for word in _GIVES_BACK)
+        ]
         if self.recoveries:
             return
         near = self.function().__code__.co_filename
-        self.elsewhere = next(_part("modules").whose_text(_gives_back, self.probe.recorder.root, near), "")
+        self.elsewhere = next(
+            _part("modules").whose_text(_gives_back, self.probe.recorder.root, near), ""
+        )
 
     def redelivery_s(self) -> float:
         """After a death: the heartbeat's time, and what is left of the period, at most."""
@@ -258,7 +302,11 @@ class Driver:
     def _on_kill(self) -> str:
         if not self.recoveries and not self.elsewhere:
             return f"the job of a worker that dies is lost: {_LOST}"
-        what = self.recoveries[0].task.name if self.recoveries else f"{self.elsewhere}, which is taken to be run,"
+        what = (
+            self.recoveries[0].task.name
+            if self.recoveries
+            else f"{self.elsewhere}, which is taken to be run,"
+        )
         return _AGAIN.format(what=what, wait=self.redelivery_s())
 
     # -- the loop
@@ -275,7 +323,12 @@ class Driver:
         logging.disable(logging.CRITICAL)
         app = App(connector=InMemoryConnector())
         app.task(name="warm")(_nothing)
-        message: dict[str, Any] = {**dict.fromkeys(_KEPT), "id": 1, "task_name": "warm", "priority": 0}
+        message: dict[str, Any] = {
+            **dict.fromkeys(_KEPT),
+            "id": 1,
+            "task_name": "warm",
+            "priority": 0,
+        }
         self._run(self._work(app, {**message, "args": {}, "attempts": 0}))
         logging.disable(said)
         self.loop.run_until_complete(self.loop.shutdown_default_executor())
@@ -299,7 +352,9 @@ class Driver:
         finally:
             self.connection = None
 
-    def published(self, store: Store, jobs: list[Any], insert: Callable[[], list[Any]]) -> list[Any]:
+    def published(
+        self, store: Store, jobs: list[Any], insert: Callable[[], list[Any]]
+    ) -> list[Any]:
         """Jobs are deferred, in one statement; their rows."""
         recorder = self.probe.recorder
         if not recorder.active:
@@ -326,8 +381,14 @@ class Driver:
 
     def _tell(self, store: Store, row: dict[str, Any]) -> None:
         recorder, told = self.probe.recorder, self._told(store, row)
-        recorder.emit("published", name=told["label"], in_handler=recorder.depth > 0,
-                      in_effect=recorder.effect_depth > 0, place=recorder.place(), **told)  # fmt: skip
+        recorder.emit(
+            "published",
+            name=told["label"],
+            in_handler=recorder.depth > 0,
+            in_effect=recorder.effect_depth > 0,
+            place=recorder.place(),
+            **told,
+        )
 
     def _told(self, store: Store, row: dict[str, Any]) -> dict[str, Any]:
         mine = self._is_mine(store, row["task_name"], row["queue_name"])
@@ -335,25 +396,44 @@ class Driver:
         message["arguments"] = self.probe.bound(self.takes, (), row["args"]) if mine else None
         due = row["scheduled_at"]
         delay = max(0.0, round((due - now()).total_seconds(), 2)) if due else 0.0
-        return {"message": message, "to_handler": mine, "delay": delay, "label": row["task_name"], "callback": False}
+        return {
+            "message": message,
+            "to_handler": mine,
+            "delay": delay,
+            "label": row["task_name"],
+            "callback": False,
+        }
 
     def _is_mine(self, store: Store, task: str, queue: str) -> bool:
-        """It is the handler's, and a worker of this app that is started without options reads its queue."""
+        """It is the handler's, and a worker of this app that is started without options reads its
+        queue.
+        """
         queues = self.app.worker_defaults.get("queues")
         read = queues is None or queue in queues
         return read and store is self.app.connector and self.app.tasks.get(task) is self.task
 
     def _of_django(self, store: Store) -> Any:
-        """Django's connection, while it is in a transaction: its jobs are rows of that. A worker has another one."""
+        """Django's connection, while it is in a transaction: its jobs are rows of that. A worker
+        has another one.
+        """
         if self.works or type(store.real).__name__ != "DjangoConnector":
             return None
         connection = store.real.connection
-        return connection.connection if connection.in_atomic_block or not connection.get_autocommit() else None
+        return (
+            connection.connection
+            if connection.in_atomic_block or not connection.get_autocommit()
+            else None
+        )
 
     def publish(self, payload: Any, like: dict[str, Any] | None = None) -> None:
-        """As the application published `like`: into its queue, with locks that are made as its locks are."""
+        """As the application published `like`: into its queue, with locks that are made as its
+        locks are.
+        """
         args, kwargs = self.probe.arguments(payload, self.takes)
-        kwargs = {**dict(zip(inspect.signature(self.takes).parameters, args, strict=False)), **kwargs}
+        kwargs = {
+            **dict(zip(inspect.signature(self.takes).parameters, args, strict=False)),
+            **kwargs,
+        }
         periodic = self._periodic()
         if periodic is not None and (like is None or "timestamp" in like["args"]):
             self._tick(periodic, 1 if like is None else 2)
@@ -379,7 +459,9 @@ class Driver:
         moment = time.time()
         for _ in range(number):
             moment = periodic.croniter.get_next(ret_type=float, start_time=moment)
-        _at_once(PeriodicDeferrer(self.app.periodic_registry).defer_jobs([(periodic, round(moment))]))
+        _at_once(
+            PeriodicDeferrer(self.app.periodic_registry).defer_jobs([(periodic, round(moment))])
+        )
 
     # -- delivering
 
@@ -409,7 +491,9 @@ class Driver:
         await asyncio.gather(*worker._running_jobs)
 
     def finished(self, status: str, deleted: bool) -> None:
-        """The worker writes how the job ended: what the job of a worker that was slow has come to is not changed."""
+        """The worker writes how the job ended: what the job of a worker that was slow has come to
+        is not changed.
+        """
         if self._was_over():
             return
         self._write(self.message["id"], "over")
@@ -486,7 +570,9 @@ class Driver:
 
     @contextlib.contextmanager
     def _locked(self, message: dict[str, Any]) -> Iterator[None]:
-        """No two jobs with the same lock run at once; a job that was given back has it from its own slow worker."""
+        """No two jobs with the same lock run at once; a job that was given back has it from its own
+        slow worker.
+        """
         if not message["lock"]:
             yield
             return
@@ -517,12 +603,9 @@ class Driver:
             file.write(text)
 
     def _read(self, id_: int) -> str:
-        with (
-            self.probe.recorder.quiet(),
-            contextlib.suppress(FileNotFoundError),
-            open(self._file(f"job {id_}")) as file,
-        ):
-            return file.read()
+        with self.probe.recorder.quiet(), contextlib.suppress(FileNotFoundError):
+            with open(self._file(f"job {id_}")) as file:
+                return file.read()
         return ""
 
     def _file(self, name: str) -> str:
@@ -537,7 +620,11 @@ def _makes_app(text: bytes) -> bool:
 
 def _gives_back(text: bytes) -> bool:
     """Code that a person, or cron, starts: a periodic task that no worker imports never runs."""
-    return b"retry_job" in text and (b"get_stalled_jobs" in text or b"doing" in text) and b".periodic(" not in text
+    return (
+        b"retry_job" in text
+        and (b"get_stalled_jobs" in text or b"doing" in text)
+        and b".periodic(" not in text
+    )
 
 
 def _at_once(work: Any) -> Any:
@@ -550,7 +637,9 @@ def _at_once(work: Any) -> Any:
 
 
 def _raw(connection: Any) -> Any:
-    """The driver's connection, also below SQLAlchemy's; None where each of its statements is committed at once."""
+    """The driver's connection, also below SQLAlchemy's; None where each of its statements is
+    committed at once.
+    """
     pooled = getattr(connection, "connection", None)
     raw = getattr(pooled, "dbapi_connection", None) or connection
     idle = int(getattr(getattr(raw, "info", None), "transaction_status", 1)) == 0
@@ -575,7 +664,9 @@ def _mentions(function: Any, word: str, deep: int = 3) -> bool:
         return False
     names = _names_in(function.__code__)
     held = [value for value in map(function.__globals__.get, names) if value is not None]
-    held += [getattr(value, name, None) for value in held if inspect.ismodule(value) for name in names]
+    held += [
+        getattr(value, name, None) for value in held if inspect.ismodule(value) for name in names
+    ]
     called = (value for value in held if inspect.isfunction(value) or isinstance(value, Task))
     return word in names or (deep > 0 and any(_mentions(value, word, deep - 1) for value in called))
 
@@ -591,8 +682,18 @@ def _period_s(periodic: Any) -> float:
 def _job_of(periodic: Any) -> dict[str, Any]:
     """A tick of a periodic task, as the deferrer makes it."""
     task, given = periodic.task, periodic.configure_kwargs.get("task_kwargs") or {}
-    message: dict[str, Any] = {**dict.fromkeys(_KEPT), "id": 1, "queue_name": task.queue, "task_name": task.name}
-    return {**message, "priority": 0, "args": {**given, "timestamp": int(time.time())}, "attempts": 0}
+    message: dict[str, Any] = {
+        **dict.fromkeys(_KEPT),
+        "id": 1,
+        "queue_name": task.queue,
+        "task_name": task.name,
+    }
+    return {
+        **message,
+        "priority": 0,
+        "args": {**given, "timestamp": int(time.time())},
+        "attempts": 0,
+    }
 
 
 async def _nothing() -> None:

@@ -1,4 +1,6 @@
-"""Is Procrastinate in use, and where: its apps and blueprints, tasks, periodic tasks, worker starts."""
+"""Is Procrastinate in use, and where: its apps and blueprints, tasks, periodic tasks, worker
+starts.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,11 @@ ENTRY = Known(
     modules=("procrastinate*",),
     words=(b"procrastinate", b".task"),
     apps=("call procrastinate.App", "call procrastinate.app.App"),
-    tasks=("mark ~app.task", "mark procrastinate.contrib.django.app.task", "mark procrastinate.Blueprint().task"),
+    tasks=(
+        "mark ~app.task",
+        "mark procrastinate.contrib.django.app.task",
+        "mark procrastinate.Blueprint().task",
+    ),
     sends=("call procrastinate.Blueprint", "call procrastinate.blueprints.Blueprint"),
     schedules={
         "mark ~app.periodic": "procrastinate periodic",

@@ -1,7 +1,7 @@
 """Who gives back the jobs of workers that died: code of the repository's own.
 
-It calls `get_stalled_jobs`, or else `retry_job`. Sources: procrastinate/manager.py; "Retry stalled jobs" in its
-documentation. The library itself never does: issues #307 and #1518.
+It calls `get_stalled_jobs`, or else `retry_job`. Sources: procrastinate/manager.py; "Retry stalled
+jobs" in its documentation. The library itself never does: issues #307 and #1518.
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ class Recovery:
 
     @property
     def wait_s(self) -> float | None:
-        """At most so long after a death: the heartbeat's time, and one period; None where the schedule is not read."""
+        """At most so long after a death: the heartbeat's time, and one period; None where the
+        schedule is not read.
+        """
         period = _period_s(self.cron) if self.cron else None
         return HEARTBEAT_S + period if period is not None else None
 
@@ -54,16 +56,22 @@ class Recovery:
 
     @property
     def by_age(self) -> ast.expr | None:
-        """`nb_seconds`: how long a job may run before it is taken for stalled, its worker alive or not."""
+        """`nb_seconds`: how long a job may run before it is taken for stalled, its worker alive or
+        not.
+        """
         named = next((k.value for k in self.call.keywords if k.arg == "nb_seconds"), None)
-        node = named or (next(iter(self.call.args), None) if last_word(self.call.func) not in _RETRIES else None)
+        node = named or (
+            next(iter(self.call.args), None) if last_word(self.call.func) not in _RETRIES else None
+        )
         return None if isinstance(node, ast.Constant) and node.value is None else node
 
 
 def find_recoveries(project: Project, use: FrameworkUse) -> tuple[Recovery, ...]:
     """Every one outside tests, those that a periodic task makes first."""
     key = ("procrastinate.recoveries", use.app)
-    return project.remember(key, lambda: tuple(sorted(_find(project, use), key=lambda one: not one.periodic)))
+    return project.remember(
+        key, lambda: tuple(sorted(_find(project, use), key=lambda one: not one.periodic))
+    )
 
 
 def _find(project: Project, use: FrameworkUse) -> Iterator[Recovery]:
@@ -76,7 +84,9 @@ def _calling(project: Project, use: FrameworkUse, names: tuple[str, ...]) -> lis
         _recovery(project, use, node, module)
         for module in modules
         for node in ast.walk(module.tree)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in names
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in names
     ]
 
 
@@ -87,7 +97,9 @@ def _recovery(project: Project, use: FrameworkUse, call: ast.Call, module: Modul
         periodics = read_task(project, use, one).periodics
         if periodics:
             cron = project.literal(periodics[0].cron, periodics[0].module)
-            return Recovery(call, module, function, cron if isinstance(cron, str) else None, periodic=True)
+            return Recovery(
+                call, module, function, cron if isinstance(cron, str) else None, periodic=True
+            )
     return Recovery(call, module, function)
 
 

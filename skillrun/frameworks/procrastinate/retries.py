@@ -1,7 +1,9 @@
 """What `retry=` means: how many runs more, after which wait, and for which exceptions.
 
-Source: procrastinate/retry.py. `retry=True` is for ever, `retry=3` three retries, both at once. `RetryStrategy` waits
-`wait + linear_wait * n + exponential_wait ** (n + 1)` before the retry number n, counted from 0, and never less than
+Source: procrastinate/retry.py. `retry=True` is for ever, `retry=3` three retries, both at once.
+`RetryStrategy` waits
+`wait + linear_wait * n + exponential_wait ** (n + 1)` before the retry number n, counted from 0,
+and never less than
 what the exponent makes: there is no cap. `max_attempts` counts retries; None and 0 bound nothing.
 """
 
@@ -45,7 +47,9 @@ class Strategy:
     @property
     def waits_read(self) -> bool:
         """Whether its three numbers were read."""
-        return self.custom is None and all(is_known(n) for n in (self.wait, self.linear, self.exponential))
+        return self.custom is None and all(
+            is_known(n) for n in (self.wait, self.linear, self.exponential)
+        )
 
     def seconds(self, number: int) -> float:
         """The wait before a retry, counted from 0."""
@@ -85,7 +89,9 @@ def _made(project: Project, call: ast.Call, module: Module, place: Place) -> Str
     """`RetryStrategy(...)`, or a class of the repository's own."""
     name = project.origin(module.resolve(call.func) or "")
     if name not in STRATEGY:
-        return Strategy(UNKNOWN, place, UNKNOWN, exceptions=None, custom=name or ast.unparse(call.func))
+        return Strategy(
+            UNKNOWN, place, UNKNOWN, exceptions=None, custom=name or ast.unparse(call.func)
+        )
     options, unread = options_of(project, call, module)
 
     def number(option: str) -> Any:
@@ -97,10 +103,19 @@ def _made(project: Project, call: ast.Call, module: Module, place: Place) -> Str
     most = number("max_attempts")
     exceptions = _exceptions(project, options.get("retry_exceptions"), module, unread)
     retries = most if not is_known(most) or most else None
-    return Strategy(retries, place, number("wait"), number("linear_wait"), number("exponential_wait"), exceptions)
+    return Strategy(
+        retries,
+        place,
+        number("wait"),
+        number("linear_wait"),
+        number("exponential_wait"),
+        exceptions,
+    )
 
 
-def _exceptions(project: Project, node: ast.expr | None, module: Module, unread: bool) -> tuple[str, ...] | None:
+def _exceptions(
+    project: Project, node: ast.expr | None, module: Module, unread: bool
+) -> tuple[str, ...] | None:
     if node is None or (isinstance(node, ast.Constant) and node.value is None):
         return None if unread and node is None else ANY
     held, holder = held_value(project, node, module) or (node, module)

@@ -1,4 +1,6 @@
-"""The job as a Procrastinate task: a strategy says what is run again, the handler keeps what is given up."""
+"""The job as a Procrastinate task: a strategy says what is run again, the handler keeps what is
+given up.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ if TYPE_CHECKING:
 
 MESSAGE = "kwargs"
 AWAITS = False  # by itself; see `awaits`
-TESTS = "run by Procrastinate's own worker over its database in memory: only the waits are left out."
+TESTS = (
+    "run by Procrastinate's own worker over its database in memory: only the waits are left out."
+)
 """What the tests' docstring says of how they run the job."""
 
 DEATHS = 20
@@ -38,14 +42,17 @@ _BLUEPRINT = ("procrastinate.Blueprint", "procrastinate.blueprints.Blueprint")
 
 
 def awaits(project: Project, use: FrameworkUse, handler: str) -> bool:
-    """Whether most tasks of the handler's module, else of all, are coroutine functions; in Django none is.
+    """Whether most tasks of the handler's module, else of all, are coroutine functions; in Django
+    none is.
 
     There the store is Django's, whose connections are a thread's own.
     """
     if any(not is_aside(path) for path in project.tree.search("INSTALLED_APPS")):
         return False
     own = project.locate(handler.partition(":")[0])
-    giving = {one.function.name for one in find_recoveries(project, use) if one.function is not None}
+    giving = {
+        one.function.name for one in find_recoveries(project, use) if one.function is not None
+    }
     tasks = [one for one in _tasks(project, use) if one.name not in giving]
     near = [one for one in tasks if one.path == own] or tasks
     return 2 * sum(isinstance(one.node, ast.AsyncFunctionDef) for one in near) > len(near)
@@ -63,12 +70,18 @@ def _tasks(project: Project, use: FrameworkUse) -> Iterator[Definition]:
 def read(project: Project, facts: Facts) -> dict[str, Any]:
     """What these templates need to know beyond `Facts`.
 
-    `app`: what a module imports; `contrib`: it is Django's, whose jobs are rows of Django's own database; `owner`: what
-    makes a function a task there, the app or a blueprint; `loading`: the entry that has the worker import a new module,
-    `found`: it needs none; `queue`: the option that all other tasks have; `recovers`: something gives back the jobs of
-    dead workers; `publisher`: what defers the job, where it is written; of a clock, `tick` and `due`.
+    `app`: what a module imports; `contrib`: it is Django's, whose jobs are rows of Django's own
+    database; `owner`: what
+    makes a function a task there, the app or a blueprint; `loading`: the entry that has the worker
+    import a new module,
+    `found`: it needs none; `queue`: the option that all other tasks have; `recovers`: something
+    gives back the jobs of
+    dead workers; `publisher`: what defers the job, where it is written; of a clock, `tick` and
+    `due`.
     """
-    contrib = facts.app is None and any(not is_aside(path) for path in project.tree.search(_CONTRIB))
+    contrib = facts.app is None and any(
+        not is_aside(path) for path in project.tree.search(_CONTRIB)
+    )
     app = Symbol(_CONTRIB, "app") if contrib else facts.app
     made: dict[str, Any] = {
         "app": app,
@@ -86,7 +99,9 @@ def read(project: Project, facts: Facts) -> dict[str, Any]:
 def _queue(project: Project, use: FrameworkUse) -> list[str]:
     """`queue=` as all other tasks say it: a worker may read no other."""
     read = [read_task(project, use, one) for one in _tasks(project, use)]
-    named = [project.literal(*option) if (option := task.option("queue")) else None for task in read]
+    named = [
+        project.literal(*option) if (option := task.option("queue")) else None for task in read
+    ]
     name = named[0] if named and all(one == named[0] for one in named) else None
     return [f"queue={source(name)}"] if isinstance(name, str) else []
 
@@ -108,7 +123,9 @@ def _loading(project: Project, facts: Facts) -> Entry | None:
     if app is None or facts.path in facts.use.task_modules:
         return None
     calls = [node for node in ast.walk(app.tree) if isinstance(node, ast.Call)]
-    made = next((call for call in calls if ast.unparse(call.func).rpartition(".")[2] == "App"), None)
+    made = next(
+        (call for call in calls if ast.unparse(call.func).rpartition(".")[2] == "App"), None
+    )
     option = options_of(project, made, app)[0].get("import_paths") if made is not None else None
     paths = project.literal(option, app) if option is not None else []
     if isinstance(paths, list | tuple) and loads(project, app, map(str, paths), facts.path):
@@ -119,30 +136,46 @@ def _loading(project: Project, facts: Facts) -> Entry | None:
 def problems(facts: Facts) -> Iterator[str]:
     """What Procrastinate cannot do of what the spec asks for, a sentence each."""
     if facts.facts["app"] is None:
-        yield "no app of Procrastinate was found that a module could import: app = procrastinate.App(connector=...)"
+        yield (
+            "no app of Procrastinate was found that a module could import: app ="
+            " procrastinate.App(connector=...)"
+        )
     if facts.facts["contrib"] and not facts.facts["found"]:
         name = f"{facts.package}.tasks".removeprefix(".")
-        yield f"Django's Procrastinate looks for tasks in modules of that name: write handler: {name}:{facts.name}"
+        yield (
+            "Django's Procrastinate looks for tasks in modules of that name: write handler:"
+            f" {name}:{facts.name}"
+        )
     if facts.dead_letter == "queue":
         yield (
-            "Procrastinate's workers would take the dead letters out of a queue: dead_letter.kind is to be table, "
-            "framework, for the jobs that it keeps as failed, or none"
+            "Procrastinate's workers would take the dead letters out of a queue: dead_letter.kind"
+            " is to be table, framework, for the jobs that it keeps as failed, or none"
         )
     if facts.retries.max_attempts >= DEATHS:
-        yield f"a job of which {DEATHS} attempts failed is given back to nobody: lower retry.max_attempts"
+        yield (
+            f"a job of which {DEATHS} attempts failed is given back to nobody: lower"
+            " retry.max_attempts"
+        )
     for field in facts.fields if facts.message == "kwargs" else ():
         if field.name in _OURS:
-            yield f"the handler has a use of its own for the name {field.name}: rename the field, or message: payload"
+            yield (
+                f"the handler has a use of its own for the name {field.name}: rename the field, or"
+                " message: payload"
+            )
     yield from _clock_problems(facts)
 
 
 def _clock_problems(facts: Facts) -> Iterator[str]:
     if facts.trigger == "poller" and _cron(facts) is None:
         yield (
-            "Procrastinate's cron names seconds, minutes and hours: trigger.every is to divide a minute in seconds, an "
-            "hour in minutes, or a day in hours"
+            "Procrastinate's cron names seconds, minutes and hours: trigger.every is to divide a"
+            " minute in seconds, an hour in minutes, or a day in hours"
         )
-    if facts.trigger == "cron" and facts.timezone not in (None, "UTC", "Etc/UTC") and names_hours(facts.schedule):
+    if (
+        facts.trigger == "cron"
+        and facts.timezone not in (None, "UTC", "Etc/UTC")
+        and names_hours(facts.schedule)
+    ):
         yield f"Procrastinate's clock is UTC: say trigger.schedule in UTC, not in {facts.timezone}"
 
 
@@ -153,11 +186,19 @@ def runs_need(facts: Facts, *, case: bool) -> tuple[Symbol | str, ...]:
     ticks = (known["tick"],) if facts.trigger != "event" and not case else ()
     loop: tuple[str, ...] = ("import asyncio",) if facts.awaits and (sent or ticks) else ()
     loop = (*loop, "from unittest.mock import AsyncMock") if facts.awaits and ticks else loop
-    return (*loop, "from procrastinate.testing import InMemoryConnector", _by_name(known["app"]), *sent, *ticks)
+    return (
+        *loop,
+        "from procrastinate.testing import InMemoryConnector",
+        _by_name(known["app"]),
+        *sent,
+        *ticks,
+    )
 
 
 def broker_needs(facts: Facts) -> tuple[Symbol | str, ...] | None:
-    """What `over_broker.jinja` imports; None in Django, whose tests have a database of their own."""
+    """What `over_broker.jinja` imports; None in Django, whose tests have a database of their
+    own.
+    """
     known = facts.facts
     if known["contrib"] or facts.django or not known["publisher"]:
         return None
@@ -171,21 +212,39 @@ def _by_name(symbol: Symbol) -> Symbol:
 
 
 def pieces(facts: Facts, render: Render) -> list[Piece]:
-    """The handler with its strategy, its publisher and tick, what gives jobs back, and what the worker imports."""
+    """The handler with its strategy, its publisher and tick, what gives jobs back, and what the
+    worker imports.
+    """
     clocked = facts.trigger != "event"
     text = render(
-        "handler.py.jinja", facts, needed=_needed(facts), given=_given(facts), clocked=clocked, cron=_cron(facts),
-        queue=facts.facts["queue"], keeps_failed=_keeps_failed(facts),
-        retries_name=_retries_name(facts), strategy=_strategy(facts), wait=longest_wait(facts.retries, "job.attempts"),
-        publisher=facts.facts["publisher"], publishing=_when(facts),
-        left_out=_left_out(facts) if clocked else "", **awaiting.names(facts, coroutine=facts.awaits),
-    )  # fmt: skip
+        "handler.py.jinja",
+        facts,
+        needed=_needed(facts),
+        given=_given(facts),
+        clocked=clocked,
+        cron=_cron(facts),
+        queue=facts.facts["queue"],
+        keeps_failed=_keeps_failed(facts),
+        retries_name=_retries_name(facts),
+        strategy=_strategy(facts),
+        wait=longest_wait(facts.retries, "job.attempts"),
+        publisher=facts.facts["publisher"],
+        publishing=_when(facts),
+        left_out=_left_out(facts) if clocked else "",
+        **awaiting.names(facts, coroutine=facts.awaits),
+    )
     entry = facts.facts["loading"]
-    return [Module(facts.path, text), *_recovery(facts, render), *([entry] if entry is not None else [])]
+    return [
+        Module(facts.path, text),
+        *_recovery(facts, render),
+        *([entry] if entry is not None else []),
+    ]
 
 
 def _keeps_failed(facts: Facts) -> bool:
-    """The tick leaves out what is `failed`; a mark that it was handled would come before that status is written."""
+    """The tick leaves out what is `failed`; a mark that it was handled would come before that
+    status is written.
+    """
     return facts.dead_letter == "framework"
 
 
@@ -204,14 +263,26 @@ def _when(facts: Facts) -> str:
 
 
 def _recovery(facts: Facts, render: Render) -> Iterator[Piece]:
-    """Beside the app, where the repository makes it, for all its jobs: Procrastinate itself gives back none."""
+    """Beside the app, where the repository makes it, for all its jobs: Procrastinate itself gives
+    back none.
+    """
     app = facts.facts["app"]
     home = app if app.path else Symbol(facts.module, "", path=facts.path)
     if not facts.facts["recovers"]:
-        needed: list[Symbol | str] = [facts.conventions.logger_import, "from procrastinate.jobs import Status"]
+        needed: list[Symbol | str] = [
+            facts.conventions.logger_import,
+            "from procrastinate.jobs import Status",
+        ]
         needed += [] if app.path else [_by_name(app)]
-        text = render("recovery.py.jinja", facts, needed=needed, app=app, home=home.module, deaths=DEATHS,
-                      queue=facts.facts["queue"])  # fmt: skip
+        text = render(
+            "recovery.py.jinja",
+            facts,
+            needed=needed,
+            app=app,
+            home=home.module,
+            deaths=DEATHS,
+            queue=facts.facts["queue"],
+        )
         yield Module(home.path, text)
 
 
@@ -220,7 +291,9 @@ def _retries_name(facts: Facts) -> str:
 
 
 def _strategy(facts: Facts) -> list[str] | None:
-    """The arguments of a `RetryStrategy`; None where it has no words for the waits, or for what is tried again."""
+    """The arguments of a `RetryStrategy`; None where it has no words for the waits, or for what is
+    tried again.
+    """
     retries = facts.retries
     waits = _own_words(retries)
     if waits is None or facts.awaits:  # what a worker aborts when it is shut down is no Exception
@@ -230,7 +303,9 @@ def _strategy(facts: Facts) -> list[str] | None:
 
 
 def _own_words(retries: Retries) -> list[str] | None:
-    """`wait` or `exponential_wait`, whole seconds; the latter is base and factor at once, and has no cap."""
+    """`wait` or `exponential_wait`, whole seconds; the latter is base and factor at once, and has
+    no cap.
+    """
     if retries.kind == "none":
         return []
     if retries.jitter or not float(retries.base_s).is_integer():
@@ -246,18 +321,26 @@ def _cron(facts: Facts) -> str | None:
 
 
 def cron_of(trigger: str, schedule: str | None, every_s: float | None) -> str | None:
-    """A schedule as croniter reads it, with a sixth column for seconds; None where an interval has none."""
+    """A schedule as croniter reads it, with a sixth column for seconds; None where an interval has
+    none.
+    """
     if trigger != "poller":
         return schedule
     every = every_s or 60.0
     if every < 60:
         return f"* * * * * */{int(every)}" if every.is_integer() and 60 % every == 0 else None
     fields = every_fields(every)
-    return f"{fields.get('minute', '*')} {fields.get('hour', '*')} * * *" if fields is not None else None
+    return (
+        f"{fields.get('minute', '*')} {fields.get('hour', '*')} * * *"
+        if fields is not None
+        else None
+    )
 
 
 def _given(facts: Facts) -> list[str]:
-    """The handler's parameters: a call that lacks an argument ends without a record, so none must be given."""
+    """The handler's parameters: a call that lacks an argument ends without a record, so none must
+    be given.
+    """
     if facts.message == "payload":
         return ["payload: Any = None"]
     return [f"{field.name}: Any = None" for field in facts.fields]
@@ -265,10 +348,16 @@ def _given(facts: Facts) -> list[str]:
 
 def _needed(facts: Facts) -> list[Symbol | str]:
     needed: list[Symbol | str] = [
-        "from typing import Any", facts.conventions.logger_import, "from procrastinate import JobContext",
+        "from typing import Any",
+        facts.conventions.logger_import,
+        "from procrastinate import JobContext",
         *awaiting.needed(facts),
-    ]  # fmt: skip
-    needed += ["import asyncio"] if facts.awaits and (facts.retries.bounded or awaiting.blocks(facts)) else []
+    ]
+    needed += (
+        ["import asyncio"]
+        if facts.awaits and (facts.retries.bounded or awaiting.blocks(facts))
+        else []
+    )
     if facts.facts["owner"] == facts.facts["app"].name:
         needed.append(_by_name(facts.facts["app"]))  # by name, as tasks are written
     if publishes_on_commit(facts) and not facts.facts["contrib"]:
@@ -277,7 +366,11 @@ def _needed(facts: Facts) -> list[Symbol | str]:
         needed += facts.transient
         own = _strategy(facts) is None
         needed += ["from procrastinate import BaseRetryStrategy, RetryDecision"] if own else []
-        needed += ["from procrastinate.jobs import Job"] if own else ["from procrastinate import RetryStrategy"]
+        needed += (
+            ["from procrastinate.jobs import Job"]
+            if own
+            else ["from procrastinate import RetryStrategy"]
+        )
         needed += ["import random"] if own and facts.retries.jitter else []
     if facts.trigger != "event":
         needed += ["from collections.abc import Iterable", _by_name(facts.facts["app"])]

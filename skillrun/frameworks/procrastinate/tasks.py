@@ -1,7 +1,7 @@
 """What makes a function a Procrastinate task, and the options that it then has.
 
-Sources: procrastinate/blueprints.py (`Blueprint.task`, `periodic`, `add_tasks_from`), procrastinate/tasks.py (`Task`),
-procrastinate/contrib/django/procrastinate_app.py (`app`).
+Sources: procrastinate/blueprints.py (`Blueprint.task`, `periodic`, `add_tasks_from`),
+procrastinate/tasks.py (`Task`), procrastinate/contrib/django/procrastinate_app.py (`app`).
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ class Periodic:
 
 @dataclass
 class Task:
-    """A handler as Procrastinate sees it. `registered` is the decorator or the call that makes it a task."""
+    """A handler as Procrastinate sees it. `registered` is the decorator or the call that makes it a
+    task.
+    """
 
     handler: Definition
     registered: Place | None = None
@@ -56,7 +58,11 @@ class Task:
     def option(self, name: str) -> tuple[ast.expr, Module] | None:
         """The expression of an option; None where it is left to the default, or None itself."""
         node = self.options.get(name)
-        if node is None or self.module is None or (isinstance(node, ast.Constant) and node.value is None):
+        if (
+            node is None
+            or self.module is None
+            or (isinstance(node, ast.Constant) and node.value is None)
+        ):
             return None
         return node, self.module
 
@@ -68,10 +74,16 @@ def read_task(project: Project, use: FrameworkUse, handler: Definition) -> Task:
 
 
 def find_task(project: Project, use: FrameworkUse, import_path: str) -> Definition | None:
-    """The function behind "module:object"; also where the object is what `app.task(...)(function)` returned."""
+    """The function behind "module:object"; also where the object is what `app.task(...)(function)`
+    returned.
+    """
     found = project.lookup(import_path)
     if found is None or found.definition is not None:
-        return None if found is None or found.definition is None or found.definition.is_class else found.definition
+        return (
+            None
+            if found is None or found.definition is None or found.definition.is_class
+            else found.definition
+        )
     value = found.binding.value if found.binding else None
     if not isinstance(value, ast.Call) or found.module is None or not value.args:
         return None
@@ -81,7 +93,9 @@ def find_task(project: Project, use: FrameworkUse, import_path: str) -> Definiti
 
 
 def names_of(project: Project, task: Task) -> tuple[str, ...]:
-    """The names under which it may be deferred: the given one, else "module.function", and its aliases."""
+    """The names under which it may be deferred: the given one, else "module.function", and its
+    aliases.
+    """
     named = task.option("name")
     given = project.literal(*named) if named else task.handler.dotted
     aliases = task.option("aliases")
@@ -89,14 +103,22 @@ def names_of(project: Project, task: Task) -> tuple[str, ...]:
     return tuple(str(name) for name in (given, *(more if isinstance(more, list | tuple) else ())))
 
 
-def app_method(project: Project, use: FrameworkUse, node: ast.expr, module: Module) -> tuple[str, str] | None:
-    """(dotted name of the app or blueprint, method) of `app.task`, `blueprint.periodic`; else None."""
+def app_method(
+    project: Project, use: FrameworkUse, node: ast.expr, module: Module
+) -> tuple[str, str] | None:
+    """(dotted name of the app or blueprint, method) of `app.task`, `blueprint.periodic`; else
+    None.
+    """
     name = module.resolve(node)
     owner, _, method = (name or "").rpartition(".")
     if not owner:
         return None
     origin = project.origin(name or "").rpartition(".")[0]
-    known = _MADE.fullmatch(origin) or DJANGO.fullmatch(origin) or DJANGO.fullmatch(project.origin(owner))
+    known = (
+        _MADE.fullmatch(origin)
+        or DJANGO.fullmatch(origin)
+        or DJANGO.fullmatch(project.origin(owner))
+    )
     return (owner, method) if known or _is_app(project, use, owner) else None
 
 
@@ -123,8 +145,12 @@ def _read(project: Project, use: FrameworkUse, handler: Definition) -> Task:
     return task
 
 
-def _register(project: Project, use: FrameworkUse, task: Task, node: ast.expr, module: Module) -> bool:
-    """Whether a decorator, or the function of a registering call, is the app's `task`; `periodic` is noted."""
+def _register(
+    project: Project, use: FrameworkUse, task: Task, node: ast.expr, module: Module
+) -> bool:
+    """Whether a decorator, or the function of a registering call, is the app's `task`; `periodic`
+    is noted.
+    """
     found = app_method(project, use, _called(node), module)
     if found is not None and found[1] == "periodic" and isinstance(node, ast.Call):
         task.periodics = (*task.periodics, Periodic(node, module))
@@ -141,8 +167,16 @@ def _from_call(project: Project, use: FrameworkUse, task: Task) -> None:
     """`send = app.task(retry=2)(_send)`: the name on the left is the task."""
     for seen in project.uses(task.handler.dotted):
         above = list(seen.module.parents(seen.node))[:2]
-        call = above[0] if above and isinstance(above[0], ast.Call) and seen.node in above[0].args[:1] else None
+        call = (
+            above[0]
+            if above and isinstance(above[0], ast.Call) and seen.node in above[0].args[:1]
+            else None
+        )
         if call is None or not _register(project, use, task, call.func, seen.module):
             continue
-        if len(above) > 1 and isinstance(above[1], ast.Assign) and isinstance(above[1].targets[0], ast.Name):
+        if (
+            len(above) > 1
+            and isinstance(above[1], ast.Assign)
+            and isinstance(above[1].targets[0], ast.Name)
+        ):
             task.names = (*task.names, f"{seen.module.name}.{above[1].targets[0].id}")

@@ -1,7 +1,8 @@
-"""Who defers or schedules a task: `defer` and its kin on the task, by its name on the app, `@app.periodic`.
+"""Who defers or schedules a task: `defer` and its kin on the task, by its name on the app,
+`@app.periodic`.
 
-Sources: procrastinate/tasks.py (`Task.defer`, `configure`), procrastinate/app.py (`configure_task`),
-procrastinate/periodic.py.
+Sources: procrastinate/tasks.py (`Task.defer`, `configure`), procrastinate/app.py
+(`configure_task`), procrastinate/periodic.py.
 """
 
 from __future__ import annotations
@@ -67,22 +68,31 @@ def _all(project: Project, use: FrameworkUse, handler: Definition) -> Iterator[W
 
 
 def _ticks(project: Project, use: FrameworkUse, site: Site) -> Iterator[Wiring]:
-    """The periodic tasks that come to a deferring call: its own function, or one that calls that."""
+    """The periodic tasks that come to a deferring call: its own function, or one that calls
+    that.
+    """
     around = site.module.function_of(site.call)
     own = project.define(site.module, around) if around is not None else None
     for function in (own, *_callers(project, own)) if own is not None else ():
         for periodic in read_task(project, use, function).periodics:
-            yield Wiring("schedule", periodic.place, f"periodic({function.name}) that defers it", False)
+            yield Wiring(
+                "schedule", periodic.place, f"periodic({function.name}) that defers it", False
+            )
 
 
 def _callers(project: Project, function: Definition) -> Iterator[Definition]:
     for seen in project.uses(function.dotted):
-        caller, above = seen.module.function_of(seen.node), next(seen.module.parents(seen.node), None)
+        caller, above = (
+            seen.module.function_of(seen.node),
+            next(seen.module.parents(seen.node), None),
+        )
         if caller is not None and isinstance(above, ast.Call) and above.func is seen.node:
             yield project.define(seen.module, caller)
 
 
-def find_sites(project: Project, use: FrameworkUse, handler: Definition, *, tests: bool = False) -> tuple[Site, ...]:
+def find_sites(
+    project: Project, use: FrameworkUse, handler: Definition, *, tests: bool = False
+) -> tuple[Site, ...]:
     """The calls that defer the handler; those in tests on request."""
     key = ("procrastinate.sites", use.app, handler.dotted)
     found = project.remember(key, lambda: tuple(_find(project, use, handler)))
@@ -102,7 +112,11 @@ def _find(project: Project, use: FrameworkUse, handler: Definition) -> Iterator[
                 and isinstance(node.func, ast.Attribute)
                 and node.func.attr == "configure_task"
             ):
-                given = node.args[0] if node.args else next((k.value for k in node.keywords if k.arg == "name"), None)
+                given = (
+                    node.args[0]
+                    if node.args
+                    else next((k.value for k in node.keywords if k.arg == "name"), None)
+                )
                 value = project.literal(given, module) if given is not None else None
                 if isinstance(value, str) and value.rpartition(":")[2] in names:
                     yield from _ended(module, node, node)
@@ -111,7 +125,11 @@ def _find(project: Project, use: FrameworkUse, handler: Definition) -> Iterator[
 def _deferred(module: Module, node: ast.AST) -> Iterator[Site]:
     """`task.defer(...)` and `task.configure(...).defer(...)`, from the name of the task."""
     above = list(module.parents(node))[:2]
-    if len(above) < 2 or not isinstance(above[0], ast.Attribute) or not isinstance(above[1], ast.Call):
+    if (
+        len(above) < 2
+        or not isinstance(above[0], ast.Attribute)
+        or not isinstance(above[1], ast.Call)
+    ):
         return
     attribute, call = above[0], above[1]
     if call.func is not attribute:
@@ -125,14 +143,23 @@ def _deferred(module: Module, node: ast.AST) -> Iterator[Site]:
 def _ended(module: Module, node: ast.Call, configured: ast.Call) -> Iterator[Site]:
     """What is called on a configured task; also by the variable that holds it."""
     above = list(module.parents(node))[:2]
-    if above and isinstance(above[0], ast.Attribute) and isinstance(above[1], ast.Call) and above[1].func is above[0]:
+    if (
+        above
+        and isinstance(above[0], ast.Attribute)
+        and isinstance(above[1], ast.Call)
+        and above[1].func is above[0]
+    ):
         if above[0].attr in (*DEFERS, *BATCHES):
             yield Site(module, above[1], configured)
     elif above and isinstance(above[0], ast.Assign) and isinstance(above[0].targets[0], ast.Name):
         held, scope = above[0].targets[0].id, module.function_of(node) or module.tree
         for call in (n for n in ast.walk(scope) if isinstance(n, ast.Call)):
             func = call.func
-            if isinstance(func, ast.Attribute) and func.attr in (*DEFERS, *BATCHES) and _is_name(func.value, held):
+            if (
+                isinstance(func, ast.Attribute)
+                and func.attr in (*DEFERS, *BATCHES)
+                and _is_name(func.value, held)
+            ):
                 yield Site(module, call, configured)
 
 

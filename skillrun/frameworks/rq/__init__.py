@@ -1,18 +1,26 @@
-"""RQ 2 and 3, also through django-rq, Flask-RQ and rq-scheduler: how it is recognised, and what its jobs really do.
+"""RQ 2 and 3, also through django-rq, Flask-RQ and rq-scheduler: how it is recognised, and what its
+jobs really do.
 
-A handler is a plain function: what it may do is said where it is enqueued, or by its `@job` decorator. `sites.py` finds
-these places with their options, `retry.py` reads `Retry`, `policy.py` puts one policy together, `callbacks.py` reads
-on_failure and its kind, `workers.py` the command lines of workers, `recognise.py` finds the use, `rules/` holds what
-people get wrong. RQ itself is never imported.
+A handler is a plain function: what it may do is said where it is enqueued, or by its `@job`
+decorator. `sites.py` finds these places with their options, `retry.py` reads `Retry`, `policy.py`
+puts one policy together, `callbacks.py` reads on_failure and its kind, `workers.py` the command
+lines of workers, `recognise.py` finds the use, `rules/` holds what people get wrong. RQ itself is
+never imported.
 
 For whoever drives it (measured with RQ 3.0.0, and read in rq/worker and rq/job.py):
-- `Retry(max=3)` is four runs; attempt = max + 1 - job.retries_left. A *returned* Retry is counted apart, in
-  `number_of_retries`, so both together add up. RQ retries whatever the function lets out: it has no list of exceptions.
-- on_failure runs after *every* failed attempt, before `retries_left` falls: on the last one it is 0. A killed work
+- `Retry(max=3)` is four runs; attempt = max + 1 - job.retries_left. A *returned* Retry is counted
+  apart, in
+  `number_of_retries`, so both together add up. RQ retries whatever the function lets out: it has no
+  list of exceptions.
+- on_failure runs after *every* failed attempt, before `retries_left` falls: on the last one it is
+  0. A killed work
   horse does not call it; what is left then is the FailedJobRegistry.
-- A killed work horse is requeued at once, if retries are left. A killed worker: its job is found by the maintenance of
-  another one, `StartedJobRegistry.cleanup()`, once the execution's heartbeat (90 s) has run out, every 600 s.
-- A wait before the retry needs a scheduler: `rq worker --with-scheduler`; else the job stays in ScheduledJobRegistry.
+- A killed work horse is requeued at once, if retries are left. A killed worker: its job is found by
+  the maintenance of
+  another one, `StartedJobRegistry.cleanup()`, once the execution's heartbeat (90 s) has run out,
+  every 600 s.
+- A wait before the retry needs a scheduler: `rq worker --with-scheduler`; else the job stays in
+  ScheduledJobRegistry.
 """
 
 from __future__ import annotations
@@ -44,7 +52,9 @@ def find_handler(project: Project, use: FrameworkUse, handler: str) -> Definitio
 
 
 def find_registration(project: Project, use: FrameworkUse, handler: Definition) -> Place | None:
-    """The `@job` decorator, else the function itself; None where a worker cannot import it: inside a function."""
+    """The `@job` decorator, else the function itself; None where a worker cannot import it: inside
+    a function.
+    """
     from skillrun.frameworks.rq.sites import registration
 
     return registration(project, handler)

@@ -1,7 +1,8 @@
-"""What RQ calls around a run: on_success and on_failure of the job, and exception handlers of the workers.
+"""What RQ calls around a run: on_success and on_failure of the job, and exception handlers of the
+workers.
 
-Sources: rq/worker/base.py (`_finalize_failure`: on_failure and the exception handlers run after every failed attempt),
-rq/callbacks.py, django_rq's RQ_EXCEPTION_HANDLERS.
+Sources: rq/worker/base.py (`_finalize_failure`: on_failure and the exception handlers run after
+every failed attempt), rq/callbacks.py, django_rq's RQ_EXCEPTION_HANDLERS.
 """
 
 from __future__ import annotations
@@ -19,8 +20,12 @@ _LEFT = ("retries_left", "should_retry", "number_of_retries")
 
 
 def find_hooks(project: Project, handler: Definition) -> dict[str, Definition]:
-    """Event -> function. What hears of failures hears of retries too, if it looks whether one follows."""
-    failed = next(failure_callbacks(project, handler), None) or next(exception_handlers(project), None)
+    """Event -> function. What hears of failures hears of retries too, if it looks whether one
+    follows.
+    """
+    failed = next(failure_callbacks(project, handler), None) or next(
+        exception_handlers(project), None
+    )
     succeeded = next(_callbacks(project, handler, "on_success"), None)
     found = {"failed": failed, "succeeded": succeeded}
     if failed is not None and looks_at_retries(project, failed):
@@ -58,7 +63,11 @@ def callback(project: Project, node: ast.expr | None, module: Module) -> Definit
     if held is not None and isinstance(held[0], ast.Call):
         node, module = held
     if isinstance(node, ast.Call) and project.origin(module.resolve(node.func) or "") in _CALLBACK:
-        node = node.args[0] if node.args else next((k.value for k in node.keywords if k.arg == "func"), None)
+        node = (
+            node.args[0]
+            if node.args
+            else next((k.value for k in node.keywords if k.arg == "func"), None)
+        )
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return project.find(node.value)
     name = module.resolve(node) if node is not None else None
@@ -67,14 +76,19 @@ def callback(project: Project, node: ast.expr | None, module: Module) -> Definit
 
 
 def exception_handlers(project: Project) -> Iterator[Definition]:
-    """`exception_handlers=[f]` and `push_exc_handler(f)` of a worker, RQ_EXCEPTION_HANDLERS, `--exception-handler`."""
+    """`exception_handlers=[f]` and `push_exc_handler(f)` of a worker, RQ_EXCEPTION_HANDLERS,
+    `--exception-handler`.
+    """
     for module in project.modules_with("exception_handlers"):
         for node in () if in_tests(module.path) else ast.walk(module.tree):
             if isinstance(node, ast.keyword) and node.arg == "exception_handlers":
                 yield from _listed(project, node.value, module)
     for module in project.modules_with("RQ_EXCEPTION_HANDLERS"):
         for node in () if in_tests(module.path) else ast.walk(module.tree):
-            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "RQ_EXCEPTION_HANDLERS":
+            if (
+                isinstance(node, ast.Assign)
+                and ast.unparse(node.targets[0]) == "RQ_EXCEPTION_HANDLERS"
+            ):
                 yield from _listed(project, node.value, module)
     for _, launch in launches_of(project):
         for option, value in zip(launch.words, launch.words[1:], strict=False):
@@ -94,12 +108,19 @@ def looks_at_retries(project: Project, hook: Definition) -> bool:
     """What it does depends on whether retries are left, here or in a function that it calls."""
     via = {name for call in project.calls(hook, depth=2) for name in call.via}
     parts = [hook, *(found for name in sorted(via) if (found := project.definition(name)))]
-    tests = (n.test for part in parts for n in ast.walk(part.node) if isinstance(n, ast.If | ast.IfExp | ast.While))
+    tests = (
+        n.test
+        for part in parts
+        for n in ast.walk(part.node)
+        if isinstance(n, ast.If | ast.IfExp | ast.While)
+    )
     return any(word in ast.unparse(test) for test in tests for word in _LEFT)
 
 
 def random_waits(project: Project, handler: Definition) -> bool:
-    """A failure callback draws `job.retry_intervals` anew: RQ reads them after it, for the wait that comes next."""
+    """A failure callback draws `job.retry_intervals` anew: RQ reads them after it, for the wait
+    that comes next.
+    """
     return any(
         isinstance(node, ast.Assign)
         and isinstance(node.targets[0], ast.Attribute)

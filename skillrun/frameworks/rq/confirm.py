@@ -1,4 +1,6 @@
-"""A real RQ worker on the proof's private Redis, for the confirmation of a proof (see proof/probe/real.py)."""
+"""A real RQ worker on the proof's private Redis, for the confirmation of a proof (see
+proof/probe/real.py).
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ class Worker:
 
     def boot(self, handler: str) -> Any:
         self._hook_queues()
-        driver = self.driver = object.__new__(self.bench.driver.Driver)  # hooks nothing: its methods are wanted
+        driver = self.driver = object.__new__(
+            self.bench.driver.Driver
+        )  # hooks nothing: its methods are wanted
         driver.probe = self.bench.probe
         names: Any = sys.modules["_skillrun_probe.names"]
         names.set_up_django()
@@ -39,13 +43,18 @@ class Worker:
 
     def _hook_queues(self) -> None:
         """Every queue speaks to the private Redis; whoever waits is told."""
-        made: Callable[..., None] = self.swap(Queue.__init__, lambda queue, *a, **k: self._made(made, queue, a, k))
+        made: Callable[..., None] = self.swap(
+            Queue.__init__, lambda queue, *a, **k: self._made(made, queue, a, k)
+        )
         schedule: Callable[..., Any] = self.swap(
             Queue.schedule_job,
-            lambda queue, job, due, *a, **k: self._send(job, lambda: schedule(queue, job, self._due(due), *a, **k)),
+            lambda queue, job, due, *a, **k: self._send(
+                job, lambda: schedule(queue, job, self._due(due), *a, **k)
+            ),
         )
         enqueue: Callable[..., Any] = self.swap(
-            Queue._enqueue_async_job, lambda queue, job, *a, **k: self._send(job, lambda: enqueue(queue, job, *a, **k))
+            Queue._enqueue_async_job,
+            lambda queue, job, *a, **k: self._send(job, lambda: enqueue(queue, job, *a, **k)),
         )
 
     def _made(self, before: Callable[..., None], queue: Queue, args: Any, kwargs: Any) -> None:
@@ -66,11 +75,15 @@ class Worker:
         if not self.bench.recorder.depth:
             return send()
         mine = self.driver._is_mine(job)
-        return self.bench.probe.publish(send, {}, to_handler=mine, delay=0.0, label=f"{job.func_name}")
+        return self.bench.probe.publish(
+            send, {}, to_handler=mine, delay=0.0, label=f"{job.func_name}"
+        )
 
     def publish(self, payload: Any) -> None:
         if not hasattr(self.driver.target, "delay"):
-            raise SystemExit("RQ's retries and callbacks are said where a job is enqueued: that is enqueue.call")
+            raise SystemExit(
+                "RQ's retries and callbacks are said where a job is enqueued: that is enqueue.call"
+            )
         self.driver.publish(payload)
 
     # -- working
@@ -89,8 +102,15 @@ class Worker:
             sys.modules["_skillrun_probe.names"].find(self.bench.config["settings"]["enqueue"])
         connection = self.bench.driver.Redis.from_url(self.bench.broker)
         known = {queue.name: queue for queue in self.seen}
-        queues = [known.get(name) or Queue(name, connection=connection) for name in self.bench.queues]
+        queues = [
+            known.get(name) or Queue(name, connection=connection) for name in self.bench.queues
+        ]
         kinds = queues[0]
-        worker = Forking(queues, connection=connection, job_class=kinds.job_class, queue_class=type(kinds),
-                         serializer=kinds.serializer)  # fmt: skip
+        worker = Forking(
+            queues,
+            connection=connection,
+            job_class=kinds.job_class,
+            queue_class=type(kinds),
+            serializer=kinds.serializer,
+        )
         worker.work(with_scheduler=True)

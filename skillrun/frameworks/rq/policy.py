@@ -1,7 +1,8 @@
 """The effective policy of an RQ job: what the places that enqueue it say together.
 
-Where they differ the most attempts and the slowest wait count, and the rule `retry-differs` says so. Defaults are RQ
-3's: no retry, 180 s (rq/queue.py), pickle (rq/serializers.py), failed jobs kept for a year (rq/defaults.py).
+Where they differ the most attempts and the slowest wait count, and the rule `retry-differs` says
+so. Defaults are RQ 3's: no retry, 180 s (rq/queue.py), pickle (rq/serializers.py), failed jobs kept
+for a year (rq/defaults.py).
 """
 
 from __future__ import annotations
@@ -21,15 +22,18 @@ from skillrun.frameworks.rq.workers import launches_of
 from skillrun.repo.python import UNKNOWN, Definition, Handler, Module, Project, is_known
 
 TIMEOUT_S = 180.0  # Queue.DEFAULT_TIMEOUT
-# Until another worker takes over a job whose worker was killed: its heartbeat (job_monitoring_interval 30 s + 60 s),
-# and then the next maintenance of registries (maintenance_interval 600 s).
+# Until another worker takes over a job whose worker was killed: its heartbeat
+# (job_monitoring_interval 30 s + 60 s), and then the next maintenance of registries
+# (maintenance_interval 600 s).
 _TAKEN_OVER_S = 690.0
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def read_policy(project: Project, handler: Definition) -> Policy:
     """The policy of a handler; what cannot be read is named in `unknown`."""
-    return project.remember(("rq.policy", handler.path, handler.name), lambda: _Reader(project, handler).read())
+    return project.remember(
+        ("rq.policy", handler.path, handler.name), lambda: _Reader(project, handler).read()
+    )
 
 
 def site_retry(project: Project, site: Site) -> Reading:
@@ -50,7 +54,9 @@ class _Reader:
 
     def read(self) -> Policy:
         given = [self._noted(reading) for reading in self._given()] or [NONE]
-        returned = [self._noted(reading) for reading in returned_retries(self.project, self.handler)]
+        returned = [
+            self._noted(reading) for reading in returned_retries(self.project, self.handler)
+        ]
         most = max(given, key=lambda one: (one.retries or 0, sum(one.waits or ())))
         again = max(returned, key=lambda one: one.retries or 0, default=NONE)
         self.sources["max_attempts"] = most.place or again.place
@@ -65,7 +71,11 @@ class _Reader:
         return Policy(
             max_attempts=1 + (most.retries or 0) + (again.retries or 0),
             backoff=self._backoff(most, again),
-            retried=("builtins:Exception",) if requeued else self._paths(n for r in returned for n in r.clause or ()),
+            retried=(
+                ("builtins:Exception",)
+                if requeued
+                else self._paths(n for r in returned for n in r.clause or ())
+            ),
             not_retried=self._paths(name for clause in spared for name in clause.exceptions),
             acks_late=requeued,
             reject_on_worker_lost=requeued,
@@ -106,17 +116,29 @@ class _Reader:
         limits: list[float | None] = []
         for site in real_sites(self.project, self.handler):
             node = site.option("job_timeout", "timeout")
-            value = seconds_of(self.project, node, site.source) if node is not None else self._default_timeout()
+            value = (
+                seconds_of(self.project, node, site.source)
+                if node is not None
+                else self._default_timeout()
+            )
             if not is_known(value):
-                self.unknown["time_limit_s"] = place_of(site.source, node) if node is not None else site.place
+                self.unknown["time_limit_s"] = (
+                    place_of(site.source, node) if node is not None else site.place
+                )
                 continue
             self.sources["time_limit_s"] = place_of(site.source, node) if node is not None else None
             limits.append(None if value == -1 else value)
         self.sources.setdefault("time_limit_s", None)
-        return None if None in limits else max((one for one in limits if one is not None), default=TIMEOUT_S)
+        return (
+            None
+            if None in limits
+            else max((one for one in limits if one is not None), default=TIMEOUT_S)
+        )
 
     def _default_timeout(self) -> Any:
-        """`Queue(default_timeout=...)`, or DEFAULT_TIMEOUT in RQ_QUEUES, where all of them agree."""
+        """`Queue(default_timeout=...)`, or DEFAULT_TIMEOUT in RQ_QUEUES, where all of them
+        agree.
+        """
         values = {str(value): value for value in _default_timeouts(self.project)} or {"": TIMEOUT_S}
         return next(iter(values.values())) if len(values) == 1 else UNKNOWN
 
@@ -125,16 +147,33 @@ class _Reader:
         self.sources["serializer"] = None
         for module in self.project.modules_with("serializer"):
             for node in () if in_tests(module.path) else ast.walk(module.tree):
-                text = ast.unparse(node.value) if isinstance(node, ast.keyword) and node.arg == "serializer" else ""
-                if "json" in text.lower() and isinstance(node, ast.keyword) and _of_rq(self.project, node, module):
+                text = (
+                    ast.unparse(node.value)
+                    if isinstance(node, ast.keyword) and node.arg == "serializer"
+                    else ""
+                )
+                if (
+                    "json" in text.lower()
+                    and isinstance(node, ast.keyword)
+                    and _of_rq(self.project, node, module)
+                ):
                     self.sources["serializer"] = place_of(module, node.value)
                     return "json"
-        json = any("json" in word.lower() for _, launch in launches_of(self.project) for word in launch.words)
+        json = any(
+            "json" in word.lower()
+            for _, launch in launches_of(self.project)
+            for word in launch.words
+        )
         return "json" if json else "pickle"
 
     def _dead_letter(self) -> Place | None:
-        """Where a record is written once RQ gives up: a callback, or a branch of the handler's own."""
-        for hook in (*failure_callbacks(self.project, self.handler), *exception_handlers(self.project)):
+        """Where a record is written once RQ gives up: a callback, or a branch of the handler's
+        own.
+        """
+        for hook in (
+            *failure_callbacks(self.project, self.handler),
+            *exception_handlers(self.project),
+        ):
             record = first_record(self.project, getattr(hook.node, "body", []), hook.module)
             if record is not None:
                 return place_of(hook.module, record)
@@ -156,7 +195,10 @@ class _Reader:
 
 def ends_job(clause: Handler) -> bool:
     """What it catches is not run again: it lets the job end, or takes its retries away."""
-    if any(isinstance(n, ast.Assign) and "retries_left" in ast.unparse(n.targets[0]) for n in ast.walk(clause.node)):
+    if any(
+        isinstance(n, ast.Assign) and "retries_left" in ast.unparse(n.targets[0])
+        for n in ast.walk(clause.node)
+    ):
         return True
     returned = [n.value for n in ast.walk(clause.node) if isinstance(n, ast.Return)]
     again = any(value is not None and "Retry" in ast.unparse(value) for value in returned)
@@ -164,21 +206,33 @@ def ends_job(clause: Handler) -> bool:
 
 
 def seconds_of(project: Project, node: ast.expr | None, module: Module) -> Any:
-    """A duration as RQ takes it: 90, "90", "15m", -1 for none; an `Unknown` where it cannot be read."""
+    """A duration as RQ takes it: 90, "90", "15m", -1 for none; an `Unknown` where it cannot be
+    read.
+    """
     value = project.literal(node, module)
     if isinstance(value, str) and value[:-1].isdigit() and value[-1:].lower() in _UNITS:
         return float(value[:-1]) * _UNITS[value[-1:].lower()]
-    return float(value) if isinstance(value, int | float) or (isinstance(value, str) and value.isdigit()) else value
+    return (
+        float(value)
+        if isinstance(value, int | float) or (isinstance(value, str) and value.isdigit())
+        else value
+    )
 
 
 def _default_timeouts(project: Project) -> Iterator[Any]:
     for module in project.modules_with("default_timeout"):
         for node in () if in_tests(module.path) else ast.walk(module.tree):
-            if isinstance(node, ast.keyword) and node.arg == "default_timeout" and _of_rq(project, node, module):
+            if (
+                isinstance(node, ast.keyword)
+                and node.arg == "default_timeout"
+                and _of_rq(project, node, module)
+            ):
                 yield seconds_of(project, node.value, module)
     for module in project.modules_with("DEFAULT_TIMEOUT"):
         for node in () if in_tests(module.path) else ast.walk(module.tree):
-            for key, value in zip(node.keys, node.values, strict=True) if isinstance(node, ast.Dict) else ():
+            for key, value in (
+                zip(node.keys, node.values, strict=True) if isinstance(node, ast.Dict) else ()
+            ):
                 if isinstance(key, ast.Constant) and key.value == "DEFAULT_TIMEOUT":
                     yield seconds_of(project, value, module)
 
@@ -187,4 +241,6 @@ def _of_rq(project: Project, node: ast.keyword, module: Module) -> bool:
     """The keyword stands in a call of RQ's own, such as `Queue(...)`, or of a subclass."""
     call = next(module.parents(node), None)
     name = module.resolve(call.func) if isinstance(call, ast.Call) else None
-    return bool(name) and any(one.partition(".")[0] in ("rq", "django_rq") for one in project.ancestors(name or ""))
+    return bool(name) and any(
+        one.partition(".")[0] in ("rq", "django_rq") for one in project.ancestors(name or "")
+    )

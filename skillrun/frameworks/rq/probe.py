@@ -1,8 +1,11 @@
-"""RQ in the repository's interpreter: real jobs in a private Redis, and the worker's own code around the handler.
+"""RQ in the repository's interpreter: real jobs in a private Redis, and the worker's own code
+around the handler.
 
 Loaded by path into the zygote (see proof/probe/main.py); standard library, redis and RQ alone.
-A message holds the job's whole hash, so that any setting can put the job into its own Redis. The end of a delivery is
-read from what RQ's worker did there. What becomes of a job whose process died is RQ's own code too: the worker's
+A message holds the job's whole hash, so that any setting can put the job into its own Redis. The
+end of a delivery is
+read from what RQ's worker did there. What becomes of a job whose process died is RQ's own code too:
+the worker's
 `monitor_work_horse` for a work horse, `StartedJobRegistry.cleanup` for a worker.
 """
 
@@ -61,13 +64,19 @@ def check_version(version: str) -> None:
     """Raises NotThere for an RQ that the proof does not know."""
     if tuple(map(int, version.split(".")[:2])) < OLDEST:
         oldest = ".".join(map(str, OLDEST))
-        raise _part("names").NotThere(f"RQ {version} is too old: the proof knows RQ from {oldest} on")
+        raise _part("names").NotThere(
+            f"RQ {version} is too old: the proof knows RQ from {oldest} on"
+        )
 
 
 def quiet(kind: type) -> dict[str, Any]:
-    """The options by which a connection of redis-py says nothing first: none before 5, others before 7."""
+    """The options by which a connection of redis-py says nothing first: none before 5, others
+    before 7.
+    """
     known = {name for base in kind.__mro__ for name in inspect.signature(base).parameters}
-    name = {"driver_info": None} if "driver_info" in known else {"lib_name": None, "lib_version": None}
+    name = (
+        {"driver_info": None} if "driver_info" in known else {"lib_name": None, "lib_version": None}
+    )
     return {option: value for option, value in {"protocol": 2, **name}.items() if option in known}
 
 
@@ -121,7 +130,9 @@ class Driver:
         self.target: Any = None
         self.at_work: str | None = None  # the id of the job that the worker has
         self.wait = 0.0  # seconds until the worker's job comes again
-        self.piped: list[tuple[Any, Queue, Job, float]] = []  # enqueued into a pipeline that was not sent yet
+        self.piped: list[
+            tuple[Any, Queue, Job, float]
+        ] = []  # enqueued into a pipeline that was not sent yet
         self._capture()
 
     def boot(self, handler: str) -> dict[str, Any]:
@@ -134,18 +145,25 @@ class Driver:
             raise names.NotThere(_NOT_SAID.format(handler=handler))
         self._warm()
         return {
-            "library": f"rq {VERSION}", "redelivery_s": HEARTBEAT_S + MAINTENANCE_S, "acks_late": True,
-            "bounded_kills": True, "victims_differ": True, "counts_dead": True, "alike": True,
+            "library": f"rq {VERSION}",
+            "redelivery_s": HEARTBEAT_S + MAINTENANCE_S,
+            "acks_late": True,
+            "bounded_kills": True,
+            "victims_differ": True,
+            "counts_dead": True,
+            "alike": True,
             "broker_error": "redis.exceptions:ConnectionError",
             "on_kill": _ON_KILL,
-        }  # fmt: skip
+        }
 
     def function(self) -> Any:
         wrapped = inspect.unwrap(self.target)
         return getattr(wrapped, "__func__", wrapped)
 
     def _warm(self) -> None:
-        """What RQ imports, compiles and asks on first use is there before the forks; no connection outlives this."""
+        """What RQ imports, compiles and asks on first use is there before the forks; no connection
+        outlives this.
+        """
         connection = self._connection(0)
         self.version = get_version(connection)
         there, said = set(connection.keys("*")), logging.root.manager.disable
@@ -179,9 +197,14 @@ class Driver:
 
     def _worker(self, queue: Queue) -> InProcess:
         worker: Any = InProcess(
-            [queue], name="proof", connection=queue.connection, prepare_for_work=False, job_class=queue.job_class,
-            queue_class=type(queue), serializer=queue.serializer,
-        )  # fmt: skip
+            [queue],
+            name="proof",
+            connection=queue.connection,
+            prepare_for_work=False,
+            job_class=queue.job_class,
+            queue_class=type(queue),
+            serializer=queue.serializer,
+        )
         worker.redis_server_version = self.version
         worker.last_cleaned_at = _now()  # registries are cleaned when a worker died: see `died`
         return worker  # type: ignore[no-any-return]
@@ -191,7 +214,10 @@ class Driver:
         setattr(connection, "__rq_redis_server_version", self.version)
         kinds = {name: import_attribute(path) for name, path in message["kinds"].items()}
         queue: Queue = kinds["queue"](
-            message["queue"], connection=connection, job_class=kinds["job"], serializer=kinds["serializer"]
+            message["queue"],
+            connection=connection,
+            job_class=kinds["job"],
+            serializer=kinds["serializer"],
         )
         queue.redis_server_version = self.version
         return queue
@@ -199,12 +225,17 @@ class Driver:
     # -- publishing
 
     def _capture(self) -> None:
-        """Every way into a queue or its schedule is a publish; what RQ does there with Redis is no boundary."""
+        """Every way into a queue or its schedule is a publish; what RQ does there with Redis is no
+        boundary.
+        """
         quiet = self.probe.recorder.quiet
         around, swap = _part("wrap").around, _part("swap").swap
         for name in _PUBLISHES if hasattr(Queue, _PUBLISHES[0]) else _PUBLISHED_ONCE:
             self._hook(vars(Queue).get(name))
-        for owner, names in ((Queue, ("enqueue_job", "schedule_job", "enqueue_many")), (Job, ("refresh",))):
+        for owner, names in (
+            (Queue, ("enqueue_job", "schedule_job", "enqueue_many")),
+            (Job, ("refresh",)),
+        ):
             for name in names:
                 around(owner, name, lambda *_, **__: quiet())
 
@@ -223,12 +254,18 @@ class Driver:
             return
 
         def publish(queue: Queue, job: Job, *args: Any, **kwargs: Any) -> Any:
-            return self._published(queue, job, lambda: before(queue, job, *args, **kwargs), args, kwargs)
+            return self._published(
+                queue, job, lambda: before(queue, job, *args, **kwargs), args, kwargs
+            )
 
         before: Callable[..., Any] = _part("swap").swap(function, publish)
 
-    def _published(self, queue: Queue, job: Job, send: Callable[[], Any], args: Any, kwargs: Any) -> Any:
-        """What the worker itself does with the job that it has is told at the end of the delivery."""
+    def _published(
+        self, queue: Queue, job: Job, send: Callable[[], Any], args: Any, kwargs: Any
+    ) -> Any:
+        """What the worker itself does with the job that it has is told at the end of the
+        delivery.
+        """
         recorder = self.probe.recorder
         due = next((value for value in args if hasattr(value, "timestamp")), None)
         delay = max(0.0, round(due.timestamp() - time.time(), 2)) if due else 0.0
@@ -261,32 +298,57 @@ class Driver:
             return result
 
         label = f"{job.func_name}"
-        return self.probe.publish(really, message, to_handler=self._is_mine(job), delay=delay, label=label)
+        return self.probe.publish(
+            really, message, to_handler=self._is_mine(job), delay=delay, label=label
+        )
 
     def _also(self, queue: Queue, job: Job, delay: float) -> None:
         recorder = self.probe.recorder
         name, to_handler = f"{job.func_name}", self._is_mine(job)
-        recorder.emit("published", name=name, message=self._message(queue, job), to_handler=to_handler, delay=delay,
-                      label=name, in_handler=recorder.depth > 0, in_effect=recorder.effect_depth > 0,
-                      place=recorder.place())  # fmt: skip
+        recorder.emit(
+            "published",
+            name=name,
+            message=self._message(queue, job),
+            to_handler=to_handler,
+            delay=delay,
+            label=name,
+            in_handler=recorder.depth > 0,
+            in_effect=recorder.effect_depth > 0,
+            place=recorder.place(),
+        )
 
     def _is_mine(self, job: Job) -> bool:
         try:
             function = job.func
         except Exception:
             return False
-        return getattr(function, "__func__", function) is getattr(self.target, "__func__", self.target)
+        return getattr(function, "__func__", function) is getattr(
+            self.target, "__func__", self.target
+        )
 
     def _message(self, queue: Queue, job: Job) -> dict[str, Any]:
         """Everything that another Redis needs to have this job."""
-        kinds: dict[str, Any] = {"job": queue.job_class, "queue": type(queue), "serializer": queue.serializer}
-        bound = self.probe.bound(self.function(), job.args, job.kwargs) if self._is_mine(job) else None
+        kinds: dict[str, Any] = {
+            "job": queue.job_class,
+            "queue": type(queue),
+            "serializer": queue.serializer,
+        }
+        bound = (
+            self.probe.bound(self.function(), job.args, job.kwargs) if self._is_mine(job) else None
+        )
         return {
-            "id": job.id, "queue": queue.name, "db": _db(queue.connection),
-            "kinds": {name: f"{kind.__module__}.{kind.__qualname__}" for name, kind in kinds.items()},
-            "fields": {name: _encoded(value) for name, value in job.to_dict(include_result=False).items()},
-            "until": time.time() + job.ttl if job.ttl and job.ttl > 0 else None, "arguments": bound,
-        }  # fmt: skip
+            "id": job.id,
+            "queue": queue.name,
+            "db": _db(queue.connection),
+            "kinds": {
+                name: f"{kind.__module__}.{kind.__qualname__}" for name, kind in kinds.items()
+            },
+            "fields": {
+                name: _encoded(value) for name, value in job.to_dict(include_result=False).items()
+            },
+            "until": time.time() + job.ttl if job.ttl and job.ttl > 0 else None,
+            "arguments": bound,
+        }
 
     def publish(self, payload: Any, like: dict[str, Any] | None = None) -> None:
         """As the application published `like`: with its retries, callbacks and timeouts."""
@@ -305,15 +367,23 @@ class Driver:
         new = ids.values(self.function(), args, kwargs)
         made = ids.like(like["id"], old, new)
         job.id = re.sub(r"[^\w-]", "_", made) if made != like["id"] else made
-        if job.id == like["id"] and ids.are_distinct(old, new, self.probe.settings.get("key") or []):
-            raise ValueError(f"two distinct jobs have the same job_id {job.id}: the second replaces the first")
+        if job.id == like["id"] and ids.are_distinct(
+            old, new, self.probe.settings.get("key") or []
+        ):
+            raise ValueError(
+                f"two distinct jobs have the same job_id {job.id}: the second replaces the first"
+            )
         job.created_at = _now()
         queue.enqueue_job(job)
 
     def _job(self, message: dict[str, Any], queue: Queue) -> Job:
         """The job as a worker has it that took the message from the queue."""
-        job: Job = queue.job_class(message["id"], connection=queue.connection, serializer=queue.serializer)
-        job.restore({name.encode(): base64.b64decode(value) for name, value in message["fields"].items()})
+        job: Job = queue.job_class(
+            message["id"], connection=queue.connection, serializer=queue.serializer
+        )
+        job.restore(
+            {name.encode(): base64.b64decode(value) for name, value in message["fields"].items()}
+        )
         job.redis_server_version = self.version
         return job
 
@@ -331,7 +401,9 @@ class Driver:
         self._settle(job, queue, message)
 
     def _taken(self, worker: InProcess, message: dict[str, Any], queue: Queue) -> tuple[Job, Queue]:
-        """As the worker takes it; of two copies at once, one may take what was brought for the other."""
+        """As the worker takes it; of two copies at once, one may take what was brought for the
+        other.
+        """
         for _ in range(_COPIES):
             self._bring(message, queue)
             taken = worker.dequeue_job_and_maintain_ttl(None)
@@ -340,7 +412,9 @@ class Driver:
         raise LookupError(f"the job {message['id']} is not in its queue")
 
     def _bring(self, message: dict[str, Any], queue: Queue) -> None:
-        """The job waits at the front of its queue, as it was published. A redelivery keeps what the handler noted."""
+        """The job waits at the front of its queue, as it was published. A redelivery keeps what the
+        handler noted.
+        """
         connection, id_ = queue.connection, message["id"]
         key = queue.job_class.key_for(id_)
         fields = {name: base64.b64decode(value) for name, value in message["fields"].items()}
@@ -364,8 +438,12 @@ class Driver:
         waits = status in (JobStatus.QUEUED, JobStatus.SCHEDULED)
         fields: Any = queue.connection.hgetall(queue.job_class.key_for(job.id)) if waits else {}
         if waits and not _is_repeat(fields, message):
-            again = {name.decode(): base64.b64encode(value).decode() for name, value in fields.items()}
-            self.probe.settle("requeued", delay=waited + self.wait, message={**message, "fields": again})
+            again = {
+                name.decode(): base64.b64encode(value).decode() for name, value in fields.items()
+            }
+            self.probe.settle(
+                "requeued", delay=waited + self.wait, message={**message, "fields": again}
+            )
         else:
             self.probe.settle("acked")
 
@@ -383,7 +461,9 @@ class Driver:
         if who == "worker":
             wait = HEARTBEAT_S + MAINTENANCE_S
             queue.started_job_registry.cleanup(time.time() + wait)
-            job = queue.job_class.fetch(message["id"], connection=queue.connection, serializer=queue.serializer)
+            job = queue.job_class.fetch(
+                message["id"], connection=queue.connection, serializer=queue.serializer
+            )
             self._settle(job, queue, message, waited=wait)
             return
         job = self._job(message, queue)
@@ -397,7 +477,10 @@ class Driver:
     def dead_letters(self) -> int | None:
         """What the failed registries of all queues hold."""
         connection = self._connection(0)
-        return sum(int(connection.zcard(queue.failed_job_registry.key)) for queue in Queue.all(connection=connection))
+        return sum(
+            int(connection.zcard(queue.failed_job_registry.key))
+            for queue in Queue.all(connection=connection)
+        )
 
 
 def _now() -> Any:
@@ -411,7 +494,9 @@ def _db(connection: Any) -> int:
 
 
 def _is_repeat(fields: dict[bytes, bytes], message: dict[str, Any]) -> bool:
-    """It succeeded and comes again because it was enqueued with `repeat`: the next time is another job."""
+    """It succeeded and comes again because it was enqueued with `repeat`: the next time is another
+    job.
+    """
     before = message["fields"].get("repeats_left")
     return before is not None and fields.get(b"repeats_left") != base64.b64decode(before)
 

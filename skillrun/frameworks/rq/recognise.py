@@ -1,7 +1,8 @@
-"""Is RQ used, and where: queue objects, decorated and enqueued functions, workers, and the lines that show it.
+"""Is RQ used, and where: queue objects, decorated and enqueued functions, workers, and the lines
+that show it.
 
-Installed is not used, and an instrumentation that patches RQ's classes is no user: what counts is a queue, a decorated
-function or an enqueued one in the code that the repository runs.
+Installed is not used, and an instrumentation that patches RQ's classes is no user: what counts is a
+queue, a decorated function or an enqueued one in the code that the repository runs.
 """
 
 from __future__ import annotations
@@ -35,27 +36,38 @@ _QUEUES = frozenset(
     }
 )
 _FLASK = ("flask_rq.RQ", "flask_rq2.RQ")
-_DECORATORS = frozenset({"rq.decorators.job", "django_rq.job", "django_rq.decorators.job", "flask_rq.job"})
+_DECORATORS = frozenset(
+    {"rq.decorators.job", "django_rq.job", "django_rq.decorators.job", "flask_rq.job"}
+)
 _METHODS = ("enqueue", "enqueue_call", "enqueue_at", "enqueue_in", "prepare_data")
 _WORTH_PARSING = re.compile(
-    rb"(?m)^[ \t]*(?:from|import)[ \t][^\n]*\brq(?:_scheduler)?\b|(?:django|flask)_rq|@\w*rq\w*\.job\b|\bRQ_QUEUES\b"
+    rb"(?m)^[ \t]*(?:from|import)["
+    rb" \t][^\n]*\brq(?:_scheduler)?\b|(?:django|flask)_rq|@\w*rq\w*\.job\b|\bRQ_QUEUES\b"
     rb"|\.enqueue(?:_call|_at|_in)?\("
 )
-_OPTIONAL_FOLDERS = frozenset({"integration", "integrations", "contrib", "ext", "plugins", "backends", "adapters"})
+_OPTIONAL_FOLDERS = frozenset(
+    {"integration", "integrations", "contrib", "ext", "plugins", "backends", "adapters"}
+)
 _FEW = 3  # evidence lines of one sort
 
 
 @dataclass
 class _File:
-    """What one Python file says. `names`: local name -> dotted origin, "/" in front of what is relative."""
+    """What one Python file says. `names`: local name -> dotted origin, "/" in front of what is
+    relative.
+    """
 
     path: str
     lines: list[str]
     names: dict[str, str] = field(default_factory=dict)
     bases: dict[str, list[str]] = field(default_factory=dict)  # class -> its bases
-    queues: list[tuple[str, str, str, int]] = field(default_factory=list)  # function, variable, maker, line
+    queues: list[tuple[str, str, str, int]] = field(
+        default_factory=list
+    )  # function, variable, maker, line
     decorated: list[tuple[str, int]] = field(default_factory=list)
-    handed: list[tuple[str, str, str, int]] = field(default_factory=list)  # receiver, method, function, line
+    handed: list[tuple[str, str, str, int]] = field(
+        default_factory=list
+    )  # receiver, method, function, line
     settings: list[int] = field(default_factory=list)  # lines of RQ_QUEUES
 
     @property
@@ -67,8 +79,12 @@ class _File:
     def has_scheduler(self) -> bool:
         """It imports rq-scheduler, or asks django-rq for it."""
         origins = set(self.names.values())
-        asks = "django_rq" in origins and any("django_rq.get_scheduler(" in line for line in self.lines)
-        return asks or any(one.startswith(("rq_scheduler", "django_rq.get_scheduler")) for one in origins)
+        asks = "django_rq" in origins and any(
+            "django_rq.get_scheduler(" in line for line in self.lines
+        )
+        return asks or any(
+            one.startswith(("rq_scheduler", "django_rq.get_scheduler")) for one in origins
+        )
 
     def origin(self, name: str) -> str:
         """The dotted origin of a name; "path:name" for what this file defines."""
@@ -78,7 +94,9 @@ class _File:
 
     def line_of(self, name: str) -> int:
         """The line that defines a class."""
-        return next((n for n, text in enumerate(self.lines, 1) if re.match(rf"\s*class {name}\b", text)), 1)
+        return next(
+            (n for n, text in enumerate(self.lines, 1) if re.match(rf"\s*class {name}\b", text)), 1
+        )
 
     def place(self, line: int) -> Place:
         """A line with its text."""
@@ -90,7 +108,12 @@ class RqRecogniser:
 
     id = ID
     language = "python"
-    words: tuple[bytes, ...] = (b"rq", b"RQ_QUEUES", b".enqueue", b".py")  # the path of every module is of use
+    words: tuple[bytes, ...] = (
+        b"rq",
+        b"RQ_QUEUES",
+        b".enqueue",
+        b".py",
+    )  # the path of every module is of use
     text_files: tuple[str, ...] = FILES
 
     def __init__(self) -> None:
@@ -100,7 +123,9 @@ class RqRecogniser:
         self._own_library = False
 
     def wants(self, path: str, data: bytes) -> bool:
-        """Code that may use RQ. Of every other module only the path is kept, to tell where a job's function is."""
+        """Code that may use RQ. Of every other module only the path is kept, to tell where a job's
+        function is.
+        """
         if not path.endswith(".py"):
             return b"rq" in data and not is_aside(path)
         self._paths.add(path)
@@ -116,7 +141,9 @@ class RqRecogniser:
 
     def see_text(self, path: str, data: bytes) -> None:
         """Notes command lines that start RQ."""
-        self._launches += [(path, launch) for launch in find_launches(data.decode("utf-8", "replace"))]
+        self._launches += [
+            (path, launch) for launch in find_launches(data.decode("utf-8", "replace"))
+        ]
 
     def conclude(self, manifests: Manifests) -> FrameworkUse | None:
         """The use of RQ, or None where only tests, examples or an optional integration know it."""
@@ -125,7 +152,9 @@ class RqRecogniser:
         apps, tasks = found.apps(), found.tasks()
         if self._own_library or not self._in_use(apps, tasks, declared, manifests):
             return None
-        apps = apps or found.own_classes()  # an app where jobs are handed over, and no use by itself
+        apps = (
+            apps or found.own_classes()
+        )  # an app where jobs are handed over, and no use by itself
         modules = {place.path for place in tasks} | found.task_paths()
         return FrameworkUse(
             id=ID,
@@ -138,11 +167,19 @@ class RqRecogniser:
         )
 
     def _in_use(
-        self, apps: dict[str, Place], tasks: list[Place], declared: tuple[Dependency, ...], manifests: Manifests
+        self,
+        apps: dict[str, Place],
+        tasks: list[Place],
+        declared: tuple[Dependency, ...],
+        manifests: Manifests,
     ) -> bool:
         if not apps and not tasks:
             return False
-        if self._launches or any(dependency.main for dependency in declared) or not manifests.dependencies:
+        if (
+            self._launches
+            or any(dependency.main for dependency in declared)
+            or not manifests.dependencies
+        ):
             return True
         paths = [place.path for place in (*apps.values(), *tasks)]
         optional = all(not _OPTIONAL_FOLDERS.isdisjoint(path.split("/")[:-1]) for path in paths)
@@ -177,20 +214,32 @@ class _Concluding:
             self._by_tail.setdefault(_tail(path), []).append(path)
 
     def apps(self) -> dict[str, Place]:
-        """ "path:object" -> its line: a Flask object, RQ_QUEUES, queues of modules, else files that make one."""
+        """ "path:object" -> its line: a Flask object, RQ_QUEUES, queues of modules, else files that
+        make one.
+        """
         ranked: list[tuple[tuple[int, int, str, int], str, Place]] = []
         for file in self._files.values():
             for line in file.settings:
-                ranked.append(((1, file.path.count("/"), file.path, line), f"{file.path}:RQ_QUEUES", file.place(line)))
+                ranked.append(
+                    (
+                        (1, file.path.count("/"), file.path, line),
+                        f"{file.path}:RQ_QUEUES",
+                        file.place(line),
+                    )
+                )
             for function, variable, maker, line in file.queues:
                 origin = self._follow(file.origin(maker))
                 if not self._makes_queue(origin):
                     continue
                 rank = 0 if origin in _FLASK else 2 if not function else 3
                 name = function or variable
-                if name:  # queues that only functions make have no object: their file stands for them
+                if (
+                    name
+                ):  # queues that only functions make have no object: their file stands for them
                     app = file.path if function else f"{file.path}:{name}"
-                    ranked.append(((rank, file.path.count("/"), file.path, line), app, file.place(line)))
+                    ranked.append(
+                        ((rank, file.path.count("/"), file.path, line), app, file.place(line))
+                    )
         many = Counter(name for _, name, _ in ranked)
         best = [one for one in sorted(ranked) if one[0][0] < 3] or sorted(
             ranked, key=lambda one: (-many[one[1]], one[0])
@@ -201,9 +250,13 @@ class _Concluding:
         return found
 
     def own_classes(self) -> dict[str, Place]:
-        """ "path:class" -> its line, of queue classes that derive from RQ's and from which no other derives here."""
+        """ "path:class" -> its line, of queue classes that derive from RQ's and from which no other
+        derives here.
+        """
         found: dict[str, Place] = {}
-        for file in sorted(self._files.values(), key=lambda file: (file.path.count("/"), file.path)):
+        for file in sorted(
+            self._files.values(), key=lambda file: (file.path.count("/"), file.path)
+        ):
             based = {base for bases in file.bases.values() for base in bases}
             for name in sorted(file.bases.keys() - based):
                 if self._makes_queue(f"{file.path}:{name}"):
@@ -214,9 +267,13 @@ class _Concluding:
         """The lines that decorate, enqueue or schedule a function."""
         found = []
         for file in self._files.values():
-            found += [file.place(line) for name, line in file.decorated if self._decorates(file, name)]
             found += [
-                file.place(line) for receiver, method, _, line in file.handed if self._hands(file, receiver, method)
+                file.place(line) for name, line in file.decorated if self._decorates(file, name)
+            ]
+            found += [
+                file.place(line)
+                for receiver, method, _, line in file.handed
+                if self._hands(file, receiver, method)
             ]
         return found
 
@@ -247,20 +304,31 @@ class _Concluding:
         return method == "job" and self._is_flask(owner)
 
     def _maker(self, origin: str) -> str:
-        """What a variable of a module is made from; of `partial(job, ...)`, the function; else ""."""
+        """What a variable of a module is made from; of `partial(job, ...)`, the function; else
+        "".
+        """
         path, _, name = origin.partition(":")
         file = self._files.get(path)
-        makers = [maker for held, variable, maker, _ in file.queues if variable == name and not held] if file else []
+        makers = (
+            [maker for held, variable, maker, _ in file.queues if variable == name and not held]
+            if file
+            else []
+        )
         return self._follow(file.origin(makers[0])) if file and makers else ""
 
     def _is_flask(self, origin: str) -> bool:
         path, _, name = origin.partition(":")
         file = self._files.get(path)
         made = file.queues if file else ()
-        return any(variable == name and file and self._follow(file.origin(m)) in _FLASK for _, variable, m, _ in made)
+        return any(
+            variable == name and file and self._follow(file.origin(m)) in _FLASK
+            for _, variable, m, _ in made
+        )
 
     def _hands(self, file: _File, receiver: str, method: str) -> bool:
-        """A function is handed to RQ: by a queue in a file that imports RQ, or by a queue of another module."""
+        """A function is handed to RQ: by a queue in a file that imports RQ, or by a queue of
+        another module.
+        """
         if self._is_cron(file, receiver, method):
             return True
         if method not in _METHODS:
@@ -269,7 +337,9 @@ class _Concluding:
         path, _, name = origin.partition(":")
         kept = self._files.get(path) if name else None
         made = [maker for _, variable, maker, _ in kept.queues if variable == name] if kept else []
-        elsewhere = kept is not None and any(self._makes_queue(self._follow(kept.origin(maker))) for maker in made)
+        elsewhere = kept is not None and any(
+            self._makes_queue(self._follow(kept.origin(maker))) for maker in made
+        )
         local = file.imports_rq and path in ("", file.path)
         return local or origin.partition(".")[0] in _LIBRARIES or elsewhere
 
@@ -290,7 +360,9 @@ class _Concluding:
         path, _, name = origin.partition(":")
         file = self._files.get(path)
         bases = file.bases.get(name, []) if file else []
-        return hops > 0 and any(file and self._derives(self._follow(file.origin(b)), wanted, hops - 1) for b in bases)
+        return hops > 0 and any(
+            file and self._derives(self._follow(file.origin(b)), wanted, hops - 1) for b in bases
+        )
 
     def _follow(self, origin: str, hops: int = 6) -> str:
         """An origin followed through the imports of other files."""
@@ -318,7 +390,11 @@ class _Concluding:
 
     def _path_of(self, file: _File, function: str) -> str | None:
         """The file of a function, by its local name or by its dotted path as a text."""
-        origin = function if function.partition(".")[0] not in file.names and "." in function else file.origin(function)
+        origin = (
+            function
+            if function.partition(".")[0] not in file.names and "." in function
+            else file.origin(function)
+        )
         path = self._follow(origin).partition(":")[0]
         return path if path in self._paths else None
 
@@ -350,7 +426,9 @@ class _Reader:
                 for part in (*_bodies(node),):
                     self._scope(part, function)
 
-    def _definition(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, function: str) -> None:
+    def _definition(
+        self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, function: str
+    ) -> None:
         if isinstance(node, ast.ClassDef):
             self._file.bases[node.name] = [_dotted(base) for base in node.bases]
         else:
@@ -361,13 +439,21 @@ class _Reader:
     def _kept(self, function: str, names: list[str], value: ast.expr) -> None:
         if "RQ_QUEUES" in names and not function:
             self._file.settings.append(value.lineno)
-        if isinstance(value, ast.Call) and _dotted(value.func) in ("partial", "functools.partial") and value.args:
+        if (
+            isinstance(value, ast.Call)
+            and _dotted(value.func) in ("partial", "functools.partial")
+            and value.args
+        ):
             value = ast.copy_location(ast.Call(value.args[0], [], []), value)
         if isinstance(value, ast.Call) and _dotted(value.func):
-            self._file.queues += [(function, name, _dotted(value.func), value.lineno) for name in names]
+            self._file.queues += [
+                (function, name, _dotted(value.func), value.lineno) for name in names
+            ]
 
     def _call(self, node: ast.Call) -> None:
-        method = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        method = (
+            node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        )
         if method not in (*_METHODS, "register"):
             return
         position = 1 if method in ("enqueue_at", "enqueue_in") else 0
@@ -375,7 +461,9 @@ class _Reader:
         function = node.args[position] if len(node.args) > position else named
         text = function.value if isinstance(function, ast.Constant) else None
         name = text if isinstance(text, str) else _dotted(function) if function is not None else ""
-        receiver = _dotted(node.func.value) if isinstance(node.func, ast.Attribute) else _dotted(node.func)
+        receiver = (
+            _dotted(node.func.value) if isinstance(node.func, ast.Attribute) else _dotted(node.func)
+        )
         self._file.handed.append((receiver, method, name, node.lineno))
 
 
@@ -399,7 +487,8 @@ def _dotted(node: ast.expr) -> str:
 def _imports(path: str, node: ast.Import | ast.ImportFrom) -> dict[str, str]:
     if isinstance(node, ast.Import):
         return {
-            a.asname or a.name.partition(".")[0]: a.name if a.asname else a.name.partition(".")[0] for a in node.names
+            a.asname or a.name.partition(".")[0]: a.name if a.asname else a.name.partition(".")[0]
+            for a in node.names
         }
     base = node.module or ""
     if node.level:

@@ -1,7 +1,9 @@
 """What `Retry` means: how many runs more, and how long before each.
 
-Source: rq/job.py. `Retry(max, interval=0)`: after the n-th failure with `left` retries left the wait is
-`intervals[max(len(intervals) - left, 0)]`, so a list that is too short repeats its *first* value, and of one that is
+Source: rq/job.py. `Retry(max, interval=0)`: after the n-th failure with `left` retries left the
+wait is
+`intervals[max(len(intervals) - left, 0)]`, so a list that is too short repeats its *first* value,
+and of one that is
 too long only the end is used. A Retry that the function returns counts upwards:
 `intervals[min(n, len(intervals) - 1)]`.
 """
@@ -22,7 +24,9 @@ _LONGEST = 1000  # waits that are written out
 
 @dataclass(frozen=True)
 class Reading:
-    """A `Retry` as it stands in the code. `retries` and `intervals` are None where they cannot be read."""
+    """A `Retry` as it stands in the code. `retries` and `intervals` are None where they cannot be
+    read.
+    """
 
     retries: int | None
     intervals: tuple[float, ...] | None
@@ -38,7 +42,9 @@ class Reading:
         if not self.intervals:
             return (0.0,) * self.retries
         if self.returned:
-            return tuple(self.intervals[min(n, len(self.intervals) - 1)] for n in range(self.retries))
+            return tuple(
+                self.intervals[min(n, len(self.intervals) - 1)] for n in range(self.retries)
+            )
         left = range(self.retries, 0, -1)
         return tuple(self.intervals[max(len(self.intervals) - n, 0)] for n in left)
 
@@ -66,11 +72,17 @@ def is_retry(project: Project, call: ast.Call, module: Module) -> bool:
 
 def _read(project: Project, call: ast.Call, module: Module) -> Reading:
     place = place_of(module, call)
-    if any(keyword.arg is None for keyword in call.keywords) or any(isinstance(a, ast.Starred) for a in call.args):
+    if any(keyword.arg is None for keyword in call.keywords) or any(
+        isinstance(a, ast.Starred) for a in call.args
+    ):
         return Reading(None, None, place)
-    given = dict(zip(("max", "interval"), call.args, strict=False)) | {k.arg: k.value for k in call.keywords if k.arg}
+    given = dict(zip(("max", "interval"), call.args, strict=False)) | {
+        k.arg: k.value for k in call.keywords if k.arg
+    }
     most = project.literal(given.get("max"), module)
-    return Reading(most if _is_count(most) else None, _intervals(project, given.get("interval"), module), place)
+    return Reading(
+        most if _is_count(most) else None, _intervals(project, given.get("interval"), module), place
+    )
 
 
 def _intervals(project: Project, node: ast.expr | None, module: Module) -> tuple[float, ...] | None:

@@ -1,4 +1,6 @@
-"""The job as a function for RQ: retries and the callback after a failure are said where it is enqueued."""
+"""The job as a function for RQ: retries and the callback after a failure are said where it is
+enqueued.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,10 @@ if TYPE_CHECKING:
 
 MESSAGE = "kwargs"
 AWAITS = False
-TESTS = "RQ's own job, with the retries and the callback that it is enqueued with; Redis and the waits are left out."
+TESTS = (
+    "RQ's own job, with the retries and the callback that it is enqueued with; Redis and the waits"
+    " are left out."
+)
 """What the tests' docstring says of how they run the job."""
 _ABANDONED = Symbol("rq.exceptions", "AbandonedJobError")
 _KILLED = "One that dies with its process in the last attempt is among RQ's failed jobs alone."
@@ -31,12 +36,20 @@ _QUEUES = ("rq.Queue", "rq.queue.Queue")
 def problems(facts: Facts) -> Iterator[str]:
     """What RQ cannot do of what the spec asks for, a sentence each."""
     if facts.facts["queue"] is None:
-        yield "no RQ queue was found that a module could import: make one, queue = Queue(connection=...), in a module"
+        yield (
+            "no RQ queue was found that a module could import: make one, queue ="
+            " Queue(connection=...), in a module"
+        )
     if facts.dead_letter == "queue":
-        yield "RQ has no queue of dead letters: dead_letter.kind queue is to be table, framework or none"
+        yield (
+            "RQ has no queue of dead letters: dead_letter.kind queue is to be table, framework or"
+            " none"
+        )
     if any(not delay.is_integer() for delay in facts.retries.delays):
         yield "RQ waits whole seconds: retry.backoff is to have a base and a factor that make such"
-    for name in sorted({field.name for field in facts.fields} & {"correlation_id", facts.facts["queue"]}):
+    for name in sorted(
+        {field.name for field in facts.fields} & {"correlation_id", facts.facts["queue"]}
+    ):
         yield f"the handler has a use of its own for the name {name}: rename the field"
     yield from lost_with_its_worker(facts)
 
@@ -53,24 +66,31 @@ class _Queue:
 
 
 def read(project: Project, facts: Facts) -> dict[str, Any]:
-    """What these templates need to know beyond `Facts`: how the queue is written, and the function that enqueues."""
+    """What these templates need to know beyond `Facts`: how the queue is written, and the function
+    that enqueues.
+    """
     found = _queue(project, facts)
     return {
         "queue": found.written if found else None,
         "needed": found.needed if found else (),
         "in_app_context": found is not None and "current_app." in found.written,
-        # All that a job may do is said where it is enqueued: this function is always written beside the handler.
+        # All that a job may do is said where it is enqueued: this function is always written beside
+        # the handler.
         "schedule": _schedule(project, facts) if facts.trigger != "event" else None,
         "workers": _workers(project) if facts.retries.bounded else (),
         "publishes": True,  # a tick of the clock publishes too
         "due": f"due_{facts.name}",
         "tick_name": f"tick_{facts.name}",
-        "enqueue": facts.enqueue.name if facts.enqueue.module == facts.module else f"enqueue_{facts.name}",
+        "enqueue": (
+            facts.enqueue.name if facts.enqueue.module == facts.module else f"enqueue_{facts.name}"
+        ),
     }
 
 
 def _workers(project: Project) -> tuple[Rewritten, ...]:
-    """The lines that start workers, with the scheduler that moves a job on when its wait is over."""
+    """The lines that start workers, with the scheduler that moves a job on when its wait is
+    over.
+    """
     from skillrun.frameworks.rq.workers import unscheduled_workers, with_scheduler
 
     launches = unscheduled_workers(project)
@@ -79,14 +99,23 @@ def _workers(project: Project) -> tuple[Rewritten, ...]:
 
 
 def _queue(project: Project, facts: Facts) -> _Queue | None:
-    """The repository's queue: Django's, an object, what a function returns, or what its `@job` decorators name."""
-    texts = [module.text for path in facts.use.task_modules if (module := project.module(path)) is not None]
+    """The repository's queue: Django's, an object, what a function returns, or what its `@job`
+    decorators name.
+    """
+    texts = [
+        module.text
+        for path in facts.use.task_modules
+        if (module := project.module(path)) is not None
+    ]
     app = facts.app
     if any("django_rq" in text for text in texts) or (app is not None and app.name == "RQ_QUEUES"):
         return _Queue('django_rq.get_queue("default")', ("import django_rq",))
     if app is not None:
         made = _made_by(project, app)
-        return _Queue(f"{app.name}.get_queue()" if made in _FLASK else app.name, (Symbol(app.module, app.name),))
+        return _Queue(
+            f"{app.name}.get_queue()" if made in _FLASK else app.name,
+            (Symbol(app.module, app.name),),
+        )
     return (
         next(_returned(project, facts.use.app), None)
         or next(_of_flask(project, facts.use.app), None)
@@ -110,20 +139,30 @@ def _returned(project: Project, path: str | None) -> Iterator[_Queue]:
     for node in module.tree.body if module else ():
         if module is not None and isinstance(node, ast.FunctionDef) and not _needs_arguments(node):
             returned = [n.value for n in ast.walk(node) if isinstance(n, ast.Return)]
-            made = [project.origin(module.resolve(n.func) or "") for n in returned if isinstance(n, ast.Call)]
+            made = [
+                project.origin(module.resolve(n.func) or "")
+                for n in returned
+                if isinstance(n, ast.Call)
+            ]
             if any(origin in _QUEUES for origin in made):
                 yield _Queue(f"{node.name}()", (Symbol(module.name, node.name),))
 
 
 def _needs_arguments(node: ast.FunctionDef) -> bool:
-    return len(node.args.posonlyargs + node.args.args) > len(node.args.defaults) or bool(node.args.kwonlyargs)
+    return len(node.args.posonlyargs + node.args.args) > len(node.args.defaults) or bool(
+        node.args.kwonlyargs
+    )
 
 
 def _of_flask(project: Project, path: str | None) -> Iterator[_Queue]:
     """`app.task_queue = rq.Queue(...)` where a Flask app is made: `current_app.task_queue`."""
     module = project.module(path) if path else None
     for node in ast.walk(module.tree) if module else ():
-        if module is None or not isinstance(node, ast.Assign) or not isinstance(node.value, ast.Call):
+        if (
+            module is None
+            or not isinstance(node, ast.Assign)
+            or not isinstance(node.value, ast.Call)
+        ):
             continue
         target = node.targets[0]
         if not isinstance(target, ast.Attribute) or not isinstance(target.value, ast.Name):
@@ -137,7 +176,10 @@ def _is_flask(module: Code, name: str) -> bool:
     """`name = Flask(...)` somewhere in the module."""
     assigned = [node for node in ast.walk(module.tree) if isinstance(node, ast.Assign)]
     made = [node.value for node in assigned if ast.unparse(node.targets[0]) == name]
-    return any(isinstance(value, ast.Call) and module.resolve(value.func) == "flask.Flask" for value in made)
+    return any(
+        isinstance(value, ast.Call) and module.resolve(value.func) == "flask.Flask"
+        for value in made
+    )
 
 
 def _decorated(project: Project, paths: tuple[str, ...]) -> Iterator[_Queue]:
@@ -146,10 +188,16 @@ def _decorated(project: Project, paths: tuple[str, ...]) -> Iterator[_Queue]:
 
     for module in (found for path in paths if (found := project.module(path)) is not None):
         functions = (node for node in ast.walk(module.tree) if isinstance(node, ast.FunctionDef))
-        for call in (one for node in functions for one in node.decorator_list if isinstance(one, ast.Call)):
+        for call in (
+            one for node in functions for one in node.decorator_list if isinstance(one, ast.Call)
+        ):
             connection = next((k.value for k in call.keywords if k.arg == "connection"), None)
             name = project.literal(call.args[0], module) if call.args else None
-            if isinstance(name, str) and isinstance(connection, ast.Name) and is_job_decorator(project, call, module):
+            if (
+                isinstance(name, str)
+                and isinstance(connection, ast.Name)
+                and is_job_decorator(project, call, module)
+            ):
                 home, _, attribute = (module.resolve(connection) or "").rpartition(".")
                 needed = ("from rq import Queue", Symbol(home, attribute))
                 yield _Queue(f'Queue("{name}", connection={connection.id})', needed)
@@ -159,17 +207,29 @@ def _in_functions(project: Project) -> Iterator[_Queue]:
     """A queue that functions make anew each time, over a connection that any module could name."""
     for module in project.modules_with("Queue"):
         calls = (
-            [node for node in ast.walk(module.tree) if isinstance(node, ast.Call)] if not in_tests(module.path) else []
+            [node for node in ast.walk(module.tree) if isinstance(node, ast.Call)]
+            if not in_tests(module.path)
+            else []
         )
-        for call in (one for one in calls if project.origin(module.resolve(one.func) or "") in _QUEUES):
-            given = next((k.value for k in call.keywords if k.arg == "connection"), None) or _around(module, call)
+        for call in (
+            one for one in calls if project.origin(module.resolve(one.func) or "") in _QUEUES
+        ):
+            given = next(
+                (k.value for k in call.keywords if k.arg == "connection"), None
+            ) or _around(module, call)
             needed = _globals(module, given) if given else None
             name = project.literal(call.args[0], module) if call.args else None
-            if given is not None and needed is not None and (isinstance(name, str) or not call.args):
+            if (
+                given is not None
+                and needed is not None
+                and (isinstance(name, str) or not call.args)
+            ):
                 named = f'"{name}", ' if name else ""
                 written = ast.get_source_segment(module.text, given) or ""
                 written = ast.unparse(given) if not written or "\n" in written else written
-                yield _Queue(f"Queue({named}connection={written})", ("from rq import Queue", *needed))
+                yield _Queue(
+                    f"Queue({named}connection={written})", ("from rq import Queue", *needed)
+                )
 
 
 def _around(module: Code, call: ast.Call) -> ast.expr | None:
@@ -183,8 +243,14 @@ def _around(module: Code, call: ast.Call) -> ast.expr | None:
 
 
 def _globals(module: Code, expression: ast.expr) -> tuple[Symbol | str, ...] | None:
-    """What another module imports to write the expression; None where a name is a function's own."""
-    inner = [above for above in module.parents(expression) if isinstance(above, ast.FunctionDef | ast.AsyncFunctionDef)]
+    """What another module imports to write the expression; None where a name is a function's
+    own.
+    """
+    inner = [
+        above
+        for above in module.parents(expression)
+        if isinstance(above, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
     needed: list[Symbol | str] = []
     for name in sorted({node.id for node in ast.walk(expression) if isinstance(node, ast.Name)}):
         bound = module.bindings(module.tree).get(name)
@@ -206,7 +272,9 @@ def _schedule(project: Project, facts: Facts) -> Symbol:
         if any(origin == "rq.cron" for origin in _imported(module)) and not in_tests(module.path):
             return Symbol(module.name, "cron", path=module.path)
     folder, slash, _ = facts.path.rpartition("/")
-    return Symbol(f"{facts.package}.schedule".lstrip("."), "cron", path=f"{folder}{slash}schedule.py")
+    return Symbol(
+        f"{facts.package}.schedule".lstrip("."), "cron", path=f"{folder}{slash}schedule.py"
+    )
 
 
 def _imported(module: Source) -> Iterator[str]:
@@ -219,9 +287,16 @@ def _imported(module: Source) -> Iterator[str]:
 def _scheduled(facts: Facts, render: Render) -> Module:
     """The entry that starts the tick: RQ's schedule itself takes no retries and no callbacks."""
     place: Symbol = facts.facts["schedule"]
-    needed = ["from rq import cron", Symbol(facts.module, facts.facts["tick_name"]), *facts.facts["needed"]]
+    needed = [
+        "from rq import cron",
+        Symbol(facts.module, facts.facts["tick_name"]),
+        *facts.facts["needed"],
+    ]
     interval = max(1, round(facts.every_s or 60))
-    return Module(place.path, render("schedule.py.jinja", facts, module=place.module, needed=needed, interval=interval))
+    return Module(
+        place.path,
+        render("schedule.py.jinja", facts, module=place.module, needed=needed, interval=interval),
+    )
 
 
 # -- what is written
@@ -230,35 +305,53 @@ def _scheduled(facts: Facts, render: Render) -> Module:
 def runs_need(facts: Facts, *, case: bool) -> tuple[Symbol | str, ...]:
     """What `runs.jinja` imports beyond the handler."""
     mocked = "from unittest.mock import MagicMock"
-    needed = (mocked, "from rq import Queue", "from rq.job import Job", Symbol(facts.module, facts.facts["enqueue"]))
+    needed = (
+        mocked,
+        "from rq import Queue",
+        "from rq.job import Job",
+        Symbol(facts.module, facts.facts["enqueue"]),
+    )
     ticks = facts.trigger != "event" and not case
     return (*needed, Symbol(facts.module, facts.name, path=facts.path)) if ticks else needed
 
 
 def broker_needs(facts: Facts) -> tuple[Symbol | str, ...]:
     """What `over_broker.jinja` imports: the queue, and RQ's own worker."""
-    needed = ("from uuid import uuid4", "from redis.exceptions import RedisError", "from rq import Queue, SimpleWorker")
+    needed = (
+        "from uuid import uuid4",
+        "from redis.exceptions import RedisError",
+        "from rq import Queue, SimpleWorker",
+    )
     return (*needed, *facts.facts["needed"], Symbol(facts.module, facts.facts["enqueue"]))
 
 
 def pieces(facts: Facts, render: Render) -> list[Piece]:
     """The handler, what is done after a failed attempt, and the one place that enqueues."""
     text = render(
-        "handler.py.jinja", replace(facts, transient=(*facts.transient, _ABANDONED)), needed=_needed(facts),
-        waits=[int(delay) for delay in facts.retries.delays], killed=_KILLED if facts.dead_letter == "table" else "",
+        "handler.py.jinja",
+        replace(facts, transient=(*facts.transient, _ABANDONED)),
+        needed=_needed(facts),
+        waits=[int(delay) for delay in facts.retries.delays],
+        killed=_KILLED if facts.dead_letter == "table" else "",
         **keys(facts),
-        commits=publishes_on_commit(facts), publishing=when_to_publish(facts),
-    )  # fmt: skip
+        commits=publishes_on_commit(facts),
+        publishing=when_to_publish(facts),
+    )
     clocked = [_scheduled(facts, render)] if facts.trigger != "event" else []
     return [Module(facts.path, text), *clocked, *facts.facts["workers"]]
 
 
 def _needed(facts: Facts) -> list[Symbol | str]:
     needed: list[Symbol | str] = [
-        "from typing import Any", facts.conventions.logger_import, "from redis import Redis",
-        "from rq import Callback, get_current_job", "from rq.job import Job", *facts.facts["needed"],
-        *(effect.call for effect in facts.effects), facts.invalid,
-    ]  # fmt: skip
+        "from typing import Any",
+        facts.conventions.logger_import,
+        "from redis import Redis",
+        "from rq import Callback, get_current_job",
+        "from rq.job import Job",
+        *facts.facts["needed"],
+        *(effect.call for effect in facts.effects),
+        facts.invalid,
+    ]
     if publishes_on_commit(facts):
         needed.append("from django.db import transaction")
     if facts.trigger != "event":

@@ -1,7 +1,9 @@
-"""Where a function is handed to RQ, and with which options: that is where its retries and callbacks are said.
+"""Where a function is handed to RQ, and with which options: that is where its retries and callbacks
+are said.
 
-Sources: rq/queue.py (`enqueue`, `enqueue_call`, `enqueue_at`, `enqueue_in`, `prepare_data`, `parse_args`),
-rq/decorators.py, rq/cron.py, rq_scheduler/scheduler.py, django_rq/decorators.py, flask_rq.
+Sources: rq/queue.py (`enqueue`, `enqueue_call`, `enqueue_at`, `enqueue_in`, `prepare_data`,
+`parse_args`), rq/decorators.py, rq/cron.py, rq_scheduler/scheduler.py, django_rq/decorators.py,
+flask_rq.
 """
 
 from __future__ import annotations
@@ -15,24 +17,50 @@ from skillrun.frameworks.interface import Place, Wiring
 from skillrun.repo.python import Definition, Module, Project, Use
 
 # method -> position of the function among its arguments
-ENQUEUE = {"enqueue": 0, "enqueue_call": 0, "enqueue_at": 1, "enqueue_in": 1, "prepare_data": 0, "create_job": 0}
+ENQUEUE = {
+    "enqueue": 0,
+    "enqueue_call": 0,
+    "enqueue_at": 1,
+    "enqueue_in": 1,
+    "prepare_data": 0,
+    "create_job": 0,
+}
 _ELSEWHERE = {"schedule": 1, "cron": 1, "create": 0}  # rq_scheduler's, and Job.create
 _FUNCTION = ("func", "f", "func_name")
 DECORATORS = frozenset(
     {
-        *("rq.decorators.job", "rq.job.job", "django_rq.job", "django_rq.decorators.job", "flask_rq.job"),
-        *("rq.decorators.job.job", "flask_rq2.RQ.job", "flask_rq2.RQ().job", "flask_rq.RQ.job", "flask_rq.RQ().job"),
+        *(
+            "rq.decorators.job",
+            "rq.job.job",
+            "django_rq.job",
+            "django_rq.decorators.job",
+            "flask_rq.job",
+        ),
+        *(
+            "rq.decorators.job.job",
+            "flask_rq2.RQ.job",
+            "flask_rq2.RQ().job",
+            "flask_rq.RQ.job",
+            "flask_rq.RQ().job",
+        ),
     }
 )
 Decorator = tuple[ast.expr, Module]  # and the file that it stands in
-_OF_A_TASK = {"delay": "enqueue", "enqueue": "enqueue", "queue": "enqueue", "schedule": "schedule", "cron": "schedule"}
+_OF_A_TASK = {
+    "delay": "enqueue",
+    "enqueue": "enqueue",
+    "queue": "enqueue",
+    "schedule": "schedule",
+    "cron": "schedule",
+}
 
 
 @dataclass(frozen=True)
 class Site:
     """One place that enqueues or schedules the handler.
 
-    `style` is queue (options stand in the call), task (`send.delay()`: they stand in the decorator), cron or scheduler
+    `style` is queue (options stand in the call), task (`send.delay()`: they stand in the
+    decorator), cron or scheduler
     (neither takes a Retry), value (handed on: what becomes of it cannot be read).
     """
 
@@ -73,14 +101,18 @@ class Site:
         return self.holder or self.module
 
     def option(self, *names: str) -> ast.expr | None:
-        """The expression given for an option, by any of its names; None where it is left to the default."""
+        """The expression given for an option, by any of its names; None where it is left to the
+        default.
+        """
         found = next((self.options[name] for name in names if name in self.options), None)
         return None if isinstance(found, ast.Constant) and found.value is None else found
 
 
 def find_sites(project: Project, handler: Definition) -> tuple[Site, ...]:
     """Every site in order of path and line; calls of the handler by itself left out."""
-    return project.remember(("rq.sites", handler.path, handler.name), lambda: tuple(_find(project, handler)))
+    return project.remember(
+        ("rq.sites", handler.path, handler.name), lambda: tuple(_find(project, handler))
+    )
 
 
 def real_sites(project: Project, handler: Definition) -> tuple[Site, ...]:
@@ -111,14 +143,18 @@ def _all(project: Project, handler: Definition) -> Iterator[Site]:
 
 
 def scheduled_publishers(project: Project, handler: Definition) -> Iterator[Wiring]:
-    """A schedule calls the function that enqueues the handler, or one that calls that: RQ's takes no retries itself."""
+    """A schedule calls the function that enqueues the handler, or one that calls that: RQ's takes
+    no retries itself.
+    """
     for site in real_sites(project, handler):
         around = site.module.function_of(site.node) if site.kind == "enqueue" else None
         own = project.define(site.module, around) if around is not None else None
         for function in (own, *_callers(project, own)) if own is not None else ():
             for found in _calls_with(project, function):
                 if found.kind == "schedule":
-                    yield Wiring("schedule", found.place, f"{found.how} of {function.name}", found.in_tests)
+                    yield Wiring(
+                        "schedule", found.place, f"{found.how} of {function.name}", found.in_tests
+                    )
 
 
 def _callers(project: Project, function: Definition) -> Iterator[Definition]:
@@ -187,27 +223,46 @@ def _by_object(project: Project, use: Use, decorator: Decorator | None) -> Itera
 
 def _of_task(project: Project, module: Module, node: ast.Attribute, decorator: Decorator) -> Site:
     given, holder = decorator
-    options, unread = options_of(project, given, holder) if isinstance(given, ast.Call) else ({}, False)
+    options, unread = (
+        options_of(project, given, holder) if isinstance(given, ast.Call) else ({}, False)
+    )
     call = next(module.parents(node), None)
     where = call if isinstance(call, ast.Call) and call.func is node else node
-    return Site(_OF_A_TASK[node.attr], "task", f".{node.attr}(...)", module, where, options, holder, unread)
+    return Site(
+        _OF_A_TASK[node.attr], "task", f".{node.attr}(...)", module, where, options, holder, unread
+    )
 
 
 def _in_call(
-    project: Project, module: Module, call: ast.Call, node: ast.expr, decorator: Decorator | None = None
+    project: Project,
+    module: Module,
+    call: ast.Call,
+    node: ast.expr,
+    decorator: Decorator | None = None,
 ) -> Iterator[Site]:
-    """A call that receives the function: one of RQ's, a partial of it, or a helper of the repository around it."""
+    """A call that receives the function: one of RQ's, a partial of it, or a helper of the
+    repository around it.
+    """
     name = project.call_name(module, call)
     own = project.definition(name) if name else None
     word = _word(call.func)
     if own is not None and not own.is_class:
         yield from _through(project, module, call, node, own, decorator)
-    elif _word(call.func) == "partial" and call.args and _word(call.args[0]) in ENQUEUE and node in call.args:
+    elif (
+        _word(call.func) == "partial"
+        and call.args
+        and _word(call.args[0]) in ENQUEUE
+        and node in call.args
+    ):
         if call.args.index(node) == ENQUEUE[_word(call.args[0])] + 1:
-            yield _queued(project, module, call, call, f"partial({_word(call.args[0])}, ...)", module)
+            yield _queued(
+                project, module, call, call, f"partial({_word(call.args[0])}, ...)", module
+            )
     elif word in ENQUEUE and _receives(call, node, ENQUEUE[word]):
         yield _queued(project, module, call, call, f".{word}(...)", module)
-    elif word == "register" and _receives(call, node, 0) and "rq.cron" in project.origin(name or ""):
+    elif (
+        word == "register" and _receives(call, node, 0) and "rq.cron" in project.origin(name or "")
+    ):
         options, unread = options_of(project, call, module)
         yield Site("schedule", "cron", "cron.register(...)", module, call, options, module, unread)
     elif word in _ELSEWHERE and _receives(call, node, _ELSEWHERE[word]):
@@ -216,7 +271,9 @@ def _in_call(
         yield Site(kind, "scheduler", f".{word}(...)", module, call, options, module, unread)
 
 
-def _queued(project: Project, module: Module, node: ast.Call, given: ast.Call, how: str, holder: Module) -> Site:
+def _queued(
+    project: Project, module: Module, node: ast.Call, given: ast.Call, how: str, holder: Module
+) -> Site:
     options, unread = options_of(project, given, holder)
     return Site("enqueue", "queue", how, module, node, options, holder, unread)
 
@@ -227,20 +284,33 @@ def _receives(call: ast.Call, node: ast.expr, position: int) -> bool:
 
 
 def _through(
-    project: Project, module: Module, call: ast.Call, node: ast.expr, own: Definition, decorator: Decorator | None
+    project: Project,
+    module: Module,
+    call: ast.Call,
+    node: ast.expr,
+    own: Definition,
+    decorator: Decorator | None,
 ) -> Iterator[Site]:
     """`enqueue_later(send, ...)` of the repository: a call inside it hands that parameter to RQ."""
     parameter = _parameter(call, node, own)
     for inner in (n for n in ast.walk(own.node) if isinstance(n, ast.Call)) if parameter else ():
         word = _word(inner.func)
-        passed = [n for n in (*inner.args, *(k.value for k in inner.keywords)) if _names(n, parameter or "")]
+        passed = [
+            n
+            for n in (*inner.args, *(k.value for k in inner.keywords))
+            if _names(n, parameter or "")
+        ]
         if word in ENQUEUE and any(_receives(inner, one, ENQUEUE[word]) for one in passed):
             yield _queued(project, module, call, inner, f"{own.name}(...)", own.module)
             return
-        of_task = isinstance(inner.func, ast.Attribute) and _names(inner.func.value, parameter or "")
+        of_task = isinstance(inner.func, ast.Attribute) and _names(
+            inner.func.value, parameter or ""
+        )
         if of_task and word in ("delay", "enqueue"):
             given, holder = decorator if decorator else (node, module)
-            options, unread = options_of(project, given, holder) if isinstance(given, ast.Call) else ({}, False)
+            options, unread = (
+                options_of(project, given, holder) if isinstance(given, ast.Call) else ({}, False)
+            )
             yield Site("enqueue", "task", f"{own.name}(...)", module, call, options, holder, unread)
             return
 
@@ -264,18 +334,32 @@ def _by_name(project: Project, name: str) -> Iterator[Site]:
         for node in ast.walk(module.tree):
             if isinstance(node, ast.Constant) and node.value == name:
                 above = next(module.parents(node), None)
-                call = next(module.parents(above), None) if isinstance(above, ast.keyword) else above
+                call = (
+                    next(module.parents(above), None) if isinstance(above, ast.keyword) else above
+                )
                 if isinstance(call, ast.Call):
                     yield from _in_call(project, module, call, node)
 
 
 def _handed_on(project: Project, handler: Definition) -> Iterator[Site]:
-    """The function as a value, in a mapping or an argument: somebody enqueues it, but the text does not say where."""
+    """The function as a value, in a mapping or an argument: somebody enqueues it, but the text does
+    not say where.
+    """
     for use in project.uses(handler.dotted):
         above = next(use.module.parents(use.node), None)
-        if isinstance(above, ast.Dict | ast.List | ast.Tuple | ast.keyword) and not in_tests(use.path):
-            yield Site("enqueue", "value", "handed on as a value", use.module, use.node, unread=True)
+        if isinstance(above, ast.Dict | ast.List | ast.Tuple | ast.keyword) and not in_tests(
+            use.path
+        ):
+            yield Site(
+                "enqueue", "value", "handed on as a value", use.module, use.node, unread=True
+            )
 
 
 def _word(node: ast.expr) -> str:
-    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+    return (
+        node.attr
+        if isinstance(node, ast.Attribute)
+        else node.id
+        if isinstance(node, ast.Name)
+        else ""
+    )

@@ -1,4 +1,6 @@
-"""Command lines that start RQ: `rq worker`, `rqworker`, `manage.py rqworker`, `rq cron`, `rqscheduler`."""
+"""Command lines that start RQ: `rq worker`, `rqworker`, `manage.py rqworker`, `rq cron`,
+`rqscheduler`.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +15,30 @@ from skillrun.repo.places import is_aside
 from skillrun.repo.python import Project
 
 FILES = (
-    *("procfile*", "dockerfile*", "*.dockerfile", "makefile", "justfile", "*.mk", "*.sh", "*.bash", "run", "start*"),
-    *("*.yml", "*.yaml", "*.toml", "*.service", "*.service.*", "*.conf", "*.conf.*", "*.ini", "*.cfg", "*.tf"),
+    *(
+        "procfile*",
+        "dockerfile*",
+        "*.dockerfile",
+        "makefile",
+        "justfile",
+        "*.mk",
+        "*.sh",
+        "*.bash",
+        "run",
+        "start*",
+    ),
+    *(
+        "*.yml",
+        "*.yaml",
+        "*.toml",
+        "*.service",
+        "*.service.*",
+        "*.conf",
+        "*.conf.*",
+        "*.ini",
+        "*.cfg",
+        "*.tf",
+    ),
     *("*entrypoint*", "*worker*", "*rq*", "dev"),
 )
 _TEXT = re.compile("|".join(glob.replace(".", r"\.").replace("*", ".*") for glob in FILES))
@@ -44,13 +68,17 @@ class Launch:
     @property
     def forgets_failures(self) -> bool:
         """Without the default exception handler nothing enters the FailedJobRegistry."""
-        return self.mode == "worker" and (self._has("--disable-default-exception-handler") or self._short("d"))
+        return self.mode == "worker" and (
+            self._has("--disable-default-exception-handler") or self._short("d")
+        )
 
     def _has(self, option: str) -> bool:
         return any(word == option or word.startswith(f"{option}=") for word in self.words)
 
     def _short(self, letter: str) -> bool:
-        return any(re.fullmatch(rf"-[a-z]*{letter}[a-z]*", word) and word != "-ds" for word in self.words)
+        return any(
+            re.fullmatch(rf"-[a-z]*{letter}[a-z]*", word) and word != "-ds" for word in self.words
+        )
 
 
 def find_launches(text: str) -> Iterator[Launch]:
@@ -65,7 +93,9 @@ def find_launches(text: str) -> Iterator[Launch]:
 
 def _whole(lines: list[str], number: int) -> str:
     """The command that begins in a line, with backslashes and one-word-a-line lists joined."""
-    listed = re.match(r"\s*- [\"']?(?:\S*/)?(?:rq\w*|python3?)[\"']?\s*$", lines[number]) is not None
+    listed = (
+        re.match(r"\s*- [\"']?(?:\S*/)?(?:rq\w*|python3?)[\"']?\s*$", lines[number]) is not None
+    )
     return whole_command(lines, number, _JOINED, listed=listed)
 
 
@@ -75,7 +105,9 @@ def _launch(number: int, line: str, whole: str) -> Launch | None:
         program = word.rpartition("=")[2].rpartition("/")[2]
         following = words[at + 1] if at + 1 < len(words) else ""
         if program in _PROGRAMS:
-            return Launch(number + 1, _PROGRAMS[program], _until_next(words[at + 1 :]), line.strip())
+            return Launch(
+                number + 1, _PROGRAMS[program], _until_next(words[at + 1 :]), line.strip()
+            )
         if program == "rq" and following in _MODES:
             return Launch(number + 1, _MODES[following], _until_next(words[at + 2 :]), line.strip())
     return None
@@ -83,12 +115,16 @@ def _launch(number: int, line: str, whole: str) -> Launch | None:
 
 def _until_next(words: list[str]) -> tuple[str, ...]:
     """The words of one command of a shell line."""
-    end = next((at for at, word in enumerate(words) if word in ("&&", "||", "|", ";", "&")), len(words))
+    end = next(
+        (at for at, word in enumerate(words) if word in ("&&", "||", "|", ";", "&")), len(words)
+    )
     return tuple(words[:end])
 
 
 def launches_of(project: Project) -> tuple[tuple[str, Launch], ...]:
-    """(path, launch) in the files that start processes; read again, because the survey keeps only a few."""
+    """(path, launch) in the files that start processes; read again, because the survey keeps only a
+    few.
+    """
     return project.remember(("rq.launches",), lambda: tuple(_launches(project)))
 
 
@@ -96,17 +132,29 @@ def _launches(project: Project) -> Iterator[tuple[str, Launch]]:
     words = ("rq", *_PROGRAMS)
     for path in sorted({path for word in words for path in project.tree.search(word, "")}):
         name = path.rpartition("/")[2].lower()
-        if name.endswith((".py", ".md", ".rst", ".lock")) or is_aside(path) or not _TEXT.fullmatch(name):
+        if (
+            name.endswith((".py", ".md", ".rst", ".lock"))
+            or is_aside(path)
+            or not _TEXT.fullmatch(name)
+        ):
             continue
         text = (project.tree.read(path) or b"").decode("utf-8", "replace")
         yield from ((path, launch) for launch in find_launches(text))
 
 
 def unscheduled_workers(project: Project) -> list[tuple[str, Launch]]:
-    """The workers that are started, where no scheduler is: not by one of them, and not by the repository's code."""
+    """The workers that are started, where no scheduler is: not by one of them, and not by the
+    repository's code.
+    """
     workers = [(path, launch) for path, launch in launches_of(project) if launch.mode == "worker"]
-    in_code = (module for word in ("with_scheduler", "RQScheduler") for module in project.modules_with(word))
-    if any(_may_schedule(launch) for _, launch in workers) or any(not in_tests(module.path) for module in in_code):
+    in_code = (
+        module
+        for word in ("with_scheduler", "RQScheduler")
+        for module in project.modules_with(word)
+    )
+    if any(_may_schedule(launch) for _, launch in workers) or any(
+        not in_tests(module.path) for module in in_code
+    ):
         return []
     return workers
 
@@ -117,7 +165,9 @@ def _may_schedule(launch: Launch) -> bool:
 
 
 def with_scheduler(line: str) -> str:
-    """A line that starts a worker, with the option; itself where the command is written in another way."""
+    """A line that starts a worker, with the option; itself where the command is written in another
+    way.
+    """
     return _WORKER.sub(lambda found: f"{found[0]} --with-scheduler", line, count=1)
 
 

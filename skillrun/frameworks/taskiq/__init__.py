@@ -1,16 +1,26 @@
-"""taskiq: how it is recognised, what its tasks really do, who kicks them, and what people get wrong.
+"""taskiq: how it is recognised, what its tasks really do, who kicks them, and what people get
+wrong.
 
-A handler is a function that a broker's `task` decorator takes, or `register_task`. `brokers.py` reads the brokers with
-their middlewares, `tasks.py` a task's labels and the calls that kick it, `policy.py` and `deadletter.py` conclude;
-`wiring.py` finds who enqueues or schedules it, `hooks.py` the middlewares' methods; `rules/` holds what people get
+A handler is a function that a broker's `task` decorator takes, or `register_task`. `brokers.py`
+reads the brokers with
+their middlewares, `tasks.py` a task's labels and the calls that kick it, `policy.py` and
+`deadletter.py` conclude;
+`wiring.py` finds who enqueues or schedules it, `hooks.py` the middlewares' methods; `rules/` holds
+what people get
 wrong, each with its source. taskiq itself is never imported.
 
-For a proof (taskiq 0.13, taskiq-redis 1.2): `Receiver.callback` runs a message; whatever the task raises is caught,
-handed to `on_error` of the middlewares in reverse order, and then the message is acknowledged: an exception by itself
-brings nothing back. A retry is another message, sent by a middleware while the task asks for it (`retry_on_error`):
-`max_retries`, 3 by default, counts runs. `SmartRetryMiddleware` waits through its schedule source; without one it sets
-the label `delay`, which no broker of taskiq-redis reads. Only RedisStreamBroker gives the message of a dead worker
-back: when it was idle for `idle_timeout` (600 s), and another message comes after it. There are no dead letters.
+For a proof (taskiq 0.13, taskiq-redis 1.2): `Receiver.callback` runs a message; whatever the task
+raises is caught,
+handed to `on_error` of the middlewares in reverse order, and then the message is acknowledged: an
+exception by itself
+brings nothing back. A retry is another message, sent by a middleware while the task asks for it
+(`retry_on_error`):
+`max_retries`, 3 by default, counts runs. `SmartRetryMiddleware` waits through its schedule source;
+without one it sets
+the label `delay`, which no broker of taskiq-redis reads. Only RedisStreamBroker gives the message
+of a dead worker
+back: when it was idle for `idle_timeout` (600 s), and another message comes after it. There are no
+dead letters.
 """
 
 from __future__ import annotations
@@ -37,7 +47,9 @@ def recogniser() -> Recogniser:
 
 
 def find_handler(project: Project, use: FrameworkUse, handler: str) -> Definition | None:
-    """The function behind an import path, also where the object is what `register_task(f)` returned."""
+    """The function behind an import path, also where the object is what `register_task(f)`
+    returned.
+    """
     from skillrun.frameworks.taskiq import tasks
 
     return tasks.find_handler(project, handler)

@@ -1,7 +1,7 @@
 """The brokers of a repository: their class, how they are made, and the middlewares that they have.
 
-Sources: taskiq/abc/broker.py (`with_middlewares`, `add_middlewares`, the other `with_...` that return the broker),
-taskiq/brokers/shared_broker.py, taskiq_redis/redis_broker.py.
+Sources: taskiq/abc/broker.py (`with_middlewares`, `add_middlewares`, the other `with_...` that
+return the broker), taskiq/brokers/shared_broker.py, taskiq_redis/redis_broker.py.
 """
 
 from __future__ import annotations
@@ -22,24 +22,42 @@ RETRIES = {
         "types_of_exceptions",
     ),
     "SmartRetryMiddleware": (
-        *("default_retry_count", "default_retry_label", "no_result_on_retry", "default_delay", "use_jitter"),
+        *(
+            "default_retry_count",
+            "default_retry_label",
+            "no_result_on_retry",
+            "default_delay",
+            "use_jitter",
+        ),
         *("use_delay_exponent", "max_delay_exponent", "schedule_source", "types_of_exceptions"),
     ),
 }
 SHARED = ("taskiq.async_shared_broker", "taskiq.brokers.shared_broker.async_shared_broker")
 LIBRARY = "taskiq"
 # Brokers whose `kick` does not read the label `delay`; a broker of an unknown package may.
-# Whole words, one of which stands in a module that makes a broker: its package, or what the broker is called.
+# Whole words, one of which stands in a module that makes a broker: its package, or what the broker
+# is called.
 _PACKAGES = (
-    "taskiq taskiq_redis taskiq_aio_pika taskiq_nats taskiq_pg taskiq_aio_kafka taskiq_aio_sqs taskiq_valkey broker"
+    "taskiq taskiq_redis taskiq_aio_pika taskiq_nats taskiq_pg taskiq_aio_kafka taskiq_aio_sqs"
+    " taskiq_valkey broker"
 )
 _DEAF = ("taskiq.", "taskiq_redis.", "taskiq_nats.")
-_FORGETFUL = ("ListQueue", "PubSub", "InMemory", "ZeroMQ", "StreamCluster", "StreamSentinel", "taskiq_pg.")
+_FORGETFUL = (
+    "ListQueue",
+    "PubSub",
+    "InMemory",
+    "ZeroMQ",
+    "StreamCluster",
+    "StreamSentinel",
+    "taskiq_pg.",
+)
 
 
 @dataclass(frozen=True)
 class Part:
-    """One middleware. `kind` is taskiq's own class that it is or derives from; `own` is a class of the repository."""
+    """One middleware. `kind` is taskiq's own class that it is or derives from; `own` is a class of
+    the repository.
+    """
 
     kind: str
     node: ast.expr
@@ -99,11 +117,15 @@ class Broker:
 
 def find_brokers(project: Project) -> tuple[Broker, ...]:
     """Every broker outside of tests, those in memory last, else in order of path and line."""
-    return project.remember(("taskiq.brokers",), lambda: tuple(sorted(_find(project), key=lambda one: one.in_memory)))
+    return project.remember(
+        ("taskiq.brokers",), lambda: tuple(sorted(_find(project), key=lambda one: one.in_memory))
+    )
 
 
 def brokers_of(project: Project, node: ast.expr, module: Module) -> tuple[Broker, ...]:
-    """Those that an expression may stand for; all where it is a broker that cannot be told from others."""
+    """Those that an expression may stand for; all where it is a broker that cannot be told from
+    others.
+    """
     every = find_brokers(project)
     name = project.origin(module.resolve(node) or "")
     found = tuple(one for one in every if one.name == name)
@@ -111,7 +133,9 @@ def brokers_of(project: Project, node: ast.expr, module: Module) -> tuple[Broker
         return found
     if name in SHARED:
         given = [
-            brokers_of(project, call.args[0], where) for where, call in _calls(project, "default_broker") if call.args
+            brokers_of(project, call.args[0], where)
+            for where, call in _calls(project, "default_broker")
+            if call.args
         ]
         return next(iter(given), every)
     return every if "broker" in ast.unparse(node).lower() or name.startswith(LIBRARY) else ()
@@ -119,7 +143,9 @@ def brokers_of(project: Project, node: ast.expr, module: Module) -> tuple[Broker
 
 def _find(project: Project) -> Iterator[Broker]:
     added = list(_added(project))
-    modules = {module.path: module for word in _PACKAGES.split() for module in project.modules_with(word)}
+    modules = {
+        module.path: module for word in _PACKAGES.split() for module in project.modules_with(word)
+    }
     for path in sorted(modules):
         module = modules[path]
         for node in () if in_tests(path) else ast.walk(module.tree):
@@ -129,22 +155,37 @@ def _find(project: Project) -> Iterator[Broker]:
             name, chained = _chain(module, node)
             options, unread = options_of(project, node, module)
             later = [(where, call) for where, call, owner in added if owner == name]
-            found = [_parts(project, call, where) for where, call in [*((module, call) for call in chained), *later]]
+            found = [
+                _parts(project, call, where)
+                for where, call in [*((module, call) for call in chained), *later]
+            ]
             parts = tuple(part for parts, _ in found for part in parts)
-            yield Broker(name, kind, node, module, options, parts, unread or any(missing for _, missing in found))
+            yield Broker(
+                name,
+                kind,
+                node,
+                module,
+                options,
+                parts,
+                unread or any(missing for _, missing in found),
+            )
 
 
 def _kind(project: Project, node: ast.expr, module: Module) -> str | None:
     """The class of a taskiq package that a call makes an object of."""
     name = module.resolve(node)
     for ancestor in project.ancestors(name) if name else ():
-        if ancestor.partition(".")[0].startswith(LIBRARY) and ancestor.rpartition(".")[2].endswith("Broker"):
+        if ancestor.partition(".")[0].startswith(LIBRARY) and ancestor.rpartition(".")[2].endswith(
+            "Broker"
+        ):
             return ancestor
     return None
 
 
 def _chain(module: Module, node: ast.Call) -> tuple[str, list[ast.Call]]:
-    """(the broker's dotted name, the calls of `with_middlewares` on it) of `XBroker(...).with_...(...)...`."""
+    """(the broker's dotted name, the calls of `with_middlewares` on it) of
+    `XBroker(...).with_...(...)...`.
+    """
     found: list[ast.Call] = []
     top: ast.AST = node
     above = list(module.parents(node))
@@ -172,22 +213,36 @@ def _made_by(module: Module, function: ast.FunctionDef | ast.AsyncFunctionDef) -
 
 
 def _added(project: Project) -> Iterator[tuple[Module, ast.Call, str]]:
-    """(file, call, dotted name of the broker) of `broker.add_middlewares(...)` that stand by themselves."""
+    """(file, call, dotted name of the broker) of `broker.add_middlewares(...)` that stand by
+    themselves.
+    """
     for word in ("add_middlewares", "with_middlewares"):
         for module, call in _calls(project, word):
             owner = call.func.value if isinstance(call.func, ast.Attribute) else None
             if not isinstance(owner, ast.Name | ast.Attribute):
                 continue
             function = module.function_of(call)
-            local = function is not None and isinstance(owner, ast.Name) and owner.id in module.bindings(function)
-            name = _made_by(module, function) if local and function is not None else module.resolve(owner)
+            local = (
+                function is not None
+                and isinstance(owner, ast.Name)
+                and owner.id in module.bindings(function)
+            )
+            name = (
+                _made_by(module, function)
+                if local and function is not None
+                else module.resolve(owner)
+            )
             yield module, call, project.origin(name or "")
 
 
 def _calls(project: Project, word: str) -> Iterator[tuple[Module, ast.Call]]:
     for module in project.modules_with(word):
         for node in () if in_tests(module.path) else ast.walk(module.tree):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == word:
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and node.func.attr == word
+            ):
                 yield module, node
 
 
@@ -197,7 +252,9 @@ def _parts(project: Project, call: ast.Call, module: Module) -> tuple[list[Part]
     unread = False
     for node in call.args:
         held = held_value(project, node.value if isinstance(node, ast.Starred) else node, module)
-        if held is None or (isinstance(node, ast.Starred) and not isinstance(held[0], ast.List | ast.Tuple)):
+        if held is None or (
+            isinstance(node, ast.Starred) and not isinstance(held[0], ast.List | ast.Tuple)
+        ):
             unread = True
         elif isinstance(node, ast.Starred) and isinstance(held[0], ast.List | ast.Tuple):
             found += [_part(project, one, held[1]) for one in held[0].elts]
@@ -211,10 +268,21 @@ def _part(project: Project, node: ast.expr, module: Module) -> Part:
         return Part("", node, module, unread=True)
     name = project.origin(module.resolve(node.func) or "")
     own = project.definition(name)
-    line = [ancestor.rpartition(".")[2] for ancestor in project.ancestors(name) if ancestor.startswith(LIBRARY)]
+    line = [
+        ancestor.rpartition(".")[2]
+        for ancestor in project.ancestors(name)
+        if ancestor.startswith(LIBRARY)
+    ]
     kind = next((word for word in line if word in RETRIES), next(iter(line), ""))
     options, unread = options_of(project, node, module)
     for position, argument in zip(RETRIES.get(kind, ()), node.args, strict=False):
         options[position] = argument
     makes = project.member([own], "__init__") if own is not None and own.is_class else None
-    return Part(kind, node, module, options, own if own and own.is_class else None, unread or makes is not None)
+    return Part(
+        kind,
+        node,
+        module,
+        options,
+        own if own and own.is_class else None,
+        unread or makes is not None,
+    )

@@ -1,6 +1,8 @@
-"""A real taskiq worker, and its scheduler beside it, on a private Redis: for the confirmation of a proof.
+"""A real taskiq worker, and its scheduler beside it, on a private Redis: for the confirmation of a
+proof.
 
-See proof/probe/real.py. The process manager of the command line is left out: it would start another child, no more.
+See proof/probe/real.py. The process manager of the command line is left out: it would start another
+child, no more.
 """
 
 from __future__ import annotations
@@ -26,8 +28,12 @@ from taskiq_redis.redis_broker import BaseRedisBroker
 if TYPE_CHECKING:
     from skillrun.proof.probe.real import Bench
 
-_EVERY = datetime.timedelta(seconds=1)  # the scheduler looks into its sources; by itself it does so once a minute
-_SCHEDULER = contextvars.ContextVar("_SCHEDULER", default=False)  # what runs here is the scheduler's doing
+_EVERY = datetime.timedelta(
+    seconds=1
+)  # the scheduler looks into its sources; by itself it does so once a minute
+_SCHEDULER = contextvars.ContextVar(
+    "_SCHEDULER", default=False
+)  # what runs here is the scheduler's doing
 
 
 class Worker:
@@ -43,14 +49,21 @@ class Worker:
         logging.basicConfig(level=logging.INFO)
         kind = type("Unhooked", (self.bench.driver.Driver,), {"_capture": lambda _: None})
         driver = self.driver = kind(self.bench.probe)
-        for library in (BaseRedisBroker, ListRedisScheduleSource, RedisScheduleSource, RedisAsyncResultBackend):
+        for library in (
+            BaseRedisBroker,
+            ListRedisScheduleSource,
+            RedisScheduleSource,
+            RedisAsyncResultBackend,
+        ):
             self._redirect(library)
         self._hook_sending()
         sys.modules["_skillrun_probe.names"].set_up_django()
         driver.prepare(handler)
         self.module = handler.partition(":")[0]
         if not isinstance(driver.broker, BaseRedisBroker):
-            raise SystemExit(f"its broker is {type(driver.broker).__name__}, and only one on Redis can be started here")
+            raise SystemExit(
+                f"its broker is {type(driver.broker).__name__}, and only one on Redis can be started here"
+            )
         asyncio.run(self._begin())
         return driver.function()
 
@@ -58,13 +71,17 @@ class Worker:
         """Whatever its URL says, it speaks to the private Redis."""
 
         def init(made: Any, *args: Any, **kwargs: Any) -> None:
-            kwargs = {name: value for name, value in kwargs.items() if name not in ("url", "redis_url")}
+            kwargs = {
+                name: value for name, value in kwargs.items() if name not in ("url", "redis_url")
+            }
             before(made, self.bench.broker, *args[1:], **kwargs)
 
         before: Callable[..., None] = self.swap(kind.__init__, init)
 
     async def _begin(self) -> None:
-        """A consumer group begins with what comes after it: it is there before anything is published."""
+        """A consumer group begins with what comes after it: it is there before anything is
+        published.
+        """
         for broker in self.driver.brokers:
             if hasattr(broker, "_declare_consumer_group"):
                 await broker._declare_consumer_group()
@@ -83,13 +100,23 @@ class Worker:
             self.driver.sources += sources
             self.schedulers.append(one)
 
-        async def schedule(kicker: Any, source: Any, time: datetime.datetime, *args: Any, **kwargs: Any) -> Any:
+        async def schedule(
+            kicker: Any, source: Any, time: datetime.datetime, *args: Any, **kwargs: Any
+        ) -> Any:
             now = datetime.datetime.now(time.tzinfo or datetime.timezone.utc)
             wait = self.bench.cut((time.replace(tzinfo=now.tzinfo) - now).total_seconds())
             mine = kicker.task_name == self.driver.task.task_name
-            told = {"message": {}, "to_handler": mine, "delay": wait, "label": kicker.task_name, "callback": False}
+            told = {
+                "message": {},
+                "to_handler": mine,
+                "delay": wait,
+                "label": kicker.task_name,
+                "callback": False,
+            }
             with self.bench.probe.publishing(told):
-                return await by_time(kicker, source, now + datetime.timedelta(seconds=wait), *args, **kwargs)
+                return await by_time(
+                    kicker, source, now + datetime.timedelta(seconds=wait), *args, **kwargs
+                )
 
         made: Callable[..., None] = self.swap(AsyncBroker.__init__, init)
         makes: Callable[..., None] = self.swap(TaskiqScheduler.__init__, scheduler)
@@ -100,7 +127,13 @@ class Worker:
             await type(broker).kick(broker, message)
             return
         mine = message.task_name == self.driver.task.task_name
-        told = {"message": {}, "to_handler": mine, "delay": 0.0, "label": message.task_name, "callback": False}
+        told = {
+            "message": {},
+            "to_handler": mine,
+            "delay": 0.0,
+            "label": message.task_name,
+            "callback": False,
+        }
         with self.bench.probe.publishing(told):
             await type(broker).kick(broker, message)
 
@@ -113,13 +146,20 @@ class Worker:
         """As `taskiq worker module:broker module` does in each of its children."""
         self.around(Receiver, "prefetcher", lambda *_, **__: self.bench.polling())
         self.around(Receiver, "callback", lambda *_, **__: self.bench.delivering())
-        listen: Callable[..., Any] = self.swap(Receiver.listen, lambda *args: self._beside(listen(*args)))
+        listen: Callable[..., Any] = self.swap(
+            Receiver.listen, lambda *args: self._beside(listen(*args))
+        )
         start_listen(WorkerArgs(broker=self.driver.broker, modules=[self.module]))
 
     async def _beside(self, listening: Any) -> None:
-        """`taskiq scheduler` is a process of its own; here it shares the worker's loop, and dies with it."""
+        """`taskiq scheduler` is a process of its own; here it shares the worker's loop, and dies
+        with it.
+        """
         _SCHEDULER.set(True)
-        tasks = [asyncio.ensure_future(run_scheduler_task(one, interval=_EVERY)) for one in self.schedulers]
+        tasks = [
+            asyncio.ensure_future(run_scheduler_task(one, interval=_EVERY))
+            for one in self.schedulers
+        ]
         _SCHEDULER.set(False)
         await listening
         for task in tasks:

@@ -1,7 +1,8 @@
 """Where a taskiq job leaves a record when it is given up: taskiq itself keeps no dead letters.
 
-Counted: what a middleware of the repository's own keeps in `on_error`, `post_execute` or `post_save`, and the branch of
-the handler that asks for the label `_retries`. In a task that is run once, any clause that keeps something.
+Counted: what a middleware of the repository's own keeps in `on_error`, `post_execute` or
+`post_save`, and the branch of the handler that asks for the label `_retries`. In a task that is run
+once, any clause that keeps something.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ AT_THE_END = ("on_error", "post_execute", "post_save")
 
 def find_record(project: Project, task: Task) -> Place | None:
     """What is left after the last attempt."""
-    return next((place for _, place in hook_records(project, task)), None) or _last_run(project, task)
+    return next((place for _, place in hook_records(project, task)), None) or _last_run(
+        project, task
+    )
 
 
 def hook_records(project: Project, task: Task) -> Iterator[tuple[tuple[str, Definition], Place]]:

@@ -1,7 +1,8 @@
 """What taskiq calls around a task: the methods of the repository's own middlewares.
 
-Source: taskiq/receiver/receiver.py. `pre_execute` in the order of the list, all the others in reverse; `on_error` is
-given the exception, and `result.error` is a NoResultError once a middleware that was asked before has retried.
+Source: taskiq/receiver/receiver.py. `pre_execute` in the order of the list, all the others in
+reverse; `on_error` is given the exception, and `result.error` is a NoResultError once a middleware
+that was asked before has retried.
 """
 
 from __future__ import annotations
@@ -56,7 +57,9 @@ def _logs(body: list[ast.stmt]) -> bool:
 
 
 def methods(
-    project: Project, task: Task, names: tuple[str, ...] = ("pre_execute", "on_error", "post_execute", "post_save")
+    project: Project,
+    task: Task,
+    names: tuple[str, ...] = ("pre_execute", "on_error", "post_execute", "post_save"),
 ) -> Iterator[tuple[str, Definition]]:
     """(name, method) in the order of the broker's middlewares."""
     for part in task.broker.parts if task.broker is not None else ():

@@ -1,7 +1,8 @@
-"""The effective policy of a taskiq task: what its labels, its senders and its broker's middlewares say together.
+"""The effective policy of a taskiq task: what its labels, its senders and its broker's middlewares
+say together.
 
-Defaults are those of taskiq 0.13: nothing is retried unless the task or the middleware says so, three runs, 5 s. Where
-a task may have several brokers, one that is no memory counts.
+Defaults are those of taskiq 0.13: nothing is retried unless the task or the middleware says so,
+three runs, 5 s. Where a task may have several brokers, one that is no memory counts.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ _DEFAULT_RUNS = 3
 
 def read_policy(project: Project, handler: Definition) -> Policy:
     """The policy of a handler; what cannot be read is named in `unknown`."""
-    return project.remember(("taskiq.policy", handler.dotted), lambda: _Reader(project, handler).read())
+    return project.remember(
+        ("taskiq.policy", handler.dotted), lambda: _Reader(project, handler).read()
+    )
 
 
 def ack_type(project: Project, handler: Definition) -> tuple[str, Place | None]:
@@ -35,7 +38,9 @@ def ack_type(project: Project, handler: Definition) -> tuple[str, Place | None]:
 
 
 def idle_s(project: Project, broker: Broker) -> tuple[Any, Place | None]:
-    """After how many seconds a stream's pending message may be claimed; None for a broker that has no such time."""
+    """After how many seconds a stream's pending message may be claimed; None for a broker that has
+    no such time.
+    """
     if not broker.kind.endswith("RedisStreamBroker"):
         return None, None
     node = broker.options.get("idle_timeout")
@@ -94,7 +99,9 @@ class _Reader:
         for value, part in found:
             if not is_known(value):
                 self.unknown["max_attempts"] = part.place
-        most = max((int(value) if is_known(value) else _DEFAULT_RUNS for value, _ in found), default=1)
+        most = max(
+            (int(value) if is_known(value) else _DEFAULT_RUNS for value, _ in found), default=1
+        )
         if "middlewares" in self.unknown:
             self.unknown["max_attempts"] = self.unknown["middlewares"]
         bound = own_bound(self.project, self.handler)

@@ -1,10 +1,11 @@
-"""taskiq in the repository's interpreter: its own messages, its worker's receiver, and no broker but the proof's.
+"""taskiq in the repository's interpreter: its own messages, its worker's receiver, and no broker
+but the proof's.
 
-Loaded by path into the zygote (see proof/probe/main.py); standard library and taskiq alone.
-A message is what the broker's formatter made of it. A delivery is `Receiver.callback`, so that dependencies and
-middlewares have their say; what it acknowledges is done with. A broker that acknowledges nothing has let go of a
-message when a worker has it. A retry is another message: one that a middleware kicks, or that a scheduler kicks when
-it is due.
+Loaded by path into the zygote (see proof/probe/main.py); standard library and taskiq alone. A
+message is what the broker's formatter made of it. A delivery is `Receiver.callback`, so that
+dependencies and middlewares have their say; what it acknowledges is done with. A broker that
+acknowledges nothing has let go of a message when a worker has it. A retry is another message: one
+that a middleware kicks, or that a scheduler kicks when it is due.
 """
 
 from __future__ import annotations
@@ -23,7 +24,14 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from taskiq import AckableMessage, AsyncBroker, InMemoryBroker, ScheduleSource, TaskiqDepends, TaskiqScheduler
+from taskiq import (
+    AckableMessage,
+    AsyncBroker,
+    InMemoryBroker,
+    ScheduleSource,
+    TaskiqDepends,
+    TaskiqScheduler,
+)
 from taskiq.brokers.shared_broker import AsyncSharedBroker
 from taskiq.decor import AsyncTaskiqDecoratedTask
 from taskiq.exceptions import NoResultError
@@ -42,7 +50,11 @@ OLDEST = (0, 12)
 _DEPENDENCY: type = type(TaskiqDepends())
 _LEFT_S = 5.0  # for what a handler started and did not wait for
 _OF_A_RUN = ("_retries", "schedule_id", "X-Taskiq-requeue")  # labels that the library itself writes
-_WORDS = ("xreadgroup", "xautoclaim", "add_listener")  # in a broker's code: how it comes to its messages
+_WORDS = (
+    "xreadgroup",
+    "xautoclaim",
+    "add_listener",
+)  # in a broker's code: how it comes to its messages
 _IN_MEMORY = "the queue is a worker's own memory: a job whose process dies is lost"
 _UNACKED = "{name} acknowledges nothing: a job whose worker dies is lost"
 _NEVER_CLAIMED = "{name} claims nothing that a dead worker did not acknowledge: its job is lost"
@@ -62,7 +74,9 @@ def check_version(text: str) -> None:
     """Raises NotThere for a taskiq that the proof does not know."""
     if tuple(map(int, text.split(".")[:2])) < OLDEST:
         oldest = ".".join(map(str, OLDEST))
-        raise _part("names").NotThere(f"taskiq {text} is too old: the proof knows taskiq from {oldest} on")
+        raise _part("names").NotThere(
+            f"taskiq {text} is too old: the proof knows taskiq from {oldest} on"
+        )
 
 
 class InProcess(Receiver):
@@ -136,10 +150,14 @@ class Driver:
             self._import_where(b"default_broker(")
             self.broker = task.broker._default_broker
         if self.broker is None:
-            raise names.NotThere(f"{handler} is a shared task, and async_shared_broker has no default broker")
+            raise names.NotThere(
+                f"{handler} is a shared task, and async_shared_broker has no default broker"
+            )
         self.takes = _without_dependencies(task.original_func)
         if any(getattr(one, "schedule_source", None) for one in self.broker.middlewares):
-            self.unread = not self._import_where(b"Scheduler(")  # a process, and often a module, of its own
+            self.unread = not self._import_where(
+                b"Scheduler("
+            )  # a process, and often a module, of its own
 
     def _registered(self, found: Any) -> Any:
         """`broker.register_task(f)` leaves `f` as it is."""
@@ -147,10 +165,14 @@ class Driver:
         return next((task for task in tasks if task.original_func is found), None)
 
     def _import_where(self, word: bytes) -> bool:
-        """Imports the modules of the repository that have the word in them; whether all of them could be imported."""
+        """Imports the modules of the repository that have the word in them; whether all of them
+        could be imported.
+        """
         file = inspect.getsourcefile(self.task.original_func) or self.probe.recorder.root
         broken = False
-        for name in _part("modules").whose_text(lambda text: word in text, self.probe.recorder.root, file):
+        for name in _part("modules").whose_text(
+            lambda text: word in text, self.probe.recorder.root, file
+        ):
             try:
                 importlib.import_module(name)
             except (Exception, SystemExit):
@@ -161,24 +183,35 @@ class Driver:
         labels = self.task.labels
         redis = type(self.broker).__module__.startswith("taskiq_redis")
         return {
-            "library": f"taskiq {version('taskiq')}", "redelivery_s": self.redelivery_s, "same_process": True,
-            "acks_late": not self._is_early(labels), "alike": True,
-            "bounded_kills": not self._comes_back(labels), "max_attempts": self._most(), "on_kill": self._on_kill(),
+            "library": f"taskiq {version('taskiq')}",
+            "redelivery_s": self.redelivery_s,
+            "same_process": True,
+            "acks_late": not self._is_early(labels),
+            "alike": True,
+            "bounded_kills": not self._comes_back(labels),
+            "max_attempts": self._most(),
+            "on_kill": self._on_kill(),
             "broker_error": "redis.exceptions:ConnectionError" if redis else "ConnectionError",
-        }  # fmt: skip
+        }
 
     def _most(self) -> int:
-        """`max_retries` counts runs: `retries < max_retries`, where the first failure makes it one."""
+        """`max_retries` counts runs: `retries < max_retries`, where the first failure makes it
+        one.
+        """
         labels, most = self.task.labels, 1
         for one in self.broker.middlewares:
             if isinstance(one, (SimpleRetryMiddleware, SmartRetryMiddleware)):
                 asked = str(labels.get("retry_on_error", one.default_retry_label)).lower() == "true"
-                most = max(most, int(labels.get("max_retries", one.default_retry_count)) if asked else 1)
+                most = max(
+                    most, int(labels.get("max_retries", one.default_retry_count)) if asked else 1
+                )
         return most
 
     @property
     def redelivery_s(self) -> float:
-        """Seconds until the message of a dead worker may be claimed; other brokers see its connection go."""
+        """Seconds until the message of a dead worker may be claimed; other brokers see its
+        connection go.
+        """
         return float(getattr(self.broker, "idle_timeout", 1000)) / 1000
 
     def _on_kill(self) -> str:
@@ -189,7 +222,11 @@ class Driver:
             return (_NEVER_CLAIMED if self._acknowledges else _UNACKED).format(name=name)
         if self._is_early(self.task.labels):
             return _EARLY
-        return _STREAM.format(idle=self.redelivery_s) if hasattr(self.broker, "idle_timeout") else _ACKED
+        return (
+            _STREAM.format(idle=self.redelivery_s)
+            if hasattr(self.broker, "idle_timeout")
+            else _ACKED
+        )
 
     @functools.cached_property
     def _acknowledges(self) -> bool:
@@ -198,15 +235,19 @@ class Driver:
 
     @functools.cached_property
     def _gives_back(self) -> bool:
-        """Whether the message of a worker that died is delivered again. Redis streams: by who claims what is pending
-        (`XAUTOCLAIM`), and the brokers for a cluster and for sentinels do not. PostgreSQL: a NOTIFY is sent once.
+        """Whether the message of a worker that died is delivered again. Redis streams: by who
+        claims what is pending (`XAUTOCLAIM`), and the brokers for a cluster and for sentinels do
+        not. PostgreSQL: a NOTIFY is sent once.
         """
         functions = list(_functions(type(self.broker)))
         reads, claims, hears = (any(_names(one, word) for one in functions) for word in _WORDS)
         return self._acknowledges and (claims or not reads) and not hears
 
     def _is_early(self, labels: dict[str, Any]) -> bool:
-        return str(getattr(labels.get("ack_type"), "value", labels.get("ack_type"))).lower() == "when_received"
+        return (
+            str(getattr(labels.get("ack_type"), "value", labels.get("ack_type"))).lower()
+            == "when_received"
+        )
 
     def _comes_back(self, labels: dict[str, Any]) -> bool:
         """Whether the message of a worker that dies is delivered again."""
@@ -225,7 +266,9 @@ class Driver:
 
     def _warm(self) -> None:
         """What is compiled on first use is compiled before the forks."""
-        message = TaskiqMessage(task_id="", task_name="", labels={}, labels_types={}, args=[], kwargs={})
+        message = TaskiqMessage(
+            task_id="", task_name="", labels={}, labels_types={}, args=[], kwargs={}
+        )
         self.broker.formatter.loads(self.broker.formatter.dumps(message).message).parse_labels()
 
     def rehearse(self) -> None:
@@ -235,7 +278,9 @@ class Driver:
     # -- publishing
 
     def _capture(self) -> None:
-        """Whatever a broker would send, and whatever is put into a schedule, is a publish; nothing connects."""
+        """Whatever a broker would send, and whatever is put into a schedule, is a publish; nothing
+        connects.
+        """
         swap = _part("swap").swap
 
         def init(broker: Any, *args: Any, **kwargs: Any) -> None:
@@ -274,7 +319,8 @@ class Driver:
         self.kicked = []
         try:
             with self.probe.recorder.quiet():
-                await TaskiqScheduler.on_ready(types.SimpleNamespace(broker=due.broker), due, schedule)  # type: ignore[arg-type]
+                stand_in: Any = types.SimpleNamespace(broker=due.broker)
+                await TaskiqScheduler.on_ready(stand_in, due, schedule)
             (data,) = self.kicked
         finally:
             self.kicked = None
@@ -284,26 +330,46 @@ class Driver:
     def _published(self, broker: Any, data: bytes, delay: float, read: bool) -> None:
         sent = broker.formatter.loads(data)
         mine = read and sent.task_name == self.task.task_name
-        message = {"data": base64.b64encode(data).decode(), "id": sent.task_id, "early": self._is_early(sent.labels),
-                   "arguments": self.probe.bound(self.takes, sent.args, sent.kwargs) if mine else None}  # fmt: skip
-        told = {"message": message, "to_handler": mine, "delay": delay, "label": sent.task_name, "callback": False}
+        message = {
+            "data": base64.b64encode(data).decode(),
+            "id": sent.task_id,
+            "early": self._is_early(sent.labels),
+            "arguments": self.probe.bound(self.takes, sent.args, sent.kwargs) if mine else None,
+        }
+        told = {
+            "message": message,
+            "to_handler": mine,
+            "delay": delay,
+            "label": sent.task_name,
+            "callback": False,
+        }
         with self.probe.publishing(told):
             if mine and self.begun and not self._gives_back and not self.settled:
-                self._settle("acked")  # the message is gone, and its retry is there: nothing is lost any more
+                self._settle(
+                    "acked"
+                )  # the message is gone, and its retry is there: nothing is lost any more
         self.retried = self.retried or mine
 
     def _is_read(self, broker: Any, labels: dict[str, Any]) -> bool:
         """Whether any broker of the application listens where the message goes."""
         queue = labels.get("queue_name") or getattr(broker, "queue_name", None)
-        read = {name for one in self.brokers for name in (getattr(one, "queue_name", None), *_more_streams(one))}
+        read = {
+            name
+            for one in self.brokers
+            for name in (getattr(one, "queue_name", None), *_more_streams(one))
+        }
         return queue in read or not isinstance(queue, str)
 
     def _has_scheduler(self, source: Any) -> bool:
-        """Whether one kicks what is put into a source; another object of its class may stand for it."""
+        """Whether one kicks what is put into a source; another object of its class may stand for
+        it.
+        """
         return self.unread or any(type(one) is type(source) for one in self.sources)
 
     def publish(self, payload: Any, like: dict[str, Any] | None = None) -> None:
-        """As the application published `like`: with its labels, and an id that is made as its id is."""
+        """As the application published `like`: with its labels, and an id that is made as its id
+        is.
+        """
         self._run(self._publish(payload, like))
 
     async def _publish(self, payload: Any, like: dict[str, Any] | None) -> None:
@@ -313,17 +379,26 @@ class Driver:
             theirs = self.broker.formatter.loads(base64.b64decode(like["data"]))
             theirs.parse_labels()
             ids = _part("ids")
-            old, new = ids.values(self.takes, theirs.args, theirs.kwargs), ids.values(self.takes, args, kwargs)
+            old, new = (
+                ids.values(self.takes, theirs.args, theirs.kwargs),
+                ids.values(self.takes, args, kwargs),
+            )
             id_ = ids.like(like["id"], old, new)
-            kicker = kicker.with_task_id(id_ if "-" in like["id"] else id_.replace("-", ""))  # taskiq's own have none
-            kicker.with_labels(**{name: value for name, value in theirs.labels.items() if name not in _OF_A_RUN})
+            kicker = kicker.with_task_id(
+                id_ if "-" in like["id"] else id_.replace("-", "")
+            )  # taskiq's own have none
+            kicker.with_labels(
+                **{name: value for name, value in theirs.labels.items() if name not in _OF_A_RUN}
+            )
         elif (self.probe.settings.get("trigger") or {}).get("type") in ("cron", "poller"):
             return await self._tick(kicker, args, kwargs)
         await kicker.kiq(*args, **kwargs)
         return None
 
     async def _tick(self, kicker: Any, args: Any, kwargs: dict[str, Any]) -> None:
-        """What the scheduler kicks for the first schedule in the task's labels; the payload's arguments go first."""
+        """What the scheduler kicks for the first schedule in the task's labels; the payload's
+        arguments go first.
+        """
         source = LabelScheduleSource(self.task.broker)
         with self.probe.recorder.quiet():
             await source.startup()
@@ -331,7 +406,9 @@ class Driver:
         if not mine:
             await kicker.kiq(*args, **kwargs)
             return
-        mine[0].args, mine[0].kwargs = (args, kwargs) if args or kwargs else (mine[0].args, mine[0].kwargs)
+        mine[0].args, mine[0].kwargs = (
+            (args, kwargs) if args or kwargs else (mine[0].args, mine[0].kwargs)
+        )
         await TaskiqScheduler.on_ready(types.SimpleNamespace(broker=self.broker), source, mine[0])  # type: ignore[arg-type]
 
     # -- delivering
@@ -347,7 +424,9 @@ class Driver:
         data = base64.b64decode(message["data"])
         ack = functools.partial(self._acked, message)
         try:
-            await self.receiver.callback(AckableMessage(data=data, ack=ack) if self._acknowledges else data)
+            await self.receiver.callback(
+                AckableMessage(data=data, ack=ack) if self._acknowledges else data
+            )
         except Exception as error:  # out of a middleware: nobody acknowledges the message
             self._unacknowledged(message, f"{type(error).__name__} out of a middleware")
         else:
@@ -370,7 +449,9 @@ class Driver:
             logging.disable(said)
 
     def _acked(self, message: dict[str, Any]) -> None:
-        """The broker has let go of it, whatever is still to be done; before the run that is said by `died`."""
+        """The broker has let go of it, whatever is still to be done; before the run that is said by
+        `died`.
+        """
         if not message["early"] and not self.settled:
             self._settle("acked")
 
@@ -430,8 +511,12 @@ def _names(function: Any, word: str) -> bool:
 
 
 def _delay(broker: Any, labels: dict[str, Any]) -> float:
-    """The label `delay`, where the broker reads it: those of taskiq-redis, ZeroMQ and memory do not."""
-    if "delay" not in labels or not any(_names(function, "delay") for function in _functions(type(broker))):
+    """The label `delay`, where the broker reads it: those of taskiq-redis, ZeroMQ and memory do
+    not.
+    """
+    if "delay" not in labels or not any(
+        _names(function, "delay") for function in _functions(type(broker))
+    ):
         return 0.0
     return max(0.0, float(labels["delay"] or 0.0))
 
@@ -445,7 +530,9 @@ def _seconds_until(when: datetime.datetime | None) -> float:
     if when is None:
         return 0.0
     zone = when.tzinfo or datetime.timezone.utc
-    return max(0.0, round((when.replace(tzinfo=zone) - datetime.datetime.now(zone)).total_seconds(), 2))
+    return max(
+        0.0, round((when.replace(tzinfo=zone) - datetime.datetime.now(zone)).total_seconds(), 2)
+    )
 
 
 def _without_dependencies(function: Any) -> Callable[..., None]:
@@ -458,10 +545,15 @@ def _without_dependencies(function: Any) -> Callable[..., None]:
     except Exception:
         hints = {}
     signature = inspect.signature(function)
-    kept = [one for one in signature.parameters.values() if not _is_dependency(one, hints.get(one.name))]
+    kept = [
+        one for one in signature.parameters.values() if not _is_dependency(one, hints.get(one.name))
+    ]
     takes.__signature__ = signature.replace(parameters=kept)  # type: ignore[attr-defined]
     return takes
 
 
 def _is_dependency(parameter: inspect.Parameter, hint: Any) -> bool:
-    return any(isinstance(one, _DEPENDENCY) for one in (parameter.default, *getattr(hint, "__metadata__", ())))
+    return any(
+        isinstance(one, _DEPENDENCY)
+        for one in (parameter.default, *getattr(hint, "__metadata__", ()))
+    )

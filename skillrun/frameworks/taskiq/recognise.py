@@ -1,4 +1,6 @@
-"""Is taskiq in use, and where: its brokers, the modules of their tasks, schedulers, worker starts."""
+"""Is taskiq in use, and where: its brokers, the modules of their tasks, schedulers, worker
+starts.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,10 @@
-"""What taskiq's two retrying middlewares do with a task: how many runs, which waits, for which exceptions.
+"""What taskiq's two retrying middlewares do with a task: how many runs, which waits, for which
+exceptions.
 
-Sources: taskiq/middlewares/simple_retry_middleware.py and smart_retry_middleware.py. `retries < max_retries`, where the
-first failure makes it one: `max_retries` counts runs. Without a schedule source `SmartRetryMiddleware` kicks at once,
-with the wait in the label `delay`; the next wait is computed from there, so that what was multiplied is multiplied.
+Sources: taskiq/middlewares/simple_retry_middleware.py and smart_retry_middleware.py. `retries <
+max_retries`, where the first failure makes it one: `max_retries` counts runs. Without a schedule
+source `SmartRetryMiddleware` kicks at once, with the wait in the label `delay`; the next wait is
+computed from there, so that what was multiplied is multiplied.
 """
 
 from __future__ import annotations
@@ -38,7 +40,9 @@ class Tries(Countdown):
         self.parameter = parameter
 
     def is_retries(self, node: ast.expr) -> bool:
-        """The label `_retries`, or the parameter by which a middleware's method is given the number."""
+        """The label `_retries`, or the parameter by which a middleware's method is given the
+        number.
+        """
         if isinstance(node, ast.Name):
             return bool(self.parameter) and node.id == self.parameter
         if isinstance(node, ast.Subscript):
@@ -48,7 +52,9 @@ class Tries(Countdown):
         named = isinstance(first, ast.Constant) and first.value == "_retries"
         return named and isinstance(called, ast.Attribute) and called.attr == "get"
 
-    def _number(self, node: ast.expr, module: Module, retries: int, given: dict[str, float], depth: int) -> float:
+    def _number(
+        self, node: ast.expr, module: Module, retries: int, given: dict[str, float], depth: int
+    ) -> float:
         if self.parameter and self.is_retries(node):
             return retries + 1  # the first wait is that of retry 1
         if isinstance(node, ast.BoolOp) and isinstance(node.op, ast.Or):
@@ -58,13 +64,20 @@ class Tries(Countdown):
     def holds(self, test: ast.Compare, module: Module, retries: int) -> bool | None:
         """Whether a comparison holds after so many retries; None where it cannot be told."""
         try:
-            left, right = (self._number(node, module, retries, {}, 0) for node in (test.left, test.comparators[0]))
+            left, right = (
+                self._number(node, module, retries, {}, 0)
+                for node in (test.left, test.comparators[0])
+            )
         except Exception:  # whatever the expression is, it is no comparison of numbers
             return None
         kinds: dict[type[ast.cmpop], bool] = {
-            ast.Lt: left < right, ast.LtE: left <= right, ast.Gt: left > right, ast.GtE: left >= right,
-            ast.Eq: left == right, ast.NotEq: left != right,
-        }  # fmt: skip
+            ast.Lt: left < right,
+            ast.LtE: left <= right,
+            ast.Gt: left > right,
+            ast.GtE: left >= right,
+            ast.Eq: left == right,
+            ast.NotEq: left != right,
+        }
         return kinds.get(type(test.ops[0]))
 
 
@@ -76,7 +89,9 @@ def option(project: Project, part: Part, name: str) -> Any:
 
 
 def asks(project: Project, task: Task, part: Part) -> Any:
-    """Whether a failure of the task is retried: its label `retry_on_error`, else the middleware's default."""
+    """Whether a failure of the task is retried: its label `retry_on_error`, else the middleware's
+    default.
+    """
     value, _ = label(project, task, "retry_on_error")
     value = option(project, part, "default_retry_label") if value is None else value
     return value if not is_known(value) else str(value).lower() == "true"
@@ -90,7 +105,9 @@ def runs(project: Project, task: Task, part: Part) -> Any:
     most = option(project, part, "default_retry_count") if most is None else most
     if asked is False:
         return 1
-    number = int(most) if isinstance(most, int) or (isinstance(most, str) and most.isdigit()) else None
+    number = (
+        int(most) if isinstance(most, int) or (isinstance(most, str) and most.isdigit()) else None
+    )
     return UNKNOWN if not is_known(asked) or number is None else max(1, number)
 
 
@@ -100,7 +117,9 @@ def has_source(part: Part) -> bool:
     return node is not None and not (isinstance(node, ast.Constant) and node.value is None)
 
 
-def backoff(project: Project, task: Task, part: Part, broker: Broker, attempts: int) -> Backoff | None:
+def backoff(
+    project: Project, task: Task, part: Part, broker: Broker, attempts: int
+) -> Backoff | None:
     """The waits before each retry; None where they cannot be read."""
     if part.kind == "SimpleRetryMiddleware":
         return NONE
@@ -113,19 +132,30 @@ def backoff(project: Project, task: Task, part: Part, broker: Broker, attempts: 
     values = [option(project, part, name) for name in names]
     told = _told(project, task.handler)
     if told is not None:
-        found = Tries(project).backoff(*told) if values[2] is False and is_known(values[3]) else None
+        found = (
+            Tries(project).backoff(*told) if values[2] is False and is_known(values[3]) else None
+        )
         return replace(found, jitter=found.jitter or bool(values[3])) if found is not None else None
     base, _ = label(project, task, "delay")
     base = values[0] if base is None else base
     if not all(map(is_known, (base, *values))):
         return None
     return _computed(
-        float(base), float(values[1]), attempts, grows=values[2], jitter=values[3], kept=not has_source(part)
+        float(base),
+        float(values[1]),
+        attempts,
+        grows=values[2],
+        jitter=values[3],
+        kept=not has_source(part),
     )
 
 
-def _computed(base: float, cap: float, attempts: int, *, grows: bool, jitter: bool, kept: bool) -> Backoff:
-    """As `make_delay` does; `kept`: the wait stays in the label, and the next one starts from it."""
+def _computed(
+    base: float, cap: float, attempts: int, *, grows: bool, jitter: bool, kept: bool
+) -> Backoff:
+    """As `make_delay` does; `kept`: the wait stays in the label, and the next one starts from
+    it.
+    """
     if not grows:
         return Backoff("fixed", base, jitter=bool(jitter))
     waits: list[float] = []
@@ -135,7 +165,9 @@ def _computed(base: float, cap: float, attempts: int, *, grows: bool, jitter: bo
 
 
 def _told(project: Project, handler: Definition) -> tuple[ast.expr, Module] | None:
-    """What the handler puts into the label `delay` of the message that it works on, for a retry to wait so long."""
+    """What the handler puts into the label `delay` of the message that it works on, for a retry to
+    wait so long.
+    """
     for part in project.callables(handler):
         for node in (one for one in ast.walk(part.node) if isinstance(one, ast.Assign)):
             target = node.targets[0]
@@ -152,7 +184,11 @@ def make_delay(project: Project, part: Part) -> Definition | None:
 
 def own_waits(project: Project, method: Definition) -> Backoff | None:
     """What a `make_delay` of the repository's own says that is one `return`; None for any other."""
-    returns = [node for node in ast.walk(method.node) if isinstance(node, ast.Return) and node.value is not None]
+    returns = [
+        node
+        for node in ast.walk(method.node)
+        if isinstance(node, ast.Return) and node.value is not None
+    ]
     if len(returns) != 1 or len(method.parameters) < 3 or returns[0].value is None:
         return None
     return Tries(project, method.parameters[2]).backoff(returns[0].value, method.module)
@@ -170,7 +206,9 @@ def types(project: Project, task: Task, part: Part) -> tuple[str, ...] | None:
 
 @dataclass(frozen=True)
 class Bound:
-    """The handler's own comparison of `_retries`: how many runs it lets pass (None: unread), and where."""
+    """The handler's own comparison of `_retries`: how many runs it lets pass (None: unread), and
+    where.
+    """
 
     runs: int | None
     node: ast.If
@@ -184,7 +222,9 @@ def own_bound(project: Project, handler: Definition) -> Bound | None:
         test = node.test
         first = tries.holds(test, module, 0) if isinstance(test, ast.Compare) else None
         if first is not None and isinstance(test, ast.Compare):
-            turned = next((n for n in range(1, _MOST) if tries.holds(test, module, n) is not first), None)
+            turned = next(
+                (n for n in range(1, _MOST) if tries.holds(test, module, n) is not first), None
+            )
             if turned is not None:
                 return Bound(turned + 1, node, module)
         found = found or Bound(None, node, module)
@@ -194,7 +234,11 @@ def own_bound(project: Project, handler: Definition) -> Bound | None:
 def _comparisons(project: Project, handler: Definition) -> Iterator[tuple[ast.If, Module]]:
     for part in project.callables(handler):
         bindings = part.module.bindings(part.node).items()
-        held = {name for name, bound in bindings if any(b.value and "_retries" in ast.unparse(b.value) for b in bound)}
+        held = {
+            name
+            for name, bound in bindings
+            if any(b.value and "_retries" in ast.unparse(b.value) for b in bound)
+        }
         for node in (one for one in ast.walk(part.node) if isinstance(one, ast.If)):
             words = {one.id for one in ast.walk(node.test) if isinstance(one, ast.Name)}
             if words & held or "'_retries'" in ast.unparse(node.test):

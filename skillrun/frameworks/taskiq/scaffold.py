@@ -1,4 +1,6 @@
-"""The job as a taskiq task: its broker's SmartRetryMiddleware retries it, and it keeps itself what is given up."""
+"""The job as a taskiq task: its broker's SmartRetryMiddleware retries it, and it keeps itself what
+is given up.
+"""
 
 from __future__ import annotations
 
@@ -21,20 +23,27 @@ if TYPE_CHECKING:
 
 MESSAGE = "kwargs"
 AWAITS = True
-TESTS = "run by taskiq's own receiver, with the broker's middlewares; the queue and the waits are left out."
+TESTS = (
+    "run by taskiq's own receiver, with the broker's middlewares; the queue and the waits are left"
+    " out."
+)
 """What the tests' docstring says of how they run the job."""
 
 _OURS = ("context", "correlation_id", "labels", "tries")
 _REDIS = "taskiq_redis."
-_OLD = re.compile(r"\btaskiq(?:\[[^\]]*\])?\s*==\s*0\.(?:(?:\d|1[01])(?:\.\d+)?|12(?:\.[0-5])?)(?![\d.])")
+_OLD = re.compile(
+    r"\btaskiq(?:\[[^\]]*\])?\s*==\s*0\.(?:(?:\d|1[01])(?:\.\d+)?|12(?:\.[0-5])?)(?![\d.])"
+)
 """Pinned below 0.12.6, whose middlewares are the first to read a task's own `types_of_exceptions`."""
 
 
 def read(project: Project, facts: Facts) -> dict[str, Any]:
     """What these templates need to know beyond `Facts`.
 
-    `setup`: the broker, what it has, and what it gets; None where no module could import one. `old`: a pin of a taskiq
-    that retries all errors. `publisher`: the function that kicks the task, where it is written; of a clock, `tick` and
+    `setup`: the broker, what it has, and what it gets; None where no module could import one.
+    `old`: a pin of a taskiq
+    that retries all errors. `publisher`: the function that kicks the task, where it is written; of
+    a clock, `tick` and
     `due`.
     """
     from skillrun.repo.manifests import read_manifests
@@ -52,17 +61,32 @@ def problems(facts: Facts) -> Iterator[str]:
     """What taskiq cannot do of what the spec asks for, a sentence each."""
     setup: Setup | None = facts.facts["setup"]
     if setup is None:
-        yield "no broker of taskiq was found that a module could import: broker = RedisStreamBroker(...) in a module"
+        yield (
+            "no broker of taskiq was found that a module could import: broker ="
+            " RedisStreamBroker(...) in a module"
+        )
     elif setup.broker.in_memory:
-        yield "the only broker is an InMemoryBroker, which works in the process that publishes: make one with a queue"
+        yield (
+            "the only broker is an InMemoryBroker, which works in the process that publishes: make"
+            " one with a queue"
+        )
     elif setup.problem:
         yield setup.problem
     if facts.facts["old"] and facts.retries.bounded:
-        yield f"{facts.facts['old']} knows no types_of_exceptions of a task, and retries all errors: it is to be 0.12.6"
+        yield (
+            f"{facts.facts['old']} knows no types_of_exceptions of a task, and retries all errors:"
+            " it is to be 0.12.6"
+        )
     if facts.dead_letter in ("queue", "framework"):
-        yield f"taskiq keeps no dead letters of its own: dead_letter.kind {facts.dead_letter} is to be table or none"
+        yield (
+            f"taskiq keeps no dead letters of its own: dead_letter.kind {facts.dead_letter} is to"
+            " be table or none"
+        )
     if facts.django:
-        yield "skillrun's templates for taskiq know no Django project, whose transactions are not asyncio's"
+        yield (
+            "skillrun's templates for taskiq know no Django project, whose transactions are not"
+            " asyncio's"
+        )
     for field in facts.fields:
         if field.name in _OURS:
             yield f"the handler has a use of its own for the name {field.name}: rename the field"
@@ -75,10 +99,14 @@ def problems(facts: Facts) -> Iterator[str]:
 def runs_need(facts: Facts, *, case: bool) -> tuple[Symbol | str, ...]:
     """What `runs.jinja` imports beyond the handler."""
     needed: list[Symbol | str] = [
-        "import asyncio", "from collections.abc import Iterator", "from contextlib import ExitStack, contextmanager",
-        "from unittest.mock import patch", "from taskiq import BrokerMessage", "from taskiq.receiver import Receiver",
+        "import asyncio",
+        "from collections.abc import Iterator",
+        "from contextlib import ExitStack, contextmanager",
+        "from unittest.mock import patch",
+        "from taskiq import BrokerMessage",
+        "from taskiq.receiver import Receiver",
         "from taskiq.result_backends.dummy import DummyResultBackend",
-    ]  # fmt: skip
+    ]
     needed += ["from taskiq import SmartRetryMiddleware"] if facts.retries.bounded else []
     publisher = facts.facts["publisher"]
     needed += [Symbol(facts.module, publisher.name)] if publisher else []
@@ -86,29 +114,48 @@ def runs_need(facts: Facts, *, case: bool) -> tuple[Symbol | str, ...]:
 
 
 def broker_needs(facts: Facts) -> tuple[Symbol | str, ...] | None:
-    """What `over_broker.jinja` imports: the publisher and a receiver; None where tests have no broker on Redis."""
+    """What `over_broker.jinja` imports: the publisher and a receiver; None where tests have no
+    broker on Redis.
+    """
     publisher, setup = facts.facts["publisher"], facts.facts["setup"]
     if publisher is None or setup.exchanged or not setup.broker.kind.startswith(_REDIS):
         return None
     return (
-        "import asyncio", "from uuid import uuid4", "from redis.exceptions import RedisError",
-        "from taskiq.exceptions import SendTaskError", "from taskiq.receiver import Receiver",
-        Symbol(facts.module, facts.name), Symbol(facts.module, publisher.name),
-    )  # fmt: skip
+        "import asyncio",
+        "from uuid import uuid4",
+        "from redis.exceptions import RedisError",
+        "from taskiq.exceptions import SendTaskError",
+        "from taskiq.receiver import Receiver",
+        Symbol(facts.module, facts.name),
+        Symbol(facts.module, publisher.name),
+    )
 
 
 def pieces(facts: Facts, render: Render) -> list[Piece]:
-    """The handler with what ends its failures, its publisher and tick, and what the broker and its clock lack."""
+    """The handler with what ends its failures, its publisher and tick, and what the broker and its
+    clock lack.
+    """
     clocked, setup = facts.trigger != "event", facts.facts["setup"]
     text = render(
-        "handler.py.jinja", facts, needed=_needed(facts), broker=facts.app.name if facts.app else "broker",
-        options=_options(facts, setup), attempts_name=_attempts_name(facts), tells=setup.tells,
+        "handler.py.jinja",
+        facts,
+        needed=_needed(facts),
+        broker=facts.app.name if facts.app else "broker",
+        options=_options(facts, setup),
+        attempts_name=_attempts_name(facts),
+        tells=setup.tells,
         wait=longest_wait(facts.retries, "tries - 1"),
-        plain=_is_plain(facts), given=_given(facts), kicked=_kicked(facts), notes=_notes(facts, setup),
-        publisher=facts.facts["publisher"], publishing=_publishing(facts, setup), clocked=clocked,
-        schedule=_schedule(facts) if clocked else "", left_out=left_out(facts) if clocked else "",
+        plain=_is_plain(facts),
+        given=_given(facts),
+        kicked=_kicked(facts),
+        notes=_notes(facts, setup),
+        publisher=facts.facts["publisher"],
+        publishing=_publishing(facts, setup),
+        clocked=clocked,
+        schedule=_schedule(facts) if clocked else "",
+        left_out=left_out(facts) if clocked else "",
         **awaiting.names(facts, coroutine=not _is_plain(facts)),
-    )  # fmt: skip
+    )
     return [*setups.pieces(facts, setup, render), Module(facts.path, text)]
 
 
@@ -123,9 +170,11 @@ def _attempts_name(facts: Facts) -> str:
 
 def _needed(facts: Facts) -> list[Symbol | str]:
     needed: list[Symbol | str] = [
-        "from typing import Any", "from taskiq import Context, TaskiqDepends", facts.conventions.logger_import,
+        "from typing import Any",
+        "from taskiq import Context, TaskiqDepends",
+        facts.conventions.logger_import,
         *awaiting.needed(facts),
-    ]  # fmt: skip
+    ]
     needed += ["import asyncio"] if awaiting.blocks(facts) and not _is_plain(facts) else []
     if facts.app is not None:
         needed.append(Symbol(facts.app.module, facts.app.name))  # by name, as tasks are written
@@ -146,20 +195,34 @@ def _options(facts: Facts, setup: Setup) -> list[str]:
 
 
 def _given(facts: Facts) -> list[str]:
-    """The handler's parameters: a call that lacks an argument never begins, so none must be given."""
-    fields = ["payload: Any"] if facts.message == "payload" else [f"{field.name}: Any" for field in facts.fields]
+    """The handler's parameters: a call that lacks an argument never begins, so none must be
+    given.
+    """
+    fields = (
+        ["payload: Any"]
+        if facts.message == "payload"
+        else [f"{field.name}: Any" for field in facts.fields]
+    )
     return [*(f"{one} = None" for one in fields), "context: Context = TaskiqDepends()"]
 
 
 def _kicked(facts: Facts) -> str:
-    """The statement that publishes; too long for a line, it is laid out as formatters do it with a chain of calls."""
+    """The statement that publishes; too long for a line, it is laid out as formatters do it with a
+    chain of calls.
+    """
     fields = [f"{field.name}={field.name}" for field in facts.fields]
-    sent, width = ["payload"] if facts.message == "payload" else fields, facts.conventions.line_length
+    sent, width = (
+        ["payload"] if facts.message == "payload" else fields,
+        facts.conventions.line_length,
+    )
     chain = f"{facts.name}.kicker().with_labels(**labels).kiq({', '.join(sent)})"
     if len(f"    await {chain}") <= width:
         return f"await {chain}"
     if len(f"        {chain}") > width:
-        chain = f"{facts.name}.kicker()\n        .with_labels(**labels)\n        {call('.kiq', sent, 8, width=width)}"
+        chain = (
+            f"{facts.name}.kicker()\n        .with_labels(**labels)\n       "
+            f" {call('.kiq', sent, 8, width=width)}"
+        )
     return f"await (\n        {chain}\n    )"
 
 
@@ -167,17 +230,31 @@ def _notes(facts: Facts, setup: Setup) -> str:
     """Who sends the retries."""
     if not facts.retries.bounded or not setup.waits:
         return ""
-    command = f"`taskiq scheduler {setup.scheduler_path}`" if setup.scheduler_path else "taskiq's scheduler"
-    return f"{command} sends its retries: it looks for them once in --update-interval seconds, by default 60."
+    command = (
+        f"`taskiq scheduler {setup.scheduler_path}`"
+        if setup.scheduler_path
+        else "taskiq's scheduler"
+    )
+    return (
+        f"{command} sends its retries: it looks for them once in --update-interval seconds, by"
+        " default 60."
+    )
 
 
 def _publishing(facts: Facts, setup: Setup) -> str:
     """When to call the publisher, and what the broker does not do."""
     if setup.broker.gives_back:
         return when_to_publish(facts)
-    again = "the next tick publishes it again" if facts.trigger != "event" else "it is lost until it is published again"
+    again = (
+        "the next tick publishes it again"
+        if facts.trigger != "event"
+        else "it is lost until it is published again"
+    )
     kind = setup.broker.kind.rpartition(".")[2]
-    return f"{when_to_publish(facts)} {kind} gives nothing back: where a worker is killed at its work, {again}."
+    return (
+        f"{when_to_publish(facts)} {kind} gives nothing back: where a worker is killed at its work,"
+        f" {again}."
+    )
 
 
 def _cron(facts: Facts) -> str | None:

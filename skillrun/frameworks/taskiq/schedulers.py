@@ -17,7 +17,9 @@ Source = tuple[ast.expr, Module]
 
 @dataclass(frozen=True)
 class Scheduler:
-    """A `TaskiqScheduler(...)`. `sources` are the elements of its list; None where that cannot be told."""
+    """A `TaskiqScheduler(...)`. `sources` are the elements of its list; None where that cannot be
+    told.
+    """
 
     node: ast.Call
     module: Module
@@ -31,7 +33,9 @@ class Scheduler:
     @property
     def is_listed(self) -> bool:
         """Its sources are a list that is written out, and named."""
-        return any(one.arg == "sources" and isinstance(one.value, ast.List) for one in self.node.keywords)
+        return any(
+            one.arg == "sources" and isinstance(one.value, ast.List) for one in self.node.keywords
+        )
 
     @property
     def name(self) -> str:
@@ -63,7 +67,11 @@ def _sources(project: Project, call: ast.Call, module: Module) -> tuple[Source, 
 def _appended(module: Module, name: str) -> Iterator[Source]:
     """`scheduler.sources.append(...)` in its module."""
     for node in ast.walk(module.tree) if name else ():
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == f"{name}.sources.append" and node.args:
+        if (
+            isinstance(node, ast.Call)
+            and ast.unparse(node.func) == f"{name}.sources.append"
+            and node.args
+        ):
             yield node.args[0], module
 
 
@@ -80,7 +88,9 @@ def argument(call: ast.Call, name: str, position: int) -> ast.expr | None:
 
 
 def class_of(project: Project, node: ast.expr, module: Module) -> str:
-    """The class that an expression is an object of, without its module; "" where that cannot be told."""
+    """The class that an expression is an object of, without its module; "" where that cannot be
+    told.
+    """
     held = held_value(project, node, module)
     func = held[0].func if held is not None and isinstance(held[0], ast.Call) else None
     name = held[1].resolve(func) if held is not None and func is not None else None

@@ -1,4 +1,6 @@
-"""What a scaffold finds, and adds, beside a broker: the middleware that retries, the scheduler, and what it reads."""
+"""What a scaffold finds, and adds, beside a broker: the middleware that retries, the scheduler, and
+what it reads.
+"""
 
 from __future__ import annotations
 
@@ -35,10 +37,14 @@ _EVERY_S = 5
 class Setup:
     """A broker, with what it has and what it is to get for one job.
 
-    `url`: its address, as its module writes it. `adds`: it gets the middleware. `waits`: retries go through a
-    scheduler, and `source`: one that is to be made for them. `tells`: the handler says its waits itself. `labels`: the
-    scheduler is to read the tasks' labels. `exchanged`: a condition puts one in memory in its place, as people do for
-    tests. `starts`: the lines that start a worker or a scheduler; `unloaded`: those that do not know the handler.
+    `url`: its address, as its module writes it. `adds`: it gets the middleware. `waits`: retries go
+    through a
+    scheduler, and `source`: one that is to be made for them. `tells`: the handler says its waits
+    itself. `labels`: the
+    scheduler is to read the tasks' labels. `exchanged`: a condition puts one in memory in its
+    place, as people do for
+    tests. `starts`: the lines that start a worker or a scheduler; `unloaded`: those that do not
+    know the handler.
     """
 
     broker: Broker
@@ -73,36 +79,60 @@ class Setup:
 
 
 def chosen_broker(project: Project, app: Symbol | None) -> Broker | None:
-    """The broker behind an object that modules can import; where it may be one in memory too, the other."""
-    named = (one for one in find_brokers(project) if app is not None and one.name == f"{app.module}.{app.name}")
+    """The broker behind an object that modules can import; where it may be one in memory too, the
+    other.
+    """
+    named = (
+        one
+        for one in find_brokers(project)
+        if app is not None and one.name == f"{app.module}.{app.name}"
+    )
     return next(named, None)
 
 
 def read_setup(project: Project, facts: Facts, broker: Broker) -> Setup:
     """What is there, and what is to be added for this job."""
-    scheduler = next((one for one in find_schedulers(project) if _sends(project, one, broker)), None)
-    known = [class_of(project, *one) for one in scheduler.sources or ()] if scheduler is not None else []
+    scheduler = next(
+        (one for one in find_schedulers(project) if _sends(project, one, broker)), None
+    )
+    known = (
+        [class_of(project, *one) for one in scheduler.sources or ()]
+        if scheduler is not None
+        else []
+    )
     clocked, bounded = facts.trigger != "event", facts.retries.bounded
     part = broker.retrying[-1] if broker.retrying and bounded else None
     adds = bounded and part is None
     source = adds and not broker.waits
-    guessed = scheduler is not None and scheduler.sources is None and any(project.modules_with("LabelScheduleSource"))
+    guessed = (
+        scheduler is not None
+        and scheduler.sources is None
+        and any(project.modules_with("LabelScheduleSource"))
+    )
     labels = clocked and "LabelScheduleSource" not in known and not guessed
     starts = tuple(find_starts(project))
     return Setup(
-        broker, scheduler,
-        url=_url(broker), adds=adds, source=source,
+        broker,
+        scheduler,
+        url=_url(broker),
+        adds=adds,
+        source=source,
         waits=source or (part is not None and has_source(part)),
-        tells=part is None or (part.kind == "SmartRetryMiddleware" and make_delay(project, part) is None),
+        tells=part is None
+        or (part.kind == "SmartRetryMiddleware" and make_delay(project, part) is None),
         labels=labels,
-        problem=_problem(project, facts, broker, part) or _closed(broker, scheduler, source=source, labels=labels),
+        problem=_problem(project, facts, broker, part)
+        or _closed(broker, scheduler, source=source, labels=labels),
         exchanged=any(one.in_memory and one.name == broker.name for one in find_brokers(project)),
-        starts=starts, unloaded=tuple(_unloaded(project, facts, broker, scheduler, starts)),
-    )  # fmt: skip
+        starts=starts,
+        unloaded=tuple(_unloaded(project, facts, broker, scheduler, starts)),
+    )
 
 
 def _sends(project: Project, scheduler: Scheduler, broker: Broker) -> bool:
-    return scheduler.broker is not None and broker in brokers_of(project, scheduler.broker, scheduler.module)
+    return scheduler.broker is not None and broker in brokers_of(
+        project, scheduler.broker, scheduler.module
+    )
 
 
 def _url(broker: Broker) -> str:
@@ -120,9 +150,14 @@ def _closed(broker: Broker, scheduler: Scheduler | None, *, source: bool, labels
             f"nothing waits for a retry of {kind} here, and what would is not written: give it "
             "SmartRetryMiddleware(schedule_source=...), with a source that a TaskiqScheduler reads"
         )
-    appended = (source and _is_below(broker, scheduler)) or ((source or labels) and not _is_listed(scheduler))
+    appended = (source and _is_below(broker, scheduler)) or (
+        (source or labels) and not _is_listed(scheduler)
+    )
     if appended and scheduler is not None and not scheduler.name:
-        return f"no source can be added to the TaskiqScheduler of {scheduler.module.path}: make it at the left margin"
+        return (
+            f"no source can be added to the TaskiqScheduler of {scheduler.module.path}: make it at"
+            " the left margin"
+        )
     return ""
 
 
@@ -142,32 +177,61 @@ def _problem(project: Project, facts: Facts, broker: Broker, part: Part | None) 
     if broker.kind.startswith(_WHOLE) and any(delays) and fractions:
         return f"{kind} waits whole seconds: retry.backoff is to have such, and no jitter"
     if part is None:
-        said = "some of the broker's middlewares were not read, and one of them may retry: write them out"
+        said = (
+            "some of the broker's middlewares were not read, and one of them may retry: write"
+            " them out"
+        )
         return said if broker.unread and facts.retries.bounded else ""
     if part.kind == "SimpleRetryMiddleware":
-        said = "the broker's SimpleRetryMiddleware waits for nothing: put SmartRetryMiddleware in its place"
+        said = (
+            "the broker's SimpleRetryMiddleware waits for nothing: put SmartRetryMiddleware in its"
+            " place"
+        )
         return said if any(delays) else ""
     named = part.own.name if part.own is not None else part.kind
-    if part.unread or (part.own is not None and any(project.member([part.own], name) for name in _OWN_WAYS)):
+    if part.unread or (
+        part.own is not None and any(project.member([part.own], name) for name in _OWN_WAYS)
+    ):
         return f"the broker's {named} retries in a way of its own, which was not read"
     if has_source(part) is broker.waits:
-        twice = f"{kind} waits by itself, and {named} has a schedule_source too: a retry would wait twice"
-        return twice if broker.waits else f"{kind} does not wait, and {named} has no schedule_source: give it one"
+        twice = (
+            f"{kind} waits by itself, and {named} has a schedule_source too: a retry would wait"
+            " twice"
+        )
+        return (
+            twice
+            if broker.waits
+            else f"{kind} does not wait, and {named} has no schedule_source: give it one"
+        )
     own = make_delay(project, part)
     if own is not None:
         found = own_waits(project, own)
         same = found is not None and found.delays(len(delays)) == delays
         return "" if same else f"{named}.make_delay computes other waits than retry.backoff says"
     changed = [name for name in _CHANGES if option(project, part, name) is not False]
-    return f"the broker's {named} has {changed[0]}, which changes the waits of a job" if changed else ""
+    return (
+        f"the broker's {named} has {changed[0]}, which changes the waits of a job"
+        if changed
+        else ""
+    )
 
 
 def _unloaded(
-    project: Project, facts: Facts, broker: Broker, scheduler: Scheduler | None, starts: tuple[Start, ...]
+    project: Project,
+    facts: Facts,
+    broker: Broker,
+    scheduler: Scheduler | None,
+    starts: tuple[Start, ...],
 ) -> Iterator[Start]:
-    """What would not know the handler: workers where its module is new, and schedulers of a tick."""
+    """What would not know the handler: workers where its module is new, and schedulers of a
+    tick.
+    """
     for start in starts:
-        of_scheduler = scheduler is not None and start.mode == "scheduler" and start.home == scheduler.module.name
+        of_scheduler = (
+            scheduler is not None
+            and start.mode == "scheduler"
+            and start.home == scheduler.module.name
+        )
         new = start.starts(broker.module.name) and facts.path not in facts.use.task_modules
         wanted = new or (of_scheduler and facts.trigger != "event")
         if wanted and not start.loads(project, facts.module, facts.path):
@@ -178,7 +242,9 @@ def _unloaded(
 
 
 def pieces(facts: Facts, setup: Setup, render: Render) -> Iterator[Piece]:
-    """The statements below the broker, the scheduler's sources, and the lines that start what sends."""
+    """The statements below the broker, the scheduler's sources, and the lines that start what
+    sends.
+    """
     yield from _below_broker(facts, setup, render)
     if setup.scheduler is not None:
         yield from _more_sources(facts, setup, setup.scheduler, render)
@@ -205,11 +271,19 @@ def _below_broker(facts: Facts, setup: Setup, render: Render) -> Iterator[Piece]
         yield _module(facts, setup.broker.module, needed, lines, render)
 
 
-def _more_sources(facts: Facts, setup: Setup, scheduler: Scheduler, render: Render) -> Iterator[Piece]:
-    """In its list, where that is written out and stands below what is added to it; else appended to that list."""
+def _more_sources(
+    facts: Facts, setup: Setup, scheduler: Scheduler, render: Render
+) -> Iterator[Piece]:
+    """In its list, where that is written out and stands below what is added to it; else appended to
+    that list.
+    """
     home, broker = scheduler.module, scheduler.broker
     here = _is_below(setup.broker, scheduler)
-    wanted = [(f"LabelScheduleSource({ast.unparse(broker)})", [_LABELS], True)] if setup.labels and broker else []
+    wanted = (
+        [(f"LabelScheduleSource({ast.unparse(broker)})", [_LABELS], True)]
+        if setup.labels and broker
+        else []
+    )
     if setup.source:
         imported = f"from {setup.broker.module.name} import {_RETRIES}"
         wanted.append((_RETRIES, [] if here else [imported], not here))
@@ -217,18 +291,31 @@ def _more_sources(facts: Facts, setup: Setup, scheduler: Scheduler, render: Rend
         if scheduler.is_listed and above:
             yield Entry(home.path, "TaskiqScheduler(sources=)", value, imports=tuple(needed))
         else:
-            yield _module(facts, home, needed, [f"{scheduler.name}.sources.append({value})"], render)
+            yield _module(
+                facts, home, needed, [f"{scheduler.name}.sources.append({value})"], render
+            )
 
 
-def _module(facts: Facts, home: Code, needed: Sequence[str], lines: Sequence[str], render: Render) -> Module:
+def _module(
+    facts: Facts, home: Code, needed: Sequence[str], lines: Sequence[str], render: Render
+) -> Module:
     """Statements for a module that is there."""
-    return Module(home.path, render("below_broker.py.jinja", facts, home=home.name, needed=needed, lines=lines))
+    return Module(
+        home.path,
+        render("below_broker.py.jinja", facts, home=home.name, needed=needed, lines=lines),
+    )
 
 
 def _started(facts: Facts, setup: Setup) -> Iterator[Piece]:
     """The scheduler's line in a Procfile, like the worker's."""
-    worker = next((one for one in setup.starts if one.starts(setup.broker.module.name) and one.in_procfile), None)
+    worker = next(
+        (one for one in setup.starts if one.starts(setup.broker.module.name) and one.in_procfile),
+        None,
+    )
     if worker is not None:
         modules = (*worker.modules, facts.module) if setup.labels else ()
         late = f" --update-interval {_EVERY_S}" if setup.source else ""
-        yield Line(worker.path, worker.scheduling(setup.scheduler_path, tuple(dict.fromkeys(modules))) + late)
+        yield Line(
+            worker.path,
+            worker.scheduling(setup.scheduler_path, tuple(dict.fromkeys(modules))) + late,
+        )

@@ -2,8 +2,10 @@
 
 `taskiq worker shop.broker:broker shop.tasks`
 
-Source: taskiq/cli/worker/args.py and taskiq/cli/scheduler/args.py: the modules behind the object are imported, and with
---fs-discover those whose names match a pattern, `tasks.py` by default. LabelScheduleSource knows those tasks alone.
+Source: taskiq/cli/worker/args.py and taskiq/cli/scheduler/args.py: the modules behind the object
+are imported, and with
+--fs-discover those whose names match a pattern, `tasks.py` by default. LabelScheduleSource knows
+those tasks alone.
 """
 
 from __future__ import annotations
@@ -30,7 +32,9 @@ _COMMAND = re.compile(
 
 @dataclass(frozen=True)
 class Start:
-    """A line, without indentation, that starts a worker or a scheduler. `modules`: those that it loads."""
+    """A line, without indentation, that starts a worker or a scheduler. `modules`: those that it
+    loads.
+    """
 
     path: str
     text: str
@@ -53,7 +57,9 @@ class Start:
         """Whether the tasks of a module are known to what it starts."""
         start = project.locate(self.home)
         found = self.discovers and path.rpartition("/")[2] == "tasks.py"
-        return found or module in self.modules or (start is not None and imports(project, start, path))
+        return (
+            found or module in self.modules or (start is not None and imports(project, start, path))
+        )
 
     def loading(self, module: str) -> Rewritten:
         """The line with one module more."""
@@ -61,7 +67,9 @@ class Start:
         return Rewritten(self.path, self.text, f"{self.text[:end]} {module}{self.text[end:]}")
 
     def scheduling(self, scheduler: str, modules: tuple[str, ...]) -> str:
-        """Of a Procfile's line that starts a worker: one that starts a scheduler in the same way."""
+        """Of a Procfile's line that starts a worker: one that starts a scheduler in the same
+        way.
+        """
         before = self.text[: self.command.start()].partition(":")[2]
         return " ".join([f"scheduler:{before}taskiq scheduler {scheduler}", *modules])
 
@@ -76,7 +84,12 @@ def find_starts(project: Project) -> Iterator[Start]:
             found = _COMMAND.search(line.strip()) if not line.lstrip().startswith("#") else None
             if found:
                 words = found["after"].split()
-                modules = (*found["modules"].split(), *(word for word in words if not word.startswith("-")))
-                discovers = not {"-fsd", "--fs-discover"}.isdisjoint([*found["before"].split(), *words])
+                modules = (
+                    *found["modules"].split(),
+                    *(word for word in words if not word.startswith("-")),
+                )
+                discovers = not {"-fsd", "--fs-discover"}.isdisjoint(
+                    [*found["before"].split(), *words]
+                )
                 home = found["object"].partition(":")[0]
                 yield Start(path, line.strip(), found["mode"], home, modules, discovers, found)

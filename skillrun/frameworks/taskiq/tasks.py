@@ -1,7 +1,7 @@
 """What makes a function a task, the labels that it has, and the calls that kick it.
 
-Sources: taskiq/abc/broker.py (`task`, `register_task`), taskiq/decor.py (`kiq`, `kicker`), taskiq/kicker.py
-(`with_labels` goes over the decorator's labels).
+Sources: taskiq/abc/broker.py (`task`, `register_task`), taskiq/decor.py (`kiq`, `kicker`),
+taskiq/kicker.py (`with_labels` goes over the decorator's labels).
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ Found = tuple[ast.expr, Module]
 
 @dataclass(frozen=True)
 class Site:
-    """A call that kicks or schedules the task. `labels` are those of `.kicker().with_labels(...)`."""
+    """A call that kicks or schedules the task. `labels` are those of
+    `.kicker().with_labels(...)`.
+    """
 
     call: ast.Call
     module: Module
@@ -60,7 +62,9 @@ class Site:
 
 @dataclass
 class Task:
-    """A handler as taskiq sees it. `registered` is the decorator or the call that makes it a task."""
+    """A handler as taskiq sees it. `registered` is the decorator or the call that makes it a
+    task.
+    """
 
     handler: Definition
     registered: Place | None = None
@@ -75,12 +79,19 @@ class Task:
 
 
 def find_handler(project: Project, import_path: str) -> Definition | None:
-    """The function behind "module:object"; also where the object is what `broker.task(f)` returned."""
+    """The function behind "module:object"; also where the object is what `broker.task(f)`
+    returned.
+    """
     found = project.lookup(import_path)
     if found is None or found.definition is not None:
         return found.definition if found and not found.definition.is_class else None  # type: ignore[union-attr]
     value = found.binding.value if found.binding else None
-    if not isinstance(value, ast.Call) or found.module is None or not value.args or not _is_maker(value):
+    if (
+        not isinstance(value, ast.Call)
+        or found.module is None
+        or not value.args
+        or not _is_maker(value)
+    ):
         return None
     name = found.module.resolve(value.args[0])
     return project.definition(name) if name else None
@@ -92,7 +103,9 @@ def read_task(project: Project, handler: Definition) -> Task:
 
 
 def label(project: Project, task: Task, name: str, default: Any = None) -> tuple[Any, Place | None]:
-    """(value, place) of a label: a sender's where one says it, else the task's own; an `Unknown` where it is unread."""
+    """(value, place) of a label: a sender's where one says it, else the task's own; an `Unknown`
+    where it is unread.
+    """
     for site in real_sites(project, task.handler):
         if name in site.labels:
             return _value(project, site.labels[name])
@@ -112,8 +125,17 @@ def _read(project: Project, handler: Definition) -> Task:
             return task
     for use in project.uses(handler.dotted):
         above = next(use.module.parents(use.node), None)
-        given = isinstance(above, ast.Call) and use.node in above.args and not in_tests(use.path) and _is_maker(above)
-        if isinstance(above, ast.Call) and given and _made(project, task, _maker(above), use.module):
+        given = (
+            isinstance(above, ast.Call)
+            and use.node in above.args
+            and not in_tests(use.path)
+            and _is_maker(above)
+        )
+        if (
+            isinstance(above, ast.Call)
+            and given
+            and _made(project, task, _maker(above), use.module)
+        ):
             return task
     return task
 
@@ -135,17 +157,29 @@ def _made(project: Project, task: Task, node: ast.expr, module: Module) -> bool:
         return False
     brokers = brokers_of(project, func.value, module)
     named = "broker" in ast.unparse(func.value).lower()  # one that is made out of sight
-    if not brokers and not named and not project.origin(module.resolve(func) or "").startswith("taskiq"):
+    if (
+        not brokers
+        and not named
+        and not project.origin(module.resolve(func) or "").startswith("taskiq")
+    ):
         return False
-    options, task.unread = options_of(project, node, module) if isinstance(node, ast.Call) else ({}, False)
-    task.labels = {name: (value, module) for name, value in options.items() if name not in _NOT_LABELS}
+    options, task.unread = (
+        options_of(project, node, module) if isinstance(node, ast.Call) else ({}, False)
+    )
+    task.labels = {
+        name: (value, module) for name, value in options.items() if name not in _NOT_LABELS
+    }
     task.registered, task.brokers = place_of(module, node), brokers
     return True
 
 
 def find_sites(project: Project, handler: Definition) -> tuple[Site, ...]:
-    """The calls that kick or schedule the handler, in order of path and line; those in tests too."""
-    return project.remember(("taskiq.sites", handler.dotted), lambda: tuple(_sites(project, handler)))
+    """The calls that kick or schedule the handler, in order of path and line; those in tests
+    too.
+    """
+    return project.remember(
+        ("taskiq.sites", handler.dotted), lambda: tuple(_sites(project, handler))
+    )
 
 
 def real_sites(project: Project, handler: Definition) -> tuple[Site, ...]:
@@ -176,7 +210,9 @@ def _names(project: Project, handler: Definition) -> tuple[str, ...]:
 
 
 def _site(module: Module, node: ast.AST) -> Site | None:
-    """`send.kiq(...)`, `send.kicker().with_labels(...).kiq(...)`; also over the lines of a builder's variable: no."""
+    """`send.kiq(...)`, `send.kicker().with_labels(...).kiq(...)`; also over the lines of a
+    builder's variable: no.
+    """
     labels: dict[str, Found] = {}
     task_id: ast.expr | None = None
     above = list(module.parents(node))
@@ -187,7 +223,9 @@ def _site(module: Module, node: ast.AST) -> Site | None:
         if word in KICKS:
             return Site(call, module, word, labels, task_id)
         if word == "with_labels":
-            labels |= {keyword.arg: (keyword.value, module) for keyword in call.keywords if keyword.arg}
+            labels |= {
+                keyword.arg: (keyword.value, module) for keyword in call.keywords if keyword.arg
+            }
         elif word == "with_task_id":
             task_id = call.args[0] if call.args else next((k.value for k in call.keywords), None)
         above = above[2:]

@@ -1,4 +1,6 @@
-"""Who kicks a taskiq task, and who schedules it: kiq, schedule_by_..., the label `schedule`, what starts a sender."""
+"""Who kicks a taskiq task, and who schedules it: kiq, schedule_by_..., the label `schedule`, what
+starts a sender.
+"""
 
 from __future__ import annotations
 
@@ -54,13 +56,21 @@ def _ticks(project: Project, site: Site) -> Iterator[Wiring]:
 
 def _started(project: Project, handler: Definition) -> Iterator[Wiring]:
     """What starts by the clock the functions and scripts that kick it."""
-    places = [(site.module, site.call) for site in find_sites(project, handler) if not site.in_tests]
-    yield from (one for one in starting(project, reach_of_places(project, places)) if one.kind == "schedule")
+    places = [
+        (site.module, site.call) for site in find_sites(project, handler) if not site.in_tests
+    ]
+    yield from (
+        one for one in starting(project, reach_of_places(project, places)) if one.kind == "schedule"
+    )
 
 
 def _handed_on(use: Use) -> Iterator[Wiring]:
-    """`kicker = send.kicker()`, or the task as a value in a mapping: somebody kicks it, out of sight."""
+    """`kicker = send.kicker()`, or the task as a value in a mapping: somebody kicks it, out of
+    sight.
+    """
     above = next(use.module.parents(use.node), None)
     kicker = isinstance(above, ast.Attribute) and above.attr == "kicker"
-    if (kicker or isinstance(above, ast.Dict | ast.List | ast.Tuple | ast.keyword)) and not in_tests(use.path):
+    if (
+        kicker or isinstance(above, ast.Dict | ast.List | ast.Tuple | ast.keyword)
+    ) and not in_tests(use.path):
         yield Wiring("enqueue", place_of(use.module, use.node), "handed on as a value")

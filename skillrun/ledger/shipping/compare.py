@@ -1,4 +1,6 @@
-"""Does the receiver hold what the cursor says that it was sent? A cursor is a number in a file, and proves nothing."""
+"""Does the receiver hold what the cursor says that it was sent? A cursor is a number in a file, and
+proves nothing.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Holding:
-    """What one end holds of a run: how many events, the number and hash of the last one, and the rows beside them."""
+    """What one end holds of a run: how many events, the number and hash of the last one, and the
+    rows beside them.
+    """
 
     events: int
     last: int
@@ -37,12 +41,16 @@ def _holds_what_was_sent(ours: Sent, theirs: Holding | None) -> bool:
         return False
     if theirs.last != ours.holding.last:
         return True  # only a part was sent, or they are further on: the events are counted, and no more is known
-    same_rows = theirs.evidence == ours.holding.evidence and theirs.telemetry == ours.holding.telemetry
+    same_rows = (
+        theirs.evidence == ours.holding.evidence and theirs.telemetry == ours.holding.telemetry
+    )
     return same_rows and theirs.hash == ours.holding.hash
 
 
 def count_arrived_early(sent: Mapping[str, Sent], there: Mapping[str, Holding]) -> int:
-    """How many events behind the cursor the receiver holds already: the cursor is older than what was sent."""
+    """How many events behind the cursor the receiver holds already: the cursor is older than what
+    was sent.
+    """
     found = 0
     for run_id, ours in sent.items():
         theirs = there.get(run_id)

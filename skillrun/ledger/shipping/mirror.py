@@ -1,6 +1,8 @@
-"""A local copy of a ledger in PostgreSQL: every question is asked there, by the same code and SQL as of a file.
+"""A local copy of a ledger in PostgreSQL: every question is asked there, by the same code and SQL
+as of a file.
 
-The copy is kept, and only what is new is fetched; `fresh` fetches all of it, for an auditor who believes no copy.
+The copy is kept, and only what is new is fetched; `fresh` fetches all of it, for an auditor who
+believes no copy.
 """
 
 from __future__ import annotations
@@ -23,13 +25,20 @@ if TYPE_CHECKING:
 
 _RUNS = 200  # fetched at a time
 _ANCHOR = ("run_id", "n", "kind", "place", "hash", "ts_us")
-_ORDER = {"run": "run_id", "event": "run_id, n", "evidence": "run_id, n, i", "telemetry": "run_id, invocation"}
+_ORDER = {
+    "run": "run_id",
+    "event": "run_id, n",
+    "evidence": "run_id, n, i",
+    "telemetry": "run_id, invocation",
+}
 
 
 def mirror(url: str, folder: Path | None = None) -> Path:
-    """The file that holds what is at `url` now; `folder`: a whole new copy in there, else the one that is kept.
+    """The file that holds what is at `url` now; `folder`: a whole new copy in there, else the one
+    that is kept.
 
-    Raises Misuse for an address that is none, and Blocked where the database cannot be reached or holds no ledger.
+    Raises Misuse for an address that is none, and Blocked where the database cannot be reached or
+    holds no ledger.
     """
     name = f"{sha256(shown(url).encode())[:16]}.db"
     path = folder / name if folder is not None else _cache() / name
@@ -61,7 +70,9 @@ def _cache() -> Path:
 def _fetch(far: psycopg.Connection[Any], here: sqlite3.Connection) -> None:
     """Brings the copy up to date in one transaction."""
     here.execute("PRAGMA foreign_keys = OFF")
-    here.execute("PRAGMA ignore_check_constraints = ON")  # rows come as they are: verify judges them
+    here.execute(
+        "PRAGMA ignore_check_constraints = ON"
+    )  # rows come as they are: verify judges them
     here.execute("PRAGMA secure_delete = ON")  # what was redacted there is gone from the copy, too
     here.execute("BEGIN IMMEDIATE")
     with _without_triggers(here):
@@ -77,18 +88,27 @@ def _fetch(far: psycopg.Connection[Any], here: sqlite3.Connection) -> None:
 def _fetch_runs(far: psycopg.Connection[Any], here: sqlite3.Connection, runs: list[str]) -> None:
     for table, columns in COLUMNS.items():
         here.executemany(f"DELETE FROM {table} WHERE run_id = ?", [(run_id,) for run_id in runs])
-        query = f"SELECT {', '.join(columns)} FROM {table} WHERE run_id = ANY(%s) ORDER BY {_ORDER[table]}"
+        query = (
+            f"SELECT {', '.join(columns)} FROM {table} WHERE run_id = ANY(%s) ORDER BY"
+            f" {_ORDER[table]}"
+        )
         _insert(here, table, columns, far.execute(query, (runs,)))
 
 
-def _insert(here: sqlite3.Connection, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+def _insert(
+    here: sqlite3.Connection, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]
+) -> None:
     places = ", ".join("?" * len(columns))
-    here.executemany(f"INSERT OR IGNORE INTO {table} ({', '.join(columns)}) VALUES ({places})", rows)
+    here.executemany(
+        f"INSERT OR IGNORE INTO {table} ({', '.join(columns)}) VALUES ({places})", rows
+    )
 
 
 @contextlib.contextmanager
 def _without_triggers(here: sqlite3.Connection) -> Iterator[None]:
-    """A copy is no ledger that is written: what stands there comes in, also what no ledger would take."""
+    """A copy is no ledger that is written: what stands there comes in, also what no ledger would
+    take.
+    """
     triggers = here.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'").fetchall()
     for name, _ in triggers:
         here.execute(f"DROP TRIGGER {name}")

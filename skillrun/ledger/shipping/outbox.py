@@ -1,4 +1,6 @@
-"""The local end: which events a receiver has not had yet, how far it came, and which runs it refused."""
+"""The local end: which events a receiver has not had yet, how far it came, and which runs it
+refused.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ from skillrun.ledger.connection import BUSY_MS, explained, open_writer
 from skillrun.ledger.shipping.compare import Holding, Sent
 from skillrun.ledger.shipping.parcel import COLUMNS, EVENT_ROW, Parcel, redacted_by, seal_of
 
-# Every run: its events, the number and hash of the last one, the rows beside them, and the last one that was sent.
+# Every run: its events, the number and hash of the last one, the rows beside them, and the last one
+# that was sent.
 _HOLDINGS = """
     SELECT run_id, count(*), max(n), (SELECT hash FROM event AS last WHERE last.run_id = event.run_id ORDER BY n DESC),
         (SELECT count(*) FROM evidence WHERE evidence.run_id = event.run_id),
@@ -37,7 +40,10 @@ class Outbox:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._db.close()
 
@@ -50,20 +56,26 @@ class Outbox:
         """What this ledger holds of each run, and how much of it lies before the cursor."""
         with self._reading():
             rows = self._all(_HOLDINGS, self.cursor())
-        return {run_id: Sent(Holding(*holding), int(last_sent)) for run_id, *holding, last_sent in rows}
+        return {
+            run_id: Sent(Holding(*holding), int(last_sent)) for run_id, *holding, last_sent in rows
+        }
 
     def set_cursor_back(self) -> tuple[int, int] | None:
-        """Where the cursor stands behind the last event, it is set to that one: (where it stood, where it stands).
+        """Where the cursor stands behind the last event, it is set to that one: (where it stood,
+        where it stands).
 
-        Somebody moved it; or the ledger is an older copy, or its last runs were archived, and new events take numbers
-        that were used before. Which of them were sent is found by a comparison with the receiver.
+        Somebody moved it; or the ledger is an older copy, or its last runs were archived, and new
+        events take numbers that were used before. Which of them were sent is found by a comparison
+        with the receiver.
         """
         with self._writing():
             newest = int(self._db.execute("SELECT coalesce(max(seq), 0) FROM event").fetchone()[0])
             stood = self.cursor()
             if stood <= newest:
                 return None
-            self._db.execute("UPDATE sink_cursor SET last_seq = ? WHERE sink = ?", (newest, self.sink))
+            self._db.execute(
+                "UPDATE sink_cursor SET last_seq = ? WHERE sink = ?", (newest, self.sink)
+            )
         return stood, newest
 
     def waiting(self) -> int:
@@ -71,7 +83,9 @@ class Outbox:
         return int(self._all("SELECT count(*) FROM event WHERE seq > ?", self.cursor())[0][0])
 
     def next(self, most: int) -> tuple[list[Parcel], int]:
-        """(the next events in the order of their arrival, at most so many, by run; the `seq` of the last of them)."""
+        """(the next events in the order of their arrival, at most so many, by run; the `seq` of the
+        last of them).
+        """
         query = f"SELECT {', '.join(EVENT_ROW)}, seq FROM event WHERE seq > ? ORDER BY seq LIMIT ?"
         with self._reading():
             rows = self._all(query, self.cursor(), most)
@@ -92,10 +106,19 @@ class Outbox:
         first, last = events[0][1], events[-1][1]
         seals = [seal_of(event).get("telemetry") for event in events]
         sealed = {seal["invocation"] for seal in seals if seal}
-        telemetry = [row for row in self._rows("telemetry", run_id, "ORDER BY invocation") if row[1] in sealed]
+        telemetry = [
+            row
+            for row in self._rows("telemetry", run_id, "ORDER BY invocation")
+            if row[1] in sealed
+        ]
         between = f"AND n BETWEEN {int(first)} AND {int(last)} ORDER BY n, i"
         evidence = self._rows("evidence", run_id, between)
-        rows = {"run": self._rows("run", run_id), "event": events, "evidence": evidence, "telemetry": telemetry}
+        rows = {
+            "run": self._rows("run", run_id),
+            "event": events,
+            "evidence": evidence,
+            "telemetry": telemetry,
+        }
         gone = json.dumps(sorted({n for event in events for n in redacted_by(event)}))
         named = "AND n IN (SELECT value FROM json_each(?)) ORDER BY n"
         redacted = {
@@ -105,7 +128,11 @@ class Outbox:
         return Parcel(run_id, rows, redacted)
 
     def _rows(self, table: str, run_id: str, rest: str = "", *values: Any) -> list[Sequence[Any]]:
-        return self._all(f"SELECT {', '.join(COLUMNS[table])} FROM {table} WHERE run_id = ? {rest}", run_id, *values)
+        return self._all(
+            f"SELECT {', '.join(COLUMNS[table])} FROM {table} WHERE run_id = ? {rest}",
+            run_id,
+            *values,
+        )
 
     # -- what became of it
 
@@ -114,26 +141,32 @@ class Outbox:
         now = time.time_ns() // 1000
         with self._writing():
             self._db.execute(
-                "INSERT INTO sink_cursor (sink, last_seq, updated_us) VALUES (?, ?, ?) ON CONFLICT (sink) DO UPDATE "
-                "SET last_seq = max(last_seq, excluded.last_seq), updated_us = excluded.updated_us",
+                "INSERT INTO sink_cursor (sink, last_seq, updated_us) VALUES (?, ?, ?) ON CONFLICT"
+                " (sink) DO UPDATE SET last_seq = max(last_seq, excluded.last_seq), updated_us ="
+                " excluded.updated_us",
                 (self.sink, seq, now),
             )
             for run_id, n, reason in refused:
                 self._db.execute(
-                    "INSERT INTO sink_refusal (sink, run_id, n, reason, ts_us) VALUES (?, ?, ?, ?, ?) "
-                    "ON CONFLICT (sink, run_id) DO UPDATE SET n = min(n, excluded.n), reason = excluded.reason",
+                    "INSERT INTO sink_refusal (sink, run_id, n, reason, ts_us) VALUES (?, ?, ?, ?,"
+                    " ?) ON CONFLICT (sink, run_id) DO UPDATE SET n = min(n, excluded.n), reason ="
+                    " excluded.reason",
                     (self.sink, run_id, n, reason[:500], now),
                 )
 
     def refused(self) -> dict[str, tuple[int, str]]:
         """Run -> (event, reason) of what the receiver did not take."""
-        found = self._all("SELECT run_id, n, reason FROM sink_refusal WHERE sink = ? ORDER BY 1", self.sink)
+        found = self._all(
+            "SELECT run_id, n, reason FROM sink_refusal WHERE sink = ? ORDER BY 1", self.sink
+        )
         return {run_id: (n, reason) for run_id, n, reason in found}
 
     def taken(self, run_id: str) -> None:
         """A refused run was taken after all."""
         with self._writing():
-            self._db.execute("DELETE FROM sink_refusal WHERE sink = ? AND run_id = ?", (self.sink, run_id))
+            self._db.execute(
+                "DELETE FROM sink_refusal WHERE sink = ? AND run_id = ?", (self.sink, run_id)
+            )
 
     def _all(self, query: str, *values: Any) -> list[Any]:
         with explained(self.path, BUSY_MS):

@@ -1,4 +1,6 @@
-"""What is sent in one go: some events of one run, with all rows that they seal, checked before they leave."""
+"""What is sent in one go: some events of one run, with all rows that they seal, checked before they
+leave.
+"""
 
 from __future__ import annotations
 
@@ -34,11 +36,15 @@ class Unfit(Exception):
 
 @dataclass(frozen=True)
 class Parcel:
-    """Consecutive events of one run, and the rows of the other tables that belong to them, as lists of values."""
+    """Consecutive events of one run, and the rows of the other tables that belong to them, as lists
+    of values.
+    """
 
     run_id: str
     rows: dict[str, list[Sequence[Any]]]  # by table; see COLUMNS
-    redacted: dict[str, list[Sequence[Any]]] = field(default_factory=lambda: {"event": [], "evidence": []})
+    redacted: dict[str, list[Sequence[Any]]] = field(
+        default_factory=lambda: {"event": [], "evidence": []}
+    )
     """Earlier events with their evidence, out of which texts were taken since: the hashes are those that were sent."""
 
     @property
@@ -74,7 +80,10 @@ class Parcel:
             _check_evidence(event, evidence)
 
     def _check_seals(
-        self, event: Sequence[Any], evidence: dict[int, list[Sequence[Any]]], telemetry: dict[int, Sequence[Any]]
+        self,
+        event: Sequence[Any],
+        evidence: dict[int, list[Sequence[Any]]],
+        telemetry: dict[int, Sequence[Any]],
     ) -> None:
         seal = seal_of(event)
         if "run" in seal and [chain.run_seal(row) for row in self.rows["run"]] != [seal["run"]]:
@@ -116,13 +125,23 @@ def redacted_by(event: Sequence[Any]) -> list[int]:
 
 def _is_sound(event: Sequence[Any]) -> bool:
     try:
-        return bool(chain.event_hash(event[_PREV], event[: len(chain.EVENT_COLUMNS)]) == event[_HASH])
+        return bool(
+            chain.event_hash(event[_PREV], event[: len(chain.EVENT_COLUMNS)]) == event[_HASH]
+        )
     except (TypeError, ValueError):  # a value that no ledger writes
         return False
 
 
 def by_table(parcels: Sequence[Parcel]) -> Iterator[tuple[str, list[Sequence[Any]]]]:
-    """(table, all its rows, by key): in one order everywhere, so that two who send at once wait for each other once."""
+    """(table, all its rows, by key): in one order everywhere, so that two who send at once wait for
+    each other once.
+    """
     for table in COLUMNS:
         rows = [row for parcel in parcels for row in parcel.rows[table]]
-        yield table, sorted(rows, key=lambda row: (row[0], *row[1:3]) if table == "evidence" else (row[0], row[1]))
+        yield (
+            table,
+            sorted(
+                rows,
+                key=lambda row: (row[0], *row[1:3]) if table == "evidence" else (row[0], row[1]),
+            ),
+        )

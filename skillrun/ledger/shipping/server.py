@@ -17,8 +17,16 @@ if TYPE_CHECKING:
     import psycopg
 
 _SCHEMA_LOCK = 0x534B524E  # "SKRN": one creates the tables, others wait
-_REDACTED = (("event", "data", ("run_id", "n", "hash")), ("evidence", "detail", ("run_id", "n", "i")))
-_KEYS = {"run": "run_id", "event": "run_id, n", "evidence": "run_id, n, i", "telemetry": "run_id, invocation"}
+_REDACTED = (
+    ("event", "data", ("run_id", "n", "hash")),
+    ("evidence", "detail", ("run_id", "n", "i")),
+)
+_KEYS = {
+    "run": "run_id",
+    "event": "run_id, n",
+    "evidence": "run_id, n, i",
+    "telemetry": "run_id, invocation",
+}
 
 
 # As `outbox` counts them here.
@@ -44,7 +52,9 @@ def driver() -> Any:
         import psycopg
     except ImportError:
         hint = install_hint("postgresql")
-        raise Blocked("psycopg is not installed, and a ledger in PostgreSQL needs it", hint=hint) from None
+        raise Blocked(
+            "psycopg is not installed, and a ledger in PostgreSQL needs it", hint=hint
+        ) from None
     return psycopg
 
 
@@ -54,13 +64,22 @@ def is_url(text: str) -> bool:
 
 
 def shown(url: str) -> str:
-    """The address without its secrets: the name of the receiver. Raises Misuse for anything else."""
+    """The address without its secrets: the name of the receiver. Raises Misuse for anything
+    else.
+    """
     if not is_url(url):
-        raise Misuse(f"--to {url}: not the address of a database", hint="--to postgresql://user@host/database")
+        raise Misuse(
+            f"--to {url}: not the address of a database",
+            hint="--to postgresql://user@host/database",
+        )
     parts = urlsplit(url)
     user, at, host = parts.netloc.rpartition("@")
     name = user.partition(":")[0]
-    query = "&".join(word for word in parts.query.split("&") if not word.startswith(("password=", "sslpassword=")))
+    query = "&".join(
+        word
+        for word in parts.query.split("&")
+        if not word.startswith(("password=", "sslpassword="))
+    )
     return urlunsplit((parts.scheme, f"{name}{at}{host}", parts.path, query, ""))
 
 
@@ -81,7 +100,9 @@ class Server:
 
     def _connected(self) -> psycopg.Connection[Any]:
         if self._connection is None:
-            made = self._driver.connect(self.url, connect_timeout=10, application_name="skillrun", autocommit=True)
+            made = self._driver.connect(
+                self.url, connect_timeout=10, application_name="skillrun", autocommit=True
+            )
             self._connection = made
             with made.transaction():
                 made.execute("SELECT pg_advisory_xact_lock(%s)", (_SCHEMA_LOCK,))
@@ -90,7 +111,9 @@ class Server:
         return self._connection
 
     def take(self, parcels: Sequence[Parcel]) -> None:
-        """Takes them in, all or none; what is there already stays. Raises Refusal and Unreachable."""
+        """Takes them in, all or none; what is there already stays. Raises Refusal and
+        Unreachable.
+        """
         with self._in_words():
             connection = self._connected()
             with connection.transaction(), connection.cursor() as cursor:
@@ -105,15 +128,20 @@ class Server:
             rows = self._connected().execute(_HOLDINGS, (list(runs),)).fetchall()
         return {run_id: Holding(*holding) for run_id, *holding in rows}
 
-    def _insert(self, cursor: psycopg.Cursor[Any], table: str, rows: Sequence[Sequence[Any]]) -> None:
+    def _insert(
+        self, cursor: psycopg.Cursor[Any], table: str, rows: Sequence[Sequence[Any]]
+    ) -> None:
         columns, key = ", ".join(COLUMNS[table]), _KEYS[table]
-        cursor.execute(f"CREATE TEMP TABLE arriving_{table} ON COMMIT DROP AS SELECT {columns} FROM {table} LIMIT 0")
+        cursor.execute(
+            f"CREATE TEMP TABLE arriving_{table} ON COMMIT DROP AS SELECT {columns} FROM {table}"
+            " LIMIT 0"
+        )
         with cursor.copy(f"COPY arriving_{table} ({columns}) FROM STDIN") as copy:
             for row in rows:
                 copy.write_row(row)
         cursor.execute(
-            f"INSERT INTO {table} ({columns}) SELECT {columns} FROM arriving_{table} ORDER BY {key} "
-            f"ON CONFLICT ({key}) DO NOTHING"
+            f"INSERT INTO {table} ({columns}) SELECT {columns} FROM arriving_{table} ORDER BY {key}"
+            f" ON CONFLICT ({key}) DO NOTHING"
         )
 
     def _redact(self, cursor: psycopg.Cursor[Any], parcels: Sequence[Parcel]) -> None:
@@ -121,19 +149,27 @@ class Server:
         events = [row for parcel in parcels for row in parcel.redacted["event"]]
         if not events:
             return
-        cursor.execute("SET LOCAL skillrun.redacting = 'on'")  # only so the tables' triggers allow an update
+        cursor.execute(
+            "SET LOCAL skillrun.redacting = 'on'"
+        )  # only so the tables' triggers allow an update
         for table, column, key in (
             ("event", "data", ("run_id", "n", "hash")),
             ("evidence", "detail", ("run_id", "n", "i")),
         ):
             where = " AND ".join(f"{name} = %({name})s" for name in key)
-            rows = [dict(zip(COLUMNS[table], row, strict=True)) for p in parcels for row in p.redacted[table]]
+            rows = [
+                dict(zip(COLUMNS[table], row, strict=True))
+                for p in parcels
+                for row in p.redacted[table]
+            ]
             cursor.executemany(f"UPDATE {table} SET {column} = %({column})s WHERE {where}", rows)
         cursor.execute("SET LOCAL skillrun.redacting = 'off'")
 
     @contextlib.contextmanager
     def _in_words(self) -> Iterator[None]:
-        """Errors of the database as ours; after a broken connection the next call makes a new one."""
+        """Errors of the database as ours; after a broken connection the next call makes a new
+        one.
+        """
         errors = self._driver.errors
         later = (errors.DeadlockDetected, errors.SerializationFailure, errors.InsufficientResources)
         try:

@@ -1,7 +1,7 @@
 """Sends a ledger's rows to a PostgreSQL database that gathers the runs of many machines.
 
-In batches, until nothing is waiting; again after a cut, and around what is refused. `outbox` reads what is still to be
-sent, `parcel` checks it, `server` takes it in, `mirror` is the way back.
+In batches, until nothing is waiting; again after a cut, and around what is refused. `outbox` reads
+what is still to be sent, `parcel` checks it, `server` takes it in, `mirror` is the way back.
 """
 
 from __future__ import annotations
@@ -16,7 +16,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from skillrun.errors import Blocked
-from skillrun.ledger.shipping.compare import Holding, count_arrived_early, list_lost_runs, split_into_batches
+from skillrun.ledger.shipping.compare import (
+    Holding,
+    count_arrived_early,
+    list_lost_runs,
+    split_into_batches,
+)
 from skillrun.ledger.shipping.outbox import Outbox
 from skillrun.ledger.shipping.parcel import Parcel, Unfit
 from skillrun.ledger.shipping.server import Refusal, Server, Unreachable, shown
@@ -43,12 +48,15 @@ class Shipped:
     notes: tuple[str, ...] = ()
 
 
-def ship(path: Path, url: str, *, batch: int = BATCH, sleep: Callable[[float], None] = time.sleep) -> Shipped:
-    """Brings a ledger's rows into the database at `url`. May be called at any time, and by several at once.
+def ship(
+    path: Path, url: str, *, batch: int = BATCH, sleep: Callable[[float], None] = time.sleep
+) -> Shipped:
+    """Brings a ledger's rows into the database at `url`. May be called at any time, and by several
+    at once.
 
-    A batch is one transaction there; only then the cursor here moves on, so that after a cut the same rows are sent
-    again, and are there once. Raises Misuse for an address that is none, LedgerUnusable, and Blocked where the database
-    cannot be reached: what was sent stays sent.
+    A batch is one transaction there; only then the cursor here moves on, so that after a cut the
+    same rows are sent again, and are there once. Raises Misuse for an address that is none,
+    LedgerUnusable, and Blocked where the database cannot be reached: what was sent stays sent.
     """
     sink, server = shown(url), Server(url)
     events, runs = 0, set[str]()
@@ -74,18 +82,25 @@ def ship(path: Path, url: str, *, batch: int = BATCH, sleep: Callable[[float], N
 def _mend(outbox: Outbox, server: Server, sleep: Callable[[float], None]) -> Iterator[str]:
     """Compares what was sent with what is there, and sends again what is not; says what was wrong.
 
-    The cursor alone would never notice that somebody set it forward, or that the database was emptied or restored.
+    The cursor alone would never notice that somebody set it forward, or that the database was
+    emptied or restored.
     """
     moved = outbox.set_cursor_back()
     if moved is not None:
-        yield f"the cursor stood at {moved[0]}, behind the ledger's last event {moved[1]}: it was set back"
+        yield (
+            f"the cursor stood at {moved[0]}, behind the ledger's last event {moved[1]}: it was set"
+            " back"
+        )
     sent = outbox.holdings()
     there: dict[str, Holding] = {}
     for runs in split_into_batches(list(sent), _COMPARED):
         there |= _with_patience(server, partial(server.holdings, runs), sleep)
     early = count_arrived_early(sent, there)
     if early:
-        yield f"{early} events behind the cursor were there already: they are sent again, and are there once"
+        yield (
+            f"{early} events behind the cursor were there already: they are sent again, and are"
+            " there once"
+        )
     held = outbox.refused()
     lost = [run_id for run_id in list_lost_runs(sent, there) if run_id not in held]
     refused = list(_send_again(outbox, server, lost, sleep))
@@ -117,7 +132,9 @@ def _retry_refused(outbox: Outbox, server: Server, sleep: Callable[[float], None
 def _send(
     outbox: Outbox, server: Server, parcels: Sequence[Parcel], sleep: Callable[[float], None]
 ) -> Iterator[tuple[str, int, str]]:
-    """Sends a batch; yields what was refused of it, (run, event, why). What follows a refused event waits with it."""
+    """Sends a batch; yields what was refused of it, (run, event, why). What follows a refused event
+    waits with it.
+    """
     held = outbox.refused()
     fit: list[Parcel] = []
     for parcel in parcels:
@@ -136,7 +153,9 @@ def _send(
         yield from _alone(server, fit, sleep)
 
 
-def _alone(server: Server, parcels: Sequence[Parcel], sleep: Callable[[float], None]) -> Iterator[tuple[str, int, str]]:
+def _alone(
+    server: Server, parcels: Sequence[Parcel], sleep: Callable[[float], None]
+) -> Iterator[tuple[str, int, str]]:
     """One by one, so that one that is refused holds up no other."""
     for parcel in parcels:
         try:
@@ -155,7 +174,9 @@ def _patiently(server: Server, parcels: Sequence[Parcel], sleep: Callable[[float
 
 
 def _with_patience(server: Server, ask: Callable[[], T], sleep: Callable[[float], None]) -> T:
-    """With bounded retries, exponential backoff and full jitter. Raises Refusal, and Blocked in the end."""
+    """With bounded retries, exponential backoff and full jitter. Raises Refusal, and Blocked in the
+    end.
+    """
     for attempt in itertools.count(1):
         try:
             return ask()

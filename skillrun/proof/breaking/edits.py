@@ -1,7 +1,8 @@
-"""Writes into the source of a handler where it can be broken: which break is active is decided when it runs.
+"""Writes into the source of a handler where it can be broken: which break is active is decided when
+it runs.
 
-One edited text serves the unbroken run and every break, so that the unbroken run tries the edits too. The file is
-written anew from its syntax tree: its lines move, what it does stays the same.
+One edited text serves the unbroken run and every break, so that the unbroken run tries the edits
+too. The file is written anew from its syntax tree: its lines move, what it does stays the same.
 """
 
 from __future__ import annotations
@@ -36,12 +37,18 @@ class FileEdit:
     """What is changed in one file. Functions are known by the line of their `def`."""
 
     handlers: frozenset[int] = frozenset()  # the handler itself
-    helpers: frozenset[int] = frozenset()  # functions that it calls and that catch its errors to try again
-    effects: Mapping[Span, bool] = field(default_factory=dict)  # what means an effect -> whether it is awaited
+    helpers: frozenset[int] = (
+        frozenset()
+    )  # functions that it calls and that catch its errors to try again
+    effects: Mapping[Span, bool] = field(
+        default_factory=dict
+    )  # what means an effect -> whether it is awaited
 
 
 def edited(source: bytes, edit: FileEdit) -> str:
-    """The text of a file with the edit. Raises SyntaxError or ValueError where Python cannot read it."""
+    """The text of a file with the edit. Raises SyntaxError or ValueError where Python cannot read
+    it.
+    """
     tree = _Effects(edit.effects).visit(_parsed(source))
     for node in ast.walk(tree):
         if isinstance(node, Function) and node.lineno in edit.handlers | edit.helpers:
@@ -75,7 +82,9 @@ class _Effects(ast.NodeTransformer):
 
 
 def _guard_body(function: Function) -> None:
-    """The function says that it begins; a declared error that leaves it is swallowed or turned, as the break says."""
+    """The function says that it begins; a declared error that leaves it is swallowed or turned, as
+    the break says.
+    """
     start = 1 if ast.get_docstring(function, clean=False) is not None else 0
     body = function.body[start:] or [ast.Pass()]
     guarded = ast.Try(body=body, handlers=[_swallowing(), _turning()], orelse=[], finalbody=[])
@@ -83,7 +92,9 @@ def _guard_body(function: Function) -> None:
 
 
 def _guard_tries(function: Function) -> None:
-    """The function's own `except` clauses come second: they would try again what the break swallows."""
+    """The function's own `except` clauses come second: they would try again what the break
+    swallows.
+    """
     for node in _own_tries(function):
         turned = ast.Try(body=node.body, handlers=[_turning()], orelse=[], finalbody=[])
         node.body = [turned]
@@ -107,7 +118,9 @@ def _swallowing() -> ast.ExceptHandler:
 
 
 def _turning() -> ast.ExceptHandler:
-    return ast.ExceptHandler(type=_call("met('turn')"), name=None, body=[ast.Raise(exc=_call("turned()"), cause=None)])
+    return ast.ExceptHandler(
+        type=_call("met('turn')"), name=None, body=[ast.Raise(exc=_call("turned()"), cause=None)]
+    )
 
 
 def _call(text: str) -> ast.expr:

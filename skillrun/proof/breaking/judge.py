@@ -1,4 +1,6 @@
-"""Do the tests notice a broken handler? First the handler as it is, then each break, until one test fails."""
+"""Do the tests notice a broken handler? First the handler as it is, then each break, until one test
+fails.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ RunForked = Callable[[Asked, list[Mapping[str, Any]]], list[Records] | None]
 
 @dataclass(frozen=True)
 class Break:
-    """One way in which the handler is broken. `why_not`: it cannot be broken so; then nothing runs."""
+    """One way in which the handler is broken. `why_not`: it cannot be broken so; then nothing
+    runs.
+    """
 
     id: str
     words: str  # "the handler <words>"
@@ -46,7 +50,9 @@ class Noticing:
 
 @dataclass(frozen=True)
 class Trial:
-    """The whole. `incomplete`: why nothing can be said; `red`: test -> error of the handler as it is."""
+    """The whole. `incomplete`: why nothing can be said; `red`: test -> error of the handler as it
+    is.
+    """
 
     baseline: Records | None = None
     reaching: tuple[str, ...] = ()
@@ -60,8 +66,13 @@ class Trial:
 def try_breaks(
     breaks: tuple[Break, ...], expected: Expected, limit_s: float, run: RunTests, forked: RunForked
 ) -> Trial:
-    """Runs the tests in the expected files; where these miss a break, also all others that reach the handler."""
-    asked, tried = Asked(expected.paths, limit_s), [broken for broken in breaks if broken.why_not is None]
+    """Runs the tests in the expected files; where these miss a break, also all others that reach
+    the handler.
+    """
+    asked, tried = (
+        Asked(expected.paths, limit_s),
+        [broken for broken in breaks if broken.why_not is None],
+    )
     baseline, *seen = forked(asked, [broken.settings for broken in tried]) or [run(asked)]
     trial = _unusable(baseline) or _red(baseline, expected.paths, limit_s, run)
     if trial is not None:
@@ -76,9 +87,13 @@ def try_breaks(
 
 
 class _Tests:
-    """The tests that reach the handler: those of the named files, and once they are asked for, all."""
+    """The tests that reach the handler: those of the named files, and once they are asked for,
+    all.
+    """
 
-    def __init__(self, baseline: Records, expected: Expected, limit_s: float, run: RunTests) -> None:
+    def __init__(
+        self, baseline: Records, expected: Expected, limit_s: float, run: RunTests
+    ) -> None:
         self.baseline = baseline
         self.expected = expected
         self.limit_s = limit_s
@@ -101,15 +116,26 @@ class _Tests:
 
     def try_one(self, broken: Break) -> Noticing:
         if broken.why_not is not None:
-            return Noticing(broken, "incomplete" if broken.is_unreadable else "not_applicable", why=broken.why_not)
+            return Noticing(
+                broken,
+                "incomplete" if broken.is_unreadable else "not_applicable",
+                why=broken.why_not,
+            )
         seen = self.seen.get(broken.id)
         red = self.baseline.of("failed")
-        first = _noticing(broken, seen, red) if seen else self._try(broken, self.baseline, self.expected.paths)
+        first = (
+            _noticing(broken, seen, red)
+            if seen
+            else self._try(broken, self.baseline, self.expected.paths)
+        )
         if first.state != "missed":
             return first
         everything = self.everything()
         if not everything.ended:
-            return _doubted(first, f"these tests missed it, and the whole suite did not end ({everything.words})")
+            return _doubted(
+                first,
+                f"these tests missed it, and the whole suite did not end ({everything.words})",
+            )
         return self._unsure(self._try(broken, everything, ()) if self._has_more() else first)
 
     def _has_more(self) -> bool:
@@ -119,7 +145,9 @@ class _Tests:
     def _try(self, broken: Break, baseline: Records, paths: tuple[str, ...]) -> Noticing:
         if not baseline.reaching:
             return Noticing(broken, "missed")
-        return _noticing(broken, self.run(self._asked(broken, baseline, paths)), baseline.of("failed"))
+        return _noticing(
+            broken, self.run(self._asked(broken, baseline, paths)), baseline.of("failed")
+        )
 
     def _asked(self, broken: Break, baseline: Records, paths: tuple[str, ...]) -> Asked:
         limit = limit_of_break(baseline.ran.duration_ms / 1000)
@@ -130,11 +158,16 @@ class _Tests:
         skipped = self.doubtful("skipped")
         if noticing.state != "missed" or not skipped:
             return noticing
-        return _doubted(noticing, f"the tests that ran missed it, and {len(skipped)} were skipped here ({skipped[0]})")
+        return _doubted(
+            noticing,
+            f"the tests that ran missed it, and {len(skipped)} were skipped here ({skipped[0]})",
+        )
 
     def doubtful(self, *outcomes: str) -> list[str]:
         """The tests that should run the handler by their text, and that ended so."""
-        found = {self.baseline.shown(test) for outcome in outcomes for test in self.baseline.of(outcome)}
+        found = {
+            self.baseline.shown(test) for outcome in outcomes for test in self.baseline.of(outcome)
+        }
         return sorted(test for test in found if test.partition("[")[0] in self.expected.tests)
 
 
@@ -143,7 +176,9 @@ def _doubted(noticing: Noticing, why: str) -> Noticing:
 
 
 def _noticing(broken: Break, seen: Records, red: frozenset[str]) -> Noticing:
-    """A failure counts where the break made a difference; no end counts too, since the unbroken tests came to one."""
+    """A failure counts where the break made a difference; no end counts too, since the unbroken
+    tests came to one.
+    """
     struck = bool(seen.struck)
     failed = tuple(sorted(seen.shown(test) for test in seen.of("failed") - red))
     if struck and failed:
@@ -168,23 +203,40 @@ def _unusable_break(seen: Records, failed: tuple[str, ...]) -> str | None:
 def _unusable(baseline: Records) -> Trial | None:
     if baseline.no_pytest:
         hint = "install pytest there, or name the interpreter: proof.python in the spec"
-        return Trial(baseline, incomplete="pytest is missing in the target's interpreter", hint=hint, passing=True)
+        return Trial(
+            baseline,
+            incomplete="pytest is missing in the target's interpreter",
+            hint=hint,
+            passing=True,
+        )
     if baseline.elsewhere:
         hint = "the tests must import the code of the checkout that they lie in"
         why = f"the tests import the handler from elsewhere: {baseline.elsewhere[0]}"
         return Trial(baseline, incomplete=why, hint=hint, passing=True)
     if not baseline.ended:
         why = f"the tests did not come to an end ({baseline.words})"
-        return Trial(baseline, incomplete=why, hint=_last_line(baseline), passing=not baseline.timed_out)
+        return Trial(
+            baseline, incomplete=why, hint=_last_line(baseline), passing=not baseline.timed_out
+        )
     if baseline.uncollected:
         test = baseline.uncollected[0]
-        why = f"{baseline.shown(test)} cannot be imported in the scratch copy: {baseline.messages.get(test, '')}"
-        return Trial(baseline, incomplete=why, hint="only files that git does not ignore are copied", passing=True)
+        why = (
+            f"{baseline.shown(test)} cannot be imported in the scratch copy:"
+            f" {baseline.messages.get(test, '')}"
+        )
+        return Trial(
+            baseline,
+            incomplete=why,
+            hint="only files that git does not ignore are copied",
+            passing=True,
+        )
     return None
 
 
 def _red(baseline: Records, paths: tuple[str, ...], limit_s: float, run: RunTests) -> Trial | None:
-    """Tests that reach the handler and fail; seen again without our edits, which could be the cause."""
+    """Tests that reach the handler and fail; seen again without our edits, which could be the
+    cause.
+    """
     failed = baseline.of("failed") & frozenset(baseline.reached)
     if not failed:
         return None
@@ -193,7 +245,10 @@ def _red(baseline: Records, paths: tuple[str, ...], limit_s: float, run: RunTest
     still = {again.shown(test): again.messages.get(test, "") for test in sorted(again.of("failed"))}
     if still:
         return Trial(baseline, red=still)
-    why = f"{baseline.shown(min(failed))} fails only some of the time, or only where skillrun watches it"
+    why = (
+        f"{baseline.shown(min(failed))} fails only some of the time, or only where skillrun"
+        " watches it"
+    )
     return Trial(baseline, incomplete=why, hint="run it several times", passing=True)
 
 
@@ -204,7 +259,12 @@ def _not_reached(found: _Tests) -> Trial:
     if problem is not None or not doubtful:
         return problem or Trial(found.known)
     why = f"no test reaches the handler here, and {doubtful[0]} failed or was skipped"
-    return Trial(found.baseline, incomplete=why, hint=next(iter(found.baseline.messages.values()), None), passing=True)
+    return Trial(
+        found.baseline,
+        incomplete=why,
+        hint=next(iter(found.baseline.messages.values()), None),
+        passing=True,
+    )
 
 
 def _last_line(records: Records) -> str | None:

@@ -1,6 +1,7 @@
 """Which tests run the handler, from the records of a run.
 
-skillrun reads them with it, and so does the process that runs the tests: it is copied beside `runtime.py`.
+skillrun reads them with it, and so does the process that runs the tests: it is copied beside
+`runtime.py`.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ def of(outcomes: Mapping[str, str], outcome: str) -> frozenset[str]:
 
 
 def reaching(reached: Mapping[str, str], outcomes: Mapping[str, str]) -> frozenset[str]:
-    """The green tests that reach the handler, without parameters, and those that share its run in a fixture.
+    """The green tests that reach the handler, without parameters, and those that share its run in a
+    fixture.
 
     `reached`: test -> the scope in which the handler ran.
     """
@@ -37,5 +39,7 @@ def reaching(reached: Mapping[str, str], outcomes: Mapping[str, str]) -> frozens
     for test, scope in reached.items():
         shared = _SHARED.get(scope)
         file = test.partition("::")[0]
-        found |= {t for t in outcomes if shared == "all" or (shared and t.partition("::")[0] == file)}
+        found |= {
+            t for t in outcomes if shared == "all" or (shared and t.partition("::")[0] == file)
+        }
     return frozenset(test.partition("[")[0] for test in found & of(outcomes, "passed"))

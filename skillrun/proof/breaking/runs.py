@@ -1,4 +1,6 @@
-"""One run of the repository's tests in a scratch copy, with the handler as it is or broken, and what was recorded."""
+"""One run of the repository's tests in a scratch copy, with the handler as it is or broken, and
+what was recorded.
+"""
 
 from __future__ import annotations
 
@@ -81,8 +83,12 @@ class Records:
     ran: Ran
     prefix: str = ""  # from the repository's root to pytest's
     outcomes: Mapping[str, str] = field(default_factory=dict)  # passed | failed | skipped | xfailed
-    messages: Mapping[str, str] = field(default_factory=dict)  # of what failed or could not be collected
-    reached: Mapping[str, str] = field(default_factory=dict)  # test -> scope in which the handler ran
+    messages: Mapping[str, str] = field(
+        default_factory=dict
+    )  # of what failed or could not be collected
+    reached: Mapping[str, str] = field(
+        default_factory=dict
+    )  # test -> scope in which the handler ran
     struck: frozenset[str] = frozenset()  # tests in which the break made a difference
     uncollected: tuple[str, ...] = ()
     elsewhere: tuple[str, ...] = ()  # what was imported instead of the copy
@@ -114,11 +120,14 @@ def run_tests(job: Job, asked: Asked, run: Runner) -> Records:
     return _run_in_copy(job, asked, (), run)[0]
 
 
-def run_forked(job: Job, asked: Asked, breaks: Sequence[Mapping[str, Any]], run: Runner) -> list[Records] | None:
-    """The unbroken run and each break, in one process that collects the tests once and forks for each of them.
+def run_forked(
+    job: Job, asked: Asked, breaks: Sequence[Mapping[str, Any]], run: Runner
+) -> list[Records] | None:
+    """The unbroken run and each break, in one process that collects the tests once and forks for
+    each of them.
 
-    The breaks meet the green tests that reach the handler. None where that is not the same as a process for each:
-    something would outlast a fork.
+    The breaks meet the green tests that reach the handler. None where that is not the same as a
+    process for each: something would outlast a fork.
     """
     most = asked.limit_s + len(breaks) * limit_of_break(asked.limit_s)
 
@@ -130,11 +139,15 @@ def run_forked(job: Job, asked: Asked, breaks: Sequence[Mapping[str, Any]], run:
 
 
 def limit_of_break(unbroken_s: float) -> float:
-    """Seconds for the tests of a broken handler, from what the unbroken one took: it may try many times."""
+    """Seconds for the tests of a broken handler, from what the unbroken one took: it may try many
+    times.
+    """
     return max(LEAST_S, TIMES_LONGER * unbroken_s)
 
 
-def _run_in_copy(job: Job, asked: Asked, forks: Sequence[Mapping[str, Any]], run: Runner) -> list[Records]:
+def _run_in_copy(
+    job: Job, asked: Asked, forks: Sequence[Mapping[str, Any]], run: Runner
+) -> list[Records]:
     """What the process itself recorded, then each of its forks."""
     with scratch_copy(job.root, job.files) as scratch:
         repo = scratch / "repo"
@@ -143,10 +156,15 @@ def _run_in_copy(job: Job, asked: Asked, forks: Sequence[Mapping[str, Any]], run
             file.touch()
         _write_edits(job, asked, repo)
         _write_runtime(job, asked, repo, files, forks)
-        ran = run(_command(job, asked), repo / job.folder, _environment(job, scratch), asked.limit_s)
+        ran = run(
+            _command(job, asked), repo / job.folder, _environment(job, scratch), asked.limit_s
+        )
         own, *forked = [_said(file) for file in files]
         shared = {event: said for event, said in own.items() if event != "end"}
-        return [_read(own, ran, repo, job), *(_read({**shared, **said}, ran, repo, job) for said in forked)]
+        return [
+            _read(own, ran, repo, job),
+            *(_read({**shared, **said}, ran, repo, job) for said in forked),
+        ]
 
 
 def _write_edits(job: Job, asked: Asked, repo: Path) -> None:
@@ -191,9 +209,17 @@ def _command(job: Job, asked: Asked) -> str:
 
 
 def _environment(job: Job, scratch: Path) -> dict[str, str]:
-    """The copy leads PYTHONPATH, before what an editable install would give; temporary files go with the copy."""
-    kept = {name: value for name, value in job.env.items() if not name.startswith(("PYTEST_CURRENT", "PYTEST_XDIST"))}
-    roots = dict.fromkeys(str(scratch / "repo" / folder) for folder in (job.import_root, job.folder, ""))
+    """The copy leads PYTHONPATH, before what an editable install would give; temporary files go
+    with the copy.
+    """
+    kept = {
+        name: value
+        for name, value in job.env.items()
+        if not name.startswith(("PYTEST_CURRENT", "PYTEST_XDIST"))
+    }
+    roots = dict.fromkeys(
+        str(scratch / "repo" / folder) for folder in (job.import_root, job.folder, "")
+    )
     path = [*roots, *filter(None, [kept.get("PYTHONPATH")])]
     return {**kept, "PYTHONPATH": os.pathsep.join(path), "TMPDIR": str(scratch / "tmp")}
 
@@ -216,7 +242,9 @@ def _read(said: Mapping[str, list[dict[str, Any]]], ran: Ran, repo: Path, job: J
         prefix=_relative(roots[0], repo) if roots else "",
         outcomes=reach.worst(said.get("outcome", [])),
         messages={event["test"]: event["message"] for event in failures if event["message"]},
-        reached={event["test"]: event["scope"] for event in said.get("reached", []) if event["test"]},
+        reached={
+            event["test"]: event["scope"] for event in said.get("reached", []) if event["test"]
+        },
         struck=frozenset(event["test"] for event in said.get("struck", [])),
         uncollected=tuple(event["test"] for event in said.get("uncollected", [])),
         elsewhere=tuple(end.get("elsewhere", ())),

@@ -1,7 +1,8 @@
 """Runs with the target's tests: tells which of them reach the handler, and breaks it as it is told.
 
-Copied into the scratch copy as `skillrun_broken.py`, beside its settings. It runs in the target's interpreter, so it
-keeps to the standard library and to Python 3.8; `edits.py` writes the calls of it into the handler.
+Copied into the scratch copy as `skillrun_broken.py`, beside its settings. It runs in the target's
+interpreter, so it keeps to the standard library and to Python 3.8; `edits.py` writes the calls of
+it into the handler.
 """
 
 from __future__ import annotations
@@ -24,8 +25,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-SETTINGS: dict[str, Any] = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
-SPAWNS = frozenset(("subprocess.Popen", "os.posix_spawn", "os.exec", "os.fork", "os.forkpty", "os.system"))
+SETTINGS: dict[str, Any] = json.loads(
+    Path(__file__).with_suffix(".json").read_text(encoding="utf-8")
+)
+SPAWNS = frozenset(
+    ("subprocess.Popen", "os.posix_spawn", "os.exec", "os.fork", "os.forkpty", "os.system")
+)
 
 _HELD = 64 * 1024**2  # bytes that importing the tests may have written, to be put back
 
@@ -68,7 +73,9 @@ def dropping(is_async: bool) -> Callable[..., Any] | None:
 
 
 def met(what: str) -> tuple[type, ...]:
-    """For an `except` clause: the class of the current error where it is to be swallowed or turned, else nothing."""
+    """For an `except` clause: the class of the current error where it is to be swallowed or turned,
+    else nothing.
+    """
     error = sys.exc_info()[1]
     if not SETTINGS[what] or error is None or _kind(error) not in SETTINGS[what]:
         return ()
@@ -96,9 +103,13 @@ async def _nothing_later(*_: Any, **__: Any) -> Any:
 
 
 def _kind(error: BaseException) -> str | None:
-    """transient or permanent: the nearest declared class decides, and the arguments where it is declared as both."""
+    """transient or permanent: the nearest declared class decides, and the arguments where it is
+    declared as both.
+    """
     for above in type(error).__mro__:
-        declared = [(kind, args) for kind, known in _errors().items() for cls, args in known if cls is above]
+        declared = [
+            (kind, args) for kind, known in _errors().items() for cls, args in known if cls is above
+        ]
         kinds = {kind for kind, _ in declared}
         if len(kinds) > 1:
             kinds = {kind for kind, args in declared if list(error.args) == args}
@@ -136,7 +147,9 @@ def _test() -> str:
 
 
 def _say(event: str, **fields: Any) -> None:
-    """One line of the records, each only once; a test that closes every descriptor loses what follows."""
+    """One line of the records, each only once; a test that closes every descriptor loses what
+    follows.
+    """
     line = json.dumps({"event": event, **fields}, sort_keys=True) + "\n"
     if line not in _said:
         _said.add(line)
@@ -169,7 +182,8 @@ class Watching:
             _say("uncollected", test=report.nodeid, message=_message(report))
 
     def pytest_runtestloop(self, session: Any) -> Any:
-        """Collected once, run as it is and with each break: by a fork that finds everything as it was, each time.
+        """Collected once, run as it is and with each break: by a fork that finds everything as it
+        was, each time.
 
         None: run it here.
         """
@@ -188,7 +202,9 @@ class Watching:
                 return None
             kept.put_back()
             if number == 0:
-                limit_s = max(SETTINGS["least_s"], SETTINGS["times_longer"] * (time.monotonic() - began))
+                limit_s = max(
+                    SETTINGS["least_s"], SETTINGS["times_longer"] * (time.monotonic() - began)
+                )
                 SETTINGS.update(_green_and_red(settings["out"]))
                 if not SETTINGS["only"]:
                     break
@@ -204,10 +220,24 @@ class Watching:
         _now.scopes.pop()
 
     def pytest_runtest_logreport(self, report: Any) -> None:
-        outcome = "xfailed" if hasattr(report, "wasxfail") and report.outcome == "skipped" else report.outcome
+        outcome = (
+            "xfailed"
+            if hasattr(report, "wasxfail") and report.outcome == "skipped"
+            else report.outcome
+        )
         if report.when == "call" or outcome != "passed":
-            _say("outcome", test=report.nodeid, outcome=outcome, message=_message(report) if report.failed else "")
-        if report.failed and SETTINGS["stop"] and report.nodeid not in SETTINGS["red"] and _struck():
+            _say(
+                "outcome",
+                test=report.nodeid,
+                outcome=outcome,
+                message=_message(report) if report.failed else "",
+            )
+        if (
+            report.failed
+            and SETTINGS["stop"]
+            and report.nodeid not in SETTINGS["red"]
+            and _struck()
+        ):
             self.session.shouldstop = "the tests have noticed"
 
     def pytest_sessionfinish(self) -> None:
@@ -225,7 +255,11 @@ def _struck() -> bool:
 def _message(report: Any) -> str:
     """The error in one line."""
     crash = getattr(report.longrepr, "reprcrash", None)
-    lines = [line for line in str(crash.message if crash else report.longrepr).splitlines() if line.strip()]
+    lines = [
+        line
+        for line in str(crash.message if crash else report.longrepr).splitlines()
+        if line.strip()
+    ]
     errors = [line[1:] for line in lines if line.startswith("E ")]
     return (errors or lines[:1] or [""])[-1].strip()[:300]
 
@@ -252,14 +286,20 @@ def _audit(event: str, args: tuple[Any, ...]) -> None:
 
 
 def _is_alone() -> bool:
-    """Whether a fork shares nothing with the next: no thread, socket or event loop, no open file of the copy."""
+    """Whether a fork shares nothing with the next: no thread, socket or event loop, no open file of
+    the copy.
+    """
     shared = ("socket:", "anon_inode:", SETTINGS["root"] + os.sep)
     try:
         threads = list(Path("/proc/self/task").iterdir())
         links = [_link(fd) for fd in Path("/proc/self/fd").iterdir()]
     except OSError:
         return False
-    return len(threads) == 1 and threading.active_count() == 1 and not any(link.startswith(shared) for link in links)
+    return (
+        len(threads) == 1
+        and threading.active_count() == 1
+        and not any(link.startswith(shared) for link in links)
+    )
 
 
 def _link(fd: Path) -> str:
@@ -270,7 +310,9 @@ def _link(fd: Path) -> str:
 
 
 def _fork(settings: dict[str, Any], limit_s: float) -> bool:
-    """True in a child, which has the settings from then on; False in the parent, once that child has ended."""
+    """True in a child, which has the settings from then on; False in the parent, once that child
+    has ended.
+    """
     global _out
     sys.stdout.flush()
     sys.stderr.flush()
@@ -297,7 +339,11 @@ def _await(child: int, records: str, limit_s: float) -> None:
         time.sleep(pause)
         pause = min(pause * 1.5, 0.05)
         ended, status = os.waitpid(child, 0 if timed_out else os.WNOHANG)
-    how = f"ended by signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else f"exit {os.WEXITSTATUS(status)}"
+    how = (
+        f"ended by signal {os.WTERMSIG(status)}"
+        if os.WIFSIGNALED(status)
+        else f"exit {os.WEXITSTATUS(status)}"
+    )
     words = f"it took longer than {limit_s:.0f} s" if timed_out else how
     line = json.dumps({"event": "fork", "words": words, "timed_out": timed_out}) + "\n"
     fd = _records(records)
@@ -310,8 +356,15 @@ def _green_and_red(records: str) -> dict[str, Any]:
     reach = importlib.import_module(f"{__name__}_reach")
     said = [json.loads(line) for line in Path(records).read_text(encoding="utf-8").splitlines()]
     outcomes = reach.worst(event for event in said if event["event"] == "outcome")
-    reached = {event["test"]: event["scope"] for event in said if event["event"] == "reached" and event["test"]}
-    return {"only": sorted(reach.reaching(reached, outcomes)), "red": sorted(reach.of(outcomes, "failed"))}
+    reached = {
+        event["test"]: event["scope"]
+        for event in said
+        if event["event"] == "reached" and event["test"]
+    }
+    return {
+        "only": sorted(reach.reaching(reached, outcomes)),
+        "red": sorted(reach.of(outcomes, "failed")),
+    }
 
 
 class Kept:
@@ -321,12 +374,19 @@ class Kept:
         self.folders = folders
         self.before = {path: _seen(path) for path in self.paths()}
         changed = [path for path in self.before if _seen(path) != _seen(self._source(path))]
-        self.whole = sum(path.lstat().st_size for path in changed) < _HELD and not any(map(Path.is_symlink, changed))
+        self.whole = sum(path.lstat().st_size for path in changed) < _HELD and not any(
+            map(Path.is_symlink, changed)
+        )
         self.held = {path: path.read_bytes() for path in changed} if self.whole else {}
 
     def paths(self) -> list[Path]:
         """All that is no folder."""
-        return [Path(at, name) for folder in self.folders for at, _, names in os.walk(folder) for name in names]
+        return [
+            Path(at, name)
+            for folder in self.folders
+            for at, _, names in os.walk(folder)
+            for name in names
+        ]
 
     def _source(self, path: Path) -> Path:
         return Path(SETTINGS["source"], os.path.relpath(path, SETTINGS["root"]))
@@ -357,7 +417,9 @@ def _seen(path: Path) -> tuple[int, int] | None:
 
 
 class Databases:
-    """Django's own test databases, where `manage.py test` runs the tests and no plugin makes them."""
+    """Django's own test databases, where `manage.py test` runs the tests and no plugin makes
+    them.
+    """
 
     def __init__(self) -> None:
         from django.test.runner import DiscoverRunner  # type: ignore[import-untyped,unused-ignore]

@@ -1,4 +1,6 @@
-"""A scratch copy of a repository's files, in memory where the machine allows it, and gone afterwards."""
+"""A scratch copy of a repository's files, in memory where the machine allows it, and gone
+afterwards.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ _ROOM = 512 * 1024**2  # bytes that the tests themselves may need
 @contextmanager
 def scratch_copy(root: Path, files: Iterable[str]) -> Iterator[Path]:
     """A folder with `repo`, a copy of the files, and `tmp`, empty; readable by its owner alone."""
-    with tempfile.TemporaryDirectory(prefix="skillrun-", dir=_place(root, files), ignore_cleanup_errors=True) as name:
+    with tempfile.TemporaryDirectory(
+        prefix="skillrun-", dir=_place(root, files), ignore_cleanup_errors=True
+    ) as name:
         folder = Path(name).resolve()
         (folder / "tmp").mkdir()
         _copy(root, files, folder / "repo")
@@ -41,7 +45,9 @@ def _copy(root: Path, files: Iterable[str], target: Path) -> None:
 
 
 def _bare(root: Path) -> Iterator[str]:
-    """Folders at the top, also those that git ignores, such as `data`: code may count on them, empty."""
+    """Folders at the top, also those that git ignores, such as `data`: code may count on them,
+    empty.
+    """
     with os.scandir(root) as entries:
         for entry in entries:
             installed = entry.name.startswith(".") or entry.name in _INSTALLED
@@ -59,11 +65,17 @@ def size_of(root: Path, files: Iterable[str]) -> int:
 
 
 def _place(root: Path, files: Iterable[str]) -> Path | None:
-    """Memory, where programs may run from it and there is room: a database in the tests is many times faster."""
+    """Memory, where programs may run from it and there is room: a database in the tests is many
+    times faster.
+    """
     try:
         found = os.statvfs(_MEMORY)
     except OSError:
         return None
     room = found.f_bavail * found.f_frsize
     fits = room > size_of(root, files) + _ROOM
-    return _MEMORY if fits and not found.f_flag & os.ST_NOEXEC and os.access(_MEMORY, os.W_OK) else None
+    return (
+        _MEMORY
+        if fits and not found.f_flag & os.ST_NOEXEC and os.access(_MEMORY, os.W_OK)
+        else None
+    )

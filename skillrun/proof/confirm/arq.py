@@ -13,9 +13,11 @@ _JOB = "arq:job:"
 
 
 class ArqBroker(RedisBroker):
-    """A job is there as long as its definition is; its queue is a sorted set of ids, whatever its name.
+    """A job is there as long as its definition is; its queue is a sorted set of ids, whatever its
+    name.
 
-    The job of a worker that died has a key of its own, which runs out like any other: that is all there is to age.
+    The job of a worker that died has a key of its own, which runs out like any other: that is all
+    there is to age.
     """
 
     ALONE = True
@@ -33,7 +35,9 @@ class ArqBroker(RedisBroker):
         known = set(self._jobs())
         for key, kind in self._keys().items():
             members: Any = self.resp.call("ZRANGE", key, 0, -1) if kind == b"zset" else []
-            yield from ((key, member) for member in members if member.decode("utf-8", "replace") in known)
+            yield from (
+                (key, member) for member in members if member.decode("utf-8", "replace") in known
+            )
 
     def waiting(self) -> int:
         return len(self._jobs())

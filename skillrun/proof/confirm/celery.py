@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
 
 class CeleryBroker(RedisBroker):
-    """An unacknowledged message comes back when its time in `unacked_index` is older than the visibility timeout."""
+    """An unacknowledged message comes back when its time in `unacked_index` is older than the
+    visibility timeout.
+    """
 
     QUEUE = re.compile(r"(?!unacked|_kombu)(.+)")
     TAKEN = re.compile(r"unacked")

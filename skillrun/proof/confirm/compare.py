@@ -22,7 +22,9 @@ OnProgress = Callable[[str, int, int], None]
 
 
 def confirm(proof: Proof, target: Target, progress: OnProgress | None = None) -> list[Confirmed]:
-    """Repeats the first refutation and a few kills with a real worker. What differs makes a `proved` incomplete."""
+    """Repeats the first refutation and a few kills with a real worker. What differs makes a
+    `proved` incomplete.
+    """
     progress = progress or (lambda what, done, of: None)
     chosen = choose(proof)
     found: list[Confirmed] = []
@@ -34,17 +36,26 @@ def confirm(proof: Proof, target: Target, progress: OnProgress | None = None) ->
         with Stage(target, redelivery_s=redelivery_s) as stage:
             for number, history in enumerate(chosen):
                 progress("a real worker", number, len(chosen))
-                found.append(confirm_one(stage, history, redelivery_s, volatile, jitter=_jitter(target)))
+                found.append(
+                    confirm_one(stage, history, redelivery_s, volatile, jitter=_jitter(target))
+                )
     except (NotConfirmed, ServiceMissing, ServiceFailed) as error:
         missed = chosen[len(found) :]
-        found += [Confirmed(str(h.schedule), simulated(h, redelivery_s), None, note=str(error)) for h in missed]
+        found += [
+            Confirmed(str(h.schedule), simulated(h, redelivery_s), None, note=str(error))
+            for h in missed
+        ]
     return found
 
 
 def differences(found: list[Confirmed]) -> list[Judgement]:
     """What a real worker did otherwise: the proof's own picture of the library is wrong there."""
     return [
-        Judgement(INCOMPLETE, "confirm.differs", f"under {item.schedule} a real worker does otherwise: {item.note}")
+        Judgement(
+            INCOMPLETE,
+            "confirm.differs",
+            f"under {item.schedule} a real worker does otherwise: {item.note}",
+        )
         for item in found
         if item.agrees is False
     ]
@@ -59,12 +70,24 @@ def find_untried(found: list[Confirmed]) -> list[Judgement]:
 
 
 def choose(proof: Proof) -> list[History]:
-    """The first stable refutation that can be repeated, then deaths of a child and of a worker after an effect."""
-    witnesses = [w.tried.history for w in proof.witnesses if w.stable and not w.judgement.rule.startswith("logs.")]
+    """The first stable refutation that can be repeated, then deaths of a child and of a worker
+    after an effect.
+    """
+    witnesses = [
+        w.tried.history
+        for w in proof.witnesses
+        if w.stable and not w.judgement.rule.startswith("logs.")
+    ]
     refuted = [history for history in witnesses if unsupported(history.schedule) is None][:1]
     kills = [t.history for t in proof.tried if t.schedule.family == "kill" and was_met(t.history)]
-    kills = [history for history in kills if unsupported(history.schedule) is None and history not in refuted]
-    effects = {effect.name for effect in proof.reference.spec.effects or ()} if proof.reference else set()
+    kills = [
+        history
+        for history in kills
+        if unsupported(history.schedule) is None and history not in refuted
+    ]
+    effects = (
+        {effect.name for effect in proof.reference.spec.effects or ()} if proof.reference else set()
+    )
     return refuted + sorted(kills, key=lambda history: _rank(history.schedule, effects))[:KILLS]
 
 
@@ -81,12 +104,21 @@ def _jitter(target: Target) -> bool:
     return bool(backoff and backoff.jitter)
 
 
-def confirm_one(stage: Stage, history: History, redelivery_s: float, volatile: frozenset[str], *,
-                jitter: bool = False) -> Confirmed:  # fmt: skip
+def confirm_one(
+    stage: Stage,
+    history: History,
+    redelivery_s: float,
+    volatile: frozenset[str],
+    *,
+    jitter: bool = False,
+) -> Confirmed:
     """One schedule, simulated and real."""
     here, text = simulated(history, redelivery_s), str(history.schedule)
     try:
-        real = stage.run(history.schedule, [str(event["at"]) for event in history.events if event.kind == "fault"])
+        real = stage.run(
+            history.schedule,
+            [str(event["at"]) for event in history.events if event.kind == "fault"],
+        )
     except NotConfirmed as error:
         return Confirmed(text, here, None, note=str(error))
     loose = jitter and history.schedule.family != "exhaustion"
@@ -113,7 +145,9 @@ def _outcome(run: Delivery) -> str:
 
 
 def _delays(history: History, redelivery_s: float) -> Iterator[float]:
-    """For how long the job was made to wait; the time in which a death is noticed is not part of it."""
+    """For how long the job was made to wait; the time in which a death is noticed is not part of
+    it.
+    """
     for delivery in history.deliveries:
         if delivery.op not in ("deliver", "died"):
             continue
@@ -126,13 +160,19 @@ def _delays(history: History, redelivery_s: float) -> Iterator[float]:
                 yield left
 
 
-def compare(here: Seen, real: Seen, volatile: frozenset[str], *, delays: bool) -> Iterator[tuple[str, str]]:
+def compare(
+    here: Seen, real: Seen, volatile: frozenset[str], *, delays: bool
+) -> Iterator[tuple[str, str]]:
     """(what differs, in words)."""
     if here.outcomes != real.outcomes:
         yield "deliveries", f"{_words(here.outcomes)} simulated, {_words(real.outcomes)} real"
     if not _same_calls(here.performed, real.performed):
         yield "effects", f"{_calls(here)} simulated, {_calls(real)} real"
-    names = [name for name in here.state if name not in volatile and here.state[name] != real.state.get(name)]
+    names = [
+        name
+        for name in here.state
+        if name not in volatile and here.state[name] != real.state.get(name)
+    ]
     for name in names[:1]:
         yield "state", f"{name} is {here.state[name]!r} simulated, {real.state.get(name)!r} real"
     if here.dead_letters != real.dead_letters:
@@ -141,7 +181,9 @@ def compare(here: Seen, real: Seen, volatile: frozenset[str], *, delays: bool) -
         yield "delays", f"{_seconds(here.delays)} simulated, {_seconds(real.delays)} real"
 
 
-def _same_calls(here: tuple[tuple[str, str | None], ...], real: tuple[tuple[str, str | None], ...]) -> bool:
+def _same_calls(
+    here: tuple[tuple[str, str | None], ...], real: tuple[tuple[str, str | None], ...]
+) -> bool:
     """The same keys; where keys are other ones in each run, the same pattern of repetition."""
     if here == real:
         return True

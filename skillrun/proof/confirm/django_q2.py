@@ -17,14 +17,19 @@ _PAST = "2000-01-01 00:00:00"
 
 
 class DjangoQ2Broker:
-    """A row is locked when it is taken, and deleted when it is acknowledged; a schedule that runs once waits too."""
+    """A row is locked when it is taken, and deleted when it is acknowledged; a schedule that runs
+    once waits too.
+    """
 
     ALONE = True  # its clock is the rows' own
 
     def __init__(self, setting: Setting) -> None:
         store = setting.store()
         if not isinstance(store, SqliteStore):
-            raise NotConfirmed("a real worker of Django Q2 is confirmed on SQLite alone: proof.database names no file")
+            raise NotConfirmed(
+                "a real worker of Django Q2 is confirmed on SQLite alone: proof.database names no"
+                " file"
+            )
         self.file = store.path
         self.url = str(store.path)
         letter = setting.spec.dead_letter
@@ -50,7 +55,9 @@ class DjangoQ2Broker:
         """The file was put back already."""
 
     def waiting(self) -> int:
-        return self._count(_QUEUED) + self._count(_SCHEDULED, "schedule_type = 'O' and repeats <> 0")
+        return self._count(_QUEUED) + self._count(
+            _SCHEDULED, "schedule_type = 'O' and repeats <> 0"
+        )
 
     def queues(self) -> list[str]:
         return [name for (name,) in self._ask(f"select distinct key from {_QUEUED}")]

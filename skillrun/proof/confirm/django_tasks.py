@@ -23,7 +23,9 @@ class DjangoTasksBroker:
     def __init__(self, setting: Setting) -> None:
         store = setting.store()
         if not isinstance(store, SqliteStore):
-            raise NotConfirmed("the tasks' rows are looked at in SQLite alone, and proof.database is none")
+            raise NotConfirmed(
+                "the tasks' rows are looked at in SQLite alone, and proof.database is none"
+            )
         self.file = store.path
         self.url = str(self.file)
         self.kept: list[tuple[Any, ...]] = []
@@ -52,7 +54,9 @@ class DjangoTasksBroker:
 
     def again(self) -> None:
         for row in self.kept:
-            self._ask(f"insert or replace into {_TABLE} values ({', '.join('?' * len(row))})", [row])
+            self._ask(
+                f"insert or replace into {_TABLE} values ({', '.join('?' * len(row))})", [row]
+            )
 
     def clear(self) -> None:
         self._ask(f"delete from {_TABLE} where status in ('READY', 'RUNNING')")

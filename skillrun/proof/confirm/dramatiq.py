@@ -8,7 +8,9 @@ from skillrun.proof.confirm.redis import RedisBroker
 
 
 class DramatiqBroker(RedisBroker):
-    """`.msgs` holds what waits and what a worker has; a worker without a heartbeat loses what it has to the others."""
+    """`.msgs` holds what waits and what a worker has; a worker without a heartbeat loses what it
+    has to the others.
+    """
 
     QUEUE = re.compile(r"[^:]+:(.+)")
     TAKEN = re.compile(r"(?!.*\.XQ\.msgs$).*\.msgs")

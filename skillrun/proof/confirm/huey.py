@@ -41,7 +41,9 @@ class HueyBroker:
             file.unlink()
 
     def waiting(self) -> int:
-        return sum(count for table in _MESSAGES for (count,) in self._ask(f"select count(*) from {table}"))
+        return sum(
+            count for table in _MESSAGES for (count,) in self._ask(f"select count(*) from {table}")
+        )
 
     def queues(self) -> list[str]:
         return [name for (name,) in self._ask("select distinct queue from task")]

@@ -37,7 +37,9 @@ class Broker(Protocol):
         """Loses every message."""
 
     def age(self, seconds: float) -> None:
-        """As if that time had passed: what the broker, or another worker, gives back then is given back."""
+        """As if that time had passed: what the broker, or another worker, gives back then is given
+        back.
+        """
 
     def dead(self) -> int | None:
         """How many the library's own dead-letter place holds; None where it has none."""
@@ -64,7 +66,9 @@ class Seen:
 
 @dataclass(frozen=True)
 class Confirmed:
-    """One schedule, simulated and real. `agrees` is None where there is no real one: `note` says why."""
+    """One schedule, simulated and real. `agrees` is None where there is no real one: `note` says
+    why.
+    """
 
     schedule: str
     simulated: Seen

@@ -10,16 +10,22 @@ from skillrun.proof.services.postgres import PostgresServer
 if TYPE_CHECKING:
     from skillrun.proof.setting import Setting
 
-_HEARTBEAT = "interval '30 seconds'"  # a worker that was silent for longer is dead: its job waits for nobody
+_HEARTBEAT = (  # a worker that was silent for longer is dead: its job waits for nobody
+    "interval '30 seconds'"
+)
 _MINE = (
     "status = 'todo' or (status = 'doing' and worker_id in"
     f" (select id from procrastinate_workers where last_heartbeat > now() - {_HEARTBEAT}))"
 )
-_TABLES = "procrastinate_jobs, procrastinate_events, procrastinate_periodic_defers, procrastinate_workers"
+_TABLES = (
+    "procrastinate_jobs, procrastinate_events, procrastinate_periodic_defers, procrastinate_workers"
+)
 
 
 class ProcrastinateBroker:
-    """The tables of procrastinate/sql/schema.sql; nothing waits before the application has made them."""
+    """The tables of procrastinate/sql/schema.sql; nothing waits before the application has made
+    them.
+    """
 
     ALONE = False
 
@@ -42,7 +48,9 @@ class ProcrastinateBroker:
         return self._count(_MINE)
 
     def queues(self) -> list[str]:
-        return [str(name) for [name] in self._ask("select distinct queue_name from procrastinate_jobs")]
+        return [
+            str(name) for [name] in self._ask("select distinct queue_name from procrastinate_jobs")
+        ]
 
     def keep(self) -> None:
         self.kept = [id_ for [id_] in self._ask("select id from procrastinate_jobs")]
@@ -50,7 +58,10 @@ class ProcrastinateBroker:
     def again(self) -> None:
         """As whoever finds a job stalled that had ended after all, but for the status."""
         ids = ", ".join(map(str, self.kept))
-        self._ask(f"update procrastinate_jobs set status = 'todo', scheduled_at = null where id in ({ids})")
+        self._ask(
+            "update procrastinate_jobs set status = 'todo', scheduled_at = null where id in"
+            f" ({ids})"
+        )
 
     def clear(self) -> None:
         self._ask(f"truncate {_TABLES}")

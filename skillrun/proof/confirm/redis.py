@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 
 class RedisBroker:
-    """`QUEUE`, `TAKEN`, `DEAD` and `CLOCKED` match whole keys; `QUEUE`'s group is the queue's name."""
+    """`QUEUE`, `TAKEN`, `DEAD` and `CLOCKED` match whole keys; `QUEUE`'s group is the queue's
+    name.
+    """
 
     QUEUE = re.compile(r"(.+)")  # lists of waiting messages
     TAKEN = re.compile(r"(?!)")  # where those are that a worker has, or that wait for their time
@@ -27,7 +29,9 @@ class RedisBroker:
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
         self.own = self._own()
-        self.server: RedisServer = self.own or next(s for s in setting.servers if isinstance(s, RedisServer))
+        self.server: RedisServer = self.own or next(
+            s for s in setting.servers if isinstance(s, RedisServer)
+        )
         self.resp = Resp(self.server.socket)
         self.kept: list[Command] = []
         self.url = self.server.url
@@ -46,16 +50,26 @@ class RedisBroker:
         """Key -> type."""
         keys: Any = self.resp.call("KEYS", "*")
         types: Any = self.resp.pipeline(("TYPE", key) for key in keys)
-        found = {key.decode("utf-8", "replace"): kind for key, kind in zip(keys, types, strict=True)}
+        found = {
+            key.decode("utf-8", "replace"): kind for key, kind in zip(keys, types, strict=True)
+        }
         return {key: kind for key, kind in found.items() if self.MINE.match(key)}
 
     def _sizes(self, pattern: re.Pattern[str]) -> int:
         count = {b"list": "LLEN", b"zset": "ZCARD", b"hash": "HLEN"}
-        asked = [(count[kind], key) for key, kind in self._keys().items() if kind in count and pattern.fullmatch(key)]
+        asked = [
+            (count[kind], key)
+            for key, kind in self._keys().items()
+            if kind in count and pattern.fullmatch(key)
+        ]
         return _sum(self.resp.pipeline(asked))
 
     def waiting(self) -> int:
-        lists = [key for key, kind in self._keys().items() if kind == b"list" and self.QUEUE.fullmatch(key)]
+        lists = [
+            key
+            for key, kind in self._keys().items()
+            if kind == b"list" and self.QUEUE.fullmatch(key)
+        ]
         return _sum(self.resp.pipeline(("LLEN", key) for key in lists)) + self._sizes(self.TAKEN)
 
     def queues(self) -> list[str]:

@@ -9,7 +9,9 @@ from skillrun.proof.services.redis import RedisServer
 
 
 class RqBroker(RedisBroker):
-    """A worker that dies leaves its job in the registry of started ones until its time there is over."""
+    """A worker that dies leaves its job in the registry of started ones until its time there is
+    over.
+    """
 
     QUEUE = re.compile(r"rq:queue:([^:]+)")
     TAKEN = re.compile(r"rq:(wip|scheduled):.*|rq:queue:[^:]+:intermediate")

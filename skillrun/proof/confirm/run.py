@@ -1,4 +1,6 @@
-"""Runs one schedule with a real worker: publishes, watches what the worker reports, restarts it where it was killed."""
+"""Runs one schedule with a real worker: publishes, watches what the worker reports, restarts it
+where it was killed.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +30,9 @@ _HERE = Path(__file__).resolve().parent
 _SUPERVISOR = _HERE.parents[1] / "validations" / "supervisor.py"
 _MAIN = _HERE.parent / "probe" / "main.py"
 _BOOT = (
-    "import importlib.util as u, sys; s = u.spec_from_file_location('_skillrun_main', sys.argv[1]); "
-    "m = u.module_from_spec(s); s.loader.exec_module(m); m.load_probe(); m.part('real').main(*sys.argv[2:4])"
+    "import importlib.util as u, sys; s = u.spec_from_file_location('_skillrun_main', sys.argv[1]);"
+    " m = u.module_from_spec(s); s.loader.exec_module(m); m.load_probe();"
+    " m.part('real').main(*sys.argv[2:4])"
 )
 LIMIT_S = 90.0  # for one schedule
 _QUIET_S = 0.5
@@ -57,9 +60,14 @@ class Process:
         with output.open("ab") as stream:
             self.process = subprocess.Popen(
                 [*sandbox.prefix(cwd), *own, str(self._report_end), str(life), "0.2", command],
-                cwd=cwd, env=dict(env), stdin=subprocess.DEVNULL, stdout=stream, stderr=stream,
-                pass_fds=(self._report_end, life), start_new_session=True,
-            )  # fmt: skip
+                cwd=cwd,
+                env=dict(env),
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=stream,
+                pass_fds=(self._report_end, life),
+                start_new_session=True,
+            )
         os.close(self._report_end)
         os.close(life)
 
@@ -123,7 +131,9 @@ class Watch:
 
     @property
     def last(self) -> str:
-        """Where the last delivery stands: "" before the first one since the last move, entered, killed, over."""
+        """Where the last delivery stands: "" before the first one since the last move, entered,
+        killed, over.
+        """
         found = ""
         for event in self.events[self.moved :]:
             kind = event["e"]
@@ -135,15 +145,25 @@ class Watch:
 
     @property
     def at_rest(self) -> bool:
-        """Whether the worker came up, lives, and has done with its last delivery. One may die before it is up."""
+        """Whether the worker came up, lives, and has done with its last delivery. One may die
+        before it is up.
+        """
         mine = self.events[self.started :]
         dies = any(event["e"] == "fault" and event["do"] == "kill-worker" for event in mine)
-        return any(event["e"] == "ready" for event in mine) and not dies and self.last in ("killed", "over")
+        return (
+            any(event["e"] == "ready" for event in mine)
+            and not dies
+            and self.last in ("killed", "over")
+        )
 
     def cut(self, wait_s: float | None) -> float:
-        """Seconds that jobs were made to wait for since this was asked, beyond those that they really waited."""
+        """Seconds that jobs were made to wait for since this was asked, beyond those that they
+        really waited.
+        """
         new, self.waited = self.events[self.waited :], len(self.events)
-        waits = [float(event["s"]) for event in new if event["e"] == "waits" and event["delivery"] >= 0]
+        waits = [
+            float(event["s"]) for event in new if event["e"] == "waits" and event["delivery"] >= 0
+        ]
         return sum(max(0.0, wait - wait_s) for wait in waits) if wait_s is not None else 0.0
 
     @property
@@ -157,7 +177,9 @@ class Watch:
 
 
 class Stage:
-    """A setting with a private broker. Use as a context manager. Raises what starting a server raises."""
+    """A setting with a private broker. Use as a context manager. Raises what starting a server
+    raises.
+    """
 
     def __init__(self, target: Target, *, redelivery_s: float, wait_s: float | None = 0.2) -> None:
         """`redelivery_s`: after how long the library gives a dead worker's message back.
@@ -197,7 +219,9 @@ class Stage:
     # -- one schedule
 
     def run(self, schedule: Schedule, met: Collection[str] | None = None) -> Seen:
-        """What a real worker makes of it. `met`: the faults that came about, None for all. Raises NotConfirmed."""
+        """What a real worker makes of it. `met`: the faults that came about, None for all. Raises
+        NotConfirmed.
+        """
         why = unsupported(schedule)
         if why:
             raise NotConfirmed(why)
@@ -236,17 +260,26 @@ class Stage:
         """The file that tells the process what it is."""
         driver = str(self.target.driver)
         config = {
-            **self.setting.config(), "events": str(self.events), "broker": self._broker.url,
-            "worker": str(folder_of(driver) / "confirm.py"), "wait_s": self.wait_s,
-            "plans": {}, "queues": [], "call": None, "payload": None, **more,
-        }  # fmt: skip
+            **self.setting.config(),
+            "events": str(self.events),
+            "broker": self._broker.url,
+            "worker": str(folder_of(driver) / "confirm.py"),
+            "wait_s": self.wait_s,
+            "plans": {},
+            "queues": [],
+            "call": None,
+            "payload": None,
+            **more,
+        }
         file = self.setting.place.run / f"{op}.json"
         file.write_text(json.dumps(config))
         return str(file)
 
     def _start(self, config: str, op: str) -> Process:
         setting = self.setting
-        process = Process(setting.sandbox, setting.python, [config, op], setting.env(), setting.root, self.output)
+        process = Process(
+            setting.sandbox, setting.python, [config, op], setting.env(), setting.root, self.output
+        )
         self.processes.append(process)
         return process
 
@@ -265,7 +298,9 @@ class Stage:
 
     def _work(self, schedule: Schedule) -> Watch:
         """Until nothing is waiting any more and every move was made."""
-        config = self._config("work", plans=plans(schedule, self._order), queues=self._broker.queues())
+        config = self._config(
+            "work", plans=plans(schedule, self._order), queues=self._broker.queues()
+        )
         watch, moves = Watch(self.events), list(schedule.moves)
         deadline, starts, quiet_since = time.monotonic() + LIMIT_S, 1, time.monotonic()
         worker, known = self._start(config, "work"), 0
@@ -287,7 +322,9 @@ class Stage:
                 watch.moved = len(watch.events)
                 self._move(moves.pop(0))
             time.sleep(_POLL_S)
-        raise NotConfirmed(f"it did not come to an end within {LIMIT_S:g} s; its last boundary is {watch.place()}")
+        raise NotConfirmed(
+            f"it did not come to an end within {LIMIT_S:g} s; its last boundary is {watch.place()}"
+        )
 
     def _pass_time(self, seconds: float) -> None:
         """A wait that was cut short passes for the keys of the handler all the same."""
@@ -295,7 +332,9 @@ class Stage:
             self.setting.jump(seconds)
 
     def _after_death(self, schedule: Schedule, watch: Watch, known: int) -> int:
-        """The worker is gone: time passes until its message comes back. How many kills there were."""
+        """The worker is gone: time passes until its message comes back. How many kills there
+        were.
+        """
         watch.read()
         if watch.kills == known:
             raise NotConfirmed(f"the worker ended by itself: {self._tail()}")
@@ -341,7 +380,11 @@ class Stage:
             tuple((event["effect"], event.get("key")) for event in calls),
             read_state(self.store, proof.state),
             dead,
-            tuple(event["s"] for event in watch.events if event["e"] == "waits" and event["delivery"] >= 0),
+            tuple(
+                event["s"]
+                for event in watch.events
+                if event["e"] == "waits" and event["delivery"] >= 0
+            ),
             seconds,
         )
 
@@ -381,7 +424,9 @@ def plans(schedule: Schedule, order: Any) -> dict[str, dict[str, Any]]:
 
 def unsupported(schedule: Schedule) -> str | None:
     """Why a schedule cannot be repeated in real time; None where it can."""
-    others = [fault.do for fault in schedule.faults if fault.do not in ("kill", "kill-worker", "raise")]
+    others = [
+        fault.do for fault in schedule.faults if fault.do not in ("kill", "kill-worker", "raise")
+    ]
     if others or schedule.copies > 1:
         return "deliveries at once are not repeated with a real worker"
     moves = [move for move in schedule.moves if move not in ("redeliver", "re-enqueue")]

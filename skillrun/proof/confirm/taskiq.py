@@ -10,11 +10,19 @@ from typing import Any
 from skillrun.proof.confirm.redis import RedisBroker
 from skillrun.proof.services.resp import Command
 
-_NEXT = {"task_id": "another", "task_name": "skillrun:another", "labels": {}, "args": [], "kwargs": {}}
+_NEXT = {
+    "task_id": "another",
+    "task_name": "skillrun:another",
+    "labels": {},
+    "args": [],
+    "kwargs": {},
+}
 
 
 class TaskiqBroker(RedisBroker):
-    """What a worker has is pending in its consumer group; only after a next message somebody looks for that."""
+    """What a worker has is pending in its consumer group; only after a next message somebody looks
+    for that.
+    """
 
     QUEUE = re.compile(r"(?!.*:(?:time:.*|cron|interval)$)(.+)")
     WAITS = re.compile(r".+:data:[^:]+")  # a schedule
@@ -57,7 +65,9 @@ class TaskiqBroker(RedisBroker):
     def clear(self) -> None:
         groups = list(self._groups())
         super().clear()
-        again: Iterator[Command] = (("XGROUP", "CREATE", stream, group, "0", "MKSTREAM") for stream, group, _ in groups)
+        again: Iterator[Command] = (
+            ("XGROUP", "CREATE", stream, group, "0", "MKSTREAM") for stream, group, _ in groups
+        )
         self.resp.pipeline(again)
 
     def age(self, seconds: float) -> None:

@@ -10,7 +10,14 @@ from typing import Any
 from skillrun.proof import ticks
 from skillrun.proof.history import Delivery, Event, History
 from skillrun.proof.judges.effects import is_kept
-from skillrun.proof.reference import REFUTED, Judgement, Reference, gives_up, is_permanent, must_complete
+from skillrun.proof.reference import (
+    REFUTED,
+    Judgement,
+    Reference,
+    gives_up,
+    is_permanent,
+    must_complete,
+)
 
 SLACK_S = 1.5  # a delay is measured between two readings of a clock
 
@@ -19,7 +26,13 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
     """Exhaustion, permanent errors and poison end as declared; everything ends."""
     if history.pending and not history.hung:
         said = f"after {len(history.runs)} deliveries the job is still waiting: nothing bounds it"
-        yield Judgement(REFUTED, "attempts.unbounded", said, expected=_bound(reference), seen=f"{len(history.runs)}+")
+        yield Judgement(
+            REFUTED,
+            "attempts.unbounded",
+            said,
+            expected=_bound(reference),
+            seen=f"{len(history.runs)}+",
+        )
         return
     family, errors = history.schedule.family, [f for f in history.schedule.faults if f.error]
     if not history.schedule.has_crash and family not in ("late-error", "distinct"):
@@ -36,23 +49,48 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
 
 
 def _not_tried_again(history: History, reference: Reference) -> Iterator[Judgement]:
-    """Where the library counts a death as an attempt, a job with attempts left runs again before it is given up."""
+    """Where the library counts a death as an attempt, a job with attempts left runs again before it
+    is given up.
+    """
     schedule, most = history.schedule, reference.max_attempts
-    counted = reference.facts.get("bounded_kills") and not schedule.lose and not any(f.error for f in schedule.faults)
-    if not counted or most is None or not schedule.kills or schedule.family not in ("kill", "double-kill"):
+    counted = (
+        reference.facts.get("bounded_kills")
+        and not schedule.lose
+        and not any(f.error for f in schedule.faults)
+    )
+    if (
+        not counted
+        or most is None
+        or not schedule.kills
+        or schedule.family not in ("kill", "double-kill")
+    ):
         return
     if len(history.runs) <= schedule.kills < most and is_kept(history, reference):
         said = f"a death at {schedule.faults[-1].at} gave the job up: no attempt followed"
-        yield Judgement(REFUTED, "attempts.too-few", said, expected=f"{most}", seen=f"{len(history.runs)}")
+        yield Judgement(
+            REFUTED, "attempts.too-few", said, expected=f"{most}", seen=f"{len(history.runs)}"
+        )
 
 
 def _given_up_by_a_death(history: History, reference: Reference) -> Iterator[Judgement]:
-    """A death alone, with attempts left, may not end among the dead letters: what it left behind is in the way."""
+    """A death alone, with attempts left, may not end among the dead letters: what it left behind is
+    in the way.
+    """
     schedule, most = history.schedule, reference.max_attempts
-    if schedule.family != "kill" or schedule.lose or most is None or schedule.kills >= most or _may_vanish(reference):
+    if (
+        schedule.family != "kill"
+        or schedule.lose
+        or most is None
+        or schedule.kills >= most
+        or _may_vanish(reference)
+    ):
         return
     after = [run for run in history.runs if not run.died]
-    if after and is_kept(history, reference) and not any(run.outcome == "succeeded" for run in after):
+    if (
+        after
+        and is_kept(history, reference)
+        and not any(run.outcome == "succeeded" for run in after)
+    ):
         said = f"after one death the job is tried {len(after)} times more, and then given up"
         yield Judgement(REFUTED, "dead-letter.after-death", said, expected="0", seen="1")
 
@@ -68,7 +106,9 @@ def faults_met(history: History) -> tuple[Event, ...]:
 
 
 def attempts(history: History, reference: Reference) -> int:
-    """How often the job was tried: the injected errors, or the deliveries that met one where one delivery met many."""
+    """How often the job was tried: the injected errors, or the deliveries that met one where one
+    delivery met many.
+    """
     met = faults_met(history)
     if reference.is_batch:
         return len(met)  # one piece of work meets them all
@@ -79,11 +119,15 @@ def attempts(history: History, reference: Reference) -> int:
 
 def _hit(history: History) -> list[Delivery]:
     """The deliveries that met an error."""
-    return [d for d in history.runs if any(e.kind == "fault" and e["do"] == "raise" for e in d.events)]
+    return [
+        d for d in history.runs if any(e.kind == "fault" and e["do"] == "raise" for e in d.events)
+    ]
 
 
 def _most_of_one_call(history: History) -> int:
-    """How often the same call, with the same arguments, met an error: a handler may try again by itself."""
+    """How often the same call, with the same arguments, met an error: a handler may try again by
+    itself.
+    """
     calls: Counter[tuple[str, str]] = Counter()
     for delivery in history.runs:
         for at, fault in itertools.pairwise(delivery.events):
@@ -101,7 +145,10 @@ def _exhausted(history: History, reference: Reference) -> Iterator[Judgement]:
         if _outcome_is_unknown(history, reference) and is_kept(history, reference):
             return
         last = history.runs[-1].outcome if history.runs else "nothing"
-        said = f"a transient error was given up after {seen} attempt{'s' * (seen != 1)} (the last one {last})"
+        said = (
+            f"a transient error was given up after {seen} attempt{'s' * (seen != 1)} (the last one"
+            f" {last})"
+        )
         yield Judgement(REFUTED, "attempts.too-few", said, expected=f"{most}", seen=f"{seen}")
     else:
         yield from _delays(history, reference)
@@ -124,7 +171,9 @@ def measured_delays(history: History) -> tuple[float, ...]:
 
 
 def _slept(delivery: Delivery) -> list[float]:
-    """Seconds between one error of a call and the next one of the same call, then those after the last."""
+    """Seconds between one error of a call and the next one of the same call, then those after the
+    last.
+    """
     found, call = [0.0], ""
     for before, event in itertools.pairwise(delivery.events):
         if event.kind == "slept" and call:
@@ -139,11 +188,17 @@ def _slept(delivery: Delivery) -> list[float]:
 
 def _tick_s(reference: Reference) -> float:
     """What the ticks add to a delay."""
-    return ticks.every(reference.spec) if ticks.is_polled(reference.spec, dict(reference.facts)) else 0.0
+    return (
+        ticks.every(reference.spec)
+        if ticks.is_polled(reference.spec, dict(reference.facts))
+        else 0.0
+    )
 
 
 def _delays(history: History, reference: Reference) -> Iterator[Judgement]:
-    """In the declared range, and growing where they are declared to grow. Measured with jitter at its highest."""
+    """In the declared range, and growing where they are declared to grow. Measured with jitter at
+    its highest.
+    """
     retry = reference.spec.retry
     if retry is None or retry.kind == "none" or retry.backoff is None:
         return
@@ -151,14 +206,23 @@ def _delays(history: History, reference: Reference) -> Iterator[Judgement]:
     if history.schedule.low_jitter:
         yield from _no_jitter(history, longest, _tick_s(reference))
         return
-    seen = (*measured_delays(history), *(0.0 for _ in wanted))[: len(wanted)]  # what was not waited is no wait
+    seen = (*measured_delays(history), *(0.0 for _ in wanted))[
+        : len(wanted)
+    ]  # what was not waited is no wait
     text: dict[str, Any] = {"expected": _seconds(wanted), "seen": _seconds(seen)}
     least, tick = 0.45 if retry.backoff.jitter else 0.9, _tick_s(reference)
     if any(s > w * 1.05 + SLACK_S + tick for s, w in zip(seen, longest, strict=True)):
         yield Judgement(REFUTED, "delays.too-long", "a retry waits longer than declared", **text)
-    elif any(s < w * least - SLACK_S for s, w in zip(seen, wanted, strict=True)) or sum(seen) < sum(wanted) * 0.6 - 1:
+    elif (
+        any(s < w * least - SLACK_S for s, w in zip(seen, wanted, strict=True))
+        or sum(seen) < sum(wanted) * 0.6 - 1
+    ):
         yield Judgement(REFUTED, "delays.too-short", "a retry waits shorter than declared", **text)
-    elif wanted and wanted[-1] > wanted[0] * 1.5 + SLACK_S + tick and seen[-1] <= seen[0] + SLACK_S / 2:
+    elif (
+        wanted
+        and wanted[-1] > wanted[0] * 1.5 + SLACK_S + tick
+        and seen[-1] <= seen[0] + SLACK_S / 2
+    ):
         yield Judgement(REFUTED, "delays.flat", "the delays do not grow", **text)
 
 
@@ -170,11 +234,24 @@ def _spread(reference: Reference) -> float:
 
 
 def _no_jitter(history: History, wanted: tuple[float, ...], tick: float) -> Iterator[Judgement]:
-    """With random waits at their shortest, the longest delay is shorter than declared; else nothing is random."""
+    """With random waits at their shortest, the longest delay is shorter than declared; else nothing
+    is random.
+    """
     seen, least = measured_delays(history), SLACK_S * 2 + tick * 3
-    if seen and wanted and len(seen) == len(wanted) and seen[-1] >= wanted[-1] * 0.97 and wanted[-1] > least:
-        said = "jitter is declared, but the delays are not random: all jobs of an outage come back at once"
-        yield Judgement(REFUTED, "delays.no-jitter", said, expected="random delays", seen=_seconds(seen))
+    if (
+        seen
+        and wanted
+        and len(seen) == len(wanted)
+        and seen[-1] >= wanted[-1] * 0.97
+        and wanted[-1] > least
+    ):
+        said = (
+            "jitter is declared, but the delays are not random: all jobs of an outage come back at"
+            " once"
+        )
+        yield Judgement(
+            REFUTED, "delays.no-jitter", said, expected="random delays", seen=_seconds(seen)
+        )
 
 
 def _seconds(values: tuple[float, ...]) -> str:
@@ -198,29 +275,46 @@ def _no_effect(history: History, reference: Reference) -> Iterator[Judgement]:
     if calls:
         said = f"a poison message reached {calls[0]['effect']}"
         yield Judgement(
-            REFUTED, "poison.effect", said, calls[0]["effect"], (calls[0].number,), "no effect", calls[0]["args"]
+            REFUTED,
+            "poison.effect",
+            said,
+            calls[0]["effect"],
+            (calls[0].number,),
+            "no effect",
+            calls[0]["args"],
         )
 
 
 def _may_vanish(reference: Reference) -> bool:
-    """What is done at most once is marked first: a death from then on loses the job, and with it its dead letter."""
+    """What is done at most once is marked first: a death from then on loses the job, and with it
+    its dead letter.
+    """
     return any(effect.guarantee == "at_most_once" for effect in reference.effects)
 
 
 def _outcome_is_unknown(history: History, reference: Reference) -> bool:
-    """What may happen at most once failed, and may have happened: giving it to a person is as good as trying again."""
+    """What may happen at most once failed, and may have happened: giving it to a person is as good
+    as trying again.
+    """
     risky = {effect.name for effect in reference.effects if effect.guarantee == "at_most_once"}
     failed = [f.at.partition(":")[2].rpartition("#")[0] for f in history.schedule.faults if f.error]
     return any(name in risky for name in failed)
 
 
 def _was_let_go(history: History) -> bool:
-    """A process died after it had told the library that the job is given up: what it writes then comes too late."""
-    return any(run.died and run.settled is not None and run.settled["how"] == "dead" for run in history.runs)
+    """A process died after it had told the library that the job is given up: what it writes then
+    comes too late.
+    """
+    return any(
+        run.died and run.settled is not None and run.settled["how"] == "dead"
+        for run in history.runs
+    )
 
 
 def _are_messages(reference: Reference) -> bool:
-    """The dead letters are messages, of the library or in a queue: nothing there could drop a second one."""
+    """The dead letters are messages, of the library or in a queue: nothing there could drop a
+    second one.
+    """
     return reference.spec.proof is None or reference.spec.proof.dead_letters is None
 
 
@@ -228,7 +322,10 @@ def _letters_of_two(history: History, seen: int) -> Iterator[Judgement]:
     """Each job that was given up has a dead letter of its own."""
     wanted = len({delivery.job for delivery in _hit(history)})
     if wanted > 1 and seen != wanted:
-        said = f"{wanted} distinct jobs were given up, and {seen} dead letter{'s are' if seen != 1 else ' is'} there"
+        said = (
+            f"{wanted} distinct jobs were given up, and {seen} dead"
+            f" letter{'s are' if seen != 1 else ' is'} there"
+        )
         rule = "dead-letter.missing" if seen < wanted else "dead-letter.repeated"
         yield Judgement(REFUTED, rule, said, expected=f"{wanted}", seen=f"{seen}")
 
@@ -239,8 +336,13 @@ def _dead(history: History, reference: Reference) -> Iterator[Judgement]:
         return
     seen = history.dead_letters - (reference.once.dead_letters or 0)
     if history.early and not reference.once.dead_letters:
-        said = f"the job is in the dead letters after delivery {history.early}, and is still tried again"
-        yield Judgement(REFUTED, "dead-letter.early", said, expected="none before it is given up", seen="1")
+        said = (
+            f"the job is in the dead letters after delivery {history.early}, and is still tried"
+            " again"
+        )
+        yield Judgement(
+            REFUTED, "dead-letter.early", said, expected="none before it is given up", seen="1"
+        )
         return
     if seen > 1 and history.schedule.has_crash and _are_messages(reference):
         return  # it died between the publish of a retry and the acknowledgement: nobody can help that
@@ -255,7 +357,11 @@ def _dead(history: History, reference: Reference) -> Iterator[Judgement]:
         if seen < 1 and history.schedule.has_crash and _may_vanish(reference):
             return
         if not history.schedule.faults or faults_met(history):
-            said = "the job was given up without a dead letter" if seen < 1 else f"one job left {seen} dead letters"
+            said = (
+                "the job was given up without a dead letter"
+                if seen < 1
+                else f"one job left {seen} dead letters"
+            )
             rule = "dead-letter.missing" if seen < 1 else "dead-letter.repeated"
             yield Judgement(REFUTED, rule, said, expected="1", seen=f"{seen}")
     elif history.schedule.family == "window" and _are_messages(reference):
@@ -267,5 +373,9 @@ def _dead(history: History, reference: Reference) -> Iterator[Judgement]:
         yield Judgement(REFUTED, "dead-letter.unexpected", said, expected="0", seen=f"{seen}")
     elif seen > 1:
         yield Judgement(
-            REFUTED, "dead-letter.repeated", f"one job left {seen} dead letters", expected="1", seen=f"{seen}"
+            REFUTED,
+            "dead-letter.repeated",
+            f"one job left {seen} dead letters",
+            expected="1",
+            seen=f"{seen}",
         )

@@ -1,4 +1,6 @@
-"""The four questions, answered by difference: a record that is there where the answer is yes and nowhere else."""
+"""The four questions, answered by difference: a record that is there where the answer is yes and
+nowhere else.
+"""
 
 from __future__ import annotations
 
@@ -20,30 +22,42 @@ QUESTIONS = {
     "retry": "will it retry?",
 }
 _NOT_ASKED = ("late-error", "store-error")  # the spec says nothing of how such a delivery ends
-_SUCCESS = re.compile(r"(?<!un)(?<!not )(?<!no )succe(?:ss(?:ful(?:ly)?)?|eded)\b(?!\s*[=:])", re.IGNORECASE)
+_SUCCESS = re.compile(
+    r"(?<!un)(?<!not )(?<!no )succe(?:ss(?:ful(?:ly)?)?|eded)\b(?!\s*[=:])", re.IGNORECASE
+)
 _FLAG = re.compile(r"\b\w+['\"]?\s*[=:]\s*(?:true|false|yes|no)\b", re.IGNORECASE)
 _VOLATILE = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|0x[0-9a-f]+|\d+(?:\.\d+)?", re.I)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """How the logs answer one question: "application", "framework", "no", or "not asked" where nothing poses it."""
+    """How the logs answer one question: "application", "framework", "no", or "not asked" where
+    nothing poses it.
+    """
 
     by: str
     record: str = ""  # the text of one such record
     logger: str = ""
     example: str = ""  # the delivery without one: how it ended
-    near: str = ""  # a record of it that would do, if it carried the key fields: its place and what is missing
+    near: str = (  # a record of it that would do, if it carried the key fields: its place and what is missing
+        ""
+    )
     schedule: Schedule | None = None  # where that shows, if it is one alone
 
 
-def answers(histories: Iterable[History], reference: Reference, payloads: Mapping[int, Any]) -> dict[str, Answer]:
+def answers(
+    histories: Iterable[History], reference: Reference, payloads: Mapping[int, Any]
+) -> dict[str, Answer]:
     """Question -> answer, over the deliveries of all histories that were not cut short."""
     histories = list(histories)
     asked = [
-        h for h in histories if not h.hung and h.schedule.poison is None and h.schedule.family not in _NOT_ASKED
+        h
+        for h in histories
+        if not h.hung
+        and h.schedule.poison is None
+        and h.schedule.family not in _NOT_ASKED
         and unnamed_field(h, reference) is None
-    ]  # fmt: skip
+    ]
     deliveries = [(h, _whole(h, d)) for h in asked for d in h.runs]
     ended = [(h, d) for h, d in deliveries if d.entered and not d.died and not _was_cancelled(d)]
     whole = [(h, d) for h, d in ended if not _of_others(h, d, reference, payloads)]
@@ -61,9 +75,15 @@ def answers(histories: Iterable[History], reference: Reference, payloads: Mappin
     return {**found, "succeeded": early} if early and found["succeeded"].by != "no" else found
 
 
-def _too_early(by_kind: dict[str, list[Delivery]], histories: Iterable[History], reference: Reference,
-               payloads: Mapping[int, Any]) -> Answer | None:  # fmt: skip
-    """Where each record of success is also there when the commit fails that it speaks of: the last of them."""
+def _too_early(
+    by_kind: dict[str, list[Delivery]],
+    histories: Iterable[History],
+    reference: Reference,
+    payloads: Mapping[int, Any],
+) -> Answer | None:
+    """Where each record of success is also there when the commit fails that it speaks of: the last
+    of them.
+    """
     if reference.is_batch:
         return None
     failing = [h for h in histories if h.schedule.family == "store-error"]
@@ -71,19 +91,27 @@ def _too_early(by_kind: dict[str, list[Delivery]], histories: Iterable[History],
     yes, no = (pick(by_kind) for pick in _CLASSES["succeeded"])
     if _answer("succeeded", yes, [*no, *(d for _, d in found)], reference, payloads).by != "no":
         return None
-    said = {template(e) for d in yes for e in d.all("log")} - {template(e) for d in no for e in d.all("log")}
+    said = {template(e) for d in yes for e in d.all("log")} - {
+        template(e) for d in no for e in d.all("log")
+    }
     for history, delivery in found:
         records = [e for e in delivery.all("log") if template(e) in said]
         if records:
-            near = f"{records[-1]['text']!r} is logged before the commit, and stays where that fails"
-            return Answer("no", example="fails with its commit", near=near, schedule=history.schedule)
+            near = (
+                f"{records[-1]['text']!r} is logged before the commit, and stays where that fails"
+            )
+            return Answer(
+                "no", example="fails with its commit", near=near, schedule=history.schedule
+            )
     return None
 
 
 def undone(history: History, reference: Reference) -> Iterator[Delivery]:
-    """Deliveries that failed with the first commit that they made, and had done nothing else that lasts: up to there.
+    """Deliveries that failed with the first commit that they made, and had done nothing else that
+    lasts: up to there.
 
-    What they said of success is wrong. An effect that left the process stays done, whatever becomes of its marker.
+    What they said of success is wrong. An effect that left the process stays done, whatever becomes
+    of its marker.
     """
     leaves = {effect.name for effect in reference.effects if effect.guarantee != "transactional"}
     for delivery in history.runs:
@@ -91,14 +119,19 @@ def undone(history: History, reference: Reference) -> Iterator[Delivery]:
         if fault is None or delivery.died or delivery.outcome == "succeeded":
             continue
         before = tuple(event for event in delivery.events if event.number < fault.number)
-        left = any(e.kind == "published" or (e.kind == "performed" and e["effect"] in leaves) for e in before)
+        left = any(
+            e.kind == "published" or (e.kind == "performed" and e["effect"] in leaves)
+            for e in before
+        )
         if not left and not any(e.kind == "at" and lasts(e) for e in before):
             yield replace(delivery, events=before)
 
 
 def _was_cancelled(delivery: Delivery) -> bool:
     """The library cancelled it, at its time limit: the handler had no say in its end."""
-    return any(event["error"] == "asyncio.exceptions:CancelledError" for event in delivery.all("raised"))
+    return any(
+        event["error"] == "asyncio.exceptions:CancelledError" for event in delivery.all("raised")
+    )
 
 
 def _whole(history: History, run: Delivery) -> Delivery:
@@ -108,13 +141,16 @@ def _whole(history: History, run: Delivery) -> Delivery:
 
 
 def _kind(history: History, delivery: Delivery, batch: bool) -> str:
-    """did: it performed the job; recovered: after an error that it met; again: it found nothing left to do; else how it
-    ended."""
+    """did: it performed the job; recovered: after an error that it met; again: it found nothing
+    left to do; else how it ended.
+    """
     if delivery.outcome != "succeeded":
         return delivery.outcome
     met = [event.number for event in delivery.all("fault") if event["do"] == "raise"]
     hit = hit_items(history) if batch else set()
-    done = [e for e in delivery.all("performed") if not hit or (str(e["subject"]), str(e["key"])) in hit]
+    done = [
+        e for e in delivery.all("performed") if not hit or (str(e["subject"]), str(e["key"])) in hit
+    ]
     if met and not any(event.number > met[-1] for event in done):
         return "failed"  # the handler took the error and gave the job up by itself
     if met:
@@ -124,7 +160,9 @@ def _kind(history: History, delivery: Delivery, batch: bool) -> str:
     return "again"
 
 
-def _of_others(history: History, delivery: Delivery, reference: Reference, payloads: Mapping[int, Any]) -> bool:
+def _of_others(
+    history: History, delivery: Delivery, reference: Reference, payloads: Mapping[int, Any]
+) -> bool:
     """Of several pieces of work in one tick, the proof knows the key fields of one."""
     fields = _fields(reference, payloads, max(delivery.job, 0))
     if not reference.is_batch or not fields:
@@ -132,7 +170,11 @@ def _of_others(history: History, delivery: Delivery, reference: Reference, paylo
     hit = [_about(subject, key) for subject, key in hit_items(history)]
     if hit and not any(_is_of(text, fields) for text in hit):
         return True
-    called = [_about(str(e["subject"]), str(e["key"])) for e in delivery.all("at") if e["kind"] == "effect"]
+    called = [
+        _about(str(e["subject"]), str(e["key"]))
+        for e in delivery.all("at")
+        if e["kind"] == "effect"
+    ]
     return bool(called) and not any(_is_of(text, fields) for text in called)
 
 
@@ -145,7 +187,9 @@ def _is_of(text: str, fields: list[tuple[str, str]]) -> bool:
 
 
 def _tick_kind(history: History, delivery: Delivery, batch: bool) -> str:
-    """Of a poller, later ticks tell whether it tried again. A tick that found nothing has no job to speak of."""
+    """Of a poller, later ticks tell whether it tried again. A tick that found nothing has no job to
+    speak of.
+    """
     kind = _kind(history, delivery, batch)
     if kind == "again":
         return "idle"
@@ -157,7 +201,9 @@ def _tick_kind(history: History, delivery: Delivery, batch: bool) -> str:
 def _is_called_again(history: History, after: Sequence[Delivery]) -> bool:
     """Of several pieces of work, the one that failed comes again."""
     hit = hit_items(history)
-    return any((str(e["subject"]), str(e["key"])) in hit for delivery in after for e in delivery.all("at"))
+    return any(
+        (str(e["subject"]), str(e["key"])) in hit for delivery in after for e in delivery.all("at")
+    )
 
 
 _Pick = Callable[[dict[str, list[Delivery]]], list[Delivery]]
@@ -176,18 +222,27 @@ _CLASSES: dict[str, tuple[_Pick, _Pick]] = {
 
 
 def _answer(
-    question: str, yes: list[Delivery], no: list[Delivery], reference: Reference, payloads: Mapping[int, Any]
+    question: str,
+    yes: list[Delivery],
+    no: list[Delivery],
+    reference: Reference,
+    payloads: Mapping[int, Any],
 ) -> Answer:
     if not yes:
         return Answer("not asked")
     elsewhere = {
-        template(event) for delivery in no for event in delivery.all("log")
-        if not reference.is_batch or _may_answer(question, event, _fields(reference, payloads, delivery.job))
-    }  # fmt: skip
+        template(event)
+        for delivery in no
+        for event in delivery.all("log")
+        if not reference.is_batch
+        or _may_answer(question, event, _fields(reference, payloads, delivery.job))
+    }
     loggers = tuple(reference.facts.get("loggers") or ())
     worst = Answer("application")
     for delivery in yes:
-        found = _best(question, delivery, elsewhere, loggers, _fields(reference, payloads, delivery.job))
+        found = _best(
+            question, delivery, elsewhere, loggers, _fields(reference, payloads, delivery.job)
+        )
         if found is None:
             near = _near(question, delivery, elsewhere, _fields(reference, payloads, delivery.job))
             return Answer("no", example=delivery.outcome, near=near)
@@ -197,14 +252,18 @@ def _answer(
 
 
 def _may_answer(question: str, event: Event, fields: list[tuple[str, str]]) -> bool:
-    """Whether a record of a tick is about the piece of work in question: without a key, failures are about the one
-    that failed, and successes may be about any other.
+    """Whether a record of a tick is about the piece of work in question: without a key, failures
+    are about the one that failed, and successes may be about any other.
     """
     return _is_of(str(event["text"]), fields) if fields else question in ("why", "retry")
 
 
 def _best(
-    question: str, delivery: Delivery, elsewhere: set[str], loggers: tuple[str, ...], fields: list[tuple[str, str]]
+    question: str,
+    delivery: Delivery,
+    elsewhere: set[str],
+    loggers: tuple[str, ...],
+    fields: list[tuple[str, str]],
 ) -> Answer | None:
     """A record of a delivery that answers, the application's own before the library's."""
     good = [
@@ -221,24 +280,38 @@ def _best(
     return None
 
 
-def _near(question: str, delivery: Delivery, elsewhere: set[str], fields: list[tuple[str, str]]) -> str:
+def _near(
+    question: str, delivery: Delivery, elsewhere: set[str], fields: list[tuple[str, str]]
+) -> str:
     """The application's own record that answers, and lacks a key field."""
     for event in delivery.all("log"):
         place = event.place
-        if place is None or place[0].startswith("/") or template(event) in elsewhere or carries(event, fields):
+        if (
+            place is None
+            or place[0].startswith("/")
+            or template(event) in elsewhere
+            or carries(event, fields)
+        ):
             continue
         if question != "why" or _says_why(event, delivery):
-            lacking = next((name for name, value in fields if not carries(event, [(name, value)])), "")
+            lacking = next(
+                (name for name, value in fields if not carries(event, [(name, value)])), ""
+            )
             return f"{place[0]}:{place[1]} lacks {lacking}: {event['text']}" if lacking else ""
     return ""
 
 
 def template(event: Event) -> str:
-    """A record without what differs each time: its format where it has one, else its text without numbers and ids.
+    """A record without what differs each time: its format where it has one, else its text without
+    numbers and ids.
 
     What it says yes or no to (`will_retry=False`, also among its extra fields) is part of it.
     """
-    text = event["template"] if event["template"] is not None and "%" in event["template"] else event["text"]
+    text = (
+        event["template"]
+        if event["template"] is not None and "%" in event["template"]
+        else event["text"]
+    )
     text = event["text"] if text is None else text
     flags = _FLAG.findall(f"{event['text']} {_extra(event)}")
     return f"{event['logger']}|{event['level']}|{_VOLATILE.sub('#', str(text))}|{' '.join(flags)}"
@@ -250,14 +323,28 @@ def _extra(event: Event) -> str:
 
 def _says_why(event: Event, delivery: Delivery) -> bool:
     """It names the exception, or what that was raised from, by class or by words."""
-    met = next((event for event in delivery.all("fault") if event["do"] == "raise"), None)  # maybe taken by the handler
-    own = delivery.raised if delivery.raised and delivery.raised["error"] != "builtins:SystemExit" else None
-    raised = own or met or delivery.first("raised")  # the last: only the library's own, such as a Retry
+    met = next(
+        (event for event in delivery.all("fault") if event["do"] == "raise"), None
+    )  # maybe taken by the handler
+    own = (
+        delivery.raised
+        if delivery.raised and delivery.raised["error"] != "builtins:SystemExit"
+        else None
+    )
+    raised = (
+        own or met or delivery.first("raised")
+    )  # the last: only the library's own, such as a Retry
     if raised is None or (raised["control"] and not raised["cause"]):
         return True  # it asks to come again and met no error: its own words are the reason
-    text = f"{event['text']} {event['error'] or ''} {' '.join(map(str, (event['extra'] or {}).values()))}"
+    text = (
+        f"{event['text']} {event['error'] or ''}"
+        f" {' '.join(map(str, (event['extra'] or {}).values()))}"
+    )
     named = [(raised["error"], raised["text"]), *([raised["cause"]] if raised["cause"] else [])]
-    return any(str(name).rpartition(":")[2] in text or (len(said or "") > 2 and said in text) for name, said in named)
+    return any(
+        str(name).rpartition(":")[2] in text or (len(said or "") > 2 and said in text)
+        for name, said in named
+    )
 
 
 def carries(event: Event, fields: list[tuple[str, str]]) -> bool:
@@ -289,14 +376,20 @@ def _fields(reference: Reference, payloads: Mapping[int, Any], job: int) -> list
 
 
 def lies(history: History, reference: Reference) -> Iterator[Judgement]:
-    """A delivery that fails, and after its error says success with the words of one that succeeds."""
+    """A delivery that fails, and after its error says success with the words of one that
+    succeeds.
+    """
     examples = reference.spec.examples
     fields = _fields(reference, {0: examples[0]} if examples else {}, 0)
     if not fields or history.schedule.family in _NOT_ASKED:
         return
-    loggers = tuple(reference.facts.get("loggers") or ("\0",))  # the library says what came of the handler's decorators
+    loggers = tuple(
+        reference.facts.get("loggers") or ("\0",)
+    )  # the library says what came of the handler's decorators
     said_once = (event for run in reference.once.runs for event in run.all("log"))
-    success = {template(event) for event in said_once if not str(event["logger"]).startswith(loggers)}
+    success = {
+        template(event) for event in said_once if not str(event["logger"]).startswith(loggers)
+    }
     for delivery in history.runs:
         met = [event.number for event in delivery.all("fault") if event["do"] == "raise"]
         if not met or delivery.job or delivery.died or delivery.outcome == "succeeded":
@@ -305,7 +398,9 @@ def lies(history: History, reference: Reference) -> Iterator[Judgement]:
             said = event.number > met[-1] and _SUCCESS.search(str(event["text"]))
             if said and template(event) in success and carries(event, fields):
                 message = f"a delivery that fails says: {event['text']}"
-                yield Judgement(REFUTED, "logs.lie", message, events=(event.number,), expected="no such record")
+                yield Judgement(
+                    REFUTED, "logs.lie", message, events=(event.number,), expected="no such record"
+                )
                 return
 
 
@@ -315,6 +410,8 @@ def judge(found: Mapping[str, Answer]) -> Iterator[Judgement]:
         if answer.by == "no":
             said = f"the logs do not tell: {QUESTIONS[question]}"
             want = "a record with the key fields that is there exactly when the answer is yes"
-            seen = f"none in a delivery that {answer.example}" + (f"; {answer.near}" if answer.near else "")
+            seen = f"none in a delivery that {answer.example}" + (
+                f"; {answer.near}" if answer.near else ""
+            )
             seen = answer.near if answer.schedule else seen
             yield Judgement(REFUTED, f"logs.{question}", said, expected=want, seen=seen)

@@ -16,17 +16,28 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
         return
     for what, seen, wanted in _compared(history, apart, reference):
         if seen != wanted:
-            said = f"a delivery in a process that has run another one ends otherwise than in a fresh one: {what}"
-            yield Judgement(REFUTED, "process.remembers", said, expected=_text(wanted), seen=_text(seen))
+            said = (
+                "a delivery in a process that has run another one ends otherwise than in a fresh"
+                f" one: {what}"
+            )
+            yield Judgement(
+                REFUTED, "process.remembers", said, expected=_text(wanted), seen=_text(seen)
+            )
             return
 
 
-def _compared(history: History, apart: History, reference: Reference) -> Iterator[tuple[str, Any, Any]]:
+def _compared(
+    history: History, apart: History, reference: Reference
+) -> Iterator[tuple[str, Any, Any]]:
     """(what, as in one process, as in several)."""
     for effect in reference.effects:
         yield effect.name, _calls(history, effect.name), _calls(apart, effect.name)
         matters = effect.guarantee != "keyed" or history.schedule.waits
-        more = [*history.performed(effect.name)][len(apart.performed(effect.name)) :] if matters else []
+        more = (
+            [*history.performed(effect.name)][len(apart.performed(effect.name)) :]
+            if matters
+            else []
+        )
         yield effect.name, [f"once more: {call['args']}" for call in more], []
     for name in history.state:
         if name not in reference.volatile:

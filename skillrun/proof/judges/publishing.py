@@ -1,4 +1,6 @@
-"""Whether a schedule of the publisher can be compared: the application's call, made again, must mean the same job."""
+"""Whether a schedule of the publisher can be compared: the application's call, made again, must
+mean the same job.
+"""
 
 from __future__ import annotations
 
@@ -6,33 +8,39 @@ from skillrun.proof.history import History
 from skillrun.proof.reference import INCOMPLETE, Judgement, Reference
 
 _HINT = (
-    "let enqueue name a call that can be repeated for one job, with the key fields among its args, e.g. one that "
-    "publishes the job of a record which proof.setup has written; or name the function that publishes what is left: "
-    "enqueue.relay"
+    "let enqueue name a call that can be repeated for one job, with the key fields among its args,"
+    " e.g. one that publishes the job of a record which proof.setup has written; or name the"
+    " function that publishes what is left: enqueue.relay"
 )
 
 
 def another_job(history: History, reference: Reference) -> Judgement | None:
-    """What stands in the place of a refutation where the caller tried again with arguments that name no job.
+    """What stands in the place of a refutation where the caller tried again with arguments that
+    name no job.
 
-    Such a call may rightly make another record and another job; whether the first one is lost cannot be told.
+    Such a call may rightly make another record and another job; whether the first one is lost
+    cannot be told.
     """
     absent = unnamed_field(history, reference)
     if absent is None or reference.spec.enqueue is None:
         return None
     said = (
-        f"{reference.spec.enqueue.call} was called again after it failed, as its caller would, and may have made "
-        f"another job: its args do not hold {absent}"
+        f"{reference.spec.enqueue.call} was called again after it failed, as its caller would, and"
+        f" may have made another job: its args do not hold {absent}"
     )
     return Judgement(INCOMPLETE, "enqueue.not-repeatable", said, expected=_HINT)
 
 
 def unnamed_field(history: History, reference: Reference) -> str | None:
-    """The key field that the application's call does not name, where a history holds that call twice."""
+    """The key field that the application's call does not name, where a history holds that call
+    twice.
+    """
     calls = [delivery for delivery in history.deliveries if delivery.op == "call"]
     if history.schedule.family != "publish-fault" or len(calls) < 2:
         return None
     enqueue, idempotency = reference.spec.enqueue, reference.spec.idempotency
     if enqueue is None or idempotency is None or enqueue.relay is not None:
         return None
-    return next((field for field in idempotency.key if field.partition(".")[0] not in enqueue.args), None)
+    return next(
+        (field for field in idempotency.key if field.partition(".")[0] not in enqueue.args), None
+    )

@@ -33,7 +33,9 @@ OF_VARIED: dict[str, Judge] = {"varied": varied.judge}
 
 
 _NOW = r"(now\s*\(\s*\)|(current|local|clock|statement|transaction)_?timestamp\b(\s*\(\s*\))?)"
-_SERVER_CLOCK = re.compile(rf"[<>]=?\s*\(?\s*{_NOW}|{_NOW}\s*(-[^<>]*)?[<>]|\bwhere\b.*{_NOW}", re.IGNORECASE)
+_SERVER_CLOCK = re.compile(
+    rf"[<>]=?\s*\(?\s*{_NOW}|{_NOW}\s*(-[^<>]*)?[<>]|\bwhere\b.*{_NOW}", re.IGNORECASE
+)
 
 
 def _asks_the_servers_clock(history: History) -> bool:
@@ -41,13 +43,16 @@ def _asks_the_servers_clock(history: History) -> bool:
     clocks = [delivery.clock for delivery in history.deliveries]
     passed = max(clocks, default=0.0) - min(clocks, default=0.0) > 4.0 * len(clocks)
     return passed and any(
-        _SERVER_CLOCK.search(str(event["sql"] or "")) and not str(event["store"]).startswith(("sqlite:", ":memory:"))
+        _SERVER_CLOCK.search(str(event["sql"] or ""))
+        and not str(event["store"]).startswith(("sqlite:", ":memory:"))
         for event in history.events
     )
 
 
 def _judges(history: History) -> dict[str, Judge]:
-    """What was cut off shows nothing but that; what tried again hundreds of times, without waiting, shows it."""
+    """What was cut off shows nothing but that; what tried again hundreds of times, without waiting,
+    shows it.
+    """
     if history.hung and not any(event.kind == "endless" for event in history.events):
         return {"unknowns": unknowns.judge}
     if history.schedule.family == "varied":
@@ -56,7 +61,9 @@ def _judges(history: History) -> dict[str, Judge]:
 
 
 def judge_history(history: History, reference: Reference) -> tuple[Judgement, ...]:
-    """What all judges say of a history, worst first. One that crashes says incomplete, and so does an empty history."""
+    """What all judges say of a history, worst first. One that crashes says incomplete, and so does
+    an empty history.
+    """
     if not history.deliveries:
         return (Judgement(INCOMPLETE, "proof.empty", "nothing was delivered"),)
     reference = reference.at_tick(history)
@@ -65,10 +72,20 @@ def judge_history(history: History, reference: Reference) -> tuple[Judgement, ..
         try:
             found += judge(history, reference)
         except Exception as error:
-            found.append(Judgement(INCOMPLETE, "proof.judge", f"the judge {name} failed: {error!r}"))
-    if any(judgement.verdict == REFUTED for judgement in found) and _asks_the_servers_clock(history):
-        said = "a statement compares with the database server's clock, which does not follow the proof's"
-        found = [*(j for j in found if j.verdict != REFUTED), Judgement(INCOMPLETE, "clock.server", said)]
+            found.append(
+                Judgement(INCOMPLETE, "proof.judge", f"the judge {name} failed: {error!r}")
+            )
+    if any(judgement.verdict == REFUTED for judgement in found) and _asks_the_servers_clock(
+        history
+    ):
+        said = (
+            "a statement compares with the database server's clock, which does not follow the"
+            " proof's"
+        )
+        found = [
+            *(j for j in found if j.verdict != REFUTED),
+            Judgement(INCOMPLETE, "clock.server", said),
+        ]
     other = another_job(history, reference)
     if other is not None and any(judgement.verdict == REFUTED for judgement in found):
         found = [*(j for j in found if j.verdict != REFUTED), other]

@@ -15,7 +15,11 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
     """Retries must be invisible: whatever happened, the state queries answer as after one run."""
     for name, rows in history.state.items():
         if isinstance(rows, str):
-            yield Judgement(INCOMPLETE, "state.unreadable", f"proof.state.{name}: {rows.removeprefix('error: ')}")
+            yield Judgement(
+                INCOMPLETE,
+                "state.unreadable",
+                f"proof.state.{name}: {rows.removeprefix('error: ')}",
+            )
             return
     if history.schedule.family == "once":
         yield from _uncommitted(history)
@@ -23,21 +27,33 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
         yield from _undone(history, reference)
     if history.schedule.family == "store-error":
         yield from _swallowed(history, reference)
-    if not must_complete(history, reference) or _may_be_lost(history, reference) or history.schedule.midnight:
+    if (
+        not must_complete(history, reference)
+        or _may_be_lost(history, reference)
+        or history.schedule.midnight
+    ):
         return  # on another day a date in the state is another one
     if history.schedule.jobs:
-        yield from (_together if history.schedule.beside is not None else _distinct)(history, reference)
+        yield from (_together if history.schedule.beside is not None else _distinct)(
+            history, reference
+        )
         return
     for name, rows in history.state.items():
         wanted = reference.once.state.get(name)
         if name not in reference.volatile and rows != wanted:
             said = f"the state differs from that after a single run: {name}"
-            yield Judgement(REFUTED, "state.differs", said, expected=_rows(wanted), seen=_rows(rows))
+            yield Judgement(
+                REFUTED, "state.differs", said, expected=_rows(wanted), seen=_rows(rows)
+            )
 
 
 def _undone(history: History, reference: Reference) -> Iterator[Judgement]:
-    """A delivery that fails late may be given up, but the work that another one has done stays done."""
-    if not all(len(history.performed(e.name)) >= len(reference.calls(e.name)) for e in reference.effects):
+    """A delivery that fails late may be given up, but the work that another one has done stays
+    done.
+    """
+    if not all(
+        len(history.performed(e.name)) >= len(reference.calls(e.name)) for e in reference.effects
+    ):
         return
     if not any(run.outcome == "succeeded" for run in history.runs):
         return
@@ -49,7 +65,9 @@ def _undone(history: History, reference: Reference) -> Iterator[Judgement]:
 
 
 def _swallowed(history: History, reference: Reference) -> Iterator[Judgement]:
-    """A write that failed, and a job that the library takes for done. What it leaves too much may be a held lease."""
+    """A write that failed, and a job that the library takes for done. What it leaves too much may
+    be a held lease.
+    """
     done = bool(history.runs) and history.runs[-1].outcome == "succeeded" and not history.pending
     if not done or is_kept(history, reference) or history.lost or _may_be_lost(history, reference):
         return
@@ -57,7 +75,9 @@ def _swallowed(history: History, reference: Reference) -> Iterator[Judgement]:
         wanted = reference.once.state.get(name)
         if name not in reference.volatile | reference.letters and _lacks(rows, wanted):
             said = f"a write failed, and the job counts as done without it: {name}"
-            yield Judgement(REFUTED, "state.error-swallowed", said, expected=_rows(wanted), seen=_rows(rows))
+            yield Judgement(
+                REFUTED, "state.error-swallowed", said, expected=_rows(wanted), seen=_rows(rows)
+            )
 
 
 def _lacks(rows: Any, wanted: Any) -> bool:
@@ -72,16 +92,22 @@ def _lacks(rows: Any, wanted: Any) -> bool:
 
 
 def _uncommitted(history: History) -> Iterator[Judgement]:
-    """A write that nothing commits: the database forgets it when the connection is closed or goes back to its pool."""
+    """A write that nothing commits: the database forgets it when the connection is closed or goes
+    back to its pool.
+    """
     for delivery in history.deliveries:
         if not delivery.died and delivery.outcome == "succeeded":
             for event in _forgotten(delivery):
                 said = f"{event['verb']} {event['table']} is never committed: nothing of it is left"
-                yield Judgement(REFUTED, "state.not-committed", said, None, (event.number,), "a commit", "none")
+                yield Judgement(
+                    REFUTED, "state.not-committed", said, None, (event.number,), "a commit", "none"
+                )
 
 
 def _forgotten(delivery: Delivery) -> list[Event]:
-    """Writes whose transaction was left open, or rolled back although no statement of it had failed."""
+    """Writes whose transaction was left open, or rolled back although no statement of it had
+    failed.
+    """
     waiting: dict[tuple[str, str], Event] = {}
     failing: set[str] = set()  # stores whose last statement has not come back
     for event in delivery.all("at"):
@@ -122,16 +148,24 @@ def _distinct(history: History, reference: Reference) -> Iterator[Judgement]:
         missing = [row for row in second if row not in rows and row not in there]
         if missing and rows == first and second != first:
             said = f"a distinct job left no trace in {name}: it was taken for the first one"
-            yield Judgement(REFUTED, "state.distinct-job", said, expected=_rows(missing), seen=_rows(rows))
+            yield Judgement(
+                REFUTED, "state.distinct-job", said, expected=_rows(missing), seen=_rows(rows)
+            )
 
 
 def _together(history: History, reference: Reference) -> Iterator[Judgement]:
     """Two jobs at once leave what they leave one after the other, in one of the two orders."""
     for name, rows in history.state.items():
         wanted = [order.state.get(name) for order in reference.orders]
-        if wanted and name not in reference.volatile and not any(_same_values(rows, other) for other in wanted):
+        if (
+            wanted
+            and name not in reference.volatile
+            and not any(_same_values(rows, other) for other in wanted)
+        ):
             said = f"two distinct jobs at once leave what neither order of them does: {name}"
-            yield Judgement(REFUTED, "state.lost-update", said, expected=_rows(wanted[0]), seen=_rows(rows))
+            yield Judgement(
+                REFUTED, "state.lost-update", said, expected=_rows(wanted[0]), seen=_rows(rows)
+            )
 
 
 def _same_values(rows: Any, wanted: Any) -> bool:

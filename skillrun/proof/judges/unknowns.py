@@ -12,9 +12,15 @@ _REFUSED = ".reach:Refusal"  # what the probe raises in place of what it does no
 
 
 def judge(history: History, reference: Reference) -> Iterator[Judgement]:
-    """Undeclared effects, exceptions in neither list, processes that ended themselves or did not end."""
+    """Undeclared effects, exceptions in neither list, processes that ended themselves or did not
+    end.
+    """
     if history.hung:
-        yield Judgement(INCOMPLETE, "handler.hangs", f"the handler did not end; its last boundary was {history.hung}")
+        yield Judgement(
+            INCOMPLETE,
+            "handler.hangs",
+            f"the handler did not end; its last boundary was {history.hung}",
+        )
     for note in history.notes:
         yield Judgement(INCOMPLETE, "proof.note", note)
     for delivery in history.deliveries:
@@ -37,7 +43,12 @@ def undeclared(delivery: Delivery, reference: Reference) -> Iterator[Judgement]:
         said = f"undeclared {event['kind']}: {event['detail']}{place}"
         yield Judgement(INCOMPLETE, "effect.undeclared", said, events=(event.number,))
     for event in delivery.all("published"):
-        known = event["to_handler"] or event["in_effect"] or event["callback"] or is_dead_letter(event, queue)
+        known = (
+            event["to_handler"]
+            or event["in_effect"]
+            or event["callback"]
+            or is_dead_letter(event, queue)
+        )
         if not known:
             place = f" ({event.place[0]}:{event.place[1]})" if event.place else ""
             said = f"undeclared publish: {event['label']}{place}"
@@ -48,7 +59,12 @@ def _broken(history: History, delivery: Delivery) -> Iterator[Judgement]:
     problem = delivery.first("probe-error")
     if problem is not None and not problem["injected"]:
         last = str(problem["text"]).strip().splitlines()[-1:]
-        yield Judgement(INCOMPLETE, "proof.driver", f"the driver failed: {' '.join(last)}", events=(problem.number,))
+        yield Judgement(
+            INCOMPLETE,
+            "proof.driver",
+            f"the driver failed: {' '.join(last)}",
+            events=(problem.number,),
+        )
     died = delivery.first("died")
     if died is None or history.hung or _was_killed(delivery):
         return
@@ -68,9 +84,17 @@ def _was_killed(delivery: Delivery) -> bool:
 
 
 def _is_exit_status(event: Event, history: History) -> bool:
-    """After a fault a script says by its exit status that something failed, also a later tick that gives it up."""
-    faults = (fault for fault in history.events if fault.kind == "fault" and fault["do"] in ("raise", "kill"))
-    return event["error"] == "builtins:SystemExit" and any(fault.number < event.number for fault in faults)
+    """After a fault a script says by its exit status that something failed, also a later tick that
+    gives it up.
+    """
+    faults = (
+        fault
+        for fault in history.events
+        if fault.kind == "fault" and fault["do"] in ("raise", "kill")
+    )
+    return event["error"] == "builtins:SystemExit" and any(
+        fault.number < event.number for fault in faults
+    )
 
 
 def _unlisted(history: History, delivery: Delivery, reference: Reference) -> Iterator[Judgement]:

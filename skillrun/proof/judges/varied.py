@@ -1,4 +1,6 @@
-"""Distinct keys in, distinct keys out: payloads that differ in a key field call a keyed effect with other keys."""
+"""Distinct keys in, distinct keys out: payloads that differ in a key field call a keyed effect with
+other keys.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ _WORD = re.compile(r"\w+")
 
 
 def judge(history: History, reference: Reference) -> Iterator[Judgement]:
-    """What a payload that nobody gave comes to is its own affair, but for its keys and for what it does undeclared."""
+    """What a payload that nobody gave comes to is its own affair, but for its keys and for what it
+    does undeclared.
+    """
     for delivery in history.runs:
         yield from undeclared(delivery, reference)
     for effect in _keyed(reference):
@@ -42,7 +46,9 @@ def reached(history: History, reference: Reference) -> dict[str, int]:
 
 
 def _calls(events: Iterator[Event], effect: Effect) -> Iterator[Event]:
-    return (event for event in events if event["effect"] == effect.name and event["key"] is not None)
+    return (
+        event for event in events if event["effect"] == effect.name and event["key"] is not None
+    )
 
 
 def _shared(history: History, reference: Reference, effect: Effect) -> Iterator[Judgement]:
@@ -54,7 +60,9 @@ def _shared(history: History, reference: Reference, effect: Effect) -> Iterator[
             other = _holder(known, field, call["key"])
             if other is None:
                 known[field, call["key"]] = run.job, call
-            elif other[0] != run.job and not _may_be_copied(history, (other[0], run.job), call["key"]):
+            elif other[0] != run.job and not _may_be_copied(
+                history, (other[0], run.job), call["key"]
+            ):
                 yield _of_two(history, reference, effect, (other[0], run.job), (other[1], call))
                 return
 
@@ -96,9 +104,14 @@ def _of_two(
 ) -> Judgement:
     payloads = [history.payloads.get(job, _example(reference)) for job in jobs]
     key = calls[0]["key"]
-    said = f"two distinct jobs call {effect.name} with the same key: {payloads[0]} and {payloads[1]} have {key}"
+    said = (
+        f"two distinct jobs call {effect.name} with the same key: {payloads[0]} and {payloads[1]}"
+        f" have {key}"
+    )
     numbers = (calls[0].number, calls[1].number)
-    return Judgement(REFUTED, "effect.key-of-two-jobs", said, effect.name, numbers, "a key for each job", key)
+    return Judgement(
+        REFUTED, "effect.key-of-two-jobs", said, effect.name, numbers, "a key for each job", key
+    )
 
 
 def _example(reference: Reference) -> Any:

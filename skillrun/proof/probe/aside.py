@@ -1,6 +1,8 @@
-"""A file in the scratch folder stands in for each SQLite file of the machine, so that a proof opens none of them.
+"""A file in the scratch folder stands in for each SQLite file of the machine, so that a proof opens
+none of them.
 
-Standard library alone: it is also loaded by path in the processes of `proof.setup` (see `setting.py`).
+Standard library alone: it is also loaded by path in the processes of `proof.setup` (see
+`setting.py`).
 """
 
 from __future__ import annotations
@@ -17,17 +19,26 @@ _PERCENT = re.compile(r"%([0-9a-fA-F]{2})")
 
 
 class Aside:
-    """`free`: folders whose files are opened as they are. `kept`: files that are the repository's, such as reference
-    data; what stands in for one of them begins as its copy, everything else begins empty.
+    """`free`: folders whose files are opened as they are. `kept`: files that are the repository's,
+    such as reference data; what stands in for one of them begins as its copy, everything else
+    begins empty.
     """
 
-    def __init__(self, root: str, scratch: str, free: Sequence[str] = (), kept: Sequence[str] = ()) -> None:
-        self.root, self.scratch, self.kept = os.path.realpath(root), os.path.realpath(scratch), frozenset(kept)
+    def __init__(
+        self, root: str, scratch: str, free: Sequence[str] = (), kept: Sequence[str] = ()
+    ) -> None:
+        self.root, self.scratch, self.kept = (
+            os.path.realpath(root),
+            os.path.realpath(scratch),
+            frozenset(kept),
+        )
         folders = (scratch, *free, sys.prefix, sys.base_prefix)
         self.free = tuple(os.path.realpath(folder) + "/" for folder in folders)
 
     def name(self, database: Any) -> str | None:
-        """What the stand-in is called below the scratch folder; None where the database is opened as it is."""
+        """What the stand-in is called below the scratch folder; None where the database is opened
+        as it is.
+        """
         if not isinstance(database, (str, bytes, os.PathLike)):
             return None
         path, is_read = path_and_mode(os.fsdecode(database))
@@ -36,7 +47,11 @@ class Aside:
         real = os.path.realpath(path)
         if real.startswith(self.free) or "/site-packages/" in real:
             return None
-        return os.path.relpath(real, self.root) if real.startswith(self.root + "/") else real.lstrip("/")
+        return (
+            os.path.relpath(real, self.root)
+            if real.startswith(self.root + "/")
+            else real.lstrip("/")
+        )
 
     def database(self, given: Any) -> Any:
         """What is opened instead. Its folder is made, so that it can be."""

@@ -1,7 +1,8 @@
-"""What the handler does to the world besides its declared effects, seen through CPython's audit events.
+"""What the handler does to the world besides its declared effects, seen through CPython's audit
+events.
 
-Each is said, with the line, and then refused where it would reach beyond the proof: an audit hook that raises has the
-interpreter raise in place of the call.
+Each is said, with the line, and then refused where it would reach beyond the proof: an audit hook
+that raises has the interpreter raise in place of the call.
 """
 
 from __future__ import annotations
@@ -27,9 +28,23 @@ from .swap import replace_everywhere
 
 Event = tuple[Any, ...]
 
-_PROCESS = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.startfile", "pty.spawn")
+_PROCESS = (
+    "subprocess.Popen",
+    "os.system",
+    "os.exec",
+    "os.posix_spawn",
+    "os.spawn",
+    "os.startfile",
+    "pty.spawn",
+)
 _FORK = ("os.fork", "os.forkpty")
-_MAIL = ("smtplib.connect", "ftplib.connect", "imaplib.open", "poplib.connect", "telnetlib.Telnet.open")
+_MAIL = (
+    "smtplib.connect",
+    "ftplib.connect",
+    "imaplib.open",
+    "poplib.connect",
+    "telnetlib.Telnet.open",
+)
 _ADDRESSED = ("socket.connect", "socket.sendto", "socket.sendmsg", "socket.bind")
 _NAMED = ("socket.getaddrinfo", "socket.gethostbyname")
 _NATIVE = ("ctypes.dlopen", "sqlite3.enable_load_extension")
@@ -45,8 +60,11 @@ _HOOKED_SQLITE = (f"{__package__}.sql",)
 class Audit:
     """Reports connections, processes and written files of the handler, and refuses them."""
 
-    def __init__(self, recorder: Recorder, scratch: str, free: list[str], servers: list[str]) -> None:
-        """`scratch`: files there are the job's store. `free`: TMPDIR, the home, and folders that are nobody's business.
+    def __init__(
+        self, recorder: Recorder, scratch: str, free: list[str], servers: list[str]
+    ) -> None:
+        """`scratch`: files there are the job's store. `free`: TMPDIR, the home, and folders that
+        are nobody's business.
 
         `servers`: the folders below which the sockets of the proof's own servers are.
         """
@@ -54,14 +72,18 @@ class Audit:
         own = {"tmp": free[0], "home": free[1]}
         self.frames.know((*METRICS, *LOGS, *_ASKING, *_HOOKED_SQLITE))
         self.files = Files(recorder, self.frames, self.tell, scratch, own, tuple(free[2:]))
-        self.booting = False  # the repository is being imported: what it opens then, a delivery may use
+        self.booting = (
+            False  # the repository is being imported: what it opens then, a delivery may use
+        )
         self.known: set[int] = set()  # descriptors that a delivery begins with
         self.refused: Refused | None = None
         self.works = self._works()
 
     def _works(self) -> dict[str, Callable[[str, Event], None]]:
         """What is done at each event that matters."""
-        works: dict[str, Callable[[str, Event], None]] = {"open": lambda _, args: self.files.opened(args)}
+        works: dict[str, Callable[[str, Event], None]] = {
+            "open": lambda _, args: self.files.opened(args)
+        }
         works |= dict.fromkeys(CHANGES, self.files.changed)
         works |= dict.fromkeys(_ADDRESSED, lambda _, args: self.connected(args[1]))
         works |= dict.fromkeys(_NAMED, self.asked)
@@ -76,7 +98,9 @@ class Audit:
         return works
 
     def install(self, boots: bool = False) -> None:
-        """Once. An audit hook cannot be taken back; it is idle in the zygote once that has booted."""
+        """Once. An audit hook cannot be taken back; it is idle in the zygote once that has
+        booted.
+        """
         self.booting = boots
         self._begin = self.recorder.begin
         self.recorder.begin = self.begin  # type: ignore[method-assign]
@@ -93,7 +117,9 @@ class Audit:
             work(event, args)
 
     def is_silent(self) -> bool:
-        """Whether this thread is inside of a hook, or of a library's own work that is reported in another way."""
+        """Whether this thread is inside of a hook, or of a library's own work that is reported in
+        another way.
+        """
         return self.recorder.silent > self.recorder.logging
 
     def _watch_unheard(self) -> None:
@@ -112,7 +138,9 @@ class Audit:
             shared = importlib.import_module("_posixshmem")
             self._replace(shared, "shm_open", lambda args: self._made_shared(str(args[0]), args[1]))
 
-    def _replace(self, owner: Any, name: str, look: Callable[[Event], None], bare: bool = False) -> None:
+    def _replace(
+        self, owner: Any, name: str, look: Callable[[Event], None], bare: bool = False
+    ) -> None:
         """`bare`: a call without arguments matters too."""
         real = getattr(owner, name, None)
         if real is None:
@@ -189,13 +217,19 @@ class Audit:
         self.stop("network", name_of(address), refusal(address))
 
     def _is_quiet(self, address: Any) -> bool:
-        """Whether nothing but a log or a look-up goes there: the machine's own log has a port, too."""
+        """Whether nothing but a log or a look-up goes there: the machine's own log has a port,
+        too.
+        """
         return is_quiet(address) or (is_log_port(address) and self.frames.is_done_by(LOGS))
 
     def asked(self, event: str, args: Event) -> None:
         """The address of a host is asked for."""
         if not is_known_name(args[0]):
-            self.stop("network", name_of(args[0]), socket.gaierror(socket.EAI_AGAIN, "a proof asks no name server"))
+            self.stop(
+                "network",
+                name_of(args[0]),
+                socket.gaierror(socket.EAI_AGAIN, "a proof asks no name server"),
+            )
 
     def requested(self, url: str) -> None:
         """`urllib` is about to ask for something."""
@@ -211,23 +245,33 @@ class Audit:
         self.stop("process", words, Refusal(errno.EACCES, "a proof starts no process", words))
 
     def signalled(self, event: str, args: Event) -> None:
-        """A process is about to be ended, or told something. Whoever asks whether one is there tells it nothing."""
+        """A process is about to be ended, or told something. Whoever asks whether one is there
+        tells it nothing.
+        """
         pid, number = int(args[0]), int(args[1])
         is_group = event == "os.killpg" or pid < 0
         if number == 0 or is_own_process(abs(pid), is_group):
             return
         words = f"signal {number} to process {'group ' if is_group else ''}{abs(pid)}"
-        self.stop("process", words, Refusal(errno.EPERM, "a proof signals its own processes alone", words))
+        self.stop(
+            "process", words, Refusal(errno.EPERM, "a proof signals its own processes alone", words)
+        )
 
     def _signalled_by_descriptor(self, args: Event) -> None:
         if len(args) > 1:
             self.signalled("os.kill", (pid_behind(args[0]), args[1]))
 
     def loaded(self, event: str, args: Event) -> None:
-        """Native code does what no hook sees. What a library of Python loads for itself is that library's."""
+        """Native code does what no hook sees. What a library of Python loads for itself is that
+        library's.
+        """
         if not self.frames.is_called_by_us():
             return
-        what = "an extension of SQLite" if event.startswith("sqlite3") else f"ctypes {name_of(args[0] or 'libc')}"
+        what = (
+            "an extension of SQLite"
+            if event.startswith("sqlite3")
+            else f"ctypes {name_of(args[0] or 'libc')}"
+        )
         if event.startswith("sqlite3") and not args[1]:
             return
         if self.booting:
@@ -251,14 +295,20 @@ class Audit:
         if not self.recorder.acts:
             return
         if not self.frames.is_done_by(METRICS):  # a count is no effect, and reaches nobody
-            self.recorder.emit("undeclared", kind=kind, detail=detail[:200], place=self.recorder.place())
+            self.recorder.emit(
+                "undeclared", kind=kind, detail=detail[:200], place=self.recorder.place()
+            )
         raise error or Refusal(errno.ENETUNREACH, "Network is unreachable from a proof", detail)
 
     def tell(self, kind: str, detail: str) -> bool:
-        """Whether it is anything to tell: a declared effect that is passed through is none, nor the library's work."""
+        """Whether it is anything to tell: a declared effect that is passed through is none, nor the
+        library's work.
+        """
         if self.recorder.effect_depth or not self.recorder.acts:
             return False
-        self.recorder.emit("undeclared", kind=kind, detail=detail[:200], place=self.recorder.place())
+        self.recorder.emit(
+            "undeclared", kind=kind, detail=detail[:200], place=self.recorder.place()
+        )
         return True
 
 

@@ -1,6 +1,8 @@
-"""Virtual time: this process's clock stands at an offset from the machine's, and sleeping moves it instead of waiting.
+"""Virtual time: this process's clock stands at an offset from the machine's, and sleeping moves it
+instead of waiting.
 
-`time` is patched by name and in every module that holds its functions; `datetime` by its types' own dictionaries, so
+`time` is patched by name and in every module that holds its functions; `datetime` by its types' own
+dictionaries, so
 that `from datetime import datetime` sees it too; SQLite's own clock by its functions (see sql.py).
 The clocks of database servers stay as they are.
 """
@@ -25,7 +27,9 @@ _real_time = time.time
 _real_time_ns = time.time_ns
 _real_monotonic = time.monotonic
 _real_sleep = time.sleep
-_TURNS = 5  # of an event loop: a timeout that ends within a sleep cancels the task before it goes on
+_TURNS = (
+    5  # of an event loop: a timeout that ends within a sleep cancels the task before it goes on
+)
 
 
 class Clock:
@@ -47,7 +51,9 @@ class Clock:
         self.offset, self.ns = offset, int(offset * 1e9)
 
     def install_early(self) -> None:
-        """Before the repository is imported: `default=datetime.utcnow` keeps the method that is there then."""
+        """Before the repository is imported: `default=datetime.utcnow` keeps the method that is
+        there then.
+        """
         self._patch_datetime()
 
     def install(self) -> None:
@@ -73,7 +79,10 @@ class Clock:
         self.jump(seconds)
 
     def _time_functions(self) -> dict[str, Callable[..., Any]]:
-        real = {name: getattr(time, name) for name in ("localtime", "gmtime", "ctime", "strftime", "asctime")}
+        real = {
+            name: getattr(time, name)
+            for name in ("localtime", "gmtime", "ctime", "strftime", "asctime")
+        }
 
         def at(name: str) -> Callable[..., Any]:
             return lambda seconds=None: real[name](self.time() if seconds is None else seconds)
@@ -86,7 +95,9 @@ class Clock:
             "localtime": at("localtime"),
             "gmtime": at("gmtime"),
             "ctime": at("ctime"),
-            "strftime": lambda form, when=None: real["strftime"](form, when or real["localtime"](self.time())),
+            "strftime": lambda form, when=None: real["strftime"](
+                form, when or real["localtime"](self.time())
+            ),
             "asctime": lambda when=None: real["asctime"](when or real["localtime"](self.time())),
         }
 
@@ -131,18 +142,26 @@ def _set_in_type(kind: type, name: str, value: Any) -> None:
 
 
 class Jitter:
-    """Random waits as they come, or at their longest or shortest, so that a backoff can be measured."""
+    """Random waits as they come, or at their longest or shortest, so that a backoff can be
+    measured.
+    """
 
     def __init__(self) -> None:
         self.highest: bool | None = None  # None: as they come
 
     def install(self) -> None:
         """Once, before the forks: to look into every module takes longer than a delivery."""
-        for name, fixed in (("uniform", self._pick), ("randint", self._pick), ("randrange", self._range)):
+        for name, fixed in (
+            ("uniform", self._pick),
+            ("randint", self._pick),
+            ("randrange", self._range),
+        ):
             replace_everywhere(random, name, self._unless_free(getattr(random, name), fixed))
         replace_everywhere(random, "random", self._unless_free(random.random, self._random))
 
-    def _unless_free(self, real: Callable[..., Any], fixed: Callable[..., Any]) -> Callable[..., Any]:
+    def _unless_free(
+        self, real: Callable[..., Any], fixed: Callable[..., Any]
+    ) -> Callable[..., Any]:
         @functools.wraps(real)
         def drawn(*args: Any, **kwargs: Any) -> Any:
             return (real if self.highest is None else fixed)(*args, **kwargs)

@@ -1,4 +1,6 @@
-"""When a message that is a row is there: with the commit of the transaction that Django has open, and not before."""
+"""When a message that is a row is there: with the commit of the transaction that Django has open,
+and not before.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ class Commits:
         recorder.ended = self.ended
 
     def when(self, using: str) -> Callable[[Callable[[], None]], None]:
-        """What calls a function as soon as that database has what was written: at once outside of a transaction."""
+        """What calls a function as soon as that database has what was written: at once outside of a
+        transaction.
+        """
 
         def when(tell: Callable[[], None]) -> None:
             if self.db.transaction.get_connection(using).in_atomic_block:
@@ -39,7 +43,9 @@ class Commits:
         return when
 
     def ended(self, connection: Any, what: str) -> None:
-        """Before Django itself tells anybody: the process may die in between. It forgets what is rolled back."""
+        """Before Django itself tells anybody: the process may die in between. It forgets what is
+        rolled back.
+        """
         for held in () if what != "commit" else self.db.connections.all(initialized_only=True):
             if held.connection is connection:
                 for _, function, *_ in list(held.run_on_commit):

@@ -25,7 +25,9 @@ class Effect:
         self.only: Any = None  # the object whose method it is; None: any
 
     def install(self) -> str | None:
-        """Hooks the call. What a person should know, else None. Raises NotThere or an import's own error."""
+        """Hooks the call. What a person should know, else None. Raises NotThere or an import's own
+        error.
+        """
         owner, name, value = find(self.spec["call"])
         if inspect.isclass(value):
             return f"{self.spec['call']} is a class: name the method that changes the world"
@@ -38,7 +40,9 @@ class Effect:
             raise NotThere(missing)
         if function is None:
             hook = self.sync if not inspect.iscoroutinefunction(value) else self.coroutine
-            self.original = replace_everywhere(owner, name, functools.wraps(value)(lambda *a, **k: hook(*a, **k)))
+            self.original = replace_everywhere(
+                owner, name, functools.wraps(value)(lambda *a, **k: hook(*a, **k))
+            )
             return None
         if inspect.ismethod(value) and not inspect.isclass(value.__self__):
             self.only = value.__self__
@@ -49,7 +53,9 @@ class Effect:
         return None
 
     def unknown_key(self) -> str | None:
-        """What is wrong with `key_arg`: the call must have a parameter of that name, or take any."""
+        """What is wrong with `key_arg`: the call must have a parameter of that name, or take
+        any.
+        """
         key = self.spec.get("key_arg")
         if key is None or self.signature is None:
             return None
@@ -59,7 +65,9 @@ class Effect:
         return f"key_arg: {self.spec['call']} has no parameter {key}; it has {', '.join(taken) or 'none'}"
 
     def cannot_raise(self, errors: list[str], root: str) -> list[str]:
-        """The repository's own exceptions that the adapter's module has no name for: they come from elsewhere."""
+        """The repository's own exceptions that the adapter's module has no name for: they come from
+        elsewhere.
+        """
         names = getattr(self.original, "__globals__", None)
         if names is None:
             return []
@@ -113,9 +121,15 @@ class Effect:
         fields: dict[str, Any] = {
             "effect": self.name,
             "args": brief(", ".join(f"{key}={shown(value)}" for key, value in given.items())),
-            "subject": brief(", ".join(f"{key}={shown(value)}" for key, value in given.items() if key != key_arg)),
+            "subject": brief(
+                ", ".join(f"{key}={shown(value)}" for key, value in given.items() if key != key_arg)
+            ),
             "place": self.recorder.place(),
-            "plain": {key: str(value) for key, value in given.items() if _is_plain(value) and key != key_arg},
+            "plain": {
+                key: str(value)
+                for key, value in given.items()
+                if _is_plain(value) and key != key_arg
+            },
         }
         if key_arg:
             fields["key"] = shown(given[key_arg]) if given.get(key_arg) is not None else None
@@ -126,7 +140,11 @@ class Effect:
         """Argument name -> value, without self. Raises TypeError as the real call would."""
         if self.signature is None:
             return {**{str(number): value for number, value in enumerate(args)}, **kwargs}
-        bound = self.signature.bind(*args, **kwargs) if self.only is None else self.signature.bind(*args[1:], **kwargs)
+        bound = (
+            self.signature.bind(*args, **kwargs)
+            if self.only is None
+            else self.signature.bind(*args[1:], **kwargs)
+        )
         bound.apply_defaults()
         given: dict[str, Any] = {}
         for key, value in bound.arguments.items():
@@ -152,13 +170,20 @@ def _is_plain(value: Any) -> bool:
 
 
 def _names(names: dict[str, Any], kind: Any) -> bool:
-    """Whether a module's globals have a class, itself or as a member of a module or class in them."""
+    """Whether a module's globals have a class, itself or as a member of a module or class in
+    them.
+    """
     word = getattr(kind, "__name__", "")
-    return any(value is kind or getattr(value, "__dict__", {}).get(word) is kind for value in list(names.values()))
+    return any(
+        value is kind or getattr(value, "__dict__", {}).get(word) is kind
+        for value in list(names.values())
+    )
 
 
 def _python_function(value: Any) -> types.FunctionType | None:
-    """The function object behind a function, a bound method or a class method; None for anything else."""
+    """The function object behind a function, a bound method or a class method; None for anything
+    else.
+    """
     function = getattr(value, "__func__", value)
     return function if isinstance(function, types.FunctionType) else None
 

@@ -45,7 +45,9 @@ def _parent_of(pid: int) -> int:
 
 
 def pid_behind(descriptor: int) -> int:
-    """The process that a descriptor stands for; -1, which is nobody's own, where it cannot be seen."""
+    """The process that a descriptor stands for; -1, which is nobody's own, where it cannot be
+    seen.
+    """
     try:
         with open(f"/proc/self/fdinfo/{descriptor}") as file:
             for line in file:

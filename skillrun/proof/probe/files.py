@@ -1,5 +1,5 @@
-"""Files that a delivery writes: those of the proof's scratch folder are said, foreign ones are refused, and what it
-leaves in its temporary folder or its home is said at its end.
+"""Files that a delivery writes: those of the proof's scratch folder are said, foreign ones are
+refused, and what it leaves in its temporary folder or its home is said at its end.
 """
 
 from __future__ import annotations
@@ -20,17 +20,30 @@ _NAMELESS = getattr(os, "O_TMPFILE", 0)
 _LOCKS = (".lock", ".lck", ".pid")  # what is in them is no state of the job
 _COMPILED = (".pyc", ".pyo")
 LOGS = ("logging",)
-# By the name an application's log is told from what it keeps: `app.log`, and what rotating makes of it.
+# By the name an application's log is told from what it keeps: `app.log`, and what rotating makes of
+# it.
 _LOG_NAME = re.compile(r"\.log([._-][0-9_-]+)?(\.gz)?$")
 METRICS = ("statsd.client", "datadog.dogstatsd", "prometheus_client")
 # Nothing that is written there is kept by anybody.
-_DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/tty", "/dev/random", "/dev/urandom", "/dev/fd/")
+_DEVICES = (
+    "/dev/null",
+    "/dev/zero",
+    "/dev/full",
+    "/dev/tty",
+    "/dev/random",
+    "/dev/urandom",
+    "/dev/fd/",
+)
 _ON_THE_FLY = ("/memfd:", "/dev/pts/")
 
-# audit event -> (which arguments are paths that it changes, which ones are the folders that these are relative to)
+# audit event -> (which arguments are paths that it changes, which ones are the folders that these
+# are relative to)
 CHANGES: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
     "os.rename": ((0, 1), (2, 3)),
-    "os.link": ((0, 1), (2, 3)),  # what is written through the second name is the first one's content
+    "os.link": (
+        (0, 1),
+        (2, 3),
+    ),  # what is written through the second name is the first one's content
     "os.symlink": ((1,), (2,)),
     "os.remove": ((0,), (1,)),
     "os.rmdir": ((0,), (1,)),
@@ -58,7 +71,8 @@ class Door:
 
 
 class Files:
-    """`scratch`: files there are the job's store. `own`: name -> folder of the delivery's own, its home and TMPDIR.
+    """`scratch`: files there are the job's store. `own`: name -> folder of the delivery's own, its
+    home and TMPDIR.
 
     `free`: folders where writing is nobody's business.
     """
@@ -81,7 +95,9 @@ class Files:
         self.early: dict[str, Any] = {}  # what was opened for writing at import -> by which line
 
     def install(self) -> None:
-        """`os.open` raises an audit event that does not say which folder its path is relative to."""
+        """`os.open` raises an audit event that does not say which folder its path is relative
+        to.
+        """
         real: Callable[..., int] = os.open
 
         def open_(path: Any, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
@@ -109,14 +125,20 @@ class Files:
         if isinstance(path, int) or (_NAMELESS and flags & _NAMELESS == _NAMELESS):
             return
         name = self.real_name(path, getattr(self.relative, "folder", None))
-        if name is not None and not os.path.isdir(name):  # a temporary file's folder, which an opener opens in
+        if name is not None and not os.path.isdir(
+            name
+        ):  # a temporary file's folder, which an opener opens in
             self.wrote(name, reads=flags & os.O_RDWR != 0)
 
     def changed(self, event: str, args: tuple[Any, ...]) -> None:
         """At an event that changes files by their names."""
         paths, folders = CHANGES[event]
         for number, at in enumerate(paths):
-            folder = args[folders[number]] if number < len(folders) and folders[number] < len(args) else None
+            folder = (
+                args[folders[number]]
+                if number < len(folders) and folders[number] < len(args)
+                else None
+            )
             name = self.real_name(args[at], folder)
             if name is not None:
                 self.wrote(name)
@@ -164,7 +186,9 @@ class Files:
 
     def _read(self, path: Any) -> None:
         """A log that the job reads again is what it remembers by."""
-        if not isinstance(path, (str, bytes, os.PathLike)) or not _LOG_NAME.search(os.fsdecode(path)):
+        if not isinstance(path, (str, bytes, os.PathLike)) or not _LOG_NAME.search(
+            os.fsdecode(path)
+        ):
             return
         name = self.real_name(path, getattr(self.relative, "folder", None))
         if name is None or not self.recorder.acts or not os.path.exists(name):
@@ -206,7 +230,9 @@ class Files:
         if self.recorder.effect_depth or name.endswith((*_LOCKS, *_COMPILED)):
             return
         hidden = "/." in name[len(self.own[folder]) - 1 :]
-        if (folder == "home" and hidden and not self.frames.is_called_by_us()) or self.frames.is_done_by(METRICS):
+        if (
+            folder == "home" and hidden and not self.frames.is_called_by_us()
+        ) or self.frames.is_done_by(METRICS):
             return
         self.left.setdefault(name, self.recorder.place())
 
@@ -220,7 +246,9 @@ class Files:
         for name, place in self._standing():
             folder = self._own_folder(name)
             short = self._short(name, folder) if folder else name
-            self.recorder.emit("undeclared", kind="file", detail=f"{short}, which stays", place=place)
+            self.recorder.emit(
+                "undeclared", kind="file", detail=f"{short}, which stays", place=place
+            )
         self.left.clear()
 
     def _standing(self) -> Iterator[tuple[str, Any]]:
@@ -231,8 +259,14 @@ class Files:
                 yield name, place
 
     def held(self) -> Iterator[tuple[str, Any]]:
-        """What was opened for writing at import and is still open: no event says when something is written to it."""
-        names = {_name_of_descriptor(int(fd)) for fd in os.listdir("/proc/self/fd")} if self.early else set()
+        """What was opened for writing at import and is still open: no event says when something is
+        written to it.
+        """
+        names = (
+            {_name_of_descriptor(int(fd)) for fd in os.listdir("/proc/self/fd")}
+            if self.early
+            else set()
+        )
         for name, place in self.early.items():
             if name in names:
                 yield self._shown(name), place

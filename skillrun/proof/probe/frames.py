@@ -1,7 +1,9 @@
-"""Whose code is at work: read from the stack, of files that are the repository's, the interpreter's or a library's.
+"""Whose code is at work: read from the stack, of files that are the repository's, the interpreter's
+or a library's.
 
-What a frame says of itself is its maker's word: `exec` takes any module name, and `compile` any file name. So code is a
-library's only where the file that it names, in a folder that was known before the repository was imported, has it.
+What a frame says of itself is its maker's word: `exec` takes any module name, and `compile` any
+file name. So code is a library's only where the file that it names, in a folder that was known
+before the repository was imported, has it.
 """
 
 from __future__ import annotations
@@ -48,11 +50,16 @@ class Frames:
         self.homes: dict[str, str] = {}  # module -> its path, without the ending
 
     def know(self, modules: tuple[str, ...]) -> None:
-        """Before the repository is imported: finds where the modules are that `is_done_by` will be asked for."""
+        """Before the repository is imported: finds where the modules are that `is_done_by` will be
+        asked for.
+        """
         for module in modules:
             home = _find_home(module, self.here)
-            # a library below the repository is in its environment, or it is the repository's own code
-            if home is None or (home.startswith(self.root) and not home.startswith((sys.prefix, self.here))):
+            # a library below the repository is in its environment, or it is the repository's own
+            # code
+            if home is None or (
+                home.startswith(self.root) and not home.startswith((sys.prefix, self.here))
+            ):
                 continue
             self.homes[module] = home
 
@@ -65,8 +72,8 @@ class Frames:
     def is_done_by(self, modules: tuple[str, ...]) -> bool:
         """Whether one of these modules is at it, with none of the repository's own code in between.
 
-        A subclass of the repository's that a logging call reaches is the repository's code. So is code that no file of
-        a library has.
+        A subclass of the repository's that a logging call reaches is the repository's code. So is
+        code that no file of a library has.
         """
         homes = [self.homes[module] for module in modules if module in self.homes]
         for frame in _walk():
@@ -78,7 +85,9 @@ class Frames:
         return False
 
     def is_called_by_us(self) -> bool:
-        """Whether the repository asked the standard library for it, and no other library stands in between."""
+        """Whether the repository asked the standard library for it, and no other library stands in
+        between.
+        """
         for frame in _walk():
             path = frame.f_code.co_filename
             if self.is_ours(path):
@@ -112,7 +121,9 @@ def _walk() -> Iterator[FrameType]:
 
 
 def _find_home(module: str, here: str) -> str | None:
-    """Where a module is, found without importing it: `/lib/logging` stands for a file and for a folder."""
+    """Where a module is, found without importing it: `/lib/logging` stands for a file and for a
+    folder.
+    """
     top, _, rest = module.partition(".")
     if top == __package__:
         return here + rest
@@ -149,7 +160,9 @@ def _fingerprints(code: CodeType) -> Iterator[Hashable]:
 
 
 def _fingerprint(code: CodeType) -> Hashable:
-    """What a code object does; two equal ones need not compare so, once one of them has been running."""
+    """What a code object does; two equal ones need not compare so, once one of them has been
+    running.
+    """
     values = tuple(value for value in code.co_consts if not isinstance(value, types.CodeType))
     names = (code.co_names, code.co_varnames, code.co_freevars)
     return (code.co_name, code.co_firstlineno, code.co_code, names, values)

@@ -1,7 +1,9 @@
-"""Connections that C code makes: the kernel asks the zygote about each `connect` of a delivery, before it happens.
+"""Connections that C code makes: the kernel asks the zygote about each `connect` of a delivery,
+before it happens.
 
-A seccomp filter with a listener (Linux 5.0). It sees what no audit event tells: libpq, gRPC, ctypes, and children. The
-filter is the delivery's own; the zygote holds its listener, reads the address and answers.
+A seccomp filter with a listener (Linux 5.0). It sees what no audit event tells: libpq, gRPC,
+ctypes, and children. The filter is the delivery's own; the zygote holds its listener, reads the
+address and answers.
 """
 
 from __future__ import annotations
@@ -31,7 +33,10 @@ _X32 = 0x40000000  # the other numbers of an x86_64
 _LOAD, _EQUAL, _AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
 _ALLOW, _ASK, _ERROR = 0x7FFF0000, 0x7FC00000, 0x00050000
 _SET_FILTER, _SIZES = 1, 3
-_NEW_LISTENER, _WAIT_KILLABLE = 8, 32  # the second from Linux 5.19: a signal does not take the question back
+_NEW_LISTENER, _WAIT_KILLABLE = (
+    8,
+    32,
+)  # the second from Linux 5.19: a signal does not take the question back
 _NO_NEW_PRIVS = 38
 _RECEIVE, _SEND = 0xC0502100, 0xC0182101  # ioctl numbers of SECCOMP_IOCTL_NOTIF_RECV and _SEND
 _NOTICE = struct.Struct("=QIIiIQ6Q")  # id, pid, flags, number, arch, instruction, arguments
@@ -48,7 +53,9 @@ class _Program(ctypes.Structure):
 
 
 def can_ask(libc: Any) -> bool:
-    """Whether this machine's kernel can ask about a call, and lets what it is about be read: a child tries it."""
+    """Whether this machine's kernel can ask about a call, and lets what it is about be read: a
+    child tries it.
+    """
     known = _MACHINES.get(platform.machine())
     if known is None or not sys.platform.startswith("linux") or sys.maxsize < 2**32:
         return False
@@ -59,7 +66,9 @@ def can_ask(libc: Any) -> bool:
 
 
 def _try_with_child(libc: Any) -> bool:
-    """Whether a child's memory can be read (the machine may forbid it: ptrace_scope), and it gets its filter."""
+    """Whether a child's memory can be read (the machine may forbid it: ptrace_scope), and it gets
+    its filter.
+    """
     here, there = socket.socketpair()
     with here, there:
         word = ctypes.create_string_buffer(_TRIED, len(_TRIED))
@@ -90,7 +99,8 @@ def _take_part(libc: Any, parent: socket.socket) -> None:
 
 
 def install(libc: Any) -> tuple[int, bool]:
-    """(the listener's descriptor for this process and all below it, whether a signal does not take a question back).
+    """(the listener's descriptor for this process and all below it, whether a signal does not take
+    a question back).
 
     The descriptor is -1 where the kernel gives none.
     """
@@ -108,8 +118,15 @@ def install(libc: Any) -> tuple[int, bool]:
 
 
 def _filter(arch: int, connect: int, sendto: int) -> bytes:
-    """BPF: each jump counts instructions forward. A `sendto` without an address is asked about by nobody."""
-    number, architecture, low, high = 0, 4, 48, 52  # where they are in seccomp_data; the last two: the fifth argument
+    """BPF: each jump counts instructions forward. A `sendto` without an address is asked about by
+    nobody.
+    """
+    number, architecture, low, high = (
+        0,
+        4,
+        48,
+        52,
+    )  # where they are in seccomp_data; the last two: the fifth argument
     steps = [
         (_LOAD, 0, 0, architecture),
         (_EQUAL, 0, 9, arch),  # else: allow
@@ -136,8 +153,12 @@ class Gate:
         self.reach = Reach(servers)
         self.told = os.memfd_create("skillrun-gate")
         self.listeners: dict[int, int] = {}  # descriptor -> the delivery's process
-        self.late: set[int] = set()  # those whose questions a signal takes back: they are answered before it is sent
-        self.awaited: dict[int, tuple[socket.socket, int]] = {}  # by descriptor: whence a listener comes, and whose
+        self.late: set[int] = (
+            set()
+        )  # those whose questions a signal takes back: they are answered before it is sent
+        self.awaited: dict[
+            int, tuple[socket.socket, int]
+        ] = {}  # by descriptor: whence a listener comes, and whose
 
     def watched(self) -> list[int]:
         """The descriptors that have something for `serve`."""
@@ -183,7 +204,9 @@ class Gate:
         self.awaited.clear()
 
     def answer(self, listener: int) -> None:
-        """One question. Whoever asked may be gone by now; if not, it waits until there is an answer."""
+        """One question. Whoever asked may be gone by now; if not, it waits until there is an
+        answer.
+        """
         notice = bytearray(_NOTICE.size)
         owner = self.listeners[listener]
         with contextlib.suppress(OSError):
@@ -199,7 +222,9 @@ class Gate:
                 fcntl.ioctl(listener, _SEND, answer)
 
     def _judge_readable(self, pid: int, number: int, args: list[int]) -> tuple[int, str | None]:
-        """As `_judge`, also where the address cannot be read: it is no address, or its process hides its memory."""
+        """As `_judge`, also where the address cannot be read: it is no address, or its process
+        hides its memory.
+        """
         try:
             return self._judge(pid, number, args)
         except PermissionError:
@@ -246,7 +271,9 @@ class Refused:
         self.read = 0
 
     def begin(self) -> None:
-        """From now on: what others were refused before is not this one's. The signal comes right after the call."""
+        """From now on: what others were refused before is not this one's. The signal comes right
+        after the call.
+        """
         self.read = os.fstat(self.told).st_size
         signal.signal(signal.SIGSYS, lambda *_: self.hear())
 
@@ -262,7 +289,9 @@ class Refused:
 
 
 def hand_over(libc: Any, zygote: socket.socket) -> bool:
-    """In a delivery: puts the filter in force, and gives its listener to the zygote. False: there is none."""
+    """In a delivery: puts the filter in force, and gives its listener to the zygote. False: there
+    is none.
+    """
     listener, lasting = install(libc)
     if listener < 0:
         zygote.sendall(b"-")

@@ -57,7 +57,9 @@ class HandlerHook:
         self.recorder.emit("entered")
 
     def raised(self, error: BaseException) -> None:
-        """Reports an exception by its class and all of its base classes. A script that exits with 0 has returned."""
+        """Reports an exception by its class and all of its base classes. A script that exits with 0
+        has returned.
+        """
         if isinstance(error, SystemExit) and error.code in (None, 0):
             self.recorder.emit("returned")
             return
@@ -75,10 +77,16 @@ class HandlerHook:
 
 
 def _cause(error: BaseException) -> list[str] | None:
-    """[class, words] of what an exception stands for: a retry's own, else what it was raised from."""
+    """[class, words] of what an exception stands for: a retry's own, else what it was raised
+    from.
+    """
     held = getattr(error, "exc", None)
     cause = held if isinstance(held, BaseException) else error.__cause__ or error.__context__
-    return None if cause is None else [f"{type(cause).__module__}:{type(cause).__qualname__}", brief(str(cause))]
+    return (
+        None
+        if cause is None
+        else [f"{type(cause).__module__}:{type(cause).__qualname__}", brief(str(cause))]
+    )
 
 
 def _last_place(error: BaseException, root: str) -> list[Any] | None:

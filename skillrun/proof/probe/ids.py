@@ -1,4 +1,6 @@
-"""The id of a job that is like another one: random where that was, else made of the arguments in the same way."""
+"""The id of a job that is like another one: random where that was, else made of the arguments in
+the same way.
+"""
 
 from __future__ import annotations
 
@@ -8,21 +10,28 @@ from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
-_RANDOM = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}|[0-9a-f]{32}")
+_RANDOM = re.compile(
+    r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}|[0-9a-f]{32}"
+)
 
 
 def values(function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> dict[str, str]:
-    """The arguments by name, as the text that an id would hold; the payload's own where it is one argument."""
+    """The arguments by name, as the text that an id would hold; the payload's own where it is one
+    argument.
+    """
     names = list(inspect.signature(function).parameters)
     named = {**dict(zip(names, args, strict=False)), **kwargs}
     found: dict[str, str] = {}
     for name, value in named.items():
-        found |= {k: str(v) for k, v in value.items()} if isinstance(value, dict) else {name: str(value)}
+        found |= (
+            {k: str(v) for k, v in value.items()} if isinstance(value, dict) else {name: str(value)}
+        )
     return found
 
 
 def are_distinct(old: dict[str, str], new: dict[str, str], key: list[str]) -> bool:
-    """Whether two messages are of distinct jobs: their key fields differ, or anything where they have none.
+    """Whether two messages are of distinct jobs: their key fields differ, or anything where they
+    have none.
 
     One with the key of another and another content, such as poison, may have its id.
     """
@@ -37,5 +46,7 @@ def like(id_: str, old: dict[str, str], new: dict[str, str]) -> str:
     made = id_
     for name, value in old.items():
         if value and new[name] != value:
-            made = new[name].join(re.split(rf"(?<![A-Za-z0-9]){re.escape(value)}(?![A-Za-z0-9])", made))
+            made = new[name].join(
+                re.split(rf"(?<![A-Za-z0-9]){re.escape(value)}(?![A-Za-z0-9])", made)
+            )
     return made

@@ -20,13 +20,19 @@ class _Finder(importlib.abc.MetaPathFinder):
     def find_spec(self, fullname: str, path: Any, target: Any = None) -> Any:
         if fullname not in self.waiting:
             return None
-        spec = next(filter(None, (f.find_spec(fullname, path, target) for f in self._others())), None)
+        spec = next(
+            filter(None, (f.find_spec(fullname, path, target) for f in self._others())), None
+        )
         if spec is not None and spec.loader is not None:
             self._tell_when_done(spec.loader, fullname)
         return spec
 
     def _others(self) -> list[Any]:
-        return [finder for finder in sys.meta_path if finder is not self and hasattr(finder, "find_spec")]
+        return [
+            finder
+            for finder in sys.meta_path
+            if finder is not self and hasattr(finder, "find_spec")
+        ]
 
     def _tell_when_done(self, loader: Any, name: str) -> None:
         """Whoever only asks for the spec does not import; a module that is loaded again is new."""
@@ -45,7 +51,9 @@ _FINDER = _Finder()
 
 
 def when_imported(name: str, work: Work) -> None:
-    """Does `work(module)`: now if the module is there, and right after each time that it is loaded."""
+    """Does `work(module)`: now if the module is there, and right after each time that it is
+    loaded.
+    """
     if name in sys.modules:
         work(sys.modules[name])
     _FINDER.waiting.setdefault(name, []).append(work)

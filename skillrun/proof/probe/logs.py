@@ -11,7 +11,11 @@ from typing import Any
 from .recorder import Recorder, brief
 from .swap import swap
 
-_PLAIN = set(vars(logging.LogRecord("", 0, "", 0, "", (), None))) | {"message", "asctime", "taskName"}
+_PLAIN = set(vars(logging.LogRecord("", 0, "", 0, "", (), None))) | {
+    "message",
+    "asctime",
+    "taskName",
+}
 _MOST = 500  # records of one delivery
 
 
@@ -60,8 +64,14 @@ class Logs:
     def record(self, record: logging.LogRecord, told: dict[str, Any] | None) -> None:
         """Reports one record, with the fields that the filters of its handlers have added."""
         if told is not None:
-            extra = {k: str(v) for k, v in vars(record).items() if k not in _PLAIN and not k.startswith("_")}
-            self.recorder.emit("log", extra={k: brief(v) for k, v in list(extra.items())[:20]}, **told)
+            extra = {
+                k: str(v)
+                for k, v in vars(record).items()
+                if k not in _PLAIN and not k.startswith("_")
+            }
+            self.recorder.emit(
+                "log", extra={k: brief(v) for k, v in list(extra.items())[:20]}, **told
+            )
 
     def line(self, stream: str, text: str) -> None:
         """Reports a printed line."""
@@ -69,8 +79,16 @@ class Logs:
             return
         self.seen += 1
         text = text.rstrip("\n")
-        self.recorder.emit("log", logger=stream, level="PRINT", template=None, text=brief(text), extra={}, error=None,
-                           place=self.recorder.place())  # fmt: skip
+        self.recorder.emit(
+            "log",
+            logger=stream,
+            level="PRINT",
+            template=None,
+            text=brief(text),
+            extra={},
+            error=None,
+            place=self.recorder.place(),
+        )
 
 
 def _within(root: str, path: str) -> str:

@@ -1,10 +1,12 @@
-"""The zygote: runs in the repository's interpreter, imports the handler once, and forks for each delivery.
+"""The zygote: runs in the repository's interpreter, imports the handler once, and forks for each
+delivery.
 
     python main.py CONTROL_FD
 
-Standard library only, and nothing of skillrun but the files beside this one and a driver, loaded by path: skillrun
-itself need not be installed there. CONTROL_FD is a Unix socket: JSON lines both ways. The first line is the boot; each
-later line asks for a fork, and brings the two descriptors of that delivery's own channel.
+Standard library only, and nothing of skillrun but the files beside this one and a driver, loaded by
+path: skillrun itself need not be installed there. CONTROL_FD is a Unix socket: JSON lines both
+ways. The first line is the boot; each later line asks for a fork, and brings the two descriptors of
+that delivery's own channel.
 """
 
 from __future__ import annotations
@@ -79,11 +81,15 @@ class Zygote:
         sys.path[:0] = config["paths"]
         part("logs").install_printed(self.logs)
         self.clock.install_early()
-        self.audit = part("audit").Audit(recorder, config["scratch"], config["free"], config["servers"])
+        self.audit = part("audit").Audit(
+            recorder, config["scratch"], config["free"], config["servers"]
+        )
         self.audit.install(boots=True)
         gate = part("gate")
         self.gate = gate.Gate(config["servers"]) if gate.can_ask(LIBC) else None
-        aside = part("aside").Aside(config["root"], config["scratch"], config["free"], config["kept"])
+        aside = part("aside").Aside(
+            config["root"], config["scratch"], config["free"], config["kept"]
+        )
         self.sqlite = part("sql").SqliteHook(recorder, self.clock, aside)
         self.sqlite.install()
         part("stores").install(recorder, config["servers"])
@@ -98,7 +104,9 @@ class Zygote:
                 raise BootFailed("effect", words)
             effects.append(hooked)
         for name in config["errors"]:
-            self.attempt("error", lambda name=name: part("names").make_error(name[0], name[1]), "failures: ")
+            self.attempt(
+                "error", lambda name=name: part("names").make_error(name[0], name[1]), "failures: "
+            )
         if not hasattr(function, "__code__"):
             raise BootFailed("handler", f"{config['handler']} is no Python function")
         place = function.__code__
@@ -112,8 +120,14 @@ class Zygote:
         errors = [error[0] for error in config["errors"]]
         foreign = {effect.name: effect.cannot_raise(errors, recorder.root) for effect in effects}
         facts = {**facts, "foreign_errors": foreign, "gate": self.gate is not None}
-        return {**facts, "file": place.co_filename, "line": place.co_firstlineno, "loggers": list(driver.LOGGERS),
-                "python": sys.version.split()[0], "modules": module_files(recorder.root)}  # fmt: skip
+        return {
+            **facts,
+            "file": place.co_filename,
+            "line": place.co_firstlineno,
+            "loggers": list(driver.LOGGERS),
+            "python": sys.version.split()[0],
+            "modules": module_files(recorder.root),
+        }
 
     def driver(self) -> Any:
         path = self.config["driver"]
@@ -136,7 +150,11 @@ class Zygote:
         except BootFailed:
             raise
         except (Exception, SystemExit) as error:
-            text = str(error) if type(error).__name__ == "NotThere" else f"{type(error).__name__}: {error}"
+            text = (
+                str(error)
+                if type(error).__name__ == "NotThere"
+                else f"{type(error).__name__}: {error}"
+            )
             where = last_place(error, self.recorder.root)
             raise BootFailed(what, f"{prefix}{text}{f' ({where})' if where else ''}") from error
 
@@ -150,7 +168,9 @@ class Zygote:
         while True:
             full = len(self.spares) >= _SPARES
             asked = self.gate.watched() if self.gate else []
-            ready, _, _ = select.select([self.control.fileno(), wake, *asked], [], [], None if full else 0)
+            ready, _, _ = select.select(
+                [self.control.fileno(), wake, *asked], [], [], None if full else 0
+            )
             if self.gate:
                 self.gate.serve(fd for fd in asked if fd in ready)
             if not ready:
@@ -185,7 +205,9 @@ class Zygote:
         sent = socket.send_fds(wakes, [data], list(fds))
         if sent < len(data):
             wakes.sendall(data[sent:])
-        if not self.gate or wakes.fileno() not in self.gate.awaited:  # else it closes with what it still brings
+        if (
+            not self.gate or wakes.fileno() not in self.gate.awaited
+        ):  # else it closes with what it still brings
             wakes.close()
         for fd in fds:
             os.close(fd)
@@ -235,7 +257,9 @@ class Zygote:
                 self.send({"exited": self.children.pop(pid), "status": status})
 
     def warm(self, names: list[str], pages: list[list[int]]) -> None:
-        """What a delivery imported from libraries need not be imported by the next ones; they write the same pages."""
+        """What a delivery imported from libraries need not be imported by the next ones; they write
+        the same pages.
+        """
         for name in names:
             with contextlib.suppress(Exception):
                 importlib.import_module(name)
@@ -252,12 +276,16 @@ class Zygote:
                     os.kill(int(name), signal.SIGKILL)
 
     def send(self, value: dict[str, Any]) -> None:
-        self.control.sendall(json.dumps(value, default=repr).encode("utf-8", "backslashreplace") + b"\n")
+        self.control.sendall(
+            json.dumps(value, default=repr).encode("utf-8", "backslashreplace") + b"\n"
+        )
 
     # -- in the child
 
     def wait_for_order(self, wakes: socket.socket) -> None:
-        """Whatever every delivery touches is touched while nobody waits; then one order comes, or the end."""
+        """Whatever every delivery touches is touched while nobody waits; then one order comes, or
+        the end.
+        """
         copied = self.ahead.copy()
         prepare_child()
         self.control.close()
@@ -304,28 +332,42 @@ class Zygote:
             self.act(order["op"], order["args"])
         except BaseException as error:
             text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
-            self.recorder.emit("probe-error", text=text[-4000:], injected=bool(getattr(error, "__skillrun__", False)),
-                               error=f"{type(error).__name__}: {error}")  # fmt: skip
+            self.recorder.emit(
+                "probe-error",
+                text=text[-4000:],
+                injected=bool(getattr(error, "__skillrun__", False)),
+                error=f"{type(error).__name__}: {error}",
+            )
         sys.stdout.flush()
         sys.stderr.flush()
         self.audit.end()
         needs = self.needs() if order.get("warms") else None
         modules = module_files(self.recorder.root) if order.get("modules") else None
         alone = not order.get("stays") and self.recorder.is_alone()
-        self.recorder.emit("end", modules=modules, needs=needs, clock=self.clock.offset, alone=alone)
+        self.recorder.emit(
+            "end", modules=modules, needs=needs, clock=self.clock.offset, alone=alone
+        )
         if not alone:  # else its channel closes at once
             self.recorder.knock()
 
     def needs(self) -> dict[str, Any]:
-        """What `warm` takes: the memory that this process wrote, before anything else writes more, and its imports."""
+        """What `warm` takes: the memory that this process wrote, before anything else writes more,
+        and its imports.
+        """
         return {"pages": part("pages").own(), "names": self.new_libraries()}
 
     def new_libraries(self) -> list[str]:
-        """What was imported since the boot, without the repository's own modules: those may mean to come late."""
+        """What was imported since the boot, without the repository's own modules: those may mean to
+        come late.
+        """
         new = [name for name in sys.modules if name not in self.imported]
         own = set(module_files(self.recorder.root))
         files = {name: str(getattr(sys.modules[name], "__file__", "") or "") for name in new}
-        return [name for name, file in files.items() if os.path.realpath(file)[len(self.recorder.root) :] not in own]
+        return [
+            name
+            for name, file in files.items()
+            if os.path.realpath(file)[len(self.recorder.root) :] not in own
+        ]
 
     def act(self, op: str, args: list[Any]) -> None:
         self.recorder.is_caller = op == "call"
@@ -337,7 +379,9 @@ class Zygote:
             getattr(self.hooked, op)(*args)
 
     def publish_each(self, given: list[list[Any]]) -> None:
-        """Publishes one after the other; `publishing` comes before each. One that cannot be published is left out."""
+        """Publishes one after the other; `publishing` comes before each. One that cannot be
+        published is left out.
+        """
         for job, arguments in given:
             self.recorder.emit("publishing", job=job)
             with contextlib.suppress(Exception):
@@ -351,14 +395,24 @@ class Zygote:
         except Exception as error:
             names = [f"{kind.__module__}:{kind.__qualname__}" for kind in type(error).__mro__]
             injected = bool(getattr(error, "__skillrun__", False))
-            self.recorder.emit("caller-raised", error=names[0], text=str(error)[:400], injected=injected,
-                               serialising=is_serialising(error))  # fmt: skip
+            self.recorder.emit(
+                "caller-raised",
+                error=names[0],
+                text=str(error)[:400],
+                injected=injected,
+                serialising=is_serialising(error),
+            )
 
 
 def is_serialising(error: BaseException) -> bool:
     """Whether a value could not be made a message: a serialiser is on the way of the exception."""
     text = str(error).lower()
-    if "pickle" in text or "serializable" in text or "serialisable" in text or "encode object" in text:
+    if (
+        "pickle" in text
+        or "serializable" in text
+        or "serialisable" in text
+        or "encode object" in text
+    ):
         return True
     trace = error.__traceback__
     while trace is not None:
@@ -379,7 +433,9 @@ def prepare_child() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (_MOST_FILE, _MOST_FILE))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
+        resource.setrlimit(
+            resource.RLIMIT_AS, (_MOST_MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1])
+        )
 
 
 def redirect(output: str | None) -> None:
@@ -456,11 +512,21 @@ def main() -> None:
         facts = zygote.boot()
     except BootFailed as failed:
         cause = failed.__cause__
-        text = "".join(traceback.format_exception(type(cause), cause, cause.__traceback__)) if cause else ""
+        text = (
+            "".join(traceback.format_exception(type(cause), cause, cause.__traceback__))
+            if cause
+            else ""
+        )
         zygote.send({"failed": failed.what, "text": failed.text, "trace": text[-4000:]})
         return
     except BaseException as error:
-        zygote.send({"failed": "probe", "text": f"{type(error).__name__}: {error}", "trace": traceback.format_exc()})
+        zygote.send(
+            {
+                "failed": "probe",
+                "text": f"{type(error).__name__}: {error}",
+                "trace": traceback.format_exc(),
+            }
+        )
         return
     zygote.send({"booted": facts})
     zygote.serve()

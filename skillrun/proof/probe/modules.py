@@ -6,12 +6,23 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 
-_NOT_OWN = {"node_modules", "site-packages", "tests", "test", "testing", "docs", "examples", "migrations"}
+_NOT_OWN = {
+    "node_modules",
+    "site-packages",
+    "tests",
+    "test",
+    "testing",
+    "docs",
+    "examples",
+    "migrations",
+}
 _MOST_FILES = 20_000
 
 
 def whose_text(fits: Callable[[bytes], bool], root: str, near: str) -> Iterator[str]:
-    """Import names of the files below `root` whose text fits, those closest to the file `near` first."""
+    """Import names of the files below `root` whose text fits, those closest to the file `near`
+    first.
+    """
     found = [path for path in _files(root) if fits(_text(path))]
     for path in sorted(found, key=lambda path: (-_shared(path, near), path.count("/"), path)):
         name = _import_name(path)
@@ -22,8 +33,12 @@ def whose_text(fits: Callable[[bytes], bool], root: str, near: str) -> Iterator[
 def _files(root: str) -> Iterator[str]:
     seen = 0
     for folder, folders, files in os.walk(root):
-        here = [name for name in folders if name not in _NOT_OWN and not name.startswith((".", "venv"))]
-        folders[:] = sorted(name for name in here if not os.path.exists(os.path.join(folder, name, "pyvenv.cfg")))
+        here = [
+            name for name in folders if name not in _NOT_OWN and not name.startswith((".", "venv"))
+        ]
+        folders[:] = sorted(
+            name for name in here if not os.path.exists(os.path.join(folder, name, "pyvenv.cfg"))
+        )
         for name in sorted(files):
             if name.endswith(".py") and not name.startswith(("test_", "conftest")):
                 seen += 1

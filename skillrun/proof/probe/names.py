@@ -42,7 +42,9 @@ def _attribute(owner: Any, name: str, path: str) -> Any:
     try:
         return getattr(owner, name)
     except AttributeError:
-        raise NotThere(f"{path}: there is no {name} in {getattr(owner, '__name__', type(owner).__name__)}") from None
+        raise NotThere(
+            f"{path}: there is no {name} in {getattr(owner, '__name__', type(owner).__name__)}"
+        ) from None
 
 
 _SAID = "injected by skillrun"
@@ -51,7 +53,9 @@ _NUMBERS = ("code", "status", "errno", "number", "count", "after", "seconds", "p
 
 
 def make_error(path: str, args: list[Any]) -> BaseException:
-    """An exception of the named class. Raises NotThere where the class needs arguments that nobody can guess."""
+    """An exception of the named class. Raises NotThere where the class needs arguments that nobody
+    can guess.
+    """
     _, _, kind = find(path)
     if not (isinstance(kind, type) and issubclass(kind, BaseException)):
         raise NotThere(f"{path} is no exception")
@@ -75,16 +79,24 @@ def _bare(kind: type[BaseException]) -> BaseException | None:
 
 
 def _filled(kind: type[BaseException]) -> BaseException | None:
-    """Words for what it cannot do without. What a handler may decide by, such as a status, is not made up."""
+    """Words for what it cannot do without. What a handler may decide by, such as a status, is not
+    made up.
+    """
     given: dict[str, Any] = {}
     positional: list[Any] = []
     try:
         for name, parameter in inspect.signature(kind).parameters.items():
             if parameter.default is not parameter.empty or parameter.kind in (
-                parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD
-            ):  # fmt: skip
+                parameter.VAR_POSITIONAL,
+                parameter.VAR_KEYWORD,
+            ):
                 continue
-            if any(word in name.lower() for word in _NUMBERS) or parameter.annotation in (int, float, "int", "float"):
+            if any(word in name.lower() for word in _NUMBERS) or parameter.annotation in (
+                int,
+                float,
+                "int",
+                "float",
+            ):
                 return None
             value = Exception(_SAID) if name.lower() in _ERRORS else _SAID
             if parameter.kind is parameter.KEYWORD_ONLY:
@@ -97,7 +109,9 @@ def _filled(kind: type[BaseException]) -> BaseException | None:
 
 
 def _unmade(kind: type[BaseException]) -> BaseException | None:
-    """Without its own beginning: whoever asks for one of its attributes finds that it is not there."""
+    """Without its own beginning: whoever asks for one of its attributes finds that it is not
+    there.
+    """
     made = kind.__new__(kind, _SAID)
     made.args = (_SAID,)
     return made

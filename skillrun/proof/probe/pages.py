@@ -1,9 +1,10 @@
-"""The memory that a delivery writes: its pages are copied all at once, while the process waits for its order.
+"""The memory that a delivery writes: its pages are copied all at once, while the process waits for
+its order.
 
-A forked process shares its memory until it writes, and in Python whoever looks at an object writes to it. So each
-delivery has two thousand pages copied, with a fault for each, and nearly the same ones each time. Which ones is seen in
-one delivery; those that are forked later ask the kernel for them, which takes it half the time. This needs Linux 6.13;
-elsewhere nothing happens.
+A forked process shares its memory until it writes, and in Python whoever looks at an object writes
+to it. So each delivery has two thousand pages copied, with a fault for each, and nearly the same
+ones each time. Which ones is seen in one delivery; those that are forked later ask the kernel for
+them, which takes it half the time. This needs Linux 6.13; elsewhere nothing happens.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ import mmap
 import os
 from collections.abc import Iterable, Iterator, Sequence
 
-_PROCESS_MADVISE, _POPULATE_WRITE = 440, 23  # the system call on every architecture, and what madvise(2) is asked for
+_PROCESS_MADVISE, _POPULATE_WRITE = (
+    440,
+    23,
+)  # the system call on every architecture, and what madvise(2) is asked for
 _MOST = 1024  # ranges of one call: IOV_MAX
 _ALONE = 1 << 56  # in pagemap of proc(5): no other process has this page
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -36,7 +40,9 @@ def own() -> list[Range]:
         for begin, end in _writable():
             file.seek(begin // mmap.PAGESIZE * 8)
             flags = array.array("Q", file.read((end - begin) // mmap.PAGESIZE * 8))
-            found += _joined(begin + number * mmap.PAGESIZE for number, flag in enumerate(flags) if flag & _ALONE)
+            found += _joined(
+                begin + number * mmap.PAGESIZE for number, flag in enumerate(flags) if flag & _ALONE
+            )
     return found
 
 
@@ -66,12 +72,20 @@ class Ahead:
 
     def __init__(self, ranges: Iterable[Sequence[int]] = ()) -> None:
         mine = list(_writable())
-        there = [_Range(at, size) for at, size in ranges if any(b <= at and at + size <= end for b, end in mine)]
+        there = [
+            _Range(at, size)
+            for at, size in ranges
+            if any(b <= at and at + size <= end for b, end in mine)
+        ]
         self.ranges = (_Range * len(there))(*there)
-        self.before = [0, *itertools.accumulate(int(one.bytes) for one in there)]  # bytes before each range
+        self.before = [
+            0,
+            *itertools.accumulate(int(one.bytes) for one in there),
+        ]  # bytes before each range
 
     def copy(self) -> bool:
-        """Makes it this process's own, as writing to it would; whether that can be done, and there is any.
+        """Makes it this process's own, as writing to it would; whether that can be done, and there
+        is any.
 
         What is no memory any more is passed over.
         """
@@ -97,7 +111,9 @@ class Ahead:
         return True
 
     def _ask(self, fd: int, at: int) -> int:
-        """How many bytes of the ranges from `at` on were copied; -1 where the first of them could not be."""
+        """How many bytes of the ranges from `at` on were copied; -1 where the first of them could
+        not be.
+        """
         part = ctypes.byref(self.ranges, at * ctypes.sizeof(_Range))
         many = ctypes.c_size_t(min(_MOST, len(self.ranges) - at))
         return int(_LIBC.syscall(_PROCESS_MADVISE, fd, part, many, _POPULATE_WRITE, 0))

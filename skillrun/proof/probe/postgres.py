@@ -1,4 +1,5 @@
-"""PostgreSQL through psycopg, psycopg2 and asyncpg: what they run is reported as SQLite's statements are.
+"""PostgreSQL through psycopg, psycopg2 and asyncpg: what they run is reported as SQLite's
+statements are.
 
 SQLAlchemy and Django come through here too.
 """
@@ -23,7 +24,9 @@ _IDLE, _IN_ERROR, _UNKNOWN = 0, 3, 4  # PGTransactionStatusType of libpq
 
 
 class Servers:
-    """Tells of a connection to any server but the proof's own, and refuses it: libpq raises no audit event."""
+    """Tells of a connection to any server but the proof's own, and refuses it: libpq raises no
+    audit event.
+    """
 
     def __init__(self, recorder: Recorder, servers: tuple[str, ...]) -> None:
         """`servers`: see `reach.Reach`."""
@@ -31,7 +34,9 @@ class Servers:
         self.folders = [server.rstrip("/") for server in servers if server.startswith("/")]
 
     def meet(self, parameters: dict[str, Any]) -> str | None:
-        """Why there must be no connection. `parameters` are those of libpq, and its environment's what they lack."""
+        """Why there must be no connection. `parameters` are those of libpq, and its environment's
+        what they lack.
+        """
         host = str(parameters.get("host") or os.environ.get("PGHOST") or "")
         address = str(parameters.get("hostaddr") or os.environ.get("PGHOSTADDR") or "")
         port = parameters.get("port") or os.environ.get("PGPORT") or 5432
@@ -39,7 +44,9 @@ class Servers:
             return None
         where = f"PostgreSQL at {address or host or 'the default host'}:{port}"
         if self.recorder.acts:
-            self.recorder.emit("undeclared", kind="network", detail=where[:200], place=self.recorder.place())
+            self.recorder.emit(
+                "undeclared", kind="network", detail=where[:200], place=self.recorder.place()
+            )
         return f"skillrun lets a proof reach its own servers alone, and not {where}"
 
     def is_own(self, host: str, address: str) -> bool:
@@ -51,7 +58,9 @@ class Servers:
 
 
 def install(recorder: Recorder, own: tuple[str, ...]) -> None:
-    """Hooks each of the drivers when it is imported. `own`: the proof's servers, see `reach.Reach`."""
+    """Hooks each of the drivers when it is imported. `own`: the proof's servers, see
+    `reach.Reach`.
+    """
     servers = Servers(recorder, own)
     when_imported("psycopg", Psycopg(recorder, servers).install)
     when_imported("psycopg2", Psycopg2(recorder, servers).install)
@@ -79,14 +88,27 @@ class Psycopg:
 
     def install(self, module: Any) -> None:
         self.statements.failure = lambda: module.OperationalError(_AWAY)
-        for cursor in (module.Cursor, module.AsyncCursor, module.ServerCursor, module.AsyncServerCursor):
+        for cursor in (
+            module.Cursor,
+            module.AsyncCursor,
+            module.ServerCursor,
+            module.AsyncServerCursor,
+        ):
             for name in ("execute", "executemany", "stream"):
                 around(cursor, name, self._statement)
         _around_copy(module.Cursor, self._statement)
         _around_async_copy(module.AsyncCursor, self._statement)
         for connection in (module.Connection, module.AsyncConnection):
-            around(connection, "commit", lambda connection: self.statements.end(connection, self._outcome(connection)))
-            around(connection, "rollback", lambda connection: self.statements.end(connection, "rollback"))
+            around(
+                connection,
+                "commit",
+                lambda connection: self.statements.end(connection, self._outcome(connection)),
+            )
+            around(
+                connection,
+                "rollback",
+                lambda connection: self.statements.end(connection, "rollback"),
+            )
         around(module.Transaction, "__exit__", self._transaction)
         around(module.AsyncTransaction, "__aexit__", self._transaction)
         self._hook_connect(module, module.conninfo.conninfo_to_dict, module.OperationalError)
@@ -98,17 +120,25 @@ class Psycopg:
         """A commit after an error rolls back."""
         return "rollback" if int(connection.pgconn.transaction_status) == _IN_ERROR else "commit"
 
-    def _statement(self, cursor: Any, query: Any = "", *args: Any, **kwargs: Any) -> AbstractContextManager[None]:
+    def _statement(
+        self, cursor: Any, query: Any = "", *args: Any, **kwargs: Any
+    ) -> AbstractContextManager[None]:
         connection = cursor.connection
-        return self.statements.statement(connection, text_of(kwargs.get("statement", query), connection))
+        return self.statements.statement(
+            connection, text_of(kwargs.get("statement", query), connection)
+        )
 
-    def _transaction(self, transaction: Any, kind: Any = None, *args: Any) -> AbstractContextManager[None]:
+    def _transaction(
+        self, transaction: Any, kind: Any = None, *args: Any
+    ) -> AbstractContextManager[None]:
         """The end of a block; that of an inner one is a savepoint's."""
         connection = transaction._conn
         if not transaction._outer_transaction:
             return contextlib.nullcontext()
         is_commit = kind is None and not transaction.force_rollback
-        return self.statements.end(connection, self._outcome(connection) if is_commit else "rollback")
+        return self.statements.end(
+            connection, self._outcome(connection) if is_commit else "rollback"
+        )
 
     def _hook_connect(self, module: Any, parse: Callable[..., Any], error: type[Exception]) -> None:
         def meet(*args: Any, **kwargs: Any) -> None:
@@ -127,7 +157,9 @@ class Psycopg:
         plain = swap(module.Connection.connect.__func__, connect)
         coroutine = swap(module.AsyncConnection.connect.__func__, connect_async)
 
-    def _meet(self, parse: Callable[..., Any], kind: Any, conninfo: str = "", **kwargs: Any) -> str | None:
+    def _meet(
+        self, parse: Callable[..., Any], kind: Any, conninfo: str = "", **kwargs: Any
+    ) -> str | None:
         known = ("host", "hostaddr", "port")
         with contextlib.suppress(Exception):  # whatever is wrong with it, connecting says
             parameters = parse(conninfo, **{key: kwargs[key] for key in known if key in kwargs})
@@ -170,7 +202,12 @@ class Psycopg2:
         self.statements.failure = lambda: module.OperationalError(_AWAY)
         extensions = module.extensions
 
-        def connect(dsn: Any = None, connection_factory: Any = None, cursor_factory: Any = None, **kwargs: Any) -> Any:
+        def connect(
+            dsn: Any = None,
+            connection_factory: Any = None,
+            cursor_factory: Any = None,
+            **kwargs: Any,
+        ) -> Any:
             foreign = None
             with contextlib.suppress(Exception):
                 parameters = extensions.parse_dsn(extensions.make_dsn(dsn, **_named(kwargs)))
@@ -188,8 +225,12 @@ class Psycopg2:
     def _tell_factory(self) -> None:
         """A factory that is no class makes connections that cannot be seen into."""
         if self.recorder.mine:
-            self.recorder.emit("undeclared", kind="store", detail="psycopg2 with a connection_factory of its own",
-                               place=self.recorder.place())  # fmt: skip
+            self.recorder.emit(
+                "undeclared",
+                kind="store",
+                detail="psycopg2 with a connection_factory of its own",
+                place=self.recorder.place(),
+            )
 
     def _is_open(self, connection: Any) -> bool:
         return connection.get_transaction_status() not in (_IDLE, _UNKNOWN)
@@ -211,7 +252,9 @@ class Psycopg2:
 
         class Connection(base):  # type: ignore[misc]
             def cursor(self, *args: Any, **kwargs: Any) -> Any:
-                """Which class it is to be, base alone knows: it is asked, then asked again for the subclass."""
+                """Which class it is to be, base alone knows: it is asked, then asked again for the
+                subclass.
+                """
                 made = super().cursor(*args, **kwargs)
                 if type(made) in hook.kinds.values():
                     return made
@@ -239,7 +282,9 @@ class Psycopg2:
 
             return method
 
-        return _named_like(type("Cursor", (base,), {name: told(name, text) for name, text in _TEXTS.items()}), base)
+        return _named_like(
+            type("Cursor", (base,), {name: told(name, text) for name, text in _TEXTS.items()}), base
+        )
 
 
 _TEXTS: dict[str, Callable[..., str]] = {
@@ -256,7 +301,11 @@ def _named(kwargs: dict[str, Any]) -> dict[str, Any]:
 
 
 def _named_like(made: Any, base: Any) -> Any:
-    made.__name__, made.__qualname__, made.__module__ = base.__name__, base.__qualname__, base.__module__
+    made.__name__, made.__qualname__, made.__module__ = (
+        base.__name__,
+        base.__qualname__,
+        base.__module__,
+    )
     return made
 
 
@@ -264,15 +313,25 @@ class Asyncpg:
     """asyncpg. Its connections are asyncio's own: the audit sees where they go."""
 
     def __init__(self, recorder: Recorder) -> None:
-        self.statements = Statements(recorder, lambda c: bool(c.is_in_transaction()), lambda c: "postgresql")
+        self.statements = Statements(
+            recorder, lambda c: bool(c.is_in_transaction()), lambda c: "postgresql"
+        )
 
     def install(self, module: Any) -> None:
         self.statements.failure = lambda: module.ConnectionDoesNotExistError(_AWAY)
         connection = module.connection.Connection
         around(connection, "execute", self._execute)
         for name in ("_execute", "_executemany"):
-            around(connection, name, lambda held, query, *args, **kwargs: self.statements.statement(held, query))
-        around(connection, "_copy_in", lambda held, query, *args, **kwargs: self.statements.statement(held, query))
+            around(
+                connection,
+                name,
+                lambda held, query, *args, **kwargs: self.statements.statement(held, query),
+            )
+        around(
+            connection,
+            "_copy_in",
+            lambda held, query, *args, **kwargs: self.statements.statement(held, query),
+        )
         around(connection, "copy_records_to_table", self._records)
         for name in ("__bind_execute", "executemany"):
             owner = module.prepared_stmt.PreparedStatement
@@ -282,11 +341,15 @@ class Asyncpg:
             around(module.cursor.BaseCursor, name, self._held)
         self._hook_connect(module.connection)
 
-    def _execute(self, connection: Any, query: str, *args: Any, **kwargs: Any) -> AbstractContextManager[None]:
+    def _execute(
+        self, connection: Any, query: str, *args: Any, **kwargs: Any
+    ) -> AbstractContextManager[None]:
         """With arguments it goes on to `_execute`."""
         return contextlib.nullcontext() if args else self.statements.statement(connection, query)
 
-    def _records(self, connection: Any, table_name: str, *args: Any, **kwargs: Any) -> AbstractContextManager[None]:
+    def _records(
+        self, connection: Any, table_name: str, *args: Any, **kwargs: Any
+    ) -> AbstractContextManager[None]:
         return self.statements.statement(connection, f"copy {table_name} from stdin")
 
     def _held(self, held: Any, *args: Any, **kwargs: Any) -> AbstractContextManager[None]:

@@ -1,4 +1,6 @@
-"""Which servers a proof may speak with: its own, below its own folders or on the loopback of its sandbox."""
+"""Which servers a proof may speak with: its own, below its own folders or on the loopback of its
+sandbox.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,8 @@ from typing import Any
 _LOOPBACK = "127.0.0.1"
 _LOG_PORT = 514  # of syslog
 _HERE = ("", "localhost", "localhost.localdomain", "ip6-localhost")
-# Files of C's own look-ups, such as of a user's name, and the log of the machine: what goes there is no effect.
+# Files of C's own look-ups, such as of a user's name, and the log of the machine: what goes there
+# is no effect.
 QUIET = (
     "/dev/log",
     "/run/systemd/",
@@ -29,11 +32,15 @@ QUIET = (
 
 
 class Refusal(OSError):
-    """Raised in place of what a proof does not let happen; only as an OSError would it be met by others."""
+    """Raised in place of what a proof does not let happen; only as an OSError would it be met by
+    others.
+    """
 
 
 class Reach:
-    """`servers`: the folders below which the sockets of the proof's own servers are, and `127.0.0.1:PORT` of each."""
+    """`servers`: the folders below which the sockets of the proof's own servers are, and
+    `127.0.0.1:PORT` of each.
+    """
 
     def __init__(self, servers: Sequence[str]) -> None:
         folders = [server for server in servers if server.startswith("/")]
@@ -57,7 +64,9 @@ class Reach:
 
 
 def is_quiet(address: Any) -> bool:
-    """Whether nothing but a log or a look-up goes to an address. An abstract socket's name is no path."""
+    """Whether nothing but a log or a look-up goes to an address. An abstract socket's name is no
+    path.
+    """
     if not isinstance(address, (str, bytes)):
         return False
     path = os.fsdecode(address)
@@ -97,7 +106,9 @@ def name_of(address: Any) -> str:
 def refusal(address: Any) -> Refusal:
     """As the kernel's own where there is no network; of a file, that it may not be opened."""
     if isinstance(address, (str, bytes)):
-        return Refusal(errno.EACCES, "skillrun lets a proof reach its own servers alone", name_of(address))
+        return Refusal(
+            errno.EACCES, "skillrun lets a proof reach its own servers alone", name_of(address)
+        )
     return Refusal(errno.ENETUNREACH, "Network is unreachable from a proof", name_of(address))
 
 

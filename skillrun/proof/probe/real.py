@@ -2,9 +2,10 @@
 
     main(CONFIG_FILE, "publish" | "work")
 
-The library's own worker runs, on a private broker, with effects, handler and faults hooked as in a zygote; its clock is
-the machine's. Each entry into the handler is a delivery of its own, and events go to a file, a JSON line each. A wait
-that the library asks for is told, and then cut to `wait_s`, so that nobody has to sit through a backoff.
+The library's own worker runs, on a private broker, with effects, handler and faults hooked as in a
+zygote; its clock is the machine's. Each entry into the handler is a delivery of its own, and events
+go to a file, a JSON line each. A wait that the library asks for is told, and then cut to `wait_s`,
+so that nobody has to sit through a backoff.
 """
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ class File(Channel):
     def send(self, value: dict[str, Any]) -> None:
         """One write: lines of several processes do not mix."""
         full = {**value, "delivery": self.delivery, "pid": os.getpid(), "t": time.time()}
-        os.write(self.fd, json.dumps(full, default=repr).encode("utf-8", "backslashreplace") + b"\n")
+        os.write(
+            self.fd, json.dumps(full, default=repr).encode("utf-8", "backslashreplace") + b"\n"
+        )
 
     def knock(self) -> None:
         pass
@@ -56,13 +59,17 @@ class File(Channel):
 
 
 class Live(Recorder):
-    """A recorder for a process that delivers more than once, and whose worker can be killed as well."""
+    """A recorder for a process that delivers more than once, and whose worker can be killed as
+    well.
+    """
 
     def __init__(self, root: str, config: dict[str, Any]) -> None:
         super().__init__(root)
         self.plans: dict[str, dict[str, Any]] = config["plans"]
         self.file = File(config["events"])
-        self.counter = os.open(config["events"] + ".count", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self.counter = os.open(
+            config["events"] + ".count", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600
+        )
         self.worker = os.getpid()
         self.jitter = Jitter()
         self.begin(self.file, {})
@@ -74,7 +81,9 @@ class Live(Recorder):
         plan = dict(self.plans.get(str(number)) or self.plans.get("*") or {})
         jitter = plan.pop("jitter", None)
         if jitter:
-            if self.jitter.highest is None:  # not before it is needed: the worker itself draws lots as well
+            if (
+                self.jitter.highest is None
+            ):  # not before it is needed: the worker itself draws lots as well
                 self.jitter.install()
             self.jitter.highest = jitter == "high"
         self.file.delivery = number
@@ -85,7 +94,8 @@ class Live(Recorder):
             super()._meet(at, fault)
             return
         self.emit("fault", at=at, do="kill-worker", place=self.place())
-        with self.quiet():  # a child in a session of its own, as RQ's, may not signal its worker by itself
+        # A child in a session of its own, as RQ's, could not signal its worker otherwise.
+        with self.quiet():
             if self.worker != os.getpid():
                 os.kill(self.worker, signal.SIGKILL)
             os.kill(os.getpid(), signal.SIGKILL)
@@ -104,8 +114,10 @@ class LiveHook(HandlerHook):
 class Bench:
     """What a framework's `confirm.py` is given: `class Worker` there is made with it.
 
-    `boot(handler)` imports the repository, has the library use `broker` and returns the handler's own function;
-    `publish(payload)` publishes one; `work()` is the library's worker, in this process, until somebody ends it.
+    `boot(handler)` imports the repository, has the library use `broker` and returns the handler's
+    own function;
+    `publish(payload)` publishes one; `work()` is the library's worker, in this process, until
+    somebody ends it.
     """
 
     def __init__(self, recorder: Live, config: dict[str, Any], driver: Any) -> None:

@@ -1,7 +1,8 @@
 """What a delivery reports, and the faults that it meets: every boundary passes through `Recorder`.
 
-In the zygote the recorder is idle: hooks let everything through. In a forked delivery it reports each event at once,
-so that what happened before a kill is known, and does at each boundary what the plan says.
+In the zygote the recorder is idle: hooks let everything through. In a forked delivery it reports
+each event at once, so that what happened before a kill is known, and does at each boundary what the
+plan says.
 """
 
 from __future__ import annotations
@@ -29,11 +30,13 @@ class Lost(BaseException):
 
 
 class Recorder:
-    """The events of one delivery. `plan` maps a boundary such as "before:email#1" to what happens there:
+    """The events of one delivery. `plan` maps a boundary such as "before:email#1" to what happens
+    there:
 
     {"do": "kill"} | {"do": "raise", "error": "module:Class", "args": [...]} | {"do": "fail"} |
     {"do": "pause"} | {"do": "jump", "s": 1}
-    "*" in place of the number means each time: "before:email#*"; with "only", each time that the call is about that.
+    "*" in place of the number means each time: "before:email#*"; with "only", each time that the
+    call is about that.
     """
 
     def __init__(self, root: str) -> None:
@@ -43,17 +46,21 @@ class Recorder:
         self.plan: dict[str, dict[str, Any]] = {}
         self.counts: dict[str, int] = {}
         self.pid = 0  # of the delivery's own process
-        self.early: list[dict[str, Any]] = []  # what was done at import and goes on: each delivery says it
+        self.early: list[
+            dict[str, Any]
+        ] = []  # what was done at import and goes on: each delivery says it
         self.prefix = ""  # of the names of boundaries, where this process is not the handler's own
         self.raised = 0
         self.depth = 0  # > 0: inside the handler
         self.is_caller = False  # this process calls the application's own way to publish
         self._own = threading.local()
         self.effect_depth = 0
-        self.make_error: Callable[[str, list[Any]], BaseException] = lambda name, args: RuntimeError(name)
+        self.make_error: Callable[[str, list[Any]], BaseException] = lambda name, args: (
+            RuntimeError(name)
+        )
         self.jump: Callable[[float], None] = lambda seconds: None
-        # of a driver whose messages are rows: does a connection's transaction take some along? how did it end, "commit"
-        # or "rollback", told before anything else can happen
+        # of a driver whose messages are rows: does a connection's transaction take some along? how
+        # did it end, "commit" or "rollback", told before anything else can happen
         self.carries: Callable[[Any], bool] = lambda connection: False
         self.ended: Callable[[Any, str], None] = lambda connection, what: None
         self._lock = threading.RLock()
@@ -65,12 +72,16 @@ class Recorder:
 
     @property
     def logging(self) -> int:
-        """How much of `silent` is that of log handlers: what those of the repository's own do is still its doing."""
+        """How much of `silent` is that of log handlers: what those of the repository's own do is
+        still its doing.
+        """
         return int(getattr(self._own, "logging", 0))
 
     @property
     def acts(self) -> bool:
-        """As `mine`, also in a log handler: does what happens now count, where it reaches beyond the proof?"""
+        """As `mine`, also in a log handler: does what happens now count, where it reaches beyond
+        the proof?
+        """
         awake = self.channel is not None and self.silent == self.logging
         return awake and (self.depth > 0 or self.place() is not None)
 
@@ -86,7 +97,9 @@ class Recorder:
 
     @property
     def mine(self) -> bool:
-        """Whether it is the handler's doing, or that of the repository's code which the library called."""
+        """Whether it is the handler's doing, or that of the repository's code which the library
+        called.
+        """
         return self.watching and (self.depth > 0 or self.place() is not None)
 
     def begin(self, channel: Channel, plan: dict[str, dict[str, Any]]) -> None:
@@ -108,7 +121,9 @@ class Recorder:
                 os._exit(UNHEARD)
 
     def knock(self) -> None:
-        """Has skillrun read now what was reported; at the latest it does when this process has ended."""
+        """Has skillrun read now what was reported; at the latest it does when this process has
+        ended.
+        """
         if self.channel is None:
             return
         with self._lock, self.quiet():
@@ -143,8 +158,15 @@ class Recorder:
             number = self.counts[name] = self.counts.get(name, 0) + 1
         return f"{name}#{number}"
 
-    def boundary(self, when: str, name: str, failure: Callable[[], BaseException] | None = None, **fields: Any) -> None:
-        """Reports "before" or "after" `name`, and meets the fault that is planned there. May not return, may raise.
+    def boundary(
+        self,
+        when: str,
+        name: str,
+        failure: Callable[[], BaseException] | None = None,
+        **fields: Any,
+    ) -> None:
+        """Reports "before" or "after" `name`, and meets the fault that is planned there. May not
+        return, may raise.
 
         `failure`: makes the error of a store that fails there.
         """
@@ -155,7 +177,11 @@ class Recorder:
         if not self.plan:
             return
         fault = self.plan.get(at) or self.plan.get(at.rpartition("#")[0] + "#*")
-        if fault is not None and fault.get("only") in (None, fields.get("subject"), fields.get("key")):
+        if fault is not None and fault.get("only") in (
+            None,
+            fields.get("subject"),
+            fields.get("key"),
+        ):
             self._meet(at, {**fault, "failure": failure})
 
     def _meet(self, at: str, fault: dict[str, Any]) -> None:
@@ -173,7 +199,9 @@ class Recorder:
                 self.emit("endless", at=at)
                 os.kill(os.getpid(), signal.SIGKILL)
             error = self.make_error(fault["error"], fault.get("args") or [])
-            self.emit("fault", at=at, do="raise", error=fault["error"], text=brief(str(error)), **place)
+            self.emit(
+                "fault", at=at, do="raise", error=fault["error"], text=brief(str(error)), **place
+            )
             error.__skillrun__ = True  # type: ignore[attr-defined]
             raise error
         elif what == "fail" and fault["failure"] is not None:
@@ -203,11 +231,15 @@ class Recorder:
             self._meet(at, order["then"])
 
     def is_alone(self) -> bool:
-        """Whether nothing more comes of this delivery once its process has closed its files: it is one thread, and has
-        no children. False where that cannot be seen.
+        """Whether nothing more comes of this delivery once its process has closed its files: it is
+        one thread, and has no children. False where that cannot be seen.
         """
         with self.quiet(), contextlib.suppress(OSError):
-            return os.getpid() == self.pid and not has_children() and len(os.listdir("/proc/self/task")) == 1
+            return (
+                os.getpid() == self.pid
+                and not has_children()
+                and len(os.listdir("/proc/self/task")) == 1
+            )
         return False
 
     def place(self) -> list[Any] | None:
@@ -215,7 +247,11 @@ class Recorder:
         frame = sys._getframe(1)
         while frame is not None:
             path = frame.f_code.co_filename
-            if path.startswith(self.root) and "/site-packages/" not in path and not path.startswith(self.here):
+            if (
+                path.startswith(self.root)
+                and "/site-packages/" not in path
+                and not path.startswith(self.here)
+            ):
                 return [path[len(self.root) :], frame.f_lineno]
             frame = frame.f_back  # type: ignore[assignment]
         return None
@@ -231,9 +267,11 @@ def has_children() -> bool:
 
 
 def close_all(channel: Any) -> None:
-    """What the kernel does at the end of a process, but for its memory: that takes longer, and nobody need wait.
+    """What the kernel does at the end of a process, but for its memory: that takes longer, and
+    nobody need wait.
 
-    The channel comes last: at its end the next delivery begins, and no lock of this one may stand in its way.
+    The channel comes last: at its end the next delivery begins, and no lock of this one may stand
+    in its way.
     """
     files = [int(name) for name in os.listdir("/proc/self/fd")]
     for fd in sorted(files, key=lambda fd: fd == channel.fd):

@@ -24,11 +24,51 @@ _READS = """
     zrevrangebylex zrevrangebyscore zrevrank zscan zscore zunion
 """
 READS = frozenset(_READS.split())
-_KEY_AT = {"eval": 3, "evalsha": 3, "eval_ro": 3, "evalsha_ro": 3, "fcall": 3, "fcall_ro": 3, "bitop": 2, "object": 2,
-           "memory": 2, "xgroup": 2, "xinfo": 2, "blmpop": 3, "lmpop": 2, "bzmpop": 3, "zmpop": 2,
-           "zunion": 2, "zinter": 2, "zdiff": 2, "sintercard": 2, "zintercard": 2}  # fmt: skip
-_NO_KEY = frozenset(("client", "command", "config", "dbsize", "debug", "echo", "flushall", "flushdb", "info", "keys",
-                     "lastsave", "ping", "role", "scan", "script", "select", "time", "unwatch", "wait"))  # fmt: skip
+_KEY_AT = {
+    "eval": 3,
+    "evalsha": 3,
+    "eval_ro": 3,
+    "evalsha_ro": 3,
+    "fcall": 3,
+    "fcall_ro": 3,
+    "bitop": 2,
+    "object": 2,
+    "memory": 2,
+    "xgroup": 2,
+    "xinfo": 2,
+    "blmpop": 3,
+    "lmpop": 2,
+    "bzmpop": 3,
+    "zmpop": 2,
+    "zunion": 2,
+    "zinter": 2,
+    "zdiff": 2,
+    "sintercard": 2,
+    "zintercard": 2,
+}
+_NO_KEY = frozenset(
+    (
+        "client",
+        "command",
+        "config",
+        "dbsize",
+        "debug",
+        "echo",
+        "flushall",
+        "flushdb",
+        "info",
+        "keys",
+        "lastsave",
+        "ping",
+        "role",
+        "scan",
+        "script",
+        "select",
+        "time",
+        "unwatch",
+        "wait",
+    )
+)
 _inside: contextvars.ContextVar[bool] = contextvars.ContextVar("skillrun_redis", default=False)
 
 
@@ -59,11 +99,19 @@ class RedisHook:
         """Hooks the module's client and its pipeline."""
         client = getattr(module, "Redis", None) or module.Valkey
         around(client, "execute_command", lambda self_, *args, **kwargs: self.command(args))
-        around(module.Pipeline, "immediate_execute_command", lambda self_, *args, **kwargs: self.command(args))
-        around(module.Pipeline, "execute", lambda pipeline, *args, **kwargs: self.pipeline(pipeline))
+        around(
+            module.Pipeline,
+            "immediate_execute_command",
+            lambda self_, *args, **kwargs: self.command(args),
+        )
+        around(
+            module.Pipeline, "execute", lambda pipeline, *args, **kwargs: self.pipeline(pipeline)
+        )
 
     def scripts(self, module: Any) -> None:
-        """One call of a script is one boundary, whether or not the server had forgotten the script."""
+        """One call of a script is one boundary, whether or not the server had forgotten the
+        script.
+        """
         for name in ("Script", "AsyncScript"):
             if hasattr(module, name):
                 around(getattr(module, name), "__call__", self.script)
@@ -86,7 +134,9 @@ class RedisHook:
         commands = [_args_of(entry) for entry in pipeline.command_stack] if self.tells() else []
         if not commands:
             return contextlib.nullcontext()
-        transaction = pipeline.is_transaction if hasattr(pipeline, "is_transaction") else pipeline.transaction
+        transaction = (
+            pipeline.is_transaction if hasattr(pipeline, "is_transaction") else pipeline.transaction
+        )
         verb = "exec" if transaction or pipeline.explicit_transaction else "pipeline"
         shown = [f"{verb_of(args)} {key_of(args)}".rstrip() for args in commands[:50]]
         key = next(filter(None, map(key_of, commands)), "")
@@ -98,9 +148,18 @@ class RedisHook:
 
     @contextlib.contextmanager
     def boundaries(self, verb: str, key: str, write: bool, more: dict[str, Any]) -> Iterator[None]:
-        name = self.recorder.next_name("redis-" + "".join(c if c.isalnum() or c in "_." else "-" for c in verb))
-        fields = {"kind": "redis", "verb": verb, "key": key, "write": write, "store": "redis",
-                  "place": self.recorder.place(), **more}  # fmt: skip
+        name = self.recorder.next_name(
+            "redis-" + "".join(c if c.isalnum() or c in "_." else "-" for c in verb)
+        )
+        fields = {
+            "kind": "redis",
+            "verb": verb,
+            "key": key,
+            "write": write,
+            "store": "redis",
+            "place": self.recorder.place(),
+            **more,
+        }
         self.recorder.boundary("before", name, **fields)
         token = _inside.set(True)
         try:
@@ -132,7 +191,9 @@ def key_of(args: Sequence[Any]) -> str:
     >>> key_of(["EVALSHA", "abc", 1, b"lock:1", "x"])
     'lock:1'
     """
-    words = [word for part in args[:1] for word in _text(part).split()] + [_text(part) for part in args[1:]]
+    words = [word for part in args[:1] for word in _text(part).split()] + [
+        _text(part) for part in args[1:]
+    ]
     verb = words[0].lower() if words else ""
     if verb in ("xread", "xreadgroup"):
         lower = [word.lower() for word in words]
@@ -144,4 +205,8 @@ def key_of(args: Sequence[Any]) -> str:
 
 
 def _text(value: Any) -> str:
-    return value.decode("utf-8", "backslashreplace") if isinstance(value, (bytes, bytearray)) else str(value)
+    return (
+        value.decode("utf-8", "backslashreplace")
+        if isinstance(value, (bytes, bytearray))
+        else str(value)
+    )

@@ -1,4 +1,5 @@
-"""SQLite through `sqlite3`: a boundary before and after each statement and each commit, and the virtual clock.
+"""SQLite through `sqlite3`: a boundary before and after each statement and each commit, and the
+virtual clock.
 
 Django, SQLAlchemy and aiosqlite come through here too: all of them call `sqlite3.connect`.
 """
@@ -34,7 +35,9 @@ class SqliteHook:
 
     def __init__(self, recorder: Recorder, clock: Clock, aside: Aside) -> None:
         self.recorder, self.clock, self.aside = recorder, clock, aside
-        self.statements = Statements(recorder, _is_open, lambda connection: connection._skillrun_store)
+        self.statements = Statements(
+            recorder, _is_open, lambda connection: connection._skillrun_store
+        )
         self.statements.failure = lambda: sqlite3.OperationalError("database is locked")
         self.others = OtherFiles(recorder, aside.scratch)
         self.kinds: dict[type, type] = {}
@@ -77,9 +80,13 @@ class SqliteHook:
         connection.close()
 
     def lend_place(self, module: Any) -> None:
-        """aiosqlite works in a thread of its own, which knows nothing of the line that waits for it."""
+        """aiosqlite works in a thread of its own, which knows nothing of the line that waits for
+        it.
+        """
 
-        async def execute(connection: Any, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        async def execute(
+            connection: Any, function: Callable[..., Any], *args: Any, **kwargs: Any
+        ) -> Any:
             place = self.recorder.place()
 
             def work(*given: Any, **named: Any) -> Any:
@@ -91,7 +98,9 @@ class SqliteHook:
         before = swap(module.Connection._execute, execute)
 
     def kind(self, base: Any) -> Any:
-        """A subclass of a connection class that reports; made once. A factory that is no class is left, and said."""
+        """A subclass of a connection class that reports; made once. A factory that is no class is
+        left, and said.
+        """
         if not isinstance(base, type):
             self._tell_factory()
             return base
@@ -110,36 +119,52 @@ class SqliteHook:
 
     def _tell_factory(self) -> None:
         if self.recorder.mine:
-            self.recorder.emit("undeclared", kind="store", detail="sqlite3 with a factory that is no class",
-                               place=self.recorder.place())  # fmt: skip
+            self.recorder.emit(
+                "undeclared",
+                kind="store",
+                detail="sqlite3 with a factory that is no class",
+                place=self.recorder.place(),
+            )
 
     def put_clock(self, connection: sqlite3.Connection) -> None:
         """SQLite's `CURRENT_TIMESTAMP`, `datetime('now')` and the like follow the virtual clock.
 
-        They are declared deterministic, as SQLite's own are: indexes and generated columns may use them.
+        They are declared deterministic, as SQLite's own are: indexes and generated columns may use
+        them.
         """
         for name, form in _CURRENT.items():
-            connection.create_function(name, 0, lambda form=form: self.utc().strftime(form), deterministic=True)
+            connection.create_function(
+                name, 0, lambda form=form: self.utc().strftime(form), deterministic=True
+            )
         for name, function in self.dates.items():
             connection.create_function(name, -1, function, deterministic=True)
 
     @functools.cached_property
     def dates(self) -> dict[str, Callable[..., Any]]:
         """By name, those that this SQLite has: it is asked once."""
-        return {name: self.function(name, first) for name, first in _DATES.items() if self.has(name)}
+        return {
+            name: self.function(name, first) for name, first in _DATES.items() if self.has(name)
+        }
 
     def utc(self) -> datetime.datetime:
         return datetime.datetime.fromtimestamp(self.clock.time(), datetime.timezone.utc)
 
     def function(self, name: str, first: int) -> Callable[..., Any]:
-        """SQLite's own function with the virtual time in place of 'now'. `first`: where its time value is."""
+        """SQLite's own function with the virtual time in place of 'now'. `first`: where its time
+        value is.
+        """
 
         def call(*args: Any) -> Any:
             given = list(args)
-            if len(given) == first or (len(given) > first and given[first] in ("subsec", "subsecond")):
+            if len(given) == first or (
+                len(given) > first and given[first] in ("subsec", "subsecond")
+            ):
                 given.insert(first, "now")
             now = self.utc().strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
-            given = [now if isinstance(value, str) and value.lower() == "now" else value for value in given]
+            given = [
+                now if isinstance(value, str) and value.lower() == "now" else value
+                for value in given
+            ]
             marks = ", ".join("?" * len(given))
             return self.helper().execute(f"select {name}({marks})", given).fetchone()[0]
 
@@ -160,8 +185,20 @@ class SqliteHook:
         return self.plain
 
 
-_CURRENT = {"current_timestamp": "%Y-%m-%d %H:%M:%S", "current_date": "%Y-%m-%d", "current_time": "%H:%M:%S"}
-_DATES = {"datetime": 0, "date": 0, "time": 0, "julianday": 0, "unixepoch": 0, "strftime": 1, "timediff": 0}
+_CURRENT = {
+    "current_timestamp": "%Y-%m-%d %H:%M:%S",
+    "current_date": "%Y-%m-%d",
+    "current_time": "%H:%M:%S",
+}
+_DATES = {
+    "datetime": 0,
+    "date": 0,
+    "time": 0,
+    "julianday": 0,
+    "unixepoch": 0,
+    "strftime": 1,
+    "timediff": 0,
+}
 _SAMPLES = {"strftime": "'%s'", "timediff": "'now', 'now'"}
 
 
@@ -170,13 +207,17 @@ def _is_open(connection: Any) -> bool:
 
 
 def _is_legacy(connection: Any) -> bool:
-    """Python opens transactions by itself; since 3.12 there are other modes, and -1 means this one."""
+    """Python opens transactions by itself; since 3.12 there are other modes, and -1 means this
+    one.
+    """
     return bool(getattr(connection, "autocommit", -1) == -1)
 
 
 def _store(database: Any) -> str:
     """Which database: an absolute path, or ":memory:"."""
-    name = os.fsdecode(database) if isinstance(database, (str, bytes, os.PathLike)) else repr(database)
+    name = (
+        os.fsdecode(database) if isinstance(database, (str, bytes, os.PathLike)) else repr(database)
+    )
     if name.startswith("file:"):
         in_memory = "mode=memory" in name
         name = ":memory:" if in_memory else name[5:].partition("?")[0]
@@ -257,7 +298,9 @@ def _cursor_class(base: Any, hook: SqliteHook) -> Any:
             return self
 
     class Returned(Cursor):
-        """One statement is committed with the last row that it returns: its rows are there before anybody may die."""
+        """One statement is committed with the last row that it returns: its rows are there before
+        anybody may die.
+        """
 
         def execute(self, sql: str, *args: Any) -> Any:
             self.__class__ = Cursor
@@ -288,7 +331,9 @@ def _cursor_class(base: Any, hook: SqliteHook) -> Any:
 
 @contextlib.contextmanager
 def _waiting(statements: Statements) -> Iterator[None]:
-    """Tells where a lock did not come in the time that SQLite waits for it: that is the machine's time, not ours."""
+    """Tells where a lock did not come in the time that SQLite waits for it: that is the machine's
+    time, not ours.
+    """
     begun = _real_monotonic()
     try:
         yield
@@ -300,7 +345,9 @@ def _waiting(statements: Statements) -> Iterator[None]:
 
 
 def _run_script(connection: Any, script: str) -> None:
-    """One statement after the other, each with its boundaries, as `executescript` does: committing what was open."""
+    """One statement after the other, each with its boundaries, as `executescript` does: committing
+    what was open.
+    """
     legacy = _is_legacy(connection)
     level = connection.isolation_level
     if legacy:

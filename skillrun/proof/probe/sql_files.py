@@ -1,4 +1,6 @@
-"""Other files that a connection of SQLite would get at: ATTACH, VACUUM INTO, a copy of pages, another image."""
+"""Other files that a connection of SQLite would get at: ATTACH, VACUUM INTO, a copy of pages,
+another image.
+"""
 
 from __future__ import annotations
 
@@ -11,18 +13,27 @@ from .aside import path_and_mode
 from .recorder import Recorder
 
 _COMMENTS = r"(?:\s|;|--[^\n]*(?:\n|$)|/\*.*?\*/)*"
-_ATTACH = re.compile(rf"{_COMMENTS}attach\b\s*(?:database\b)?(?P<what>.+?)\bas\b", re.IGNORECASE | re.DOTALL)
+_ATTACH = re.compile(
+    rf"{_COMMENTS}attach\b\s*(?:database\b)?(?P<what>.+?)\bas\b", re.IGNORECASE | re.DOTALL
+)
 _VACUUM = re.compile(rf"{_COMMENTS}vacuum\b.*?\binto\b(?P<what>.+)", re.IGNORECASE | re.DOTALL)
-# Numbers in the header of a database, in which a job can remember something that no query of a table shows.
-_HEADER = re.compile(rf"{_COMMENTS}pragma\s+(?:\w+\.)?(?P<name>user_version|application_id)\s*[=(]", re.IGNORECASE)
+# Numbers in the header of a database, in which a job can remember something that no query of a
+# table shows.
+_HEADER = re.compile(
+    rf"{_COMMENTS}pragma\s+(?:\w+\.)?(?P<name>user_version|application_id)\s*[=(]", re.IGNORECASE
+)
 _BEGINS = re.compile(rf"{_COMMENTS}(?:attach|vacuum|pragma)\b", re.IGNORECASE | re.DOTALL)
-_TEXT = re.compile(r"""\s*(?P<mark>['"])(?P<text>(?:(?!(?P=mark)).|(?P=mark){2})*)(?P=mark)[\s;]*""", re.DOTALL)
+_TEXT = re.compile(
+    r"""\s*(?P<mark>['"])(?P<text>(?:(?!(?P=mark)).|(?P=mark){2})*)(?P=mark)[\s;]*""", re.DOTALL
+)
 _GIVEN = re.compile(r"\s*(?:\?(?P<number>\d*)|[:@$](?P<name>\w+))[\s;]*")
 _UNKNOWN = "a file that only the statement knows"
 
 
 class OtherFiles:
-    """Says what a connection does to another file than its own, and refuses it outside of the scratch folder."""
+    """Says what a connection does to another file than its own, and refuses it outside of the
+    scratch folder.
+    """
 
     def __init__(self, recorder: Recorder, scratch: str) -> None:
         self.recorder, self.scratch = recorder, os.path.realpath(scratch) + "/"

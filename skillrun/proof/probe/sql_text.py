@@ -1,4 +1,6 @@
-"""What a SQL statement does, read from its text: its verb, its table, and every table that it writes."""
+"""What a SQL statement does, read from its text: its verb, its table, and every table that it
+writes.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +15,33 @@ _TOKEN = re.compile(
     re.S,
 )
 _WORD, _NAME = re.compile(r"\w"), re.compile(r"[\w\"]")  # compiled once, and not in each delivery
-_NO_UPDATE_AFTER = ("for", "do", "on", "key", "of")  # FOR NO KEY UPDATE, ON CONFLICT DO UPDATE, ON UPDATE CASCADE
+_NO_UPDATE_AFTER = (
+    "for",
+    "do",
+    "on",
+    "key",
+    "of",
+)  # FOR NO KEY UPDATE, ON CONFLICT DO UPDATE, ON UPDATE CASCADE
 _TRANSACTION = ("commit", "end", "rollback", "abort", "begin", "start", "savepoint", "release")
 _DDL = ("create", "drop", "alter")
-_KINDS = ("table", "index", "view", "trigger", "sequence", "schema", "type", "function", "extension", "procedure")
+_KINDS = (
+    "table",
+    "index",
+    "view",
+    "trigger",
+    "sequence",
+    "schema",
+    "type",
+    "function",
+    "extension",
+    "procedure",
+)
 
 
 class Parsed(NamedTuple):
-    """`table` is the last part of its name, lower case; "" where there is none. `written`: all that it writes."""
+    """`table` is the last part of its name, lower case; "" where there is none. `written`: all that
+    it writes.
+    """
 
     verb: str
     table: str
@@ -51,7 +72,9 @@ def parse(sql: str) -> Parsed:
 
 
 def _words(sql: str) -> Iterator[str]:
-    """Lower case; a quoted name begins with a double quote, a literal is a single quote; comments are gone."""
+    """Lower case; a quoted name begins with a double quote, a literal is a single quote; comments
+    are gone.
+    """
     for match in _TOKEN.finditer(sql):
         token = match.group()
         if token.startswith(("--", "/*")) and len(token) > 1:

@@ -1,4 +1,6 @@
-"""What every database driver's hook reports through: boundaries around statements, commits and rollbacks."""
+"""What every database driver's hook reports through: boundaries around statements, commits and
+rollbacks.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +15,26 @@ from typing import Any
 from .recorder import Recorder, brief
 from .sql_text import Parsed, parse
 
-_QUIET = ("begin", "pragma", "savepoint", "rollback to", "set", "show", "reset", "discard", "explain", "attach",
-          "detach", "analyze", "vacuum", "prepare", "deallocate", "listen", "unlisten", "?")  # fmt: skip
+_QUIET = (
+    "begin",
+    "pragma",
+    "savepoint",
+    "rollback to",
+    "set",
+    "show",
+    "reset",
+    "discard",
+    "explain",
+    "attach",
+    "detach",
+    "analyze",
+    "vacuum",
+    "prepare",
+    "deallocate",
+    "listen",
+    "unlisten",
+    "?",
+)
 _NO_NAME = re.compile(r"[^\w.-]")
 
 
@@ -24,7 +44,9 @@ class Link:
     def __init__(self, pid: int) -> None:
         self.pid = pid
         self.holds = False  # a statement ran in the open transaction
-        self.mine = False  # and it was the handler's: so is its end, also in a decorator of a library
+        self.mine = (
+            False  # and it was the handler's: so is its end, also in a decorator of a library
+        )
         self.outer: str | None = None  # the savepoint that began it
 
     def is_older_than_this_process(self) -> bool:
@@ -32,14 +54,19 @@ class Link:
 
 
 class Statements:
-    """One to a driver. `is_open(connection)`: it is in a transaction. `store_of(connection)`: which database it is.
+    """One to a driver. `is_open(connection)`: it is in a transaction. `store_of(connection)`: which
+    database it is.
 
     Nothing is silenced while a statement runs: in another thread or task the handler goes on.
     """
 
-    def __init__(self, recorder: Recorder, is_open: Callable[[Any], bool], store_of: Callable[[Any], str]) -> None:
+    def __init__(
+        self, recorder: Recorder, is_open: Callable[[Any], bool], store_of: Callable[[Any], str]
+    ) -> None:
         self.recorder, self.is_open, self.store_of = recorder, is_open, store_of
-        self.failure: Callable[[], BaseException] | None = None  # the driver's error of a database that cannot write
+        self.failure: Callable[[], BaseException] | None = (
+            None  # the driver's error of a database that cannot write
+        )
         self.lent = threading.local()  # .place: whose work a library's own thread does
         self._links: weakref.WeakKeyDictionary[Any, Link] = weakref.WeakKeyDictionary()
 
@@ -83,17 +110,27 @@ class Statements:
         verb, table, written = parsed
         self._tell_age(connection, link)
         name = self.recorder.next_name(_NO_NAME.sub("_", f"{verb}-{table}" if table else verb))
-        fields: dict[str, Any] = {"kind": "sql", "verb": verb, "table": table, "tables": list(written),
-                                  "store": self.store_of(connection), "place": self.place()}  # fmt: skip
+        fields: dict[str, Any] = {
+            "kind": "sql",
+            "verb": verb,
+            "table": table,
+            "tables": list(written),
+            "store": self.store_of(connection),
+            "place": self.place(),
+        }
         begun = self.is_open(connection)
-        self.recorder.boundary("before", name, self.failure, sql=brief(" ".join(sql.split())), begun=begun, **fields)
+        self.recorder.boundary(
+            "before", name, self.failure, sql=brief(" ".join(sql.split())), begun=begun, **fields
+        )
         yield
         fields["open"] = self.is_open(connection)
         self.recorder.boundary("after", name, **fields)
 
     @contextlib.contextmanager
     def end(self, connection: Any, what: str) -> Iterator[None]:
-        """Boundaries around a commit or a rollback. Where there is nothing to end, there is none."""
+        """Boundaries around a commit or a rollback. Where there is nothing to end, there is
+        none.
+        """
         link = self.link(connection)
         is_mine = self.recorder.mine or (link.mine and self.recorder.watching)
         holds, link.holds, link.mine, link.outer = link.holds, False, False, None
@@ -103,24 +140,36 @@ class Statements:
             self.recorder.ended(connection, what)
             return
         name = self.recorder.next_name(what)
-        fields: dict[str, Any] = {"kind": what, "store": self.store_of(connection), "place": self.place()}
+        fields: dict[str, Any] = {
+            "kind": what,
+            "store": self.store_of(connection),
+            "place": self.place(),
+        }
         self.recorder.boundary("before", name, self.failure, **fields)
         yield
         self.recorder.ended(connection, what)
         self.recorder.boundary("after", name, **fields)
 
     def _tell_age(self, connection: Any, link: Link) -> None:
-        """A connection from before the fork shares its socket, or its cache, with every other delivery."""
+        """A connection from before the fork shares its socket, or its cache, with every other
+        delivery.
+        """
         if not link.is_older_than_this_process():
             return
         link.pid = os.getpid()
-        self.recorder.emit("note", what="connection-before-fork", store=self.store_of(connection),
-                           text="a database connection that was opened at import is used after the fork",
-                           place=self.place())  # fmt: skip
+        self.recorder.emit(
+            "note",
+            what="connection-before-fork",
+            store=self.store_of(connection),
+            text="a database connection that was opened at import is used after the fork",
+            place=self.place(),
+        )
 
 
 def _of_the_driver(parsed: Parsed, sql: str) -> bool:
-    """What is asked of a new connection about its server and catalog, and how asyncpg resets an old one."""
+    """What is asked of a new connection about its server and catalog, and how asyncpg resets an old
+    one.
+    """
     if parsed.verb != "select" or parsed.written:
         return False
     if parsed.table.startswith(("pg_", "sqlite_")):
@@ -130,5 +179,10 @@ def _of_the_driver(parsed: Parsed, sql: str) -> bool:
     return reset or text in _QUESTIONS or text.startswith("select sqlite_")
 
 
-_QUESTIONS = ("select pg_catalog.version()", "select version()", "select current_schema()", "select current_schema",
-              "select 1")  # fmt: skip
+_QUESTIONS = (
+    "select pg_catalog.version()",
+    "select version()",
+    "select current_schema()",
+    "select current_schema",
+    "select 1",
+)

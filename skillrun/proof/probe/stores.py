@@ -11,9 +11,12 @@ from .wrap import around
 
 
 def install(recorder: Recorder, servers: Sequence[str] = ()) -> None:
-    """Once, in the zygote. `servers`: the folders below which the sockets of the proof's own servers are."""
+    """Once, in the zygote. `servers`: the folders below which the sockets of the proof's own
+    servers are.
+    """
     redis_client.install(recorder)
     postgres.install(recorder, tuple(servers))
     unseen.install(recorder)
-    # an import inside of the handler may look for a library (libpq): the processes that this starts are not its own
+    # an import inside of the handler may look for a library (libpq): the processes that this starts
+    # are not its own
     around(ctypes.util, "find_library", lambda *_: recorder.quiet())

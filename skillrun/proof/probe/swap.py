@@ -1,7 +1,10 @@
-"""Puts a hook in front of a Python function for everybody who holds it, by giving the function object other code.
+"""Puts a hook in front of a Python function for everybody who holds it, by giving the function
+object other code.
 
-`from x import f`, a dict of handlers, a decorator's closure, a default argument: all of them hold the same function
-object, so no alias has to be searched for. What is no Python function is replaced at its owner and in every module.
+`from x import f`, a dict of handlers, a decorator's closure, a default argument: all of them hold
+the same function
+object, so no alias has to be searched for. What is no Python function is replaced at its owner and
+in every module.
 """
 
 from __future__ import annotations
@@ -52,7 +55,11 @@ def _signature(function: types.FunctionType) -> inspect.Signature | None:
 
 def _copy(function: types.FunctionType) -> types.FunctionType:
     before = types.FunctionType(
-        function.__code__, function.__globals__, function.__name__, function.__defaults__, function.__closure__
+        function.__code__,
+        function.__globals__,
+        function.__name__,
+        function.__defaults__,
+        function.__closure__,
     )
     functools.update_wrapper(before, function)
     vars(before).pop("__wrapped__", None)
@@ -77,12 +84,16 @@ def _trampoline(free: int, is_async: bool) -> types.CodeType:
 
 
 def replace_everywhere(owner: Any, name: str, hook: Callable[..., Any]) -> Any:
-    """For what is no Python function: set it at its owner and in every module that has it under any name."""
+    """For what is no Python function: set it at its owner and in every module that has it under any
+    name.
+    """
     before = getattr(owner, name)
     setattr(owner, name, hook)
     for module in list(sys.modules.values()):
         held = getattr(module, "__dict__", None)
-        if not isinstance(held, dict) or getattr(module, "__name__", "").startswith("_skillrun_probe"):
+        if not isinstance(held, dict) or getattr(module, "__name__", "").startswith(
+            "_skillrun_probe"
+        ):
             continue
         for key in [key for key, value in held.items() if value is before]:
             held[key] = hook

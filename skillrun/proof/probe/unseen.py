@@ -1,4 +1,6 @@
-"""Database clients, brokers and services that the proof cannot see into: their use makes the verdict incomplete."""
+"""Database clients, brokers and services that the proof cannot see into: their use makes the
+verdict incomplete.
+"""
 
 from __future__ import annotations
 
@@ -82,7 +84,9 @@ class Watch:
         """As the recorder's; what is done with a connection from before the fork is never seen."""
         self._begin(channel, plan)
         for name in sorted(self.early):
-            self.recorder.emit("undeclared", kind="store", detail=f"{name}, opened at import", place=None)
+            self.recorder.emit(
+                "undeclared", kind="store", detail=f"{name}, opened at import", place=None
+            )
 
     def tell(self, name: str, opens: bool = False) -> None:
         if opens and not self.recorder.active:
@@ -115,10 +119,14 @@ class Watch:
             self.tell(name, opens)
             return await before(*args, **kwargs)
 
-        before: Callable[..., Any] = swap(function, coroutine if inspect.iscoroutinefunction(function) else hook)
+        before: Callable[..., Any] = swap(
+            function, coroutine if inspect.iscoroutinefunction(function) else hook
+        )
 
     def _replace(self, owner: Any, last: str, value: Any, name: str) -> None:
-        """A function or a class of C. The class becomes a subclass: `isinstance` goes on to work."""
+        """A function or a class of C. The class becomes a subclass: `isinstance` goes on to
+        work.
+        """
         if isinstance(value, type):
             replace_everywhere(owner, last, self._subclass(value, name))
         else:
@@ -133,12 +141,18 @@ class Watch:
 
     def _subclass(self, base: Any, name: str) -> type:
         members = {key: self._telling(value, name) for key, value in _methods(base)}
-        return type(base.__name__, (base,), members | {"__module__": base.__module__, "__doc__": base.__doc__})
+        return type(
+            base.__name__,
+            (base,),
+            members | {"__module__": base.__module__, "__doc__": base.__doc__},
+        )
 
 
 def _methods(base: type) -> Iterator[tuple[str, Any]]:
     """Its own public methods, and how it is made."""
     for key, value in vars(base).items():
         public = not key.startswith("_") and callable(value)
-        if key == "__init__" or (public and not isinstance(value, (type, staticmethod, classmethod))):
+        if key == "__init__" or (
+            public and not isinstance(value, (type, staticmethod, classmethod))
+        ):
             yield key, value

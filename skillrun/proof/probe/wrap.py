@@ -15,9 +15,11 @@ Context = Callable[..., AbstractContextManager[Any]]
 
 
 def around(owner: Any, name: str, context: Context) -> None:
-    """Every call of `owner.name` runs inside `context(*args, **kwargs)`; nothing where there is no such member.
+    """Every call of `owner.name` runs inside `context(*args, **kwargs)`; nothing where there is no
+    such member.
 
-    A Python function is changed itself, for all who hold it; a generator function is replaced at its owner.
+    A Python function is changed itself, for all who hold it; a generator function is replaced at
+    its owner.
     """
     value = vars(owner).get(name)
     function = value.__func__ if isinstance(value, (classmethod, staticmethod)) else value

@@ -2,9 +2,9 @@
 
     python -I -S -c BOOT ... HOLDER|- RULES|- USER:GROUP|- FOLDER COMMAND ...
 
-Standard library alone. HOLDER is the process whose namespaces are entered. Where there are none, RULES is a file for
-Landlock, and a filter of system calls lets Unix sockets be made alone. Whatever runs inside has no capability and
-cannot get one.
+Standard library alone. HOLDER is the process whose namespaces are entered. Where there are none,
+RULES is a file for Landlock, and a filter of system calls lets Unix sockets be made alone. Whatever
+runs inside has no capability and cannot get one.
 """
 
 from __future__ import annotations
@@ -56,7 +56,9 @@ def start_child(command: list[str], rules: str, identity: str, folder: str) -> i
     return pid
 
 
-def become(command: list[str], rules: str, identity: str, folder: str, *, is_filtered: bool = False) -> None:
+def become(
+    command: list[str], rules: str, identity: str, folder: str, *, is_filtered: bool = False
+) -> None:
     """Replaces this process by the command. Raises OSError."""
     os.chdir(folder)
     kernel.give_up_privileges(read_identity(identity))

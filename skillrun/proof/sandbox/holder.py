@@ -2,11 +2,12 @@
 
     python -I -S -c BOOT ... REPORT_FD LIFE_FD PLAN_FILE
 
-Standard library alone. Two processes: the first one stays outside and watches LIFE_FD, whose end of file means the end;
-the second is process 1 inside. Its end is the end of everything in there: the kernel sees to that (pid_namespaces(7)).
+Standard library alone. Two processes: the first one stays outside and watches LIFE_FD, whose end of
+file means the end; the second is process 1 inside. Its end is the end of everything in there: the
+kernel sees to that (pid_namespaces(7)).
 
-PLAN_FILE is the JSON of `visible.Plan`. REPORT_FD gets one line: `{"ready": PID, "missing": [...]}`, with the number
-that process 1 has outside, or `{"failed": why}`.
+PLAN_FILE is the JSON of `visible.Plan`. REPORT_FD gets one line: `{"ready": PID, "missing":
+[...]}`, with the number that process 1 has outside, or `{"failed": why}`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from skillrun.proof.sandbox import kernel
 _READ_ONLY = kernel.MS_RDONLY | kernel.MS_NOSUID | kernel.MS_NODEV
 _DEVICES = ("null", "zero", "full", "random", "urandom")
 _DEVICE_LINKS = {"fd": "fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2"}
-# What the kernel must keep of a mount that it did not make in this user namespace (mount_namespaces(7), locked flags).
+# What the kernel must keep of a mount that it did not make in this user namespace
+# (mount_namespaces(7), locked flags).
 _LOCKED = {
     "nosuid": kernel.MS_NOSUID,
     "nodev": kernel.MS_NODEV,
@@ -114,7 +116,9 @@ def write_file(path: str, text: str) -> None:
 
 
 def start_first_process(plan: dict[str, Any], report_fd: int, life_fd: int) -> int:
-    """Forks process 1 of the sandbox, waits until it has built everything, and says so. Its number out here."""
+    """Forks process 1 of the sandbox, waits until it has built everything, and says so. Its number
+    out here.
+    """
     read_end, write_end = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -169,7 +173,9 @@ def wait_for_the_end(life_fd: int, inside: int) -> None:
 
 
 def build(plan: dict[str, Any]) -> list[str]:
-    """The file system and the network of the sandbox; which walls could not be had. Raises OSError."""
+    """The file system and the network of the sandbox; which walls could not be had. Raises
+    OSError.
+    """
     missing: list[str] = []
     kernel.bring_loopback_up()
     kernel.mount(None, "/", None, kernel.MS_REC | kernel.MS_PRIVATE)
@@ -240,7 +246,9 @@ def make_read_only(target: str) -> None:
 
 
 def mounts_below(folder: str) -> list[tuple[str, int]]:
-    """(mount point, flags that must stay) of a folder and of what is mounted below it; see proc_pid_mountinfo(5)."""
+    """(mount point, flags that must stay) of a folder and of what is mounted below it; see
+    proc_pid_mountinfo(5).
+    """
     found = []
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
         for line in file:
@@ -260,9 +268,11 @@ def unescape(path: str) -> str:
 
 
 def hide_pipes(root: str, folders: list[str]) -> None:
-    """A socket or a pipe in the repository leads to a process outside: an empty file stands in for it.
+    """A socket or a pipe in the repository leads to a process outside: an empty file stands in for
+    it.
 
-    A read-only mount does not help: connect(2) asks for the right to write to the socket, not to its mount.
+    A read-only mount does not help: connect(2) asks for the right to write to the socket, not to
+    its mount.
     """
     for folder in folders:
         for path in find_pipes(root + folder):
@@ -270,7 +280,9 @@ def hide_pipes(root: str, folders: list[str]) -> None:
 
 
 def find_pipes(folder: str) -> list[str]:
-    """Every socket and named pipe below a folder. Folders that cannot be read hold nothing that can be reached."""
+    """Every socket and named pipe below a folder. Folders that cannot be read hold nothing that can
+    be reached.
+    """
     found, open_ = [], [folder]
     while open_:
         try:
@@ -290,7 +302,8 @@ def find_pipes(folder: str) -> list[str]:
 def mount_processes(root: str) -> bool:
     """/proc, with the processes of the sandbox alone. False: the machine shows all of them.
 
-    A container hides parts of its /proc, and a new one would show them: then the kernel refuses it (EPERM).
+    A container hides parts of its /proc, and a new one would show them: then the kernel refuses it
+    (EPERM).
     """
     os.mkdir(f"{root}/proc")
     try:
@@ -303,7 +316,9 @@ def mount_processes(root: str) -> bool:
 
 
 def forbid_more_namespaces() -> None:
-    """Nobody in here makes a namespace in which it would have capabilities again. As far as the kernel allows it."""
+    """Nobody in here makes a namespace in which it would have capabilities again. As far as the
+    kernel allows it.
+    """
     try:
         write_file("/proc/sys/user/max_user_namespaces", "0")
     except OSError:
@@ -315,7 +330,9 @@ def lock_system_settings() -> None:
     for path in ("/proc/sys", "/proc/sysrq-trigger"):
         if os.path.exists(path):
             kernel.mount(path, path, None, kernel.MS_BIND | kernel.MS_REC)
-            kernel.mount(None, path, None, kernel.MS_REMOUNT | kernel.MS_BIND | _READ_ONLY | kernel.MS_NOEXEC)
+            kernel.mount(
+                None, path, None, kernel.MS_REMOUNT | kernel.MS_BIND | _READ_ONLY | kernel.MS_NOEXEC
+            )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The system calls of a sandbox that Python has no names for, on the standard library alone.
 
-Sources: namespaces(7), user_namespaces(7), mount_namespaces(7), capabilities(7), landlock(7), and the kernel's headers
-for the numbers.
+Sources: namespaces(7), user_namespaces(7), mount_namespaces(7), capabilities(7), landlock(7), and
+the kernel's headers for the numbers.
 """
 
 from __future__ import annotations
@@ -38,8 +38,15 @@ _LANDLOCK_CREATE_RULESET, _LANDLOCK_ADD_RULE, _LANDLOCK_RESTRICT_SELF = 444, 445
 _LANDLOCK_CREATE_RULESET_VERSION = 1
 _LANDLOCK_RULE_PATH_BENEATH = 1
 _LANDLOCK_READ = 0b1101  # execute, read a file, read a folder
-_LANDLOCK_FILE = 0b111 | 1 << 14 | 1 << 15  # the rights that a file can have: those, truncate, ioctl
-_RIGHTS_OF_ABI = {1: 13, 2: 14, 3: 15, 4: 15}  # how many file system rights there are; 5 and later: 16
+_LANDLOCK_FILE = (
+    0b111 | 1 << 14 | 1 << 15
+)  # the rights that a file can have: those, truncate, ioctl
+_RIGHTS_OF_ABI = {
+    1: 13,
+    2: 14,
+    3: 15,
+    4: 15,
+}  # how many file system rights there are; 5 and later: 16
 _NETWORK_ABI, _SCOPE_ABI = 4, 6
 _LANDLOCK_TCP = 0b11  # bind, connect
 _LANDLOCK_SCOPE = 0b11  # abstract Unix sockets, signals
@@ -73,7 +80,9 @@ def mount(source: str | None, target: str, kind: str | None, flags: int, data: s
 
 
 def pivot_root(folder: str) -> None:
-    """Makes a mounted folder the root of this mount namespace; nothing else is left of the old one."""
+    """Makes a mounted folder the root of this mount namespace; nothing else is left of the old
+    one.
+    """
     os.chdir(folder)
     _call("pivot_root", b".", b".")
     _call("umount2", b".", MNT_DETACH)
@@ -81,12 +90,15 @@ def pivot_root(folder: str) -> None:
 
 
 def die_with_parent(number: int) -> None:
-    """This process gets the signal when the thread that forked it ends. A change of user forgets it: prctl(2)."""
+    """This process gets the signal when the thread that forked it ends. A change of user forgets
+    it: prctl(2).
+    """
     _call("prctl", _PR_SET_PDEATHSIG, number, 0, 0, 0)
 
 
 def give_up_privileges(identity: tuple[int, int] | None) -> None:
-    """Nothing that this process starts can have a capability; it becomes `identity` (user, group) where one is given.
+    """Nothing that this process starts can have a capability; it becomes `identity` (user, group)
+    where one is given.
 
     Raises OSError.
     """
@@ -117,9 +129,11 @@ def landlock_abi() -> int:
 
 
 def restrict_by_landlock(readable: list[str], writable: list[str]) -> None:
-    """This process and its children reach these paths alone, and no TCP, as far as the kernel's version can say it.
+    """This process and its children reach these paths alone, and no TCP, as far as the kernel's
+    version can say it.
 
-    Signals and abstract sockets stay among them. Paths that do not exist are skipped. Raises OSError.
+    Signals and abstract sockets stay among them. Paths that do not exist are skipped. Raises
+    OSError.
     """
     abi = landlock_abi()
     rights = (1 << _RIGHTS_OF_ABI.get(abi, 16)) - 1
@@ -142,7 +156,8 @@ def can_filter_sockets() -> bool:
 
 
 def allow_unix_sockets_alone() -> None:
-    """No process from here on makes a socket but a Unix one: EACCES. Needs no_new_privs. Raises OSError.
+    """No process from here on makes a socket but a Unix one: EACCES. Needs no_new_privs. Raises
+    OSError.
 
     Landlock knows neither UDP nor what TCP sends with its first packet.
     """

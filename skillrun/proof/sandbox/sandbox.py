@@ -1,7 +1,8 @@
-"""Where a proof's processes run: they see the repository, the interpreter and their scratch, and nobody else.
+"""Where a proof's processes run: they see the repository, the interpreter and their scratch, and
+nobody else.
 
-User, mount, PID and network namespaces where the machine gives them; else Landlock, where the kernel has it; else
-nothing but the audit hooks of the probe. `missing` says which, for the verdict.
+User, mount, PID and network namespaces where the machine gives them; else Landlock, where the
+kernel has it; else nothing but the audit hooks of the probe. `missing` says which, for the verdict.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ from skillrun.proof.sandbox.visible import Plan, landlock_rules
 from skillrun.proof.sandbox.walls import NO_PROCESSES, Walls, next_best
 
 _START_S = 30.0
-_BOOT = "import sys; sys.path.append(sys.argv.pop(1)); from skillrun.proof.sandbox.{module} import main; main()"
+_BOOT = (
+    "import sys; sys.path.append(sys.argv.pop(1)); from skillrun.proof.sandbox.{module} import"
+    " main; main()"
+)
 
 
 class Sandbox:
@@ -46,7 +50,8 @@ class Sandbox:
         self.close()
 
     def prefix(self, cwd: Path | str, identity: tuple[int, int] | None = None) -> list[str]:
-        """Goes before a command (its first word is a path) to start it inside; empty off Linux, where no wall is.
+        """Goes before a command (its first word is a path) to start it inside; empty off Linux,
+        where no wall is.
 
         `identity`: (user, group) that root becomes.
         """
@@ -72,7 +77,9 @@ class Sandbox:
         return 0
 
     def outer_child(self, parent: int, inner: int) -> int:
-        """As `outer_pid`, for a child of a process whose number out here is known: without looking at all of them."""
+        """As `outer_pid`, for a child of a process whose number out here is known: without looking
+        at all of them.
+        """
         if not self._first:
             return inner
         for child in _children(parent):
@@ -140,7 +147,9 @@ class Sandbox:
 
 
 def _script(module: str) -> list[str]:
-    """A module of this package as a process of skillrun's interpreter, without anything of its environment."""
+    """A module of this package as a process of skillrun's interpreter, without anything of its
+    environment.
+    """
     home = str(Path(skillrun.__file__).parent.parent)
     return [sys.executable, "-I", "-S", "-B", "-c", _BOOT.format(module=module), home]
 

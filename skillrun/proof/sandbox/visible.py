@@ -1,4 +1,6 @@
-"""Which paths of the machine a proof sees: its scratch, the repository, two interpreters, and the system's programs."""
+"""Which paths of the machine a proof sees: its scratch, the repository, two interpreters, and the
+system's programs.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,8 @@ import skillrun
 from skillrun.opening import read_file
 from skillrun.repo.git import run_git
 
-# Programs, libraries and their settings. Not here: homes, /tmp, /run, /var, other disks. That is where sockets of
-# running servers, keys and other people's work are.
+# Programs, libraries and their settings. Not here: homes, /tmp, /run, /var, other disks. That is
+# where sockets of running servers, keys and other people's work are.
 _SYSTEM = (
     *("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"),
     *("/etc", "/opt", "/nix", "/gnu", "/sys"),
@@ -30,18 +32,28 @@ _OF_A_PREFIX = ("bin", "lib", "lib64", "include", "share")
 
 @dataclass
 class Plan:
-    """The file system of a sandbox; every path is absolute and without links, but for `links` themselves."""
+    """The file system of a sandbox; every path is absolute and without links, but for `links`
+    themselves.
+    """
 
     mount_at: str  # an empty folder, where it is put together
     readable: list[str] = field(default_factory=list)
     writable: list[str] = field(default_factory=list)
     temporary: list[tuple[str, str]] = field(default_factory=list)  # (path inside, folder)
     links: list[tuple[str, str]] = field(default_factory=list)  # (path, what it points at)
-    searched: list[str] = field(default_factory=list)  # folders in which sockets and pipes are hidden
+    searched: list[str] = field(
+        default_factory=list
+    )  # folders in which sockets and pipes are hidden
 
 
 def make_plan(
-    *, mount_at: Path, root: Path, pythons: list[str], servers: list[Path], writable: list[Path], temporary: Path
+    *,
+    mount_at: Path,
+    root: Path,
+    pythons: list[str],
+    servers: list[Path],
+    writable: list[Path],
+    temporary: Path,
 ) -> Plan:
     """What a proof of the repository at `root` sees. `temporary`: the folder that is /tmp inside.
 
@@ -68,7 +80,9 @@ def make_plan(
 
 
 def landlock_rules(plan: Plan) -> dict[str, list[str]]:
-    """The same paths for a machine without namespaces, where nothing can be put in another place."""
+    """The same paths for a machine without namespaces, where nothing can be put in another
+    place.
+    """
     readable = [*plan.readable, "/proc", "/sys", *_DEVICES]
     return {"readable": readable, "writable": [*plan.writable, *_DEVICES]}
 
@@ -96,7 +110,9 @@ class _Collector:
         self.plan.readable.append(str(path.resolve()))
 
     def _add_links(self, path: Path) -> None:
-        """Each link on the way is made again, so that the path is found under the name that it was given by."""
+        """Each link on the way is made again, so that the path is found under the name that it was
+        given by.
+        """
         current = Path("/")
         for part in path.absolute().parts[1:]:
             current = current / part
@@ -113,8 +129,9 @@ class _Collector:
 def find_interpreter(python: str, root: Path) -> list[Path]:
     """The folders that an interpreter needs, read from files alone: nothing of it is run.
 
-    Its environment, the one that this was made from (PEP 405), and the folders that editable installs name; the last
-    not where git brought the environment along, since then somebody else chose them.
+    Its environment, the one that this was made from (PEP 405), and the folders that editable
+    installs name; the last not where git brought the environment along, since then somebody else
+    chose them.
     """
     found: list[Path] = []
     for link in follow_links(Path(python).absolute()):
@@ -151,7 +168,9 @@ def follow_links(path: Path) -> list[Path]:
 
 
 def folders_of_prefix(prefix: Path) -> list[Path]:
-    """A prefix as a whole; of one in which somebody's home lies only what belongs to an interpreter."""
+    """A prefix as a whole; of one in which somebody's home lies only what belongs to an
+    interpreter.
+    """
     real = prefix.resolve()
     if real == Path("/usr"):
         return []  # seen anyway
@@ -164,7 +183,9 @@ def folders_of_prefix(prefix: Path) -> list[Path]:
 
 
 def read_base(settings: Path) -> Path | None:
-    """`home` of pyvenv.cfg: the folder of the interpreter that a virtual environment was made from."""
+    """`home` of pyvenv.cfg: the folder of the interpreter that a virtual environment was made
+    from.
+    """
     for line in _read_lines(settings):
         name, _, value = line.partition("=")
         if name.strip() == "home":
@@ -173,7 +194,9 @@ def read_base(settings: Path) -> Path | None:
 
 
 def find_editable(prefix: Path) -> list[Path]:
-    """Folders that `.pth` files and setuptools' finders of editable installs add to the path of an environment."""
+    """Folders that `.pth` files and setuptools' finders of editable installs add to the path of an
+    environment.
+    """
     found: list[Path] = []
     for folder in prefix.glob("lib/python3*/site-packages"):
         for file in folder.glob("*.pth"):
@@ -214,7 +237,9 @@ def _existing_folders(names: list[str]) -> list[Path]:
 
 
 def _may_be_opened(folder: Path) -> bool:
-    """Not a home as a whole, nothing hidden in one (keys, settings), and nothing where servers keep their sockets."""
+    """Not a home as a whole, nothing hidden in one (keys, settings), and nothing where servers keep
+    their sockets.
+    """
     home = Path.home().resolve()
     if folder == home or folder in home.parents or str(folder) in _NEVER:
         return False

@@ -1,4 +1,6 @@
-"""What stands around a proof on this machine, and what the verdict says where something does not."""
+"""What stands around a proof on this machine, and what the verdict says where something does
+not.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +9,26 @@ from dataclasses import dataclass
 
 from skillrun.proof.sandbox import kernel
 
-# What the verdict and doctor say where a wall is missing, after "this machine gave the proof" and "proofs have".
-NETWORK_BY_FILTER = "no network of its own: a filter of system calls lets it make Unix sockets alone"
+# What the verdict and doctor say where a wall is missing, after "this machine gave the proof" and
+# "proofs have".
+NETWORK_BY_FILTER = (
+    "no network of its own: a filter of system calls lets it make Unix sockets alone"
+)
 NO_NETWORK = "no network of its own: that nothing is sent rests on the audit hooks"
 NO_FILES = "no file system of its own: that nothing else is written rests on the audit hooks"
 FILES_BY_LANDLOCK = "no file system of its own: Landlock keeps files outside of the scratch closed"
 NO_SOCKETS = (
-    "no view of its own on the Unix sockets of this machine's servers: audit hooks keep the handler from them,"
-    " and nothing keeps proof.setup and what C code does while modules are imported"
+    "no view of its own on the Unix sockets of this machine's servers: audit hooks keep the handler"
+    " from them, and nothing keeps proof.setup and what C code does while modules are imported"
 )
 NO_PROCESSES = "no processes of its own: those of other programs can be seen"
 
 
 @dataclass(frozen=True)
 class Walls:
-    """What a machine gives: `kind` is namespaces, landlock or hooks; what is `missing`, in words."""
+    """What a machine gives: `kind` is namespaces, landlock or hooks; what is `missing`, in
+    words.
+    """
 
     kind: str
     missing: tuple[str, ...] = ()

@@ -23,11 +23,14 @@ if TYPE_CHECKING:
 _SUPERVISOR = Path(__file__).parents[2] / "validations" / "supervisor.py"
 _GRACE_S = 3.0  # between SIGTERM and SIGKILL
 _END_S = _GRACE_S + 10.0  # the supervisor's own limit for ending everything, and some
-_SOCKET_LIMIT = 107 if sys.platform == "linux" else 103  # sun_path of unix(7), without its final zero
+_SOCKET_LIMIT = (
+    107 if sys.platform == "linux" else 103
+)  # sun_path of unix(7), without its final zero
 _SHOWN_LINES = 5
 
-# Runs as root until the exec, so that the other user needs to reach neither Python nor skillrun. A change of user
-# forgets the death signal that the supervisor had set (prctl(2)), so it is set again.
+# Runs as root until the exec, so that the other user needs to reach neither Python nor skillrun. A
+# change of user forgets the death signal that the supervisor had set (prctl(2)), so it is set
+# again.
 _BECOME = """
 import ctypes, os, sys
 os.setgroups([])
@@ -43,7 +46,8 @@ def check_socket_path(path: Path) -> None:
     """Raises ServiceFailed when no Unix socket can have this path."""
     if (size := len(os.fsencode(path))) > _SOCKET_LIMIT:
         raise ServiceFailed(
-            f"{visible(str(path))}: a Unix socket's path has at most {_SOCKET_LIMIT} bytes here, this one has {size}",
+            f"{visible(str(path))}: a Unix socket's path has at most {_SOCKET_LIMIT} bytes here,"
+            f" this one has {size}",
             hint="use a shorter folder: set TMPDIR to one like /tmp",
         )
 
@@ -51,8 +55,9 @@ def check_socket_path(path: Path) -> None:
 class Child:
     """One server under the supervisor. Raises ServiceFailed when it cannot be started.
 
-    Start it from a thread that lives on: the end of that thread is taken for skillrun's (prctl(2)). `command` is for sh
-    and should end in an `exec`, so that `pid` is the server. `sandbox`: where it runs; None: on the machine itself.
+    Start it from a thread that lives on: the end of that thread is taken for skillrun's (prctl(2)).
+    `command` is for sh and should end in an `exec`, so that `pid` is the server. `sandbox`: where
+    it runs; None: on the machine itself.
     """
 
     def __init__(
@@ -89,7 +94,9 @@ class Child:
         return self._life_fd < 0 or bool(select.select([self._report_fd], [], [], 0)[0])
 
     def wait_until(self, answers: Callable[[], bool], seconds: float) -> None:
-        """Raises ServiceFailed with the end of the log when the server ends, or does not answer in time."""
+        """Raises ServiceFailed with the end of the log when the server ends, or does not answer in
+        time.
+        """
         deadline = time.monotonic() + seconds
         while not answers():
             if self.has_ended():
@@ -105,7 +112,9 @@ class Child:
         return ServiceFailed(f"the private {self.name} {what}" + (f": {said}" if said else ""))
 
     def stop(self, number: int | None = None) -> None:
-        """End everything that it started; `number` is a signal that makes this server end faster than SIGTERM."""
+        """End everything that it started; `number` is a signal that makes this server end faster
+        than SIGTERM.
+        """
         if self._life_fd < 0:
             return
         if number is not None and not self.has_ended():
@@ -129,8 +138,19 @@ def _supervise(
     identity: tuple[int, int] | None,
     sandbox: Sandbox | None,
 ) -> subprocess.Popen[bytes]:
-    """The supervisor in its own session, so that Ctrl-C reaches skillrun alone; nothing of our environment goes on."""
-    own = [sys.executable, "-I", "-S", "-B", str(_SUPERVISOR), str(report_end), str(life_end), str(_GRACE_S)]
+    """The supervisor in its own session, so that Ctrl-C reaches skillrun alone; nothing of our
+    environment goes on.
+    """
+    own = [
+        sys.executable,
+        "-I",
+        "-S",
+        "-B",
+        str(_SUPERVISOR),
+        str(report_end),
+        str(life_end),
+        str(_GRACE_S),
+    ]
     prefix: list[str] = []
     if sandbox is not None:
         prefix = sandbox.prefix("/", identity)

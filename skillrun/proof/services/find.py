@@ -1,4 +1,6 @@
-"""Where the servers' binaries are: installed by the system, or by a Python package beside skillrun."""
+"""Where the servers' binaries are: installed by the system, or by a Python package beside
+skillrun.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +21,8 @@ _MACHINES = {"amd64": "x86_64", "x86_64": "x86_64", "arm64": "aarch64", "aarch64
 def find_redis_server() -> Path | None:
     """A Redis or Valkey server: the one on PATH, else one that a package ships for this platform.
 
-    Links are not followed: Debian's and Ubuntu's `redis-server` is one to `redis-check-rdb`, a program that asks by
-    which name it was started.
+    Links are not followed: Debian's and Ubuntu's `redis-server` is one to `redis-check-rdb`, a
+    program that asks by which name it was started.
     """
     for name in _REDIS_NAMES:
         if on_path := shutil.which(name):
@@ -30,16 +32,20 @@ def find_redis_server() -> Path | None:
 
 
 def named_postgres() -> Path | None:
-    """The installation, or its folder of binaries, that the environment asks for: SKILLRUN_TEST_PG."""
+    """The installation, or its folder of binaries, that the environment asks for:
+    SKILLRUN_TEST_PG.
+    """
     name = os.environ.get("SKILLRUN_TEST_PG")
     return Path(name).absolute() if name else None
 
 
 def find_postgres() -> Path | None:
-    """The folder that holds `postgres` and `initdb`: the one that is named, and no other; else the one on PATH.
+    """The folder that holds `postgres` and `initdb`: the one that is named, and no other; else the
+    one on PATH.
 
-    A link on PATH leads to the folder where the rest of the installation is. Where `initdb` is not there, the link
-    itself lies beside one (shims, wrappers), and both are started by the names that they have on PATH.
+    A link on PATH leads to the folder where the rest of the installation is. Where `initdb` is not
+    there, the link itself lies beside one (shims, wrappers), and both are started by the names that
+    they have on PATH.
     """
     if named := named_postgres():
         return next(filter(_is_postgres, (named, named / "bin")), None)
@@ -60,8 +66,14 @@ def _postgres_on_path() -> list[Path]:
 
 def _newest_first(root: Path) -> list[Path]:
     """The bin folders of Debian's layout `15/bin`, the highest version first."""
-    versions = [folder for folder in root.glob("*/bin") if re.fullmatch(r"\d+(\.\d+)?", folder.parent.name)]
-    return sorted(versions, key=lambda folder: [int(part) for part in folder.parent.name.split(".")], reverse=True)
+    versions = [
+        folder for folder in root.glob("*/bin") if re.fullmatch(r"\d+(\.\d+)?", folder.parent.name)
+    ]
+    return sorted(
+        versions,
+        key=lambda folder: [int(part) for part in folder.parent.name.split(".")],
+        reverse=True,
+    )
 
 
 def _is_postgres(folder: Path) -> bool:
@@ -69,20 +81,30 @@ def _is_postgres(folder: Path) -> bool:
 
 
 def _shipped(package: str, names: tuple[str, ...]) -> Iterator[Path]:
-    """Executables of these names inside an installed package, which is looked up and never imported."""
+    """Executables of these names inside an installed package, which is looked up and never
+    imported.
+    """
     spec = importlib.util.find_spec(package)
     for root in (spec.submodule_search_locations or []) if spec else []:
         for name in names:
-            yield from (path for path in sorted(Path(root).rglob(name)) if _runs_here(path, Path(root)))
+            yield from (
+                path for path in sorted(Path(root).rglob(name)) if _runs_here(path, Path(root))
+            )
 
 
 def _runs_here(path: Path, root: Path) -> bool:
     """An executable; and where a folder between names platforms (`linux-x86_64`), this one."""
-    platforms = [part for part in path.relative_to(root).parts if re.fullmatch(r"(linux|darwin)-\w+", part)]
-    return shutil.which(path.name, path=str(path.parent)) is not None and all(map(_is_this_platform, platforms))
+    platforms = [
+        part for part in path.relative_to(root).parts if re.fullmatch(r"(linux|darwin)-\w+", part)
+    ]
+    return shutil.which(path.name, path=str(path.parent)) is not None and all(
+        map(_is_this_platform, platforms)
+    )
 
 
 def _is_this_platform(name: str) -> bool:
     system, _, machine = name.partition("-")
     here = platform.machine().lower()
-    return system == platform.system().lower() and _MACHINES.get(machine, machine) == _MACHINES.get(here, here)
+    return system == platform.system().lower() and _MACHINES.get(machine, machine) == _MACHINES.get(
+        here, here
+    )

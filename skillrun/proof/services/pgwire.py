@@ -1,4 +1,6 @@
-"""The few messages of PostgreSQL's protocol 3.0 that skillrun needs: it depends on no client library and no psql."""
+"""The few messages of PostgreSQL's protocol 3.0 that skillrun needs: it depends on no client
+library and no psql.
+"""
 
 from __future__ import annotations
 
@@ -92,7 +94,9 @@ class Session:
         return rows
 
     def _read(self) -> tuple[bytes, bytes]:
-        """The type and the body of the next message; a refused connection is an error message, then the end."""
+        """The type and the body of the next message; a refused connection is an error message, then
+        the end.
+        """
         try:
             head = self._exactly(5)
             body = self._exactly(struct.unpack("!i", head[1:])[0] - 4)
@@ -139,7 +143,11 @@ def _row(body: bytes, types: list[int]) -> Row:
 
 
 def _fields(body: bytes) -> dict[str, str]:
-    return {part[:1].decode(): part[1:].decode(errors="backslashreplace") for part in body.split(b"\0") if part}
+    return {
+        part[:1].decode(): part[1:].decode(errors="backslashreplace")
+        for part in body.split(b"\0")
+        if part
+    }
 
 
 def _error(body: bytes) -> str:

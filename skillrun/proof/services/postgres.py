@@ -30,8 +30,8 @@ _START_S = 60.0
 _END_CLIENTS_S = 10.0
 _ROOT_MAY_BE = (USER, "nobody")  # postgres refuses to run as root
 
-# Safe to lose, so nothing waits for the disk. No /dev/shm: what is killed leaves nothing there. UTC as in the usual
-# container image. Nothing in the background that would differ between two runs.
+# Safe to lose, so nothing waits for the disk. No /dev/shm: what is killed leaves nothing there. UTC
+# as in the usual container image. Nothing in the background that would differ between two runs.
 _SETTINGS = {
     "listen_addresses": "",
     "fsync": "off",
@@ -59,21 +59,31 @@ _READER = {
 
 
 class PostgresServer:
-    """Starts at once; the database `app` is empty. One to a folder. Raises ServiceMissing or ServiceFailed.
+    """Starts at once; the database `app` is empty. One to a folder. Raises ServiceMissing or
+    ServiceFailed.
 
-    A folder that is used again saves the half second of initdb. When skillrun runs as root and the user that it becomes
-    may not enter `folder`, everything is in one under /tmp that `stop` removes: ask `url` and `folder` for the place.
-    The superuser is `postgres` without a password; sort order and case are those of C. `listens`: also on the loopback
-    address of its sandbox, at PORT.
+    A folder that is used again saves the half second of initdb. When skillrun runs as root and the
+    user that it becomes may not enter `folder`, everything is in one under /tmp that `stop`
+    removes: ask `url` and `folder` for the place. The superuser is `postgres` without a password;
+    sort order and case are those of C. `listens`: also on the loopback address of its sandbox, at
+    PORT.
     """
 
-    def __init__(self, folder: Path, sandbox: Sandbox | None = None, *, listens: bool = False) -> None:
+    def __init__(
+        self, folder: Path, sandbox: Sandbox | None = None, *, listens: bool = False
+    ) -> None:
         binaries = find_postgres()
         if binaries is None:
             named = named_postgres()
             where = f"in {named}" if named else "here"
-            hint = "SKILLRUN_TEST_PG names the folder that holds postgres and initdb" if named else HINT
-            raise ServiceMissing(f"the proof needs a private PostgreSQL, and there is no postgres {where}", hint=hint)
+            hint = (
+                "SKILLRUN_TEST_PG names the folder that holds postgres and initdb"
+                if named
+                else HINT
+            )
+            raise ServiceMissing(
+                f"the proof needs a private PostgreSQL, and there is no postgres {where}", hint=hint
+            )
         identity = _identity()
         self.listens = listens
         self.folder = _own_folder(folder.absolute(), identity)
@@ -89,7 +99,9 @@ class PostgresServer:
         try:
             self._child.wait_until(self._answers, _START_S)
             self._admin = self._connect()
-            self._run(*(f"DROP DATABASE IF EXISTS {name}" for name in _NAMES), *self._copy_to(DATABASE))
+            self._run(
+                *(f"DROP DATABASE IF EXISTS {name}" for name in _NAMES), *self._copy_to(DATABASE)
+            )
         except BaseException:
             self._end()
             raise
@@ -102,9 +114,11 @@ class PostgresServer:
 
     @property
     def url(self) -> str:
-        """For libpq (psycopg, psycopg2), SQLAlchemy (with its driver: `postgresql+psycopg:`) and dj-database-url.
+        """For libpq (psycopg, psycopg2), SQLAlchemy (with its driver: `postgresql+psycopg:`) and
+        dj-database-url.
 
-        The folder is a parameter, since each of them reads a path in the place of the host differently.
+        The folder is a parameter, since each of them reads a path in the place of the host
+        differently.
         """
         return f"postgresql://{USER}@/{DATABASE}?host={quote(str(self.folder))}"
 
@@ -125,7 +139,9 @@ class PostgresServer:
         return self._child.pid
 
     def snapshot(self) -> None:
-        """Remember the database as it is; the first memory stays beside it. Ends every connection to it."""
+        """Remember the database as it is; the first memory stays beside it. Ends every connection
+        to it.
+        """
         self._end_clients()
         if self._source == "app_snapshot" and not self._has_first:
             self._run("ALTER DATABASE app_snapshot RENAME TO app_first")
@@ -142,13 +158,17 @@ class PostgresServer:
     def restore(self) -> None:
         """The database as at the snapshot (empty where there is none). Ends every connection to it.
 
-        The copy was made meanwhile: two databases change their names, then the server makes the next copy while the
-        caller goes on. Everything is put back but roles, which belong to no database.
+        The copy was made meanwhile: two databases change their names, then the server makes the
+        next copy while the caller goes on. Everything is put back but roles, which belong to no
+        database.
         """
         if not self._has_next:
             self._make_next()
         self._end_clients()
-        self._run(f"ALTER DATABASE {DATABASE} RENAME TO app_old; ALTER DATABASE app_next RENAME TO {DATABASE}")
+        self._run(
+            f"ALTER DATABASE {DATABASE} RENAME TO app_old; ALTER DATABASE app_next RENAME TO"
+            f" {DATABASE}"
+        )
         self._admin.send("DROP DATABASE app_old")
         self._make_next()
 
@@ -158,17 +178,23 @@ class PostgresServer:
             self.restore()
             return
         self._end_clients()
-        self._run(f"ALTER DATABASE {DATABASE} RENAME TO app_old", *self._copy_to(DATABASE, "app_first"))
+        self._run(
+            f"ALTER DATABASE {DATABASE} RENAME TO app_old", *self._copy_to(DATABASE, "app_first")
+        )
         self._admin.send("DROP DATABASE app_old")
 
     def query(self, sql: str) -> list[Row]:
-        """The rows: int, float, bool, None, all else as text (times in UTC). Raises ServiceFailed with its message."""
+        """The rows: int, float, bool, None, all else as text (times in UTC). Raises ServiceFailed
+        with its message.
+        """
         if self._reader is None:
             self._reader = Session(self.socket, user=USER, database=DATABASE, settings=_READER)
         return self._reader.run(sql)
 
     def clients(self) -> int:
-        """The connections that the server still knows: after a kill it takes a moment to see that one has ended."""
+        """The connections that the server still knows: after a kill it takes a moment to see that
+        one has ended.
+        """
         theirs = f"datname = '{DATABASE}' AND application_name <> '{_ADMIN['application_name']}'"
         return len(self._run(f"SELECT pid FROM pg_stat_activity WHERE {theirs}"))
 
@@ -216,9 +242,11 @@ class PostgresServer:
         source = source or self._source
         return (
             f"CREATE DATABASE {name} TEMPLATE {source}",
-            "INSERT INTO pg_db_role_setting SELECT new.oid, setrole, setconfig FROM pg_db_role_setting"
-            f" JOIN pg_database old ON old.oid = setdatabase AND old.datname = '{source}'"
-            f" JOIN pg_database new ON new.datname = '{name}'",
+            (
+                "INSERT INTO pg_db_role_setting SELECT new.oid, setrole, setconfig FROM"
+                " pg_db_role_setting JOIN pg_database old ON old.oid = setdatabase AND old.datname"
+                f" = '{source}' JOIN pg_database new ON new.datname = '{name}'"
+            ),
         )
 
     def _end_clients(self) -> None:
@@ -244,7 +272,9 @@ def _identity() -> tuple[int, int] | None:
 
 
 def _own_folder(folder: Path, identity: tuple[int, int] | None) -> Path:
-    """The folder, made, and given to the user who will run the server; another one where that user cannot enter it."""
+    """The folder, made, and given to the user who will run the server; another one where that user
+    cannot enter it.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     if identity is None:
         return folder
@@ -257,7 +287,9 @@ def _own_folder(folder: Path, identity: tuple[int, int] | None) -> Path:
 
 
 def _give(folder: Path, user: int) -> None:
-    """Whoever runs with our group may still enter: root without its powers, as in a user namespace, is such a one."""
+    """Whoever runs with our group may still enter: root without its powers, as in a user namespace,
+    is such a one.
+    """
     os.chown(folder, user, os.getegid())
     folder.chmod(0o710)
 
@@ -265,15 +297,23 @@ def _give(folder: Path, user: int) -> None:
 def _can_enter(folder: Path, user: int, group: int) -> bool:
     """Asked of the system, since every folder above counts, and access lists too."""
     command = ["/bin/sh", "-c", 'cd "$0"', str(folder)]
-    done = subprocess.run(command, user=user, group=group, extra_groups=[], cwd="/", capture_output=True)
+    done = subprocess.run(
+        command, user=user, group=group, extra_groups=[], cwd="/", capture_output=True
+    )
     return done.returncode == 0
 
 
 def _command(binaries: Path, folder: Path, *, socket_mode: str, listens: bool) -> str:
-    """Make the cluster where there is none, then become the server. An initdb that is ended leaves no half cluster."""
+    """Make the cluster where there is none, then become the server. An initdb that is ended leaves
+    no half cluster.
+    """
     data, half = folder / "data", folder / "data.new"
     quoted = '"' + str(folder).replace('"', '""') + '"'  # it is a list: a comma would separate
-    settings = {**_SETTINGS, "unix_socket_directories": quoted, "unix_socket_permissions": socket_mode}
+    settings = {
+        **_SETTINGS,
+        "unix_socket_directories": quoted,
+        "unix_socket_permissions": socket_mode,
+    }
     if listens:
         settings["listen_addresses"] = LOOPBACK
     words = (word for name, value in settings.items() for word in ("-c", f"{name}={value}"))

@@ -22,11 +22,17 @@ if TYPE_CHECKING:
 LOOPBACK, PORT = "127.0.0.1", 6379
 HINT = f"apt install redis-server, or {install_hint('services')}"
 _START_S = 20.0
-_ASLEEP_IN = ("ep_poll", "do_epoll_wait", "0", "")  # wchan of proc(5); 0 or nothing where the kernel does not tell
+_ASLEEP_IN = (
+    "ep_poll",
+    "do_epoll_wait",
+    "0",
+    "",
+)  # wchan of proc(5); 0 or nothing where the kernel does not tell
 
 
 class RedisServer:
-    """Starts at once and keeps nothing on disk. One to a folder. Raises ServiceMissing or ServiceFailed.
+    """Starts at once and keeps nothing on disk. One to a folder. Raises ServiceMissing or
+    ServiceFailed.
 
     `port`: where it listens on the loopback address of `sandbox`; 0: on its Unix socket alone.
     """
@@ -34,7 +40,9 @@ class RedisServer:
     def __init__(self, folder: Path, sandbox: Sandbox | None = None, *, port: int = 0) -> None:
         binary = find_redis_server()
         if binary is None:
-            raise ServiceMissing("the proof needs a private Redis, and there is no redis-server here", hint=HINT)
+            raise ServiceMissing(
+                "the proof needs a private Redis, and there is no redis-server here", hint=HINT
+            )
         self.folder = folder.absolute()
         self.socket = self.folder / "r.sock"
         check_socket_path(self.socket)
@@ -70,7 +78,9 @@ class RedisServer:
 
     @property
     def parts(self) -> dict[str, str]:
-        """Where it listens, for settings that know host and port alone; nothing where it does not."""
+        """Where it listens, for settings that know host and port alone; nothing where it does
+        not.
+        """
         if not self.port:
             return {}
         url = f"redis://{LOOPBACK}:{self.port}/0"
@@ -92,7 +102,9 @@ class RedisServer:
         """Remember every key of every database with its content and the time that it has left."""
         saved: list[Command] = []
         for database, keys in self._keys():
-            content = self._resp.pipeline([("SELECT", database), *(("DUMP", key) for key in keys)])[1:]
+            content = self._resp.pipeline([("SELECT", database), *(("DUMP", key) for key in keys)])[
+                1:
+            ]
             saved.append(("SELECT", database))
             for key, data, left in zip(keys, content, self._milliseconds_left(keys), strict=True):
                 if data is not None and left is not None:
@@ -101,9 +113,11 @@ class RedisServer:
         self._first = saved if self._first is None else self._first
 
     def restore(self) -> None:
-        """Everything as it was at the snapshot (at the start where there is none), keys with the time left then.
+        """Everything as it was at the snapshot (at the start where there is none), keys with the
+        time left then.
 
-        One round trip. Connections stay. The times of stream consumers and of hash fields are not kept.
+        One round trip. Connections stay. The times of stream consumers and of hash fields are not
+        kept.
         """
         self._resp.pipeline([("FLUSHALL",), *self._saved])
 
@@ -114,20 +128,23 @@ class RedisServer:
     def jump(self, seconds: float) -> None:
         """As if that time had passed: keys whose time is over are gone, the others have less left.
 
-        The server's own clock (TIME, idle times of streams) and the fields of hashes with a time of their own stay.
-        A WATCH on a key with a time counts this as a change (PEXPIRE is one).
+        The server's own clock (TIME, idle times of streams) and the fields of hashes with a time of
+        their own stay. A WATCH on a key with a time counts this as a change (PEXPIRE is one).
         """
         passed = round(seconds * 1000)
         for database, keys in self._keys():
             left = self._milliseconds_left(keys, database)
             ends = zip(keys, left, strict=True)
-            self._resp.pipeline(("PEXPIRE", key, ms - passed) for key, ms in ends if ms)  # below 1: gone at once
+            self._resp.pipeline(
+                ("PEXPIRE", key, ms - passed) for key, ms in ends if ms
+            )  # below 1: gone at once
 
     def dump(self) -> dict[str, dict[str, Any]]:
-        """Every key's `type`, `value` and `ttl` (seconds, rounded up; None: stays) for people and for comparing.
+        """Every key's `type`, `value` and `ttl` (seconds, rounded up; None: stays) for people and
+        for comparing.
 
-        Bytes are text with backslash escapes, sets and hashes sorted, sorted sets {member: score}, a stream the number
-        of its entries. Keys outside database 0 are called `db1:key`.
+        Bytes are text with backslash escapes, sets and hashes sorted, sorted sets {member: score},
+        a stream the number of its entries. Keys outside database 0 are called `db1:key`.
         """
         found: dict[str, dict[str, Any]] = {}
         for database, keys in self._keys():
@@ -140,10 +157,15 @@ class RedisServer:
 
     def _shown(self, keys: list[bytes]) -> list[tuple[str, Any]]:
         """The type and the readable value of each key."""
-        types = [_text(cast(bytes, kind)) for kind in self._resp.pipeline(("TYPE", key) for key in keys)]
+        types = [
+            _text(cast(bytes, kind)) for kind in self._resp.pipeline(("TYPE", key) for key in keys)
+        ]
         readers = [_READERS.get(kind, _OPAQUE) for kind in types]
         replies = self._resp.pipeline(ask(key) for key, (ask, _) in zip(keys, readers, strict=True))
-        return [(kind, show(reply)) for kind, (_, show), reply in zip(types, readers, replies, strict=True)]
+        return [
+            (kind, show(reply))
+            for kind, (_, show), reply in zip(types, readers, replies, strict=True)
+        ]
 
     def _keys(self) -> Iterator[tuple[int, list[bytes]]]:
         """Each database that is not empty, selected, and its keys in order."""
@@ -152,16 +174,20 @@ class RedisServer:
             _, keys = self._resp.pipeline([("SELECT", int(number)), ("KEYS", "*")])
             yield int(number), sorted(cast(list[bytes], keys))
 
-    def _milliseconds_left(self, keys: list[bytes], database: int | None = None) -> list[int | None]:
+    def _milliseconds_left(
+        self, keys: list[bytes], database: int | None = None
+    ) -> list[int | None]:
         """0: it stays for ever, as RESTORE has it; None: it is gone."""
         select: list[Command] = [] if database is None else [("SELECT", database)]
         replies = self._resp.pipeline([*select, *(("PTTL", key) for key in keys)])[len(select) :]
         return [_left(cast(int, reply)) for reply in replies]
 
     def is_idle(self) -> bool:
-        """Whether the server sleeps, with nothing to do, and did nothing while this looked. False where /proc is not.
+        """Whether the server sleeps, with nothing to do, and did nothing while this looked. False
+        where /proc is not.
 
-        A request wakes it at once, so a client that waits for an idle Redis waits for another client, or a time.
+        A request wakes it at once, so a client that waits for an idle Redis waits for another
+        client, or a time.
         """
         before = _switches(self.pid)
         return before is not None and _is_asleep(self.pid) and _switches(self.pid) == before
@@ -188,7 +214,10 @@ def _argv(binary: Path, folder: Path, socket: Path, port: int) -> list[str]:
         "daemonize": "no",
         "loglevel": "warning",
     }
-    return [str(binary), *(word for name, value in options.items() for word in (f"--{name}", value))]
+    return [
+        str(binary),
+        *(word for name, value in options.items() for word in (f"--{name}", value)),
+    ]
 
 
 def _left(pttl: int) -> int | None:

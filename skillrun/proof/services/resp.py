@@ -17,7 +17,9 @@ Reply = bytes | int | None | list["Reply"]
 
 
 class Resp:
-    """A connection over a Unix socket. Every method raises ServiceFailed when the server refuses, is gone or silent."""
+    """A connection over a Unix socket. Every method raises ServiceFailed when the server refuses,
+    is gone or silent.
+    """
 
     def __init__(self, path: Path) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -34,7 +36,9 @@ class Resp:
         return self.pipeline([words])[0]
 
     def pipeline(self, commands: Iterable[Command]) -> list[Reply]:
-        """The replies to all of them, in one round trip. All are read before the first refusal is raised."""
+        """The replies to all of them, in one round trip. All are read before the first refusal is
+        raised.
+        """
         sent = list(commands)
         try:
             self._socket.sendall(b"".join(map(_encoded, sent)))
@@ -86,4 +90,6 @@ class _Refusal(bytes):
 
 def _encoded(command: Command) -> bytes:
     words = [word if isinstance(word, bytes) else str(word).encode() for word in command]
-    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words)
+    return b"*%d\r\n" % len(words) + b"".join(
+        b"$%d\r\n%s\r\n" % (len(word), word) for word in words
+    )

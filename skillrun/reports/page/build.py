@@ -23,7 +23,8 @@ MOST_EVENTS, MOST_EVIDENCE, MOST_INVOCATIONS = 400, 300, 20
 
 
 def run_page(path: Path, run: str, name: str | None = None) -> str:
-    """The page of the run whose id begins so, as HTML that needs no other file, no network and no script.
+    """The page of the run whose id begins so, as HTML that needs no other file, no network and no
+    script.
 
     `name` is what the ledger is called, else its path.
 
@@ -38,11 +39,15 @@ def run_page(path: Path, run: str, name: str | None = None) -> str:
             "events": events,
             "evidence": ledger.evidence(run_id),
         }
-    return render({**values, **_worked_out(path, run_id, values), "path": name or str(path), "made": _now()})
+    return render(
+        {**values, **_worked_out(path, run_id, values), "path": name or str(path), "made": _now()}
+    )
 
 
 def render(values: Mapping[str, Any]) -> str:
-    """The template filled. Whatever comes from the ledger is escaped twice: hidden characters, then HTML."""
+    """The template filled. Whatever comes from the ledger is escaped twice: hidden characters, then
+    HTML.
+    """
     import jinja2
 
     made = jinja2.Environment(
@@ -122,7 +127,9 @@ def _chain(path: Path, run_id: str) -> dict[str, Any]:
     """The head, what was anchored, and whether every event fits its hash now."""
     columns = ", ".join((*chain.EVENT_COLUMNS, "prev", "hash"))
     with contextlib.closing(open_reader(path, BUSY_MS)) as db, explained(path, BUSY_MS):
-        rows = db.execute(f"SELECT {columns} FROM event WHERE run_id = ? ORDER BY n", (run_id,)).fetchall()
+        rows = db.execute(
+            f"SELECT {columns} FROM event WHERE run_id = ? ORDER BY n", (run_id,)
+        ).fetchall()
         anchors = db.execute(
             "SELECT n, kind, place, hash FROM anchor WHERE run_id = ? ORDER BY n", (run_id,)
         ).fetchall()

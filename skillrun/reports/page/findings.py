@@ -1,4 +1,6 @@
-"""Every finding of a run, each once: since when, whether it is still there, and the code that it speaks of."""
+"""Every finding of a run, each once: since when, whether it is still there, and the code that it
+speaks of.
+"""
 
 from __future__ import annotations
 
@@ -26,11 +28,15 @@ class Shown:
         if self.excerpt is None:
             return []
         first, line = self.excerpt["first"], self.excerpt["line"]
-        return [(first + i, text, first + i == line) for i, text in enumerate(self.excerpt["lines"])]
+        return [
+            (first + i, text, first + i == line) for i, text in enumerate(self.excerpt["lines"])
+        ]
 
 
 def findings(events: Sequence[Mapping[str, Any]], report: Mapping[str, Any]) -> list[Shown]:
-    """What is still there first, the worst of it first. `report`: the latest one, for what no stage's event has."""
+    """What is still there first, the worst of it first. `report`: the latest one, for what no
+    stage's event has.
+    """
     found: dict[_Key, Shown] = {}
     for event in events:
         if event["type"] == "stage.finished":
@@ -55,7 +61,11 @@ def _take(found: dict[_Key, Shown], event: Mapping[str, Any]) -> None:
 
 
 def _others(found: Mapping[_Key, Shown], stage: str, keys: set[_Key]) -> Iterator[Shown]:
-    return (shown for key, shown in found.items() if shown.stage == stage and key not in keys and shown.gone is None)
+    return (
+        shown
+        for key, shown in found.items()
+        if shown.stage == stage and key not in keys and shown.gone is None
+    )
 
 
 def _key(stage: str, finding: Mapping[str, Any]) -> _Key:
@@ -64,4 +74,7 @@ def _key(stage: str, finding: Mapping[str, Any]) -> _Key:
 
 def _order(shown: Shown) -> tuple[bool, int]:
     severity = shown.finding["severity"]
-    return (shown.gone is not None, _SEVERITIES.index(severity) if severity in _SEVERITIES else len(_SEVERITIES))
+    return (
+        shown.gone is not None,
+        _SEVERITIES.index(severity) if severity in _SEVERITIES else len(_SEVERITIES),
+    )

@@ -1,4 +1,6 @@
-"""A history as delivery lanes: a line for each process, a mark for each step; faults and effects have their shapes."""
+"""A history as delivery lanes: a line for each process, a mark for each step; faults and effects
+have their shapes.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,13 @@ from typing import Any
 HEIGHT, LABEL, EDGE = 34, 92, 14  # pixels
 _NARROW, _WIDE, _USUAL = 15, 24, 400  # of a column, and of all columns where that can be
 _PLAIN, _TIMED = 4, 22  # room above the lanes, without and with words on the time
-_SHAPES = {"fault": "fault", "performed": "effect", "raised": "raised", "settled": "settled", "died": "fault"}
+_SHAPES = {
+    "fault": "fault",
+    "performed": "effect",
+    "raised": "raised",
+    "settled": "settled",
+    "died": "fault",
+}
 _NOBODY = "at the end"  # what no process did
 _HOURS, _DAYS = 3600, 86400
 
@@ -38,7 +46,9 @@ class Lane:
 
 @dataclass(frozen=True)
 class Drawn:
-    """A history and its drawing. `times`: (x, words) where virtual time goes on. `switches`: lines between lanes."""
+    """A history and its drawing. `times`: (x, words) where virtual time goes on. `switches`: lines
+    between lanes.
+    """
 
     told: Mapping[str, Any]
     width: int

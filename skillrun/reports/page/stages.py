@@ -44,13 +44,17 @@ def stage_rows(events: Sequence[_Event], invocations: Sequence[int]) -> list[Row
     names = _names(events, reports)
     rows = []
     for stage, title in names.items():
-        cells = tuple(_cell(events, reports.get(number, {}), number, stage) for number in invocations)
+        cells = tuple(
+            _cell(events, reports.get(number, {}), number, stage) for number in invocations
+        )
         rows.append(Row(stage, title, cells))
     return rows
 
 
 def _reports_by_invocation(events: Sequence[_Event]) -> dict[int, Mapping[str, Any]]:
-    """Invocation -> its report. One that found everything as it was points to the event with its report."""
+    """Invocation -> its report. One that found everything as it was points to the event with its
+    report.
+    """
     reports: dict[int, Mapping[str, Any]] = {}
     by_event: dict[int, Mapping[str, Any]] = {}
     for event in _of(events, "invocation.ended"):
@@ -63,7 +67,9 @@ def _reports_by_invocation(events: Sequence[_Event]) -> dict[int, Mapping[str, A
 
 
 def _as_kept(report: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The report of an earlier invocation, as the one that kept it gave it: what was reached came from there."""
+    """The report of an earlier invocation, as the one that kept it gave it: what was reached came
+    from there.
+    """
     stages = []
     for stage in report.get("stages", ()):
         was_reached = stage["status"] != "pending"
@@ -83,16 +89,24 @@ def _names(events: Sequence[_Event], reports: Mapping[int, Mapping[str, Any]]) -
 
 
 def _cell(events: Sequence[_Event], report: Mapping[str, Any], invocation: int, stage: str) -> Cell:
-    examined = [e for e in _of(events, "stage.finished") if (e["invocation"], e["stage"]) == (invocation, stage)]
+    examined = [
+        e
+        for e in _of(events, "stage.finished")
+        if (e["invocation"], e["stage"]) == (invocation, stage)
+    ]
     bars = _bars(events, invocation, examined)
     took = sum(event["dur_us"] or 0 for event in examined) / 1000 if examined else None
     said = next((s for s in report.get("stages", ()) if s["id"] == stage), None)
     if said is not None:
-        return Cell(said["status"], said["grade"], said["cached"], said.get("summary", ""), bars, took)
+        return Cell(
+            said["status"], said["grade"], said["cached"], said.get("summary", ""), bars, took
+        )
     if not examined:
         return Cell(None)
     result = examined[-1]["data"].get("result") or {}
-    return Cell(examined[-1]["outcome"], result.get("grade"), False, result.get("summary", ""), bars, took)
+    return Cell(
+        examined[-1]["outcome"], result.get("grade"), False, result.get("summary", ""), bars, took
+    )
 
 
 def _bars(events: Sequence[_Event], invocation: int, examined: Iterable[_Event]) -> tuple[Bar, ...]:

@@ -12,9 +12,11 @@ BLOCKS = ("body", "orelse", "finalbody")
 
 @dataclass(frozen=True)
 class Origin:
-    """What an imported name is: `shop.mailer`; a relative import is resolved by the path of its module.
+    """What an imported name is: `shop.mailer`; a relative import is resolved by the path of its
+    module.
 
-    `above` are the folders that lead there: the first of them may be a source root rather than packages.
+    `above` are the folders that lead there: the first of them may be a source root rather than
+    packages.
     """
 
     name: str
@@ -22,7 +24,9 @@ class Origin:
 
     def names(self) -> set[str]:
         """The dotted names that may stand for it."""
-        return {".".join((*self.above[start:], self.name)) for start in range(len(self.above))} or {self.name}
+        return {".".join((*self.above[start:], self.name)) for start in range(len(self.above))} or {
+            self.name
+        }
 
 
 @dataclass(frozen=True)
@@ -62,11 +66,15 @@ def same_origin(left: Origin | None, right: Origin | None, follow: Follow = unfo
     ours, theirs = left.names(), right.names()
     if not ours.isdisjoint(theirs):
         return True
-    return any(_is_passed_on(one, other) for one in map(follow, ours) for other in map(follow, theirs))
+    return any(
+        _is_passed_on(one, other) for one in map(follow, ours) for other in map(follow, theirs)
+    )
 
 
 def _is_passed_on(one: str, other: str) -> bool:
-    """One name at two places of a library: `sqlalchemy.func` is `sqlalchemy.sql.func`, but `a.a` is in `a`."""
+    """One name at two places of a library: `sqlalchemy.func` is `sqlalchemy.sql.func`, but `a.a` is
+    in `a`.
+    """
     if one == other:
         return True
     ours, theirs = one.split("."), other.split(".")
@@ -100,11 +108,15 @@ def origin_of(statement: ast.ImportFrom, alias: ast.alias, path: str) -> Origin:
         return Origin(name)
     folders = PurePosixPath(path).parent.parts
     above = folders[: max(0, len(folders) - statement.level + 1)]
-    return Origin(name if above else f".{name}", above)  # of a package whose own folder is not in the path
+    return Origin(
+        name if above else f".{name}", above
+    )  # of a package whose own folder is not in the path
 
 
 def bindings(tree: ast.Module, path: str) -> dict[str, list[Binding]]:
-    """Every name that the top level binds, also within `if`, `try`, `with` and loops, in the order of the text."""
+    """Every name that the top level binds, also within `if`, `try`, `with` and loops, in the order
+    of the text.
+    """
     found: dict[str, list[Binding]] = {}
     for statement, for_types in top_level(tree.body):
         for name in defined(statement):
@@ -116,20 +128,27 @@ def bindings(tree: ast.Module, path: str) -> dict[str, list[Binding]]:
 
 
 def top_level(body: Iterable[ast.stmt], for_types: bool = False) -> Iterator[tuple[ast.stmt, bool]]:
-    """(statement, whether it is only for type checkers) of the top level, blocks opened, functions and classes not."""
+    """(statement, whether it is only for type checkers) of the top level, blocks opened, functions
+    and classes not.
+    """
     for statement in body:
         yield statement, for_types
         if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             continue
         for block in BLOCKS:
             inner = getattr(statement, block, [])
-            yield from top_level(inner, for_types or (block == "body" and is_type_checking(statement)))
+            yield from top_level(
+                inner, for_types or (block == "body" and is_type_checking(statement))
+            )
         for part in (*getattr(statement, "handlers", ()), *getattr(statement, "cases", ())):
             yield from top_level(part.body, for_types)
 
 
 def is_type_checking(statement: ast.stmt) -> bool:
-    return isinstance(statement, ast.If) and dotted_name(statement.test).rpartition(".")[2] == "TYPE_CHECKING"
+    return (
+        isinstance(statement, ast.If)
+        and dotted_name(statement.test).rpartition(".")[2] == "TYPE_CHECKING"
+    )
 
 
 def is_main(statement: ast.stmt) -> bool:
@@ -137,12 +156,16 @@ def is_main(statement: ast.stmt) -> bool:
     if not isinstance(statement, ast.If) or not isinstance(statement.test, ast.Compare):
         return False
     sides = [statement.test.left, *statement.test.comparators]
-    found = {side.id if isinstance(side, ast.Name) else getattr(side, "value", None) for side in sides}
+    found = {
+        side.id if isinstance(side, ast.Name) else getattr(side, "value", None) for side in sides
+    }
     return found == {"__name__", "__main__"}
 
 
 def defined(statement: ast.stmt) -> list[str]:
-    """The names that a statement itself binds, imports aside; `app.conf.x = 1` binds "app.conf.x"."""
+    """The names that a statement itself binds, imports aside; `app.conf.x = 1` binds
+    "app.conf.x".
+    """
     match statement:
         case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
             return [statement.name]
@@ -151,7 +174,12 @@ def defined(statement: ast.stmt) -> list[str]:
         case ast.AnnAssign() | ast.For() | ast.AsyncFor():
             return list(targets(statement.target))
         case ast.With() | ast.AsyncWith():
-            return [name for item in statement.items if item.optional_vars for name in targets(item.optional_vars)]
+            return [
+                name
+                for item in statement.items
+                if item.optional_vars
+                for name in targets(item.optional_vars)
+            ]
     return []
 
 

@@ -1,4 +1,6 @@
-"""Where new statements stand in a module: at its end, constants below the imports; and how far apart."""
+"""Where new statements stand in a module: at its end, constants below the imports; and how far
+apart.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,12 @@ Definition = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 PURE = {"frozenset", "tuple", "timedelta", "Decimal", "Path"}  # calls that only make a constant
 
 
-def parts(nodes: Sequence[cst.CSTNode], statements: Sequence[ast.stmt]) -> list[tuple[Statement, ast.stmt]]:
-    """Each statement of the abstract tree with the line or block of the concrete one that holds it."""
+def parts(
+    nodes: Sequence[cst.CSTNode], statements: Sequence[ast.stmt]
+) -> list[tuple[Statement, ast.stmt]]:
+    """Each statement of the abstract tree with the line or block of the concrete one that holds
+    it.
+    """
     rest = iter(statements)
     return [
         (node, next(rest))
@@ -43,21 +49,29 @@ def once_a_line(new: Sequence[Pair]) -> list[Pair]:
 
 
 def is_raised(statement: ast.stmt, new: Sequence[Pair]) -> bool:
-    """A constant or a logger that a new function uses: it stands below the imports, as people write it."""
+    """A constant or a logger that a new function uses: it stands below the imports, as people write
+    it.
+    """
     if not isinstance(statement, ast.Assign | ast.AnnAssign) or statement.value is None:
         return False
     names = defined(statement)
     users = [one for one, _ in new if isinstance(one, Definition)]
-    return is_simple(statement.value) and any(name in used(user) for name in names for user in users)
+    return is_simple(statement.value) and any(
+        name in used(user) for name in names for user in users
+    )
 
 
 def is_simple(value: ast.expr) -> bool:
-    """Whether it is a constant, or a call that makes a logger or a constant: it needs nothing of this module."""
+    """Whether it is a constant, or a call that makes a logger or a constant: it needs nothing of
+    this module.
+    """
     if isinstance(value, ast.Call):
         name = dotted_name(value.func).lower()
         last = dotted_name(value.func).rpartition(".")[2]
         arguments = [*value.args, *(keyword.value for keyword in value.keywords)]
-        return ("logger" in name or last in PURE) and all(is_simple(argument) for argument in arguments)
+        return ("logger" in name or last in PURE) and all(
+            is_simple(argument) for argument in arguments
+        )
     if isinstance(value, ast.Name):
         return value.id == "__name__"
     children = [child for child in ast.iter_child_nodes(value) if isinstance(child, ast.expr)]
@@ -77,7 +91,9 @@ def below_imports(body: list[Statement], new: Sequence[Statement]) -> list[State
 
 
 def at_the_end(module: cst.Module, new: Sequence[Pair]) -> cst.Module:
-    """Appended, before a closing `if __name__ == "__main__":`; comments at the end of the file stay above."""
+    """Appended, before a closing `if __name__ == "__main__":`; comments at the end of the file stay
+    above.
+    """
     if not new:
         return module
     body = list(module.body)
@@ -95,26 +111,37 @@ def at_the_end(module: cst.Module, new: Sequence[Pair]) -> cst.Module:
 def class_at(module: cst.Module, name: str) -> int | None:
     """The index of a class at the left margin whose body is a block."""
     for index, node in enumerate(module.body):
-        if isinstance(node, cst.ClassDef) and node.name.value == name and isinstance(node.body, cst.IndentedBlock):
+        if (
+            isinstance(node, cst.ClassDef)
+            and node.name.value == name
+            and isinstance(node.body, cst.IndentedBlock)
+        ):
             return index
     return None
 
 
 def with_attribute(module: cst.Module, index: int, line: str) -> cst.Module:
-    """A line more in the body of the class of that index: below its other attributes, else below its docstring."""
+    """A line more in the body of the class of that index: below its other attributes, else below
+    its docstring.
+    """
     owner = module.body[index]
     assert isinstance(owner, cst.ClassDef) and isinstance(owner.body, cst.IndentedBlock)
     lines = list(owner.body.body)
     at = max((number for number, node in enumerate(lines, 1) if is_attribute(node)), default=0)
     at = at or int(owner.get_docstring() is not None)
     new = cst.parse_statement(line, module.config_for_parsing)
-    rest = [spaced(node, 1) if isinstance(node, cst.FunctionDef | cst.ClassDef) else node for node in lines[at:]]
+    rest = [
+        spaced(node, 1) if isinstance(node, cst.FunctionDef | cst.ClassDef) else node
+        for node in lines[at:]
+    ]
     made = owner.with_changes(body=owner.body.with_changes(body=[*lines[:at], new, *rest]))
     return module.with_changes(body=[*module.body[:index], made, *module.body[index + 1 :]])
 
 
 def is_attribute(node: cst.CSTNode) -> bool:
-    return isinstance(node, cst.SimpleStatementLine) and isinstance(node.body[-1], cst.Assign | cst.AnnAssign)
+    return isinstance(node, cst.SimpleStatementLine) and isinstance(
+        node.body[-1], cst.Assign | cst.AnnAssign
+    )
 
 
 def after(body: Sequence[Statement], node: Statement, above: Sequence[cst.EmptyLine]) -> Statement:
@@ -123,13 +150,17 @@ def after(body: Sequence[Statement], node: Statement, above: Sequence[cst.EmptyL
         return set_off(node, 0)
     own = node.leading_lines
     wanted = max(distance(body[-1], node), min(2, blanks(own)))
-    there = next((number for number, line in enumerate(reversed(above)) if line.comment), len(above))
+    there = next(
+        (number for number, line in enumerate(reversed(above)) if line.comment), len(above)
+    )
     lines = [*above, *[BLANK] * max(0, wanted - there), *own[blanks(own) :]]
     return node.with_changes(leading_lines=lines)
 
 
 def distance(upper: Statement, lower: Statement) -> int:
-    """How many blank lines stand between two statements: two around functions and classes, one elsewhere."""
+    """How many blank lines stand between two statements: two around functions and classes, one
+    elsewhere.
+    """
     return 2 if is_definition(upper) or is_definition(lower) else 1
 
 
@@ -146,10 +177,15 @@ def is_main_block(node: Statement) -> bool:
 def header_split(module: cst.Module) -> cst.Module:
     """The same text, with the comment right above the first statement as that statement's own.
 
-    libcst gives all that is above it to the module. Without a blank line it is the header of the file.
+    libcst gives all that is above it to the module. Without a blank line it is the header of the
+    file.
     """
     lines = list(module.header)
-    end = max((number for number, line in enumerate(lines, 1) if not line.comment), default=len(lines))
+    end = max(
+        (number for number, line in enumerate(lines, 1) if not line.comment), default=len(lines)
+    )
     head, *rest = module.body
     leading = (*lines[end:], *head.leading_lines)
-    return module.with_changes(header=lines[:end], body=[head.with_changes(leading_lines=leading), *rest])
+    return module.with_changes(
+        header=lines[:end], body=[head.with_changes(leading_lines=leading), *rest]
+    )

@@ -1,4 +1,6 @@
-"""Lists, tuples, sets and dicts written out in the source: what is in them, and one element more."""
+"""Lists, tuples, sets and dicts written out in the source: what is in them, and one element
+more.
+"""
 
 from __future__ import annotations
 
@@ -24,12 +26,18 @@ def bracketed(node: Container) -> Bracketed:
     """The elements with the white space inside the brackets; a tuple may have none."""
     match node:
         case cst.List():
-            return Bracketed(node.lbracket.whitespace_after, tuple(node.elements), node.rbracket.whitespace_before)
+            return Bracketed(
+                node.lbracket.whitespace_after,
+                tuple(node.elements),
+                node.rbracket.whitespace_before,
+            )
         case cst.Tuple():
             opening = node.lpar[-1].whitespace_after if node.lpar else cst.SimpleWhitespace("")
             closing = node.rpar[0].whitespace_before if node.rpar else cst.SimpleWhitespace("")
             return Bracketed(opening, tuple(node.elements), closing)
-    return Bracketed(node.lbrace.whitespace_after, tuple(node.elements), node.rbrace.whitespace_before)
+    return Bracketed(
+        node.lbrace.whitespace_after, tuple(node.elements), node.rbrace.whitespace_before
+    )
 
 
 def rebuilt(node: Container, inner: Bracketed) -> Container:
@@ -55,7 +63,8 @@ def rebuilt(node: Container, inner: Bracketed) -> Container:
 
 
 def grown(node: Container, key: str | None, value: str, unit: str, base: str) -> Container:
-    """With one more element, laid out as the others are: at its end, or in its place among three sorted names.
+    """With one more element, laid out as the others are: at its end, or in its place among three
+    sorted names.
 
     `base` is the indentation of its first line.
     """
@@ -66,7 +75,11 @@ def grown(node: Container, key: str | None, value: str, unit: str, base: str) ->
 
 def _place(inner: Bracketed, new: cst.Element | cst.DictElement) -> int:
     """The index at which the new element goes."""
-    names = [one.value.evaluated_value for one in inner.elements if isinstance(one.value, cst.SimpleString)]
+    names = [
+        one.value.evaluated_value
+        for one in inner.elements
+        if isinstance(one.value, cst.SimpleString)
+    ]
     sorts = len(names) == len(inner.elements) > 2 and names == sorted(names, key=str)
     if not sorts or not isinstance(new, cst.Element) or not isinstance(new.value, cst.SimpleString):
         return len(inner.elements)
@@ -88,19 +101,26 @@ def element(key: str | None, value: str) -> cst.Element | cst.DictElement:
 
 
 def fresh(key: str | None, value: str, unit: str) -> str:
-    """The source of a new literal with one element: a dict with a line of its own for it, or a list in one line."""
+    """The source of a new literal with one element: a dict with a line of its own for it, or a list
+    in one line.
+    """
     if key is None:
         return f"[{value}]"
     return f"{{\n{unit}{key}: {shifted(value, unit)},\n}}"
 
 
 def shifted(code: str, indent: str) -> str:
-    """An expression with its lines after the first further in; lines that begin within a string stay."""
+    """An expression with its lines after the first further in; lines that begin within a string
+    stay.
+    """
     lines = lines_of(code)
     if len(lines) == 1:
         return code
     fixed = inside_strings(ast.parse(f"({code}\n)"))
-    return "".join(line if number == 1 or number in fixed else indent + line for number, line in enumerate(lines, 1))
+    return "".join(
+        line if number == 1 or number in fixed else indent + line
+        for number, line in enumerate(lines, 1)
+    )
 
 
 # -- what is in it
@@ -117,7 +137,10 @@ def same_code(left: str, right: str) -> bool:
 
 def holds(node: Container, value: str) -> bool:
     """Whether an element is this value."""
-    return any(isinstance(one, cst.Element) and same_code(code_of(one.value), value) for one in node.elements)
+    return any(
+        isinstance(one, cst.Element) and same_code(code_of(one.value), value)
+        for one in node.elements
+    )
 
 
 def value_of(node: Container, key: str) -> cst.BaseExpression | None:
@@ -149,7 +172,11 @@ def strings_of(text: str) -> list[str]:
         tokens = list(tokenize.generate_tokens(io.StringIO(f"({text}\n)").readline))
     except (tokenize.TokenError, IndentationError):
         return []
-    return [token.string for token in tokens if token.type == tokenize.STRING and PLAIN_STRING.fullmatch(token.string)]
+    return [
+        token.string
+        for token in tokens
+        if token.type == tokenize.STRING and PLAIN_STRING.fullmatch(token.string)
+    ]
 
 
 def requoted(code: str, quote: str) -> str:
@@ -159,5 +186,7 @@ def requoted(code: str, quote: str) -> str:
         if token.type == tokenize.STRING and PLAIN_STRING.fullmatch(token.string):
             row, start = token.start
             line = lines[row - 1]
-            lines[row - 1] = line[:start] + quote + token.string[1:-1] + quote + line[token.end[1] :]
+            lines[row - 1] = (
+                line[:start] + quote + token.string[1:-1] + quote + line[token.end[1] :]
+            )
     return "".join(lines)

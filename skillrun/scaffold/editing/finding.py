@@ -1,4 +1,6 @@
-"""Where a module assigns a name, an attribute or a keyword of a call: looked up in its concrete tree."""
+"""Where a module assigns a name, an attribute or a keyword of a call: looked up in its concrete
+tree.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ BLOCKS = (
 
 @dataclass(frozen=True)
 class Found:
-    """A small statement and the statement of the module that holds it, by its index; `base` is its indentation."""
+    """A small statement and the statement of the module that holds it, by its index; `base` is its
+    indentation.
+    """
 
     index: int
     node: cst.BaseSmallStatement
@@ -34,7 +38,9 @@ class Found:
 
 @dataclass(frozen=True)
 class Place:
-    """A literal, in the statement of the module with that index; `base` is the indentation of its first line."""
+    """A literal, in the statement of the module with that index; `base` is the indentation of its
+    first line.
+    """
 
     index: int
     container: Container
@@ -42,19 +48,30 @@ class Place:
 
 
 def assignments(module: cst.Module, target: str) -> list[Found]:
-    """The statements that assign to a dotted name or extend it; those at the left margin come first, the last of them
-    at the head. `Settings.x` is `x = ...` in the body of the class Settings too."""
+    """The statements that assign to a dotted name or extend it; those at the left margin come
+    first, the last of them at the head. `Settings.x` is `x = ...` in the body of the class Settings
+    too.
+    """
     found = [one for one in small_statements(module) if is_assigned(one, target)]
     direct = [one for one in found if isinstance(module.body[one.index], cst.SimpleStatementLine)]
     plain = [one for one in direct if not isinstance(one.node, cst.AugAssign)]
     nested = [one for one in found if one not in direct]
-    return [*plain[::-1], *(one for one in direct if one not in plain), *nested, *attributes(module, target)]
+    return [
+        *plain[::-1],
+        *(one for one in direct if one not in plain),
+        *nested,
+        *attributes(module, target),
+    ]
 
 
 def attributes(module: cst.Module, target: str) -> list[Found]:
-    """The statements in the bodies of classes that assign to `Class.attribute`, the last one first."""
+    """The statements in the bodies of classes that assign to `Class.attribute`, the last one
+    first.
+    """
     owner, _, name = target.rpartition(".")
-    made = [one for one in class_statements(module, owner) if is_assigned(one, name)] if owner else []
+    made = (
+        [one for one in class_statements(module, owner) if is_assigned(one, name)] if owner else []
+    )
     return made[::-1]
 
 
@@ -63,14 +80,22 @@ def class_statements(module: cst.Module, name: str) -> Iterator[Found]:
     for index, statement in enumerate(module.body):
         if isinstance(statement, cst.ClassDef) and statement.name.value == name:
             body = statement.body
-            indent = (body.indent or module.default_indent) if isinstance(body, cst.IndentedBlock) else ""
+            indent = (
+                (body.indent or module.default_indent)
+                if isinstance(body, cst.IndentedBlock)
+                else ""
+            )
             for line in body.body:
                 for node in small_within(line):
                     yield Found(index, node, indent)
 
 
 def is_assigned(one: Found, target: str) -> bool:
-    return any(get_full_name_for_node(node) == target for node in targets_of(one.node) if not is_subscript(node))
+    return any(
+        get_full_name_for_node(node) == target
+        for node in targets_of(one.node)
+        if not is_subscript(node)
+    )
 
 
 def is_subscript(node: cst.CSTNode) -> bool:
@@ -99,7 +124,9 @@ def small_within(node: cst.CSTNode) -> Iterator[cst.BaseSmallStatement]:
 
 
 def literals_in(module: cst.Module, found: Found) -> list[Place]:
-    """The literals that a statement assigns, the last operand of a sum first; a name stands for what it was given."""
+    """The literals that a statement assigns, the last operand of a sum first; a name stands for
+    what it was given.
+    """
     value = getattr(found.node, "value", None)
     return list(operands(module, found.index, value, found.base, ())) if value is not None else []
 
@@ -153,4 +180,11 @@ def argument_indent(call: cst.Call) -> str:
     """How far the lines of a call's arguments are indented; "" where the call is one line."""
     commas = [one.comma for one in call.args if isinstance(one.comma, cst.Comma)]
     spaces = (call.whitespace_before_args, *(comma.whitespace_after for comma in commas))
-    return next((space.last_line.value for space in spaces if isinstance(space, cst.ParenthesizedWhitespace)), "")
+    return next(
+        (
+            space.last_line.value
+            for space in spaces
+            if isinstance(space, cst.ParenthesizedWhitespace)
+        ),
+        "",
+    )

@@ -1,4 +1,6 @@
-"""Imports that a module lacks: joined to those that are there, or a new line in the group where it belongs."""
+"""Imports that a module lacks: joined to those that are there, or a new line in the group where it
+belongs.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ SOURCE_ROOTS = ("src", "lib")
 
 @dataclass(frozen=True)
 class Missing:
-    """An import statement of which a module lacks these names; `node` where it lacks all of them."""
+    """An import statement of which a module lacks these names; `node` where it lacks all of
+    them.
+    """
 
     statement: ast.Import | ast.ImportFrom
     aliases: tuple[ast.alias, ...]
@@ -42,7 +46,9 @@ class Manner:
 def manner_of(source: Source, own: Collection[str]) -> Manner:
     """As the module is indented; the package that it lies in is the repository's own."""
     packages = frozenset(own) | own_packages(source.path)
-    return Manner(packages, source.line_length, source.module.default_indent, source.module.code_for_node)
+    return Manner(
+        packages, source.line_length, source.module.default_indent, source.module.code_for_node
+    )
 
 
 def own_packages(path: str) -> set[str]:
@@ -83,7 +89,9 @@ def section(module: str, manner: Manner) -> int:
 
 
 def by_kind(node: cst.Import | cst.ImportFrom) -> Any:
-    """The order of isort and ruff: `import x` first, parents of a relative import before its siblings."""
+    """The order of isort and ruff: `import x` first, parents of a relative import before its
+    siblings.
+    """
     return (isinstance(node, cst.ImportFrom), *by_module(node))
 
 
@@ -97,11 +105,15 @@ def by_module(node: cst.Import | cst.ImportFrom) -> Any:
 def import_zone(body: Sequence[Statement]) -> int:
     """How many statements come before the first function or class."""
     definitions = cst.FunctionDef | cst.ClassDef
-    return next((number for number, one in enumerate(body) if isinstance(one, definitions)), len(body))
+    return next(
+        (number for number, one in enumerate(body) if isinstance(one, definitions)), len(body)
+    )
 
 
 def end_of_imports(body: Sequence[Statement]) -> int:
-    """The index after the last import at the head of a module, also one in `if` or `try`; or after the docstring."""
+    """The index after the last import at the head of a module, also one in `if` or `try`; or after
+    the docstring.
+    """
     zone = body[: import_zone(body)]
     last = max((number for number, one in enumerate(zone) if holds_import(one)), default=-1)
     return last + 1 or (1 if body and is_docstring(body[0]) else 0)
@@ -110,7 +122,9 @@ def end_of_imports(body: Sequence[Statement]) -> int:
 def holds_import(statement: Statement) -> bool:
     if import_of(statement):
         return True
-    if not isinstance(statement, cst.If | cst.Try) or not isinstance(statement.body, cst.IndentedBlock):
+    if not isinstance(statement, cst.If | cst.Try) or not isinstance(
+        statement.body, cst.IndentedBlock
+    ):
         return False
     return bool(statement.body.body) and import_of(statement.body.body[0]) is not None
 
@@ -119,13 +133,17 @@ def is_docstring(statement: Statement) -> bool:
     if not isinstance(statement, cst.SimpleStatementLine):
         return False
     first = statement.body[0]
-    return isinstance(first, cst.Expr) and isinstance(first.value, cst.SimpleString | cst.ConcatenatedString)
+    return isinstance(first, cst.Expr) and isinstance(
+        first.value, cst.SimpleString | cst.ConcatenatedString
+    )
 
 
 # -- writing
 
 
-def with_imports(body: Sequence[Statement], missing: Sequence[Missing], manner: Manner) -> list[Statement]:
+def with_imports(
+    body: Sequence[Statement], missing: Sequence[Missing], manner: Manner
+) -> list[Statement]:
     """The statements with the missing imports among them."""
     result = list(body)
     for one in missing:
@@ -135,7 +153,9 @@ def with_imports(body: Sequence[Statement], missing: Sequence[Missing], manner: 
     return result
 
 
-def join(body: list[Statement], wanted: ast.Import | ast.ImportFrom, alias: ast.alias, manner: Manner) -> bool:
+def join(
+    body: list[Statement], wanted: ast.Import | ast.ImportFrom, alias: ast.alias, manner: Manner
+) -> bool:
     """Whether the name could be added to a `from x import ...` that is there, which it then is."""
     if isinstance(wanted, ast.Import):
         return False
@@ -156,7 +176,9 @@ def takes(node: cst.ImportFrom, alias: ast.alias) -> bool:
     return not any(renamed) if alias.asname is None else len(renamed) > 1 and any(renamed)
 
 
-def joined(statement: Statement, node: cst.ImportFrom, alias: ast.alias, manner: Manner) -> cst.ImportFrom:
+def joined(
+    statement: Statement, node: cst.ImportFrom, alias: ast.alias, manner: Manner
+) -> cst.ImportFrom:
     """`from x import y` with one more name, in parentheses where the line gets too long."""
     assert not isinstance(node.names, cst.ImportStar)
     new = alias_node(alias)
@@ -183,7 +205,9 @@ def within(node: cst.ImportFrom, names: Bracketed) -> cst.ImportFrom:
 
 
 def position(names: Sequence[str], new: str) -> int:
-    """Where a name goes among others: in order where they are in one of the usual orders, else last."""
+    """Where a name goes among others: in order where they are in one of the usual orders, else
+    last.
+    """
     for key in (typed, str.lower, str):
         keys = [key(name) for name in names]
         if keys == sorted(keys):
@@ -202,7 +226,9 @@ def alias_node(alias: ast.alias) -> cst.ImportAlias:
     return cst.ImportAlias(cst.parse_expression(alias.name), asname)  # type: ignore[arg-type]
 
 
-def new_import(missing: Missing, aliases: Sequence[ast.alias], manner: Manner) -> cst.SimpleStatementLine:
+def new_import(
+    missing: Missing, aliases: Sequence[ast.alias], manner: Manner
+) -> cst.SimpleStatementLine:
     """A line of its own; the template's own line, comments too, where nothing of it is there."""
     if missing.node and len(aliases) == len(missing.statement.names):
         return missing.node
@@ -212,9 +238,13 @@ def new_import(missing: Missing, aliases: Sequence[ast.alias], manner: Manner) -
         return line_of(f"import {names}")
     line = line_of(f"from {'.' * wanted.level}{wanted.module or ''} import {names}")
     node = import_of(line)
-    if len(manner.code(line).rstrip()) <= manner.line_length or not isinstance(node, cst.ImportFrom):
+    if len(manner.code(line).rstrip()) <= manner.line_length or not isinstance(
+        node, cst.ImportFrom
+    ):
         return line
-    return line.with_changes(body=[within(node, stacked([alias_node(alias) for alias in aliases], manner.indent))])
+    return line.with_changes(
+        body=[within(node, stacked([alias_node(alias) for alias in aliases], manner.indent))]
+    )
 
 
 def line_of(code: str) -> cst.SimpleStatementLine:
@@ -224,11 +254,17 @@ def line_of(code: str) -> cst.SimpleStatementLine:
 
 
 def place(body: list[Statement], new: cst.SimpleStatementLine, manner: Manner) -> None:
-    """Puts a new import into its group, in order where the group is in order; or makes the group."""
+    """Puts a new import into its group, in order where the group is in order; or makes the
+    group.
+    """
     node = import_of(new)
     assert node is not None
     group = section(module_of(node), manner)
-    there = [(number, one) for number, line in enumerate(body[: import_zone(body)]) if (one := import_of(line))]
+    there = [
+        (number, one)
+        for number, line in enumerate(body[: import_zone(body)])
+        if (one := import_of(line))
+    ]
     groups = [(number, section(module_of(one), manner), one) for number, one in there]
     mates = [(number, one) for number, kind, one in groups if kind == group]
     lower = [number for number, kind, _ in groups if kind < group]
@@ -252,7 +288,9 @@ def is_flat(body: Sequence[Statement], groups: Sequence[tuple[int, int, Any]]) -
     )
 
 
-def among(body: list[Statement], new: cst.SimpleStatementLine, mates: list[tuple[int, Any]]) -> None:
+def among(
+    body: list[Statement], new: cst.SimpleStatementLine, mates: list[tuple[int, Any]]
+) -> None:
     node = import_of(new)
     assert node is not None
     later = len(mates)

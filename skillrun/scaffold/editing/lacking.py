@@ -10,7 +10,12 @@ from skillrun.scaffold.editing.source import CannotEdit
 
 
 def is_there(
-    one: Imported, bound: Sequence[Binding], path: str, *, for_types: bool, follow: Follow = unfollowed
+    one: Imported,
+    bound: Sequence[Binding],
+    path: str,
+    *,
+    for_types: bool,
+    follow: Follow = unfollowed,
 ) -> bool:
     """Whether the module has it. Raises CannotEdit where its name is something else there."""
     if any(same_origin(one.origin, binding.origin, follow) for binding in bound):
@@ -20,12 +25,15 @@ def is_there(
         return False
     what = ast.unparse(clash.statement).splitlines()[0]
     raise CannotEdit(
-        f"{path}:{clash.statement.lineno}: {one.name} is `{what}` here, and the scaffold means {one.origin.name} by it",
+        f"{path}:{clash.statement.lineno}: {one.name} is `{what}` here, and the scaffold means"
+        f" {one.origin.name} by it",
         hint="rename it here, or in the job spec",
     )
 
 
-def serves(one: Imported, binding: Binding, *, for_types: bool, follow: Follow = unfollowed) -> bool:
+def serves(
+    one: Imported, binding: Binding, *, for_types: bool, follow: Follow = unfollowed
+) -> bool:
     if binding.for_types and not for_types:
         return False
     if "." in one.dotted:  # `import a.b` binds `a`, and loads `a.b` too

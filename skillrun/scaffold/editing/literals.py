@@ -1,4 +1,6 @@
-"""One more element in a literal that a Python file holds: a list of apps, a beat schedule, an argument of a call."""
+"""One more element in a literal that a Python file holds: a list of apps, a beat schedule, an
+argument of a call.
+"""
 
 from __future__ import annotations
 
@@ -63,11 +65,13 @@ def add_entry(
     line_length: int = 88,
     follow: Follow = unfollowed,
 ) -> str:
-    """The module with one more element in the literal that `entry.target` names; unchanged where it is there.
+    """The module with one more element in the literal that `entry.target` names; unchanged where it
+    is there.
 
-    A missing `app.conf.x` is assigned at the end where `app` is bound, a missing `Settings.x` in the body of its class;
-    a missing keyword is added to its call. `own`, `line_length` and `follow` are as in merge_module. Raises CannotEdit
-    where there is no such literal, or where its key has another value.
+    A missing `app.conf.x` is assigned at the end where `app` is bound, a missing `Settings.x` in
+    the body of its class; a missing keyword is added to its call. `own`, `line_length` and `follow`
+    are as in merge_module. Raises CannotEdit where there is no such literal, or where its key has
+    another value.
     """
     source = read_source(path, existing, line_length)
     entry = in_manner(entry, source)
@@ -124,13 +128,19 @@ def with_element(source: Source, entry: Entry) -> cst.Module:
     places = [place for one in assigned for place in literals_in(source.module, one)]
     if not places:
         line = line_of(source, assigned[-1].node)
-        raise CannotEdit(f"{source.path}:{line}: {entry.target} is not written out as a literal here", hint=HAND)
+        raise CannotEdit(
+            f"{source.path}:{line}: {entry.target} is not written out as a literal here", hint=HAND
+        )
     return with_one_more(source, places, entry)
 
 
 def under_key(source: Source, entry: Entry, name: str, key: str) -> list[Place]:
     """The literals under a key of the dicts that a name is given."""
-    outer = [place for one in assignments(source.module, name) for place in literals_in(source.module, one)]
+    outer = [
+        place
+        for one in assignments(source.module, name)
+        for place in literals_in(source.module, one)
+    ]
     held = [(place.index, value_of(place.container, key)) for place in outer]
     found = [
         p
@@ -139,12 +149,16 @@ def under_key(source: Source, entry: Entry, name: str, key: str) -> list[Place]:
         for p in operands(source.module, at, value, source.module.default_indent, ())
     ]
     if not found:
-        raise CannotEdit(f"{source.path}:1: {entry.target} is not written out as a literal here", hint=HAND)
+        raise CannotEdit(
+            f"{source.path}:1: {entry.target} is not written out as a literal here", hint=HAND
+        )
     return found
 
 
 def without_assignment(source: Source, entry: Entry) -> cst.Module:
-    """In `app.conf.update(x=...)` where that sets it, or as an attribute of a class; else at the end of the module."""
+    """In `app.conf.update(x=...)` where that sets it, or as an attribute of a class; else at the
+    end of the module.
+    """
     left, _, name = entry.target.rpartition(".")
     calls = calls_of(source.module, f"{left}.update") if left else []
     if any(argument(call, name) for _, call in calls):
@@ -155,10 +169,15 @@ def without_assignment(source: Source, entry: Entry) -> cst.Module:
     if owner is not None:
         key, value = alike(entry, source, ())
         unit = source.module.default_indent
-        module = with_attribute(source.module, owner, f"{name} = {shifted(fresh(key, value, unit), unit)}")
+        module = with_attribute(
+            source.module, owner, f"{name} = {shifted(fresh(key, value, unit), unit)}"
+        )
         return broken(source, module, owner)
     if not left or left.partition(".")[0] not in bindings(source.tree, source.path):
-        raise CannotEdit(f"{source.path}:1: {entry.target} is not set here", hint="set it here, then run this again")
+        raise CannotEdit(
+            f"{source.path}:1: {entry.target} is not set here",
+            hint="set it here, then run this again",
+        )
     key, value = alike(entry, source, ())
     code = f"{entry.target} = {fresh(key, value, source.module.default_indent)}"
     line = cst.parse_statement(code)
@@ -166,11 +185,15 @@ def without_assignment(source: Source, entry: Entry) -> cst.Module:
 
 
 def is_set(source: Source, entry: Entry) -> bool:
-    """Whether `target[key] = value` stands somewhere. Raises CannotEdit where that sets another value."""
+    """Whether `target[key] = value` stands somewhere. Raises CannotEdit where that sets another
+    value.
+    """
     assert entry.key is not None
     for found in small_statements(source.module):
         for target in targets_of(found.node):
-            if isinstance(target, cst.Subscript) and same_code(code_of(target), f"{entry.target}[{entry.key}]"):
+            if isinstance(target, cst.Subscript) and same_code(
+                code_of(target), f"{entry.target}[{entry.key}]"
+            ):
                 check_value(source, getattr(found.node, "value", None), entry)
                 return True
     return False
@@ -180,7 +203,9 @@ def is_set(source: Source, entry: Entry) -> bool:
 
 
 def with_argument(source: Source, entry: Entry, name: str, keyword: str) -> cst.Module:
-    """Added to the literal that a call takes as this keyword; the call takes one now where it had none."""
+    """Added to the literal that a call takes as this keyword; the call takes one now where it had
+    none.
+    """
     index, call = the_call(source, entry, name, keyword)
     there = argument(call, keyword)
     if there is None:
@@ -188,7 +213,10 @@ def with_argument(source: Source, entry: Entry, name: str, keyword: str) -> cst.
     places = list(operands(source.module, index, there.value, argument_indent(call), ()))
     if not places:
         line = line_of(source, call)
-        raise CannotEdit(f"{source.path}:{line}: {keyword}= of {name} is not written out as a literal here", hint=HAND)
+        raise CannotEdit(
+            f"{source.path}:{line}: {keyword}= of {name} is not written out as a literal here",
+            hint=HAND,
+        )
     return with_one_more(source, places, entry)
 
 
@@ -200,16 +228,23 @@ def the_call(source: Source, entry: Entry, name: str, keyword: str) -> tuple[int
         raise CannotEdit(f"{source.path}:1: no call of {name} for {entry.target}", hint=HAND)
     if len(calls) > 1:
         line = line_of(source, calls[1][1])
-        raise CannotEdit(f"{source.path}:{line}: a second call of {name}, and it is open which is meant", hint=HAND)
+        raise CannotEdit(
+            f"{source.path}:{line}: a second call of {name}, and it is open which is meant",
+            hint=HAND,
+        )
     return calls[0]
 
 
-def with_new_argument(source: Source, entry: Entry, index: int, call: cst.Call, keyword: str) -> cst.Module:
+def with_new_argument(
+    source: Source, entry: Entry, index: int, call: cst.Call, keyword: str
+) -> cst.Module:
     spread = next((one for one in call.args if one.star == "**"), None)
     if spread:
         what = code_of(spread.value)
         line = line_of(source, call)
-        raise CannotEdit(f"{source.path}:{line}: the call takes **{what}, which may hold {keyword}", hint=HAND)
+        raise CannotEdit(
+            f"{source.path}:{line}: the call takes **{what}, which may hold {keyword}", hint=HAND
+        )
     unit = source.module.default_indent
     key, value = alike(entry, source, call.args)
     code = shifted(fresh(key, value, unit), argument_indent(call))
@@ -219,17 +254,23 @@ def with_new_argument(source: Source, entry: Entry, index: int, call: cst.Call, 
 
 
 def with_arg(call: cst.Call, new: cst.Arg, unit: str) -> cst.Call:
-    """The call with one more argument. libcst keeps the space before `)` in the last argument or in its comma."""
+    """The call with one more argument. libcst keeps the space before `)` in the last argument or in
+    its comma.
+    """
     if not call.args:
         return call.with_changes(args=[new])
     *rest, last = call.args
     closing: cst.BaseParenthesizableWhitespace = last.whitespace_after_arg
     if isinstance(last.comma, cst.Comma):
         closing = last.comma.whitespace_after
-        last = last.with_changes(comma=last.comma.with_changes(whitespace_after=cst.SimpleWhitespace("")))
+        last = last.with_changes(
+            comma=last.comma.with_changes(whitespace_after=cst.SimpleWhitespace(""))
+        )
     else:
         last = last.with_changes(whitespace_after_arg=cst.SimpleWhitespace(""))
-    inner = inserted(Bracketed(call.whitespace_before_args, (*rest, last), closing), new, len(call.args), unit)
+    inner = inserted(
+        Bracketed(call.whitespace_before_args, (*rest, last), closing), new, len(call.args), unit
+    )
     *rest, last = inner.elements
     if isinstance(last.comma, cst.Comma):
         last = last.with_changes(comma=last.comma.with_changes(whitespace_after=inner.closing))
@@ -245,7 +286,11 @@ def with_one_more(source: Source, places: Sequence[Place], entry: Entry) -> cst.
     """Added to the first of the places, where none of them has it."""
     if is_in(source, places, entry):
         return source.module
-    fitting = [place for place in places if isinstance(place.container, cst.Dict) == (entry.key is not None)]
+    fitting = [
+        place
+        for place in places
+        if isinstance(place.container, cst.Dict) == (entry.key is not None)
+    ]
     if not fitting:
         kind = "list" if entry.key is None else "dict"
         line = line_of(source, places[0].container)
@@ -253,7 +298,10 @@ def with_one_more(source: Source, places: Sequence[Place], entry: Entry) -> cst.
     place, unit = fitting[0], source.module.default_indent
     key, value = alike(entry, source, place.container.elements)
     module = exchanged(
-        source.module, place.index, place.container, grown(place.container, key, value, unit, place.base)
+        source.module,
+        place.index,
+        place.container,
+        grown(place.container, key, value, unit, place.base),
     )
     if not is_one_line(place.container):
         return module
@@ -264,7 +312,9 @@ def with_one_more(source: Source, places: Sequence[Place], entry: Entry) -> cst.
 
 
 def is_in(source: Source, places: Sequence[Place], entry: Entry) -> bool:
-    """Whether one of the literals has the element. Raises CannotEdit where the key has another value."""
+    """Whether one of the literals has the element. Raises CannotEdit where the key has another
+    value.
+    """
     if entry.key is None:
         return any(holds(place.container, entry.value) for place in places)
     for place in places:
@@ -285,7 +335,9 @@ def check_value(source: Source, value: cst.BaseExpression | None, entry: Entry) 
     )
 
 
-def alike(entry: Entry, source: Source, neighbours: Sequence[cst.CSTNode]) -> tuple[str | None, str]:
+def alike(
+    entry: Entry, source: Source, neighbours: Sequence[cst.CSTNode]
+) -> tuple[str | None, str]:
     """Key and value with the quotes that are usual there."""
     key = entry.key and quoted_alike(entry.key, neighbours, source.text)
     return key, quoted_alike(entry.value, neighbours, source.text)
@@ -305,7 +357,9 @@ def is_one_line(node: Container) -> bool:
 
 
 def broken(source: Source, module: cst.Module, index: int) -> cst.Module:
-    """The module with the lines broken that an edit of that statement made too long; those that were there stay."""
+    """The module with the lines broken that an edit of that statement made too long; those that
+    were there stay.
+    """
     there = set(lines_of(module_code(source.module, index)))
     code = module_code(module, index)
     made = relaid(code, source.line_length, module.default_indent, kept=there)

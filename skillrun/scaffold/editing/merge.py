@@ -23,7 +23,13 @@ from skillrun.scaffold.editing.bindings import (
     used,
 )
 from skillrun.scaffold.editing.body import header_split, parts, with_statements
-from skillrun.scaffold.editing.imports import Manner, Missing, end_of_imports, manner_of, with_imports
+from skillrun.scaffold.editing.imports import (
+    Manner,
+    Missing,
+    end_of_imports,
+    manner_of,
+    with_imports,
+)
 from skillrun.scaffold.editing.lacking import is_there
 from skillrun.scaffold.editing.literals import add_entry
 from skillrun.scaffold.editing.sections import add_section
@@ -49,7 +55,9 @@ class Merged:
     """A module with what it lacked."""
 
     text: str
-    added: tuple[str, ...]  # the names of definitions, the first line of other statements; imports are not named
+    added: tuple[
+        str, ...
+    ]  # the names of definitions, the first line of other statements; imports are not named
     kept: tuple[Kept, ...]
 
 
@@ -85,17 +93,22 @@ def merge_module(
     line_length: int = 88,
     follow: Follow = unfollowed,
 ) -> Merged:
-    """The existing module with each top-level statement of `wanted` that it lacks; `wanted` where there is none.
+    """The existing module with each top-level statement of `wanted` that it lacks; `wanted` where
+    there is none.
 
-    A definition is there when its name is bound at the top level, whatever binds it. One that differs is left alone and
-    reported in `kept`, with a diff of the whole file, and imports that it alone would need are not added. The docstring
-    of the template is for a module of its own: one that is there says what it is, or says nothing. `own` names
-    the top-level packages of the repository, for the group of an import; the one of `path` needs no mention. An
-    import that gets longer than `line_length` is put in parentheses. `follow` knows the repository's re-exports. Raises
-    CannotEdit for a file that cannot be read, and for an imported name that means something else in it.
+    A definition is there when its name is bound at the top level, whatever binds it. One that
+    differs is left alone and reported in `kept`, with a diff of the whole file, and imports that it
+    alone would need are not added. The docstring of the template is for a module of its own: one
+    that is there says what it is, or says nothing. `own` names the top-level packages of the
+    repository, for the group of an import; the one of `path` needs no mention. An import that gets
+    longer than `line_length` is put in parentheses. `follow` knows the repository's re-exports.
+    Raises CannotEdit for a file that cannot be read, and for an imported name that means something
+    else in it.
     """
     if existing is None or not existing.strip("\ufeff \t\r\n\f"):
-        return Merged(wanted, tuple(one.title for one in statements_of(read_source(path, wanted))), ())
+        return Merged(
+            wanted, tuple(one.title for one in statements_of(read_source(path, wanted))), ()
+        )
     there = read_source(path, existing, line_length)
     template = read_source(path, fitted(wanted, there))
     if not there.module.body:
@@ -155,7 +168,9 @@ def sort_out(wanted: Sequence[Wanted], there: Source, known: dict[str, list[Bind
     new, present, kept = [], [], []
     for one in wanted:
         rivals = rivals_of(one, statements, known)
-        if any(same(one.statement, statement) for statement in (rivals if one.names else statements)):
+        if any(
+            same(one.statement, statement) for statement in (rivals if one.names else statements)
+        ):
             present.append(one)
         elif rivals:
             kept.append((one, rivals[0]))
@@ -164,21 +179,34 @@ def sort_out(wanted: Sequence[Wanted], there: Source, known: dict[str, list[Bind
     return Sorted(tuple(new), tuple(present), tuple(kept))
 
 
-def rivals_of(wanted: Wanted, statements: Sequence[ast.stmt], known: dict[str, list[Binding]]) -> list[ast.stmt]:
-    """The statements that stand in the place of a wanted one: they bind its names, or are the module's main block."""
+def rivals_of(
+    wanted: Wanted, statements: Sequence[ast.stmt], known: dict[str, list[Binding]]
+) -> list[ast.stmt]:
+    """The statements that stand in the place of a wanted one: they bind its names, or are the
+    module's main block.
+    """
     if is_main(wanted.statement):
         return [statement for statement in statements if is_main(statement)]
     if isinstance(wanted.statement, ast.If | ast.Try | ast.With):
         whole = [statement for statement in statements if same(statement, wanted.statement)]
         if whole:
             return whole
-    return [binding.statement for name in wanted.names for binding in known.get(name, ()) if not binding.for_types]
+    return [
+        binding.statement
+        for name in wanted.names
+        for binding in known.get(name, ())
+        if not binding.for_types
+    ]
 
 
 def docstring(source: Source) -> ast.Expr | None:
     """The statement that is the module's docstring."""
     body = source.tree.body
-    return body[0] if body and isinstance(body[0], ast.Expr) and ast.get_docstring(source.tree) is not None else None
+    return (
+        body[0]
+        if body and isinstance(body[0], ast.Expr) and ast.get_docstring(source.tree) is not None
+        else None
+    )
 
 
 # -- imports
@@ -198,8 +226,14 @@ def missing_imports(
             pairs = [(node, statement)]
         for line, one in pairs:
             if isinstance(one, ast.Import | ast.ImportFrom):
-                lacking = lacking_names(one, found, known, path, follow, for_types=only_for_types(statement))
-                whole = line if isinstance(line, cst.SimpleStatementLine) and len(line.body) == 1 else None
+                lacking = lacking_names(
+                    one, found, known, path, follow, for_types=only_for_types(statement)
+                )
+                whole = (
+                    line
+                    if isinstance(line, cst.SimpleStatementLine) and len(line.body) == 1
+                    else None
+                )
                 if lacking:
                     result[only_for_types(statement)].append(Missing(one, lacking, whole))
     return result
@@ -214,7 +248,9 @@ def lacking_names(
     *,
     for_types: bool,
 ) -> tuple[ast.alias, ...]:
-    """The names of an import that are needed and not there. Raises CannotEdit where one means something else."""
+    """The names of an import that are needed and not there. Raises CannotEdit where one means
+    something else.
+    """
     return tuple(
         one.alias
         for one in imported(statement, path)
@@ -224,7 +260,9 @@ def lacking_names(
 
 
 def is_needed(one: Imported, statement: ast.Import | ast.ImportFrom, found: Sorted) -> bool:
-    """False where only statements that were not added mention the name; an import that nothing mentions is needed."""
+    """False where only statements that were not added mention the name; an import that nothing
+    mentions is needed.
+    """
     if isinstance(statement, ast.ImportFrom) and statement.module == "__future__":
         return bool(found.new)
     if any(one.name in used(wanted.statement) for wanted in (*found.new, *found.present)):
@@ -247,10 +285,14 @@ def with_everything(
     module = header_split(module)
     body = with_imports(list(module.body), missing[False], manner)
     body = with_typed_imports(body, missing[True], manner)
-    return with_statements(module.with_changes(body=body), [(one.statement, one.node) for one in found.new])
+    return with_statements(
+        module.with_changes(body=body), [(one.statement, one.node) for one in found.new]
+    )
 
 
-def with_typed_imports(body: list[Statement], missing: list[Missing], manner: Manner) -> list[Statement]:
+def with_typed_imports(
+    body: list[Statement], missing: list[Missing], manner: Manner
+) -> list[Statement]:
     """Joined to the `if TYPE_CHECKING:` that is there, else in a new one below the imports."""
     if not missing:
         return body
@@ -258,7 +300,11 @@ def with_typed_imports(body: list[Statement], missing: list[Missing], manner: Ma
         block = statement.body if isinstance(statement, cst.If) else None
         if isinstance(block, cst.IndentedBlock) and is_for_types(statement, manner):
             inner = with_imports(block.body, missing, manner)  # type: ignore[arg-type]
-            return [*body[:number], statement.with_changes(body=block.with_changes(body=inner)), *body[number + 1 :]]
+            return [
+                *body[:number],
+                statement.with_changes(body=block.with_changes(body=inner)),
+                *body[number + 1 :],
+            ]
     index = end_of_imports(body)
     lines = with_imports([], missing, manner)
     new = cst.If(cst.Name("TYPE_CHECKING"), cst.IndentedBlock(lines))
@@ -266,7 +312,10 @@ def with_typed_imports(body: list[Statement], missing: list[Missing], manner: Ma
 
 
 def is_for_types(statement: Statement, manner: Manner) -> bool:
-    return isinstance(statement, cst.If) and manner.code(statement.test).rpartition(".")[2] == "TYPE_CHECKING"
+    return (
+        isinstance(statement, cst.If)
+        and manner.code(statement.test).rpartition(".")[2] == "TYPE_CHECKING"
+    )
 
 
 # -- what stays as it is
@@ -277,14 +326,19 @@ def kept_one(there: Source, template: Source, wanted: Wanted, instead: ast.stmt)
     start, end = span(instead)
     old = lines_of(there.text)
     left, right = span(wanted.statement)
-    lines = [" " * instead.col_offset + line if line.strip() else line for line in lines_of(template.text)[left:right]]
+    lines = [
+        " " * instead.col_offset + line if line.strip() else line
+        for line in lines_of(template.text)[left:right]
+    ]
     new = [*old[:start], *lines, *old[end:]]
     diff = difflib.unified_diff(as_lines(old), as_lines(new), f"a/{there.path}", f"b/{there.path}")
     return Kept(there.path, start + 1, wanted.title, "".join(diff))
 
 
 def span(statement: ast.stmt) -> tuple[int, int]:
-    """The lines of a statement with its decorators: the first counted from 0, and the one after the last."""
+    """The lines of a statement with its decorators: the first counted from 0, and the one after the
+    last.
+    """
     decorators = getattr(statement, "decorator_list", [])
     start = min([statement.lineno, *(one.lineno for one in decorators)])
     return start - 1, statement.end_lineno or statement.lineno

@@ -9,7 +9,8 @@ FENCES = ("```", "~~~")
 
 
 def add_section(existing: str | None, section: Section) -> str:
-    """The text with the section at its end; unchanged where its heading is there, outside of code blocks.
+    """The text with the section at its end; unchanged where its heading is there, outside of code
+    blocks.
 
     The result ends with one newline. The line ends are those of the existing text.
     """
@@ -25,7 +26,9 @@ def add_section(existing: str | None, section: Section) -> str:
 
 
 def has_heading(text: str, heading: str) -> bool:
-    """Whether a line outside of code blocks is this heading; closing `#`s and spaces at its end are no part of it."""
+    """Whether a line outside of code blocks is this heading; closing `#`s and spaces at its end are
+    no part of it.
+    """
     fence = ""
     for line in lines_of(text.removeprefix(BOM)):
         bare = line.strip()

@@ -13,7 +13,9 @@ Space = cst.BaseParenthesizableWhitespace
 
 @dataclass(frozen=True)
 class Bracketed:
-    """What stands between two brackets: the white space after the first, elements, the white space before the last."""
+    """What stands between two brackets: the white space after the first, elements, the white space
+    before the last.
+    """
 
     opening: Space
     elements: tuple[Any, ...]  # nodes with a `comma`
@@ -40,13 +42,17 @@ def alone(there: Bracketed, new: Any, unit: str) -> Bracketed:
 
 
 def appended(there: Bracketed, new: Any, unit: str) -> Bracketed:
-    """After the last element, with a trailing comma where that had one; comments below the last stay where they are."""
+    """After the last element, with a trailing comma where that had one; comments below the last
+    stay where they are.
+    """
     there = closed(there)
     *rest, last = there.elements
     comma = last.comma if isinstance(last.comma, cst.Comma) else cst.Comma()
     between = gap(there, unit)
     closing = there.closing
-    trailing = comma is last.comma and (bool(rest) or isinstance(closing, cst.ParenthesizedWhitespace))  # not of `(x,)`
+    trailing = comma is last.comma and (
+        bool(rest) or isinstance(closing, cst.ParenthesizedWhitespace)
+    )  # not of `(x,)`
     if isinstance(closing, cst.ParenthesizedWhitespace):
         closing = new_line(closing.last_line.value)
     elements = (*rest, last.with_changes(comma=comma.with_changes(whitespace_after=between)))
@@ -58,7 +64,9 @@ def ending(trailing: bool) -> cst.Comma | cst.MaybeSentinel:
 
 
 def closed(there: Bracketed) -> Bracketed:
-    """libcst puts the space after the trailing comma of an import into the comma; here it is before the bracket."""
+    """libcst puts the space after the trailing comma of an import into the comma; here it is before
+    the bracket.
+    """
     *rest, last = there.elements
     space = last.comma.whitespace_after if isinstance(last.comma, cst.Comma) else None
     if not isinstance(space, cst.ParenthesizedWhitespace):
@@ -93,7 +101,9 @@ def inner_indent(there: Bracketed, unit: str, base: str = "") -> str:
 
 
 def before(there: Bracketed, new: Any, index: int) -> Bracketed:
-    """Between two elements, or before the first; a comment above the element that follows stays above it."""
+    """Between two elements, or before the first; a comment above the element that follows stays
+    above it.
+    """
     space: Space = there.opening if index == 0 else there.elements[index - 1].comma.whitespace_after
     elements = list(there.elements)
     opening = there.opening
@@ -107,15 +117,23 @@ def before(there: Bracketed, new: Any, index: int) -> Bracketed:
             opening = space
         else:
             previous = elements[index - 1]
-            elements[index - 1] = previous.with_changes(comma=previous.comma.with_changes(whitespace_after=space))
+            elements[index - 1] = previous.with_changes(
+                comma=previous.comma.with_changes(whitespace_after=space)
+            )
     return Bracketed(opening, (*elements[:index], new, *elements[index:]), there.closing)
 
 
 def stacked(elements: Sequence[Any], indent: str, base: str = "") -> Bracketed:
-    """One element a line, with a trailing comma; `base` is the indentation of the closing bracket."""
+    """One element a line, with a trailing comma; `base` is the indentation of the closing
+    bracket.
+    """
     *rest, last = elements
-    commas = [element.with_changes(comma=cst.Comma(whitespace_after=new_line(indent))) for element in rest]
-    return Bracketed(new_line(indent), (*commas, last.with_changes(comma=cst.Comma())), new_line(base))
+    commas = [
+        element.with_changes(comma=cst.Comma(whitespace_after=new_line(indent))) for element in rest
+    ]
+    return Bracketed(
+        new_line(indent), (*commas, last.with_changes(comma=cst.Comma())), new_line(base)
+    )
 
 
 def new_line(indent: str) -> cst.ParenthesizedWhitespace:

@@ -1,4 +1,6 @@
-"""A Python module that is to be edited: parsed once, and given back byte for byte where nothing was changed."""
+"""A Python module that is to be edited: parsed once, and given back byte for byte where nothing was
+changed.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ class CannotEdit(Refused):
 
 @dataclass(frozen=True)
 class Source:
-    """A module as text, as a concrete tree (what is edited) and as an abstract one (what is compared)."""
+    """A module as text, as a concrete tree (what is edited) and as an abstract one (what is
+    compared).
+    """
 
     path: str
     bom: str
@@ -36,11 +40,15 @@ class Source:
     def edited(self, module: cst.Module) -> str:
         """The text of the edited tree, with the old bytes where it is as it was."""
         known = {id(node): self.module.code_for_node(node) for node in self.module.body}
-        return self.bom + restored(self.path, self.text, printed(self.module, known), printed(module, known))
+        return self.bom + restored(
+            self.path, self.text, printed(self.module, known), printed(module, known)
+        )
 
 
 def read_source(path: str, text: str, line_length: int = 88) -> Source:
-    """The module, parsed. Raises CannotEdit, with the line, where it is no Python that both parsers read."""
+    """The module, parsed. Raises CannotEdit, with the line, where it is no Python that both parsers
+    read.
+    """
     bom = BOM if text.startswith(BOM) else ""
     text = text.removeprefix(BOM)
     tree = parsed(path, text)
@@ -52,7 +60,9 @@ def read_source(path: str, text: str, line_length: int = 88) -> Source:
 
 
 def parsed(path: str, text: str) -> ast.Module:
-    """The abstract tree; what the parser would only warn of (an invalid escape) is the repository's business."""
+    """The abstract tree; what the parser would only warn of (an invalid escape) is the repository's
+    business.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -65,7 +75,10 @@ def parsed(path: str, text: str) -> ast.Module:
 
 def unreadable(path: str, line: int, why: str) -> CannotEdit:
     reason = why.strip().splitlines()[0]
-    return CannotEdit(f"{path}:{line}: cannot be read as Python: {reason}", hint="mend the file, then run this again")
+    return CannotEdit(
+        f"{path}:{line}: cannot be read as Python: {reason}",
+        hint="mend the file, then run this again",
+    )
 
 
 def lines_of(text: str) -> list[str]:
@@ -74,7 +87,9 @@ def lines_of(text: str) -> list[str]:
 
 
 def printed(module: cst.Module, known: Mapping[int, str]) -> str:
-    """`module.code`, faster: the text of statements in `known` is at hand, by the id of the node."""
+    """`module.code`, faster: the text of statements in `known` is at hand, by the id of the
+    node.
+    """
     lines = [*map(module.code_for_node, module.header)]
     lines += [known.get(id(node)) or module.code_for_node(node) for node in module.body]
     text = "".join([*lines, *map(module.code_for_node, module.footer)])
@@ -84,15 +99,20 @@ def printed(module: cst.Module, known: Mapping[int, str]) -> str:
 def restored(path: str, original: str, printed: str, edited: str) -> str:
     """`edited`, with each line that came from `printed` unchanged as it is in `original`.
 
-    libcst drops a few things that no syntax needs: the space in `except X :`, a form feed before a statement.
+    libcst drops a few things that no syntax needs: the space in `except X :`, a form feed before a
+    statement.
     """
     if printed == original:
         return edited
     old, known, new = lines_of(original), lines_of(printed), lines_of(edited)
     if len(old) != len(known):
-        raise CannotEdit(f"{path}:1: libcst does not keep the lines of this file", hint="make the edit by hand")
+        raise CannotEdit(
+            f"{path}:1: libcst does not keep the lines of this file", hint="make the edit by hand"
+        )
     out: list[str] = []
-    for tag, start, end, left, right in difflib.SequenceMatcher(None, known, new, autojunk=False).get_opcodes():
+    for tag, start, end, left, right in difflib.SequenceMatcher(
+        None, known, new, autojunk=False
+    ).get_opcodes():
         out += old[start:end] if tag == "equal" else new[left:right]
     return "".join(out)
 
@@ -115,7 +135,9 @@ def has_blocks(tree: ast.Module) -> bool:
 
 
 def reindented(text: str, old: str, new: str) -> str:
-    """Each line with `new` for each leading `old`; the insides of strings that are no docstrings stay."""
+    """Each line with `new` for each leading `old`; the insides of strings that are no docstrings
+    stay.
+    """
     fixed = inside_strings(ast.parse(text))
     out = []
     for number, line in enumerate(lines_of(text), 1):
@@ -129,7 +151,9 @@ def reindented(text: str, old: str, new: str) -> str:
 
 def inside_strings(tree: ast.Module) -> set[int]:
     """The numbers of the lines that begin within a string."""
-    docstrings = {id(statement.value) for statement in ast.walk(tree) if isinstance(statement, ast.Expr)}
+    docstrings = {
+        id(statement.value) for statement in ast.walk(tree) if isinstance(statement, ast.Expr)
+    }
     strings = (node for node in ast.walk(tree) if isinstance(node, ast.Constant | ast.JoinedStr))
     return {
         line
@@ -143,7 +167,8 @@ def inside_strings(tree: ast.Module) -> set[int]:
 
 
 def same(left: ast.AST, right: ast.AST) -> bool:
-    """Whether two pieces of code mean the same: comments, quotes and layout aside, docstrings by their words.
+    """Whether two pieces of code mean the same: comments, quotes and layout aside, docstrings by
+    their words.
 
     A variable may be annotated in one of them.
     """
@@ -174,7 +199,11 @@ def docstring_of(node: ast.AST) -> ast.Constant | None:
     if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return None
     first = node.body[0]
-    if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+    if (
+        isinstance(first, ast.Expr)
+        and isinstance(first.value, ast.Constant)
+        and isinstance(first.value.value, str)
+    ):
         return first.value
     return None
 
@@ -197,7 +226,11 @@ def spaced(statement: Statement, least: int) -> Statement:
     """The statement with at least so many blank lines above it and its comments."""
     lines = statement.leading_lines
     missing = max(0, least - blanks(lines))
-    return statement.with_changes(leading_lines=[BLANK] * missing + list(lines)) if missing else statement
+    return (
+        statement.with_changes(leading_lines=[BLANK] * missing + list(lines))
+        if missing
+        else statement
+    )
 
 
 def set_off(statement: Statement, exactly: int) -> Statement:

@@ -17,14 +17,17 @@ from skillrun.scaffold.editing.source import lines_of
 _OPENING, _CLOSING = "([{", ")]}"
 _IMPORT = re.compile(r"(from [\w.]+ import )([\w, ]+)")
 _CALLED = re.compile(r"[\w)\]}]\s*\Z")
-_WORDS = frozenset({"in", "is", "not", "and", "or", "if", "else", "return", "yield", "await", "lambda", "assert"})
+_WORDS = frozenset(
+    {"in", "is", "not", "and", "or", "if", "else", "return", "yield", "await", "lambda", "assert"}
+)
 
 
 def relaid(source: str, width: int, unit: str = "    ", kept: Collection[str] = ()) -> str:
-    """The source of a module with each line of code that is longer than `width` broken; `unit` is one indentation.
+    """The source of a module with each line of code that is longer than `width` broken; `unit` is
+    one indentation.
 
-    Docstrings and comments are filled. Other lines that begin or end within a string, those with a comment at their
-    end and those of `kept` stay.
+    Docstrings and comments are filled. Other lines that begin or end within a string, those with a
+    comment at their end and those of `kept` stay.
     """
     if all(len(line.rstrip("\r\n")) <= width for line in lines_of(source)):
         return source
@@ -44,7 +47,9 @@ def relaid(source: str, width: int, unit: str = "    ", kept: Collection[str] = 
 
 
 def wrapped(line: str, width: int, unit: str = "    ", *, inside: bool = False) -> list[str]:
-    """The lines that a line becomes, itself where nothing can be broken. `inside`: it lies within brackets."""
+    """The lines that a line becomes, itself where nothing can be broken. `inside`: it lies within
+    brackets.
+    """
     text = line.lstrip()
     indent = line[: len(line) - len(text)]
     if len(line) > width and (found := _IMPORT.fullmatch(text)):
@@ -55,9 +60,15 @@ def wrapped(line: str, width: int, unit: str = "    ", *, inside: bool = False) 
     elements = _elements(text, tokens) if inside else []
     clauses = _clauses(text, tokens) if inside and len(elements) < 2 else []
     if len(clauses) > 1:
-        return [made for one in clauses for made in wrapped(f"{indent}{one}", width, unit, inside=True)]
+        return [
+            made for one in clauses for made in wrapped(f"{indent}{one}", width, unit, inside=True)
+        ]
     if len(elements) > 1:
-        return [made for one in elements for made in wrapped(f"{indent}{one},", width, unit, inside=True)]
+        return [
+            made
+            for one in elements
+            for made in wrapped(f"{indent}{one},", width, unit, inside=True)
+        ]
     if inside and (halves := _halves(text, tokens, width - len(indent))):
         return [made for one in halves for made in wrapped(indent + one, width, unit, inside=True)]
     pair = _pair(text, tokens)
@@ -65,7 +76,9 @@ def wrapped(line: str, width: int, unit: str = "    ", *, inside: bool = False) 
 
 
 def _prose(line: str, width: int) -> list[str]:
-    """A line of a docstring or a comment as several; a docstring that was one line ends on a line of its own."""
+    """A line of a docstring or a comment as several; a docstring that was one line ends on a line
+    of its own.
+    """
     text = line.lstrip()
     indent = line[: len(line) - len(text)]
     mark = "# " if text.startswith("# ") else ""
@@ -84,11 +97,15 @@ def _prose(line: str, width: int) -> list[str]:
 
 
 def _halves(text: str, tokens: list[TokenInfo], room: int) -> list[str]:
-    """A text with a comma, alone on its line, as two side by side; none where it cannot be divided at a space."""
+    """A text with a comma, alone on its line, as two side by side; none where it cannot be divided
+    at a space.
+    """
     first = tokens[0]
     rest = text[first.end[1] :]
     cut = text.rfind(" ", 2, room - 1) + 1
-    plain = first.type == tokenize.STRING and text[0] in "\"'" and text[1] not in "\"'" and rest == ","
+    plain = (
+        first.type == tokenize.STRING and text[0] in "\"'" and text[1] not in "\"'" and rest == ","
+    )
     if not plain or not cut or "\\" in text:
         return []
     return [f"{text[:cut]}{text[0]}", f"{text[0]}{text[cut:]}"]
@@ -104,26 +121,38 @@ class _Pair:
 
 def _opened(text: str, pair: _Pair, indent: str, width: int, unit: str) -> list[str]:
     """The head up to the bracket, what is within it, and the tail."""
-    head, body, tail = text[: pair.start + 1], text[pair.start + 1 : pair.end].strip(), text[pair.end :]
+    head, body, tail = (
+        text[: pair.start + 1],
+        text[pair.start + 1 : pair.end].strip(),
+        text[pair.end :],
+    )
     elements = _elements(body, _tokens(body))
     each = len(elements) > 1 and (not _is_called(head) or body.endswith(","))
     alone = head.startswith(("def ", "async def ")) and len(elements) == 1
     within = f"{indent}{unit}{body}"
     if each or alone or head.startswith("from ") or (len(within) > width and len(elements) > 1):
-        made = [line for one in elements for line in wrapped(f"{indent}{unit}{one},", width, unit, inside=True)]
+        made = [
+            line
+            for one in elements
+            for line in wrapped(f"{indent}{unit}{one},", width, unit, inside=True)
+        ]
     else:
         made = wrapped(within, width, unit, inside=True)
     return [f"{indent}{head}", *made, f"{indent}{tail}"]
 
 
 def _is_called(head: str) -> bool:
-    """Whether the bracket at the end of a text follows what is called or indexed; else it is a literal's."""
+    """Whether the bracket at the end of a text follows what is called or indexed; else it is a
+    literal's.
+    """
     before = head[:-1].rstrip()
     return _CALLED.search(before) is not None and re.split(r"\W", before)[-1] not in _WORDS
 
 
 def _pair(text: str, tokens: list[TokenInfo]) -> _Pair | None:
-    """Black's right hand split: the last brackets that hold something; of a function those of its parameters."""
+    """Black's right hand split: the last brackets that hold something; of a function those of its
+    parameters.
+    """
     pairs = [pair for pair in _pairs(tokens) if text[pair.start + 1 : pair.end].strip()]
     if text.startswith(("def ", "async def ")):
         return pairs[0] if pairs else None
@@ -184,7 +213,11 @@ def _tokens(text: str) -> list[TokenInfo]:
         return []
     depth = 0
     for token in found:
-        depth += (token.string in _OPENING) - (token.string in _CLOSING) if token.type == tokenize.OP else 0
+        depth += (
+            (token.string in _OPENING) - (token.string in _CLOSING)
+            if token.type == tokenize.OP
+            else 0
+        )
         if depth < 0 or token.type == tokenize.ERRORTOKEN:
             return []
     return found
@@ -193,14 +226,26 @@ def _tokens(text: str) -> list[TokenInfo]:
 def _docstrings(source: str) -> set[int]:
     """The lines that docstrings lie on."""
     owners = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
-    nodes = (node for node in ast.walk(ast.parse(source)) if isinstance(node, owners) and ast.get_docstring(node))
+    nodes = (
+        node
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, owners) and ast.get_docstring(node)
+    )
     firsts = (node.body[0] for node in nodes)
-    return {line for first in firsts for line in range(first.lineno, (first.end_lineno or first.lineno) + 1)}
+    return {
+        line
+        for first in firsts
+        for line in range(first.lineno, (first.end_lineno or first.lineno) + 1)
+    }
 
 
 def _within_strings(source: str) -> set[int]:
     """The lines that a string of several lines lies on."""
-    strings = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant | ast.JoinedStr))
+    strings = (
+        node
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Constant | ast.JoinedStr)
+    )
     ends = ((node.lineno, node.end_lineno or node.lineno) for node in strings)
     return {line for start, end in ends if end > start for line in range(start, end + 1)}
 

@@ -12,10 +12,11 @@ _WORD = re.compile(r"[A-Za-z_]\w*")
 
 
 def without_annotations(source: str, line_length: int) -> str:
-    """The module without annotations of functions and variables; those of class attributes stay, they have a meaning.
+    """The module without annotations of functions and variables; those of class attributes stay,
+    they have a meaning.
 
-    A signature that was broken into lines is written in one where that fits in `line_length` columns.
-    Raises libcst.ParserSyntaxError for what is no Python.
+    A signature that was broken into lines is written in one where that fits in `line_length`
+    columns. Raises libcst.ParserSyntaxError for what is no Python.
     """
     bare = _Bare(line_length)
     module = cst.parse_module(source).visit(bare)
@@ -31,18 +32,24 @@ class _Bare(cst.CSTTransformer):
     def visit_ClassDef(self, node: cst.ClassDef) -> None:
         self._inside.append("class")
 
-    def leave_ClassDef(self, original_node: cst.ClassDef, updated_node: cst.ClassDef) -> cst.ClassDef:
+    def leave_ClassDef(
+        self, original_node: cst.ClassDef, updated_node: cst.ClassDef
+    ) -> cst.ClassDef:
         self._inside.pop()
         return updated_node
 
     def visit_FunctionDef(self, node: cst.FunctionDef) -> None:
         self._inside.append("function")
 
-    def leave_FunctionDef(self, original_node: cst.FunctionDef, updated_node: cst.FunctionDef) -> cst.FunctionDef:
+    def leave_FunctionDef(
+        self, original_node: cst.FunctionDef, updated_node: cst.FunctionDef
+    ) -> cst.FunctionDef:
         self._inside.pop()
         self._drop(original_node.returns)
         bare = updated_node.with_changes(returns=None)
-        changed = original_node.returns is not None or not original_node.params.deep_equals(updated_node.params)
+        changed = original_node.returns is not None or not original_node.params.deep_equals(
+            updated_node.params
+        )
         return _in_one_line(bare, self._line_length - 4 * len(self._inside)) if changed else bare
 
     def leave_Param(self, original_node: cst.Param, updated_node: cst.Param) -> cst.Param:
@@ -53,7 +60,9 @@ class _Bare(cst.CSTTransformer):
         equal = cst.AssignEqual(none, none) if updated_node.default else cst.MaybeSentinel.DEFAULT
         return updated_node.with_changes(annotation=None, equal=equal)
 
-    def leave_AnnAssign(self, original_node: cst.AnnAssign, updated_node: cst.AnnAssign) -> cst.AnnAssign | cst.Assign:
+    def leave_AnnAssign(
+        self, original_node: cst.AnnAssign, updated_node: cst.AnnAssign
+    ) -> cst.AnnAssign | cst.Assign:
         if updated_node.value is None or self._inside[-1:] == ["class"]:
             return updated_node
         self._drop(original_node.annotation)
@@ -78,7 +87,10 @@ def _in_one_line(function: cst.FunctionDef, columns: int) -> cst.FunctionDef:
 
 def _signature(function: cst.FunctionDef) -> str:
     alone = function.with_changes(
-        leading_lines=(), lines_after_decorators=(), decorators=(), body=cst.SimpleStatementSuite([cst.Pass()])
+        leading_lines=(),
+        lines_after_decorators=(),
+        decorators=(),
+        body=cst.SimpleStatementSuite([cst.Pass()]),
     )
     return cst.Module([]).code_for_node(alone).rstrip().removesuffix("pass").rstrip()
 
@@ -91,10 +103,18 @@ class _Flat(cst.CSTTransformer):
 
     def leave_Param(self, original_node: cst.Param, updated_node: cst.Param) -> cst.Param:
         plain = cst.SimpleWhitespace("")
-        return updated_node.with_changes(comma=cst.MaybeSentinel.DEFAULT, whitespace_after_param=plain)
+        return updated_node.with_changes(
+            comma=cst.MaybeSentinel.DEFAULT, whitespace_after_param=plain
+        )
 
-    def leave_ParamStar(self, original_node: cst.ParamStar, updated_node: cst.ParamStar) -> cst.ParamStar:
-        return updated_node.with_changes(comma=cst.Comma(whitespace_after=cst.SimpleWhitespace(" ")))
+    def leave_ParamStar(
+        self, original_node: cst.ParamStar, updated_node: cst.ParamStar
+    ) -> cst.ParamStar:
+        return updated_node.with_changes(
+            comma=cst.Comma(whitespace_after=cst.SimpleWhitespace(" "))
+        )
 
-    def leave_ParamSlash(self, original_node: cst.ParamSlash, updated_node: cst.ParamSlash) -> cst.ParamSlash:
+    def leave_ParamSlash(
+        self, original_node: cst.ParamSlash, updated_node: cst.ParamSlash
+    ) -> cst.ParamSlash:
         return updated_node.with_changes(comma=cst.MaybeSentinel.DEFAULT)

@@ -1,4 +1,6 @@
-"""What a repository's configuration says of style: line length, quotes, indentation. It wins over what the files do."""
+"""What a repository's configuration says of style: line length, quotes, indentation. It wins over
+what the files do.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ _LENGTHS = (
 
 @dataclass(frozen=True)
 class Settings:
-    """The tables of the tools that have something to say, the nearest file's first: ("black", {...})."""
+    """The tables of the tools that have something to say, the nearest file's first: ("black",
+    {...}).
+    """
 
     tables: tuple[tuple[str, Mapping[str, Any]], ...] = ()
     folders: tuple[str, ...] = field(default=("",))  # of the handler and above, the nearest first
@@ -71,9 +75,13 @@ class Settings:
     def quote(self) -> str | None:
         """The quote that a formatter or a check wants; None where they leave it open."""
         ruff = option(self.of("ruff"), "format") or {}
-        lint = _part(self.of("ruff"), "lint", "flake8-quotes") or _part(self.of("ruff"), "flake8-quotes")
+        lint = _part(self.of("ruff"), "lint", "flake8-quotes") or _part(
+            self.of("ruff"), "flake8-quotes"
+        )
         wanted = (
-            option(ruff, "quote-style") or option(lint, "inline-quotes") or option(self.of("flake8"), "inline-quotes")
+            option(ruff, "quote-style")
+            or option(lint, "inline-quotes")
+            or option(self.of("flake8"), "inline-quotes")
         )
         return {"single": "'", "'": "'", "double": '"', '"': '"'}.get(str(wanted))
 
@@ -81,7 +89,10 @@ class Settings:
     def keeps_quotes(self) -> bool:
         """The formatter is told to leave quotes alone."""
         kept = option(self.of("black"), "skip-string-normalization")
-        return bool(kept) or option(option(self.of("ruff"), "format") or {}, "quote-style") == "preserve"
+        return (
+            bool(kept)
+            or option(option(self.of("ruff"), "format") or {}, "quote-style") == "preserve"
+        )
 
     @property
     def indent(self) -> str | None:
@@ -98,7 +109,9 @@ class Settings:
     @property
     def absolute_imports(self) -> bool | None:
         """ruff's ban of relative imports."""
-        table = _part(self.of("ruff"), "lint", "flake8-tidy-imports") or _part(self.of("ruff"), "flake8-tidy-imports")
+        table = _part(self.of("ruff"), "lint", "flake8-tidy-imports") or _part(
+            self.of("ruff"), "flake8-tidy-imports"
+        )
         return True if option(table, "ban-relative-imports") == "all" else None
 
 
@@ -106,7 +119,14 @@ def option(table: Any, key: str) -> Any:
     """A value under its name with dashes or with underscores; None where it is not there."""
     if not isinstance(table, Mapping):
         return None
-    return next((table[name] for name in (key, key.replace("-", "_"), key.replace("_", "-")) if name in table), None)
+    return next(
+        (
+            table[name]
+            for name in (key, key.replace("-", "_"), key.replace("_", "-"))
+            if name in table
+        ),
+        None,
+    )
 
 
 def _part(table: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
@@ -116,9 +136,13 @@ def _part(table: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
 
 
 def read_settings(tree: Tree, handler_path: str) -> Settings:
-    """The configuration files beside the handler and in the folders above it. A broken one says nothing."""
+    """The configuration files beside the handler and in the folders above it. A broken one says
+    nothing.
+    """
     folders = above(handler_path)
-    return Settings(tuple(t for folder in folders for t in _tables(tree, folder, handler_path)), folders)
+    return Settings(
+        tuple(t for folder in folders for t in _tables(tree, folder, handler_path)), folders
+    )
 
 
 def above(path: str) -> tuple[str, ...]:
@@ -156,7 +180,9 @@ def read_ini(tree: Tree, path: str) -> dict[str, dict[str, str]]:
         parser.read_string(read_text(tree, path))
     except (configparser.Error, ValueError):
         return {}
-    return {name: {key: value or "" for key, value in parser.items(name)} for name in parser.sections()}
+    return {
+        name: {key: value or "" for key, value in parser.items(name)} for name in parser.sections()
+    }
 
 
 def _tables(tree: Tree, folder: str, handler_path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -187,7 +213,9 @@ def _tool_of(name: str, section: str) -> str:
         return "pylint"
     if name == ".style.yapf":
         return "yapf"
-    return "isort" if name == ".isort.cfg" else section.removeprefix("tool:").removeprefix("pylint.")
+    return (
+        "isort" if name == ".isort.cfg" else section.removeprefix("tool:").removeprefix("pylint.")
+    )
 
 
 def _editorconfig(text: str, path: str) -> dict[str, str]:
@@ -208,7 +236,9 @@ def _alternatives(glob: str) -> list[str]:
     """ "*.{py,js}" as "*.py" and "*.js"."""
     found = re.search(r"\{([^{}]*)\}", glob)
     return (
-        [glob[: found.start()] + one.strip() + glob[found.end() :] for one in found[1].split(",")] if found else [glob]
+        [glob[: found.start()] + one.strip() + glob[found.end() :] for one in found[1].split(",")]
+        if found
+        else [glob]
     )
 
 

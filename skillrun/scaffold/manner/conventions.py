@@ -1,4 +1,6 @@
-"""The conventions of a repository, read from its text: how a file near the handler would have been written there."""
+"""The conventions of a repository, read from its text: how a file near the handler would have been
+written there.
+"""
 
 from __future__ import annotations
 
@@ -35,9 +37,11 @@ _DOUBLE = ("black", "ruff format")
 
 
 def read_conventions(case: Case, handler_path: str) -> Conventions:
-    """How the repository writes what stands near `handler_path`, relative to its root; the file need not exist.
+    """How the repository writes what stands near `handler_path`, relative to its root; the file
+    need not exist.
 
-    Nothing is run. What the repository does not show is as in `Conventions()`; nothing in its files makes this fail.
+    Nothing is run. What the repository does not show is as in `Conventions()`; nothing in its files
+    makes this fail.
     """
     tree, project = case.tree, case.project
     module = project.import_name(handler_path)
@@ -50,7 +54,10 @@ def read_conventions(case: Case, handler_path: str) -> Conventions:
     annotations = majority(files, annotated) is not False
     of_tests = majority(find_tests(tree, home.folder), annotated_tests)
     metrics = find_metrics(tree, project)
-    relative = majority(files, absolute_imports(module.partition(".")[0])) is False and not settings.absolute_imports
+    relative = (
+        majority(files, absolute_imports(module.partition(".")[0])) is False
+        and not settings.absolute_imports
+    )
     return Conventions(
         quote=_quote(settings, formatters, files),
         indent=_indent(settings, formatters, files),
@@ -66,7 +73,9 @@ def read_conventions(case: Case, handler_path: str) -> Conventions:
         test_runner=home.runner,
         tests=home.folder,
         test_pattern=_with_room(tree, home, _job(case, module)),
-        integration=find_integration(tree, settings, home.folder, handler_path, case.use.broker if case.use else None),
+        integration=find_integration(
+            tree, settings, home.folder, handler_path, case.use.broker if case.use else None
+        ),
         notes=find_notes(tree, handler_path, _job(case, module)),
         metrics=metrics.library if metrics else None,
         metrics_client=Symbol(*metrics.client) if metrics and metrics.client else None,
@@ -77,7 +86,9 @@ def read_conventions(case: Case, handler_path: str) -> Conventions:
 
 
 def source_root(path: str, module: str) -> str:
-    """The folder that leads import paths: "src" for src/shop/tasks.py, which is imported as shop.tasks."""
+    """The folder that leads import paths: "src" for src/shop/tasks.py, which is imported as
+    shop.tasks.
+    """
     tail = module.replace(".", "/")
     return path.removesuffix(".py").removesuffix("/__init__").removesuffix(tail).rstrip("/")
 
@@ -87,7 +98,9 @@ def _job(case: Case, module: str) -> str:
 
 
 def _with_room(tree: Tree, home: TestHome, job: str) -> str:
-    """A `tests.py` that is there holds other tests: the job's are in a file beside it, which is found as well."""
+    """A `tests.py` that is there holds other tests: the job's are in a file beside it, which is
+    found as well.
+    """
     there = tree.read(f"{home.folder}/{home.pattern}".lstrip("/"))
     return home.pattern if there is None or f"{job}:".encode() in there else "test_{}.py"
 
@@ -100,7 +113,9 @@ def _quote(settings: Settings, formatters: tuple[Named, ...], files: tuple[Neigh
     """The formatter's, unless it is told to leave them; then what most files do."""
     if settings.quote:
         return settings.quote
-    kept = settings.keeps_quotes or any({"-S", "--skip-string-normalization"} & set(n.options) for n in formatters)
+    kept = settings.keeps_quotes or any(
+        {"-S", "--skip-string-normalization"} & set(n.options) for n in formatters
+    )
     if _formats(formatters) and not kept:
         return '"'
     return majority(files, quotes) or _USUAL.quote
@@ -112,8 +127,12 @@ def _indent(settings: Settings, formatters: tuple[Named, ...], files: tuple[Neig
     return majority(files, indents) or settings.indent or _USUAL.indent
 
 
-def _line_length(settings: Settings, formatters: tuple[Named, ...], files: tuple[Neighbour, ...]) -> int:
-    """An option of the formatter, its configuration; else 79 columns where nearly all lines keep to them."""
+def _line_length(
+    settings: Settings, formatters: tuple[Named, ...], files: tuple[Neighbour, ...]
+) -> int:
+    """An option of the formatter, its configuration; else 79 columns where nearly all lines keep to
+    them.
+    """
     for named in formatters:
         for length in _lengths(named):
             return length
@@ -126,5 +145,9 @@ def _line_length(settings: Settings, formatters: tuple[Named, ...], files: tuple
 
 def _lengths(named: Named) -> list[int]:
     words = shlex.split(named.command.replace("=", " "))
-    given = [value for name, value in pairwise(words) if name in ("-l", "--line-length", "--max-line-length")]
+    given = [
+        value
+        for name, value in pairwise(words)
+        if name in ("-l", "--line-length", "--max-line-length")
+    ]
     return [int(value) for value in given if value.isdecimal()]

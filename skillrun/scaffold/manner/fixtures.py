@@ -1,7 +1,8 @@
 """The fixtures of a repository's own tests that a job's tests use: that of its Flask app.
 
-A fixture of a session (`db`, `session`) is left alone: the store commits by itself, so the transaction that such a
-fixture rolls back would not hold what a test writes, and the repository's database would keep it.
+A fixture of a session (`db`, `session`) is left alone: the store commits by itself, so the
+transaction that such a fixture rolls back would not hold what a test writes, and the repository's
+database would keep it.
 """
 
 from __future__ import annotations

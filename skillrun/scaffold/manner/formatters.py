@@ -16,13 +16,21 @@ if TYPE_CHECKING:
     from skillrun.repo.tree import Tree
 
 _SORTERS = ("isort", "ruff check")
-_COMMAND = re.compile(r"(?<![\w.-])(black|isort|yapf|autopep8|ruff\s+format|ruff\s+check|ruff)(?=\s)([^\n;&|#]*)")
+_COMMAND = re.compile(
+    r"(?<![\w.-])(black|isort|yapf|autopep8|ruff\s+format|ruff\s+check|ruff)(?=\s)([^\n;&|#]*)"
+)
 _COMMAND_FILES = re.compile(
     r"(?i)(?:^|/)(?:makefile|gnumakefile|justfile|tox\.ini|noxfile\.py|tasks\.py|pipfile|pyproject\.toml|\.gitlab-ci\.ya?ml"
     r"|\.travis\.ya?ml|lefthook\.ya?ml|(?:format|lint|check|style|ci|test)[\w-]*\.sh|(?:scripts?|bin)/(?:format|lint|check|fmt)[\w-]*)$"
     r"|^\.github/workflows/[^/]+\.ya?ml$|^\.circleci/config\.yml$"
 )
-_HOOKS = {"black": "black", "black-jupyter": "black", "isort": "isort", "yapf": "yapf", "autopep8": "autopep8"}
+_HOOKS = {
+    "black": "black",
+    "black-jupyter": "black",
+    "isort": "isort",
+    "yapf": "yapf",
+    "autopep8": "autopep8",
+}
 _HOOKS |= {"ruff-format": "ruff format", "ruff": "ruff check", "ruff-check": "ruff check"}
 _RUNS = {
     "black": "black -q",
@@ -57,12 +65,22 @@ class Named:
         return shlex.join([*_RUNS[self.tool].split(), *self.options])
 
 
-def find_formatters(tree: Tree, settings: Settings, manifests: Manifests, handler_path: str) -> tuple[Named, ...]:
-    """One that sorts imports, then one that formats: of each kind the one that is named most plainly."""
-    found = [*_hooks(tree, settings, handler_path), *_commands(tree, settings), *_otherwise(settings, manifests)]
+def find_formatters(
+    tree: Tree, settings: Settings, manifests: Manifests, handler_path: str
+) -> tuple[Named, ...]:
+    """One that sorts imports, then one that formats: of each kind the one that is named most
+    plainly.
+    """
+    found = [
+        *_hooks(tree, settings, handler_path),
+        *_commands(tree, settings),
+        *_otherwise(settings, manifests),
+    ]
     found = [named for named in found if named.tool != "ruff check" or _sorts(settings, named)]
     sorter = min((n for n in found if n.tool in _SORTERS), key=lambda n: n.plainness, default=None)
-    formatter = min((n for n in found if n.tool not in _SORTERS), key=lambda n: n.plainness, default=None)
+    formatter = min(
+        (n for n in found if n.tool not in _SORTERS), key=lambda n: n.plainness, default=None
+    )
     return tuple(named for named in (sorter, formatter) if named)
 
 
@@ -71,7 +89,10 @@ def _sorts(settings: Settings, named: Named) -> bool:
     table = settings.of("ruff")
     lint = option(table, "lint") if isinstance(option(table, "lint"), Mapping) else {}
     chosen = [option(one, key) for one in (lint, table) for key in ("select", "extend-select")]
-    codes = [*named.rules, *(str(code) for part in chosen if isinstance(part, list) for code in part)]
+    codes = [
+        *named.rules,
+        *(str(code) for part in chosen if isinstance(part, list) for code in part),
+    ]
     return not {"I", "I0", "I00", "I001", "ALL"}.isdisjoint(codes)
 
 
@@ -90,10 +111,17 @@ def _hooks(tree: Tree, settings: Settings, handler_path: str) -> Iterator[Named]
 
 def _of_hook(hook: Mapping[str, Any], words: list[str]) -> Iterator[Named]:
     tool = _HOOKS.get(str(hook.get("id")))
-    if tool and "--check" not in words and (tool != "ruff check" or "--fix" in words or _rules(words)):
+    if (
+        tool
+        and "--check" not in words
+        and (tool != "ruff check" or "--fix" in words or _rules(words))
+    ):
         yield Named(tool, 0, _options(words), _rules(words))
     elif hook.get("entry"):
-        yield from (replace(named, plainness=0) for named in _written(" ".join([str(hook["entry"]), *words, ""])))
+        yield from (
+            replace(named, plainness=0)
+            for named in _written(" ".join([str(hook["entry"]), *words, ""]))
+        )
 
 
 def _applying(config: Any, path: str) -> Iterator[Mapping[str, Any]]:
@@ -159,20 +187,29 @@ def _words(text: str) -> list[str]:
 
 
 def _is_run(words: list[str]) -> bool:
-    """Something is formatted or checked: "black . --check"; "black is used" names no file and no option."""
+    """Something is formatted or checked: "black . --check"; "black is used" names no file and no
+    option.
+    """
     if words[:1] in (["="], [":"]):
         return False
-    return any(word.startswith(("-", ".", "$", "{")) or "/" in word or word.endswith("py") for word in words) or (
-        len(words) == 1 and words[0].isidentifier()
-    )
+    return any(
+        word.startswith(("-", ".", "$", "{")) or "/" in word or word.endswith("py")
+        for word in words
+    ) or (len(words) == 1 and words[0].isidentifier())
 
 
 def _options(words: list[str]) -> tuple[str, ...]:
-    """The options that shape the result; those that say what to check, or how to report, are left out."""
+    """The options that shape the result; those that say what to check, or how to report, are left
+    out.
+    """
     kept: list[str] = []
     for word, following in pairwise([*words, ""]):
         name, given, _ = word.partition("=")
-        if _FLAGS.fullmatch(word) or (given and _VALUES.fullmatch(name)) or re.fullmatch(r"-[lw]\d+", word):
+        if (
+            _FLAGS.fullmatch(word)
+            or (given and _VALUES.fullmatch(name))
+            or re.fullmatch(r"-[lw]\d+", word)
+        ):
             kept.append(word)
         elif _VALUES.fullmatch(word) and re.fullmatch(r"[\w.,-]+", following):
             kept += [word, following]
@@ -182,11 +219,18 @@ def _options(words: list[str]) -> tuple[str, ...]:
 def _rules(words: list[str]) -> tuple[str, ...]:
     """The rules that `--select` or `--extend-select` name."""
     pairs = pairwise([*" ".join(words).replace("=", " ").split(), ""])
-    return tuple(r for name, value in pairs if name in ("--select", "--extend-select") for r in value.split(","))
+    return tuple(
+        r
+        for name, value in pairs
+        if name in ("--select", "--extend-select")
+        for r in value.split(",")
+    )
 
 
 def _otherwise(settings: Settings, manifests: Manifests) -> Iterator[Named]:
-    """A table in the configuration; or only a dependency, which of ruff does not say that it formats."""
+    """A table in the configuration; or only a dependency, which of ruff does not say that it
+    formats.
+    """
     if settings.ruff_formats:
         yield Named("ruff format", 2)
     if settings.has("ruff"):

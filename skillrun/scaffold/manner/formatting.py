@@ -1,4 +1,6 @@
-"""The repository's own formatters over files that were just written: its code, so somebody has to agree first."""
+"""The repository's own formatters over files that were just written: its code, so somebody has to
+agree first.
+"""
 
 from __future__ import annotations
 
@@ -22,10 +24,12 @@ def format_files(
     consent: AskConsent,
     on_line: Callable[[str], None] | None = None,
 ) -> tuple[str, ...]:
-    """Runs each command with the files' names behind it, at the root of a repository; what a person should know of it.
+    """Runs each command with the files' names behind it, at the root of a repository; what a person
+    should know of it.
 
-    Without consent nothing runs. A formatter that fails, or takes over a minute, is a note: the files are as they were
-    written, or as it left them. Files beyond the given ones that it changed are named.
+    Without consent nothing runs. A formatter that fails, or takes over a minute, is a note: the
+    files are as they were written, or as it left them. Files beyond the given ones that it changed
+    are named.
     """
     if not commands or not paths:
         return ()
@@ -40,7 +44,9 @@ def format_files(
     return (*notes, *_beyond(more))
 
 
-def _run(command: str, names: str, root: Path, on_line: Callable[[str], None] | None) -> Iterable[str]:
+def _run(
+    command: str, names: str, root: Path, on_line: Callable[[str], None] | None
+) -> Iterable[str]:
     done = run_command(f"{command} {names}", cwd=root, timeout_s=_LIMIT_S, on_line=on_line)
     if not done.ok:
         said = done.tail.strip().splitlines()[-1:]

@@ -1,4 +1,6 @@
-"""How the files near a handler are written: quotes, indentation, annotations, imports, line length."""
+"""How the files near a handler are written: quotes, indentation, annotations, imports, line
+length.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,12 @@ _OPENING = {
 }
 
 
-def majority(files: Iterable[Neighbour], read: Callable[[Neighbour], Iterable[Choice]]) -> Choice | None:
-    """What the handler's own file does, else most of the others by weight; None where none says anything."""
+def majority(
+    files: Iterable[Neighbour], read: Callable[[Neighbour], Iterable[Choice]]
+) -> Choice | None:
+    """What the handler's own file does, else most of the others by weight; None where none says
+    anything.
+    """
     files = tuple(files)
     own = _votes([f for f in files if f.own], read)
     first = [choice for choice in own if own[choice] == max(own.values())]
@@ -29,7 +35,9 @@ def majority(files: Iterable[Neighbour], read: Callable[[Neighbour], Iterable[Ch
     return max(first or others, key=lambda choice: others.get(choice, 0.0), default=None)
 
 
-def _votes(files: list[Neighbour], read: Callable[[Neighbour], Iterable[Choice]]) -> Mapping[Choice, float]:
+def _votes(
+    files: list[Neighbour], read: Callable[[Neighbour], Iterable[Choice]]
+) -> Mapping[Choice, float]:
     votes: defaultdict[Choice, float] = defaultdict(float)
     for file in files:
         counted = Counter(read(file))
@@ -60,7 +68,9 @@ def indents(file: Neighbour) -> Iterator[str]:
 
 
 def annotated(file: Neighbour) -> Iterator[bool]:
-    """Whether each function with parameters is annotated; of those without, only the annotated ones say something."""
+    """Whether each function with parameters is annotated; of those without, only the annotated ones
+    say something.
+    """
     for node in _functions(file):
         given = [a for a in _parameters(node.args) if a.arg not in ("self", "cls")]
         if given or node.returns is not None:
@@ -94,7 +104,10 @@ def absolute_imports(package: str) -> Callable[[Neighbour], Iterator[bool]]:
         for node in file.nodes:
             if isinstance(node, ast.ImportFrom) and node.level:
                 yield False
-            elif isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == package:
+            elif (
+                isinstance(node, ast.ImportFrom)
+                and (node.module or "").partition(".")[0] == package
+            ):
                 yield True
 
     return read

@@ -24,7 +24,9 @@ _BY_KEYWORD = ("structlog", "loguru")
 
 @dataclass(frozen=True)
 class Logger:
-    """A module's logger: its name, the import that it takes, and its value; "" where the import alone binds it."""
+    """A module's logger: its name, the import that it takes, and its value; "" where the import
+    alone binds it.
+    """
 
     name: str
     imported: str
@@ -48,8 +50,13 @@ def _logger(project: Project, file: Neighbour) -> Logger | None:
     """The one that is named as loggers are; of several the one that is used most."""
     if file.module is None:
         return None
-    uses = Counter(_root(node) for node in file.nodes if isinstance(node, ast.expr) and _is_level(node))
-    named = sorted(_loggers(project, file, uses), key=lambda one: (_NAME.fullmatch(one.name) is None, -uses[one.name]))
+    uses = Counter(
+        _root(node) for node in file.nodes if isinstance(node, ast.expr) and _is_level(node)
+    )
+    named = sorted(
+        _loggers(project, file, uses),
+        key=lambda one: (_NAME.fullmatch(one.name) is None, -uses[one.name]),
+    )
     return named[0] if named else None
 
 
@@ -59,7 +66,9 @@ def _names_one_module(value: str) -> bool:
 
 
 def _with_name(logger: Logger) -> Logger:
-    return Logger(logger.name, logger.imported, re.sub(r"\(([\"'])[\w.-]+\1", "(__name__", logger.value))
+    return Logger(
+        logger.name, logger.imported, re.sub(r"\(([\"'])[\w.-]+\1", "(__name__", logger.value)
+    )
 
 
 def _loggers(project: Project, file: Neighbour, uses: Mapping[str, int]) -> Iterator[Logger]:
@@ -87,7 +96,11 @@ def _root(node: ast.expr) -> str:
 
 
 def _is_level(node: ast.AST) -> bool:
-    return isinstance(node, ast.Attribute) and node.attr in _LEVELS and isinstance(node.value, ast.Name)
+    return (
+        isinstance(node, ast.Attribute)
+        and node.attr in _LEVELS
+        and isinstance(node.value, ast.Name)
+    )
 
 
 def _imports(project: Project, file: Neighbour) -> dict[str, str]:
@@ -99,7 +112,10 @@ def _imports(project: Project, file: Neighbour) -> dict[str, str]:
                 found[alias.asname or alias.name.partition(".")[0]] = f"import {_alias(alias)}"
         elif isinstance(node, ast.ImportFrom):
             origin = _absolute(project, file.path, node)
-            found |= {alias.asname or alias.name: f"from {origin} import {_alias(alias)}" for alias in node.names}
+            found |= {
+                alias.asname or alias.name: f"from {origin} import {_alias(alias)}"
+                for alias in node.names
+            }
     return found
 
 
@@ -124,7 +140,9 @@ def find_log_style(logger: Logger | None, project: Project, files: tuple[Neighbo
         return "structlog"
     if origin.partition(".")[0] in ("logging", "celery"):
         return "percent"
-    return majority(files, _styles(logger.name)) or ("structlog" if _wraps(project, origin) else "percent")
+    return majority(files, _styles(logger.name)) or (
+        "structlog" if _wraps(project, origin) else "percent"
+    )
 
 
 def _styles(name: str) -> Callable[[Neighbour], Iterator[str]]:
@@ -143,4 +161,7 @@ def _wraps(project: Project, module: str) -> bool:
     """The repository's own logging module is built on a library that takes keywords."""
     path = project.locate(module)
     data = project.tree.read(path) if path else None
-    return data is not None and re.search(rb"(?m)^\s*(import|from) (structlog|loguru)\b", data) is not None
+    return (
+        data is not None
+        and re.search(rb"(?m)^\s*(import|from) (structlog|loguru)\b", data) is not None
+    )

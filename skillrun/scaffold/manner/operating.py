@@ -1,4 +1,6 @@
-"""What a repository does for those who operate it: its notes, and the metrics that its code emits."""
+"""What a repository does for those who operate it: its notes, and the metrics that its code
+emits.
+"""
 
 from __future__ import annotations
 
@@ -37,13 +39,25 @@ _COUNTS = re.compile(r"\.incr(?:ement)?\(")
 def _is_ours(path: str, handler_path: str) -> bool:
     """No part of an example, unless the handler is one too."""
     shown = _EXAMPLE.search(path)
-    return not is_vendored(path) and not is_test(path) and (not shown or handler_path.startswith(path[: shown.end()]))
+    return (
+        not is_vendored(path)
+        and not is_test(path)
+        and (not shown or handler_path.startswith(path[: shown.end()]))
+    )
 
 
 def find_notes(tree: Tree, handler_path: str, job: str) -> str | None:
-    """The Markdown file for this job's operational notes: one of its own where the others have theirs in a folder."""
+    """The Markdown file for this job's operational notes: one of its own where the others have
+    theirs in a folder.
+    """
     paths = [p for p in tree.files if p.lower().endswith(".md") and _is_ours(p, handler_path)]
-    paths.sort(key=lambda path: (-common(path.split("/")[:-1], handler_path.split("/")), path.count("/"), path))
+    paths.sort(
+        key=lambda path: (
+            -common(path.split("/")[:-1], handler_path.split("/")),
+            path.count("/"),
+            path,
+        )
+    )
     for folder, single in ((_OPERATING_FOLDER, _OPERATING_FILE), (_JOBS_FOLDER, _JOBS_FILE)):
         held = [path for path in paths if folder.search(path)]
         if held:
@@ -54,7 +68,9 @@ def find_notes(tree: Tree, handler_path: str, job: str) -> str | None:
 
 
 def _of_its_own(paths: list[str], job: str) -> str:
-    """`docs/runbooks/send-receipt.md`, spelled as its neighbours are; the index where there is nothing else."""
+    """`docs/runbooks/send-receipt.md`, spelled as its neighbours are; the index where there is
+    nothing else.
+    """
     nearest = paths[0].rpartition("/")[0]
     names = [path.rpartition("/")[2] for path in paths if path.rpartition("/")[0] == nearest]
     others = [name for name in names if not _INDEX.fullmatch(name)]
@@ -64,7 +80,9 @@ def _of_its_own(paths: list[str], job: str) -> str:
 
 @dataclass(frozen=True)
 class Metrics:
-    """The library; of statsd also the repository's client ("shop.metrics", "statsd") and its method that counts."""
+    """The library; of statsd also the repository's client ("shop.metrics", "statsd") and its method
+    that counts.
+    """
 
     library: str
     client: tuple[str, str] | None = None
@@ -78,9 +96,16 @@ def find_metrics(tree: Tree, project: Project) -> Metrics | None:
     """
     found: Counter[Metrics] = Counter()
     for path in tree.files:
-        if path.endswith(".py") and not is_vendored(path) and not is_test(path) and _speaks(tree.peek(path)):
+        if (
+            path.endswith(".py")
+            and not is_vendored(path)
+            and not is_test(path)
+            and _speaks(tree.peek(path))
+        ):
             text = read_text(tree, path)
-            found.update(Metrics(name) for name, pattern in _IMPORTS.items() if pattern.search(text))
+            found.update(
+                Metrics(name) for name, pattern in _IMPORTS.items() if pattern.search(text)
+            )
             found.update(_clients(project, path) if _COUNTS.search(text) else ())
     return found.most_common(1)[0][0] if found else None
 
@@ -90,12 +115,22 @@ def _speaks(data: bytes | None) -> bool:
 
 
 def _clients(project: Project, path: str) -> Iterator[Metrics]:
-    """The statsd clients that a file imports and counts with, e.g. `from shop.metrics import statsd`."""
+    """The statsd clients that a file imports and counts with, e.g. `from shop.metrics import
+    statsd`.
+    """
     module = project.module(path)
     if module is None:
         return
     for node in ast.walk(module.tree):
-        if isinstance(node, ast.Attribute) and node.attr in ("incr", "increment") and isinstance(node.value, ast.Name):
+        if (
+            isinstance(node, ast.Attribute)
+            and node.attr in ("incr", "increment")
+            and isinstance(node.value, ast.Name)
+        ):
             home, _, name = (module.resolve(node.value) or "").rpartition(".")
-            if "statsd" in f"{home}.{name}".lower() and home not in ("", module.name) and "(" not in name:
+            if (
+                "statsd" in f"{home}.{name}".lower()
+                and home not in ("", module.name)
+                and "(" not in name
+            ):
                 yield Metrics("statsd", (home, name), node.attr)

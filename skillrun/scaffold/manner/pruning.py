@@ -12,7 +12,8 @@ _NAMES = re.compile(r"[\w.\[\], |]+")  # a text that could be a name, or a quote
 
 
 def prune(source: str, names: Iterable[str], line_length: int) -> str:
-    """The source without the top-level imports of those names that it does not use; with them a block that they filled.
+    """The source without the top-level imports of those names that it does not use; with them a
+    block that they filled.
 
     An import that keeps some of its names is written anew, in one line where that fits.
     """
@@ -30,12 +31,18 @@ def _used(module: ast.Module) -> set[str]:
     for node in ast.walk(module):
         if isinstance(node, ast.Name):
             found.add(node.id)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _NAMES.fullmatch(node.value):
+        elif (
+            isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and _NAMES.fullmatch(node.value)
+        ):
             found |= set(_WORD.findall(node.value))
     return found
 
 
-def _edits(module: ast.Module, going: set[str], lines: list[str], line_length: int) -> Iterator[tuple[range, str]]:
+def _edits(
+    module: ast.Module, going: set[str], lines: list[str], line_length: int
+) -> Iterator[tuple[range, str]]:
     """(lines counted from 0, what stands there instead) of each import that loses names."""
     annotated = any(_has_annotation(node) for node in ast.walk(module))
     for node in module.body:
@@ -56,7 +63,11 @@ def _has_annotation(node: ast.AST) -> bool:
 
 
 def _is_for_types(node: ast.stmt) -> TypeGuard[ast.If]:
-    return isinstance(node, ast.If) and not node.orelse and ast.unparse(node.test).endswith("TYPE_CHECKING")
+    return (
+        isinstance(node, ast.If)
+        and not node.orelse
+        and ast.unparse(node.test).endswith("TYPE_CHECKING")
+    )
 
 
 def _of_body(
@@ -78,10 +89,14 @@ def _goes(node: ast.stmt, going: set[str], annotated: bool) -> bool:
     return all(_alias_goes(node, alias, going, annotated) for alias in node.names)
 
 
-def _alias_goes(node: ast.Import | ast.ImportFrom, alias: ast.alias, going: set[str], annotated: bool) -> bool:
+def _alias_goes(
+    node: ast.Import | ast.ImportFrom, alias: ast.alias, going: set[str], annotated: bool
+) -> bool:
     if isinstance(node, ast.ImportFrom) and node.module == "__future__":
         return alias.name == "annotations" and not annotated
-    bound = alias.asname or (alias.name.partition(".")[0] if isinstance(node, ast.Import) else alias.name)
+    bound = alias.asname or (
+        alias.name.partition(".")[0] if isinstance(node, ast.Import) else alias.name
+    )
     return bound in going
 
 
@@ -92,7 +107,11 @@ def _range(node: ast.stmt) -> range:
 def _stands_alone(node: ast.stmt, lines: list[str]) -> bool:
     """No other statement shares its lines, and no comment stands in them."""
     text = "".join(lines[number] for number in _range(node))
-    return not lines[node.lineno - 1][: node.col_offset].strip() and "#" not in text and ";" not in text
+    return (
+        not lines[node.lineno - 1][: node.col_offset].strip()
+        and "#" not in text
+        and ";" not in text
+    )
 
 
 def _written(node: ast.Import | ast.ImportFrom, names: list[ast.alias], line_length: int) -> str:
@@ -105,14 +124,18 @@ def _written(node: ast.Import | ast.ImportFrom, names: list[ast.alias], line_len
     return f"{one.partition(' import ')[0]} import (\n{held}{start})\n"
 
 
-def _with_names(node: ast.Import | ast.ImportFrom, names: list[ast.alias]) -> ast.Import | ast.ImportFrom:
+def _with_names(
+    node: ast.Import | ast.ImportFrom, names: list[ast.alias]
+) -> ast.Import | ast.ImportFrom:
     if isinstance(node, ast.Import):
         return ast.Import(names)
     return ast.ImportFrom(node.module, names, node.level)
 
 
 def _without(lines: list[str], edits: dict[range, str]) -> str:
-    """The lines with the edits made; of the blank lines around one that went, the longer run stays."""
+    """The lines with the edits made; of the blank lines around one that went, the longer run
+    stays.
+    """
     kept: list[str] = []
     number = 0
     starts = {where.start: (where, text) for where, text in edits.items()}
@@ -126,7 +149,9 @@ def _without(lines: list[str], edits: dict[range, str]) -> str:
 
 
 def _over_blank(lines: list[str], number: int, kept: list[str]) -> int:
-    """The next line to keep: those blank lines are left out that stand before it already; all at the beginning."""
+    """The next line to keep: those blank lines are left out that stand before it already; all at
+    the beginning.
+    """
     before = len(kept) - len("".join(kept).rstrip("\n").splitlines()) if kept else len(lines)
     while before and number < len(lines) and not lines[number].strip():
         number, before = number + 1, before - 1

@@ -17,9 +17,11 @@ _SETUP = re.compile(r"python_requires\s*=\s*[\"']([^\"']+)")
 
 
 def find_python(tree: Tree, handler_path: str) -> tuple[int, int] | None:
-    """(3, 9) for `requires-python = ">=3.9,<4"`, from the nearest file that says it; None where none does.
+    """(3, 9) for `requires-python = ">=3.9,<4"`, from the nearest file that says it; None where
+    none does.
 
-    `requires-python`, Poetry's `python`, `python_requires` of setup.cfg and setup.py, then `.python-version`.
+    `requires-python`, Poetry's `python`, `python_requires` of setup.cfg and setup.py, then
+    `.python-version`.
     """
     for folder in above(handler_path):
         for said in _said(tree, folder):

@@ -21,7 +21,8 @@ _TOGETHER = re.compile(r"(\\\r?\n)( +)")
 def restyle(source: str, conventions: Conventions, package: str = "") -> str:
     """The source of a module, as black would write it, in the repository's manner.
 
-    `package`: the dotted package that the module lies in; where it is given, and the repository imports so, imports
+    `package`: the dotted package that the module lies in; where it is given, and the repository
+    imports so, imports
     from it and from the package above become relative. Over-long lines are left as they are.
     Raises libcst.ParserSyntaxError for what is no Python.
     """
@@ -38,12 +39,16 @@ def restyle(source: str, conventions: Conventions, package: str = "") -> str:
 
 
 class _RelativeImports(cst.CSTTransformer):
-    """`from shop.mail import send` in shop.tasks as `from .mail import send`; what is farther away stays."""
+    """`from shop.mail import send` in shop.tasks as `from .mail import send`; what is farther away
+    stays.
+    """
 
     def __init__(self, package: list[str]) -> None:
         self._package = package
 
-    def leave_ImportFrom(self, original_node: cst.ImportFrom, updated_node: cst.ImportFrom) -> cst.ImportFrom:
+    def leave_ImportFrom(
+        self, original_node: cst.ImportFrom, updated_node: cst.ImportFrom
+    ) -> cst.ImportFrom:
         if updated_node.relative or updated_node.module is None:
             return updated_node
         names = cst.Module([]).code_for_node(updated_node.module).split(".")
@@ -56,12 +61,16 @@ class _RelativeImports(cst.CSTTransformer):
 
 
 class _SingleQuotes(cst.CSTTransformer):
-    """Texts in double quotes get single ones, unless they hold a quote, stand alone, or are a docstring."""
+    """Texts in double quotes get single ones, unless they hold a quote, stand alone, or are a
+    docstring.
+    """
 
     def visit_Expr(self, node: cst.Expr) -> bool:
         return not isinstance(node.value, cst.SimpleString | cst.ConcatenatedString)
 
-    def leave_SimpleString(self, original_node: cst.SimpleString, updated_node: cst.SimpleString) -> cst.SimpleString:
+    def leave_SimpleString(
+        self, original_node: cst.SimpleString, updated_node: cst.SimpleString
+    ) -> cst.SimpleString:
         text = original_node.raw_value
         if original_node.quote != '"' or _holds_quote(text):
             return original_node
@@ -70,7 +79,9 @@ class _SingleQuotes(cst.CSTTransformer):
     def leave_FormattedString(
         self, original_node: cst.FormattedString, updated_node: cst.FormattedString
     ) -> cst.FormattedString:
-        inner = cst.Module([]).code_for_node(original_node)[len(original_node.start) : -len(original_node.end)]
+        inner = cst.Module([]).code_for_node(original_node)[
+            len(original_node.start) : -len(original_node.end)
+        ]
         if original_node.end != '"' or _holds_quote(inner):
             return original_node
         return updated_node.with_changes(start=original_node.start[:-1] + "'", end="'")
@@ -84,7 +95,9 @@ def _holds_quote(text: str) -> bool:
 
 
 class _Indentation(cst.CSTTransformer):
-    """Every block gets the unit; lines inside brackets keep their distance in units, docstrings move along."""
+    """Every block gets the unit; lines inside brackets keep their distance in units, docstrings
+    move along.
+    """
 
     def __init__(self, unit: str, written: str) -> None:
         self._unit = unit
@@ -116,11 +129,15 @@ class _Indentation(cst.CSTTransformer):
         if isinstance(statement, cst.Expr) and isinstance(statement.value, cst.SimpleString):
             self._docstrings[statement.value] = len(self._blocks) + 1
 
-    def leave_SimpleString(self, original_node: cst.SimpleString, updated_node: cst.SimpleString) -> cst.SimpleString:
+    def leave_SimpleString(
+        self, original_node: cst.SimpleString, updated_node: cst.SimpleString
+    ) -> cst.SimpleString:
         depth = self._docstrings.get(original_node)
         if depth is None:
             return updated_node
-        return updated_node.with_changes(value=_moved(original_node.value, "".join(self._blocks), self._unit * depth))
+        return updated_node.with_changes(
+            value=_moved(original_node.value, "".join(self._blocks), self._unit * depth)
+        )
 
     def visit_FormattedString(self, node: cst.FormattedString) -> bool:
         return False
@@ -130,7 +147,9 @@ class _Indentation(cst.CSTTransformer):
     ) -> cst.ParenthesizedWhitespace:
         return updated_node.with_changes(last_line=self._in_units(updated_node.last_line))
 
-    def leave_EmptyLine(self, original_node: cst.EmptyLine, updated_node: cst.EmptyLine) -> cst.EmptyLine:
+    def leave_EmptyLine(
+        self, original_node: cst.EmptyLine, updated_node: cst.EmptyLine
+    ) -> cst.EmptyLine:
         return updated_node.with_changes(whitespace=self._in_units(updated_node.whitespace))
 
     def leave_SimpleWhitespace(
@@ -149,9 +168,15 @@ class _Indentation(cst.CSTTransformer):
 
 
 def _moved(docstring: str, before: str, after: str) -> str:
-    """A docstring whose lines begin with other indentation; one where that would change its text is left alone."""
+    """A docstring whose lines begin with other indentation; one where that would change its text is
+    left alone.
+    """
     first, *lines = docstring.split("\n")
-    if "\t" in docstring or "\\" in docstring or not all(line.startswith(before) or not line.strip() for line in lines):
+    if (
+        "\t" in docstring
+        or "\\" in docstring
+        or not all(line.startswith(before) or not line.strip() for line in lines)
+    ):
         return docstring
     moved = [after + line[len(before) :] if line.startswith(before) else line for line in lines]
     return "\n".join([first, *moved])

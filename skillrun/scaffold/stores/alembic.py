@@ -1,4 +1,6 @@
-"""Where a repository keeps Alembic revisions, the one that a new revision follows, and how they are named."""
+"""Where a repository keeps Alembic revisions, the one that a new revision follows, and how they are
+named.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ _SLUG_LENGTH = 40  # as Alembic cuts it
 
 @dataclass(frozen=True)
 class Scripts:
-    """The folder of the revisions, with a slash at its end, and `upgrade`, the command that runs them."""
+    """The folder of the revisions, with a slash at its end, and `upgrade`, the command that runs
+    them.
+    """
 
     versions: str
     template: str
@@ -44,19 +48,31 @@ class _Revision:
 
 
 def find_scripts(project: Project, near: str) -> Scripts | None:
-    """By the folder that holds `env.py` and `versions/`; the settings come from alembic.ini or pyproject.toml.
+    """By the folder that holds `env.py` and `versions/`; the settings come from alembic.ini or
+    pyproject.toml.
 
     Of several the one nearest to the models, whose path is `near`.
     """
-    found = within_reach(project, (path for path in project.tree.match("**env.py") if _is_env(project, path)), near)
+    found = within_reach(
+        project, (path for path in project.tree.match("**env.py") if _is_env(project, path)), near
+    )
     if not found:
         return None
     folder = found[0].removesuffix("env.py")
     settings = _settings(project, folder)
-    flask = re.search(rb"\bimport current_app\b|\bcurrent_app\.", project.tree.read(found[0]) or b"") is not None
+    flask = (
+        re.search(rb"\bimport current_app\b|\bcurrent_app\.", project.tree.read(found[0]) or b"")
+        is not None
+    )
     places = str(settings.get("version_locations") or "").split()
-    versions = f"{places[0].rstrip('/')}/" if len(places) == 1 and "%" not in places[0] else f"{folder}versions/"
-    return Scripts(versions, str(settings.get("file_template") or _TEMPLATE), _upgrade(settings, flask=flask))
+    versions = (
+        f"{places[0].rstrip('/')}/"
+        if len(places) == 1 and "%" not in places[0]
+        else f"{folder}versions/"
+    )
+    return Scripts(
+        versions, str(settings.get("file_template") or _TEMPLATE), _upgrade(settings, flask=flask)
+    )
 
 
 def _is_env(project: Project, path: str) -> bool:
@@ -79,13 +95,19 @@ def _settings(project: Project, folder: str) -> dict[str, Any]:
         section = _read_section(project, path)
         place = section.get("script_location", "").replace("%(here)s/", "").strip("/")
         if len(inis) == 1 or folder.rstrip("/").endswith(place):
-            return {**section, "file_template": section.get("file_template", "").replace("%%", "%"), "ini": path}
+            return {
+                **section,
+                "file_template": section.get("file_template", "").replace("%%", "%"),
+                "ini": path,
+            }
     found = _read_table(project)
     return {**found, "file_template": str(found.get("file_template", "")).replace("%%", "%")}
 
 
 def _read_section(project: Project, path: str) -> dict[str, str]:
-    """The section [alembic] of an ini file; empty in one that is broken, which alembic refuses as well."""
+    """The section [alembic] of an ini file; empty in one that is broken, which alembic refuses as
+    well.
+    """
     read = configparser.RawConfigParser()
     try:
         read.read_string((project.tree.read(path) or b"").decode("utf-8", "replace"))
@@ -106,7 +128,9 @@ def _read_table(project: Project) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def plan_migration(project: Project, wanted: Wanted, scripts: Scripts, now: datetime | None = None) -> Migration | None:
+def plan_migration(
+    project: Project, wanted: Wanted, scripts: Scripts, now: datetime | None = None
+) -> Migration | None:
     """A revision for the tables that none creates yet; None where there is nothing to add.
 
     Raises Blocked where the revisions have several heads.
@@ -118,7 +142,9 @@ def plan_migration(project: Project, wanted: Wanted, scripts: Scripts, now: date
     there = list(_revisions(project, scripts))
     head = _head(scripts, there)
     revision = _next_id(wanted, there, head)
-    slug = "_".join(["add", *([wanted.table] if done else []), *([wanted.dead_table] if dead else [])])
+    slug = "_".join(
+        ["add", *([wanted.table] if done else []), *([wanted.dead_table] if dead else [])]
+    )
     moment = now or datetime.now(UTC)
     return Migration(
         path=f"{scripts.versions}{_file_name(scripts.template, revision, slug, moment)}.py",
@@ -132,7 +158,11 @@ def plan_migration(project: Project, wanted: Wanted, scripts: Scripts, now: date
 
 
 def _is_created(project: Project, scripts: Scripts, table: str) -> bool:
-    return any(declared.path.startswith(scripts.versions) for declared in tables(project, table) if declared.exact)
+    return any(
+        declared.path.startswith(scripts.versions)
+        for declared in tables(project, table)
+        if declared.exact
+    )
 
 
 def _revisions(project: Project, scripts: Scripts) -> Iterator[_Revision]:
@@ -148,7 +178,13 @@ def _read(project: Project, module: Module) -> _Revision | None:
     if "revision" not in values or not isinstance(values["revision"][1], str):
         return None
     below = values["down_revision"][1] if "down_revision" in values else None
-    follows = tuple(below) if isinstance(below, tuple | list) else (below,) if isinstance(below, str) else ()
+    follows = (
+        tuple(below)
+        if isinstance(below, tuple | list)
+        else (below,)
+        if isinstance(below, str)
+        else ()
+    )
     node, revision = values["revision"]
     return _Revision(revision, follows, isinstance(node, ast.AnnAssign))
 
@@ -156,12 +192,17 @@ def _read(project: Project, module: Module) -> _Revision | None:
 def _assigned(module: Module) -> Iterator[tuple[str, ast.Assign | ast.AnnAssign]]:
     for node in module.tree.body:
         if isinstance(node, ast.Assign | ast.AnnAssign):
-            yield ast.unparse(node.targets[0] if isinstance(node, ast.Assign) else node.target), node
+            yield (
+                ast.unparse(node.targets[0] if isinstance(node, ast.Assign) else node.target),
+                node,
+            )
 
 
 def _head(scripts: Scripts, there: list[_Revision]) -> _Revision | None:
     followed = {below for revision in there for below in revision.follows}
-    heads = sorted((revision for revision in there if revision.id not in followed), key=lambda one: one.id)
+    heads = sorted(
+        (revision for revision in there if revision.id not in followed), key=lambda one: one.id
+    )
     if len(heads) > 1:
         message = f"{scripts.versions} has several heads: {', '.join(head.id for head in heads)}"
         raise Blocked(message, hint="join them first: alembic merge heads")
@@ -169,7 +210,9 @@ def _head(scripts: Scripts, there: list[_Revision]) -> _Revision | None:
 
 
 def _next_id(wanted: Wanted, there: list[_Revision], head: _Revision | None) -> str:
-    """The next number where the repository counts; else twelve hexadecimal digits, the same for the same job."""
+    """The next number where the repository counts; else twelve hexadecimal digits, the same for the
+    same job.
+    """
     if head is not None and there and all(re.fullmatch(r"\d+", revision.id) for revision in there):
         return f"{max(int(revision.id) for revision in there) + 1:0{len(head.id)}}"
     text = f"{wanted.job} {wanted.table} {wanted.dead_table} {head.id if head else ''}"
@@ -178,10 +221,16 @@ def _next_id(wanted: Wanted, there: list[_Revision], head: _Revision | None) -> 
 
 def _file_name(template: str, revision: str, slug: str, moment: datetime) -> str:
     parts = {
-        "rev": revision, "slug": slug[:_SLUG_LENGTH].rstrip("_"), "epoch": int(moment.timestamp()),
-        "year": moment.year, "month": moment.month, "day": moment.day,
-        "hour": moment.hour, "minute": moment.minute, "second": moment.second,
-    }  # fmt: skip
+        "rev": revision,
+        "slug": slug[:_SLUG_LENGTH].rstrip("_"),
+        "epoch": int(moment.timestamp()),
+        "year": moment.year,
+        "month": moment.month,
+        "day": moment.day,
+        "hour": moment.hour,
+        "minute": moment.minute,
+        "second": moment.second,
+    }
     try:
         return template % parts
     except (KeyError, ValueError, TypeError):

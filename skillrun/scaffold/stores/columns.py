@@ -1,4 +1,6 @@
-"""The columns of a dedupe table: the key fields of a job, with the types that their schema gives."""
+"""The columns of a dedupe table: the key fields of a job, with the types that their schema
+gives.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,8 @@ class Column:
 
 
 def key_columns(spec: JobSpec) -> tuple[Column, ...]:
-    """The columns in the order of the key. A dotted field has the name of its last part, where that is enough.
+    """The columns in the order of the key. A dotted field has the name of its last part, where that
+    is enough.
 
     Raises Blocked where a field is no plain value, Refused where its name is no identifier.
     """
@@ -51,14 +54,19 @@ def key_columns(spec: JobSpec) -> tuple[Column, ...]:
 def _column(spec: JobSpec, field: str, name: str) -> Column:
     where = f"{spec.shown_path}:{spec.line('idempotency', 'key')}: idempotency.key: {field}"
     if not name.isidentifier() or keyword.iskeyword(name):
-        raise Refused(f"{where} is no name of a column", hint="choose a payload field whose name is an identifier")
+        raise Refused(
+            f"{where} is no name of a column",
+            hint="choose a payload field whose name is an identifier",
+        )
     schema = _schema(spec.payload or {}, field)
     annotation = _annotation(schema)
     if annotation is None:
         hint = f"payload.properties.{field}: give it one type: string, integer, number or boolean"
         raise Blocked(f"{where} has no type that a column can have", hint=hint)
     longest = schema.get("maxLength")
-    return Column(name, annotation, longest if isinstance(longest, int) and longest > 0 else TEXT_LENGTH)
+    return Column(
+        name, annotation, longest if isinstance(longest, int) and longest > 0 else TEXT_LENGTH
+    )
 
 
 def _schema(payload: dict[str, Any], field: str) -> dict[str, Any]:
@@ -73,7 +81,13 @@ def _annotation(schema: dict[str, Any]) -> str | None:
     """By the type; without one, by the only type of the values that are allowed."""
     if isinstance(schema.get("type"), str):
         return _TYPES.get(schema["type"])
-    values = schema["enum"] if isinstance(schema.get("enum"), list) else [schema["const"]] if "const" in schema else []
+    values = (
+        schema["enum"]
+        if isinstance(schema.get("enum"), list)
+        else [schema["const"]]
+        if "const" in schema
+        else []
+    )
     kinds = {type(value).__name__ for value in values}
     return next(iter(kinds)) if len(kinds) == 1 and kinds <= set(_TYPES.values()) else None
 

@@ -1,4 +1,6 @@
-"""A dedupe row and dead letters in Django's ORM: the models, their migration, and the module that the handler uses."""
+"""A dedupe row and dead letters in Django's ORM: the models, their migration, and the module that
+the handler uses.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +10,19 @@ from skillrun.frameworks.pieces import Facts, Module, NewFile, Piece, Render, St
 from skillrun.scaffold.stores.columns import Column, remembered
 from skillrun.scaffold.stores.testing import Testing
 
-_FIELDS = {"int": "BigIntegerField", "str": "CharField", "float": "FloatField", "bool": "BooleanField"}
+_FIELDS = {
+    "int": "BigIntegerField",
+    "str": "CharField",
+    "float": "FloatField",
+    "bool": "BooleanField",
+}
 
 
 @dataclass(frozen=True)
 class Migration:
-    """A new migration behind the latest one of its app. `packages`: `__init__.py` files that are missing."""
+    """A new migration behind the latest one of its app. `packages`: `__init__.py` files that are
+    missing.
+    """
 
     path: str
     after: str | None  # the name of the one that it depends on
@@ -24,7 +33,9 @@ class Migration:
 
 @dataclass(frozen=True)
 class RowMigration:
-    """A new migration that adds a row to a table of a library, behind the latest one of the app `label`."""
+    """A new migration that adds a row to a table of a library, behind the latest one of the app
+    `label`.
+    """
 
     path: str
     label: str
@@ -36,7 +47,8 @@ class RowMigration:
 class Orm:
     """What the templates need to know: `Store.facts["orm"]`.
 
-    `auto_field`: the class of the key that Django adds; "" where nothing says which, so the model says it.
+    `auto_field`: the class of the key that Django adds; "" where nothing says which, so the model
+    says it.
     """
 
     columns: tuple[Column, ...]
@@ -62,16 +74,24 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
 
 def _shown(model: Symbol) -> Piece:
     """A package of models shows Django what its modules hold."""
-    return Module(model.path.replace("jobs.py", "__init__.py"), f"from {model.module.rpartition('.')[0]} import jobs\n")
+    return Module(
+        model.path.replace("jobs.py", "__init__.py"),
+        f"from {model.module.rpartition('.')[0]} import jobs\n",
+    )
 
 
 def _models(facts: Facts, render: Render, orm: Orm) -> str:
     fields = [_field(column) for column in orm.columns]
     return render(
-        "django_models.py.jinja", facts, needed=["from django.db import models"], fields=fields,
-        done=_table(orm, orm.model, facts.store.name), dead=_table(orm, orm.dead, orm.dead_table),
-        quoted=_quoted(orm), own_id=not orm.auto_field,
-    )  # fmt: skip
+        "django_models.py.jinja",
+        facts,
+        needed=["from django.db import models"],
+        fields=fields,
+        done=_table(orm, orm.model, facts.store.name),
+        dead=_table(orm, orm.dead, orm.dead_table),
+        quoted=_quoted(orm),
+        own_id=not orm.auto_field,
+    )
 
 
 @dataclass(frozen=True)
@@ -104,12 +124,18 @@ def _migration(facts: Facts, render: Render, orm: Orm, migration: Migration) -> 
     dead = _named(orm, orm.dead, orm.dead_table) if migration.dead else None
     generated = ["auto_created=True", "primary_key=True", "serialize=False", 'verbose_name="ID"']
     return render(
-        "django_migration.py.jinja", facts, needed=["from django.db import migrations, models"], label=orm.label,
-        after=migration.after, done=done, dead=dead, fields=[_field(column) for column in orm.columns],
+        "django_migration.py.jinja",
+        facts,
+        needed=["from django.db import migrations, models"],
+        label=orm.label,
+        after=migration.after,
+        done=done,
+        dead=dead,
+        fields=[_field(column) for column in orm.columns],
         id_arguments=generated if orm.auto_field else ["primary_key=True", "serialize=False"],
         id_field=f"models.{orm.auto_field or 'BigAutoField'}",
         tuple_of_fields=f"({', '.join(_quoted(orm))}{',' if len(orm.columns) == 1 else ''})",
-    )  # fmt: skip
+    )
 
 
 def _named(orm: Orm, model: Symbol | None, table: str) -> Table | None:
@@ -122,10 +148,16 @@ def _named(orm: Orm, model: Symbol | None, table: str) -> Table | None:
 def _store(facts: Facts, render: Render, orm: Orm) -> str:
     done, dead = orm.model.name if orm.model else "", orm.dead.name if orm.dead else ""
     return render(
-        "django_store.py.jinja", facts, needed=_store_imports(facts.store, orm), done=done, dead=dead,
-        parameters=[column.parameter for column in orm.columns], given=[column.given for column in orm.columns],
-        names=[column.name for column in orm.columns], remembered=remembered(done=bool(done), buries=bool(dead)),
-    )  # fmt: skip
+        "django_store.py.jinja",
+        facts,
+        needed=_store_imports(facts.store, orm),
+        done=done,
+        dead=dead,
+        parameters=[column.parameter for column in orm.columns],
+        given=[column.given for column in orm.columns],
+        names=[column.name for column in orm.columns],
+        remembered=remembered(done=bool(done), buries=bool(dead)),
+    )
 
 
 def _store_imports(store: Store, orm: Orm) -> list[Symbol | str]:
@@ -143,7 +175,9 @@ def _store_imports(store: Store, orm: Orm) -> list[Symbol | str]:
 
 
 def testing(facts: Facts) -> Testing:
-    """The test database of Django's own runner, or of pytest-django where the repository depends on it."""
+    """The test database of Django's own runner, or of pytest-django where the repository depends on
+    it.
+    """
     orm: Orm = facts.store.facts["orm"]
     dead = orm.dead
     return Testing(

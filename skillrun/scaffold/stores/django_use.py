@@ -1,4 +1,6 @@
-"""How a repository uses Django: the app that holds a handler, its models and migrations, and its database."""
+"""How a repository uses Django: the app that holds a handler, its models and migrations, and its
+database.
+"""
 
 from __future__ import annotations
 
@@ -41,9 +43,15 @@ def is_django(project: Project) -> bool:
 
 
 def _settings(project: Project, name: str) -> Iterator[tuple[Module, ast.expr]]:
-    """(module, value) of each setting of that name: of the settings that the repository names first."""
+    """(module, value) of each setting of that name: of the settings that the repository names
+    first.
+    """
     named = list(project.settings_modules())
-    others = [module for module in project.modules_with(name) if module.path not in {one.path for one in named}]
+    others = [
+        module
+        for module in project.modules_with(name)
+        if module.path not in {one.path for one in named}
+    ]
     for module in (*named, *(one for one in others if not is_aside(one.path))):
         for node in module.tree.body:
             if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
@@ -62,12 +70,17 @@ def find_app(project: Project, wanted: Wanted, where: str) -> App:
             _check_installed(project, package, where)
             return _app(project, package, folder)
         package = package.rpartition(".")[0]
-    message = f"{where}: {wanted.package or 'the top of the repository'} is no app of Django, so it can hold no table"
+    message = (
+        f"{where}: {wanted.package or 'the top of the repository'} is no app of Django, so it can"
+        " hold no table"
+    )
     raise Blocked(message, hint="handler: a module of an app, e.g. shop.tasks:send_receipt")
 
 
 def _check_installed(project: Project, package: str, where: str) -> None:
-    """Raises Blocked for an app that plain settings leave out: it has no tables, and nobody looks for tasks in it."""
+    """Raises Blocked for an app that plain settings leave out: it has no tables, and nobody looks
+    for tasks in it.
+    """
     listed = list(_settings(project, "INSTALLED_APPS"))
     texts = {
         node.value
@@ -81,7 +94,10 @@ def _check_installed(project: Project, package: str, where: str) -> None:
         return
     module, value = listed[0]
     place = f"{module.path}:{value.lineno}: INSTALLED_APPS"
-    message = f"{where}: {package} is not in {place}, so Django makes no table of it and looks for no task in it"
+    message = (
+        f"{where}: {package} is not in {place}, so Django makes no table of it and looks for no"
+        " task in it"
+    )
     raise Blocked(message, hint=f"add {package} there, or name a handler in an app that is there")
 
 
@@ -104,7 +120,9 @@ def _of_config(project: Project, config: Module | None, name: str) -> str:
 
 
 def _auto_field(project: Project, app: App) -> str:
-    """The class of the keys that Django adds: by the AppConfig, else by the settings; "" where neither says it."""
+    """The class of the keys that Django adds: by the AppConfig, else by the settings; "" where
+    neither says it.
+    """
     said = _of_config(project, app.config, "default_auto_field")
     for module, node in _settings(project, "DEFAULT_AUTO_FIELD") if not said else ():
         value = project.literal(node, module)
@@ -113,7 +131,9 @@ def _auto_field(project: Project, app: App) -> str:
 
 
 def plan_orm(project: Project, wanted: Wanted, app: App) -> Orm:
-    """What is to be written. Raises Blocked as `plan_models` and for an app whose migrations have several ends."""
+    """What is to be written. Raises Blocked as `plan_models` and for an app whose migrations have
+    several ends.
+    """
     model, dead = plan_models(project, wanted, app.models, app.label)
     return Orm(
         columns=wanted.columns,
@@ -129,8 +149,12 @@ def plan_orm(project: Project, wanted: Wanted, app: App) -> Orm:
 # -- migrations
 
 
-def _migration(project: Project, app: App, model: Symbol | None, dead: Symbol | None) -> Migration | None:
-    """None where every model has its migration, or where the app keeps none at all (see `keeps_none`)."""
+def _migration(
+    project: Project, app: App, model: Symbol | None, dead: Symbol | None
+) -> Migration | None:
+    """None where every model has its migration, or where the app keeps none at all (see
+    `keeps_none`).
+    """
     there = list(_migrations(project, app))
     made = {name for module, _ in there for name in _created(module)}
     needs_done = model is not None and model.name not in made and model.path == app.models.path
@@ -138,7 +162,9 @@ def _migration(project: Project, app: App, model: Symbol | None, dead: Symbol | 
     if keeps_none(project, app) or not (needs_done or needs_dead):
         return None
     leaf = _leaf(app, there)
-    names = [one.name.lower() for one, new in ((model, needs_done), (dead, needs_dead)) if one and new]
+    names = [
+        one.name.lower() for one, new in ((model, needs_done), (dead, needs_dead)) if one and new
+    ]
     path = f"{app.folder}migrations/{_numbered('_'.join(names), [name for _, name in there])}.py"
     return Migration(path, leaf, needs_done, needs_dead, _packages(project, app, there))
 
@@ -168,15 +194,27 @@ def _numbered(name: str, there: list[str]) -> str:
 
 def _packages(project: Project, app: App, there: list[tuple[Module, str]]) -> tuple[str, ...]:
     """The `__init__.py` of the folder, where that is missing."""
-    return () if there or _has(project, app, "migrations/__init__.py") else (f"{app.folder}migrations/__init__.py",)
+    return (
+        ()
+        if there or _has(project, app, "migrations/__init__.py")
+        else (f"{app.folder}migrations/__init__.py",)
+    )
 
 
 def keeps_none(project: Project, app: App) -> bool:
-    """The app has models and no migrations: its tables are made in another way, which a migration would end."""
+    """The app has models and no migrations: its tables are made in another way, which a migration
+    would end.
+    """
     paths = [f"{app.folder}models.py", *project.tree.match(f"{app.folder}models/*.py")]
     modules = [module for path in paths if (module := project.module(path)) is not None]
-    has_models = any(isinstance(node, ast.ClassDef) for module in modules for node in module.tree.body)
-    return has_models and not _has(project, app, "migrations/__init__.py") and not list(_migrations(project, app))
+    has_models = any(
+        isinstance(node, ast.ClassDef) for module in modules for node in module.tree.body
+    )
+    return (
+        has_models
+        and not _has(project, app, "migrations/__init__.py")
+        and not list(_migrations(project, app))
+    )
 
 
 def _has(project: Project, app: App, name: str) -> bool:
@@ -193,7 +231,10 @@ def _migrations(project: Project, app: App) -> Iterator[tuple[Module, str]]:
 def _created(module: Module) -> Iterator[str]:
     for node in ast.walk(module.tree):
         if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("CreateModel"):
-            name = next((k.value for k in node.keywords if k.arg == "name"), node.args[0] if node.args else None)
+            name = next(
+                (k.value for k in node.keywords if k.arg == "name"),
+                node.args[0] if node.args else None,
+            )
             if isinstance(name, ast.Constant):
                 yield str(name.value)
 
@@ -213,7 +254,12 @@ def _leaf(app: App, there: list[tuple[Module, str]]) -> str | None:
 def _is_built_upon(app: App, module: Module, there: list[tuple[Module, str]]) -> bool:
     """Whether a squashed migration has others after it: they name one that it replaces."""
     replaced = {name for part in _assigned(module, "replaces") for name in _pairs(app, part)}
-    others = (part for other, _ in there if other is not module for part in _assigned(other, "dependencies"))
+    others = (
+        part
+        for other, _ in there
+        if other is not module
+        for part in _assigned(other, "dependencies")
+    )
     return any(name in replaced for part in others for name in _pairs(app, part))
 
 
@@ -228,7 +274,9 @@ def _pairs(app: App, part: ast.AST) -> Iterator[str]:
     """Names in `dependencies` and `replaces`: ("shop", "0001_initial")."""
     for node in ast.walk(part):
         if isinstance(node, ast.Tuple) and len(node.elts) == 2:
-            label, name = (one.value if isinstance(one, ast.Constant) else None for one in node.elts)
+            label, name = (
+                one.value if isinstance(one, ast.Constant) else None for one in node.elts
+            )
             if label == app.label and isinstance(name, str):
                 yield name
 
@@ -251,41 +299,63 @@ def _default(project: Project, module: Module, node: ast.expr, *, postgresql: bo
     value = _dict_behind(module, _item(node, "default"))
     name = _item(value, "NAME") if isinstance(value, ast.Dict) else None
     if name is None:
-        return database_behind(variable_of(project, module, value or node), where, postgresql=postgresql)
+        return database_behind(
+            variable_of(project, module, value or node), where, postgresql=postgresql
+        )
     engine = project.literal(_item(value, "ENGINE"), module)
-    if isinstance(engine, str) and engine.endswith((".postgresql", ".postgresql_psycopg2", ".postgis")):
+    if isinstance(engine, str) and engine.endswith(
+        (".postgresql", ".postgresql_psycopg2", ".postgis")
+    ):
         return _in_parts(project, module, value, where)
     if isinstance(engine, str) and not engine.endswith("sqlite3"):
-        return Database(note=f"{where} has {engine} in parts, and a proof gives one URL: read it with dj-database-url")
+        return Database(
+            note=(
+                f"{where} has {engine} in parts, and a proof gives one URL: read it with"
+                " dj-database-url"
+            )
+        )
     file = file_of(project, module, name)
-    return database_behind(variable_of(project, module, name), where, postgresql=False, file=file, is_url=False)
+    return database_behind(
+        variable_of(project, module, name), where, postgresql=False, file=file, is_url=False
+    )
 
 
 def _in_parts(project: Project, module: Module, value: ast.expr | None, where: str) -> Database:
-    """PostgreSQL whose host, user and name are variables each; the proof's server asks for no password."""
+    """PostgreSQL whose host, user and name are variables each; the proof's server asks for no
+    password.
+    """
     env = {}
     for key in ("HOST", "NAME", "USER", "PORT"):
         variable = variable_of(project, module, _item(value, key))
         if variable is not None:
             env[variable.name] = f"{{postgresql.{key.lower()}}}"
         elif key != "PORT":
-            return Database(note=f"{where}: {key} is read from no variable, and a proof has a server of its own")
+            return Database(
+                note=f"{where}: {key} is read from no variable, and a proof has a server of its own"
+            )
     return Database(env, ("postgresql",), "{postgresql}")
 
 
 def _dict_behind(module: Module, node: ast.expr | None) -> ast.expr | None:
-    """The last dict that a name of the settings holds, also within `if`; what is no such name as it is."""
+    """The last dict that a name of the settings holds, also within `if`; what is no such name as it
+    is.
+    """
     if not isinstance(node, ast.Name):
         return node
     held = [
-        n.value for n in ast.walk(module.tree) if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == node.id
+        n.value
+        for n in ast.walk(module.tree)
+        if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == node.id
     ]
     return next((value for value in reversed(held) if isinstance(value, ast.Dict)), node)
 
 
 def _item(node: ast.expr | None, key: str) -> ast.expr | None:
     pairs = zip(node.keys, node.values, strict=True) if isinstance(node, ast.Dict) else ()
-    return next((value for name, value in pairs if isinstance(name, ast.Constant) and name.value == key), None)
+    return next(
+        (value for name, value in pairs if isinstance(name, ast.Constant) and name.value == key),
+        None,
+    )
 
 
 def manage(project: Project) -> str:

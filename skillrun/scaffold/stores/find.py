@@ -10,12 +10,24 @@ from typing import TYPE_CHECKING, Any
 from skillrun.errors import Blocked
 from skillrun.frameworks.pieces import Store, Symbol
 from skillrun.repo.places import is_aside
-from skillrun.scaffold.stores import alembic, django_use, flask_use, redis_use, sqlalchemy_use, sqlite3
+from skillrun.scaffold.stores import (
+    alembic,
+    django_use,
+    flask_use,
+    redis_use,
+    sqlalchemy_use,
+    sqlite3,
+)
 from skillrun.scaffold.stores.database import Database, database_behind, with_driver
 from skillrun.scaffold.stores.django import Orm
 from skillrun.scaffold.stores.nearness import is_around
 from skillrun.scaffold.stores.redis import Keys
-from skillrun.scaffold.stores.sqlalchemy_find import database_of, own_tables, plan_orm, setup_command
+from skillrun.scaffold.stores.sqlalchemy_find import (
+    database_of,
+    own_tables,
+    plan_orm,
+    setup_command,
+)
 from skillrun.scaffold.stores.wanted import Wanted, read_wanted
 from skillrun.scaffold.writers import awaits
 from skillrun.stages import uniqueness
@@ -28,26 +40,33 @@ _IN_PLACE = ("apscheduler", "plain-cron")
 _IN_ROWS = ("django-q2", "django-tasks")
 """Libraries that keep jobs in tables of a Django project, whatever else a job remembers."""
 _NO_CONTEXT = (
-    "no Flask app and no factory without arguments was found: what runs outside of an app context, such as a dead "
-    "letter, needs one opened"
+    "no Flask app and no factory without arguments was found: what runs outside of an app context,"
+    " such as a dead letter, needs one opened"
 )
-_NO_AIOSQLITE = "the job's tests need aiosqlite beside SQLAlchemy: add it to what is installed for tests"
-_OLD_SQLALCHEMY = re.compile(r"(==|~=)\s*(0|1\.[0-3])\b|<=?\s*1\.[0-3](\.\d+)?\s*($|[\"',;])|<\s*1\.4\b", re.MULTILINE)
+_NO_AIOSQLITE = (
+    "the job's tests need aiosqlite beside SQLAlchemy: add it to what is installed for tests"
+)
+_OLD_SQLALCHEMY = re.compile(
+    r"(==|~=)\s*(0|1\.[0-3])\b|<=?\s*1\.[0-3](\.\d+)?\s*($|[\"',;])|<\s*1\.4\b", re.MULTILINE
+)
 _POSTGRESQL = ("psycopg", "psycopg2", "psycopg2-binary", "asyncpg", "pg8000")
 _DATABASES = (
     *("sqlalchemy", "advanced-alchemy", "sqlmodel", "peewee", "tortoise-orm", "pony", *_POSTGRESQL),
     *("mysqlclient", "pymysql", "pymongo", "motor"),
 )
 """Libraries of databases."""
-_ASIDE = re.compile(r"dev|test|doc|lint|typ|bench|example", re.IGNORECASE)  # groups of dependencies that no job has
+_ASIDE = re.compile(
+    r"dev|test|doc|lint|typ|bench|example", re.IGNORECASE
+)  # groups of dependencies that no job has
 
 
 def find_store(case: Case, spec: JobSpec) -> Store:
-    """The store that the spec names, of the repository's own kind; what it needs is in `Store.facts`.
+    """The store that the spec names, of the repository's own kind; what it needs is in
+    `Store.facts`.
 
-    "columns" are the key's, "notes" are sentences for a person, "database" is what a proof points elsewhere, "busy"
-    names the error that `once` raises to be tried again.
-    Raises Blocked where the spec or the repository leaves open where the store goes.
+    "columns" are the key's, "notes" are sentences for a person, "database" is what a proof points
+    elsewhere, "busy" names the error that `once` raises to be tried again. Raises Blocked where the
+    spec or the repository leaves open where the store goes.
     """
     wanted = read_wanted(case.project, spec)
     kinds = {"redis": _redis, "receiver": _receiver, "table": _in_database}
@@ -100,28 +119,51 @@ def _postgresql(case: Case) -> bool:
 
 
 def _refuse_old(case: Case) -> None:
-    """Raises Blocked where SQLAlchemy is pinned below 1.4, whose sessions are the first with a block of their own."""
+    """Raises Blocked where SQLAlchemy is pinned below 1.4, whose sessions are the first with a
+    block of their own.
+    """
     from skillrun.repo.manifests import read_manifests
 
-    pinned = (one for one in read_manifests(case.tree).find("sqlalchemy") if _OLD_SQLALCHEMY.search(one.text))
+    pinned = (
+        one
+        for one in read_manifests(case.tree).find("sqlalchemy")
+        if _OLD_SQLALCHEMY.search(one.text)
+    )
     for one in pinned:
-        message = f"{one.path}:{one.line}: {one.text.strip()}: the store is written for SQLAlchemy 1.4 and newer"
-        raise Blocked(message, hint='write "redis PREFIX" or "receiver" in idempotency.dedupe.store, or upgrade')
+        message = (
+            f"{one.path}:{one.line}: {one.text.strip()}: the store is written for SQLAlchemy 1.4"
+            " and newer"
+        )
+        raise Blocked(
+            message,
+            hint='write "redis PREFIX" or "receiver" in idempotency.dedupe.store, or upgrade',
+        )
 
 
 def _refuse_beside_another(case: Case, spec: JobSpec, near: str) -> None:
-    """Raises Blocked where a file of SQLite would be a second database, beside one that the templates cannot use."""
+    """Raises Blocked where a file of SQLite would be a second database, beside one that the
+    templates cannot use.
+    """
     from skillrun.repo.manifests import read_manifests
 
-    found = [one for one in read_manifests(case.tree).find(*_DATABASES) if not _ASIDE.search(one.group)]
+    found = [
+        one for one in read_manifests(case.tree).find(*_DATABASES) if not _ASIDE.search(one.group)
+    ]
     for one in (one for one in found if is_around(case.project, one.path, near)):
         where = f"{spec.shown_path}:{spec.line('idempotency', 'dedupe')}: idempotency.dedupe.store"
-        message = f"{where}: no models and no session that a module could import were found beside {one.name}"
-        raise Blocked(message, hint='write "redis PREFIX" or "receiver" there, or write the store by hand')
+        message = (
+            f"{where}: no models and no session that a module could import were found beside"
+            f" {one.name}"
+        )
+        raise Blocked(
+            message, hint='write "redis PREFIX" or "receiver" there, or write the store by hand'
+        )
 
 
 def _scheme(case: Case) -> str | None:
-    """How SQLAlchemy's URL begins for the client that the repository depends on; None without one."""
+    """How SQLAlchemy's URL begins for the client that the repository depends on; None without
+    one.
+    """
     if _depends(case, "psycopg") and not _depends(case, "psycopg2", "psycopg2-binary"):
         return "postgresql+psycopg"
     return "postgresql" if _postgresql(case) else None
@@ -142,25 +184,36 @@ def _django(case: Case, wanted: Wanted, where: str, end: str) -> Store:
     made = none if django_use.keeps_none(case.project, app) else None
     facts = {"orm": orm, "database": database, "notes": _notes(made, database.note)}
     facts["pytest_django"] = _depends(case, "pytest-django")
-    return _store(wanted, "django", end, {**facts, "setup": f"{django_use.manage(case.project)} migrate"})
+    return _store(
+        wanted, "django", end, {**facts, "setup": f"{django_use.manage(case.project)} migrate"}
+    )
 
 
 def _rows(case: Case, wanted: Wanted) -> Store:
     """The database alone, for the tests and the proof of a job that makes no table in it."""
     database = django_use.database_of(case.project, postgresql=_postgresql(case))
     facts = {"orm": Orm((), "", ""), "database": database, "notes": _notes(database.note)}
-    facts |= {"pytest_django": _depends(case, "pytest-django"), "setup": f"{django_use.manage(case.project)} migrate"}
+    facts |= {
+        "pytest_django": _depends(case, "pytest-django"),
+        "setup": f"{django_use.manage(case.project)} migrate",
+    }
     return _store(wanted, "django", "store", facts)
 
 
 def _with_schedule(case: Case, spec: JobSpec, wanted: Wanted, store: Store) -> Store:
-    """With `schedule`: the migration that adds the row by which the library's clock starts the job."""
+    """With `schedule`: the migration that adds the row by which the library's clock starts the
+    job.
+    """
     if spec.trigger is None or spec.trigger.type == "event":
         return store
-    app = django_use.find_app(case.project, wanted, f"{spec.shown_path}:{spec.line('handler')}: handler")
+    app = django_use.find_app(
+        case.project, wanted, f"{spec.shown_path}:{spec.line('handler')}: handler"
+    )
     tables = store.facts.get("letters") or store
     orm = tables.facts.get("orm")
-    made = django_use.plan_row(case.project, app, f"schedule_{wanted.handler}", orm.migration if orm else None)
+    made = django_use.plan_row(
+        case.project, app, f"schedule_{wanted.handler}", orm.migration if orm else None
+    )
     return replace(store, facts={**store.facts, "schedule": made})
 
 
@@ -176,15 +229,35 @@ def _sqlalchemy(case: Case, spec: JobSpec, wanted: Wanted, end: str) -> Store | 
     _refuse_old(case)
     scripts = alembic.find_scripts(case.project, base.models.path or near if base else near)
     migration = alembic.plan_migration(case.project, wanted, scripts) if scripts else None
-    flask = flask_use.find_app(case.project, _app_path(case)) if base is not None and base.style == "flask" else None
-    scheme = "postgresql+asyncpg" if opening and opening.awaited and _depends(case, "asyncpg") else _scheme(case)
+    flask = (
+        flask_use.find_app(case.project, _app_path(case))
+        if base is not None and base.style == "flask"
+        else None
+    )
+    scheme = (
+        "postgresql+asyncpg"
+        if opening and opening.awaited and _depends(case, "asyncpg")
+        else _scheme(case)
+    )
     orm = plan_orm(case.project, wanted, base, opening, migration, flask, scheme=scheme)
     database = database_of(case.project, base, opening, orm, postgresql=scheme is not None)
     database = with_driver(database, scheme) if scheme else database
-    setup = scripts.upgrade if scripts else setup_command(case.project, base, opening, orm, wanted.module(end))
-    unmade = None if setup else "how the tables are made was not found: proof.setup needs a command for it"
+    setup = (
+        scripts.upgrade
+        if scripts
+        else setup_command(case.project, base, opening, orm, wanted.module(end))
+    )
+    unmade = (
+        None
+        if setup
+        else "how the tables are made was not found: proof.setup needs a command for it"
+    )
     lost = _NO_CONTEXT if base is not None and base.style == "flask" and flask is None else None
-    made = None if opening else "no session factory or engine was found: the store makes its own from DATABASE_URL"
+    made = (
+        None
+        if opening
+        else "no session factory or engine was found: the store makes its own from DATABASE_URL"
+    )
     untested = _NO_AIOSQLITE if orm.awaited and not _depends(case, "aiosqlite") else None
     notes = _notes(made, lost, unmade, untested, database.note)
     return _store(
@@ -198,12 +271,17 @@ def _sqlalchemy(case: Case, spec: JobSpec, wanted: Wanted, end: str) -> Store | 
 
 
 def _awaits(case: Case, spec: JobSpec) -> bool:
-    """Whether the store may be one of asyncio: the handler awaits, and a transaction is handed to what awaits too."""
+    """Whether the store may be one of asyncio: the handler awaits, and a transaction is handed to
+    what awaits too.
+    """
     if case.use is None or not awaits(case.project, case.use, spec.handler or ""):
         return False
     calls = [effect.call for effect in spec.effects or () if effect.guarantee == "transactional"]
     adapters = [case.project.find(call) for call in calls]
-    return all(adapter is not None and isinstance(adapter.node, ast.AsyncFunctionDef) for adapter in adapters)
+    return all(
+        adapter is not None and isinstance(adapter.node, ast.AsyncFunctionDef)
+        for adapter in adapters
+    )
 
 
 def _app_path(case: Case) -> str:
@@ -222,13 +300,23 @@ def _sqlite3(case: Case, spec: JobSpec, wanted: Wanted, end: str) -> Store:
     own = f"{wanted.folder}{wanted.handler}_{end}.py"  # what it made the last time is still its own
     tables = sqlite3.Tables(
         done=bool(wanted.table) and _is_missing(case, wanted.table, own),
-        dead=bool(wanted.dead_table) and _is_missing(case, wanted.dead_table, own, *_others_stores(case)),
+        dead=bool(wanted.dead_table)
+        and _is_missing(case, wanted.dead_table, own, *_others_stores(case)),
     )
-    database = database_behind(opening.variable, opening.where, postgresql=False, file=opening.file, is_url=False)
-    facts = {"opening": opening, "tables": tables, "dead_table": wanted.dead_table, "database": database}
+    database = database_behind(
+        opening.variable, opening.where, postgresql=False, file=opening.file, is_url=False
+    )
+    facts = {
+        "opening": opening,
+        "tables": tables,
+        "dead_table": wanted.dead_table,
+        "database": database,
+    }
     setup = f"python -m {wanted.module(end)}" if tables.any else None
     notes = _notes(database.note)
-    return _store(wanted, "sqlite3", end, {**facts, "setup": setup, "notes": notes}, connect=opening.symbol)
+    return _store(
+        wanted, "sqlite3", end, {**facts, "setup": setup, "notes": notes}, connect=opening.symbol
+    )
 
 
 def _is_missing(case: Case, table: str, *but: str) -> bool:
@@ -237,8 +325,12 @@ def _is_missing(case: Case, table: str, *but: str) -> bool:
 
 
 def _others_stores(case: Case) -> list[str]:
-    """The stores of other jobs: each makes the tables that it writes to, whichever is there first."""
-    return [path for path in case.tree.search("What a background job remembers") if not is_aside(path)]
+    """The stores of other jobs: each makes the tables that it writes to, whichever is there
+    first.
+    """
+    return [
+        path for path in case.tree.search("What a background job remembers") if not is_aside(path)
+    ]
 
 
 # -- Redis, and the receiver
@@ -261,22 +353,34 @@ def _redis(case: Case, spec: JobSpec, wanted: Wanted) -> Store:
         bury=Symbol(letters.module, "bury", exists=False, path=letters.path) if letters else None,
         fake=_depends(case, "fakeredis"),
     )
-    made = None if client else "no client of Redis was found: the store makes its own from REDIS_URL"
+    made = (
+        None if client else "no client of Redis was found: the store makes its own from REDIS_URL"
+    )
     notes = _notes(made, database.note, *(letters.facts["notes"] if letters else ()))
-    facts = {"keys": keys, "busy": "Busy" if lease else None, "letters": letters, "database": database, "notes": notes}
+    facts = {
+        "keys": keys,
+        "busy": "Busy" if lease else None,
+        "letters": letters,
+        "database": database,
+        "notes": notes,
+    }
     return _store(wanted, "redis", "store", facts, connect=client.symbol if client else None)
 
 
 def _waits_in_place(case: Case) -> bool:
-    """A plain function waits for its next attempt in its own process: a delivery that finds another at work cannot
-    come back later, so there is no lease; both may work, with the same key.
+    """A plain function waits for its next attempt in its own process: a delivery that finds another
+    at work cannot come back later, so there is no lease; both may work, with the same key.
     """
     return case.use is not None and case.use.id in _IN_PLACE
 
 
 def _receiver(case: Case, spec: JobSpec, wanted: Wanted) -> Store:
     letters = _letters(case, spec, wanted, "store")
-    facts = {"letters": letters, "database": Database(), "notes": letters.facts["notes"] if letters else ()}
+    facts = {
+        "letters": letters,
+        "database": Database(),
+        "notes": letters.facts["notes"] if letters else (),
+    }
     return _store(wanted, "receiver", "store", facts)
 
 
@@ -285,7 +389,12 @@ def _letters(case: Case, spec: JobSpec, wanted: Wanted, end: str) -> Store | Non
     if not wanted.dead_table:
         return None
     store = _in_database(case, spec, wanted, end)
-    if store.kind == "sqlite3" and not any(not is_aside(path) for path in case.tree.search("sqlite3")):
-        message = f"{spec.shown_path}:{spec.line('dead_letter')}: dead_letter.kind is table, and there is no database"
+    if store.kind == "sqlite3" and not any(
+        not is_aside(path) for path in case.tree.search("sqlite3")
+    ):
+        message = (
+            f"{spec.shown_path}:{spec.line('dead_letter')}: dead_letter.kind is table, and there is"
+            " no database"
+        )
         raise Blocked(message, hint="dead_letter: {kind: queue, where: NAME}, or {kind: framework}")
     return store

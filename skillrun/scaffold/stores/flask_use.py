@@ -1,4 +1,6 @@
-"""How a repository gets at its Flask app: what a signal or a callback does runs outside of every app context."""
+"""How a repository gets at its Flask app: what a signal or a callback does runs outside of every
+app context.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,8 @@ class FlaskApp:
 
 
 def find_app(project: Project, near: str) -> FlaskApp | None:
-    """The app of the process, in this order: one that Flask-APScheduler holds, an object, what a factory makes.
+    """The app of the process, in this order: one that Flask-APScheduler holds, an object, what a
+    factory makes.
 
     `near`: the module of the job library's app; an object that a factory makes counts first there.
     """
@@ -52,14 +55,24 @@ def _object_or_factory(project: Project, near: str) -> FlaskApp | None:
 
 
 def _found(project: Project, near: str) -> Iterator[tuple[int, str, FlaskApp]]:
-    """(rank, path, app): a factory's object elsewhere, as in wsgi.py, is one more app, so it comes last."""
+    """(rank, path, app): a factory's object elsewhere, as in wsgi.py, is one more app, so it comes
+    last.
+    """
     for module in _modules(project, "Flask", "create_app", "make_app", "app_factory"):
         for name, value in _assigned(module):
             if _makes_app(project, module, value):
                 direct = _is_flask(project, module, value)
-                yield 0 if module.path == near else 1 if direct else 3, module.path, _imported(module, name, name)
+                yield (
+                    0 if module.path == near else 1 if direct else 3,
+                    module.path,
+                    _imported(module, name, name),
+                )
         for node in module.tree.body:
-            if isinstance(node, ast.FunctionDef) and not _needs_arguments(node) and _returns_app(project, module, node):
+            if (
+                isinstance(node, ast.FunctionDef)
+                and not _needs_arguments(node)
+                and _returns_app(project, module, node)
+            ):
                 yield 2, module.path, _imported(module, node.name, f"{node.name}()")
 
 
@@ -74,7 +87,11 @@ def _makes_app(project: Project, module: Module, call: ast.Call, hops: int = _HO
     found = project.lookup(module.resolve(call.func) or "") if hops else None
     node = found.definition.node if found and found.definition else None
     home = found.module if found else None
-    return isinstance(node, ast.FunctionDef) and home is not None and _returns_app(project, home, node, hops - 1)
+    return (
+        isinstance(node, ast.FunctionDef)
+        and home is not None
+        and _returns_app(project, home, node, hops - 1)
+    )
 
 
 def _is_flask(project: Project, module: Module, call: ast.Call) -> bool:
@@ -82,21 +99,30 @@ def _is_flask(project: Project, module: Module, call: ast.Call) -> bool:
     found = project.lookup(name)
     node = found.definition.node if found and found.definition else None
     if isinstance(node, ast.ClassDef) and found is not None and found.module is not None:
-        return any(project.origin(found.module.resolve(base) or "") in _FLASK for base in node.bases)
+        return any(
+            project.origin(found.module.resolve(base) or "") in _FLASK for base in node.bases
+        )
     return name in _FLASK or project.origin(name) in _FLASK
 
 
-def _returns_app(project: Project, module: Module, node: ast.FunctionDef, hops: int = _HOPS) -> bool:
-    """Whether a function returns an app that it has made; a function inside of it is another one."""
+def _returns_app(
+    project: Project, module: Module, node: ast.FunctionDef, hops: int = _HOPS
+) -> bool:
+    """Whether a function returns an app that it has made; a function inside of it is another
+    one.
+    """
     made = {
         ast.unparse(one.targets[0])
         for one in ast.walk(node)
         if isinstance(one, ast.Assign) and isinstance(one.value, ast.Call)
         if _makes_app(project, module, one.value, hops)
     }
-    returned = [one.value for one in ast.walk(node) if isinstance(one, ast.Return) and one.value is not None]
+    returned = [
+        one.value for one in ast.walk(node) if isinstance(one, ast.Return) and one.value is not None
+    ]
     return any(
-        ast.unparse(value) in made or (isinstance(value, ast.Call) and _makes_app(project, module, value, hops))
+        ast.unparse(value) in made
+        or (isinstance(value, ast.Call) and _makes_app(project, module, value, hops))
         for value in returned
     )
 
@@ -109,7 +135,11 @@ def _needs_arguments(node: ast.FunctionDef) -> bool:
 def _assigned(module: Module) -> Iterator[tuple[str, ast.Call]]:
     """(name, call) of what a module holds."""
     for node in module.tree.body:
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and isinstance(node.value, ast.Call):
+        if (
+            isinstance(node, ast.Assign)
+            and isinstance(node.targets[0], ast.Name)
+            and isinstance(node.value, ast.Call)
+        ):
             yield node.targets[0].id, node.value
 
 

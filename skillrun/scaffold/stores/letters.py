@@ -9,11 +9,15 @@ from skillrun.scaffold.stores.testing import Testing
 
 
 def letters(facts: Facts, render: Render) -> list[Piece]:
-    """The pieces of `Store.facts["letters"]`, a store that only buries; none where there is no such store."""
+    """The pieces of `Store.facts["letters"]`, a store that only buries; none where there is no such
+    store.
+    """
     from skillrun.scaffold.stores.registry import STORES
 
     store: Store | None = facts.store.facts.get("letters")
-    return STORES[store.kind].pieces(replace(facts, store=store), render) if store is not None else []
+    return (
+        STORES[store.kind].pieces(replace(facts, store=store), render) if store is not None else []
+    )
 
 
 def testing(facts: Facts) -> Testing:
@@ -21,4 +25,6 @@ def testing(facts: Facts) -> Testing:
     from skillrun.scaffold.stores.registry import STORES
 
     store: Store | None = facts.store.facts.get("letters")
-    return STORES[store.kind].testing(replace(facts, store=store)) if store is not None else Testing()
+    return (
+        STORES[store.kind].testing(replace(facts, store=store)) if store is not None else Testing()
+    )

@@ -1,4 +1,6 @@
-"""Which of a repository's places belong to a job: those of another project beside its own do not."""
+"""Which of a repository's places belong to a job: those of another project beside its own do
+not.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,9 @@ _MANIFESTS = ("pyproject.toml", "setup.py", "setup.cfg", "requirements.txt", "Pi
 def within_reach(project: Project, paths: Iterable[str], near: str) -> list[str]:
     """The paths that code at `near` can import, the nearest first.
 
-    A repository may hold several projects, each with a manifest. What another one keeps is out of reach, unless it lies
-    in a folder around `near`, or something in the project of `near` imports it.
+    A repository may hold several projects, each with a manifest. What another one keeps is out of
+    reach, unless it lies in a folder around `near`, or something in the project of `near` imports
+    it.
     """
     own = _home(project, near)
     reached = [path for path in paths if _reaches(project, own, path)]
@@ -32,13 +35,17 @@ def is_around(project: Project, path: str, near: str) -> bool:
 def distance(path: str, near: str) -> int:
     """How many folders lie between two files."""
     ours, theirs = path.split("/")[:-1], near.split("/")[:-1]
-    shared = next((at for at, pair in enumerate(zip(ours, theirs, strict=False)) if pair[0] != pair[1]), None)
+    shared = next(
+        (at for at, pair in enumerate(zip(ours, theirs, strict=False)) if pair[0] != pair[1]), None
+    )
     common = min(len(ours), len(theirs)) if shared is None else shared
     return len(ours) + len(theirs) - 2 * common
 
 
 def _home(project: Project, path: str) -> str:
-    """The folder of the nearest manifest above a file, "" for the repository itself; it ends with a slash."""
+    """The folder of the nearest manifest above a file, "" for the repository itself; it ends with a
+    slash.
+    """
     homes = project.remember(("homes",), lambda: _homes(project))
     folder = path.rpartition("/")[0]
     while folder and folder not in homes:
@@ -47,7 +54,9 @@ def _home(project: Project, path: str) -> str:
 
 
 def _homes(project: Project) -> set[str]:
-    return {path.rpartition("/")[0] for name in _MANIFESTS for path in project.tree.match(f"**/{name}")}
+    return {
+        path.rpartition("/")[0] for name in _MANIFESTS for path in project.tree.match(f"**/{name}")
+    }
 
 
 def _reaches(project: Project, own: str, path: str) -> bool:
@@ -55,11 +64,17 @@ def _reaches(project: Project, own: str, path: str) -> bool:
     if own.startswith(home):
         return True
     package = project.import_name(path).partition(".")[0]
-    return project.remember(("reaches", own, home, package), lambda: _imports(project, own, home, package))
+    return project.remember(
+        ("reaches", own, home, package), lambda: _imports(project, own, home, package)
+    )
 
 
 def _imports(project: Project, own: str, home: str, package: str) -> bool:
     """Whether something in the project `own`, but not in `home`, imports the package."""
     line = re.compile(rb"^\s*(from|import)\s+" + re.escape(package.encode()) + rb"\b", re.MULTILINE)
-    ours = (one for one in project.tree.search(package) if one.startswith(own) and not one.startswith(home))
+    ours = (
+        one
+        for one in project.tree.search(package)
+        if one.startswith(own) and not one.startswith(home)
+    )
     return any(line.search(project.tree.read(one) or b"") for one in ours)

@@ -1,4 +1,6 @@
-"""The spec's `proof` part, as far as the store decides it: where its database lies, and what to ask it afterwards."""
+"""The spec's `proof` part, as far as the store decides it: where its database lies, and what to ask
+it afterwards.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +15,15 @@ if TYPE_CHECKING:
 def proof_part(store: Store, case: Case) -> dict[str, Any]:
     """Fields of `proof` as the schema of a job spec has them; what cannot be told is left out.
 
-    `Store.facts["notes"]` says what a person has to add, e.g. a setting that no environment variable reaches.
+    `Store.facts["notes"]` says what a person has to add, e.g. a setting that no environment
+    variable reaches.
     """
     spec = case.spec
-    dead = spec.dead_letter.where if spec and spec.dead_letter and spec.dead_letter.kind == "table" else None
+    dead = (
+        spec.dead_letter.where
+        if spec and spec.dead_letter and spec.dead_letter.kind == "table"
+        else None
+    )
     beside: list[Store | None] = [store.facts.get("letters"), store.facts.get("rows")]
     both = [store, *(one for one in beside if one is not None)]
     databases: list[Database] = [one.facts["database"] for one in both if "database" in one.facts]

@@ -1,4 +1,6 @@
-"""No memory of the job's own: the receiver drops a repeated key, and only dead letters may be kept."""
+"""No memory of the job's own: the receiver drops a repeated key, and only dead letters may be
+kept.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,9 @@ from skillrun.scaffold.stores.testing import Testing
 
 
 def pieces(facts: Facts, render: Render) -> list[Piece]:
-    """The module of `bury` and its table, where dead letters are kept in one; there is no `once`."""
+    """The module of `bury` and its table, where dead letters are kept in one; there is no
+    `once`.
+    """
     return letters.letters(facts, render)
 
 

@@ -1,4 +1,6 @@
-"""How a repository uses Redis: its client, how long a lease and a mark may live, and what points it elsewhere."""
+"""How a repository uses Redis: its client, how long a lease and a mark may live, and what points it
+elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,8 @@ class Client:
 
 
 def find_client(project: Project, near: str) -> Client | None:
-    """A module variable that holds a client, a function without arguments that returns one, or django-redis.
+    """A module variable that holds a client, a function without arguments that returns one, or
+    django-redis.
 
     Of several the one nearest to the path `near`.
     """
@@ -80,7 +83,9 @@ def _django_redis(project: Project) -> Client | None:
     if not any(not is_aside(path) for path in project.tree.search("django_redis")):
         return None
     name = "get_redis_connection"
-    return Client(Symbol("django_redis", name), f'{name}("default")', (f"from django_redis import {name}",))
+    return Client(
+        Symbol("django_redis", name), f'{name}("default")', (f"from django_redis import {name}",)
+    )
 
 
 def database_of(project: Project, client: Client | None) -> Database:
@@ -89,21 +94,31 @@ def database_of(project: Project, client: Client | None) -> Database:
         return Database({"REDIS_URL": "{redis}"}, ("redis",))
     found = variable_of(project, client.made[0], client.made[1]) if client.made else None
     if found is None:
-        where = f"{client.symbol.path}:{client.made[1].lineno}" if client.made else "CACHES in the settings"
-        note = f"{where}: the address of Redis is fixed: a proof needs it read from a variable, as a URL"
+        where = (
+            f"{client.symbol.path}:{client.made[1].lineno}"
+            if client.made
+            else "CACHES in the settings"
+        )
+        note = (
+            f"{where}: the address of Redis is fixed: a proof needs it read from a variable, as"
+            " a URL"
+        )
         return Database({}, ("redis",), note=note)
     assert client.made is not None
     is_url = ast.unparse(client.made[1]).partition("(")[0].endswith("from_url") and not found.part
     if not is_url:
-        return Database({}, ("redis",), note=f"{found.name} is no URL of Redis: a proof can only give one")
+        return Database(
+            {}, ("redis",), note=f"{found.name} is no URL of Redis: a proof can only give one"
+        )
     return Database({found.name: "{redis}"}, ("redis",))
 
 
 def lease_s(spec: JobSpec, policy: Policy | None) -> float | None:
-    """How long a delivery that died may keep others out, in seconds; None where a second one could not come back.
+    """How long a delivery that died may keep others out, in seconds; None where a second one could
+    not come back.
 
-    Longer than the handler may run, where that is known, and no longer than the retries of a second delivery wait:
-    half of that, and a quarter where jitter shortens the waits.
+    Longer than the handler may run, where that is known, and no longer than the retries of a second
+    delivery wait: half of that, and a quarter where jitter shortens the waits.
     """
     retry = spec.retry
     if retry is None or retry.kind == "none" or (retry.max_attempts or 1) < 2:
@@ -116,7 +131,9 @@ def lease_s(spec: JobSpec, policy: Policy | None) -> float | None:
 
 
 def kept_s(spec: JobSpec, policy: Policy | None) -> float | None:
-    """How long a mark is kept, in seconds: the window of the spec, and not less than the retry horizon."""
+    """How long a mark is kept, in seconds: the window of the spec, and not less than the retry
+    horizon.
+    """
     dedupe = spec.idempotency.dedupe if spec.idempotency else None
     if dedupe is None or dedupe.window is None:
         return None
@@ -128,6 +145,12 @@ def refuse_transactions(spec: JobSpec) -> None:
     """Raises Blocked where an effect is to be committed together with a key in Redis."""
     for number, effect in enumerate(spec.effects or ()):
         if effect.guarantee == "transactional":
-            where = f"{spec.shown_path}:{spec.line('effects', number)}: effects.{number} {effect.name}"
-            message = f"{where} is transactional, and Redis takes part in no transaction of a database"
-            raise Blocked(message, hint="idempotency.dedupe.store: table NAME, in the database of the effect")
+            where = (
+                f"{spec.shown_path}:{spec.line('effects', number)}: effects.{number} {effect.name}"
+            )
+            message = (
+                f"{where} is transactional, and Redis takes part in no transaction of a database"
+            )
+            raise Blocked(
+                message, hint="idempotency.dedupe.store: table NAME, in the database of the effect"
+            )

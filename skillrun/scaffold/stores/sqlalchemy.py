@@ -1,4 +1,6 @@
-"""A dedupe row and dead letters in SQLAlchemy's ORM: the models, and the module that the handler uses."""
+"""A dedupe row and dead letters in SQLAlchemy's ORM: the models, and the module that the handler
+uses.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,10 @@ from skillrun.scaffold.stores.columns import Column, remembered
 from skillrun.scaffold.stores.flask_use import FlaskApp
 from skillrun.scaffold.stores.testing import Testing
 
-_LOCAL, _OTHER = "session", "sessions"  # a variable of the store, and what the repository's object is called beside it
+_LOCAL, _OTHER = (
+    "session",
+    "sessions",
+)  # a variable of the store, and what the repository's object is called beside it
 _TYPES = {"int": "BigInteger", "str": "String", "float": "Float", "bool": "Boolean"}
 
 
@@ -31,7 +36,9 @@ class Migration:
 
 @dataclass(frozen=True)
 class Package:
-    """The `__init__.py` that imports the models: `listed` in its `__all__`, by `relative` imports."""
+    """The `__init__.py` that imports the models: `listed` in its `__all__`, by `relative`
+    imports.
+    """
 
     path: str
     listed: bool = False
@@ -42,8 +49,10 @@ class Package:
 class Orm:
     """What the templates need to know: `Store.facts["orm"]`.
 
-    `style` is mapped (2.x), column (1.4), sqlmodel or flask. `opened` is the expression that opens a session, as a
-    context manager; `commits` is false where that commits by itself; `awaited`: it is one of asyncio. Symbols that
+    `style` is mapped (2.x), column (1.4), sqlmodel or flask. `opened` is the expression that opens
+    a session, as a
+    context manager; `commits` is false where that commits by itself; `awaited`: it is one of
+    asyncio. Symbols that
     exist already are not written.
     """
 
@@ -101,12 +110,20 @@ def _models(facts: Facts, render: Render, orm: Orm, here: list[Symbol]) -> str:
         needed.append(f"from {base.module} import {base.name}")
     types = _types(orm.style)
     return render(
-        "sqlalchemy_models.py.jinja", facts, needed=needed, module=module, done=done, dead=dead,
-        base=f"{base.name}.Model" if orm.style == "flask" else base.name, own_base=orm.own_base,
-        made=types["made"], types=types, mapped_text=": Mapped[str]" if orm.style == "mapped" else "",
+        "sqlalchemy_models.py.jinja",
+        facts,
+        needed=needed,
+        module=module,
+        done=done,
+        dead=dead,
+        base=f"{base.name}.Model" if orm.style == "flask" else base.name,
+        own_base=orm.own_base,
+        made=types["made"],
+        types=types,
+        mapped_text=": Mapped[str]" if orm.style == "mapped" else "",
         columns=[_written(column, orm) for column in orm.columns],
         dead_table=orm.dead_table,
-    )  # fmt: skip
+    )
 
 
 def _sqlmodels(facts: Facts, render: Render, orm: Orm, here: list[Symbol]) -> str:
@@ -114,18 +131,29 @@ def _sqlmodels(facts: Facts, render: Render, orm: Orm, here: list[Symbol]) -> st
     done = orm.model if orm.model in here else None
     dead = orm.dead if orm.dead in here else None
     counted = done is not None and any(column.annotation == "int" for column in orm.columns)
-    types = {"Column", "DateTime", "func"} | ({"Text"} if dead else set()) | ({"BigInteger"} if counted else set())
+    types = (
+        {"Column", "DateTime", "func"}
+        | ({"Text"} if dead else set())
+        | ({"BigInteger"} if counted else set())
+    )
     needed = ["from datetime import datetime", f"from sqlalchemy import {', '.join(sorted(types))}"]
     needed.append("from sqlmodel import Field, SQLModel")
     return render(
-        "sqlmodel_models.py.jinja", facts, needed=needed, module=module, done=done.name if done else "",
-        dead=dead.name if dead else "", dead_table=orm.dead_table,
+        "sqlmodel_models.py.jinja",
+        facts,
+        needed=needed,
+        module=module,
+        done=done.name if done else "",
+        dead=dead.name if dead else "",
+        dead_table=orm.dead_table,
         columns=[_field(column, alone=len(orm.columns) == 1) for column in orm.columns],
-    )  # fmt: skip
+    )
 
 
 def _field(column: Column, *, alone: bool) -> Written:
-    """A column of the key, as SQLModel has it: a number of its own keeps the database from counting."""
+    """A column of the key, as SQLModel has it: a number of its own keeps the database from
+    counting.
+    """
     counts = ", autoincrement=False" if alone else ""
     arguments = {
         "int": [f"sa_column=Column(BigInteger, primary_key=True{counts})"],
@@ -163,10 +191,16 @@ class Written:
 
 
 def _written(column: Column, orm: Orm) -> Written:
-    prefix = f"{column.name}: Mapped[{column.annotation}] = " if orm.style == "mapped" else f"{column.name} = "
+    prefix = (
+        f"{column.name}: Mapped[{column.annotation}] = "
+        if orm.style == "mapped"
+        else f"{column.name} = "
+    )
     kind = _type_of(column, "db." if orm.style == "flask" else "")
     counted = column.annotation == "int" and len(orm.columns) == 1
-    return Written(prefix, [kind, "primary_key=True", *(["autoincrement=False"] if counted else [])])
+    return Written(
+        prefix, [kind, "primary_key=True", *(["autoincrement=False"] if counted else [])]
+    )
 
 
 def _type_of(column: Column, before: str) -> str:
@@ -183,7 +217,11 @@ def _model_imports(orm: Orm, *, done: bool, dead: bool) -> list[Symbol | str]:
     needed: list[Symbol | str] = [f"from sqlalchemy import {', '.join(sorted(used))}"]
     if orm.style == "mapped":
         mapped = dead or done
-        names = [*(["DeclarativeBase"] if orm.own_base else []), *(["Mapped"] if mapped else []), "mapped_column"]
+        names = [
+            *(["DeclarativeBase"] if orm.own_base else []),
+            *(["Mapped"] if mapped else []),
+            "mapped_column",
+        ]
         needed.append(f"from sqlalchemy.orm import {', '.join(names)}")
     elif orm.own_base:
         needed.append("from sqlalchemy.orm import declarative_base")
@@ -198,16 +236,23 @@ def _names(orm: Orm) -> list[str]:
 
 
 def _migration(facts: Facts, render: Render, orm: Orm, migration: Migration) -> str:
-    tables = [*([facts.store.name] if migration.done else []), *([orm.dead_table] if migration.dead else [])]
+    tables = [
+        *([facts.store.name] if migration.done else []),
+        *([orm.dead_table] if migration.dead else []),
+    ]
     return render(
-        "alembic_migration.py.jinja", facts, migration=migration, tables=tables,
+        "alembic_migration.py.jinja",
+        facts,
+        migration=migration,
+        tables=tables,
         columns=[(column.name, _type_of(column, "sa.")) for column in orm.columns],
         counted=len(orm.columns) == 1 and orm.columns[0].annotation == "int",
-        quoted=[f'"{name}"' for name in _names(orm)], dead_table=orm.dead_table,
+        quoted=[f'"{name}"' for name in _names(orm)],
+        dead_table=orm.dead_table,
         text=": str" if migration.annotated else "",
         maybe=": Union[str, None]" if migration.annotated else "",
         several=": Union[str, Sequence[str], None]" if migration.annotated else "",
-    )  # fmt: skip
+    )
 
 
 # -- the module of `once` and `bury`
@@ -218,29 +263,53 @@ def _store(facts: Facts, render: Render, orm: Orm) -> str:
     done = orm.model.name if orm.model else ""
     base = _base(facts, orm) if orm.own_base else None
     return render(
-        "sqlalchemy_async_store.py.jinja" if orm.awaited else "sqlalchemy_store.py.jinja", facts,
-        needed=_awaited_imports(store, orm, base) if orm.awaited else _store_imports(store, orm, base), done=done,
-        dead=orm.dead.name if orm.dead else "", buries=buries, names=_names(orm), opened=_opened(store, orm),
-        parameters=[column.parameter for column in orm.columns], given=[column.given for column in orm.columns],
-        commits=orm.commits, engine=orm.engine, default=orm.default, base=base.name if base else "", flask=orm.flask,
+        "sqlalchemy_async_store.py.jinja" if orm.awaited else "sqlalchemy_store.py.jinja",
+        facts,
+        needed=(
+            _awaited_imports(store, orm, base) if orm.awaited else _store_imports(store, orm, base)
+        ),
+        done=done,
+        dead=orm.dead.name if orm.dead else "",
+        buries=buries,
+        names=_names(orm),
+        opened=_opened(store, orm),
+        parameters=[column.parameter for column in orm.columns],
+        given=[column.given for column in orm.columns],
+        commits=orm.commits,
+        engine=orm.engine,
+        default=orm.default,
+        base=base.name if base else "",
+        flask=orm.flask,
         remembered=remembered(done=bool(done), buries=buries),
-    )  # fmt: skip
+    )
 
 
 def _store_imports(store: Store, orm: Orm, base: Symbol | None) -> list[Any]:
     done, buries = orm.model is not None, orm.dead is not None
     remote = done and not store.transactional and not store.claims
     opens = done or orm.flask is not None or orm.commits
-    needed = ["from contextlib import contextmanager", "from collections.abc import Iterator"] if opens else []
-    needed += ["from contextlib import ExitStack", "from functools import cache"] if orm.flask else []
+    needed = (
+        ["from contextlib import contextmanager", "from collections.abc import Iterator"]
+        if opens
+        else []
+    )
+    needed += (
+        ["from contextlib import ExitStack", "from functools import cache"] if orm.flask else []
+    )
     needed += ["from flask import Flask, has_app_context"] if orm.flask else []
     needed += ["from contextlib import suppress"] if remote or buries else []
-    needed += ["import json", "from hashlib import sha256", "from typing import Any"] if buries else []
+    needed += (
+        ["import json", "from hashlib import sha256", "from typing import Any"] if buries else []
+    )
     needed += ["from sqlalchemy.exc import IntegrityError"]
     needed += ["from sqlalchemy import insert"] if store.transactional and done else []
     needed += ["from sqlalchemy import select"] if remote else []
     needed += ["import os", "from sqlalchemy import create_engine"] if orm.engine else []
-    needed += ["from sqlalchemy import orm"] if (store.transactional and done) or orm.flask or orm.commits else []
+    needed += (
+        ["from sqlalchemy import orm"]
+        if (store.transactional and done) or orm.flask or orm.commits
+        else []
+    )
     ours = [symbol for symbol in (store.connect, orm.model, orm.dead, base) if symbol is not None]
     named = {_LOCAL: f"{_LOCAL} as {_OTHER}"}
     ours = [symbol for symbol in ours if symbol.module != store.module]
@@ -248,7 +317,9 @@ def _store_imports(store: Store, orm: Orm, base: Symbol | None) -> list[Any]:
 
 
 def _opened(store: Store, orm: Orm) -> str:
-    """The expression that opens a session; the store has a variable of its own that is called session."""
+    """The expression that opens a session; the store has a variable of its own that is called
+    session.
+    """
     if store.connect is None or store.connect.name != _LOCAL:
         return orm.opened
     return re.sub(rf"\b{_LOCAL}\b", _OTHER, orm.opened, count=1)
@@ -262,7 +333,11 @@ def _awaited_imports(store: Store, orm: Orm, base: Symbol | None) -> list[Any]:
         "from sqlalchemy import orm": "from sqlalchemy.ext.asyncio import AsyncSession",
     }
     needed = [swaps.get(one, one) for one in _store_imports(store, orm, base)]
-    needed += ["from sqlalchemy.ext.asyncio import AsyncSession"] if orm.opened.startswith("AsyncSession(") else []
+    needed += (
+        ["from sqlalchemy.ext.asyncio import AsyncSession"]
+        if orm.opened.startswith("AsyncSession(")
+        else []
+    )
     return [*needed, *(["import asyncio"] if base else [])]
 
 
@@ -272,20 +347,31 @@ def testing(facts: Facts) -> Testing:
     base = _base(facts, orm)
     models = [model for model in (orm.model, orm.dead) if model is not None]
     needed: list[Symbol | str] = [
-        "from sqlalchemy import create_engine", "from sqlalchemy.orm import sessionmaker", base, *models,
+        "from sqlalchemy import create_engine",
+        "from sqlalchemy.orm import sessionmaker",
+        base,
+        *models,
         Symbol(store.module, "once", path=store.path),
-    ]  # fmt: skip
+    ]
     needed += ["from sqlalchemy import func, select"] if orm.dead else []
-    needed += ["from sqlalchemy.orm import scoped_session"] if ".session_factory" in orm.opened else []
+    needed += (
+        ["from sqlalchemy.orm import scoped_session"] if ".session_factory" in orm.opened else []
+    )
     if orm.awaited:
         needed += ["from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine"]
         needed += ["from sqlalchemy.pool import NullPool"]
-    needed += ["from types import SimpleNamespace"] if orm.style == "flask" and not orm.flask else []
+    needed += (
+        ["from types import SimpleNamespace"] if orm.style == "flask" and not orm.flask else []
+    )
     values = {
-        "tail": store.tail, "base": _in_tests(base), "models": [_in_tests(model) for model in models],
+        "tail": store.tail,
+        "base": _in_tests(base),
+        "models": [_in_tests(model) for model in models],
         "dead": _in_tests(orm.dead) if orm.dead else "",
-        "replaced": _replaced(store, orm), "value": _stand_in(orm), "awaited": orm.awaited,
-    }  # fmt: skip
+        "replaced": _replaced(store, orm),
+        "value": _stand_in(orm),
+        "awaited": orm.awaited,
+    }
     return Testing(
         ("sqlalchemy_fixture.jinja",),
         tuple(needed),
@@ -308,7 +394,8 @@ def _replaced(store: Store, orm: Orm) -> str:
 
 
 def _stand_in(orm: Orm) -> str:
-    """What takes the place of the store's way to a session: the same kind of thing, on the test's database.
+    """What takes the place of the store's way to a session: the same kind of thing, on the test's
+    database.
 
     `{engine}` is the variable of the fixture, whose name depends on what else the tests import.
     """

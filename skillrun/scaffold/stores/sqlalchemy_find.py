@@ -1,4 +1,6 @@
-"""The plan of a SQLAlchemy store: which models are there, where new ones go, and what points the database elsewhere."""
+"""The plan of a SQLAlchemy store: which models are there, where new ones go, and what points the
+database elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -44,13 +46,21 @@ def plan_orm(
     return Orm(
         columns=wanted.columns,
         style=base.style if base is not None else "mapped",
-        opened="new_session()" if flask else opening.expression if opening is not None else "orm.Session(engine)",
+        opened=(
+            "new_session()"
+            if flask
+            else opening.expression
+            if opening is not None
+            else "orm.Session(engine)"
+        ),
         model=model,
         dead=dead,
         dead_table=wanted.dead_table,
         commits=not (opening is not None and opening.commits),
         engine="DATABASE_URL" if opening is None else None,
-        default="" if opening is not None else _own_url(wanted, scheme if base is not None else None),
+        default=(
+            "" if opening is not None else _own_url(wanted, scheme if base is not None else None)
+        ),
         own_base=base is None,
         migration=migration,
         flask=flask,
@@ -60,7 +70,9 @@ def plan_orm(
 
 
 def _own_url(wanted: Wanted, scheme: str | None) -> str:
-    """Where an engine of the store's own goes without its variable: models of PostgreSQL want no SQLite."""
+    """Where an engine of the store's own goes without its variable: models of PostgreSQL want no
+    SQLite.
+    """
     name = wanted.package.partition(".")[0] or "jobs"
     return f"{scheme}://localhost/{name}" if scheme else f"sqlite:///{name}.db"
 
@@ -73,11 +85,15 @@ def _apart(base: Base, *models: Symbol | None) -> list[Symbol | None]:
     name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", first.name).lower()
     package, folder = base.models.module.rpartition(".")[0], base.models.path.rpartition("/")[0]
     module, path = f"{package}.{name}", f"{folder}/{name}.py"
-    return [replace(one, module=module, path=path) if one and not one.exists else one for one in models]
+    return [
+        replace(one, module=module, path=path) if one and not one.exists else one for one in models
+    ]
 
 
 def own_tables(wanted: Wanted) -> Symbol:
-    """Where the models go in a repository without a declarative base; shared by all jobs of the package."""
+    """Where the models go in a repository without a declarative base; shared by all jobs of the
+    package.
+    """
     module = f"{wanted.package}.job_tables" if wanted.package else "job_tables"
     return Symbol(module, "", path=f"{wanted.folder}job_tables.py")
 
@@ -90,17 +106,23 @@ def database_of(
 ) -> Database:
     """What the engine is made with."""
     if opening is None:
-        return database_behind(Variable("DATABASE_URL", orm.default), "DATABASE_URL", postgresql=False)
+        return database_behind(
+            Variable("DATABASE_URL", orm.default), "DATABASE_URL", postgresql=False
+        )
     if base is not None and base.style == "flask":
         return _flask(project, postgresql=postgresql)
     if opening.url is None:
-        return database_behind(None, f"the engine behind {opening.symbol.path}", postgresql=postgresql)
+        return database_behind(
+            None, f"the engine behind {opening.symbol.path}", postgresql=postgresql
+        )
     module, node = opening.url
     where = f"{module.path}:{node.lineno}: create_engine"
     return _behind(project, module, node, where, postgresql=postgresql)
 
 
-def _behind(project: Project, module: object, node: ast.expr, where: str, *, postgresql: bool) -> Database:
+def _behind(
+    project: Project, module: object, node: ast.expr, where: str, *, postgresql: bool
+) -> Database:
     variable = variable_of(project, module, node)  # type: ignore[arg-type]
     literal = project.literal(node, module)  # type: ignore[arg-type]
     fixed = literal if isinstance(literal, str) else ""
@@ -108,11 +130,15 @@ def _behind(project: Project, module: object, node: ast.expr, where: str, *, pos
         variable = replace(variable, default=fixed)
     is_url = variable is None or not variable.part
     file = file_of(project, module, node) if scheme_of(project, module, node) == "sqlite" else ""  # type: ignore[arg-type]
-    return database_behind(variable, where, postgresql=postgresql, fixed=fixed, file=file, is_url=is_url)
+    return database_behind(
+        variable, where, postgresql=postgresql, fixed=fixed, file=file, is_url=is_url
+    )
 
 
 def _flask(project: Project, *, postgresql: bool) -> Database:
-    """`app.config["SQLALCHEMY_DATABASE_URI"] = ...`, or a constant of that name in a class of settings."""
+    """`app.config["SQLALCHEMY_DATABASE_URI"] = ...`, or a constant of that name in a class of
+    settings.
+    """
     for module in project.modules_with(_SETTING):
         for node in ast.walk(module.tree):
             if isinstance(node, ast.Assign) and _SETTING in ast.unparse(node.targets[0]):
@@ -121,8 +147,12 @@ def _flask(project: Project, *, postgresql: bool) -> Database:
     return database_behind(None, _SETTING, postgresql=postgresql)
 
 
-def setup_command(project: Project, base: Base | None, opening: Opening | None, orm: Orm, module: str) -> str | None:
-    """The command that makes the tables where no migrations do; None where only a person can tell."""
+def setup_command(
+    project: Project, base: Base | None, opening: Opening | None, orm: Orm, module: str
+) -> str | None:
+    """The command that makes the tables where no migrations do; None where only a person can
+    tell.
+    """
     if base is None:
         return f"python -m {module}"
     for path in sorted(project.tree.search("create_all")):

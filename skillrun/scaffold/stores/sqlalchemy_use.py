@@ -1,4 +1,6 @@
-"""How a repository uses SQLAlchemy: its declarative base, where its models are, and how it opens a session."""
+"""How a repository uses SQLAlchemy: its declarative base, where its models are, and how it opens a
+session.
+"""
 
 from __future__ import annotations
 
@@ -26,9 +28,11 @@ _SQLMODEL = Symbol("sqlmodel", "SQLModel")
 
 @dataclass(frozen=True)
 class Base:
-    """A declarative base: `style` is mapped (2.x), column (1.4), sqlmodel, or flask, where the symbol is `db`.
+    """A declarative base: `style` is mapped (2.x), column (1.4), sqlmodel, or flask, where the
+    symbol is `db`.
 
-    `models` is the module that has most of its models; of it only `module` and `path` are of use. `package`: where
+    `models` is the module that has most of its models; of it only `module` and `path` are of use.
+    `package`: where
     each model has a module, and new ones get one of their own.
     """
 
@@ -42,7 +46,8 @@ class Base:
 class Opening:
     """How a session is opened: the symbol, the expression for `with`, whether it commits by itself.
 
-    `bind` is an expression of the engine, where one without `with` gives it; `awaited`: it is opened by `async with`.
+    `bind` is an expression of the engine, where one without `with` gives it; `awaited`: it is
+    opened by `async with`.
     """
 
     symbol: Symbol
@@ -74,14 +79,20 @@ def _declared(project: Project, module: Module, node: ast.stmt) -> tuple[str, st
     """(name, style) of a statement that makes a base; ("", "") for any other."""
     if isinstance(node, ast.ClassDef):
         bases = {_last(module, base) for base in node.bases}
-        decorators = {_last(module, one.func if isinstance(one, ast.Call) else one) for one in node.decorator_list}
+        decorators = {
+            _last(module, one.func if isinstance(one, ast.Call) else one)
+            for one in node.decorator_list
+        }
         if bases & set(_BASES):
             return node.name, "mapped"
         return (node.name, "column") if "as_declarative" in decorators else ("", "")
     name, value = _assigned(node)
     if not isinstance(value, ast.Call):
         return "", ""
-    if any(one.startswith("flask_sqlalchemy.") for one in project.ancestors(module.resolve(value.func) or "")):
+    if any(
+        one.startswith("flask_sqlalchemy.")
+        for one in project.ancestors(module.resolve(value.func) or "")
+    ):
         return name, "flask"
     return (name, "column") if _last(module, value.func) in _MADE else ("", "")
 
@@ -103,7 +114,11 @@ def _package(project: Project, home: str, others: set[str]) -> Package | None:
     """The package with a module for each thing, which imports them."""
     folder = home.rpartition("/")[0]
     shown = project.module(f"{folder}/__init__.py")
-    beside = [path for path in others if path.rpartition("/")[0] == folder and not path.endswith("/__init__.py")]
+    beside = [
+        path
+        for path in others
+        if path.rpartition("/")[0] == folder and not path.endswith("/__init__.py")
+    ]
     if shown is None or len(beside) < 2 or home.endswith("/__init__.py"):
         return None
     imports = [node for node in shown.tree.body if isinstance(node, ast.ImportFrom)]
@@ -116,7 +131,9 @@ def _package(project: Project, home: str, others: set[str]) -> Package | None:
 
 
 def _named(node: ast.ImportFrom) -> Iterator[str]:
-    """`from h.models.user import User`, `from .user import User` and `from . import user` name user."""
+    """`from h.models.user import User`, `from .user import User` and `from . import user` name
+    user.
+    """
     yield (node.module or "").rpartition(".")[2]
     yield from (alias.name for alias in node.names)
 
@@ -132,7 +149,9 @@ def _sqlmodels(project: Project, near: str) -> Iterator[tuple[Module, ast.ClassD
 def _models(project: Project, symbol: Symbol) -> Iterator[tuple[Module, ast.ClassDef]]:
     for use in project.uses(f"{symbol.module}:{symbol.name}"):
         for above in use.module.parents(use.node):
-            if isinstance(above, ast.ClassDef) and any(use.node in list(ast.walk(base)) for base in above.bases):
+            if isinstance(above, ast.ClassDef) and any(
+                use.node in list(ast.walk(base)) for base in above.bases
+            ):
                 yield use.module, above
                 break
 
@@ -140,8 +159,11 @@ def _models(project: Project, symbol: Symbol) -> Iterator[tuple[Module, ast.Clas
 # -- sessions
 
 
-def find_opening(project: Project, base: Base | None, near: str, *, awaited: bool = False) -> Opening | None:
-    """The repository's own way to a session: a context manager, a session factory, flask's db, or an engine.
+def find_opening(
+    project: Project, base: Base | None, near: str, *, awaited: bool = False
+) -> Opening | None:
+    """The repository's own way to a session: a context manager, a session factory, flask's db, or
+    an engine.
 
     `awaited`: one of asyncio is wanted, where there is any.
     """
@@ -154,30 +176,50 @@ def find_opening(project: Project, base: Base | None, near: str, *, awaited: boo
 
 
 def _openings(project: Project, near: str) -> Iterator[tuple[int, Opening]]:
-    """(rank, opening): a context manager of the repository's own comes before the factory that it uses.
+    """(rank, opening): a context manager of the repository's own comes before the factory that it
+    uses.
 
-    A module's private names are its own, such as those of the store that another job was written with.
+    A module's private names are its own, such as those of the store that another job was written
+    with.
     """
-    for module in _modules(project, ("sessionmaker", "scoped_session", *_ENGINES, "contextmanager"), near):
+    for module in _modules(
+        project, ("sessionmaker", "scoped_session", *_ENGINES, "contextmanager"), near
+    ):
         for node in module.tree.body:
-            symbol = Symbol(module.name, getattr(node, "name", _assigned(node)[0]), path=module.path)
+            symbol = Symbol(
+                module.name, getattr(node, "name", _assigned(node)[0]), path=module.path
+            )
             if symbol.name.startswith("_") or symbol.name in _rebound(module):
                 continue
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and _is_scope(module, node):
                 awaited = isinstance(node, ast.AsyncFunctionDef)
                 url = _url(project, module)
-                yield 0, Opening(symbol, f"{symbol.name}()", commits=_commits(node), url=url, awaited=awaited)
+                yield (
+                    0,
+                    Opening(
+                        symbol, f"{symbol.name}()", commits=_commits(node), url=url, awaited=awaited
+                    ),
+                )
             value = _assigned(node)[1]
             if isinstance(value, ast.Call):
                 yield from _made(project, module, symbol, value)
 
 
 def _rebound(module: Module) -> set[str]:
-    """Names that a function gives another value (`global Session`): who imports them has the old one."""
-    return {name for node in ast.walk(module.tree) if isinstance(node, ast.Global) for name in node.names}
+    """Names that a function gives another value (`global Session`): who imports them has the old
+    one.
+    """
+    return {
+        name
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Global)
+        for name in node.names
+    }
 
 
-def _made(project: Project, module: Module, symbol: Symbol, value: ast.Call) -> Iterator[tuple[int, Opening]]:
+def _made(
+    project: Project, module: Module, symbol: Symbol, value: ast.Call
+) -> Iterator[tuple[int, Opening]]:
     called, name = _last(module, value.func), symbol.name
     if "async" in ast.unparse(value).lower():
         yield from _awaited(project, module, symbol, called, value)
@@ -185,8 +227,13 @@ def _made(project: Project, module: Module, symbol: Symbol, value: ast.Call) -> 
     if called in ("sessionmaker", "scoped_session") and not _is_bound(project, name, value):
         return  # each request binds a session of its own: a job has none
     if called == "sessionmaker":
-        yield 1, Opening(symbol, f"{name}()", bind=f"{name}().get_bind()", url=_url(project, module))
-    elif called == "scoped_session":  # a session of its own, so that nobody's pending work is committed
+        yield (
+            1,
+            Opening(symbol, f"{name}()", bind=f"{name}().get_bind()", url=_url(project, module)),
+        )
+    elif (
+        called == "scoped_session"
+    ):  # a session of its own, so that nobody's pending work is committed
         own = f"{name}.session_factory()"
         yield 2, Opening(symbol, own, bind=f"{own}.get_bind()", url=_url(project, module))
     elif called == "create_engine":
@@ -196,25 +243,37 @@ def _made(project: Project, module: Module, symbol: Symbol, value: ast.Call) -> 
 def _awaited(
     project: Project, module: Module, symbol: Symbol, called: str, value: ast.Call
 ) -> Iterator[tuple[int, Opening]]:
-    """`async_sessionmaker(engine)`, `sessionmaker(engine, class_=AsyncSession)`, `create_async_engine(...)`."""
+    """`async_sessionmaker(engine)`, `sessionmaker(engine, class_=AsyncSession)`,
+    `create_async_engine(...)`.
+    """
     name, url = symbol.name, _url(project, module)
-    if called in ("async_sessionmaker", "sessionmaker") and (value.args or "bind=" in ast.unparse(value)):
+    if called in ("async_sessionmaker", "sessionmaker") and (
+        value.args or "bind=" in ast.unparse(value)
+    ):
         yield 1, Opening(symbol, f"{name}()", url=url, awaited=True)
     elif called == "create_async_engine":
         yield 3, Opening(symbol, f"AsyncSession({name})", url=url, awaited=True)
 
 
 def _is_bound(project: Project, name: str, value: ast.Call) -> bool:
-    """`sessionmaker(engine)`, `sessionmaker(bind=engine)`, or `Session.configure(bind=...)` somewhere."""
+    """`sessionmaker(engine)`, `sessionmaker(bind=engine)`, or `Session.configure(bind=...)`
+    somewhere.
+    """
     calls = [node for node in ast.walk(value) if isinstance(node, ast.Call)]
     made = next((node for node in calls if ast.unparse(node.func).endswith("sessionmaker")), None)
-    if made is None or made.args or any(keyword.arg in ("bind", "binds", None) for keyword in made.keywords):
+    if (
+        made is None
+        or made.args
+        or any(keyword.arg in ("bind", "binds", None) for keyword in made.keywords)
+    ):
         return True
     return bool(project.tree.search(f"{name}.configure"))
 
 
 def _is_scope(module: Module, node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
-    """`@contextmanager def session_scope()` that yields a session and needs no argument; an asynchronous one too."""
+    """`@contextmanager def session_scope()` that yields a session and needs no argument; an
+    asynchronous one too.
+    """
     wanted = "contextmanager" if isinstance(node, ast.FunctionDef) else "asynccontextmanager"
     managed = any(_last(module, one) == wanted for one in node.decorator_list)
     needs = len(node.args.args) > len(node.args.defaults) or None in node.args.kw_defaults
@@ -228,7 +287,11 @@ def _commits(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
 
 def _url(project: Project, module: Module) -> tuple[Module, ast.expr] | None:
     """The argument of `create_engine`, in this module or in the only one that has such a call."""
-    found = [(one, node) for one in _modules(project, _ENGINES, module.path) for node in _engine_urls(one)]
+    found = [
+        (one, node)
+        for one in _modules(project, _ENGINES, module.path)
+        for node in _engine_urls(one)
+    ]
     return next((one for one in found if one[0].path == module.path), found[0] if found else None)
 
 
@@ -243,7 +306,9 @@ def _engine_urls(module: Module) -> Iterator[ast.expr]:
 
 
 def _modules(project: Project, words: tuple[str, ...], near: str) -> Iterator[Module]:
-    """The modules with any of the words, once each, without tests, examples and migrations, the nearest first."""
+    """The modules with any of the words, once each, without tests, examples and migrations, the
+    nearest first.
+    """
     paths = {path for word in words for path in project.tree.search(word)}
     for path in within_reach(project, paths, near):
         module = None if is_aside(path) or "/versions/" in path else project.module(path)

@@ -48,13 +48,20 @@ class Tables:
 
 
 def find_opening(project: Project, near: str) -> Opening:
-    """The repository's function that opens its database: a context manager first, then the nearest to a path."""
-    found = sorted(_openings(project, near), key=lambda one: (not one.commits, not _is_near(one, near)))
+    """The repository's function that opens its database: a context manager first, then the nearest
+    to a path.
+    """
+    found = sorted(
+        _openings(project, near), key=lambda one: (not one.commits, not _is_near(one, near))
+    )
     return found[0] if found else Opening(None, True, _OWN, "the store")
 
 
 def _is_near(opening: Opening, path: str) -> bool:
-    return opening.symbol is not None and opening.symbol.path.rpartition("/")[0] == path.rpartition("/")[0]
+    return (
+        opening.symbol is not None
+        and opening.symbol.path.rpartition("/")[0] == path.rpartition("/")[0]
+    )
 
 
 def _openings(project: Project, near: str) -> Iterator[Opening]:
@@ -62,11 +69,18 @@ def _openings(project: Project, near: str) -> Iterator[Opening]:
         module = project.module(path) if not is_aside(path) else None
         for node in module.tree.body if module is not None else ():
             called = _connecting(node)
-            if called is None or module is None or not isinstance(node, ast.FunctionDef) or _needs_arguments(node):
+            if (
+                called is None
+                or module is None
+                or not isinstance(node, ast.FunctionDef)
+                or _needs_arguments(node)
+            ):
                 continue
             if node.name.startswith("_"):
                 continue
-            managed = any("contextmanager" in ast.unparse(decorator) for decorator in node.decorator_list)
+            managed = any(
+                "contextmanager" in ast.unparse(decorator) for decorator in node.decorator_list
+            )
             given = called.args[0] if called.args else None
             symbol, where = Symbol(module.name, node.name, path=path), f"{path}:{node.lineno}"
             variable, file = variable_of(project, module, given), file_of(project, module, given)
@@ -75,7 +89,9 @@ def _openings(project: Project, near: str) -> Iterator[Opening]:
 
 def _connecting(node: ast.stmt) -> ast.Call | None:
     calls = (inner for inner in ast.walk(node) if isinstance(inner, ast.Call))
-    return next((call for call in calls if ast.unparse(call.func) in ("sqlite3.connect", "connect")), None)
+    return next(
+        (call for call in calls if ast.unparse(call.func) in ("sqlite3.connect", "connect")), None
+    )
 
 
 def _needs_arguments(node: ast.FunctionDef) -> bool:
@@ -89,13 +105,19 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
     columns: tuple[Column, ...] = store.facts["columns"]
     dead = store.facts["dead_table"]
     text = render(
-        "sqlite3.py.jinja", facts, needed=_imports(store), tables=tables, dead=dead, done=store.name,
+        "sqlite3.py.jinja",
+        facts,
+        needed=_imports(store),
+        tables=tables,
+        dead=dead,
+        done=store.name,
         opened=opened(store),
         columns=[(column.name, _TYPES[column.annotation]) for column in columns],
-        parameters=[column.parameter for column in columns], names=[column.name for column in columns],
+        parameters=[column.parameter for column in columns],
+        names=[column.name for column in columns],
         variable=store.facts["opening"].variable if store.connect is None else None,
         remembered=remembered(done=bool(store.name), buries=bool(dead)),
-    )  # fmt: skip
+    )
     return [Module(store.path, text)]
 
 
@@ -119,7 +141,9 @@ def opened_with(store: Store) -> list[Symbol | str]:
 
 
 def opened(store: Store, module: str | None = None) -> str:
-    """What stands between `with` and the colon to have a transaction on `connection`, in the store or in a `module`."""
+    """What stands between `with` and the colon to have a transaction on `connection`, in the store
+    or in a `module`.
+    """
     here = store.module if module is None else module
     symbol = store.connect or Symbol(store.module, "transaction", path=store.path)
     called = f"{symbol.name if symbol.module == here else symbol.written}()"
@@ -143,5 +167,8 @@ def testing(facts: Facts) -> Testing:
             "creates": store.facts["tables"].any,
         },
         for_pytest=("from pathlib import Path",),
-        for_unittest=("from tempfile import TemporaryDirectory", *([] if variable else ["import os"])),
+        for_unittest=(
+            "from tempfile import TemporaryDirectory",
+            *([] if variable else ["import os"]),
+        ),
     )

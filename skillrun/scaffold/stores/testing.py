@@ -13,8 +13,10 @@ from skillrun.frameworks.pieces import Symbol
 class Testing:
     """`fixtures`: the templates of the fixtures and of `dead()`; none where a job has no store.
 
-    `needed`: what they import, `for_pytest` and `for_unittest` what one manner alone does; `values`: what they are
-    given, as `store`. `case`: the class of test cases that the store wants; `only_cases`: nothing else will do.
+    `needed`: what they import, `for_pytest` and `for_unittest` what one manner alone does;
+    `values`: what they are
+    given, as `store`. `case`: the class of test cases that the store wants; `only_cases`: nothing
+    else will do.
     """
 
     fixtures: tuple[str, ...] = ()
@@ -26,7 +28,9 @@ class Testing:
     only_cases: bool = False
 
     def __add__(self, other: Testing) -> Testing:
-        """Both, one after the other: a job may have a memory in one place and dead letters in another."""
+        """Both, one after the other: a job may have a memory in one place and dead letters in
+        another.
+        """
         return Testing(
             (*self.fixtures, *other.fixtures),
             (*self.needed, *other.needed),

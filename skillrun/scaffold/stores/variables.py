@@ -1,4 +1,6 @@
-"""Which environment variable an expression reads: how a proof points a repository's database elsewhere."""
+"""Which environment variable an expression reads: how a proof points a repository's database
+elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,11 @@ if TYPE_CHECKING:
     from skillrun.repo.source import Module
 
 _READERS = ("os.environ.get", "os.getenv", "os.environ.setdefault", "environ.get", "getenv")
-_OTHER_READERS = ("env", "config", "environ")  # django-environ, environs, python-decouple: env("X"), env.str("X")
+_OTHER_READERS = (
+    "env",
+    "config",
+    "environ",
+)  # django-environ, environs, python-decouple: env("X"), env.str("X")
 _SETTINGS = ("BaseSettings", "pydantic_settings.BaseSettings", "pydantic.BaseSettings")
 _HOPS = 5
 
@@ -27,11 +33,17 @@ class Variable:
 
     name: str
     default: str | None = None
-    part: str = ""  # the scheme of a URL that is put together: "sqlite" of f"sqlite:///{os.environ['SHOP_DB']}"
+    part: str = (  # the scheme of a URL that is put together: "sqlite" of f"sqlite:///{os.environ['SHOP_DB']}"
+        ""
+    )
 
 
-def variable_of(project: Project, module: Module, node: ast.expr | None, hops: int = _HOPS) -> Variable | None:
-    """The first variable that an expression reads, through names, attributes and functions of the repository."""
+def variable_of(
+    project: Project, module: Module, node: ast.expr | None, hops: int = _HOPS
+) -> Variable | None:
+    """The first variable that an expression reads, through names, attributes and functions of the
+    repository.
+    """
     for inner in ast.walk(node) if node is not None else ():
         found = read_variable(project, module, inner)
         if found is None and isinstance(inner, ast.Name | ast.Attribute | ast.Call) and hops:
@@ -42,13 +54,19 @@ def variable_of(project: Project, module: Module, node: ast.expr | None, hops: i
 
 
 def file_of(project: Project, module: Module, node: ast.expr | None, hops: int = _HOPS) -> str:
-    """The last part of the path of a file that an expression puts together; "" where that is not to be read."""
+    """The last part of the path of a file that an expression puts together; "" where that is not to
+    be read.
+    """
     if node is None:
         return ""
     value = project.literal(node, module)
     if not isinstance(value, str):
         last = _last_part(node)
-        found = project.lookup(module.resolve(node) or "") if isinstance(node, ast.Name | ast.Attribute) else None
+        found = (
+            project.lookup(module.resolve(node) or "")
+            if isinstance(node, ast.Name | ast.Attribute)
+            else None
+        )
         if found is not None and found.module is not None and found.binding is not None and hops:
             return file_of(project, found.module, found.binding.value, hops - 1)
         return file_of(project, module, last, hops - 1) if last is not None and hops else ""
@@ -65,7 +83,9 @@ def _last_part(node: ast.expr) -> ast.expr | None:
 
 
 def scheme_of(project: Project, module: Module, node: ast.expr | None, hops: int = _HOPS) -> str:
-    """The dialect of a URL that an expression gives, without its driver; "" where that is not to be read."""
+    """The dialect of a URL that an expression gives, without its driver; "" where that is not to be
+    read.
+    """
     value = project.literal(node, module) if node is not None else None
     text = value.partition("://")[0] if isinstance(value, str) and "://" in value else _scheme(node)
     if not text and isinstance(node, ast.Name | ast.Attribute) and hops:
@@ -76,21 +96,33 @@ def scheme_of(project: Project, module: Module, node: ast.expr | None, hops: int
 
 
 def _scheme(node: ast.expr | None, read: ast.AST | None = None) -> str:
-    """What stands before "://" in a text that the expression puts before something, `read`; "" where it puts none."""
+    """What stands before "://" in a text that the expression puts before something, `read`; ""
+    where it puts none.
+    """
     for inner in ast.walk(node) if node is not None else ():
         parts = (
-            inner.values if isinstance(inner, ast.JoinedStr) else [inner.left] if isinstance(inner, ast.BinOp) else []
+            inner.values
+            if isinstance(inner, ast.JoinedStr)
+            else [inner.left]
+            if isinstance(inner, ast.BinOp)
+            else []
         )
         if read is not None and not any(one is read for one in ast.walk(inner)):
             continue
-        texts = [str(part.value) for part in parts if isinstance(part, ast.Constant) and "://" in str(part.value)]
+        texts = [
+            str(part.value)
+            for part in parts
+            if isinstance(part, ast.Constant) and "://" in str(part.value)
+        ]
         if texts:
             return texts[0].partition("://")[0]
     return ""
 
 
 def read_variable(project: Project, module: Module, node: ast.AST) -> Variable | None:
-    """os.environ["X"], os.environ.get("X", ...), os.getenv("X"), env("X"), env.str("X"), config("X", default=...)."""
+    """os.environ["X"], os.environ.get("X", ...), os.getenv("X"), env("X"), env.str("X"),
+    config("X", default=...).
+    """
     if isinstance(node, ast.Subscript) and ast.unparse(node.value) in ("os.environ", "environ"):
         name = project.literal(node.slice, module)
         return Variable(name) if isinstance(name, str) else None
@@ -112,7 +144,9 @@ def read_variable(project: Project, module: Module, node: ast.AST) -> Variable |
 def _dj_database_url(project: Project, module: Module, node: ast.Call) -> Variable:
     named = next((k.value for k in node.keywords if k.arg == "env"), None)
     name = project.literal(named, module) if named is not None else None
-    return Variable(name if isinstance(name, str) else "DATABASE_URL", _default(project, module, node))
+    return Variable(
+        name if isinstance(name, str) else "DATABASE_URL", _default(project, module, node)
+    )
 
 
 def _default(project: Project, module: Module, node: ast.Call) -> str | None:
@@ -126,7 +160,9 @@ def _default(project: Project, module: Module, node: ast.Call) -> str | None:
 def _followed(
     project: Project, module: Module, node: ast.Name | ast.Attribute | ast.Call, hops: int
 ) -> Variable | None:
-    """What a name of the repository holds, or a function of it returns; a field of pydantic's settings."""
+    """What a name of the repository holds, or a function of it returns; a field of pydantic's
+    settings.
+    """
     target = node.func if isinstance(node, ast.Call) else node
     name = module.resolve(target)
     found = project.lookup(name) if name else None
@@ -135,7 +171,11 @@ def _followed(
             held = variable_of(project, found.module, found.binding.value, hops - 1)
             if held is not None:
                 return held
-        if found.definition is not None and not found.definition.is_class and isinstance(node, ast.Call):
+        if (
+            found.definition is not None
+            and not found.definition.is_class
+            and isinstance(node, ast.Call)
+        ):
             return _returned(project, found.module, found.definition.node, hops - 1)
     if not isinstance(node, ast.Attribute):
         return None
@@ -148,22 +188,36 @@ def _returned(project: Project, module: Module, function: ast.AST, hops: int) ->
 
 
 def _setting(project: Project, field: str) -> Variable | None:
-    """The variable of a field of a `BaseSettings` class: its name in capitals, behind the prefix."""
+    """The variable of a field of a `BaseSettings` class: its name in capitals, behind the
+    prefix.
+    """
     for module, node in _settings_classes(project):
         for statement in node.body:
-            if not isinstance(statement, ast.AnnAssign) or not isinstance(statement.target, ast.Name):
+            if not isinstance(statement, ast.AnnAssign) or not isinstance(
+                statement.target, ast.Name
+            ):
                 continue
             if statement.target.id == field:
-                default = project.literal(statement.value, module) if statement.value is not None else None
+                default = (
+                    project.literal(statement.value, module)
+                    if statement.value is not None
+                    else None
+                )
                 known = default if isinstance(default, str) and is_known(default) else None
                 return Variable(f"{_prefix(project, module, node)}{field}".upper(), known)
     return None
 
 
 def _constant(project: Project, name: str, hops: int) -> Variable | None:
-    """What a class of plain settings holds under a name in capitals: `settings.DATABASE_URL` of `class Config`."""
+    """What a class of plain settings holds under a name in capitals: `settings.DATABASE_URL` of
+    `class Config`.
+    """
     for module in project.modules_with(name) if name.isupper() else ():
-        classes = [node for node in module.tree.body if isinstance(node, ast.ClassDef) and not is_aside(module.path)]
+        classes = [
+            node
+            for node in module.tree.body
+            if isinstance(node, ast.ClassDef) and not is_aside(module.path)
+        ]
         for statement in (one for node in classes for one in node.body):
             if isinstance(statement, ast.Assign | ast.AnnAssign) and _bound(statement) == name:
                 found = variable_of(project, module, statement.value, hops)
@@ -173,13 +227,17 @@ def _constant(project: Project, name: str, hops: int) -> Variable | None:
 
 
 def _bound(statement: ast.Assign | ast.AnnAssign) -> str:
-    return ast.unparse(statement.targets[0] if isinstance(statement, ast.Assign) else statement.target)
+    return ast.unparse(
+        statement.targets[0] if isinstance(statement, ast.Assign) else statement.target
+    )
 
 
 def _settings_classes(project: Project) -> Iterator[tuple[Module, ast.ClassDef]]:
     for module in project.modules_with("BaseSettings"):
         for node in ast.walk(module.tree) if not is_aside(module.path) else ():
-            if isinstance(node, ast.ClassDef) and any(ast.unparse(base) in _SETTINGS for base in node.bases):
+            if isinstance(node, ast.ClassDef) and any(
+                ast.unparse(base) in _SETTINGS for base in node.bases
+            ):
                 yield module, node
 
 

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Wanted:
-    """`table`: the dedupe table, "" where something else remembers; `dead_table`: "" where none is kept."""
+    """`table`: the dedupe table, "" where something else remembers; `dead_table`: "" where none is
+    kept.
+    """
 
     job: str
     handler: str
@@ -52,7 +54,11 @@ def read_wanted(project: Project, spec: JobSpec) -> Wanted:
     kind = "redis" if kind in ("redis", "valkey") else kind
     if kind not in ("table", "redis", "receiver") or (kind == "table" and len(words) < 2):
         where = f"{spec.shown_path}:{spec.line('idempotency', 'dedupe')}: idempotency.dedupe.store"
-        said = f"{where}: {' '.join(words)!r} is nothing that a scaffold can write" if words else f"{where} is missing"
+        said = (
+            f"{where}: {' '.join(words)!r} is nothing that a scaffold can write"
+            if words
+            else f"{where} is missing"
+        )
         raise Blocked(said, hint='write "table NAME", "redis PREFIX" or "receiver"')
     module, _, name = (spec.handler or "").partition(":")
     package = module.rpartition(".")[0]
@@ -66,7 +72,9 @@ def read_wanted(project: Project, spec: JobSpec) -> Wanted:
         kind=kind,
         table=_bare(words[1]) if kind == "table" else "",
         prefix=_prefix(words[1:], spec.job) if kind == "redis" else "",
-        dead_table=_bare(dead.where.split()[-1]) if dead and dead.kind == "table" and dead.where else "",
+        dead_table=_bare(dead.where.split()[-1])
+        if dead and dead.kind == "table" and dead.where
+        else "",
         columns=key_columns(spec),
         window_s=dedupe.window if dedupe else None,
         transactional="transactional" in guarantees,
@@ -80,7 +88,9 @@ def _bare(name: str) -> str:
 
 
 def _prefix(words: list[str], job: str) -> str:
-    """ "redis key reminded:{appointment_id}" and "redis sms:done:*" begin with "reminded" and "sms:done"."""
+    """ "redis key reminded:{appointment_id}" and "redis sms:done:*" begin with "reminded" and
+    "sms:done".
+    """
     words = words[1:] if words[:1] == ["key"] else words
     written = words[0] if words else ""
     return written.partition("{")[0].rstrip(":*") or job

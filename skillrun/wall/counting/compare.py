@@ -29,13 +29,21 @@ DEAF_RULE = "verify.tests-deaf"
 DIED_RULE = "verify.tests-died"
 UNCOUNTED_RULE = "verify.tests-not-counted"
 HELP = {
-    NOT_RUN_RULE: "A test that ran at the base and does not run at HEAD finds nothing, whatever keeps it from running: "
-    "an option, a marker, a hook, a plugin, a skip. skillrun runs the tests of both sides itself and compares them.",
+    NOT_RUN_RULE: (
+        "A test that ran at the base and does not run at HEAD finds nothing, whatever keeps it from"
+        " running: an option, a marker, a hook, a plugin, a skip. skillrun runs the tests of both"
+        " sides itself and compares them."
+    ),
     RED_RULE: "A test that passes at the base and fails at HEAD, or a new one that fails.",
-    DEAF_RULE: "A test that cannot fail shows nothing. Its code raised and it was said to have passed, it was never "
-    "called, other code ran in its place, or it passed with a body that fails at once.",
-    DIED_RULE: "A run of the tests that ends before its session does, or whose records were written to by something "
-    "else than skillrun's plugin, shows nothing.",
+    DEAF_RULE: (
+        "A test that cannot fail shows nothing. Its code raised and it was said to have passed, it"
+        " was never called, other code ran in its place, or it passed with a body that fails at"
+        " once."
+    ),
+    DIED_RULE: (
+        "A run of the tests that ends before its session does, or whose records were written to by"
+        " something else than skillrun's plugin, shows nothing."
+    ),
     UNCOUNTED_RULE: "Not all of the tests could be counted.",
 }
 _SHOWN, _MOST_FINDINGS = 5, 12
@@ -53,7 +61,9 @@ _WORDS = {
     "replaced": (DEAF_RULE, "not what runs: other code runs in its place"),
 }
 _HINTS = {
-    NOT_RUN_RULE: "let it run again as it does at the base; where it shall not, a person decides that",
+    NOT_RUN_RULE: (
+        "let it run again as it does at the base; where it shall not, a person decides that"
+    ),
     RED_RULE: "make it pass; skillrun runs it as python -m pytest does",
     DEAF_RULE: "take out the hook, plugin or fixture that decides what its result is",
 }
@@ -228,7 +238,10 @@ def _reason(entry: Lost, head: Counted) -> str:
 
 
 def _died(head: Counted) -> Finding:
-    hint = "look for what ends the process or closes its files: os._exit, sys.exit, pytest.exit, a crash, a time limit"
+    hint = (
+        "look for what ends the process or closes its files: os._exit, sys.exit, pytest.exit, a"
+        " crash, a time limit"
+    )
     return Finding(DIED_RULE, Severity.ERROR, f"the run of HEAD's tests: {head.problem}", hint=hint)
 
 
@@ -236,7 +249,9 @@ def _red_before(base: Counted, head: Counted, lost: set[str]) -> Iterator[Findin
     red = [test for test in head.of(*RED) if test.id in base.tests and test.id not in lost]
     if red:
         names = ", ".join(test.id for test in red[:_SHOWN]) + (" ..." if len(red) > _SHOWN else "")
-        message = f"{len(red)} of the tests fail at HEAD and at the base alike: {quoted(names, 400)}"
+        message = (
+            f"{len(red)} of the tests fail at HEAD and at the base alike: {quoted(names, 400)}"
+        )
         hint = "they may need a service that is not here; what they would show is not shown"
         yield Finding(RED_RULE, Severity.NOTE, message, red[0].path, red[0].line, hint)
 
@@ -244,11 +259,16 @@ def _red_before(base: Counted, head: Counted, lost: set[str]) -> Iterator[Findin
 def _said_of_base(base: Counted, head: Counted) -> Iterator[Finding]:
     """What could not be compared."""
     if head.doubt is not None:
-        hint = "look for what cannot be set up twice in one process, or ends it: a fixture of the session"
+        hint = (
+            "look for what cannot be set up twice in one process, or ends it: a fixture of the"
+            " session"
+        )
         yield Finding(UNCOUNTED_RULE, Severity.WARNING, head.doubt, hint=hint)
     if base.problem is not None:
         message = f"the base's tests could not all be counted: {base.problem}"
-        yield Finding(UNCOUNTED_RULE, Severity.WARNING, message, hint="HEAD was compared with those that were")
+        yield Finding(
+            UNCOUNTED_RULE, Severity.WARNING, message, hint="HEAD was compared with those that were"
+        )
     only_there: Mapping[str, str] = {
         path: why for path, why in base.uncollected.items() if path not in head.uncollected
     }

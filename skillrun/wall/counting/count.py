@@ -51,7 +51,9 @@ def count_both(sides: Sides, diff: Diff) -> Tests:
     found = find_test_folders(paths)
     folders = found[:MOST_FOLDERS]
     if not folders:
-        return Tests(missing=f"there are no tests that pytest or unittest would run{_other_words(paths)}")
+        return Tests(
+            missing=f"there are no tests that pytest or unittest would run{_other_words(paths)}"
+        )
     with _side(sides, sides.head, folders) as side:
         head = count_tests(side)
         says_none = _says_none(side.root)
@@ -148,7 +150,9 @@ def _other_words(paths: Iterable[str]) -> str:
     return f", and those in {', '.join(others)} are not counted" if others else ""
 
 
-def _left_out(found: tuple[str, ...], paths: Iterable[str], base: Counted, head: Counted) -> Iterator[Finding]:
+def _left_out(
+    found: tuple[str, ...], paths: Iterable[str], base: Counted, head: Counted
+) -> Iterator[Finding]:
     """What nobody counted, never silently."""
     hint = "look at their changes yourself"
     others = find_other_languages(paths)
@@ -156,8 +160,16 @@ def _left_out(found: tuple[str, ...], paths: Iterable[str], base: Counted, head:
         message = f"not counted: tests in {', '.join(others)}"
         yield Finding(UNCOUNTED_RULE, Severity.NOTE, message, hint=hint)
     if len(found) > MOST_FOLDERS:
-        message = f"not counted: the tests in {', '.join(found[MOST_FOLDERS:])}; {MOST_FOLDERS} projects are run"
+        message = (
+            f"not counted: the tests in {', '.join(found[MOST_FOLDERS:])}; {MOST_FOLDERS} projects"
+            " are run"
+        )
         yield Finding(UNCOUNTED_RULE, Severity.WARNING, message, hint=hint)
     if not base.tests and not head.tests and head.problem is None:
-        message = "not counted: there are files with tests, and nothing in them is collected at the base or at HEAD"
-        yield Finding(UNCOUNTED_RULE, Severity.WARNING, message, hint="see what python -m pytest says")
+        message = (
+            "not counted: there are files with tests, and nothing in them is collected at the base"
+            " or at HEAD"
+        )
+        yield Finding(
+            UNCOUNTED_RULE, Severity.WARNING, message, hint="see what python -m pytest says"
+        )

@@ -25,7 +25,9 @@ _OTHERS = {
     "mix.exs": "Elixir",
     "composer.json": "PHP",
 }
-_SETTINGS_NAMED = re.compile(r"setdefault\(\s*['\"]DJANGO_SETTINGS_MODULE['\"]\s*,\s*['\"]([\w.]+)['\"]")
+_SETTINGS_NAMED = re.compile(
+    r"setdefault\(\s*['\"]DJANGO_SETTINGS_MODULE['\"]\s*,\s*['\"]([\w.]+)['\"]"
+)
 _SETTINGS_FILES = ("pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg", "conftest.py")
 
 

@@ -14,7 +14,9 @@ from typing import Any
 PASSED, DESELECTED, NOT_RUN = "passed", "deselected", "not-run"
 REWRITTEN, DEAF = "rewritten", "deaf"
 RED = ("failed", "error")
-_ONLY_RAN = "not all of the tests could be tried with a body that fails: the run ended while it was at that"
+_ONLY_RAN = (
+    "not all of the tests could be tried with a body that fails: the run ended while it was at that"
+)
 # The worst of several reports of one test decides: a test that passed and whose teardown fails is
 # red.
 _WORST_FIRST = (*RED, "xfailed", "skipped", "xpassed", PASSED)

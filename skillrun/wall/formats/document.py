@@ -65,4 +65,8 @@ def _job(job: Job) -> dict[str, Any]:
 def _proof(proof: Proof) -> dict[str, Any]:
     base = proof.base
     shown = {**asdict(base), "proved": list(base.proved)} if base else None
-    return {"verdict": proof.verdict, "base": shown, "findings": [finding_json(finding) for finding in proof.findings]}
+    return {
+        "verdict": proof.verdict,
+        "base": shown,
+        "findings": [finding_json(finding) for finding in proof.findings],
+    }

@@ -1,4 +1,6 @@
-"""A verification as an in-toto Statement v1 with the test-result predicate v0.1, ready to be signed by whoever can."""
+"""A verification as an in-toto Statement v1 with the test-result predicate v0.1, ready to be signed
+by whoever can.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ from skillrun.wall.verification import Verification
 
 
 def intoto(verification: Verification) -> dict[str, Any]:
-    """FAILED where the outcome is no success; WARNED where a finding is a warning, e.g. that a proof is incomplete."""
+    """FAILED where the outcome is no success; WARNED where a finding is a warning, e.g. that a
+    proof is incomplete.
+    """
     passed, warned, failed = _tests(verification)
     result = "FAILED" if verification.exit_code else "WARNED" if warned else "PASSED"
     return {
@@ -21,7 +25,10 @@ def intoto(verification: Verification) -> dict[str, Any]:
         "predicateType": PREDICATE,
         "predicate": {
             "result": result,
-            "configuration": [{"name": job.spec, "digest": {"sha256": job.spec_sha256}} for job in verification.jobs],
+            "configuration": [
+                {"name": job.spec, "digest": {"sha256": job.spec_sha256}}
+                for job in verification.jobs
+            ],
             "passedTests": passed,
             "warnedTests": warned,
             "failedTests": failed,
@@ -34,14 +41,22 @@ def _tests(verification: Verification) -> tuple[list[str], list[str], list[str]]
     passed: list[str] = []
     warned: list[str] = []
     failed: list[str] = []
-    kinds = {"passed": passed, "not_applicable": passed, "failed": failed, "blocked": failed,
-             "waived": warned, "pending": failed}  # fmt: skip
+    kinds = {
+        "passed": passed,
+        "not_applicable": passed,
+        "failed": failed,
+        "blocked": failed,
+        "waived": warned,
+        "pending": failed,
+    }
     for job in verification.jobs:
         if job.problem is not None:
             failed.append(f"{job.name}/run")
         for stage in job.stages:
             into = kinds[stage["status"]]
-            doubted = into is passed and any(found["severity"] == "warning" for found in stage["findings"])
+            doubted = into is passed and any(
+                found["severity"] == "warning" for found in stage["findings"]
+            )
             (warned if doubted else into).append(f"{job.name}/{stage['id']}")
         for check in job.checks:
             kinds[check["status"]].append(f"{job.name}/check/{check['id']}")
@@ -52,7 +67,9 @@ def _tests(verification: Verification) -> tuple[list[str], list[str], list[str]]
     return passed, warned, failed
 
 
-def _add_gaming(verification: Verification, passed: list[str], warned: list[str], failed: list[str]) -> None:
+def _add_gaming(
+    verification: Verification, passed: list[str], warned: list[str], failed: list[str]
+) -> None:
     gaming = verification.gaming
     tests = verification.tests
     if tests is not None and (tests.missing is None or tests.findings):
@@ -65,7 +82,9 @@ def _add_gaming(verification: Verification, passed: list[str], warned: list[str]
         _into(gaming.of(look), passed, warned, failed).append(f"gaming/{look}")
 
 
-def _into(found: Iterable[Finding], passed: list[str], warned: list[str], failed: list[str]) -> list[str]:
+def _into(
+    found: Iterable[Finding], passed: list[str], warned: list[str], failed: list[str]
+) -> list[str]:
     """The list that the worst of the findings decides for."""
     severities = {finding.severity for finding in found}
     if severities & {Severity.ERROR, Severity.BLOCKER}:

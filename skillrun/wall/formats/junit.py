@@ -1,4 +1,6 @@
-"""A verification as JUnit XML: a suite for each job with a case for each stage and check, and one for the changes."""
+"""A verification as JUnit XML: a suite for each job with a case for each stage and check, and one
+for the changes.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +15,13 @@ from skillrun.wall.verification import Gaming, Job, Tests, Verification
 
 # XML 1.0 has no place for these, not even escaped; `visible` has made most of them plain already.
 _FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_KINDS = {"failed": "failure", "blocked": "error", "pending": "skipped", "waived": "skipped",
-          "not_applicable": "skipped"}  # fmt: skip
+_KINDS = {
+    "failed": "failure",
+    "blocked": "error",
+    "pending": "skipped",
+    "waived": "skipped",
+    "not_applicable": "skipped",
+}
 
 
 def junit(verification: Verification) -> str:
@@ -55,7 +62,12 @@ def _job_suite(root: Element, job: Job) -> None:
 def _stage_marks(case: Element, stage: Mapping[str, Any]) -> None:
     shown = [_shown(f) for f in stage["findings"]]
     if stage["status"] in _KINDS:
-        _mark(case, _KINDS[stage["status"]], f"{stage['status']}: {stage['summary']}", "\n".join(shown))
+        _mark(
+            case,
+            _KINDS[stage["status"]],
+            f"{stage['status']}: {stage['summary']}",
+            "\n".join(shown),
+        )
     elif shown:
         SubElement(case, "system-out").text = _clean("\n".join(shown))
 
@@ -98,7 +110,9 @@ def _finding_marks(case: Element, found: Sequence[Finding]) -> None:
 
 
 def _suite(root: Element, name: str) -> Element:
-    return SubElement(root, "testsuite", name=_clean(name), tests="0", failures="0", errors="0", skipped="0")
+    return SubElement(
+        root, "testsuite", name=_clean(name), tests="0", failures="0", errors="0", skipped="0"
+    )
 
 
 def _case(suite: Element, group: str, name: str, duration_ms: int = 0) -> Element:

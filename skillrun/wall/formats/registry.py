@@ -17,7 +17,9 @@ from skillrun.wall.verification import Verification
 
 def _as_json(make: Callable[[Verification], dict[str, Any]]) -> Callable[[Verification], str]:
     """ASCII, so that no bidi or control character of a repository reaches a terminal."""
-    return lambda verification: json.dumps(safe_json(make(verification)), indent=2, ensure_ascii=True) + "\n"
+    return lambda verification: (
+        json.dumps(safe_json(make(verification)), indent=2, ensure_ascii=True) + "\n"
+    )
 
 
 FORMATS: dict[str, Callable[[Verification], str]] = {

@@ -13,16 +13,29 @@ from skillrun.verdict import Finding, Severity
 from skillrun.wall.source import installed_source
 from skillrun.wall.verification import NOT_LOOKED_AT, Verification
 
-SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
-_LEVELS = {Severity.BLOCKER: "error", Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "note"}
+SCHEMA = (
+    "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+)
+_LEVELS = {
+    Severity.BLOCKER: "error",
+    Severity.ERROR: "error",
+    Severity.WARNING: "warning",
+    Severity.NOTE: "note",
+}
 
 
 def sarif(verification: Verification) -> dict[str, Any]:
-    """One run; each finding is a result, and what was not looked at is said as a notification, too."""
+    """One run; each finding is a result, and what was not looked at is said as a notification,
+    too.
+    """
     findings = list(verification.findings())
     rules = _rules(findings)
     positions = {rule["id"]: number for number, rule in enumerate(rules)}
-    driver = {"name": "skillrun", "informationUri": _information(verification.version), "rules": rules}
+    driver = {
+        "name": "skillrun",
+        "informationUri": _information(verification.version),
+        "rules": rules,
+    }
     if verification.version:
         driver["version"] = verification.version
     said = [*verification.notes, *([f.message for f in findings if f.rule == NOT_LOOKED_AT])]
@@ -31,16 +44,19 @@ def sarif(verification: Verification) -> dict[str, Any]:
         "automationDetails": {"id": "skillrun/verify/"},
         "columnKind": "unicodeCodePoints",
         "invocations": [_invocation(verification, said)],
-        "results": [_result(finding, positions[finding.rule], verification) for finding in findings],
+        "results": [
+            _result(finding, positions[finding.rule], verification) for finding in findings
+        ],
     }
     return {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
 
 
 def _information(version: str) -> str:
-    """Where to read of the tool: the repository that it was installed from, where pip has recorded one.
+    """Where to read of the tool: the repository that it was installed from, where pip has recorded
+    one.
 
-    skillrun has no published home, and a web address that somebody else could take would be a lie. Else it is its
-    name, in the same way as its schemas are named.
+    skillrun has no published home, and a web address that somebody else could take would be a lie.
+    Else it is its name, in the same way as its schemas are named.
     """
     source = installed_source()
     if source is not None:
@@ -72,11 +88,17 @@ def _rule(finding: Finding) -> dict[str, Any]:
     }
 
 
-# How the findings of a rule come about, by the first word of its id; the others are read from the code.
+# How the findings of a rule come about, by the first word of its id; the others are read from the
+# code.
 _FOUND_BY = {
-    "gaming": "The change takes evidence away: compared with the base branch, less is demanded or shown.",
+    "gaming": (
+        "The change takes evidence away: compared with the base branch, less is demanded or shown."
+    ),
     "proof": "Seen when the job's own handler was run under fault injection.",
-    "tests": "Seen when the tests of the handler were read, and run against a handler that is broken on purpose.",
+    "tests": (
+        "Seen when the tests of the handler were read, and run against a handler that is broken on"
+        " purpose."
+    ),
     "validate": "Seen when the repository's own validations were run.",
     "verify": "The job could not be verified from scratch.",
 }
@@ -90,7 +112,9 @@ def _description_of(finding: Finding) -> str:
 
 
 def help_of(finding: Finding) -> str:
-    """What the rule looks for and why; for a rule without such words, what to do about this finding."""
+    """What the rule looks for and why; for a rule without such words, what to do about this
+    finding.
+    """
     return _known_help().get(finding.rule) or finding.hint or "skillrun why STAGE says more of it."
 
 

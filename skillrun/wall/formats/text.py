@@ -26,7 +26,9 @@ def text(verification: Verification) -> str:
 def lines(verification: Verification) -> Iterator[Line]:
     """What was verified, each job, what the changes do to the evidence, notes, and the outcome."""
     branch = f" of {verification.branch}" if verification.branch else ""
-    yield line(0, ("bold", f"commit {verification.commit[:12]}{branch}"), ("dim", ", in a clean checkout"))
+    yield line(
+        0, ("bold", f"commit {verification.commit[:12]}{branch}"), ("dim", ", in a clean checkout")
+    )
     for job in verification.jobs:
         yield from _job_lines(job)
     yield from _gaming_lines(verification)
@@ -42,7 +44,9 @@ def lines(verification: Verification) -> Iterator[Line]:
 def _job_lines(job: Job) -> Iterator[Line]:
     yield line(0)
     said = outcome_line(job.report) if job.report else job.outcome
-    yield line(0, ("bold", f"job {job.name}"), ("dim", f"  {job.spec}  "), (STYLES[job.outcome], said))
+    yield line(
+        0, ("bold", f"job {job.name}"), ("dim", f"  {job.spec}  "), (STYLES[job.outcome], said)
+    )
     if job.problem is not None:
         for problem in job.problem.splitlines():
             yield line(2, ("failed", f"refused: {problem}"))
@@ -52,7 +56,9 @@ def _job_lines(job: Job) -> Iterator[Line]:
         yield from stage_lines(stage)
     for check in job.checks:
         if check["status"] not in ("passed", "not_applicable"):
-            yield line(2, (check["status"], f"{check['status']:<8} "), ("", f"check: {check['text']}"))
+            yield line(
+                2, (check["status"], f"{check['status']:<8} "), ("", f"check: {check['text']}")
+            )
     if job.proof is not None:
         yield from _proof_lines(job.proof)
 
@@ -75,7 +81,10 @@ def _tests_lines(tests: Tests) -> Iterator[Line]:
         return
     head, base = tests.head, tests.base
     took = f"  ({(head.duration_ms + base.duration_ms) / 1000:.1f}s)"
-    counts = f"  {head.collected} collected at HEAD, {head.passed} of them passed; {base.collected} at the base"
+    counts = (
+        f"  {head.collected} collected at HEAD, {head.passed} of them passed; {base.collected} at"
+        " the base"
+    )
     yield line(0, ("bold", "tests"), ("", counts), ("dim", took))
     yield from _list_findings(tests)
 
@@ -96,4 +105,8 @@ def _gaming_lines(verification: Verification) -> Iterator[Line]:
     for finding in gaming.all_findings:
         yield from finding_lines(asdict(finding), indent=2)
     if gaming.base is not None and not gaming.all_findings:
-        yield line(2, ("passed", "no change takes evidence away"), ("dim", f"  ({len(gaming.looks)} looks)"))
+        yield line(
+            2,
+            ("passed", "no change takes evidence away"),
+            ("dim", f"  ({len(gaming.looks)} looks)"),
+        )

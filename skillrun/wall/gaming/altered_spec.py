@@ -1,4 +1,6 @@
-"""Whatever else a job spec says otherwise than the base's, and specs that are hard to tell apart."""
+"""Whatever else a job spec says otherwise than the base's, and specs that are hard to tell
+apart.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ def find(diff: Diff) -> Iterator[Finding]:
     yield from _doubles(diff)
     for file in diff.specs:
         if file.old is not None and file.old_document is None and file.new is not None:
-            said = f"the base's {file.old_path} cannot be read, so that nothing was compared with it"
+            said = (
+                f"the base's {file.old_path} cannot be read, so that nothing was compared with it"
+            )
             yield doubtful(ID, file, 1, said, hint="read the spec as if it were new")
 
 
@@ -38,7 +42,11 @@ def _doubles(diff: Diff) -> Iterator[Finding]:
         if file.new is None:
             continue
         job = at(file.new_document.value, "job") if file.new_document else None
-        if isinstance(job, str) and jobs.setdefault(job, file.path) != file.path and job not in held:
+        if (
+            isinstance(job, str)
+            and jobs.setdefault(job, file.path) != file.path
+            and job not in held
+        ):
             said = f"the job {quoted(job)} has a spec already: {quoted(jobs[job])}"
             yield taken(ID, file, 1, said, hint="keep one spec for a job")
         folded = file.path.casefold()

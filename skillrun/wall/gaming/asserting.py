@@ -13,12 +13,36 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 # How much an assertion says of its subject.
 ALWAYS, SOMETHING, SOME, EXACTLY = 0, 1, 2, 3
-_EQUAL = {"assertEqual", "assertEquals", "assertIs", "assertListEqual", "assertDictEqual", "assertSetEqual",
-          "assertTupleEqual", "assertCountEqual", "assertAlmostEqual", "assertMultiLineEqual", "assertSequenceEqual",
-          "assert_called_once_with", "assert_called_with", "assert_has_calls"}  # fmt: skip
+_EQUAL = {
+    "assertEqual",
+    "assertEquals",
+    "assertIs",
+    "assertListEqual",
+    "assertDictEqual",
+    "assertSetEqual",
+    "assertTupleEqual",
+    "assertCountEqual",
+    "assertAlmostEqual",
+    "assertMultiLineEqual",
+    "assertSequenceEqual",
+    "assert_called_once_with",
+    "assert_called_with",
+    "assert_has_calls",
+}
 _LOOSE = {"assertTrue", "assertIsNotNone", "assert_called", "assert_called_once"}
-_PARTLY = {"assertIn", "assertIsInstance", "assertGreater", "assertGreaterEqual", "assertLess", "assertLessEqual",
-           "assertRegex", "assertFalse", "assertIsNone", "assertNotEqual", "assertNotIn"}  # fmt: skip
+_PARTLY = {
+    "assertIn",
+    "assertIsInstance",
+    "assertGreater",
+    "assertGreaterEqual",
+    "assertLess",
+    "assertLessEqual",
+    "assertRegex",
+    "assertFalse",
+    "assertIsNone",
+    "assertNotEqual",
+    "assertNotIn",
+}
 _RAISES = ("raises", "assertRaises", "assertRaisesRegex")
 _ANYTHING = re.compile(r"\bANY$")
 _NO_LIMIT = re.compile(r"len\(.*\) (>= 0|> -1)|isinstance\(.*, object\)")
@@ -51,7 +75,9 @@ class Assertion:
 
     @property
     def heads(self) -> frozenset[str]:
-        """The expressions themselves, for comparison; constants are none that something is said of."""
+        """The expressions themselves, for comparison; constants are none that something is said
+        of.
+        """
         return frozenset(ast.dump(part) for part in self.about if isinstance(part, _SUBJECT))
 
     @property
@@ -59,16 +85,24 @@ class Assertion:
         """With every expression in them that a weaker assertion could be about."""
         inner = (part for whole in self.about for part in ast.walk(whole))
         return frozenset(
-            ast.dump(p) for p in inner if isinstance(p, ast.Call | ast.Attribute | ast.Subscript | ast.Name)
+            ast.dump(p)
+            for p in inner
+            if isinstance(p, ast.Call | ast.Attribute | ast.Subscript | ast.Name)
         )
 
 
 def assertions(function: ast.AST) -> Iterator[Assertion]:
-    """The assertions of a function, in their order; expected exceptions are others, see `raising`."""
+    """The assertions of a function, in their order; expected exceptions are others, see
+    `raising`.
+    """
     for node in ast.walk(function):
         if isinstance(node, ast.Assert):
             yield from (_of_expression(node, part) for part in _parts(node.test))
-        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and _name(node.value) in _KNOWN:
+        elif (
+            isinstance(node, ast.Expr)
+            and isinstance(node.value, ast.Call)
+            and _name(node.value) in _KNOWN
+        ):
             yield _of_call(node, node.value)
 
 
@@ -86,12 +120,16 @@ def helpers(function: ast.AST, tree: ast.Module | None) -> list[Function]:
 
 
 def shapes(function: ast.AST) -> set[str]:
-    """The assertions with every name and constant left open: what a parametrised test has in common with its parts."""
+    """The assertions with every name and constant left open: what a parametrised test has in common
+    with its parts.
+    """
     return {ast.dump(_Open().visit(ast.parse(a.text))) for a in assertions(function)}
 
 
 def words(node: ast.AST, local: dict[str, ast.expr]) -> frozenset[str]:
-    """The attributes, functions and outer names that an expression rests on; local variables are looked through."""
+    """The attributes, functions and outer names that an expression rests on; local variables are
+    looked through.
+    """
     found: set[str] = set()
     waiting, seen = [node], set()
     while waiting:
@@ -105,15 +143,29 @@ def words(node: ast.AST, local: dict[str, ast.expr]) -> frozenset[str]:
             elif isinstance(part, ast.Name) and part.id in local and part.id not in seen:
                 seen.add(part.id)
                 waiting.append(local[part.id])
-            elif isinstance(part, ast.Name) and part.id not in local and not hasattr(builtins, part.id):
+            elif (
+                isinstance(part, ast.Name)
+                and part.id not in local
+                and not hasattr(builtins, part.id)
+            ):
                 found.add(part.id)
     return frozenset(found)
 
 
 def _only_passed(node: ast.AST) -> set[int]:
-    """Plain names that a function of the application is called with: what is asserted is what it returns."""
-    calls = (part for part in ast.walk(node) if isinstance(part, ast.Call) and not hasattr(builtins, _name(part)))
-    given = (value for call in calls for value in (*call.args, *(keyword.value for keyword in call.keywords)))
+    """Plain names that a function of the application is called with: what is asserted is what it
+    returns.
+    """
+    calls = (
+        part
+        for part in ast.walk(node)
+        if isinstance(part, ast.Call) and not hasattr(builtins, _name(part))
+    )
+    given = (
+        value
+        for call in calls
+        for value in (*call.args, *(keyword.value for keyword in call.keywords))
+    )
     return {id(value) for value in given if isinstance(value, ast.Name)}
 
 
@@ -147,7 +199,11 @@ class _Open(ast.NodeTransformer):
 
 def _parts(test: ast.expr) -> list[ast.expr]:
     """`a and b` asserts both."""
-    return list(test.values) if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And) else [test]
+    return (
+        list(test.values)
+        if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And)
+        else [test]
+    )
 
 
 def _of_expression(node: ast.Assert, test: ast.expr) -> Assertion:
@@ -165,7 +221,9 @@ def _judged(test: ast.expr) -> tuple[int, list[ast.expr]]:
     if not isinstance(test, ast.Compare):
         return (SOME, [test, *test.args]) if _is_check(test) else (SOMETHING, [test])
     sides = [test.left, *test.comparators]
-    if len({ast.dump(side) for side in sides}) == 1 and isinstance(test.ops[0], ast.Eq | ast.Is | ast.LtE | ast.GtE):
+    if len({ast.dump(side) for side in sides}) == 1 and isinstance(
+        test.ops[0], ast.Eq | ast.Is | ast.LtE | ast.GtE
+    ):
         return ALWAYS, sides
     if any(_ANYTHING.search(ast.unparse(side)) for side in sides):  # mock.ANY equals everything
         return SOMETHING, sides
@@ -178,7 +236,9 @@ def _judged(test: ast.expr) -> tuple[int, list[ast.expr]]:
 
 
 def _judge_alternatives(alternatives: list[ast.expr]) -> tuple[int, list[ast.expr]]:
-    """One of them is enough, so that together they say no more than the loosest, and never exactly."""
+    """One of them is enough, so that together they say no more than the loosest, and never
+    exactly.
+    """
     strength = SOME
     about: list[ast.expr] = []
     for alternative in alternatives:
@@ -200,7 +260,11 @@ def _of_call(node: ast.Expr, call: ast.Call) -> Assertion:
         about = [call.func.value]
     elif name == "assertTrue" and call.args:
         strength, about = _judged(call.args[0])
-    elif name in _EQUAL and len(call.args) == 2 and len({ast.dump(argument) for argument in call.args}) == 1:
+    elif (
+        name in _EQUAL
+        and len(call.args) == 2
+        and len({ast.dump(argument) for argument in call.args}) == 1
+    ):
         strength = ALWAYS
     return Assertion(node, strength, tuple(about), ast.unparse(call))
 
@@ -250,11 +314,19 @@ def _is_none(node: ast.expr) -> bool:
 
 
 def _names(target: ast.expr) -> Iterator[ast.Name]:
-    return (node for node in ast.walk(target) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store))
+    return (
+        node
+        for node in ast.walk(target)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+    )
 
 
 def _name(call: ast.Call) -> str:
     function = call.func
     return (
-        function.attr if isinstance(function, ast.Attribute) else function.id if isinstance(function, ast.Name) else ""
+        function.attr
+        if isinstance(function, ast.Attribute)
+        else function.id
+        if isinstance(function, ast.Name)
+        else ""
     )

@@ -1,4 +1,6 @@
-"""Settings by which the test runner leaves tests out, and Python files that nothing can be said of."""
+"""Settings by which the test runner leaves tests out, and Python files that nothing can be said
+of.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +18,20 @@ from skillrun.wall.gaming.specs import at
 
 ID = "uncollected-tests"
 HELP = (
-    "Tests that the runner leaves out find nothing. Found, where the base has none: collect_ignore in a conftest.py, "
-    "--ignore, --deselect, -k and -m in pytest's addopts, plugins that are loaded or turned off, other settings that "
-    "say what is collected, hooks that decide what a result is, and calls that end the run. A Python file that cannot "
-    "be parsed is a note."
+    "Tests that the runner leaves out find nothing. Found, where the base has none: collect_ignore"
+    " in a conftest.py, --ignore, --deselect, -k and -m in pytest's addopts, plugins that are"
+    " loaded or turned off, other settings that say what is collected, hooks that decide what a"
+    " result is, and calls that end the run. A Python file that cannot be parsed is a note."
 )
-_SETTINGS = ("pytest.ini", ".pytest.ini", "pytest.toml", ".pytest.toml", "pyproject.toml", "tox.ini", "setup.cfg")
+_SETTINGS = (
+    "pytest.ini",
+    ".pytest.ini",
+    "pytest.toml",
+    ".pytest.toml",
+    "pyproject.toml",
+    "tox.ini",
+    "setup.cfg",
+)
 _LEAVING_OUT = re.compile(
     r"(?:^|\s|[\"'])(--ignore(?:-glob)?|--deselect|-[km]|--co(?:llect-only)?|--noconftest)(?![\w-])"
 )
@@ -29,26 +39,56 @@ _LOADING = re.compile(r"(?:^|\s|[\"'])-p[\s=\"',]*([\w.:]+)")
 _WHAT_COUNTS = ("testpaths", "norecursedirs", "python_files", "python_classes", "python_functions")
 # Hooks by which a conftest decides what runs, and what is said of it.
 _DECIDING = (
-    *("pytest_ignore_collect", "pytest_collection_modifyitems", "pytest_pyfunc_call", "pytest_sessionfinish"),
-    *("pytest_runtest_makereport", "pytest_runtest_call", "pytest_runtest_protocol", "pytest_report_teststatus"),
+    *(
+        "pytest_ignore_collect",
+        "pytest_collection_modifyitems",
+        "pytest_pyfunc_call",
+        "pytest_sessionfinish",
+    ),
+    *(
+        "pytest_runtest_makereport",
+        "pytest_runtest_call",
+        "pytest_runtest_protocol",
+        "pytest_report_teststatus",
+    ),
 )
 # Hooks that are called before the tests, or beside them: what they do decides what they are for.
 _BESIDE = (
     *("pytest_configure", "pytest_plugin_registered", "pytest_load_initial_conftests"),
-    *("pytest_runtest_logreport", "pytest_cmdline_main", "pytest_cmdline_parse", "pytest_unconfigure"),
+    *(
+        "pytest_runtest_logreport",
+        "pytest_cmdline_main",
+        "pytest_cmdline_parse",
+        "pytest_unconfigure",
+    ),
 )
-# Names by which code of the repository takes hold of plugins, hooks and frames that are not its own.
+# Names by which code of the repository takes hold of plugins, hooks and frames that are not its
+# own.
 _REACHING = frozenset(
     (
         *("get_plugins", "list_name_plugin", "list_plugin_distinfo"),
         *("get_hookimpls", "get_hookcallers", "_hookimpls", "_hookexec", "add_hookcall_monitoring"),
         *("unregister", "set_blocked", "subset_hook_caller", "__closure__", "cell_contents"),
-        *("get_objects", "get_referrers", "get_referents", "currentframe", "_getframe", "_current_frames"),
+        *(
+            "get_objects",
+            "get_referrers",
+            "get_referents",
+            "currentframe",
+            "_getframe",
+            "_current_frames",
+        ),
         *("f_back", "f_locals", "gi_frame", "tb_frame", "settrace", "setprofile"),
     )
 )
 # What a conftest may well ask of the manager: for a plugin by its name, and to take its own.
-_ASKED_OF_MANAGER = ("register", "hasplugin", "has_plugin", "getplugin", "get_plugin", "import_plugin")
+_ASKED_OF_MANAGER = (
+    "register",
+    "hasplugin",
+    "has_plugin",
+    "getplugin",
+    "get_plugin",
+    "import_plugin",
+)
 _STACK = ("inspect.stack", "inspect.trace", "sys.modules['__main__']")
 _REPORTED = ("outcome", "longrepr", "wasxfail", "when", "excinfo")
 _ENDING = re.compile(r"(os\._exit|sys\.exit|exit|quit)\(0?\)$|pytest\.exit\(")
@@ -77,7 +117,9 @@ def _conftest(file: File) -> Iterator[Finding]:
         if text not in known:
             is_left_out = "collect_ignore" in text and not isinstance(node, ast.FunctionDef)
             make = taken if is_left_out else doubtful
-            yield make(ID, file, node.lineno, f"what runs and what counts is decided here: {quoted(text)}")
+            yield make(
+                ID, file, node.lineno, f"what runs and what counts is decided here: {quoted(text)}"
+            )
 
 
 def _is_plugin(file: File) -> bool:
@@ -135,7 +177,9 @@ def _reaches(node: ast.AST) -> bool:
     if not isinstance(node, ast.Call):
         return False
     words = [word.value for word in node.args if isinstance(word, ast.Constant)]
-    return ast.unparse(node.func) in ("getattr", "setattr") and bool(_REACHING.intersection(map(str, words)))
+    return ast.unparse(node.func) in ("getattr", "setattr") and bool(
+        _REACHING.intersection(map(str, words))
+    )
 
 
 def _is_report(target: ast.expr) -> bool:
@@ -177,7 +221,9 @@ def _ended(file: File) -> Iterator[Finding]:
 
 
 def _ending(tree: ast.Module | None) -> Iterator[tuple[str, int]]:
-    calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call)) if tree is not None else ()
+    calls = (
+        (node for node in ast.walk(tree) if isinstance(node, ast.Call)) if tree is not None else ()
+    )
     for call in calls:
         text = ast.unparse(call)
         if _ENDING.match(text):
@@ -220,7 +266,9 @@ def _settings(file: File) -> Iterator[Finding]:
         yield doubtful(ID, file, _line(file, "pytest11"), said, hint="look at what the plugin does")
     for name in _WHAT_COUNTS:
         if name in new and new[name] != old.get(name) and (name in old or file.old is not None):
-            said = f"pytest's {name} is {quoted(new[name])}; it was {quoted(old.get(name, 'not set'))}"
+            said = (
+                f"pytest's {name} is {quoted(new[name])}; it was {quoted(old.get(name, 'not set'))}"
+            )
             yield doubtful(ID, file, _line(file, name), said)
 
 
@@ -233,11 +281,14 @@ def _options(text: str | None, path: str) -> dict[str, Any]:
             value = parse_toml(text)
         except ValueError:
             return {}
-        # pytest 9 has settings of its own kind in [tool.pytest], and in [pytest] of a file of its own.
+        # pytest 9 has settings of its own kind in [tool.pytest], and in [pytest] of a file of its
+        # own.
         native = at(value, "tool", "pytest") or at(value, "pytest")
         found = at(value, "tool", "pytest", "ini_options") or native
         return found if isinstance(found, dict) else {}
-    section = re.search(r"^\[(?:tool:)?pytest\]\s*\n(.*?)(?=^\[|\Z)", text, re.MULTILINE | re.DOTALL)
+    section = re.search(
+        r"^\[(?:tool:)?pytest\]\s*\n(.*?)(?=^\[|\Z)", text, re.MULTILINE | re.DOTALL
+    )
     return dict(_INI.findall(section[1])) if section else {}
 
 

@@ -1,4 +1,6 @@
-"""Validations that check less: in REPO_PROFILE.json, in make, and in what tox, nox and others run."""
+"""Validations that check less: in REPO_PROFILE.json, in make, and in what tox, nox and others
+run.
+"""
 
 from __future__ import annotations
 
@@ -15,20 +17,39 @@ from skillrun.wall.gaming.specs import at, listed, mapping
 
 ID = "weaker-validation"
 HELP = (
-    "A validation that cannot fail shows nothing. Found: a command that is none now, `|| true`, `exit 0`, `-k` or "
-    "--ignore in it, a recipe that became empty, a required check that is gone, and "
-    "settings by which make minds no exit code or runs something else: .IGNORE, SHELL, MAKEFLAGS, a first GNUmakefile."
+    "A validation that cannot fail shows nothing. Found: a command that is none now, `|| true`,"
+    " `exit 0`, `-k` or --ignore in it, a recipe that became empty, a required check that is gone,"
+    " and settings by which make minds no exit code or runs something else: .IGNORE, SHELL,"
+    " MAKEFLAGS, a first GNUmakefile."
 )
 PROFILE = "REPO_PROFILE.json"
-_TARGETS = {"test", "tests", "check", "checks", "lint", "typecheck", "type-check", "types", "mypy", "build", "ci"}
+_TARGETS = {
+    "test",
+    "tests",
+    "check",
+    "checks",
+    "lint",
+    "typecheck",
+    "type-check",
+    "types",
+    "mypy",
+    "build",
+    "ci",
+}
 _TESTING = ("test", "tests", "check", "checks", "ci")
 _ABSENT = ("none", "unknown")
 _WEAK = (
     (re.compile(r"(\|\||;)\s*(/bin/|/usr/bin/)?(true|:)(\s|$)"), "ignores the exit code"),
     (re.compile(r"\bexit\s+0\b"), "always ends with 0"),
     (re.compile(r"\bset \+e\b"), "ignores the exit code"),
-    (re.compile(r"(?<!make)(?<!MAKE\))(?<!curl)\s(-k|--ignore|--ignore-glob|--deselect)\b"), "leaves tests out"),
-    (re.compile(r"--(collect-only|co|exit-zero|setup-plan|passWithNoTests|no-verify)\b"), "checks nothing, or less"),
+    (
+        re.compile(r"(?<!make)(?<!MAKE\))(?<!curl)\s(-k|--ignore|--ignore-glob|--deselect)\b"),
+        "leaves tests out",
+    ),
+    (
+        re.compile(r"--(collect-only|co|exit-zero|setup-plan|passWithNoTests|no-verify)\b"),
+        "checks nothing, or less",
+    ),
 )
 _NOTHING = re.compile(r"^@?-?(\s*(exit 0|(true|:|echo|printf)(\s[^;&|]*)?))?\s*$")
 
@@ -71,7 +92,10 @@ def _profile(file: File) -> Iterator[Finding]:
     for check in listed(at(old, "quality_bar", "required_checks")):
         if check not in left:
             yield taken(ID, file, line, f"quality_bar.required_checks lost {quoted(check)}")
-    if at(new, "quality_bar", "agent_waivers") is True and at(old, "quality_bar", "agent_waivers") is not True:
+    if (
+        at(new, "quality_bar", "agent_waivers") is True
+        and at(old, "quality_bar", "agent_waivers") is not True
+    ):
         line = file.new_document.line(("quality_bar", "agent_waivers"))
         said = "quality_bar.agent_waivers was turned on; it counts for nothing"
         hint = "take it out; a person types: skillrun trust --agent-waivers"
@@ -86,14 +110,22 @@ def _commands(file: File, old: dict[str, object], new: dict[str, object]) -> Ite
             continue
         line = document.line(("commands", kind)) if document else 1
         if now is None or now in _ABSENT:
-            yield taken(ID, file, line, f"commands.{kind} was {quoted(was)} and is {quoted(now or 'gone')}")
+            yield taken(
+                ID, file, line, f"commands.{kind} was {quoted(was)} and is {quoted(now or 'gone')}"
+            )
             continue
         for words in sorted(weaknesses(str(now)) - weaknesses(was)):
-            yield taken(ID, file, line, f"commands.{kind} {words}: {quoted(was)} became {quoted(now)}")
+            yield taken(
+                ID, file, line, f"commands.{kind} {words}: {quoted(was)} became {quoted(now)}"
+            )
 
 
-def _first_commands(file: File, old: dict[str, object], new: dict[str, object]) -> Iterator[Finding]:
-    """What a profile says first about a kind is what runs from then on, in the place of what is declared."""
+def _first_commands(
+    file: File, old: dict[str, object], new: dict[str, object]
+) -> Iterator[Finding]:
+    """What a profile says first about a kind is what runs from then on, in the place of what is
+    declared.
+    """
     for kind, now in new.items():
         if kind in old or not isinstance(now, str) or now in _ABSENT or file.new_document is None:
             continue
@@ -120,11 +152,18 @@ def _new_makefile(file: File) -> Iterator[Finding]:
             continue
         only_says = all(_NOTHING.match(line) for line in recipe.lines)
         if name in _TESTING and recipe.lines and only_says and not recipe.needs:
-            yield taken(ID, file, recipe.line, f"the target {name} runs nothing: {quoted(recipe.lines[0])}")
+            yield taken(
+                ID, file, recipe.line, f"the target {name} runs nothing: {quoted(recipe.lines[0])}"
+            )
             continue
         for line in recipe.lines:
             for words in sorted(_recipe_weaknesses(line) - {"runs nothing"}):
-                yield taken(ID, file, _line(file, line, recipe), f"the target {name} {words}: {quoted(line)}")
+                yield taken(
+                    ID,
+                    file,
+                    _line(file, line, recipe),
+                    f"the target {name} {words}: {quoted(line)}",
+                )
     if file.path.rpartition("/")[2] in MAKEFILES[1:]:
         said = f"make reads {file.path} before a Makefile: {quoted(_first_line(file))}"
         yield doubtful(ID, file, 1, said, hint="look at what its targets run")
@@ -142,7 +181,12 @@ def _makefile(file: File) -> Iterator[Finding]:
         if now is None:
             if not was.empty:
                 line = file.line_of(was.line)
-                yield taken(ID, file, line, f"the target {name} is gone; it ran {quoted('; '.join(was.lines))}")
+                yield taken(
+                    ID,
+                    file,
+                    line,
+                    f"the target {name} is gone; it ran {quoted('; '.join(was.lines))}",
+                )
         elif now.lines != was.lines or now.needs != was.needs:
             yield from _recipe(file, was, now)
 
@@ -151,14 +195,20 @@ def _recipe(file: File, was: Recipe, now: Recipe) -> Iterator[Finding]:
     known = set().union(*(_recipe_weaknesses(line) for line in was.lines), set())
     weak = False
     for line in now.lines:
-        for words in sorted(_recipe_weaknesses(line) - known - ({"runs nothing"} if len(now.lines) > 1 else set())):
+        for words in sorted(
+            _recipe_weaknesses(line) - known - ({"runs nothing"} if len(now.lines) > 1 else set())
+        ):
             weak = True
-            yield taken(ID, file, _line(file, line, now), f"the target {now.name} {words}: {quoted(line)}")
+            yield taken(
+                ID, file, _line(file, line, now), f"the target {now.name} {words}: {quoted(line)}"
+            )
     before, after = len(was.lines) + len(was.needs), len(now.lines) + len(now.needs)
     if after < before and not weak:
         gone = [item for item in (*was.lines, *was.needs) if item not in (*now.lines, *now.needs)]
         make = taken if after == 0 else doubtful
-        yield make(ID, file, now.line, f"the target {now.name} no longer runs {quoted('; '.join(gone))}")
+        yield make(
+            ID, file, now.line, f"the target {now.name} no longer runs {quoted('; '.join(gone))}"
+        )
 
 
 def _recipe_weaknesses(line: str) -> set[str]:
@@ -168,9 +218,13 @@ def _recipe_weaknesses(line: str) -> set[str]:
 
 
 def _recipes(path: str, text: str | None) -> dict[str, Recipe]:
-    return make_recipes(path, lambda name: text if name == path else None) if text is not None else {}
+    return (
+        make_recipes(path, lambda name: text if name == path else None) if text is not None else {}
+    )
 
 
 def _line(file: File, text: str, recipe: Recipe) -> int:
     tail = text.split()[-1] if text.split() else ""
-    return next((n for n, line in file.added() if tail and tail in line and n >= recipe.line), recipe.line)
+    return next(
+        (n for n, line in file.added() if tail and tail in line and n >= recipe.line), recipe.line
+    )

@@ -1,4 +1,6 @@
-"""How much of its subject an assertion constrains: the whole value, or a view of it that says less."""
+"""How much of its subject an assertion constrains: the whole value, or a view of it that says
+less.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ from skillrun.wall.gaming.asserting import Assertion, words
 # What a view leaves out of the value that it is taken from.
 PART, LENGTH, DISTINCT, ORDER = "part", "length", "distinct", "order"
 _FUNCTIONS = {
-    **dict.fromkeys(("min", "max", "next", "sum", "any", "all", "bool", "type", "str", "repr"), PART),
+    **dict.fromkeys(
+        ("min", "max", "next", "sum", "any", "all", "bool", "type", "str", "repr"), PART
+    ),
     **dict.fromkeys(("set", "frozenset"), DISTINCT),
     "len": LENGTH,
     "sorted": ORDER,
@@ -40,8 +44,12 @@ def says_as_much(new: Assertion, old: Assertion, local: Locals, was_local: Local
     return True
 
 
-def is_whole_together(added: list[Assertion], old: Assertion, local: Locals, was_local: Locals) -> bool:
-    """An exact length and a part of the same subject, or every member of a tuple, are the whole again."""
+def is_whole_together(
+    added: list[Assertion], old: Assertion, local: Locals, was_local: Locals
+) -> bool:
+    """An exact length and a part of the same subject, or every member of a tuple, are the whole
+    again.
+    """
     members = _count_members(old)
     for view in _views(old, was_local):
         lengths, parts = 0, 0
@@ -79,7 +87,9 @@ class Locals(dict[str, ast.expr]):
 
 
 def _taken_out(target: ast.expr) -> set[str]:
-    """`first, *_ = rows` and `first, _ = rows` look at a part; `(row,) = rows` says how many there are."""
+    """`first, *_ = rows` and `first, _ = rows` look at a part; `(row,) = rows` says how many there
+    are.
+    """
     if not isinstance(target, ast.Tuple | ast.List):
         return set()
     names = _stored(target)
@@ -215,7 +225,9 @@ def _has_wider_limit(new: Assertion, old: Assertion) -> bool:
         return False
     if ast.dump(now.comparators[0]) == ast.dump(was.comparators[0]):
         return _is_shorter(now.left, was.left)
-    return ast.dump(now.left) == ast.dump(was.left) and _allows_more(now.comparators[0], was.comparators[0])
+    return ast.dump(now.left) == ast.dump(was.left) and _allows_more(
+        now.comparators[0], was.comparators[0]
+    )
 
 
 def _tested(node: ast.stmt) -> ast.expr | None:

@@ -1,4 +1,6 @@
-"""Tests that are gone, or that no runner collects any more. One that was moved or renamed is neither."""
+"""Tests that are gone, or that no runner collects any more. One that was moved or renamed is
+neither.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +16,10 @@ from skillrun.wall.gaming.removed_names import names_in, removed_names
 
 ID = "deleted-test"
 HELP = (
-    "A test that is gone finds nothing. Found: a test function, file or case that the base has and HEAD has not, and "
-    "one whose name no runner collects any more. A moved or renamed test with the same body is none, nor is one whose "
-    "assertions a new parametrised test makes. A test of something that the branch removes is a warning."
+    "A test that is gone finds nothing. Found: a test function, file or case that the base has and"
+    " HEAD has not, and one whose name no runner collects any more. A moved or renamed test with"
+    " the same body is none, nor is one whose assertions a new parametrised test makes. A test of"
+    " something that the branch removes is a warning."
 )
 
 
@@ -31,7 +34,9 @@ def find(diff: Diff) -> Iterator[Finding]:
     for change in left:
         groups.setdefault(_together(change), []).append(change)
     yield from (_gone(group, removed) for group in groups.values())
-    yield from (finding for change in every if change.new for finding in _cases(change.old, change.new))
+    yield from (
+        finding for change in every if change.new for finding in _cases(change.old, change.new)
+    )
 
 
 def _together(change: Change) -> tuple[str, str | None]:
@@ -40,7 +45,11 @@ def _together(change: Change) -> tuple[str, str | None]:
     if change.uncollected is None and old.file.new is None:
         return old.file.path, None
     owner = old.owner.name if old.owner else None
-    whole = owner is not None and change.uncollected is None and not _has_class(old.file.new_tree, owner)
+    whole = (
+        owner is not None
+        and change.uncollected is None
+        and not _has_class(old.file.new_tree, owner)
+    )
     return old.file.path, owner if whole else old.name
 
 
@@ -52,7 +61,9 @@ def _gone(group: list[Change], removed: frozenset[str]) -> Finding:
     many = f"{len(group)} test{'s' if len(group) > 1 else ''}"
     make = doubtful if all(_subject_is_gone(change.old, removed) for change in group) else taken
     if old.file.new is None:
-        return make(ID, old.file, old.node.lineno, f"{old.file.path} is gone with {many}: {quoted(names)}")
+        return make(
+            ID, old.file, old.node.lineno, f"{old.file.path} is gone with {many}: {quoted(names)}"
+        )
     line = old.file.line_of(old.owner.lineno if old.owner else old.node.lineno)
     return make(ID, old.file, line, f"a class is gone with {many}: {quoted(names)}")
 
@@ -71,7 +82,11 @@ def _test_gone(change: Change, removed: frozenset[str]) -> Finding:
 def _subject_is_gone(test: Test, removed: frozenset[str]) -> bool:
     """It tests what this branch removes from the application."""
     used = names_in(test.node, test.owner)
-    imports = [node for node in ast.walk(test.file.old_tree or ast.Module([], [])) if isinstance(node, ast.ImportFrom)]
+    imports = [
+        node
+        for node in ast.walk(test.file.old_tree or ast.Module([], []))
+        if isinstance(node, ast.ImportFrom)
+    ]
     origins = {word for n in imports if {a.name for a in n.names} & used for word in names_in(n)}
     return bool((used | origins) & removed)
 
@@ -83,7 +98,10 @@ def _cases(old: Test, new: Test) -> Iterator[Finding]:
         left = after.get(names)
         gone = [text for text in cases if left is not None and text not in left]
         if left and gone and len(left) < len(cases):
-            said = f"{new.name} lost {len(cases) - len(left)} of its {len(cases)} cases, e.g. {quoted(gone[0])}"
+            said = (
+                f"{new.name} lost {len(cases) - len(left)} of its {len(cases)} cases, e.g."
+                f" {quoted(gone[0])}"
+            )
             yield taken(ID, new.file, new.node.lineno, said)
 
 
@@ -91,7 +109,11 @@ def _parameters(test: Test) -> dict[str, list[str]]:
     """The names of a parametrisation -> its cases, where they are written out."""
     found = {}
     for node in test.node.decorator_list:
-        if isinstance(node, ast.Call) and "parametrize" in ast.unparse(node.func) and len(node.args) > 1:
+        if (
+            isinstance(node, ast.Call)
+            and "parametrize" in ast.unparse(node.func)
+            and len(node.args) > 1
+        ):
             values = node.args[1]
             if isinstance(values, ast.List | ast.Tuple):
                 found[ast.unparse(node.args[0])] = [ast.unparse(case) for case in values.elts]
@@ -99,7 +121,9 @@ def _parameters(test: Test) -> dict[str, list[str]]:
 
 
 def _has_class(tree: ast.Module | None, name: str) -> bool:
-    return tree is not None and any(isinstance(node, ast.ClassDef) and node.name == name for node in tree.body)
+    return tree is not None and any(
+        isinstance(node, ast.ClassDef) and node.name == name for node in tree.body
+    )
 
 
 def _is_parametrised(test: Test) -> bool:

@@ -17,14 +17,18 @@ Definition = Function | ast.ClassDef
 
 @dataclass(frozen=True)
 class Forgiving:
-    """One that is put around a test: its name, where, and whether it may let the failure out after all."""
+    """One that is put around a test: its name, where, and whether it may let the failure out after
+    all.
+    """
 
     name: str
     line: int
     may_raise: bool
 
 
-def find_forgiving(test: Test, tree: ast.Module | None, sources: CommitSources) -> Iterator[Forgiving]:
+def find_forgiving(
+    test: Test, tree: ast.Module | None, sources: CommitSources
+) -> Iterator[Forgiving]:
     """Those around a test, or around the assertions in it."""
     for expression in _list_around(test):
         name = ast.unparse(expression.func if isinstance(expression, ast.Call) else expression)
@@ -44,7 +48,9 @@ def _list_around(test: Test) -> Iterator[ast.expr]:
                 yield item.context_expr
 
 
-def _find_definition(name: str, tree: ast.Module | None, sources: CommitSources) -> Definition | None:
+def _find_definition(
+    name: str, tree: ast.Module | None, sources: CommitSources
+) -> Definition | None:
     """In the file itself, else in the module of the repository that it is imported from."""
     last = name.rpartition(".")[2]
     found = _find_in(tree, last)

@@ -1,4 +1,6 @@
-"""Lines of a pipeline by which the skillrun that runs is another one, or compares with another base."""
+"""Lines of a pipeline by which the skillrun that runs is another one, or compares with another
+base.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +16,21 @@ _MOVES = re.compile(
     r"checkout\s+(?:\S+\s+)*-B\b|switch\s+(?:\S+\s+)*-C\b|"
     r"remote\s+set-url\b|config\s+(?:\S+\s+)*(?:remote|url)\.)"
 )
-_FETCHES_INTO = re.compile(_GIT_OPTIONS + r"(?:fetch|pull)\s+.*?[\"']?(?P<ref>\+?[^\s:\"']+:[^\s\"']+)")
+_FETCHES_INTO = re.compile(
+    _GIT_OPTIONS + r"(?:fetch|pull)\s+.*?[\"']?(?P<ref>\+?[^\s:\"']+:[^\s\"']+)"
+)
 # `main:refs/remotes/origin/main`, and the same branch on both sides, is what a fetch does anyway.
-_SAME_BRANCH = re.compile(r"\+?(?:refs/heads/)?(?P<name>[^:]+):(?:refs/remotes/)?(?:origin/|refs/heads/)?(?P=name)$")
+_SAME_BRANCH = re.compile(
+    r"\+?(?:refs/heads/)?(?P<name>[^:]+):(?:refs/remotes/)?(?:origin/|refs/heads/)?(?P=name)$"
+)
 # A program of the repository that is found before the installed one.
 _HERE = r"(?:\$\{?PWD\}?|\$\(pwd\)|\$\{?GITHUB_WORKSPACE\}?|\$\{\{\s*github\.workspace\s*\}\}|\.)"
 _PATH_FILE = re.compile(r"(?P<what>.*?)>>?\s*[\"']?\$\{?GITHUB_PATH\b")
 _PATH_SET = re.compile(r"\bPATH\s*[=:]\s*[\"']?(?P<first>[^:\s\"']+)")
 _ALIAS = re.compile(r"\balias\s+(?:-\w+\s+)*skillrun=|\bskillrun\s*\(\)|\bfunction\s+skillrun\b")
-_REPLACED = re.compile(r"\b(?:cp|mv|ln|install\s+-|tee)\s*.*\bskillrun[\"']?\s*$|>\s*\S*/bin/skillrun\b")
+_REPLACED = re.compile(
+    r"\b(?:cp|mv|ln|install\s+-|tee)\s*.*\bskillrun[\"']?\s*$|>\s*\S*/bin/skillrun\b"
+)
 _PYTHONPATH = re.compile(rf"\bPYTHONPATH\s*[=:]\s*[\"']?(?:{_HERE}|[\w-])")
 _OWN_ENVIRONMENT = re.compile(r"(?:^|/)\.?venv/bin\b|node_modules/\.bin")
 _RELATIVE = re.compile(rf"[\"']?(?:{_HERE}(?:/|$)|(?![/~$])[\w.-]+(?:/|$))")

@@ -16,17 +16,20 @@ from skillrun.wall.gaming.specs import at, mapping
 
 ID = "weaker-gate"
 HELP = (
-    "A hook or workflow that no longer calls skillrun, or no longer minds its answer, lets everything pass. Found: an "
-    "entry that named skillrun and is gone, `continue-on-error`, `allow_failure`, `if: false` or `|| true` in a "
-    "workflow that calls it, a call that is given another base or repository, a line that moves the base or puts "
-    "another program in skillrun's place, another source of it, and hooks that are turned off as a whole."
+    "A hook or workflow that no longer calls skillrun, or no longer minds its answer, lets"
+    " everything pass. Found: an entry that named skillrun and is gone, `continue-on-error`,"
+    " `allow_failure`, `if: false` or `|| true` in a workflow that calls it, a call that is given"
+    " another base or repository, a line that moves the base or puts another program in skillrun's"
+    " place, another source of it, and hooks that are turned off as a whole."
 )
 _HOOKS = re.compile(
     r"(^|/)(\.claude/settings(\.local)?\.json|\.codex/(hooks\.json|config\.toml)|\.cursor/hooks\.json|"
     r"\.github/hooks/[^/]+|\.gemini/settings\.json|\.agents/hooks\.json|\.kiro/hooks/[^/]+|\.mcp\.json|"
     r"\.opencode/plugin/[^/]+|opencode\.json|\.pre-commit-config\.yaml)$"
 )
-_WORKFLOW = re.compile(r"(^|/)(\.github/(workflows|actions)/.+\.ya?ml|\.gitlab-ci\.yml|\.circleci/config\.yml)$")
+_WORKFLOW = re.compile(
+    r"(^|/)(\.github/(workflows|actions)/.+\.ya?ml|\.gitlab-ci\.yml|\.circleci/config\.yml)$"
+)
 _NAMED = re.compile(r"\bskillrun\b")
 _IGNORING = re.compile(r"(\|\||;)\s*(true|:|exit 0)(?=[\s\"']|$)")
 _ENDING = re.compile(r"\s*(exit 0|set \+e)\s*$")  # in the script that calls skillrun
@@ -61,13 +64,27 @@ def _hooks(file: File) -> Iterator[Finding]:
         return
     for event in sorted(_events(old.value) - _events(new.value)):
         if _count(file.new) >= _count(file.old):  # else it was said already
-            yield taken(ID, file, 1, f"the hook {quoted(event)} no longer calls skillrun", hint=HINT)
+            yield taken(
+                ID, file, 1, f"the hook {quoted(event)} no longer calls skillrun", hint=HINT
+            )
     if at(new.value, "disableAllHooks") is True and at(old.value, "disableAllHooks") is not True:
-        yield taken(ID, file, new.line(("disableAllHooks",)), "all hooks are turned off: disableAllHooks", hint=HINT)
+        yield taken(
+            ID,
+            file,
+            new.line(("disableAllHooks",)),
+            "all hooks are turned off: disableAllHooks",
+            hint=HINT,
+        )
     for word in ("onFailure", "failClosed"):
         lost = (file.old or "").count(f'"{word}"') > (file.new or "").count(f'"{word}"')
         if lost and _count(file.new) >= _count(file.old):
-            yield doubtful(ID, file, 1, f"a hook lost {word}: what it does when it fails has changed", hint=HINT)
+            yield doubtful(
+                ID,
+                file,
+                1,
+                f"a hook lost {word}: what it does when it fails has changed",
+                hint=HINT,
+            )
 
 
 def _events(value: Any) -> set[str]:
@@ -89,9 +106,17 @@ def _workflow(file: File) -> Iterator[Finding]:
         if again:
             continue
         if _TRIGGER.match(text):
-            yield doubtful(ID, file, line, f"the workflow lost a trigger: {quoted(text)}", hint=HINT)
+            yield doubtful(
+                ID, file, line, f"the workflow lost a trigger: {quoted(text)}", hint=HINT
+            )
         elif "fetch-depth: 0" in text:
-            yield doubtful(ID, file, line, "without fetch-depth: 0 the base branch cannot be compared with", hint=HINT)
+            yield doubtful(
+                ID,
+                file,
+                line,
+                "without fetch-depth: 0 the base branch cannot be compared with",
+                hint=HINT,
+            )
 
 
 def _prepared(file: File) -> Iterator[Finding]:
@@ -104,7 +129,9 @@ def _prepared(file: File) -> Iterator[Finding]:
 
 
 def _other_source(file: File) -> Iterator[Finding]:
-    """Where skillrun is installed from: another place is an error, another commit of it for a person to see."""
+    """Where skillrun is installed from: another place is an error, another commit of it for a
+    person to see.
+    """
     known = [source for _, source in list_sources(file.old or "")]
     for line, source in list_sources(file.new or ""):
         if source in known or not known:
@@ -129,11 +156,19 @@ def _no_longer_named(file: File) -> Iterator[Finding]:
     missing = _count(file.old) - _count(file.new)
     gone = [(line, text) for line, text in file.removed() if _NAMED.search(text)]
     for line, text in gone[: max(missing, 0)]:
-        yield taken(ID, file, line, f"{file.path} no longer calls skillrun: {quoted(text)} is gone", hint=HINT)
+        yield taken(
+            ID,
+            file,
+            line,
+            f"{file.path} no longer calls skillrun: {quoted(text)} is gone",
+            hint=HINT,
+        )
 
 
 def _steered(file: File) -> Iterator[Finding]:
-    """A call that judges something else than the base's does: `verify --base HEAD` compares HEAD with itself."""
+    """A call that judges something else than the base's does: `verify --base HEAD` compares HEAD
+    with itself.
+    """
     known = set(_steering_words(file.old))
     for line, text in file.added():
         for word in _steering_words(text):
@@ -155,7 +190,9 @@ def _minds_not(file: File) -> Iterator[Finding]:
     known = {text for _, text in _indifferent(file.old, file.old_path)}
     for line, text in _indifferent(file.new, file.path):
         if text not in known:
-            yield taken(ID, file, line, f"the answer is no longer minded: {quoted(text)}", hint=HINT)
+            yield taken(
+                ID, file, line, f"the answer is no longer minded: {quoted(text)}", hint=HINT
+            )
 
 
 def _indifferent(text: str | None, path: str) -> Iterator[tuple[int, str]]:
@@ -163,7 +200,9 @@ def _indifferent(text: str | None, path: str) -> Iterator[tuple[int, str]]:
     document = _document(text or "", path)
     if document is None or not isinstance(document.value, dict):
         lines = enumerate((text or "").splitlines(), 1)
-        yield from ((n, line.strip()) for n, line in lines if _NAMED.search(line) and _IGNORING.search(line))
+        yield from (
+            (n, line.strip()) for n, line in lines if _NAMED.search(line) and _IGNORING.search(line)
+        )
         return
     for place, value in _below((), document.value):
         yield from ((document.line(place), words) for words in _words(value))
@@ -182,7 +221,13 @@ def _below(path: tuple[str | int, ...], value: Any) -> Iterator[tuple[tuple[str 
     if not _NAMED.search(json.dumps(value)):
         return
     yield path, value
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    inner = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else ()
+    )
     for key, member in inner:
         yield from _below((*path, key), member)
 
@@ -196,12 +241,18 @@ def _words(value: Any) -> Iterator[str]:
         if str(value.get("if", "")).strip("${} ").lower() == "false":
             yield f"if: {value['if']}"
     elif isinstance(value, str):
-        own = [line for line in value.splitlines() if _NAMED.search(line) and _IGNORING.search(line)]
+        own = [
+            line for line in value.splitlines() if _NAMED.search(line) and _IGNORING.search(line)
+        ]
         yield from (line.strip() for line in own)
-        yield from (line.strip() for line in value.splitlines() if line not in own and _ENDING.match(line))
+        yield from (
+            line.strip() for line in value.splitlines() if line not in own and _ENDING.match(line)
+        )
 
 
 def _count(text: str | None) -> int:
     """Lines that name skillrun outside of a comment."""
-    lines = (line for line in (text or "").splitlines() if not line.lstrip().startswith(("#", "//")))
+    lines = (
+        line for line in (text or "").splitlines() if not line.lstrip().startswith(("#", "//"))
+    )
     return sum(1 for line in lines if _NAMED.search(line))

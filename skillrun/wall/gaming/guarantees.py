@@ -42,7 +42,10 @@ def _describe_vanished(diff: Diff, gone: File) -> Finding:
     heir = code.find_heir(document)
     if heir is None:
         return doubtful(ID, gone, 1, f"the job spec {gone.path} is gone, and its handler, too")
-    said = f"the job spec {gone.path} is gone, and {quoted(heir.import_path)} does its work without one"
+    said = (
+        f"the job spec {gone.path} is gone, and {quoted(heir.import_path)} does its work"
+        " without one"
+    )
     return taken(ID, gone, 1, said, hint="keep the spec, and name the new handler in it")
 
 

@@ -18,7 +18,18 @@ HELP = (
     "all that it includes, a validation whose program is now `true`, `echo` or the like, or is "
     "told to leave something out; another program in its place is a warning."
 )
-_TARGETS = ("test", "tests", "check", "checks", "ci", "lint", "typecheck", "type-check", "types", "mypy")
+_TARGETS = (
+    "test",
+    "tests",
+    "check",
+    "checks",
+    "ci",
+    "lint",
+    "typecheck",
+    "type-check",
+    "types",
+    "mypy",
+)
 _NOTHING = ("true", ":", "echo", "exit", "test", "[", "printf", "cat", "sleep", "return", "")
 _PREFIX = re.compile(r"^[@+\s-]*(?:env\s+|exec\s+|command\s+|[A-Za-z_]\w*=\S*\s+)*")
 _REFERENCE = re.compile(r"\$[({]([\w.-]+)[)}]")
@@ -47,7 +58,9 @@ def _compare(path: str, before: Texts, after: Texts) -> Iterator[Finding]:
                 yield from _judge(path, new[name], (raw, was, line), before, after)
 
 
-def _judge(path: str, recipe: Recipe, lines: tuple[str, str, str], before: Texts, after: Texts) -> Iterator[Finding]:
+def _judge(
+    path: str, recipe: Recipe, lines: tuple[str, str, str], before: Texts, after: Texts
+) -> Iterator[Finding]:
     """`lines`: as it is written, what it ran, and what it runs."""
     raw, was, now = lines
     where, line = _find_setting(path, raw, recipe, before, after)
@@ -68,7 +81,9 @@ def _read_program(line: str) -> str:
     return words[0].rpartition("/")[2].strip("\"'") if words else ""
 
 
-def _find_setting(path: str, raw: str, recipe: Recipe, before: Texts, after: Texts) -> tuple[str, int]:
+def _find_setting(
+    path: str, raw: str, recipe: Recipe, before: Texts, after: Texts
+) -> tuple[str, int]:
     """Where a variable of the line is newly set; the recipe itself where that is not found."""
     for name in _REFERENCE.findall(raw):
         setting = re.compile(rf"^(?!\t).*(?<![\w.-]){re.escape(name)}\s*(?::{{0,3}}|\+|!)=")

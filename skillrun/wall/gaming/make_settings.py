@@ -47,10 +47,18 @@ def _said_of_value(name: str, value: str) -> str | None:
     if name == ".SHELLFLAGS":
         words = value.split()
         is_usual = all(_SHELL_FLAGS.match(word) for word in words)
-        return None if is_usual and words else "the shell is told something else than to run the recipe"
+        return (
+            None
+            if is_usual and words
+            else "the shell is told something else than to run the recipe"
+        )
     if name == ".RECIPEPREFIX":
         return "recipes begin with another character"
-    return "make is told to ignore errors, or to run nothing" if _has_weak_option(value, bare=True) else None
+    return (
+        "make is told to ignore errors, or to run nothing"
+        if _has_weak_option(value, bare=True)
+        else None
+    )
 
 
 def runs_make_weakly(command: str) -> bool:

@@ -12,8 +12,9 @@ from skillrun.wall.waivers import not_held
 
 ID = "new-waiver"
 HELP = (
-    "A waiver counts once the base branch holds it with the same reason, so that somebody else has agreed to it. "
-    "Found: a waiver in HEAD's spec that the base's spec does not hold. It was not counted."
+    "A waiver counts once the base branch holds it with the same reason, so that somebody else has"
+    " agreed to it. Found: a waiver in HEAD's spec that the base's spec does not hold. It was not"
+    " counted."
 )
 
 
@@ -22,5 +23,8 @@ def find(diff: Diff) -> Iterator[Finding]:
     hint = "do the work, or have a person put the waiver on the base branch"
     for file in diff.specs:
         for waiver in not_held(file.new_document, base_document(diff, file)):
-            said = f"the waiver of {quoted(waiver.item)} ({quoted(waiver.reason)}) is not on the base branch"
+            said = (
+                f"the waiver of {quoted(waiver.item)} ({quoted(waiver.reason)}) is not on the base"
+                " branch"
+            )
             yield taken(ID, file, waiver.line, f"{said}, so it does not count", hint=hint)

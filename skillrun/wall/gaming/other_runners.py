@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterator
 from skillrun.repo.makefile import just_recipes
 from skillrun.wall.diff import File
 
-_CHECKS = re.compile(r"^(pre|post)?(test|tests|check|checks|lint|typecheck|type-check|types|build|ci)(:.*)?$")
+_CHECKS = re.compile(
+    r"^(pre|post)?(test|tests|check|checks|lint|typecheck|type-check|types|build|ci)(:.*)?$"
+)
 _TOX = (
     (
         re.compile(r"^\s*ignore_(errors|outcome)\s*=\s*(true|1|yes)\b", re.IGNORECASE),

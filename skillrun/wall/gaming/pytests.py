@@ -34,7 +34,9 @@ class Test:
 
 @dataclass(frozen=True)
 class Change:
-    """A test of the base, and what became of it. `uncollected`: its body is still there, where no runner looks."""
+    """A test of the base, and what became of it. `uncollected`: its body is still there, where no
+    runner looks.
+    """
 
     old: Test
     new: Test | None = None
@@ -42,13 +44,20 @@ class Change:
 
 
 def changes(diff: Diff) -> Iterator[Change]:
-    """Every test of the base in the changed files: found by name, else by name elsewhere, else by what it does."""
+    """Every test of the base in the changed files: found by name, else by name elsewhere, else by
+    what it does.
+    """
     files = [file for file in diff.python() if _holds_tests(file)]
     now = {(file.path, test.name): test for file in files for test in _collected(file)}
     was = {(file.path, test.name) for file in files for test in _all_tests(file, file.old_tree)}
     fresh = [test for key, test in now.items() if key not in was]
     seen = {id(test.node) for test in now.values()}
-    hidden = [test for file in files for test in _functions(file, file.new_tree) if id(test.node) not in seen]
+    hidden = [
+        test
+        for file in files
+        for test in _functions(file, file.new_tree)
+        if id(test.node) not in seen
+    ]
     for file in files:
         if file.new is not None and file.new_tree is None:
             continue  # nothing can be said of what is not parsed; another look says so
@@ -61,12 +70,16 @@ def fresh_tests(diff: Diff) -> list[Test]:
     """The tests of HEAD that the base has not, by file and name."""
     files = [file for file in diff.python() if _holds_tests(file)]
     was = {(file.path, test.name) for file in files for test in _all_tests(file, file.old_tree)}
-    return [test for file in files for test in _collected(file) if (file.path, test.name) not in was]
+    return [
+        test for file in files for test in _collected(file) if (file.path, test.name) not in was
+    ]
 
 
 def _same(old: Test, fresh: list[Test], now: list[Test]) -> Test | None:
     by_name = [test for test in fresh if test.name == old.name and test.file.path != old.file.path]
-    return next(iter(by_name), None) or next((test for test in (*fresh, *now) if test.body == old.body), None)
+    return next(iter(by_name), None) or next(
+        (test for test in (*fresh, *now) if test.body == old.body), None
+    )
 
 
 def _hidden(old: Test, functions: list[Test]) -> Test | None:
@@ -78,7 +91,9 @@ def _holds_tests(file: File) -> bool:
 
 
 def _collected(file: File) -> Iterator[Test]:
-    """The tests of HEAD in a file that is still collected: one whose name tells, or that was collected before."""
+    """The tests of HEAD in a file that is still collected: one whose name tells, or that was
+    collected before.
+    """
     kept = file.path.rpartition("/")[2] == file.old_path.rpartition("/")[2]
     if kept or _COLLECTED_FILE.search(file.path):
         yield from _all_tests(file, file.new_tree)
@@ -86,7 +101,11 @@ def _collected(file: File) -> Iterator[Test]:
 
 def _all_tests(file: File, tree: ast.Module | None) -> Iterator[Test]:
     """The functions named test*, also in classes that pytest or unittest would look into."""
-    return (t for t in _functions(file, tree) if t.node.name.startswith("test") and (not t.owner or _holds(t.owner)))
+    return (
+        t
+        for t in _functions(file, tree)
+        if t.node.name.startswith("test") and (not t.owner or _holds(t.owner))
+    )
 
 
 def _functions(file: File, tree: ast.Module | None) -> Iterator[Test]:

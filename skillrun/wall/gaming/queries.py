@@ -34,7 +34,9 @@ def dialect_of(spec: Any) -> str:
 
 
 def same_query(old: object, new: object, dialect: str) -> bool:
-    """Whether two queries differ in whitespace, comments, or the case of keywords and names alone."""
+    """Whether two queries differ in whitespace, comments, or the case of keywords and names
+    alone.
+    """
     if old == new:
         return True
     was, now = _parse(old, dialect), _parse(new, dialect)

@@ -9,16 +9,35 @@ from skillrun.stages.tests import is_test_file
 from skillrun.wall.diff import Diff
 
 _SHORTEST = 4  # letters; shorter names, and those of every module, say nothing
-_EVERYWHERE = {"main", "name", "path", "self", "data", "text", "value", "result", "config", "find", "read", "state"}
+_EVERYWHERE = {
+    "main",
+    "name",
+    "path",
+    "self",
+    "data",
+    "text",
+    "value",
+    "result",
+    "config",
+    "find",
+    "read",
+    "state",
+}
 
 
 def removed_names(diff: Diff) -> frozenset[str]:
-    """Functions, classes, constants, attributes and modules that the base defines outside of tests, HEAD nowhere."""
+    """Functions, classes, constants, attributes and modules that the base defines outside of tests,
+    HEAD nowhere.
+    """
     files = [file for file in diff.python() if not is_test_file(file.old_path)]
     old = {name for file in files for name in _defined(file.old_tree)}
     new = {name for file in diff.python() for name in _defined(file.new_tree)}
     gone = {file.old_path for file in files if file.new is None}
-    old |= {path.removesuffix(".py").rpartition("/")[2] for path in gone if not path.endswith("__init__.py")}
+    old |= {
+        path.removesuffix(".py").rpartition("/")[2]
+        for path in gone
+        if not path.endswith("__init__.py")
+    }
     return frozenset(name for name in old - new - _EVERYWHERE if len(name) >= _SHORTEST)
 
 

@@ -1,4 +1,6 @@
-"""Functions that only have another name in HEAD: what a spec says of the one holds for the other."""
+"""Functions that only have another name in HEAD: what a spec says of the one holds for the
+other.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,8 @@ class Renames:
         return Project(self.after)
 
     def is_renamed(self, old: Any, new: Any) -> bool:
-        """Whether the base's definition stands in HEAD unchanged under the new name, and the old name is gone.
+        """Whether the base's definition stands in HEAD unchanged under the new name, and the old
+        name is gone.
 
         In another module its names may mean something else: then the whole module must be the same.
         """
@@ -70,7 +73,10 @@ class _Anonymous(ast.NodeTransformer):
         self.name = name
 
     def visit(self, node: ast.AST) -> ast.AST:
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and node.name == self.name:
+        if (
+            isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+            and node.name == self.name
+        ):
             node.name = "_"
         elif isinstance(node, ast.Name) and node.id == self.name:
             node.id = "_"

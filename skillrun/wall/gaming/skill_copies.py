@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 ID = "weaker-skill"
 HELP = (
-    "An agent follows the repository's copy of a skill. Found: a step or a check of the bundled skill that a changed "
-    "copy has no more. The bundled stages and checks run all the same; extra steps of a copy are somebody's word, "
-    "and a verification from scratch has none of them."
+    "An agent follows the repository's copy of a skill. Found: a step or a check of the bundled"
+    " skill that a changed copy has no more. The bundled stages and checks run all the same; extra"
+    " steps of a copy are somebody's word, and a verification from scratch has none of them."
 )
 _COPY = re.compile(r"(^|/)\.[\w-]+/skills/(.+/)?SKILL\.md$")
 
@@ -34,12 +34,19 @@ def find(diff: Diff) -> Iterator[Finding]:
         if bundled is None:
             continue
         if file.new is None:
-            yield doubtful(ID, file, 1, f"the copy of the skill {bundled.name} is gone; the bundled one is used")
+            yield doubtful(
+                ID,
+                file,
+                1,
+                f"the copy of the skill {bundled.name} is gone; the bundled one is used",
+            )
             continue
         before = set(_lacks(file.old, file.old_path, bundled)) if file.old is not None else set()
         for lacking in _lacks(file.new, file.path, bundled):
             if lacking not in before:
-                yield taken(ID, file, _line(file), f"the copy of {bundled.name} has no {lacking} any more")
+                yield taken(
+                    ID, file, _line(file), f"the copy of {bundled.name} has no {lacking} any more"
+                )
 
 
 def _lacks(text: str, path: str, bundled: Skill) -> Iterator[str]:
@@ -54,14 +61,22 @@ def _lacks(text: str, path: str, bundled: Skill) -> Iterator[str]:
     yield from (f"step for {quoted(p.stage.TITLE)}" for p in planned if p.line is None)
     stages = {p.stage.ID for p in planned}
     here = _checks(copy, stages)
-    yield from (f"check {quoted(said)}" for rule, said in _checks(bundled, stages).items() if rule not in here)
+    yield from (
+        f"check {quoted(said)}"
+        for rule, said in _checks(bundled, stages).items()
+        if rule not in here
+    )
 
 
 def _checks(skill: Skill, stages: set[str]) -> dict[str, str]:
     """Rule -> the wording of each check that code answers to."""
     from skillrun.stages.conclude import CheckRule, assign_checks
 
-    return {answer.id: said for said, _, answer in assign_checks(skill, stages) if isinstance(answer, CheckRule)}
+    return {
+        answer.id: said
+        for said, _, answer in assign_checks(skill, stages)
+        if isinstance(answer, CheckRule)
+    }
 
 
 def _read(text: str, path: str, bundled: Skill) -> Skill | None:

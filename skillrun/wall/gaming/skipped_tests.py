@@ -15,9 +15,10 @@ from skillrun.wall.gaming.pytests import Test, changes
 
 ID = "skipped-test"
 HELP = (
-    "A skipped test finds nothing. Found, where the base has none: skip, skipif and xfail marks on a test, its class "
-    "or its module, unittest's decorators, calls of pytest.skip, an `if False` around the test, and a return before "
-    "its assertions. A condition that depends on something (a platform, an installed program) is a warning."
+    "A skipped test finds nothing. Found, where the base has none: skip, skipif and xfail marks on"
+    " a test, its class or its module, unittest's decorators, calls of pytest.skip, an `if False`"
+    " around the test, and a return before its assertions. A condition that depends on something (a"
+    " platform, an installed program) is a warning."
 )
 _MARK = re.compile(r"\b(skip|skipif|xfail|skipIf|skipUnless|expectedFailure)\b")
 _CALL = re.compile(r"^(pytest\.)?(skip|xfail)$|\.skipTest$|\bSkipTest$|^pytest\.importorskip$")
@@ -25,7 +26,9 @@ _CALL = re.compile(r"^(pytest\.)?(skip|xfail)$|\.skipTest$|\bSkipTest$|^pytest\.
 
 @dataclass(frozen=True)
 class Skip:
-    """One way in which a test does not run: its text, its line, and whether it depends on something."""
+    """One way in which a test does not run: its text, its line, and whether it depends on
+    something.
+    """
 
     text: str
     line: int
@@ -33,7 +36,9 @@ class Skip:
 
     @property
     def key(self) -> str:
-        """What makes two skips the same: the condition, else the kind; another reason is no other skip."""
+        """What makes two skips the same: the condition, else the kind; another reason is no other
+        skip.
+        """
         return self.text if self.is_conditional else self.text.partition("(")[0]
 
 
@@ -44,12 +49,18 @@ def find(diff: Diff) -> Iterator[Finding]:
     for change in kept:
         known = {skip.key for skip in _skips(change.old)}
         for skip in _skips(change.new) if change.new else ():
-            if change.new and skip.key not in known and (change.new.file.path, skip.line) not in said:
+            if (
+                change.new
+                and skip.key not in known
+                and (change.new.file.path, skip.line) not in said
+            ):
                 said.add((change.new.file.path, skip.line))
                 yield _finding(change.new.file, change.new.name, skip)
     for file in {change.new.file.path: change.new.file for change in kept if change.new}.values():
         known = {skip.key for skip in _module_skips(file.old_tree)}
-        yield from (_finding(file, file.path, s) for s in _module_skips(file.new_tree) if s.key not in known)
+        yield from (
+            _finding(file, file.path, s) for s in _module_skips(file.new_tree) if s.key not in known
+        )
 
 
 def _finding(file: File, name: str, skip: Skip) -> Finding:
@@ -63,7 +74,9 @@ def _skips(test: Test) -> Iterator[Skip]:
         yield from _of_mark(decorator)
         yield from _of_parameters(decorator)
     if test.owner is not None:
-        yield from (skip for node in test.owner.body for skip in (*_of_pytestmark(node), *_of_dunder(node)))
+        yield from (
+            skip for node in test.owner.body for skip in (*_of_pytestmark(node), *_of_dunder(node))
+        )
     yield from _of_calls(test.node.body, conditional=None)
     yield from _cut_short(test.node)
 
@@ -76,7 +89,11 @@ def _module_skips(tree: ast.Module | None) -> Iterator[Skip]:
             yield Skip(ast.unparse(node), node.lineno, False)
         if isinstance(node, ast.Expr | ast.If | ast.Assign | ast.Raise):
             yield from _of_calls([node], conditional=None)
-        if isinstance(node, ast.If) and _is_never(node.test) and any(_holds_test(inner) for inner in node.body):
+        if (
+            isinstance(node, ast.If)
+            and _is_never(node.test)
+            and any(_holds_test(inner) for inner in node.body)
+        ):
             yield Skip(f"if {ast.unparse(node.test)}:", node.lineno, False)
 
 
@@ -89,11 +106,20 @@ def _of_mark(node: ast.expr) -> Iterator[Skip]:
 
 
 def _of_parameters(decorator: ast.expr) -> Iterator[Skip]:
-    """`pytest.param(..., marks=pytest.mark.skip)`: one case of a parametrised test; and no case at all."""
+    """`pytest.param(..., marks=pytest.mark.skip)`: one case of a parametrised test; and no case at
+    all.
+    """
     for node in ast.walk(decorator):
         if isinstance(node, ast.keyword) and node.arg == "marks":
-            yield from (Skip(f"{s.text} on {ast.unparse(decorator)}", s.line, False) for s in _of_mark(node.value))
-        elif isinstance(node, ast.Call) and "parametrize" in ast.unparse(node.func) and len(node.args) > 1:
+            yield from (
+                Skip(f"{s.text} on {ast.unparse(decorator)}", s.line, False)
+                for s in _of_mark(node.value)
+            )
+        elif (
+            isinstance(node, ast.Call)
+            and "parametrize" in ast.unparse(node.func)
+            and len(node.args) > 1
+        ):
             values = node.args[1]
             if isinstance(values, ast.List | ast.Tuple) and not values.elts:
                 yield Skip(f"@{ast.unparse(node)}", node.lineno, False)
@@ -101,12 +127,18 @@ def _of_parameters(decorator: ast.expr) -> Iterator[Skip]:
 
 def _of_dunder(node: ast.stmt) -> Iterator[Skip]:
     """`__test__ = False`: pytest collects neither the class nor the function."""
-    if isinstance(node, ast.Assign) and "__test__" in ast.unparse(node.targets[0]) and _is_never(node.value):
+    if (
+        isinstance(node, ast.Assign)
+        and "__test__" in ast.unparse(node.targets[0])
+        and _is_never(node.value)
+    ):
         yield Skip(ast.unparse(node), node.lineno, False)
 
 
 def _of_pytestmark(node: ast.stmt) -> Iterator[Skip]:
-    if isinstance(node, ast.Assign) and any(ast.unparse(target) == "pytestmark" for target in node.targets):
+    if isinstance(node, ast.Assign) and any(
+        ast.unparse(target) == "pytestmark" for target in node.targets
+    ):
         value = node.value
         marks = value.elts if isinstance(value, ast.List | ast.Tuple) else [value]
         yield from (skip for mark in marks for skip in _of_mark(mark))
@@ -120,7 +152,11 @@ def _of_calls(body: list[ast.stmt], conditional: str | None) -> Iterator[Skip]:
             yield from _of_calls(node.body, conditional=condition)
             yield from _of_calls(node.orelse, conditional=condition and f"not ({condition})")
             continue
-        inner = [n for n in ast.walk(node) if isinstance(n, ast.Call) and _CALL.search(ast.unparse(n.func))]
+        inner = [
+            n
+            for n in ast.walk(node)
+            if isinstance(n, ast.Call) and _CALL.search(ast.unparse(n.func))
+        ]
         for call in inner[:1]:
             text = ast.unparse(call)
             shown = f"if {conditional}: {text}" if conditional else text

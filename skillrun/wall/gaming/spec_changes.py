@@ -110,7 +110,9 @@ class _Comparison:
             # A name that the schema does not know is somebody's own, as those of `env` are.
             if below not in spec_places() and f"{place}.*" in spec_places():
                 below = f"{place}.*"
-            yield from self.compare(below, f"{name}.{key}", (*path, key), old.get(key), new.get(key))
+            yield from self.compare(
+                below, f"{name}.{key}", (*path, key), old.get(key), new.get(key)
+            )
 
     # -- effects
 
@@ -128,7 +130,11 @@ class _Comparison:
         for index, effect in left.items():
             call = str(at(effect, "call"))
             is_stand_in = at(effect, "mode") != "pass_through"
-            if is_stand_in and not self.is_draft and self.renames.is_reached(self.old.get("handler"), call):
+            if (
+                is_stand_in
+                and not self.is_draft
+                and self.renames.is_reached(self.old.get("handler"), call)
+            ):
                 title = f"{name}.{at(effect, 'name')}"
                 yield Change(f"{place}[]", title, (*path, index), None, effect, _STAND_IN)
 
@@ -157,20 +163,26 @@ class _Comparison:
 
     def _has_new_name(self, error: dict[str, Any], further: list[dict[str, Any]]) -> bool:
         for other in further:
-            if other["args"] == error["args"] and self.renames.is_renamed(error["type"], other["type"]):
+            if other["args"] == error["args"] and self.renames.is_renamed(
+                error["type"], other["type"]
+            ):
                 return True
         return False
 
     # -- idempotency
 
-    def _idempotency(self, place: str, name: str, path: Path, old: Any, new: Any) -> Iterator[Change]:
+    def _idempotency(
+        self, place: str, name: str, path: Path, old: Any, new: Any
+    ) -> Iterator[Change]:
         old, new = _spelled_out(place, old), _spelled_out(place, new)
         was, now = at(old, "strategy") or "unknown", at(new, "strategy") or "unknown"
         if was == "unknown" or (was == "invariant" and now == "keyed"):
             return
         if was != now:
             said = "no key is asked for any more" if was == "keyed" else ""
-            yield Change(f"{place}.strategy", f"{name}.strategy", (*path, "strategy"), was, now, said)
+            yield Change(
+                f"{place}.strategy", f"{name}.strategy", (*path, "strategy"), was, now, said
+            )
             return
         yield from self._members(place, name, path, mapping(old), mapping(new))
 
@@ -181,7 +193,9 @@ class _Comparison:
             if old is not None:
                 yield Change(place, name, path, old, new)
             return
-        yield from self._examples(place, name, path, listed(old.get("examples")), listed(new.get("examples")))
+        yield from self._examples(
+            place, name, path, listed(old.get("examples")), listed(new.get("examples"))
+        )
         yield from self._schema(name, path, _without_examples(old), _without_examples(new))
 
     def _examples(self, place: str, name: str, path: Path, old: Any, new: Any) -> Iterator[Change]:
@@ -239,7 +253,9 @@ class _Comparison:
             if now is None or not same_query(query, now, dialect):
                 yield Change(f"{place}.*", f"{name}.{key}", (*path, key), query, now)
 
-    def _dead_letters(self, place: str, name: str, path: Path, old: Any, new: Any) -> Iterator[Change]:
+    def _dead_letters(
+        self, place: str, name: str, path: Path, old: Any, new: Any
+    ) -> Iterator[Change]:
         if old is not None and (new is None or not same_query(old, new, dialect_of(self.new))):
             yield Change(place, name, path, old, new)
 

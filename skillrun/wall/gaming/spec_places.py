@@ -22,7 +22,9 @@ def spec_places() -> dict[str, dict[str, Any]]:
     return found
 
 
-def _inside(place: str, node: dict[str, Any], parts: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _inside(
+    place: str, node: dict[str, Any], parts: dict[str, Any]
+) -> Iterator[tuple[str, dict[str, Any]]]:
     referred = str(node.get("$ref", "")).rpartition("/")[2]
     # A default stands beside the reference, everything else behind it.
     whole = {**parts.get(referred, {}), **node}

@@ -1,4 +1,5 @@
-"""Which changes of a job spec are additions or narrower promises: everything else is held to the base's word.
+"""Which changes of a job spec are additions or narrower promises: everything else is held to the
+base's word.
 
 A change is narrower where code that satisfies it satisfies what the base asks, too. That is less
 often so than it looks: a longer key lets two messages of one order through, a narrower payload

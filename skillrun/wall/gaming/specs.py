@@ -1,4 +1,6 @@
-"""The job specs of both sides, paired: by the name of the job, else by path, else by the handler."""
+"""The job specs of both sides, paired: by the name of the job, else by path, else by the
+handler.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,11 @@ def base_document(diff: Diff, spec: File) -> Document | None:
 def base_file(diff: Diff, spec: File) -> File:
     """The base's spec of a job as a file of its own, so that the base can be run as HEAD is."""
     document = base_document(diff, spec)
-    held = next(file for file in diff.specs if file.old_document is not None and file.old_document is document)
+    held = next(
+        file
+        for file in diff.specs
+        if file.old_document is not None and file.old_document is document
+    )
     return File(held.path, held.path, None, held.old)
 
 
@@ -70,7 +76,8 @@ def added(diff: Diff) -> Iterator[File]:
 
 
 def _partners(diff: Diff) -> dict[str, File]:
-    """Path in HEAD -> the base's file of the same spec: by the job, else by the path, else by the handler.
+    """Path in HEAD -> the base's file of the same spec: by the job, else by the path, else by the
+    handler.
 
     Each of the base's belongs to one of HEAD's: a copy that says less does not stand for its
     original.

@@ -15,9 +15,9 @@ from skillrun.wall.gaming.specs import at, listed
 
 ID = "swallowed-error"
 HELP = (
-    "An effect whose errors are swallowed never fails, and is never retried. Found, where the base has none: "
-    "`except:`, `except Exception:` with nothing but pass, continue, return or a log line, and "
-    "contextlib.suppress(Exception) around a call of a declared effect."
+    "An effect whose errors are swallowed never fails, and is never retried. Found, where the base"
+    " has none: `except:`, `except Exception:` with nothing but pass, continue, return or a log"
+    " line, and contextlib.suppress(Exception) around a call of a declared effect."
 )
 _WIDE = re.compile(r"\b(Exception|BaseException)\b")
 _LOGGING = re.compile(r"\b(log|logger|logging|print)\b")
@@ -51,9 +51,13 @@ def _in_file(file: File, names: frozenset[str]) -> Iterator[Finding]:
             known.remove(swallow.key)
             continue
         said = (
-            f"{swallow.function} swallows every error of {quoted(swallow.call)}: {quoted(file.new_line(swallow.line))}"
+            f"{swallow.function} swallows every error of {quoted(swallow.call)}:"
+            f" {quoted(file.new_line(swallow.line))}"
         )
-        hint = "let the error out, so that the job is retried or given up; catch only what the job can deal with"
+        hint = (
+            "let the error out, so that the job is retried or given up; catch only what the job can"
+            " deal with"
+        )
         yield taken(ID, file, swallow.line, said, hint=hint)
 
 
@@ -70,7 +74,9 @@ def _effect_names(diff: Diff) -> Iterator[str]:
 
 def _swallows(tree: ast.Module | None, names: frozenset[str]) -> Iterator[Swallow]:
     functions = (
-        n for n in ast.walk(tree or ast.Module([], [])) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)
+        n
+        for n in ast.walk(tree or ast.Module([], []))
+        if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)
     )
     for function in functions:
         for node in ast.walk(function):
@@ -83,7 +89,9 @@ def _swallows(tree: ast.Module | None, names: frozenset[str]) -> Iterator[Swallo
 def _swallowing(node: ast.AST) -> Iterator[int]:
     """The lines of the handlers of a statement that let nothing out."""
     if isinstance(node, ast.Try):
-        yield from (h.lineno for h in node.handlers if _is_wide(h.type) and all(map(_does_nothing, h.body)))
+        yield from (
+            h.lineno for h in node.handlers if _is_wide(h.type) and all(map(_does_nothing, h.body))
+        )
     elif isinstance(node, ast.With | ast.AsyncWith):
         for item in node.items:
             text = ast.unparse(item.context_expr)
@@ -111,6 +119,10 @@ def _is_log(call: ast.Call) -> bool:
 def _effect_call(node: ast.AST, names: frozenset[str]) -> str | None:
     """The effect's call that a try or with statement holds in its body."""
     body = node.body if isinstance(node, ast.Try | ast.With | ast.AsyncWith) else []
-    calls = (inner for statement in body for inner in ast.walk(statement) if isinstance(inner, ast.Call))
+    calls = (
+        inner for statement in body for inner in ast.walk(statement) if isinstance(inner, ast.Call)
+    )
     called = (ast.unparse(call.func) for call in calls)
-    return next((name for name in called if name in names or ".".join(name.split(".")[-2:]) in names), None)
+    return next(
+        (name for name in called if name in names or ".".join(name.split(".")[-2:]) in names), None
+    )

@@ -73,7 +73,9 @@ def _asked(diff: Diff, sources: CommitSources) -> Asked:
         for document in (file.old_document, file.new_document):
             value = document.value if document is not None else None
             handlers.append(str(at(value, "handler")))
-            effects |= {str(at(effect, "call")).replace(":", ".") for effect in listed(at(value, "effects"))}
+            effects |= {
+                str(at(effect, "call")).replace(":", ".") for effect in listed(at(value, "effects"))
+            }
             variables |= set(mapping(at(value, "proof", "env")))
     return Asked(sources, tuple(dict.fromkeys(handlers)), frozenset(effects), frozenset(variables))
 
@@ -89,7 +91,9 @@ class _Changes:
         file = self._file(path)
         seen = min(decision.seen, key=_importance)
         read = f"{seen.sign.name} at {seen.path}:{seen.line}"
-        said = f"{quoted(decision.text)} depends on {quoted(read)} and decides about {decision.about}"
+        said = (
+            f"{quoted(decision.text)} depends on {quoted(read)} and decides about {decision.about}"
+        )
         if not decision.is_watching:
             hint = f"set {seen.sign.name} in proof.env as production does, or ask for it elsewhere"
             message = f"{said}: {seen.sign.why}"
@@ -142,7 +146,10 @@ def _find_elsewhere(diff: Diff, file: File, told: set[tuple[str, int]]) -> Itera
         if known[text] >= 0 or line in noted or (file.path, line) in told:
             continue
         noted.add(line)
-        said = f"{quoted(file.new_line(line))} asks whether it is being watched; no effect was seen to depend on it"
+        said = (
+            f"{quoted(file.new_line(line))} asks whether it is being watched; no effect was seen to"
+            " depend on it"
+        )
         yield _note(file, line, said)
 
 

@@ -8,7 +8,15 @@ from collections.abc import Iterator
 
 from skillrun.verdict import Finding
 from skillrun.wall.diff import Diff
-from skillrun.wall.gaming.asserting import ALWAYS, Assertion, assertions, helpers, raising, variables, words
+from skillrun.wall.gaming.asserting import (
+    ALWAYS,
+    Assertion,
+    assertions,
+    helpers,
+    raising,
+    variables,
+    words,
+)
 from skillrun.wall.gaming.constraining import (
     Locals,
     is_about_same,
@@ -23,10 +31,11 @@ from skillrun.wall.gaming.removed_names import names_in, removed_names
 
 ID = "weaker-assertion"
 HELP = (
-    "A test that asserts less stays green. Found: an assertion that is gone, one that is always true, an equality that "
-    "became `is not None`, truth or `in`, pytest.raises(Exception) in the place of the exception, a wider tolerance, "
-    "an exception handler around the assertion or in a decorator of the test, and a test that sets what it asserts. "
-    "Assertions that moved into a helper are none."
+    "A test that asserts less stays green. Found: an assertion that is gone, one that is always"
+    " true, an equality that became `is not None`, truth or `in`, pytest.raises(Exception) in the"
+    " place of the exception, a wider tolerance, an exception handler around the assertion or in a"
+    " decorator of the test, and a test that sets what it asserts. Assertions that moved into a"
+    " helper are none."
 )
 _WIDE_TOLERANCE = 0.05  # of the value
 _WIDE = ("Exception", "BaseException")
@@ -80,11 +89,16 @@ def _assertions(old: Test, new: Test, removed: frozenset[str]) -> Iterator[Findi
             yield _gone(old, new, assertion, added, is_moot=is_moot)
 
 
-def _gone(old: Test, new: Test, assertion: Assertion, added: list[Assertion], *, is_moot: bool) -> Finding:
+def _gone(
+    old: Test, new: Test, assertion: Assertion, added: list[Assertion], *, is_moot: bool
+) -> Finding:
     """`is_moot`: it spoke of something that the application no longer has."""
     empty = next((a for a in added if a.strength == ALWAYS), None)
     if empty is not None:
-        said = f"{old.name}: {quoted(assertion.text)} became {quoted(empty.text)}, which is always true"
+        said = (
+            f"{old.name}: {quoted(assertion.text)} became {quoted(empty.text)}, which is always"
+            " true"
+        )
         return taken(ID, new.file, empty.line, said)
     line = new.file.line_of(assertion.line) if old.file is new.file else new.node.lineno
     make = doubtful if is_moot else taken
@@ -96,7 +110,9 @@ def _is_weaker(new: Assertion, old: Assertion) -> bool:
 
 
 def _is_made(old: Test, new: Test, lost: Assertion, added: list[Assertion]) -> bool:
-    """Assertions at least as strong speak of the same (another value is no less), or of all that it spoke of."""
+    """Assertions at least as strong speak of the same (another value is no less), or of all that it
+    spoke of.
+    """
     local = variables(new.node)
     strong = [assertion for assertion in added if assertion.strength >= lost.strength]
     if any(assertion.heads & lost.heads for assertion in strong):
@@ -117,10 +133,18 @@ def _covered(old: Test, new: Test) -> set[str] | None:
 
 
 def _called(function: ast.AST) -> set[str]:
-    """The names of plain functions that are called: a method `x.assertTrue` is an assertion, no helper."""
+    """The names of plain functions that are called: a method `x.assertTrue` is an assertion, no
+    helper.
+    """
     calls = (node.func for node in ast.walk(function) if isinstance(node, ast.Call))
-    return {f.id if isinstance(f, ast.Name) else f.attr for f in calls if isinstance(f, ast.Name | ast.Attribute)} - {
-        name for f in ast.walk(function) if isinstance(f, ast.Attribute) and (name := f.attr).startswith("assert")
+    return {
+        f.id if isinstance(f, ast.Name) else f.attr
+        for f in calls
+        if isinstance(f, ast.Name | ast.Attribute)
+    } - {
+        name
+        for f in ast.walk(function)
+        if isinstance(f, ast.Attribute) and (name := f.attr).startswith("assert")
     }
 
 
@@ -136,17 +160,24 @@ def _raising(old: Test, new: Test) -> Iterator[Finding]:
         if name in names:
             yield from _match(old, new, call, after[names.index(name)])
         elif name not in _WIDE and wide is not None:
-            said = f"{old.name} expects {quoted(ast.unparse(wide))} where it expected {quoted(name)}"
+            said = (
+                f"{old.name} expects {quoted(ast.unparse(wide))} where it expected {quoted(name)}"
+            )
             yield taken(ID, new.file, wide.lineno, said)
         elif not after and not _ASSERTING_NAME.search(" ".join(_called(new.node))):
             line = new.file.line_of(call.lineno) if old.file is new.file else new.node.lineno
-            yield taken(ID, new.file, line, f"{old.name} no longer expects {quoted(ast.unparse(call))}")
+            yield taken(
+                ID, new.file, line, f"{old.name} no longer expects {quoted(ast.unparse(call))}"
+            )
 
 
 def _match(old: Test, new: Test, was: ast.Call, now: ast.Call) -> Iterator[Finding]:
-    if any(k.arg == "match" for k in was.keywords) and not any(k.arg == "match" for k in now.keywords):
+    if any(k.arg == "match" for k in was.keywords) and not any(
+        k.arg == "match" for k in now.keywords
+    ):
         said = (
-            f"{old.name} no longer looks at the message: {quoted(ast.unparse(was))} became {quoted(ast.unparse(now))}"
+            f"{old.name} no longer looks at the message: {quoted(ast.unparse(was))} became"
+            f" {quoted(ast.unparse(now))}"
         )
         yield doubtful(ID, new.file, now.lineno, said)
 
@@ -159,7 +190,10 @@ def _tolerance(old: Test, new: Test) -> Iterator[Finding]:
             said = f"{new.name} is content with {quoted(ast.unparse(call))}"
             yield doubtful(ID, new.file, call.lineno, said)
         if was is not None and any(_limit(call, key) > _limit(was, key) for key in ("rel", "abs")):
-            said = f"{old.name}: {quoted(ast.unparse(was))} became {quoted(ast.unparse(call))}, a wider tolerance"
+            said = (
+                f"{old.name}: {quoted(ast.unparse(was))} became {quoted(ast.unparse(call))}, a"
+                " wider tolerance"
+            )
             yield doubtful(ID, new.file, call.lineno, said)
 
 
@@ -211,7 +245,9 @@ def _catching(function: ast.AST) -> Iterator[ast.With | ast.ExceptHandler]:
         if isinstance(node, ast.Try) and any(_asserts(statement) for statement in node.body):
             yield from (handler for handler in node.handlers if _swallows(handler))
         elif isinstance(node, ast.With) and any(_asserts(statement) for statement in node.body):
-            yield from (node for item in node.items if re.search(_SUPPRESS, ast.unparse(item.context_expr)))
+            yield from (
+                node for item in node.items if re.search(_SUPPRESS, ast.unparse(item.context_expr))
+            )
 
 
 _SUPPRESS = rf"\bsuppress\(.*\b({'|'.join(_CATCHING)})\b"
@@ -223,6 +259,8 @@ def _asserts(statement: ast.stmt) -> bool:
 
 def _swallows(handler: ast.ExceptHandler) -> bool:
     caught = ast.unparse(handler.type) if handler.type else "BaseException"
-    ends = any(isinstance(n, ast.Raise) or (isinstance(n, ast.Call) and "fail" in ast.unparse(n.func))
-               for n in ast.walk(handler))  # fmt: skip
+    ends = any(
+        isinstance(n, ast.Raise) or (isinstance(n, ast.Call) and "fail" in ast.unparse(n.func))
+        for n in ast.walk(handler)
+    )
     return not ends and bool(re.search(rf"\b({'|'.join(_CATCHING)})\b", caught))

@@ -96,7 +96,9 @@ class _Deciding:
                     yield module, node
 
     def _runs(self, module: Module, node: ast.AST) -> bool:
-        """Code of a module itself runs when it is imported; that of a function when it is reached."""
+        """Code of a module itself runs when it is imported; that of a function when it is
+        reached.
+        """
         function = node if isinstance(node, FunctionNode) else module.function_of(node)
         while function is not None:
             if function in self.flow.reach.functions:
@@ -167,7 +169,9 @@ class _Deciding:
                 return f"whether {name} goes on"
         return None
 
-    def _wrapping(self, module: Module, node: FunctionNode, decorator: ast.expr) -> Iterator[Decision]:
+    def _wrapping(
+        self, module: Module, node: FunctionNode, decorator: ast.expr
+    ) -> Iterator[Decision]:
         """A decorator that wraps otherwise: what it returns depends on being watched."""
         seen = self._deciding(self._of_call(module, decorator))
         if seen and self.effects.is_changing(node):
@@ -221,7 +225,9 @@ class _Deciding:
         """`mailer.send = print` where it is watched."""
         for target in node.targets:
             if isinstance(target, ast.Attribute) and target.attr in self._function_names:
-                seen = self.flow.around(module, node) | self._deciding(self.flow.into(module, node.value))
+                seen = self.flow.around(module, node) | self._deciding(
+                    self.flow.into(module, node.value)
+                )
                 if seen:
                     yield _decision(module, node, f"what {ast.unparse(target)} is", seen)
 

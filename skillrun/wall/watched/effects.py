@@ -155,11 +155,18 @@ class Effects:
         if name in _ENDING:
             return True
         # A function of the repository is known by what it does, not by its name.
-        if last_word(node.func) not in _WORDS or self.reach.definition(module, node.func) is not None:
+        if (
+            last_word(node.func) not in _WORDS
+            or self.reach.definition(module, node.func) is not None
+        ):
             return False
         owner = node.func.value if isinstance(node.func, ast.Attribute) else None
         if owner is None:
             return False
-        if last_word(owner) in _HARMLESS_OWNERS or isinstance(owner, ast.Constant | ast.Dict | ast.Set):
+        if last_word(owner) in _HARMLESS_OWNERS or isinstance(
+            owner, ast.Constant | ast.Dict | ast.Set
+        ):
             return False
-        return not name.startswith(("logging.", "warnings.", "builtins.dict", "builtins.set", "os.environ"))
+        return not name.startswith(
+            ("logging.", "warnings.", "builtins.dict", "builtins.set", "os.environ")
+        )

@@ -322,7 +322,10 @@ class Flow:
 
     def _returned(self, module: Module, node: FunctionNode) -> Iterator[Seen | Edge]:
         for inner in ast.walk(node):
-            if isinstance(inner, ast.Return | ast.Yield | ast.YieldFrom) and inner.value is not None:
+            if (
+                isinstance(inner, ast.Return | ast.Yield | ast.YieldFrom)
+                and inner.value is not None
+            ):
                 yield Edge(module, inner.value)
                 if self._is_plain(module, inner.value):
                     yield from self._around(module, inner)

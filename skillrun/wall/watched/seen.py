@@ -268,7 +268,9 @@ class Signs:
         called = self.dotted(module, node.func) or ""
         if first is None:
             return None
-        if called in _READERS or (last_word(node.func) == "get" and called.removesuffix(".get") in _MAPPINGS):
+        if called in _READERS or (
+            last_word(node.func) == "get" and called.removesuffix(".get") in _MAPPINGS
+        ):
             return self._read_variable(module, first)
         if called in _FINDERS:
             return self._read_module_name(module, first)
@@ -280,7 +282,9 @@ class Signs:
             return Sign(Kind.FLAG, "hash", "a proof fixes the hash seed")
         return self._read_question(module, node, called, first)
 
-    def _read_question(self, module: Module, node: ast.Call, called: str, first: ast.expr) -> Sign | None:
+    def _read_question(
+        self, module: Module, node: ast.Call, called: str, first: ast.expr
+    ) -> Sign | None:
         if called in _TYPE_QUESTIONS and self._is_function(module, first):
             return Sign(Kind.FLAG, f"{called} of a function", signs.PATCHED_WHY)
         second = self.text(node.args[1], module) if len(node.args) > 1 else None
@@ -326,7 +330,9 @@ def _read_text(value: object) -> Sign | None:
 
 
 def probed_import(node: ast.AST) -> Sign | None:
-    """A statement that imports what only a watched process has; inside of `try` it is a question."""
+    """A statement that imports what only a watched process has; inside of `try` it is a
+    question.
+    """
     names: list[str] = []
     if isinstance(node, ast.Import):
         names = [alias.name for alias in node.names]

@@ -137,18 +137,26 @@ TESTING = re.compile(
 )
 TESTING_WHY = "its name says that it is set in tests"
 # What settings hang from, so that `order.is_test` is not taken for one.
-SETTINGS = re.compile(r"(^|[._])(settings?|config|conf|cfg|app|current_app|env|options|flags)(\(\))?$", re.I)
+SETTINGS = re.compile(
+    r"(^|[._])(settings?|config|conf|cfg|app|current_app|env|options|flags)(\(\))?$", re.I
+)
 
 WATCHING_MODULES = re.compile(
     r"^(_?pytest|unittest|nose2?|hypothesis|coverage|xdist|doctest|tox|pydevd|pdb|bdb|mock|freezegun|"
     r"_?skillrun\w*|conftest|tests?)(\.|$)"
 )
 # Texts with which a path, URL or name is compared by code that looks for its watcher.
-SCRATCH = re.compile(r"(^|/)(tmp|var/tmp|private/tmp)(/|$)|scratch|skillrun|pytest|:memory:|127\.0\.0\.1|localhost|::1")
-SCRATCH_WHY = "the files and servers of a proof lie in a temporary folder, or on the loopback address"
+SCRATCH = re.compile(
+    r"(^|/)(tmp|var/tmp|private/tmp)(/|$)|scratch|skillrun|pytest|:memory:|127\.0\.0\.1|localhost|::1"
+)
+SCRATCH_WHY = (
+    "the files and servers of a proof lie in a temporary folder, or on the loopback address"
+)
 LOOKED_INTO = re.compile(r"^(/proc/|/sys/(class/net|fs/cgroup)|/\.dockerenv|/run/\.containerenv)")
 LOOKED_INTO_WHY = "it tells what kind of process or machine this is"
 # In a text that is evaluated.
-EVALUATED = re.compile(r"pytest|skillrun|sys\.(modules|argv|flags)|environ|gettrace|_getframe|/proc/")
+EVALUATED = re.compile(
+    r"pytest|skillrun|sys\.(modules|argv|flags)|environ|gettrace|_getframe|/proc/"
+)
 FUNCTION_FACTS = ("__wrapped__", "__code__", "__module__", "__closure__", "__globals__", "__self__")
 PATCHED_WHY = "a proof and a test replace functions"

@@ -85,7 +85,9 @@ def build(name: str, made: Mutant | Variant | None, folder: Path) -> Path:
         (folder / file).write_text(text)
     for file, old, new in made.edits if made else ():
         text = (folder / file).read_text()
-        assert text.count(old) == 1, f"{name}/{made.id if made else ''}: {text.count(old)} times in {file}: {old!r}"
+        assert text.count(old) == 1, (
+            f"{name}/{made.id if made else ''}: {text.count(old)} times in {file}: {old!r}"
+        )
         (folder / file).write_text(text.replace(old, new))
     return folder
 
@@ -97,7 +99,9 @@ def try_one(name: str, module: ModuleType, made: Mutant | Variant | None) -> Out
     from skillrun.proof.prove import prove
     from skillrun.proof.result import Target
 
-    kind = "correct" if not isinstance(made, Mutant) else "mutant" if made.keeps is None else "keeps"
+    kind = (
+        "correct" if not isinstance(made, Mutant) else "mutant" if made.keeps is None else "keeps"
+    )
     begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="corpus-") as temporary:
         root = build(name, made, Path(temporary).resolve() / name)
@@ -106,7 +110,9 @@ def try_one(name: str, module: ModuleType, made: Mutant | Variant | None) -> Out
             proof = prove(Target(spec, root, module.DRIVER), stop_early=kind == "mutant")
             verdict = proof.verdict
             first = [f"{w.judgement.rule} under {w.tried.schedule}" for w in proof.witnesses]
-            detail = "; ".join(first[:1] if kind == "mutant" else [*first, *(j.message for j in proof.incomplete)])
+            detail = "; ".join(
+                first[:1] if kind == "mutant" else [*first, *(j.message for j in proof.incomplete)]
+            )
         except SkillrunError as error:
             verdict, detail = "error", error.message
     id_, what = (made.id, made.what) if made else ("correct", "as it is")
@@ -128,13 +134,17 @@ def environment_of(driver: str | None) -> Iterator[None]:
             os.environ["VIRTUAL_ENV"] = before
 
 
-def outcomes(names: list[str], only: str | None = None, *, quick: bool = False) -> Iterator[Outcome]:
+def outcomes(
+    names: list[str], only: str | None = None, *, quick: bool = False
+) -> Iterator[Outcome]:
     """One after the other: a proof uses every core itself."""
     for name in names:
         module = load(name)
         cases = [None, *module.VARIANTS, *module.MUTANTS]
         for made in cases:
-            if (made.id if made else "correct") == only or (only is None and (not quick or made is None or made.quick)):
+            if (made.id if made else "correct") == only or (
+                only is None and (not quick or made is None or made.quick)
+            ):
                 with environment_of(module.DRIVER):
                     done = try_one(name, module, made)
                 yield done
@@ -143,7 +153,10 @@ def outcomes(names: list[str], only: str | None = None, *, quick: bool = False) 
 def summary(done: list[Outcome]) -> str:
     """The table that closes a run."""
     heads = ("mutants", "killed", "survived", "keeps", "correct", "false alarms")
-    lines = [f"{'corpus':<24} " + " ".join(f"{head:>{width}}" for head, width in zip(heads, WIDTHS, strict=True))]
+    lines = [
+        f"{'corpus':<24} "
+        + " ".join(f"{head:>{width}}" for head, width in zip(heads, WIDTHS, strict=True))
+    ]
     for name in [*dict.fromkeys(item.corpus for item in done), "all"]:
         mine = [item for item in done if name in (item.corpus, "all")]
         mutants = [item for item in mine if item.kind == "mutant"]
@@ -177,14 +190,20 @@ def main() -> int:
         done.append(item)
     print(f"\n{summary(done)}")
     wrong = [item for item in done if not item.right]
-    print(f"\n{len(done)} handlers, {len(wrong)} judged wrongly; {unstable} wrongly at first, rightly when run again")
+    print(
+        f"\n{len(done)} handlers, {len(wrong)} judged wrongly; {unstable} wrongly at first, rightly"
+        " when run again"
+    )
     return 1 if wrong else 0
 
 
 def show(item: Outcome) -> None:
     mark = "ok " if item.right else "BAD"
-    print(f"{mark} {item.corpus}/{item.id:<8} {item.verdict:<10} {item.seconds:5.1f} s  {item.what}: {item.detail}",
-          flush=True)  # fmt: skip
+    print(
+        f"{mark} {item.corpus}/{item.id:<8} {item.verdict:<10} {item.seconds:5.1f} s  {item.what}:"
+        f" {item.detail}",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
     files(Combination("celery", store="redis"))  ->  path: text, with the job spec
 
-`combinations` says what varies, `specs` and `repositories` what comes of it; each framework has a module.
+`combinations` says what varies, `specs` and `repositories` what comes of it; each framework has a
+module.
 """
 
 from __future__ import annotations

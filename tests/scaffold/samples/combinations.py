@@ -6,11 +6,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 FRAMEWORKS = (
-    *("celery", "rq", "huey", "dramatiq", "arq", "taskiq", "procrastinate", "django_q2", "django_tasks"),
+    *(
+        "celery",
+        "rq",
+        "huey",
+        "dramatiq",
+        "arq",
+        "taskiq",
+        "procrastinate",
+        "django_q2",
+        "django_tasks",
+    ),
     *("plain_cron", "apscheduler"),
 )
 STORES = ("sqlite3", "receiver", "redis", "sqlalchemy", "asyncio", "alembic", "django")
-ONLY = {"django": ("celery", "procrastinate", "plain_cron"), "asyncio": ("arq", "taskiq", "procrastinate")}
+ONLY = {
+    "django": ("celery", "procrastinate", "plain_cron"),
+    "asyncio": ("arq", "taskiq", "procrastinate"),
+}
 """Stores that some frameworks alone have."""
 IN_DJANGO = dict.fromkeys(("django_q2", "django_tasks"), ("django", "receiver", "redis"))
 """Frameworks that live in Django projects alone, and the stores there; the first is the usual one."""
@@ -22,14 +35,18 @@ COUNTS_DEATHS = ("celery", "rq")
 """A worker's death is an attempt there."""
 DEAD_LETTERS = {
     "celery": ("queue",),
-    **dict.fromkeys(("rq", "dramatiq", "procrastinate", "django_q2", "django_tasks"), ("framework",)),
+    **dict.fromkeys(
+        ("rq", "dramatiq", "procrastinate", "django_q2", "django_tasks"), ("framework",)
+    ),
 }
 """What a framework has besides a table and none."""
 
 
 @dataclass(frozen=True)
 class Combination:
-    """What varies: the framework, the trigger, where handled keys are kept, where dead jobs go, whether it retries."""
+    """What varies: the framework, the trigger, where handled keys are kept, where dead jobs go,
+    whether it retries.
+    """
 
     framework: str
     trigger: str = "event"  # event | cron | poller
@@ -68,7 +85,9 @@ def usual(framework: str) -> Combination:
     """The plainest job of a framework."""
     if framework in CLOCKED:
         return Combination(framework, trigger=CLOCKED[framework][0], message="payload")
-    return Combination(framework, store=IN_DJANGO[framework][0] if framework in IN_DJANGO else "sqlite3")
+    return Combination(
+        framework, store=IN_DJANGO[framework][0] if framework in IN_DJANGO else "sqlite3"
+    )
 
 
 def _of(base: Combination) -> Iterator[Combination]:
@@ -102,18 +121,26 @@ def _of(base: Combination) -> Iterator[Combination]:
 
 
 def every() -> Iterator[Combination]:
-    """The whole product of framework, trigger, store, dead letter and retry, without what a scaffold refuses."""
+    """The whole product of framework, trigger, store, dead letter and retry, without what a
+    scaffold refuses.
+    """
     for framework in FRAMEWORKS:
         base = usual(framework)
-        own = {"celery": ("cron", "poller"), "rq": ("cron", "poller")}.get(framework, CLOCKS.get(framework, ()))
+        own = {"celery": ("cron", "poller"), "rq": ("cron", "poller")}.get(
+            framework, CLOCKS.get(framework, ())
+        )
         for trigger in dict.fromkeys((base.trigger, *own)):
             for store in stores_of(framework):
                 for dead in ("table", "none", *DEAD_LETTERS.get(framework, ())):
                     for retry in (True, False):
                         if not _is_refused(framework, store, dead, retry):
-                            yield replace(base, trigger=trigger, store=store, dead=dead, retry=retry)
+                            yield replace(
+                                base, trigger=trigger, store=store, dead=dead, retry=retry
+                            )
 
 
 def _is_refused(framework: str, store: str, dead: str, retry: bool) -> bool:
-    """A job that leaves no dead letter is lost where a held lease, or a worker's death, uses up its attempts."""
+    """A job that leaves no dead letter is lost where a held lease, or a worker's death, uses up its
+    attempts.
+    """
     return dead == "none" and (store == "redis" or (framework in COUNTS_DEATHS and not retry))

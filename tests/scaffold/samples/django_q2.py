@@ -10,7 +10,9 @@ NEEDS: tuple[str, ...] = ("django>=5.2", "django-q2[croniter]>=1.8")
 FILES: dict[str, str] = {
     **stores.STORES["django"],
     "Procfile": "web: gunicorn config.wsgi\nworker: python manage.py qcluster\n",
-    "config/settings.py": stores.STORES["django"]["config/settings.py"].replace('["shop"]', '["django_q", "shop"]')
+    "config/settings.py": stores.STORES["django"]["config/settings.py"].replace(
+        '["shop"]', '["django_q", "shop"]'
+    )
     + dedent("""\
         Q_CLUSTER = {
             "name": "shop",
@@ -69,5 +71,9 @@ FILES: dict[str, str] = {
             logger.info("sweeping")
         """),
 }
-IN_DJANGO: dict[str, str | None] = {"tests/__init__.py": None, "tests/test_shop.py": None, "shop/db.py": None}
+IN_DJANGO: dict[str, str | None] = {
+    "tests/__init__.py": None,
+    "tests/test_shop.py": None,
+    "shop/db.py": None,
+}
 """What a sample outside of Django has, and this one has not."""

@@ -12,7 +12,8 @@ FILES: dict[str, str] = {
     **DJANGO,
     "Procfile": "worker: python manage.py db_worker\n",
     "config/settings.py": DJANGO["config/settings.py"].replace(
-        'INSTALLED_APPS = ["shop"]\n', 'INSTALLED_APPS = ["django_tasks", "django_tasks_db", "shop"]\n'
+        'INSTALLED_APPS = ["shop"]\n',
+        'INSTALLED_APPS = ["django_tasks", "django_tasks_db", "shop"]\n',
     )
     + 'TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend"}}\n',
     "shop/tasks.py": dedent("""\
@@ -88,5 +89,9 @@ FILES: dict[str, str] = {
             ]
         """),
 }
-IN_DJANGO: dict[str, str | None] = {"tests/__init__.py": None, "tests/test_shop.py": None, "shop/db.py": None}
+IN_DJANGO: dict[str, str | None] = {
+    "tests/__init__.py": None,
+    "tests/test_shop.py": None,
+    "shop/db.py": None,
+}
 """What a sample outside of Django has, and this one has not."""

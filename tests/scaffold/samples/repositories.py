@@ -23,7 +23,19 @@ from samples import (
 from samples.combinations import FRAMEWORKS, IN_DJANGO, Combination
 from samples.specs import spec
 
-_MODULES = (celery, rq, huey, dramatiq, arq, taskiq, procrastinate, django_q2, django_tasks, plain_cron, apscheduler)
+_MODULES = (
+    celery,
+    rq,
+    huey,
+    dramatiq,
+    arq,
+    taskiq,
+    procrastinate,
+    django_q2,
+    django_tasks,
+    plain_cron,
+    apscheduler,
+)
 _FRAMEWORKS: dict[str, Any] = dict(zip(FRAMEWORKS, _MODULES, strict=True))
 COMMON = {
     ".gitignore": "__pycache__/\n*.db\n",
@@ -54,7 +66,9 @@ def files(combination: Combination) -> dict[str, str]:
     framework = _FRAMEWORKS[combination.framework]
     made = {**COMMON, **stores.STORES[combination.store], **framework.FILES}
     if combination.store == "django" or combination.framework in IN_DJANGO:
-        made = {path: text for path, text in {**made, **framework.IN_DJANGO}.items() if text is not None}
+        made = {
+            path: text for path, text in {**made, **framework.IN_DJANGO}.items() if text is not None
+        }
     if combination.store == "asyncio":
         made |= getattr(framework, "AWAITED", {})
     needed = [*framework.NEEDS, *stores.NEEDS.get(combination.store, ())]
@@ -62,7 +76,10 @@ def files(combination: Combination) -> dict[str, str]:
     if combination.broker:
         over = _over_postgresql if framework is procrastinate else _over_redis
         made = {path: over(text) for path, text in {**made, **WITH_BROKER}.items()}
-    return {**made, ".skillrun/jobs/send-receipt.json": json.dumps(spec(combination), indent=2) + "\n"}
+    return {
+        **made,
+        ".skillrun/jobs/send-receipt.json": json.dumps(spec(combination), indent=2) + "\n",
+    }
 
 
 def _pyproject(*dependencies: str) -> str:
@@ -91,15 +108,26 @@ def _pyproject(*dependencies: str) -> str:
 
 
 def _over_redis(text: str) -> str:
-    """A module or a configuration of a repository whose tests may use a Redis that the environment names."""
+    """A module or a configuration of a repository whose tests may use a Redis that the environment
+    names.
+    """
     swaps = (
         ('"shop", broker="redis://localhost/0"', '"shop", broker=url'),
         ("from celery import Celery\n\napp", "import os\n\nfrom celery import Celery\n\napp"),
-        ("\napp = Celery(", '\nurl = os.environ.get("REDIS_URL", "redis://localhost/0")\napp = Celery('),
-        ('filename=os.environ.get("SHOP_QUEUE", "queue.db")', 'url=os.environ.get("REDIS_URL", "redis://localhost/0")'),
+        (
+            "\napp = Celery(",
+            '\nurl = os.environ.get("REDIS_URL", "redis://localhost/0")\napp = Celery(',
+        ),
+        (
+            'filename=os.environ.get("SHOP_QUEUE", "queue.db")',
+            'url=os.environ.get("REDIS_URL", "redis://localhost/0")',
+        ),
         ("SqliteHuey", "RedisHuey"),
         ('"orm": "default"', '"redis": os.environ.get("REDIS_URL", "redis://localhost/0")'),
-        ('pythonpath = ["."]\n', 'pythonpath = ["."]\nmarkers = ["integration: needs the Redis of compose.yaml"]\n'),
+        (
+            'pythonpath = ["."]\n',
+            'pythonpath = ["."]\nmarkers = ["integration: needs the Redis of compose.yaml"]\n',
+        ),
     )
     for old, new in swaps:
         text = text.replace(old, new)
@@ -108,6 +136,12 @@ def _over_redis(text: str) -> str:
 
 def _over_postgresql(text: str) -> str:
     """As `_over_redis`, with a PostgreSQL."""
-    for old, new in (("redis:7-alpine", "postgres:16-alpine"), ("redis:7", "postgres:16"), ("6379:6379", "5432:5432")):
+    for old, new in (
+        ("redis:7-alpine", "postgres:16-alpine"),
+        ("redis:7", "postgres:16"),
+        ("6379:6379", "5432:5432"),
+    ):
         text = text.replace(old, new)
-    return _over_redis(text.replace("redis:\n", "postgres:\n")).replace("needs the Redis", "needs the PostgreSQL")
+    return _over_redis(text.replace("redis:\n", "postgres:\n")).replace(
+        "needs the Redis", "needs the PostgreSQL"
+    )

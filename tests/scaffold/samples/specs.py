@@ -10,7 +10,11 @@ from samples.combinations import Combination
 
 def spec(combination: Combination) -> dict[str, Any]:
     """The job spec of a combination; its `proof` is left to the scaffold."""
-    effect: dict[str, Any] = {"name": "email", "call": "shop.mailer:send", "guarantee": combination.effect}
+    effect: dict[str, Any] = {
+        "name": "email",
+        "call": "shop.mailer:send",
+        "guarantee": combination.effect,
+    }
     if combination.effect == "keyed":
         effect |= {"key_arg": "idempotency_key", "window": "24h"}
     elif combination.effect == "transactional":
@@ -20,7 +24,10 @@ def spec(combination: Combination) -> dict[str, Any]:
     made: dict[str, Any] = {
         "version": 1,
         "job": "send-receipt",
-        "intent": {"what": "Email a receipt once the payment settles", "why_async": "SMTP is slow and may be down"},
+        "intent": {
+            "what": "Email a receipt once the payment settles",
+            "why_async": "SMTP is slow and may be down",
+        },
         "trigger": {"type": combination.trigger, **TRIGGERS[combination.trigger]},
         "payload": deepcopy(PAYLOAD),
         "handler": "shop.tasks:send_receipt",
@@ -55,8 +62,14 @@ PAYLOAD: dict[str, Any] = {
     "type": "object",
     "required": ["order_id", "email"],
     "additionalProperties": False,
-    "properties": {"order_id": {"type": "integer", "minimum": 1}, "email": {"type": "string", "format": "email"}},
-    "examples": [{"order_id": 7, "email": "a@example.com"}, {"order_id": 8, "email": "a@example.com"}],
+    "properties": {
+        "order_id": {"type": "integer", "minimum": 1},
+        "email": {"type": "string", "format": "email"},
+    },
+    "examples": [
+        {"order_id": 7, "email": "a@example.com"},
+        {"order_id": 8, "email": "a@example.com"},
+    ],
 }
 BOOKED: dict[str, Any] = {
     "env": {"SHOP_DB": "{scratch}/app.db"},
@@ -70,7 +83,10 @@ BOOKED: dict[str, Any] = {
     "poison": [{}, {"order_id": 0.5, "email": "a@example.com"}],
 }
 BOOKED_IN: dict[str, dict[str, Any]] = {
-    "asyncio": {"env": {"DATABASE_URL": "sqlite+aiosqlite:///{scratch}/app.db"}, "setup": "python -m shop.schema"},
+    "asyncio": {
+        "env": {"DATABASE_URL": "sqlite+aiosqlite:///{scratch}/app.db"},
+        "setup": "python -m shop.schema",
+    },
     "django": {
         "env": {"DJANGO_SETTINGS_MODULE": "config.settings", "SHOP_DB": "{scratch}/app.db"},
         "setup": "python manage.py migrate",
@@ -81,7 +97,11 @@ BACKOFF: dict[str, dict[str, Any]] = {
     "tripling": {"kind": "exponential", "base": "1s", "factor": 3, "cap": "60s", "jitter": True},
     "fixed": {"kind": "fixed", "base": "5s"},
 }
-TRIGGERS = {"event": {}, "cron": {"schedule": "*/5 * * * *", "timezone": "UTC"}, "poller": {"every": "60s"}}
+TRIGGERS = {
+    "event": {},
+    "cron": {"schedule": "*/5 * * * *", "timezone": "UTC"},
+    "poller": {"every": "60s"},
+}
 DEDUPE = {
     **dict.fromkeys(("sqlite3", "sqlalchemy", "asyncio", "alembic", "django"), "table receipts"),
     "redis": "redis receipts",

@@ -1,4 +1,6 @@
-"""Rules about how a job is enqueued: what never arrives, what arrives twice, and what is sent too early."""
+"""Rules about how a job is enqueued: what never arrives, what arrives twice, and what is sent too
+early.
+"""
 
 from __future__ import annotations
 
@@ -32,8 +34,18 @@ def unknown_name(job: Job) -> Iterator[Finding]:
     for site, name in named_sites(job.project, job.handler):
         if name in own and not in_tests(site.module.path):
             known = ", ".join(sorted(map(str, names)))
-            message = f"no worker knows a function {name!r} (this one is {known}): the job fails as soon as it is taken"
-            yield tell(job, "unknown-name", Severity.ERROR, site.place, message, f"enqueue_job({known!r}, ...)")
+            message = (
+                f"no worker knows a function {name!r} (this one is {known}): the job fails as soon"
+                " as it is taken"
+            )
+            yield tell(
+                job,
+                "unknown-name",
+                Severity.ERROR,
+                site.place,
+                message,
+                f"enqueue_job({known!r}, ...)",
+            )
 
 
 def not_awaited(job: Job) -> Iterator[Finding]:
@@ -54,7 +66,10 @@ def wrong_arguments(job: Job) -> Iterator[Finding]:
         given = _given(site.call)
         wrong = mismatch(taken, given) if given is not None else None
         if wrong is not None:
-            message = f"{wrong}: arq does not look when it is enqueued, the job fails with TypeError in the worker"
+            message = (
+                f"{wrong}: arq does not look when it is enqueued, the job fails with TypeError in"
+                " the worker"
+            )
             hint = f"beside ctx the function takes {shown(taken)}"
             yield tell(job, "wrong-arguments", Severity.ERROR, site.place, message, hint)
 
@@ -69,7 +84,9 @@ def _given(call: ast.Call) -> Given | None:
     names = [keyword.arg for keyword in call.keywords]
     if None in names or any(isinstance(arg, ast.Starred) for arg in call.args) or not call.args:
         return None
-    return Given(call, len(call.args) - 1, tuple(name for name in names if name and name not in OWN))
+    return Given(
+        call, len(call.args) - 1, tuple(name for name in names if name and name not in OWN)
+    )
 
 
 def publish_in_transaction(job: Job) -> Iterator[Finding]:
@@ -86,10 +103,16 @@ def publish_unkeyed(job: Job) -> Iterator[Finding]:
     """A handler that enqueues another job does so once for every run."""
     for call in calls_of(job):
         func = call.node.func
-        if not isinstance(func, ast.Attribute) or func.attr != "enqueue_job" or call.argument(None, "_job_id"):
+        if (
+            not isinstance(func, ast.Attribute)
+            or func.attr != "enqueue_job"
+            or call.argument(None, "_job_id")
+        ):
             continue
         if all(keyword.arg for keyword in call.node.keywords):
-            message = f"{ast.unparse(func)}(...) in a job that may run again: each run enqueues once more"
+            message = (
+                f"{ast.unparse(func)}(...) in a job that may run again: each run enqueues once more"
+            )
             hint = "_job_id=<made of the job's key>, and let the other job de-duplicate as well"
             yield tell(job, "publish-unkeyed", Severity.WARNING, call_place(call), message, hint)
 
@@ -105,12 +128,21 @@ def dedupe_forgotten(job: Job) -> Iterator[Finding]:
     for site in find_sites(job.project, job.handler):
         node = site.option("_job_id")
         if node is not None and not (isinstance(node, ast.Constant) and node.value is None):
-            until = f"{seconds(kept)} after it ends (keep_result)" if kept else "it ends (keep_result is 0)"
-            message = f"_job_id keeps a second job out until {until}, and the spec's window is {seconds(window)}"
+            until = (
+                f"{seconds(kept)} after it ends (keep_result)"
+                if kept
+                else "it ends (keep_result is 0)"
+            )
+            message = (
+                f"_job_id keeps a second job out until {until}, and the spec's window is"
+                f" {seconds(window)}"
+            )
             hint = "remember the key in the handler's own store; _job_id only spares work"
             # Who keeps no result knows that the id holds no longer than the job.
             severity = Severity.WARNING if kept else Severity.NOTE
-            yield tell(job, "dedupe-forgotten", severity, place_of(site.module, node), message, hint)
+            yield tell(
+                job, "dedupe-forgotten", severity, place_of(site.module, node), message, hint
+            )
 
 
 def none_ignored(job: Job) -> Iterator[Finding]:
@@ -120,7 +152,8 @@ def none_ignored(job: Job) -> Iterator[Finding]:
         above = next(site.module.parents(awaited), None) if isinstance(awaited, ast.Await) else None
         if site.option("_job_id") is not None and isinstance(above, ast.Expr):
             message = (
-                "enqueue_job returns None where a job or a result has this id, and nobody looks: nothing is enqueued"
+                "enqueue_job returns None where a job or a result has this id, and nobody looks:"
+                " nothing is enqueued"
             )
             hint = "log it, at least: job = await ...; if job is None: ..."
             yield tell(job, "none-ignored", Severity.NOTE, site.place, message, hint)
@@ -137,10 +170,22 @@ def expires_before_retries(job: Job) -> Iterator[Finding]:
         value = job.project.literal(node, site.module) if node is not None else 86_400.0
         if isinstance(value, int | float) and 0 < value < waits:
             place = place_of(site.module, node) if node is not None else site.place
-            said = f"_expires is {seconds(value)}" if node is not None else f"a job expires after {seconds(value)}"
-            message = f"{said}, and the retries wait for {seconds(waits)}: the last ones find no job any more"
+            said = (
+                f"_expires is {seconds(value)}"
+                if node is not None
+                else f"a job expires after {seconds(value)}"
+            )
+            message = (
+                f"{said}, and the retries wait for {seconds(waits)}: the last ones find no job any"
+                " more"
+            )
             yield tell(
-                job, "expires-before-retries", Severity.ERROR, place, message, "a longer _expires, or fewer waits"
+                job,
+                "expires-before-retries",
+                Severity.ERROR,
+                place,
+                message,
+                "a longer _expires, or fewer waits",
             )
 
 
@@ -151,7 +196,10 @@ def object_argument(job: Job) -> Iterator[Finding]:
         for node in values:
             what = row_in(job, site.module, node)
             if what is not None:
-                message = f"{ast.unparse(node)} is {what}: it is pickled as it is now, and stale when the job runs"
+                message = (
+                    f"{ast.unparse(node)} is {what}: it is pickled as it is now, and stale when the"
+                    " job runs"
+                )
                 hint = "send its primary key and load it in the job"
                 yield tell(job, "object-argument", Severity.WARNING, site.place, message, hint)
 
@@ -160,7 +208,13 @@ def pickle_serializer(job: Job) -> Iterator[Finding]:
     """The default, and what it means."""
     entry = next(iter(find_entries(job.project, job.handler)), None)
     if job.policy.serializer == "pickle" and entry is not None:
-        message = "jobs are pickled (arq's default): whoever can write to this Redis runs code in the worker"
-        hint = "job_serializer and job_deserializer (msgpack, json), or a Redis that only this application reaches"
+        message = (
+            "jobs are pickled (arq's default): whoever can write to this Redis runs code in the"
+            " worker"
+        )
+        hint = (
+            "job_serializer and job_deserializer (msgpack, json), or a Redis that only this"
+            " application reaches"
+        )
         place = Place(job.handler.path, job.handler.line)
         yield tell(job, "pickle-serializer", Severity.NOTE, place, message, hint)

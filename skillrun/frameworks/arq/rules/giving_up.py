@@ -23,14 +23,16 @@ def _expects_record(job: Job) -> bool:
 
 
 def last_try_unheard(job: Job) -> Iterator[Finding]:
-    """A Retry that is raised at the last try as well: the next one is given up before the handler is called."""
+    """A Retry that is raised at the last try as well: the next one is given up before the handler
+    is called.
+    """
     if not _expects_record(job):
         return
     for path in find_retries(job.project, job.handler):
         if path.bound is None and not path.bound_unread:
             message = (
-                "this Retry is raised at the last try too: arq then gives the job up (max retries exceeded) without "
-                "calling the handler, and no dead letter is written"
+                "this Retry is raised at the last try too: arq then gives the job up (max retries"
+                " exceeded) without calling the handler, and no dead letter is written"
             )
             hint = "if ctx['job_try'] >= ATTEMPTS: record the dead letter, and return"
             severity = Severity.ERROR if path.clause is not None else Severity.WARNING
@@ -41,7 +43,9 @@ def no_room_for_deaths(job: Job) -> Iterator[Finding]:
     """The handler's last attempt is arq's last try."""
     if not _expects_record(job):
         return
-    bounds = [path.bound for path in find_retries(job.project, job.handler) if path.bound is not None]
+    bounds = [
+        path.bound for path in find_retries(job.project, job.handler) if path.bound is not None
+    ]
     for entry in find_entries(job.project, job.handler):
         most = max_tries(job.project, entry)
         if not bounds or not is_known(most) or max(bounds) < most:
@@ -49,10 +53,14 @@ def no_room_for_deaths(job: Job) -> Iterator[Finding]:
         option = entry.option("max_tries")
         place = place_of(option[1], option[0]) if option else entry.place
         message = (
-            f"max_tries is {most:g}, and the handler writes its dead letter at try {max(bounds)}: a worker that dies "
-            "in it has used up the last try, and arq gives the job up without a record"
+            f"max_tries is {most:g}, and the handler writes its dead letter at try {max(bounds)}: a"
+            " worker that dies in it has used up the last try, and arq gives the job up without a"
+            " record"
         )
-        hint = f"func({job.handler.name}, max_tries={max(bounds) + 5}): the handler's own count stays the bound"
+        hint = (
+            f"func({job.handler.name}, max_tries={max(bounds) + 5}): the handler's own count stays"
+            " the bound"
+        )
         yield tell(job, "no-room-for-deaths", Severity.WARNING, place, message, hint)
 
 
@@ -67,7 +75,11 @@ def failure_unrecorded(job: Job) -> Iterator[Finding]:
     if not _expects_record(job) or not entries or find_record(job.project, job.handler) is not None:
         return
     kept = keep_result_s(job.project, entries[0])
-    after = f"is gone after {seconds(kept)}" if is_known(kept) and kept != float("inf") else "is all there is"
+    after = (
+        f"is gone after {seconds(kept)}"
+        if is_known(kept) and kept != float("inf")
+        else "is all there is"
+    )
     message = f"nothing is recorded when the job is given up: the result that arq keeps {after}"
     hint = "write the dead letter in the handler, at the last attempt and on a permanent error"
     yield tell(job, "failure-unrecorded", Severity.WARNING, entries[0].place, message, hint)
@@ -84,10 +96,16 @@ def job_id_in_the_way(job: Job) -> Iterator[Finding]:
         if node is not None and is_known(kept) and kept > 0:
             how_long = "for ever" if kept == float("inf") else f"for {seconds(kept)}"
             message = (
-                f"once it has failed, a job with this _job_id is not enqueued again {how_long}: its result is kept"
+                f"once it has failed, a job with this _job_id is not enqueued again {how_long}: its"
+                " result is kept"
             )
-            hint = "delete arq:result:<id> when a dead letter is run once more, or keep_result=0 for this function"
-            yield tell(job, "job-id-in-the-way", Severity.NOTE, place_of(site.module, node), message, hint)
+            hint = (
+                "delete arq:result:<id> when a dead letter is run once more, or keep_result=0 for"
+                " this function"
+            )
+            yield tell(
+                job, "job-id-in-the-way", Severity.NOTE, place_of(site.module, node), message, hint
+            )
 
 
 def hook_ends_worker(job: Job) -> Iterator[Finding]:
@@ -96,6 +114,16 @@ def hook_ends_worker(job: Job) -> Iterator[Finding]:
     for name, hook in job_hooks(job.project, job.handler):
         for call in job.project.calls(hook, depth=1):
             if call.origin in effects and not any(clause.broad for clause in call.in_try):
-                message = f"what {name} raises ends the whole worker, and the job is run again although it may be done"
+                message = (
+                    f"what {name} raises ends the whole worker, and the job is run again although"
+                    " it may be done"
+                )
                 hint = "catch every exception in it, or call the effect in the handler"
-                yield tell(job, "hook-ends-worker", Severity.WARNING, place_of(call.module, call.node), message, hint)
+                yield tell(
+                    job,
+                    "hook-ends-worker",
+                    Severity.WARNING,
+                    place_of(call.module, call.node),
+                    message,
+                    hint,
+                )

@@ -18,7 +18,11 @@ from skillrun.repo.calls import surroundings
 from skillrun.repo.python import Call, Handler, is_known
 from skillrun.verdict import Finding, Severity
 
-_OF_RETRY = {"builtins.RuntimeError", "builtins.Exception", "builtins.BaseException"}  # class Retry(RuntimeError)
+_OF_RETRY = {
+    "builtins.RuntimeError",
+    "builtins.Exception",
+    "builtins.BaseException",
+}  # class Retry(RuntimeError)
 _HINT = "except ... as error: raise Retry(defer=...) from error, while ctx['job_try'] allows it"
 
 
@@ -35,12 +39,25 @@ def plain_exception(job: Job) -> Iterator[Finding]:
         bases = ancestors(job.project, short(spec_name(job, written)))
         for call in effect_calls(job):
             clause = taking(call, bases)
-            around = (path.clause for path in _paths(job) if path.around and path.clause is not None)
-            if _comes_again(job, call, clause) or any(c.bare or bases & set(c.exceptions) for c in around):
+            around = (
+                path.clause for path in _paths(job) if path.around and path.clause is not None
+            )
+            if _comes_again(job, call, clause) or any(
+                c.bare or bases & set(c.exceptions) for c in around
+            ):
                 continue
-            place = place_of(clause.module, clause.node) if clause else place_of(call.module, call.node)
-            what = "is raised again from this clause" if clause else "leaves the handler from this call"
-            message = f"{written} is transient in the spec, and {what}: arq runs only Retry again, and gives the job up"
+            place = (
+                place_of(clause.module, clause.node) if clause else place_of(call.module, call.node)
+            )
+            what = (
+                "is raised again from this clause"
+                if clause
+                else "leaves the handler from this call"
+            )
+            message = (
+                f"{written} is transient in the spec, and {what}: arq runs only Retry again, and"
+                " gives the job up"
+            )
             yield tell(job, "plain-exception", Severity.ERROR, place, message, _HINT)
             break
 
@@ -76,7 +93,9 @@ def _asks(path: Path) -> bool:
 
 def swallowed_exception(job: Job) -> Iterator[Finding]:
     """What ends in the handler is a success for arq."""
-    yield from swallowing.swallowed_exception(job, "arq takes the job for done, and does not run it again")
+    yield from swallowing.swallowed_exception(
+        job, "arq takes the job for done, and does not run it again"
+    )
 
 
 def retry_swallowed(job: Job) -> Iterator[Finding]:
@@ -87,7 +106,8 @@ def retry_swallowed(job: Job) -> Iterator[Finding]:
                 clause = job.project.handler(path.call.module, node)
                 if (clause.bare or _OF_RETRY & set(clause.exceptions)) and not clause.reraises:
                     message = (
-                        "this Retry is caught where it is raised: Retry is a RuntimeError, and the clause takes it"
+                        "this Retry is caught where it is raised: Retry is a RuntimeError, and the"
+                        " clause takes it"
                     )
                     hint = "except Retry: raise, before the broad clause"
                     yield tell(job, "retry-swallowed", Severity.ERROR, path.place, message, hint)
@@ -99,9 +119,14 @@ def retry_jobs_off(job: Job) -> Iterator[Finding]:
     for entry in find_entries(job.project, job.handler):
         option = entry.worker.option("retry_jobs")
         if _paths(job) and option is not None and not retries_on(job.project, entry):
-            message = "with retry_jobs=False a Retry is a failure like any other: the job is not run again"
+            message = (
+                "with retry_jobs=False a Retry is a failure like any other: the job is not run"
+                " again"
+            )
             place = place_of(option[1], option[0])
-            yield tell(job, "retry-jobs-off", Severity.ERROR, place, message, "leave retry_jobs at True")
+            yield tell(
+                job, "retry-jobs-off", Severity.ERROR, place, message, "leave retry_jobs at True"
+            )
             return
 
 
@@ -109,7 +134,10 @@ def retry_without_defer(job: Job) -> Iterator[Finding]:
     """All tries are used up within moments."""
     for path in _paths(job):
         if path.backoff is not None and path.backoff.kind == "none":
-            message = "Retry without defer: the next try follows at once, and all are used up before an outage can pass"
+            message = (
+                "Retry without defer: the next try follows at once, and all are used up before an"
+                " outage can pass"
+            )
             hint = "Retry(defer=min(2 * 2 ** (ctx['job_try'] - 1), 60))"
             yield tell(job, "retry-without-defer", Severity.WARNING, path.place, message, hint)
 
@@ -118,10 +146,14 @@ def flat_defer(job: Job) -> Iterator[Finding]:
     """The spec asks for growing waits, the code waits the same each time."""
     backoff = job.spec.retry.backoff if job.spec.retry else None
     for path in _paths(job):
-        fixed = path.clause is not None and path.backoff is not None and path.backoff.kind == "fixed"
+        fixed = (
+            path.clause is not None and path.backoff is not None and path.backoff.kind == "fixed"
+        )
         if fixed and backoff and backoff.kind == "exponential":
             message = "the wait is the same before every try, and the spec asks for growing ones"
-            hint = "make it of ctx['job_try'], as arq's documentation does: defer=ctx['job_try'] * 5"
+            hint = (
+                "make it of ctx['job_try'], as arq's documentation does: defer=ctx['job_try'] * 5"
+            )
             yield tell(job, "flat-defer", Severity.WARNING, path.place, message, hint)
 
 
@@ -134,6 +166,9 @@ def tries_below_spec(job: Job) -> Iterator[Finding]:
             continue
         place = place_of(option[1], option[0]) if option else entry.place
         given = option is not None and (entry.kind == "function" or "max_tries" in entry.options)
-        message = f"max_tries is {most:g}{'' if given else ' by default'}, and the spec asks for {wanted} attempts"
+        message = (
+            f"max_tries is {most:g}{'' if given else ' by default'}, and the spec asks for {wanted}"
+            " attempts"
+        )
         hint = f"func({job.handler.name}, max_tries={wanted + 5}): a death uses up a try too"
         yield tell(job, "tries-below-spec", Severity.ERROR, place, message, hint)

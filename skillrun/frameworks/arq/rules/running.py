@@ -1,4 +1,6 @@
-"""Rules about how a worker is set up and runs the job: what it never calls, and what it runs too often."""
+"""Rules about how a worker is set up and runs the job: what it never calls, and what it runs too
+often.
+"""
 
 from __future__ import annotations
 
@@ -22,20 +24,44 @@ _NAMES = """
 _SETTINGS = frozenset(_NAMES.split())
 _ASYNCIO, _ORM = "sqlalchemy.ext.asyncio", "sqlalchemy.orm"
 _SESSIONS = (f"{_ASYNCIO}.AsyncSession", f"{_ORM}.Session", "sqlmodel.Session")
-_MAKERS = (f"{_ASYNCIO}.async_sessionmaker", f"{_ORM}.sessionmaker", f"{_ASYNCIO}.session.async_sessionmaker")
+_MAKERS = (
+    f"{_ASYNCIO}.async_sessionmaker",
+    f"{_ORM}.sessionmaker",
+    f"{_ASYNCIO}.session.async_sessionmaker",
+)
 
 
 def never_runs(job: Job) -> Iterator[Finding]:
     """A function that arq refuses, or that it cannot call."""
     node, place = job.handler.node, Place(job.handler.path, job.handler.line)
     if isinstance(node, ast.FunctionDef) and not node.decorator_list:
-        message = f"{job.handler.name} is no coroutine function: the worker ends with RuntimeError when it starts"
-        yield tell(job, "never-runs", Severity.ERROR, place, message, "async def; blocking work in asyncio.to_thread")
+        message = (
+            f"{job.handler.name} is no coroutine function: the worker ends with RuntimeError when"
+            " it starts"
+        )
+        yield tell(
+            job,
+            "never-runs",
+            Severity.ERROR,
+            place,
+            message,
+            "async def; blocking work in asyncio.to_thread",
+        )
     elif isinstance(node, ast.AsyncFunctionDef) and not node.decorator_list:
         positional = [*node.args.posonlyargs, *node.args.args]
         if not positional and node.args.vararg is None:
-            message = f"{job.handler.name} takes no ctx: arq gives it as the first argument, every run raises TypeError"
-            yield tell(job, "never-runs", Severity.ERROR, place, message, f"async def {job.handler.name}(ctx, ...)")
+            message = (
+                f"{job.handler.name} takes no ctx: arq gives it as the first argument, every run"
+                " raises TypeError"
+            )
+            yield tell(
+                job,
+                "never-runs",
+                Severity.ERROR,
+                place,
+                message,
+                f"async def {job.handler.name}(ctx, ...)",
+            )
 
 
 def inherited_settings(job: Job) -> Iterator[Finding]:
@@ -44,8 +70,8 @@ def inherited_settings(job: Job) -> Iterator[Finding]:
         lost = sorted(name for name in worker.inherited if name in _SETTINGS)
         if lost and isinstance(worker.node, ast.ClassDef):
             message = (
-                f"{worker.node.name} inherits {', '.join(lost)}, and arq reads a class's own attributes alone: "
-                "the defaults hold"
+                f"{worker.node.name} inherits {', '.join(lost)}, and arq reads a class's own"
+                " attributes alone: the defaults hold"
             )
             hint = f"{lost[0]} = Base.{lost[0]} in {worker.node.name} itself"
             place = place_of(worker.module, worker.node)
@@ -75,13 +101,30 @@ def shared_session(job: Job) -> Iterator[Finding]:
     for worker in _workers(job):
         started = hook(job.project, worker, "on_startup")
         for node in ast.walk(started.node) if started is not None else ():
-            if not isinstance(node, ast.Assign) or started is None or _entry(node.targets[0]) not in used:
+            if (
+                not isinstance(node, ast.Assign)
+                or started is None
+                or _entry(node.targets[0]) not in used
+            ):
                 continue
             if _is_session(job, node.value, started.module):
                 name = ast.unparse(node.targets[0])
-                message = f"{name} is one session for all jobs of the worker, and ten of them run at once by default"
-                hint = "keep the sessionmaker there, and open a session in the job: async with sessions() as session"
-                yield tell(job, "shared-session", Severity.ERROR, place_of(started.module, node), message, hint)
+                message = (
+                    f"{name} is one session for all jobs of the worker, and ten of them run at once"
+                    " by default"
+                )
+                hint = (
+                    "keep the sessionmaker there, and open a session in the job: async with"
+                    " sessions() as session"
+                )
+                yield tell(
+                    job,
+                    "shared-session",
+                    Severity.ERROR,
+                    place_of(started.module, node),
+                    message,
+                    hint,
+                )
 
 
 def _entry(node: ast.AST) -> object:
@@ -99,7 +142,11 @@ def _is_session(job: Job, node: ast.expr, module: Module) -> bool:
     if made in _SESSIONS or made.removesuffix("()") in _MAKERS:
         return made in _SESSIONS or made.endswith("()")
     held = held_value(job.project, node.func, module)
-    maker = held[1].resolve(held[0].func) if held is not None and isinstance(held[0], ast.Call) else None
+    maker = (
+        held[1].resolve(held[0].func)
+        if held is not None and isinstance(held[0], ast.Call)
+        else None
+    )
     return job.project.origin(maker or "") in _MAKERS
 
 
@@ -107,8 +154,17 @@ def cron_not_unique(job: Job) -> Iterator[Finding]:
     """Each worker enqueues a tick of its own."""
     for entry in _crons(job):
         if _is(job, entry, "unique", False) and "job_id" not in entry.options:
-            message = "unique=False: every worker that runs enqueues this tick, and each of them is run"
-            yield tell(job, "cron-not-unique", Severity.WARNING, entry.place, message, "leave unique at True")
+            message = (
+                "unique=False: every worker that runs enqueues this tick, and each of them is run"
+            )
+            yield tell(
+                job,
+                "cron-not-unique",
+                Severity.WARNING,
+                entry.place,
+                message,
+                "leave unique at True",
+            )
 
 
 def cron_at_startup(job: Job) -> Iterator[Finding]:
@@ -116,10 +172,16 @@ def cron_at_startup(job: Job) -> Iterator[Finding]:
     for entry in _crons(job):
         if _is(job, entry, "run_at_startup", True) and "job_id" not in entry.options:
             message = (
-                "run_at_startup: every worker runs it when it starts, at each deployment, and no id keeps it single"
+                "run_at_startup: every worker runs it when it starts, at each deployment, and no id"
+                " keeps it single"
             )
             yield tell(
-                job, "cron-at-startup", Severity.WARNING, entry.place, message, "job_id=..., or a key in the job"
+                job,
+                "cron-at-startup",
+                Severity.WARNING,
+                entry.place,
+                message,
+                "job_id=..., or a key in the job",
             )
 
 
@@ -129,15 +191,26 @@ def cron_every_second(job: Job) -> Iterator[Finding]:
         node = entry.options.get("second")
         if isinstance(node, ast.Constant) and node.value is None:
             message = "second=None: it runs every second of the time that the other fields name"
-            yield tell(job, "cron-every-second", Severity.WARNING, entry.place, message, "leave second at 0")
+            yield tell(
+                job,
+                "cron-every-second",
+                Severity.WARNING,
+                entry.place,
+                message,
+                "leave second at 0",
+            )
         elif _coarse_without_minute(entry):
             message = "minute is any by default: it runs every minute of the hours that are named"
-            yield tell(job, "cron-every-second", Severity.WARNING, entry.place, message, "add minute=0")
+            yield tell(
+                job, "cron-every-second", Severity.WARNING, entry.place, message, "add minute=0"
+            )
 
 
 def _coarse_without_minute(entry: Entry) -> bool:
     given = {
-        name for name, node in entry.options.items() if not (isinstance(node, ast.Constant) and node.value is None)
+        name
+        for name, node in entry.options.items()
+        if not (isinstance(node, ast.Constant) and node.value is None)
     }
     return "minute" not in given and bool(given & {"hour", "day", "weekday", "month"})
 
@@ -157,7 +230,14 @@ def handler_unlisted_queue(job: Job) -> Iterator[Finding]:
         name = job.project.literal(node, site.module) if node is not None else None
         if isinstance(name, str) and name not in read:
             listed = ", ".join(sorted(map(str, read)))
-            message = f"the job goes to the queue {name}, and its workers read {listed}: nobody runs it"
+            message = (
+                f"the job goes to the queue {name}, and its workers read {listed}: nobody runs it"
+            )
             yield tell(
-                job, "unread-queue", Severity.ERROR, site.place, message, f"queue_name = {name!r} in the settings"
+                job,
+                "unread-queue",
+                Severity.ERROR,
+                site.place,
+                message,
+                f"queue_name = {name!r} in the settings",
             )

@@ -1,4 +1,6 @@
-"""A rule about the arguments of a published job: Celery compares them with the task's signature when it publishes."""
+"""A rule about the arguments of a published job: Celery compares them with the task's signature
+when it publishes.
+"""
 
 from __future__ import annotations
 
@@ -25,13 +27,20 @@ def wrong_arguments(job: Job) -> Iterator[Finding]:
         given = None if in_tests(use.path) else _given(use.module, use.node)
         wrong = mismatch(taken, given) if given else None
         if given is not None and wrong is not None:
-            message = f"{wrong}: publishing raises TypeError, because Celery checks the arguments against the task"
+            message = (
+                f"{wrong}: publishing raises TypeError, because Celery checks the arguments against"
+                " the task"
+            )
             place = place_of(use.module, given.node)
-            yield say("wrong-arguments", Severity.ERROR, place, message, f"the task takes {shown(taken)}")
+            yield say(
+                "wrong-arguments", Severity.ERROR, place, message, f"the task takes {shown(taken)}"
+            )
 
 
 def _parameters(task: Task) -> ast.arguments | None:
-    """The parameters of a delivery; None where `*args`, `**kwargs` or a decorator of ours hides them."""
+    """The parameters of a delivery; None where `*args`, `**kwargs` or a decorator of ours hides
+    them.
+    """
     node = run_node(task.handler)
     if node is None or node.args.vararg or node.args.kwarg:
         return None
@@ -40,25 +49,39 @@ def _parameters(task: Task) -> ast.arguments | None:
     if task.self_name is None:
         return node.args
     plain = [*node.args.posonlyargs, *node.args.args][1:]
-    return ast.arguments([], plain, None, node.args.kwonlyargs, node.args.kw_defaults, None, node.args.defaults)
+    return ast.arguments(
+        [], plain, None, node.args.kwonlyargs, node.args.kw_defaults, None, node.args.defaults
+    )
 
 
 def _given(module: Module, node: ast.expr) -> Given | None:
-    """`task.delay(...)`, `task.apply_async(...)`, or `partial(task.delay, ...)`; None where it cannot be told."""
+    """`task.delay(...)`, `task.apply_async(...)`, or `partial(task.delay, ...)`; None where it
+    cannot be told.
+    """
     method, above = list(module.parents(node))[:2]
-    if not isinstance(method, ast.Attribute) or method.attr not in PUBLISHING or not isinstance(above, ast.Call):
+    if (
+        not isinstance(method, ast.Attribute)
+        or method.attr not in PUBLISHING
+        or not isinstance(above, ast.Call)
+    ):
         return None
     if above.func is method:
         return _plain(above, 0) if method.attr.startswith("delay") else _message(above)
     partial = module.resolve(above.func) == "functools.partial" and above.args[:1] == [method]
-    return _plain(above, 1) if partial and method.attr.startswith("delay") and _handed_on(module, above) else None
+    return (
+        _plain(above, 1)
+        if partial and method.attr.startswith("delay") and _handed_on(module, above)
+        else None
+    )
 
 
 def _handed_on(module: Module, partial: ast.Call) -> bool:
     """`on_commit(partial(...))` adds no argument of its own."""
     above = next(module.parents(partial), None)
     called = above.func if isinstance(above, ast.Call) else None
-    return isinstance(called, ast.Attribute | ast.Name) and ast.unparse(called).endswith("on_commit")
+    return isinstance(called, ast.Attribute | ast.Name) and ast.unparse(called).endswith(
+        "on_commit"
+    )
 
 
 def _plain(call: ast.Call, skipped: int) -> Given | None:

@@ -1,4 +1,6 @@
-"""Rules about what the broker does with a message: visibility timeouts, acknowledgement, redelivery."""
+"""Rules about what the broker does with a message: visibility timeouts, acknowledgement,
+redelivery.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ from skillrun.verdict import Finding, Severity
 
 
 def visibility_timeout(job: Job) -> Iterator[Finding]:
-    """A message that waits for longer than the visibility timeout is delivered again while it waits."""
+    """A message that waits for longer than the visibility timeout is delivered again while it
+    waits.
+    """
     limit = job.policy.visibility_timeout_s
     if limit is None or "visibility_timeout_s" in job.policy.unknown:
         return
@@ -22,10 +26,14 @@ def visibility_timeout(job: Job) -> Iterator[Finding]:
     for what, delay, place in _delays(job):
         if delay >= limit:
             message = (
-                f"{what} is {seconds(delay)}, the visibility timeout of {broker} is {seconds(limit)}:"
-                " a message that waits so long is handed to other workers again and runs more than once"
+                f"{what} is {seconds(delay)}, the visibility timeout of {broker} is"
+                f" {seconds(limit)}: a message that waits so long is handed to other workers again"
+                " and runs more than once"
             )
-            hint = "set broker_transport_options visibility_timeout above the longest wait, or shorten the wait"
+            hint = (
+                "set broker_transport_options visibility_timeout above the longest wait, or shorten"
+                " the wait"
+            )
             yield say("visibility-timeout", Severity.ERROR, at(job, place), message, hint)
     yield from _long_runs(job, limit)
 
@@ -61,12 +69,16 @@ def _long_runs(job: Job, limit: float) -> Iterator[Finding]:
     time_limit = job.policy.time_limit_s
     if job.policy.acks_late and time_limit is not None and time_limit >= limit:
         message = (
-            f"the task may run for {seconds(time_limit)} and is acknowledged only then, but after {seconds(limit)}"
-            " the broker delivers it to another worker"
+            f"the task may run for {seconds(time_limit)} and is acknowledged only then, but after"
+            f" {seconds(limit)} the broker delivers it to another worker"
         )
         place = at(job, job.policy.sources.get("time_limit_s"))
         yield say(
-            "visibility-timeout", Severity.WARNING, place, message, "raise visibility_timeout above the time limit"
+            "visibility-timeout",
+            Severity.WARNING,
+            place,
+            message,
+            "raise visibility_timeout above the time limit",
         )
 
 
@@ -82,25 +94,36 @@ def acks_late_worker_lost(job: Job) -> Iterator[Finding]:
     if known(task_of(job).option("retry_on_worker_lost")):
         return
     message = (
-        "acks_late without reject_on_worker_lost: when the child process is killed (out of memory, kill -9),"
-        " Celery acknowledges the message and the job is gone"
+        "acks_late without reject_on_worker_lost: when the child process is killed (out of memory,"
+        " kill -9), Celery acknowledges the message and the job is gone"
     )
-    hint = "set reject_on_worker_lost=True and bound the deliveries, or retry_on_worker_lost=True (Celery 5.7)"
-    yield say("acks-late-worker-lost", Severity.WARNING, at(job, policy.sources.get("acks_late")), message, hint)
+    hint = (
+        "set reject_on_worker_lost=True and bound the deliveries, or retry_on_worker_lost=True"
+        " (Celery 5.7)"
+    )
+    yield say(
+        "acks-late-worker-lost",
+        Severity.WARNING,
+        at(job, policy.sources.get("acks_late")),
+        message,
+        hint,
+    )
 
 
 def redelivery_loop(job: Job) -> Iterator[Finding]:
-    """A job that kills its worker is delivered again and again; max_retries does not count deliveries."""
+    """A job that kills its worker is delivered again and again; max_retries does not count
+    deliveries.
+    """
     policy = job.policy
     if not (policy.acks_late and policy.reject_on_worker_lost) or _deliveries_bounded(job):
         return
     message = (
-        "acks_late with reject_on_worker_lost: a message that kills its worker is delivered again without end,"
-        " because max_retries does not count deliveries"
+        "acks_late with reject_on_worker_lost: a message that kills its worker is delivered again"
+        " without end, because max_retries does not count deliveries"
     )
     hint = (
-        "bound the deliveries: a quorum queue with x-delivery-limit,"
-        " retry_on_worker_lost=True (Celery 5.7), or a counter of your own where delivery_info['redelivered'] is set"
+        "bound the deliveries: a quorum queue with x-delivery-limit, retry_on_worker_lost=True"
+        " (Celery 5.7), or a counter of your own where delivery_info['redelivered'] is set"
     )
     place = at(job, policy.sources.get("reject_on_worker_lost"))
     yield say("redelivery-loop", Severity.WARNING, place, message, hint)
@@ -112,7 +135,12 @@ def _deliveries_bounded(job: Job) -> bool:
     if job.project.tree.search("x-delivery-limit") or job.project.tree.search("x-delivery-count"):
         return True
     bodies = [part.node for part in job.project.callables(job.handler)]
-    bodies += [found.node for call in calls_of(job) for name in call.via if (found := job.project.definition(name))]
+    bodies += [
+        found.node
+        for call in calls_of(job)
+        for name in call.via
+        if (found := job.project.definition(name))
+    ]
     attributes = {n.attr for body in bodies for n in ast.walk(body) if isinstance(n, ast.Attribute)}
     words = {n.value for body in bodies for n in ast.walk(body) if isinstance(n, ast.Constant)}
     return "delivery_info" in attributes or "redelivered" in attributes | words
@@ -121,10 +149,24 @@ def _deliveries_bounded(job: Job) -> bool:
 def always_eager(job: Job) -> Iterator[Finding]:
     """task_always_eager outside the tests: whoever publishes waits for the job."""
     found = task_of(job).config.get("task_always_eager")
-    if found is None or found.value is not True or found.place is None or _for_tests(job, found.place):
+    if (
+        found is None
+        or found.value is not True
+        or found.place is None
+        or _for_tests(job, found.place)
+    ):
         return
-    message = "task_always_eager is on: the job runs inside its caller, without broker, worker, or second delivery"
-    yield say("always-eager", Severity.WARNING, found.place, message, "set it in the tests' configuration only")
+    message = (
+        "task_always_eager is on: the job runs inside its caller, without broker, worker, or second"
+        " delivery"
+    )
+    yield say(
+        "always-eager",
+        Severity.WARNING,
+        found.place,
+        message,
+        "set it in the tests' configuration only",
+    )
 
 
 def _for_tests(job: Job, place: Place) -> bool:

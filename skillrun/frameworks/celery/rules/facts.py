@@ -1,4 +1,6 @@
-"""What the rules share: the task behind a job, its ways to a retry, its publishers, and how a finding is made."""
+"""What the rules share: the task behind a job, its ways to a retry, its publishers, and how a
+finding is made.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ def retries_of(job: Job) -> Retries:
     return find_retries(job.project, task_of(job))
 
 
-def say(rule: str, severity: Severity, place: Place, message: str, hint: str | None = None) -> Finding:
+def say(
+    rule: str, severity: Severity, place: Place, message: str, hint: str | None = None
+) -> Finding:
     """A finding at a place."""
     return Finding(f"celery.{rule}", severity, message, place.path, place.line, hint)
 
@@ -41,6 +45,10 @@ def publishers(job: Job) -> Iterator[tuple[Wiring, Call]]:
 
 def _publishing_calls(module: Module, line: int) -> Iterator[ast.Call]:
     for node in ast.walk(module.tree):
-        method = node.func.attr if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) else ""
+        method = (
+            node.func.attr
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+            else ""
+        )
         if isinstance(node, ast.Call) and method in PUBLISHING and node.lineno == line:
             yield node

@@ -1,4 +1,6 @@
-"""Rules about how a job is published: too early, without a key, under a lost name, with an object for an argument."""
+"""Rules about how a job is published: too early, without a key, under a lost name, with an object
+for an argument.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +17,26 @@ from skillrun.repo.python import Module, is_known
 from skillrun.verdict import Finding, Severity
 
 _NOT_AN_ARGUMENT = frozenset(
-    {"countdown", "eta", "expires", "queue", "task_id", "link", "link_error", "headers", "priority", "connection"}
+    {
+        "countdown",
+        "eta",
+        "expires",
+        "queue",
+        "task_id",
+        "link",
+        "link_error",
+        "headers",
+        "priority",
+        "connection",
+    }
 )
 
 
 def publish_early(job: Job) -> Iterator[Finding]:
     """What `delay_on_commit` and its kind publish waits for the commit by itself."""
-    plain = ((w, c) for w, c in publishers(job) if not ast.unparse(c.node.func).endswith("_on_commit"))
+    plain = (
+        (w, c) for w, c in publishers(job) if not ast.unparse(c.node.func).endswith("_on_commit")
+    )
     hint = "transaction.on_commit(lambda: ...), delay_on_commit, or publish after the block"
     yield from publish_in_transaction(job, plain, hint)
 
@@ -32,34 +47,58 @@ def publish_unkeyed(job: Job) -> Iterator[Finding]:
         return
     for call in calls_of(job):
         func = call.node.func
-        if not isinstance(func, ast.Attribute) or func.attr not in ("delay", "apply_async", "send_task"):
+        if not isinstance(func, ast.Attribute) or func.attr not in (
+            "delay",
+            "apply_async",
+            "send_task",
+        ):
             continue
-        if call.argument(None, "task_id") is not None or any(k.arg is None for k in call.node.keywords):
+        if call.argument(None, "task_id") is not None or any(
+            k.arg is None for k in call.node.keywords
+        ):
             continue
         message = (
-            f"{ast.unparse(func)}(...) in a job that may run again: each run publishes once more, without a task_id"
+            f"{ast.unparse(func)}(...) in a job that may run again: each run publishes once more,"
+            " without a task_id"
         )
-        hint = "apply_async(..., task_id=<derived from the job's key>), and let the receiver de-duplicate"
+        hint = (
+            "apply_async(..., task_id=<derived from the job's key>), and let the receiver"
+            " de-duplicate"
+        )
         yield say("publish-unkeyed", Severity.WARNING, call_place(call), message, hint)
 
 
 def object_argument(job: Job) -> Iterator[Finding]:
-    """A database row as an argument: JSON cannot carry it, pickle carries it as it was when it was sent."""
+    """A database row as an argument: JSON cannot carry it, pickle carries it as it was when it was
+    sent.
+    """
     pickled = job.policy.serializer == "pickle"
     for wiring, call in publishers(job):
         for node in _arguments(call.node):
             what = row_in(job, call.module, node)
             if what is None:
                 continue
-            consequence = "it will be stale when the job runs" if pickled else "JSON cannot carry it: publishing raises"
+            consequence = (
+                "it will be stale when the job runs"
+                if pickled
+                else "JSON cannot carry it: publishing raises"
+            )
             message = f"{ast.unparse(node)} is {what}, given to {wiring.how}: {consequence}"
             severity = Severity.WARNING if pickled else Severity.ERROR
-            yield say("object-argument", severity, wiring.place, message, "send its primary key and load it in the job")
+            yield say(
+                "object-argument",
+                severity,
+                wiring.place,
+                message,
+                "send its primary key and load it in the job",
+            )
 
 
 def _arguments(call: ast.Call) -> Iterator[ast.expr]:
     """What reaches the job: the arguments of delay, or `args=` and `kwargs=` of apply_async."""
-    named = call.func.attr.startswith("apply_async") if isinstance(call.func, ast.Attribute) else False
+    named = (
+        call.func.attr.startswith("apply_async") if isinstance(call.func, ast.Attribute) else False
+    )
     given = [*call.args, *(k.value for k in call.keywords if k.arg not in _NOT_AN_ARGUMENT)]
     for node in given:
         if named and isinstance(node, ast.List | ast.Tuple):
@@ -75,18 +114,28 @@ def pickle_serializer(job: Job) -> Iterator[Finding]:
     if job.policy.serializer not in ("pickle", "application/x-python-serialize"):
         return
     message = (
-        "the serializer is pickle: whoever can write to the broker runs code here, and a moved class breaks queued jobs"
+        "the serializer is pickle: whoever can write to the broker runs code here, and a moved"
+        " class breaks queued jobs"
     )
-    yield say("pickle-serializer", Severity.WARNING, at(job, job.policy.sources.get("serializer")), message, "use json")
+    yield say(
+        "pickle-serializer",
+        Severity.WARNING,
+        at(job, job.policy.sources.get("serializer")),
+        message,
+        "use json",
+    )
 
 
 def task_name_missing(job: Job) -> Iterator[Finding]:
-    """Without `name=` the module path is the task's name: moving the function orphans queued messages."""
+    """Without `name=` the module path is the task's name: moving the function orphans queued
+    messages.
+    """
     task = task_of(job)
     if task.registered is None or task.options.get("name") is not None or task.unread:
         return
     message = (
-        f'the task is named after its place, "{names_of(task)[0]}": once it is moved, queued messages are discarded'
+        f'the task is named after its place, "{names_of(task)[0]}": once it is moved, queued'
+        " messages are discarded"
     )
     yield say("task-name-missing", Severity.NOTE, task.registered, message, "give it a name=")
 
@@ -99,12 +148,22 @@ def task_name_renamed(job: Job) -> Iterator[Finding]:
         if in_tests(module.path):
             continue
         for node in ast.walk(module.tree):
-            if isinstance(node, ast.Constant) and _sent_as_text(module, node) and _lost(job, node, names, last):
+            if (
+                isinstance(node, ast.Constant)
+                and _sent_as_text(module, node)
+                and _lost(job, node, names, last)
+            ):
                 message = (
                     f"{node.value!r} is sent by name, but the task is called"
                     f" {names[0]!r}: the worker discards it as unregistered"
                 )
-                yield say("task-name-renamed", Severity.WARNING, place_of(module, node), message, f"send {names[0]!r}")
+                yield say(
+                    "task-name-renamed",
+                    Severity.WARNING,
+                    place_of(module, node),
+                    message,
+                    f"send {names[0]!r}",
+                )
 
 
 def _sent_as_text(module: Module, node: ast.Constant) -> bool:
@@ -122,6 +181,11 @@ def _sent_as_text(module: Module, node: ast.Constant) -> bool:
 def _lost(job: Job, node: ast.Constant, names: tuple[str, ...], last: str) -> bool:
     """The text ends in the handler's name, is none of its names, and leads to no other function."""
     text = node.value
-    if not isinstance(text, str) or text in names or text.rpartition(".")[2] != last or not is_known(names[0]):
+    if (
+        not isinstance(text, str)
+        or text in names
+        or text.rpartition(".")[2] != last
+        or not is_known(names[0])
+    ):
         return False
     return job.project.definition(text) is None or job.project.definition(text) == job.handler

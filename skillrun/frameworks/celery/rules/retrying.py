@@ -20,9 +20,13 @@ def retry_unbounded(job: Job) -> Iterator[Finding]:
     """max_retries=None never stops."""
     for path in retries_of(job).paths:
         if path.max_retries is None:
-            message = "max_retries=None retries without end: a job that cannot succeed runs for ever"
+            message = (
+                "max_retries=None retries without end: a job that cannot succeed runs for ever"
+            )
             place = at(job, path.max_place or path.place)
-            yield say("retry-unbounded", Severity.ERROR, place, message, "give max_retries a number")
+            yield say(
+                "retry-unbounded", Severity.ERROR, place, message, "give max_retries a number"
+            )
 
 
 def retry_everything(job: Job) -> Iterator[Finding]:
@@ -31,16 +35,23 @@ def retry_everything(job: Job) -> Iterator[Finding]:
         if not _EVERYTHING & set(path.exceptions) or path.conditional or path.spared:
             continue
         what = "autoretry_for names" if path.kind == "autoretry" else "this clause catches"
-        message = f"{what} every exception: bad input and programming errors are retried too, to no use"
+        message = (
+            f"{what} every exception: bad input and programming errors are retried too, to no use"
+        )
         severity = Severity.WARNING if _permanent_kept_away(job, path) else Severity.ERROR
-        hint = "name the exceptions that may pass by waiting, or the permanent ones in dont_autoretry_for"
+        hint = (
+            "name the exceptions that may pass by waiting, or the permanent ones in"
+            " dont_autoretry_for"
+        )
         yield say("retry-everything", severity, path.place, message, hint)
 
 
 def _permanent_kept_away(job: Job, path: Path) -> bool:
     """The handler itself ends every permanent error of the spec before it gets here."""
     failures = job.spec.failures
-    names = [short(spec_name(job, error.type)) for error in (failures.permanent if failures else ())]
+    names = [
+        short(spec_name(job, error.type)) for error in (failures.permanent if failures else ())
+    ]
     return bool(names) and all(reaches(job, path, name) == "no" for name in names)
 
 
@@ -57,15 +68,24 @@ def flat_backoff(job: Job) -> Iterator[Finding]:
             f"every retry waits {seconds(backoff.base_s)}: all failed jobs come"
             " back at once, and no slower in a long outage"
         )
-        hint = "retry_backoff=True with retry_backoff_max, or a countdown that grows with self.request.retries"
+        hint = (
+            "retry_backoff=True with retry_backoff_max, or a countdown that grows with"
+            " self.request.retries"
+        )
         place = at(job, path.backoff_place or path.place)
         yield say("flat-backoff", Severity.WARNING, place, message, hint)
 
 
 def retry_without_exc(job: Job) -> Iterator[Finding]:
-    """`self.retry()` without `exc`: the last failure reports MaxRetriesExceededError instead of the cause."""
+    """`self.retry()` without `exc`: the last failure reports MaxRetriesExceededError instead of the
+    cause.
+    """
     for path in retries_of(job).paths:
-        if path.call is None or path.call.in_except is None or path.call.argument(2, "exc") is not None:
+        if (
+            path.call is None
+            or path.call.in_except is None
+            or path.call.argument(2, "exc") is not None
+        ):
             continue
         if any(keyword.arg is None for keyword in path.call.node.keywords):
             continue
@@ -74,7 +94,13 @@ def retry_without_exc(job: Job) -> Iterator[Finding]:
             " with MaxRetriesExceededError, not with its cause"
         )
         name = path.call.in_except.name or "exc"
-        yield say("retry-without-exc", Severity.WARNING, path.place, message, f"raise self.retry(exc={name})")
+        yield say(
+            "retry-without-exc",
+            Severity.WARNING,
+            path.place,
+            message,
+            f"raise self.retry(exc={name})",
+        )
 
 
 def permanent_retried(job: Job) -> Iterator[Finding]:
@@ -95,15 +121,23 @@ def _permanent(job: Job, path: Path, name: str, written: str) -> Iterator[Findin
             yield say("permanent-retried", Severity.ERROR, path.place, message, hint)
         elif answer == "unsure":
             message = (
-                f"{written} is permanent in the spec and may be retried here; whether it is depends on a condition"
+                f"{written} is permanent in the spec and may be retried here; whether it is depends"
+                " on a condition"
             )
             yield say(
-                "permanent-retried", Severity.NOTE, path.place, message, "see that no permanent error comes this way"
+                "permanent-retried",
+                Severity.NOTE,
+                path.place,
+                message,
+                "see that no permanent error comes this way",
             )
         return
     below = [n for n in path.exceptions if name in ancestors(job.project, n)]
     if below:
-        message = f"{', '.join(below)} is retried here, and is a kind of {written}, which the spec calls permanent"
+        message = (
+            f"{', '.join(below)} is retried here, and is a kind of {written}, which the spec calls"
+            " permanent"
+        )
         yield say("permanent-retried", Severity.WARNING, path.place, message, hint)
 
 
@@ -112,7 +146,11 @@ def reaches(job: Job, path: Path, exception: str) -> str:
 
     Where no declared effect is seen on the way, nothing stands against it: yes.
     """
-    answers = {_from(job, call, path, exception) for call in effect_calls(job) if call.node is not _node(path)}
+    answers = {
+        _from(job, call, path, exception)
+        for call in effect_calls(job)
+        if call.node is not _node(path)
+    }
     for answer in ("yes", "unsure", "no"):
         if answer in answers:
             return answer
@@ -129,7 +167,9 @@ def _from(job: Job, call: Call, path: Path, exception: str) -> str:
     retrying = path.call.in_except.node if path.call and path.call.in_except else None
     done: set[ast.AST] = set()
     for handler in call.in_try:
-        block = next(n for n in handler.module.parents(handler.node) if isinstance(n, ast.Try | ast.TryStar))
+        block = next(
+            n for n in handler.module.parents(handler.node) if isinstance(n, ast.Try | ast.TryStar)
+        )
         if block in done or not _catches(handler, bases):
             continue
         done.add(block)
@@ -161,4 +201,6 @@ def _catches(handler: Handler, bases: frozenset[str]) -> bool:
 def _same_again(handler: Handler) -> bool:
     """Every `raise` of the clause lets the caught exception go on."""
     raised = [n.exc for n in ast.walk(handler.node) if isinstance(n, ast.Raise)]
-    return all(exc is None or (isinstance(exc, ast.Name) and exc.id == handler.name) for exc in raised)
+    return all(
+        exc is None or (isinstance(exc, ast.Name) and exc.id == handler.name) for exc in raised
+    )

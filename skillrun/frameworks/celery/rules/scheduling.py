@@ -15,7 +15,12 @@ from skillrun.verdict import Finding, Severity
 
 _CRONTABS = ("celery.schedules.crontab", "celery.task.schedules.crontab")
 _LOCKS = ("add", "lock", "select_for_update", "acquire", "setnx")
-_COARSER = {"hour": 86400.0, "day_of_week": 604800.0, "day_of_month": 2592000.0, "month_of_year": 31536000.0}
+_COARSER = {
+    "hour": 86400.0,
+    "day_of_week": 604800.0,
+    "day_of_month": 2592000.0,
+    "month_of_year": 31536000.0,
+}
 
 
 def period_overlap(job: Job) -> Iterator[Finding]:
@@ -29,13 +34,23 @@ def period_overlap(job: Job) -> Iterator[Finding]:
         limit = job.policy.time_limit_s
         if limit is not None and period < limit:
             message = (
-                f"it starts every {seconds(period)} and may run for {seconds(limit)} (its time limit): two run at once"
+                f"it starts every {seconds(period)} and may run for {seconds(limit)} (its time"
+                " limit): two run at once"
             )
             hint = "a lock around the run, or a time_limit below the period"
             yield say("period-overlap", Severity.WARNING, wiring.place, message, hint)
         elif limit is None and period <= 60:
-            message = f"it starts every {seconds(period)} and nothing bounds how long it runs: two may run at once"
-            yield say("period-overlap", Severity.NOTE, wiring.place, message, "set a time_limit, or take a lock")
+            message = (
+                f"it starts every {seconds(period)} and nothing bounds how long it runs: two may"
+                " run at once"
+            )
+            yield say(
+                "period-overlap",
+                Severity.NOTE,
+                wiring.place,
+                message,
+                "set a time_limit, or take a lock",
+            )
 
 
 def crontab_minute(job: Job) -> Iterator[Finding]:
@@ -44,18 +59,27 @@ def crontab_minute(job: Job) -> Iterator[Finding]:
         if not _is_crontab(job, module, node):
             continue
         given = _fields(node)
-        coarser = [name for name in _COARSER if name in given and _text(job, module, given[name]) != "*"]
+        coarser = [
+            name for name in _COARSER if name in given and _text(job, module, given[name]) != "*"
+        ]
         if "minute" not in given and coarser:
             message = (
-                f"{ast.unparse(node)} fires every minute of the time that {coarser[0]} names: minute is '*' by default"
+                f"{ast.unparse(node)} fires every minute of the time that {coarser[0]} names:"
+                " minute is '*' by default"
             )
-            yield say("crontab-minute", Severity.WARNING, place_of(module, node), message, "add minute=0")
+            yield say(
+                "crontab-minute", Severity.WARNING, place_of(module, node), message, "add minute=0"
+            )
 
 
 def schedules(job: Job) -> Iterator[tuple[Wiring, Module, ast.expr]]:
-    """The schedule expression of every beat entry of the handler that stands in Python code outside tests."""
+    """The schedule expression of every beat entry of the handler that stands in Python code outside
+    tests.
+    """
     for wiring in find_wiring(job.project, job.use, job.handler):
-        module = job.project.module(wiring.place.path) if wiring.place.path.endswith(".py") else None
+        module = (
+            job.project.module(wiring.place.path) if wiring.place.path.endswith(".py") else None
+        )
         if module is None or wiring.kind != "schedule" or wiring.in_tests:
             continue
         for node in ast.walk(module.tree):
@@ -66,7 +90,11 @@ def schedules(job: Job) -> Iterator[tuple[Wiring, Module, ast.expr]]:
 
 def _schedule_at(node: ast.AST, line: int) -> ast.expr | None:
     if isinstance(node, ast.Dict):
-        entry = {k.value: v for k, v in zip(node.keys, node.values, strict=True) if isinstance(k, ast.Constant)}
+        entry = {
+            k.value: v
+            for k, v in zip(node.keys, node.values, strict=True)
+            if isinstance(k, ast.Constant)
+        }
         return entry.get("schedule") if "task" in entry and entry["task"].lineno == line else None
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.lineno == line:
         return node.args[0] if node.func.attr == "add_periodic_task" and node.args else None
@@ -78,7 +106,11 @@ def _period(job: Job, module: Module, node: ast.expr) -> float | None:
     value = job.project.literal(node, module)
     if isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
-    if isinstance(node, ast.Call) and (module.resolve(node.func) or "").endswith("schedules.schedule") and node.args:
+    if (
+        isinstance(node, ast.Call)
+        and (module.resolve(node.func) or "").endswith("schedules.schedule")
+        and node.args
+    ):
         return _period(job, module, node.args[0])
     return _cron_period(job, module, node) if _is_crontab(job, module, node) else None
 
@@ -103,7 +135,10 @@ def _step(text: str | None, unit: float, size: int) -> float | None:
     numbers = sorted(int(part) for part in text.split(",") if part.strip().isdigit())
     if len(numbers) < 2:
         return None
-    gaps = [later - earlier for earlier, later in zip(numbers, [*numbers[1:], numbers[0] + size], strict=True)]
+    gaps = [
+        later - earlier
+        for earlier, later in zip(numbers, [*numbers[1:], numbers[0] + size], strict=True)
+    ]
     return unit * min(gaps)
 
 
@@ -128,6 +163,10 @@ def _text(job: Job, module: Module, node: ast.expr) -> str | None:
 def _locked(job: Job) -> bool:
     for call in calls_of(job):
         word = call.origin.rpartition(".")[2]
-        if word in _LOCKS or "nx" in call.keywords or any("lock" in name.lower() for name in call.in_with):
+        if (
+            word in _LOCKS
+            or "nx" in call.keywords
+            or any("lock" in name.lower() for name in call.in_with)
+        ):
             return True
     return False

@@ -16,7 +16,9 @@ _SOFT_LIMIT_NAMES = {_SOFT_LIMIT, "celery.exceptions.SoftTimeLimitExceeded"}
 
 
 def soft_time_limit_swallowed(job: Job) -> Iterator[Finding]:
-    """SoftTimeLimitExceeded is an Exception: a broad clause takes it for an ordinary error and goes on."""
+    """SoftTimeLimitExceeded is an Exception: a broad clause takes it for an ordinary error and goes
+    on.
+    """
     limit = task_of(job).option("soft_time_limit")
     if not known(limit):
         return
@@ -30,12 +32,21 @@ def soft_time_limit_swallowed(job: Job) -> Iterator[Finding]:
             " the task goes on until the hard limit kills it"
         )
         hint = "put `except SoftTimeLimitExceeded: raise` before it"
-        yield say("soft-time-limit-swallowed", Severity.WARNING, Place(handler.path, handler.line), message, hint)
+        yield say(
+            "soft-time-limit-swallowed",
+            Severity.WARNING,
+            Place(handler.path, handler.line),
+            message,
+            hint,
+        )
 
 
 def _named_before(handler: Handler) -> bool:
     """An earlier clause of the same `try` names it."""
-    block = next((n for n in handler.module.parents(handler.node) if isinstance(n, ast.Try | ast.TryStar)), None)
+    block = next(
+        (n for n in handler.module.parents(handler.node) if isinstance(n, ast.Try | ast.TryStar)),
+        None,
+    )
     earlier = block.handlers[: block.handlers.index(handler.node)] if block else []
     names = {
         handler.module.resolve(part) or ""
@@ -43,4 +54,6 @@ def _named_before(handler: Handler) -> bool:
         for part in (clause.type.elts if isinstance(clause.type, ast.Tuple) else [clause.type])
         if part is not None
     }
-    return bool(names & _SOFT_LIMIT_NAMES) or any(name.endswith("SoftTimeLimitExceeded") for name in names)
+    return bool(names & _SOFT_LIMIT_NAMES) or any(
+        name.endswith("SoftTimeLimitExceeded") for name in names
+    )

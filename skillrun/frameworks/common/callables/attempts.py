@@ -1,9 +1,10 @@
 """How often a plain callable tries by itself: a retry decorator, or a counted loop around the work.
 
-Read only where it is sure: `tenacity` and `backoff` decorators and `for attempt in range(N): try: ...`. An attempt
-counter in a row, a `while` loop with a counter, another library: these are named as unknown. Sources: tenacity
-(`stop_after_attempt`, `wait_exponential`: multiplier * 2**(attempt - 1) between min and max), backoff (`on_exception`:
-max_tries counts the first try, `expo` is factor * base**n, full jitter by default).
+Read only where it is sure: `tenacity` and `backoff` decorators and `for attempt in range(N): try:
+...`. An attempt counter in a row, a `while` loop with a counter, another library: these are named
+as unknown. Sources: tenacity (`stop_after_attempt`, `wait_exponential`: multiplier * 2**(attempt -
+1) between min and max), backoff (`on_exception`: max_tries counts the first try, `expo` is factor *
+base**n, full jitter by default).
 """
 
 from __future__ import annotations
@@ -22,8 +23,19 @@ from skillrun.repo.python import Definition, Module, Project, is_known
 from skillrun.repo.source import last_word
 
 _NONE = Backoff("none")
-_OTHER_LIBRARIES = ("retrying.", "retry.", "retry2.", "stamina.", "opnieuw.", "redo.", "tenacity.", "backoff.")
-_COUNTERS = re.compile(r"\b(?:attempts?|tries|retries|retry_count|attempt_count|fail_count|failures)\b", re.IGNORECASE)
+_OTHER_LIBRARIES = (
+    "retrying.",
+    "retry.",
+    "retry2.",
+    "stamina.",
+    "opnieuw.",
+    "redo.",
+    "tenacity.",
+    "backoff.",
+)
+_COUNTERS = re.compile(
+    r"\b(?:attempts?|tries|retries|retry_count|attempt_count|fail_count|failures)\b", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -39,10 +51,14 @@ class Way:
 
 
 def find_ways(project: Project, handler: Definition) -> tuple[Way, ...]:
-    """The ways of the handler and of the functions that it calls; an adapter elsewhere may mean its own attempts."""
+    """The ways of the handler and of the functions that it calls; an adapter elsewhere may mean its
+    own attempts.
+    """
     inner = [found for found in called(project, handler) if not found.is_class]
     ways = [(part, way) for part in (handler, *inner) for way in _ways(project, part)]
-    return tuple(way if part.path == handler.path else replace(way, readable=False) for part, way in ways)
+    return tuple(
+        way if part.path == handler.path else replace(way, readable=False) for part, way in ways
+    )
 
 
 def _ways(project: Project, part: Definition) -> Iterator[Way]:
@@ -51,7 +67,9 @@ def _ways(project: Project, part: Definition) -> Iterator[Way]:
         name = part.module.resolve(call.func if call else node) or ""
         origin = project.origin(name)
         if origin.startswith(_OTHER_LIBRARIES):
-            yield _decorator(project, part.module, origin, call) or Way(place_of(part.module, node), readable=False)
+            yield _decorator(project, part.module, origin, call) or Way(
+                place_of(part.module, node), readable=False
+            )
     for loop in ast.walk(part.node):
         if isinstance(loop, ast.For):
             yield from _counted(project, part.module, loop)
@@ -73,7 +91,9 @@ def _decorator(project: Project, module: Module, origin: str, call: ast.Call | N
     return None
 
 
-def _tenacity(project: Project, module: Module, call: ast.Call, given: dict[str, ast.expr]) -> Way | None:
+def _tenacity(
+    project: Project, module: Module, call: ast.Call, given: dict[str, ast.expr]
+) -> Way | None:
     attempts: Any = None
     if "stop" in given:
         stop = _made(project, module, given["stop"], "tenacity.stop_after_attempt")
@@ -86,7 +106,9 @@ def _tenacity(project: Project, module: Module, call: ast.Call, given: dict[str,
         types = _argument(condition, "exception_types", 0)
         retried = project.exception_names(types, module) if types is not None else None
     wait = _tenacity_wait(project, module, given["wait"]) if "wait" in given else _NONE
-    return Way(place_of(module, call), int(attempts) if attempts is not None else None, wait, retried)
+    return Way(
+        place_of(module, call), int(attempts) if attempts is not None else None, wait, retried
+    )
 
 
 def _tenacity_wait(project: Project, module: Module, node: ast.expr) -> Backoff | None:
@@ -97,7 +119,10 @@ def _tenacity_wait(project: Project, module: Module, node: ast.expr) -> Backoff 
     for name, jitter in (("wait_exponential", False), ("wait_random_exponential", True)):
         call = _made(project, module, node, f"tenacity.{name}")
         if call is not None:
-            given = [_number(project, module, call, word, n, 1.0 if n == 0 else d) for n, (word, d) in enumerate(_EXPO)]
+            given = [
+                _number(project, module, call, word, n, 1.0 if n == 0 else d)
+                for n, (word, d) in enumerate(_EXPO)
+            ]
             return None if None in given else _exponential(*given, jitter=jitter)  # type: ignore[arg-type]
     return None
 
@@ -105,13 +130,17 @@ def _tenacity_wait(project: Project, module: Module, node: ast.expr) -> Backoff 
 _EXPO = (("multiplier", 1.0), ("max", 4.6e18), ("exp_base", 2.0), ("min", 0.0))
 
 
-def _exponential(multiplier: float, most: float, base: float, least: float, *, jitter: bool) -> Backoff | None:
+def _exponential(
+    multiplier: float, most: float, base: float, least: float, *, jitter: bool
+) -> Backoff | None:
     """The waits as they come out between `min` and `max`."""
     shape = recognise([min(max(multiplier * base**n, least), most) for n in range(12)])
     return Backoff(*shape, jitter=jitter) if shape else None
 
 
-def _backoff(project: Project, module: Module, call: ast.Call, given: dict[str, ast.expr]) -> Way | None:
+def _backoff(
+    project: Project, module: Module, call: ast.Call, given: dict[str, ast.expr]
+) -> Way | None:
     if "max_time" in given or "giveup" in given:
         return None
     attempts = project.literal(given["max_tries"], module) if "max_tries" in given else None
@@ -131,7 +160,13 @@ def _backoff(project: Project, module: Module, call: ast.Call, given: dict[str, 
             shape = Backoff("fixed", float(options.get("interval", 1)), jitter=jitter)
         elif wait == "backoff.expo":
             cap = options.get("max_value")
-            shape = Backoff("exponential", float(options.get("factor", 1)), float(options.get("base", 2)), cap, jitter)
+            shape = Backoff(
+                "exponential",
+                float(options.get("factor", 1)),
+                float(options.get("base", 2)),
+                cap,
+                jitter,
+            )
     return Way(place_of(module, call), attempts, shape, project.exception_names(types, module))
 
 
@@ -140,7 +175,11 @@ def _made(project: Project, module: Module, node: ast.expr, origin: str) -> ast.
     if not isinstance(node, ast.Call) or any(keyword.arg is None for keyword in node.keywords):
         return None
     name = module.resolve(node.func)
-    return node if name and project.origin(name) in (origin, origin.replace("tenacity.", "tenacity.stop.")) else None
+    return (
+        node
+        if name and project.origin(name) in (origin, origin.replace("tenacity.", "tenacity.stop."))
+        else None
+    )
 
 
 def _argument(call: ast.Call | None, name: str, position: int) -> ast.expr | None:
@@ -151,7 +190,12 @@ def _argument(call: ast.Call | None, name: str, position: int) -> ast.expr | Non
 
 
 def _number(
-    project: Project, module: Module, call: ast.Call | None, name: str, position: int, default: float | None = None
+    project: Project,
+    module: Module,
+    call: ast.Call | None,
+    name: str,
+    position: int,
+    default: float | None = None,
 ) -> float | None:
     node = _argument(call, name, position)
     value = project.literal(node, module) if node is not None else default
@@ -167,7 +211,12 @@ def _counted(project: Project, module: Module, loop: ast.For) -> Iterator[Way]:
     counted = isinstance(loop.iter, ast.Call) and module.resolve(loop.iter.func) == "builtins.range"
     if tried is not None and not counted and _waits_for(loop):
         yield Way(place_of(module, loop), readable=False, loop=loop)
-    if tried is None or not counted or not isinstance(loop.iter, ast.Call) or not _ends(loop, tried):
+    if (
+        tried is None
+        or not counted
+        or not isinstance(loop.iter, ast.Call)
+        or not _ends(loop, tried)
+    ):
         return
     again = [clause for clause in tried.handlers if not _never_goes_on(clause)]
     if not again:
@@ -177,21 +226,33 @@ def _counted(project: Project, module: Module, loop: ast.For) -> Iterator[Way]:
         yield Way(place_of(module, loop), readable=False, loop=loop)
         return
     first, past = (0, bounds[0]) if len(bounds) == 1 else bounds
-    retried = tuple(n for c in again for n in (project.exception_names(c.type, module) or ("builtins.BaseException",)))
+    retried = tuple(
+        n
+        for c in again
+        for n in project.exception_names(c.type, module) or ("builtins.BaseException",)
+    )
     wait = _wait(project, module, loop, again, first)
     yield Way(place_of(module, loop), max(past - first, 1), wait, retried, loop=loop)
 
 
 def _waits_for(loop: ast.For) -> bool:
-    """`for wait in (30, 60): try: ... except X: sleep(wait)`: its turns are attempts, and not pieces of work."""
-    sleeps = (node for node in ast.walk(loop) if isinstance(node, ast.Call) and last_word(node.func) == "sleep")
+    """`for wait in (30, 60): try: ... except X: sleep(wait)`: its turns are attempts, and not
+    pieces of work.
+    """
+    sleeps = (
+        node
+        for node in ast.walk(loop)
+        if isinstance(node, ast.Call) and last_word(node.func) == "sleep"
+    )
     return any(ast.unparse(arg) == ast.unparse(loop.target) for call in sleeps for arg in call.args)
 
 
 def _ends(loop: ast.For, tried: ast.Try) -> bool:
     """A turn that succeeds ends the loop."""
     after = loop.body[loop.body.index(tried) + 1 :]
-    return any(isinstance(node, ast.Break | ast.Return) for node in (*tried.body, *tried.orelse, *after))
+    return any(
+        isinstance(node, ast.Break | ast.Return) for node in (*tried.body, *tried.orelse, *after)
+    )
 
 
 def _never_goes_on(clause: ast.ExceptHandler) -> bool:
@@ -205,7 +266,9 @@ class _LoopWait(Countdown):
         super().__init__(project, {})
         self.variable, self.first = variable, first
 
-    def _number(self, node: ast.expr, module: Module, retries: int, given: dict[str, float], depth: int) -> float:
+    def _number(
+        self, node: ast.expr, module: Module, retries: int, given: dict[str, float], depth: int
+    ) -> float:
         if isinstance(node, ast.Name) and node.id == self.variable:
             return retries + self.first
         return super()._number(node, module, retries, given, depth)
@@ -224,21 +287,32 @@ def _wait(
     if not sleeps:
         return _NONE
     variable = loop.target.id if isinstance(loop.target, ast.Name) else ""
-    return _LoopWait(project, variable, first).backoff(sleeps[0].args[0], module) if sleeps[0].args else None
+    return (
+        _LoopWait(project, variable, first).backoff(sleeps[0].args[0], module)
+        if sleeps[0].args
+        else None
+    )
 
 
 def _tries_by_counter(loop: ast.While) -> bool:
     """`while attempt < MAX: try: ...`."""
-    return _COUNTERS.search(ast.unparse(loop.test)) is not None and any(isinstance(n, ast.Try) for n in loop.body)
+    return _COUNTERS.search(ast.unparse(loop.test)) is not None and any(
+        isinstance(n, ast.Try) for n in loop.body
+    )
 
 
 def kept_attempts(project: Project, handler: Definition) -> Place | None:
-    """Where the handler looks at a counter that it keeps outside: `WHERE attempts < 5`, `row.attempts >= 5`."""
+    """Where the handler looks at a counter that it keeps outside: `WHERE attempts < 5`,
+    `row.attempts >= 5`.
+    """
     for call in project.calls(handler, depth=2):
         text = project.literal(call.node.args[0], call.module) if call.node.args else None
         if isinstance(text, str) and re.search(rf"{_COUNTERS.pattern}\s*[<>]", text, re.IGNORECASE):
             return Place(call.path, call.line, call.text)
-        if any(re.search(rf"{_COUNTERS.pattern[:-2]}__(?:lt|lte)$", key, re.IGNORECASE) for key in call.keywords):
+        if any(
+            re.search(rf"{_COUNTERS.pattern[:-2]}__(?:lt|lte)$", key, re.IGNORECASE)
+            for key in call.keywords
+        ):
             return Place(call.path, call.line, call.text)
     for part in (handler, *called(project, handler)):
         for node in ast.walk(part.node):
@@ -248,5 +322,7 @@ def kept_attempts(project: Project, handler: Definition) -> Place | None:
 
 
 def _looks_at_counter(node: ast.Compare) -> bool:
-    kept = isinstance(node.left, ast.Attribute | ast.Subscript) and _COUNTERS.search(ast.unparse(node.left))
+    kept = isinstance(node.left, ast.Attribute | ast.Subscript) and _COUNTERS.search(
+        ast.unparse(node.left)
+    )
     return bool(kept) and isinstance(node.ops[0], ast.Gt | ast.GtE | ast.Lt | ast.LtE)

@@ -1,4 +1,6 @@
-"""What leads to a plain callable: its callers, the modules that run it as their own code, the loops around it."""
+"""What leads to a plain callable: its callers, the modules that run it as their own code, the loops
+around it.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ def callers_of(project: Project, function: Definition) -> Iterator[Definition]:
 
 @dataclass
 class Reach:
-    """`functions`: the handler, then what calls it. `entries`: path -> the line by which its module runs it."""
+    """`functions`: the handler, then what calls it. `entries`: path -> the line by which its module
+    runs it.
+    """
 
     functions: list[Definition] = field(default_factory=list)
     entries: dict[str, Place] = field(default_factory=dict)
@@ -39,13 +43,17 @@ class Reach:
 
 
 def find_callable(project: Project, use: FrameworkUse, import_path: str) -> Definition | None:
-    """The function behind "module:function"; for a Django command, or its module's `Command`, its `handle`."""
+    """The function behind "module:function"; for a Django command, or its module's `Command`, its
+    `handle`.
+    """
     found = project.find(import_path)
     if found is None or not found.is_class:
         return found
     if set(_COMMAND_CLASSES) & set(project.ancestors(found.dotted)):
         return project.definition(f"{found.dotted}.handle")
-    return project.definition(f"{found.dotted}.run") or project.definition(f"{found.dotted}.__call__")
+    return project.definition(f"{found.dotted}.run") or project.definition(
+        f"{found.dotted}.__call__"
+    )
 
 
 def own_place(handler: Definition) -> Place:
@@ -60,23 +68,39 @@ def is_nested(handler: Definition) -> bool:
 
 def called(project: Project, handler: Definition) -> tuple[Definition, ...]:
     """The repository's functions and classes that the handler's own body calls."""
-    found = (project.definition(call.name) for call in project.calls(handler, depth=0) if call.resolved)
-    return tuple({one.dotted: one for one in found if one is not None and one.node is not handler.node}.values())
+    found = (
+        project.definition(call.name) for call in project.calls(handler, depth=0) if call.resolved
+    )
+    return tuple(
+        {
+            one.dotted: one for one in found if one is not None and one.node is not handler.node
+        }.values()
+    )
 
 
 def reach_of(project: Project, handler: Definition) -> Reach:
     """Follows the callers outside tests, three functions up."""
-    return project.remember(("callables.reach", handler.path, handler.name), lambda: _climb(project, handler))
+    return project.remember(
+        ("callables.reach", handler.path, handler.name), lambda: _climb(project, handler)
+    )
 
 
 def reach_of_places(project: Project, places: Iterable[tuple[Module, ast.AST]]) -> Reach:
-    """The same for places in the code that do something by themselves, such as sending a message."""
+    """The same for places in the code that do something by themselves, such as sending a
+    message.
+    """
     reach = Reach()
-    return _up(project, reach, [above for module, node in places for above in _above(project, reach, module, node, -1)])
+    return _up(
+        project,
+        reach,
+        [above for module, node in places for above in _above(project, reach, module, node, -1)],
+    )
 
 
 def _climb(project: Project, handler: Definition) -> Reach:
-    reach = Reach([handler], loops=[place_of(handler.module, loop) for loop in poll_loops(handler.node)])
+    reach = Reach(
+        [handler], loops=[place_of(handler.module, loop) for loop in poll_loops(handler.node)]
+    )
     return _up(project, reach, [(handler, 0)])
 
 
@@ -85,7 +109,11 @@ def _up(project: Project, reach: Reach, waiting: list[tuple[Definition, int]]) -
         part, height = waiting.pop(0)
         _note_command(reach, part)
         for use in project.uses(part.dotted):
-            if not is_aside(use.path) and part.node not in use.module.parents(use.node) and _runs(use):
+            if (
+                not is_aside(use.path)
+                and part.node not in use.module.parents(use.node)
+                and _runs(use)
+            ):
                 waiting += _above(project, reach, use.module, use.node, height)
     return reach
 
@@ -93,7 +121,9 @@ def _up(project: Project, reach: Reach, waiting: list[tuple[Definition, int]]) -
 def _above(
     project: Project, reach: Reach, module: Module, node: ast.AST, height: int
 ) -> Iterator[tuple[Definition, int]]:
-    """The function around a node, where it is to be followed; a module that runs the node is noted as an entry."""
+    """The function around a node, where it is to be followed; a module that runs the node is noted
+    as an entry.
+    """
     reach.loops += [place_of(module, loop) for loop in _around(module, node)]
     function = module.function_of(node)
     above = project.define(module, function) if function else None

@@ -5,7 +5,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from skillrun.frameworks.common.callables.starts import Start, find_starts, is_start_file, resolve, timer, with_timers
+from skillrun.frameworks.common.callables.starts import (
+    Start,
+    find_starts,
+    is_start_file,
+    resolve,
+    timer,
+    with_timers,
+)
 from skillrun.frameworks.interface import Place
 from skillrun.repo.places import is_aside, is_vendored
 
@@ -18,16 +25,31 @@ def starts_of(project: Project, reach: Reach) -> tuple[Start, ...]:
     """The commands that start a file which runs the handler."""
     consoles = _consoles(project, reach)
     words = {_word(path) for path in reach.entries} | set(consoles)
-    paths = {path for word in words for path in project.tree.search(word, "") if is_start_file(path)}
+    paths = {
+        path for word in words for path in project.tree.search(word, "") if is_start_file(path)
+    }
     found = [
-        start for path in sorted(paths) if not is_vendored(path) for start in find_starts(path, _text(project, path))
+        start
+        for path in sorted(paths)
+        if not is_vendored(path)
+        for start in find_starts(path, _text(project, path))
     ]
-    timers = dict(filter(None, (timer(path, _text(project, path)) for path in project.tree.match("**/*.timer"))))
-    kept = [start for start in with_timers(found, timers) if resolve(start, reach.entries) or start.name in consoles]
+    timers = dict(
+        filter(
+            None, (timer(path, _text(project, path)) for path in project.tree.match("**/*.timer"))
+        )
+    )
+    kept = [
+        start
+        for start in with_timers(found, timers)
+        if resolve(start, reach.entries) or start.name in consoles
+    ]
     return tuple(start for start in kept if not _leads_elsewhere(project, start, reach, consoles))
 
 
-def _leads_elsewhere(project: Project, start: Start, reach: Reach, consoles: dict[str, Place]) -> bool:
+def _leads_elsewhere(
+    project: Project, start: Start, reach: Reach, consoles: dict[str, Place]
+) -> bool:
     """The command means another file that has the same name."""
     if start.kind == "console" and start.name in consoles:
         return False
@@ -48,10 +70,14 @@ def _text(project: Project, path: str) -> str:
 
 
 def _consoles(project: Project, reach: Reach) -> dict[str, Place]:
-    """Console scripts of pyproject.toml and setup.cfg that lead to the handler: `sweep = "shop.sweep:main"`."""
+    """Console scripts of pyproject.toml and setup.cfg that lead to the handler: `sweep =
+    "shop.sweep:main"`.
+    """
     found = {}
     for function in reach.functions:
-        written = re.compile(rf"^\s*[\"']?([\w.-]+)[\"']?\s*=\s*[\"']?{re.escape(function.import_path)}\b")
+        written = re.compile(
+            rf"^\s*[\"']?([\w.-]+)[\"']?\s*=\s*[\"']?{re.escape(function.import_path)}\b"
+        )
         for path in (*project.tree.match("pyproject.toml"), *project.tree.match("setup.cfg")):
             for number, line in enumerate(_text(project, path).splitlines(), 1):
                 if match := written.match(line):

@@ -9,26 +9,35 @@ from collections.abc import Iterator
 from skillrun.repo.source import last_word
 
 _SLEEPS = ("sleep", "wait")
-_NO_WORK = frozenset({"sleep", "wait", "print", "debug", "info", "warning", "error", "exception", "is_set", "time"})
-_GOES_ON = re.compile(r"run|stop|shut|alive|active|terminat|exit|quit|kill|done|cancel", re.IGNORECASE)
+_NO_WORK = frozenset(
+    {"sleep", "wait", "print", "debug", "info", "warning", "error", "exception", "is_set", "time"}
+)
+_GOES_ON = re.compile(
+    r"run|stop|shut|alive|active|terminat|exit|quit|kill|done|cancel", re.IGNORECASE
+)
 _OTHER = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
 
 
 def poll_loops(tree: ast.AST) -> Iterator[ast.While]:
-    """The loops in a module or function that poll. One that waits until something is there, then ends, is none."""
+    """The loops in a module or function that poll. One that waits until something is there, then
+    ends, is none.
+    """
     for node in ast.walk(tree):
         if isinstance(node, ast.While) and polls(node):
             yield node
 
 
 def polls(loop: ast.While) -> bool:
-    """It runs until it is told to stop, sleeps outside of its `except` clauses, and calls something."""
+    """It runs until it is told to stop, sleeps outside of its `except` clauses, and calls
+    something.
+    """
     if not _endless(loop.test) or _leaves(loop.body):
         return False
     asked = _asked(loop)
     words = [last_word(call.func) for call in _calls(loop) if id(call) not in asked]
     sleeps = any(
-        last_word(call.func) in _SLEEPS and (call.args or call.keywords) for call in _calls(loop, clauses=False)
+        last_word(call.func) in _SLEEPS and (call.args or call.keywords)
+        for call in _calls(loop, clauses=False)
     )
     return sleeps and any(word not in _NO_WORK for word in words)
 
@@ -40,7 +49,9 @@ def _endless(test: ast.expr) -> bool:
 
 
 def _leaves(body: list[ast.stmt]) -> bool:
-    """A turn that succeeds ends the loop: `while True: try: connect(); break; except ...: sleep(1)`."""
+    """A turn that succeeds ends the loop: `while True: try: connect(); break; except ...:
+    sleep(1)`.
+    """
     for node in body:
         if isinstance(node, ast.Break | ast.Return):
             return True
@@ -50,7 +61,8 @@ def _leaves(body: list[ast.stmt]) -> bool:
 
 
 def _asked(loop: ast.While) -> set[int]:
-    """The calls that wait for something to be there: `if is_there(): break`, `found = look(); if found: return`.
+    """The calls that wait for something to be there: `if is_there(): break`, `found = look(); if
+    found: return`.
 
     A loop that ends because something is missing, or went wrong, did its work in the turns before.
     """

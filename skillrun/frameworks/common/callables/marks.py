@@ -1,7 +1,8 @@
-"""Rules about rows that say what is still to do: read without a lock, marked too early, too late, or after a failure.
+"""Rules about rows that say what is still to do: read without a lock, marked too early, too late,
+or after a failure.
 
-Seen are SQL texts and Django or SQLAlchemy calls with telling names (sent, processed_at, status = 'done'). Order is
-judged only between calls of one function.
+Seen are SQL texts and Django or SQLAlchemy calls with telling names (sent, processed_at, status =
+'done'). Order is judged only between calls of one function.
 """
 
 from __future__ import annotations
@@ -13,7 +14,14 @@ from dataclasses import dataclass
 
 from skillrun.frameworks.common.callables.callers import reach_of
 from skillrun.frameworks.common.callables.commands import starts_of
-from skillrun.frameworks.common.facts import call_place, calls_of, effect_calls, is_atomic, spec_name, tell
+from skillrun.frameworks.common.facts import (
+    call_place,
+    calls_of,
+    effect_calls,
+    is_atomic,
+    spec_name,
+    tell,
+)
 from skillrun.frameworks.common.records import first_record
 from skillrun.frameworks.interface import Job
 from skillrun.repo.python import Call, Handler
@@ -37,13 +45,27 @@ _LOCKS = re.compile(
     re.IGNORECASE,
 )
 _NAMED_LOCK = re.compile(r"(?<![bc])lock|semaphore|for_update", re.IGNORECASE)  # no clock, no block
-_CLAIMS = re.compile(r"claim|lease|locked|processing|in_progress|running|picked|worker", re.IGNORECASE)
-_EXECUTE = ("execute", "executemany", "fetch", "fetchall", "fetchrow", "fetchone", "text", "scalars", "raw")
+_CLAIMS = re.compile(
+    r"claim|lease|locked|processing|in_progress|running|picked|worker", re.IGNORECASE
+)
+_EXECUTE = (
+    "execute",
+    "executemany",
+    "fetch",
+    "fetchall",
+    "fetchrow",
+    "fetchone",
+    "text",
+    "scalars",
+    "raw",
+)
 
 
 @dataclass(frozen=True)
 class Mark:
-    """A call that writes "done" for a row; `settled`: the line that commits it, None where that is not seen."""
+    """A call that writes "done" for a row; `settled`: the line that commits it, None where that is
+    not seen.
+    """
 
     call: Call
     settled: int | None
@@ -58,8 +80,13 @@ def unlocked_poll(job: Job) -> Iterator[Finding]:
         return
     keyed = all(one.guarantee in ("keyed", "transactional") for one in job.spec.effects or ())
     severity = Severity.NOTE if keyed or job.use.id != "plain-cron" else Severity.WARNING
-    message = "rows that are still to do are read without a lock: two runs at once both work on them"
-    hint = "SELECT ... FOR UPDATE SKIP LOCKED inside the transaction, a claim by UPDATE, or a lock around the run"
+    message = (
+        "rows that are still to do are read without a lock: two runs at once both work on them"
+    )
+    hint = (
+        "SELECT ... FOR UPDATE SKIP LOCKED inside the transaction, a claim by UPDATE, or a lock"
+        " around the run"
+    )
     yield tell(job, "unlocked-poll", severity, call_place(opened), message, hint)
 
 
@@ -83,9 +110,13 @@ def _is_open(job: Job, call: Call, name: str, node: ast.expr) -> bool:
 
 
 def _locked(job: Job, calls: tuple[Call, ...]) -> bool:
-    """Something may keep a second run out: a lock by any name, a claim, an isolation level, flock in the crontab."""
+    """Something may keep a second run out: a lock by any name, a claim, an isolation level, flock
+    in the crontab.
+    """
     reach = reach_of(job.project, job.handler)
-    callers = [call for function in reach.functions[1:] for call in job.project.calls(function, depth=1)]
+    callers = [
+        call for function in reach.functions[1:] for call in job.project.calls(function, depth=1)
+    ]
     for call in (*calls, *callers):
         words = " ".join((call.origin, call.name, *call.in_with, _sql(job, call), *call.keywords))
         texts = [
@@ -97,13 +128,17 @@ def _locked(job: Job, calls: tuple[Call, ...]) -> bool:
             " ".join((words, *texts))
         ):
             return True
-        if re.search(r"\bUPDATE\b", _sql(job, call), re.IGNORECASE) and _CLAIMS.search(_sql(job, call)):
+        if re.search(r"\bUPDATE\b", _sql(job, call), re.IGNORECASE) and _CLAIMS.search(
+            _sql(job, call)
+        ):
             return True
         if call.name.rpartition(".")[2] == "update" and any(
             _CLAIMS.search(ast.unparse(v)) for v in call.keywords.values()
         ):
             return True
-    decorated = any("lock" in ast.unparse(node).lower() for f in reach.functions for node in f.decorators)
+    decorated = any(
+        "lock" in ast.unparse(node).lower() for f in reach.functions for node in f.decorators
+    )
     starts = starts_of(job.project, reach)
     return decorated or (bool(starts) and all(start.locked for start in starts))
 
@@ -112,30 +147,57 @@ def marked_before_effect(job: Job) -> Iterator[Finding]:
     """The mark is committed, and only then the effect is tried."""
     marks = _marks(job)
     for effect in _own(effect_calls(job)):
-        before = [m for m in marks if _same_place(m.call, effect) and m.settled and m.settled < effect.line]
-        after = [mark for mark in marks if _function(mark.call) is _function(effect) and mark.call.line > effect.line]
+        before = [
+            m
+            for m in marks
+            if _same_place(m.call, effect) and m.settled and m.settled < effect.line
+        ]
+        after = [
+            mark
+            for mark in marks
+            if _function(mark.call) is _function(effect) and mark.call.line > effect.line
+        ]
         if before and not after and not effect.in_try:
-            message = f"the row is marked as done before {effect.name}: what dies or fails between them is never done"
+            message = (
+                f"the row is marked as done before {effect.name}: what dies or fails between them"
+                " is never done"
+            )
             hint = "mark it after the effect, with a key that makes a second try harmless"
-            yield tell(job, "marked-before-effect", Severity.WARNING, call_place(before[0].call), message, hint)
+            yield tell(
+                job,
+                "marked-before-effect",
+                Severity.WARNING,
+                call_place(before[0].call),
+                message,
+                hint,
+            )
             return
 
 
 def marked_after_batch(job: Job) -> Iterator[Finding]:
-    """The effects run in a loop, and what says that they are done is written or committed after the loop only."""
+    """The effects run in a loop, and what says that they are done is written or committed after the
+    loop only.
+    """
     for effect in _own(effect_calls(job)):
         loop = _loop(effect)
-        marks = [mark for mark in _marks(job) if _function(mark.call) is _function(effect)] if loop else []
+        marks = (
+            [mark for mark in _marks(job) if _function(mark.call) is _function(effect)]
+            if loop
+            else []
+        )
         if loop is None or not marks:
             continue
         inside = [mark for mark in marks if _loop(mark.call) is loop]
         commits = _commits(job, effect)
         late = not inside and all(mark.call.line > (loop.end_lineno or 0) for mark in marks)
-        late_commit = bool(inside) and not any(mark.settled for mark in inside) and _only_after(commits, loop)
+        late_commit = (
+            bool(inside) and not any(mark.settled for mark in inside) and _only_after(commits, loop)
+        )
         if late or late_commit:
             what = "marked" if late else "committed"
             message = (
-                f"{effect.name} runs for each item, and the items are {what} after the loop: a failure repeats them all"
+                f"{effect.name} runs for each item, and the items are {what} after the loop: a"
+                " failure repeats them all"
             )
             at = call_place(marks[-1].call if late else commits[-1])
             hint = "mark and commit each item after its effect"
@@ -146,29 +208,52 @@ def marked_after_batch(job: Job) -> Iterator[Finding]:
 def failed_marked_done(job: Job) -> Iterator[Finding]:
     """`try: send() except Exception: log()` and then the mark: what failed counts as done."""
     for effect in _own(effect_calls(job)):
-        tried = next((n for n in effect.module.parents(effect.node) if isinstance(n, ast.Try | ast.FunctionDef)), None)
-        if not isinstance(tried, ast.Try) or not any(effect.node in ast.walk(s) for s in tried.body):
+        tried = next(
+            (
+                n
+                for n in effect.module.parents(effect.node)
+                if isinstance(n, ast.Try | ast.FunctionDef)
+            ),
+            None,
+        )
+        if not isinstance(tried, ast.Try) or not any(
+            effect.node in ast.walk(s) for s in tried.body
+        ):
             continue
-        clause = next((c for c in effect.in_try if c.node in tried.handlers and _catches(job, c)), None)
+        clause = next(
+            (c for c in effect.in_try if c.node in tried.handlers and _catches(job, c)), None
+        )
         if clause is None or not _goes_on(job, clause):
             continue
         for mark in _marks(job):
             if _follows(mark.call, tried):
-                message = f"{effect.name} may have failed, the clause above goes on, and the row is marked as done"
-                hint = "leave the row as it is (continue), count the attempt, or record a dead letter"
-                yield tell(job, "failed-marked-done", Severity.ERROR, call_place(mark.call), message, hint)
+                message = (
+                    f"{effect.name} may have failed, the clause above goes on, and the row is"
+                    " marked as done"
+                )
+                hint = (
+                    "leave the row as it is (continue), count the attempt, or record a dead letter"
+                )
+                yield tell(
+                    job, "failed-marked-done", Severity.ERROR, call_place(mark.call), message, hint
+                )
                 return
 
 
 def _catches(job: Job, clause: Handler) -> bool:
     """It takes everything, or an error that the spec calls transient."""
     transient = job.spec.failures.transient if job.spec.failures else ()
-    return clause.broad or bool({spec_name(job, error.type) for error in transient} & set(clause.exceptions))
+    return clause.broad or bool(
+        {spec_name(job, error.type) for error in transient} & set(clause.exceptions)
+    )
 
 
 def _goes_on(job: Job, clause: Handler) -> bool:
     """It neither leaves the turn nor remembers anything of the failure."""
-    remembers = any(isinstance(n, ast.Assign | ast.AugAssign | ast.Continue | ast.Break) for n in ast.walk(clause.node))
+    remembers = any(
+        isinstance(n, ast.Assign | ast.AugAssign | ast.Continue | ast.Break)
+        for n in ast.walk(clause.node)
+    )
     leaves = clause.reraises or clause.returns or remembers
     return not leaves and first_record(job.project, clause.node.body, clause.module) is None
 
@@ -177,7 +262,12 @@ def _follows(call: Call, tried: ast.Try) -> bool:
     """It stands after the `try`, in the same block, unconditionally."""
     block = next(call.module.parents(tried), None)
     body: list[ast.stmt] = next(
-        (part for name in ("body", "orelse", "finalbody") if tried in (part := getattr(block, name, []))), []
+        (
+            part
+            for name in ("body", "orelse", "finalbody")
+            if tried in (part := getattr(block, name, []))
+        ),
+        [],
     )
     after = body[body.index(tried) + 1 :] if body else []
     if any(isinstance(s, ast.If) for s in after[:1]):
@@ -193,9 +283,16 @@ def _marks(job: Job) -> list[Mark]:
 def _mark(job: Job, call: Call) -> Mark | None:
     word = call.node.func.attr if isinstance(call.node.func, ast.Attribute) else ""
     if _SQL_MARK.search(_sql(job, call)):
-        commits = [one.line for one in _commits(job, call) if _same_place(one, call) and one.line > call.line]
+        commits = [
+            one.line
+            for one in _commits(job, call)
+            if _same_place(one, call) and one.line > call.line
+        ]
         return Mark(call, min(commits, default=None))
-    atomic = any(is_atomic(job.project, name) or "begin" in name or "transaction" in name for name in call.in_with)
+    atomic = any(
+        is_atomic(job.project, name) or "begin" in name or "transaction" in name
+        for name in call.in_with
+    )
     if word == "update" and any(_is_done(job, call, n, v) for n, v in call.keywords.items()):
         return Mark(call, call.line if ".objects." in call.name and not atomic else None)
     if word == "save" and _assigned(call):
@@ -216,7 +313,11 @@ def _assigned(save: Call) -> bool:
     function = _function(save)
     for node in ast.walk(function) if function is not None else ():
         target = node.targets[0] if isinstance(node, ast.Assign) else None
-        if isinstance(target, ast.Attribute) and isinstance(node, ast.Assign) and 0 < save.line - node.lineno <= 3:
+        if (
+            isinstance(target, ast.Attribute)
+            and isinstance(node, ast.Assign)
+            and 0 < save.line - node.lineno <= 3
+        ):
             done = not (isinstance(node.value, ast.Constant) and not node.value.value)
             if ast.unparse(target.value) == row and _DONE.fullmatch(target.attr) and done:
                 return True
@@ -225,7 +326,11 @@ def _assigned(save: Call) -> bool:
 
 def _commits(job: Job, near: Call) -> list[Call]:
     """The `.commit()` calls of the same function, in order."""
-    return [call for call in calls_of(job) if call.name.endswith(".commit") and _function(call) is _function(near)]
+    return [
+        call
+        for call in calls_of(job)
+        if call.name.endswith(".commit") and _function(call) is _function(near)
+    ]
 
 
 def _only_after(commits: list[Call], loop: ast.stmt) -> bool:
@@ -234,8 +339,16 @@ def _only_after(commits: list[Call], loop: ast.stmt) -> bool:
 
 
 def _sql(job: Job, call: Call) -> str:
-    word = call.node.func.attr if isinstance(call.node.func, ast.Attribute) else getattr(call.node.func, "id", "")
-    value = job.project.literal(call.node.args[0], call.module) if word in _EXECUTE and call.node.args else None
+    word = (
+        call.node.func.attr
+        if isinstance(call.node.func, ast.Attribute)
+        else getattr(call.node.func, "id", "")
+    )
+    value = (
+        job.project.literal(call.node.args[0], call.module)
+        if word in _EXECUTE and call.node.args
+        else None
+    )
     return value if isinstance(value, str) else ""
 
 

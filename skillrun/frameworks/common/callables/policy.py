@@ -1,7 +1,8 @@
-"""The effective policy of a plain callable: what it tries by itself. No library retries it; the next tick looks again.
+"""The effective policy of a plain callable: what it tries by itself. No library retries it; the
+next tick looks again.
 
-Nothing acknowledges and nothing is redelivered after a kill: what the database says decides. An attempt counter that
-is kept in a row cannot be followed, and is named in `unknown`.
+Nothing acknowledges and nothing is redelivered after a kill: what the database says decides. An
+attempt counter that is kept in a row cannot be followed, and is named in `unknown`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,19 @@ from skillrun.repo.python import Definition, Module, Project
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_RECORD = ("dead", "quarantin", "bur", "park", "record", "fail", "reject", "letter", "dlq", "poison", "error")
+_RECORD = (
+    "dead",
+    "quarantin",
+    "bur",
+    "park",
+    "record",
+    "fail",
+    "reject",
+    "letter",
+    "dlq",
+    "poison",
+    "error",
+)
 _GIVES_UP = ("attempt", "tries", "retries", "fail")
 
 
@@ -39,7 +52,11 @@ def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Pol
     return Policy(
         max_attempts=way.attempts if way else 1,
         backoff=(way.backoff if way else None) or Backoff("none"),
-        retried=tuple(dict.fromkeys(import_path(project, name) for name in (way.exceptions if way else None) or ())),
+        retried=tuple(
+            dict.fromkeys(
+                import_path(project, name) for name in (way.exceptions if way else None) or ()
+            )
+        ),
         dead_letter=dead_letter,
         sources={
             "max_attempts": way.place if way else None,
@@ -52,7 +69,9 @@ def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Pol
 
 
 def _restarted(project: Project, handler: Definition) -> Place | None:
-    """Kubernetes runs a failed Job again, six times unless backoffLimit says otherwise: a retry outside the code."""
+    """Kubernetes runs a failed Job again, six times unless backoffLimit says otherwise: a retry
+    outside the code.
+    """
     for start in starts_of(project, reach_of(project, handler)):
         if start.how == "CronJob" and not is_aside(start.path):
             text = (project.tree.read(start.path) or b"").decode("utf-8", "replace")
@@ -78,14 +97,18 @@ def _the_way(ways: tuple[Way, ...], unknown: dict[str, Place]) -> Way | None:
 
 
 def _dead_letters(project: Project, handler: Definition, ways: tuple[Way, ...]) -> Iterator[Place]:
-    """Where a record may be written for a job that is given up: after the loop, in a clause, behind a counter."""
+    """Where a record may be written for a job that is given up: after the loop, in a clause, behind
+    a counter.
+    """
     for way in ways:
         module = project.module(way.place.path)
         if way.loop is not None and module is not None:
             yield from _record(project, [*way.loop.orelse, *_after(module, way.loop)], module)
     for part in _parts(project, handler):
         for node in ast.walk(part.node):
-            if isinstance(node, ast.If) and any(word in ast.unparse(node.test).lower() for word in _GIVES_UP):
+            if isinstance(node, ast.If) and any(
+                word in ast.unparse(node.test).lower() for word in _GIVES_UP
+            ):
                 yield from _record(project, [*node.body, *node.orelse], part.module)
             elif isinstance(node, ast.ExceptHandler):
                 yield from _record(project, node.body, part.module)

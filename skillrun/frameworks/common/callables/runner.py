@@ -1,4 +1,5 @@
-"""A module beside the handler's that looks for work, and the line of a crontab or a Procfile that starts it.
+"""A module beside the handler's that looks for work, and the line of a crontab or a Procfile that
+starts it.
 
 In a Django project a management command starts it, so that Django is set up before.
 """
@@ -28,19 +29,25 @@ _REST = re.compile(r"\s*(?:[>|;&]|2>).*$")
 def problems(facts: Facts) -> Iterator[str]:
     """Why nothing could start the module; facts as `read` gives them."""
     if facts.django and facts.facts["command"] is None:
-        yield f"{facts.module} lies in no app of Django, whose management command would start the job"
+        yield (
+            f"{facts.module} lies in no app of Django, whose management command would start the job"
+        )
 
 
 def read(project: Project, facts: Facts, worker: re.Pattern[str] | None = None) -> dict[str, Any]:
     """What the templates need to know beyond `Facts`.
 
-    `tick` and `due`; `command`, the file of the management command in a Django project; `start`, how it is started;
-    `lines`, (file, text) of what starts it. `worker` finds, in a line of a Procfile, the command that starts the
+    `tick` and `due`; `command`, the file of the management command in a Django project; `start`,
+    how it is started;
+    `lines`, (file, text) of what starts it. `worker` finds, in a line of a Procfile, the command
+    that starts the
     library's worker: Python is started where that is.
     """
     tick = callables.beside(facts)
     command = _command(project, facts)
-    manage = next((path for path in project.tree.files if f"/{path}".endswith("/manage.py")), "manage.py")
+    manage = next(
+        (path for path in project.tree.files if f"/{path}".endswith("/manage.py")), "manage.py"
+    )
     start = f"python {manage} {facts.name}" if command else f"python -m {tick.module}"
     lines = _starting(project, facts, facts.name if command else tick.module, start, worker)
     return {**callables.ticks(tick, "due"), "command": command, "start": start, "lines": lines}
@@ -62,9 +69,13 @@ def _command(project: Project, facts: Facts) -> str | None:
 def _starting(
     project: Project, facts: Facts, name: str, command: str, worker: re.Pattern[str] | None
 ) -> list[tuple[str, str]]:
-    """A line like one that starts a job of this kind already; a new file where the repository has none of the kind."""
+    """A line like one that starts a job of this kind already; a new file where the repository has
+    none of the kind.
+    """
     starts = list(_starts(project))
-    like = ((start.path, line) for start in starts if (line := _line(facts, start, name)) is not None)
+    like = (
+        (start.path, line) for start in starts if (line := _line(facts, start, name)) is not None
+    )
     found = next(like, None) or next(_beside_worker(project, facts, command, worker), None)
     if found is None:
         return _new_file(project, facts, command, any(start.how == "crontab" for start in starts))
@@ -87,10 +98,17 @@ def _text(project: Project, path: str) -> str:
 
 
 def _line(facts: Facts, start: Start, name: str) -> str | None:
-    """An existing line of a crontab, a Procfile or uWSGI's daemons, as it starts this job; None for any other."""
+    """An existing line of a crontab, a Procfile or uWSGI's daemons, as it starts this job; None for
+    any other.
+    """
     if start.kind != ("command" if facts.django else "module"):
         return None
-    if facts.trigger == "cron" and start.how == "crontab" and facts.schedule and start.text.startswith(start.when):
+    if (
+        facts.trigger == "cron"
+        and start.how == "crontab"
+        and facts.schedule
+        and start.text.startswith(start.when)
+    ):
         return _instead(start.text.replace(start.when, facts.schedule, 1), start, name)
     if facts.trigger == "poller" and _is_procfile(start.path):
         return f"{facts.job}:{_instead(start.text.partition(':')[2], start, name)}"
@@ -104,7 +122,9 @@ def _is_procfile(path: str) -> bool:
 
 
 def _instead(text: str, start: Start, name: str) -> str:
-    """The line with another module or command; what was said to the old one is left out, where its output goes not."""
+    """The line with another module or command; what was said to the old one is left out, where its
+    output goes not.
+    """
     head, _, rest = text.partition(f" {start.name}")
     kept = _REST.search(rest)
     return f"{head} {name}{kept[0] if kept else ''}"
@@ -113,18 +133,33 @@ def _instead(text: str, start: Start, name: str) -> str:
 def _beside_worker(
     project: Project, facts: Facts, command: str, worker: re.Pattern[str] | None
 ) -> Iterator[tuple[str, str]]:
-    """A poller's line beside one of a Procfile that starts the library's worker; one in quotes is no example."""
-    for path in _files(project, _is_procfile) if worker is not None and facts.trigger == "poller" else ():
+    """A poller's line beside one of a Procfile that starts the library's worker; one in quotes is
+    no example.
+    """
+    for path in (
+        _files(project, _is_procfile) if worker is not None and facts.trigger == "poller" else ()
+    ):
         for line in _text(project, path).splitlines():
-            found = worker.search(line) if worker is not None and not re.search(r"^\s*#|[\"']", line) else None
+            found = (
+                worker.search(line)
+                if worker is not None and not re.search(r"^\s*#|[\"']", line)
+                else None
+            )
             if found:
                 kept = _REST.search(line, found.end())
                 before = line[: found.start()].partition(":")[2]
-                yield path, f"{facts.job}:{before}{found['folder'] or ''}{command}{kept[0] if kept else ''}"
+                yield (
+                    path,
+                    (
+                        f"{facts.job}:{before}{found['folder'] or ''}{command}{kept[0] if kept else ''}"
+                    ),
+                )
 
 
 def _new_file(project: Project, facts: Facts, command: str, known: bool) -> list[tuple[str, str]]:
-    """A crontab for a cron job, a Procfile for a poller; nothing beside one whose lines are of another kind."""
+    """A crontab for a cron job, a Procfile for a poller; nothing beside one whose lines are of
+    another kind.
+    """
     if facts.trigger == "poller":
         return [] if "Procfile" in project.tree.files else [("Procfile", f"{facts.job}: {command}")]
     if known or "crontab" in project.tree.files or not facts.schedule:
@@ -137,7 +172,10 @@ def _hours(facts: Facts) -> list[str]:
     """A comment for a schedule that is meant in another time zone than most machines have."""
     if facts.trigger != "cron" or facts.timezone in (None, "UTC", "Etc/UTC"):
         return []
-    return [f"# The hours of {facts.job} are meant in {facts.timezone}; cron goes by the clock of its machine."]
+    return [
+        f"# The hours of {facts.job} are meant in {facts.timezone}; cron goes by the clock of its"
+        " machine."
+    ]
 
 
 # -- what is written
@@ -145,7 +183,11 @@ def _hours(facts: Facts) -> list[str]:
 
 def tests_need(facts: Facts, *, case: bool) -> list[Symbol | str]:
     """What the tests of the module import, which functions of pytest alone have."""
-    return [] if case else [facts.facts["tick"], *(["import fcntl"] if facts.trigger == "cron" else [])]
+    return (
+        []
+        if case
+        else [facts.facts["tick"], *(["import fcntl"] if facts.trigger == "cron" else [])]
+    )
 
 
 def pieces(facts: Facts, render: Render, ticked: Ticked) -> Iterator[Piece]:
@@ -157,7 +199,9 @@ def pieces(facts: Facts, render: Render, ticked: Ticked) -> Iterator[Piece]:
         needed += ["import random", "import time"]
         needed += ["from django.db import close_old_connections"] if facts.django else []
         every = seconds(facts.every_s or 60)
-        yield callables.ticking(facts, render, "runner_poller.py.jinja", needed, ticked, every=every)
+        yield callables.ticking(
+            facts, render, "runner_poller.py.jinja", needed, ticked, every=every
+        )
     else:
         yield callables.ticking(facts, render, "runner_cron.py.jinja", needed, ticked)
     if facts.facts["command"] is not None:
@@ -169,7 +213,9 @@ def _django_command(facts: Facts, render: Render) -> Iterator[Piece]:
     """The command that sets up Django before it looks for work, in a package that Django finds."""
     path, tick = facts.facts["command"], facts.facts["tick"]
     folder = path.rpartition("/")[0]
-    yield from (Module(f"{package}/__init__.py", "") for package in (folder.rpartition("/")[0], folder))
+    yield from (
+        Module(f"{package}/__init__.py", "") for package in (folder.rpartition("/")[0], folder)
+    )
     root = facts.path.removesuffix(f"{facts.module.replace('.', '/')}.py")
     module = path.removeprefix(root).removesuffix(".py").replace("/", ".")
     needed = ["from typing import Any", "from django.core.management.base import BaseCommand", tick]

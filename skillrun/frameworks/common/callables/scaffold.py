@@ -1,8 +1,10 @@
-"""A job that the clock starts: a plain function with its own retries, and a module beside it that looks for work.
+"""A job that the clock starts: a plain function with its own retries, and a module beside it that
+looks for work.
 
-What is due is the repository's own business: the scaffold writes the function `due`, a stub that lists payloads. A
-table of pending jobs would be a schema change beyond the dedupe table, which a scaffold never makes. The handler takes
-a payload, so that a proof delivers one; that each tick hands on what is due is for the job's tests.
+What is due is the repository's own business: the scaffold writes the function `due`, a stub that
+lists payloads. A table of pending jobs would be a schema change beyond the dedupe table, which a
+scaffold never makes. The handler takes a payload, so that a proof delivers one; that each tick
+hands on what is due is for the job's tests.
 """
 
 from __future__ import annotations
@@ -26,11 +28,20 @@ TESTS = "run in this process, with all retries; only the waiting is left out."
 def problems(facts: Facts) -> Iterator[str]:
     """What a plain function cannot do of what the spec asks for, a sentence each."""
     if facts.trigger == "event":
-        yield "nothing here carries an event to a plain function: trigger.type is to be cron or poller"
+        yield (
+            "nothing here carries an event to a plain function: trigger.type is to be cron or"
+            " poller"
+        )
     if facts.dead_letter in ("queue", "framework"):
-        yield f"no library keeps its dead letters: dead_letter.kind {facts.dead_letter} is to be table or none"
+        yield (
+            f"no library keeps its dead letters: dead_letter.kind {facts.dead_letter} is to be"
+            " table or none"
+        )
     if facts.message == "kwargs":
-        yield "a call that lacks an argument never begins, and nothing would keep it: message is to be payload"
+        yield (
+            "a call that lacks an argument never begins, and nothing would keep it: message is to"
+            " be payload"
+        )
 
 
 def broker_needs(facts: Facts) -> None:
@@ -47,7 +58,9 @@ def beside(facts: Facts) -> Symbol:
 
 @dataclass(frozen=True)
 class Ticked:
-    """What a tick does with each payload that is due: it calls `call(argument)`; the words say what that is."""
+    """What a tick does with each payload that is due: it calls `call(argument)`; the words say what
+    that is.
+    """
 
     call: Symbol
     argument: str  # payload | **payload
@@ -70,61 +83,106 @@ def left_out(facts: Facts) -> str:
 
 
 def given_up(facts: Facts) -> str:
-    """How a job that was given up is told from the others, in the words of a generated docstring."""
-    return f"has a row in {facts.dead_letter_where}" if facts.dead_letter == "table" else "was given up"
+    """How a job that was given up is told from the others, in the words of a generated
+    docstring.
+    """
+    return (
+        f"has a row in {facts.dead_letter_where}"
+        if facts.dead_letter == "table"
+        else "was given up"
+    )
 
 
 def ticks(tick: Symbol, due: str) -> dict[str, Any]:
-    """Facts of what looks for work: the function `tick`, and `due` beside it, which lists the payloads."""
+    """Facts of what looks for work: the function `tick`, and `due` beside it, which lists the
+    payloads.
+    """
     return {"tick": tick, "due": due}
 
 
 def handler(facts: Facts, render: Render) -> Piece:
     """The handler: what may pass is tried again in a loop of its own."""
     needed: list[Symbol | str] = [
-        "from typing import Any", "import uuid", facts.conventions.logger_import,
-        *(effect.call for effect in facts.effects), *facts.transient, facts.invalid,
-    ]  # fmt: skip
+        "from typing import Any",
+        "import uuid",
+        facts.conventions.logger_import,
+        *(effect.call for effect in facts.effects),
+        *facts.transient,
+        facts.invalid,
+    ]
     if facts.store.kind != "receiver" or facts.dead_letter == "table":
         needed.append(Symbol(facts.store.module, "once", path=facts.store.path))
     if facts.retries.bounded and facts.retries.kind != "none":
         needed.append("import time")
         needed += ["import random"] if facts.retries.jitter else []
     text = render(
-        "callable.py.jinja", facts, needed=needed, wait=_wait(facts), fields=_parameters(facts), notes=_notes(facts),
+        "callable.py.jinja",
+        facts,
+        needed=needed,
+        wait=_wait(facts),
+        fields=_parameters(facts),
+        notes=_notes(facts),
         handled=[f'payload["{key}"]' for key in facts.key],
         ids=[*((key, key) for key in facts.key), ("correlation_id", "correlation_id")],
         message_ids=[
             *((key, f'payload.get("{key}")') for key in facts.key),
-            ("correlation_id", "correlation_id"), ("reason", "error"),
+            ("correlation_id", "correlation_id"),
+            ("reason", "error"),
         ],
-    )  # fmt: skip
+    )
     return Module(facts.path, text)
 
 
 def ticking(
-    facts: Facts, render: Render, template: str, needed: list[Symbol | str], ticked: Ticked, **more: str
+    facts: Facts,
+    render: Render,
+    template: str,
+    needed: list[Symbol | str],
+    ticked: Ticked,
+    **more: str,
 ) -> Piece:
     """The module that looks for work."""
     tick = facts.facts["tick"]
-    wanted = ["from collections.abc import Iterable", "from typing import Any", facts.conventions.logger_import]
-    text = render(template, facts, needed=[*wanted, *needed, ticked.call], tick=tick, ticked=ticked,
-                  left_out=ticked.left_out, **more)  # fmt: skip
+    wanted = [
+        "from collections.abc import Iterable",
+        "from typing import Any",
+        facts.conventions.logger_import,
+    ]
+    text = render(
+        template,
+        facts,
+        needed=[*wanted, *needed, ticked.call],
+        tick=tick,
+        ticked=ticked,
+        left_out=ticked.left_out,
+        **more,
+    )
     return Module(tick.path, text)
 
 
 def _parameters(facts: Facts) -> list[str]:
     """The handler's own fields as parameters that must be given."""
-    return [f"{f.name}: {f.annotation}{'' if f.required or f.annotation == 'Any' else ' | None'}" for f in facts.fields]
+    return [
+        f"{f.name}: {f.annotation}{'' if f.required or f.annotation == 'Any' else ' | None'}"
+        for f in facts.fields
+    ]
 
 
 def _notes(facts: Facts) -> list[str]:
     """What an operator has to know of a job that is given up."""
-    said = "A job that waits for its next attempt holds up the others of its tick." if facts.retries.bounded else ""
+    said = (
+        "A job that waits for its next attempt holds up the others of its tick."
+        if facts.retries.bounded
+        else ""
+    )
     if facts.store.kind != "receiver":
-        places = [facts.store.name, *([facts.dead_letter_where] if facts.dead_letter == "table" else [])]
+        places = [
+            facts.store.name,
+            *([facts.dead_letter_where] if facts.dead_letter == "table" else []),
+        ]
         said = (
-            f"{said} One that was given up counts as handled: to do it again, delete its row in {' and '.join(places)}."
+            f"{said} One that was given up counts as handled: to do it again, delete its row in"
+            f" {' and '.join(places)}."
         )
     return [said.strip()] if said else []
 

@@ -1,7 +1,9 @@
-"""Command lines that start Python code: crontab lines, timers, CronJobs, Procfile, compose, units, scripts.
+"""Command lines that start Python code: crontab lines, timers, CronJobs, Procfile, compose, units,
+scripts.
 
-A line counts as scheduled only where a time is written with it: five crontab fields, a systemd timer, a Kubernetes
-CronJob. A CI workflow is housekeeping of the repository, not the application's scheduler, and is never read.
+A line counts as scheduled only where a time is written with it: five crontab fields, a systemd
+timer, a Kubernetes CronJob. A CI workflow is housekeeping of the repository, not the application's
+scheduler, and is never read.
 """
 
 from __future__ import annotations
@@ -14,11 +16,24 @@ from fnmatch import translate
 from skillrun.repo.shell import without_prefix
 
 TEXT_FILES = (
-    *("procfile*", "*dockerfile*", "makefile", "justfile", "*.mk", "*.sh", "*.bash", "run", "start*", "*entrypoint*"),
+    *(
+        "procfile*",
+        "*dockerfile*",
+        "makefile",
+        "justfile",
+        "*.mk",
+        "*.sh",
+        "*.bash",
+        "run",
+        "start*",
+        "*entrypoint*",
+    ),
     *("*.yml", "*.yaml", "*.service", "*.timer", "*.conf", "*.ini", "*cron*", "app.json"),
 )
 _IS_TEXT = re.compile("|".join(translate(glob) for glob in TEXT_FILES))
-_IS_CI = re.compile(r"(^|/)(\.github|\.circleci|\.buildkite)/|(^|/)(\.gitlab-ci|\.travis|azure-pipelines)[^/]*$")
+_IS_CI = re.compile(
+    r"(^|/)(\.github|\.circleci|\.buildkite)/|(^|/)(\.gitlab-ci|\.travis|azure-pipelines)[^/]*$"
+)
 _FIELDS = r"(?:[\d*][\d*/,-]*[ \t]+){3}[\w*/,-]+[ \t]+[\w*/,-]+"
 _WORDS = r"@(?:reboot|yearly|annually|monthly|weekly|daily|midnight|hourly|every[ \t]+\w+)"
 _CRONTAB = re.compile(rf"(?:^|[\s\"'(])({_FIELDS}|{_WORDS})[ \t]+(\S.*)$")
@@ -28,16 +43,22 @@ _TARGET = re.compile(
     r"|(?P<script>(?<![\w./-])[\w./~-]*\w\.py)\b(?![ \t]*:)"
 )
 _PUNCTUATION = re.compile(r"[\[\]\"',]|\n\s*-[ \t]|\\\n")
-_TIMED = re.compile(r"(?m)^\s*(OnCalendar|OnUnitActiveSec|OnUnitInactiveSec|OnBootSec)\s*=\s*(\S.*)$")
+_TIMED = re.compile(
+    r"(?m)^\s*(OnCalendar|OnUnitActiveSec|OnUnitInactiveSec|OnBootSec)\s*=\s*(\S.*)$"
+)
 _DOCUMENT = re.compile(r"(?m)^---\s*$|^\s*-\s+(?=type:)|^(?=\s*-\s*(?:key|name):.*\n\s*type:)")
 _CRON_JOB = re.compile(r"(?m)^\s*kind:\s*CronJob\b|^\s*(?:-\s+)?type:\s*[\"']?cron\b")
 _SCHEDULE = re.compile(r"(?m)^\s*schedule:\s*[\"']?([^\"'#\n]+)")
-_LOCKED = re.compile(r"\b(?:flock|setlock|lckdo|run-one|with-lock)\b|concurrencyPolicy:\s*[\"']?(?:Forbid|Replace)\b")
+_LOCKED = re.compile(
+    r"\b(?:flock|setlock|lckdo|run-one|with-lock)\b|concurrencyPolicy:\s*[\"']?(?:Forbid|Replace)\b"
+)
 
 
 @dataclass(frozen=True)
 class Start:
-    """One command. `kind` is module, script, command (of Django) or console; `name` what follows from it."""
+    """One command. `kind` is module, script, command (of Django) or console; `name` what follows
+    from it.
+    """
 
     path: str
     line: int
@@ -70,7 +91,9 @@ def find_starts(path: str, text: str) -> Iterator[Start]:
         if line.lstrip().startswith(("#", ";", "//")):
             continue
         kind = next(kind for kind in ("command", "module", "script") if found[kind])
-        start = Start(path, number + 1, line.strip(), kind, found["name" if kind == "command" else kind])
+        start = Start(
+            path, number + 1, line.strip(), kind, found["name" if kind == "command" else kind]
+        )
         yield _timed(start, line, text, found.start())
     yield from _console(path, lines)
 
@@ -79,9 +102,15 @@ def _console(path: str, lines: list[str]) -> Iterator[Start]:
     """`*/5 * * * * sweep-orders`: a console script of a crontab line."""
     for number, line in enumerate(lines, 1):
         found = _CRONTAB.search(line) if not line.lstrip().startswith("#") else None
-        words = without_prefix(found[2]).split() if found and ".py" not in found[2] and " -m " not in found[2] else []
+        words = (
+            without_prefix(found[2]).split()
+            if found and ".py" not in found[2] and " -m " not in found[2]
+            else []
+        )
         for word in words[:2]:  # /etc/cron.d names a user first
-            start = Start(path, number, line.strip(), "console", word.rpartition("/")[2].strip("\"'"))
+            start = Start(
+                path, number, line.strip(), "console", word.rpartition("/")[2].strip("\"'")
+            )
             yield _timed(start, line, line, 0)
 
 
@@ -121,21 +150,35 @@ def with_timers(starts: Iterable[Start], timers: dict[str, str]) -> Iterator[Sta
     for start in starts:
         stem = start.path.rpartition("/")[2].removesuffix(".service")
         if start.path.endswith(".service") and stem in timers:
-            start = replace(start, how="systemd timer", when=timers[stem], locked=True)  # a unit runs once at a time
+            start = replace(
+                start, how="systemd timer", when=timers[stem], locked=True
+            )  # a unit runs once at a time
         yield start
 
 
 def resolve(start: Start, paths: Iterable[str]) -> str | None:
-    """The Python file that a command starts, of the given ones; None where it starts something else."""
-    return next(iter(sorted(_candidates(start, paths), key=lambda path: (path.count("/"), path))), None)
+    """The Python file that a command starts, of the given ones; None where it starts something
+    else.
+    """
+    return next(
+        iter(sorted(_candidates(start, paths), key=lambda path: (path.count("/"), path))), None
+    )
 
 
 def _candidates(start: Start, paths: Iterable[str]) -> list[str]:
     if start.kind in ("command", "console"):  # a wrapper may name a command of Django: run.sh NAME
-        return [path for path in paths if path.endswith(f"management/commands/{start.name.replace('-', '_')}.py")]
+        return [
+            path
+            for path in paths
+            if path.endswith(f"management/commands/{start.name.replace('-', '_')}.py")
+        ]
     if start.kind == "module":
         tail = start.name.replace(".", "/")
-        found = [path for path in paths if _ends(path, f"{tail}.py") or _ends(path, f"{tail}/__main__.py")]
+        found = [
+            path
+            for path in paths
+            if _ends(path, f"{tail}.py") or _ends(path, f"{tail}/__main__.py")
+        ]
         return (
             found if "/" in tail else [path for path in found if path.count("/") < 2]
         )  # -m celery is no shop/x/celery

@@ -1,4 +1,6 @@
-"""Who starts what leads to a callable: command lines with and without a time, loops that poll, scheduler objects."""
+"""Who starts what leads to a callable: command lines with and without a time, loops that poll,
+scheduler objects.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,12 @@ def _commands(project: Project, reach: Reach) -> Iterator[Wiring]:
     for start in starts_of(project, reach):
         kind = "schedule" if start.scheduled or reach.loops else "enqueue"
         place = Place(start.path, start.line, start.text)
-        yield Wiring(kind, place, " ".join(filter(None, [start.how or "command", start.when])), is_aside(start.path))
+        yield Wiring(
+            kind,
+            place,
+            " ".join(filter(None, [start.how or "command", start.when])),
+            is_aside(start.path),
+        )
 
 
 def _in_code(project: Project, reach: Reach) -> Iterator[Wiring]:
@@ -54,7 +61,9 @@ def _decorated(project: Project, function: Definition) -> Iterator[Wiring]:
 
 
 def _handed_on(project: Project, use: Use) -> Iterator[Wiring]:
-    """`schedule.every().day.do(f)`, `aiocron.crontab("...", func=f)`; also with the call `f()` that is a mistake."""
+    """`schedule.every().day.do(f)`, `aiocron.crontab("...", func=f)`; also with the call `f()` that
+    is a mistake.
+    """
     above = next(use.module.parents(use.node), None)
     inner: ast.AST = use.node
     if isinstance(above, ast.Call) and above.func is use.node:
@@ -65,9 +74,16 @@ def _handed_on(project: Project, use: Use) -> Iterator[Wiring]:
         return
     name = use.module.resolve(above.func) or ast.unparse(above.func)
     if last_word(above.func) == "do" and "every" in name:
-        yield Wiring("schedule", place_of(use.module, above), "schedule.every()....do(...)", is_aside(use.path))
+        yield Wiring(
+            "schedule",
+            place_of(use.module, above),
+            "schedule.every()....do(...)",
+            is_aside(use.path),
+        )
     elif project.origin(name) == "aiocron.crontab":
-        yield Wiring("schedule", place_of(use.module, above), "aiocron.crontab(...)", is_aside(use.path))
+        yield Wiring(
+            "schedule", place_of(use.module, above), "aiocron.crontab(...)", is_aside(use.path)
+        )
 
 
 def _by_text(project: Project, function: Definition) -> Iterator[Wiring]:

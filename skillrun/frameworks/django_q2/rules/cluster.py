@@ -44,7 +44,9 @@ def _timeouts(job: Job) -> Iterator[tuple[float, Place | None]]:
         option = site.option("timeout") if site is not None and site.style == "async_task" else None
         if site is not None and option is not None:
             values.append((job.project.literal(*option), site.place))
-    yield from ((number, place) for value, place in values if (number := _number(value)) is not None)
+    yield from (
+        (number, place) for value, place in values if (number := _number(value)) is not None
+    )
 
 
 def retry_below_timeout(job: Job) -> Iterator[Finding]:
@@ -57,8 +59,8 @@ def retry_below_timeout(job: Job) -> Iterator[Finding]:
         if timeout >= retry:
             given = "" if cluster.source("retry") else " by default"
             message = (
-                f"a job may run for {seconds(timeout)}, and after {seconds(retry)}{given} it is taken again: "
-                "a slow one runs twice at once"
+                f"a job may run for {seconds(timeout)}, and after {seconds(retry)}{given} it is"
+                " taken again: a slow one runs twice at once"
             )
             hint = f"retry above every timeout, e.g. {timeout * 1.5:g}"
             where = at(job, place or cluster.place)
@@ -68,10 +70,16 @@ def retry_below_timeout(job: Job) -> Iterator[Finding]:
 def no_timeout(job: Job) -> Iterator[Finding]:
     """Neither Q_CLUSTER nor the site says how long a job may run."""
     cluster = _cluster(job)
-    if cluster.broker in _NO_RECEIPTS or not is_known(cluster.value("timeout")) or cluster.value("timeout"):
+    if (
+        cluster.broker in _NO_RECEIPTS
+        or not is_known(cluster.value("timeout"))
+        or cluster.value("timeout")
+    ):
         return
     if any(site is None or site.option("timeout") is None for site in _sites(job)):
-        message = "no timeout: a job that hangs is never ended, and is taken once more while it hangs"
+        message = (
+            "no timeout: a job that hangs is never ended, and is taken once more while it hangs"
+        )
         hint = "timeout: the longest that a job may take, and retry above it"
         yield tell(job, "no-timeout", Severity.WARNING, at(job, cluster.place), message, hint)
 
@@ -101,7 +109,10 @@ def cached_unbounded(job: Job) -> Iterator[Finding]:
         if is_known(cached) and cached and is_known(acked) and not acked:
             own = site is not None and site.option("cached") is not None
             place = site.place if own and site is not None else at(job, cluster.source("cached"))
-            message = "its result goes to the cache, where no attempt is counted: a failure is run again for ever"
+            message = (
+                "its result goes to the cache, where no attempt is counted: a failure is run again"
+                " for ever"
+            )
             hint = "leave cached out, or add ack_failure=True"
             yield tell(job, "cached-unbounded", Severity.ERROR, place, message, hint)
             return
@@ -116,30 +127,60 @@ def one_attempt(job: Job) -> Iterator[Finding]:
     if all(is_known(value) and not value for value in acked):
         message = "max_attempts: 1 is two attempts before Django Q2 1.8"
         place = at(job, cluster.source("max_attempts"))
-        yield tell(job, "one-attempt", Severity.NOTE, place, message, "ack_failures: True ends it in every version")
+        yield tell(
+            job,
+            "one-attempt",
+            Severity.NOTE,
+            place,
+            message,
+            "ack_failures: True ends it in every version",
+        )
 
 
 def redis_gives_nothing_back(job: Job) -> Iterator[Finding]:
     """The spec promises attempts that this broker cannot give."""
     cluster, wanted = _cluster(job), _wanted(job)
-    if cluster.broker == "redis" and wanted and wanted > 1 and not find_again(job.project, job.handler):
-        message = f"the Redis broker gives nothing back: a failed job is not run again, and the spec asks for {wanted}"
+    if (
+        cluster.broker == "redis"
+        and wanted
+        and wanted > 1
+        and not find_again(job.project, job.handler)
+    ):
+        message = (
+            "the Redis broker gives nothing back: a failed job is not run again, and the spec asks"
+            f" for {wanted}"
+        )
         hint = '"orm": "default" in Q_CLUSTER; or the handler schedules itself again'
-        yield tell(job, "redis-gives-nothing-back", Severity.ERROR, at(job, cluster.place), message, hint)
+        yield tell(
+            job, "redis-gives-nothing-back", Severity.ERROR, at(job, cluster.place), message, hint
+        )
 
 
 def failures_acknowledged(job: Job) -> Iterator[Finding]:
     """The spec promises attempts, and a failure is the end."""
     cluster, wanted = _cluster(job), _wanted(job)
-    if cluster.broker in _NO_RECEIPTS or not wanted or wanted < 2 or find_again(job.project, job.handler):
+    if (
+        cluster.broker in _NO_RECEIPTS
+        or not wanted
+        or wanted < 2
+        or find_again(job.project, job.handler)
+    ):
         return
     for site in _sites(job):
         acked = ends_at_failure(job.project, cluster, site)
         if is_known(acked) and acked:
             own = site is not None and site.option("ack_failure") is not None
-            place = site.place if own and site is not None else at(job, cluster.source("ack_failures"))
-            message = f"a failure is acknowledged, so nothing runs it again, and the spec asks for {wanted} attempts"
-            hint = f"leave it out, with max_attempts: {wanted}; or let the handler schedule itself again"
+            place = (
+                site.place if own and site is not None else at(job, cluster.source("ack_failures"))
+            )
+            message = (
+                "a failure is acknowledged, so nothing runs it again, and the spec asks for"
+                f" {wanted} attempts"
+            )
+            hint = (
+                f"leave it out, with max_attempts: {wanted}; or let the handler schedule itself"
+                " again"
+            )
             yield tell(job, "failures-acknowledged", Severity.ERROR, place, message, hint)
             return
 
@@ -148,7 +189,10 @@ def fractional_timeout(job: Job) -> Iterator[Finding]:
     """`timeout: 0.5` and `timeout: 1e2` are no whole numbers."""
     for timeout, place in _timeouts(job):
         if isinstance(timeout, float):
-            message = f"timeout {timeout:g} is no whole number: signal.alarm refuses it, and every run fails"
+            message = (
+                f"timeout {timeout:g} is no whole number: signal.alarm refuses it, and every run"
+                " fails"
+            )
             hint = f"timeout: {max(1, round(timeout))}"
             yield tell(job, "fractional-timeout", Severity.ERROR, at(job, place), message, hint)
 
@@ -159,7 +203,14 @@ def sync_left_on(job: Job) -> Iterator[Finding]:
     place = cluster.source("sync")
     if cluster.value("sync") is True and place is not None and not in_tests(place.path):
         message = "sync is on: jobs run where they are queued, and no worker sees one"
-        yield tell(job, "sync-left-on", Severity.ERROR, place, message, "sync in the settings of tests alone")
+        yield tell(
+            job,
+            "sync-left-on",
+            Severity.ERROR,
+            place,
+            message,
+            "sync in the settings of tests alone",
+        )
     for site in _sites(job):
         option = site.option("sync") if site is not None and site.style == "async_task" else None
         if option is not None and job.project.literal(*option) is True:

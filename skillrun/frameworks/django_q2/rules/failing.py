@@ -1,4 +1,6 @@
-"""Rules about what becomes of an error: what is run again, what is a success, and what is recorded."""
+"""Rules about what becomes of an error: what is run again, what is a success, and what is
+recorded.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,10 @@ _EXITS = ("sys.exit", "builtins.exit", "builtins.quit")
 
 def permanent_retried(job: Job) -> Iterator[Finding]:
     """A permanent error leaves the handler, or its clause runs the job again."""
-    failures, own = job.spec.failures, {one.clause.node: one for one in find_again(job.project, job.handler)}
+    failures, own = (
+        job.spec.failures,
+        {one.clause.node: one for one in find_again(job.project, job.handler)},
+    )
     if job.policy.max_attempts == 1:
         return
     for written in dict.fromkeys(error.type for error in (failures.permanent if failures else ())):
@@ -32,7 +37,11 @@ def permanent_retried(job: Job) -> Iterator[Finding]:
             if again is None and (own or (clause is not None and not clause.always_raises)):
                 continue
             place = again.place if again is not None else call_place(call)
-            how = "this clause runs the job again" if again is not None else "leaves the handler, which is run again"
+            how = (
+                "this clause runs the job again"
+                if again is not None
+                else "leaves the handler, which is run again"
+            )
             message = f"{written} is permanent in the spec, and {how} as after any other error"
             hint = "catch it: record it, and return"
             yield tell(job, "permanent-retried", Severity.ERROR, place, message, hint)
@@ -40,12 +49,18 @@ def permanent_retried(job: Job) -> Iterator[Finding]:
 
 
 def _taking(call: Call, bases: frozenset[str]) -> Handler | None:
-    return next((c for c in call.in_try if c.bare or bases & {short(name) for name in c.exceptions}), None)
+    return next(
+        (c for c in call.in_try if c.bare or bases & {short(name) for name in c.exceptions}), None
+    )
 
 
 def swallowed_exception(job: Job) -> Iterator[Finding]:
-    """What ends in the handler is a success for Django Q2; a clause that publishes it again leaves something."""
-    yield from swallowing.swallowed_exception(job, "Django Q2 keeps it as a success, and does not run it again")
+    """What ends in the handler is a success for Django Q2; a clause that publishes it again leaves
+    something.
+    """
+    yield from swallowing.swallowed_exception(
+        job, "Django Q2 keeps it as a success, and does not run it again"
+    )
 
 
 def permanent_not_recorded(job: Job) -> Iterator[Finding]:
@@ -57,15 +72,28 @@ def exits(job: Job) -> Iterator[Finding]:
     """The process of the worker ends, and nothing is kept of the job."""
     for call in calls_of(job):
         if call.origin in _EXITS:
-            message = "this ends the worker's process: no result is kept, no attempt counted, and the job comes again"
-            yield tell(job, "exit", Severity.ERROR, call_place(call), message, "return, or raise an exception")
+            message = (
+                "this ends the worker's process: no result is kept, no attempt counted, and the job"
+                " comes again"
+            )
+            yield tell(
+                job,
+                "exit",
+                Severity.ERROR,
+                call_place(call),
+                message,
+                "return, or raise an exception",
+            )
 
 
 def recorded_each_time(job: Job) -> Iterator[Finding]:
     """A hook that keeps something and never asks which attempt it was."""
     for record in records(job.project, job.handler):
         if record.hook and record.every and job.policy.max_attempts != 1:
-            message = "it is called at every failed attempt, so a job that is run again leaves a record each time"
+            message = (
+                "it is called at every failed attempt, so a job that is run again leaves a record"
+                " each time"
+            )
             hint = "if not task.success and task.attempt_count >= ATTEMPTS: ..."
             yield tell(job, "recorded-each-time", Severity.WARNING, record.place, message, hint)
 
@@ -75,7 +103,22 @@ def hook_as_function(job: Job) -> Iterator[Finding]:
     for site in real_sites(job.project, job.handler):
         option = site.option("hook")
         name = option[1].resolve(option[0]) if option is not None else None
-        if option is not None and name and job.project.definition(name) is not None and job.policy.max_attempts != 1:
-            message = f"the hook {ast.unparse(option[0])} is a function: from the second attempt on it is not called"
+        if (
+            option is not None
+            and name
+            and job.project.definition(name) is not None
+            and job.policy.max_attempts != 1
+        ):
+            message = (
+                f"the hook {ast.unparse(option[0])} is a function: from the second attempt on it is"
+                " not called"
+            )
             place = place_of(option[1], option[0])
-            yield tell(job, "hook-as-function", Severity.ERROR, place, message, f'hook="{job.project.origin(name)}"')
+            yield tell(
+                job,
+                "hook-as-function",
+                Severity.ERROR,
+                place,
+                message,
+                f'hook="{job.project.origin(name)}"',
+            )

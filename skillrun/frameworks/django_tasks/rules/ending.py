@@ -20,7 +20,17 @@ from skillrun.repo.python import Handler
 from skillrun.verdict import Finding, Severity
 
 _PRUNES = re.compile(r"prune_db_task_results\b(?P<rest>[^\n]*)")
-_STARTED_IN = ("*.yml", "*.yaml", "*.sh", "Procfile", "Makefile", "*crontab*", "*.cron", "Dockerfile*", "*.service")
+_STARTED_IN = (
+    "*.yml",
+    "*.yaml",
+    "*.sh",
+    "Procfile",
+    "Makefile",
+    "*crontab*",
+    "*.cron",
+    "Dockerfile*",
+    "*.service",
+)
 
 
 def _kind(job: Job) -> str | None:
@@ -33,14 +43,28 @@ def record_rolled_back(job: Job) -> Iterator[Finding]:
         return
     for clause in clauses(job.project, job.handler):
         for statement in ast.walk(clause.node):
-            record = first_record(job.project, [statement], clause.module) if isinstance(statement, ast.Expr) else None
+            record = (
+                first_record(job.project, [statement], clause.module)
+                if isinstance(statement, ast.Expr)
+                else None
+            )
             if record is None or not is_undone(job, clause.module, statement):
                 continue
             if _is_enqueueing(job, record):
                 continue
-            message = "the dead letter is written inside of a transaction that the exception below undoes: none is left"
+            message = (
+                "the dead letter is written inside of a transaction that the exception below"
+                " undoes: none is left"
+            )
             hint = "catch, record and raise outside of atomic()"
-            yield tell(job, "record-rolled-back", Severity.ERROR, place_of(clause.module, record), message, hint)
+            yield tell(
+                job,
+                "record-rolled-back",
+                Severity.ERROR,
+                place_of(clause.module, record),
+                message,
+                hint,
+            )
 
 
 def _is_enqueueing(job: Job, call: ast.Call) -> bool:
@@ -54,10 +78,18 @@ def failed_at_every_attempt(job: Job) -> Iterator[Finding]:
         if clause is None or not _raises_with(clause, one.path.call.node):
             continue
         message = (
-            "enqueued again, and raised as well: each attempt leaves a FAILED row, also of a job that succeeds later"
+            "enqueued again, and raised as well: each attempt leaves a FAILED row, also of a job"
+            " that succeeds later"
         )
         severity = Severity.ERROR if _kind(job) == "framework" else Severity.WARNING
-        yield tell(job, "failed-at-every-attempt", severity, one.path.place, message, "return after the enqueueing")
+        yield tell(
+            job,
+            "failed-at-every-attempt",
+            severity,
+            one.path.place,
+            message,
+            "return after the enqueueing",
+        )
 
 
 def _raises_with(clause: Handler, node: ast.AST) -> bool:
@@ -66,7 +98,9 @@ def _raises_with(clause: Handler, node: ast.AST) -> bool:
     for above in clause.module.parents(node):
         for name in ("body", "orelse", "finalbody"):
             block = getattr(above, name, None)
-            later = block[block.index(below) :] if isinstance(block, list) and below in block else []
+            later = (
+                block[block.index(below) :] if isinstance(block, list) and below in block else []
+            )
             if any(isinstance(statement, ast.Raise) for statement in later):
                 return True
         if above is clause.node:
@@ -90,7 +124,10 @@ def given_up_as_successful(job: Job) -> Iterator[Finding]:
             if enqueues_again(job.project, job.handler, clause):
                 continue
             seen.add(clause.node)
-            message = f"{error.type} ends here without an exception: its row is SUCCESSFUL, and no dead letter"
+            message = (
+                f"{error.type} ends here without an exception: its row is SUCCESSFUL, and no dead"
+                " letter"
+            )
             place = Place(clause.path, clause.line)
             yield tell(job, "given-up-as-successful", Severity.ERROR, place, message, "raise it on")
 
@@ -106,11 +143,27 @@ def failed_rows_pruned(job: Job) -> Iterator[Finding]:
     if _kind(job) != "framework":
         return
     tree = job.project.tree
-    for path in sorted({path for glob in _STARTED_IN for path in (*tree.match(glob), *tree.match(f"**/{glob}"))}):
+    for path in sorted(
+        {path for glob in _STARTED_IN for path in (*tree.match(glob), *tree.match(f"**/{glob}"))}
+    ):
         text = (tree.read(path) or b"").decode("utf-8", "replace")
         for number, line in enumerate(text.splitlines(), 1):
             found = _PRUNES.search(line)
-            if found and not line.lstrip().startswith("#") and "--failed-min-age-days" not in found["rest"]:
-                message = "the FAILED rows are the dead letters, and this deletes them with the others, after 14 days"
+            if (
+                found
+                and not line.lstrip().startswith("#")
+                and "--failed-min-age-days" not in found["rest"]
+            ):
+                message = (
+                    "the FAILED rows are the dead letters, and this deletes them with the others,"
+                    " after 14 days"
+                )
                 hint = "--failed-min-age-days with as long as somebody needs to look at them"
-                yield tell(job, "failed-rows-pruned", Severity.WARNING, Place(path, number, line), message, hint)
+                yield tell(
+                    job,
+                    "failed-rows-pruned",
+                    Severity.WARNING,
+                    Place(path, number, line),
+                    message,
+                    hint,
+                )

@@ -1,4 +1,6 @@
-"""Rules about how a task is enqueued: what never arrives, what arrives twice, and what is sent too early."""
+"""Rules about how a task is enqueued: what never arrives, what arrives twice, and what is sent too
+early.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +13,29 @@ from skillrun.frameworks.common.facts import call_place, calls_of, tell
 from skillrun.frameworks.common.publishing import row_in
 from skillrun.frameworks.common.reading import in_tests, place_of
 from skillrun.frameworks.django_tasks.backends import find_backends
-from skillrun.frameworks.django_tasks.tasks import Site, Task, find_sites, other_sites, read_task, site_at
+from skillrun.frameworks.django_tasks.tasks import (
+    Site,
+    Task,
+    find_sites,
+    other_sites,
+    read_task,
+    site_at,
+)
 from skillrun.frameworks.interface import Job, Wiring
 from skillrun.repo.python import Call, Module
 from skillrun.verdict import Finding, Severity
 
-_NO_JSON = ("datetime.datetime.now", "datetime.datetime.utcnow", "django.utils.timezone.now", "datetime.date.today",
-            "decimal.Decimal", "uuid.uuid4", "uuid.UUID", "datetime.timedelta", "builtins.set")  # fmt: skip
+_NO_JSON = (
+    "datetime.datetime.now",
+    "datetime.datetime.utcnow",
+    "django.utils.timezone.now",
+    "datetime.date.today",
+    "decimal.Decimal",
+    "uuid.uuid4",
+    "uuid.UUID",
+    "datetime.timedelta",
+    "builtins.set",
+)
 
 
 def _task(job: Job) -> Task:
@@ -32,11 +50,25 @@ def called(job: Job) -> Iterator[Finding]:
         if in_tests(use.path) or use.node in ast.walk(job.handler.node):
             continue
         if isinstance(above, ast.Call) and above.func is use.node:
-            message = f"{ast.unparse(above.func)}(...): a Task cannot be called, this raises TypeError"
-            yield tell(job, "called", Severity.ERROR, place_of(use.module, above), message, ".enqueue(...)")
+            message = (
+                f"{ast.unparse(above.func)}(...): a Task cannot be called, this raises TypeError"
+            )
+            yield tell(
+                job, "called", Severity.ERROR, place_of(use.module, above), message, ".enqueue(...)"
+            )
         elif isinstance(above, ast.Attribute) and above.attr in ("call", "acall"):
-            message = f".{above.attr}(...) runs the task where it stands, without a row and without a worker"
-            yield tell(job, "called", Severity.WARNING, place_of(use.module, above), message, ".enqueue(...)")
+            message = (
+                f".{above.attr}(...) runs the task where it stands, without a row and without a"
+                " worker"
+            )
+            yield tell(
+                job,
+                "called",
+                Severity.WARNING,
+                place_of(use.module, above),
+                message,
+                ".enqueue(...)",
+            )
 
 
 def not_awaited(job: Job) -> Iterator[Finding]:
@@ -45,20 +77,30 @@ def not_awaited(job: Job) -> Iterator[Finding]:
         above = next(site.module.parents(site.call), None) if site.call is not None else None
         if getattr(site.node, "attr", "") == "aenqueue" and isinstance(above, ast.Expr):
             message = f"{site.how} is not awaited: nothing is enqueued"
-            yield tell(job, "not-awaited", Severity.ERROR, site.place, message, f"await ...{site.how}")
+            yield tell(
+                job, "not-awaited", Severity.ERROR, site.place, message, f"await ...{site.how}"
+            )
 
 
 def wrong_arguments(job: Job) -> Iterator[Finding]:
     """A literal call that leaves out an argument, or gives one that the function does not take."""
     task, node = _task(job), job.handler.node
-    if isinstance(node, ast.ClassDef) or node.args.vararg or node.args.kwarg or len(node.decorator_list) > 1:
+    if (
+        isinstance(node, ast.ClassDef)
+        or node.args.vararg
+        or node.args.kwarg
+        or len(node.decorator_list) > 1
+    ):
         return
     taken = _without_context(node.args) if task.is_on(job.project, "takes_context") else node.args
     for site in find_sites(job.project, task):
         given = _given(site)
         wrong = mismatch(taken, given) if given is not None else None
         if wrong is not None:
-            message = f"{wrong}: nobody looks when it is enqueued, the task fails with TypeError in the worker"
+            message = (
+                f"{wrong}: nobody looks when it is enqueued, the task fails with TypeError in the"
+                " worker"
+            )
             hint = f"the task takes {shown(taken)}"
             yield tell(job, "wrong-arguments", Severity.ERROR, site.place, message, hint)
 
@@ -91,7 +133,10 @@ def publish_in_transaction(job: Job) -> Iterator[Finding]:
 def _published(job: Job) -> Iterator[tuple[Wiring, Call]]:
     for site in other_sites(job.project, _task(job)):
         if site.call is not None and not _is_handed(site):
-            yield Wiring("enqueue", site.place, site.how), job.project.call_at(site.module, site.call)
+            yield (
+                Wiring("enqueue", site.place, site.how),
+                job.project.call_at(site.module, site.call),
+            )
 
 
 def _is_handed(site: Site) -> bool:
@@ -105,9 +150,19 @@ def publish_unkeyed(job: Job) -> Iterator[Finding]:
     for call in calls_of(job):
         owner = _enqueued(job, call)
         if owner is not None and owner.name != own.name:
-            message = f"{ast.unparse(call.node.func)}(...) in a job that may run again: each run enqueues once more"
-            hint = "enqueue it in the transaction that marks the job as done, or let the other task de-duplicate"
-            severity = Severity.NOTE if any("atomic" in name for name in call.in_with) else Severity.WARNING
+            message = (
+                f"{ast.unparse(call.node.func)}(...) in a job that may run again: each run enqueues"
+                " once more"
+            )
+            hint = (
+                "enqueue it in the transaction that marks the job as done, or let the other task"
+                " de-duplicate"
+            )
+            severity = (
+                Severity.NOTE
+                if any("atomic" in name for name in call.in_with)
+                else Severity.WARNING
+            )
             yield tell(job, "publish-unkeyed", severity, call_place(call), message, hint)
 
 
@@ -127,11 +182,18 @@ def _enqueued(job: Job, call: Call) -> Task | None:
 def object_argument(job: Job) -> Iterator[Finding]:
     """What JSON cannot carry."""
     for site in find_sites(job.project, _task(job)):
-        values = [*site.call.args, *(k.value for k in site.call.keywords)] if site.call is not None else []
+        values = (
+            [*site.call.args, *(k.value for k in site.call.keywords)]
+            if site.call is not None
+            else []
+        )
         for node in values:
             what = row_in(job, site.module, node) or _no_json(job, site.module, node)
             if what is not None:
-                message = f"{ast.unparse(node)} is {what}: enqueueing raises TypeError, arguments are JSON"
+                message = (
+                    f"{ast.unparse(node)} is {what}: enqueueing raises TypeError, arguments are"
+                    " JSON"
+                )
                 hint = "send a primary key or a text, and load it in the task"
                 yield tell(job, "object-argument", Severity.ERROR, site.place, message, hint)
 

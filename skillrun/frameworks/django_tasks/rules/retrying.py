@@ -19,7 +19,10 @@ from skillrun.frameworks.interface import Job
 from skillrun.repo.python import Call, Handler, Module
 from skillrun.verdict import Finding, Severity
 
-_HINT = "except ... as error: ship.using(run_after=timezone.now() + wait).enqueue(..., attempt=attempt + 1)"
+_HINT = (
+    "except ... as error: ship.using(run_after=timezone.now() + wait).enqueue(..., attempt=attempt"
+    " + 1)"
+)
 _NAIVE = ("datetime.datetime.now", "datetime.datetime.utcnow", "datetime.datetime.today")
 
 
@@ -42,18 +45,30 @@ def no_retry(job: Job) -> Iterator[Finding]:
             clause = taking(call, bases)
             if _comes_again(job, call, bases) or _around(job, bases):
                 continue
-            place = place_of(clause.module, clause.node) if clause else place_of(call.module, call.node)
-            what = "is raised again from this clause" if clause else "leaves the handler from this call"
-            message = f"{written} is transient in the spec, and {what}: the task is FAILED, and nothing runs it again"
+            place = (
+                place_of(clause.module, clause.node) if clause else place_of(call.module, call.node)
+            )
+            what = (
+                "is raised again from this clause"
+                if clause
+                else "leaves the handler from this call"
+            )
+            message = (
+                f"{written} is transient in the spec, and {what}: the task is FAILED, and nothing"
+                " runs it again"
+            )
             yield tell(job, "no-retry", Severity.ERROR, place, message, _HINT)
             break
 
 
 def _around(job: Job, bases: frozenset[str]) -> bool:
     """A decorator's clause takes it and enqueues again."""
-    clauses = (one.path.clause for one in again_of(job) if one.path.around and one.path.clause is not None)
+    clauses = (
+        one.path.clause for one in again_of(job) if one.path.around and one.path.clause is not None
+    )
     return any(
-        c.bare or not c.exceptions or _untold(job, c) or bases & {short(n) for n in c.exceptions} for c in clauses
+        c.bare or not c.exceptions or _untold(job, c) or bases & {short(n) for n in c.exceptions}
+        for c in clauses
     )
 
 
@@ -63,11 +78,14 @@ def _untold(job: Job, clause: Handler) -> bool:
 
 
 def _comes_again(job: Job, call: Call, bases: frozenset[str]) -> bool:
-    """As far as can be told: a clause raises it on to the one around, and one that raises on some of its ways alone is
-    not judged.
+    """As far as can be told: a clause raises it on to the one around, and one that raises on some
+    of its ways alone is not judged.
     """
     taken = [c for c in call.in_try if c.bare or bases & {short(name) for name in c.exceptions}]
-    ends = (enqueues_again(job.project, job.handler, clause) or not clause.always_raises for clause in taken)
+    ends = (
+        enqueues_again(job.project, job.handler, clause) or not clause.always_raises
+        for clause in taken
+    )
     return tries_itself(job.project, call) or any(ends)
 
 
@@ -79,7 +97,9 @@ def _is_in_loop(call: Call, bases: frozenset[str]) -> bool:
 
 def goes_round(clause: Handler) -> bool:
     """A clause in a loop that ends neither the loop nor its function."""
-    block = next((node for node in clause.module.parents(clause.node) if isinstance(node, ast.Try)), None)
+    block = next(
+        (node for node in clause.module.parents(clause.node) if isinstance(node, ast.Try)), None
+    )
     around = next(clause.module.parents(block), None) if block is not None else None
     ends = any(isinstance(node, ast.Raise | ast.Return | ast.Break) for node in clause.node.body)
     return isinstance(around, ast.For | ast.AsyncFor | ast.While) and not ends
@@ -89,12 +109,27 @@ def retry_unbounded(job: Job) -> Iterator[Finding]:
     """It enqueues itself, and no comparison of the attempt stands before it."""
     for one in counted(again_of(job)):
         forgotten = _forgotten(one)
-        if one.attempts is not None or one.path.clause is None or (one.path.bound_unread and not forgotten):
+        if (
+            one.attempts is not None
+            or one.path.clause is None
+            or (one.path.bound_unread and not forgotten)
+        ):
             continue
-        said = "no argument counts the attempts" if one.count is None else f"nothing compares {one.count}"
-        said = f"{forgotten} does not go along, so it is the first one each time" if forgotten else said
+        said = (
+            "no argument counts the attempts"
+            if one.count is None
+            else f"nothing compares {one.count}"
+        )
+        said = (
+            f"{forgotten} does not go along, so it is the first one each time"
+            if forgotten
+            else said
+        )
         message = f"the task enqueues itself after each error, and {said}: it is tried for ever"
-        hint = "if attempt >= ATTEMPTS: record the dead letter, and raise; else enqueue(..., attempt=attempt + 1)"
+        hint = (
+            "if attempt >= ATTEMPTS: record the dead letter, and raise; else enqueue(...,"
+            " attempt=attempt + 1)"
+        )
         yield tell(job, "retry-unbounded", Severity.ERROR, one.path.place, message, hint)
 
 
@@ -103,11 +138,20 @@ def _forgotten(one: Again) -> str | None:
     function = one.site.module.function_of(one.site.node)
     if one.count is not None or function is None or one.site.call is None:
         return None
-    names = [arg.arg for arg in (*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs)]
-    given = {keyword.arg for keyword in one.site.call.keywords} | set(names[: len(one.site.call.args)])
+    names = [
+        arg.arg
+        for arg in (*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs)
+    ]
+    given = {keyword.arg for keyword in one.site.call.keywords} | set(
+        names[: len(one.site.call.args)]
+    )
     tests = (test for test, _ in tests_before(one.site.module, one.site.node))
     compared = {node.id for test in tests for node in ast.walk(test) if isinstance(node, ast.Name)}
-    return next((name for name in names if name in compared - given), None) if None not in given else None
+    return (
+        next((name for name in names if name in compared - given), None)
+        if None not in given
+        else None
+    )
 
 
 def attempt_is_always_one(job: Job) -> Iterator[Finding]:
@@ -115,18 +159,30 @@ def attempt_is_always_one(job: Job) -> Iterator[Finding]:
     for part in bodies(job.project, job.handler):
         for node in ast.walk(part.node):
             sides = (node.left, *node.comparators) if isinstance(node, ast.Compare) else ()
-            if isinstance(node, ast.Compare) and any(_is_attempt(job, side, part.module) for side in sides):
+            if isinstance(node, ast.Compare) and any(
+                _is_attempt(job, side, part.module) for side in sides
+            ):
                 message = (
-                    f"{ast.unparse(node)}: each retry is a row of its own, so the attempt of the context is always 1"
+                    f"{ast.unparse(node)}: each retry is a row of its own, so the attempt of the"
+                    " context is always 1"
                 )
                 hint = "let the attempt go along as an argument: enqueue(..., attempt=attempt + 1)"
-                yield tell(job, "attempt-is-always-one", Severity.ERROR, place_of(part.module, node), message, hint)
+                yield tell(
+                    job,
+                    "attempt-is-always-one",
+                    Severity.ERROR,
+                    place_of(part.module, node),
+                    message,
+                    hint,
+                )
 
 
 def _is_attempt(job: Job, node: ast.expr, module: Module) -> bool:
     """Itself, or a variable that holds it."""
     held = held_value(job.project, node, module) if isinstance(node, ast.Name) else None
-    return ast.unparse(held[0] if held else node).endswith(("context.attempt", "context.task_result.attempts"))
+    return ast.unparse(held[0] if held else node).endswith(
+        ("context.attempt", "context.task_result.attempts")
+    )
 
 
 def permanent_retried(job: Job) -> Iterator[Finding]:
@@ -136,9 +192,15 @@ def permanent_retried(job: Job) -> Iterator[Finding]:
         bases = ancestors(job.project, short(spec_name(job, written)))
         for call in effect_calls(job):
             clause = taking(call, bases)
-            one = next((one for one in again_of(job) if clause is not None and one.path.clause == clause), None)
+            one = next(
+                (one for one in again_of(job) if clause is not None and one.path.clause == clause),
+                None,
+            )
             if one is not None and not _asks(one):
-                message = f"{written} is permanent in the spec, and this clause enqueues the task again for it"
+                message = (
+                    f"{written} is permanent in the spec, and this clause enqueues the task again"
+                    " for it"
+                )
                 hint = "a clause of its own before this one: record it, and raise"
                 yield tell(job, "permanent-retried", Severity.ERROR, one.path.place, message, hint)
                 break
@@ -146,15 +208,29 @@ def permanent_retried(job: Job) -> Iterator[Finding]:
 
 def _asks(one: Again) -> bool:
     """Something other than the number of the attempt decides about it."""
-    tests = [node.test for node in one.path.call.module.parents(one.path.call.node) if isinstance(node, ast.If)]
-    return any(one.count is None or one.count not in ast.unparse(test) for test in tests) or one.path.bound_unread
+    tests = [
+        node.test
+        for node in one.path.call.module.parents(one.path.call.node)
+        if isinstance(node, ast.If)
+    ]
+    return (
+        any(one.count is None or one.count not in ast.unparse(test) for test in tests)
+        or one.path.bound_unread
+    )
 
 
 def retry_at_once(job: Job) -> Iterator[Finding]:
     """Enqueued again without run_after."""
     for one in counted(again_of(job)):
-        if one.path.clause is not None and one.path.backoff is not None and one.path.backoff.kind == "none":
-            message = "enqueued again without run_after: all attempts are used up before an outage can pass"
+        if (
+            one.path.clause is not None
+            and one.path.backoff is not None
+            and one.path.backoff.kind == "none"
+        ):
+            message = (
+                "enqueued again without run_after: all attempts are used up before an outage can"
+                " pass"
+            )
             hint = "ship.using(run_after=timezone.now() + timedelta(seconds=...)).enqueue(...)"
             yield tell(job, "retry-at-once", Severity.WARNING, one.path.place, message, hint)
 
@@ -163,9 +239,15 @@ def flat_wait(job: Job) -> Iterator[Finding]:
     """The spec asks for growing waits, the code waits the same each time."""
     backoff = job.spec.retry.backoff if job.spec.retry else None
     for one in counted(again_of(job)):
-        fixed = one.path.clause is not None and one.path.backoff is not None and one.path.backoff.kind == "fixed"
+        fixed = (
+            one.path.clause is not None
+            and one.path.backoff is not None
+            and one.path.backoff.kind == "fixed"
+        )
         if fixed and backoff and backoff.kind == "exponential":
-            message = "the wait is the same before every attempt, and the spec asks for growing ones"
+            message = (
+                "the wait is the same before every attempt, and the spec asks for growing ones"
+            )
             hint = "make it of the attempt: timedelta(seconds=min(2 * 2 ** (attempt - 1), 60))"
             yield tell(job, "flat-wait", Severity.WARNING, one.path.place, message, hint)
 
@@ -174,13 +256,18 @@ def retry_rolled_back(job: Job) -> Iterator[Finding]:
     """In `atomic`, and followed by a raise that leaves it."""
     for one in again_of(job):
         if is_undone(job, one.path.call.module, one.path.call.node):
-            message = "enqueued inside of a transaction that the exception below undoes: no retry is there"
+            message = (
+                "enqueued inside of a transaction that the exception below undoes: no retry is"
+                " there"
+            )
             hint = "raise after the block, or return: the retry's row stands for the failed attempt"
             yield tell(job, "retry-rolled-back", Severity.ERROR, one.path.place, message, hint)
 
 
 def is_undone(job: Job, module: Module, node: ast.AST) -> bool:
-    """A statement in `atomic` (a block, or a decorator of the function) is followed by a raise on its own level."""
+    """A statement in `atomic` (a block, or a decorator of the function) is followed by a raise on
+    its own level.
+    """
     below: ast.AST = node
     raises = False
     for above in module.parents(node):
@@ -205,13 +292,17 @@ def _raises_after(above: ast.AST, below: ast.AST) -> bool:
     for name in ("body", "orelse", "finalbody"):
         block = getattr(above, name, None)
         if isinstance(block, list) and below in block:
-            return any(isinstance(statement, ast.Raise) for statement in block[block.index(below) + 1 :])
+            return any(
+                isinstance(statement, ast.Raise) for statement in block[block.index(below) + 1 :]
+            )
     return False
 
 
 def naive_run_after(job: Job) -> Iterator[Finding]:
     """`run_after=datetime.now() + ...`."""
-    if any(job.project.variable(module, "USE_TZ") is False for module in job.project.settings_modules()):
+    if any(
+        job.project.variable(module, "USE_TZ") is False for module in job.project.settings_modules()
+    ):
         return
     for site in find_sites(job.project, read_task(job.project, job.handler)):
         node = site.option("run_after")
@@ -219,7 +310,8 @@ def naive_run_after(job: Job) -> Iterator[Finding]:
         for inner in ast.walk(held[0]) if held is not None else ():
             if held is not None and isinstance(inner, ast.Call) and _is_naive(job, held[1], inner):
                 message = (
-                    f"{ast.unparse(inner)} has no time zone: enqueueing raises InvalidTask (run_after must be aware)"
+                    f"{ast.unparse(inner)} has no time zone: enqueueing raises InvalidTask"
+                    " (run_after must be aware)"
                 )
                 hint = "timezone.now() of django.utils"
                 yield tell(job, "naive-run-after", Severity.ERROR, site.place, message, hint)
@@ -231,8 +323,12 @@ def _is_naive(job: Job, module: Module, node: ast.Call) -> bool:
 
 
 def swallowed_exception(job: Job) -> Iterator[Finding]:
-    """What ends in the handler is a success, unless it is enqueued again there, or goes on with a loop."""
+    """What ends in the handler is a success, unless it is enqueued again there, or goes on with a
+    loop.
+    """
     own = {one.path.clause.line for one in again_of(job) if one.path.clause is not None}
     own |= {clause.line for clause in clauses(job.project, job.handler) if goes_round(clause)}
     says = "the task is SUCCESSFUL, and nothing runs it again"
-    yield from (found for found in swallowing.swallowed_exception(job, says) if found.line not in own)
+    yield from (
+        found for found in swallowing.swallowed_exception(job, says) if found.line not in own
+    )

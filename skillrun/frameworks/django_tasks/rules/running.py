@@ -23,11 +23,20 @@ _QUEUES = re.compile(r"--queue-name[=\s,\"']+(?P<names>[^\s\"']+)")
 def lost_on_kill(job: Job) -> Iterator[Finding]:
     """Nothing looks for rows that stay RUNNING, and nothing enqueues the job again."""
     trigger = job.spec.trigger.type if job.spec.trigger else None
-    once = all(effect.guarantee == "at_most_once" for effect in job.spec.effects or ()) and job.spec.effects
+    once = (
+        all(effect.guarantee == "at_most_once" for effect in job.spec.effects or ())
+        and job.spec.effects
+    )
     if trigger in ("cron", "poller") or once or _found_again(job) or _is_swept(job):
         return
-    message = "the row of a worker that dies while it runs this job stays RUNNING for ever: the job is lost"
-    hint = "keep what is due in a table, and let a scheduled command enqueue again what was not done in time"
+    message = (
+        "the row of a worker that dies while it runs this job stays RUNNING for ever: the job is"
+        " lost"
+    )
+    hint = (
+        "keep what is due in a table, and let a scheduled command enqueue again what was not done"
+        " in time"
+    )
     place = at(job, read_task(job.project, job.handler).registered)
     yield tell(job, "lost-on-kill", Severity.WARNING, place, message, hint)
 
@@ -49,12 +58,17 @@ def _is_swept(job: Job) -> bool:
 def no_worker(job: Job) -> Iterator[Finding]:
     """Every settings module has a backend that no worker reads."""
     backends = find_backends(job.project, job.use, read_task(job.project, job.handler))
-    if not backends or not all(one.kind in ("ImmediateBackend", "DummyBackend") for one in backends):
+    if not backends or not all(
+        one.kind in ("ImmediateBackend", "DummyBackend") for one in backends
+    ):
         return
     for one in backends[:1]:
         does = "runs it where it is enqueued" if one.kind == "ImmediateBackend" else "never runs it"
         message = f"{one.kind} {does}: there is no worker, and a failure has nobody to look at it"
-        hint = 'TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend"}}, and manage.py db_worker'
+        hint = (
+            'TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend"}}, and manage.py'
+            " db_worker"
+        )
         yield tell(job, "no-worker", Severity.ERROR, one.place, message, hint)
 
 
@@ -62,9 +76,13 @@ def enqueue_on_commit(job: Job) -> Iterator[Finding]:
     """A setting that is not read any more."""
     for one in find_backends(job.project, job.use, read_task(job.project, job.handler)):
         if "ENQUEUE_ON_COMMIT" in one.settings:
-            message = "ENQUEUE_ON_COMMIT is not read since django-tasks 0.12, nor by Django: a task is enqueued at once"
+            message = (
+                "ENQUEUE_ON_COMMIT is not read since django-tasks 0.12, nor by Django: a task is"
+                " enqueued at once"
+            )
             hint = (
-                "transaction.on_commit(partial(ship.enqueue, ...)); with the database backend the row waits by itself"
+                "transaction.on_commit(partial(ship.enqueue, ...)); with the database backend the"
+                " row waits by itself"
             )
             yield tell(job, "enqueue-on-commit", Severity.WARNING, one.place, message, hint)
 
@@ -91,7 +109,10 @@ def unknown_queue(job: Job) -> Iterator[Finding]:
         for one in backends:
             known = one.settings.get("QUEUES", ["default"]) if one.path is not None else []
             if isinstance(known, list | tuple) and known and name not in known:
-                message = f"the queue {name} is none of the backend's ({', '.join(map(str, known))}): InvalidTask"
+                message = (
+                    f"the queue {name} is none of the backend's ({', '.join(map(str, known))}):"
+                    " InvalidTask"
+                )
                 hint = f'"QUEUES": [..., "{name}"] in TASKS; [] lets any name through'
                 yield tell(job, "unknown-queue", Severity.ERROR, place, message, hint)
                 break
@@ -103,7 +124,10 @@ def unread_queue(job: Job) -> Iterator[Finding]:
     read = {name for place in starts for name in _read_by(place.text)}
     for name, place in _queues(job):
         if starts and name not in read and "*" not in read:
-            message = f"the queue {name} is read by no db_worker that is started here ({', '.join(sorted(read))})"
+            message = (
+                f"the queue {name} is read by no db_worker that is started here"
+                f" ({', '.join(sorted(read))})"
+            )
             hint = f"--queue-name default,{name}, or '*'"
             yield tell(job, "unread-queue", Severity.WARNING, place, message, hint)
 
@@ -122,9 +146,21 @@ def context_first(job: Job) -> Iterator[Finding]:
     first = next((arg.arg for arg in (*node.args.posonlyargs, *node.args.args)), None)
     takes = "takes_context" in task.options
     if takes and task.is_on(job.project, "takes_context") and first != "context" and own:
-        message = "takes_context wants the first parameter to be named context: InvalidTask when it is imported"
+        message = (
+            "takes_context wants the first parameter to be named context: InvalidTask when it is"
+            " imported"
+        )
         hint = f"def {job.handler.name}(context, ...)"
         yield tell(job, "context-first", Severity.ERROR, task.registered, message, hint)
     elif not takes and first == "context" and own and not node.args.defaults:
-        message = "nobody gives the context: without takes_context=True each run fails with TypeError"
-        yield tell(job, "context-first", Severity.ERROR, task.registered, message, "@task(takes_context=True)")
+        message = (
+            "nobody gives the context: without takes_context=True each run fails with TypeError"
+        )
+        yield tell(
+            job,
+            "context-first",
+            Severity.ERROR,
+            task.registered,
+            message,
+            "@task(takes_context=True)",
+        )

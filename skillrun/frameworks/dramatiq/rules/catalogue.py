@@ -1,7 +1,8 @@
 """The static rules of Dramatiq: what each is about, why it matters, and where it comes from.
 
-A rule is an error only where the code contradicts for certain; what depends on timing or on what cannot be read is
-a warning. The functions are imported when a rule is first used, so that listing the rules costs nothing.
+A rule is an error only where the code contradicts for certain; what depends on timing or on what
+cannot be read is a warning. The functions are imported when a rule is first used, so that listing
+the rules costs nothing.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "dramatiq.permanent-retried",
         "retry",
-        "Dramatiq retries whatever leaves the actor; an error that will not pass belongs into throws.",
+        "Dramatiq retries whatever leaves the actor; an error that will not pass belongs into"
+        " throws.",
         "open-wearables#1053: 462 attempts in a week; the user guide on throws",
         _in("dramatiq.rules.retrying", "permanent_retried"),
     ),
@@ -61,14 +63,20 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "dramatiq.swallowed-exception",
         "retry",
-        "An exception that does not leave the actor is a success for Dramatiq: no retry, no dead letter.",
+        "An exception that does not leave the actor is a success for Dramatiq: no retry, no dead"
+        " letter.",
         "bookcard-io/bookcard#91; stock-screener#49",
-        _in("common.swallowing", "swallowed_exception", says="Dramatiq acknowledges the message and never retries"),
+        _in(
+            "common.swallowing",
+            "swallowed_exception",
+            says="Dramatiq acknowledges the message and never retries",
+        ),
     ),
     Rule(
         "dramatiq.retries-missing",
         "retry",
-        "Without Retries a failed message is marked done: it is neither retried nor kept as a dead letter.",
+        "Without Retries a failed message is marked done: it is neither retried nor kept as a dead"
+        " letter.",
         "Bogdanp/dramatiq#346; the docstring of Retries",
         _in("dramatiq.rules.retrying", "retries_missing"),
     ),
@@ -76,13 +84,15 @@ RULES: tuple[Rule, ...] = (
         "dramatiq.retries-twice",
         "retry",
         "add_middleware(Retries(...)) adds to the default one; both send a retry of each failure.",
-        "Broker.add_middleware in dramatiq/broker.py (it warns); four runs instead of three in a run of our own",
+        "Broker.add_middleware in dramatiq/broker.py (it warns); four runs instead of three in a"
+        " run of our own",
         _in("dramatiq.rules.retrying", "retries_twice"),
     ),
     Rule(
         "dramatiq.milliseconds",
         "retry",
-        "Times are milliseconds: time_limit=60 ends a job after a second, min_backoff=15 does not wait at all.",
+        "Times are milliseconds: time_limit=60 ends a job after a second, min_backoff=15 does not"
+        " wait at all.",
         "TimeLimit and Retries in Dramatiq's reference",
         _in("dramatiq.rules.retrying", "milliseconds"),
     ),
@@ -103,28 +113,33 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "dramatiq.delay-too-long",
         "retry",
-        "A delay must be less than seven days; a retry that cannot be delayed was lost in older versions.",
+        "A delay must be less than seven days; a retry that cannot be delayed was lost in older"
+        " versions.",
         "Bogdanp/dramatiq#545; RedisBroker.enqueue",
         _in("dramatiq.rules.retrying", "delay_too_long"),
     ),
     Rule(
         "dramatiq.held-too-long",
         "retry",
-        "A worker holds waiting messages unacknowledged; RabbitMQ takes them back after its consumer_timeout.",
+        "A worker holds waiting messages unacknowledged; RabbitMQ takes them back after its"
+        " consumer_timeout.",
         "Bogdanp/dramatiq#827, #458",
         _in("dramatiq.rules.retrying", "held_too_long"),
     ),
     Rule(
         "dramatiq.callback-object",
         "dead-letter",
-        "on_failure and on_retry_exhausted of an actor take a name; an actor object is never found.",
-        "Callbacks and Retries in dramatiq/middleware: broker.get_actor(name); seen in a run of our own",
+        "on_failure and on_retry_exhausted of an actor take a name; an actor object is never"
+        " found.",
+        "Callbacks and Retries in dramatiq/middleware: broker.get_actor(name); seen in a run of"
+        " our own",
         _in("dramatiq.rules.ending", "callback_object"),
     ),
     Rule(
         "dramatiq.callback-unknown",
         "dead-letter",
-        "A callback under a name that no actor has is logged as ActorNotFound, and nothing is sent.",
+        "A callback under a name that no actor has is logged as ActorNotFound, and nothing is"
+        " sent.",
         "Broker.get_actor in dramatiq/broker.py",
         _in("dramatiq.rules.ending", "callback_unknown"),
     ),
@@ -145,7 +160,8 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "dramatiq.permanent-not-recorded",
         "dead-letter",
-        "A permanent error that the handler catches and does not record is lost: Dramatiq sees a success.",
+        "A permanent error that the handler catches and does not record is lost: Dramatiq sees a"
+        " success.",
         "bookcard-io/bookcard#91; stock-screener#49",
         _in("common.swallowing", "permanent_not_recorded"),
     ),
@@ -159,28 +175,32 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "dramatiq.send-in-transaction",
         "handler",
-        "A message sent inside a transaction can be worked on before the commit, or although it is rolled back.",
+        "A message sent inside a transaction can be worked on before the commit, or although it is"
+        " rolled back.",
         "saleor#5457, sentry#89284, zamboni#1307",
         _in("dramatiq.rules.sending", "send_in_transaction"),
     ),
     Rule(
         "dramatiq.wrong-arguments",
         "handler",
-        "Sending compares nothing with the actor's signature: a wrong call fails in the worker, at every attempt.",
+        "Sending compares nothing with the actor's signature: a wrong call fails in the worker, at"
+        " every attempt.",
         "Actor.send and send_with_options in dramatiq/actor.py",
         _in("dramatiq.rules.sending", "wrong_arguments"),
     ),
     Rule(
         "dramatiq.object-argument",
         "contract",
-        "A database row as an argument cannot be sent as JSON, and as pickle it is stale when the job runs.",
+        "A database row as an argument cannot be sent as JSON, and as pickle it is stale when the"
+        " job runs.",
         "mozilla/experimenter#1631, mytardis#1420, osidb#682; Dramatiq's best practices",
         _in("dramatiq.rules.sending", "object_argument"),
     ),
     Rule(
         "dramatiq.pickle-encoder",
         "contract",
-        "pickle lets whoever writes to the broker run code in the worker, and breaks queued jobs when a class moves.",
+        "pickle lets whoever writes to the broker run code in the worker, and breaks queued jobs"
+        " when a class moves.",
         "PickleEncoder in dramatiq/encoder.py",
         _in("dramatiq.rules.sending", "pickle_encoder"),
     ),
@@ -194,21 +214,24 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "dramatiq.limiter-ttl",
         "idempotency",
-        "A ConcurrentRateLimiter lets the next one in once its ttl is over, whether or not the holder is done.",
+        "A ConcurrentRateLimiter lets the next one in once its ttl is over, whether or not the"
+        " holder is done.",
         "openedx#1438 (review); dramatiq/rate_limits/concurrent.py",
         _in("dramatiq.rules.sending", "limiter_ttl"),
     ),
     Rule(
         "dramatiq.lock-ttl",
         "idempotency",
-        "A lock that runs out before the job ends, or between its attempts, lets a second delivery in.",
+        "A lock that runs out before the job ends, or between its attempts, lets a second"
+        " delivery in.",
         "openedx#1438 (review), python-redis-lock#93",
         _in("common.racing", "lock_ttl"),
     ),
     Rule(
         "dramatiq.check-then-act",
         "idempotency",
-        "Two deliveries at once both look before either writes; only a unique key or one atomic step keeps one out.",
+        "Two deliveries at once both look before either writes; only a unique key or one atomic"
+        " step keeps one out.",
         "hermes-agent#57832",
         _in("common.racing", "check_then_act"),
     ),

@@ -1,4 +1,6 @@
-"""Rules about how a job ends: callbacks that are never or too often sent, and messages that come back for ever."""
+"""Rules about how a job ends: callbacks that are never or too often sent, and messages that come
+back for ever.
+"""
 
 from __future__ import annotations
 
@@ -14,18 +16,27 @@ from skillrun.frameworks.interface import Job
 from skillrun.verdict import Finding, Severity
 
 _CALLBACKS = ("on_failure", "on_success", "on_retry_exhausted")
-_COUNTS = ("retries", "max_retries", "message_id")  # what a callback or a middleware looks at to act but once
+_COUNTS = (
+    "retries",
+    "max_retries",
+    "message_id",
+)  # what a callback or a middleware looks at to act but once
 
 
 def callback_object(job: Job) -> Iterator[Finding]:
-    """`@actor(on_failure=record)`: the middleware looks for an actor of that name, and there is none."""
+    """`@actor(on_failure=record)`: the middleware looks for an actor of that name, and there is
+    none.
+    """
     for name in _CALLBACKS:
         given = options_of(job).actor.options.get(name)
         if given is None or not isinstance(given.node, ast.Name):
             continue
         target = actor_behind(job.project, given)
         if target is not None and not isinstance(given.value, str):
-            message = f"{name} is given an actor and takes its name: ActorNotFound is logged, and nothing is sent"
+            message = (
+                f"{name} is given an actor and takes its name: ActorNotFound is logged, and nothing"
+                " is sent"
+            )
             hint = f'{name}="{target.name}" or {name}={given.node.id}.actor_name'
             yield tell(job, "callback-object", Severity.ERROR, given.place, message, hint)
 
@@ -36,53 +47,89 @@ def callback_unknown(job: Job) -> Iterator[Finding]:
         given = options_of(job).actor.options.get(name)
         value = given.value if given else None
         if given is not None and isinstance(value, str) and not actors_named(job.project, value):
-            message = f"{name} names {value!r}, and no actor of that name is found here: nothing would be sent"
-            yield tell(job, "callback-unknown", Severity.WARNING, given.place, message, "correct the name")
+            message = (
+                f"{name} names {value!r}, and no actor of that name is found here: nothing would be"
+                " sent"
+            )
+            yield tell(
+                job, "callback-unknown", Severity.WARNING, given.place, message, "correct the name"
+            )
 
 
 def on_failure_every_time(job: Job) -> Iterator[Finding]:
-    """on_failure is sent after each failed attempt, so its record says dead of a job that still lives."""
+    """on_failure is sent after each failed attempt, so its record says dead of a job that still
+    lives.
+    """
     given = options_of(job).actor.options.get("on_failure")
     target = actor_behind(job.project, given) if given and job.policy.max_attempts != 1 else None
     node = run_node(target.handler) if target else None
     dead_letter = job.spec.dead_letter
-    if node is None or target is None or given is None or dead_letter is None or dead_letter.kind == "none":
+    if (
+        node is None
+        or target is None
+        or given is None
+        or dead_letter is None
+        or dead_letter.kind == "none"
+    ):
         return
     words = {
-        n.value if isinstance(n, ast.Constant) else getattr(n, "attr", getattr(n, "id", "")) for n in ast.walk(node)
+        n.value if isinstance(n, ast.Constant) else getattr(n, "attr", getattr(n, "id", ""))
+        for n in ast.walk(node)
     }
     if set(_COUNTS) & words or first_record(job.project, node.body, target.handler.module) is None:
         return
-    message = f"{target.name} records a failure after every attempt, also where the next one succeeds"
+    message = (
+        f"{target.name} records a failure after every attempt, also where the next one succeeds"
+    )
     hint = "use on_retry_exhausted, and on_failure only for what throws names"
     yield tell(job, "on-failure-every-time", Severity.WARNING, given.place, message, hint)
 
 
 def thrown_not_recorded(job: Job) -> Iterator[Finding]:
-    """What `throws` names goes to Dramatiq's dead-letter queue alone: on_retry_exhausted is not sent for it."""
+    """What `throws` names goes to Dramatiq's dead-letter queue alone: on_retry_exhausted is not
+    sent for it.
+    """
     dead_letter, options = job.spec.dead_letter, options_of(job)
     thrown, place = options.throws()
     if dead_letter is None or dead_letter.kind in ("none", "framework") or not thrown:
         return
-    records = [*callback_records(job.project, options.actor, "on_failure"), *nack_records(job.project, options.setup)]
+    records = [
+        *callback_records(job.project, options.actor, "on_failure"),
+        *nack_records(job.project, options.setup),
+    ]
     for written, name in declared(job, "permanent"):
         out, raised = leaves(job, name)
-        if records or out != YES or is_kind_of(job, raised, thrown) != YES or _recorded_here(job, name):
+        if (
+            records
+            or out != YES
+            or is_kind_of(job, raised, thrown) != YES
+            or _recorded_here(job, name)
+        ):
             continue
-        message = f"{written} is in throws: it ends without a record, because on_retry_exhausted is not sent for it"
-        hint = "record it in the handler before it is raised, in on_failure, or in a middleware's after_nack"
+        message = (
+            f"{written} is in throws: it ends without a record, because on_retry_exhausted is not"
+            " sent for it"
+        )
+        hint = (
+            "record it in the handler before it is raised, in on_failure, or in a middleware's"
+            " after_nack"
+        )
         yield tell(job, "thrown-not-recorded", Severity.WARNING, at(job, place), message, hint)
 
 
 def _recorded_here(job: Job, name: str) -> bool:
     """A clause of the handler that takes the error records something before it raises."""
     clauses = job.project.handlers(job.handler, depth=1)
-    fitting = [h for h in clauses if h.bare or is_kind_of(job, spec_name(job, name), h.exceptions) != "no"]
+    fitting = [
+        h for h in clauses if h.bare or is_kind_of(job, spec_name(job, name), h.exceptions) != "no"
+    ]
     return any(first_record(job.project, h.node.body, h.module) is not None for h in fitting)
 
 
 def redelivery_loop(job: Job) -> Iterator[Finding]:
-    """A message that kills its worker comes back without end, because Retries never sees that run."""
+    """A message that kills its worker comes back without end, because Retries never sees that
+    run.
+    """
     options, tree = options_of(job), job.project.tree
     counted = job.project.member(options.setup.own, "before_process_message")
     if counted is not None or tree.search("x-delivery-limit") or tree.search("redelivered"):
@@ -91,5 +138,10 @@ def redelivery_loop(job: Job) -> Iterator[Finding]:
         "a message that kills its worker (out of memory, kill -9) is delivered again without end:"
         " Retries counts failures, not deliveries"
     )
-    hint = "a middleware whose before_process_message counts deliveries by message_id and fails the message"
-    yield tell(job, "redelivery-loop", Severity.WARNING, at(job, options.actor.registered), message, hint)
+    hint = (
+        "a middleware whose before_process_message counts deliveries by message_id and fails the"
+        " message"
+    )
+    yield tell(
+        job, "redelivery-loop", Severity.WARNING, at(job, options.actor.registered), message, hint
+    )

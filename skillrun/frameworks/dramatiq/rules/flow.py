@@ -21,32 +21,42 @@ def options_of(job: Job) -> Options:
 
 
 def is_kind_of(job: Job, exception: str, names: Iterable[str]) -> str:
-    """Whether an exception is one of these or derives from one; unsure for classes of one library that is not read."""
+    """Whether an exception is one of these or derives from one; unsure for classes of one library
+    that is not read.
+    """
     bases = ancestors(job.project, exception)
     shortened = [short(name) for name in names]
     if bases & set(shortened):
         return YES
     library = exception.partition(".")[0]
     outside = library != "builtins" and job.project.definition(exception) is None
-    return UNSURE if outside and any(name.partition(".")[0] == library for name in shortened) else NO
+    return (
+        UNSURE if outside and any(name.partition(".")[0] == library for name in shortened) else NO
+    )
 
 
 def leaves(job: Job, exception: str) -> tuple[str, str]:
-    """(whether it leaves the handler, as what); where no declared effect is seen on the way, unless a clause fits."""
+    """(whether it leaves the handler, as what); where no declared effect is seen on the way, unless
+    a clause fits.
+    """
     calls = effect_calls(job)
     if not calls:
         clauses = [h for call in calls_of(job) for h in call.in_try]
         fits = any(h.bare or is_kind_of(job, exception, h.exceptions) != NO for h in clauses)
         return (UNSURE if fits else YES), exception
     answers = [_from(job, call, exception) for call in calls]
-    return next((a for wanted in (YES, UNSURE, NO) for a in answers if a[0] == wanted), (YES, exception))
+    return next(
+        (a for wanted in (YES, UNSURE, NO) for a in answers if a[0] == wanted), (YES, exception)
+    )
 
 
 def _from(job: Job, call: Call, exception: str) -> tuple[str, str]:
     """Follows it outward through the clauses around one call."""
     done: set[ast.AST] = set()
     for handler in call.in_try:
-        block = next(n for n in handler.module.parents(handler.node) if isinstance(n, ast.Try | ast.TryStar))
+        block = next(
+            n for n in handler.module.parents(handler.node) if isinstance(n, ast.Try | ast.TryStar)
+        )
         caught = YES if handler.bare else is_kind_of(job, exception, handler.exceptions)
         if block in done or caught == NO:
             continue
@@ -63,7 +73,9 @@ def _from(job: Job, call: Call, exception: str) -> tuple[str, str]:
 
 
 def _raised(job: Job, handler: Handler) -> str | None:
-    """The one class that a clause raises instead, "" for the caught one; None where that is not plain."""
+    """The one class that a clause raises instead, "" for the caught one; None where that is not
+    plain.
+    """
     found = set()
     for node in (n for n in ast.walk(handler.node) if isinstance(n, ast.Raise)):
         same = node.exc is None or (isinstance(node.exc, ast.Name) and node.exc.id == handler.name)

@@ -7,25 +7,41 @@ from collections.abc import Iterator
 from skillrun.frameworks.common.facts import at, seconds, tell
 from skillrun.frameworks.dramatiq.actors import Option, sites
 from skillrun.frameworks.dramatiq.policy import SEVEN_DAYS, explicit_delays
-from skillrun.frameworks.dramatiq.rules.flow import NO, YES, declared, is_retried, is_retry, leaves, options_of
+from skillrun.frameworks.dramatiq.rules.flow import (
+    NO,
+    YES,
+    declared,
+    is_retried,
+    is_retry,
+    leaves,
+    options_of,
+)
 from skillrun.frameworks.interface import Job, Place
 from skillrun.repo.python import is_known
 from skillrun.verdict import Finding, Severity
 
 _RETRY_OPTIONS = ("max_retries", "min_backoff", "max_backoff")
-# Below these many milliseconds somebody meant seconds: TimeLimit looks once a second, and nothing recovers sooner.
+# Below these many milliseconds somebody meant seconds: TimeLimit looks once a second, and nothing
+# recovers sooner.
 _TOO_FEW = {"time_limit": 1000, "max_backoff": 1000, "max_age": 1000, "min_backoff": 61}
 
 
 def default_retries(job: Job) -> Iterator[Finding]:
     """Without max_retries a job is retried 20 times, for weeks."""
     policy = job.policy
-    if policy.sources.get("max_attempts") or "max_attempts" in policy.unknown or policy.max_attempts != 21:
+    if (
+        policy.sources.get("max_attempts")
+        or "max_attempts" in policy.unknown
+        or policy.max_attempts != 21
+    ):
         return
     if "options" in policy.unknown:
         return
     waited = sum(policy.backoff.delays(20))
-    message = f"no max_retries: Dramatiq's default retries 20 times, here over as much as {seconds(waited)}"
+    message = (
+        "no max_retries: Dramatiq's default retries 20 times, here over as much as"
+        f" {seconds(waited)}"
+    )
     hint = "give max_retries, and a max_backoff that fits the acceptable delay"
     yield tell(job, "default-retries", Severity.WARNING, _registered(job), message, hint)
 
@@ -37,7 +53,9 @@ def retry_unbounded(job: Job) -> Iterator[Finding]:
     asked = options_of(job).predicate()
     why = "retry_when never looks at its first argument" if asked else "max_retries=None"
     message = f"{why}: a job that cannot succeed is retried without end"
-    hint = "return False once retries has reached a number" if asked else "give max_retries a number"
+    hint = (
+        "return False once retries has reached a number" if asked else "give max_retries a number"
+    )
     place = at(job, job.policy.sources.get("max_attempts"))
     yield tell(job, "retry-unbounded", Severity.ERROR, place, message, hint)
 
@@ -66,7 +84,9 @@ def permanent_retried(job: Job) -> Iterator[Finding]:
 
 
 def transient_not_retried(job: Job) -> Iterator[Finding]:
-    """An error that the spec calls transient is given up at once, because `throws` or retry_when says so."""
+    """An error that the spec calls transient is given up at once, because `throws` or retry_when
+    says so.
+    """
     if job.policy.max_attempts == 1:
         return
     for written, name in declared(job, "transient"):
@@ -75,7 +95,14 @@ def transient_not_retried(job: Job) -> Iterator[Finding]:
             continue
         place = at(job, options_of(job).throws()[1] or job.policy.sources.get("retried"))
         message = f"{written} is transient in the spec, and is given up at its first failure here"
-        yield tell(job, "transient-not-retried", Severity.ERROR, place, message, "take it out of throws or retry_when")
+        yield tell(
+            job,
+            "transient-not-retried",
+            Severity.ERROR,
+            place,
+            message,
+            "take it out of throws or retry_when",
+        )
 
 
 def retries_missing(job: Job) -> Iterator[Finding]:
@@ -83,7 +110,10 @@ def retries_missing(job: Job) -> Iterator[Finding]:
     setup = options_of(job).setup
     if setup.has("Retries"):
         return
-    message = "the middleware has no Retries: a failed job is acknowledged, without a retry and without a dead letter"
+    message = (
+        "the middleware has no Retries: a failed job is acknowledged, without a retry and without a"
+        " dead letter"
+    )
     hint = "add Retries(), with max_retries=0 where nothing is to be retried"
     yield tell(job, "retries-missing", Severity.ERROR, at(job, setup.replaced), message, hint)
 
@@ -106,17 +136,36 @@ def milliseconds(job: Job) -> Iterator[Finding]:
     options = options_of(job)
     for name, least in _TOO_FEW.items():
         found = options.of_actor(name)
-        if found.place is None or not isinstance(found.value, int | float) or not 0 < found.value < least:
+        if (
+            found.place is None
+            or not isinstance(found.value, int | float)
+            or not 0 < found.value < least
+        ):
             continue
-        message = f"{name}={found.value:g} is {found.value / 1000:g} s: Dramatiq counts in milliseconds"
-        yield tell(job, "milliseconds", Severity.WARNING, found.place, message, f"{name}={found.value * 1000:g}")
+        message = (
+            f"{name}={found.value:g} is {found.value / 1000:g} s: Dramatiq counts in milliseconds"
+        )
+        yield tell(
+            job,
+            "milliseconds",
+            Severity.WARNING,
+            found.place,
+            message,
+            f"{name}={found.value * 1000:g}",
+        )
 
 
 def max_age(job: Job) -> Iterator[Finding]:
-    """A message keeps its age over retries, and one that is too old is dropped instead of tried again."""
+    """A message keeps its age over retries, and one that is too old is dropped instead of tried
+    again.
+    """
     options, attempts = options_of(job), job.policy.max_attempts
     found = options.of_actor("max_age")
-    if not options.setup.has("AgeLimit") or not isinstance(found.value, int | float) or not attempts:
+    if (
+        not options.setup.has("AgeLimit")
+        or not isinstance(found.value, int | float)
+        or not attempts
+    ):
         return
     if {"backoff", "max_attempts"} & job.policy.unknown.keys() or not found.value:
         return
@@ -124,11 +173,16 @@ def max_age(job: Job) -> Iterator[Finding]:
     least = sum(delay / max(backoff.spread, 1) for delay in backoff.delays(attempts - 1))
     if least > found.value / 1000:
         message = (
-            f"max_age is {seconds(found.value / 1000)}, and the waits add up to {seconds(least)} at least:"
-            " the last attempts never run"
+            f"max_age is {seconds(found.value / 1000)}, and the waits add up to {seconds(least)} at"
+            " least: the last attempts never run"
         )
         yield tell(
-            job, "max-age", Severity.WARNING, at(job, found.place), message, "fewer retries, or a larger max_age"
+            job,
+            "max-age",
+            Severity.WARNING,
+            at(job, found.place),
+            message,
+            "fewer retries, or a larger max_age",
         )
 
 
@@ -137,12 +191,21 @@ def options_differ(job: Job) -> Iterator[Finding]:
     options = options_of(job)
     for name in _RETRY_OPTIONS:
         values = [value for value in options.of_messages(name) if is_known(value.value)]
-        given = [v for v in values if v.place and any(v.place == o.place for o in _given(job, name))]
+        given = [
+            v for v in values if v.place and any(v.place == o.place for o in _given(job, name))
+        ]
         if len(values) < 2 or not given:
             continue
         shown = ", ".join(sorted(_shown(value.value) for value in values))
         message = f"{name} depends on the sender: {shown}"
-        yield tell(job, "options-differ", Severity.WARNING, at(job, given[0].place), message, "give it on the actor")
+        yield tell(
+            job,
+            "options-differ",
+            Severity.WARNING,
+            at(job, given[0].place),
+            message,
+            "give it on the actor",
+        )
 
 
 def _given(job: Job, name: str) -> list[Option]:
@@ -154,25 +217,37 @@ def delay_too_long(job: Job) -> Iterator[Finding]:
     """Retry(delay=...) beyond what Dramatiq supports."""
     for one in explicit_delays(job.project, job.handler):
         if isinstance(one.value, int | float) and one.value > SEVEN_DAYS:
-            message = f"a delay of {seconds(one.value / 1000)}: Dramatiq supports less than seven days"
-            yield tell(job, "delay-too-long", Severity.WARNING, one.place, message, "schedule it instead")
+            message = (
+                f"a delay of {seconds(one.value / 1000)}: Dramatiq supports less than seven days"
+            )
+            yield tell(
+                job, "delay-too-long", Severity.WARNING, one.place, message, "schedule it instead"
+            )
 
 
 def held_too_long(job: Job) -> Iterator[Finding]:
-    """RabbitMQ takes back what a worker holds unacknowledged for 30 minutes; waiting messages are held so."""
+    """RabbitMQ takes back what a worker holds unacknowledged for 30 minutes; waiting messages are
+    held so.
+    """
     policy = job.policy
     if job.use.broker != "rabbitmq" or job.project.tree.search("consumer_timeout", ".conf"):
         return
     attempts = policy.max_attempts
     if attempts and {"backoff", "max_attempts"}.isdisjoint(policy.unknown):
-        longest = max((d / max(policy.backoff.spread, 1) for d in policy.backoff.delays(attempts - 1)), default=0)
+        longest = max(
+            (d / max(policy.backoff.spread, 1) for d in policy.backoff.delays(attempts - 1)),
+            default=0,
+        )
         if longest > 1800:
             message = (
-                f"a retry waits for {seconds(longest)} in the worker's memory; RabbitMQ's consumer_timeout"
-                " (30 min by default) takes the message back before that and closes the connection"
+                f"a retry waits for {seconds(longest)} in the worker's memory; RabbitMQ's"
+                " consumer_timeout (30 min by default) takes the message back before that and"
+                " closes the connection"
             )
             place = at(job, policy.sources.get("backoff") or policy.sources.get("max_attempts"))
-            yield tell(job, "held-too-long", Severity.WARNING, place, message, "max_backoff below 30 min")
+            yield tell(
+                job, "held-too-long", Severity.WARNING, place, message, "max_backoff below 30 min"
+            )
 
 
 def _registered(job: Job) -> Place:

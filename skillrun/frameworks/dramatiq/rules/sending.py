@@ -1,19 +1,46 @@
-"""Rules about how a job is sent: too early, again at every attempt, or with arguments that cannot arrive."""
+"""Rules about how a job is sent: too early, again at every attempt, or with arguments that cannot
+arrive.
+"""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
 
-from skillrun.frameworks.common.facts import at, atomic_function, call_place, calls_of, is_atomic, tell
-from skillrun.frameworks.dramatiq.actors import MESSAGE_OPTIONS, SENDING, Site, read_actor, run_node, sites
+from skillrun.frameworks.common.facts import (
+    at,
+    atomic_function,
+    call_place,
+    calls_of,
+    is_atomic,
+    tell,
+)
+from skillrun.frameworks.dramatiq.actors import (
+    MESSAGE_OPTIONS,
+    SENDING,
+    Site,
+    read_actor,
+    run_node,
+    sites,
+)
 from skillrun.frameworks.dramatiq.rules.flow import options_of
 from skillrun.frameworks.interface import Job
 from skillrun.repo.python import Call, Module
 from skillrun.verdict import Finding, Severity
 
-_ROW_METHODS = (".objects.get()", ".objects.create()", ".objects.first()", ".objects.last()", ".objects.latest()")
-_MODEL_CLASSES = ("django.db.models.Model", "sqlalchemy.orm.DeclarativeBase", "peewee.Model", "mongoengine.Document")
+_ROW_METHODS = (
+    ".objects.get()",
+    ".objects.create()",
+    ".objects.first()",
+    ".objects.last()",
+    ".objects.latest()",
+)
+_MODEL_CLASSES = (
+    "django.db.models.Model",
+    "sqlalchemy.orm.DeclarativeBase",
+    "peewee.Model",
+    "mongoengine.Document",
+)
 _MODEL_MAKERS = ("declarative_base()", ".Model")
 
 
@@ -23,7 +50,9 @@ def _real_sites(job: Job) -> list[Site]:
 
 
 def send_in_transaction(job: Job) -> Iterator[Finding]:
-    """A worker may take the message before the commit, or although the transaction is rolled back."""
+    """A worker may take the message before the commit, or although the transaction is rolled
+    back.
+    """
     for site in _real_sites(job):
         if _deferred(site):
             continue
@@ -48,32 +77,49 @@ def _deferred(site: Site) -> bool:
             return True
         if isinstance(above, ast.FunctionDef):
             outer = site.module.function_of(above) or site.module.tree
-            given = (n for n in ast.walk(outer) if isinstance(n, ast.Call) and "on_commit" in ast.unparse(n.func))
+            given = (
+                n
+                for n in ast.walk(outer)
+                if isinstance(n, ast.Call) and "on_commit" in ast.unparse(n.func)
+            )
             names = {a.id for call in given for a in call.args if isinstance(a, ast.Name)}
-            return above.name in names or any("on_commit" in ast.unparse(d) for d in above.decorator_list)
+            return above.name in names or any(
+                "on_commit" in ast.unparse(d) for d in above.decorator_list
+            )
     return False
 
 
 def _opens_transaction(job: Job, name: str) -> bool:
-    return is_atomic(job.project, name) or ("." in name and name.endswith((".begin", ".begin_nested", ".transaction")))
+    return is_atomic(job.project, name) or (
+        "." in name and name.endswith((".begin", ".begin_nested", ".transaction"))
+    )
 
 
 def _is_sqlalchemy(job: Job, name: str) -> bool:
     origin = job.project.origin(name.removesuffix("()"))
-    return origin.startswith(("sqlalchemy.", "sqlmodel.")) and origin.endswith((".begin", ".begin_nested"))
+    return origin.startswith(("sqlalchemy.", "sqlmodel.")) and origin.endswith(
+        (".begin", ".begin_nested")
+    )
 
 
 def send_again(job: Job) -> Iterator[Finding]:
     """A handler that sends another job sends it once for every delivery and attempt."""
     for call in calls_of(job):
         func = call.node.func
-        if not isinstance(func, ast.Attribute) or func.attr not in SENDING or call.in_except is not None:
+        if (
+            not isinstance(func, ast.Attribute)
+            or func.attr not in SENDING
+            or call.in_except is not None
+        ):
             continue
         owner = call.module.resolve(func.value)
         target = job.project.definition(owner) if owner else None
         if target is None or read_actor(job.project, target).registered is None:
             continue
-        message = f"{ast.unparse(func)}(...) in a job that may run again: each run sends one more, under a new id"
+        message = (
+            f"{ast.unparse(func)}(...) in a job that may run again: each run sends one more, under"
+            " a new id"
+        )
         hint = "let the receiver de-duplicate by a key of the job, not by message_id"
         yield tell(job, "send-again", Severity.WARNING, call_place(call), message, hint)
 
@@ -88,7 +134,11 @@ def object_argument(job: Job) -> Iterator[Finding]:
             what = _row(job, site.module, node)
             if what is None:
                 continue
-            then = "it will be stale when the job runs" if pickled else "JSON cannot carry it: sending raises"
+            then = (
+                "it will be stale when the job runs"
+                if pickled
+                else "JSON cannot carry it: sending raises"
+            )
             message = f"{ast.unparse(node)} is {what}, given to {SENDING[site.method]}: {then}"
             severity = Severity.WARNING if pickled else Severity.ERROR
             hint = "send its primary key and load it in the job"
@@ -123,7 +173,9 @@ def _row(job: Job, module: Module, node: ast.expr) -> str | None:
 
 
 def wrong_arguments(job: Job) -> Iterator[Finding]:
-    """A literal call that leaves out an argument or gives one that is not taken: only the worker notices."""
+    """A literal call that leaves out an argument or gives one that is not taken: only the worker
+    notices.
+    """
     node = run_node(job.handler)
     plain = node is not None and not (node.args.vararg or node.args.kwarg)
     if not plain or node is None or job.handler.is_class or len(node.decorator_list) > 1:
@@ -137,8 +189,12 @@ def wrong_arguments(job: Job) -> Iterator[Finding]:
 
 
 def _stray(site: Site, taken: ast.arguments) -> str | None:
-    """`send_with_options(order_id=7)`: an argument of the actor that becomes an option nobody reads."""
-    names = {arg.arg for arg in (*taken.posonlyargs, *taken.args, *taken.kwonlyargs)} - MESSAGE_OPTIONS
+    """`send_with_options(order_id=7)`: an argument of the actor that becomes an option nobody
+    reads.
+    """
+    names = {
+        arg.arg for arg in (*taken.posonlyargs, *taken.args, *taken.kwonlyargs)
+    } - MESSAGE_OPTIONS
     stray = sorted(names & site.options.keys()) if site.method == "send_with_options" else []
     return f"{', '.join(stray)} is given as an option, not in kwargs" if stray else None
 
@@ -156,7 +212,9 @@ def _wrong(site: Site, taken: ast.arguments) -> str | None:
     if count > len(positional):
         return f"{count} arguments for an actor that takes {len(positional)}"
     needed = positional[: len(positional) - len(taken.defaults)][count:]
-    needed += [name for name, value in zip(only_named, taken.kw_defaults, strict=True) if value is None]
+    needed += [
+        name for name, value in zip(only_named, taken.kw_defaults, strict=True) if value is None
+    ]
     missing = [name for name in needed if name not in named]
     return f"{', '.join(missing)} is missing" if missing else None
 
@@ -172,9 +230,13 @@ def _given(site: Site) -> tuple[int, list[str]] | None:
         return None
     args = site.options["args"].node if "args" in site.options else ast.Tuple([], ast.Load())
     kwargs = site.options["kwargs"].node if "kwargs" in site.options else ast.Dict([], [])
-    if not isinstance(args, ast.Tuple | ast.List) or any(isinstance(arg, ast.Starred) for arg in args.elts):
+    if not isinstance(args, ast.Tuple | ast.List) or any(
+        isinstance(arg, ast.Starred) for arg in args.elts
+    ):
         return None
-    if not isinstance(kwargs, ast.Dict) or not all(isinstance(key, ast.Constant) for key in kwargs.keys):
+    if not isinstance(kwargs, ast.Dict) or not all(
+        isinstance(key, ast.Constant) for key in kwargs.keys
+    ):
         return None
     return len(args.elts), [str(key.value) for key in kwargs.keys if isinstance(key, ast.Constant)]
 
@@ -183,7 +245,10 @@ def pickle_encoder(job: Job) -> Iterator[Finding]:
     """pickle runs code from the broker, and breaks old messages when a class moves."""
     if job.policy.serializer != "pickle":
         return
-    message = "messages are pickled: whoever can write to the broker runs code here, and a moved class breaks them"
+    message = (
+        "messages are pickled: whoever can write to the broker runs code here, and a moved class"
+        " breaks them"
+    )
     place = at(job, job.policy.sources.get("serializer"))
     yield tell(job, "pickle-encoder", Severity.WARNING, place, message, "keep JSONEncoder")
 
@@ -193,7 +258,9 @@ def _is_limiter(call: Call) -> bool:
 
 
 def limiter_ttl(job: Job) -> Iterator[Finding]:
-    """A ConcurrentRateLimiter forgets its holder after `ttl` (15 min by default), also while the job still runs."""
+    """A ConcurrentRateLimiter forgets its holder after `ttl` (15 min by default), also while the
+    job still runs.
+    """
     limit = job.policy.time_limit_s
     if limit is None or "time_limit_s" in job.policy.unknown:
         return
@@ -206,9 +273,17 @@ def limiter_ttl(job: Job) -> Iterator[Finding]:
         ttl = job.project.literal(given, module) if given is not None else 900_000
         if isinstance(ttl, int | float) and ttl / 1000 < limit:
             message = (
-                f"the limiter's ttl is {ttl / 1000:g} s, the time limit {limit:g} s: a second job gets in meanwhile"
+                f"the limiter's ttl is {ttl / 1000:g} s, the time limit {limit:g} s: a second job"
+                " gets in meanwhile"
             )
-            yield tell(job, "limiter-ttl", Severity.WARNING, call_place(call), message, f"ttl above {limit * 1000:g}")
+            yield tell(
+                job,
+                "limiter-ttl",
+                Severity.WARNING,
+                call_place(call),
+                message,
+                f"ttl above {limit * 1000:g}",
+            )
 
 
 def _limiter(job: Job, call: Call) -> tuple[ast.Call, Module] | None:

@@ -1,4 +1,6 @@
-"""What Huey's rules share: the task behind a job, its schedule, and the command lines that start consumers."""
+"""What Huey's rules share: the task behind a job, its schedule, and the command lines that start
+consumers.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,21 @@ from skillrun.frameworks.interface import Job, Place
 from skillrun.repo.python import Project
 
 _CONSUMERS = ("huey_consumer", "run_huey", "djangohuey", "run_djangohuey")
-_FILES = ("", ".py", ".sh", ".yml", ".yaml", ".toml", ".conf", ".ini", ".service", ".cfg", ".j2", ".bash", ".tf")
+_FILES = (
+    "",
+    ".py",
+    ".sh",
+    ".yml",
+    ".yaml",
+    ".toml",
+    ".conf",
+    ".ini",
+    ".service",
+    ".cfg",
+    ".j2",
+    ".bash",
+    ".tf",
+)
 
 
 def task_of(job: Job) -> Task:
@@ -52,5 +68,8 @@ def crontab(job: Job) -> ast.Call | None:
     """The `crontab(...)` of a periodic task, where it stands in the decorator."""
     node = task_of(job).schedule
     name = job.handler.module.resolve(node.func) if isinstance(node, ast.Call) else None
-    is_crontab = name is not None and job.project.origin(name) in ("huey.crontab", "huey.api.crontab")
+    is_crontab = name is not None and job.project.origin(name) in (
+        "huey.crontab",
+        "huey.api.crontab",
+    )
     return node if isinstance(node, ast.Call) and is_crontab else None

@@ -35,11 +35,23 @@ def retry_unbounded(job: Job) -> Iterator[Finding]:
         if job.policy.max_attempts is None and not guarded(found):
             message = f"{what} uses up no retry: a job that cannot succeed is tried for ever"
             yield tell(
-                job, "retry-unbounded", Severity.ERROR, place, message, "raise the error itself: retries= counts"
+                job,
+                "retry-unbounded",
+                Severity.ERROR,
+                place,
+                message,
+                "raise the error itself: retries= counts",
             )
         else:
             message = f"{what} uses up no retry: only the condition here bounds the attempts"
-            yield tell(job, "retry-unbounded", Severity.WARNING, place, message, "see that it ends, whatever happens")
+            yield tell(
+                job,
+                "retry-unbounded",
+                Severity.WARNING,
+                place,
+                message,
+                "see that it ends, whatever happens",
+            )
 
 
 def cancel_is_retried(job: Job) -> Iterator[Finding]:
@@ -48,9 +60,19 @@ def cancel_is_retried(job: Job) -> Iterator[Finding]:
         return
     for found in raised(job.project, task_of(job)):
         if found.cancels and found.readable and found.retry is None:
-            message = "CancelExecution without retry=False: Huey retries the task while it has retries left"
+            message = (
+                "CancelExecution without retry=False: Huey retries the task while it has retries"
+                " left"
+            )
             place = place_of(found.module, found.node)
-            yield tell(job, "cancel-is-retried", Severity.ERROR, place, message, "CancelExecution(retry=False)")
+            yield tell(
+                job,
+                "cancel-is-retried",
+                Severity.ERROR,
+                place,
+                message,
+                "CancelExecution(retry=False)",
+            )
 
 
 def permanent_retried(job: Job) -> Iterator[Finding]:
@@ -58,38 +80,62 @@ def permanent_retried(job: Job) -> Iterator[Finding]:
     failures = job.spec.failures
     if job.policy.max_attempts == 1:
         return
-    for written, answers in _fates(job, tuple(error.type for error in (failures.permanent if failures else ()))):
+    for written, answers in _fates(
+        job, tuple(error.type for error in (failures.permanent if failures else ()))
+    ):
         if "retries" in answers:
             message = (
-                f"{written} is permanent in the spec; it leaves the handler here, and Huey retries every exception"
+                f"{written} is permanent in the spec; it leaves the handler here, and Huey retries"
+                " every exception"
             )
-            yield tell(job, "permanent-retried", Severity.ERROR, answers["retries"], message, _STOPS)
+            yield tell(
+                job, "permanent-retried", Severity.ERROR, answers["retries"], message, _STOPS
+            )
         elif "unsure" in answers:
-            message = f"{written} is permanent in the spec and may be retried; whether it is could not be read"
+            message = (
+                f"{written} is permanent in the spec and may be retried; whether it is could not be"
+                " read"
+            )
             yield tell(job, "permanent-retried", Severity.NOTE, answers["unsure"], message, _STOPS)
 
 
 def transient_given_up(job: Job) -> Iterator[Finding]:
     """A transient error ends the job for good."""
     failures = job.spec.failures
-    for written, answers in _fates(job, tuple(error.type for error in (failures.transient if failures else ()))):
+    for written, answers in _fates(
+        job, tuple(error.type for error in (failures.transient if failures else ()))
+    ):
         if "stops" in answers and job.policy.max_attempts != 1:
-            message = f"{written} is transient in the spec, and the handler gives the job up at once"
+            message = (
+                f"{written} is transient in the spec, and the handler gives the job up at once"
+            )
             yield tell(
-                job, "transient-given-up", Severity.ERROR, answers["stops"], message, "let it through to the retry"
+                job,
+                "transient-given-up",
+                Severity.ERROR,
+                answers["stops"],
+                message,
+                "let it through to the retry",
             )
 
 
 def _fates(job: Job, names: tuple[str, ...]) -> Iterator[tuple[str, dict[str, Place]]]:
     """Error of the spec -> what becomes of it -> the effect's call."""
-    calls = [call for call in effect_calls(job) if not any(_elsewhere(job, name) for name in call.via)]
+    calls = [
+        call for call in effect_calls(job) if not any(_elsewhere(job, name) for name in call.via)
+    ]
     for written in dict.fromkeys(names):
         name = spec_name(job, written)
-        yield written, {_fate(job, call, name): place_of(call.module, call.node) for call in reversed(calls)}
+        yield (
+            written,
+            {_fate(job, call, name): place_of(call.module, call.node) for call in reversed(calls)},
+        )
 
 
 def _fate(job: Job, call: Call, name: str) -> str:
-    """What the handler leads an exception to; where it lets it out, a receiver of SIGNAL_ERROR may still decide."""
+    """What the handler leads an exception to; where it lets it out, a receiver of SIGNAL_ERROR may
+    still decide.
+    """
     answer = fate(job.project, task_of(job), call, name)
     return decided(job.project, job.use, task_of(job), name) if answer == "retries" else answer
 
@@ -102,7 +148,9 @@ def _elsewhere(job: Job, name: str) -> bool:
 
 def swallowed_exception(job: Job) -> Iterator[Finding]:
     """A clause around an effect that ends the task normally."""
-    yield from swallowing.swallowed_exception(job, "Huey calls the task complete and never retries it")
+    yield from swallowing.swallowed_exception(
+        job, "Huey calls the task complete and never retries it"
+    )
 
 
 def permanent_not_recorded(job: Job) -> Iterator[Finding]:
@@ -113,13 +161,23 @@ def permanent_not_recorded(job: Job) -> Iterator[Finding]:
 def backoff_without_delay(job: Job) -> Iterator[Finding]:
     """retry_backoff multiplies a delay of nothing."""
     task = task_of(job)
-    factor, delay = (effective(job.project, task, name) for name in ("retry_backoff", "retry_delay"))
+    factor, delay = (
+        effective(job.project, task, name) for name in ("retry_backoff", "retry_delay")
+    )
     if factor is None or not isinstance(factor.value, int | float) or not factor.value:
         return
     if delay is None or delay.value == 0:
-        message = f"retry_backoff={factor.value:g} multiplies a retry_delay of nothing: the retries follow at once"
+        message = (
+            f"retry_backoff={factor.value:g} multiplies a retry_delay of nothing: the retries"
+            " follow at once"
+        )
         yield tell(
-            job, "backoff-without-delay", Severity.ERROR, factor.place, message, "retry_delay=2, retry_backoff=2"
+            job,
+            "backoff-without-delay",
+            Severity.ERROR,
+            factor.place,
+            message,
+            "retry_delay=2, retry_backoff=2",
         )
 
 
@@ -128,23 +186,44 @@ def retry_without_delay(job: Job) -> Iterator[Finding]:
     if not _retries(job) or "backoff" in job.policy.unknown or job.policy.backoff.kind != "none":
         return
     if next(backoff_without_delay(job), None) is None:
-        message = "no retry_delay: all attempts are used up within moments, before an outage can pass"
+        message = (
+            "no retry_delay: all attempts are used up within moments, before an outage can pass"
+        )
         place = at(job, job.policy.sources.get("max_attempts"))
-        yield tell(job, "retry-without-delay", Severity.WARNING, place, message, "retry_delay=2, retry_backoff=2")
+        yield tell(
+            job,
+            "retry-without-delay",
+            Severity.WARNING,
+            place,
+            message,
+            "retry_delay=2, retry_backoff=2",
+        )
 
 
 def flat_backoff(job: Job) -> Iterator[Finding]:
     """The same wait before every retry."""
     spec, policy = job.spec.retry.backoff if job.spec.retry else None, job.policy
-    if (spec is not None and spec.kind == "fixed") or policy.backoff.kind != "fixed" or "backoff" in policy.unknown:
+    if (
+        (spec is not None and spec.kind == "fixed")
+        or policy.backoff.kind != "fixed"
+        or "backoff" in policy.unknown
+    ):
         return
     if policy.max_attempts is not None and policy.max_attempts <= 2:
         return
     waits = seconds(policy.backoff.base_s)
-    message = f"every retry waits {waits}: all failed jobs come back at once, and no slower in a long outage"
+    message = (
+        f"every retry waits {waits}: all failed jobs come back at once, and no slower in a long"
+        " outage"
+    )
     place = at(job, policy.sources.get("backoff"))
     yield tell(
-        job, "flat-backoff", Severity.WARNING, place, message, "retry_backoff=2 doubles the delay each time (Huey 3)"
+        job,
+        "flat-backoff",
+        Severity.WARNING,
+        place,
+        message,
+        "retry_backoff=2 doubles the delay each time (Huey 3)",
     )
 
 
@@ -154,11 +233,23 @@ def retries_differ(job: Job) -> Iterator[Finding]:
     for name in AT_SITE:
         given = overrides(job.project, task, name)
         own = task.options.get(name)
-        values = {repr(one.value if one else own.value if own else task.option(name)) for one in given}
+        values = {
+            repr(one.value if one else own.value if own else task.option(name)) for one in given
+        }
         place = next((one.place for one in given if one), None)
         if place is not None and len(values) > 1:
-            message = f"{name} is {' here, elsewhere '.join(sorted(values))}: it depends on who publishes the job"
-            yield tell(job, "retries-differ", Severity.WARNING, place, message, "give it in the decorator alone")
+            message = (
+                f"{name} is {' here, elsewhere '.join(sorted(values))}: it depends on who publishes"
+                " the job"
+            )
+            yield tell(
+                job,
+                "retries-differ",
+                Severity.WARNING,
+                place,
+                message,
+                "give it in the decorator alone",
+            )
 
 
 def record_every_attempt(job: Job) -> Iterator[Finding]:
@@ -167,5 +258,10 @@ def record_every_attempt(job: Job) -> Iterator[Finding]:
     if record is None or not record.every:
         return
     message = f"{record.how} writes this record at every failed attempt, not only at the last"
-    hint = "write it only when task.retries is 0 (store_intermediate_errors=False does so for on_error)"
-    yield tell(job, "record-every-attempt", Severity.WARNING, record.place or run_place(job), message, hint)
+    hint = (
+        "write it only when task.retries is 0 (store_intermediate_errors=False does so for"
+        " on_error)"
+    )
+    yield tell(
+        job, "record-every-attempt", Severity.WARNING, record.place or run_place(job), message, hint
+    )

@@ -10,7 +10,13 @@ from skillrun.frameworks.common.facts import seconds, tell
 from skillrun.frameworks.common.reading import in_tests, place_of
 from skillrun.frameworks.huey.apps import setting, storage
 from skillrun.frameworks.huey.failures import bodies, locks
-from skillrun.frameworks.huey.rules.facts import consumer_option, consumers, crontab, run_place, task_of
+from skillrun.frameworks.huey.rules.facts import (
+    consumer_option,
+    consumers,
+    crontab,
+    run_place,
+    task_of,
+)
 from skillrun.frameworks.huey.wiring import find_wiring
 from skillrun.frameworks.interface import Job
 from skillrun.repo.python import Module
@@ -18,7 +24,9 @@ from skillrun.verdict import Finding, Severity
 
 _NO_TTL = ("SqliteHuey", "CySqliteHuey", "PostgresHuey", "FileHuey")
 _FLUSHES = re.compile(r"(?:\s|[\"'])(?:--flush-locks|-[a-zA-Z]*f)\b")
-_ENFORCES = re.compile(r"-k[\"'\s,=]*(?:process|greenlet|gevent)|--worker-type[\"'\s,=]*(?:process|greenlet|gevent)")
+_ENFORCES = re.compile(
+    r"-k[\"'\s,=]*(?:process|greenlet|gevent)|--worker-type[\"'\s,=]*(?:process|greenlet|gevent)"
+)
 _COARSER = ("hour", "day", "month", "day_of_week")
 _FIELDS = ("minute", "hour", "day", "month", "day_of_week")
 
@@ -28,14 +36,22 @@ def lost_on_kill(job: Job) -> Iterator[Finding]:
     trigger = job.spec.trigger.type if job.spec.trigger else None
     if trigger in ("cron", "poller") or task_of(job).kind == "periodic" or _found_again(job):
         return
-    message = "Huey acknowledges nothing: a worker that is killed while it runs this job loses it, retries or not"
-    hint = "keep what is due in a table, and let a periodic task enqueue again what was not done in time"
+    message = (
+        "Huey acknowledges nothing: a worker that is killed while it runs this job loses it,"
+        " retries or not"
+    )
+    hint = (
+        "keep what is due in a table, and let a periodic task enqueue again what was not done in"
+        " time"
+    )
     yield tell(job, "lost-on-kill", Severity.WARNING, run_place(job), message, hint)
 
 
 def _found_again(job: Job) -> bool:
     """A periodic task enqueues the job too."""
-    return any(wiring.kind == "schedule" for wiring in find_wiring(job.project, job.use, job.handler))
+    return any(
+        wiring.kind == "schedule" for wiring in find_wiring(job.project, job.use, job.handler)
+    )
 
 
 def stale_lock(job: Job) -> Iterator[Finding]:
@@ -47,7 +63,9 @@ def stale_lock(job: Job) -> Iterator[Finding]:
         if _ttl(call) is not None or (flushed and at_import):
             continue
         name = ast.unparse(call.args[0]) if call.args else "..."
-        message = f"the lock {name} stays locked when its holder is killed: the task never gets it again"
+        message = (
+            f"the lock {name} stays locked when its holder is killed: the task never gets it again"
+        )
         hint = "ttl= (Redis storages), or a consumer started with --flush-locks"
         if not at_import:
             message += "; a consumer's --flush-locks knows only locks that are made at import"
@@ -57,7 +75,11 @@ def stale_lock(job: Job) -> Iterator[Finding]:
 
 def _ttl(call: ast.Call) -> ast.expr | None:
     given = [keyword.value for keyword in call.keywords if keyword.arg == "ttl"] or call.args[1:2]
-    return given[0] if given and not (isinstance(given[0], ast.Constant) and given[0].value is None) else None
+    return (
+        given[0]
+        if given and not (isinstance(given[0], ast.Constant) and given[0].value is None)
+        else None
+    )
 
 
 def lock_ttl(job: Job) -> Iterator[Finding]:
@@ -68,31 +90,67 @@ def lock_ttl(job: Job) -> Iterator[Finding]:
         ttl = job.project.literal(node, module) if node is not None else None
         place, limit = place_of(module, call), job.policy.time_limit_s
         if node is not None and made_as in _NO_TTL:
-            message = f"{made_as} knows no ttl for locks: taking this one raises NotImplementedError at every run"
-            yield tell(job, "lock-ttl", Severity.ERROR, place, message, "leave ttl out, and start with --flush-locks")
+            message = (
+                f"{made_as} knows no ttl for locks: taking this one raises NotImplementedError at"
+                " every run"
+            )
+            yield tell(
+                job,
+                "lock-ttl",
+                Severity.ERROR,
+                place,
+                message,
+                "leave ttl out, and start with --flush-locks",
+            )
         elif isinstance(ttl, int | float) and limit is not None and ttl < limit:
-            message = f"the lock is held for {seconds(ttl)} at most, the task's timeout is {seconds(limit)}"
-            yield tell(job, "lock-ttl", Severity.WARNING, place, message, f"hold it for more than {limit:g} s")
+            message = (
+                f"the lock is held for {seconds(ttl)} at most, the task's timeout is"
+                f" {seconds(limit)}"
+            )
+            yield tell(
+                job,
+                "lock-ttl",
+                Severity.WARNING,
+                place,
+                message,
+                f"hold it for more than {limit:g} s",
+            )
 
 
 def locked_job_lost(job: Job) -> Iterator[Finding]:
     """An enqueued job that does not get its lock, and has no retry."""
     task = task_of(job)
-    if task.kind == "periodic" or job.policy.max_attempts != 1 or "max_attempts" in job.policy.unknown:
+    if (
+        task.kind == "periodic"
+        or job.policy.max_attempts != 1
+        or "max_attempts" in job.policy.unknown
+    ):
         return
     for call, module, _ in locks(job.project, job.use, task):
         if _caught(job, call, module):
             continue
-        message = "a job that finds this lock taken fails with TaskLockedException, and without retries it never runs"
+        message = (
+            "a job that finds this lock taken fails with TaskLockedException, and without retries"
+            " it never runs"
+        )
         yield tell(
-            job, "locked-job-lost", Severity.WARNING, place_of(module, call), message, "retries= and retry_delay="
+            job,
+            "locked-job-lost",
+            Severity.WARNING,
+            place_of(module, call),
+            message,
+            "retries= and retry_delay=",
         )
 
 
 def _caught(job: Job, call: ast.Call, module: Module) -> bool:
     tries = [above for above in module.parents(call) if isinstance(above, ast.Try)]
-    names = {n for t in tries for h in t.handlers for n in job.project.exception_names(h.type, module)}
-    return any(name.endswith(("TaskLockedException", "HueyException", ".Exception")) for name in names)
+    names = {
+        n for t in tries for h in t.handlers for n in job.project.exception_names(h.type, module)
+    }
+    return any(
+        name.endswith(("TaskLockedException", "HueyException", ".Exception")) for name in names
+    )
 
 
 def timeout_not_enforced(job: Job) -> Iterator[Finding]:
@@ -101,11 +159,15 @@ def timeout_not_enforced(job: Job) -> Iterator[Finding]:
     if job.policy.time_limit_s is None or place is None:
         return
     started = consumers(job.project)
-    if consumer_option(job, "worker_type") in ("process", "greenlet") or any(_ENFORCES.search(c.text) for c in started):
+    if consumer_option(job, "worker_type") in ("process", "greenlet") or any(
+        _ENFORCES.search(c.text) for c in started
+    ):
         return
     nodes = (node for part in bodies(job.project, job.handler) for node in ast.walk(part.node))
     if any(
-        isinstance(n, ast.Attribute) and n.attr in ("check_timeout", "is_timed_out", "time_remaining") for n in nodes
+        isinstance(n, ast.Attribute)
+        and n.attr in ("check_timeout", "is_timed_out", "time_remaining")
+        for n in nodes
     ):
         return
     message = "thread workers, the default, do not interrupt a task at its timeout"
@@ -121,18 +183,42 @@ def immediate(job: Job) -> Iterator[Finding]:
     if found is None or found.value is not True or in_tests(found.place.path):
         return
     message = "immediate mode is on: the job runs inside its caller, without a worker"
-    yield tell(job, "immediate", Severity.WARNING, found.place, message, "set it in the tests' configuration only")
+    yield tell(
+        job,
+        "immediate",
+        Severity.WARNING,
+        found.place,
+        message,
+        "set it in the tests' configuration only",
+    )
 
 
 def crontab_minute(job: Job) -> Iterator[Finding]:
     """`crontab(hour='3')` fires sixty times: the minute is `*` unless it is given."""
     node = crontab(job)
     given = _given(node) if node else {}
-    coarser = [name for name in _COARSER if name in given and _text(job, given[name]) not in ("*", None)]
-    if node is None or "minute" in given or not coarser or any(k.arg is None for k in node.keywords):
+    coarser = [
+        name for name in _COARSER if name in given and _text(job, given[name]) not in ("*", None)
+    ]
+    if (
+        node is None
+        or "minute" in given
+        or not coarser
+        or any(k.arg is None for k in node.keywords)
+    ):
         return
-    message = f"{ast.unparse(node)} fires every minute of the time that {coarser[0]} names: minute is '*' by default"
-    yield tell(job, "crontab-minute", Severity.WARNING, place_of(job.handler.module, node), message, "add minute='0'")
+    message = (
+        f"{ast.unparse(node)} fires every minute of the time that {coarser[0]} names: minute is '*'"
+        " by default"
+    )
+    yield tell(
+        job,
+        "crontab-minute",
+        Severity.WARNING,
+        place_of(job.handler.module, node),
+        message,
+        "add minute='0'",
+    )
 
 
 def period_overlap(job: Job) -> Iterator[Finding]:
@@ -142,18 +228,38 @@ def period_overlap(job: Job) -> Iterator[Finding]:
         return
     given = _given(node)
     text = _text(job, given["minute"]) if "minute" in given else "*"
-    period = 60.0 if text == "*" else 60.0 * int(text[2:]) if text and re.fullmatch(r"\*/\d+", text) else None
+    period = (
+        60.0
+        if text == "*"
+        else 60.0 * int(text[2:])
+        if text and re.fullmatch(r"\*/\d+", text)
+        else None
+    )
     limit, place = job.policy.time_limit_s, place_of(job.handler.module, node)
     if period is not None and limit is not None and period < limit:
-        message = f"it starts every {seconds(period)} and may run for {seconds(limit)} (its timeout): two run at once"
-        yield tell(job, "period-overlap", Severity.WARNING, place, message, "lock_task(...) around it")
+        message = (
+            f"it starts every {seconds(period)} and may run for {seconds(limit)} (its timeout): two"
+            " run at once"
+        )
+        yield tell(
+            job, "period-overlap", Severity.WARNING, place, message, "lock_task(...) around it"
+        )
     elif period == 60.0 and limit is None:
         message = "it starts every 60 s and nothing bounds how long it runs: two may run at once"
-        yield tell(job, "period-overlap", Severity.NOTE, place, message, "lock_task(...) around it, or a timeout")
+        yield tell(
+            job,
+            "period-overlap",
+            Severity.NOTE,
+            place,
+            message,
+            "lock_task(...) around it, or a timeout",
+        )
 
 
 def _given(node: ast.Call) -> dict[str, ast.expr]:
-    return dict(zip(_FIELDS, node.args, strict=False)) | {k.arg: k.value for k in node.keywords if k.arg}
+    return dict(zip(_FIELDS, node.args, strict=False)) | {
+        k.arg: k.value for k in node.keywords if k.arg
+    }
 
 
 def _text(job: Job, node: ast.expr) -> str | None:

@@ -1,7 +1,8 @@
 """The static rules of Procrastinate: what each is about, why it matters, and where it comes from.
 
-A rule is an error only where the code contradicts for certain; what depends on timing or on what cannot be read is
-a warning or a note. The functions are imported when a rule is first used, so that listing the rules costs nothing.
+A rule is an error only where the code contradicts for certain; what depends on timing or on what
+cannot be read is a warning or a note. The functions are imported when a rule is first used, so that
+listing the rules costs nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +16,11 @@ from skillrun.verdict import Finding
 
 def _in(module: str, function: str) -> Callable[[Job], Iterable[Finding]]:
     def find(job: Job) -> Iterable[Finding]:
-        package = "skillrun.frameworks.common" if module == "racing" else "skillrun.frameworks.procrastinate.rules"
+        package = (
+            "skillrun.frameworks.common"
+            if module == "racing"
+            else "skillrun.frameworks.procrastinate.rules"
+        )
         found: Iterable[Finding] = getattr(import_module(f"{package}.{module}"), function)(job)
         return tuple(found)
 
@@ -26,35 +31,42 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "procrastinate.stalled-never-retried",
         "retry",
-        "The job of a worker that dies stays `doing` until code of the application's own gives it back.",
-        "Retry stalled jobs in Procrastinate's documentation; procrastinate#307, #1518; geolens#624",
+        "The job of a worker that dies stays `doing` until code of the application's own gives it"
+        " back.",
+        "Retry stalled jobs in Procrastinate's documentation; procrastinate#307, #1518;"
+        " geolens#624",
         _in("recovering", "stalled_never_retried"),
     ),
     Rule(
         "procrastinate.lock-held-for-ever",
         "retry",
-        "No two jobs with one lock are `doing`: that of a dead worker keeps all others with its lock waiting.",
+        "No two jobs with one lock are `doing`: that of a dead worker keeps all others with its"
+        " lock waiting.",
         "procrastinate_fetch_job_v2 in procrastinate/sql/schema.sql; procrastinate#1518",
         _in("recovering", "lock_held_for_ever"),
     ),
     Rule(
         "procrastinate.stalled-by-age",
         "idempotency",
-        "get_stalled_jobs(nb_seconds=...) goes by a job's age: a slow one is run a second time beside itself.",
+        "get_stalled_jobs(nb_seconds=...) goes by a job's age: a slow one is run a second time"
+        " beside itself.",
         "get_stalled_jobs in procrastinate/manager.py, where it is deprecated",
         _in("recovering", "stalled_by_age"),
     ),
     Rule(
         "procrastinate.stalled-unbounded",
         "retry",
-        "Only an exception is held against max_attempts: a job that kills its worker is given back without a bound.",
-        "procrastinate_retry_job_v2 in procrastinate/sql/schema.sql; get_retry_decision in procrastinate/retry.py",
+        "Only an exception is held against max_attempts: a job that kills its worker is given back"
+        " without a bound.",
+        "procrastinate_retry_job_v2 in procrastinate/sql/schema.sql; get_retry_decision in"
+        " procrastinate/retry.py",
         _in("recovering", "stalled_unbounded"),
     ),
     Rule(
         "procrastinate.recovery-not-scheduled",
         "retry",
-        "Stalled jobs are only given back where something calls the code that does it, again and again.",
+        "Stalled jobs are only given back where something calls the code that does it, again and"
+        " again.",
         "Retry stalled jobs in Procrastinate's documentation",
         _in("recovering", "recovery_not_scheduled"),
     ),
@@ -68,29 +80,36 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "procrastinate.attempts-off-by-one",
         "retry",
-        "max_attempts, and a number given as retry, count the retries: the job is run once more than that.",
-        "RetryStrategy.get_retry_decision in procrastinate/retry.py: job.attempts is 0 in the first run",
+        "max_attempts, and a number given as retry, count the retries: the job is run once more"
+        " than that.",
+        "RetryStrategy.get_retry_decision in procrastinate/retry.py: job.attempts is 0 in the"
+        " first run",
         _in("retrying", "attempts_off_by_one"),
     ),
     Rule(
         "procrastinate.retry-at-once",
         "retry",
-        "Retries without a wait are used up before an outage can pass; linear_wait starts with none.",
-        "RetryStrategy in procrastinate/retry.py: wait + linear_wait * attempts + exponential_wait ** (attempts + 1)",
+        "Retries without a wait are used up before an outage can pass; linear_wait starts with"
+        " none.",
+        "RetryStrategy in procrastinate/retry.py: wait + linear_wait * attempts + exponential_wait"
+        " ** (attempts + 1)",
         _in("retrying", "retry_at_once"),
     ),
     Rule(
         "procrastinate.flat-wait",
         "retry",
-        "A constant wait brings all failed jobs back together and never slows down while the other side is down.",
+        "A constant wait brings all failed jobs back together and never slows down while the other"
+        " side is down.",
         "RetryStrategy in procrastinate/retry.py; PDF-Assistant-RAG#664",
         _in("retrying", "flat_wait"),
     ),
     Rule(
         "procrastinate.permanent-retried",
         "retry",
-        "Without retry_exceptions every exception is retried, also one that will come back each time.",
-        "RetryStrategy.retry_exceptions in procrastinate/retry.py; open-wearables#1053: 462 attempts in a week",
+        "Without retry_exceptions every exception is retried, also one that will come back each"
+        " time.",
+        "RetryStrategy.retry_exceptions in procrastinate/retry.py; open-wearables#1053: 462"
+        " attempts in a week",
         _in("retrying", "permanent_retried"),
     ),
     Rule(
@@ -104,13 +123,15 @@ RULES: tuple[Rule, ...] = (
         "procrastinate.swallowed-exception",
         "retry",
         "An exception that the handler catches and does not raise is a job that succeeded.",
-        "_process_job in procrastinate/worker.py; stock-screener#49: except, then return {'status': 'error'}",
+        "_process_job in procrastinate/worker.py; stock-screener#49: except, then return {'status':"
+        " 'error'}",
         _in("retrying", "swallowed_exception"),
     ),
     Rule(
         "procrastinate.failure-unrecorded",
         "dead-letter",
-        "Procrastinate keeps a failed job's row and nothing else: a table of one's own is written by the handler.",
+        "Procrastinate keeps a failed job's row and nothing else: a table of one's own is written"
+        " by the handler.",
         "_persist_job_status in procrastinate/worker.py",
         _in("giving_up", "failure_unrecorded"),
     ),
@@ -118,13 +139,15 @@ RULES: tuple[Rule, ...] = (
         "procrastinate.failed-deleted",
         "dead-letter",
         "The status `failed` is the only dead letter, and these options delete it.",
-        "DeleteJobCondition in procrastinate/jobs.py; remove_old_jobs in procrastinate/builtin_tasks.py",
+        "DeleteJobCondition in procrastinate/jobs.py; remove_old_jobs in"
+        " procrastinate/builtin_tasks.py",
         _in("giving_up", "failed_deleted"),
     ),
     Rule(
         "procrastinate.permanent-not-recorded",
         "dead-letter",
-        "A permanent error that the handler catches and does not record is lost: the job has succeeded.",
+        "A permanent error that the handler catches and does not record is lost: the job has"
+        " succeeded.",
         "_process_job in procrastinate/worker.py; stock-screener#49",
         _in("giving_up", "permanent_not_recorded"),
     ),
@@ -152,8 +175,10 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "procrastinate.defer-in-coroutine",
         "handler",
-        "defer goes through asgiref's AsyncToSync where the app is open_async, which raises in a running loop.",
-        "BaseAsyncConnector in procrastinate/connector.py; get_sync_connector in procrastinate/psycopg_connector.py",
+        "defer goes through asgiref's AsyncToSync where the app is open_async, which raises in a"
+        " running loop.",
+        "BaseAsyncConnector in procrastinate/connector.py; get_sync_connector in"
+        " procrastinate/psycopg_connector.py",
         _in("deferring", "defer_in_coroutine"),
     ),
     Rule(
@@ -166,7 +191,8 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "procrastinate.publish-in-transaction",
         "handler",
-        "The app's own connections commit at once: a worker may be faster than the transaction, which may roll back.",
+        "The app's own connections commit at once: a worker may be faster than the transaction,"
+        " which may roll back.",
         "Task.configure(connection=) in procrastinate/tasks.py; saleor#5457",
         _in("deferring", "publish_in_transaction"),
     ),
@@ -174,7 +200,8 @@ RULES: tuple[Rule, ...] = (
         "procrastinate.publish-unkeyed",
         "idempotency",
         "A job that defers another one does so once more for each run.",
-        "posthog#62708; queueing_lock in procrastinate/sql/schema.sql holds for status `todo` alone",
+        "posthog#62708; queueing_lock in procrastinate/sql/schema.sql holds for status `todo`"
+        " alone",
         _in("deferring", "publish_unkeyed"),
     ),
     Rule(
@@ -201,14 +228,16 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "procrastinate.shutdown-aborts",
         "retry",
-        "After shutdown_graceful_timeout a coroutine is cancelled: unless its strategy retries that, it is `aborted`.",
+        "After shutdown_graceful_timeout a coroutine is cancelled: unless its strategy retries"
+        " that, it is `aborted`.",
         "_abort_running_jobs and _process_job in procrastinate/worker.py",
         _in("running", "shutdown_aborts"),
     ),
     Rule(
         "procrastinate.task-not-imported",
         "handler",
-        "A worker knows the tasks of the modules that it imports: any other fails with TaskNotFound.",
+        "A worker knows the tasks of the modules that it imports: any other fails with"
+        " TaskNotFound.",
         "App(import_paths=) in procrastinate/app.py",
         _in("running", "task_not_imported"),
     ),

@@ -21,9 +21,16 @@ def failure_unrecorded(job: Job) -> Iterator[Finding]:
     if letter is None or letter.kind not in ("table", "queue") or task.registered is None:
         return
     if find_record(job.project, task) is None:
-        message = "nothing is recorded when the job is given up: its status `failed` is all that is left"
-        hint = "in the handler, where context.job.attempts is the last one; or dead_letter: {kind: framework}"
-        yield tell(job, "failure-unrecorded", Severity.WARNING, at(job, task.registered), message, hint)
+        message = (
+            "nothing is recorded when the job is given up: its status `failed` is all that is left"
+        )
+        hint = (
+            "in the handler, where context.job.attempts is the last one; or dead_letter: {kind:"
+            " framework}"
+        )
+        yield tell(
+            job, "failure-unrecorded", Severity.WARNING, at(job, task.registered), message, hint
+        )
 
 
 def failed_deleted(job: Job) -> Iterator[Finding]:
@@ -31,14 +38,30 @@ def failed_deleted(job: Job) -> Iterator[Finding]:
     letter = job.spec.dead_letter
     if letter is None or letter.kind != "framework":
         return
-    for word, option, value in (("delete_jobs", "delete_jobs", "always"), ("remove_failed", "remove_failed", True)):
+    for word, option, value in (
+        ("delete_jobs", "delete_jobs", "always"),
+        ("remove_failed", "remove_failed", True),
+    ):
         for module in job.project.modules_with(word):
             for node in ast.walk(module.tree) if not in_tests(module.path) else ():
                 found = given(node, option)
                 if found is not None and job.project.literal(found, module) == value:
-                    message = f"{option}={value!r} deletes jobs that failed, and their status is the dead letter"
-                    hint = "keep them until somebody has looked: delete_jobs='successful', remove_failed=False"
-                    yield tell(job, "failed-deleted", Severity.WARNING, place_of(module, found), message, hint)
+                    message = (
+                        f"{option}={value!r} deletes jobs that failed, and their status is the dead"
+                        " letter"
+                    )
+                    hint = (
+                        "keep them until somebody has looked: delete_jobs='successful',"
+                        " remove_failed=False"
+                    )
+                    yield tell(
+                        job,
+                        "failed-deleted",
+                        Severity.WARNING,
+                        place_of(module, found),
+                        message,
+                        hint,
+                    )
 
 
 def given(node: ast.AST, option: str) -> ast.expr | None:
@@ -47,7 +70,9 @@ def given(node: ast.AST, option: str) -> ast.expr | None:
         return node.value
     if isinstance(node, ast.Dict):
         pairs = zip(node.keys, node.values, strict=True)
-        return next((v for k, v in pairs if isinstance(k, ast.Constant) and k.value == option), None)
+        return next(
+            (v for k, v in pairs if isinstance(k, ast.Constant) and k.value == option), None
+        )
     return None
 
 

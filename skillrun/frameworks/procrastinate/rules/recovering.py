@@ -12,7 +12,9 @@ from skillrun.frameworks.procrastinate.tasks import Task, read_task
 from skillrun.frameworks.procrastinate.wiring import find_sites
 from skillrun.verdict import Finding, Severity
 
-_HINT = "a periodic task that calls app.job_manager.get_stalled_jobs() and retry_job() for each of them"
+_HINT = (
+    "a periodic task that calls app.job_manager.get_stalled_jobs() and retry_job() for each of them"
+)
 
 
 def _task(job: Job) -> Task:
@@ -23,7 +25,10 @@ def stalled_never_retried(job: Job) -> Iterator[Finding]:
     """No code of the repository's asks for stalled jobs."""
     task = _task(job)
     if task.registered is not None and not find_recoveries(job.project, job.use):
-        message = "the job of a worker that dies stays `doing` for ever: nothing here calls get_stalled_jobs"
+        message = (
+            "the job of a worker that dies stays `doing` for ever: nothing here calls"
+            " get_stalled_jobs"
+        )
         once = (
             job.spec.retry is not None and job.spec.retry.kind == "none"
         )  # then nobody waits for it, but it is not seen
@@ -41,7 +46,10 @@ def lock_held_for_ever(job: Job) -> Iterator[Finding]:
         node = site.option("lock")
         places += [place_of(site.module, node)] if node is not None else []
     for place in places[:1]:
-        message = "a worker that dies keeps this lock: no job with it is run until somebody retries the stalled one"
+        message = (
+            "a worker that dies keeps this lock: no job with it is run until somebody retries the"
+            " stalled one"
+        )
         yield tell(job, "lock-held-for-ever", Severity.ERROR, place, message, _HINT)
 
 
@@ -50,17 +58,35 @@ def stalled_by_age(job: Job) -> Iterator[Finding]:
     for recovery in find_recoveries(job.project, job.use):
         node = recovery.by_age
         if node is not None:
-            message = "nb_seconds goes by a job's age: one that is only slow is run a second time beside itself"
-            hint = "leave it out: get_stalled_jobs then goes by the heartbeats of workers (Procrastinate 3)"
-            yield tell(job, "stalled-by-age", Severity.WARNING, place_of(recovery.module, node), message, hint)
+            message = (
+                "nb_seconds goes by a job's age: one that is only slow is run a second time beside"
+                " itself"
+            )
+            hint = (
+                "leave it out: get_stalled_jobs then goes by the heartbeats of workers"
+                " (Procrastinate 3)"
+            )
+            yield tell(
+                job,
+                "stalled-by-age",
+                Severity.WARNING,
+                place_of(recovery.module, node),
+                message,
+                hint,
+            )
 
 
 def stalled_unbounded(job: Job) -> Iterator[Finding]:
     """A job that kills its worker is given back each time."""
     for recovery in find_recoveries(job.project, job.use)[:1]:
         if not recovery.asks_attempts:
-            message = "a job that kills every worker comes back for ever: retry_job asks for no bound"
-            hint = "where job.attempts is too high: finish_job_by_id_async(job.id, Status.FAILED, delete_job=False)"
+            message = (
+                "a job that kills every worker comes back for ever: retry_job asks for no bound"
+            )
+            hint = (
+                "where job.attempts is too high: finish_job_by_id_async(job.id, Status.FAILED,"
+                " delete_job=False)"
+            )
             yield tell(job, "stalled-unbounded", Severity.NOTE, recovery.place, message, hint)
 
 
@@ -70,4 +96,6 @@ def recovery_not_scheduled(job: Job) -> Iterator[Finding]:
     if recoveries and not any(recovery.periodic for recovery in recoveries):
         message = "stalled jobs are looked for here, and no periodic task calls it: who does?"
         hint = '@app.periodic(cron="*/10 * * * *") over the task that does it'
-        yield tell(job, "recovery-not-scheduled", Severity.WARNING, recoveries[0].place, message, hint)
+        yield tell(
+            job, "recovery-not-scheduled", Severity.WARNING, recoveries[0].place, message, hint
+        )

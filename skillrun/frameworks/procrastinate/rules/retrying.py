@@ -32,16 +32,33 @@ def retry_unbounded(job: Job) -> Iterator[Finding]:
     strategy = _strategy(job)
     bounded = any(bound.last is not None for bound in raised(job.project, job.handler))
     if strategy.custom is None and strategy.retries is None and not bounded:
-        message = "nothing bounds these retries: retry=True, and max_attempts left out or 0, are for ever"
+        message = (
+            "nothing bounds these retries: retry=True, and max_attempts left out or 0, are for ever"
+        )
         yield tell(job, "retry-unbounded", Severity.ERROR, at(job, strategy.place), message, _HINT)
 
 
 def attempts_off_by_one(job: Job) -> Iterator[Finding]:
     """`max_attempts` is the number of retries."""
     strategy, wanted = _strategy(job), _wanted(job)
-    if wanted is not None and wanted > 1 and is_known(strategy.retries) and strategy.retries == wanted:
-        message = f"max_attempts counts retries, not runs: this task is run {wanted + 1} times, the spec says {wanted}"
-        yield tell(job, "attempts-off-by-one", Severity.ERROR, at(job, strategy.place), message, f"{wanted - 1}")
+    if (
+        wanted is not None
+        and wanted > 1
+        and is_known(strategy.retries)
+        and strategy.retries == wanted
+    ):
+        message = (
+            f"max_attempts counts retries, not runs: this task is run {wanted + 1} times, the spec"
+            f" says {wanted}"
+        )
+        yield tell(
+            job,
+            "attempts-off-by-one",
+            Severity.ERROR,
+            at(job, strategy.place),
+            message,
+            f"{wanted - 1}",
+        )
 
 
 def retry_at_once(job: Job) -> Iterator[Finding]:
@@ -51,9 +68,19 @@ def retry_at_once(job: Job) -> Iterator[Finding]:
         return
     if not (strategy.wait or strategy.linear or strategy.exponential):
         message = "the retries have no wait: all of them are used up before an outage can pass"
-        yield tell(job, "retry-at-once", Severity.WARNING, at(job, strategy.place), message, "exponential_wait=2")
+        yield tell(
+            job,
+            "retry-at-once",
+            Severity.WARNING,
+            at(job, strategy.place),
+            message,
+            "exponential_wait=2",
+        )
     elif strategy.linear and not strategy.wait and not strategy.exponential:
-        message = f"linear_wait={strategy.linear:g} waits 0 s before the first retry, then {strategy.linear:g} s"
+        message = (
+            f"linear_wait={strategy.linear:g} waits 0 s before the first retry, then"
+            f" {strategy.linear:g} s"
+        )
         hint = "add wait=..., or exponential_wait"
         yield tell(job, "retry-at-once", Severity.NOTE, at(job, strategy.place), message, hint)
 
@@ -62,12 +89,32 @@ def flat_wait(job: Job) -> Iterator[Finding]:
     """The spec asks for growing waits; exponential_wait=1 does not grow either."""
     strategy = _strategy(job)
     backoff = job.spec.retry.backoff if job.spec.retry else None
-    if not backoff or backoff.kind != "exponential" or not strategy.tries_again or not strategy.waits_read:
+    if (
+        not backoff
+        or backoff.kind != "exponential"
+        or not strategy.tries_again
+        or not strategy.waits_read
+    ):
         return
-    if not strategy.linear and strategy.exponential <= 1 and (strategy.wait or strategy.exponential):
-        what = "1 to the power of any number is 1" if strategy.exponential == 1 else "wait= is the same each time"
+    if (
+        not strategy.linear
+        and strategy.exponential <= 1
+        and (strategy.wait or strategy.exponential)
+    ):
+        what = (
+            "1 to the power of any number is 1"
+            if strategy.exponential == 1
+            else "wait= is the same each time"
+        )
         message = f"{what}: the waits do not grow, and the spec asks for growing ones"
-        yield tell(job, "flat-wait", Severity.WARNING, at(job, strategy.place), message, "exponential_wait=2")
+        yield tell(
+            job,
+            "flat-wait",
+            Severity.WARNING,
+            at(job, strategy.place),
+            message,
+            "exponential_wait=2",
+        )
 
 
 def permanent_retried(job: Job) -> Iterator[Finding]:
@@ -81,8 +128,14 @@ def permanent_retried(job: Job) -> Iterator[Finding]:
         bases = ancestors(job.project, short(spec_name(job, written)))
         for call in effect_calls(job):
             if taken & bases and _leaves(job, call, bases):
-                message = f"{written} is permanent in the spec, leaves the handler from this call, and is retried"
-                hint = f"retry_exceptions without it, or a clause of its own{_IN_ALL if taken & set(ANY) else ''}"
+                message = (
+                    f"{written} is permanent in the spec, leaves the handler from this call, and is"
+                    " retried"
+                )
+                hint = (
+                    "retry_exceptions without it, or a clause of its"
+                    f" own{_IN_ALL if taken & set(ANY) else ''}"
+                )
                 place = at(job, strategy.place)
                 yield tell(job, "permanent-retried", Severity.ERROR, place, message, hint)
                 break
@@ -94,7 +147,9 @@ _IN_ALL = "; without retry_exceptions every exception is retried"
 def _leaves(job: Job, call: Call, bases: frozenset[str]) -> bool:
     """No clause around it, or in a decorator, takes the error for good."""
     every = (*call.in_try, *around(job.project, job.handler))
-    taking = next((c for c in every if c.bare or bases & {short(name) for name in c.exceptions}), None)
+    taking = next(
+        (c for c in every if c.bare or bases & {short(name) for name in c.exceptions}), None
+    )
     return taking is None or taking.always_raises
 
 
@@ -110,9 +165,22 @@ def transient_not_retried(job: Job) -> Iterator[Finding]:
     for written in dict.fromkeys(error.type for error in (failures.transient if failures else ())):
         bases = ancestors(job.project, short(spec_name(job, written)))
         if not taken & bases:
-            why = "retry_exceptions does not name it" if strategy.tries_again else "the task has no retry"
-            message = f"{written} is transient in the spec, and {why}: the job fails at the first one"
-            yield tell(job, "transient-not-retried", Severity.ERROR, at(job, strategy.place), message, _HINT)
+            why = (
+                "retry_exceptions does not name it"
+                if strategy.tries_again
+                else "the task has no retry"
+            )
+            message = (
+                f"{written} is transient in the spec, and {why}: the job fails at the first one"
+            )
+            yield tell(
+                job,
+                "transient-not-retried",
+                Severity.ERROR,
+                at(job, strategy.place),
+                message,
+                _HINT,
+            )
 
 
 def swallowed_exception(job: Job) -> Iterator[Finding]:

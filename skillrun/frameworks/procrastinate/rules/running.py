@@ -26,7 +26,10 @@ def periodic_timestamp(job: Job) -> Iterator[Finding]:
         return
     names = {arg.arg for arg in (*node.args.args, *node.args.kwonlyargs)}
     if "timestamp" not in names and node.args.kwarg is None:
-        message = f"{job.handler.name} takes no timestamp, and a periodic task is given one: each run raises TypeError"
+        message = (
+            f"{job.handler.name} takes no timestamp, and a periodic task is given one: each run"
+            " raises TypeError"
+        )
         place = Place(job.handler.path, job.handler.line)
         yield tell(job, "periodic-timestamp", Severity.ERROR, place, message, "add timestamp: int")
 
@@ -36,20 +39,35 @@ def periodic_overlap(job: Job) -> Iterator[Finding]:
     task = _task(job)
     for periodic in task.periodics:
         given = {keyword.arg for keyword in periodic.call.keywords}
-        if not given & {"lock", "queueing_lock"} and not task.options.keys() & {"lock", "queueing_lock"}:
+        if not given & {"lock", "queueing_lock"} and not task.options.keys() & {
+            "lock",
+            "queueing_lock",
+        }:
             message = (
-                "a tick that takes longer than its period runs beside the next one, and ticks pile up in an outage"
+                "a tick that takes longer than its period runs beside the next one, and ticks pile"
+                " up in an outage"
             )
-            hint = f"lock={job.handler.name!r}, and queueing_lock={job.handler.name!r} for ticks that wait"
+            hint = (
+                f"lock={job.handler.name!r}, and queueing_lock={job.handler.name!r} for ticks that"
+                " wait"
+            )
             yield tell(job, "periodic-overlap", Severity.NOTE, periodic.place, message, hint)
 
 
 def shutdown_aborts(job: Job) -> Iterator[Finding]:
-    """A coroutine that is cut off at a shutdown is retried where its strategy takes CancelledError."""
+    """A coroutine that is cut off at a shutdown is retried where its strategy takes
+    CancelledError.
+    """
     strategy = read_strategy(job.project, _task(job))
-    taken = {"builtins.BaseException", "asyncio.CancelledError", "asyncio.exceptions.CancelledError"}
+    taken = {
+        "builtins.BaseException",
+        "asyncio.CancelledError",
+        "asyncio.exceptions.CancelledError",
+    }
     spared = strategy.custom is not None or not strategy.exceptions or strategy.exceptions == ANY
-    if not isinstance(job.handler.node, ast.AsyncFunctionDef) or taken & set(strategy.exceptions or ()):
+    if not isinstance(job.handler.node, ast.AsyncFunctionDef) or taken & set(
+        strategy.exceptions or ()
+    ):
         return
     if strategy.tries_again and spared:
         return
@@ -57,9 +75,14 @@ def shutdown_aborts(job: Job) -> Iterator[Finding]:
         for node in ast.walk(module.tree) if not in_tests(module.path) else ():
             found = given(node, "shutdown_graceful_timeout")
             if found is not None and not (isinstance(found, ast.Constant) and found.value is None):
-                message = "a coroutine that runs longer at a shutdown is aborted, and its strategy does not retry that"
+                message = (
+                    "a coroutine that runs longer at a shutdown is aborted, and its strategy does"
+                    " not retry that"
+                )
                 hint = "asyncio.CancelledError in retry_exceptions, or no timeout here"
-                yield tell(job, "shutdown-aborts", Severity.WARNING, place_of(module, found), message, hint)
+                yield tell(
+                    job, "shutdown-aborts", Severity.WARNING, place_of(module, found), message, hint
+                )
                 return
 
 
@@ -70,15 +93,32 @@ def task_not_imported(job: Job) -> Iterator[Finding]:
     if found is None or found.module is None or task.django or found.binding is None:
         return
     value = found.binding.value
-    is_app = isinstance(value, ast.Call) and (found.module.resolve(value.func) or "").rpartition(".")[2] == "App"
+    is_app = (
+        isinstance(value, ast.Call)
+        and (found.module.resolve(value.func) or "").rpartition(".")[2] == "App"
+    )
     if not isinstance(value, ast.Call) or not is_app:
         return
     options, unread = options_of(job.project, value, found.module)
-    paths = job.project.literal(options["import_paths"], found.module) if "import_paths" in options else []
-    if unread or not isinstance(paths, list | tuple) or not all(isinstance(path, str) for path in paths):
+    paths = (
+        job.project.literal(options["import_paths"], found.module)
+        if "import_paths" in options
+        else []
+    )
+    if (
+        unread
+        or not isinstance(paths, list | tuple)
+        or not all(isinstance(path, str) for path in paths)
+    ):
         return
     if not loads(job.project, found.module, paths, job.handler.module.path):
-        message = f"the worker imports this module and import_paths, and neither leads to {job.handler.module.name}"
-        hint = f'import_paths=["{job.handler.module.name}"]: else each of its jobs fails with TaskNotFound'
+        message = (
+            "the worker imports this module and import_paths, and neither leads to"
+            f" {job.handler.module.name}"
+        )
+        hint = (
+            f'import_paths=["{job.handler.module.name}"]: else each of its jobs fails with'
+            " TaskNotFound"
+        )
         place = place_of(found.module, value)
         yield tell(job, "task-not-imported", Severity.ERROR, place, message, hint)

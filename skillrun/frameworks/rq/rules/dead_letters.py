@@ -15,7 +15,12 @@ from skillrun.frameworks.rq.sites import real_sites
 from skillrun.frameworks.rq.workers import launches_of, place_of_launch
 from skillrun.verdict import Finding, Severity
 
-_SWEEPERS = ("FailedJobRegistry", "failed_job_registry", "work_horse_killed_handler", "handle_work_horse_killed")
+_SWEEPERS = (
+    "FailedJobRegistry",
+    "failed_job_registry",
+    "work_horse_killed_handler",
+    "handle_work_horse_killed",
+)
 _DAY = 86_400.0
 
 
@@ -33,11 +38,14 @@ def failure_each_attempt(job: Job) -> Iterator[Finding]:
             continue
         certain = _kind(job) in ("table", "queue") and "max_attempts" not in job.policy.unknown
         message = (
-            f"on_failure runs after each of {job.policy.max_attempts} attempts, and {hook.name} records every time"
+            f"on_failure runs after each of {job.policy.max_attempts} attempts, and {hook.name}"
+            " records every time"
         )
         severity = Severity.ERROR if certain else Severity.WARNING
         hint = "if job.retries_left: return"
-        yield tell(job, "failure-each-attempt", severity, place_of(hook.module, record), message, hint)
+        yield tell(
+            job, "failure-each-attempt", severity, place_of(hook.module, record), message, hint
+        )
 
 
 def killed_not_recorded(job: Job) -> Iterator[Finding]:
@@ -45,14 +53,17 @@ def killed_not_recorded(job: Job) -> Iterator[Finding]:
     place = job.policy.dead_letter
     if _kind(job) not in ("table", "queue") or place is None:
         return
-    if any(not in_tests(module.path) for word in _SWEEPERS for module in job.project.modules_with(word)):
+    if any(
+        not in_tests(module.path) for word in _SWEEPERS for module in job.project.modules_with(word)
+    ):
         return
     message = (
-        "a work horse that is killed (out of memory, SIGKILL) does not get here: the job is only a failed one of RQ"
+        "a work horse that is killed (out of memory, SIGKILL) does not get here: the job is only a"
+        " failed one of RQ"
     )
     hint = (
-        "write the record in a sweep over the FailedJobRegistry, or in a work_horse_killed_handler: "
-        "Worker(..., work_horse_killed_handler=f), in a class that rq worker --worker-class names"
+        "write the record in a sweep over the FailedJobRegistry, or in a work_horse_killed_handler:"
+        " Worker(..., work_horse_killed_handler=f), in a class that rq worker --worker-class names"
     )
     yield tell(job, "killed-not-recorded", Severity.WARNING, place, message, hint)
 
@@ -64,14 +75,29 @@ def registry_off(job: Job) -> Iterator[Finding]:
     hint = "let the default exception handler run"
     for path, launch in launches_of(job.project):
         if launch.forgets_failures:
-            message = "this worker runs without the default exception handler: failed jobs are not kept"
-            yield tell(job, "registry-off", Severity.ERROR, place_of_launch(path, launch), message, hint)
+            message = (
+                "this worker runs without the default exception handler: failed jobs are not kept"
+            )
+            yield tell(
+                job, "registry-off", Severity.ERROR, place_of_launch(path, launch), message, hint
+            )
     for module in job.project.modules_with("disable_default_exception_handler"):
         for node in () if in_tests(module.path) else ast.walk(module.tree):
-            named = isinstance(node, ast.keyword) and node.arg == "disable_default_exception_handler"
-            if named and isinstance(node, ast.keyword) and job.project.literal(node.value, module) is True:
-                message = "this worker runs without the default exception handler: failed jobs are not kept"
-                yield tell(job, "registry-off", Severity.ERROR, place_of(module, node.value), message, hint)
+            named = (
+                isinstance(node, ast.keyword) and node.arg == "disable_default_exception_handler"
+            )
+            if (
+                named
+                and isinstance(node, ast.keyword)
+                and job.project.literal(node.value, module) is True
+            ):
+                message = (
+                    "this worker runs without the default exception handler: failed jobs are not"
+                    " kept"
+                )
+                yield tell(
+                    job, "registry-off", Severity.ERROR, place_of(module, node.value), message, hint
+                )
 
 
 def failure_ttl(job: Job) -> Iterator[Finding]:
@@ -82,6 +108,9 @@ def failure_ttl(job: Job) -> Iterator[Finding]:
         if node is None or not isinstance(value, float) or not 0 <= value < _DAY:
             continue
         severity = Severity.ERROR if value == 0 else Severity.WARNING
-        message = f"a failed job is deleted after {seconds(value)}, and the failed jobs are the dead letters"
+        message = (
+            f"a failed job is deleted after {seconds(value)}, and the failed jobs are the dead"
+            " letters"
+        )
         hint = "leave failure_ttl out (a year), or make it longer than anybody is away"
         yield tell(job, "failure-ttl", severity, place_of(site.source, node), message, hint)

@@ -14,7 +14,11 @@ from skillrun.frameworks.rq.sites import ENQUEUE, Site, real_sites
 from skillrun.repo.python import Call
 from skillrun.verdict import Finding, Severity
 
-_EXPLICIT = ("enqueue_call", "prepare_data", "create_job")  # take args= and kwargs=, nothing else for the function
+_EXPLICIT = (
+    "enqueue_call",
+    "prepare_data",
+    "create_job",
+)  # take args= and kwargs=, nothing else for the function
 _OF_RQ = """job_timeout description result_ttl ttl failure_ttl depends_on job_id at_front meta retry repeat on_success
     on_failure on_stopped rate_limit webhooks pipeline unique args kwargs"""
 _RESERVED = frozenset(_OF_RQ.split())
@@ -25,7 +29,11 @@ def _calls(job: Job) -> Iterator[tuple[Site, ast.Call, str]]:
     """(site, call, method) of every place whose call goes to RQ itself, with all its arguments."""
     for site in real_sites(job.project, job.handler):
         node = site.node
-        method = node.func.attr if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) else ""
+        method = (
+            node.func.attr
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+            else ""
+        )
         if not site.direct or not isinstance(node, ast.Call):
             continue
         if site.style == "queue" and method in ENQUEUE:
@@ -64,8 +72,15 @@ def wrong_arguments(job: Job) -> Iterator[Finding]:
     for site, call, method in _calls(job) if taken is not None else ():
         given = _given(call, method)
         wrong = mismatch(taken, given) if given is not None and taken is not None else None
-        if wrong is not None and taken is not None and not set(job.handler.parameters) & _taken(method):
-            message = f"{wrong}: RQ does not look at enqueue time, every attempt fails with TypeError in the worker"
+        if (
+            wrong is not None
+            and taken is not None
+            and not set(job.handler.parameters) & _taken(method)
+        ):
+            message = (
+                f"{wrong}: RQ does not look at enqueue time, every attempt fails with TypeError in"
+                " the worker"
+            )
             hint = f"the function takes {shown(taken)}"
             yield tell(job, "wrong-arguments", Severity.ERROR, site.place, message, hint)
 
@@ -73,7 +88,12 @@ def wrong_arguments(job: Job) -> Iterator[Finding]:
 def _parameters(job: Job) -> ast.arguments | None:
     """None where `*args`, `**kwargs`, a class or another decorator hides them."""
     node = job.handler.node
-    if isinstance(node, ast.ClassDef) or node.args.vararg or node.args.kwarg or len(node.decorator_list) > 1:
+    if (
+        isinstance(node, ast.ClassDef)
+        or node.args.vararg
+        or node.args.kwarg
+        or len(node.decorator_list) > 1
+    ):
         return None
     return None if job.handler.module.class_of(node) else node.args
 
@@ -86,11 +106,15 @@ def _given(call: ast.Call, method: str) -> Given | None:
     options = {keyword.arg: keyword.value for keyword in call.keywords}
     if method in _EXPLICIT or {"args", "kwargs"} & options.keys():
         args = call.args[1] if method in _EXPLICIT and len(call.args) > 1 else options.get("args")
-        kwargs = call.args[2] if method in _EXPLICIT and len(call.args) > 2 else options.get("kwargs")
+        kwargs = (
+            call.args[2] if method in _EXPLICIT and len(call.args) > 2 else options.get("kwargs")
+        )
         count, given = count_in(args), names_in(kwargs)
         return None if count is None or given is None else Given(call, count, given)
     skipped = 0 if method == "task" else ENQUEUE[method] + 1
-    ours = tuple(name for name in names if name and name not in _taken(method) and name not in ("func", "f"))
+    ours = tuple(
+        name for name in names if name and name not in _taken(method) and name not in ("func", "f")
+    )
     return Given(call, max(len(call.args) - skipped, 0), ours)
 
 
@@ -98,7 +122,9 @@ def publish_early(job: Job) -> Iterator[Finding]:
     """django-rq may wait for the commit by itself (COMMIT_MODE), so it is left out."""
     if any(True for _ in job.project.modules_with("django_rq")):
         return
-    yield from publish_in_transaction(job, _published(job), "enqueue after the block, or in transaction.on_commit")
+    yield from publish_in_transaction(
+        job, _published(job), "enqueue after the block, or in transaction.on_commit"
+    )
 
 
 def _published(job: Job) -> Iterator[tuple[Wiring, Call]]:
@@ -117,11 +143,17 @@ def publish_unkeyed(job: Job) -> Iterator[Finding]:
             "enqueue_at",
         ):
             continue
-        if call.argument(None, "job_id") is None and all(keyword.arg for keyword in call.node.keywords):
+        if call.argument(None, "job_id") is None and all(
+            keyword.arg for keyword in call.node.keywords
+        ):
             message = (
-                f"{ast.unparse(func)}(...) in a job that may run again: each run enqueues once more, without a job_id"
+                f"{ast.unparse(func)}(...) in a job that may run again: each run enqueues once"
+                " more, without a job_id"
             )
-            hint = "job_id=<derived from the job's key>, unique=True, and let the receiver de-duplicate"
+            hint = (
+                "job_id=<derived from the job's key>, unique=True, and let the receiver"
+                " de-duplicate"
+            )
             yield tell(job, "publish-unkeyed", Severity.WARNING, call_place(call), message, hint)
 
 
@@ -131,9 +163,16 @@ def job_id_no_dedupe(job: Job) -> Iterator[Finding]:
         node = next((k.value for k in call.keywords if k.arg == "job_id"), None)
         unique = next((k.value for k in call.keywords if k.arg == "unique"), None)
         if node is not None and unique is None and not isinstance(node, ast.Constant):
-            message = "job_id keeps no second job out: without unique=True the same id is queued again"
-            hint = "unique=True, and a key in the handler too: the id is free again once the result has expired"
-            yield tell(job, "job-id-no-dedupe", Severity.NOTE, place_of(site.module, node), message, hint)
+            message = (
+                "job_id keeps no second job out: without unique=True the same id is queued again"
+            )
+            hint = (
+                "unique=True, and a key in the handler too: the id is free again once the result"
+                " has expired"
+            )
+            yield tell(
+                job, "job-id-no-dedupe", Severity.NOTE, place_of(site.module, node), message, hint
+            )
 
 
 def object_argument(job: Job) -> Iterator[Finding]:
@@ -143,7 +182,11 @@ def object_argument(job: Job) -> Iterator[Finding]:
             what = row_in(job, site.module, node)
             if what is not None:
                 pickled = job.policy.serializer == "pickle"
-                then = "it will be stale when the job runs" if pickled else "JSON cannot carry it: enqueueing raises"
+                then = (
+                    "it will be stale when the job runs"
+                    if pickled
+                    else "JSON cannot carry it: enqueueing raises"
+                )
                 message = f"{ast.unparse(node)} is {what}, given to {site.how}: {then}"
                 severity = Severity.WARNING if pickled else Severity.ERROR
                 hint = "send its primary key and load it in the job"
@@ -165,7 +208,9 @@ def _values(call: ast.Call, method: str) -> Iterator[ast.expr]:
 def pickle_serializer(job: Job) -> Iterator[Finding]:
     """The default, and what it means."""
     if job.policy.serializer == "pickle":
-        message = "jobs are pickled (RQ's default): whoever can write to Redis runs code in the worker"
+        message = (
+            "jobs are pickled (RQ's default): whoever can write to Redis runs code in the worker"
+        )
         sources = job.policy.sources
         place = sources.get("serializer") or Place(job.handler.path, job.handler.line)
         hint = "serializer=JSONSerializer for queue and worker, where the arguments allow it"

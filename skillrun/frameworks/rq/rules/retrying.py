@@ -22,12 +22,24 @@ _TIMEOUT = "JobTimeoutException"
 
 
 def no_scheduler(job: Job) -> Iterator[Finding]:
-    """The job waits (an interval, enqueue_in, enqueue_at, repeat), and no worker that is started moves it on."""
+    """The job waits (an interval, enqueue_in, enqueue_at, repeat), and no worker that is started
+    moves it on.
+    """
     waiting, workers = _waits(job), unscheduled_workers(job.project)
     if waiting is None or not workers:
         return
-    message = f"no worker is started with a scheduler, and the job waits ({waiting}): it stays scheduled for ever"
-    yield tell(job, "no-scheduler", Severity.ERROR, place_of_launch(*workers[0]), message, "add --with-scheduler")
+    message = (
+        f"no worker is started with a scheduler, and the job waits ({waiting}): it stays scheduled"
+        " for ever"
+    )
+    yield tell(
+        job,
+        "no-scheduler",
+        Severity.ERROR,
+        place_of_launch(*workers[0]),
+        message,
+        "add --with-scheduler",
+    )
 
 
 def _waits(job: Job) -> str | None:
@@ -37,7 +49,10 @@ def _waits(job: Job) -> str | None:
             return f"{seconds(longest)} before a retry"
         if site.style == "queue" and site.how in (".enqueue_in(...)", ".enqueue_at(...)"):
             return site.how.strip(".")
-    longest = max((w for one in returned_retries(job.project, job.handler) for w in one.waits or ()), default=0.0)
+    longest = max(
+        (w for one in returned_retries(job.project, job.handler) for w in one.waits or ()),
+        default=0.0,
+    )
     return f"{seconds(longest)} before a retry" if longest > 0 else None
 
 
@@ -53,13 +68,23 @@ def retry_differs(job: Job) -> Iterator[Finding]:
     other = next((pair for pair in sites if first and pair[1].waits != first[1].waits), None)
     if first is None or other is None:
         return
-    message = f"the job is retried {_times(first[1])} from {_where(first[0])}, and {_times(other[1])} from here"
-    hint = "give the same retry everywhere: one function that enqueues, or @job(retry=...) and .delay()"
+    message = (
+        f"the job is retried {_times(first[1])} from {_where(first[0])}, and {_times(other[1])}"
+        " from here"
+    )
+    hint = (
+        "give the same retry everywhere: one function that enqueues, or @job(retry=...) and"
+        " .delay()"
+    )
     yield tell(job, "retry-differs", Severity.ERROR, other[0].place, message, hint)
 
 
 def _times(one: Reading) -> str:
-    waits = f" (waits {', '.join(f'{wait:g} s' for wait in one.waits)})" if one.waits and any(one.waits) else ""
+    waits = (
+        f" (waits {', '.join(f'{wait:g} s' for wait in one.waits)})"
+        if one.waits and any(one.waits)
+        else ""
+    )
     return f"{one.retries} times{waits}" if one.retries else "never"
 
 
@@ -77,12 +102,32 @@ def interval_length(job: Job) -> Iterator[Finding]:
         seen.add(place)
         written = ", ".join(f"{wait:g}" for wait in one.waits or ())
         if count == 0:
-            message = "no interval in the list: when it should retry, the worker quits with IndexError"
-            yield tell(job, "interval-length", Severity.ERROR, place, message, f"give {one.retries} intervals")
+            message = (
+                "no interval in the list: when it should retry, the worker quits with IndexError"
+            )
+            yield tell(
+                job,
+                "interval-length",
+                Severity.ERROR,
+                place,
+                message,
+                f"give {one.retries} intervals",
+            )
         elif count > 1 and count != one.retries:
-            how = "the first is repeated until the end" if count < one.retries else "the first are never used"
+            how = (
+                "the first is repeated until the end"
+                if count < one.retries
+                else "the first are never used"
+            )
             message = f"{count} intervals for {one.retries} retries: {how}, RQ waits {written} s"
-            yield tell(job, "interval-length", Severity.WARNING, place, message, f"give {one.retries} intervals")
+            yield tell(
+                job,
+                "interval-length",
+                Severity.WARNING,
+                place,
+                message,
+                f"give {one.retries} intervals",
+            )
 
 
 def decorator_ignored(job: Job) -> Iterator[Finding]:
@@ -90,12 +135,18 @@ def decorator_ignored(job: Job) -> Iterator[Finding]:
     decorator = job_decorator(job.project, job.handler)
     if decorator is None or not isinstance(decorator[0], ast.Call):
         return
-    given = set(options_of(job.project, decorator[0], decorator[1])[0]) & {"retry", "timeout", "on_failure"}
+    given = set(options_of(job.project, decorator[0], decorator[1])[0]) & {
+        "retry",
+        "timeout",
+        "on_failure",
+    }
     for site in real_sites(job.project, job.handler):
         there = {"timeout" if name == "job_timeout" else name for name in site.options}
         if site.style == "queue" and not site.unread and given - there:
             lost = ", ".join(sorted(given - there))
-            message = f"{site.how} does not look at the decorator: its {lost} does not apply to this job"
+            message = (
+                f"{site.how} does not look at the decorator: its {lost} does not apply to this job"
+            )
             hint = f"{job.handler.name}.delay(...), or give the options here"
             yield tell(job, "decorator-ignored", Severity.WARNING, site.place, message, hint)
 
@@ -103,14 +154,27 @@ def decorator_ignored(job: Job) -> Iterator[Finding]:
 def permanent_retried(job: Job) -> Iterator[Finding]:
     """No clause around the effects ends the job for an error that the spec calls permanent."""
     failures, place = job.spec.failures, job.policy.sources.get("autoretry")
-    if failures is None or place is None or job.policy.max_attempts == 1 or _takes_retries_away(job):
+    if (
+        failures is None
+        or place is None
+        or job.policy.max_attempts == 1
+        or _takes_retries_away(job)
+    ):
         return
-    clauses = [c for call in effect_calls(job) for c in call.in_try] or [*job.project.handlers(job.handler, depth=2)]
+    clauses = [c for call in effect_calls(job) for c in call.in_try] or [
+        *job.project.handlers(job.handler, depth=2)
+    ]
     for written in dict.fromkeys(error.type for error in failures.permanent):
         bases = ancestors(job.project, short(spec_name(job, written)))
         if not any(_takes(clause, bases) and ends_job(clause) for clause in clauses):
-            message = f"{written} is permanent in the spec, and RQ retries every exception that the function lets out"
-            hint = "catch it, record the dead letter and return; or set get_current_job().retries_left = 0 and raise"
+            message = (
+                f"{written} is permanent in the spec, and RQ retries every exception that the"
+                " function lets out"
+            )
+            hint = (
+                "catch it, record the dead letter and return; or set get_current_job().retries_left"
+                " = 0 and raise"
+            )
             yield tell(job, "permanent-retried", Severity.ERROR, place, message, hint)
 
 
@@ -136,16 +200,28 @@ def swallowed_exception(job: Job) -> Iterator[Finding]:
     said = [*swallowing.swallowed_exception(job, "RQ calls the job finished and never retries it")]
     yield from said
     lines = {(finding.path, finding.line) for finding in said}
-    for error in job.spec.failures.transient if job.spec.failures and job.policy.max_attempts != 1 else ():
+    for error in (
+        job.spec.failures.transient if job.spec.failures and job.policy.max_attempts != 1 else ()
+    ):
         bases = ancestors(job.project, short(spec_name(job, error.type)))
         for call in effect_calls(job):
             clause = next((one for one in call.in_try if _takes(one, bases)), None)
             if clause is None or (clause.path, clause.line) in lines or not ends_job(clause):
                 continue
             lines.add((clause.path, clause.line))
-            message = f"this clause ends the job for {error.type}, which the spec calls transient: it is never retried"
+            message = (
+                f"this clause ends the job for {error.type}, which the spec calls transient: it is"
+                " never retried"
+            )
             place = Place(clause.path, clause.line)
-            yield tell(job, "swallowed-exception", Severity.ERROR, place, message, "let it through, or name less here")
+            yield tell(
+                job,
+                "swallowed-exception",
+                Severity.ERROR,
+                place,
+                message,
+                "let it through, or name less here",
+            )
 
 
 def timeout_swallowed(job: Job) -> Iterator[Finding]:
@@ -155,13 +231,26 @@ def timeout_swallowed(job: Job) -> Iterator[Finding]:
     for clause in clauses.values() if limit is not None else ():
         if not clause.broad or not ends_job(clause) or _named_before(clause):
             continue
-        message = f"this clause swallows {_TIMEOUT}, which RQ raises after {seconds(limit or 0)}: the job runs on"
+        message = (
+            f"this clause swallows {_TIMEOUT}, which RQ raises after {seconds(limit or 0)}: the job"
+            " runs on"
+        )
         hint = f"put `except {_TIMEOUT}: raise` before it"
-        yield tell(job, "timeout-swallowed", Severity.WARNING, Place(clause.path, clause.line), message, hint)
+        yield tell(
+            job,
+            "timeout-swallowed",
+            Severity.WARNING,
+            Place(clause.path, clause.line),
+            message,
+            hint,
+        )
 
 
 def _named_before(clause: Handler) -> bool:
     """An earlier clause of the same `try` names it."""
-    block = next((n for n in clause.module.parents(clause.node) if isinstance(n, ast.Try | ast.TryStar)), None)
+    block = next(
+        (n for n in clause.module.parents(clause.node) if isinstance(n, ast.Try | ast.TryStar)),
+        None,
+    )
     earlier = block.handlers[: block.handlers.index(clause.node)] if block else []
     return any(_TIMEOUT in ast.unparse(one.type) for one in earlier if one.type is not None)

@@ -1,7 +1,8 @@
 """The static rules of taskiq: what each is about, why it matters, and where it comes from.
 
-A rule is an error only where the code contradicts for certain; what depends on timing or on what cannot be read is
-a warning or a note. The functions are imported when a rule is first used, so that listing the rules costs nothing.
+A rule is an error only where the code contradicts for certain; what depends on timing or on what
+cannot be read is a warning or a note. The functions are imported when a rule is first used, so that
+listing the rules costs nothing.
 """
 
 from __future__ import annotations
@@ -26,14 +27,16 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "taskiq.no-retry-middleware",
         "retry",
-        "taskiq retries nothing by itself: labels such as max_retries are read by a retrying middleware alone.",
+        "taskiq retries nothing by itself: labels such as max_retries are read by a retrying"
+        " middleware alone.",
         "Receiver.run_task in taskiq/receiver/receiver.py; SimpleRetryMiddleware",
         _in("taskiq.rules.retrying", "no_retry_middleware"),
     ),
     Rule(
         "taskiq.retry-not-asked",
         "retry",
-        "A middleware retries only tasks with the label retry_on_error, unless default_retry_label says otherwise.",
+        "A middleware retries only tasks with the label retry_on_error, unless default_retry_label"
+        " says otherwise.",
         "on_error in taskiq/middlewares/simple_retry_middleware.py and smart_retry_middleware.py",
         _in("taskiq.rules.retrying", "retry_not_asked"),
     ),
@@ -41,13 +44,15 @@ RULES: tuple[Rule, ...] = (
         "taskiq.runs-not-retries",
         "retry",
         "max_retries and default_retry_count count runs: 3 is the first run and two retries.",
-        "`retries < max_retries` in taskiq/middlewares/simple_retry_middleware.py; seen in a run of our own",
+        "`retries < max_retries` in taskiq/middlewares/simple_retry_middleware.py; seen in a run of"
+        " our own",
         _in("taskiq.rules.retrying", "runs_not_retries"),
     ),
     Rule(
         "taskiq.delay-unread",
         "retry",
-        "SmartRetryMiddleware without a schedule source waits by a label, which no broker of taskiq-redis reads.",
+        "SmartRetryMiddleware without a schedule source waits by a label, which no broker of"
+        " taskiq-redis reads.",
         "on_send in smart_retry_middleware.py; kick in taskiq_redis/redis_broker.py",
         _in("taskiq.rules.retrying", "delay_unread"),
     ),
@@ -61,21 +66,24 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "taskiq.source-takes-none",
         "retry",
-        "LabelScheduleSource cannot keep the schedule of a retry: on_error raises NotImplementedError.",
+        "LabelScheduleSource cannot keep the schedule of a retry: on_error raises"
+        " NotImplementedError.",
         "add_schedule in taskiq/abc/schedule_source.py",
         _in("taskiq.rules.retrying", "source_takes_none"),
     ),
     Rule(
         "taskiq.source-unread",
         "retry",
-        "A retry in a schedule source is sent by a scheduler that has this source, and by nothing else.",
+        "A retry in a schedule source is sent by a scheduler that has this source, and by nothing"
+        " else.",
         "TaskiqScheduler in taskiq/scheduler/scheduler.py",
         _in("taskiq.rules.retrying", "source_unread"),
     ),
     Rule(
         "taskiq.product-of-delays",
         "retry",
-        "use_delay_exponent multiplies the delay by the number of the retry; in a label, it multiplies the product.",
+        "use_delay_exponent multiplies the delay by the number of the retry; in a label, it"
+        " multiplies the product.",
         "make_delay in taskiq/middlewares/smart_retry_middleware.py",
         _in("taskiq.rules.retrying", "product_of_delays"),
     ),
@@ -90,13 +98,15 @@ RULES: tuple[Rule, ...] = (
         "taskiq.permanent-retried",
         "retry",
         "Without types_of_exceptions a middleware retries whatever leaves the task.",
-        "open-wearables#1053: 462 attempts in a week; types_of_exceptions in smart_retry_middleware.py",
+        "open-wearables#1053: 462 attempts in a week; types_of_exceptions in"
+        " smart_retry_middleware.py",
         _in("taskiq.rules.retrying", "permanent_retried"),
     ),
     Rule(
         "taskiq.reject",
         "retry",
-        "context.reject() raises TaskRejectedError: the message is acknowledged, and no dead-letter queue has it.",
+        "context.reject() raises TaskRejectedError: the message is acknowledged, and no dead-letter"
+        " queue has it.",
         "taskiq-python/taskiq#322, #371; taskiq/context.py",
         _in("taskiq.rules.retrying", "reject"),
     ),
@@ -120,7 +130,9 @@ RULES: tuple[Rule, ...] = (
         "An exception that does not leave the task is a success for taskiq: no retry, no on_error.",
         "stock-screener#49; run_task in taskiq/receiver/receiver.py",
         _in(
-            "common.swallowing", "swallowed_exception", says="taskiq takes the task for done, and does not run it again"
+            "common.swallowing",
+            "swallowed_exception",
+            says="taskiq takes the task for done, and does not run it again",
         ),
     ),
     Rule(
@@ -133,36 +145,41 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "taskiq.record-each-time",
         "dead-letter",
-        "on_error is called at every failure, in reverse order of the list: only after the retries' own it is known "
-        "whether the task is retried.",
+        "on_error is called at every failure, in reverse order of the list: only after the retries'"
+        " own it is known whether the task is retried.",
         "run_task in taskiq/receiver/receiver.py; no_result_on_retry in smart_retry_middleware.py",
         _in("taskiq.rules.ending", "record_each_time"),
     ),
     Rule(
         "taskiq.record-after-ack",
         "dead-letter",
-        "post_execute and post_save come after the acknowledgement when ack_type is when_executed or when_received.",
+        "post_execute and post_save come after the acknowledgement when ack_type is when_executed"
+        " or when_received.",
         "callback in taskiq/receiver/receiver.py",
         _in("taskiq.rules.ending", "record_after_ack"),
     ),
     Rule(
         "taskiq.permanent-not-recorded",
         "dead-letter",
-        "A permanent error that the task catches and does not record is lost: taskiq calls it a success.",
+        "A permanent error that the task catches and does not record is lost: taskiq calls it a"
+        " success.",
         "stock-screener#49; run_task in taskiq/receiver/receiver.py",
         _in("common.swallowing", "permanent_not_recorded"),
     ),
     Rule(
         "taskiq.loses-jobs",
         "handler",
-        "Lists, channels, notifications and the stream brokers for clusters and sentinels give nothing back.",
-        "listen in taskiq_redis/redis_broker.py, redis_cluster_broker.py and redis_sentinel_broker.py; taskiq_pg",
+        "Lists, channels, notifications and the stream brokers for clusters and sentinels give"
+        " nothing back.",
+        "listen in taskiq_redis/redis_broker.py, redis_cluster_broker.py and"
+        " redis_sentinel_broker.py; taskiq_pg",
         _in("taskiq.rules.ending", "loses_jobs"),
     ),
     Rule(
         "taskiq.in-memory",
         "handler",
-        "InMemoryBroker is for tests and development: its tasks die with the process that kicked them.",
+        "InMemoryBroker is for tests and development: its tasks die with the process that kicked"
+        " them.",
         "taskiq/brokers/inmemory_broker.py",
         _in("taskiq.rules.ending", "in_memory"),
     ),
@@ -176,14 +193,17 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "taskiq.ack-type-enum",
         "handler",
-        "A label is sent as text: AcknowledgeType.WHEN_SAVED arrives as a word that the receiver refuses.",
-        "prepare_label in taskiq/labels.py, parse_acknowledge_type in taskiq/acks.py; seen in a run of our own",
+        "A label is sent as text: AcknowledgeType.WHEN_SAVED arrives as a word that the receiver"
+        " refuses.",
+        "prepare_label in taskiq/labels.py, parse_acknowledge_type in taskiq/acks.py; seen in a run"
+        " of our own",
         _in("taskiq.rules.ending", "ack_type_enum"),
     ),
     Rule(
         "taskiq.never-acked",
         "handler",
-        "With ack_type manual only context.ack() acknowledges; without it the message is claimed again and again.",
+        "With ack_type manual only context.ack() acknowledges; without it the message is claimed"
+        " again and again.",
         "AcknowledgeType.MANUAL in taskiq/acks.py; taskiq-aio-pika#35, a crash loop",
         _in("taskiq.rules.ending", "never_acked"),
     ),
@@ -191,14 +211,17 @@ RULES: tuple[Rule, ...] = (
         "taskiq.claimed-later",
         "handler",
         "RedisStreamBroker looks for pending messages only after it was given a new one.",
-        "`if not fetched: continue` in listen, taskiq_redis/redis_broker.py; seen in a run of our own",
+        "`if not fetched: continue` in listen, taskiq_redis/redis_broker.py; seen in a run of"
+        " our own",
         _in("taskiq.rules.ending", "claimed_later"),
     ),
     Rule(
         "taskiq.idle-timeout",
         "idempotency",
-        "A message that is pending for longer than idle_timeout is claimed by another worker, also while it runs.",
-        "xautoclaim in taskiq_redis/redis_broker.py; django-q#183: retry shorter than timeout, sent twice",
+        "A message that is pending for longer than idle_timeout is claimed by another worker, also"
+        " while it runs.",
+        "xautoclaim in taskiq_redis/redis_broker.py; django-q#183: retry shorter than timeout, sent"
+        " twice",
         _in("taskiq.rules.ending", "idle_timeout"),
     ),
     Rule(
@@ -218,14 +241,16 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "taskiq.wrong-arguments",
         "handler",
-        "taskiq does not compare arguments when a task is kicked: what does not fit fails in the worker.",
+        "taskiq does not compare arguments when a task is kicked: what does not fit fails in the"
+        " worker.",
         "_prepare_message in taskiq/kicker.py",
         _in("taskiq.rules.sending", "wrong_arguments"),
     ),
     Rule(
         "taskiq.publish-in-transaction",
         "handler",
-        "A task kicked inside a transaction can be run before the commit, or although it is rolled back.",
+        "A task kicked inside a transaction can be run before the commit, or although it is rolled"
+        " back.",
         "saleor#5457, sentry#89284",
         _in("taskiq.rules.sending", "publish_in_transaction"),
     ),
@@ -246,7 +271,8 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "taskiq.check-then-act",
         "idempotency",
-        "Two runs at once both look before either writes; only a unique key or one atomic step keeps one out.",
+        "Two runs at once both look before either writes; only a unique key or one atomic step"
+        " keeps one out.",
         "hermes-agent#57832, celery/celery#87 (get, then set)",
         _in("common.racing", "check_then_act"),
     ),

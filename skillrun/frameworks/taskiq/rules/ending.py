@@ -1,4 +1,6 @@
-"""Rules about the end of a task: what nobody hears of, what is recorded too often, and what is gone with its worker."""
+"""Rules about the end of a task: what nobody hears of, what is recorded too often, and what is gone
+with its worker.
+"""
 
 from __future__ import annotations
 
@@ -27,9 +29,14 @@ def failure_unrecorded(job: Job) -> Iterator[Finding]:
     if not _expects_record(job) or (task.broker is not None and task.broker.unread):
         return
     if find_record(job.project, task) is None and clause_record(job.project, job.handler) is None:
-        message = "nothing is recorded when the task is given up: taskiq acknowledges it, and keeps no dead letters"
+        message = (
+            "nothing is recorded when the task is given up: taskiq acknowledges it, and keeps no"
+            " dead letters"
+        )
         hint = "on_error of a middleware of your own, where result.error is no NoResultError"
-        yield tell(job, "failure-unrecorded", Severity.WARNING, at(job, task.registered), message, hint)
+        yield tell(
+            job, "failure-unrecorded", Severity.WARNING, at(job, task.registered), message, hint
+        )
 
 
 def record_each_time(job: Job) -> Iterator[Finding]:
@@ -45,18 +52,39 @@ def record_each_time(job: Job) -> Iterator[Finding]:
             continue
         text = ast.unparse(method.node)
         later = (
-            next((n for n, own in enumerate(order) if own and job.project.member([own], name) == method), -1) > retrying
+            next(
+                (
+                    n
+                    for n, own in enumerate(order)
+                    if own and job.project.member([own], name) == method
+                ),
+                -1,
+            )
+            > retrying
         )
         if not any(word in text for word in _ASKS):
-            message = "on_error is called at every failure, also of one that is retried: each leaves a record"
-            hint = "if not isinstance(result.error, NoResultError): the retrying middleware sets it where it retries"
+            message = (
+                "on_error is called at every failure, also of one that is retried: each leaves a"
+                " record"
+            )
+            hint = (
+                "if not isinstance(result.error, NoResultError): the retrying middleware sets it"
+                " where it retries"
+            )
             yield tell(job, "record-each-time", Severity.ERROR, place, message, hint)
         elif later and "_retries" not in text:
             message = (
-                "on_error is called in reverse order: this one before that of the retries, when nothing says yet that "
-                "the task is retried"
+                "on_error is called in reverse order: this one before that of the retries, when"
+                " nothing says yet that the task is retried"
             )
-            yield tell(job, "record-each-time", Severity.ERROR, place, message, "put it before the retries in the list")
+            yield tell(
+                job,
+                "record-each-time",
+                Severity.ERROR,
+                place,
+                message,
+                "put it before the retries in the list",
+            )
 
 
 def record_after_ack(job: Job) -> Iterator[Finding]:
@@ -66,9 +94,17 @@ def record_after_ack(job: Job) -> Iterator[Finding]:
     for (name, _), place in hook_records(job.project, task):
         if name != "on_error" and acked in ("when_executed", "when_received"):
             message = (
-                f"{name} comes after the acknowledgement ({acked}): a worker that dies in between leaves no record"
+                f"{name} comes after the acknowledgement ({acked}): a worker that dies in between"
+                " leaves no record"
             )
-            yield tell(job, "record-after-ack", Severity.WARNING, place, message, "on_error, or ack_type when_saved")
+            yield tell(
+                job,
+                "record-after-ack",
+                Severity.WARNING,
+                place,
+                message,
+                "on_error, or ack_type when_saved",
+            )
 
 
 def loses_jobs(job: Job) -> Iterator[Finding]:
@@ -76,17 +112,34 @@ def loses_jobs(job: Job) -> Iterator[Finding]:
     broker = read_task(job.project, job.handler).broker
     if broker is not None and not broker.gives_back and not broker.in_memory:
         name = broker.kind.rpartition(".")[2]
-        message = f"{name} gives no message back: a job whose worker dies, or is deployed over, is lost"
-        yield tell(job, "loses-jobs", Severity.WARNING, broker.place, message, "RedisStreamBroker, which acknowledges")
+        message = (
+            f"{name} gives no message back: a job whose worker dies, or is deployed over, is lost"
+        )
+        yield tell(
+            job,
+            "loses-jobs",
+            Severity.WARNING,
+            broker.place,
+            message,
+            "RedisStreamBroker, which acknowledges",
+        )
 
 
 def in_memory(job: Job) -> Iterator[Finding]:
     """The only broker works in the process that kicks."""
     task = read_task(job.project, job.handler)
     if task.broker is not None and task.broker.in_memory:
-        message = "InMemoryBroker runs the task in the process that kicks it: no worker, nothing left after a restart"
+        message = (
+            "InMemoryBroker runs the task in the process that kicks it: no worker, nothing left"
+            " after a restart"
+        )
         yield tell(
-            job, "in-memory", Severity.ERROR, task.broker.place, message, "a broker with a queue; this one for tests"
+            job,
+            "in-memory",
+            Severity.ERROR,
+            task.broker.place,
+            message,
+            "a broker with a queue; this one for tests",
         )
 
 
@@ -95,7 +148,14 @@ def acked_early(job: Job) -> Iterator[Finding]:
     found, place = ack_type(job.project, job.handler)
     if found == "when_received":
         message = "acknowledged when it was received: a job whose worker dies is lost"
-        yield tell(job, "acked-early", Severity.ERROR, at(job, place), message, "leave ack_type at when_saved")
+        yield tell(
+            job,
+            "acked-early",
+            Severity.ERROR,
+            at(job, place),
+            message,
+            "leave ack_type at when_saved",
+        )
 
 
 def ack_type_enum(job: Job) -> Iterator[Finding]:
@@ -108,8 +168,8 @@ def ack_type_enum(job: Job) -> Iterator[Finding]:
             continue
         if job.project.origin(module.resolve(node.value) or "").endswith("AcknowledgeType"):
             message = (
-                f"{ast.unparse(node)} is sent as the text {ast.unparse(node)!r}, which the receiver refuses: no "
-                "message of this task is run, or acknowledged"
+                f"{ast.unparse(node)} is sent as the text {ast.unparse(node)!r}, which the receiver"
+                " refuses: no message of this task is run, or acknowledged"
             )
             hint = f'ack_type="{node.attr.lower()}"'
             yield tell(job, "ack-type-enum", Severity.ERROR, place_of(module, node), message, hint)
@@ -118,10 +178,22 @@ def ack_type_enum(job: Job) -> Iterator[Finding]:
 def never_acked(job: Job) -> Iterator[Finding]:
     """The task is to acknowledge its message, and does not."""
     found, place = ack_type(job.project, job.handler)
-    acks = any(isinstance(c.node.func, ast.Attribute) and c.node.func.attr == "ack" for c in calls_of(job))
+    acks = any(
+        isinstance(c.node.func, ast.Attribute) and c.node.func.attr == "ack" for c in calls_of(job)
+    )
     if found == "manual" and not acks:
-        message = "ack_type manual, and the task never calls context.ack(): its message comes back for ever"
-        yield tell(job, "never-acked", Severity.ERROR, at(job, place), message, "await context.ack() when it is done")
+        message = (
+            "ack_type manual, and the task never calls context.ack(): its message comes back for"
+            " ever"
+        )
+        yield tell(
+            job,
+            "never-acked",
+            Severity.ERROR,
+            at(job, place),
+            message,
+            "await context.ack() when it is done",
+        )
 
 
 def claimed_later(job: Job) -> Iterator[Finding]:
@@ -129,8 +201,8 @@ def claimed_later(job: Job) -> Iterator[Finding]:
     broker = read_task(job.project, job.handler).broker
     if broker is not None and broker.kind.endswith("RedisStreamBroker"):
         message = (
-            "a message that a dead worker left pending is claimed after another message has come, and not before: in a "
-            "quiet stream it waits"
+            "a message that a dead worker left pending is claimed after another message has come,"
+            " and not before: in a quiet stream it waits"
         )
         hint = "a task that is scheduled every minute in the same stream, or a sweep of your own"
         yield tell(job, "claimed-later", Severity.NOTE, broker.place, message, hint)
@@ -144,10 +216,18 @@ def idle_timeout(job: Job) -> Iterator[Finding]:
     if not isinstance(idle, int | float) or idle >= (limit or _SHORT_S):
         return
     than = f"the task's timeout is {seconds(limit)}" if limit else "the task has no timeout"
-    message = f"idle_timeout is {seconds(idle)}, and {than}: another worker claims the message while this one runs it"
+    message = (
+        f"idle_timeout is {seconds(idle)}, and {than}: another worker claims the message while this"
+        " one runs it"
+    )
     severity = Severity.ERROR if limit else Severity.WARNING
     yield tell(
-        job, "idle-timeout", severity, at(job, place), message, "longer than any run takes; it is in milliseconds"
+        job,
+        "idle-timeout",
+        severity,
+        at(job, place),
+        message,
+        "longer than any run takes; it is in milliseconds",
     )
 
 

@@ -39,14 +39,28 @@ def no_retry_middleware(job: Job) -> Iterator[Finding]:
     """The task is to be retried, and no middleware of its broker does that."""
     task = _task(job)
     broker = task.broker
-    if broker is None or broker.unread or (broker.parts and any(part.unread or part.own for part in broker.parts)):
+    if (
+        broker is None
+        or broker.unread
+        or (broker.parts and any(part.unread or part.own for part in broker.parts))
+    ):
         return
     named = next((task.labels[name] for name in _WANTED if name in task.labels), None)
     if not broker.retrying and (named is not None or _wanted(job) > 1):
         place = place_of(named[1], named[0]) if named is not None else broker.place
-        said = "this label is read by nobody" if named is not None else f"the spec asks for {_wanted(job)} attempts"
-        message = f"no middleware of the broker retries, and {said}: a task that fails is acknowledged and done with"
-        hint = "broker.with_middlewares(SmartRetryMiddleware(default_retry_count=5, schedule_source=...))"
+        said = (
+            "this label is read by nobody"
+            if named is not None
+            else f"the spec asks for {_wanted(job)} attempts"
+        )
+        message = (
+            f"no middleware of the broker retries, and {said}: a task that fails is acknowledged"
+            " and done with"
+        )
+        hint = (
+            "broker.with_middlewares(SmartRetryMiddleware(default_retry_count=5,"
+            " schedule_source=...))"
+        )
         yield tell(job, "no-retry-middleware", Severity.ERROR, place, message, hint)
 
 
@@ -58,7 +72,10 @@ def retry_not_asked(job: Job) -> Iterator[Finding]:
     count = task.labels.get("max_retries")
     if count is not None or (_wanted(job) > 1 and "retry_on_error" not in task.labels):
         place = place_of(count[1], count[0]) if count is not None else at(job, task.registered)
-        message = "the task does not ask for retries (retry_on_error), and the middleware retries by request alone"
+        message = (
+            "the task does not ask for retries (retry_on_error), and the middleware retries by"
+            " request alone"
+        )
         hint = "@broker.task(retry_on_error=True), or default_retry_label=True in the middleware"
         yield tell(job, "retry-not-asked", Severity.ERROR, place, message, hint)
 
@@ -69,20 +86,33 @@ def runs_not_retries(job: Job) -> Iterator[Finding]:
         return
     most = job.policy.max_attempts
     if most is not None and most > 1 and most == _wanted(job) - 1:
-        message = f"max_retries is {most}, and taskiq counts runs: {most} attempts, where the spec asks for {most + 1}"
+        message = (
+            f"max_retries is {most}, and taskiq counts runs: {most} attempts, where the spec asks"
+            f" for {most + 1}"
+        )
         place = at(job, job.policy.sources.get("max_attempts"))
-        yield tell(job, "runs-not-retries", Severity.ERROR, place, message, f"max_retries={most + 1}")
+        yield tell(
+            job, "runs-not-retries", Severity.ERROR, place, message, f"max_retries={most + 1}"
+        )
 
 
 def delay_unread(job: Job) -> Iterator[Finding]:
     """`SmartRetryMiddleware` sets a label, and the broker does not look at it."""
     found = _retrying(job)
-    if found is None or found[1].kind != "SmartRetryMiddleware" or found[1].unread or has_source(found[1]):
+    if (
+        found is None
+        or found[1].kind != "SmartRetryMiddleware"
+        or found[1].unread
+        or has_source(found[1])
+    ):
         return
     broker, part = found
     if not broker.waits and job.policy.max_attempts != 1:
         name = broker.kind.rpartition(".")[2]
-        message = f"without schedule_source the wait is the label `delay`, which {name} does not read: it runs at once"
+        message = (
+            f"without schedule_source the wait is the label `delay`, which {name} does not read: it"
+            " runs at once"
+        )
         hint = "schedule_source=ListRedisScheduleSource(...), and a TaskiqScheduler that reads it"
         yield tell(job, "delay-unread", Severity.ERROR, part.place, message, hint)
 
@@ -90,8 +120,15 @@ def delay_unread(job: Job) -> Iterator[Finding]:
 def no_wait(job: Job) -> Iterator[Finding]:
     """All runs are over before an outage can pass."""
     found = _retrying(job)
-    if found is not None and found[1].kind == "SimpleRetryMiddleware" and job.policy.max_attempts != 1:
-        message = "SimpleRetryMiddleware kicks the task again at once: all runs are over before an outage can pass"
+    if (
+        found is not None
+        and found[1].kind == "SimpleRetryMiddleware"
+        and job.policy.max_attempts != 1
+    ):
+        message = (
+            "SimpleRetryMiddleware kicks the task again at once: all runs are over before an outage"
+            " can pass"
+        )
         hint = "SmartRetryMiddleware with a schedule_source"
         yield tell(job, "no-wait", Severity.WARNING, found[1].place, message, hint)
 
@@ -100,11 +137,20 @@ def source_takes_none(job: Job) -> Iterator[Finding]:
     """A source that knows the tasks' labels alone."""
     found = _retrying(job)
     node = found[1].options.get("schedule_source") if found is not None else None
-    if found is None or node is None or class_of(job.project, node, found[1].module) != "LabelScheduleSource":
+    if (
+        found is None
+        or node is None
+        or class_of(job.project, node, found[1].module) != "LabelScheduleSource"
+    ):
         return
-    message = "LabelScheduleSource takes no schedules: on_error ends in NotImplementedError, and no retry is sent"
+    message = (
+        "LabelScheduleSource takes no schedules: on_error ends in NotImplementedError, and no retry"
+        " is sent"
+    )
     hint = "ListRedisScheduleSource(...), which keeps what is added to it"
-    yield tell(job, "source-takes-none", Severity.ERROR, place_of(found[1].module, node), message, hint)
+    yield tell(
+        job, "source-takes-none", Severity.ERROR, place_of(found[1].module, node), message, hint
+    )
 
 
 def source_unread(job: Job) -> Iterator[Finding]:
@@ -116,8 +162,14 @@ def source_unread(job: Job) -> Iterator[Finding]:
     kind = class_of(job.project, part.options["schedule_source"], part.module)
     known = {class_of(job.project, *source) for sources in lists for source in sources or ()}
     if kind and None not in lists and kind not in known:
-        message = "no TaskiqScheduler has this schedule source among its sources: the retries are kept, and never sent"
-        hint = "TaskiqScheduler(broker, sources=[...]), and `taskiq scheduler module:scheduler` beside the workers"
+        message = (
+            "no TaskiqScheduler has this schedule source among its sources: the retries are kept,"
+            " and never sent"
+        )
+        hint = (
+            "TaskiqScheduler(broker, sources=[...]), and `taskiq scheduler module:scheduler` beside"
+            " the workers"
+        )
         place = place_of(part.module, part.options["schedule_source"])
         yield tell(job, "source-unread", Severity.ERROR, place, message, hint)
 
@@ -125,11 +177,22 @@ def source_unread(job: Job) -> Iterator[Finding]:
 def product_of_delays(job: Job) -> Iterator[Finding]:
     """`use_delay_exponent` has no exponent."""
     found = _retrying(job)
-    if found is None or job.project.literal(found[1].options.get("use_delay_exponent"), found[1].module) is not True:
+    if (
+        found is None
+        or job.project.literal(found[1].options.get("use_delay_exponent"), found[1].module)
+        is not True
+    ):
         return
     part = found[1]
-    said = "5, 10, 15 s" if has_source(part) else "5, 10, 30, 60 s: each wait is made of the one before"
-    message = f"use_delay_exponent multiplies the wait by the number of the retry ({said}), it does not double it"
+    said = (
+        "5, 10, 15 s"
+        if has_source(part)
+        else "5, 10, 30, 60 s: each wait is made of the one before"
+    )
+    message = (
+        f"use_delay_exponent multiplies the wait by the number of the retry ({said}), it does not"
+        " double it"
+    )
     hint = "a subclass with make_delay(self, message, retries), where the waits are to double"
     yield tell(job, "product-of-delays", Severity.WARNING, part.place, message, hint)
 
@@ -138,16 +201,27 @@ def retries_twice(job: Job) -> Iterator[Finding]:
     """Each of them sends a retry of each failure."""
     broker = _task(job).broker
     if broker is not None and len(broker.retrying) > 1:
-        asking = [part for part in broker.retrying if asks(job.project, _task(job), part) is not False]
+        asking = [
+            part for part in broker.retrying if asks(job.project, _task(job), part) is not False
+        ]
         if len(asking) > 1:
             message = "two middlewares retry this task: each failure is sent again twice"
-            yield tell(job, "retries-twice", Severity.ERROR, asking[1].place, message, "keep one of them")
+            yield tell(
+                job, "retries-twice", Severity.ERROR, asking[1].place, message, "keep one of them"
+            )
 
 
 def permanent_retried(job: Job) -> Iterator[Finding]:
-    """An error that the spec calls permanent leaves the task, and the middleware retries whatever does."""
+    """An error that the spec calls permanent leaves the task, and the middleware retries whatever
+    does.
+    """
     found, failures = _retrying(job), job.spec.failures
-    if found is None or failures is None or job.policy.max_attempts == 1 or "retried" in job.policy.unknown:
+    if (
+        found is None
+        or failures is None
+        or job.policy.max_attempts == 1
+        or "retried" in job.policy.unknown
+    ):
         return
     named = types(job.project, _task(job), found[1])
     for written in dict.fromkeys(error.type for error in failures.permanent):
@@ -157,16 +231,22 @@ def permanent_retried(job: Job) -> Iterator[Finding]:
         call = next((call for call in effect_calls(job) if not _taken(call, bases)), None)
         if call is not None:
             message = (
-                f"{written} is permanent in the spec, and leaves the task: the middleware retries it like any other"
+                f"{written} is permanent in the spec, and leaves the task: the middleware retries"
+                " it like any other"
             )
-            hint = "types_of_exceptions=(...) with the transient errors, in the middleware or as a label of the task"
+            hint = (
+                "types_of_exceptions=(...) with the transient errors, in the middleware or as a"
+                " label of the task"
+            )
             yield tell(job, "permanent-retried", Severity.ERROR, call_place(call), message, hint)
             return
 
 
 def _taken(call: Call, bases: frozenset[str]) -> bool:
     """A clause around the call lets it end there, as far as can be told."""
-    clause = next((c for c in call.in_try if c.bare or bases & {short(name) for name in c.exceptions}), None)
+    clause = next(
+        (c for c in call.in_try if c.bare or bases & {short(name) for name in c.exceptions}), None
+    )
     return clause is not None and not clause.always_raises
 
 
@@ -176,7 +256,8 @@ def reject(job: Job) -> Iterator[Finding]:
         if call.node.func and _of_context(job, call, "reject"):
             retried = " and is retried like any other" if job.policy.max_attempts != 1 else ""
             message = (
-                f"reject() raises TaskRejectedError, which taskiq acknowledges{retried}: no broker keeps the message"
+                f"reject() raises TaskRejectedError, which taskiq acknowledges{retried}: no broker"
+                " keeps the message"
             )
             hint = "record the dead letter, and return"
             yield tell(job, "reject", Severity.ERROR, call_place(call), message, hint)
@@ -186,21 +267,30 @@ def requeue(job: Job) -> Iterator[Finding]:
     """`context.requeue()` kicks the message once more, at once."""
     for call in calls_of(job):
         if _of_context(job, call, "requeue"):
-            message = "requeue() sends the same message at once and counts nothing: a lasting error turns into a loop"
+            message = (
+                "requeue() sends the same message at once and counts nothing: a lasting error turns"
+                " into a loop"
+            )
             hint = "raise the error, and let SmartRetryMiddleware wait and count"
             yield tell(job, "requeue", Severity.ERROR, call_place(call), message, hint)
 
 
 def _of_context(job: Job, call: Call, word: str) -> bool:
     """A method of the parameter that is taskiq's context."""
-    owner = call.node.func.value if isinstance(call.node.func, ast.Attribute) and call.node.func.attr == word else None
+    owner = (
+        call.node.func.value
+        if isinstance(call.node.func, ast.Attribute) and call.node.func.attr == word
+        else None
+    )
     function = call.module.function_of(call.node)
     if not isinstance(owner, ast.Name) or function is None:
         return False
     every = [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]
     given = next((one.annotation for one in every if one.arg == owner.id), None)
     words = (
-        [node for node in ast.walk(given) if isinstance(node, ast.Name | ast.Attribute)] if given is not None else []
+        [node for node in ast.walk(given) if isinstance(node, ast.Name | ast.Attribute)]
+        if given is not None
+        else []
     )
     return any(job.project.origin(call.module.resolve(one) or "") in _CONTEXT for one in words)
 
@@ -210,8 +300,8 @@ def thread_timeout(job: Job) -> Iterator[Finding]:
     found = _task(job).labels.get("timeout")
     if found is not None and isinstance(job.handler.node, ast.FunctionDef):
         message = (
-            "timeout cancels nothing in a plain function: it goes on in its thread, while the task counts as failed "
-            "and may be retried beside it"
+            "timeout cancels nothing in a plain function: it goes on in its thread, while the task"
+            " counts as failed and may be retried beside it"
         )
         place: Place = place_of(found[1], found[0])
         yield tell(

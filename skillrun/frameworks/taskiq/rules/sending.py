@@ -1,4 +1,6 @@
-"""Rules about how a task is kicked: what never arrives, what arrives twice, and what is sent too early."""
+"""Rules about how a task is kicked: what never arrives, what arrives twice, and what is sent too
+early.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,14 @@ def not_awaited(job: Job) -> Iterator[Finding]:
     for site in _sites(job):
         if isinstance(next(site.module.parents(site.call), None), ast.Expr):
             message = f".{site.method}(...) is a coroutine, and is not awaited: nothing is sent"
-            yield tell(job, "not-awaited", Severity.ERROR, site.place, message, f"await ....{site.method}(...)")
+            yield tell(
+                job,
+                "not-awaited",
+                Severity.ERROR,
+                site.place,
+                message,
+                f"await ....{site.method}(...)",
+            )
 
 
 def wrong_arguments(job: Job) -> Iterator[Finding]:
@@ -38,14 +47,26 @@ def wrong_arguments(job: Job) -> Iterator[Finding]:
         given = _given(site)
         wrong = mismatch(taken, given) if given is not None else None
         if wrong is not None:
-            message = f"{wrong}: taskiq does not look when it is kicked, the task fails with TypeError in the worker"
-            yield tell(job, "wrong-arguments", Severity.ERROR, site.place, message, f"it takes {shown(taken)}")
+            message = (
+                f"{wrong}: taskiq does not look when it is kicked, the task fails with TypeError in"
+                " the worker"
+            )
+            yield tell(
+                job,
+                "wrong-arguments",
+                Severity.ERROR,
+                site.place,
+                message,
+                f"it takes {shown(taken)}",
+            )
 
 
 def _without_dependencies(job: Job, args: ast.arguments) -> ast.arguments:
     """What taskiq fills is no sender's to give."""
 
-    def kept(names: list[ast.arg], defaults: list[ast.expr | None]) -> list[tuple[ast.arg, ast.expr | None]]:
+    def kept(
+        names: list[ast.arg], defaults: list[ast.expr | None]
+    ) -> list[tuple[ast.arg, ast.expr | None]]:
         pairs = zip(names, defaults, strict=True)
         return [pair for pair in pairs if not is_injected(job.project, job.handler.module, *pair)]
 
@@ -54,7 +75,13 @@ def _without_dependencies(job: Job, args: ast.arguments) -> ast.arguments:
     named = kept(args.kwonlyargs, args.kw_defaults)
     given = [value for _, value in taken if value is not None]
     return ast.arguments(
-        [], [one for one, _ in taken], None, [one for one, _ in named], [v for _, v in named], None, given
+        [],
+        [one for one, _ in taken],
+        None,
+        [one for one, _ in named],
+        [v for _, v in named],
+        None,
+        given,
     )
 
 
@@ -66,13 +93,18 @@ def _given(site: Site) -> Given | None:
 
 
 def publish_in_transaction(job: Job) -> Iterator[Finding]:
-    """A worker may take the message before the commit, or although the transaction is rolled back."""
+    """A worker may take the message before the commit, or although the transaction is rolled
+    back.
+    """
     yield from publishing.publish_in_transaction(job, _published(job), "kick it after the block")
 
 
 def _published(job: Job) -> Iterator[tuple[Wiring, Call]]:
     for site in _sites(job):
-        yield Wiring("enqueue", site.place, f".{site.method}(...)"), job.project.call_at(site.module, site.call)
+        yield (
+            Wiring("enqueue", site.place, f".{site.method}(...)"),
+            job.project.call_at(site.module, site.call),
+        )
 
 
 def publish_unkeyed(job: Job) -> Iterator[Finding]:
@@ -80,8 +112,13 @@ def publish_unkeyed(job: Job) -> Iterator[Finding]:
     for call in calls_of(job):
         func = call.node.func
         if isinstance(func, ast.Attribute) and func.attr in KICKS:
-            message = f"{ast.unparse(func)}(...) in a task that may run again: each run sends it once more"
-            hint = "let the other task de-duplicate by a key of its own: taskiq never drops a message"
+            message = (
+                f"{ast.unparse(func)}(...) in a task that may run again: each run sends it once"
+                " more"
+            )
+            hint = (
+                "let the other task de-duplicate by a key of its own: taskiq never drops a message"
+            )
             yield tell(job, "publish-unkeyed", Severity.WARNING, call_place(call), message, hint)
 
 
@@ -90,11 +127,17 @@ def task_id_is_no_key(job: Job) -> Iterator[Finding]:
     for site in _sites(job):
         if site.task_id is not None:
             message = (
-                "with_task_id keeps no second task out: taskiq runs two messages with one id, and keeps the last result"
+                "with_task_id keeps no second task out: taskiq runs two messages with one id, and"
+                " keeps the last result"
             )
             place = place_of(site.module, site.task_id)
             yield tell(
-                job, "task-id-is-no-key", Severity.NOTE, place, message, "remember the key in the task's own store"
+                job,
+                "task-id-is-no-key",
+                Severity.NOTE,
+                place,
+                message,
+                "remember the key in the task's own store",
             )
 
 
@@ -104,5 +147,15 @@ def object_argument(job: Job) -> Iterator[Finding]:
         for node in [*site.given, *(keyword.value for keyword in site.call.keywords)]:
             what = row_in(job, site.module, node)
             if what is not None:
-                message = f"{ast.unparse(node)} is {what}: JSON takes none, and a copy is stale when the task runs"
-                yield tell(job, "object-argument", Severity.WARNING, site.place, message, "send its primary key")
+                message = (
+                    f"{ast.unparse(node)} is {what}: JSON takes none, and a copy is stale when the"
+                    " task runs"
+                )
+                yield tell(
+                    job,
+                    "object-argument",
+                    Severity.WARNING,
+                    site.place,
+                    message,
+                    "send its primary key",
+                )

@@ -62,7 +62,9 @@ class Counting:
     """
 
 
-def make_counting(settings: dict[str, Any], say: Say, pytest: Any) -> tuple[Counting, Callable[[], None]]:
+def make_counting(
+    settings: dict[str, Any], say: Say, pytest: Any
+) -> tuple[Counting, Callable[[], None]]:
     """The pytest plugin, and a function that tells where its hooks are no longer those that were
     registered.
 
@@ -240,7 +242,9 @@ def make_guard(say: Say) -> tuple[Callable[[Any, Any], None], Callable[[], None]
     """Two functions: one that remembers which hooks a plugin has registered, and one that tells
     once where they are others, stand in another order, or hold something else.
     """
-    held: list[tuple[Any, Any, Any]] = []  # caller of a hook, its entry, what the entry consisted of
+    held: list[
+        tuple[Any, Any, Any]
+    ] = []  # caller of a hook, its entry, what the entry consisted of
     told: list[bool] = []
 
     def take_apart(entry: Any) -> tuple[Any, ...]:
@@ -256,7 +260,9 @@ def make_guard(say: Say) -> tuple[Callable[[Any, Any], None], Callable[[], None]
                     held.append((caller, entry, take_apart(entry)))
 
     def is_as_held(caller: Any, entry: Any, parts: Any) -> bool:
-        return any(other is entry for other in caller.get_hookimpls()) and take_apart(entry) == parts
+        return (
+            any(other is entry for other in caller.get_hookimpls()) and take_apart(entry) == parts
+        )
 
     def compare() -> None:
         if told:
