@@ -113,6 +113,7 @@ def plan_schedules(
     plan.add("redeliver", [Schedule("redeliver", moves=("redeliver",))])
     plan.add("re-enqueue", [Schedule("re-enqueue", moves=("re-enqueue",))])
     clocked = ticks.is_clocked(spec, facts)
+    polled = ticks.is_polled(spec, facts)
     cron = spec.trigger is not None and spec.trigger.type == "cron" and spec.enqueue is None
     another = bool(facts.get("ticks")) and (cron or bool(facts.get("daily")))  # on another day
     plan.add("window", [] if another else _windows(spec))
@@ -121,21 +122,14 @@ def plan_schedules(
     plan.add("error", _errors(spec, _failing(spec, boundaries), facts, permanent=False))
     plan.add("exhaustion", _exhaustions(spec, failing, facts))
     plan.add("permanent", _errors(spec, failing, facts, permanent=True))
-    plan.add(
-        "poison",
-        [Schedule("poison", poison=n) for n in range(len(spec.proof.poison if spec.proof else ()))],
-    )
+    plan.add("poison", _poison(spec))
     plan.add("distinct", [Schedule("distinct", moves=(f"job={job}",)) for job in jobs])
     plan.add("distinct", _both_given_up(plan.schedules, jobs, facts))
     plan.add("varied", [Schedule("varied", moves=(f"varied=1-{varied}",))] if varied else [])
     plan.add("distinct-at-once", _distinct_at_once(switch_points(boundaries), jobs, facts), _BESIDE)
     plan.add("same-process", _same_process(plan.schedules, jobs, facts), _SAME)
     plan.add("store-error", _store_errors(boundaries))
-    plan.add("kill", _kills(kills, facts))
-    lost = [Schedule("kill-lose", (Fault("kill", at),), ("re-enqueue",), lose=True) for at in kills]
-    polled = ticks.is_polled(spec, facts)
-    plan.add("kill", _next_day(spec, polled) if polled and not facts.get("daily") else [])
-    plan.add("kill-lose", [] if facts.get("ticks") else [*lost, *_next_day(spec, polled)])
+    _add_deaths(plan, spec, kills, facts, polled=polled)
     plan.add("at-once", _at_once(switch_points(boundaries)), _AT_ONCE)
     plan.add("stall", _stalls(spec, switch_points(boundaries), clocked))
     plan.add("late-error", _late_errors(spec, plan.schedules))
@@ -144,6 +138,35 @@ def plan_schedules(
     plan.add("before-commit", _before_commit(caller))
     plan.add("dst", [] if polled else dst(spec))
     _name_skipped(plan, spec, kills)
+    _name_what_ticks_skip(plan, spec, facts, polled=polled)
+    if another:
+        plan.skipped["window"] = "a tick of another day is another job"
+    return plan
+
+
+def _poison(spec: JobSpec) -> list[Schedule]:
+    poison = spec.proof.poison if spec.proof else ()
+    return [Schedule("poison", poison=number) for number in range(len(poison))]
+
+
+def _add_deaths(
+    plan: Plan, spec: JobSpec, kills: list[str], facts: dict[str, Any], *, polled: bool
+) -> None:
+    """A death at each of the points; where messages may be lost, with and without its own."""
+    plan.add("kill", _kills(kills, facts))
+    if polled and not facts.get("daily"):
+        plan.add("kill", _next_day(spec, polled))
+    if facts.get("ticks"):
+        # Ticks look for their work: there is no message that could be lost.
+        plan.add("kill-lose", [])
+        return
+    lost = [Schedule("kill-lose", (Fault("kill", at),), ("re-enqueue",), lose=True) for at in kills]
+    plan.add("kill-lose", [*lost, *_next_day(spec, polled)])
+
+
+def _name_what_ticks_skip(
+    plan: Plan, spec: JobSpec, facts: dict[str, Any], *, polled: bool
+) -> None:
     if polled and dst(spec):
         plan.skipped["dst"] = (
             "a tick looks for its work: one more in the hour that comes twice is as redeliver"
@@ -152,9 +175,6 @@ def plan_schedules(
         plan.skipped["poison"] = "a tick takes no payload"
     if facts.get("ticks"):
         plan.skipped["kill-lose"] = "no message is lost where ticks look for their work"
-    if another:
-        plan.skipped["window"] = "a tick of another day is another job"
-    return plan
 
 
 def _windows(spec: JobSpec) -> list[Schedule]:

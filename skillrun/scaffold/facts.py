@@ -11,7 +11,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from skillrun.errors import Refused
 from skillrun.frameworks.pieces import Conventions, EffectCall, Facts, Field, Retries, Store, Symbol
@@ -53,7 +53,6 @@ def read_facts(
     module, name = handler
     names = Names(case.project, conventions.source_root, flat="." not in module)
     fields = tuple(_fields(spec))
-    failures = spec.failures
     invalid = _invalid(spec, module)
     enqueue = spec.enqueue.call if spec.enqueue else f"{module}:enqueue_{name}"
     _import_path(enqueue, spec, "enqueue", "call")
@@ -71,11 +70,9 @@ def read_facts(
         message=spec.message or message,
         fields=fields,
         key=spec.idempotency.key if spec.idempotency else (),
-        effects=tuple(
-            _effect(case, spec, names, number) for number in range(len(spec.effects or ()))
-        ),
-        transient=tuple(names.error(error) for error in (failures.transient if failures else ())),
-        permanent=tuple(names.error(error) for error in (failures.permanent if failures else ())),
+        effects=_effect_calls(case, spec, names),
+        transient=_declared_errors(spec, names, "transient"),
+        permanent=_declared_errors(spec, names, "permanent"),
         invalid=names.symbol(invalid),
         retries=_retries(spec),
         dead_letter=dead.kind if dead else "none",
@@ -91,6 +88,20 @@ def read_facts(
         app=app_symbol(names, use, names.path(module)),
         conventions=conventions,
     )
+
+
+def _effect_calls(case: Case, spec: JobSpec, names: Names) -> tuple[EffectCall, ...]:
+    count = len(spec.effects or ())
+    return tuple(_effect(case, spec, names, number) for number in range(count))
+
+
+def _declared_errors(
+    spec: JobSpec, names: Names, kind: Literal["transient", "permanent"]
+) -> tuple[Symbol, ...]:
+    if spec.failures is None:
+        return ()
+    errors = spec.failures.transient if kind == "transient" else spec.failures.permanent
+    return tuple(names.error(error) for error in errors)
 
 
 def _sentence(text: str | None, otherwise: str) -> str:

@@ -13,7 +13,7 @@ from skillrun.stages.unread import unread
 from skillrun.verdict import Action, Finding, Grade, Severity, StageResult, status_of
 
 if TYPE_CHECKING:
-    from skillrun.contract.job import JobSpec, Retry
+    from skillrun.contract.job import BackoffSpec, JobSpec, Retry
     from skillrun.frameworks.interface import Place, Policy
 
 ID = "retry"
@@ -153,10 +153,15 @@ def _compare(spec: JobSpec, retry: Retry, policy: Policy) -> Iterator[Finding]:
         yield _differs(policy, "max_attempts", said)
     if policy.max_attempts == 1 or "backoff" in policy.unknown or retry.backoff is None:
         return
-    backoff, code = retry.backoff, policy.backoff
-    if code.waits:
+    if policy.backoff.waits:
         yield from _listed(retry, policy)
         return
+    yield from _compare_backoff(retry, retry.backoff, policy)
+
+
+def _compare_backoff(retry: Retry, backoff: BackoffSpec, policy: Policy) -> Iterator[Finding]:
+    """The kind, then its numbers."""
+    code = policy.backoff
     if backoff.kind != code.kind:
         yield _differs(
             policy,

@@ -215,12 +215,7 @@ def _job(
     from skillrun.runner.advance import advance
     from skillrun.runner.target import Request
 
-    # What the job before ran could have left a kept proof of this one, a key, or a ledger with
-    # signed events.
-    ledger = checkout.ledgers / f"{sha256(os.fsencode(spec.path))[:16]}.db"
-    shutil.rmtree(state_dir(), ignore_errors=True)
-    shutil.rmtree(checkout.ledgers, ignore_errors=True)
-    checkout.ledgers.mkdir(exist_ok=True)
+    ledger = _begin_anew(checkout, spec)
     if trusted:
         _allow_checkout(checkout)
     try:
@@ -252,6 +247,16 @@ def _job(
     believed = disbelieve(report, guard.found)
     kept = {key: _without(believed[key], away) for key in _KEPT}
     return Job(spec.path, sha, report["run"]["job"], believed["outcome"], kept)
+
+
+def _begin_anew(checkout: Checkout, spec: File) -> Path:
+    """The ledger of a job, which is not there yet, as nothing of another one's state is."""
+    # What the job before ran could have left a kept proof of this one, a key, or a ledger with
+    # signed events.
+    shutil.rmtree(state_dir(), ignore_errors=True)
+    shutil.rmtree(checkout.ledgers, ignore_errors=True)
+    checkout.ledgers.mkdir(exist_ok=True)
+    return checkout.ledgers / f"{sha256(os.fsencode(spec.path))[:16]}.db"
 
 
 def _prove_base(

@@ -5,11 +5,15 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from skillrun.cli.commands.common import ledger_of, print_json, print_table
 from skillrun.errors import Misuse
 from skillrun.opening import read_utf8
 from skillrun.text import visible
+
+if TYPE_CHECKING:
+    from skillrun.ledger.redact import Redaction
 
 
 def redact(
@@ -34,17 +38,25 @@ def redact(
         )
     if not dry_run and not reason.strip():
         raise Misuse("--reason is missing", hint='say why, e.g. --reason "a token in the output"')
-    wanted, actor = (
-        Wanted(n, _secret(containing) if containing else None),
-        who() if dry_run else person("redact"),
-    )
-    path, kind = ledger_of(repo, ledger), str(actor.kind)
+    wanted = Wanted(n, _secret(containing) if containing else None)
+    actor = who() if dry_run else person("redact")
     done = take_out(
-        path, run, wanted, reason=reason, actor=actor.name, actor_kind=kind, dry_run=dry_run
+        ledger_of(repo, ledger),
+        run,
+        wanted,
+        reason=reason,
+        actor=actor.name,
+        actor_kind=str(actor.kind),
+        dry_run=dry_run,
     )
     if json:
         print_json(asdict(done))
-        return 0
+    else:
+        _tell_what_went(done, dry_run=dry_run)
+    return 0
+
+
+def _tell_what_went(done: Redaction, *, dry_run: bool) -> None:
     rows = [
         (event, digest[:16], size)
         for event, gone in sorted(done.texts.items())
@@ -72,7 +84,6 @@ def redact(
             "what leaked has leaked: replace the secret itself, and look at copies and exports of"
             " the ledger"
         )
-    return 0
 
 
 def _secret(file: Path) -> str:

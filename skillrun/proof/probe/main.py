@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import gc
 import importlib
 import importlib.util
@@ -96,16 +97,10 @@ class Zygote:
         driver = self.driver()
         facts = self.attempt("handler", lambda: driver.boot(config["handler"]))
         function = driver.function()
-        effects: list[Any] = []
-        for effect in config["effects"]:
-            hooked = part("effects").Effect(recorder, effect)
-            words = self.attempt("effect", hooked.install, f"effects.{effect['name']}: ")
-            if words:
-                raise BootFailed("effect", words)
-            effects.append(hooked)
-        for name in config["errors"]:
+        effects = self.hook_effects()
+        for name, arguments in config["errors"]:
             self.attempt(
-                "error", lambda name=name: part("names").make_error(name[0], name[1]), "failures: "
+                "error", functools.partial(part("names").make_error, name, arguments), "failures: "
             )
         if not hasattr(function, "__code__"):
             raise BootFailed("handler", f"{config['handler']} is no Python function")
@@ -128,6 +123,17 @@ class Zygote:
             "python": sys.version.split()[0],
             "modules": module_files(recorder.root),
         }
+
+    def hook_effects(self) -> list[Any]:
+        """The hooks of all declared effects. Raises BootFailed."""
+        effects: list[Any] = []
+        for effect in self.config["effects"]:
+            hooked = part("effects").Effect(self.recorder, effect)
+            words = self.attempt("effect", hooked.install, f"effects.{effect['name']}: ")
+            if words:
+                raise BootFailed("effect", words)
+            effects.append(hooked)
+        return effects
 
     def driver(self) -> Any:
         path = self.config["driver"]

@@ -68,38 +68,44 @@ def make_counting(
     """The pytest plugin, and a function that tells where its hooks are no longer those that were
     registered.
 
-    All that the hooks use is bound here: a name of this module could mean something else by the
-    time that they are called.
+    All that the hooks use is bound in the function that makes them: a name of this module could
+    mean something else by the time that they are called.
     """
-    run_protocol = importlib.import_module("_pytest.runner").runtestprotocol
-    root: str = settings["root"]
-    known = frozenset(settings["known"])  # tests that need not run again
-    broken_only = frozenset(settings["broken_only"])
-    now, timer, end_process = time.monotonic, threading.Timer, os._exit
-    draw, unwrap = random.SystemRandom().sample, inspect.unwrap
-    relative_path, real_path, separator = os.path.relpath, os.path.realpath, os.sep
-    judge, shorten, make_failing = outcome_of, last_line, failing_like
-    limits = (BROKEN_PER_FILE, _LEAST_BROKEN_S, _SET_UP_S)
-    rootdir = [root]
-    ids: dict[str, str] = {}  # pytest's id -> ours
-    passed: dict[str, bool] = {}
-    broken: list[Any] = []  # the test that runs with another body
+    names = make_names(settings["root"])
     hold, compare = make_guard(say)
+    counting = Counting()
+    hooks = (
+        make_first_hook(pytest, hold, counting),
+        *make_collecting_hooks(say, names, compare),
+        *make_running_hooks(settings, say, pytest, names, compare),
+    )
+    for hook in hooks:
+        setattr(counting, hook.__name__, hook)
+    return counting, compare
 
-    # -- names
+
+def make_names(root: str) -> tuple[Callable[[Any], str], ...]:
+    """Four functions: the path of a file in the checkout, the id of a test, that of the test of a
+    report, and where the code of a test stands.
+    """
+    relative_path, real_path, separator = os.path.relpath, os.path.realpath, os.sep
+    unwrap = inspect.unwrap
+    ids: dict[str, str] = {}  # pytest's id -> ours
 
     def name_path(path: str) -> str:
         return relative_path(real_path(path), root).replace(separator, "/")
 
     def id_of(item: Any) -> str:
-        """A test's id with its path relative to the checkout, whatever folder pytest takes for
-        its own.
-        """
+        """With its path relative to the checkout, whatever folder pytest takes for its own."""
         if item.nodeid not in ids:
             rest = item.nodeid.partition("::")[2]
             path = getattr(item, "path", None) or item.fspath
             ids[item.nodeid] = f"{name_path(str(path))}::{rest}"
         return ids[item.nodeid]
+
+    def id_of_report(report: Any) -> str:
+        """A report knows pytest's id alone."""
+        return ids.get(report.nodeid, str(report.nodeid))
 
     def code_of(item: Any) -> str:
         """Where the code stands that the test would run, "path:name"; empty where it is no
@@ -111,46 +117,25 @@ def make_counting(
             return ""
         return f"{name_path(code.co_filename)}:{code.co_name}"
 
-    # -- a body that fails
+    return name_path, id_of, id_of_report, code_of
 
-    def choose_to_break(items: list[Any]) -> list[Any]:
-        """Green tests, some of each file, in the order in which they ran: which ones cannot be
-        known before.
-        """
-        green = [item for item in items if passed.get(item.nodeid)]
-        able = [item for item in green if callable(getattr(item, "obj", None))]
-        if broken_only:
-            return [item for item in able if id_of(item) in broken_only]
-        files: dict[str, list[Any]] = {}
-        for item in able:
-            files.setdefault(id_of(item).partition("::")[0], []).append(item)
-        chosen: list[Any] = []
-        for tests in files.values():
-            picked = set(draw(range(len(tests)), min(limits[0], len(tests))))
-            chosen += [tests[number] for number in sorted(picked)]
-        return chosen
 
-    def run_broken(item: Any, following: Any) -> None:
-        """Tells where a test whose body fails is said to have passed, or to have been skipped.
+def make_first_hook(pytest: Any, hold: Callable[..., None], counting: Counting) -> Any:
+    """Called by pytest before any plugin or conftest of the repository is imported."""
 
-        `following` runs next: what both need stays set up.
-        """
-        broken.append(item)
-        try:
-            reports = run_protocol(item, log=False, nextitem=following)
-        finally:
-            broken.clear()
-        calls = [report for report in reports if report.when == "call"]
-        if calls and not any(report.failed for report in reports):
-            say("deaf", test=id_of(item))
-
-    # -- hooks: what is collected
-
-    # This one is called before any plugin or conftest of the repository is imported.
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)  # type: ignore[untyped-decorator]
     def pytest_cmdline_parse(pluginmanager: Any) -> Iterator[None]:
         hold(pluginmanager, counting)
         yield
+
+    return pytest_cmdline_parse
+
+
+def make_collecting_hooks(say: Say, names: Any, compare: Callable[[], None]) -> tuple[Any, ...]:
+    """They tell what is collected, and what could not be."""
+    name_path, id_of, _, code_of = names
+    shorten = last_line
+    rootdir = [""]
 
     def pytest_sessionstart(session: Any) -> None:
         config = session.config
@@ -172,7 +157,79 @@ def make_counting(
             line = (item.location[1] or 0) + 1
             say("collected", test=id_of(item), line=line, code=code_of(item))
 
-    # -- hooks: what runs
+    return (
+        pytest_sessionstart,
+        pytest_collectreport,
+        pytest_deselected,
+        pytest_collection_finish,
+    )
+
+
+def make_choice(
+    settings: dict[str, Any], id_of: Callable[[Any], str], passed: dict[str, bool]
+) -> Callable[[list[Any]], list[Any]]:
+    """A function that chooses the tests that are tried with a body that fails."""
+    broken_only = frozenset(settings["broken_only"])
+    draw, most = random.SystemRandom().sample, BROKEN_PER_FILE
+
+    def choose_to_break(items: list[Any]) -> list[Any]:
+        """Green tests, some of each file, in the order in which they ran: which ones cannot be
+        known before.
+        """
+        green = [item for item in items if passed.get(item.nodeid)]
+        able = [item for item in green if callable(getattr(item, "obj", None))]
+        if broken_only:
+            return [item for item in able if id_of(item) in broken_only]
+        files: dict[str, list[Any]] = {}
+        for item in able:
+            files.setdefault(id_of(item).partition("::")[0], []).append(item)
+        chosen: list[Any] = []
+        for tests in files.values():
+            picked = set(draw(range(len(tests)), min(most, len(tests))))
+            chosen += [tests[number] for number in sorted(picked)]
+        return chosen
+
+    return choose_to_break
+
+
+def make_breaking(
+    say: Say, id_of: Callable[[Any], str], broken: list[Any]
+) -> Callable[[Any, Any], None]:
+    """A function that runs one test with a body that fails; `broken` holds the test meanwhile."""
+    run_protocol = importlib.import_module("_pytest.runner").runtestprotocol
+
+    def run_broken(item: Any, following: Any) -> None:
+        """Tells where a test whose body fails is said to have passed, or to have been skipped.
+
+        `following` runs next: what both need stays set up.
+        """
+        broken.append(item)
+        try:
+            reports = run_protocol(item, log=False, nextitem=following)
+        finally:
+            broken.clear()
+        calls = [report for report in reports if report.when == "call"]
+        if calls and not any(report.failed for report in reports):
+            say("deaf", test=id_of(item))
+
+    return run_broken
+
+
+def make_running_hooks(
+    settings: dict[str, Any], say: Say, pytest: Any, names: Any, compare: Callable[[], None]
+) -> tuple[Any, ...]:
+    """They tell what ran, and run some of it again with a body that fails."""
+    _, id_of, id_of_report, code_of = names
+    # Tests whose outcome a run before this one has told: they need not run again.
+    known = frozenset(settings["known"])
+    # The one test that runs with another body, while it does.
+    broken: list[Any] = []
+    passed: dict[str, bool] = {}
+    choose_to_break = make_choice(settings, id_of, passed)
+    run_broken = make_breaking(say, id_of, broken)
+    judge, shorten, make_failing = outcome_of, last_line, failing_like
+    start_limit, least_s = make_limit(), _LEAST_BROKEN_S
+    now = time.monotonic
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)  # type: ignore[untyped-decorator]
     def pytest_runtestloop(session: Any) -> Iterator[None]:
@@ -182,19 +239,15 @@ def make_counting(
         yield
         compare()
         say("ran")
-        limit_s = max(limits[1], (now() - began) / 2)
+        limit_s = max(least_s, (now() - began) / 2)
         end = now() + limit_s
-        # What a session sets up is set up again here. Where that hangs, what the tests showed is
-        # known already.
-        give_up = timer(limit_s + limits[2], end_process, (0,))
-        give_up.daemon = True
-        give_up.start()
+        limit = start_limit(limit_s)
         chosen = choose_to_break(session.items)
-        for number, item in enumerate(chosen, 1):
+        for item, following in zip(chosen, [*chosen[1:], None]):  # noqa: B905 - Python 3.8 has no `strict`
             if now() > end:
                 break
-            run_broken(item, chosen[number] if number < len(chosen) else None)
-        give_up.cancel()
+            run_broken(item, following)
+        limit.cancel()
 
     @pytest.hookimpl(hookwrapper=True, trylast=True)  # type: ignore[untyped-decorator]
     def pytest_runtest_call(item: Any) -> Iterator[None]:
@@ -218,33 +271,45 @@ def make_counting(
         if report.when == "call" or outcome != "passed":
             was_passed = passed.get(report.nodeid, True)
             passed[report.nodeid] = was_passed and outcome == "passed"
-            test = ids.get(report.nodeid, report.nodeid)
             message = shorten(str(report.longrepr)) if report.failed else ""
-            say("outcome", test=test, outcome=outcome, message=message)
+            say("outcome", test=id_of_report(report), outcome=outcome, message=message)
 
     @pytest.hookimpl(trylast=True)  # type: ignore[untyped-decorator]
     def pytest_sessionfinish() -> None:
         compare()
         say("end")
 
-    counting = Counting()
-    hooks = (
-        *(pytest_cmdline_parse, pytest_sessionstart, pytest_collectreport, pytest_deselected),
-        *(pytest_collection_finish, pytest_runtestloop, pytest_runtest_call),
-        *(pytest_runtest_logreport, pytest_sessionfinish),
+    return (
+        pytest_runtestloop,
+        pytest_runtest_call,
+        pytest_runtest_logreport,
+        pytest_sessionfinish,
     )
-    for hook in hooks:
-        setattr(counting, hook.__name__, hook)
-    return counting, compare
+
+
+def make_limit() -> Callable[[float], threading.Timer]:
+    """A function that ends this process some time after `limit_s`, unless its timer is cancelled.
+
+    What a session sets up is set up again here. Where that hangs, what the tests showed is known
+    already.
+    """
+    timer, end_process, set_up_s = threading.Timer, os._exit, _SET_UP_S
+
+    def start_limit(limit_s: float) -> threading.Timer:
+        give_up = timer(limit_s + set_up_s, end_process, (0,))
+        give_up.daemon = True
+        give_up.start()
+        return give_up
+
+    return start_limit
 
 
 def make_guard(say: Say) -> tuple[Callable[[Any, Any], None], Callable[[], None]]:
     """Two functions: one that remembers which hooks a plugin has registered, and one that tells
     once where they are others, stand in another order, or hold something else.
     """
-    held: list[
-        tuple[Any, Any, Any]
-    ] = []  # caller of a hook, its entry, what the entry consisted of
+    # The caller of a hook, its entry, and what the entry consisted of.
+    held: list[tuple[Any, Any, Any]] = []
     told: list[bool] = []
 
     def take_apart(entry: Any) -> tuple[Any, ...]:
