@@ -113,9 +113,8 @@ class StageResult:
     evidence: tuple[Evidence, ...] = ()
     next: tuple[Action, ...] = ()
     summary: str = ""  # one line for a person: what was found
-    facts: dict[str, Any] = field(
-        default_factory=dict
-    )  # JSON values that the checks and the telemetry read
+    # JSON values that the checks and the telemetry read.
+    facts: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _mask(self, "summary", "facts")

@@ -29,9 +29,8 @@ START_ENV = {
     "PYTHONPATH": str(SERVER.parent.parent),
     "PYTHONDONTWRITEBYTECODE": "1",
 }
-servers: set[int] = (
-    set()
-)  # their process ids: who looks for what a test has left behind does not mean them
+# Their process ids: who looks for what a test has left behind does not mean them.
+servers: set[int] = set()
 _asking = threading.Lock()
 
 

@@ -54,9 +54,8 @@ STRANGERS = (
 )
 SHARED = {"deaths", "interface", "known", "pieces", "layout", "publishing"}  # of the frameworks
 LEDGER_KNOWS = {"errors", "verdict", "canonical", "resources", "text", "extras"}
-FOR_TYPES_ONLY = {
-    ("repo", "frameworks")
-}  # the survey hands on what a recogniser found, and looks at none of it
+# The survey hands on what a recogniser found, and looks at none of it.
+FOR_TYPES_ONLY = {("repo", "frameworks")}
 HEAVY = {
     "yaml",
     "jsonschema",
@@ -93,9 +92,8 @@ def modules() -> dict[str, Path]:
 class Read:
     """What a module imports of skillrun; every test asks, so each file is parsed once."""
 
-    imported: tuple[
-        tuple[str, bool], ...
-    ]  # (dotted name below skillrun, whether it runs: not only for types), anywhere
+    # (dotted name below skillrun, whether it runs: not only for types), anywhere.
+    imported: tuple[tuple[str, bool], ...]
     at_import: tuple[str, ...]  # those at the top of the module
     opens_with_a_sentence: bool
 

@@ -25,9 +25,8 @@ UNVERIFIED = (
     " user's skills"
 )
 EVENTS = {"stop": "Stop", "pre-tool": "PreToolUse"}
-ALLOW = {
-    "decision": "allow"
-}  # Stop: any word but "continue"; PreToolUse refuses the call without a decision
+# Stop: any word but "continue"; PreToolUse refuses the call without a decision.
+ALLOW = {"decision": "allow"}
 SKILLS = (".agents/skills",)
 
 

@@ -82,9 +82,8 @@ def read(payload: dict[str, Any]) -> HookInput:
     `.claude/settings.json`).
     """
     tool = first_text(payload, "toolName", "tool_name")
-    raw = payload.get(
-        "toolArgs", payload.get("tool_input")
-    )  # an object, its JSON text, or the text of a patch
+    # An object, its JSON text, or the text of a patch.
+    raw = payload.get("toolArgs", payload.get("tool_input"))
     given = mapping(raw)
     patch = text(raw) if not given else first_text(given, "input", "patch")
     writes = tool in _WRITERS

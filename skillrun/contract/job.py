@@ -183,9 +183,8 @@ class JobSpec(Part):
     waivers: tuple[Waiver, ...] = ()
     inputs: dict[str, Any] = Field(default_factory=dict)
 
-    raw: dict[str, Any] = Field(
-        default_factory=dict, repr=False
-    )  # the JSON values as written, overrides applied
+    # The JSON values as written, overrides applied.
+    raw: dict[str, Any] = Field(default_factory=dict, repr=False)
     sha256: str = ""
     path: Path = Path()
     shown_path: str = ""  # relative to the repository where it lies inside

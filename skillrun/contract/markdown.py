@@ -58,9 +58,8 @@ class Body:
 
     sections: tuple[Section, ...]
     links: tuple[Link, ...]
-    open_fences: tuple[
-        int, ...
-    ]  # lines of code fences that are never closed and so swallow the rest
+    # Lines of code fences that are never closed and so swallow the rest.
+    open_fences: tuple[int, ...]
 
     def section(self, name: str) -> Section | None:
         """The first section of that name; upper and lower case, spaces and hyphens do not

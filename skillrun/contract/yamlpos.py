@@ -49,9 +49,8 @@ class Document:
     value: Any
     lines: dict[Path, int]  # path -> 1-based line of the key, or of the list item
     traps: dict[Path, str] = field(default_factory=dict)  # path -> what happened and what to do
-    source: dict[Path, str] = field(
-        default_factory=dict
-    )  # path -> the text of a scalar as it was written
+    # Path -> the text of a scalar as it was written.
+    source: dict[Path, str] = field(default_factory=dict)
 
     def line(self, path: Path) -> int:
         """The line of a value, or of the nearest thing around it that exists."""

@@ -52,9 +52,8 @@ def _has_run(folder: str) -> bool:
     here = os.path.realpath(folder)
     while True:
         if os.path.exists(os.path.join(here, ".git")):
-            elsewhere = os.path.isfile(
-                os.path.join(here, ".git")
-            )  # a linked worktree: git must say where
+            # A linked worktree: git must say where.
+            elsewhere = os.path.isfile(os.path.join(here, ".git"))
             profile = os.path.exists(os.path.join(here, "REPO_PROFILE.json"))
             return (
                 elsewhere or profile or os.path.exists(os.path.join(here, ".skillrun", "ledger.db"))

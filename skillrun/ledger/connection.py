@@ -51,9 +51,8 @@ def open_writer(path: Path, busy_ms: int = BUSY_MS) -> sqlite3.Connection:
                 journal_mode(sqlite3.sqlite_version_info),
                 patience_s=min(busy_ms / 1000, 1.0),
             )
-            connection.execute(
-                "PRAGMA synchronous = FULL"
-            )  # NORMAL loses acknowledged commits in a power cut
+            # NORMAL loses acknowledged commits in a power cut.
+            connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
             if version < SCHEMA_VERSION:
                 from skillrun.ledger.migrate import migrate

@@ -23,12 +23,10 @@ class Seals:
     telemetry: dict[Any, str] = field(default_factory=dict)  # invocation -> digest
     evidence: dict[Any, list[str]] = field(default_factory=dict)  # n -> digests
     started: set[Any] = field(default_factory=set)  # invocations
-    by_texts: set[Any] = field(
-        default_factory=set
-    )  # n of the events whose long texts are under their digests
-    marks: dict[Any, set[str]] = field(
-        default_factory=dict
-    )  # n -> digests of the texts that are gone
+    # N of the events whose long texts are under their digests.
+    by_texts: set[Any] = field(default_factory=set)
+    # N -> digests of the texts that are gone.
+    marks: dict[Any, set[str]] = field(default_factory=dict)
     redacted: set[str] = field(default_factory=set)  # digests that an event says were taken out
 
     def note(self, n: int, type: str, invocation: Any, text: Any, seal: Mapping[str, Any]) -> None:

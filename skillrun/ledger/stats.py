@@ -81,16 +81,14 @@ class _Run:
 class _Events:
     """What one pass over the events finds; times are those of the period."""
 
-    active: set[str] = field(
-        default_factory=set
-    )  # runs with an invocation that began in the period
+    # Runs with an invocation that began in the period.
+    active: set[str] = field(default_factory=set)
     started: list[tuple[str, int]] = field(default_factory=list)  # (run, invocation), whenever
     times: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))  # by type
     by_agents: Counter[str] = field(default_factory=Counter)  # by type
     stops: dict[tuple[str, str], int] = field(default_factory=dict)  # (run, stage) -> when first
-    flaky: set[str] = field(
-        default_factory=set
-    )  # fingerprints with which a stage failed, and with which one passed
+    # Fingerprints with which a stage failed, and with which one passed.
+    flaky: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True)

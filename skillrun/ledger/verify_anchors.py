@@ -41,9 +41,8 @@ class Comparison:
     """
 
     problems: dict[tuple[str, int | None, str], Problem] = field(default_factory=dict)
-    held: dict[str, int] = field(
-        default_factory=dict
-    )  # run -> number of the last event that an anchor holds
+    # Run -> number of the last event that an anchor holds.
+    held: dict[str, int] = field(default_factory=dict)
     places: dict[str, set[str]] = field(default_factory=dict)
     strangers: set[str] = field(default_factory=set)
 

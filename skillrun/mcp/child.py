@@ -99,9 +99,8 @@ async def _listen(
         tasks.start_soon(collect, "err", process.stderr)
         tasks.start_soon(_progress, progress_fd, on_progress)
         code = await process.wait()
-        tasks.cancel_scope.deadline = (
-            anyio.current_time() + _LINGER_S
-        )  # somebody below may hold a pipe open
+        # Somebody below may hold a pipe open.
+        tasks.cancel_scope.deadline = anyio.current_time() + _LINGER_S
     return _answer(code, bytes(said["out"]), said["err"].decode("utf-8", "replace"))
 
 

@@ -26,10 +26,11 @@ GONE = {
     "detail": "make the witness disappear: its replay must end with exit code 0",
 }
 _MOST = 4200  # characters of all orders as JSON: with the frame and its indents below 1,500 tokens
+# Of one text: in an order that is written out, and in one that is only named.
 _LONG, _SHORT = (
     280,
     140,
-)  # of one text: in an order that is written out, and in one that is only named
+)
 _FOUND, _DO = 3, 3  # findings and actions of a stage that are written out
 OPEN = ("blocked", "failed")
 

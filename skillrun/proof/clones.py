@@ -155,9 +155,8 @@ def _open(store: Any) -> Iterator[Rows | None]:
             yield _SqliteRows(connection)
         return
     if store is not None and hasattr(store, "parts"):
-        store.query(
-            "SET session_replication_role = replica"
-        )  # no trigger and no foreign key stands in the way
+        # No trigger and no foreign key stands in the way.
+        store.query("SET session_replication_role = replica")
         try:
             yield _PostgresRows(store.query)
         finally:

@@ -60,18 +60,16 @@ class _Run:
     tries: int = 0  # ticks that met a fault
     follow: list[float] = field(default_factory=list)  # when a poller is looked at again
     since: float = 0.0
-    cloned: dict[int, tuple[str, ...]] = field(
-        default_factory=dict
-    )  # varied payload -> what its rows are copies of
+    # Varied payload -> what its rows are copies of.
+    cloned: dict[int, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Origin:
     """The proof's messages: by job, and what the caller reported when it published the first."""
 
-    messages: Mapping[
-        int, dict[str, Any]
-    ]  # 0: the proof's own, 1..: distinct jobs, -1-N: poison payload N
+    # 0: the proof's own, 1..: distinct jobs, -1-N: poison payload N.
+    messages: Mapping[int, dict[str, Any]]
 
 
 class Explorer:
@@ -228,9 +226,8 @@ class Explorer:
             event["to_handler"] for event in self.caller.all("published")
         ):
             return self._published(self.caller, 0)
-        return self._published(
-            self._process(run, "call", [enqueue.relay, {}]), 0
-        )  # an outbox: nothing else publishes
+        # An outbox: nothing else publishes.
+        return self._published(self._process(run, "call", [enqueue.relay, {}]), 0)
 
     def _published(self, delivery: Delivery, job: int) -> dict[str, Any]:
         """The message that a process published. Raises NotPublished."""
@@ -528,9 +525,8 @@ class Explorer:
             self._finish_process(run, [caller], caller)
         delivery = self._delivery(run, caller)
         run.deliveries.append(delivery)
-        later = delivery.retries[
-            before:
-        ]  # a message that is a row is there with the commit, and not before
+        # A message that is a row is there with the commit, and not before.
+        later = delivery.retries[before:]
         run.queue += [Waiting(dict(event["message"]), run.now, 0) for event in later]
 
     def _drain_beside(self, run: _Run, other: Process) -> None:

@@ -32,9 +32,8 @@ class Plan:
 
     schedules: list[Schedule] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)  # family -> why
-    cut: dict[str, int] = field(
-        default_factory=dict
-    )  # family -> schedules left out because of the limit
+    # Family -> schedules left out because of the limit.
+    cut: dict[str, int] = field(default_factory=dict)
 
     def add(
         self, family: str, schedules: Iterator[Schedule] | list[Schedule], most: int = MOST
@@ -420,9 +419,8 @@ def _stalls(spec: JobSpec, steps: list[str], clocked: bool) -> Iterator[Schedule
     windows = [effect.window for effect in spec.effects or () if effect.window]
     dedupe = spec.idempotency.dedupe if spec.idempotency else None
     windows += [dedupe.window] if dedupe and dedupe.window else []
-    windows += (
-        [ticks.period_s(spec.trigger.schedule) / 3] if clocked and spec.trigger else []
-    )  # the tick's own job
+    # The tick's own job.
+    windows += [ticks.period_s(spec.trigger.schedule) / 3] if clocked and spec.trigger else []
     wait = int(min([3600.0, *(window / 2 for window in windows)]))
     for at in steps:
         yield Schedule("stall", (Fault("stall", at),), (f"wait={wait}", "redeliver"))

@@ -131,9 +131,8 @@ class Delivery:
         if self.will_retry:
             return "retried"
         settled = self.settled
-        ignored = (
-            settled is not None and settled["why"] == "ignored"
-        )  # by the library's own word for "nothing to do"
+        # By the library's own word for "nothing to do".
+        ignored = settled is not None and settled["why"] == "ignored"
         control = any(event["control"] for event in self.all("raised")) and not ignored
         gone = settled is not None and (
             settled["how"] in ("dead", "lost") or settled["why"] == "raised"
@@ -157,9 +156,8 @@ class History:
     early: int = 0  # the delivery after which a job that came again was in the dead letters already
     hung: str | None = None  # the boundary after which a process had to be ended
     notes: tuple[str, ...] = ()
-    payloads: Mapping[int, Any] = field(
-        default_factory=dict
-    )  # of the other jobs that it delivers, by their numbers
+    # Of the other jobs that it delivers, by their numbers.
+    payloads: Mapping[int, Any] = field(default_factory=dict)
     # varied payload -> the values that its rows have from the first example's; none: it has no rows
     # of its own
     cloned: Mapping[int, tuple[str, ...]] = field(default_factory=dict)

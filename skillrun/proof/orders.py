@@ -26,16 +26,14 @@ class Orders:
     def of_delivery(self, schedule: Schedule, number: int) -> Plan:
         """The faults of one delivery, counted from 1."""
         faults = [fault for fault in schedule.faults if fault.delivery in (number, EVERY)]
-        faults = sorted(
-            faults, key=lambda fault: fault.do == "stall"
-        )  # it stands still first, then it fails
+        # It stands still first, then it fails.
+        faults = sorted(faults, key=lambda fault: fault.do == "stall")
         plan: Plan = dict(
             self._planned(fault) for fault in faults if not fault.do.startswith("caller-")
         )
         if any(fault.delivery == EVERY for fault in schedule.faults):
-            plan["jitter"] = (
-                "low" if schedule.low_jitter else "high"
-            )  # a backoff is measured at its longest
+            # A backoff is measured at its longest.
+            plan["jitter"] = "low" if schedule.low_jitter else "high"
         return plan
 
     def of_publisher(self, schedule: Schedule) -> Plan:

@@ -15,10 +15,11 @@ from skillrun.proof.history import Delivery, Event
 from skillrun.proof.setting import Setting
 from skillrun.proof.zygote import Running, delivery_s
 
+# Between two looks, where a process may be blocked by another, and where it may not.
 _GLANCE_S, _WAIT_S = (
     0.002,
     0.5,
-)  # between two looks, where a process may be blocked by another, and where it may not
+)
 
 
 @dataclass

@@ -38,25 +38,20 @@ class Reference:
     jobs: Mapping[int, History] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)  # of the driver
     volatile: frozenset[str] = frozenset()  # state queries that differ between two single runs
-    unfit: Mapping[int, str] = field(
-        default_factory=dict
-    )  # distinct job -> why its single run is no comparison
-    letters: frozenset[str] = (
-        frozenset()
-    )  # state queries that read what the dead letters are counted in
-    ticks: Mapping[str, History] = field(
-        default_factory=dict
-    )  # move -> the single run of a tick at that time
-    before: Mapping[str, Any] = field(
-        default_factory=dict
-    )  # what the state queries answer before anything is delivered
+    # Distinct job -> why its single run is no comparison.
+    unfit: Mapping[int, str] = field(default_factory=dict)
+    # State queries that read what the dead letters are counted in.
+    letters: frozenset[str] = frozenset()
+    # Move -> the single run of a tick at that time.
+    ticks: Mapping[str, History] = field(default_factory=dict)
+    # What the state queries answer before anything is delivered.
+    before: Mapping[str, Any] = field(default_factory=dict)
     later: History | None = None  # the single run a minute later, in another process
     apart: History | None = (
         None  # the schedule that is judged, with a process of its own for each delivery
     )
-    orders: tuple[
-        History, ...
-    ] = ()  # the first two distinct jobs one after the other, in both orders
+    # The first two distinct jobs one after the other, in both orders.
+    orders: tuple[History, ...] = ()
 
     @property
     def is_batch(self) -> bool:

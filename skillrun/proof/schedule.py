@@ -69,9 +69,8 @@ class Schedule:
 
     family: str
     faults: tuple[Fault, ...] = ()
-    moves: tuple[
-        str, ...
-    ] = ()  # redeliver | re-enqueue | wait=S | job=N | tick=EPOCH | varied=FROM-TO | varied=N,M
+    # Redeliver | re-enqueue | wait=S | job=N | tick=EPOCH | varied=FROM-TO | varied=N,M.
+    moves: tuple[str, ...] = ()
     copies: int = 1
     lose: bool = False
     poison: int | None = None

@@ -289,9 +289,8 @@ class Setting:
                     hint='use "{postgresql}"',
                 )
             return found
-        return SqliteStore(
-            aside.standing(self.place.scratch, path)
-        )  # an absolute path stays as it is
+        # An absolute path stays as it is.
+        return SqliteStore(aside.standing(self.place.scratch, path))
 
     def abandon(self) -> None:
         """Has whoever works in it, in another thread, come to an end at once. `close` is still to

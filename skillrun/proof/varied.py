@@ -84,9 +84,8 @@ def _numbers(value: int) -> Iterator[int]:
     """Near the example, then a remainder's length away from its neighbours, then round ones."""
     yield from range(value + 1, value + 9)
     for step in _LARGE:
-        yield (
-            value + 1 + step
-        )  # beside the example's neighbour: the example's own key may not be counted
+        # Beside the example's neighbour: the example's own key may not be counted.
+        yield (value + 1 + step)
     for step in _MODULI:
         yield from (value + 1 + step, value + 2 + step)
     yield from (value + step for step in _MODULI[:4])

@@ -27,9 +27,8 @@ if TYPE_CHECKING:
 
 _SUPERVISOR = Path(__file__).parent.parent / "validations" / "supervisor.py"
 _PROBE = Path(__file__).parent / "probe" / "main.py"
-_HEARD = itertools.count(
-    1
-)  # of all zygotes: a later delivery in another interpreter is a later one
+# Of all zygotes: a later delivery in another interpreter is a later one.
+_HEARD = itertools.count(1)
 BOOT_S = 120.0
 _GLANCE_S = 0.5  # between two looks whether the interpreter was stopped
 _MOST_SAID = 64 * 1024 * 1024  # bytes of one delivery's events: more is babble

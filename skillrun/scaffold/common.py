@@ -101,9 +101,8 @@ def tests(
         expected=expected,
         poison=poison(facts),
     )
-    one_file = (
-        "{}" not in facts.conventions.test_pattern
-    )  # it has all tests, and so gets what it lacks
+    # It has all tests, and so gets what it lacks.
+    one_file = "{}" not in facts.conventions.test_pattern
     return Module(test_path(facts), text) if one_file else NewFile(test_path(facts), text)
 
 

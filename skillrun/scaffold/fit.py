@@ -67,9 +67,8 @@ class Fitting:
             styled = self._style(piece.path, piece.source)
             merged = merge.merge_module(piece.path, text, styled, *given)
             self._after[piece.path] = merged.text
-            self.kept += [
-                kept for kept in merged.kept if kept.name != "__doc__"
-            ]  # it has words of its own
+            # It has words of its own.
+            self.kept += [kept for kept in merged.kept if kept.name != "__doc__"]
         elif isinstance(piece, NewFile):
             self._add_file(piece, text)
         elif isinstance(piece, Entry):

@@ -41,9 +41,8 @@ class Plan:
     kept: tuple[Kept, ...] = ()
     missing: tuple[Finding, ...] = ()  # what has to be decided first; then there are no changes
     notes: tuple[str, ...] = ()  # what a person should know of the result, a sentence each
-    formatters: tuple[
-        str, ...
-    ] = ()  # the repository's commands that the changed Python files go through afterwards
+    # The repository's commands that the changed Python files go through afterwards.
+    formatters: tuple[str, ...] = ()
 
 
 def plan(case: Case) -> Plan:

@@ -18,9 +18,8 @@ _FIELDS: tuple[tuple[str, int, int, tuple[str, ...]], ...] = (
     ("day of week", 0, 7, _DAYS),
 )
 _PART = re.compile(r"(?:(?P<any>[*?])|(?P<low>\w+)(?:-(?P<high>\w+))?)(?:/(?P<step>\d+))?")
-_CALENDAR = re.compile(
-    r"L|L-\d+|LW|\d+W|\w+#[1-5]|\wL", re.IGNORECASE
-)  # what some schedulers know besides
+# What some schedulers know besides.
+_CALENDAR = re.compile(r"L|L-\d+|LW|\d+W|\w+#[1-5]|\wL", re.IGNORECASE)
 
 
 def cron_problem(text: str) -> str | None:

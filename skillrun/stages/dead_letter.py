@@ -193,6 +193,5 @@ def _recorded(case: Case, policy: Policy, dead_letter: DeadLetter) -> Iterator[F
 def _named(case: Case, where: str) -> bool:
     word = where.split()[-1].rpartition(".")[2]
     written = case.tree.search(word, ".py") or case.tree.search(word, ".sql")
-    return bool(
-        written or tables(case.project, word)
-    )  # Django derives a table's name from app and class
+    # Django derives a table's name from app and class.
+    return bool(written or tables(case.project, word))

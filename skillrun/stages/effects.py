@@ -20,11 +20,12 @@ DOMAIN = "backend/domain-logic-module"
 PERSISTENCE = "backend/persistence-layer-change"
 
 _PUBLISH = ("delay", "apply_async", "send_task", "defer_async", "batch_defer", "batch_defer_async")
+# Where what is sent to is a decorated function: others have these too.
 _SENDING = (
     "send",
     "send_with_options",
     "defer",
-)  # where what is sent to is a decorated function: others have these too
+)
 _SQL = ("execute", "executemany", "executescript")
 
 

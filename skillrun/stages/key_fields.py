@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from skillrun.repo.source import Binding, Module
 
 _DEPTH = 8
+# What an attribute says of the very object, and nothing beside.
 _IDENTITY = (
     "id",
     "pk",
     "hex",
     "value",
-)  # what an attribute says of the very object, and nothing beside
+)
 
 
 def missing_fields(

@@ -169,9 +169,8 @@ def _settings(case: Case, spec: JobSpec, folder: str) -> dict[str, str]:
     if any(
         b"DJANGO_SETTINGS_MODULE" in (case.tree.read(path) or b"") for path in dict.fromkeys(files)
     ):
-        plain.pop(
-            "DJANGO_SETTINGS_MODULE", None
-        )  # pytest-django would take the environment's before its own
+        # Pytest-django would take the environment's before its own.
+        plain.pop("DJANGO_SETTINGS_MODULE", None)
     return plain
 
 

@@ -60,6 +60,7 @@ _CORRELATION = (
     "request_id",
     "root_id",
 )
+# What a failure hook is given.
 _CAUSES = (
     "exc",
     "exception",
@@ -68,7 +69,7 @@ _CAUSES = (
     "traceback",
     "exc_value",
     "value",
-)  # what a failure hook is given
+)
 _BINDING = (
     "bind",
     "bind_contextvars",

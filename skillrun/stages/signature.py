@@ -84,10 +84,11 @@ def _parameters(case: Case, handler: Definition) -> tuple[tuple[str, ...], tuple
         needed = needed[1:]
     given = ("task",) if _asks(handler, "context") else ()
     if any(isinstance(d, ast.Call) and last_word(d.func) == "periodic" for d in handler.decorators):
+        # Of Procrastinate's tick.
         needed, optional = (
             [n for n in needed if n != "timestamp"],
             [*optional, "timestamp"],
-        )  # of Procrastinate's tick
+        )
     return tuple(n for n in needed if n not in given), tuple(n for n in optional if n not in given)
 
 

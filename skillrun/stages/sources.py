@@ -43,11 +43,12 @@ _VOLATILE_CALLS = {
     ),
 }
 _BY_NAME = {name: what for what, names in _VOLATILE_CALLS.items() for name in names.split()}
+# Arguments that make it stable.
 _NOW_WITHOUT_ARGUMENT = {
     "time.strftime": 2,
     "time.gmtime": 1,
     "time.localtime": 1,
-}  # arguments that make it stable
+}
 _MESSAGE_ID = "the message id, which a re-enqueue changes"
 _VOLATILE_ATTRIBUTES = {
     "request.id": _MESSAGE_ID,
@@ -189,9 +190,8 @@ def passed_for(
             ["self"],
             ["cls"],
         ):
-            names = names[
-                1:
-            ]  # the object before the dot; a plain function may have a parameter of that name
+            # The object before the dot; a plain function may have a parameter of that name.
+            names = names[1:]
         position = names.index(parameter) if parameter in names else None
         passed = call.argument(position, parameter)
         if passed is not None:

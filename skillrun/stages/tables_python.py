@@ -86,9 +86,8 @@ def _declares(module: Module, node: ast.ClassDef, name: str) -> str | None:
     if name.lower() in derived:
         return "exact"
     prefix, _, rest = name.partition("_")
-    of_app = prefix.lower() in module.path.lower().split(
-        "/"
-    )  # Django leads a table's name with its app's
+    # Django leads a table's name with its app's.
+    of_app = prefix.lower() in module.path.lower().split("/")
     words = {name.replace("_", ""), rest.replace("_", "") if of_app else ""}
     singular = {form for word in words for form in (word, word.removesuffix("s"), _singular(word))}
     return "alike" if node.name.lower() in singular else None

@@ -42,9 +42,8 @@ class Table:
     exact: bool = (
         True  # declared under this very name; False: the name is only what an ORM may derive
     )
-    nullable: frozenset[str] = (
-        frozenset()
-    )  # columns that may be NULL, and so repeat in spite of UNIQUE
+    # Columns that may be NULL, and so repeat in spite of UNIQUE.
+    nullable: frozenset[str] = frozenset()
 
 
 def sql_tables(path: str, text: str, name: str, first_line: int = 1) -> Iterator[Table]:

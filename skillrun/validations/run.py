@@ -34,9 +34,8 @@ class CommandResult:
     """
 
     command: str
-    exit_code: (
-        int | None
-    )  # None: not started, ended by a signal, or ended because of its time limit
+    # None: not started, ended by a signal, or ended because of its time limit.
+    exit_code: int | None
     signal: int | None
     timed_out: bool
     duration_ms: int

@@ -21,11 +21,12 @@ from skillrun.validations.environment import find_python
 from skillrun.wall.commit import Contents, find_conversions, read_entries, write_entries
 from skillrun.wall.strays import Strays
 
+# What a repository's commands need and git does not hold.
 _INSTALLED = (
     ".venv",
     "venv",
     "node_modules",
-)  # what a repository's commands need and git does not hold
+)
 
 _WHOLE = ("-c", "core.sparseCheckout=false")
 

@@ -138,9 +138,8 @@ class Diff:
 
     files: tuple[File, ...] = ()
     specs: tuple[File, ...] = ()
-    before: CommitSources = field(
-        default_factory=CommitSources
-    )  # the Python files of the base, changed or not
+    # The Python files of the base, changed or not.
+    before: CommitSources = field(default_factory=CommitSources)
     after: CommitSources = field(default_factory=CommitSources)  # those of HEAD
 
     def named(self, *names: str) -> Iterator[File]:

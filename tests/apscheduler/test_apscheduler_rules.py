@@ -172,9 +172,8 @@ def test_piled_up_runs(check_finds: Check, check_ignores: Check) -> None:
     check_ignores(rule, STORED + job.format(3600, True))
     check_ignores(rule, STORED + job.format(60, False))
     check_ignores(rule, PLAIN + job.format(3600, False))
-    check_ignores(
-        rule, STORED + job.format(3600, True).replace(", coalesce=True", "")
-    )  # the default
+    # The default.
+    check_ignores(rule, STORED + job.format(3600, True).replace(", coalesce=True", ""))
 
 
 def test_max_instances(check_finds: Check, check_ignores: Check) -> None:

@@ -87,10 +87,11 @@ def orders(call: str, head: str = "") -> str:
 
 def test_every_rule_has_a_pair() -> None:
     text = Path(__file__).read_text()
+    # Tested with Celery.
     shared = {
         "arq.check-then-act",
         "arq.select-for-update-outside-transaction",
-    }  # tested with Celery
+    }
     for rule in {rule.id for rule in RULES} - shared:
         for check in ("finds", "ignores"):
             assert f'check_{check}("{rule.removeprefix("arq.")}"' in text, (rule, check)

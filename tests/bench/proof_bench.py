@@ -146,9 +146,8 @@ class Timed:
 
     proof: Proof
     taken: dict[str, list[float]]  # family -> its schedules
-    forks: list[
-        float
-    ]  # a bare fork and wait, again and again between the schedules: other work comes and goes
+    # A bare fork and wait, again and again between the schedules: other work comes and goes.
+    forks: list[float]
     all: float
 
     @property

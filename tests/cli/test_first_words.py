@@ -54,12 +54,13 @@ def test_a_shell_is_told_what_may_come_next(
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="no bash here")
 def test_the_script_for_the_shell_at_hand_can_be_shown(tmp_path: Path) -> None:
+    # The shell is found among the parents of the process.
     from_bash = (
         "bash",
         "-c",
         '"$@"; exit $?',
         "bash",
-    )  # the shell is found among the parents of the process
+    )
     done = helpers.run_cli("--show-completion", cwd=tmp_path, prefix=from_bash)
     assert done.returncode == 0, done.stderr
     assert "_SKILLRUN_COMPLETE=complete_bash" in done.stdout

@@ -120,10 +120,11 @@ def tasks_set(backend: str, more: str = "") -> dict[str, str]:
 
 def test_every_rule_has_a_pair() -> None:
     text = Path(__file__).read_text()
+    # Tested with Celery.
     shared = {
         "django-tasks.check-then-act",
         "django-tasks.select-for-update-outside-transaction",
-    }  # tested with Celery
+    }
     for rule in {rule.id for rule in RULES} - shared:
         for check in ("finds", "ignores"):
             pattern = rf'check_{check}\(\s*"{rule.removeprefix("django-tasks.")}"'
@@ -475,9 +476,8 @@ def test_publish_in_transaction(check_finds: Check, check_ignores: Check) -> Non
     check_finds(
         "publish-in-transaction", PLAIN, ERROR, "inside a transaction", orders=inside, **redis
     )
-    check_ignores(
-        "publish-in-transaction", PLAIN, orders=inside
-    )  # the row is in the same transaction
+    # The row is in the same transaction.
+    check_ignores("publish-in-transaction", PLAIN, orders=inside)
     later = inside.replace(
         "send_receipt.enqueue(order_id)",
         "transaction.on_commit(lambda: send_receipt.enqueue(order_id))",

@@ -19,9 +19,8 @@ CHEAP = (
     "observability",
     "tests",
 )
-ALLOWED = {
-    "django-tasks.lost-on-kill"
-}  # true of every such task: nobody looks for what stays RUNNING
+# True of every such task: nobody looks for what stays RUNNING.
+ALLOWED = {"django-tasks.lost-on-kill"}
 
 
 @pytest.mark.parametrize("stage", CHEAP)

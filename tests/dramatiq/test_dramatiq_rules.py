@@ -484,11 +484,12 @@ def test_limiter_ttl(check_finds: Check, check_ignores: Check) -> None:
 def test_every_rule_is_described_and_tried(tmp_path: Path) -> None:
     text = Path(__file__).read_text()
     stages = {"contract", "idempotency", "handler", "retry", "dead-letter"}
+    # Tried with Celery.
     shared = {
         "lock-ttl",
         "check-then-act",
         "select-for-update-outside-transaction",
-    }  # tried with Celery
+    }
     for rule in RULES:
         assert re.fullmatch(r"dramatiq\.[a-z-]+", rule.id)
         assert rule.stage in stages

@@ -201,9 +201,8 @@ def test_a_periodic_task_has_a_scheduler(tmp_path: Path) -> None:
     files = {"shop/tasks.py": text}
     assert "contract.no-scheduler" not in stopping(tmp_path / "a", "contract", files, spec)
     assert "handler.not-scheduled" not in stopping(tmp_path / "b", "handler", files, spec)
-    assert "handler.not-scheduled" not in stopping(
-        tmp_path / "c", "handler", None, spec
-    )  # catch_up publishes it
+    # Catch_up publishes it.
+    assert "handler.not-scheduled" not in stopping(tmp_path / "c", "handler", None, spec)
     once = re.sub(r".*periodic_task.*\n", "", ORDERS)
     assert "handler.not-scheduled" in stopping(
         tmp_path / "d", "handler", {"shop/orders.py": once}, spec

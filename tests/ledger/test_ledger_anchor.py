@@ -315,9 +315,8 @@ def test_two_clones_keep_each_others_notes(repo: Path, tmp_path: Path) -> None:
     helpers.git(clone, "notes", "--ref=skillrun", "merge", "--quiet", "-s", "cat_sort_uniq", theirs)
     lines = {anchor.line for anchor in read_notes(clone)}
     assert {anchor.line for anchor in read_notes(repo)} < lines
-    assert (
-        len(lines) == 8
-    )  # three runs under two names (the folder was copied), one new one in each place
+    # Three runs under two names (the folder was copied), one new one in each place.
+    assert len(lines) == 8
     assert [len(anchor.places) for anchor in verified(clone).anchors] == [1]
     assert verified(clone).problems == verified(repo).problems == ()
 

@@ -270,9 +270,8 @@ def test_retries(story: Story, ask: Ask) -> None:
     run_id = story.run("again")
     story.stage(run_id, "retry", "failed", 1, fingerprint="f1")
     story.stage(run_id, "handler", "passed", 1, fingerprint="g1")
-    story.stage(
-        run_id, "handler", "passed", 1, fingerprint="g2"
-    )  # proved in the same invocation: no retry
+    # Proved in the same invocation: no retry.
+    story.stage(run_id, "handler", "passed", 1, fingerprint="g2")
     story.begin(run_id, 2)
     story.stage(run_id, "retry", "failed", 2, fingerprint="f1")
     story.stage(run_id, "retry", "passed", 3, fingerprint="f2")

@@ -83,10 +83,11 @@ def test_the_bars_are_days(path: Path) -> None:
     found = figures(ledger_stats(path, 30))
     assert {name: len(f.bars) for name, f in found.items() if f.bars}["runs"] == 30
     assert sum(found["invocations"].bars) == 7
+    # Half a day and two and a half.
     assert (found["invocations"].bars[-1], found["invocations"].bars[-3]) == (
         2,
         2,
-    )  # half a day and two and a half
+    )
     assert found["died"].bars == (*(0,) * 27, 1, 0, 0)
     assert sum(found["runs"].bars) == 4
 

@@ -25,9 +25,8 @@ pytestmark = [
 def inspect(repo: Path, *words: str) -> tuple[int, Any]:
     """(exit code, what it printed) of one call."""
     env = helpers.clean_env(repo.with_name(f"{repo.name}.home"))
-    env["PATH"] = os.pathsep.join(
-        (str(BIN), env["PATH"])
-    )  # it wants a newer Node than some machines have
+    # It wants a newer Node than some machines have.
+    env["PATH"] = os.pathsep.join((str(BIN), env["PATH"]))
     # The inspector hands no more of its environment on than it is told to.
     state = f"SKILLRUN_STATE_DIR={env['SKILLRUN_STATE_DIR']}"
     server = [sys.executable, "-m", "skillrun", "mcp"]

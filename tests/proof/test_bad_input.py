@@ -212,9 +212,8 @@ def test_a_temporary_table_is_no_state(tmp_path: Path) -> None:
 def test_a_temporary_table_that_hides_a_real_one_is_no_way_out(tmp_path: Path) -> None:
     hides = TEMPORARY.replace("batch", "done")
     proof = proof_with(tmp_path, hides)
-    assert "table done is written" not in "".join(
-        j.message for j in proof.incomplete
-    )  # a query reads it
+    # A query reads it.
+    assert "table done is written" not in "".join(j.message for j in proof.incomplete)
     unread = changed(tmp_path / "unread", state={"one": "select 1"})
     assert "the table done is written but no query" in messages(unread)
 

@@ -283,9 +283,8 @@ def test_a_hook_is_called_at_each_attempt_of_every_message(boot: Boot) -> None:
         "tried",
         "ended 3",
     ]
-    assert (
-        told(under(explorer, "job=1"))[-1] == "ended 3"
-    )  # the proof's own messages have the application's hook
+    # The proof's own messages have the application's hook.
+    assert told(under(explorer, "job=1"))[-1] == "ended 3"
 
 
 def test_who_dies_in_a_hook_has_acknowledged_nothing(boot: Boot) -> None:

@@ -129,10 +129,11 @@ def test_a_broker_that_acknowledges_nothing_loses_the_job(tmp_path: Path, name: 
         assert name in explorer.facts["on_kill"]
         assert settled(under(explorer, KILL)) == [("lost", 0.0)]
         history = under(explorer, "raise=TimeoutError@before:announcement#1 kill@after:publish#1/1")
+    # Its retry was sent.
     assert (history.lost, settled(history)) == (
         0,
         [("acked", 0.0), ("acked", 0.0)],
-    )  # its retry was sent
+    )
 
 
 @edited(*broker("RedisStreamSentinelBroker", "[('localhost', 26379)], 'main'"))

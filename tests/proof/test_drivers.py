@@ -30,12 +30,10 @@ sys.path.insert(0, str(CORPUS))
 import run as corpus  # type: ignore[import-not-found,unused-ignore]  # noqa: E402
 
 NAMES = sorted(path.parent.name for path in CORPUS.glob("*/corpus.py"))
-OF_DRIVERS = {
-    corpus.load(name).DRIVER: name for name in reversed(NAMES)
-}  # the first folder of each
-CHOSEN = sorted(
-    {*OF_DRIVERS.values(), "plain_poller", "plain_cron"}
-)  # no payload: work in a table, or the clock alone
+# The first folder of each.
+OF_DRIVERS = {corpus.load(name).DRIVER: name for name in reversed(NAMES)}
+# No payload: work in a table, or the clock alone.
+CHOSEN = sorted({*OF_DRIVERS.values(), "plain_poller", "plain_cron"})
 
 
 @dataclass
@@ -155,9 +153,8 @@ def test_exhaustion_uses_up_the_attempts_at_the_declared_delays(job: Job) -> Non
     history = job.under("exhaustion")
     spent = time.monotonic() - begun
     declared = _declared(job)
-    longest = (
-        job.spec.retry.delays(job.facts.get("spread", 1.0)) if job.spec.retry else ()
-    )  # by the library's jitter
+    # By the library's jitter.
+    longest = job.spec.retry.delays(job.facts.get("spread", 1.0)) if job.spec.retry else ()
     _check_sound(history)
     assert attempts(history, _reference(job)) == len(declared) + 1
     if job.facts.get("ticks"):

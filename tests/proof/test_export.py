@@ -58,9 +58,8 @@ def test_it_fails_now_and_passes_once_the_handler_is_mended(tmp_path: Path) -> N
 
 def test_it_is_skipped_with_a_reason_where_skillrun_is_not_installed(tmp_path: Path) -> None:
     file = written(plain_repo(tmp_path / "repo", jobs=MARKED_FIRST))
-    helpers.write_files(
-        file.parent, {"skillrun/__init__.py": ""}
-    )  # a package of that name without the proof
+    # A package of that name without the proof.
+    helpers.write_files(file.parent, {"skillrun/__init__.py": ""})
     done = subprocess.run(
         [
             sys.executable,

@@ -189,10 +189,11 @@ def test_the_autocommit_attribute(tmp_path: Path) -> None:
         ("insert-t#5", True),
         ("commit#2", None),
     ]
+    # Not where `commit()` does nothing.
     assert hooked.find(delivery, "commit#2").place == (
         "jobs.py",
         17,
-    )  # not where `commit()` does nothing
+    )
 
 
 CLOCK = """

@@ -114,9 +114,8 @@ def test_an_agents_trust_counts_for_nothing_unless_a_person_allowed_it(
 def test_an_agent_cannot_allow_itself_anything(repo: Path) -> None:
     for options in (("--agents",), ("--agent-waivers",), ()):
         assert helpers.run_cli("trust", *options, cwd=repo, env=AGENT).returncode == 4
-    assert (
-        helpers.run_cli("trust", "--agents", cwd=repo).returncode == 4
-    )  # nobody is there to be asked
+    # Nobody is there to be asked.
+    assert helpers.run_cli("trust", "--agents", cwd=repo).returncode == 4
     done = helpers.run_cli(shops.SKILL, "--trust", cwd=repo, env=AGENT)
     assert done.returncode == 3
 

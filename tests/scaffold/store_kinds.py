@@ -205,9 +205,8 @@ class Kind:
             return
         client = redis.Redis.from_url(redis_server().url)
         (key,) = client.keys()
-        assert (
-            100_000 < client.pttl(key) <= 300_000
-        )  # 300 s is less than half of what the retries wait
+        # 300 s is less than half of what the retries wait.
+        assert 100_000 < client.pttl(key) <= 300_000
         client.pexpire(key, 1)
 
     def overlaps(self, second: subprocess.Popen[str]) -> None:

@@ -38,9 +38,8 @@ def test_attempts_and_waits_are_those_of_the_spec_in_milliseconds(tmp_path: Path
     text = write(tmp_path, BASE).text(TASKS)
     assert "min_backoff=2_000,  # milliseconds\n    max_backoff=60_000,\n" in text
     assert "return retries < 3 and isinstance(error, (mailer.Unavailable, TimeoutError))" in text
-    assert (
-        "after waits of at most 4 s, 8 s and 16 s." in text
-    )  # Dramatiq's jitter makes them up to twice as long
+    # Dramatiq's jitter makes them up to twice as long.
+    assert "after waits of at most 4 s, 8 s and 16 s." in text
 
 
 def test_waits_that_the_library_cannot_double_are_the_actors_own(tmp_path: Path) -> None:

@@ -129,9 +129,8 @@ def test_a_pollers_interval_as_cron(every: float, cron: str | None) -> None:
 def test_a_tick_leaves_out_what_failed_where_that_is_the_dead_letter(tmp_path: Path) -> None:
     text = write(tmp_path, replace(CRON, dead="framework")).text(TASKS)
     assert 'for status in ("todo", "doing", "failed")' in text
-    assert (
-        "_settle_" not in text
-    )  # a mark before the status is written would lose the job to a death between the two
+    # A mark before the status is written would lose the job to a death between the two.
+    assert "_settle_" not in text
 
 
 # -- who gives back the jobs of dead workers

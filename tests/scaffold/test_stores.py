@@ -151,9 +151,8 @@ def test_what_is_written_goes_with_the_row(store: Callable[..., Path], kind: Kin
         kind.run(root, USE.format(key="8", then=twice.rpartition(chr(10))[2]), check=False)
         == "first"
     )
-    assert (
-        kind.run(root, USE.format(key="8", then="pass")) == "first"
-    )  # a conflict of the work is no mark
+    # A conflict of the work is no mark.
+    assert kind.run(root, USE.format(key="8", then="pass")) == "first"
 
 
 @pytest.mark.real

@@ -320,9 +320,8 @@ def test_every_key_field_must_be_in_the_key(tmp_path):
     rule = "idempotency.key-not-from-fields"
     assert rule not in of(tmp_path / "a", "f\"{payload['order_id']}-{payload.get('email')}\"")
     assert rule not in of(tmp_path / "b", "digest(payload)")
-    assert rule not in of(
-        tmp_path / "c", "f\"{payload['order_id']}\""
-    )  # what a mapping holds is not certain
+    # What a mapping holds is not certain.
+    assert rule not in of(tmp_path / "c", "f\"{payload['order_id']}\"")
     assert rule in of(tmp_path / "d", "'receipt'")
     both = {"idempotency.key": ["order_id", "email"]}
     assert rule in rules(examine("idempotency", build(tmp_path / "e", changes=both)))

@@ -504,10 +504,11 @@ def test_object_argument(check_finds: Check, check_ignores: Check) -> None:
 
 def test_every_rule_has_a_pair() -> None:
     text = "".join(Path(__file__).read_text().split())
+    # Tested with Celery.
     shared = {
         "taskiq.check-then-act",
         "taskiq.select-for-update-outside-transaction",
-    }  # tested with Celery
+    }
     for rule in {rule.id for rule in RULES} - shared:
         for check in ("finds", "ignores"):
             assert f'check_{check}("{rule.removeprefix("taskiq.")}"' in text, (rule, check)

@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from skillrun.repo.git import Repo
 
 _LOOKED_AT = 2_000  # characters of a cell that shows sixty
+# Outcome -> exit code; the others are in errors.py.
 EXIT_CODES = {
     "success": 0,
     "partial": 1,
     "blocked": 3,
-}  # outcome -> exit code; the others are in errors.py
+}
 
 
 def pairs(option: str, given: Iterable[str]) -> dict[str, str]:

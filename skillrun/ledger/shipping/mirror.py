@@ -70,9 +70,8 @@ def _cache() -> Path:
 def _fetch(far: psycopg.Connection[Any], here: sqlite3.Connection) -> None:
     """Brings the copy up to date in one transaction."""
     here.execute("PRAGMA foreign_keys = OFF")
-    here.execute(
-        "PRAGMA ignore_check_constraints = ON"
-    )  # rows come as they are: verify judges them
+    # Rows come as they are: verify judges them.
+    here.execute("PRAGMA ignore_check_constraints = ON")
     here.execute("PRAGMA secure_delete = ON")  # what was redacted there is gone from the copy, too
     here.execute("BEGIN IMMEDIATE")
     with _without_triggers(here):

@@ -149,9 +149,8 @@ class Server:
         events = [row for parcel in parcels for row in parcel.redacted["event"]]
         if not events:
             return
-        cursor.execute(
-            "SET LOCAL skillrun.redacting = 'on'"
-        )  # only so the tables' triggers allow an update
+        # Only so the tables' triggers allow an update.
+        cursor.execute("SET LOCAL skillrun.redacting = 'on'")
         for table, column, key in (
             ("event", "data", ("run_id", "n", "hash")),
             ("evidence", "detail", ("run_id", "n", "i")),

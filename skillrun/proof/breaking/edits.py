@@ -37,12 +37,10 @@ class FileEdit:
     """What is changed in one file. Functions are known by the line of their `def`."""
 
     handlers: frozenset[int] = frozenset()  # the handler itself
-    helpers: frozenset[int] = (
-        frozenset()
-    )  # functions that it calls and that catch its errors to try again
-    effects: Mapping[Span, bool] = field(
-        default_factory=dict
-    )  # what means an effect -> whether it is awaited
+    # Functions that it calls and that catch its errors to try again.
+    helpers: frozenset[int] = frozenset()
+    # What means an effect -> whether it is awaited.
+    effects: Mapping[Span, bool] = field(default_factory=dict)
 
 
 def edited(source: bytes, edit: FileEdit) -> str:

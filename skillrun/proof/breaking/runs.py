@@ -83,12 +83,10 @@ class Records:
     ran: Ran
     prefix: str = ""  # from the repository's root to pytest's
     outcomes: Mapping[str, str] = field(default_factory=dict)  # passed | failed | skipped | xfailed
-    messages: Mapping[str, str] = field(
-        default_factory=dict
-    )  # of what failed or could not be collected
-    reached: Mapping[str, str] = field(
-        default_factory=dict
-    )  # test -> scope in which the handler ran
+    # Of what failed or could not be collected.
+    messages: Mapping[str, str] = field(default_factory=dict)
+    # Test -> scope in which the handler ran.
+    reached: Mapping[str, str] = field(default_factory=dict)
     struck: frozenset[str] = frozenset()  # tests in which the break made a difference
     uncollected: tuple[str, ...] = ()
     elsewhere: tuple[str, ...] = ()  # what was imported instead of the copy

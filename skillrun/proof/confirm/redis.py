@@ -87,9 +87,8 @@ class RedisBroker:
                 self.kept.append(("HSET", key, *fields))
 
     def again(self) -> None:
-        self.resp.pipeline(
-            sorted(self.kept, key=lambda command: str(command[0]))
-        )  # what a message needs is there first
+        # What a message needs is there first.
+        self.resp.pipeline(sorted(self.kept, key=lambda command: str(command[0])))
 
     def clear(self) -> None:
         self.resp.pipeline(("DEL", key) for key in self._keys())

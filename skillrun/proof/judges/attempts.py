@@ -206,9 +206,8 @@ def _delays(history: History, reference: Reference) -> Iterator[Judgement]:
     if history.schedule.low_jitter:
         yield from _no_jitter(history, longest, _tick_s(reference))
         return
-    seen = (*measured_delays(history), *(0.0 for _ in wanted))[
-        : len(wanted)
-    ]  # what was not waited is no wait
+    # What was not waited is no wait.
+    seen = (*measured_delays(history), *(0.0 for _ in wanted))[: len(wanted)]
     text: dict[str, Any] = {"expected": _seconds(wanted), "seen": _seconds(seen)}
     least, tick = 0.45 if retry.backoff.jitter else 0.9, _tick_s(reference)
     if any(s > w * 1.05 + SLACK_S + tick for s, w in zip(seen, longest, strict=True)):

@@ -14,12 +14,13 @@ if TYPE_CHECKING:
     from skillrun.contract.job import Effect
 
 
+# Arguments that count attempts, or name a row or a time.
 _COUNTING = re.compile(
     r"(?:^|_)(?:attempts?|try|tries|retr(?:y|ies)|retried|again|redelivered|first|last|final|count|number|no|nr|num|seq|sequence|"
     r"version|revision|id|pk|row|rowid|index|position|offset|time|timestamp|ts|at|now|day|date|hour|minute|seconds?|ms|"
     r"delay|timeout|ttl|expires?|age|elapsed|duration|left|remaining|nonce|seed|random|pid|port|worker)(?:_|$)",
     re.IGNORECASE,
-)  # arguments that count attempts, or name a row or a time
+)
 _NUMBERS = re.compile(
     r"\b(?:[0-9a-f]{8,}|True|False)\b|[0-9a-f]{8}-[0-9a-f-]{27}|\d+", re.IGNORECASE
 )
@@ -366,9 +367,8 @@ def _at_least_once(history: History, reference: Reference, effect: Effect) -> It
     if idempotency is None or idempotency.strategy != "keyed" or len(calls) <= len(expected):
         return
     done = _finished_at(history)
-    late = [
-        c for c in calls if done is not None and history.delivery_of(c).events[0].number > done
-    ]  # no overlap
+    # No overlap.
+    late = [c for c in calls if done is not None and history.delivery_of(c).events[0].number > done]
     if late and not history.schedule.jobs:
         said = (
             f"{effect.name} took place again after the job had succeeded: a finished job is not"

@@ -323,17 +323,15 @@ def _extra(event: Event) -> str:
 
 def _says_why(event: Event, delivery: Delivery) -> bool:
     """It names the exception, or what that was raised from, by class or by words."""
-    met = next(
-        (event for event in delivery.all("fault") if event["do"] == "raise"), None
-    )  # maybe taken by the handler
+    # Maybe taken by the handler.
+    met = next((event for event in delivery.all("fault") if event["do"] == "raise"), None)
     own = (
         delivery.raised
         if delivery.raised and delivery.raised["error"] != "builtins:SystemExit"
         else None
     )
-    raised = (
-        own or met or delivery.first("raised")
-    )  # the last: only the library's own, such as a Retry
+    # The last: only the library's own, such as a Retry.
+    raised = own or met or delivery.first("raised")
     if raised is None or (raised["control"] and not raised["cause"]):
         return True  # it asks to come again and met no error: its own words are the reason
     text = (
@@ -383,9 +381,8 @@ def lies(history: History, reference: Reference) -> Iterator[Judgement]:
     fields = _fields(reference, {0: examples[0]} if examples else {}, 0)
     if not fields or history.schedule.family in _NOT_ASKED:
         return
-    loggers = tuple(
-        reference.facts.get("loggers") or ("\0",)
-    )  # the library says what came of the handler's decorators
+    # The library says what came of the handler's decorators.
+    loggers = tuple(reference.facts.get("loggers") or ("\0",))
     said_once = (event for run in reference.once.runs for event in run.all("log"))
     success = {
         template(event) for event in said_once if not str(event["logger"]).startswith(loggers)

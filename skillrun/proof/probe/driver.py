@@ -145,9 +145,8 @@ class Driver:
     retry.
     """
 
-    CONTROL: tuple[
-        str, ...
-    ] = ()  # exception classes by which the library itself steers, "module.Class"
+    # Exception classes by which the library itself steers, "module.Class".
+    CONTROL: tuple[str, ...] = ()
     LOGGERS: tuple[str, ...] = ("traceback",)  # prefixes of the library's own loggers
 
     def __init__(self, probe: Probe) -> None:
@@ -165,9 +164,8 @@ class Driver:
         if not callable(self.target):
             raise NotThere(f"{handler} cannot be called")
         self.takes = _takes(self.target, self.probe.settings)
-        sys.argv[:] = [
-            getattr(inspect.getmodule(self.function()), "__file__", None) or handler
-        ]  # a script reads it
+        # A script reads it.
+        sys.argv[:] = [getattr(inspect.getmodule(self.function()), "__file__", None) or handler]
         when_imported("apscheduler.schedulers.base", self._capture)
         return {
             "library": "a plain callable",

@@ -33,10 +33,11 @@ _X32 = 0x40000000  # the other numbers of an x86_64
 _LOAD, _EQUAL, _AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
 _ALLOW, _ASK, _ERROR = 0x7FFF0000, 0x7FC00000, 0x00050000
 _SET_FILTER, _SIZES = 1, 3
+# The second from Linux 5.19: a signal does not take the question back.
 _NEW_LISTENER, _WAIT_KILLABLE = (
     8,
     32,
-)  # the second from Linux 5.19: a signal does not take the question back
+)
 _NO_NEW_PRIVS = 38
 _RECEIVE, _SEND = 0xC0502100, 0xC0182101  # ioctl numbers of SECCOMP_IOCTL_NOTIF_RECV and _SEND
 _NOTICE = struct.Struct("=QIIiIQ6Q")  # id, pid, flags, number, arch, instruction, arguments
@@ -121,12 +122,13 @@ def _filter(arch: int, connect: int, sendto: int) -> bytes:
     """BPF: each jump counts instructions forward. A `sendto` without an address is asked about by
     nobody.
     """
+    # Where they are in seccomp_data; the last two: the fifth argument.
     number, architecture, low, high = (
         0,
         4,
         48,
         52,
-    )  # where they are in seccomp_data; the last two: the fifth argument
+    )
     steps = [
         (_LOAD, 0, 0, architecture),
         (_EQUAL, 0, 9, arch),  # else: allow
@@ -153,12 +155,10 @@ class Gate:
         self.reach = Reach(servers)
         self.told = os.memfd_create("skillrun-gate")
         self.listeners: dict[int, int] = {}  # descriptor -> the delivery's process
-        self.late: set[int] = (
-            set()
-        )  # those whose questions a signal takes back: they are answered before it is sent
-        self.awaited: dict[
-            int, tuple[socket.socket, int]
-        ] = {}  # by descriptor: whence a listener comes, and whose
+        # Those whose questions a signal takes back: they are answered before it is sent.
+        self.late: set[int] = set()
+        # By descriptor: whence a listener comes, and whose.
+        self.awaited: dict[int, tuple[socket.socket, int]] = {}
 
     def watched(self) -> list[int]:
         """The descriptors that have something for `serve`."""

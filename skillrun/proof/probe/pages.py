@@ -19,10 +19,11 @@ import mmap
 import os
 from collections.abc import Iterable, Iterator, Sequence
 
+# The system call on every architecture, and what madvise(2) is asked for.
 _PROCESS_MADVISE, _POPULATE_WRITE = (
     440,
     23,
-)  # the system call on every architecture, and what madvise(2) is asked for
+)
 _MOST = 1024  # ranges of one call: IOV_MAX
 _ALONE = 1 << 56  # in pagemap of proc(5): no other process has this page
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -78,10 +79,11 @@ class Ahead:
             if any(b <= at and at + size <= end for b, end in mine)
         ]
         self.ranges = (_Range * len(there))(*there)
+        # Bytes before each range.
         self.before = [
             0,
             *itertools.accumulate(int(one.bytes) for one in there),
-        ]  # bytes before each range
+        ]
 
     def copy(self) -> bool:
         """Makes it this process's own, as writing to it would; whether that can be done, and there

@@ -46,9 +46,8 @@ class Recorder:
         self.plan: dict[str, dict[str, Any]] = {}
         self.counts: dict[str, int] = {}
         self.pid = 0  # of the delivery's own process
-        self.early: list[
-            dict[str, Any]
-        ] = []  # what was done at import and goes on: each delivery says it
+        # What was done at import and goes on: each delivery says it.
+        self.early: list[dict[str, Any]] = []
         self.prefix = ""  # of the names of boundaries, where this process is not the handler's own
         self.raised = 0
         self.depth = 0  # > 0: inside the handler

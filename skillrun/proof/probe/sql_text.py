@@ -15,13 +15,14 @@ _TOKEN = re.compile(
     re.S,
 )
 _WORD, _NAME = re.compile(r"\w"), re.compile(r"[\w\"]")  # compiled once, and not in each delivery
+# FOR NO KEY UPDATE, ON CONFLICT DO UPDATE, ON UPDATE CASCADE.
 _NO_UPDATE_AFTER = (
     "for",
     "do",
     "on",
     "key",
     "of",
-)  # FOR NO KEY UPDATE, ON CONFLICT DO UPDATE, ON UPDATE CASCADE
+)
 _TRANSACTION = ("commit", "end", "rollback", "abort", "begin", "start", "savepoint", "release")
 _DDL = ("create", "drop", "alter")
 _KINDS = (

@@ -38,15 +38,15 @@ _LANDLOCK_CREATE_RULESET, _LANDLOCK_ADD_RULE, _LANDLOCK_RESTRICT_SELF = 444, 445
 _LANDLOCK_CREATE_RULESET_VERSION = 1
 _LANDLOCK_RULE_PATH_BENEATH = 1
 _LANDLOCK_READ = 0b1101  # execute, read a file, read a folder
-_LANDLOCK_FILE = (
-    0b111 | 1 << 14 | 1 << 15
-)  # the rights that a file can have: those, truncate, ioctl
+# The rights that a file can have: those, truncate, ioctl.
+_LANDLOCK_FILE = 0b111 | 1 << 14 | 1 << 15
+# How many file system rights there are; 5 and later: 16.
 _RIGHTS_OF_ABI = {
     1: 13,
     2: 14,
     3: 15,
     4: 15,
-}  # how many file system rights there are; 5 and later: 16
+}
 _NETWORK_ABI, _SCOPE_ABI = 4, 6
 _LANDLOCK_TCP = 0b11  # bind, connect
 _LANDLOCK_SCOPE = 0b11  # abstract Unix sockets, signals

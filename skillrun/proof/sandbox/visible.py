@@ -41,9 +41,8 @@ class Plan:
     writable: list[str] = field(default_factory=list)
     temporary: list[tuple[str, str]] = field(default_factory=list)  # (path inside, folder)
     links: list[tuple[str, str]] = field(default_factory=list)  # (path, what it points at)
-    searched: list[str] = field(
-        default_factory=list
-    )  # folders in which sockets and pipes are hidden
+    # Folders in which sockets and pipes are hidden.
+    searched: list[str] = field(default_factory=list)
 
 
 def make_plan(

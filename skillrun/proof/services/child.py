@@ -23,9 +23,8 @@ if TYPE_CHECKING:
 _SUPERVISOR = Path(__file__).parents[2] / "validations" / "supervisor.py"
 _GRACE_S = 3.0  # between SIGTERM and SIGKILL
 _END_S = _GRACE_S + 10.0  # the supervisor's own limit for ending everything, and some
-_SOCKET_LIMIT = (
-    107 if sys.platform == "linux" else 103
-)  # sun_path of unix(7), without its final zero
+# Sun_path of unix(7), without its final zero.
+_SOCKET_LIMIT = 107 if sys.platform == "linux" else 103
 _SHOWN_LINES = 5
 
 # Runs as root until the exec, so that the other user needs to reach neither Python nor skillrun. A

@@ -22,12 +22,13 @@ if TYPE_CHECKING:
 LOOPBACK, PORT = "127.0.0.1", 6379
 HINT = f"apt install redis-server, or {install_hint('services')}"
 _START_S = 20.0
+# Wchan of proc(5); 0 or nothing where the kernel does not tell.
 _ASLEEP_IN = (
     "ep_poll",
     "do_epoll_wait",
     "0",
     "",
-)  # wchan of proc(5); 0 or nothing where the kernel does not tell
+)
 
 
 class RedisServer:
@@ -135,9 +136,8 @@ class RedisServer:
         for database, keys in self._keys():
             left = self._milliseconds_left(keys, database)
             ends = zip(keys, left, strict=True)
-            self._resp.pipeline(
-                ("PEXPIRE", key, ms - passed) for key, ms in ends if ms
-            )  # below 1: gone at once
+            # Below 1: gone at once.
+            self._resp.pipeline(("PEXPIRE", key, ms - passed) for key, ms in ends if ms)
 
     def dump(self) -> dict[str, dict[str, Any]]:
         """Every key's `type`, `value` and `ttl` (seconds, rounded up; None: stays) for people and

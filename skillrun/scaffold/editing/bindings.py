@@ -108,9 +108,8 @@ def origin_of(statement: ast.ImportFrom, alias: ast.alias, path: str) -> Origin:
         return Origin(name)
     folders = PurePosixPath(path).parent.parts
     above = folders[: max(0, len(folders) - statement.level + 1)]
-    return Origin(
-        name if above else f".{name}", above
-    )  # of a package whose own folder is not in the path
+    # Of a package whose own folder is not in the path.
+    return Origin(name if above else f".{name}", above)
 
 
 def bindings(tree: ast.Module, path: str) -> dict[str, list[Binding]]:

@@ -55,9 +55,8 @@ class Merged:
     """A module with what it lacked."""
 
     text: str
-    added: tuple[
-        str, ...
-    ]  # the names of definitions, the first line of other statements; imports are not named
+    # The names of definitions, the first line of other statements; imports are not named.
+    added: tuple[str, ...]
     kept: tuple[Kept, ...]
 
 

@@ -50,9 +50,10 @@ def appended(there: Bracketed, new: Any, unit: str) -> Bracketed:
     comma = last.comma if isinstance(last.comma, cst.Comma) else cst.Comma()
     between = gap(there, unit)
     closing = there.closing
+    # Not of `(x,)`.
     trailing = comma is last.comma and (
         bool(rest) or isinstance(closing, cst.ParenthesizedWhitespace)
-    )  # not of `(x,)`
+    )
     if isinstance(closing, cst.ParenthesizedWhitespace):
         closing = new_line(closing.last_line.value)
     elements = (*rest, last.with_changes(comma=comma.with_changes(whitespace_after=between)))

@@ -55,9 +55,8 @@ _DATABASES = (
     *("mysqlclient", "pymysql", "pymongo", "motor"),
 )
 """Libraries of databases."""
-_ASIDE = re.compile(
-    r"dev|test|doc|lint|typ|bench|example", re.IGNORECASE
-)  # groups of dependencies that no job has
+# Groups of dependencies that no job has.
+_ASIDE = re.compile(r"dev|test|doc|lint|typ|bench|example", re.IGNORECASE)
 
 
 def find_store(case: Case, spec: JobSpec) -> Store:

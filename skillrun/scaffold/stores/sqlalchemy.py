@@ -14,10 +14,11 @@ from skillrun.scaffold.stores.columns import Column, remembered
 from skillrun.scaffold.stores.flask_use import FlaskApp
 from skillrun.scaffold.stores.testing import Testing
 
+# A variable of the store, and what the repository's object is called beside it.
 _LOCAL, _OTHER = (
     "session",
     "sessions",
-)  # a variable of the store, and what the repository's object is called beside it
+)
 _TYPES = {"int": "BigInteger", "str": "String", "float": "Float", "bool": "Boolean"}
 
 

@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from skillrun.repo.source import Module
 
 _READERS = ("os.environ.get", "os.getenv", "os.environ.setdefault", "environ.get", "getenv")
+# Django-environ, environs, python-decouple: env("X"), env.str("X").
 _OTHER_READERS = (
     "env",
     "config",
     "environ",
-)  # django-environ, environs, python-decouple: env("X"), env.str("X")
+)
 _SETTINGS = ("BaseSettings", "pydantic_settings.BaseSettings", "pydantic.BaseSettings")
 _HOPS = 5
 

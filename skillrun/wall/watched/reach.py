@@ -27,12 +27,10 @@ class Reach:
     project: Project
     modules: dict[str, Module] = field(default_factory=dict)  # by path
     functions: dict[ast.AST, Definition] = field(default_factory=dict)  # by node
-    calls: dict[ast.AST, list[tuple[Module, ast.Call]]] = field(
-        default_factory=dict
-    )  # callee -> sites
-    below: dict[ast.AST, set[ast.AST]] = field(
-        default_factory=dict
-    )  # function -> those that it names
+    # Callee -> sites.
+    calls: dict[ast.AST, list[tuple[Module, ast.Call]]] = field(default_factory=dict)
+    # Function -> those that it names.
+    below: dict[ast.AST, set[ast.AST]] = field(default_factory=dict)
     _methods: dict[str, list[Definition]] = field(default_factory=dict)
     _waiting: list[tuple[Module, ast.AST]] = field(default_factory=list)
     _found: dict[str, Definition | None] = field(default_factory=dict)
