@@ -26,7 +26,10 @@ _REGULAR = ("100644", "100755")
 _IDENTIFIER, _OFTEN = re.compile(r"\b[A-Za-z_]\w*"), 3
 _MAKEFILES = ("Makefile", "makefile", "GNUmakefile")
 _NAMES = (*_MAKEFILES, "justfile", ".justfile", "Justfile", "skillrun")
-_ENDINGS = (".py", ".yaml", ".yml", ".json", ".toml", ".ini", ".cfg", ".ts", ".mk", "SKILL.md")
+_ENDINGS = (
+    *(".py", ".yaml", ".yml", ".json", ".toml", ".ini", ".cfg", ".ts", ".mk", "SKILL.md"),
+    *(".pyc", ".pyo"),
+)
 
 
 @dataclass(frozen=True)

@@ -102,6 +102,8 @@ class Strays:
         module = _module_of(entry)
         if module is None:
             return None
+        if folder.rpartition("/")[2] == _BYTECODE:
+            return "is new, and may be run in the place of its source"
         # A package of the same name is found before the module.
         whole = folder if module == _PACKAGE else _join(folder, module)
         if whole in self._modules:

@@ -280,6 +280,9 @@ jobs:
             "error",
         ),
         ("      - run: skillrun", "      # - run: skillrun", "error"),
+        ("      - run: skillrun", "      - shell: bash -n {0}\n        run: skillrun", "error"),
+        ("      - run: skillrun", "      - shell: bash -c : {0}\n        run: skillrun", "error"),
+        ("      - run: skillrun", "      - shell: 'true {0}'\n        run: skillrun", "error"),
         ("  pull_request:\n", "", "warning"),
         ("          fetch-depth: 0\n", "          fetch-depth: 1\n", "warning"),
     ),
@@ -347,6 +350,30 @@ def test_other_changes_of_gates_are_no_finding(old: dict[str, str], new: dict[st
         {WORKFLOW: ".github/workflows/wall.yml"} if ".github/workflows/wall.yml" in new else {}
     )
     assert everything(old, new, renamed) == []
+
+
+@pytest.mark.parametrize(
+    "shell",
+    (
+        "bash",
+        "bash -l {0}",
+        "bash -el {0}",
+        '"bash --noprofile --norc -eo pipefail {0}"',
+        "sh -eux {0}",
+        "pwsh",
+        "${{ matrix.shell }}",
+    ),
+)
+def test_a_usual_shell_is_no_finding(shell: str) -> None:
+    before, after = "      - run: skillrun", f"      - shell: {shell}\n        run: skillrun"
+    assert everything({WORKFLOW: STEPS}, {WORKFLOW: STEPS.replace(before, after, 1)}) == []
+
+
+@pytest.mark.parametrize("path", ("shop/__pycache__/keys.cpython-311.pyc", "shop/keys.pyc"))
+def test_bytecode_in_a_commit_is_found(path: str) -> None:
+    assert severities(found("bytecode", {}, {path: "code"})) == ["error"]
+    assert severities(found("bytecode", {path: "code"}, {path: "other code"})) == ["error"]
+    assert everything({path: "code"}, {}) == []
 
 
 SOURCE = "git+https://git.example/skillrun@" + "0" * 40

@@ -132,6 +132,39 @@ def test_an_error_that_means_every_one_is_no_further_error() -> None:
     assert "it means every error" in finding.message
 
 
+ERRORS = """
+    class Unavailable(Exception):
+        pass
+
+
+    class Down(Unavailable):
+        pass
+
+
+    class BadAddress(Exception):
+        pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("error", "severity"),
+    (
+        ("shop.mailer:Down", ["error"]),
+        ("shop.mailer:Unavailable", ["error"]),
+        ("ConnectionError", []),
+        ("shop.mailer:BadAddress", []),
+    ),
+)
+def test_a_kind_of_an_error_that_is_tried_again_is_not_given_up_at_once(
+    error: str, severity: list[str]
+) -> None:
+    base = part("failures", transient=["shop.mailer:Unavailable"], permanent=["ValueError"])
+    head = {**base, "permanent": ["ValueError", error]}
+    code = {"shop/mailer.py": ERRORS}
+    findings = found("weaker-guarantee", side(failures=base) | code, side(failures=head) | code)
+    assert severities(findings) == severity, findings
+
+
 MAILER = "def send(order_id):\n    print(order_id)\n"
 HANDLER = "from shop import mailer\n\n\ndef send_receipt(order_id):\n    mailer.send(order_id)\n"
 

@@ -16,7 +16,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from celery import Task, _state, current_app  # type: ignore[import-untyped,unused-ignore]
+from celery import Task, _state, current_app, signals  # type: ignore[import-untyped,unused-ignore]
 from celery.app import trace  # type: ignore[import-untyped,unused-ignore]
 from celery.exceptions import Ignore, Retry  # type: ignore[import-untyped,unused-ignore]
 from celery.worker.request import Request  # type: ignore[import-untyped,unused-ignore]
@@ -127,6 +127,9 @@ class Driver:
             "on_kill": self._on_kill(),
             "broker": self.scheme,
             "victims_differ": True,
+            # celery.app.log: the worker gives the root logger its own level, whatever handlers it
+            # has, unless the application configures logs by this signal.
+            "sets_log_level": not signals.setup_logging.receivers,
             "broker_error": "kombu.exceptions:OperationalError",
         }
 

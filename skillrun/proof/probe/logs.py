@@ -26,8 +26,10 @@ class Logs:
         self.recorder = recorder
         self.seen = 0
 
-    def install(self) -> None:
-        """Once, in the zygote."""
+    def install(self, *, sets_level: bool = False) -> None:
+        """Once, in the zygote. `sets_level`: the library's worker gives the root logger a level
+        itself.
+        """
         before: types.FunctionType
 
         def call_handlers(logger: logging.Logger, record: logging.LogRecord) -> None:
@@ -39,8 +41,9 @@ class Logs:
                 self.record(record, told)
 
         before = swap(logging.Logger.callHandlers, call_handlers)  # type: ignore[arg-type]
-        if not logging.getLogger().handlers:
-            logging.getLogger().setLevel(logging.INFO)  # as a worker started with --loglevel=INFO
+        if sets_level or not logging.getLogger().handlers:
+            # As a worker that is started with --loglevel=INFO.
+            logging.getLogger().setLevel(logging.INFO)
 
     def told(self, record: logging.LogRecord) -> dict[str, Any] | None:
         """What a record says, before a handler changes it; None where nobody asks."""

@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import functools
 import gc
 import importlib
+import importlib.machinery
 import importlib.util
 import json
 import os
@@ -80,6 +82,7 @@ class Zygote:
         """Imports the handler and hooks all that must report. Raises BootFailed."""
         config, recorder = self.config, self.recorder
         sys.path[:0] = config["paths"]
+        ignore_bytecode(config["root"])
         part("logs").install_printed(self.logs)
         self.clock.install_early()
         self.audit = part("audit").Audit(
@@ -107,7 +110,7 @@ class Zygote:
         place = function.__code__
         part("handler").HandlerHook(recorder, driver.CONTROL).install(function)
         recorder.make_error = part("names").make_error
-        self.logs.install()
+        self.logs.install(sets_level=bool(facts.get("sets_log_level")))
         self.clock.install()
         self.audit.booted()
         self.hooked = driver
@@ -451,6 +454,24 @@ def redirect(output: str | None) -> None:
         os.dup2(fd, 1)
         os.dup2(fd, 2)
         os.close(fd)
+
+
+def ignore_bytecode(root: str) -> None:
+    """Of the repository's own modules the source alone is run: a `.pyc` beside it may hold another
+    program, and Python would believe it.
+    """
+    loader = importlib.machinery.SourceFileLoader
+    read, folder = loader.get_data, os.path.join(root, "")
+
+    def get_data(self: Any, path: str) -> bytes:
+        is_own = path.startswith(folder) and "/site-packages/" not in path
+        if is_own and path.endswith(".pyc"):
+            raise FileNotFoundError(
+                errno.ENOENT, "a proof reads no bytecode of the repository", path
+            )
+        return read(self, path)
+
+    loader.get_data = get_data  # type: ignore[method-assign]
 
 
 def module_files(root: str) -> list[str]:

@@ -38,6 +38,12 @@ _STEERING = re.compile(r"--(base|repo|waive)\b[= ]*(?P<value>\S*)")
 # A branch of the server is what a request goes to; HEAD compared with itself has changed nothing.
 _SERVER_BRANCH = re.compile(r"""["']?origin/(?!HEAD~)[\w./${} -]+["']?$""")
 _TRIGGER = re.compile(r"^\s*-?\s*(pull_request|push|merge_group|merge_requests)\b")
+# What a step may give the shell that runs its lines; `-n` reads them and runs none.
+_SHELL = re.compile(r"^\s*(?:-\s+)?shell:\s*(?P<words>.+?)\s*(?:#.*)?$")
+_SHELL_WORDS = re.compile(
+    r"(?:bash|sh|zsh|dash)(?:\s+(?:-[euxil]*o?|--login|--noprofile|--norc|pipefail|errexit|nounset))*"
+    r"(?:\s+\{0\})?|pwsh|powershell|cmd|python|\$\{\{.*\}\}"
+)
 # `python -m skillrun` takes what lies where it is started; a shell takes what PATH names first.
 _SHADOWING = re.compile(r"(^|/)skillrun$|^skillrun(\.py|/__(init|main)__\.py)$")
 HINT = "put it back; a gate is changed by a person, in a change of its own"
@@ -123,9 +129,17 @@ def _prepared(file: File) -> Iterator[Finding]:
     """Lines around the call that move the base, or that decide which program is called."""
     known = {text.strip() for text in (file.old or "").splitlines()}
     for line, text in file.added():
-        said = find_moved(text)
+        said = find_moved(text) or _find_other_shell(text)
         if said is not None and text.strip() not in known:
             yield taken(ID, file, line, f"{said}: {quoted(text)}", hint=HINT)
+
+
+def _find_other_shell(line: str) -> str | None:
+    """A shell that may not run the lines that it is given, or not mind how they end."""
+    found = _SHELL.match(line)
+    if found is None or _SHELL_WORDS.fullmatch(found["words"].strip("\"'")):
+        return None
+    return "the lines of a step are given to another program"
 
 
 def _other_source(file: File) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ from skillrun.wall.diff import Diff
 from skillrun.wall.gaming import (
     altered_spec,
     blind_queries,
+    bytecode,
     collection,
     commands,
     deleted_tests,
@@ -53,5 +54,6 @@ _MODULES = (
     skill_copies,
     swallowing,
     watching,
+    bytecode,
 )
 LOOKS: tuple[Look, ...] = tuple(Look(module.ID, module.HELP, module.find) for module in _MODULES)

@@ -46,6 +46,13 @@ class Renames:
             return _without_name(was) == _without_name(now)
         return _module_without_name(was) == _module_without_name(now)
 
+    def is_kind_of(self, error: Any, other: Any) -> bool:
+        """Whether HEAD's class of an error is another one, or below it."""
+        if not isinstance(error, str) or not isinstance(other, str):
+            return False
+        wanted = self._new.origin(_dotted(other))
+        return wanted in self._new.ancestors(_dotted(error))
+
     def is_reached(self, handler: Any, call: str) -> bool:
         """Whether the base's handler calls a function, directly or through others."""
         start = self._old.find(handler) if isinstance(handler, str) else None
@@ -57,6 +64,11 @@ class Renames:
         for found in self._old.calls(start, depth=_DEEP):
             reached |= {found.origin, *found.via}
         return not names.isdisjoint(reached)
+
+
+def _dotted(error: str) -> str:
+    """`shop.mailer:BadAddress` or a builtin's short name, as the readers of code spell it."""
+    return error.replace(":", ".") if ":" in error else f"builtins.{error}"
 
 
 def _without_name(definition: Definition) -> str:

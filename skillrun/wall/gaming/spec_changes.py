@@ -21,6 +21,7 @@ from skillrun.wall.gaming.specs import Pair, at, listed, mapping, pairs
 Path = tuple[str | int, ...]
 # Of a JSON Schema these words only describe.
 _DESCRIBING = ("title", "description", "$comment")
+_GIVEN_UP = "it is a kind of an error that the base tries again, and is given up at once now"
 _STAND_IN = "its function ran for real in the base's proof, and would be replaced by a stand-in"
 # An error of these would make every other one permanent, or worth another try.
 _EVERY_ERROR = ("Exception", "BaseException", "builtins:Exception", "builtins:BaseException")
@@ -158,8 +159,19 @@ class _Comparison:
                 continue
             yield Change(f"{place}[]", name, path, error, None, "nothing is tried with it any more")
         for error in further:
-            if error["type"] in _EVERY_ERROR and not self.is_draft:
+            if self.is_draft:
+                continue
+            if error["type"] in _EVERY_ERROR:
                 yield Change(f"{place}[]", name, path, None, error, "it means every error")
+            elif place == "failures.permanent" and self._is_transient_at_base(error["type"]):
+                yield Change(f"{place}[]", name, path, None, error, _GIVEN_UP)
+
+    def _is_transient_at_base(self, error: Any) -> bool:
+        """Whether an error is a kind of one that the base's spec tries again."""
+        transient = at(self.old.get("failures"), "transient")
+        return any(
+            self.renames.is_kind_of(error, other["type"]) for other in _spelled_errors(transient)
+        )
 
     def _has_new_name(self, error: dict[str, Any], further: list[dict[str, Any]]) -> bool:
         for other in further:

@@ -1,0 +1,54 @@
+"""A Celery worker gives the root logger its level, whatever handlers the application has added."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import shops
+
+from skillrun.contract.spec import load_spec
+from skillrun.proof.attempt import try_prove
+from skillrun.proof.result import Proof, Target
+
+OWN_HANDLER = """
+
+import logging as _logging
+
+
+class Silent(_logging.Handler):
+    def emit(self, record):
+        pass
+
+
+_logging.getLogger().addHandler(Silent())
+"""
+OWN_SETTINGS = """
+
+from celery.signals import setup_logging
+
+
+@setup_logging.connect
+def keep_logs(**kwargs):
+    pass
+"""
+
+
+def prove_shop(root: Path, more: str) -> Proof:
+    """The proof of the shop, with more code behind the job's own."""
+    tasks = root / "shop" / "tasks.py"
+    tasks.write_text(tasks.read_text() + more)
+    spec = load_spec(root / shops.SPEC, root=root)
+    return try_prove(Target(spec, root, "celery"))
+
+
+@pytest.mark.real
+def test_a_handler_of_the_application_does_not_silence_the_job(tmp_path: Path) -> None:
+    proof = prove_shop(shops.shop(tmp_path / "shop", proof=True), OWN_HANDLER)
+    assert proof.verdict == "proved", proof
+
+
+@pytest.mark.real
+def test_an_application_that_configures_its_logs_keeps_its_level(tmp_path: Path) -> None:
+    proof = prove_shop(shops.shop(tmp_path / "shop", proof=True), OWN_HANDLER + OWN_SETTINGS)
+    assert "do not tell" in str(proof.witnesses)
