@@ -209,7 +209,7 @@ def _run_problems(db: sqlite3.Connection, run_id: Any) -> tuple[list[Problem], S
             *_run_row_problems(db, run_id, seals),
             *_telemetry_problems(db, run_id, seals),
             *_evidence_problems(db, run_id, seals),
-            *seals.unsaid(run_id),
+            *seals.find_unsaid_redactions(run_id),
             *_anchor_problems(db, run_id),
         ]
     finally:
@@ -252,7 +252,7 @@ def _chain_problems(db: sqlite3.Connection, run_id: Any, seals: Seals) -> Iterat
             yield Problem(
                 run_id, "event", n, "it stands before an earlier event: rows were reordered"
             )
-        seals.note(n, row[2], row[3], row[-1], seal)
+        seals.note_event(n, row[2], row[3], row[-1], seal)
         expected, prev, last_seq = n + 1, hash, seq if isinstance(seq, int) else last_seq
     if expected == 1:
         yield Problem(run_id, "event", None, "the run has no events", "missing")
