@@ -133,10 +133,10 @@ def _count(suite: Element) -> None:
 
 
 def _shown(finding: Mapping[str, Any]) -> str:
-    from skillrun.reports.lines import place
+    from skillrun.reports.lines import format_place
 
     hint = f"\n  do: {finding['hint']}" if finding["hint"] else ""
-    return f"{place(finding)}{finding['message']} [{finding['severity']}: {finding['rule']}]{hint}"
+    return f"{format_place(finding)}{finding['message']} [{finding['severity']}: {finding['rule']}]{hint}"
 
 
 def _as_mapping(finding: Finding) -> Mapping[str, Any]:
