@@ -141,7 +141,7 @@ def _moved(diff: Diff) -> dict[str, str | None]:
     judges.
     """
     found: dict[str, str | None] = {}
-    for change in pytests.changes(diff):
+    for change in pytests.list_changed_tests(diff):
         new = change.new
         became = f"{new.file.path}::{_with_colons(new.name)}" if new else None
         found[f"{change.old.file.old_path}::{_with_colons(change.old.name)}"] = became
@@ -189,7 +189,7 @@ def _is_decorated_anew(old: Test, diff: Diff) -> bool:
     """The branch put another decorator on it, which may well hide the function behind one of
     its own.
     """
-    for change in pytests.changes(diff):
+    for change in pytests.list_changed_tests(diff):
         known = f"{change.old.file.old_path}::{_with_colons(change.old.name)}"
         if known == _function_id(old.id) and change.new is not None:
             return _decorators(change.old) != _decorators(change.new)

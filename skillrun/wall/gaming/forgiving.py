@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from skillrun.wall.gaming.asserting import Function, assertions
+from skillrun.wall.gaming.asserting import Function, list_assertions
 from skillrun.wall.gaming.pytests import Test
 from skillrun.wall.sources import CommitSources
 
@@ -43,7 +43,7 @@ def _list_around(test: Test) -> Iterator[ast.expr]:
     if test.owner is not None:
         yield from test.owner.decorator_list
     for node in ast.walk(test.node):
-        if isinstance(node, ast.With | ast.AsyncWith) and any(True for _ in assertions(node)):
+        if isinstance(node, ast.With | ast.AsyncWith) and any(True for _ in list_assertions(node)):
             for item in node.items:
                 yield item.context_expr
 

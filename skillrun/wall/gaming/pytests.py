@@ -43,7 +43,7 @@ class Change:
     uncollected: Test | None = None
 
 
-def changes(diff: Diff) -> Iterator[Change]:
+def list_changed_tests(diff: Diff) -> Iterator[Change]:
     """Every test of the base in the changed files: found by name, else by name elsewhere, else by
     what it does.
     """
