@@ -98,11 +98,11 @@ _INI = re.compile(r"^(\w+)\s*=\s*(.*(?:\n[ \t]+.*)*)", re.MULTILINE)
 
 def find(diff: Diff) -> Iterator[Finding]:
     """The findings of every conftest.py and every file with pytest's settings."""
-    for file in diff.named("conftest.py"):
+    for file in diff.files_named("conftest.py"):
         yield from _check_conftest(file)
-    for file in diff.named(*_SETTINGS):
+    for file in diff.files_named(*_SETTINGS):
         yield from _check_settings(file)
-    for file in diff.python():
+    for file in diff.python_files():
         if file.path.rpartition("/")[2] == "conftest.py" or _is_plugin(file):
             yield from _check_reaching(file)
         if is_test_file(file.path) or file.path.rpartition("/")[2] == "conftest.py":
@@ -320,7 +320,7 @@ def _read_options(text: str | None, path: str) -> dict[str, Any]:
 
 def _first_added_line(file: File, word: str) -> int:
     """The number of the first added line with the word; 1 where there is none."""
-    for number, line in file.added():
+    for number, line in file.added_lines():
         if word in line:
             return number
     return 1

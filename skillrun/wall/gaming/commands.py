@@ -235,7 +235,7 @@ def _added_line_of(file: File, text: str, recipe: Recipe) -> int:
     words = text.split()
     if not words:
         return recipe.line
-    for number, line in file.added():
+    for number, line in file.added_lines():
         if number >= recipe.line and words[-1] in line:
             return number
     return recipe.line

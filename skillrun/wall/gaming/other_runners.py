@@ -42,7 +42,7 @@ def _added_lines(
 ) -> Iterator[tuple[int, str]]:
     known = {line.strip() for line in (file.old or "").splitlines()}
     is_tox = patterns is _TOX
-    for number, line in file.added():
+    for number, line in file.added_lines():
         if line.strip() in known or line.lstrip().startswith("#"):
             continue
         found = {words for pattern, words in patterns if pattern.search(line)}
@@ -85,7 +85,7 @@ def _just(text: str | None) -> dict[str, str]:
 
 def _line_of(file: File, command: str) -> int:
     first = command.partition(";")[0].strip()
-    for number, line in file.added():
+    for number, line in file.added_lines():
         if first and first in line:
             return number
     return 1

@@ -29,9 +29,9 @@ def removed_names(diff: Diff) -> frozenset[str]:
     """Functions, classes, constants, attributes and modules that the base defines outside of tests,
     HEAD nowhere.
     """
-    files = [file for file in diff.python() if not is_test_file(file.old_path)]
+    files = [file for file in diff.python_files() if not is_test_file(file.old_path)]
     old = {name for file in files for name in _defined(file.old_tree)}
-    new = {name for file in diff.python() for name in _defined(file.new_tree)}
+    new = {name for file in diff.python_files() for name in _defined(file.new_tree)}
     gone = {file.old_path for file in files if file.new is None}
     old |= {
         path.removesuffix(".py").rpartition("/")[2]

@@ -110,4 +110,4 @@ def _bundled(text: str, path: str) -> Skill | None:
 
 
 def _line(file: File) -> int:
-    return next((line for line, _ in file.removed()), 1)
+    return next((line for line, _ in file.removed_lines()), 1)

@@ -39,7 +39,7 @@ class Swallow:
 def find(diff: Diff) -> Iterator[Finding]:
     """One finding for each new handler."""
     names = frozenset(_effect_names(diff))
-    for file in diff.python():
+    for file in diff.python_files():
         if names and not is_test_file(file.path):
             yield from _in_file(file, names)
 

@@ -40,7 +40,7 @@ def find(diff: Diff) -> Iterator[Finding]:
         told.add((decision.path, decision.line))
         told |= {(seen.path, seen.line) for seen in decision.seen}
         yield finding
-    for file in diff.python():
+    for file in diff.python_files():
         if file.new is not None and not is_test_file(file.path):
             yield from _find_elsewhere(diff, file, told)
 
@@ -115,7 +115,7 @@ class _Changes:
     def _added(self, path: str) -> set[int]:
         for file in self.diff.files:
             if file.path == path:
-                return {line for line, _ in file.added()}
+                return {line for line, _ in file.added_lines()}
         return set()
 
     def _file(self, path: str) -> File:
