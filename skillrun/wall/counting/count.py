@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from skillrun.verdict import Finding, Severity
 from skillrun.wall.checkout import Checkout, clean_checkout
-from skillrun.wall.counting.compare import NOT_RUN_RULE, UNCOUNTED_RULE, compare
+from skillrun.wall.counting.compare import NOT_RUN_RULE, UNCOUNTED_RULE, compare_counts
 from skillrun.wall.counting.places import (
     MOST_FOLDERS,
     find_other_languages,
@@ -61,7 +61,7 @@ def count_both(sides: Sides, diff: Diff) -> Tests:
     with _side(sides, sides.base, folders) as side:
         base = _count_base(side, head)
         says_none = says_none and not _says_none(side.root)
-    findings = (*changes, *compare(base, head, diff), *_left_out(found, paths, base, head))
+    findings = (*changes, *compare_counts(base, head, diff), *_left_out(found, paths, base, head))
     if says_none and head.tests:
         findings = (_denied(head), *findings)
     return Tests(

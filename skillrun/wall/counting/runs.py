@@ -17,7 +17,7 @@ from pathlib import Path
 from skillrun.validations.environment import command_env
 from skillrun.validations.run import run_command
 from skillrun.wall.counting.places import find_django_settings
-from skillrun.wall.counting.records import Counted, merge, read_records
+from skillrun.wall.counting.records import Counted, merge_runs, read_records
 
 _LAUNCH = Path(__file__).with_name("inside") / "launch.py"
 _LARGEST = 64 * 1024**2  # bytes of records: some hundred thousand tests
@@ -42,7 +42,7 @@ def count_tests(side: Side, known: Iterable[str] = (), broken_only: Iterable[str
     """
     there = [folder for folder in side.folders if (side.root / folder).is_dir()]
     known, broken_only = sorted(known), sorted(broken_only)
-    return merge(_count_folder(side, folder, known, broken_only) for folder in there)
+    return merge_runs(_count_folder(side, folder, known, broken_only) for folder in there)
 
 
 def _count_folder(side: Side, folder: str, known: list[str], broken_only: list[str]) -> Counted:

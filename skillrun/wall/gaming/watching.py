@@ -53,10 +53,12 @@ def _find_decisions(diff: Diff) -> Iterator[tuple[Finding, Decision]]:
     decisions = find_decisions(_what_to_ask(diff, diff.after))
     if not decisions:
         return
-    known = Counter(decision.key for decision in find_decisions(_what_to_ask(diff, diff.before)))
+    known = Counter(
+        decision.identity for decision in find_decisions(_what_to_ask(diff, diff.before))
+    )
     for decision in decisions:
-        is_new = known[decision.key] == 0
-        known[decision.key] -= 1
+        is_new = known[decision.identity] == 0
+        known[decision.identity] -= 1
         finding = changes.describe(decision, is_new=is_new)
         if finding is not None:
             yield finding, decision
@@ -168,7 +170,7 @@ def _list_questions(sources: CommitSources, path: str) -> Iterator[tuple[ast.exp
         around = _condition_around(module, node)
         if around is None:
             continue
-        sign = signs.read(module, node)
+        sign = signs.read_sign(module, node)
         if sign is not None and sign.kind is Kind.FLAG:
             yield node, ast.unparse(around)
 
