@@ -58,7 +58,7 @@ def _count_folder(side: Side, folder: str, known: list[str], broken_only: list[s
             "known": known,
             "broken_only": broken_only,
             "python_path": os.environ.get("PYTHONPATH", ""),
-            "ignored": _inner(folder, side.folders),
+            "ignored": _list_inner_projects(folder, side.folders),
             "django": find_django_settings(place),
         }
         settings.write_text(json.dumps(told))
@@ -69,7 +69,7 @@ def _count_folder(side: Side, folder: str, known: list[str], broken_only: list[s
             ran = run_command(
                 command,
                 cwd=place,
-                env=_environment(side.root),
+                env=_make_environment(side.root),
                 timeout_s=side.limit_s,
                 on_line=side.say,
             )
@@ -78,14 +78,14 @@ def _count_folder(side: Side, folder: str, known: list[str], broken_only: list[s
     return replace(counted, duration_ms=ran.duration_ms)
 
 
-def _inner(folder: str, folders: tuple[str, ...]) -> list[str]:
+def _list_inner_projects(folder: str, folders: tuple[str, ...]) -> list[str]:
     """The projects inside of this one, which are run from their own folders."""
     prefix = f"{folder}/" if folder else ""
     inner = [other for other in folders if other != folder and other.startswith(prefix)]
     return [other.removeprefix(prefix) for other in inner]
 
 
-def _environment(root: Path) -> dict[str, str]:
+def _make_environment(root: Path) -> dict[str, str]:
     env = command_env(root)
     for name in _DROPPED:
         with suppress(KeyError):

@@ -38,9 +38,12 @@ def says_as_much(new: Assertion, old: Assertion, local: Locals, was_local: Local
         return False
     now = _list_views(new, local)
     for view in _list_views(old, was_local):
-        same = [other for other in now if _is_one_subject(other, view)]
         # One side that says as much is enough: an assertion may name its subject twice.
-        if same and all(_leaves_out_more(other, view, old) for other in same):
+        answers = []
+        for other in now:
+            if _is_one_subject(other, view):
+                answers.append(_leaves_out_more(other, view, old))
+        if answers and all(answers):
             return False
     return True
 

@@ -43,7 +43,10 @@ def find(diff: Diff) -> Iterator[Finding]:
 
 def _list_lost(diff: Diff, every: list[Change]) -> list[Change]:
     """The tests that are gone, but for those whose assertions a new parametrised test makes."""
-    merged = [open_assertions(test.node) for test in fresh_tests(diff) if _is_parametrised(test)]
+    merged = []
+    for test in fresh_tests(diff):
+        if _is_parametrised(test):
+            merged.append(open_assertions(test.node))
     lost = []
     for change in every:
         if change.new is not None:
