@@ -11,7 +11,7 @@ from skillrun.exports.shared import bound_value, json_line
 from skillrun.exports.source import RunRows, Source
 
 IMPORTED = "imported"  # the key in `fields` of a row that came from another tool
-_MOST_FOLLOWUPS = 20  # what is to be done first says enough to whoever counts
+_MOST_FOLLOWUPS = 20
 _INPUTS = ("trigger", "idempotency", "retries", "tests_added")
 _WHO = ("actor", "actor_kind", "agent", "grade_min")
 

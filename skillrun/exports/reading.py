@@ -23,7 +23,7 @@ from skillrun.verdict import Grade
 
 EVENT = "invocation.imported"
 _MOST_BYTES = 1_000_000  # of one line
-_SHOWN = 10  # bad lines: whoever wrote them all with one program mends them all at once
+_SHOWN = 10  # bad lines
 _UNKNOWN = "unknown"
 _OUTCOMES = {"fail": "partial"}  # where something failed, the ledger's word is partial
 

@@ -99,7 +99,7 @@ def _delay_words(delays: _Value) -> str:
     if delays["jitter"]:
         declared = f"at most {declared}"
     words = f"declared {declared}, observed {_format_seconds(delays['observed'])}"
-    # A proof always takes the longest delay that chance allows, so that it can be repeated.
+    # Other schedules have random waits at their shortest; what is shown here are the longest ones.
     if delays["jitter"] and delays["observed"]:
         words += " (jitter at its longest)"
     return words

@@ -19,7 +19,7 @@ from skillrun.tally import outcome_line
 from skillrun.text import masked_json, visible
 
 FOLDER = Path(__file__).resolve().parent
-# What is shown at most: a browser still scrolls such a page, and twenty columns fit on a screen.
+# What is shown of a long run: its last events and invocations. The rest is in the ledger.
 MOST_EVENTS, MOST_EVIDENCE, MOST_INVOCATIONS = 400, 300, 20
 
 
