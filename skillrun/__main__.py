@@ -122,9 +122,9 @@ def _say_unforeseen() -> int:
     from skillrun.errors import SkillrunError
 
     if "skillrun.ledger.connection" in sys.modules:
-        from skillrun.ledger.tampered import tampered
+        from skillrun.ledger.tampered import find_tampered_ledger
 
-        if (found := tampered()) is not None:
+        if (found := find_tampered_ledger()) is not None:
             _say(found)
             return found.exit_code
     traceback.print_exc()

@@ -10,18 +10,19 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
-from skillrun.anchors.intoto import read_statement, statement
+from skillrun.anchors.intoto import build_statement, read_statement
 from skillrun.errors import Misuse, Refused
 from skillrun.ledger.anchors import Anchor, read_lines
 
-_MOST = 256 * 1024 * 1024  # bytes
+# Bytes, read at once: more than a million anchors, and too few to fill a machine's memory.
+_MOST = 256 * 1024 * 1024
 
 
 def read_file(path: Path, *, named: bool = False) -> list[Anchor]:
     """The anchors in a file of either sort. Raises Misuse for one that cannot be read, or holds
     none.
     """
-    text, place = _text(path), str(path)
+    text, place = _read_text(path), str(path)
     if text.lstrip().startswith("{"):
         return read_statement(text, place, named=named)
     found = read_lines(text, place, named=named)
@@ -45,15 +46,20 @@ def add_lines(path: Path, anchors: Iterable[Anchor]) -> None:
             file.seek(0)
             before = file.read()
             there = set(before.decode("utf-8", "replace").splitlines())
-            new = [anchor.line for anchor in anchors if anchor.line not in there]
-            start = "\n" if before and not before.endswith(b"\n") else ""
-            if new:
-                _append(file.fileno(), (start + "\n".join(new) + "\n").encode(), len(before))
+            new = ""
+            for anchor in anchors:
+                if anchor.line not in there:
+                    new += f"{anchor.line}\n"
+            if not new:
+                return
+            if before and not before.endswith(b"\n"):
+                new = f"\n{new}"
+            _append_or_cut_back(file.fileno(), new.encode(), len(before))
     except OSError as error:
-        raise _unwritable(path, error) from None
+        raise _refuse_unwritable(path, error) from None
 
 
-def _append(fd: int, data: bytes, size: int) -> None:
+def _append_or_cut_back(fd: int, data: bytes, size: int) -> None:
     try:
         while data:
             data = data[os.write(fd, data) :]
@@ -67,8 +73,12 @@ def write_statement(path: Path, anchors: Iterable[Anchor]) -> None:
     """Writes a statement, with the heads of the one that is there. Raises Misuse for a file of
     another sort.
     """
-    earlier = read_statement(_text(path), str(path)) if path.exists() else []
-    value = statement([*anchors, *(Anchor(a.ledger, a.run_id, a.n, a.hash) for a in earlier)])
+    every = list(anchors)
+    if path.exists():
+        for earlier in read_statement(_read_text(path), str(path)):
+            # Without the place where it was read: one that is written anew must be the same one.
+            every.append(Anchor(earlier.ledger, earlier.run_id, earlier.n, earlier.hash))
+    value = build_statement(every)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with draft.open("w", encoding="utf-8") as file:
@@ -80,10 +90,10 @@ def write_statement(path: Path, anchors: Iterable[Anchor]) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):  # it may not be there, or the whole place is read-only
             draft.unlink()
-        raise _unwritable(path, error) from None
+        raise _refuse_unwritable(path, error) from None
 
 
-def _text(path: Path) -> str:
+def _read_text(path: Path) -> str:
     try:
         seen = path.stat()
         if not stat.S_ISREG(seen.st_mode) or seen.st_size > _MOST:
@@ -95,7 +105,7 @@ def _text(path: Path) -> str:
         raise Misuse(f"{path}: cannot be read: {getattr(error, 'strerror', error)}") from None
 
 
-def _unwritable(path: Path, error: OSError) -> Refused:
+def _refuse_unwritable(path: Path, error: OSError) -> Refused:
     return Refused(
         f"{path}: cannot be written: {error.strerror}", hint="name another file with --to"
     )

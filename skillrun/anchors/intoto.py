@@ -21,22 +21,21 @@ STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "urn:skillrun:ledger-anchor:v1"
 
 
-def statement(anchors: Iterable[Anchor]) -> dict[str, Any]:
+def build_statement(anchors: Iterable[Anchor]) -> dict[str, Any]:
     """A subject for each run, whose digest is the hash of its last event; the predicate says which
     events these are.
     """
     known = sorted(set(anchors), key=lambda a: (a.run_id, a.n, a.ledger))
     now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    subjects, heads = [], []
+    for a in known:
+        subjects.append({"name": f"{a.run_id}/{a.n}", "digest": {"sha256": a.hash}})
+        heads.append({"ledger": a.ledger, "run_id": a.run_id, "n": a.n, "hash": a.hash})
     return {
         "_type": STATEMENT,
-        "subject": [{"name": f"{a.run_id}/{a.n}", "digest": {"sha256": a.hash}} for a in known],
+        "subject": subjects,
         "predicateType": PREDICATE,
-        "predicate": {
-            "published": now,
-            "heads": [
-                {"ledger": a.ledger, "run_id": a.run_id, "n": a.n, "hash": a.hash} for a in known
-            ],
-        },
+        "predicate": {"published": now, "heads": heads},
     }
 
 
@@ -47,17 +46,17 @@ def read_statement(text: str, place: str, *, named: bool = False) -> list[Anchor
     signer signs for.
     """
     try:
-        value = _payload(json.loads(text))
+        value = _unwrap_envelope(json.loads(text))
         if value["_type"] != STATEMENT or value["predicateType"] != PREDICATE:
             raise Misuse(f"{place}: another sort of statement: {str(value['predicateType'])[:100]}")
         signed = {subject["digest"]["sha256"] for subject in value["subject"]}
-        return list(_heads(value["predicate"]["heads"], signed, place, named))
+        return list(_read_heads(value["predicate"]["heads"], signed, place, named))
     except (ValueError, KeyError, TypeError, RecursionError):
         hint = "skillrun ledger anchor --to intoto FILE writes one"
         raise Misuse(f"{place}: no in-toto statement of anchors", hint=hint) from None
 
 
-def _payload(value: dict[str, Any]) -> dict[str, Any]:
+def _unwrap_envelope(value: dict[str, Any]) -> dict[str, Any]:
     """What is in a DSSE envelope (also inside a Sigstore bundle); a bare statement as it is."""
     envelope = value.get("dsseEnvelope", value)
     if "payload" not in envelope:
@@ -69,7 +68,7 @@ def _payload(value: dict[str, Any]) -> dict[str, Any]:
     return inner
 
 
-def _heads(
+def _read_heads(
     heads: list[dict[str, Any]], signed: set[str], place: str, named: bool
 ) -> Iterator[Anchor]:
     for head in heads:

@@ -15,6 +15,8 @@ from skillrun.ledger.anchors import Anchor, read_lines
 from skillrun.repo.git import Repo, git_output, run_git
 
 REF = "refs/notes/skillrun"
+# Each waits up to a tenth of a second: a few seconds in all for others that anchor at the same
+# time, and whoever meets a lock that was left behind is soon told.
 _TRIES = 50
 _NOBODY = ("-c", "user.name=skillrun", "-c", "user.email=skillrun@localhost")
 
@@ -23,12 +25,15 @@ def read_notes(root: Path, *, named: bool = False) -> list[Anchor]:
     """The anchors in all notes of a repository, whatever became of the commits that they were put
     on.
     """
-    listed = (
-        run_git(root, "notes", f"--ref={REF}", "list").stdout.decode("ascii", "replace").split("\n")
-    )
-    blobs = "".join(f"{line.split()[0]}\n" for line in listed if line)
+    listed = run_git(root, "notes", f"--ref={REF}", "list").stdout.decode("ascii", "replace")
+    # A line is the blob of a note and the commit that it is on.
+    blobs = ""
+    for line in listed.split("\n"):
+        if line:
+            blobs += f"{line.split()[0]}\n"
     if not blobs:
         return []
+    # The batch has a header before each blob, which read_lines passes over.
     texts = git_output(root, "cat-file", "--batch", stdin=blobs.encode()).decode("utf-8", "replace")
     return read_lines(texts, REF, named=named)
 
@@ -48,7 +53,7 @@ def write_note(repo: Repo, anchors: Iterable[Anchor]) -> None:
     draft = f"{REF}-{os.getpid()}-{random.randrange(10**9)}"
     for _ in range(_TRIES):
         try:
-            if _replaced(repo.root, draft, repo.head, lines):
+            if _replace_note(repo.root, draft, repo.head, lines):
                 return
         finally:
             run_git(repo.root, "update-ref", "-d", draft)
@@ -59,30 +64,37 @@ def write_note(repo: Repo, anchors: Iterable[Anchor]) -> None:
     )
 
 
-def _replaced(root: Path, draft: str, commit: str, lines: list[str]) -> bool:
+def _replace_note(root: Path, draft: str, commit: str, lines: list[str]) -> bool:
     """Whether the note has these lines now; False where somebody else has changed the notes
     first.
     """
     before = _commit_of(root, REF)
     if before:
         git_output(root, "update-ref", draft, before)
-    shown = run_git(root, "notes", f"--ref={draft}", "show", commit)
-    there = (
-        shown.stdout.decode("utf-8", "surrogateescape").splitlines() if not shown.returncode else []
-    )
-    text = "\n".join([*there, *(line for line in lines if line not in set(there))]) + "\n"
-    who = _NOBODY if run_git(root, "var", "GIT_COMMITTER_IDENT").returncode else ()
-    git_output(
-        *(root, *who, "notes", f"--ref={draft}", "add", "-f", "-F", "-", commit),
-        stdin=text.encode("utf-8", "surrogateescape"),
-    )
+    note = _lines_of_note(root, draft, commit)
+    there = set(note)
+    for line in lines:
+        if line not in there:
+            note.append(line)
+    text = "\n".join(note) + "\n"
+    # A machine of CI often has no name for git, and git would refuse to write a commit.
+    who: tuple[str, ...] = ()
+    if run_git(root, "var", "GIT_COMMITTER_IDENT").returncode:
+        who = _NOBODY
+    add = (*who, "notes", f"--ref={draft}", "add", "-f", "-F", "-", commit)
+    git_output(root, *add, stdin=text.encode("utf-8", "surrogateescape"))
     after = _commit_of(root, draft) or ""
-    return (
-        run_git(
-            root, "update-ref", "-m", "skillrun: anchor", REF, after, before or "0" * len(after)
-        ).returncode
-        == 0
-    )
+    # git changes the ref only where it still is what was read; zeros: where there is none.
+    expected = before or "0" * len(after)
+    update = run_git(root, "update-ref", "-m", "skillrun: anchor", REF, after, expected)
+    return update.returncode == 0
+
+
+def _lines_of_note(root: Path, ref: str, commit: str) -> list[str]:
+    shown = run_git(root, "notes", f"--ref={ref}", "show", commit)
+    if shown.returncode:
+        return []
+    return shown.stdout.decode("utf-8", "surrogateescape").splitlines()
 
 
 def _commit_of(root: Path, ref: str) -> str | None:

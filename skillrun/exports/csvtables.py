@@ -11,31 +11,34 @@ from skillrun.exports.source import Source
 from skillrun.text import spreadsheet_cell
 
 SUFFIX = "csv"
-_CHUNK = 1000  # rows
+_CHUNK = 1000  # rows written at once: a million of them are not held in memory
 
 
-def check() -> None:
+def check_packages() -> None:
     """Nothing is needed."""
 
 
-def table(source: Source, name: str) -> Iterator[bytes]:
+def format_table(source: Source, name: str) -> Iterator[bytes]:
     """The header, then the rows; NULL is an empty cell."""
-    yield _text([[column for column, _ in source.columns(name)]])
+    header = [column for column, _ in source.list_columns(name)]
+    yield _write_csv([header])
     chunk: list[list[Any]] = []
-    for row in source.rows(name):
+    for row in source.read_rows(name):
         chunk.append([safe_cell(value) for value in row])
         if len(chunk) == _CHUNK:
-            yield _text(chunk)
+            yield _write_csv(chunk)
             chunk = []
-    yield _text(chunk)
+    yield _write_csv(chunk)
 
 
 def safe_cell(value: Any) -> Any:
     """Text without hidden characters, and no formula; lines stay. Numbers and NULL as they are."""
-    return spreadsheet_cell(value, lines=True) if isinstance(value, str) else value
+    if isinstance(value, str):
+        return spreadsheet_cell(value, lines=True)
+    return value
 
 
-def _text(rows: list[list[Any]]) -> bytes:
+def _write_csv(rows: list[list[Any]]) -> bytes:
     held = io.StringIO()
     csv.writer(held).writerows(rows)
     return held.getvalue().encode()

@@ -13,7 +13,7 @@ from skillrun.exports.source import Source
 class Lines(Protocol):
     """A format of one text: to standard output, or to a file."""
 
-    def lines(self, source: Source) -> Iterable[str]:
+    def format_lines(self, source: Source) -> Iterable[str]:
         """The text in pieces; together they end with a newline."""
 
 
@@ -22,8 +22,8 @@ class Tables(Protocol):
 
     SUFFIX: str
 
-    def check(self) -> None:
+    def check_packages(self) -> None:
         """Raises Refused where a package is missing."""
 
-    def table(self, source: Source, name: str) -> Iterable[bytes]:
+    def format_table(self, source: Source, name: str) -> Iterable[bytes]:
         """The file of one table in pieces."""

@@ -9,20 +9,20 @@ from typing import Any
 
 from skillrun.anchors.intoto import STATEMENT
 from skillrun.errors import Refused
-from skillrun.exports.shared import bounded, json_line
+from skillrun.exports.shared import bound_value, json_line
 from skillrun.exports.source import RunRows, Source
 
 PREDICATE = "https://in-toto.io/attestation/test-result/v0.1"
 _PASSED, _WARNED = ("passed", "not_applicable"), ("waived",)
 
 
-def lines(source: Source) -> Iterator[str]:
+def format_lines(source: Source) -> Iterator[str]:
     """One statement a line, for each run that has ended. Raises Refused where no run can be spoken
     of.
     """
     found = False
-    for rows in source.runs():
-        statement = of_run(rows)
+    for rows in source.read_runs():
+        statement = build_statement(rows)
         if statement is not None:
             found = True
             yield json_line(statement)
@@ -33,32 +33,43 @@ def lines(source: Source) -> Iterator[str]:
         )
 
 
-def of_run(rows: RunRows) -> dict[str, Any] | None:
+def build_statement(rows: RunRows) -> dict[str, Any] | None:
     """The statement, to be signed by whoever can; None for a run that has not ended, has no commit
     or was imported.
     """
-    ended = [(telemetry, event) for telemetry, event in rows.ended() if event["data"].get("report")]
-    if not ended or not ended[-1][0]["git_head"]:
+    reported = []
+    for telemetry, event in rows.list_ended():
+        # What was imported has no report of ours.
+        if event["data"].get("report"):
+            reported.append((telemetry, event))
+    if not reported:
         return None
-    telemetry, event = ended[-1]
-    statement: dict[str, Any] = bounded(
+    telemetry, event = reported[-1]
+    if not telemetry["git_head"]:
+        return None
+    statement: dict[str, Any] = bound_value(
         {
             "_type": STATEMENT,
             "subject": [{"name": "gitCommit", "digest": {"gitCommit": telemetry["git_head"]}}],
             "predicateType": PREDICATE,
-            "predicate": _predicate(rows, event),
+            "predicate": _build_predicate(rows, event),
         }
     )
     return statement
 
 
-def _predicate(rows: RunRows, event: Mapping[str, Any]) -> dict[str, Any]:
+def _build_predicate(rows: RunRows, event: Mapping[str, Any]) -> dict[str, Any]:
     """FAILED where something is open, WARNED where something is waived or passed with a warning."""
-    passed, warned, failed = _tests(event["data"]["report"])
+    passed, warned, failed = _sort_by_result(event["data"]["report"])
+    result = "PASSED"
+    if warned:
+        result = "WARNED"
+    if failed:
+        result = "FAILED"
     run = rows.run
     head = f"urn:skillrun:run:{run['run_id']}:event:{event['n']}"
     return {
-        "result": "FAILED" if failed else "WARNED" if warned else "PASSED",
+        "result": result,
         "configuration": [
             {"name": run["skill"], "digest": {"sha256": run["skill_sha"]}},
             {"name": "ledger head", "uri": head, "digest": {"sha256": event["hash"]}},
@@ -69,20 +80,24 @@ def _predicate(rows: RunRows, event: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _tests(report: Mapping[str, Any]) -> tuple[list[str], list[str], list[str]]:
+def _sort_by_result(report: Mapping[str, Any]) -> tuple[list[str], list[str], list[str]]:
     """(passed, warned, failed) names: `<stage>` and `check/<id>`."""
     passed: list[str] = []
     warned: list[str] = []
     failed: list[str] = []
     for prefix, items in (("", report["stages"]), ("check/", report["checks"])):
         for item in items:
-            doubted = any(finding["severity"] == "warning" for finding in item.get("findings", ()))
-            into = (
-                passed
-                if item["status"] in _PASSED
-                else warned
-                if item["status"] in _WARNED
-                else failed
-            )
-            (warned if doubted and into is passed else into).append(prefix + item["id"])
+            name = prefix + item["id"]
+            if item["status"] in _PASSED:
+                # Passed with a warning counts as warned.
+                into = warned if _has_warning(item) else passed
+                into.append(name)
+            elif item["status"] in _WARNED:
+                warned.append(name)
+            else:
+                failed.append(name)
     return passed, warned, failed
+
+
+def _has_warning(item: Mapping[str, Any]) -> bool:
+    return any(finding["severity"] == "warning" for finding in item.get("findings", ()))

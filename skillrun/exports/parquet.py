@@ -15,43 +15,45 @@ from skillrun.exports.source import Source
 from skillrun.extras import install_hint
 
 SUFFIX = "parquet"
-_GROUP = 20_000  # rows of a row group
+# Rows of a row group, which is held in memory at once; columns of some thousands compress well.
+_GROUP = 20_000
 
 
-def check() -> None:
+def check_packages() -> None:
     """Raises Refused where pyarrow is missing."""
     if find_spec("pyarrow") is None:
         hint = install_hint("parquet")
         raise Refused("--format parquet needs a package that is not installed: pyarrow", hint=hint)
 
 
-def table(source: Source, name: str) -> Iterator[bytes]:
+def format_table(source: Source, name: str) -> Iterator[bytes]:
     """The file in one piece for each row group; integers are int64, everything else is text, JSON
     as it is stored.
     """
     pyarrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
-    columns = source.columns(name)
-    types = {"INTEGER": pyarrow.int64()}
-    schema = pyarrow.schema(
-        [(column, types.get(kind, pyarrow.string())) for column, kind in columns]
-    )
-    rows = source.rows(name)
+    columns = source.list_columns(name)
+    fields = []
+    for column, kind in columns:
+        type = pyarrow.int64() if kind == "INTEGER" else pyarrow.string()
+        fields.append((column, type))
+    schema = pyarrow.schema(fields)
+    rows = source.read_rows(name)
     sink = _Pieces()
     with parquet.ParquetWriter(
         pyarrow.PythonFile(sink, mode="w"), schema, compression="zstd"
     ) as writer:
         while group := list(islice(rows, _GROUP)):
-            writer.write_table(pyarrow.table(_arrays(pyarrow, group, schema), schema=schema))
-            yield sink.take()
-    yield sink.take()
+            writer.write_table(pyarrow.table(_build_arrays(pyarrow, group, schema), schema=schema))
+            yield sink.take_new()
+    yield sink.take_new()
 
 
-def _arrays(pyarrow: Any, rows: Sequence[Sequence[Any]], schema: Any) -> list[Any]:
+def _build_arrays(pyarrow: Any, rows: Sequence[Sequence[Any]], schema: Any) -> list[Any]:
     columns = zip(*rows, strict=True)
-    return [
-        pyarrow.array(column, type=field.type)
-        for column, field in zip(columns, schema, strict=True)
-    ]
+    arrays = []
+    for column, field in zip(columns, schema, strict=True):
+        arrays.append(pyarrow.array(column, type=field.type))
+    return arrays
 
 
 class _Pieces:
@@ -78,7 +80,7 @@ class _Pieces:
     def close(self) -> None:
         return None
 
-    def take(self) -> bytes:
+    def take_new(self) -> bytes:
         """What was written since the last time."""
         piece = bytes(self._held)
         self._held.clear()

@@ -14,7 +14,7 @@ from typing import Any
 from skillrun.canonical import canonical, digest
 from skillrun.errors import Misuse, Refused
 from skillrun.exports.jsonl import IMPORTED
-from skillrun.exports.shared import bounded
+from skillrun.exports.shared import bound_value
 from skillrun.ledger.store import Ledger, NewEvent, RunStart, Telemetry
 from skillrun.opening import open_file
 from skillrun.resources import resource
@@ -57,7 +57,7 @@ def import_lines(lines: list[Line], source: str, ledger: Path) -> Imported:
     Raises LedgerUnusable.
     """
     with Ledger.open(ledger) as opened, opened.writing():
-        return _import(opened, lines, source)
+        return _import_lines(opened, lines, source)
 
 
 def read_lines(file: Path) -> list[Line]:
@@ -67,26 +67,30 @@ def read_lines(file: Path) -> list[Line]:
     try:
         with open_file(file) as opened:
             raw = enumerate(iter(lambda: opened.readline(_MOST_BYTES + 1), b""), 1)
-            return _checked(file, raw)
+            return _check_lines(file, raw)
     except OSError as error:
         raise Misuse(
             f"{visible(str(file))}: {error.strerror}", hint="name a file of telemetry v1"
         ) from error
 
 
-def _checked(file: Path, raw: Iterator[tuple[int, bytes]]) -> list[Line]:
-    complain = _validator()
+def _check_lines(file: Path, raw: Iterator[tuple[int, bytes]]) -> list[Line]:
+    find_fault = _make_validator()
     good: list[Line] = []
     bad: list[str] = []
     for number, text in raw:
         if not text.strip():
             continue
-        value, problem = _value(text.removeprefix(b"\xef\xbb\xbf") if number == 1 else text)
-        problem = problem or complain(value)
+        # The mark of UTF-8 that programs of Windows put before a text.
+        line = text.removeprefix(b"\xef\xbb\xbf") if number == 1 else text
+        value, problem = _parse_line(line)
         if problem is None:
-            good.append(Line(number, digest(value), bounded(value)))
+            problem = find_fault(value)
+        if problem is None:
+            good.append(Line(number, digest(value), bound_value(value)))
             continue
         bad.append(f"{visible(str(file))}:{number}: {visible(problem, limit=300)}")
+        # What follows a line that was cut is its rest, and says nothing.
         if len(bad) == _SHOWN or len(text) > _MOST_BYTES:
             break
     if bad:
@@ -95,17 +99,20 @@ def _checked(file: Path, raw: Iterator[tuple[int, bytes]]) -> list[Line]:
     return good
 
 
-def _value(text: bytes) -> tuple[Any, str | None]:
+def _parse_line(text: bytes) -> tuple[Any, str | None]:
     """(the value, what is wrong)."""
     if len(text) > _MOST_BYTES:
         return None, f"longer than {_MOST_BYTES:,} bytes"
     try:
         value = json.loads(text.decode(), parse_constant=_no_number)
+        # What cannot be written cannot be hashed: a number that became an infinity.
         canonical(value)
     except UnicodeDecodeError:
         return None, "not UTF-8"
-    except (ValueError, RecursionError) as error:
-        return None, f"not JSON: {error}" if isinstance(error, ValueError) else "nested too deep"
+    except ValueError as error:
+        return None, f"not JSON: {error}"
+    except RecursionError:
+        return None, "nested too deep"
     return value, None
 
 
@@ -113,7 +120,7 @@ def _no_number(word: str) -> Any:
     raise ValueError(f"{word} is no JSON")
 
 
-def _validator() -> Callable[[Any], str | None]:
+def _make_validator() -> Callable[[Any], str | None]:
     """Says the first thing that is wrong with a value, or None."""
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import best_match
@@ -121,7 +128,7 @@ def _validator() -> Callable[[Any], str | None]:
     schema = json.loads(resource("schemas", "telemetry.v1.json").read_text("utf-8"))
     validator = Draft202012Validator(schema)
 
-    def complain(value: Any) -> str | None:
+    def find_fault(value: Any) -> str | None:
         error = best_match(validator.iter_errors(value))
         if error is not None:
             return f"{error.json_path.removeprefix('$.')}: {error.message}"
@@ -131,7 +138,7 @@ def _validator() -> Callable[[Any], str | None]:
             return f"ts_utc: {value['ts_utc']} is no date"
         return None
 
-    return complain
+    return find_fault
 
 
 # -- into the ledger
@@ -139,23 +146,26 @@ def _validator() -> Callable[[Any], str | None]:
 _Key = tuple[str, str, str]
 
 
-def _import(ledger: Ledger, lines: list[Line], source: str) -> Imported:
-    known, runs = _known(ledger)
+def _import_lines(ledger: Ledger, lines: list[Line], source: str) -> Imported:
+    known, runs = _read_known(ledger)
     before, touched = len(known), set()
     for line in lines:
         if line.sha in known:
             continue
         known.add(line.sha)
-        key = _key(line.value)
-        run_id, last = runs.get(key) or (ledger.start_run(_start(line.value)), 0)
+        key = _run_key(line.value)
+        if key in runs:
+            run_id, last = runs[key]
+        else:
+            run_id, last = ledger.start_run(_build_run_start(line.value)), 0
         runs[key] = (run_id, last + 1)
         touched.add(run_id)
-        _append(ledger, run_id, last + 1, line, source)
+        _append_invocation(ledger, run_id, last + 1, line, source)
     new = len(known) - before
     return Imported(new, len(lines) - new, len(touched))
 
 
-def _known(ledger: Ledger) -> tuple[set[str], dict[_Key, tuple[str, int]]]:
+def _read_known(ledger: Ledger) -> tuple[set[str], dict[_Key, tuple[str, int]]]:
     """(the lines that are there, the imported runs with the number of their last invocation)."""
     lines: set[str] = set()
     runs: dict[_Key, tuple[str, int]] = {}
@@ -166,12 +176,13 @@ def _known(ledger: Ledger) -> tuple[set[str], dict[_Key, tuple[str, int]]]:
     return lines, runs
 
 
-def _key(value: Mapping[str, Any]) -> _Key:
+def _run_key(value: Mapping[str, Any]) -> _Key:
     """What makes two lines one run."""
     return (value["repo"], value["skill_id"], value["run_id"])
 
 
-def _start(value: Mapping[str, Any]) -> RunStart:
+def _build_run_start(value: Mapping[str, Any]) -> RunStart:
+    # A line has the time at which it was written: when its invocation ended.
     ended = datetime.fromisoformat(value["ts_utc"]).timestamp()
     return RunStart(
         skill=value["skill_id"],
@@ -180,7 +191,7 @@ def _start(value: Mapping[str, Any]) -> RunStart:
         job=None,
         spec_path=None,
         repo=value["repo"],
-        git_head=_head(value),
+        git_head=_git_head(value),
         dirty=False,
         actor=_UNKNOWN,
         actor_kind=_UNKNOWN,
@@ -191,13 +202,15 @@ def _start(value: Mapping[str, Any]) -> RunStart:
     )
 
 
-def _head(value: Mapping[str, Any]) -> str | None:
+def _git_head(value: Mapping[str, Any]) -> str | None:
     return None if value["git_head"] == _UNKNOWN else str(value["git_head"])
 
 
-def _append(ledger: Ledger, run_id: str, invocation: int, line: Line, source: str) -> None:
+def _append_invocation(
+    ledger: Ledger, run_id: str, invocation: int, line: Line, source: str
+) -> None:
     value = line.value
-    row = _telemetry(run_id, invocation, value)
+    row = _build_telemetry(run_id, invocation, value)
     event = NewEvent(
         EVENT,
         invocation=invocation,
@@ -205,7 +218,7 @@ def _append(ledger: Ledger, run_id: str, invocation: int, line: Line, source: st
         dur_us=round(value["duration_ms"] * 1000),
         data={
             "line_sha256": line.sha,
-            "run": list(_key(value)),
+            "run": list(_run_key(value)),
             "file": visible(source, limit=200),
             "line": line.number,
         },
@@ -213,10 +226,11 @@ def _append(ledger: Ledger, run_id: str, invocation: int, line: Line, source: st
     ledger.append(run_id, [event], telemetry=row)
 
 
-def _telemetry(run_id: str, invocation: int, value: Mapping[str, Any]) -> Telemetry:
+def _build_telemetry(run_id: str, invocation: int, value: Mapping[str, Any]) -> Telemetry:
     """The row of a line; what the ledger has no column for is kept in `fields` as it came."""
     names = ("run_id", "outcome", "intent", "inputs", "outputs", "followups")
     checks = value["checks"]
+    as_it_came = {name: value[name] for name in names if name in value}
     return Telemetry(
         run_id=run_id,
         invocation=invocation,
@@ -228,10 +242,10 @@ def _telemetry(run_id: str, invocation: int, value: Mapping[str, Any]) -> Teleme
         ts_utc=value["ts_utc"].replace("+00:00", "Z"),
         files_touched=value["outputs"]["files_changed"],
         duration_ms=round(value["duration_ms"]),
-        git_head=_head(value),
+        git_head=_git_head(value),
         checks_attempted=checks["attempted"],
         checks_passed=checks["passed"],
         checks_failed=checks["failed"],
         grade_min=Grade.DECLARED,
-        fields={IMPORTED: {name: value[name] for name in names if name in value}},
+        fields={IMPORTED: as_it_came},
     )

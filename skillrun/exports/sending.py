@@ -21,9 +21,11 @@ from skillrun.text import safe_json, visible
 
 BATCH = 500  # spans
 TRIES = 5
+# The first wait, the longest one, and how long one answer may take.
 _FIRST_S, _MOST_S, _TIMEOUT_S = 0.2, 10.0, 10.0
+# The answers after which OTLP/HTTP allows another try:
+# https://opentelemetry.io/docs/specs/otlp/#failures-1
 _AGAIN = (429, 502, 503, 504)
-"""The answers after which OTLP/HTTP allows another try: https://opentelemetry.io/docs/specs/otlp/#failures-1"""
 _ANSWER = 100_000  # bytes of an answer that are read
 
 
@@ -36,7 +38,7 @@ class Sent:
     why: str
 
 
-def send(source: Source, url: str) -> Sent:
+def send_spans(source: Source, url: str) -> Sent:
     """Sends the spans of the chosen runs. A second time sends the same spans: their ids do not
     change.
 
@@ -46,11 +48,11 @@ def send(source: Source, url: str) -> Sent:
     address = traces_url(url)
     spans = rejected = 0
     why = ""
-    for batch in _batches(source):
-        answer = _post(address, batch, spans)
-        number = _count(batch)
+    for batch in _split_into_batches(source):
+        answer = _post_with_retries(address, batch, spans)
+        number = _count_spans(batch)
         said = answer.get("partialSuccess") or {}
-        lost = _number(said.get("rejectedSpans"))
+        lost = _parse_number(said.get("rejectedSpans"))
         spans, rejected = spans + number - lost, rejected + lost
         why = why or visible(str(said.get("errorMessage") or ""), limit=300)
     return Sent(spans, rejected, why)
@@ -69,12 +71,12 @@ def traces_url(url: str) -> str:
         hint = "for example http://127.0.0.1:4318; headers come from OTEL_EXPORTER_OTLP_HEADERS"
         raise Misuse(f"--to {visible(url, limit=200)}: not the address of a collector", hint=hint)
     path = parts.path.rstrip("/")
-    return parts._replace(
-        path=path if path.endswith("/v1/traces") else f"{path}/v1/traces"
-    ).geturl()
+    if not path.endswith("/v1/traces"):
+        path = f"{path}/v1/traces"
+    return parts._replace(path=path).geturl()
 
 
-def _batches(source: Source) -> Iterator[dict[str, Any]]:
+def _split_into_batches(source: Source) -> Iterator[dict[str, Any]]:
     for resource in resource_spans(source):
         (scope,) = resource["scopeSpans"]
         for first in range(0, len(scope["spans"]), BATCH):
@@ -82,11 +84,11 @@ def _batches(source: Source) -> Iterator[dict[str, Any]]:
             yield {"resourceSpans": [{**resource, "scopeSpans": [some]}]}
 
 
-def _count(batch: Mapping[str, Any]) -> int:
+def _count_spans(batch: Mapping[str, Any]) -> int:
     return len(batch["resourceSpans"][0]["scopeSpans"][0]["spans"])
 
 
-def _post(address: str, batch: Mapping[str, Any], before: int) -> dict[str, Any]:
+def _post_with_retries(address: str, batch: Mapping[str, Any], before: int) -> dict[str, Any]:
     """The answer. Waits longer after each failure, by chance, so that many senders do not come back
     at once.
     """
@@ -94,7 +96,7 @@ def _post(address: str, batch: Mapping[str, Any], before: int) -> dict[str, Any]
     for attempt in range(1, TRIES + 1):
         wait, problem = 0.0, ""
         try:
-            return _once(address, body)
+            return _post_once(address, body)
         except error.HTTPError as answer:
             if answer.code not in _AGAIN:
                 raise _said_no(address, answer) from answer
@@ -102,9 +104,8 @@ def _post(address: str, batch: Mapping[str, Any], before: int) -> dict[str, Any]
         except (OSError, ValueError) as failure:
             problem = str(getattr(failure, "reason", None) or failure)
         if attempt < TRIES:
-            time.sleep(
-                max(wait, random.uniform(0.5, 1.0) * min(_FIRST_S * 2 ** (attempt - 1), _MOST_S))
-            )
+            longest = min(_FIRST_S * 2 ** (attempt - 1), _MOST_S)
+            time.sleep(max(wait, random.uniform(0.5, 1.0) * longest))
     hint = "start the collector and do it again: what was sent keeps its ids"
     raise Blocked(
         f"{address}: {visible(problem, limit=200)}; gave up after {TRIES} tries, {before} spans"
@@ -113,24 +114,28 @@ def _post(address: str, batch: Mapping[str, Any], before: int) -> dict[str, Any]
     )
 
 
-def _once(address: str, body: bytes) -> dict[str, Any]:
-    headers = {"Content-Type": "application/json", "User-Agent": "skillrun", **_headers()}
+def _post_once(address: str, body: bytes) -> dict[str, Any]:
+    headers = {"Content-Type": "application/json", "User-Agent": "skillrun", **_read_headers()}
     asked = request.Request(address, data=body, headers=headers, method="POST")
     with request.urlopen(asked, timeout=_TIMEOUT_S) as answer:
         text = answer.read(_ANSWER)
-    with contextlib.suppress(
-        ValueError
-    ):  # a collector may answer in protobuf: then it took everything
+    # A collector may answer in protobuf: then it took everything.
+    with contextlib.suppress(ValueError):
         value = json.loads(text or b"{}")
-        return value if isinstance(value, dict) else {}
+        if isinstance(value, dict):
+            return value
     return {}
 
 
-def _headers() -> dict[str, str]:
+def _read_headers() -> dict[str, str]:
     """OTEL_EXPORTER_OTLP_HEADERS: `name=value,name=value`, percent-encoded."""
     given = os.environ.get("OTEL_EXPORTER_OTLP_HEADERS", "")
-    pairs = (each.partition("=") for each in given.split(",") if "=" in each)
-    return {name.strip(): parse.unquote(value.strip()) for name, _, value in pairs}
+    headers = {}
+    for pair in given.split(","):
+        name, equals, value = pair.partition("=")
+        if equals:
+            headers[name.strip()] = parse.unquote(value.strip())
+    return headers
 
 
 def _asked_to_wait(answer: error.HTTPError) -> float:
@@ -142,11 +147,13 @@ def _asked_to_wait(answer: error.HTTPError) -> float:
 
 def _said_no(address: str, answer: error.HTTPError) -> Refused:
     words = visible(answer.read(300).decode("utf-8", "replace").strip(), limit=200)
-    hint = "is it the address of OTLP over HTTP, usually port 4318?"
-    return Refused(f"{address}: it answers {answer.code}{f': {words}' if words else ''}", hint=hint)
+    what = f"{address}: it answers {answer.code}"
+    if words:
+        what += f": {words}"
+    return Refused(what, hint="is it the address of OTLP over HTTP, usually port 4318?")
 
 
-def _number(value: Any) -> int:
+def _parse_number(value: Any) -> int:
     """64-bit integers are text in OTLP/JSON."""
     with contextlib.suppress(TypeError, ValueError):
         return max(int(value), 0)

@@ -11,22 +11,24 @@ from skillrun.text import masked_json, safe_json, visible
 MOST = 500  # characters of a string, as telemetry v1 says
 
 
-def short(value: Any) -> str:
+def shorten_text(value: Any) -> str:
     """Text for a reader elsewhere: nothing hidden in it, at most 500 characters."""
     return visible(str(value), limit=MOST)
 
 
-def bounded(value: Any) -> Any:
+def bound_value(value: Any) -> Any:
     """A JSON value with everything masked that looks like a secret, and every string short."""
-    return _cut(masked_json(value))
+    return _shorten_strings(masked_json(value))
 
 
-def _cut(value: Any) -> Any:
+def _shorten_strings(value: Any) -> Any:
     if isinstance(value, str):
-        return short(value)
+        return shorten_text(value)
     if isinstance(value, dict):
-        return {short(key): _cut(member) for key, member in value.items()}
-    return [_cut(member) for member in value] if isinstance(value, list | tuple) else value
+        return {shorten_text(key): _shorten_strings(member) for key, member in value.items()}
+    if isinstance(value, list | tuple):
+        return [_shorten_strings(member) for member in value]
+    return value
 
 
 def json_line(value: Any) -> str:
@@ -34,7 +36,7 @@ def json_line(value: Any) -> str:
     return json.dumps(safe_json(value), ensure_ascii=True, separators=(",", ":")) + "\n"
 
 
-def iso(microseconds: int) -> str:
+def format_iso_time(microseconds: int) -> str:
     """The time with `Z`, to the millisecond."""
     moment = datetime.fromtimestamp(microseconds / 1e6, UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

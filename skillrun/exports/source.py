@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from skillrun.errors import Misuse
+from skillrun.ledger.chain import seal_of
 from skillrun.ledger.connection import BUSY_MS, explained, open_reader
 
 TABLES = {
@@ -46,14 +47,12 @@ class RunRows:
     evidence: list[dict[str, Any]]
     telemetry: list[dict[str, Any]]
 
-    def ended(self) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    def list_ended(self) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
         """(telemetry row, the event that sealed it), in order."""
-        sealing = {_sealed(event["data"]): event for event in self.events}
-        return (
-            (row, sealing[row["invocation"]])
-            for row in self.telemetry
-            if row["invocation"] in sealing
-        )
+        sealing = {_invocation_sealed_by(event["data"]): event for event in self.events}
+        for row in self.telemetry:
+            if row["invocation"] in sealing:
+                yield row, sealing[row["invocation"]]
 
 
 class Source:
@@ -67,11 +66,13 @@ class Source:
         ledger to read.
         """
         self.path = path
-        moment = None if since is None else _microseconds(since)
+        since_us = None
+        if since is not None:
+            since_us = _parse_moment(since)
         self._db = open_reader(path, BUSY_MS)
         self._db.text_factory = lambda raw: raw.decode("utf-8", "replace")
         try:
-            self.run_ids = self._chosen(run, moment)
+            self.run_ids = self._choose_runs(run, since_us)
         except BaseException:
             self._db.close()
             raise
@@ -87,30 +88,30 @@ class Source:
     ) -> None:
         self._db.close()
 
-    def runs(self) -> Iterator[RunRows]:
+    def read_runs(self) -> Iterator[RunRows]:
         """The chosen runs, oldest first."""
         for run_id in self.run_ids:
-            with self._snapshot():
-                (run,) = self._dicts("run", run_id)
-                rows = RunRows(
-                    run,
-                    *(self._dicts(table, run_id) for table in ("event", "evidence", "telemetry")),
-                )
-            yield rows
+            with self._open_snapshot():
+                (run,) = self._read_dicts("run", run_id)
+                events = self._read_dicts("event", run_id)
+                evidence = self._read_dicts("evidence", run_id)
+                telemetry = self._read_dicts("telemetry", run_id)
+            # After the snapshot has ended: the reader may take its time, and writers wait for none.
+            yield RunRows(run, events, evidence, telemetry)
 
-    def columns(self, table: str) -> list[tuple[str, str]]:
+    def list_columns(self, table: str) -> list[tuple[str, str]]:
         """(name, type) of a table's columns."""
         return [(row[1], row[2]) for row in self._db.execute(f"PRAGMA table_info({table})")]
 
-    def rows(self, table: str) -> Iterator[Sequence[Any]]:
+    def read_rows(self, table: str) -> Iterator[Sequence[Any]]:
         """A table's rows of the chosen runs as they are stored."""
         for run_id in self.run_ids:
-            with self._snapshot():
-                rows = self._select(table, run_id).fetchall()
+            with self._open_snapshot():
+                rows = self._select_rows(table, run_id).fetchall()
             yield from rows
 
     @contextlib.contextmanager
-    def _snapshot(self) -> Iterator[None]:
+    def _open_snapshot(self) -> Iterator[None]:
         with explained(self.path, BUSY_MS):
             self._db.execute("BEGIN")
             try:
@@ -119,26 +120,38 @@ class Source:
                 if self._db.in_transaction:
                     self._db.execute("COMMIT")
 
-    def _select(self, table: str, run_id: str) -> sqlite3.Cursor:
-        return self._db.execute(
-            f"SELECT * FROM {table} WHERE run_id = ? ORDER BY {TABLES[table]}", (run_id,)
-        )
+    def _select_rows(self, table: str, run_id: str) -> sqlite3.Cursor:
+        query = f"SELECT * FROM {table} WHERE run_id = ? ORDER BY {TABLES[table]}"
+        return self._db.execute(query, (run_id,))
 
-    def _dicts(self, table: str, run_id: str) -> list[dict[str, Any]]:
-        cursor = self._select(table, run_id)
+    def _read_dicts(self, table: str, run_id: str) -> list[dict[str, Any]]:
+        cursor = self._select_rows(table, run_id)
         names = [column[0] for column in cursor.description]
-        return [_parsed(dict(zip(names, row, strict=True))) for row in cursor]
+        found = []
+        for values in cursor:
+            row = dict(zip(names, values, strict=True))
+            found.append(_parse_json_columns(row))
+        return found
 
-    def _chosen(self, run: str | None, since_us: int | None) -> list[str]:
+    def _choose_runs(self, run: str | None, since_us: int | None) -> list[str]:
         wanted = (run or "").strip().lower()
-        query = """SELECT run_id FROM run WHERE substr(run_id, 1, length(:wanted)) = :wanted
-            AND (:since IS NULL OR (SELECT ts_us FROM event WHERE event.run_id = run.run_id
-                                   ORDER BY n DESC LIMIT 1) >= :since)
+        # A run counts as of the time of its last event.
+        query = """
+            SELECT run_id FROM run
+            WHERE substr(run_id, 1, length(:wanted)) = :wanted
+                AND (
+                    :since IS NULL
+                    OR :since <= (
+                        SELECT ts_us FROM event
+                        WHERE event.run_id = run.run_id
+                        ORDER BY n DESC
+                        LIMIT 1
+                    )
+                )
             ORDER BY started_us, run_id"""
         with explained(self.path, BUSY_MS):
-            found = [
-                row[0] for row in self._db.execute(query, {"wanted": wanted, "since": since_us})
-            ]
+            rows = self._db.execute(query, {"wanted": wanted, "since": since_us})
+            found = [run_id for (run_id,) in rows]
         if run is not None and not (wanted and found):
             raise Misuse(
                 f"no run {run!r} in {self.path}", hint="skillrun ledger list names the runs"
@@ -151,14 +164,15 @@ class Source:
         return found
 
 
-def _sealed(data: Any) -> int | None:
+def _invocation_sealed_by(data: Any) -> int | None:
     """The invocation whose telemetry row an event seals."""
-    seal = data.get("seal") if isinstance(data, dict) else None
-    telemetry = seal.get("telemetry") if isinstance(seal, dict) else None
-    return telemetry.get("invocation") if isinstance(telemetry, dict) else None
+    telemetry = seal_of(data).get("telemetry")
+    if not isinstance(telemetry, dict):
+        return None
+    return telemetry.get("invocation")
 
 
-def _parsed(row: dict[str, Any]) -> dict[str, Any]:
+def _parse_json_columns(row: dict[str, Any]) -> dict[str, Any]:
     for column in _JSON:
         if isinstance(row.get(column), str):
             row[column] = json.loads(row[column])
@@ -167,7 +181,7 @@ def _parsed(row: dict[str, Any]) -> dict[str, Any]:
     return row
 
 
-def _microseconds(since: str) -> int:
+def _parse_moment(since: str) -> int:
     try:
         if len(since) <= len("2026-01-31"):
             moment = datetime.combine(date.fromisoformat(since), time(), UTC)
@@ -177,5 +191,7 @@ def _microseconds(since: str) -> int:
         raise Misuse(
             f"--since {since}: not a date", hint="for example 2026-01-31 or 2026-01-31T12:00:00Z"
         ) from None
-    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+    # Without a zone it is UTC, as all times of a ledger are.
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
     return int(moment.timestamp() * 1_000_000)

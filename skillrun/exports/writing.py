@@ -16,32 +16,32 @@ def write_file(path: Path, pieces: Iterable[bytes]) -> None:
     """Writes a file whole, in the place of an older one. Raises Misuse where it cannot be
     written.
     """
-    with _explained(path), _draft(path) as draft:
-        _fill(draft, pieces)
+    with _errors_in_words(path), _make_draft(path) as draft:
+        _fill_file(draft, pieces)
         draft.replace(path)
-        _sync(path.parent)
+        _sync_folder(path.parent)
 
 
 def write_folder(folder: Path, files: Iterable[tuple[str, Iterable[bytes]]]) -> None:
     """Writes files into a folder, which is made where it is missing; none is replaced before all
     are written.
     """
-    with _explained(folder), contextlib.ExitStack() as drafts:
+    with _errors_in_words(folder), contextlib.ExitStack() as drafts:
         if not folder.exists():
             drafts.callback(_remove_empty, folder)
         folder.mkdir(parents=True, exist_ok=True)
         done = []
         for name, pieces in files:
-            draft = drafts.enter_context(_draft(folder / name))
-            _fill(draft, pieces)
+            draft = drafts.enter_context(_make_draft(folder / name))
+            _fill_file(draft, pieces)
             done.append((draft, folder / name))
         for draft, path in done:
             draft.replace(path)
-        _sync(folder)
+        _sync_folder(folder)
 
 
 @contextlib.contextmanager
-def _draft(path: Path) -> Iterator[Path]:
+def _make_draft(path: Path) -> Iterator[Path]:
     """An empty file beside the path, which is gone afterwards."""
     handle, name = tempfile.mkstemp(dir=path.absolute().parent, prefix=".skillrun-")
     os.close(handle)
@@ -57,14 +57,15 @@ def _remove_empty(folder: Path) -> None:
         folder.rmdir()
 
 
-def _fill(path: Path, pieces: Iterable[bytes]) -> None:
+def _fill_file(path: Path, pieces: Iterable[bytes]) -> None:
     with path.open("wb") as file:
         file.writelines(pieces)
         file.flush()
         os.fsync(file.fileno())
 
 
-def _sync(folder: Path) -> None:
+def _sync_folder(folder: Path) -> None:
+    # A rename is on disk only when the folder is.
     handle = os.open(folder.absolute(), os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -73,7 +74,7 @@ def _sync(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def _errors_in_words(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:

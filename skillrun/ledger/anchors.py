@@ -46,18 +46,23 @@ class Anchor:
 
 def read_lines(text: str, place: str, *, named: bool = False) -> list[Anchor]:
     """The anchors in a text; lines that are none are passed over."""
-    found = (_LINE.fullmatch(line.strip()) for line in text.splitlines())
-    return [Anchor(m[1], unquote(m[2]), int(m[3]), m[4], place, named) for m in found if m]
+    anchors = []
+    for line in text.splitlines():
+        match = _LINE.fullmatch(line.strip())
+        if match:
+            ledger, run_id, n, hash = match.groups()
+            anchors.append(Anchor(ledger, unquote(run_id), int(n), hash, place, named))
+    return anchors
 
 
-def heads(path: Path, ledger: str, *, busy_ms: int = BUSY_MS) -> list[Anchor]:
+def list_heads(path: Path, ledger: str, *, busy_ms: int = BUSY_MS) -> list[Anchor]:
     """The last event of every run of a ledger."""
     with contextlib.closing(open_reader(path, busy_ms)) as db, explained(path, busy_ms):
         rows = db.execute("SELECT run_id, max(n), hash FROM event GROUP BY run_id ORDER BY run_id")
         return [Anchor(ledger, *row) for row in rows]
 
 
-def record(
+def record_anchors(
     path: Path, anchors: Iterable[Anchor], kind: str, place: str, *, busy_ms: int = BUSY_MS
 ) -> int:
     """Remembers in the ledger what was published; returns how many of them are new. Doing it twice
@@ -79,31 +84,31 @@ def insert_anchor(db: sqlite3.Connection, anchor: Anchor, kind: str, place: str)
     """Writes one row of `anchor` within the caller's transaction, unless it is there; returns how
     many it wrote.
     """
-    known = (
-        "SELECT 1 FROM anchor WHERE run_id = :run_id AND n = :n AND kind = :kind AND place = :place"
-    )
+    # Asked first: on a known row the table's trigger aborts, before ON CONFLICT is looked at.
+    known = """
+        SELECT 1 FROM anchor
+        WHERE run_id = :run_id AND n = :n AND kind = :kind AND place = :place"""
     values = {
         "run_id": anchor.run_id,
         "n": anchor.n,
         "kind": kind,
         "place": place,
         "hash": anchor.hash,
+        "ts_us": time.time_ns() // 1000,
     }
-    return db.execute(
-        f"""INSERT INTO anchor (run_id, n, kind, place, hash, ts_us)
-        SELECT :run_id, :n, :kind, :place, :hash, :ts_us WHERE NOT EXISTS ({known})""",
-        {**values, "ts_us": time.time_ns() // 1000},
-    ).rowcount
+    query = f"""
+        INSERT INTO anchor (run_id, n, kind, place, hash, ts_us)
+        SELECT :run_id, :n, :kind, :place, :hash, :ts_us
+        WHERE NOT EXISTS ({known})"""
+    return db.execute(query, values).rowcount
 
 
-def places(path: Path, kinds: Sequence[str], *, busy_ms: int = BUSY_MS) -> list[str]:
+def list_places(path: Path, kinds: Sequence[str], *, busy_ms: int = BUSY_MS) -> list[str]:
     """Where a ledger remembers to have published, for these kinds; nothing where it is too damaged
     to say.
     """
-    query = (
-        f"SELECT DISTINCT place FROM anchor WHERE kind IN ({', '.join('?' * len(kinds))}) ORDER BY"
-        " place"
-    )
+    wanted = ", ".join("?" * len(kinds))
+    query = f"SELECT DISTINCT place FROM anchor WHERE kind IN ({wanted}) ORDER BY place"
     with (
         contextlib.closing(open_reader(path, busy_ms)) as db,
         contextlib.suppress(sqlite3.DatabaseError),
@@ -116,7 +121,13 @@ def is_published(path: Path, run_id: str, *, busy_ms: int = BUSY_MS) -> bool:
     """Whether the ledger remembers that the run was published with all the stages that it has
     examined since.
     """
-    query = f"""SELECT 1 FROM anchor WHERE run_id = :run_id AND kind NOT IN ('{ARCHIVE}', '{SEALED}') AND n >=
-        (SELECT max(n) FROM event WHERE run_id = :run_id AND type = '{STAGE_FINISHED}')"""
+    query = f"""
+        SELECT 1 FROM anchor
+        WHERE run_id = :run_id
+            AND kind NOT IN ('{ARCHIVE}', '{SEALED}')
+            AND n >= (
+                SELECT max(n) FROM event
+                WHERE run_id = :run_id AND type = '{STAGE_FINISHED}'
+            )"""
     with contextlib.closing(open_reader(path, busy_ms)) as db, explained(path, busy_ms):
         return db.execute(query, {"run_id": run_id}).fetchone() is not None

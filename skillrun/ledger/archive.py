@@ -31,25 +31,41 @@ _COPIED = (  # table, its columns, its key
     ("telemetry", chain.TELEMETRY_COLUMNS, ("run_id", "invocation")),
     ("anchor", _ANCHOR, ("run_id", "n", "kind", "place")),
 )
+# Rows that refer to another one go before it.
 _DELETED = ("evidence", "telemetry", "event", "run")
 # Why a run stays, or NULL. A receiver that has not been sent all of it would never get the rest;
 # the newest event of the file stays while a receiver counts by `seq`, or the next event would be
 # given its number again.
 _CANDIDATES = """
-SELECT s.run_id, s.last_n, (SELECT hash FROM event WHERE run_id = s.run_id AND n = s.last_n),
+SELECT
+    s.run_id,
+    s.last_n,
+    (SELECT hash FROM event WHERE run_id = s.run_id AND n = s.last_n),
     CASE
-        WHEN s.open_invocations THEN 'an invocation has not ended'
+        WHEN s.open_invocations
+        THEN 'an invocation has not ended'
+
         WHEN s.outcome IS NOT 'success' AND NOT EXISTS (
-            SELECT 1 FROM run AS later WHERE later.skill = s.skill AND later.job IS s.job AND later.repo = s.repo
+            SELECT 1 FROM run AS later
+            WHERE later.skill = s.skill
+                AND later.job IS s.job
+                AND later.repo = s.repo
                 AND (later.started_us, later.run_id) > (s.started_us, s.run_id)
-        ) THEN 'it can still be resumed'
-        WHEN (SELECT max(seq) FROM event WHERE run_id = s.run_id)
-            > (SELECT min(last_seq, (SELECT max(seq) FROM event) - 1) FROM
-                (SELECT min(last_seq) AS last_seq FROM sink_cursor) WHERE last_seq IS NOT NULL)
+        )
+        THEN 'it can still be resumed'
+
+        WHEN
+            (SELECT max(seq) FROM event WHERE run_id = s.run_id) > (
+                SELECT min(last_seq, (SELECT max(seq) FROM event) - 1)
+                FROM (SELECT min(last_seq) AS last_seq FROM sink_cursor)
+                WHERE last_seq IS NOT NULL
+            )
             OR EXISTS (SELECT 1 FROM sink_refusal WHERE sink_refusal.run_id = s.run_id)
         THEN 'a receiver still needs it'
     END
-FROM run_status AS s WHERE s.last_us < :before_us ORDER BY s.run_id
+FROM run_status AS s
+WHERE s.last_us < :before_us
+ORDER BY s.run_id
 """
 
 
@@ -69,7 +85,7 @@ class _Run:
     hash: str
 
 
-def archive(path: Path, before_us: int, to: Path, *, busy_ms: int = BUSY_MS) -> Archiving:
+def archive_runs(path: Path, before_us: int, to: Path, *, busy_ms: int = BUSY_MS) -> Archiving:
     """Moves the runs whose last event is older than `before_us` (microseconds UTC) from the ledger
     at `path` to `to`.
 
@@ -81,35 +97,48 @@ def archive(path: Path, before_us: int, to: Path, *, busy_ms: int = BUSY_MS) -> 
     open_reader(path, busy_ms).close()
     with contextlib.ExitStack() as opened, explained(path, busy_ms):
         here = opened.enter_context(contextlib.closing(open_writer(path, busy_ms)))
-        runs, kept = _choose(here, before_us)
+        runs, kept = _choose_runs(here, before_us)
         if not runs:
-            return Archiving(to, (), kept)
+            return Archiving(to, (), tuple(kept))
         with explained(to, busy_ms):
             _check_place(path, to)
             there = opened.enter_context(contextlib.closing(open_writer(to, busy_ms)))
             _check_archive(there, to)
             for run in runs:
-                _copy(here, there, run)
+                _copy_run(here, there, run)
             _sync_folder(to.parent)
-        batches = (runs[i : i + _BATCH] for i in range(0, len(runs), _BATCH))
-        moved = [run.run_id for batch in batches for run in _delete(here, batch, to)]
-    grown = tuple(
-        (run.run_id, "it went on meanwhile") for run in runs if run.run_id not in set(moved)
-    )
-    return Archiving(to, tuple(moved), kept + grown)
+        moved: list[str] = []
+        for start in range(0, len(runs), _BATCH):
+            batch = runs[start : start + _BATCH]
+            moved += [run.run_id for run in _delete_unchanged(here, batch, to)]
+    gone = set(moved)
+    for run in runs:
+        if run.run_id not in gone:
+            kept.append((run.run_id, "it went on meanwhile"))
+    return Archiving(to, tuple(moved), tuple(kept))
 
 
-def _choose(
+def _choose_runs(
     here: sqlite3.Connection, before_us: int
-) -> tuple[list[_Run], tuple[tuple[str, str], ...]]:
+) -> tuple[list[_Run], list[tuple[str, str]]]:
+    """The runs to move, and those that stay with the reason. Raises Refused where one is broken."""
+    runs, kept, broken = [], [], []
     rows = here.execute(_CANDIDATES, {"before_us": before_us}).fetchall()
-    runs = [_Run(run_id, n, hash) for run_id, n, hash, why in rows if why is None]
-    broken = [run.run_id for run in runs if run_problems(here, run.run_id)[0]]
+    for run_id, n, hash, why in rows:
+        if why is not None:
+            kept.append((run_id, why))
+            continue
+        runs.append(_Run(run_id, n, hash))
+        problems, _ = run_problems(here, run_id)
+        if problems:
+            broken.append(run_id)
     if broken:
-        more = f", and {len(broken) - 1} more" if len(broken) > 1 else ""
+        more = ""
+        if len(broken) > 1:
+            more = f", and {len(broken) - 1} more"
         what = f"run {broken[0]} is broken or incomplete{more}; nothing was moved"
         raise Refused(what, hint="see skillrun ledger verify")
-    return runs, tuple((run_id, why) for run_id, _, _, why in rows if why is not None)
+    return runs, kept
 
 
 def _check_place(path: Path, to: Path) -> None:
@@ -119,27 +148,29 @@ def _check_place(path: Path, to: Path) -> None:
 
 def _check_archive(there: sqlite3.Connection, to: Path) -> None:
     """Every run in an archive is sealed; a ledger where runs are recorded is none."""
-    unsealed = (
-        f"NOT EXISTS (SELECT 1 FROM anchor WHERE anchor.run_id = run.run_id AND kind = '{SEALED}')"
-    )
-    if there.execute(f"SELECT 1 FROM run WHERE {unsealed} LIMIT 1").fetchone():
+    unsealed = f"""
+        SELECT 1 FROM run
+        WHERE NOT EXISTS (
+            SELECT 1 FROM anchor
+            WHERE anchor.run_id = run.run_id AND kind = '{SEALED}'
+        )
+        LIMIT 1"""
+    if there.execute(unsealed).fetchone():
         raise Misuse(
             f"--to {to}: a ledger in its own right, no archive",
             hint="name a new file, or an earlier archive",
         )
 
 
-def _copy(here: sqlite3.Connection, there: sqlite3.Connection, run: _Run) -> None:
+def _copy_run(here: sqlite3.Connection, there: sqlite3.Connection, run: _Run) -> None:
     """Brings what the archive lacks of a run, seals it, and checks it there."""
-    with _transaction(there):
+    with _open_transaction(there):
         for table, columns, key in _COPIED:
-            rows = here.execute(
-                f"SELECT {', '.join(columns)} FROM {table} WHERE run_id = ? ORDER BY 2",
-                (run.run_id,),
-            )
-            there.executemany(
-                _insert(table, columns, key), (dict(zip(columns, row, strict=True)) for row in rows)
-            )
+            # The second column of an event is its number: a trigger takes events in order alone.
+            select = f"SELECT {', '.join(columns)} FROM {table} WHERE run_id = ? ORDER BY 2"
+            insert = _insert_if_missing(table, columns, key)
+            for row in here.execute(select, (run.run_id,)):
+                there.execute(insert, dict(zip(columns, row, strict=True)))
         insert_anchor(there, Anchor("", run.run_id, run.n, run.hash), SEALED, "here")
     if run_problems(there, run.run_id)[0]:
         raise Refused(
@@ -148,19 +179,24 @@ def _copy(here: sqlite3.Connection, there: sqlite3.Connection, run: _Run) -> Non
         )
 
 
-def _insert(table: str, columns: Sequence[str], key: Sequence[str]) -> str:
+def _insert_if_missing(table: str, columns: Sequence[str], key: Sequence[str]) -> str:
+    """The statement that adds a row; the triggers would abort it for one that is there."""
+    names = ", ".join(columns)
     values = ", ".join(f":{column}" for column in columns)
     same = " AND ".join(f"{column} = :{column}" for column in key)
-    known = f"SELECT 1 FROM {table} WHERE {same}"
-    return f"INSERT INTO {table} ({', '.join(columns)}) SELECT {values} WHERE NOT EXISTS ({known})"
+    return f"""
+        INSERT INTO {table} ({names})
+        SELECT {values}
+        WHERE NOT EXISTS (SELECT 1 FROM {table} WHERE {same})"""
 
 
-def _delete(here: sqlite3.Connection, runs: Iterable[_Run], to: Path) -> list[_Run]:
+def _delete_unchanged(here: sqlite3.Connection, runs: Iterable[_Run], to: Path) -> list[_Run]:
     """Deletes runs that are still as they were copied, and remembers where they are; returns
     those.
     """
-    with _transaction(here):
-        same = [run for run in runs if _head(here, run.run_id) == run]
+    with _open_transaction(here):
+        # Between the copying and this lock, another process may have appended to one of them.
+        same = [run for run in runs if _read_head(here, run.run_id) == run]
         with without_triggers(here, [f"{table}_no_delete" for table in _DELETED]):
             for run in same:
                 insert_anchor(here, Anchor("", run.run_id, run.n, run.hash), ARCHIVE, str(to))
@@ -169,15 +205,14 @@ def _delete(here: sqlite3.Connection, runs: Iterable[_Run], to: Path) -> list[_R
     return same
 
 
-def _head(db: sqlite3.Connection, run_id: str) -> _Run | None:
-    row = db.execute(
-        "SELECT run_id, n, hash FROM event WHERE run_id = ? ORDER BY n DESC LIMIT 1", (run_id,)
-    ).fetchone()
+def _read_head(db: sqlite3.Connection, run_id: str) -> _Run | None:
+    query = "SELECT run_id, n, hash FROM event WHERE run_id = ? ORDER BY n DESC LIMIT 1"
+    row = db.execute(query, (run_id,)).fetchone()
     return _Run(*row) if row else None
 
 
 @contextlib.contextmanager
-def _transaction(db: sqlite3.Connection) -> Iterator[None]:
+def _open_transaction(db: sqlite3.Connection) -> Iterator[None]:
     db.execute("BEGIN IMMEDIATE")
     try:
         yield

@@ -2,12 +2,10 @@
 a ledger.
 
 A row becomes a JSON object of its columns without those that are NULL, so that a nullable column
-can be added in a
-later version and old hashes stay true. JSON columns count as the text that is stored. Every event's
-hash covers the
-hash before it; the other tables are covered by *seals*: digests that an event of the same
-transaction carries in its
-`data`. Where a seal says `texts`, long texts are covered by their digests: see `texts.py`.
+can be added in a later version and old hashes stay true. JSON columns count as the text that is
+stored. Every event's hash covers the hash before it; the other tables are covered by *seals*:
+digests that an event of the same transaction carries in its `data`. Where a seal says `texts`, long
+texts are covered by their digests: see `texts.py`.
 """
 
 from __future__ import annotations
@@ -25,6 +23,8 @@ TEXTS = "texts"  # the key in a seal that says: long texts are covered by their 
 _SEAL_SAID = f'"{SEAL}":'
 _DECODER = json.JSONDecoder()
 
+# Where a table has a column of JSON that a hash covers by its texts (`data`, `detail`), it is the
+# last one here: `_digest_long_texts` and `seal_in` look for it there.
 RUN_COLUMNS = (
     *(
         "run_id",
@@ -95,8 +95,10 @@ def event_hash(prev: str, row: Row, *, by_texts: bool | None = None) -> str:
 
     `by_texts`: whether its seal says `texts`, where the caller knows it.
     """
-    if covers_texts(seal_in(row[-1])) if by_texts is None else by_texts:
-        row = _by_texts(row)
+    if by_texts is None:
+        by_texts = covers_texts(seal_in(row[-1]))
+    if by_texts:
+        row = _digest_long_texts(row)
     return sha256(prev.encode() + _EVENT(row))
 
 
@@ -121,12 +123,18 @@ def evidence_seal(rows: Iterable[Row], *, by_texts: bool) -> list[str]:
 
 def evidence_digest(row: Row, *, by_texts: bool) -> str:
     """The digest of one of them."""
-    return sha256(_EVIDENCE(_by_texts(row) if by_texts else row))
+    if by_texts:
+        row = _digest_long_texts(row)
+    return sha256(_EVIDENCE(row))
 
 
-def _by_texts(row: Row) -> Row:
-    """A row whose last column, which holds JSON, is as a hash covers it."""
-    return row if row[-1] is None else (*row[:-1], texts.covered(row[-1]))
+def _digest_long_texts(row: Row) -> Row:
+    """The row as a hash covers it: its last column is JSON, and long texts in there count by their
+    digests.
+    """
+    if row[-1] is None:
+        return row
+    return (*row[:-1], texts.hashed_text(row[-1]))
 
 
 def covers_texts(seal: Mapping[str, Any]) -> bool:
@@ -141,16 +149,24 @@ def seal_in(text: Any) -> Mapping[str, Any]:
     Where it is the last member, as it mostly is, the others are not parsed: a quote within a text
     is written `\\"`.
     """
-    if not isinstance(text, str) or (at := text.rfind(_SEAL_SAID)) < 0:
+    if not isinstance(text, str):
+        return {}
+    at = text.rfind(_SEAL_SAID)
+    if at < 0:
         return {}
     try:
         seal, end = _DECODER.raw_decode(text, at + len(_SEAL_SAID))
-        return seal_of({SEAL: seal} if end == len(text) - 1 else json.loads(text))
+        # Only the closing brace follows the last member of the outermost object.
+        if end == len(text) - 1:
+            return seal_of({SEAL: seal})
+        return seal_of(json.loads(text))
     except (ValueError, RecursionError):
         return {}
 
 
 def seal_of(data: Any) -> Mapping[str, Any]:
     """The seal in an event's data; empty where there is none."""
-    seal = data.get(SEAL) if isinstance(data, dict) else None
+    if not isinstance(data, dict):
+        return {}
+    seal = data.get(SEAL)
     return seal if isinstance(seal, dict) else {}

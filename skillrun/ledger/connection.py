@@ -30,7 +30,9 @@ def journal_mode(version: tuple[int, int, int]) -> str:
     Fixed in 3.51.3, and in the backports 3.44.6 and 3.50.7; see https://sqlite.org/wal.html
     """
     backported = (3, 44, 6) <= version < (3, 45, 0) or (3, 50, 7) <= version < (3, 51, 0)
-    return "wal" if version >= (3, 51, 3) or backported else "truncate"
+    if version >= (3, 51, 3) or backported:
+        return "wal"
+    return "truncate"
 
 
 def open_writer(path: Path, busy_ms: int = BUSY_MS) -> sqlite3.Connection:
@@ -55,9 +57,10 @@ def open_writer(path: Path, busy_ms: int = BUSY_MS) -> sqlite3.Connection:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
             if version < SCHEMA_VERSION:
-                from skillrun.ledger.migrate import migrate
+                # Only here: migrate imports this module.
+                from skillrun.ledger.migrate import migrate_to_newest
 
-                migrate(connection, path)
+                migrate_to_newest(connection, path)
     return connection
 
 
@@ -68,7 +71,7 @@ def open_reader(path: Path, busy_ms: int = BUSY_MS) -> sqlite3.Connection:
     """
     _require_sqlite()
     with explained(path, busy_ms):
-        if not exists(path):
+        if not is_ledger_file(path):
             raise EmptyLedger(f"{path}: no ledger here yet", hint="the first run creates it")
         connection = _connect_readonly(path, busy_ms)
         OPENED[path] = None
@@ -87,7 +90,8 @@ def stored_version(connection: sqlite3.Connection, path: Path) -> int:
 
     One statement, so that another process cannot finish its migration between two looks.
     """
-    query = """SELECT application_id, user_version, EXISTS (SELECT 1 FROM sqlite_schema)
+    query = """
+        SELECT application_id, user_version, EXISTS (SELECT 1 FROM sqlite_schema)
         FROM pragma_application_id, pragma_user_version"""
     application, version, filled = connection.execute(query).fetchone()
     if application != APPLICATION_ID and (application or version or filled):
@@ -117,14 +121,14 @@ def explained(path: Path, busy_ms: int = BUSY_MS) -> Iterator[None]:
     except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
         raise
     except sqlite3.Error as error:
-        raise _unusable(path, error, busy_ms) from error
+        raise _explain_error(path, error, busy_ms) from error
     except OSError as error:
         raise LedgerUnusable(
             f"{path}: {error.strerror or error}", hint="name another file with --ledger"
         ) from error
 
 
-def _unusable(path: Path, error: sqlite3.Error, busy_ms: int) -> LedgerUnusable:
+def _explain_error(path: Path, error: sqlite3.Error, busy_ms: int) -> LedgerUnusable:
     words = {
         sqlite3.SQLITE_BUSY: (
             f"locked by another process for more than {busy_ms / 1000:g} s",
@@ -147,12 +151,15 @@ def _unusable(path: Path, error: sqlite3.Error, busy_ms: int) -> LedgerUnusable:
             "check the disk; what was recorded before is kept",
         ),
     }
-    what, hint = words.get(_code(error), (str(error), None))
+    what, hint = words.get(_result_code(error), (str(error), None))
     return LedgerUnusable(f"{path}: {what}", hint=hint)
 
 
-def _code(error: sqlite3.Error) -> int:
-    """The primary result code of SQLite; 0 for an error of Python's own module."""
+def _result_code(error: sqlite3.Error) -> int:
+    """The primary result code of SQLite, without what its higher bits add to it.
+
+    0 for an error of Python's own module.
+    """
     return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
 
 
@@ -164,7 +171,7 @@ def _require_sqlite() -> None:
         )
 
 
-def exists(path: Path) -> bool:
+def is_ledger_file(path: Path) -> bool:
     """Whether there is a regular file; SQLite would wait for ever on a pipe and says little about a
     folder.
 
@@ -194,9 +201,11 @@ def exists(path: Path) -> bool:
 
 def _check_writable(path: Path) -> None:
     """SQLite quietly opens a read-only file for reading, and would fail at the first append."""
-    there = exists(path)
+    there = is_ledger_file(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    for place in (path, path.parent) if there else (path.parent,):
+    # The folder too: SQLite makes its journal beside the file.
+    places = [path, path.parent] if there else [path.parent]
+    for place in places:
         if not os.access(place, os.W_OK):
             raise LedgerUnusable(
                 f"{place}: cannot be written", hint="name a file elsewhere with --ledger"
@@ -215,7 +224,7 @@ def _connect_readonly(path: Path, busy_ms: int) -> sqlite3.Connection:
             connection.execute("SELECT 1 FROM sqlite_schema").fetchone()
             return connection
         except sqlite3.OperationalError as error:
-            if _code(error) not in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
+            if _result_code(error) not in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
                 raise
     connection.close()
     return _reopen_after_crash(path, busy_ms)
@@ -234,6 +243,7 @@ def _reopen_after_crash(path: Path, busy_ms: int) -> sqlite3.Connection:
             writer.execute("SELECT 1 FROM sqlite_schema").fetchone()
         return _connect(path, "mode=ro", busy_ms)
     for suffix in ("-journal", "-wal"):
+        # An empty one is a finished one: journal mode TRUNCATE leaves it so.
         journal = path.with_name(path.name + suffix)
         if journal.exists() and journal.stat().st_size:
             raise LedgerUnusable(

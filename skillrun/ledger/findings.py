@@ -61,13 +61,13 @@ class VerifyReport:
 
 
 def limits_of(anchors: tuple[RunAnchor, ...]) -> tuple[str, ...]:
-    """What stays unseen with these anchors."""
+    """What could not have been found with these anchors, a sentence each."""
     if not any(anchor.anchored_n for anchor in anchors):
         return (_NO_ANCHOR, _TRUTH)
     behind = sum(anchor.anchored_n < anchor.last_n for anchor in anchors)
     if not behind:
         return (_TRUTH,)
-    runs = f"{behind} run is" if behind == 1 else f"{behind} runs are"
+    runs = "1 run is" if behind == 1 else f"{behind} runs are"
     after = (
         f"{runs} not anchored up to the last event: a cut or a rewrite after the anchor could not"
         " have been seen."

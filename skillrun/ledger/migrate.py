@@ -12,15 +12,15 @@ from skillrun.ledger.connection import APPLICATION_ID, stored_version
 from skillrun.resources import resource
 
 
-def migrate(connection: sqlite3.Connection, path: Path) -> None:
+def migrate_to_newest(connection: sqlite3.Connection, path: Path) -> None:
     """Applies the missing migrations. The version is read again under the lock: another process may
     have been first.
     """
     connection.execute("BEGIN IMMEDIATE")
     try:
-        for number, script in migrations():
+        for number, script in read_migrations():
             if number > stored_version(connection, path):
-                apply(connection, number, script)
+                apply_migration(connection, number, script)
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
@@ -28,21 +28,25 @@ def migrate(connection: sqlite3.Connection, path: Path) -> None:
         raise
 
 
-def apply(connection: sqlite3.Connection, number: int, script: str) -> None:
+def apply_migration(connection: sqlite3.Connection, number: int, script: str) -> None:
     """Runs one migration inside the caller's transaction (executescript would commit first)."""
-    for statement in statements(script):
+    for statement in split_statements(script):
         connection.execute(statement)
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {number}")
 
 
-def migrations() -> list[tuple[int, str]]:
+def read_migrations() -> list[tuple[int, str]]:
     """Number and SQL of every migration, in order."""
     files = sorted(resource("ledger", "migrations").glob("[0-9]*.sql"))
-    return [(int(file.name.split("_")[0]), file.read_text("utf-8")) for file in files]
+    found = []
+    for file in files:
+        number = int(file.name.split("_")[0])
+        found.append((number, file.read_text("utf-8")))
+    return found
 
 
-def statements(script: str) -> Iterator[str]:
+def split_statements(script: str) -> Iterator[str]:
     """The statements of a script; a trigger's inner semicolons do not split it."""
     pending = ""
     for line in script.splitlines(keepends=True):

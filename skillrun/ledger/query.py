@@ -18,13 +18,19 @@ from skillrun.ledger.connection import BUSY_MS, explained, open_reader
 from skillrun.resources import resource
 
 TIME_LIMIT_S = 10.0
-NAMED_TIME_LIMIT_S = (
-    120.0  # those are known to end; over a million events some take ten seconds on a busy machine
-)
+# Those are known to end; over a million events some take ten seconds on a busy machine.
+NAMED_TIME_LIMIT_S = 120.0
 MAX_ROWS = 1000
 _MAX_VALUE = 10_000_000  # bytes of one value: `zeroblob(1e9)` is refused
 _NAME = re.compile(r"[a-z][a-z0-9-]*")
 _READS = (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_RECURSIVE)
+_OF_THE_FILE = (
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_NOTADB,
+    sqlite3.SQLITE_IOERR,
+)
+# The pragmas that only describe tables.
 _LOOKS = ("table_info", "table_xinfo", "table_list", "index_list", "index_info", "foreign_key_list")
 
 
@@ -58,9 +64,8 @@ class QueryResult:
 
 def named_queries() -> dict[str, NamedQuery]:
     """The queries that ship with skillrun, by name."""
-    return {
-        file.stem: _read_query(file) for file in sorted(resource("ledger", "queries").glob("*.sql"))
-    }
+    files = sorted(resource("ledger", "queries").glob("*.sql"))
+    return {file.stem: _read_query(file) for file in files}
 
 
 def run_query(
@@ -78,28 +83,32 @@ def run_query(
     parameters, and for a query that takes too long (`time_limit_s`: other than ours);
     LedgerUnusable where there is no ledger to read.
     """
-    sql, values = _prepared(name_or_sql.strip(), dict(params or {}))
+    sql, values = _prepare_query(name_or_sql.strip(), dict(params or {}))
     named = _NAME.fullmatch(name_or_sql.strip()) is not None
-    time_limit_s = time_limit_s or (NAMED_TIME_LIMIT_S if named else TIME_LIMIT_S)
+    narrower = "a parameter" if named else "WHERE"
+    if not time_limit_s:
+        time_limit_s = NAMED_TIME_LIMIT_S if named else TIME_LIMIT_S
+    # SQLite's limit holds for parameters too; a character is at most four bytes.
+    max_value = _MAX_VALUE + sum(4 * len(value) for value in values.values())
     if limit < 0:
         raise Misuse(f"limit: {limit} is less than 0")
     with contextlib.closing(open_reader(path, busy_ms)) as db:
-        _restrict(db, time_limit_s, _MAX_VALUE + sum(4 * len(value) for value in values.values()))
-        with explained(path, busy_ms), _in_words(time_limit_s, "a parameter" if named else "WHERE"):
+        _restrict_connection(db, time_limit_s, max_value)
+        with explained(path, busy_ms), _in_words(time_limit_s, narrower):
             cursor = db.execute(sql, values)
             if cursor.description is None:
                 raise Misuse(
                     "no query: the text holds no statement",
                     hint="give one SELECT, or the name of a query",
                 )
+            # One more than is returned, to know whether there are more.
             rows = cursor.fetchmany(limit + 1)
             columns = tuple(column[0] for column in cursor.description)
-    return QueryResult(
-        columns, tuple(tuple(map(_plain, row)) for row in rows[:limit]), len(rows) > limit
-    )
+    plain = tuple(tuple(map(_make_plain, row)) for row in rows[:limit])
+    return QueryResult(columns, plain, truncated=len(rows) > limit)
 
 
-def _prepared(name_or_sql: str, params: dict[str, str]) -> tuple[str, dict[str, str]]:
+def _prepare_query(name_or_sql: str, params: dict[str, str]) -> tuple[str, dict[str, str]]:
     """The SQL and every parameter's value."""
     if not _NAME.fullmatch(name_or_sql):
         return name_or_sql, params
@@ -116,6 +125,7 @@ def _prepared(name_or_sql: str, params: dict[str, str]) -> tuple[str, dict[str, 
             f"{query.name} has no parameter {', '.join(sorted(unknown))}",
             hint=f"its parameters: {names}",
         )
+    # SQLite would compare a word with a number without an error, and the answer would be wrong.
     for name, value in params.items():
         if _is_number(known[name]) and not _is_number(value):
             raise Misuse(
@@ -133,29 +143,33 @@ def _read_query(file: Path) -> NamedQuery:
     each parameter.
     """
     text = file.read_text("utf-8")
-    comments = [line[2:].strip() for line in text.splitlines() if line.startswith("--")]
-    sentence = " ".join(line for line in comments if not line.startswith("param:"))
-    params = [
-        shlex.split(line.removeprefix("param:")) for line in comments if line.startswith("param:")
-    ]
-    return NamedQuery(
-        file.stem, sentence, tuple(Param(p[0], p[1], " ".join(p[2:])) for p in params), text
-    )
+    sentence, params = [], []
+    for line in text.splitlines():
+        if not line.startswith("--"):
+            continue
+        comment = line[2:].strip()
+        if comment.startswith("param:"):
+            name, default, *words = shlex.split(comment.removeprefix("param:"))
+            params.append(Param(name, default, " ".join(words)))
+        else:
+            sentence.append(comment)
+    return NamedQuery(file.stem, " ".join(sentence), tuple(params), text)
 
 
-def _restrict(db: sqlite3.Connection, time_limit_s: float, max_value: int) -> None:
+def _restrict_connection(db: sqlite3.Connection, time_limit_s: float, max_value: int) -> None:
     """Reading only: mode=ro protects this file, the authorizer all others, the limits this
     machine.
     """
     deadline = time.monotonic() + time_limit_s
     db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, max_value)
     db.text_factory = lambda raw: raw.decode("utf-8", "replace")
+    # Asked every 10,000 steps of SQLite's virtual machine: rarely enough to cost nothing.
     db.set_progress_handler(lambda: time.monotonic() > deadline, 10_000)
-    db.set_authorizer(_authorizer())
+    db.set_authorizer(_make_authorizer())
 
 
-def _authorizer() -> Callable[[int, str | None, str | None, str | None, str | None], int]:
-    def allow(
+def _make_authorizer() -> Callable[[int, str | None, str | None, str | None, str | None], int]:
+    def allow_reading(
         action: int, first: str | None, second: str | None, database: str | None, source: str | None
     ) -> int:
         allowed = (
@@ -165,7 +179,7 @@ def _authorizer() -> Callable[[int, str | None, str | None, str | None, str | No
         )
         return sqlite3.SQLITE_OK if allowed else sqlite3.SQLITE_DENY
 
-    return allow
+    return allow_reading
 
 
 @contextlib.contextmanager
@@ -177,22 +191,19 @@ def _in_words(time_limit_s: float, narrower: str) -> Iterator[None]:
         yield
     except (sqlite3.Error, sqlite3.Warning, ValueError, OverflowError) as error:
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-        if code in (
-            sqlite3.SQLITE_BUSY,
-            sqlite3.SQLITE_CORRUPT,
-            sqlite3.SQLITE_NOTADB,
-            sqlite3.SQLITE_IOERR,
-        ):
+        if code in _OF_THE_FILE:
             raise
         if code == sqlite3.SQLITE_INTERRUPT:
             raise Misuse(
                 f"the query took longer than {time_limit_s:g} s", hint=f"narrow it with {narrower}"
             ) from error
-        hint = "a query only reads: one SELECT statement" if code == sqlite3.SQLITE_AUTH else None
+        hint = None
+        if code == sqlite3.SQLITE_AUTH:
+            hint = "a query only reads: one SELECT statement"
         raise Misuse(f"the query was refused: {error}", hint=hint) from error
 
 
-def _plain(value: Any) -> Any:
+def _make_plain(value: Any) -> Any:
     """The value as JSON can hold it: blobs as hexadecimal, infinities as words."""
     if isinstance(value, bytes):
         return value.hex()

@@ -4,6 +4,7 @@ true.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,13 +54,25 @@ class _Row:
     i: int | None
     value: dict[str, Any]
 
-    def found(self, secret: str | None) -> dict[str, str]:
+    def find_texts(self, secret: str | None) -> dict[str, str]:
         """Digest -> text of what would go."""
-        kept = {key: member for key, member in self.value.items() if key not in _KEPT}
-        if isinstance(result := kept.get("result"), dict):
-            kept["result"] = {key: member for key, member in result.items() if key != "facts"}
-        long = texts.long_texts(self.value if secret else kept)
-        return {digest: text for digest, text in long.items() if secret is None or secret in text}
+        # A secret goes wherever it is; without one, what a resume compares stays.
+        if secret:
+            searched = self.value
+        else:
+            searched = self._without_what_a_resume_compares()
+        found = {}
+        for digest, text in texts.long_texts(searched).items():
+            if secret is None or secret in text:
+                found[digest] = text
+        return found
+
+    def _without_what_a_resume_compares(self) -> dict[str, Any]:
+        output = {key: member for key, member in self.value.items() if key not in _KEPT}
+        result = output.get("result")
+        if isinstance(result, dict):
+            output["result"] = {key: member for key, member in result.items() if key != "facts"}
+        return output
 
 
 def redact(
@@ -81,37 +94,37 @@ def redact(
     with Ledger.open(path, read_only=dry_run) as ledger:
         run_id = ledger.resolve_run(run)
         if dry_run:
-            return _redaction(ledger, run_id, wanted)
+            return _plan_redaction(ledger, run_id, wanted)
+        # Before anything is freed: SQLite does not go back over pages that were free already.
         ledger.overwrite_freed()
         with ledger.writing() as db:
-            found = _redaction(ledger, run_id, wanted)
+            found = _plan_redaction(ledger, run_id, wanted)
             last, prev = ledger.head(run_id)
-            gone = sorted({digest for digests in found.texts.values() for digest in digests})
-            data = {"events": sorted(found.texts), "texts": gone, "reason": reason}
-            ledger.add(
-                run_id,
-                last + 1,
-                prev,
-                NewEvent(REDACTED, actor=actor, actor_kind=actor_kind, data=data),
-                {},
-            )
+            gone = set[str]().union(*found.texts.values())
+            data = {"events": sorted(found.texts), "texts": sorted(gone), "reason": reason}
+            event = NewEvent(REDACTED, actor=actor, actor_kind=actor_kind, data=data)
+            ledger.add_event(run_id, last + 1, prev, event, {})
             with without_triggers(db, _TRIGGERS):
-                for row in _rows(ledger, run_id, wanted.n):
+                for row in _read_rows(ledger, run_id, wanted.n):
                     if row.n in found.texts:
-                        text = canonical(texts.without(row.value, found.texts[row.n])).decode()
-                        db.execute(_UPDATE[row.i is None], (text, run_id, row.n, row.i))
+                        _overwrite_row(db, run_id, row, found.texts[row.n])
     return found
 
 
-_UPDATE = {
-    True: "UPDATE event SET data = ?1 WHERE run_id = ?2 AND n = ?3 AND ?4 IS NULL",
-    False: "UPDATE evidence SET detail = ?1 WHERE run_id = ?2 AND n = ?3 AND i = ?4",
-}
+def _overwrite_row(
+    db: sqlite3.Connection, run_id: str, row: _Row, digests: Mapping[str, object]
+) -> None:
+    text = canonical(texts.take_out(row.value, digests)).decode()
+    if row.i is None:
+        db.execute("UPDATE event SET data = ? WHERE run_id = ? AND n = ?", (text, run_id, row.n))
+        return
+    query = "UPDATE evidence SET detail = ? WHERE run_id = ? AND n = ? AND i = ?"
+    db.execute(query, (text, run_id, row.n, row.i))
 
 
-def _redaction(ledger: Ledger, run_id: str, wanted: Wanted) -> Redaction:
+def _plan_redaction(ledger: Ledger, run_id: str, wanted: Wanted) -> Redaction:
     """What would go."""
-    rows = list(_rows(ledger, run_id, wanted.n))
+    rows = list(_read_rows(ledger, run_id, wanted.n))
     if not rows:
         raise Misuse(
             f"no event {wanted.n} in run {run_id}",
@@ -119,51 +132,52 @@ def _redaction(ledger: Ledger, run_id: str, wanted: Wanted) -> Redaction:
         )
     found: dict[int, dict[str, int]] = {}
     for row in rows:
-        for digest, text in row.found(wanted.secret).items():
+        for digest, text in row.find_texts(wanted.secret).items():
             found.setdefault(row.n, {})[digest] = len(text)
     if not found:
         what = f"run {run_id}: no such text of more than {texts.LONG} characters"
         raise Misuse(what, hint="shorter ones are under the hash itself, and stay")
     _check_written_by_texts(run_id, rows, found)
-    receivers = tuple(ledger.receivers(run_id, min(found)))
-    return Redaction(run_id, found, tuple(_left(ledger, rows, run_id, wanted)), receivers)
+    left = tuple(_find_left(ledger, rows, run_id, wanted))
+    # Whoever has the first of these events may have the text already, and is to be told.
+    receivers = tuple(ledger.list_receivers(run_id, min(found)))
+    return Redaction(run_id, found, left, receivers)
 
 
 def _check_written_by_texts(run_id: str, rows: list[_Row], found: Mapping[int, object]) -> None:
-    old = [
-        row.n
-        for row in rows
-        if row.i is None and row.n in found and not chain.covers_texts(chain.seal_of(row.value))
-    ]
-    if old:
-        what = (
-            f"event {old[0]} of run {run_id} was written when a hash still covered the texts"
-            " themselves"
-        )
-        raise Refused(
-            what,
-            hint=(
-                "skillrun ledger archive moves whole runs out; the archive can be kept apart or"
-                " deleted"
-            ),
-        )
+    for row in rows:
+        if row.i is not None or row.n not in found:
+            continue
+        if not chain.covers_texts(chain.seal_of(row.value)):
+            raise Refused(
+                f"event {row.n} of run {run_id} was written when a hash still covered the texts"
+                " themselves",
+                hint="skillrun ledger archive moves whole runs out; the archive can be kept apart"
+                " or deleted",
+            )
 
 
-def _left(ledger: Ledger, rows: list[_Row], run_id: str, wanted: Wanted) -> Iterator[int]:
+def _find_left(ledger: Ledger, rows: list[_Row], run_id: str, wanted: Wanted) -> Iterator[int]:
     """The events that will still hold the secret."""
     if wanted.secret is None:
         return
-    paths = {row["n"] for row in ledger.evidence(run_id, wanted.n) if wanted.secret in row["path"]}
-    written = canonical(wanted.secret).decode()[1:-1]
+    left = set()
+    for evidence in ledger.evidence(run_id, wanted.n):
+        if wanted.secret in evidence["path"]:
+            left.add(evidence["n"])
+    # The secret as it looks within a JSON string, without the quotes around it.
+    escaped = canonical(wanted.secret).decode()[1:-1]
     for row in rows:
-        if written in canonical(texts.without(row.value, row.found(wanted.secret))).decode():
-            paths.add(row.n)
-    yield from sorted(paths)
+        after = texts.take_out(row.value, row.find_texts(wanted.secret))
+        if escaped in canonical(after).decode():
+            left.add(row.n)
+    yield from sorted(left)
 
 
-def _rows(ledger: Ledger, run_id: str, n: int | None) -> Iterator[_Row]:
+def _read_rows(ledger: Ledger, run_id: str, n: int | None) -> Iterator[_Row]:
     """An event and its evidence, or those of the whole run."""
-    for event in ledger.events(run_id, after=0 if n is None else n - 1):
+    before = 0 if n is None else n - 1
+    for event in ledger.events(run_id, after=before):
         if n is None or event["n"] == n:
             yield _Row(event["n"], None, event["data"])
     for row in ledger.evidence(run_id, n):

@@ -20,23 +20,39 @@ from skillrun.ledger.query import named_queries
 
 DAY_US = 86_400_000_000
 GRADES = ("proved", "executed", "static", "declared")
-_MOST_BARS = 31
+_MOST_BARS = 31  # a month of days still fits on a line of a terminal
 
 _TELEMETRY = """
-    SELECT run.run_id, run.started_us, telemetry.invocation, telemetry.outcome, telemetry.grade_min, telemetry.ts_utc
+    SELECT
+        run.run_id,
+        run.started_us,
+        telemetry.invocation,
+        telemetry.outcome,
+        telemetry.grade_min,
+        telemetry.ts_utc
     FROM run
     LEFT JOIN telemetry ON telemetry.run_id = run.run_id
     ORDER BY run.run_id, telemetry.invocation"""
+# NOT INDEXED: most events are wanted, so one pass over the table costs less than jumping to each
+# from an index. Of the stages that passed only those are read whose fingerprint failed as well.
 _EVENTS = """
-    SELECT type, run_id, invocation, stage, outcome, actor_kind, ts_us, fingerprint FROM event NOT INDEXED
+    SELECT type, run_id, invocation, stage, outcome, actor_kind, ts_us, fingerprint
+    FROM event NOT INDEXED
     WHERE type = 'invocation.started'
-        OR ts_us >= :since AND (type <> 'stage.finished' OR outcome IN ('failed', 'blocked') OR outcome = 'passed'
-            AND fingerprint IN (SELECT fingerprint FROM event WHERE type = 'stage.finished' AND outcome = 'failed'
-                                AND fingerprint IS NOT NULL AND ts_us >= :since))"""
-_WEAK = (
-    "SELECT count(*) FROM ({}) WHERE ts_utc >= strftime('%Y-%m-%dT%H:%M:%S', :since / 1000000,"
-    " 'unixepoch')"
-)
+        OR ts_us >= :since AND (
+            type <> 'stage.finished'
+            OR outcome IN ('failed', 'blocked')
+            OR outcome = 'passed' AND fingerprint IN (
+                SELECT fingerprint FROM event
+                WHERE type = 'stage.finished'
+                    AND outcome = 'failed'
+                    AND fingerprint IS NOT NULL
+                    AND ts_us >= :since
+            )
+        )"""
+_WEAK = """
+    SELECT count(*) FROM ({})
+    WHERE ts_utc >= strftime('%Y-%m-%dT%H:%M:%S', :since / 1000000, 'unixepoch')"""
 _STALE = "SELECT count(*) FROM ({})"
 
 
@@ -87,7 +103,7 @@ class _Events:
     times: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))  # by type
     by_agents: Counter[str] = field(default_factory=Counter)  # by type
     stops: dict[tuple[str, str], int] = field(default_factory=dict)  # (run, stage) -> when first
-    # Fingerprints with which a stage failed, and with which one passed.
+    # What a stage read has one fingerprint: with these it once failed and once passed.
     flaky: set[str] = field(default_factory=set)
 
 
@@ -101,10 +117,16 @@ class _Period:
         """How many of the times fall into each bar; the last one ends now, and has what a fast
         clock wrote.
         """
-        many = -(-(self.until - self.since) // self.bar)
-        ages = (max(self.until - ts, 0) // self.bar for ts in times if ts >= self.since)
-        counted = Counter(min(age, many - 1) for age in ages)
-        return tuple(counted[age] for age in reversed(range(many)))
+        many = _divide_rounding_up(self.until - self.since, self.bar)
+        counts = [0] * many
+        for ts in times:
+            if ts < self.since:
+                continue
+            age = max(self.until - ts, 0) // self.bar
+            # What is exactly as old as the period belongs into its oldest bar.
+            oldest_first = many - 1 - min(age, many - 1)
+            counts[oldest_first] += 1
+        return tuple(counts)
 
 
 def ledger_stats(
@@ -118,8 +140,7 @@ def ledger_stats(
     """The figures of the last days.
 
     `files` are the parameters `repo` and `tree` of the query stale-successes; without them what is
-    stale is not known.
-    Raises LedgerUnusable where there is no ledger to read.
+    stale is not known. Raises LedgerUnusable where there is no ledger to read.
     """
     until = time.time_ns() // 1000 if now_us is None else now_us
     per_bar = _days_per_bar(days)
@@ -127,41 +148,52 @@ def ledger_stats(
     with contextlib.closing(open_reader(path, busy_ms)) as db, explained(path, busy_ms):
         db.text_factory = lambda raw: raw.decode("utf-8", "replace")
         db.execute("BEGIN")  # all figures are of one moment
-        every, events = _runs(db), _events(db, period.since)
-        runs = [
-            run
-            for run_id, run in every.items()
-            if run_id in events.active or run.started_us >= period.since
-        ]
+        every, events = _read_runs(db), _read_events(db, period.since)
+        runs = []
+        for run_id, run in every.items():
+            if run_id in events.active or run.started_us >= period.since:
+                runs.append(run)
+        weak = _count_rows_of_query(db, _WEAK, "weak-successes", since=period.since)
         figures = (
-            *_of_runs(runs, period, _count(db, _WEAK, "weak-successes", since=period.since)),
-            _of_stops(events, period, len(runs)),
-            *_of_events(events, every, period),
+            *_figures_of_runs(runs, period, weak),
+            _figure_of_stops(events, period, len(runs)),
+            *_figures_of_events(events, every, period),
             Figure("flaky results", len(events.flaky)),
-            _stale(db, files),
+            _figure_of_stale(db, files),
         )
     return Stats(days, per_bar, len(runs), len(every), figures)
 
 
 def _days_per_bar(days: int) -> int:
     """A day, a week, four weeks; more where that would be too many bars."""
-    return next((size for size in (1, 7, 28) if days <= size * _MOST_BARS), -(-days // _MOST_BARS))
+    for size in (1, 7, 28):
+        if days <= size * _MOST_BARS:
+            return size
+    return _divide_rounding_up(days, _MOST_BARS)
 
 
-def _runs(db: sqlite3.Connection) -> dict[str, _Run]:
+def _divide_rounding_up(number: int, divisor: int) -> int:
+    return -(-number // divisor)
+
+
+def _read_runs(db: sqlite3.Connection) -> dict[str, _Run]:
     found = {}
     for run_id, rows in itertools.groupby(db.execute(_TELEMETRY), key=lambda row: row[0]):
         every = list(rows)
         _, started_us, _, latest, grade, _ = every[-1]
-        first = next((row[3] for row in every if row[2] == 1), None)
-        success = next((_microseconds(row[5]) for row in every if row[3] == "success"), None)
-        found[run_id] = _Run(
-            started_us, frozenset(row[2] for row in every), first, latest, grade, success
-        )
+        invocations = frozenset(row[2] for row in every)
+        first, succeeded_us = None, None
+        # From the last to the first, so that the first success is what is kept.
+        for _, _, invocation, outcome, _, ts_utc in reversed(every):
+            if invocation == 1:
+                first = outcome
+            if outcome == "success":
+                succeeded_us = _parse_microseconds(ts_utc)
+        found[run_id] = _Run(started_us, invocations, first, latest, grade, succeeded_us)
     return found
 
 
-def _events(db: sqlite3.Connection, since: int) -> _Events:
+def _read_events(db: sqlite3.Connection, since: int) -> _Events:
     found = _Events()
     for type, run_id, invocation, stage, outcome, kind, ts_us, fingerprint in db.execute(
         _EVENTS, {"since": since}
@@ -182,7 +214,7 @@ def _events(db: sqlite3.Connection, since: int) -> _Events:
     return found
 
 
-def _microseconds(ts_utc: str) -> int | None:
+def _parse_microseconds(ts_utc: str) -> int | None:
     """None for a time that no ledger of ours writes."""
     try:
         return int(datetime.fromisoformat(ts_utc).timestamp() * 1e6)
@@ -190,61 +222,63 @@ def _microseconds(ts_utc: str) -> int | None:
         return None
 
 
-def _of_runs(runs: list[_Run], period: _Period, weak: int) -> tuple[Figure, ...]:
+def _figures_of_runs(runs: list[_Run], period: _Period, weak: int) -> tuple[Figure, ...]:
     begun = [run for run in runs if run.started_us >= period.since]
     ended = [run for run in runs if run.latest is not None]
     tried = [run for run in begun if run.first is not None]
     grades = Counter(run.grade or "no grade" for run in ended if run.latest == "success")
-    words = ", ".join(
-        f"{grade} {grades[grade]}" for grade in (*GRADES, "no grade") if grades[grade]
-    )
+    by_grade = []
+    for grade in (*GRADES, "no grade"):
+        if grades[grade]:
+            by_grade.append(f"{grade} {grades[grade]}")
+    weakest = ""
+    if by_grade:
+        weakest = f"weakest, stages too: {', '.join(by_grade)}"
+    bars = period.bars(run.started_us for run in begun)
+    at_first_try = sum(run.first == "success" for run in tried)
     return (
-        Figure(
-            "runs",
-            len(runs),
-            detail=f"{len(begun)} begun",
-            bars=period.bars(run.started_us for run in begun),
-        ),
+        Figure("runs", len(runs), detail=f"{len(begun)} begun", bars=bars),
         Figure("stand at success", grades.total(), len(ended)),
-        Figure("at the first try", sum(run.first == "success" for run in tried), len(tried)),
-        _time_to_success(runs, period),
-        Figure(
-            "weak successes",
-            weak,
-            grades.total(),
-            detail=f"weakest, stages too: {words}" if words else "",
-        ),
+        Figure("at the first try", at_first_try, len(tried)),
+        _figure_of_time_to_success(runs, period),
+        Figure("weak successes", weak, grades.total(), detail=weakest),
     )
 
 
-def _time_to_success(runs: list[_Run], period: _Period) -> Figure:
-    found = [(run.succeeded_us, run.started_us) for run in runs if run.succeeded_us is not None]
-    lately = [(success, started) for success, started in found if success >= period.since]
-    if not lately:
+def _figure_of_time_to_success(runs: list[_Run], period: _Period) -> Figure:
+    successes, durations = [], []
+    for run in runs:
+        if run.succeeded_us is None or run.succeeded_us < period.since:
+            continue
+        successes.append(run.succeeded_us)
+        # The two times may come from two clocks: a negative duration counts as none.
+        durations.append(max(run.succeeded_us - run.started_us, 0))
+    if not durations:
         return Figure("time to success", None, detail="no success for the first time")
-    median = round(
-        statistics.median(max(success - started, 0) for success, started in lately) / 1e6, 3
-    )
-    bars = period.bars(success for success, _ in lately)
-    return Figure("time to success", median, detail=f"median of {len(lately)}", bars=bars)
+    median = round(statistics.median(durations) / 1e6, 3)
+    bars = period.bars(successes)
+    return Figure("time to success", median, detail=f"median of {len(durations)}", bars=bars)
 
 
-def _of_stops(events: _Events, period: _Period, runs: int) -> Figure:
+def _figure_of_stops(events: _Events, period: _Period, runs: int) -> Figure:
     counted = Counter(stage for _, stage in events.stops)
     most = sorted(counted.items(), key=lambda found: (-found[1], str(found[0])))[:3]
     if not most:
         return Figure("blocks most", 0, runs, "nothing")
     (stage, count), *others = most
-    detail = ", ".join(f"{name} {n}" for name, n in others)
-    bars = period.bars(ts for (_, name), ts in events.stops.items() if name == stage)
-    return Figure("blocks most", count, runs, str(stage), f"then {detail}" if detail else "", bars)
+    detail = ""
+    if others:
+        detail = "then " + ", ".join(f"{name} {n}" for name, n in others)
+    times = [ts for (_, name), ts in events.stops.items() if name == stage]
+    return Figure("blocks most", count, runs, str(stage), detail, period.bars(times))
 
 
-def _of_events(events: _Events, runs: Mapping[str, _Run], period: _Period) -> tuple[Figure, ...]:
-    still = sum(
-        run_id in runs and number not in runs[run_id].invocations
-        for run_id, number in events.started
-    )
+def _figures_of_events(
+    events: _Events, runs: Mapping[str, _Run], period: _Period
+) -> tuple[Figure, ...]:
+    still = 0
+    for run_id, number in events.started:
+        still += run_id in runs and number not in runs[run_id].invocations
     said = ("waiver.given", "attestation.given")
     by_agents = sum(events.by_agents[type] for type in said)
     shown = (
@@ -253,30 +287,29 @@ def _of_events(events: _Events, runs: Mapping[str, _Run], period: _Period) -> tu
         ("died", ("invocation.interrupted",), f"{still} open now"),
         ("said done too early", ("hook.blocked",), "by agents"),
     )
-    times = {
-        name: [ts for type in types for ts in events.times.get(type, ())]
-        for name, types, _ in shown
-    }
-    return tuple(
-        Figure(name, len(times[name]), detail=detail, bars=period.bars(times[name]))
-        for name, _, detail in shown
-    )
+    figures = []
+    for name, types, detail in shown:
+        times: list[int] = []
+        for type in types:
+            times += events.times.get(type, ())
+        figures.append(Figure(name, len(times), detail=detail, bars=period.bars(times)))
+    return tuple(figures)
 
 
-def _count(db: sqlite3.Connection, around: str, name: str, **given: str | int) -> int:
+def _count_rows_of_query(db: sqlite3.Connection, around: str, name: str, **given: str | int) -> int:
     """How many rows a named query has: it lists what is counted here."""
     query = named_queries()[name]
-    values = {**{param.name: param.default for param in query.params}, **given}
-    return int(
-        db.execute(around.format(query.sql.rstrip().removesuffix(";")), values).fetchone()[0]
-    )
+    values = {param.name: param.default for param in query.params} | given
+    # A subquery ends without the semicolon of a statement.
+    inner = query.sql.rstrip().removesuffix(";")
+    (count,) = db.execute(around.format(inner), values).fetchone()
+    return int(count)
 
 
-def _stale(db: sqlite3.Connection, files: Mapping[str, str] | None) -> Figure:
+def _figure_of_stale(db: sqlite3.Connection, files: Mapping[str, str] | None) -> Figure:
     if not files:
         return Figure(
             "stale successes now", None, detail="inside of its repository the files are compared"
         )
-    return Figure(
-        "stale successes now", _count(db, _STALE, "stale-successes", standing="1", **files)
-    )
+    stale = _count_rows_of_query(db, _STALE, "stale-successes", standing="1", **files)
+    return Figure("stale successes now", stale)

@@ -87,10 +87,8 @@ class Ledger:
         processes.
 
         `clock` gives the microseconds since 1970 at which rows are recorded; this machine's where
-        none is given.
-        Raises LedgerUnusable: locked for good, of a newer version, no ledger, not a file, not
-        writable, or missing when
-        `read_only`.
+        none is given. Raises LedgerUnusable: locked for good, of a newer version, no ledger, not a
+        file, not writable, or missing when `read_only`.
         """
         connect = open_reader if read_only else open_writer
         return cls(connect(path, busy_ms), path, busy_ms, clock or _now_us)
@@ -118,8 +116,8 @@ class Ledger:
         row = _run_row(run_id, start, self._clock())
         event = NewEvent("run.started", actor=start.actor, actor_kind=start.actor_kind)
         with self.writing():
-            self._insert("run", chain.RUN_COLUMNS, row)
-            self.add(run_id, 1, chain.GENESIS, event, {"run": chain.run_seal(row)})
+            self._insert_row("run", chain.RUN_COLUMNS, row)
+            self.add_event(run_id, 1, chain.GENESIS, event, {"run": chain.run_seal(row)})
         return run_id
 
     def append(
@@ -135,10 +133,8 @@ class Ledger:
         the last of them.
 
         `expect_n` is the number of the last event that the caller saw. Raises ConcurrentAppend
-        where the run went on
-        since, Misuse for an unknown run, LedgerUnusable where the file cannot be written; what an
-        earlier call returned
-        is kept.
+        where the run went on since, Misuse for an unknown run, LedgerUnusable where the file cannot
+        be written; what an earlier call returned is kept.
         """
         if not events or (telemetry is not None and telemetry.run_id != run_id):
             raise ValueError("an append needs an event, and telemetry of the same run")
@@ -146,18 +142,20 @@ class Ledger:
             n, prev = self.head(run_id)
             if expect_n is not None and n != expect_n:
                 raise ConcurrentAppend(f"run {run_id} is at event {n}, not at {expect_n}")
-            telemetry_row = (
-                _telemetry_row(telemetry, self._clock()) if telemetry is not None else None
-            )
-            evidence_rows = [
-                _evidence_row(run_id, n + len(events), i, row) for i, row in enumerate(evidence, 1)
-            ]
-            seal = _seal(telemetry_row, evidence_rows)
+            telemetry_row = None
+            if telemetry is not None:
+                telemetry_row = _telemetry_row(telemetry, self._clock())
+            # The last event carries the seal, so the evidence is numbered as that event's.
+            sealing_n = n + len(events)
+            evidence_rows = []
+            for i, row in enumerate(evidence, 1):
+                evidence_rows.append(_evidence_row(run_id, sealing_n, i, row))
+            seal = _build_seal(telemetry_row, evidence_rows)
             stored = self._add_all(run_id, n, prev, events, seal)
             if telemetry_row is not None:
-                self._insert("telemetry", chain.TELEMETRY_COLUMNS, telemetry_row)
-            for row in evidence_rows:
-                self._insert("evidence", chain.EVIDENCE_COLUMNS, row)
+                self._insert_row("telemetry", chain.TELEMETRY_COLUMNS, telemetry_row)
+            for evidence_row in evidence_rows:
+                self._insert_row("evidence", chain.EVIDENCE_COLUMNS, evidence_row)
         return stored
 
     def _add_all(
@@ -165,12 +163,13 @@ class Ledger:
     ) -> list[StoredEvent]:
         stored: list[StoredEvent] = []
         for event in events:
-            last = len(stored) == len(events) - 1
-            stored.append(self.add(run_id, n + len(stored) + 1, prev, event, seal if last else {}))
+            is_last = len(stored) == len(events) - 1
+            own_seal = seal if is_last else {}
+            stored.append(self.add_event(run_id, n + len(stored) + 1, prev, event, own_seal))
             prev = stored[-1].hash
         return stored
 
-    def add(
+    def add_event(
         self, run_id: str, n: int, prev: str, event: NewEvent, seal: dict[str, Any]
     ) -> StoredEvent:
         """Writes event `n` after the one whose hash is `prev`, within `writing`; `append` is what
@@ -178,16 +177,18 @@ class Ledger:
         """
         if chain.SEAL in event.data:
             raise ValueError(f"{chain.SEAL!r} in an event's data belongs to the ledger")
-        by_texts = {chain.TEXTS: True} if texts.has_long(event.data) else {}
-        data = texts.written(event.data) | (
-            {chain.SEAL: seal | by_texts} if seal or by_texts else {}
-        )
+        if texts.has_long(event.data):
+            seal = seal | {chain.TEXTS: True}
+        data = texts.escape_marks(event.data)
+        # An empty seal is left out: events without one are hashed without the key.
+        if seal:
+            data = data | {chain.SEAL: seal}
         row = _event_row(run_id, n, event, self._clock(), data)
         hash = chain.event_hash(prev, row)
-        self._insert("event", (*chain.EVENT_COLUMNS, "prev", "hash"), (*row, prev, hash))
+        self._insert_row("event", (*chain.EVENT_COLUMNS, "prev", "hash"), (*row, prev, hash))
         return StoredEvent(run_id, n, event.type, event.stage, row[6], hash, data)
 
-    def _insert(self, table: str, columns: Sequence[str], row: Sequence[Any]) -> None:
+    def _insert_row(self, table: str, columns: Sequence[str], row: Sequence[Any]) -> None:
         places = ", ".join("?" * len(columns))
         self._db.execute(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places})", row)
 
@@ -219,7 +220,7 @@ class Ledger:
 
     def head(self, run_id: str) -> tuple[int, str]:
         """Number and hash of the last event of a run. Raises Misuse for an unknown run."""
-        rows = self._select(
+        rows = self._select_rows(
             "SELECT n, hash FROM event WHERE run_id = :run_id ORDER BY n DESC LIMIT 1",
             run_id=run_id,
         )
@@ -229,7 +230,7 @@ class Ledger:
 
     def run(self, run_id: str) -> dict[str, Any]:
         """The row of `run` with where it stands (see `runs`). Raises Misuse for an unknown run."""
-        found = self._runs("run_id = :run_id", run_id=run_id)
+        found = self._select_runs("run_id = :run_id", run_id=run_id)
         if not found:
             raise Misuse(f"no run {run_id} in {self.path}")
         return found[0]
@@ -245,33 +246,41 @@ class Ledger:
         """Runs, newest first: the row of `run`, and `outcome, invocations, open_invocations,
         last_n, last_us`.
         """
-        wanted = {"skill": skill, "job": job, "repo": repo}
-        given = {column: value for column, value in wanted.items() if value is not None}
+        given = {}
+        for column, value in (("skill", skill), ("job", job), ("repo", repo)):
+            if value is not None:
+                given[column] = value
         where = " AND ".join(f"{column} = :{column}" for column in given) or "1"
-        return self._runs(where, limit=-1 if limit is None else limit, **given)
+        return self._select_runs(where, limit=_sql_limit(limit), **given)
 
     def latest_run(self, skill: str, job: str | None, repo: str) -> dict[str, Any] | None:
         """The newest run of a skill on a job in a repository, as in `runs`, or None."""
         where = "skill = :skill AND job IS :job AND repo = :repo"
-        return _first(self._runs(where, limit=1, skill=skill, job=job, repo=repo))
+        return _first_or_none(self._select_runs(where, limit=1, skill=skill, job=job, repo=repo))
 
-    def _runs(self, where: str, *, limit: int = -1, **values: Any) -> list[dict[str, Any]]:
+    def _select_runs(self, where: str, *, limit: int = -1, **values: Any) -> list[dict[str, Any]]:
         order = "ORDER BY run.started_us DESC, run.run_id DESC"
-        query = f"""SELECT run.*, outcome, invocations, open_invocations, last_n, last_us
+        # The limit is inside: the view run_status is costly, and is asked about these runs alone.
+        # The outer order is said again, since a join keeps none.
+        query = f"""
+            SELECT run.*, outcome, invocations, open_invocations, last_n, last_us
             FROM (SELECT * FROM run WHERE {where} {order} LIMIT :limit) AS run
-            JOIN run_status ON run_status.run_id = run.run_id {order}"""
-        return self._select(query, limit=limit, **values)
+            JOIN run_status ON run_status.run_id = run.run_id
+            {order}"""
+        return self._select_rows(query, limit=limit, **values)
 
     def resolve_run(self, prefix: str) -> str:
         """The full id of the only run whose id begins so. Raises Misuse where there is none, or
         more than one.
         """
         wanted = prefix.strip().lower()
-        query = (
-            "SELECT run_id FROM run WHERE substr(run_id, 1, length(:wanted)) = :wanted ORDER BY 1"
-            " LIMIT 6"
-        )
-        found = [str(row["run_id"]) for row in self._select(query, wanted=wanted)]
+        # Five are named where there are several; a sixth changes nothing that is said.
+        query = """
+            SELECT run_id FROM run
+            WHERE substr(run_id, 1, length(:wanted)) = :wanted
+            ORDER BY 1
+            LIMIT 6"""
+        found = [str(row["run_id"]) for row in self._select_rows(query, wanted=wanted)]
         if not wanted or not found:
             raise Misuse(
                 f"no run {prefix!r} in {self.path}", hint="skillrun ledger list names the runs"
@@ -287,44 +296,44 @@ class Ledger:
         self, run_id: str, *, type: str | None = None, after: int = 0
     ) -> list[dict[str, Any]]:
         """The events of a run with a number above `after`, in order, with `data` parsed."""
-        where = "run_id = :run_id AND n > :after" + (
-            "" if type is None else f" AND {_of_type(type)}"
-        )
-        return self._select(
+        where = "run_id = :run_id AND n > :after"
+        if type is not None:
+            where += f" AND {_condition_on_type(type)}"
+        return self._select_rows(
             f"SELECT * FROM event WHERE {where} ORDER BY n", run_id=run_id, type=type, after=after
         )
 
     def all_events(self, type: str) -> Iterator[dict[str, Any]]:
         """The events of a type in all runs: `run_id, n, invocation, data`."""
-        query = (
-            f"SELECT run_id, n, invocation, data FROM event WHERE {_of_type(type)} ORDER BY"
-            " run_id, n"
-        )
-        yield from self._select(query, type=type)
+        query = f"""
+            SELECT run_id, n, invocation, data FROM event
+            WHERE {_condition_on_type(type)}
+            ORDER BY run_id, n"""
+        yield from self._select_rows(query, type=type)
 
     def last_event(self, run_id: str, type: str, stage: str | None = None) -> dict[str, Any] | None:
         """The latest event of a type (of one stage, where given), or None."""
-        where = f"run_id = :run_id AND {_of_type(type)}" + (
-            "" if stage is None else " AND stage = :stage"
-        )
+        where = f"run_id = :run_id AND {_condition_on_type(type)}"
+        if stage is not None:
+            where += " AND stage = :stage"
         query = f"SELECT * FROM event WHERE {where} ORDER BY n DESC LIMIT 1"
-        return _first(self._select(query, run_id=run_id, type=type, stage=stage))
+        return _first_or_none(self._select_rows(query, run_id=run_id, type=type, stage=stage))
 
     def latest_stages(self, run_id: str) -> dict[str, dict[str, Any]]:
         """The latest "stage.finished" event of each stage."""
-        latest = (
-            f"SELECT max(n) FROM event WHERE run_id = :run_id AND type = '{STAGE_FINISHED}' GROUP"
-            " BY stage"
-        )
+        latest = f"""
+            SELECT max(n) FROM event
+            WHERE run_id = :run_id AND type = '{STAGE_FINISHED}'
+            GROUP BY stage"""
         query = f"SELECT * FROM event WHERE run_id = :run_id AND n IN ({latest}) ORDER BY n"
-        return {row["stage"]: row for row in self._select(query, run_id=run_id)}
+        return {row["stage"]: row for row in self._select_rows(query, run_id=run_id)}
 
     def events_containing(self, type: str, text: str) -> list[dict[str, Any]]:
         """The newest events of a type whose data has this text somewhere, of all runs; a few at
         most.
         """
-        where = f"{_of_type(type)} AND instr(data, :text)"
-        return self._select(
+        where = f"{_condition_on_type(type)} AND instr(data, :text)"
+        return self._select_rows(
             f"SELECT * FROM event WHERE {where} ORDER BY seq DESC LIMIT 5", type=type, text=text
         )
 
@@ -337,8 +346,10 @@ class Ledger:
 
     def evidence(self, run_id: str, n: int | None = None) -> list[dict[str, Any]]:
         """The evidence of a run, or of one of its events, in order."""
-        where = "run_id = :run_id" + ("" if n is None else " AND n = :n")
-        return self._select(
+        where = "run_id = :run_id"
+        if n is not None:
+            where += " AND n = :n"
+        return self._select_rows(
             f"SELECT * FROM evidence WHERE {where} ORDER BY n, i", run_id=run_id, n=n
         )
 
@@ -347,60 +358,81 @@ class Ledger:
     ) -> list[dict[str, Any]]:
         """Telemetry rows, newest first, with JSON columns parsed."""
         where = "1" if run_id is None else "run_id = :run_id"
-        query = (
-            f"SELECT * FROM telemetry WHERE {where} ORDER BY ts_utc DESC, invocation DESC LIMIT"
-            " :limit"
-        )
-        return self._select(query, run_id=run_id, limit=-1 if limit is None else limit)
+        query = f"""
+            SELECT * FROM telemetry
+            WHERE {where}
+            ORDER BY ts_utc DESC, invocation DESC
+            LIMIT :limit"""
+        return self._select_rows(query, run_id=run_id, limit=_sql_limit(limit))
 
-    def receivers(self, run_id: str, n: int) -> list[str]:
-        """Those that have been sent event `n` of a run."""
-        sent = "last_seq >= (SELECT seq FROM event WHERE run_id = :run_id AND n = :n)"
-        return [
-            row["sink"]
-            for row in self._select(
-                f"SELECT sink FROM sink_cursor WHERE {sent}", run_id=run_id, n=n
-            )
-        ]
+    def list_receivers(self, run_id: str, n: int) -> list[str]:
+        """The databases that event `n` of a run has been sent to."""
+        query = """
+            SELECT sink FROM sink_cursor
+            WHERE last_seq >= (SELECT seq FROM event WHERE run_id = :run_id AND n = :n)"""
+        return [row["sink"] for row in self._select_rows(query, run_id=run_id, n=n)]
 
     def open_invocations(self, run_id: str) -> list[int]:
         """Invocations that began and have no telemetry row: running now, or died."""
         closed = "SELECT invocation FROM telemetry WHERE run_id = :run_id"
-        query = f"""SELECT DISTINCT invocation FROM event WHERE run_id = :run_id AND {_of_type(INVOCATION_STARTED)}
-            AND invocation NOT IN ({closed}) ORDER BY 1"""
-        return [
-            row["invocation"] for row in self._select(query, run_id=run_id, type=INVOCATION_STARTED)
-        ]
+        query = f"""
+            SELECT DISTINCT invocation FROM event
+            WHERE run_id = :run_id
+                AND {_condition_on_type(INVOCATION_STARTED)}
+                AND invocation NOT IN ({closed})
+            ORDER BY 1"""
+        rows = self._select_rows(query, run_id=run_id, type=INVOCATION_STARTED)
+        return [row["invocation"] for row in rows]
 
-    def _select(self, query: str, **values: Any) -> list[dict[str, Any]]:
+    def _select_rows(self, query: str, **values: Any) -> list[dict[str, Any]]:
         with explained(self.path, self._busy_ms):
             cursor = self._db.execute(query, values)
             names = [column[0] for column in cursor.description]
-            return [_parsed(dict(zip(names, row, strict=True))) for row in cursor]
+            rows = []
+            for values_of_row in cursor:
+                row = dict(zip(names, values_of_row, strict=True))
+                rows.append(_parse_json_columns(row))
+            return rows
 
 
-def _of_type(type: str) -> str:
-    """The condition on a type, in the words of the partial index that serves it."""
+def _sql_limit(limit: int | None) -> int:
+    """A limit in SQLite's words, where a negative one means: all rows."""
+    return -1 if limit is None else limit
+
+
+def _condition_on_type(type: str) -> str:
+    """The condition on a type, in the words of the partial index that serves it.
+
+    SQLite uses a partial index only where the query repeats its WHERE clause. One index has the
+    results of stages, the other one all the other events.
+    """
     sign = "=" if type == STAGE_FINISHED else "<>"
     return f"type = :type AND type {sign} '{STAGE_FINISHED}'"
 
 
-def _seal(telemetry: tuple[Any, ...] | None, evidence: Sequence[tuple[Any, ...]]) -> dict[str, Any]:
+def _build_seal(
+    telemetry: tuple[Any, ...] | None, evidence: Sequence[tuple[Any, ...]]
+) -> dict[str, Any]:
     seal: dict[str, Any] = {}
     if telemetry is not None:
         seal["telemetry"] = chain.telemetry_seal(telemetry)
     if evidence:
         seal["evidence"] = chain.evidence_seal(evidence, by_texts=True)
-        if any(
-            detail is not None and texts.has_long(json.loads(detail)) for *_, detail in evidence
-        ):
+        if any(_has_long_detail(row) for row in evidence):
             seal[chain.TEXTS] = True
     return seal
 
 
+def _has_long_detail(evidence_row: tuple[Any, ...]) -> bool:
+    detail = evidence_row[-1]
+    return detail is not None and texts.has_long(json.loads(detail))
+
+
 def _run_row(run_id: str, start: RunStart, now_us: int) -> tuple[Any, ...]:
-    tree = None if start.base_tree is None else _json(start.base_tree)
-    return _storable(
+    tree = None if start.base_tree is None else _write_json(start.base_tree)
+    started_us = now_us if start.started_us is None else start.started_us
+    # In the order of chain.RUN_COLUMNS.
+    return _make_storable(
         *(
             run_id,
             start.skill,
@@ -419,14 +451,15 @@ def _run_row(run_id: str, start: RunStart, now_us: int) -> tuple[Any, ...]:
             start.agent,
             start.host_id,
         ),
-        *(start.runner_version, now_us if start.started_us is None else start.started_us),
+        *(start.runner_version, started_us),
     )
 
 
 def _event_row(
     run_id: str, n: int, event: NewEvent, ts_us: int, data: Mapping[str, Any]
 ) -> tuple[Any, ...]:
-    return _storable(
+    # In the order of chain.EVENT_COLUMNS.
+    return _make_storable(
         *(
             run_id,
             n,
@@ -446,25 +479,25 @@ def _event_row(
             event.exit_code,
             event.error_type,
         ),
-        _json(data),
+        _write_json(data),
     )
 
 
 def _evidence_row(run_id: str, n: int, i: int, row: EvidenceRow) -> tuple[Any, ...]:
-    detail = _json(texts.written(row.detail)) if row.detail else None
-    return _storable(run_id, n, i, row.role, row.path, row.sha, row.size, row.line, detail)
+    detail = _write_json(texts.escape_marks(row.detail)) if row.detail else None
+    return _make_storable(run_id, n, i, row.role, row.path, row.sha, row.size, row.line, detail)
 
 
 def _telemetry_row(row: Telemetry, now_us: int) -> tuple[Any, ...]:
-    lists = (
-        _json(list(value)) for value in (row.checks_attempted, row.checks_passed, row.checks_failed)
-    )
-    touched = None if row.files_touched is None else _json(list(row.files_touched))
-    return _storable(
+    checks = (row.checks_attempted, row.checks_passed, row.checks_failed)
+    lists = [_write_json(list(names)) for names in checks]
+    touched = None if row.files_touched is None else _write_json(list(row.files_touched))
+    # In the order of chain.TELEMETRY_COLUMNS.
+    return _make_storable(
         *(
             row.run_id,
             row.invocation,
-            row.ts_utc or _utc(now_us),
+            row.ts_utc or _format_utc(now_us),
             row.skill,
             row.trigger,
             row.idempotency,
@@ -480,32 +513,34 @@ def _telemetry_row(row: Telemetry, now_us: int) -> tuple[Any, ...]:
             row.agent,
             row.repo,
         ),
-        *(row.git_head, *lists, row.grade_min, _json(row.fields)),
+        *(row.git_head, *lists, row.grade_min, _write_json(row.fields)),
     )
 
 
-def _storable(*values: Any) -> tuple[Any, ...]:
+def _make_storable(*values: Any) -> tuple[Any, ...]:
     """The values as SQLite takes them: enums as their words, lone surrogates of odd file names
     escaped.
     """
-    return tuple(
-        str(v).encode("utf-8", "backslashreplace").decode() if isinstance(v, str) else v
-        for v in values
-    )
+    storable = []
+    for value in values:
+        if isinstance(value, str):
+            value = str(value).encode("utf-8", "backslashreplace").decode()
+        storable.append(value)
+    return tuple(storable)
 
 
-def _json(value: Any) -> str:
+def _write_json(value: Any) -> str:
     return canonical(value).decode()
 
 
-def _parsed(row: dict[str, Any]) -> dict[str, Any]:
+def _parse_json_columns(row: dict[str, Any]) -> dict[str, Any]:
     for column in _JSON_COLUMNS:
         if isinstance(row.get(column), str):
             row[column] = json.loads(row[column])
     return row
 
 
-def _first(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
+def _first_or_none(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
     return rows[0] if rows else None
 
 
@@ -513,9 +548,6 @@ def _now_us() -> int:
     return time.time_ns() // 1000
 
 
-def _utc(microseconds: int) -> str:
-    return (
-        datetime.fromtimestamp(microseconds / 1e6, UTC)
-        .isoformat(timespec="milliseconds")
-        .replace("+00:00", "Z")
-    )
+def _format_utc(microseconds: int) -> str:
+    moment = datetime.fromtimestamp(microseconds / 1e6, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -14,7 +14,7 @@ from skillrun.ledger.findings import Problem
 from skillrun.ledger.verify import verify_ledger
 
 
-def tampered(paths: Iterable[Path] = OPENED) -> LedgerUnusable | None:
+def find_tampered_ledger(paths: Iterable[Path] = OPENED) -> LedgerUnusable | None:
     """The first of these ledgers that is not what was written into it, with its first problem; None
     where all are.
 
@@ -23,21 +23,25 @@ def tampered(paths: Iterable[Path] = OPENED) -> LedgerUnusable | None:
     for path in paths:
         # What cannot be read gives no reason, and the first error is the one to see.
         with contextlib.suppress(Exception):
-            report = verify_ledger(path)
-            if report.integrity == "broken":
-                first = next(problem for problem in report.problems if problem.kind != "open")
-                return LedgerUnusable(
-                    f"{path}: it is not as it was written: {_place(first)}{first.what}",
-                    hint=(
-                        "skillrun ledger verify says all that is wrong; restore the file from a"
-                        " copy, or move it away"
-                    ),
-                )
+            for problem in verify_ledger(path).problems:
+                # An invocation that did not end breaks nothing.
+                if problem.kind != "open":
+                    return _describe_tampering(path, problem)
     return None
 
 
-def _place(problem: Problem) -> str:
+def _describe_tampering(path: Path, problem: Problem) -> LedgerUnusable:
+    return LedgerUnusable(
+        f"{path}: it is not as it was written: {_name_place(problem)}{problem.what}",
+        hint="skillrun ledger verify says all that is wrong; restore the file from a copy, or move"
+        " it away",
+    )
+
+
+def _name_place(problem: Problem) -> str:
     if problem.run_id is None:
         return ""
-    row = problem.table if problem.n is None else f"{problem.table} {problem.n}"
+    row = problem.table
+    if problem.n is not None:
+        row += f" {problem.n}"
     return f"run {problem.run_id}, {row}: "

@@ -1,5 +1,5 @@
-"""Long texts under a hash by their digest alone, so that one can be taken out later and every hash
-stays true.
+"""A hash covers long texts by their digests alone, so that one can be taken out later and every
+hash stays true.
 
 An event that carries `texts` in its seal is hashed with each string of more than LONG characters,
 in its `data` and in the `detail` of its evidence, replaced by `sha256:<digest>`. A text that was
@@ -29,17 +29,24 @@ def is_long(text: str) -> bool:
 
 def has_long(value: Any) -> bool:
     """Whether any string in a JSON value is."""
-    return any(is_long(text) for text in _strings(value))
+    return any(is_long(text) for text in _walk_strings(value))
 
 
-def written(value: Any) -> Any:
+def escape_marks(value: Any) -> Any:
     """The value as an append may store it: a text that only looks like a mark gets a space behind
     it.
     """
-    return _mapped(value, lambda text: f"{text} " if _MARK.fullmatch(text) else text)
+    return _map_strings(value, _escape_mark)
 
 
-def covered(text: str) -> str:
+def _escape_mark(text: str) -> str:
+    # Else whoever writes an event could pretend that a text was there and was redacted.
+    if _MARK.fullmatch(text):
+        return f"{text} "
+    return text
+
+
+def hashed_text(text: str) -> str:
     """What a hash covers of a canonical JSON text. Raises ValueError for a long string that is
     written in another way.
 
@@ -47,12 +54,13 @@ def covered(text: str) -> str:
     """
     if not is_long(text):
         return text
+    # No canonical JSON has a zero byte, and _long_spans puts some in the place of escaped quotes.
     if "\0" in text:
         raise ValueError("not JSON")
     pieces: list[str] = []
     done = 0
     for start, end in _long_spans(text):
-        pieces += text[done:start], _digested(text[start:end])
+        pieces += text[done:start], _digest_if_long(text[start:end])
         done = end
     return "".join((*pieces, text[done:]))
 
@@ -64,19 +72,25 @@ def _long_spans(text: str) -> Iterator[tuple[int, int]]:
     at = quotes = 0  # how many quotes are before `at`: an even one opens a string
     while found := _RUN.search(text, at):
         quotes += text.count('"', at, found.start())
+        # The match began at a closing quote, and spans what is between two strings.
         if quotes % 2:
             at, quotes = found.end() - 1, quotes + 1
             continue
+        # A colon behind it: it is a key.
         if not text.startswith(":", found.end()):
             yield found.span(1)
         at, quotes = found.end(), quotes + 2
 
 
-def _digested(inside: str) -> str:
+def _digest_if_long(inside: str) -> str:
     """What counts in the place of a string, given as it is written between its quotes."""
-    string = json.loads(f'"{inside}"') if "\\" in inside else inside
+    string = inside
+    if "\\" in inside:
+        string = json.loads(f'"{inside}"')
+    # Escapes make a string longer on paper than it is.
     if not is_long(string):
         return inside
+    # The same string in other escapes would have the same digest: a change that no hash shows.
     if quoted(string).encode("utf-8", "backslashreplace") != f'"{inside}"'.encode():
         raise ValueError("not canonical JSON")
     return f"sha256:{digest_of(string)}"
@@ -85,47 +99,57 @@ def _digested(inside: str) -> str:
 def digest_of(text: str) -> str:
     """sha256 of a text; of one that was taken out, the digest that its mark keeps."""
     mark = _MARK.fullmatch(text)
-    return mark[1] if mark else sha256(text.encode("utf-8", "surrogatepass"))
+    if mark:
+        return mark[1]
+    return sha256(text.encode("utf-8", "surrogatepass"))
 
 
 def long_texts(value: Any) -> dict[str, str]:
     """Digest -> text of every long string that is still there."""
-    found = (text for text in _strings(value) if is_long(text) and not _MARK.fullmatch(text))
-    return {digest_of(text): text for text in found}
+    found = {}
+    for text in _walk_strings(value):
+        if is_long(text) and not _MARK.fullmatch(text):
+            found[digest_of(text)] = text
+    return found
 
 
-def marks(text: Any) -> set[str]:
+def find_marks(text: Any) -> set[str]:
     """The digests of what was taken out of a canonical JSON text."""
-    return set(_MARK_AS_JSON.findall(text)) if isinstance(text, str) and _MARKED in text else set()
+    if not isinstance(text, str):
+        return set()
+    # Almost no text has one, and this look costs far less than the expression.
+    if _MARKED not in text:
+        return set()
+    return set(_MARK_AS_JSON.findall(text))
 
 
-def without(value: Any, digests: Collection[str]) -> Any:
+def take_out(value: Any, digests: Collection[str]) -> Any:
     """The value with these texts taken out: a mark stands in the place of each."""
-    return _mapped(
-        value, lambda text: f"[redacted sha256:{digest_of(text)}]" if _gone(text, digests) else text
-    )
+
+    def replace_by_mark(text: str) -> str:
+        if is_long(text) and digest_of(text) in digests:
+            return f"[redacted sha256:{digest_of(text)}]"
+        return text
+
+    return _map_strings(value, replace_by_mark)
 
 
-def _gone(text: str, digests: Collection[str]) -> bool:
-    return is_long(text) and digest_of(text) in digests
-
-
-def _strings(value: Any) -> Iterator[str]:
+def _walk_strings(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
         for member in value.values():
-            yield from _strings(member)
+            yield from _walk_strings(member)
     elif isinstance(value, list | tuple):
         for member in value:
-            yield from _strings(member)
+            yield from _walk_strings(member)
 
 
-def _mapped(value: Any, change: Callable[[str], str]) -> Any:
+def _map_strings(value: Any, change: Callable[[str], str]) -> Any:
     if isinstance(value, str):
         return change(value)
     if isinstance(value, Mapping):
-        return {key: _mapped(member, change) for key, member in value.items()}
+        return {key: _map_strings(member, change) for key, member in value.items()}
     if isinstance(value, list | tuple):
-        return [_mapped(member, change) for member in value]
+        return [_map_strings(member, change) for member in value]
     return value

@@ -17,7 +17,7 @@ from skillrun.ledger.connection import open_reader
 from skillrun.ledger.findings import Problem, RunAnchor
 
 _HOLDING = ("run", "event", "evidence", "telemetry")
-_HEAD = "SELECT n, hash FROM event WHERE run_id IS ? ORDER BY n DESC LIMIT 1"
+_ANY = "SELECT 1 FROM event WHERE run_id IS ? LIMIT 1"
 _HASH = "SELECT hash FROM event WHERE run_id IS ? AND n IS ?"
 
 
@@ -46,18 +46,17 @@ class Comparison:
     places: dict[str, set[str]] = field(default_factory=dict)
     strangers: set[str] = field(default_factory=set)
 
-    def hold(self, anchor: Anchor) -> None:
-        """The ledger has the very event."""
+    def note_held(self, anchor: Anchor) -> None:
+        """The ledger has the very event that was anchored."""
         self.held[anchor.run_id] = max(anchor.n, self.held.get(anchor.run_id, 0))
         self.places.setdefault(anchor.run_id, set()).add(anchor.place)
 
-    def add(self, anchor: Anchor, n: int | None, what: str, kind: str) -> None:
-        """The ledger has not."""
+    def add_problem(self, anchor: Anchor, n: int | None, what: str, kind: str) -> None:
+        """The ledger has another event in its place, or none."""
         table = "run" if n is None else "event"
-        key = (anchor.run_id, n, what)
-        self.problems.setdefault(
-            key, Problem(anchor.run_id, table, n, f"{what} in {anchor.place}", kind)
-        )
+        problem = Problem(anchor.run_id, table, n, f"{what} in {anchor.place}", kind)
+        # One place is enough to name: the same anchor is often in a file and in notes.
+        self.problems.setdefault((anchor.run_id, n, what), problem)
 
 
 def is_id(value: Any) -> bool:
@@ -76,25 +75,28 @@ def archived_runs(
     """The runs that are in an archive and no longer here. Archives stay open as long as
     `opened`.
     """
+    # A run that has any row here is judged here, whatever was said of an archive.
     gone = " AND ".join(
         f"NOT EXISTS (SELECT 1 FROM {table} WHERE run_id = anchor.run_id)" for table in _HOLDING
     )
-    query = (
-        f"SELECT run_id, n, hash, place FROM anchor WHERE kind = '{ARCHIVE}' AND {gone} ORDER BY"
-        " run_id, n"
-    )
+    query = f"""
+        SELECT run_id, n, hash, place FROM anchor
+        WHERE kind = '{ARCHIVE}' AND {gone}
+        ORDER BY run_id, n"""
     archives: dict[str, sqlite3.Connection | None] = {}
     found = {}
     for run_id, n, hash, place in db.execute(query).fetchall():
         if not (is_id(run_id) and is_id(place) and isinstance(n, int)):
             continue  # no ledger wrote it
         if place not in archives:
-            archives[place] = _open(place, path, opened)
+            archives[place] = _open_archive(place, path, opened)
         found[run_id] = Archived(run_id, n, hash, place, archives[place])
     return found
 
 
-def _open(place: str, path: Path, opened: contextlib.ExitStack) -> sqlite3.Connection | None:
+def _open_archive(
+    place: str, path: Path, opened: contextlib.ExitStack
+) -> sqlite3.Connection | None:
     """The archive where it was written, or one of its name beside the ledger; None where neither
     can be read.
     """
@@ -111,20 +113,14 @@ def archive_problems(run: Archived) -> Iterator[Problem]:
     assert run.db is not None
     row = run.db.execute(_HASH, (run.run_id, run.n)).fetchone()
     if row is None:
-        yield Problem(
-            run.run_id,
-            "event",
-            run.n,
-            f"the event is missing in the archive {run.place}",
-            "missing",
-        )
+        what = f"the event is missing in the archive {run.place}"
+        yield Problem(run.run_id, "event", run.n, what, "missing")
     elif row[0] != run.hash:
-        yield Problem(
-            run.run_id, "event", run.n, f"its hash differs from the one archived in {run.place}"
-        )
+        what = f"its hash differs from the one archived in {run.place}"
+        yield Problem(run.run_id, "event", run.n, what)
 
 
-def compare(
+def compare_with_anchors(
     db: sqlite3.Connection,
     anchors: Iterable[Anchor],
     archived: Mapping[str, Archived],
@@ -135,61 +131,63 @@ def compare(
     path).
     """
     found, known = Comparison(), list(anchors)
-    here = {a.run_id for a in known if a.run_id in archived or _head(db, a.run_id)}
-    ours = {a.ledger for a in known if a.run_id in here} | {own}
-    if is_archive(db):
-        ours = {own}
-    for anchor in sorted(known, key=lambda a: (a.run_id, -a.n)):
+    here = set()
+    for anchor in known:
+        if anchor.run_id in archived or _has_events(db, anchor.run_id):
+            here.add(anchor.run_id)
+    ours = {own}
+    # An archive has some of a ledger's runs: that others are not in it means nothing.
+    if not is_archive(db):
+        ours |= {anchor.ledger for anchor in known if anchor.run_id in here}
+    for anchor in sorted(known, key=lambda anchor: (anchor.run_id, -anchor.n)):
         if anchor.run_id in here:
-            _judge(found, anchor, _hash(db, anchor, archived), archived)
+            _judge_anchor(found, anchor, _find_hash(db, anchor, archived), archived)
         elif anchor.named or anchor.ledger in ours:
-            found.add(
-                anchor, None, "the run is missing with all its rows; it was anchored", "missing"
-            )
+            what = "the run is missing with all its rows; it was anchored"
+            found.add_problem(anchor, None, what, "missing")
         else:
             found.strangers.add(anchor.run_id)
     return found
 
 
-def _judge(
+def _judge_anchor(
     found: Comparison, anchor: Anchor, hash: str | None, archived: Mapping[str, Archived]
 ) -> None:
     away = archived.get(anchor.run_id)
     if hash == anchor.hash:
-        found.hold(anchor)
+        found.note_held(anchor)
     elif hash is not None:
-        found.add(anchor, anchor.n, "its hash differs from the one anchored", "altered")
+        found.add_problem(anchor, anchor.n, "its hash differs from the one anchored", "altered")
+    # Where the archive is not at hand, a missing event says nothing.
     elif away is None or away.db is not None:
-        found.add(anchor, anchor.n, "the event is missing; it was anchored", "missing")
+        found.add_problem(anchor, anchor.n, "the event is missing; it was anchored", "missing")
 
 
-def _hash(db: sqlite3.Connection, anchor: Anchor, archived: Mapping[str, Archived]) -> str | None:
+def _find_hash(
+    db: sqlite3.Connection, anchor: Anchor, archived: Mapping[str, Archived]
+) -> str | None:
     """The hash of that event here or in its archive; what the ledger itself says where the archive
     is not at hand.
     """
     away = archived.get(anchor.run_id)
-    if away is not None and away.db is None:
-        return away.hash if away.n == anchor.n else None
-    row = (
-        (away.db if away is not None and away.db else db)
-        .execute(_HASH, (anchor.run_id, anchor.n))
-        .fetchone()
-    )
+    if away is not None:
+        if away.db is None:
+            return away.hash if away.n == anchor.n else None
+        db = away.db
+    row = db.execute(_HASH, (anchor.run_id, anchor.n)).fetchone()
     return row[0] if row else None
 
 
-def _head(db: sqlite3.Connection, run_id: str) -> tuple[int, str] | None:
-    row: tuple[int, str] | None = db.execute(_HEAD, (run_id,)).fetchone()
-    return row
+def _has_events(db: sqlite3.Connection, run_id: str) -> bool:
+    return db.execute(_ANY, (run_id,)).fetchone() is not None
 
 
 def is_archive(db: sqlite3.Connection) -> bool:
     """Whether the file says that it was made by archiving: other runs of the same ledger are
     elsewhere then.
     """
-    return (
-        db.execute(f"SELECT 1 FROM anchor WHERE kind = '{SEALED}' LIMIT 1").fetchone() is not None
-    )
+    query = f"SELECT 1 FROM anchor WHERE kind = '{SEALED}' LIMIT 1"
+    return db.execute(query).fetchone() is not None
 
 
 def standings(
@@ -197,15 +195,16 @@ def standings(
 ) -> tuple[RunAnchor, ...]:
     """For each run, newest last, up to where it is anchored."""
     numbers = "SELECT run_id, max(n) FROM event WHERE typeof(n) = 'integer' GROUP BY run_id"
-    last = {run_id: (n, None) for run_id, n in db.execute(numbers) if is_id(run_id)}
-    away = {run.run_id: (run.n, run.place) for run in archived.values()}
-    return tuple(
-        RunAnchor(
-            run_id,
-            n,
-            compared.held.get(run_id, 0),
-            tuple(sorted(compared.places.get(run_id, ()))),
-            place,
-        )
-        for run_id, (n, place) in sorted({**last, **away}.items(), key=lambda item: str(item[0]))
-    )
+    last: dict[str, tuple[int, str | None]] = {}
+    for run_id, n in db.execute(numbers):
+        if is_id(run_id):
+            last[run_id] = (n, None)
+    for run in archived.values():
+        last[run.run_id] = (run.n, run.place)
+    found = []
+    # An id begins with the time at which its run began.
+    for run_id, (n, archive) in sorted(last.items(), key=lambda item: str(item[0])):
+        held = compared.held.get(run_id, 0)
+        places = tuple(sorted(compared.places.get(run_id, ())))
+        found.append(RunAnchor(run_id, n, held, places, archive))
+    return tuple(found)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from skillrun.ledger.connection import SCHEMA_VERSION
 from skillrun.ledger.findings import Problem
-from skillrun.ledger.migrate import apply, migrations
+from skillrun.ledger.migrate import apply_migration, read_migrations
 
 
 def file_problems(db: sqlite3.Connection) -> Iterator[Problem]:
@@ -34,37 +34,33 @@ def schema_problems(db: sqlite3.Connection) -> Iterator[Problem]:
     later = expected_schema(SCHEMA_VERSION)
     for kind, name in sorted(found.keys() - expected.keys()):
         if (kind, name) in later:
-            yield Problem(
-                None,
-                name,
-                None,
-                f"the {kind} {name} is of a later version than the file says",
-                "schema",
-            )
+            what = f"the {kind} {name} is of a later version than the file says"
+            yield Problem(None, name, None, what, "schema")
+        # A trigger of somebody else's may change what an append writes; a table cannot.
         elif kind == "trigger":
-            yield Problem(
-                None, name, None, f"the trigger {name} does not belong to the ledger", "schema"
-            )
+            what = f"the trigger {name} does not belong to the ledger"
+            yield Problem(None, name, None, what, "schema")
 
 
-def strangers(db: sqlite3.Connection) -> list[str]:
+def list_strangers(db: sqlite3.Connection) -> list[str]:
     """Tables, indexes and views that some other program made; they change nothing of the ledger's
     own.
     """
     known = expected_schema(SCHEMA_VERSION)
-    return [
-        f"the {kind} {name}"
-        for kind, name in sorted(schema_of(db).keys() - known.keys())
-        if kind != "trigger" and not name.startswith("sqlite_")
-    ]
+    found = []
+    for kind, name in sorted(schema_of(db).keys() - known.keys()):
+        # Triggers are problems, see above; SQLite itself makes what is named sqlite_.
+        if kind != "trigger" and not name.startswith("sqlite_"):
+            found.append(f"the {kind} {name}")
+    return found
 
 
 def expected_schema(version: int) -> dict[tuple[str, str], str]:
     """(kind, name) -> SQL of everything that the migrations up to a version make."""
     with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as fresh:
-        for number, script in migrations():
+        for number, script in read_migrations():
             if number <= version:
-                apply(fresh, number, script)
+                apply_migration(fresh, number, script)
         return schema_of(fresh)
 
 

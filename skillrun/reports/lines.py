@@ -12,6 +12,9 @@ from skillrun.tally import outcome_line
 from skillrun.text import masked, visible
 
 WORDS = {"not_applicable": "n/a"}
+_STYLES = {"blocker": "blocked", "error": "failed", "warning": "pending"}  # by severity
+_LONGEST = 2000  # characters of a part: a message may quote a whole line of minified code
+_WORTH_SAYING_MS = 100  # below this, how long a stage took says nothing to a person
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,10 @@ def line(indent: int, *parts: tuple[str, str], hang: int | None = None) -> Line:
     """A line; every part is made safe for a terminal. It goes on at column `hang`, else a little
     further in.
     """
-    safe = tuple((style, visible(text, limit=2000)) for style, text in parts)
-    return Line(indent, safe, indent + 2 if hang is None else hang)
+    safe = tuple((style, visible(text, limit=_LONGEST)) for style, text in parts)
+    if hang is None:
+        hang = indent + 2
+    return Line(indent, safe, hang)
 
 
 def header_lines(run: Mapping[str, Any]) -> Iterator[Line]:
@@ -52,21 +57,18 @@ def stage_lines(stage: Mapping[str, Any]) -> Iterator[Line]:
     marks = [("dim", f"{stage['grade'] or '':<9}")]
     if stage["stale"]:
         marks.append(("blocked", "stale "))
-    took = (
-        "cached"
-        if stage["cached"]
-        else f"{stage['duration_ms'] / 1000:.1f}s"
-        if stage["duration_ms"] >= 100
-        else ""
-    )
-    tail = ("dim", f"  {took}" if took else "")
+    took = ""
+    if stage["cached"]:
+        took = "  cached"
+    elif stage["duration_ms"] >= _WORTH_SAYING_MS:
+        took = f"  {stage['duration_ms'] / 1000:.1f}s"
     yield line(
         2,
-        (status, f"{_word(status):<8} "),
+        (status, f"{_word_for_status(status):<8} "),
         ("bold", f"{stage['id']:<14} "),
         *marks,
         ("", stage["summary"]),
-        tail,
+        ("dim", took),
         hang=11,
     )
     for finding in stage["findings"]:
@@ -75,23 +77,23 @@ def stage_lines(stage: Mapping[str, Any]) -> Iterator[Line]:
 
 def finding_lines(finding: Mapping[str, Any], indent: int = 11) -> Iterator[Line]:
     """Where and what, then what to do."""
-    style = {"blocker": "blocked", "error": "failed", "warning": "pending"}.get(
-        finding["severity"], "dim"
-    )
+    style = _STYLES.get(finding["severity"], "dim")
     yield line(
         indent,
-        (style, f"{place(finding)}{finding['message']}"),
+        (style, f"{format_place(finding)}{finding['message']}"),
         ("dim", f"  [{finding['severity']}: {finding['rule']}]"),
     )
     if finding["hint"]:
         yield line(indent + 2, ("dim", f"do: {finding['hint']}"))
 
 
-def place(finding: Mapping[str, Any]) -> str:
+def format_place(finding: Mapping[str, Any]) -> str:
     """ "path:line: ", or nothing."""
     if not finding["path"]:
         return ""
-    return f"{finding['path']}:{finding['line']}: " if finding["line"] else f"{finding['path']}: "
+    if not finding["line"]:
+        return f"{finding['path']}: "
+    return f"{finding['path']}:{finding['line']}: "
 
 
 def closing_lines(report: Mapping[str, Any], command: str | None = None) -> Iterator[Line]:
@@ -102,7 +104,7 @@ def closing_lines(report: Mapping[str, Any], command: str | None = None) -> Iter
         for check in report["checks"]:
             yield line(
                 2,
-                (check["status"], f"{_word(check['status']):<8} "),
+                (check["status"], f"{_word_for_status(check['status']):<8} "),
                 ("dim", f"{check['grade'] or '':<9}"),
                 ("", check["text"]),
                 hang=20,
@@ -117,16 +119,16 @@ def _recommendation_lines(recommendations: list[Mapping[str, Any]]) -> Iterator[
         yield line(0)
         yield line(0, ("bold", "Recommended skills"))
     for item in recommendations:
-        state = (
-            "waived: " + item["waived"]
-            if item["waived"]
-            else "installed"
-            if item["installed"]
-            else "not installed"
-        )
-        if item["satisfied_by"]:
-            state = f"satisfied by {item['satisfied_by']}"
+        state = _state_of_recommendation(item)
         yield line(2, ("", f"{item['skill']} ({state}): {item['reason']}"))
+
+
+def _state_of_recommendation(item: Mapping[str, Any]) -> str:
+    if item["satisfied_by"]:
+        return f"satisfied by {item['satisfied_by']}"
+    if item["waived"]:
+        return f"waived: {item['waived']}"
+    return "installed" if item["installed"] else "not installed"
 
 
 def next_lines(actions: list[Mapping[str, Any]]) -> Iterator[Line]:
@@ -154,5 +156,5 @@ def _outcome_lines(report: Mapping[str, Any], command: str | None) -> Iterator[L
         yield line(0, ("dim", f"then again: {masked(command)}"))
 
 
-def _word(status: str) -> str:
+def _word_for_status(status: str) -> str:
     return WORDS.get(status, status)

@@ -10,20 +10,25 @@ from skillrun.reports.lines import Line, line
 _STYLES = {"proved": "passed", "refuted": "failed", "incomplete": "blocked"}
 _IN_FULL = 2  # stories; the others are told in a few lines
 _LABEL = 15
+_WIDEST_NAME = 30  # of an effect: with the two columns beside it, it fits on 80
+# Whether a real worker did the same.
+_AGREEMENT = {True: ("passed", "the same"), False: ("failed", "DIFFERS")}
+_NOT_TRIED = ("blocked", "not tried")
+_ANSWERED_BY = {"no": "NO", "framework": "the library's own record"}
 _Value = Mapping[str, Any]
 
 
 def proof_lines(report: _Value) -> Iterator[Line]:
     """Everything, the refutations and the verdict last: there a person looks first."""
     if report["schedules"]["total"]:
-        yield from _tables(report)
-        yield from _limits(report)
+        yield from _table_lines(report)
+        yield from _limit_lines(report)
     yield from _given_lines(report)
     for number, witness in enumerate(report["witnesses"], 1):
         yield line(0)
-        yield from witness_lines(
-            witness, number, in_full=number <= _IN_FULL and not report["given"]
-        )
+        # Of a schedule that was given, the steps are shown above already.
+        in_full = number <= _IN_FULL and not report["given"]
+        yield from witness_lines(witness, number, in_full=in_full)
     yield from _confirmed_lines(report)
     yield from _incomplete_lines(report)
     yield line(0)
@@ -38,19 +43,18 @@ def _verdict_line(report: _Value) -> Line:
     }
     verdict, said = report["verdict"], words[report["verdict"]]
     if report["given"] and verdict == "proved":
-        return line(
-            0,
-            ("passed", "holds"),
-            ("", f": {report['job']} under this one schedule; that is no proof"),
-        )
-    took = f"  ({report['duration_ms'] / 1000:.1f} s)" if report["duration_ms"] else ""
+        what = f": {report['job']} under this one schedule; that is no proof"
+        return line(0, ("passed", "holds"), ("", what))
+    took = ""
+    if report["duration_ms"]:
+        took = f"  ({report['duration_ms'] / 1000:.1f} s)"
     return line(0, (_STYLES[verdict], verdict), ("", f": {report['job']}: {said}"), ("dim", took))
 
 
 # -- tables
 
 
-def _tables(report: _Value) -> Iterator[Line]:
+def _table_lines(report: _Value) -> Iterator[Line]:
     library = "" if report["library"] == "none" else f"  {report['library']}"
     yield line(0, ("bold", report["job"]), ("", f"  {report['handler']}"), ("dim", library))
     yield from _effect_lines(report["effects"])
@@ -62,20 +66,15 @@ def _tables(report: _Value) -> Iterator[Line]:
 def _effect_lines(effects: Sequence[_Value]) -> Iterator[Line]:
     if not effects:
         return
-    width = max(len("effect"), *(min(len(e["name"]), 30) for e in effects))
+    width = len("effect")
+    for effect in effects:
+        width = max(width, min(len(effect["name"]), _WIDEST_NAME))
     yield line(0)
     yield line(0, ("bold", f"{'effect':<{width}}  {'declared':<14}  {'observed':<14}"))
     for effect in effects:
-        yield line(
-            0,
-            (
-                "",
-                (
-                    f"{effect['name'][:30]:<{width}}  {effect['declared']:<14} "
-                    f" {effect['observed']:<14}"
-                ),
-            ),
-        )
+        name = effect["name"][:_WIDEST_NAME]
+        cells = f"{name:<{width}}  {effect['declared']:<14}  {effect['observed']:<14}"
+        yield line(0, ("", cells))
         for word in ("repeated", "lost"):
             if effect[word]:
                 yield line(2, ("dim", f"{word}: {'; '.join(effect[word])}"), hang=4)
@@ -86,21 +85,24 @@ def _attempt_lines(report: _Value) -> Iterator[Line]:
     yield line(0)
     seen = " and ".join(map(str, attempts["observed"])) or "not asked"
     crash = "; a death does not count" if attempts["unbounded_by_kills"] else ""
-    declared = (
-        "not declared" if attempts["declared"] is None else f"declared {attempts['declared']}"
-    )
-    yield _row("attempts", f"{declared}, observed {seen}{crash}")
+    declared = "not declared"
+    if attempts["declared"] is not None:
+        declared = f"declared {attempts['declared']}"
+    yield _labelled_line("attempts", f"{declared}, observed {seen}{crash}")
     if delays["declared"] or delays["observed"]:
-        most = "at most " if delays["jitter"] else ""
-        told = (
-            f"declared {most}{_seconds(delays['declared'])}, observed"
-            f" {_seconds(delays['observed'])}"
-        )
-        yield _row(
-            "delays",
-            f"{told}{' (jitter at its longest)' if delays['jitter'] and delays['observed'] else ''}",
-        )
-    yield _row("dead letters", _dead_letter_words(report["dead_letters"]))
+        yield _labelled_line("delays", _delay_words(delays))
+    yield _labelled_line("dead letters", _dead_letter_words(report["dead_letters"]))
+
+
+def _delay_words(delays: _Value) -> str:
+    declared = _format_seconds(delays["declared"])
+    if delays["jitter"]:
+        declared = f"at most {declared}"
+    words = f"declared {declared}, observed {_format_seconds(delays['observed'])}"
+    # Other schedules have random waits at their shortest; what is shown here are the longest ones.
+    if delays["jitter"] and delays["observed"]:
+        words += " (jitter at its longest)"
+    return words
 
 
 def _dead_letter_words(found: _Value) -> str:
@@ -109,9 +111,11 @@ def _dead_letter_words(found: _Value) -> str:
         "permanent": "after a permanent error",
         "poison": "for poison",
     }
-    told = [
-        f"{' or '.join(map(str, found[key]))} {words}" for key, words in names.items() if found[key]
-    ]
+    told = []
+    for key, words in names.items():
+        if found[key]:
+            counts = " or ".join(map(str, found[key]))
+            told.append(f"{counts} {words}")
     return f"{found['declared'] or 'not declared'}: {', '.join(told) or 'none was counted'}"
 
 
@@ -120,48 +124,45 @@ def _log_lines(answers: Mapping[str, _Value]) -> Iterator[Line]:
     yield line(0, ("bold", "The logs answer"))
     for answer in answers.values():
         record = f"  {answer['record']}" if answer["record"] else ""
-        by = {"no": "NO", "framework": "the library's own record"}.get(
-            answer["by"], str(answer["by"])
-        )
-        yield line(
-            2,
-            ("", f"{answer['question']:<17} "),
-            ("failed" if by == "NO" else "", by),
-            ("dim", record),
-            hang=20,
-        )
+        by = _ANSWERED_BY.get(answer["by"], str(answer["by"]))
+        style = "failed" if by == "NO" else ""
+        question = f"{answer['question']:<17} "
+        yield line(2, ("", question), (style, by), ("dim", record), hang=20)
 
 
-def _seconds(values: Sequence[float]) -> str:
-    return f"{', '.join(f'{value:g}' for value in values)} s" if values else "none"
+def _format_seconds(values: Sequence[float]) -> str:
+    if not values:
+        return "none"
+    listed = ", ".join(f"{value:g}" for value in values)
+    return f"{listed} s"
 
 
-def _row(label: str, text: str) -> Line:
+def _labelled_line(label: str, text: str) -> Line:
     return line(0, ("bold", f"{label:<{_LABEL}}"), ("", text), hang=_LABEL)
 
 
 # -- bounds and assumptions
 
 
-def _limits(report: _Value) -> Iterator[Line]:
+def _limit_lines(report: _Value) -> Iterator[Line]:
     yield line(0)
     yield line(0, ("bold", "Taken for granted"))
     for text in report["assumptions"]:
         yield line(2, ("", f"- {text}"), hang=4)
     yield line(0)
-    yield _row("bounds", report["bounds"]["sentence"])
-    families = ", ".join(
-        f"{name} {count}" for name, count in report["schedules"]["families"].items()
-    )
-    yield _row("schedules", families)
+    yield _labelled_line("bounds", report["bounds"]["sentence"])
+    yield _labelled_line("schedules", _count_families(report["schedules"]["families"]))
     for family, why in report["skipped"].items():
-        yield _row("not applicable", f"{family}: {why}")
+        yield _labelled_line("not applicable", f"{family}: {why}")
     for family, count in report["cut"].items():
-        yield _row(
-            "left out", f"{count} more schedules of {family}: the number of schedules is limited"
-        )
+        what = f"{count} more schedules of {family}: the number of schedules is limited"
+        yield _labelled_line("left out", what)
     for hint in report["hints"]:
-        yield _row("hint", hint)
+        yield _labelled_line("hint", hint)
+
+
+def _count_families(families: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in families.items())
 
 
 # -- a real worker
@@ -175,9 +176,7 @@ def _confirmed_lines(report: _Value) -> Iterator[Line]:
     if not report["confirmed"]:
         yield line(2, ("dim", "no schedule that it could repeat"))
     for item in report["confirmed"]:
-        style, word = {True: ("passed", "the same"), False: ("failed", "DIFFERS")}.get(
-            item["agrees"], ("blocked", "not tried")
-        )
+        style, word = _AGREEMENT.get(item["agrees"], _NOT_TRIED)
         note = f"  {item['note']}" if item["note"] else ""
         yield line(2, (style, f"{word:<9}"), ("", f" {item['schedule']}"), ("dim", note), hang=12)
 
@@ -192,9 +191,8 @@ def _given_lines(report: _Value) -> Iterator[Line]:
     yield line(0)
     yield line(0, ("bold", f"schedule  {given['schedule']}"))
     if not given["reached"]:
-        yield line(
-            2, ("blocked", "the job never came to where the fault was to happen; it came to:")
-        )
+        what = "the job never came to where the fault was to happen; it came to:"
+        yield line(2, ("blocked", what))
         for boundary in given["boundaries"]:
             yield line(4, ("", boundary))
     yield from event_lines(given["events"])
@@ -204,23 +202,23 @@ def witness_lines(witness: _Value, number: int, *, in_full: bool) -> Iterator[Li
     """A refutation: what, why, expected against seen, the steps, and the command that runs it
     again.
     """
-    yield line(
-        0, ("failed", f"{number}. {witness['message']}"), ("dim", f"  [{witness['rule']}]"), hang=3
-    )
+    rule = f"  [{witness['rule']}]"
+    yield line(0, ("failed", f"{number}. {witness['message']}"), ("dim", rule), hang=3)
     yield line(3, ("bold", "cause     "), ("", witness["cause"]), hang=13)
     if witness["expected"] or witness["seen"]:
         yield line(3, ("bold", "expected  "), ("", witness["expected"]), hang=13)
         yield line(3, ("bold", "seen      "), ("", witness["seen"]), hang=13)
-    yield line(
-        3, ("bold", "schedule  "), ("", witness["schedule"]), ("dim", _again(witness)), hang=13
-    )
+    unstable = ("dim", _say_unstable(witness))
+    yield line(3, ("bold", "schedule  "), ("", witness["schedule"]), unstable, hang=13)
     if in_full:
         yield from event_lines(witness["events"])
     yield line(3, ("bold", "replay    "), ("", witness["replay"]), hang=13)
 
 
-def _again(witness: _Value) -> str:
-    return "" if witness["stable"] else f"  (unstable: seen again {witness['again']} times of 3)"
+def _say_unstable(witness: _Value) -> str:
+    if witness["stable"]:
+        return ""
+    return f"  (unstable: seen again {witness['again']} times of 3)"
 
 
 def event_lines(events: Sequence[_Value]) -> Iterator[Line]:
@@ -229,24 +227,28 @@ def event_lines(events: Sequence[_Value]) -> Iterator[Line]:
     for event in events:
         if event["process"] != process:
             process = event["process"]
-            yield line(
-                3,
-                ("bold", event["process"] or "at the end"),
-                ("dim", f"  at {_clock(event['at_s'])}" if process else ""),
-            )
+            yield _process_line(event)
         place = f"  {event['path']}:{event['line']}" if event["path"] else ""
-        mark, style = ("✗ ", "failed") if event["fault"] else ("  ", "")
-        said = f"[FAULT] {event['text']}" if event["fault"] else event["text"]
-        yield line(
-            3, ("dim", f"{event['number']:>3}. "), (style, f"{mark}{said}"), ("dim", place), hang=10
-        )
+        step = ("", f"  {event['text']}")
+        if event["fault"]:
+            step = ("failed", f"✗ [FAULT] {event['text']}")
+        yield line(3, ("dim", f"{event['number']:>3}. "), step, ("dim", place), hang=10)
 
 
-def _clock(seconds: float) -> str:
+def _process_line(event: _Value) -> Line:
+    """The heading above the steps of a process; what no process did has none of its own time."""
+    if not event["process"]:
+        return line(3, ("bold", "at the end"), ("dim", ""))
+    return line(3, ("bold", event["process"]), ("dim", f"  at {_format_clock(event['at_s'])}"))
+
+
+def _format_clock(seconds: float) -> str:
     if seconds < 3600:
         return f"{seconds:.0f} s"
     hours = f"{seconds % 86400 / 3600:.0f} h"
-    return hours if seconds < 86400 else f"{seconds // 86400:.0f} d {hours}"
+    if seconds < 86400:
+        return hours
+    return f"{seconds // 86400:.0f} d {hours}"
 
 
 def _incomplete_lines(report: _Value) -> Iterator[Line]:
@@ -272,9 +274,7 @@ def plan_lines(report: _Value) -> Iterator[Line]:
     for schedule in report["schedules"]:
         yield line(2, ("", schedule))
     yield line(0)
-    yield _row(
-        "families", ", ".join(f"{name} {count}" for name, count in report["families"].items())
-    )
+    yield _labelled_line("families", _count_families(report["families"]))
     for family, why in report["skipped"].items():
-        yield _row("not applicable", f"{family}: {why}")
+        yield _labelled_line("not applicable", f"{family}: {why}")
     yield from _incomplete_lines(report)

@@ -10,6 +10,7 @@ from skillrun.text import visible
 COLUMNS = ("figure", "value", "of", "what", "detail")
 _BARS = "▁▂▃▄▅▆▇█"
 _NONE = "·"
+_PERIODS = {1: "24 hours", 7: "a week", 28: "four weeks"}
 _ENOUGH = 10  # a percentage of fewer would say more than is known
 _LABEL, _WORDS = 20, 27  # and 31 bars: 80 columns with the gaps
 
@@ -18,70 +19,85 @@ def stats_lines(stats: Stats, name: str) -> Iterator[str]:
     """Label, words and bars of each figure; where nothing ran, that alone. `name`: of the
     ledger.
     """
-    yield f"The last {_many(stats.days, 'day')} in"
+    yield f"The last {_count_of(stats.days, 'day')} in"
     yield visible(name, limit=80)
     if not stats.runs:
-        yield f"No run was at work in this time; the ledger holds {_many(stats.all_runs, 'run')}."
+        every = _count_of(stats.all_runs, "run")
+        yield f"No run was at work in this time; the ledger holds {every}."
         return
     yield ""
     for figure in stats.figures:
-        yield from _lines(figure)
-    per = {1: "24 hours", 7: "a week", 28: "four weeks"}.get(
-        stats.days_per_bar, f"{stats.days_per_bar} days"
-    )
+        yield from _figure_lines(figure)
+    per = _PERIODS.get(stats.days_per_bar, f"{stats.days_per_bar} days")
     yield ""
     yield f"Bars of {per} up to now; {_NONE} is none, the highest is the most of its line."
 
 
 def stats_rows(stats: Stats) -> list[tuple[str, float | int | None, int | None, str, str]]:
     """The figures as rows of COLUMNS; times are seconds."""
-    return [
-        (figure.name, figure.value, figure.of, figure.what, figure.detail)
-        for figure in stats.figures
-    ]
+    rows = []
+    for figure in stats.figures:
+        rows.append((figure.name, figure.value, figure.of, figure.what, figure.detail))
+    return rows
 
 
-def sparkline(bars: Sequence[int]) -> str:
+def draw_bars(bars: Sequence[int]) -> str:
     """A character for each number: none, or an eighth to eight eighths of the largest, rounded
     up.
     """
     most = max(bars, default=0)
-    return "".join(_BARS[-(-value * 8 // most) - 1] if value else _NONE for value in bars)
+    drawn = ""
+    for value in bars:
+        if not value:
+            drawn += _NONE
+            continue
+        # Rounded up, so that the smallest number still has a bar.
+        eighths = -(-value * 8 // most)
+        drawn += _BARS[eighths - 1]
+    return drawn
 
 
-def _lines(figure: Figure) -> Iterator[str]:
+def _figure_lines(figure: Figure) -> Iterator[str]:
     """A line, and a second one for the detail where the first has no room for it."""
-    words, bars = _words(figure), sparkline(figure.bars) if any(figure.bars) else ""
+    bars = draw_bars(figure.bars) if any(figure.bars) else ""
+    words = _value_words(figure)
     together = f"{words} ({figure.detail})" if figure.detail else words
     fits = len(visible(together, limit=None)) <= _WORDS
-    shown = visible(together if fits else words, limit=_WORDS)
-    yield f"{figure.name:<{_LABEL}} {shown:<{_WORDS}} {bars}".rstrip()
+    if fits:
+        words = together
+    yield f"{figure.name:<{_LABEL}} {visible(words, limit=_WORDS):<{_WORDS}} {bars}".rstrip()
     if not fits and figure.detail:
         yield f"    {visible(figure.detail, limit=76)}"
 
 
-def _words(figure: Figure) -> str:
+def _value_words(figure: Figure) -> str:
     if figure.value is None:
         return "not known"
     if figure.name == "time to success":
-        return _duration(figure.value)
-    share = str(figure.value) if figure.of is None else _share(figure.value, figure.of)
-    return f"{figure.what}, {share}" if figure.what else share
+        return _format_duration(figure.value)
+    share = str(figure.value)
+    if figure.of is not None:
+        share = _share_words(figure.value, figure.of)
+    if not figure.what:
+        return share
+    return f"{figure.what}, {share}"
 
 
-def _share(value: float, of: int) -> str:
+def _share_words(value: float, of: int) -> str:
     if of < _ENOUGH:
         return f"{value} of {of}"
-    percent = int(100 * value / of)  # rounded down: 999 of 1000 are not all
-    return f"{value} of {of}, {'<1' if value and not percent else percent}%"
+    percent = str(int(100 * value / of))  # rounded down: 999 of 1000 are not all
+    if value and percent == "0":
+        percent = "<1"
+    return f"{value} of {of}, {percent}%"
 
 
-def _duration(seconds: float) -> str:
+def _format_duration(seconds: float) -> str:
     for limit, size, unit in ((90, 1, "s"), (5400, 60, "min"), (172_800, 3600, "h")):
         if seconds < limit:
             return f"{seconds / size:.3g} {unit}"
     return f"{seconds / 86_400:.3g} days"
 
 
-def _many(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
+def _count_of(count: int, what: str) -> str:
+    return f"1 {what}" if count == 1 else f"{count} {what}s"

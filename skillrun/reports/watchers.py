@@ -37,18 +37,19 @@ class Silent:
     begun = False  # whether the header and the stages were shown
 
     def begins(self, header: Mapping[str, Any], stages: list[tuple[str, str]]) -> None:
-        return None
+        """The run begins, with these stages: (id, title)."""
 
     def stage_begins(self, stage: str) -> None:
-        return None
+        """A stage is at work."""
 
     def stage_ends(self, stage: Mapping[str, Any]) -> None:
-        return None
+        """A stage has come to its result."""
 
     def output(self, line: str) -> None:
-        return None
+        """A command wrote a line."""
 
     def waits(self, holder: str) -> None:
+        """Another invocation has the run; without a word this would look like a hang."""
         print(
             f"skillrun: waiting for another invocation of this run: {visible(holder)}",
             file=sys.stderr,
@@ -56,10 +57,11 @@ class Silent:
         )
 
     def may_run(self, question: Question) -> str | None:
+        """Asks a person whether commands may run: how consent was given, or None."""
         return None
 
     def runs(self, plan: CommandPlan) -> None:
-        return None
+        """Commands that are allowed run now."""
 
     def may_write(self) -> bool:
         """Asks a person whether skillrun is to write the job."""
@@ -139,24 +141,25 @@ class Live(Plain):
 
     def stage_begins(self, stage: str) -> None:
         self.stage = self.titles.get(stage, stage)
-        self._spin(self.stage)
+        self._show_spinner(self.stage)
 
     def stage_ends(self, stage: Mapping[str, Any]) -> None:
-        self._stop()
+        self._stop_spinner()
         super().stage_ends(stage)
 
     def output(self, line: str) -> None:
+        # The spinner, the colon and some air take eight columns; a narrow terminal may wrap.
         room = max(self.console.width - len(self.stage) - 8, 10)
-        self._spin(f"{self.stage}: {visible(line, limit=room)}")
+        self._show_spinner(f"{self.stage}: {visible(line, limit=room)}")
 
     def waits(self, holder: str) -> None:
-        self._spin(f"waiting for another invocation of this run: {visible(holder)}")
+        self._show_spinner(f"waiting for another invocation of this run: {visible(holder)}")
 
     def may_run(self, question: Question) -> str | None:
         """Shows the commands and asks; only yes is yes."""
         if not sys.stdin.isatty():
             return None
-        self._stop()
+        self._stop_spinner()
         self.show(line(0))
         self.show(line(0, ("bold", f"In {question.root}, {question.commit}, skillrun would run:")))
         for plan in question.plans:
@@ -164,10 +167,12 @@ class Live(Plain):
             for command in plan.shown:
                 self.show(line(4, ("", command)))
         self.show(line(0, ("dim", self.asking)))
-        return "terminal" if self._yes("Run them?") else None
+        if not self._ask_yes_or_no("Run them?"):
+            return None
+        return "terminal"
 
     def runs(self, plan: CommandPlan) -> None:
-        self._stop()
+        self._stop_spinner()
         super().runs(plan)
 
     def may_write(self) -> bool:
@@ -176,12 +181,12 @@ class Live(Plain):
 
         if not sys.stdin.isatty() or who().kind != ActorKind.HUMAN:
             return False
-        self._stop()
+        self._stop_spinner()
         self.show(line(0))
         self.show(line(0, ("bold", "skillrun can write this job: handler, store, tests, notes.")))
-        return self._yes("Write it now?")
+        return self._ask_yes_or_no("Write it now?")
 
-    def _yes(self, question: str) -> bool:
+    def _ask_yes_or_no(self, question: str) -> bool:
         try:
             answer = self.console.input(f"{question} [y/N] ", markup=False)
         except EOFError:
@@ -199,17 +204,16 @@ class Live(Plain):
         if len(text) + shown.indent <= self.console.width:
             self.console.print(Padding(text, (0, 0, 0, shown.indent)))
             return
-        first, *rest = text.wrap(
-            self.console, max(self.console.width - max(shown.hang, shown.indent), 20)
-        )
+        width = max(self.console.width - max(shown.hang, shown.indent), 20)
+        first, *rest = text.wrap(self.console, width)
         self.console.print(Padding(first, (0, 0, 0, shown.indent)))
         for more in rest:
             self.console.print(Padding(more, (0, 0, 0, shown.hang)))
 
     def leaves(self) -> None:
-        self._stop()
+        self._stop_spinner()
 
-    def _spin(self, words: str) -> None:
+    def _show_spinner(self, words: str) -> None:
         from rich.text import Text
 
         if self.status is None:
@@ -218,7 +222,7 @@ class Live(Plain):
         else:
             self.status.update(Text(words))
 
-    def _stop(self) -> None:
+    def _stop_spinner(self) -> None:
         if self.status is not None:
             self.status.stop()
             self.status = None
@@ -238,6 +242,7 @@ def leave_pipe() -> None:
     """Nobody reads stdout any more: what is still to be written goes nowhere."""
     import os
 
+    # Not closed: the interpreter flushes stdout when it ends, and would fail there once more.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
@@ -251,6 +256,7 @@ def progress_fd() -> int | None:
     import os
     import stat
 
+    # Taken out: a command that we start has other files under these numbers.
     given = os.environ.pop("SKILLRUN_PROGRESS_FD", "")
     if not (given.isascii() and given.isdecimal() and int(given) > 2):
         return None
@@ -259,7 +265,9 @@ def progress_fd() -> int | None:
         os.set_inheritable(int(given), False)
     except OSError:
         return None
-    return int(given) if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) else None
+    if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)):
+        return None
+    return int(given)
 
 
 def tell(fd: int, done: int, of: int, what: str) -> None:
@@ -280,7 +288,9 @@ def watcher_for(*, json: bool) -> Silent:
     if json:
         fd = progress_fd()
         return Silent() if fd is None else Telling(fd)
-    return Live() if at_terminal() else Plain()
+    if at_terminal():
+        return Live()
+    return Plain()
 
 
 def at_terminal() -> bool:

@@ -202,9 +202,9 @@ def case_of(request: Request) -> Case:
 
 def _is_recorded_in(ledger_path: Path, sha: str) -> bool:
     """Whether a ledger file says that a proof of this digest was kept. Never creates one."""
-    from skillrun.ledger.connection import exists
+    from skillrun.ledger.connection import is_ledger_file
 
-    if not exists(ledger_path):
+    if not is_ledger_file(ledger_path):
         return False
     with open_ledger(ledger_path, read_only=True) as ledger:
         return is_proof_recorded(ledger, sha)

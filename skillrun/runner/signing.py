@@ -45,7 +45,7 @@ def sign_event(run_id: str, event: NewEvent) -> NewEvent:
         _say_once(f"what this run records counts for nothing later: {why}")
         return event
     fields = {name: getattr(event, name) for name in _COVERED}
-    signature = _compute(key, run_id, fields, texts.written(event.data))
+    signature = _compute(key, run_id, fields, texts.escape_marks(event.data))
     return replace(event, data={**event.data, SIGNED: signature})
 
 
@@ -95,7 +95,7 @@ def is_proof_recorded(ledger: Ledger, sha: str) -> bool:
 
 def _compute(key: bytes, run_id: str, fields: Mapping[str, Any], data: Mapping[str, Any]) -> str:
     """Long texts count by their digests, as in the chain: a redaction takes no signature away."""
-    covered = texts.covered(canonical(data).decode())
+    covered = texts.hashed_text(canonical(data).decode())
     stated = [run_id, *(_plain(fields[name]) for name in _COVERED), covered]
     return hmac.new(key, canonical(stated), "sha256").hexdigest()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skillrun.errors import Blocked, Misuse, SkillrunError
-from skillrun.ledger.connection import exists
+from skillrun.ledger.connection import is_ledger_file
 from skillrun.ledger.store import Ledger
 from skillrun.repo.git import Repo, open_repo
 from skillrun.repo.tree import Tree
@@ -46,7 +46,7 @@ def standing(
     """
     repo = open_repo(repo_path)
     path = ledger_path(repo, ledger)
-    if not exists(path):
+    if not is_ledger_file(path):
         raise Blocked(
             f"{repo.root}: no run has been made here yet",
             hint="begin one: skillrun job-worker-orchestration",

@@ -37,14 +37,18 @@ def find_base(repo: Repo, named: str | None, env: Mapping[str, str]) -> Base:
 
     Raises Refused where --base was given and cannot be compared with.
     """
-    name = named or _guess(repo, env)
-    found = _merge_base(repo.root, name) if name else Base(None, missing=_UNKNOWN, hint=_NAME_ONE)
+    name = named or _guess_base(repo, env)
+    found = Base(None, missing=_UNKNOWN, hint=_NAME_ONE)
+    if name:
+        found = _merge_base(repo.root, name)
     if named is not None and found.commit is None:
         raise Refused(f"--base {visible(named, 100)}: {found.missing}", hint=found.hint)
-    before = (
-        _before_push(env) if not named and (name is None or found.commit == repo.head) else None
-    )
-    return _merge_base(repo.root, before) if before else found
+    # On the main branch itself, HEAD compared with it would have changed nothing.
+    if not named and (name is None or found.commit == repo.head):
+        before = _before_push(env)
+        if before:
+            return _merge_base(repo.root, before)
+    return found
 
 
 def _before_push(env: Mapping[str, str]) -> str | None:
@@ -58,47 +62,46 @@ def _before_push(env: Mapping[str, str]) -> str | None:
         except (OSError, ValueError):
             return None
         told = event.get("before") if isinstance(event, dict) else None
-    return told if isinstance(told, str) and told.strip("0") else None
+    if not isinstance(told, str) or not told.strip("0"):
+        return None
+    return told
 
 
-def _guess(repo: Repo, env: Mapping[str, str]) -> str | None:
-    target = next((env[name] for name in _TARGETS if env.get(name)), None)
-    if target:
-        return f"origin/{target}"
-    if _commit(repo.root, "refs/remotes/origin/HEAD"):
+def _guess_base(repo: Repo, env: Mapping[str, str]) -> str | None:
+    for variable in _TARGETS:
+        if env.get(variable):
+            return f"origin/{env[variable]}"
+    if _resolve_commit(repo.root, "refs/remotes/origin/HEAD"):
         return "origin/HEAD"
-    return next(
-        (
-            name
-            for name in _USUAL
-            if name != repo.branch and _commit(repo.root, f"refs/heads/{name}")
-        ),
-        None,
-    )
+    for name in _USUAL:
+        if name != repo.branch and _resolve_commit(repo.root, f"refs/heads/{name}"):
+            return name
+    return None
 
 
 def _merge_base(root: Path, name: str) -> Base:
-    commit = _commit(root, name)
+    commit = _resolve_commit(root, name)
     shown = visible(name, 100)
     if commit is None:
-        return Base(
-            None,
-            name,
-            f"{shown} is no commit here",
-            _remedy(root, f"git fetch origin, and look at {shown}"),
-        )
+        remedy = _suggest_remedy(root, f"git fetch origin, and look at {shown}")
+        return Base(None, name, f"{shown} is no commit here", remedy)
     done = run_git(root, "merge-base", commit, "HEAD")
     if done.returncode:
         what = f"{shown} and HEAD have no commit in common here"
-        return Base(None, name, what, _remedy(root, "name the branch that this one began on"))
+        return Base(
+            None, name, what, _suggest_remedy(root, "name the branch that this one began on")
+        )
     return Base(done.stdout.decode().strip(), name)
 
 
-def _remedy(root: Path, otherwise: str) -> str:
+def _suggest_remedy(root: Path, otherwise: str) -> str:
     is_shallow = run_git(root, "rev-parse", "--is-shallow-repository").stdout.strip() == b"true"
-    return _SHALLOW if is_shallow else otherwise
+    # Whatever else is wrong, a shallow clone lacks the commits that would show it.
+    if is_shallow:
+        return _SHALLOW
+    return otherwise
 
 
-def _commit(root: Path, name: str) -> str | None:
+def _resolve_commit(root: Path, name: str) -> str | None:
     done = run_git(root, "rev-parse", "-q", "--verify", "--end-of-options", f"{name}^{{commit}}")
     return done.stdout.decode().strip() or None

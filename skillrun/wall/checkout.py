@@ -22,12 +22,7 @@ from skillrun.wall.commit import Contents, find_conversions, read_entries, write
 from skillrun.wall.strays import Strays
 
 # What a repository's commands need and git does not hold.
-_INSTALLED = (
-    ".venv",
-    "venv",
-    "node_modules",
-)
-
+_INSTALLED = (".venv", "venv", "node_modules")
 _WHOLE = ("-c", "core.sparseCheckout=false")
 
 
@@ -36,8 +31,8 @@ class Checkout:
     """`root` is the clean checkout, `ledgers` a folder for ledgers that nobody has written to.
 
     `python_path` has its source folders where an editable install would lead to those of the
-    original; `contents` and
-    `strays` say whether it still is the commit; `notes` in what it differs from a usual checkout.
+    original; `contents` and `strays` say whether it still is the commit; `notes` in what it differs
+    from a usual checkout.
     """
 
     root: Path
@@ -54,8 +49,7 @@ def clean_checkout(repo: Repo, commit: str, pythons: Iterable[str] = ()) -> Iter
     afterwards.
 
     `pythons` are the interpreters that the specs name, relative to the repository. Raises Blocked
-    where there is no
-    room, RepoUnusable where git makes no worktree.
+    where there is no room, RepoUnusable where git makes no worktree.
     """
     pythons = tuple(pythons)
     place = _new_folder()
@@ -72,11 +66,11 @@ def clean_checkout(repo: Repo, commit: str, pythons: Iterable[str] = ()) -> Iter
             "PYTHONPATH": _python_path(repo.root, root),
             "TMPDIR": str(place / "tmp"),
         }
-        with _environment(changes):
+        with _changed_environment(changes):
             strays = Strays(root, contents.entries, find_interpreter_folders(repo.root, pythons))
             yield Checkout(root, place / "ledgers", changes["PYTHONPATH"], contents, strays, notes)
     finally:
-        _remove(repo.root, root, place)
+        _remove_worktree(repo.root, root, place)
 
 
 def _check_out(original: Path, root: Path, commit: str) -> Contents:
@@ -123,7 +117,7 @@ def _new_folder() -> Path:
         raise Blocked(said, hint="make room there, or set TMPDIR to a folder with room") from error
 
 
-def _remove(repo: Path, root: Path, place: Path) -> None:
+def _remove_worktree(repo: Path, root: Path, place: Path) -> None:
     """Git first, so that its own note of the worktree goes too; once more where an interrupt left
     half of it.
     """
@@ -199,26 +193,26 @@ def _python_path(original: Path, root: Path) -> str | None:
     """PYTHONPATH with the clean checkout in the place of the original; an editable install would
     import that.
     """
-    given = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
-    moved = [
-        str(root / Path(e).relative_to(original)) if Path(e).is_relative_to(original) else e
-        for e in given
-    ]
-    editable = [
-        root / folder / inner for folder in _editable(original, root) for inner in ("src", "")
-    ]
-    path = [*(str(folder) for folder in editable if folder.is_dir()), *moved]
+    path = []
+    for project in _find_editable(original, root):
+        for folder in (root / project / "src", root / project):
+            if folder.is_dir():
+                path.append(str(folder))
+    for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep):
+        if Path(entry).is_relative_to(original):
+            path.append(str(root / Path(entry).relative_to(original)))
+        elif entry:
+            path.append(entry)
     return os.pathsep.join(dict.fromkeys(path)) or None
 
 
-def _editable(original: Path, root: Path) -> Iterator[Path]:
+def _find_editable(original: Path, root: Path) -> Iterator[Path]:
     """The projects of the original checkout that its environment holds as editable installs (PEP
     610), relative.
     """
     for name in _INSTALLED[:2]:
-        for record in sorted(
-            (root / name).glob("lib/python3*/site-packages/*.dist-info/direct_url.json")
-        ):
+        records = (root / name).glob("lib/python3*/site-packages/*.dist-info/direct_url.json")
+        for record in sorted(records):
             folder = _editable_folder(record)
             if folder is not None and folder.is_relative_to(original):
                 yield folder.relative_to(original)
@@ -231,21 +225,23 @@ def _editable_folder(record: Path) -> Path | None:
         editable = value["dir_info"]["editable"] is True
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return Path(unquote(url.path)) if editable and url.scheme == "file" else None
+    if not editable or url.scheme != "file":
+        return None
+    return Path(unquote(url.path))
 
 
 @contextmanager
-def _environment(changes: Mapping[str, str | None]) -> Iterator[None]:
+def _changed_environment(changes: Mapping[str, str | None]) -> Iterator[None]:
     """These variables for a while; None takes one away."""
     before = {name: os.environ.get(name) for name in changes}
-    _set(changes)
+    _set_variables(changes)
     try:
         yield
     finally:
-        _set(before)
+        _set_variables(before)
 
 
-def _set(values: Mapping[str, str | None]) -> None:
+def _set_variables(values: Mapping[str, str | None]) -> None:
     for name, value in values.items():
         if value is None:
             os.environ.pop(name, None)

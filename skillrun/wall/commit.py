@@ -71,25 +71,27 @@ def write_entries(root: Path, folder: Path, entries: Mapping[str, Entry]) -> Non
 
     Raises RepoUnusable for a path that leads out of it, Blocked where there is no room.
     """
-    odd = next((path for path in entries if not is_beneath(path)), None)
-    if odd is not None:
-        raise RepoUnusable(f"{root}: the commit holds the path {odd!r}", hint="git fsck says more")
-    deep = next((path for path in entries if path.count("/") > _DEEPEST), None)
-    if deep is not None:
-        said = f"the commit holds a file in {deep.count('/')} nested folders ({deep[:60]}...)"
-        raise RepoUnusable(f"{root}: {said}", hint="move it up")
+    for path in entries:
+        if not is_beneath(path):
+            what = f"{root}: the commit holds the path {path!r}"
+            raise RepoUnusable(what, hint="git fsck says more")
+    for path in entries:
+        depth = path.count("/")
+        if depth > _DEEPEST:
+            what = f"{root}: the commit holds a file in {depth} nested folders ({path[:60]}...)"
+            raise RepoUnusable(what, hint="move it up")
     try:
         for path in entries:
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        _write(root, folder, entries)
+        _write_contents(root, folder, entries)
     except OSError as error:
         said = f"{error.filename or folder}: the clean checkout cannot be written: {error.strerror}"
         raise Blocked(said, hint="make room there, or set TMPDIR to a folder with room") from error
 
 
-def _write(root: Path, folder: Path, entries: Mapping[str, Entry]) -> None:
+def _write_contents(root: Path, folder: Path, entries: Mapping[str, Entry]) -> None:
     links = {}
-    for path, data in _contents(root, entries):
+    for path, data in _read_contents(root, entries):
         if entries[path].mode == _LINK:
             links[path] = data
             continue
@@ -105,7 +107,7 @@ def _write(root: Path, folder: Path, entries: Mapping[str, Entry]) -> None:
             (folder / path).mkdir()
 
 
-def _contents(root: Path, entries: Mapping[str, Entry]) -> Iterator[tuple[str, bytes]]:
+def _read_contents(root: Path, entries: Mapping[str, Entry]) -> Iterator[tuple[str, bytes]]:
     """(path, content) of every file and link."""
     group: list[str] = []
     size = 0
@@ -156,7 +158,7 @@ class Contents:
             if (self.folder / path).is_symlink():
                 yield path, "is a link now"
         for path, entry in self.entries.items():
-            what = self._compare(path, entry)
+            what = self._compare_path(path, entry)
             if what is not None:
                 yield path, what
         if not self._leads_to_same_git():
@@ -164,12 +166,14 @@ class Contents:
         else:
             yield from self._find_index_changes()
 
-    def _compare(self, path: str, entry: Entry) -> str | None:
+    def _compare_path(self, path: str, entry: Entry) -> str | None:
         place = self.folder / path
         try:
             seen = place.lstat()
             if entry.mode == _SUBMODULE:
-                return None if stat.S_ISDIR(seen.st_mode) else "is no folder any more"
+                if stat.S_ISDIR(seen.st_mode):
+                    return None
+                return "is no folder any more"
             if entry.mode == _LINK:
                 return self._compare_link(place, entry, seen)
             return self._compare_file(path, entry, seen)
@@ -182,7 +186,9 @@ class Contents:
         if not stat.S_ISLNK(seen.st_mode):
             return "is no link any more"
         target = os.fsencode(place.readlink())
-        return None if _hash_bytes(target, entry) == entry.blob else "is a link to something else"
+        if _hash_bytes(target, entry) == entry.blob:
+            return None
+        return "is a link to something else"
 
     def _compare_file(self, path: str, entry: Entry, seen: os.stat_result) -> str | None:
         if not stat.S_ISREG(seen.st_mode):
@@ -194,6 +200,7 @@ class Contents:
         known = (seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns)
         if self._alike.get(path) == known:
             return None
+        # Before the file is read: it may be written while it is.
         now = time.time_ns()
         if _hash_file(self.folder / path, entry) != entry.blob:
             return "has another content"
@@ -251,6 +258,7 @@ def _hash_file(path: Path, entry: Entry) -> str:
 
 # -- what a usual checkout would have made of them
 
+_SHOWN = 3  # paths of each sort
 _ATTRIBUTES = ("filter", "working-tree-encoding", "ident", "eol")
 
 
@@ -258,12 +266,15 @@ def find_conversions(root: Path, folder: Path, entries: Mapping[str, Entry]) -> 
     """Why files differ from those of a usual checkout, in sentences."""
     found = _read_attributes(folder, entries)
     for attribute, words in _WORDS.items():
-        paths = [
-            path for path, name, value in found if name == attribute and _converts(name, value)
-        ]
+        paths = []
+        for path, name, value in found:
+            if name == attribute and _is_conversion(name, value):
+                paths.append(path)
         if paths:
-            more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
-            yield f"{words}: {', '.join(paths[:3])}{more}"
+            shown = ", ".join(paths[:_SHOWN])
+            if len(paths) > _SHOWN:
+                shown += f" and {len(paths) - _SHOWN} more"
+            yield f"{words}: {shown}"
     if run_git(root, "config", "--get", "core.autocrlf").stdout.strip() == b"true":
         yield "core.autocrlf is not applied: files have the line ends that the commit holds"
 
@@ -278,10 +289,13 @@ _WORDS = {
 }
 
 
-def _converts(attribute: str, value: str) -> bool:
+def _is_conversion(attribute: str, value: str) -> bool:
     if attribute == "eol":
         return value == "crlf"
-    return value not in ("unspecified", "unset", "set") or (attribute == "ident" and value == "set")
+    # `ident` is turned on; the others have a value where they do something.
+    if attribute == "ident" and value == "set":
+        return True
+    return value not in ("unspecified", "unset", "set")
 
 
 def _read_attributes(folder: Path, entries: Mapping[str, Entry]) -> list[tuple[str, str, str]]:

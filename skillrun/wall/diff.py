@@ -23,7 +23,10 @@ LARGEST = 1_000_000  # bytes; a larger file is no source that somebody reviews
 # Code is followed into files that nobody would review: a large one must not hide what it asks.
 _LARGEST_SOURCE = 8_000_000
 _REGULAR = ("100644", "100755")
-_IDENTIFIER, _OFTEN = re.compile(r"\b[A-Za-z_]\w*"), 3
+_IDENTIFIER = re.compile(r"\b[A-Za-z_]\w*")
+# A word that stands there once or twice may go for other reasons than a new name.
+_OFTEN = 3
+_REPLACED = 0.8  # of its places: a few may go in the same change
 _MAKEFILES = ("Makefile", "makefile", "GNUmakefile")
 _NAMES = (*_MAKEFILES, "justfile", ".justfile", "Justfile", "skillrun")
 _ENDINGS = (
@@ -60,21 +63,23 @@ class File:
         """What differs, from top to bottom."""
         old, new = (self.old or "").splitlines(), (self.new or "").splitlines()
         matcher = difflib.SequenceMatcher(None, old, new, autojunk=False)
-        return tuple(
-            Hunk(a + 1, tuple(old[a:b]), c + 1, tuple(new[c:d]))
-            for tag, a, b, c, d in matcher.get_opcodes()
-            if tag != "equal"
-        )
+        found = []
+        for tag, a, b, c, d in matcher.get_opcodes():
+            if tag != "equal":
+                found.append(Hunk(a + 1, tuple(old[a:b]), c + 1, tuple(new[c:d])))
+        return tuple(found)
 
-    def added(self) -> Iterator[tuple[int, str]]:
+    def added_lines(self) -> Iterator[tuple[int, str]]:
         """(line in HEAD, text) of every line that HEAD has and the base has not."""
         for hunk in self.hunks:
             yield from enumerate(hunk.new, hunk.new_start)
 
-    def removed(self) -> Iterator[tuple[int, str]]:
+    def removed_lines(self) -> Iterator[tuple[int, str]]:
         """(line in HEAD where it was, text) of every line that the base has and HEAD has not."""
         for hunk in self.hunks:
-            yield from ((self._inside(hunk.new_start), line) for line in hunk.old)
+            place = self._clamp_line(hunk.new_start)
+            for line in hunk.old:
+                yield place, line
 
     def line_of(self, old_line: int) -> int:
         """The line in HEAD of a line of the base, or of the place where it was."""
@@ -83,54 +88,58 @@ class File:
             if old_line < hunk.old_start:
                 break
             if old_line < hunk.old_start + len(hunk.old):
-                return self._inside(hunk.new_start)
+                return self._clamp_line(hunk.new_start)
             shift = hunk.new_start + len(hunk.new) - hunk.old_start - len(hunk.old)
-        return self._inside(old_line + shift)
+        return self._clamp_line(old_line + shift)
 
     def old_line(self, number: int) -> str:
         """The text of a line of the base."""
-        lines = (self.old or "").splitlines()
-        return lines[number - 1] if 0 < number <= len(lines) else ""
+        return _line_at(self.old, number)
 
     def new_line(self, number: int) -> str:
         """The text of a line of HEAD."""
-        lines = (self.new or "").splitlines()
-        return lines[number - 1] if 0 < number <= len(lines) else ""
+        return _line_at(self.new, number)
 
     @cached_property
     def renamed(self) -> frozenset[str]:
         """Identifiers that were there three times and are gone, while another one came in their
         stead.
         """
-        old, new = (Counter(_IDENTIFIER.findall(text or "")) for text in (self.old, self.new))
-        gained = [count - old[word] for word, count in new.items() if count > old[word]]
-        gone = {word: count for word, count in old.items() if count >= _OFTEN and word not in new}
-        return frozenset(
-            word for word, count in gone.items() if any(0.8 * count <= more for more in gained)
-        )
+        old = Counter(_IDENTIFIER.findall(self.old or ""))
+        new = Counter(_IDENTIFIER.findall(self.new or ""))
+        # The identifier that came most often instead: where its gain is not enough, no other's is.
+        most_gained = max((count - old[word] for word, count in new.items()), default=0)
+        found = set()
+        for word, count in old.items():
+            is_gone = count >= _OFTEN and word not in new
+            if is_gone and _REPLACED * count <= most_gained:
+                found.add(word)
+        return frozenset(found)
 
     @cached_property
     def old_tree(self) -> ast.Module | None:
         """The base's Python; None where there is none, or it cannot be parsed."""
-        return _parsed(self.old)
+        return _parse_python(self.old)
 
     @cached_property
     def new_tree(self) -> ast.Module | None:
         """HEAD's Python."""
-        return _parsed(self.new)
+        return _parse_python(self.new)
 
     @cached_property
     def old_document(self) -> Document | None:
         """The base's YAML or JSON."""
-        return _document(self.old, self.old_path)
+        return _parse_document(self.old, self.old_path)
 
     @cached_property
     def new_document(self) -> Document | None:
         """HEAD's YAML or JSON."""
-        return _document(self.new, self.path)
+        return _parse_document(self.new, self.path)
 
-    def _inside(self, line: int) -> int:
-        return max(1, min(line, len((self.new or self.old or "").splitlines()) or 1))
+    def _clamp_line(self, line: int) -> int:
+        """A line that is there, for a finding: nobody can be shown one behind the end."""
+        last = len((self.new or self.old or "").splitlines())
+        return max(1, min(line, last))
 
 
 @dataclass(frozen=True)
@@ -145,36 +154,41 @@ class Diff:
     before: CommitSources = field(default_factory=CommitSources)
     after: CommitSources = field(default_factory=CommitSources)  # those of HEAD
 
-    def named(self, *names: str) -> Iterator[File]:
+    def files_named(self, *names: str) -> Iterator[File]:
         """The changed files with one of these names, in whatever folder."""
-        return (file for file in self.files if file.path.rpartition("/")[2] in names)
+        for file in self.files:
+            if file.path.rpartition("/")[2] in names:
+                yield file
 
-    def python(self) -> Iterator[File]:
+    def python_files(self) -> Iterator[File]:
         """The changed Python files."""
         return (file for file in self.files if file.path.endswith(".py"))
 
 
 def read_diff(root: Path, base: str, head: str) -> Diff:
     """What lies between two commits. Raises `RepoUnusable` where git cannot tell."""
-    changed = [
-        entry
-        for entry in _changed(root, base, head)
-        if _is_looked_at(entry[0]) or _is_looked_at(entry[1])
-    ]
-    sides = _specs(root, base), _specs(root, head)
-    ids = {blob for entry in changed for blob in entry[2:] if blob} | {
-        blob for side in sides for blob in side.values()
-    }
-    texts = _texts(root, ids)
-    files = (
-        File(new, old, texts.get(was or ""), texts.get(now or "")) for old, new, was, now in changed
-    )
-    specs = (
-        File(path, path, texts.get(sides[0].get(path, "")), texts.get(sides[1].get(path, "")))
-        for path in sorted({*sides[0], *sides[1]})
-    )
+    changed = []
+    for entry in _list_changed(root, base, head):
+        if _is_looked_at(entry[0]) or _is_looked_at(entry[1]):
+            changed.append(entry)
+    old_specs, new_specs = _find_specs(root, base), _find_specs(root, head)
+    blobs = {*old_specs.values(), *new_specs.values()}
+    for _, _, was, now in changed:
+        blobs.update(blob for blob in (was, now) if blob)
+    texts = _read_texts(root, blobs)
+    files = []
+    for old, new, was, now in changed:
+        file = File(new, old, texts.get(was or ""), texts.get(now or ""))
+        # Neither a text here nor there: a link, or too large to be a source.
+        if file.old is not None or file.new is not None:
+            files.append(file)
+    specs = []
+    for path in sorted({*old_specs, *new_specs}):
+        old_text = texts.get(old_specs.get(path, ""))
+        new_text = texts.get(new_specs.get(path, ""))
+        specs.append(File(path, path, old_text, new_text))
     return Diff(
-        tuple(file for file in files if file.old is not None or file.new is not None),
+        tuple(files),
         tuple(specs),
         CommitSources(lambda: _python_texts(root, base)),
         CommitSources(lambda: _python_texts(root, head)),
@@ -189,10 +203,10 @@ def is_spec(path: str) -> bool:
 
 def committed_specs(root: Path, commit: str) -> tuple[str, ...]:
     """The paths of the job specs that a commit holds."""
-    return tuple(sorted(_specs(root, commit)))
+    return tuple(sorted(_find_specs(root, commit)))
 
 
-def _specs(root: Path, commit: str) -> dict[str, str]:
+def _find_specs(root: Path, commit: str) -> dict[str, str]:
     """Path -> blob; a symbolic link is no spec."""
     listing = git_output(root, "ls-tree", "-z", "--full-tree", commit, f"{SPEC_FOLDER.as_posix()}/")
     found = {}
@@ -223,7 +237,7 @@ def _python_texts(root: Path, commit: str) -> dict[str, str]:
         else:
             others[path] = facts.decode().split()[2]
     texts |= _make_texts(root, others)
-    contents = _texts(root, blobs.values(), largest=_LARGEST_SOURCE)
+    contents = _read_texts(root, blobs.values(), largest=_LARGEST_SOURCE)
     for path, blob in blobs.items():
         if blob in contents:
             texts[path] = contents[blob]
@@ -235,15 +249,17 @@ def _make_texts(root: Path, blobs: dict[str, str]) -> dict[str, str]:
     texts: dict[str, str] = {}
     waiting = [path for path in blobs if path.rpartition("/")[2] in _MAKEFILES]
     while waiting:
-        contents = _texts(root, [blobs[path] for path in waiting])
+        contents = _read_texts(root, [blobs[path] for path in waiting])
         read = {path: contents.get(blobs[path], "") for path in waiting}
         texts |= read
-        words = {word for text in read.values() for word in _included(text)}
+        words: set[str] = set()
+        for text in read.values():
+            words.update(_names_in_includes(text))
         waiting = [path for path in blobs if path not in texts and path.rpartition("/")[2] in words]
     return texts
 
 
-def _included(text: str) -> Iterator[str]:
+def _names_in_includes(text: str) -> Iterator[str]:
     """The last part of each name that an include line, or a variable that one may use, holds."""
     for line in text.splitlines():
         if "include" in line or "=" in line:
@@ -251,7 +267,9 @@ def _included(text: str) -> Iterator[str]:
                 yield word.rpartition("/")[2]
 
 
-def _changed(root: Path, base: str, head: str) -> Iterator[tuple[str, str, str | None, str | None]]:
+def _list_changed(
+    root: Path, base: str, head: str
+) -> Iterator[tuple[str, str, str | None, str | None]]:
     """(old path, new path, old blob, new blob) of every changed regular file."""
     options = (
         "--raw",
@@ -268,15 +286,18 @@ def _changed(root: Path, base: str, head: str) -> Iterator[tuple[str, str, str |
             continue
         was_mode, now_mode, was, now, status = facts.removeprefix(":").split(" ")
         old = next(parts)
+        # A renamed or copied file has two names, all others one.
         new = next(parts) if status[0] in "RC" else old
-        yield old, new, was if was_mode in _REGULAR else None, now if now_mode in _REGULAR else None
+        old_blob = was if was_mode in _REGULAR else None
+        new_blob = now if now_mode in _REGULAR else None
+        yield old, new, old_blob, new_blob
 
 
 def _is_looked_at(path: str) -> bool:
     return path.endswith(_ENDINGS) or path.rpartition("/")[2] in _NAMES
 
 
-def _texts(root: Path, ids: Iterable[str], largest: int = LARGEST) -> dict[str, str]:
+def _read_texts(root: Path, ids: Iterable[str], largest: int = LARGEST) -> dict[str, str]:
     """Blob -> text, of those that are text and not too large. Raises `RepoUnusable` where one is
     not there.
     """
@@ -284,22 +305,35 @@ def _texts(root: Path, ids: Iterable[str], largest: int = LARGEST) -> dict[str, 
     checked = git_output(root, "cat-file", "--batch-check", stdin=stdin).decode().splitlines()
     if any(line.endswith(" missing") for line in checked):
         raise objects_missing(root)
-    small = [f[0] for line in checked if (f := line.split())[1] == "blob" and int(f[2]) <= largest]
-    output = git_output(
-        root, "cat-file", "--batch", stdin="".join(f"{blob}\n" for blob in small).encode()
-    )
+    small = []
+    for line in checked:
+        blob, kind, size = line.split()
+        if kind == "blob" and int(size) <= largest:
+            small.append(blob)
+    stdin = "".join(f"{blob}\n" for blob in small).encode()
+    output = git_output(root, "cat-file", "--batch", stdin=stdin)
     texts, position = {}, 0
     for blob in small:
+        # A header line with the length, so many bytes, a newline.
         end = output.index(b"\n", position)
-        size = int(output[position:end].split()[2])
-        texts[blob] = output[end + 1 : end + 1 + size].decode("utf-8-sig", "replace")
-        position = end + size + 2
+        length = int(output[position:end].split()[2])
+        texts[blob] = output[end + 1 : end + 1 + length].decode("utf-8-sig", "replace")
+        position = end + length + 2
     return texts
 
 
-def _parsed(text: str | None) -> ast.Module | None:
+def _line_at(text: str | None, number: int) -> str:
+    """A line by its number; empty where there is none."""
+    lines = (text or "").splitlines()
+    if 0 < number <= len(lines):
+        return lines[number - 1]
+    return ""
+
+
+def _parse_python(text: str | None) -> ast.Module | None:
     if text is None:
         return None
+    # Python warns of odd escapes in a text that is not ours to mend.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -308,8 +342,10 @@ def _parsed(text: str | None) -> ast.Module | None:
             return None
 
 
-def _document(text: str | None, path: str) -> Document | None:
+def _parse_document(text: str | None, path: str) -> Document | None:
+    if text is None:
+        return None
     try:
-        return load_positions(text, path) if text is not None else None
+        return load_positions(text, path)
     except YamlProblem:
         return None

@@ -52,7 +52,7 @@ def judge_proof(job: Job, spec: File, diff: Diff, prove_base: ProveBase | None) 
     may_matter = lost and lacks_proof_alone(job)
     if prove_base is not None and may_matter and asks_for_proof(old):
         proof = replace(proof, base=prove_base(spec))
-    found = tuple(_findings(job, spec, proof, is_asked=is_asked))
+    found = tuple(_find_lacking(job, spec, proof, is_asked=is_asked))
     return _with_findings(job, replace(proof, findings=found))
 
 
@@ -74,18 +74,26 @@ def asks_for_proof(document: Any) -> bool:
 
 def proved_stages(job: Job) -> tuple[str, ...]:
     """The stages that passed because of a proof."""
-    passed = [stage for stage in job.stages if stage["status"] == "passed"]
-    return tuple(stage["id"] for stage in passed if stage["grade"] == "proved")
+    found = []
+    for stage in job.stages:
+        if stage["status"] == "passed" and stage["grade"] == "proved":
+            found.append(stage["id"])
+    return tuple(found)
 
 
 def verdict_of(job: Job) -> str:
     """proved, refuted or incomplete, as the stages say it; none where no proof ran."""
-    rules = [(finding.rule, finding.severity) for finding in job.findings()]
-    if any(rule.startswith("proof.") and severity == Severity.ERROR for rule, severity in rules):
-        return "refuted"
-    if any(rule == "proof.incomplete" for rule, _ in rules):
+    is_incomplete = False
+    for finding in job.findings():
+        # A refutation counts whatever else kept the proof from an answer.
+        if finding.rule.startswith("proof.") and finding.severity == Severity.ERROR:
+            return "refuted"
+        is_incomplete = is_incomplete or finding.rule == "proof.incomplete"
+    if is_incomplete:
         return "incomplete"
-    return "proved" if proved_stages(job) else "none"
+    if proved_stages(job):
+        return "proved"
+    return "none"
 
 
 def why_not_proved(job: Job) -> tuple[str, ...]:
@@ -94,7 +102,9 @@ def why_not_proved(job: Job) -> tuple[str, ...]:
         return (job.problem,)
     said = [finding.message for finding in job.findings() if finding.rule in _SAYS_WHY]
     if not said:
-        said = [f"the stage {stage['id']} is {stage['status']}" for stage in _open_stages(job)[:1]]
+        # The first one is enough: those after it wait for it.
+        for stage in _open_stages(job)[:1]:
+            said.append(f"the stage {stage['id']} is {stage['status']}")
     plain = [text.removeprefix("not proved: ").removeprefix("read, not proved: ") for text in said]
     return tuple(dict.fromkeys(plain))
 
@@ -117,11 +127,13 @@ _SAYS_WHY = (
 # -- the findings
 
 
-def _findings(job: Job, spec: File, proof: Proof, *, is_asked: bool) -> Iterator[Finding]:
+def _find_lacking(job: Job, spec: File, proof: Proof, *, is_asked: bool) -> Iterator[Finding]:
     """At most one; a refutation says for itself what is wrong."""
     base = proof.base
     proved = proved_stages(job)
-    less = [stage for stage in base.proved if stage not in proved] if base else []
+    less = []
+    if base:
+        less = [stage for stage in base.proved if stage not in proved]
     reasons = "; ".join(why_not_proved(job)[:_REASONS_SHOWN]) or "no stage of it is proved"
     line = spec.new_document.line(("proof",)) if spec.new_document else 1
     if less:
@@ -145,7 +157,9 @@ def _words_of_base(base: BaseProof | None) -> str:
 
 
 def _with_findings(job: Job, proof: Proof) -> Job:
-    outcome = "partial" if proof.findings and job.outcome == "success" else job.outcome
+    outcome = job.outcome
+    if proof.findings and outcome == "success":
+        outcome = "partial"
     return replace(job, proof=proof, outcome=outcome)
 
 
@@ -170,6 +184,11 @@ def _without_proof(job: Job, spec: File, diff: Diff) -> Job:
 
 
 def _effect_calls(document: Any) -> set[str]:
-    effects = listed(at(document.value, "effects")) if document is not None else []
-    calls = {at(effect, "call") for effect in effects}
-    return {call for call in calls if isinstance(call, str)}
+    if document is None:
+        return set()
+    calls = set()
+    for effect in listed(at(document.value, "effects")):
+        call = at(effect, "call")
+        if isinstance(call, str):
+            calls.add(call)
+    return calls

@@ -66,18 +66,18 @@ class Strays:
     def find(self) -> Iterator[tuple[str, str]]:
         """(path, what it does) of every stray, in folders that hold something of the commit."""
         for folder in sorted(self._folders):
-            for entry in self._list(folder):
-                path = _join(folder, entry.name)
+            for entry in self._list_folder(folder):
+                path = _join_path(folder, entry.name)
                 if path in self._tracked or path in self._folders:
                     continue
-                what = self._judge(folder, entry)
+                what = self._judge_entry(folder, entry)
                 if what is not None:
                     yield path, what
 
     def remove_bytecode(self) -> None:
         """Python takes bytecode for its source where the two seem to belong together."""
         for folder in self._folders:
-            name = _join(folder, _BYTECODE)
+            name = _join_path(folder, _BYTECODE)
             place = self.folder / name
             if name in self._folders:  # the commit's own: the comparison speaks of it
                 continue
@@ -86,7 +86,7 @@ class Strays:
             else:
                 shutil.rmtree(place, ignore_errors=True)
 
-    def _list(self, folder: str) -> list[os.DirEntry[str]]:
+    def _list_folder(self, folder: str) -> list[os.DirEntry[str]]:
         place = self.folder / folder
         try:
             if place.is_symlink():  # the comparison speaks of it
@@ -96,7 +96,7 @@ class Strays:
         except OSError:
             return []
 
-    def _judge(self, folder: str, entry: os.DirEntry[str]) -> str | None:
+    def _judge_entry(self, folder: str, entry: os.DirEntry[str]) -> str | None:
         if entry.name in _READ_UNASKED or entry.name.endswith(".pth"):
             return "is new, and is read by itself"
         module = _module_of(entry)
@@ -105,10 +105,10 @@ class Strays:
         if folder.rpartition("/")[2] == _BYTECODE:
             return "is new, and may be run in the place of its source"
         # A package of the same name is found before the module.
-        whole = folder if module == _PACKAGE else _join(folder, module)
+        whole = folder if module == _PACKAGE else _join_path(folder, module)
         if whole in self._modules:
             return "is new, and takes the place of a module"
-        if _join(folder, _PACKAGE) not in self._modules and module in self._installed:
+        if _join_path(folder, _PACKAGE) not in self._modules and module in self._installed:
             return "is new, and takes the place of an installed module"
         return None
 
@@ -134,14 +134,16 @@ def _find_modules(paths: Iterable[str]) -> set[str]:
         if path.endswith(_IMPORTED):
             folder, _, name = path.rpartition("/")
             module = name.partition(".")[0]
-            found.add(_join(folder, module))
+            found.add(_join_path(folder, module))
             if module == _PACKAGE:
                 found.add(folder)
     return found
 
 
-def _join(folder: str, name: str) -> str:
-    return f"{folder}/{name}" if folder else name
+def _join_path(folder: str, name: str) -> str:
+    if not folder:
+        return name
+    return f"{folder}/{name}"
 
 
 def _module_of(entry: os.DirEntry[str]) -> str | None:

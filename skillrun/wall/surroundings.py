@@ -55,32 +55,35 @@ class Surroundings:
     def __init__(self, environments: Mapping[str, Path]) -> None:
         self._environments = dict(environments)
         self._own = dict(find_own_folders())
-        self._were = dict(self._look({}))
+        self._were = dict(self._look_at_files({}))
 
     def find_changes(self) -> Iterator[Finding]:
         """One error for each file that is another one now, is new, or is gone."""
-        now = dict(self._look(self._were))
+        now = dict(self._look_at_files(self._were))
         for key in sorted(self._were.keys() | now.keys()):
             rule, path = key
-            what = _compare(self._were.get(key), now.get(key))
+            what = _say_what_changed(self._were.get(key), now.get(key))
             if what is not None:
                 message = f"{path} {what} while this was verified"
                 yield Finding(rule, Severity.ERROR, message, path, hint=_HINTS[rule])
 
-    def _look(
+    def _look_at_files(
         self, known: Mapping[tuple[str, str], _Seen]
     ) -> Iterator[tuple[tuple[str, str], _Seen]]:
         for name, folder in self._own.items():
             for path in _list_files(folder, ("",)):
                 key = (CHANGED_RULE, f"{name}/{path}")
-                yield key, _see(folder / path, known.get(key), reads=True)
+                yield key, _look_at_file(folder / path, known.get(key), reads=True)
         for name, folder in self._environments.items():
             for path in _list_environment(folder):
                 key = (NOT_THE_COMMIT_RULE, f"{name}/{path}")
-                yield key, _see(folder / path, known.get(key), reads=_is_read_unasked(path))
+                yield (
+                    key,
+                    _look_at_file(folder / path, known.get(key), reads=_is_read_unasked(path)),
+                )
 
 
-def _compare(was: _Seen | None, now: _Seen | None) -> str | None:
+def _say_what_changed(was: _Seen | None, now: _Seen | None) -> str | None:
     if was == now:
         return None
     if was is None:
@@ -88,10 +91,12 @@ def _compare(was: _Seen | None, now: _Seen | None) -> str | None:
     if now is None:
         return "went away"
     # Who writes the same again, as an installer does, has changed nothing.
-    return None if now.digest is not None and was.digest == now.digest else "changed"
+    if now.digest is not None and was.digest == now.digest:
+        return None
+    return "changed"
 
 
-def _see(path: Path, known: _Seen | None, *, reads: bool) -> _Seen:
+def _look_at_file(path: Path, known: _Seen | None, *, reads: bool) -> _Seen:
     try:
         seen = path.stat()
     except OSError:
@@ -99,10 +104,13 @@ def _see(path: Path, known: _Seen | None, *, reads: bool) -> _Seen:
     facts = (seen.st_mode, seen.st_size, seen.st_ino, seen.st_mtime_ns, seen.st_ctime_ns)
     if known is not None and known.facts == facts:
         return known
-    return _Seen(facts, _digest(path) if reads and stat.S_ISREG(seen.st_mode) else None)
+    digest = None
+    if reads and stat.S_ISREG(seen.st_mode):
+        digest = _digest_or_none(path)
+    return _Seen(facts, digest)
 
 
-def _digest(path: Path) -> str | None:
+def _digest_or_none(path: Path) -> str | None:
     try:
         return hashlib.sha256(read_file(path)).hexdigest()
     except OSError:
@@ -132,7 +140,7 @@ def _list_files(top: Path, endings: tuple[str, ...], below: str = "") -> Iterato
     folders = [below]
     while folders and left > 0:
         folder = folders.pop()
-        for entry in _scan(top / folder):
+        for entry in _scan_folder(top / folder):
             left -= 1
             path = f"{folder}/{entry.name}" if folder else entry.name
             if entry.is_dir(follow_symlinks=False):
@@ -142,7 +150,7 @@ def _list_files(top: Path, endings: tuple[str, ...], below: str = "") -> Iterato
                 yield path
 
 
-def _scan(folder: Path) -> Iterable[os.DirEntry[str]]:
+def _scan_folder(folder: Path) -> Iterable[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
             return list(entries)

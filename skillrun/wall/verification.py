@@ -72,7 +72,8 @@ class Job:
             for found in stage["findings"]:
                 place = {key: found[key] for key in ("rule", "message", "path", "line", "hint")}
                 yield Finding(severity=Severity(found["severity"]), **place)
-        yield from self.proof.findings if self.proof else ()
+        if self.proof:
+            yield from self.proof.findings
 
 
 @dataclass(frozen=True)
@@ -154,8 +155,10 @@ class Verification:
     def outcome(self) -> str:
         """The worst of all jobs; an error among the gaming findings makes a success partial."""
         found = (*self.gaming.all_findings, *self._of_tests)
-        cheated = any(finding.severity in (Severity.ERROR, Severity.BLOCKER) for finding in found)
-        seen = {job.outcome for job in self.jobs} | ({"partial"} if cheated else set())
+        seen = {job.outcome for job in self.jobs}
+        for finding in found:
+            if finding.severity in (Severity.ERROR, Severity.BLOCKER):
+                seen.add("partial")
         return max(seen, key=list(EXIT_CODES).index, default="blocked")
 
     @property
@@ -165,9 +168,13 @@ class Verification:
 
     def findings(self) -> Iterator[Finding]:
         """All findings, those of the jobs first; what two jobs share comes once."""
-        of_jobs = [finding for job in self.jobs for finding in job.findings()]
+        of_jobs: list[Finding] = []
+        for job in self.jobs:
+            of_jobs += job.findings()
         yield from dict.fromkeys([*of_jobs, *self.gaming.all_findings, *self._of_tests])
 
     @property
     def _of_tests(self) -> tuple[Finding, ...]:
-        return self.tests.findings if self.tests is not None else ()
+        if self.tests is None:
+            return ()
+        return self.tests.findings

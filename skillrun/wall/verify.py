@@ -20,6 +20,7 @@ from skillrun.opening import read_file
 from skillrun.repo.git import Repo, count_uncommitted, git_output, open_repo
 from skillrun.state import state_dir
 from skillrun.validations.consent import CommandPlan
+from skillrun.verdict import Finding
 from skillrun.wall.base import Base, find_base
 from skillrun.wall.checkout import Checkout, clean_checkout, find_environments
 from skillrun.wall.diff import Diff, File, committed_specs, read_diff
@@ -67,11 +68,11 @@ def verify(ask: Ask, watcher: Watcher) -> Verification:
     base = find_base(repo, ask.base, os.environ)
     diff = read_diff(repo.root, base.commit or commit, commit)
     specs = {file.path: file for file in diff.specs if file.path in paths}
-    stray = {path: _stray(diff, file, base) for path, file in specs.items()}
+    stray = {path: _find_stray_waivers(diff, file, base) for path, file in specs.items()}
     # The looks need git's objects alone. Nothing of the repository has run by now.
-    gaming = _gaming(base, diff)
+    gaming = _look_at_branch(base, diff)
     has_other = base.commit not in (None, commit)
-    pythons = tuple(_pythons(diff.specs))
+    pythons = tuple(_list_interpreters(diff.specs))
     around = Surroundings(find_environments(repo.root, pythons))
     is_covered = covers_verification(repo, trust=ask.trust)
     with clean_checkout(repo, commit, pythons) as checkout:
@@ -80,22 +81,22 @@ def verify(ask: Ask, watcher: Watcher) -> Verification:
         )
         run: dict[str, Job] = {}
         for path, file in specs.items():
-            run[path] = _job(checkout, file, stray[path], watcher, around, trusted=trusted)
+            run[path] = _run_job(checkout, file, stray[path], watcher, around, trusted=trusted)
 
     def prove_base(spec: File) -> BaseProof:
         return _prove_base(repo, base, diff, spec, watcher, around, trusted=trusted)
 
     judge = prove_base if has_other else None
     jobs = tuple(judge_proof(run[path], file, diff, judge) for path, file in specs.items())
-    tests = _count(repo, base, commit, diff, watcher, around, trusted=trusted)
+    tests = _count_tests(repo, base, commit, diff, watcher, around, trusted=trusted)
     return Verification(
         commit=commit,
         branch=repo.branch,
         jobs=jobs,
         gaming=gaming,
         tests=_with_changes(tests, around),
-        notes=(*_notes(repo, base, stray), *checkout.notes),
-        version=_version(),
+        notes=(*_list_notes(repo, base, stray), *checkout.notes),
+        version=_own_version(),
         duration_ms=int((time.monotonic() - started) * 1000),
     )
 
@@ -150,10 +151,11 @@ def _ask_once(
     plans: list[CommandPlan] = []
     for path in specs:
         for plan in _list_plans(checkout, path):
-            commands = tuple(
-                line.replace(str(checkout.root), str(repo.root)) for line in plan.commands
-            )
-            plans.append(CommandPlan(plan.purpose, commands))
+            commands = []
+            for line in plan.commands:
+                # As a person would type it: the clean checkout is gone by then.
+                commands.append(line.replace(str(checkout.root), str(repo.root)))
+            plans.append(CommandPlan(plan.purpose, tuple(commands)))
     if has_other:
         plans.append(COUNTING)
     distinct = tuple(dict.fromkeys(plans))
@@ -187,10 +189,12 @@ def _allow_checkout(checkout: Checkout) -> None:
     Consent(open_repo(checkout.root)).give(TRUST)
 
 
-def _pythons(specs: Iterable[File]) -> Iterator[str]:
+def _list_interpreters(specs: Iterable[File]) -> Iterator[str]:
     """The interpreters that the specs name by a path in the repository."""
     for file in specs:
-        python = at(file.new_document.value, "proof", "python") if file.new_document else None
+        if not file.new_document:
+            continue
+        python = at(file.new_document.value, "proof", "python")
         if isinstance(python, str) and "/" in python:
             yield python
 
@@ -198,7 +202,7 @@ def _pythons(specs: Iterable[File]) -> Iterator[str]:
 # -- one job
 
 
-def _job(
+def _run_job(
     checkout: Checkout,
     spec: File,
     stray: tuple[Given, ...],
@@ -233,7 +237,7 @@ def _job(
         spec=checkout.root / spec.path,
         skill_path=skill,
         ledger=ledger,
-        overrides=dict(_overrides(checkout, spec, stray)),
+        overrides=dict(_list_overrides(checkout, spec, stray)),
         until=until,
     )
     guard = Guard(watcher, checkout.contents, checkout.strays, around)
@@ -242,10 +246,10 @@ def _job(
         report = advance(request, guard)
         guard.compare_all()
     except SkillrunError as error:
-        problem, hint = (_without(text, away) for text in (error.message, error.hint))
+        problem, hint = _without_paths(error.message, away), _without_paths(error.hint, away)
         return Job(spec.path, sha, spec.path, "refused", problem=problem, hint=hint)
     believed = disbelieve(report, guard.found)
-    kept = {key: _without(believed[key], away) for key in _KEPT}
+    kept = {key: _without_paths(believed[key], away) for key in _KEPT}
     return Job(spec.path, sha, report["run"]["job"], believed["outcome"], kept)
 
 
@@ -277,8 +281,8 @@ def _prove_base(
     began = time.monotonic()
     commit = base.commit or ""
     old = base_file(diff, spec)
-    with clean_checkout(repo, commit, _pythons([old])) as checkout:
-        job = _job(checkout, old, (), watcher, around, trusted=trusted, until=_BEHIND_PROOF)
+    with clean_checkout(repo, commit, _list_interpreters([old])) as checkout:
+        job = _run_job(checkout, old, (), watcher, around, trusted=trusted, until=_BEHIND_PROOF)
     return BaseProof(
         commit=commit,
         verdict=verdict_of(job),
@@ -288,28 +292,29 @@ def _prove_base(
     )
 
 
-def _overrides(
+def _list_overrides(
     checkout: Checkout, spec: File, stray: tuple[Given, ...]
 ) -> Iterator[tuple[str, str]]:
     """What differs from the spec as it is written, as --set would say it."""
     if stray:
-        yield "waivers", _counting(spec, stray)
+        yield "waivers", _counting_waivers(spec, stray)
     proof = at(spec.new_document.value, "proof") if spec.new_document else None
-    if checkout.python_path and isinstance(
-        proof, dict
-    ):  # its environment is a clean one, without ours
+    # A proof has a clean environment, without the variables of ours.
+    if checkout.python_path and isinstance(proof, dict):
         path = [checkout.python_path, *filter(None, [at(proof, "env", "PYTHONPATH")])]
         yield "proof.env.PYTHONPATH", json.dumps(os.pathsep.join(map(str, path)))
 
 
-def _counting(spec: File, stray: tuple[Given, ...]) -> str:
+def _counting_waivers(spec: File, stray: tuple[Given, ...]) -> str:
     """The waivers that count, as the value of --set waivers=."""
-    return json.dumps(
-        [waiver.raw for waiver in waivers_of(spec.new_document) if waiver not in stray]
-    )
+    counting = []
+    for waiver in waivers_of(spec.new_document):
+        if waiver not in stray:
+            counting.append(waiver.raw)
+    return json.dumps(counting)
 
 
-def _without(value: Any, away: Mapping[str, str]) -> Any:
+def _without_paths(value: Any, away: Mapping[str, str]) -> Any:
     """The value without the paths of the temporary folder: they mean nothing to a reader, and
     change each time.
     """
@@ -318,32 +323,35 @@ def _without(value: Any, away: Mapping[str, str]) -> Any:
             value = value.replace(path, instead)
         return value
     if isinstance(value, Mapping):
-        return {key: _without(member, away) for key, member in value.items()}
-    return (
-        [_without(member, away) for member in value] if isinstance(value, list | tuple) else value
-    )
+        return {key: _without_paths(member, away) for key, member in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_paths(member, away) for member in value]
+    return value
 
 
 # -- what was not run
 
 
-def _stray(diff: Diff, spec: File, base: Base) -> tuple[Given, ...]:
+def _find_stray_waivers(diff: Diff, spec: File, base: Base) -> tuple[Given, ...]:
     """The waivers that do not count. Without a base none does."""
-    return not_held(spec.new_document, base_document(diff, spec) if base.commit else None)
+    held_by = base_document(diff, spec) if base.commit else None
+    return not_held(spec.new_document, held_by)
 
 
-def _gaming(base: Base, diff: Diff) -> Gaming:
+def _look_at_branch(base: Base, diff: Diff) -> Gaming:
     from skillrun.wall.gaming.registry import LOOKS
 
     if base.commit is None:
         return Gaming(base_name=base.name, missing=base.missing, hint=base.hint)
-    found = tuple(finding for look in LOOKS for finding in look.find(diff))
-    return Gaming(
-        base.commit, base.name, tuple(look.id for look in LOOKS), tuple(dict.fromkeys(found))
-    )
+    found: list[Finding] = []
+    for look in LOOKS:
+        found += look.find(diff)
+    looked = tuple(look.id for look in LOOKS)
+    # Each once: two looks may come upon the same line.
+    return Gaming(base.commit, base.name, looked, tuple(dict.fromkeys(found)))
 
 
-def _count(
+def _count_tests(
     repo: Repo,
     base: Base,
     commit: str,
@@ -363,7 +371,7 @@ def _count(
     if not trusted:
         return Tests(missing="nobody has allowed it yet: --trust, or --ci")
     watcher.runs(COUNTING)
-    pythons = tuple(_pythons(diff.specs))
+    pythons = tuple(_list_interpreters(diff.specs))
     return count_both(Sides(repo, base.commit, commit, pythons, watcher.output, around), diff)
 
 
@@ -373,7 +381,7 @@ def _with_changes(tests: Tests, around: Surroundings) -> Tests:
     return replace(tests, findings=tuple(dict.fromkeys(found)))
 
 
-def _notes(repo: Repo, base: Base, stray: Mapping[str, tuple[Given, ...]]) -> Iterator[str]:
+def _list_notes(repo: Repo, base: Base, stray: Mapping[str, tuple[Given, ...]]) -> Iterator[str]:
     dirty = count_uncommitted(repo)
     if dirty:
         noun = "change is" if dirty == 1 else "changes are"
@@ -384,7 +392,7 @@ def _notes(repo: Repo, base: Base, stray: Mapping[str, tuple[Given, ...]]) -> It
         yield "submodules are not checked out in the clean worktree"
 
 
-def _version() -> str:
+def _own_version() -> str:
     from skillrun import __version__
 
     return __version__

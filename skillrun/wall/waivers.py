@@ -22,18 +22,29 @@ class Given:
 
 def waivers_of(document: Document | None) -> tuple[Given, ...]:
     """The waivers of a spec that may be malformed elsewhere."""
-    return tuple(_given(document)) if document is not None else ()
+    if document is None:
+        return ()
+    return tuple(_read_waivers(document))
 
 
 def not_held(head: Document | None, base: Document | None) -> tuple[Given, ...]:
     """The waivers of HEAD's spec that the base's spec does not hold, by item and reason."""
     held = {(waiver.item, waiver.reason) for waiver in waivers_of(base)}
-    return tuple(waiver for waiver in waivers_of(head) if (waiver.item, waiver.reason) not in held)
+    found = []
+    for waiver in waivers_of(head):
+        # With another reason it is another waiver: the reason is what was agreed to.
+        if (waiver.item, waiver.reason) not in held:
+            found.append(waiver)
+    return tuple(found)
 
 
-def _given(document: Document) -> Iterator[Given]:
-    listed = document.value.get("waivers") if isinstance(document.value, dict) else None
-    for index, raw in enumerate(listed if isinstance(listed, list) else ()):
+def _read_waivers(document: Document) -> Iterator[Given]:
+    if not isinstance(document.value, dict):
+        return
+    listed = document.value.get("waivers")
+    if not isinstance(listed, list):
+        return
+    for index, raw in enumerate(listed):
         if isinstance(raw, dict):
             line = document.line(("waivers", index))
             yield Given(str(raw.get("item", "")), str(raw.get("reason", "")), line, raw)

@@ -87,15 +87,15 @@ def workflow_text(root: Path, source: str, *, branch: str = "main", python: str 
     installed as the
     repository declares them: uv, Poetry, pyproject.toml or requirements files.
     """
-    install = "\n".join(f"          {line}" for line in _install(root))
+    install = "\n".join(f"          {line}" for line in _install_commands(root))
     name = '"' + branch.replace("\\", "\\\\").replace('"', '\\"') + '"'
     return _HEAD.format(branch=name, python=python, install=install, source=source) + _TAIL
 
 
-def _install(root: Path) -> list[str]:
+def _install_commands(root: Path) -> list[str]:
     if (root / "uv.lock").is_file():
         return ["python -m pip install uv", "uv sync --locked --all-extras --all-groups"]
-    project = _pyproject(root)
+    project = _read_pyproject(root)
     if (root / "poetry.lock").is_file() or "poetry" in project.get("tool", {}):
         return [
             "python -m pip install poetry",
@@ -105,30 +105,27 @@ def _install(root: Path) -> list[str]:
 
 
 def _with_pip(root: Path, project: dict[str, Any]) -> list[str]:
-    found = [name for name in _REQUIREMENTS if (root / name).is_file()]
-    lines = (
-        [f".venv/bin/python -m pip install {' '.join(f'-r {name}' for name in found)}"]
-        if found
-        else []
-    )
+    lines = []
+    found = [f"-r {name}" for name in _REQUIREMENTS if (root / name).is_file()]
+    if found:
+        lines.append(f".venv/bin/python -m pip install {' '.join(found)}")
     if "project" in project or (root / "setup.py").is_file():
         declared = project.get("project", {}).get("optional-dependencies", {})
         extras = ",".join(name for name in _EXTRAS if name in declared)
         what = f"'.[{extras}]'" if extras else "."
         lines.append(f".venv/bin/python -m pip install -e {what}")
-    groups = [name for name in _EXTRAS if name in project.get("dependency-groups", {})]
+    declared_groups = project.get("dependency-groups", {})
+    groups = [f"--group {name}" for name in _EXTRAS if name in declared_groups]
     if groups:
         lines.append(".venv/bin/python -m pip install --upgrade pip  # groups need 25.1")
-        lines.append(
-            f".venv/bin/python -m pip install {' '.join(f'--group {name}' for name in groups)}"
-        )
+        lines.append(f".venv/bin/python -m pip install {' '.join(groups)}")
     return lines or [
         "# The repository declares no dependencies: install here what its tests and its handler"
         " need."
     ]
 
 
-def _pyproject(root: Path) -> dict[str, Any]:
+def _read_pyproject(root: Path) -> dict[str, Any]:
     try:
         return parse_toml(read_utf8(root / "pyproject.toml"))
     except (OSError, ValueError):
@@ -183,12 +180,11 @@ def _main_branch(root: Path) -> str:
     """As the remote says, else main or master where there is one."""
     from skillrun.repo.git import run_git
 
-    head = (
-        run_git(root, "symbolic-ref", "-q", "--short", "refs/remotes/origin/HEAD")
-        .stdout.decode()
-        .strip()
-    )
+    shown = run_git(root, "symbolic-ref", "-q", "--short", "refs/remotes/origin/HEAD")
+    head = shown.stdout.decode().strip().removeprefix("origin/")
+    if head:
+        return head
     names = run_git(root, "branch", "--format=%(refname:short)").stdout.decode().split()
-    return head.removeprefix("origin/") or next(
-        (name for name in ("main", "master") if name in names), "main"
-    )
+    if "main" not in names and "master" in names:
+        return "master"
+    return "main"

@@ -21,33 +21,47 @@ def with_safe_rows(send: Send) -> Send:
     held = ""
     rows = False
 
-    async def sending(message: Message) -> None:
+    async def send_rewritten(message: Message) -> None:
         nonlocal held, rows
         if message["type"] == "http.response.start":
-            kinds = [value for name, value in message["headers"] if name.lower() == b"content-type"]
-            rows = any(kind.startswith((b"text/csv", b"text/plain")) for kind in kinds)
+            rows = _is_csv(message)
         elif rows:
             held += message.get("body", b"").decode("utf-8")
-            whole = not message.get("more_body") or _whole(held)
-            message = {**message, "body": _safe(held) if whole else b""}
-            held = "" if whole else held
+            body = b""
+            if not message.get("more_body") or _ends_with_row(held):
+                body, held = _write_safe_rows(held), ""
+            message = {**message, "body": body}
         await send(message)
 
-    return sending
+    return send_rewritten
 
 
-def _whole(text: str) -> bool:
+def _is_csv(start: Message) -> bool:
+    """Whether the headers of an answer say so.
+
+    Datasette calls CSV that a browser is to show, and not to save, `text/plain`.
+    """
+    for name, value in start["headers"]:
+        if name.lower() == b"content-type" and value.startswith((b"text/csv", b"text/plain")):
+            return True
+    return False
+
+
+def _ends_with_row(text: str) -> bool:
     """At the end of a row, not within a quoted cell: there the quotes so far are odd."""
     return text.endswith("\n") and text.count('"') % 2 == 0
 
 
-def _safe(text: str) -> bytes:
+def _write_safe_rows(text: str) -> bytes:
     written = io.StringIO()
-    csv.writer(written).writerows(
-        [_cell(cell) for cell in row] for row in csv.reader(io.StringIO(text, newline=""))
-    )
+    writer = csv.writer(written)
+    for row in csv.reader(io.StringIO(text, newline="")):
+        writer.writerow([_make_cell_safe(cell) for cell in row])
     return written.getvalue().encode()
 
 
-def _cell(cell: str) -> Any:
-    return cell if _NUMBER.fullmatch(cell) else safe_cell(cell)
+def _make_cell_safe(cell: str) -> Any:
+    # A negative number begins like a formula, and is none.
+    if _NUMBER.fullmatch(cell):
+        return cell
+    return safe_cell(cell)

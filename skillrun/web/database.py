@@ -44,11 +44,11 @@ class LedgerDatabase(Database):
             raise sqlite3.OperationalError("a ledger is only read here")
         connection = open_reader(Path(self.path), BUSY_MS)
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST)
-        connection.set_authorizer(_allowed)
+        connection.set_authorizer(_allow_reading)
         self._opened.append(connection)
         return connection
 
-    def files(self, name: str, wanted: str) -> str:
+    def value_of_files(self, name: str, wanted: str) -> str:
         """A parameter of `query_params`, as the files are at this moment; '' where they are not at
         hand.
         """
@@ -56,7 +56,7 @@ class LedgerDatabase(Database):
             return known_repo(self._repo, Path(self.path)) or ""
         return query_params(self._repo, Path(self.path), wanted).get(name, "")
 
-    def end(self) -> None:
+    def interrupt_all(self) -> None:
         """Interrupts what runs and refuses what comes, so that the server can end."""
         self._ended = True
         for connection in self._opened:
@@ -66,7 +66,8 @@ class LedgerDatabase(Database):
         """As Datasette does it, but bad SQL, which any link can contain, is not repeated on the
         terminal.
         """
-        return await super().execute(sql, *args, **{**options, "log_sql_errors": False})
+        options["log_sql_errors"] = False
+        return await super().execute(sql, *args, **options)
 
     async def execute_fn(self, fn: Callable[[sqlite3.Connection], Any]) -> Any:
         """Runs it in a thread; a writer that died since the file was opened is tidied up after."""
@@ -77,15 +78,18 @@ class LedgerDatabase(Database):
         except sqlite3.OperationalError as error:
             if getattr(error, "sqlite_errorcode", 0) != sqlite3.SQLITE_READONLY_ROLLBACK:
                 raise
+        # A reader cannot roll a dead writer's journal back; opening the file once more does it.
         open_reader(Path(self.path), BUSY_MS).close()
         return await super().execute_fn(fn)
 
 
-def _allowed(
+def _allow_reading(
     action: int, first: str | None, second: str | None, database: str | None, source: str | None
 ) -> int:
     """mode=ro protects this file, this all others; which PRAGMAs a visitor may ask, Datasette
     knows.
     """
-    function = action == sqlite3.SQLITE_FUNCTION and second != "load_extension"
-    return sqlite3.SQLITE_OK if action in _READS or function else sqlite3.SQLITE_DENY
+    is_function = action == sqlite3.SQLITE_FUNCTION and second != "load_extension"
+    if action in _READS or is_function:
+        return sqlite3.SQLITE_OK
+    return sqlite3.SQLITE_DENY

@@ -2,8 +2,7 @@
 questions.
 
 A page of another site can make its name point at 127.0.0.1 and then read what is served here ("DNS
-rebinding"); the
-`Host` header still carries that site's name.
+rebinding"); the `Host` header still carries that site's name.
 """
 
 from __future__ import annotations
@@ -33,38 +32,43 @@ _HEADERS = (
 )
 
 
-def guarded(app: App, port: int) -> App:
+def guard_app(app: App, port: int) -> App:
     """The application behind the guard; 400 for another host, 405 for anything that is no
     question.
     """
-    known = {name for host in HOSTS for name in (host, f"{host}:{port}")}
+    known = {*HOSTS, *(f"{host}:{port}" for host in HOSTS)}
 
-    async def guard(scope: Message, receive: Receive, send: Send) -> None:
+    async def answer_allowed(scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await app(scope, receive, send)
-        if not _hosts(scope) or not _hosts(scope) <= known:
-            return await _refuse(send, 400, f"This server answers only to http://127.0.0.1:{port}/")
+        hosts = _hosts_asked_for(scope)
+        # Whoever sends no such header is no browser, and none of ours either.
+        if not hosts or not hosts <= known:
+            return await _send_refusal(
+                send, 400, f"This server answers only to http://127.0.0.1:{port}/"
+            )
         if scope["method"] not in _METHODS:
-            return await _refuse(send, 405, "A ledger is only read here")
+            return await _send_refusal(send, 405, "A ledger is only read here")
         return await app(scope, receive, _with_headers(send))
 
-    return guard
+    return answer_allowed
 
 
-def _hosts(scope: Message) -> set[str]:
-    return {value.decode("latin-1").lower() for name, value in scope["headers"] if name == b"host"}
+def _hosts_asked_for(scope: Message) -> set[str]:
+    hosts = [value for name, value in scope["headers"] if name == b"host"]
+    return {host.decode("latin-1").lower() for host in hosts}
 
 
 def _with_headers(send: Send) -> Send:
-    async def sending(message: Message) -> None:
+    async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
             message = {**message, "headers": [*message.get("headers", []), *_HEADERS]}
         await send(message)
 
-    return sending
+    return send_with_headers
 
 
-async def _refuse(send: Send, status: int, why: str) -> None:
+async def _send_refusal(send: Send, status: int, why: str) -> None:
     headers = [(b"content-type", b"text/plain; charset=utf-8")]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": f"{why}\n".encode()})

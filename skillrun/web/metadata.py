@@ -29,29 +29,25 @@ _CODE = re.compile("`([^`]*)`")
 _PIECE = re.compile(r"'[^']*'|\"[^\"]*\"|--[^\n]*|:(\w+)")
 
 
-def metadata(path: Path, repo: str | None) -> dict[str, Any]:
+def build_metadata(path: Path, repo: str | None) -> dict[str, Any]:
     """Datasette's metadata for the ledger at `path`. `repo`: the repository whose files are at
     hand.
     """
     queries = named_queries()
+    canned = {name: _build_canned_query(query, repo) for name, query in queries.items()}
     return {
         "title": "skillrun ledger",
-        "description_html": _welcome(path, queries),
+        "description_html": _welcome_html(path, queries),
         "extra_css_urls": ["/skillrun/web.css"],
-        "databases": {
-            NAME: {
-                "tables": _tables(),
-                "queries": {name: _canned(query, repo) for name, query in queries.items()},
-            }
-        },
+        "databases": {NAME: {"tables": _describe_tables(), "queries": canned}},
     }
 
 
-def _welcome(path: Path, queries: dict[str, NamedQuery]) -> str:
-    items = "".join(
-        f'<li><a href="/{NAME}/{name}">{name}</a>: {_html(query.sentence)}</li>'
-        for name, query in queries.items()
-    )
+def _welcome_html(path: Path, queries: dict[str, NamedQuery]) -> str:
+    items = ""
+    for name, query in queries.items():
+        sentence = _code_to_html(query.sentence)
+        items += f'<li><a href="/{NAME}/{name}">{name}</a>: {sentence}</li>'
     where = escape(visible(str(path), limit=None))
     return (
         f"<p><code>{where}</code>, read as it grows; nothing here can change it. "
@@ -61,51 +57,56 @@ def _welcome(path: Path, queries: dict[str, NamedQuery]) -> str:
     )
 
 
-def _tables() -> dict[str, dict[str, Any]]:
+def _describe_tables() -> dict[str, dict[str, Any]]:
     """Words from `ledger/README.md`, and what is worth counting."""
     text = resource("ledger", "README.md").read_text("utf-8")
     found: dict[str, dict[str, Any]] = {}
     for table, words, rows in _SECTION.findall(text):
-        columns = {column: _plain(meaning) for column, meaning in _ROW.findall(rows)}
-        found[table] = {"description": _plain(words), "columns": columns, **_TABLES.get(table, {})}
+        columns = {}
+        for column, meaning in _ROW.findall(rows):
+            columns[column] = _strip_markdown(meaning)
+        found[table] = {
+            "description": _strip_markdown(words),
+            "columns": columns,
+            **_TABLES.get(table, {}),
+        }
     return found
 
 
-def _plain(markdown: str) -> str:
+def _strip_markdown(markdown: str) -> str:
     return " ".join(markdown.replace("`", "").split())
 
 
-def _canned(query: NamedQuery, repo: str | None) -> dict[str, Any]:
+def _build_canned_query(query: NamedQuery, repo: str | None) -> dict[str, Any]:
     """A canned query. Its sentence and what its parameters mean are the description.
 
     Nobody types a `tree`: the server fills it in, and says what it is.
     """
     asked = [param for param in query.params if param.name != TREE]
-    words = (
-        [query.sentence] if len(asked) == len(query.params) else [query.sentence, _compared(repo)]
-    )
-    meanings = "".join(
-        f"<dt>{p.name}</dt><dd>{_html(p.description + _else(p))}</dd>" for p in asked
-    )
+    html = f"<p>{_code_to_html(query.sentence)}</p>"
+    if len(asked) < len(query.params):
+        html += f"<p>{_code_to_html(_say_what_is_compared(repo))}</p>"
+    meanings = ""
+    for param in asked:
+        meaning = param.description + _say_default(param)
+        meanings += f"<dt>{param.name}</dt><dd>{_code_to_html(meaning)}</dd>"
+    html += f'<dl class="params">{meanings}</dl>'
     return {
         "sql": _with_defaults(query),
         "title": query.name,
-        "description": _plain(query.sentence),
-        "description_html": (
-            "".join(f"<p>{_html(text)}</p>" for text in words)
-            + f'<dl class="params">{meanings}</dl>'
-        ),
+        "description": _strip_markdown(query.sentence),
+        "description_html": html,
         "params": [param.name for param in asked],
         "hide_sql": True,
     }
 
 
-def _html(text: str) -> str:
+def _code_to_html(text: str) -> str:
     """Text with what stands between backticks as code."""
     return _CODE.sub(r"<code>\1</code>", escape(text))
 
 
-def _compared(repo: str | None) -> str:
+def _say_what_is_compared(repo: str | None) -> str:
     if repo is None:
         return (
             "Compared here with the latest content that any run saw: start serve in a repository"
@@ -117,7 +118,7 @@ def _compared(repo: str | None) -> str:
     )
 
 
-def _else(param: Param) -> str:
+def _say_default(param: Param) -> str:
     return f" (else {param.default})" if param.default else ""
 
 
@@ -128,19 +129,21 @@ def _with_defaults(query: NamedQuery) -> str:
     What begins with `_skillrun_` Datasette asks of the plugin.
     """
     lines = [line for line in query.sql.splitlines() if not line.startswith("--")]
-    defaults = {
-        p.name: "'{}'".format(p.default.replace("'", "''")) for p in query.params if p.default
-    }
+    defaults = {}
+    for param in query.params:
+        if param.default:
+            escaped = param.default.replace("'", "''")
+            defaults[param.name] = f"'{escaped}'"
     if TREE in {param.name for param in query.params}:
         defaults["repo"] = ":_skillrun_repo"
 
-    def replaced(match: re.Match[str]) -> str:
-        if match[1] == TREE:
+    def replace_parameter(match: re.Match[str]) -> str:
+        name = match[1]
+        if name == TREE:
             return ":_skillrun_tree"
-        return (
-            f"coalesce(nullif(:{match[1]}, ''), {defaults[match[1]]})"
-            if match[1] in defaults
-            else match[0]
-        )
+        # No parameter but a text or a comment, or one without a default.
+        if name not in defaults:
+            return match[0]
+        return f"coalesce(nullif(:{name}, ''), {defaults[name]})"
 
-    return _PIECE.sub(replaced, "\n".join(lines)).strip().rstrip(";")
+    return _PIECE.sub(replace_parameter, "\n".join(lines)).strip().rstrip(";")

@@ -18,7 +18,7 @@ from datasette import Response, hookimpl
 from markupsafe import Markup
 
 from skillrun.errors import SkillrunError
-from skillrun.ledger.tampered import tampered
+from skillrun.ledger.tampered import find_tampered_ledger
 from skillrun.reports.page.build import run_page
 from skillrun.text import visible
 from skillrun.web.metadata import NAME
@@ -42,32 +42,40 @@ def register_magic_parameters(datasette: Any) -> list[tuple[str, Callable[[str, 
     """
     database = datasette.get_database(NAME)
     return [
-        ("skillrun", lambda name, request: database.files(name, request.args.get("repo") or ""))
+        (
+            "skillrun",
+            lambda name, request: database.value_of_files(name, request.args.get("repo") or ""),
+        )
     ]
 
 
 @hookimpl
 def render_cell(value: Any, column: str) -> str | None:
     """A link or a time; None leaves the cell to Datasette, which escapes it."""
-    value = value["value"] if isinstance(value, dict) else value  # a foreign key with its label
+    # A foreign key comes with its label.
+    if isinstance(value, dict):
+        value = value["value"]
     if column == "run_id" and isinstance(value, str) and _RUN_ID.fullmatch(value):
         return Markup('<a href="/run/{0}">{0}</a>').format(value)
     if column.endswith("_us") and column != "dur_us" and isinstance(value, int):
-        return _time(value)
+        return _format_time(value)
     return None
 
 
 @hookimpl
 def prepare_jinja2_environment(env: Any) -> None:
     """Cells, facets, titles and fields alike have no character that hides or reorders others."""
-    env.finalize = _shown
+    env.finalize = _make_visible
 
 
-def _shown(value: Any) -> Any:
+def _make_visible(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     shown = visible(value.replace("\r\n", "\n"), None, lines=True)  # a form sends its lines so
-    return Markup(shown) if hasattr(value, "__html__") else shown
+    # What the template made itself is markup, and stays it.
+    if hasattr(value, "__html__"):
+        return Markup(shown)
+    return shown
 
 
 @hookimpl
@@ -80,20 +88,22 @@ def handle_exception(
     it away.
     """
 
-    async def answer() -> Any:
+    async def answer_error() -> Any:
         error: Exception = exception
-        if _status(error) == 500:
-            found = await asyncio.to_thread(tampered, [Path(datasette.get_database(NAME).path)])
+        # An error that nobody foresaw may come from rows that no skillrun wrote: then say that.
+        if _status_of_error(error) == 500:
+            path = Path(datasette.get_database(NAME).path)
+            found = await asyncio.to_thread(find_tampered_ledger, [path])
             error = found or exception
-        if (status := _status(error)) == 500:
+        status = _status_of_error(error)
+        if status == 500:
             text = "".join(traceback.format_exception(error))
             print(visible(text, None, lines=True), file=sys.stderr)
         message = visible(str(error), None, lines=True)
         if request.path.endswith(".json"):
             return Response.json({"ok": False, "error": message, "status": status}, status=status)
-        if getattr(
-            error, "message_is_html", False
-        ):  # Datasette's words, with what they quote escaped
+        # Datasette's words, with what they quote escaped.
+        if getattr(error, "message_is_html", False):
             message = Markup(message)
         template = datasette.jinja_env.get_template("error.html")
         values = {"error": message, "status": status, "title": getattr(error, "title", None)}
@@ -104,10 +114,10 @@ def handle_exception(
         }
         return Response.html(await template.render_async({**values, **shell}), status=status)
 
-    return answer
+    return answer_error
 
 
-def _status(exception: Exception) -> int:
+def _status_of_error(exception: Exception) -> int:
     if isinstance(exception, SkillrunError | sqlite3.Error):
         return 503  # locked, gone, damaged
     return int(getattr(exception, "status", 500))
@@ -122,7 +132,7 @@ async def show_run(request: Any, datasette: Any) -> Any:
         page = await asyncio.to_thread(run_page, path, request.url_vars["run"])
     except SkillrunError as error:
         return Response.text(visible(error.message), status=404)
-    return Response.html(page.replace("<body>", f"<body>{_links(page)}", 1))
+    return Response.html(page.replace("<body>", f"<body>{_links_to_rows(page)}", 1))
 
 
 async def to_run(request: Any) -> Any:
@@ -130,17 +140,17 @@ async def to_run(request: Any) -> Any:
     return Response.redirect(f"/run/{request.url_vars['run']}")
 
 
-def _links(page: str) -> str:
+def _links_to_rows(page: str) -> str:
     """The page names its run by the whole id, where an address may have the beginning alone."""
     run = _RUN_ID.search(page)
-    tables = ("event", "telemetry", "evidence", "run") if run else ()
-    links = "".join(
-        f' · <a href="/{NAME}/{table}?run_id={run and run[0]}">{table}</a>' for table in tables
-    )
+    links = ""
+    if run:
+        for table in ("event", "telemetry", "evidence", "run"):
+            links += f' · <a href="/{NAME}/{table}?run_id={run[0]}">{table}</a>'
     return f'<nav><a href="/">ledger</a>{links}</nav>'
 
 
-def _time(microseconds: int) -> str | None:
+def _format_time(microseconds: int) -> str | None:
     try:
         when = datetime.fromtimestamp(microseconds / 1e6, UTC)
     except (ValueError, OverflowError, OSError):

@@ -21,14 +21,13 @@ from skillrun.runner.files_now import known_repo
 from skillrun.web import plugin
 from skillrun.web.csvrows import with_safe_rows
 from skillrun.web.database import LedgerDatabase
-from skillrun.web.guard import App, Message, Receive, Send, guarded
-from skillrun.web.metadata import NAME, metadata
+from skillrun.web.guard import App, Message, Receive, Send, guard_app
+from skillrun.web.metadata import NAME, build_metadata
 
 HOST = "127.0.0.1"
 SETTINGS = {
-    "sql_time_limit_ms": (
-        30_000
-    ),  # over a million events some named queries take ten seconds on a busy machine
+    # Over a million events some named queries take ten seconds on a busy machine.
+    "sql_time_limit_ms": 30_000,
     "facet_time_limit_ms": 1_000,
     "default_page_size": 50,
     "default_facet_size": 10,
@@ -50,10 +49,10 @@ def serve(path: Path, repo: Path, port: int, ready: Callable[[str], None]) -> No
     Raises LedgerUnusable where there is no ledger to read, Refused for a port that cannot be had.
     """
     open_reader(path).close()
-    with _listening(port) as listener:
+    with _listen_on(port) as listener:
         port = listener.getsockname()[1]
-        datasette = application(path, repo)
-        app = guarded(_safe_csv(datasette.app()), port)
+        datasette = build_application(path, repo)
+        app = guard_app(_safe_csv(datasette.app()), port)
         config = uvicorn.Config(
             app, log_level="error", access_log=False, ws="none", timeout_graceful_shutdown=2
         )
@@ -72,18 +71,19 @@ class _Server(uvicorn.Server):
         self._database = database
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        # Else it would tell of every answer that is cut off.
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
-        self._database.end()
+        self._database.interrupt_all()
         super().handle_exit(sig, frame)
 
 
-def application(path: Path, repo: Path) -> Any:
+def build_application(path: Path, repo: Path) -> Any:
     """Datasette with the ledger at `path`, skillrun's plugin, and no other plugin that may be
     installed here.
     """
     _plug_in()
     static = Path(__file__).with_name("static")
-    words = metadata(path, known_repo(repo, path))
+    words = build_metadata(path, known_repo(repo, path))
     datasette = Datasette(
         [],
         memory=False,
@@ -97,24 +97,27 @@ def application(path: Path, repo: Path) -> Any:
 
 
 def _safe_csv(app: App) -> App:
-    async def answer(scope: Message, receive: Receive, send: Send) -> None:
+    async def answer_csv_safely(scope: Message, receive: Receive, send: Send) -> None:
         is_csv = scope["type"] == "http" and scope["path"].endswith(".csv")
-        await app(scope, receive, with_safe_rows(send) if is_csv else send)
+        if is_csv:
+            send = with_safe_rows(send)
+        await app(scope, receive, send)
 
-    return answer
+    return answer_csv_safely
 
 
 def _plug_in() -> None:
     """Datasette's plugins are those of the process."""
     for other, _ in pm.list_plugin_distinfo():
         pm.unregister(other)
+    # It prints a traceback with all variables for each wrong address: ours takes its place.
     if pm.has_plugin("datasette.handle_exception"):
         pm.unregister(name="datasette.handle_exception")
     if not pm.is_registered(plugin):
         pm.register(plugin, "skillrun")
 
 
-def _listening(port: int) -> socket.socket:
+def _listen_on(port: int) -> socket.socket:
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

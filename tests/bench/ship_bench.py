@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "ledger"))
 from ledgers import run_start, telemetry
 
 from skillrun.ledger.shipping.parcel import EVENT_ROW
-from skillrun.ledger.shipping.ship import ship
+from skillrun.ledger.shipping.ship import ship_ledger
 from skillrun.ledger.store import EvidenceRow, Ledger, NewEvent
 from skillrun.proof.services.postgres import PostgresServer
 
@@ -69,7 +69,7 @@ def lag_s(path: Path, url: str) -> float:
         run_id = str(ledger.runs(limit=1)[0]["run_id"])
         begun = time.perf_counter()
         ledger.append(run_id, [NewEvent("waiver.given")])
-    ship(path, url)
+    ship_ledger(path, url)
     return time.perf_counter() - begun
 
 
@@ -85,7 +85,7 @@ def main() -> None:
         try:
             bare = copied_s(path, server.url)
             begun = time.perf_counter()
-            shipped = ship(path, server.url)
+            shipped = ship_ledger(path, server.url)
             took = time.perf_counter() - begun
             lag = statistics.median(lag_s(path, server.url) for _ in range(9))
         finally:

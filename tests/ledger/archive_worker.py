@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from types import FrameType
 
-from skillrun.ledger.archive import archive
+from skillrun.ledger.archive import archive_runs
 
 ledger, before, to, last = sys.argv[1:]
 calls = 0
@@ -27,6 +27,6 @@ def count(frame: FrameType, event: str, function: object) -> None:
 
 
 sys.setprofile(count)
-archive(Path(ledger), int(before), Path(to))
+archive_runs(Path(ledger), int(before), Path(to))
 sys.setprofile(None)
 print("done")

@@ -19,7 +19,7 @@ from ledgers import fill_run, plain, triggers_away
 
 from skillrun.anchors.files import read_file
 from skillrun.anchors.notes import REF, read_notes
-from skillrun.anchors.publish import INTOTO, NOTE, PLAIN, find, name_of, publish
+from skillrun.anchors.publish import INTOTO, NOTE, PLAIN, find_anchors, name_of, publish_heads
 from skillrun.errors import Misuse, Refused
 from skillrun.ledger import chain
 from skillrun.ledger.store import Ledger, NewEvent
@@ -34,7 +34,7 @@ def anchored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with Ledger.open(root / ".skillrun" / "ledger.db") as ledger:
         for job, invocations in (("a", 2), ("b", 1), ("c", 2)):
             fill_run(ledger, job, invocations)
-    publish(root / ".skillrun" / "ledger.db", NOTE, repo=open_repo(root))
+    publish_heads(root / ".skillrun" / "ledger.db", NOTE, repo=open_repo(root))
     return root
 
 
@@ -51,7 +51,9 @@ def ledger_in(repo: Path) -> Path:
 def verified(repo: Path, *named: Path, path: Path | None = None) -> VerifyReport:
     """As the command does it."""
     path = path or ledger_in(repo)
-    return verify_ledger(path, anchors=find(path, open_repo(repo), named), own=name_of(path))
+    return verify_ledger(
+        path, anchors=find_anchors(path, open_repo(repo), named), own=name_of(path)
+    )
 
 
 def runs_of(path: Path) -> list[str]:
@@ -309,7 +311,7 @@ def test_two_clones_keep_each_others_notes(repo: Path, tmp_path: Path) -> None:
     for place in (repo, clone):
         with Ledger.open(ledger_in(place)) as ledger:
             fill_run(ledger)
-        publish(ledger_in(place), NOTE, repo=open_repo(place))
+        publish_heads(ledger_in(place), NOTE, repo=open_repo(place))
     theirs = "refs/notes/origin/skillrun"
     helpers.git(clone, "fetch", "--quiet", "origin", f"{REF}:{theirs}")
     helpers.git(clone, "notes", "--ref=skillrun", "merge", "--quiet", "-s", "cat_sort_uniq", theirs)
@@ -322,7 +324,7 @@ def test_two_clones_keep_each_others_notes(repo: Path, tmp_path: Path) -> None:
 
 
 def _publish(root: str) -> None:
-    publish(ledger_in(Path(root)), NOTE, repo=open_repo(Path(root)))
+    publish_heads(ledger_in(Path(root)), NOTE, repo=open_repo(Path(root)))
 
 
 def test_six_at_once_lose_no_note(repo: Path, tmp_path: Path) -> None:
@@ -347,9 +349,9 @@ def test_a_note_of_somebody_else_stays(repo: Path) -> None:
     helpers.git(repo, "notes", "--ref=skillrun", "append", "-m", "seen by ada")
     with Ledger.open(ledger_in(repo)) as ledger:
         fill_run(ledger)
-    assert publish(ledger_in(repo), NOTE, repo=open_repo(repo)).new == 1
+    assert publish_heads(ledger_in(repo), NOTE, repo=open_repo(repo)).new == 1
     assert "seen by ada" in helpers.git(repo, "notes", "--ref=skillrun", "show").splitlines()
-    assert publish(ledger_in(repo), NOTE, repo=open_repo(repo)).new == 0
+    assert publish_heads(ledger_in(repo), NOTE, repo=open_repo(repo)).new == 0
 
 
 def test_a_note_outlives_its_commit(repo: Path) -> None:
@@ -362,24 +364,24 @@ def test_a_branch_without_a_commit_takes_no_note(repo: Path) -> None:
     with Ledger.open(ledger_in(repo)) as ledger:
         fill_run(ledger)
     with pytest.raises(Refused, match="no commit to put the note on"):
-        publish(ledger_in(repo), NOTE, repo=open_repo(repo))
+        publish_heads(ledger_in(repo), NOTE, repo=open_repo(repo))
 
 
 @pytest.mark.parametrize("kind", [PLAIN, INTOTO])
 def test_a_file_holds_the_heads_and_is_found_again(repo: Path, tmp_path: Path, kind: str) -> None:
     file = tmp_path / "heads"
-    assert publish(ledger_in(repo), kind, file=file).new == 3
+    assert publish_heads(ledger_in(repo), kind, file=file).new == 3
     first = read_file(file)
     with Ledger.open(ledger_in(repo)) as ledger:
         fill_run(ledger, "d")
-    publish(ledger_in(repo), kind, file=file)
+    publish_heads(ledger_in(repo), kind, file=file)
     assert {anchor.line for anchor in first} < {anchor.line for anchor in read_file(file)}
     assert all(str(file) in anchor.places for anchor in verified(repo).anchors)
 
 
 def test_a_copy_for_an_auditor_is_judged_by_the_file_he_names(repo: Path, tmp_path: Path) -> None:
     file, copy = tmp_path / "heads", tmp_path / "elsewhere" / "ledger.db"
-    publish(ledger_in(repo), PLAIN, file=file)
+    publish_heads(ledger_in(repo), PLAIN, file=file)
     copy.parent.mkdir()
     shutil.copy(ledger_in(repo), copy)
     run_ids = runs_of(copy)
@@ -387,7 +389,7 @@ def test_a_copy_for_an_auditor_is_judged_by_the_file_he_names(repo: Path, tmp_pa
         for run_id in run_ids:
             remove_run(db, run_id)
     assert verify_ledger(copy, own=name_of(copy)).problems == ()
-    report = verify_ledger(copy, anchors=find(copy, None, [file]), own=name_of(copy))
+    report = verify_ledger(copy, anchors=find_anchors(copy, None, [file]), own=name_of(copy))
     assert told(report) == [(run_id, "run", None) for run_id in run_ids]
 
 
@@ -395,7 +397,7 @@ def test_a_statement_is_valid_and_is_read_from_a_signers_envelope(
     repo: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "heads.json"
-    publish(ledger_in(repo), INTOTO, file=file)
+    publish_heads(ledger_in(repo), INTOTO, file=file)
     value = json.loads(file.read_text())
     schema = json.loads((helpers.ROOT / "schemas" / "ledger-anchor.v1.json").read_text())
     assert list(Draft202012Validator(schema).iter_errors(value["predicate"])) == []
@@ -442,14 +444,14 @@ def test_a_file_without_anchors_is_said(tmp_path: Path, text: str) -> None:
 def test_nothing_of_another_sort_is_overwritten(repo: Path, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("my notes")
     with pytest.raises(Misuse):
-        publish(ledger_in(repo), INTOTO, file=tmp_path / "notes.txt")
+        publish_heads(ledger_in(repo), INTOTO, file=tmp_path / "notes.txt")
     assert (tmp_path / "notes.txt").read_text() == "my notes"
-    publish(ledger_in(repo), PLAIN, file=tmp_path / "notes.txt")
+    publish_heads(ledger_in(repo), PLAIN, file=tmp_path / "notes.txt")
     assert (tmp_path / "notes.txt").read_text().startswith("my notes\nskillrun-anchor/1 ")
     with pytest.raises(Refused, match="cannot be written"):
-        publish(ledger_in(repo), PLAIN, file=tmp_path / "no" / "folder")
+        publish_heads(ledger_in(repo), PLAIN, file=tmp_path / "no" / "folder")
     with pytest.raises(Refused, match="cannot be written"):
-        publish(ledger_in(repo), INTOTO, file=tmp_path / "no" / "folder")
+        publish_heads(ledger_in(repo), INTOTO, file=tmp_path / "no" / "folder")
 
 
 def test_the_command_line(repo: Path, tmp_path: Path) -> None:

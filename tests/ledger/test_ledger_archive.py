@@ -14,7 +14,7 @@ import pytest
 from ledgers import ROOT, fill_run, plain, run_start, start_workers, telemetry, triggers_away
 
 from skillrun.errors import LedgerUnusable, Misuse, Refused
-from skillrun.ledger.archive import archive
+from skillrun.ledger.archive import archive_runs
 from skillrun.ledger.store import Ledger, NewEvent
 from skillrun.ledger.verify import VerifyReport, verify_ledger
 
@@ -65,7 +65,7 @@ def test_runs_move_whole_and_both_files_verify(path: Path, tmp_path: Path) -> No
         (second,) = db.execute(
             "SELECT max(ts_us) FROM event WHERE run_id = ?", [sorted(before)[1]]
         ).fetchone()
-    done = archive(path, second + 1, to)
+    done = archive_runs(path, second + 1, to)
     assert list(done.moved) == ids(to) == sorted(before)[:2]
     assert ids(path) == sorted(before)[2:]
     assert all(rows(to, run_id) == before[run_id] for run_id in ids(to))
@@ -73,10 +73,10 @@ def test_runs_move_whole_and_both_files_verify(path: Path, tmp_path: Path) -> No
     assert verify_ledger(path).notes == (f"2 runs were archived in {to}, and verified there",)
     with plain(path) as db, pytest.raises(Exception, match="append-only"):
         db.execute("DELETE FROM run")
-    third = archive(path, ALWAYS, to)
+    third = archive_runs(path, ALWAYS, to)
     assert (list(third.moved), ids(path)) == (sorted(before)[2:], [])
     assert good(verify_ledger(path)) and good(verify_ledger(to))
-    assert archive(path, ALWAYS, to).moved == ()
+    assert archive_runs(path, ALWAYS, to).moved == ()
 
 
 def test_what_is_open_stays(path: Path, tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_what_is_open_stays(path: Path, tmp_path: Path) -> None:
         ledger.append(superseded, [NewEvent("invocation.ended", invocation=1)], telemetry=row)
         later = ledger.start_run(run_start("e"))
         ledger.append(later, [NewEvent("invocation.started", invocation=1)])
-    done = archive(path, ALWAYS, tmp_path / "old.db")
+    done = archive_runs(path, ALWAYS, tmp_path / "old.db")
     assert superseded in done.moved
     assert dict(done.kept) == {
         resumable: "it can still be resumed",
@@ -103,15 +103,15 @@ def test_a_receiver_gets_all_of_it_first(path: Path, tmp_path: Path) -> None:
     run_ids = ids(path)
     with plain(path) as db:
         db.execute("INSERT INTO sink_cursor VALUES ('pg', 5, 1)")
-    done = archive(path, ALWAYS, tmp_path / "old.db")
+    done = archive_runs(path, ALWAYS, tmp_path / "old.db")
     assert (list(done.moved), [run_id for run_id, _ in done.kept]) == (run_ids[:1], run_ids[1:])
     with plain(path) as db:
         db.execute("UPDATE sink_cursor SET last_seq = 15")
         db.execute("INSERT INTO sink_refusal VALUES ('pg', ?, 3, 'x', 1)", run_ids[1:2])
-    assert archive(path, ALWAYS, tmp_path / "old.db").moved == ()
+    assert archive_runs(path, ALWAYS, tmp_path / "old.db").moved == ()
     with plain(path) as db:
         db.execute("DELETE FROM sink_refusal")
-    assert list(archive(path, ALWAYS, tmp_path / "old.db").moved) == run_ids[1:2]
+    assert list(archive_runs(path, ALWAYS, tmp_path / "old.db").moved) == run_ids[1:2]
     with Ledger.open(path) as ledger:
         ledger.append(run_ids[2], [NewEvent("x")])
     with plain(path) as db:
@@ -137,7 +137,7 @@ def test_killed_at_every_call_no_run_is_lost(path: Path, tmp_path: Path) -> None
             assert kept and all(found == known for found in kept), k
             in_both += len(kept) == 2
         assert good(verify_ledger(here)), k
-        archive(here, ALWAYS, to)
+        archive_runs(here, ALWAYS, to)
         assert (ids(here), ids(to)) == ([], sorted(before))
         assert good(verify_ledger(here)) and good(verify_ledger(to)), k
     assert 30 < k < 399 and in_both > 5, (k, in_both)
@@ -152,7 +152,7 @@ def test_others_write_on_while_runs_move(path: Path, tmp_path: Path) -> None:
             us for (us,) in db.execute("SELECT max(ts_us) FROM event GROUP BY run_id ORDER BY 1")
         ]
     live = start_workers(2, path, "new", 60)
-    done = [archive(path, us + 1, tmp_path / "old.db") for us in times]
+    done = [archive_runs(path, us + 1, tmp_path / "old.db") for us in times]
     outputs = [worker.communicate()[0] for worker in live]
     assert [worker.returncode for worker in live] == [0, 0], outputs
     assert [len(one.moved) for one in done] == [1, 1, 1]
@@ -166,10 +166,10 @@ def test_a_run_that_went_on_is_moved_later_with_all_it_has(path: Path, tmp_path:
     to, copy = tmp_path / "old.db", tmp_path / "copy.db"
     run_id = ids(path)[0]
     shutil.copy(path, copy)
-    archive(copy, ALWAYS, to)
+    archive_runs(copy, ALWAYS, to)
     with Ledger.open(path) as ledger:
         ledger.append(run_id, [NewEvent("x")])
-    assert run_id in archive(path, ALWAYS, to).moved
+    assert run_id in archive_runs(path, ALWAYS, to).moved
     assert len(rows(to, run_id)["event"]) == 6
     assert good(verify_ledger(path)) and good(verify_ledger(to))
 
@@ -184,7 +184,7 @@ def test_a_run_that_goes_on_between_copy_and_deletion_stays(path: Path, tmp_path
                 ledger.append(first, [NewEvent("x")])
 
     sys.setprofile(go_on)
-    done = archive(path, ALWAYS, tmp_path / "old.db")
+    done = archive_runs(path, ALWAYS, tmp_path / "old.db")
     assert done.kept == ((first, "it went on meanwhile"),)
     assert (ids(path), len(ids(tmp_path / "old.db"))) == ([first], 3)
     assert good(verify_ledger(path)) and good(verify_ledger(tmp_path / "old.db"))
@@ -192,7 +192,7 @@ def test_a_run_that_goes_on_between_copy_and_deletion_stays(path: Path, tmp_path
 
 def test_an_archive_that_was_tampered_with_or_lost_is_said(path: Path, tmp_path: Path) -> None:
     to = tmp_path / "old.db"
-    archive(path, ALWAYS, to)
+    archive_runs(path, ALWAYS, to)
     run_id, kept = ids(to)[0], shutil.copy(to, tmp_path / "kept.db")
     with triggers_away(to) as db:
         db.execute("DELETE FROM anchor")
@@ -215,7 +215,7 @@ def test_an_archive_that_was_tampered_with_or_lost_is_said(path: Path, tmp_path:
 
 
 def test_both_files_may_move_together(path: Path, tmp_path: Path) -> None:
-    archive(path, ALWAYS, tmp_path / "old.db")
+    archive_runs(path, ALWAYS, tmp_path / "old.db")
     (tmp_path / "away").mkdir()
     for name in ("ledger.db", "old.db"):
         (tmp_path / name).rename(tmp_path / "away" / name)
@@ -227,7 +227,7 @@ def test_a_broken_run_is_not_moved(path: Path, tmp_path: Path) -> None:
     with triggers_away(path) as db:
         db.execute("UPDATE event SET outcome = 'passed' WHERE seq = 4")
     with pytest.raises(Refused, match="is broken or incomplete; nothing was moved"):
-        archive(path, ALWAYS, tmp_path / "old.db")
+        archive_runs(path, ALWAYS, tmp_path / "old.db")
     assert len(ids(path)) == 3 and not (tmp_path / "old.db").exists()
 
 
@@ -257,18 +257,18 @@ def test_refused_places(path: Path, tmp_path: Path) -> None:
         fill_run(ledger)
     (tmp_path / "text").write_text("hello " * 1000)
     with pytest.raises(Misuse, match="the ledger itself"):
-        archive(path, ALWAYS, path)
+        archive_runs(path, ALWAYS, path)
     with pytest.raises(Misuse, match="a ledger in its own right"):
-        archive(path, ALWAYS, other)
+        archive_runs(path, ALWAYS, other)
     with pytest.raises(LedgerUnusable, match="not a SQLite database"):
-        archive(path, ALWAYS, tmp_path / "text")
+        archive_runs(path, ALWAYS, tmp_path / "text")
     with pytest.raises(LedgerUnusable, match="no ledger here yet"):
-        archive(tmp_path / "none.db", ALWAYS, tmp_path / "old.db")
+        archive_runs(tmp_path / "none.db", ALWAYS, tmp_path / "old.db")
     with plain(path) as db:
         db.execute("DROP TRIGGER event_no_delete")
         db.execute("CREATE TRIGGER event_no_delete BEFORE DELETE ON event BEGIN SELECT 1; END")
     with pytest.raises(Refused, match="event_no_delete is not the ledger's own"):
-        archive(path, ALWAYS, tmp_path / "old.db")
+        archive_runs(path, ALWAYS, tmp_path / "old.db")
     assert len(ids(path)) == 3
 
 

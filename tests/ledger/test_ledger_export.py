@@ -45,7 +45,9 @@ def export(ledger: Path, *args: str | Path, code: int = 0) -> str:
 def documents(ledger: Path, format: str, **chosen: str) -> list[Any]:
     """The JSON documents of a format of lines."""
     with Source(ledger, **chosen) as source:
-        return [json.loads(line) for line in "".join(LINES[format].lines(source)).splitlines()]
+        return [
+            json.loads(line) for line in "".join(LINES[format].format_lines(source)).splitlines()
+        ]
 
 
 def strings(value: Any) -> list[str]:

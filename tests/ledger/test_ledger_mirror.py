@@ -15,9 +15,9 @@ from test_ledger_ship import fill, here, more, server, url  # noqa: F401
 
 from skillrun.errors import Blocked
 from skillrun.ledger.query import named_queries, run_query
-from skillrun.ledger.shipping.mirror import mirror
-from skillrun.ledger.shipping.server import shown
-from skillrun.ledger.shipping.ship import ship
+from skillrun.ledger.shipping.mirror import refresh_mirror
+from skillrun.ledger.shipping.server import hide_secrets
+from skillrun.ledger.shipping.ship import ship_ledger
 from skillrun.ledger.store import Ledger
 from skillrun.ledger.verify import verify_ledger
 
@@ -30,19 +30,19 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_copy_has_every_row_and_comes_up_to_date(url: str, tmp_path: Path) -> None:  # noqa: F811
     path = tmp_path / "ledger.db"
     runs = fill(path)
-    ship(path, url)
-    assert here(mirror(url)) == here(path)
+    ship_ledger(path, url)
+    assert here(refresh_mirror(url)) == here(path)
     with Ledger.open(path) as ledger:
         more(ledger, runs[1], 2, invocation=2)
-    ship(path, url)
-    assert here(mirror(url)) == here(path)
+    ship_ledger(path, url)
+    assert here(refresh_mirror(url)) == here(path)
 
 
 def test_every_named_query_answers_the_same(url: str, tmp_path: Path) -> None:  # noqa: F811
     path = tmp_path / "ledger.db"
     fill(path)
-    ship(path, url)
-    copy = mirror(url)
+    ship_ledger(path, url)
+    copy = refresh_mirror(url)
     for name in named_queries():
         one, other = run_query(path, name), run_query(copy, name)
         assert one.columns == other.columns
@@ -51,8 +51,8 @@ def test_every_named_query_answers_the_same(url: str, tmp_path: Path) -> None:  
 
 def test_what_is_whole_there_is_whole_here(url: str, tmp_path: Path) -> None:  # noqa: F811
     fill(tmp_path / "ledger.db")
-    ship(tmp_path / "ledger.db", url)
-    report = verify_ledger(mirror(url, tmp_path))
+    ship_ledger(tmp_path / "ledger.db", url)
+    report = verify_ledger(refresh_mirror(url, tmp_path))
     assert (report.integrity, report.completeness) == ("whole", "complete")
 
 
@@ -69,23 +69,23 @@ CHANGES = {
 @pytest.mark.parametrize("change", CHANGES)
 def test_what_was_changed_there_is_found(url: str, tmp_path: Path, change: str) -> None:  # noqa: F811
     fill(tmp_path / "ledger.db", runs=1)
-    ship(tmp_path / "ledger.db", url)
+    ship_ledger(tmp_path / "ledger.db", url)
     with psycopg.connect(url, autocommit=True, options="-c search_path=skillrun") as admin:
         for table in ("run", "event", "evidence", "telemetry"):
             admin.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
         admin.execute("ALTER TABLE evidence DROP CONSTRAINT evidence_run_id_n_fkey")
         assert admin.execute(CHANGES[change]).rowcount > 0
-    assert verify_ledger(mirror(url, tmp_path / "copy")).integrity == "broken"
+    assert verify_ledger(refresh_mirror(url, tmp_path / "copy")).integrity == "broken"
 
 
 def test_a_database_without_a_ledger(url: str) -> None:  # noqa: F811
     with pytest.raises(Blocked, match="no ledger in this database"):
-        mirror(url)
+        refresh_mirror(url)
 
 
 def test_a_database_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(Blocked) as blocked:
-        mirror(f"postgresql://ada:secret@/x?host={tmp_path}")
+        refresh_mirror(f"postgresql://ada:secret@/x?host={tmp_path}")
     assert "secret" not in str(blocked.value)
 
 
@@ -99,7 +99,7 @@ def said(*args: str, ledger: str | Path, cwd: Path) -> subprocess.CompletedProce
 )
 def test_the_commands_read_it_like_a_file(url: str, tmp_path: Path, words: list[str]) -> None:  # noqa: F811
     runs = fill(tmp_path / "ledger.db", runs=2)
-    ship(tmp_path / "ledger.db", url)
+    ship_ledger(tmp_path / "ledger.db", url)
     more_words = {
         "show": [runs[0], "--json"],
         "list": ["--json"],
@@ -111,7 +111,7 @@ def test_the_commands_read_it_like_a_file(url: str, tmp_path: Path, words: list[
     )
     assert here_.returncode == there_.returncode == 0, there_.stderr
     assert without_places(there_.stdout) == without_places(here_.stdout)
-    assert words != ["verify"] or there_.stdout.startswith(f"{shown(url)}: 2 runs")
+    assert words != ["verify"] or there_.stdout.startswith(f"{hide_secrets(url)}: 2 runs")
 
 
 def without_places(text: str) -> list[str]:
@@ -132,7 +132,7 @@ def test_a_command_that_writes_wants_a_file(url: str, tmp_path: Path) -> None:  
 
 def test_it_is_called_by_its_address_without_the_password(url: str, tmp_path: Path) -> None:  # noqa: F811
     run_id, *_ = fill(tmp_path / "ledger.db")
-    ship(tmp_path / "ledger.db", url)
+    ship_ledger(tmp_path / "ledger.db", url)
     secret = url.replace("@/", ":geheim@/")
     page = tmp_path / "page.html"
     asked: list[list[str]] = [

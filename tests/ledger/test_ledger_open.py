@@ -14,7 +14,7 @@ from ledgers import fill_run, plain, run_start, without_privileges
 from skillrun.errors import LedgerUnusable
 from skillrun.ledger import connection
 from skillrun.ledger.connection import SCHEMA_VERSION, journal_mode, open_writer
-from skillrun.ledger.migrate import migrations
+from skillrun.ledger.migrate import read_migrations
 from skillrun.ledger.store import Ledger, NewEvent
 from skillrun.ledger.verify import verify_ledger
 
@@ -78,7 +78,7 @@ def test_the_pragmas_of_a_writer(path: Path) -> None:
 
 
 def test_the_version_counts_the_migrations() -> None:
-    assert [number for number, _ in migrations()] == list(range(1, SCHEMA_VERSION + 1))
+    assert [number for number, _ in read_migrations()] == list(range(1, SCHEMA_VERSION + 1))
 
 
 def test_an_empty_file_becomes_a_ledger(path: Path) -> None:

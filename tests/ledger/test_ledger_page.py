@@ -14,8 +14,8 @@ import pytest
 
 from skillrun.ledger.store import Ledger, NewEvent
 from skillrun.reports.page.build import run_page
-from skillrun.reports.page.findings import findings
-from skillrun.reports.page.lanes import drawn
+from skillrun.reports.page.findings import collect_findings
+from skillrun.reports.page.lanes import draw_history
 from skillrun.reports.page.stages import stage_rows
 
 STEPS = [
@@ -254,7 +254,7 @@ def test_a_finding_is_shown_once_with_its_beginning_and_end() -> None:
         event(3, 2, "retry", [two]),
         event(4, 3, "retry", [two]),
     ]
-    shown = findings(
+    shown = collect_findings(
         events, {"stages": [{"id": "retry", "findings": [two, exported.finding("of the skill")]}]}
     )
     assert [(s.stage, s.finding["message"], s.first, s.gone) for s in shown] == [
@@ -268,7 +268,7 @@ def test_a_finding_is_shown_once_with_its_beginning_and_end() -> None:
 
 def test_a_finding_that_comes_back_is_there_again() -> None:
     one = exported.finding("one")
-    (shown,) = findings(
+    (shown,) = collect_findings(
         [event(1, 1, "a", [one]), event(2, 2, "a", []), event(3, 3, "a", [one])], {}
     )
     assert (shown.first, shown.gone) == (1, None)
@@ -304,7 +304,7 @@ def test_stages_are_placed_in_their_invocation() -> None:
 
 
 def test_lanes_have_a_line_a_process_and_a_mark_a_step() -> None:
-    found = drawn(history())
+    found = draw_history(history())
     assert [lane.name for lane in found.lanes] == ["delivery 1", "delivery 2", "at the end"]
     assert [mark.shape for mark in found.marks] == [
         "step",
@@ -322,6 +322,6 @@ def test_lanes_have_a_line_a_process_and_a_mark_a_step() -> None:
 
 def test_a_long_history_stays_apart_and_an_empty_one_is_drawn() -> None:
     step = history()["steps"][0]
-    found = drawn(history(steps=[{**step, "number": n} for n in range(1, 61)]))
+    found = draw_history(history(steps=[{**step, "number": n} for n in range(1, 61)]))
     assert min(b.x - a.x for a, b in zip(found.marks, found.marks[1:], strict=False)) >= 15
-    assert drawn(history(steps=[])).marks == ()
+    assert draw_history(history(steps=[])).marks == ()

@@ -144,7 +144,7 @@ def test_a_redacted_event_is_still_protected(path: Path) -> None:
 def test_a_text_that_is_gone_without_a_word_is_found(path: Path, table: str, column: str) -> None:
     with triggers_away(path) as db:
         (text,) = db.execute(f"SELECT {column} FROM {table} WHERE n = 3").fetchone()
-        value = texts.without(json.loads(text), [texts.digest_of(TAIL)])
+        value = texts.take_out(json.loads(text), [texts.digest_of(TAIL)])
         db.execute(
             f"UPDATE {table} SET {column} = ? WHERE n = 3 AND {column} = ?",
             [json.dumps(value, sort_keys=True, separators=(",", ":")), text],
@@ -313,4 +313,4 @@ def test_what_a_hash_covers_is_what_the_data_dictionary_says() -> None:
 
     for _ in range(2000):
         text = canonical(value()).decode()
-        assert texts.covered(text) == canonical(shortened(json.loads(text))).decode()
+        assert texts.hashed_text(text) == canonical(shortened(json.loads(text))).decode()

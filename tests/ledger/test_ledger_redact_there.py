@@ -14,9 +14,9 @@ from test_ledger_mirror import cache  # noqa: F401
 from test_ledger_redact import SECRET, TAIL, path, redacted  # noqa: F401
 from test_ledger_ship import server, url  # noqa: F401
 
-from skillrun.ledger.shipping.mirror import mirror
-from skillrun.ledger.shipping.server import shown
-from skillrun.ledger.shipping.ship import ship
+from skillrun.ledger.shipping.mirror import refresh_mirror
+from skillrun.ledger.shipping.server import hide_secrets
+from skillrun.ledger.shipping.ship import ship_ledger
 from skillrun.ledger.verify import verify_ledger
 
 
@@ -32,31 +32,31 @@ def secrets_there(url: str) -> int:  # noqa: F811
 
 def test_the_secret_goes_with_the_next_ship(url: str, path: Path, tmp_path: Path) -> None:  # noqa: F811
     assert redacted(path, 3, None, dry_run=True).receivers == ()
-    ship(path, url)
-    copy = mirror(url)
+    ship_ledger(path, url)
+    copy = refresh_mirror(url)
     assert secrets_there(url) == 2
     assert SECRET.encode() in copy.read_bytes()
-    assert redacted(path, 3, None).receivers == (shown(url),)
+    assert redacted(path, 3, None).receivers == (hide_secrets(url),)
     assert secrets_there(url) == 2
-    assert ship(path, url).refused == {}
+    assert ship_ledger(path, url).refused == {}
     assert secrets_there(url) == 0
-    assert mirror(url) == copy
+    assert refresh_mirror(url) == copy
     assert SECRET.encode() not in copy.read_bytes()
-    for place in (copy, mirror(url, tmp_path)):
+    for place in (copy, refresh_mirror(url, tmp_path)):
         report = verify_ledger(place)
         assert (report.integrity, report.completeness) == ("whole", "complete")
         assert any("taken out by a redaction" in note for note in report.notes)
 
 
 def test_what_was_tampered_with_here_replaces_nothing_there(url: str, path: Path) -> None:  # noqa: F811
-    ship(path, url)
+    ship_ledger(path, url)
     redacted(path, 3, None)
     with triggers_away(path) as db:
         db.execute("UPDATE event SET data = replace(data, 'failed', 'passed') WHERE n = 3")
-    (why,) = ship(path, url).refused.values()
+    (why,) = ship_ledger(path, url).refused.values()
     assert why == "event 3: the row does not fit its hash"
     assert secrets_there(url) == 2
-    assert verify_ledger(mirror(url)).integrity == "whole"
+    assert verify_ledger(refresh_mirror(url)).integrity == "whole"
 
 
 @pytest.mark.parametrize(
@@ -69,13 +69,13 @@ def test_what_was_tampered_with_here_replaces_nothing_there(url: str, path: Path
     ],
 )
 def test_the_database_refuses_all_else(url: str, path: Path, statement: str) -> None:  # noqa: F811
-    ship(path, url)
+    ship_ledger(path, url)
     with psycopg.connect(url) as far, pytest.raises(psycopg.Error, match="append-only"):
         far.execute(f"SET LOCAL search_path = skillrun; {statement}")
 
 
 def test_the_command_says_who_has_them_still(url: str, path: Path) -> None:  # noqa: F811
-    ship(path, url)
+    ship_ledger(path, url)
     with plain(path) as db:
         (run_id,) = db.execute("SELECT run_id FROM run").fetchone()
     done = helpers.run_cli(
@@ -84,7 +84,7 @@ def test_the_command_says_who_has_them_still(url: str, path: Path) -> None:  # n
     )
     assert done.returncode == 0, done.stderr
     assert (
-        f"{shown(url)} has been sent them: skillrun ledger ship --to takes them out there"
+        f"{hide_secrets(url)} has been sent them: skillrun ledger ship --to takes them out there"
         in done.stdout
     )
     assert TAIL[:30] not in done.stdout

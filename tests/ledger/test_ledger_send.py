@@ -141,9 +141,9 @@ def test_a_collector_reads_every_span(ledger: Path, collector: Collector) -> Non
 def test_the_file_is_what_is_sent(ledger: Path, collector: Collector) -> None:
     sent(ledger, collector.url)
     with Source(ledger) as source:
-        from skillrun.exports.otlp import lines
+        from skillrun.exports.otlp import format_lines
 
-        whole = official("".join(lines(source)).encode())
+        whole = official("".join(format_lines(source)).encode())
     together = ExportTraceServiceRequest()
     for request in collector.taken:
         together.MergeFrom(request)

@@ -20,7 +20,7 @@ import pytest
 from ledgers import run_start, telemetry
 
 from skillrun.errors import Blocked, Misuse
-from skillrun.ledger.shipping.ship import ship
+from skillrun.ledger.shipping.ship import ship_ledger
 from skillrun.ledger.store import EvidenceRow, Ledger, NewEvent
 from skillrun.proof.services.errors import ServiceMissing
 from skillrun.proof.services.postgres import PostgresServer
@@ -96,26 +96,26 @@ def there(url: str, path: Path) -> dict[str, list[tuple[Any, ...]]]:
 
 def test_every_row_arrives_as_it_is(url: str, tmp_path: Path) -> None:
     fill(tmp_path / "ledger.db")
-    shipped = ship(tmp_path / "ledger.db", url, batch=7)
+    shipped = ship_ledger(tmp_path / "ledger.db", url, batch=7)
     assert (shipped.runs, shipped.events, shipped.waiting, shipped.refused) == (3, 21, 0, {})
     assert there(url, tmp_path / "ledger.db") == here(tmp_path / "ledger.db")
 
 
 def test_what_comes_later_is_sent_later_and_alone(url: str, tmp_path: Path) -> None:
     run_id = fill(tmp_path / "ledger.db", runs=1)[0]
-    ship(tmp_path / "ledger.db", url)
-    assert ship(tmp_path / "ledger.db", url).events == 0
+    ship_ledger(tmp_path / "ledger.db", url)
+    assert ship_ledger(tmp_path / "ledger.db", url).events == 0
     with Ledger.open(tmp_path / "ledger.db") as ledger:
         more(ledger, run_id, 2, invocation=2)
-    assert ship(tmp_path / "ledger.db", url).events == 4
+    assert ship_ledger(tmp_path / "ledger.db", url).events == 4
     assert there(url, tmp_path / "ledger.db") == here(tmp_path / "ledger.db")
 
 
 def test_two_ledgers_meet_in_one_database(url: str, tmp_path: Path) -> None:
     fill(tmp_path / "one.db")
     fill(tmp_path / "two.db")
-    ship(tmp_path / "one.db", url)
-    ship(tmp_path / "two.db", url)
+    ship_ledger(tmp_path / "one.db", url)
+    ship_ledger(tmp_path / "two.db", url)
     both = {
         table: sorted(here(tmp_path / "one.db")[table] + here(tmp_path / "two.db")[table], key=repr)
         for table in TABLES
@@ -125,18 +125,18 @@ def test_two_ledgers_meet_in_one_database(url: str, tmp_path: Path) -> None:
 
 def test_a_cursor_that_was_lost_sends_nothing_twice(url: str, tmp_path: Path) -> None:
     fill(tmp_path / "ledger.db")
-    ship(tmp_path / "ledger.db", url)
+    ship_ledger(tmp_path / "ledger.db", url)
     with sqlite3.connect(tmp_path / "ledger.db") as db:
         db.execute("UPDATE sink_cursor SET last_seq = 5")
-    assert ship(tmp_path / "ledger.db", url).refused == {}
+    assert ship_ledger(tmp_path / "ledger.db", url).refused == {}
     assert there(url, tmp_path / "ledger.db") == here(tmp_path / "ledger.db")
 
 
 SHIPPER = """
 import random, sys, time
 from pathlib import Path
-from skillrun.ledger.shipping.ship import ship
-print(ship(Path(sys.argv[1]), sys.argv[2], batch=int(sys.argv[3])))
+from skillrun.ledger.shipping.ship import ship_ledger
+print(ship_ledger(Path(sys.argv[1]), sys.argv[2], batch=int(sys.argv[3])))
 """
 
 
@@ -156,7 +156,7 @@ def test_eight_at_once_while_the_ledger_grows(url: str, tmp_path: Path) -> None:
     for process in working:
         _, said = process.communicate(timeout=120)
         assert process.returncode == 0, said
-    ship(path, url)
+    ship_ledger(path, url)
     assert there(url, path) == here(path)
 
 
@@ -181,14 +181,14 @@ def test_connections_that_are_cut_in_mid_batch(url: str, tmp_path: Path) -> None
     try:
         for _ in range(200):
             try:
-                if ship(path, url, batch=20, sleep=lambda seconds: None).events == 0:
+                if ship_ledger(path, url, batch=20, sleep=lambda seconds: None).events == 0:
                     break
             except Blocked:
                 continue
     finally:
         stop.set()
         cutter.join()
-    ship(path, url)
+    ship_ledger(path, url)
     assert cuts
     assert there(url, path) == here(path)
 
@@ -202,7 +202,7 @@ def test_a_shipper_that_is_killed_and_begun_again(url: str, tmp_path: Path) -> N
         time.sleep(0.4 + 0.15 * number)
         process.send_signal(signal.SIGKILL)
         process.communicate()
-    ship(path, url)
+    ship_ledger(path, url)
     assert there(url, path) == here(path)
 
 
@@ -225,7 +225,7 @@ def test_a_server_that_crashes_and_comes_again(url: str, tmp_path: Path) -> None
 
     killer = threading.Thread(target=kill_one)
     killer.start()
-    shipped = ship(path, url, batch=10)
+    shipped = ship_ledger(path, url, batch=10)
     killer.join()
     assert (len(killed), shipped.waiting, shipped.refused) == (1, 0, {})
     assert there(url, path) == here(path)
@@ -234,7 +234,7 @@ def test_a_server_that_crashes_and_comes_again(url: str, tmp_path: Path) -> None
 def test_a_run_that_the_server_refuses_holds_up_no_other(url: str, tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     runs = fill(path)
-    ship(path, url)
+    ship_ledger(path, url)
     with psycopg.connect(url, autocommit=True, options="-c search_path=skillrun") as admin:
         admin.execute(
             f"ALTER TABLE event ADD CONSTRAINT house_rule CHECK (run_id <> '{runs[1]}' OR n < 8)"
@@ -242,13 +242,13 @@ def test_a_run_that_the_server_refuses_holds_up_no_other(url: str, tmp_path: Pat
     with Ledger.open(path) as ledger:
         for run_id in runs:
             more(ledger, run_id, 1, invocation=2)
-    shipped = ship(path, url)
+    shipped = ship_ledger(path, url)
     assert list(shipped.refused) == [runs[1]]
     assert "house_rule" in shipped.refused[runs[1]]
     assert (shipped.runs, shipped.waiting) == (2, 0)
     with psycopg.connect(url, autocommit=True, options="-c search_path=skillrun") as admin:
         admin.execute("ALTER TABLE event DROP CONSTRAINT house_rule")
-    assert ship(path, url).refused == {}
+    assert ship_ledger(path, url).refused == {}
     assert there(url, path) == here(path)
 
 
@@ -258,7 +258,7 @@ def test_an_edited_row_does_not_leave(url: str, tmp_path: Path) -> None:
     with sqlite3.connect(path) as db:
         db.execute("DROP TRIGGER event_no_update")
         db.execute("UPDATE event SET outcome = 'passed' WHERE run_id = ? AND n = 3", (runs[0],))
-    shipped = ship(path, url)
+    shipped = ship_ledger(path, url)
     assert shipped.refused == {runs[0]: "event 3: the row does not fit its hash"}
     assert {row[0] for row in there(url, path)["event"]} == set(runs[1:])
 
@@ -267,7 +267,7 @@ def test_a_rewritten_run_is_refused_by_what_is_there(url: str, tmp_path: Path) -
     """Another history under the same id, with hashes that are right."""
     path = tmp_path / "ledger.db"
     run_id = fill(path, runs=1)[0]
-    ship(path, url)
+    ship_ledger(path, url)
     with Ledger.open(tmp_path / "forged.db") as forged, sqlite3.connect(path) as db:
         other = forged.start_run(run_start("job-0"))
         more(forged, other, 4)
@@ -275,7 +275,7 @@ def test_a_rewritten_run_is_refused_by_what_is_there(url: str, tmp_path: Path) -
             "SELECT n, hash FROM event WHERE run_id = ? ORDER BY n", (run_id,)
         ).fetchall()
     rename(tmp_path / "forged.db", other, run_id)
-    refused = ship(tmp_path / "forged.db", url).refused
+    refused = ship_ledger(tmp_path / "forged.db", url).refused
     assert "another event 1" in refused[run_id]
     with psycopg.connect(url, options="-c search_path=skillrun") as far:
         assert far.execute("SELECT n, hash FROM event ORDER BY n").fetchall() == seen
@@ -332,7 +332,7 @@ def test_a_server_that_is_not_there(tmp_path: Path) -> None:
     fill(tmp_path / "ledger.db", runs=1)
     waits: list[float] = []
     with pytest.raises(Blocked) as blocked:
-        ship(
+        ship_ledger(
             tmp_path / "ledger.db",
             f"postgresql://ada:secret@/x?host={tmp_path}",
             sleep=waits.append,
@@ -345,7 +345,7 @@ def test_a_server_that_is_not_there(tmp_path: Path) -> None:
 def test_an_address_that_is_none(tmp_path: Path) -> None:
     fill(tmp_path / "ledger.db", runs=1)
     with pytest.raises(Misuse, match="not the address of a database"):
-        ship(tmp_path / "ledger.db", "mysql://x/y")
+        ship_ledger(tmp_path / "ledger.db", "mysql://x/y")
 
 
 # -- what the receiver really holds
@@ -369,25 +369,25 @@ def lose(url: str, *statements: str) -> None:
 def test_a_cursor_that_was_set_forward_hides_nothing(url: str, tmp_path: Path, ahead: int) -> None:
     path = tmp_path / "ledger.db"
     fill(path, runs=1)
-    ship(path, url)
+    ship_ledger(path, url)
     run_id = fill(path, runs=1)[0]
     set_cursor(path, ahead)
-    shipped = ship(path, url)
+    shipped = ship_ledger(path, url)
     assert shipped.notes
     assert ("set back" in shipped.notes[0]) == (ahead > 14)
     with Ledger.open(path) as ledger:
         more(ledger, run_id, 2, invocation=2)
-    assert ship(path, url).events == 4
+    assert ship_ledger(path, url).events == 4
     assert there(url, path) == here(path)
 
 
 def test_an_honest_cursor_has_no_note(url: str, tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     fill(path)
-    assert ship(path, url).notes == ()
+    assert ship_ledger(path, url).notes == ()
     fill(path)
-    assert ship(path, url, batch=5).notes == ()
-    assert ship(path, url).notes == ()
+    assert ship_ledger(path, url, batch=5).notes == ()
+    assert ship_ledger(path, url).notes == ()
 
 
 EVENTS = "DELETE FROM event WHERE n"
@@ -410,21 +410,21 @@ LOSSES = {
 def test_a_receiver_that_lost_its_rows_gets_them_again(url: str, tmp_path: Path, loss: str) -> None:
     path = tmp_path / "ledger.db"
     fill(path)
-    ship(path, url)
+    ship_ledger(path, url)
     lose(url, *LOSSES[loss])
-    shipped = ship(path, url)
+    shipped = ship_ledger(path, url)
     assert "were not there, or not whole" in shipped.notes[0]
     assert shipped.refused == {}
     assert there(url, path) == here(path)
-    assert ship(path, url).notes == ()
+    assert ship_ledger(path, url).notes == ()
 
 
 def test_a_cursor_that_was_set_back_is_said(url: str, tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     fill(path)
-    ship(path, url)
+    ship_ledger(path, url)
     set_cursor(path, 5)
-    assert ship(path, url).notes == (
+    assert ship_ledger(path, url).notes == (
         "16 events behind the cursor were there already: they are sent again, and are there once",
     )
     assert there(url, path) == here(path)
@@ -433,9 +433,9 @@ def test_a_cursor_that_was_set_back_is_said(url: str, tmp_path: Path) -> None:
 def test_a_last_event_that_another_one_stands_for_is_refused(url: str, tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     run_id = fill(path, runs=1)[0]
-    ship(path, url)
+    ship_ledger(path, url)
     lose(url, "UPDATE event SET hash = repeat('0', 64) WHERE n = 7")
-    shipped = ship(path, url)
+    shipped = ship_ledger(path, url)
     assert "another event 7" in shipped.refused[run_id]
 
 
@@ -443,7 +443,7 @@ def test_what_is_appended_after_everything_was_archived_is_sent(url: str, tmp_pa
     """SQLite gives the numbers of deleted events again."""
     path = tmp_path / "ledger.db"
     fill(path)
-    ship(path, url)
+    ship_ledger(path, url)
     with sqlite3.connect(path) as db:
         for (name,) in db.execute(
             "SELECT name FROM sqlite_schema WHERE type = 'trigger'"
@@ -452,7 +452,7 @@ def test_what_is_appended_after_everything_was_archived_is_sent(url: str, tmp_pa
         for table in ("telemetry", "evidence", "event", "run"):
             db.execute(f"DELETE FROM {table}")
     fill(path, runs=1)
-    shipped = ship(path, url)
+    shipped = ship_ledger(path, url)
     assert "set back" in shipped.notes[0]
     with psycopg.connect(url, options="-c search_path=skillrun") as far:
         assert far.execute("SELECT count(*) FROM event").fetchone() == (28,)

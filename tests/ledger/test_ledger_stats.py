@@ -12,7 +12,7 @@ from stories import DAY, Story, report
 
 from skillrun.ledger.stats import Figure, Stats, ledger_stats
 from skillrun.ledger.store import Ledger
-from skillrun.reports.stats import COLUMNS, sparkline, stats_lines, stats_rows
+from skillrun.reports.stats import COLUMNS, draw_bars, stats_lines, stats_rows
 
 
 @pytest.fixture
@@ -167,9 +167,9 @@ def test_percentages_are_for_many_and_rounded_down() -> None:
 
 
 def test_sparklines_tell_none_from_few() -> None:
-    assert sparkline((0, 1, 50, 100)) == "·▁▄█"
-    assert sparkline((0, 0)) == "··"
-    assert sparkline(()) == ""
+    assert draw_bars((0, 1, 50, 100)) == "·▁▄█"
+    assert draw_bars((0, 0)) == "··"
+    assert draw_bars(()) == ""
 
 
 def test_rows_for_other_formats(path: Path) -> None:

@@ -11,7 +11,7 @@ import helpers
 import ledgers
 import pytest
 
-from skillrun.ledger.tampered import tampered
+from skillrun.ledger.tampered import find_tampered_ledger
 
 # event of the run -> what is written over its data
 ROWS = {
@@ -84,4 +84,4 @@ def test_the_page_in_the_browser_says_it_too(tmp_path: Path) -> None:
 
 def test_a_whole_ledger_and_no_ledger_are_no_reason(tmp_path: Path) -> None:
     exported.filled(tmp_path / "ledger.db")
-    assert tampered([tmp_path / "ledger.db", tmp_path / "missing.db"]) is None
+    assert find_tampered_ledger([tmp_path / "ledger.db", tmp_path / "missing.db"]) is None

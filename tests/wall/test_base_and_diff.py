@@ -151,8 +151,8 @@ def test_lines_of_the_base_are_found_in_head(make_repo: Make) -> None:
     helpers.write_files(repo, {"a.py": "0\n1\n2\n4\n5x\n"})
     (file,) = read_diff(repo, base, helpers.commit(repo, "Change")).files
     assert [file.line_of(line) for line in (1, 2, 3, 4, 5)] == [2, 3, 4, 4, 5]
-    assert list(file.added()) == [(1, "0"), (5, "5x")]
-    assert list(file.removed()) == [(4, "3"), (5, "5")]
+    assert list(file.added_lines()) == [(1, "0"), (5, "5x")]
+    assert list(file.removed_lines()) == [(4, "3"), (5, "5")]
 
 
 def test_what_is_too_large_or_a_link_is_not_read(make_repo: Make) -> None:

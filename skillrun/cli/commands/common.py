@@ -139,20 +139,20 @@ def reading(ledger: str | None, *, anew: bool = False) -> Iterator[tuple[Path | 
     import tempfile
 
     from skillrun.errors import SkillrunError
-    from skillrun.ledger.shipping.mirror import mirror
-    from skillrun.ledger.shipping.server import shown
+    from skillrun.ledger.shipping.mirror import refresh_mirror
+    from skillrun.ledger.shipping.server import hide_secrets
 
     with (
         tempfile.TemporaryDirectory(prefix="skillrun-copy-")
         if anew
         else contextlib.nullcontext() as folder
     ):
-        copy = mirror(given, Path(folder) if folder else None)
+        copy = refresh_mirror(given, Path(folder) if folder else None)
         try:
-            yield copy, shown(given)
+            yield copy, hide_secrets(given)
         except SkillrunError as error:
             raise type(error)(
-                error.message.replace(str(copy), shown(given)), hint=error.hint
+                error.message.replace(str(copy), hide_secrets(given)), hint=error.hint
             ) from error
 
 

@@ -14,7 +14,7 @@ _HOW = "--to git-note, --to FILE, or --to intoto FILE"
 
 def anchor(to: str, file: Path | None, repo: Path, ledger: Path | None, json: bool) -> int:
     """To a git note, a file of lines, or an in-toto statement."""
-    from skillrun.anchors.publish import INTOTO, NOTE, PLAIN, publish
+    from skillrun.anchors.publish import INTOTO, NOTE, PLAIN, publish_heads
     from skillrun.repo.git import open_repo
 
     path = ledger_of(repo, ledger)
@@ -23,9 +23,9 @@ def anchor(to: str, file: Path | None, repo: Path, ledger: Path | None, json: bo
     if file is None and to == INTOTO:
         raise Misuse("--to intoto: no file", hint=_HOW)
     if to == NOTE:
-        done = publish(path, NOTE, repo=open_repo(repo))
+        done = publish_heads(path, NOTE, repo=open_repo(repo))
     else:
-        done = publish(path, INTOTO if file else PLAIN, file=file or Path(to))
+        done = publish_heads(path, INTOTO if file else PLAIN, file=file or Path(to))
     if json:
         heads = [
             {k: v for k, v in asdict(a).items() if k in ("ledger", "run_id", "n", "hash")}

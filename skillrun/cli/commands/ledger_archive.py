@@ -14,10 +14,10 @@ from skillrun.text import visible
 def archive(before: str, to: Path, repo: Path, ledger: Path | None, json: bool) -> int:
     """Says what was moved, and what was old enough and stayed."""
     from skillrun.actor import person
-    from skillrun.ledger.archive import archive as move
+    from skillrun.ledger.archive import archive_runs
 
     person("archive")
-    done = move(ledger_of(repo, ledger), _microseconds(before), to)
+    done = archive_runs(ledger_of(repo, ledger), _microseconds(before), to)
     if json:
         print_json({**asdict(done), "archive": str(done.archive)})
         return 0

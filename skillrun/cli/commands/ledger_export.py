@@ -34,7 +34,7 @@ def export(
         if to is not None:
             return _send(source, to)
         if format in LINES:
-            return _one(output, (line.encode() for line in LINES[format].lines(source)))
+            return _one(output, (line.encode() for line in LINES[format].format_lines(source)))
         return _tables(BY_TABLE[format], source, output, table)
 
 
@@ -58,22 +58,22 @@ def _check(format: str, output: Path | None, table: str | None, to: str | None) 
 
 def _send(source: Source, to: str) -> int:
     """Exit code 1 where the collector rejected some."""
-    from skillrun.exports.sending import send
+    from skillrun.exports.sending import send_spans
 
-    sent = send(source, to)
+    sent = send_spans(source, to)
     rejected = f", {sent.rejected} rejected: {sent.why}" if sent.rejected else ""
     print(f"{visible(to)}: {counted(sent.spans, 'span')} sent{rejected}")
     return 1 if sent.rejected else 0
 
 
 def _tables(format: Tables, source: Source, output: Path | None, table: str | None) -> int:
-    format.check()
+    format.check_packages()
     if table is not None and table not in TABLES:
         raise Misuse(f"--table {table}: no such table", hint=f"the tables are: {', '.join(TABLES)}")
     if table is not None:
         if output is None and format.SUFFIX == "parquet" and sys.stdout.isatty():
             raise Misuse("a terminal cannot show Parquet", hint="-o FILE")
-        return _one(output, format.table(source, table))
+        return _one(output, format.format_table(source, table))
     if output is None:
         raise Misuse(
             "a file for each table needs a folder",
@@ -87,7 +87,7 @@ def _tables(format: Tables, source: Source, output: Path | None, table: str | No
 
 
 def _files(format: Tables, source: Source) -> Iterator[tuple[str, Iterable[bytes]]]:
-    return ((f"{name}.{format.SUFFIX}", format.table(source, name)) for name in TABLES)
+    return ((f"{name}.{format.SUFFIX}", format.format_table(source, name)) for name in TABLES)
 
 
 def _one(output: Path | None, pieces: Iterable[bytes]) -> int:

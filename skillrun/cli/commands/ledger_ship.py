@@ -11,9 +11,9 @@ from skillrun.text import visible
 
 def ship(to: str, repo: Path, ledger: Path | None, json: bool) -> int:
     """What was sent, and what the database refused; exit code 1 where it refused a run."""
-    from skillrun.ledger.shipping.ship import ship as send
+    from skillrun.ledger.shipping.ship import ship_ledger
 
-    shipped = send(ledger_of(repo, ledger), to)
+    shipped = ship_ledger(ledger_of(repo, ledger), to)
     if json:
         print_json(asdict(shipped))
         return 1 if shipped.refused else 0

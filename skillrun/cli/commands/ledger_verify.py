@@ -22,11 +22,13 @@ def verify(
     """Two verdicts, integrity and completeness; exit code 1 where either is not good. `name`: shown
     for the path.
     """
-    from skillrun.anchors.publish import find, name_of
+    from skillrun.anchors.publish import find_anchors, name_of
     from skillrun.ledger.verify import verify_ledger
 
     path = ledger_of(repo, ledger)
-    report = verify_ledger(path, anchors=find(path, checkout(repo), anchors), own=name_of(path))
+    report = verify_ledger(
+        path, anchors=find_anchors(path, checkout(repo), anchors), own=name_of(path)
+    )
     good = report.integrity == "whole" and report.completeness == "complete"
     if json:
         print_json({**asdict(report), "path": name or str(report.path)})

@@ -71,7 +71,7 @@ class _Spinner(Live):
         self.titles = {stage: f"{header['job']}: {title}" for stage, title in stages}
 
     def stage_ends(self, stage: Mapping[str, Any]) -> None:
-        self._stop()
+        self._stop_spinner()
 
 
 def _watcher(formats: list[str], *, ci: bool) -> Silent:

@@ -39,8 +39,10 @@ def list_lost_runs(sent: Mapping[str, Sent], there: Mapping[str, Holding]) -> It
 def _holds_what_was_sent(ours: Sent, theirs: Holding | None) -> bool:
     if theirs is None or theirs.events < ours.last_sent or theirs.last < ours.last_sent:
         return False
+    # Only a part was sent, or they are further on: then the hash and the other rows need not be the
+    # same, and the number of the events is all that can be compared.
     if theirs.last != ours.holding.last:
-        return True  # only a part was sent, or they are further on: the events are counted, and no more is known
+        return True
     same_rows = (
         theirs.evidence == ours.holding.evidence and theirs.telemetry == ours.holding.telemetry
     )

@@ -18,7 +18,7 @@ from skillrun.canonical import sha256
 from skillrun.errors import Blocked, LedgerUnusable
 from skillrun.ledger.connection import BUSY_MS, explained, open_writer
 from skillrun.ledger.shipping.parcel import COLUMNS
-from skillrun.ledger.shipping.server import driver, first_line, shown
+from skillrun.ledger.shipping.server import first_line, hide_secrets, load_driver
 
 if TYPE_CHECKING:
     import psycopg
@@ -33,28 +33,31 @@ _ORDER = {
 }
 
 
-def mirror(url: str, folder: Path | None = None) -> Path:
+def refresh_mirror(url: str, folder: Path | None = None) -> Path:
     """The file that holds what is at `url` now; `folder`: a whole new copy in there, else the one
     that is kept.
 
     Raises Misuse for an address that is none, and Blocked where the database cannot be reached or
     holds no ledger.
     """
-    name = f"{sha256(shown(url).encode())[:16]}.db"
-    path = folder / name if folder is not None else _cache() / name
-    psycopg = driver()
+    name = f"{sha256(hide_secrets(url).encode())[:16]}.db"
+    if folder is None:
+        folder = _cache_folder()
+    path = folder / name
+    psycopg = load_driver()
     try:
         with psycopg.connect(url, connect_timeout=10, application_name="skillrun") as far:
             far.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             far.execute("SET LOCAL search_path = skillrun")
             with contextlib.closing(open_writer(path)) as here, explained(path, BUSY_MS):
-                _fetch(far, here)
+                _fetch_new_runs(far, here)
     except psycopg.errors.UndefinedTable as error:
         hint = "skillrun ledger ship --to sends one there"
-        raise Blocked(f"{shown(url)}: no ledger in this database", hint=hint) from error
+        raise Blocked(f"{hide_secrets(url)}: no ledger in this database", hint=hint) from error
     except psycopg.Error as error:
         raise Blocked(
-            f"{shown(url)}: {first_line(error)}", hint="check the address, and whether you may read"
+            f"{hide_secrets(url)}: {first_line(error)}",
+            hint="check the address, and whether you may read",
         ) from error
     except LedgerUnusable as error:
         hint = "it is a copy: delete it, or have it elsewhere with XDG_CACHE_HOME=FOLDER"
@@ -62,12 +65,12 @@ def mirror(url: str, folder: Path | None = None) -> Path:
     return path
 
 
-def _cache() -> Path:
+def _cache_folder() -> Path:
     """Where the copies are, as freedesktop.org's base directories have it."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "skillrun" / "mirrors"
 
 
-def _fetch(far: psycopg.Connection[Any], here: sqlite3.Connection) -> None:
+def _fetch_new_runs(far: psycopg.Connection[Any], here: sqlite3.Connection) -> None:
     """Brings the copy up to date in one transaction."""
     here.execute("PRAGMA foreign_keys = OFF")
     # Rows come as they are: verify judges them.
@@ -77,30 +80,31 @@ def _fetch(far: psycopg.Connection[Any], here: sqlite3.Connection) -> None:
     with _without_triggers(here):
         heads = dict(here.execute("SELECT run_id, max(n) FROM event GROUP BY run_id"))
         there = far.execute("SELECT run_id, max(n) FROM event GROUP BY run_id").fetchall()
+        # Runs only grow. One whose texts were taken out has grown as well: an event says so.
         behind = sorted(run_id for run_id, n in there if heads.get(run_id) != n)
         for start in range(0, len(behind), _RUNS):
             _fetch_runs(far, here, behind[start : start + _RUNS])
-        _insert(here, "anchor", _ANCHOR, far.execute(f"SELECT {', '.join(_ANCHOR)} FROM anchor"))
+        _insert_rows(
+            here, "anchor", _ANCHOR, far.execute(f"SELECT {', '.join(_ANCHOR)} FROM anchor")
+        )
     here.execute("COMMIT")
 
 
 def _fetch_runs(far: psycopg.Connection[Any], here: sqlite3.Connection, runs: list[str]) -> None:
     for table, columns in COLUMNS.items():
         here.executemany(f"DELETE FROM {table} WHERE run_id = ?", [(run_id,) for run_id in runs])
-        query = (
-            f"SELECT {', '.join(columns)} FROM {table} WHERE run_id = ANY(%s) ORDER BY"
-            f" {_ORDER[table]}"
-        )
-        _insert(here, table, columns, far.execute(query, (runs,)))
+        query = f"""
+            SELECT {", ".join(columns)} FROM {table}
+            WHERE run_id = ANY(%s)
+            ORDER BY {_ORDER[table]}"""
+        _insert_rows(here, table, columns, far.execute(query, (runs,)))
 
 
-def _insert(
+def _insert_rows(
     here: sqlite3.Connection, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]
 ) -> None:
-    places = ", ".join("?" * len(columns))
-    here.executemany(
-        f"INSERT OR IGNORE INTO {table} ({', '.join(columns)}) VALUES ({places})", rows
-    )
+    names, places = ", ".join(columns), ", ".join("?" * len(columns))
+    here.executemany(f"INSERT OR IGNORE INTO {table} ({names}) VALUES ({places})", rows)
 
 
 @contextlib.contextmanager

@@ -20,12 +20,35 @@ from skillrun.ledger.shipping.parcel import COLUMNS, EVENT_ROW, Parcel, redacted
 # Every run: its events, the number and hash of the last one, the rows beside them, and the last one
 # that was sent.
 _HOLDINGS = """
-    SELECT run_id, count(*), max(n), (SELECT hash FROM event AS last WHERE last.run_id = event.run_id ORDER BY n DESC),
+    SELECT
+        run_id,
+        count(*),
+        max(n),
+        (SELECT hash FROM event AS last WHERE last.run_id = event.run_id ORDER BY n DESC),
         (SELECT count(*) FROM evidence WHERE evidence.run_id = event.run_id),
         (SELECT count(*) FROM telemetry WHERE telemetry.run_id = event.run_id),
         coalesce(max(n) FILTER (WHERE seq <= ?), 0)
-    FROM event GROUP BY run_id
+    FROM event
+    GROUP BY run_id
 """
+# The cursor never goes back here, also where two processes send at once and the slower one is the
+# last to say how far it came.
+_MOVE_CURSOR = """
+    INSERT INTO sink_cursor (sink, last_seq, updated_us)
+    VALUES (?, ?, ?)
+    ON CONFLICT (sink) DO UPDATE SET
+        last_seq = max(last_seq, excluded.last_seq),
+        updated_us = excluded.updated_us
+"""
+# The first event that was refused stays the one that is named: what follows waits with it.
+_RECORD_REFUSAL = """
+    INSERT INTO sink_refusal (sink, run_id, n, reason, ts_us)
+    VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT (sink, run_id) DO UPDATE SET
+        n = min(n, excluded.n),
+        reason = excluded.reason
+"""
+_LONGEST_REASON = 500  # characters of what a database says, kept in each ledger
 
 
 class Outbox:
@@ -47,18 +70,19 @@ class Outbox:
     ) -> None:
         self._db.close()
 
-    def cursor(self) -> int:
+    def read_cursor(self) -> int:
         """`seq` of the last event that needs no sending any more."""
-        found = self._all("SELECT last_seq FROM sink_cursor WHERE sink = ?", self.sink)
+        found = self._select_all("SELECT last_seq FROM sink_cursor WHERE sink = ?", self.sink)
         return int(found[0][0]) if found else 0
 
-    def holdings(self) -> dict[str, Sent]:
+    def list_holdings(self) -> dict[str, Sent]:
         """What this ledger holds of each run, and how much of it lies before the cursor."""
-        with self._reading():
-            rows = self._all(_HOLDINGS, self.cursor())
-        return {
-            run_id: Sent(Holding(*holding), int(last_sent)) for run_id, *holding, last_sent in rows
-        }
+        with self._one_snapshot():
+            rows = self._select_all(_HOLDINGS, self.read_cursor())
+        found = {}
+        for run_id, *holding, last_sent in rows:
+            found[run_id] = Sent(Holding(*holding), int(last_sent))
+        return found
 
     def set_cursor_back(self) -> tuple[int, int] | None:
         """Where the cursor stands behind the last event, it is set to that one: (where it stood,
@@ -68,129 +92,140 @@ class Outbox:
         events take numbers that were used before. Which of them were sent is found by a comparison
         with the receiver.
         """
-        with self._writing():
+        with self._write_transaction():
             newest = int(self._db.execute("SELECT coalesce(max(seq), 0) FROM event").fetchone()[0])
-            stood = self.cursor()
+            stood = self.read_cursor()
             if stood <= newest:
                 return None
-            self._db.execute(
-                "UPDATE sink_cursor SET last_seq = ? WHERE sink = ?", (newest, self.sink)
-            )
+            update = "UPDATE sink_cursor SET last_seq = ? WHERE sink = ?"
+            self._db.execute(update, (newest, self.sink))
         return stood, newest
 
-    def waiting(self) -> int:
+    def count_waiting(self) -> int:
         """How many events are still to be sent, those of refused runs not counted."""
-        return int(self._all("SELECT count(*) FROM event WHERE seq > ?", self.cursor())[0][0])
+        return int(
+            self._select_all("SELECT count(*) FROM event WHERE seq > ?", self.read_cursor())[0][0]
+        )
 
-    def next(self, most: int) -> tuple[list[Parcel], int]:
+    def read_next(self, most: int) -> tuple[list[Parcel], int]:
         """(the next events in the order of their arrival, at most so many, by run; the `seq` of the
-        last of them).
+        last of them, 0 where there is none).
         """
-        query = f"SELECT {', '.join(EVENT_ROW)}, seq FROM event WHERE seq > ? ORDER BY seq LIMIT ?"
-        with self._reading():
-            rows = self._all(query, self.cursor(), most)
+        query = f"""
+            SELECT {", ".join(EVENT_ROW)}, seq FROM event
+            WHERE seq > ?
+            ORDER BY seq
+            LIMIT ?"""
+        with self._one_snapshot():
+            rows = self._select_all(query, self.read_cursor(), most)
             runs: dict[str, list[Sequence[Any]]] = {}
             for *event, _ in rows:
                 runs.setdefault(str(event[0]), []).append(event)
-            parcels = [self._parcel(run_id, events) for run_id, events in runs.items()]
-        return parcels, int(rows[-1][-1]) if rows else 0
+            parcels = [self._pack_parcel(run_id, events) for run_id, events in runs.items()]
+        last_seq = int(rows[-1][-1]) if rows else 0
+        return parcels, last_seq
 
-    def whole(self, run_id: str) -> Parcel | None:
+    def read_whole_run(self, run_id: str) -> Parcel | None:
         """All of a run up to where the others have been sent; None where nothing is left of it."""
-        query = f"SELECT {', '.join(EVENT_ROW)} FROM event WHERE run_id = ? AND seq <= ? ORDER BY n"
-        with self._reading():
-            events = self._all(query, run_id, self.cursor())
-            return self._parcel(run_id, events) if events else None
+        query = f"""
+            SELECT {", ".join(EVENT_ROW)} FROM event
+            WHERE run_id = ? AND seq <= ?
+            ORDER BY n"""
+        with self._one_snapshot():
+            events = self._select_all(query, run_id, self.read_cursor())
+            if not events:
+                return None
+            return self._pack_parcel(run_id, events)
 
-    def _parcel(self, run_id: str, events: list[Sequence[Any]]) -> Parcel:
+    def _pack_parcel(self, run_id: str, events: list[Sequence[Any]]) -> Parcel:
+        """The events with all rows that they seal; an invocation's row goes with the event that
+        seals it, and not before.
+        """
         first, last = events[0][1], events[-1][1]
-        seals = [seal_of(event).get("telemetry") for event in events]
-        sealed = {seal["invocation"] for seal in seals if seal}
-        telemetry = [
-            row
-            for row in self._rows("telemetry", run_id, "ORDER BY invocation")
-            if row[1] in sealed
-        ]
         between = f"AND n BETWEEN {int(first)} AND {int(last)} ORDER BY n, i"
-        evidence = self._rows("evidence", run_id, between)
         rows = {
-            "run": self._rows("run", run_id),
+            "run": self._select_rows("run", run_id),
             "event": events,
-            "evidence": evidence,
-            "telemetry": telemetry,
+            "evidence": self._select_rows("evidence", run_id, between),
+            "telemetry": self._read_sealed_telemetry(run_id, events),
         }
-        gone = json.dumps(sorted({n for event in events for n in redacted_by(event)}))
+        # Texts that were taken out of events which the receiver has had: they go out there, too.
+        numbers: set[int] = set()
+        for event in events:
+            numbers.update(redacted_by(event))
+        gone = json.dumps(sorted(numbers))
         named = "AND n IN (SELECT value FROM json_each(?)) ORDER BY n"
         redacted = {
-            "event": self._rows("event", run_id, named, gone),
-            "evidence": self._rows("evidence", run_id, f"{named}, i", gone),
+            "event": self._select_rows("event", run_id, named, gone),
+            "evidence": self._select_rows("evidence", run_id, f"{named}, i", gone),
         }
         return Parcel(run_id, rows, redacted)
 
-    def _rows(self, table: str, run_id: str, rest: str = "", *values: Any) -> list[Sequence[Any]]:
-        return self._all(
-            f"SELECT {', '.join(COLUMNS[table])} FROM {table} WHERE run_id = ? {rest}",
-            run_id,
-            *values,
-        )
+    def _read_sealed_telemetry(
+        self, run_id: str, events: list[Sequence[Any]]
+    ) -> list[Sequence[Any]]:
+        sealed = set()
+        for event in events:
+            seal = seal_of(event).get("telemetry")
+            if seal:
+                sealed.add(seal["invocation"])
+        rows = self._select_rows("telemetry", run_id, "ORDER BY invocation")
+        return [row for row in rows if row[1] in sealed]
+
+    def _select_rows(
+        self, table: str, run_id: str, rest: str = "", *values: Any
+    ) -> list[Sequence[Any]]:
+        names = ", ".join(COLUMNS[table])
+        query = f"SELECT {names} FROM {table} WHERE run_id = ? {rest}"
+        return self._select_all(query, run_id, *values)
 
     # -- what became of it
 
-    def sent(self, seq: int, refused: Sequence[tuple[str, int, str]] = ()) -> None:
+    def record_sent(self, seq: int, refused: Sequence[tuple[str, int, str]] = ()) -> None:
         """Everything up to `seq` is there, or refused: (run, event, reason). One transaction."""
         now = time.time_ns() // 1000
-        with self._writing():
-            self._db.execute(
-                "INSERT INTO sink_cursor (sink, last_seq, updated_us) VALUES (?, ?, ?) ON CONFLICT"
-                " (sink) DO UPDATE SET last_seq = max(last_seq, excluded.last_seq), updated_us ="
-                " excluded.updated_us",
-                (self.sink, seq, now),
-            )
+        with self._write_transaction():
+            self._db.execute(_MOVE_CURSOR, (self.sink, seq, now))
             for run_id, n, reason in refused:
-                self._db.execute(
-                    "INSERT INTO sink_refusal (sink, run_id, n, reason, ts_us) VALUES (?, ?, ?, ?,"
-                    " ?) ON CONFLICT (sink, run_id) DO UPDATE SET n = min(n, excluded.n), reason ="
-                    " excluded.reason",
-                    (self.sink, run_id, n, reason[:500], now),
-                )
+                row = (self.sink, run_id, n, reason[:_LONGEST_REASON], now)
+                self._db.execute(_RECORD_REFUSAL, row)
 
-    def refused(self) -> dict[str, tuple[int, str]]:
+    def list_refused(self) -> dict[str, tuple[int, str]]:
         """Run -> (event, reason) of what the receiver did not take."""
-        found = self._all(
-            "SELECT run_id, n, reason FROM sink_refusal WHERE sink = ? ORDER BY 1", self.sink
-        )
+        query = "SELECT run_id, n, reason FROM sink_refusal WHERE sink = ? ORDER BY 1"
+        found = self._select_all(query, self.sink)
         return {run_id: (n, reason) for run_id, n, reason in found}
 
-    def taken(self, run_id: str) -> None:
+    def record_taken(self, run_id: str) -> None:
         """A refused run was taken after all."""
-        with self._writing():
-            self._db.execute(
-                "DELETE FROM sink_refusal WHERE sink = ? AND run_id = ?", (self.sink, run_id)
-            )
+        with self._write_transaction():
+            delete = "DELETE FROM sink_refusal WHERE sink = ? AND run_id = ?"
+            self._db.execute(delete, (self.sink, run_id))
 
-    def _all(self, query: str, *values: Any) -> list[Any]:
+    def _select_all(self, query: str, *values: Any) -> list[Any]:
         with explained(self.path, BUSY_MS):
             return self._db.execute(query, values).fetchall()
 
     @contextlib.contextmanager
-    def _reading(self) -> Iterator[None]:
+    def _one_snapshot(self) -> Iterator[None]:
         """One snapshot."""
-        with self._transaction("BEGIN"):
+        with self._open_transaction("BEGIN"):
             yield
 
     @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
-        with self._transaction("BEGIN IMMEDIATE"):
+    def _write_transaction(self) -> Iterator[None]:
+        with self._open_transaction("BEGIN IMMEDIATE"):
             yield
 
     @contextlib.contextmanager
-    def _transaction(self, begin: str) -> Iterator[None]:
+    def _open_transaction(self, begin: str) -> Iterator[None]:
         with explained(self.path, BUSY_MS):
             self._db.execute(begin)
             try:
                 yield
                 self._db.execute("COMMIT")
             except BaseException:
+                # SQLite may have rolled back by itself; the first error is the one to see.
                 with contextlib.suppress(sqlite3.Error):
                     self._db.execute("ROLLBACK")
                 raise

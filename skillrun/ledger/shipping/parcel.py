@@ -4,10 +4,10 @@ leave.
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 
 from skillrun.ledger import chain
@@ -24,6 +24,15 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 
 _N, _TYPE = 1, 2
 _DATA, _PREV, _HASH = EVENT_ROW.index("data"), EVENT_ROW.index("prev"), EVENT_ROW.index("hash")
+
+
+# What sorts the rows of each table: the run, and the numbers within it.
+_KEYS = {
+    "run": itemgetter(0, 1),
+    "event": itemgetter(0, 1),
+    "evidence": itemgetter(0, 1, 2),
+    "telemetry": itemgetter(0, 1),
+}
 
 
 class Unfit(Exception):
@@ -45,25 +54,28 @@ class Parcel:
     redacted: dict[str, list[Sequence[Any]]] = field(
         default_factory=lambda: {"event": [], "evidence": []}
     )
-    """Earlier events with their evidence, out of which texts were taken since: the hashes are those that were sent."""
+    """Earlier events with their evidence, out of which texts were taken since they were sent; their
+    hashes stayed.
+    """
 
     @property
     def events(self) -> list[Sequence[Any]]:
+        """Its rows of the table `event`, by number."""
         return self.rows["event"]
 
     @property
-    def first(self) -> int:
+    def first_n(self) -> int:
         """Number of its first event."""
         return int(self.events[0][_N])
 
-    def check(self) -> None:
+    def check_hashes(self) -> None:
         """Recomputes every hash and every seal. Raises Unfit."""
         prev = self.events[0][_PREV]
-        if self.first == 1 and prev != chain.GENESIS:
+        if self.first_n == 1 and prev != chain.GENESIS:
             raise Unfit(1, "the first event follows another one")
-        evidence = _by_event(self.rows["evidence"])
+        evidence = _group_by_event(self.rows["evidence"])
         telemetry = {row[1]: row for row in self.rows["telemetry"]}
-        for number, event in enumerate(self.events, self.first):
+        for number, event in enumerate(self.events, self.first_n):
             if event[_N] != number:
                 raise Unfit(number, "the event is missing")
             if event[_PREV] != prev or not _is_sound(event):
@@ -73,7 +85,7 @@ class Parcel:
         self._check_redacted()
 
     def _check_redacted(self) -> None:
-        evidence = _by_event(self.redacted["evidence"])
+        evidence = _group_by_event(self.redacted["evidence"])
         for event in self.redacted["event"]:
             if not _is_sound(event):
                 raise Unfit(event[_N], "the row does not fit its hash")
@@ -86,7 +98,8 @@ class Parcel:
         telemetry: dict[int, Sequence[Any]],
     ) -> None:
         seal = seal_of(event)
-        if "run" in seal and [chain.run_seal(row) for row in self.rows["run"]] != [seal["run"]]:
+        found = [chain.run_seal(row) for row in self.rows["run"]]
+        if "run" in seal and found != [seal["run"]]:
             raise Unfit(event[_N], "the row of the run is not the one that was sealed")
         _check_evidence(event, evidence)
         sealed = seal.get("telemetry")
@@ -96,13 +109,17 @@ class Parcel:
                 raise Unfit(event[_N], "its telemetry is not what was sealed")
 
 
-def _by_event(evidence: Sequence[Sequence[Any]]) -> dict[int, list[Sequence[Any]]]:
-    return {n: list(rows) for n, rows in itertools.groupby(evidence, key=lambda row: row[1])}
+def _group_by_event(evidence: Sequence[Sequence[Any]]) -> dict[int, list[Sequence[Any]]]:
+    found: dict[int, list[Sequence[Any]]] = {}
+    for row in evidence:
+        found.setdefault(row[_N], []).append(row)
+    return found
 
 
 def _check_evidence(event: Sequence[Any], evidence: Mapping[int, list[Sequence[Any]]]) -> None:
     seal = seal_of(event)
-    digests = chain.evidence_seal(evidence.get(event[_N], []), by_texts=chain.covers_texts(seal))
+    rows = evidence.get(event[_N], [])
+    digests = chain.evidence_seal(rows, by_texts=chain.covers_texts(seal))
     if digests != seal.get("evidence", []):
         raise Unfit(event[_N], "its evidence is not what was sealed")
 
@@ -120,28 +137,25 @@ def redacted_by(event: Sequence[Any]) -> list[int]:
         numbers = json.loads(event[_DATA]).get("events")
     except (TypeError, ValueError, RecursionError, AttributeError):
         return []
-    return [n for n in numbers if isinstance(n, int)] if isinstance(numbers, list) else []
+    if not isinstance(numbers, list):
+        return []
+    return [n for n in numbers if isinstance(n, int)]
 
 
 def _is_sound(event: Sequence[Any]) -> bool:
+    hashed = event[: len(chain.EVENT_COLUMNS)]
     try:
-        return bool(
-            chain.event_hash(event[_PREV], event[: len(chain.EVENT_COLUMNS)]) == event[_HASH]
-        )
+        return bool(chain.event_hash(event[_PREV], hashed) == event[_HASH])
     except (TypeError, ValueError):  # a value that no ledger writes
         return False
 
 
-def by_table(parcels: Sequence[Parcel]) -> Iterator[tuple[str, list[Sequence[Any]]]]:
+def group_by_table(parcels: Sequence[Parcel]) -> Iterator[tuple[str, list[Sequence[Any]]]]:
     """(table, all its rows, by key): in one order everywhere, so that two who send at once wait for
     each other once.
     """
     for table in COLUMNS:
-        rows = [row for parcel in parcels for row in parcel.rows[table]]
-        yield (
-            table,
-            sorted(
-                rows,
-                key=lambda row: (row[0], *row[1:3]) if table == "evidence" else (row[0], row[1]),
-            ),
-        )
+        rows: list[Sequence[Any]] = []
+        for parcel in parcels:
+            rows += parcel.rows[table]
+        yield table, sorted(rows, key=_KEYS[table])

@@ -10,13 +10,15 @@ from urllib.parse import urlsplit, urlunsplit
 from skillrun.errors import Blocked, Misuse
 from skillrun.extras import install_hint
 from skillrun.ledger.shipping.compare import Holding
-from skillrun.ledger.shipping.parcel import COLUMNS, Parcel, by_table
+from skillrun.ledger.shipping.parcel import COLUMNS, Parcel, group_by_table
 from skillrun.resources import resource
 
 if TYPE_CHECKING:
     import psycopg
 
 _SCHEMA_LOCK = 0x534B524E  # "SKRN": one creates the tables, others wait
+# Table, the column that has the texts, the key. An event must have the hash too: a row of the same
+# number that is another one stays as it is.
 _REDACTED = (
     ("event", "data", ("run_id", "n", "hash")),
     ("evidence", "detail", ("run_id", "n", "i")),
@@ -27,15 +29,20 @@ _KEYS = {
     "evidence": "run_id, n, i",
     "telemetry": "run_id, invocation",
 }
-
-
 # As `outbox` counts them here.
 _HOLDINGS = """
-    SELECT run_id, count(*), max(n), (array_agg(hash ORDER BY n DESC))[1],
+    SELECT
+        run_id,
+        count(*),
+        max(n),
+        (array_agg(hash ORDER BY n DESC))[1],
         (SELECT count(*) FROM evidence WHERE evidence.run_id = event.run_id),
         (SELECT count(*) FROM telemetry WHERE telemetry.run_id = event.run_id)
-    FROM event WHERE run_id = ANY(%s) GROUP BY run_id
+    FROM event
+    WHERE run_id = ANY(%s)
+    GROUP BY run_id
 """
+_SECRETS = ("password=", "sslpassword=")  # parameters of an address that nobody else is to see
 
 
 class Refusal(Exception):
@@ -46,7 +53,7 @@ class Unreachable(Exception):
     """The database cannot be reached, or the connection broke: it may work later."""
 
 
-def driver() -> Any:
+def load_driver() -> Any:
     """The module psycopg. Raises Blocked where it is not installed."""
     try:
         import psycopg
@@ -63,7 +70,7 @@ def is_url(text: str) -> bool:
     return text.startswith(("postgresql://", "postgres://"))
 
 
-def shown(url: str) -> str:
+def hide_secrets(url: str) -> str:
     """The address without its secrets: the name of the receiver. Raises Misuse for anything
     else.
     """
@@ -75,11 +82,8 @@ def shown(url: str) -> str:
     parts = urlsplit(url)
     user, at, host = parts.netloc.rpartition("@")
     name = user.partition(":")[0]
-    query = "&".join(
-        word
-        for word in parts.query.split("&")
-        if not word.startswith(("password=", "sslpassword="))
-    )
+    words = [word for word in parts.query.split("&") if not word.startswith(_SECRETS)]
+    query = "&".join(words)
     return urlunsplit((parts.scheme, f"{name}{at}{host}", parts.path, query, ""))
 
 
@@ -88,7 +92,7 @@ class Server:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._driver = driver()
+        self._driver = load_driver()
         self._connection: psycopg.Connection[Any] | None = None
 
     def close(self) -> None:
@@ -98,7 +102,7 @@ class Server:
             with contextlib.suppress(Exception):
                 connection.close()
 
-    def _connected(self) -> psycopg.Connection[Any]:
+    def _connect_once(self) -> psycopg.Connection[Any]:
         if self._connection is None:
             made = self._driver.connect(
                 self.url, connect_timeout=10, application_name="skillrun", autocommit=True
@@ -110,58 +114,57 @@ class Server:
             made.execute("SET search_path = skillrun, public")
         return self._connection
 
-    def take(self, parcels: Sequence[Parcel]) -> None:
+    def take_in(self, parcels: Sequence[Parcel]) -> None:
         """Takes them in, all or none; what is there already stays. Raises Refusal and
         Unreachable.
         """
         with self._in_words():
-            connection = self._connected()
+            connection = self._connect_once()
             with connection.transaction(), connection.cursor() as cursor:
-                for table, rows in by_table(parcels):
+                for table, rows in group_by_table(parcels):
                     if rows:
-                        self._insert(cursor, table, rows)
-                self._redact(cursor, parcels)
+                        self._insert_new_rows(cursor, table, rows)
+                self._redact_sent_rows(cursor, parcels)
 
-    def holdings(self, runs: Sequence[str]) -> dict[str, Holding]:
+    def list_holdings(self, runs: Sequence[str]) -> dict[str, Holding]:
         """What is there of these runs. Raises Refusal and Unreachable."""
         with self._in_words():
-            rows = self._connected().execute(_HOLDINGS, (list(runs),)).fetchall()
+            rows = self._connect_once().execute(_HOLDINGS, (list(runs),)).fetchall()
         return {run_id: Holding(*holding) for run_id, *holding in rows}
 
-    def _insert(
+    def _insert_new_rows(
         self, cursor: psycopg.Cursor[Any], table: str, rows: Sequence[Sequence[Any]]
     ) -> None:
         columns, key = ", ".join(COLUMNS[table]), _KEYS[table]
-        cursor.execute(
-            f"CREATE TEMP TABLE arriving_{table} ON COMMIT DROP AS SELECT {columns} FROM {table}"
-            " LIMIT 0"
-        )
+        # COPY is many times as fast as INSERT, and knows no ON CONFLICT: so by way of a table that
+        # ends with the transaction.
+        cursor.execute(f"""
+            CREATE TEMP TABLE arriving_{table} ON COMMIT DROP
+            AS SELECT {columns} FROM {table} LIMIT 0""")
         with cursor.copy(f"COPY arriving_{table} ({columns}) FROM STDIN") as copy:
             for row in rows:
                 copy.write_row(row)
-        cursor.execute(
-            f"INSERT INTO {table} ({columns}) SELECT {columns} FROM arriving_{table} ORDER BY {key}"
-            f" ON CONFLICT ({key}) DO NOTHING"
-        )
+        # In the order of the key, so that two who send the same rows wait, and do not deadlock.
+        cursor.execute(f"""
+            INSERT INTO {table} ({columns})
+            SELECT {columns} FROM arriving_{table}
+            ORDER BY {key}
+            ON CONFLICT ({key}) DO NOTHING""")
 
-    def _redact(self, cursor: psycopg.Cursor[Any], parcels: Sequence[Parcel]) -> None:
+    def _redact_sent_rows(self, cursor: psycopg.Cursor[Any], parcels: Sequence[Parcel]) -> None:
         """Takes out here what was taken out of the ledger after it had been sent."""
-        events = [row for parcel in parcels for row in parcel.redacted["event"]]
-        if not events:
+        if not any(parcel.redacted["event"] for parcel in parcels):
             return
-        # Only so the tables' triggers allow an update.
+        # The triggers of the tables allow an update only so.
         cursor.execute("SET LOCAL skillrun.redacting = 'on'")
-        for table, column, key in (
-            ("event", "data", ("run_id", "n", "hash")),
-            ("evidence", "detail", ("run_id", "n", "i")),
-        ):
+        for table, column, key in _REDACTED:
             where = " AND ".join(f"{name} = %({name})s" for name in key)
-            rows = [
-                dict(zip(COLUMNS[table], row, strict=True))
-                for p in parcels
-                for row in p.redacted[table]
-            ]
-            cursor.executemany(f"UPDATE {table} SET {column} = %({column})s WHERE {where}", rows)
+            update = f"UPDATE {table} SET {column} = %({column})s WHERE {where}"
+            rows = []
+            for parcel in parcels:
+                for row in parcel.redacted[table]:
+                    rows.append(dict(zip(COLUMNS[table], row, strict=True)))
+            cursor.executemany(update, rows)
         cursor.execute("SET LOCAL skillrun.redacting = 'off'")
 
     @contextlib.contextmanager

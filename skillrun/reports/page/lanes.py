@@ -21,6 +21,7 @@ _SHAPES = {
 }
 _NOBODY = "at the end"  # what no process did
 _HOURS, _DAYS = 3600, 86400
+_SHORTEST_WAIT_S = 1.5  # what is less is the time that steps take, and no wait
 
 
 @dataclass(frozen=True)
@@ -59,58 +60,68 @@ class Drawn:
     switches: tuple[tuple[int, int, int, int], ...]
 
 
-def drawn(history: Mapping[str, Any]) -> Drawn:
+def draw_history(history: Mapping[str, Any]) -> Drawn:
     """Places every step: one column each, in the order in which they happened."""
     steps = history["steps"]
     names = list(dict.fromkeys(step["process"] or _NOBODY for step in steps))
     pitch = max(_NARROW, min(_WIDE, _USUAL // max(len(steps), 1)))
-    times = tuple(_times(steps, pitch))
+    times = tuple(_find_waits(steps, pitch))
     top = _TIMED if times else _PLAIN
-    marks = tuple(
-        _mark(step, LABEL + column * pitch + pitch // 2, _y(top, _row(step, names)))
-        for column, step in enumerate(steps)
-    )
+    marks = []
+    for column, step in enumerate(steps):
+        x = LABEL + column * pitch + pitch // 2
+        y = _middle_of_row(top, _row_of_step(step, names))
+        marks.append(_place_mark(step, x, y))
+    lanes = []
+    for row, name in enumerate(names):
+        lanes.append(_draw_lane(name, _middle_of_row(top, row), marks))
+    switches = []
+    for a, b in pairwise(marks):
+        if a.y != b.y:
+            switches.append((a.x, a.y, b.x, b.y))
     return Drawn(
         history,
         LABEL + len(steps) * pitch + EDGE,
         top + len(names) * HEIGHT,
-        tuple(_lane(name, _y(top, row), marks) for row, name in enumerate(names)),
-        marks,
+        tuple(lanes),
+        tuple(marks),
         times,
-        tuple((a.x, a.y, b.x, b.y) for a, b in pairwise(marks) if a.y != b.y),
+        tuple(switches),
     )
 
 
-def _mark(step: Mapping[str, Any], x: int, y: int) -> Mark:
+def _place_mark(step: Mapping[str, Any], x: int, y: int) -> Mark:
     return Mark(x, y, _SHAPES.get(step["kind"], "step"), step["number"], step["text"])
 
 
-def _lane(name: str, y: int, marks: Sequence[Mark]) -> Lane:
+def _draw_lane(name: str, y: int, marks: Sequence[Mark]) -> Lane:
     places = [mark.x for mark in marks if mark.y == y]
     return Lane(name, y, min(places), max(places))
 
 
-def _row(step: Mapping[str, Any], names: Sequence[str]) -> int:
+def _row_of_step(step: Mapping[str, Any], names: Sequence[str]) -> int:
     return names.index(step["process"] or _NOBODY)
 
 
-def _y(top: int, row: int) -> int:
+def _middle_of_row(top: int, row: int) -> int:
     return top + row * HEIGHT + HEIGHT // 2
 
 
-def _times(steps: Sequence[Mapping[str, Any]], pitch: int) -> list[tuple[int, str]]:
+def _find_waits(steps: Sequence[Mapping[str, Any]], pitch: int) -> list[tuple[int, str]]:
     """Where the clock has moved on by a second or more: nothing at the beginning."""
     found = []
     for column, (before, step) in enumerate(pairwise(steps), 1):
         passed = step["at_s"] - before["at_s"]
-        if passed >= 1.5:
-            found.append((LABEL + column * pitch, f"+{_clock(passed)}"))
+        if passed >= _SHORTEST_WAIT_S:
+            found.append((LABEL + column * pitch, f"+{_format_clock(passed)}"))
     return found
 
 
-def _clock(seconds: float) -> str:
+def _format_clock(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.0f} s"
     if seconds < _HOURS:
         return f"{seconds / 60:.0f} min"
-    return f"{seconds / _HOURS:.0f} h" if seconds < 2 * _DAYS else f"{seconds / _DAYS:.0f} d"
+    if seconds < 2 * _DAYS:
+        return f"{seconds / _HOURS:.0f} h"
+    return f"{seconds / _DAYS:.0f} d"

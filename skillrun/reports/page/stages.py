@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 _Event = Mapping[str, Any]
+_NARROWEST = 1.5  # percent: some two pixels
 
 
 @dataclass(frozen=True)
@@ -41,13 +42,13 @@ class Row:
 def stage_rows(events: Sequence[_Event], invocations: Sequence[int]) -> list[Row]:
     """A row for each stage, in the order of the latest report that has stages."""
     reports = _reports_by_invocation(events)
-    names = _names(events, reports)
+    names = _find_titles(events, reports)
     rows = []
     for stage, title in names.items():
-        cells = tuple(
-            _cell(events, reports.get(number, {}), number, stage) for number in invocations
-        )
-        rows.append(Row(stage, title, cells))
+        cells = []
+        for number in invocations:
+            cells.append(_make_cell(events, reports.get(number, {}), number, stage))
+        rows.append(Row(stage, title, tuple(cells)))
     return rows
 
 
@@ -57,7 +58,7 @@ def _reports_by_invocation(events: Sequence[_Event]) -> dict[int, Mapping[str, A
     """
     reports: dict[int, Mapping[str, Any]] = {}
     by_event: dict[int, Mapping[str, Any]] = {}
-    for event in _of(events, "invocation.ended"):
+    for event in _events_of_type(events, "invocation.ended"):
         report = event["data"].get("report")
         if report is None:
             report = _as_kept(by_event.get(event["data"].get("same_as"), {}))
@@ -77,55 +78,66 @@ def _as_kept(report: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**report, "stages": stages}
 
 
-def _names(events: Sequence[_Event], reports: Mapping[int, Mapping[str, Any]]) -> dict[str, str]:
+def _find_titles(
+    events: Sequence[_Event], reports: Mapping[int, Mapping[str, Any]]
+) -> dict[str, str]:
     """Stage id -> title."""
     names: dict[str, str] = {}
+    # The newest first: a stage has the title and the place that it has now.
     for report in reversed(list(reports.values())):
         for stage in report.get("stages", ()):
             names.setdefault(stage["id"], stage["title"])
-    for event in _of(events, "stage.finished"):
+    for event in _events_of_type(events, "stage.finished"):
         names.setdefault(event["stage"], event["stage"])
     return names
 
 
-def _cell(events: Sequence[_Event], report: Mapping[str, Any], invocation: int, stage: str) -> Cell:
-    examined = [
-        e
-        for e in _of(events, "stage.finished")
-        if (e["invocation"], e["stage"]) == (invocation, stage)
-    ]
-    bars = _bars(events, invocation, examined)
-    took = sum(event["dur_us"] or 0 for event in examined) / 1000 if examined else None
-    said = next((s for s in report.get("stages", ()) if s["id"] == stage), None)
-    if said is not None:
-        return Cell(
-            said["status"], said["grade"], said["cached"], said.get("summary", ""), bars, took
-        )
+def _make_cell(
+    events: Sequence[_Event], report: Mapping[str, Any], invocation: int, stage: str
+) -> Cell:
+    examined = []
+    for event in _events_of_type(events, "stage.finished"):
+        if event["invocation"] == invocation and event["stage"] == stage:
+            examined.append(event)
+    bars = _make_bars(events, invocation, examined)
+    took = None
+    if examined:
+        took = sum(event["dur_us"] or 0 for event in examined) / 1000
+    # The report knows more than the events: whether a stage was kept from an earlier invocation.
+    for said in report.get("stages", ()):
+        if said["id"] == stage:
+            summary = said.get("summary", "")
+            return Cell(said["status"], said["grade"], said["cached"], summary, bars, took)
     if not examined:
         return Cell(None)
-    result = examined[-1]["data"].get("result") or {}
-    return Cell(
-        examined[-1]["outcome"], result.get("grade"), False, result.get("summary", ""), bars, took
-    )
+    last = examined[-1]
+    result = last["data"].get("result") or {}
+    summary = result.get("summary", "")
+    return Cell(last["outcome"], result.get("grade"), False, summary, bars, took)
 
 
-def _bars(events: Sequence[_Event], invocation: int, examined: Iterable[_Event]) -> tuple[Bar, ...]:
-    mine = [event for event in events if event["invocation"] == invocation]
-    spans = [(event["ts_us"] - (event["dur_us"] or 0), event["ts_us"]) for event in mine]
-    if not spans:
+def _make_bars(
+    events: Sequence[_Event], invocation: int, examined: Iterable[_Event]
+) -> tuple[Bar, ...]:
+    begins, ends = [], []
+    for event in events:
+        if event["invocation"] == invocation:
+            begins.append(event["ts_us"] - (event["dur_us"] or 0))
+            ends.append(event["ts_us"])
+    if not begins:
         return ()
-    begin, end = min(begin for begin, _ in spans), max(end for _, end in spans)
+    begin, end = min(begins), max(ends)
     whole = max(end - begin, 1)
-    return tuple(_bar(event, begin, whole) for event in examined)
+    return tuple(_make_bar(event, begin, whole) for event in examined)
 
 
-def _bar(event: _Event, begin: int, whole: int) -> Bar:
+def _make_bar(event: _Event, begin: int, whole: int) -> Bar:
     """At least so wide that it can be seen."""
     took = event["dur_us"] or 0
-    width = max(100 * took / whole, 1.5)
+    width = max(100 * took / whole, _NARROWEST)
     left = 100 * (event["ts_us"] - took - begin) / whole
     return Bar(round(max(0.0, min(left, 100 - width)), 2), round(width, 2))
 
 
-def _of(events: Iterable[_Event], type: str) -> list[_Event]:
+def _events_of_type(events: Iterable[_Event], type: str) -> list[_Event]:
     return [event for event in events if event["type"] == type]

@@ -5,7 +5,7 @@ told.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from skillrun.verdict import Finding, Severity
@@ -77,25 +77,21 @@ class Lost:
     how: str
 
 
-def compare(base: Counted, head: Counted, diff: Diff) -> Iterator[Finding]:
+def compare_counts(base: Counted, head: Counted, diff: Diff) -> Iterator[Finding]:
     """The findings, the errors first."""
     if head.problem is not None:
-        yield _died(head)
+        yield _report_death(head)
         return
-    lost = tuple(_lost(base, head, diff))
+    lost = tuple(_find_lost(base, head, diff))
     if not head.tests and lost:
         count = len(base.tests)
         message = f"none of the base's tests is collected at HEAD; there are {count}"
         path = lost[0].test.path
         yield Finding(NOT_RUN_RULE, Severity.ERROR, message, path, 1, _HINTS[NOT_RUN_RULE])
         return
-    yield from _grouped(
-        lost,
-        head,
-        "passes at the base, and at HEAD it is",
-        "pass at the base, and at HEAD they are",
-    )
-    yield from _grouped(_new_and_bad(base, head), head, "is new and", "are new and")
+    one, several = "passes at the base, and at HEAD it is", "pass at the base, and at HEAD they are"
+    yield from _group_findings(lost, head, one, several)
+    yield from _group_findings(_new_and_bad(base, head), head, "is new and", "are new and")
     yield from _red_before(base, head, {entry.test.id for entry in lost})
     yield from _said_of_base(base, head)
 
@@ -103,20 +99,22 @@ def compare(base: Counted, head: Counted, diff: Diff) -> Iterator[Finding]:
 # -- what is lost
 
 
-def _lost(base: Counted, head: Counted, diff: Diff) -> Iterator[Lost]:
-    moved = _moved(diff)
+def _find_lost(base: Counted, head: Counted, diff: Diff) -> Iterator[Lost]:
+    moved = _map_moved(diff)
     spared = _spared_cases(base, head)
     # Those that pass at HEAD were not run at the base: all that can be asked of them is whether
     # their code ran.
     for old in base.of(PASSED, NOT_RUN):
         test_name = _function_id(old.id)
         now_name = moved.get(test_name, test_name)
+        # A look at deleted tests has said so, or another case stands for it.
         if now_name is None or old.id in spared:
-            continue  # a look at deleted tests has said so, or another case stands for it
+            continue
         same_case = head.tests.get(now_name + old.id.removeprefix(test_name))
         now = same_case or _other_form(old, now_name, head)
+        # It did not run at the base either, though it was asked for.
         if old.outcome == NOT_RUN and (now is None or now.outcome != PASSED):
-            continue  # it did not run at the base either, though it was asked for
+            continue
         how = _what_became(old, now, diff)
         if how is not None:
             yield Lost(now or old, how)
@@ -136,15 +134,17 @@ def _what_became(old: Test, now: Test | None, diff: Diff) -> str | None:
     return None
 
 
-def _moved(diff: Diff) -> dict[str, str | None]:
+def _map_moved(diff: Diff) -> dict[str, str | None]:
     """Test of the base -> the one of HEAD that it became; None: it is gone, which another look
     judges.
     """
     found: dict[str, str | None] = {}
-    for change in pytests.changes(diff):
-        new = change.new
-        became = f"{new.file.path}::{_with_colons(new.name)}" if new else None
-        found[f"{change.old.file.old_path}::{_with_colons(change.old.name)}"] = became
+    for change in pytests.list_changed_tests(diff):
+        old, new = change.old, change.new
+        became = None
+        if new:
+            became = f"{new.file.path}::{_with_colons(new.name)}"
+        found[f"{old.file.old_path}::{_with_colons(old.name)}"] = became
     return found
 
 
@@ -161,11 +161,17 @@ def _other_form(old: Test, name: str, head: Counted) -> Test | None:
     """A test that was turned into a parametrised one, or back: its worst case stands for it."""
     had_cases = "[" in old.id
     has_cases = name not in head.tests
+    # Then it is this one case that is gone.
     if had_cases and has_cases:
-        return None  # this case is gone
-    cases = [test for test in head.tests.values() if _function_id(test.id) == name]
-    not_passed = [test for test in cases if test.outcome != PASSED]
-    return next(iter((*not_passed, *cases)), None)
+        return None
+    first = None
+    for test in head.tests.values():
+        if _function_id(test.id) != name:
+            continue
+        if test.outcome != PASSED:
+            return test
+        first = first or test
+    return first
 
 
 def _spared_cases(base: Counted, head: Counted) -> frozenset[str]:
@@ -175,7 +181,8 @@ def _spared_cases(base: Counted, head: Counted) -> frozenset[str]:
     fresh: dict[str, int] = {}
     for test in head.of(PASSED):
         if test.id not in base.tests:
-            fresh[_function_id(test.id)] = fresh.get(_function_id(test.id), 0) + 1
+            name = _function_id(test.id)
+            fresh[name] = fresh.get(name, 0) + 1
     spared = set()
     for test in base.tests.values():
         name = _function_id(test.id)
@@ -189,14 +196,14 @@ def _is_decorated_anew(old: Test, diff: Diff) -> bool:
     """The branch put another decorator on it, which may well hide the function behind one of
     its own.
     """
-    for change in pytests.changes(diff):
+    for change in pytests.list_changed_tests(diff):
         known = f"{change.old.file.old_path}::{_with_colons(change.old.name)}"
         if known == _function_id(old.id) and change.new is not None:
-            return _decorators(change.old) != _decorators(change.new)
+            return _dump_decorators(change.old) != _dump_decorators(change.new)
     return False
 
 
-def _decorators(test: pytests.Test) -> list[str]:
+def _dump_decorators(test: pytests.Test) -> list[str]:
     owner = test.owner.decorator_list if test.owner else []
     return [ast.dump(node) for node in (*test.node.decorator_list, *owner)]
 
@@ -213,7 +220,9 @@ def _new_and_bad(base: Counted, head: Counted) -> Iterator[Lost]:
 # -- how it is said
 
 
-def _grouped(lost: Iterable[Lost], head: Counted, one: str, several: str) -> Iterator[Finding]:
+def _group_findings(
+    lost: Iterable[Lost], head: Counted, one: str, several: str
+) -> Iterator[Finding]:
     """One finding for each file and each way in which its tests are lost."""
     groups: dict[tuple[str, str], list[Lost]] = {}
     for entry in lost:
@@ -225,19 +234,29 @@ def _grouped(lost: Iterable[Lost], head: Counted, one: str, several: str) -> Ite
             return
         rule = _WORDS[entries[0].how][0]
         names = [entry.test.id.partition("::")[2] for entry in entries]
-        shown = ", ".join(names[:_SHOWN]) + (" ..." if len(names) > _SHOWN else "")
+        shown = _list_first(names)
         verb = one if len(names) == 1 else several
-        message = f"{quoted(shown, 400)} {verb} {words}{_reason(entries[0], head)}"
+        message = f"{quoted(shown, 400)} {verb} {words}{_reason_words(entries[0], head)}"
         yield Finding(rule, Severity.ERROR, message, path, entries[0].test.line, _HINTS[rule])
 
 
-def _reason(entry: Lost, head: Counted) -> str:
+def _reason_words(entry: Lost, head: Counted) -> str:
     """Why, where the runner said it."""
     why = entry.test.message or head.uncollected.get(entry.test.path, "")
-    return f": {quoted(why, 200)}" if why else ""
+    if not why:
+        return ""
+    return f": {quoted(why, 200)}"
 
 
-def _died(head: Counted) -> Finding:
+def _list_first(names: list[str]) -> str:
+    """A few of them; dots where there are more."""
+    shown = ", ".join(names[:_SHOWN])
+    if len(names) > _SHOWN:
+        shown += " ..."
+    return shown
+
+
+def _report_death(head: Counted) -> Finding:
     hint = (
         "look for what ends the process or closes its files: os._exit, sys.exit, pytest.exit, a"
         " crash, a time limit"
@@ -248,7 +267,7 @@ def _died(head: Counted) -> Finding:
 def _red_before(base: Counted, head: Counted, lost: set[str]) -> Iterator[Finding]:
     red = [test for test in head.of(*RED) if test.id in base.tests and test.id not in lost]
     if red:
-        names = ", ".join(test.id for test in red[:_SHOWN]) + (" ..." if len(red) > _SHOWN else "")
+        names = _list_first([test.id for test in red])
         message = (
             f"{len(red)} of the tests fail at HEAD and at the base alike: {quoted(names, 400)}"
         )
@@ -269,10 +288,8 @@ def _said_of_base(base: Counted, head: Counted) -> Iterator[Finding]:
         yield Finding(
             UNCOUNTED_RULE, Severity.WARNING, message, hint="HEAD was compared with those that were"
         )
-    only_there: Mapping[str, str] = {
-        path: why for path, why in base.uncollected.items() if path not in head.uncollected
-    }
-    for path, why in sorted(only_there.items())[:_SHOWN]:
+    only_there = [item for item in base.uncollected.items() if item[0] not in head.uncollected]
+    for path, why in sorted(only_there)[:_SHOWN]:
         message = f"the base's tests in it cannot be collected here: {quoted(why, 200)}"
         hint = "its packages are those of this environment; look at what became of these tests"
         yield Finding(UNCOUNTED_RULE, Severity.WARNING, message, path, 1, hint)

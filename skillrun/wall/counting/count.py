@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from skillrun.verdict import Finding, Severity
 from skillrun.wall.checkout import Checkout, clean_checkout
-from skillrun.wall.counting.compare import NOT_RUN_RULE, UNCOUNTED_RULE, compare
+from skillrun.wall.counting.compare import NOT_RUN_RULE, UNCOUNTED_RULE, compare_counts
 from skillrun.wall.counting.places import (
     MOST_FOLDERS,
     find_other_languages,
@@ -51,23 +51,28 @@ def count_both(sides: Sides, diff: Diff) -> Tests:
     found = find_test_folders(paths)
     folders = found[:MOST_FOLDERS]
     if not folders:
-        return Tests(
-            missing=f"there are no tests that pytest or unittest would run{_other_words(paths)}"
-        )
-    with _side(sides, sides.head, folders) as side:
+        others = _name_other_languages(paths)
+        missing = f"there are no tests that pytest or unittest would run{others}"
+        return Tests(missing=missing)
+    with _check_out_side(sides, sides.head, folders) as side:
         head = count_tests(side)
         says_none = _says_none(side.root)
+    # Before the base is run: what its code changes is no doing of HEAD's.
     changes = tuple(sides.around.find_changes()) if sides.around else ()
-    with _side(sides, sides.base, folders) as side:
+    with _check_out_side(sides, sides.base, folders) as side:
         base = _count_base(side, head)
         says_none = says_none and not _says_none(side.root)
-    findings = (*changes, *compare(base, head, diff), *_left_out(found, paths, base, head))
+    findings = (
+        *changes,
+        *compare_counts(base, head, diff),
+        *_report_left_out(found, paths, base, head),
+    )
     if says_none and head.tests:
-        findings = (_denied(head), *findings)
+        findings = (_report_denied(head), *findings)
     return Tests(
         runner=head.runner or base.runner or None,
-        head=_tally(head),
-        base=_tally(base),
+        head=_make_tally(head),
+        base=_make_tally(base),
         findings=findings,
     )
 
@@ -84,7 +89,7 @@ def _count_base(side: Side, head: Counted) -> Counted:
 
 
 @contextmanager
-def _side(sides: Sides, commit: str, folders: tuple[str, ...]) -> Iterator[Side]:
+def _check_out_side(sides: Sides, commit: str, folders: tuple[str, ...]) -> Iterator[Side]:
     """A checkout of its own: what the stages of a run left behind could change what is
     collected.
     """
@@ -112,7 +117,9 @@ def _find_python(checkout: Checkout, pythons: Iterable[str]) -> str:
 
 def _limit_s(root: Path) -> float:
     profile = _read_profile(root)
-    return (profile.validation_timeout if profile else None) or DEFAULT_LIMIT_S
+    if profile is None or not profile.validation_timeout:
+        return DEFAULT_LIMIT_S
+    return profile.validation_timeout
 
 
 def _says_none(root: Path) -> bool:
@@ -130,13 +137,13 @@ def _read_profile(root: Path) -> Profile | None:
         return None  # the jobs say what is wrong with it
 
 
-def _denied(head: Counted) -> Finding:
+def _report_denied(head: Counted) -> Finding:
     message = f"commands.test is none now, and {len(head.tests)} tests are collected at HEAD"
     hint = "name the command that runs them, e.g. python -m pytest"
     return Finding(NOT_RUN_RULE, Severity.ERROR, message, "REPO_PROFILE.json", 1, hint)
 
 
-def _tally(counted: Counted) -> Tally:
+def _make_tally(counted: Counted) -> Tally:
     return Tally(
         collected=len(counted.tests),
         passed=len(counted.of(PASSED)),
@@ -145,12 +152,14 @@ def _tally(counted: Counted) -> Tally:
     )
 
 
-def _other_words(paths: Iterable[str]) -> str:
-    others = find_other_languages(paths)
-    return f", and those in {', '.join(others)} are not counted" if others else ""
+def _name_other_languages(paths: Iterable[str]) -> str:
+    others = ", ".join(find_other_languages(paths))
+    if not others:
+        return ""
+    return f", and those in {others} are not counted"
 
 
-def _left_out(
+def _report_left_out(
     found: tuple[str, ...], paths: Iterable[str], base: Counted, head: Counted
 ) -> Iterator[Finding]:
     """What nobody counted, never silently."""

@@ -41,8 +41,11 @@ def find_test_folders(paths: frozenset[str]) -> tuple[str, ...]:
     """The projects with Python tests, "" for the repository itself: where its own settings of
     pytest stand.
     """
-    tests = [path for path in paths if path.endswith(".py") and is_test_file(path)]
-    return tuple(sorted({_project_of(path, paths) for path in tests}))
+    found = set()
+    for path in paths:
+        if path.endswith(".py") and is_test_file(path):
+            found.add(_project_of(path, paths))
+    return tuple(sorted(found))
 
 
 def _project_of(path: str, paths: frozenset[str]) -> str:
@@ -55,7 +58,11 @@ def _project_of(path: str, paths: frozenset[str]) -> str:
 def find_other_languages(paths: Iterable[str]) -> tuple[str, ...]:
     """The languages besides Python whose manifests a commit holds."""
     names = {path.rpartition("/")[2] for path in paths}
-    return tuple(sorted({language for name, language in _OTHERS.items() if name in names}))
+    found = set()
+    for name, language in _OTHERS.items():
+        if name in names:
+            found.add(language)
+    return tuple(sorted(found))
 
 
 def find_django_settings(folder: Path) -> str | None:
@@ -64,11 +71,15 @@ def find_django_settings(folder: Path) -> str | None:
         found = _SETTINGS_NAMED.search(_read_text(folder / "manage.py"))
     except OSError:
         return None
-    told = any("DJANGO_SETTINGS_MODULE" in _text(folder / name) for name in _SETTINGS_FILES)
-    return found[1] if found and not told else None
+    if not found:
+        return None
+    for name in _SETTINGS_FILES:
+        if "DJANGO_SETTINGS_MODULE" in _read_text_or_nothing(folder / name):
+            return None
+    return found[1]
 
 
-def _text(path: Path) -> str:
+def _read_text_or_nothing(path: Path) -> str:
     try:
         return _read_text(path)
     except OSError:

@@ -62,7 +62,7 @@ class Counted:
         return [test for test in self.tests.values() if test.outcome in outcomes]
 
 
-def merge(parts: Iterable[Counted]) -> Counted:
+def merge_runs(parts: Iterable[Counted]) -> Counted:
     """The runs of several folders as one."""
     whole = Counted()
     for part in parts:
@@ -80,7 +80,7 @@ def merge(parts: Iterable[Counted]) -> Counted:
 
 def read_records(data: bytes, key: bytes, how_it_ended: str) -> Counted:
     """The tests of one run, from the records that it wrote."""
-    events, is_whole = _events(data, key)
+    events, is_whole = _read_events(data, key)
     said: dict[str, list[dict[str, Any]]] = {}
     for event in events:
         said.setdefault(event["event"], []).append(event)
@@ -91,16 +91,19 @@ def read_records(data: bytes, key: bytes, how_it_ended: str) -> Counted:
         problem = "skillrun's hooks in it were changed or taken out"
     elif "end" not in said and "ran" not in said:
         problem = f"it came to no end of its own ({how_it_ended})"
+    runner = ""
+    if "runner" in said:
+        runner = str(said["runner"][0]["name"])
     return Counted(
-        runner=str(said["runner"][0]["name"]) if "runner" in said else "",
-        tests={test.id: test for test in _tests(said)},
+        runner=runner,
+        tests={test.id: test for test in _list_tests(said)},
         uncollected={event["path"]: event["message"] for event in said.get("uncollected", [])},
         problem=problem,
         doubt=None if "end" in said else _ONLY_RAN,
     )
 
 
-def _events(data: bytes, key: bytes) -> tuple[list[dict[str, Any]], bool]:
+def _read_events(data: bytes, key: bytes) -> tuple[list[dict[str, Any]], bool]:
     """The records up to the first that does not carry the MAC of all before it, and whether
     there is none such.
     """
@@ -116,12 +119,12 @@ def _events(data: bytes, key: bytes) -> tuple[list[dict[str, Any]], bool]:
     return events, data.endswith(b"\n") or not data
 
 
-def _tests(said: Mapping[str, list[dict[str, Any]]]) -> Iterable[Test]:
+def _list_tests(said: Mapping[str, list[dict[str, Any]]]) -> Iterable[Test]:
     outcomes: dict[str, str] = {}
     messages: dict[str, str] = {}
     for event in said.get("outcome", []):
         name, outcome = event["test"], event["outcome"]
-        outcomes[name] = _worse(outcomes.get(name), outcome)
+        outcomes[name] = _worse_outcome(outcomes.get(name), outcome)
         messages[name] = messages.get(name) or event["message"]
     # A plugin that runs a test again tells of each time; the last one is the one that counts.
     called = {event["test"]: event for event in said.get("called", [])}
@@ -129,23 +132,25 @@ def _tests(said: Mapping[str, list[dict[str, Any]]]) -> Iterable[Test]:
     for event in said.get("collected", []):
         name = event["test"]
         call = called.get(name)
-        outcome = _judge(outcomes.get(name, NOT_RUN), call, is_deaf=name in deaf)
+        outcome = _judge_outcome(outcomes.get(name, NOT_RUN), call, is_deaf=name in deaf)
         code_run = call["code"] if call else ""
         yield Test(name, outcome, event["line"], event["code"], code_run, messages.get(name, ""))
     for event in said.get("deselected", []):
         yield Test(event["test"], DESELECTED)
 
 
-def _worse(one: str | None, other: str) -> str:
+def _worse_outcome(one: str | None, other: str) -> str:
     known = [outcome for outcome in (one, other) if outcome in _WORST_FIRST]
     return min(known, key=_WORST_FIRST.index, default=other)
 
 
-def _judge(outcome: str, call: Mapping[str, Any] | None, *, is_deaf: bool) -> str:
+def _judge_outcome(outcome: str, call: Mapping[str, Any] | None, *, is_deaf: bool) -> str:
     """The outcome that was reported, where the test's own code had any part in it."""
     if outcome != PASSED:
         return outcome
     was_called = call is not None
     if not was_called or (call and call["raised"]):
         return REWRITTEN
-    return DEAF if is_deaf else PASSED
+    if is_deaf:
+        return DEAF
+    return PASSED

@@ -17,7 +17,7 @@ from pathlib import Path
 from skillrun.validations.environment import command_env
 from skillrun.validations.run import run_command
 from skillrun.wall.counting.places import find_django_settings
-from skillrun.wall.counting.records import Counted, merge, read_records
+from skillrun.wall.counting.records import Counted, merge_runs, read_records
 
 _LAUNCH = Path(__file__).with_name("inside") / "launch.py"
 _LARGEST = 64 * 1024**2  # bytes of records: some hundred thousand tests
@@ -42,7 +42,7 @@ def count_tests(side: Side, known: Iterable[str] = (), broken_only: Iterable[str
     """
     there = [folder for folder in side.folders if (side.root / folder).is_dir()]
     known, broken_only = sorted(known), sorted(broken_only)
-    return merge(_count_folder(side, folder, known, broken_only) for folder in there)
+    return merge_runs(_count_folder(side, folder, known, broken_only) for folder in there)
 
 
 def _count_folder(side: Side, folder: str, known: list[str], broken_only: list[str]) -> Counted:
@@ -58,7 +58,7 @@ def _count_folder(side: Side, folder: str, known: list[str], broken_only: list[s
             "known": known,
             "broken_only": broken_only,
             "python_path": os.environ.get("PYTHONPATH", ""),
-            "ignored": _inner(folder, side.folders),
+            "ignored": _list_inner_projects(folder, side.folders),
             "django": find_django_settings(place),
         }
         settings.write_text(json.dumps(told))
@@ -69,7 +69,7 @@ def _count_folder(side: Side, folder: str, known: list[str], broken_only: list[s
             ran = run_command(
                 command,
                 cwd=place,
-                env=_environment(side.root),
+                env=_make_environment(side.root),
                 timeout_s=side.limit_s,
                 on_line=side.say,
             )
@@ -78,14 +78,14 @@ def _count_folder(side: Side, folder: str, known: list[str], broken_only: list[s
     return replace(counted, duration_ms=ran.duration_ms)
 
 
-def _inner(folder: str, folders: tuple[str, ...]) -> list[str]:
+def _list_inner_projects(folder: str, folders: tuple[str, ...]) -> list[str]:
     """The projects inside of this one, which are run from their own folders."""
     prefix = f"{folder}/" if folder else ""
     inner = [other for other in folders if other != folder and other.startswith(prefix)]
     return [other.removeprefix(prefix) for other in inner]
 
 
-def _environment(root: Path) -> dict[str, str]:
+def _make_environment(root: Path) -> dict[str, str]:
     env = command_env(root)
     for name in _DROPPED:
         with suppress(KeyError):

@@ -14,12 +14,15 @@ SCHEMA_VERSION = 1
 def document(verification: Verification) -> dict[str, Any]:
     """One JSON value for programs."""
     gaming = verification.gaming
+    tests = None
+    if verification.tests:
+        tests = _tests_json(verification.tests)
     return {
         "schema_version": SCHEMA_VERSION,
         "commit": verification.commit,
         "branch": verification.branch,
         "outcome": verification.outcome,
-        "jobs": [_job(job) for job in verification.jobs],
+        "jobs": [_job_json(job) for job in verification.jobs],
         "gaming": {
             "looked_at": gaming.base is not None,
             "base": gaming.base,
@@ -29,14 +32,14 @@ def document(verification: Verification) -> dict[str, Any]:
             "hint": gaming.hint,
             "findings": [finding_json(finding) for finding in gaming.all_findings],
         },
-        "tests": _tests(verification.tests) if verification.tests else None,
+        "tests": tests,
         "notes": list(verification.notes),
         "version": verification.version,
         "duration_ms": verification.duration_ms,
     }
 
 
-def _tests(tests: Tests) -> dict[str, Any]:
+def _tests_json(tests: Tests) -> dict[str, Any]:
     return {
         "counted": tests.missing is None,
         "runner": tests.runner,
@@ -47,7 +50,10 @@ def _tests(tests: Tests) -> dict[str, Any]:
     }
 
 
-def _job(job: Job) -> dict[str, Any]:
+def _job_json(job: Job) -> dict[str, Any]:
+    proof = None
+    if job.proof:
+        proof = _proof_json(job.proof)
     return {
         "job": job.name,
         "spec": job.spec,
@@ -58,13 +64,15 @@ def _job(job: Job) -> dict[str, Any]:
         "next": list(job.report.get("next", ())),
         "problem": job.problem,
         "hint": job.hint,
-        "proof": _proof(job.proof) if job.proof else None,
+        "proof": proof,
     }
 
 
-def _proof(proof: Proof) -> dict[str, Any]:
+def _proof_json(proof: Proof) -> dict[str, Any]:
     base = proof.base
-    shown = {**asdict(base), "proved": list(base.proved)} if base else None
+    shown = None
+    if base:
+        shown = {**asdict(base), "proved": list(base.proved)}
     return {
         "verdict": proof.verdict,
         "base": shown,

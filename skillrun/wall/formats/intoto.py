@@ -17,18 +17,22 @@ def intoto(verification: Verification) -> dict[str, Any]:
     """FAILED where the outcome is no success; WARNED where a finding is a warning, e.g. that a
     proof is incomplete.
     """
-    passed, warned, failed = _tests(verification)
-    result = "FAILED" if verification.exit_code else "WARNED" if warned else "PASSED"
+    passed, warned, failed = _sort_by_result(verification)
+    result = "PASSED"
+    if warned:
+        result = "WARNED"
+    if verification.exit_code:
+        result = "FAILED"
+    specs = []
+    for job in verification.jobs:
+        specs.append({"name": job.spec, "digest": {"sha256": job.spec_sha256}})
     return {
         "_type": STATEMENT,
         "subject": [{"name": "gitCommit", "digest": {"gitCommit": verification.commit}}],
         "predicateType": PREDICATE,
         "predicate": {
             "result": result,
-            "configuration": [
-                {"name": job.spec, "digest": {"sha256": job.spec_sha256}}
-                for job in verification.jobs
-            ],
+            "configuration": specs,
             "passedTests": passed,
             "warnedTests": warned,
             "failedTests": failed,
@@ -36,7 +40,7 @@ def intoto(verification: Verification) -> dict[str, Any]:
     }
 
 
-def _tests(verification: Verification) -> tuple[list[str], list[str], list[str]]:
+def _sort_by_result(verification: Verification) -> tuple[list[str], list[str], list[str]]:
     """(passed, warned, failed) names: `<job>/<stage>`, `<job>/check/<id>` and `gaming/<look>`."""
     passed: list[str] = []
     warned: list[str] = []
@@ -54,10 +58,11 @@ def _tests(verification: Verification) -> tuple[list[str], list[str], list[str]]
             failed.append(f"{job.name}/run")
         for stage in job.stages:
             into = kinds[stage["status"]]
-            doubted = into is passed and any(
-                found["severity"] == "warning" for found in stage["findings"]
-            )
-            (warned if doubted else into).append(f"{job.name}/{stage['id']}")
+            # What passed with a warning counts as warned.
+            severities = [found["severity"] for found in stage["findings"]]
+            if into is passed and "warning" in severities:
+                into = warned
+            into.append(f"{job.name}/{stage['id']}")
         for check in job.checks:
             kinds[check["status"]].append(f"{job.name}/check/{check['id']}")
         if job.proof is not None:
@@ -73,20 +78,22 @@ def _add_gaming(
     gaming = verification.gaming
     tests = verification.tests
     if tests is not None and (tests.missing is None or tests.findings):
-        _into(tests.findings, passed, warned, failed).append("tests/counted")
+        _list_for(tests.findings, passed, warned, failed).append("tests/counted")
     if gaming.missing is not None:
         warned.append("gaming/not-looked-at")
     elif not gaming.looks:
         failed.append("gaming/not-looked-at")
     for look in gaming.looks:
-        _into(gaming.of(look), passed, warned, failed).append(f"gaming/{look}")
+        _list_for(gaming.of(look), passed, warned, failed).append(f"gaming/{look}")
 
 
-def _into(
+def _list_for(
     found: Iterable[Finding], passed: list[str], warned: list[str], failed: list[str]
 ) -> list[str]:
     """The list that the worst of the findings decides for."""
     severities = {finding.severity for finding in found}
     if severities & {Severity.ERROR, Severity.BLOCKER}:
         return failed
-    return warned if Severity.WARNING in severities else passed
+    if Severity.WARNING in severities:
+        return warned
+    return passed

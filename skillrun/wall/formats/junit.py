@@ -36,107 +36,109 @@ def junit(verification: Verification) -> str:
     for name in ("tests", "failures", "errors"):
         root.set(name, str(sum(int(suite.get(name, "0")) for suite in suites)))
     if suites and verification.notes:
-        SubElement(suites[-1], "system-out").text = _clean("\n".join(verification.notes))
+        SubElement(suites[-1], "system-out").text = _clean_text("\n".join(verification.notes))
     indent(root)
     body = tostring(root, encoding="unicode")
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{body}\n'
 
 
 def _job_suite(root: Element, job: Job) -> None:
-    suite = _suite(root, f"job {job.name}")
+    suite = _add_suite(root, f"job {job.name}")
     if job.problem is not None:
-        case = _case(suite, f"{job.name}.stages", "run")
-        _mark(case, "error", f"refused: {job.problem}", job.hint or "")
+        case = _add_case(suite, f"{job.name}.stages", "run")
+        _mark_case(case, "error", f"refused: {job.problem}", job.hint or "")
     for stage in job.stages:
-        case = _case(suite, f"{job.name}.stages", stage["id"], stage["duration_ms"])
+        case = _add_case(suite, f"{job.name}.stages", stage["id"], stage["duration_ms"])
         _stage_marks(case, stage)
     for check in job.checks:
-        case = _case(suite, f"{job.name}.checks", check["id"])
+        case = _add_case(suite, f"{job.name}.checks", check["id"])
         if check["status"] in _KINDS:
-            _mark(case, _KINDS[check["status"]], f"{check['status']}: {check['text']}", "")
+            _mark_case(case, _KINDS[check["status"]], f"{check['status']}: {check['text']}", "")
     if job.proof is not None:
         _finding_case(suite, f"{job.name}.wall", "proof", job.proof.findings)
-    _count(suite)
+    _count_cases(suite)
 
 
 def _stage_marks(case: Element, stage: Mapping[str, Any]) -> None:
-    shown = [_shown(f) for f in stage["findings"]]
+    shown = [_describe_finding(f) for f in stage["findings"]]
     if stage["status"] in _KINDS:
-        _mark(
-            case,
-            _KINDS[stage["status"]],
-            f"{stage['status']}: {stage['summary']}",
-            "\n".join(shown),
-        )
+        said = f"{stage['status']}: {stage['summary']}"
+        _mark_case(case, _KINDS[stage["status"]], said, "\n".join(shown))
     elif shown:
-        SubElement(case, "system-out").text = _clean("\n".join(shown))
+        SubElement(case, "system-out").text = _clean_text("\n".join(shown))
 
 
 def _gaming_suite(root: Element, gaming: Gaming) -> None:
     """One case for each look; all skipped where nothing was looked at."""
     from skillrun.wall.gaming.registry import LOOKS
 
-    suite = _suite(root, "gaming")
+    suite = _add_suite(root, "gaming")
     for look in LOOKS:
-        case = _case(suite, "gaming", look.id)
+        case = _add_case(suite, "gaming", look.id)
         if gaming.missing is not None:
-            _mark(case, "skipped", f"not looked at: {gaming.missing}", "")
+            _mark_case(case, "skipped", f"not looked at: {gaming.missing}", "")
             continue
         _finding_marks(case, gaming.of(look.id))
-    _count(suite)
+    _count_cases(suite)
 
 
 def _tests_suite(root: Element, tests: Tests) -> None:
-    suite = _suite(root, "tests")
-    case = _case(suite, "tests", "counted")
+    suite = _add_suite(root, "tests")
+    case = _add_case(suite, "tests", "counted")
     if tests.missing is not None and not tests.findings:
-        _mark(case, "skipped", f"not counted: {tests.missing}", "")
+        _mark_case(case, "skipped", f"not counted: {tests.missing}", "")
     else:
         _finding_marks(case, tests.findings)
-    _count(suite)
+    _count_cases(suite)
 
 
 def _finding_case(suite: Element, group: str, name: str, found: Sequence[Finding]) -> None:
-    _finding_marks(_case(suite, group, name), found)
+    _finding_marks(_add_case(suite, group, name), found)
 
 
 def _finding_marks(case: Element, found: Sequence[Finding]) -> None:
     """A failure where one of them is an error; else they are what the case printed."""
-    text = "\n".join(_shown(_as_mapping(finding)) for finding in found)
+    text = "\n".join(_describe_finding(_as_mapping(finding)) for finding in found)
     if any(finding.severity in (Severity.ERROR, Severity.BLOCKER) for finding in found):
-        _mark(case, "failure", found[0].message, text)
+        _mark_case(case, "failure", found[0].message, text)
     elif found:
-        SubElement(case, "system-out").text = _clean(text)
+        SubElement(case, "system-out").text = _clean_text(text)
 
 
-def _suite(root: Element, name: str) -> Element:
+def _add_suite(root: Element, name: str) -> Element:
     return SubElement(
-        root, "testsuite", name=_clean(name), tests="0", failures="0", errors="0", skipped="0"
+        root, "testsuite", name=_clean_text(name), tests="0", failures="0", errors="0", skipped="0"
     )
 
 
-def _case(suite: Element, group: str, name: str, duration_ms: int = 0) -> Element:
+def _add_case(suite: Element, group: str, name: str, duration_ms: int = 0) -> Element:
     time = f"{duration_ms / 1000:.3f}"
-    return SubElement(suite, "testcase", classname=_clean(group), name=_clean(name), time=time)
+    return SubElement(
+        suite, "testcase", classname=_clean_text(group), name=_clean_text(name), time=time
+    )
 
 
-def _mark(case: Element, kind: str, message: str, text: str) -> None:
-    attributes = {"message": _clean(message)} | ({} if kind == "skipped" else {"type": kind})
-    SubElement(case, kind, attributes).text = _clean(text) or None
+def _mark_case(case: Element, kind: str, message: str, text: str) -> None:
+    attributes = {"message": _clean_text(message)}
+    # The schema has no type for a skipped case.
+    if kind != "skipped":
+        attributes["type"] = kind
+    SubElement(case, kind, attributes).text = _clean_text(text) or None
 
 
-def _count(suite: Element) -> None:
+def _count_cases(suite: Element) -> None:
     cases = suite.findall("testcase")
     suite.set("tests", str(len(cases)))
     for kind, name in (("failure", "failures"), ("error", "errors"), ("skipped", "skipped")):
         suite.set(name, str(sum(1 for case in cases if case.find(kind) is not None)))
 
 
-def _shown(finding: Mapping[str, Any]) -> str:
-    from skillrun.reports.lines import place
+def _describe_finding(finding: Mapping[str, Any]) -> str:
+    from skillrun.reports.lines import format_place
 
     hint = f"\n  do: {finding['hint']}" if finding["hint"] else ""
-    return f"{place(finding)}{finding['message']} [{finding['severity']}: {finding['rule']}]{hint}"
+    rule = f"[{finding['severity']}: {finding['rule']}]"
+    return f"{format_place(finding)}{finding['message']} {rule}{hint}"
 
 
 def _as_mapping(finding: Finding) -> Mapping[str, Any]:
@@ -145,5 +147,5 @@ def _as_mapping(finding: Finding) -> Mapping[str, Any]:
     return finding_json(finding)
 
 
-def _clean(text: str) -> str:
+def _clean_text(text: str) -> str:
     return _FORBIDDEN.sub("\ufffd", visible(text, 20_000, lines=True))

@@ -29,29 +29,33 @@ def sarif(verification: Verification) -> dict[str, Any]:
     too.
     """
     findings = list(verification.findings())
-    rules = _rules(findings)
+    rules = _list_rules(findings)
     positions = {rule["id"]: number for number, rule in enumerate(rules)}
     driver = {
         "name": "skillrun",
-        "informationUri": _information(verification.version),
+        "informationUri": _information_uri(verification.version),
         "rules": rules,
     }
     if verification.version:
         driver["version"] = verification.version
-    said = [*verification.notes, *([f.message for f in findings if f.rule == NOT_LOOKED_AT])]
+    said = list(verification.notes)
+    for finding in findings:
+        if finding.rule == NOT_LOOKED_AT:
+            said.append(finding.message)
+    results = []
+    for finding in findings:
+        results.append(_build_result(finding, positions[finding.rule], verification))
     run: dict[str, Any] = {
         "tool": {"driver": driver},
         "automationDetails": {"id": "skillrun/verify/"},
         "columnKind": "unicodeCodePoints",
-        "invocations": [_invocation(verification, said)],
-        "results": [
-            _result(finding, positions[finding.rule], verification) for finding in findings
-        ],
+        "invocations": [_build_invocation(verification, said)],
+        "results": results,
     }
     return {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
 
 
-def _information(version: str) -> str:
+def _information_uri(version: str) -> str:
     """Where to read of the tool: the repository that it was installed from, where pip has recorded
     one.
 
@@ -64,20 +68,23 @@ def _information(version: str) -> str:
     return f"urn:skillrun:tool:{quote(version or 'unknown')}"
 
 
-def _invocation(verification: Verification, said: list[str]) -> dict[str, Any]:
+def _build_invocation(verification: Verification, said: list[str]) -> dict[str, Any]:
     """The run itself came to its end; what the outcome was is a property."""
-    notes = [{"level": "note", "message": {"text": visible(text, 2000)}} for text in said]
+    notes = []
+    for text in said:
+        notes.append({"level": "note", "message": {"text": visible(text, 2000)}})
     outcome = {"commit": verification.commit, "outcome": verification.outcome}
     return {"executionSuccessful": True, "toolExecutionNotifications": notes, "properties": outcome}
 
 
-def _rules(findings: Iterable[Finding]) -> list[dict[str, Any]]:
+def _list_rules(findings: Iterable[Finding]) -> list[dict[str, Any]]:
     """The rules of the findings, each with words that help."""
+    # From the last to the first: of each rule the first finding is kept.
     first = {finding.rule: finding for finding in reversed(list(findings))}
-    return [_rule(first[rule]) for rule in sorted(first)]
+    return [_build_rule(first[rule]) for rule in sorted(first)]
 
 
-def _rule(finding: Finding) -> dict[str, Any]:
+def _build_rule(finding: Finding) -> dict[str, Any]:
     words = finding.rule.rpartition(".")[2].replace("-", " ")
     return {
         "id": finding.rule,
@@ -133,7 +140,7 @@ def _known_help() -> dict[str, str]:
     return known
 
 
-def _result(finding: Finding, rule: int, verification: Verification) -> dict[str, Any]:
+def _build_result(finding: Finding, rule: int, verification: Verification) -> dict[str, Any]:
     hint = f"\nWhat to do: {finding.hint}" if finding.hint else ""
     # Code scanning shows a result at a file: what belongs to none is shown at the first spec.
     path = finding.path or verification.jobs[0].spec

@@ -26,9 +26,8 @@ def text(verification: Verification) -> str:
 def lines(verification: Verification) -> Iterator[Line]:
     """What was verified, each job, what the changes do to the evidence, notes, and the outcome."""
     branch = f" of {verification.branch}" if verification.branch else ""
-    yield line(
-        0, ("bold", f"commit {verification.commit[:12]}{branch}"), ("dim", ", in a clean checkout")
-    )
+    commit = f"commit {verification.commit[:12]}{branch}"
+    yield line(0, ("bold", commit), ("dim", ", in a clean checkout"))
     for job in verification.jobs:
         yield from _job_lines(job)
     yield from _gaming_lines(verification)
@@ -44,9 +43,8 @@ def lines(verification: Verification) -> Iterator[Line]:
 def _job_lines(job: Job) -> Iterator[Line]:
     yield line(0)
     said = outcome_line(job.report) if job.report else job.outcome
-    yield line(
-        0, ("bold", f"job {job.name}"), ("dim", f"  {job.spec}  "), (STYLES[job.outcome], said)
-    )
+    outcome = (STYLES[job.outcome], said)
+    yield line(0, ("bold", f"job {job.name}"), ("dim", f"  {job.spec}  "), outcome)
     if job.problem is not None:
         for problem in job.problem.splitlines():
             yield line(2, ("failed", f"refused: {problem}"))

@@ -71,7 +71,10 @@ class Assertion:
 
     def words(self, local: dict[str, ast.expr]) -> frozenset[str]:
         """What it rests on, see `words`."""
-        return frozenset(word for part in self.about for word in words(part, local))
+        found: frozenset[str] = frozenset()
+        for part in self.about:
+            found |= words(part, local)
+        return found
 
     @property
     def heads(self) -> frozenset[str]:
@@ -83,47 +86,56 @@ class Assertion:
     @property
     def subjects(self) -> frozenset[str]:
         """With every expression in them that a weaker assertion could be about."""
-        inner = (part for whole in self.about for part in ast.walk(whole))
-        return frozenset(
-            ast.dump(p)
-            for p in inner
-            if isinstance(p, ast.Call | ast.Attribute | ast.Subscript | ast.Name)
-        )
+        found = set()
+        for whole in self.about:
+            for part in ast.walk(whole):
+                if isinstance(part, _SUBJECT):
+                    found.add(ast.dump(part))
+        return frozenset(found)
 
 
-def assertions(function: ast.AST) -> Iterator[Assertion]:
+def list_assertions(function: ast.AST) -> Iterator[Assertion]:
     """The assertions of a function, in their order; expected exceptions are others, see
     `raising`.
     """
     for node in ast.walk(function):
         if isinstance(node, ast.Assert):
-            yield from (_of_expression(node, part) for part in _parts(node.test))
-        elif (
-            isinstance(node, ast.Expr)
-            and isinstance(node.value, ast.Call)
-            and _name(node.value) in _KNOWN
-        ):
-            yield _of_call(node, node.value)
+            for part in _split_conjunction(node.test):
+                yield _read_expression(node, part)
+        if not isinstance(node, ast.Expr) or not isinstance(node.value, ast.Call):
+            continue
+        if _called_name(node.value) in _KNOWN:
+            yield _read_call(node, node.value)
 
 
-def raising(function: ast.AST) -> Iterator[ast.Call]:
+def list_expected_raises(function: ast.AST) -> Iterator[ast.Call]:
     """The calls that expect an exception: `pytest.raises(X)`, `assertRaises(X)`."""
-    calls = (node for node in ast.walk(function) if isinstance(node, ast.Call))
-    return (call for call in calls if _name(call) in _RAISES and call.args)
+    for node in ast.walk(function):
+        if isinstance(node, ast.Call) and _called_name(node) in _RAISES and node.args:
+            yield node
 
 
-def helpers(function: ast.AST, tree: ast.Module | None) -> list[Function]:
+def find_helpers(function: ast.AST, tree: ast.Module | None) -> list[Function]:
     """The functions of the file that a test calls: assertions may have moved there."""
-    called = {_name(node) for node in ast.walk(function) if isinstance(node, ast.Call)}
-    nodes = ast.walk(tree) if tree is not None else ()
-    return [n for n in nodes if isinstance(n, Function) and n is not function and n.name in called]
+    if tree is None:
+        return []
+    called = {_called_name(node) for node in ast.walk(function) if isinstance(node, ast.Call)}
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, Function) and node is not function and node.name in called:
+            found.append(node)
+    return found
 
 
-def shapes(function: ast.AST) -> set[str]:
+def open_assertions(function: ast.AST) -> set[str]:
     """The assertions with every name and constant left open: what a parametrised test has in common
     with its parts.
     """
-    return {ast.dump(_Open().visit(ast.parse(a.text))) for a in assertions(function)}
+    found = set()
+    for assertion in list_assertions(function):
+        opened = _Open().visit(ast.parse(assertion.text))
+        found.add(ast.dump(opened))
+    return found
 
 
 def words(node: ast.AST, local: dict[str, ast.expr]) -> frozenset[str]:
@@ -140,15 +152,14 @@ def words(node: ast.AST, local: dict[str, ast.expr]) -> frozenset[str]:
                 continue
             if isinstance(part, ast.Attribute):
                 found.add(part.attr)
-            elif isinstance(part, ast.Name) and part.id in local and part.id not in seen:
+            if not isinstance(part, ast.Name):
+                continue
+            if part.id not in local:
+                if not hasattr(builtins, part.id):
+                    found.add(part.id)
+            elif part.id not in seen:
                 seen.add(part.id)
                 waiting.append(local[part.id])
-            elif (
-                isinstance(part, ast.Name)
-                and part.id not in local
-                and not hasattr(builtins, part.id)
-            ):
-                found.add(part.id)
     return frozenset(found)
 
 
@@ -156,33 +167,33 @@ def _only_passed(node: ast.AST) -> set[int]:
     """Plain names that a function of the application is called with: what is asserted is what it
     returns.
     """
-    calls = (
-        part
-        for part in ast.walk(node)
-        if isinstance(part, ast.Call) and not hasattr(builtins, _name(part))
-    )
-    given = (
-        value
-        for call in calls
-        for value in (*call.args, *(keyword.value for keyword in call.keywords))
-    )
-    return {id(value) for value in given if isinstance(value, ast.Name)}
+    found: set[int] = set()
+    for call in ast.walk(node):
+        # A built-in returns something of what it is given: `len(rows)` speaks of rows.
+        if not isinstance(call, ast.Call) or hasattr(builtins, _called_name(call)):
+            continue
+        values = [*call.args, *(keyword.value for keyword in call.keywords)]
+        found.update(id(value) for value in values if isinstance(value, ast.Name))
+    return found
 
 
-def variables(function: ast.AST) -> dict[str, ast.expr]:
+def map_local_variables(function: ast.AST) -> dict[str, ast.expr]:
     """Local variable -> what it was last set to."""
     found: dict[str, ast.expr] = {}
     for node in ast.walk(function):
         if isinstance(node, ast.Assign):
-            found |= {name.id: node.value for target in node.targets for name in _names(target)}
+            for target in node.targets:
+                found |= dict.fromkeys(_stored_names(target), node.value)
         elif isinstance(node, ast.For | ast.AsyncFor):
-            found |= {name.id: node.iter for name in _names(node.target)}
+            found |= dict.fromkeys(_stored_names(node.target), node.iter)
         elif isinstance(node, ast.NamedExpr):
             found[node.target.id] = node.value
     return found
 
 
 class _Open(ast.NodeTransformer):
+    """Leaves every name and every constant open, but for the names of functions that are called."""
+
     def visit_Call(self, node: ast.Call) -> ast.AST:
         function = node.func
         self.generic_visit(node)
@@ -197,39 +208,47 @@ class _Open(ast.NodeTransformer):
         return ast.Constant(None)
 
 
-def _parts(test: ast.expr) -> list[ast.expr]:
+def _split_conjunction(test: ast.expr) -> list[ast.expr]:
     """`a and b` asserts both."""
-    return (
-        list(test.values)
-        if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And)
-        else [test]
-    )
+    if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And):
+        return list(test.values)
+    return [test]
 
 
-def _of_expression(node: ast.Assert, test: ast.expr) -> Assertion:
-    strength, parts = _judged(test)
+def _read_expression(node: ast.Assert, test: ast.expr) -> Assertion:
+    strength, parts = _judge_expression(test)
     return Assertion(node, strength, tuple(parts), f"assert {ast.unparse(test)}")
 
 
-def _judged(test: ast.expr) -> tuple[int, list[ast.expr]]:
+def _judge_expression(test: ast.expr) -> tuple[int, list[ast.expr]]:
+    """(how much it says, of which expressions)."""
     if _is_always_true(test):
         return ALWAYS, []
     if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
         return EXACTLY, [test.operand]  # `not rows` says as much as `rows == []`
     if isinstance(test, ast.BoolOp | ast.IfExp):
         return _judge_alternatives(list_alternatives(test))
-    if not isinstance(test, ast.Compare):
-        return (SOME, [test, *test.args]) if _is_check(test) else (SOMETHING, [test])
+    if isinstance(test, ast.Compare):
+        return _judge_comparison(test)
+    if _is_check(test):
+        return SOME, [test, *test.args]
+    return SOMETHING, [test]
+
+
+def _judge_comparison(test: ast.Compare) -> tuple[int, list[ast.expr]]:
     sides = [test.left, *test.comparators]
-    if len({ast.dump(side) for side in sides}) == 1 and isinstance(
-        test.ops[0], ast.Eq | ast.Is | ast.LtE | ast.GtE
-    ):
+    holds_of_itself = isinstance(test.ops[0], ast.Eq | ast.Is | ast.LtE | ast.GtE)
+    if holds_of_itself and len({ast.dump(side) for side in sides}) == 1:
         return ALWAYS, sides
-    if any(_ANYTHING.search(ast.unparse(side)) for side in sides):  # mock.ANY equals everything
+    # mock.ANY equals everything.
+    if any(_ANYTHING.search(ast.unparse(side)) for side in sides):
         return SOMETHING, sides
     if all(isinstance(op, ast.Eq | ast.Is) for op in test.ops):
-        only = [s for s in sides if not (isinstance(s, ast.Constant) and s.value is True)]
-        return (EXACTLY, sides) if len(only) == len(sides) else (SOMETHING, only)
+        # `found is True` says no more than `found`.
+        only = [side for side in sides if not _is_true(side)]
+        if len(only) < len(sides):
+            return SOMETHING, only
+        return EXACTLY, sides
     if isinstance(test.ops[0], ast.IsNot | ast.NotEq) and _is_none(sides[-1]):
         return SOMETHING, sides[:1]
     return SOME, sides
@@ -242,7 +261,7 @@ def _judge_alternatives(alternatives: list[ast.expr]) -> tuple[int, list[ast.exp
     strength = SOME
     about: list[ast.expr] = []
     for alternative in alternatives:
-        own, sides = _judged(alternative)
+        own, sides = _judge_expression(alternative)
         strength = min(strength, max(own, SOMETHING))
         about += sides
     return strength, about
@@ -250,22 +269,26 @@ def _judge_alternatives(alternatives: list[ast.expr]) -> tuple[int, list[ast.exp
 
 def list_alternatives(test: ast.BoolOp | ast.IfExp) -> list[ast.expr]:
     """What may hold: the parts of `a or b`, both ends of `a if c else b`."""
-    return [test.body, test.orelse] if isinstance(test, ast.IfExp) else test.values
+    if isinstance(test, ast.IfExp):
+        return [test.body, test.orelse]
+    return test.values
 
 
-def _of_call(node: ast.Expr, call: ast.Call) -> Assertion:
-    name, about = _name(call), list(call.args)
-    strength = EXACTLY if name in _EQUAL else SOMETHING if name in _LOOSE else SOME
+def _read_call(node: ast.Expr, call: ast.Call) -> Assertion:
+    name, about = _called_name(call), list(call.args)
+    strength = SOME
+    if name in _EQUAL:
+        strength = EXACTLY
+    elif name in _LOOSE:
+        strength = SOMETHING
     if name.startswith("assert_") and isinstance(call.func, ast.Attribute):  # of a mock
         about = [call.func.value]
     elif name == "assertTrue" and call.args:
-        strength, about = _judged(call.args[0])
-    elif (
-        name in _EQUAL
-        and len(call.args) == 2
-        and len({ast.dump(argument) for argument in call.args}) == 1
-    ):
-        strength = ALWAYS
+        strength, about = _judge_expression(call.args[0])
+    elif name in _EQUAL and len(call.args) == 2:
+        first, second = call.args
+        if ast.dump(first) == ast.dump(second):
+            strength = ALWAYS
     return Assertion(node, strength, tuple(about), ast.unparse(call))
 
 
@@ -289,12 +312,12 @@ def _is_one_always_true(alternatives: list[ast.expr]) -> bool:
         if isinstance(alternative, ast.Constant):
             if alternative.value:
                 return True
-        elif _judged(alternative)[0] == ALWAYS or _opposite(alternative) in texts:
+        elif _judge_expression(alternative)[0] == ALWAYS or _negate(alternative) in texts:
             return True
     return False
 
 
-def _opposite(test: ast.expr) -> str:
+def _negate(test: ast.expr) -> str:
     """The text of what holds where `test` does not."""
     if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
         return ast.unparse(test.operand)
@@ -306,27 +329,33 @@ def _opposite(test: ast.expr) -> str:
 
 
 def _is_check(test: ast.expr) -> TypeGuard[ast.Call]:
-    return isinstance(test, ast.Call) and _name(test) in ("isinstance", "issubclass", "all", "any")
+    return isinstance(test, ast.Call) and _called_name(test) in (
+        "isinstance",
+        "issubclass",
+        "all",
+        "any",
+    )
+
+
+def _is_true(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and node.value is True
 
 
 def _is_none(node: ast.expr) -> bool:
     return isinstance(node, ast.Constant) and node.value is None
 
 
-def _names(target: ast.expr) -> Iterator[ast.Name]:
-    return (
-        node
-        for node in ast.walk(target)
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
-    )
+def _stored_names(target: ast.expr) -> Iterator[str]:
+    for node in ast.walk(target):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
 
 
-def _name(call: ast.Call) -> str:
+def _called_name(call: ast.Call) -> str:
+    """The last part of the name that is called; empty where a result or an item is called."""
     function = call.func
-    return (
-        function.attr
-        if isinstance(function, ast.Attribute)
-        else function.id
-        if isinstance(function, ast.Name)
-        else ""
-    )
+    if isinstance(function, ast.Attribute):
+        return function.attr
+    if isinstance(function, ast.Name):
+        return function.id
+    return ""

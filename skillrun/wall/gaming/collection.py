@@ -92,72 +92,89 @@ _ASKED_OF_MANAGER = (
 _STACK = ("inspect.stack", "inspect.trace", "sys.modules['__main__']")
 _REPORTED = ("outcome", "longrepr", "wasxfail", "when", "excinfo")
 _ENDING = re.compile(r"(os\._exit|sys\.exit|exit|quit)\(0?\)$|pytest\.exit\(")
+_SECTION = re.compile(r"^\[(?:tool:)?pytest\]\s*\n(.*?)(?=^\[|\Z)", re.MULTILINE | re.DOTALL)
 _INI = re.compile(r"^(\w+)\s*=\s*(.*(?:\n[ \t]+.*)*)", re.MULTILINE)
 
 
 def find(diff: Diff) -> Iterator[Finding]:
     """The findings of every conftest.py and every file with pytest's settings."""
-    for file in diff.named("conftest.py"):
-        yield from _conftest(file)
-    for file in diff.named(*_SETTINGS):
-        yield from _settings(file)
-    for file in diff.python():
+    for file in diff.files_named("conftest.py"):
+        yield from _check_conftest(file)
+    for file in diff.files_named(*_SETTINGS):
+        yield from _check_settings(file)
+    for file in diff.python_files():
         if file.path.rpartition("/")[2] == "conftest.py" or _is_plugin(file):
-            yield from _reaching(file)
+            yield from _check_reaching(file)
         if is_test_file(file.path) or file.path.rpartition("/")[2] == "conftest.py":
-            yield from _ended(file)
+            yield from _check_ended(file)
         if file.new is not None and file.new_tree is None:
             message = "this file cannot be parsed, so nothing can be said of its changes"
             yield Finding(f"gaming.{ID}", Severity.NOTE, message, file.path, 1, "mend its syntax")
 
 
-def _conftest(file: File) -> Iterator[Finding]:
-    known = {text for text, _ in _ignoring(file.old_tree)}
-    for text, node in _ignoring(file.new_tree):
-        if text not in known:
-            is_left_out = "collect_ignore" in text and not isinstance(node, ast.FunctionDef)
-            make = taken if is_left_out else doubtful
-            yield make(
-                ID, file, node.lineno, f"what runs and what counts is decided here: {quoted(text)}"
-            )
+def _check_conftest(file: File) -> Iterator[Finding]:
+    known = {text for text, _ in _find_ignoring(file.old_tree)}
+    for text, node in _find_ignoring(file.new_tree):
+        if text in known:
+            continue
+        # A hook may do anything, and mostly does no harm; collect_ignore leaves tests out.
+        is_left_out = "collect_ignore" in text and not isinstance(node, ast.FunctionDef)
+        make = taken if is_left_out else doubtful
+        message = f"what runs and what counts is decided here: {quoted(text)}"
+        yield make(ID, file, node.lineno, message)
+
+
+def _walk_tree(tree: ast.Module | None) -> Iterator[ast.AST]:
+    """The nodes of a tree; none where there is no file, or it cannot be parsed."""
+    if tree is not None:
+        yield from ast.walk(tree)
 
 
 def _is_plugin(file: File) -> bool:
     """A module that has hooks of pytest: `-p`, `pytest_plugins` and entry points name such."""
-    for node in ast.walk(file.new_tree) if file.new_tree is not None else ():
+    for node in _walk_tree(file.new_tree):
         if isinstance(node, ast.FunctionDef) and node.name.startswith("pytest_"):
             return True
     return False
 
 
-def _reaching(file: File) -> Iterator[Finding]:
+def _check_reaching(file: File) -> Iterator[Finding]:
     """Code that takes hold of the plugins and hooks of others, or writes what a report says."""
     known = {text for text, _ in _find_reaching(file.old_tree)}
-    said = set(known)
-    errors = [line for _, line in (*_find_reaching(file.new_tree), *_ending(file.new_tree))]
     for text, line in _find_reaching(file.new_tree):
-        if text not in said:
-            said.add(text)
+        if text not in known:
+            known.add(text)
             message = f"this can change what other plugins see and say of the tests: {quoted(text)}"
             yield taken(ID, file, line, message)
-    hooks = {node.name for node in _list_hooks(file.old_tree)}
+    yield from _check_new_hooks(file)
+
+
+def _check_new_hooks(file: File) -> Iterator[Finding]:
+    """Hooks that the base does not have. Where a line of one is a finding already, it is enough."""
+    error_lines = [line for _, line in _find_reaching(file.new_tree)]
+    error_lines += [line for _, line in _find_ending_calls(file.new_tree)]
+    known = {node.name for node in _list_hooks(file.old_tree)}
     for hook in _list_hooks(file.new_tree):
-        is_named = any(hook.lineno <= line <= (hook.end_lineno or 0) for line in errors)
-        if hook.name not in hooks and not is_named and not _is_plain(hook):
-            message = f"what runs and what counts can be decided here: {quoted(f'def {hook.name}')}"
-            yield doubtful(ID, file, hook.lineno, message, hint="look at what the hook does")
+        if hook.name in known or _is_plain(hook):
+            continue
+        end = hook.end_lineno or 0
+        if any(hook.lineno <= line <= end for line in error_lines):
+            continue
+        shown = quoted(f"def {hook.name}")
+        message = f"what runs and what counts can be decided here: {shown}"
+        yield doubtful(ID, file, hook.lineno, message, hint="look at what the hook does")
 
 
 def _find_reaching(tree: ast.Module | None) -> Iterator[tuple[str, int]]:
     """(text, line) of each statement's first such expression."""
     seen: set[int] = set()
     usual: set[int] = set()
-    for node in ast.walk(tree) if tree is not None else ():
+    for node in _walk_tree(tree):
         if isinstance(node, ast.Attribute) and node.attr in _ASKED_OF_MANAGER:
             usual.add(id(node.value))
         if not isinstance(node, _LOOKED_AT) or id(node) in usual or node.lineno in seen:
             continue
-        if _reaches(node):
+        if _reaches_for_others(node):
             seen.add(node.lineno)
             yield ast.unparse(node), node.lineno
 
@@ -165,7 +182,7 @@ def _find_reaching(tree: ast.Module | None) -> Iterator[tuple[str, int]]:
 _LOOKED_AT = (ast.Attribute, ast.Name, ast.Call, ast.Subscript, ast.Assign)
 
 
-def _reaches(node: ast.AST) -> bool:
+def _reaches_for_others(node: ast.AST) -> bool:
     if isinstance(node, ast.Attribute):
         return node.attr in _REACHING or node.attr == "pluginmanager" or ast.unparse(node) in _STACK
     if isinstance(node, ast.Name):
@@ -176,10 +193,10 @@ def _reaches(node: ast.AST) -> bool:
         return any(_is_report(target) for target in node.targets)
     if not isinstance(node, ast.Call):
         return False
-    words = [word.value for word in node.args if isinstance(word, ast.Constant)]
-    return ast.unparse(node.func) in ("getattr", "setattr") and bool(
-        _REACHING.intersection(map(str, words))
-    )
+    if ast.unparse(node.func) not in ("getattr", "setattr"):
+        return False
+    words = [str(word.value) for word in node.args if isinstance(word, ast.Constant)]
+    return not _REACHING.isdisjoint(words)
 
 
 def _is_report(target: ast.expr) -> bool:
@@ -191,7 +208,7 @@ def _is_report(target: ast.expr) -> bool:
 
 
 def _list_hooks(tree: ast.Module | None) -> Iterator[ast.FunctionDef]:
-    for node in ast.walk(tree) if tree is not None else ():
+    for node in _walk_tree(tree):
         if isinstance(node, ast.FunctionDef) and node.name in _BESIDE:
             yield node
 
@@ -212,26 +229,25 @@ def _is_plain(hook: ast.FunctionDef) -> bool:
     return True
 
 
-def _ended(file: File) -> Iterator[Finding]:
+def _check_ended(file: File) -> Iterator[Finding]:
     """Calls that end the whole run with success."""
-    known = {text for text, _ in _ending(file.old_tree)}
-    for text, line in _ending(file.new_tree):
+    known = {text for text, _ in _find_ending_calls(file.old_tree)}
+    for text, line in _find_ending_calls(file.new_tree):
         if text not in known:
             yield taken(ID, file, line, f"the test run is ended from inside: {quoted(text)}")
 
 
-def _ending(tree: ast.Module | None) -> Iterator[tuple[str, int]]:
-    calls = (
-        (node for node in ast.walk(tree) if isinstance(node, ast.Call)) if tree is not None else ()
-    )
-    for call in calls:
-        text = ast.unparse(call)
+def _find_ending_calls(tree: ast.Module | None) -> Iterator[tuple[str, int]]:
+    for node in _walk_tree(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        text = ast.unparse(node)
         if _ENDING.match(text):
-            yield text, call.lineno
+            yield text, node.lineno
 
 
-def _ignoring(tree: ast.Module | None) -> Iterator[tuple[str, ast.stmt]]:
-    for node in ast.walk(tree) if tree is not None else ():
+def _find_ignoring(tree: ast.Module | None) -> Iterator[tuple[str, ast.stmt]]:
+    for node in _walk_tree(tree):
         if isinstance(node, ast.FunctionDef) and node.name in _DECIDING:
             yield f"def {node.name}", node
         elif isinstance(node, ast.Assign | ast.AugAssign | ast.Expr) and _says_what_runs(node):
@@ -247,32 +263,42 @@ def _names_any(node: ast.AST, word: str) -> bool:
     return word in ast.unparse(node)
 
 
-def _settings(file: File) -> Iterator[Finding]:
-    old, new = _options(file.old, file.path), _options(file.new, file.path)
-    before, after = str(old.get("addopts", "")), str(new.get("addopts", ""))
-    known = _LEAVING_OUT.findall(before)
-    for option in dict.fromkeys(_LEAVING_OUT.findall(after)):
-        if _LEAVING_OUT.findall(after).count(option) > known.count(option):
-            said = f"pytest's addopts leave tests out: {quoted(after)}"
-            yield taken(ID, file, _line(file, option), said)
+def _check_settings(file: File) -> Iterator[Finding]:
+    old, new = _read_options(file.old, file.path), _read_options(file.new, file.path)
+    yield from _check_addopts(file, str(old.get("addopts", "")), str(new.get("addopts", "")))
+    if "pytest11" in (file.new or "") and "pytest11" not in (file.old or ""):
+        line = _first_added_line(file, "pytest11")
+        message = f"a plugin of pytest is declared: {quoted(file.new_line(line))}"
+        yield doubtful(ID, file, line, message, hint="look at what the plugin does")
+    for name in _WHAT_COUNTS:
+        if name not in new or new[name] == old.get(name):
+            continue
+        # A new file of settings changes nothing that an older one said.
+        if name not in old and file.old is None:
+            continue
+        was = quoted(old.get(name, "not set"))
+        message = f"pytest's {name} is {quoted(new[name])}; it was {was}"
+        yield doubtful(ID, file, _first_added_line(file, name), message)
+
+
+def _check_addopts(file: File, before: str, after: str) -> Iterator[Finding]:
+    known, found = _LEAVING_OUT.findall(before), _LEAVING_OUT.findall(after)
+    for option in dict.fromkeys(found):
+        # Counted, since one `--ignore` more beside another leaves more out.
+        if found.count(option) > known.count(option):
+            message = f"pytest's addopts leave tests out: {quoted(after)}"
+            yield taken(ID, file, _first_added_line(file, option), message)
     loaded = _LOADING.findall(before)
     for plugin in _LOADING.findall(after):
         # One that is turned off decides nothing: `-p no:cacheprovider`.
         if plugin not in loaded and not plugin.startswith("no:"):
-            said = f"pytest's addopts say which plugins run: {quoted(f'-p {plugin}')}"
-            yield doubtful(ID, file, _line(file, plugin), said, hint="look at what the plugin does")
-    if "pytest11" in (file.new or "") and "pytest11" not in (file.old or ""):
-        said = f"a plugin of pytest is declared: {quoted(file.new_line(_line(file, 'pytest11')))}"
-        yield doubtful(ID, file, _line(file, "pytest11"), said, hint="look at what the plugin does")
-    for name in _WHAT_COUNTS:
-        if name in new and new[name] != old.get(name) and (name in old or file.old is not None):
-            said = (
-                f"pytest's {name} is {quoted(new[name])}; it was {quoted(old.get(name, 'not set'))}"
-            )
-            yield doubtful(ID, file, _line(file, name), said)
+            shown = quoted(f"-p {plugin}")
+            message = f"pytest's addopts say which plugins run: {shown}"
+            line = _first_added_line(file, plugin)
+            yield doubtful(ID, file, line, message, hint="look at what the plugin does")
 
 
-def _options(text: str | None, path: str) -> dict[str, Any]:
+def _read_options(text: str | None, path: str) -> dict[str, Any]:
     """pytest's settings; empty where there are none."""
     if text is None:
         return {}
@@ -286,12 +312,15 @@ def _options(text: str | None, path: str) -> dict[str, Any]:
         native = at(value, "tool", "pytest") or at(value, "pytest")
         found = at(value, "tool", "pytest", "ini_options") or native
         return found if isinstance(found, dict) else {}
-    section = re.search(
-        r"^\[(?:tool:)?pytest\]\s*\n(.*?)(?=^\[|\Z)", text, re.MULTILINE | re.DOTALL
-    )
-    return dict(_INI.findall(section[1])) if section else {}
+    section = _SECTION.search(text)
+    if not section:
+        return {}
+    return dict(_INI.findall(section[1]))
 
 
-def _line(file: File, word: str) -> int:
-    """The first added line with the word."""
-    return next((number for number, line in file.added() if word in line), 1)
+def _first_added_line(file: File, word: str) -> int:
+    """The number of the first added line with the word; 1 where there is none."""
+    for number, line in file.added_lines():
+        if word in line:
+            return number
+    return 1

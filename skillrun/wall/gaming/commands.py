@@ -54,55 +54,65 @@ _WEAK = (
 _NOTHING = re.compile(r"^@?-?(\s*(exit 0|(true|:|echo|printf)(\s[^;&|]*)?))?\s*$")
 
 
+_RUNS_NOTHING = "runs nothing"
+
+
 def find(diff: Diff) -> Iterator[Finding]:
     """One finding for each command or target that checks less."""
     for file in diff.files:
         if file.old_path == PROFILE:
-            yield from _profile(file)
+            yield from _check_profile(file)
         elif file.path.rpartition("/")[2] in MAKEFILES or file.path.endswith(".mk"):
-            yield from _make_settings(file)
-            yield from _makefile(file) if file.old is not None else _new_makefile(file)
+            yield from _check_make_settings(file)
+            if file.old is None:
+                yield from _check_new_makefile(file)
+            else:
+                yield from _check_makefile(file)
         else:
-            weaker = weaker_lines(file, weaknesses)
-            yield from (taken(ID, file, line, quoted(said, 300)) for line, said in weaker)
+            for line, said in weaker_lines(file, find_weaknesses):
+                yield taken(ID, file, line, quoted(said, 300))
 
 
-def weaknesses(command: str) -> set[str]:
+def find_weaknesses(command: str) -> set[str]:
     """The ways in which a command line cannot fail, or leaves something out."""
     found = {words for pattern, words in _WEAK if pattern.search(command)}
     if runs_make_weakly(command):
         found.add("tells make to ignore errors, or to run nothing")
-    return found | ({"runs nothing"} if _NOTHING.match(command) else set())
+    if _NOTHING.match(command):
+        found.add(_RUNS_NOTHING)
+    return found
 
 
 # -- REPO_PROFILE.json
 
 
-def _profile(file: File) -> Iterator[Finding]:
+def _check_profile(file: File) -> Iterator[Finding]:
     old = file.old_document.value if file.old_document else None
     if file.new is None and old is not None:
         yield doubtful(ID, file, 1, f"{PROFILE} is gone: what it asks for is not asked any more")
     if file.new_document is None:
         return
     new = file.new_document.value
-    yield from _commands(file, mapping(at(old, "commands")), mapping(at(new, "commands")))
-    yield from _first_commands(file, mapping(at(old, "commands")), mapping(at(new, "commands")))
+    were, are = mapping(at(old, "commands")), mapping(at(new, "commands"))
+    yield from _check_commands(file, were, are)
+    yield from _check_first_commands(file, were, are)
     line = file.new_document.line(("quality_bar", "required_checks"))
     left = listed(at(new, "quality_bar", "required_checks"))
     for check in listed(at(old, "quality_bar", "required_checks")):
         if check not in left:
             yield taken(ID, file, line, f"quality_bar.required_checks lost {quoted(check)}")
-    if (
-        at(new, "quality_bar", "agent_waivers") is True
-        and at(old, "quality_bar", "agent_waivers") is not True
-    ):
+    was_on = at(old, "quality_bar", "agent_waivers") is True
+    is_on = at(new, "quality_bar", "agent_waivers") is True
+    if is_on and not was_on:
         line = file.new_document.line(("quality_bar", "agent_waivers"))
         said = "quality_bar.agent_waivers was turned on; it counts for nothing"
         hint = "take it out; a person types: skillrun trust --agent-waivers"
         yield Finding(f"gaming.{ID}", Severity.NOTE, said, file.path, max(line, 1), hint)
 
 
-def _commands(file: File, old: dict[str, object], new: dict[str, object]) -> Iterator[Finding]:
+def _check_commands(
+    file: File, old: dict[str, object], new: dict[str, object]
+) -> Iterator[Finding]:
     document = file.new_document
     for kind, was in old.items():
         now = new.get(kind)
@@ -110,17 +120,15 @@ def _commands(file: File, old: dict[str, object], new: dict[str, object]) -> Ite
             continue
         line = document.line(("commands", kind)) if document else 1
         if now is None or now in _ABSENT:
-            yield taken(
-                ID, file, line, f"commands.{kind} was {quoted(was)} and is {quoted(now or 'gone')}"
-            )
+            said = f"commands.{kind} was {quoted(was)} and is {quoted(now or 'gone')}"
+            yield taken(ID, file, line, said)
             continue
-        for words in sorted(weaknesses(str(now)) - weaknesses(was)):
-            yield taken(
-                ID, file, line, f"commands.{kind} {words}: {quoted(was)} became {quoted(now)}"
-            )
+        for words in sorted(find_weaknesses(str(now)) - find_weaknesses(was)):
+            said = f"commands.{kind} {words}: {quoted(was)} became {quoted(now)}"
+            yield taken(ID, file, line, said)
 
 
-def _first_commands(
+def _check_first_commands(
     file: File, old: dict[str, object], new: dict[str, object]
 ) -> Iterator[Finding]:
     """What a profile says first about a kind is what runs from then on, in the place of what is
@@ -130,14 +138,14 @@ def _first_commands(
         if kind in old or not isinstance(now, str) or now in _ABSENT or file.new_document is None:
             continue
         line = file.new_document.line(("commands", kind))
-        for words in sorted(weaknesses(now)):
+        for words in sorted(find_weaknesses(now)):
             yield taken(ID, file, line, f"commands.{kind} {words}: {quoted(now)}")
 
 
 # -- Makefile
 
 
-def _make_settings(file: File) -> Iterator[Finding]:
+def _check_make_settings(file: File) -> Iterator[Finding]:
     """What the base does not say anywhere in the file."""
     known = {setting for _, setting, _ in weak_settings(file.old or "")}
     for line, setting, said in weak_settings(file.new or ""):
@@ -145,86 +153,89 @@ def _make_settings(file: File) -> Iterator[Finding]:
             yield taken(ID, file, line, f"{said}: {quoted(setting)}")
 
 
-def _new_makefile(file: File) -> Iterator[Finding]:
+def _check_new_makefile(file: File) -> Iterator[Finding]:
     """Its targets run from now on; make takes a GNUmakefile and a makefile before a Makefile."""
-    for name, recipe in sorted(_recipes(file.path, file.new).items()):
+    for name, recipe in sorted(_read_recipes(file.path, file.new).items()):
         if name not in _TARGETS:
             continue
         only_says = all(_NOTHING.match(line) for line in recipe.lines)
         if name in _TESTING and recipe.lines and only_says and not recipe.needs:
-            yield taken(
-                ID, file, recipe.line, f"the target {name} runs nothing: {quoted(recipe.lines[0])}"
-            )
+            said = f"the target {name} runs nothing: {quoted(recipe.lines[0])}"
+            yield taken(ID, file, recipe.line, said)
             continue
+        # A line that only says something is usual beside others that run.
         for line in recipe.lines:
-            for words in sorted(_recipe_weaknesses(line) - {"runs nothing"}):
-                yield taken(
-                    ID,
-                    file,
-                    _line(file, line, recipe),
-                    f"the target {name} {words}: {quoted(line)}",
-                )
+            for words in sorted(_find_recipe_weaknesses(line) - {_RUNS_NOTHING}):
+                said = f"the target {name} {words}: {quoted(line)}"
+                yield taken(ID, file, _added_line_of(file, line, recipe), said)
     if file.path.rpartition("/")[2] in MAKEFILES[1:]:
         said = f"make reads {file.path} before a Makefile: {quoted(_first_line(file))}"
         yield doubtful(ID, file, 1, said, hint="look at what its targets run")
 
 
 def _first_line(file: File) -> str:
-    lines = [line for line in (file.new or "").splitlines() if line.strip()]
-    return lines[0] if lines else ""
+    for line in (file.new or "").splitlines():
+        if line.strip():
+            return line
+    return ""
 
 
-def _makefile(file: File) -> Iterator[Finding]:
-    old, new = _recipes(file.old_path, file.old), _recipes(file.path, file.new)
+def _check_makefile(file: File) -> Iterator[Finding]:
+    old, new = _read_recipes(file.old_path, file.old), _read_recipes(file.path, file.new)
     for name in sorted(_TARGETS & old.keys()):
         was, now = old[name], new.get(name)
         if now is None:
             if not was.empty:
+                ran = quoted("; ".join(was.lines))
                 line = file.line_of(was.line)
-                yield taken(
-                    ID,
-                    file,
-                    line,
-                    f"the target {name} is gone; it ran {quoted('; '.join(was.lines))}",
-                )
+                yield taken(ID, file, line, f"the target {name} is gone; it ran {ran}")
         elif now.lines != was.lines or now.needs != was.needs:
-            yield from _recipe(file, was, now)
+            yield from _check_recipe(file, was, now)
 
 
-def _recipe(file: File, was: Recipe, now: Recipe) -> Iterator[Finding]:
-    known = set().union(*(_recipe_weaknesses(line) for line in was.lines), set())
+def _check_recipe(file: File, was: Recipe, now: Recipe) -> Iterator[Finding]:
+    known: set[str] = set()
+    for line in was.lines:
+        known |= _find_recipe_weaknesses(line)
+    # A line that only says something is usual beside others that run.
+    if len(now.lines) > 1:
+        known.add(_RUNS_NOTHING)
     weak = False
     for line in now.lines:
-        for words in sorted(
-            _recipe_weaknesses(line) - known - ({"runs nothing"} if len(now.lines) > 1 else set())
-        ):
+        for words in sorted(_find_recipe_weaknesses(line) - known):
             weak = True
-            yield taken(
-                ID, file, _line(file, line, now), f"the target {now.name} {words}: {quoted(line)}"
-            )
-    before, after = len(was.lines) + len(was.needs), len(now.lines) + len(now.needs)
-    if after < before and not weak:
-        gone = [item for item in (*was.lines, *was.needs) if item not in (*now.lines, *now.needs)]
-        make = taken if after == 0 else doubtful
-        yield make(
-            ID, file, now.line, f"the target {now.name} no longer runs {quoted('; '.join(gone))}"
-        )
+            said = f"the target {now.name} {words}: {quoted(line)}"
+            yield taken(ID, file, _added_line_of(file, line, now), said)
+    before, after = (*was.lines, *was.needs), (*now.lines, *now.needs)
+    if len(after) < len(before) and not weak:
+        gone = quoted("; ".join(item for item in before if item not in after))
+        make = doubtful if after else taken
+        yield make(ID, file, now.line, f"the target {now.name} no longer runs {gone}")
 
 
-def _recipe_weaknesses(line: str) -> set[str]:
+def _find_recipe_weaknesses(line: str) -> set[str]:
     """As of a command; a leading `-` tells make to ignore the exit code."""
-    ignored = {"ignores the exit code"} if re.match(r"@?-", line) else set()
-    return weaknesses(line) | ignored
+    found = find_weaknesses(line)
+    if re.match(r"@?-", line):
+        found.add("ignores the exit code")
+    return found
 
 
-def _recipes(path: str, text: str | None) -> dict[str, Recipe]:
-    return (
-        make_recipes(path, lambda name: text if name == path else None) if text is not None else {}
-    )
+def _read_recipes(path: str, text: str | None) -> dict[str, Recipe]:
+    if text is None:
+        return {}
+    # What the makefile includes is not read: it is a file of its own.
+    return make_recipes(path, {path: text}.get)
 
 
-def _line(file: File, text: str, recipe: Recipe) -> int:
-    tail = text.split()[-1] if text.split() else ""
-    return next(
-        (n for n, line in file.added() if tail and tail in line and n >= recipe.line), recipe.line
-    )
+def _added_line_of(file: File, text: str, recipe: Recipe) -> int:
+    """Where a line of a recipe was added, found by its last word: a recipe keeps no numbers of its
+    lines.
+    """
+    words = text.split()
+    if not words:
+        return recipe.line
+    for number, line in file.added_lines():
+        if number >= recipe.line and words[-1] in line:
+            return number
+    return recipe.line

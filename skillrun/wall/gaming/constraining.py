@@ -36,10 +36,14 @@ def says_as_much(new: Assertion, old: Assertion, local: Locals, was_local: Local
     """Whether `new` is no narrower than `old` about whatever both speak of."""
     if new.strength < old.strength or _has_wider_limit(new, old):
         return False
-    now = _views(new, local)
-    for view in _views(old, was_local):
-        same = [other for other in now if _is_one_subject(other, view)]
-        if same and all(_lost(other, view, old) for other in same):
+    now = _list_views(new, local)
+    for view in _list_views(old, was_local):
+        # One side that says as much is enough: an assertion may name its subject twice.
+        answers = []
+        for other in now:
+            if _is_one_subject(other, view):
+                answers.append(_leaves_out_more(other, view, old))
+        if answers and all(answers):
             return False
     return True
 
@@ -51,7 +55,7 @@ def is_whole_together(
     again.
     """
     members = _count_members(old)
-    for view in _views(old, was_local):
+    for view in _list_views(old, was_local):
         lengths, parts = 0, 0
         for assertion in added:
             if assertion.strength < old.strength:
@@ -66,8 +70,8 @@ def is_whole_together(
 
 def is_about_same(new: Assertion, old: Assertion, local: Locals, was_local: Locals) -> bool:
     """Whether a side of each speaks of one thing of the application."""
-    now = _views(new, local)
-    was = _views(old, was_local)
+    now = _list_views(new, local)
+    was = _list_views(old, was_local)
     return any(_is_one_subject(one, other) for one, other in itertools.product(now, was))
 
 
@@ -80,7 +84,7 @@ class Locals(dict[str, ast.expr]):
         self.members: set[str] = set()
         for node in ast.walk(function):
             if isinstance(node, ast.For | ast.AsyncFor):
-                self.members |= _stored(node.target)
+                self.members |= _names_set_by(node.target)
             elif isinstance(node, ast.Assign):
                 for target in node.targets:
                     self.members |= _taken_out(target)
@@ -92,12 +96,15 @@ def _taken_out(target: ast.expr) -> set[str]:
     """
     if not isinstance(target, ast.Tuple | ast.List):
         return set()
-    names = _stored(target)
+    names = _names_set_by(target)
     is_starred = any(isinstance(element, ast.Starred) for element in target.elts)
-    return names if is_starred or any(name.startswith("_") for name in names) else set()
+    has_unused = any(name.startswith("_") for name in names)
+    if is_starred or has_unused:
+        return names
+    return set()
 
 
-def _stored(target: ast.expr) -> set[str]:
+def _names_set_by(target: ast.expr) -> set[str]:
     return {node.id for node in ast.walk(target) if isinstance(node, ast.Name)}
 
 
@@ -108,13 +115,13 @@ def _is_one_subject(one: View, other: View) -> bool:
 
 def _losses_about(view: View, assertion: Assertion, local: Locals) -> set[str]:
     losses: set[str] = set()
-    for other in _views(assertion, local):
+    for other in _list_views(assertion, local):
         if _is_one_subject(other, view):
             losses |= other.losses
     return losses
 
 
-def _views(assertion: Assertion, local: Locals) -> list[View]:
+def _list_views(assertion: Assertion, local: Locals) -> list[View]:
     """One for each side that rests on something of the application."""
     found = []
     waiting = list(assertion.about)
@@ -176,21 +183,24 @@ def _look_into_comprehension(
     if any(generator.ifs for generator in node.generators):
         losses.add(PART)
     if not isinstance(node, ast.DictComp):
-        _look_down(node.elt, local, losses, seen | _stored(first.target))
+        _look_down(node.elt, local, losses, seen | _names_set_by(first.target))
     _look_down(first.iter, local, losses, seen)
 
 
-def _lost(new: View, old: View, assertion: Assertion) -> bool:
+def _leaves_out_more(new: View, old: View, assertion: Assertion) -> bool:
     """Whether a view leaves out what another did not."""
     more = new.losses - old.losses
+    # A set of what was sorted before says as much, unless something is expected twice.
+    if ORDER in old.losses and not _expects_twice(assertion):
+        more -= {DISTINCT}
     # Sorting is how the order is left open that nobody promised; of a dict it drops the values.
     is_mapping = any(isinstance(side, ast.Dict) for side in assertion.about)
-    if ORDER in old.losses and not _repeats(assertion):
-        more -= {DISTINCT}
-    return bool(more - ({ORDER} if not is_mapping else set()))
+    if not is_mapping:
+        more -= {ORDER}
+    return bool(more)
 
 
-def _repeats(assertion: Assertion) -> bool:
+def _expects_twice(assertion: Assertion) -> bool:
     """Whether the expected value holds something twice, as `[key, key]` and `[key] * 2` do."""
     for side in assertion.about:
         if isinstance(side, ast.BinOp):
@@ -215,37 +225,41 @@ def _count_members(assertion: Assertion) -> int:
 
 def _has_wider_limit(new: Assertion, old: Assertion) -> bool:
     """A shorter text that is looked for, more values that are allowed, a further alternative."""
-    now, was = _tested(new.node), _tested(old.node)
+    now, was = _condition_of(new.node), _condition_of(old.node)
     if isinstance(now, ast.BoolOp) and isinstance(was, ast.BoolOp):
-        alternatives = {ast.dump(value) for value in was.values}
-        return alternatives < {ast.dump(value) for value in now.values}
+        return _has_all_and_more(now.values, was.values)
     if not isinstance(now, ast.Compare) or not isinstance(was, ast.Compare):
         return False
     if not isinstance(now.ops[0], ast.In) or not isinstance(was.ops[0], ast.In):
         return False
     if ast.dump(now.comparators[0]) == ast.dump(was.comparators[0]):
         return _is_shorter(now.left, was.left)
-    return ast.dump(now.left) == ast.dump(was.left) and _allows_more(
-        now.comparators[0], was.comparators[0]
-    )
+    if ast.dump(now.left) == ast.dump(was.left):
+        return _allows_more(now.comparators[0], was.comparators[0])
+    return False
 
 
-def _tested(node: ast.stmt) -> ast.expr | None:
+def _condition_of(node: ast.stmt) -> ast.expr | None:
     return node.test if isinstance(node, ast.Assert) else None
 
 
 def _is_shorter(new: ast.expr, old: ast.expr) -> bool:
     if not isinstance(new, ast.Constant) or not isinstance(old, ast.Constant):
         return False
-    texts = new.value, old.value
-    if not isinstance(texts[0], str) or not isinstance(texts[1], str):
+    now, was = new.value, old.value
+    if not isinstance(now, str) or not isinstance(was, str):
         return False
-    return texts[0] != texts[1] and texts[0] in texts[1]
+    return now != was and now in was
 
 
 def _allows_more(new: ast.expr, old: ast.expr) -> bool:
     displays = ast.Tuple | ast.List | ast.Set
     if not isinstance(new, displays) or not isinstance(old, displays):
         return False
-    allowed = {ast.dump(element) for element in old.elts}
-    return allowed < {ast.dump(element) for element in new.elts}
+    return _has_all_and_more(new.elts, old.elts)
+
+
+def _has_all_and_more(new: list[ast.expr], old: list[ast.expr]) -> bool:
+    now = {ast.dump(value) for value in new}
+    was = {ast.dump(value) for value in old}
+    return was < now

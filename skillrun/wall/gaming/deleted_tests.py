@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 from skillrun.verdict import Finding
 from skillrun.wall.diff import Diff
-from skillrun.wall.gaming.asserting import shapes
+from skillrun.wall.gaming.asserting import open_assertions
 from skillrun.wall.gaming.making import doubtful, quoted, taken
-from skillrun.wall.gaming.pytests import Change, Test, changes, fresh_tests
+from skillrun.wall.gaming.pytests import Change, Test, fresh_tests, list_changed_tests
 from skillrun.wall.gaming.removed_names import names_in, removed_names
 
 ID = "deleted-test"
@@ -23,52 +23,70 @@ HELP = (
 )
 
 
+_NAMED = 5  # of the tests that are gone together
+
+
 def find(diff: Diff) -> Iterator[Finding]:
     """One finding for each test, and one for each file or class that is gone with all its tests."""
-    every = list(changes(diff))
-    lost = [change for change in every if change.new is None]
-    merged = [shapes(test.node) for test in fresh_tests(diff) if _is_parametrised(test)]
-    left = [change for change in lost if change.uncollected or not _is_merged(change.old, merged)]
-    removed = removed_names(diff) if left else frozenset()
+    every = list(list_changed_tests(diff))
     groups: dict[tuple[str, str | None], list[Change]] = {}
-    for change in left:
-        groups.setdefault(_together(change), []).append(change)
-    yield from (_gone(group, removed) for group in groups.values())
-    yield from (
-        finding for change in every if change.new for finding in _cases(change.old, change.new)
-    )
+    for change in _list_lost(diff, every):
+        groups.setdefault(_group_key(change), []).append(change)
+    # Worked out only where it is asked: it reads the whole application.
+    removed = removed_names(diff) if groups else frozenset()
+    for group in groups.values():
+        yield _report_group(group, removed)
+    for change in every:
+        if change.new:
+            yield from _find_lost_cases(change.old, change.new)
 
 
-def _together(change: Change) -> tuple[str, str | None]:
+def _list_lost(diff: Diff, every: list[Change]) -> list[Change]:
+    """The tests that are gone, but for those whose assertions a new parametrised test makes."""
+    merged = []
+    for test in fresh_tests(diff):
+        if _is_parametrised(test):
+            merged.append(open_assertions(test.node))
+    lost = []
+    for change in every:
+        if change.new is not None:
+            continue
+        if change.uncollected or not _is_merged(change.old, merged):
+            lost.append(change)
+    return lost
+
+
+def _group_key(change: Change) -> tuple[str, str | None]:
     """What is said in one finding: a file, a class, else the test alone."""
     old = change.old
     if change.uncollected is None and old.file.new is None:
         return old.file.path, None
-    owner = old.owner.name if old.owner else None
-    whole = (
-        owner is not None
-        and change.uncollected is None
-        and not _has_class(old.file.new_tree, owner)
-    )
-    return old.file.path, owner if whole else old.name
+    if old.owner is None or change.uncollected is not None:
+        return old.file.path, old.name
+    if _has_class(old.file.new_tree, old.owner.name):
+        return old.file.path, old.name
+    return old.file.path, old.owner.name
 
 
-def _gone(group: list[Change], removed: frozenset[str]) -> Finding:
+def _report_group(group: list[Change], removed: frozenset[str]) -> Finding:
     if len(group) == 1 and group[0].old.file.new is not None:
-        return _test_gone(group[0], removed)
+        return _report_test(group[0], removed)
     old = group[0].old
-    names = ", ".join(change.old.name for change in group[:5]) + (" ..." if len(group) > 5 else "")
-    many = f"{len(group)} test{'s' if len(group) > 1 else ''}"
-    make = doubtful if all(_subject_is_gone(change.old, removed) for change in group) else taken
+    names = ", ".join(change.old.name for change in group[:_NAMED])
+    if len(group) > _NAMED:
+        names += " ..."
+    many = "1 test" if len(group) == 1 else f"{len(group)} tests"
+    is_moot = all(_subject_is_gone(change.old, removed) for change in group)
+    make = doubtful if is_moot else taken
     if old.file.new is None:
-        return make(
-            ID, old.file, old.node.lineno, f"{old.file.path} is gone with {many}: {quoted(names)}"
-        )
-    line = old.file.line_of(old.owner.lineno if old.owner else old.node.lineno)
+        message = f"{old.file.path} is gone with {many}: {quoted(names)}"
+        return make(ID, old.file, old.node.lineno, message)
+    first = old.owner or old.node
+    line = old.file.line_of(first.lineno)
     return make(ID, old.file, line, f"a class is gone with {many}: {quoted(names)}")
 
 
-def _test_gone(change: Change, removed: frozenset[str]) -> Finding:
+def _report_test(change: Change, removed: frozenset[str]) -> Finding:
     old, hidden = change.old, change.uncollected
     if hidden is not None:
         now = quoted(hidden.file.new_line(hidden.node.lineno))
@@ -82,22 +100,25 @@ def _test_gone(change: Change, removed: frozenset[str]) -> Finding:
 def _subject_is_gone(test: Test, removed: frozenset[str]) -> bool:
     """It tests what this branch removes from the application."""
     used = names_in(test.node, test.owner)
-    imports = [
-        node
-        for node in ast.walk(test.file.old_tree or ast.Module([], []))
-        if isinstance(node, ast.ImportFrom)
-    ]
-    origins = {word for n in imports if {a.name for a in n.names} & used for word in names_in(n)}
+    # With the modules that the names come from: a whole module may be what is removed.
+    origins: set[str] = set()
+    for node in ast.walk(test.file.old_tree or ast.Module([], [])):
+        if isinstance(node, ast.ImportFrom):
+            imported = {alias.name for alias in node.names}
+            if imported & used:
+                origins |= names_in(node)
     return bool((used | origins) & removed)
 
 
-def _cases(old: Test, new: Test) -> Iterator[Finding]:
+def _find_lost_cases(old: Test, new: Test) -> Iterator[Finding]:
     """Cases of a parametrised test that are gone; where as many are left, they were changed."""
-    after = _parameters(new)
-    for names, cases in _parameters(old).items():
+    after = _written_out_cases(new)
+    for names, cases in _written_out_cases(old).items():
         left = after.get(names)
-        gone = [text for text in cases if left is not None and text not in left]
-        if left and gone and len(left) < len(cases):
+        if not left or len(left) >= len(cases):
+            continue
+        gone = [text for text in cases if text not in left]
+        if gone:
             said = (
                 f"{new.name} lost {len(cases) - len(left)} of its {len(cases)} cases, e.g."
                 f" {quoted(gone[0])}"
@@ -105,25 +126,24 @@ def _cases(old: Test, new: Test) -> Iterator[Finding]:
             yield taken(ID, new.file, new.node.lineno, said)
 
 
-def _parameters(test: Test) -> dict[str, list[str]]:
+def _written_out_cases(test: Test) -> dict[str, list[str]]:
     """The names of a parametrisation -> its cases, where they are written out."""
     found = {}
     for node in test.node.decorator_list:
-        if (
-            isinstance(node, ast.Call)
-            and "parametrize" in ast.unparse(node.func)
-            and len(node.args) > 1
-        ):
-            values = node.args[1]
-            if isinstance(values, ast.List | ast.Tuple):
-                found[ast.unparse(node.args[0])] = [ast.unparse(case) for case in values.elts]
+        if not isinstance(node, ast.Call) or len(node.args) < 2:
+            continue
+        names, values = node.args[:2]
+        if not isinstance(values, ast.List | ast.Tuple):
+            continue
+        if "parametrize" in ast.unparse(node.func):
+            found[ast.unparse(names)] = [ast.unparse(case) for case in values.elts]
     return found
 
 
 def _has_class(tree: ast.Module | None, name: str) -> bool:
-    return tree is not None and any(
-        isinstance(node, ast.ClassDef) and node.name == name for node in tree.body
-    )
+    if tree is None:
+        return False
+    return name in [node.name for node in tree.body if isinstance(node, ast.ClassDef)]
 
 
 def _is_parametrised(test: Test) -> bool:
@@ -131,5 +151,5 @@ def _is_parametrised(test: Test) -> bool:
 
 
 def _is_merged(old: Test, merged: list[set[str]]) -> bool:
-    made = shapes(old.node)
+    made = open_assertions(old.node)
     return bool(made) and any(made <= test for test in merged)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from skillrun.wall.gaming.asserting import Function, assertions
+from skillrun.wall.gaming.asserting import Function, list_assertions
 from skillrun.wall.gaming.pytests import Test
 from skillrun.wall.sources import CommitSources
 
@@ -31,9 +31,13 @@ def find_forgiving(
 ) -> Iterator[Forgiving]:
     """Those around a test, or around the assertions in it."""
     for expression in _list_around(test):
-        name = ast.unparse(expression.func if isinstance(expression, ast.Call) else expression)
+        # `@retried(3)` is named by what is called.
+        named = expression.func if isinstance(expression, ast.Call) else expression
+        name = ast.unparse(named)
         definition = _find_definition(name, tree, sources)
-        may_raise = None if definition is None else _judge_definition(definition)
+        if definition is None:
+            continue
+        may_raise = _judge_definition(definition)
         if may_raise is not None:
             yield Forgiving(name, expression.lineno, may_raise)
 
@@ -43,7 +47,7 @@ def _list_around(test: Test) -> Iterator[ast.expr]:
     if test.owner is not None:
         yield from test.owner.decorator_list
     for node in ast.walk(test.node):
-        if isinstance(node, ast.With | ast.AsyncWith) and any(True for _ in assertions(node)):
+        if isinstance(node, ast.With | ast.AsyncWith) and any(True for _ in list_assertions(node)):
             for item in node.items:
                 yield item.context_expr
 
@@ -59,14 +63,16 @@ def _find_definition(
     for module, original in _list_origins(tree, name):
         for path in sources.files:
             if f"/{path}".endswith((f"/{module}.py", f"/{module}/__init__.py")):
-                found = _find_in(_parse(sources.texts[path]), original)
+                found = _find_in(_parse_or_none(sources.texts[path]), original)
                 if found is not None:
                     return found
     return None
 
 
 def _find_in(tree: ast.Module | None, name: str) -> Definition | None:
-    for node in tree.body if tree is not None else ():
+    if tree is None:
+        return None
+    for node in tree.body:
         if isinstance(node, Definition) and node.name == name:
             return node
     return None
@@ -81,14 +87,18 @@ def _list_origins(tree: ast.Module, name: str) -> Iterator[tuple[str, str]]:
         for alias in node.names:
             if (alias.asname or alias.name.partition(".")[0]) != first:
                 continue
-            parts = [alias.name] if isinstance(node, ast.Import) else [node.module or ""]
-            if isinstance(node, ast.ImportFrom) and last:
-                parts.append(alias.name)
+            # `from tests import helpers` and `@helpers.lenient`: helpers is a module then.
+            if isinstance(node, ast.Import):
+                parts = [alias.name]
+            elif last:
+                parts = [node.module or "", alias.name]
+            else:
+                parts = [node.module or ""]
             module = ".".join(part for part in parts if part).replace(".", "/")
             yield module, last.rpartition(".")[2] or alias.name
 
 
-def _parse(text: str) -> ast.Module | None:
+def _parse_or_none(text: str) -> ast.Module | None:
     try:
         return ast.parse(text)
     except (SyntaxError, ValueError, RecursionError):
@@ -101,8 +111,11 @@ def _judge_definition(definition: Definition) -> bool | None:
         for method in definition.body:
             if isinstance(method, Function) and method.name in ("__exit__", "__aexit__"):
                 return _judge_exit(method)
-        called = [n for n in definition.body if isinstance(n, Function) and n.name == "__call__"]
-        return _judge_definition(called[0]) if called else None
+        # A class that is used as a decorator.
+        for method in definition.body:
+            if isinstance(method, Function) and method.name == "__call__":
+                return _judge_definition(method)
+        return None
     raises = any(isinstance(node, ast.Raise) for node in ast.walk(definition))
     for node in ast.walk(definition):
         if isinstance(node, ast.Try) and _runs_something(node.body):

@@ -55,80 +55,66 @@ def find(diff: Diff) -> Iterator[Finding]:
         if file.old is None:
             continue
         if _HOOKS.search(file.old_path):
-            yield from _hooks(file)
+            yield from _check_hooks(file)
         elif _WORKFLOW.search(file.old_path) and _NAMED.search(file.old):
-            yield from _workflow(file)
-    yield from _shadowed(diff)
+            yield from _check_workflow(file)
+    yield from _find_shadowing(diff)
 
 
-def _hooks(file: File) -> Iterator[Finding]:
-    yield from _no_longer_named(file)
-    yield from _steered(file)
-    yield from _minds_not(file)
+def _check_hooks(file: File) -> Iterator[Finding]:
+    yield from _find_missing_calls(file)
+    yield from _find_steering(file)
+    yield from _find_indifference(file)
     old, new = file.old_document, file.new_document
     if old is None or new is None or not file.path.endswith(".json"):
         return
-    for event in sorted(_events(old.value) - _events(new.value)):
-        if _count(file.new) >= _count(file.old):  # else it was said already
-            yield taken(
-                ID, file, 1, f"the hook {quoted(event)} no longer calls skillrun", hint=HINT
-            )
+    # Where fewer lines call it than did, that was said above already.
+    calls_as_often = _count_calls(file.new) >= _count_calls(file.old)
+    for event in sorted(_events_that_call(old.value) - _events_that_call(new.value)):
+        if calls_as_often:
+            said = f"the hook {quoted(event)} no longer calls skillrun"
+            yield taken(ID, file, 1, said, hint=HINT)
     if at(new.value, "disableAllHooks") is True and at(old.value, "disableAllHooks") is not True:
-        yield taken(
-            ID,
-            file,
-            new.line(("disableAllHooks",)),
-            "all hooks are turned off: disableAllHooks",
-            hint=HINT,
-        )
+        line = new.line(("disableAllHooks",))
+        yield taken(ID, file, line, "all hooks are turned off: disableAllHooks", hint=HINT)
     for word in ("onFailure", "failClosed"):
-        lost = (file.old or "").count(f'"{word}"') > (file.new or "").count(f'"{word}"')
-        if lost and _count(file.new) >= _count(file.old):
-            yield doubtful(
-                ID,
-                file,
-                1,
-                f"a hook lost {word}: what it does when it fails has changed",
-                hint=HINT,
-            )
+        is_lost = (file.old or "").count(f'"{word}"') > (file.new or "").count(f'"{word}"')
+        if is_lost and calls_as_often:
+            said = f"a hook lost {word}: what it does when it fails has changed"
+            yield doubtful(ID, file, 1, said, hint=HINT)
 
 
-def _events(value: Any) -> set[str]:
+def _events_that_call(value: Any) -> set[str]:
     """The events whose hooks name skillrun."""
     hooks = mapping(at(value, "hooks"))
     return {event for event, entries in hooks.items() if _NAMED.search(json.dumps(entries))}
 
 
-def _workflow(file: File) -> Iterator[Finding]:
-    yield from _no_longer_named(file)
-    yield from _steered(file)
+def _check_workflow(file: File) -> Iterator[Finding]:
+    yield from _find_missing_calls(file)
+    yield from _find_steering(file)
     if file.new is None:
         return
-    yield from _minds_not(file)
-    yield from _prepared(file)
-    yield from _other_source(file)
-    for line, text in file.removed():
-        again = any(text.strip() == other.strip() for _, other in file.added())
-        if again:
+    yield from _find_indifference(file)
+    yield from _find_moved_lines(file)
+    yield from _compare_sources(file)
+    added = {text.strip() for _, text in file.added_lines()}
+    for line, text in file.removed_lines():
+        # It was only moved, or indented.
+        if text.strip() in added:
             continue
         if _TRIGGER.match(text):
-            yield doubtful(
-                ID, file, line, f"the workflow lost a trigger: {quoted(text)}", hint=HINT
-            )
+            said = f"the workflow lost a trigger: {quoted(text)}"
+            yield doubtful(ID, file, line, said, hint=HINT)
         elif "fetch-depth: 0" in text:
-            yield doubtful(
-                ID,
-                file,
-                line,
-                "without fetch-depth: 0 the base branch cannot be compared with",
-                hint=HINT,
-            )
+            said = "without fetch-depth: 0 the base branch cannot be compared with"
+            yield doubtful(ID, file, line, said, hint=HINT)
 
 
-def _prepared(file: File) -> Iterator[Finding]:
+def _find_moved_lines(file: File) -> Iterator[Finding]:
     """Lines around the call that move the base, or that decide which program is called."""
     known = {text.strip() for text in (file.old or "").splitlines()}
-    for line, text in file.added():
+    for line, text in file.added_lines():
         said = find_moved(text) or _find_other_shell(text)
         if said is not None and text.strip() not in known:
             yield taken(ID, file, line, f"{said}: {quoted(text)}", hint=HINT)
@@ -142,7 +128,7 @@ def _find_other_shell(line: str) -> str | None:
     return "the lines of a step are given to another program"
 
 
-def _other_source(file: File) -> Iterator[Finding]:
+def _compare_sources(file: File) -> Iterator[Finding]:
     """Where skillrun is installed from: another place is an error, another commit of it for a
     person to see.
     """
@@ -156,7 +142,7 @@ def _other_source(file: File) -> Iterator[Finding]:
         yield make(ID, file, line, said, hint="look at what is installed; a person changes it")
 
 
-def _shadowed(diff: Diff) -> Iterator[Finding]:
+def _find_shadowing(diff: Diff) -> Iterator[Finding]:
     """A module of the repository by the name of the program that judges it."""
     for file in diff.files:
         is_new = file.old is None and file.new is not None
@@ -165,26 +151,21 @@ def _shadowed(diff: Diff) -> Iterator[Finding]:
             yield taken(ID, file, 1, said, hint="give it another name")
 
 
-def _no_longer_named(file: File) -> Iterator[Finding]:
+def _find_missing_calls(file: File) -> Iterator[Finding]:
     """Fewer lines call skillrun than did."""
-    missing = _count(file.old) - _count(file.new)
-    gone = [(line, text) for line, text in file.removed() if _NAMED.search(text)]
+    missing = _count_calls(file.old) - _count_calls(file.new)
+    gone = [(line, text) for line, text in file.removed_lines() if _NAMED.search(text)]
     for line, text in gone[: max(missing, 0)]:
-        yield taken(
-            ID,
-            file,
-            line,
-            f"{file.path} no longer calls skillrun: {quoted(text)} is gone",
-            hint=HINT,
-        )
+        said = f"{file.path} no longer calls skillrun: {quoted(text)} is gone"
+        yield taken(ID, file, line, said, hint=HINT)
 
 
-def _steered(file: File) -> Iterator[Finding]:
+def _find_steering(file: File) -> Iterator[Finding]:
     """A call that judges something else than the base's does: `verify --base HEAD` compares HEAD
     with itself.
     """
     known = set(_steering_words(file.old))
-    for line, text in file.added():
+    for line, text in file.added_lines():
         for word in _steering_words(text):
             if word not in known:
                 said = f"the call of skillrun is steered by {quoted(word)}: {quoted(text)}"
@@ -199,30 +180,34 @@ def _steering_words(text: str | None) -> Iterator[str]:
             yield found[0]
 
 
-def _minds_not(file: File) -> Iterator[Finding]:
+def _find_indifference(file: File) -> Iterator[Finding]:
     """What became indifferent to skillrun's answer: its own step, its job, its line."""
-    known = {text for _, text in _indifferent(file.old, file.old_path)}
-    for line, text in _indifferent(file.new, file.path):
+    known = {text for _, text in _list_indifferent(file.old, file.old_path)}
+    for line, text in _list_indifferent(file.new, file.path):
         if text not in known:
-            yield taken(
-                ID, file, line, f"the answer is no longer minded: {quoted(text)}", hint=HINT
-            )
+            said = f"the answer is no longer minded: {quoted(text)}"
+            yield taken(ID, file, line, said, hint=HINT)
 
 
-def _indifferent(text: str | None, path: str) -> Iterator[tuple[int, str]]:
+def _list_indifferent(text: str | None, path: str) -> Iterator[tuple[int, str]]:
     """(line, words) of each setting or command line; by line where the file is no YAML or JSON."""
-    document = _document(text or "", path)
+    document = _load_workflow(text or "", path)
     if document is None or not isinstance(document.value, dict):
-        lines = enumerate((text or "").splitlines(), 1)
-        yield from (
-            (n, line.strip()) for n, line in lines if _NAMED.search(line) and _IGNORING.search(line)
-        )
+        for number, line in enumerate((text or "").splitlines(), 1):
+            if _ignores_answer(line):
+                yield number, line.strip()
         return
-    for place, value in _below((), document.value):
-        yield from ((document.line(place), words) for words in _words(value))
+    for place, value in _parts_that_name((), document.value):
+        for words in _ways_of_ignoring(value):
+            yield document.line(place), words
 
 
-def _document(text: str, name: str) -> Document | None:
+def _ignores_answer(line: str) -> bool:
+    """`skillrun verify || true`."""
+    return bool(_NAMED.search(line) and _IGNORING.search(line))
+
+
+def _load_workflow(text: str, name: str) -> Document | None:
     """A workflow as GitHub reads it: its key `on` is a word, not a truth value."""
     try:
         return load_positions(re.sub(r"(?m)^on:", '"on":', text), name)
@@ -230,23 +215,22 @@ def _document(text: str, name: str) -> Document | None:
         return None
 
 
-def _below(path: tuple[str | int, ...], value: Any) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+def _parts_that_name(
+    path: tuple[str | int, ...], value: Any
+) -> Iterator[tuple[tuple[str | int, ...], Any]]:
     """Every part of a document that names skillrun somewhere, with its path."""
     if not _NAMED.search(json.dumps(value)):
         return
     yield path, value
-    inner = (
-        value.items()
-        if isinstance(value, dict)
-        else enumerate(value)
-        if isinstance(value, list)
-        else ()
-    )
-    for key, member in inner:
-        yield from _below((*path, key), member)
+    if isinstance(value, dict):
+        for key, member in value.items():
+            yield from _parts_that_name((*path, key), member)
+    elif isinstance(value, list):
+        for position, member in enumerate(value):
+            yield from _parts_that_name((*path, position), member)
 
 
-def _words(value: Any) -> Iterator[str]:
+def _ways_of_ignoring(value: Any) -> Iterator[str]:
     """How a step, a job or a script that names skillrun passes over its answer."""
     if isinstance(value, dict):
         for key in ("continue-on-error", "allow_failure"):
@@ -255,18 +239,21 @@ def _words(value: Any) -> Iterator[str]:
         if str(value.get("if", "")).strip("${} ").lower() == "false":
             yield f"if: {value['if']}"
     elif isinstance(value, str):
-        own = [
-            line for line in value.splitlines() if _NAMED.search(line) and _IGNORING.search(line)
-        ]
-        yield from (line.strip() for line in own)
-        yield from (
-            line.strip() for line in value.splitlines() if line not in own and _ENDING.match(line)
-        )
+        lines = value.splitlines()
+        own = [line for line in lines if _ignores_answer(line)]
+        for line in own:
+            yield line.strip()
+        # The line that decides about a script is often not the one that calls.
+        for line in lines:
+            if line not in own and _ENDING.match(line):
+                yield line.strip()
 
 
-def _count(text: str | None) -> int:
+def _count_calls(text: str | None) -> int:
     """Lines that name skillrun outside of a comment."""
-    lines = (
-        line for line in (text or "").splitlines() if not line.lstrip().startswith(("#", "//"))
-    )
-    return sum(1 for line in lines if _NAMED.search(line))
+    count = 0
+    for line in (text or "").splitlines():
+        is_comment = line.lstrip().startswith(("#", "//"))
+        if not is_comment and _NAMED.search(line):
+            count += 1
+    return count

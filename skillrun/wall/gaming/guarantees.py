@@ -80,4 +80,6 @@ class _Code:
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             return None
         found = self.new.define(module, node)
-        return found if self.old.lookup(found.import_path) is None else None
+        if self.old.lookup(found.import_path) is not None:
+            return None
+        return found

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from skillrun.repo.makefile import Recipe, make_recipes
 from skillrun.verdict import Finding
 from skillrun.wall.diff import Diff, File
-from skillrun.wall.gaming.commands import weaknesses
+from skillrun.wall.gaming.commands import find_weaknesses
 from skillrun.wall.gaming.make_settings import MAKEFILES
 from skillrun.wall.gaming.making import doubtful, quoted, taken
 
@@ -67,7 +67,7 @@ def _judge(
     file = File(where, where, None, after[where])
     said = f"{quoted(was)} became {quoted(now)}, by {quoted(file.new_line(line))}"
     program = _read_program(now)
-    more = sorted(weaknesses(now) - weaknesses(was) - {"runs nothing"})
+    more = sorted(find_weaknesses(now) - find_weaknesses(was) - {"runs nothing"})
     if program in _NOTHING and _read_program(was) not in _NOTHING:
         yield taken(ID, file, line, f"the target {recipe.name} runs nothing: {said}")
     elif more:

@@ -16,6 +16,7 @@ _SHELLS = {"sh", "bash", "dash", "ash", "zsh", "ksh"}
 _SHELL_FLAGS = re.compile(r"^(-[euxoc]+|pipefail)$")
 _LONG = {"--ignore-errors", "--just-print", "--dry-run", "--recon", "--touch", "--question"}
 _SHORT = set("inqt")  # ignore errors; print, ask or touch in the place of running
+_WITH_VALUE = "CfIjloW"
 _CALL = re.compile(r"(?:\bg?make|\$[({]MAKE[)}])((?:\s+[-\w=./$(){}]+)*)")
 
 
@@ -23,16 +24,20 @@ def weak_settings(text: str) -> Iterator[tuple[int, str, str]]:
     """(line, the setting, what it does) of each, wherever in the file it stands."""
     for number, line in enumerate(text.splitlines(), 1):
         plain = line.partition(" #")[0].rstrip()
-        said = None if plain.startswith("\t") else _said_of(plain)
-        if said is not None:
-            yield number, plain.strip(), said
+        # A line of a recipe is given to the shell, and sets nothing of make's.
+        if plain.startswith("\t"):
+            continue
+        effect = _describe_line(plain)
+        if effect is not None:
+            yield number, plain.strip(), effect
 
 
-def _said_of(line: str) -> str | None:
-    special = _SPECIAL.match(line)
+def _describe_line(line: str) -> str | None:
+    """What a line of a makefile does to how recipes are run; None where it is no such line."""
     assigned = _ASSIGNED.match(line)
     if assigned:
-        return _said_of_value(assigned[1], assigned[2].strip())
+        return _describe_value(assigned[1], assigned[2].strip())
+    special = _SPECIAL.match(line)
     if special and special[1] == "IGNORE":
         return "make minds no exit code"
     if special and special[1] == "ONESHELL":
@@ -40,25 +45,29 @@ def _said_of(line: str) -> str | None:
     return None
 
 
-def _said_of_value(name: str, value: str) -> str | None:
-    if name == "SHELL":
-        is_shell = value.split()[-1:] and value.split()[-1].rpartition("/")[2] in _SHELLS
-        return None if is_shell else "the recipes are not run by a shell"
-    if name == ".SHELLFLAGS":
-        words = value.split()
-        is_usual = all(_SHELL_FLAGS.match(word) for word in words)
-        return (
-            None
-            if is_usual and words
-            else "the shell is told something else than to run the recipe"
-        )
+def _describe_value(name: str, value: str) -> str | None:
+    if name == "SHELL" and not _is_shell(value):
+        return "the recipes are not run by a shell"
+    if name == ".SHELLFLAGS" and not _are_usual_flags(value):
+        return "the shell is told something else than to run the recipe"
     if name == ".RECIPEPREFIX":
         return "recipes begin with another character"
-    return (
-        "make is told to ignore errors, or to run nothing"
-        if _has_weak_option(value, bare=True)
-        else None
-    )
+    # What is left are the variables that hold options of make.
+    is_of_shell = name in ("SHELL", ".SHELLFLAGS")
+    if not is_of_shell and _has_weak_option(value, bare=True):
+        return "make is told to ignore errors, or to run nothing"
+    return None
+
+
+def _is_shell(value: str) -> bool:
+    """`/bin/bash`, and `/usr/bin/env bash`: the last word counts."""
+    words = value.split()
+    return bool(words) and words[-1].rpartition("/")[2] in _SHELLS
+
+
+def _are_usual_flags(value: str) -> bool:
+    words = value.split()
+    return bool(words) and all(_SHELL_FLAGS.match(word) for word in words)
 
 
 def runs_make_weakly(command: str) -> bool:
@@ -73,9 +82,11 @@ def _has_weak_option(text: str, *, bare: bool) -> bool:
     except ValueError:
         words = text.split()
     for position, word in enumerate(words):
+        if word in _LONG:
+            return True
         is_letters = word.startswith("-") and not word.startswith("--")
         is_bare = bare and position == 0 and word.isalpha()
-        if word in _LONG or ((is_letters or is_bare) and _is_weak_group(word.lstrip("-"))):
+        if (is_letters or is_bare) and _is_weak_group(word.lstrip("-")):
             return True
     return False
 
@@ -85,6 +96,6 @@ def _is_weak_group(letters: str) -> bool:
     for letter in letters:
         if letter in _SHORT:
             return True
-        if not letter.isalpha() or letter in "CfIjloW":
+        if not letter.isalpha() or letter in _WITH_VALUE:
             return False
     return False

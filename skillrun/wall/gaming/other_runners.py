@@ -24,30 +24,35 @@ _NOX = ((re.compile(r"\bsuccess_codes\s*="), "takes other exit codes for success
 Weaknesses = Callable[[str], set[str]]
 
 
-def weaker_lines(file: File, weaknesses: Weaknesses) -> Iterator[tuple[int, str]]:
+def weaker_lines(file: File, find_weaknesses: Weaknesses) -> Iterator[tuple[int, str]]:
     """(line, what became weaker) of a changed file of one of these runners."""
     name = file.path.rpartition("/")[2]
     if name in ("tox.ini", "setup.cfg", "noxfile.py"):
-        yield from _added_lines(file, _NOX if name == "noxfile.py" else _TOX, weaknesses)
+        patterns = _NOX if name == "noxfile.py" else _TOX
+        yield from _added_lines(file, patterns, find_weaknesses)
     elif name == "package.json":
-        yield from _weaker_commands(file, _scripts(file.old), _scripts(file.new), weaknesses)
+        yield from _weaker_commands(
+            file, _read_scripts(file.old), _read_scripts(file.new), find_weaknesses
+        )
     elif name in ("justfile", ".justfile", "Justfile"):
-        yield from _weaker_commands(file, _just(file.old), _just(file.new), weaknesses)
+        yield from _weaker_commands(
+            file, _read_just_recipes(file.old), _read_just_recipes(file.new), find_weaknesses
+        )
 
 
 def _added_lines(
     file: File,
     patterns: tuple[tuple[re.Pattern[str], str], ...],
-    weaknesses: Weaknesses,
+    find_weaknesses: Weaknesses,
 ) -> Iterator[tuple[int, str]]:
     known = {line.strip() for line in (file.old or "").splitlines()}
     is_tox = patterns is _TOX
-    for number, line in file.added():
+    for number, line in file.added_lines():
         if line.strip() in known or line.lstrip().startswith("#"):
             continue
         found = {words for pattern, words in patterns if pattern.search(line)}
         if is_tox and line[:1].isspace():
-            found |= weaknesses(line.strip()) - {"runs nothing"}
+            found |= find_weaknesses(line.strip()) - {"runs nothing"}
         for words in sorted(found):
             yield number, f"a line {words}: {line.strip()}"
 
@@ -56,36 +61,41 @@ def _weaker_commands(
     file: File,
     old: dict[str, str],
     new: dict[str, str],
-    weaknesses: Weaknesses,
+    find_weaknesses: Weaknesses,
 ) -> Iterator[tuple[int, str]]:
     for name, command in new.items():
         if not _CHECKS.match(name):
             continue
-        for words in sorted(weaknesses(command) - weaknesses(old.get(name, ""))):
+        for words in sorted(find_weaknesses(command) - find_weaknesses(old.get(name, ""))):
             yield _line_of(file, command), f"{name} {words}: {command}"
     for name in sorted(old.keys() - new.keys()):
         if _CHECKS.match(name) and file.new is not None:
             yield 1, f"{name} is gone; it ran {old[name]}"
 
 
-def _scripts(text: str | None) -> dict[str, str]:
+def _read_scripts(text: str | None) -> dict[str, str]:
     try:
         value = json.loads(text or "{}")
     except (ValueError, RecursionError):
         return {}
     scripts = value.get("scripts") if isinstance(value, dict) else None
-    items = scripts.items() if isinstance(scripts, dict) else ()
-    return {name: command for name, command in items if isinstance(command, str)}
+    if not isinstance(scripts, dict):
+        return {}
+    return {name: command for name, command in scripts.items() if isinstance(command, str)}
 
 
-def _just(text: str | None) -> dict[str, str]:
+def _read_just_recipes(text: str | None) -> dict[str, str]:
     recipes = just_recipes("justfile", lambda name: text if name == "justfile" else None)
-    return {name: "; ".join(recipe.lines) for name, recipe in recipes.items() if recipe.lines}
+    commands = {}
+    for name, recipe in recipes.items():
+        if recipe.lines:
+            commands[name] = "; ".join(recipe.lines)
+    return commands
 
 
 def _line_of(file: File, command: str) -> int:
     first = command.partition(";")[0].strip()
-    for number, line in file.added():
+    for number, line in file.added_lines():
         if first and first in line:
             return number
     return 1

@@ -7,7 +7,7 @@ import builtins
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from skillrun.wall.gaming.asserting import Function, assertions
+from skillrun.wall.gaming.asserting import Function, list_assertions
 
 _CHANGING = ("clear", "append", "extend", "update", "insert", "add", "remove", "discard", "pop")
 _SETTING = ("setattr", "__setattr__")
@@ -89,7 +89,7 @@ def _is_asserted(answer: Answer, following: list[ast.stmt]) -> bool:
 
 
 def _asserts_on(statement: ast.stmt, subject: str) -> bool:
-    for assertion in assertions(statement):
+    for assertion in list_assertions(statement):
         for part in assertion.about:
             for node in ast.walk(part):
                 if isinstance(node, ast.Attribute) and ast.unparse(node) == subject:

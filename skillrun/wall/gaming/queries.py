@@ -39,22 +39,22 @@ def same_query(old: object, new: object, dialect: str) -> bool:
     """
     if old == new:
         return True
-    was, now = _parse(old, dialect), _parse(new, dialect)
+    was, now = _parse_query(old, dialect), _parse_query(new, dialect)
     if was is None or now is None:
         return False
-    return _structure(was, dialect) == _structure(now, dialect)
+    return _normalise(was, dialect) == _normalise(now, dialect)
 
 
 def find_blindness(query: object, dialect: str) -> Iterator[Blindness]:
     """What a query does not see, as far as its text tells; nothing where it is no SQL."""
-    tree = _parse(query, dialect)
+    tree = _parse_query(query, dialect)
     if tree is None:
         return
-    yield from _constant(tree)
-    yield from _hiding(tree)
+    yield from _find_constant(tree)
+    yield from _find_hiding(tree)
 
 
-def _parse(query: object, dialect: str) -> Query | None:
+def _parse_query(query: object, dialect: str) -> Query | None:
     """None where it is not one SELECT: then only its text can be compared."""
     from sqlglot import ErrorLevel, exp, parse
     from sqlglot.errors import SqlglotError
@@ -66,11 +66,12 @@ def _parse(query: object, dialect: str) -> Query | None:
         statements = parse(text, dialect=dialect, error_level=ErrorLevel.RAISE)
     except (SqlglotError, RecursionError, ValueError):
         return None
-    first = statements[0] if len(statements) == 1 else None
-    return first if isinstance(first, exp.Query) else None
+    if len(statements) != 1 or not isinstance(statements[0], exp.Query):
+        return None
+    return statements[0]
 
 
-def _structure(tree: Query, dialect: str) -> str:
+def _normalise(tree: Query, dialect: str) -> str:
     """The query written anew, without comments, its names as the database folds them."""
     from sqlglot import exp
 
@@ -84,7 +85,7 @@ def _structure(tree: Query, dialect: str) -> str:
     return str(copy.sql(dialect=dialect, comments=False))
 
 
-def _constant(tree: Query) -> Iterator[Blindness]:
+def _find_constant(tree: Query) -> Iterator[Blindness]:
     """Queries whose answer is settled before they are asked."""
     from sqlglot import exp
 
@@ -92,11 +93,12 @@ def _constant(tree: Query) -> Iterator[Blindness]:
         yield Blindness("reads no table", certain=True)
         return
     for clause in tree.find_all(exp.Where, exp.Having, exp.Join):
-        condition = clause.args.get("on") if isinstance(clause, exp.Join) else clause.this
+        is_join = isinstance(clause, exp.Join)
+        condition = clause.args.get("on") if is_join else clause.this
         if condition is not None and _is_false(condition):
             yield Blindness(f"its condition is never true: {condition.sql()}", certain=True)
     for limit in tree.find_all(exp.Limit):
-        if _number(limit.expression) == 0:
+        if _read_number(limit.expression) == 0:
             yield Blindness("LIMIT 0 leaves no row", certain=True)
     for value in tree.selects:
         yield from _constant_value(value)
@@ -107,7 +109,7 @@ def _is_false(condition: Expression) -> bool:
     from sqlglot.optimizer.simplify import simplify
 
     found = simplify(condition.copy())
-    if isinstance(found, exp.Null) or _number(found) == 0:
+    if isinstance(found, exp.Null) or _read_number(found) == 0:
         return True
     if isinstance(found, exp.Boolean):
         return not found.this
@@ -119,7 +121,10 @@ def _contradicts_itself(condition: Expression) -> bool:
     from sqlglot import exp
 
     fixed: dict[str, str] = {}
-    for part in condition.flatten() if isinstance(condition, exp.And) else (condition,):
+    parts: list[Any] = [condition]
+    if isinstance(condition, exp.And):
+        parts = list(condition.flatten())
+    for part in parts:
         if not isinstance(part, exp.Binary):
             continue
         left, right = part.left.sql(), part.right.sql()
@@ -139,14 +144,14 @@ def _constant_value(value: Any) -> Iterator[Blindness]:
     counts = inner.find(exp.Count)
     if counts is not None and not isinstance(inner, exp.Count | exp.Cast | exp.Coalesce):
         # A count is never negative: `count(*) > -1` holds whatever there is.
-        always = isinstance(inner, exp.GT | exp.GTE) and (_number(inner.expression) or 0) <= 0
-        certain = always and not (isinstance(inner, exp.GT) and _number(inner.expression) == 0)
+        always = isinstance(inner, exp.GT | exp.GTE) and (_read_number(inner.expression) or 0) <= 0
+        certain = always and not (isinstance(inner, exp.GT) and _read_number(inner.expression) == 0)
         yield Blindness(f"{inner.sql()} says less than the count itself", certain=certain)
     elif inner.find(exp.Column, exp.Star, exp.AggFunc, exp.Exists) is None:
         yield Blindness(f"{inner.sql()} is the same for every row")
 
 
-def _hiding(tree: Query) -> Iterator[Blindness]:
+def _find_hiding(tree: Query) -> Iterator[Blindness]:
     """Queries to which two rows may look like one, or a row like none."""
     from sqlglot import exp
 
@@ -163,17 +168,19 @@ def _hiding(tree: Query) -> Iterator[Blindness]:
         if value.find(exp.Max, exp.Min, exp.Exists) is not None:
             yield Blindness(f"{value.sql()} looks at one row: that {_DISTINCT}")
     for limit in tree.find_all(exp.Limit, exp.Offset):
-        if _number(limit.expression) != 0:
+        if _read_number(limit.expression) != 0:
             yield Blindness(f"{limit.sql().strip()} leaves rows out")
 
 
-def _number(node: Expression | None) -> float | None:
+def _read_number(node: Expression | None) -> float | None:
     """The number that a node is, signed; None where it is none."""
     from sqlglot import exp
 
     if isinstance(node, exp.Neg):
-        inner = _number(node.this)
-        return -inner if inner is not None else None
+        inner = _read_number(node.this)
+        if inner is None:
+            return None
+        return -inner
     if isinstance(node, exp.Literal) and not node.is_string:
         try:
             return float(node.this)

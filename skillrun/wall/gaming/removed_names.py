@@ -29,35 +29,46 @@ def removed_names(diff: Diff) -> frozenset[str]:
     """Functions, classes, constants, attributes and modules that the base defines outside of tests,
     HEAD nowhere.
     """
-    files = [file for file in diff.python() if not is_test_file(file.old_path)]
-    old = {name for file in files for name in _defined(file.old_tree)}
-    new = {name for file in diff.python() for name in _defined(file.new_tree)}
-    gone = {file.old_path for file in files if file.new is None}
-    old |= {
-        path.removesuffix(".py").rpartition("/")[2]
-        for path in gone
-        if not path.endswith("__init__.py")
-    }
+    old: set[str] = set()
+    new: set[str] = set()
+    for file in diff.python_files():
+        new.update(_list_defined(file.new_tree))
+        if is_test_file(file.old_path):
+            continue
+        old.update(_list_defined(file.old_tree))
+        if file.new is None and not file.old_path.endswith("__init__.py"):
+            module = file.old_path.removesuffix(".py").rpartition("/")[2]
+            old.add(module)
     return frozenset(name for name in old - new - _EVERYWHERE if len(name) >= _SHORTEST)
 
 
 def names_in(*nodes: ast.AST | None) -> set[str]:
     """Every name, attribute and imported name in the nodes."""
     found: set[str] = set()
-    for node in (inner for outer in nodes if outer is not None for inner in ast.walk(outer)):
-        if isinstance(node, ast.Name):
-            found.add(node.id)
-        elif isinstance(node, ast.Attribute):
-            found.add(node.attr)
-        elif isinstance(node, ast.ImportFrom):
-            found |= {alias.name for alias in node.names} | set((node.module or "").split("."))
-        elif isinstance(node, ast.keyword) and node.arg:
-            found.add(node.arg)
+    for outer in nodes:
+        if outer is None:
+            continue
+        for node in ast.walk(outer):
+            found.update(_names_of_node(node))
     return found
 
 
-def _defined(tree: ast.Module | None) -> Iterator[str]:
-    for node in ast.walk(tree) if tree is not None else ():
+def _names_of_node(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Name):
+        yield node.id
+    elif isinstance(node, ast.Attribute):
+        yield node.attr
+    elif isinstance(node, ast.ImportFrom):
+        yield from (alias.name for alias in node.names)
+        yield from (node.module or "").split(".")
+    elif isinstance(node, ast.keyword) and node.arg:
+        yield node.arg
+
+
+def _list_defined(tree: ast.Module | None) -> Iterator[str]:
+    if tree is None:
+        return
+    for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             yield node.name
         elif isinstance(node, ast.arg):

@@ -30,56 +30,53 @@ def find(diff: Diff) -> Iterator[Finding]:
     for file in diff.files:
         if not _COPY.search(file.old_path) or (file.old is None and file.new is None):
             continue
-        bundled = _bundled(file.old or file.new or "", file.old_path)
+        bundled = _find_bundled(file.old or file.new or "", file.old_path)
         if bundled is None:
             continue
         if file.new is None:
-            yield doubtful(
-                ID,
-                file,
-                1,
-                f"the copy of the skill {bundled.name} is gone; the bundled one is used",
-            )
+            said = f"the copy of the skill {bundled.name} is gone; the bundled one is used"
+            yield doubtful(ID, file, 1, said)
             continue
-        before = set(_lacks(file.old, file.old_path, bundled)) if file.old is not None else set()
-        for lacking in _lacks(file.new, file.path, bundled):
+        before: set[str] = set()
+        if file.old is not None:
+            before = set(_list_lacking(file.old, file.old_path, bundled))
+        for lacking in _list_lacking(file.new, file.path, bundled):
             if lacking not in before:
-                yield taken(
-                    ID, file, _line(file), f"the copy of {bundled.name} has no {lacking} any more"
-                )
+                said = f"the copy of {bundled.name} has no {lacking} any more"
+                yield taken(ID, file, _first_removed_line(file), said)
 
 
-def _lacks(text: str, path: str, bundled: Skill) -> Iterator[str]:
+def _list_lacking(text: str, path: str, bundled: Skill) -> Iterator[str]:
     """The bundled steps and checks that a copy does not have."""
     from skillrun.stages.registry import match_stages
 
-    copy = _read(text, path, bundled)
+    copy = _read_copy(text, path, bundled)
     if copy is None:
         yield "readable workflow"
         return
     planned, _ = match_stages(copy)
-    yield from (f"step for {quoted(p.stage.TITLE)}" for p in planned if p.line is None)
-    stages = {p.stage.ID for p in planned}
-    here = _checks(copy, stages)
-    yield from (
-        f"check {quoted(said)}"
-        for rule, said in _checks(bundled, stages).items()
-        if rule not in here
-    )
+    for plan in planned:
+        if plan.line is None:
+            yield f"step for {quoted(plan.stage.TITLE)}"
+    stages = {plan.stage.ID for plan in planned}
+    here = _map_checks(copy, stages)
+    for rule, said in _map_checks(bundled, stages).items():
+        if rule not in here:
+            yield f"check {quoted(said)}"
 
 
-def _checks(skill: Skill, stages: set[str]) -> dict[str, str]:
+def _map_checks(skill: Skill, stages: set[str]) -> dict[str, str]:
     """Rule -> the wording of each check that code answers to."""
     from skillrun.stages.conclude import CheckRule, assign_checks
 
-    return {
-        answer.id: said
-        for said, _, answer in assign_checks(skill, stages)
-        if isinstance(answer, CheckRule)
-    }
+    found = {}
+    for said, _, answer in assign_checks(skill, stages):
+        if isinstance(answer, CheckRule):
+            found[answer.id] = said
+    return found
 
 
-def _read(text: str, path: str, bundled: Skill) -> Skill | None:
+def _read_copy(text: str, path: str, bundled: Skill) -> Skill | None:
     """The bundled skill with the copy's steps and checks; None where it has no workflow."""
     from skillrun.contract.frontmatter import read_front_matter
     from skillrun.contract.markdown import parse_body
@@ -91,11 +88,15 @@ def _read(text: str, path: str, bundled: Skill) -> Skill | None:
         return None
     body = parse_body(front.body, front.body_line)
     workflow = find_workflow(body)
-    steps = tuple(read_steps(workflow)) if workflow else ()
-    return replace(bundled, steps=steps, checks=read_checks(body)) if steps else None
+    if not workflow:
+        return None
+    steps = tuple(read_steps(workflow))
+    if not steps:
+        return None
+    return replace(bundled, steps=steps, checks=read_checks(body))
 
 
-def _bundled(text: str, path: str) -> Skill | None:
+def _find_bundled(text: str, path: str) -> Skill | None:
     """The bundled skill of which this is a copy."""
     from skillrun.contract.frontmatter import read_front_matter
     from skillrun.contract.locate import bundled_skill
@@ -106,8 +107,12 @@ def _bundled(text: str, path: str) -> Skill | None:
     except SkillInvalid:
         name = Path(path).parent.name
     found = bundled_skill(name)
-    return load_skill(found) if found is not None else None
+    if found is None:
+        return None
+    return load_skill(found)
 
 
-def _line(file: File) -> int:
-    return next((line for line, _ in file.removed()), 1)
+def _first_removed_line(file: File) -> int:
+    for line, _ in file.removed_lines():
+        return line
+    return 1

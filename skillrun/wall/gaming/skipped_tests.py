@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from skillrun.verdict import Finding
 from skillrun.wall.diff import Diff, File
 from skillrun.wall.gaming.making import doubtful, quoted, taken
-from skillrun.wall.gaming.pytests import Test, changes
+from skillrun.wall.gaming.pytests import Test, list_changed_tests
 
 ID = "skipped-test"
 HELP = (
@@ -35,135 +35,145 @@ class Skip:
     is_conditional: bool
 
     @property
-    def key(self) -> str:
+    def identity(self) -> str:
         """What makes two skips the same: the condition, else the kind; another reason is no other
         skip.
         """
-        return self.text if self.is_conditional else self.text.partition("(")[0]
+        if self.is_conditional:
+            return self.text
+        return self.text.partition("(")[0]
 
 
 def find(diff: Diff) -> Iterator[Finding]:
     """The findings of every test that both sides have, and of the modules that hold them."""
-    kept = [change for change in changes(diff) if change.new is not None]
     said: set[tuple[str, int]] = set()  # a mark of a class stands once, for all its tests
-    for change in kept:
-        known = {skip.key for skip in _skips(change.old)}
-        for skip in _skips(change.new) if change.new else ():
-            if (
-                change.new
-                and skip.key not in known
-                and (change.new.file.path, skip.line) not in said
-            ):
-                said.add((change.new.file.path, skip.line))
-                yield _finding(change.new.file, change.new.name, skip)
-    for file in {change.new.file.path: change.new.file for change in kept if change.new}.values():
-        known = {skip.key for skip in _module_skips(file.old_tree)}
-        yield from (
-            _finding(file, file.path, s) for s in _module_skips(file.new_tree) if s.key not in known
-        )
+    files: dict[str, File] = {}
+    for change in list_changed_tests(diff):
+        if change.new is None:
+            continue
+        file = change.new.file
+        files[file.path] = file
+        known = {skip.identity for skip in _find_skips(change.old)}
+        for skip in _find_skips(change.new):
+            if skip.identity not in known and (file.path, skip.line) not in said:
+                said.add((file.path, skip.line))
+                yield _report_skip(file, change.new.name, skip)
+    for file in files.values():
+        known = {skip.identity for skip in _find_module_skips(file.old_tree)}
+        for skip in _find_module_skips(file.new_tree):
+            if skip.identity not in known:
+                yield _report_skip(file, file.path, skip)
 
 
-def _finding(file: File, name: str, skip: Skip) -> Finding:
+def _report_skip(file: File, name: str, skip: Skip) -> Finding:
     make = doubtful if skip.is_conditional else taken
     return make(ID, file, skip.line, f"{name} is skipped or cut short now: {quoted(skip.text)}")
 
 
-def _skips(test: Test) -> Iterator[Skip]:
+def _find_skips(test: Test) -> Iterator[Skip]:
     owner = test.owner.decorator_list if test.owner else []
     for decorator in [*test.node.decorator_list, *owner]:
-        yield from _of_mark(decorator)
-        yield from _of_parameters(decorator)
+        yield from _read_mark(decorator)
+        yield from _read_parameters(decorator)
     if test.owner is not None:
-        yield from (
-            skip for node in test.owner.body for skip in (*_of_pytestmark(node), *_of_dunder(node))
-        )
-    yield from _of_calls(test.node.body, conditional=None)
-    yield from _cut_short(test.node)
+        for node in test.owner.body:
+            yield from _read_pytestmark(node)
+            yield from _read_test_attribute(node)
+    yield from _read_calls(test.node.body, conditional=None)
+    yield from _find_cut_short(test.node)
 
 
-def _module_skips(tree: ast.Module | None) -> Iterator[Skip]:
-    for node in tree.body if tree is not None else ():
-        yield from _of_pytestmark(node)
-        yield from _of_dunder(node)
+def _find_module_skips(tree: ast.Module | None) -> Iterator[Skip]:
+    if tree is None:
+        return
+    for node in tree.body:
+        yield from _read_pytestmark(node)
+        yield from _read_test_attribute(node)
         if isinstance(node, ast.Delete) and "test" in ast.unparse(node):
             yield Skip(ast.unparse(node), node.lineno, False)
         if isinstance(node, ast.Expr | ast.If | ast.Assign | ast.Raise):
-            yield from _of_calls([node], conditional=None)
-        if (
-            isinstance(node, ast.If)
-            and _is_never(node.test)
-            and any(_holds_test(inner) for inner in node.body)
-        ):
+            yield from _read_calls([node], conditional=None)
+        if not isinstance(node, ast.If) or not _is_never(node.test):
+            continue
+        if any(_holds_test(inner) for inner in node.body):
             yield Skip(f"if {ast.unparse(node.test)}:", node.lineno, False)
 
 
-def _of_mark(node: ast.expr) -> Iterator[Skip]:
+def _read_mark(node: ast.expr) -> Iterator[Skip]:
     text = ast.unparse(node)
     if _MARK.search(text.partition("(")[0]):
         conditions = list(node.args) if isinstance(node, ast.Call) else []
-        depends = bool(conditions) and _depends(conditions[0])
+        depends = bool(conditions) and _depends_on_something(conditions[0])
         yield Skip(f"@{text}", node.lineno, depends)
 
 
-def _of_parameters(decorator: ast.expr) -> Iterator[Skip]:
+def _read_parameters(decorator: ast.expr) -> Iterator[Skip]:
     """`pytest.param(..., marks=pytest.mark.skip)`: one case of a parametrised test; and no case at
     all.
     """
     for node in ast.walk(decorator):
         if isinstance(node, ast.keyword) and node.arg == "marks":
-            yield from (
-                Skip(f"{s.text} on {ast.unparse(decorator)}", s.line, False)
-                for s in _of_mark(node.value)
-            )
-        elif (
-            isinstance(node, ast.Call)
-            and "parametrize" in ast.unparse(node.func)
-            and len(node.args) > 1
-        ):
-            values = node.args[1]
-            if isinstance(values, ast.List | ast.Tuple) and not values.elts:
-                yield Skip(f"@{ast.unparse(node)}", node.lineno, False)
+            for skip in _read_mark(node.value):
+                yield Skip(f"{skip.text} on {ast.unparse(decorator)}", skip.line, False)
+        elif isinstance(node, ast.Call) and _has_no_cases(node):
+            yield Skip(f"@{ast.unparse(node)}", node.lineno, False)
 
 
-def _of_dunder(node: ast.stmt) -> Iterator[Skip]:
+def _has_no_cases(call: ast.Call) -> bool:
+    """`parametrize("value", [])`: pytest skips a test without a case."""
+    if "parametrize" not in ast.unparse(call.func) or len(call.args) < 2:
+        return False
+    values = call.args[1]
+    return isinstance(values, ast.List | ast.Tuple) and not values.elts
+
+
+def _read_test_attribute(node: ast.stmt) -> Iterator[Skip]:
     """`__test__ = False`: pytest collects neither the class nor the function."""
-    if (
-        isinstance(node, ast.Assign)
-        and "__test__" in ast.unparse(node.targets[0])
-        and _is_never(node.value)
-    ):
+    if not isinstance(node, ast.Assign) or not _is_never(node.value):
+        return
+    if "__test__" in ast.unparse(node.targets[0]):
         yield Skip(ast.unparse(node), node.lineno, False)
 
 
-def _of_pytestmark(node: ast.stmt) -> Iterator[Skip]:
-    if isinstance(node, ast.Assign) and any(
-        ast.unparse(target) == "pytestmark" for target in node.targets
-    ):
-        value = node.value
-        marks = value.elts if isinstance(value, ast.List | ast.Tuple) else [value]
-        yield from (skip for mark in marks for skip in _of_mark(mark))
+def _read_pytestmark(node: ast.stmt) -> Iterator[Skip]:
+    if not isinstance(node, ast.Assign):
+        return
+    if "pytestmark" not in [ast.unparse(target) for target in node.targets]:
+        return
+    marks = [node.value]
+    if isinstance(node.value, ast.List | ast.Tuple):
+        marks = node.value.elts
+    for mark in marks:
+        yield from _read_mark(mark)
 
 
-def _of_calls(body: list[ast.stmt], conditional: str | None) -> Iterator[Skip]:
+def _read_calls(body: list[ast.stmt], conditional: str | None) -> Iterator[Skip]:
     """Calls and raises that skip, with the condition that they stand under."""
     for node in body:
         if isinstance(node, ast.If):
-            condition = ast.unparse(node.test) if _depends(node.test) else None
-            yield from _of_calls(node.body, conditional=condition)
-            yield from _of_calls(node.orelse, conditional=condition and f"not ({condition})")
+            condition, otherwise = None, None
+            if _depends_on_something(node.test):
+                condition = ast.unparse(node.test)
+                otherwise = f"not ({condition})"
+            yield from _read_calls(node.body, conditional=condition)
+            yield from _read_calls(node.orelse, conditional=otherwise)
             continue
-        inner = [
-            n
-            for n in ast.walk(node)
-            if isinstance(n, ast.Call) and _CALL.search(ast.unparse(n.func))
-        ]
-        for call in inner[:1]:
+        call = _first_skipping_call(node)
+        if call is not None:
             text = ast.unparse(call)
             shown = f"if {conditional}: {text}" if conditional else text
+            # importorskip depends on what is installed.
             yield Skip(shown, call.lineno, bool(conditional) or "importorskip" in text)
 
 
-def _cut_short(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[Skip]:
+def _first_skipping_call(statement: ast.stmt) -> ast.Call | None:
+    for node in ast.walk(statement):
+        if isinstance(node, ast.Call) and _CALL.search(ast.unparse(node.func)):
+            return node
+    return None
+
+
+def _find_cut_short(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[Skip]:
     """A body that never runs, or ends before something is asserted."""
     for position, node in enumerate(function.body):
         rest = function.body[position + 1 :]
@@ -173,9 +183,9 @@ def _cut_short(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[Ski
             yield Skip(ast.unparse(node), node.lineno, False)
 
 
-def _depends(condition: ast.expr) -> bool:
+def _depends_on_something(condition: ast.expr) -> bool:
     """Something outside of the expression decides: a name that is no built-in, or an attribute."""
-    names = (node.id for node in ast.walk(condition) if isinstance(node, ast.Name))
+    names = [node.id for node in ast.walk(condition) if isinstance(node, ast.Name)]
     return any(not hasattr(builtins, name) for name in names)
 
 

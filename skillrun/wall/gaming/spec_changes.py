@@ -42,7 +42,7 @@ class Change:
 def find_changes(diff: Diff) -> Iterator[tuple[Pair, Change]]:
     """The changes of every spec that both sides hold."""
     for pair in pairs(diff):
-        for change in _Comparison(diff, pair).run():
+        for change in _Comparison(diff, pair).find_changes():
             yield pair, change
 
 
@@ -61,21 +61,22 @@ class _Comparison:
         # Without `proof:` the base has run nothing: what its spec leaves open may be filled in.
         self.is_draft = not self.old.get("proof")
 
-    def run(self) -> Iterator[Change]:
+    def find_changes(self) -> Iterator[Change]:
+        """The changes of the whole spec."""
         for key in sorted(self.old.keys() | self.new.keys()):
             yield from self.compare(key, key, (key,), self.old.get(key), self.new.get(key))
 
     def compare(self, place: str, name: str, path: Path, old: Any, new: Any) -> Iterator[Change]:
         """The changes at one place and below it."""
         own = {
-            "payload": self._payload,
-            "effects": self._effects,
-            "failures.transient": self._errors,
-            "failures.permanent": self._errors,
-            "idempotency": self._idempotency,
-            "proof": self._proof,
-            "proof.state": self._state,
-            "proof.dead_letters": self._dead_letters,
+            "payload": self._compare_payload,
+            "effects": self._compare_effects,
+            "failures.transient": self._compare_errors,
+            "failures.permanent": self._compare_errors,
+            "idempotency": self._compare_idempotency,
+            "proof": self._compare_proof,
+            "proof.state": self._compare_state,
+            "proof.dead_letters": self._compare_dead_letters,
         }.get(place)
         if own is not None:
             yield from own(place, name, path, old, new)
@@ -90,7 +91,7 @@ class _Comparison:
             why = RULES[place](old, new)
             yield Change(place, name, path, old, new, why or "")
         elif is_section or (old is None and isinstance(new, dict)):
-            yield from self._members(place, name, path, mapping(old), new)
+            yield from self._compare_members(place, name, path, mapping(old), new)
         else:
             yield Change(place, name, path, old, new)
 
@@ -105,7 +106,9 @@ class _Comparison:
             return isinstance(old, str) and self.renames.is_renamed(old, new)
         return False
 
-    def _members(self, place: str, name: str, path: Path, old: Any, new: Any) -> Iterator[Change]:
+    def _compare_members(
+        self, place: str, name: str, path: Path, old: Any, new: Any
+    ) -> Iterator[Change]:
         for key in sorted(old.keys() | new.keys()):
             below = f"{place}.{key}"
             # A name that the schema does not know is somebody's own, as those of `env` are.
@@ -117,7 +120,9 @@ class _Comparison:
 
     # -- effects
 
-    def _effects(self, place: str, name: str, path: Path, old: Any, new: Any) -> Iterator[Change]:
+    def _compare_effects(
+        self, place: str, name: str, path: Path, old: Any, new: Any
+    ) -> Iterator[Change]:
         """Effects are known by their names, else by their calls."""
         left = dict(enumerate(listed(new)))
         for effect in listed(old):
@@ -127,31 +132,31 @@ class _Comparison:
                 yield Change(f"{place}[]", title, path, effect, None)
                 continue
             found = left.pop(index)
-            yield from self._effect(title, (*path, index), mapping(effect), mapping(found))
+            yield from self._compare_effect(title, (*path, index), mapping(effect), mapping(found))
         for index, effect in left.items():
+            # One that passes through replaces nothing; of a draft nothing was proved.
+            if self.is_draft or at(effect, "mode") == "pass_through":
+                continue
             call = str(at(effect, "call"))
-            is_stand_in = at(effect, "mode") != "pass_through"
-            if (
-                is_stand_in
-                and not self.is_draft
-                and self.renames.is_reached(self.old.get("handler"), call)
-            ):
+            if self.renames.is_reached(self.old.get("handler"), call):
                 title = f"{name}.{at(effect, 'name')}"
                 yield Change(f"{place}[]", title, (*path, index), None, effect, _STAND_IN)
 
-    def _effect(self, name: str, path: Path, old: Any, new: Any) -> Iterator[Change]:
+    def _compare_effect(self, name: str, path: Path, old: Any, new: Any) -> Iterator[Change]:
         """With a guarantee that is stronger comes the key that it needs, and its reason is not
         needed any more.
         """
         is_keyed_now = at(new, "guarantee") == "keyed" and at(old, "guarantee") != "keyed"
-        for change in self._members("effects[]", name, path, old, new):
+        for change in self._compare_members("effects[]", name, path, old, new):
             is_its_key = change.place == "effects[].key_arg" and change.old is None
             if not (is_keyed_now and is_its_key):
                 yield change
 
     # -- errors
 
-    def _errors(self, place: str, name: str, path: Path, old: Any, new: Any) -> Iterator[Change]:
+    def _compare_errors(
+        self, place: str, name: str, path: Path, old: Any, new: Any
+    ) -> Iterator[Change]:
         before, after = _spelled_errors(old), _spelled_errors(new)
         further = [error for error in after if error not in before]
         for error in before:
@@ -175,15 +180,15 @@ class _Comparison:
 
     def _has_new_name(self, error: dict[str, Any], further: list[dict[str, Any]]) -> bool:
         for other in further:
-            if other["args"] == error["args"] and self.renames.is_renamed(
-                error["type"], other["type"]
-            ):
+            if other["args"] != error["args"]:
+                continue
+            if self.renames.is_renamed(error["type"], other["type"]):
                 return True
         return False
 
     # -- idempotency
 
-    def _idempotency(
+    def _compare_idempotency(
         self, place: str, name: str, path: Path, old: Any, new: Any
     ) -> Iterator[Change]:
         old, new = _spelled_out(place, old), _spelled_out(place, new)
@@ -196,21 +201,24 @@ class _Comparison:
                 f"{place}.strategy", f"{name}.strategy", (*path, "strategy"), was, now, said
             )
             return
-        yield from self._members(place, name, path, mapping(old), mapping(new))
+        yield from self._compare_members(place, name, path, mapping(old), mapping(new))
 
     # -- the payload
 
-    def _payload(self, place: str, name: str, path: Path, old: Any, new: Any) -> Iterator[Change]:
+    def _compare_payload(
+        self, place: str, name: str, path: Path, old: Any, new: Any
+    ) -> Iterator[Change]:
         if not isinstance(old, dict) or not isinstance(new, dict):
             if old is not None:
                 yield Change(place, name, path, old, new)
             return
-        yield from self._examples(
-            place, name, path, listed(old.get("examples")), listed(new.get("examples"))
-        )
-        yield from self._schema(name, path, _without_examples(old), _without_examples(new))
+        were, are = listed(old.get("examples")), listed(new.get("examples"))
+        yield from self._compare_examples(place, name, path, were, are)
+        yield from self._compare_schema(name, path, _without_examples(old), _without_examples(new))
 
-    def _examples(self, place: str, name: str, path: Path, old: Any, new: Any) -> Iterator[Change]:
+    def _compare_examples(
+        self, place: str, name: str, path: Path, old: Any, new: Any
+    ) -> Iterator[Change]:
         """The first is the job that is delivered, so each stays where it is; further ones come
         behind them.
         """
@@ -220,7 +228,7 @@ class _Comparison:
                 title, where = f"{name}.examples", (*path, "examples", index)
                 yield Change(f"{place}.examples", title, where, example, found)
 
-    def _schema(self, name: str, path: Path, old: Any, new: Any) -> Iterator[Change]:
+    def _compare_schema(self, name: str, path: Path, old: Any, new: Any) -> Iterator[Change]:
         """A JSON Schema: a further field that may be left out is an addition."""
         for key in sorted(old.keys() | new.keys()):
             was, now = old.get(key), new.get(key)
@@ -228,34 +236,38 @@ class _Comparison:
             if key in _DESCRIBING or is_same(was, now):
                 continue
             if key == "properties" and isinstance(was, dict) and isinstance(now, dict):
-                yield from self._fields(title, where, was, now)
+                yield from self._compare_fields(title, where, was, now)
             elif key == "required":
-                yield from _required(title, where, listed(was), listed(now))
+                yield from _compare_required(title, where, listed(was), listed(now))
             elif isinstance(was, dict) and isinstance(now, dict):
-                yield from self._schema(title, where, was, now)
+                yield from self._compare_schema(title, where, was, now)
             else:
                 yield Change("payload", title, where, was, now)
 
-    def _fields(self, name: str, path: Path, old: Any, new: Any) -> Iterator[Change]:
+    def _compare_fields(self, name: str, path: Path, old: Any, new: Any) -> Iterator[Change]:
         for field, was in old.items():
             if field not in new:
                 yield Change("payload", f"{name}.{field}", path, was, None)
             elif isinstance(was, dict) and isinstance(new[field], dict):
-                yield from self._schema(f"{name}.{field}", (*path, field), was, new[field])
+                yield from self._compare_schema(f"{name}.{field}", (*path, field), was, new[field])
             elif not is_same(was, new[field]):
                 yield Change("payload", f"{name}.{field}", (*path, field), was, new[field])
 
     # -- the proof
 
-    def _proof(self, place: str, name: str, path: Path, old: Any, new: Any) -> Iterator[Change]:
+    def _compare_proof(
+        self, place: str, name: str, path: Path, old: Any, new: Any
+    ) -> Iterator[Change]:
         if not old:
             return
         if not new:
             yield Change(place, name, path, old, new, "the job is read, not proved")
             return
-        yield from self._members(place, name, path, mapping(old), mapping(new))
+        yield from self._compare_members(place, name, path, mapping(old), mapping(new))
 
-    def _state(self, place: str, name: str, path: Path, old: Any, new: Any) -> Iterator[Change]:
+    def _compare_state(
+        self, place: str, name: str, path: Path, old: Any, new: Any
+    ) -> Iterator[Change]:
         """A query is known by its name, else by what it asks."""
         dialect = dialect_of(self.new)
         left = dict(mapping(new))
@@ -265,7 +277,7 @@ class _Comparison:
             if now is None or not same_query(query, now, dialect):
                 yield Change(f"{place}.*", f"{name}.{key}", (*path, key), query, now)
 
-    def _dead_letters(
+    def _compare_dead_letters(
         self, place: str, name: str, path: Path, old: Any, new: Any
     ) -> Iterator[Change]:
         if old is not None and (new is None or not same_query(old, new, dialect_of(self.new))):
@@ -290,7 +302,7 @@ def _find_query(query: Any, left: dict[str, Any], dialect: str) -> str | None:
     return None
 
 
-def _required(name: str, path: Path, old: list[Any], new: list[Any]) -> Iterator[Change]:
+def _compare_required(name: str, path: Path, old: list[Any], new: list[Any]) -> Iterator[Change]:
     for field in old:
         if field not in new:
             yield Change("payload", name, path, field, None)

@@ -17,6 +17,8 @@ from skillrun.wall.gaming.specs import at, seconds
 Rule = Callable[[Any, Any], str | None]
 
 _STRENGTH = {"transactional": 3, "keyed": 2, "at_least_once": 1, "at_most_once": 1}
+# From the one that spares a failing service least to the one that spares it most.
+_BACKOFFS = ("none", "fixed", "exponential")
 # A key that is kept for ever is proved for so long, so that leaving a longer window out would ask
 # for less.
 _PROVED_FOR_EVER_S = 30 * 86_400.0
@@ -27,30 +29,33 @@ def says_nothing(value: Any) -> bool:
     return value is None or value in ([], {})
 
 
-def _allow(old: Any, new: Any) -> str | None:
+def _allow_change(old: Any, new: Any) -> str | None:
     return None
-
-
-def _hold(old: Any, new: Any) -> str | None:
-    return ""
 
 
 def _hold_set(old: Any, new: Any) -> str | None:
     """The order of the entries means nothing."""
     if not isinstance(old, list) or not isinstance(new, list):
         return ""
-    return None if sorted(map(repr, old)) == sorted(map(repr, new)) else ""
+    # By their texts: entries of different types cannot be sorted.
+    if sorted(map(repr, old)) == sorted(map(repr, new)):
+        return None
+    return ""
 
 
 def _hold_duration(old: Any, new: Any) -> str | None:
     """`60s` is `1m`."""
     was, now = seconds(old), seconds(new)
-    return None if was is not None and was == now else ""
+    if was is not None and was == now:
+        return None
+    return ""
 
 
 def _fill_in(old: Any, new: Any) -> str | None:
     """Where the base says nothing, HEAD may."""
-    return None if says_nothing(old) else ""
+    if says_nothing(old):
+        return None
+    return ""
 
 
 def _hold_key(old: Any, new: Any) -> str | None:
@@ -66,7 +71,7 @@ def _hold_key(old: Any, new: Any) -> str | None:
     return None
 
 
-def _strengthen(old: Any, new: Any) -> str | None:
+def _promise_more(old: Any, new: Any) -> str | None:
     if old is None:
         return None
     if _STRENGTH.get(str(new), 0) > _STRENGTH.get(str(old), 0):
@@ -78,10 +83,16 @@ def _remember_longer(old: Any, new: Any) -> str | None:
     """For how long the handler itself remembers a key: a promise."""
     was, now = seconds(old), seconds(new)
     if old is None:
-        return None if now is not None and now >= _PROVED_FOR_EVER_S else "it was without an end"
+        if _is_at_most(_PROVED_FOR_EVER_S, now):
+            return None
+        return "it was without an end"
     if new is None:
-        return None if was is not None and was <= _PROVED_FOR_EVER_S else "it is proved for 30 days"
-    return None if was is not None and now is not None and now >= was else "it is shorter"
+        if _is_at_most(was, _PROVED_FOR_EVER_S):
+            return None
+        return "it is proved for 30 days"
+    if _is_at_most(was, now):
+        return None
+    return "it is shorter"
 
 
 def _trust_shorter(old: Any, new: Any) -> str | None:
@@ -91,7 +102,7 @@ def _trust_shorter(old: Any, new: Any) -> str | None:
     was, now = seconds(old), seconds(new)
     if now is None:
         return "the receiver is said to de-duplicate for ever"
-    if old is None or (was is not None and now <= was):
+    if old is None or _is_at_most(now, was):
         return None
     return "the receiver is said to de-duplicate for longer"
 
@@ -100,7 +111,9 @@ def _delay_less(old: Any, new: Any) -> str | None:
     was, now = seconds(old), seconds(new)
     if old is None and now is not None:
         return None
-    return None if was is not None and now is not None and now <= was else "more delay is accepted"
+    if _is_at_most(now, was):
+        return None
+    return "more delay is accepted"
 
 
 def _try_less(old: Any, new: Any) -> str | None:
@@ -111,7 +124,9 @@ def _try_less(old: Any, new: Any) -> str | None:
     if new > old:
         return "it is tried more often"
     # A job that is tried once needs nothing of what makes another try harmless.
-    return None if new > 1 or old == 1 else "it is not tried again"
+    if new <= 1 and old != 1:
+        return "it is not tried again"
+    return None
 
 
 def _replace_retry(old: Any, new: Any) -> str | None:
@@ -122,8 +137,10 @@ def _replace_retry(old: Any, new: Any) -> str | None:
 
 
 def _wait_longer(old: Any, new: Any) -> str | None:
-    was, now = _number(old), _number(new)
-    return None if was is None or (now is not None and now >= was) else "it waits less"
+    was, now = _read_number(old), _read_number(new)
+    if was is None or _is_at_most(was, now):
+        return None
+    return "it waits less"
 
 
 def _wait_less(old: Any, new: Any) -> str | None:
@@ -132,20 +149,25 @@ def _wait_less(old: Any, new: Any) -> str | None:
         return None
     if new is None:
         return "the waits have no cap any more"
-    return None if was is not None and now is not None and now <= was else "it waits longer"
+    if _is_at_most(now, was):
+        return None
+    return "it waits longer"
 
 
 def _grow_backoff(old: Any, new: Any) -> str | None:
-    order = ("none", "fixed", "exponential")
     if old is None:
         return None
-    if new in order and old in order and order.index(new) >= order.index(old):
+    if new not in _BACKOFFS:
+        return "backoff is gone"
+    if old in _BACKOFFS and _BACKOFFS.index(new) >= _BACKOFFS.index(old):
         return None
-    return "the waits do not grow any more" if new in order else "backoff is gone"
+    return "the waits do not grow any more"
 
 
-def _jitter(old: Any, new: Any) -> str | None:
-    return None if new is True else "jobs that failed together return together"
+def _keep_jitter(old: Any, new: Any) -> str | None:
+    if new is True:
+        return None
+    return "jobs that failed together return together"
 
 
 def _keep_dead_letter(old: Any, new: Any) -> str | None:
@@ -157,7 +179,9 @@ def _keep_dead_letter(old: Any, new: Any) -> str | None:
 def _keep_kind(old: Any, new: Any) -> str | None:
     if old in (None, "none"):
         return None
-    return "a job that is given up leaves no record" if new in (None, "none") else ""
+    if new in (None, "none"):
+        return "a job that is given up leaves no record"
+    return ""
 
 
 def _keep_all(old: Any, new: Any) -> str | None:
@@ -174,7 +198,12 @@ def _keep_all(old: Any, new: Any) -> str | None:
     return None
 
 
-def _number(value: Any) -> float | None:
+def _is_at_most(value: float | None, limit: float | None) -> bool:
+    """Whether it is known to be; what is no number, or no duration, is nothing that is known."""
+    return value is not None and limit is not None and value <= limit
+
+
+def _read_number(value: Any) -> float | None:
     if isinstance(value, int | float):
         return float(value)
     return seconds(value)
@@ -182,32 +211,32 @@ def _number(value: Any) -> float | None:
 
 RULES: dict[str, Rule] = {
     # What only describes.
-    "intent": _allow,
-    "job": _allow,
-    "effects[].name": _allow,
-    "effects[].reason": _allow,
-    "retry.reason": _allow,
-    "dead_letter.reason": _allow,
+    "intent": _allow_change,
+    "job": _allow_change,
+    "effects[].name": _allow_change,
+    "effects[].reason": _allow_change,
+    "retry.reason": _allow_change,
+    "dead_letter.reason": _allow_change,
     # The look new-waiver minds these; none of them counts before the base holds it.
-    "waivers": _allow,
+    "waivers": _allow_change,
     # Promises: more of them, or stronger ones.
     "idempotency.key": _hold_key,
     "idempotency.dedupe.store": _fill_in,
     "idempotency.dedupe.window": _remember_longer,
     "idempotency.invariant.statement": _fill_in,
     "idempotency.invariant.guarded_by": _fill_in,
-    "effects[].guarantee": _strengthen,
+    "effects[].guarantee": _promise_more,
     "effects[].window": _trust_shorter,
     "failures.acceptable_delay": _delay_less,
     "retry": _replace_retry,
-    "retry.kind": _allow,  # what it takes away is said of `retry` and of the attempts
+    "retry.kind": _allow_change,  # what it takes away is said of `retry` and of the attempts
     "retry.max_attempts": _try_less,
     "retry.backoff": _fill_in,
     "retry.backoff.kind": _grow_backoff,
     "retry.backoff.base": _wait_longer,
     "retry.backoff.factor": _wait_longer,
     "retry.backoff.cap": _wait_less,
-    "retry.backoff.jitter": _jitter,
+    "retry.backoff.jitter": _keep_jitter,
     "dead_letter": _keep_dead_letter,
     "dead_letter.kind": _keep_kind,
     "dead_letter.where": _fill_in,

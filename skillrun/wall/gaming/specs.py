@@ -44,24 +44,24 @@ def pairs(diff: Diff) -> Iterator[Pair]:
 
 def base_document(diff: Diff, spec: File) -> Document | None:
     """The base's spec of the same job, wherever it stands there; None where HEAD's is a new one."""
-    found = _partners(diff).get(spec.path)
-    return found.old_document if found is not None else None
+    found = _find_partners(diff).get(spec.path)
+    if found is None:
+        return None
+    return found.old_document
 
 
 def base_file(diff: Diff, spec: File) -> File:
     """The base's spec of a job as a file of its own, so that the base can be run as HEAD is."""
     document = base_document(diff, spec)
-    held = next(
-        file
-        for file in diff.specs
-        if file.old_document is not None and file.old_document is document
-    )
-    return File(held.path, held.path, None, held.old)
+    held = [file for file in diff.specs if file.old_document is not None]
+    # The very document, and not an equal one: two jobs may be written alike.
+    (found,) = [file for file in held if file.old_document is document]
+    return File(found.path, found.path, None, found.old)
 
 
 def vanished(diff: Diff) -> Iterator[File]:
     """The specs of the base that have none in HEAD."""
-    kept = {file.old_path for file in _partners(diff).values()}
+    kept = {file.old_path for file in _find_partners(diff).values()}
     for file in diff.specs:
         if file.old is not None and file.old_path not in kept:
             yield file
@@ -69,13 +69,13 @@ def vanished(diff: Diff) -> Iterator[File]:
 
 def added(diff: Diff) -> Iterator[File]:
     """The specs of HEAD that have none in the base."""
-    kept = _partners(diff)
+    kept = _find_partners(diff)
     for file in diff.specs:
         if file.new is not None and file.path not in kept:
             yield file
 
 
-def _partners(diff: Diff) -> dict[str, File]:
+def _find_partners(diff: Diff) -> dict[str, File]:
     """Path in HEAD -> the base's file of the same spec: by the job, else by the path, else by the
     handler.
 
@@ -89,10 +89,11 @@ def _partners(diff: Diff) -> dict[str, File]:
         for file in new:
             if file.path in found:
                 continue
-            partner = next((other for other in old if same(file, other)), None)
-            if partner is not None:
-                found[file.path] = partner
-                old.remove(partner)
+            for partner in old:
+                if same(file, partner):
+                    found[file.path] = partner
+                    old.remove(partner)
+                    break
     return found
 
 
@@ -101,7 +102,7 @@ def _is_same_job_and_path(new: File, old: File) -> bool:
 
 
 def _is_same_job(new: File, old: File) -> bool:
-    return _word(new.new_document, "job") == _word(old.old_document, "job") is not None
+    return _text_at(new.new_document, "job") == _text_at(old.old_document, "job") is not None
 
 
 def _is_same_path(new: File, old: File) -> bool:
@@ -109,13 +110,17 @@ def _is_same_path(new: File, old: File) -> bool:
 
 
 def _is_same_handler(new: File, old: File) -> bool:
-    return _word(new.new_document, "handler") == _word(old.old_document, "handler") is not None
+    return (
+        _text_at(new.new_document, "handler") == _text_at(old.old_document, "handler") is not None
+    )
 
 
 def at(value: Any, *path: str) -> Any:
     """The value at a path of keys, None where it leads nowhere."""
     for key in path:
-        value = value.get(key) if isinstance(value, dict) else None
+        if not isinstance(value, dict):
+            return None
+        value = value.get(key)
     return value
 
 
@@ -131,12 +136,16 @@ def listed(value: Any) -> list[Any]:
 
 def seconds(value: Any) -> float | None:
     """A duration in seconds; None for what is none, which means without limit."""
+    if not isinstance(value, str):
+        return None
     try:
-        return parse_duration(value) if isinstance(value, str) else None
+        return parse_duration(value)
     except ValueError:
         return None
 
 
-def _word(document: Document | None, key: str) -> str | None:
-    value = at(document.value, key) if document is not None else None
+def _text_at(document: Document | None, key: str) -> str | None:
+    if document is None:
+        return None
+    value = at(document.value, key)
     return value if isinstance(value, str) else None

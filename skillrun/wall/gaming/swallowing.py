@@ -32,23 +32,24 @@ class Swallow:
     line: int
 
     @property
-    def key(self) -> tuple[str, str]:
+    def identity(self) -> tuple[str, str]:
+        """What makes two of them the same: lines move, and are not part of it."""
         return self.function, self.call
 
 
 def find(diff: Diff) -> Iterator[Finding]:
     """One finding for each new handler."""
     names = frozenset(_effect_names(diff))
-    for file in diff.python():
+    for file in diff.python_files():
         if names and not is_test_file(file.path):
-            yield from _in_file(file, names)
+            yield from _check_file(file, names)
 
 
-def _in_file(file: File, names: frozenset[str]) -> Iterator[Finding]:
-    known = [swallow.key for swallow in _swallows(file.old_tree, names)]
-    for swallow in _swallows(file.new_tree, names):
-        if swallow.key in known:
-            known.remove(swallow.key)
+def _check_file(file: File, names: frozenset[str]) -> Iterator[Finding]:
+    known = [swallow.identity for swallow in _find_swallowing(file.old_tree, names)]
+    for swallow in _find_swallowing(file.new_tree, names):
+        if swallow.identity in known:
+            known.remove(swallow.identity)
             continue
         said = (
             f"{swallow.function} swallows every error of {quoted(swallow.call)}:"
@@ -65,33 +66,32 @@ def _effect_names(diff: Diff) -> Iterator[str]:
     """`mailer.send` and `send` of `shop.mailer:send`, as code calls it."""
     for spec in diff.specs:
         for document in (spec.old_document, spec.new_document):
-            for effect in listed(at(document.value, "effects")) if document else ():
+            if document is None:
+                continue
+            for effect in listed(at(document.value, "effects")):
                 module, colon, function = str(at(effect, "call")).partition(":")
                 if colon:
                     yield f"{module.rpartition('.')[2]}.{function}"
                     yield function
 
 
-def _swallows(tree: ast.Module | None, names: frozenset[str]) -> Iterator[Swallow]:
-    functions = (
-        n
-        for n in ast.walk(tree or ast.Module([], []))
-        if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)
-    )
-    for function in functions:
+def _find_swallowing(tree: ast.Module | None, names: frozenset[str]) -> Iterator[Swallow]:
+    for function in ast.walk(tree or ast.Module([], [])):
+        if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
         for node in ast.walk(function):
-            for line in _swallowing(node):
+            for line in _lines_that_swallow(node):
                 call = _effect_call(node, names)
                 if call is not None:
                     yield Swallow(function.name, call, line)
 
 
-def _swallowing(node: ast.AST) -> Iterator[int]:
+def _lines_that_swallow(node: ast.AST) -> Iterator[int]:
     """The lines of the handlers of a statement that let nothing out."""
     if isinstance(node, ast.Try):
-        yield from (
-            h.lineno for h in node.handlers if _is_wide(h.type) and all(map(_does_nothing, h.body))
-        )
+        for handler in node.handlers:
+            if _is_wide(handler.type) and all(map(_does_nothing, handler.body)):
+                yield handler.lineno
     elif isinstance(node, ast.With | ast.AsyncWith):
         for item in node.items:
             text = ast.unparse(item.context_expr)
@@ -118,11 +118,15 @@ def _is_log(call: ast.Call) -> bool:
 
 def _effect_call(node: ast.AST, names: frozenset[str]) -> str | None:
     """The effect's call that a try or with statement holds in its body."""
-    body = node.body if isinstance(node, ast.Try | ast.With | ast.AsyncWith) else []
-    calls = (
-        inner for statement in body for inner in ast.walk(statement) if isinstance(inner, ast.Call)
-    )
-    called = (ast.unparse(call.func) for call in calls)
-    return next(
-        (name for name in called if name in names or ".".join(name.split(".")[-2:]) in names), None
-    )
+    if not isinstance(node, ast.Try | ast.With | ast.AsyncWith):
+        return None
+    for statement in node.body:
+        for inner in ast.walk(statement):
+            if not isinstance(inner, ast.Call):
+                continue
+            name = ast.unparse(inner.func)
+            # However far it was imported: `shop.mailer.send` is called `mailer.send`, too.
+            last_two = ".".join(name.split(".")[-2:])
+            if name in names or last_two in names:
+                return name
+    return None

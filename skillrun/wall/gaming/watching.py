@@ -40,7 +40,7 @@ def find(diff: Diff) -> Iterator[Finding]:
         told.add((decision.path, decision.line))
         told |= {(seen.path, seen.line) for seen in decision.seen}
         yield finding
-    for file in diff.python():
+    for file in diff.python_files():
         if file.new is not None and not is_test_file(file.path):
             yield from _find_elsewhere(diff, file, told)
 
@@ -50,19 +50,21 @@ def find(diff: Diff) -> Iterator[Finding]:
 
 def _find_decisions(diff: Diff) -> Iterator[tuple[Finding, Decision]]:
     changes = _Changes(diff)
-    decisions = find_decisions(_asked(diff, diff.after))
+    decisions = find_decisions(_what_to_ask(diff, diff.after))
     if not decisions:
         return
-    known = Counter(decision.key for decision in find_decisions(_asked(diff, diff.before)))
+    known = Counter(
+        decision.identity for decision in find_decisions(_what_to_ask(diff, diff.before))
+    )
     for decision in decisions:
-        is_new = known[decision.key] == 0
-        known[decision.key] -= 1
+        is_new = known[decision.identity] == 0
+        known[decision.identity] -= 1
         finding = changes.describe(decision, is_new=is_new)
         if finding is not None:
             yield finding, decision
 
 
-def _asked(diff: Diff, sources: CommitSources) -> Asked:
+def _what_to_ask(diff: Diff, sources: CommitSources) -> Asked:
     """Both sides are asked about the handlers and effects of both, so that what moved is known
     again.
     """
@@ -73,9 +75,8 @@ def _asked(diff: Diff, sources: CommitSources) -> Asked:
         for document in (file.old_document, file.new_document):
             value = document.value if document is not None else None
             handlers.append(str(at(value, "handler")))
-            effects |= {
-                str(at(effect, "call")).replace(":", ".") for effect in listed(at(value, "effects"))
-            }
+            for effect in listed(at(value, "effects")):
+                effects.add(str(at(effect, "call")).replace(":", "."))
             variables |= set(mapping(at(value, "proof", "env")))
     return Asked(sources, tuple(dict.fromkeys(handlers)), frozenset(effects), frozenset(variables))
 
@@ -87,38 +88,41 @@ class _Changes:
     diff: Diff
 
     def describe(self, decision: Decision, *, is_new: bool) -> Finding | None:
-        path, line = self._place(decision)
-        file = self._file(path)
-        seen = min(decision.seen, key=_importance)
+        path, line = self._place_of_decision(decision)
+        file = self._file_at(path)
+        seen = min(decision.seen, key=_plainest_first)
         read = f"{seen.sign.name} at {seen.path}:{seen.line}"
         said = (
             f"{quoted(decision.text)} depends on {quoted(read)} and decides about {decision.about}"
         )
         if not decision.is_watching:
+            # Of the base it says nothing: a job may well read its configuration.
+            if not is_new:
+                return None
             hint = f"set {seen.sign.name} in proof.env as production does, or ask for it elsewhere"
             message = f"{said}: {seen.sign.why}"
-            return doubtful(ID, file, line, message, hint=hint) if is_new else None
+            return doubtful(ID, file, line, message, hint=hint)
         message = f"{said}: {seen.sign.why}"
         if is_new:
             return taken(ID, file, line, message, hint=HINT)
-        return _note(file, line, f"{message} (the base has it, too)")
+        return _make_note(file, line, f"{message} (the base has it, too)")
 
-    def _place(self, decision: Decision) -> tuple[str, int]:
+    def _place_of_decision(self, decision: Decision) -> tuple[str, int]:
         """The line of it that the branch added, the condition before what it depends on."""
         places = [(decision.path, decision.line)]
         places += sorted((seen.path, seen.line) for seen in decision.seen)
         for path, line in places:
-            if line in self._added(path):
+            if line in self._added_lines(path):
                 return path, line
         return places[0]
 
-    def _added(self, path: str) -> set[int]:
+    def _added_lines(self, path: str) -> set[int]:
         for file in self.diff.files:
             if file.path == path:
-                return {line for line, _ in file.added()}
+                return {line for line, _ in file.added_lines()}
         return set()
 
-    def _file(self, path: str) -> File:
+    def _file_at(self, path: str) -> File:
         for file in self.diff.files:
             if file.path == path:
                 return file
@@ -126,7 +130,7 @@ class _Changes:
         return File(path, path, text, text)
 
 
-def _importance(seen: Seen) -> tuple[int, bool, str, int]:
+def _plainest_first(seen: Seen) -> tuple[int, bool, str, int]:
     """The plainest sign first: what was read before what it was compared with."""
     order = (Kind.FLAG, Kind.PLACE, Kind.VARIABLE)
     is_comparison = seen.sign.name.startswith("compared with")
@@ -138,9 +142,9 @@ def _importance(seen: Seen) -> tuple[int, bool, str, int]:
 
 def _find_elsewhere(diff: Diff, file: File, told: set[tuple[str, int]]) -> Iterator[Finding]:
     """The places of a changed file that ask, and that the base's file has not."""
-    known = Counter(text for _, text in _questions(diff.before, file.old_path))
+    known = Counter(text for _, text in _list_questions(diff.before, file.old_path))
     noted: set[int] = set()
-    for node, text in _questions(diff.after, file.path):
+    for node, text in _list_questions(diff.after, file.path):
         known[text] -= 1
         line = node.lineno
         if known[text] >= 0 or line in noted or (file.path, line) in told:
@@ -150,10 +154,10 @@ def _find_elsewhere(diff: Diff, file: File, told: set[tuple[str, int]]) -> Itera
             f"{quoted(file.new_line(line))} asks whether it is being watched; no effect was seen to"
             " depend on it"
         )
-        yield _note(file, line, said)
+        yield _make_note(file, line, said)
 
 
-def _questions(sources: CommitSources, path: str) -> Iterator[tuple[ast.expr, str]]:
+def _list_questions(sources: CommitSources, path: str) -> Iterator[tuple[ast.expr, str]]:
     """(node, the condition around it) of every sign that a condition reads."""
     project = Project(sources)
     module = project.module(path)
@@ -163,20 +167,25 @@ def _questions(sources: CommitSources, path: str) -> Iterator[tuple[ast.expr, st
     for node in ast.walk(module.tree):
         if not isinstance(node, ast.expr):
             continue
-        around = _condition(module, node)
-        sign = signs.read(module, node) if around is not None else None
-        if sign is not None and sign.kind is Kind.FLAG and around is not None:
+        around = _condition_around(module, node)
+        if around is None:
+            continue
+        sign = signs.read_sign(module, node)
+        if sign is not None and sign.kind is Kind.FLAG:
             yield node, ast.unparse(around)
 
 
-def _condition(module: Module, node: ast.expr) -> ast.expr | None:
+def _condition_around(module: Module, node: ast.expr) -> ast.expr | None:
     """The comparison or test that an expression belongs to."""
     if isinstance(node, ast.Compare):
         return node
     below: ast.AST = node
     for above in module.parents(node):
         if isinstance(above, ast.If | ast.While | ast.IfExp | ast.Assert):
-            return above.test if below is above.test else None
+            # In the body, or in an alternative, nothing is asked.
+            if below is above.test:
+                return above.test
+            return None
         if isinstance(above, ast.Compare | ast.BoolOp | ast.UnaryOp):
             return above
         if isinstance(above, ast.stmt):
@@ -185,5 +194,5 @@ def _condition(module: Module, node: ast.expr) -> ast.expr | None:
     return None
 
 
-def _note(file: File, line: int, message: str) -> Finding:
+def _make_note(file: File, line: int, message: str) -> Finding:
     return Finding(f"gaming.{ID}", Severity.NOTE, message, file.path, max(line, 1), HINT)

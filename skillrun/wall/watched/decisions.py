@@ -44,7 +44,7 @@ class Decision:
     seen: Flows
 
     @property
-    def key(self) -> tuple[str, str, tuple[str, ...]]:
+    def identity(self) -> tuple[str, str, tuple[str, ...]]:
         """The same on both sides, wherever it stands."""
         return self.text, self.about, tuple(sorted({seen.sign.name for seen in self.seen}))
 
@@ -78,8 +78,8 @@ def find_decisions(asked: Asked) -> list[Decision]:
     flow = Flow(reach, Signs(project, asked.variables))
     deciding = _Deciding(flow, effects)
     found: list[Decision] = []
-    for module, node in deciding.questions():
-        found += deciding.decide(module, node)
+    for module, node in deciding.list_questions():
+        found += deciding.find_decisions_of(module, node)
     return sorted(found, key=lambda decision: (decision.path, decision.line, decision.text))
 
 
@@ -88,14 +88,14 @@ class _Deciding:
     flow: Flow
     effects: Effects
 
-    def questions(self) -> Iterator[tuple[Module, ast.AST]]:
+    def list_questions(self) -> Iterator[tuple[Module, ast.AST]]:
         """Every node that may decide something, in the code that handlers reach."""
         for module in self.flow.reach.modules.values():
             for node in ast.walk(module.tree):
-                if isinstance(node, (*_QUESTIONS, FunctionNode)) and self._runs(module, node):
+                if isinstance(node, (*_QUESTIONS, FunctionNode)) and self._is_run(module, node):
                     yield module, node
 
-    def _runs(self, module: Module, node: ast.AST) -> bool:
+    def _is_run(self, module: Module, node: ast.AST) -> bool:
         """Code of a module itself runs when it is imported; that of a function when it is
         reached.
         """
@@ -108,56 +108,58 @@ class _Deciding:
                 return False
         return True
 
-    def decide(self, module: Module, node: ast.AST) -> Iterator[Decision]:
+    def find_decisions_of(self, module: Module, node: ast.AST) -> Iterator[Decision]:
         """What a node decides about, if it depends on being watched."""
         if isinstance(node, FunctionNode):
             for decorator in node.decorator_list:
-                yield from self._wrapping(module, node, decorator)
+                yield from self._decide_by_decorator(module, node, decorator)
         elif isinstance(node, ast.Call):
-            yield from self._calling(module, node)
+            yield from self._decide_by_call(module, node)
         elif isinstance(node, ast.Assign):
-            yield from self._replacing(module, node)
+            yield from self._decide_by_replacing(module, node)
         else:
-            yield from self._branching(module, node)
+            yield from self._decide_by_branch(module, node)
 
-    def _branching(self, module: Module, node: ast.AST) -> Iterator[Decision]:
-        for test, region in _branches(node):
-            seen = self._deciding(self._into(module, test))
+    def _decide_by_branch(self, module: Module, node: ast.AST) -> Iterator[Decision]:
+        for test, region in _list_branches(node):
+            seen = self._keep_deciding(self._flows_into(module, test))
             if not seen:
                 continue
-            about = self._decided(module, region)
+            about = self._what_is_decided(module, region)
             if about is not None:
-                yield _decision(module, test, about, seen)
+                yield _make_decision(module, test, about, seen)
                 return
 
-    def _into(self, module: Module, test: ast.AST) -> Flows:
+    def _flows_into(self, module: Module, test: ast.AST) -> Flows:
         if isinstance(test, ast.Try):
-            return self.flow.around(module, test.body[0]) | self._handled(module, test)
-        return self.flow.into(module, test)
+            return self.flow.find_flows_around(module, test.body[0]) | self._flows_into_handler(
+                module, test
+            )
+        return self.flow.find_flows_into(module, test)
 
-    def _handled(self, module: Module, node: ast.Try) -> Flows:
+    def _flows_into_handler(self, module: Module, node: ast.Try) -> Flows:
         """`except ImportError` after the import of what only a watched process has."""
         for statement in node.body:
             if any(probed_import(inner) is not None for inner in ast.walk(statement)):
-                return self.flow.around(module, statement)
+                return self.flow.find_flows_around(module, statement)
         return frozenset()
 
-    def _deciding(self, flows: Flows) -> Flows:
+    def _keep_deciding(self, flows: Flows) -> Flows:
         return frozenset(seen for seen in flows if seen.decides)
 
-    def _decided(self, module: Module, region: list[ast.AST]) -> str | None:
+    def _what_is_decided(self, module: Module, region: list[ast.AST]) -> str | None:
         """An effect in the code, or the way out before one."""
         for part in region:
             called = self.effects.find_in(module, part)
             if called is not None:
                 return f"the call of {called}"
         for part in region:
-            leaving = self._leaving(module, part)
+            leaving = self._find_way_out(module, part)
             if leaving is not None:
                 return leaving
         return None
 
-    def _leaving(self, module: Module, part: ast.AST) -> str | None:
+    def _find_way_out(self, module: Module, part: ast.AST) -> str | None:
         for inner in ast.walk(part):
             if isinstance(inner, ast.Raise | ast.Assert):
                 return "an error"
@@ -169,67 +171,69 @@ class _Deciding:
                 return f"whether {name} goes on"
         return None
 
-    def _wrapping(
+    def _decide_by_decorator(
         self, module: Module, node: FunctionNode, decorator: ast.expr
     ) -> Iterator[Decision]:
         """A decorator that wraps otherwise: what it returns depends on being watched."""
-        seen = self._deciding(self._of_call(module, decorator))
+        seen = self._keep_deciding(self._flows_of_decorator(module, decorator))
         if seen and self.effects.is_changing(node):
-            yield _decision(module, decorator, f"what {module.qualname(node)} does", seen)
+            yield _make_decision(module, decorator, f"what {module.qualname(node)} does", seen)
 
-    def _of_call(self, module: Module, node: ast.expr) -> Flows:
+    def _flows_of_decorator(self, module: Module, node: ast.expr) -> Flows:
         """What a decorator depends on, whether it is called or only named."""
-        found = self.flow.into(module, node)
+        found = self.flow.find_flows_into(module, node)
         definition = self.flow.reach.definition(module, node)
         if definition is not None:
-            found |= self.flow.into(definition.module, definition.node)
+            found |= self.flow.find_flows_into(definition.module, definition.node)
             for inner in ast.walk(definition.node):
                 if isinstance(inner, ast.Return):
-                    found |= self.flow.around(definition.module, inner)
+                    found |= self.flow.find_flows_around(definition.module, inner)
         return found
 
-    def _calling(self, module: Module, node: ast.Call) -> Iterator[Decision]:
-        seen = self._chosen(module, node.func)
+    def _decide_by_call(self, module: Module, node: ast.Call) -> Iterator[Decision]:
+        seen = self._flows_into_choice(module, node.func)
         if seen:
-            yield _decision(module, node.func, "what is called", seen)
+            yield _make_decision(module, node.func, "what is called", seen)
             return
         if self._is_replacement(module, node):
-            around = self.flow.around(module, node)
+            around = self.flow.find_flows_around(module, node)
             if around:
-                yield _decision(module, node, f"what {ast.unparse(node.args[1])} is", around)
+                yield _make_decision(module, node, f"what {ast.unparse(node.args[1])} is", around)
         if not self.effects.is_declared(module, node):
             return
         for argument in [*node.args, *(keyword.value for keyword in node.keywords)]:
-            given = frozenset(seen for seen in self.flow.into(module, argument) if _is_answer(seen))
+            flows = self.flow.find_flows_into(module, argument)
+            given = frozenset(seen for seen in flows if _is_answer(seen))
             if given:
-                yield _decision(module, argument, f"what {ast.unparse(node.func)} is given", given)
+                yield _make_decision(
+                    module, argument, f"what {ast.unparse(node.func)} is given", given
+                )
 
-    def _chosen(self, module: Module, func: ast.expr) -> Flows:
+    def _flows_into_choice(self, module: Module, func: ast.expr) -> Flows:
         """What the choice of the function depends on."""
-        if isinstance(func, ast.Name) and self.flow.signs.read(module, func) is None:
-            return self._deciding(self.flow.into(module, func))
+        if isinstance(func, ast.Name) and self.flow.signs.read_sign(module, func) is None:
+            return self._keep_deciding(self.flow.find_flows_into(module, func))
         if isinstance(func, ast.Subscript | ast.IfExp | ast.BoolOp):
-            return self._deciding(self.flow.into(module, func))
+            return self._keep_deciding(self.flow.find_flows_into(module, func))
         is_getattr = isinstance(func, ast.Call) and last_word(func.func) == "getattr"
         if is_getattr and isinstance(func, ast.Call) and len(func.args) > 1:
-            return self._deciding(self.flow.into(module, func.args[1]))
+            return self._keep_deciding(self.flow.find_flows_into(module, func.args[1]))
         return frozenset()
 
     def _is_replacement(self, module: Module, node: ast.Call) -> bool:
         if module.resolve(node.func) != "builtins.setattr" or len(node.args) != 3:
             return False
-        name = self.flow.signs.text(node.args[1], module)
+        name = self.flow.signs.text_of(node.args[1], module)
         return name in self._function_names
 
-    def _replacing(self, module: Module, node: ast.Assign) -> Iterator[Decision]:
+    def _decide_by_replacing(self, module: Module, node: ast.Assign) -> Iterator[Decision]:
         """`mailer.send = print` where it is watched."""
         for target in node.targets:
             if isinstance(target, ast.Attribute) and target.attr in self._function_names:
-                seen = self.flow.around(module, node) | self._deciding(
-                    self.flow.into(module, node.value)
-                )
+                seen = self.flow.find_flows_around(module, node)
+                seen |= self._keep_deciding(self.flow.find_flows_into(module, node.value))
                 if seen:
-                    yield _decision(module, node, f"what {ast.unparse(target)} is", seen)
+                    yield _make_decision(module, node, f"what {ast.unparse(target)} is", seen)
 
     @cached_property
     def _function_names(self) -> set[str]:
@@ -237,7 +241,7 @@ class _Deciding:
         return names | {name.rpartition(".")[2] for name in self.effects.declared}
 
 
-def _branches(node: ast.AST) -> Iterator[tuple[ast.AST, list[ast.AST]]]:
+def _list_branches(node: ast.AST) -> Iterator[tuple[ast.AST, list[ast.AST]]]:
     """(condition, what it decides about) of a node."""
     if isinstance(node, ast.If | ast.While):
         yield node.test, [*node.body, *node.orelse]
@@ -249,20 +253,25 @@ def _branches(node: ast.AST) -> Iterator[tuple[ast.AST, list[ast.AST]]]:
     elif isinstance(node, ast.Assert):
         yield node.test, [node]
     elif isinstance(node, ast.Match):
-        yield node.subject, [inner for case in node.cases for inner in case.body]
+        bodies: list[ast.AST] = []
+        for case in node.cases:
+            bodies += case.body
+        yield node.subject, bodies
         for case in node.cases:
             if case.guard is not None:
                 yield case.guard, list(case.body)
     elif isinstance(node, ast.For | ast.AsyncFor):
         yield node.iter, list(node.body)
     elif isinstance(node, ast.Try):
-        handled = [inner for handler in node.handlers for inner in handler.body]
+        handled: list[ast.AST] = []
+        for handler in node.handlers:
+            handled += handler.body
         yield node, [*node.body, *handled, *node.orelse]
     elif isinstance(node, _COMPREHENSIONS):
-        yield from _comprehension(node)
+        yield from _branches_of_comprehension(node)
 
 
-def _comprehension(node: ast.AST) -> Iterator[tuple[ast.AST, list[ast.AST]]]:
+def _branches_of_comprehension(node: ast.AST) -> Iterator[tuple[ast.AST, list[ast.AST]]]:
     made: list[ast.AST] = []
     if isinstance(node, ast.DictComp):
         made = [node.key, node.value]
@@ -279,6 +288,7 @@ def _is_answer(seen: Seen) -> bool:
     return seen.is_asked and seen.decides and seen.sign.kind is not Kind.VARIABLE
 
 
-def _decision(module: Module, node: ast.AST, about: str, seen: Flows) -> Decision:
-    text = node if not isinstance(node, ast.Try) else node.body[0]
+def _make_decision(module: Module, node: ast.AST, about: str, seen: Flows) -> Decision:
+    # A whole try statement is too long to show: its first line is what may fail.
+    text = node.body[0] if isinstance(node, ast.Try) else node
     return Decision(module.path, getattr(node, "lineno", 1), ast.unparse(text), about, seen)

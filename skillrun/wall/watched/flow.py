@@ -151,7 +151,7 @@ class Flow:
         for module in self.reach.modules.values():
             self._note_stores(module)
 
-    def into(self, module: Module, node: ast.AST) -> Flows:
+    def find_flows_into(self, module: Module, node: ast.AST) -> Flows:
         """The signs that a value depends on."""
         waiting = [(module, node)]
         changed: list[ast.AST] = []
@@ -160,7 +160,7 @@ class Flow:
             if part in self._known:
                 continue
             self._known[part] = set()
-            for found in self._read(there, part):
+            for found in self._read_node(there, part):
                 if isinstance(found, Seen):
                     self._known[part].add(found)
                     continue
@@ -170,33 +170,35 @@ class Flow:
                     changed.append(found.node)
             if self._known[part]:
                 changed.append(part)
-        self._spread(changed)
+        self._spread_changes(changed)
         return frozenset(self._known[node])
 
-    def _spread(self, changed: list[ast.AST]) -> None:
+    def _spread_changes(self, changed: list[ast.AST]) -> None:
         """Hands on what is known of nodes until nobody learns anything more."""
         while changed:
             node = changed.pop()
             for user, mode in self._uses.get(node, ()):
                 known = self._known.setdefault(user, set())
                 before = len(known)
-                known |= _arriving(self._known.get(node, set()), mode)
+                known |= _keep_arriving(self._known.get(node, set()), mode)
                 if len(known) > before:
                     changed.append(user)
 
-    def around(self, module: Module, node: ast.AST) -> Flows:
+    def find_flows_around(self, module: Module, node: ast.AST) -> Flows:
         """The signs that decide whether a statement is run within its own function or module."""
         found: set[Seen] = set()
-        for part in self._around(module, node):
+        for part in self._read_surroundings(module, node):
             if isinstance(part, Seen):
                 found.add(part)
             else:
-                found |= _arriving(set(self.into(part.module, part.node)), part.mode)
+                found |= _keep_arriving(
+                    set(self.find_flows_into(part.module, part.node)), part.mode
+                )
         return frozenset(found)
 
     # -- what a node depends on
 
-    def _around(self, module: Module, node: ast.AST) -> Iterator[Seen | Edge]:
+    def _read_surroundings(self, module: Module, node: ast.AST) -> Iterator[Seen | Edge]:
         below = node
         for above in module.parents(node):
             if isinstance(above, (FunctionNode, ast.Lambda)):
@@ -206,68 +208,73 @@ class Flow:
             elif isinstance(above, ast.Match) and below is not above.subject:
                 yield Edge(module, above.subject, Mode.DECIDING)
             elif isinstance(above, ast.Try):
-                yield from _probes(module, above)
+                yield from _find_probes(module, above)
             below = above
 
-    def _read(self, module: Module, node: ast.AST) -> Iterator[Seen | Edge]:
-        sign = self.signs.read(module, node)
+    def _read_node(self, module: Module, node: ast.AST) -> Iterator[Seen | Edge]:
+        sign = self.signs.read_sign(module, node)
         if sign is not None:
             is_asked = isinstance(node, ast.Compare)
             yield Seen(sign, module.path, getattr(node, "lineno", 1), is_asked)
         if isinstance(node, FunctionNode):
-            yield from self._returned(module, node)
+            yield from self._read_returns(module, node)
         elif isinstance(node, ast.Name):
-            yield from self._name(module, node)
+            yield from self._read_name(module, node)
         elif isinstance(node, ast.Attribute):
-            yield from self._attribute(module, node)
+            yield from self._read_attribute(module, node)
         elif isinstance(node, ast.Call):
             # What reads a sign gives it; its arguments say no more.
-            yield from self._call(module, node) if sign is None else ()
+            if sign is None:
+                yield from self._read_call(module, node)
         elif isinstance(node, ast.Subscript):
-            yield from self._item(module, node)
+            yield from self._read_item(module, node)
         elif isinstance(node, ast.Compare):
-            yield from self._comparison(module, node)
+            yield from self._read_comparison(module, node)
         elif isinstance(node, ast.IfExp):
-            yield from self._choice(module, node)
+            yield from self._read_choice(module, node)
         elif isinstance(node, ast.comprehension):
             yield Edge(module, node.iter)
         else:
-            yield from _children(module, node, Mode.ALL)
+            yield from _edges_to_children(module, node, Mode.ALL)
 
-    def _call(self, module: Module, node: ast.Call) -> Iterator[Edge]:
+    def _read_call(self, module: Module, node: ast.Call) -> Iterator[Edge]:
         definition = self.reach.definition(module, node.func)
         word = last_word(node.func)
         if definition is not None and definition.node in self.reach.functions:
             yield Edge(definition.module, definition.node)
         elif word in PREDICATES:
-            yield from _children(module, node, Mode.ASKED)
+            yield from _edges_to_children(module, node, Mode.ASKED)
         elif word in _PASSING:
-            yield from _children(module, node, Mode.ALL)
+            yield from _edges_to_children(module, node, Mode.ALL)
         else:
-            is_reader = self.signs.read(module, node.func) is not None
-            yield Edge(module, node.func, Mode.ALL if is_reader else Mode.OWN)
-            for argument in node.args if word in _READING else ():
-                yield Edge(module, argument, Mode.OWN)
+            is_reader = self.signs.read_sign(module, node.func) is not None
+            mode = Mode.ALL if is_reader else Mode.OWN
+            yield Edge(module, node.func, mode)
+            if word in _READING:
+                for argument in node.args:
+                    yield Edge(module, argument, Mode.OWN)
 
-    def _item(self, module: Module, node: ast.Subscript) -> Iterator[Edge]:
-        yield from _children(module, node, Mode.ALL)
-        key = self.signs.text(node.slice, module)
-        for there, value in self._stored.get(f"[{key}]", ()) if key is not None else ():
+    def _read_item(self, module: Module, node: ast.Subscript) -> Iterator[Edge]:
+        yield from _edges_to_children(module, node, Mode.ALL)
+        key = self.signs.text_of(node.slice, module)
+        if key is None:
+            return
+        for there, value in self._stored.get(f"[{key}]", ()):
             yield Edge(there, value, Mode.TELLING)
 
-    def _attribute(self, module: Module, node: ast.Attribute) -> Iterator[Seen | Edge]:
+    def _read_attribute(self, module: Module, node: ast.Attribute) -> Iterator[Seen | Edge]:
         yield Edge(module, node.value)
         for there, value in self._stored.get(node.attr, ()):
             yield Edge(there, value, Mode.TELLING)
         name = self.reach.owned_name(module, node)
         if name is None:
             return
-        yield from self._variable(name)
+        yield from self._read_variable(name)
         if name.startswith("django.conf.settings."):
             for settings in self.reach.project.settings_modules():
-                yield from self._variable(f"{settings.name}.{node.attr}")
+                yield from self._read_variable(f"{settings.name}.{node.attr}")
 
-    def _variable(self, name: str) -> Iterator[Seen | Edge]:
+    def _read_variable(self, name: str) -> Iterator[Seen | Edge]:
         """What is bound to a dotted name elsewhere; a property is read by its function."""
         found = self.reach.project.lookup(name)
         if found is None or found.module is None:
@@ -276,28 +283,28 @@ class Flow:
             words = {last_word(decorator) for decorator in found.definition.decorators}
             if words & {"property", "cached_property"}:
                 yield Edge(found.module, found.definition.node)
-            yield from self._around(found.module, found.definition.node)
+            yield from self._read_surroundings(found.module, found.definition.node)
         elif found.binding is not None:
-            yield from self._binding(found.module, found.binding)
+            yield from self._read_binding(found.module, found.binding)
 
-    def _name(self, module: Module, node: ast.Name) -> Iterator[Seen | Edge]:
+    def _read_name(self, module: Module, node: ast.Name) -> Iterator[Seen | Edge]:
         for scope in module.scopes_around(node):
             bound = module.bindings(scope).get(node.id)
             if bound:
                 for binding in bound:
-                    yield from self._binding(module, binding)
+                    yield from self._read_binding(module, binding)
                 break
         for there, binding in self._globals.get((module.path, node.id), ()):
-            yield from self._binding(there, binding)
+            yield from self._read_binding(there, binding)
 
-    def _binding(self, module: Module, binding: Binding) -> Iterator[Seen | Edge]:
+    def _read_binding(self, module: Module, binding: Binding) -> Iterator[Seen | Edge]:
         node = binding.node
         if self._is_plain(module, binding.value):
-            yield from self._around(module, node)
+            yield from self._read_surroundings(module, node)
         if binding.kind == "import" and binding.target:
-            yield from self._variable(binding.target)
+            yield from self._read_variable(binding.target)
         elif isinstance(node, ast.arg):
-            yield from self._parameter(module, node)
+            yield from self._read_parameter(module, node)
         elif isinstance(node, ast.For | ast.AsyncFor):
             yield Edge(module, node.iter)
         elif isinstance(node, ast.AugAssign):
@@ -307,28 +314,29 @@ class Flow:
         elif isinstance(node, ast.Assign):
             yield Edge(module, node.value)
 
-    def _parameter(self, module: Module, node: ast.arg) -> Iterator[Edge]:
+    def _read_parameter(self, module: Module, node: ast.arg) -> Iterator[Edge]:
         """What the callers give."""
         function = module.function_of(node)
         if function is None:
             return
         arguments = function.args
         positional = [argument.arg for argument in (*arguments.posonlyargs, *arguments.args)]
-        for value in _defaults(arguments, node.arg):
+        for value in _list_defaults(arguments, node.arg):
             yield Edge(module, value, Mode.TELLING)
         for there, call in self.reach.calls.get(function, ()):
-            for value in _given(call, node.arg, positional):
+            for value in _list_given(call, node.arg, positional):
                 yield Edge(there, value, Mode.TELLING)
 
-    def _returned(self, module: Module, node: FunctionNode) -> Iterator[Seen | Edge]:
+    def _read_returns(self, module: Module, node: FunctionNode) -> Iterator[Seen | Edge]:
         for inner in ast.walk(node):
-            if (
-                isinstance(inner, ast.Return | ast.Yield | ast.YieldFrom)
-                and inner.value is not None
-            ):
-                yield Edge(module, inner.value)
-                if self._is_plain(module, inner.value):
-                    yield from self._around(module, inner)
+            if not isinstance(inner, ast.Return | ast.Yield | ast.YieldFrom):
+                continue
+            if inner.value is None:
+                continue
+            yield Edge(module, inner.value)
+            # Which of several plain values comes back says which way was taken.
+            if self._is_plain(module, inner.value):
+                yield from self._read_surroundings(module, inner)
 
     def _is_plain(self, module: Module, value: ast.expr | None) -> bool:
         """A value that tells which way was taken: a constant or a function. None: a definition or
@@ -340,16 +348,17 @@ class Flow:
             return self.reach.definition(module, value) is not None
         return value is None or isinstance(value, ast.Constant | ast.Lambda)
 
-    def _comparison(self, module: Module, node: ast.Compare) -> Iterator[Edge]:
+    def _read_comparison(self, module: Module, node: ast.Compare) -> Iterator[Edge]:
         """Whether a path is None is no question about where one is, unless the machine itself is
         asked for it.
         """
         is_none = all(isinstance(operator, ast.Is | ast.IsNot) for operator in node.ops)
         for side in (node.left, *node.comparators):
-            is_direct = not is_none or self.signs.read(module, side) is not None
-            yield Edge(module, side, Mode.ASKED if is_direct else Mode.ALL)
+            is_direct = not is_none or self.signs.read_sign(module, side) is not None
+            mode = Mode.ASKED if is_direct else Mode.ALL
+            yield Edge(module, side, mode)
 
-    def _choice(self, module: Module, node: ast.IfExp) -> Iterator[Edge]:
+    def _read_choice(self, module: Module, node: ast.IfExp) -> Iterator[Edge]:
         """`a if watched else b`: the answer is in the value where both are plain, else only in what
         it decides.
         """
@@ -375,13 +384,13 @@ class Flow:
         if isinstance(target, ast.Attribute):
             self._stored.setdefault(target.attr, []).append((module, value))
         elif isinstance(target, ast.Subscript):
-            key = self.signs.text(target.slice, module)
+            key = self.signs.text_of(target.slice, module)
             if key is not None:
                 self._stored.setdefault(f"[{key}]", []).append((module, value))
 
     def _note_setattr(self, module: Module, node: ast.Call) -> None:
         if module.resolve(node.func) == "builtins.setattr" and len(node.args) == 3:
-            name = self.signs.text(node.args[1], module)
+            name = self.signs.text_of(node.args[1], module)
             if name is not None:
                 self._stored.setdefault(name, []).append((module, node.args[2]))
 
@@ -393,12 +402,12 @@ class Flow:
                 self._globals.setdefault((module.path, name), []).append((module, binding))
 
 
-def _children(module: Module, node: ast.AST, mode: Mode) -> Iterator[Edge]:
+def _edges_to_children(module: Module, node: ast.AST, mode: Mode) -> Iterator[Edge]:
     for child in ast.iter_child_nodes(node):
         yield Edge(module, child, mode)
 
 
-def _arriving(signs: set[Seen], mode: Mode) -> set[Seen]:
+def _keep_arriving(signs: set[Seen], mode: Mode) -> set[Seen]:
     """What is left of some signs on the way."""
     if mode is Mode.ALL:
         return signs
@@ -411,7 +420,7 @@ def _arriving(signs: set[Seen], mode: Mode) -> set[Seen]:
     return {seen for seen in signs if seen.is_asked or seen.sign.kind is Kind.FLAG}
 
 
-def _defaults(arguments: ast.arguments, name: str) -> Iterator[ast.expr]:
+def _list_defaults(arguments: ast.arguments, name: str) -> Iterator[ast.expr]:
     """The default of a parameter."""
     positional = [*arguments.posonlyargs, *arguments.args]
     optional = positional[len(positional) - len(arguments.defaults) :]
@@ -424,7 +433,7 @@ def _defaults(arguments: ast.arguments, name: str) -> Iterator[ast.expr]:
             yield value
 
 
-def _given(call: ast.Call, name: str, positional: list[str]) -> Iterator[ast.expr]:
+def _list_given(call: ast.Call, name: str, positional: list[str]) -> Iterator[ast.expr]:
     """The arguments of a call that may be a parameter's."""
     for keyword in call.keywords:
         if keyword.arg == name or keyword.arg is None:
@@ -439,7 +448,7 @@ def _given(call: ast.Call, name: str, positional: list[str]) -> Iterator[ast.exp
         yield call.args[at]
 
 
-def _probes(module: Module, node: ast.Try) -> Iterator[Seen]:
+def _find_probes(module: Module, node: ast.Try) -> Iterator[Seen]:
     for statement in node.body:
         for inner in ast.walk(statement):
             sign = probed_import(inner)

@@ -52,6 +52,10 @@ _TYPE_QUESTIONS = (
     "inspect.getmodule",
     "inspect.unwrap",
 )
+# Methods of a mapping that ask for one key.
+_LOOKUPS = ("get", "pop", "setdefault", "__contains__")
+# Of the standard library: where a proof puts functions of its own.
+_PATCHED_MODULES = ("time", "datetime", "socket", "sqlite3", "os", "random", "uuid", "open")
 _ATTRIBUTE_READERS = ("builtins.getattr", "builtins.hasattr")
 PREDICATES = {
     *(
@@ -78,7 +82,7 @@ class Signs:
     project: Project
     set_variables: frozenset[str]
 
-    def read(self, module: Module, node: ast.AST) -> Sign | None:
+    def read_sign(self, module: Module, node: ast.AST) -> Sign | None:
         """The sign that a node itself is; what is inside of it is another question."""
         if isinstance(node, ast.Constant):
             return _read_text(node.value)
@@ -92,36 +96,44 @@ class Signs:
             return self._read_name(module, node)
         return None
 
-    def dotted(self, module: Module, node: ast.expr) -> str | None:
+    def dotted_name(self, module: Module, node: ast.expr) -> str | None:
         """What an expression names, `getattr(sys, "modules")` and `__import__("sys").modules` with
         it.
         """
         if isinstance(node, ast.Attribute):
-            inner = self.dotted(module, node.value)
+            inner = self.dotted_name(module, node.value)
             if inner is not None and inner.endswith(".__dict__"):
                 return None
-            return self._origin(f"{inner}.{node.attr}") if inner else None
+            if not inner:
+                return None
+            return self._follow_origin(f"{inner}.{node.attr}")
         if isinstance(node, ast.Call):
             return self._dotted_call(module, node)
         if isinstance(node, ast.Subscript):
             return self._dotted_item(module, node)
         name = module.resolve(node)
-        return self._origin(name) if name else None
+        if not name:
+            return None
+        return self._follow_origin(name)
 
-    def _origin(self, name: str) -> str:
+    def _follow_origin(self, name: str) -> str:
         return self.project.origin(name)
 
     def _dotted_call(self, module: Module, node: ast.Call) -> str | None:
         called = module.resolve(node.func)
         if called in ("importlib.import_module", "builtins.__import__") and node.args:
-            return self.text(node.args[0], module)
+            return self.text_of(node.args[0], module)
         if called == "builtins.getattr" and len(node.args) >= 2:
-            owner, name = self.dotted(module, node.args[0]), self.text(node.args[1], module)
-            return self._origin(f"{owner}.{name}") if owner and name else None
+            owner, name = self.dotted_name(module, node.args[0]), self.text_of(node.args[1], module)
+            if not owner or not name:
+                return None
+            return self._follow_origin(f"{owner}.{name}")
         if called == "builtins.vars" and node.args:
-            owner = self.dotted(module, node.args[0])
+            owner = self.dotted_name(module, node.args[0])
             return f"{owner}.__dict__" if owner else None
-        return self._origin(f"{called}()") if called else None
+        if not called:
+            return None
+        return self._follow_origin(f"{called}()")
 
     def _dotted_item(self, module: Module, node: ast.Subscript) -> str | None:
         """`vars(sys)["modules"]`."""
@@ -130,13 +142,13 @@ class Signs:
         if isinstance(inner, ast.Call):
             owner = self._dotted_call(module, inner)
         elif isinstance(inner, ast.Attribute) and inner.attr == "__dict__":
-            owner = f"{self.dotted(module, inner.value)}.__dict__"
-        name = self.text(node.slice, module)
+            owner = f"{self.dotted_name(module, inner.value)}.__dict__"
+        name = self.text_of(node.slice, module)
         if owner is None or not owner.endswith(".__dict__") or name is None:
             return None
         return f"{owner.removesuffix('.__dict__')}.{name}"
 
-    def text(self, node: ast.expr | None, module: Module) -> str | None:
+    def text_of(self, node: ast.expr | None, module: Module) -> str | None:
         """The text that an expression is, where that can be told."""
         value: Any = self.project.literal(node, module)
         if isinstance(value, bytes):
@@ -148,7 +160,7 @@ class Signs:
     def _read_name(self, module: Module, node: ast.Name | ast.Attribute) -> Sign | None:
         if isinstance(node, ast.Name) and node.id == "__file__":
             return Sign(Kind.PLACE, "__file__", signs.READ["builtins.__file__"][1])
-        name = self.dotted(module, node)
+        name = self.dotted_name(module, node)
         if name in signs.READ:
             if name == "sys.modules" and self._is_about_another_module(module, node):
                 return None
@@ -171,48 +183,37 @@ class Signs:
             asked = above.left
         elif isinstance(above, ast.Subscript) and above.value is node:
             asked = above.slice
-        elif isinstance(above, ast.Attribute) and above.attr in (
-            "get",
-            "pop",
-            "setdefault",
-            "__contains__",
-        ):
+        elif isinstance(above, ast.Attribute) and above.attr in _LOOKUPS:
             call = next(module.parents(above), None)
-            asked = call.args[0] if isinstance(call, ast.Call) and call.args else None
+            if isinstance(call, ast.Call) and call.args:
+                asked = call.args[0]
         if isinstance(asked, ast.Name) and asked.id == "__name__":
             return True
-        name = self.text(asked, module) if asked is not None else None
+        if asked is None:
+            return False
+        name = self.text_of(asked, module)
         return name is not None and not signs.WATCHING_MODULES.search(name)
 
     def _is_function(self, module: Module, node: ast.expr) -> bool:
         """A function of the repository, or one of the standard library: what a proof replaces."""
-        name = self.dotted(module, node)
+        name = self.dotted_name(module, node)
         if name is None or name.endswith("()"):
             return False
         definition = self.project.definition(name)
         if definition is not None:
             return not definition.is_class
-        return name.partition(".")[0] in (
-            "time",
-            "datetime",
-            "socket",
-            "sqlite3",
-            "os",
-            "random",
-            "uuid",
-            "open",
-        )
+        return name.partition(".")[0] in _PATCHED_MODULES
 
     def _hangs_from_settings(self, module: Module, node: ast.expr) -> bool:
         written = ast.unparse(node)
-        name = self.dotted(module, node) or ""
+        name = self.dotted_name(module, node) or ""
         return bool(signs.SETTINGS.search(written) or signs.SETTINGS.search(name))
 
     # -- comparisons and calls
 
     def _read_comparison(self, module: Module, node: ast.Compare) -> Sign | None:
         sides = [node.left, *node.comparators]
-        names = [self.dotted(module, side) for side in sides]
+        names = [self.dotted_name(module, side) for side in sides]
         if set(names) & set(_MAPPINGS):
             return self._read_variable(module, node.left)
         for side in sides:
@@ -225,9 +226,11 @@ class Signs:
         """A comparison of a setting with the place of a proof; what a message says is something
         else.
         """
-        texts = side.elts if isinstance(side, ast.Tuple | ast.List | ast.Set) else [side]
+        texts = [side]
+        if isinstance(side, ast.Tuple | ast.List | ast.Set):
+            texts = side.elts
         for text in texts:
-            value = self.text(text, module)
+            value = self.text_of(text, module)
             is_scratch = value is not None and signs.SCRATCH.search(value)
             if is_scratch and any(self.is_configured(module, other) for other in others):
                 return Sign(Kind.FLAG, f"compared with {value}", signs.SCRATCH_WHY)
@@ -248,37 +251,37 @@ class Signs:
         return bool(names) and names.isdisjoint(parameters - {"self", "cls"})
 
     def _read_item(self, module: Module, node: ast.Subscript) -> Sign | None:
-        name = self.dotted(module, node.value)
+        name = self.dotted_name(module, node.value)
         if name in _MAPPINGS:
             return self._read_variable(module, node.slice)
         dotted = self._dotted_item(module, node)
         if dotted in signs.READ:
             return Sign(signs.READ[dotted][0], dotted, signs.READ[dotted][1])
-        key = self.text(node.slice, module)
+        key = self.text_of(node.slice, module)
         is_testing = key is not None and signs.TESTING.search(key)
         if is_testing and self._hangs_from_settings(module, node.value):
             return Sign(Kind.FLAG, str(key), signs.TESTING_WHY)
         return None
 
     def _read_call(self, module: Module, node: ast.Call) -> Sign | None:
-        first = node.args[0] if node.args else None
-        named = self.dotted(module, node)
+        named = self.dotted_name(module, node)
         if named in signs.READ:  # getattr(sys, "modules")
             return Sign(signs.READ[named][0], named, signs.READ[named][1])
-        called = self.dotted(module, node.func) or ""
-        if first is None:
+        if not node.args:
             return None
-        if called in _READERS or (
-            last_word(node.func) == "get" and called.removesuffix(".get") in _MAPPINGS
-        ):
+        first = node.args[0]
+        called = self.dotted_name(module, node.func) or ""
+        is_get = last_word(node.func) == "get" and called.removesuffix(".get") in _MAPPINGS
+        if called in _READERS or is_get:
             return self._read_variable(module, first)
         if called in _FINDERS:
             return self._read_module_name(module, first)
         if called in _EVALUATORS:
-            text = self.text(first, module)
-            is_asking = text is not None and signs.EVALUATED.search(text)
-            return Sign(Kind.FLAG, f"text: {text}", "what it evaluates asks") if is_asking else None
-        if called == "builtins.hash" and self.text(first, module) is not None:
+            text = self.text_of(first, module)
+            if text is None or not signs.EVALUATED.search(text):
+                return None
+            return Sign(Kind.FLAG, f"text: {text}", "what it evaluates asks")
+        if called == "builtins.hash" and self.text_of(first, module) is not None:
             return Sign(Kind.FLAG, "hash", "a proof fixes the hash seed")
         return self._read_question(module, node, called, first)
 
@@ -287,7 +290,9 @@ class Signs:
     ) -> Sign | None:
         if called in _TYPE_QUESTIONS and self._is_function(module, first):
             return Sign(Kind.FLAG, f"{called} of a function", signs.PATCHED_WHY)
-        second = self.text(node.args[1], module) if len(node.args) > 1 else None
+        second = None
+        if len(node.args) > 1:
+            second = self.text_of(node.args[1], module)
         if called in _ATTRIBUTE_READERS and second is not None:
             if second in signs.FUNCTION_FACTS:
                 return Sign(Kind.FLAG, second, signs.PATCHED_WHY)
@@ -296,7 +301,7 @@ class Signs:
         if not isinstance(node.func, ast.Attribute):
             return None
         if node.func.attr == "get" and self._hangs_from_settings(module, node.func.value):
-            key = self.text(first, module)
+            key = self.text_of(first, module)
             if key is not None and signs.TESTING.search(key):
                 return Sign(Kind.FLAG, key, signs.TESTING_WHY)
         if node.func.attr in PREDICATES:
@@ -305,7 +310,7 @@ class Signs:
         return None
 
     def _read_variable(self, module: Module, node: ast.expr) -> Sign | None:
-        name = self.text(node, module)
+        name = self.text_of(node, module)
         if name is None:
             return Sign(Kind.VARIABLE, ast.unparse(node), "which variable it is cannot be told")
         if name in signs.VARIABLES:
@@ -317,7 +322,7 @@ class Signs:
         return Sign(Kind.VARIABLE, name, "proof.env does not set it")
 
     def _read_module_name(self, module: Module, node: ast.expr) -> Sign | None:
-        name = self.text(node, module)
+        name = self.text_of(node, module)
         if name is not None and signs.WATCHING_MODULES.search(name):
             return Sign(Kind.FLAG, name, "only a watched process has it")
         return None
