@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from skillrun.proof.assumptions import assumptions
 from skillrun.proof.cause import cause
-from skillrun.proof.judges.attempts import attempts, measured_delays
+from skillrun.proof.judges.attempts import count_attempts, measured_delays
 from skillrun.proof.judges.logs import QUESTIONS
 from skillrun.proof.next_steps import next_step
 from skillrun.proof.observed import is_weaker, observe
@@ -175,7 +175,7 @@ def _exhaustions(proof: Proof) -> list[History]:
 def _attempts(proof: Proof, target: Target) -> dict[str, Any]:
     reference, found = proof.reference, _exhaustions(proof)
     declared = reference.max_attempts if reference else None
-    seen = sorted({attempts(history, reference) for history in found}) if reference else []
+    seen = sorted({count_attempts(history, reference) for history in found}) if reference else []
     return {
         "declared": declared,
         "observed": seen,
