@@ -50,6 +50,9 @@ class Answer:
     schedule: Schedule | None = None  # where that shows, if it is one alone
 
 
+NOT_ASKED = Answer("not asked")
+
+
 def answers(
     histories: Iterable[History], reference: Reference, payloads: Mapping[int, Any]
 ) -> dict[str, Answer]:
@@ -299,7 +302,7 @@ def _answer_question(
 ) -> Answer:
     """How the records of `yes` tell it from `no`; the worst answer of all deliveries of `yes`."""
     if not yes:
-        return Answer("not asked")
+        return NOT_ASKED
     elsewhere = _collect_templates_of_no(question, no, reference, payloads)
     loggers = tuple(reference.facts.get("loggers") or ())
     worst = Answer("application")
