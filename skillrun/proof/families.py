@@ -133,7 +133,6 @@ def plan_schedules(
     if has_ticks:
         items = items_of(once)
         failing = [f"{name}!" if name in items else name for name in names]
-
     plan.add("redeliver", [Schedule("redeliver", moves=("redeliver",))])
     plan.add("re-enqueue", [Schedule("re-enqueue", moves=("re-enqueue",))])
     _add_windows(plan, spec, facts)
@@ -157,7 +156,6 @@ def plan_schedules(
     plan.add("before-commit", _plan_before_commit(caller))
     if not polled:
         plan.add("dst", plan_dst(spec))
-
     _name_skipped(plan, spec)
     _name_what_ticks_skip(plan, spec, facts, polled=polled)
     return plan
