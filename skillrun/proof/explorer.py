@@ -750,7 +750,7 @@ def _find_varied_jobs(schedule: Schedule) -> list[int]:
 
 def _heard_last(process: Process) -> int:
     """When the last event of a process was heard."""
-    return process.running.events[-1].get("heard", 0)
+    return int(process.running.events[-1].get("heard", 0))
 
 
 def _has_committed(delivery: Delivery) -> bool:

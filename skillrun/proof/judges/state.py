@@ -156,8 +156,9 @@ def _judge_distinct_job(history: History, reference: Reference) -> Iterator[Judg
         return
     for name, rows in history.state.items():
         first, second = reference.once.state.get(name), alone.state.get(name)
-        are_lists = isinstance(rows, list) and isinstance(second, list)
-        if name in reference.volatile or not are_lists:
+        if name in reference.volatile:
+            continue
+        if not isinstance(rows, list) or not isinstance(second, list):
             continue
         before = reference.before.get(name)
         if not isinstance(before, list):
