@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from skillrun.proof.blocked import PATIENCE_S, can_see
 from skillrun.proof.families import NOT_VARIED
-from skillrun.proof.judges.varied import reached
+from skillrun.proof.judges.varied import count_reached
 from skillrun.proof.varied import ENOUGH, VARIED
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ def _varied(proof: Proof) -> Iterator[str]:
         return
     history = proof.varied.history
     count = sum(run.job >= VARIED for run in history.runs)
-    for effect, number in reached(history, proof.reference).items():
+    for effect, number in count_reached(history, proof.reference).items():
         said = f"{number or 'none'} of {count} payloads with other key fields reached {effect}"
         if number == 0:
             yield f"{said}: {SEEN_ALONE}"

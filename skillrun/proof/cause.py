@@ -17,19 +17,20 @@ if TYPE_CHECKING:
 UNKNOWN = "no usual cause fits: read the steps"
 
 
-def cause(history: History, judgement: Judgement) -> str:
+def find_cause(history: History, judgement: Judgement) -> str:
     """One sentence; it claims no more than the steps show, and says so where none of the usual
     causes fits.
     """
-    topic = judgement.rule.partition(".")[0]
-    found = _TOPICS[topic](history, judgement) if topic in _TOPICS else None
-    return found or UNKNOWN
+    explain = _TOPICS.get(judgement.rule.partition(".")[0])
+    if explain is None:
+        return UNKNOWN
+    return explain(history, judgement) or UNKNOWN
 
 
 # -- effects and state
 
 
-def _effect(history: History, judgement: Judgement) -> str | None:
+def _explain_effect(history: History, judgement: Judgement) -> str | None:
     exact = {
         "effect.no-key": "the call leaves its key out",
         "effect.key-shared": "the key does not name all that makes two calls different",
@@ -50,19 +51,21 @@ def _effect(history: History, judgement: Judgement) -> str | None:
     if judgement.rule in exact:
         return exact[judgement.rule]
     if judgement.rule == "effect.lost":
-        return _lost(history, judgement)
+        return _explain_loss(history, judgement)
     if judgement.rule == "effect.window":
         return (
             "the receiver has forgotten the key by then, and nothing in the job remembers that it"
             " was done"
         )
-    other = _other_key(history, judgement) if judgement.rule == "effect.other-key" else None
-    return other or _repeated(history)
+    if judgement.rule == "effect.other-key":
+        return _explain_other_key(history, judgement) or _explain_repetition(history)
+    return _explain_repetition(history)
 
 
-def _other_key(history: History, judgement: Judgement) -> str | None:
+def _explain_other_key(history: History, judgement: Judgement) -> str | None:
     """What a key contains that changed between the two calls."""
     schedule, moves = history.schedule, history.schedule.moves
+    # With two deliveries at a time it is the guard that fails, whatever the key contains.
     if schedule.copies > 1 or "stall" in schedule.family:
         return None
     if schedule.fresh:
@@ -73,10 +76,9 @@ def _other_key(history: History, judgement: Judgement) -> str | None:
         return "the key contains the time"
     if "re-enqueue" in moves or schedule.family == "publish-fault":
         return "the key contains the message's id, or something random"
-    first = next(iter(history.performed(judgement.effect)), None)
-    if (
-        first is not None and first.number in judgement.events
-    ):  # already the first call has another key
+    calls = history.performed(judgement.effect)
+    if calls and calls[0].number in judgement.events:
+        # Already the first call has another key.
         return (
             "the key contains something that differs from run to run: a random value, or the time"
         )
@@ -85,7 +87,7 @@ def _other_key(history: History, judgement: Judgement) -> str | None:
     return "the key contains something that differs from delivery to delivery"
 
 
-def _repeated(history: History) -> str | None:
+def _explain_repetition(history: History) -> str | None:
     """Why the second delivery did not see that the first one had done it."""
     schedule = history.schedule
     if schedule.copies > 1:
@@ -96,9 +98,9 @@ def _repeated(history: History) -> str | None:
         return "what guards the job is given up, or never taken, while a slow delivery still works"
     if schedule.family == "before-commit":
         return "the job is published before its transaction commits"
-    killed = _killed(history)
+    killed = _find_killed(history)
     if killed is not None:
-        return _repeated_after_kill(history, killed)
+        return _explain_repetition_after_kill(history, killed)
     if schedule.family == "error":
         return "the effect took place and its answer was lost; the retry does it again"
     if schedule.family == "window":
@@ -115,15 +117,16 @@ def _repeated(history: History) -> str | None:
     return None
 
 
-def _repeated_after_kill(history: History, killed: Delivery) -> str | None:
+def _explain_repetition_after_kill(history: History, killed: Delivery) -> str | None:
+    """What the delivery that was killed left for the next one to see."""
     if not any(killed.all("performed")):
         return None
-    if _committed(killed):
+    if _has_committed(killed):
         return (
             "the effect takes place again although a commit of the first delivery stands: it is not"
             " looked at"
         )
-    if _commits_later(history, killed):
+    if _has_commit_later(history, killed):
         return (
             "the effect takes place before its marker is committed, and the redelivery does not"
             " see it"
@@ -131,7 +134,7 @@ def _repeated_after_kill(history: History, killed: Delivery) -> str | None:
     return "the effect takes place and nothing is committed that the redelivery could see"
 
 
-def _lost(history: History, judgement: Judgement) -> str | None:
+def _explain_loss(history: History, judgement: Judgement) -> str | None:
     """Why nobody does it any more."""
     schedule = history.schedule
     if schedule.family == "before-commit":
@@ -150,31 +153,32 @@ def _lost(history: History, judgement: Judgement) -> str | None:
         )
     if schedule.family == "distinct":
         return "the two jobs are taken for one: a field is missing in the key"
-    killed = _killed(history)
+    killed = _find_killed(history)
     if killed is not None:
-        return _lost_after_kill(history, killed, judgement.effect)
-    if any(event["do"] == "raise" for event in _faults(history)):
-        return _lost_after_error(history)
+        return _explain_loss_after_kill(history, killed, judgement.effect)
+    if any(event["do"] == "raise" for event in _list_faults(history)):
+        return _explain_loss_after_error(history)
     if schedule.copies > 1 or schedule.family == "stall":
         return "one delivery takes the other's marker for work that was done"
     return None
 
 
-def _lost_after_kill(history: History, killed: Delivery, effect: str | None) -> str | None:
+def _explain_loss_after_kill(history: History, killed: Delivery, effect: str | None) -> str | None:
+    """What became of the message, or what the next delivery found."""
     done = any(effect in (None, event["effect"]) for event in killed.all("performed"))
     later = [run for run in history.runs if run.number > killed.number]
     if not later:
         if history.lost or not history.schedule.lose:
             return "the message is acknowledged before the work is done: a death loses it"
         return None
-    if not done and _committed(killed):
+    if not done and _has_committed(killed):
         return "the marker is committed before the effect, or a claim that outlives its process"
     if any(run.raised is not None for run in later):
         return "what the first delivery left behind makes the next one fail"
     return None
 
 
-def _lost_after_error(history: History) -> str | None:
+def _explain_loss_after_error(history: History) -> str | None:
     """An error was met, and the job ended as if there had been none."""
     if not history.runs:
         return (
@@ -182,23 +186,18 @@ def _lost_after_error(history: History) -> str | None:
             " published"
         )
     last = history.runs[-1]
-    met = any(event["do"] == "raise" for event in last.all("fault"))
     if last.first("returned") is None:
-        return (
-            None
-            if last.retries
-            else "the error is not retried"
-            if history.schedule.family == "error"
-            else None
-        )
-    if met:
+        if history.schedule.family == "error" and not last.retries:
+            return "the error is not retried"
+        return None
+    if any(event["do"] == "raise" for event in last.all("fault")):
         return "the handler swallows the error"
-    if any(_committed(run) for run in history.runs[:-1]):
+    if any(_has_committed(run) for run in history.runs[:-1]):
         return "the marker is committed before the effect"
     return None
 
 
-def _state(history: History, judgement: Judgement) -> str | None:
+def _explain_state(history: History, judgement: Judgement) -> str | None:
     if judgement.rule == "state.undone":
         return (
             "what a failing delivery writes is not made to depend on the job's being still undone"
@@ -218,7 +217,7 @@ def _state(history: History, judgement: Judgement) -> str | None:
     schedule = history.schedule
     if schedule.copies > 1:
         return "two deliveries both pass the check before either writes (check, then act)"
-    if schedule.family == "before-commit" or _published_first(history):
+    if schedule.family == "before-commit" or _has_published_first(history):
         return "the job is published before its transaction commits"
     if schedule.family == "stall":
         return (
@@ -230,17 +229,17 @@ def _state(history: History, judgement: Judgement) -> str | None:
             "the application's own work is committed without the job, and trying again does not put"
             " that right"
         )
-    killed = _killed(history)
+    killed = _find_killed(history)
     if killed is not None and not any(run.number > killed.number for run in history.runs):
-        return _lost_after_kill(history, killed, None)
-    if killed is not None and _committed(killed):
+        return _explain_loss_after_kill(history, killed, None)
+    if killed is not None and _has_committed(killed):
         return (
             "one commit holds only a part of the work, and the redelivery does not complete it or"
             " does it twice"
         )
-    if killed is None and any(event["do"] == "raise" for event in _faults(history)):
-        return _lost_after_error(history)
-    if killed is None and len(history.runs) > 1 and not _faults(history):
+    if killed is None and any(event["do"] == "raise" for event in _list_faults(history)):
+        return _explain_loss_after_error(history)
+    if killed is None and len(history.runs) > 1 and not _list_faults(history):
         return (
             "the write is made again by each delivery: it adds instead of setting, or has no"
             " unique key"
@@ -251,11 +250,11 @@ def _state(history: History, judgement: Judgement) -> str | None:
 # -- attempts, dead letters, logs
 
 
-def _attempts(history: History, judgement: Judgement) -> str | None:
+def _explain_attempts(history: History, judgement: Judgement) -> str | None:
     last = history.runs[-1] if history.runs else None
     if judgement.rule == "attempts.too-few" and last is not None:
         if last.first("returned") is not None and not last.retries:
-            return _lost_after_error(history)
+            return _explain_loss_after_error(history)
         return "the error is not among those that are retried, or the limit is lower than declared"
     return {
         "attempts.too-many": (
@@ -266,7 +265,7 @@ def _attempts(history: History, judgement: Judgement) -> str | None:
     }.get(judgement.rule)
 
 
-def _delays(history: History, judgement: Judgement) -> str | None:
+def _explain_delays(history: History, judgement: Judgement) -> str | None:
     return {
         "delays.flat": "the wait is the same before each retry: no exponential backoff is in force",
         "delays.no-jitter": "nothing random is in the wait",
@@ -277,15 +276,8 @@ def _delays(history: History, judgement: Judgement) -> str | None:
     }.get(judgement.rule)
 
 
-def _dead(history: History, judgement: Judgement) -> str | None:
-    own = next(
-        (
-            run.raised
-            for run in history.runs
-            if run.raised is not None and not run.raised["injected"]
-        ),
-        None,
-    )
+def _explain_dead_letters(history: History, judgement: Judgement) -> str | None:
+    own = _find_own_error(history)
     if judgement.rule == "dead-letter.unexpected" and own is not None:
         return (
             f"a delivery fails with {str(own['error']).rpartition(':')[2]} where it should find the"
@@ -297,8 +289,8 @@ def _dead(history: History, judgement: Judgement) -> str | None:
         if any(run.died and run.settled is not None for run in history.runs):
             return "the dead letter is written after the library was told that the job is given up"
         return (
-            _lost_after_error(history)
-            or _hook_failed(history)
+            _explain_loss_after_error(history)
+            or _find_failed_hook(history)
             or "nothing writes a dead letter on this way out"
         )
     if judgement.rule == "dead-letter.after-death":
@@ -308,19 +300,29 @@ def _dead(history: History, judgement: Judgement) -> str | None:
     return "a dead letter is written before the job is really given up"
 
 
-def _hook_failed(history: History) -> str | None:
+def _find_own_error(history: History) -> Event | None:
+    """The first error that a handler raised and that the proof had not thrown into it."""
+    for run in history.runs:
+        if run.raised is not None and not run.raised["injected"]:
+            return run.raised
+    return None
+
+
+def _find_failed_hook(history: History) -> str | None:
     """The library logs what its callback or signal handler raised, and goes on."""
-    injected = {str(event["text"]) for event in _faults(history) if event["do"] == "raise"}
+    injected = {str(event["text"]) for event in _list_faults(history) if event["do"] == "raise"}
     for delivery in reversed(history.deliveries):
-        own = str(delivery.raised["text"]) if delivery.raised is not None else None
+        known = set(injected)
+        if delivery.raised is not None:
+            known.add(str(delivery.raised["text"]))
         for event in delivery.all("log"):
             name, _, text = str(event["error"] or "").partition(": ")
-            if name and text not in (own, *injected) and event["level"] == "ERROR":
+            if name and text not in known and event["level"] == "ERROR":
                 return f"what the library calls at the end fails itself with {name}: {text}"
     return None
 
 
-def _logs(history: History, judgement: Judgement) -> str | None:
+def _explain_logs(history: History, judgement: Judgement) -> str | None:
     question = judgement.rule.partition(".")[2]
     return {
         "ran": "no record with the key fields is written when the handler begins",
@@ -337,58 +339,59 @@ def _logs(history: History, judgement: Judgement) -> str | None:
     }.get(question)
 
 
-def _process(history: History, judgement: Judgement) -> str | None:
+def _explain_process(history: History, judgement: Judgement) -> str | None:
     return (
         "something in memory outlasts a delivery: a session after an error, a cache, a variable of"
         " a module"
     )
 
 
-def _poison(history: History, judgement: Judgement) -> str | None:
+def _explain_poison(history: History, judgement: Judgement) -> str | None:
     return "the payload is not checked before the work begins"
 
 
 _TOPICS: dict[str, Callable[[History, Judgement], str | None]] = {
-    "effect": _effect,
-    "state": _state,
-    "attempts": _attempts,
-    "delays": _delays,
-    "dead-letter": _dead,
-    "logs": _logs,
-    "poison": _poison,
-    "process": _process,
+    "effect": _explain_effect,
+    "state": _explain_state,
+    "attempts": _explain_attempts,
+    "delays": _explain_delays,
+    "dead-letter": _explain_dead_letters,
+    "logs": _explain_logs,
+    "poison": _explain_poison,
+    "process": _explain_process,
 }
 
 
 # -- what a history shows
 
 
-def _faults(history: History) -> list[Event]:
+def _list_faults(history: History) -> list[Event]:
     return [event for _, event in in_order(history) if event.kind == "fault"]
 
 
-def _published_first(history: History) -> bool:
+def _has_published_first(history: History) -> bool:
     """The publisher died when the job was published and nothing of its own was committed."""
     if history.schedule.family != "publish-fault" or not history.deliveries:
         return False
     first = history.deliveries[0]
-    return any(first.all("fault")) and any(first.all("published")) and not _committed(first)
+    return any(first.all("fault")) and any(first.all("published")) and not _has_committed(first)
 
 
-def _killed(history: History) -> Delivery | None:
+def _find_killed(history: History) -> Delivery | None:
     """The first delivery that was killed."""
-    return next(
-        (run for run in history.runs if any(e["do"] == "kill" for e in run.all("fault"))), None
-    )
+    for run in history.runs:
+        if any(event["do"] == "kill" for event in run.all("fault")):
+            return run
+    return None
 
 
-def _committed(delivery: Delivery) -> bool:
+def _has_committed(delivery: Delivery) -> bool:
     """It made something last: a commit, a statement outside of a transaction, or a write to
     Redis.
     """
     return any(lasts(event) for event in delivery.all("at"))
 
 
-def _commits_later(history: History, killed: Delivery) -> bool:
+def _has_commit_later(history: History, killed: Delivery) -> bool:
     """A later delivery shows that a commit belongs to the work."""
-    return any(_committed(run) for run in history.runs if run.number > killed.number)
+    return any(_has_committed(run) for run in history.runs if run.number > killed.number)

@@ -12,7 +12,7 @@ from typing import Any
 
 from skillrun.proof import ticks
 from skillrun.proof.clones import clone_rows
-from skillrun.proof.history import Delivery, History, is_dead_letter, lasts
+from skillrun.proof.history import Delivery, Event, History, is_dead_letter, lasts
 from skillrun.proof.jobs import POISON
 from skillrun.proof.orders import Orders, victim
 from skillrun.proof.processes import Process, Processes
@@ -22,7 +22,16 @@ from skillrun.proof.state import StateError, count, read_state
 from skillrun.proof.varied import VARIED
 
 _STEP_S = 1.0  # between one delivery and the next
-_TIMES = 3  # that a schedule is run, where another process held a lock for longer than the machine's clock allowed
+# How often a schedule is run, where another process held a lock for longer than the machine's clock
+# allowed.
+_TIMES = 3
+# At noon, and for the jobs of a day at one, no day ends within a schedule.
+_NOON = 12
+_MORNING = 1
+# The last tick of the day that begins at one: half an hour before the next day.
+_REST_OF_DAY_S = 22.5 * 3600.0
+# A callback counts a quarter of a delivery towards the limit: a library may call several after one.
+_CALLBACKS_A_DELIVERY = 4
 _TOO_BUSY = (
     "a lock was not given in time, though its holder would have gone on: this machine is too busy"
     " for the proof"
@@ -95,26 +104,23 @@ class Explorer:
         """Takes another explorer's messages and files: keys made of ids must be the same in
         both.
         """
-        self._boot(other.payloads)
+        self._boot_setting(other.payloads)
         self.origin, self.unpublished, self.refused = other.origin, other.unpublished, other.refused
         if self.setting.servers and self.setting.spec.enqueue and not self.facts.get("ticks"):
-            self._first_message(self.payloads[0])
+            self._publish_first_message(self.payloads[0])
         self.setting.place.adopt(other.setting.place.kept)
         self.setting.keep()
 
-    def _boot(self, payloads: Mapping[int, Any]) -> None:
+    def _boot_setting(self, payloads: Mapping[int, Any]) -> None:
         self.facts = self.setting.zygote().facts
         self.processes.modules |= set(self.facts.get("modules") or ())
         self.payloads = dict(payloads)
         spec = self.setting.spec
-        self.polled, self.clocked = (
-            ticks.is_polled(spec, self.facts),
-            ticks.is_clocked(spec, self.facts),
-        )
-        if self.clocked or (
-            self.polled and spec.trigger is not None and spec.trigger.type == "cron"
-        ):
-            self._begin_at(12)
+        self.polled = ticks.is_polled(spec, self.facts)
+        self.clocked = ticks.is_clocked(spec, self.facts)
+        is_cron = spec.trigger is not None and spec.trigger.type == "cron"
+        if self.clocked or (self.polled and is_cron):
+            self._begin_at(_NOON)
 
     def _begin_at(self, hour: int) -> None:
         """Far from midnight, where no server has a clock of its own."""
@@ -127,19 +133,21 @@ class Explorer:
         left or brought.
         """
         day = self.run(Schedule("once", moves=(f"wait={int(ticks.DAY_S)}", "redeliver")))
-        told = [
-            {(call["subject"], call["key"]) for call in run.all("performed")} for run in day.runs
-        ]
-        done = {text for call in told[0] for text in call} if told else set()
-        others = [call for calls in told[1:] for call in calls]
-        self.set_daily(
-            not day.hung and bool(others) and not any(done & set(call) for call in others)
-        )
+        works: list[set[tuple[Any, Any]]] = []  # of each tick, what its calls are about
+        for run in day.runs:
+            works.append({(call["subject"], call["key"]) for call in run.all("performed")})
+        done: set[Any] = set()
+        for call in works[0] if works else ():
+            done |= set(call)
+        others = [call for calls in works[1:] for call in calls]
+        is_other_work = bool(others) and not any(done & set(call) for call in others)
+        self.set_daily(is_other_work and not day.hung)
 
     def set_daily(self, daily: bool) -> None:
+        """Once it is found that each day's ticks are a job of their own, it stays so."""
         if daily and not self.daily:
             self.daily = True
-            self._begin_at(1)
+            self._begin_at(_MORNING)
 
     def begin(self, payloads: Mapping[int, Any]) -> None:
         """Has every message published once: job 0 through the application's own way where the spec
@@ -147,22 +155,17 @@ class Explorer:
 
         What that call leaves behind is part of the world that each schedule begins with.
         """
-        self._boot(payloads)
+        self._boot_setting(payloads)
         messages: dict[int, dict[str, Any]] = {}
         if not self.facts.get("ticks"):
-            messages[0] = self._first_message(payloads[0])
+            messages[0] = self._publish_first_message(payloads[0])
             self.setting.keep()
         self.origin = Origin(messages)
         for job, payload in payloads.items():
-            if job >= VARIED:
-                continue
-            if job == 0 and not self.facts.get("ticks"):
+            if job in messages or job >= VARIED:
                 continue
             try:
-                made = self._process(
-                    _Run(Schedule("publish")), "publish", self._publishing(payload), job=job
-                )
-                messages[job] = self._published(made, job)
+                messages[job] = self._publish_message(job, payload)
             except NotPublished as error:
                 self.unpublished[job] = error.why
             self.setting.restore()
@@ -171,20 +174,25 @@ class Explorer:
         self._publish_varied(messages)
         if self.polled:
             self.refused = {job for job in messages if job < 0 and not self._takes_poison(job)}
-            self.caller = self._bring(_Run(Schedule("publish")), 0)
+            self.caller = self._bring_work(_Run(Schedule("publish")), 0)
             self.setting.restore()
+
+    def _publish_message(self, job: int, payload: Any) -> dict[str, Any]:
+        """Raises NotPublished."""
+        arguments = self._make_publish_arguments(payload)
+        made = self._run_process(_Run(Schedule("publish")), "publish", arguments, job=job)
+        return self._read_message(made, job)
 
     def _publish_varied(self, messages: dict[int, dict[str, Any]]) -> None:
         """All in one process, and then all is put back. One that the application does not publish
         is left out.
         """
-        varied = (
-            [job for job in self.payloads if job >= VARIED] if not self.facts.get("ticks") else []
-        )
-        if not varied:
+        varied = [job for job in self.payloads if job >= VARIED]
+        if not varied or self.facts.get("ticks"):
             return
-        given = [[job, self._publishing(self.payloads[job])] for job in varied]
-        made, job = self._process(_Run(Schedule("publish")), "publish_each", [given]), VARIED
+        given = [[job, self._make_publish_arguments(self.payloads[job])] for job in varied]
+        made = self._run_process(_Run(Schedule("publish")), "publish_each", [given])
+        job = VARIED
         for event in made.events:
             if event.kind == "publishing":
                 job = int(event["job"])
@@ -197,47 +205,48 @@ class Explorer:
         spec = self.setting.spec
         if spec.trigger is None or spec.idempotency is None or not spec.idempotency.key:
             return
-        for number, later in enumerate(
-            ticks.later_ticks(spec.trigger.schedule, spec.trigger.timezone), ticks.NEXT
-        ):
+        later_ticks = ticks.later_ticks(spec.trigger.schedule, spec.trigger.timezone)
+        for number, later in enumerate(later_ticks, ticks.NEXT):
             messages[number] = {**messages[0], "later": later}
             self.payloads[number] = self.payloads[0]
 
     def _takes_poison(self, job: int) -> bool:
         """Whether the application would ever make such a job."""
-        made = self._bring(_Run(Schedule("publish")), job)
+        made = self._bring_work(_Run(Schedule("publish")), job)
         self.setting.restore()
         return made is None or made.first("caller-raised") is None
 
-    def _publishing(self, payload: Any) -> list[Any]:
+    def _make_publish_arguments(self, payload: Any) -> list[Any]:
         """What the driver's publish is given: also the application's own message, for a library
         that says there how.
         """
         like = self.origin.messages.get(0)
-        return [payload, like] if like is not None and self.facts.get("alike") else [payload]
+        if like is not None and self.facts.get("alike"):
+            return [payload, like]
+        return [payload]
 
-    def _first_message(self, payload: Any) -> dict[str, Any]:
+    def _publish_first_message(self, payload: Any) -> dict[str, Any]:
+        """By the application's own call, where the spec names it. Raises NotPublished."""
         enqueue = self.setting.spec.enqueue
         run = _Run(Schedule("publish"))
         if enqueue is None:
-            return self._published(self._process(run, "publish", [payload]), 0)
-        self.caller = self._process(run, "call", [enqueue.call, dict(enqueue.args)])
-        if enqueue.relay is None or any(
-            event["to_handler"] for event in self.caller.all("published")
-        ):
-            return self._published(self.caller, 0)
+            return self._read_message(self._run_process(run, "publish", [payload]), 0)
+        self.caller = self._run_process(run, "call", [enqueue.call, dict(enqueue.args)])
+        if enqueue.relay is None or self.caller.retries:
+            return self._read_message(self.caller, 0)
         # An outbox: nothing else publishes.
-        return self._published(self._process(run, "call", [enqueue.relay, {}]), 0)
+        return self._read_message(self._run_process(run, "call", [enqueue.relay, {}]), 0)
 
-    def _published(self, delivery: Delivery, job: int) -> dict[str, Any]:
+    def _read_message(self, delivery: Delivery, job: int) -> dict[str, Any]:
         """The message that a process published. Raises NotPublished."""
-        for event in delivery.all("published"):
-            if event["to_handler"]:
-                return dict(event["message"])
+        if delivery.retries:
+            return dict(delivery.retries[0]["message"])
         problem = delivery.first("caller-raised") or delivery.first("probe-error")
-        words = f": {problem['error']}: {problem['text']}" if problem else ""
-        unfit = delivery if problem is not None and problem["serialising"] else None
-        raise NotPublished(job, f"nothing was published to the handler{words}", unfit)
+        if problem is None:
+            raise NotPublished(job, "nothing was published to the handler")
+        unfit = delivery if problem["serialising"] else None
+        why = f"nothing was published to the handler: {problem['error']}: {problem['text']}"
+        raise NotPublished(job, why, unfit)
 
     # -- one schedule
 
@@ -256,83 +265,93 @@ class Explorer:
         waiting for a lock is the one thing that takes the machine's own time.
         """
         for _ in range(_TIMES):
-            history = self._run(schedule)
-            if not (
-                schedule.crowded
-                and any(delivery.first("waited") for delivery in history.deliveries)
-            ):
+            history = self._run_once(schedule)
+            waited = any(delivery.first("waited") for delivery in history.deliveries)
+            if not waited or not schedule.crowded:
                 return history
         return replace(history, notes=(*history.notes, _TOO_BUSY))
 
-    def _run(self, schedule: Schedule) -> History:
-        self.setting.restore(first=any(fault.do.startswith("caller-") for fault in schedule.faults))
+    def _run_once(self, schedule: Schedule) -> History:
+        self.setting.restore(first=_is_of_publisher(schedule))
         self.processes.begin_schedule()
-        run = _Run(schedule, now=self._begins(schedule))
+        run = _Run(schedule, now=self._find_beginning(schedule))
         self._clone_rows(run)
-        self._start(run)
-        self._drain(run)
+        self._start_schedule(run)
+        self._drain_queue(run)
         for move in schedule.moves:
-            self._move(run, move)
-            self._drain(run)
-        return self._finish(run)
+            self._make_move(run, move)
+            self._drain_queue(run)
+        return self._conclude_schedule(run)
 
     def _clone_rows(self, run: _Run) -> None:
         """What varied payloads work on."""
-        jobs = [VARIED + number - 1 for number in run.schedule.varied]
+        jobs = _find_varied_jobs(run.schedule)
         payloads = {job: self.payloads[job] for job in jobs if job in self.origin.messages}
         if payloads:
             run.cloned = clone_rows(self.store, self.setting.spec, payloads)
 
-    def _begins(self, schedule: Schedule) -> float:
+    def _find_beginning(self, schedule: Schedule) -> float:
         """Where virtual time stands at a schedule's beginning."""
         if schedule.midnight:
             return ticks.before_midnight(self.setting.proof.env.get("TZ"))
         return self.base + _STEP_S + schedule.late
 
-    def _bring(self, run: _Run, job: int) -> Delivery | None:
+    def _bring_work(self, run: _Run, job: int) -> Delivery | None:
         """A callable that takes no payload finds its job by itself: the application's call leaves
         it there.
         """
         enqueue = self.setting.spec.enqueue
         if not self.facts.get("ticks") or enqueue is None:
             return None
-        made = self._process(run, "call", [enqueue.call, self._call_arguments(job)], job=CALLER)
+        made = self._run_process(
+            run, "call", [enqueue.call, self._choose_call_arguments(job)], job=CALLER
+        )
         run.deliveries.append(made)
         return made
 
-    def _call_arguments(self, job: int) -> dict[str, Any]:
+    def _choose_call_arguments(self, job: int) -> dict[str, Any]:
         """The arguments of the application's call for a job: what its payload says, and of poison
         nothing else.
         """
-        given = dict(self.setting.spec.enqueue.args) if self.setting.spec.enqueue else {}
-        payload = self.payloads.get(job)
-        mine = payload if isinstance(payload, dict) else {}
+        enqueue = self.setting.spec.enqueue
+        if enqueue is None:
+            return {}
+        given = dict(enqueue.args)
         if job == 0:
             return given
-        return {
-            name: mine.get(name, value) for name, value in given.items() if job > 0 or name in mine
-        }
+        payload = self.payloads.get(job)
+        mine = payload if isinstance(payload, dict) else {}
+        chosen: dict[str, Any] = {}
+        for name, value in given.items():
+            if job > 0 or name in mine:
+                chosen[name] = mine.get(name, value)
+        return chosen
 
-    def _start(self, run: _Run) -> None:
+    def _start_schedule(self, run: _Run) -> None:
+        """Puts the first message into the queue, or runs what stands in its place."""
         schedule = run.schedule
-        job = POISON - schedule.poison if schedule.poison is not None else 0
-        if any(fault.do.startswith("caller-") for fault in schedule.faults):
-            self._call(run)
+        if _is_of_publisher(schedule):
+            self._call_publisher(run)
             return
-        if schedule.family != "alone":
-            self._bring(run, job)
+        job = 0
+        if schedule.poison is not None:
+            job = POISON - schedule.poison
+        is_alone = schedule.family == "alone"
+        if not is_alone:
+            self._bring_work(run, job)
         message = self.origin.messages[job]
         if any(fault.do == "stall" for fault in schedule.faults):
-            self._stalled(run, message)
+            self._deliver_stalled(run, message)
             return
         if schedule.copies > 1 or schedule.beside is not None:
-            self._at_once(run, message)
+            self._deliver_at_once(run, message)
             return
-        if schedule.family == "alone" or (schedule.moves and schedule.moves[0].startswith("tick=")):
+        begins_with_tick = bool(schedule.moves) and schedule.moves[0].startswith("tick=")
+        if is_alone or begins_with_tick:
             return  # the moves bring the messages
         run.queue.append(Waiting(message, run.now, job))
 
-    def _move(self, run: _Run, move: str) -> None:
+    def _make_move(self, run: _Run, move: str) -> None:
         name, _, value = move.partition("=")
         if name == "wait":
             self._pass_time(run, float(value))
@@ -340,9 +359,9 @@ class Explorer:
             message = {**self.origin.messages[0], "redelivered": True}
             run.queue.append(Waiting(message, run.now, 0))
         elif name == "re-enqueue":
-            self._enqueue(run, 0)
+            self._enqueue_again(run, 0)
         elif name == "job":
-            self._bring(run, int(value))
+            self._bring_work(run, int(value))
             message = self.origin.messages[int(value)]
             run.now = max(run.now, self.base + float(message.get("later", 0.0)))
             run.queue.append(Waiting(message, run.now, int(value)))
@@ -354,52 +373,61 @@ class Explorer:
 
     def _deliver_varied(self, run: _Run) -> None:
         """Each once, whatever comes of it: what it asks for afterwards is not done."""
-        for number in run.schedule.varied:
-            message = self.origin.messages.get(VARIED + number - 1)
-            if message is not None and run.hung is None:
-                delivery = self._process(run, "deliver", [message], job=VARIED + number - 1)
-                run.deliveries.append(delivery)
-                if delivery.raised is not None:
-                    self.processes.end_schedule()  # what it left in its process is not handed on
+        for job in _find_varied_jobs(run.schedule):
+            message = self.origin.messages.get(job)
+            if message is None or run.hung is not None:
+                continue
+            delivery = self._run_process(run, "deliver", [message], job=job)
+            run.deliveries.append(delivery)
+            if delivery.raised is not None:
+                self.processes.end_schedule()  # what it left in its process is not handed on
 
     def _pass_time(self, run: _Run, seconds: float) -> None:
+        """On the proof's clock and on the servers': what expires in Redis does so."""
         run.now += seconds
         self.setting.jump(seconds)
 
-    def _enqueue(self, run: _Run, job: int) -> None:
-        self._bring(run, job)
-        delivery = self._process(run, "publish", self._publishing(self.payloads[job]), job=job)
+    def _enqueue_again(self, run: _Run, job: int) -> None:
+        self._bring_work(run, job)
+        delivery = self._run_process(
+            run, "publish", self._make_publish_arguments(self.payloads[job]), job=job
+        )
         run.deliveries.append(delivery)
-        run.queue.append(Waiting(self._published(delivery, job), run.now, job))
+        run.queue.append(Waiting(self._read_message(delivery, job), run.now, job))
 
-    def _drain(self, run: _Run) -> None:
+    def _drain_queue(self, run: _Run) -> None:
         while run.queue and self._goes_on(run):
             waiting = min(run.queue, key=lambda item: item.due)
             run.queue.remove(waiting)
             if waiting.due > run.now:
                 self._pass_time(run, waiting.due - run.now)
-            self._deliver(run, waiting)
+            self._deliver_message(run, waiting)
 
     def _goes_on(self, run: _Run) -> bool:
-        return run.hung is None and max(run.count - run.idle, run.callbacks // 4) < self.limit
+        """Until the limit of deliveries: nothing bounds what comes to it. Idle ticks are none."""
+        if run.hung is not None:
+            return False
+        return max(run.count - run.idle, run.callbacks // _CALLBACKS_A_DELIVERY) < self.limit
 
-    def _count(self, run: _Run, waiting: Waiting) -> None:
+    def _count_delivery(self, run: _Run, waiting: Waiting) -> None:
         if waiting.op == "callback":
             run.callbacks += 1
         else:
             run.count += 1
 
-    def _deliver(self, run: _Run, waiting: Waiting) -> Delivery:
-        self._count(run, waiting)
+    def _deliver_message(self, run: _Run, waiting: Waiting) -> Delivery:
+        self._count_delivery(run, waiting)
         zygote = "fresh" if run.schedule.fresh and run.count > 1 else "main"
-        plan = {} if waiting.again else self.orders.of_delivery(run.schedule, run.count)
-        delivery = self._process(
+        plan = {}
+        if not waiting.again:
+            plan = self.orders.of_delivery(run.schedule, run.count)
+        delivery = self._run_process(
             run, waiting.op, [waiting.message], job=waiting.job, plan=plan, zygote=zygote
         )
-        self._settle(run, waiting, delivery)
+        self._settle_delivery(run, waiting, delivery)
         return delivery
 
-    def _settle(self, run: _Run, waiting: Waiting, delivery: Delivery) -> None:
+    def _settle_delivery(self, run: _Run, waiting: Waiting, delivery: Delivery) -> None:
         """Does to the queue what the delivery, or the library after its death, said."""
         run.deliveries.append(delivery)
         endless = delivery.first("endless")
@@ -415,11 +443,7 @@ class Explorer:
             if run.schedule.lose:
                 run.queue = [item for item in run.queue if item.job != waiting.job]
                 return
-            who = victim(run.schedule, run.count)
-            after = self._process(run, "died", [waiting.message, who], job=waiting.job)
-            run.deliveries.append(after)
-            self._take_published(run, after, waiting.job)
-            settled = after.settled
+            settled = self._ask_after_death(run, waiting)
         if settled is None:
             run.notes.append("the driver did not say what became of a message")
             return
@@ -433,49 +457,58 @@ class Explorer:
             run.dead += settled["how"] == "dead"
             run.lost += settled["how"] == "lost"
 
+    def _ask_after_death(self, run: _Run, waiting: Waiting) -> Event | None:
+        """What the library does with the message of a process that died."""
+        who = victim(run.schedule, run.count)
+        after = self._run_process(run, "died", [waiting.message, who], job=waiting.job)
+        run.deliveries.append(after)
+        self._take_published(run, after, waiting.job)
+        return after.settled
+
     def _look_again(self, run: _Run, waiting: Waiting, delivery: Delivery) -> None:
         """A poller comes again whatever happened; after a fault it is followed until nothing more
         can come of that.
         """
-        if ticks.is_faulty(delivery) or (run.schedule.poison is not None and run.count == 1):
+        is_first_of_poison = run.schedule.poison is not None and run.count == 1
+        if ticks.is_faulty(delivery) or is_first_of_poison:
             run.tries += 1
             run.since, run.follow = run.now, ticks.waits(self.setting.spec, run.tries)
-            if self.daily:  # at least the next tick; no later one of another day
-                ends = self.base + 22.5 * 3600.0
+            if self.daily:
+                # At least the next tick; no later one of another day.
+                ends = self.base + _REST_OF_DAY_S
                 run.follow[1:] = [wait for wait in run.follow[1:] if run.now + wait < ends]
         elif ticks.is_idle(delivery):
             run.idle += 1
-        elif (
-            run.follow and not self.orders.items
-        ):  # of several pieces of work it was perhaps another one
+        elif run.follow and not self.orders.items:
+            # It did something: one tick more, to see that nothing is left. Of several pieces of
+            # work it was perhaps another one.
             run.since, run.follow = run.now, [ticks.every(self.setting.spec)]
         if run.follow and not run.queue:
             run.queue.append(Waiting(waiting.message, run.since + run.follow.pop(0), waiting.job))
 
     def _look_for_letters(self, run: _Run, delivery: Delivery) -> None:
         """A job that comes again is in no dead letter yet."""
-        asked = run.schedule.family in ("error", "exhaustion") and not run.schedule.has_crash
-        if (
-            asked
-            and not run.early
-            and delivery.will_retry
-            and self.setting.proof.dead_letters is not None
-        ):
-            with contextlib.suppress(StateError):
-                found = count(self.store, self.setting.filled(self.setting.proof.dead_letters))
-                run.early = delivery.number if found else 0
+        query = self.setting.proof.dead_letters
+        if query is None or run.early or not delivery.will_retry:
+            return
+        # After a death one may rightly be there: it died while it gave the job up.
+        if run.schedule.has_crash or run.schedule.family not in ("error", "exhaustion"):
+            return
+        with contextlib.suppress(StateError):
+            if count(self.store, self.setting.filled(query)):
+                run.early = delivery.number
 
     def _take_published(self, run: _Run, delivery: Delivery, job: int) -> None:
+        """Into the queue: the job again, and what is for its callbacks."""
         for event in delivery.all("published"):
             if event["to_handler"] or event["callback"]:
                 op = "callback" if event["callback"] else "deliver"
-                run.queue.append(
-                    Waiting(dict(event["message"]), run.now + float(event["delay"]), job, op)
-                )
+                due = run.now + float(event["delay"])
+                run.queue.append(Waiting(dict(event["message"]), due, job, op))
 
     # -- the publisher
 
-    def _call(self, run: _Run) -> None:
+    def _call_publisher(self, run: _Run) -> None:
         """The application publishes under a fault; then its caller tries again, or the relay
         publishes what is left.
         """
@@ -485,13 +518,12 @@ class Explorer:
         args = [enqueue.call, dict(enqueue.args)]
         plan = self.orders.of_publisher(run.schedule)
         if any(fault.do == "caller-pause" for fault in run.schedule.faults):
-            self._before_commit(run, args, plan)
+            self._deliver_before_commit(run, args, plan)
             return
         if self.polled:
-            run.queue.append(
-                Waiting(self.origin.messages[0], run.now + ticks.every(self.setting.spec), 0)
-            )
-        first = self._process(run, "call", args, job=CALLER, plan=plan)
+            due = run.now + ticks.every(self.setting.spec)
+            run.queue.append(Waiting(self.origin.messages[0], due, 0))
+        first = self._run_process(run, "call", args, job=CALLER, plan=plan)
         run.deliveries.append(first)
         self._take_published(run, first, 0)
         failed = first.died or first.first("caller-raised") is not None
@@ -503,27 +535,26 @@ class Explorer:
     def _call_later(self, run: _Run, args: list[Any]) -> None:
         """Whoever calls then: a worker is as fast as they are."""
         if not self.polled:
-            self._drain(run)
-        later = self._process(run, "call", args, job=CALLER)
+            self._drain_queue(run)
+        later = self._run_process(run, "call", args, job=CALLER)
         run.deliveries.append(later)
         self._take_published(run, later, 0)
 
-    def _before_commit(self, run: _Run, args: list[Any], plan: dict[str, Any]) -> None:
+    def _deliver_before_commit(self, run: _Run, args: list[Any], plan: dict[str, Any]) -> None:
         """A worker is faster than the publisher: the message is delivered while the publisher
         stands still.
         """
-        caller = self._fork(run, "call", args, plan=plan)
-        state, before = self.processes.follow([caller], caller), 0
-        if state == "paused":
-            published = [
-                e for e in caller.running.events if e["e"] == "published" and e["to_handler"]
-            ]
+        caller = self._fork_process(run, "call", args, plan=plan)
+        before = 0
+        if self.processes.follow([caller], caller) == "paused":
+            events = caller.running.events
+            published = [e for e in events if e["e"] == "published" and e["to_handler"]]
             run.queue += [Waiting(dict(event["message"]), run.now, 0) for event in published]
             before = len(published)
             self._drain_beside(run, caller)
         if not caller.running.ended:
             self._finish_process(run, [caller], caller)
-        delivery = self._delivery(run, caller)
+        delivery = self._read_delivery(run, caller)
         run.deliveries.append(delivery)
         # A message that is a row is there with the commit, and not before.
         later = delivery.retries[before:]
@@ -536,45 +567,47 @@ class Explorer:
         while run.queue and self._goes_on(run):
             waiting = min(run.queue, key=lambda item: item.due)
             run.queue.remove(waiting)
-            self._count(run, waiting)
-            process = self._fork(run, waiting.op, [waiting.message], job=waiting.job)
+            self._count_delivery(run, waiting)
+            process = self._fork_process(run, waiting.op, [waiting.message], job=waiting.job)
             self._finish_process(run, [process, other], process)
-            self._settle(run, waiting, self._delivery(run, process))
+            self._settle_delivery(run, waiting, self._read_delivery(run, process))
 
     # -- several at once
 
-    def _stalled(self, run: _Run, message: dict[str, Any]) -> None:
+    def _deliver_stalled(self, run: _Run, message: dict[str, Any]) -> None:
         """A delivery stands still, time passes, the same message is delivered again, then it goes
         on.
         """
-        first = self._fork(run, "deliver", [message], plan=self.orders.of_delivery(run.schedule, 1))
+        first = self._fork_process(
+            run, "deliver", [message], plan=self.orders.of_delivery(run.schedule, 1)
+        )
         run.count += 1
-        state = self.processes.follow([first], first)
-        if state != "paused":
+        if self.processes.follow([first], first) != "paused":
             self._finish_process(run, [first], first)
-            self._settle(run, Waiting(message, run.now, 0), self._delivery(run, first))
+            self._settle_delivery(
+                run, Waiting(message, run.now, 0), self._read_delivery(run, first)
+            )
             return
         began = run.now
-        moves = list(run.schedule.moves)
-        for move in moves:
-            self._move(run, move)
+        for move in run.schedule.moves:
+            self._make_move(run, move)
         self._drain_beside(run, first)
         if not first.running.ended:
             if first.running.paused:
-                late = self.orders.of_late_errors(run.schedule)
-                first.running.resume(clock=run.now - began, then=late[0] if late else None)
+                late = next(iter(self.orders.of_late_errors(run.schedule)), None)
+                first.running.resume(clock=run.now - began, then=late)
             self._finish_process(run, [first], first)
-        self._settle(run, Waiting(message, run.now, 0), self._delivery(run, first))
+        self._settle_delivery(run, Waiting(message, run.now, 0), self._read_delivery(run, first))
 
-    def _at_once(self, run: _Run, message: dict[str, Any]) -> None:
+    def _deliver_at_once(self, run: _Run, message: dict[str, Any]) -> None:
         """Several messages, each in a process of its own: a switch lets the next one run."""
         switches = [fault for fault in run.schedule.faults if fault.do == "switch"]
         processes: list[Process] = []
-        waiting = self._side_by_side(run, message)
+        waiting = self._choose_messages_at_once(run, message)
         for number, item in enumerate(waiting):
             plan = {f.at: {"do": "pause"} for f in switches[number : number + 1]}
             run.count += 1
-            process = self._fork(
+            process = self._fork_process(
                 run, "deliver", [item.message], job=item.job, plan=plan, copy=number
             )
             processes.append(process)
@@ -584,27 +617,24 @@ class Explorer:
                 if process.running.paused:
                     process.running.resume()
                 self._finish_process(run, processes, process)
-        done = sorted(
-            zip(processes, waiting, strict=True),
-            key=lambda pair: pair[0].running.events[-1].get("heard", 0),
-        )
-        for process, item in done:
-            self._settle(run, item, self._delivery(run, process))
+        # The queue learns of them in the order of their ends.
+        pairs = zip(processes, waiting, strict=True)
+        for process, item in sorted(pairs, key=lambda pair: _heard_last(pair[0])):
+            self._settle_delivery(run, item, self._read_delivery(run, process))
 
-    def _side_by_side(self, run: _Run, message: dict[str, Any]) -> list[Waiting]:
+    def _choose_messages_at_once(self, run: _Run, message: dict[str, Any]) -> list[Waiting]:
         """The same message again and again, or a distinct job's beside it."""
         if run.schedule.beside is not None:
             other = self.origin.messages[run.schedule.beside]
             return [Waiting(message, run.now, 0), Waiting(other, run.now, run.schedule.beside)]
-        again = [
-            Waiting({**message, "redelivered": True}, run.now, 0)
-            for _ in range(run.schedule.copies - 1)
-        ]
-        return [Waiting(message, run.now, 0), *again]
+        found = [Waiting(message, run.now, 0)]
+        for _ in range(run.schedule.copies - 1):
+            found.append(Waiting({**message, "redelivered": True}, run.now, 0))
+        return found
 
     # -- processes
 
-    def _process(
+    def _run_process(
         self,
         run: _Run,
         op: str,
@@ -615,11 +645,11 @@ class Explorer:
         zygote: str = "main",
     ) -> Delivery:
         """Runs one process to its end."""
-        process = self._fork(run, op, args, job=job, plan=plan, zygote=zygote)
+        process = self._fork_process(run, op, args, job=job, plan=plan, zygote=zygote)
         self._finish_process(run, [process], process)
-        return self._delivery(run, process)
+        return self._read_delivery(run, process)
 
-    def _fork(
+    def _fork_process(
         self,
         run: _Run,
         op: str,
@@ -647,18 +677,18 @@ class Explorer:
     def _finish_process(self, run: _Run, all_: list[Process], process: Process) -> None:
         run.hung = self.processes.finish(all_, process) or run.hung
 
-    def _delivery(self, run: _Run, process: Process) -> Delivery:
+    def _read_delivery(self, run: _Run, process: Process) -> Delivery:
         delivery, clock = self.processes.read(process)
         run.now = max(run.now, clock) + _STEP_S
         return delivery
 
     # -- the end
 
-    def _finish(self, run: _Run) -> History:
+    def _conclude_schedule(self, run: _Run) -> History:
         self.processes.end_schedule()
         proof, notes = self.setting.proof, run.notes
         state = read_state(self.store, proof.state)
-        dead = self._dead_letters(run)
+        dead = self._count_dead_letters(run)
         if proof.dead_letters is not None:
             try:
                 dead = count(self.store, self.setting.filled(proof.dead_letters))
@@ -675,15 +705,23 @@ class Explorer:
             early=run.early,
             hung=run.hung,
             notes=tuple(notes),
-            payloads={
-                d.job: self.payloads[d.job]
-                for d in run.deliveries
-                if d.job and d.job in self.payloads and (d.job < ticks.NEXT or d.job >= VARIED)
-            },
+            payloads=self._collect_payloads(run),
             cloned=run.cloned,
         )
 
-    def _dead_letters(self, run: _Run) -> int | None:
+    def _collect_payloads(self, run: _Run) -> dict[int, Any]:
+        """Of the other jobs that were delivered. What comes without the application's call, and a
+        later tick, has the payload of the first.
+        """
+        found: dict[int, Any] = {}
+        for delivery in run.deliveries:
+            job = delivery.job
+            has_first_payload = ticks.NEXT <= job < VARIED
+            if job and job in self.payloads and not has_first_payload:
+                found[job] = self.payloads[job]
+        return found
+
+    def _count_dead_letters(self, run: _Run) -> int | None:
         """In the library's own place, or published to the queue that the spec names; None: see
         proof.dead_letters.
         """
@@ -693,10 +731,26 @@ class Explorer:
             return None
         if letter.kind == "framework":
             return counted
-        sent = [
-            e for d in run.deliveries for e in d.all("published") if is_dead_letter(e, letter.where)
-        ]
-        return len(sent) + (counted or 0)
+        sent = 0
+        for delivery in run.deliveries:
+            published = delivery.all("published")
+            sent += sum(is_dead_letter(event, letter.where) for event in published)
+        return sent + (counted or 0)
+
+
+def _is_of_publisher(schedule: Schedule) -> bool:
+    """Its faults are met by the application that publishes, and not by a delivery."""
+    return any(fault.do.startswith("caller-") for fault in schedule.faults)
+
+
+def _find_varied_jobs(schedule: Schedule) -> list[int]:
+    """The numbers of the jobs whose varied payloads it delivers."""
+    return [VARIED + number - 1 for number in schedule.varied]
+
+
+def _heard_last(process: Process) -> int:
+    """When the last event of a process was heard."""
+    return int(process.running.events[-1].get("heard", 0))
 
 
 def _has_committed(delivery: Delivery) -> bool:

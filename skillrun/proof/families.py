@@ -18,10 +18,20 @@ DAY_S = 86400.0
 NOT_VARIED = "no key field of the first example has a value that others can be derived from"
 NO_POISON = "proof.poison has no payload"
 MOST = 300  # schedules of a default proof
-_PAIRS = 60
+# Families that grow with the boundaries, or with their square, get so many of them at most, spread
+# evenly: a proof has to end within minutes.
 _AT_ONCE = 60
 _BESIDE = 30
 _SAME = 12
+# Just inside a declared window: the clock moves on a little with each delivery.
+_INSIDE = 0.98
+_BEYOND = 1.05
+# A day and an hour: whatever holds for a day is over.
+_LONG_WAIT_S = 25 * 3600.0
+# Longer than any receiver remembers a key.
+_FOR_EVER_S = 30 * DAY_S
+# Longer than a lock should live.
+_STALL_S = 3600.0
 
 
 @dataclass
@@ -40,41 +50,44 @@ class Plan:
     ) -> None:
         """Takes a family's schedules up to a number; spread evenly where there are more."""
         found = list(dict.fromkeys(schedules))
-        kept = found if len(found) <= most else [found[i * len(found) // most] for i in range(most)]
+        kept = found
+        if len(found) > most:
+            kept = [found[i * len(found) // most] for i in range(most)]
         self.schedules += kept
         if len(found) > len(kept):
             self.cut[family] = len(found) - len(kept)
 
 
-def points(history: History, delivery: int = 0) -> list[Event]:
+def find_boundaries(history: History, delivery: int = 0) -> list[Event]:
     """The boundaries of a delivery to the handler, in order."""
-    runs = history.runs
-    return (
-        [event for event in runs[delivery].events if event.kind == "at"]
-        if delivery < len(runs)
-        else []
-    )
+    if delivery >= len(history.runs):
+        return []
+    return [event for event in history.runs[delivery].events if event.kind == "at"]
 
 
-def callback_points(history: History, delivery: int = 0) -> list[Event]:
+def find_callback_boundaries(history: History, delivery: int = 0) -> list[Event]:
     """The boundaries of what the library called after a delivery to the handler."""
-    called = history.callbacks(history.runs[delivery]) if delivery < len(history.runs) else ()
-    return [event for process in called for event in process.events if event.kind == "at"]
+    found: list[Event] = []
+    if delivery < len(history.runs):
+        for called in history.callbacks(history.runs[delivery]):
+            found += called.all("at")
+    return found
 
 
 def kill_points(boundaries: list[Event]) -> list[str]:
     """Where a death makes a difference: around whatever outlasts the process, and after each
     uncommitted write.
     """
-    return [event.boundary for event in boundaries if event.boundary and _outlasts(event)]
+    return [event.boundary for event in boundaries if event.boundary and _outlasts_process(event)]
 
 
-def _outlasts(event: Event) -> bool:
+def _outlasts_process(event: Event) -> bool:
+    """Or would, once it is committed."""
     if event["kind"] == "sql":
         return bool(event["verb"] != "select" and event["when"] == "after")
-    return event["kind"] in ("effect", "commit", "publish") or bool(
-        event["kind"] == "redis" and event["write"]
-    )
+    if event["kind"] == "redis":
+        return bool(event["write"])
+    return event["kind"] in ("effect", "commit", "publish")
 
 
 def switch_points(boundaries: list[Event]) -> list[str]:
@@ -91,7 +104,9 @@ def switch_points(boundaries: list[Event]) -> list[str]:
             committed[store] = event.boundary
         elif event["when"] == "before" and event.boundary:
             since = committed.pop(store, None)
-            found += [since, event.boundary] if since and event["begun"] else [event.boundary]
+            if since and event["begun"]:
+                found.append(since)
+            found.append(event.boundary)
     return found
 
 
@@ -107,66 +122,83 @@ def plan_schedules(
     histories.
     """
     plan = Plan()
-    boundaries = points(once)
-    kills = kill_points([*boundaries, *callback_points(once)])
-    plan.add("redeliver", [Schedule("redeliver", moves=("redeliver",))])
-    plan.add("re-enqueue", [Schedule("re-enqueue", moves=("re-enqueue",))])
+    boundaries = find_boundaries(once)
+    steps = switch_points(boundaries)
+    kills = kill_points([*boundaries, *find_callback_boundaries(once)])
+    has_ticks = bool(facts.get("ticks"))
     clocked = ticks.is_clocked(spec, facts)
     polled = ticks.is_polled(spec, facts)
-    cron = spec.trigger is not None and spec.trigger.type == "cron" and spec.enqueue is None
-    another = bool(facts.get("ticks")) and (cron or bool(facts.get("daily")))  # on another day
-    plan.add("window", [] if another else _windows(spec))
-    items = items_of(once) if facts.get("ticks") else {}
-    failing = [f"{name}!" if name in items else name for name in _failing(spec, boundaries)]
-    plan.add("error", _errors(spec, _failing(spec, boundaries), facts, permanent=False))
-    plan.add("exhaustion", _exhaustions(spec, failing, facts))
-    plan.add("permanent", _errors(spec, failing, facts, permanent=True))
-    plan.add("poison", _poison(spec))
+    names = _find_what_can_fail(spec, boundaries)
+    failing = names
+    if has_ticks:
+        items = items_of(once)
+        failing = [f"{name}!" if name in items else name for name in names]
+    plan.add("redeliver", [Schedule("redeliver", moves=("redeliver",))])
+    plan.add("re-enqueue", [Schedule("re-enqueue", moves=("re-enqueue",))])
+    _add_windows(plan, spec, facts)
+    plan.add("error", _plan_errors(spec, names, facts))
+    plan.add("exhaustion", _plan_exhaustions(spec, failing, facts))
+    plan.add("permanent", _plan_permanent_errors(spec, failing, facts))
+    plan.add("poison", _plan_poison(spec))
     plan.add("distinct", [Schedule("distinct", moves=(f"job={job}",)) for job in jobs])
-    plan.add("distinct", _both_given_up(plan.schedules, jobs, facts))
-    plan.add("varied", [Schedule("varied", moves=(f"varied=1-{varied}",))] if varied else [])
-    plan.add("distinct-at-once", _distinct_at_once(switch_points(boundaries), jobs, facts), _BESIDE)
-    plan.add("same-process", _same_process(plan.schedules, jobs, facts), _SAME)
-    plan.add("store-error", _store_errors(boundaries))
+    plan.add("distinct", _plan_two_given_up(plan.schedules, jobs, facts))
+    if varied:
+        plan.add("varied", [Schedule("varied", moves=(f"varied=1-{varied}",))])
+    plan.add("distinct-at-once", _plan_distinct_at_once(steps, jobs, facts), _BESIDE)
+    plan.add("same-process", _plan_same_process(plan.schedules, jobs, facts), _SAME)
+    plan.add("store-error", _plan_store_errors(boundaries))
     _add_deaths(plan, spec, kills, facts, polled=polled)
-    plan.add("at-once", _at_once(switch_points(boundaries)), _AT_ONCE)
-    plan.add("stall", _stalls(spec, switch_points(boundaries), clocked))
-    plan.add("late-error", _late_errors(spec, plan.schedules))
-    plan.add("fresh-interpreter", _fresh(boundaries, facts))
-    plan.add("publish-fault", _publish_faults(caller, facts))
-    plan.add("before-commit", _before_commit(caller))
-    plan.add("dst", [] if polled else dst(spec))
-    _name_skipped(plan, spec, kills)
+    plan.add("at-once", _plan_at_once(steps), _AT_ONCE)
+    plan.add("stall", _plan_stalls(spec, steps, clocked))
+    plan.add("late-error", _plan_late_errors(spec, plan.schedules))
+    plan.add("fresh-interpreter", _plan_fresh_interpreter(boundaries, facts))
+    plan.add("publish-fault", _plan_publish_faults(caller, facts))
+    plan.add("before-commit", _plan_before_commit(caller))
+    if not polled:
+        plan.add("dst", plan_dst(spec))
+    _name_skipped(plan, spec)
     _name_what_ticks_skip(plan, spec, facts, polled=polled)
-    if another:
-        plan.skipped["window"] = "a tick of another day is another job"
     return plan
 
 
-def _poison(spec: JobSpec) -> list[Schedule]:
-    poison = spec.proof.poison if spec.proof else ()
+def _is_another_job_on_another_day(spec: JobSpec, facts: dict[str, Any]) -> bool:
+    is_cron = spec.trigger is not None and spec.trigger.type == "cron" and spec.enqueue is None
+    return bool(facts.get("ticks")) and (is_cron or bool(facts.get("daily")))
+
+
+def _add_windows(plan: Plan, spec: JobSpec, facts: dict[str, Any]) -> None:
+    if not _is_another_job_on_another_day(spec, facts):
+        plan.add("window", _plan_windows(spec))
+
+
+def _plan_poison(spec: JobSpec) -> list[Schedule]:
+    """Each of the spec's poison payloads."""
+    if spec.proof is None:
+        return []
+    poison = spec.proof.poison
     return [Schedule("poison", poison=number) for number in range(len(poison))]
 
 
 def _add_deaths(
     plan: Plan, spec: JobSpec, kills: list[str], facts: dict[str, Any], *, polled: bool
 ) -> None:
-    """A death at each of the points; where messages may be lost, with and without its own."""
-    plan.add("kill", _kills(kills, facts))
+    """A death at each of the find_boundaries; where messages may be lost, with and without its own."""
+    plan.add("kill", _plan_kills(kills, facts))
     if polled and not facts.get("daily"):
-        plan.add("kill", _next_day(spec, polled))
+        plan.add("kill", _plan_next_day(spec, polled))
     if facts.get("ticks"):
         # Ticks look for their work: there is no message that could be lost.
         plan.add("kill-lose", [])
         return
     lost = [Schedule("kill-lose", (Fault("kill", at),), ("re-enqueue",), lose=True) for at in kills]
-    plan.add("kill-lose", [*lost, *_next_day(spec, polled)])
+    plan.add("kill-lose", [*lost, *_plan_next_day(spec, polled)])
 
 
 def _name_what_ticks_skip(
     plan: Plan, spec: JobSpec, facts: dict[str, Any], *, polled: bool
 ) -> None:
-    if polled and dst(spec):
+    """Reasons that hold for callables that are started by a clock."""
+    if polled and plan_dst(spec):
         plan.skipped["dst"] = (
             "a tick looks for its work: one more in the hour that comes twice is as redeliver"
         )
@@ -174,33 +206,38 @@ def _name_what_ticks_skip(
         plan.skipped["poison"] = "a tick takes no payload"
     if facts.get("ticks"):
         plan.skipped["kill-lose"] = "no message is lost where ticks look for their work"
+    if _is_another_job_on_another_day(spec, facts):
+        plan.skipped["window"] = "a tick of another day is another job"
 
 
-def _windows(spec: JobSpec) -> list[Schedule]:
+def _plan_windows(spec: JobSpec) -> list[Schedule]:
     """Just inside the declared window, and a day later; for ever is taken as longer than any
     receiver remembers.
     """
-    dedupe = spec.idempotency.dedupe if spec.idempotency else None
-    forgotten = max(
-        [30 * DAY_S, *(effect.window * 1.05 for effect in spec.effects or () if effect.window)]
-    )
-    window = dedupe.window if dedupe and dedupe.window is not None else forgotten
-    waits = {min(25 * 3600.0, window * 0.98), window * 0.98}
+    window = _read_dedupe_window(spec)
+    if window is None:
+        beyond = [effect.window * _BEYOND for effect in spec.effects or () if effect.window]
+        window = max([_FOR_EVER_S, *beyond])
+    waits = {min(_LONG_WAIT_S, window * _INSIDE), window * _INSIDE}
     return [Schedule("window", moves=(f"wait={int(wait)}", "redeliver")) for wait in sorted(waits)]
 
 
-def _failing(spec: JobSpec, boundaries: list[Event]) -> list[str]:
+def _read_dedupe_window(spec: JobSpec) -> float | None:
+    """How long the job promises to know a duplicate; None: for ever, or not said."""
+    if spec.idempotency is None or spec.idempotency.dedupe is None:
+        return None
+    return spec.idempotency.dedupe.window
+
+
+def _find_what_can_fail(spec: JobSpec, boundaries: list[Event]) -> list[str]:
     """Names of what can fail: each call of each effect; in a job without effects its first
     write.
     """
-    names = [e["name"] for e in boundaries if e["kind"] == "effect" and e["when"] == "before"]
-    if names:
-        return names
-    writes = [
-        e["name"]
-        for e in boundaries
-        if e["kind"] == "sql" and e["verb"] != "select" and e["when"] == "before"
-    ]
+    begun = [event for event in boundaries if event["when"] == "before"]
+    calls = [event["name"] for event in begun if event["kind"] == "effect"]
+    if calls:
+        return calls
+    writes = [e["name"] for e in begun if e["kind"] == "sql" and e["verb"] != "select"]
     return writes[:1]
 
 
@@ -219,75 +256,90 @@ def can_raise(spec: JobSpec, name: str, error: str, facts: dict[str, Any]) -> bo
     return mine is None or home not in adapters.values() or home == mine
 
 
-def _listed(
+def _number_errors(
     errors: tuple[JobError, ...], before: tuple[JobError, ...] = ()
 ) -> list[tuple[str, int]]:
     """(class, which of the entries with that class); `before`: the entries that are counted
     first.
     """
     names = [error.type for error in (*before, *errors)]
-    return [(name, names[:at].count(name)) for at, name in enumerate(names) if at >= len(before)]
+    numbered = [(name, names[:at].count(name)) for at, name in enumerate(names)]
+    return numbered[len(before) :]
 
 
-def _errors(
-    spec: JobSpec, names: list[str], facts: dict[str, Any], *, permanent: bool
-) -> Iterator[Schedule]:
-    """Each error before each call, and after it: the effect took place and its answer was lost."""
+def _plan_errors(spec: JobSpec, names: list[str], facts: dict[str, Any]) -> Iterator[Schedule]:
+    """Each transient error before each call, and after it: the effect took place and its answer was lost."""
     failures = spec.failures
     if failures is None:
         return
-    at_most_once = [
-        effect.name for effect in spec.effects or () if effect.guarantee == "at_most_once"
-    ]
-    listed = (
-        _listed(failures.permanent, failures.transient)
-        if permanent
-        else _listed(failures.transient)
-    )
-    for error, index in listed:
-        for name in (name for name in names if can_raise(spec, name, error, facts)):
-            for when in ("before",) if permanent else ("before", "after"):
-                at = f"{when}:{name}"
-                fault = Fault("raise", at, EVERY if permanent else 1, error, index)
-                yield Schedule("permanent" if permanent else "error", (fault,))
-                if (
-                    when == "after" and name.rpartition("#")[0] in at_most_once
-                ):  # also once the job was given up
-                    yield Schedule("error", (fault,), ("redeliver",))
+    effects = spec.effects or ()
+    at_most_once = [effect.name for effect in effects if effect.guarantee == "at_most_once"]
+    for error, index in _number_errors(failures.transient):
+        for name in names:
+            if not can_raise(spec, name, error, facts):
+                continue
+            yield Schedule("error", (Fault("raise", f"before:{name}", 1, error, index),))
+            answer_lost = Fault("raise", f"after:{name}", 1, error, index)
+            yield Schedule("error", (answer_lost,))
+            if name.rpartition("#")[0] in at_most_once:
+                # Also once the job was given up.
+                yield Schedule("error", (answer_lost,), ("redeliver",))
 
 
-def _exhaustions(spec: JobSpec, names: list[str], facts: dict[str, Any]) -> Iterator[Schedule]:
+def _plan_permanent_errors(
+    spec: JobSpec, names: list[str], facts: dict[str, Any]
+) -> Iterator[Schedule]:
+    """Each permanent error before each call, however often that is made: it does not pass."""
+    if spec.failures is None:
+        return
+    # One class may be named among the transient errors too: those are counted first.
+    for error, index in _number_errors(spec.failures.permanent, spec.failures.transient):
+        for name in names:
+            if can_raise(spec, name, error, facts):
+                fault = Fault("raise", f"before:{name}", EVERY, error, index)
+                yield Schedule("permanent", (fault,))
+
+
+def _plan_exhaustions(spec: JobSpec, names: list[str], facts: dict[str, Any]) -> Iterator[Schedule]:
     """An error that does not pass: the job must be given up, after as many attempts as declared."""
-    places = list(
-        dict.fromkeys(
-            name if name.endswith("!") else f"{name.rpartition('#')[0]}#*" for name in names
-        )
-    )
-    jitter = bool(spec.retry and spec.retry.backoff and spec.retry.backoff.jitter)
-    for error, index in _listed(spec.failures.transient if spec.failures else ()):
-        for name in (name for name in places if can_raise(spec, name, error, facts)):
+    if spec.failures is None:
+        return
+    # A piece of work (`email#2!`) is met each time; of an effect, every call is (`email#*`).
+    every = [name if name.endswith("!") else f"{name.rpartition('#')[0]}#*" for name in names]
+    places = list(dict.fromkeys(every))
+    backoff = spec.retry.backoff if spec.retry else None
+    # Whether waits are random is asked once: one error is as good as another.
+    asks_for_jitter = backoff is not None and backoff.jitter
+    for error, index in _number_errors(spec.failures.transient):
+        for name in places:
+            if not can_raise(spec, name, error, facts):
+                continue
             fault = Fault("raise", f"before:{name}", EVERY, error, index)
             yield Schedule("exhaustion", (fault,))
-            if jitter:
+            if asks_for_jitter:
                 yield Schedule("exhaustion", (fault,), low_jitter=True)
-                jitter = False
+                asks_for_jitter = False
 
 
-def _kills(kills: list[str], facts: dict[str, Any]) -> Iterator[Schedule]:
-    yield from (Schedule("kill", (Fault("kill", at),)) for at in kills)
+def _plan_kills(kills: list[str], facts: dict[str, Any]) -> Iterator[Schedule]:
+    """`victims_differ`: the library treats a dead child and a dead worker differently."""
+    for at in kills:
+        yield Schedule("kill", (Fault("kill", at),))
     if facts.get("victims_differ"):
-        yield from (Schedule("kill", (Fault("kill-worker", at),)) for at in kills)
+        for at in kills:
+            yield Schedule("kill", (Fault("kill-worker", at),))
 
 
-def _store_errors(boundaries: list[Event]) -> Iterator[Schedule]:
+def _plan_store_errors(boundaries: list[Event]) -> Iterator[Schedule]:
     """The store is away, or locked, for one commit, or for one write that would have been its own
     commit.
     """
     for event in boundaries:
-        alone = event["kind"] == "sql" and event["verb"] != "select" and event["open"] is False
-        if (event["kind"] == "commit" and event["when"] == "before") or (
-            alone and event["when"] == "after"
-        ):
+        is_commit = event["kind"] == "commit" and event["when"] == "before"
+        # Only after a write is it known that no transaction is open.
+        is_write = event["kind"] == "sql" and event["verb"] != "select" and event["when"] == "after"
+        commits_alone = is_write and event["open"] is False
+        if is_commit or commits_alone:
             yield Schedule("store-error", (Fault("fail", f"before:{event['name']}"),))
 
 
@@ -295,8 +347,9 @@ def double_kills(history: History) -> Iterator[Schedule]:
     """A second death in the delivery that follows a first one: its boundaries are its own."""
     first = history.schedule.faults[0]
     for number in range(1, len(history.runs)):
-        found = kill_points(points(history, number))
-        yield from (Schedule("double-kill", (first, Fault("kill", at, number + 1))) for at in found)
+        found = kill_points(find_boundaries(history, number))
+        for at in found:
+            yield Schedule("double-kill", (first, Fault("kill", at, number + 1)))
         if found:
             return  # the ticks before it found nothing to do
 
@@ -305,55 +358,63 @@ def failing_kills(history: History) -> Iterator[Schedule]:
     """A death while a job is given up: before its last attempt gets to the error, while its retry
     is published, or its dead letter written.
     """
-    met = [n for n, d in enumerate(history.runs) if any(e.kind == "fault" for e in d.events)]
-    for number in sorted({met[0], met[-1]} if met else ()):
+    met: dict[int, Event] = {}  # which delivery -> the first fault in it
+    for number, run in enumerate(history.runs):
+        fault = run.first("fault")
+        if fault is not None:
+            met[number] = fault
+    if not met:
+        return
+    first, last = min(met), max(met)
+    for number in sorted({first, last}):
+        fault = met[number]
         events = list(history.runs[number].events)
-        after = next(i for i, e in enumerate(events) if e.kind == "fault")
-        own = [e for e in events[after:] if e.kind == "at"]
-        claimed = number == met[-1] != met[0] and any(
-            e.kind == "at" and lasts(e) for e in events[:after]
-        )
-        before = [str(events[after]["at"])] if claimed else []
-        for at in [*before, *kill_points([*own, *callback_points(history, number)])]:
-            yield Schedule(
-                history.schedule.family, (*history.schedule.faults, Fault("kill", at, number + 1))
-            )
+        split = events.index(fault)
+        before, after = events[:split], events[split:]
+        # What the last attempt has left before it meets the error: a claim, a counted attempt.
+        is_last_of_several = number == last != first
+        places: list[str] = []
+        if is_last_of_several and any(e.kind == "at" and lasts(e) for e in before):
+            places.append(str(fault["at"]))
+        own = [event for event in after if event.kind == "at"]
+        places += kill_points([*own, *find_callback_boundaries(history, number)])
+        for at in places:
+            faults = (*history.schedule.faults, Fault("kill", at, number + 1))
+            yield Schedule(history.schedule.family, faults)
 
 
 def last_chance(history: History) -> Iterator[Schedule]:
     """The error passes just in time: the last attempt succeeds, and the job is not given up."""
-    met = [
-        (number, str(event["at"]))
-        for number, delivery in enumerate(history.runs, 1)
-        for event in delivery.all("fault")
-        if event["do"] == "raise"
-    ]
-    every = next((fault for fault in history.schedule.faults if fault.error), None)
-    if (
-        every is not None
-        and len(met) > 1
-        and not history.schedule.has_crash
-        and not history.schedule.low_jitter
-    ):
-        yield Schedule(
-            "error", tuple(replace(every, at=at, delivery=number) for number, at in met[:-1])
-        )
+    schedule = history.schedule
+    if schedule.has_crash or schedule.low_jitter:
+        return
+    every = next((fault for fault in schedule.faults if fault.error), None)
+    if every is None:
+        return
+    met: list[Fault] = []
+    for number, delivery in enumerate(history.runs, 1):
+        for event in delivery.all("fault"):
+            if event["do"] == "raise":
+                met.append(replace(every, at=str(event["at"]), delivery=number))
+    if len(met) > 1:
+        yield Schedule("error", tuple(met[:-1]))
 
 
-def _next_day(spec: JobSpec, polled: bool) -> Iterator[Schedule]:
+def _plan_next_day(spec: JobSpec, polled: bool) -> Iterator[Schedule]:
     """A key that contains the time is another one when the job is done again on the next day."""
     for effect in spec.effects or ():
-        if effect.guarantee == "keyed":
-            fault = Fault("kill", f"after:{effect.name}#1")
-            if polled:
-                yield Schedule("kill", (fault,), midnight=True)
-            else:
-                yield Schedule(
-                    "kill-lose", (fault,), ("wait=5", "re-enqueue"), lose=True, midnight=True
-                )
+        if effect.guarantee != "keyed":
+            continue
+        fault = Fault("kill", f"after:{effect.name}#1")
+        if polled:
+            yield Schedule("kill", (fault,), midnight=True)
+        else:
+            # It begins two seconds before midnight: five are enough.
+            moves = ("wait=5", "re-enqueue")
+            yield Schedule("kill-lose", (fault,), moves, lose=True, midnight=True)
 
 
-def _at_once(steps: list[str]) -> Iterator[Schedule]:
+def _plan_at_once(steps: list[str]) -> Iterator[Schedule]:
     """Two deliveries with one and two switches, then three."""
     for at in steps:
         yield Schedule("at-once", (Fault("switch", at),), copies=2)
@@ -364,7 +425,7 @@ def _at_once(steps: list[str]) -> Iterator[Schedule]:
             yield Schedule("at-once", (Fault("switch", at), Fault("switch", then)), copies=2)
 
 
-def _same_process(
+def _plan_same_process(
     planned: list[Schedule], jobs: list[int], facts: dict[str, Any]
 ) -> Iterator[Schedule]:
     """What a worker keeps in memory: a session after an error, a cache, a module's variable.
@@ -375,9 +436,9 @@ def _same_process(
         return
     other = (f"job={jobs[0]}",) if jobs else ()
     yield Schedule("same-process", moves=("redeliver", *other), same=True)
-    yield from (
-        replace(s, family="same-process", same=True) for s in planned if s.family == "window"
-    )
+    for schedule in planned:
+        if schedule.family == "window":
+            yield replace(schedule, family="same-process", same=True)
     seen = set[tuple[str, str]]()
     for schedule in planned:
         first = schedule.faults[0] if schedule.faults else None
@@ -393,7 +454,7 @@ def _same_process(
             yield replace(schedule, family="same-process", faults=faults, moves=other, same=True)
 
 
-def _both_given_up(
+def _plan_two_given_up(
     planned: list[Schedule], jobs: list[int], facts: dict[str, Any]
 ) -> Iterator[Schedule]:
     """Two jobs that cannot be done, one after the other: each leaves a dead letter of its own."""
@@ -402,91 +463,87 @@ def _both_given_up(
         yield replace(first, family="distinct", moves=(f"job={jobs[0]}",))
 
 
-def _distinct_at_once(
+def _plan_distinct_at_once(
     steps: list[str], jobs: list[int], facts: dict[str, Any]
 ) -> Iterator[Schedule]:
     """Two jobs that share something, each between two steps of the other: a lost update."""
     if jobs and not facts.get("ticks"):
-        yield from (
-            Schedule("distinct-at-once", (Fault("switch", at),), beside=jobs[0]) for at in steps
-        )
+        for at in steps:
+            yield Schedule("distinct-at-once", (Fault("switch", at),), beside=jobs[0])
 
 
-def _stalls(spec: JobSpec, steps: list[str], clocked: bool) -> Iterator[Schedule]:
+def _plan_stalls(spec: JobSpec, steps: list[str], clocked: bool) -> Iterator[Schedule]:
     """An hour, or half of the shortest window where that is less: longer than a lock should
     live.
     """
     windows = [effect.window for effect in spec.effects or () if effect.window]
-    dedupe = spec.idempotency.dedupe if spec.idempotency else None
-    windows += [dedupe.window] if dedupe and dedupe.window else []
-    # The tick's own job.
-    windows += [ticks.period_s(spec.trigger.schedule) / 3] if clocked and spec.trigger else []
-    wait = int(min([3600.0, *(window / 2 for window in windows)]))
+    promised = _read_dedupe_window(spec)
+    if promised:
+        windows.append(promised)
+    if clocked and spec.trigger:
+        # The tick's own job: the next ones are other jobs.
+        windows.append(ticks.period_s(spec.trigger.schedule) / 3)
+    wait = int(min([_STALL_S, *(window / 2 for window in windows)]))
     for at in steps:
         yield Schedule("stall", (Fault("stall", at),), (f"wait={wait}", "redeliver"))
 
 
-def _late_errors(spec: JobSpec, planned: list[Schedule]) -> Iterator[Schedule]:
+def _plan_late_errors(spec: JobSpec, planned: list[Schedule]) -> Iterator[Schedule]:
     """A slow delivery fails when another one has done the job: one transient error of each effect,
     one permanent.
     """
     stalls = {schedule.faults[0].at: schedule for schedule in planned if schedule.family == "stall"}
     seen = set[tuple[str, str]]()
     for schedule in planned:
-        first = schedule.faults[0] if schedule.faults else None
-        if (
-            first is None
-            or first.at.rstrip("!") not in stalls
-            or schedule.family not in ("error", "permanent")
-        ):
+        if schedule.family not in ("error", "permanent") or not schedule.faults:
             continue
-        if (schedule.family, first.at) not in seen:
+        first = schedule.faults[0]
+        at = first.at.rstrip("!")  # a stall has no piece of work of its own
+        if at in stalls and (schedule.family, first.at) not in seen:
             seen.add((schedule.family, first.at))
-            stall, late = (
-                stalls[first.at.rstrip("!")],
-                replace(first, at=first.at.rstrip("!"), delivery=1),
-            )
+            stall, late = stalls[at], replace(first, at=at, delivery=1)
             yield replace(stall, family="late-error", faults=(*stall.faults, late))
 
 
-def _fresh(boundaries: list[Event], facts: dict[str, Any]) -> Iterator[Schedule]:
+def _plan_fresh_interpreter(boundaries: list[Event], facts: dict[str, Any]) -> Iterator[Schedule]:
     """What a death loses by design is published again."""
     lossy = bool(facts.get("lossy"))
     yield Schedule("fresh-interpreter", moves=("redeliver",), fresh=True)
-    effects = [e.boundary for e in boundaries if e["kind"] == "effect" and e["when"] == "after"]
-    for at in effects:
-        if at:
-            again = ("re-enqueue",) if lossy else ()
-            yield Schedule("fresh-interpreter", (Fault("kill", at),), again, lose=lossy, fresh=True)
+    again = ("re-enqueue",) if lossy else ()
+    for event in boundaries:
+        if event["kind"] == "effect" and event["when"] == "after" and event.boundary:
+            fault = Fault("kill", event.boundary)
+            yield Schedule("fresh-interpreter", (fault,), again, lose=lossy, fresh=True)
 
 
-def _publish_faults(caller: list[Event], facts: dict[str, Any]) -> Iterator[Schedule]:
+def _plan_publish_faults(caller: list[Event], facts: dict[str, Any]) -> Iterator[Schedule]:
     """The publisher dies, or the broker is away; then the application tries again."""
     for event in caller:
-        if event["kind"] == "publish" and event.boundary:
-            yield Schedule("publish-fault", (Fault("caller-kill", event.boundary),))
-            if event["when"] == "before":
-                error = facts.get("broker_error", "ConnectionError")
-                yield Schedule(
-                    "publish-fault", (Fault("caller-raise", event.boundary, error=error),)
-                )
-        elif event["kind"] == "commit" and event.boundary:
-            yield Schedule("publish-fault", (Fault("caller-kill", event.boundary),))
+        if not event.boundary or event["kind"] not in ("publish", "commit"):
+            continue
+        yield Schedule("publish-fault", (Fault("caller-kill", event.boundary),))
+        if event["kind"] == "publish" and event["when"] == "before":
+            error = facts.get("broker_error", "ConnectionError")
+            fault = Fault("caller-raise", event.boundary, error=error)
+            yield Schedule("publish-fault", (fault,))
 
 
-def _before_commit(caller: list[Event]) -> Iterator[Schedule]:
+def _plan_before_commit(caller: list[Event]) -> Iterator[Schedule]:
+    """The publisher stands still between its publish and its commit: a worker is faster."""
     for event in caller:
         if event["kind"] == "publish" and event["when"] == "after" and event.boundary:
             yield Schedule("before-commit", (Fault("caller-pause", event.boundary),))
 
 
-def dst(spec: JobSpec) -> list[Schedule]:
+def plan_dst(spec: JobSpec) -> list[Schedule]:
     """The two ticks of a daily time in the hour that comes twice when clocks are turned back."""
     trigger = spec.trigger
     if trigger is None or trigger.type != "cron":
         return []
     twice = ticks.fires_twice(trigger.schedule, trigger.timezone)
-    return [Schedule("dst", moves=tuple(f"tick={int(at)}" for at in twice))] if twice else []
+    if twice is None:
+        return []
+    return [Schedule("dst", moves=tuple(f"tick={int(at)}" for at in twice))]
 
 
 def _why_not_varied(spec: JobSpec) -> str:
@@ -496,16 +553,14 @@ def _why_not_varied(spec: JobSpec) -> str:
     return NOT_VARIED
 
 
-def _name_skipped(plan: Plan, spec: JobSpec, kills: list[str]) -> None:
+def _name_skipped(plan: Plan, spec: JobSpec) -> None:
     """Each family that has no schedule, and why."""
     present = {schedule.family for schedule in plan.schedules}
-    errors = spec.failures
+    why_no_error = "no transient error is declared"
+    if spec.failures is not None and spec.failures.transient:
+        why_no_error = "nothing in it can fail"
     reasons = {
-        "error": (
-            "no transient error is declared"
-            if not (errors and errors.transient)
-            else "nothing in it can fail"
-        ),
+        "error": why_no_error,
         "exhaustion": "no transient error is declared that an effect could raise",
         "permanent": "no permanent error is declared that an effect could raise",
         "poison": NO_POISON,

@@ -13,7 +13,7 @@ from skillrun.proof.reference import must_complete, was_met
 
 if TYPE_CHECKING:
     from skillrun.contract.job import Effect
-    from skillrun.proof.history import Event, History
+    from skillrun.proof.history import Delivery, Event, History
     from skillrun.proof.reference import Reference
 
 _STRENGTH = {
@@ -54,15 +54,11 @@ class Observed:
 
 def observe(effect: Effect, histories: Iterable[History], reference: Reference) -> Observed:
     """Over the histories in which the job had to be done and the faults came about."""
-    judged = [
-        h
-        for h in histories
-        if must_complete(h, reference) and was_met(h) and not h.hung and not h.pending
-    ]
+    judged = [history for history in histories if _is_judged(history, reference)]
     if not judged or not reference.calls(effect.name):
         return Observed("unknown")
     if effect.mode == "pass_through":
-        return _by_state(judged, reference)
+        return _observe_by_state(judged, reference)
     repeated, lost, other = list[str](), list[str](), False
     for history in judged:
         expected, seen = reference.expected(history, effect.name), history.performed(effect.name)
@@ -71,13 +67,22 @@ def observe(effect: Effect, histories: Iterable[History], reference: Reference) 
         if len(seen) > len(expected):
             repeated.append(window_of(history, reference, effect.name))
         missing = {call["key"] for call in expected} - {call["key"] for call in seen}
-        if ((missing and not new) or len(seen) < len(expected)) and not is_kept(history, reference):
+        # Under another key it took place all the same.
+        is_lost = (missing and not new) or len(seen) < len(expected)
+        if is_lost and not is_kept(history, reference):
             lost.append(window_of(history, reference, effect.name))
     keyed = effect.key_arg is not None and not other
-    return Observed(_word(bool(repeated), bool(lost), keyed), _distinct(repeated), _distinct(lost))
+    guarantee = _choose_guarantee(bool(repeated), bool(lost), keyed)
+    return Observed(guarantee, _drop_duplicates(repeated), _drop_duplicates(lost))
 
 
-def _word(repeated: bool, lost: bool, keyed: bool) -> str:
+def _is_judged(history: History, reference: Reference) -> bool:
+    if history.hung or history.pending or not was_met(history):
+        return False
+    return must_complete(history, reference)
+
+
+def _choose_guarantee(repeated: bool, lost: bool, keyed: bool) -> str:
     if repeated and lost:
         return "none"
     if repeated:
@@ -85,15 +90,18 @@ def _word(repeated: bool, lost: bool, keyed: bool) -> str:
     return "at_most_once" if lost else "exactly_once"
 
 
-def _by_state(judged: list[History], reference: Reference) -> Observed:
+def _observe_by_state(judged: list[History], reference: Reference) -> Observed:
     """What is passed through to the database is seen there."""
     names = set(reference.once.state) - reference.volatile
     if not names:
         return Observed("unknown")
-    same = [h for h in judged if not h.schedule.jobs]
-    wrong = [h for h in same if any(h.state.get(n) != reference.once.state[n] for n in names)]
-    wrong = [h for h in wrong if not is_kept(h, reference)]
-    return Observed("unknown" if wrong else "exactly_once")
+    for history in judged:
+        # Another job leaves its own state too.
+        if history.schedule.jobs or is_kept(history, reference):
+            continue
+        if any(history.state.get(name) != reference.once.state[name] for name in names):
+            return Observed("unknown")
+    return Observed("exactly_once")
 
 
 def is_weaker(declared: str | None, observed: str) -> bool:
@@ -103,7 +111,7 @@ def is_weaker(declared: str | None, observed: str) -> bool:
     return _STRENGTH[declared] < _STRENGTH[observed]
 
 
-def _distinct(windows: list[str]) -> tuple[str, ...]:
+def _drop_duplicates(windows: list[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(windows))
 
 
@@ -114,57 +122,73 @@ def window_of(history: History, reference: Reference, effect: str) -> str:
     """Where a death lies between what lasts ("between email and commit"), else what else the
     schedule does.
     """
-    killed = [
-        run for run in history.runs if any(event["do"] == "kill" for event in run.all("fault"))
-    ]
-    if not killed or history.schedule.family not in _DEATHS:
+    deaths: list[tuple[Delivery, Event]] = []
+    for run in history.runs:
+        fault = _find_kill(run)
+        if fault is not None:
+            deaths.append((run, fault))
+    if not deaths or history.schedule.family not in _DEATHS:
         return _OTHER_WINDOWS.get(history.schedule.family, history.schedule.family)
-    did = next(
-        (run for run in killed if any(e["effect"] == effect for e in run.all("performed"))),
-        killed[-1],
-    )
-    fault = next(event for event in did.all("fault") if event["do"] == "kill")
-    return _gap(str(fault["at"]), reference.once)
+    # Of several deaths, the one after the effect explains its repetition.
+    chosen = deaths[-1][1]
+    for run, fault in deaths:
+        if any(event["effect"] == effect for event in run.all("performed")):
+            chosen = fault
+            break
+    return _name_gap(str(chosen["at"]), reference.once)
 
 
-def lasting(once: History) -> list[Event]:
+def _find_kill(run: Delivery) -> Event | None:
+    """The fault that ended it."""
+    for event in run.all("fault"):
+        if event["do"] == "kill":
+            return event
+    return None
+
+
+def find_lasting_steps(once: History) -> list[Event]:
     """The single run's steps that outlast the process, each by its "after" boundary."""
-    events = once.runs[0].events if once.runs else ()
-    return [e for e in events if e.kind == "at" and e["when"] == "after" and _lasts(e)]
+    after = [event for event in _find_boundaries(once) if event["when"] == "after"]
+    return [event for event in after if _is_lasting(event)]
 
 
-def _lasts(event: Event) -> bool:
+def _find_boundaries(once: History) -> list[Event]:
+    """Those of the single run's delivery."""
+    if not once.runs:
+        return []
+    return list(once.runs[0].all("at"))
+
+
+def _is_lasting(event: Event) -> bool:
     if event["kind"] == "sql":
         return event["verb"] != "select" and event["open"] is False
-    return event["kind"] in ("effect", "commit", "publish") or (
-        event["kind"] == "redis" and bool(event["write"])
-    )
+    if event["kind"] == "redis":
+        return bool(event["write"])
+    return event["kind"] in ("effect", "commit", "publish")
 
 
-def _gap(at: str, once: History) -> str:
+def _name_gap(at: str, once: History) -> str:
     """Between which two lasting steps of the single run a boundary lies."""
-    events = [e for e in (once.runs[0].events if once.runs else ()) if e.kind == "at"]
-    place = next((number for number, event in enumerate(events) if event.boundary == at), None)
-    if place is None:
+    events = _find_boundaries(once)
+    boundaries = [event.boundary for event in events]
+    if at not in boundaries:
         return f"a death {at.replace(':', ' ', 1)}"
-    steps = lasting(once)
+    place = boundaries.index(at)
+    steps = find_lasting_steps(once)
     done = [event for event in events[: place + 1] if event in steps]
     left = [event for event in events[place + 1 :] if event in steps]
     if done and left:
-        return f"between {_short(done[-1], steps)} and {_short(left[0], steps)}"
-    return (
-        f"after {_short(done[-1], steps)}"
-        if done
-        else f"before {_short(left[0], steps)}"
-        if left
-        else "a death"
-    )
+        return f"between {_shorten_name(done[-1], steps)} and {_shorten_name(left[0], steps)}"
+    if done:
+        return f"after {_shorten_name(done[-1], steps)}"
+    if left:
+        return f"before {_shorten_name(left[0], steps)}"
+    return "a death"
 
 
-def _short(event: Event, steps: list[Event]) -> str:
+def _shorten_name(event: Event, steps: list[Event]) -> str:
     """`email` where there is one of it, else `email#2`."""
     name = str(event["name"])
     base = name.rpartition("#")[0]
-    return (
-        base if sum(str(step["name"]).rpartition("#")[0] == base for step in steps) == 1 else name
-    )
+    bases = [str(step["name"]).rpartition("#")[0] for step in steps]
+    return base if bases.count(base) == 1 else name

@@ -19,7 +19,7 @@ from skillrun.proof.families import (
     plan_schedules,
 )
 from skillrun.proof.given import check_given, check_key, unreached
-from skillrun.proof.history import Delivery, History
+from skillrun.proof.history import Delivery, Event, History
 from skillrun.proof.jobs import DIRECT, POISON, payloads_of
 from skillrun.proof.judges import logs
 from skillrun.proof.judges.registry import judge_history
@@ -34,6 +34,8 @@ from skillrun.proof.world import world_judgements
 
 if TYPE_CHECKING:
     from skillrun.contract.job import JobSpec
+
+_MORE_DELIVERIES = 6
 
 
 def prove(
@@ -128,31 +130,30 @@ class _Session:
             check_given(only, self.target.spec, self.payloads)
         first: Future[Explorer] = Future()
         if only is None:
-            self.others = [
-                self.threads.submit(self._explorer, first) for _ in range(1, self.workers)
-            ]
+            for _ in range(1, self.workers):
+                self.others.append(self.threads.submit(self._set_up_explorer, first))
         try:
-            first.set_result(self._explorer())
+            first.set_result(self._set_up_explorer())
         except BaseException as error:
             first.set_exception(error)
             raise
-        self._find_out(first.result())
+        self._run_singles(first.result())
         if self.problems_fatal():
-            return self._conclude(Plan())
-        plan = self._plan(first.result())
+            return self._conclude_proof(Plan())
+        plan = self._make_plan(first.result())
         if only is not None:
             plan = Plan([only])
-        self._spread(plan.schedules)
+        self._run_on_all_workers(plan.schedules)
         if only is None and not (self.stop_early and self.refuted):
-            self._second_phase(plan)
-        return self._conclude(plan)
+            self._run_second_phase(plan)
+        return self._conclude_proof(plan)
 
     def look(self) -> Proof:
         """As `go`, up to the plan."""
         self.payloads = payloads_of(self.target.spec) | varied_payloads(self.target.spec)
-        first = self._explorer()
-        self._find_out(first)
-        plan = self._plan(first)
+        first = self._set_up_explorer()
+        self._run_singles(first)
+        plan = self._make_plan(first)
         return Proof(
             "incomplete",
             list(self.tried.values()),
@@ -163,17 +164,17 @@ class _Session:
             facts=first.facts,
         )
 
-    def _find_out(self, first: Explorer) -> None:
+    def _run_singles(self, first: Explorer) -> None:
         """The single runs, and whether they can be compared with."""
         self.explorers.append(first)
         self.reference, singles = reference_of(first, self.target.spec)
         for history in singles:
-            self._keep(history, self.reference)
-        self._single_run_is_sound()
+            self._keep_history(history, self.reference)
+        self._check_single_run()
 
     # -- the beginning
 
-    def _explorer(self, first: Future[Explorer] | None = None) -> Explorer:
+    def _set_up_explorer(self, first: Future[Explorer] | None = None) -> Explorer:
         """A setting of its own; all but the first take over the first one's messages."""
         target = self.target
         setting = Setting(target.spec, target.root, target.driver, target.paths)
@@ -181,7 +182,7 @@ class _Session:
         self.progress("setting up", 0, 0)
         setting.start_servers()
         setting.set_up()
-        explorer = Explorer(setting, limit=_limit(target.spec))
+        explorer = Explorer(setting, limit=_limit_deliveries(target.spec))
         if first is None:
             explorer.begin(self.payloads)
         else:
@@ -189,23 +190,25 @@ class _Session:
             explorer.begin_as(first.result())
         return explorer
 
-    def _single_run_is_sound(self) -> None:
+    def _check_single_run(self) -> None:
         """What is wrong with the single run becomes a problem."""
         problem = single_run_problem(self.reference)
         if problem:
             self.problems.append(Judgement(INCOMPLETE, "single-run", problem))
-        elif self.target.spec.enqueue is not None and self._other_arguments():
+        elif self.target.spec.enqueue is not None and self._publishes_other_arguments():
             said = "enqueue.args publishes another job than the first of payload.examples"
             self.problems.append(Judgement(INCOMPLETE, "enqueue.other-job", said))
 
-    def _other_arguments(self) -> bool:
+    def _publishes_other_arguments(self) -> bool:
         """Whether the application's call publishes other arguments than the first example has."""
         messages = self.explorers[0].origin.messages
         mine, direct = messages[0].get("arguments"), messages.get(DIRECT, {}).get("arguments")
         return mine is not None and direct is not None and mine != direct
 
-    def _plan(self, explorer: Explorer) -> Plan:
-        caller = [e for e in explorer.caller.events if e.kind == "at"] if explorer.caller else []
+    def _make_plan(self, explorer: Explorer) -> Plan:
+        caller: list[Event] = []
+        if explorer.caller is not None:
+            caller = list(explorer.caller.all("at"))
         plan = plan_schedules(
             self.target.spec,
             self.reference.once,
@@ -214,63 +217,66 @@ class _Session:
             caller,
             self._count_varied(explorer),
         )
-        unpublished = {POISON - job for job in explorer.unpublished if job < 0}
         for job, why in explorer.unpublished.items():
-            self.problems.append(
-                Judgement(INCOMPLETE, "not-published", f"{_job_words(job)}: {why}")
-            )
+            said = f"{_name_job(job)}: {why}"
+            self.problems.append(Judgement(INCOMPLETE, "not-published", said))
+        unpublished = {POISON - job for job in explorer.unpublished if job < 0}
         refused = {POISON - job for job in explorer.refused}
-        plan.schedules = [
-            s for s in plan.schedules if s.poison is None or s.poison not in unpublished | refused
-        ]
+        # `poison` is None in all other schedules, and never among these.
+        without = unpublished | refused
+        plan.schedules = [one for one in plan.schedules if one.poison not in without]
         if refused and not any(s.poison is not None for s in plan.schedules):
             plan.skipped["poison"] = "the application itself refuses every poison payload"
         return plan
 
     def _count_varied(self, explorer: Explorer) -> int:
         """How many varied payloads there are; none where no keyed effect could tell them apart."""
-        keyed = any(effect.key_arg for effect in self.reference.effects)
-        strategy = self.target.spec.idempotency.strategy if self.target.spec.idempotency else None
-        if not keyed or strategy != "keyed":
+        idempotency = self.target.spec.idempotency
+        if idempotency is None or idempotency.strategy != "keyed":
             return 0
-        return max(
-            (job - VARIED + 1 for job in explorer.origin.messages if job >= VARIED), default=0
-        )
+        if not any(effect.key_arg for effect in self.reference.effects):
+            return 0
+        last = max(explorer.origin.messages, default=0)
+        return max(last - VARIED + 1, 0)
 
     # -- running
 
-    def _spread(self, schedules: list[Schedule]) -> None:
+    def _run_on_all_workers(self, schedules: list[Schedule]) -> None:
         """Runs schedules on all workers; each takes the next one."""
         waiting = [schedule for schedule in dict.fromkeys(schedules) if schedule not in self.tried]
         if not waiting:
             return
         queue, lock, failed = iter(waiting), threading.Lock(), list[BaseException]()
-        total, done = len(self.tried) + len(waiting), [len(self.tried)]
+        done = len(self.tried)
+        total = done + len(waiting)
 
         def work(explorer: Explorer) -> None:
+            nonlocal done
+            # Where one worker fails, the others end after the schedule that they are at.
             try:
                 while not failed and not (self.stop_early and self.refuted):
                     with lock:
                         schedule = next(queue, None)
                     if schedule is None:
                         return
-                    history, reference = self._run(explorer, schedule)
+                    history, reference = self._run_schedule(explorer, schedule)
                     with lock:
-                        self._keep(history, reference)
-                        done[0] += 1
-                        self.progress(schedule.family, done[0], total)
+                        self._keep_history(history, reference)
+                        done += 1
+                        self.progress(schedule.family, done, total)
             except BaseException as error:
                 failed.append(error)
                 raise
 
-        self.beside = [
-            self.threads.submit(lambda found: work(found.result()), other) for other in self.others
-        ]
+        def work_when_ready(other: Future[Explorer]) -> None:
+            work(other.result())
+
+        self.beside = [self.threads.submit(work_when_ready, other) for other in self.others]
         work(self.explorers[0])
         for thread in self.beside:
             thread.result()
 
-    def _run(self, explorer: Explorer, schedule: Schedule) -> tuple[History, Reference]:
+    def _run_schedule(self, explorer: Explorer, schedule: Schedule) -> tuple[History, Reference]:
         """A schedule's history, and what it is compared with."""
         explorer.orders.items = self.explorers[0].orders.items
         explorer.set_daily(self.explorers[0].daily)
@@ -278,82 +284,92 @@ class _Session:
         apart = explorer.run(schedule.apart) if schedule.same else None
         return history, replace(self.reference, apart=apart)
 
-    def _keep(self, history: History, reference: Reference) -> None:
+    def _keep_history(self, history: History, reference: Reference) -> None:
         judgements = judge_history(history, reference)
         if history.schedule.family == "varied":
             self.varied = Tried(history.schedule, history, judgements)
             return
         self.tried[history.schedule] = Tried(history.schedule, history, judgements)
-        self.refuted = self.refuted or (
-            was_met(history) and any(j.verdict == REFUTED for j in judgements)
-        )
+        if was_met(history) and any(j.verdict == REFUTED for j in judgements):
+            self.refuted = True
 
-    def _second_phase(self, plan: Plan) -> None:
+    def _run_second_phase(self, plan: Plan) -> None:
         """Second deaths, at the boundaries that the deliveries after a first one really had."""
         room = MOST - len(self.tried)
-        singles = [
-            t.history
-            for s, t in self.tried.items()
-            if s.family == "kill" and s.faults[0].do == "kill"
-        ]
-        pairs = [schedule for history in singles for schedule in double_kills(history)]
-        ends = [
-            schedule
-            for s, t in list(self.tried.items())
-            if s.family in ("exhaustion", "permanent")
-            for schedule in failing_kills(t.history)
-        ]
-        exhausted = [t.history for s, t in self.tried.items() if s.family == "exhaustion"]
+        passing: list[Schedule] = []  # the error passes just in time
+        ends: list[Schedule] = []
+        pairs: list[Schedule] = []
+        for schedule, tried in self.tried.items():
+            if schedule.family == "kill" and schedule.faults[0].do == "kill":
+                pairs += double_kills(tried.history)
+            if schedule.family in ("exhaustion", "permanent"):
+                ends += failing_kills(tried.history)
+            if schedule.family == "exhaustion":
+                passing += last_chance(tried.history)
         later = Plan()
-        later.add("error", [schedule for history in exhausted for schedule in last_chance(history)])
+        later.add("error", passing)
+        # Half of the room for deaths while a job is given up; second deaths get what is left.
         later.add("kill while giving up", ends, max(room // 2, 0))
         later.add("double-kill", pairs, max(room - len(later.schedules), 0))
         plan.schedules += later.schedules
         plan.cut |= later.cut
         if not pairs:
             plan.skipped["double-kill"] = "no delivery followed a death"
-        self._spread(later.schedules)
+        self._run_on_all_workers(later.schedules)
 
     # -- the end
 
-    def _conclude(self, plan: Plan) -> Proof:
+    def _conclude_proof(self, plan: Plan) -> Proof:
         tried = list(self.tried.values())
         histories = [item.history for item in tried]
         found = logs.answers(histories, self.reference, self.payloads)
         self.problems += world_judgements(self.target, self.reference, histories, self.explorers[0])
-        shown = [*tried, self._narrowed(self.varied)] if self.varied else tried
-        witnesses = [
-            self._witness(candidates) for candidates in choose(shown, fatal=self.problems_fatal())
-        ]
-        self.problems += [unstable(witness) for witness in witnesses if not witness.again]
-        witnesses = [witness for witness in witnesses if witness.again]
-        if self.only is None and not self.problems_fatal():  # logs are compared over all schedules
+        shown = [*tried]
+        if self.varied is not None:
+            shown.append(self._narrow_varied(self.varied))
+        witnesses: list[Witness] = []
+        for candidates in choose(shown, fatal=self.problems_fatal()):
+            witness = self._choose_witness(candidates)
+            if witness.again:
+                witnesses.append(witness)
+            else:
+                self.problems.append(unstable(witness))
+        # Logs are compared over all schedules.
+        if self.only is None and not self.problems_fatal():
             witnesses += log_witnesses(found, tried)
         if self.only in self.tried:
             self.problems += unreached(self.tried[self.only].history)
-        incomplete = self.problems + [
-            j for t in shown for j in t.judgements if j.verdict == INCOMPLETE
-        ]
-        verdict = "refuted" if witnesses else "incomplete" if incomplete else "proved"
-        explorers = (*self.explorers, *(other.result() for other in self.others))
-        modules = tuple(
-            sorted(set().union(*(explorer.processes.modules for explorer in explorers)))
-        )
+        incomplete = [*self.problems]
+        for item in shown:
+            incomplete += [j for j in item.judgements if j.verdict == INCOMPLETE]
+        if witnesses:
+            verdict = "refuted"
+        elif incomplete:
+            verdict = "incomplete"
+        else:
+            verdict = "proved"
         return Proof(
             verdict,
             tried,
             witnesses,
-            _distinct(incomplete),
+            _drop_duplicates(incomplete),
             plan,
             self.reference,
             found,
             self.explorers[0].facts,
-            modules,
+            self._collect_modules(),
             self.settings[0].sandbox.walls,
             varied=self.varied,
         )
 
-    def _narrowed(self, varied: Tried) -> Tried:
+    def _collect_modules(self) -> tuple[str, ...]:
+        """The repository's modules that any of the processes has imported."""
+        found: set[str] = set()
+        for explorer in (*self.explorers, *(other.result() for other in self.others)):
+            found |= explorer.processes.modules
+        return tuple(sorted(found))
+
+    def _narrow_varied(self, varied: Tried) -> Tried:
         """With no more payloads than the two that share a key, where these show it by
         themselves.
         """
@@ -366,18 +382,19 @@ class _Session:
         schedule = Schedule("varied", moves=(f"varied={numbers}",))
         history = self.explorers[0].run(schedule)
         judgements = judge_history(history, self.reference)
-        again = any(j.rule == found.rule and j.verdict == REFUTED for j in judgements)
-        return Tried(schedule, history, judgements) if again else varied
+        if _is_refuted_again(judgements, found):
+            return Tried(schedule, history, judgements)
+        return varied
 
     def problems_fatal(self) -> bool:
         """Whether the single run itself could not be used."""
         return any(problem.rule in ("single-run", "enqueue.other-job") for problem in self.problems)
 
-    def _witness(self, candidates: list[tuple[Tried, Judgement]]) -> Witness:
+    def _choose_witness(self, candidates: list[tuple[Tried, Judgement]]) -> Witness:
         """The first that comes again each time, else the one that came most often."""
         best: Witness | None = None
         for item, judgement in candidates:
-            found = self._again(item, judgement)
+            found = self._repeat_witness(item, judgement)
             if best is None or found.again > best.again:
                 best = found
             if found.stable:
@@ -385,24 +402,33 @@ class _Session:
         assert best is not None
         return best
 
-    def _again(self, item: Tried, judgement: Judgement) -> Witness:
+    def _repeat_witness(self, item: Tried, judgement: Judgement) -> Witness:
         again = 0
         for _ in range(RERUNS):
-            found = judge_history(*self._run(self.explorers[0], item.schedule))
-            again += any(j.rule == judgement.rule and j.verdict == REFUTED for j in found)
+            found = judge_history(*self._run_schedule(self.explorers[0], item.schedule))
+            again += _is_refuted_again(found, judgement)
         return Witness(item, judgement, again)
 
 
-def _limit(spec: JobSpec) -> int:
-    """Deliveries of one schedule after which a job counts as unbounded."""
+def _is_refuted_again(judgements: Iterable[Judgement], before: Judgement) -> bool:
+    """By the same rule."""
+    return any(j.rule == before.rule and j.verdict == REFUTED for j in judgements)
+
+
+def _limit_deliveries(spec: JobSpec) -> int:
+    """Deliveries of one schedule after which a job counts as unbounded: two jobs with all their
+    attempts, and a few that deaths and moves bring.
+    """
     retry = spec.retry
-    most = (retry.max_attempts or 1) if retry and retry.kind != "none" else 1
-    return most * 2 + 6
+    attempts = 1
+    if retry is not None and retry.kind != "none":
+        attempts = retry.max_attempts or 1
+    return attempts * 2 + _MORE_DELIVERIES
 
 
-def _job_words(job: int) -> str:
+def _name_job(job: int) -> str:
     return f"proof.poison[{POISON - job}]" if job < 0 else f"payload.examples[{job}]"
 
 
-def _distinct(judgements: Iterable[Judgement]) -> list[Judgement]:
+def _drop_duplicates(judgements: Iterable[Judgement]) -> list[Judgement]:
     return list({(j.rule, j.message): j for j in judgements}.values())

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from skillrun.proof.assumptions import assumptions
-from skillrun.proof.cause import cause
-from skillrun.proof.judges.attempts import attempts, measured_delays
-from skillrun.proof.judges.logs import QUESTIONS
+from skillrun.proof.cause import find_cause
+from skillrun.proof.judges.attempts import count_attempts, measured_delays
+from skillrun.proof.judges.logs import NOT_ASKED, QUESTIONS
 from skillrun.proof.next_steps import next_step
 from skillrun.proof.observed import is_weaker, observe
 from skillrun.proof.reference import HINT, was_met
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from skillrun.proof.result import Proof, Target, Tried, Witness
 
 _SHOWN = 500
+# A guarantee that no schedule contradicted is worth a hint once more than the single run and one
+# family were tried.
+_FEW_FAMILIES = 2
 
 
 def proof_report(
@@ -39,7 +42,7 @@ def proof_report(
     `only`: the one schedule that was asked for. What is told by comparing many schedules is left
     open then.
     """
-    effects = [_effect(effect, proof) for effect in target.spec.effects or ()]
+    effects = [_describe_effect(effect, proof) for effect in target.spec.effects or ()]
     document: dict[str, Any] = {
         "schema_version": 1,
         "verdict": proof.verdict,
@@ -48,29 +51,32 @@ def proof_report(
         "library": shown(str(proof.facts.get("library") or "none")),
         "network": "walled" if proof.walls.has_network else "open",
         "sandbox": {"kind": proof.walls.kind, "missing": list(proof.walls.missing)},
-        "given": _given(proof, only),
+        "given": _describe_given(proof, only),
         "bounds": bounds(proof),
         "assumptions": [shown(text) for text in assumptions(proof, target)],
-        "schedules": {"total": sum(_families(proof).values()), "families": _families(proof)},
+        "schedules": {
+            "total": sum(_count_families(proof).values()),
+            "families": _count_families(proof),
+        },
         "skipped": {family: shown(why) for family, why in sorted(proof.plan.skipped.items())},
         "cut": dict(sorted(proof.plan.cut.items())),
         "transitions": count_transitions(tried.history for tried in proof.tried),
         "effects": effects,
-        "attempts": _attempts(proof, target),
-        "delays": _delays(proof, target),
-        "dead_letters": _dead_letters(proof, target),
-        "log_answers": _log_answers({} if only else proof.answers),
-        "witnesses": [_witness(witness, options) for witness in proof.witnesses],
+        "attempts": _describe_attempts(proof, target),
+        "delays": _describe_delays(proof, target),
+        "dead_letters": _describe_dead_letters(proof, target),
+        "log_answers": _describe_log_answers({} if only else proof.answers),
+        "witnesses": [_describe_witness(witness, options) for witness in proof.witnesses],
         "undeclared": [shown(j.message) for j in proof.incomplete if j.rule == "effect.undeclared"],
-        "incomplete": [_incomplete(judgement) for judgement in proof.incomplete],
-        "hints": [*_hints(proof), *(effect["hint"] for effect in effects if effect["hint"])],
-        **(
-            {}
-            if proof.confirmed is None
-            else {"confirmed": [_confirmed(item) for item in proof.confirmed]}
-        ),
-        "duration_ms": proof.duration_ms,
+        "incomplete": [_describe_incomplete(judgement) for judgement in proof.incomplete],
+        "hints": [
+            *_collect_hints(proof),
+            *(effect["hint"] for effect in effects if effect["hint"]),
+        ],
     }
+    if proof.confirmed is not None:
+        document["confirmed"] = [_describe_confirmed(item) for item in proof.confirmed]
+    document["duration_ms"] = proof.duration_ms
     whole: dict[str, Any] = masked_json(document)
     return whole
 
@@ -80,7 +86,7 @@ def shown(text: str, limit: int = _SHOWN) -> str:
     return visible(masked(text), limit=limit)
 
 
-def _given(proof: Proof, only: str | None) -> dict[str, Any] | None:
+def _describe_given(proof: Proof, only: str | None) -> dict[str, Any] | None:
     """What happened under the schedule that was asked for, or in a single run that went wrong."""
     wanted = str(parse_schedule(only)) if only else ""
     if any(judgement.rule == "single-run" for judgement in proof.incomplete):
@@ -88,7 +94,7 @@ def _given(proof: Proof, only: str | None) -> dict[str, Any] | None:
     tried = next((item for item in proof.tried if str(item.schedule) == wanted), None)
     if tried is None:
         return None
-    boundaries = [] if was_met(tried.history) else _boundaries(proof)
+    boundaries = [] if was_met(tried.history) else _list_boundaries(proof)
     return {
         "schedule": wanted,
         "reached": was_met(tried.history),
@@ -97,57 +103,68 @@ def _given(proof: Proof, only: str | None) -> dict[str, Any] | None:
     }
 
 
-def _families(proof: Proof) -> dict[str, int]:
+def _count_families(proof: Proof) -> dict[str, int]:
     """How many schedules of each were run, as `--list` counts them."""
-    varied = [proof.varied] if proof.varied else []
-    return dict(Counter(tried.schedule.family for tried in [*proof.tried, *varied]))
+    run = list(proof.tried)
+    if proof.varied:
+        run.append(proof.varied)
+    return dict(Counter(tried.schedule.family for tried in run))
 
 
 def bounds(proof: Proof) -> dict[str, Any]:
     """How far the search went: a verdict holds within these."""
     schedules = [tried.schedule for tried in proof.tried]
-    boundaries = _boundaries(proof)
+    switches = [sum(fault.do == "switch" for fault in s.faults) for s in schedules]
     found: dict[str, Any] = {
-        "schedules": sum(_families(proof).values()),
+        "schedules": sum(_count_families(proof).values()),
         "deliveries_at_once": max((s.copies for s in schedules), default=1),
-        "switches": max((sum(f.do == "switch" for f in s.faults) for s in schedules), default=0),
-        "boundaries": len(boundaries),
+        "switches": max(switches, default=0),
+        "boundaries": len(_find_boundary_events(proof)),
         "kills": max((s.kills for s in schedules), default=0),
     }
-    found["sentence"] = _sentence(found)
+    found["sentence"] = _write_sentence(found)
     return found
 
 
-def _boundaries(proof: Proof) -> list[str]:
-    return [str(event.boundary) for event in _boundary_events(proof)]
+def _list_boundaries(proof: Proof) -> list[str]:
+    return [str(event.boundary) for event in _find_boundary_events(proof)]
 
 
-def _boundary_events(proof: Proof) -> list[Event]:
-    once = proof.reference.once if proof.reference else None
-    return [event for event in once.runs[0].events if event.boundary] if once and once.runs else []
+def _find_boundary_events(proof: Proof) -> list[Event]:
+    """The boundaries of the single run."""
+    if proof.reference is None or not proof.reference.once.runs:
+        return []
+    return [event for event in proof.reference.once.runs[0].events if event.boundary]
 
 
-def _sentence(found: Mapping[str, Any]) -> str:
+def _write_sentence(found: Mapping[str, Any]) -> str:
     at_once, switches, kills = found["deliveries_at_once"], found["switches"], found["kills"]
-    together = f"at most {_number(at_once, 'delivery', 'deliveries')} at once"
+    together = f"at most {_write_number(at_once, 'delivery', 'deliveries')} at once"
+    if not kills:
+        deaths = "no kill"
+    elif kills == 1:
+        deaths = "1 kill"
+    else:
+        deaths = f"1-{kills} kills"
     return ", ".join(
         (
-            _number(found["schedules"], "schedule"),
-            f"{together} with <= {_number(switches, 'switch', 'switches')}",
-            _number(found["boundaries"], "boundary", "boundaries"),
-            "no kill" if not kills else "1 kill" if kills == 1 else f"1-{kills} kills",
+            _write_number(found["schedules"], "schedule", "schedules"),
+            f"{together} with <= {_write_number(switches, 'switch', 'switches')}",
+            _write_number(found["boundaries"], "boundary", "boundaries"),
+            deaths,
         )
     )
 
 
-def _number(count: int, one: str, many: str = "") -> str:
-    return f"{count} {one if count == 1 else many or one + 's'}"
+def _write_number(count: int, one: str, many: str) -> str:
+    word = one if count == 1 else many
+    return f"{count} {word}"
 
 
 # -- effects, attempts, delays, dead letters, logs
 
 
-def _effect(effect: Effect, proof: Proof) -> dict[str, Any]:
+def _describe_effect(effect: Effect, proof: Proof) -> dict[str, Any]:
     declared = effect.guarantee or "keyed"
     found: dict[str, Any] = {"name": effect.name, "declared": declared, "observed": "unknown"}
     found |= {"repeated": [], "lost": [], "hint": None}
@@ -155,80 +172,95 @@ def _effect(effect: Effect, proof: Proof) -> dict[str, Any]:
         return found
     seen = observe(effect, [tried.history for tried in proof.tried], proof.reference)
     found |= {"observed": seen.guarantee, "repeated": list(seen.repeated), "lost": list(seen.lost)}
-    full = len({tried.schedule.family for tried in proof.tried}) > 2
-    if proof.verdict == "proved" and full and is_weaker(declared, seen.guarantee):
+    is_full = len({tried.schedule.family for tried in proof.tried}) > _FEW_FAMILIES
+    if proof.verdict == "proved" and is_full and is_weaker(declared, seen.guarantee):
         found["hint"] = (
             f"{effect.name} is declared {declared}, and was {seen.guarantee} in every schedule"
         )
     return found
 
 
-def _exhaustions(proof: Proof) -> list[History]:
-    found = [
-        t.history
-        for t in proof.tried
-        if t.schedule.family == "exhaustion" and not t.schedule.has_crash
-    ]
-    return [history for history in found if was_met(history)]
+def _find_exhaustions(proof: Proof) -> list[History]:
+    """The histories of an error that does not pass; a death in between changes the count."""
+    found: list[History] = []
+    for tried in proof.tried:
+        schedule = tried.schedule
+        if schedule.family == "exhaustion" and not schedule.has_crash and was_met(tried.history):
+            found.append(tried.history)
+    return found
 
 
-def _attempts(proof: Proof, target: Target) -> dict[str, Any]:
-    reference, found = proof.reference, _exhaustions(proof)
-    declared = reference.max_attempts if reference else None
-    seen = sorted({attempts(history, reference) for history in found}) if reference else []
+def _describe_attempts(proof: Proof, target: Target) -> dict[str, Any]:
+    reference = proof.reference
+    declared, seen = None, set[int]()
+    if reference is not None:
+        declared = reference.max_attempts
+        seen = {count_attempts(history, reference) for history in _find_exhaustions(proof)}
     return {
         "declared": declared,
-        "observed": seen,
+        "observed": sorted(seen),
         "unbounded_by_kills": proof.facts.get("bounded_kills") is False,
     }
 
 
-def _delays(proof: Proof, target: Target) -> dict[str, Any]:
+def _describe_delays(proof: Proof, target: Target) -> dict[str, Any]:
+    """As declared, and as measured where an error did not pass, with random waits at their
+    longest.
+    """
     retry = target.spec.retry
-    declared = list(retry.delays()) if retry and retry.kind != "none" and retry.backoff else []
-    longest = next((h for h in _exhaustions(proof) if not h.schedule.low_jitter), None)
-    seen = [round(delay, 1) for delay in measured_delays(longest)] if longest else []
-    jitter = bool(retry and retry.backoff and retry.backoff.jitter)
+    declared: list[float] = []
+    seen: list[float] = []
+    jitter = False
+    if retry is not None and retry.backoff is not None:
+        jitter = bool(retry.backoff.jitter)
+        if retry.kind != "none":
+            declared = list(retry.delays())
+    for history in _find_exhaustions(proof):
+        if not history.schedule.low_jitter:
+            seen = [round(delay, 1) for delay in measured_delays(history)]
+            break
     return {"declared": declared, "observed": seen, "jitter": jitter}
 
 
-def _dead_letters(proof: Proof, target: Target) -> dict[str, Any]:
+def _describe_dead_letters(proof: Proof, target: Target) -> dict[str, Any]:
     """How many a job that was given up leaves, for each way of giving it up."""
-    letter = target.spec.dead_letter
-    before = (proof.reference.once.dead_letters or 0) if proof.reference else 0
+    before = 0
+    if proof.reference is not None:
+        before = proof.reference.once.dead_letters or 0
     found: dict[str, list[int]] = {"exhaustion": [], "permanent": [], "poison": []}
     for tried in proof.tried:
-        count, family = tried.history.dead_letters, tried.schedule.family
-        if (
-            family in found
-            and count is not None
-            and not tried.schedule.has_crash
-            and was_met(tried.history)
-        ):
-            found[family] = sorted({*found[family], count - before})
-    declared = (
-        None
-        if letter is None
-        else letter.kind
-        if letter.where is None
-        else f"{letter.kind} {letter.where}"
-    )
-    return {"declared": shown(declared) if declared else None, **found}
+        count, schedule = tried.history.dead_letters, tried.schedule
+        if schedule.family not in found or schedule.has_crash or count is None:
+            continue
+        if was_met(tried.history):
+            found[schedule.family] = sorted({*found[schedule.family], count - before})
+    return {"declared": _name_dead_letter(target), **found}
 
 
-def _log_answers(answers: Mapping[str, Answer]) -> dict[str, Any]:
-    return {
-        name: {
+def _name_dead_letter(target: Target) -> str | None:
+    """ "table dead_jobs": what the spec declares."""
+    letter = target.spec.dead_letter
+    if letter is None:
+        return None
+    if letter.where is None:
+        return shown(letter.kind)
+    return shown(f"{letter.kind} {letter.where}")
+
+
+def _describe_log_answers(answers: Mapping[str, Answer]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, words in QUESTIONS.items():
+        answer = answers.get(name, NOT_ASKED)
+        found[name] = {
             "question": words,
-            "by": answer.by if (answer := answers.get(name)) else "not asked",
-            "record": shown(answer.record, 200) if answer else "",
-            "logger": shown(answer.logger, 100) if answer else "",
+            "by": answer.by,
+            "record": shown(answer.record, 200),
+            "logger": shown(answer.logger, 100),
         }
-        for name, words in QUESTIONS.items()
-    }
+    return found
 
 
-def _incomplete(judgement: Judgement) -> dict[str, Any]:
+def _describe_incomplete(judgement: Judgement) -> dict[str, Any]:
     step = next_step(judgement)
     return {
         "rule": judgement.rule,
@@ -237,30 +269,31 @@ def _incomplete(judgement: Judgement) -> dict[str, Any]:
     }
 
 
-def _hints(proof: Proof) -> list[str]:
-    found = [j.message for tried in proof.tried for j in tried.judgements if j.verdict == HINT]
-    return [shown(text) for text in dict.fromkeys(found)]
+def _collect_hints(proof: Proof) -> list[str]:
+    found: dict[str, None] = {}  # as an ordered set
+    for tried in proof.tried:
+        found |= dict.fromkeys(j.message for j in tried.judgements if j.verdict == HINT)
+    return [shown(text) for text in found]
 
 
-def _confirmed(item: Confirmed) -> dict[str, Any]:
+def _describe_confirmed(item: Confirmed) -> dict[str, Any]:
     real = item.real
     return {
         "schedule": item.schedule,
-        "simulated": _seen(item.simulated),
-        "real": None if real is None else _seen(real),
+        "simulated": _describe_seen(item.simulated),
+        "real": None if real is None else _describe_seen(real),
         "agrees": item.agrees,
         "note": shown(item.note),
     }
 
 
-def _seen(seen: Seen) -> dict[str, Any]:
-    calls = seen.calls().items()
+def _describe_seen(seen: Seen) -> dict[str, Any]:
+    performed = []
+    for (name, key), count in seen.calls().items():
+        performed.append({"effect": name, "key": key and shown(key), "calls": count})
     return {
         "outcomes": list(seen.outcomes),
-        "performed": [
-            {"effect": name, "key": key and shown(key), "calls": count}
-            for (name, key), count in calls
-        ],
+        "performed": performed,
         "state": {name: shown(str(rows)) for name, rows in seen.state.items()},
         "dead_letters": seen.dead_letters,
         "delays": [round(delay, 1) for delay in seen.delays],
@@ -270,14 +303,14 @@ def _seen(seen: Seen) -> dict[str, Any]:
 # -- witnesses
 
 
-def _witness(witness: Witness, options: str) -> dict[str, Any]:
+def _describe_witness(witness: Witness, options: str) -> dict[str, Any]:
     judgement, tried = witness.judgement, witness.tried
     return {
         "schedule": str(tried.schedule),
         "rule": judgement.rule,
         "message": shown(judgement.message),
         "effect": judgement.effect,
-        "cause": cause(tried.history, judgement),
+        "cause": find_cause(tried.history, judgement),
         "expected": shown(judgement.expected),
         "seen": shown(judgement.seen),
         "stable": witness.stable,
@@ -298,18 +331,21 @@ def replay_of(witness: Witness, options: str) -> str:
 
 def steps(tried: Tried) -> list[dict[str, Any]]:
     """The story as JSON values."""
-    return [
-        {
-            "number": step.number,
-            "at_s": round(step.at_s, 1),
-            "process": step.process,
-            "text": step.text,
-            "fault": step.fault,
-            "path": visible(step.place[0]) if step.place else None,
-            "line": step.place[1] if step.place else None,
-        }
-        for step in story(tried.history)
-    ]
+    found = []
+    for step in story(tried.history):
+        path, line = step.place or (None, None)
+        found.append(
+            {
+                "number": step.number,
+                "at_s": round(step.at_s, 1),
+                "process": step.process,
+                "text": step.text,
+                "fault": step.fault,
+                "path": visible(path) if path is not None else None,
+                "line": line,
+            }
+        )
+    return found
 
 
 def plan_report(proof: Proof, target: Target) -> dict[str, Any]:
@@ -320,17 +356,17 @@ def plan_report(proof: Proof, target: Target) -> dict[str, Any]:
     return {
         "schema_version": 1,
         "job": shown(target.spec.job),
-        "boundaries": [_boundary(event) for event in _boundary_events(proof)],
+        "boundaries": [_describe_boundary(event) for event in _find_boundary_events(proof)],
         "families": dict(Counter(schedule.family for schedule in schedules)),
         "skipped": {family: shown(why) for family, why in sorted(proof.plan.skipped.items())},
         "cut": dict(sorted(proof.plan.cut.items())),
         "transitions": count_transitions(tried.history for tried in proof.tried),
         "schedules": [str(schedule) for schedule in schedules],
-        "incomplete": [_incomplete(judgement) for judgement in proof.incomplete],
+        "incomplete": [_describe_incomplete(judgement) for judgement in proof.incomplete],
     }
 
 
-def _boundary(event: Event) -> dict[str, Any]:
+def _describe_boundary(event: Event) -> dict[str, Any]:
     path, line = event.place or (None, None)
     return {
         "at": event.boundary,

@@ -51,15 +51,21 @@ class Fault:
     at: str  # "before:email#1"
     delivery: int = 1
     error: str | None = None
-    index: int = (
-        0  # which entry, transient ones first, where a class is named twice with other arguments
-    )
+    # Which entry, transient ones first, where a class is named twice with other arguments.
+    index: int = 0
 
     def __str__(self) -> str:
-        error = f"={self.error}" + (f"~{self.index}" if self.index else "") if self.error else ""
-        where = (
-            "" if self.delivery == 1 else "/*" if self.delivery == EVERY else f"/{self.delivery}"
-        )
+        error = ""
+        if self.error:
+            error = f"={self.error}"
+            if self.index:
+                error += f"~{self.index}"
+        if self.delivery == 1:
+            where = ""
+        elif self.delivery == EVERY:
+            where = "/*"
+        else:
+            where = f"/{self.delivery}"
         return f"{self.do}{error}@{self.at}{where}"
 
 
@@ -82,17 +88,21 @@ class Schedule:
     beside: int | None = None  # the distinct job that is delivered at the same time
 
     def __str__(self) -> str:
-        words = [str(fault) for fault in self.faults]
-        words += [f"copies={self.copies}"] if self.copies > 1 else []
-        words += [f"beside={self.beside}"] if self.beside is not None else []
-        words += ["lose"] if self.lose else []
-        words += [f"poison={self.poison}"] if self.poison is not None else []
-        words += ["fresh"] if self.fresh else []
-        words += ["same-process"] if self.same else []
-        words += [f"late={self.late}"] if self.late else []
-        words += ["midnight"] if self.midnight else []
-        words += ["jitter=low"] if self.low_jitter else []
-        return " ".join([*words, *self.moves]) or "once"
+        # The order is part of the text: a replay and a witness are compared by it.
+        words = (
+            (f"copies={self.copies}", self.copies > 1),
+            (f"beside={self.beside}", self.beside is not None),
+            ("lose", self.lose),
+            (f"poison={self.poison}", self.poison is not None),
+            ("fresh", self.fresh),
+            ("same-process", self.same),
+            (f"late={self.late}", bool(self.late)),
+            ("midnight", self.midnight),
+            ("jitter=low", self.low_jitter),
+        )
+        faults = [str(fault) for fault in self.faults]
+        told = [word for word, holds in words if holds]
+        return " ".join([*faults, *told, *self.moves]) or "once"
 
     @property
     def apart(self) -> Schedule:
@@ -108,11 +118,16 @@ class Schedule:
     @property
     def varied(self) -> tuple[int, ...]:
         """Which of the varied payloads it delivers, counted from 1."""
-        texts = [move.partition("=")[2] for move in self.moves if move.startswith("varied=")]
         found: list[int] = []
-        for text in texts:
-            first, mark, last = text.partition("-")
-            found += range(int(first), int(last) + 1) if mark else map(int, text.split(","))
+        for move in self.moves:
+            if not move.startswith("varied="):
+                continue
+            text = move.removeprefix("varied=")
+            first, dash, last = text.partition("-")
+            if dash:
+                found += range(int(first), int(last) + 1)
+            else:
+                found += map(int, text.split(","))
         return tuple(found)
 
     @property
@@ -149,14 +164,14 @@ def parse_schedule(text: str) -> Schedule:
     """The schedule of a text. Raises Misuse."""
     made = Schedule("given")
     for word in text.split():
-        made = _with(made, word)
+        made = _add_word(made, word)
     return replace(made, family=family_of(made))
 
 
-def _with(made: Schedule, word: str) -> Schedule:
+def _add_word(made: Schedule, word: str) -> Schedule:
     fault = _FAULT.fullmatch(word)
     if fault:
-        return replace(made, faults=(*made.faults, _fault(fault)))
+        return replace(made, faults=(*made.faults, _make_fault(fault)))
     name, _, value = word.partition("=")
     if word == "once":
         return made
@@ -183,15 +198,13 @@ def _with(made: Schedule, word: str) -> Schedule:
     )
 
 
-def _fault(match: re.Match[str]) -> Fault:
-    delivery = match["delivery"]
-    return Fault(
-        match["do"],
-        match["at"],
-        1 if delivery is None else EVERY if delivery == "*" else int(delivery),
-        match["error"],
-        int(match["index"] or 0),
-    )
+def _make_fault(match: re.Match[str]) -> Fault:
+    delivery = 1
+    if match["delivery"] == "*":
+        delivery = EVERY
+    elif match["delivery"] is not None:
+        delivery = int(match["delivery"])
+    return Fault(match["do"], match["at"], delivery, match["error"], int(match["index"] or 0))
 
 
 def family_of(schedule: Schedule) -> str:
@@ -224,7 +237,9 @@ def family_of(schedule: Schedule) -> str:
     if "fail" in does:
         return "store-error"
     if schedule.has_crash:
-        return "double-kill" if schedule.kills > 1 else "kill-lose" if schedule.lose else "kill"
+        if schedule.kills > 1:
+            return "double-kill"
+        return "kill-lose" if schedule.lose else "kill"
     if "tick" in names:
         return "dst"
     if "job" in names:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from skillrun.proof.explorer import Explorer
-from skillrun.proof.families import dst
+from skillrun.proof.families import plan_dst
 from skillrun.proof.history import History
 from skillrun.proof.jobs import DIRECT
 from skillrun.proof.judges.unknowns import how_it_ended
@@ -54,7 +54,7 @@ def reference_of(explorer: Explorer, spec: JobSpec) -> tuple[Reference, tuple[Hi
 
 def _single_ticks(explorer: Explorer, spec: JobSpec) -> dict[str, History]:
     """What a clocked job does in the tick at which two of them are to do it once."""
-    moves = [s.moves[0] for s in dst(spec)] if explorer.clocked else []
+    moves = [s.moves[0] for s in plan_dst(spec)] if explorer.clocked else []
     return {move: explorer.run(Schedule("alone", moves=(move,))) for move in moves}
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from skillrun.proof.cause import cause
+from skillrun.proof.cause import find_cause
 from skillrun.proof.reference import HINT
 from skillrun.proof.story import story
 from skillrun.text import masked, visible
@@ -25,11 +25,12 @@ def stories(proof: Proof) -> list[dict[str, Any]]:
     A step has `number`, `at_s` (virtual seconds), `process`, `text`, `kind` (of its event), `path`,
     `line`.
     """
-    refuted = [_refuted(witness) for witness in proof.witnesses]
-    return [*refuted, *(_told(tried) for tried in _one_a_family(proof))][:MOST]
+    refuted = [_tell_refutation(witness) for witness in proof.witnesses]
+    held = [_tell_history(tried) for tried in _choose_one_a_family(proof)]
+    return [*refuted, *held][:MOST]
 
 
-def _one_a_family(proof: Proof) -> list[Tried]:
+def _choose_one_a_family(proof: Proof) -> list[Tried]:
     """Of each family the schedule under which most effects took place, of those against which
     nobody said anything.
     """
@@ -43,19 +44,20 @@ def _one_a_family(proof: Proof) -> list[Tried]:
     return list(found.values())
 
 
-def _refuted(witness: Witness) -> dict[str, Any]:
+def _tell_refutation(witness: Witness) -> dict[str, Any]:
     judgement, tried = witness.judgement, witness.tried
     said = {
         "rule": judgement.rule,
         "message": judgement.message,
-        "cause": cause(tried.history, judgement),
+        "cause": find_cause(tried.history, judgement),
         "expected": judgement.expected,
         "seen": judgement.seen,
     }
-    return {**_told(tried), "refuted": True, **{name: _shown(text) for name, text in said.items()}}
+    shown = {name: _show_text(text) for name, text in said.items()}
+    return {**_tell_history(tried), "refuted": True, **shown}
 
 
-def _told(tried: Tried) -> dict[str, Any]:
+def _tell_history(tried: Tried) -> dict[str, Any]:
     nothing = dict.fromkeys(("rule", "message", "cause", "expected", "seen"))
     schedule = tried.schedule
     return {
@@ -63,11 +65,11 @@ def _told(tried: Tried) -> dict[str, Any]:
         "family": schedule.family,
         "refuted": False,
         **nothing,
-        "steps": [_step(step) for step in story(tried.history)],
+        "steps": [_make_step(step) for step in story(tried.history)],
     }
 
 
-def _step(step: Any) -> dict[str, Any]:
+def _make_step(step: Any) -> dict[str, Any]:
     path, line = step.place or (None, None)
     return {
         "number": step.number,
@@ -80,5 +82,5 @@ def _step(step: Any) -> dict[str, Any]:
     }
 
 
-def _shown(text: str) -> str:
+def _show_text(text: str) -> str:
     return visible(masked(text), limit=_SHOWN)

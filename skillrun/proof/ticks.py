@@ -19,6 +19,18 @@ if TYPE_CHECKING:
     from skillrun.proof.history import Delivery
 
 DAY_S = 86400.0
+# A declared delay of nearly a period is one that waits for the next tick.
+_NEXT_TICK = 0.9
+# When a poller is looked at again after a fault, as shares of the declared delay: well before it
+# and shortly before it, where a handler that keeps the delay does nothing; shortly after it; and
+# when it is overdue, whatever jitter adds.
+_WELL_BEFORE, _SHORTLY_BEFORE = 0.4, 0.8
+_SHORTLY_AFTER, _OVERDUE = 1.02, 1.2
+# A lock or a claim of a dead process should be given up within an hour; what is held for a day is
+# given up an hour after it.
+_LOCK_S = 3600.0
+_DAY_AND_HOUR_S = 25 * 3600.0
+_INSIDE = 0.98  # of a declared window, in which a duplicate is still known
 NEXT = 900  # the first job number of a clocked handler's later ticks
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
@@ -44,15 +56,23 @@ def is_polled(spec: JobSpec, facts: dict[str, Any]) -> bool:
     Of a cron job that is one of several ticks a day, or a retry policy that waits for the next day.
     """
     polls = spec.trigger is not None and spec.trigger.type == "poller"
-    return bool(facts.get("ticks")) and (polls or spec.enqueue is not None or _takes_up(spec))
+    return bool(facts.get("ticks")) and (
+        polls or spec.enqueue is not None or _takes_up_what_is_left(spec)
+    )
 
 
-def _takes_up(spec: JobSpec) -> bool:
+def _takes_up_what_is_left(spec: JobSpec) -> bool:
     if spec.trigger is None or spec.idempotency is None or spec.idempotency.strategy != "invariant":
         return False
     period = period_s(spec.trigger.schedule)
-    declared = spec.retry.delays()[:1] if spec.retry and spec.retry.kind is None else ()
-    return period < DAY_S or any(delay >= period * 0.9 for delay in declared)
+    return period < DAY_S or any(delay >= period * _NEXT_TICK for delay in _read_delays(spec)[:1])
+
+
+def _read_delays(spec: JobSpec) -> tuple[float, ...]:
+    """The declared waits before each retry; none where the job is not tried again."""
+    if spec.retry is None or spec.retry.kind is not None:
+        return ()
+    return spec.retry.delays()
 
 
 def is_clocked(spec: JobSpec, facts: dict[str, Any]) -> bool:
@@ -81,25 +101,25 @@ def waits(spec: JobSpec, tries: int) -> list[float]:
     in between.
     """
     tick = every(spec)
-    declared = (
-        spec.retry.delays()[tries - 1 : tries] if spec.retry and spec.retry.kind is None else ()
-    )
-    found = {max(tick, *(delay * 0.4 for delay in declared), 0.0)}
-    cron = spec.trigger is not None and spec.trigger.type == "cron"
-    latest = 0.0 if cron else _horizon(spec)  # on another day a cron job may be another one
-    found |= {
-        max(3600.0, tick),
-        max(latest, tick),
-        max(tick, *(delay * 0.8 for delay in declared), 0.0),
-    }
+    declared = _read_delays(spec)[tries - 1 : tries]
+    is_cron = spec.trigger is not None and spec.trigger.type == "cron"
+    # On another day a cron job may be another one.
+    latest = 0.0 if is_cron else _find_horizon(spec)
+    found = {max(_LOCK_S, tick), max(latest, tick)}
+    if not declared:
+        found.add(tick)
     for delay in declared:
-        found |= {delay * 1.02 + 2, delay * 1.2 + tick + 5}
+        found |= {max(tick, delay * _WELL_BEFORE), max(tick, delay * _SHORTLY_BEFORE)}
+        found |= {delay * _SHORTLY_AFTER + 2, delay * _OVERDUE + tick + 5}
     return sorted(wait for wait in found if wait >= tick)
 
 
-def _horizon(spec: JobSpec) -> float:
+def _find_horizon(spec: JobSpec) -> float:
+    """The last time at which the job must still know what it has done."""
     dedupe = spec.idempotency.dedupe if spec.idempotency else None
-    return min(25 * 3600.0, dedupe.window * 0.98) if dedupe and dedupe.window else 25 * 3600.0
+    if dedupe is None or not dedupe.window:
+        return _DAY_AND_HOUR_S
+    return min(_DAY_AND_HOUR_S, dedupe.window * _INSIDE)
 
 
 def is_faulty(delivery: Delivery) -> bool:
@@ -121,13 +141,13 @@ def is_idle(delivery: Delivery) -> bool:
 
 def at_hour(hour: int, zone: str | None) -> float:
     """Seconds from now to a full hour of this day in a time zone."""
-    now = datetime.now(_zone(zone))
+    now = datetime.now(_read_zone(zone))
     return now.replace(hour=hour, minute=0, second=0, microsecond=0).timestamp() - time.time()
 
 
 def before_midnight(zone: str | None) -> float:
     """Seconds from now to just before the next day in a time zone."""
-    now = datetime.now(_zone(zone))
+    now = datetime.now(_read_zone(zone))
     end = now.replace(hour=23, minute=59, second=58, microsecond=0)
     return (end if end > now else end + timedelta(1)).timestamp() - time.time()
 
@@ -138,10 +158,12 @@ def later_ticks(schedule: str | None, zone: str | None) -> list[float]:
     is no cron expression.
     """
     fields = cron_fields(schedule)
-    gap = _longest_gap(fields) if fields else None
-    if fields is None or gap is None:
+    if fields is None:
         return []
-    today = datetime.now(_zone(zone)).date()
+    gap = _find_longest_gap(fields)
+    if gap is None:
+        return []
+    today = datetime.now(_read_zone(zone)).date()
     days = {today + timedelta(gap), _same_day(today, 12)}
     if gap == 1:
         days |= {today + timedelta(7), _same_day(today, 1)}
@@ -169,10 +191,12 @@ def _same_day(day: date, months: int) -> date:
         return first + timedelta(31)
 
 
-def _longest_gap(fields: tuple[frozenset[int], ...]) -> int | None:
+def _find_longest_gap(fields: tuple[frozenset[int], ...]) -> int | None:
     """Days after which another day, week or month has begun, whichever the schedule goes by."""
+    # Two years and some: each month, and each day of the month, comes twice.
     start = date(2026, 1, 1)
-    days = [day for day in (start + timedelta(n) for n in range(800)) if _is_due(fields, day)]
+    all_days = [start + timedelta(number) for number in range(800)]
+    days = [day for day in all_days if _is_due(fields, day)]
     gaps = [(later - day).days for day, later in itertools.pairwise(days)]
     return max(gaps, default=None)
 
@@ -184,9 +208,10 @@ def fires_twice(schedule: str | None, zone: str | None) -> tuple[float, float] |
     fields = cron_fields(schedule)
     if fields is None or zone is None or len(fields[0]) > 1 or len(fields[1]) > 12:
         return None
-    place = _zone(zone)
+    place = _read_zone(zone)
     today = datetime.now(place).date()
-    for day in (today + timedelta(n) for n in range(1, 2 * 366)):
+    for number in range(1, 2 * 366):
+        day = today + timedelta(number)
         for hour in sorted(fields[1]):
             first = datetime(day.year, day.month, day.day, hour, min(fields[0]), tzinfo=place)
             again = first.replace(fold=1)
@@ -204,35 +229,44 @@ def cron_fields(schedule: str | None) -> tuple[frozenset[int], ...] | None:
         return None
     try:
         minute, hour, day, month, weekday = (
-            frozenset(_values(word, *field)) for word, field in zip(words, _FIELDS, strict=True)
+            frozenset(_read_values(word, *field))
+            for word, field in zip(words, _FIELDS, strict=True)
         )
     except ValueError:
         return None
     return minute, hour, day, month, frozenset(number % 7 for number in weekday)
 
 
-def _values(word: str, low: int, high: int, names: tuple[str, ...]) -> Iterable[int]:
+def _read_values(word: str, low: int, high: int, names: tuple[str, ...]) -> Iterable[int]:
     """Raises ValueError."""
     for part in word.lower().split(","):
         span, _, step = part.partition("/")
         first, _, last = span.partition("-")
-        begin = low if span in "*?" else _number(first, low, names)
-        end = high if span in "*?" or (step and not last) else _number(last or first, low, names)
+        begin = low if span in "*?" else _read_number(first, low, names)
+        end = (
+            high if span in "*?" or (step and not last) else _read_number(last or first, low, names)
+        )
         yield from range(begin, end + 1, int(step or 1))
 
 
-def _number(word: str, low: int, names: tuple[str, ...]) -> int:
-    return names.index(word) + low if word in names else int(word)
+def _read_number(word: str, low: int, names: tuple[str, ...]) -> int:
+    if word in names:
+        return names.index(word) + low
+    return int(word)
 
 
 def _is_due(fields: tuple[frozenset[int], ...], day: date) -> bool:
     _, _, days, months, weekdays = fields
+    if day.month not in months:
+        return False
     in_month, in_week = day.day in days, day.isoweekday() % 7 in weekdays
-    either = len(days) < 31 and len(weekdays) < 7  # cron takes a day that fits one of the two
-    return day.month in months and ((in_month or in_week) if either else (in_month and in_week))
+    # Where both are restricted, cron takes a day that fits one of the two.
+    if len(days) < 31 and len(weekdays) < 7:
+        return in_month or in_week
+    return in_month and in_week
 
 
-def _zone(name: str | None) -> ZoneInfo:
+def _read_zone(name: str | None) -> ZoneInfo:
     try:
         return ZoneInfo(name or "UTC")
     except (KeyError, ValueError):

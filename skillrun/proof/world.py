@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skillrun.proof.history import History
+from skillrun.proof.history import Event, History
 from skillrun.proof.reference import INCOMPLETE, Judgement, Reference
 from skillrun.proof.state import StateError, Store, words
 
@@ -20,23 +20,26 @@ _TEMPORARY = re.compile(
     r"\s*create\s+(?:local\s+|global\s+)?temp(?:orary)?\s+table\b", re.IGNORECASE
 )
 
+# The last part of a name: of `public."Orders"` it is Orders.
+_SOURCE = re.compile(r'\b(?:from|join)\s+[\w."]*?(\w+)"?(?![\w."])', re.IGNORECASE)
+
 
 def world_judgements(
     target: Any, reference: Reference, histories: Iterable[History], explorer: Explorer
 ) -> list[Judgement]:
     """Whatever makes the verdict incomplete as a whole."""
     return [
-        *_source(target.root, reference),
-        *_volatile(reference),
-        *_unread(target.spec, list(histories), explorer),
-        *_nothing_to_judge(reference),
-        *_cannot_be_kept(reference),
-        *_uncounted(target.spec, list(histories)),
-        *_one_job_only(target.spec, reference),
+        *_judge_source(target.root, reference),
+        *_judge_volatile_state(reference),
+        *_judge_unread_tables(target.spec, list(histories), explorer),
+        *_judge_emptiness(reference),
+        *_judge_effects(reference),
+        *_judge_uncounted_letters(target.spec, list(histories)),
+        *_judge_distinct_jobs(target.spec, reference),
     ]
 
 
-def _nothing_to_judge(reference: Reference) -> Iterator[Judgement]:
+def _judge_emptiness(reference: Reference) -> Iterator[Judgement]:
     """Without effects and without state every history looks the same."""
     if not reference.effects and not reference.once.state:
         said = (
@@ -45,7 +48,7 @@ def _nothing_to_judge(reference: Reference) -> Iterator[Judgement]:
         yield Judgement(INCOMPLETE, "state.nothing", said)
 
 
-def _cannot_be_kept(reference: Reference) -> Iterator[Judgement]:
+def _judge_effects(reference: Reference) -> Iterator[Judgement]:
     """A keyed effect needs to name its key; one that is passed through must do something that is
     seen.
     """
@@ -53,38 +56,33 @@ def _cannot_be_kept(reference: Reference) -> Iterator[Judgement]:
         if effect.guarantee == "keyed" and effect.key_arg is None:
             said = f"effect {effect.name} is declared keyed, but key_arg names no argument"
             yield Judgement(INCOMPLETE, "effect.key-not-named", said)
-        if (
-            effect.mode == "pass_through"
-            and reference.calls(effect.name)
-            and not _does_something(reference, effect)
-        ):
+        is_called = effect.mode == "pass_through" and bool(reference.calls(effect.name))
+        if is_called and not _does_something(reference, effect):
             said = f"effect {effect.name} is passed through, but nothing that it does was seen"
             yield Judgement(INCOMPLETE, "effect.not-seen", said)
 
 
 def _does_something(reference: Reference, effect: Any) -> bool:
     """A write, a command or a publish between the call and its end."""
-    inside, seen = False, False
+    is_inside = False
     for event in reference.once.events:
-        if event.kind == "at" and event["effect"] == effect.name:
-            inside = event["when"] == "before"
-        elif inside and event.kind == "at":
-            seen = (
-                seen
-                or (event["kind"] == "sql" and event["verb"] != "select")
-                or event["kind"] in ("redis", "publish")
-            )
-    return seen
+        if event.kind != "at":
+            continue
+        if event["effect"] == effect.name:
+            is_inside = event["when"] == "before"
+        elif is_inside:
+            is_write = event["kind"] == "sql" and event["verb"] != "select"
+            if is_write or event["kind"] in ("redis", "publish"):
+                return True
+    return False
 
 
-def _uncounted(spec: Any, histories: list[History]) -> Iterator[Judgement]:
+def _judge_uncounted_letters(spec: Any, histories: list[History]) -> Iterator[Judgement]:
     """A dead letter that nobody counts may be missing, or there twice."""
     letter = spec.dead_letter
-    if (
-        letter is not None
-        and letter.kind != "none"
-        and all(history.dead_letters is None for history in histories)
-    ):
+    if letter is None or letter.kind == "none":
+        return
+    if all(history.dead_letters is None for history in histories):
         said = f"dead letters go to a {letter.kind}, but nothing counts them: proof.dead_letters"
         yield Judgement(
             INCOMPLETE,
@@ -94,37 +92,47 @@ def _uncounted(spec: Any, histories: list[History]) -> Iterator[Judgement]:
         )
 
 
-def _one_job_only(spec: Any, reference: Reference) -> Iterator[Judgement]:
+def _judge_distinct_jobs(spec: Any, reference: Reference) -> Iterator[Judgement]:
     """That two jobs are told apart was not seen: with one key for all of them nothing would look
     different.
     """
-    keyed = spec.idempotency is not None and spec.idempotency.strategy == "keyed"
-    if keyed and not reference.jobs:
-        given = spec.examples[0] if spec.examples and isinstance(spec.examples[0], dict) else {}
-        absent = [field for field in spec.idempotency.key if field.partition(".")[0] not in given]
-        said, want = "no second, distinct job could be run", "another one in payload.examples"
-        if absent and given:
-            said = (
-                f"the key field {absent[0]} is not in the first of payload.examples: no two jobs"
-                " differ in it"
-            )
-        elif reference.unfit:
-            job, why = next(iter(reference.unfit.items()))
-            said = f"{said}: {_payload(spec, job)}: {why}"
-            want = (
-                "let proof.setup write what that job works on, or give another one in"
-                " payload.examples"
-            )
-        yield Judgement(INCOMPLETE, "distinct.none", said, expected=want)
+    is_keyed = spec.idempotency is not None and spec.idempotency.strategy == "keyed"
+    if not is_keyed or reference.jobs:
+        return
+    absent = _find_absent_field(spec)
+    said, want = "no second, distinct job could be run", "another one in payload.examples"
+    if absent is not None:
+        said = (
+            f"the key field {absent} is not in the first of payload.examples: no two jobs"
+            " differ in it"
+        )
+    elif reference.unfit:
+        job, why = next(iter(reference.unfit.items()))
+        said = f"{said}: {_show_payload(spec, job)}: {why}"
+        want = (
+            "let proof.setup write what that job works on, or give another one in payload.examples"
+        )
+    yield Judgement(INCOMPLETE, "distinct.none", said, expected=want)
 
 
-def _payload(spec: Any, job: int) -> str:
+def _find_absent_field(spec: Any) -> str | None:
+    """The first key field that the first example does not have."""
+    given = spec.examples[0] if spec.examples else None
+    if not given or not isinstance(given, dict):
+        return None
+    for field in spec.idempotency.key:
+        if field.partition(".")[0] not in given:
+            return str(field)
+    return None
+
+
+def _show_payload(spec: Any, job: int) -> str:
     from skillrun.proof.jobs import payloads_of
 
     return repr(payloads_of(spec).get(job))
 
 
-def _source(root: Path, reference: Reference) -> Iterator[Judgement]:
+def _judge_source(root: Path, reference: Reference) -> Iterator[Judgement]:
     """The handler that ran must be the one in this checkout, and no installed copy of it."""
     file = reference.facts.get("file")
     if file is None:
@@ -138,7 +146,7 @@ def _source(root: Path, reference: Reference) -> Iterator[Judgement]:
         )
 
 
-def _volatile(reference: Reference) -> Iterator[Judgement]:
+def _judge_volatile_state(reference: Reference) -> Iterator[Judgement]:
     for name in sorted(reference.volatile):
         said = (
             f"proof.state.{name} differs between two single runs: leave out times and random values"
@@ -146,38 +154,46 @@ def _volatile(reference: Reference) -> Iterator[Judgement]:
         yield Judgement(INCOMPLETE, "state.volatile", said)
 
 
-def _unread(spec: Any, histories: list[History], explorer: Explorer) -> Iterator[Judgement]:
+def _judge_unread_tables(
+    spec: Any, histories: list[History], explorer: Explorer
+) -> Iterator[Judgement]:
     """A table that is written and that no query reads may hide a repetition."""
-    written = _written(histories)
+    written = _find_writes(histories)
     if not written:
         return
-    proof = spec.proof
-    queries = list(proof.state.values()) if proof else []
-    queries += [proof.dead_letters] if proof and proof.dead_letters else []
     if explorer.store is None:
-        said = (
-            f"{', '.join(sorted({table for _, table in written}))} written, but proof.database"
-            " names no database"
-        )
+        tables = ", ".join(sorted({table for _, table in written}))
+        said = f"{tables} written, but proof.database names no database"
         yield Judgement(INCOMPLETE, "state.no-database", said)
         return
-    read = _tables_read(explorer.store, queries)
+    read = _find_tables_read(explorer.store, _list_queries(spec))
     mine = getattr(explorer.store, "path", None)
     name = str(mine).replace(str(explorer.setting.place.scratch), "{scratch}")
     temporary = _find_temporary(histories)
     for store, table in sorted(written):
         if table in temporary and not _has_table(explorer.store, table):
             continue  # it ends with its connection
-        if (
+        is_other_file = (
             mine is not None
             and store.startswith("sqlite:")
             and store[7:] not in (name, str(Path(mine).resolve()))
-        ):
+        )
+        if is_other_file:
             said = f"the handler writes to {Path(store[7:]).name}, which is not proof.database"
             yield Judgement(INCOMPLETE, "state.other-database", said)
         elif table and table not in read:
             said = f"the table {table} is written but no query of proof.state reads it"
             yield Judgement(INCOMPLETE, "state.unread", said)
+
+
+def _list_queries(spec: Any) -> list[str]:
+    """Every query that says what the job has left."""
+    if not spec.proof:
+        return []
+    queries = list(spec.proof.state.values())
+    if spec.proof.dead_letters:
+        queries.append(spec.proof.dead_letters)
+    return queries
 
 
 def _find_temporary(histories: Iterable[History]) -> set[str]:
@@ -208,19 +224,22 @@ def _has_table(store: Store, table: str) -> bool:
         return True
 
 
-def _written(histories: Iterable[History]) -> set[tuple[str, str]]:
+def _find_writes(histories: Iterable[History]) -> set[tuple[str, str]]:
     """(store, table) of every write in a delivery to the handler."""
-    return {
-        (event["store"], event["table"])
-        for history in histories
-        for delivery in history.deliveries
-        if delivery.op in ("deliver", "callback", "died")
-        for event in delivery.all("at")
-        if event["kind"] == "sql"
-        and event["verb"] in ("insert", "update", "delete")
-        and event["when"] == "after"
-        and event["store"] != ":memory:"
-    }
+    found: set[tuple[str, str]] = set()
+    for history in histories:
+        for delivery in history.deliveries:
+            if delivery.op not in ("deliver", "callback", "died"):
+                continue
+            found |= {(e["store"], e["table"]) for e in delivery.all("at") if _is_kept_write(e)}
+    return found
+
+
+def _is_kept_write(event: Event) -> bool:
+    """A database in memory ends with its process: nothing of it is kept."""
+    if event["kind"] != "sql" or event["when"] != "after" or event["store"] == ":memory:":
+        return False
+    return event["verb"] in ("insert", "update", "delete")
 
 
 def letter_queries(spec: Any) -> frozenset[str]:
@@ -228,19 +247,17 @@ def letter_queries(spec: Any) -> frozenset[str]:
     proof = spec.proof
     if proof is None or not proof.dead_letters:
         return frozenset()
-    kept = _sources(proof.dead_letters)
-    return frozenset(name for name, sql in proof.state.items() if kept & _sources(sql))
+    kept = _find_sources(proof.dead_letters)
+    return frozenset(name for name, sql in proof.state.items() if kept & _find_sources(sql))
 
 
-def _sources(sql: str) -> set[str]:
+def _find_sources(sql: str) -> set[str]:
     """The names behind `from` and `join`."""
-    return {
-        name.lower()
-        for name in re.findall(r'\b(?:from|join)\s+[\w."]*?(\w+)"?(?![\w."])', sql, re.IGNORECASE)
-    }
+    return {name.lower() for name in _SOURCE.findall(sql)}
 
 
-def _tables_read(store: Store, queries: list[str]) -> set[str]:
+def _find_tables_read(store: Store, queries: list[str]) -> set[str]:
+    """As the database says; where it cannot, every word of a query may be one."""
     read: set[str] = set()
     for query in queries:
         try:

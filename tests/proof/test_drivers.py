@@ -20,7 +20,7 @@ from skillrun.proof.explorer import Explorer
 from skillrun.proof.families import plan_schedules
 from skillrun.proof.history import Delivery, History
 from skillrun.proof.jobs import DIRECT
-from skillrun.proof.judges.attempts import attempts, measured_delays
+from skillrun.proof.judges.attempts import count_attempts, measured_delays
 from skillrun.proof.schedule import ONCE, Schedule, parse_schedule
 from skillrun.proof.services.errors import ServiceMissing
 from skillrun.proof.setting import Setting
@@ -144,7 +144,7 @@ def test_a_transient_error_is_tried_again(job: Job) -> None:
 def test_a_permanent_error_is_not_tried_again(job: Job) -> None:
     history = job.under("permanent")
     _check_sound(history)
-    assert attempts(history, _reference(job)) == 1
+    assert count_attempts(history, _reference(job)) == 1
     assert not any(delivery.will_retry for delivery in history.runs)
 
 
@@ -156,7 +156,7 @@ def test_exhaustion_uses_up_the_attempts_at_the_declared_delays(job: Job) -> Non
     # By the library's jitter.
     longest = job.spec.retry.delays(job.facts.get("spread", 1.0)) if job.spec.retry else ()
     _check_sound(history)
-    assert attempts(history, _reference(job)) == len(declared) + 1
+    assert count_attempts(history, _reference(job)) == len(declared) + 1
     if job.facts.get("ticks"):
         return  # the ticks wait, and not the job
     waited = measured_delays(history)

@@ -24,7 +24,7 @@ from histories import (
     retry,
 )
 
-from skillrun.proof.cause import UNKNOWN, cause
+from skillrun.proof.cause import UNKNOWN, find_cause
 from skillrun.proof.history import History
 from skillrun.proof.schedule import parse_schedule
 from skillrun.proof.story import MOST_STEPS, replay_command, story
@@ -189,7 +189,7 @@ CAUSES: dict[str, tuple[History, str, str]] = {
 @pytest.mark.parametrize("name", CAUSES)
 def test_the_cause_is_one_sentence_that_the_steps_bear_out(name: str) -> None:
     seen, rule, said = CAUSES[name]
-    assert cause(seen, refuted(rule)) == said
+    assert find_cause(seen, refuted(rule)) == said
 
 
 def test_a_first_call_with_another_key_is_no_matter_of_the_attempt() -> None:
@@ -199,7 +199,7 @@ def test_a_first_call_with_another_key_is_no_matter_of_the_attempt() -> None:
         effect(key="'y'"),
     )
     first = seen.performed("email")[0].number
-    assert "a random value" in cause(seen, refuted("effect.other-key", first))
+    assert "a random value" in find_cause(seen, refuted("effect.other-key", first))
 
 
 @pytest.mark.parametrize(

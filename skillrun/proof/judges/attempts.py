@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import operator
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -19,7 +20,25 @@ from skillrun.proof.reference import (
     must_complete,
 )
 
-SLACK_S = 1.5  # a delay is measured between two readings of a clock
+# A delay is measured between two readings of a clock.
+SLACK_S = 1.5
+
+# The margins are wide: a wrong base or factor, which is what they are to find, changes a wait by
+# half at the least.
+LONGEST_SHARE = 1.05
+SHORTEST_SHARE = 0.9
+# The usual jitter draws from [wait / 2, wait]. The probe holds the functions of `random` at their
+# longest, but not a generator of the handler's own, so half a wait may be chance. It has the same
+# tenth of margin.
+SHORTEST_SHARE_WITH_JITTER = 0.45
+# Chance makes single waits short, not all of them. Waits that come to about half of the declared
+# sum are those of another policy, jitter or not. One second is for policies of a few seconds.
+SHORTEST_SHARE_OF_SUM = 0.6
+SUM_SLACK_S = 1.0
+# Delays that are declared to grow by less than this, from the first to the last, may look flat.
+LEAST_GROWTH = 1.5
+# With random waits held at their shortest, a wait this near to the declared one is not random.
+UNMOVED_SHARE = 0.97
 
 
 def judge(history: History, reference: Reference) -> Iterator[Judgement]:
@@ -30,22 +49,31 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
             REFUTED,
             "attempts.unbounded",
             said,
-            expected=_bound(reference),
+            expected=_describe_bound(reference),
             seen=f"{len(history.runs)}+",
         )
         return
-    family, errors = history.schedule.family, [f for f in history.schedule.faults if f.error]
-    if not history.schedule.has_crash and family not in ("late-error", "distinct"):
-        if family == "poison":
-            yield from _one_attempt(history, reference, "a poison message")
-            yield from _no_effect(history, reference)
-        elif errors and is_permanent(reference, errors[0]):
-            yield from _one_attempt(history, reference, f"the permanent error {errors[0].error}")
-        elif family == "exhaustion" or gives_up(history, reference):
-            yield from _exhausted(history, reference)
+    yield from _judge_end_of_error(history, reference)
     yield from _not_tried_again(history, reference)
     yield from _given_up_by_a_death(history, reference)
-    yield from _dead(history, reference)
+    yield from _judge_dead_letters(history, reference)
+
+
+def _judge_end_of_error(history: History, reference: Reference) -> Iterator[Judgement]:
+    """How an injected error, or a poison message, ended. A death besides it explains any number
+    of attempts, so such a schedule is not asked.
+    """
+    schedule = history.schedule
+    if schedule.has_crash or schedule.family in ("late-error", "distinct"):
+        return
+    errors = [fault for fault in schedule.faults if fault.error]
+    if schedule.family == "poison":
+        yield from _one_attempt(history, reference, "a poison message")
+        yield from _no_effect(history, reference)
+    elif errors and is_permanent(reference, errors[0]):
+        yield from _one_attempt(history, reference, f"the permanent error {errors[0].error}")
+    elif schedule.family == "exhaustion" or gives_up(history, reference):
+        yield from _judge_exhaustion(history, reference)
 
 
 def _not_tried_again(history: History, reference: Reference) -> Iterator[Judgement]:
@@ -53,17 +81,12 @@ def _not_tried_again(history: History, reference: Reference) -> Iterator[Judgeme
     is given up.
     """
     schedule, most = history.schedule, reference.max_attempts
-    counted = (
-        reference.facts.get("bounded_kills")
-        and not schedule.lose
-        and not any(f.error for f in schedule.faults)
-    )
-    if (
-        not counted
-        or most is None
-        or not schedule.kills
-        or schedule.family not in ("kill", "double-kill")
-    ):
+    if most is None or not reference.facts.get("bounded_kills"):
+        return
+    if schedule.family not in ("kill", "double-kill") or not schedule.kills:
+        return
+    # A lost message does not come back, and an error may end the job by itself.
+    if schedule.lose or any(fault.error for fault in schedule.faults):
         return
     if len(history.runs) <= schedule.kills < most and is_kept(history, reference):
         said = f"a death at {schedule.faults[-1].at} gave the job up: no attempt followed"
@@ -77,27 +100,22 @@ def _given_up_by_a_death(history: History, reference: Reference) -> Iterator[Jud
     in the way.
     """
     schedule, most = history.schedule, reference.max_attempts
-    if (
-        schedule.family != "kill"
-        or schedule.lose
-        or most is None
-        or schedule.kills >= most
-        or _may_vanish(reference)
-    ):
+    if schedule.family != "kill" or schedule.lose or _may_vanish(reference):
+        return
+    if most is None or schedule.kills >= most:
         return
     after = [run for run in history.runs if not run.died]
-    if (
-        after
-        and is_kept(history, reference)
-        and not any(run.outcome == "succeeded" for run in after)
-    ):
+    has_succeeded = any(run.outcome == "succeeded" for run in after)
+    if after and not has_succeeded and is_kept(history, reference):
         said = f"after one death the job is tried {len(after)} times more, and then given up"
         yield Judgement(REFUTED, "dead-letter.after-death", said, expected="0", seen="1")
 
 
-def _bound(reference: Reference) -> str:
+def _describe_bound(reference: Reference) -> str:
     most = reference.max_attempts
-    return f"at most {most} attempt{'s' * (most != 1)}" if most else "an end"
+    if not most:
+        return "an end"
+    return f"at most {most} attempt{'s' * (most != 1)}"
 
 
 def faults_met(history: History) -> tuple[Event, ...]:
@@ -105,23 +123,27 @@ def faults_met(history: History) -> tuple[Event, ...]:
     return tuple(e for e in history.events if e.kind == "fault" and e["do"] == "raise")
 
 
-def attempts(history: History, reference: Reference) -> int:
+def count_attempts(history: History, reference: Reference) -> int:
     """How often the job was tried: the injected errors, or the deliveries that met one where one
     delivery met many.
     """
-    met = faults_met(history)
+    met = len(faults_met(history))
     if reference.is_batch:
-        return len(met)  # one piece of work meets them all
-    hit = _hit(history)
+        return met  # one piece of work meets them all
     calls = max((len(reference.calls(effect.name)) for effect in reference.effects), default=1)
-    return len(met) if calls <= 1 else max(len(hit), _most_of_one_call(history))
+    if calls <= 1:
+        return met
+    # Each of several calls may meet the error in one and the same attempt.
+    return max(len(_find_hit_deliveries(history)), _most_of_one_call(history))
 
 
-def _hit(history: History) -> list[Delivery]:
+def _find_hit_deliveries(history: History) -> list[Delivery]:
     """The deliveries that met an error."""
-    return [
-        d for d in history.runs if any(e.kind == "fault" and e["do"] == "raise" for e in d.events)
-    ]
+    return [delivery for delivery in history.runs if _has_met_error(delivery)]
+
+
+def _has_met_error(delivery: Delivery) -> bool:
+    return any(event["do"] == "raise" for event in delivery.all("fault"))
 
 
 def _most_of_one_call(history: History) -> int:
@@ -136,8 +158,9 @@ def _most_of_one_call(history: History) -> int:
     return max(calls.values(), default=0)
 
 
-def _exhausted(history: History, reference: Reference) -> Iterator[Judgement]:
-    most, seen = reference.max_attempts, attempts(history, reference)
+def _judge_exhaustion(history: History, reference: Reference) -> Iterator[Judgement]:
+    """An error that does not pass is tried as often as declared, with the declared waits."""
+    most, seen = reference.max_attempts, count_attempts(history, reference)
     if most is not None and seen > most:
         said = f"a transient error was tried {seen} times"
         yield Judgement(REFUTED, "attempts.too-many", said, expected=f"{most}", seen=f"{seen}")
@@ -151,26 +174,27 @@ def _exhausted(history: History, reference: Reference) -> Iterator[Judgement]:
         )
         yield Judgement(REFUTED, "attempts.too-few", said, expected=f"{most}", seen=f"{seen}")
     else:
-        yield from _delays(history, reference)
+        yield from _judge_delays(history, reference)
 
 
 def measured_delays(history: History) -> tuple[float, ...]:
     """Seconds that the library, or the handler itself, waits before each further attempt."""
     found = []
     for delivery in history.runs:
-        *between, last = _slept(delivery)
+        *between, last = _measure_sleeps(delivery)
         settled = delivery.settled
         queued = [float(event["delay"]) for event in delivery.retries]
         if settled is not None and settled["how"] == "requeued":
             queued.append(float(settled["delay"]))
         found += [*between, *(last + delay for delay in queued)]
-    hit = _hit(history)
-    if not found:  # nobody waits for a poller's next tick
-        found = [later.clock - first.clock for first, later in itertools.pairwise(hit)]
+    if not found:
+        # Nobody waits for a poller's next tick: the time that passed between two is the delay.
+        clocks = [delivery.clock for delivery in _find_hit_deliveries(history)]
+        found = [later - first for first, later in itertools.pairwise(clocks)]
     return tuple(found)
 
 
-def _slept(delivery: Delivery) -> list[float]:
+def _measure_sleeps(delivery: Delivery) -> list[float]:
     """Seconds between one error of a call and the next one of the same call, then those after the
     last.
     """
@@ -188,99 +212,125 @@ def _slept(delivery: Delivery) -> list[float]:
 
 def _tick_s(reference: Reference) -> float:
     """What the ticks add to a delay."""
-    return (
-        ticks.every(reference.spec)
-        if ticks.is_polled(reference.spec, dict(reference.facts))
-        else 0.0
-    )
+    if not ticks.is_polled(reference.spec, dict(reference.facts)):
+        return 0.0
+    return ticks.every(reference.spec)
 
 
-def _delays(history: History, reference: Reference) -> Iterator[Judgement]:
+def _judge_delays(history: History, reference: Reference) -> Iterator[Judgement]:
     """In the declared range, and growing where they are declared to grow. Measured with jitter at
     its highest.
     """
     retry = reference.spec.retry
     if retry is None or retry.kind == "none" or retry.backoff is None:
         return
-    wanted, longest = retry.delays(), retry.delays(_spread(reference))
+    wanted, longest = retry.delays(), retry.delays(_read_spread(reference))
+    tick = _tick_s(reference)
     if history.schedule.low_jitter:
-        yield from _no_jitter(history, longest, _tick_s(reference))
+        yield from _no_jitter(history, longest, tick)
         return
-    # What was not waited is no wait.
-    seen = (*measured_delays(history), *(0.0 for _ in wanted))[: len(wanted)]
-    text: dict[str, Any] = {"expected": _seconds(wanted), "seen": _seconds(seen)}
-    least, tick = 0.45 if retry.backoff.jitter else 0.9, _tick_s(reference)
-    if any(s > w * 1.05 + SLACK_S + tick for s, w in zip(seen, longest, strict=True)):
+    not_waited = (0.0,) * len(wanted)
+    seen = (measured_delays(history) + not_waited)[: len(wanted)]
+    text: dict[str, Any] = {"expected": _format_seconds(wanted), "seen": _format_seconds(seen)}
+    least = SHORTEST_SHARE_WITH_JITTER if retry.backoff.jitter else SHORTEST_SHARE
+    if _is_too_long(seen, longest, tick):
         yield Judgement(REFUTED, "delays.too-long", "a retry waits longer than declared", **text)
-    elif (
-        any(s < w * least - SLACK_S for s, w in zip(seen, wanted, strict=True))
-        or sum(seen) < sum(wanted) * 0.6 - 1
-    ):
+    elif _is_too_short(seen, wanted, least):
         yield Judgement(REFUTED, "delays.too-short", "a retry waits shorter than declared", **text)
-    elif (
-        wanted
-        and wanted[-1] > wanted[0] * 1.5 + SLACK_S + tick
-        and seen[-1] <= seen[0] + SLACK_S / 2
-    ):
+    elif _is_flat(seen, wanted, tick):
         yield Judgement(REFUTED, "delays.flat", "the delays do not grow", **text)
 
 
-def _spread(reference: Reference) -> float:
+def _is_too_long(seen: tuple[float, ...], longest: tuple[float, ...], tick: float) -> bool:
+    """A poller sees that a job is due up to one tick later."""
+    bounds = [most * LONGEST_SHARE + SLACK_S + tick for most in longest]
+    return any(map(operator.gt, seen, bounds))
+
+
+def _is_too_short(seen: tuple[float, ...], wanted: tuple[float, ...], least: float) -> bool:
+    """Any one of the waits, or all of them together."""
+    bounds = [declared * least - SLACK_S for declared in wanted]
+    if any(map(operator.lt, seen, bounds)):
+        return True
+    return sum(seen) < sum(wanted) * SHORTEST_SHARE_OF_SUM - SUM_SLACK_S
+
+
+def _is_flat(seen: tuple[float, ...], wanted: tuple[float, ...], tick: float) -> bool:
+    """The slack counts on both sides: what grows by less than it cannot be told from a constant."""
+    if not wanted or wanted[-1] <= wanted[0] * LEAST_GROWTH + SLACK_S + tick:
+        return False
+    return seen[-1] <= seen[0] + SLACK_S / 2
+
+
+def _read_spread(reference: Reference) -> float:
     """How many times as long as computed the library's own jitter may make a wait."""
     retry = reference.spec.retry
-    grows = retry is not None and retry.backoff is not None and retry.backoff.kind == "exponential"
-    return float(reference.facts.get("spread", 1.0)) if grows else 1.0
+    if retry is None or retry.backoff is None or retry.backoff.kind != "exponential":
+        return 1.0
+    return float(reference.facts.get("spread", 1.0))
 
 
 def _no_jitter(history: History, wanted: tuple[float, ...], tick: float) -> Iterator[Judgement]:
     """With random waits at their shortest, the longest delay is shorter than declared; else nothing
     is random.
     """
-    seen, least = measured_delays(history), SLACK_S * 2 + tick * 3
-    if (
-        seen
-        and wanted
-        and len(seen) == len(wanted)
-        and seen[-1] >= wanted[-1] * 0.97
-        and wanted[-1] > least
-    ):
+    seen = measured_delays(history)
+    if not seen or len(seen) != len(wanted):
+        return
+    # A wait of a few seconds, or of a few ticks, is the same with jitter and without: the readings
+    # of the clock, or the ticks, hide what was random in it.
+    is_measurable = wanted[-1] > SLACK_S * 2 + tick * 3
+    if is_measurable and seen[-1] >= wanted[-1] * UNMOVED_SHARE:
         said = (
             "jitter is declared, but the delays are not random: all jobs of an outage come back at"
             " once"
         )
         yield Judgement(
-            REFUTED, "delays.no-jitter", said, expected="random delays", seen=_seconds(seen)
+            REFUTED,
+            "delays.no-jitter",
+            said,
+            expected="random delays",
+            seen=_format_seconds(seen),
         )
 
 
-def _seconds(values: tuple[float, ...]) -> str:
+def _format_seconds(values: tuple[float, ...]) -> str:
     return ", ".join(f"{value:.0f} s" for value in values) or "none"
 
 
 def _one_attempt(history: History, reference: Reference, what: str) -> Iterator[Judgement]:
+    """What cannot succeed is tried once. A poller's ticks that find nothing are no attempts."""
     polled = ticks.is_polled(reference.spec, dict(reference.facts))
     runs = [run for run in history.runs if not (polled and ticks.is_idle(run))]
-    tried = attempts(history, reference) if faults_met(history) else 0
-    seen = tried if tried and reference.is_batch else max(len(runs), tried)
+    tried = 0
+    if faults_met(history):
+        tried = count_attempts(history, reference)
+    if tried and reference.is_batch:
+        # The other deliveries may have been for other pieces of work.
+        seen = tried
+    else:
+        seen = max(len(runs), tried)
     if seen > 1:
         said = f"{what} was tried {seen} times: trying again cannot help"
         yield Judgement(REFUTED, "attempts.permanent-retried", said, expected="1", seen=f"{seen}")
 
 
 def _no_effect(history: History, reference: Reference) -> Iterator[Judgement]:
+    """A poison message is refused before anything happens in the world."""
     calls = history.performed()
     if reference.is_batch and len(calls) < len(reference.once.performed()):
         return  # what stands beside the poison is done
     if calls:
-        said = f"a poison message reached {calls[0]['effect']}"
+        first = calls[0]
+        said = f"a poison message reached {first['effect']}"
         yield Judgement(
             REFUTED,
             "poison.effect",
             said,
-            calls[0]["effect"],
-            (calls[0].number,),
+            first["effect"],
+            (first.number,),
             "no effect",
-            calls[0]["args"],
+            first["args"],
         )
 
 
@@ -296,18 +346,20 @@ def _outcome_is_unknown(history: History, reference: Reference) -> bool:
     as trying again.
     """
     risky = {effect.name for effect in reference.effects if effect.guarantee == "at_most_once"}
-    failed = [f.at.partition(":")[2].rpartition("#")[0] for f in history.schedule.faults if f.error]
-    return any(name in risky for name in failed)
+    for fault in history.schedule.faults:
+        # "before:email#1" -> "email"
+        call = fault.at.partition(":")[2].rpartition("#")[0]
+        if fault.error and call in risky:
+            return True
+    return False
 
 
 def _was_let_go(history: History) -> bool:
     """A process died after it had told the library that the job is given up: what it writes then
     comes too late.
     """
-    return any(
-        run.died and run.settled is not None and run.settled["how"] == "dead"
-        for run in history.runs
-    )
+    settled = [run.settled for run in history.runs if run.died]
+    return any(event is not None and event["how"] == "dead" for event in settled)
 
 
 def _are_messages(reference: Reference) -> bool:
@@ -319,21 +371,20 @@ def _are_messages(reference: Reference) -> bool:
 
 def _letters_of_two(history: History, seen: int) -> Iterator[Judgement]:
     """Each job that was given up has a dead letter of its own."""
-    wanted = len({delivery.job for delivery in _hit(history)})
+    wanted = len({delivery.job for delivery in _find_hit_deliveries(history)})
     if wanted > 1 and seen != wanted:
-        said = (
-            f"{wanted} distinct jobs were given up, and {seen} dead"
-            f" letter{'s are' if seen != 1 else ' is'} there"
-        )
+        there = "letter is" if seen == 1 else "letters are"
+        said = f"{wanted} distinct jobs were given up, and {seen} dead {there} there"
         rule = "dead-letter.missing" if seen < wanted else "dead-letter.repeated"
         yield Judgement(REFUTED, rule, said, expected=f"{wanted}", seen=f"{seen}")
 
 
-def _dead(history: History, reference: Reference) -> Iterator[Judgement]:
+def _judge_dead_letters(history: History, reference: Reference) -> Iterator[Judgement]:
     """One dead letter for a job that was given up, none for one that was done."""
     if history.dead_letters is None or not reference.has_dead_letter:
         return
     seen = history.dead_letters - (reference.once.dead_letters or 0)
+    schedule = history.schedule
     if history.early and not reference.once.dead_letters:
         said = (
             f"the job is in the dead letters after delivery {history.early}, and is still tried"
@@ -343,38 +394,48 @@ def _dead(history: History, reference: Reference) -> Iterator[Judgement]:
             REFUTED, "dead-letter.early", said, expected="none before it is given up", seen="1"
         )
         return
-    if seen > 1 and history.schedule.has_crash and _are_messages(reference):
-        return  # it died between the publish of a retry and the acknowledgement: nobody can help that
-    if seen < 1 and history.lost and reference.facts.get("lossy"):
-        return  # the library lost it while it was given up: that is said and not blamed
-    if seen < 1 and history.schedule.has_crash and history.kept and not _was_let_go(history):
-        return  # it died while it was given up, and the library's own dead letter has it
-    if history.schedule.family == "distinct" and gives_up(history, reference):
+    if _is_excused(history, reference, seen):
+        return
+    if schedule.family == "distinct" and gives_up(history, reference):
         yield from _letters_of_two(history, seen)
         return
     if gives_up(history, reference) and seen != 1:
-        if seen < 1 and history.schedule.has_crash and _may_vanish(reference):
-            return
-        if not history.schedule.faults or faults_met(history):
-            said = (
-                "the job was given up without a dead letter"
-                if seen < 1
-                else f"one job left {seen} dead letters"
-            )
-            rule = "dead-letter.missing" if seen < 1 else "dead-letter.repeated"
-            yield Judgement(REFUTED, rule, said, expected="1", seen=f"{seen}")
-    elif history.schedule.family == "window" and _are_messages(reference):
+        yield from _judge_letters_of_one(history, reference, seen)
+    elif schedule.family == "window" and _are_messages(reference):
         return  # the library drops what is too old
-    elif must_complete(history, reference) and seen > 0 and not history.schedule.kills_handler:
+    elif must_complete(history, reference) and seen > 0 and not schedule.kills_handler:
         if seen == 1 and _outcome_is_unknown(history, reference):
             return
         said = "a job that was not given up is in the dead letters"
         yield Judgement(REFUTED, "dead-letter.unexpected", said, expected="0", seen=f"{seen}")
     elif seen > 1:
-        yield Judgement(
-            REFUTED,
-            "dead-letter.repeated",
-            f"one job left {seen} dead letters",
-            expected="1",
-            seen=f"{seen}",
-        )
+        said = f"one job left {seen} dead letters"
+        yield Judgement(REFUTED, "dead-letter.repeated", said, expected="1", seen=f"{seen}")
+
+
+def _is_excused(history: History, reference: Reference, seen: int) -> bool:
+    """Too many dead letters, or none, that are the price of a death or of the library."""
+    has_crash = history.schedule.has_crash
+    if seen > 1 and has_crash and _are_messages(reference):
+        # It died between the publish of a retry and the acknowledgement: nobody can help that.
+        return True
+    if seen < 1 and history.lost and reference.facts.get("lossy"):
+        # The library lost it while it was given up: that is said and not blamed.
+        return True
+    # It died while it was given up, and the library's own dead letter has it.
+    return bool(seen < 1 and has_crash and history.kept and not _was_let_go(history))
+
+
+def _judge_letters_of_one(history: History, reference: Reference, seen: int) -> Iterator[Judgement]:
+    """A job was given up, and the dead letters that it left are not one."""
+    schedule = history.schedule
+    if seen < 1 and schedule.has_crash and _may_vanish(reference):
+        return
+    # A fault that the job never reached did not make it give up.
+    if schedule.faults and not faults_met(history):
+        return
+    if seen < 1:
+        rule, said = "dead-letter.missing", "the job was given up without a dead letter"
+    else:
+        rule, said = "dead-letter.repeated", f"one job left {seen} dead letters"
+    yield Judgement(REFUTED, rule, said, expected="1", seen=f"{seen}")

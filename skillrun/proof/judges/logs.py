@@ -22,11 +22,17 @@ QUESTIONS = {
     "retry": "will it retry?",
 }
 _NOT_ASKED = ("late-error", "store-error")  # the spec says nothing of how such a delivery ends
+# "succeeded", "successful"; not "unsuccessful", "no success", nor a field such as `success=False`.
 _SUCCESS = re.compile(
     r"(?<!un)(?<!not )(?<!no )succe(?:ss(?:ful(?:ly)?)?|eded)\b(?!\s*[=:])", re.IGNORECASE
 )
+# `will_retry=False`: what a record says yes or no to.
 _FLAG = re.compile(r"\b\w+['\"]?\s*[=:]\s*(?:true|false|yes|no)\b", re.IGNORECASE)
+# UUIDs, addresses and numbers: what differs between two records of one kind.
 _VOLATILE = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|0x[0-9a-f]+|\d+(?:\.\d+)?", re.I)
+
+
+_SHORT_WORDS = 2
 
 
 @dataclass(frozen=True)
@@ -39,10 +45,12 @@ class Answer:
     record: str = ""  # the text of one such record
     logger: str = ""
     example: str = ""  # the delivery without one: how it ended
-    near: str = (  # a record of it that would do, if it carried the key fields: its place and what is missing
-        ""
-    )
+    # A record of it that would do, if it carried the key fields: its place and what is missing.
+    near: str = ""
     schedule: Schedule | None = None  # where that shows, if it is one alone
+
+
+NOT_ASKED = Answer("not asked")
 
 
 def answers(
@@ -50,29 +58,50 @@ def answers(
 ) -> dict[str, Answer]:
     """Question -> answer, over the deliveries of all histories that were not cut short."""
     histories = list(histories)
-    asked = [
-        h
-        for h in histories
-        if not h.hung
-        and h.schedule.poison is None
-        and h.schedule.family not in _NOT_ASKED
-        and unnamed_field(h, reference) is None
-    ]
-    deliveries = [(h, _whole(h, d)) for h in asked for d in h.runs]
-    ended = [(h, d) for h, d in deliveries if d.entered and not d.died and not _was_cancelled(d)]
-    whole = [(h, d) for h, d in ended if not _of_others(h, d, reference, payloads)]
-    polled = is_polled(reference.spec, dict(reference.facts))
-    kinds = {id(d): (_tick_kind if polled else _kind)(h, d, reference.is_batch) for h, d in whole}
-    by_kind: dict[str, list[Delivery]] = {}
-    for history, delivery in whole:
-        if not history.schedule.has_crash or delivery.number == 1:
-            by_kind.setdefault(kinds[id(delivery)], []).append(delivery)
+    by_kind = _group_deliveries(histories, reference, payloads)
     found = {
-        question: _answer(question, yes(by_kind), no(by_kind), reference, payloads)
+        question: _answer_question(question, yes(by_kind), no(by_kind), reference, payloads)
         for question, (yes, no) in _CLASSES.items()
     }
     early = _too_early(by_kind, histories, reference, payloads)
-    return {**found, "succeeded": early} if early and found["succeeded"].by != "no" else found
+    if early is not None and found["succeeded"].by != "no":
+        found["succeeded"] = early
+    return found
+
+
+def _group_deliveries(
+    histories: list[History], reference: Reference, payloads: Mapping[int, Any]
+) -> dict[str, list[Delivery]]:
+    """How a delivery ended -> the deliveries that came to their end, each with all its records."""
+    polled = is_polled(reference.spec, dict(reference.facts))
+    classify = _classify_tick if polled else _classify_delivery
+    by_kind: dict[str, list[Delivery]] = {}
+    for history in histories:
+        if not _is_asked(history, reference):
+            continue
+        for run in history.runs:
+            # A delivery after a death may find any part of the job done: whether it did the job or
+            # found nothing left to do cannot be told from how it ended.
+            follows_death = history.schedule.has_crash and run.number != 1
+            if follows_death or not run.entered or run.died:
+                continue
+            delivery = _add_callback_records(history, run)
+            if _was_cancelled(delivery) or _is_of_others(history, delivery, reference, payloads):
+                continue
+            kind = classify(history, delivery, reference.is_batch)
+            by_kind.setdefault(kind, []).append(delivery)
+    return by_kind
+
+
+def _is_asked(history: History, reference: Reference) -> bool:
+    """Whether the logs of a history must answer: not where it was cut short, where there is no job
+    to speak of, or where another job may have been made.
+    """
+    if history.hung or history.schedule.poison is not None:
+        return False
+    if history.schedule.family in _NOT_ASKED:
+        return False
+    return unnamed_field(history, reference) is None
 
 
 def _too_early(
@@ -86,27 +115,39 @@ def _too_early(
     """
     if reference.is_batch:
         return None
-    failing = [h for h in histories if h.schedule.family == "store-error"]
-    found = [(history, delivery) for history in failing for delivery in undone(history, reference)]
+    found: list[tuple[History, Delivery]] = []
+    for history in histories:
+        if history.schedule.family == "store-error":
+            found += [
+                (history, delivery) for delivery in find_undone_deliveries(history, reference)
+            ]
     yes, no = (pick(by_kind) for pick in _CLASSES["succeeded"])
-    if _answer("succeeded", yes, [*no, *(d for _, d in found)], reference, payloads).by != "no":
+    failed = [delivery for _, delivery in found]
+    if _answer_question("succeeded", yes, [*no, *failed], reference, payloads).by != "no":
         return None
-    said = {template(e) for d in yes for e in d.all("log")} - {
-        template(e) for d in no for e in d.all("log")
-    }
+    said = _collect_templates(yes) - _collect_templates(no)
     for history, delivery in found:
-        records = [e for e in delivery.all("log") if template(e) in said]
+        records = [event for event in delivery.all("log") if template(event) in said]
         if records:
-            near = (
-                f"{records[-1]['text']!r} is logged before the commit, and stays where that fails"
-            )
+            last = records[-1]["text"]
             return Answer(
-                "no", example="fails with its commit", near=near, schedule=history.schedule
+                "no",
+                example="fails with its commit",
+                near=f"{last!r} is logged before the commit, and stays where that fails",
+                schedule=history.schedule,
             )
     return None
 
 
-def undone(history: History, reference: Reference) -> Iterator[Delivery]:
+def _collect_templates(deliveries: Iterable[Delivery]) -> set[str]:
+    """What the records of some deliveries have to say."""
+    found: set[str] = set()
+    for delivery in deliveries:
+        found.update(map(template, delivery.all("log")))
+    return found
+
+
+def find_undone_deliveries(history: History, reference: Reference) -> Iterator[Delivery]:
     """Deliveries that failed with the first commit that they made, and had done nothing else that
     lasts: up to there.
 
@@ -119,146 +160,189 @@ def undone(history: History, reference: Reference) -> Iterator[Delivery]:
         if fault is None or delivery.died or delivery.outcome == "succeeded":
             continue
         before = tuple(event for event in delivery.events if event.number < fault.number)
-        left = any(
-            e.kind == "published" or (e.kind == "performed" and e["effect"] in leaves)
-            for e in before
-        )
-        if not left and not any(e.kind == "at" and lasts(e) for e in before):
+        if not any(_outlasts_rollback(event, leaves) for event in before):
             yield replace(delivery, events=before)
+
+
+def _outlasts_rollback(event: Event, leaves: set[str]) -> bool:
+    """What a failing commit does not take back. `leaves`: effects that are not transactional."""
+    if event.kind == "performed":
+        return event["effect"] in leaves
+    return event.kind == "published" or (event.kind == "at" and lasts(event))
 
 
 def _was_cancelled(delivery: Delivery) -> bool:
     """The library cancelled it, at its time limit: the handler had no say in its end."""
-    return any(
-        event["error"] == "asyncio.exceptions:CancelledError" for event in delivery.all("raised")
-    )
+    errors = {event["error"] for event in delivery.all("raised")}
+    return "asyncio.exceptions:CancelledError" in errors
 
 
-def _whole(history: History, run: Delivery) -> Delivery:
+def _add_callback_records(history: History, run: Delivery) -> Delivery:
     """A delivery with the records of what the library called after it."""
-    records = tuple(event for called in history.callbacks(run) for event in called.all("log"))
-    return replace(run, events=(*run.events, *records)) if records else run
+    records: list[Event] = []
+    for called in history.callbacks(run):
+        records += called.all("log")
+    if not records:
+        return run
+    return replace(run, events=(*run.events, *records))
 
 
-def _kind(history: History, delivery: Delivery, batch: bool) -> str:
+def _classify_delivery(history: History, delivery: Delivery, batch: bool) -> str:
     """did: it performed the job; recovered: after an error that it met; again: it found nothing
     left to do; else how it ended.
     """
     if delivery.outcome != "succeeded":
         return delivery.outcome
-    met = [event.number for event in delivery.all("fault") if event["do"] == "raise"]
-    hit = hit_items(history) if batch else set()
-    done = [
-        e for e in delivery.all("performed") if not hit or (str(e["subject"]), str(e["key"])) in hit
-    ]
-    if met and not any(event.number > met[-1] for event in done):
-        return "failed"  # the handler took the error and gave the job up by itself
+    met = _find_errors_met(delivery)
     if met:
-        return "recovered"
+        done = list(delivery.all("performed"))
+        hit = hit_items(history) if batch else set()
+        if hit:
+            # Of several pieces of work only the one that met the error can recover from it.
+            done = [event for event in done if _identify(event) in hit]
+        if any(event.number > met[-1] for event in done):
+            return "recovered"
+        return "failed"  # the handler took the error and gave the job up by itself
     if any(delivery.all("performed")) or history.schedule.family == "once":
         return "did"
     return "again"
 
 
-def _of_others(
+def _find_errors_met(delivery: Delivery) -> list[int]:
+    """The numbers of the errors that were thrown into it."""
+    return [event.number for event in delivery.all("fault") if event["do"] == "raise"]
+
+
+def _identify(event: Event) -> tuple[str, str]:
+    """(subject, key) of a call, as in `hit_items`."""
+    return str(event["subject"]), str(event["key"])
+
+
+def _is_of_others(
     history: History, delivery: Delivery, reference: Reference, payloads: Mapping[int, Any]
 ) -> bool:
     """Of several pieces of work in one tick, the proof knows the key fields of one."""
-    fields = _fields(reference, payloads, max(delivery.job, 0))
+    fields = _read_key_fields(reference, payloads, max(delivery.job, 0))
     if not reference.is_batch or not fields:
         return False
-    hit = [_about(subject, key) for subject, key in hit_items(history)]
+    hit = [_choose_words(subject, key) for subject, key in hit_items(history)]
     if hit and not any(_is_of(text, fields) for text in hit):
         return True
-    called = [
-        _about(str(e["subject"]), str(e["key"]))
-        for e in delivery.all("at")
-        if e["kind"] == "effect"
-    ]
+    calls = (event for event in delivery.all("at") if event["kind"] == "effect")
+    called = [_choose_words(*_identify(event)) for event in calls]
     return bool(called) and not any(_is_of(text, fields) for text in called)
 
 
-def _about(subject: str, key: str) -> str:
+def _choose_words(subject: str, key: str) -> str:
+    """The words that tell what a call is about: its key, where it has one."""
     return subject if key == "None" else key
 
 
 def _is_of(text: str, fields: list[tuple[str, str]]) -> bool:
-    return bool(fields) and all(_has(text, name, value) for name, value in fields)
+    """Whether a text names every key field of a job."""
+    return bool(fields) and all(_has_value(text, name, value) for name, value in fields)
 
 
-def _tick_kind(history: History, delivery: Delivery, batch: bool) -> str:
+def _classify_tick(history: History, delivery: Delivery, batch: bool) -> str:
     """Of a poller, later ticks tell whether it tried again. A tick that found nothing has no job to
     speak of.
     """
-    kind = _kind(history, delivery, batch)
+    kind = _classify_delivery(history, delivery, batch)
     if kind == "again":
         return "idle"
     after = history.runs[history.runs.index(delivery) + 1 :]
-    again = _is_called_again(history, after) if batch else not all(map(is_idle, after))
-    return "retried" if kind == "failed" and again else kind
+    if batch:
+        is_tried_again = _is_called_again(history, after)
+    else:
+        is_tried_again = not all(map(is_idle, after))
+    if kind == "failed" and is_tried_again:
+        return "retried"
+    return kind
 
 
 def _is_called_again(history: History, after: Sequence[Delivery]) -> bool:
     """Of several pieces of work, the one that failed comes again."""
     hit = hit_items(history)
-    return any(
-        (str(e["subject"]), str(e["key"])) in hit for delivery in after for e in delivery.all("at")
-    )
+    called: set[tuple[str, str]] = set()
+    for delivery in after:
+        called.update(map(_identify, delivery.all("at")))
+    return not called.isdisjoint(hit)
 
 
 _Pick = Callable[[dict[str, list[Delivery]]], list[Delivery]]
 
 
-def _of(*kinds: str) -> _Pick:
-    return lambda found: [delivery for kind in kinds for delivery in found.get(kind, [])]
+def _pick_kinds(*kinds: str) -> _Pick:
+    """A function that picks the deliveries that ended in one of these ways."""
+
+    def pick(found: dict[str, list[Delivery]]) -> list[Delivery]:
+        picked: list[Delivery] = []
+        for kind in kinds:
+            picked += found.get(kind, [])
+        return picked
+
+    return pick
 
 
+# Question -> the deliveries where the answer is yes, and those where it is no.
 _CLASSES: dict[str, tuple[_Pick, _Pick]] = {
-    "ran": (_of("did", "recovered", "again", "retried", "failed"), _of()),
-    "succeeded": (_of("did", "recovered"), _of("retried", "failed")),
-    "why": (_of("retried", "failed"), _of("did", "again")),
-    "retry": (_of("retried"), _of("failed", "did", "again")),
+    "ran": (_pick_kinds("did", "recovered", "again", "retried", "failed"), _pick_kinds()),
+    "succeeded": (_pick_kinds("did", "recovered"), _pick_kinds("retried", "failed")),
+    "why": (_pick_kinds("retried", "failed"), _pick_kinds("did", "again")),
+    "retry": (_pick_kinds("retried"), _pick_kinds("failed", "did", "again")),
 }
 
 
-def _answer(
+def _answer_question(
     question: str,
     yes: list[Delivery],
     no: list[Delivery],
     reference: Reference,
     payloads: Mapping[int, Any],
 ) -> Answer:
+    """How the records of `yes` tell it from `no`; the worst answer of all deliveries of `yes`."""
     if not yes:
-        return Answer("not asked")
-    elsewhere = {
-        template(event)
-        for delivery in no
-        for event in delivery.all("log")
-        if not reference.is_batch
-        or _may_answer(question, event, _fields(reference, payloads, delivery.job))
-    }
+        return NOT_ASKED
+    elsewhere = _collect_templates_of_no(question, no, reference, payloads)
     loggers = tuple(reference.facts.get("loggers") or ())
     worst = Answer("application")
     for delivery in yes:
-        found = _best(
-            question, delivery, elsewhere, loggers, _fields(reference, payloads, delivery.job)
-        )
+        fields = _read_key_fields(reference, payloads, delivery.job)
+        found = _find_answer(question, delivery, elsewhere, loggers, fields)
         if found is None:
-            near = _near(question, delivery, elsewhere, _fields(reference, payloads, delivery.job))
+            near = _describe_near_miss(question, delivery, elsewhere, fields)
             return Answer("no", example=delivery.outcome, near=near)
-        if found.by == "framework" or not worst.record:
-            worst = found if worst.by == "application" else worst
+        is_worse = found.by == "framework" or not worst.record
+        if is_worse and worst.by == "application":
+            worst = found
     return worst
+
+
+def _collect_templates_of_no(
+    question: str, no: list[Delivery], reference: Reference, payloads: Mapping[int, Any]
+) -> set[str]:
+    """What is also said where the answer is no, and so tells nothing."""
+    if not reference.is_batch:
+        return _collect_templates(no)
+    found: set[str] = set()
+    for delivery in no:
+        fields = _read_key_fields(reference, payloads, delivery.job)
+        for event in delivery.all("log"):
+            if _may_answer(question, event, fields):
+                found.add(template(event))
+    return found
 
 
 def _may_answer(question: str, event: Event, fields: list[tuple[str, str]]) -> bool:
     """Whether a record of a tick is about the piece of work in question: without a key, failures
     are about the one that failed, and successes may be about any other.
     """
-    return _is_of(str(event["text"]), fields) if fields else question in ("why", "retry")
+    if not fields:
+        return question in ("why", "retry")
+    return _is_of(str(event["text"]), fields)
 
 
-def _best(
+def _find_answer(
     question: str,
     delivery: Delivery,
     elsewhere: set[str],
@@ -269,35 +353,44 @@ def _best(
     good = [
         event
         for event in delivery.all("log")
-        if template(event) not in elsewhere
-        and carries(event, fields)
-        and (question != "why" or _says_why(event, delivery))
+        if _tells(question, event, delivery, elsewhere) and carries(event, fields)
     ]
-    own = [event for event in good if not str(event["logger"]).startswith(loggers or ("\0",))]
+    own = [event for event in good if not str(event["logger"]).startswith(loggers)]
     for found, by in ((own, "application"), (good, "framework")):
         if found:
             return Answer(by, str(found[0]["text"]), str(found[0]["logger"]))
     return None
 
 
-def _near(
+def _tells(question: str, event: Event, delivery: Delivery, elsewhere: set[str]) -> bool:
+    """Whether a record answers a question, whichever job it names."""
+    if template(event) in elsewhere:
+        return False
+    return question != "why" or _says_why(event, delivery)
+
+
+def _describe_near_miss(
     question: str, delivery: Delivery, elsewhere: set[str], fields: list[tuple[str, str]]
 ) -> str:
     """The application's own record that answers, and lacks a key field."""
     for event in delivery.all("log"):
         place = event.place
-        if (
-            place is None
-            or place[0].startswith("/")
-            or template(event) in elsewhere
-            or carries(event, fields)
-        ):
+        # Outside of the repository it is a library's record.
+        if place is None or place[0].startswith("/") or carries(event, fields):
             continue
-        if question != "why" or _says_why(event, delivery):
-            lacking = next(
-                (name for name, value in fields if not carries(event, [(name, value)])), ""
-            )
+        if _tells(question, event, delivery, elsewhere):
+            lacking = _find_lacking_field(event, fields)
             return f"{place[0]}:{place[1]} lacks {lacking}: {event['text']}" if lacking else ""
+    return ""
+
+
+def _find_lacking_field(event: Event, fields: list[tuple[str, str]]) -> str:
+    """The name of the first key field that a record does not have; "" where it has each by
+    itself.
+    """
+    for name, value in fields:
+        if not carries(event, [(name, value)]):
+            return name
     return ""
 
 
@@ -307,51 +400,58 @@ def template(event: Event) -> str:
 
     What it says yes or no to (`will_retry=False`, also among its extra fields) is part of it.
     """
-    text = (
-        event["template"]
-        if event["template"] is not None and "%" in event["template"]
-        else event["text"]
-    )
-    text = event["text"] if text is None else text
-    flags = _FLAG.findall(f"{event['text']} {_extra(event)}")
+    text = event["text"]
+    if event["template"] is not None and "%" in event["template"]:
+        text = event["template"]
+    flags = _FLAG.findall(f"{event['text']} {_join_extra(event)}")
     return f"{event['logger']}|{event['level']}|{_VOLATILE.sub('#', str(text))}|{' '.join(flags)}"
 
 
-def _extra(event: Event) -> str:
+def _join_extra(event: Event) -> str:
     return " ".join(f"{name}={value}" for name, value in (event["extra"] or {}).items())
 
 
 def _says_why(event: Event, delivery: Delivery) -> bool:
     """It names the exception, or what that was raised from, by class or by words."""
-    # Maybe taken by the handler.
-    met = next((event for event in delivery.all("fault") if event["do"] == "raise"), None)
-    own = (
-        delivery.raised
-        if delivery.raised and delivery.raised["error"] != "builtins:SystemExit"
-        else None
-    )
-    # The last: only the library's own, such as a Retry.
-    raised = own or met or delivery.first("raised")
+    raised = _find_reason(delivery)
     if raised is None or (raised["control"] and not raised["cause"]):
         return True  # it asks to come again and met no error: its own words are the reason
-    text = (
-        f"{event['text']} {event['error'] or ''}"
-        f" {' '.join(map(str, (event['extra'] or {}).values()))}"
-    )
-    named = [(raised["error"], raised["text"]), *([raised["cause"]] if raised["cause"] else [])]
-    return any(
-        str(name).rpartition(":")[2] in text or (len(said or "") > 2 and said in text)
-        for name, said in named
-    )
+    extra = " ".join(map(str, (event["extra"] or {}).values()))
+    text = f"{event['text']} {event['error'] or ''} {extra}"
+    named = [(raised["error"], raised["text"])]
+    if raised["cause"]:
+        named.append(raised["cause"])
+    return any(_names_error(text, str(name), said) for name, said in named)
+
+
+def _find_reason(delivery: Delivery) -> Event | None:
+    """The error that a delivery failed with: the handler's own; else one that was thrown into it
+    and that the handler took; else the library's own, such as a Retry.
+    """
+    own = delivery.raised
+    # A script says with its exit status that something failed, and not what.
+    if own is not None and own["error"] != "builtins:SystemExit":
+        return own
+    for event in delivery.all("fault"):
+        if event["do"] == "raise":
+            return event
+    return delivery.first("raised")
+
+
+def _names_error(text: str, name: str, said: str | None) -> bool:
+    """By its class, or by its words; words of one or two letters are there by chance."""
+    if name.rpartition(":")[2] in text:
+        return True
+    return said is not None and len(said) > _SHORT_WORDS and said in text
 
 
 def carries(event: Event, fields: list[tuple[str, str]]) -> bool:
     """Every key field's value is in the record."""
-    text = f"{event['text']} {_extra(event)}"
-    return all(_has(text, name, value) for name, value in fields)
+    text = f"{event['text']} {_join_extra(event)}"
+    return all(_has_value(text, name, value) for name, value in fields)
 
 
-def _has(text: str, name: str, value: str) -> bool:
+def _has_value(text: str, name: str, value: str) -> bool:
     """The value is there; where the field is named (`order_id=7`), by its name."""
     here = rf"(?<![\w.]){re.escape(value)}(?!\w|-\w)"
     if not re.search(here, text):
@@ -360,11 +460,15 @@ def _has(text: str, name: str, value: str) -> bool:
     return not named or any(re.search(here, found) for found in named)
 
 
-def _fields(reference: Reference, payloads: Mapping[int, Any], job: int) -> list[tuple[str, str]]:
+def _read_key_fields(
+    reference: Reference, payloads: Mapping[int, Any], job: int
+) -> list[tuple[str, str]]:
     """(name, value as text) of each key field in a job's payload."""
     idempotency = reference.spec.idempotency
     values: list[tuple[str, str]] = []
-    for path in idempotency.key if idempotency else ():
+    if idempotency is None:
+        return values
+    for path in idempotency.key:
         value: Any = payloads.get(job)
         for part in path.split("."):
             value = value.get(part) if isinstance(value, dict) else None
@@ -378,17 +482,18 @@ def lies(history: History, reference: Reference) -> Iterator[Judgement]:
     succeeds.
     """
     examples = reference.spec.examples
-    fields = _fields(reference, {0: examples[0]} if examples else {}, 0)
+    payloads = {0: examples[0]} if examples else {}
+    fields = _read_key_fields(reference, payloads, 0)
     if not fields or history.schedule.family in _NOT_ASKED:
         return
     # The library says what came of the handler's decorators.
-    loggers = tuple(reference.facts.get("loggers") or ("\0",))
-    said_once = (event for run in reference.once.runs for event in run.all("log"))
-    success = {
-        template(event) for event in said_once if not str(event["logger"]).startswith(loggers)
-    }
+    loggers = tuple(reference.facts.get("loggers") or ())
+    success: set[str] = set()
+    for run in reference.once.runs:
+        own = (e for e in run.all("log") if not str(e["logger"]).startswith(loggers))
+        success.update(map(template, own))
     for delivery in history.runs:
-        met = [event.number for event in delivery.all("fault") if event["do"] == "raise"]
+        met = _find_errors_met(delivery)
         if not met or delivery.job or delivery.died or delivery.outcome == "succeeded":
             continue
         for event in delivery.all("log"):
@@ -407,8 +512,9 @@ def judge(found: Mapping[str, Answer]) -> Iterator[Judgement]:
         if answer.by == "no":
             said = f"the logs do not tell: {QUESTIONS[question]}"
             want = "a record with the key fields that is there exactly when the answer is yes"
-            seen = f"none in a delivery that {answer.example}" + (
-                f"; {answer.near}" if answer.near else ""
-            )
-            seen = answer.near if answer.schedule else seen
+            seen = f"none in a delivery that {answer.example}"
+            if answer.near:
+                seen = f"{seen}; {answer.near}"
+            if answer.schedule:
+                seen = answer.near
             yield Judgement(REFUTED, f"logs.{question}", said, expected=want, seen=seen)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-from skillrun.proof.history import History
+from skillrun.proof.history import Event, History
 from skillrun.proof.judges import attempts, effects, logs, process, state, unknowns, varied
 from skillrun.proof.judges.publishing import another_job
 from skillrun.proof.reference import HINT, INCOMPLETE, REFUTED, Judgement, Reference
@@ -32,6 +32,9 @@ OF_VARIED: dict[str, Judge] = {"varied": varied.judge}
 """For payloads that nobody gave: whether each can be done at all is not asked."""
 
 
+# Between two deliveries virtual time moves by a second and by what the first one took. Where it moved
+# by more than this for each of them, something was waited for.
+_DELIVERY_S = 4.0
 _NOW = r"(now\s*\(\s*\)|(current|local|clock|statement|transaction)_?timestamp\b(\s*\(\s*\))?)"
 _SERVER_CLOCK = re.compile(
     rf"[<>]=?\s*\(?\s*{_NOW}|{_NOW}\s*(-[^<>]*)?[<>]|\bwhere\b.*{_NOW}", re.IGNORECASE
@@ -41,15 +44,20 @@ _SERVER_CLOCK = re.compile(
 def _asks_the_servers_clock(history: History) -> bool:
     """Whether time passed in a history whose statements go by the time of a server."""
     clocks = [delivery.clock for delivery in history.deliveries]
-    passed = max(clocks, default=0.0) - min(clocks, default=0.0) > 4.0 * len(clocks)
-    return passed and any(
-        _SERVER_CLOCK.search(str(event["sql"] or ""))
-        and not str(event["store"]).startswith(("sqlite:", ":memory:"))
-        for event in history.events
-    )
+    passed = max(clocks, default=0.0) - min(clocks, default=0.0)
+    if passed <= _DELIVERY_S * len(clocks):
+        return False
+    return any(_compares_with_now(event) for event in history.events)
 
 
-def _judges(history: History) -> dict[str, Judge]:
+def _compares_with_now(event: Event) -> bool:
+    """SQLite's functions for the time are the proof's: it runs in the handler's own process."""
+    if str(event["store"]).startswith(("sqlite:", ":memory:")):
+        return False
+    return _SERVER_CLOCK.search(str(event["sql"] or "")) is not None
+
+
+def _choose_judges(history: History) -> dict[str, Judge]:
     """What was cut off shows nothing but that; what tried again hundreds of times, without waiting,
     shows it.
     """
@@ -68,25 +76,29 @@ def judge_history(history: History, reference: Reference) -> tuple[Judgement, ..
         return (Judgement(INCOMPLETE, "proof.empty", "nothing was delivered"),)
     reference = reference.at_tick(history)
     found: list[Judgement] = []
-    for name, judge in _judges(history).items():
+    for name, judge in _choose_judges(history).items():
         try:
             found += judge(history, reference)
         except Exception as error:
             found.append(
                 Judgement(INCOMPLETE, "proof.judge", f"the judge {name} failed: {error!r}")
             )
-    if any(judgement.verdict == REFUTED for judgement in found) and _asks_the_servers_clock(
-        history
-    ):
+    if _has_refutation(found) and _asks_the_servers_clock(history):
         said = (
             "a statement compares with the database server's clock, which does not follow the"
             " proof's"
         )
-        found = [
-            *(j for j in found if j.verdict != REFUTED),
-            Judgement(INCOMPLETE, "clock.server", said),
-        ]
+        found = _replace_refutations(found, Judgement(INCOMPLETE, "clock.server", said))
     other = another_job(history, reference)
-    if other is not None and any(judgement.verdict == REFUTED for judgement in found):
-        found = [*(j for j in found if j.verdict != REFUTED), other]
+    if other is not None and _has_refutation(found):
+        found = _replace_refutations(found, other)
     return tuple(sorted(found, key=lambda judgement: _ORDER[judgement.verdict]))
+
+
+def _has_refutation(found: list[Judgement]) -> bool:
+    return any(judgement.verdict == REFUTED for judgement in found)
+
+
+def _replace_refutations(found: list[Judgement], other: Judgement) -> list[Judgement]:
+    """What was seen cannot be held against the handler: `other` says why, in their place."""
+    return [*(judgement for judgement in found if judgement.verdict != REFUTED), other]

@@ -10,6 +10,8 @@ from skillrun.proof.history import Delivery, Event, History
 from skillrun.proof.judges.effects import is_kept
 from skillrun.proof.reference import INCOMPLETE, REFUTED, Judgement, Reference, must_complete
 
+_SHOWN = 200  # characters of rows in a message
+
 
 def judge(history: History, reference: Reference) -> Iterator[Judgement]:
     """Retries must be invisible: whatever happened, the state queries answer as after one run."""
@@ -22,38 +24,35 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
             )
             return
     if history.schedule.family == "once":
-        yield from _uncommitted(history)
+        yield from _judge_commits(history)
     if history.schedule.family == "late-error":
-        yield from _undone(history, reference)
+        yield from _judge_late_error(history, reference)
     if history.schedule.family == "store-error":
-        yield from _swallowed(history, reference)
-    if (
-        not must_complete(history, reference)
-        or _may_be_lost(history, reference)
-        or history.schedule.midnight
-    ):
+        yield from _judge_store_error(history, reference)
+    if not must_complete(history, reference) or _may_be_lost(history, reference):
+        return
+    if history.schedule.midnight:
         return  # on another day a date in the state is another one
+    if history.schedule.beside is not None:
+        yield from _judge_jobs_at_once(history, reference)
+        return
     if history.schedule.jobs:
-        yield from (_together if history.schedule.beside is not None else _distinct)(
-            history, reference
-        )
+        yield from _judge_distinct_job(history, reference)
         return
     for name, rows in history.state.items():
         wanted = reference.once.state.get(name)
         if name not in reference.volatile and rows != wanted:
             said = f"the state differs from that after a single run: {name}"
             yield Judgement(
-                REFUTED, "state.differs", said, expected=_rows(wanted), seen=_rows(rows)
+                REFUTED, "state.differs", said, expected=_show_rows(wanted), seen=_show_rows(rows)
             )
 
 
-def _undone(history: History, reference: Reference) -> Iterator[Judgement]:
+def _judge_late_error(history: History, reference: Reference) -> Iterator[Judgement]:
     """A delivery that fails late may be given up, but the work that another one has done stays
     done.
     """
-    if not all(
-        len(history.performed(e.name)) >= len(reference.calls(e.name)) for e in reference.effects
-    ):
+    if any(_has_fewer_calls(history, reference, effect.name) for effect in reference.effects):
         return
     if not any(run.outcome == "succeeded" for run in history.runs):
         return
@@ -61,50 +60,59 @@ def _undone(history: History, reference: Reference) -> Iterator[Judgement]:
         wanted = reference.once.state.get(name)
         if name not in reference.volatile | reference.letters and rows != wanted:
             said = f"a delivery that fails late changes what another one has done: {name}"
-            yield Judgement(REFUTED, "state.undone", said, expected=_rows(wanted), seen=_rows(rows))
-
-
-def _swallowed(history: History, reference: Reference) -> Iterator[Judgement]:
-    """A write that failed, and a job that the library takes for done. What it leaves too much may
-    be a held lease.
-    """
-    done = bool(history.runs) and history.runs[-1].outcome == "succeeded" and not history.pending
-    if not done or is_kept(history, reference) or history.lost or _may_be_lost(history, reference):
-        return
-    for name, rows in history.state.items():
-        wanted = reference.once.state.get(name)
-        if name not in reference.volatile | reference.letters and _lacks(rows, wanted):
-            said = f"a write failed, and the job counts as done without it: {name}"
             yield Judgement(
-                REFUTED, "state.error-swallowed", said, expected=_rows(wanted), seen=_rows(rows)
+                REFUTED, "state.undone", said, expected=_show_rows(wanted), seen=_show_rows(rows)
             )
 
 
-def _lacks(rows: Any, wanted: Any) -> bool:
+def _judge_store_error(history: History, reference: Reference) -> Iterator[Judgement]:
+    """A write that failed, and a job that the library takes for done. What it leaves too much may
+    be a held lease.
+    """
+    if not history.runs or history.runs[-1].outcome != "succeeded" or history.pending:
+        return
+    if history.lost or _may_be_lost(history, reference):
+        return
+    for name, rows in history.state.items():
+        wanted = reference.once.state.get(name)
+        if name not in reference.volatile | reference.letters and _lacks_rows(rows, wanted):
+            said = f"a write failed, and the job counts as done without it: {name}"
+            yield Judgement(
+                REFUTED,
+                "state.error-swallowed",
+                said,
+                expected=_show_rows(wanted),
+                seen=_show_rows(rows),
+            )
+
+
+def _lacks_rows(rows: Any, wanted: Any) -> bool:
     """A wanted row is not there; of a single number, when it is smaller."""
     if not isinstance(rows, list) or not isinstance(wanted, list):
         return False
-    if len(rows) == len(wanted) == 1 and len(rows[0]) == len(wanted[0]) == 1:
+    has_one_value = len(rows) == len(wanted) == 1 and len(rows[0]) == len(wanted[0]) == 1
+    if has_one_value:
+        # `select count(*)`: more than wanted may be a held lease, as above.
         seen, needed = rows[0][0], wanted[0][0]
         if isinstance(seen, int | float) and isinstance(needed, int | float):
             return seen < needed
     return any(row not in rows for row in wanted)
 
 
-def _uncommitted(history: History) -> Iterator[Judgement]:
+def _judge_commits(history: History) -> Iterator[Judgement]:
     """A write that nothing commits: the database forgets it when the connection is closed or goes
     back to its pool.
     """
     for delivery in history.deliveries:
         if not delivery.died and delivery.outcome == "succeeded":
-            for event in _forgotten(delivery):
+            for event in _find_forgotten_writes(delivery):
                 said = f"{event['verb']} {event['table']} is never committed: nothing of it is left"
                 yield Judgement(
                     REFUTED, "state.not-committed", said, None, (event.number,), "a commit", "none"
                 )
 
 
-def _forgotten(delivery: Delivery) -> list[Event]:
+def _find_forgotten_writes(delivery: Delivery) -> list[Event]:
     """Writes whose transaction was left open, or rolled back although no statement of it had
     failed.
     """
@@ -112,7 +120,9 @@ def _forgotten(delivery: Delivery) -> list[Event]:
     failing: set[str] = set()  # stores whose last statement has not come back
     for event in delivery.all("at"):
         store = str(event["store"])
-        if event["kind"] == "commit" or (event["kind"] == "rollback" and store in failing):
+        # A rollback after an error is what the handler meant.
+        is_meant = event["kind"] == "rollback" and store in failing
+        if event["kind"] == "commit" or is_meant:
             waiting = {key: write for key, write in waiting.items() if key[0] != store}
             failing.discard(store)
         elif event["kind"] == "sql" and event["when"] == "before":
@@ -129,54 +139,75 @@ def _may_be_lost(history: History, reference: Reference) -> bool:
     if is_kept(history, reference) or (history.lost and reference.facts.get("lossy")):
         return True
     risky = [effect.name for effect in reference.effects if effect.guarantee == "at_most_once"]
-    return bool(history.schedule.faults) and any(
-        len(history.performed(name)) < len(reference.calls(name)) for name in risky
-    )
+    if not history.schedule.faults:
+        return False
+    return any(_has_fewer_calls(history, reference, name) for name in risky)
 
 
-def _distinct(history: History, reference: Reference) -> Iterator[Judgement]:
+def _has_fewer_calls(history: History, reference: Reference, effect: str) -> bool:
+    """Than in the single run."""
+    return len(history.performed(effect)) < len(reference.calls(effect))
+
+
+def _judge_distinct_job(history: History, reference: Reference) -> Iterator[Judgement]:
     """The second job has left its own mark, unless it leaves none when it runs alone."""
     alone = reference.jobs.get(history.schedule.jobs[0])
     if alone is None:
         return
     for name, rows in history.state.items():
         first, second = reference.once.state.get(name), alone.state.get(name)
-        if name in reference.volatile or not (isinstance(rows, list) and isinstance(second, list)):
+        if name in reference.volatile:
             continue
-        untouched = reference.before.get(name)
-        there = untouched if isinstance(untouched, list) else []
-        missing = [row for row in second if row not in rows and row not in there]
+        if not isinstance(rows, list) or not isinstance(second, list):
+            continue
+        before = reference.before.get(name)
+        if not isinstance(before, list):
+            before = []
+        # A row that was there before anything was delivered is no trace of the job.
+        known = rows + before
+        missing = [row for row in second if row not in known]
         if missing and rows == first and second != first:
             said = f"a distinct job left no trace in {name}: it was taken for the first one"
             yield Judgement(
-                REFUTED, "state.distinct-job", said, expected=_rows(missing), seen=_rows(rows)
+                REFUTED,
+                "state.distinct-job",
+                said,
+                expected=_show_rows(missing),
+                seen=_show_rows(rows),
             )
 
 
-def _together(history: History, reference: Reference) -> Iterator[Judgement]:
+def _judge_jobs_at_once(history: History, reference: Reference) -> Iterator[Judgement]:
     """Two jobs at once leave what they leave one after the other, in one of the two orders."""
     for name, rows in history.state.items():
         wanted = [order.state.get(name) for order in reference.orders]
-        if (
-            wanted
-            and name not in reference.volatile
-            and not any(_same_values(rows, other) for other in wanted)
-        ):
+        if not wanted or name in reference.volatile:
+            continue
+        if not any(_has_same_values(rows, other) for other in wanted):
             said = f"two distinct jobs at once leave what neither order of them does: {name}"
             yield Judgement(
-                REFUTED, "state.lost-update", said, expected=_rows(wanted[0]), seen=_rows(rows)
+                REFUTED,
+                "state.lost-update",
+                said,
+                expected=_show_rows(wanted[0]),
+                seen=_show_rows(rows),
             )
 
 
-def _same_values(rows: Any, wanted: Any) -> bool:
+def _has_same_values(rows: Any, wanted: Any) -> bool:
     """The same values in each column: which row got which number may differ from order to order."""
     if not isinstance(rows, list) or not isinstance(wanted, list) or len(rows) != len(wanted):
         return False
-    return [Counter(map(repr, column)) for column in zip(*rows, strict=False)] == [
-        Counter(map(repr, column)) for column in zip(*wanted, strict=False)
-    ]
+    return _count_values(rows) == _count_values(wanted)
 
 
-def _rows(rows: Any) -> str:
+def _count_values(rows: list[Any]) -> list[Counter[str]]:
+    """For each column, how often it has which value. By `repr`: a value may be a list, which cannot be counted."""
+    return [Counter(map(repr, column)) for column in zip(*rows, strict=False)]
+
+
+def _show_rows(rows: Any) -> str:
     text = repr(rows)
-    return text if len(text) <= 200 else f"{text[:200]}…"
+    if len(text) <= _SHOWN:
+        return text
+    return f"{text[:_SHOWN]}…"

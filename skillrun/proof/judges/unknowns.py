@@ -29,9 +29,9 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
         yield from undeclared(delivery, reference)
         if history.schedule.family == "store-error":
             continue  # what comes out of it is the driver's, wrapped by whoever is in between
-        yield from _broken(history, delivery)
+        yield from _judge_ends_of_process(history, delivery)
         if history.schedule.poison is None:
-            yield from _unlisted(history, delivery, reference)
+            yield from _judge_unlisted_errors(history, delivery, reference)
 
 
 def undeclared(delivery: Delivery, reference: Reference) -> Iterator[Judgement]:
@@ -39,23 +39,25 @@ def undeclared(delivery: Delivery, reference: Reference) -> Iterator[Judgement]:
     letter = reference.spec.dead_letter
     queue = letter.where if letter and letter.kind == "queue" else None
     for event in delivery.all("undeclared"):
-        place = f" ({event.place[0]}:{event.place[1]})" if event.place else ""
-        said = f"undeclared {event['kind']}: {event['detail']}{place}"
+        said = f"undeclared {event['kind']}: {event['detail']}{_show_place(event)}"
         yield Judgement(INCOMPLETE, "effect.undeclared", said, events=(event.number,))
     for event in delivery.all("published"):
-        known = (
-            event["to_handler"]
-            or event["in_effect"]
-            or event["callback"]
-            or is_dead_letter(event, queue)
-        )
-        if not known:
-            place = f" ({event.place[0]}:{event.place[1]})" if event.place else ""
-            said = f"undeclared publish: {event['label']}{place}"
-            yield Judgement(INCOMPLETE, "effect.undeclared", said, events=(event.number,))
+        is_the_librarys = event["to_handler"] or event["callback"]
+        if is_the_librarys or event["in_effect"] or is_dead_letter(event, queue):
+            continue
+        said = f"undeclared publish: {event['label']}{_show_place(event)}"
+        yield Judgement(INCOMPLETE, "effect.undeclared", said, events=(event.number,))
 
 
-def _broken(history: History, delivery: Delivery) -> Iterator[Judgement]:
+def _show_place(event: Event) -> str:
+    """ " (shop/tasks.py:12)"; "" where it is not in the repository."""
+    if event.place is None:
+        return ""
+    path, line = event.place
+    return f" ({path}:{line})"
+
+
+def _judge_ends_of_process(history: History, delivery: Delivery) -> Iterator[Judgement]:
     problem = delivery.first("probe-error")
     if problem is not None and not problem["injected"]:
         last = str(problem["text"]).strip().splitlines()[-1:]
@@ -87,17 +89,19 @@ def _is_exit_status(event: Event, history: History) -> bool:
     """After a fault a script says by its exit status that something failed, also a later tick that
     gives it up.
     """
-    faults = (
-        fault
-        for fault in history.events
-        if fault.kind == "fault" and fault["do"] in ("raise", "kill")
-    )
-    return event["error"] == "builtins:SystemExit" and any(
-        fault.number < event.number for fault in faults
-    )
+    if event["error"] != "builtins:SystemExit":
+        return False
+    for earlier in history.events:
+        if earlier.number >= event.number:
+            break
+        if earlier.kind == "fault" and earlier["do"] in ("raise", "kill"):
+            return True
+    return False
 
 
-def _unlisted(history: History, delivery: Delivery, reference: Reference) -> Iterator[Judgement]:
+def _judge_unlisted_errors(
+    history: History, delivery: Delivery, reference: Reference
+) -> Iterator[Judgement]:
     for event in delivery.all("raised"):
         if event["control"] or event["injected"] or _is_exit_status(event, history):
             continue
@@ -105,6 +109,6 @@ def _unlisted(history: History, delivery: Delivery, reference: Reference) -> Ite
             continue  # what was refused is said already
         if reference.is_listed(event, "transient") or reference.is_listed(event, "permanent"):
             continue
-        place = f" ({event.place[0]}:{event.place[1]})" if event.place else ""
-        said = f"{event['error']}: {event['text']}{place} is in neither list of failures"
+        text = f"{event['error']}: {event['text']}{_show_place(event)}"
+        said = f"{text} is in neither list of failures"
         yield Judgement(INCOMPLETE, "failures.unlisted", said, events=(event.number,))

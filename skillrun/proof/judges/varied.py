@@ -26,48 +26,53 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
     """
     for delivery in history.runs:
         yield from undeclared(delivery, reference)
-    for effect in _keyed(reference):
-        yield from _shared(history, reference, effect)
+    for effect in _find_keyed_effects(reference):
+        yield from _judge_shared_keys(history, reference, effect)
 
 
-def _keyed(reference: Reference) -> Iterator[Effect]:
+def _find_keyed_effects(reference: Reference) -> Iterator[Effect]:
     for effect in reference.effects:
         if (effect.guarantee or "keyed") == "keyed" and effect.key_arg is not None:
             yield effect
 
 
-def reached(history: History, reference: Reference) -> dict[str, int]:
+def count_reached(history: History, reference: Reference) -> dict[str, int]:
     """Keyed effect -> how many of the varied payloads came to it."""
     runs = [run for run in history.runs if run.job >= VARIED]
     found: dict[str, int] = {}
-    for effect in _keyed(reference):
-        found[effect.name] = sum(any(_calls(run.all("performed"), effect)) for run in runs)
+    for effect in _find_keyed_effects(reference):
+        came = [run for run in runs if any(_find_keyed_calls(run.all("performed"), effect))]
+        found[effect.name] = len(came)
     return found
 
 
-def _calls(events: Iterator[Event], effect: Effect) -> Iterator[Event]:
-    return (
-        event for event in events if event["effect"] == effect.name and event["key"] is not None
-    )
+def _find_keyed_calls(events: Iterator[Event], effect: Effect) -> Iterator[Event]:
+    for event in events:
+        if event["effect"] == effect.name and event["key"] is not None:
+            yield event
 
 
-def _shared(history: History, reference: Reference, effect: Effect) -> Iterator[Judgement]:
+def _judge_shared_keys(
+    history: History, reference: Reference, effect: Effect
+) -> Iterator[Judgement]:
     """The first two that share a key. Of those that vary in the same field all else is the same."""
     known: dict[tuple[str | None, str], tuple[int, Event]] = {}
     for run in history.runs:
         field = _field_of(history, reference, run.job)
-        for call in _calls(run.all("performed"), effect):
-            other = _holder(known, field, call["key"])
-            if other is None:
-                known[field, call["key"]] = run.job, call
-            elif other[0] != run.job and not _may_be_copied(
-                history, (other[0], run.job), call["key"]
-            ):
-                yield _of_two(history, reference, effect, (other[0], run.job), (other[1], call))
+        for call in _find_keyed_calls(run.all("performed"), effect):
+            key = call["key"]
+            holder = _find_holder(known, field, key)
+            if holder is None:
+                known[field, key] = run.job, call
+                continue
+            other_job, other_call = holder
+            jobs = other_job, run.job
+            if other_job != run.job and not _may_be_copied(history, jobs, key):
+                yield _say_shared_key(history, reference, effect, jobs, (other_call, call))
                 return
 
 
-def _holder(
+def _find_holder(
     known: dict[tuple[str | None, str], tuple[int, Event]], field: str | None, key: str
 ) -> tuple[int, Event] | None:
     """Whoever has the key already: one that varies in the same field, or the example itself."""
@@ -76,7 +81,9 @@ def _holder(
 
 def _field_of(history: History, reference: Reference, job: int) -> str | None:
     """None: it is the example itself."""
-    return varied_field(reference.spec, history.payloads[job]) if job in history.payloads else None
+    if job not in history.payloads:
+        return None
+    return varied_field(reference.spec, history.payloads[job])
 
 
 def _may_be_copied(history: History, jobs: tuple[int, int], key: str) -> bool:
@@ -95,14 +102,14 @@ def _may_be_copied(history: History, jobs: tuple[int, int], key: str) -> bool:
     return False
 
 
-def _of_two(
+def _say_shared_key(
     history: History,
     reference: Reference,
     effect: Effect,
     jobs: tuple[int, int],
     calls: tuple[Event, Event],
 ) -> Judgement:
-    payloads = [history.payloads.get(job, _example(reference)) for job in jobs]
+    payloads = [history.payloads.get(job, _read_example(reference)) for job in jobs]
     key = calls[0]["key"]
     said = (
         f"two distinct jobs call {effect.name} with the same key: {payloads[0]} and {payloads[1]}"
@@ -114,5 +121,5 @@ def _of_two(
     )
 
 
-def _example(reference: Reference) -> Any:
+def _read_example(reference: Reference) -> Any:
     return reference.spec.examples[0]

@@ -31,7 +31,8 @@ from typing import Any
 
 NAME = "_skillrun_probe"
 _MOST_FILE = 256 * 1024 * 1024  # bytes that a delivery may write into one file
-_SPARES = 2  # children that wait for an order: two deaths may come within the time that one takes to get ready
+# Children that wait for an order: two deaths may come within the time that one takes to get ready.
+_SPARES = 2
 _MOST_MEMORY = 6 * 1024**3  # bytes that a delivery may map; more is a MemoryError in the handler
 LIBC = ctypes.CDLL(None)  # once, before the forks
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
@@ -50,7 +51,7 @@ def load_probe() -> None:
     spec.loader.exec_module(package)
 
 
-def part(name: str) -> Any:
+def load_part(name: str) -> Any:
     """A module of the probe."""
     return importlib.import_module(f"{NAME}.{name}")
 
@@ -68,14 +69,14 @@ class Zygote:
 
     def __init__(self, control: socket.socket, config: dict[str, Any]) -> None:
         self.control, self.config = control, config
-        self.recorder = part("recorder").Recorder(os.path.realpath(config["root"]))
-        self.clock = part("clock").Clock(self.recorder)
-        self.logs = part("logs").Logs(self.recorder)
+        self.recorder = load_part("recorder").Recorder(os.path.realpath(config["root"]))
+        self.clock = load_part("clock").Clock(self.recorder)
+        self.logs = load_part("logs").Logs(self.recorder)
         self.children: dict[int, int] = {}
         self.spares: list[tuple[int, socket.socket]] = []
         self.unread = b""
         self.fds: list[int] = []
-        self.ahead = part("pages").Ahead()
+        self.ahead = load_part("pages").Ahead()
         self.gated = False
 
     def boot(self) -> dict[str, Any]:
@@ -83,33 +84,34 @@ class Zygote:
         config, recorder = self.config, self.recorder
         sys.path[:0] = config["paths"]
         ignore_bytecode(config["root"])
-        part("logs").install_printed(self.logs)
+        load_part("logs").install_printed(self.logs)
         self.clock.install_early()
-        self.audit = part("audit").Audit(
+        self.audit = load_part("audit").Audit(
             recorder, config["scratch"], config["free"], config["servers"]
         )
         self.audit.install(boots=True)
-        gate = part("gate")
+        gate = load_part("gate")
         self.gate = gate.Gate(config["servers"]) if gate.can_ask(LIBC) else None
-        aside = part("aside").Aside(
+        aside = load_part("aside").Aside(
             config["root"], config["scratch"], config["free"], config["kept"]
         )
-        self.sqlite = part("sql").SqliteHook(recorder, self.clock, aside)
+        self.sqlite = load_part("sql").SqliteHook(recorder, self.clock, aside)
         self.sqlite.install()
-        part("stores").install(recorder, config["servers"])
-        driver = self.driver()
-        facts = self.attempt("handler", lambda: driver.boot(config["handler"]))
+        load_part("stores").install(recorder, config["servers"])
+        driver = self.load_driver()
+        facts = self.run_of_repository("handler", lambda: driver.boot(config["handler"]))
         function = driver.function()
         effects = self.hook_effects()
+        make_error = load_part("names").make_error
         for name, arguments in config["errors"]:
-            self.attempt(
-                "error", functools.partial(part("names").make_error, name, arguments), "failures: "
-            )
+            # Made once, to learn now whether it can be made.
+            make = functools.partial(make_error, name, arguments)
+            self.run_of_repository("error", make, "failures: ")
         if not hasattr(function, "__code__"):
             raise BootFailed("handler", f"{config['handler']} is no Python function")
         place = function.__code__
-        part("handler").HandlerHook(recorder, driver.CONTROL).install(function)
-        recorder.make_error = part("names").make_error
+        load_part("handler").HandlerHook(recorder, driver.CONTROL).install(function)
+        recorder.make_error = make_error
         self.logs.install(sets_level=bool(facts.get("sets_log_level")))
         self.clock.install()
         self.audit.booted()
@@ -131,41 +133,41 @@ class Zygote:
         """The hooks of all declared effects. Raises BootFailed."""
         effects: list[Any] = []
         for effect in self.config["effects"]:
-            hooked = part("effects").Effect(self.recorder, effect)
-            words = self.attempt("effect", hooked.install, f"effects.{effect['name']}: ")
+            hooked = load_part("effects").Effect(self.recorder, effect)
+            words = self.run_of_repository("effect", hooked.install, f"effects.{effect['name']}: ")
             if words:
                 raise BootFailed("effect", words)
             effects.append(hooked)
         return effects
 
-    def driver(self) -> Any:
+    def load_driver(self) -> Any:
         path = self.config["driver"]
-        probe = part("driver").Probe(self.recorder, self.config["settings"])
+        probe = load_part("driver").Probe(self.recorder, self.config["settings"])
         if path is None:
-            return part("driver").Driver(probe)
+            return load_part("driver").Driver(probe)
         spec = importlib.util.spec_from_file_location(f"{NAME}.framework", path)
         if spec is None or spec.loader is None:
             raise BootFailed("framework", path)
         module = importlib.util.module_from_spec(spec)
         sys.modules[f"{NAME}.framework"] = module
         loader = spec.loader
-        self.attempt("framework", lambda: loader.exec_module(module))
-        return self.attempt("framework", lambda: module.Driver(probe))
+        self.run_of_repository("framework", lambda: loader.exec_module(module))
+        return self.run_of_repository("framework", lambda: module.Driver(probe))
 
-    def attempt(self, what: str, work: Any, prefix: str = "") -> Any:
+    def run_of_repository(self, what: str, work: Any, prefix: str = "") -> Any:
         """An exception of the repository's own becomes BootFailed, in its own words."""
         try:
             return work()
         except BootFailed:
             raise
         except (Exception, SystemExit) as error:
-            text = (
-                str(error)
-                if type(error).__name__ == "NotThere"
-                else f"{type(error).__name__}: {error}"
-            )
+            text = f"{prefix}{type(error).__name__}: {error}"
+            if type(error).__name__ == "NotThere":
+                text = f"{prefix}{error}"  # the probe's own words
             where = last_place(error, self.recorder.root)
-            raise BootFailed(what, f"{prefix}{text}{f' ({where})' if where else ''}") from error
+            if where is not None:
+                text = f"{text} ({where})"
+            raise BootFailed(what, text) from error
 
     # -- serving
 
@@ -175,22 +177,22 @@ class Zygote:
         gc.freeze()
         wake = wake_on_children()
         while True:
-            full = len(self.spares) >= _SPARES
             asked = self.gate.watched() if self.gate else []
-            ready, _, _ = select.select(
-                [self.control.fileno(), wake, *asked], [], [], None if full else 0
-            )
+            watched = [self.control.fileno(), wake, *asked]
+            # A spare child is made when nobody waits for anything else.
+            wait_s = None if len(self.spares) >= _SPARES else 0
+            ready, _, _ = select.select(watched, [], [], wait_s)
             if self.gate:
                 self.gate.serve(fd for fd in asked if fd in ready)
             if not ready:
                 self.spares.append(self.make_spare())
             if wake in ready:
                 os.read(wake, 512)
-                self.reap()
-            if self.control.fileno() in ready and not self.read():
+                self.reap_children()
+            if self.control.fileno() in ready and not self.read_orders():
                 return
 
-    def read(self) -> bool:
+    def read_orders(self) -> bool:
         data, fds, _, _ = socket.recv_fds(self.control, 1 << 20, 8)
         self.fds += fds
         if not data:
@@ -199,24 +201,22 @@ class Zygote:
         for line in lines:
             order = json.loads(line)
             if order["op"] == "sweep":
-                self.sweep()
-                continue
-            if order["op"] == "warm":
-                self.warm(order["names"], order["pages"])
-                continue
-            self.fork(order, (self.fds.pop(0), self.fds.pop(0)))
+                self.end_strays()
+            elif order["op"] == "warm":
+                self.warm_up(order["names"], order["pages"])
+            else:
+                self.give_order(order, (self.fds.pop(0), self.fds.pop(0)))
         return True
 
-    def fork(self, order: dict[str, Any], fds: tuple[int, int]) -> None:
+    def give_order(self, order: dict[str, Any], fds: tuple[int, int]) -> None:
         """Gives an order, and the channel of its delivery, to the child that waits for one."""
         pid, wakes = self.spares.pop(0) if self.spares else self.make_spare()
         data = json.dumps(order).encode() + b"\n"
         sent = socket.send_fds(wakes, [data], list(fds))
         if sent < len(data):
             wakes.sendall(data[sent:])
-        if (
-            not self.gate or wakes.fileno() not in self.gate.awaited
-        ):  # else it closes with what it still brings
+        # Where the gate still awaits something on it, it closes with what it brings.
+        if not self.gate or wakes.fileno() not in self.gate.awaited:
             wakes.close()
         for fd in fds:
             os.close(fd)
@@ -250,7 +250,7 @@ class Zygote:
             wakes.close()
         self.spares.clear()
 
-    def reap(self) -> None:
+    def reap_children(self) -> None:
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -265,7 +265,7 @@ class Zygote:
             if pid in self.children:
                 self.send({"exited": self.children.pop(pid), "status": status})
 
-    def warm(self, names: list[str], pages: list[list[int]]) -> None:
+    def warm_up(self, names: list[str], pages: list[list[int]]) -> None:
         """What a delivery imported from libraries need not be imported by the next ones; they write
         the same pages.
         """
@@ -273,21 +273,23 @@ class Zygote:
             with contextlib.suppress(Exception):
                 importlib.import_module(name)
         gc.freeze()
-        self.ahead = part("pages").Ahead(pages)
+        self.ahead = load_part("pages").Ahead(pages)
         self.drop_spares()
 
-    def sweep(self) -> None:
+    def end_strays(self) -> None:
         """Ends what a handler left running outside of its process group."""
-        for name in os.listdir("/proc") if os.path.isdir("/proc") else []:
-            known = {*self.children, *(pid for pid, _ in self.spares)}
+        if not os.path.isdir("/proc"):
+            return
+        known = {*self.children, *(pid for pid, _ in self.spares)}
+        for name in os.listdir("/proc"):
+            # The zygote is a subreaper: who loses its parent becomes its child.
             if name.isdigit() and parent_of(name) == os.getpid() and int(name) not in known:
                 with contextlib.suppress(OSError):
                     os.kill(int(name), signal.SIGKILL)
 
     def send(self, value: dict[str, Any]) -> None:
-        self.control.sendall(
-            json.dumps(value, default=repr).encode("utf-8", "backslashreplace") + b"\n"
-        )
+        line = json.dumps(value, default=repr)
+        self.control.sendall(line.encode("utf-8", "backslashreplace") + b"\n")
 
     # -- in the child
 
@@ -303,7 +305,7 @@ class Zygote:
                 self.sqlite.warm()
             self.hooked.rehearse()
         if self.gate:
-            self.gated = part("gate").hand_over(LIBC, wakes)
+            self.gated = load_part("gate").hand_over(LIBC, wakes)
         data, fds = b"", list[int]()
         while not data.endswith(b"\n"):
             chunk, more, _, _ = socket.recv_fds(wakes, 1 << 20, 2)
@@ -311,22 +313,22 @@ class Zygote:
                 os._exit(0)
             data, fds = data + chunk, fds + more
         wakes.close()
-        self.child(json.loads(data), fds)
+        self.run_child(json.loads(data), fds)
 
-    def child(self, order: dict[str, Any], fds: list[int]) -> None:
+    def run_child(self, order: dict[str, Any], fds: list[int]) -> None:
         """One delivery; where it stays, others that are asked for on the same channel."""
         redirect(order.get("output"))
-        channel = part("channel").Channel(*fds)
-        self.obey(order, channel)
+        channel = load_part("channel").Channel(*fds)
+        self.obey_order(order, channel)
         while order.get("stays"):
             order = channel.receive() or {}
             if order:
-                self.obey(order, channel)
+                self.obey_order(order, channel)
         if self.recorder.is_alone():
-            part("recorder").close_all(channel)
+            load_part("recorder").close_all(channel)
         os._exit(0)
 
-    def obey(self, order: dict[str, Any], channel: Any) -> None:
+    def obey_order(self, order: dict[str, Any], channel: Any) -> None:
         """From the first event to the last."""
         self.clock.set(float(order["clock"]))
         jitter = order.get("plan", {}).pop("jitter", None)
@@ -338,7 +340,7 @@ class Zygote:
         if self.gate and not self.gated:
             self.recorder.emit("note", what="no-gate")
         try:
-            self.act(order["op"], order["args"])
+            self.do_operation(order["op"], order["args"])
         except BaseException as error:
             text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
             self.recorder.emit(
@@ -350,7 +352,7 @@ class Zygote:
         sys.stdout.flush()
         sys.stderr.flush()
         self.audit.end()
-        needs = self.needs() if order.get("warms") else None
+        needs = self.collect_needs() if order.get("warms") else None
         modules = module_files(self.recorder.root) if order.get("modules") else None
         alone = not order.get("stays") and self.recorder.is_alone()
         self.recorder.emit(
@@ -359,29 +361,30 @@ class Zygote:
         if not alone:  # else its channel closes at once
             self.recorder.knock()
 
-    def needs(self) -> dict[str, Any]:
+    def collect_needs(self) -> dict[str, Any]:
         """What `warm` takes: the memory that this process wrote, before anything else writes more,
         and its imports.
         """
-        return {"pages": part("pages").own(), "names": self.new_libraries()}
+        return {"pages": load_part("pages").own(), "names": self.new_libraries()}
 
     def new_libraries(self) -> list[str]:
         """What was imported since the boot, without the repository's own modules: those may mean to
         come late.
         """
-        new = [name for name in sys.modules if name not in self.imported]
         own = set(module_files(self.recorder.root))
-        files = {name: str(getattr(sys.modules[name], "__file__", "") or "") for name in new}
-        return [
-            name
-            for name, file in files.items()
-            if os.path.realpath(file)[len(self.recorder.root) :] not in own
-        ]
+        found = []
+        for name, module in list(sys.modules.items()):  # a look at a module may import another
+            if name in self.imported:
+                continue
+            file = os.path.realpath(str(getattr(module, "__file__", "") or ""))
+            if file[len(self.recorder.root) :] not in own:
+                found.append(name)
+        return found
 
-    def act(self, op: str, args: list[Any]) -> None:
+    def do_operation(self, op: str, args: list[Any]) -> None:
         self.recorder.is_caller = op == "call"
         if op == "call":
-            self.call(*args)
+            self.call_publisher(*args)
         elif op == "publish_each":
             self.publish_each(*args)
         else:
@@ -396,11 +399,11 @@ class Zygote:
             with contextlib.suppress(Exception):
                 self.hooked.publish(*arguments)
 
-    def call(self, path: str, kwargs: dict[str, Any]) -> None:
+    def call_publisher(self, path: str, kwargs: dict[str, Any]) -> None:
         """The application's own way to publish; an exception out of it is an event."""
-        _, _, function = part("names").find(path)
+        _, _, function = load_part("names").find(path)
         try:
-            part("awaiting").finished(function(**kwargs))
+            load_part("awaiting").finished(function(**kwargs))
         except Exception as error:
             names = [f"{kind.__module__}:{kind.__qualname__}" for kind in type(error).__mro__]
             injected = bool(getattr(error, "__skillrun__", False))
@@ -413,15 +416,14 @@ class Zygote:
             )
 
 
+# What serialisers say, when the frame that raised is in C and leaves no trace.
+_NOT_SERIALISED = ("pickle", "serializable", "serialisable", "encode object")
+
+
 def is_serialising(error: BaseException) -> bool:
     """Whether a value could not be made a message: a serialiser is on the way of the exception."""
     text = str(error).lower()
-    if (
-        "pickle" in text
-        or "serializable" in text
-        or "serialisable" in text
-        or "encode object" in text
-    ):
+    if any(words in text for words in _NOT_SERIALISED):
         return True
     trace = error.__traceback__
     while trace is not None:
@@ -539,11 +541,9 @@ def main() -> None:
         facts = zygote.boot()
     except BootFailed as failed:
         cause = failed.__cause__
-        text = (
-            "".join(traceback.format_exception(type(cause), cause, cause.__traceback__))
-            if cause
-            else ""
-        )
+        text = ""
+        if cause is not None:
+            text = "".join(traceback.format_exception(type(cause), cause, cause.__traceback__))
         zygote.send({"failed": failed.what, "text": failed.text, "trace": text[-4000:]})
         return
     except BaseException as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import re
 import types
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -24,6 +25,7 @@ _READS = """
     zrevrangebylex zrevrangebyscore zrevrank zscan zscore zunion
 """
 READS = frozenset(_READS.split())
+# Where a command's first key stands, unless it follows the command's name at once.
 _KEY_AT = {
     "eval": 3,
     "evalsha": 3,
@@ -69,6 +71,8 @@ _NO_KEY = frozenset(
         "wait",
     )
 )
+_NO_NAME = re.compile(r"[^\w.]")
+_MOST_COMMANDS = 50  # of a pipeline that are told by name
 _inside: contextvars.ContextVar[bool] = contextvars.ContextVar("skillrun_redis", default=False)
 
 
@@ -131,14 +135,16 @@ class RedisHook:
 
     def pipeline(self, pipeline: Any) -> Any:
         """Boundaries around all that a pipeline sends at once; "exec" where it is one MULTI."""
-        commands = [_args_of(entry) for entry in pipeline.command_stack] if self.tells() else []
-        if not commands:
+        if not self.tells() or not pipeline.command_stack:
             return contextlib.nullcontext()
-        transaction = (
-            pipeline.is_transaction if hasattr(pipeline, "is_transaction") else pipeline.transaction
-        )
-        verb = "exec" if transaction or pipeline.explicit_transaction else "pipeline"
-        shown = [f"{verb_of(args)} {key_of(args)}".rstrip() for args in commands[:50]]
+        commands = [_args_of(entry) for entry in pipeline.command_stack]
+        if hasattr(pipeline, "is_transaction"):  # the asynchronous client's name for it
+            is_transaction = pipeline.is_transaction
+        else:
+            is_transaction = pipeline.transaction
+        verb = "exec" if is_transaction or pipeline.explicit_transaction else "pipeline"
+        first = commands[:_MOST_COMMANDS]
+        shown = [f"{verb_of(args)} {key_of(args)}".rstrip() for args in first]
         key = next(filter(None, map(key_of, commands)), "")
         return self.boundaries(verb, key, any(map(writes, commands)), {"commands": shown})
 
@@ -148,9 +154,8 @@ class RedisHook:
 
     @contextlib.contextmanager
     def boundaries(self, verb: str, key: str, write: bool, more: dict[str, Any]) -> Iterator[None]:
-        name = self.recorder.next_name(
-            "redis-" + "".join(c if c.isalnum() or c in "_." else "-" for c in verb)
-        )
+        # A boundary's name is part of a schedule's text: "script load" has a blank.
+        name = self.recorder.next_name("redis-" + _NO_NAME.sub("-", verb))
         fields = {
             "kind": "redis",
             "verb": verb,
@@ -177,7 +182,9 @@ def _args_of(entry: Any) -> Sequence[Any]:
 
 def verb_of(args: Sequence[Any]) -> str:
     """The command in lower case, e.g. "set" or "script load"."""
-    return _text(args[0]).lower() if args else "?"
+    if not args:
+        return "?"
+    return _decode_text(args[0]).lower()
 
 
 def writes(args: Sequence[Any]) -> bool:
@@ -191,22 +198,26 @@ def key_of(args: Sequence[Any]) -> str:
     >>> key_of(["EVALSHA", "abc", 1, b"lock:1", "x"])
     'lock:1'
     """
-    words = [word for part in args[:1] for word in _text(part).split()] + [
-        _text(part) for part in args[1:]
-    ]
+    words = [_decode_text(part) for part in args]
+    if words:
+        # "XINFO STREAM" is given as one.
+        words[:1] = words[0].split()
     verb = words[0].lower() if words else ""
     if verb in ("xread", "xreadgroup"):
         lower = [word.lower() for word in words]
-        return brief(words[lower.index("streams") + 1]) if "streams" in lower[:-1] else ""
+        if "streams" not in lower[:-1]:
+            return ""
+        return brief(words[lower.index("streams") + 1])
     at = _KEY_AT.get(verb, 1)
-    if verb in _NO_KEY or at >= len(words) or (at == 3 and words[2] == "0"):
+    if verb in _NO_KEY or at >= len(words):
+        return ""
+    # EVAL SCRIPT 0: a script without keys.
+    if at == 3 and words[2] == "0":
         return ""
     return brief(words[at])
 
 
-def _text(value: Any) -> str:
-    return (
-        value.decode("utf-8", "backslashreplace")
-        if isinstance(value, (bytes, bytearray))
-        else str(value)
-    )
+def _decode_text(value: Any) -> str:
+    if isinstance(value, (bytes, bytearray)):
+        return value.decode("utf-8", "backslashreplace")
+    return str(value)

@@ -14,7 +14,8 @@ _TOKEN = re.compile(
     r"""|"(?:[^"]|"")*"|`[^`]*`|\[[A-Za-z_][^\]]*\]|\w+|\S""",
     re.S,
 )
-_WORD, _NAME = re.compile(r"\w"), re.compile(r"[\w\"]")  # compiled once, and not in each delivery
+# Compiled once, and not in each delivery.
+_WORD, _NAME = re.compile(r"\w"), re.compile(r"[\w\"]")
 # FOR NO KEY UPDATE, ON CONFLICT DO UPDATE, ON UPDATE CASCADE.
 _NO_UPDATE_AFTER = (
     "for",
@@ -24,6 +25,7 @@ _NO_UPDATE_AFTER = (
     "of",
 )
 _TRANSACTION = ("commit", "end", "rollback", "abort", "begin", "start", "savepoint", "release")
+_SYNONYMS = {"end": "commit", "abort": "rollback", "start": "begin"}
 _DDL = ("create", "drop", "alter")
 _KINDS = (
     "table",
@@ -58,21 +60,28 @@ def parse(sql: str) -> Parsed:
     >>> parse("with old as (delete from a returning *) insert into b select * from old")[1:]
     ('a', ('a', 'b'))
     """
-    words = list(_words(sql))
+    words = list(_split_words(sql))
     first = next((word for word in words if word != "("), "?")
     if first in _DDL:
-        name = _created(words)
+        name = _find_created(words)
         return Parsed(first, name, (name,) if name else ())
-    writes = list(_writes(words)) if first != "explain" or "analyze" in words else []
-    if first in _TRANSACTION and not writes:
-        return _transaction(first, words)
+    writes: list[tuple[str, str]] = []
+    # EXPLAIN does nothing, and EXPLAIN ANALYZE does what it explains.
+    if first != "explain" or "analyze" in words:
+        writes = list(_find_writes(words))
     if writes:
-        return Parsed(*writes[0], tuple(dict.fromkeys(table for _, table in writes if table)))
+        verb, table = writes[0]
+        tables = dict.fromkeys(name for _, name in writes if name)
+        return Parsed(verb, table, tuple(tables))
+    if first in _TRANSACTION:
+        return _parse_transaction(first, words)
     verb = "select" if first in ("with", "values", "table", "copy") else first
-    return Parsed(verb if _WORD.match(verb) else "?", _read(words))
+    if not _WORD.match(verb):
+        verb = "?"
+    return Parsed(verb, _find_table_read(words))
 
 
-def _words(sql: str) -> Iterator[str]:
+def _split_words(sql: str) -> Iterator[str]:
     """Lower case; a quoted name begins with a double quote, a literal is a single quote; comments
     are gone.
     """
@@ -88,34 +97,40 @@ def _words(sql: str) -> Iterator[str]:
             yield token.lower()
 
 
-def _transaction(first: str, words: list[str]) -> Parsed:
+def _parse_transaction(first: str, words: list[str]) -> Parsed:
     """ROLLBACK TO ends no transaction. The "table" is the savepoint's name."""
     if first in ("rollback", "abort") and "to" in words:
         return Parsed("rollback to", "")
     if first in ("savepoint", "release"):
-        return Parsed(first, words[-2] if words[-1] == ";" and len(words) > 1 else words[-1])
-    return Parsed({"end": "commit", "abort": "rollback", "start": "begin"}.get(first, first), "")
+        has_end = words[-1] == ";" and len(words) > 1
+        return Parsed(first, words[-2] if has_end else words[-1])
+    return Parsed(_SYNONYMS.get(first, first), "")
 
 
-def _writes(words: list[str]) -> Iterator[tuple[str, str]]:
+def _find_writes(words: list[str]) -> Iterator[tuple[str, str]]:
     """(verb, table) of each write, in the order of the text."""
     for at, word in enumerate(words):
-        start = _target(words, at, word)
+        start = _find_target(words, at, word)
         if start is not None:
             while start < len(words) and words[start] in ("only", "table", "("):
                 start += 1
-            yield {"replace": "insert"}.get(word, word), _name(words, start)
+            yield {"replace": "insert"}.get(word, word), _read_name(words, start)
 
 
-def _target(words: list[str], at: int, word: str) -> int | None:
+def _find_target(words: list[str], at: int, word: str) -> int | None:
     """Where the name of the written table begins, if a write begins here."""
     if word in ("insert", "replace", "merge"):
+        # INSERT OR IGNORE INTO of SQLite has two words in between.
         near = words[at + 1 : at + 4]
-        return at + 2 + near.index("into") if "into" in near else None
+        if "into" not in near:
+            return None
+        return at + 2 + near.index("into")
+    following = words[at + 1 : at + 2]
     if word == "delete":
-        return at + 2 if words[at + 1 : at + 2] == ["from"] else None
+        return at + 2 if following == ["from"] else None
     if word == "update" and not (at and words[at - 1] in _NO_UPDATE_AFTER):
-        return at + 3 if words[at + 1 : at + 2] == ["or"] else at + 1
+        # UPDATE OR IGNORE of SQLite.
+        return at + 3 if following == ["or"] else at + 1
     if at == 0 and word == "truncate":
         return 1
     if at == 0 and word == "copy" and words[1:2] != ["("] and "from" in words:
@@ -123,29 +138,32 @@ def _target(words: list[str], at: int, word: str) -> int | None:
     return None
 
 
-def _name(words: list[str], at: int) -> str:
+def _read_name(words: list[str], at: int) -> str:
     """The last part of a dotted name."""
     while at + 2 < len(words) and words[at + 1] == ".":
         at += 2
-    name = words[at] if at < len(words) else ""
-    return name.lstrip('"') if _NAME.match(name) else ""
+    if at >= len(words) or not _NAME.match(words[at]):
+        return ""
+    return words[at].lstrip('"')
 
 
-def _created(words: list[str]) -> str:
+def _find_created(words: list[str]) -> str:
     """The name of what CREATE, DROP or ALTER is about."""
     at = next((number for number, word in enumerate(words) if word in _KINDS), 0) + 1
     while at < len(words) and words[at] in ("if", "not", "exists", "concurrently", "only"):
         at += 1
-    return _name(words, at)
+    return _read_name(words, at)
 
 
-def _read(words: list[str]) -> str:
+def _find_table_read(words: list[str]) -> str:
     """The first table after a FROM of the outermost level; for COPY and LOCK what they name."""
     if words[:1] in (["copy"], ["lock"], ["call"]):
-        return _name(words, 2 if words[1:2] == ["table"] else 1)
+        start = 2 if words[1:2] == ["table"] else 1
+        return _read_name(words, start)
     depth = 0
     for at, word in enumerate(words):
         depth += (word == "(") - (word == ")")
         if word == "from" and depth == 0:
-            return _name(words, at + 2 if words[at + 1 : at + 2] == ["only"] else at + 1)
+            start = at + 2 if words[at + 1 : at + 2] == ["only"] else at + 1
+            return _read_name(words, start)
     return ""

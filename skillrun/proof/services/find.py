@@ -27,8 +27,10 @@ def find_redis_server() -> Path | None:
     for name in _REDIS_NAMES:
         if on_path := shutil.which(name):
             return Path(on_path).absolute()  # the server is started in another folder
-    shipped = (binary for package in _REDIS_PACKAGES for binary in _shipped(package, _REDIS_NAMES))
-    return next(shipped, None)
+    for package in _REDIS_PACKAGES:
+        for binary in _find_shipped(package, _REDIS_NAMES):
+            return binary
+    return None
 
 
 def named_postgres() -> Path | None:
@@ -36,7 +38,9 @@ def named_postgres() -> Path | None:
     SKILLRUN_TEST_PG.
     """
     name = os.environ.get("SKILLRUN_TEST_PG")
-    return Path(name).absolute() if name else None
+    if not name:
+        return None
+    return Path(name).absolute()
 
 
 def find_postgres() -> Path | None:
@@ -51,7 +55,7 @@ def find_postgres() -> Path | None:
         return next(filter(_is_postgres, (named, named / "bin")), None)
     folders = _postgres_on_path()
     folders.extend(_newest_first(_DEBIAN_POSTGRES))
-    folders.extend(binary.parent for binary in _shipped("pgserver", ("postgres",)))
+    folders.extend(binary.parent for binary in _find_shipped("pgserver", ("postgres",)))
     return next(filter(_is_postgres, folders), None)
 
 
@@ -66,45 +70,46 @@ def _postgres_on_path() -> list[Path]:
 
 def _newest_first(root: Path) -> list[Path]:
     """The bin folders of Debian's layout `15/bin`, the highest version first."""
-    versions = [
-        folder for folder in root.glob("*/bin") if re.fullmatch(r"\d+(\.\d+)?", folder.parent.name)
-    ]
-    return sorted(
-        versions,
-        key=lambda folder: [int(part) for part in folder.parent.name.split(".")],
-        reverse=True,
-    )
+    # As numbers: 9.6 comes before 15.
+    versions: list[tuple[list[int], Path]] = []
+    for folder in root.glob("*/bin"):
+        name = folder.parent.name
+        if re.fullmatch(r"\d+(\.\d+)?", name):
+            versions.append(([int(part) for part in name.split(".")], folder))
+    versions.sort(key=lambda pair: pair[0], reverse=True)
+    return [folder for _, folder in versions]
 
 
 def _is_postgres(folder: Path) -> bool:
     return all(shutil.which(name, path=str(folder)) for name in ("postgres", "initdb"))
 
 
-def _shipped(package: str, names: tuple[str, ...]) -> Iterator[Path]:
+def _find_shipped(package: str, names: tuple[str, ...]) -> Iterator[Path]:
     """Executables of these names inside an installed package, which is looked up and never
     imported.
     """
     spec = importlib.util.find_spec(package)
-    for root in (spec.submodule_search_locations or []) if spec else []:
+    if spec is None:
+        return
+    for root in spec.submodule_search_locations or []:
         for name in names:
-            yield from (
-                path for path in sorted(Path(root).rglob(name)) if _runs_here(path, Path(root))
-            )
+            for path in sorted(Path(root).rglob(name)):
+                if _runs_here(path, Path(root)):
+                    yield path
 
 
 def _runs_here(path: Path, root: Path) -> bool:
     """An executable; and where a folder between names platforms (`linux-x86_64`), this one."""
-    platforms = [
-        part for part in path.relative_to(root).parts if re.fullmatch(r"(linux|darwin)-\w+", part)
-    ]
-    return shutil.which(path.name, path=str(path.parent)) is not None and all(
-        map(_is_this_platform, platforms)
-    )
+    if shutil.which(path.name, path=str(path.parent)) is None:
+        return False
+    folders = path.relative_to(root).parts
+    platforms = [name for name in folders if re.fullmatch(r"(linux|darwin)-\w+", name)]
+    return all(map(_is_this_platform, platforms))
 
 
 def _is_this_platform(name: str) -> bool:
     system, _, machine = name.partition("-")
     here = platform.machine().lower()
-    return system == platform.system().lower() and _MACHINES.get(machine, machine) == _MACHINES.get(
-        here, here
-    )
+    if system != platform.system().lower():
+        return False
+    return _MACHINES.get(machine, machine) == _MACHINES.get(here, here)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 LOOPBACK, PORT = "127.0.0.1", 6379
 HINT = f"apt install redis-server, or {install_hint('services')}"
 _START_S = 20.0
+_GONE, _FOR_EVER = -2, -1  # replies of PTTL
 # Wchan of proc(5); 0 or nothing where the kernel does not tell.
 _ASLEEP_IN = (
     "ep_poll",
@@ -52,13 +53,13 @@ class RedisServer:
         self._saved: list[Command] = []
         self._first: list[Command] | None = None
         self.port = port
-        command = exec_line(_argv(binary, self.folder, self.socket, port))
+        command = exec_line(_write_command(binary, self.folder, self.socket, port))
         self._child = Child("Redis", command, log=self.folder / "redis.log", sandbox=sandbox)
         try:
-            self._child.wait_until(self._answers, _START_S)
+            self._child.wait_until(self._is_answering, _START_S)
             self._resp = Resp(self.socket)
         except BaseException:
-            self._end()
+            self._end_child()
             raise
 
     def __enter__(self) -> RedisServer:
@@ -92,7 +93,7 @@ class RedisServer:
         """The server's process."""
         return self._child.pid
 
-    def _answers(self) -> bool:
+    def _is_answering(self) -> bool:
         try:
             with contextlib.closing(Resp(self.socket)) as resp:
                 return resp.call("PING") == b"PONG"
@@ -102,16 +103,17 @@ class RedisServer:
     def snapshot(self) -> None:
         """Remember every key of every database with its content and the time that it has left."""
         saved: list[Command] = []
-        for database, keys in self._keys():
-            content = self._resp.pipeline([("SELECT", database), *(("DUMP", key) for key in keys)])[
-                1:
-            ]
+        for database, keys in self._list_keys():
+            dumps: list[Command] = [("DUMP", key) for key in keys]
+            _, *content = self._resp.pipeline([("SELECT", database), *dumps])
             saved.append(("SELECT", database))
             for key, data, left in zip(keys, content, self._milliseconds_left(keys), strict=True):
+                # A key may end between the two questions.
                 if data is not None and left is not None:
                     saved.append(("RESTORE", key, left, cast(bytes, data)))
         self._saved = saved
-        self._first = saved if self._first is None else self._first
+        if self._first is None:
+            self._first = saved
 
     def restore(self) -> None:
         """Everything as it was at the snapshot (at the start where there is none), keys with the
@@ -133,7 +135,7 @@ class RedisServer:
         their own stay. A WATCH on a key with a time counts this as a change (PEXPIRE is one).
         """
         passed = round(seconds * 1000)
-        for database, keys in self._keys():
+        for database, keys in self._list_keys():
             left = self._milliseconds_left(keys, database)
             ends = zip(keys, left, strict=True)
             # Below 1: gone at once.
@@ -147,27 +149,27 @@ class RedisServer:
         a stream the number of its entries. Keys outside database 0 are called `db1:key`.
         """
         found: dict[str, dict[str, Any]] = {}
-        for database, keys in self._keys():
+        for database, keys in self._list_keys():
             left = self._milliseconds_left(keys, database)
-            for key, ms, (kind, value) in zip(keys, left, self._shown(keys), strict=True):
-                name = (f"db{database}:" if database else "") + _text(key)
+            prefix = f"db{database}:" if database else ""
+            for key, ms, (kind, value) in zip(keys, left, self._read_values(keys), strict=True):
+                name = prefix + _decode_text(key)
                 if ms is not None:
                     found[name] = {"type": kind, "value": value, "ttl": ceil(ms / 1000) or None}
         return found
 
-    def _shown(self, keys: list[bytes]) -> list[tuple[str, Any]]:
+    def _read_values(self, keys: list[bytes]) -> list[tuple[str, Any]]:
         """The type and the readable value of each key."""
-        types = [
-            _text(cast(bytes, kind)) for kind in self._resp.pipeline(("TYPE", key) for key in keys)
-        ]
+        kinds = self._resp.pipeline(("TYPE", key) for key in keys)
+        types = [_decode_text(cast(bytes, kind)) for kind in kinds]
         readers = [_READERS.get(kind, _OPAQUE) for kind in types]
         replies = self._resp.pipeline(ask(key) for key, (ask, _) in zip(keys, readers, strict=True))
-        return [
-            (kind, show(reply))
-            for kind, (_, show), reply in zip(types, readers, replies, strict=True)
-        ]
+        found: list[tuple[str, Any]] = []
+        for kind, (_, show), reply in zip(types, readers, replies, strict=True):
+            found.append((kind, show(reply)))
+        return found
 
-    def _keys(self) -> Iterator[tuple[int, list[bytes]]]:
+    def _list_keys(self) -> Iterator[tuple[int, list[bytes]]]:
         """Each database that is not empty, selected, and its keys in order."""
         keyspace = cast(bytes, self._resp.call("INFO", "keyspace"))
         for number in re.findall(rb"^db(\d+):", keyspace, re.MULTILINE):
@@ -178,9 +180,12 @@ class RedisServer:
         self, keys: list[bytes], database: int | None = None
     ) -> list[int | None]:
         """0: it stays for ever, as RESTORE has it; None: it is gone."""
-        select: list[Command] = [] if database is None else [("SELECT", database)]
-        replies = self._resp.pipeline([*select, *(("PTTL", key) for key in keys)])[len(select) :]
-        return [_left(cast(int, reply)) for reply in replies]
+        select: list[Command] = []
+        if database is not None:
+            select.append(("SELECT", database))
+        questions: list[Command] = [("PTTL", key) for key in keys]
+        replies = self._resp.pipeline([*select, *questions])[len(select) :]
+        return [_read_time_left(cast(int, reply)) for reply in replies]
 
     def is_idle(self) -> bool:
         """Whether the server sleeps, with nothing to do, and did nothing while this looked. False
@@ -189,20 +194,22 @@ class RedisServer:
         A request wakes it at once, so a client that waits for an idle Redis waits for another
         client, or a time.
         """
-        before = _switches(self.pid)
-        return before is not None and _is_asleep(self.pid) and _switches(self.pid) == before
+        # It may have done something, and be asleep again, between two looks at it: a process that
+        # worked was switched.
+        before = _count_switches(self.pid)
+        return before is not None and _is_asleep(self.pid) and _count_switches(self.pid) == before
 
     def stop(self) -> None:
         """Leaves no process and no socket."""
         self._resp.close()
-        self._end()
+        self._end_child()
 
-    def _end(self) -> None:
+    def _end_child(self) -> None:
         self._child.stop()
         unlink_quietly(self.socket)
 
 
-def _argv(binary: Path, folder: Path, socket: Path, port: int) -> list[str]:
+def _write_command(binary: Path, folder: Path, socket: Path, port: int) -> list[str]:
     options = {
         "port": str(port),
         "bind": LOOPBACK,
@@ -214,50 +221,53 @@ def _argv(binary: Path, folder: Path, socket: Path, port: int) -> list[str]:
         "daemonize": "no",
         "loglevel": "warning",
     }
-    return [
-        str(binary),
-        *(word for name, value in options.items() for word in (f"--{name}", value)),
-    ]
+    command = [str(binary)]
+    for name, value in options.items():
+        command += [f"--{name}", value]
+    return command
 
 
-def _left(pttl: int) -> int | None:
-    if pttl == -2:
+def _read_time_left(pttl: int) -> int | None:
+    """The reply of PTTL as RESTORE has it: there 0 means for ever, so the last millisecond is 1."""
+    if pttl == _GONE:
         return None
-    return 0 if pttl == -1 else max(pttl, 1)
+    if pttl == _FOR_EVER:
+        return 0
+    return max(pttl, 1)
 
 
-def _text(data: bytes) -> str:
+def _decode_text(data: bytes) -> str:
     return data.decode(errors="backslashreplace")
 
 
-def _texts(reply: Reply) -> list[str]:
-    return [_text(cast(bytes, item)) for item in cast(list[Reply], reply)]
+def _decode_texts(reply: Reply) -> list[str]:
+    return [_decode_text(cast(bytes, item)) for item in cast(list[Reply], reply)]
 
 
-def _pairs(reply: Reply) -> list[tuple[str, str]]:
-    items = _texts(reply)
+def _decode_pairs(reply: Reply) -> list[tuple[str, str]]:
+    items = _decode_texts(reply)
     return list(zip(items[::2], items[1::2], strict=True))
 
 
 # How to ask for a value of each type, and how to show the reply.
 _READERS: dict[str, tuple[Callable[[bytes], Command], Callable[[Reply], Any]]] = {
-    "string": (lambda key: ("GET", key), lambda reply: _text(cast(bytes, reply or b""))),
-    "list": (lambda key: ("LRANGE", key, 0, -1), _texts),
-    "set": (lambda key: ("SMEMBERS", key), lambda reply: sorted(_texts(reply))),
-    "hash": (lambda key: ("HGETALL", key), lambda reply: dict(sorted(_pairs(reply)))),
+    "string": (lambda key: ("GET", key), lambda reply: _decode_text(cast(bytes, reply or b""))),
+    "list": (lambda key: ("LRANGE", key, 0, -1), _decode_texts),
+    "set": (lambda key: ("SMEMBERS", key), lambda reply: sorted(_decode_texts(reply))),
+    "hash": (lambda key: ("HGETALL", key), lambda reply: dict(sorted(_decode_pairs(reply)))),
     "zset": (
         lambda key: ("ZRANGE", key, 0, -1, "WITHSCORES"),
-        lambda reply: {member: float(score) for member, score in _pairs(reply)},
+        lambda reply: {member: float(score) for member, score in _decode_pairs(reply)},
     ),
     "stream": (lambda key: ("XLEN", key), lambda reply: reply),
 }
 _OPAQUE: tuple[Callable[[bytes], Command], Callable[[Reply], Any]] = (
     lambda key: ("DUMP", key),
-    lambda reply: _text(cast(bytes, reply or b"")),
+    lambda reply: _decode_text(cast(bytes, reply or b"")),
 )
 
 
-def _switches(pid: int) -> str | None:
+def _count_switches(pid: int) -> str | None:
     """How often the process went to sleep and was put aside."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()

@@ -41,8 +41,8 @@ class Resp:
         """
         sent = list(commands)
         try:
-            self._socket.sendall(b"".join(map(_encoded, sent)))
-            replies = [self._read() for _ in sent]
+            self._socket.sendall(b"".join(map(_encode_command, sent)))
+            replies = [self._read_reply() for _ in sent]
         except (OSError, ValueError) as error:
             raise ServiceFailed(f"the private Redis does not answer: {error}") from error
         for command, reply in zip(sent, replies, strict=True):
@@ -56,7 +56,7 @@ class Resp:
             self._replies.close()
         self._socket.close()
 
-    def _read(self) -> Reply:
+    def _read_reply(self) -> Reply:
         line = self._replies.readline()
         if not line.endswith(b"\r\n"):
             raise ConnectionError("the connection was closed")
@@ -67,7 +67,9 @@ class Resp:
             return _Refusal(rest)
         if kind == b":":
             return int(rest)
-        return self._read_bulk(int(rest)) if kind == b"$" else self._read_array(int(rest))
+        if kind == b"$":
+            return self._read_bulk(int(rest))
+        return self._read_array(int(rest))
 
     def _read_bulk(self, size: int) -> bytes | None:
         if size < 0:
@@ -78,7 +80,9 @@ class Resp:
         return data[:-2]
 
     def _read_array(self, size: int) -> Reply:
-        return None if size < 0 else [self._read() for _ in range(size)]
+        if size < 0:
+            return None
+        return [self._read_reply() for _ in range(size)]
 
 
 class _Refusal(bytes):
@@ -88,8 +92,10 @@ class _Refusal(bytes):
         return self.decode(errors="backslashreplace")
 
 
-def _encoded(command: Command) -> bytes:
-    words = [word if isinstance(word, bytes) else str(word).encode() for word in command]
-    return b"*%d\r\n" % len(words) + b"".join(
-        b"$%d\r\n%s\r\n" % (len(word), word) for word in words
-    )
+def _encode_command(command: Command) -> bytes:
+    """An array of bulk strings, as every command is sent."""
+    parts = [b"*%d\r\n" % len(command)]
+    for word in command:
+        data = word if isinstance(word, bytes) else str(word).encode()
+        parts.append(b"$%d\r\n%s\r\n" % (len(data), data))
+    return b"".join(parts)

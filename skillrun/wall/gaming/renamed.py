@@ -50,8 +50,8 @@ class Renames:
         """Whether HEAD's class of an error is another one, or below it."""
         if not isinstance(error, str) or not isinstance(other, str):
             return False
-        wanted = self._new.origin(_dotted(other))
-        return wanted in self._new.ancestors(_dotted(error))
+        wanted = self._new.origin(_spell_dotted(other))
+        return wanted in self._new.ancestors(_spell_dotted(error))
 
     def is_reached(self, handler: Any, call: str) -> bool:
         """Whether the base's handler calls a function, directly or through others."""
@@ -66,7 +66,7 @@ class Renames:
         return not names.isdisjoint(reached)
 
 
-def _dotted(error: str) -> str:
+def _spell_dotted(error: str) -> str:
     """`shop.mailer:BadAddress` or a builtin's short name, as the readers of code spell it."""
     return error.replace(":", ".") if ":" in error else f"builtins.{error}"
 
