@@ -45,9 +45,9 @@ class Shop:
 
     @property
     def wiring(self) -> list[tuple[str, str]]:
-        """(kind, how) of every place outside tests."""
-        found = self.framework.find_wiring(self.project, self.use, self.handler)
-        return [(wiring.kind, wiring.how) for wiring in found if not wiring.in_tests]
+        """(kind, how) of every place outside tests and the handler itself."""
+        found = self.framework.find_sends(self.project, self.use, self.handler)
+        return [(send.kind, send.how) for send in found if not send.in_tests and not send.own]
 
 
 def opened(root: Path, framework: Framework, use: FrameworkUse, files: Mapping[str, str]) -> Shop:

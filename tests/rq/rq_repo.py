@@ -69,8 +69,8 @@ class Shop:
     @property
     def wiring(self) -> list[tuple[str, str]]:
         """(kind, how) of every place outside tests."""
-        found = rq.find_wiring(self.project, self.use, self.handler)
-        return [(wiring.kind, wiring.how) for wiring in found if not wiring.in_tests]
+        found = rq.find_sends(self.project, self.use, self.handler)
+        return [(send.kind, send.how) for send in found if not send.in_tests and not send.own]
 
 
 def open_shop(root: Path, enqueue: str = "", *, tasks: str | None = None, **files: str) -> Shop:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from skillrun.frameworks.common.reading import held_value
-from skillrun.repo.python import Module, Project
+from skillrun.frameworks.interface import Arguments
+from skillrun.repo.python import Definition, Module, Project
 
 
+# OLD-BEGIN
 @dataclass(frozen=True)
 class Given:
     """The arguments that one call site gives to the task."""
@@ -63,6 +66,101 @@ def mismatch(taken: ast.arguments, given: Given) -> str | None:
     needed += [
         name for name, value in zip(only_named, taken.kw_defaults, strict=True) if value is None
     ]
+    missing = [name for name in needed if name not in given.named]
+    return f"{', '.join(missing)} is missing" if missing else None
+
+
+# OLD-END
+def read_call(call: ast.Call, skipped: int = 0, options: Collection[str] = ()) -> Arguments:
+    """The arguments of a call that are the job's own: not the first `skipped` of them, and not
+    those that the library keeps for itself.
+    """
+    positional: list[ast.expr] = []
+    named: dict[str, ast.expr] = {}
+    hidden = any(isinstance(node, ast.Starred) for node in call.args[:skipped])
+    for node in call.args[skipped:]:
+        if isinstance(node, ast.Starred):
+            hidden = True
+        else:
+            positional.append(node)
+    for keyword in call.keywords:
+        if keyword.arg is None:
+            hidden = True
+        elif keyword.arg not in options:
+            named[keyword.arg] = keyword.value
+    return Arguments(tuple(positional), named, hidden)
+
+
+def read_containers(args: ast.expr | None, kwargs: ast.expr | None) -> Arguments:
+    """The arguments that a list and a mapping hold: `args=(1, 2), kwargs={"a": 3}`."""
+    positional: tuple[ast.expr, ...] = ()
+    named: Mapping[str, ast.expr] = {}
+    hidden = False
+    if isinstance(args, ast.List | ast.Tuple):
+        positional = tuple(node for node in args.elts if not isinstance(node, ast.Starred))
+        hidden = len(positional) < len(args.elts)
+    elif not is_none(args):
+        hidden = True
+    if not is_none(kwargs):
+        named, named_hidden = _read_mapping(kwargs)
+        hidden = hidden or named_hidden
+    return Arguments(positional, named, hidden)
+
+
+def is_none(node: ast.expr | None) -> bool:
+    """It is not given, or is given as None."""
+    return node is None or (isinstance(node, ast.Constant) and node.value is None)
+
+
+def _read_mapping(node: ast.expr | None) -> tuple[Mapping[str, ast.expr], bool]:
+    """(name -> value, whether there may be more) of `{"a": 3}` and `dict(a=3)`."""
+    is_dict_call = isinstance(node, ast.Call) and ast.unparse(node.func) == "dict"
+    if isinstance(node, ast.Call) and is_dict_call:
+        read = read_call(node)
+        return read.named, read.partly_hidden or bool(read.positional)
+    if not isinstance(node, ast.Dict):
+        return {}, True
+    named: dict[str, ast.expr] = {}
+    for key, value in zip(node.keys, node.values, strict=True):
+        if isinstance(key, ast.Constant):
+            named[str(key.value)] = value
+    return named, len(named) < len(node.keys)
+
+
+def read_parameters(handler: Definition, decorators: int = 1) -> ast.arguments | None:
+    """What a function takes; None where a class, `*args`, `**kwargs`, or more than that many
+    decorators hide it.
+    """
+    node = handler.node
+    if isinstance(node, ast.ClassDef) or node.args.vararg or node.args.kwarg:
+        return None
+    return node.args if len(node.decorator_list) <= decorators else None
+
+
+def drop_first(args: ast.arguments) -> ast.arguments:
+    """Without the first parameter, which the library fills: a context, or `self`."""
+    positional = [*args.posonlyargs, *args.args][1:]
+    defaults = args.defaults[-len(positional) :] if positional else []
+    return ast.arguments([], positional, None, args.kwonlyargs, args.kw_defaults, None, defaults)
+
+
+def find_mismatch(taken: ast.arguments, given: Arguments) -> str | None:
+    """What is wrong with a call of something that takes these parameters; None where it fits."""
+    positional = [arg.arg for arg in (*taken.posonlyargs, *taken.args)]
+    only_named = [arg.arg for arg in taken.kwonlyargs]
+    count = len(given.positional)
+    unknown = [name for name in given.named if name not in (*positional, *only_named)]
+    if unknown:
+        return f"the task takes no {', '.join(unknown)}"
+    if count > len(positional):
+        return f"{count} arguments for a task that takes {len(positional)}"
+    twice = [name for name in given.named if name in positional[:count]]
+    if twice:
+        return f"{', '.join(twice)} is given twice"
+    needed = positional[: len(positional) - len(taken.defaults)][count:]
+    for name, default in zip(only_named, taken.kw_defaults, strict=True):
+        if default is None:
+            needed.append(name)
     missing = [name for name in needed if name not in given.named]
     return f"{', '.join(missing)} is missing" if missing else None
 

@@ -8,7 +8,7 @@ import ast
 from collections.abc import Iterable, Iterator
 
 from skillrun.frameworks.common.facts import atomic_function, is_atomic, tell
-from skillrun.frameworks.interface import Job, Wiring
+from skillrun.frameworks.interface import Job, Send
 from skillrun.repo.python import Call, Module
 from skillrun.verdict import Finding, Severity
 
@@ -30,7 +30,7 @@ _SQLALCHEMY = ("sqlalchemy.", "sqlmodel.")
 
 
 def publish_in_transaction(
-    job: Job, published: Iterable[tuple[Wiring, Call]], hint: str
+    job: Job, published: Iterable[tuple[Send, Call]], hint: str
 ) -> Iterator[Finding]:
     """A worker may take the message before the commit, or although the transaction is rolled
     back.
@@ -90,7 +90,7 @@ def _is_sqlalchemy(job: Job, name: str) -> bool:
     return origin.startswith(_SQLALCHEMY) and origin.endswith((".begin", ".begin_nested"))
 
 
-def _in_request(job: Job, wiring: Wiring, call: Call) -> Iterator[Finding]:
+def _in_request(job: Job, wiring: Send, call: Call) -> Iterator[Finding]:
     """ATOMIC_REQUESTS makes every view one transaction."""
     if not (_looks_like_view(call.path) or _called_from_view(job, call)) or not _atomic_requests(
         job

@@ -25,7 +25,7 @@ from skillrun.frameworks.dramatiq.actors import (
     read_actor,
     uses_of,
 )
-from skillrun.frameworks.interface import Wiring
+from skillrun.frameworks.interface import Send
 from skillrun.repo.places import is_aside
 from skillrun.repo.python import Definition, Module, Project, Use
 
@@ -36,12 +36,12 @@ _SENDS = re.compile(r"send|enqueue|publish|dispatch|trigger|schedule|queue|job|t
 _BY_NAME = ("get_actor", "Message")
 
 
-def find_wiring(project: Project, handler: Definition) -> tuple[Wiring, ...]:
+def find_sends(project: Project, handler: Definition) -> tuple[Send, ...]:
     """Every place that sends or schedules the handler, in order of path and line; calls of itself
     left out.
     """
     actor = read_actor(project, handler)
-    found: dict[tuple[str, int, str], Wiring] = {}
+    found: dict[tuple[str, int, str], Send] = {}
     every = list(_all(project, actor))
     if all(wiring.in_tests for wiring in every):
         every += [wiring for use in uses_of(project, actor) for wiring in _handed_on(project, use)]
@@ -51,14 +51,14 @@ def find_wiring(project: Project, handler: Definition) -> tuple[Wiring, ...]:
     return tuple(found[key] for key in sorted(found))
 
 
-def _all(project: Project, actor: Actor) -> Iterator[Wiring]:
+def _all(project: Project, actor: Actor) -> Iterator[Send]:
     for use in uses_of(project, actor):
         yield from _by_object(use)
     yield from _own_schedule(project, actor)
     yield from _by_name(project, actor)
 
 
-def _by_object(use: Use) -> Iterator[Wiring]:
+def _by_object(use: Use) -> Iterator[Send]:
     """`send.send(...)`; handed to a scheduler, or in a function that one calls, it is a
     schedule.
     """
@@ -72,7 +72,7 @@ def _by_object(use: Use) -> Iterator[Wiring]:
         yield _wiring("enqueue", use.module, above, _METHODS[above.attr])
 
 
-def _started(project: Project, actor: Actor) -> Iterator[Wiring]:
+def _started(project: Project, actor: Actor) -> Iterator[Send]:
     """What starts by the clock the functions and scripts that send: Dramatiq itself has none."""
     places = [
         (use.module, use.node)
@@ -117,11 +117,11 @@ def _scheduled_function(module: Module, node: ast.expr) -> str | None:
     )
 
 
-def _own_schedule(project: Project, actor: Actor) -> Iterator[Wiring]:
+def _own_schedule(project: Project, actor: Actor) -> Iterator[Send]:
     """What the actor's own decorators say."""
     if "periodic" in actor.options:
         given = actor.options["periodic"]
-        yield Wiring(
+        yield Send(
             "schedule",
             given.place,
             f"periodic={ast.unparse(given.node)}",
@@ -134,7 +134,7 @@ def _own_schedule(project: Project, actor: Actor) -> Iterator[Wiring]:
             yield _wiring("schedule", module, node, f"@{ast.unparse(node)}")
 
 
-def _by_name(project: Project, actor: Actor) -> Iterator[Wiring]:
+def _by_name(project: Project, actor: Actor) -> Iterator[Send]:
     """`broker.get_actor("send")`, `Message(actor_name="send")`, `add_job("shop.tasks:send.send")`,
     callbacks.
     """
@@ -146,7 +146,7 @@ def _by_name(project: Project, actor: Actor) -> Iterator[Wiring]:
                 yield from _callback(project, actor, module, node)
 
 
-def _text(project: Project, actor: Actor, module: Module, node: ast.Constant) -> Iterator[Wiring]:
+def _text(project: Project, actor: Actor, module: Module, node: ast.Constant) -> Iterator[Send]:
     above = next(module.parents(node), None)
     call = next(module.parents(above), None) if isinstance(above, ast.keyword) else above
     word = call.func if isinstance(call, ast.Call) else None
@@ -160,7 +160,7 @@ def _text(project: Project, actor: Actor, module: Module, node: ast.Constant) ->
             yield _wiring("schedule", module, node, f"add_job({node.value!r})")
 
 
-def _callback(project: Project, actor: Actor, module: Module, node: ast.Call) -> Iterator[Wiring]:
+def _callback(project: Project, actor: Actor, module: Module, node: ast.Call) -> Iterator[Send]:
     """`on_failure="record_failure"` of another actor sends this one."""
     for keyword in node.keywords:
         if keyword.arg in _CALLBACKS and actor.name in ast.unparse(keyword.value):
@@ -171,7 +171,7 @@ def _callback(project: Project, actor: Actor, module: Module, node: ast.Call) ->
                 )
 
 
-def _handed_on(project: Project, use: Use) -> Iterator[Wiring]:
+def _handed_on(project: Project, use: Use) -> Iterator[Send]:
     """The actor as a value, in a mapping or an argument: somebody sends it, but the text does not
     say where.
     """
@@ -192,5 +192,5 @@ def _handed_on(project: Project, use: Use) -> Iterator[Wiring]:
         yield _wiring("enqueue", use.module, use.node, "handed on as a value")
 
 
-def _wiring(kind: str, module: Module, node: ast.AST, how: str) -> Wiring:
-    return Wiring(kind, place_of(module, node), how, in_tests(module.path))
+def _wiring(kind: str, module: Module, node: ast.AST, how: str) -> Send:
+    return Send(kind, place_of(module, node), how, in_tests(module.path))

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from skillrun.frameworks.common.reading import in_tests, place_of
 from skillrun.frameworks.huey.tasks import Task, read_task
-from skillrun.frameworks.interface import FrameworkUse, Wiring
+from skillrun.frameworks.interface import FrameworkUse, Send
 from skillrun.repo.python import Definition, Module, Project, Use
 
 _METHODS = ("schedule", "map", "s")
@@ -19,7 +19,7 @@ _NEXT = ("then", "error", "callback")
 _ON_COMMIT = ("on_commit", "partial", "enqueue")
 
 
-def find_wiring(project: Project, use: FrameworkUse, handler: Definition) -> tuple[Wiring, ...]:
+def find_sends(project: Project, use: FrameworkUse, handler: Definition) -> tuple[Send, ...]:
     """Every place that enqueues or schedules the handler, in order of path and line; calls of
     itself left out.
     """
@@ -30,15 +30,15 @@ def find_wiring(project: Project, use: FrameworkUse, handler: Definition) -> tup
     every += [
         tick for wiring in every if not wiring.in_tests for tick in _ticks(project, use, wiring)
     ]
-    found: dict[tuple[str, int, str], Wiring] = {}
+    found: dict[tuple[str, int, str], Send] = {}
     for wiring in every:
         found.setdefault((wiring.place.path, wiring.place.line, wiring.kind), wiring)
     return tuple(found[key] for key in sorted(found))
 
 
-def _all(project: Project, task: Task) -> Iterator[Wiring]:
+def _all(project: Project, task: Task) -> Iterator[Send]:
     if task.kind == "periodic" and task.registered is not None:
-        yield Wiring(
+        yield Send(
             "schedule", task.registered, "periodic_task(...)", in_tests(task.registered.path)
         )
     for use in _uses(project, task):
@@ -55,7 +55,7 @@ def _all(project: Project, task: Task) -> Iterator[Wiring]:
             yield _wiring(use.module, above, f".{above.attr}(...)")
 
 
-def _ticks(project: Project, use: FrameworkUse, wiring: Wiring) -> Iterator[Wiring]:
+def _ticks(project: Project, use: FrameworkUse, wiring: Send) -> Iterator[Send]:
     """The periodic tasks that come to an enqueueing call: its own function, or one that calls
     that.
     """
@@ -74,7 +74,7 @@ def _ticks(project: Project, use: FrameworkUse, wiring: Wiring) -> Iterator[Wiri
                 and task.registered is not None
                 and not in_tests(task.registered.path)
             ):
-                yield Wiring(
+                yield Send(
                     "schedule", task.registered, "periodic_task(...) that enqueues it", False
                 )
 
@@ -93,7 +93,7 @@ def _uses(project: Project, task: Task) -> Iterator[Use]:
                 yield use
 
 
-def _handed_on(project: Project, task: Task) -> Iterator[Wiring]:
+def _handed_on(project: Project, task: Task) -> Iterator[Send]:
     """The task as a value, in a mapping or an argument: somebody publishes it, but the text does
     not say where.
     """
@@ -123,8 +123,8 @@ def sites(project: Project, task: Task) -> Iterator[tuple[Module, ast.Call]]:
             yield use.module, above[0]
 
 
-def _wiring(module: Module, node: ast.AST, how: str) -> Wiring:
-    return Wiring("enqueue", place_of(module, node), how, in_tests(module.path))
+def _wiring(module: Module, node: ast.AST, how: str) -> Send:
+    return Send("enqueue", place_of(module, node), how, in_tests(module.path))
 
 
 def _called(call: ast.Call) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from skillrun.frameworks.common.reading import in_tests, place_of
-from skillrun.frameworks.interface import FrameworkUse, Place, Wiring
+from skillrun.frameworks.interface import FrameworkUse, Place, Send
 from skillrun.frameworks.procrastinate.tasks import names_of, read_task
 from skillrun.repo.python import Definition, Module, Project
 
@@ -50,24 +50,24 @@ class Site:
         return next((k.value for k in keywords if k.arg == name), None)
 
 
-def find_wiring(project: Project, use: FrameworkUse, handler: Definition) -> tuple[Wiring, ...]:
+def find_sends(project: Project, use: FrameworkUse, handler: Definition) -> tuple[Send, ...]:
     """Every place, in order of path and line."""
-    found: dict[tuple[str, int, str], Wiring] = {}
+    found: dict[tuple[str, int, str], Send] = {}
     for wiring in _all(project, use, handler):
         found.setdefault((wiring.place.path, wiring.place.line, wiring.kind), wiring)
     return tuple(found[key] for key in sorted(found))
 
 
-def _all(project: Project, use: FrameworkUse, handler: Definition) -> Iterator[Wiring]:
+def _all(project: Project, use: FrameworkUse, handler: Definition) -> Iterator[Send]:
     for periodic in read_task(project, use, handler).periodics:
-        yield Wiring("schedule", periodic.place, "periodic(...)", in_tests(periodic.place.path))
+        yield Send("schedule", periodic.place, "periodic(...)", in_tests(periodic.place.path))
     for site in find_sites(project, use, handler, tests=True):
-        yield Wiring("enqueue", site.place, site.how, in_tests(site.module.path))
+        yield Send("enqueue", site.place, site.how, in_tests(site.module.path))
         if not in_tests(site.module.path):
             yield from _ticks(project, use, site)
 
 
-def _ticks(project: Project, use: FrameworkUse, site: Site) -> Iterator[Wiring]:
+def _ticks(project: Project, use: FrameworkUse, site: Site) -> Iterator[Send]:
     """The periodic tasks that come to a deferring call: its own function, or one that calls
     that.
     """
@@ -75,7 +75,7 @@ def _ticks(project: Project, use: FrameworkUse, site: Site) -> Iterator[Wiring]:
     own = project.define(site.module, around) if around is not None else None
     for function in (own, *_callers(project, own)) if own is not None else ():
         for periodic in read_task(project, use, function).periodics:
-            yield Wiring(
+            yield Send(
                 "schedule", periodic.place, f"periodic({function.name}) that defers it", False
             )
 

@@ -24,7 +24,7 @@ from skillrun.frameworks.django_q2.sites import (
     real_sites,
     style_of,
 )
-from skillrun.frameworks.interface import Job, Place, Wiring
+from skillrun.frameworks.interface import Job, Place, Send
 from skillrun.verdict import Finding, Severity
 
 _PLAIN = ("async_task", SCHEDULE)
@@ -147,7 +147,7 @@ def publish_in_transaction(job: Job) -> Iterator[Finding]:
     if cluster.broker in ("", "orm"):
         return
     sites = (
-        (Wiring("enqueue", s.place, s.how), job.project.call_at(s.module, s.call))
+        (Send("enqueue", s.place, s.how), job.project.call_at(s.module, s.call))
         for s in _direct(job)
     )
     yield from publishing.publish_in_transaction(

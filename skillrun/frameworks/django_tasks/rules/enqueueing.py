@@ -21,7 +21,7 @@ from skillrun.frameworks.django_tasks.tasks import (
     read_task,
     site_at,
 )
-from skillrun.frameworks.interface import Job, Wiring
+from skillrun.frameworks.interface import Job, Send
 from skillrun.repo.python import Call, Module
 from skillrun.verdict import Finding, Severity
 
@@ -130,11 +130,11 @@ def publish_in_transaction(job: Job) -> Iterator[Finding]:
     yield from publishing.publish_in_transaction(job, _published(job), hint)
 
 
-def _published(job: Job) -> Iterator[tuple[Wiring, Call]]:
+def _published(job: Job) -> Iterator[tuple[Send, Call]]:
     for site in other_sites(job.project, _task(job)):
         if site.call is not None and not _is_handed(site):
             yield (
-                Wiring("enqueue", site.place, site.how),
+                Send("enqueue", site.place, site.how),
                 job.project.call_at(site.module, site.call),
             )
 

@@ -10,7 +10,7 @@ from skillrun.frameworks.common.facts import at, tell
 from skillrun.frameworks.common.reading import in_tests, place_of
 from skillrun.frameworks.django_tasks.backends import find_backends
 from skillrun.frameworks.django_tasks.tasks import find_sites, read_task
-from skillrun.frameworks.django_tasks.wiring import find_wiring
+from skillrun.frameworks.django_tasks.wiring import find_sends
 from skillrun.frameworks.interface import Job, Place
 from skillrun.verdict import Finding, Severity
 
@@ -43,7 +43,7 @@ def lost_on_kill(job: Job) -> Iterator[Finding]:
 
 def _found_again(job: Job) -> bool:
     """Something enqueues it by the clock too."""
-    return any(wiring.kind == "schedule" for wiring in find_wiring(job.project, job.handler))
+    return any(wiring.kind == "schedule" for wiring in find_sends(job.project, job.handler))
 
 
 def _is_swept(job: Job) -> bool:

@@ -15,7 +15,7 @@ from skillrun.frameworks.huey.apps import storage
 from skillrun.frameworks.huey.rules.facts import run_place, task_of
 from skillrun.frameworks.huey.tasks import Task, is_task
 from skillrun.frameworks.huey.wiring import sites
-from skillrun.frameworks.interface import Job, Place, Wiring
+from skillrun.frameworks.interface import Job, Place, Send
 from skillrun.repo.python import Call
 from skillrun.verdict import Finding, Severity
 
@@ -117,7 +117,7 @@ def publish_in_transaction(job: Job) -> Iterator[Finding]:
         yield from publishing.publish_in_transaction(job, _published(job), hint)
 
 
-def _published(job: Job) -> Iterator[tuple[Wiring, Call]]:
+def _published(job: Job) -> Iterator[tuple[Send, Call]]:
     for module, node in sites(job.project, task_of(job)):
         above = next(module.parents(node), None)
         enqueued = (
@@ -127,7 +127,7 @@ def _published(job: Job) -> Iterator[tuple[Wiring, Call]]:
         )
         if enqueued or not (isinstance(node.func, ast.Attribute) and node.func.attr == "s"):
             how = f"{ast.unparse(node.func)}(...)"  # `send.s(7)` alone enqueues nothing
-            yield Wiring("enqueue", place_of(module, node), how), job.project.call_at(module, node)
+            yield Send("enqueue", place_of(module, node), how), job.project.call_at(module, node)
 
 
 def publish_unkeyed(job: Job) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from skillrun.frameworks.common import publishing
 from skillrun.frameworks.common.arguments import Given, mismatch, shown
 from skillrun.frameworks.common.facts import call_place, calls_of, tell
 from skillrun.frameworks.common.publishing import row_in
-from skillrun.frameworks.interface import Job, Wiring
+from skillrun.frameworks.interface import Job, Send
 from skillrun.frameworks.procrastinate.tasks import Task, read_task
 from skillrun.frameworks.procrastinate.wiring import BATCHES, DEFERS, Site, find_sites
 from skillrun.repo.calls import surroundings
@@ -166,11 +166,11 @@ def publish_in_transaction(job: Job) -> Iterator[Finding]:
         yield from publishing.publish_in_transaction(job, _published(job), hint)
 
 
-def _published(job: Job) -> Iterator[tuple[Wiring, Call]]:
+def _published(job: Job) -> Iterator[tuple[Send, Call]]:
     for site in _sites(job):
         if site.option("connection") is None:
             yield (
-                Wiring("enqueue", site.place, site.how),
+                Send("enqueue", site.place, site.how),
                 job.project.call_at(site.module, site.call),
             )
 

@@ -12,7 +12,7 @@ from skillrun.frameworks.common.arguments import Given, is_injected, mismatch, s
 from skillrun.frameworks.common.facts import call_place, calls_of, tell
 from skillrun.frameworks.common.publishing import row_in
 from skillrun.frameworks.common.reading import place_of
-from skillrun.frameworks.interface import Job, Wiring
+from skillrun.frameworks.interface import Job, Send
 from skillrun.frameworks.taskiq.tasks import KICKS, Site, real_sites
 from skillrun.repo.python import Call
 from skillrun.verdict import Finding, Severity
@@ -99,10 +99,10 @@ def publish_in_transaction(job: Job) -> Iterator[Finding]:
     yield from publishing.publish_in_transaction(job, _published(job), "kick it after the block")
 
 
-def _published(job: Job) -> Iterator[tuple[Wiring, Call]]:
+def _published(job: Job) -> Iterator[tuple[Send, Call]]:
     for site in _sites(job):
         yield (
-            Wiring("enqueue", site.place, f".{site.method}(...)"),
+            Send("enqueue", site.place, f".{site.method}(...)"),
             job.project.call_at(site.module, site.call),
         )
 

@@ -1,0 +1,133 @@
+"""The rules about sends over every library: what they say follows from the send, not from the
+library.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from framework_shop import Shop, findings, opened
+
+from skillrun.frameworks.interface import FrameworkUse
+from skillrun.frameworks.registry import FRAMEWORKS
+from skillrun.verdict import Severity
+
+ERROR, WARNING = Severity.ERROR, Severity.WARNING
+REFUSED = (ERROR, "JSON cannot carry it")
+COPIED = (WARNING, "JSON refuses it, or carries a copy")
+STALE = (WARNING, "it is pickled as it is now, and stale when the job runs")
+ANY = (WARNING, "its serializer refuses it, or it is stale when the job runs")
+
+
+@dataclass(frozen=True)
+class Library:
+    """How a job is written with one library; `{}` in a text is where a serializer is given."""
+
+    app: str  # shop/app.py
+    tasks: str  # shop/tasks.py, with send_receipt(order)
+    send: str  # a statement in `settle(order: Order)`
+    head: str = "from shop.tasks import send_receipt"
+    # What the default is taken for, then (text for `{}`) -> the same; None: there is no other.
+    default: tuple[Severity, str] = REFUSED
+    json: str | None = None
+    pickle: str | None = None
+    unread: str | None = None
+    json_is: tuple[Severity, str] = REFUSED
+    sends_in: str = "def"
+
+
+LIBRARIES = {
+    "celery": Library(
+        app="from celery import Celery\napp = Celery('shop')\n{}\n",
+        tasks="from shop.app import app\n@app.task\ndef send_receipt(order): ...\n",
+        send="send_receipt.delay(order)",
+        json="app.conf.task_serializer = 'json'",
+        pickle="app.conf.task_serializer = 'pickle'",
+        unread="app.conf.task_serializer = 'shop-rows'",
+    ),
+    "arq": Library(
+        app=(
+            "import json, pickle\nfrom shop import tasks, wire\nclass WorkerSettings:\n"
+            "    functions = [tasks.send_receipt]\n    {}\n"
+        ),
+        tasks="async def send_receipt(ctx, order): ...\n",
+        send="await redis.enqueue_job('send_receipt', order)",
+        default=STALE,
+        json="job_deserializer = json.loads",
+        pickle="job_deserializer = lambda data: pickle.loads(data)",
+        unread="job_deserializer = wire.read",
+        sends_in="async def",
+    ),
+    "rq": Library(
+        app="from redis import Redis\nfrom rq import Queue\nqueue = Queue(connection=Redis(){})\n",
+        tasks="def send_receipt(order): ...\n",
+        send="queue.enqueue(send_receipt, order)",
+        head="from shop.app import queue\nfrom shop.tasks import send_receipt",
+        default=STALE,
+        json=", serializer=JSONSerializer",
+        pickle=", serializer=DefaultSerializer",
+    ),
+}
+
+
+def open_library(root: Path, name: str, serializer: str, order: str) -> Shop:
+    """A shop of that library that gives its job an order."""
+    library = LIBRARIES[name]
+    files: Mapping[str, str] = {
+        "shop/__init__.py": "",
+        "shop/app.py": library.app.replace("{}", serializer),
+        "shop/tasks.py": library.tasks,
+        "shop/wire.py": "def read(data):\n    return unpack(data)\n",
+        "shop/models.py": "from django.db import models\nclass Order(models.Model): ...\n",
+        "shop/orders.py": (
+            f"from shop.models import Order\n{library.head}\n"
+            f"{library.sends_in} settle(order: Order):\n    {library.send}\n"
+        ).replace("order)\n", f"{order})\n"),
+    }
+    use = FrameworkUse(name, app="shop/app.py:app", apps=("shop/app.py:app",))
+    return opened(root, FRAMEWORKS[name], use, files)
+
+
+def find_object_arguments(shop: Shop) -> list[tuple[Severity, str]]:
+    """(severity, consequence) of each finding."""
+    found = findings(shop, "object-argument")
+    return [(one.severity, one.message) for one in found]
+
+
+def test_every_library_with_the_rule_has_a_row() -> None:
+    with_rule = set()
+    for name, framework in FRAMEWORKS.items():
+        if f"{name}.object-argument" in {rule.id for rule in framework.RULES}:
+            with_rule.add(name)
+    assert with_rule >= LIBRARIES.keys()
+
+
+@pytest.mark.parametrize("serializer", ["default", "json", "pickle", "unread"])
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_a_row_is_judged_by_the_serializer(tmp_path: Path, name: str, serializer: str) -> None:
+    """Pickle carries a copy that is stale, JSON carries none: no library says one under the
+    other.
+    """
+    library = LIBRARIES[name]
+    given = {
+        "default": "",
+        "json": library.json,
+        "pickle": library.pickle,
+        "unread": library.unread,
+    }[serializer]
+    if given is None:
+        pytest.skip("this library has no such serializer")
+    severity, words = {
+        "default": library.default,
+        "json": library.json_is,
+        "pickle": STALE,
+        "unread": ANY,
+    }[serializer]
+    shop = open_library(tmp_path / "row", name, given, "order")
+    ((found, message),) = find_object_arguments(shop)
+    assert (found, words in message) == (severity, True), message
+    assert message.startswith("order is a row of shop.models.Order, given to ")
+    assert find_object_arguments(open_library(tmp_path / "key", name, given, "order.pk")) == []
