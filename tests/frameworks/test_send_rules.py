@@ -61,6 +61,14 @@ LIBRARIES = {
         unread="job_deserializer = wire.read",
         sends_in="async def",
     ),
+    "dramatiq": Library(
+        app="import dramatiq\nfrom shop import wire\n{}\n",
+        tasks="import dramatiq\n@dramatiq.actor\ndef send_receipt(order): ...\n",
+        send="send_receipt.send(order)",
+        json="dramatiq.set_encoder(dramatiq.JSONEncoder())",
+        pickle="dramatiq.set_encoder(dramatiq.PickleEncoder())",
+        unread="dramatiq.set_encoder(wire.Encoder())",
+    ),
     "rq": Library(
         app="from redis import Redis\nfrom rq import Queue\nqueue = Queue(connection=Redis(){})\n",
         tasks="def send_receipt(order): ...\n",

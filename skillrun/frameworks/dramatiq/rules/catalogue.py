@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from importlib import import_module
 
+from skillrun.frameworks.common.sender import send_rule
 from skillrun.frameworks.interface import Job, Rule
 from skillrun.verdict import Finding
 
@@ -178,7 +179,7 @@ RULES: tuple[Rule, ...] = (
         "A message sent inside a transaction can be worked on before the commit, or although it is"
         " rolled back.",
         "saleor#5457, sentry#89284, zamboni#1307",
-        _in("dramatiq.rules.sending", "send_in_transaction"),
+        send_rule("dramatiq", "publish_in_transaction"),
     ),
     Rule(
         "dramatiq.wrong-arguments",
@@ -194,7 +195,7 @@ RULES: tuple[Rule, ...] = (
         "A database row as an argument cannot be sent as JSON, and as pickle it is stale when the"
         " job runs.",
         "mozilla/experimenter#1631, mytardis#1420, osidb#682; Dramatiq's best practices",
-        _in("dramatiq.rules.sending", "object_argument"),
+        send_rule("dramatiq", "object_argument"),
     ),
     Rule(
         "dramatiq.pickle-encoder",
