@@ -69,6 +69,20 @@ LIBRARIES = {
         pickle="dramatiq.set_encoder(dramatiq.PickleEncoder())",
         unread="dramatiq.set_encoder(wire.Encoder())",
     ),
+    "taskiq": Library(
+        app=(
+            "from taskiq import InMemoryBroker\nfrom taskiq.serializers import JSONSerializer,"
+            " PickleSerializer\nfrom shop import wire\nbroker = InMemoryBroker(){}\n"
+        ),
+        tasks="from shop.app import broker\n@broker.task\nasync def send_receipt(order): ...\n",
+        send="await send_receipt.kiq(order)",
+        default=COPIED,
+        json=".with_serializer(JSONSerializer())",
+        json_is=COPIED,
+        pickle=".with_serializer(PickleSerializer())",
+        unread=".with_serializer(wire.Serializer())",
+        sends_in="async def",
+    ),
     "rq": Library(
         app="from redis import Redis\nfrom rq import Queue\nqueue = Queue(connection=Redis(){})\n",
         tasks="def send_receipt(order): ...\n",

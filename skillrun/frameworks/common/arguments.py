@@ -127,14 +127,37 @@ def _read_mapping(node: ast.expr | None) -> tuple[Mapping[str, ast.expr], bool]:
     return named, len(named) < len(node.keys)
 
 
-def read_parameters(handler: Definition, decorators: int = 1) -> ast.arguments | None:
+def read_parameters(handler: Definition, decorators: int | None = 1) -> ast.arguments | None:
     """What a function takes; None where a class, `*args`, `**kwargs`, or more than that many
-    decorators hide it.
+    decorators hide it. With `decorators=None` there may be any.
     """
     node = handler.node
     if isinstance(node, ast.ClassDef) or node.args.vararg or node.args.kwarg:
         return None
-    return node.args if len(node.decorator_list) <= decorators else None
+    if decorators is not None and len(node.decorator_list) > decorators:
+        return None
+    return node.args
+
+
+def drop_injected(project: Project, module: Module, args: ast.arguments) -> ast.arguments:
+    """Without the parameters that the library fills (`TaskiqDepends`)."""
+    positional = [*args.posonlyargs, *args.args]
+    without_default: list[ast.expr | None] = [None] * (len(positional) - len(args.defaults))
+    taken: list[ast.arg] = []
+    defaults: list[ast.expr] = []
+    for arg, default in zip(positional, [*without_default, *args.defaults], strict=True):
+        if is_injected(project, module, arg, default):
+            continue
+        taken.append(arg)
+        if default is not None:
+            defaults.append(default)
+    only_named: list[ast.arg] = []
+    named_defaults: list[ast.expr | None] = []
+    for arg, default in zip(args.kwonlyargs, args.kw_defaults, strict=True):
+        if not is_injected(project, module, arg, default):
+            only_named.append(arg)
+            named_defaults.append(default)
+    return ast.arguments([], taken, None, only_named, named_defaults, None, defaults)
 
 
 def drop_first(args: ast.arguments) -> ast.arguments:
