@@ -122,6 +122,7 @@ class Send:
     options_hidden: bool = False  # some may come from where they cannot be read
     serializer: str | None = None  # what this call asks for; None: that of the policy
     waits_for_commit: bool = False  # by itself: no worker sees it before the commit
+    only_built: bool = False  # a message that is sent elsewhere, or never
     is_coroutine: bool = False  # nothing is sent until it is awaited
 
     def option(self, *names: str) -> tuple[ast.expr, Module] | None:
@@ -134,6 +135,11 @@ class Send:
             if not isinstance(node, ast.Constant) or node.value is not None:
                 return found
         return None
+
+
+def find_wiring(sends: Iterable[Send]) -> tuple[Send, ...]:
+    """What enqueues or schedules a job from outside: not the job itself, which runs only then."""
+    return tuple(send for send in sends if not send.own)
 
 
 @dataclass(frozen=True)

@@ -224,11 +224,13 @@ class Case:
     def wiring(self) -> tuple[Send, ...]:
         """Every place beside the handler itself that enqueues or schedules it."""
 
+        from skillrun.frameworks.interface import find_wiring
+
         def work() -> tuple[Send, ...]:
             if self.framework is None or self.use is None or self.handler is None:
                 return ()
             sends = self.framework.find_sends(self.project, self.use, self.handler)
-            return tuple(send for send in sends if not send.own)
+            return find_wiring(sends)
 
         return self.once("wiring", work)
 

@@ -83,6 +83,15 @@ LIBRARIES = {
         unread=".with_serializer(wire.Serializer())",
         sends_in="async def",
     ),
+    "huey": Library(
+        app="from huey import RedisHuey\nfrom shop import wire\napp = RedisHuey('shop'{})\n",
+        tasks="from shop.app import app\n@app.task()\ndef send_receipt(order): ...\n",
+        send="send_receipt(order)",
+        default=STALE,
+        json=", serializer=JSONSerializer()",
+        pickle=", serializer=SignedSerializer(secret='x')",
+        unread=", serializer=wire.Serializer()",
+    ),
     "rq": Library(
         app="from redis import Redis\nfrom rq import Queue\nqueue = Queue(connection=Redis(){})\n",
         tasks="def send_receipt(order): ...\n",

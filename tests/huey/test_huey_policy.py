@@ -11,7 +11,7 @@ import pytest
 from huey_repo import APP, Shop, findings, open_shop
 
 from skillrun.frameworks import huey
-from skillrun.frameworks.interface import Backoff
+from skillrun.frameworks.interface import Backoff, find_wiring
 
 HEAD = (
     "from huey import CancelExecution, RetryTask, crontab\nfrom shop import mailer\nfrom shop.app"
@@ -188,7 +188,7 @@ def test_what_publishes_nothing(tmp_path: Path, line: str) -> None:
 
 def test_a_task_that_calls_itself_is_not_wired_by_that(tmp_path: Path) -> None:
     shop = shop_of(tmp_path / "r", task("", "send_receipt(order_id)"))
-    assert huey.find_sends(shop.project, shop.use, shop.handler) == ()
+    assert find_wiring(huey.find_sends(shop.project, shop.use, shop.handler)) == ()
 
 
 def test_schedules_and_tests(tmp_path: Path) -> None:

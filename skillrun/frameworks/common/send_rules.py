@@ -44,32 +44,37 @@ def find_given_arguments(job: Job, sender: Sender) -> Iterator[tuple[Send, Call,
             yield send, call, send.arguments
 
 
+def name_send(send: Send, call: Call) -> str:
+    """`.delay(...)`; what is sent by calling it has its own name alone."""
+    return send.how if "(" in send.how else f"{ast.unparse(call.node.func)}(...)"
+
+
 def publish_in_transaction(job: Job, sender: Sender) -> Iterator[Finding]:
     """A worker may take the message before the commit, or although the transaction is rolled
     back.
     """
     for send, call, _ in find_given_arguments(job, sender):
-        if send.waits_for_commit or waits_for_commit(call):
+        if send.only_built or send.waits_for_commit or waits_for_commit(call):
             continue
         opened = find_transaction(job.project, call)
         if opened is not None:
-            yield _tell_transaction(job, sender, send, opened)
+            yield _tell_transaction(job, sender, send, call, opened)
         elif is_in_atomic_request(job.project, call):
-            yield _tell_atomic_request(job, sender, send)
+            yield _tell_atomic_request(job, sender, send, call)
 
 
-def _tell_transaction(job: Job, sender: Sender, send: Send, opened: str) -> Finding:
+def _tell_transaction(job: Job, sender: Sender, send: Send, call: Call, opened: str) -> Finding:
     message = (
-        f"{send.how} inside a transaction: a worker may start before the commit, or although"
+        f"{name_send(send, call)} inside a transaction: a worker may start before the commit, or although"
         " it is rolled back"
     )
     severity = Severity.ERROR if is_certain(job.project, opened) else Severity.WARNING
     return tell(job, sender.in_transaction, severity, send.place, message, sender.after_commit)
 
 
-def _tell_atomic_request(job: Job, sender: Sender, send: Send) -> Finding:
+def _tell_atomic_request(job: Job, sender: Sender, send: Send, call: Call) -> Finding:
     message = (
-        f"{send.how} in a view, and ATOMIC_REQUESTS makes the whole request one transaction; not"
+        f"{name_send(send, call)} in a view, and ATOMIC_REQUESTS makes the whole request one transaction; not"
         " certain, because a view can be exempt (non_atomic_requests), and other callers have no"
         " request"
     )
@@ -91,7 +96,8 @@ def object_argument(job: Job, sender: Sender) -> Iterator[Finding]:
             if what is None:
                 continue
             severity, consequence = _judge_carrying(sender, "" if unread else serializer)
-            message = f"{ast.unparse(node)} is {what}, given to {send.how}: {consequence}"
+            name = name_send(send, call)
+            message = f"{ast.unparse(node)} is {what}, given to {name}: {consequence}"
             hint = "send its primary key and load it in the job"
             yield tell(job, "object-argument", severity, send.place, message, hint)
 
@@ -122,7 +128,9 @@ def wrong_arguments(job: Job, sender: Sender) -> Iterator[Finding]:
     if taken is None:
         return
     for send, _, arguments in find_given_arguments(job, sender):
-        wrong = None if arguments.partly_hidden else find_mismatch(taken, arguments)
+        if send.only_built or arguments.partly_hidden:
+            continue
+        wrong = find_mismatch(taken, arguments)
         if wrong is not None:
             message = f"{wrong}: {sender.misfit}"
             hint = f"{sender.taker} {shown(taken)}"

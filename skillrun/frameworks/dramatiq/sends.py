@@ -125,7 +125,7 @@ def _read_message(
         read = replace(read, options=hold_options(named, module), options_hidden=hidden)
     else:
         arguments = read_call(call)
-    return replace(read, arguments=arguments) if send.via in SENDING else read
+    return replace(read, arguments=arguments, only_built=send.via not in SENDING)
 
 
 def find_stray(handler: Definition, options: Iterable[str]) -> list[str]:

@@ -4,7 +4,7 @@ wrong.
 `recognise.py` (with `seen.py`) finds its use; `tasks.py` reads a task's options, `apps.py` the Huey
 object's;
 `failures.py` follows what becomes of an exception, `policy.py` and `deadletter.py` conclude;
-`wiring.py` finds
+`sends.py` finds
 publishers and schedules, `hooks.py` signal receivers; `rules/` holds what people get wrong, each
 with its source.
 Huey itself is never imported. Everything heavy is imported when it is first asked for.
@@ -63,9 +63,9 @@ def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Pol
 
 def find_sends(project: Project, use: FrameworkUse, handler: Definition) -> tuple[Send, ...]:
     """Every place that enqueues or schedules the handler."""
-    from skillrun.frameworks.huey import wiring
+    from skillrun.frameworks.huey import sends
 
-    return wiring.find_sends(project, use, handler)
+    return sends.find_sends(project, use, handler)
 
 
 def find_hooks(project: Project, use: FrameworkUse, handler: Definition) -> dict[str, Definition]:

@@ -53,7 +53,7 @@ def wrong_arguments(job: Job) -> Iterator[Finding]:
     if taken is None:
         return
     for send in find_message_sends(job.project, read_actor(job.project, job.handler)):
-        stray = find_stray(job.handler, send.options) if send.arguments is not None else []
+        stray = [] if send.only_built else find_stray(job.handler, send.options)
         if stray:
             message = f"{', '.join(stray)} is given as an option, not in kwargs: {SENDER.misfit}"
             hint = f"{SENDER.taker} {shown(taken)}"
