@@ -92,6 +92,14 @@ LIBRARIES = {
         pickle=", serializer=SignedSerializer(secret='x')",
         unread=", serializer=wire.Serializer()",
     ),
+    "procrastinate": Library(
+        app=(
+            "import procrastinate\n"
+            "app = procrastinate.App(connector=procrastinate.PsycopgConnector())\n"
+        ),
+        tasks="from shop.app import app\n@app.task()\ndef send_receipt(order): ...\n",
+        send="send_receipt.defer(order=order)",
+    ),
     "rq": Library(
         app="from redis import Redis\nfrom rq import Queue\nqueue = Queue(connection=Redis(){})\n",
         tasks="def send_receipt(order): ...\n",

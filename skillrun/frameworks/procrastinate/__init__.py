@@ -5,7 +5,7 @@ A handler is a function under `@app.task` or `@blueprint.task`. `tasks.py` finds
 `retries.py` reads
 its strategy, `recovery.py` who gives back the jobs of dead workers, `policy.py` and `deadletter.py`
 conclude;
-`wiring.py` finds what defers it and its periodic schedules; `rules/` holds what people get wrong,
+`sends.py` finds what defers it and its periodic schedules; `rules/` holds what people get wrong,
 each with its source.
 The library itself is never imported.
 
@@ -68,9 +68,9 @@ def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Pol
 
 def find_sends(project: Project, use: FrameworkUse, handler: Definition) -> tuple[Send, ...]:
     """Every place that defers or schedules the handler."""
-    from skillrun.frameworks.procrastinate import wiring
+    from skillrun.frameworks.procrastinate import sends
 
-    return wiring.find_sends(project, use, handler)
+    return sends.find_sends(project, use, handler)
 
 
 def find_hooks(project: Project, use: FrameworkUse, handler: Definition) -> dict[str, Definition]:
