@@ -100,6 +100,13 @@ LIBRARIES = {
         tasks="from shop.app import app\n@app.task()\ndef send_receipt(order): ...\n",
         send="send_receipt.defer(order=order)",
     ),
+    "django-q2": Library(
+        app="Q_CLUSTER = {'redis': 'redis://localhost'}\napp = Q_CLUSTER\n",
+        tasks="def send_receipt(order): ...\n",
+        send="async_task('shop.tasks.send_receipt', order)",
+        head="from django_q.tasks import async_task",
+        default=STALE,
+    ),
     "rq": Library(
         app="from redis import Redis\nfrom rq import Queue\nqueue = Queue(connection=Redis(){})\n",
         tasks="def send_receipt(order): ...\n",

@@ -3,11 +3,9 @@ wrong.
 
 A handler is a plain function that `async_task`, `schedule` or a row of Schedule names, by its path
 or as an object.
-`cluster.py` reads Q_CLUSTER, `sites.py` finds who publishes with which options, `again.py` what a
-handler does to run
-once more by itself, `policy.py` and `deadletter.py` conclude; `wiring.py` and `hooks.py` find who
-publishes and what is
-called afterwards; `rules/` holds what people get wrong, each with its source. Django Q2 itself is
+`cluster.py` reads Q_CLUSTER, `sends.py` finds who publishes with which options, `again.py` what a
+handler does to run once more by itself, `policy.py` and `deadletter.py` conclude; `hooks.py` finds
+what is called afterwards; `rules/` holds what people get wrong, each with its source. Django Q2 itself is
 never imported.
 
 For a proof (Django Q2 1.6 to 1.11): the ORM broker's row is locked for `retry` seconds when it is
@@ -66,9 +64,9 @@ def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Pol
 
 def find_sends(project: Project, use: FrameworkUse, handler: Definition) -> tuple[Send, ...]:
     """Every place that enqueues or schedules the handler."""
-    from skillrun.frameworks.django_q2 import wiring
+    from skillrun.frameworks.django_q2 import sends
 
-    return wiring.find_sends(project, handler)
+    return sends.find_sends(project, use, handler)
 
 
 def find_hooks(project: Project, use: FrameworkUse, handler: Definition) -> dict[str, Definition]:
