@@ -4,73 +4,12 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 
 from skillrun.frameworks.common.reading import held_value
 from skillrun.frameworks.interface import Arguments
 from skillrun.repo.python import Definition, Module, Project
 
 
-# OLD-BEGIN
-@dataclass(frozen=True)
-class Given:
-    """The arguments that one call site gives to the task."""
-
-    node: ast.expr
-    positional: int
-    named: tuple[str, ...]
-
-
-def count_in(node: ast.expr | None) -> int | None:
-    """How many arguments a written-out list or tuple holds; None where that cannot be told."""
-    if node is None or (isinstance(node, ast.Constant) and node.value is None):
-        return 0
-    if not isinstance(node, ast.List | ast.Tuple) or any(
-        isinstance(item, ast.Starred) for item in node.elts
-    ):
-        return None
-    return len(node.elts)
-
-
-def names_in(node: ast.expr | None) -> tuple[str, ...] | None:
-    """The keys of a written-out mapping; None where they cannot be told."""
-    if node is None or (isinstance(node, ast.Constant) and node.value is None):
-        return ()
-    if (
-        isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Name)
-        and node.func.id == "dict"
-        and not node.args
-    ):
-        names = [keyword.arg for keyword in node.keywords]
-    elif isinstance(node, ast.Dict):
-        names = [str(key.value) if isinstance(key, ast.Constant) else None for key in node.keys]
-    else:
-        return None
-    return None if None in names else tuple(str(name) for name in names)
-
-
-def mismatch(taken: ast.arguments, given: Given) -> str | None:
-    """What is wrong with a call of something that takes these parameters; None where it fits."""
-    positional = [arg.arg for arg in (*taken.posonlyargs, *taken.args)]
-    only_named = [arg.arg for arg in taken.kwonlyargs]
-    unknown = [name for name in given.named if name not in (*positional, *only_named)]
-    if unknown:
-        return f"the task takes no {', '.join(unknown)}"
-    if given.positional > len(positional):
-        return f"{given.positional} arguments for a task that takes {len(positional)}"
-    twice = [name for name in given.named if name in positional[: given.positional]]
-    if twice:
-        return f"{', '.join(twice)} is given twice"
-    needed = positional[: len(positional) - len(taken.defaults)][given.positional :]
-    needed += [
-        name for name, value in zip(only_named, taken.kw_defaults, strict=True) if value is None
-    ]
-    missing = [name for name in needed if name not in given.named]
-    return f"{', '.join(missing)} is missing" if missing else None
-
-
-# OLD-END
 def read_call(call: ast.Call, skipped: int = 0, options: Collection[str] = ()) -> Arguments:
     """The arguments of a call that are the job's own: not the first `skipped` of them, and not
     those that the library keeps for itself.

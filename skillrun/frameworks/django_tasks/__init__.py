@@ -5,7 +5,7 @@ get wrong.
 `tasks.py` reads a
 task's options, `backends.py` the setting TASKS; `retries.py` finds how a handler enqueues itself
 again, `policy.py` and
-`deadletter.py` conclude; `wiring.py` finds who enqueues, `hooks.py` receivers of the signals;
+`deadletter.py` conclude; `sends.py` finds who enqueues, `hooks.py` receivers of the signals;
 `rules/` holds what
 people get wrong, each with its source. Neither library is ever imported.
 
@@ -62,9 +62,9 @@ def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Pol
 
 def find_sends(project: Project, use: FrameworkUse, handler: Definition) -> tuple[Send, ...]:
     """Every place that enqueues or schedules the handler."""
-    from skillrun.frameworks.django_tasks import wiring
+    from skillrun.frameworks.django_tasks import sends
 
-    return wiring.find_sends(project, handler)
+    return sends.find_sends(project, use, handler)
 
 
 def find_hooks(project: Project, use: FrameworkUse, handler: Definition) -> dict[str, Definition]:
