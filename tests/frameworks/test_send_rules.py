@@ -4,6 +4,7 @@ library.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,9 @@ class Library:
     unread: str | None = None
     json_is: tuple[Severity, str] = REFUSED
     sends_in: str = "def"
+    in_transaction: str = "publish-in-transaction"
+    # The row of its queue is part of the transaction.
+    waits_for_commit: bool = False
 
 
 LIBRARIES = {
@@ -68,6 +72,7 @@ LIBRARIES = {
         json="dramatiq.set_encoder(dramatiq.JSONEncoder())",
         pickle="dramatiq.set_encoder(dramatiq.PickleEncoder())",
         unread="dramatiq.set_encoder(wire.Encoder())",
+        in_transaction="send-in-transaction",
     ),
     "taskiq": Library(
         app=(
@@ -111,6 +116,7 @@ LIBRARIES = {
         app="TASKS = {'default': {'BACKEND': 'django_tasks_db.DatabaseBackend'}}\napp = TASKS\n",
         tasks="from django.tasks import task\n@task()\ndef send_receipt(order): ...\n",
         send="send_receipt.enqueue(order)",
+        waits_for_commit=True,
     ),
     "rq": Library(
         app="from redis import Redis\nfrom rq import Queue\nqueue = Queue(connection=Redis(){})\n",
@@ -124,8 +130,10 @@ LIBRARIES = {
 }
 
 
-def open_library(root: Path, name: str, serializer: str, order: str) -> Shop:
-    """A shop of that library that gives its job an order."""
+def open_library(
+    root: Path, name: str, serializer: str, body: str, *, in_views: bool = False
+) -> Shop:
+    """A shop of that library, whose `settle(order: Order)` has that body."""
     library = LIBRARIES[name]
     files: Mapping[str, str] = {
         "shop/__init__.py": "",
@@ -133,10 +141,14 @@ def open_library(root: Path, name: str, serializer: str, order: str) -> Shop:
         "shop/tasks.py": library.tasks,
         "shop/wire.py": "def read(data):\n    return unpack(data)\n",
         "shop/models.py": "from django.db import models\nclass Order(models.Model): ...\n",
-        "shop/orders.py": (
-            f"from shop.models import Order\n{library.head}\n"
-            f"{library.sends_in} settle(order: Order):\n    {library.send}\n"
-        ).replace("order)\n", f"{order})\n"),
+        "shop/settings.py": (
+            "import os\nos.environ['DJANGO_SETTINGS_MODULE'] = 'shop.settings'\n"
+            f"DATABASES = {{'default': {{'ATOMIC_REQUESTS': {in_views}}}}}\n"
+        ),
+        f"shop/{'views' if in_views else 'orders'}.py": (
+            f"from django.db import transaction\nfrom shop.models import Order\n{library.head}\n"
+            f"{library.sends_in} settle(order: Order):\n{textwrap.indent(body, '    ')}\n"
+        ),
     }
     use = FrameworkUse(name, app="shop/app.py:app", apps=("shop/app.py:app",))
     return opened(root, FRAMEWORKS[name], use, files)
@@ -179,8 +191,32 @@ def test_a_row_is_judged_by_the_serializer(
     """Pickle carries a copy that is stale, JSON carries none: no library says one under the
     other.
     """
-    shop = open_library(tmp_path / "row", name, text, "order")
+    send = LIBRARIES[name].send
+    shop = open_library(tmp_path / "row", name, text, send)
     ((severity, message),) = find_object_arguments(shop)
     assert (severity, expected[1] in message) == (expected[0], True), message
     assert message.startswith("order is a row of shop.models.Order, given to ")
-    assert find_object_arguments(open_library(tmp_path / "key", name, text, "order.pk")) == []
+    keyed = send.replace("order)", "order.pk)")
+    assert find_object_arguments(open_library(tmp_path / "key", name, text, keyed)) == []
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_a_send_in_a_transaction_is_told_from_one_after_it(tmp_path: Path, name: str) -> None:
+    library = LIBRARIES[name]
+    inside = f"with transaction.atomic():\n    save(order)\n    {library.send}"
+    after = f"with transaction.atomic():\n    save(order)\n{library.send}"
+    rule = library.in_transaction
+    found = findings(open_library(tmp_path / "inside", name, "", inside), rule)
+    assert [one.severity for one in found] == ([] if library.waits_for_commit else [ERROR])
+    assert all("may start before the commit" in one.message for one in found)
+    assert findings(open_library(tmp_path / "after", name, "", after), rule) == []
+    if library.sends_in == "def":
+        later = f"with transaction.atomic():\n    transaction.on_commit(lambda: {library.send})"
+        assert findings(open_library(tmp_path / "later", name, "", later), rule) == []
+
+
+@pytest.mark.parametrize("name", [name for name in LIBRARIES if name != "django-tasks"])
+def test_a_send_in_a_view_is_told_where_requests_are_atomic(tmp_path: Path, name: str) -> None:
+    shop = open_library(tmp_path / "r", name, "", LIBRARIES[name].send, in_views=True)
+    (finding,) = findings(shop, LIBRARIES[name].in_transaction)
+    assert (finding.severity, "ATOMIC_REQUESTS" in finding.message) == (WARNING, True)
