@@ -13,9 +13,17 @@ from skillrun.frameworks.arq.workers import find_entries
 from skillrun.frameworks.common.arguments import drop_first, read_call, read_parameters
 from skillrun.frameworks.common.callables.callers import callers_of
 from skillrun.frameworks.common.reading import in_tests, place_of
-from skillrun.frameworks.common.sender import Sender, find_function, hold_options, order_sends
+from skillrun.frameworks.common.sender import (
+    Pickling,
+    Sender,
+    Unkeyed,
+    calls_method,
+    find_function,
+    hold_options,
+    order_sends,
+)
 from skillrun.frameworks.interface import FrameworkUse, Job, Send
-from skillrun.repo.python import Definition, Module, Project
+from skillrun.repo.python import Call, Definition, Module, Project
 
 OWN = frozenset(("_job_id", "_queue_name", "_defer_until", "_defer_by", "_expires", "_job_try"))
 
@@ -130,6 +138,11 @@ def find_parameters(job: Job) -> ast.arguments | None:
     return drop_first(taken) if taken is not None else None
 
 
+def publishes_another(job: Job, call: Call) -> bool:
+    """An `enqueue_job` without a key; any job may run again."""
+    return calls_method(call, ("enqueue_job",), key="_job_id")
+
+
 SENDER = Sender(
     find_sends=find_sends,
     find_parameters=find_parameters,
@@ -138,4 +151,17 @@ SENDER = Sender(
     misfit="arq does not look when it is enqueued, the job fails with TypeError in the worker",
     taker="beside ctx the function takes",
     after_commit="enqueue it after the block",
+    unkeyed=Unkeyed(
+        publishes_another,
+        again="each run enqueues once more",
+        hint="_job_id=<made of the job's key>, and let the other job de-duplicate as well",
+    ),
+    pickling=Pickling(
+        "jobs are pickled (arq's default): whoever can write to this Redis runs code in the worker",
+        hint=(
+            "job_serializer and job_deserializer (msgpack, json), or a Redis that only this"
+            " application reaches"
+        ),
+        is_default=True,
+    ),
 )

@@ -13,13 +13,16 @@ from skillrun.frameworks.celery.tasks import Task, names_of, read_task, run_node
 from skillrun.frameworks.common.arguments import drop_first, read_call, read_containers
 from skillrun.frameworks.common.callables.callers import callers_of
 from skillrun.frameworks.common.sender import (
+    Pickling,
     Sender,
+    Unkeyed,
+    calls_method,
     hold_options,
     is_sent_by_others,
     order_sends,
 )
 from skillrun.frameworks.interface import FrameworkUse, Job, Place, Send
-from skillrun.repo.python import Definition, Module, Project, Use
+from skillrun.repo.python import Call, Definition, Module, Project, Use
 from skillrun.repo.source import FunctionNode, last_word
 
 PUBLISHING = {
@@ -301,6 +304,12 @@ def find_parameters(job: Job) -> ast.arguments | None:
     return drop_first(node.args) if task.self_name is not None else node.args
 
 
+def publishes_another(job: Job, call: Call) -> bool:
+    """Celery's calls, in a job that is delivered or tried more than once."""
+    once = not job.policy.acks_late and job.policy.max_attempts == 1
+    return not once and calls_method(call, ("delay", "apply_async", "send_task"), key="task_id")
+
+
 SENDER = Sender(
     find_sends=find_sends,
     find_parameters=find_parameters,
@@ -309,4 +318,18 @@ SENDER = Sender(
     misfit="publishing raises TypeError, because Celery checks the arguments against the task",
     taker="the task takes",
     after_commit="transaction.on_commit(lambda: ...), delay_on_commit, or publish after the block",
+    unkeyed=Unkeyed(
+        publishes_another,
+        again="each run publishes once more, without a task_id",
+        hint=(
+            "apply_async(..., task_id=<derived from the job's key>), and let the receiver"
+            " de-duplicate"
+        ),
+    ),
+    pickling=Pickling(
+        "the serializer is pickle: whoever can write to the broker runs code here, and a moved"
+        " class breaks queued jobs",
+        hint="use json",
+        is_default=False,
+    ),
 )

@@ -1,5 +1,5 @@
-"""The rules about sends that no library changes: too early, without an await, and with arguments
-that cannot arrive.
+"""The rules about sends that no library changes: too early, without an await, with arguments that
+cannot arrive, once more for each run, and pickled.
 """
 
 from __future__ import annotations
@@ -8,10 +8,10 @@ import ast
 from collections.abc import Iterator
 
 from skillrun.frameworks.common.arguments import find_mismatch, shown
-from skillrun.frameworks.common.facts import tell
+from skillrun.frameworks.common.facts import at, call_place, calls_of, tell
 from skillrun.frameworks.common.rows import name_row
 from skillrun.frameworks.common.sender import Sender
-from skillrun.frameworks.common.serializers import PICKLES, PLAIN_DATA
+from skillrun.frameworks.common.serializers import PICKLES, PLAIN_DATA, SIGNED_PICKLE
 from skillrun.frameworks.common.transactions import (
     find_transaction,
     is_certain,
@@ -145,3 +145,28 @@ def not_awaited(job: Job, sender: Sender) -> Iterator[Finding]:
             message = f"{send.how} is not awaited: nothing is {sender.sent}"
             hint = f"await {ast.unparse(call.node.func)}(...)"
             yield tell(job, "not-awaited", Severity.ERROR, send.place, message, hint)
+
+
+def publish_unkeyed(job: Job, sender: Sender) -> Iterator[Finding]:
+    """A job that publishes another one does so once for every delivery and attempt."""
+    words = sender.unkeyed
+    if words is None:
+        return
+    for call in calls_of(job):
+        if words.publishes(job, call):
+            name = f"{ast.unparse(call.node.func)}(...)"
+            message = f"{name} in a job that may run again: {words.again}"
+            place = call_place(call)
+            yield tell(job, words.rule, Severity.WARNING, place, message, words.hint)
+
+
+def pickle_serializer(job: Job, sender: Sender) -> Iterator[Finding]:
+    """pickle runs code from the broker, and breaks old messages when a class moves. Signed, it
+    does not.
+    """
+    words = sender.pickling
+    if words is None or job.policy.serializer not in PICKLES - {SIGNED_PICKLE}:
+        return
+    severity = Severity.NOTE if words.is_default else Severity.WARNING
+    place = at(job, job.policy.sources.get("serializer"))
+    yield tell(job, words.rule, severity, place, words.message, words.hint)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,27 @@ from skillrun.verdict import Finding
 
 if TYPE_CHECKING:
     from skillrun.frameworks.interface import FrameworkUse
-    from skillrun.repo.python import Definition, Module, Project
+    from skillrun.repo.python import Call, Definition, Module, Project
+
+
+@dataclass(frozen=True)
+class Unkeyed:
+    """What a library says of a job that publishes another one: each run does so once more."""
+
+    publishes: Callable[[Job, Call], bool]  # a call of the job publishes another, without a key
+    again: str  # what each run does, e.g. "each run enqueues once more, without a job_id"
+    hint: str
+    rule: str = "publish-unkeyed"  # its published name
+
+
+@dataclass(frozen=True)
+class Pickling:
+    """What a library says of messages that are pickled."""
+
+    message: str  # whoever can write to the broker runs code in the worker
+    hint: str
+    is_default: bool  # nobody chose it
+    rule: str = "pickle-serializer"  # its published name
 
 
 @dataclass(frozen=True)
@@ -30,8 +50,19 @@ class Sender:
     after_commit: str  # how it is sent after a transaction
     in_transaction: str = "publish-in-transaction"  # the published name of that rule
     dumps_models: bool = False  # JSON carries a copy of some rows (pydantic models, dataclasses)
+    unkeyed: Unkeyed | None = None
+    pickling: Pickling | None = None
     # Constructors, beside those of rows, of what its JSON cannot carry.
     not_json: tuple[str, ...] = ()
+
+
+def calls_method(call: Call, methods: Collection[str], key: str = "") -> bool:
+    """`x.enqueue(...)`, without the option that gives it a key; `**options` may hold that."""
+    func = call.node.func
+    if not isinstance(func, ast.Attribute) or func.attr not in methods:
+        return False
+    given = {keyword.arg for keyword in call.node.keywords}
+    return not key or not given & {key, None}
 
 
 def order_sends(sends: Iterable[Send]) -> tuple[Send, ...]:

@@ -7,7 +7,8 @@ import ast
 from skillrun.frameworks.common.reading import held_value
 from skillrun.repo.python import Module, Project
 
-PICKLES = frozenset({"pickle", "signed pickle", "application/x-python-serialize"})
+SIGNED_PICKLE = "signed pickle"
+PICKLES = frozenset({"pickle", SIGNED_PICKLE, "application/x-python-serialize"})
 # What carries numbers, texts, lists and mappings alone -> its name for a reader.
 PLAIN_DATA = {
     "json": "JSON",

@@ -18,7 +18,9 @@ from skillrun.frameworks.common.callables.callers import reach_of_places
 from skillrun.frameworks.common.callables.wiring import starting
 from skillrun.frameworks.common.reading import in_tests, place_of
 from skillrun.frameworks.common.sender import (
+    Pickling,
     Sender,
+    Unkeyed,
     hold_options,
     is_sent_by_others,
     order_sends,
@@ -34,7 +36,7 @@ from skillrun.frameworks.dramatiq.actors import (
 )
 from skillrun.frameworks.interface import FrameworkUse, Job, Send
 from skillrun.repo.places import is_aside
-from skillrun.repo.python import Definition, Module, Project, Use
+from skillrun.repo.python import Call, Definition, Module, Project, Use
 
 SENDING = {"send": ".send(...)", "send_with_options": ".send_with_options(...)"}
 _BUILDING = {"message": ".message(...)", "message_with_options": ".message_with_options(...)"}
@@ -265,6 +267,18 @@ def find_parameters(job: Job) -> ast.arguments | None:
     return read_parameters(job.handler)
 
 
+def sends_another(job: Job, call: Call) -> bool:
+    """It sends an actor of the repository a message, outside of a clause."""
+    func = call.node.func
+    if not isinstance(func, ast.Attribute) or func.attr not in SENDING:
+        return False
+    owner = call.module.resolve(func.value)
+    target = job.project.definition(owner) if owner else None
+    if target is None or call.in_except is not None:
+        return False
+    return read_actor(job.project, target).registered is not None
+
+
 SENDER = Sender(
     find_sends=find_sends,
     find_parameters=find_parameters,
@@ -274,4 +288,17 @@ SENDER = Sender(
     taker="the actor takes",
     after_commit="transaction.on_commit(lambda: ...), or send after the block",
     in_transaction="send-in-transaction",
+    unkeyed=Unkeyed(
+        sends_another,
+        again="each run sends one more, under a new id",
+        hint="let the receiver de-duplicate by a key of the job, not by message_id",
+        rule="send-again",
+    ),
+    pickling=Pickling(
+        "messages are pickled: whoever can write to the broker runs code here, and a moved class"
+        " breaks them",
+        hint="keep JSONEncoder",
+        is_default=False,
+        rule="pickle-encoder",
+    ),
 )

@@ -14,10 +14,17 @@ from dataclasses import replace
 from skillrun.frameworks.common.arguments import drop_first, read_call, read_parameters
 from skillrun.frameworks.common.callables.callers import callers_of
 from skillrun.frameworks.common.reading import in_tests, place_of
-from skillrun.frameworks.common.sender import Sender, find_function, hold_options, order_sends
+from skillrun.frameworks.common.sender import (
+    Sender,
+    Unkeyed,
+    calls_method,
+    find_function,
+    hold_options,
+    order_sends,
+)
 from skillrun.frameworks.interface import FrameworkUse, Job, Send
 from skillrun.frameworks.procrastinate.tasks import Task, names_of, read_task
-from skillrun.repo.python import Definition, Module, Project
+from skillrun.repo.python import Call, Definition, Module, Project
 from skillrun.repo.source import last_word
 
 DEFERS = ("defer", "defer_async")
@@ -167,6 +174,12 @@ def find_parameters(job: Job) -> ast.arguments | None:
     return drop_first(taken) if taken is not None and passes_context else taken
 
 
+def publishes_another(job: Job, call: Call) -> bool:
+    """A call that defers, without a queueing lock."""
+    locked = "queueing_lock" in ast.unparse(call.node.func)
+    return not locked and calls_method(call, (*DEFERS, *BATCHES))
+
+
 SENDER = Sender(
     find_sends=find_sends,
     find_parameters=find_parameters,
@@ -175,4 +188,11 @@ SENDER = Sender(
     misfit="nobody looks when it is deferred, the job fails with TypeError in the worker",
     taker="it takes",
     after_commit="defer it after the block, or configure(connection=...) of the same connection",
+    unkeyed=Unkeyed(
+        publishes_another,
+        again="each run defers once more",
+        hint=(
+            "let the other job de-duplicate by its own key; queueing_lock only holds while it waits"
+        ),
+    ),
 )

@@ -17,14 +17,17 @@ from skillrun.frameworks.common.arguments import read_call, read_containers, rea
 from skillrun.frameworks.common.callables.callers import callers_of
 from skillrun.frameworks.common.reading import in_tests, options_of, place_of
 from skillrun.frameworks.common.sender import (
+    Pickling,
     Sender,
+    Unkeyed,
+    calls_method,
     find_function,
     hold_options,
     is_sent_by_others,
     order_sends,
 )
 from skillrun.frameworks.interface import Arguments, FrameworkUse, Job, Place, Send
-from skillrun.repo.python import Definition, Module, Project, Use
+from skillrun.repo.python import Call, Definition, Module, Project, Use
 from skillrun.repo.source import last_word
 
 # method -> position of the function among its arguments
@@ -388,6 +391,12 @@ def find_parameters(job: Job) -> ast.arguments | None:
     return None if in_class else read_parameters(job.handler)
 
 
+def publishes_another(job: Job, call: Call) -> bool:
+    """RQ's calls, in a job that is tried more than once."""
+    methods = ("enqueue", "enqueue_call", "enqueue_in", "enqueue_at")
+    return job.policy.max_attempts != 1 and calls_method(call, methods, key="job_id")
+
+
 SENDER = Sender(
     find_sends=find_sends,
     find_parameters=find_parameters,
@@ -396,4 +405,14 @@ SENDER = Sender(
     misfit=("RQ does not look at enqueue time, every attempt fails with TypeError in the worker"),
     taker="the function takes",
     after_commit="enqueue after the block, or in transaction.on_commit",
+    unkeyed=Unkeyed(
+        publishes_another,
+        again="each run enqueues once more, without a job_id",
+        hint="job_id=<derived from the job's key>, unique=True, and let the receiver de-duplicate",
+    ),
+    pickling=Pickling(
+        "jobs are pickled (RQ's default): whoever can write to Redis runs code in the worker",
+        hint="serializer=JSONSerializer for queue and worker, where the arguments allow it",
+        is_default=True,
+    ),
 )

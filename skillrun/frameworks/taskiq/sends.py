@@ -16,6 +16,8 @@ from skillrun.frameworks.common.callables.wiring import starting
 from skillrun.frameworks.common.reading import in_tests, place_of
 from skillrun.frameworks.common.sender import (
     Sender,
+    Unkeyed,
+    calls_method,
     find_function,
     hold_options,
     is_sent_by_others,
@@ -27,7 +29,7 @@ from skillrun.repo.python import UNKNOWN
 
 if TYPE_CHECKING:
     from skillrun.frameworks.interface import FrameworkUse
-    from skillrun.repo.python import Definition, Module, Project, Use
+    from skillrun.repo.python import Call, Definition, Module, Project, Use
 
 KICKS = {
     "kiq": "enqueue",
@@ -198,6 +200,11 @@ def find_parameters(job: Job) -> ast.arguments | None:
     return drop_injected(job.project, job.handler.module, taken)
 
 
+def publishes_another(job: Job, call: Call) -> bool:
+    """A kick; taskiq has no key for one."""
+    return calls_method(call, KICKS)
+
+
 SENDER = Sender(
     find_sends=find_sends,
     find_parameters=find_parameters,
@@ -207,4 +214,9 @@ SENDER = Sender(
     taker="it takes",
     after_commit="kick it after the block",
     dumps_models=True,
+    unkeyed=Unkeyed(
+        publishes_another,
+        again="each run sends it once more",
+        hint="let the other task de-duplicate by a key of its own: taskiq never drops a message",
+    ),
 )

@@ -218,7 +218,7 @@ RULES: tuple[Rule, ...] = (
         "idempotency",
         "A job that enqueues another one does so again on every run.",
         "posthog#62708 (review): publishing inside something that is retried",
-        _in("enqueueing", "publish_unkeyed"),
+        send_rule("arq", "publish_unkeyed"),
     ),
     Rule(
         "arq.shared-session",
@@ -279,6 +279,6 @@ RULES: tuple[Rule, ...] = (
         "contract",
         "arq pickles its jobs: whoever writes to a shared Redis runs code in the worker.",
         "Custom job serializers in arq's documentation; serialize_job in arq/jobs.py",
-        _in("enqueueing", "pickle_serializer"),
+        send_rule("arq", "pickle_serializer"),
     ),
 )

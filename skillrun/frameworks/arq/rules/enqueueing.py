@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from skillrun.frameworks.arq.policy import keep_result_s
 from skillrun.frameworks.arq.sends import SENDER, find_named_sends
 from skillrun.frameworks.arq.workers import find_entries
-from skillrun.frameworks.common.facts import call_place, calls_of, seconds, tell
+from skillrun.frameworks.common.facts import seconds, tell
 from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.common.send_rules import find_called_sends, find_real_sends
-from skillrun.frameworks.interface import Job, Place
+from skillrun.frameworks.interface import Job
 from skillrun.repo.python import is_known
 from skillrun.verdict import Finding, Severity
 
@@ -43,24 +43,6 @@ def unknown_name(job: Job) -> Iterator[Finding]:
                 message,
                 f"enqueue_job({known!r}, ...)",
             )
-
-
-def publish_unkeyed(job: Job) -> Iterator[Finding]:
-    """A handler that enqueues another job does so once for every run."""
-    for call in calls_of(job):
-        func = call.node.func
-        if (
-            not isinstance(func, ast.Attribute)
-            or func.attr != "enqueue_job"
-            or call.argument(None, "_job_id")
-        ):
-            continue
-        if all(keyword.arg for keyword in call.node.keywords):
-            message = (
-                f"{ast.unparse(func)}(...) in a job that may run again: each run enqueues once more"
-            )
-            hint = "_job_id=<made of the job's key>, and let the other job de-duplicate as well"
-            yield tell(job, "publish-unkeyed", Severity.WARNING, call_place(call), message, hint)
 
 
 def dedupe_forgotten(job: Job) -> Iterator[Finding]:
@@ -132,19 +114,3 @@ def expires_before_retries(job: Job) -> Iterator[Finding]:
                 message,
                 "a longer _expires, or fewer waits",
             )
-
-
-def pickle_serializer(job: Job) -> Iterator[Finding]:
-    """The default, and what it means."""
-    entry = next(iter(find_entries(job.project, job.handler)), None)
-    if job.policy.serializer == "pickle" and entry is not None:
-        message = (
-            "jobs are pickled (arq's default): whoever can write to this Redis runs code in the"
-            " worker"
-        )
-        hint = (
-            "job_serializer and job_deserializer (msgpack, json), or a Redis that only this"
-            " application reaches"
-        )
-        place = Place(job.handler.path, job.handler.line)
-        yield tell(job, "pickle-serializer", Severity.NOTE, place, message, hint)

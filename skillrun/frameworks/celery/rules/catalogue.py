@@ -146,7 +146,7 @@ RULES: tuple[Rule, ...] = (
         "idempotency",
         "A job that publishes another one does so again on every redelivery and attempt.",
         "posthog#62708 (review): .delay() without a task_id in something that is retried",
-        _in("celery.rules.publishing", "publish_unkeyed"),
+        send_rule("celery", "publish_unkeyed"),
     ),
     Rule(
         "celery.object-argument",
@@ -162,7 +162,7 @@ RULES: tuple[Rule, ...] = (
         "pickle lets whoever writes to the broker run code in the worker, and breaks queued jobs"
         " when a class moves.",
         "Security section of Celery's user guide",
-        _in("celery.rules.publishing", "pickle_serializer"),
+        send_rule("celery", "pickle_serializer"),
     ),
     Rule(
         "celery.task-name-missing",

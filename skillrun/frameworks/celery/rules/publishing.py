@@ -1,4 +1,4 @@
-"""Rules about how a job is published: without a key, pickled, and under a lost name."""
+"""Rules about the name under which a job is published."""
 
 from __future__ import annotations
 
@@ -8,54 +8,9 @@ from collections.abc import Iterator
 from skillrun.frameworks.celery.config import in_tests, place_of
 from skillrun.frameworks.celery.rules.facts import say, task_of
 from skillrun.frameworks.celery.tasks import names_of
-from skillrun.frameworks.common.facts import at, call_place, calls_of
 from skillrun.frameworks.interface import Job
 from skillrun.repo.python import Module, is_known
 from skillrun.verdict import Finding, Severity
-
-
-def publish_unkeyed(job: Job) -> Iterator[Finding]:
-    """A handler that publishes again does so once for every delivery and attempt."""
-    if not job.policy.acks_late and job.policy.max_attempts == 1:
-        return
-    for call in calls_of(job):
-        func = call.node.func
-        if not isinstance(func, ast.Attribute) or func.attr not in (
-            "delay",
-            "apply_async",
-            "send_task",
-        ):
-            continue
-        if call.argument(None, "task_id") is not None or any(
-            k.arg is None for k in call.node.keywords
-        ):
-            continue
-        message = (
-            f"{ast.unparse(func)}(...) in a job that may run again: each run publishes once more,"
-            " without a task_id"
-        )
-        hint = (
-            "apply_async(..., task_id=<derived from the job's key>), and let the receiver"
-            " de-duplicate"
-        )
-        yield say("publish-unkeyed", Severity.WARNING, call_place(call), message, hint)
-
-
-def pickle_serializer(job: Job) -> Iterator[Finding]:
-    """pickle runs code from the broker, and breaks old messages when a class moves."""
-    if job.policy.serializer not in ("pickle", "application/x-python-serialize"):
-        return
-    message = (
-        "the serializer is pickle: whoever can write to the broker runs code here, and a moved"
-        " class breaks queued jobs"
-    )
-    yield say(
-        "pickle-serializer",
-        Severity.WARNING,
-        at(job, job.policy.sources.get("serializer")),
-        message,
-        "use json",
-    )
 
 
 def task_name_missing(job: Job) -> Iterator[Finding]:

@@ -203,14 +203,14 @@ RULES: tuple[Rule, ...] = (
         "pickle lets whoever writes to the broker run code in the worker, and breaks queued jobs"
         " when a class moves.",
         "PickleEncoder in dramatiq/encoder.py",
-        _in("dramatiq.rules.sending", "pickle_encoder"),
+        send_rule("dramatiq", "pickle_serializer"),
     ),
     Rule(
         "dramatiq.send-again",
         "idempotency",
         "A job that sends another one does so again on every redelivery and attempt.",
         "posthog#62708 (review): an un-keyed message in something that is retried",
-        _in("dramatiq.rules.sending", "send_again"),
+        send_rule("dramatiq", "publish_unkeyed"),
     ),
     Rule(
         "dramatiq.limiter-ttl",

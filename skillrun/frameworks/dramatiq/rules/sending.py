@@ -1,6 +1,4 @@
-"""Rules about how a job is sent: again at every attempt, with arguments that become options, pickled,
-and with a limiter that runs out.
-"""
+"""Rules about sending: arguments that become options, and a limiter that runs out."""
 
 from __future__ import annotations
 
@@ -9,11 +7,10 @@ from collections.abc import Iterator
 
 from skillrun.frameworks.common import send_rules
 from skillrun.frameworks.common.arguments import shown
-from skillrun.frameworks.common.facts import at, call_place, calls_of, tell
+from skillrun.frameworks.common.facts import call_place, calls_of, tell
 from skillrun.frameworks.dramatiq.actors import read_actor
 from skillrun.frameworks.dramatiq.sends import (
     SENDER,
-    SENDING,
     find_message_sends,
     find_parameters,
     find_stray,
@@ -21,28 +18,6 @@ from skillrun.frameworks.dramatiq.sends import (
 from skillrun.frameworks.interface import Job
 from skillrun.repo.python import Call, Module
 from skillrun.verdict import Finding, Severity
-
-
-def send_again(job: Job) -> Iterator[Finding]:
-    """A handler that sends another job sends it once for every delivery and attempt."""
-    for call in calls_of(job):
-        func = call.node.func
-        if (
-            not isinstance(func, ast.Attribute)
-            or func.attr not in SENDING
-            or call.in_except is not None
-        ):
-            continue
-        owner = call.module.resolve(func.value)
-        target = job.project.definition(owner) if owner else None
-        if target is None or read_actor(job.project, target).registered is None:
-            continue
-        message = (
-            f"{ast.unparse(func)}(...) in a job that may run again: each run sends one more, under"
-            " a new id"
-        )
-        hint = "let the receiver de-duplicate by a key of the job, not by message_id"
-        yield tell(job, "send-again", Severity.WARNING, call_place(call), message, hint)
 
 
 def wrong_arguments(job: Job) -> Iterator[Finding]:
@@ -59,18 +34,6 @@ def wrong_arguments(job: Job) -> Iterator[Finding]:
             hint = f"{SENDER.taker} {shown(taken)}"
             yield tell(job, "wrong-arguments", Severity.ERROR, send.place, message, hint)
     yield from send_rules.wrong_arguments(job, SENDER)
-
-
-def pickle_encoder(job: Job) -> Iterator[Finding]:
-    """pickle runs code from the broker, and breaks old messages when a class moves."""
-    if job.policy.serializer != "pickle":
-        return
-    message = (
-        "messages are pickled: whoever can write to the broker runs code here, and a moved class"
-        " breaks them"
-    )
-    place = at(job, job.policy.sources.get("serializer"))
-    yield tell(job, "pickle-encoder", Severity.WARNING, place, message, "keep JSONEncoder")
 
 
 def _is_limiter(call: Call) -> bool:

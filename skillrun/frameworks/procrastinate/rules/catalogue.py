@@ -203,7 +203,7 @@ RULES: tuple[Rule, ...] = (
         "A job that defers another one does so once more for each run.",
         "posthog#62708; queueing_lock in procrastinate/sql/schema.sql holds for status `todo`"
         " alone",
-        _in("deferring", "publish_unkeyed"),
+        send_rule("procrastinate", "publish_unkeyed"),
     ),
     Rule(
         "procrastinate.object-argument",

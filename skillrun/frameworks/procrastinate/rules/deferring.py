@@ -1,4 +1,4 @@
-"""Rules about how a job is deferred: what never arrives, and what arrives twice."""
+"""Rules about how a job is deferred: what never arrives, and what nobody takes."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import ast
 from collections.abc import Iterator
 
 from skillrun.frameworks.common.arguments import is_none
-from skillrun.frameworks.common.facts import call_place, calls_of, tell
+from skillrun.frameworks.common.facts import tell
 from skillrun.frameworks.common.send_rules import find_called_sends
 from skillrun.frameworks.interface import Job
-from skillrun.frameworks.procrastinate.sends import BATCHES, CONFIGURED, DEFERS, SENDER
+from skillrun.frameworks.procrastinate.sends import CONFIGURED, DEFERS, SENDER
 from skillrun.frameworks.procrastinate.tasks import Task, read_task
 from skillrun.repo.calls import surroundings
 from skillrun.repo.python import Call
@@ -78,20 +78,3 @@ def _takes_it(job: Job, call: Call) -> bool:
             if clause.broad or any(name.endswith(_ALREADY) for name in clause.exceptions):
                 return True
     return any(_ALREADY in ast.unparse(manager) for manager in around.managers)
-
-
-def publish_unkeyed(job: Job) -> Iterator[Finding]:
-    """A handler that defers another job does so once for every run."""
-    for call in calls_of(job):
-        func = call.node.func
-        if not isinstance(func, ast.Attribute) or func.attr not in (*DEFERS, *BATCHES):
-            continue
-        if "queueing_lock" not in ast.unparse(func):
-            message = (
-                f"{ast.unparse(func)}(...) in a job that may run again: each run defers once more"
-            )
-            hint = (
-                "let the other job de-duplicate by its own key; queueing_lock only holds while it"
-                " waits"
-            )
-            yield tell(job, "publish-unkeyed", Severity.WARNING, call_place(call), message, hint)

@@ -150,7 +150,7 @@ RULES: tuple[Rule, ...] = (
         "idempotency",
         "A job that enqueues another one does so again in every attempt.",
         "posthog#62708 (review)",
-        _in("rq.rules.publishing", "publish_unkeyed"),
+        send_rule("rq", "publish_unkeyed"),
     ),
     Rule(
         "rq.job-id-no-dedupe",
@@ -172,7 +172,7 @@ RULES: tuple[Rule, ...] = (
         "contract",
         "RQ pickles jobs by default: whoever can write to Redis runs code in the worker.",
         "rq/serializers.py; RQ's documentation, Security considerations",
-        _in("rq.rules.publishing", "pickle_serializer"),
+        send_rule("rq", "pickle_serializer"),
     ),
     Rule(
         "rq.lock-ttl",

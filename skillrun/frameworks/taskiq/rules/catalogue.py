@@ -260,7 +260,7 @@ RULES: tuple[Rule, ...] = (
         "idempotency",
         "A task that kicks another one does so again on every run.",
         "posthog#62708 (review): publishing inside something that is retried",
-        _in("taskiq.rules.sending", "publish_unkeyed"),
+        send_rule("taskiq", "publish_unkeyed"),
     ),
     Rule(
         "taskiq.task-id-is-no-key",
