@@ -167,6 +167,8 @@ def pickle_serializer(job: Job, sender: Sender) -> Iterator[Finding]:
     words = sender.pickling
     if words is None or job.policy.serializer not in PICKLES - {SIGNED_PICKLE}:
         return
+    if words.is_exposed is not None and not words.is_exposed(job):
+        return
     severity = Severity.NOTE if words.is_default else Severity.WARNING
     place = at(job, job.policy.sources.get("serializer"))
     yield tell(job, words.rule, severity, place, words.message, words.hint)

@@ -33,6 +33,8 @@ class Pickling:
     message: str  # whoever can write to the broker runs code in the worker
     hint: str
     is_default: bool  # nobody chose it
+    # Whether others may write to what holds the messages; None: they may.
+    is_exposed: Callable[[Job], bool] | None = None
     rule: str = "pickle-serializer"  # its published name
 
 

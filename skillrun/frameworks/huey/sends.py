@@ -14,11 +14,13 @@ from skillrun.frameworks.common.arguments import read_call, read_containers, rea
 from skillrun.frameworks.common.callables.callers import callers_of
 from skillrun.frameworks.common.reading import in_tests, place_of
 from skillrun.frameworks.common.sender import (
+    Pickling,
     Sender,
     hold_options,
     is_sent_by_others,
     order_sends,
 )
+from skillrun.frameworks.huey.apps import storage
 from skillrun.frameworks.huey.tasks import Task, read_task
 from skillrun.frameworks.interface import FrameworkUse, Job, Send
 from skillrun.repo.python import Definition, Module, Project, Use
@@ -156,6 +158,12 @@ def find_parameters(job: Job) -> ast.arguments | None:
     return read_parameters(job.handler)
 
 
+def is_in_redis(job: Job) -> bool:
+    """Its messages are held by a server that others may write to."""
+    task = read_task(job.project, job.use, job.handler)
+    return "Redis" in storage(job.project, job.use, task.owner)
+
+
 SENDER = Sender(
     find_sends=find_sends,
     find_parameters=find_parameters,
@@ -164,4 +172,10 @@ SENDER = Sender(
     misfit="Huey does not look when it is enqueued, the task fails with TypeError in the worker",
     taker="the task takes",
     after_commit="transaction.on_commit(lambda: ...), on_commit_task, or publish after the block",
+    pickling=Pickling(
+        "Huey's messages are pickled: whoever can write to this Redis runs code in the worker",
+        hint="SignedSerializer(secret=...), or a Redis that only this application reaches",
+        is_default=True,
+        is_exposed=is_in_redis,
+    ),
 )

@@ -236,6 +236,6 @@ RULES: tuple[Rule, ...] = (
         "contract",
         "Huey pickles its messages: whoever writes to a shared Redis runs code in the worker.",
         "huey/serializer.py (SignedSerializer)",
-        _in("publishing", "pickle_serializer"),
+        send_rule("huey", "pickle_serializer"),
     ),
 )

@@ -8,10 +8,9 @@ import ast
 from collections.abc import Iterator
 
 from skillrun.frameworks.common.facts import call_place, calls_of, tell
-from skillrun.frameworks.huey.apps import storage
-from skillrun.frameworks.huey.rules.facts import run_place, task_of
+from skillrun.frameworks.huey.rules.facts import task_of
 from skillrun.frameworks.huey.sends import TAKEN_SINCE_3, find_messages
-from skillrun.frameworks.huey.tasks import Task, is_task
+from skillrun.frameworks.huey.tasks import is_task
 from skillrun.frameworks.interface import Job, Place
 from skillrun.verdict import Finding, Severity
 
@@ -119,15 +118,3 @@ def publish_unkeyed(job: Job) -> Iterator[Finding]:
             )
             hint = "enqueue it last, and let it de-duplicate by a key that it is given"
             yield tell(job, "publish-unkeyed", Severity.WARNING, call_place(call), message, hint)
-
-
-def pickle_serializer(job: Job) -> Iterator[Finding]:
-    """Plain pickle through a server that others may write to."""
-    task: Task = task_of(job)
-    if job.policy.serializer != "pickle" or "Redis" not in storage(
-        job.project, job.use, task.owner
-    ):
-        return
-    message = "Huey's messages are pickled: whoever can write to this Redis runs code in the worker"
-    hint = "SignedSerializer(secret=...), or a Redis that only this application reaches"
-    yield tell(job, "pickle-serializer", Severity.NOTE, run_place(job), message, hint)
