@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from framework_shop import Shop, findings, opened
 
-from skillrun.frameworks.interface import FrameworkUse
+from skillrun.frameworks.interface import FrameworkUse, find_wiring
 from skillrun.frameworks.registry import FRAMEWORKS
 from skillrun.verdict import Severity
 
@@ -131,14 +131,20 @@ LIBRARIES = {
 
 
 def open_library(
-    root: Path, name: str, serializer: str, body: str, *, in_views: bool = False
+    root: Path,
+    name: str,
+    serializer: str,
+    body: str,
+    *,
+    in_views: bool = False,
+    in_handler: str = "...",
 ) -> Shop:
     """A shop of that library, whose `settle(order: Order)` has that body."""
     library = LIBRARIES[name]
     files: Mapping[str, str] = {
         "shop/__init__.py": "",
         "shop/app.py": library.app.replace("{}", serializer),
-        "shop/tasks.py": library.tasks,
+        "shop/tasks.py": library.tasks.replace("...", in_handler),
         "shop/wire.py": "def read(data):\n    return unpack(data)\n",
         "shop/models.py": "from django.db import models\nclass Order(models.Model): ...\n",
         "shop/settings.py": (
@@ -220,3 +226,19 @@ def test_a_send_in_a_view_is_told_where_requests_are_atomic(tmp_path: Path, name
     shop = open_library(tmp_path / "r", name, "", LIBRARIES[name].send, in_views=True)
     (finding,) = findings(shop, LIBRARIES[name].in_transaction)
     assert (finding.severity, "ATOMIC_REQUESTS" in finding.message) == (WARNING, True)
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_a_job_that_only_publishes_itself_is_not_wired(tmp_path: Path, name: str) -> None:
+    library = LIBRARIES[name]
+    shop = open_library(tmp_path / "own", name, "", "pass", in_handler=library.send)
+    assert find_wiring(shop.framework.find_sends(shop.project, shop.use, shop.handler)) == ()
+    other = open_library(tmp_path / "other", name, "", library.send, in_handler=library.send)
+    wiring = find_wiring(other.framework.find_sends(other.project, other.use, other.handler))
+    assert [(send.kind, send.place.path) for send in wiring] == [("enqueue", "shop/orders.py")]
+
+
+def test_a_serializer_that_one_call_asks_for_is_that_of_its_message(tmp_path: Path) -> None:
+    call = "send_receipt.apply_async((order,), serializer='pickle')"
+    ((severity, message),) = find_object_arguments(open_library(tmp_path / "r", "celery", "", call))
+    assert (severity, STALE[1] in message) == (WARNING, True)

@@ -61,7 +61,12 @@ def find_messages(project: Project, task: Task) -> Iterator[Send]:
             yield send
 
 
-def _find_named(project: Project, task: Task) -> Iterator[Send]:
+def _find_named(project: Project, task: Task) -> tuple[Send, ...]:
+    key = ("huey.named", task.owner, task.handler.path, task.handler.name)
+    return project.remember(key, lambda: tuple(_read_named(project, task)))
+
+
+def _read_named(project: Project, task: Task) -> Iterator[Send]:
     if task.kind == "periodic" and task.registered is not None:
         aside = in_tests(task.registered.path)
         yield Send("schedule", task.registered, "periodic_task(...)", aside)

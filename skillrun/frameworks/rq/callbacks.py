@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 
 from skillrun.frameworks.common.reading import held_value, in_tests, options_of
 from skillrun.frameworks.common.sender import hold_options
-from skillrun.frameworks.rq.sends import find_real_sends, job_decorator
+from skillrun.frameworks.rq.sends import find_effective_sends, job_decorator
 from skillrun.frameworks.rq.workers import launches_of
 from skillrun.repo.python import Definition, Module, Project
 
@@ -53,7 +53,7 @@ def _find_options(
     project: Project, handler: Definition
 ) -> Iterator[Mapping[str, tuple[ast.expr, Module]]]:
     """The options of every send; those of the decorator where nothing enqueues the handler yet."""
-    sends = find_real_sends(project, handler)
+    sends = find_effective_sends(project, handler)
     for send in sends:
         yield send.options
     decorator = job_decorator(project, handler)

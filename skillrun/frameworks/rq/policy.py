@@ -17,7 +17,7 @@ from skillrun.frameworks.common.records import first_record
 from skillrun.frameworks.interface import Backoff, Place, Policy, Send
 from skillrun.frameworks.rq.callbacks import exception_handlers, failure_callbacks, random_waits
 from skillrun.frameworks.rq.retry import NONE, Reading, backoff_of, read_retry, returned_retries
-from skillrun.frameworks.rq.sends import CRON, SCHEDULER, find_real_sends, job_decorator
+from skillrun.frameworks.rq.sends import CRON, SCHEDULER, find_effective_sends, job_decorator
 from skillrun.frameworks.rq.workers import launches_of
 from skillrun.repo.python import UNKNOWN, Definition, Handler, Module, Project, is_known
 
@@ -92,7 +92,7 @@ class _Reader:
 
     def _given(self) -> Iterator[Reading]:
         """What each site says; the decorator where nothing enqueues the handler yet."""
-        sends = find_real_sends(self.project, self.handler)
+        sends = find_effective_sends(self.project, self.handler)
         for send in sends:
             yield read_send_retry(self.project, send)
         decorator = job_decorator(self.project, self.handler)
@@ -118,7 +118,7 @@ class _Reader:
     def _time_limit(self) -> float | None:
         """The longest `job_timeout` of all sites, else the queue's default; -1 is none."""
         limits: list[float | None] = []
-        for send in find_real_sends(self.project, self.handler):
+        for send in find_effective_sends(self.project, self.handler):
             given = send.option("job_timeout", "timeout")
             if given is None:
                 value, place = self._default_timeout(), None

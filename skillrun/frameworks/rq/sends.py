@@ -68,10 +68,10 @@ _OF_A_TASK = {
     "cron": "schedule",
 }
 
-
 # The ways of a `Send`: its options stand in the call, or (task: `send.delay()`) in the decorator;
 # cron and scheduler take no Retry; what becomes of a value that is handed on cannot be read.
 QUEUE, TASK, CRON, SCHEDULER, VALUE = "queue", "task", "cron", "scheduler", "value"
+REPEAT = "repeat"  # the schedule of a send that is there as an enqueueing too
 
 # They take args= and kwargs=, and nothing else for the function.
 EXPLICIT = ("enqueue_call", "prepare_data", "create_job")
@@ -84,27 +84,23 @@ _RESERVED_BY_TASKS = frozenset({"depends_on", "job_id", "at_front"})
 
 def find_sends(project: Project, use: FrameworkUse, handler: Definition) -> tuple[Send, ...]:
     """Every place that enqueues or schedules the handler."""
-    direct = find_own_sends(project, handler)
+    direct = find_direct_sends(project, handler)
     return (*direct, *_find_schedules(project, direct))
 
 
-def find_own_sends(project: Project, handler: Definition) -> tuple[Send, ...]:
+def find_direct_sends(project: Project, handler: Definition) -> tuple[Send, ...]:
     """Those that name the handler, without the schedules of what enqueues it."""
     key = ("rq.sends", handler.path, handler.name)
     return project.remember(key, lambda: order_sends(_find(project, handler)))
 
 
-def find_real_sends(project: Project, handler: Definition) -> tuple[Send, ...]:
+def find_effective_sends(project: Project, handler: Definition) -> tuple[Send, ...]:
     """Those by which somebody else says how the job is run: a `repeat` is not counted twice."""
     found = []
-    for send in find_own_sends(project, handler):
-        if not send.in_tests and not send.own and not _is_repeat(send):
+    for send in find_direct_sends(project, handler):
+        if not send.in_tests and not send.own and send.via != REPEAT:
             found.append(send)
     return tuple(found)
-
-
-def _is_repeat(send: Send) -> bool:
-    return send.kind == "schedule" and send.via in (QUEUE, TASK)
 
 
 def reserved_names(send: Send) -> frozenset[str]:
@@ -123,7 +119,8 @@ def _find(project: Project, handler: Definition) -> Iterator[Send]:
         yield send
         # A job with `repeat` is enqueued, and scheduled as well.
         if send.kind == "enqueue" and "repeat" in send.options:
-            yield replace(send, kind="schedule", how=f"{send.how} with repeat", call=None)
+            how = f"{send.how} with repeat"
+            yield replace(send, kind="schedule", how=how, call=None, via=REPEAT)
 
 
 def _hide_reserved(send: Send, handler: Definition) -> Send:

@@ -11,7 +11,7 @@ from skillrun.frameworks.common.records import first_record
 from skillrun.frameworks.interface import Job
 from skillrun.frameworks.rq.callbacks import failure_callbacks, looks_at_retries
 from skillrun.frameworks.rq.policy import seconds_of
-from skillrun.frameworks.rq.sends import find_real_sends
+from skillrun.frameworks.rq.sends import find_effective_sends
 from skillrun.frameworks.rq.workers import launches_of, place_of_launch
 from skillrun.verdict import Finding, Severity
 
@@ -104,7 +104,7 @@ def failure_ttl(job: Job) -> Iterator[Finding]:
     """The dead letters are RQ's own, and are deleted soon."""
     if _kind(job) != "framework":
         return
-    for send in find_real_sends(job.project, job.handler):
+    for send in find_effective_sends(job.project, job.handler):
         given = send.option("failure_ttl")
         value = seconds_of(job.project, *given) if given is not None else None
         if given is None or not isinstance(value, float) or not 0 <= value < _DAY:

@@ -13,7 +13,7 @@ from skillrun.frameworks.interface import Job, Place, Send
 from skillrun.frameworks.rq.callbacks import failure_callbacks
 from skillrun.frameworks.rq.policy import ends_job, read_send_retry
 from skillrun.frameworks.rq.retry import Reading, returned_retries
-from skillrun.frameworks.rq.sends import QUEUE, find_real_sends, job_decorator
+from skillrun.frameworks.rq.sends import QUEUE, find_effective_sends, job_decorator
 from skillrun.frameworks.rq.workers import place_of_launch, unscheduled_workers
 from skillrun.repo.python import Handler
 from skillrun.verdict import Finding, Severity
@@ -43,7 +43,7 @@ def no_scheduler(job: Job) -> Iterator[Finding]:
 
 
 def _waits(job: Job) -> str | None:
-    for send in find_real_sends(job.project, job.handler):
+    for send in find_effective_sends(job.project, job.handler):
         longest = max(read_send_retry(job.project, send).waits or (0.0,))
         if longest > 0:
             return f"{seconds(longest)} before a retry"
@@ -58,7 +58,7 @@ def _waits(job: Job) -> str | None:
 
 def _readable(job: Job) -> list[tuple[Send, Reading]]:
     found = []
-    for send in find_real_sends(job.project, job.handler):
+    for send in find_effective_sends(job.project, job.handler):
         reading = read_send_retry(job.project, send)
         if reading.waits is not None:
             found.append((send, reading))
@@ -144,7 +144,7 @@ def decorator_ignored(job: Job) -> Iterator[Finding]:
         "timeout",
         "on_failure",
     }
-    for send in find_real_sends(job.project, job.handler):
+    for send in find_effective_sends(job.project, job.handler):
         there = {"timeout" if name == "job_timeout" else name for name in send.options}
         if send.via == QUEUE and not send.options_hidden and given - there:
             lost = ", ".join(sorted(given - there))
