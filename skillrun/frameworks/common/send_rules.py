@@ -65,8 +65,8 @@ def publish_in_transaction(job: Job, sender: Sender) -> Iterator[Finding]:
 
 def _tell_transaction(job: Job, sender: Sender, send: Send, call: Call, opened: str) -> Finding:
     message = (
-        f"{name_send(send, call)} inside a transaction: a worker may start before the commit, or although"
-        " it is rolled back"
+        f"{name_send(send, call)} inside a transaction: a worker may start before the commit, or"
+        " although it is rolled back"
     )
     severity = Severity.ERROR if is_certain(job.project, opened) else Severity.WARNING
     return tell(job, sender.in_transaction, severity, send.place, message, sender.after_commit)
@@ -74,8 +74,8 @@ def _tell_transaction(job: Job, sender: Sender, send: Send, call: Call, opened: 
 
 def _tell_atomic_request(job: Job, sender: Sender, send: Send, call: Call) -> Finding:
     message = (
-        f"{name_send(send, call)} in a view, and ATOMIC_REQUESTS makes the whole request one transaction; not"
-        " certain, because a view can be exempt (non_atomic_requests), and other callers have no"
+        f"{name_send(send, call)} in a view, and ATOMIC_REQUESTS makes the whole request one"
+        " transaction; not certain, because a view can be exempt (non_atomic_requests), and other callers have no"
         " request"
     )
     hint = "publish with transaction.on_commit"

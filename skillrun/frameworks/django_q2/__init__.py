@@ -5,8 +5,8 @@ A handler is a plain function that `async_task`, `schedule` or a row of Schedule
 or as an object.
 `cluster.py` reads Q_CLUSTER, `sends.py` finds who publishes with which options, `again.py` what a
 handler does to run once more by itself, `policy.py` and `deadletter.py` conclude; `hooks.py` finds
-what is called afterwards; `rules/` holds what people get wrong, each with its source. Django Q2 itself is
-never imported.
+what is called afterwards; `rules/` holds what people get wrong, each with its source. Django Q2
+itself is never imported.
 
 For a proof (Django Q2 1.6 to 1.11): the ORM broker's row is locked for `retry` seconds when it is
 taken, and deleted when the result is saved (django_q/monitor.py): after a success, after a failure

@@ -44,9 +44,9 @@ _METHODS = {**SENDING, **_BUILDING}
 # What send_with_options takes for itself, and what the middleware that comes with Dramatiq reads
 # from a message.
 _MESSAGE_OPTIONS = """
-    args kwargs delay max_retries min_backoff max_backoff throws on_retry_exhausted on_failure on_success
-    time_limit max_age notify_shutdown pipe_ignore pipe_target store_results result_ttl broker_priority eta group_info
-    group_callbacks"""
+    args kwargs delay max_retries min_backoff max_backoff throws on_retry_exhausted on_failure
+    on_success time_limit max_age notify_shutdown pipe_ignore pipe_target store_results
+    result_ttl broker_priority eta group_info group_callbacks"""
 MESSAGE_OPTIONS = frozenset(_MESSAGE_OPTIONS.split())
 _CRON_DECORATORS = ("dramatiq_crontab.cron", "dramatiq_crontab.interval")
 _CALLBACKS = ("on_failure", "on_success", "on_retry_exhausted")
