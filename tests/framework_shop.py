@@ -18,7 +18,7 @@ from receipt_job import SPEC
 
 from skillrun.contract.job import JobSpec
 from skillrun.contract.spec import load_spec
-from skillrun.frameworks.interface import Framework, FrameworkUse, Job, Policy
+from skillrun.frameworks.interface import Framework, FrameworkUse, Job, Policy, find_wiring
 from skillrun.repo.git import open_repo
 from skillrun.repo.python import Definition, Project
 from skillrun.repo.survey import Survey
@@ -45,9 +45,9 @@ class Shop:
 
     @property
     def wiring(self) -> list[tuple[str, str]]:
-        """(kind, how) of every place outside tests."""
-        found = self.framework.find_wiring(self.project, self.use, self.handler)
-        return [(wiring.kind, wiring.how) for wiring in found if not wiring.in_tests]
+        """(kind, how) of every place outside tests and the handler itself."""
+        found = find_wiring(self.framework.find_sends(self.project, self.use, self.handler))
+        return [(send.kind, send.how) for send in found if not send.in_tests]
 
 
 def opened(root: Path, framework: Framework, use: FrameworkUse, files: Mapping[str, str]) -> Shop:

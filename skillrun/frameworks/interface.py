@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
@@ -10,7 +11,7 @@ from skillrun.verdict import Finding
 
 if TYPE_CHECKING:
     from skillrun.contract.spec import JobSpec
-    from skillrun.repo.python import Definition, Project
+    from skillrun.repo.python import Call, Definition, Module, Project
     from skillrun.repo.survey import Recogniser, Survey
 
 
@@ -85,13 +86,60 @@ class Policy:
 
 
 @dataclass(frozen=True)
-class Wiring:
-    """One place that publishes or schedules the job."""
+class Arguments:
+    """What a call gives to the job itself, as it is written."""
+
+    positional: tuple[ast.expr, ...] = ()
+    named: Mapping[str, ast.expr] = field(default_factory=dict)
+    # `*rest`, `**more` or a variable: the text does not show all of them.
+    partly_hidden: bool = False
+
+    @property
+    def values(self) -> tuple[ast.expr, ...]:
+        """Every expression, by position and by name."""
+        return (*self.positional, *self.named.values())
+
+
+@dataclass(frozen=True)
+class Send:
+    """One place that publishes or schedules the job.
+
+    `call` holds the node, its file, and the `with` blocks around it. It is None where nothing is
+    called: a setting, a name as text, a task that is handed on as a value. `arguments` are the
+    job's own, apart from `options`, which the library keeps; None where a function of the
+    repository stands between, so that nobody can tell which of its arguments reach the job.
+    """
 
     kind: str  # enqueue | schedule
     place: Place
     how: str  # e.g. ".delay(...)", "beat_schedule['nightly']"
     in_tests: bool = False
+    own: bool = False  # it stands in the handler, which publishes itself once more
+    call: Call | None = None
+    via: str = ""  # which of the library's ways it is, in the library's words
+    arguments: Arguments | None = None
+    options: Mapping[str, tuple[ast.expr, Module]] = field(default_factory=dict)  # each in its file
+    options_hidden: bool = False  # some may come from where they cannot be read
+    serializer: str | None = None  # what this call asks for; None: that of the policy
+    waits_for_commit: bool = False  # by itself: no worker sees it before the commit
+    only_built: bool = False  # a message that is sent elsewhere, or never
+    is_coroutine: bool = False  # nothing is sent until it is awaited
+
+    def option(self, *names: str) -> tuple[ast.expr, Module] | None:
+        """What is given for an option, by any of its names; None for the library's default."""
+        for name in names:
+            found = self.options.get(name)
+            if found is None:
+                continue
+            node = found[0]
+            if not isinstance(node, ast.Constant) or node.value is not None:
+                return found
+        return None
+
+
+def find_wiring(sends: Iterable[Send]) -> tuple[Send, ...]:
+    """What enqueues or schedules a job from outside: not the job itself, which runs only then."""
+    return tuple(send for send in sends if not send.own)
 
 
 @dataclass(frozen=True)
@@ -139,10 +187,10 @@ class Framework(Protocol):
     def read_policy(self, project: Project, use: FrameworkUse, handler: Definition) -> Policy:
         """The effective policy of a handler."""
 
-    def find_wiring(
+    def find_sends(
         self, project: Project, use: FrameworkUse, handler: Definition
-    ) -> tuple[Wiring, ...]:
-        """Every place that enqueues or schedules the handler."""
+    ) -> tuple[Send, ...]:
+        """Every place that enqueues or schedules the handler, in order of path and line."""
 
     def find_hooks(
         self, project: Project, use: FrameworkUse, handler: Definition

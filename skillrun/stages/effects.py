@@ -62,7 +62,7 @@ def _is_published(case: Case, name: str) -> bool:
     found, use, framework = case.project.definition(name), case.use, case.framework
     if found is None or found.is_class or not found.decorators or use is None or framework is None:
         return False
-    return any(wiring.how == "call" for wiring in framework.find_wiring(case.project, use, found))
+    return any(send.how == "call" for send in framework.find_sends(case.project, use, found))
 
 
 def effect_calls(case: Case, handler: Definition, effect: Effect) -> tuple[Call, ...]:

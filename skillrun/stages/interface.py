@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from skillrun.contract.skill import Skill
     from skillrun.contract.spec import JobSpec
-    from skillrun.frameworks.interface import Framework, FrameworkUse, Job, Policy, Wiring
+    from skillrun.frameworks.interface import Framework, FrameworkUse, Job, Policy, Send
     from skillrun.repo.git import Repo
     from skillrun.repo.profile import Profile
     from skillrun.repo.python import Definition, Project
@@ -221,13 +221,16 @@ class Case:
         return self.once("policy", work)
 
     @property
-    def wiring(self) -> tuple[Wiring, ...]:
-        """Every place that enqueues or schedules the handler."""
+    def wiring(self) -> tuple[Send, ...]:
+        """Every place beside the handler itself that enqueues or schedules it."""
 
-        def work() -> tuple[Wiring, ...]:
+        from skillrun.frameworks.interface import find_wiring
+
+        def work() -> tuple[Send, ...]:
             if self.framework is None or self.use is None or self.handler is None:
                 return ()
-            return self.framework.find_wiring(self.project, self.use, self.handler)
+            sends = self.framework.find_sends(self.project, self.use, self.handler)
+            return find_wiring(sends)
 
         return self.once("wiring", work)
 

@@ -10,7 +10,7 @@ import pytest
 
 from skillrun.frameworks import apscheduler
 from skillrun.frameworks.apscheduler.recognise import APSchedulerRecogniser
-from skillrun.frameworks.interface import FrameworkUse, Wiring
+from skillrun.frameworks.interface import FrameworkUse, Send
 from skillrun.repo.python import Project
 from skillrun.repo.survey import survey
 from skillrun.repo.tree import Tree
@@ -114,14 +114,14 @@ def test_the_scheduler_with_most_jobs_comes_first(tmp_path: Path) -> None:
     assert use.task_modules == ("shop/a.py", "shop/b.py", "shop/c.py")
 
 
-def wired(root: Path, clock: str, jobs: str = JOBS, **files: str) -> list[Wiring]:
+def wired(root: Path, clock: str, jobs: str = JOBS, **files: str) -> list[Send]:
     helpers.build_tree(
         root, {"shop/jobs.py": jobs, "shop/clock.py": CLOCK + textwrap.dedent(clock), **files}
     )
     project, use = Project(Tree(root)), FrameworkUse("apscheduler", app="shop/clock.py:scheduler")
     handler = apscheduler.find_handler(project, use, "shop.jobs:sweep")
     assert handler is not None
-    found = apscheduler.find_wiring(project, use, handler)
+    found = apscheduler.find_sends(project, use, handler)
     registered = apscheduler.find_registration(project, use, handler)
     assert registered is not None
     assert (registered.path == "shop/jobs.py") == (

@@ -368,7 +368,7 @@ def test_a_class_as_task(tmp_path: Path, handler: str) -> None:
     assert place is not None
     assert place.text == "send_receipt = app.register_task(SendReceipt())"
     assert (shop.policy.max_attempts, shop.policy.backoff) == (2, Backoff("fixed", 1.0))
-    assert [w.place.path for w in celery.find_wiring(shop.project, shop.use, shop.handler)] == [
+    assert [w.place.path for w in celery.find_sends(shop.project, shop.use, shop.handler)] == [
         "shop/orders.py"
     ]
 
@@ -457,7 +457,7 @@ WIRED = {
 
 def test_wiring(tmp_path: Path) -> None:
     shop = open_shop(tmp_path / "r", HEAD + "@app.task\ndef send_receipt(o): ...\n", **WIRED)
-    found = celery.find_wiring(shop.project, shop.use, shop.handler)
+    found = celery.find_sends(shop.project, shop.use, shop.handler)
     assert [(w.kind, w.place.path, w.place.line, w.how, w.in_tests) for w in found] == [
         ("schedule", "shop/beat.py", 6, "beat_schedule['nightly']", False),
         ("schedule", "shop/beat.py", 12, "add_periodic_task(...)", False),
@@ -475,7 +475,7 @@ def test_a_task_handed_on_as_a_value(tmp_path: Path) -> None:
         " send_receipt}\nEVENTS['paid'].delay(1)\n"
     )
     shop = open_shop(tmp_path / "r", HEAD + "@app.task\ndef send_receipt(o): ...\n", orders=orders)
-    found = celery.find_wiring(shop.project, shop.use, shop.handler)
+    found = celery.find_sends(shop.project, shop.use, shop.handler)
     assert [(w.place.line, w.how) for w in found] == [(2, "handed on as a value")]
 
 

@@ -242,7 +242,7 @@ def test_every_form_of_an_actor(tmp_path: Path, name: str) -> None:
     )
     assert dramatiq.find_registration(shop.project, shop.use, shop.handler) is not None
     assert (shop.policy.max_attempts, shop.policy.unknown) == (4, {})
-    assert [w.place.path for w in dramatiq.find_wiring(shop.project, shop.use, shop.handler)] == [
+    assert [w.place.path for w in dramatiq.find_sends(shop.project, shop.use, shop.handler)] == [
         "shop/orders.py"
     ]
 
@@ -275,7 +275,7 @@ def test_what_is_no_actor_is_not_registered(tmp_path: Path, tasks: str) -> None:
 def wiring(shop: Shop) -> list[tuple[str, str, bool]]:
     return [
         (w.kind, w.how, w.in_tests)
-        for w in dramatiq.find_wiring(shop.project, shop.use, shop.handler)
+        for w in dramatiq.find_sends(shop.project, shop.use, shop.handler)
     ]
 
 

@@ -117,7 +117,7 @@ NO_CLOCKS: dict[str, dict[str, str]] = {
 
 
 def schedules(shop: Shop) -> list[tuple[str, str]]:
-    found = dramatiq.find_wiring(shop.project, shop.use, shop.handler)
+    found = dramatiq.find_sends(shop.project, shop.use, shop.handler)
     assert any(wiring.kind == "enqueue" for wiring in found)  # what sends is said beside it
     return [
         (wiring.place.path, wiring.how)

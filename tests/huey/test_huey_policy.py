@@ -11,7 +11,7 @@ import pytest
 from huey_repo import APP, Shop, findings, open_shop
 
 from skillrun.frameworks import huey
-from skillrun.frameworks.interface import Backoff
+from skillrun.frameworks.interface import Backoff, find_wiring
 
 HEAD = (
     "from huey import CancelExecution, RetryTask, crontab\nfrom shop import mailer\nfrom shop.app"
@@ -165,7 +165,7 @@ def test_wiring(tmp_path: Path, line: str) -> None:
         f" {line}\n"
     )
     shop = shop_of(tmp_path / "r", task(), orders=orders)
-    (found,) = huey.find_wiring(shop.project, shop.use, shop.handler)
+    (found,) = huey.find_sends(shop.project, shop.use, shop.handler)
     assert (found.kind, found.how, found.place.path, found.place.line) == (
         "enqueue",
         PUBLISHING[line],
@@ -183,12 +183,12 @@ def test_what_publishes_nothing(tmp_path: Path, line: str) -> None:
         task(),
         orders=f"from shop.tasks import send_receipt\n\ndef settle(o):\n    {line}\n",
     )
-    assert huey.find_wiring(shop.project, shop.use, shop.handler) == ()
+    assert huey.find_sends(shop.project, shop.use, shop.handler) == ()
 
 
 def test_a_task_that_calls_itself_is_not_wired_by_that(tmp_path: Path) -> None:
     shop = shop_of(tmp_path / "r", task("", "send_receipt(order_id)"))
-    assert huey.find_wiring(shop.project, shop.use, shop.handler) == ()
+    assert find_wiring(huey.find_sends(shop.project, shop.use, shop.handler)) == ()
 
 
 def test_schedules_and_tests(tmp_path: Path) -> None:
@@ -197,7 +197,7 @@ def test_schedules_and_tests(tmp_path: Path) -> None:
         "tests/test_it.py": "from shop.tasks import send_receipt\n\ndef test(): send_receipt()\n"
     }
     shop = shop_of(tmp_path / "r", text, **tests)
-    found = huey.find_wiring(shop.project, shop.use, shop.handler)
+    found = huey.find_sends(shop.project, shop.use, shop.handler)
     assert [(w.kind, w.in_tests) for w in found] == [("schedule", False), ("enqueue", True)]
 
 
@@ -207,7 +207,7 @@ def test_the_name_of_a_registered_function_publishes_not_the_function(tmp_path: 
         " send_receipt(o)\n"
     )
     shop = shop_of(tmp_path / "r", FORMS["called"], orders=orders)
-    assert [w.place.line for w in huey.find_wiring(shop.project, shop.use, shop.handler)] == [5]
+    assert [w.place.line for w in huey.find_sends(shop.project, shop.use, shop.handler)] == [5]
 
 
 RECEIVERS = """

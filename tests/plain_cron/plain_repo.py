@@ -11,7 +11,7 @@ import helpers
 
 from skillrun.contract.job import JobSpec
 from skillrun.frameworks import plain_cron
-from skillrun.frameworks.interface import Framework, FrameworkUse, Job, Policy, Wiring
+from skillrun.frameworks.interface import Framework, FrameworkUse, Job, Policy, Send
 from skillrun.frameworks.plain_cron.recognise import PlainCronRecogniser
 from skillrun.repo.python import Definition, Project
 from skillrun.repo.survey import Survey, survey
@@ -66,8 +66,8 @@ class Plain:
         return self.framework.read_policy(self.project, self.use, self.handler)
 
     @property
-    def wiring(self) -> tuple[Wiring, ...]:
-        return self.framework.find_wiring(self.project, self.use, self.handler)
+    def wiring(self) -> tuple[Send, ...]:
+        return self.framework.find_sends(self.project, self.use, self.handler)
 
     def wired(self) -> list[str]:
         """ "crontab:1 schedule crontab */5 * * * *" of each place."""

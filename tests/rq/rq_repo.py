@@ -12,7 +12,7 @@ import helpers
 
 from skillrun.contract.job import JobSpec
 from skillrun.frameworks import rq
-from skillrun.frameworks.interface import FrameworkUse, Job, Policy
+from skillrun.frameworks.interface import FrameworkUse, Job, Policy, find_wiring
 from skillrun.repo.python import Definition, Project
 from skillrun.repo.survey import Survey
 from skillrun.repo.tree import Tree
@@ -69,8 +69,8 @@ class Shop:
     @property
     def wiring(self) -> list[tuple[str, str]]:
         """(kind, how) of every place outside tests."""
-        found = rq.find_wiring(self.project, self.use, self.handler)
-        return [(wiring.kind, wiring.how) for wiring in found if not wiring.in_tests]
+        found = find_wiring(rq.find_sends(self.project, self.use, self.handler))
+        return [(send.kind, send.how) for send in found if not send.in_tests]
 
 
 def open_shop(root: Path, enqueue: str = "", *, tasks: str | None = None, **files: str) -> Shop:

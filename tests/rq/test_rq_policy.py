@@ -278,7 +278,7 @@ def test_tests_are_told_apart(tmp_path: Path) -> None:
         " send_receipt\nqueue.enqueue(send_receipt, 7)\n"
     )
     shop = open_shop(tmp_path, **{"tests/test_x.py": test})
-    assert [wiring.in_tests for wiring in rq.find_wiring(shop.project, shop.use, shop.handler)] == [
+    assert [wiring.in_tests for wiring in rq.find_sends(shop.project, shop.use, shop.handler)] == [
         True
     ]
 

@@ -22,7 +22,7 @@ from skillrun.frameworks.apscheduler.catalogue import RULES as RULES
 from skillrun.frameworks.common.callables.idioms import IDIOMS as IDIOMS
 
 if TYPE_CHECKING:
-    from skillrun.frameworks.interface import FrameworkUse, Place, Policy, Wiring
+    from skillrun.frameworks.interface import FrameworkUse, Place, Policy, Send
     from skillrun.repo.python import Definition, Project
     from skillrun.repo.survey import Recogniser
 
@@ -64,11 +64,11 @@ def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Pol
     return hooks.read_policy(project, use, handler)
 
 
-def find_wiring(project: Project, use: FrameworkUse, handler: Definition) -> tuple[Wiring, ...]:
+def find_sends(project: Project, use: FrameworkUse, handler: Definition) -> tuple[Send, ...]:
     """Every place that schedules the handler, or adds it to be run once."""
     from skillrun.frameworks.apscheduler import jobs
 
-    return jobs.find_wiring(project, handler)
+    return jobs.find_sends(project, handler)
 
 
 def find_hooks(project: Project, use: FrameworkUse, handler: Definition) -> dict[str, Definition]:

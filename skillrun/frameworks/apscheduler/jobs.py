@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from skillrun.frameworks.common.callables.callers import reach_of
 from skillrun.frameworks.common.reading import place_of
-from skillrun.frameworks.interface import Place, Wiring
+from skillrun.frameworks.interface import Place, Send
 from skillrun.repo.places import is_aside
 from skillrun.repo.python import UNKNOWN
 from skillrun.repo.source import last_word
@@ -170,12 +170,12 @@ def _by_text(module: Module, node: ast.Constant, function: Definition) -> Iterat
         yield Scheduled("JOBS", ast.copy_location(made, node), module, function)
 
 
-def find_wiring(project: Project, handler: Definition) -> tuple[Wiring, ...]:
+def find_sends(project: Project, handler: Definition) -> tuple[Send, ...]:
     """Every place that schedules the handler or adds it once, in order of path and line."""
-    found: dict[tuple[str, int], Wiring] = {}
+    found: dict[tuple[str, int], Send] = {}
     for job in find_jobs(project, handler):
         how = f"{job.method}(..., {job.trigger!r})" if job.trigger else f"{job.method}(...)"
-        wiring = Wiring("schedule" if job.scheduled else "enqueue", job.place, how, job.in_tests)
+        wiring = Send("schedule" if job.scheduled else "enqueue", job.place, how, job.in_tests)
         found.setdefault((wiring.place.path, wiring.place.line), wiring)
     return tuple(found[key] for key in sorted(found))
 

@@ -2,7 +2,7 @@
 
 A handler is a coroutine function that some worker settings list in `functions` or `cron_jobs`.
 `workers.py` finds the settings and the entries in them, `retries.py` what is raised as `Retry` and
-how often, `policy.py` and `deadletter.py` conclude; `wiring.py` finds `enqueue_job` by the
+how often, `policy.py` and `deadletter.py` conclude; `sends.py` finds `enqueue_job` by the
 function's name, `hooks.py` what a worker calls around a job; `rules/` holds what people get wrong,
 each with its source. arq itself is never imported.
 
@@ -25,7 +25,7 @@ from skillrun.frameworks.arq.idioms import IDIOMS as IDIOMS
 from skillrun.frameworks.arq.rules.catalogue import RULES as RULES
 
 if TYPE_CHECKING:
-    from skillrun.frameworks.interface import FrameworkUse, Place, Policy, Wiring
+    from skillrun.frameworks.interface import FrameworkUse, Place, Policy, Send
     from skillrun.repo.python import Definition, Project
     from skillrun.repo.survey import Recogniser
 
@@ -60,11 +60,11 @@ def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Pol
     return policy.read_policy(project, handler)
 
 
-def find_wiring(project: Project, use: FrameworkUse, handler: Definition) -> tuple[Wiring, ...]:
+def find_sends(project: Project, use: FrameworkUse, handler: Definition) -> tuple[Send, ...]:
     """Every place that enqueues or schedules the handler."""
-    from skillrun.frameworks.arq import wiring
+    from skillrun.frameworks.arq import sends
 
-    return wiring.find_wiring(project, handler)
+    return sends.find_sends(project, use, handler)
 
 
 def find_hooks(project: Project, use: FrameworkUse, handler: Definition) -> dict[str, Definition]:

@@ -17,6 +17,7 @@ from skillrun.frameworks.arq.workers import Entry, Found, find_entries
 from skillrun.frameworks.common.again import Path
 from skillrun.frameworks.common.around import clauses
 from skillrun.frameworks.common.reading import import_path, place_of
+from skillrun.frameworks.common.serializers import name_serializer
 from skillrun.frameworks.interface import Backoff, Place, Policy
 from skillrun.repo.python import UNKNOWN, Definition, Project, is_known
 
@@ -98,10 +99,7 @@ class _Reader:
             retried = ("builtins:BaseException",)
         limit = self._longest("time_limit_s", "timeout", "job_timeout", TIMEOUT_S)
         record = find_record(self.project, self.handler)
-        self.sources |= {
-            "dead_letter": record.place if record else None,
-            "serializer": self._serializer(),
-        }
+        self.sources["dead_letter"] = record.place if record else None
         self.sources["retried"] = paths[0].place if paths else None
         return Policy(
             max_attempts=attempts,
@@ -112,7 +110,7 @@ class _Reader:
             reject_on_worker_lost=True,
             visibility_timeout_s=limit + IN_PROGRESS_S if limit is not None else None,
             time_limit_s=limit,
-            serializer="custom" if self.sources["serializer"] else "pickle",
+            serializer=self._read_serializer(),
             dead_letter=record.place if record else None,
             sources=self.sources,
             unknown=self.unknown,
@@ -184,7 +182,12 @@ class _Reader:
     def _paths(self, names: Iterator[str]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(import_path(self.project, name) for name in names))
 
-    def _serializer(self) -> Place | None:
-        found = (entry.worker.option("job_deserializer") for entry in self.entries)
-        option = next((one for one in found if one is not None), None)
-        return place_of(option[1], option[0]) if option else None
+    def _read_serializer(self) -> str:
+        """pickle, unless a worker is given another deserializer (arq/jobs.py)."""
+        self.sources["serializer"] = None
+        for entry in self.entries:
+            option = entry.worker.option("job_deserializer")
+            if option is not None:
+                self.sources["serializer"] = place_of(option[1], option[0])
+                return name_serializer(self.project, *option)
+        return "pickle"

@@ -3,7 +3,7 @@ wrong.
 
 `recognise.py` finds its use; `policy.py` reads the effective policy with `config.py`, `tasks.py`,
 `retries.py`,
-`deadletter.py` and `common/countdown.py`; `wiring.py` finds publishers and schedules; `rules/`
+`deadletter.py` and `common/countdown.py`; `sends.py` finds publishers and schedules; `rules/`
 holds what people get
 wrong, each with its source; `probe.py` is its driver in a proof.
 Celery itself is never imported. Everything heavy is imported when it is first asked for.
@@ -17,7 +17,7 @@ from skillrun.frameworks.celery.idioms import IDIOMS as IDIOMS
 from skillrun.frameworks.celery.rules.catalogue import RULES as RULES
 
 if TYPE_CHECKING:
-    from skillrun.frameworks.interface import FrameworkUse, Place, Policy, Wiring
+    from skillrun.frameworks.interface import FrameworkUse, Place, Policy, Send
     from skillrun.repo.python import Definition, Project
     from skillrun.repo.survey import Recogniser
 
@@ -53,11 +53,11 @@ def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Pol
     return policy.read_policy(project, use, handler)
 
 
-def find_wiring(project: Project, use: FrameworkUse, handler: Definition) -> tuple[Wiring, ...]:
+def find_sends(project: Project, use: FrameworkUse, handler: Definition) -> tuple[Send, ...]:
     """Every place that enqueues or schedules the handler."""
-    from skillrun.frameworks.celery import wiring
+    from skillrun.frameworks.celery import sends
 
-    return wiring.find_wiring(project, use, handler)
+    return sends.find_sends(project, use, handler)
 
 
 def find_hooks(project: Project, use: FrameworkUse, handler: Definition) -> dict[str, Definition]:

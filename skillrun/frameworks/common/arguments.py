@@ -3,66 +3,126 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
 
 from skillrun.frameworks.common.reading import held_value
-from skillrun.repo.python import Module, Project
+from skillrun.frameworks.interface import Arguments
+from skillrun.repo.python import Definition, Module, Project
 
 
-@dataclass(frozen=True)
-class Given:
-    """The arguments that one call site gives to the task."""
+def read_call(call: ast.Call, skipped: int = 0, options: Collection[str] = ()) -> Arguments:
+    """The arguments of a call that are the job's own: not the first `skipped` of them, and not
+    those that the library keeps for itself.
+    """
+    positional: list[ast.expr] = []
+    named: dict[str, ast.expr] = {}
+    hidden = any(isinstance(node, ast.Starred) for node in call.args[:skipped])
+    for node in call.args[skipped:]:
+        if isinstance(node, ast.Starred):
+            hidden = True
+        else:
+            positional.append(node)
+    for keyword in call.keywords:
+        if keyword.arg is None:
+            hidden = True
+        elif keyword.arg not in options:
+            named[keyword.arg] = keyword.value
+    return Arguments(tuple(positional), named, hidden)
 
-    node: ast.expr
-    positional: int
-    named: tuple[str, ...]
+
+def read_containers(args: ast.expr | None, kwargs: ast.expr | None) -> Arguments:
+    """The arguments that a list and a mapping hold: `args=(1, 2), kwargs={"a": 3}`."""
+    positional: tuple[ast.expr, ...] = ()
+    named: Mapping[str, ast.expr] = {}
+    hidden = False
+    if isinstance(args, ast.List | ast.Tuple):
+        positional = tuple(node for node in args.elts if not isinstance(node, ast.Starred))
+        hidden = len(positional) < len(args.elts)
+    elif not is_none(args):
+        hidden = True
+    if not is_none(kwargs):
+        named, named_hidden = _read_mapping(kwargs)
+        hidden = hidden or named_hidden
+    return Arguments(positional, named, hidden)
 
 
-def count_in(node: ast.expr | None) -> int | None:
-    """How many arguments a written-out list or tuple holds; None where that cannot be told."""
-    if node is None or (isinstance(node, ast.Constant) and node.value is None):
-        return 0
-    if not isinstance(node, ast.List | ast.Tuple) or any(
-        isinstance(item, ast.Starred) for item in node.elts
-    ):
+def is_none(node: ast.expr | None) -> bool:
+    """It is not given, or is given as None."""
+    return node is None or (isinstance(node, ast.Constant) and node.value is None)
+
+
+def _read_mapping(node: ast.expr | None) -> tuple[Mapping[str, ast.expr], bool]:
+    """(name -> value, whether there may be more) of `{"a": 3}` and `dict(a=3)`."""
+    is_dict_call = isinstance(node, ast.Call) and ast.unparse(node.func) == "dict"
+    if isinstance(node, ast.Call) and is_dict_call:
+        read = read_call(node)
+        return read.named, read.partly_hidden or bool(read.positional)
+    if not isinstance(node, ast.Dict):
+        return {}, True
+    named: dict[str, ast.expr] = {}
+    for key, value in zip(node.keys, node.values, strict=True):
+        if isinstance(key, ast.Constant):
+            named[str(key.value)] = value
+    return named, len(named) < len(node.keys)
+
+
+def read_parameters(handler: Definition, decorators: int | None = 1) -> ast.arguments | None:
+    """What a function takes; None where a class, `*args`, `**kwargs`, or more than that many
+    decorators hide it. With `decorators=None` there may be any.
+    """
+    node = handler.node
+    if isinstance(node, ast.ClassDef) or node.args.vararg or node.args.kwarg:
         return None
-    return len(node.elts)
-
-
-def names_in(node: ast.expr | None) -> tuple[str, ...] | None:
-    """The keys of a written-out mapping; None where they cannot be told."""
-    if node is None or (isinstance(node, ast.Constant) and node.value is None):
-        return ()
-    if (
-        isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Name)
-        and node.func.id == "dict"
-        and not node.args
-    ):
-        names = [keyword.arg for keyword in node.keywords]
-    elif isinstance(node, ast.Dict):
-        names = [str(key.value) if isinstance(key, ast.Constant) else None for key in node.keys]
-    else:
+    if decorators is not None and len(node.decorator_list) > decorators:
         return None
-    return None if None in names else tuple(str(name) for name in names)
+    return node.args
 
 
-def mismatch(taken: ast.arguments, given: Given) -> str | None:
+def drop_injected(project: Project, module: Module, args: ast.arguments) -> ast.arguments:
+    """Without the parameters that the library fills (`TaskiqDepends`)."""
+    positional = [*args.posonlyargs, *args.args]
+    without_default: list[ast.expr | None] = [None] * (len(positional) - len(args.defaults))
+    taken: list[ast.arg] = []
+    defaults: list[ast.expr] = []
+    for arg, default in zip(positional, [*without_default, *args.defaults], strict=True):
+        if is_injected(project, module, arg, default):
+            continue
+        taken.append(arg)
+        if default is not None:
+            defaults.append(default)
+    only_named: list[ast.arg] = []
+    named_defaults: list[ast.expr | None] = []
+    for arg, default in zip(args.kwonlyargs, args.kw_defaults, strict=True):
+        if not is_injected(project, module, arg, default):
+            only_named.append(arg)
+            named_defaults.append(default)
+    return ast.arguments([], taken, None, only_named, named_defaults, None, defaults)
+
+
+def drop_first(args: ast.arguments) -> ast.arguments:
+    """Without the first parameter, which the library fills: a context, or `self`."""
+    positional = [*args.posonlyargs, *args.args][1:]
+    defaults = args.defaults[-len(positional) :] if positional else []
+    return ast.arguments([], positional, None, args.kwonlyargs, args.kw_defaults, None, defaults)
+
+
+def find_mismatch(taken: ast.arguments, given: Arguments) -> str | None:
     """What is wrong with a call of something that takes these parameters; None where it fits."""
     positional = [arg.arg for arg in (*taken.posonlyargs, *taken.args)]
     only_named = [arg.arg for arg in taken.kwonlyargs]
+    count = len(given.positional)
     unknown = [name for name in given.named if name not in (*positional, *only_named)]
     if unknown:
         return f"the task takes no {', '.join(unknown)}"
-    if given.positional > len(positional):
-        return f"{given.positional} arguments for a task that takes {len(positional)}"
-    twice = [name for name in given.named if name in positional[: given.positional]]
+    if count > len(positional):
+        return f"{count} arguments for a task that takes {len(positional)}"
+    twice = [name for name in given.named if name in positional[:count]]
     if twice:
         return f"{', '.join(twice)} is given twice"
-    needed = positional[: len(positional) - len(taken.defaults)][given.positional :]
-    needed += [
-        name for name, value in zip(only_named, taken.kw_defaults, strict=True) if value is None
-    ]
+    needed = positional[: len(positional) - len(taken.defaults)][count:]
+    for name, default in zip(only_named, taken.kw_defaults, strict=True):
+        if default is None:
+            needed.append(name)
     missing = [name for name in needed if name not in given.named]
     return f"{', '.join(missing)} is missing" if missing else None
 

@@ -3,12 +3,10 @@ wrong.
 
 A handler is a plain function that `async_task`, `schedule` or a row of Schedule names, by its path
 or as an object.
-`cluster.py` reads Q_CLUSTER, `sites.py` finds who publishes with which options, `again.py` what a
-handler does to run
-once more by itself, `policy.py` and `deadletter.py` conclude; `wiring.py` and `hooks.py` find who
-publishes and what is
-called afterwards; `rules/` holds what people get wrong, each with its source. Django Q2 itself is
-never imported.
+`cluster.py` reads Q_CLUSTER, `sends.py` finds who publishes with which options, `again.py` what a
+handler does to run once more by itself, `policy.py` and `deadletter.py` conclude; `hooks.py` finds
+what is called afterwards; `rules/` holds what people get wrong, each with its source. Django Q2
+itself is never imported.
 
 For a proof (Django Q2 1.6 to 1.11): the ORM broker's row is locked for `retry` seconds when it is
 taken, and deleted when the result is saved (django_q/monitor.py): after a success, after a failure
@@ -26,7 +24,7 @@ from skillrun.frameworks.django_q2.idioms import IDIOMS as IDIOMS
 from skillrun.frameworks.django_q2.rules.catalogue import RULES as RULES
 
 if TYPE_CHECKING:
-    from skillrun.frameworks.interface import FrameworkUse, Place, Policy, Wiring
+    from skillrun.frameworks.interface import FrameworkUse, Place, Policy, Send
     from skillrun.repo.python import Definition, Project
     from skillrun.repo.survey import Recogniser
 
@@ -64,11 +62,11 @@ def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Pol
     return policy.read_policy(project, use, handler)
 
 
-def find_wiring(project: Project, use: FrameworkUse, handler: Definition) -> tuple[Wiring, ...]:
+def find_sends(project: Project, use: FrameworkUse, handler: Definition) -> tuple[Send, ...]:
     """Every place that enqueues or schedules the handler."""
-    from skillrun.frameworks.django_q2 import wiring
+    from skillrun.frameworks.django_q2 import sends
 
-    return wiring.find_wiring(project, handler)
+    return sends.find_sends(project, use, handler)
 
 
 def find_hooks(project: Project, use: FrameworkUse, handler: Definition) -> dict[str, Definition]:

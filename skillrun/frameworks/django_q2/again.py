@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from skillrun.frameworks.common.countdown import Countdown
 from skillrun.frameworks.common.guards import count_let_through, tests_before
 from skillrun.frameworks.common.reading import place_of
-from skillrun.frameworks.django_q2.sites import Site, find_sites
-from skillrun.frameworks.interface import Backoff, Place
-from skillrun.repo.python import Definition, Handler, Module, Project
+from skillrun.frameworks.django_q2.sends import find_publishes
+from skillrun.frameworks.interface import Backoff, Place, Send
+from skillrun.repo.python import Call, Definition, Handler, Module, Project
 
 _NOW = ("now", "utcnow", "localtime")
 _DEEP = 1
@@ -28,7 +28,7 @@ class Again:
     bound was read.
     """
 
-    site: Site
+    send: Send
     clause: Handler
     attempts: int | None
     backoff: Backoff | None  # None: it cannot be read
@@ -37,7 +37,7 @@ class Again:
     @property
     def place(self) -> Place:
         """Where it is published."""
-        return self.site.place
+        return self.send.place
 
 
 class _Counted(Countdown):
@@ -66,25 +66,26 @@ def find_again(project: Project, handler: Definition) -> tuple[Again, ...]:
 
 
 def _find(project: Project, handler: Definition) -> Iterator[Again]:
-    sites = {site.call: site for site in find_sites(project, handler)}
+    sends = {}
+    for send in find_publishes(project, handler):
+        if send.call is not None:
+            sends[send.call.node] = send
     for call in project.calls(handler, depth=_DEEP):
-        site = sites.get(call.node)
-        if site is not None and call.in_except is not None:
-            yield _read(project, handler, site, call.in_except)
+        if call.node in sends and call.in_except is not None:
+            yield _read(project, handler, sends[call.node], call, call.in_except)
 
 
-def _read(project: Project, handler: Definition, site: Site, clause: Handler) -> Again:
+def _read(project: Project, handler: Definition, send: Send, call: Call, clause: Handler) -> Again:
     for parameter, first in _counters(project, handler):
         counted = _Counted(project, parameter, first)
-        for test, holds in tests_before(site.module, site.call):
+        for test, holds in tests_before(call.module, call.node):
             limit = count_let_through(test, holds, counted.is_retries)
-            number = counted.number(limit[0], site.module) if limit else None
+            number = counted.number(limit[0], call.module) if limit else None
             if limit is not None and number is not None:
                 attempts = int(number) + limit[1] - first + 1
-                return Again(
-                    site, clause, attempts, _backoff(counted, site), place_of(site.module, test)
-                )
-    return Again(site, clause, None, _backoff(_Counted(project, "", 0), site))
+                place = place_of(call.module, test)
+                return Again(send, clause, attempts, _backoff(counted, send), place)
+    return Again(send, clause, None, _backoff(_Counted(project, "", 0), send))
 
 
 def _counters(project: Project, handler: Definition) -> Iterator[tuple[str, int]]:
@@ -105,9 +106,9 @@ def _counters(project: Project, handler: Definition) -> Iterator[tuple[str, int]
             yield arg.arg, int(value)
 
 
-def _backoff(counted: _Counted, site: Site) -> Backoff | None:
+def _backoff(counted: _Counted, send: Send) -> Backoff | None:
     """From `next_run=timezone.now() + timedelta(seconds=...)`; async_task waits for nothing."""
-    found = site.option("next_run")
+    found = send.options.get("next_run")
     if found is None:
         return Backoff("none")
     node, module = found

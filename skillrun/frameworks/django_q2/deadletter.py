@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.common.records import first_record
 from skillrun.frameworks.django_q2.hooks import asks_attempt, ends, on_failure
-from skillrun.frameworks.django_q2.sites import style_of
+from skillrun.frameworks.django_q2.sends import style_of
 
 if TYPE_CHECKING:
     from skillrun.frameworks.interface import Place

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from skillrun.frameworks.common.guards import leaves
 from skillrun.frameworks.common.reading import in_tests
-from skillrun.frameworks.django_q2.sites import real_sites
+from skillrun.frameworks.django_q2.sends import find_real_publishes
 from skillrun.repo.python import Definition, Module, Project
 
 _ENDS = ("post_execute", "post_execute_in_worker")
@@ -35,8 +35,8 @@ def find_hooks(project: Project, handler: Definition) -> dict[str, Definition]:
 def job_hooks(project: Project, handler: Definition) -> tuple[Definition, ...]:
     """The functions of the repository that are given as `hook`."""
     found: dict[str, Definition] = {}
-    for site in real_sites(project, handler):
-        option = site.option("hook")
+    for send in find_real_publishes(project, handler):
+        option = send.options.get("hook")
         hook = _function(project, *option) if option is not None else None
         if hook is not None:
             found.setdefault(hook.dotted, hook)

@@ -16,8 +16,8 @@ from skillrun.frameworks.common.reading import import_path
 from skillrun.frameworks.django_q2.again import Again, find_again
 from skillrun.frameworks.django_q2.cluster import Cluster, read_cluster
 from skillrun.frameworks.django_q2.deadletter import find_record
-from skillrun.frameworks.django_q2.sites import Site, real_sites
-from skillrun.frameworks.interface import Backoff, FrameworkUse, Place, Policy
+from skillrun.frameworks.django_q2.sends import ASYNC_TASK, find_real_publishes
+from skillrun.frameworks.interface import Backoff, FrameworkUse, Place, Policy, Send, find_wiring
 from skillrun.repo.python import Definition, Handler, Project, is_known
 
 
@@ -29,32 +29,28 @@ def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Pol
     )
 
 
-def site_value(
-    project: Project, cluster: Cluster, site: Site | None, name: str, default: str
+def send_value(
+    project: Project, cluster: Cluster, send: Send | None, name: str, default: str
 ) -> Any:
-    """An option of a site, else Q_CLUSTER's `default`; an `Unknown` where it cannot be read."""
-    found = site.option(name) if site is not None and site.style == "async_task" else None
+    """An option of a send, else Q_CLUSTER's `default`; an `Unknown` where it cannot be read."""
+    found = send.options.get(name) if send is not None and send.via == ASYNC_TASK else None
     return project.literal(*found) if found is not None else cluster.value(default)
 
 
-def ends_at_failure(project: Project, cluster: Cluster, site: Site | None) -> Any:
+def ends_at_failure(project: Project, cluster: Cluster, send: Send | None) -> Any:
     """Whether a failure is acknowledged, so that nothing runs it again."""
-    return site_value(project, cluster, site, "ack_failure", "ack_failures")
+    return send_value(project, cluster, send, "ack_failure", "ack_failures")
 
 
-def is_cached(project: Project, cluster: Cluster, site: Site | None) -> Any:
+def is_cached(project: Project, cluster: Cluster, send: Send | None) -> Any:
     """Whether the result goes to the cache, where no attempt is counted."""
-    return site_value(project, cluster, site, "cached", "cached")
+    return send_value(project, cluster, send, "cached", "cached")
 
 
-def own_sites(project: Project, handler: Definition) -> tuple[Site | None, ...]:
+def first_sends(project: Project, handler: Definition) -> tuple[Send | None, ...]:
     """What publishes the handler's first attempt; None stands for one that nobody publishes yet."""
-    found = [
-        one
-        for one in real_sites(project, handler)
-        if handler.node not in one.module.parents(one.call)
-    ]
-    return tuple(found) or (None,)
+    found = find_wiring(find_real_publishes(project, handler))
+    return found or (None,)
 
 
 @dataclass
@@ -66,7 +62,7 @@ class _Reader:
     unknown: dict[str, Place] = field(default_factory=dict)
 
     def read(self) -> Policy:
-        self.sites = own_sites(self.project, self.handler)
+        self.sends = first_sends(self.project, self.handler)
         gives_back = self.cluster.broker not in ("redis", "")
         again = find_again(self.project, self.handler)
         attempts, backoff = self._library() if gives_back else (1, Backoff("none"))
@@ -98,25 +94,25 @@ class _Reader:
         self.unknown[name] = place or Place(self.handler.path, self.handler.line)
 
     def _library(self) -> tuple[int | None, Backoff]:
-        """The most that any site leaves to Django Q2's own retry."""
+        """The most that any send leaves to Django Q2's own retry."""
         self.sources["max_attempts"] = self.sources["backoff"] = self.cluster.place
-        found = [self._attempts(site) for site in self.sites]
+        found = [self._attempts(send) for send in self.sends]
         most = None if None in found else max(one for one in found if one is not None)
         if most == 1:
             return 1, Backoff("none")
         return most, Backoff("fixed", self._retry_s())
 
-    def _attempts(self, site: Site | None) -> int | None:
-        acked = ends_at_failure(self.project, self.cluster, site)
+    def _attempts(self, send: Send | None) -> int | None:
+        acked = ends_at_failure(self.project, self.cluster, send)
         most = self.cluster.value("max_attempts")
         if not is_known(acked):
             self._not_read("max_attempts", "ack_failures")
         elif acked:
             self.sources["max_attempts"] = self.cluster.source("ack_failures") or (
-                site.place if site else None
+                send.place if send else None
             )
             return 1
-        if is_known(cached := is_cached(self.project, self.cluster, site)) and cached:
+        if is_known(cached := is_cached(self.project, self.cluster, send)) and cached:
             return None
         if not isinstance(most, int | float):
             self._not_read("max_attempts", "max_attempts")
@@ -148,10 +144,10 @@ class _Reader:
         return float(value)
 
     def _limit(self) -> float | None:
-        """The longest time limit of all sites; None where one has none."""
+        """The longest time limit of all sends; None where one has none."""
         values = [
-            site_value(self.project, self.cluster, site, "timeout", "timeout")
-            for site in self.sites
+            send_value(self.project, self.cluster, send, "timeout", "timeout")
+            for send in self.sends
         ]
         self.sources["time_limit_s"] = self.cluster.source("timeout")
         if not all(is_known(value) for value in values):

@@ -15,7 +15,7 @@ from skillrun.frameworks.common.callables.scaffold import given_up, left_out
 from skillrun.frameworks.common.crontab import names_hours, read_fields
 from skillrun.frameworks.common.handlers import keys, longest_wait, settles
 from skillrun.frameworks.django_q2.cluster import read_cluster
-from skillrun.frameworks.django_q2.sites import OPTIONS, SCHEDULE_OPTIONS
+from skillrun.frameworks.django_q2.sends import OPTIONS, SCHEDULE_OPTIONS
 from skillrun.frameworks.pieces import Facts, Module, NewFile, Piece, Render, Symbol
 from skillrun.frameworks.publishing import IN_TRANSACTION, when_to_publish
 from skillrun.repo.manifests import read_manifests

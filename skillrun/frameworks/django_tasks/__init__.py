@@ -5,7 +5,7 @@ get wrong.
 `tasks.py` reads a
 task's options, `backends.py` the setting TASKS; `retries.py` finds how a handler enqueues itself
 again, `policy.py` and
-`deadletter.py` conclude; `wiring.py` finds who enqueues, `hooks.py` receivers of the signals;
+`deadletter.py` conclude; `sends.py` finds who enqueues, `hooks.py` receivers of the signals;
 `rules/` holds what
 people get wrong, each with its source. Neither library is ever imported.
 
@@ -24,7 +24,7 @@ from skillrun.frameworks.django_tasks.idioms import IDIOMS as IDIOMS
 from skillrun.frameworks.django_tasks.rules.catalogue import RULES as RULES
 
 if TYPE_CHECKING:
-    from skillrun.frameworks.interface import FrameworkUse, Place, Policy, Wiring
+    from skillrun.frameworks.interface import FrameworkUse, Place, Policy, Send
     from skillrun.repo.python import Definition, Project
     from skillrun.repo.survey import Recogniser
 
@@ -60,11 +60,11 @@ def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Pol
     return policy.read_policy(project, use, handler)
 
 
-def find_wiring(project: Project, use: FrameworkUse, handler: Definition) -> tuple[Wiring, ...]:
+def find_sends(project: Project, use: FrameworkUse, handler: Definition) -> tuple[Send, ...]:
     """Every place that enqueues or schedules the handler."""
-    from skillrun.frameworks.django_tasks import wiring
+    from skillrun.frameworks.django_tasks import sends
 
-    return wiring.find_wiring(project, handler)
+    return sends.find_sends(project, use, handler)
 
 
 def find_hooks(project: Project, use: FrameworkUse, handler: Definition) -> dict[str, Definition]:

@@ -25,7 +25,7 @@ def find_record(project: Project, handler: Definition) -> Record | None:
 
 
 def _records(project: Project, handler: Definition) -> Iterator[Record]:
-    own = {one.site.call for one in find_again(project, handler)}
+    own = {one.path.call.node for one in find_again(project, handler)}
 
     def enqueues(statement: ast.stmt) -> bool:
         return not own.isdisjoint(ast.walk(statement))

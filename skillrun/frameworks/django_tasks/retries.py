@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from skillrun.frameworks.common.again import Path, Tries, bodies, bound_of
-from skillrun.frameworks.django_tasks.tasks import Site, find_sites, is_own, read_task
-from skillrun.frameworks.interface import Backoff
+from skillrun.frameworks.django_tasks.sends import find_real_enqueues
+from skillrun.frameworks.django_tasks.tasks import read_task
+from skillrun.frameworks.interface import Arguments, Backoff, Send
 
 if TYPE_CHECKING:
-    from skillrun.repo.python import Definition, Handler, Module, Project
+    from skillrun.repo.python import Call, Definition, Handler, Module, Project
 
 _NOW = ("now", "utcnow")
 
@@ -52,7 +53,6 @@ class Again:
     """
 
     path: Path
-    site: Site
     count: str | None
     first: int  # what it is in the first run
 
@@ -74,7 +74,11 @@ def find_again(project: Project, handler: Definition) -> tuple[Again, ...]:
 def attempts_in(project: Project, handler: Definition, part: Definition) -> Attempts:
     """What counts the attempts in one of the handler's functions."""
     found = next(
-        (one for one in find_again(project, handler) if one.site.node in set(ast.walk(part.node))),
+        (
+            one
+            for one in find_again(project, handler)
+            if one.path.call.node in set(ast.walk(part.node))
+        ),
         None,
     )
     return Attempts(project, found.count if found else None, found.first if found else 1)
@@ -82,7 +86,7 @@ def attempts_in(project: Project, handler: Definition, part: Definition) -> Atte
 
 def enqueues_again(project: Project, handler: Definition, clause: Handler) -> bool:
     """Some way through a clause, or through a function that it calls, enqueues the handler."""
-    own = {id(one.site.call) for one in find_again(project, handler)}
+    own = {id(one.path.call.node) for one in find_again(project, handler)}
     for node in (n for n in ast.walk(clause.node) if isinstance(n, ast.Call)):
         if id(node) in own:
             return True
@@ -95,50 +99,49 @@ def enqueues_again(project: Project, handler: Definition, clause: Handler) -> bo
 def _find(project: Project, handler: Definition) -> Iterator[Again]:
     task = read_task(project, handler)
     around = [part.node for part in bodies(project, handler)[1:]]
-    for site in find_sites(project, task):
-        if site.call is None or not is_own(project, task, site):
+    for send in find_real_enqueues(project, task):
+        call = send.call
+        if call is None or send.arguments is None or not send.own:
             continue
-        count, first = _count(project, handler, site)
+        count, first = _count(project, handler, call, send.arguments)
         tries = Attempts(project, count, first)
-        call = project.call_at(site.module, site.call)
         bound, place, unread = bound_of(tries, call)
-        outside = any(above in around for above in site.module.parents(site.call))
-        clause = call.in_except or _calling(project, handler, call.module, site)
-        path = Path(call, clause, _backoff(tries, site), bound, place, unread, around=outside)
-        yield Again(path, site, count, first)
+        outside = any(above in around for above in call.module.parents(call.node))
+        clause = call.in_except or _calling(project, handler, call)
+        path = Path(call, clause, _backoff(tries, send), bound, place, unread, around=outside)
+        yield Again(path, count, first)
 
 
-def _calling(project: Project, handler: Definition, module: Module, site: Site) -> Handler | None:
+def _calling(project: Project, handler: Definition, sent: Call) -> Handler | None:
     """Of an enqueueing in a function of its own, the clause that calls it."""
-    function = module.function_of(site.node)
+    function = sent.module.function_of(sent.node)
     if function is None or function is handler.node:
         return None
-    name = project.define(module, function).dotted
+    name = project.define(sent.module, function).dotted
     return next(
         (call.in_except for call in project.calls(handler, depth=1) if call.origin == name), None
     )
 
 
-def _count(project: Project, handler: Definition, site: Site) -> tuple[str | None, int]:
+def _count(
+    project: Project, handler: Definition, call: Call, arguments: Arguments
+) -> tuple[str | None, int]:
     """(parameter, its first value) of `attempt=attempt + 1`, or of the same by position."""
-    given = (
-        [*site.call.args, *(k.value for k in site.call.keywords)] if site.call is not None else []
-    )
-    for node in given:
+    for node in arguments.values:
         is_sum = (
             isinstance(node, ast.BinOp)
             and isinstance(node.op, ast.Add)
             and isinstance(node.left, ast.Name)
         )
         if is_sum and isinstance(node, ast.BinOp) and isinstance(node.left, ast.Name):
-            return node.left.id, _first(project, handler, site, node.left.id)
+            return node.left.id, _first(project, handler, call, node.left.id)
     return None, 1
 
 
-def _first(project: Project, handler: Definition, site: Site, name: str) -> int:
+def _first(project: Project, handler: Definition, call: Call, name: str) -> int:
     """A parameter's default in the function around the call, else in the handler."""
-    around = site.module.function_of(site.node)
-    for function, module in ((around, site.module), (handler.node, handler.module)):
+    around = call.module.function_of(call.node)
+    for function, module in ((around, call.module), (handler.node, handler.module)):
         if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
             continue
         args = [*function.args.posonlyargs, *function.args.args]
@@ -160,11 +163,8 @@ def _first(project: Project, handler: Definition, site: Site, name: str) -> int:
     return 1
 
 
-def _backoff(tries: Attempts, site: Site) -> Backoff | None:
-    node = site.option("run_after")
-    if node is None:
-        unread = site.using is not None and any(
-            keyword.arg is None for keyword in site.using.keywords
-        )
-        return None if unread else Backoff("none")
-    return tries.backoff(node, site.module)
+def _backoff(tries: Attempts, send: Send) -> Backoff | None:
+    found = send.options.get("run_after")
+    if found is not None:
+        return tries.backoff(*found)
+    return None if send.options_hidden else Backoff("none")

@@ -4,7 +4,7 @@ people get wrong.
 `recognise.py` finds its use; `setup.py` reads broker and middleware, `actors.py` the options of one
 actor and of the
 messages sent to it, `predicate.py` a `retry_when` function; `policy.py` puts them together.
-`wiring.py` finds senders
+`sends.py` finds senders
 and schedules, `hooks.py` callbacks, `deadletter.py` what is recorded at the end; `rules/` is what
 people get wrong.
 Dramatiq itself is never imported. Everything heavy is imported when it is first asked for.
@@ -34,7 +34,7 @@ from skillrun.frameworks.dramatiq.idioms import IDIOMS as IDIOMS
 from skillrun.frameworks.dramatiq.rules.catalogue import RULES as RULES
 
 if TYPE_CHECKING:
-    from skillrun.frameworks.interface import FrameworkUse, Place, Policy, Wiring
+    from skillrun.frameworks.interface import FrameworkUse, Place, Policy, Send
     from skillrun.repo.python import Definition, Project
     from skillrun.repo.survey import Recogniser
 
@@ -70,11 +70,11 @@ def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Pol
     return policy.read_policy(project, use, handler)
 
 
-def find_wiring(project: Project, use: FrameworkUse, handler: Definition) -> tuple[Wiring, ...]:
+def find_sends(project: Project, use: FrameworkUse, handler: Definition) -> tuple[Send, ...]:
     """Every place that sends the actor a message or schedules it."""
-    from skillrun.frameworks.dramatiq import wiring
+    from skillrun.frameworks.dramatiq import sends
 
-    return wiring.find_wiring(project, handler)
+    return sends.find_sends(project, use, handler)
 
 
 def find_hooks(project: Project, use: FrameworkUse, handler: Definition) -> dict[str, Definition]:

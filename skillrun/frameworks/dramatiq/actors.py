@@ -24,15 +24,6 @@ _MAKERS = frozenset(
     }
 )
 _GENERIC = ("dramatiq.GenericActor", "dramatiq.generic.GenericActor")
-SENDING = {"send": ".send(...)", "send_with_options": ".send_with_options(...)"}
-BUILDING = {"message": ".message(...)", "message_with_options": ".message_with_options(...)"}
-# What send_with_options takes for itself, and what the middleware that comes with Dramatiq reads
-# from a message.
-_MESSAGE_OPTIONS = """
-    args kwargs delay max_retries min_backoff max_backoff throws on_retry_exhausted on_failure on_success
-    time_limit max_age notify_shutdown pipe_ignore pipe_target store_results result_ttl broker_priority eta group_info
-    group_callbacks"""
-MESSAGE_OPTIONS = frozenset(_MESSAGE_OPTIONS.split())
 
 
 @dataclass(frozen=True)
@@ -43,22 +34,6 @@ class Option:
     place: Place
     node: ast.expr
     module: Module
-
-
-@dataclass(frozen=True)
-class Site:
-    """A call that sends the actor a message, and the options that it names."""
-
-    call: ast.Call
-    module: Module
-    method: str
-    options: dict[str, Option]
-    unread: bool = False  # `**options`
-    in_tests: bool = False
-
-    @property
-    def place(self) -> Place:
-        return place_of(self.module, self.call)
 
 
 @dataclass
@@ -259,25 +234,6 @@ def uses_of(project: Project, actor: Actor) -> Iterator[Use]:
         for use in project.uses(name):
             if actor.handler.node not in use.module.parents(use.node):
                 yield use
-
-
-def sites(project: Project, actor: Actor) -> tuple[Site, ...]:
-    """The calls that send it a message or build one."""
-    key = ("dramatiq.sites", actor.handler.path, actor.handler.name)
-    return project.remember(key, lambda: tuple(_sites(project, actor)))
-
-
-def _sites(project: Project, actor: Actor) -> Iterator[Site]:
-    for use in uses_of(project, actor):
-        around = list(use.module.parents(use.node))[:2]
-        method, call = (around[0], around[1]) if len(around) == 2 else (None, None)
-        if not isinstance(method, ast.Attribute) or method.attr not in {**SENDING, **BUILDING}:
-            continue
-        if isinstance(call, ast.Call) and call.func is method:
-            keywords = call.keywords if method.attr.endswith("_with_options") else []
-            given = {k.arg: option(project, k.value, use.module) for k in keywords if k.arg}
-            unread = any(k.arg is None for k in keywords)
-            yield Site(call, use.module, method.attr, given, unread, in_tests(use.path))
 
 
 def actors_named(project: Project, name: str) -> tuple[Actor, ...]:

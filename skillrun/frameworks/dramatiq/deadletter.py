@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.common.records import first_record
-from skillrun.frameworks.dramatiq.actors import Actor, actor_behind, run_node, sites
+from skillrun.frameworks.dramatiq.actors import Actor, actor_behind, run_node
+from skillrun.frameworks.dramatiq.sends import message_options
 from skillrun.frameworks.dramatiq.setup import Setup
 from skillrun.frameworks.interface import Place
 from skillrun.repo.python import Project
@@ -55,11 +56,7 @@ def callback_records(project: Project, actor: Actor, name: str) -> Iterator[Plac
     sight.
     """
     given = [actor.options[name]] if name in actor.options else []
-    given += [
-        site.options[name]
-        for site in sites(project, actor)
-        if name in site.options and not site.in_tests
-    ]
+    given += message_options(project, actor, name)
     for one in given:
         target = actor_behind(project, one)
         node = run_node(target.handler) if target else None

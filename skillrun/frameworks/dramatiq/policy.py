@@ -20,10 +20,10 @@ from skillrun.frameworks.dramatiq.actors import (
     milliseconds,
     option,
     read_actor,
-    sites,
 )
 from skillrun.frameworks.dramatiq.deadletter import find_dead_letter
 from skillrun.frameworks.dramatiq.predicate import Predicate, read_predicate
+from skillrun.frameworks.dramatiq.sends import find_message_sends
 from skillrun.frameworks.dramatiq.setup import Setup, read_setup, redelivery_after
 from skillrun.frameworks.interface import Backoff, FrameworkUse, Place, Policy
 from skillrun.repo.python import Definition, Project, is_known
@@ -76,14 +76,17 @@ class Options:
         """The different values that senders outside the tests give it, the actor's own included
         where it counts.
         """
-        real = [site for site in sites(self.project, self.actor) if not site.in_tests]
-        found = [self._of_site(site.options.get(name), name) for site in real] or [
-            self.of_actor(name)
-        ]
+        found = []
+        for send in find_message_sends(self.project, self.actor):
+            given = send.options.get(name)
+            if given is None:
+                found.append(self.of_actor(name))
+            else:
+                read = option(self.project, *given)
+                found.append(Value(read.value, read.place))
+        if not found:
+            found.append(self.of_actor(name))
         return tuple({repr(value.value): value for value in reversed(found)}.values())
-
-    def _of_site(self, given: Option | None, name: str) -> Value:
-        return Value(given.value, given.place) if given else self.of_actor(name)
 
     def largest(self, name: str) -> Value:
         """The value of the longest policy: one without end, else one that cannot be read, else the

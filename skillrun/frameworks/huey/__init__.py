@@ -4,7 +4,7 @@ wrong.
 `recognise.py` (with `seen.py`) finds its use; `tasks.py` reads a task's options, `apps.py` the Huey
 object's;
 `failures.py` follows what becomes of an exception, `policy.py` and `deadletter.py` conclude;
-`wiring.py` finds
+`sends.py` finds
 publishers and schedules, `hooks.py` signal receivers; `rules/` holds what people get wrong, each
 with its source.
 Huey itself is never imported. Everything heavy is imported when it is first asked for.
@@ -25,7 +25,7 @@ from skillrun.frameworks.huey.idioms import IDIOMS as IDIOMS
 from skillrun.frameworks.huey.rules.catalogue import RULES as RULES
 
 if TYPE_CHECKING:
-    from skillrun.frameworks.interface import FrameworkUse, Place, Policy, Wiring
+    from skillrun.frameworks.interface import FrameworkUse, Place, Policy, Send
     from skillrun.repo.python import Definition, Project
     from skillrun.repo.survey import Recogniser
 
@@ -61,11 +61,11 @@ def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Pol
     return policy.read_policy(project, use, handler)
 
 
-def find_wiring(project: Project, use: FrameworkUse, handler: Definition) -> tuple[Wiring, ...]:
+def find_sends(project: Project, use: FrameworkUse, handler: Definition) -> tuple[Send, ...]:
     """Every place that enqueues or schedules the handler."""
-    from skillrun.frameworks.huey import wiring
+    from skillrun.frameworks.huey import sends
 
-    return wiring.find_wiring(project, use, handler)
+    return sends.find_sends(project, use, handler)
 
 
 def find_hooks(project: Project, use: FrameworkUse, handler: Definition) -> dict[str, Definition]:

@@ -19,8 +19,8 @@ from skillrun.frameworks.common.records import first_record
 from skillrun.frameworks.huey.apps import setting
 from skillrun.frameworks.huey.failures import bodies, last_branch, outcome
 from skillrun.frameworks.huey.hooks import functions, receivers
+from skillrun.frameworks.huey.sends import find_messages
 from skillrun.frameworks.huey.tasks import Task
-from skillrun.frameworks.huey.wiring import sites
 
 if TYPE_CHECKING:
     from skillrun.frameworks.interface import FrameworkUse, Place
@@ -104,8 +104,11 @@ def _on_error(project: Project, use: FrameworkUse, task: Task) -> Iterator[Recor
     Huey object waits.
     """
     waits = setting(project, use, task.owner, "store_intermediate_errors")
-    for module, call in sites(project, task):
-        link, linking = [*list(module.parents(call))[:2], None, None][:2]
+    for send in find_messages(project, task):
+        if send.call is None:
+            continue
+        module = send.call.module
+        link, linking = [*list(module.parents(send.call.node))[:2], None, None][:2]
         is_link = isinstance(link, ast.Attribute) and link.attr == "error"
         if is_link and isinstance(linking, ast.Call) and linking.args:
             yield Record(

@@ -17,8 +17,8 @@ from skillrun.frameworks.huey.apps import setting
 from skillrun.frameworks.huey.deadletter import find_record
 from skillrun.frameworks.huey.deciding import own_wait
 from skillrun.frameworks.huey.failures import bodies, guarded, outcome, raised
+from skillrun.frameworks.huey.sends import find_messages
 from skillrun.frameworks.huey.tasks import DEFAULTS, Option, Task, read_task
-from skillrun.frameworks.huey.wiring import sites
 from skillrun.frameworks.interface import Backoff, FrameworkUse, Place, Policy
 from skillrun.repo.python import Definition, Module, Project, is_known
 
@@ -68,13 +68,12 @@ def overrides(project: Project, task: Task, name: str) -> list[Option | None]:
     the task.
     """
     found: list[Option | None] = []
-    for module, call in sites(project, task):
-        node = next((keyword.value for keyword in call.keywords if keyword.arg == name), None)
-        found.append(
-            Option(project.literal(node, module), place_of(module, node))
-            if node is not None
-            else None
-        )
+    for send in find_messages(project, task):
+        given = send.options.get(name)
+        if given is None:
+            found.append(None)
+        else:
+            found.append(Option(project.literal(*given), place_of(given[1], given[0])))
     return found
 
 

@@ -23,7 +23,7 @@ from skillrun.frameworks.common.callables.idioms import IDIOMS as IDIOMS
 from skillrun.frameworks.plain_cron.catalogue import RULES as RULES
 
 if TYPE_CHECKING:
-    from skillrun.frameworks.interface import FrameworkUse, Place, Policy, Wiring
+    from skillrun.frameworks.interface import FrameworkUse, Place, Policy, Send
     from skillrun.repo.python import Definition, Project
     from skillrun.repo.survey import Recogniser
 
@@ -63,11 +63,11 @@ def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Pol
     return policy.read_policy(project, use, handler)
 
 
-def find_wiring(project: Project, use: FrameworkUse, handler: Definition) -> tuple[Wiring, ...]:
+def find_sends(project: Project, use: FrameworkUse, handler: Definition) -> tuple[Send, ...]:
     """Every place that starts or schedules the handler."""
     from skillrun.frameworks.plain_cron import wiring
 
-    return wiring.find_wiring(project, use, handler)
+    return wiring.find_sends(project, use, handler)
 
 
 def find_hooks(project: Project, use: FrameworkUse, handler: Definition) -> dict[str, Definition]:

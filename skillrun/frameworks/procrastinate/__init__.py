@@ -5,7 +5,7 @@ A handler is a function under `@app.task` or `@blueprint.task`. `tasks.py` finds
 `retries.py` reads
 its strategy, `recovery.py` who gives back the jobs of dead workers, `policy.py` and `deadletter.py`
 conclude;
-`wiring.py` finds what defers it and its periodic schedules; `rules/` holds what people get wrong,
+`sends.py` finds what defers it and its periodic schedules; `rules/` holds what people get wrong,
 each with its source.
 The library itself is never imported.
 
@@ -28,7 +28,7 @@ from skillrun.frameworks.procrastinate.idioms import IDIOMS as IDIOMS
 from skillrun.frameworks.procrastinate.rules.catalogue import RULES as RULES
 
 if TYPE_CHECKING:
-    from skillrun.frameworks.interface import FrameworkUse, Place, Policy, Wiring
+    from skillrun.frameworks.interface import FrameworkUse, Place, Policy, Send
     from skillrun.repo.python import Definition, Project
     from skillrun.repo.survey import Recogniser
 
@@ -66,11 +66,11 @@ def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Pol
     return policy.read_policy(project, use, handler)
 
 
-def find_wiring(project: Project, use: FrameworkUse, handler: Definition) -> tuple[Wiring, ...]:
+def find_sends(project: Project, use: FrameworkUse, handler: Definition) -> tuple[Send, ...]:
     """Every place that defers or schedules the handler."""
-    from skillrun.frameworks.procrastinate import wiring
+    from skillrun.frameworks.procrastinate import sends
 
-    return wiring.find_wiring(project, use, handler)
+    return sends.find_sends(project, use, handler)
 
 
 def find_hooks(project: Project, use: FrameworkUse, handler: Definition) -> dict[str, Definition]:

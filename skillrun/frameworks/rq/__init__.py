@@ -2,7 +2,7 @@
 jobs really do.
 
 A handler is a plain function: what it may do is said where it is enqueued, or by its `@job`
-decorator. `sites.py` finds these places with their options, `retry.py` reads `Retry`, `policy.py`
+decorator. `sends.py` finds these places with their options, `retry.py` reads `Retry`, `policy.py`
 puts one policy together, `callbacks.py` reads on_failure and its kind, `workers.py` the command
 lines of workers, `recognise.py` finds the use, `rules/` holds what people get wrong. RQ itself is
 never imported.
@@ -31,7 +31,7 @@ from skillrun.frameworks.rq.idioms import IDIOMS as IDIOMS
 from skillrun.frameworks.rq.rules.catalogue import RULES as RULES
 
 if TYPE_CHECKING:
-    from skillrun.frameworks.interface import FrameworkUse, Place, Policy, Wiring
+    from skillrun.frameworks.interface import FrameworkUse, Place, Policy, Send
     from skillrun.repo.python import Definition, Project
     from skillrun.repo.survey import Recogniser
 
@@ -55,7 +55,7 @@ def find_registration(project: Project, use: FrameworkUse, handler: Definition) 
     """The `@job` decorator, else the function itself; None where a worker cannot import it: inside
     a function.
     """
-    from skillrun.frameworks.rq.sites import registration
+    from skillrun.frameworks.rq.sends import registration
 
     return registration(project, handler)
 
@@ -67,12 +67,11 @@ def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Pol
     return policy.read_policy(project, handler)
 
 
-def find_wiring(project: Project, use: FrameworkUse, handler: Definition) -> tuple[Wiring, ...]:
+def find_sends(project: Project, use: FrameworkUse, handler: Definition) -> tuple[Send, ...]:
     """Every place that enqueues or schedules the handler."""
-    from skillrun.frameworks.rq.sites import find_sites, scheduled_publishers
+    from skillrun.frameworks.rq import sends
 
-    direct = (wiring for site in find_sites(project, handler) for wiring in site.wirings)
-    return (*direct, *scheduled_publishers(project, handler))
+    return sends.find_sends(project, use, handler)
 
 
 def find_hooks(project: Project, use: FrameworkUse, handler: Definition) -> dict[str, Definition]:

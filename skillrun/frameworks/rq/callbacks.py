@@ -8,10 +8,11 @@ every failed attempt), rq/callbacks.py, django_rq's RQ_EXCEPTION_HANDLERS.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from skillrun.frameworks.common.reading import held_value, in_tests, options_of
-from skillrun.frameworks.rq.sites import Site, job_decorator, real_sites
+from skillrun.frameworks.common.sender import hold_options
+from skillrun.frameworks.rq.sends import find_effective_sends, job_decorator
 from skillrun.frameworks.rq.workers import launches_of
 from skillrun.repo.python import Definition, Module, Project
 
@@ -40,21 +41,24 @@ def failure_callbacks(project: Project, handler: Definition) -> Iterator[Definit
 
 def _callbacks(project: Project, handler: Definition, option: str) -> Iterator[Definition]:
     seen: set[str] = set()
-    for options, module in _options(project, handler, real_sites(project, handler)):
-        found = callback(project, options.get(option), module)
+    for options in _find_options(project, handler):
+        given = options.get(option)
+        found = callback(project, *given) if given is not None else None
         if found is not None and found.dotted not in seen:
             seen.add(found.dotted)
             yield found
 
 
-def _options(
-    project: Project, handler: Definition, sites: tuple[Site, ...]
-) -> Iterator[tuple[dict[str, ast.expr], Module]]:
-    """The options of every site; those of the decorator where nothing enqueues the handler yet."""
-    yield from ((site.options, site.source) for site in sites)
+def _find_options(
+    project: Project, handler: Definition
+) -> Iterator[Mapping[str, tuple[ast.expr, Module]]]:
+    """The options of every send; those of the decorator where nothing enqueues the handler yet."""
+    sends = find_effective_sends(project, handler)
+    for send in sends:
+        yield send.options
     decorator = job_decorator(project, handler)
-    if not sites and decorator is not None and isinstance(decorator[0], ast.Call):
-        yield options_of(project, decorator[0], decorator[1])[0], decorator[1]
+    if not sends and decorator is not None and isinstance(decorator[0], ast.Call):
+        yield hold_options(options_of(project, decorator[0], decorator[1])[0], decorator[1])
 
 
 def callback(project: Project, node: ast.expr | None, module: Module) -> Definition | None:

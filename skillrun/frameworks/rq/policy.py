@@ -14,10 +14,10 @@ from typing import Any
 
 from skillrun.frameworks.common.reading import import_path, in_tests, options_of, place_of
 from skillrun.frameworks.common.records import first_record
-from skillrun.frameworks.interface import Backoff, Place, Policy
+from skillrun.frameworks.interface import Backoff, Place, Policy, Send
 from skillrun.frameworks.rq.callbacks import exception_handlers, failure_callbacks, random_waits
 from skillrun.frameworks.rq.retry import NONE, Reading, backoff_of, read_retry, returned_retries
-from skillrun.frameworks.rq.sites import Site, job_decorator, real_sites
+from skillrun.frameworks.rq.sends import CRON, SCHEDULER, find_effective_sends, job_decorator
 from skillrun.frameworks.rq.workers import launches_of
 from skillrun.repo.python import UNKNOWN, Definition, Handler, Module, Project, is_known
 
@@ -36,13 +36,16 @@ def read_policy(project: Project, handler: Definition) -> Policy:
     )
 
 
-def site_retry(project: Project, site: Site) -> Reading:
-    """The Retry that a site gives; cron entries and rq-scheduler's know none."""
-    if site.style in ("cron", "scheduler"):
+def read_send_retry(project: Project, send: Send) -> Reading:
+    """The Retry that a send gives; cron entries and rq-scheduler's know none."""
+    if send.via in (CRON, SCHEDULER):
         return NONE
-    if site.unread and site.option("retry") is None:
-        return Reading(None, None, site.place)
-    return read_retry(project, site.option("retry"), site.source)
+    given = send.option("retry")
+    if given is not None:
+        return read_retry(project, *given)
+    if send.options_hidden:
+        return Reading(None, None, send.place)
+    return NONE
 
 
 @dataclass
@@ -89,10 +92,11 @@ class _Reader:
 
     def _given(self) -> Iterator[Reading]:
         """What each site says; the decorator where nothing enqueues the handler yet."""
-        sites = real_sites(self.project, self.handler)
-        yield from (site_retry(self.project, site) for site in sites)
+        sends = find_effective_sends(self.project, self.handler)
+        for send in sends:
+            yield read_send_retry(self.project, send)
         decorator = job_decorator(self.project, self.handler)
-        if not sites and decorator is not None and isinstance(decorator[0], ast.Call):
+        if not sends and decorator is not None and isinstance(decorator[0], ast.Call):
             options, _ = options_of(self.project, decorator[0], decorator[1])
             yield read_retry(self.project, options.get("retry"), decorator[1])
 
@@ -114,19 +118,16 @@ class _Reader:
     def _time_limit(self) -> float | None:
         """The longest `job_timeout` of all sites, else the queue's default; -1 is none."""
         limits: list[float | None] = []
-        for site in real_sites(self.project, self.handler):
-            node = site.option("job_timeout", "timeout")
-            value = (
-                seconds_of(self.project, node, site.source)
-                if node is not None
-                else self._default_timeout()
-            )
+        for send in find_effective_sends(self.project, self.handler):
+            given = send.option("job_timeout", "timeout")
+            if given is None:
+                value, place = self._default_timeout(), None
+            else:
+                value, place = seconds_of(self.project, *given), place_of(given[1], given[0])
             if not is_known(value):
-                self.unknown["time_limit_s"] = (
-                    place_of(site.source, node) if node is not None else site.place
-                )
+                self.unknown["time_limit_s"] = place or send.place
                 continue
-            self.sources["time_limit_s"] = place_of(site.source, node) if node is not None else None
+            self.sources["time_limit_s"] = place
             limits.append(None if value == -1 else value)
         self.sources.setdefault("time_limit_s", None)
         return (

@@ -184,7 +184,7 @@ def _is_flask(module: Code, name: str) -> bool:
 
 def _decorated(project: Project, paths: tuple[str, ...]) -> Iterator[_Queue]:
     """`@job("mail", connection=redis)`: that queue, over that connection."""
-    from skillrun.frameworks.rq.sites import is_job_decorator
+    from skillrun.frameworks.rq.sends import is_job_decorator
 
     for module in (found for path in paths if (found := project.module(path)) is not None):
         functions = (node for node in ast.walk(module.tree) if isinstance(node, ast.FunctionDef))

@@ -5,7 +5,7 @@ A handler is a function that a broker's `task` decorator takes, or `register_tas
 reads the brokers with
 their middlewares, `tasks.py` a task's labels and the calls that kick it, `policy.py` and
 `deadletter.py` conclude;
-`wiring.py` finds who enqueues or schedules it, `hooks.py` the middlewares' methods; `rules/` holds
+`sends.py` finds who enqueues or schedules it, `hooks.py` the middlewares' methods; `rules/` holds
 what people get
 wrong, each with its source. taskiq itself is never imported.
 
@@ -31,7 +31,7 @@ from skillrun.frameworks.taskiq.idioms import IDIOMS as IDIOMS
 from skillrun.frameworks.taskiq.rules.catalogue import RULES as RULES
 
 if TYPE_CHECKING:
-    from skillrun.frameworks.interface import FrameworkUse, Place, Policy, Wiring
+    from skillrun.frameworks.interface import FrameworkUse, Place, Policy, Send
     from skillrun.repo.python import Definition, Project
     from skillrun.repo.survey import Recogniser
 
@@ -69,11 +69,11 @@ def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Pol
     return policy.read_policy(project, handler)
 
 
-def find_wiring(project: Project, use: FrameworkUse, handler: Definition) -> tuple[Wiring, ...]:
+def find_sends(project: Project, use: FrameworkUse, handler: Definition) -> tuple[Send, ...]:
     """Every place that kicks or schedules the handler."""
-    from skillrun.frameworks.taskiq import wiring
+    from skillrun.frameworks.taskiq import sends
 
-    return wiring.find_wiring(project, handler)
+    return sends.find_sends(project, use, handler)
 
 
 def find_hooks(project: Project, use: FrameworkUse, handler: Definition) -> dict[str, Definition]:

@@ -141,6 +141,25 @@ def brokers_of(project: Project, node: ast.expr, module: Module) -> tuple[Broker
     return every if "broker" in ast.unparse(node).lower() or name.startswith(LIBRARY) else ()
 
 
+def find_serializer(project: Project, broker: Broker) -> tuple[ast.expr, Module] | None:
+    """What `with_serializer` gives a broker; None where it keeps JSON."""
+    for module, call in _calls(project, "with_serializer"):
+        given = [*call.args, *(keyword.value for keyword in call.keywords)]
+        if given and _is_called_on(project, module, call, broker):
+            return given[0], module
+    return None
+
+
+def _is_called_on(project: Project, module: Module, call: ast.Call, broker: Broker) -> bool:
+    """`XBroker(...).with_...(...)`, or on the variable that holds it."""
+    node: ast.expr = call
+    while isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        if node is broker.node:
+            return True
+        node = node.func.value
+    return node is broker.node or project.origin(module.resolve(node) or "") == broker.name
+
+
 def _find(project: Project) -> Iterator[Broker]:
     added = list(_added(project))
     modules = {

@@ -11,11 +11,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from skillrun.frameworks.common.reading import import_path, place_of
+from skillrun.frameworks.common.serializers import name_serializer
 from skillrun.frameworks.interface import Backoff, Place, Policy
-from skillrun.frameworks.taskiq.brokers import Broker, Part
+from skillrun.frameworks.taskiq.brokers import Broker, Part, find_serializer
 from skillrun.frameworks.taskiq.deadletter import clause_record, find_record
 from skillrun.frameworks.taskiq.retries import NONE, backoff, own_bound, runs, types
-from skillrun.frameworks.taskiq.tasks import label, read_task
+from skillrun.frameworks.taskiq.sends import label
+from skillrun.frameworks.taskiq.tasks import read_task
 from skillrun.repo.python import Definition, Project, is_known
 
 IDLE_S = 600.0  # taskiq_redis/redis_broker.py: idle_timeout
@@ -79,11 +81,18 @@ class _Reader:
             if broker
             else None,
             time_limit_s=self._number("time_limit_s", *label(self.project, self.task, "timeout")),
-            serializer="json",
+            serializer=self._read_serializer(),
             dead_letter=record or (permanent if attempts == 1 else None),
             sources=self.sources,
             unknown=self.unknown,
         )
+
+    def _read_serializer(self) -> str:
+        """JSON (taskiq/abc/broker.py), unless the broker is given another serializer."""
+        broker = self.task.broker
+        found = find_serializer(self.project, broker) if broker is not None else None
+        self.sources["serializer"] = place_of(found[1], found[0]) if found is not None else None
+        return name_serializer(self.project, *found) if found is not None else "json"
 
     def _registered(self) -> Place:
         return self.task.registered or Place(self.handler.path, self.handler.line)

@@ -17,7 +17,8 @@ from typing import Any
 from skillrun.frameworks.common.countdown import Countdown
 from skillrun.frameworks.interface import Backoff
 from skillrun.frameworks.taskiq.brokers import Broker, Part
-from skillrun.frameworks.taskiq.tasks import Task, label
+from skillrun.frameworks.taskiq.sends import label
+from skillrun.frameworks.taskiq.tasks import Task
 from skillrun.repo.python import UNKNOWN, Definition, Module, Project, is_known
 
 NONE = Backoff("none")

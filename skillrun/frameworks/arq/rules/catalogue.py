@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from importlib import import_module
 
+from skillrun.frameworks.common.sender import send_rule
 from skillrun.frameworks.interface import Job, Rule
 from skillrun.verdict import Finding
 
@@ -178,7 +179,7 @@ RULES: tuple[Rule, ...] = (
         "handler",
         "enqueue_job is a coroutine: without await nothing is enqueued.",
         "enqueue_job in arq/connections.py",
-        _in("enqueueing", "not_awaited"),
+        send_rule("arq", "not_awaited"),
     ),
     Rule(
         "arq.wrong-arguments",
@@ -186,7 +187,7 @@ RULES: tuple[Rule, ...] = (
         "arq does not compare arguments when a job is enqueued: what does not fit fails in the"
         " worker.",
         "enqueue_job in arq/connections.py, run_job in arq/worker.py",
-        _in("enqueueing", "wrong_arguments"),
+        send_rule("arq", "wrong_arguments"),
     ),
     Rule(
         "arq.publish-in-transaction",
@@ -194,7 +195,7 @@ RULES: tuple[Rule, ...] = (
         "A job enqueued inside a transaction can be run before the commit, or although it is rolled"
         " back.",
         "saleor#5457, sentry#89284",
-        _in("enqueueing", "publish_in_transaction"),
+        send_rule("arq", "publish_in_transaction"),
     ),
     Rule(
         "arq.dedupe-forgotten",
@@ -217,7 +218,7 @@ RULES: tuple[Rule, ...] = (
         "idempotency",
         "A job that enqueues another one does so again on every run.",
         "posthog#62708 (review): publishing inside something that is retried",
-        _in("enqueueing", "publish_unkeyed"),
+        send_rule("arq", "publish_unkeyed"),
     ),
     Rule(
         "arq.shared-session",
@@ -269,15 +270,15 @@ RULES: tuple[Rule, ...] = (
         "arq.object-argument",
         "contract",
         "A database row as an argument is pickled as it was when it was enqueued, and is stale when"
-        " the job runs.",
+        " the job runs; JSON cannot carry it.",
         "mozilla/experimenter#1631, mytardis#1420",
-        _in("enqueueing", "object_argument"),
+        send_rule("arq", "object_argument"),
     ),
     Rule(
         "arq.pickle-serializer",
         "contract",
         "arq pickles its jobs: whoever writes to a shared Redis runs code in the worker.",
         "Custom job serializers in arq's documentation; serialize_job in arq/jobs.py",
-        _in("enqueueing", "pickle_serializer"),
+        send_rule("arq", "pickle_serializer"),
     ),
 )

@@ -8,11 +8,12 @@ from skillrun.frameworks.arq.deadletter import find_record
 from skillrun.frameworks.arq.hooks import job_hooks
 from skillrun.frameworks.arq.policy import keep_result_s, max_tries
 from skillrun.frameworks.arq.retries import find_retries
-from skillrun.frameworks.arq.wiring import find_sites
+from skillrun.frameworks.arq.sends import SENDER
 from skillrun.frameworks.arq.workers import find_entries
 from skillrun.frameworks.common import swallowing
 from skillrun.frameworks.common.facts import effect_calls, seconds, tell
 from skillrun.frameworks.common.reading import place_of
+from skillrun.frameworks.common.send_rules import find_real_sends
 from skillrun.frameworks.interface import Job
 from skillrun.repo.python import is_known
 from skillrun.verdict import Finding, Severity
@@ -91,9 +92,9 @@ def job_id_in_the_way(job: Job) -> Iterator[Finding]:
         return
     entries = find_entries(job.project, job.handler)
     kept = keep_result_s(job.project, entries[0]) if entries else 0.0
-    for site in find_sites(job.project, job.handler):
-        node = site.option("_job_id")
-        if node is not None and is_known(kept) and kept > 0:
+    for send in find_real_sends(job, SENDER):
+        key = send.option("_job_id")
+        if key is not None and is_known(kept) and kept > 0:
             how_long = "for ever" if kept == float("inf") else f"for {seconds(kept)}"
             message = (
                 f"once it has failed, a job with this _job_id is not enqueued again {how_long}: its"
@@ -103,9 +104,8 @@ def job_id_in_the_way(job: Job) -> Iterator[Finding]:
                 "delete arq:result:<id> when a dead letter is run once more, or keep_result=0 for"
                 " this function"
             )
-            yield tell(
-                job, "job-id-in-the-way", Severity.NOTE, place_of(site.module, node), message, hint
-            )
+            place = place_of(key[1], key[0])
+            yield tell(job, "job-id-in-the-way", Severity.NOTE, place, message, hint)
 
 
 def hook_ends_worker(job: Job) -> Iterator[Finding]:

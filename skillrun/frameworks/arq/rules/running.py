@@ -7,9 +7,11 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from skillrun.frameworks.arq.sends import SENDER
 from skillrun.frameworks.arq.workers import Entry, Worker, find_entries, hook
 from skillrun.frameworks.common.facts import tell
 from skillrun.frameworks.common.reading import held_value, place_of
+from skillrun.frameworks.common.send_rules import find_real_sends
 from skillrun.frameworks.interface import Job, Place
 from skillrun.repo.python import Module
 from skillrun.verdict import Finding, Severity
@@ -217,17 +219,15 @@ def _coarse_without_minute(entry: Entry) -> bool:
 
 def handler_unlisted_queue(job: Job) -> Iterator[Finding]:
     """The job is put into a queue that none of its workers reads."""
-    from skillrun.frameworks.arq.wiring import find_sites
-
     read: set[object] = set()
     for worker in _workers(job):
         option = worker.option("queue_name")
         read.add(job.project.literal(*option) if option else "arq:queue")
     if not read or not all(isinstance(name, str) for name in read):
         return
-    for site in find_sites(job.project, job.handler):
-        node = site.option("_queue_name")
-        name = job.project.literal(node, site.module) if node is not None else None
+    for send in find_real_sends(job, SENDER):
+        given = send.option("_queue_name")
+        name = job.project.literal(*given) if given is not None else None
         if isinstance(name, str) and name not in read:
             listed = ", ".join(sorted(map(str, read)))
             message = (
@@ -237,7 +237,7 @@ def handler_unlisted_queue(job: Job) -> Iterator[Finding]:
                 job,
                 "unread-queue",
                 Severity.ERROR,
-                site.place,
+                send.place,
                 message,
                 f"queue_name = {name!r} in the settings",
             )

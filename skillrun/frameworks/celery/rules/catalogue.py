@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from importlib import import_module
 
+from skillrun.frameworks.common.sender import send_rule
 from skillrun.frameworks.interface import Job, Rule
 from skillrun.verdict import Finding
 
@@ -122,7 +123,7 @@ RULES: tuple[Rule, ...] = (
         " it is rolled back.",
         "saleor#5457, sentry#89284, zamboni#1307; DjangoTask.delay_on_commit in"
         " celery/contrib/django/task.py",
-        _in("celery.rules.publishing", "publish_early"),
+        send_rule("celery", "publish_in_transaction"),
     ),
     Rule(
         "celery.wrong-arguments",
@@ -130,7 +131,7 @@ RULES: tuple[Rule, ...] = (
         "Celery compares the arguments with the task's signature when it publishes: a wrong call"
         " raises in the caller.",
         "Task.typing and apply_async in celery/app/task.py",
-        _in("celery.rules.arguments", "wrong_arguments"),
+        send_rule("celery", "wrong_arguments"),
     ),
     Rule(
         "celery.always-eager",
@@ -145,7 +146,7 @@ RULES: tuple[Rule, ...] = (
         "idempotency",
         "A job that publishes another one does so again on every redelivery and attempt.",
         "posthog#62708 (review): .delay() without a task_id in something that is retried",
-        _in("celery.rules.publishing", "publish_unkeyed"),
+        send_rule("celery", "publish_unkeyed"),
     ),
     Rule(
         "celery.object-argument",
@@ -153,7 +154,7 @@ RULES: tuple[Rule, ...] = (
         "A database row as an argument cannot be sent as JSON, and as pickle it is stale when the"
         " job runs.",
         "mozilla/experimenter#1631, mytardis#1420, osidb#682",
-        _in("celery.rules.publishing", "object_argument"),
+        send_rule("celery", "object_argument"),
     ),
     Rule(
         "celery.pickle-serializer",
@@ -161,7 +162,7 @@ RULES: tuple[Rule, ...] = (
         "pickle lets whoever writes to the broker run code in the worker, and breaks queued jobs"
         " when a class moves.",
         "Security section of Celery's user guide",
-        _in("celery.rules.publishing", "pickle_serializer"),
+        send_rule("celery", "pickle_serializer"),
     ),
     Rule(
         "celery.task-name-missing",

@@ -7,11 +7,12 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from skillrun.frameworks.celery.config import broker_transport, place_of
-from skillrun.frameworks.celery.rules.facts import publishers, retries_of, say, task_of
+from skillrun.frameworks.celery.config import broker_transport
+from skillrun.frameworks.celery.rules.facts import retries_of, say, task_of
+from skillrun.frameworks.celery.sends import SENDER
 from skillrun.frameworks.common.facts import at, calls_of, known, seconds
-from skillrun.frameworks.interface import Job, Place
-from skillrun.repo.python import Call
+from skillrun.frameworks.common.send_rules import find_real_sends
+from skillrun.frameworks.interface import Job, Place, Send
 from skillrun.verdict import Finding, Severity
 
 
@@ -45,23 +46,25 @@ def _delays(job: Job) -> Iterator[tuple[str, float, Place | None]]:
             retries = path.max_retries if isinstance(path.max_retries, int) else 50
             longest = max(path.backoff.delays(min(retries, 50)), default=0.0)
             yield "the longest wait before a retry", longest, path.backoff_place or path.place
-    for _, call in publishers(job):
-        delay = _asked_delay(job, call)
+    for send in find_real_sends(job, SENDER):
+        delay = _asked_delay(job, send)
         if delay is not None:
-            yield "the wait asked for here", delay, place_of(call.module, call.node)
+            yield "the wait asked for here", delay, send.place
 
 
-def _asked_delay(job: Job, call: Call) -> float | None:
+def _asked_delay(job: Job, send: Send) -> float | None:
     """`countdown=...`, or the timedelta in `eta=now() + timedelta(...)`."""
-    countdown = job.project.literal(call.keywords.get("countdown"), call.module)
+    asked = send.option("countdown")
+    countdown = job.project.literal(*asked) if asked is not None else None
     if isinstance(countdown, int | float) and not isinstance(countdown, bool):
         return float(countdown)
-    eta = call.keywords.get("eta")
-    if isinstance(eta, ast.BinOp) and isinstance(eta.op, ast.Add):
-        for side in (eta.left, eta.right):
-            value = job.project.literal(side, call.module)
-            if isinstance(value, int | float):
-                return float(value)
+    due = send.option("eta")
+    if due is None or not isinstance(due[0], ast.BinOp) or not isinstance(due[0].op, ast.Add):
+        return None
+    for side in (due[0].left, due[0].right):
+        value = job.project.literal(side, due[1])
+        if isinstance(value, int | float):
+            return float(value)
     return None
 
 

@@ -1,6 +1,4 @@
-"""Rules about how a job is published: too early, without a key, under a lost name, with an object
-for an argument.
-"""
+"""Rules about the name under which a job is published."""
 
 from __future__ import annotations
 
@@ -8,122 +6,11 @@ import ast
 from collections.abc import Iterator
 
 from skillrun.frameworks.celery.config import in_tests, place_of
-from skillrun.frameworks.celery.rules.facts import publishers, say, task_of
+from skillrun.frameworks.celery.rules.facts import say, task_of
 from skillrun.frameworks.celery.tasks import names_of
-from skillrun.frameworks.common.facts import at, call_place, calls_of
-from skillrun.frameworks.common.publishing import publish_in_transaction, row_in
 from skillrun.frameworks.interface import Job
 from skillrun.repo.python import Module, is_known
 from skillrun.verdict import Finding, Severity
-
-_NOT_AN_ARGUMENT = frozenset(
-    {
-        "countdown",
-        "eta",
-        "expires",
-        "queue",
-        "task_id",
-        "link",
-        "link_error",
-        "headers",
-        "priority",
-        "connection",
-    }
-)
-
-
-def publish_early(job: Job) -> Iterator[Finding]:
-    """What `delay_on_commit` and its kind publish waits for the commit by itself."""
-    plain = (
-        (w, c) for w, c in publishers(job) if not ast.unparse(c.node.func).endswith("_on_commit")
-    )
-    hint = "transaction.on_commit(lambda: ...), delay_on_commit, or publish after the block"
-    yield from publish_in_transaction(job, plain, hint)
-
-
-def publish_unkeyed(job: Job) -> Iterator[Finding]:
-    """A handler that publishes again does so once for every delivery and attempt."""
-    if not job.policy.acks_late and job.policy.max_attempts == 1:
-        return
-    for call in calls_of(job):
-        func = call.node.func
-        if not isinstance(func, ast.Attribute) or func.attr not in (
-            "delay",
-            "apply_async",
-            "send_task",
-        ):
-            continue
-        if call.argument(None, "task_id") is not None or any(
-            k.arg is None for k in call.node.keywords
-        ):
-            continue
-        message = (
-            f"{ast.unparse(func)}(...) in a job that may run again: each run publishes once more,"
-            " without a task_id"
-        )
-        hint = (
-            "apply_async(..., task_id=<derived from the job's key>), and let the receiver"
-            " de-duplicate"
-        )
-        yield say("publish-unkeyed", Severity.WARNING, call_place(call), message, hint)
-
-
-def object_argument(job: Job) -> Iterator[Finding]:
-    """A database row as an argument: JSON cannot carry it, pickle carries it as it was when it was
-    sent.
-    """
-    pickled = job.policy.serializer == "pickle"
-    for wiring, call in publishers(job):
-        for node in _arguments(call.node):
-            what = row_in(job, call.module, node)
-            if what is None:
-                continue
-            consequence = (
-                "it will be stale when the job runs"
-                if pickled
-                else "JSON cannot carry it: publishing raises"
-            )
-            message = f"{ast.unparse(node)} is {what}, given to {wiring.how}: {consequence}"
-            severity = Severity.WARNING if pickled else Severity.ERROR
-            yield say(
-                "object-argument",
-                severity,
-                wiring.place,
-                message,
-                "send its primary key and load it in the job",
-            )
-
-
-def _arguments(call: ast.Call) -> Iterator[ast.expr]:
-    """What reaches the job: the arguments of delay, or `args=` and `kwargs=` of apply_async."""
-    named = (
-        call.func.attr.startswith("apply_async") if isinstance(call.func, ast.Attribute) else False
-    )
-    given = [*call.args, *(k.value for k in call.keywords if k.arg not in _NOT_AN_ARGUMENT)]
-    for node in given:
-        if named and isinstance(node, ast.List | ast.Tuple):
-            yield from node.elts
-        elif named and isinstance(node, ast.Dict):
-            yield from node.values
-        elif not named:
-            yield node
-
-
-def pickle_serializer(job: Job) -> Iterator[Finding]:
-    """pickle runs code from the broker, and breaks old messages when a class moves."""
-    if job.policy.serializer not in ("pickle", "application/x-python-serialize"):
-        return
-    message = (
-        "the serializer is pickle: whoever can write to the broker runs code here, and a moved"
-        " class breaks queued jobs"
-    )
-    yield say(
-        "pickle-serializer",
-        Severity.WARNING,
-        at(job, job.policy.sources.get("serializer")),
-        message,
-        "use json",
-    )
 
 
 def task_name_missing(job: Job) -> Iterator[Finding]:

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 from skillrun.frameworks.celery.config import place_of
 from skillrun.frameworks.celery.rules.facts import say
-from skillrun.frameworks.celery.wiring import find_wiring
+from skillrun.frameworks.celery.sends import find_sends
 from skillrun.frameworks.common.facts import calls_of, seconds
-from skillrun.frameworks.interface import Job, Wiring
+from skillrun.frameworks.interface import Job, Send
 from skillrun.repo.python import Module
 from skillrun.verdict import Finding, Severity
 
@@ -27,7 +27,7 @@ def period_overlap(job: Job) -> Iterator[Finding]:
     """A tick that starts while the one before still runs."""
     if _locked(job):
         return
-    for wiring, module, node in schedules(job):
+    for send, module, node in schedules(job):
         period = _period(job, module, node)
         if period is None:
             continue
@@ -38,7 +38,7 @@ def period_overlap(job: Job) -> Iterator[Finding]:
                 " limit): two run at once"
             )
             hint = "a lock around the run, or a time_limit below the period"
-            yield say("period-overlap", Severity.WARNING, wiring.place, message, hint)
+            yield say("period-overlap", Severity.WARNING, send.place, message, hint)
         elif limit is None and period <= 60:
             message = (
                 f"it starts every {seconds(period)} and nothing bounds how long it runs: two may"
@@ -47,7 +47,7 @@ def period_overlap(job: Job) -> Iterator[Finding]:
             yield say(
                 "period-overlap",
                 Severity.NOTE,
-                wiring.place,
+                send.place,
                 message,
                 "set a time_limit, or take a lock",
             )
@@ -72,20 +72,18 @@ def crontab_minute(job: Job) -> Iterator[Finding]:
             )
 
 
-def schedules(job: Job) -> Iterator[tuple[Wiring, Module, ast.expr]]:
+def schedules(job: Job) -> Iterator[tuple[Send, Module, ast.expr]]:
     """The schedule expression of every beat entry of the handler that stands in Python code outside
     tests.
     """
-    for wiring in find_wiring(job.project, job.use, job.handler):
-        module = (
-            job.project.module(wiring.place.path) if wiring.place.path.endswith(".py") else None
-        )
-        if module is None or wiring.kind != "schedule" or wiring.in_tests:
+    for send in find_sends(job.project, job.use, job.handler):
+        module = job.project.module(send.place.path) if send.place.path.endswith(".py") else None
+        if module is None or send.kind != "schedule" or send.in_tests:
             continue
         for node in ast.walk(module.tree):
-            expression = _schedule_at(node, wiring.place.line)
+            expression = _schedule_at(node, send.place.line)
             if expression is not None:
-                yield wiring, module, expression
+                yield send, module, expression
 
 
 def _schedule_at(node: ast.AST, line: int) -> ast.expr | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from skillrun.frameworks.common.callables.callers import Reach
 from skillrun.frameworks.common.callables.commands import starts_of
 from skillrun.frameworks.common.reading import place_of
-from skillrun.frameworks.interface import Place, Wiring
+from skillrun.frameworks.interface import Place, Send
 from skillrun.repo.places import is_aside
 from skillrun.repo.source import last_word
 
@@ -21,23 +21,23 @@ if TYPE_CHECKING:
 _DECORATORS = ("schedule.repeat", "aiocron.crontab")
 
 
-def starting(project: Project, reach: Reach) -> Iterator[Wiring]:
+def starting(project: Project, reach: Reach) -> Iterator[Send]:
     """Every place that starts or schedules one of the functions or modules that were reached."""
     yield from _loops(reach)
     yield from _commands(project, reach)
     yield from _in_code(project, reach)
 
 
-def _loops(reach: Reach) -> Iterator[Wiring]:
+def _loops(reach: Reach) -> Iterator[Send]:
     for place in reach.loops:
-        yield Wiring("schedule", place, "loop that sleeps (poller)")
+        yield Send("schedule", place, "loop that sleeps (poller)")
 
 
-def _commands(project: Project, reach: Reach) -> Iterator[Wiring]:
+def _commands(project: Project, reach: Reach) -> Iterator[Send]:
     for start in starts_of(project, reach):
         kind = "schedule" if start.scheduled or reach.loops else "enqueue"
         place = Place(start.path, start.line, start.text)
-        yield Wiring(
+        yield Send(
             kind,
             place,
             " ".join(filter(None, [start.how or "command", start.when])),
@@ -45,7 +45,7 @@ def _commands(project: Project, reach: Reach) -> Iterator[Wiring]:
         )
 
 
-def _in_code(project: Project, reach: Reach) -> Iterator[Wiring]:
+def _in_code(project: Project, reach: Reach) -> Iterator[Send]:
     for function in reach.functions:
         yield from _decorated(project, function)
         for use in project.uses(function.dotted):
@@ -53,14 +53,14 @@ def _in_code(project: Project, reach: Reach) -> Iterator[Wiring]:
         yield from _by_text(project, function)
 
 
-def _decorated(project: Project, function: Definition) -> Iterator[Wiring]:
+def _decorated(project: Project, function: Definition) -> Iterator[Send]:
     for node in function.decorators:
         name = function.module.resolve(node.func if isinstance(node, ast.Call) else node)
         if name and project.origin(name) in _DECORATORS:
-            yield Wiring("schedule", place_of(function.module, node), f"@{project.origin(name)}")
+            yield Send("schedule", place_of(function.module, node), f"@{project.origin(name)}")
 
 
-def _handed_on(project: Project, use: Use) -> Iterator[Wiring]:
+def _handed_on(project: Project, use: Use) -> Iterator[Send]:
     """`schedule.every().day.do(f)`, `aiocron.crontab("...", func=f)`; also with the call `f()` that
     is a mistake.
     """
@@ -74,21 +74,21 @@ def _handed_on(project: Project, use: Use) -> Iterator[Wiring]:
         return
     name = use.module.resolve(above.func) or ast.unparse(above.func)
     if last_word(above.func) == "do" and "every" in name:
-        yield Wiring(
+        yield Send(
             "schedule",
             place_of(use.module, above),
             "schedule.every()....do(...)",
             is_aside(use.path),
         )
     elif project.origin(name) == "aiocron.crontab":
-        yield Wiring(
+        yield Send(
             "schedule", place_of(use.module, above), "aiocron.crontab(...)", is_aside(use.path)
         )
 
 
-def _by_text(project: Project, function: Definition) -> Iterator[Wiring]:
+def _by_text(project: Project, function: Definition) -> Iterator[Send]:
     """django-crontab: `CRONJOBS = [("*/5 * * * *", "shop.cron.sweep")]`."""
     for module in project.modules_with("CRONJOBS"):
         for node in ast.walk(module.tree):
             if isinstance(node, ast.Constant) and node.value == function.dotted:
-                yield Wiring("schedule", place_of(module, node), "CRONJOBS", is_aside(module.path))
+                yield Send("schedule", place_of(module, node), "CRONJOBS", is_aside(module.path))

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from importlib import import_module
 
+from skillrun.frameworks.common.sender import send_rule
 from skillrun.frameworks.interface import Job, Rule
 from skillrun.verdict import Finding
 
@@ -177,7 +178,7 @@ RULES: tuple[Rule, ...] = (
         "Django Q2 does not compare arguments when a job is queued: what does not fit fails in the"
         " worker.",
         "async_task in django_q/tasks.py",
-        _in("publishing", "wrong_arguments"),
+        send_rule("django_q2", "wrong_arguments"),
     ),
     Rule(
         "django-q2.publish-in-transaction",
@@ -186,7 +187,7 @@ RULES: tuple[Rule, ...] = (
         " is rolled back.",
         "saleor#5457, sentry#89284; the ORM broker's row is part of the transaction:"
         " django_q/brokers/orm.py",
-        _in("publishing", "publish_in_transaction"),
+        send_rule("django_q2", "publish_in_transaction"),
     ),
     Rule(
         "django-q2.publish-unkeyed",
@@ -225,7 +226,7 @@ RULES: tuple[Rule, ...] = (
         "A database row as an argument is pickled as it was when it was queued, and is stale when"
         " the job runs.",
         "mozilla/experimenter#1631, mytardis#1420",
-        _in("publishing", "object_argument"),
+        send_rule("django_q2", "object_argument"),
     ),
     Rule(
         "django-q2.schedule-argument",

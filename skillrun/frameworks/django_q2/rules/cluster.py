@@ -9,9 +9,9 @@ from skillrun.frameworks.common.facts import at, seconds, tell
 from skillrun.frameworks.common.reading import in_tests, place_of
 from skillrun.frameworks.django_q2.again import find_again
 from skillrun.frameworks.django_q2.cluster import Cluster, read_cluster
-from skillrun.frameworks.django_q2.policy import ends_at_failure, is_cached, own_sites
-from skillrun.frameworks.django_q2.sites import Site
-from skillrun.frameworks.interface import Job, Place
+from skillrun.frameworks.django_q2.policy import ends_at_failure, first_sends, is_cached
+from skillrun.frameworks.django_q2.sends import ASYNC_TASK
+from skillrun.frameworks.interface import Job, Place, Send
 from skillrun.repo.python import is_known
 from skillrun.verdict import Finding, Severity
 
@@ -22,8 +22,8 @@ def _cluster(job: Job) -> Cluster:
     return read_cluster(job.project, job.use)
 
 
-def _sites(job: Job) -> tuple[Site | None, ...]:
-    return own_sites(job.project, job.handler)
+def _sends(job: Job) -> tuple[Send | None, ...]:
+    return first_sends(job.project, job.handler)
 
 
 def _wanted(job: Job) -> int | None:
@@ -37,13 +37,15 @@ def _number(value: Any) -> float | None:
 
 
 def _timeouts(job: Job) -> Iterator[tuple[float, Place | None]]:
-    """(seconds, where) of Q_CLUSTER's and of each site's own time limit."""
+    """(seconds, where) of Q_CLUSTER's and of each send's own time limit."""
     cluster = _cluster(job)
     values = [(cluster.value("timeout"), cluster.source("timeout"))]
-    for site in _sites(job):
-        option = site.option("timeout") if site is not None and site.style == "async_task" else None
-        if site is not None and option is not None:
-            values.append((job.project.literal(*option), site.place))
+    for send in _sends(job):
+        option = (
+            send.options.get("timeout") if send is not None and send.via == ASYNC_TASK else None
+        )
+        if send is not None and option is not None:
+            values.append((job.project.literal(*option), send.place))
     yield from (
         (number, place) for value, place in values if (number := _number(value)) is not None
     )
@@ -68,7 +70,7 @@ def retry_below_timeout(job: Job) -> Iterator[Finding]:
 
 
 def no_timeout(job: Job) -> Iterator[Finding]:
-    """Neither Q_CLUSTER nor the site says how long a job may run."""
+    """Neither Q_CLUSTER nor the send says how long a job may run."""
     cluster = _cluster(job)
     if (
         cluster.broker in _NO_RECEIPTS
@@ -76,7 +78,7 @@ def no_timeout(job: Job) -> Iterator[Finding]:
         or cluster.value("timeout")
     ):
         return
-    if any(site is None or site.option("timeout") is None for site in _sites(job)):
+    if any(send is None or send.options.get("timeout") is None for send in _sends(job)):
         message = (
             "no timeout: a job that hangs is never ended, and is taken once more while it hangs"
         )
@@ -90,7 +92,7 @@ def unbounded_attempts(job: Job) -> Iterator[Finding]:
     most = cluster.value("max_attempts")
     if cluster.broker in _NO_RECEIPTS or not is_known(most) or most:
         return
-    acked = [ends_at_failure(job.project, cluster, site) for site in _sites(job)]
+    acked = [ends_at_failure(job.project, cluster, send) for send in _sends(job)]
     if all(is_known(value) and not value for value in acked):
         given = "is 0" if cluster.source("max_attempts") else "is not set"
         message = f"max_attempts {given}: a job that fails is run again for ever"
@@ -104,11 +106,11 @@ def cached_unbounded(job: Job) -> Iterator[Finding]:
     cluster = _cluster(job)
     if cluster.broker in _NO_RECEIPTS:
         return
-    for site in _sites(job):
-        cached, acked = (read(job.project, cluster, site) for read in (is_cached, ends_at_failure))
+    for send in _sends(job):
+        cached, acked = (read(job.project, cluster, send) for read in (is_cached, ends_at_failure))
         if is_known(cached) and cached and is_known(acked) and not acked:
-            own = site is not None and site.option("cached") is not None
-            place = site.place if own and site is not None else at(job, cluster.source("cached"))
+            own = send is not None and send.options.get("cached") is not None
+            place = send.place if own and send is not None else at(job, cluster.source("cached"))
             message = (
                 "its result goes to the cache, where no attempt is counted: a failure is run again"
                 " for ever"
@@ -123,7 +125,7 @@ def one_attempt(job: Job) -> Iterator[Finding]:
     cluster = _cluster(job)
     if cluster.broker in _NO_RECEIPTS or cluster.value("max_attempts") != 1:
         return
-    acked = [ends_at_failure(job.project, cluster, site) for site in _sites(job)]
+    acked = [ends_at_failure(job.project, cluster, send) for send in _sends(job)]
     if all(is_known(value) and not value for value in acked):
         message = "max_attempts: 1 is two attempts before Django Q2 1.8"
         place = at(job, cluster.source("max_attempts"))
@@ -166,12 +168,12 @@ def failures_acknowledged(job: Job) -> Iterator[Finding]:
         or find_again(job.project, job.handler)
     ):
         return
-    for site in _sites(job):
-        acked = ends_at_failure(job.project, cluster, site)
+    for send in _sends(job):
+        acked = ends_at_failure(job.project, cluster, send)
         if is_known(acked) and acked:
-            own = site is not None and site.option("ack_failure") is not None
+            own = send is not None and send.options.get("ack_failure") is not None
             place = (
-                site.place if own and site is not None else at(job, cluster.source("ack_failures"))
+                send.place if own and send is not None else at(job, cluster.source("ack_failures"))
             )
             message = (
                 "a failure is acknowledged, so nothing runs it again, and the spec asks for"
@@ -211,8 +213,8 @@ def sync_left_on(job: Job) -> Iterator[Finding]:
             message,
             "sync in the settings of tests alone",
         )
-    for site in _sites(job):
-        option = site.option("sync") if site is not None and site.style == "async_task" else None
+    for send in _sends(job):
+        option = send.options.get("sync") if send is not None and send.via == ASYNC_TASK else None
         if option is not None and job.project.literal(*option) is True:
             message = "sync=True: the job runs in the caller, and an error of it is the caller's"
             where = place_of(option[1], option[0])

@@ -13,7 +13,7 @@ from skillrun.frameworks.common.facts import call_place, calls_of, effect_calls,
 from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.django_q2.again import find_again
 from skillrun.frameworks.django_q2.deadletter import records
-from skillrun.frameworks.django_q2.sites import real_sites
+from skillrun.frameworks.django_q2.sends import find_real_publishes
 from skillrun.frameworks.interface import Job
 from skillrun.repo.python import Call, Handler
 from skillrun.verdict import Finding, Severity
@@ -100,8 +100,8 @@ def recorded_each_time(job: Job) -> Iterator[Finding]:
 
 def hook_as_function(job: Job) -> Iterator[Finding]:
     """`hook=ended` where `hook="shop.hooks.ended"` is meant."""
-    for site in real_sites(job.project, job.handler):
-        option = site.option("hook")
+    for send in find_real_publishes(job.project, job.handler):
+        option = send.options.get("hook")
         name = option[1].resolve(option[0]) if option is not None else None
         if (
             option is not None

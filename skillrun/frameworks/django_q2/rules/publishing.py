@@ -7,41 +7,26 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from skillrun.frameworks.common import publishing
-from skillrun.frameworks.common.arguments import Given, mismatch, shown
 from skillrun.frameworks.common.facts import call_place, calls_of, tell
 from skillrun.frameworks.common.guards import tests_before
-from skillrun.frameworks.common.publishing import row_in
 from skillrun.frameworks.common.reading import in_tests, place_of
+from skillrun.frameworks.common.rows import name_row
+from skillrun.frameworks.common.send_rules import find_called_sends, find_given_arguments
 from skillrun.frameworks.django_q2.again import find_again
-from skillrun.frameworks.django_q2.cluster import read_cluster
-from skillrun.frameworks.django_q2.sites import (
-    OPTIONS,
+from skillrun.frameworks.django_q2.sends import (
+    ROW,
     SCHEDULE,
-    SCHEDULE_OPTIONS,
-    Site,
+    SENDER,
     published,
-    real_sites,
+    reserved_names,
     style_of,
 )
-from skillrun.frameworks.interface import Job, Place, Wiring
+from skillrun.frameworks.interface import Job, Place
+from skillrun.repo.python import Module
+from skillrun.repo.source import last_word
 from skillrun.verdict import Finding, Severity
 
-_PLAIN = ("async_task", SCHEDULE)
 _NO_LITERALS = ("datetime.", "django.utils.timezone.", "decimal.Decimal", "uuid.")
-
-
-def _direct(job: Job) -> Iterator[Site]:
-    """The calls whose further arguments are the function's."""
-    yield from (
-        site
-        for site in real_sites(job.project, job.handler)
-        if site.direct and site.style in _PLAIN
-    )
-
-
-def _own(site: Site) -> frozenset[str]:
-    return SCHEDULE_OPTIONS if site.style == SCHEDULE else OPTIONS
 
 
 def never_runs(job: Job) -> Iterator[Finding]:
@@ -78,7 +63,7 @@ def _yields(function: ast.FunctionDef) -> bool:
 def unknown_name(job: Job) -> Iterator[Finding]:
     """A text that ends in the handler's name, and names nothing."""
     for module, call, style in published(job.project):
-        first = call.args[0] if call.args and style != "row" else None
+        first = call.args[0] if call.args and style != ROW else None
         text = job.project.literal(first, module) if first is not None else None
         if (
             not isinstance(text, str)
@@ -99,65 +84,18 @@ def unknown_name(job: Job) -> Iterator[Finding]:
 
 def option_taken(job: Job) -> Iterator[Finding]:
     """A keyword that the function takes, and Django Q2 as well."""
-    for site in _direct(job):
-        for name in sorted(
-            {keyword.arg for keyword in site.call.keywords if keyword.arg} & _own(site)
-        ):
-            if name in job.handler.parameters:
-                message = f"{name}= is an option of {site.how}: the function never sees it"
-                hint = "give it by position, or name the parameter otherwise"
-                yield tell(job, "option-taken", Severity.ERROR, site.place, message, hint)
-
-
-def wrong_arguments(job: Job) -> Iterator[Finding]:
-    """A literal call that leaves out an argument, or gives one that the function does not take."""
-    node = job.handler.node
-    if isinstance(node, ast.ClassDef) or node.args.vararg or node.args.kwarg or node.decorator_list:
-        return
-    for site in _direct(job):
-        given = _given(site)
-        wrong = mismatch(node.args, given) if given is not None else None
-        if wrong is not None:
-            message = (
-                f"{wrong}: Django Q2 does not look when it is queued, the job fails with TypeError"
-                " in the worker"
-            )
-            hint = f"the function takes {shown(node.args)}"
-            yield tell(job, "wrong-arguments", Severity.ERROR, site.place, message, hint)
-
-
-def _given(site: Site) -> Given | None:
-    names = [keyword.arg for keyword in site.call.keywords]
-    if (
-        None in names
-        or any(isinstance(arg, ast.Starred) for arg in site.call.args)
-        or not site.call.args
-    ):
-        return None
-    return Given(
-        site.call,
-        len(site.call.args) - 1,
-        tuple(name for name in names if name and name not in _own(site)),
-    )
-
-
-def publish_in_transaction(job: Job) -> Iterator[Finding]:
-    """The ORM broker's own row is part of the transaction, where that is of the same database."""
-    cluster = read_cluster(job.project, job.use)
-    if cluster.broker in ("", "orm"):
-        return
-    sites = (
-        (Wiring("enqueue", s.place, s.how), job.project.call_at(s.module, s.call))
-        for s in _direct(job)
-    )
-    yield from publishing.publish_in_transaction(
-        job, sites, "transaction.on_commit, or the ORM broker"
-    )
+    for send, call, _ in find_given_arguments(job, SENDER):
+        taken = call.keywords.keys() & reserved_names(send.via)
+        for name in sorted(taken & {*job.handler.parameters}):
+            message = f"{name}= is an option of {send.how}: the function never sees it"
+            hint = "give it by position, or name the parameter otherwise"
+            yield tell(job, "option-taken", Severity.ERROR, send.place, message, hint)
 
 
 def publish_unkeyed(job: Job) -> Iterator[Finding]:
     """A handler that queues another job does so once for every run."""
-    own = {one.site.call for one in find_again(job.project, job.handler)}
+    again = find_again(job.project, job.handler)
+    own = {one.send.call.node for one in again if one.send.call is not None}
     for call in calls_of(job):
         if call.node in own or style_of(job.project, call.module, call.node) is None:
             continue
@@ -171,69 +109,44 @@ def publish_unkeyed(job: Job) -> Iterator[Finding]:
 
 def scheduled_at_start(job: Job) -> Iterator[Finding]:
     """Created where a module is imported, or in `AppConfig.ready`."""
-    for site in real_sites(job.project, job.handler):
-        around = site.module.function_of(site.call)
-        name = ast.unparse(site.call.func)
+    for send, call in find_called_sends(job, SENDER):
+        around = call.module.function_of(call.node)
         at_start = around is None or around.name == "ready"
-        asked = any(
-            "Schedule" in ast.unparse(test) for test, _ in tests_before(site.module, site.call)
-        )
-        if (
-            site.kind != "schedule"
-            or not at_start
-            or asked
-            or name.endswith(("get_or_create", "update_or_create"))
-        ):
+        keeps_one = last_word(call.node.func) in ("get_or_create", "update_or_create")
+        if send.kind != "schedule" or not at_start or keeps_one:
+            continue
+        tests = tests_before(call.module, call.node)
+        if any("Schedule" in ast.unparse(test) for test, _ in tests):
             continue
         message = (
             "this makes another row of Schedule at each start of each process: the job runs that"
             " many times"
         )
         hint = "Schedule.objects.update_or_create(name=..., defaults={...}), in a migration"
-        yield tell(job, "scheduled-at-start", Severity.ERROR, site.place, message, hint)
-
-
-def object_argument(job: Job) -> Iterator[Finding]:
-    """A row of a model among the arguments."""
-    for site in _direct(job):
-        named = [
-            keyword.value
-            for keyword in site.call.keywords
-            if keyword.arg and keyword.arg not in _own(site)
-        ]
-        for node in (*site.call.args[1:], *named):
-            row = row_in(job, site.module, node)
-            if row is not None:
-                message = (
-                    f"{ast.unparse(node)} is {row}: it is pickled as it is now, and stale when the"
-                    " job runs"
-                )
-                yield tell(
-                    job, "object-argument", Severity.WARNING, site.place, message, "give its id"
-                )
-                break
+        yield tell(job, "scheduled-at-start", Severity.ERROR, send.place, message, hint)
 
 
 def schedule_argument(job: Job) -> Iterator[Finding]:
     """What is no literal once it is text: a date, a Decimal, a row."""
-    for site in _direct(job):
-        if site.style != SCHEDULE:
+    for send, call, arguments in find_given_arguments(job, SENDER):
+        if send.via != SCHEDULE:
             continue
-        named = [
-            keyword.value
-            for keyword in site.call.keywords
-            if keyword.arg and keyword.arg not in _own(site)
-        ]
-        for node in (*site.call.args[1:], *named):
-            made = site.module.resolve(node) if isinstance(node, ast.Call | ast.Name) else None
-            origin = job.project.origin((made or "").removesuffix("()"))
-            if row_in(job, site.module, node) is not None or (
-                origin.startswith(_NO_LITERALS) and "()" not in origin
-            ):
-                message = (
-                    f"{ast.unparse(node)} is no literal once it is text: the scheduler stops at it,"
-                    " for every schedule"
-                )
-                hint = "give an id, a number or a text, e.g. when.isoformat()"
-                yield tell(job, "schedule-argument", Severity.ERROR, site.place, message, hint)
-                break
+        for node in arguments.values:
+            if _is_literal(job, call.module, node):
+                continue
+            message = (
+                f"{ast.unparse(node)} is no literal once it is text: the scheduler stops at it,"
+                " for every schedule"
+            )
+            hint = "give an id, a number or a text, e.g. when.isoformat()"
+            yield tell(job, "schedule-argument", Severity.ERROR, send.place, message, hint)
+            break
+
+
+def _is_literal(job: Job, module: Module, node: ast.expr) -> bool:
+    """Nothing speaks against it."""
+    if name_row(job.project, module, node) is not None:
+        return False
+    made = module.resolve(node) if isinstance(node, ast.Call | ast.Name) else None
+    origin = job.project.origin((made or "").removesuffix("()"))
+    return "()" in origin or not origin.startswith(_NO_LITERALS)

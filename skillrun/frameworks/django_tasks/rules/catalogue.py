@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from importlib import import_module
 
+from skillrun.frameworks.common.sender import send_rule
 from skillrun.frameworks.interface import Job, Rule
 from skillrun.verdict import Finding
 
@@ -191,7 +192,7 @@ RULES: tuple[Rule, ...] = (
         "handler",
         "aenqueue is a coroutine: without await nothing is enqueued.",
         "Task.aenqueue in django/tasks/base.py",
-        _in("enqueueing", "not_awaited"),
+        send_rule("django_tasks", "not_awaited"),
     ),
     Rule(
         "django-tasks.wrong-arguments",
@@ -199,7 +200,7 @@ RULES: tuple[Rule, ...] = (
         "Arguments are not compared when a task is enqueued: what does not fit fails in the"
         " worker.",
         "DatabaseBackend.enqueue in django_tasks_db/backend.py",
-        _in("enqueueing", "wrong_arguments"),
+        send_rule("django_tasks", "wrong_arguments"),
     ),
     Rule(
         "django-tasks.publish-in-transaction",
@@ -207,7 +208,7 @@ RULES: tuple[Rule, ...] = (
         "A backend outside of the database may hand the task to a worker before the commit, or"
         " although it is undone.",
         "saleor#5457, sentry#89284; Transactions in Django's documentation of tasks",
-        _in("enqueueing", "publish_in_transaction"),
+        send_rule("django_tasks", "publish_in_transaction"),
     ),
     Rule(
         "django-tasks.enqueue-on-commit",
@@ -246,6 +247,6 @@ RULES: tuple[Rule, ...] = (
         "Arguments are JSON: a row, a date, a decimal or a UUID raises TypeError when the task is"
         " enqueued.",
         "normalize_json in django/utils/json.py; mozilla/experimenter#1631",
-        _in("enqueueing", "object_argument"),
+        send_rule("django_tasks", "object_argument"),
     ),
 )

@@ -68,7 +68,7 @@ def record_rolled_back(job: Job) -> Iterator[Finding]:
 
 
 def _is_enqueueing(job: Job, call: ast.Call) -> bool:
-    return any(one.site.call is call for one in again_of(job))
+    return any(one.path.call.node is call for one in again_of(job))
 
 
 def failed_at_every_attempt(job: Job) -> Iterator[Finding]:

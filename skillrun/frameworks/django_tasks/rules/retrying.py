@@ -14,7 +14,8 @@ from skillrun.frameworks.common.guards import tests_before
 from skillrun.frameworks.common.reading import held_value, place_of
 from skillrun.frameworks.django_tasks.policy import counted
 from skillrun.frameworks.django_tasks.retries import Again, enqueues_again, find_again
-from skillrun.frameworks.django_tasks.tasks import find_sites, read_task
+from skillrun.frameworks.django_tasks.sends import find_real_enqueues
+from skillrun.frameworks.django_tasks.tasks import read_task
 from skillrun.frameworks.interface import Job
 from skillrun.repo.python import Call, Handler, Module
 from skillrun.verdict import Finding, Severity
@@ -135,17 +136,17 @@ def retry_unbounded(job: Job) -> Iterator[Finding]:
 
 def _forgotten(one: Again) -> str | None:
     """A parameter that is compared before the enqueueing, and not given to it."""
-    function = one.site.module.function_of(one.site.node)
-    if one.count is not None or function is None or one.site.call is None:
+    function = one.path.call.module.function_of(one.path.call.node)
+    if one.count is not None or function is None:
         return None
     names = [
         arg.arg
         for arg in (*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs)
     ]
-    given = {keyword.arg for keyword in one.site.call.keywords} | set(
-        names[: len(one.site.call.args)]
+    given = {keyword.arg for keyword in one.path.call.node.keywords} | set(
+        names[: len(one.path.call.node.args)]
     )
-    tests = (test for test, _ in tests_before(one.site.module, one.site.node))
+    tests = (test for test, _ in tests_before(one.path.call.module, one.path.call.node))
     compared = {node.id for test in tests for node in ast.walk(test) if isinstance(node, ast.Name)}
     return (
         next((name for name in names if name in compared - given), None)
@@ -304,9 +305,9 @@ def naive_run_after(job: Job) -> Iterator[Finding]:
         job.project.variable(module, "USE_TZ") is False for module in job.project.settings_modules()
     ):
         return
-    for site in find_sites(job.project, read_task(job.project, job.handler)):
-        node = site.option("run_after")
-        held = held_value(job.project, node, site.module) if node is not None else None
+    for send in find_real_enqueues(job.project, read_task(job.project, job.handler)):
+        given = send.option("run_after")
+        held = held_value(job.project, *given) if given is not None else None
         for inner in ast.walk(held[0]) if held is not None else ():
             if held is not None and isinstance(inner, ast.Call) and _is_naive(job, held[1], inner):
                 message = (
@@ -314,7 +315,7 @@ def naive_run_after(job: Job) -> Iterator[Finding]:
                     " (run_after must be aware)"
                 )
                 hint = "timezone.now() of django.utils"
-                yield tell(job, "naive-run-after", Severity.ERROR, site.place, message, hint)
+                yield tell(job, "naive-run-after", Severity.ERROR, send.place, message, hint)
                 break
 
 

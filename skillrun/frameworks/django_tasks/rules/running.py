@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from skillrun.frameworks.common.facts import at, tell
 from skillrun.frameworks.common.reading import in_tests, place_of
 from skillrun.frameworks.django_tasks.backends import find_backends
-from skillrun.frameworks.django_tasks.tasks import find_sites, read_task
-from skillrun.frameworks.django_tasks.wiring import find_wiring
+from skillrun.frameworks.django_tasks.sends import find_real_enqueues, find_sends
+from skillrun.frameworks.django_tasks.tasks import read_task
 from skillrun.frameworks.interface import Job, Place
 from skillrun.verdict import Finding, Severity
 
@@ -43,7 +43,8 @@ def lost_on_kill(job: Job) -> Iterator[Finding]:
 
 def _found_again(job: Job) -> bool:
     """Something enqueues it by the clock too."""
-    return any(wiring.kind == "schedule" for wiring in find_wiring(job.project, job.handler))
+    sends = find_sends(job.project, job.use, job.handler)
+    return any(send.kind == "schedule" for send in sends)
 
 
 def _is_swept(job: Job) -> bool:
@@ -95,11 +96,11 @@ def _queues(job: Job) -> Iterator[tuple[str, Place]]:
         name = job.project.literal(node, task.handler.module)
         if isinstance(name, str):
             yield name, place_of(task.handler.module, node)
-    for site in find_sites(job.project, task):
-        said = site.option("queue_name")
-        value = job.project.literal(said, site.module) if said is not None else None
+    for send in find_real_enqueues(job.project, task):
+        said = send.option("queue_name")
+        value = job.project.literal(*said) if said is not None else None
         if isinstance(value, str):
-            yield value, site.place
+            yield value, send.place
 
 
 def unknown_queue(job: Job) -> Iterator[Finding]:

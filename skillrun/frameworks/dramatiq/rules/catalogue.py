@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from importlib import import_module
 
+from skillrun.frameworks.common.sender import send_rule
 from skillrun.frameworks.interface import Job, Rule
 from skillrun.verdict import Finding
 
@@ -178,7 +179,7 @@ RULES: tuple[Rule, ...] = (
         "A message sent inside a transaction can be worked on before the commit, or although it is"
         " rolled back.",
         "saleor#5457, sentry#89284, zamboni#1307",
-        _in("dramatiq.rules.sending", "send_in_transaction"),
+        send_rule("dramatiq", "publish_in_transaction"),
     ),
     Rule(
         "dramatiq.wrong-arguments",
@@ -194,7 +195,7 @@ RULES: tuple[Rule, ...] = (
         "A database row as an argument cannot be sent as JSON, and as pickle it is stale when the"
         " job runs.",
         "mozilla/experimenter#1631, mytardis#1420, osidb#682; Dramatiq's best practices",
-        _in("dramatiq.rules.sending", "object_argument"),
+        send_rule("dramatiq", "object_argument"),
     ),
     Rule(
         "dramatiq.pickle-encoder",
@@ -202,14 +203,14 @@ RULES: tuple[Rule, ...] = (
         "pickle lets whoever writes to the broker run code in the worker, and breaks queued jobs"
         " when a class moves.",
         "PickleEncoder in dramatiq/encoder.py",
-        _in("dramatiq.rules.sending", "pickle_encoder"),
+        send_rule("dramatiq", "pickle_serializer"),
     ),
     Rule(
         "dramatiq.send-again",
         "idempotency",
         "A job that sends another one does so again on every redelivery and attempt.",
         "posthog#62708 (review): an un-keyed message in something that is retried",
-        _in("dramatiq.rules.sending", "send_again"),
+        send_rule("dramatiq", "publish_unkeyed"),
     ),
     Rule(
         "dramatiq.limiter-ttl",

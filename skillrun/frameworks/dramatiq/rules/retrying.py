@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from skillrun.frameworks.common.facts import at, seconds, tell
-from skillrun.frameworks.dramatiq.actors import Option, sites
+from skillrun.frameworks.dramatiq.actors import Option
 from skillrun.frameworks.dramatiq.policy import SEVEN_DAYS, explicit_delays
 from skillrun.frameworks.dramatiq.rules.flow import (
     NO,
@@ -16,6 +16,7 @@ from skillrun.frameworks.dramatiq.rules.flow import (
     leaves,
     options_of,
 )
+from skillrun.frameworks.dramatiq.sends import message_options
 from skillrun.frameworks.interface import Job, Place
 from skillrun.repo.python import is_known
 from skillrun.verdict import Finding, Severity
@@ -209,8 +210,7 @@ def options_differ(job: Job) -> Iterator[Finding]:
 
 
 def _given(job: Job, name: str) -> list[Option]:
-    found = sites(job.project, options_of(job).actor)
-    return [site.options[name] for site in found if name in site.options and not site.in_tests]
+    return message_options(job.project, options_of(job).actor, name)
 
 
 def delay_too_long(job: Job) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from importlib import import_module
 
+from skillrun.frameworks.common.sender import send_rule
 from skillrun.frameworks.interface import Job, Rule
 from skillrun.verdict import Finding
 
@@ -158,7 +159,7 @@ RULES: tuple[Rule, ...] = (
         "A message published inside a transaction can be worked on before the commit, or although"
         " it is rolled back.",
         "saleor#5457, sentry#89284; on_commit_task in huey/contrib/djhuey",
-        _in("publishing", "publish_in_transaction"),
+        send_rule("huey", "publish_in_transaction"),
     ),
     Rule(
         "huey.immediate",
@@ -226,15 +227,15 @@ RULES: tuple[Rule, ...] = (
         "huey.object-argument",
         "contract",
         "A database row as an argument is pickled as it was when it was sent, and is stale when the"
-        " job runs.",
+        " job runs; JSON cannot carry it.",
         "mozilla/experimenter#1631, mytardis#1420",
-        _in("publishing", "object_argument"),
+        send_rule("huey", "object_argument"),
     ),
     Rule(
         "huey.pickle-serializer",
         "contract",
         "Huey pickles its messages: whoever writes to a shared Redis runs code in the worker.",
         "huey/serializer.py (SignedSerializer)",
-        _in("publishing", "pickle_serializer"),
+        send_rule("huey", "pickle_serializer"),
     ),
 )

@@ -1,5 +1,5 @@
 """Rules about how a job is defined and published: what never runs, what never arrives, what is sent
-too early.
+twice.
 """
 
 from __future__ import annotations
@@ -7,20 +7,12 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from skillrun.frameworks.common import publishing
 from skillrun.frameworks.common.facts import call_place, calls_of, tell
-from skillrun.frameworks.common.publishing import row_in
-from skillrun.frameworks.common.reading import place_of
-from skillrun.frameworks.huey.apps import storage
-from skillrun.frameworks.huey.rules.facts import run_place, task_of
-from skillrun.frameworks.huey.tasks import Task, is_task
-from skillrun.frameworks.huey.wiring import sites
-from skillrun.frameworks.interface import Job, Place, Wiring
-from skillrun.repo.python import Call
+from skillrun.frameworks.huey.rules.facts import task_of
+from skillrun.frameworks.huey.sends import TAKEN_SINCE_3, find_messages
+from skillrun.frameworks.huey.tasks import is_task
+from skillrun.frameworks.interface import Job, Place
 from skillrun.verdict import Finding, Severity
-
-_TAKEN = ("eta", "delay", "retries", "retry_delay", "priority", "expires")
-_TAKEN_SINCE_3 = ("id", "retry_backoff", "timeout")
 
 
 def never_runs(job: Job) -> Iterator[Finding]:
@@ -89,45 +81,20 @@ def _needed(node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:
 
 def reserved_argument(job: Job) -> Iterator[Finding]:
     """`send(id=7)`: Huey takes the word for one of its own."""
-    for module, call in sites(job.project, task_of(job)):
-        if isinstance(call.func, ast.Attribute) and call.func.attr == "schedule":
+    for send in find_messages(job.project, task_of(job)):
+        if send.via == "schedule":
             continue
-        for keyword in call.keywords:
-            if (
-                keyword.arg not in (*_TAKEN, *_TAKEN_SINCE_3)
-                or keyword.arg not in job.handler.parameters
-            ):
+        for name in send.options:
+            if name not in job.handler.parameters:
                 continue
-            since = " (in Huey 3)" if keyword.arg in _TAKEN_SINCE_3 else ""
+            since = " (in Huey 3)" if name in TAKEN_SINCE_3 else ""
             message = (
-                f"Huey takes {keyword.arg}= for itself{since}: the handler's parameter of that name"
-                " never gets it"
+                f"Huey takes {name}= for itself{since}: the handler's parameter of that name never"
+                " gets it"
             )
             severity = Severity.WARNING if since else Severity.ERROR
             hint = "rename the parameter, or pass it by position"
-            yield tell(job, "reserved-argument", severity, place_of(module, call), message, hint)
-
-
-def publish_in_transaction(job: Job) -> Iterator[Finding]:
-    """A worker may take the message before the commit, or although the transaction is rolled
-    back.
-    """
-    if task_of(job).kind != "on_commit":
-        hint = "transaction.on_commit(lambda: ...), on_commit_task, or publish after the block"
-        yield from publishing.publish_in_transaction(job, _published(job), hint)
-
-
-def _published(job: Job) -> Iterator[tuple[Wiring, Call]]:
-    for module, node in sites(job.project, task_of(job)):
-        above = next(module.parents(node), None)
-        enqueued = (
-            isinstance(above, ast.Call)
-            and isinstance(above.func, ast.Attribute)
-            and above.func.attr == "enqueue"
-        )
-        if enqueued or not (isinstance(node.func, ast.Attribute) and node.func.attr == "s"):
-            how = f"{ast.unparse(node.func)}(...)"  # `send.s(7)` alone enqueues nothing
-            yield Wiring("enqueue", place_of(module, node), how), job.project.call_at(module, node)
+            yield tell(job, "reserved-argument", severity, send.place, message, hint)
 
 
 def publish_unkeyed(job: Job) -> Iterator[Finding]:
@@ -151,43 +118,3 @@ def publish_unkeyed(job: Job) -> Iterator[Finding]:
             )
             hint = "enqueue it last, and let it de-duplicate by a key that it is given"
             yield tell(job, "publish-unkeyed", Severity.WARNING, call_place(call), message, hint)
-
-
-def object_argument(job: Job) -> Iterator[Finding]:
-    """A database row as an argument."""
-    for module, call in sites(job.project, task_of(job)):
-        for node in _arguments(call):
-            row = row_in(job, module, node)
-            if row is not None:
-                message = (
-                    f"{ast.unparse(node)} is {row}: it is pickled as it is now, and stale when the"
-                    " job runs"
-                )
-                hint = "send its primary key and load it in the job"
-                yield tell(
-                    job, "object-argument", Severity.WARNING, place_of(module, call), message, hint
-                )
-
-
-def _arguments(call: ast.Call) -> Iterator[ast.expr]:
-    """What reaches the job: the arguments of a call, or the tuple and dict of `schedule`."""
-    scheduled = isinstance(call.func, ast.Attribute) and call.func.attr == "schedule"
-    for node in (*call.args, *(k.value for k in call.keywords)):
-        if not scheduled:
-            yield node
-        elif isinstance(node, ast.Tuple | ast.List):
-            yield from node.elts
-        elif isinstance(node, ast.Dict):
-            yield from node.values
-
-
-def pickle_serializer(job: Job) -> Iterator[Finding]:
-    """Plain pickle through a server that others may write to."""
-    task: Task = task_of(job)
-    if job.policy.serializer != "pickle" or "Redis" not in storage(
-        job.project, job.use, task.owner
-    ):
-        return
-    message = "Huey's messages are pickled: whoever can write to this Redis runs code in the worker"
-    hint = "SignedSerializer(secret=...), or a Redis that only this application reaches"
-    yield tell(job, "pickle-serializer", Severity.NOTE, run_place(job), message, hint)

@@ -17,7 +17,7 @@ from skillrun.frameworks.huey.rules.facts import (
     run_place,
     task_of,
 )
-from skillrun.frameworks.huey.wiring import find_wiring
+from skillrun.frameworks.huey.sends import find_sends
 from skillrun.frameworks.interface import Job
 from skillrun.repo.python import Module
 from skillrun.verdict import Finding, Severity
@@ -49,9 +49,8 @@ def lost_on_kill(job: Job) -> Iterator[Finding]:
 
 def _found_again(job: Job) -> bool:
     """A periodic task enqueues the job too."""
-    return any(
-        wiring.kind == "schedule" for wiring in find_wiring(job.project, job.use, job.handler)
-    )
+    sends = find_sends(job.project, job.use, job.handler)
+    return any(send.kind == "schedule" for send in sends)
 
 
 def stale_lock(job: Job) -> Iterator[Finding]:

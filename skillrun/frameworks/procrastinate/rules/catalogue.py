@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from importlib import import_module
 
+from skillrun.frameworks.common.sender import send_rule
 from skillrun.frameworks.interface import Job, Rule
 from skillrun.verdict import Finding
 
@@ -163,14 +164,14 @@ RULES: tuple[Rule, ...] = (
         "handler",
         "Arguments are not held against the function when a job is deferred.",
         "JobDeferrer.make_new_job in procrastinate/jobs.py",
-        _in("deferring", "wrong_arguments"),
+        send_rule("procrastinate", "wrong_arguments"),
     ),
     Rule(
         "procrastinate.not-awaited",
         "handler",
         "defer_async is a coroutine: without await nothing is deferred.",
         "Task.defer_async in procrastinate/tasks.py",
-        _in("deferring", "not_awaited"),
+        send_rule("procrastinate", "not_awaited"),
     ),
     Rule(
         "procrastinate.defer-in-coroutine",
@@ -194,7 +195,7 @@ RULES: tuple[Rule, ...] = (
         "The app's own connections commit at once: a worker may be faster than the transaction,"
         " which may roll back.",
         "Task.configure(connection=) in procrastinate/tasks.py; saleor#5457",
-        _in("deferring", "publish_in_transaction"),
+        send_rule("procrastinate", "publish_in_transaction"),
     ),
     Rule(
         "procrastinate.publish-unkeyed",
@@ -202,14 +203,14 @@ RULES: tuple[Rule, ...] = (
         "A job that defers another one does so once more for each run.",
         "posthog#62708; queueing_lock in procrastinate/sql/schema.sql holds for status `todo`"
         " alone",
-        _in("deferring", "publish_unkeyed"),
+        send_rule("procrastinate", "publish_unkeyed"),
     ),
     Rule(
         "procrastinate.object-argument",
         "handler",
         "Arguments are kept as JSON: a database row cannot be written as that.",
         "procrastinate_jobs.args in procrastinate/sql/schema.sql; experimenter#1631",
-        _in("deferring", "object_argument"),
+        send_rule("procrastinate", "object_argument"),
     ),
     Rule(
         "procrastinate.periodic-timestamp",

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 from skillrun.frameworks.common.facts import tell
 from skillrun.frameworks.common.reading import place_of
+from skillrun.frameworks.common.send_rules import find_real_sends
 from skillrun.frameworks.interface import Job
 from skillrun.frameworks.procrastinate.recovery import find_recoveries
+from skillrun.frameworks.procrastinate.sends import SENDER
 from skillrun.frameworks.procrastinate.tasks import Task, read_task
-from skillrun.frameworks.procrastinate.wiring import find_sites
 from skillrun.verdict import Finding, Severity
 
 _HINT = (
@@ -42,9 +43,10 @@ def lock_held_for_ever(job: Job) -> Iterator[Finding]:
         return
     option = _task(job).option("lock")
     places = [place_of(option[1], option[0])] if option else []
-    for site in find_sites(job.project, job.use, job.handler):
-        node = site.option("lock")
-        places += [place_of(site.module, node)] if node is not None else []
+    for send in find_real_sends(job, SENDER):
+        given = send.option("lock")
+        if given is not None:
+            places.append(place_of(given[1], given[0]))
     for place in places[:1]:
         message = (
             "a worker that dies keeps this lock: no job with it is run until somebody retries the"

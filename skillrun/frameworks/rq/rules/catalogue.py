@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from importlib import import_module
 
+from skillrun.frameworks.common.sender import send_rule
 from skillrun.frameworks.interface import Job, Rule
 from skillrun.verdict import Finding
 
@@ -134,7 +135,7 @@ RULES: tuple[Rule, ...] = (
         "RQ does not compare arguments with the function: a wrong call is found by the worker, and"
         " is retried.",
         "Queue.enqueue in rq/queue.py",
-        _in("rq.rules.publishing", "wrong_arguments"),
+        send_rule("rq", "wrong_arguments"),
     ),
     Rule(
         "rq.publish-in-transaction",
@@ -142,14 +143,14 @@ RULES: tuple[Rule, ...] = (
         "A job enqueued inside a transaction can run before the commit, or although it is rolled"
         " back.",
         "saleor#5457, sentry#89284, ui/django-rq#187",
-        _in("rq.rules.publishing", "publish_early"),
+        send_rule("rq", "publish_in_transaction"),
     ),
     Rule(
         "rq.publish-unkeyed",
         "idempotency",
         "A job that enqueues another one does so again in every attempt.",
         "posthog#62708 (review)",
-        _in("rq.rules.publishing", "publish_unkeyed"),
+        send_rule("rq", "publish_unkeyed"),
     ),
     Rule(
         "rq.job-id-no-dedupe",
@@ -164,14 +165,14 @@ RULES: tuple[Rule, ...] = (
         "A database row as an argument is pickled as it was when it was sent, and is stale when the"
         " job runs.",
         "mozilla/experimenter#1631, mytardis#1420, osidb#682",
-        _in("rq.rules.publishing", "object_argument"),
+        send_rule("rq", "object_argument"),
     ),
     Rule(
         "rq.pickle-serializer",
         "contract",
         "RQ pickles jobs by default: whoever can write to Redis runs code in the worker.",
         "rq/serializers.py; RQ's documentation, Security considerations",
-        _in("rq.rules.publishing", "pickle_serializer"),
+        send_rule("rq", "pickle_serializer"),
     ),
     Rule(
         "rq.lock-ttl",

@@ -11,7 +11,7 @@ from skillrun.frameworks.common.records import first_record
 from skillrun.frameworks.interface import Job
 from skillrun.frameworks.rq.callbacks import failure_callbacks, looks_at_retries
 from skillrun.frameworks.rq.policy import seconds_of
-from skillrun.frameworks.rq.sites import real_sites
+from skillrun.frameworks.rq.sends import find_effective_sends
 from skillrun.frameworks.rq.workers import launches_of, place_of_launch
 from skillrun.verdict import Finding, Severity
 
@@ -102,10 +102,12 @@ def registry_off(job: Job) -> Iterator[Finding]:
 
 def failure_ttl(job: Job) -> Iterator[Finding]:
     """The dead letters are RQ's own, and are deleted soon."""
-    for site in real_sites(job.project, job.handler) if _kind(job) == "framework" else ():
-        node = site.option("failure_ttl")
-        value = seconds_of(job.project, node, site.source) if node is not None else None
-        if node is None or not isinstance(value, float) or not 0 <= value < _DAY:
+    if _kind(job) != "framework":
+        return
+    for send in find_effective_sends(job.project, job.handler):
+        given = send.option("failure_ttl")
+        value = seconds_of(job.project, *given) if given is not None else None
+        if given is None or not isinstance(value, float) or not 0 <= value < _DAY:
             continue
         severity = Severity.ERROR if value == 0 else Severity.WARNING
         message = (
@@ -113,4 +115,4 @@ def failure_ttl(job: Job) -> Iterator[Finding]:
             " letters"
         )
         hint = "leave failure_ttl out (a year), or make it longer than anybody is away"
-        yield tell(job, "failure-ttl", severity, place_of(site.source, node), message, hint)
+        yield tell(job, "failure-ttl", severity, place_of(given[1], given[0]), message, hint)

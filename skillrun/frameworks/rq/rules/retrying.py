@@ -9,11 +9,11 @@ from skillrun.frameworks.common import swallowing
 from skillrun.frameworks.common.errors import ancestors, short
 from skillrun.frameworks.common.facts import effect_calls, seconds, spec_name, tell
 from skillrun.frameworks.common.reading import options_of
-from skillrun.frameworks.interface import Job, Place
+from skillrun.frameworks.interface import Job, Place, Send
 from skillrun.frameworks.rq.callbacks import failure_callbacks
-from skillrun.frameworks.rq.policy import ends_job, site_retry
+from skillrun.frameworks.rq.policy import ends_job, read_send_retry
 from skillrun.frameworks.rq.retry import Reading, returned_retries
-from skillrun.frameworks.rq.sites import Site, job_decorator, real_sites
+from skillrun.frameworks.rq.sends import QUEUE, find_effective_sends, job_decorator
 from skillrun.frameworks.rq.workers import place_of_launch, unscheduled_workers
 from skillrun.repo.python import Handler
 from skillrun.verdict import Finding, Severity
@@ -43,12 +43,12 @@ def no_scheduler(job: Job) -> Iterator[Finding]:
 
 
 def _waits(job: Job) -> str | None:
-    for site in real_sites(job.project, job.handler):
-        longest = max(site_retry(job.project, site).waits or (0.0,))
+    for send in find_effective_sends(job.project, job.handler):
+        longest = max(read_send_retry(job.project, send).waits or (0.0,))
         if longest > 0:
             return f"{seconds(longest)} before a retry"
-        if site.style == "queue" and site.how in (".enqueue_in(...)", ".enqueue_at(...)"):
-            return site.how.strip(".")
+        if send.via == QUEUE and send.how in (".enqueue_in(...)", ".enqueue_at(...)"):
+            return send.how.strip(".")
     longest = max(
         (w for one in returned_retries(job.project, job.handler) for w in one.waits or ()),
         default=0.0,
@@ -56,16 +56,20 @@ def _waits(job: Job) -> str | None:
     return f"{seconds(longest)} before a retry" if longest > 0 else None
 
 
-def _readable(job: Job) -> list[tuple[Site, Reading]]:
-    read = [(site, site_retry(job.project, site)) for site in real_sites(job.project, job.handler)]
-    return [(site, one) for site, one in read if one.waits is not None]
+def _readable(job: Job) -> list[tuple[Send, Reading]]:
+    found = []
+    for send in find_effective_sends(job.project, job.handler):
+        reading = read_send_retry(job.project, send)
+        if reading.waits is not None:
+            found.append((send, reading))
+    return found
 
 
 def retry_differs(job: Job) -> Iterator[Finding]:
     """Two places enqueue the same job with other retries."""
-    sites = _readable(job)
-    first = next(iter(sites), None)
-    other = next((pair for pair in sites if first and pair[1].waits != first[1].waits), None)
+    sends = _readable(job)
+    first = next(iter(sends), None)
+    other = next((pair for pair in sends if first and pair[1].waits != first[1].waits), None)
     if first is None or other is None:
         return
     message = (
@@ -88,8 +92,8 @@ def _times(one: Reading) -> str:
     return f"{one.retries} times{waits}" if one.retries else "never"
 
 
-def _where(site: Site) -> str:
-    return f"{site.place.path}:{site.place.line}"
+def _where(send: Send) -> str:
+    return f"{send.place.path}:{send.place.line}"
 
 
 def interval_length(job: Job) -> Iterator[Finding]:
@@ -140,15 +144,15 @@ def decorator_ignored(job: Job) -> Iterator[Finding]:
         "timeout",
         "on_failure",
     }
-    for site in real_sites(job.project, job.handler):
-        there = {"timeout" if name == "job_timeout" else name for name in site.options}
-        if site.style == "queue" and not site.unread and given - there:
+    for send in find_effective_sends(job.project, job.handler):
+        there = {"timeout" if name == "job_timeout" else name for name in send.options}
+        if send.via == QUEUE and not send.options_hidden and given - there:
             lost = ", ".join(sorted(given - there))
             message = (
-                f"{site.how} does not look at the decorator: its {lost} does not apply to this job"
+                f"{send.how} does not look at the decorator: its {lost} does not apply to this job"
             )
             hint = f"{job.handler.name}.delay(...), or give the options here"
-            yield tell(job, "decorator-ignored", Severity.WARNING, site.place, message, hint)
+            yield tell(job, "decorator-ignored", Severity.WARNING, send.place, message, hint)
 
 
 def permanent_retried(job: Job) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from importlib import import_module
 
+from skillrun.frameworks.common.sender import send_rule
 from skillrun.frameworks.interface import Job, Rule
 from skillrun.verdict import Finding
 
@@ -236,7 +237,7 @@ RULES: tuple[Rule, ...] = (
         "handler",
         "kiq is a coroutine: without await nothing is sent.",
         "kiq in taskiq/kicker.py",
-        _in("taskiq.rules.sending", "not_awaited"),
+        send_rule("taskiq", "not_awaited"),
     ),
     Rule(
         "taskiq.wrong-arguments",
@@ -244,7 +245,7 @@ RULES: tuple[Rule, ...] = (
         "taskiq does not compare arguments when a task is kicked: what does not fit fails in the"
         " worker.",
         "_prepare_message in taskiq/kicker.py",
-        _in("taskiq.rules.sending", "wrong_arguments"),
+        send_rule("taskiq", "wrong_arguments"),
     ),
     Rule(
         "taskiq.publish-in-transaction",
@@ -252,14 +253,14 @@ RULES: tuple[Rule, ...] = (
         "A task kicked inside a transaction can be run before the commit, or although it is rolled"
         " back.",
         "saleor#5457, sentry#89284",
-        _in("taskiq.rules.sending", "publish_in_transaction"),
+        send_rule("taskiq", "publish_in_transaction"),
     ),
     Rule(
         "taskiq.publish-unkeyed",
         "idempotency",
         "A task that kicks another one does so again on every run.",
         "posthog#62708 (review): publishing inside something that is retried",
-        _in("taskiq.rules.sending", "publish_unkeyed"),
+        send_rule("taskiq", "publish_unkeyed"),
     ),
     Rule(
         "taskiq.task-id-is-no-key",
@@ -288,6 +289,6 @@ RULES: tuple[Rule, ...] = (
         "contract",
         "A database row as an argument is no JSON, or is stale when the task runs.",
         "mozilla/experimenter#1631, mytardis#1420",
-        _in("taskiq.rules.sending", "object_argument"),
+        send_rule("taskiq", "object_argument"),
     ),
 )

@@ -12,7 +12,8 @@ from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.interface import Job, Place
 from skillrun.frameworks.taskiq.deadletter import clause_record, find_record, hook_records
 from skillrun.frameworks.taskiq.policy import ack_type, idle_s
-from skillrun.frameworks.taskiq.tasks import read_task, real_sites
+from skillrun.frameworks.taskiq.sends import find_real_kicks
+from skillrun.frameworks.taskiq.tasks import read_task
 from skillrun.verdict import Finding, Severity
 
 _ASKS = ("NoResultError", "_retries")
@@ -161,7 +162,8 @@ def acked_early(job: Job) -> Iterator[Finding]:
 def ack_type_enum(job: Job) -> Iterator[Finding]:
     """A member of the enumeration, where its text is meant."""
     task = read_task(job.project, job.handler)
-    given = [site.labels.get("ack_type") for site in real_sites(job.project, job.handler)]
+    kicks = find_real_kicks(job.project, job.handler)
+    given = [send.options.get("ack_type") for send in kicks]
     for found in (task.labels.get("ack_type"), *given):
         node, module = found if found is not None else (None, None)
         if not isinstance(node, ast.Attribute) or module is None:

@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import replace
 
+from skillrun.frameworks.common.arguments import read_call, read_parameters
+from skillrun.frameworks.common.callables.callers import callers_of
 from skillrun.frameworks.common.reading import held_value, in_tests, options_of, place_of
-from skillrun.frameworks.interface import Place
+from skillrun.frameworks.common.sender import Sender, find_function, hold_options, order_sends
+from skillrun.frameworks.django_q2.cluster import read_cluster
+from skillrun.frameworks.interface import FrameworkUse, Job, Send
 from skillrun.repo.python import Definition, Module, Project
 
 ENQUEUE = ("async_task", "async_", "async_iter", "AsyncTask", "Async", "Iter")
 SCHEDULE = "schedule"
+ROW = "row"
 # What async_task and schedule keep for themselves: the function never sees an argument of that
 # name.
 OPTIONS = frozenset(
@@ -52,57 +57,56 @@ _PARTIAL = "functools.partial"
 _WORDS = (*ENQUEUE, SCHEDULE, "Schedule", *_CHAINS)
 
 
-@dataclass(frozen=True)
-class Site:
-    """A call that publishes the handler; `direct`: its own arguments are the function's, none of a
-    helper around it.
+# The ways of a `Send` whose further arguments are the function's.
+ASYNC_TASK = "async_task"
+_PLAIN = (ASYNC_TASK, SCHEDULE)
+
+
+def find_sends(project: Project, use: FrameworkUse, handler: Definition) -> tuple[Send, ...]:
+    """Every place that queues or schedules the handler."""
+    # The row of the ORM broker is part of the transaction, where that is of the same database.
+    waits = read_cluster(project, use).broker in ("", "orm")
+    found = []
+    for send in find_publishes(project, handler):
+        found.append(replace(send, waits_for_commit=waits))
+        found += _ticks(project, send)
+    return order_sends(found)
+
+
+def _ticks(project: Project, send: Send) -> Iterator[Send]:
+    """The schedules that come to an enqueueing call: of its own function, or of one that calls
+    that.
     """
-
-    kind: str  # enqueue | schedule
-    how: str
-    module: Module
-    call: ast.Call
-    style: str  # async_task | schedule | row | other
-    options: dict[str, ast.expr] = field(default_factory=dict)
-    source: Module | None = None  # the file of the options
-    unread: bool = False
-    direct: bool = True
-
-    @property
-    def place(self) -> Place:
-        """Where it stands."""
-        return place_of(self.module, self.call)
-
-    @property
-    def in_tests(self) -> bool:
-        """In a test of the repository."""
-        return in_tests(self.module.path)
-
-    def option(self, name: str) -> tuple[ast.expr, Module] | None:
-        """An option's expression and its file."""
-        node = self.options.get(name)
-        return (node, self.source or self.module) if node is not None else None
+    around = find_function(project, send)
+    if around is None or send.in_tests or send.own or send.kind != "enqueue":
+        return
+    for function in (around, *callers_of(project, around)):
+        for found in find_publishes(project, function):
+            if found.kind == "schedule" and not found.in_tests:
+                yield Send("schedule", found.place, f"{found.how} of {function.name}")
 
 
-def find_sites(project: Project, handler: Definition) -> tuple[Site, ...]:
-    """Every place, those in tests included, in order of path and line."""
-    return project.remember(
-        ("django-q2.sites", handler.dotted), lambda: tuple(_sites(project, handler))
-    )
+def find_publishes(project: Project, handler: Definition) -> tuple[Send, ...]:
+    """The calls that publish the handler, those in tests and its own included."""
+    key = ("django-q2.publishes", handler.dotted)
+    return project.remember(key, lambda: tuple(_find_publishes(project, handler)))
 
 
-def real_sites(project: Project, handler: Definition) -> tuple[Site, ...]:
+def find_real_publishes(project: Project, handler: Definition) -> tuple[Send, ...]:
     """Those outside tests."""
-    return tuple(site for site in find_sites(project, handler) if not site.in_tests)
+    return tuple(send for send in find_publishes(project, handler) if not send.in_tests)
 
 
-def _sites(project: Project, handler: Definition) -> Iterator[Site]:
+def _find_publishes(project: Project, handler: Definition) -> Iterator[Send]:
     for module, call, style in published(project):
         for node in _functions(module, call, style):
             if means(project, node, module, handler):
-                yield _site(project, module, call, style)
+                send = _read_publish(project, module, call, style)
+                yield replace(send, own=handler.node in module.parents(call))
             elif isinstance(node, ast.Name):
-                yield from _through(project, module, call, style, node.id, handler)
+                for send in _through(project, module, call, style, node.id, handler):
+                    own = send.call and handler.node in send.call.module.parents(send.call.node)
+                    yield replace(send, own=bool(own))
 
 
 def published(project: Project) -> Iterator[tuple[Module, ast.Call, str]]:
@@ -176,20 +180,48 @@ def means(project: Project, node: ast.expr, module: Module, handler: Definition)
     return isinstance(text, str) and project.origin(text) == handler.dotted
 
 
-def _site(project: Project, module: Module, call: ast.Call, style: str) -> Site:
-    options, unread = options_of(project, call, module)
+def _read_publish(project: Project, module: Module, call: ast.Call, style: str) -> Send:
+    options, hidden = _read_options(project, module, call, style)
+    func = called(module, call)
+    arguments = None
+    if func is call.func and style in _PLAIN:
+        arguments = read_call(call, skipped=1, options=reserved_names(style))
+        unnamed = arguments.partly_hidden or not call.args
+        arguments = replace(arguments, partly_hidden=unnamed)
+    return Send(
+        "schedule" if style in (SCHEDULE, ROW) else "enqueue",
+        place_of(module, call),
+        f"{ast.unparse(func)}(...)",
+        in_tests(module.path),
+        call=project.call_at(module, call),
+        via=style,
+        arguments=arguments,
+        options=hold_options(options, module),
+        options_hidden=hidden,
+    )
+
+
+def _read_options(
+    project: Project, module: Module, call: ast.Call, style: str
+) -> tuple[dict[str, ast.expr], bool]:
+    """(option -> expression, whether there may be more); those of `q_options` included."""
+    options, hidden = options_of(project, call, module)
     inner = options.get("q_options")
     held = held_value(project, inner, module) if inner is not None else None
     if held is not None and isinstance(held[0], ast.Dict):
-        pairs = zip(held[0].keys, held[0].values, strict=True)
-        options |= {str(key.value): value for key, value in pairs if isinstance(key, ast.Constant)}
+        for key, value in zip(held[0].keys, held[0].values, strict=True):
+            if isinstance(key, ast.Constant):
+                options[str(key.value)] = value
     for name in ("hook", "func", "kwargs"):
-        if style == "row" and (node := _named(call, name)) is not None:
+        node = _named(call, name) if style == ROW else None
+        if node is not None:
             options[name] = node
-    kind = "schedule" if style in (SCHEDULE, "row") else "enqueue"
-    func = called(module, call)
-    how = f"{ast.unparse(func)}(...)"
-    return Site(kind, how, module, call, style, options, module, unread, direct=func is call.func)
+    return options, hidden
+
+
+def reserved_names(style: str) -> frozenset[str]:
+    """The keyword arguments that Django Q2 takes for itself."""
+    return SCHEDULE_OPTIONS if style == SCHEDULE else OPTIONS
 
 
 def _through(
@@ -199,7 +231,7 @@ def _through(
     style: str,
     parameter: str,
     handler: Definition,
-) -> Iterator[Site]:
+) -> Iterator[Send]:
     """`def enqueue(func, *args): async_task(func, *args, ...)`: whoever calls it says the
     function.
     """
@@ -207,7 +239,7 @@ def _through(
     own = project.define(module, around) if around is not None else None
     if own is None or parameter not in own.parameters:
         return
-    inner = _site(project, module, call, style)
+    inner = _read_publish(project, module, call, style)
     position = [name for name in own.parameters if name not in ("self", "cls")].index(parameter)
     for use in project.uses(own.dotted):
         above = next(use.module.parents(use.node), None)
@@ -216,15 +248,27 @@ def _through(
         named = next((k.value for k in above.keywords if k.arg == parameter), None)
         given = named or (above.args[position] if position < len(above.args) else None)
         if given is not None and means(project, given, use.module, handler):
-            how = f"{ast.unparse(above.func)}(...)"
-            yield Site(
-                inner.kind,
-                how,
-                use.module,
-                above,
-                style,
-                inner.options,
-                module,
-                inner.unread,
-                direct=False,
+            yield replace(
+                inner,
+                place=place_of(use.module, above),
+                how=f"{ast.unparse(above.func)}(...)",
+                in_tests=in_tests(use.module.path),
+                call=project.call_at(use.module, above),
+                arguments=None,
             )
+
+
+def find_parameters(job: Job) -> ast.arguments | None:
+    """What is queued for the function."""
+    return read_parameters(job.handler, decorators=0)
+
+
+SENDER = Sender(
+    find_sends=find_sends,
+    find_parameters=find_parameters,
+    sending="queueing",
+    sent="queued",
+    misfit="Django Q2 does not look when it is queued, the job fails with TypeError in the worker",
+    taker="the function takes",
+    after_commit="transaction.on_commit, or the ORM broker",
+)

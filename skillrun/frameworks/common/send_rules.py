@@ -1,0 +1,174 @@
+"""The rules about sends that no library changes: too early, without an await, with arguments that
+cannot arrive, once more for each run, and pickled.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from skillrun.frameworks.common.arguments import find_mismatch, shown
+from skillrun.frameworks.common.facts import at, call_place, calls_of, tell
+from skillrun.frameworks.common.rows import name_row
+from skillrun.frameworks.common.sender import Sender
+from skillrun.frameworks.common.serializers import PICKLES, PLAIN_DATA, SIGNED_PICKLE
+from skillrun.frameworks.common.transactions import (
+    find_transaction,
+    is_certain,
+    is_in_atomic_request,
+    waits_for_commit,
+)
+from skillrun.frameworks.interface import Arguments, Job, Send
+from skillrun.repo.python import Call, Module
+from skillrun.verdict import Finding, Severity
+
+
+def find_real_sends(job: Job, sender: Sender) -> Iterator[Send]:
+    """Those outside the tests."""
+    for send in sender.find_sends(job.project, job.use, job.handler):
+        if not send.in_tests:
+            yield send
+
+
+def find_called_sends(job: Job, sender: Sender) -> Iterator[tuple[Send, Call]]:
+    """Those that are a call."""
+    for send in find_real_sends(job, sender):
+        if send.call is not None:
+            yield send, send.call
+
+
+def find_given_arguments(job: Job, sender: Sender) -> Iterator[tuple[Send, Call, Arguments]]:
+    """Those whose arguments for the job can be read."""
+    for send, call in find_called_sends(job, sender):
+        if send.arguments is not None:
+            yield send, call, send.arguments
+
+
+def name_send(send: Send, call: Call) -> str:
+    """`.delay(...)`; what is sent by calling it has its own name alone."""
+    return send.how if "(" in send.how else f"{ast.unparse(call.node.func)}(...)"
+
+
+def publish_in_transaction(job: Job, sender: Sender) -> Iterator[Finding]:
+    """A worker may take the message before the commit, or although the transaction is rolled
+    back.
+    """
+    for send, call, _ in find_given_arguments(job, sender):
+        if send.only_built or send.waits_for_commit or waits_for_commit(call):
+            continue
+        opened = find_transaction(job.project, call)
+        if opened is not None:
+            yield _tell_transaction(job, sender, send, call, opened)
+        elif is_in_atomic_request(job.project, call):
+            yield _tell_atomic_request(job, sender, send, call)
+
+
+def _tell_transaction(job: Job, sender: Sender, send: Send, call: Call, opened: str) -> Finding:
+    message = (
+        f"{name_send(send, call)} inside a transaction: a worker may start before the commit, or"
+        " although it is rolled back"
+    )
+    severity = Severity.ERROR if is_certain(job.project, opened) else Severity.WARNING
+    return tell(job, sender.in_transaction, severity, send.place, message, sender.after_commit)
+
+
+def _tell_atomic_request(job: Job, sender: Sender, send: Send, call: Call) -> Finding:
+    message = (
+        f"{name_send(send, call)} in a view, and ATOMIC_REQUESTS makes the whole request one"
+        " transaction; not certain, because a view can be exempt (non_atomic_requests), and other callers have no"
+        " request"
+    )
+    hint = "publish with transaction.on_commit"
+    return tell(job, sender.in_transaction, Severity.WARNING, send.place, message, hint)
+
+
+def object_argument(job: Job, sender: Sender) -> Iterator[Finding]:
+    """A database row as an argument: plain data cannot carry it, and a pickled copy of it is
+    stale.
+    """
+    for send, call, arguments in find_given_arguments(job, sender):
+        serializer = send.serializer or job.policy.serializer
+        unread = send.serializer is None and "serializer" in job.policy.unknown
+        for node in arguments.values:
+            what = name_row(job.project, call.module, node)
+            if what is None and serializer in PLAIN_DATA:
+                what = _name_no_json(job, sender, call.module, node)
+            if what is None:
+                continue
+            severity, consequence = _judge_carrying(sender, "" if unread else serializer)
+            name = name_send(send, call)
+            message = f"{ast.unparse(node)} is {what}, given to {name}: {consequence}"
+            hint = "send its primary key and load it in the job"
+            yield tell(job, "object-argument", severity, send.place, message, hint)
+
+
+def _name_no_json(job: Job, sender: Sender, module: Module, node: ast.expr) -> str | None:
+    """What the library's JSON refuses beside rows."""
+    if not isinstance(node, ast.Call):
+        return None
+    name = job.project.origin(module.resolve(node.func) or "")
+    return f"no JSON ({name.rpartition('.')[0]})" if name in sender.not_json else None
+
+
+def _judge_carrying(sender: Sender, serializer: str) -> tuple[Severity, str]:
+    """What a serializer makes of a row."""
+    if serializer in PICKLES:
+        return Severity.WARNING, "it is pickled as it is now, and stale when the job runs"
+    plain = PLAIN_DATA.get(serializer)
+    if plain is None:
+        return Severity.WARNING, "its serializer refuses it, or it is stale when the job runs"
+    if sender.dumps_models:
+        return Severity.WARNING, f"{plain} refuses it, or carries a copy that is stale by then"
+    return Severity.ERROR, f"{plain} cannot carry it: {sender.sending} raises"
+
+
+def wrong_arguments(job: Job, sender: Sender) -> Iterator[Finding]:
+    """A literal call that leaves out an argument, or gives one that the job does not take."""
+    taken = sender.find_parameters(job)
+    if taken is None:
+        return
+    for send, _, arguments in find_given_arguments(job, sender):
+        if send.only_built or arguments.partly_hidden:
+            continue
+        wrong = find_mismatch(taken, arguments)
+        if wrong is not None:
+            message = f"{wrong}: {sender.misfit}"
+            hint = f"{sender.taker} {shown(taken)}"
+            yield tell(job, "wrong-arguments", Severity.ERROR, send.place, message, hint)
+
+
+def not_awaited(job: Job, sender: Sender) -> Iterator[Finding]:
+    """A coroutine that nobody awaits does nothing."""
+    for send, call in find_called_sends(job, sender):
+        above = next(call.module.parents(call.node), None)
+        if send.is_coroutine and isinstance(above, ast.Expr):
+            message = f"{send.how} is not awaited: nothing is {sender.sent}"
+            hint = f"await {ast.unparse(call.node.func)}(...)"
+            yield tell(job, "not-awaited", Severity.ERROR, send.place, message, hint)
+
+
+def publish_unkeyed(job: Job, sender: Sender) -> Iterator[Finding]:
+    """A job that publishes another one does so once for every delivery and attempt."""
+    words = sender.unkeyed
+    if words is None:
+        return
+    for call in calls_of(job):
+        if words.publishes(job, call):
+            name = f"{ast.unparse(call.node.func)}(...)"
+            message = f"{name} in a job that may run again: {words.again}"
+            place = call_place(call)
+            yield tell(job, words.rule, Severity.WARNING, place, message, words.hint)
+
+
+def pickle_serializer(job: Job, sender: Sender) -> Iterator[Finding]:
+    """pickle runs code from the broker, and breaks old messages when a class moves. Signed, it
+    does not.
+    """
+    words = sender.pickling
+    if words is None or job.policy.serializer not in PICKLES - {SIGNED_PICKLE}:
+        return
+    if words.is_exposed is not None and not words.is_exposed(job):
+        return
+    severity = Severity.NOTE if words.is_default else Severity.WARNING
+    place = at(job, job.policy.sources.get("serializer"))
+    yield tell(job, words.rule, severity, place, words.message, words.hint)

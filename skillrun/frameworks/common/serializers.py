@@ -1,0 +1,50 @@
+"""The serializers of messages: which one an expression names, and what it can carry."""
+
+from __future__ import annotations
+
+import ast
+
+from skillrun.frameworks.common.reading import held_value
+from skillrun.repo.python import Module, Project
+
+SIGNED_PICKLE = "signed pickle"
+PICKLES = frozenset({"pickle", SIGNED_PICKLE, "application/x-python-serialize"})
+# What carries numbers, texts, lists and mappings alone -> its name for a reader.
+PLAIN_DATA = {
+    "json": "JSON",
+    "application/json": "JSON",
+    "yaml": "YAML",
+    "application/x-yaml": "YAML",
+    "msgpack": "msgpack",
+    "application/x-msgpack": "msgpack",
+}
+CUSTOM = "custom"  # one of the repository's, or another package's: nobody knows what it carries
+
+# A module is named after what it writes: orjson, jsonpickle, ormsgpack. pickle comes first,
+# because jsonpickle carries what pickle does.
+_WORDS = ("pickle", "msgpack", "json")
+# With these JSON carries more than plain data.
+_EXTENDED = ("default=", "cls=", "object_hook=")
+
+
+def name_serializer(project: Project, node: ast.expr, module: Module) -> str:
+    """What an expression such as `json.loads`, `lambda data: msgpack.unpackb(data)` or a function
+    of the repository reads or writes.
+    """
+    text = _find_text(project, node, module).lower()
+    if any(word in text for word in _EXTENDED):
+        return CUSTOM
+    return next((word for word in _WORDS if word in text), CUSTOM)
+
+
+def _find_text(project: Project, node: ast.expr, module: Module) -> str:
+    """The expression, and what it leads to."""
+    written = ast.unparse(node)
+    target = node.func if isinstance(node, ast.Call) else node
+    name = module.resolve(target)
+    own = project.definition(name) if name else None
+    if own is not None:
+        return written + ast.unparse(own.node)
+    held = held_value(project, node, module)
+    behind = ast.unparse(held[0]) if held is not None else ""
+    return f"{written} {project.origin(name or '')} {behind}"

@@ -1,0 +1,186 @@
+"""Who publishes or schedules a Huey task: calling the task is enqueueing it.
+
+Sources: huey/api.py (`TaskWrapper.__call__`, `schedule`, `map`, `s`; `Task.then`, `Task.error`),
+`periodic_task`.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import replace
+
+from skillrun.frameworks.common.arguments import read_call, read_containers, read_parameters
+from skillrun.frameworks.common.callables.callers import callers_of
+from skillrun.frameworks.common.reading import in_tests, place_of
+from skillrun.frameworks.common.sender import (
+    Pickling,
+    Sender,
+    hold_options,
+    is_sent_by_others,
+    order_sends,
+)
+from skillrun.frameworks.huey.apps import storage
+from skillrun.frameworks.huey.tasks import Task, read_task
+from skillrun.frameworks.interface import FrameworkUse, Job, Send
+from skillrun.repo.python import Definition, Module, Project, Use
+from skillrun.repo.source import FunctionNode, last_word
+
+# What a call of the task, or `schedule`, keeps for itself; the last three since Huey 3.
+TAKEN = ("eta", "delay", "retries", "retry_delay", "priority", "expires")
+TAKEN_SINCE_3 = ("id", "retry_backoff", "timeout")
+CALL = "call"  # the way of a send that calls the task itself
+_METHODS = ("schedule", "map", "s")
+_NEXT = ("then", "error", "callback")
+_ON_COMMIT = ("on_commit", "partial", "enqueue")
+
+
+def find_sends(project: Project, use: FrameworkUse, handler: Definition) -> tuple[Send, ...]:
+    """Every place that enqueues or schedules the handler."""
+    key = ("huey.sends", use.app, handler.path, handler.name)
+    return project.remember(key, lambda: order_sends(_find(project, use, handler)))
+
+
+def _find(project: Project, use: FrameworkUse, handler: Definition) -> list[Send]:
+    task = read_task(project, use, handler)
+    every = list(_find_named(project, task))
+    if not is_sent_by_others(every):
+        every += _handed_on(project, task)
+    for send in tuple(every):
+        if not send.in_tests and not send.own:
+            every += _ticks(project, use, send)
+    return every
+
+
+def find_messages(project: Project, task: Task) -> Iterator[Send]:
+    """The calls outside the tests by which somebody else makes a message: `send(...)`,
+    `send.schedule(...)`, `send.s(...)`.
+    """
+    for send in _find_named(project, task):
+        if send.call is not None and not send.in_tests and not send.own:
+            yield send
+
+
+def _find_named(project: Project, task: Task) -> tuple[Send, ...]:
+    key = ("huey.named", task.owner, task.handler.path, task.handler.name)
+    return project.remember(key, lambda: tuple(_read_named(project, task)))
+
+
+def _read_named(project: Project, task: Task) -> Iterator[Send]:
+    if task.kind == "periodic" and task.registered is not None:
+        aside = in_tests(task.registered.path)
+        yield Send("schedule", task.registered, "periodic_task(...)", aside)
+    for use in _uses(project, task):
+        own = task.handler.node in use.module.parents(use.node)
+        for send in _by_object(project, task, use):
+            yield replace(send, own=own)
+
+
+def _by_object(project: Project, task: Task, use: Use) -> Iterator[Send]:
+    above = next(use.module.parents(use.node), None)
+    if isinstance(above, ast.Call) and above.func is use.node:
+        yield _read_message(project, task, use.module, above, CALL)
+    elif isinstance(above, ast.Call) and use.node in above.args:
+        word = last_word(above.func)
+        if word in (*_NEXT, *_ON_COMMIT):
+            yield _send(use.module, above, f".{word}(...)")
+    elif isinstance(above, ast.Attribute) and above.attr in _METHODS:
+        call = next(use.module.parents(above), None)
+        if above.attr != "map" and isinstance(call, ast.Call) and call.func is above:
+            yield _read_message(project, task, use.module, call, above.attr)
+        else:
+            yield _send(use.module, above, f".{above.attr}(...)")
+
+
+def _read_message(project: Project, task: Task, module: Module, call: ast.Call, via: str) -> Send:
+    named = {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
+    arguments = read_call(call, options=(*TAKEN, *TAKEN_SINCE_3))
+    if via == "schedule":
+        args, kwargs = [*call.args, None, None][:2]
+        arguments = read_containers(args or named.get("args"), kwargs or named.get("kwargs"))
+    # `send.s(7)` alone enqueues nothing.
+    above = next(module.parents(call), None)
+    enqueued = isinstance(above, ast.Call) and last_word(above.func) == "enqueue"
+    options = {name: node for name, node in named.items() if name in (*TAKEN, *TAKEN_SINCE_3)}
+    return replace(
+        _send(module, call, CALL if via == CALL else f".{via}(...)"),
+        call=project.call_at(module, call),
+        via=via,
+        arguments=arguments,
+        options=hold_options(options, module),
+        options_hidden=len(named) < len(call.keywords),
+        waits_for_commit=task.kind == "on_commit",
+        only_built=via == "s" and not enqueued,
+    )
+
+
+def _ticks(project: Project, use: FrameworkUse, send: Send) -> Iterator[Send]:
+    """The periodic tasks that come to an enqueueing call: its own function, or one that calls
+    that.
+    """
+    module = project.module(send.place.path)
+    if module is None or send.kind != "enqueue":
+        return
+    for node in _functions_at(module, send.place.line):
+        around = project.define(module, node)
+        for function in (around, *callers_of(project, around)):
+            place = read_task(project, use, function).registered
+            is_periodic = read_task(project, use, function).kind == "periodic"
+            if is_periodic and place is not None and not in_tests(place.path):
+                yield Send("schedule", place, "periodic_task(...) that enqueues it")
+
+
+def _functions_at(module: Module, line: int) -> Iterator[FunctionNode]:
+    """The functions whose bodies hold a line."""
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.FunctionDef) and node.lineno <= line <= (node.end_lineno or 0):
+            yield node
+
+
+def _uses(project: Project, task: Task) -> Iterator[Use]:
+    for name in task.names:
+        yield from project.uses(name)
+
+
+def _handed_on(project: Project, task: Task) -> Iterator[Send]:
+    """The task as a value, in a mapping or an argument: somebody publishes it, but the text does
+    not say where.
+    """
+    for use in _uses(project, task):
+        above = next(use.module.parents(use.node), None)
+        if isinstance(above, ast.Dict | ast.List | ast.Tuple | ast.keyword) and not in_tests(
+            use.path
+        ):
+            yield _send(use.module, use.node, "handed on as a value")
+
+
+def _send(module: Module, node: ast.AST, how: str) -> Send:
+    return Send("enqueue", place_of(module, node), how, in_tests(module.path))
+
+
+def find_parameters(job: Job) -> ast.arguments | None:
+    """What a message gives the task."""
+    return read_parameters(job.handler)
+
+
+def is_in_redis(job: Job) -> bool:
+    """Its messages are held by a server that others may write to."""
+    task = read_task(job.project, job.use, job.handler)
+    return "Redis" in storage(job.project, job.use, task.owner)
+
+
+SENDER = Sender(
+    find_sends=find_sends,
+    find_parameters=find_parameters,
+    sending="enqueueing",
+    sent="enqueued",
+    misfit="Huey does not look when it is enqueued, the task fails with TypeError in the worker",
+    taker="the task takes",
+    after_commit="transaction.on_commit(lambda: ...), on_commit_task, or publish after the block",
+    pickling=Pickling(
+        "Huey's messages are pickled: whoever can write to this Redis runs code in the worker",
+        hint="SignedSerializer(secret=...), or a Redis that only this application reaches",
+        is_default=True,
+        is_exposed=is_in_redis,
+    ),
+)

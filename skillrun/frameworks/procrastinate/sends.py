@@ -1,0 +1,198 @@
+"""Who defers or schedules a task: `defer` and its kin on the task, by its name on the app,
+`@app.periodic`.
+
+Sources: procrastinate/tasks.py (`Task.defer`, `configure`), procrastinate/app.py
+(`configure_task`), procrastinate/periodic.py.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import replace
+
+from skillrun.frameworks.common.arguments import drop_first, read_call, read_parameters
+from skillrun.frameworks.common.callables.callers import callers_of
+from skillrun.frameworks.common.reading import in_tests, place_of
+from skillrun.frameworks.common.sender import (
+    Sender,
+    Unkeyed,
+    calls_method,
+    find_function,
+    hold_options,
+    order_sends,
+)
+from skillrun.frameworks.interface import FrameworkUse, Job, Send
+from skillrun.frameworks.procrastinate.tasks import Task, names_of, read_task
+from skillrun.repo.python import Call, Definition, Module, Project
+from skillrun.repo.source import last_word
+
+DEFERS = ("defer", "defer_async")
+BATCHES = ("batch_defer", "batch_defer_async")
+_CONFIGURES = ("configure", "configure_task")
+# (file, the call that defers, the `configure(...)` before it)
+Found = tuple[Module, ast.Call, ast.Call | None]
+
+
+# The way of a send that `configure` or `configure_task` stands before.
+CONFIGURED = "configured"
+
+
+def find_sends(project: Project, use: FrameworkUse, handler: Definition) -> tuple[Send, ...]:
+    """Every place that defers or schedules the handler."""
+    key = ("procrastinate.sends", use.app, handler.dotted)
+    return project.remember(key, lambda: order_sends(_find_all(project, use, handler)))
+
+
+def _find_all(project: Project, use: FrameworkUse, handler: Definition) -> Iterator[Send]:
+    for periodic in read_task(project, use, handler).periodics:
+        aside = in_tests(periodic.place.path)
+        yield Send("schedule", periodic.place, "periodic(...)", aside)
+    for send in _find(project, use, handler):
+        yield send
+        yield from _ticks(project, use, send)
+
+
+def _ticks(project: Project, use: FrameworkUse, send: Send) -> Iterator[Send]:
+    """The periodic tasks that come to a deferring call: its own function, or one that calls
+    that.
+    """
+    around = find_function(project, send)
+    if around is None or send.in_tests or send.own:
+        return
+    for function in (around, *callers_of(project, around)):
+        for periodic in read_task(project, use, function).periodics:
+            how = f"periodic({function.name}) that defers it"
+            yield Send("schedule", periodic.place, how)
+
+
+def _find(project: Project, use: FrameworkUse, handler: Definition) -> Iterator[Send]:
+    """The calls that defer it."""
+    task = read_task(project, use, handler)
+    for module, call, configured in _find_calls(project, task):
+        yield _read_defer(project, task, module, call, configured)
+
+
+def _read_defer(
+    project: Project, task: Task, module: Module, call: ast.Call, configured: ast.Call | None
+) -> Send:
+    method = last_word(call.func)
+    named: dict[str, ast.expr] = {}
+    if configured is not None:
+        named = {keyword.arg: keyword.value for keyword in configured.keywords if keyword.arg}
+    # A task has keyword arguments alone: what is given by position does not reach it.
+    arguments = read_call(call, skipped=len(call.args))
+    hidden = arguments.partly_hidden or bool(call.args) or "task_kwargs" in named
+    send = Send(
+        "enqueue",
+        place_of(module, call),
+        f".{method}(...)",
+        in_tests(module.path),
+        own=task.handler.node in module.parents(call),
+        call=project.call_at(module, call),
+        via=CONFIGURED if configured is not None else "",
+        arguments=replace(arguments, partly_hidden=hidden or method in BATCHES),
+        options=hold_options(named, module),
+        is_coroutine=method.endswith("_async"),
+    )
+    # Django's connection is the transaction's own, and so is one that is handed over.
+    return replace(send, waits_for_commit=task.django or send.option("connection") is not None)
+
+
+def _find_calls(project: Project, task: Task) -> Iterator[Found]:
+    for name in task.names:
+        for seen in project.uses(name):
+            yield from _deferred(seen.module, seen.node)
+    names = names_of(project, task)
+    for module in project.modules_with("configure_task"):
+        for node in ast.walk(module.tree):
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and node.func.attr == "configure_task"
+            ):
+                given = (
+                    node.args[0]
+                    if node.args
+                    else next((k.value for k in node.keywords if k.arg == "name"), None)
+                )
+                value = project.literal(given, module) if given is not None else None
+                if isinstance(value, str) and value.rpartition(":")[2] in names:
+                    yield from _ended(module, node, node)
+
+
+def _deferred(module: Module, node: ast.AST) -> Iterator[Found]:
+    """`task.defer(...)` and `task.configure(...).defer(...)`, from the name of the task."""
+    above = list(module.parents(node))[:2]
+    if (
+        len(above) < 2
+        or not isinstance(above[0], ast.Attribute)
+        or not isinstance(above[1], ast.Call)
+    ):
+        return
+    attribute, call = above[0], above[1]
+    if call.func is not attribute:
+        return
+    if attribute.attr in (*DEFERS, *BATCHES):
+        yield module, call, None
+    elif attribute.attr in _CONFIGURES:
+        yield from _ended(module, call, call)
+
+
+def _ended(module: Module, node: ast.Call, configured: ast.Call) -> Iterator[Found]:
+    """What is called on a configured task; also by the variable that holds it."""
+    above = list(module.parents(node))[:2]
+    if (
+        above
+        and isinstance(above[0], ast.Attribute)
+        and isinstance(above[1], ast.Call)
+        and above[1].func is above[0]
+    ):
+        if above[0].attr in (*DEFERS, *BATCHES):
+            yield module, above[1], configured
+    elif above and isinstance(above[0], ast.Assign) and isinstance(above[0].targets[0], ast.Name):
+        held, scope = above[0].targets[0].id, module.function_of(node) or module.tree
+        for call in (n for n in ast.walk(scope) if isinstance(n, ast.Call)):
+            func = call.func
+            if (
+                isinstance(func, ast.Attribute)
+                and func.attr in (*DEFERS, *BATCHES)
+                and _is_name(func.value, held)
+            ):
+                yield module, call, configured
+
+
+def _is_name(node: ast.expr, name: str) -> bool:
+    return isinstance(node, ast.Name) and node.id == name
+
+
+def find_parameters(job: Job) -> ast.arguments | None:
+    """What is deferred: the context comes from Procrastinate."""
+    taken = read_parameters(job.handler)
+    option = read_task(job.project, job.use, job.handler).option("pass_context")
+    passes_context = option is not None and job.project.literal(*option) is not False
+    return drop_first(taken) if taken is not None and passes_context else taken
+
+
+def publishes_another(job: Job, call: Call) -> bool:
+    """A call that defers, without a queueing lock."""
+    locked = "queueing_lock" in ast.unparse(call.node.func)
+    return not locked and calls_method(call, (*DEFERS, *BATCHES))
+
+
+SENDER = Sender(
+    find_sends=find_sends,
+    find_parameters=find_parameters,
+    sending="deferring",
+    sent="deferred",
+    misfit="nobody looks when it is deferred, the job fails with TypeError in the worker",
+    taker="it takes",
+    after_commit="defer it after the block, or configure(connection=...) of the same connection",
+    unkeyed=Unkeyed(
+        publishes_another,
+        again="each run defers once more",
+        hint=(
+            "let the other job de-duplicate by its own key; queueing_lock only holds while it waits"
+        ),
+    ),
+)

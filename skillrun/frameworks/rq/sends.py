@@ -1,0 +1,415 @@
+"""Where a function is handed to RQ, and with which options: that is where its retries and callbacks
+are said.
+
+Sources: rq/queue.py (`enqueue`, `enqueue_call`, `enqueue_at`, `enqueue_in`, `prepare_data`,
+`parse_args`), rq/decorators.py, rq/cron.py, rq_scheduler/scheduler.py, django_rq/decorators.py,
+flask_rq.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any
+
+from skillrun.frameworks.common.arguments import read_call, read_containers, read_parameters
+from skillrun.frameworks.common.callables.callers import callers_of
+from skillrun.frameworks.common.reading import in_tests, options_of, place_of
+from skillrun.frameworks.common.sender import (
+    Pickling,
+    Sender,
+    Unkeyed,
+    calls_method,
+    find_function,
+    hold_options,
+    is_sent_by_others,
+    order_sends,
+)
+from skillrun.frameworks.interface import Arguments, FrameworkUse, Job, Place, Send
+from skillrun.repo.python import Call, Definition, Module, Project, Use
+from skillrun.repo.source import last_word
+
+# method -> position of the function among its arguments
+ENQUEUE = {
+    "enqueue": 0,
+    "enqueue_call": 0,
+    "enqueue_at": 1,
+    "enqueue_in": 1,
+    "prepare_data": 0,
+    "create_job": 0,
+}
+_ELSEWHERE = {"schedule": 1, "cron": 1, "create": 0}  # rq_scheduler's, and Job.create
+_FUNCTION = ("func", "f", "func_name")
+DECORATORS = frozenset(
+    {
+        *(
+            "rq.decorators.job",
+            "rq.job.job",
+            "django_rq.job",
+            "django_rq.decorators.job",
+            "flask_rq.job",
+        ),
+        *(
+            "rq.decorators.job.job",
+            "flask_rq2.RQ.job",
+            "flask_rq2.RQ().job",
+            "flask_rq.RQ.job",
+            "flask_rq.RQ().job",
+        ),
+    }
+)
+Decorator = tuple[ast.expr, Module]  # and the file that it stands in
+_OF_A_TASK = {
+    "delay": "enqueue",
+    "enqueue": "enqueue",
+    "queue": "enqueue",
+    "schedule": "schedule",
+    "cron": "schedule",
+}
+
+# The ways of a `Send`: its options stand in the call, or (task: `send.delay()`) in the decorator;
+# cron and scheduler take no Retry; what becomes of a value that is handed on cannot be read.
+QUEUE, TASK, CRON, SCHEDULER, VALUE = "queue", "task", "cron", "scheduler", "value"
+REPEAT = "repeat"  # the schedule of a send that is there as an enqueueing too
+
+# They take args= and kwargs=, and nothing else for the function.
+EXPLICIT = ("enqueue_call", "prepare_data", "create_job")
+_OF_RQ = """
+    job_timeout description result_ttl ttl failure_ttl depends_on job_id at_front meta retry repeat
+    on_success on_failure on_stopped rate_limit webhooks pipeline unique args kwargs"""
+_RESERVED = frozenset(_OF_RQ.split())
+_RESERVED_BY_TASKS = frozenset({"depends_on", "job_id", "at_front"})
+
+
+def find_sends(project: Project, use: FrameworkUse, handler: Definition) -> tuple[Send, ...]:
+    """Every place that enqueues or schedules the handler."""
+    direct = find_direct_sends(project, handler)
+    return (*direct, *_find_schedules(project, direct))
+
+
+def find_direct_sends(project: Project, handler: Definition) -> tuple[Send, ...]:
+    """Those that name the handler, without the schedules of what enqueues it."""
+    key = ("rq.sends", handler.path, handler.name)
+    return project.remember(key, lambda: order_sends(_find(project, handler)))
+
+
+def find_effective_sends(project: Project, handler: Definition) -> tuple[Send, ...]:
+    """Those by which somebody else says how the job is run: a `repeat` is not counted twice."""
+    found = []
+    for send in find_direct_sends(project, handler):
+        if not send.in_tests and not send.own and send.via != REPEAT:
+            found.append(send)
+    return tuple(found)
+
+
+def reserved_names(send: Send) -> frozenset[str]:
+    """The keyword arguments that RQ takes for itself."""
+    return _RESERVED_BY_TASKS if send.via == TASK else _RESERVED
+
+
+def _find(project: Project, handler: Definition) -> Iterator[Send]:
+    every = list(_find_named(project, handler))
+    if not is_sent_by_others(every):
+        every += _handed_on(project, handler)
+    # django-rq may wait for the commit by itself (COMMIT_MODE).
+    waits = any(True for _ in project.modules_with("django_rq"))
+    for found in every:
+        send = replace(_hide_reserved(found, handler), waits_for_commit=waits)
+        yield send
+        # A job with `repeat` is enqueued, and scheduled as well.
+        if send.kind == "enqueue" and "repeat" in send.options:
+            how = f"{send.how} with repeat"
+            yield replace(send, kind="schedule", how=how, call=None, via=REPEAT)
+
+
+def _hide_reserved(send: Send, handler: Definition) -> Send:
+    """An argument whose name RQ keeps for itself may be meant for either."""
+    if send.arguments is None or not set(handler.parameters) & reserved_names(send):
+        return send
+    return replace(send, arguments=replace(send.arguments, partly_hidden=True))
+
+
+def _find_named(project: Project, handler: Definition) -> Iterator[Send]:
+    decorator = job_decorator(project, handler)
+    for use in project.uses(handler.dotted):
+        own = handler.node in use.module.parents(use.node)
+        for send in _by_object(project, use, decorator):
+            yield replace(send, own=own)
+    for variable, made in _made_by_call(project, handler):
+        for use in project.uses(variable):
+            yield from _by_object(project, use, made)
+    for name in (handler.dotted, handler.import_path):
+        yield from _by_name(project, name)
+
+
+def _find_schedules(project: Project, direct: Iterable[Send]) -> Iterator[Send]:
+    """A schedule calls the function that enqueues the handler, or one that calls that: RQ's takes
+    no retries itself.
+    """
+    for send in direct:
+        around = find_function(project, send)
+        if around is None or send.in_tests or send.own or send.kind != "enqueue":
+            continue
+        for function in (around, *callers_of(project, around)):
+            for found in _calls_with(project, function):
+                if found.kind == "schedule":
+                    how = f"{found.how} of {function.name}"
+                    yield Send("schedule", found.place, how, found.in_tests)
+
+
+def _calls_with(project: Project, function: Definition) -> Iterator[Send]:
+    """The calls that are given a function."""
+    for use in project.uses(function.dotted):
+        above = next(use.module.parents(use.node), None)
+        call = next(use.module.parents(above), None) if isinstance(above, ast.keyword) else above
+        if isinstance(call, ast.Call):
+            yield from _in_call(project, use.module, call, use.node)
+
+
+def job_decorator(project: Project, handler: Definition) -> Decorator | None:
+    """The `@job(...)` of the handler, and its file."""
+    for node in handler.decorators:
+        if is_job_decorator(project, node, handler.module):
+            return node, handler.module
+    return None
+
+
+def is_job_decorator(project: Project, node: ast.expr, module: Module) -> bool:
+    """`@job`, `@job("default", ...)`, `@rq.job`."""
+    name = module.resolve(node.func if isinstance(node, ast.Call) else node) or ""
+    return project.origin(name) in DECORATORS
+
+
+def registration(project: Project, handler: Definition) -> Place | None:
+    """The decorator, else the function; None for what a worker cannot import."""
+    found = job_decorator(project, handler)
+    if found is not None:
+        return place_of(found[1], found[0])
+    inner = handler.module.function_of(handler.node) is not None
+    return None if inner else place_of(handler.module, handler.node)
+
+
+def _made_by_call(project: Project, handler: Definition) -> Iterator[tuple[str, Decorator]]:
+    """`send_job = job("default")(send)`: the variable, and the decorator."""
+    for use in project.uses(handler.dotted):
+        above = next(use.module.parents(use.node), None)
+        if not isinstance(above, ast.Call) or above.args[:1] != [use.node]:
+            continue
+        around = next(use.module.parents(above), None)
+        if is_job_decorator(project, above.func, use.module) and isinstance(around, ast.Assign):
+            for target in (t for t in around.targets if isinstance(t, ast.Name)):
+                yield f"{use.module.name}.{target.id}", (above.func, use.module)
+
+
+def _by_object(project: Project, use: Use, decorator: Decorator | None) -> Iterator[Send]:
+    above = next(use.module.parents(use.node), None)
+    if isinstance(above, ast.Attribute) and above.attr in _OF_A_TASK and decorator is not None:
+        yield _of_task(project, use.module, above, decorator)
+    elif isinstance(above, ast.Call):
+        yield from _in_call(project, use.module, above, use.node, decorator)
+    elif isinstance(above, ast.keyword) and above.arg:
+        call = next(use.module.parents(above), None)
+        if isinstance(call, ast.Call):
+            yield from _in_call(project, use.module, call, use.node, decorator)
+
+
+def _of_task(project: Project, module: Module, node: ast.Attribute, decorator: Decorator) -> Send:
+    how = f".{node.attr}(...)"
+    made = _read_decorator(project, decorator)
+    send = replace(_send(_OF_A_TASK[node.attr], TASK, how, module, node), **made)
+    call = next(module.parents(node), None)
+    if not isinstance(call, ast.Call) or call.func is not node:
+        return send
+    sent = replace(send, place=place_of(module, call), call=project.call_at(module, call))
+    if node.attr not in ("delay", "enqueue"):
+        return sent
+    return replace(sent, arguments=_read_arguments(call, "", 0, _RESERVED_BY_TASKS))
+
+
+def _read_decorator(project: Project, decorator: Decorator | None) -> dict[str, Any]:
+    """The options that `@job(...)` gives to what it decorates."""
+    if decorator is None or not isinstance(decorator[0], ast.Call):
+        return {}
+    return _read_options(project, decorator[0], decorator[1])
+
+
+def _read_options(project: Project, call: ast.Call, module: Module) -> dict[str, Any]:
+    options, hidden = options_of(project, call, module)
+    return {"options": hold_options(options, module), "options_hidden": hidden}
+
+
+def _read_arguments(
+    call: ast.Call, method: str, skipped: int, reserved: frozenset[str]
+) -> Arguments:
+    """The function's own."""
+    named = {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
+    hidden = len(named) < len(call.keywords)
+    if method not in EXPLICIT and not named.keys() & {"args", "kwargs"}:
+        return read_call(call, skipped, {*reserved, *_FUNCTION})
+    args, kwargs = named.get("args"), named.get("kwargs")
+    if method in EXPLICIT and len(call.args) > 1:
+        args = call.args[1]
+    if method in EXPLICIT and len(call.args) > 2:
+        kwargs = call.args[2]
+    read = read_containers(args, kwargs)
+    return replace(read, partly_hidden=read.partly_hidden or hidden)
+
+
+def _in_call(
+    project: Project,
+    module: Module,
+    call: ast.Call,
+    node: ast.expr,
+    decorator: Decorator | None = None,
+) -> Iterator[Send]:
+    """A call that receives the function: one of RQ's, a partial of it, or a helper of the
+    repository around it.
+    """
+    name = project.call_name(module, call)
+    own = project.definition(name) if name else None
+    word = last_word(call.func)
+    if own is not None and not own.is_class:
+        yield from _through(project, module, call, node, own, decorator)
+    elif (
+        last_word(call.func) == "partial"
+        and call.args
+        and last_word(call.args[0]) in ENQUEUE
+        and node in call.args
+    ):
+        if call.args.index(node) == ENQUEUE[last_word(call.args[0])] + 1:
+            how = f"partial({last_word(call.args[0])}, ...)"
+            yield _queued(project, module, call, call, how, module)
+    elif word in ENQUEUE and _receives(call, node, ENQUEUE[word]):
+        arguments = _read_arguments(call, word, ENQUEUE[word] + 1, _RESERVED)
+        queued = _queued(project, module, call, call, f".{word}(...)", module)
+        yield replace(queued, arguments=arguments)
+    elif (
+        word == "register" and _receives(call, node, 0) and "rq.cron" in project.origin(name or "")
+    ):
+        send = _send("schedule", CRON, "cron.register(...)", module, call)
+        yield replace(send, **_read_options(project, call, module))
+    elif word in _ELSEWHERE and _receives(call, node, _ELSEWHERE[word]):
+        kind = "enqueue" if word == "create" else "schedule"
+        send = _send(kind, SCHEDULER, f".{word}(...)", module, call)
+        yield replace(send, **_read_options(project, call, module))
+
+
+def _queued(
+    project: Project, module: Module, node: ast.Call, given: ast.Call, how: str, holder: Module
+) -> Send:
+    """The call at `node`, with the options of the one that goes to RQ."""
+    send = _send("enqueue", QUEUE, how, module, node)
+    call = project.call_at(module, node)
+    return replace(send, call=call, **_read_options(project, given, holder))
+
+
+def _send(kind: str, via: str, how: str, module: Module, node: ast.AST) -> Send:
+    return Send(kind, place_of(module, node), how, in_tests(module.path), via=via)
+
+
+def _receives(call: ast.Call, node: ast.expr, position: int) -> bool:
+    named = any(keyword.value is node and keyword.arg in _FUNCTION for keyword in call.keywords)
+    return named or call.args[position : position + 1] == [node]
+
+
+def _through(
+    project: Project,
+    module: Module,
+    call: ast.Call,
+    node: ast.expr,
+    own: Definition,
+    decorator: Decorator | None,
+) -> Iterator[Send]:
+    """`enqueue_later(send, ...)` of the repository: a call inside it hands that parameter to RQ."""
+    parameter = _parameter(call, node, own)
+    for inner in (n for n in ast.walk(own.node) if isinstance(n, ast.Call)) if parameter else ():
+        word = last_word(inner.func)
+        passed = [
+            n
+            for n in (*inner.args, *(k.value for k in inner.keywords))
+            if _names(n, parameter or "")
+        ]
+        if word in ENQUEUE and any(_receives(inner, one, ENQUEUE[word]) for one in passed):
+            yield _queued(project, module, call, inner, f"{own.name}(...)", own.module)
+            return
+        of_task = isinstance(inner.func, ast.Attribute) and _names(
+            inner.func.value, parameter or ""
+        )
+        if of_task and word in ("delay", "enqueue"):
+            send = _send("enqueue", TASK, f"{own.name}(...)", module, call)
+            sent = project.call_at(module, call)
+            yield replace(send, call=sent, **_read_decorator(project, decorator))
+            return
+
+
+def _parameter(call: ast.Call, node: ast.expr, own: Definition) -> str | None:
+    named = next((keyword.arg for keyword in call.keywords if keyword.value is node), None)
+    if named is not None:
+        return named
+    names = [name for name in own.parameters if name not in ("self", "cls")]
+    position = call.args.index(node) if node in call.args else len(names)
+    return names[position] if position < len(names) else None
+
+
+def _names(node: ast.expr, parameter: str) -> bool:
+    return isinstance(node, ast.Name) and node.id == parameter
+
+
+def _by_name(project: Project, name: str) -> Iterator[Send]:
+    """The function's name as text: RQ imports it in the worker."""
+    for module in project.modules_with(name.rpartition(".")[2].rpartition(":")[2]):
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.Constant) and node.value == name:
+                above = next(module.parents(node), None)
+                call = (
+                    next(module.parents(above), None) if isinstance(above, ast.keyword) else above
+                )
+                if isinstance(call, ast.Call):
+                    yield from _in_call(project, module, call, node)
+
+
+def _handed_on(project: Project, handler: Definition) -> Iterator[Send]:
+    """The function as a value, in a mapping or an argument: somebody enqueues it, but the text does
+    not say where.
+    """
+    for use in project.uses(handler.dotted):
+        above = next(use.module.parents(use.node), None)
+        if isinstance(above, ast.Dict | ast.List | ast.Tuple | ast.keyword) and not in_tests(
+            use.path
+        ):
+            send = _send("enqueue", VALUE, "handed on as a value", use.module, use.node)
+            yield replace(send, options_hidden=True)
+
+
+def find_parameters(job: Job) -> ast.arguments | None:
+    """What the function takes; a method's `self` is nobody's to tell."""
+    in_class = job.handler.module.class_of(job.handler.node) is not None
+    return None if in_class else read_parameters(job.handler)
+
+
+def publishes_another(job: Job, call: Call) -> bool:
+    """RQ's calls, in a job that is tried more than once."""
+    methods = ("enqueue", "enqueue_call", "enqueue_in", "enqueue_at")
+    return job.policy.max_attempts != 1 and calls_method(call, methods, key="job_id")
+
+
+SENDER = Sender(
+    find_sends=find_sends,
+    find_parameters=find_parameters,
+    sending="enqueueing",
+    sent="enqueued",
+    misfit=("RQ does not look at enqueue time, every attempt fails with TypeError in the worker"),
+    taker="the function takes",
+    after_commit="enqueue after the block, or in transaction.on_commit",
+    unkeyed=Unkeyed(
+        publishes_another,
+        again="each run enqueues once more, without a job_id",
+        hint="job_id=<derived from the job's key>, unique=True, and let the receiver de-duplicate",
+    ),
+    pickling=Pickling(
+        "jobs are pickled (RQ's default): whoever can write to Redis runs code in the worker",
+        hint="serializer=JSONSerializer for queue and worker, where the arguments allow it",
+        is_default=True,
+    ),
+)

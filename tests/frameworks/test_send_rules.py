@@ -1,0 +1,244 @@
+"""The rules about sends over every library: what they say follows from the send, not from the
+library.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from framework_shop import Shop, findings, opened
+
+from skillrun.frameworks.interface import FrameworkUse, find_wiring
+from skillrun.frameworks.registry import FRAMEWORKS
+from skillrun.verdict import Severity
+
+ERROR, WARNING = Severity.ERROR, Severity.WARNING
+REFUSED = (ERROR, "JSON cannot carry it")
+COPIED = (WARNING, "JSON refuses it, or carries a copy")
+STALE = (WARNING, "it is pickled as it is now, and stale when the job runs")
+ANY = (WARNING, "its serializer refuses it, or it is stale when the job runs")
+
+
+@dataclass(frozen=True)
+class Library:
+    """How a job is written with one library; `{}` in a text is where a serializer is given."""
+
+    app: str  # shop/app.py
+    tasks: str  # shop/tasks.py, with send_receipt(order)
+    send: str  # a statement in `settle(order: Order)`
+    head: str = "from shop.tasks import send_receipt"
+    # What the default is taken for, then (text for `{}`) -> the same; None: there is no other.
+    default: tuple[Severity, str] = REFUSED
+    json: str | None = None
+    pickle: str | None = None
+    unread: str | None = None
+    json_is: tuple[Severity, str] = REFUSED
+    sends_in: str = "def"
+    in_transaction: str = "publish-in-transaction"
+    # The row of its queue is part of the transaction.
+    waits_for_commit: bool = False
+
+
+LIBRARIES = {
+    "celery": Library(
+        app="from celery import Celery\napp = Celery('shop')\n{}\n",
+        tasks="from shop.app import app\n@app.task\ndef send_receipt(order): ...\n",
+        send="send_receipt.delay(order)",
+        json="app.conf.task_serializer = 'json'",
+        pickle="app.conf.task_serializer = 'pickle'",
+        unread="app.conf.task_serializer = 'shop-rows'",
+    ),
+    "arq": Library(
+        app=(
+            "import json, pickle\nfrom shop import tasks, wire\nclass WorkerSettings:\n"
+            "    functions = [tasks.send_receipt]\n    {}\n"
+        ),
+        tasks="async def send_receipt(ctx, order): ...\n",
+        send="await redis.enqueue_job('send_receipt', order)",
+        default=STALE,
+        json="job_deserializer = json.loads",
+        pickle="job_deserializer = lambda data: pickle.loads(data)",
+        unread="job_deserializer = wire.read",
+        sends_in="async def",
+    ),
+    "dramatiq": Library(
+        app="import dramatiq\nfrom shop import wire\n{}\n",
+        tasks="import dramatiq\n@dramatiq.actor\ndef send_receipt(order): ...\n",
+        send="send_receipt.send(order)",
+        json="dramatiq.set_encoder(dramatiq.JSONEncoder())",
+        pickle="dramatiq.set_encoder(dramatiq.PickleEncoder())",
+        unread="dramatiq.set_encoder(wire.Encoder())",
+        in_transaction="send-in-transaction",
+    ),
+    "taskiq": Library(
+        app=(
+            "from taskiq import InMemoryBroker\nfrom taskiq.serializers import JSONSerializer,"
+            " PickleSerializer\nfrom shop import wire\nbroker = InMemoryBroker(){}\n"
+        ),
+        tasks="from shop.app import broker\n@broker.task\nasync def send_receipt(order): ...\n",
+        send="await send_receipt.kiq(order)",
+        default=COPIED,
+        json=".with_serializer(JSONSerializer())",
+        json_is=COPIED,
+        pickle=".with_serializer(PickleSerializer())",
+        unread=".with_serializer(wire.Serializer())",
+        sends_in="async def",
+    ),
+    "huey": Library(
+        app="from huey import RedisHuey\nfrom shop import wire\napp = RedisHuey('shop'{})\n",
+        tasks="from shop.app import app\n@app.task()\ndef send_receipt(order): ...\n",
+        send="send_receipt(order)",
+        default=STALE,
+        json=", serializer=JSONSerializer()",
+        pickle=", serializer=SignedSerializer(secret='x')",
+        unread=", serializer=wire.Serializer()",
+    ),
+    "procrastinate": Library(
+        app=(
+            "import procrastinate\n"
+            "app = procrastinate.App(connector=procrastinate.PsycopgConnector())\n"
+        ),
+        tasks="from shop.app import app\n@app.task()\ndef send_receipt(order): ...\n",
+        send="send_receipt.defer(order=order)",
+    ),
+    "django-q2": Library(
+        app="Q_CLUSTER = {'redis': 'redis://localhost'}\napp = Q_CLUSTER\n",
+        tasks="def send_receipt(order): ...\n",
+        send="async_task('shop.tasks.send_receipt', order)",
+        head="from django_q.tasks import async_task",
+        default=STALE,
+    ),
+    "django-tasks": Library(
+        app="TASKS = {'default': {'BACKEND': 'django_tasks_db.DatabaseBackend'}}\napp = TASKS\n",
+        tasks="from django.tasks import task\n@task()\ndef send_receipt(order): ...\n",
+        send="send_receipt.enqueue(order)",
+        waits_for_commit=True,
+    ),
+    "rq": Library(
+        app="from redis import Redis\nfrom rq import Queue\nqueue = Queue(connection=Redis(){})\n",
+        tasks="def send_receipt(order): ...\n",
+        send="queue.enqueue(send_receipt, order)",
+        head="from shop.app import queue\nfrom shop.tasks import send_receipt",
+        default=STALE,
+        json=", serializer=JSONSerializer",
+        pickle=", serializer=DefaultSerializer",
+    ),
+}
+
+
+def open_library(
+    root: Path,
+    name: str,
+    serializer: str,
+    body: str,
+    *,
+    in_views: bool = False,
+    in_handler: str = "...",
+) -> Shop:
+    """A shop of that library, whose `settle(order: Order)` has that body."""
+    library = LIBRARIES[name]
+    files: Mapping[str, str] = {
+        "shop/__init__.py": "",
+        "shop/app.py": library.app.replace("{}", serializer),
+        "shop/tasks.py": library.tasks.replace("...", in_handler),
+        "shop/wire.py": "def read(data):\n    return unpack(data)\n",
+        "shop/models.py": "from django.db import models\nclass Order(models.Model): ...\n",
+        "shop/settings.py": (
+            "import os\nos.environ['DJANGO_SETTINGS_MODULE'] = 'shop.settings'\n"
+            f"DATABASES = {{'default': {{'ATOMIC_REQUESTS': {in_views}}}}}\n"
+        ),
+        f"shop/{'views' if in_views else 'orders'}.py": (
+            f"from django.db import transaction\nfrom shop.models import Order\n{library.head}\n"
+            f"{library.sends_in} settle(order: Order):\n{textwrap.indent(body, '    ')}\n"
+        ),
+    }
+    use = FrameworkUse(name, app="shop/app.py:app", apps=("shop/app.py:app",))
+    return opened(root, FRAMEWORKS[name], use, files)
+
+
+def find_object_arguments(shop: Shop) -> list[tuple[Severity, str]]:
+    """(severity, consequence) of each finding."""
+    found = findings(shop, "object-argument")
+    return [(one.severity, one.message) for one in found]
+
+
+def test_every_library_with_the_rule_has_a_row() -> None:
+    with_rule = set()
+    for name, framework in FRAMEWORKS.items():
+        if f"{name}.object-argument" in {rule.id for rule in framework.RULES}:
+            with_rule.add(name)
+    assert with_rule == LIBRARIES.keys()
+
+
+def list_cases() -> list[tuple[str, str, str, tuple[Severity, str]]]:
+    """(library, name of a serializer, text that gives it, what a row then comes to)."""
+    found = []
+    for name, library in LIBRARIES.items():
+        given = {
+            "default": ("", library.default),
+            "json": (library.json, library.json_is),
+            "pickle": (library.pickle, STALE),
+            "unread": (library.unread, ANY),
+        }
+        for serializer, (text, expected) in given.items():
+            if text is not None:
+                found.append((name, serializer, text, expected))
+    return found
+
+
+@pytest.mark.parametrize(("name", "serializer", "text", "expected"), list_cases())
+def test_a_row_is_judged_by_the_serializer(
+    tmp_path: Path, name: str, serializer: str, text: str, expected: tuple[Severity, str]
+) -> None:
+    """Pickle carries a copy that is stale, JSON carries none: no library says one under the
+    other.
+    """
+    send = LIBRARIES[name].send
+    shop = open_library(tmp_path / "row", name, text, send)
+    ((severity, message),) = find_object_arguments(shop)
+    assert (severity, expected[1] in message) == (expected[0], True), message
+    assert message.startswith("order is a row of shop.models.Order, given to ")
+    keyed = send.replace("order)", "order.pk)")
+    assert find_object_arguments(open_library(tmp_path / "key", name, text, keyed)) == []
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_a_send_in_a_transaction_is_told_from_one_after_it(tmp_path: Path, name: str) -> None:
+    library = LIBRARIES[name]
+    inside = f"with transaction.atomic():\n    save(order)\n    {library.send}"
+    after = f"with transaction.atomic():\n    save(order)\n{library.send}"
+    rule = library.in_transaction
+    found = findings(open_library(tmp_path / "inside", name, "", inside), rule)
+    assert [one.severity for one in found] == ([] if library.waits_for_commit else [ERROR])
+    assert all("may start before the commit" in one.message for one in found)
+    assert findings(open_library(tmp_path / "after", name, "", after), rule) == []
+    if library.sends_in == "def":
+        later = f"with transaction.atomic():\n    transaction.on_commit(lambda: {library.send})"
+        assert findings(open_library(tmp_path / "later", name, "", later), rule) == []
+
+
+@pytest.mark.parametrize("name", [name for name in LIBRARIES if name != "django-tasks"])
+def test_a_send_in_a_view_is_told_where_requests_are_atomic(tmp_path: Path, name: str) -> None:
+    shop = open_library(tmp_path / "r", name, "", LIBRARIES[name].send, in_views=True)
+    (finding,) = findings(shop, LIBRARIES[name].in_transaction)
+    assert (finding.severity, "ATOMIC_REQUESTS" in finding.message) == (WARNING, True)
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_a_job_that_only_publishes_itself_is_not_wired(tmp_path: Path, name: str) -> None:
+    library = LIBRARIES[name]
+    shop = open_library(tmp_path / "own", name, "", "pass", in_handler=library.send)
+    assert find_wiring(shop.framework.find_sends(shop.project, shop.use, shop.handler)) == ()
+    other = open_library(tmp_path / "other", name, "", library.send, in_handler=library.send)
+    wiring = find_wiring(other.framework.find_sends(other.project, other.use, other.handler))
+    assert [(send.kind, send.place.path) for send in wiring] == [("enqueue", "shop/orders.py")]
+
+
+def test_a_serializer_that_one_call_asks_for_is_that_of_its_message(tmp_path: Path) -> None:
+    call = "send_receipt.apply_async((order,), serializer='pickle')"
+    ((severity, message),) = find_object_arguments(open_library(tmp_path / "r", "celery", "", call))
+    assert (severity, STALE[1] in message) == (WARNING, True)
