@@ -9,7 +9,8 @@ from typing import Any
 from skillrun.canonical import digest
 from skillrun.repo.tree import Lookup, changed
 from skillrun.resources import tool_version
-from skillrun.stages.interface import Case, Stage
+from skillrun.runner.case import Case
+from skillrun.runner.coded import Stage
 from skillrun.verdict import Status
 
 _DONE = (Status.PASSED, Status.NOT_APPLICABLE)
@@ -28,13 +29,13 @@ class Staleness:
         return bool(self.reasons)
 
 
-def spec_parts(case: Case, stage: Stage) -> dict[str, str]:
+def spec_parts(case: Case, stage: Stage[Any]) -> dict[str, str]:
     """Part of the spec -> sha256 of its canonical JSON."""
     raw = case.spec.raw if case.spec else {}
     return {part: digest(raw.get(part)) for part in stage.READS}
 
 
-def basis(case: Case, stage: Stage) -> dict[str, Any]:
+def basis(case: Case, stage: Stage[Any]) -> dict[str, Any]:
     """All that a stage rests on besides its look-ups."""
     said = case.attestations.get(stage.ID)
     attested = [said.statement, dict(said.evidence)] if said else None
@@ -52,7 +53,7 @@ def fingerprint(stage_id: str, rests_on: Mapping[str, Any], lookups: Iterable[Lo
     return digest({"stage": stage_id, "on": rests_on, "lookups": answers})
 
 
-def is_done(case: Case, stage: Stage, event: Mapping[str, Any] | None) -> bool:
+def is_done(case: Case, stage: Stage[Any], event: Mapping[str, Any] | None) -> bool:
     """The latest result passed and nothing that it rests on has changed."""
     if (
         event is None
@@ -70,7 +71,7 @@ def is_settled(facts: Mapping[str, Any]) -> bool:
     return bool(facts.get("settled", True))
 
 
-def staleness(case: Case, stage: Stage, event: Mapping[str, Any]) -> Staleness:
+def staleness(case: Case, stage: Stage[Any], event: Mapping[str, Any]) -> Staleness:
     """Why the result of an event no longer counts; empty where it does."""
     data = event["data"]
     before, now = data["basis"], basis(case, stage)

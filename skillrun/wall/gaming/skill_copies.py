@@ -51,7 +51,7 @@ def find(diff: Diff) -> Iterator[Finding]:
 
 def _lacks(text: str, path: str, bundled: Skill) -> Iterator[str]:
     """The bundled steps and checks that a copy does not have."""
-    from skillrun.stages.registry import match_stages
+    from skillrun.runner.planned import match_stages
 
     copy = _read(text, path, bundled)
     if copy is None:
@@ -70,7 +70,8 @@ def _lacks(text: str, path: str, bundled: Skill) -> Iterator[str]:
 
 def _checks(skill: Skill, stages: set[str]) -> dict[str, str]:
     """Rule -> the wording of each check that code answers to."""
-    from skillrun.stages.conclude import CheckRule, assign_checks
+    from skillrun.runner.coded import CheckRule
+    from skillrun.runner.conclude import assign_checks
 
     return {
         answer.id: said
