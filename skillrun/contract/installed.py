@@ -34,6 +34,11 @@ class Entry:
     distribution: str  # name and version
     folder: Path  # that the distribution lies in
 
+    @property
+    def is_own(self) -> bool:
+        """Whether skillrun itself registers it."""
+        return self.distribution.partition(" ")[0] == DISTRIBUTION
+
 
 @cache
 def own_entries() -> tuple[Entry, ...]:
@@ -45,7 +50,11 @@ def own_entries() -> tuple[Entry, ...]:
         return ()
     import tomllib
 
-    project = tomllib.loads((checkout / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    document = tomllib.loads((checkout / "pyproject.toml").read_text(encoding="utf-8"))
+    project = document.get("project", {})
+    # Some packages leave their pyproject.toml in site-packages, beside skillrun's own.
+    if project.get("name") != DISTRIBUTION:
+        return ()
     entries = project["entry-points"][GROUP]
     return tuple(Entry(name, value, DISTRIBUTION, checkout) for name, value in entries.items())
 

@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from skillrun.contract.installed import Entry, find_entries, installed_first, own_entries
 from skillrun.errors import SkillInvalid, SkillrunError
 from skillrun.runner.coded import CodedSkill
 from skillrun.runner.declared import DECLARED
+from skillrun.verdict import StageResult
 
 if TYPE_CHECKING:
     from skillrun.contract.skill import Skill
+    from skillrun.runner.case import Case
     from skillrun.runner.coded import Stage
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 _STAGE_PARTS = ("ID", "TITLE", "ANSWERS", "READS", "COSTLY", "examine")
+_FUNCTIONS = (
+    "stages",
+    "open_case",
+    "measure",
+    "unknown_fields",
+    "recommend",
+    "list_command_plans",
+)
 
 
 @cache
@@ -33,6 +46,26 @@ def skill_code(name: str) -> CodedSkill[Any]:
     for entry in find_entries(name):
         return _load(entry)
     return DECLARED
+
+
+def examine_stage(code: CodedSkill[Any], stage: Stage[Any], case: Case) -> StageResult:
+    """What a stage finds. A plug-in's that fails, or finds something else, is said in one line."""
+    entry = _find_plugin(code.name)
+    if entry is None:
+        return stage.examine(case)
+    result = _blame(entry, f"its stage {stage.ID}", stage.examine)(case)
+    if not isinstance(result, StageResult):
+        said = f"its stage {stage.ID} gave a {type(result).__name__}, not a StageResult"
+        raise _broken(entry, said)
+    return result
+
+
+def _find_plugin(name: str) -> Entry | None:
+    """Who registers a skill, other than skillrun itself."""
+    for entry in find_entries(name):
+        if not entry.is_own:
+            return entry
+    return None
 
 
 def refuse_rivals(name: str) -> None:
@@ -52,7 +85,7 @@ def list_stages(code: CodedSkill[Any], skill: Skill) -> Sequence[Stage[Any]]:
         return code.stages(skill)
     entry = find_entries(code.name)[0]
     with installed_first(entry.folder):
-        stages = tuple(_call(entry, "its stages", lambda: code.stages(skill)))
+        stages = tuple(code.stages(skill))
     for stage in stages:
         lacking = [part for part in _STAGE_PARTS if not hasattr(stage, part)]
         if lacking:
@@ -65,23 +98,47 @@ def list_stages(code: CodedSkill[Any], skill: Skill) -> Sequence[Stage[Any]]:
 def _load(entry: Entry) -> CodedSkill[Any]:
     module, _, attribute = entry.value.partition(":")
     with installed_first(entry.folder):
-        loaded = _call(entry, entry.value, lambda: getattr(import_module(module), attribute))
+        loaded = _blame(entry, entry.value, lambda: getattr(import_module(module), attribute))()
     if not isinstance(loaded, CodedSkill):
         raise _broken(entry, f"{entry.value} is a {type(loaded).__name__}, not a CodedSkill")
     if loaded.name != entry.name:
         raise _broken(entry, f"{entry.value} calls itself {loaded.name}")
-    return loaded
+    if entry.is_own:
+        return loaded
+    return _blame_parts(entry, loaded)
 
 
-def _call(entry: Entry, what: str, work: Callable[[], T]) -> T:
-    """The result of a plug-in's code. What it raises is not our bug, so it shows no traceback."""
-    try:
-        return work()
-    except SkillrunError:
-        raise
-    except (Exception, SystemExit) as error:
-        said = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise _broken(entry, f"{what} cannot be loaded: {said}") from error
+def _blame_parts(entry: Entry, code: CodedSkill[Any]) -> CodedSkill[Any]:
+    """The same skill; what its functions raise is said of the plug-in."""
+    spec = replace(code.spec, load=_blame(entry, "spec.load", code.spec.load))
+    parts: dict[str, Any] = {}
+    for name in _FUNCTIONS:
+        parts[name] = _blame(entry, name, getattr(code, name))
+    return replace(code, spec=spec, **parts)
+
+
+def _blame(entry: Entry, what: str, work: Callable[P, T]) -> Callable[P, T]:
+    """A function of a plug-in. What it raises is not our bug, so it shows no traceback."""
+
+    def call(*args: P.args, **more: P.kwargs) -> T:
+        try:
+            return work(*args, **more)
+        except SkillrunError:
+            raise
+        except (Exception, SystemExit) as error:
+            said = f"{type(error).__name__}: {error}".splitlines()[0]
+            raise _broken(entry, f"{what} fails: {said}{_find_line(error)}") from error
+
+    return call
+
+
+def _find_line(error: BaseException) -> str:
+    """The file and line that raised it, for whoever mends the plug-in."""
+    frames = traceback.extract_tb(error.__traceback__)
+    # The only frame of a module that is not there is the one that asked for it.
+    if len(frames) < 2:
+        return ""
+    return f" ({frames[-1].filename}:{frames[-1].lineno})"
 
 
 def _broken(entry: Entry, said: str) -> SkillInvalid:

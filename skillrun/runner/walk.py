@@ -210,11 +210,12 @@ class Walk:
         from skillrun.runner.checkpoint import basis, fingerprint
         from skillrun.runner.codec import result_json
         from skillrun.runner.excerpts import excerpts
+        from skillrun.runner.plugins import examine_stage
 
         stage = planned.stage
         self.case.clean = self._clean()
         with self.case.tree.recording() as lookups:
-            result = more(stage.examine(self.case))
+            result = more(examine_stage(self.code, stage, self.case))
             self.case.tree.record(rests_too)
         result = self.waived(stage.ID, result)
         took = time.monotonic() - begun

@@ -14,10 +14,9 @@ from pathlib import Path
 
 import helpers
 import samples
-from bundled import bundled_skill
 
-from skillrun.runner.advance import read_spec
 from skillrun.runner.changes import Plan
+from skillrun.runner.inputs import build_case
 from skillrun.runner.repeat import Seen
 from skillrun.runner.target import Request
 from skillrun.scaffold.plan import plan
@@ -102,7 +101,6 @@ def case_of(root: Path) -> JobCase:
     request = Request(samples.SKILL, repo=root)
     seen = Seen.of(request)
     target = seen.target
-    skill = bundled_skill()
-    return JobCase(
-        skill, read_spec(skill, request, target.spec_file, target.repo.root), target.repo, seen.tree
-    )
+    case = build_case(request, target.repo, seen.tree, target.skill_file, target.spec_file)
+    assert isinstance(case, JobCase)
+    return case

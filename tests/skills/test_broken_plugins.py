@@ -20,7 +20,7 @@ HEAD = "from skillrun.runner.case import Case\nfrom skillrun.runner.coded import
 WRONG = "skillrun: the plug-in broken-skill 0.1 for the skill changelog-entry cannot be used: "
 
 BROKEN = {
-    "no module": ("nowhere:SKILL", "", "nowhere:SKILL cannot be loaded: ModuleNotFoundError"),
+    "no module": ("nowhere:SKILL", "", "nowhere:SKILL fails: ModuleNotFoundError"),
     "an import error": ("plugged:SKILL", "import nowhere\n", "ModuleNotFoundError: No module"),
     "a syntax error": ("plugged:SKILL", "def (\n", "SyntaxError"),
     "an exit": ("plugged:SKILL", "raise SystemExit(0)\n", "SystemExit: 0"),
@@ -34,7 +34,7 @@ BROKEN = {
     "stages that raise": (
         "plugged:SKILL",
         f"{HEAD}SKILL = CodedSkill('changelog-entry', lambda skill: 1 / 0, Case)\n",
-        "its stages cannot be loaded: ZeroDivisionError: division by zero",
+        "stages fails: ZeroDivisionError: division by zero",
     ),
     "no stages": (
         "plugged:SKILL",
@@ -61,6 +61,39 @@ def test_one_clear_line(name: str, bare: Environment, make_repo: MakeRepo) -> No
     assert words in first
     assert hint == "  do: mend it, or: pip uninstall broken-skill"
     assert not (repo / ".skillrun" / "ledger.db").exists()
+
+
+STAGE = """
+class Stage:
+    ID, TITLE, ANSWERS, READS, COSTLY = "changelog", "Changelog", wording("find"), (), False
+
+    def examine(self, case):
+        return FOUND
+
+SKILL = CodedSkill("changelog-entry", lambda skill: (Stage(),), OPEN, measure=MEASURE)
+"""
+PASSED = "StageResult(Status.PASSED, None)"
+FAILING = {
+    "a stage": ({"FOUND": "1 / 0"}, "its stage changelog fails: ZeroDivisionError"),
+    "a result": ({"FOUND": "None"}, "its stage changelog gave a NoneType, not a StageResult"),
+    "the case": ({"OPEN": "lambda *given: 1 / 0"}, "open_case fails: ZeroDivisionError"),
+    "telemetry": ({"MEASURE": "lambda seen: 1 / 0"}, "measure fails: ZeroDivisionError"),
+}
+
+
+@pytest.mark.parametrize("name", FAILING)
+def test_what_fails_in_a_run_is_said_of_the_plugin(
+    name: str, bare: Environment, make_repo: MakeRepo
+) -> None:
+    changes, words = FAILING[name]
+    code = f"{HEAD}from skillrun.runner.coded import wording\n"
+    code += f"from skillrun.verdict import StageResult, Status\n{STAGE}"
+    for part, usual in (("FOUND", PASSED), ("OPEN", "Case"), ("MEASURE", "lambda seen: {}")):
+        code = code.replace(part, changes.get(part, usual))
+    bare.register(NAME, "plugged:SKILL", code)
+    _, said = bare.run(make_repo(COPY), NAME, code=4)
+    assert said.startswith(f"{WRONG}{words}")
+    assert "Traceback" not in said
 
 
 def test_two_of_one_name_and_one_of_the_bundled_name(
