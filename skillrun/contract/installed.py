@@ -7,22 +7,27 @@ modules do not stand before those of a plug-in.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import re
 import site
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from skillrun.resources import checkout_folder, package_folder
+from skillrun import __version__
+from skillrun.opening import read_file
+from skillrun.resources import package_folder
 
 GROUP = "skillrun.skills"
 DISTRIBUTION = "skillrun-cli"
 FILE_NAME = "SKILL.md"
+_FILE = "entry_points.txt"
+_OWN = "skillrun_cli-"  # how the folder of its metadata begins
+_ENTRY = re.compile(r'^([\w-]+) *= *"?([\w.]+:\w+)"?$', re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -42,36 +47,42 @@ class Entry:
 
 @cache
 def own_entries() -> tuple[Entry, ...]:
-    """Those of skillrun itself in a checkout, which need not be installed; an installed skillrun is
-    found as every other distribution.
-    """
-    checkout = checkout_folder()
-    if checkout is None:
-        return ()
-    import tomllib
+    """Those of skillrun itself: in a checkout, which need not be installed, from `pyproject.toml`,
+    else from what its installer wrote.
 
-    document = tomllib.loads((checkout / "pyproject.toml").read_text(encoding="utf-8"))
-    project = document.get("project", {})
-    # Some packages leave their pyproject.toml in site-packages, beside skillrun's own.
-    if project.get("name") != DISTRIBUTION:
-        return ()
-    entries = project["entry-points"][GROUP]
-    return tuple(Entry(name, value, DISTRIBUTION, checkout) for name, value in entries.items())
+    An unchanged resume asks for these, so the one section is read as text: a TOML parser and
+    `importlib.metadata` would each take longer than all the rest of it.
+    """
+    home = package_folder().parent
+    project = _read_text(home / "pyproject.toml")
+    # Some packages leave their pyproject.toml in site-packages, beside skillrun's package.
+    if f'name = "{DISTRIBUTION}"' in project:
+        _, _, section = project.partition(f'[project.entry-points."{GROUP}"]\n')
+    else:
+        written = _read_text(home / f"{_OWN}{__version__}.dist-info" / _FILE)
+        _, _, section = written.partition(f"[{GROUP}]\n")
+    found = _ENTRY.findall(section.partition("\n[")[0])
+    return tuple(Entry(name, value, DISTRIBUTION, home) for name, value in found)
+
+
+def _read_text(file: Path) -> str:
+    """The text of a file of skillrun's own; empty where there is none."""
+    try:
+        return read_file(file).decode("utf-8")
+    except FileNotFoundError:
+        return ""
 
 
 @cache
 def installed_entries() -> tuple[Entry, ...]:
     """Those of all other distributions, in the order of the folders that they lie in."""
-    from importlib import metadata
-
     found: list[Entry] = []
-    known: set[str] = set()
-    if own_entries():
-        known.add(DISTRIBUTION)
-    for folder in _environment_folders():
+    known = {DISTRIBUTION}
+    for folder in filter(_has_plugins, _environment_folders()):
+        from importlib import metadata
+
         for distribution in metadata.distributions(path=[str(folder)]):
-            # A file without the group is not parsed: most distributions have no such file.
-            if GROUP not in (distribution.read_text("entry_points.txt") or ""):
+            if GROUP not in (distribution.read_text(_FILE) or ""):
                 continue
             name = _normalise(distribution.metadata["Name"] or "")
             if name in known:
@@ -81,6 +92,20 @@ def installed_entries() -> tuple[Entry, ...]:
             for point in distribution.entry_points.select(group=GROUP):
                 found.append(Entry(point.name, point.value, shown, folder))
     return tuple(found)
+
+
+def _has_plugins(folder: Path) -> bool:
+    """Whether a distribution in a folder names the group: most folders hold none, and then
+    `importlib.metadata` is not loaded.
+    """
+    for file in (*folder.glob(f"*.dist-info/{_FILE}"), *folder.glob(f"*.egg-info/{_FILE}")):
+        if file.parent.name.startswith(_OWN):
+            continue
+        # One that cannot be read registers nothing.
+        with contextlib.suppress(OSError):
+            if GROUP.encode() in read_file(file):
+                return True
+    return False
 
 
 def find_entries(name: str) -> list[Entry]:
@@ -106,7 +131,7 @@ def find_skill_file(entry: Entry) -> Path | None:
     return None
 
 
-@contextmanager
+@contextlib.contextmanager
 def installed_first(folder: Path) -> Iterator[None]:
     """Modules come from this folder before all others, and never from the current one."""
     before = list(sys.path)
@@ -126,9 +151,10 @@ def _environment_folders() -> list[Path]:
     folders = list(site.getsitepackages())
     if site.ENABLE_USER_SITE:
         folders.append(site.getusersitepackages())
-    if checkout_folder() is None:
+    home = package_folder().parent
+    if not (home / "pyproject.toml").is_file():
         # `pip install --target FOLDER` puts skillrun and its plug-ins beside each other.
-        folders.append(str(package_folder().parent))
+        folders.append(str(home))
     real = (Path(os.path.realpath(folder)) for folder in folders)
     return list(dict.fromkeys(real))
 
