@@ -117,18 +117,36 @@ def find_skill_file(entry: Entry) -> Path | None:
     """The SKILL.md beside the module of an entry, or in a package above it, found without importing
     any; None where there is none.
     """
-    package, *inner = entry.value.partition(":")[0].split(".")
-    with installed_first(entry.folder):
-        try:
-            found = importlib.util.find_spec(package)
-        except (ImportError, ValueError):
-            return None
-    for place in (found and found.submodule_search_locations) or ():
+    inner = entry.value.partition(":")[0].split(".")[1:]
+    for place in _find_package(entry):
         for depth in range(len(inner), -1, -1):
             file = Path(place, *inner[:depth], FILE_NAME)
             if file.is_file():
                 return file
     return None
+
+
+def list_modules(entry: Entry) -> list[Path]:
+    """The Python files of the package of an entry."""
+    found: list[Path] = []
+    for place in _find_package(entry):
+        found += place.rglob("*.py")
+    return sorted(found)
+
+
+def _find_package(entry: Entry) -> list[Path]:
+    """The folders of the outermost package of an entry, found without importing it; none for a
+    single module.
+    """
+    package = re.split(r"[.:]", entry.value)[0]
+    with installed_first(entry.folder):
+        try:
+            found = importlib.util.find_spec(package)
+        except (ImportError, ValueError):
+            return []
+    if found is None or found.submodule_search_locations is None:
+        return []
+    return [Path(place) for place in found.submodule_search_locations]
 
 
 @contextlib.contextmanager

@@ -11,8 +11,15 @@ from skillrun.repo.tree import Lookup, changed
 from skillrun.resources import tool_version
 from skillrun.runner.case import Case
 from skillrun.runner.coded import Stage
+from skillrun.runner.plugins import plugin_version
 from skillrun.verdict import Status
 
+_BASIS_WORDS = {
+    "skill": "SKILL.md",
+    "version": "skillrun itself",
+    "code": "the plug-in's code",
+    "attested": "the attestation",
+}
 _DONE = (Status.PASSED, Status.NOT_APPLICABLE)
 
 
@@ -43,6 +50,7 @@ def basis(case: Case, stage: Stage[Any]) -> dict[str, Any]:
         "skill": case.skill.sha256,
         "spec": spec_parts(case, stage),
         "version": tool_version(),
+        "code": plugin_version(case.skill.name),
         "attested": attested,
     }
 
@@ -75,9 +83,11 @@ def staleness(case: Case, stage: Stage[Any], event: Mapping[str, Any]) -> Stalen
     """Why the result of an event no longer counts; empty where it does."""
     data = event["data"]
     before, now = data["basis"], basis(case, stage)
-    reasons = [
-        _basis_words(key) for key in ("skill", "version", "attested") if before[key] != now[key]
-    ]
+    reasons = []
+    for key, words in _BASIS_WORDS.items():
+        # An event of an older skillrun says nothing of a plug-in's code: there were none.
+        if before.get(key, "") != now[key]:
+            reasons.append(words)
     parts = before["spec"].keys() | now["spec"].keys()
     reasons += [
         f"spec: {part}"
@@ -87,7 +97,3 @@ def staleness(case: Case, stage: Stage[Any], event: Mapping[str, Any]) -> Stalen
     for lookup in map(Lookup.from_json, data["lookups"]):
         reasons += changed(lookup, case.tree.repeat(lookup, survey=case.section))
     return Staleness(tuple(dict.fromkeys(reasons)))
-
-
-def _basis_words(key: str) -> str:
-    return {"skill": "SKILL.md", "version": "skillrun itself", "attested": "the attestation"}[key]

@@ -9,7 +9,14 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from skillrun.contract.installed import Entry, find_entries, installed_first, own_entries
+from skillrun.canonical import digest
+from skillrun.contract.installed import (
+    Entry,
+    find_entries,
+    installed_first,
+    list_modules,
+    own_entries,
+)
 from skillrun.errors import SkillInvalid, SkillrunError
 from skillrun.runner.coded import CodedSkill
 from skillrun.runner.declared import DECLARED
@@ -60,8 +67,26 @@ def examine_stage(code: CodedSkill[Any], stage: Stage[Any], case: Case) -> Stage
     return result
 
 
+@cache
+def plugin_version(name: str) -> str:
+    """What a plug-in's code is: its version, and its files, which somebody may be writing. Empty
+    for a skill that no plug-in answers to. What it said under another version does not count.
+    """
+    entry = _find_plugin(name)
+    if entry is None:
+        return ""
+    seen = []
+    for path in list_modules(entry):
+        stat = path.stat()
+        seen.append([str(path), stat.st_size, stat.st_mtime_ns])
+    return f"{entry.distribution}+{digest(seen)[:12]}"
+
+
 def _find_plugin(name: str) -> Entry | None:
     """Who registers a skill, other than skillrun itself."""
+    # Skillrun's own come first, and are found without a look at what is installed.
+    if not name or any(entry.name == name for entry in own_entries()):
+        return None
     for entry in find_entries(name):
         if not entry.is_own:
             return entry

@@ -17,7 +17,7 @@ from skillrun.ledger.connection import BUSY_MS
 from skillrun.ledger.store import Ledger
 from skillrun.opening import read_beginning, read_json
 from skillrun.repo.git import Repo, open_repo
-from skillrun.runner.plugins import skill_code
+from skillrun.runner.plugins import plugin_version, skill_code
 from skillrun.text import visible
 
 FOLDER = ".skillrun"
@@ -54,6 +54,7 @@ class Target:
     repo: Repo
     skill_file: Path
     skill_sha: str
+    code_version: str  # of the plug-in that answers to the skill; else empty
     spec_file: Path | None
     spec_sha: str | None
     ledger_path: Path
@@ -91,7 +92,8 @@ def find_target(request: Request) -> Target:
 
     repo = open_repo(request.repo)
     skill_file = find_skill(request.skill, repo.root, request.skill_path)
-    spec = skill_code(peek_name(skill_file)).spec
+    name = peek_name(skill_file)
+    spec = skill_code(name).spec
     spec_file = request.spec
     if spec_file is None:
         spec_file = the_only_spec(repo, spec.folder)
@@ -99,6 +101,7 @@ def find_target(request: Request) -> Target:
         repo=repo,
         skill_file=skill_file,
         skill_sha=_hash_of_skill(skill_file),
+        code_version=plugin_version(name),
         spec_file=spec_file,
         spec_sha=spec.hash_file(spec_file) if spec_file is not None else None,
         ledger_path=ledger_path(repo, request.ledger),

@@ -70,6 +70,22 @@ def test_nothing_changed_is_repeated_and_a_changed_file_makes_its_stage_stale(
     assert read_statuses(with_changelog_entry.report(repo, *given, code=3))["entry"] == "blocked"
 
 
+def test_another_version_of_its_code_is_asked_again(
+    bare: Environment, tmp_path: Path, make_repo: MakeRepo
+) -> None:
+    pytest.importorskip("hatchling", reason="the plug-in's build backend; it comes with [dev]")
+    bare.install(HERE / "changelog_entry")
+    repo = make_repo({"CHANGELOG.md": NEW})
+    given = (NAME, "--set", "version=1.2")
+    bare.report(repo, *given, code=0)
+    stages = bare.packages / "changelog_entry" / "stages.py"
+    text = stages.read_text("utf-8")
+    stages.write_text(text.replace("if not bullets:", "if len(bullets) < 3:"), encoding="utf-8")
+    status = bare.report(repo, "status", code=1)
+    assert [stage["changed"] for stage in status["stages"]] == [["the plug-in's code"]] * 2
+    assert read_statuses(bare.report(repo, *given, code=3))["entry"] == "blocked"
+
+
 def test_a_job_spec_is_none_of_its_specs_and_its_own_is_read_with_its_own_words(
     with_changelog_entry: Environment, make_repo: MakeRepo
 ) -> None:
