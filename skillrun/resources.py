@@ -14,13 +14,24 @@ from skillrun import __version__
 _PACKAGE = Path(__file__).resolve().parent
 
 
+def package_folder() -> Path:
+    """The folder of the package `skillrun` itself."""
+    return _PACKAGE
+
+
+def checkout_folder() -> Path | None:
+    """The checkout that skillrun runs from; None where it is installed."""
+    folder = _PACKAGE.parent
+    return folder if (folder / "pyproject.toml").is_file() else None
+
+
 def resource(*parts: str) -> Path:
     """The path of a shipped file or folder, e.g. `resource("schemas", "job-spec.v1.json")`.
 
     In a checkout the folders stand beside the package; in a wheel they are in `skillrun/_data`.
     """
-    checkout = _PACKAGE.parent
-    if (checkout / "pyproject.toml").is_file() and (checkout / parts[0]).is_dir():
+    checkout = checkout_folder()
+    if checkout is not None and (checkout / parts[0]).is_dir():
         return checkout.joinpath(*parts)
     return _PACKAGE.joinpath("_data", *parts)
 
@@ -62,7 +73,7 @@ def tool_version() -> str:
     """The version that evidence rests on. In a checkout it changes with every edit of skillrun's
     own sources.
     """
-    if not (_PACKAGE.parent / "pyproject.toml").is_file():
+    if checkout_folder() is None:
         return __version__
     seen = hashlib.sha256()
     for path in sorted(_PACKAGE.rglob("*.py")):

@@ -32,7 +32,7 @@ LOADED = (
     *(
         "skillrun.contract.spec",
         "skillrun.ledger.rows",
-        "skillrun.orders.order",
+        "skillrun.runner.work_orders",
         "skillrun.repo.survey",
     ),
     *("skillrun.stages.registry", "skillrun.stages.proving", "skillrun.proof.breaking.judge"),

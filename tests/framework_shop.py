@@ -23,7 +23,7 @@ from skillrun.repo.git import open_repo
 from skillrun.repo.python import Definition, Project
 from skillrun.repo.survey import Survey
 from skillrun.repo.tree import Tree
-from skillrun.stages.interface import Case
+from skillrun.stages.interface import JobCase
 from skillrun.stages.registry import STAGES
 from skillrun.verdict import Finding, StageResult
 
@@ -74,18 +74,18 @@ def findings(shop: Shop, rule: str, spec: Mapping[str, Any] | None = None) -> li
     return list(found.find(job))
 
 
-def case_of(root: Path, files: Mapping[str, str], spec: Mapping[str, Any] | None = None) -> Case:
+def case_of(root: Path, files: Mapping[str, str], spec: Mapping[str, Any] | None = None) -> JobCase:
     """A case on a real repository: these files, and the sample's spec with parts laid over it."""
     value = {**copy.deepcopy(SPEC), **(spec or {})}
     helpers.build_tree(root, {**files, SPEC_PATH: yaml.safe_dump(value, sort_keys=False)})
-    return Case(
+    return JobCase(
         bundled_skill(), load_spec(root / SPEC_PATH, root=root), open_repo(root), Tree(root)
     )
 
 
-def examine(stage: str, case: Case) -> StageResult:
+def examine(stage: str, case: JobCase) -> StageResult:
     """What a stage says of a case."""
-    return next(s for s in STAGES["job-worker-orchestration"] if stage == s.ID).examine(case)
+    return next(s for s in STAGES if stage == s.ID).examine(case)
 
 
 CHEAP = (
@@ -101,14 +101,14 @@ CHEAP = (
 """The stages that run no command."""
 
 
-def check_passes(stage: str, case: Case) -> None:
+def check_passes(stage: str, case: JobCase) -> None:
     """Nothing but notes; the tests stage may still wait for its commands."""
     result = examine(stage, case)
     assert [f for f in result.findings if f.severity != "note"] == []
     assert result.status in (("passed", "pending") if stage == "tests" else ("passed",))
 
 
-def check_breaks(stage: str, case: Case, rule: str) -> None:
+def check_breaks(stage: str, case: JobCase, rule: str) -> None:
     """The stage has an error or a blocker of that rule."""
     assert rule in {
         f.rule for f in examine(stage, case).findings if f.severity in ("blocker", "error")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import io
 import re
 import subprocess
 import sys
+import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -38,10 +40,12 @@ LAYERS: tuple[set[str], ...] = (
     {"contract", "agents"},
     {"repo"},
     {"frameworks", "validations", "install"},
-    {"proof"},
-    {"stages", "ledger"},
-    {"orders", "scaffold", "anchors"},
+    {"proof", "ledger"},
+    {"anchors"},
     {"runner"},
+    {"stages"},
+    {"scaffold"},
+    {"skills"},
     {"reports", "doctor", "exports"},
     {"hooks", "mcp", "wall", "web"},
     {"cli", "demo", "__main__"},
@@ -49,7 +53,7 @@ LAYERS: tuple[set[str], ...] = (
 STRANGERS = (
     {"contract", "agents"},
     {"frameworks", "validations", "install"},
-    {"stages", "ledger"},
+    {"proof", "ledger"},
     {"reports", "doctor", "exports"},
 )
 SHARED = {"deaths", "interface", "known", "pieces", "layout", "publishing"}  # of the frameworks
@@ -173,6 +177,24 @@ def test_strangers_stay_strangers() -> None:
 
 def test_the_ledger_knows_words_alone() -> None:
     assert {there for here, there, _ in edges() if here == "ledger"} <= LEDGER_KNOWS
+
+
+def test_the_runner_knows_no_coded_skill() -> None:
+    """`find_entries` alone leads to one. `job` is there as the column of the ledger."""
+    allowed = {"job", "NO_JOB", "load_job_spec"}
+    for name, path in modules().items():
+        if name.partition(".")[0] != "runner":
+            continue
+        met = {target.partition(".")[0] for target, _ in read(path).imported}
+        assert met & {"stages", "scaffold", "skills", "frameworks"} == set(), name
+        words = set(re.findall(r"\w+", strip_prose(path.read_text())))
+        assert {word for word in words if "job" in word.lower()} - allowed == set(), name
+
+
+def strip_prose(text: str) -> str:
+    """The code of a module: its names, without comments and strings."""
+    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+    return " ".join(token.string for token in tokens if token.type == tokenize.NAME)
 
 
 def test_frameworks_are_strangers_to_each_other() -> None:

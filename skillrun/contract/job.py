@@ -198,6 +198,11 @@ class JobSpec(Part):
             path = path[:-1]
         return self.lines.get(path, 1)
 
+    def private_values(self) -> tuple[str, ...]:
+        """The environment that it gives to a proof."""
+        given = self.proof.env if self.proof else {}
+        return tuple(given.values())
+
     def part(self, name: str) -> Any:
         """A top-level part as plain JSON values, None where it is missing; for fingerprints."""
         return self.raw.get(name)

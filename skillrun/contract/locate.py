@@ -1,10 +1,9 @@
 """Finds skills: in the repository, in the home folder, and those that ship with skillrun.
 
 A name is answered by the first place that has it: `--skill PATH`, `<repo>/.agents/skills`,
-`<repo>/.claude/skills`,
-`~/.agents/skills`, `~/.claude/skills`, bundled. A symlink that leads out of a repository is never
-followed: whoever
-wrote the repository would otherwise choose what is read outside of it.
+`<repo>/.claude/skills`, `~/.agents/skills`, `~/.claude/skills`, bundled, the package of an installed
+plug-in. A symlink that leads out of a repository is never followed: whoever wrote the repository
+would otherwise choose what is read outside of it.
 """
 
 from __future__ import annotations
@@ -16,10 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skillrun.errors import SkillInvalid
+from skillrun.opening import read_beginning
 from skillrun.resources import resource
 
 FILE_NAME = "SKILL.md"
 MAX_FOLDERS_DEEP = 3
+_FRONT_BYTES = 4096
+_NAME_LINE = re.compile(
+    rb"^name:[ \t]*[\"']?([A-Za-z0-9][\w.-]{0,99})[\"']?[ \t\r]*$", re.MULTILINE
+)
 PASSED_OVER = {".git", "node_modules", ".venv", "venv", "__pycache__"}
 
 
@@ -27,9 +31,10 @@ PASSED_OVER = {".git", "node_modules", ".venv", "venv", "__pycache__"}
 class Root:
     """A folder of skills. `inside` is the folder that its files must not lead out of."""
 
-    where: str  # explicit | repo | home | bundled
+    where: str  # explicit | repo | home | bundled | installed
     folder: Path
     inside: Path | None = None
+    is_skill: bool = False  # the folder is that of one skill, not one of several
 
 
 @dataclass(frozen=True)
@@ -45,15 +50,26 @@ class FoundSkill:
     error: str | None = None
 
 
-def skill_roots(repo: Path | None) -> list[Root]:
-    """Where skills are looked for, the first place first."""
-    roots = (
-        [Root("repo", repo / name / "skills", repo) for name in (".agents", ".claude")]
-        if repo
-        else []
-    )
-    roots += [Root("home", Path.home() / name / "skills") for name in (".agents", ".claude")]
-    return [*roots, Root("bundled", resource("skills"))]
+def skill_roots(repo: Path | None) -> Iterator[Root]:
+    """Where skills are looked for, the first place first. What is installed is looked up last, and
+    only where somebody asks so far.
+    """
+    if repo:
+        for name in (".agents", ".claude"):
+            yield Root("repo", repo / name / "skills", repo)
+    for name in (".agents", ".claude"):
+        yield Root("home", Path.home() / name / "skills")
+    yield Root("bundled", resource("skills"))
+    yield from _installed_roots()
+
+
+def _installed_roots() -> Iterator[Root]:
+    from skillrun.contract.installed import find_skill_file, installed_entries
+
+    for entry in installed_entries():
+        file = find_skill_file(entry)
+        if file is not None:
+            yield Root("installed", file.parent, is_skill=True)
 
 
 def find_skill(name_or_path: str, repo: Path | None = None, explicit: Path | None = None) -> Path:
@@ -72,6 +88,17 @@ def find_skill(name_or_path: str, repo: Path | None = None, explicit: Path | Non
     if "/" in name_or_path and by_path.exists():
         return _find_path(name_or_path)
     raise _unknown(name_or_path, repo)
+
+
+def peek_name(file: Path) -> str:
+    """The name of a skill, from the first lines of its file: no YAML is read. The folder's name
+    where these give none.
+    """
+    try:
+        found = _NAME_LINE.search(read_beginning(file, _FRONT_BYTES))
+    except OSError:
+        found = None
+    return found[1].decode() if found else file.absolute().parent.name
 
 
 def list_skills(repo: Path | None = None) -> list[FoundSkill]:
@@ -184,6 +211,9 @@ def _skill_files_in(root: Root) -> Iterator[Path]:
     """Every SKILL.md below a root, at most three folders deep; a skill's own folder is not searched
     further.
     """
+    if root.is_skill:
+        yield root.folder / FILE_NAME
+        return
     yield from _skills_below(root, root.folder, MAX_FOLDERS_DEEP)
 
 

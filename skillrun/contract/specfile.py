@@ -5,8 +5,9 @@ changed.
 from __future__ import annotations
 
 import errno
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, Protocol
 
 from skillrun.canonical import digest, sha256
 from skillrun.errors import SpecInvalid
@@ -16,6 +17,45 @@ MAX_BYTES = 1_000_000
 SPEC_FOLDER = Path(".skillrun") / "jobs"
 SUFFIXES = (".yaml", ".yml", ".json")
 SCHEMA_NAME = "job-spec.v1.json"
+
+
+class StatedWaiver(Protocol):
+    """A waiver that stands in a spec."""
+
+    @property
+    def item(self) -> str: ...
+
+    @property
+    def reason(self) -> str: ...
+
+    @property
+    def by(self) -> str | None: ...
+
+
+class Spec(Protocol):
+    """What a run reads of any skill's spec; all else is read by the stages of the skill itself."""
+
+    @property
+    def job(self) -> str:
+        """What the run is about, as the ledger's column `job` has it."""
+
+    @property
+    def raw(self) -> Mapping[str, Any]:
+        """Its parts as JSON values; a stage is stale when one that it reads has changed."""
+
+    @property
+    def shown_path(self) -> str:
+        """Its file, relative to the repository where it lies inside."""
+
+    @property
+    def waivers(self) -> Sequence[StatedWaiver]: ...
+
+    @property
+    def inputs(self) -> Mapping[str, Any]:
+        """Input of the skill, or field of its telemetry -> value."""
+
+    def private_values(self) -> Iterable[str]:
+        """Values that no excerpt of the spec shows, whatever their names are."""
 
 
 def read_raw_spec(path: Path) -> tuple[bytes, str]:
@@ -51,11 +91,11 @@ def spec_sha256(file_sha256: str, overrides: Mapping[str, str] | None) -> str:
     return digest({"file": file_sha256, "overrides": dict(overrides)})
 
 
-def specs_in(repo: Path) -> list[Path]:
-    """The job specs in `<repo>/.skillrun/jobs/`, by name; the schema that lies beside them is
+def specs_in(repo: Path, folder_name: Path = SPEC_FOLDER) -> list[Path]:
+    """The specs in a folder of a repository, by name; the schema that lies beside job specs is
     none.
     """
-    folder = repo / SPEC_FOLDER
+    folder = repo / folder_name
     if not folder.is_dir():
         return []
     return sorted(

@@ -15,6 +15,10 @@ REDACTED = "output.redacted"
 LOOKUPS = "lookups"
 
 
+# Fields of a skill's telemetry that have a column of their own.
+SKILL_COLUMNS = ("trigger", "idempotency", "retries", "tests_added")
+
+
 @dataclass(frozen=True)
 class RunStart:
     """What is known when a run begins."""
@@ -117,7 +121,9 @@ class Telemetry:
     checks_passed: Sequence[str] = ()
     checks_failed: Sequence[str] = ()
     grade_min: str | None = None  # proved | executed | static | declared
-    fields: Mapping[str, Any] = field(default_factory=dict)  # other skills' own telemetry
+    fields: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # a skill's own fields that have no column
 
 
 @dataclass(frozen=True)

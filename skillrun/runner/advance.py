@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from skillrun import __version__
 from skillrun.actor import Actor, host_id, who
-from skillrun.errors import Blocked, Misuse, Refused, RepoUnusable
+from skillrun.errors import Blocked, Refused, RepoUnusable
 from skillrun.ledger.rows import NewEvent, RunStart, Telemetry
 from skillrun.lock import RunLock
-from skillrun.repo.git import Snapshot, snapshot, touched
+from skillrun.repo.git import Repo, Snapshot, snapshot, touched
 from skillrun.runner.repeat import Seen, elapsed_ms, find_settled, repeat, telemetry_json
 from skillrun.runner.signing import find_tampering, is_proof_recorded, keep_signed, sign_event
 from skillrun.runner.target import (
@@ -35,18 +35,15 @@ from skillrun.text import masked_json, visible
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from skillrun.contract.skill import Skill
-    from skillrun.contract.spec import JobSpec
     from skillrun.ledger.store import Ledger
+    from skillrun.runner.case import Case
+    from skillrun.runner.coded import Measured, Recommendation
+    from skillrun.runner.conclude import CheckResult
+    from skillrun.runner.inputs import Inputs
     from skillrun.runner.options import Waiver
     from skillrun.runner.walk import Walk
-    from skillrun.stages.conclude import CheckResult, Recommendation
-    from skillrun.stages.interface import Attestation, Case
-    from skillrun.stages.registry import Planned
     from skillrun.validations.consent import CommandPlan, Gate, Question
-    from skillrun.verdict import Finding, StageResult
-
-NO_JOB = "-"
+    from skillrun.verdict import StageResult
 
 
 class Watcher(Protocol):
@@ -87,7 +84,7 @@ def advance(
     seen = Seen.of(request)
     _check_state_folder(seen.target)
     target, known = seen.target, find_settled(seen)
-    inputs = None if known else _Inputs.read(seen)
+    inputs = None if known else _read_inputs(seen)
     identity = (known["skill"], known["job"]) if known else inputs.identity if inputs else ()
     prepare_ledger_folder(target.repo, target.ledger_path)
     with open_ledger(target.ledger_path) as ledger, RunLock(lock_path(target, identity)) as lock:
@@ -101,8 +98,15 @@ def advance(
             report = repeat(ledger, seen, started)
             if report is not None:
                 return report
-            inputs = _Inputs.read(seen)
+            inputs = _read_inputs(seen)
         return _Invocation(seen, inputs, ledger, watcher, started, after_proof).go()
+
+
+def _read_inputs(seen: Seen) -> Inputs:
+    """Imported here: an invocation that found nothing changed reads none."""
+    from skillrun.runner.inputs import Inputs
+
+    return Inputs.read(seen)
 
 
 def _check_state_folder(target: Target) -> None:
@@ -136,68 +140,35 @@ def _take(lock: RunLock, watcher: Watcher) -> bool:
     return True
 
 
-@dataclass
-class _Inputs:
-    """All that can be refused, read before anything is written."""
-
-    skill: Skill
-    spec: JobSpec | None
-    job: str
-    planned: tuple[Planned, ...]
-    missing_steps: tuple[Finding, ...]
-    attested: Mapping[str, Attestation]  # on this command line
-
-    @classmethod
-    def read(cls, seen: Seen) -> _Inputs:
-        """Raises what is refused, and Misuse for options that name what is not there."""
-        from skillrun.contract.skill import load_skill
-        from skillrun.repo.profile import load_profile
-        from skillrun.runner.options import (
-            check_spec_waivers,
-            check_waivers,
-            check_waiving_actor,
-            new_attestations,
-        )
-        from skillrun.stages.conclude import CHECKS, STATE_MACHINE
-        from skillrun.stages.registry import match_stages
-        from skillrun.validations.consent import Consent
-
-        request, target = seen.request, seen.target
-        skill = load_skill(target.skill_file)
-        spec = read_spec(skill, request, target.spec_file, target.repo.root)
-        load_profile(target.repo.root)  # one that cannot be read is refused here
-        # Never by the profile: an agent can edit it, and a clone brings it along.
-        allowed = Consent(target.repo).read().agent_waivers
-        check_waiving_actor(request, who(), allowed)
-        if spec is not None and spec.waivers:
-            check_spec_waivers(spec, _committed(target), who(), allowed)
-        planned, missing = match_stages(skill)
-        known = {p.stage.ID for p in planned} | {rule.id for rule in CHECKS.get(skill.name, ())}
-        attestable = _attestable(skill, planned)
-        known |= {STATE_MACHINE, *_sibling_skills(), *attestable}
-        check_waivers(request.waive, known, "--waive")
-        given = {w.item: w.reason for w in (spec.waivers if spec else None) or ()}
-        check_waivers(given, known, target.spec_name or "spec")
-        _check_until(request.until, planned)
-        job = spec.job if spec and (target.spec_file or "job" in request.overrides) else NO_JOB
-        return cls(
-            skill, spec, job, planned, missing, new_attestations(request, seen.tree, attestable)
-        )
-
-    @property
-    def identity(self) -> tuple[str, str]:
-        """What makes a run the same one, within a repository."""
-        return self.skill.id, self.job
-
-
 def case_of(request: Request) -> Case:
     """What the stages of a run would see now. Raises as `advance` does; nothing is written."""
-    from skillrun.stages.interface import Case
+    from skillrun.runner.inputs import Inputs
 
     seen = Seen.of(request)
-    inputs = _Inputs.read(seen)
-    is_recorded = partial(_is_recorded_in, seen.target.ledger_path)
-    return Case(inputs.skill, inputs.spec, seen.target.repo, seen.tree, is_recorded=is_recorded)
+    case = Inputs.read(seen).case
+    case.is_recorded = partial(_is_recorded_in, seen.target.ledger_path)
+    return case
+
+
+def list_command_plans(request: Request) -> list[CommandPlan]:
+    """All code of the repository that a run would start, so that one question can show it.
+
+    Looked for in a tree of its own: what is read for a question is no look-up of the stage that
+    asks.
+    """
+    from skillrun.runner.plugins import skill_code
+
+    case = case_of(request)
+    return skill_code(case.skill.name).list_command_plans(case)
+
+
+def open_gate(request: Request, watcher: Watcher, repo: Repo) -> Gate:
+    """What stands before code of the repository, whoever asks: a stage, a formatter, an agent that
+    is started in it and runs its hooks and settings.
+    """
+    from skillrun.validations.consent import Gate
+
+    return Gate(repo, request.trust, watcher)
 
 
 def _is_recorded_in(ledger_path: Path, sha: str) -> bool:
@@ -210,68 +181,10 @@ def _is_recorded_in(ledger_path: Path, sha: str) -> bool:
         return is_proof_recorded(ledger, sha)
 
 
-def _committed(target: Target) -> bytes | None:
-    """The spec's text in HEAD; None where it is not there."""
-    from skillrun.repo.git import run_git
-
-    if target.spec_name is None or target.repo.head is None:
-        return None
-    done = run_git(target.repo.root, "cat-file", "blob", f"HEAD:{target.spec_name}")
-    return done.stdout if done.returncode == 0 else None
-
-
-def read_spec(skill: Skill, request: Request, file: Path | None, root: Path) -> JobSpec | None:
-    """The job spec with --set in it; without a file, one of --set alone for a skill that needs only
-    inputs.
-    """
-    from skillrun.stages.registry import STAGES
-
-    if file is None and not request.overrides:
-        return None
-    from skillrun.contract.spec import load_spec, spec_from_settings
-
-    if file is not None:
-        return load_spec(file, overrides=request.overrides, root=root)
-    if skill.name in STAGES:
-        raise Misuse(
-            "--set: there is no job spec here to set anything in",
-            hint="write one with skillrun spec init --set",
-        )
-    return spec_from_settings(request.overrides)
-
-
-def _attestable(skill: Skill, planned: tuple[Planned, ...]) -> set[str]:
-    """The steps and checks that no code answers to."""
-    from skillrun.stages.conclude import assign_checks
-    from skillrun.stages.declared import DeclaredStage
-
-    checks = [answer for _, _, answer in assign_checks(skill, {p.stage.ID for p in planned})]
-    return {
-        stage.ID
-        for stage in (*(p.stage for p in planned), *checks)
-        if isinstance(stage, DeclaredStage)
-    }
-
-
-def _sibling_skills() -> set[str]:
-    from skillrun.stages.clients import INTEGRATION
-    from skillrun.stages.effects import DOMAIN, PERSISTENCE
-
-    return {DOMAIN, INTEGRATION, PERSISTENCE, "personalize-repo"}
-
-
-def _check_until(until: str | None, planned: tuple[Planned, ...]) -> None:
-    from skillrun.errors import Misuse
-
-    ids = [p.stage.ID for p in planned]
-    if until is not None and until not in ids:
-        raise Misuse(f"--until {until}: no such stage", hint=f"the stages are: {', '.join(ids)}")
-
-
 @dataclass
 class _Invocation:
     seen: Seen
-    inputs: _Inputs
+    inputs: Inputs
     ledger: Ledger
     watcher: Watcher
     started: float
@@ -280,21 +193,18 @@ class _Invocation:
     walk: Walk | None = None
 
     def go(self) -> dict[str, Any]:
-        from skillrun.stages.interface import Case
-
         self.run = self._resume() or self._start()
         self.run_id: str = self.run["run_id"]
         self._close_interrupted()
         self.invocation: int = self.run["invocations"] + 1
-        self.case = Case(
-            self.inputs.skill,
-            self.inputs.spec,
-            self.target.repo,
-            self.seen.tree,
-            on_output=self.watcher.output,
-            consent=self._make_gate().allows,
-            is_recorded=partial(is_proof_recorded, self.ledger),
-        )
+        self.case = self.inputs.case
+        self.case.on_output = self.watcher.output
+        gate = open_gate(self.request, self.watcher, self.target.repo)
+        # A new yes of this invocation shows all that would run, and is an event of the run.
+        gate.plans = partial(list_command_plans, self.request)
+        gate.on_given = self._record_consent
+        self.case.consent = gate.allows
+        self.case.is_recorded = partial(is_proof_recorded, self.ledger)
         self._record_words()
         self.watcher.begins(
             self._header(), [(p.stage.ID, p.stage.TITLE) for p in self.inputs.planned]
@@ -407,29 +317,6 @@ class _Invocation:
         )
         return sign_event(self.run_id, event)
 
-    def _make_gate(self) -> Gate:
-        """What stands before code of the repository in this invocation; a new yes is an event of
-        the run.
-        """
-        from skillrun.validations.consent import Gate
-
-        return Gate(
-            self.target.repo,
-            self.request.trust,
-            self.watcher,
-            plans=self._list_plans,
-            on_given=self._record_consent,
-            actor=self.actor,
-        )
-
-    def _list_plans(self) -> list[CommandPlan]:
-        """Looked for in a tree of its own: what is read for a question is no look-up of the stage
-        that asks.
-        """
-        from skillrun.stages.commands import list_command_plans
-
-        return list_command_plans(case_of(self.request))
-
     def _record_consent(self, how: str, commands: tuple[str, ...]) -> None:
         data = {"how": how, "commit": self.target.repo.head, "commands": list(commands)}
         self.ledger.append(self.run_id, [self._event("consent.given", data=data)])
@@ -445,6 +332,7 @@ class _Invocation:
         skill_file = shown(self.target.repo.root, self.target.skill_file)
         walk = Walk(
             self.case,
+            self.inputs.code,
             self.inputs.planned,
             self.inputs.missing_steps,
             skill_file,
@@ -462,8 +350,8 @@ class _Invocation:
     # -- the end
 
     def _conclude(self) -> dict[str, Any]:
+        from skillrun.runner.conclude import conclude_checks, recommend
         from skillrun.runner.report import next_json, recommendations_json
-        from skillrun.stages.conclude import conclude_checks, recommend
         from skillrun.verdict import Status, outcome_of
 
         files = self._touched()
@@ -472,7 +360,7 @@ class _Invocation:
             self._waived_check(c)
             for c in conclude_checks(self.inputs.skill, self.case, results, taken)
         ]
-        checks += self._own_checks(files)
+        checks += self._check_promises("", files)
         recommendations = [
             self._waived_skill(r) for r in recommend(self.inputs.skill, self.case, self.results)
         ]
@@ -524,10 +412,15 @@ class _Invocation:
         own = self.target.own_files
         return [path for path in files if not own or not path.startswith(own)]
 
-    def _own_checks(self, files: list[str] | None) -> list[CheckResult]:
-        from skillrun.stages.conclude import skill_promises
+    def _check_promises(self, outcome: str, files: list[str] | None) -> list[CheckResult]:
+        from skillrun.runner.conclude import skill_promises
 
-        return skill_promises(self.inputs.skill, self.case, files)
+        return skill_promises(self.inputs.code, self._measured(outcome, files))
+
+    def _measured(self, outcome: str, files: list[str] | None) -> Measured:
+        from skillrun.runner.coded import Measured
+
+        return Measured(self.inputs.skill, self.inputs.spec, outcome, files, self.results)
 
     def _waived_check(self, check: CheckResult) -> CheckResult:
         from dataclasses import replace
@@ -594,20 +487,16 @@ class _Invocation:
     ) -> Telemetry:
         from skillrun.runner.telemetry import telemetry_row
 
+        seen = self._measured(outcome, files)
         return telemetry_row(
-            run_id=self.run_id,
-            invocation=invocation,
-            skill=self.inputs.skill,
-            spec=self.inputs.spec,
-            outcome=outcome,
-            results=self.results,
-            checks=checks,
-            files=files,
-            fields=fields,
-            actor=self.actor,
-            repo=self.target.repo_name,
-            git_head=self.target.repo.head,
-            duration_ms=duration_ms,
+            self.run_id,
+            invocation,
+            seen,
+            {**self.inputs.code.measure(seen), **fields},
+            checks,
+            self.actor,
+            self.target,
+            duration_ms,
         )
 
     def _header(self) -> dict[str, Any]:

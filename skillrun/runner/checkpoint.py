@@ -9,9 +9,17 @@ from typing import Any
 from skillrun.canonical import digest
 from skillrun.repo.tree import Lookup, changed
 from skillrun.resources import tool_version
-from skillrun.stages.interface import Case, Stage
+from skillrun.runner.case import Case
+from skillrun.runner.coded import Stage
+from skillrun.runner.plugins import plugin_version
 from skillrun.verdict import Status
 
+_BASIS_WORDS = {
+    "skill": "SKILL.md",
+    "version": "skillrun itself",
+    "code": "the plug-in's code",
+    "attested": "the attestation",
+}
 _DONE = (Status.PASSED, Status.NOT_APPLICABLE)
 
 
@@ -28,13 +36,13 @@ class Staleness:
         return bool(self.reasons)
 
 
-def spec_parts(case: Case, stage: Stage) -> dict[str, str]:
+def spec_parts(case: Case, stage: Stage[Any]) -> dict[str, str]:
     """Part of the spec -> sha256 of its canonical JSON."""
     raw = case.spec.raw if case.spec else {}
     return {part: digest(raw.get(part)) for part in stage.READS}
 
 
-def basis(case: Case, stage: Stage) -> dict[str, Any]:
+def basis(case: Case, stage: Stage[Any]) -> dict[str, Any]:
     """All that a stage rests on besides its look-ups."""
     said = case.attestations.get(stage.ID)
     attested = [said.statement, dict(said.evidence)] if said else None
@@ -42,6 +50,7 @@ def basis(case: Case, stage: Stage) -> dict[str, Any]:
         "skill": case.skill.sha256,
         "spec": spec_parts(case, stage),
         "version": tool_version(),
+        "code": plugin_version(case.skill.name),
         "attested": attested,
     }
 
@@ -52,7 +61,7 @@ def fingerprint(stage_id: str, rests_on: Mapping[str, Any], lookups: Iterable[Lo
     return digest({"stage": stage_id, "on": rests_on, "lookups": answers})
 
 
-def is_done(case: Case, stage: Stage, event: Mapping[str, Any] | None) -> bool:
+def is_done(case: Case, stage: Stage[Any], event: Mapping[str, Any] | None) -> bool:
     """The latest result passed and nothing that it rests on has changed."""
     if (
         event is None
@@ -70,13 +79,15 @@ def is_settled(facts: Mapping[str, Any]) -> bool:
     return bool(facts.get("settled", True))
 
 
-def staleness(case: Case, stage: Stage, event: Mapping[str, Any]) -> Staleness:
+def staleness(case: Case, stage: Stage[Any], event: Mapping[str, Any]) -> Staleness:
     """Why the result of an event no longer counts; empty where it does."""
     data = event["data"]
     before, now = data["basis"], basis(case, stage)
-    reasons = [
-        _basis_words(key) for key in ("skill", "version", "attested") if before[key] != now[key]
-    ]
+    reasons = []
+    for key, words in _BASIS_WORDS.items():
+        # An event of an older skillrun says nothing of a plug-in's code: there were none.
+        if before.get(key, "") != now[key]:
+            reasons.append(words)
     parts = before["spec"].keys() | now["spec"].keys()
     reasons += [
         f"spec: {part}"
@@ -86,7 +97,3 @@ def staleness(case: Case, stage: Stage, event: Mapping[str, Any]) -> Staleness:
     for lookup in map(Lookup.from_json, data["lookups"]):
         reasons += changed(lookup, case.tree.repeat(lookup, survey=case.section))
     return Staleness(tuple(dict.fromkeys(reasons)))
-
-
-def _basis_words(key: str) -> str:
-    return {"skill": "SKILL.md", "version": "skillrun itself", "attested": "the attestation"}[key]

@@ -11,41 +11,40 @@ from skillrun.masking import MASK
 from skillrun.text import masked, visible
 
 if TYPE_CHECKING:
-    from skillrun.contract.job import JobSpec
+    from skillrun.contract.specfile import Spec
     from skillrun.repo.tree import Tree
     from skillrun.verdict import Finding
 
 AROUND = 3  # lines before and after
 MOST = 50  # excerpts of one stage
 _WIDTH = 160
-_TELLING = 4  # characters of a value of the environment
+_TELLING = 4  # characters of a private value
 
 
 def excerpts(
-    tree: Tree, findings: Iterable[Finding], spec: JobSpec | None = None
+    tree: Tree, findings: Iterable[Finding], spec: Spec | None = None
 ) -> list[dict[str, Any]]:
     """JSON values: `path`, `line`, `first` (number of the first line shown), `lines`; masked,
     bounded, each place once.
 
     A place without a line, outside of the repository, or in a file that is no text has none. No
-    look-up is recorded. Of the spec's own lines, the environment that it gives to a proof is left
-    out, whatever its names are.
+    look-up is recorded. Of the spec's own lines, its private values are left out, whatever their
+    names are.
     """
     places = dict.fromkeys((f.path, f.line) for f in findings if f.path and f.line)
     found = (_excerpt(tree, path, line) for path, line in places if path and line)
     kept = [excerpt for excerpt in found if excerpt is not None][:MOST]
     for excerpt in kept:
         if spec is not None and excerpt["path"] == spec.shown_path:
-            excerpt["lines"] = [_without_environment(line, spec) for line in excerpt["lines"]]
+            excerpt["lines"] = [_hide_private_values(line, spec) for line in excerpt["lines"]]
     return kept
 
 
-def _without_environment(line: str, spec: JobSpec) -> str:
+def _hide_private_values(line: str, spec: Spec) -> str:
     """Short values such as 1 say nothing, and would take half of the line with them."""
-    given = (spec.proof.env if spec.proof else None) or {}
-    for value in given.values():
-        if len(str(value)) >= _TELLING:
-            line = line.replace(str(value), MASK)
+    for value in spec.private_values():
+        if len(value) >= _TELLING:
+            line = line.replace(value, MASK)
     return line
 
 

@@ -18,8 +18,8 @@ from skillrun.errors import Misuse
 from skillrun.ledger.rows import NewEvent
 from skillrun.ledger.store import Ledger
 from skillrun.repo.git import open_repo, snapshot, touched
-from skillrun.runner.advance import advance
-from skillrun.validations.consent import CommandPlan, Gate
+from skillrun.runner.advance import advance, open_gate
+from skillrun.validations.consent import CommandPlan
 
 if TYPE_CHECKING:
     from skillrun.runner.advance import Watcher
@@ -69,7 +69,7 @@ def implement(
     `advance` does.
     """
     report = advance(request, watcher)
-    gate = _make_gate(request, watcher)
+    gate = open_gate(request, watcher, open_repo(request.repo))
     again = replace(request, waive={}, attest={}, evidence={}, new_run=False)
     for number in range(1, who_does.attempts + 1):
         if report["outcome"] == "success" or _only_people(report, tell):
@@ -91,13 +91,6 @@ def implement(
     return report
 
 
-def _make_gate(request: Request, watcher: Watcher) -> Gate:
-    """An agent that is started in a repository runs what the repository says: its hooks, its
-    settings.
-    """
-    return Gate(open_repo(request.repo), request.trust, watcher)
-
-
 def _only_people(report: dict[str, Any], tell: Tell) -> bool:
     """Whether all that is open is a person's to answer."""
     actions = [action for action in report["next"] if action["action"] != "consider"]
@@ -112,9 +105,9 @@ def _attempt(
     request: Request, report: dict[str, Any], who_does: Implementer, watcher: Watcher
 ) -> tuple[CommandResult, list[str]]:
     """(how the agent ended, the files that it changed)."""
-    from skillrun.orders.order import order_lines
     from skillrun.runner.standing import order
     from skillrun.runner.target import own_files
+    from skillrun.runner.work_orders import order_lines
     from skillrun.validations.environment import command_env
     from skillrun.validations.run import run_command
 

@@ -11,18 +11,16 @@ from typing import TYPE_CHECKING, Any
 from skillrun.actor import who
 from skillrun.errors import Misuse, Refused
 from skillrun.opening import parse_yaml
-from skillrun.stages.interface import Attestation
-from skillrun.stages.registry import NEVER_WAIVED
+from skillrun.runner.case import Attestation
 
 if TYPE_CHECKING:
     from skillrun.actor import Actor
-    from skillrun.contract.spec import JobSpec
+    from skillrun.contract.specfile import Spec
     from skillrun.repo.tree import Tree
     from skillrun.runner.target import Request
 
 
 _SPEC = "spec"
-NOT_WAIVED = NEVER_WAIVED | {"idempotency-explicit"}  # the stage, and the check that rests on it
 
 
 @dataclass(frozen=True)
@@ -35,20 +33,19 @@ class Waiver:
     source: str  # command line | spec
 
 
-def check_waivers(given: Mapping[str, str], known: set[str], path: str) -> None:
+def check_waivers(
+    given: Mapping[str, str], known: set[str], path: str, never: Mapping[str, str]
+) -> None:
     """Raises Misuse for an item that is unknown, or that can never be waived, and for one without a
-    reason.
+    reason. `never`: an item that is not waived -> what to do instead.
     """
     for item, reason in given.items():
-        if item in NOT_WAIVED:
-            raise Misuse(
-                f"{path}: {item} can never be waived",
-                hint="decide the idempotency strategy in the spec",
-            )
+        if item in never:
+            raise Misuse(f"{path}: {item} can never be waived", hint=never[item])
         if item not in known:
             raise Misuse(
                 f"{path}: nothing is called {item}",
-                hint=f"what can be waived: {', '.join(sorted(known - NOT_WAIVED))}",
+                hint=f"what can be waived: {', '.join(sorted(known - never.keys()))}",
             )
         if not reason.strip():
             raise Misuse(f"{path}: {item}: no reason", hint="a waiver says why: ITEM=REASON")
@@ -69,7 +66,7 @@ def check_waiving_actor(request: Request, actor: Actor, allowed: bool) -> None:
 
 
 def check_spec_waivers(
-    spec: JobSpec | None, committed: bytes | None, actor: Actor, allowed: bool
+    spec: Spec | None, committed: bytes | None, actor: Actor, allowed: bool
 ) -> None:
     """The same for the spec, which an agent may edit: only the waivers that its committed text
     holds count.
@@ -103,7 +100,7 @@ def _waived_in(text: bytes | None) -> set[tuple[str, str]]:
 
 
 def waivers(
-    spec: JobSpec | None, request: Request, events: Iterable[Mapping[str, Any]], actor: Actor
+    spec: Spec | None, request: Request, events: Iterable[Mapping[str, Any]], actor: Actor
 ) -> dict[str, Waiver]:
     """Item -> waiver: recorded from an earlier command line, in the spec as it is now, and on this
     command line.

@@ -75,6 +75,7 @@ def _key(request: Request, target: Target, tree: Tree) -> str:
     seen = [
         packages,
         target.skill_sha,
+        target.code_version,
         target.spec_name,
         target.spec_sha,
         target.repo.head,

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from skillrun.stages.conclude import CheckResult, Recommendation
-from skillrun.stages.proving import INCOMPLETE
-from skillrun.stages.registry import Planned
+from skillrun.runner.coded import Recommendation
+from skillrun.runner.conclude import CheckResult
+from skillrun.runner.planned import Planned
+from skillrun.runner.unproved import INCOMPLETE
 from skillrun.verdict import Finding, Severity, StageResult, Status
 
 SCHEMA_VERSION = 1

@@ -1,4 +1,4 @@
-"""`--implement scaffold`: skillrun writes the job itself, shown first, all or nothing, and verifies
+"""`--implement scaffold`: skillrun writes the work itself, shown first, all or nothing, and verifies
 the run again.
 """
 
@@ -12,14 +12,19 @@ from typing import TYPE_CHECKING, Any
 from skillrun.errors import Misuse, Refused
 from skillrun.files import Files, write
 from skillrun.ledger.store import Ledger
-from skillrun.runner.advance import advance, case_of
+from skillrun.runner.advance import advance, case_of, open_gate
+from skillrun.runner.changes import Plan
+from skillrun.runner.patch import describe_change
+from skillrun.runner.planned import match_stages
+from skillrun.runner.plugins import skill_code
 from skillrun.runner.report import finding_json
 
 if TYPE_CHECKING:
     from skillrun.runner.advance import Watcher
+    from skillrun.runner.case import Case
+    from skillrun.runner.changes import Change, Kept
+    from skillrun.runner.coded import Writer
     from skillrun.runner.target import Request
-    from skillrun.scaffold.plan import Change, Kept, Plan
-    from skillrun.stages.interface import Case
     from skillrun.validations.consent import CommandPlan
 
 STAYS = "is there already and stays as it is"
@@ -51,25 +56,33 @@ def scaffold(
     Raises what `advance` and the plan refuse, Misuse for a skill that is about no job, and Refused
     where a file cannot be written or has changed since it was planned; then no file is different.
     """
-    from skillrun.scaffold.gates import in_the_way
-
-    _check_skill(case_of(request))
+    writer = make_writer(case_of(request))
     report = advance(request, watcher) if report is None else report
-    if first := in_the_way(report["stages"]):
+    if first := writer.find_obstacles(report["stages"]):
         tell(f"nothing was written: {_count(first, 'finding')} above must be answered first")
         return Scaffolded(report)
     again = replace(request, waive={}, attest={}, evidence={}, new_run=False)
-    case = case_of(again)
-    plan = _plan(case)
+    plan = writer.plan_changes(case_of(again))
     if plan.missing:
         missing = tuple(finding_json(finding) for finding in plan.missing)
-        return Scaffolded(_blocked(report, missing), plan, missing)
+        return Scaffolded(_block(report, missing, writer.STAGE), plan, missing)
     _say(plan, tell)
     if plan.changes:
         _write_and_record(again, watcher, tell, plan, report)
         report = advance(again, watcher, lambda case: _mark(case, tell))
     _mark(case_of(again), tell)  # where the proof of an earlier run still holds
     return Scaffolded(report, plan)
+
+
+def make_writer(case: Case) -> Writer[Any]:
+    """What writes the work of a skill. Raises Misuse for a skill that writes none."""
+    make = skill_code(case.skill.name).writer
+    if make is None:
+        raise Misuse(
+            f"--implement scaffold: {case.skill.name} writes no job",
+            hint="a coded skill with a writer does: skillrun list names the skills",
+        )
+    return make()
 
 
 def _write_and_record(
@@ -80,14 +93,15 @@ def _write_and_record(
     """
     from skillrun.runner import written
 
-    path, root = Path(report["ledger"]["path"]), case_of(request).root
+    case = case_of(request)
+    path, root = Path(report["ledger"]["path"]), case.root
     written.begin(path, report["run"]["id"], plan)
     try:
         _write(root, plan.changes)
     except Refused:
         written.drop(path)
         raise
-    notes, ran = _format(request, watcher, plan, root)
+    notes, ran = _format(request, case, watcher, plan)
     for note in notes:
         tell(f"  note: {note}")
     with Ledger.open(path) as ledger:
@@ -95,16 +109,12 @@ def _write_and_record(
 
 
 def _format(
-    request: Request, watcher: Watcher, plan: Plan, root: Path
+    request: Request, case: Case, watcher: Watcher, plan: Plan
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The repository's formatters over the Python files that were written, with consent: what to
-    know, what ran.
+    """The repository's formatters over the files that were written, with consent: what to know,
+    what ran.
     """
-    from skillrun.repo.git import open_repo
-    from skillrun.scaffold.manner.formatting import format_files
-    from skillrun.validations.consent import Gate
-
-    gate = Gate(open_repo(root), request.trust, watcher)
+    gate = open_gate(request, watcher, case.repo)
     ran: list[str] = []
 
     def ask(commands: CommandPlan) -> bool:
@@ -112,28 +122,18 @@ def _format(
         ran.extend(commands.shown if given else ())
         return given
 
-    paths = [change.path for change in plan.changes if change.path.endswith(".py")]
-    notes = format_files(root, paths, plan.formatters, ask, watcher.output)
+    notes = make_writer(case).format_files(case, plan, ask, watcher.output)
     return notes, tuple(ran)
 
 
 def _mark(case: Case, tell: Tell) -> None:
-    """Marks in the job's state machine which transitions the proof has seen."""
-    from skillrun.scaffold import machine
-    from skillrun.scaffold.plan import Change
-    from skillrun.stages.proving import last_report
-
-    report, path = last_report(case), machine.find(case)
-    text = case.tree.peek(path) if path is not None else None
-    if report is None or path is None or text is None:
-        return
-    before = text.decode()
-    after = machine.marked(before, report["transitions"])
-    if after != before:
-        _write(case.root, [Change(path, before, after)])
-        case.tree.forget(path)
-        seen = len(report["transitions"])
-        tell(f"{path}: marked the {seen} transitions that the proof saw")
+    """Marks in what was written what the proof has seen."""
+    marked = make_writer(case).mark_proof(case)
+    if marked is not None:
+        change, said = marked
+        _write(case.root, [change])
+        case.tree.forget(change.path)
+        tell(said)
 
 
 def preview(request: Request) -> tuple[Plan, tuple[dict[str, Any], ...]]:
@@ -142,62 +142,40 @@ def preview(request: Request) -> tuple[Plan, tuple[dict[str, Any], ...]]:
 
     With something in the way the plan is empty. Raises as `scaffold` does.
     """
-    from skillrun.scaffold.gates import in_the_way
-    from skillrun.scaffold.plan import Plan
-
     case = case_of(request)
-    _check_skill(case)
-    if first := in_the_way(_gates(case)):
+    writer = make_writer(case)
+    if first := writer.find_obstacles(_examine_gates(case, writer)):
         return Plan(), tuple(first)
-    plan = _plan(case)
+    plan = writer.plan_changes(case)
     _check(case.root, plan.changes)
     return plan, tuple(finding_json(finding) for finding in plan.missing)
 
 
-def _gates(case: Case) -> list[dict[str, Any]]:
+def _examine_gates(case: Case, writer: Writer[Any]) -> list[dict[str, Any]]:
     """The stages that come first, read now; as a report has them, in short."""
-    from skillrun.scaffold.gates import GATES
-    from skillrun.stages.registry import match_stages
-
-    stages = [planned.stage for planned in match_stages(case.skill)[0] if planned.stage.ID in GATES]
-    results = [(stage.ID, stage.examine(case)) for stage in stages]
-    return [
-        {
-            "id": name,
-            "status": result.status,
-            "findings": [finding_json(finding) for finding in result.findings],
-        }
-        for name, result in results
-    ]
+    found = []
+    for planned in match_stages(case.skill)[0]:
+        stage = planned.stage
+        if stage.ID in writer.GATES:
+            result = stage.examine(case)
+            findings = [finding_json(finding) for finding in result.findings]
+            found.append({"id": stage.ID, "status": result.status, "findings": findings})
+    return found
 
 
-def _plan(case: Case) -> Plan:
-    from skillrun.scaffold import plan
-
-    return plan.plan(case)
-
-
-def _check_skill(case: Case) -> None:
-    from skillrun.stages.registry import STAGES
-
-    if case.skill.name not in STAGES:
-        known = ", ".join(STAGES)
-        raise Misuse(
-            f"--implement scaffold: {case.skill.name} writes no job",
-            hint=f"the skills that do: {known}",
-        )
-
-
-def _blocked(report: dict[str, Any], missing: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _block(
+    report: dict[str, Any], missing: Sequence[dict[str, Any]], blocked: str
+) -> dict[str, Any]:
     """The report with what has to be decided first: among the findings of the stage that the work
     is for, and next.
     """
-    stages = [
-        {**stage, "findings": [*stage["findings"], *missing]} if stage["id"] == "handler" else stage
-        for stage in report["stages"]
-    ]
+    stages = []
+    for stage in report["stages"]:
+        if stage["id"] == blocked:
+            stage = {**stage, "findings": [*stage["findings"], *missing]}
+        stages.append(stage)
     actions = [
-        {"stage": "handler", "action": "decide", "detail": _words(finding)} for finding in missing
+        {"stage": blocked, "action": "decide", "detail": _words(finding)} for finding in missing
     ]
     return {**report, "outcome": "blocked", "stages": stages, "next": [*actions, *report["next"]]}
 
@@ -209,12 +187,10 @@ def _words(finding: dict[str, Any]) -> str:
 
 
 def _say(plan: Plan, tell: Tell) -> None:
-    from skillrun.scaffold.diff import in_words
-
     if plan.changes:
         tell(f"writing {_count(plan.changes, 'file')}")
     for change in plan.changes:
-        tell(f"  {in_words(change)}")
+        tell(f"  {describe_change(change)}")
     for kept in plan.kept:
         for text in kept_lines(kept):
             tell(text)

@@ -5,6 +5,7 @@ nothing is run.
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,8 @@ from skillrun.runner.target import Request, ledger_path, own_files, repo_name
 from skillrun.tally import count_stages
 
 if TYPE_CHECKING:
-    from skillrun.stages.interface import Case, Stage
+    from skillrun.runner.case import Case
+    from skillrun.runner.coded import Stage
 
 NOT_SIGNED = (
     "the last report of this run was not recorded by skillrun for this user: no run here"
@@ -49,7 +51,7 @@ def standing(
     if not is_ledger_file(path):
         raise Blocked(
             f"{repo.root}: no run has been made here yet",
-            hint="begin one: skillrun job-worker-orchestration",
+            hint="begin one: skillrun SKILL; skillrun list names those that can be run here",
         )
     with Ledger.open(path, read_only=True) as opened:
         row = _choose(opened, repo, job, run)
@@ -90,7 +92,7 @@ def order(
     repo_path: Path, *, job: str | None = None, run: str | None = None, ledger: Path | None = None
 ) -> dict[str, Any]:
     """The work order of where a run stands; see `orders.order`. Raises as `standing` does."""
-    from skillrun.orders.order import open_stages, work_orders
+    from skillrun.runner.work_orders import open_stages, work_orders
 
     report = standing(repo_path, job=job, run=run, ledger=ledger)
     written = _spec_since(report, repo_path)
@@ -105,14 +107,14 @@ def _spec_since(report: dict[str, Any], repo_path: Path) -> str | None:
     """What to do where the run is of a time before the job's spec was there; None where it is
     not.
     """
-    from skillrun.runner.advance import NO_JOB
-    from skillrun.runner.target import the_only_spec
-    from skillrun.stages.registry import STAGES
+    from skillrun.runner.plugins import skill_code
+    from skillrun.runner.target import NO_JOB, the_only_spec
 
-    if report["run"]["job"] != NO_JOB or report["run"]["skill"].rpartition("/")[2] not in STAGES:
+    spec = skill_code(report["run"]["skill"].rpartition("/")[2]).spec
+    if report["run"]["job"] != NO_JOB or spec.from_settings is not None:
         return None
     try:
-        found = the_only_spec(open_repo(repo_path))
+        found = the_only_spec(open_repo(repo_path), spec.folder)
     except Misuse as several:
         return f"{several.message}; run the skill with --spec FILE"
     return (
@@ -251,7 +253,7 @@ def _mark_stale(
     case, planned = _case(row, repo, ledger, request)
     latest = ledger.latest_stages(row["run_id"])
     for shown in report["stages"]:
-        stage: Stage | None = planned.get(shown["id"])
+        stage: Stage[Any] | None = planned.get(shown["id"])
         event = latest.get(shown["id"])
         if stage is None or event is None or _is_put_off(shown, event):
             continue
@@ -267,25 +269,24 @@ def _is_put_off(shown: dict[str, Any], event: dict[str, Any]) -> bool:
 
 def _case(
     row: dict[str, Any], repo: Repo, ledger: Ledger, request: Request
-) -> tuple[Case, dict[str, Stage]]:
+) -> tuple[Case, dict[str, Stage[Any]]]:
     from skillrun.contract.locate import find_skill
-    from skillrun.contract.skill import load_skill
-    from skillrun.runner.advance import read_spec
+    from skillrun.runner.inputs import build_case
     from skillrun.runner.options import recorded_attestations
-    from skillrun.stages.interface import Case
-    from skillrun.stages.registry import match_stages
+    from skillrun.runner.planned import match_stages
 
-    skill = load_skill(find_skill(request.skill, repo.root, request.skill_path))
-    file = request.spec if request.spec is not None and request.spec.is_file() else None
-    gone = request.spec is not None and file is None
-    spec = None if gone else read_spec(skill, request, file, repo.root)
-    said = recorded_attestations(
+    skill_file = find_skill(request.skill, repo.root, request.skill_path)
+    tree = Tree(repo.root, without=own_files(repo, ledger.path))
+    file = request.spec
+    if file is not None and not file.is_file():
+        file = None
+        request = replace(request, overrides={})  # they were said of a spec that is gone
+    case = build_case(request, repo, tree, skill_file, file)
+    case.attestations = recorded_attestations(
         keep_signed(ledger.events(row["run_id"], type="attestation.given"))
     )
-    tree = Tree(repo.root, without=own_files(repo, ledger.path))
-    case = Case(skill, spec, repo, tree, attestations=said)
-    planned, _ = match_stages(skill)
-    return case, {p.stage.ID: p.stage for p in planned}
+    planned, _ = match_stages(case.skill)
+    return case, {one.stage.ID: one.stage for one in planned}
 
 
 def explain(report: dict[str, Any], stage: str) -> dict[str, Any]:

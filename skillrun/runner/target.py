@@ -11,15 +11,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from skillrun.canonical import digest, sha256
-from skillrun.contract.specfile import MAX_BYTES, read_raw_spec, specs_in
+from skillrun.contract.specfile import MAX_BYTES, SPEC_FOLDER, specs_in
 from skillrun.errors import LedgerUnusable, Misuse, SkillInvalid
 from skillrun.ledger.connection import BUSY_MS
 from skillrun.ledger.store import Ledger
 from skillrun.opening import read_beginning, read_json
 from skillrun.repo.git import Repo, open_repo
+from skillrun.runner.plugins import plugin_version, skill_code
 from skillrun.text import visible
 
 FOLDER = ".skillrun"
+NO_JOB = "-"  # what the ledger calls a run that is about nothing in particular
 _IGNORED = (
     "# Written by skillrun: its ledger stays out of the repository, job specs do"
     " not.\nledger.db*\nlocks/\n.gitignore\n"
@@ -52,6 +54,7 @@ class Target:
     repo: Repo
     skill_file: Path
     skill_sha: str
+    code_version: str  # of the plug-in that answers to the skill; else empty
     spec_file: Path | None
     spec_sha: str | None
     ledger_path: Path
@@ -85,24 +88,29 @@ def find_target(request: Request) -> Target:
     """Raises what the design calls refused: no repository, no skill, an unreadable spec. Misuse:
     several specs.
     """
-    from skillrun.contract.locate import find_skill
+    from skillrun.contract.locate import find_skill, peek_name
 
     repo = open_repo(request.repo)
     skill_file = find_skill(request.skill, repo.root, request.skill_path)
-    spec_file = request.spec if request.spec is not None else the_only_spec(repo)
+    name = peek_name(skill_file)
+    spec = skill_code(name).spec
+    spec_file = request.spec
+    if spec_file is None:
+        spec_file = the_only_spec(repo, spec.folder)
     return Target(
         repo=repo,
         skill_file=skill_file,
         skill_sha=_hash_of_skill(skill_file),
+        code_version=plugin_version(name),
         spec_file=spec_file,
-        spec_sha=read_raw_spec(spec_file)[1] if spec_file is not None else None,
+        spec_sha=spec.hash_file(spec_file) if spec_file is not None else None,
         ledger_path=ledger_path(repo, request.ledger),
     )
 
 
-def the_only_spec(repo: Repo) -> Path | None:
-    """The one spec in `.skillrun/jobs/`, or None. Raises Misuse where there are several."""
-    found = specs_in(repo.root)
+def the_only_spec(repo: Repo, folder: Path = SPEC_FOLDER) -> Path | None:
+    """The one spec in a folder of a repository, or None. Raises Misuse where there are several."""
+    found = specs_in(repo.root, folder)
     if len(found) > 1:
         listed = ", ".join(visible(shown(repo.root, path)) for path in found)
         first = visible(shown(repo.root, found[0]))

@@ -5,92 +5,52 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from skillrun.ledger.rows import Telemetry
-from skillrun.stages.registry import STAGES
-from skillrun.stages.tests import is_test_file
-from skillrun.verdict import StageResult, Status, weakest
+from skillrun.ledger.rows import SKILL_COLUMNS, Telemetry
+from skillrun.verdict import Status, weakest
 
 if TYPE_CHECKING:
     from skillrun.actor import Actor
-    from skillrun.contract.skill import Skill
-    from skillrun.contract.spec import JobSpec
-    from skillrun.stages.conclude import CheckResult
+    from skillrun.runner.coded import Measured
+    from skillrun.runner.conclude import CheckResult
+    from skillrun.runner.target import Target
 
-_INTEGRATION = ("integration", "e2e", "functional", "end_to_end")
+_NOT_ATTEMPTED = (Status.PENDING, Status.NOT_APPLICABLE)
+_NOT_MET = (Status.FAILED, Status.BLOCKED)
 
 
 def telemetry_row(
-    *,
     run_id: str,
     invocation: int,
-    skill: Skill,
-    spec: JobSpec | None,
-    outcome: str,
-    results: Mapping[str, StageResult],
+    seen: Measured,
+    own: Mapping[str, Any],
     checks: list[CheckResult],
-    files: list[str] | None,
-    fields: Mapping[str, Any],
     actor: Actor,
-    repo: str,
-    git_head: str | None,
+    target: Target,
     duration_ms: int | None,
 ) -> Telemetry:
-    """`files`: what was touched since the run began; None where that was not measured (an
-    interrupted invocation).
+    """`own`: the skill's own fields. Those that have a column go there, the others are kept
+    together in `fields`.
     """
-    ours = skill.name in STAGES
-    grades = [r.grade for r in results.values() if r.status == Status.PASSED]
-    grades += [c.grade for c in checks if c.status == Status.PASSED]
+    grades = [result.grade for result in seen.results.values() if result.status == Status.PASSED]
+    grades += [check.grade for check in checks if check.status == Status.PASSED]
+    columns = {name: own[name] for name in SKILL_COLUMNS if name in own}
+    fields = {name: value for name, value in own.items() if name not in columns}
     return Telemetry(
         run_id=run_id,
         invocation=invocation,
-        skill=skill.id,
-        outcome=outcome,
+        skill=seen.skill.id,
+        outcome=seen.outcome,
         actor=actor.name,
         actor_kind=str(actor.kind),
-        repo=repo,
-        trigger=spec.trigger.type if ours and spec and spec.trigger else None,
-        idempotency=_idempotency(spec) if ours else None,
-        retries=_retries(spec) if ours else None,
-        tests_added=_tests_added(files) if ours and files is not None else None,
-        files_touched=files,
+        repo=target.repo_name,
+        files_touched=seen.files,
         duration_ms=duration_ms,
         agent=actor.agent,
-        git_head=git_head,
-        checks_attempted=[
-            c.id for c in checks if c.status not in (Status.PENDING, Status.NOT_APPLICABLE)
-        ],
-        checks_passed=[c.id for c in checks if c.status == Status.PASSED],
-        checks_failed=[c.id for c in checks if c.status in (Status.FAILED, Status.BLOCKED)],
+        git_head=target.repo.head,
+        checks_attempted=[check.id for check in checks if check.status not in _NOT_ATTEMPTED],
+        checks_passed=[check.id for check in checks if check.status == Status.PASSED],
+        checks_failed=[check.id for check in checks if check.status in _NOT_MET],
         grade_min=weakest(grades),
-        fields={**({} if ours else own_fields(skill, spec, outcome, files)), **fields},
+        fields=fields,
+        **columns,
     )
-
-
-def own_fields(
-    skill: Skill, spec: JobSpec | None, outcome: str, files: list[str] | None
-) -> dict[str, Any]:
-    """Another skill's telemetry: what is measured, what the spec's inputs give, and null for what
-    nobody knows.
-    """
-    known: dict[str, Any] = {"skill": skill.id, "outcome": outcome, "files_touched": files}
-    given = (spec.inputs if spec else None) or {}
-    return {field.key: known.get(field.key, given.get(field.key)) for field in skill.telemetry}
-
-
-def _idempotency(spec: JobSpec | None) -> str:
-    return (spec.idempotency.strategy if spec and spec.idempotency else None) or "unknown"
-
-
-def _retries(spec: JobSpec | None) -> str | None:
-    if spec is None or spec.retry is None:
-        return None
-    return "none" if spec.retry.kind == "none" else "bounded"
-
-
-def _tests_added(files: list[str]) -> str:
-    """The strongest kind among the test files touched since the run began."""
-    tests = [path for path in files if is_test_file(path)]
-    if any(word in path.lower() for path in tests for word in _INTEGRATION):
-        return "integration"
-    return "unit" if tests else "none"

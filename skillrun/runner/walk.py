@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from skillrun.ledger.rows import EvidenceRow, NewEvent
@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from skillrun.ledger.store import Ledger
     from skillrun.repo.tree import Lookup
     from skillrun.runner.advance import Watcher
+    from skillrun.runner.case import Case
+    from skillrun.runner.coded import CodedSkill, Prover
     from skillrun.runner.options import Waiver
-    from skillrun.stages.interface import Case
-    from skillrun.stages.registry import Planned
+    from skillrun.runner.planned import Planned
     from skillrun.verdict import Finding, StageResult
 
 
@@ -30,6 +31,7 @@ class Walk:
     """One walk through the stages of a run. `event` makes an event of this invocation."""
 
     case: Case
+    code: CodedSkill[Any]
     planned: tuple[Planned, ...]
     missing_steps: tuple[Finding, ...]
     skill_file: str
@@ -98,33 +100,29 @@ class Walk:
 
     def _awaits_proof(self) -> bool:
         """Something was read that a proof may still speak of."""
-        from skillrun.stages.proving import PROVEN
-
-        read = PROVEN.keys() & self.results.keys()
+        read = self._proven.intersection(self.results)
         return self._clean() and any(self._wants_proof(stage) for stage in read)
 
     def _is_behind_proof(self, stage: str) -> bool:
         """The first stage after those that a proof speaks of, with nothing open before it."""
-        from skillrun.stages.proving import PROVEN
-
-        if self.proof_done or stage in PROVEN or not self._clean():
+        if self.proof_done or stage in self._proven or not self._clean():
             return False
-        return PROVEN.keys() <= self.results.keys()
+        return self._proven <= self.results.keys()
 
     def _prove(self) -> None:
         """Stages that were read so far are proved by fault injection, once for all of them."""
-        from skillrun.stages.proving import PROVEN, proof_record, prove_case, with_proof
-
         self.proof_done = True
-        left = [p for p in self.planned if p.stage.ID in PROVEN and self._wants_proof(p.stage.ID)]
-        if not left:
+        prover = self._prover
+        proven = [one for one in self.planned if one.stage.ID in self._proven]
+        left = [one for one in proven if self._wants_proof(one.stage.ID)]
+        if prover is None or not left:
             return
         begun = time.monotonic()
         with self.case.tree.recording() as lookups:
-            report = prove_case(self.case)
-        record = proof_record(report)
+            report = prover.prove_case(self.case)
+        record = prover.record_proof(report)
         for planned in left:
-            more = partial(with_proof, planned.stage.ID, report=report)
+            more = partial(prover.add_proof, planned.stage.ID, report=report)
             self._examine(planned, begun, more, lookups, record)
             begun, record = (
                 time.monotonic(),
@@ -132,6 +130,15 @@ class Walk:
             )  # the proof belongs to the first stage that it speaks of
         if self.after_proof is not None:
             self.after_proof(self.case)
+
+    @cached_property
+    def _prover(self) -> Prover[Any] | None:
+        return self.code.prover() if self.code.prover is not None else None
+
+    @cached_property
+    def _proven(self) -> frozenset[str]:
+        """The stages that a proof speaks of."""
+        return frozenset(self._prover.PROVEN if self._prover is not None else ())
 
     def _wants_proof(self, stage: str) -> bool:
         """Passed by reading alone."""
@@ -147,7 +154,7 @@ class Walk:
         return not self.open
 
     def _note_whether_open(self, stage: str, result: StageResult) -> None:
-        from skillrun.stages.proving import is_unproved
+        from skillrun.runner.unproved import is_unproved
         from skillrun.verdict import Status
 
         done = (Status.PASSED, Status.NOT_APPLICABLE, Status.WAIVED)
@@ -172,12 +179,13 @@ class Walk:
 
         Where the spec asks for a proof that cannot be made, the stage is pending.
         """
-        from skillrun.stages.proving import NOT_POSSIBLE, PROVEN, as_unproved, not_asked
+        from skillrun.runner.unproved import NOT_POSSIBLE, as_unproved
         from skillrun.verdict import Status
 
-        if stage not in PROVEN or result.status != Status.PASSED:
+        prover = self._prover
+        if prover is None or stage not in self._proven or result.status != Status.PASSED:
             return result
-        why = self.case.once("not-asked", lambda: not_asked(self.case))
+        why = self.case.once("no-proof", lambda: prover.explain_no_proof(self.case))
         if why is None:
             return result
         if why.rule == NOT_POSSIBLE:
@@ -202,11 +210,12 @@ class Walk:
         from skillrun.runner.checkpoint import basis, fingerprint
         from skillrun.runner.codec import result_json
         from skillrun.runner.excerpts import excerpts
+        from skillrun.runner.plugins import examine_stage
 
         stage = planned.stage
         self.case.clean = self._clean()
         with self.case.tree.recording() as lookups:
-            result = more(stage.examine(self.case))
+            result = more(examine_stage(self.code, stage, self.case))
             self.case.tree.record(rests_too)
         result = self.waived(stage.ID, result)
         took = time.monotonic() - begun

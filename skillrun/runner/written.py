@@ -19,7 +19,7 @@ from skillrun.runner.target import lock_folder
 
 if TYPE_CHECKING:
     from skillrun.ledger.store import Ledger
-    from skillrun.scaffold.plan import Plan
+    from skillrun.runner.changes import Plan
 
 WRITTEN = "scaffold.written"
 _MODE = 0o644

@@ -9,7 +9,7 @@ from skillrun.scaffold.stores.testing import Testing
 
 if TYPE_CHECKING:
     from skillrun.frameworks.pieces import Facts
-    from skillrun.stages.interface import Case
+    from skillrun.stages.interface import JobCase
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class AppContext:
     expression: str
 
 
-def find_context(case: Case, facts: Facts) -> AppContext | None:
+def find_context(case: JobCase, facts: Facts) -> AppContext | None:
     """Where the job needs one (`in_app_context` of the framework's facts); None where none does, or
     none is found.
     """

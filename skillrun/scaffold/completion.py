@@ -16,13 +16,13 @@ from skillrun.scaffold.stores.proof import proof_part
 if TYPE_CHECKING:
     from skillrun.contract.job import JobSpec, Proof
     from skillrun.frameworks.pieces import Facts
-    from skillrun.stages.interface import Case
+    from skillrun.stages.interface import JobCase
 
 
 _SETTING = ("env", "services", "setup", "database")
 
 
-def missing_parts(case: Case, spec: JobSpec, facts: Facts) -> dict[str, Any]:
+def missing_parts(case: JobCase, spec: JobSpec, facts: Facts) -> dict[str, Any]:
     """The parts that the spec leaves out and that what is written decides: `message`, `enqueue`,
     `proof`.
     """

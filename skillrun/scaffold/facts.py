@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from skillrun.contract.job import Effect, JobError, JobSpec
     from skillrun.frameworks.interface import FrameworkUse
     from skillrun.repo.python import Definition, Project
-    from skillrun.stages.interface import Case
+    from skillrun.stages.interface import JobCase
 
 _TYPES = {
     "integer": "int",
@@ -38,7 +38,7 @@ HANDLES = frozenset(
 
 
 def read_facts(
-    case: Case,
+    case: JobCase,
     spec: JobSpec,
     use: FrameworkUse,
     store: Store,
@@ -90,7 +90,7 @@ def read_facts(
     )
 
 
-def _effect_calls(case: Case, spec: JobSpec, names: Names) -> tuple[EffectCall, ...]:
+def _effect_calls(case: JobCase, spec: JobSpec, names: Names) -> tuple[EffectCall, ...]:
     count = len(spec.effects or ())
     return tuple(_effect(case, spec, names, number) for number in range(count))
 
@@ -336,7 +336,7 @@ def _invalid(spec: JobSpec, module: str) -> str:
 # -- the effects
 
 
-def _effect(case: Case, spec: JobSpec, names: Names, number: int) -> EffectCall:
+def _effect(case: JobCase, spec: JobSpec, names: Names, number: int) -> EffectCall:
     effect = (spec.effects or ())[number]
     module, _, attribute = effect.call.partition(":")
     for part in (*module.split("."), *attribute.split(".")):

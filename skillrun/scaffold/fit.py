@@ -20,9 +20,9 @@ from skillrun.frameworks.pieces import (
     Section,
     SpecParts,
 )
+from skillrun.runner.changes import Change, Kept
 from skillrun.scaffold.completion import completed
 from skillrun.scaffold.editing.bindings import Follow, unfollowed
-from skillrun.scaffold.plan import Change, Kept
 
 if TYPE_CHECKING:
     from skillrun.repo.tree import Tree

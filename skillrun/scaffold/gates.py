@@ -26,7 +26,7 @@ handler, its wiring, an adapter, tests and notes that are missing are just what 
 _STOPS = ("blocker", "error")
 
 
-def in_the_way(stages: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def find_obstacles(stages: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The findings of a report's stages that must be gone before anything is written."""
     closed = [
         stage
@@ -53,4 +53,4 @@ def can_be_written(report: Mapping[str, Any]) -> bool:
         for stage in handlers
         for finding in stage["findings"]
     )
-    return missing and not in_the_way(report["stages"])
+    return missing and not find_obstacles(report["stages"])

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING
 
 from skillrun.contract.duration import format_duration
 from skillrun.frameworks.pieces import EffectCall, Facts
+from skillrun.runner.findings import blocker
 from skillrun.scaffold.facts import Names, read_facts, takes, unfilled
 from skillrun.scaffold.stores import redis
 from skillrun.scaffold.writers import awaits, has_writer, writer_of
-from skillrun.stages.interface import blocker
 
 if TYPE_CHECKING:
     from skillrun.contract.job import JobSpec
     from skillrun.frameworks.interface import FrameworkUse
-    from skillrun.stages.interface import Case
+    from skillrun.stages.interface import JobCase
     from skillrun.verdict import Finding
 
 PARTS = ("payload", "handler", "idempotency", "effects", "failures", "retry", "dead_letter")
@@ -80,7 +80,7 @@ class Gathered:
     missing: tuple[Finding, ...] = ()
 
 
-def gather(case: Case) -> Gathered:
+def gather(case: JobCase) -> Gathered:
     """Reads the spec and the repository. Raises Refused for what can never be written."""
     missing = tuple(_undecided(case))
     spec, use = case.spec, case.use
@@ -90,7 +90,7 @@ def gather(case: Case) -> Gathered:
     return Gathered(facts, (*_impossible(spec, facts), *_adapters(case, spec, facts)))
 
 
-def _facts(case: Case, spec: JobSpec, use: FrameworkUse) -> Facts:
+def _facts(case: JobCase, spec: JobSpec, use: FrameworkUse) -> Facts:
     from skillrun.scaffold.app_context import find_context
     from skillrun.scaffold.manner.conventions import read_conventions
     from skillrun.scaffold.stores.django_use import is_django
@@ -109,7 +109,7 @@ def _facts(case: Case, spec: JobSpec, use: FrameworkUse) -> Facts:
     return replace(facts, facts={**facts.facts, "context": find_context(case, facts)})
 
 
-def _awaited(case: Case, facts: Facts) -> Iterator[EffectCall]:
+def _awaited(case: JobCase, facts: Facts) -> Iterator[EffectCall]:
     """The effects, with what their adapters are; one that is to be written is what the handler
     is.
     """
@@ -123,7 +123,7 @@ def _awaited(case: Case, facts: Facts) -> Iterator[EffectCall]:
         yield replace(effect, awaited=found if effect.call.exists else facts.awaits)
 
 
-def _undecided(case: Case) -> Iterator[Finding]:
+def _undecided(case: JobCase) -> Iterator[Finding]:
     spec, use = case.spec, case.use
     if spec is None:
         hint = "write one with skillrun spec init"
@@ -306,7 +306,7 @@ def _table_names(spec: JobSpec) -> Iterator[str]:
             yield f"{at}: {name!r} is no name of a table that can be written without quotes"
 
 
-def _adapters(case: Case, spec: JobSpec, facts: Facts) -> Iterator[Finding]:
+def _adapters(case: JobCase, spec: JobSpec, facts: Facts) -> Iterator[Finding]:
     """An adapter that wants what nobody has cannot be called."""
     for number, effect in enumerate(facts.effects):
         adapter = (

@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from skillrun.contract.duration import format_duration
 from skillrun.frameworks.pieces import Facts, NewFile
+from skillrun.runner.changes import Change
 from skillrun.scaffold.render import Renderer
 
 if TYPE_CHECKING:
-    from skillrun.stages.interface import Case
+    from skillrun.stages.interface import JobCase
 
 SKILL = "job-worker-orchestration"
 SEEN, UNSEEN = "| yes |", "| not yet |"
 
 
-def find(case: Case) -> str | None:
+def find(case: JobCase) -> str | None:
     """The job's state machine, where there is one beside its handler."""
     spec, handler = case.spec, case.handler
     path = _path(handler.path, spec.job) if spec is not None and handler is not None else None
@@ -41,6 +42,24 @@ def state_machine(facts: Facts, render: Renderer) -> NewFile:
         lost=_dies(facts)[0] == "lost",
     )
     return NewFile(_path(facts.path, facts.job), text, marks=(UNSEEN, SEEN))
+
+
+def mark_proof(case: JobCase) -> tuple[Change, str] | None:
+    """The change that marks in the job's state machine which transitions the last proof has seen,
+    and a line that says so.
+    """
+    from skillrun.stages.proving import last_report
+
+    report, path = last_report(case), find(case)
+    text = case.tree.peek(path) if path is not None else None
+    if report is None or path is None or text is None:
+        return None
+    before = text.decode()
+    after = marked(before, report["transitions"])
+    if after == before:
+        return None
+    seen = len(report["transitions"])
+    return Change(path, before, after), f"{path}: marked the {seen} transitions that the proof saw"
 
 
 def marked(text: str, seen: Iterable[str]) -> str:

@@ -1,51 +1,19 @@
-"""What a scaffold would change in a repository: planned and shown before anything is written."""
+"""The plan of a scaffold: all the pieces of a job, as changes of the files that are there."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from skillrun.runner.changes import Plan
 
 if TYPE_CHECKING:
     from skillrun.frameworks.pieces import Facts, Piece
-    from skillrun.stages.interface import Case
-    from skillrun.verdict import Finding
+    from skillrun.stages.interface import JobCase
 
 
-@dataclass(frozen=True)
-class Change:
-    """A file before and after, as text; before None: it does not exist. The path is relative to the
-    repository.
-    """
-
-    path: str
-    before: str | None
-    after: str
-
-
-@dataclass(frozen=True)
-class Kept:
-    """Something that is there already, was written or edited by somebody, and is left as it is."""
-
-    path: str
-    line: int
-    name: str  # of the definition, or the file itself
-    diff: str  # unified, from what is there to what the scaffold would have written
-
-
-@dataclass(frozen=True)
-class Plan:
-    """All or nothing: the changes are written together, or none of them."""
-
-    changes: tuple[Change, ...] = ()
-    kept: tuple[Kept, ...] = ()
-    missing: tuple[Finding, ...] = ()  # what has to be decided first; then there are no changes
-    notes: tuple[str, ...] = ()  # what a person should know of the result, a sentence each
-    # The repository's commands that the changed Python files go through afterwards.
-    formatters: tuple[str, ...] = ()
-
-
-def plan(case: Case) -> Plan:
+def plan(case: JobCase) -> Plan:
     """The plan for one job. Raises Refused for what can never be written, e.g. a name that is no
     identifier.
     """
@@ -59,7 +27,7 @@ def plan(case: Case) -> Plan:
     )
 
 
-def _spec_parts(case: Case, facts: Facts) -> Iterator[Piece]:
+def _spec_parts(case: JobCase, facts: Facts) -> Iterator[Piece]:
     """What the spec leaves out; a spec outside the repository is left alone."""
     from skillrun.frameworks.pieces import SpecParts
     from skillrun.scaffold.completion import missing_parts
@@ -89,7 +57,7 @@ def pieces(facts: Facts) -> list[Piece]:
     ]
 
 
-def _fitted(case: Case, made: Iterable[Piece], facts: Facts) -> Plan:
+def _fitted(case: JobCase, made: Iterable[Piece], facts: Facts) -> Plan:
     """The pieces as changes of the files that are there."""
     from skillrun.scaffold.fit import Fitting
 

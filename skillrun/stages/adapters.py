@@ -8,8 +8,9 @@ import ast
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from skillrun.runner.findings import error
 from skillrun.stages.clients import reach
-from skillrun.stages.interface import Case, error
+from skillrun.stages.interface import JobCase
 from skillrun.stages.sources import Volatile, volatile_parts
 from skillrun.stages.uniqueness import KEYISH, OTHER_KEYS
 from skillrun.verdict import Finding
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 _REMOTE = ("http", "smtp")
 
 
-def adapter_findings(case: Case, spec: JobSpec) -> Iterator[Finding]:
+def adapter_findings(case: JobCase, spec: JobSpec) -> Iterator[Finding]:
     """A promise of the spec that the adapter's own code contradicts."""
     for effect in spec.effects or ():
         adapter = case.project.find(effect.call) if effect.call else None
@@ -38,7 +39,7 @@ def adapter_findings(case: Case, spec: JobSpec) -> Iterator[Finding]:
             yield from _ignored(effect, adapter)
 
 
-def keys_made_inside(case: Case, spec: JobSpec) -> Iterator[tuple[str, Volatile]]:
+def keys_made_inside(case: JobCase, spec: JobSpec) -> Iterator[tuple[str, Volatile]]:
     """(what carries it, what it is made of): a key that an adapter sends and makes anew at each
     delivery.
     """
@@ -54,7 +55,7 @@ def keys_made_inside(case: Case, spec: JobSpec) -> Iterator[tuple[str, Volatile]
                 yield f"{name} of {effect.name}", part
 
 
-def _remote(case: Case, effect: Effect, adapter: Definition) -> Iterator[Finding]:
+def _remote(case: JobCase, effect: Effect, adapter: Definition) -> Iterator[Finding]:
     call = next(
         (call for call in case.project.calls(adapter, depth=3) if _writes_far_away(call)), None
     )

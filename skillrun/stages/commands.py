@@ -9,11 +9,11 @@ from collections.abc import Iterator
 
 from skillrun.errors import SkillrunError
 from skillrun.stages import noticing, proving, validate
-from skillrun.stages.interface import Case
+from skillrun.stages.interface import JobCase
 from skillrun.validations.consent import CommandPlan
 
 
-def list_command_plans(case: Case) -> list[CommandPlan]:
+def list_command_plans(case: JobCase) -> list[CommandPlan]:
     """The proof, the tests against a broken handler, and the validations, as far as they can be
     known now.
     """
@@ -25,17 +25,17 @@ def list_command_plans(case: Case) -> list[CommandPlan]:
     return plans
 
 
-def _find_proof_plans(case: Case) -> Iterator[CommandPlan]:
+def _find_proof_plans(case: JobCase) -> Iterator[CommandPlan]:
     if case.spec is not None and case.spec.proof is not None:
         yield proving.consent_plan(proving.proof_target(case))
 
 
-def _find_test_plans(case: Case) -> Iterator[CommandPlan]:
+def _find_test_plans(case: JobCase) -> Iterator[CommandPlan]:
     if case.spec is not None and case.handler is not None:
         yield noticing.plan(noticing.target_python(case, case.spec))
 
 
-def _find_validation_plans(case: Case) -> Iterator[CommandPlan]:
+def _find_validation_plans(case: JobCase) -> Iterator[CommandPlan]:
     chosen, _ = validate.plan(case)
     if chosen:
         yield validate.consent_plan(chosen)

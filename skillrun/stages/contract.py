@@ -7,8 +7,10 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from skillrun.runner.coded import wording
+from skillrun.runner.findings import blocker, error, note
 from skillrun.stages.cron import cron_problem
-from skillrun.stages.interface import Case, blocker, error, note, wording
+from skillrun.stages.interface import JobCase
 from skillrun.verdict import Action, Finding, Grade, Severity, StageResult, status_of
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ _INSIDE = {
 _OF_MODELS = ("DoesNotExist", "MultipleObjectsReturned")  # Django gives them to every model
 
 
-def examine(case: Case) -> StageResult:
+def examine(case: JobCase) -> StageResult:
     """Every part of the contract is explicit, and the trigger can work with this framework."""
     spec = case.spec
     if spec is None:
@@ -129,7 +131,7 @@ def _guarantees(spec: JobSpec) -> Iterator[Finding]:
             )
 
 
-def _trigger(case: Case, spec: JobSpec) -> Iterator[Finding]:
+def _trigger(case: JobCase, spec: JobSpec) -> Iterator[Finding]:
     trigger = spec.trigger
     if trigger is None or trigger.type != "cron":
         return
@@ -202,7 +204,7 @@ def _is_json(value: object) -> bool:
     return True
 
 
-def _errors(case: Case, spec: JobSpec) -> Iterator[Finding]:
+def _errors(case: JobCase, spec: JobSpec) -> Iterator[Finding]:
     """Each error exists, and is either transient or permanent."""
     failures = spec.failures
     if failures is None:
@@ -225,7 +227,7 @@ def _errors(case: Case, spec: JobSpec) -> Iterator[Finding]:
                 )
 
 
-def _may_exist(case: Case, name: str) -> bool:
+def _may_exist(case: JobCase, name: str) -> bool:
     """False only where it can be told: no built-in of that name, or a file of the repository that
     lacks it.
     """

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from skillrun.stages.interface import PROOF_PARTS, Case, blocker, error, warning, wording
+from skillrun.runner.coded import wording
+from skillrun.runner.findings import blocker, error, warning
+from skillrun.stages.interface import PROOF_PARTS, JobCase
 from skillrun.stages.uniqueness import tables
 from skillrun.stages.unread import unread
 from skillrun.verdict import (
@@ -36,7 +38,7 @@ _OWN_PLACE: frozenset[str] = frozenset(
 )
 
 
-def examine(case: Case) -> StageResult:
+def examine(case: JobCase) -> StageResult:
     """Not applicable only with a reason; else the code must write the record that the spec
     names.
     """
@@ -97,7 +99,7 @@ def _undefined(spec: JobSpec | None) -> StageResult:
     )
 
 
-def _none(case: Case, spec: JobSpec, dead_letter: DeadLetter) -> StageResult:
+def _none(case: JobCase, spec: JobSpec, dead_letter: DeadLetter) -> StageResult:
     """Not applicable with a reason; a message that comes back for ever is no dead letter, and is
     found all the same.
     """
@@ -131,7 +133,7 @@ def _none(case: Case, spec: JobSpec, dead_letter: DeadLetter) -> StageResult:
     )
 
 
-def _written(case: Case, spec: JobSpec, dead_letter: DeadLetter) -> Iterator[Finding]:
+def _written(case: JobCase, spec: JobSpec, dead_letter: DeadLetter) -> Iterator[Finding]:
     place = {"path": spec.shown_path, "line": spec.line("dead_letter")}
     use = case.use
     if dead_letter.kind == "framework":
@@ -163,7 +165,7 @@ def _written(case: Case, spec: JobSpec, dead_letter: DeadLetter) -> Iterator[Fin
     yield from _recorded(case, policy, dead_letter)
 
 
-def _recorded(case: Case, policy: Policy, dead_letter: DeadLetter) -> Iterator[Finding]:
+def _recorded(case: JobCase, policy: Policy, dead_letter: DeadLetter) -> Iterator[Finding]:
     handler = case.handler
     where = {"path": handler.path, "line": handler.line} if handler else {}
     if policy.dead_letter is None:
@@ -190,7 +192,7 @@ def _recorded(case: Case, policy: Policy, dead_letter: DeadLetter) -> Iterator[F
         )
 
 
-def _named(case: Case, where: str) -> bool:
+def _named(case: JobCase, where: str) -> bool:
     word = where.split()[-1].rpartition(".")[2]
     written = case.tree.search(word, ".py") or case.tree.search(word, ".sql")
     # Django derives a table's name from app and class.

@@ -6,10 +6,11 @@ import ast
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from skillrun.runner.findings import blocker, error, note, warning
 from skillrun.stages import uniqueness
 from skillrun.stages.effects import handler_calls
 from skillrun.stages.horizon import duration, horizon
-from skillrun.stages.interface import Case, blocker, error, note, warning
+from skillrun.stages.interface import JobCase
 from skillrun.stages.store_use import store_use
 from skillrun.verdict import Finding
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from skillrun.stages.tables_sql import Table
 
 
-def store_findings(case: Case, spec: JobSpec, idempotency: Idempotency) -> Iterator[Finding]:
+def store_findings(case: JobCase, spec: JobSpec, idempotency: Idempotency) -> Iterator[Finding]:
     """What the repository shows of the store that the spec names; what cannot be judged is a
     note.
     """
@@ -48,7 +49,7 @@ def store_findings(case: Case, spec: JobSpec, idempotency: Idempotency) -> Itera
         yield note("idempotency.store-not-judged", message, hint=hint, **_at(spec))
 
 
-def _table(case: Case, spec: JobSpec, idempotency: Idempotency, table: str) -> Iterator[Finding]:
+def _table(case: JobCase, spec: JobSpec, idempotency: Idempotency, table: str) -> Iterator[Finding]:
     keys = ", ".join(idempotency.key or ())
     found = uniqueness.tables(case.project, table)
     if not found:
@@ -65,7 +66,7 @@ def _table(case: Case, spec: JobSpec, idempotency: Idempotency, table: str) -> I
         yield from _remembered(case, case.handler, table)
 
 
-def _remembered(case: Case, handler: Definition, table: str) -> Iterator[Finding]:
+def _remembered(case: JobCase, handler: Definition, table: str) -> Iterator[Finding]:
     """A finished job gets its row, and a second delivery notices it."""
     use = store_use(case, handler, table)
     here = {"path": handler.path, "line": handler.line}
@@ -166,7 +167,7 @@ def _receiver(spec: JobSpec) -> Iterator[Finding]:
         )
 
 
-def _atomic_set(case: Case, spec: JobSpec, idempotency: Idempotency) -> Iterator[Finding]:
+def _atomic_set(case: JobCase, spec: JobSpec, idempotency: Idempotency) -> Iterator[Finding]:
     """`set(nx=True, ex=...)`, `setnx`, `cache.add`: one step that only one of two deliveries
     wins.
     """
@@ -190,7 +191,7 @@ def _atomic_set(case: Case, spec: JobSpec, idempotency: Idempotency) -> Iterator
         yield from _kept_long_enough(case, spec, idempotency, call)
 
 
-def _marks(case: Case, handler: Definition, taken: Sequence[Call]) -> list[Call]:
+def _marks(case: JobCase, handler: Definition, taken: Sequence[Call]) -> list[Call]:
     """Sets that overwrite a key which was claimed: the claim is the lease of a delivery at work,
     and may be short.
     """
@@ -205,7 +206,7 @@ def _key_text(call: Call) -> str:
     return ast.unparse(call.node.args[0]) if call.node.args else ""
 
 
-def _sets_if_absent(case: Case, call: Call) -> bool:
+def _sets_if_absent(case: JobCase, call: Call) -> bool:
     word = call.name.rpartition(".")[2]
     if word == "set":
         return case.project.literal(call.keywords.get("nx"), call.module) is True
@@ -213,7 +214,7 @@ def _sets_if_absent(case: Case, call: Call) -> bool:
 
 
 def _kept_long_enough(
-    case: Case, spec: JobSpec, idempotency: Idempotency, call: Call
+    case: JobCase, spec: JobSpec, idempotency: Idempotency, call: Call
 ) -> Iterator[Finding]:
     here = {"path": call.path, "line": call.line}
     kept = _seconds_kept(case, call)
@@ -238,7 +239,7 @@ def _kept_long_enough(
         )
 
 
-def _seconds_kept(case: Case, call: Call) -> float | None:
+def _seconds_kept(case: JobCase, call: Call) -> float | None:
     """The literal time to live; infinity for `setnx`, which has none, None where it cannot be
     read.
     """
@@ -257,7 +258,7 @@ def _seconds_kept(case: Case, call: Call) -> float | None:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def window_findings(case: Case, spec: JobSpec, idempotency: Idempotency) -> Iterator[Finding]:
+def window_findings(case: JobCase, spec: JobSpec, idempotency: Idempotency) -> Iterator[Finding]:
     """The own window and each receiver's must outlast the retry horizon; the numbers are shown
     either way.
     """

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from skillrun.contract.job import Effect, JobSpec
     from skillrun.repo.calls import Call
     from skillrun.repo.python import Definition
-    from skillrun.stages.interface import Case
+    from skillrun.stages.interface import JobCase
 
 DOMAIN = "backend/domain-logic-module"
 PERSISTENCE = "backend/persistence-layer-change"
@@ -44,20 +44,20 @@ def dotted(import_path: str) -> str:
     return import_path.replace(":", ".")
 
 
-def handler_calls(case: Case, handler: Definition) -> tuple[Call, ...]:
+def handler_calls(case: JobCase, handler: Definition) -> tuple[Call, ...]:
     """Every call of the handler, followed three functions deep into the repository, but not into
     another job.
     """
     return case.once("handler-calls", lambda: tuple(_calls(case, handler)))
 
 
-def _calls(case: Case, handler: Definition) -> Iterator[Call]:
+def _calls(case: JobCase, handler: Definition) -> Iterator[Call]:
     for call in case.project.calls(handler, depth=3):
         if not any(_is_published(case, name) for name in call.via):
             yield call
 
 
-def _is_published(case: Case, name: str) -> bool:
+def _is_published(case: JobCase, name: str) -> bool:
     """Calling it enqueues it (Huey), so that it runs elsewhere."""
     found, use, framework = case.project.definition(name), case.use, case.framework
     if found is None or found.is_class or not found.decorators or use is None or framework is None:
@@ -65,7 +65,7 @@ def _is_published(case: Case, name: str) -> bool:
     return any(send.how == "call" for send in framework.find_sends(case.project, use, found))
 
 
-def effect_calls(case: Case, handler: Definition, effect: Effect) -> tuple[Call, ...]:
+def effect_calls(case: JobCase, handler: Definition, effect: Effect) -> tuple[Call, ...]:
     """The calls to an effect's adapter, wherever the handler makes them."""
     wanted = adapter_names(case, effect)
     return tuple(call for call in handler_calls(case, handler) if wanted & _names(call))
@@ -78,14 +78,14 @@ def _names(call: Call) -> set[str]:
     return {call.name, call.origin, call.name.replace("()", ""), call.origin.replace("()", "")}
 
 
-def adapter_names(case: Case, effect: Effect) -> frozenset[str]:
+def adapter_names(case: JobCase, effect: Effect) -> frozenset[str]:
     """The dotted names of an adapter: as the spec writes it, and followed to its definition."""
     if effect.call is None:
         return frozenset()
     return frozenset({dotted(effect.call), case.project.origin(dotted(effect.call))})
 
 
-def adapter_is_missing(case: Case, effect: Effect) -> bool:
+def adapter_is_missing(case: JobCase, effect: Effect) -> bool:
     """The adapter's module is not there, or the module has no such name, as far as its text
     tells.
     """
@@ -98,12 +98,12 @@ def adapter_is_missing(case: Case, effect: Effect) -> bool:
     return case.project.lookup(f"{module_name}:{first}") is None and not module.stars
 
 
-def _is_ours(case: Case, module_name: str) -> bool:
+def _is_ours(case: JobCase, module_name: str) -> bool:
     """The module would lie in a package of this repository."""
     return case.project.locate(module_name.partition(".")[0], anywhere=True) is not None
 
 
-def undeclared(case: Case, spec: JobSpec, handler: Definition) -> Iterator[Undeclared]:
+def undeclared(case: JobCase, spec: JobSpec, handler: Definition) -> Iterator[Undeclared]:
     """The calls to known clients outside the declared adapters; SQL only where it stands in the
     handler itself.
     """
@@ -132,7 +132,7 @@ def _outside(call: Call) -> Undeclared | None:
     return None
 
 
-def _sent(case: Case, call: Call) -> Undeclared | None:
+def _sent(case: JobCase, call: Call) -> Undeclared | None:
     """`job.send(...)`: a plain function has no such method, so its decorator made a job of it.
     Huey's is called.
     """

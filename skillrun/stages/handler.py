@@ -9,8 +9,10 @@ import platform
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from skillrun.runner.coded import wording
+from skillrun.runner.findings import blocker, error, warning
 from skillrun.stages.effects import DOMAIN, adapter_is_missing, effect_calls, undeclared
-from skillrun.stages.interface import Case, blocker, error, warning, wording
+from skillrun.stages.interface import JobCase
 from skillrun.stages.signature import signature_findings
 from skillrun.stages.unread import unread
 from skillrun.verdict import Action, Evidence, Finding, Grade, Severity, StageResult, status_of
@@ -32,7 +34,7 @@ _MANY_BRANCHES = 12
 _MANY_STATEMENTS = 60
 
 
-def examine(case: Case) -> StageResult:
+def examine(case: JobCase) -> StageResult:
     """Blocked while handler or wiring is missing; failed where it does what belongs elsewhere."""
     spec = case.spec
     if (blind := unread(case, ID)) is not None:
@@ -79,7 +81,7 @@ def _missing(spec: JobSpec | None) -> StageResult:
     )
 
 
-def _not_found(case: Case, spec: JobSpec, name: str) -> StageResult:
+def _not_found(case: JobCase, spec: JobSpec, name: str) -> StageResult:
     """Says how far the import path leads, and which tasks there are."""
     module, _, function = name.partition(":")
     path = case.project.locate(module)
@@ -106,7 +108,7 @@ def _not_found(case: Case, spec: JobSpec, name: str) -> StageResult:
     return StageResult(status_of([finding]), None, (finding,), next=(action,), summary="not found")
 
 
-def _unreadable(case: Case, path: str) -> StageResult:
+def _unreadable(case: JobCase, path: str) -> StageResult:
     """The module is there and cannot be parsed; the handler may well be in it."""
     reason = case.project.broken[path]
     hint = (
@@ -130,7 +132,7 @@ def _unreadable(case: Case, path: str) -> StageResult:
     )
 
 
-def _known_to_framework(case: Case, handler: Definition) -> Iterator[Finding]:
+def _known_to_framework(case: JobCase, handler: Definition) -> Iterator[Finding]:
     use, framework = case.use, case.framework
     if use is None or framework is None:
         return
@@ -147,7 +149,7 @@ def _known_to_framework(case: Case, handler: Definition) -> Iterator[Finding]:
         )
 
 
-def _wired(case: Case, spec: JobSpec) -> Iterator[Finding]:
+def _wired(case: JobCase, spec: JobSpec) -> Iterator[Finding]:
     """Something outside the tests publishes the job, or schedules it where the trigger is a cron or
     a poller.
     """
@@ -184,7 +186,7 @@ def _wired(case: Case, spec: JobSpec) -> Iterator[Finding]:
         )
 
 
-def _how_to_wire(case: Case, trigger: str | None) -> str:
+def _how_to_wire(case: JobCase, trigger: str | None) -> str:
     if trigger not in ("cron", "poller"):
         return (
             "add the call that enqueues it; the proof can be given enqueue: {call: ...} in the spec"
@@ -197,7 +199,7 @@ def _how_to_wire(case: Case, trigger: str | None) -> str:
     )
 
 
-def _enqueuer(case: Case, spec: JobSpec) -> Iterator[Finding]:
+def _enqueuer(case: JobCase, spec: JobSpec) -> Iterator[Finding]:
     """What the spec names as the application's own call exists, and leads to a place that publishes
     the job.
     """
@@ -222,7 +224,7 @@ def _enqueuer(case: Case, spec: JobSpec) -> Iterator[Finding]:
         )
 
 
-def _reached(case: Case, caller: Definition) -> set[str]:
+def _reached(case: JobCase, caller: Definition) -> set[str]:
     return {name for call in case.project.calls(caller, depth=3) for name in call.via}
 
 
@@ -230,7 +232,7 @@ def _holds(part: Definition, path: str, line: int) -> bool:
     return part.path == path and part.line <= line <= (part.node.end_lineno or part.line)
 
 
-def _declared_calls(case: Case, spec: JobSpec, handler: Definition) -> Iterator[Finding]:
+def _declared_calls(case: JobCase, spec: JobSpec, handler: Definition) -> Iterator[Finding]:
     for number, effect in enumerate(spec.effects or ()):
         if effect.call and not effect_calls(case, handler, effect):
             line = spec.line("effects", number)
@@ -260,7 +262,7 @@ def _declared_calls(case: Case, spec: JobSpec, handler: Definition) -> Iterator[
                 )
 
 
-def _stubs(case: Case, spec: JobSpec) -> Iterator[Finding]:
+def _stubs(case: JobCase, spec: JobSpec) -> Iterator[Finding]:
     """An adapter that nobody has filled in: a proof and tests replace it, so they cannot notice."""
     for effect in spec.effects or ():
         adapter = case.project.find(effect.call) if effect.call else None
@@ -273,7 +275,7 @@ def _stubs(case: Case, spec: JobSpec) -> Iterator[Finding]:
         )
 
 
-def _unfilled(case: Case, spec: JobSpec, handler: Definition) -> Iterator[Finding]:
+def _unfilled(case: JobCase, spec: JobSpec, handler: Definition) -> Iterator[Finding]:
     """Whoever starts the job asks a function that nobody has filled in: nothing is ever due."""
     names = [handler.dotted, *([spec.enqueue.call] if spec.enqueue else [])]
     owners = {
@@ -307,7 +309,7 @@ def _is_unwritten(last: ast.stmt) -> bool:
     return isinstance(made, ast.Name) and made.id == "NotImplementedError"
 
 
-def _undeclared_calls(case: Case, spec: JobSpec, handler: Definition) -> Iterator[Finding]:
+def _undeclared_calls(case: JobCase, spec: JobSpec, handler: Definition) -> Iterator[Finding]:
     for found in undeclared(case, spec, handler):
         call = found.call
         severity = Severity.ERROR if found.writes and found.kind != "sql" else Severity.WARNING
@@ -329,7 +331,7 @@ def _undeclared_calls(case: Case, spec: JobSpec, handler: Definition) -> Iterato
         )
 
 
-def _in_loops(case: Case, spec: JobSpec, handler: Definition) -> Iterator[Finding]:
+def _in_loops(case: JobCase, spec: JobSpec, handler: Definition) -> Iterator[Finding]:
     """An effect for each of several items in one job: the next attempt begins with the first
     again.
     """
@@ -419,7 +421,7 @@ def _thin(handler: Definition) -> Iterator[Finding]:
         )
 
 
-def _evidence(case: Case, handler: Definition) -> tuple[Evidence, ...]:
+def _evidence(case: JobCase, handler: Definition) -> tuple[Evidence, ...]:
     places = [(handler.path, handler.line, "handler")]
     places += [(w.place.path, w.place.line, w.how) for w in case.wiring if not w.in_tests]
     return tuple(
@@ -430,7 +432,7 @@ def _evidence(case: Case, handler: Definition) -> tuple[Evidence, ...]:
     )
 
 
-def _wiring_words(case: Case) -> str:
+def _wiring_words(case: JobCase) -> str:
     real = [wiring for wiring in case.wiring if not wiring.in_tests]
     if not real:
         return "not wired"

@@ -8,9 +8,11 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from skillrun.runner.coded import wording
+from skillrun.runner.findings import blocker, note, warning
 from skillrun.stages.adapters import adapter_findings
 from skillrun.stages.dedupe import store_findings, window_findings
-from skillrun.stages.interface import PROOF_PARTS, Case, blocker, note, warning, wording
+from skillrun.stages.interface import PROOF_PARTS, JobCase
 from skillrun.stages.keys import key_findings
 from skillrun.stages.unread import unread
 from skillrun.verdict import Action, Finding, Grade, Severity, StageResult, status_of
@@ -43,7 +45,7 @@ _ON_WORD = (
 )
 
 
-def examine(case: Case) -> StageResult:
+def examine(case: JobCase) -> StageResult:
     """The strategy is decided, the key is stable and unique in its store, and remembered for long
     enough.
     """
@@ -175,7 +177,7 @@ def _missing_part(payload: dict[str, Any], field: str) -> str | None:
 
 
 def _in_code(
-    case: Case, spec: JobSpec, idempotency: Idempotency, *, key_is_known: bool
+    case: JobCase, spec: JobSpec, idempotency: Idempotency, *, key_is_known: bool
 ) -> Iterator[Finding]:
     """With a misspelled key nothing true can be said of the store or of how the key is made."""
     yield from window_findings(case, spec, idempotency)

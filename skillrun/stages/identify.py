@@ -6,7 +6,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from skillrun.stages.interface import Case, blocker, wording
+from skillrun.runner.coded import wording
+from skillrun.runner.findings import blocker
+from skillrun.stages.interface import JobCase
 from skillrun.verdict import Action, Evidence, Finding, Grade, StageResult, status_of
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ READS: tuple[str, ...] = ("handler",)
 COSTLY = False
 
 
-def examine(case: Case) -> StageResult:
+def examine(case: JobCase) -> StageResult:
     """The profile's word first, then what the code shows. Blocked where nothing decides."""
     choice = case.choice
     case.survey_section("commands")
@@ -41,7 +43,7 @@ def examine(case: Case) -> StageResult:
     )
 
 
-def _contradictions(case: Case) -> tuple[Finding, ...]:
+def _contradictions(case: JobCase) -> tuple[Finding, ...]:
     from skillrun.repo.profile import contradictions
 
     return tuple(contradictions(case.profile, case.survey_everything())) if case.profile else ()
@@ -80,7 +82,7 @@ def _undecided(choice: Choice) -> list[Finding]:
     return []
 
 
-def _evidence(case: Case, use: FrameworkUse | None) -> tuple[Evidence, ...]:
+def _evidence(case: JobCase, use: FrameworkUse | None) -> tuple[Evidence, ...]:
     if use is None:
         return ()
     seen = [

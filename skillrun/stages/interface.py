@@ -1,29 +1,21 @@
-"""What a stage is: a module that examines a `Case` and says what it found."""
+"""A job's case: what its stages see, and what several of them need, worked out once."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from skillrun.validations.consent import CommandPlan
-from skillrun.verdict import Finding, Severity, StageResult
+from skillrun.runner.case import Case
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from skillrun.contract.skill import Skill
     from skillrun.contract.spec import JobSpec
     from skillrun.frameworks.interface import Framework, FrameworkUse, Job, Policy, Send
-    from skillrun.repo.git import Repo
-    from skillrun.repo.profile import Profile
     from skillrun.repo.python import Definition, Project
     from skillrun.repo.survey import Survey
-    from skillrun.repo.tree import Lookups, Tree
     from skillrun.stages.choice import Choice
-
-T = TypeVar("T")
+    from skillrun.verdict import Finding
 
 PROOF_PARTS = (
     "trigger",
@@ -41,33 +33,6 @@ PROOF_PARTS = (
 """The parts of the spec that a proof depends on, and so the stages that it speaks of."""
 
 
-@dataclass(frozen=True)
-class Attestation:
-    """Somebody's word for a declared step: the statement, and the files or the command that show
-    it.
-    """
-
-    step: str
-    statement: str
-    evidence: Mapping[str, str]  # path -> sha256 when it was attested
-    actor: str
-    actor_kind: str
-
-
-AskConsent = Callable[[CommandPlan], bool]
-"""True where the plan may run. A person is asked at most once; see `validations.consent.Gate`."""
-
-
-def record_nothing(sha: str) -> bool:
-    """No ledger is at hand."""
-    return False
-
-
-def no_consent(plan: CommandPlan) -> bool:
-    """Nobody agreed."""
-    return False
-
-
 def _installed_beside(root: Path, named: str | None) -> list[str]:
     """What is installed beside an interpreter; where there is none, that is the fact: the proof
     says what to do.
@@ -82,51 +47,13 @@ def _installed_beside(root: Path, named: str | None) -> list[str]:
 
 
 @dataclass
-class Case:
-    """One skill, one job and one repository, as the stages see them.
+class JobCase(Case):
+    """One skill, one job and one repository, as the stages of the job see them.
 
-    What is worked out once (the survey, the framework, the handler, its policy) is kept together
-    with the look-ups that it took, so that each stage which uses it depends on the same files.
+    The survey, the framework, the handler and its policy are worked out once.
     """
 
-    skill: Skill
     spec: JobSpec | None
-    repo: Repo
-    tree: Tree
-    attestations: Mapping[str, Attestation] = field(default_factory=dict)
-    consent: AskConsent = no_consent
-    is_recorded: Callable[[str], bool] = (
-        record_nothing  # whether the ledger says that a proof was kept, by its sha256
-    )
-    clean: bool = False  # the stages before have nothing open: a stage may begin what costs time
-    on_output: Callable[[str], None] | None = None
-    _kept: dict[str, tuple[Any, Lookups]] = field(default_factory=dict)
-
-    def once(self, name: str, work: Callable[[], T]) -> T:
-        """The result of `work`, done the first time; its look-ups are recorded every time."""
-        if name not in self._kept:
-            with self.tree.recording() as lookups:
-                value = work()
-            self._kept[name] = (value, lookups)
-        value, lookups = self._kept[name]
-        self.tree.record(lookups)
-        return value
-
-    @property
-    def root(self) -> Path:
-        return self.repo.root
-
-    @property
-    def profile(self) -> Profile | None:
-        """REPO_PROFILE.json, or None. Raises `ProfileInvalid`."""
-
-        def work() -> Profile | None:
-            from skillrun.repo.profile import load_profile
-
-            self.tree.read("REPO_PROFILE.json")
-            return load_profile(self.root)
-
-        return self.once("profile", work)
 
     def survey_everything(self) -> Survey:
         """One pass over the files. Not recorded: whoever concludes from it records the section with
@@ -287,53 +214,3 @@ def survey_value(found: Survey, section: str) -> tuple[Any, tuple[str, ...]]:
     if section == "languages":
         return {"languages": list(found.languages), "package_manager": found.package_manager}, ()
     raise ValueError(f"no such section of a survey: {section}")
-
-
-class Stage(Protocol):
-    """A module under `stages/` that answers to one step of a workflow."""
-
-    @property
-    def ID(self) -> str: ...
-
-    @property
-    def TITLE(self) -> str: ...
-
-    @property
-    def ANSWERS(self) -> re.Pattern[str]:
-        """The wording of the workflow step that it answers to."""
-
-    @property
-    def READS(self) -> tuple[str, ...]:
-        """The parts of the spec that its result depends on."""
-
-    @property
-    def COSTLY(self) -> bool:
-        """Runs only when the cheap stages are clean."""
-
-    def examine(self, case: Case) -> StageResult:
-        """Looks and says what it found; changes nothing in the repository."""
-
-
-def wording(pattern: str) -> re.Pattern[str]:
-    """How `ANSWERS` is written: case does not matter."""
-    return re.compile(pattern, re.IGNORECASE)
-
-
-def blocker(rule: str, message: str, *, hint: str, **place: Any) -> Finding:
-    """Something is missing: a decision, an input, or the work."""
-    return Finding(rule, Severity.BLOCKER, message, hint=hint, **place)
-
-
-def error(rule: str, message: str, *, hint: str | None = None, **place: Any) -> Finding:
-    """The evidence contradicts."""
-    return Finding(rule, Severity.ERROR, message, hint=hint, **place)
-
-
-def warning(rule: str, message: str, *, hint: str | None = None, **place: Any) -> Finding:
-    """Worth knowing; the stage passes all the same."""
-    return Finding(rule, Severity.WARNING, message, hint=hint, **place)
-
-
-def note(rule: str, message: str, *, hint: str | None = None, **place: Any) -> Finding:
-    """Said for completeness, e.g. what could not be read."""
-    return Finding(rule, Severity.NOTE, message, hint=hint, **place)

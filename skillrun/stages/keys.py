@@ -8,9 +8,10 @@ import ast
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from skillrun.runner.findings import blocker, error, note
 from skillrun.stages.adapters import keys_made_inside
 from skillrun.stages.effects import effect_calls, handler_calls
-from skillrun.stages.interface import Case, blocker, error, note
+from skillrun.stages.interface import JobCase
 from skillrun.stages.key_fields import missing_fields
 from skillrun.stages.sources import Volatile, volatile_parts
 from skillrun.stages.uniqueness import KEYISH, OTHER_KEYS
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from skillrun.repo.python import Definition
 
 
-def key_findings(case: Case, spec: JobSpec, handler: Definition) -> Iterator[Finding]:
+def key_findings(case: JobCase, spec: JobSpec, handler: Definition) -> Iterator[Finding]:
     """Every keyed effect gets a key, and no key is made of what changes between deliveries."""
     found = [*_effect_keys(case, spec, handler), *_named_keys(case, handler)]
     found += [_volatile(name, part) for name, part in keys_made_inside(case, spec)]
@@ -34,7 +35,7 @@ def key_findings(case: Case, spec: JobSpec, handler: Definition) -> Iterator[Fin
         seen.add(place)
 
 
-def _effect_keys(case: Case, spec: JobSpec, handler: Definition) -> Iterator[Finding]:
+def _effect_keys(case: JobCase, spec: JobSpec, handler: Definition) -> Iterator[Finding]:
     for number, effect in enumerate(spec.effects or ()):
         if effect.guarantee != "keyed":
             continue
@@ -55,7 +56,7 @@ def _effect_keys(case: Case, spec: JobSpec, handler: Definition) -> Iterator[Fin
 
 
 def _made_of(
-    case: Case, spec: JobSpec, handler: Definition, call: Call, name: str, value: ast.expr
+    case: JobCase, spec: JobSpec, handler: Definition, call: Call, name: str, value: ast.expr
 ) -> Iterator[Finding]:
     """The key is the same at every delivery, and another one for every other job."""
     callers = handler_calls(case, handler)
@@ -77,7 +78,7 @@ def _made_of(
 
 
 def _passed_keys(
-    case: Case, spec: JobSpec, handler: Definition, effect: Effect, key_arg: str
+    case: JobCase, spec: JobSpec, handler: Definition, effect: Effect, key_arg: str
 ) -> Iterator[Finding]:
     for call in effect_calls(case, handler, effect):
         here = {"path": call.path, "line": call.line}
@@ -140,7 +141,7 @@ def _entry(mapping: ast.expr, name: str) -> ast.expr | None:
     return None
 
 
-def _position(case: Case, effect: Effect, key_arg: str) -> int | None:
+def _position(case: JobCase, effect: Effect, key_arg: str) -> int | None:
     """Where the adapter takes the key when it is passed by position."""
     adapter = case.project.find(effect.call) if effect.call else None
     if adapter is None or isinstance(adapter.node, ast.ClassDef):
@@ -152,7 +153,7 @@ def _position(case: Case, effect: Effect, key_arg: str) -> int | None:
     return names.index(key_arg) if key_arg in names else None
 
 
-def _named_keys(case: Case, handler: Definition) -> Iterator[Finding]:
+def _named_keys(case: JobCase, handler: Definition) -> Iterator[Finding]:
     """A local variable that calls itself a key and is made of something that changes."""
     for part in case.project.callables(handler):
         for node in ast.walk(part.node):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from skillrun.proof.breaking.edits import FileEdit, Span
 from skillrun.stages.effects import adapter_names, effect_calls, handler_calls
-from skillrun.stages.interface import Case
+from skillrun.stages.interface import JobCase
 from skillrun.stages.testcases import TestCase, is_test_file, words_in
 from skillrun.validations.consent import CommandPlan
 
@@ -32,7 +32,7 @@ _GENERATED = (".py", ".so")  # ignored by git, and imported all the same: `_vers
 
 
 def try_tests(
-    case: Case, spec: JobSpec, handler: Definition, found: tuple[TestCase, ...], python: str
+    case: JobCase, spec: JobSpec, handler: Definition, found: tuple[TestCase, ...], python: str
 ) -> Trial:
     """Runs the tests with the handler as it is and broken, each in a scratch copy. Repository code
     runs.
@@ -72,7 +72,7 @@ def try_tests(
     )
 
 
-def _run_command(case: Case, how: str) -> Any:
+def _run_command(case: JobCase, how: str) -> Any:
     from skillrun.validations.run import run_command
 
     say = case.on_output
@@ -91,7 +91,7 @@ def plan(python: str) -> CommandPlan:
     return CommandPlan(purpose, (shlex.join([python, "-m", "pytest"]),))
 
 
-def target_python(case: Case, spec: JobSpec) -> str:
+def target_python(case: JobCase, spec: JobSpec) -> str:
     """The interpreter: the spec's, the repository's venv, the one that is activated, else the
     current one.
     """
@@ -103,7 +103,7 @@ def target_python(case: Case, spec: JobSpec) -> str:
     return find_python(case.root)
 
 
-def record_lookups(case: Case, records: Records) -> None:
+def record_lookups(case: JobCase, records: Records) -> None:
     """What the tests read becomes what the stage depends on; everything, where other processes read
     too.
     """
@@ -123,7 +123,7 @@ def record_lookups(case: Case, records: Records) -> None:
 
 
 def _job(
-    case: Case,
+    case: JobCase,
     spec: JobSpec,
     function: Definition,
     files: tuple[str, ...],
@@ -155,7 +155,7 @@ def _job(
     )
 
 
-def _settings(case: Case, spec: JobSpec, folder: str) -> dict[str, str]:
+def _settings(case: JobCase, spec: JobSpec, folder: str) -> dict[str, str]:
     """What the proof's environment says and nobody else does: plain values, and Django's
     settings.
     """
@@ -174,7 +174,7 @@ def _settings(case: Case, spec: JobSpec, folder: str) -> dict[str, str]:
     return plain
 
 
-def _function(case: Case, handler: Definition) -> Definition | None:
+def _function(case: JobCase, handler: Definition) -> Definition | None:
     """The function that runs; of a class, its method."""
     if not handler.is_class:
         return handler
@@ -189,7 +189,7 @@ def _import_root(function: Definition) -> str:
     return path[: -len(name)].rstrip("/") if path.endswith(name) else path.rpartition("/")[0]
 
 
-def _folder(case: Case, found: tuple[TestCase, ...]) -> str:
+def _folder(case: JobCase, found: tuple[TestCase, ...]) -> str:
     """Where the tests are run: the nearest folder above them that is a project of its own."""
     folder = found[0].path.rpartition("/")[0]
     known = set(case.tree.files)
@@ -198,7 +198,7 @@ def _folder(case: Case, found: tuple[TestCase, ...]) -> str:
     return folder if all(test.path.startswith(f"{folder}/") for test in found) else ""
 
 
-def _generated(case: Case) -> tuple[str, ...]:
+def _generated(case: JobCase) -> tuple[str, ...]:
     """Python files that git ignores in folders that it does not ignore."""
     from skillrun.repo.git import git_output
 
@@ -220,14 +220,14 @@ def _effect(spec: JobSpec) -> Effect | None:
     return next((e for e in effects if e.mode == "stand_in"), next(iter(effects), None))
 
 
-def _breaks(case: Case, spec: JobSpec, function: Definition) -> tuple[Break, ...]:
+def _breaks(case: JobCase, spec: JobSpec, function: Definition) -> tuple[Break, ...]:
     retried = not (
         spec.retry is not None and (spec.retry.kind == "none" or spec.retry.max_attempts == 1)
     )
     return (_effect_dropped(case, spec, function), *(_retried(spec) if retried else _once(spec)))
 
 
-def _effect_dropped(case: Case, spec: JobSpec, function: Definition) -> Break:
+def _effect_dropped(case: JobCase, spec: JobSpec, function: Definition) -> Break:
     from skillrun.proof.breaking.judge import Break
 
     effect = _effect(spec)
@@ -276,7 +276,7 @@ def _once(spec: JobSpec) -> Iterator[Break]:
 # -- where it is broken
 
 
-def _edits(case: Case, function: Definition, effect: Effect | None) -> dict[str, FileEdit]:
+def _edits(case: JobCase, function: Definition, effect: Effect | None) -> dict[str, FileEdit]:
     handlers = {function.path: {function.line}}
     helpers: dict[str, set[int]] = {}
     for helper in _retrying(case, function, effect):
@@ -292,7 +292,7 @@ def _edits(case: Case, function: Definition, effect: Effect | None) -> dict[str,
     }
 
 
-def _references(case: Case, function: Definition, effect: Effect) -> dict[str, dict[Span, bool]]:
+def _references(case: JobCase, function: Definition, effect: Effect) -> dict[str, dict[Span, bool]]:
     """Path -> each expression that means the effect's adapter in the code that the handler runs,
     and if it is async.
     """
@@ -311,7 +311,7 @@ def _references(case: Case, function: Definition, effect: Effect) -> dict[str, d
     return {path: spans for path, spans in found.items() if not is_test_file(path)}
 
 
-def _reached(case: Case, function: Definition) -> list[Definition]:
+def _reached(case: JobCase, function: Definition) -> list[Definition]:
     """The repository's functions that the handler calls."""
     names = {name for call in handler_calls(case, function) for name in call.via}
     found = (case.project.definition(name) for name in sorted(names))
@@ -322,7 +322,7 @@ def _reached(case: Case, function: Definition) -> list[Definition]:
     ]
 
 
-def _retrying(case: Case, function: Definition, effect: Effect | None) -> Iterator[Definition]:
+def _retrying(case: JobCase, function: Definition, effect: Effect | None) -> Iterator[Definition]:
     """Functions that the handler calls and that try again themselves when they catch an error."""
     adapters = adapter_names(case, effect) if effect else frozenset()
     for part in _reached(case, function):

@@ -10,8 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from skillrun.runner.coded import wording
+from skillrun.runner.findings import blocker, note, warning
 from skillrun.stages.effects import adapter_names, dotted, effect_calls, handler_calls
-from skillrun.stages.interface import PROOF_PARTS, Case, blocker, note, warning, wording
+from skillrun.stages.interface import PROOF_PARTS, JobCase
 from skillrun.stages.unread import unread
 from skillrun.verdict import Action, Finding, Grade, Severity, StageResult, status_of
 
@@ -101,7 +103,7 @@ _RETRYING = re.compile(
 )
 
 
-def examine(case: Case) -> StageResult:
+def examine(case: JobCase) -> StageResult:
     """Each of the four questions has a log line of the job's own that carries its key fields."""
     if (blind := unread(case, ID)) is not None:
         return blind
@@ -138,7 +140,7 @@ def examine(case: Case) -> StageResult:
     )
 
 
-def _logs(case: Case, handler: Definition) -> tuple[LogCall, ...]:
+def _logs(case: JobCase, handler: Definition) -> tuple[LogCall, ...]:
     """The job's own log calls in order; what an adapter logs inside says nothing of the job."""
     adapters = {
         n for e in (case.spec.effects if case.spec else None) or () for n in adapter_names(case, e)
@@ -175,7 +177,7 @@ def _is_log(call: Call) -> bool:
 
 
 def _answers(
-    case: Case, spec: JobSpec, handler: Definition, logs: tuple[LogCall, ...]
+    case: JobCase, spec: JobSpec, handler: Definition, logs: tuple[LogCall, ...]
 ) -> dict[str, tuple[Call, ...]]:
     """Question -> the log calls that answer it, by where they stand: before and after the effects,
     in an except.
@@ -198,7 +200,7 @@ def _answers(
     }
 
 
-def _effect_span(case: Case, spec: JobSpec, handler: Definition) -> tuple[int, int]:
+def _effect_span(case: JobCase, spec: JobSpec, handler: Definition) -> tuple[int, int]:
     """The order numbers of the first and the last effect; of the handler's middle where it has
     none.
     """
@@ -284,7 +286,7 @@ def _names(node: ast.AST) -> set[str]:
 
 
 def _unanswered(
-    case: Case, handler: Definition, answers: dict[str, tuple[Call, ...]]
+    case: JobCase, handler: Definition, answers: dict[str, tuple[Call, ...]]
 ) -> Iterator[Finding]:
     policy = case.policy
     hints = {
@@ -323,7 +325,7 @@ def _unanswered(
             yield blocker(f"observability.{question}", message, hint=hints[question], **place)
 
 
-def _ends_quietly(case: Case, handler: Definition) -> bool:
+def _ends_quietly(case: JobCase, handler: Definition) -> bool:
     """A clause around an effect takes a permanent error and lets the job end: the library logs a
     success.
     """
@@ -356,7 +358,7 @@ def _framework_retries(policy: Policy | None) -> bool:
 
 
 def _fields(
-    case: Case, spec: JobSpec, handler: Definition, logs: tuple[LogCall, ...]
+    case: JobCase, spec: JobSpec, handler: Definition, logs: tuple[LogCall, ...]
 ) -> Iterator[Finding]:
     keys = spec.idempotency.key if spec.idempotency and spec.idempotency.key else ()
     texts = _carried(case, handler, logs)
@@ -371,7 +373,7 @@ def _fields(
         )
 
 
-def _carried(case: Case, handler: Definition, logs: tuple[LogCall, ...]) -> list[str]:
+def _carried(case: JobCase, handler: Definition, logs: tuple[LogCall, ...]) -> list[str]:
     """What the log lines carry: their own arguments, and what is bound to the logger."""
     bound = [c for c in handler_calls(case, handler) if c.name.rpartition(".")[2] in _BINDING]
     return [*(log.text for log in logs), *(ast.unparse(call.node) for call in bound)]
@@ -381,7 +383,9 @@ def _names_field(text: str, key: str) -> bool:
     return re.search(rf"\b{re.escape(key.rpartition('.')[2])}\b", text) is not None
 
 
-def _correlation(case: Case, handler: Definition, logs: tuple[LogCall, ...]) -> Iterator[Finding]:
+def _correlation(
+    case: JobCase, handler: Definition, logs: tuple[LogCall, ...]
+) -> Iterator[Finding]:
     if logs and not any(
         word in text for text in _carried(case, handler, logs) for word in _CORRELATION
     ):
@@ -394,7 +398,7 @@ def _correlation(case: Case, handler: Definition, logs: tuple[LogCall, ...]) -> 
         )
 
 
-def _metrics(case: Case, handler: Definition) -> Iterator[Finding]:
+def _metrics(case: JobCase, handler: Definition) -> Iterator[Finding]:
     used = [library for library in _METRIC_LIBRARIES if _imported(case, library)]
     if not used:
         return
@@ -413,7 +417,7 @@ def _metrics(case: Case, handler: Definition) -> Iterator[Finding]:
         )
 
 
-def _imported(case: Case, library: str) -> bool:
+def _imported(case: JobCase, library: str) -> bool:
     return any(_imports(module, library) for module in case.project.modules_with(library))
 
 
@@ -428,7 +432,7 @@ def _imports(module: Module, library: str) -> bool:
     return False
 
 
-def _notes(case: Case, handler: Definition) -> Iterator[Finding]:
+def _notes(case: JobCase, handler: Definition) -> Iterator[Finding]:
     """A docstring that says how to operate the job, or a document that names it."""
     docstrings = [
         ast.get_docstring(handler.node) or "",

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import platform
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 from skillrun.errors import Blocked
 from skillrun.frameworks.folders import with_driver
 from skillrun.proof.result import Target
-from skillrun.stages.interface import PROOF_PARTS, Case, error, note, warning
+from skillrun.runner.findings import error, note, warning
+from skillrun.runner.unproved import INCOMPLETE, NOT_POSSIBLE, as_unproved
+from skillrun.stages.interface import PROOF_PARTS, JobCase
 from skillrun.state import read_own, state_dir, write_own
 from skillrun.validations.consent import CommandPlan
 from skillrun.verdict import Action, Evidence, Finding, Grade, StageResult, Status, status_of
@@ -24,11 +26,10 @@ if TYPE_CHECKING:
     from skillrun.contract.job import JobSpec
     from skillrun.repo.python import Definition
 
-NOT_POSSIBLE, INCOMPLETE = "proof.not-possible", "proof.incomplete"
 _PLAIN = ("apscheduler", "plain-cron")
 
 
-def proof_target(case: Case) -> Target:
+def proof_target(case: JobCase) -> Target:
     """What `prove` takes. Raises Blocked where a decision or the work is missing."""
     spec = case.spec
     if spec is None:
@@ -49,7 +50,7 @@ def proof_target(case: Case) -> Target:
     return Target(spec, case.root, _driver(case, handler), _source_roots(case, spec))
 
 
-def find_handler(case: Case) -> Definition | None:
+def find_handler(case: JobCase) -> Definition | None:
     """The handler, also where it is a plain function that the framework in use knows nothing of."""
     spec = case.spec
     if spec is None or spec.handler is None:
@@ -57,7 +58,7 @@ def find_handler(case: Case) -> Definition | None:
     return case.handler or case.project.find(spec.handler)
 
 
-def _no_handler(case: Case, spec: JobSpec, name: str) -> Blocked:
+def _no_handler(case: JobCase, spec: JobSpec, name: str) -> Blocked:
     module, _, function = name.partition(":")
     path = case.project.locate(module, anywhere=True)
     where, hint = f"{spec.shown_path}:{spec.line('handler')}", "handler: package.module:function"
@@ -69,13 +70,13 @@ def _no_handler(case: Case, spec: JobSpec, name: str) -> Blocked:
         return Blocked(
             f"{where}: handler: its module cannot be read: {case.project.broken[path]}", hint=hint
         )
-    said = (
-        f"{path} has no {function}" if path else f"there is no module {module} in this repository"
-    )
+    said = f"there is no module {module} in this repository"
+    if path:
+        said = f"{path} has no {function}"
     return Blocked(f"{where}: handler: {said}", hint=hint)
 
 
-def _driver(case: Case, handler: Definition) -> str | None:
+def _driver(case: JobCase, handler: Definition) -> str | None:
     """The id of the framework whose probe runs the handler; None for a plain callable. Raises
     Blocked for no probe.
     """
@@ -93,21 +94,20 @@ def _driver(case: Case, handler: Definition) -> str | None:
 
 
 def _publishers(spec: JobSpec) -> list[str]:
-    enqueue = spec.enqueue
-    return (
-        [path for path in (enqueue.call, enqueue.relay) if path is not None]
-        if enqueue is not None
-        else []
-    )
+    if spec.enqueue is None:
+        return []
+    named = (spec.enqueue.call, spec.enqueue.relay)
+    return [path for path in named if path is not None]
 
 
-def _source_roots(case: Case, spec: JobSpec) -> tuple[str, ...]:
+def _source_roots(case: JobCase, spec: JobSpec) -> tuple[str, ...]:
     """The folders that the import paths of the spec begin in, the handler's first: src layouts,
     nested services.
     """
     failures = spec.failures
     names = [*(effect.call for effect in spec.effects or ()), *_publishers(spec)]
-    names += [*failures.transient_names, *failures.permanent_names] if failures else []
+    if failures:
+        names += [*failures.transient_names, *failures.permanent_names]
     module = (spec.handler or "").partition(":")[0]
     home = case.project.locate(module, anywhere=True)
     found = [_root_of(home, module)]
@@ -115,7 +115,8 @@ def _source_roots(case: Case, spec: JobSpec) -> tuple[str, ...]:
         module, colon, _ = name.partition(":")
         # Only where its import would find it anyway: a file somewhere must not come before a
         # library of that name.
-        found += [_root_of(case.project.locate(module, near=home), module)] if colon else []
+        if colon:
+            found.append(_root_of(case.project.locate(module, near=home), module))
     return tuple(dict.fromkeys(root for root in found if root is not None))
 
 
@@ -133,9 +134,10 @@ def _root_of(path: str | None, module: str) -> str | None:
 def consent_plan(target: Target) -> CommandPlan:
     """What a person agrees to: the setup command, and that the handler runs."""
     spec = target.spec
-    setup = [spec.proof.setup] if spec.proof and spec.proof.setup else []
-    handler = f"{spec.handler}   under fault injection, many times"
-    return CommandPlan("prove the job in a scratch folder", (*setup, handler))
+    commands = [f"{spec.handler}   under fault injection, many times"]
+    if spec.proof and spec.proof.setup:
+        commands.insert(0, spec.proof.setup)
+    return CommandPlan("prove the job in a scratch folder", tuple(commands))
 
 
 # -- what the proof says to the stages
@@ -149,7 +151,7 @@ PROVEN: dict[str, tuple[str, ...]] = {
 """Stage -> the rules of the judges that speak of it."""
 
 
-def not_asked(case: Case) -> Finding | None:
+def explain_no_proof(case: JobCase) -> Finding | None:
     """Why no proof is made, as a note; None where one can be made."""
     spec = case.spec
     if spec is None or spec.proof is None:
@@ -167,7 +169,7 @@ def not_asked(case: Case) -> Finding | None:
     return None
 
 
-def prove_case(case: Case) -> dict[str, Any] | None:
+def prove_case(case: JobCase) -> dict[str, Any] | None:
     """The proof's report (proof.v1) and its `histories` (see `proof.stories`); None where nobody
     agreed to run it.
 
@@ -204,7 +206,7 @@ def prove_case(case: Case) -> dict[str, Any] | None:
     return {**report, "kept": sha}
 
 
-def _progress(case: Case) -> Any:
+def _progress(case: JobCase) -> Any:
     """A line at each quarter."""
     said: set[int] = set()
 
@@ -217,12 +219,12 @@ def _progress(case: Case) -> Any:
     return show
 
 
-def _packages(case: Case) -> str:
+def _packages(case: JobCase) -> str:
     proof = case.spec.proof if case.spec else None
     return f"packages:{(proof.python if proof else None) or ''}"
 
 
-def _rests_on(case: Case) -> dict[str, Any]:
+def _rests_on(case: JobCase) -> dict[str, Any]:
     """All but the files that a proof depends on."""
     from skillrun.canonical import digest
     from skillrun.resources import tool_version
@@ -236,7 +238,7 @@ def _rests_on(case: Case) -> dict[str, Any]:
     }
 
 
-def _record(case: Case, kept: Mapping[str, Any]) -> None:
+def _record(case: JobCase, kept: Mapping[str, Any]) -> None:
     """The imported modules and the installed packages become look-ups of the stage."""
     for path in kept["files"]:
         case.tree.read(path)
@@ -244,20 +246,17 @@ def _record(case: Case, kept: Mapping[str, Any]) -> None:
     case.tree.fact(_packages(case), value, files)
 
 
-def _cache(case: Case) -> Path:
+def _cache(case: JobCase) -> Path:
     from skillrun.canonical import digest
 
-    name = digest(
-        [
-            str(case.root),
-            case.spec.job if case.spec else "",
-            case.spec.shown_path if case.spec else "",
-        ]
-    )
+    job, shown_path = "", ""
+    if case.spec is not None:
+        job, shown_path = case.spec.job, case.spec.shown_path
+    name = digest([str(case.root), job, shown_path])
     return state_dir() / "proofs" / f"{name}.json"
 
 
-def last_report(case: Case) -> dict[str, Any] | None:
+def last_report(case: JobCase) -> dict[str, Any] | None:
     """The report of the last proof of this job, where the ledger has it and nothing that it rests
     on has changed.
     """
@@ -265,7 +264,7 @@ def last_report(case: Case) -> dict[str, Any] | None:
     return found[0]["report"] if found is not None and case.is_recorded(found[1]) else None
 
 
-def _kept(case: Case) -> tuple[dict[str, Any], str] | None:
+def _kept(case: JobCase) -> tuple[dict[str, Any], str] | None:
     """(the last proof of this job, the sha256 of its file) where all that it rests on is unchanged.
 
     The file alone proves nothing: it counts where the ledger has recorded that sha256.
@@ -284,7 +283,7 @@ def _kept(case: Case) -> tuple[dict[str, Any], str] | None:
     return (kept, sha256(content)) if same and fresh and kept["files"] else None
 
 
-def _keep(case: Case, value: Mapping[str, Any]) -> str:
+def _keep(case: JobCase, value: Mapping[str, Any]) -> str:
     """Outside the repository, for its owner alone; the sha256 that the ledger records of it.
 
     Not being able to is no error: the next run proves again.
@@ -299,7 +298,7 @@ def _keep(case: Case, value: Mapping[str, Any]) -> str:
     return sha256(content)
 
 
-def with_proof(stage: str, result: StageResult, report: Mapping[str, Any] | None) -> StageResult:
+def add_proof(stage: str, result: StageResult, report: Mapping[str, Any] | None) -> StageResult:
     """A stage's result, with what the proof says of it: proved, refuted (it fails), or pending
     where it is incomplete.
 
@@ -342,37 +341,6 @@ def with_proof(stage: str, result: StageResult, report: Mapping[str, Any] | None
         summary=f"{result.summary}; {_summary(report, refuted=bool(mine), proved=is_proved)}",
         facts=facts,
     )
-
-
-def as_unproved(
-    stage: str, result: StageResult, said: Iterable[Finding], action: str
-) -> StageResult:
-    """A stage that was read alone though the spec asks for a proof: it is pending, and what to do
-    is its next step.
-
-    It is not settled: what is missing may be a server, or somebody's consent, which no file shows.
-    """
-    findings = tuple(said)
-    steps = tuple(Action(stage, action, _step(finding)) for finding in findings)
-    return replace(
-        result,
-        status=Status.PENDING,
-        grade=None,
-        findings=(*result.findings, *findings),
-        next=(*result.next, *steps),
-        facts={**result.facts, "unproved": True, "settled": False},
-    )
-
-
-def _step(finding: Finding) -> str:
-    return f"{finding.message}; {finding.hint}" if finding.hint else finding.message
-
-
-def is_unproved(result: StageResult) -> bool:
-    """Whether a stage waits for nothing but its proof: it reads clean, and the stages after it can
-    be examined.
-    """
-    return result.status == Status.PENDING and bool(result.facts.get("unproved"))
 
 
 def _untried(report: Mapping[str, Any]) -> Iterator[Finding]:
@@ -431,11 +399,12 @@ def _incomplete(report: Mapping[str, Any]) -> Iterator[Finding]:
 def _summary(report: Mapping[str, Any], *, refuted: bool, proved: bool) -> str:
     if refuted:
         return "refuted by fault injection"
-    total = report["schedules"]["total"]
-    return f"proved under {total} schedules" if proved else "the proof is incomplete"
+    if not proved:
+        return "the proof is incomplete"
+    return f"proved under {report['schedules']['total']} schedules"
 
 
-def proof_record(report: Mapping[str, Any] | None) -> dict[str, Any]:
+def record_proof(report: Mapping[str, Any] | None) -> dict[str, Any]:
     """What the ledger keeps of a proof besides what the stages found; nothing where there was
     none.
     """

@@ -1,8 +1,7 @@
-"""The stages in their order, and which step of a workflow each answers to."""
+"""The stages of the job worker, in their order."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from skillrun.stages import (
@@ -16,96 +15,19 @@ from skillrun.stages import (
     tests,
     validate,
 )
-from skillrun.stages.declared import DeclaredStage, InputsStage, slug
-from skillrun.verdict import Finding, Severity
 
 if TYPE_CHECKING:
-    from skillrun.contract.skill import Skill, Step
-    from skillrun.stages.interface import Stage
+    from skillrun.runner.coded import Stage
+    from skillrun.stages.interface import JobCase
 
-JOB_WORKER = "job-worker-orchestration"
-
-STAGES: dict[str, tuple[Stage, ...]] = {
-    JOB_WORKER: (
-        identify,
-        contract,
-        idempotency,
-        handler,
-        retry,
-        dead_letter,
-        observability,
-        tests,
-        validate,
-    ),
-}
-"""Skill name -> its stages. A skill that is not here runs as declared steps."""
-
-NEVER_WAIVED = frozenset({idempotency.ID})
-
-
-@dataclass(frozen=True)
-class Planned:
-    """One stage of a run, and the line of SKILL.md that it answers to (None: the file has no such
-    step).
-    """
-
-    stage: Stage
-    line: int | None
-    extra: bool = False  # a declared step that the repository's copy adds
-
-
-def match_stages(skill: Skill) -> tuple[tuple[Planned, ...], tuple[Finding, ...]]:
-    """The stages of a run, in order, and what the skill's text is missing.
-
-    For a bundled skill all its stages run whatever the file says; steps that no stage answers to
-    are declared ones.
-    """
-    coded = STAGES.get(skill.name)
-    if coded is None:
-        inputs = (Planned(InputsStage(skill), None),) if skill.inputs else ()
-        return (*inputs, *_declared(skill.steps, set())), ()
-    answered, left = _pair(coded, skill.steps)
-    planned = tuple(
-        Planned(stage, answered[stage.ID].line if stage.ID in answered else None) for stage in coded
-    )
-    missing = tuple(_missing(skill, stage) for stage in coded if stage.ID not in answered)
-    extra = tuple(
-        Planned(p.stage, p.line, extra=True) for p in _declared(left, {stage.ID for stage in coded})
-    )
-    return (*planned[:-1], *extra, planned[-1]), missing
-
-
-def _pair(stages: tuple[Stage, ...], steps: tuple[Step, ...]) -> tuple[dict[str, Step], list[Step]]:
-    """Each step goes to the first stage whose wording it has and that has no step yet."""
-    answered: dict[str, Step] = {}
-    left: list[Step] = []
-    for step in steps:
-        stage = next(
-            (s for s in stages if s.ID not in answered and s.ANSWERS.search(step.text)), None
-        )
-        if stage is None:
-            left.append(step)
-        else:
-            answered[stage.ID] = step
-    return answered, left
-
-
-def _missing(skill: Skill, stage: Stage) -> Finding:
-    message = (
-        f"SKILL.md has no step for {stage.ID} ({stage.TITLE}); the bundled stage runs all the same"
-    )
-    return Finding(
-        "skill.step-missing",
-        Severity.WARNING,
-        message,
-        hint="put the step back into the repository's copy",
-    )
-
-
-def _declared(steps: tuple[Step, ...] | list[Step], taken: set[str]) -> tuple[Planned, ...]:
-    planned: list[Planned] = []
-    numbers: dict[str, int] = {}
-    for step in steps:
-        stage = DeclaredStage(slug(step.text, taken, numbers), step.text, step.line)
-        planned.append(Planned(stage, step.line))
-    return tuple(planned)
+STAGES: tuple[Stage[JobCase], ...] = (
+    identify,
+    contract,
+    idempotency,
+    handler,
+    retry,
+    dead_letter,
+    observability,
+    tests,
+    validate,
+)

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from skillrun.runner.coded import wording
+from skillrun.runner.findings import blocker, error, note, warning
 from skillrun.stages.effects import dotted
 from skillrun.stages.horizon import duration
-from skillrun.stages.interface import PROOF_PARTS, Case, blocker, error, note, warning, wording
+from skillrun.stages.interface import PROOF_PARTS, JobCase
 from skillrun.stages.unread import unread
 from skillrun.verdict import Action, Finding, Grade, Severity, StageResult, status_of
 
@@ -28,7 +30,7 @@ _UNSAFE = (
 )
 
 
-def examine(case: Case) -> StageResult:
+def examine(case: JobCase) -> StageResult:
     """The effective policy equals the spec, is bounded, grows, is capped, and fits the acceptable
     delay.
     """
@@ -65,7 +67,7 @@ def examine(case: Case) -> StageResult:
     )
 
 
-def _at_least_at_handler(case: Case, finding: Finding) -> Finding:
+def _at_least_at_handler(case: JobCase, finding: Finding) -> Finding:
     """What rests on the library's default has no line of its own: the decorator's is the one to
     look at.
     """
@@ -247,7 +249,7 @@ def _differs(policy: Policy, field: str, message: str) -> Finding:
     )
 
 
-def _classification(case: Case, spec: JobSpec, policy: Policy) -> Iterator[Finding]:
+def _classification(case: JobCase, spec: JobSpec, policy: Policy) -> Iterator[Finding]:
     """Every transient error is retried; the framework's own rule judges the permanent ones."""
     if spec.failures is None or policy.max_attempts == 1 or "retried" in policy.unknown:
         return
@@ -266,7 +268,7 @@ def _classification(case: Case, spec: JobSpec, policy: Policy) -> Iterator[Findi
             )
 
 
-def _covers(case: Case, wide: str, narrow: str) -> bool:
+def _covers(case: JobCase, wide: str, narrow: str) -> bool:
     """`wide` is the exception itself or a base of it, as far as builtins and the repository's
     classes tell.
     """

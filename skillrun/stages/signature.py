@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from skillrun.frameworks.common.arguments import is_injected
 from skillrun.repo.source import last_word
-from skillrun.stages.interface import Case, error
+from skillrun.runner.findings import error
+from skillrun.stages.interface import JobCase
 from skillrun.verdict import Finding
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 _GIVES_FIRST = ("bind", "takes_context", "pass_context")  # of Celery, Django, Procrastinate
 
 
-def signature_findings(case: Case, spec: JobSpec, handler: Definition) -> Iterator[Finding]:
+def signature_findings(case: JobCase, spec: JobSpec, handler: Definition) -> Iterator[Finding]:
     """With `message: kwargs` each field is an argument; with `payload` the handler takes one."""
     taken = _parameters(case, handler)
     fields = (spec.payload or {}).get("properties")
@@ -59,7 +60,9 @@ def _takes_one_object(needed: tuple[str, ...], fields: dict[str, object]) -> boo
     return len(needed) == 1 and needed[0] not in fields
 
 
-def _parameters(case: Case, handler: Definition) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+def _parameters(
+    case: JobCase, handler: Definition
+) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
     """(needed, optional) parameters of a delivery; None where `*args`, `**kwargs` or the class
     hides them.
     """

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from skillrun.repo.calls import Call
     from skillrun.repo.python import Definition
     from skillrun.repo.source import Module
-    from skillrun.stages.interface import Case
+    from skillrun.stages.interface import JobCase
 
 _DEPTH = 3  # of effects.handler_calls: what lies deeper was not read
 _TABLE = r"(?:\w+[\"`\]]?\.)?[\"`\[]?{table}\b"
@@ -59,7 +59,7 @@ class StoreUse:
     hidden: str | None = None  # a place that cannot be followed and may write
 
 
-def store_use(case: Case, handler: Definition, table: str) -> StoreUse:
+def store_use(case: JobCase, handler: Definition, table: str) -> StoreUse:
     """How the handler's functions use the dedupe table. Only what the text shows; see `hidden`."""
     use = StoreUse()
     names = _Names(case, table)
@@ -79,7 +79,7 @@ class _Names:
     either.
     """
 
-    def __init__(self, case: Case, table: str) -> None:
+    def __init__(self, case: JobCase, table: str) -> None:
         self.table = table
         self.words = {table, *_declared_names(case, table)}
         self.write = re.compile(_SQL_WRITE.format(table=re.escape(table)), re.I)
@@ -113,7 +113,7 @@ class _Names:
         )
 
 
-def _declared_names(case: Case, table: str) -> Iterator[str]:
+def _declared_names(case: JobCase, table: str) -> Iterator[str]:
     """The classes, and the variables, that a declaration of the table in Python stands for."""
     for declared in uniqueness.tables(case.project, table):
         module = case.project.module(declared.path) if declared.path.endswith(".py") else None
@@ -127,7 +127,7 @@ def _declared_names(case: Case, table: str) -> Iterator[str]:
 
 
 def _functions(
-    case: Case, handler: Definition, calls: tuple[Call, ...]
+    case: JobCase, handler: Definition, calls: tuple[Call, ...]
 ) -> Iterator[tuple[Module, ast.AST]]:
     """The handler, and every function of the repository on its way."""
     for part in case.project.callables(handler):
@@ -139,7 +139,7 @@ def _functions(
 
 
 def _read_texts(
-    use: StoreUse, names: _Names, case: Case, module: Module, function: ast.AST
+    use: StoreUse, names: _Names, case: JobCase, module: Module, function: ast.AST
 ) -> None:
     """SQL that stands in a function, or in a constant that it uses."""
     for node in ast.walk(function):
@@ -153,7 +153,7 @@ def _read_texts(
             _read_sql(use, names, value, f"{module.path}:{node.lineno}")
 
 
-def _text(case: Case, module: Module, node: ast.JoinedStr) -> str:
+def _text(case: JobCase, module: Module, node: ast.JoinedStr) -> str:
     folded = case.project.literal(node, module)
     if isinstance(folded, str):
         return folded
@@ -175,7 +175,7 @@ def _read_sql(use: StoreUse, names: _Names, text: str, where: str) -> None:
         use.hidden = use.hidden or where
 
 
-def _read_call(use: StoreUse, names: _Names, case: Case, call: Call) -> None:
+def _read_call(use: StoreUse, names: _Names, case: JobCase, call: Call) -> None:
     """What a call on a model class, an object of it, or a table object does."""
     word = call.name.removesuffix("()").rpartition(".")[2]
     origin = call.origin.rpartition(".")[2]
@@ -200,7 +200,7 @@ def _caught(call: Call) -> bool:
     )
 
 
-def _hides(case: Case, call: Call) -> str | None:
+def _hides(case: JobCase, call: Call) -> str | None:
     """Where a call goes that cannot be followed, and by its name may write a row."""
     where = f"{call.path}:{call.line} {ast.unparse(call.node.func)}"
     target = case.project.definition(call.name) if call.resolved else None
@@ -232,7 +232,7 @@ def _of_unknown_class(call: Call) -> bool:
     return any(binding.kind == "opaque" and isinstance(binding.node, ast.arg) for binding in bound)
 
 
-def _plain_argument(case: Case, call: Call) -> bool:
+def _plain_argument(case: JobCase, call: Call) -> bool:
     """The text tells what is written: SQL that was read, or an object of a class that is another
     table's.
     """

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Definition, Module, Project
-    from skillrun.stages.interface import Case
+    from skillrun.stages.interface import JobCase
 
 _TEST_FILE = re.compile(r"(^|/)(test_[^/]*|[^/]*_tests?|tests?)\.py$|(^|/)tests?/[^/]*\.py$")
 _SKIPPED = re.compile(r"(^|\.)(skip|skipTest|xfail|expectedFailure)$")
@@ -72,7 +72,7 @@ def is_test_file(path: str) -> bool:
     return bool(_TEST_FILE.search(path))
 
 
-def tests_of(case: Case, handler: Definition) -> tuple[TestCase, ...]:
+def tests_of(case: JobCase, handler: Definition) -> tuple[TestCase, ...]:
     """The tests that call the handler, hand it on, or call something of the application that
     enqueues it.
     """
@@ -83,7 +83,7 @@ def tests_of(case: Case, handler: Definition) -> tuple[TestCase, ...]:
     return tuple(test for path in sorted(paths) for test in _running(case, path, names, own))
 
 
-def _variables(case: Case, handler: Definition) -> set[str]:
+def _variables(case: JobCase, handler: Definition) -> set[str]:
     """The name under which the spec knows the task, e.g. `send = app.register_task(Send())`."""
     return (
         {case.spec.handler.rpartition(":")[2].rpartition(".")[2]}
@@ -92,7 +92,7 @@ def _variables(case: Case, handler: Definition) -> set[str]:
     )
 
 
-def _users(case: Case, paths: set[str]) -> set[str]:
+def _users(case: JobCase, paths: set[str]) -> set[str]:
     """Test files beside or below a conftest.py, or a helper, that names the handler."""
     found: set[str] = set()
     for path in paths:
@@ -104,7 +104,7 @@ def _users(case: Case, paths: set[str]) -> set[str]:
     return found
 
 
-def _enqueuers(case: Case) -> set[str]:
+def _enqueuers(case: JobCase) -> set[str]:
     """Functions of the application that publish the job: a test may call these instead."""
     found = set()
     for wiring in case.wiring:
@@ -117,7 +117,7 @@ def _enqueuers(case: Case) -> set[str]:
     return found
 
 
-def _running(case: Case, path: str, names: set[str], own: set[str]) -> Iterator[TestCase]:
+def _running(case: JobCase, path: str, names: set[str], own: set[str]) -> Iterator[TestCase]:
     module = case.project.module(path)
     if module is None or _is_skipped_module(module):
         return
@@ -150,7 +150,7 @@ def _holds_tests(node: ast.ClassDef) -> bool:
     return node.name.startswith("Test") or any("Test" in ast.unparse(base) for base in node.bases)
 
 
-def _conftests(case: Case, path: str) -> list[Module]:
+def _conftests(case: JobCase, path: str) -> list[Module]:
     """The conftest.py files of a test, the nearest first."""
     folders = path.split("/")[:-1]
     paths = ["/".join([*folders[:depth], "conftest.py"]) for depth in range(len(folders), -1, -1)]

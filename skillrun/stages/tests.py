@@ -10,8 +10,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from skillrun.runner.case import wait_for_consent
+from skillrun.runner.coded import wording
+from skillrun.runner.findings import blocker, error, note, warning
 from skillrun.stages.effects import dotted
-from skillrun.stages.interface import Case, blocker, error, note, warning, wording
+from skillrun.stages.interface import JobCase
 from skillrun.stages.noticing import plan, record_lookups, target_python, try_tests
 from skillrun.stages.testcases import TestCase, tests_of, words_in, words_in_node
 from skillrun.stages.testcases import is_test_file as is_test_file
@@ -39,7 +42,7 @@ _GIVEN_UP = re.compile(r"dead|exhaust|quarantin|give_?n?_?up|^failed$|^FAILURE$"
 _CAME_THROUGH = ("SUCCESS", "successful")
 
 
-def examine(case: Case) -> StageResult:
+def examine(case: JobCase) -> StageResult:
     """Reads the tests; where these are complete and all before is clean, runs them with the handler
     broken.
     """
@@ -64,7 +67,7 @@ def examine(case: Case) -> StageResult:
 
 
 def _read(
-    case: Case,
+    case: JobCase,
     found: tuple[TestCase, ...],
     covered: dict[str, tuple[TestCase, ...]],
     findings: list[Finding],
@@ -105,7 +108,7 @@ def _kinds(covered: dict[str, tuple[TestCase, ...]]) -> str:
 
 
 def _covering(
-    case: Case, spec: JobSpec, kind: str, found: tuple[TestCase, ...]
+    case: JobCase, spec: JobSpec, kind: str, found: tuple[TestCase, ...]
 ) -> tuple[TestCase, ...]:
     failures = spec.failures
     transient = failures.transient_names if failures else ()
@@ -128,7 +131,7 @@ def _covering(
     )
 
 
-def _dead_letter_words(case: Case, spec: JobSpec) -> frozenset[str]:
+def _dead_letter_words(case: JobCase, spec: JobSpec) -> frozenset[str]:
     """The place of the dead letters, and the classes that stand for its table."""
     place = spec.dead_letter.where if spec.dead_letter and spec.dead_letter.where else None
     if place is None:
@@ -151,7 +154,7 @@ def _is_kept(test: TestCase, kept: frozenset[str]) -> bool:
     )
 
 
-def _is_retried(case: Case, test: TestCase, transient: tuple[str, ...]) -> bool:
+def _is_retried(case: JobCase, test: TestCase, transient: tuple[str, ...]) -> bool:
     """It has a transient error, and does not end with the job given up."""
     if any("Retry" in words_in(asserted) for asserted in test.asserts()):
         return True  # Celery's exception is expected; RQ's Retry(max=3) is only an option
@@ -160,7 +163,7 @@ def _is_retried(case: Case, test: TestCase, transient: tuple[str, ...]) -> bool:
 
 
 def _ends(
-    case: Case, test: TestCase, transient: tuple[str, ...], permanent: tuple[str, ...]
+    case: JobCase, test: TestCase, transient: tuple[str, ...], permanent: tuple[str, ...]
 ) -> bool:
     """It has a permanent error, or a transient one until the job is given up."""
     if _names_error(case, test, permanent) or "MaxRetriesExceededError" in test.words():
@@ -203,7 +206,7 @@ def _is_nothing(node: ast.expr) -> bool:
     return isinstance(node, ast.Constant) and not node.value
 
 
-def _names_error(case: Case, test: TestCase, names: tuple[str, ...]) -> bool:
+def _names_error(case: JobCase, test: TestCase, names: tuple[str, ...]) -> bool:
     """It names one of the errors, or a class derived from one."""
     if {re.split(r"[.:]", name)[-1] for name in names} & test.words():
         return True
@@ -256,13 +259,17 @@ def _first(spec: JobSpec, which: str) -> str:
 
 
 def _run(
-    case: Case, spec: JobSpec, handler: Definition, found: tuple[TestCase, ...], read: StageResult
+    case: JobCase,
+    spec: JobSpec,
+    handler: Definition,
+    found: tuple[TestCase, ...],
+    read: StageResult,
 ) -> StageResult:
     """What was read, with what the tests did when the handler was broken."""
     python = target_python(case, spec)
     consent = plan(python)
     if not case.consent(consent):
-        return _no_consent(read, consent.shown)
+        return wait_for_consent(ID, consent, "run the tests against a broken handler", read)
     trial = try_tests(case, spec, handler, found, python)
     if trial.baseline is not None:
         record_lookups(case, trial.baseline)
@@ -282,21 +289,6 @@ def _run(
             "settled": settled,
             "breaks": {n.broken.id: n.state for n in trial.breaks},
         },
-    )
-
-
-def _no_consent(read: StageResult, commands: tuple[str, ...]) -> StageResult:
-    words = "; ".join(commands)
-    message = f"not allowed yet to run the tests against a broken handler: {words}"
-    hint = "read them, then answer yes on a terminal, or run again with --trust"
-    detail = f"a person reads the tests and runs again with --trust: {words}"
-    return replace(
-        read,
-        status=Status.BLOCKED,
-        findings=(*read.findings, blocker("tests.no-consent", message, hint=hint)),
-        next=(Action(ID, "consent", detail),),
-        summary=f"{read.summary}; waiting for consent",
-        facts={**read.facts, "settled": False},
     )
 
 

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from skillrun.stages.interface import Case, blocker
+from skillrun.runner.findings import blocker
+from skillrun.stages.interface import JobCase
 from skillrun.verdict import Action, StageResult, status_of
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ _LOOKED_AT = {
 }
 
 
-def unread(case: Case, stage: str) -> StageResult | None:
+def unread(case: JobCase, stage: str) -> StageResult | None:
     """The one finding of a stage that cannot read this library's handlers; None where skillrun
     can.
     """

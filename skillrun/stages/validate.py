@@ -9,7 +9,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from skillrun.stages.interface import Case, blocker, error, note, wording
+from skillrun.runner.case import wait_for_consent
+from skillrun.runner.coded import wording
+from skillrun.runner.findings import blocker, error, note
+from skillrun.stages.interface import JobCase
 from skillrun.stages.pytest_command import TESTS, pytest_command
 from skillrun.validations.consent import CommandPlan
 from skillrun.verdict import Action, Evidence, Finding, Grade, StageResult, Status, status_of
@@ -41,7 +44,7 @@ class Validation:
     line: int | None
 
 
-def examine(case: Case) -> StageResult:
+def examine(case: JobCase) -> StageResult:
     """Consent first; then each command with a time limit; what changed tracked files is a
     finding.
     """
@@ -54,7 +57,7 @@ def examine(case: Case) -> StageResult:
         return _result(case, findings, {}, {})
     consent = consent_plan(chosen)
     if not case.consent(consent):
-        return _no_consent(consent)
+        return wait_for_consent(ID, consent, "run")
     case.tree.everything()
     before = _tracked_state(case)
     results = dict(_run(case, chosen))
@@ -63,7 +66,7 @@ def examine(case: Case) -> StageResult:
     return _result(case, findings, results, {v.kind: v for v in chosen})
 
 
-def plan(case: Case) -> tuple[list[Validation], list[Finding]]:
+def plan(case: JobCase) -> tuple[list[Validation], list[Finding]]:
     """The commands to run and what is wrong with the declarations: the profile's word first, else
     what is declared.
     """
@@ -110,7 +113,7 @@ def plan(case: Case) -> tuple[list[Validation], list[Finding]]:
     return chosen, findings
 
 
-def _untested(case: Case, chosen: list[Validation]) -> list[Finding]:
+def _untested(case: JobCase, chosen: list[Validation]) -> list[Finding]:
     """Tests are there, and nothing says how to run them: that is an open question, not a
     success.
     """
@@ -136,14 +139,14 @@ def _untested(case: Case, chosen: list[Validation]) -> list[Finding]:
     ]
 
 
-def _test_files(case: Case) -> list[str]:
+def _test_files(case: JobCase) -> list[str]:
     found: list[str] = []
     for glob in TESTS:
         found.extend(case.tree.match(glob))
     return found
 
 
-def _own_pytest(case: Case) -> Validation | None:
+def _own_pytest(case: JobCase) -> Validation | None:
     """The repository's tests, where the stage tests can run them: nobody needs to declare what is
     there.
     """
@@ -152,12 +155,12 @@ def _own_pytest(case: Case) -> Validation | None:
     return Validation("test", command, tests[0], None) if command is not None else None
 
 
-def _named_python(case: Case) -> str | None:
+def _named_python(case: JobCase) -> str | None:
     proof = case.spec.proof if case.spec is not None else None
     return proof.python if proof is not None else None
 
 
-def _unknown(case: Case, kind: str, *, required: bool) -> Finding:
+def _unknown(case: JobCase, kind: str, *, required: bool) -> Finding:
     """An open question in the profile. It blocks where the answer matters: a required check, tests
     that are there.
     """
@@ -178,22 +181,7 @@ def consent_plan(chosen: list[Validation]) -> CommandPlan:
     return CommandPlan("run the repository's own validations", commands)
 
 
-def _no_consent(plan: CommandPlan) -> StageResult:
-    commands = "; ".join(plan.shown)
-    finding = blocker(
-        "validate.no-consent",
-        f"not allowed yet to run: {commands}",
-        hint="read them, then answer yes on a terminal, or run again with --trust",
-    )
-    action = Action(
-        ID, "consent", f"a person reads these commands and runs again with --trust: {commands}"
-    )
-    return StageResult(
-        Status.BLOCKED, None, (finding,), next=(action,), summary="waiting for consent"
-    )
-
-
-def _run(case: Case, chosen: list[Validation]) -> Iterator[tuple[str, CommandResult]]:
+def _run(case: JobCase, chosen: list[Validation]) -> Iterator[tuple[str, CommandResult]]:
     from skillrun.validations.run import run_validations
 
     limit = case.profile.validation_timeout if case.profile else None
@@ -241,13 +229,13 @@ def telling_lines(tail: str) -> str:
     return " | ".join(line[:160] for line in telling[-_SHOWN_LINES:])
 
 
-def _tracked_state(case: Case) -> Any:
+def _tracked_state(case: JobCase) -> Any:
     from skillrun.repo.git import snapshot
 
     return snapshot(case.repo)
 
 
-def _changed(case: Case, before: Any) -> list[Finding]:
+def _changed(case: JobCase, before: Any) -> list[Finding]:
     from skillrun.repo.git import touched
 
     changed = [path for path in touched(case.repo, before) if path in set(case.tree.files)]
@@ -263,7 +251,7 @@ def _changed(case: Case, before: Any) -> list[Finding]:
 
 
 def _result(
-    case: Case,
+    case: JobCase,
     findings: list[Finding],
     results: Mapping[str, CommandResult],
     chosen: Mapping[str, Validation],

@@ -211,11 +211,14 @@ class Consent:
             said = f"{self.store}: the consent cannot be kept: {error.strerror or error}"
             raise Blocked(said, hint=_ELSEWHERE) from error
 
-    def may_say_trust(self, actor: Actor) -> bool:
+    def accepts_trust(self, actor: Actor) -> bool:
         """Whether a `--trust` of this caller counts: that of an agent only where a person allowed
-        it.
+        it. Where it does not, one line says why.
         """
-        return not actor.is_agent or self.read().agents
+        if not actor.is_agent or self.read().agents:
+            return True
+        print(_explain_distrust(actor), file=sys.stderr, flush=True)
+        return False
 
     def _render(self, record: Record) -> bytes:
         newest = list(record.commits.items())[-_MOST_COMMITS:]
@@ -254,18 +257,18 @@ class Gate:
 
     def allows(self, plan: CommandPlan) -> bool:
         """Whether the plan may run. Raises Blocked where a yes cannot be kept."""
-        if not Consent(self.repo).covers_head() and not self._asks(plan):
+        if not Consent(self.repo).covers_head() and not self._ask_person(plan):
             return False
         self.watcher.runs(plan)
         return True
 
-    def _asks(self, plan: CommandPlan) -> bool:
+    def _ask_person(self, plan: CommandPlan) -> bool:
         if self.said_no:
             return False
         plans = tuple(remove_repetition([plan, *self.plans()]))
-        how = self._trusted_how() or self.watcher.may_run(
-            Question(self.repo.root, self.repo.head, plans)
-        )
+        how: str | None = TRUST
+        if not (self.trust and Consent(self.repo).accepts_trust(self.actor)):
+            how = self.watcher.may_run(Question(self.repo.root, self.repo.head, plans))
         if how is None:
             self.said_no = True
             return False
@@ -277,17 +280,8 @@ class Gate:
             self.on_given(how, commands)
         return True
 
-    def _trusted_how(self) -> str | None:
-        """`--trust`, where it counts; where it does not, one line says why."""
-        if not self.trust:
-            return None
-        if Consent(self.repo).may_say_trust(self.actor):
-            return TRUST
-        print(untrusted_line(self.actor), file=sys.stderr, flush=True)
-        return None
 
-
-def untrusted_line(actor: Actor) -> str:
+def _explain_distrust(actor: Actor) -> str:
     """Why the `--trust` of an agent does not count, and what a person does about it."""
     name = visible(actor.agent or actor.name)
     said = f"{name} is an agent, and nobody has allowed it to say that here"

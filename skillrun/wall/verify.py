@@ -7,7 +7,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from skillrun.canonical import sha256
 from skillrun.errors import Blocked, SkillrunError
 from skillrun.opening import read_file
 from skillrun.repo.git import Repo, count_uncommitted, git_output, open_repo
+from skillrun.skills.job_worker.skill import SKILL
 from skillrun.state import state_dir
 from skillrun.validations.consent import CommandPlan
 from skillrun.verdict import Finding
@@ -40,7 +40,6 @@ COUNTING = CommandPlan(
     "run the tests of HEAD and of the base, and prove the base's job where HEAD's is less proved",
     ("python -m pytest",),
 )
-SKILL = "job-worker-orchestration"
 _BEHIND_PROOF = "tests"  # a run proves before the first stage that a proof does not speak of
 _KEPT = ("outcome", "counts", "stages", "checks", "next")  # of a report; its ledger is gone
 
@@ -122,17 +121,10 @@ def covers_verification(repo: Repo, *, trust: bool) -> bool:
     Asked of the user's own state folder; the verification itself has an empty one.
     """
     from skillrun.actor import who
-    from skillrun.validations.consent import Consent, untrusted_line
+    from skillrun.validations.consent import Consent
 
-    actor, consent = who(), Consent(repo)
-    if consent.covers_head():
-        return True
-    if not trust:
-        return False
-    if consent.may_say_trust(actor):
-        return True
-    print(untrusted_line(actor), file=sys.stderr, flush=True)
-    return False
+    consent = Consent(repo)
+    return consent.covers_head() or (trust and consent.accepts_trust(who()))
 
 
 def _ask_once(
@@ -165,19 +157,18 @@ def _ask_once(
 def _list_plans(checkout: Checkout, spec: str) -> list[CommandPlan]:
     """What would run for one spec of HEAD. One that cannot be read runs nothing."""
     from skillrun.contract.locate import bundled_skill
-    from skillrun.runner.advance import case_of
+    from skillrun.runner.advance import list_command_plans
     from skillrun.runner.target import Request
-    from skillrun.stages.commands import list_command_plans
 
     request = Request(
-        skill=SKILL,
+        skill=SKILL.name,
         repo=checkout.root,
         spec=checkout.root / spec,
-        skill_path=bundled_skill(SKILL),
+        skill_path=bundled_skill(SKILL.name),
         ledger=checkout.ledgers / "asked.db",
     )
     try:
-        return list_command_plans(case_of(request))
+        return list_command_plans(request)
     except SkillrunError:
         return []
 
@@ -230,9 +221,9 @@ def _run_job(
         return Job(spec.path, sha256(b""), spec.path, "refused", problem=problem, hint=hint)
     # The bundled skill, whatever copy the repository or the home folder holds: it cannot be
     # weakened.
-    skill = bundled_skill(SKILL)
+    skill = bundled_skill(SKILL.name)
     request = Request(
-        skill=SKILL,
+        skill=SKILL.name,
         repo=checkout.root,
         spec=checkout.root / spec.path,
         skill_path=skill,

@@ -13,7 +13,7 @@ from receipt_job import SPEC
 
 from skillrun.frameworks import arq
 from skillrun.frameworks.interface import FrameworkUse
-from skillrun.stages.interface import Case
+from skillrun.stages.interface import JobCase
 
 __all__ = ["SPEC", "SPEC_PATH", "build", "examine", "findings", "open_shop"]
 
@@ -150,7 +150,7 @@ def open_shop(root: Path, tasks: str, *, worker: str = WORKER, **files: str) -> 
 
 def build(
     root: Path, files: Mapping[str, str] | None = None, spec: Mapping[str, Any] | None = None
-) -> Case:
+) -> JobCase:
     """A case on a real repository: the sample's files and spec, with `files` and parts of the spec
     laid over them.
     """

@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from skillrun.contract.skill import load_skill
 from skillrun.frameworks.known.sights_source import see_source
-from skillrun.stages.registry import match_stages
+from skillrun.runner.planned import match_stages
 from skillrun.text import masked
 
 SMALL = 50_000  # characters

@@ -12,8 +12,8 @@ from skillrun.contract.skill import load_skill
 from skillrun.frameworks.known import sights_source
 from skillrun.frameworks.known.sights_source import see_source
 from skillrun.masking import MASK
-from skillrun.stages.declared import slug
-from skillrun.stages.registry import match_stages
+from skillrun.runner.declared import slug
+from skillrun.runner.planned import match_stages
 from skillrun.text import excerpt, masked
 
 

@@ -16,7 +16,7 @@ from django_q2_repo import examine
 from skillrun.contract.spec import load_spec
 from skillrun.repo.git import open_repo
 from skillrun.repo.tree import Tree
-from skillrun.stages.interface import Case
+from skillrun.stages.interface import JobCase
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "proof" / "corpus"))
 
@@ -37,5 +37,5 @@ def test_a_correct_style_is_no_error(tmp_path: Path, style: Any, stage: str) -> 
     }
     root = helpers.build_tree(tmp_path / "repo", files | {"requirements.txt": "django-q2\n"})
     spec = load_spec(root / ".skillrun" / "jobs" / "issue-pass.yaml", root=root)
-    found = examine(stage, Case(bundled_skill(), spec, open_repo(root), Tree(root))).findings
+    found = examine(stage, JobCase(bundled_skill(), spec, open_repo(root), Tree(root))).findings
     assert {f.rule for f in found if f.severity in ("error", "blocker")} <= LEFT_OUT

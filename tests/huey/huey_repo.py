@@ -24,7 +24,7 @@ from skillrun.repo.git import open_repo
 from skillrun.repo.python import Definition, Project
 from skillrun.repo.survey import Survey
 from skillrun.repo.tree import Tree
-from skillrun.stages.interface import Case
+from skillrun.stages.interface import JobCase
 from skillrun.stages.registry import STAGES
 from skillrun.verdict import Finding, StageResult
 
@@ -187,7 +187,7 @@ def findings(shop: Shop, rule: str, spec: Mapping[str, Any] | None = None) -> li
 
 def build(
     root: Path, files: Mapping[str, str] | None = None, spec: Mapping[str, Any] | None = None
-) -> Case:
+) -> JobCase:
     """A case on a real repository: the sample's files and spec, with `files` and parts of the spec
     laid over them.
     """
@@ -195,11 +195,11 @@ def build(
     helpers.build_tree(
         root, {**FILES, **(files or {}), SPEC_PATH: yaml.safe_dump(value, sort_keys=False)}
     )
-    return Case(
+    return JobCase(
         bundled_skill(), load_spec(root / SPEC_PATH, root=root), open_repo(root), Tree(root)
     )
 
 
-def examine(stage: str, case: Case) -> StageResult:
+def examine(stage: str, case: JobCase) -> StageResult:
     """What a stage says of a case."""
-    return next(s for s in STAGES["job-worker-orchestration"] if stage == s.ID).examine(case)
+    return next(s for s in STAGES if stage == s.ID).examine(case)

@@ -15,9 +15,9 @@ import shops
 from jsonschema import Draft202012Validator
 
 from skillrun.frameworks.registry import FRAMEWORKS
-from skillrun.orders.checked import CHECKED
-from skillrun.orders.order import work_orders
-from skillrun.stages.registry import JOB_WORKER, STAGES
+from skillrun.runner.work_orders import work_orders
+from skillrun.skills.job_worker.checked import CHECKED
+from skillrun.stages.registry import STAGES
 
 HANDLER = "shop/tasks.py"
 MOST_TOKENS = 1500
@@ -180,7 +180,7 @@ def stage(name: str, **more: Any) -> dict[str, Any]:
 
 
 def test_however_much_is_open_an_order_stays_small_and_names_the_rest() -> None:
-    names = [part.ID for part in STAGES[JOB_WORKER]]
+    names = [part.ID for part in STAGES]
     actions = [
         {"stage": name, "action": "edit-code", "detail": "d" * 3000}
         for name in names
@@ -211,7 +211,7 @@ def test_consent_is_asked_of_the_user() -> None:
     assert any("ask them" in text for text in made["orders"][0]["do"])
 
 
-@pytest.mark.parametrize("part", [part.ID for part in STAGES[JOB_WORKER]])
+@pytest.mark.parametrize("part", [part.ID for part in STAGES])
 def test_every_stage_says_what_it_will_check(part: str) -> None:
     assert CHECKED[part]
 

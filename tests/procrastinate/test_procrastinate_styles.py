@@ -16,7 +16,7 @@ from procrastinate_repo import examine
 from skillrun.contract.spec import load_spec
 from skillrun.repo.git import open_repo
 from skillrun.repo.tree import Tree
-from skillrun.stages.interface import Case
+from skillrun.stages.interface import JobCase
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "proof" / "corpus"))
 
@@ -36,7 +36,7 @@ def test_a_correct_style_is_no_error(tmp_path: Path, style: Any) -> None:
     }
     root = helpers.build_tree(tmp_path / "repo", files | {"requirements.txt": "procrastinate\n"})
     spec = load_spec(root / ".skillrun" / "jobs" / "remind.yaml", root=root)
-    case = Case(bundled_skill(), spec, open_repo(root), Tree(root))
+    case = JobCase(bundled_skill(), spec, open_repo(root), Tree(root))
     found = [
         f
         for stage in ("handler", "idempotency", "retry", "dead-letter")

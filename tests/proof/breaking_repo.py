@@ -13,7 +13,7 @@ sys.path.insert(0, str(helpers.ROOT / "tests" / "stages"))
 
 import cases
 
-from skillrun.stages.interface import Case
+from skillrun.stages.interface import JobCase
 from skillrun.verdict import StageResult
 
 CODE = {
@@ -93,7 +93,7 @@ def case(
     *tests: str,
     files: Mapping[str, Any] | None = None,
     changes: Mapping[str, Any] | None = None,
-) -> Case:
+) -> JobCase:
     """The job with these tests, ready to be run."""
     every = {**CODE, "tests/test_tasks.py": HEAD + "".join(tests), **(files or {})}
     made = cases.build(root, every, changes, alone=True)

@@ -12,7 +12,7 @@ from bundled import bundled_skill
 from skillrun.contract.spec import load_spec
 from skillrun.repo.git import open_repo
 from skillrun.repo.tree import Tree
-from skillrun.stages.interface import Case
+from skillrun.stages.interface import JobCase
 from skillrun.verdict import StageResult
 
 pytestmark = pytest.mark.real
@@ -61,14 +61,14 @@ TESTS = """
     """
 
 
-def tried(case: Case) -> StageResult:
+def tried(case: JobCase) -> StageResult:
     case.clean, case.consent = True, lambda plan: True
     return cases.examine("tests", case)
 
 
 def test_the_bundled_shop_notices_every_break(tmp_path: Path) -> None:
     root = fixtures_repos.example_shop(tmp_path / "repo")
-    case = Case(
+    case = JobCase(
         bundled_skill(), load_spec(root / cases.SPEC_PATH, root=root), open_repo(root), Tree(root)
     )
     result = tried(case)

@@ -14,10 +14,10 @@ from bundled import bundled_skill
 from skillrun.contract.spec import load_spec
 from skillrun.repo.git import open_repo
 from skillrun.repo.tree import Tree
-from skillrun.stages.interface import Case
+from skillrun.stages.interface import JobCase
 from skillrun.stages.registry import STAGES
 
-STAGE = {stage.ID: stage for stage in STAGES["job-worker-orchestration"]}
+STAGE = {stage.ID: stage for stage in STAGES}
 CHEAP = (
     "identify",
     "contract",
@@ -127,15 +127,15 @@ FILES: dict[str, str] = {
 SPEC = {**receipt_job.SPEC, "enqueue": {"call": "shop.orders:settle"}}
 
 
-def case_of(root: Path, files: dict[str, str] | None = None, **spec: Any) -> Case:
+def case_of(root: Path, files: dict[str, str] | None = None, **spec: Any) -> JobCase:
     text = yaml.safe_dump({**SPEC, **spec}, sort_keys=False)
     helpers.build_tree(root, {**FILES, **(files or {}), SPEC_PATH: text})
-    return Case(
+    return JobCase(
         bundled_skill(), load_spec(root / SPEC_PATH, root=root), open_repo(root), Tree(root)
     )
 
 
-def stopping(case: Case) -> dict[str, list[str]]:
+def stopping(case: JobCase) -> dict[str, list[str]]:
     """Stage -> the rules of the findings that stop it, for those that do not pass."""
     results = {stage: STAGE[stage].examine(case) for stage in CHEAP}
     return {

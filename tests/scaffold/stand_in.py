@@ -10,13 +10,13 @@ import json
 import os
 from pathlib import Path
 
+from skillrun.runner.changes import Change, Kept, Plan
 from skillrun.scaffold import plan as planning
-from skillrun.scaffold.plan import Change, Kept, Plan
-from skillrun.stages.interface import Case
+from skillrun.stages.interface import JobCase
 from skillrun.verdict import Finding, Severity
 
 
-def plan(case: Case) -> Plan:
+def plan(case: JobCase) -> Plan:
     """Whole files, as the JSON says."""
     given = json.loads(Path(os.environ["STAND_IN"]).read_text(encoding="utf-8"))
     missing = tuple(
@@ -31,7 +31,7 @@ def plan(case: Case) -> Plan:
     )
 
 
-def _now(case: Case, path: str) -> str | None:
+def _now(case: JobCase, path: str) -> str | None:
     _change_behind_its_back(case.root / path)
     file = case.root / path
     return file.read_bytes().decode() if file.exists() else None

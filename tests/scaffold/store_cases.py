@@ -26,7 +26,7 @@ from skillrun.repo.tree import Tree
 from skillrun.scaffold.render import Renderer
 from skillrun.scaffold.stores.find import find_store
 from skillrun.scaffold.stores.registry import STORES
-from skillrun.stages.interface import Case
+from skillrun.stages.interface import JobCase
 
 SPEC: dict[str, Any] = {
     "version": 1,
@@ -75,7 +75,7 @@ def spec(
     return made | parts
 
 
-def case_of(root: Path, content: Mapping[str, Any]) -> Case:
+def case_of(root: Path, content: Mapping[str, Any]) -> JobCase:
     """The case of a repository with this spec in it."""
     helpers.write_files(
         root, {f".skillrun/jobs/{content['job']}.yaml": yaml.safe_dump(dict(content))}
@@ -83,10 +83,10 @@ def case_of(root: Path, content: Mapping[str, Any]) -> Case:
     helpers.commit(root, "Spec")
     skill = bundled_skill()
     read = load_spec(root / f".skillrun/jobs/{content['job']}.yaml", root=root)
-    return Case(skill, read, open_repo(root), Tree(root))
+    return JobCase(skill, read, open_repo(root), Tree(root))
 
 
-def facts_of(case: Case, store: Store) -> Facts:
+def facts_of(case: JobCase, store: Store) -> Facts:
     """Facts with what stores look at; the rest is as plain as can be."""
     spec = case.spec
     assert spec is not None and spec.handler is not None and spec.idempotency is not None
@@ -124,13 +124,13 @@ def facts_of(case: Case, store: Store) -> Facts:
     )
 
 
-def find(case: Case) -> Store:
+def find(case: JobCase) -> Store:
     """The store of a case."""
     assert case.spec is not None
     return find_store(case, case.spec)
 
 
-def write_store(case: Case) -> Store:
+def write_store(case: JobCase) -> Store:
     """Writes a store's pieces into the checkout, a module's at the end of the file that is there;
     commits.
     """

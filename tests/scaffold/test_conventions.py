@@ -15,7 +15,7 @@ from skillrun.frameworks.pieces import Conventions, Symbol
 from skillrun.repo.git import open_repo
 from skillrun.repo.tree import Tree
 from skillrun.scaffold.manner.conventions import read_conventions
-from skillrun.stages.interface import Case
+from skillrun.stages.interface import JobCase
 
 Read = Callable[..., Conventions]
 SINGLE = "A = 'a'\nB = 'b'\nC = \"c\"\n"
@@ -30,7 +30,7 @@ def read(make_repo: Callable[..., Path]) -> Read:
     def work(files: Mapping[str, str | bytes], handler: str = TASKS) -> Conventions:
         root = make_repo({"shop/__init__.py": "", **files})
         skill = bundled_skill()
-        return read_conventions(Case(skill, None, open_repo(root), Tree(root)), handler)
+        return read_conventions(JobCase(skill, None, open_repo(root), Tree(root)), handler)
 
     return work
 

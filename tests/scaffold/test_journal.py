@@ -680,7 +680,7 @@ def test_a_folder_that_becomes_a_link(tmp_path: Path) -> None:
 def test_the_note_of_a_scaffold_is_written_through_no_link(tmp_path: Path, name: str) -> None:
     """The repository holds a link where the note would come."""
     from skillrun.runner import written
-    from skillrun.scaffold.plan import Plan
+    from skillrun.runner.changes import Plan
 
     root = repo(tmp_path / "repo")
     helpers.write_files(tmp_path, {"outside/scaffold.json": "theirs\n"})

@@ -21,10 +21,10 @@ from scaffolds import HANDLER, NOTES, Shop
 
 from skillrun.canonical import sha256
 from skillrun.repo.git import open_repo
+from skillrun.runner.changes import Change, Plan
+from skillrun.runner.patch import describe_change, git_diff
 from skillrun.runner.written import begin
-from skillrun.scaffold.diff import git_diff, in_words
 from skillrun.scaffold.gates import GATES, MENDED
-from skillrun.scaffold.plan import Change, Plan
 from skillrun.validations.consent import Consent
 
 pytestmark = pytest.mark.real
@@ -331,7 +331,7 @@ def test_any_file_is_a_patch_that_git_applies(make_repo: Any) -> None:
     ),
 )
 def test_a_change_in_words(change: Change, words: str) -> None:
-    assert in_words(change) == words
+    assert describe_change(change) == words
 
 
 # -- what may not be written

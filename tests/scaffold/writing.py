@@ -14,13 +14,13 @@ from pathlib import Path
 
 import helpers
 import samples
-from bundled import bundled_skill
 
-from skillrun.runner.advance import read_spec
+from skillrun.runner.changes import Plan
+from skillrun.runner.inputs import build_case
 from skillrun.runner.repeat import Seen
 from skillrun.runner.target import Request
-from skillrun.scaffold.plan import Plan, plan
-from skillrun.stages.interface import Case
+from skillrun.scaffold.plan import plan
+from skillrun.stages.interface import JobCase
 
 
 @dataclass(frozen=True)
@@ -96,12 +96,11 @@ def assert_noticed(written: Written, edits: Iterable[tuple[str, str, str]], *com
         (written.root / path).write_text(text, encoding="utf-8")
 
 
-def case_of(root: Path) -> Case:
+def case_of(root: Path) -> JobCase:
     """A repository as the stages see it."""
     request = Request(samples.SKILL, repo=root)
     seen = Seen.of(request)
     target = seen.target
-    skill = bundled_skill()
-    return Case(
-        skill, read_spec(skill, request, target.spec_file, target.repo.root), target.repo, seen.tree
-    )
+    case = build_case(request, target.repo, seen.tree, target.skill_file, target.spec_file)
+    assert isinstance(case, JobCase)
+    return case

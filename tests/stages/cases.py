@@ -19,12 +19,12 @@ from skillrun.contract.skill import Skill, load_skill
 from skillrun.contract.spec import load_spec
 from skillrun.repo.git import open_repo
 from skillrun.repo.tree import Tree
-from skillrun.stages.interface import Case
+from skillrun.stages.interface import JobCase
 from skillrun.stages.registry import STAGES
 from skillrun.verdict import Finding, StageResult
 
 SPEC_PATH = ".skillrun/jobs/send-receipt.yaml"
-STAGE = {stage.ID: stage for stage in STAGES["job-worker-orchestration"]}
+STAGE = {stage.ID: stage for stage in STAGES}
 SILENT = "class Unavailable(Exception): ...\ndef send(order_id, email, *, idempotency_key): ...\n"
 SENT = "mailer.send(order_id, email, idempotency_key=f'r-{order_id}')\n"
 GONE = object()  # takes a part out of the spec, or a file out of the repository
@@ -154,7 +154,7 @@ def build(
     spec: str | None = None,
     skill: Skill | None = None,
     alone: bool = False,
-) -> Case:
+) -> JobCase:
     """A case on a real repository: the shop's files with `files` laid over them (`alone`: only
     those), and its spec.
     """
@@ -162,7 +162,9 @@ def build(
     kept = {path: text for path, text in every.items() if text is not GONE}
     helpers.build_tree(root, kept)
     repo = open_repo(root)
-    return Case(skill or bundled_skill(), load_spec(root / SPEC_PATH, root=root), repo, Tree(root))
+    return JobCase(
+        skill or bundled_skill(), load_spec(root / SPEC_PATH, root=root), repo, Tree(root)
+    )
 
 
 def skill_of(root: Path, body: str, *, name: str = "job-worker-orchestration") -> Skill:
@@ -173,7 +175,7 @@ def skill_of(root: Path, body: str, *, name: str = "job-worker-orchestration") -
     return load_skill(root / "SKILL.md")
 
 
-def examine(stage: str, case: Case) -> StageResult:
+def examine(stage: str, case: JobCase) -> StageResult:
     """What a stage says of a case."""
     return STAGE[stage].examine(case)
 

@@ -11,7 +11,7 @@ import cases
 import pytest
 import yaml
 
-from skillrun.stages.interface import Case
+from skillrun.stages.interface import JobCase
 
 CHEAP = (
     "identify",
@@ -113,7 +113,7 @@ FILES = {
 }
 
 
-def case_of(root: Path, change: tuple[str, str, str] | None = None) -> Case:
+def case_of(root: Path, change: tuple[str, str, str] | None = None) -> JobCase:
     """`change`: (file, what stands there, what stands there instead)."""
     files = dict(FILES)
     if change:

@@ -10,7 +10,7 @@ import cases
 import pytest
 import yaml
 
-from skillrun.stages.interface import Case
+from skillrun.stages.interface import JobCase
 from skillrun.verdict import StageResult
 
 CHEAP = ("identify", "contract", "idempotency", "handler", "retry", "dead-letter", "observability")
@@ -112,7 +112,7 @@ JITTER = {"retry.backoff.jitter": True}
 
 def shop(
     root: Path, files: dict[str, Any] | None = None, changes: dict[str, Any] | None = None
-) -> Case:
+) -> JobCase:
     return cases.build(root, FILES | (files or {}), JITTER | (changes or {}), alone=True)
 
 

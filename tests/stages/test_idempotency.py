@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from cases import GONE, build, examine, finding, has, rules
 
-from skillrun.stages.registry import NEVER_WAIVED
+from skillrun.skills.job_worker.skill import SKILL
 
 SQLALCHEMY = """
     class Receipt(Base):
@@ -70,7 +70,7 @@ def test_an_undecided_strategy_asks_its_question(tmp_path):
 
 
 def test_it_can_never_be_waived():
-    assert "idempotency" in NEVER_WAIVED
+    assert "idempotency" in SKILL.never_waived
 
 
 def test_an_invariant_passes_on_its_word_and_says_so(tmp_path):

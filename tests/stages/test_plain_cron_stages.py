@@ -12,7 +12,7 @@ import cases
 import pytest
 import yaml
 
-from skillrun.stages.interface import Case
+from skillrun.stages.interface import JobCase
 from skillrun.verdict import StageResult
 
 CHEAP = (
@@ -115,7 +115,7 @@ def spec_of(**changes: Any) -> str:
     return yaml.safe_dump(value, sort_keys=False)
 
 
-def case_of(root: Path, change: tuple[str, str, str] | None = None, **spec: Any) -> Case:
+def case_of(root: Path, change: tuple[str, str, str] | None = None, **spec: Any) -> JobCase:
     """`change`: (file, what stands there, what stands there instead)."""
     files = dict(FILES)
     if change:

@@ -10,7 +10,7 @@ from bundled import bundled_skill
 from skillrun.contract.spec import load_spec
 from skillrun.repo.git import open_repo
 from skillrun.repo.tree import Tree
-from skillrun.stages.interface import Case
+from skillrun.stages.interface import JobCase
 
 CHEAP = (
     "identify",
@@ -34,7 +34,7 @@ def test_the_small_shop_passes(tmp_path, stage):
 
 def test_the_bundled_example_passes(tmp_path):
     root = fixtures_repos.example_shop(tmp_path / "repo")
-    case = Case(
+    case = JobCase(
         bundled_skill(), load_spec(root / cases.SPEC_PATH, root=root), open_repo(root), Tree(root)
     )
     said = {stage: cases.rules(cases.examine(stage, case)) for stage in CHEAP}

@@ -16,7 +16,7 @@ from skillrun.errors import Blocked, Misuse
 if TYPE_CHECKING:
     from skillrun.proof.result import OnProgress, Proof, Target
     from skillrun.reports.watchers import Silent
-    from skillrun.stages.interface import Case
+    from skillrun.stages.interface import JobCase
 
 EXIT_CODES = {"proved": 0, "refuted": 1, "incomplete": 3}
 
@@ -88,18 +88,17 @@ def _check_options(schedule: str | None, pytest_file: Path | None, listing: bool
         )
 
 
-def _case(repo: Path, spec: Path | None, overrides: dict[str, str]) -> Case:
+def _case(repo: Path, spec: Path | None, overrides: dict[str, str]) -> JobCase:
     """The job as the stages see it. Raises what is refused or misused, Blocked where there is no
     spec.
     """
-    from skillrun.contract.locate import find_skill
-    from skillrun.contract.skill import load_skill
-    from skillrun.contract.spec import load_spec
+    from skillrun.contract.locate import bundled_skill
     from skillrun.repo.git import open_repo
     from skillrun.repo.tree import Tree
-    from skillrun.resources import resource
-    from skillrun.runner.target import ledger_path, own_files, the_only_spec
-    from skillrun.stages.interface import Case
+    from skillrun.runner.inputs import build_case
+    from skillrun.runner.target import Request, ledger_path, own_files, the_only_spec
+    from skillrun.skills.job_worker.skill import SKILL
+    from skillrun.stages.interface import JobCase
 
     opened = open_repo(repo)
     file = spec if spec is not None else the_only_spec(opened)
@@ -107,13 +106,19 @@ def _case(repo: Path, spec: Path | None, overrides: dict[str, str]) -> Case:
         raise Blocked(
             "there is no job spec in .skillrun/jobs/", hint="write one with: skillrun spec init"
         )
-    skill = load_skill(find_skill(str(resource("skills", "job-worker-orchestration"))))
+    request = Request(SKILL.name, repo, overrides=overrides)
     tree = Tree(opened.root, without=own_files(opened, ledger_path(opened, None)))
-    return Case(skill, load_spec(file, overrides=overrides, root=opened.root), opened, tree)
+    # The bundled text, whatever copy the repository or the home folder holds.
+    skill_file = bundled_skill(SKILL.name)
+    assert skill_file is not None
+    case = build_case(request, opened, tree, skill_file, file)
+    assert isinstance(case, JobCase)
+    return case
 
 
-def _ask(case: Case, target: Target, watcher: Silent, trust: bool) -> None:
+def _ask(case: JobCase, target: Target, watcher: Silent, trust: bool) -> None:
     """Raises Blocked where nobody has allowed code of this working tree to run."""
+    from skillrun.runner.case import AGREE
     from skillrun.stages.proving import consent_plan
     from skillrun.validations.consent import Gate
 
@@ -121,8 +126,7 @@ def _ask(case: Case, target: Target, watcher: Silent, trust: bool) -> None:
     if Gate(case.repo, trust, watcher).allows(plan):
         return
     lines = "".join(f"\n  {command}" for command in plan.shown)
-    hint = "read them, then answer yes on a terminal, or run again with --trust"
-    raise Blocked(f"not allowed yet to {plan.purpose}; it would run:{lines}", hint=hint)
+    raise Blocked(f"not allowed yet to {plan.purpose}; it would run:{lines}", hint=AGREE)
 
 
 def _run(target: Target, schedule: str | None, listing: bool, progress: OnProgress) -> Proof:
@@ -181,7 +185,9 @@ def _show_plan(proof: Proof, target: Target, watcher: Silent, json: bool) -> Non
             watcher.show(shown)
 
 
-def _write_test(report: dict[str, Any], target: Target, case: Case, file: Path, json: bool) -> None:
+def _write_test(
+    report: dict[str, Any], target: Target, case: JobCase, file: Path, json: bool
+) -> None:
     """Writes the first witness that has a schedule as a regression test."""
     from skillrun.proof.export import write_test
     from skillrun.reports.watchers import show

@@ -121,15 +121,21 @@ def _advance(
 
 
 def _with_job(request: Request, watcher: Silent, report: dict[str, Any]) -> dict[str, Any]:
-    """On a terminal, asks once whether to write a job whose handler is missing."""
-    from skillrun.scaffold.gates import can_be_written
-
-    if not watcher.asks or not can_be_written(report) or not watcher.may_write():
+    """On a terminal, asks once whether to write what is missing, where skillrun can."""
+    if not watcher.asks or not _can_be_written(report) or not watcher.may_write():
         return report
     from skillrun.cli.commands.scaffold import write_job
 
     _finish_writing(request.repo)
     return write_job(request, watcher, report)
+
+
+def _can_be_written(report: dict[str, Any]) -> bool:
+    """Whether skillrun itself can write what is missing."""
+    from skillrun.runner.plugins import skill_code
+
+    make_writer = skill_code(report["run"]["skill"].rpartition("/")[2]).writer
+    return make_writer is not None and make_writer().can_be_written(report)
 
 
 def _finish_writing(repo: Path) -> None:
@@ -147,11 +153,11 @@ def _with_spec(request: Request) -> Request:
 
     from skillrun.cli.commands.spec import ask_for_spec
     from skillrun.repo.git import open_repo
+    from skillrun.runner.plugins import skill_code
     from skillrun.runner.target import the_only_spec
-    from skillrun.stages.registry import STAGES
 
     repo = open_repo(request.repo)
-    wants_spec = request.skill.rpartition("/")[2] in STAGES
+    wants_spec = skill_code(request.skill.rpartition("/")[2]).spec.is_asked_for
     if (
         request.spec is not None
         or not wants_spec

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from skillrun.reports.watchers import Silent
+    from skillrun.runner.changes import Plan
     from skillrun.runner.target import Request
-    from skillrun.scaffold.plan import Plan
 
 
 def write_job(
@@ -59,7 +59,7 @@ def show_diff(request: Request, implement: str | None, json: bool) -> int:
 
 
 def _diff(plan: Plan) -> str:
-    from skillrun.scaffold.diff import git_diff
+    from skillrun.runner.patch import git_diff
 
     return "".join(map(git_diff, plan.changes))
 

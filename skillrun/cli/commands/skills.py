@@ -41,7 +41,7 @@ def show_skill(skill: str, repo: Path, json: bool) -> int:
     """
     from skillrun.contract.locate import find_skill
     from skillrun.contract.skill import load_skill
-    from skillrun.stages.registry import match_stages
+    from skillrun.runner.planned import match_stages
 
     loaded = load_skill(find_skill(skill, _root(repo), None))
     planned, missing = match_stages(loaded)
@@ -75,7 +75,7 @@ def show_skill(skill: str, repo: Path, json: bool) -> int:
 
 
 def _is_code(stage: Any) -> bool:
-    from skillrun.stages.declared import DeclaredStage
+    from skillrun.runner.declared import DeclaredStage
 
     return not isinstance(stage, DeclaredStage)
 

@@ -80,8 +80,8 @@ def next_steps(
     """Prints the work order: what is open, where it lies, how it is written, what will be
     checked.
     """
-    from skillrun.orders.order import is_done, order_lines
     from skillrun.runner.standing import order
+    from skillrun.runner.work_orders import is_done, order_lines
 
     made = order(repo, job=job, run=run, ledger=ledger)
     if json:

@@ -64,15 +64,14 @@ def _list_plans(repo: Repo) -> list[CommandPlan]:
 
 def _list_plans_of(repo: Repo, spec: Path | None) -> list[CommandPlan]:
     """What would run for one job; nothing where it cannot be read."""
-    from skillrun.runner.advance import case_of
+    from skillrun.runner.advance import list_command_plans
     from skillrun.runner.target import Request
-    from skillrun.stages.commands import list_command_plans
+    from skillrun.skills.job_worker.skill import SKILL
 
     try:
-        case = case_of(Request(skill="job-worker-orchestration", repo=repo.root, spec=spec))
+        return list_command_plans(Request(skill=SKILL.name, repo=repo.root, spec=spec))
     except SkillrunError:
         return []
-    return list_command_plans(case)
 
 
 def _plan_unknown(purpose: str) -> CommandPlan:

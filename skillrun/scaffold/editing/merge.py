@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import libcst as cst
 
+from skillrun.runner.changes import Kept
 from skillrun.scaffold.editing.bindings import (
     Binding,
     Follow,
@@ -43,7 +44,6 @@ from skillrun.scaffold.editing.source import (
     same,
     set_off,
 )
-from skillrun.scaffold.plan import Kept
 
 __all__ = ["CannotEdit", "Merged", "add_entry", "add_section", "merge_module"]
 

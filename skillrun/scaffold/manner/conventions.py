@@ -30,13 +30,13 @@ from skillrun.scaffold.manner.testhomes import TestHome, find_test_home
 
 if TYPE_CHECKING:
     from skillrun.repo.tree import Tree
-    from skillrun.stages.interface import Case
+    from skillrun.stages.interface import JobCase
 
 _USUAL = Conventions()
 _DOUBLE = ("black", "ruff format")
 
 
-def read_conventions(case: Case, handler_path: str) -> Conventions:
+def read_conventions(case: JobCase, handler_path: str) -> Conventions:
     """How the repository writes what stands near `handler_path`, relative to its root; the file
     need not exist.
 
@@ -93,7 +93,7 @@ def source_root(path: str, module: str) -> str:
     return path.removesuffix(".py").removesuffix("/__init__").removesuffix(tail).rstrip("/")
 
 
-def _job(case: Case, module: str) -> str:
+def _job(case: JobCase, module: str) -> str:
     return case.spec.job if case.spec else module.rpartition(".")[2]
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from skillrun.repo.git import open_repo, snapshot, touched
-from skillrun.stages.interface import AskConsent
+from skillrun.runner.case import AskConsent
 from skillrun.validations.consent import CommandPlan
 from skillrun.validations.run import run_command
 

@@ -34,7 +34,7 @@ from skillrun.stages import uniqueness
 
 if TYPE_CHECKING:
     from skillrun.contract.job import JobSpec
-    from skillrun.stages.interface import Case
+    from skillrun.stages.interface import JobCase
 
 _IN_PLACE = ("apscheduler", "plain-cron")
 _IN_ROWS = ("django-q2", "django-tasks")
@@ -59,7 +59,7 @@ _DATABASES = (
 _ASIDE = re.compile(r"dev|test|doc|lint|typ|bench|example", re.IGNORECASE)
 
 
-def find_store(case: Case, spec: JobSpec) -> Store:
+def find_store(case: JobCase, spec: JobSpec) -> Store:
     """The store that the spec names, of the repository's own kind; what it needs is in
     `Store.facts`.
 
@@ -82,7 +82,7 @@ def _has_table(store: Store) -> bool:
     return store.kind not in ("redis", "receiver") or store.facts["letters"] is not None
 
 
-def _in_database(case: Case, spec: JobSpec, wanted: Wanted, end: str = "store") -> Store:
+def _in_database(case: JobCase, spec: JobSpec, wanted: Wanted, end: str = "store") -> Store:
     """Tables in the database that the repository uses. `end`: of the module's name."""
     if django_use.is_django(case.project):
         return _django(case, wanted, f"{spec.shown_path}:{spec.line('handler')}: handler", end)
@@ -105,19 +105,19 @@ def _store(wanted: Wanted, kind: str, end: str, facts: dict[str, Any], **more: A
     )
 
 
-def _depends(case: Case, *packages: str) -> bool:
+def _depends(case: JobCase, *packages: str) -> bool:
     """Whether the repository depends on any of them."""
     from skillrun.repo.manifests import read_manifests
 
     return bool(read_manifests(case.tree).find(*packages))
 
 
-def _postgresql(case: Case) -> bool:
+def _postgresql(case: JobCase) -> bool:
     """Whether the repository depends on a client of PostgreSQL."""
     return _depends(case, *_POSTGRESQL)
 
 
-def _refuse_old(case: Case) -> None:
+def _refuse_old(case: JobCase) -> None:
     """Raises Blocked where SQLAlchemy is pinned below 1.4, whose sessions are the first with a
     block of their own.
     """
@@ -139,7 +139,7 @@ def _refuse_old(case: Case) -> None:
         )
 
 
-def _refuse_beside_another(case: Case, spec: JobSpec, near: str) -> None:
+def _refuse_beside_another(case: JobCase, spec: JobSpec, near: str) -> None:
     """Raises Blocked where a file of SQLite would be a second database, beside one that the
     templates cannot use.
     """
@@ -159,7 +159,7 @@ def _refuse_beside_another(case: Case, spec: JobSpec, near: str) -> None:
         )
 
 
-def _scheme(case: Case) -> str | None:
+def _scheme(case: JobCase) -> str | None:
     """How SQLAlchemy's URL begins for the client that the repository depends on; None without
     one.
     """
@@ -175,7 +175,7 @@ def _notes(*notes: str | None) -> tuple[str, ...]:
 # -- Django
 
 
-def _django(case: Case, wanted: Wanted, where: str, end: str) -> Store:
+def _django(case: JobCase, wanted: Wanted, where: str, end: str) -> Store:
     app = django_use.find_app(case.project, wanted, where)
     orm = django_use.plan_orm(case.project, wanted, app)
     database = django_use.database_of(case.project, postgresql=_postgresql(case))
@@ -188,7 +188,7 @@ def _django(case: Case, wanted: Wanted, where: str, end: str) -> Store:
     )
 
 
-def _rows(case: Case, wanted: Wanted) -> Store:
+def _rows(case: JobCase, wanted: Wanted) -> Store:
     """The database alone, for the tests and the proof of a job that makes no table in it."""
     database = django_use.database_of(case.project, postgresql=_postgresql(case))
     facts = {"orm": Orm((), "", ""), "database": database, "notes": _notes(database.note)}
@@ -199,7 +199,7 @@ def _rows(case: Case, wanted: Wanted) -> Store:
     return _store(wanted, "django", "store", facts)
 
 
-def _with_schedule(case: Case, spec: JobSpec, wanted: Wanted, store: Store) -> Store:
+def _with_schedule(case: JobCase, spec: JobSpec, wanted: Wanted, store: Store) -> Store:
     """With `schedule`: the migration that adds the row by which the library's clock starts the
     job.
     """
@@ -219,7 +219,7 @@ def _with_schedule(case: Case, spec: JobSpec, wanted: Wanted, store: Store) -> S
 # -- SQLAlchemy
 
 
-def _sqlalchemy(case: Case, spec: JobSpec, wanted: Wanted, end: str) -> Store | None:
+def _sqlalchemy(case: JobCase, spec: JobSpec, wanted: Wanted, end: str) -> Store | None:
     near = f"{wanted.folder}{wanted.handler}_store.py"
     base = sqlalchemy_use.find_base(case.project, near)
     opening = sqlalchemy_use.find_opening(case.project, base, near, awaited=_awaits(case, spec))
@@ -269,7 +269,7 @@ def _sqlalchemy(case: Case, spec: JobSpec, wanted: Wanted, end: str) -> Store | 
     )
 
 
-def _awaits(case: Case, spec: JobSpec) -> bool:
+def _awaits(case: JobCase, spec: JobSpec) -> bool:
     """Whether the store may be one of asyncio: the handler awaits, and a transaction is handed to
     what awaits too.
     """
@@ -283,7 +283,7 @@ def _awaits(case: Case, spec: JobSpec) -> bool:
     )
 
 
-def _app_path(case: Case) -> str:
+def _app_path(case: JobCase) -> str:
     """The module of the job library's app, "" where there is none."""
     return ((case.use.app if case.use else None) or "").partition(":")[0]
 
@@ -291,7 +291,7 @@ def _app_path(case: Case) -> str:
 # -- SQLite through the standard library
 
 
-def _sqlite3(case: Case, spec: JobSpec, wanted: Wanted, end: str) -> Store:
+def _sqlite3(case: JobCase, spec: JobSpec, wanted: Wanted, end: str) -> Store:
     near = f"{wanted.folder}{wanted.handler}.py"
     opening = sqlite3.find_opening(case.project, near)
     if opening.symbol is None:
@@ -318,12 +318,12 @@ def _sqlite3(case: Case, spec: JobSpec, wanted: Wanted, end: str) -> Store:
     )
 
 
-def _is_missing(case: Case, table: str, *but: str) -> bool:
+def _is_missing(case: JobCase, table: str, *but: str) -> bool:
     """Whether nothing makes it; `but`: paths that do not count."""
     return all(found.path in but for found in uniqueness.tables(case.project, table))
 
 
-def _others_stores(case: Case) -> list[str]:
+def _others_stores(case: JobCase) -> list[str]:
     """The stores of other jobs: each makes the tables that it writes to, whichever is there
     first.
     """
@@ -335,7 +335,7 @@ def _others_stores(case: Case) -> list[str]:
 # -- Redis, and the receiver
 
 
-def _redis(case: Case, spec: JobSpec, wanted: Wanted) -> Store:
+def _redis(case: JobCase, spec: JobSpec, wanted: Wanted) -> Store:
     redis_use.refuse_transactions(spec)
     client = redis_use.find_client(case.project, f"{wanted.folder}{wanted.handler}.py")
     letters = _letters(case, spec, wanted, "dead_letters")
@@ -366,14 +366,14 @@ def _redis(case: Case, spec: JobSpec, wanted: Wanted) -> Store:
     return _store(wanted, "redis", "store", facts, connect=client.symbol if client else None)
 
 
-def _waits_in_place(case: Case) -> bool:
+def _waits_in_place(case: JobCase) -> bool:
     """A plain function waits for its next attempt in its own process: a delivery that finds another
     at work cannot come back later, so there is no lease; both may work, with the same key.
     """
     return case.use is not None and case.use.id in _IN_PLACE
 
 
-def _receiver(case: Case, spec: JobSpec, wanted: Wanted) -> Store:
+def _receiver(case: JobCase, spec: JobSpec, wanted: Wanted) -> Store:
     letters = _letters(case, spec, wanted, "store")
     facts = {
         "letters": letters,
@@ -383,7 +383,7 @@ def _receiver(case: Case, spec: JobSpec, wanted: Wanted) -> Store:
     return _store(wanted, "receiver", "store", facts)
 
 
-def _letters(case: Case, spec: JobSpec, wanted: Wanted, end: str) -> Store | None:
+def _letters(case: JobCase, spec: JobSpec, wanted: Wanted, end: str) -> Store | None:
     """The store of dead letters alone. Raises Blocked where the repository has no database."""
     if not wanted.dead_table:
         return None

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from skillrun.frameworks.pieces import Store
     from skillrun.scaffold.stores.database import Database
-    from skillrun.stages.interface import Case
+    from skillrun.stages.interface import JobCase
 
 
-def proof_part(store: Store, case: Case) -> dict[str, Any]:
+def proof_part(store: Store, case: JobCase) -> dict[str, Any]:
     """Fields of `proof` as the schema of a job spec has them; what cannot be told is left out.
 
     `Store.facts["notes"]` says what a person has to add, e.g. a setting that no environment

@@ -48,7 +48,7 @@ def find(diff: Diff) -> Iterator[Finding]:
 
 def _list_lacking(text: str, path: str, bundled: Skill) -> Iterator[str]:
     """The bundled steps and checks that a copy does not have."""
-    from skillrun.stages.registry import match_stages
+    from skillrun.runner.planned import match_stages
 
     copy = _read_copy(text, path, bundled)
     if copy is None:
@@ -67,7 +67,8 @@ def _list_lacking(text: str, path: str, bundled: Skill) -> Iterator[str]:
 
 def _map_checks(skill: Skill, stages: set[str]) -> dict[str, str]:
     """Rule -> the wording of each check that code answers to."""
-    from skillrun.stages.conclude import CheckRule, assign_checks
+    from skillrun.runner.coded import CheckRule
+    from skillrun.runner.conclude import assign_checks
 
     found = {}
     for said, _, answer in assign_checks(skill, stages):

@@ -1,5 +1,5 @@
-"""Where the work of each stage lies in this repository: paths and symbols, from the survey and the
-spec.
+"""What work orders say of the stages of a job: where the work lies, how it is usually written, and
+what will be checked. Fits `runner.coded.Guide`.
 """
 
 from __future__ import annotations
@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from skillrun.errors import SkillrunError
+from skillrun.skills.job_worker.checked import CHECKED, IDEMPOTENT
 
 if TYPE_CHECKING:
-    from skillrun.stages.interface import Case
+    from skillrun.stages.interface import JobCase
 
 _WANTED = {
     "identify": ("app", "tasks"),
@@ -25,7 +26,7 @@ _WANTED = {
 _MOST = 8
 
 
-def places(case: Case, stage: str) -> list[str]:
+def list_places(case: JobCase, stage: str) -> list[str]:
     """ "kind: path:line symbol" of what a stage is about; at most eight. Empty where nothing could
     be read.
     """
@@ -42,7 +43,7 @@ def places(case: Case, stage: str) -> list[str]:
     ][:_MOST]
 
 
-def _all(case: Case) -> Iterator[tuple[str, str]]:
+def _all(case: JobCase) -> Iterator[tuple[str, str]]:
     spec, use = case.spec, case.use
     if spec is not None:
         yield "spec", spec.shown_path
@@ -65,7 +66,7 @@ def _all(case: Case) -> Iterator[tuple[str, str]]:
     yield from (("test", path) for path in _tests(case))
 
 
-def _handler(case: Case) -> Iterator[tuple[str, str]]:
+def _handler(case: JobCase) -> Iterator[tuple[str, str]]:
     if case.handler is not None:
         yield "handler", f"{case.handler.path}:{case.handler.line} {case.handler.name}"
     elif case.spec is not None and case.spec.handler:
@@ -73,7 +74,7 @@ def _handler(case: Case) -> Iterator[tuple[str, str]]:
         yield "handler to write", f"{module.replace('.', '/')}.py {name}"
 
 
-def _tests(case: Case) -> list[str]:
+def _tests(case: JobCase) -> list[str]:
     """Test files that name the handler first, then others, by path."""
     names = (path for path in case.tree.files if path.endswith(".py"))
     tests = [
@@ -86,3 +87,19 @@ def _tests(case: Case) -> list[str]:
     )
     naming = set(case.tree.search(name)) if name else set()
     return sorted(tests, key=lambda path: (path not in naming, path))[:3]
+
+
+def find_idiom(case: JobCase, stage: str) -> str | None:
+    """How the library in use says it; idempotency is made in the same way with all of them."""
+    framework = case.framework
+    if framework is None:
+        return None
+    own = framework.IDIOMS.get(stage)
+    if own is None and stage == "idempotency":
+        return IDEMPOTENT
+    return own
+
+
+def list_checked(stage: str) -> tuple[str, ...]:
+    """What a stage of the job worker will look at; a declared step has its own words."""
+    return CHECKED.get(stage, ())

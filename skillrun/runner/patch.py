@@ -7,7 +7,7 @@ import difflib
 import re
 from collections.abc import Iterator
 
-from skillrun.scaffold.plan import Change
+from skillrun.runner.changes import Change
 
 _NEW_MODE = "100644"
 _QUOTED = re.compile(r'["\\\x00-\x1f\x7f]')
@@ -31,8 +31,10 @@ def git_diff(change: Change) -> str:
     return "".join([*head, *map(_whole, hunks)])
 
 
-def in_words(change: Change) -> str:
-    """ "+ shop/tasks.py  send_receipt, enqueue_send_receipt": what comes into the file; "~" for one that is there."""
+def describe_change(change: Change) -> str:
+    """ "+ shop/tasks.py  send_receipt, enqueue_send_receipt": what comes into the file; "~" for one
+    that is there.
+    """
     sign = "+" if change.before is None else "~"
     names = list(_added(change))
     more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""

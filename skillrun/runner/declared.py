@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from skillrun.stages.interface import Attestation, Case, blocker, note
+from skillrun.runner.case import Attestation, Case
+from skillrun.runner.coded import CodedSkill, Measured
+from skillrun.runner.findings import blocker, note
 from skillrun.verdict import Action, Evidence, Finding, Grade, StageResult, Status, status_of
 
 if TYPE_CHECKING:
@@ -148,3 +150,29 @@ def slug(text: str, taken: set[str], numbers: dict[str, int] | None = None) -> s
     known[base] = number
     taken.add(name)
     return name
+
+
+def _ask_for_inputs(skill: Skill) -> tuple[InputsStage, ...]:
+    return (InputsStage(skill),) if skill.inputs else ()
+
+
+def find_unknown_fields(seen: Measured) -> list[str]:
+    """The fields of the skill's text that are neither measured nor given: the outcome cannot be
+    success while one of them is null.
+    """
+    given = seen.spec.inputs if seen.spec else {}
+    unknown = []
+    for entry in seen.skill.telemetry:
+        is_measured = entry.key in ("skill", "outcome", "files_touched")
+        if not is_measured and given.get(entry.key) in (None, ""):
+            unknown.append(entry.key)
+    return unknown
+
+
+DECLARED: CodedSkill[Case] = CodedSkill(
+    name="",
+    stages=_ask_for_inputs,
+    open_case=Case,
+    unknown_fields=find_unknown_fields,
+)
+"""What answers to a skill without code: its inputs, and somebody's word for each step."""

@@ -1,0 +1,184 @@
+"""After the stages: the skill's checks, one by one, and the other skills that the work calls
+for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from skillrun.runner.coded import CheckRule, CodedSkill, Measured, Recommendation
+from skillrun.runner.declared import DeclaredStage, slug
+from skillrun.runner.plugins import skill_code
+from skillrun.verdict import Finding, Grade, StageResult, Status, weakest
+
+if TYPE_CHECKING:
+    from skillrun.contract.skill import Check, Skill
+    from skillrun.runner.case import Case
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """One check of the skill, concluded."""
+
+    id: str
+    text: str
+    status: Status
+    grade: Grade | None
+    evidence: tuple[str, ...]  # the stages or files that it rests on
+    line: int | None = None
+    next: str | None = None
+
+
+# The first status that any of a check's stages has decides.
+_WORST_FIRST = (
+    Status.BLOCKED,
+    Status.FAILED,
+    Status.PENDING,
+    Status.WAIVED,
+    Status.PASSED,
+    Status.NOT_APPLICABLE,
+)
+
+
+def conclude_checks(
+    skill: Skill, case: Case, results: Mapping[str, StageResult], taken: set[str]
+) -> list[CheckResult]:
+    """Every check of the skill: by its stages where code answers to it, else by somebody's
+    attestation.
+    """
+    concluded: list[CheckResult] = []
+    answered: set[str] = set()
+    for text, line, answer in assign_checks(skill, taken):
+        if isinstance(answer, DeclaredStage):
+            answered.add(answer.ID)
+            concluded.append(_conclude_declared(case, answer))
+        else:
+            answered.add(answer.id)
+            concluded.append(_from_stages(answer, text, line, results))
+    for rule in skill_code(skill.name).checks:
+        if rule.id not in answered:
+            concluded.append(_from_stages(rule, rule.text, None, results))
+    return concluded
+
+
+def assign_checks(
+    skill: Skill, taken: set[str]
+) -> list[tuple[str, int, CheckRule | DeclaredStage]]:
+    """(text, line, who answers) of each check in the skill's text: the first rule with its wording,
+    else somebody.
+
+    `taken` are the ids of the stages; the ids of declared checks differ from them.
+    """
+    rules, names = list(skill_code(skill.name).checks), set(taken)
+    numbers: dict[str, int] = {}
+    assigned: list[tuple[str, int, CheckRule | DeclaredStage]] = []
+    for check in skill.checks:
+        text = check_text(check)
+        rule = next((rule for rule in rules if rule.answers.search(check.text)), None)
+        if rule is None:
+            name = slug(check.text, names, numbers)
+            assigned.append((text, check.line, DeclaredStage(name, text, check.line)))
+        else:
+            rules.remove(rule)
+            assigned.append((text, check.line, rule))
+    return assigned
+
+
+def check_text(check: Check) -> str:
+    """A check in one line, with the questions that are nested in it."""
+    questions = ", ".join(
+        _one_line(question.text).rstrip(".;,") for question in check.questions
+    ).replace("?, ", "? ")
+    return (
+        f"{_one_line(check.text).rstrip(':')}: {questions}" if questions else _one_line(check.text)
+    )
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _from_stages(
+    rule: CheckRule, text: str, line: int | None, results: Mapping[str, StageResult]
+) -> CheckResult:
+    seen = [results[stage] for stage in rule.stages if stage in results]
+    statuses = {result.status for result in seen} or {Status.PENDING}
+    status = next(status for status in _WORST_FIRST if status in statuses)
+    own = [results[stage] for stage in rule.proved_by if stage in results]
+    is_proved = bool(own) and all(result.grade == Grade.PROVED for result in own)
+    counted = [
+        result.grade for result in (own if is_proved else seen) if result.status == Status.PASSED
+    ]
+    return CheckResult(rule.id, text, status, weakest(counted), rule.stages, line)
+
+
+def _conclude_declared(case: Case, stage: DeclaredStage) -> CheckResult:
+    result = stage.examine(case)
+    evidence = tuple(item.path for item in result.evidence)
+    command = None if result.status == Status.PASSED else stage.command
+    return CheckResult(
+        stage.ID, stage.TITLE, result.status, result.grade, evidence, stage.line, command
+    )
+
+
+def recommend(skill: Skill, case: Case, results: Mapping[str, StageResult]) -> list[Recommendation]:
+    """The skills that findings point to, and those that the skill's own code recommends."""
+    wanted: dict[str, Recommendation] = {}
+    for result in results.values():
+        for finding in result.findings:
+            if finding.recommends and finding.recommends not in wanted:
+                reason = f"{finding.message}{_show_place(finding)}"
+                wanted[finding.recommends] = Recommendation(finding.recommends, reason)
+    for recommendation in skill_code(skill.name).recommend(case, results):
+        wanted[recommendation.skill] = recommendation
+    return [replace(one, installed=_is_installed(case, one.skill)) for one in wanted.values()]
+
+
+def _show_place(finding: Finding) -> str:
+    if not finding.path:
+        return ""
+    line = f":{finding.line}" if finding.line else ""
+    return f" ({finding.path}{line})"
+
+
+def _is_installed(case: Case, name: str) -> bool:
+    from skillrun.contract.locate import list_skills
+
+    return any(
+        found.id in (name, name.rpartition("/")[2])
+        for found in case.once("skills", lambda: list_skills(case.root))
+    )
+
+
+def skill_promises(code: CodedSkill[Any], seen: Measured) -> list[CheckResult]:
+    """What a skill promises besides its checks: a read-only one leaves the tree alone, and
+    telemetry is complete.
+    """
+    promises = []
+    if seen.skill.mode == "read":
+        promises.append(_tree_unchanged(seen.files))
+    unknown = code.unknown_fields(seen)
+    if unknown:
+        how = " ".join(f"--set inputs.{key}=..." for key in unknown)
+        text = f"Telemetry is complete (unknown: {', '.join(unknown)})"
+        said = f"say what happened: {how}"
+        promises.append(CheckResult("telemetry", text, Status.BLOCKED, None, (), None, said))
+    return promises
+
+
+def _tree_unchanged(files: Sequence[str] | None) -> CheckResult:
+    text = "The skill only reads: the tree is unchanged"
+    if files is None:
+        text += " (cannot be told: the commit at the run's start is gone; --new-run starts again)"
+        return CheckResult("tree-unchanged", text, Status.BLOCKED, None, ())
+    if files:
+        text += f" (changed: {', '.join(files[:5])})"
+    return CheckResult(
+        "tree-unchanged",
+        text,
+        Status.FAILED if files else Status.PASSED,
+        Grade.EXECUTED,
+        tuple(files[:5]),
+    )

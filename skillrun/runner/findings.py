@@ -1,0 +1,27 @@
+"""A finding of each severity, as stages make them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from skillrun.verdict import Finding, Severity
+
+
+def blocker(rule: str, message: str, *, hint: str, **place: Any) -> Finding:
+    """Something is missing: a decision, an input, or the work."""
+    return Finding(rule, Severity.BLOCKER, message, hint=hint, **place)
+
+
+def error(rule: str, message: str, *, hint: str | None = None, **place: Any) -> Finding:
+    """The evidence contradicts."""
+    return Finding(rule, Severity.ERROR, message, hint=hint, **place)
+
+
+def warning(rule: str, message: str, *, hint: str | None = None, **place: Any) -> Finding:
+    """Worth knowing; the stage passes all the same."""
+    return Finding(rule, Severity.WARNING, message, hint=hint, **place)
+
+
+def note(rule: str, message: str, *, hint: str | None = None, **place: Any) -> Finding:
+    """Said for completeness, e.g. what could not be read."""
+    return Finding(rule, Severity.NOTE, message, hint=hint, **place)

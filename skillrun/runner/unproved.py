@@ -1,0 +1,41 @@
+"""A stage that waits for nothing but its proof."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from skillrun.verdict import Action, Finding, StageResult, Status
+
+NOT_POSSIBLE, INCOMPLETE = "proof.not-possible", "proof.incomplete"
+
+
+def as_unproved(
+    stage: str, result: StageResult, said: Iterable[Finding], action: str
+) -> StageResult:
+    """A stage that was read alone though the spec asks for a proof: it is pending, and what to do
+    is its next step.
+
+    It is not settled: what is missing may be a server, or somebody's consent, which no file shows.
+    """
+    findings = tuple(said)
+    steps = tuple(Action(stage, action, _step(finding)) for finding in findings)
+    return replace(
+        result,
+        status=Status.PENDING,
+        grade=None,
+        findings=(*result.findings, *findings),
+        next=(*result.next, *steps),
+        facts={**result.facts, "unproved": True, "settled": False},
+    )
+
+
+def _step(finding: Finding) -> str:
+    return f"{finding.message}; {finding.hint}" if finding.hint else finding.message
+
+
+def is_unproved(result: StageResult) -> bool:
+    """Whether a stage waits for nothing but its proof: it reads clean, and the stages after it can
+    be examined.
+    """
+    return result.status == Status.PENDING and bool(result.facts.get("unproved"))

@@ -1,0 +1,101 @@
+"""The job worker as one value: what a run asks of it, each part imported when it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from skillrun.runner.coded import (
+    CodedSkill,
+    Guide,
+    Measured,
+    Prover,
+    Recommendation,
+    SpecFormat,
+    Stage,
+    Writer,
+)
+from skillrun.skills.job_worker.checks import CHECKS
+
+if TYPE_CHECKING:
+    from skillrun.contract.skill import Skill
+    from skillrun.repo.git import Repo
+    from skillrun.repo.tree import Tree
+    from skillrun.stages.interface import JobCase
+    from skillrun.validations.consent import CommandPlan
+    from skillrun.verdict import StageResult
+
+_DECIDE = "decide the idempotency strategy in the spec"
+
+
+def _open_case(skill: Skill, spec: Any, repo: Repo, tree: Tree) -> JobCase:
+    from skillrun.stages.interface import JobCase
+
+    return JobCase(skill, spec, repo, tree)
+
+
+def _list_stages(skill: Skill) -> Sequence[Stage[JobCase]]:
+    from skillrun.stages.registry import STAGES
+
+    return STAGES
+
+
+def _measure(seen: Measured) -> Mapping[str, Any]:
+    from skillrun.skills.job_worker.telemetry import measure_job
+
+    return measure_job(seen)
+
+
+def _recommend(case: JobCase, results: Mapping[str, StageResult]) -> Iterable[Recommendation]:
+    from skillrun.skills.job_worker.state_machine import recommend_mapper
+
+    return recommend_mapper(case, results)
+
+
+def _list_command_plans(case: JobCase) -> list[CommandPlan]:
+    from skillrun.stages.commands import list_command_plans
+
+    return list_command_plans(case)
+
+
+def _make_prover() -> Prover[JobCase]:
+    from skillrun.stages import proving
+
+    return proving
+
+
+def _make_writer() -> Writer[JobCase]:
+    from skillrun.skills.job_worker import writer
+
+    return writer
+
+
+def _make_guide() -> Guide[JobCase]:
+    from skillrun.skills.job_worker import guide
+
+    return guide
+
+
+SKILL: CodedSkill[JobCase] = CodedSkill(
+    name="job-worker-orchestration",
+    stages=_list_stages,
+    open_case=_open_case,
+    checks=CHECKS,
+    # Without a file there is no job: --set alone can give inputs, and nothing to build or prove.
+    spec=SpecFormat(from_settings=None, is_asked_for=True),
+    measure=_measure,
+    # The stage, and the check that rests on it.
+    never_waived={"idempotency": _DECIDE, "idempotency-explicit": _DECIDE},
+    recommends=(
+        "backend/domain-logic-module",
+        "backend/integration-adapter",
+        "backend/persistence-layer-change",
+        "personalize-repo",
+        "system/state-machine-mapper",
+    ),
+    recommend=_recommend,
+    list_command_plans=_list_command_plans,
+    prover=_make_prover,
+    writer=_make_writer,
+    guide=_make_guide,
+)

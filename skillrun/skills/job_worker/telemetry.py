@@ -1,0 +1,49 @@
+"""What the telemetry says of a job: four columns of the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from skillrun.stages.tests import is_test_file
+
+if TYPE_CHECKING:
+    from skillrun.contract.job import JobSpec
+    from skillrun.runner.coded import Measured
+
+_INTEGRATION = ("integration", "e2e", "functional", "end_to_end")
+
+
+def measure_job(seen: Measured) -> dict[str, Any]:
+    """The trigger, what makes the job idempotent, its retries, and the tests that were added."""
+    spec: JobSpec | None = seen.spec
+    trigger = spec.trigger if spec is not None else None
+    return {
+        "trigger": trigger.type if trigger is not None else None,
+        "idempotency": _name_strategy(spec),
+        "retries": _name_retries(spec),
+        "tests_added": _name_tests(seen.files) if seen.files is not None else None,
+    }
+
+
+def _name_strategy(spec: JobSpec | None) -> str:
+    if spec is None or spec.idempotency is None:
+        return "unknown"
+    return spec.idempotency.strategy or "unknown"
+
+
+def _name_retries(spec: JobSpec | None) -> str | None:
+    if spec is None or spec.retry is None:
+        return None
+    return "none" if spec.retry.kind == "none" else "bounded"
+
+
+def _name_tests(files: Sequence[str]) -> str:
+    """The strongest kind among the test files touched since the run began."""
+    tests = [path for path in files if is_test_file(path)]
+    if not tests:
+        return "none"
+    for path in tests:
+        if any(word in path.lower() for word in _INTEGRATION):
+            return "integration"
+    return "unit"

@@ -1,0 +1,44 @@
+"""The skill as one value."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from changelog_entry.case import ReleaseCase
+from changelog_entry.release import load_release, read_settings
+from skillrun.runner.coded import CheckRule, CodedSkill, Measured, SpecFormat, Stage, wording
+
+if TYPE_CHECKING:
+    from skillrun.contract.skill import Skill
+
+
+def _list_stages(skill: Skill) -> Sequence[Stage[ReleaseCase]]:
+    from changelog_entry.stages import STAGES
+
+    return STAGES
+
+
+def _measure(seen: Measured) -> dict[str, Any]:
+    entry = seen.results.get("entry")
+    version = seen.spec.version if seen.spec else None
+    return {"version": version, "bullets": entry.facts.get("bullets") if entry else None}
+
+
+SKILL: CodedSkill[ReleaseCase] = CodedSkill(
+    name="changelog-entry",
+    stages=_list_stages,
+    open_case=ReleaseCase,
+    checks=(
+        CheckRule(
+            "says-what-changed",
+            "The changelog names the version and says what changed",
+            wording(r"\bchangelog\b.*\bversion"),
+            ("changelog", "entry"),
+        ),
+    ),
+    spec=SpecFormat(Path(".skillrun/changelog"), load_release, read_settings),
+    measure=_measure,
+    never_waived={"entry": "write the entry"},
+)
