@@ -276,7 +276,7 @@ class _Conclusion:
             commands = [] if paths else self._starts
             place = next((s.place for s in commands if glob_of(pattern).fullmatch(s.command)), None)
         elif kind == "text":
-            place = self._find_text(re.compile(pattern), paths)
+            place = self._find_text(pattern, paths)
         else:
             matches = _in_application(self._matcher.find((mark,), True))
             ours = [m for m in matches if paths is None or m.seen.path in paths]
@@ -290,13 +290,18 @@ class _Conclusion:
             for one in self._manifests.dependencies
         )
 
-    def _find_text(self, wanted: re.Pattern[str], paths: set[str] | None) -> Place | None:
+    def _find_text(self, pattern: str, paths: set[str] | None) -> Place | None:
+        """The first line of the code that matches, in a file that holds all else that is asked
+        for.
+        """
+        first, *others = [re.compile(part) for part in pattern.split(" and ")]
         for seen in self._matcher.files:
             if is_aside(seen.path) or (paths is not None and seen.path not in paths):
                 continue
-            for number, line in enumerate(seen.lines, 1):
-                if wanted.search(line) and not line.lstrip().startswith(_COMMENT):
-                    return Place(seen.path, number, line)
+            if all(_first_line(seen, other) for other in others):
+                number = _first_line(seen, first)
+                if number:
+                    return Place(seen.path, number, seen.lines[number - 1])
         return None
 
     def _broker(self, located: list[Match]) -> tuple[str | None, Place | None]:
@@ -315,13 +320,22 @@ class _Conclusion:
         """
         found = [Place(one.path, one.line, one.text) for one in self._declared if one.main][:_FEW]
         found += [_place(match) for match in apps[:_FEW]]
-        first = {match.seen.path: _place(match) for match in reversed(tasks)}
+        from_the_end = sorted(tasks, key=lambda match: -match.sight.line)
+        first = {match.seen.path: _place(match) for match in from_the_end}
         nearest = sorted(first, key=lambda path: (path.count("/"), path))
         found += [first[path] for path in nearest[:_FEW]]
         found += [start.place for start in self._starts[:_FEW]]
         found += shown
         lines = {(place.path, place.line): place for place in found}
         return tuple(replace(one, text=excerpt(one.text)) for one in lines.values())
+
+
+def _first_line(seen: Seen, wanted: re.Pattern[str]) -> int:
+    """The number of the first line that matches and is no comment; 0 where none does."""
+    for number, line in enumerate(seen.lines, 1):
+        if wanted.search(line) and not line.lstrip().startswith(_COMMENT):
+            return number
+    return 0
 
 
 def _in_application(matches: Iterable[Match]) -> list[Match]:

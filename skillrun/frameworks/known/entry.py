@@ -66,8 +66,9 @@ class Known:
     library is declared or imported.
 
     `schedules` and `brokers` know three more kinds: "dep <distribution>" or "dep
-    <distribution>[<extra>]", "text <regular expression>" over the lines of the code, and "start
-    <glob>" over the commands that start a worker.
+    <distribution>[<extra>]", "text <regular expression>" over the lines of the code, which may be
+    followed by " and <another>" that the same file must hold, and "start <glob>" over the commands
+    that start a worker.
     """
 
     id: str
