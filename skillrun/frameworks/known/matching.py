@@ -34,7 +34,8 @@ class _Candidate:
 
     seen: Seen
     sight: Sight
-    readings: tuple[str, ...]
+    readings: tuple[str, ...] = ()
+    method: tuple[str, str] | None = None
 
 
 class Matcher:
@@ -44,18 +45,22 @@ class Matcher:
         self.files = sorted(files, key=lambda seen: (seen.path.count("/"), seen.path))
         self.names = Names(self.files, known.modules, paths)
         self._known = known
-        self._marks_of_apps = [mark.partition(" ") for mark in known.apps]
+        self._makers = [glob_of(pattern) for pattern in _patterns_of_makers(known.apps)]
+        self._is_maker: dict[str, bool] = {}
         self._app_ids: frozenset[str] = frozenset()
         self._app_names: frozenset[str] = frozenset()
         self._bases = dict(_bases_elsewhere(self.files))
         self._candidates: dict[str, list[_Candidate]] = {}
         for seen in self.files:
             for sight in seen.sights:
-                self._candidates.setdefault(sight.kind, []).append(_Candidate(seen, sight, ()))
+                self._candidates.setdefault(sight.kind, []).append(_Candidate(seen, sight))
 
     def know_apps(self, ids: list[str]) -> None:
         """From now on `~app` is a method of one of these, "path:name"."""
         self._app_ids = frozenset(ids)
+        for candidates in self._candidates.values():
+            for candidate in candidates:
+                candidate.method = None
         self._app_names = frozenset(one.rpartition(":")[2].rpartition(".")[2] for one in ids)
 
     def find(self, marks: Iterable[str], is_anchored: bool) -> Iterator[Match]:
@@ -91,10 +96,16 @@ class Matcher:
 
     def _find_kind(self, kind: str, pattern: str) -> Iterator[tuple[_Candidate, str]]:
         glob = glob_of(pattern)
+        wanted = pattern.removeprefix("~app.") if pattern.startswith("~app.") else ""
         for candidate in self._candidates.get(kind, ()):
-            if pattern.startswith("~app."):
-                method, owner = self._method_of_app(candidate)
-                if method and glob.fullmatch(f"~app.{method}"):
+            if wanted:
+                # A call is written as it is meant; only a decorator may have another name.
+                if kind == "call" and not candidate.sight.name.endswith(f".{wanted}"):
+                    continue
+                if candidate.method is None:
+                    candidate.method = self._method_of_app(candidate)
+                method, owner = candidate.method
+                if method == wanted:
                     yield candidate, owner
             elif any(glob.fullmatch(reading) for reading in self._read(candidate)):
                 yield candidate, ""
@@ -116,6 +127,9 @@ class Matcher:
             base = self._base(seen, sight)
             if base:
                 yield base
+            return
+        # What nobody keeps is followed no further: most lines of a program are such calls.
+        if sight.kind == "call" and not sight.target:
             return
         yield from self.names.expand(sight.name, seen, sight.scope)
         if sight.kind == "mark" or sight.kind in _MAKES:
@@ -150,12 +164,9 @@ class Matcher:
         return (method, "") if owner and self._is_likely(owner, seen, sight.scope) else ("", "")
 
     def _is_app(self, maker: str) -> bool:
-        for kind, _, pattern in self._marks_of_apps:
-            if kind in ("call", "made", "given"):
-                plain = pattern.partition(" in ")[0].partition(" if ")[0]
-                if glob_of(plain).fullmatch(maker):
-                    return True
-        return False
+        if maker not in self._is_maker:
+            self._is_maker[maker] = any(glob.fullmatch(maker) for glob in self._makers)
+        return self._is_maker[maker]
 
     def _is_likely(self, owner: str, seen: Seen, scope: str) -> bool:
         """The name of an app, and nothing that was seen says that it is something else."""
@@ -165,6 +176,14 @@ class Matcher:
         if not named:
             return False
         return not seen.path.endswith(".py") or not self.names.is_defined(owner, seen, scope)
+
+
+def _patterns_of_makers(marks: Iterable[str]) -> Iterator[str]:
+    """What the marks of apps call to make one."""
+    for mark in marks:
+        kind, _, pattern = mark.partition(" ")
+        if kind in ("call", *_MAKES):
+            yield pattern.partition(" in ")[0].partition(" if ")[0]
 
 
 def _splits(name: str) -> Iterator[tuple[str, str]]:

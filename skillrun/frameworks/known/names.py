@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from skillrun.frameworks.known.entry import Seen, glob_of
 
 # Longer chains of imports and assignments do not occur; shorter ones than this go round in circles.
-_HOPS = 8
+_HOPS = 6
 
 
 class Names:

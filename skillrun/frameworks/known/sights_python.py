@@ -15,6 +15,7 @@ _DEFINITIONS = (*_FUNCTIONS, ast.ClassDef)
 _ASSIGNMENTS = (ast.Assign, ast.AnnAssign, ast.NamedExpr)
 # Keywords that carry the function of a job, where it is not given by its position.
 _HANDED = frozenset({"func", "f"})
+_CHOICES = 4  # values of one name; more is a name for anything
 _GIVEN = 2  # arguments of a call that are kept
 
 
@@ -24,7 +25,7 @@ def see_python(path: str, module: ast.Module, data: bytes) -> Seen:
     reader = _Reader()
     reader.read(module)
     lines = tuple(data.decode("utf-8", "replace").splitlines())
-    values = {name: tuple(found) for name, found in reader.values.items()}
+    values = {name: tuple(found) for name, found in reader.values.items() if found}
     return Seen(path, tuple(reader.sights), lines, reader.names, values)
 
 
@@ -69,10 +70,14 @@ class _Reader:
                 self._keep(_inside(scope, node.name), base)
 
     def _keep(self, name: str, value: ast.expr) -> None:
+        """A name that is made from itself, `query = query.where(x)`, says nothing new."""
+        plain = name.rpartition(".")[2].removesuffix("()")
         for one in _choices(value):
             said = self._stands_for(one)
-            if said and said != f":{name}":
-                self.values.setdefault(name, []).append(said)
+            known = self.values.setdefault(name, [])
+            first = said.partition(".")[0].partition("(")[0]
+            if said and first != f":{plain}" and len(known) < _CHOICES:
+                known.append(said)
 
     def _stands_for(self, value: ast.expr) -> str:
         """Of `partial(function, ...)` the function."""
