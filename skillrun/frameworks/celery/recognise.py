@@ -38,6 +38,7 @@ ENTRY = Known(
         *("call ~app.config_from_object", "call ~app.autodiscover_tasks"),
         *("call ~app.conf.update", "call ~app.set_default"),
     ),
+    clients=("call ~app.send_task", "call ~app.signature"),
     tasks=(
         *(f"mark {decorator}" for decorator in _DECORATORS),
         *(f"wraps {decorator}" for decorator in _DECORATORS),

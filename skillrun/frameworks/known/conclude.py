@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from skillrun.frameworks.interface import FrameworkUse, Place
 from skillrun.frameworks.known.entry import Known, Seen, declares, glob_of
-from skillrun.frameworks.known.matching import Match, Matcher
+from skillrun.frameworks.known.matching import COMMENT, Match, Matcher
 from skillrun.frameworks.known.names import module_words
 from skillrun.repo.places import is_aside
 from skillrun.text import excerpt
@@ -51,8 +51,9 @@ _MANIFESTS = {
     "dotnet": ("proj", ".props"),
     "rust": ("Cargo.toml",),
 }
+# An integration shows a task or two; whoever has so many runs them.
+_MANY_TASKS = 3
 _FEW = 3  # evidence lines of one sort
-_COMMENT = ("#", "//", ";", "--")
 # What an option of a worker command or a word of it may be: a module, perhaps with an object.
 _NAME = re.compile(r"[A-Za-z_][\w.]*(?::[\w.]+)?")
 
@@ -149,9 +150,25 @@ class _Conclusion:
             return False
         gems = _gem_folders(self._manifests)
         comes_along = any(one.main and _folder(one.path) not in gems for one in self._declared)
-        if self._starts or comes_along or not self._manifests.dependencies:
+        if (
+            self._starts
+            or comes_along
+            or self._comes_by_extra(tasks)
+            or not self._manifests.dependencies
+        ):
             return True
         return bool(apps) and not all(_is_optional(match.seen.path, gems) for match in found)
+
+    def _comes_by_extra(self, tasks: list[Match]) -> bool:
+        """Another dependency brings it, `openwisp-utils[celery]`, and there are tasks enough for an
+        application: an SDK that watches the library has such an extra too.
+        """
+        files = {
+            match.seen.path for match in tasks if not _is_optional(match.seen.path, frozenset())
+        }
+        extras = {extra for one in self._manifests.dependencies if one.main for extra in one.extras}
+        is_brought = not extras.isdisjoint(self._known.distributions)
+        return is_brought and len(tasks) >= _MANY_TASKS and bool(files)
 
     # where its apps are
 
@@ -162,6 +179,7 @@ class _Conclusion:
         used = Counter(match.owner for match in tasks if match.owner)
         # Several objects that are known by their file alone count for that file.
         many = Counter(self._app_id(match) for match in apps)
+        sending = {match.owner for match in self._find(self._known.clients)} - used.keys()
         set_up = {match.owner for match in self._find(self._known.sets_up)}
 
         def rank(match: Match) -> tuple[object, ...]:
@@ -169,6 +187,7 @@ class _Conclusion:
             return (
                 is_aside(match.seen.path),
                 not self._is_started(match),
+                own in sending,
                 own not in set_up,
                 match.rank,
                 -used[own] - many[self._app_id(match)],
@@ -333,7 +352,7 @@ class _Conclusion:
 def _first_line(seen: Seen, wanted: re.Pattern[str]) -> int:
     """The number of the first line that matches and is no comment; 0 where none does."""
     for number, line in enumerate(seen.lines, 1):
-        if wanted.search(line) and not line.lstrip().startswith(_COMMENT):
+        if wanted.search(line) and not line.lstrip().startswith(COMMENT):
             return number
     return 0
 

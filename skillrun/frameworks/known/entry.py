@@ -65,6 +65,7 @@ class Known:
     but one of kind `file`, `class`, `field` or `set` shows use by itself; those count where the
     library is declared or imported.
 
+    A mark "text <regular expression>" is read over the lines of every file that was seen.
     `schedules` and `brokers` know three more kinds: "dep <distribution>" or "dep
     <distribution>[<extra>]", "text <regular expression>" over the lines of the code, which may be
     followed by " and <another>" that the same file must hold, and "start <glob>" over the commands
@@ -88,6 +89,8 @@ class Known:
     places: tuple[str, ...] = ()
     # Calls that set an app up: one that is set up comes before one that is not.
     sets_up: tuple[str, ...] = ()
+    # Calls of a program that only sends: an app that is used for nothing else is not the worker's.
+    clients: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ()
     # Calls that are handed a task's function, which may lie in any file -> its position.
     hands: Mapping[str, int] = field(default_factory=dict)

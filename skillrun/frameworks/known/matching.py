@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ _WEAK = frozenset({"class", "field", "set", "file", "import"})
 # Sights whose name may be one of our own that stands for the library's.
 _FOLLOWED = frozenset({"call", "base", "mark", "made", "wraps", "given"})
 _MAKES = frozenset({"made", "given"})
+COMMENT = ("#", "//", ";", "--")  # what begins one, in some language
 _DEEPEST = 2  # attributes between an app and its method: `app.conf.update`
 
 
@@ -67,12 +69,21 @@ class Matcher:
         """What the marks say, in the order of the marks, then the least deep file first."""
         for rank, mark in enumerate(marks):
             kind, _, rest = mark.partition(" ")
-            if is_anchored or kind not in _WEAK:
+            if kind == "text":
+                yield from self._find_lines(rest, rank)
+            elif is_anchored or kind not in _WEAK:
                 what, _, needed = rest.partition(" if ")
                 pattern, _, where = what.partition(" in ")
                 for candidate, owner in self._find_kind(kind, pattern):
                     if self._is_there(candidate.seen, where, needed):
                         yield Match(candidate.seen, candidate.sight, owner, rank)
+
+    def _find_lines(self, pattern: str, rank: int) -> Iterator[Match]:
+        wanted = re.compile(pattern)
+        for seen in self.files:
+            for number, line in enumerate(seen.lines, 1):
+                if wanted.search(line) and not line.lstrip().startswith(COMMENT):
+                    yield Match(seen, Sight("text", line.strip(), number), "", rank)
 
     def imports_library(self) -> bool:
         """Whether any file imports the library."""
