@@ -178,7 +178,8 @@ class _Conclusion:
         """
         used = Counter(match.owner for match in tasks if match.owner)
         # Several objects that are known by their file alone count for that file.
-        many = Counter(self._app_id(match) for match in apps)
+        made = [self._app_id(match) for match in self._find(self._known.apps)]
+        many = Counter(name for name in made if ":" not in name)
         sending = {match.owner for match in self._find(self._known.clients)} - used.keys()
         set_up = {match.owner for match in self._find(self._known.sets_up)}
 
