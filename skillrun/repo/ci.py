@@ -135,11 +135,11 @@ def _with_variables(text: str) -> str:
         if len(values) == 1 and "$" not in str(values)
     }
 
-    def value(reference: re.Match[str]) -> str:
+    def replace_name(reference: re.Match[str]) -> str:
         name = reference["ci"] or reference["shell"] or reference["plain"]
         return next(iter(plain.get(name, {reference[0]})))
 
-    return _REFERENCE.sub(value, text)
+    return _REFERENCE.sub(replace_name, text)
 
 
 def _distance(kind: str, command: str) -> int:

@@ -54,8 +54,9 @@ _MANIFESTS = {
 # An integration shows a task or two; whoever has so many runs them.
 _MANY_TASKS = 3
 _FEW = 3  # evidence lines of one sort
-# What an option of a worker command or a word of it may be: a module, perhaps with an object.
-_NAME = re.compile(r"[A-Za-z_][\w.]*(?::[\w.]+)?")
+# A word of a worker command that is a module of a package or an object: a single word may be the
+# name of a queue.
+_NAME = re.compile(r"[A-Za-z_]\w*(?:[.:]\w+)+")
 
 
 @dataclass
@@ -178,8 +179,8 @@ class _Conclusion:
         """
         used = Counter(match.owner for match in tasks if match.owner)
         # Several objects that are known by their file alone count for that file.
-        made = [self._app_id(match) for match in self._find(self._known.apps)]
-        many = Counter(name for name in made if ":" not in name)
+        made = [match for match in self._find(self._known.apps) if _maker_of(match)]
+        many = Counter(self._app_id(match) for match in made)
         sending = {match.owner for match in self._find(self._known.clients)} - used.keys()
         set_up = {match.owner for match in self._find(self._known.sets_up)}
 
