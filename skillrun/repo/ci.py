@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from skillrun.repo.tree import Tree
 
 _COMMAND_KEY = re.compile(r"(?:run|script|command|cmd|bash|commands|before_script)\s*:\s*(.*)$")
+# `uv run --python "${PYTHON_VERSION}"`: which interpreter the CI takes is its own matter.
+_PICKED = re.compile(r"\s--python[\s=]\"?(?:\$\{\{[^}]*\}\}|\$\{?\w+\}?)\"?")
 _OTHER_KEY = re.compile(r"[\w.$-]+\s*:(?:\s|$)")
 _FOLDER = re.compile(r"\s*(?:- )?working[-_]directory\s*:\s*[\"']?([^\"'#\s]+)")
 _FRONT_END = re.compile(
@@ -82,8 +84,8 @@ class _Reader:
         name = path.rpartition("/")[2]
         fit = 20 if _UNLIKELY.search(name) else 0 if _LIKELY.search(name) else 10
         for step in _steps(text):
-            command = cleaned(step.command)
-            kind = purpose(step.command)
+            command = _PICKED.sub("", cleaned(step.command))
+            kind = purpose(command)
             own = None if kind else own_purpose(command, self.scripts)
             # What only the CI sets is not set where somebody else runs the command.
             if unset_variables(command):

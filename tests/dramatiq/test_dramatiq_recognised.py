@@ -123,6 +123,9 @@ ACTORS = {
     "plain": TASKS["shop/tasks.py"],
     "aliased": "from dramatiq import actor as job\n@job(max_retries=3)\ndef f(): ...\n",
     "called": "import dramatiq\ndef f(): ...\nf_job = dramatiq.actor(f, max_retries=3)\n",
+    "an object": (
+        "import dramatiq\nclass F:\n    def __call__(self): ...\nf = dramatiq.actor(F(), actor_name='f')\n"
+    ),
     "curried": "import dramatiq\ndef f(): ...\nf_job = dramatiq.actor(max_retries=3)(f)\n",
     "partial": (
         "import dramatiq, functools\njob = functools.partial(dramatiq.actor)\n@job()\ndef f():"

@@ -591,6 +591,19 @@ def test_a_command_that_needs_a_variable_of_the_ci_is_not_taken(tmp_path: Path) 
     )
 
 
+def test_the_interpreter_that_the_ci_picks_is_no_part_of_a_command(tmp_path: Path) -> None:
+    for name, picked in (("shell", '"${PYTHON_VERSION}"'), ("matrix", "${{ matrix.python }}")):
+        ci = f"jobs:\n  a:\n    steps:\n      - run: uv run --python {picked} --dev pytest\n"
+        files = {".github/workflows/ci.yml": ci}
+        check_finds(tmp_path / name, files, test="uv run --dev pytest")
+    chosen = "jobs:\n  a:\n    steps:\n      - run: uv run --python 3.12 pytest\n"
+    check_finds(
+        tmp_path / "written",
+        {".github/workflows/ci.yml": chosen},
+        test="uv run --python 3.12 pytest",
+    )
+
+
 def test_the_commands_of_another_package_are_not_taken(tmp_path: Path) -> None:
     own = {"pyproject.toml": "[project]\nname = 'shop'\n"}
     client = {"client/pyproject.toml": "[project]\nname = 'client'\n"}

@@ -82,6 +82,13 @@ APPS = {
         },
         "q.py:Own",
     ),
+    "a class, and functions that make one": (
+        {
+            "own.py": "from rq import Queue as Base\nclass Queue(Base): ...\n",
+            "a.py": "from own import Queue\ndef put(f):\n    q = Queue('x')\n    q.enqueue(f)\n",
+        },
+        "own.py:Queue",
+    ),
     "only functions": (
         {"shop/q.py": "from rq import Queue\ndef get(r):\n    return Queue('a', connection=r)\n"},
         "shop/q.py",
@@ -241,6 +248,19 @@ IGNORED: dict[str, dict[str, str]] = {
 @pytest.mark.parametrize("name", IGNORED)
 def test_ignores(tmp_path: Path, name: str) -> None:
     check_ignores(tmp_path, IGNORED[name])
+
+
+def test_a_queue_that_is_called_like_a_module_names_no_app(tmp_path: Path) -> None:
+    """Neither leads by the worker's command: the one that is used more does."""
+    made = "from rq import Queue\ndef get(r):\n    q = Queue('a', connection=r)\n    return q\n"
+    files = REQUIRED | {
+        "shop/mail.py": made,
+        "shop/queues.py": made + made.replace("get", "more"),
+        "Procfile": "worker: rq worker mail\n",
+    }
+    use = use_in(tmp_path, files)
+    assert use is not None
+    assert use.apps == ("shop/queues.py", "shop/mail.py")
 
 
 def test_an_undeclared_library_counts_where_a_queue_is_made(tmp_path: Path) -> None:

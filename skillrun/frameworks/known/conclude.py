@@ -122,7 +122,10 @@ class _Conclusion:
         self, apps: list[Match], tasks: list[Match], task_paths: set[str]
     ) -> FrameworkUse:
         known = self._known
-        located = apps or _most_derived(self._matcher.find(known.places, True))
+        located = apps
+        if all(_maker_of(match) for match in apps):
+            # A class of ours says more than the functions that make objects of it.
+            located = _most_derived(self._matcher.find(known.places, True)) or apps
         names = list(dict.fromkeys(self._app_id(match) for match in located))
         names = names or self._names_in_commands()
         scheduler, scheduled_at = self._said(known.schedules, located)

@@ -51,7 +51,7 @@ class KnownRecogniser:
 
     def wants(self, path: str, data: bytes) -> bool:
         """Code and configuration of the repository itself, with one of the library's words."""
-        if self._known.own and path.removeprefix("src/") == self._known.own:
+        if self._known.own and self._known.own in (path, path.removeprefix("src/")):
             self._found.is_own = True
         if path.endswith(".py"):
             self._found.paths.append(path)

@@ -120,7 +120,7 @@ class _Reader:
         self.sights.append(Sight("call", name, node.lineno, target, scope, given))
         if target:
             self.sights.append(Sight("made", name, node.lineno, target, scope))
-            if node.args and isinstance(node.args[0], ast.Name | ast.Attribute):
+            if node.args and isinstance(node.args[0], ast.Name | ast.Attribute | ast.Call):
                 decorator = name.removesuffix("()")
                 self.sights.append(Sight("wraps", decorator, node.lineno, target, scope))
 
