@@ -123,18 +123,19 @@ class _Conclusion:
     ) -> FrameworkUse:
         known = self._known
         located = apps
-        if all(_maker_of(match) for match in apps):
+        names = self._matcher.names
+        if not any(not _maker_of(one) or names.is_library(one.sight.name) for one in apps):
             # A class of ours says more than the functions that make objects of it.
             located = _most_derived(self._matcher.find(known.places, True)) or apps
-        names = list(dict.fromkeys(self._app_id(match) for match in located))
-        names = names or self._names_in_commands()
+        ids = list(dict.fromkeys(self._app_id(match) for match in located))
+        ids = ids or self._names_in_commands()
         scheduler, scheduled_at = self._said(known.schedules, located)
         broker, broker_at = self._broker(located)
         shown = [place for place in (scheduled_at, broker_at) if place is not None]
         return FrameworkUse(
             id=known.id,
-            app=names[0] if names else None,
-            apps=tuple(name for name in names if not is_aside(name.partition(":")[0])),
+            app=ids[0] if ids else None,
+            apps=tuple(name for name in ids if not is_aside(name.partition(":")[0])),
             task_modules=tuple(sorted(path for path in task_paths if not is_aside(path))),
             scheduler=scheduler,
             broker=broker or known.broker,

@@ -38,7 +38,7 @@ class Names:
         """
         if name.startswith(":"):
             return self._locate_inside(near.path, name[1:], scope, hops)
-        if self._is_library(name):
+        if self.is_library(name):
             return name
         is_relative = name.startswith(".")
         words = _absolute(near.path, name) if is_relative else name.split(".")
@@ -93,7 +93,8 @@ class Names:
             return f"{path}:{name}"
         return self.locate(imported + first[len(plain) :] + dot + rest, file, "", hops - 1)
 
-    def _is_library(self, name: str) -> bool:
+    def is_library(self, name: str) -> bool:
+        """Whether a name is an import path of the library itself."""
         return any(module.fullmatch(name.replace("()", "")) for module in self._library)
 
     def _find_module(self, words: list[str], near: str, is_rooted: bool) -> str:
