@@ -11,12 +11,23 @@ from skillrun.repo.commands import CommandFact
 from skillrun.repo.declared import own_scripts
 from skillrun.repo.managers import CI_FILES
 from skillrun.repo.offers import Offer, Source
-from skillrun.repo.shell import cleaned, is_partial, named_kind, purpose, without_prefix
+from skillrun.repo.shell import (
+    cleaned,
+    folder_after,
+    is_partial,
+    moved_to,
+    named_kind,
+    purpose,
+    unset_variables,
+    without_prefix,
+)
 
 if TYPE_CHECKING:
     from skillrun.repo.tree import Tree
 
 _COMMAND_KEY = re.compile(r"(?:run|script|command|cmd|bash|commands|before_script)\s*:\s*(.*)$")
+# `uv run --python "${PYTHON_VERSION}"`: which interpreter the CI takes is its own matter.
+_PICKED = re.compile(r"\s--python[\s=]\"?(?:\$\{\{[^}]*\}\}|\$\{?\w+\}?)\"?")
 _OTHER_KEY = re.compile(r"[\w.$-]+\s*:(?:\s|$)")
 _FOLDER = re.compile(r"\s*(?:- )?working[-_]directory\s*:\s*[\"']?([^\"'#\s]+)")
 _FRONT_END = re.compile(
@@ -28,7 +39,10 @@ _PYTHON_BUILD = re.compile(
 )
 _ENVIRONMENT = re.compile(r"(?m)^([ ]*)(?:- )?env:[ ]*\n((?:\1[ ]+.*\n|[ ]*\n)+)")
 _VARIABLE = re.compile(r"(?m)^[ ]*([A-Za-z_]\w*):[ ]*([^#\n]*)$")
-_REFERENCE = re.compile(r"\$\{\{\s*env\.(\w+)\s*\}\}")
+_REFERENCE = re.compile(
+    r"\$\{\{\s*env\.(?P<ci>\w+)\s*\}\}|\$\{(?P<shell>[A-Za-z_]\w*)\}|\$(?P<plain>[A-Za-z_]\w*)"
+)
+_KEY = re.compile(r"\s*(?:- )?[\w-]+\s*:(?:\s|$)")
 _CONTROL = re.compile(r"(?:if|then|else|fi|for|do|done|while|echo|case|esac)\b")
 _LIKELY = re.compile(r"(?i)test|ci\b|check|lint|python|backend|main|build|quality|pull")
 _UNLIKELY = re.compile(
@@ -70,9 +84,12 @@ class _Reader:
         name = path.rpartition("/")[2]
         fit = 20 if _UNLIKELY.search(name) else 0 if _LIKELY.search(name) else 10
         for step in _steps(text):
-            command = cleaned(step.command)
-            kind = purpose(step.command)
+            command = _PICKED.sub("", cleaned(step.command))
+            kind = purpose(command)
             own = None if kind else own_purpose(command, self.scripts)
+            # What only the CI sets is not set where somebody else runs the command.
+            if unset_variables(command):
+                continue
             if (kind and self._counts(kind, step)) or own:
                 whole = (
                     f"cd {step.folder} && {command}"
@@ -86,10 +103,12 @@ class _Reader:
     def _counts(self, kind: str, step: _Step) -> bool:
         """Of a front end, only building; of a second package beside the main one, not even that."""
         plain = without_prefix(step.command)
+        folder = (step.folder or folder_after(step.command)).strip("./")
+        is_beside = bool(folder) and folder in self.packages and "" in self.packages
+        if is_beside and (kind != "build" or _PYTHON_BUILD.match(plain)):
+            return False
         if kind == "build":
-            return not (
-                _PYTHON_BUILD.match(plain) and step.folder in self.packages and "" in self.packages
-            )
+            return True
         return self.javascript or not _FRONT_END.match(plain)
 
 
@@ -107,7 +126,7 @@ def own_purpose(command: str, scripts: frozenset[str]) -> str | None:
 
 
 def _with_variables(text: str) -> str:
-    """`${{ env.NAME }}` replaced where the file gives the name one plain value."""
+    """`${{ env.NAME }}` and `$NAME` replaced where the file gives the name one plain value."""
     found: dict[str, set[str]] = {}
     for block in _ENVIRONMENT.finditer(text):
         for name, value in _VARIABLE.findall(block[2]):
@@ -115,9 +134,14 @@ def _with_variables(text: str) -> str:
     plain = {
         name: values
         for name, values in found.items()
-        if len(values) == 1 and "${{" not in str(values)
+        if len(values) == 1 and "$" not in str(values)
     }
-    return _REFERENCE.sub(lambda one: next(iter(plain.get(one[1], {one[0]}))), text)
+
+    def replace_name(reference: re.Match[str]) -> str:
+        name = reference["ci"] or reference["shell"] or reference["plain"]
+        return next(iter(plain.get(name, {reference[0]})))
+
+    return _REFERENCE.sub(replace_name, text)
 
 
 def _distance(kind: str, command: str) -> int:
@@ -130,7 +154,7 @@ def _distance(kind: str, command: str) -> int:
     }
     distance = 3 if kind in lesser and re.search(lesser[kind], command) else 0
     distance += 2 if kind == "test" and is_partial(command) else 0
-    return distance + (5 if "$" in command else 0)  # a variable of the CI is not set elsewhere
+    return distance
 
 
 def _steps(text: str) -> Iterator[_Step]:
@@ -144,17 +168,10 @@ def _steps(text: str) -> Iterator[_Step]:
             held = command[:-1].rstrip() + " "
             continue
         held = ""
-        moved = _moved(moved, line, command)
+        moved = "" if _KEY.match(line) else moved
         if command and not _CONTROL.match(command):
             yield _Step(start, command, moved or _folder(lines, start - 1) or defaults[start - 1])
-
-
-def _moved(folder: str, line: str, command: str) -> str:
-    """The folder that a `cd` on a line of its own leaves the rest of a step in."""
-    found = re.fullmatch(r"cd\s+([\w./-]+)", command)
-    if found:
-        return found[1]
-    return "" if re.match(r"\s*(?:- )?[\w-]+\s*:(?:\s|$)", line) else folder
+        moved = moved_to(moved, command)
 
 
 def _command(line: str) -> str:
@@ -194,6 +211,10 @@ def _default_folders(lines: list[str]) -> list[str | None]:
     return [folder or whole for folder in found]
 
 
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
+
+
 def _folder(lines: list[str], at: int) -> str | None:
     """The working directory of the step that holds a line."""
     first = at
@@ -201,7 +222,11 @@ def _folder(lines: list[str], at: int) -> str | None:
         r"\s*- (?:name|uses|run|id|if|env|shell|working)", lines[first]
     ):
         first -= 1
+    depth = _indent(lines[first])
     for number in range(first, min(first + 40, len(lines))):
+        # The step ends where its job does.
+        if lines[number].strip() and _indent(lines[number]) < depth:
+            return None
         if number > first and re.match(r"\s*- ", lines[number]) and number > at:
             return None
         found = _FOLDER.match(lines[number])

@@ -18,7 +18,17 @@ from skillrun.repo.offers import Offer, Source
 from skillrun.repo.packages import package_offers
 from skillrun.repo.places import is_aside, is_shown
 from skillrun.repo.runners import runner_offers
-from skillrun.repo.shell import checks_types, is_partial, named_kind, purpose, tests_as_well
+from skillrun.repo.shell import (
+    checks_types,
+    is_partial,
+    mends,
+    moved_to,
+    named_kind,
+    purpose,
+    resets_database,
+    tests_as_well,
+    unset_variables,
+)
 
 if TYPE_CHECKING:
     from skillrun.repo.tree import Tree
@@ -46,7 +56,12 @@ _TYPE_HOOKS = re.compile(r"(?:mypy|pyright|basedpyright|pyrefly|ty)(?:-\w+)?")
 
 def offers(tree: Tree, languages: tuple[str, ...]) -> Iterator[Offer]:
     """Every declared command whose purpose is plain from its name or from what it runs."""
-    for offer in _declared_offers(tree, languages):
+    for declared in _declared_offers(tree, languages):
+        if resets_database(f"{declared.fact.command}\n{declared.fact.runs}"):
+            continue
+        offer = declared
+        if offer.kind == "lint" and mends(offer.fact.runs):
+            offer = replace(offer, source=Source.MENDS)
         yield offer
         if offer.kind == "lint" and checks_types(offer.fact.runs):
             yield replace(offer, kind="typecheck", source=Source.INSIDE)
@@ -223,10 +238,10 @@ def _hook_offers(tree: Tree) -> Iterator[Offer]:
 def _note_offers(tree: Tree) -> Iterator[Offer]:
     """Commands in code spans and code blocks of the notes to agents."""
     for path in sorted(_NOTES.intersection(tree.files)):
-        fenced = False
+        fenced, folder = False, ""
         for number, line in enumerate((text_of(tree, path) or "").splitlines(), 1):
             if line.lstrip().startswith("```"):
-                fenced = not fenced
+                fenced, folder = not fenced, ""
                 continue
             for code in [line.strip()] if fenced else re.findall(r"`([^`]+)`", line):
                 command = re.split(r"\s+#", code)[0].strip()
@@ -236,5 +251,11 @@ def _note_offers(tree: Tree) -> Iterator[Offer]:
                     and " " in command
                     and not _PLACEHOLDER.search(command)
                     and not is_partial(command)
+                    and not unset_variables(command)
                 ):
-                    yield Offer(kind, command_fact(command, path, number, command), Source.NOTES)
+                    whole = command
+                    if folder not in ("", "."):
+                        whole = f"cd {folder} && {command.removeprefix('$ ')}"
+                    yield Offer(kind, command_fact(whole, path, number, command), Source.NOTES)
+            if fenced:
+                folder = moved_to(folder, line.strip().removeprefix("$ "))

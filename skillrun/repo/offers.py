@@ -18,8 +18,9 @@ class Source(IntEnum):
     CI = 4
     SIDE_PACKAGE = 5  # a package.json beside another language
     INSIDE = 6  # part of a command that is declared for something else
-    PRE_COMMIT = 7
-    NOTES = 8  # AGENTS.md, CONTRIBUTING.md and the like
+    MENDS = 7  # called a check, and changes the files; hooks do so as well
+    PRE_COMMIT = 8
+    NOTES = 9  # AGENTS.md, CONTRIBUTING.md and the like
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,10 @@ _RUBY_SPECS = re.compile(
 )
 _GENERATED = re.compile(r".*([.-]min\.(js|css)|\.bundle\.js|\.pb\.go|_pb2(_grpc)?\.pyi?|\.map)")
 
+# Below these the folders are a package's name: `com/example` and `org/shop/vendor` are nobody's
+# example and nobody else's code.
+_PACKAGE_ROOT = re.compile(r"(?:.*/)?src/\w*main/(?:java|kotlin|scala|groovy)(?=/)", re.IGNORECASE)
+
 
 def is_vendored(path: str) -> bool:
     """Somebody else's code, or generated."""
@@ -117,19 +121,25 @@ def is_aside(path: str) -> bool:
 # Every file of a folder asks the same of it, and several readers ask.
 @lru_cache(maxsize=20_000)
 def _in_vendored(folder: str) -> bool:
-    return not _VENDORED.isdisjoint(folder.split("/"))
+    return not _VENDORED.isdisjoint(_above_packages(folder).split("/"))
 
 
 @lru_cache(maxsize=20_000)
 def _in_tests(folder: str) -> bool:
-    folders = folder.split("/")
+    folders = _above_packages(folder).split("/")
     return not _TESTS.isdisjoint(folders) or any(_TEST_PROJECT.fullmatch(one) for one in folders)
 
 
 @lru_cache(maxsize=20_000)
 def _in_shown(folder: str) -> bool:
-    folders = folder.split("/") if folder else []
+    folders = _above_packages(folder).split("/") if folder else []
     return any(_shown(one) for one in folders) or not _SHOWN_AT_TOP.isdisjoint(folders[:1])
+
+
+def _above_packages(folder: str) -> str:
+    """A folder without the part of it that is the name of a Java package."""
+    root = _PACKAGE_ROOT.match(folder)
+    return root[0] if root else folder
 
 
 def _shown(folder: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 
 _OPTIONS = r"(?:\s+-{1,2}[\w-]+(?:=\S+)?)*"
@@ -41,7 +42,7 @@ _KINDS = (
         r"|django-admin\s+test\b|trial\b|ward\b|behave\b|zope-testrunner\b|python[\d.]*\s+(?:\S*/)?(?:run_?tests?|tests?/\w*run\w*)\.py"
         r"|python[\d.]*\s+(?:\S*/)?setup\.py\s+test|nox\b(?=.*\btest)|jest\b|vitest\b|mocha\b|ava\b|c8\b|node\s+--test"
         r"|go\s+test\b|gotestsum\b|cargo\s+(?:test|nextest)\b|mix\s+test\b|(?:php\s+artisan|\S*artisan)\s+test|(?:\./)?(?:vendor/bin/)?(?:phpunit|pest)\b"
-        r"|coverage\s+run(?:\s+-\S+)*$|rails\s+(?:[\w:]+\s+)*test\b|rspec\b|rake(?:\s+(?:test|spec)\b|$)|(?:\./)?mvnw?\b.*\b(?:test|verify)\b"
+        r"|coverage\s+run(?:\s+-\S+)*$|rails\s+(?:[\w:]+\s+)*test\b(?!:prepare)|rspec\b|rake(?:\s+(?:test|spec)\b(?!:prepare)|$)|(?:\./)?mvnw?\b.*\b(?:test|verify)\b"
         r"|(?:\./)?gradlew?\b(?!.*\s-x\s+test).*\b(?:test|check)\b|dotnet\s+test\b",
     ),
     (
@@ -65,6 +66,23 @@ _NOT_A_RUN = re.compile(
     r"\b(?:pip|pip3|uv|poetry|npm|apt-get|brew)\s+(?:add|install|sync|ci|tool)\b|--version\b|--help\b"
     r"|\bgradlew?\b.*\s--tests\s"  # a single class of tests
 )
+# A linter that changes the files is no check of them.
+_MENDS = re.compile(
+    r"\s--(?:fix(?:-only|-type\S*)?|write|apply(?:-unsafe)?|auto-?correct(?:-all)?|in-place)(?=\s|$)"
+    r"|\brubocop\b.*\s-[aA](?=\s|$)|\bstandardrb\b.*\s--fix|\bprettier\b.*\s-w(?=\s|$)"
+    r"|\bphp-cs-fixer\s+fix\b(?!.*--dry-run)|\bpint\b(?!.*--(?:test|dirty\s+--test))"
+)
+# What is in the database is gone afterwards. A test's own database is made to be thrown away.
+_RESETS = re.compile(
+    r"\bdb:(?:reset|drop|purge|setup)\b|\bmigrate:(?:fresh|reset|refresh)\b|\becto\.(?:reset|drop)\b"
+    r"|\bmanage\.py\s+(?:flush|reset_db|sqlflush)\b|\bdropdb\b|\bdrop\s+database\b|\bprisma\s+migrate\s+reset\b"
+    r"|\bdocker[- ]compose\b[^&;\n]*\bdown\b[^&;\n]*\s(?:-v|--volumes)\b",
+    re.IGNORECASE,
+)
+_OF_TESTS = re.compile(r"(?i)test|\bCI\b")
+_VARIABLE = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))")
+_ALWAYS_SET = frozenset({"HOME", "PWD", "USER", "PATH", "SHELL", "TMPDIR", "HOSTNAME", "RANDOM"})
+_CHANGES_FOLDER = re.compile(r"(?:cd|pushd)\s+([\w./-]+)(?=\s*(?:$|&&|;))")
 _COMPILER = re.compile(r"tsc\b")
 _BUILDS_TESTED = re.compile(
     r"(?:\./)?gradlew?\b.*\sbuild\b|(?:\./)?mvnw?\b.*\s(?:package|install)\b"
@@ -198,11 +216,50 @@ def tests_as_well(command: str) -> bool:
     )
 
 
+def mends(runs: str) -> bool:
+    """Whether one of the commands changes the files that it looks at."""
+    return any(_MENDS.search(part) for part in commands_in(runs))
+
+
+def resets_database(runs: str) -> bool:
+    """Whether one of the commands throws away a database that is not the tests' own."""
+    return any(
+        _RESETS.search(part) and not _OF_TESTS.search(part.partition("test:")[0])
+        for part in commands_in(runs)
+    )
+
+
+def unset_variables(command: str) -> list[str]:
+    """The variables without which a command means something else: neither set by every shell nor
+    by the command itself. `${NAME:-default}` needs none.
+    """
+    found = [one[0] or one[1] for one in _VARIABLE.findall(re.sub(r"'[^']*'", "", command))]
+    return [
+        name
+        for name in found
+        if name not in _ALWAYS_SET and not re.search(rf"(?:^|[\s;]){name}=", command)
+    ]
+
+
+def folder_after(command: str) -> str:
+    """The folder that `cd backend` or `cd backend && npm ci` leaves the following lines in."""
+    found = _CHANGES_FOLDER.match(command)
+    return found[1] if found else ""
+
+
+def moved_to(folder: str, command: str) -> str:
+    """Where the lines after a command run: in `folder`, or where the command went from there."""
+    entered = folder_after(command)
+    if not entered:
+        return folder
+    return posixpath.normpath(posixpath.join(folder, entered)).removeprefix("./")
+
+
 def purpose(command: str) -> str | None:
     """lint, typecheck, test or build; None where the command is for something else, or cannot be
     run as written.
     """
-    if _NOT_A_RUN.search(command) or "${{" in command:
+    if _NOT_A_RUN.search(command) or "${{" in command or _MENDS.search(command):
         return None
     rest = without_prefix(cleaned(command))
     if script := _SCRIPT.match(rest) or _SERVICE.match(rest):

@@ -260,6 +260,31 @@ CASES = (
         ("src/work.ts",),
     ),
     Case(
+        "liteque",
+        _npm("liteque"),
+        {
+            "workers/mail.ts": (
+                'import { Runner } from "liteque";\nimport { queue } from "../queue";\n\n'
+                "const worker = new Runner(queue, { run }, {});\n"
+            ),
+        },
+        "workers/mail.ts:worker",
+        ("workers/mail.ts",),
+    ),
+    Case(
+        "custom-queue",
+        _pip("fastapi"),
+        {
+            "shop/routes.py": (
+                "from fastapi import BackgroundTasks\n\n"
+                "def buy(tasks: BackgroundTasks):\n    tasks.add_task(print)\n"
+            ),
+        },
+        None,
+        ("shop/routes.py",),
+        name="background tasks of FastAPI",
+    ),
+    Case(
         "graphile-worker",
         _npm("graphile-worker"),
         {

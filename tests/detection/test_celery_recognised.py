@@ -9,7 +9,7 @@ from pathlib import Path
 import helpers
 import pytest
 
-from skillrun.frameworks.celery.recognise import CeleryRecogniser
+from skillrun.frameworks.celery.recognise import recogniser
 from skillrun.frameworks.interface import FrameworkUse
 from skillrun.repo.survey import survey
 from skillrun.repo.tree import Tree
@@ -21,7 +21,7 @@ SHARED = "from celery import shared_task\n\n@shared_task\ndef send(): ...\n"
 
 
 def use_in(root: Path, files: dict[str, str]) -> FrameworkUse | None:
-    return survey(Tree(helpers.build_tree(root, files)), [CeleryRecogniser()]).use("celery")
+    return survey(Tree(helpers.build_tree(root, files)), [recogniser()]).use("celery")
 
 
 def check_finds(

@@ -9,7 +9,7 @@ from pathlib import Path
 import helpers
 import pytest
 
-from skillrun.frameworks.dramatiq.recognise import DramatiqRecogniser
+from skillrun.frameworks.dramatiq.recognise import recogniser
 from skillrun.frameworks.interface import FrameworkUse
 from skillrun.repo.survey import survey
 from skillrun.repo.tree import Tree
@@ -24,7 +24,7 @@ TASKS = {"shop/tasks.py": "import dramatiq\n\n@dramatiq.actor\ndef send(): ...\n
 
 
 def use_in(root: Path, files: dict[str, str]) -> FrameworkUse | None:
-    return survey(Tree(helpers.build_tree(root, files)), [DramatiqRecogniser()]).use("dramatiq")
+    return survey(Tree(helpers.build_tree(root, files)), [recogniser()]).use("dramatiq")
 
 
 def found_in(root: Path, files: dict[str, str]) -> FrameworkUse:
@@ -123,6 +123,9 @@ ACTORS = {
     "plain": TASKS["shop/tasks.py"],
     "aliased": "from dramatiq import actor as job\n@job(max_retries=3)\ndef f(): ...\n",
     "called": "import dramatiq\ndef f(): ...\nf_job = dramatiq.actor(f, max_retries=3)\n",
+    "an object": (
+        "import dramatiq\nclass F:\n    def __call__(self): ...\nf = dramatiq.actor(F(), actor_name='f')\n"
+    ),
     "curried": "import dramatiq\ndef f(): ...\nf_job = dramatiq.actor(max_retries=3)(f)\n",
     "partial": (
         "import dramatiq, functools\njob = functools.partial(dramatiq.actor)\n@job()\ndef f():"

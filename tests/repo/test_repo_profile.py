@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from skillrun.errors import ProfileInvalid
-from skillrun.frameworks.celery.recognise import CeleryRecogniser
+from skillrun.frameworks.celery.recognise import recogniser as celery
 from skillrun.repo.profile import contradictions, load_profile, profile_fields, write_profile
 from skillrun.repo.survey import Survey, survey
 from skillrun.repo.tree import Tree
@@ -27,7 +27,7 @@ SHOP = {
 
 
 def surveyed(root: Path) -> Survey:
-    return survey(Tree(root), [CeleryRecogniser()])
+    return survey(Tree(root), [celery()])
 
 
 def put(root: Path, profile: Any) -> Path:

@@ -534,11 +534,118 @@ def test_broken_files_declare_nothing(tmp_path: Path) -> None:
         ("docker compose run -e pytest web bash", None),
         ("./gradlew test --tests OneTest", None),
         ("uv run python manage.py tailwind build", "build"),
+        ("ruff check --fix .", None),
+        ("ruff check --fixable ALL .", "lint"),
+        ("eslint src --fix", None),
+        ("prettier --write .", None),
+        ("bundle exec rubocop -a", None),
+        ("bundle exec rails test:prepare", None),
+        ("bundle exec rails test:system", "test"),
         ("", None),
     ],
 )
 def test_purposes(command: str, expected: str | None) -> None:
     assert purpose(command) == expected
+
+
+def test_a_lint_that_mends_comes_after_one_that_checks(tmp_path: Path) -> None:
+    """But where nothing else is declared, it is what the repository calls its lint."""
+    make = {"Makefile": "lint:\n\truff check --fix .\n"}
+    check_finds(tmp_path / "alone", make, lint="make lint")
+    ci = {".github/workflows/ci.yml": "steps:\n  - run: ruff check .\n"}
+    check_finds(tmp_path / "beside", make | ci, lint="ruff check .")
+    mending = {".github/workflows/ci.yml": "steps:\n  - run: ruff check --fix .\n"}
+    check_finds(tmp_path / "in CI", mending)
+
+
+RESETS = {
+    "Rails": "test:\n\tbin/rails db:reset\n\tbin/rails test\n",
+    "compose": "test:\n\tdocker compose down -v\n\tdocker compose run --rm web pytest\n",
+    "Laravel": "test:\n\tphp artisan migrate:fresh\n\tvendor/bin/phpunit\n",
+    "Django": "test:\n\tpython manage.py flush --no-input\n\tpytest\n",
+    "PostgreSQL": "test:\n\tdropdb shop\n\tcreatedb shop\n\tpytest\n",
+}
+KEEPS = {
+    "Rails": "test:\n\tRAILS_ENV=test bin/rails db:reset\n\tbin/rails test\n",
+    "compose": "test:\n\tdocker compose down\n\tdocker compose run --rm web pytest\n",
+    "Laravel": "test:\n\tphp artisan migrate\n\tvendor/bin/phpunit\n",
+    "Django": "test:\n\tpython manage.py migrate --no-input\n\tpytest\n",
+    "PostgreSQL": "test:\n\tdropdb shop_test\n\tcreatedb shop_test\n\tpytest\n",
+}
+
+
+@pytest.mark.parametrize("name", RESETS)
+def test_a_command_that_resets_a_database_is_not_taken(tmp_path: Path, name: str) -> None:
+    check_finds(tmp_path / "resets", {"Makefile": RESETS[name]})
+    check_finds(tmp_path / "keeps", {"Makefile": KEEPS[name]}, test="make test")
+
+
+def test_a_command_that_needs_a_variable_of_the_ci_is_not_taken(tmp_path: Path) -> None:
+    ci = "jobs:\n  a:\n    steps:\n      - run: pytest --shard $SHARD\n"
+    check_finds(tmp_path / "unset", {".github/workflows/ci.yml": ci})
+    known = "env:\n  SHARD: all\n" + ci
+    check_finds(tmp_path / "set", {".github/workflows/ci.yml": known}, test="pytest --shard all")
+    own = ci.replace("$SHARD", "${SHARD:-all}")
+    check_finds(
+        tmp_path / "default", {".github/workflows/ci.yml": own}, test="pytest --shard ${SHARD:-all}"
+    )
+
+
+def test_the_interpreter_that_the_ci_picks_is_no_part_of_a_command(tmp_path: Path) -> None:
+    for name, picked in (("shell", '"${PYTHON_VERSION}"'), ("matrix", "${{ matrix.python }}")):
+        ci = f"jobs:\n  a:\n    steps:\n      - run: uv run --python {picked} --dev pytest\n"
+        files = {".github/workflows/ci.yml": ci}
+        check_finds(tmp_path / name, files, test="uv run --dev pytest")
+    chosen = "jobs:\n  a:\n    steps:\n      - run: uv run --python 3.12 pytest\n"
+    check_finds(
+        tmp_path / "written",
+        {".github/workflows/ci.yml": chosen},
+        test="uv run --python 3.12 pytest",
+    )
+
+
+def test_the_commands_of_another_package_are_not_taken(tmp_path: Path) -> None:
+    own = {"pyproject.toml": "[project]\nname = 'shop'\n"}
+    client = {"client/pyproject.toml": "[project]\nname = 'client'\n"}
+    ci = {
+        ".github/workflows/ci.yml": (
+            "jobs:\n  a:\n    steps:\n      - run: pytest\n        working-directory: client\n"
+            "      - run: cd client && mypy .\n"
+        )
+    }
+    check_finds(tmp_path / "beside", ci | own | client)
+    check_finds(
+        tmp_path / "alone", ci | client, test="cd client && pytest", typecheck="cd client && mypy ."
+    )
+
+
+def test_a_command_keeps_the_folder_that_a_line_above_went_to(tmp_path: Path) -> None:
+    ci = (
+        "jobs:\n  a:\n    steps:\n      - run: |\n          cd backend && pip install -e .\n"
+        "          pytest\n      - run: mypy .\n"
+    )
+    check_finds(
+        tmp_path / "ci",
+        {".github/workflows/ci.yml": ci},
+        test="cd backend && pytest",
+        typecheck="mypy .",
+    )
+    notes = "```sh\ncd backend\npytest tests\ncd ..\nmypy .\n```\nand `ruff check .`\n"
+    check_finds(
+        tmp_path / "notes",
+        {"AGENTS.md": notes},
+        test="cd backend && pytest tests",
+        typecheck="mypy .",
+        lint="ruff check .",
+    )
+
+
+def test_a_folder_of_the_next_job_is_not_the_steps(tmp_path: Path) -> None:
+    ci = (
+        "jobs:\n  back:\n    steps:\n      - name: Tests\n        run: pytest -q\n  front:\n"
+        "    defaults:\n      run:\n        working-directory: react\n    steps:\n      - run: ls\n"
+    )
+    check_finds(tmp_path, {".github/workflows/ci.yml": ci}, test="pytest -q")
 
 
 def test_hostile_commands_and_ci_cost_no_time(tmp_path: Path) -> None:

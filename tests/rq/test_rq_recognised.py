@@ -10,7 +10,7 @@ import helpers
 import pytest
 
 from skillrun.frameworks.interface import FrameworkUse
-from skillrun.frameworks.rq.recognise import RqRecogniser
+from skillrun.frameworks.rq.recognise import recogniser
 from skillrun.frameworks.rq.workers import find_launches
 from skillrun.repo.survey import survey
 from skillrun.repo.tree import Tree
@@ -33,7 +33,7 @@ SETTINGS = {"proj/settings.py": "RQ_QUEUES = {'default': {}}\n", "requirements.t
 
 
 def use_in(root: Path, files: dict[str, str]) -> FrameworkUse | None:
-    return survey(Tree(helpers.build_tree(root, files)), [RqRecogniser()]).use("rq")
+    return survey(Tree(helpers.build_tree(root, files)), [recogniser()]).use("rq")
 
 
 def check_finds(
@@ -81,6 +81,13 @@ APPS = {
             "jobs.py": "from rq.decorators import job\n@job('x')\ndef f(): ...\n",
         },
         "q.py:Own",
+    ),
+    "a class, and functions that make one": (
+        {
+            "own.py": "from rq import Queue as Base\nclass Queue(Base): ...\n",
+            "a.py": "from own import Queue\ndef put(f):\n    q = Queue('x')\n    q.enqueue(f)\n",
+        },
+        "own.py:Queue",
     ),
     "only functions": (
         {"shop/q.py": "from rq import Queue\ndef get(r):\n    return Queue('a', connection=r)\n"},
@@ -241,6 +248,19 @@ IGNORED: dict[str, dict[str, str]] = {
 @pytest.mark.parametrize("name", IGNORED)
 def test_ignores(tmp_path: Path, name: str) -> None:
     check_ignores(tmp_path, IGNORED[name])
+
+
+def test_a_queue_that_is_called_like_a_module_names_no_app(tmp_path: Path) -> None:
+    """Neither leads by the worker's command: the one that is used more does."""
+    made = "from rq import Queue\ndef get(r):\n    q = Queue('a', connection=r)\n    return q\n"
+    files = REQUIRED | {
+        "shop/mail.py": made,
+        "shop/queues.py": made + made.replace("get", "more"),
+        "Procfile": "worker: rq worker mail\n",
+    }
+    use = use_in(tmp_path, files)
+    assert use is not None
+    assert use.apps == ("shop/queues.py", "shop/mail.py")
 
 
 def test_an_undeclared_library_counts_where_a_queue_is_made(tmp_path: Path) -> None:

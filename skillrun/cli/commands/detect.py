@@ -12,6 +12,8 @@ from skillrun.text import masked_json, visible
 if TYPE_CHECKING:
     from skillrun.repo.tree import Tree
 
+_NOTES = 8  # lines about files that could not be read; a broken checkout has one for each
+
 
 def detect(repo: Path, write: bool, json: bool) -> int:
     """Prints what was found; exit code 3 where no job framework is in use."""
@@ -33,6 +35,7 @@ def detect(repo: Path, write: bool, json: bool) -> int:
         "primary": found.primary,
         "frameworks": [_framework(use) for use in found.frameworks],
         "profile": profile_fields(found, command),
+        "notes": list(found.notes),
     }
     value = masked_json(value)  # a command of the repository's may hold a password
     if json:
@@ -82,6 +85,10 @@ def _print(value: dict[str, Any], root: Path, write: bool, changed: tuple[str, .
     print(f"package manager  {visible(profile['conventions']['package_manager'])}")
     for kind, command in profile["commands"].items():
         print(f"{kind:<16} {visible(command, limit=200)}")
+    for note in value["notes"][:_NOTES]:
+        print(f"note: {visible(note, limit=200)}")
+    if len(value["notes"]) > _NOTES:
+        print(f"note: {len(value['notes']) - _NOTES} more files could not be read: --json has all")
     if write:
         words = ", ".join(changed) if changed else "nothing was missing"
         print(f"\n{visible(str(root / 'REPO_PROFILE.json'))}: {visible(words, limit=400)}")

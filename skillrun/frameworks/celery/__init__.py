@@ -27,9 +27,9 @@ TITLE = "Celery"
 
 def recogniser() -> Recogniser:
     """A fresh recogniser for one pass over the files."""
-    from skillrun.frameworks.celery.recognise import CeleryRecogniser
+    from skillrun.frameworks.celery.recognise import recogniser as made
 
-    return CeleryRecogniser()
+    return made()
 
 
 def find_handler(project: Project, use: FrameworkUse, handler: str) -> Definition | None:

@@ -44,9 +44,9 @@ TITLE = "Dramatiq"
 
 def recogniser() -> Recogniser:
     """A fresh recogniser for one pass over the files."""
-    from skillrun.frameworks.dramatiq.recognise import DramatiqRecogniser
+    from skillrun.frameworks.dramatiq.recognise import recogniser as made
 
-    return DramatiqRecogniser()
+    return made()
 
 
 def find_handler(project: Project, use: FrameworkUse, handler: str) -> Definition | None:

@@ -1,7 +1,7 @@
 """Huey 3: how it is recognised, what its tasks really do, who publishes them, and what people get
 wrong.
 
-`recognise.py` (with `seen.py`) finds its use; `tasks.py` reads a task's options, `apps.py` the Huey
+`recognise.py` finds its use; `tasks.py` reads a task's options, `apps.py` the Huey
 object's;
 `failures.py` follows what becomes of an exception, `policy.py` and `deadletter.py` conclude;
 `sends.py` finds
@@ -35,9 +35,9 @@ TITLE = "Huey"
 
 def recogniser() -> Recogniser:
     """A fresh recogniser for one pass over the files."""
-    from skillrun.frameworks.huey.recognise import HueyRecogniser
+    from skillrun.frameworks.huey.recognise import recogniser as made
 
-    return HueyRecogniser()
+    return made()
 
 
 def find_handler(project: Project, use: FrameworkUse, handler: str) -> Definition | None:

@@ -4,6 +4,7 @@ given up.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,6 @@ from skillrun.frameworks.common.callables.scaffold import left_out
 from skillrun.frameworks.common.crontab import both_days, every_fields, read_fields
 from skillrun.frameworks.common.handlers import longest_wait, settles
 from skillrun.frameworks.common.importing import imports
-from skillrun.frameworks.huey.recognise import consumer_object
 from skillrun.frameworks.layout import call, source
 from skillrun.frameworks.pieces import Facts, Module, Piece, Render, Symbol
 from skillrun.frameworks.publishing import publishes_on_commit
@@ -38,6 +38,9 @@ _TAKEN = (
     "timeout",
 )
 _REDIS = tuple(f"{kind}{part}" for kind in _KINDS for part in ("Huey", "Storage"))
+_CONSUMER = re.compile(r"huey_consumer(?:\.py)?\b(?P<rest>.*)")
+# Among the arguments of a consumer, what is neither an option nor a path.
+_OBJECT = re.compile(r"(?<![\w/.-])[A-Za-z_]\w*(?:[.:]\w+)+(?![\w/])")
 _OURS = ("task", "correlation_id")
 
 
@@ -78,7 +81,7 @@ def _unloaded(project: Project, facts: Facts, django: bool) -> str:
             return ""
         said = "run_huey loads the module tasks of each app, and no other"
         return f"{said}: write handler: {facts.package or 'app'}.tasks:{facts.name}"
-    started = [found for place in facts.use.evidence if (found := consumer_object(place.text))]
+    started = [name for place in facts.use.evidence for name in _consumer_objects(place.text)]
     paths = [path for name in started if (path := project.locate(name.rpartition(".")[0]))]
     if not paths or any(imports(project, path, facts.path) for path in paths):
         return ""
@@ -89,6 +92,14 @@ def _unloaded(project: Project, facts: Facts, django: bool) -> str:
     return (
         f"the consumer loads {paths[0]}, which does not import {facts.module}: write a handler in"
         f" {known}"
+    )
+
+
+def _consumer_objects(line: str) -> list[str]:
+    """The Huey object that a command line starts a consumer with: "shop.tasks.huey"."""
+    command = _CONSUMER.search(line)
+    return (
+        [name.replace(":", ".") for name in _OBJECT.findall(command["rest"])[:1]] if command else []
     )
 
 

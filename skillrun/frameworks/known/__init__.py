@@ -1,3 +1,3 @@
-"""Job libraries that skillrun recognises and cannot read yet: an entry of data each, and one
-generic recogniser.
+"""The one recogniser of job libraries, which reads an entry of data each; and the entries of those
+that skillrun recognises and cannot read yet.
 """

@@ -14,105 +14,135 @@ class Sight:
     """One thing that a file does with a name.
 
     `kind`: import | call (also `new`) | base (also an interface, `include`, `use`) | mark
-    (decorator, annotation,
-    attribute) | class | field (of a class body) | lists (an element of such a field) | set (an
-    assigned setting) |
-    type | file (the file itself). `name` is the import path where the file says it
-    ("bullmq.Queue"), else what is
-    written. `target` is what it is bound to, or the function or class that it stands on.
+    (decorator, annotation, attribute) | class | field (of a class body) | lists (an element of such
+    a field) | set (an assigned setting) | type | file (the file itself). Of Python also: made (a
+    call whose result is kept in a name or returned) | given (a call whose result is given to
+    another call) | wraps (`name = decorator(function)`).
+
+    `name` is the import path where the file says it ("bullmq.Queue"), else what is written; of
+    Python a name that the file does not import begins with ":". `target` is what it is bound to, or
+    the function or class that it stands on. `scope` is the function or class around it. `given` are
+    the first arguments of a call, as names.
     """
 
     kind: str
     name: str
     line: int
     target: str = ""
+    scope: str = ""
+    given: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Seen:
-    """The sights of one file, and what it imports."""
+    """The sights of one file, and what it imports.
+
+    Of a Python file also what its names stand for: `names` has the imports (local name -> import
+    path), `values` the rest: a variable -> what is assigned to it, a class -> its bases, "make()"
+    -> what the function `make` returns. Names inside a function are written "make.name".
+    """
 
     path: str
     sights: tuple[Sight, ...]
     lines: tuple[str, ...] = field(default=(), repr=False)
+    names: Mapping[str, str] = field(default_factory=dict, repr=False)
+    values: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
 
     def imports(self, pattern: str) -> bool:
         """Whether any import path matches a glob."""
         return any(
-            one.kind == "import" and _glob(pattern).fullmatch(one.name) for one in self.sights
+            one.kind == "import" and glob_of(pattern).fullmatch(one.name) for one in self.sights
         )
 
 
 @dataclass(frozen=True)
 class Known:
     """A job library. A mark is "<kind of sight> <glob over its name>", and may end in " in <glob
-    over the path, which begins with />", then " if <glob over an import>".
+    over the path, which begins with />", then " if <glob over an import of the file>"; " if library"
+    is any import of the library, " if anywhere <glob>" an import in any file.
 
     `~app.x` in a mark is the method or decorator `x` of any object that an app mark made. Any mark
-    but one of kind
-    `file`, `class`, `field` or `set` shows use by itself; those count where the library is declared
-    or imported.
+    but one of kind `file`, `class`, `field` or `set` shows use by itself; those count where the
+    library is declared or imported.
+
+    A mark "text <regular expression>" is read over the lines of every file that was seen.
+    `schedules` and `brokers` know three more kinds: "dep <distribution>" or "dep
+    <distribution>[<extra>]", "text <regular expression>" over the lines of the code, which may be
+    followed by " and <another>" that the same file must hold, and "start <glob>" over the commands
+    that start a worker.
     """
 
     id: str
     title: str
     language: str
-    distributions: tuple[
-        str, ...
-    ]  # as manifests name it, a glob each; one of them stands for a use in a manifest
-    modules: tuple[
-        str, ...
-    ]  # globs over import paths; an import of one anchors what is no evidence by itself
-    words: tuple[bytes, ...]  # a file of the language without any of them cannot matter
-    apps: tuple[str, ...] = ()  # the best first
-    places: tuple[
-        str, ...
-    ] = ()  # `file` marks that say where the app is, and are no evidence of use
+    # As manifests name it, a glob each; one of them stands for a use in a manifest.
+    distributions: tuple[str, ...]
+    # Globs over import paths; an import of one anchors what is no evidence by itself.
+    modules: tuple[str, ...]
+    # A file of the language without any of them cannot matter.
+    words: tuple[bytes, ...]
+    # Of Python files with a word, only those that this finds matter: words may be short.
+    worth: str = ""
+    # The best first.
+    apps: tuple[str, ...] = ()
+    # Marks that say where the app is, and are no evidence of use.
+    places: tuple[str, ...] = ()
+    # Calls that set an app up: one that is set up comes before one that is not.
+    sets_up: tuple[str, ...] = ()
+    # Calls of a program that only sends: an app that is used for nothing else is not the worker's.
+    clients: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ()
-    builtin: tuple[str, ...] = ()  # task marks that need no library, so no declaration either
-    needs: tuple[
-        str, ...
-    ] = ()  # of these distributions, a glob each, one is declared, or there is no use
-    follows: tuple[
-        str, ...
-    ] = ()  # task marks that show nothing by themselves, e.g. a base class of the web framework
-    sends: tuple[str, ...] = ()  # evidence of use that is neither app nor task, e.g. what enqueues
-    schedules: Mapping[str, str] = field(
-        default_factory=dict
-    )  # mark, or "dep <glob>" -> the scheduler's name
-    brokers: Mapping[str, str] = field(default_factory=dict)  # mark, or "dep <glob>" -> broker
-    broker: str | None = None  # where none of `brokers` is seen
-    starts: tuple[str, ...] = ()  # words in this order in a command line that starts a worker
-    home: str = (
-        ""  # a folder whose files the library finds by itself: it is the app of what lies in it
-    )
-    launched: bool = (
-        False  # without an app object: the file with the command that starts a worker stands for it
-    )
-    objects: bool = False  # an app is named "file:object", not by its file alone
-    own: str = ""  # a file that only the library's own repository has
-    configs: tuple[
-        str, ...
-    ] = ()  # lower-case names of files beside the language's own that may hold a mark
+    # Calls that are handed a task's function, which may lie in any file -> its position.
+    hands: Mapping[str, int] = field(default_factory=dict)
+    # Task marks that need no library, so no declaration either.
+    builtin: tuple[str, ...] = ()
+    # Of these distributions, a glob each, one is declared, or there is no use.
+    needs: tuple[str, ...] = ()
+    # Task marks that show nothing by themselves, e.g. a base class of the web framework.
+    follows: tuple[str, ...] = ()
+    # Evidence of use that is neither app nor task, e.g. what enqueues.
+    sends: tuple[str, ...] = ()
+    # Mark -> the scheduler's name, or the broker.
+    schedules: Mapping[str, str] = field(default_factory=dict)
+    brokers: Mapping[str, str] = field(default_factory=dict)
+    # The word near which an address such as redis:// says the broker.
+    addresses: str = ""
+    # Where none of these is seen.
+    broker: str | None = None
+    # Commands that start a worker: words in this order in a command line.
+    starts: tuple[str, ...] = ()
+    # The options of such a command that name the app; without any, every word may.
+    app_options: tuple[str, ...] = ()
+    # A glob over the names of objects whose making is out of sight and that are taken for an app;
+    # "" is the name of any app that was found.
+    likely: str = ""
+    # Whether an app shows use without a task and without a worker that is started.
+    app_alone: bool = True
+    # Tests and examples with one of these words may hold the one app of a library.
+    aside: tuple[bytes, ...] = ()
+    aside_tests: bool = False
+    # A folder whose files the library finds by itself: it is the app of what lies in it.
+    home: str = ""
+    # Without an app object: the file with the command that starts a worker stands for it.
+    launched: bool = False
+    # An app is named "file:object", not by its file alone.
+    objects: bool = False
+    # One that only a function makes is named "file:function", not by its file alone.
+    factories: bool = True
+    # A file that only the library's own repository has.
+    own: str = ""
+    # Lower-case names of files beside the language's own that may hold a mark.
+    configs: tuple[str, ...] = ()
+    # Globs over lower-case names of more files that may start a worker.
+    start_files: tuple[str, ...] = ()
 
 
-@lru_cache(maxsize=2048)
-def _glob(pattern: str) -> re.Pattern[str]:
+@lru_cache(maxsize=4096)
+def glob_of(pattern: str) -> re.Pattern[str]:
+    """A glob as a regular expression."""
     return re.compile(translate(pattern))
-
-
-def matches(mark: str, sight: Sight, seen: Seen, name: str = "") -> bool:
-    """Whether a sight is what a mark says; `name` stands for the sight's own where it is given."""
-    what, _, needed = mark.partition(" if ")
-    what, _, where = what.partition(" in ")
-    kind, _, pattern = what.partition(" ")
-    if kind != sight.kind or not _glob(pattern).fullmatch(name or sight.name):
-        return False
-    return (not needed or seen.imports(needed)) and (
-        not where or _glob(where).fullmatch(f"/{seen.path}") is not None
-    )
 
 
 def declares(name: str, patterns: Iterable[str]) -> bool:
     """Whether a distribution's name matches any of the globs."""
-    return any(_glob(pattern).fullmatch(name) for pattern in patterns)
+    return any(glob_of(pattern).fullmatch(name) for pattern in patterns)

@@ -1,10 +1,12 @@
-"""Command lines that start the workers of a library that is only recognised."""
+"""Command lines that start the workers of a job library."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 
+from skillrun.frameworks.common.joining import whole_command
 from skillrun.frameworks.interface import Place
 from skillrun.repo.managers import CI_FILES
 
@@ -15,44 +17,116 @@ START_FILES = (
         "*.dockerfile",
         "makefile",
         "justfile",
+        "*.mk",
         "*.sh",
+        "*.bash",
+        "run",
+        "dev",
+        "start*",
+    ),
+    *(
         "*.yml",
         "*.yaml",
+        "*.toml",
         "*.service",
+        "*.service.*",
+        "*.conf",
+        "*.conf.*",
+        "*.ini",
+        "*.cfg",
+        "*.tf",
     ),
-    *("*.conf", "*.ini", "*entrypoint*", "package.json"),
+    *("*entrypoint*", "*worker*", "*consumer*", "package.json"),
 )
 _SEPARATORS = str.maketrans(dict.fromkeys("[]\",'`();&|=", " "))
 _COMMENT = ("#", "//", ";")
 # Of a package.json: a key may be the name of a dependency.
 _VALUE = re.compile(r'(?<!"name)(?<!"description)"\s*:\s*"((?:[^"\\]|\\.)*)"')
+# The word before the name of a program that says it is installed, imported or only named.
+_NO_START = re.compile(
+    r"\b(?:import|from|install|add|image|uses|name|hostname|container_name)\b[:=\s]"
+)
+# In these files an entry may be a dependency; a command is assigned to something.
+_SETTINGS = (".toml", ".cfg", ".ini")
+_ASSIGNED = re.compile(r"(?:command|cmd|run|worker|=)\s*[=\"'\[]")
+_LISTED = re.compile(r"\s*- [\"']?[\w./-]+[\"']?\s*$")
+_COMMAND_KEY = re.compile(r"\b(?:command|entrypoint|args):")
+_JOINED = 24  # lines of a command that is written as a list, one word a line
+_ABOVE = 4  # lines above such a list in which its key stands
 
 
-def find_starts(path: str, text: str, words: tuple[str, ...]) -> Iterator[Place]:
-    """Every line that holds the words in this order, each as a word of a command; comments and CI
-    are left out.
-    """
+@dataclass(frozen=True)
+class Start:
+    """A line that starts a worker, and the words of its command from the program on."""
+
+    place: Place
+    words: tuple[str, ...]
+
+    @property
+    def command(self) -> str:
+        """The command with one space between the words."""
+        return " ".join(self.words)
+
+
+def find_starts(path: str, text: str, commands: tuple[str, ...]) -> Iterator[Start]:
+    """Every line that holds the words of a command in their order; comments and CI are left out."""
     if path.startswith(".github/") or CI_FILES.fullmatch(path):
         return
-    least = 1 if path.endswith("package.json") else 2
-    for number, line in enumerate(text.splitlines(), 1):
-        command = " ".join(_VALUE.findall(line)) if least == 1 else line
-        if (
-            words[0] in command
-            and not line.lstrip().startswith(_COMMENT)
-            and _starts(command, words, least)
-        ):
-            yield Place(path, number, line.strip())
+    wanted = [command.split() for command in commands]
+    programs = {words[0] for words in wanted}
+    lines = text.splitlines()
+    for number, line in enumerate(lines):
+        if line.lstrip().startswith(_COMMENT):
+            continue
+        if any(program in line for program in programs):
+            started = _read_start(path, lines, number, wanted)
+            if started:
+                yield Start(Place(path, number + 1, line.strip()), started)
 
 
-def _starts(line: str, words: tuple[str, ...], least: int) -> bool:
-    """More than the name of a service or an item of a list: `arq:` and `- arq` start nothing."""
-    said = [
-        word.rpartition("/")[2] for word in line.translate(_SEPARATORS).split() if word.strip("-:")
-    ]
-    at = -1
+def _read_start(
+    path: str, lines: list[str], number: int, wanted: list[list[str]]
+) -> tuple[str, ...]:
+    """The command that a line begins, or nothing."""
+    line = lines[number]
+    is_manifest = path.endswith("package.json")
+    is_item = _LISTED.match(line) is not None and path.endswith((".yml", ".yaml"))
+    if is_item and not _is_in_command(lines, number):
+        return ()
+    command = whole_command(lines, number, _JOINED, listed=is_item)
+    if is_manifest:
+        command = " ".join(_VALUE.findall(line))
+    least = 1 if is_manifest else 2
+    words = [word for word in command.translate(_SEPARATORS).split() if word.strip("-:")]
+    for one in wanted:
+        at = _find_words([word.rpartition("/")[2] for word in words], one)
+        # More than the name of a service or an item of a list: `arq:` and `- arq` start nothing.
+        if at is None or len(words) < least or one[0] not in line:
+            continue
+        if len(one) > 1 or _is_command(path, line, words[at]):
+            return tuple(words[at:])
+    return ()
+
+
+def _is_in_command(lines: list[str], number: int) -> bool:
+    above = lines[max(0, number - _ABOVE) : number]
+    return any(_COMMAND_KEY.search(line) for line in above)
+
+
+def _find_words(said: list[str], words: list[str]) -> int | None:
+    """Where the first of the words stands, if all are there in this order."""
+    at = first = -1
     for word in words:
         if word not in said[at + 1 :]:
-            return False
+            return None
         at = said.index(word, at + 1)
-    return len(said) >= least
+        first = at if first < 0 else first
+    return first
+
+
+def _is_command(path: str, line: str, program: str) -> bool:
+    """Of a program that needs no further word: it is neither a dependency nor a name."""
+    before = line[: line.find(program)]
+    if _NO_START.search(before):
+        return False
+    return not path.endswith(_SETTINGS) or _ASSIGNED.search(before) is not None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from skillrun.frameworks.known.entry import Known
 
+_WASP = r"text ^\s*executor:\s*[\"']?PgBoss\b"
+
 NODE = (
     Known(
         id="bull",
@@ -223,5 +225,42 @@ NODE = (
             "call toad-scheduler.*": "toad-scheduler",
             "call setInterval in *cron*.[jt]s": "setInterval",
         },
+    ),
+    Known(
+        id="plain-cron",
+        title="a timer in the process",
+        language="node",
+        distributions=("@azure/functions",),
+        modules=("@azure/functions*",),
+        words=(b"@azure/functions",),
+        tasks=("call @azure/functions.app.timer",),
+        schedules={"call @azure/functions.app.timer": "Azure timerTrigger"},
+    ),
+    Known(
+        id="liteque",
+        title="liteque",
+        language="node",
+        distributions=("liteque",),
+        modules=("liteque*",),
+        words=(b"liteque",),
+        apps=("call liteque.Runner", "call liteque.SqliteQueue"),
+        tasks=("call liteque.Runner",),
+        sends=("call ~app.enqueue",),
+        broker="sqlite",
+        objects=True,
+    ),
+    # Wasp's own language declares the jobs, and pg-boss carries them.
+    Known(
+        id="pg-boss",
+        title="pg-boss",
+        language="node",
+        distributions=("wasp",),
+        modules=("wasp*",),
+        words=(b"PgBoss",),
+        apps=(_WASP,),
+        builtin=(_WASP,),
+        schedules={r"text ^\s*schedule:\s*\{": "pg-boss"},
+        broker="postgres",
+        configs=("main.wasp", "main.wasp.ts"),
     ),
 )

@@ -30,7 +30,7 @@ PHP = (
             "call Illuminate\\Support\\Facades\\Schedule\\*": "laravel scheduler",
         },
         brokers={"file *config/horizon.php": "redis"},  # a Redis client alone may be for the cache
-        starts=("artisan", "queue:work"),
+        starts=("artisan queue:work",),
         own="src/Illuminate/Queue/Worker.php",
     ),
 )

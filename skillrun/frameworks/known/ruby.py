@@ -61,7 +61,7 @@ RUBY = (
             **_CLOCKS,
         },
         broker="postgres",
-        starts=("good_job", "start"),
+        starts=("good_job start",),
         own="lib/good_job/scheduler.rb",
     ),
     Known(
@@ -87,7 +87,7 @@ RUBY = (
             "dep trilogy": "mysql",
             "dep sqlite3": "sqlite",
         },
-        starts=("jobs", "start"),
+        starts=("jobs start",),
         own="lib/solid_queue/dispatcher.rb",
         configs=("queue.yml", "recurring.yml", "solid_queue.yml"),
     ),

@@ -1,8 +1,9 @@
-"""What a Python file does with imported names, read from its syntax tree."""
+"""What a Python file does with names, and what its names stand for, read from its syntax tree."""
 
 from __future__ import annotations
 
 import ast
+from collections import deque
 from collections.abc import Iterator
 from functools import lru_cache
 
@@ -10,50 +11,217 @@ from skillrun.frameworks.known.entry import Seen, Sight
 
 _LISTS = frozenset({"functions", "cron_jobs"})  # fields whose elements are handlers
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_DEFINITIONS = (*_FUNCTIONS, ast.ClassDef)
+_ASSIGNMENTS = (ast.Assign, ast.AnnAssign, ast.NamedExpr)
+# Keywords that carry the function of a job, where it is not given by its position.
+_HANDED = frozenset({"func", "f"})
+_CHOICES = 4  # values of one name; more is a name for anything
+_GIVEN = 2  # arguments of a call that are kept
 
 
 @lru_cache(maxsize=2)  # several recognisers look at one file, one after the other
 def see_python(path: str, module: ast.Module, data: bytes) -> Seen:
-    """Every sight of a module, in the order of the syntax tree."""
-    nodes = list(ast.walk(module))
-    names = dict(pair for node in nodes for pair in _bound(node))
-    targets = {id(call): target for node in nodes for call, target in _assigned(node)}
-    sights = [sight for node in nodes for sight in _sights(node, names, targets)]
-    return Seen(path, tuple(sights), tuple(data.decode("utf-8", "replace").splitlines()))
+    """Every sight of a module, in the order of the syntax tree, outer statements first."""
+    reader = _Reader()
+    reader.read(module)
+    lines = tuple(data.decode("utf-8", "replace").splitlines())
+    values = {name: tuple(found) for name, found in reader.values.items() if found}
+    return Seen(path, tuple(reader.sights), lines, reader.names, values)
 
 
-def _bound(node: ast.AST) -> Iterator[tuple[str, str]]:
+class _Reader:
+    """One walk over a module."""
+
+    def __init__(self) -> None:
+        self.names: dict[str, str] = {}
+        self.values: dict[str, list[str]] = {}
+        self.sights: list[Sight] = []
+        self._targets: dict[int, str] = {}
+
+    def read(self, module: ast.Module) -> None:
+        nodes = list(_walk(module))
+        for node, _ in nodes:
+            self._note_names(node)
+        for node, scope in nodes:
+            self._note_values(node, scope)
+        for node, scope in nodes:
+            self._note_sights(node, scope)
+
+    def _note_names(self, node: ast.AST) -> None:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            self.names.update(_imported(node))
+        elif isinstance(node, _ASSIGNMENTS) and node.value is not None:
+            target = _target_of(node)
+            for value in _choices(node.value):
+                call = _first_call(value)
+                if call is not None and target:
+                    self._targets[id(call)] = target
+
+    def _note_values(self, node: ast.AST, scope: str) -> None:
+        """What a variable, a class or the result of a function stands for."""
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+            for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+                if isinstance(target, ast.Name):
+                    self._keep(_inside(scope, target.id), node.value)
+        elif isinstance(node, ast.Return) and node.value is not None and scope:
+            self._keep(f"{scope}()", node.value)
+        elif isinstance(node, ast.ClassDef):
+            for base in node.bases:
+                self._keep(_inside(scope, node.name), base)
+
+    def _keep(self, name: str, value: ast.expr) -> None:
+        """A name that is made from itself, `query = query.where(x)`, says nothing new."""
+        plain = name.rpartition(".")[2].removesuffix("()")
+        for one in _choices(value):
+            said = self._stands_for(one)
+            known = self.values.setdefault(name, [])
+            first = said.partition(".")[0].partition("(")[0]
+            if said and first != f":{plain}" and len(known) < _CHOICES:
+                known.append(said)
+
+    def _stands_for(self, value: ast.expr) -> str:
+        """Of `partial(function, ...)` the function."""
+        said = origin(value, self.names)
+        if said == "functools.partial()" and isinstance(value, ast.Call) and value.args:
+            return origin(value.args[0], self.names)
+        return said
+
+    def _note_sights(self, node: ast.AST, scope: str) -> None:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            self._see_imports(node)
+        elif isinstance(node, ast.Call):
+            self._see_call(node, scope)
+        elif isinstance(node, ast.Return) and node.value is not None:
+            self._see_returned(node.value, scope)
+        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+            self._see_given(node.value, scope)
+        elif isinstance(node, _FUNCTIONS):
+            self._see_marks(node, scope)
+        elif isinstance(node, ast.ClassDef):
+            self._see_class(node, scope)
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            target = _target_of(node)
+            if target.isupper():
+                self.sights.append(Sight("set", target, node.lineno, target))
+
+    def _see_imports(self, node: ast.Import | ast.ImportFrom) -> None:
+        base = ""
+        if isinstance(node, ast.ImportFrom):
+            base = f"{'.' * node.level}{node.module or ''}."
+        for alias in node.names:
+            self.sights.append(Sight("import", base + alias.name, node.lineno))
+
+    def _see_call(self, node: ast.Call, scope: str) -> None:
+        name = origin(node.func, self.names)
+        if not name:
+            return
+        target = self._targets.get(id(node), "")
+        given = tuple(_given(node, self.names))
+        self.sights.append(Sight("call", name, node.lineno, target, scope, given))
+        if target:
+            self.sights.append(Sight("made", name, node.lineno, target, scope))
+            if node.args and isinstance(node.args[0], ast.Name | ast.Attribute | ast.Call):
+                decorator = name.removesuffix("()")
+                self.sights.append(Sight("wraps", decorator, node.lineno, target, scope))
+
+    def _see_returned(self, value: ast.expr, scope: str) -> None:
+        name = origin(value.func, self.names) if isinstance(value, ast.Call) else ""
+        if name:
+            self.sights.append(Sight("made", name, value.lineno, "", scope))
+
+    def _see_given(self, outer: ast.Call, scope: str) -> None:
+        """`set_broker(RedisBroker())`: what is made for a function that keeps it."""
+        inner = outer.args[0] if outer.args else None
+        name = origin(inner.func, self.names) if isinstance(inner, ast.Call) else ""
+        if name and inner is not None:
+            target = origin(outer.func, self.names).rpartition(".")[2].lstrip(":")
+            self.sights.append(Sight("given", name, inner.lineno, target, scope))
+
+    def _see_marks(
+        self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, scope: str
+    ) -> None:
+        for decorator in node.decorator_list:
+            called = decorator.func if isinstance(decorator, ast.Call) else decorator
+            name = origin(called, self.names)
+            if name:
+                self.sights.append(Sight("mark", name, decorator.lineno, node.name, scope))
+
+    def _see_class(self, node: ast.ClassDef, scope: str) -> None:
+        self.sights.append(Sight("class", node.name, node.lineno, node.name))
+        for base in node.bases:
+            name = origin(base, self.names)
+            if name:
+                self.sights.append(Sight("base", name, node.lineno, node.name, scope))
+        self._see_marks(node, scope)
+        for statement in node.body:
+            self._see_field(node.name, statement)
+
+    def _see_field(self, owner: str, statement: ast.stmt) -> None:
+        if not isinstance(statement, ast.Assign | ast.AnnAssign):
+            return
+        target = statement.targets[0] if isinstance(statement, ast.Assign) else statement.target
+        if not isinstance(target, ast.Name):
+            return
+        self.sights.append(Sight("field", f"{owner}.{target.id}", statement.lineno, owner))
+        if target.id in _LISTS and isinstance(statement.value, ast.List | ast.Tuple):
+            self._see_elements(statement.value)
+
+    def _see_elements(self, value: ast.List | ast.Tuple) -> None:
+        """The handlers of a list, bare or as the first argument of a call: `[a, func(b, timeout=1),
+        cron(c)]`.
+        """
+        for element in value.elts:
+            held = element.args[0] if isinstance(element, ast.Call) and element.args else element
+            name = origin(held, self.names)
+            if name:
+                self.sights.append(Sight("lists", name, element.lineno))
+
+
+def _walk(module: ast.Module) -> Iterator[tuple[ast.AST, str]]:
+    """Every node with the function or class around it, as `ast.walk` goes."""
+    todo: deque[tuple[ast.AST, str]] = deque([(module, "")])
+    while todo:
+        node, scope = todo.popleft()
+        yield node, scope
+        inner = _inside(scope, node.name) if isinstance(node, _DEFINITIONS) else scope
+        for child in ast.iter_child_nodes(node):
+            todo.append((child, inner))
+
+
+def _inside(scope: str, name: str) -> str:
+    return f"{scope}.{name}" if scope else name
+
+
+def _imported(node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, str]]:
     """(local name, import path); a relative import keeps its dots."""
-    if isinstance(node, ast.Import):
+    if isinstance(node, ast.ImportFrom):
+        dots = "." * node.level
+        base = f"{dots}{node.module}." if node.module else dots
         for alias in node.names:
-            yield (
-                alias.asname or alias.name.partition(".")[0],
-                alias.name if alias.asname else alias.name.split(".")[0],
-            )
-    elif isinstance(node, ast.ImportFrom):
-        for alias in node.names:
-            yield alias.asname or alias.name, f"{'.' * node.level}{node.module or ''}.{alias.name}"
+            yield alias.asname or alias.name, base + alias.name
+        return
+    for alias in node.names:
+        if alias.asname:
+            yield alias.asname, alias.name
+        else:
+            first = alias.name.partition(".")[0]
+            yield first, first
 
 
-def _assigned(node: ast.AST) -> Iterator[tuple[ast.Call, str]]:
-    """(the call that makes a value, what the value is bound to); of a chain `Broker().with_x()`,
-    its first call.
-    """
-    if isinstance(node, ast.Assign | ast.AnnAssign | ast.NamedExpr) and node.value is not None:
-        target = node.targets[0] if isinstance(node, ast.Assign) else node.target
-        call = _first_call(node.value)
-        name = (
-            target.id
-            if isinstance(target, ast.Name)
-            else target.attr
-            if isinstance(target, ast.Attribute)
-            else ""
-        )
-        if call and name:
-            yield call, name
+def _target_of(node: ast.Assign | ast.AnnAssign | ast.NamedExpr) -> str:
+    target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+    if isinstance(target, ast.Name):
+        return target.id
+    return target.attr if isinstance(target, ast.Attribute) else ""
+
+
+def _choices(value: ast.expr) -> tuple[ast.expr, ...]:
+    """Both of `a if x else b`."""
+    return (value.body, value.orelse) if isinstance(value, ast.IfExp) else (value,)
 
 
 def _first_call(value: ast.expr) -> ast.Call | None:
+    """Of a chain `Broker().with_x()`, its first call."""
     value = value.value if isinstance(value, ast.Await) else value
     while isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute):
         if not isinstance(value.func.value, ast.Call):
@@ -62,76 +230,34 @@ def _first_call(value: ast.expr) -> ast.Call | None:
     return value if isinstance(value, ast.Call) else None
 
 
-def _sights(node: ast.AST, names: dict[str, str], targets: dict[int, str]) -> Iterator[Sight]:
-    if isinstance(node, ast.Import | ast.ImportFrom):
-        level = node.level if isinstance(node, ast.ImportFrom) else 0
-        base = f"{'.' * level}{node.module or ''}." if isinstance(node, ast.ImportFrom) else ""
-        yield from (Sight("import", base + alias.name, node.lineno) for alias in node.names)
-    elif isinstance(node, ast.Call):
-        if name := origin(node.func, names):
-            yield Sight("call", name, node.lineno, targets.get(id(node), ""))
-    elif isinstance(node, _FUNCTIONS):
-        yield from _marks(node, names)
-    elif isinstance(node, ast.ClassDef):
-        yield from _class_sights(node, names)
-    elif isinstance(node, ast.Assign | ast.AnnAssign):
-        target = node.targets[0] if isinstance(node, ast.Assign) else node.target
-        if isinstance(target, ast.Name) and target.id.isupper():
-            yield Sight("set", target.id, node.lineno, target.id)
-
-
-def _marks(
-    node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, names: dict[str, str]
-) -> Iterator[Sight]:
-    for decorator in node.decorator_list:
-        called = decorator.func if isinstance(decorator, ast.Call) else decorator
-        if name := origin(called, names):
-            yield Sight("mark", name, decorator.lineno, node.name)
-
-
-def _class_sights(node: ast.ClassDef, names: dict[str, str]) -> Iterator[Sight]:
-    yield Sight("class", node.name, node.lineno, node.name)
-    yield from (
-        Sight("base", name, node.lineno, node.name)
-        for base in node.bases
-        if (name := origin(base, names))
-    )
-    yield from _marks(node, names)
-    for statement in node.body:
-        target = (
-            statement.targets[0]
-            if isinstance(statement, ast.Assign)
-            else getattr(statement, "target", None)
-        )
-        if isinstance(target, ast.Name):
-            yield Sight("field", f"{node.name}.{target.id}", statement.lineno, node.name)
-            value = getattr(statement, "value", None)
-            if target.id in _LISTS and isinstance(value, ast.List | ast.Tuple):
-                yield from _elements(value, names)
-
-
-def _elements(value: ast.List | ast.Tuple, names: dict[str, str]) -> Iterator[Sight]:
-    """The handlers of a list, bare or as the first argument of a call: `[a, func(b, timeout=1),
-    cron(c)]`.
+def _given(node: ast.Call, names: dict[str, str]) -> Iterator[str]:
+    """The first arguments as names, and texts as they are; "" for anything else. What a keyword
+    hands over comes last.
     """
-    for element in value.elts:
-        held = element.args[0] if isinstance(element, ast.Call) and element.args else element
-        if name := origin(held, names):
-            yield Sight("lists", name, element.lineno)
+    handed = [keyword.value for keyword in node.keywords if keyword.arg in _HANDED]
+    for argument in (*node.args[:_GIVEN], *handed):
+        if isinstance(argument, ast.Constant):
+            yield argument.value if isinstance(argument.value, str) else ""
+        elif isinstance(argument, ast.Name | ast.Attribute):
+            yield origin(argument, names)
+        else:
+            yield ""
 
 
 def origin(node: ast.expr, names: dict[str, str]) -> str:
-    """ "arq.cron" of `cron` after `from arq import cron`; a call in the middle leaves "()"; "" for
-    anything else.
+    """ "arq.cron" of `cron` after `from arq import cron`, ":cron" where nothing imports it; a call
+    in the middle leaves "()"; "" for anything else.
     """
     if isinstance(node, ast.Name):
-        return names.get(node.id, node.id)
+        return names.get(node.id, f":{node.id}")
     if isinstance(node, ast.Attribute):
         base = origin(node.value, names)
         return f"{base}.{node.attr}" if base else ""
     if isinstance(node, ast.Call):
         base = origin(node.func, names)
         return f"{base}()" if base else ""
+    if isinstance(node, ast.Await):
+        return origin(node.value, names)
     if isinstance(node, ast.Subscript):  # a generic base class: Worker[Args]
         return origin(node.value, names)
     return ""

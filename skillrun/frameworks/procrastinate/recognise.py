@@ -31,7 +31,7 @@ ENTRY = Known(
         "mark procrastinate.contrib.django.app.periodic": "procrastinate periodic",
     },
     broker="postgres",
-    starts=("procrastinate", "worker"),
+    starts=("procrastinate worker",),
     objects=True,
     own="procrastinate/app.py",
 )

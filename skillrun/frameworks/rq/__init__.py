@@ -41,9 +41,9 @@ TITLE = "RQ"
 
 def recogniser() -> Recogniser:
     """A fresh recogniser for one pass over the files."""
-    from skillrun.frameworks.rq.recognise import RqRecogniser
+    from skillrun.frameworks.rq.recognise import recogniser as made
 
-    return RqRecogniser()
+    return made()
 
 
 def find_handler(project: Project, use: FrameworkUse, handler: str) -> Definition | None:

@@ -31,7 +31,7 @@ ENTRY = Known(
         "call taskiq_pg.*": "postgres",
         "call taskiq.*InMemoryBroker": "memory",
     },
-    starts=("taskiq", "worker"),
+    starts=("taskiq worker",),
     objects=True,
     own="taskiq/abc/broker.py",
 )

@@ -15,6 +15,9 @@ _NO_WORK = frozenset(
 _GOES_ON = re.compile(
     r"run|stop|shut|alive|active|terminat|exit|quit|kill|done|cancel", re.IGNORECASE
 )
+_EXITS = frozenset(
+    {"exit", "_exit", "quit", "execv", "execvp", "execve", "execvpe", "execl", "execlp"}
+)
 _OTHER = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
 
 
@@ -31,7 +34,7 @@ def polls(loop: ast.While) -> bool:
     """It runs until it is told to stop, sleeps outside of its `except` clauses, and calls
     something.
     """
-    if not _endless(loop.test) or _leaves(loop.body):
+    if not _endless(loop.test) or _leaves(loop.body) or _sets_its_end(loop):
         return False
     asked = _asked(loop)
     words = [last_word(call.func) for call in _calls(loop) if id(call) not in asked]
@@ -53,10 +56,35 @@ def _leaves(body: list[ast.stmt]) -> bool:
     sleep(1)`.
     """
     for node in body:
-        if isinstance(node, ast.Break | ast.Return):
+        if isinstance(node, ast.Break | ast.Return) or _exits(node):
             return True
         if isinstance(node, ast.Try) and (_leaves(node.body) or _leaves(node.orelse)):
             return True
+    return False
+
+
+def _exits(node: ast.stmt) -> bool:
+    """`sys.exit(0)`, or the program gives its place to the one that it waited for."""
+    call = node.value if isinstance(node, ast.Expr) else None
+    return isinstance(call, ast.Call) and last_word(call.func) in _EXITS
+
+
+def _sets_its_end(loop: ast.While) -> bool:
+    """`while not done: try: connect(); done = True; except ...`: a turn that succeeds is the
+    last.
+    """
+    test = loop.test
+    if not isinstance(test, ast.UnaryOp) or not isinstance(test.operand, ast.Name):
+        return False
+    turns = [*loop.body]
+    for node in loop.body:
+        if isinstance(node, ast.Try):
+            turns += [*node.body, *node.orelse]
+    for node in turns:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
+            names = [last_word(target) for target in node.targets]
+            if test.operand.id in names and node.value.value:
+                return True
     return False
 
 
@@ -70,6 +98,8 @@ def _asked(loop: ast.While) -> set[int]:
     tests = [test for test in map(_awaited, ends) if _is_positive(test)]
     names = {node.id for test in tests for node in ast.walk(test) if isinstance(node, ast.Name)}
     asking: list[ast.AST] = [*tests]
+    if isinstance(loop.test, ast.UnaryOp):  # `while not database_is_running():` waits for it
+        asking.append(loop.test)
     for node in ast.walk(loop):
         if isinstance(node, ast.Assign) and {last_word(target) for target in node.targets} <= names:
             asking.append(node.value)

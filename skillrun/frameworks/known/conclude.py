@@ -1,0 +1,437 @@
+"""From what was collected of a library to its use: app, tasks, scheduler, broker, and the lines
+that show them.
+
+Installed is not used: what counts is an app, a task or a job that is sent, in code that the
+repository runs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from skillrun.frameworks.interface import FrameworkUse, Place
+from skillrun.frameworks.known.entry import Known, Seen, declares, glob_of
+from skillrun.frameworks.known.matching import COMMENT, Match, Matcher
+from skillrun.frameworks.known.names import module_words
+from skillrun.repo.places import is_aside
+from skillrun.text import excerpt
+
+if TYPE_CHECKING:
+    from skillrun.frameworks.known.launchers import Start
+    from skillrun.repo.manifests import Manifests
+
+_OPTIONAL = frozenset(
+    {
+        *(
+            "integration",
+            "integrations",
+            "contrib",
+            "ext",
+            "extensions",
+            "plugins",
+            "backends",
+            "adapters",
+            "compat",
+        ),
+        *("instrumentation", "providers", "extras", "executors"),
+    }
+)
+_MANIFESTS = {
+    "python": (".toml", ".txt", ".in", "Pipfile", ".cfg", ".py", ".yml", ".yaml"),
+    "node": ("package.json", "pnpm-workspace.yaml"),
+    "ruby": ("Gemfile", ".gemspec"),
+    "go": ("go.mod",),
+    "jvm": ("pom.xml", ".gradle", ".gradle.kts", ".versions.toml"),
+    "php": ("composer.json",),
+    "elixir": ("mix.exs",),
+    "dotnet": ("proj", ".props"),
+    "rust": ("Cargo.toml",),
+}
+# An integration shows a task or two; whoever has so many runs them.
+_MANY_TASKS = 3
+_FEW = 3  # evidence lines of one sort
+# A word of a worker command that is a module of a package or an object: a single word may be the
+# name of a queue.
+_NAME = re.compile(r"[A-Za-z_]\w*(?:[.:]\w+)+")
+
+
+@dataclass
+class Collected:
+    """What one pass over the files has shown of a library."""
+
+    files: list[Seen] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)  # of every Python file that was offered
+    starts: list[Start] = field(default_factory=list)
+    # (rank, broker, where): the smallest rank counts.
+    brokers: list[tuple[tuple[bool, int], str, Place]] = field(default_factory=list)
+    is_own: bool = False  # the repository is the library's own
+
+
+def conclude(known: Known, collected: Collected, manifests: Manifests) -> FrameworkUse | None:
+    """The use, or None where there is none."""
+    if collected.is_own or not _has_needed(known, manifests):
+        return None
+    return _Conclusion(known, collected, manifests).use()
+
+
+def _has_needed(known: Known, manifests: Manifests) -> bool:
+    if not known.needs:
+        return True
+    return any(one.main and declares(one.name, known.needs) for one in manifests.dependencies)
+
+
+class _Conclusion:
+    def __init__(self, known: Known, collected: Collected, manifests: Manifests) -> None:
+        self._known = known
+        self._starts = collected.starts
+        self._brokers = collected.brokers
+        self._manifests = manifests
+        self._matcher = Matcher(known, collected.files, collected.paths)
+        self._declared = [
+            one
+            for one in manifests.dependencies
+            if one.path.endswith(_MANIFESTS[known.language])
+            and declares(one.name, known.distributions)
+        ]
+        is_declared = any(one.main for one in self._declared)
+        self._is_anchored = is_declared or self._matcher.imports_library()
+
+    def use(self) -> FrameworkUse | None:
+        """Where the library is used, if it is."""
+        known = self._known
+        apps = _prefer_kept(self._find(known.apps))
+        self._matcher.know_apps([_own_id(match) for match in apps])
+        tasks = _in_application(self._find(known.tasks))
+        handing = [_in_application(self._find((mark,))) for mark in known.hands]
+        tasks += [match for matches in handing for match in matches]
+        sent = _in_application(self._find(known.sends))
+        builtin = _in_application(self._matcher.find(known.builtin, True))
+        if not builtin and not self._is_in_use(_in_application(apps), tasks, sent):
+            return None
+        paths = set(self._handed_paths(known.hands.values(), handing))
+        tasks += [*builtin, *_in_application(self._find(known.follows))]
+        for match in tasks:
+            paths.update(self._task_paths(match))
+        return self._describe(self._ranked(apps, tasks), tasks, paths)
+
+    def _describe(
+        self, apps: list[Match], tasks: list[Match], task_paths: set[str]
+    ) -> FrameworkUse:
+        known = self._known
+        located = apps
+        names = self._matcher.names
+        if not any(not _maker_of(one) or names.is_library(one.sight.name) for one in apps):
+            # A class of ours says more than the functions that make objects of it.
+            located = _most_derived(self._matcher.find(known.places, True)) or apps
+        ids = list(dict.fromkeys(self._app_id(match) for match in located))
+        ids = ids or self._names_in_commands()
+        scheduler, scheduled_at = self._said(known.schedules, located)
+        broker, broker_at = self._broker(located)
+        shown = [place for place in (scheduled_at, broker_at) if place is not None]
+        return FrameworkUse(
+            id=known.id,
+            app=ids[0] if ids else None,
+            apps=tuple(name for name in ids if not is_aside(name.partition(":")[0])),
+            task_modules=tuple(sorted(path for path in task_paths if not is_aside(path))),
+            scheduler=scheduler,
+            broker=broker or known.broker,
+            evidence=self._evidence(located, tasks, shown),
+        )
+
+    def _find(self, marks: Iterable[str]) -> list[Match]:
+        return list(self._matcher.find(marks, self._is_anchored))
+
+    # is it in use
+
+    def _is_in_use(self, apps: list[Match], tasks: list[Match], sent: list[Match]) -> bool:
+        found = [*apps, *tasks, *sent]
+        if not found:
+            return False
+        if not self._known.app_alone and not tasks and not self._starts:
+            return False
+        gems = _gem_folders(self._manifests)
+        comes_along = any(one.main and _folder(one.path) not in gems for one in self._declared)
+        if (
+            self._starts
+            or comes_along
+            or self._comes_by_extra(tasks)
+            or not self._manifests.dependencies
+        ):
+            return True
+        return bool(apps) and not all(_is_optional(match.seen.path, gems) for match in found)
+
+    def _comes_by_extra(self, tasks: list[Match]) -> bool:
+        """Another dependency brings it, `openwisp-utils[celery]`, and there are tasks enough for an
+        application: an SDK that watches the library has such an extra too.
+        """
+        files = {
+            match.seen.path for match in tasks if not _is_optional(match.seen.path, frozenset())
+        }
+        extras = {extra for one in self._manifests.dependencies if one.main for extra in one.extras}
+        is_brought = not extras.isdisjoint(self._known.distributions)
+        return is_brought and len(tasks) >= _MANY_TASKS and bool(files)
+
+    # where its apps are
+
+    def _ranked(self, apps: list[Match], tasks: list[Match]) -> list[Match]:
+        """The app that workers are started with comes first, then one that is set up, then by the
+        order of the marks, then the one that is used most.
+        """
+        used = Counter(match.owner for match in tasks if match.owner)
+        # Several objects that are known by their file alone count for that file.
+        made = [match for match in self._find(self._known.apps) if _maker_of(match)]
+        many = Counter(self._app_id(match) for match in made)
+        sending = {match.owner for match in self._find(self._known.clients)} - used.keys()
+        set_up = {match.owner for match in self._find(self._known.sets_up)}
+
+        def rank(match: Match) -> tuple[object, ...]:
+            own = _own_id(match)
+            return (
+                is_aside(match.seen.path),
+                not self._is_started(match),
+                own in sending,
+                own not in set_up,
+                match.rank,
+                -used[own] - many[self._app_id(match)],
+                match.seen.path.count("/"),
+                match.seen.path,
+                match.sight.line,
+            )
+
+        return sorted(apps, key=rank)
+
+    def _is_started(self, match: Match) -> bool:
+        return any(self._names_app(name, match) for name in self._started_names())
+
+    def _started_names(self) -> list[str]:
+        names: dict[str, None] = {}
+        for start in self._starts:
+            names |= dict.fromkeys(_names_in(start.words[1:], self._known.app_options))
+        return list(names)
+
+    def _names_app(self, value: str, match: Match) -> bool:
+        """Whether a word of a command means this app: its module, its package, or the object."""
+        target = match.sight.target or match.sight.scope
+        module = [*module_words(match.seen.path), *target.split(".")]
+        said = value.replace(":", ".").strip(".").split(".")
+        for tail in ([], [target], [self._known.id, target]):
+            words = [*said, *tail]
+            if module[-len(words) :] == words:
+                return True
+        objects = (target, "app", self._known.id, f"{self._known.id}_app")
+        dotted = ".".join(said)
+        own = _own_id(match)
+        return any(
+            self._matcher.names.locate(name, match.seen) == own
+            for name in (dotted, *(f"{dotted}.{one}" for one in objects))
+        )
+
+    def _names_in_commands(self) -> list[str]:
+        """Without an object that was seen: what a worker's command names, else its file."""
+        found = dict.fromkeys(
+            located
+            for name in self._started_names()
+            if self._known.app_options and (located := self._locate_command(name))
+        )
+        if not found and self._known.launched:
+            found = dict.fromkeys(start.place.path for start in self._starts)
+        return list(found)
+
+    def _locate_command(self, name: str) -> str:
+        """The file of an app that a command names, with the object where it says one."""
+        nowhere = Seen("", ())
+        located = self._matcher.names.locate(name.replace(":", "."), nowhere)
+        return located if located.partition(":")[0].endswith(".py") else ""
+
+    def _app_id(self, match: Match) -> str:
+        known, path, sight = self._known, match.seen.path, match.sight
+        above, home, _ = f"/{path}".rpartition(f"/{known.home}/") if known.home else ("", "", "")
+        if home:
+            return f"{above}/{known.home}".strip("/")
+        name = sight.target
+        if sight.kind in ("made", "given") and _maker_of(match):
+            name = _maker_of(match) if known.factories else ""
+        return f"{path}:{name}" if known.objects and name else path
+
+    # what its tasks are
+
+    def _task_paths(self, match: Match) -> list[str]:
+        """The file itself; of a handler that a list names, the file that it comes from, where that
+        was seen.
+        """
+        sight = match.sight
+        if sight.kind != "lists" or "." not in sight.name:
+            return [match.seen.path]
+        path = self._matcher.names.locate(sight.name, match.seen).partition(":")[0]
+        return [path] if any(seen.path == path for seen in self._matcher.files) else []
+
+    def _handed_paths(self, positions: Iterable[int], handing: list[list[Match]]) -> Iterator[str]:
+        """The files of the functions that are handed over."""
+        for position, matches in zip(positions, handing, strict=True):
+            for match in matches:
+                for name in match.sight.given[position:][:1] or match.sight.given[-1:]:
+                    path, found, _ = self._matcher.names.locate(name, match.seen).partition(":")
+                    if name and found:
+                        yield path
+
+    # what starts it, and what carries it
+
+    def _said(
+        self, marks: Mapping[str, str], located: list[Match]
+    ) -> tuple[str | None, Place | None]:
+        """The first name that a mark stands for, the app's own file first, and where."""
+        first = {match.seen.path for match in located[:1]}
+        for paths in (first, None):
+            for mark, name in marks.items():
+                found, place = self._holds(mark, paths)
+                if found:
+                    return name or None, place
+        return None, None
+
+    def _holds(self, mark: str, paths: set[str] | None) -> tuple[bool, Place | None]:
+        """Whether a mark holds, in some files or anywhere, and where it does."""
+        kind, _, pattern = mark.partition(" ")
+        if kind == "dep":
+            return paths is None and self._depends_on(pattern), None
+        if kind == "start":
+            commands = [] if paths else self._starts
+            place = next((s.place for s in commands if glob_of(pattern).fullmatch(s.command)), None)
+        elif kind == "text":
+            place = self._find_text(pattern, paths)
+        else:
+            matches = _in_application(self._matcher.find((mark,), True))
+            ours = [m for m in matches if paths is None or m.seen.path in paths]
+            place = _place(ours[0]) if ours else None
+        return place is not None, place
+
+    def _depends_on(self, pattern: str) -> bool:
+        name, _, extra = pattern.rstrip("]").partition("[")
+        return any(
+            one.main and declares(one.name, (name,)) and (not extra or extra in one.extras)
+            for one in self._manifests.dependencies
+        )
+
+    def _find_text(self, pattern: str, paths: set[str] | None) -> Place | None:
+        """The first line of the code that matches, in a file that holds all else that is asked
+        for.
+        """
+        first, *others = [re.compile(part) for part in pattern.split(" and ")]
+        for seen in self._matcher.files:
+            if is_aside(seen.path) or (paths is not None and seen.path not in paths):
+                continue
+            if all(_first_line(seen, other) for other in others):
+                number = _first_line(seen, first)
+                if number:
+                    return Place(seen.path, number, seen.lines[number - 1])
+        return None
+
+    def _broker(self, located: list[Match]) -> tuple[str | None, Place | None]:
+        if self._brokers:
+            _, broker, place = min(self._brokers, key=lambda one: one[0])
+            return broker, place
+        return self._said(self._known.brokers, located)
+
+    # the lines that show it
+
+    def _evidence(
+        self, apps: list[Match], tasks: list[Match], shown: list[Place]
+    ) -> tuple[Place, ...]:
+        """Where it is declared, made, used, started, scheduled and connected: a few lines of
+        each.
+        """
+        found = [Place(one.path, one.line, one.text) for one in self._declared if one.main][:_FEW]
+        found += [_place(match) for match in apps[:_FEW]]
+        from_the_end = sorted(tasks, key=lambda match: -match.sight.line)
+        first = {match.seen.path: _place(match) for match in from_the_end}
+        nearest = sorted(first, key=lambda path: (path.count("/"), path))
+        found += [first[path] for path in nearest[:_FEW]]
+        found += [start.place for start in self._starts[:_FEW]]
+        found += shown
+        lines = {(place.path, place.line): place for place in found}
+        return tuple(replace(one, text=excerpt(one.text)) for one in lines.values())
+
+
+def _first_line(seen: Seen, wanted: re.Pattern[str]) -> int:
+    """The number of the first line that matches and is no comment; 0 where none does."""
+    for number, line in enumerate(seen.lines, 1):
+        if wanted.search(line) and not line.lstrip().startswith(COMMENT):
+            return number
+    return 0
+
+
+def _in_application(matches: Iterable[Match]) -> list[Match]:
+    return [match for match in matches if not is_aside(match.seen.path)]
+
+
+def _prefer_kept(apps: list[Match]) -> list[Match]:
+    """An object of a module comes before what only functions make; each app once."""
+    kept = [match for match in apps if not _maker_of(match)]
+    has_made = any(match.sight.kind in ("made", "given") for match in kept)
+    chosen = kept if has_made or not any(_maker_of(match) for match in apps) else apps
+    once: dict[str, Match] = {}
+    for match in chosen:
+        once.setdefault(_own_id(match), match)
+    return list(once.values())
+
+
+def _most_derived(matches: Iterable[Match]) -> list[Match]:
+    """Of classes, those from which no other class here is derived."""
+    found = list(matches)
+    bases = {name for match in found for name in match.seen.values.get(match.sight.target, ())}
+    return [match for match in found if f":{match.sight.target}" not in bases]
+
+
+def _own_id(match: Match) -> str:
+    """How `Names.locate` writes the object that a match makes."""
+    sight = match.sight
+    around = f"{sight.scope}." if sight.scope and sight.kind == "made" else ""
+    name = f"{around}{sight.target}" if sight.target else sight.scope
+    return f"{match.seen.path}:{name}"
+
+
+def _maker_of(match: Match) -> str:
+    """The function that makes an object; of `Runner.__init__` the class; "" of a module."""
+    if match.sight.kind not in ("made", "given"):
+        return ""
+    words = [word for word in match.sight.scope.split(".") if not word.startswith("__")]
+    return ".".join(words)
+
+
+def _names_in(words: tuple[str, ...], options: tuple[str, ...]) -> Iterator[str]:
+    """The modules that a command names, by an option where the library has one for it."""
+    for word, following in zip(words, (*words[1:], ""), strict=False):
+        if not options:
+            if _NAME.fullmatch(word):
+                yield word
+        elif word in options:
+            yield following.removesuffix(".py").replace("/", ".")
+        elif word.startswith("-A") and "-A" in options and len(word) > 2:
+            yield word[2:]
+
+
+def _gem_folders(manifests: Manifests) -> frozenset[str]:
+    """Where gems are made: what they depend on is for whoever installs them."""
+    return frozenset(
+        _folder(one.path) for one in manifests.dependencies if one.path.endswith(".gemspec")
+    )
+
+
+def _folder(path: str) -> str:
+    return path.rpartition("/")[0]
+
+
+def _is_optional(path: str, gems: frozenset[str]) -> bool:
+    """Code of an integration, which only runs where somebody else has the library."""
+    if not _OPTIONAL.isdisjoint(path.split("/")[:-1]):
+        return True
+    return any(path.startswith(f"{gem}/lib/".lstrip("/")) for gem in gems)
+
+
+def _place(match: Match) -> Place:
+    lines, line = match.seen.lines, match.sight.line
+    text = lines[line - 1] if 0 < line <= len(lines) else ""
+    return Place(match.seen.path, line, text)

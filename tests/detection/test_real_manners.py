@@ -1,0 +1,322 @@
+"""Repositories written in the manner of real ones that were once misread, each beside an honest
+neighbour that is read the other way.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import helpers
+import pytest
+
+from skillrun.frameworks.interface import FrameworkUse
+from skillrun.frameworks.registry import recognisers
+from skillrun.repo.survey import Survey, survey
+from skillrun.repo.tree import Tree
+
+
+def surveyed(root: Path, files: dict[str, str]) -> Survey:
+    return survey(Tree(helpers.build_tree(root, files)), recognisers())
+
+
+def ids_in(root: Path, files: dict[str, str]) -> list[str]:
+    return [use.id for use in surveyed(root, files).frameworks]
+
+
+def found_in(root: Path, files: dict[str, str], library: str) -> FrameworkUse:
+    use = surveyed(root, files).use(library)
+    assert use is not None
+    return use
+
+
+POM = {
+    "pom.xml": (
+        "<project><dependencies><dependency><groupId>org.quartz-scheduler</groupId>"
+        "<artifactId>quartz</artifactId></dependency></dependencies></project>"
+    )
+}
+QUARTZ = (
+    "import org.quartz.Job;\nimport org.quartz.JobExecutionContext;\n\n"
+    "public class Mailer implements Job {\n"
+    "    public void execute(JobExecutionContext context) { }\n}\n"
+)
+PACKAGES = (
+    "src/main/java/com/example/shop/Mailer.java",
+    "server/src/main/java/org/acme/examples/Mailer.java",
+    "app/src/main/java/com/acme/testing/Mailer.java",
+)
+EXAMPLES = (
+    "examples/shop/src/main/java/com/acme/Mailer.java",
+    "src/test/java/com/acme/Mailer.java",
+    "docs/java/com/acme/Mailer.java",
+)
+
+
+@pytest.mark.parametrize("path", PACKAGES)
+def test_a_java_package_that_is_called_example_is_the_application(
+    tmp_path: Path, path: str
+) -> None:
+    assert found_in(tmp_path, POM | {path: QUARTZ}, "quartz").task_modules == (path,)
+
+
+@pytest.mark.parametrize("path", EXAMPLES)
+def test_an_example_in_java_is_still_one(tmp_path: Path, path: str) -> None:
+    assert ids_in(tmp_path, POM | {path: QUARTZ}) == []
+
+
+def _shared(*names: str) -> str:
+    tasks = "".join(f"\n\n@shared_task\ndef {name}(pk): ...\n" for name in names)
+    return f"from celery import shared_task\n{tasks}"
+
+
+EXTRA = {
+    "setup.py": "from setuptools import setup\nsetup(name='c', install_requires=['x'])\n",
+    "requirements.txt": "openwisp-utils[celery] @ https://x/1.3.tar.gz\ndjango\n",
+}
+
+
+def test_an_app_that_comes_through_the_extra_of_a_dependency(tmp_path: Path) -> None:
+    code = {
+        "openwisp_controller/config/tasks.py": _shared("update_config", "invalidate"),
+        "openwisp_controller/connection/tasks.py": _shared("launch_command"),
+        "tests/openwisp2/celery.py": "from celery import Celery\napp = Celery('openwisp2')\n",
+    }
+    use = found_in(tmp_path, EXTRA | code, "celery")
+    assert use.app == "tests/openwisp2/celery.py:app"
+    assert use.task_modules == (
+        "openwisp_controller/config/tasks.py",
+        "openwisp_controller/connection/tasks.py",
+    )
+
+
+def test_an_sdk_with_the_extra_shows_one_task_and_runs_none(tmp_path: Path) -> None:
+    files = {"requirements.txt": "sentry-sdk[celery]\ndjango\n", "lib/tasks.py": _shared("flush")}
+    assert ids_in(tmp_path / "one", files) == []
+    files["lib/tasks.py"] = "x = 1\n"
+    files["lib/contrib/celery.py"] = _shared("flush", "send", "drop")
+    assert ids_in(tmp_path / "optional", files) == []
+
+
+TIMER_JSON = (
+    '{\n  "scriptFile": "__init__.py",\n  "bindings": [\n    {\n      "name": "timer",\n'
+    '      "type": "timerTrigger",\n      "schedule": "0 */5 * * * *"\n    }\n  ]\n}\n'
+)
+AZURE = {
+    "function.json": {
+        "host.json": "{}",
+        "requirements.txt": "azure-functions\n",
+        "Sweep/function.json": TIMER_JSON,
+        "Sweep/__init__.py": "import azure.functions as func\ndef main(timer): ...\n",
+    },
+    "Python, version 2": {
+        "requirements.txt": "azure-functions\n",
+        "function_app.py": (
+            "import azure.functions as func\n\napp = func.FunctionApp()\n\n"
+            "@app.timer_trigger(schedule='0 */5 * * * *', arg_name='timer')\n"
+            "def sweep(timer): ...\n"
+        ),
+    },
+    "JavaScript, version 4": {
+        "package.json": '{"dependencies": {"@azure/functions": "^4"}}',
+        "src/functions/sweep.js": (
+            "const { app } = require('@azure/functions');\n\n"
+            "app.timer('sweep', { schedule: '0 */5 * * * *', handler: () => {} });\n"
+        ),
+    },
+    "C#": {
+        "Shop.csproj": (
+            '<Project><ItemGroup><PackageReference Include="Microsoft.Azure.Functions.Worker"'
+            ' Version="1" /></ItemGroup></Project>'
+        ),
+        "Sweep.cs": (
+            'using Microsoft.Azure.Functions.Worker;\n\nclass Sweep {\n    [Function("Sweep")]\n'
+            '    public void Run([TimerTrigger("0 */5 * * * *")] object timer) { }\n}\n'
+        ),
+    },
+}
+
+
+@pytest.mark.parametrize("name", AZURE)
+def test_azure_functions_with_a_timer_are_started_by_the_clock(tmp_path: Path, name: str) -> None:
+    use = found_in(tmp_path, AZURE[name], "plain-cron")
+    assert use.scheduler == "Azure timerTrigger"
+    assert use.task_modules and use.evidence
+
+
+NO_TIMER = {
+    "an HTTP trigger": {
+        "requirements.txt": "azure-functions\n",
+        "Api/function.json": TIMER_JSON.replace("timerTrigger", "httpTrigger"),
+    },
+    "routes": {
+        "requirements.txt": "azure-functions\n",
+        "function_app.py": (
+            "import azure.functions as func\napp = func.FunctionApp()\n"
+            "@app.route(route='x')\ndef x(request): ...\n"
+        ),
+    },
+    "a test's": {"tests/Sweep/function.json": TIMER_JSON},
+}
+
+
+@pytest.mark.parametrize("name", NO_TIMER)
+def test_azure_functions_without_a_timer_are_no_jobs(tmp_path: Path, name: str) -> None:
+    assert ids_in(tmp_path, NO_TIMER[name]) == []
+
+
+LITEQUE = {
+    "package.json": '{"dependencies": {"liteque": "^0.3"}}',
+    "packages/shared/queues.ts": (
+        'import { buildDBClient, SqliteQueue } from "liteque";\n\n'
+        'export const LinkQueue = new SqliteQueue("links", buildDBClient("q.db"), {});\n'
+    ),
+    "apps/workers/crawler.ts": (
+        'import { Runner } from "liteque";\nimport { LinkQueue } from "@shop/shared/queues";\n\n'
+        "export function build() {\n  const worker = new Runner(LinkQueue, { run }, {});\n"
+        "  return worker;\n}\n"
+    ),
+}
+WASP = {
+    "main.wasp": (
+        'app shop {\n  title: "Shop"\n}\n\njob sendEmails {\n  executor: PgBoss,\n  perform: {\n'
+        '    fn: import { send } from "@src/jobs"\n  },\n  schedule: {\n    cron: "0 * * * *"\n  }\n}\n'
+    ),
+    "package.json": '{"dependencies": {"wasp": "file:.wasp/out/sdk"}}',
+    "src/jobs.ts": "export const send = async () => {};\n",
+}
+
+
+def test_liteque(tmp_path: Path) -> None:
+    use = found_in(tmp_path / "used", LITEQUE, "liteque")
+    assert (use.app, use.broker) == ("apps/workers/crawler.ts:worker", "sqlite")
+    types = {"package.json": LITEQUE["package.json"], "src/a.ts": 'export type Q = "liteque";\n'}
+    assert ids_in(tmp_path / "named", types) == []
+
+
+def test_wasp_jobs_run_on_pg_boss(tmp_path: Path) -> None:
+    use = found_in(tmp_path / "job", WASP, "pg-boss")
+    assert (use.app, use.scheduler, use.broker) == ("main.wasp", "pg-boss", "postgres")
+    without = WASP | {"main.wasp": WASP["main.wasp"].partition("job ")[0]}
+    assert ids_in(tmp_path / "none", without) == []
+
+
+ROUTES = (
+    "from fastapi import APIRouter, BackgroundTasks\nfrom shop.mail import send\n\n"
+    "router = APIRouter()\n\n@router.post('/orders')\n"
+    "async def buy(background_tasks: BackgroundTasks):\n    background_tasks.add_task(send, 1)\n"
+)
+FASTAPI = {"requirements.txt": "fastapi\nrich\n", "shop/routes.py": ROUTES}
+
+
+def test_background_tasks_of_fastapi_are_a_queue_in_the_process(tmp_path: Path) -> None:
+    use = found_in(tmp_path / "used", FASTAPI, "custom-queue")
+    assert (use.task_modules, use.broker) == (("shop/routes.py",), "in-process")
+    with_arq = FASTAPI | {
+        "requirements.txt": "fastapi\narq\n",
+        "shop/worker.py": "import arq\nclass WorkerSettings:\n    functions = []\n",
+    }
+    assert ids_in(tmp_path / "library", with_arq) == ["arq"]
+
+
+def test_another_add_task_is_no_background_task(tmp_path: Path) -> None:
+    progress = "from rich.progress import Progress\nprogress = Progress()\nprogress.add_task('x')\n"
+    assert ids_in(tmp_path / "rich", FASTAPI | {"shop/routes.py": progress}) == []
+    named = "from fastapi import BackgroundTasks\ndef f(tasks: BackgroundTasks): ...\n"
+    assert ids_in(tmp_path / "named", FASTAPI | {"shop/routes.py": named}) == []
+
+
+STARTED = {
+    "requirements.txt": "psycopg\n",
+    "docker-compose.yml": (
+        "services:\n  web:\n    command: sh -c 'python wait_for_db.py && gunicorn shop.wsgi'\n"
+    ),
+}
+WAITS = {
+    "exits": (
+        "import sys, time\nimport psycopg\nwhile True:\n    try:\n        psycopg.connect('x')\n"
+        "        sys.exit(0)\n    except psycopg.OperationalError:\n        print('waiting')\n"
+        "    time.sleep(1)\n"
+    ),
+    "becomes the server": (
+        "import os, time\nimport psycopg\nwhile True:\n    try:\n        psycopg.connect('x')\n"
+        "        os.execvp('gunicorn', ['gunicorn'])\n    except OSError:\n        pass\n"
+        "    time.sleep(1)\n"
+    ),
+    "sets a flag": (
+        "import time\nimport psycopg\ndone = False\nwhile not done:\n    try:\n"
+        "        psycopg.connect('x')\n        done = True\n    except OSError:\n        pass\n"
+        "    time.sleep(1)\n"
+    ),
+    "asks": (
+        "import time\nfrom shop.db import database_is_running\n"
+        "while not database_is_running():\n    print('waiting')\n    time.sleep(1)\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WAITS)
+def test_a_script_that_waits_for_a_database_is_no_poller(tmp_path: Path, name: str) -> None:
+    assert ids_in(tmp_path, STARTED | {"wait_for_db.py": WAITS[name]}) == []
+
+
+POLLS = {
+    "until it is told to stop": (
+        "import time\nfrom shop.mail import send\nstopped = False\nwhile not stopped:\n"
+        "    send()\n    time.sleep(5)\n"
+    ),
+    "without end": (
+        "import sys, time\nfrom shop.mail import send\nwhile True:\n    try:\n        send()\n"
+        "    except KeyboardInterrupt:\n        sys.exit(0)\n    time.sleep(5)\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", POLLS)
+def test_a_loop_that_works_in_every_turn_is_a_poller(tmp_path: Path, name: str) -> None:
+    assert ids_in(tmp_path, STARTED | {"wait_for_db.py": POLLS[name]}) == ["plain-cron"]
+
+
+CELERY = {"requirements.txt": "celery[redis]\n"}
+APP = "from celery import Celery\n\napp = Celery('shop')\n"
+
+
+def test_the_option_of_a_worker_command_names_the_app(tmp_path: Path) -> None:
+    """The object itself is made by a package that is not here."""
+    files = CELERY | {
+        "config/__init__.py": "",
+        "config/celery_app.py": "from acme_platform.jobs import make_celery\n\napp = make_celery()\n",
+        "shop/tasks.py": _shared("send"),
+        "Procfile": "worker: celery -A config.celery_app:app worker -l INFO\n",
+    }
+    use = found_in(tmp_path / "named", files, "celery")
+    assert use.app == "config/celery_app.py:app"
+    files["Procfile"] = "web: gunicorn shop\n"
+    assert found_in(tmp_path / "unnamed", files, "celery").app is None
+
+
+def test_a_file_that_only_sends_is_not_the_worker(tmp_path: Path) -> None:
+    client = (
+        "from celery import Celery\n\napp = Celery('client', broker='redis://r')\n\n"
+        "def buy(order):\n    app.send_task('worker.send', args=[order])\n"
+    )
+    worker = "from celery import Celery\n\napp = Celery('w')\n\n@app.task\ndef send(order): ...\n"
+    files = CELERY | {"api/celery_client.py": client, "jobs/worker.py": worker}
+    use = found_in(tmp_path / "client", files, "celery")
+    assert use.apps == ("jobs/worker.py:app", "api/celery_client.py:app")
+    # One that also has tasks is a worker that sends to another.
+    files["api/celery_client.py"] = client + "\n@app.task\ndef confirm(): ...\n"
+    use = found_in(tmp_path / "both", files, "celery")
+    assert use.apps[0] == "api/celery_client.py:app"
+
+
+def test_files_that_could_not_be_read_are_said(tmp_path: Path) -> None:
+    files = CELERY | {"shop/celery.py": APP, "shop/tasks.py": "from celery import (\n"}
+    root = helpers.build_tree(tmp_path / "broken", files)
+    done = helpers.run_cli("detect", cwd=root)
+    assert "note: shop/tasks.py: not parsed: " in done.stdout
+    assert json.loads(helpers.run_cli("detect", "--json", cwd=root).stdout)["notes"]
+    files["shop/tasks.py"] = _shared("send")
+    whole = helpers.build_tree(tmp_path / "whole", files)
+    assert "note:" not in helpers.run_cli("detect", cwd=whole).stdout
+    assert json.loads(helpers.run_cli("detect", "--json", cwd=whole).stdout)["notes"] == []
