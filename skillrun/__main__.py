@@ -30,12 +30,12 @@ COMMANDS = (
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs the command line and exits with the designed code; see `skillrun/errors.py`."""
+    """Runs the command line and exits with the designed code; see `skillrun/core/errors.py`."""
     arguments = sys.argv[1:] if argv is None else argv
     if arguments[:1] == ["hook"] and not _HELP & {
         *arguments
     }:  # on every tool call of an agent: nothing else is read
-        from skillrun.hooks.entry import main as hook
+        from skillrun.agents.hooks.entry import main as hook
 
         sys.exit(hook(arguments[1:]))
     if arguments and not arguments[0].startswith("-") and arguments[0] not in COMMANDS:
@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    from skillrun.errors import SkillrunError
+    from skillrun.core.errors import SkillrunError
 
     try:
         from skillrun.cli.app import invoke
@@ -101,7 +101,7 @@ def _meant(arguments: list[str]) -> str | None:
 
 
 def _say(error: Exception, meant: str | None = None) -> None:
-    from skillrun.text import masked, visible
+    from skillrun.core.text import masked, visible
 
     message = visible(masked(str(error)[:_LONGEST_MESSAGE]), limit=20_000, lines=True)
     for line in message.splitlines():
@@ -119,7 +119,7 @@ def _say_unforeseen() -> int:
     """
     import traceback
 
-    from skillrun.errors import SkillrunError
+    from skillrun.core.errors import SkillrunError
 
     if "skillrun.ledger.connection" in sys.modules:
         from skillrun.ledger.tampered import find_tampered_ledger

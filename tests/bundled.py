@@ -7,7 +7,7 @@ from __future__ import annotations
 import functools
 
 from skillrun.contract.skill import Skill, load_skill
-from skillrun.resources import resource
+from skillrun.core.resources import resource
 
 
 @functools.cache

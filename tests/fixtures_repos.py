@@ -14,7 +14,7 @@ from pathlib import Path
 import helpers
 import pytest
 
-from skillrun.resources import resource
+from skillrun.core.resources import resource
 
 TASKS = """
     from celery import shared_task

@@ -35,7 +35,11 @@ LOADED = (
         "skillrun.runner.work_orders",
         "skillrun.repo.survey",
     ),
-    *("skillrun.stages.registry", "skillrun.stages.proving", "skillrun.proof.breaking.judge"),
+    *(
+        "skillrun.skills.job_worker.stages.registry",
+        "skillrun.skills.job_worker.stages.proving",
+        "skillrun.proof.breaking.judge",
+    ),
 )
 
 

@@ -18,14 +18,20 @@ from receipt_job import SPEC
 
 from skillrun.contract.job import JobSpec
 from skillrun.contract.spec import load_spec
-from skillrun.frameworks.interface import Framework, FrameworkUse, Job, Policy, find_wiring
+from skillrun.core.verdict import Finding, StageResult
+from skillrun.frameworks.interface import (
+    Framework,
+    Job,
+    Policy,
+    find_wiring,
+)
 from skillrun.repo.git import open_repo
 from skillrun.repo.python import Definition, Project
 from skillrun.repo.survey import Survey
 from skillrun.repo.tree import Tree
-from skillrun.stages.interface import JobCase
-from skillrun.stages.registry import STAGES
-from skillrun.verdict import Finding, StageResult
+from skillrun.repo.uses import FrameworkUse
+from skillrun.skills.job_worker.stages.interface import JobCase
+from skillrun.skills.job_worker.stages.registry import STAGES
 
 SPEC_PATH = ".skillrun/jobs/send-receipt.yaml"
 

@@ -7,7 +7,7 @@ import tomllib
 
 import helpers
 
-from skillrun.extras import EXTRAS, install_hint
+from skillrun.core.extras import EXTRAS, install_hint
 
 # Where a person, an agent or a pipeline reads what to type.
 PLACES = (

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from skillrun import demo
-from skillrun.resources import copy_resource, list_resource_files, resource
+from skillrun.cli import demo
+from skillrun.core.resources import copy_resource, list_resource_files, resource
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from skillrun.errors import SkillrunError
-from skillrun.verdict import Grade, Outcome, Severity, Status
+from skillrun.core.errors import SkillrunError
+from skillrun.core.verdict import Grade, Outcome, Severity, Status
 
 SCHEMAS = sorted((helpers.ROOT / "schemas").glob("*.json"))
 EXAMPLES = sorted((helpers.ROOT / "skills").glob("*/examples/**/.skillrun/jobs/*.yaml"))
@@ -138,8 +138,8 @@ def test_the_report_names_nothing_that_the_code_lacks() -> None:
 
 
 def test_exit_codes_are_those_of_the_design() -> None:
-    from skillrun import errors
     from skillrun.cli.commands.common import EXIT_CODES
+    from skillrun.core import errors
 
     assert EXIT_CODES == {"success": 0, "partial": 1, "blocked": 3}
     assert (SkillrunError.exit_code, errors.Misuse.exit_code, errors.Blocked.exit_code) == (

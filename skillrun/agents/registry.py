@@ -50,8 +50,8 @@ AGENTS = {
 def load(agent: str) -> Agent:
     """The agent of that id. Raises Misuse for an unknown one, naming those that there are."""
     if agent not in AGENTS:
-        from skillrun.errors import Misuse
-        from skillrun.text import visible
+        from skillrun.core.errors import Misuse
+        from skillrun.core.text import visible
 
         raise Misuse(f"{visible(agent, 100)}: no such agent", hint=f"one of: {', '.join(AGENTS)}")
     module: Any = importlib.import_module(AGENTS[agent])

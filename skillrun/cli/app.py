@@ -437,7 +437,7 @@ def hook(
     event: Annotated[str, typer.Argument(help="stop, or pre-tool.")],
 ) -> int:
     """Answer an agent's hook: JSON in, JSON out. `skillrun install` sets it up."""
-    from skillrun.hooks.entry import main
+    from skillrun.agents.hooks.entry import main
 
     return main([agent, event])
 
@@ -490,6 +490,6 @@ def demo() -> int:
     """Watch a small Celery shop go from blocked to success."""
     import sys
 
-    from skillrun.demo import run_demo
+    from skillrun.cli.demo import run_demo
 
     return run_demo(sys.stdout)

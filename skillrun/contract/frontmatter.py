@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from skillrun.contract.yamlpos import Document, YamlProblem, load_positions
-from skillrun.errors import SkillInvalid
-from skillrun.opening import read_file
+from skillrun.core.errors import SkillInvalid
+from skillrun.core.opening import read_file
 
 MAX_BYTES = 1_000_000
 SPEC_KEYS = ("name", "description", "license", "compatibility", "metadata", "allowed-tools")

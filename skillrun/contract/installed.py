@@ -19,8 +19,8 @@ from functools import cache
 from pathlib import Path
 
 from skillrun import __version__
-from skillrun.opening import read_file
-from skillrun.resources import package_folder
+from skillrun.core.opening import read_file
+from skillrun.core.resources import package_folder
 
 GROUP = "skillrun.skills"
 DISTRIBUTION = "skillrun-cli"
@@ -171,7 +171,7 @@ def _environment_folders() -> list[Path]:
         folders.append(site.getusersitepackages())
     home = package_folder().parent
     if not (home / "pyproject.toml").is_file():
-        # `pip install --target FOLDER` puts skillrun and its plug-ins beside each other.
+        # `pip install --target FOLDER` puts plug-ins beside the package that asks for them.
         folders.append(str(home))
     real = (Path(os.path.realpath(folder)) for folder in folders)
     return list(dict.fromkeys(real))

@@ -20,8 +20,8 @@ from skillrun.contract.frontmatter import (
 from skillrun.contract.locate import skill_files
 from skillrun.contract.markdown import Body, is_relative, parse_body
 from skillrun.contract.skill import find_workflow, read_steps, skill_file
-from skillrun.errors import SkillInvalid
-from skillrun.verdict import Finding, Severity
+from skillrun.core.errors import SkillInvalid
+from skillrun.core.verdict import Finding, Severity
 
 MAX_BODY_LINES = 500
 

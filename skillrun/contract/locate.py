@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from skillrun.errors import SkillInvalid
-from skillrun.opening import read_beginning
-from skillrun.resources import resource
+from skillrun.core.errors import SkillInvalid
+from skillrun.core.opening import read_beginning
+from skillrun.core.resources import resource
 
 FILE_NAME = "SKILL.md"
 MAX_FOLDERS_DEEP = 3

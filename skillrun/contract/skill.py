@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from skillrun.canonical import sha256
 from skillrun.contract.frontmatter import (
     SPEC_KEYS,
     FrontMatter,
@@ -19,7 +18,8 @@ from skillrun.contract.frontmatter import (
     read_skill_bytes,
 )
 from skillrun.contract.markdown import Block, Body, Bullet, Section, parse_body, plain_title
-from skillrun.errors import SkillInvalid
+from skillrun.core.canonical import sha256
+from skillrun.core.errors import SkillInvalid
 
 FILE_NAME = "SKILL.md"
 

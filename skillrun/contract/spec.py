@@ -15,7 +15,6 @@ from typing import Any
 from pydantic import ValidationError
 from referencing.exceptions import NoSuchResource, Unresolvable, Unretrievable
 
-from skillrun.canonical import sha256
 from skillrun.contract import yamlpos
 from skillrun.contract.job import BackoffSpec as BackoffSpec
 from skillrun.contract.job import DeadLetter as DeadLetter
@@ -32,8 +31,9 @@ from skillrun.contract.specfile import read_raw_spec as read_raw_spec
 from skillrun.contract.specfile import spec_sha256
 from skillrun.contract.violations import UNKNOWN_KEY, Violation, schema_violations, violations
 from skillrun.contract.yamlpos import Document, YamlProblem, load_positions
-from skillrun.errors import SpecInvalid
-from skillrun.resources import resource
+from skillrun.core.canonical import sha256
+from skillrun.core.errors import SpecInvalid
+from skillrun.core.resources import resource
 
 # Below these, every value is the author's own: what YAML made of it cannot be seen from its type.
 _FREE = {"examples", "args", "returns", "poison", "inputs", "enum", "const", "default"}

@@ -23,9 +23,9 @@ from skillrun.contract.spec import (
     spec_violations,
 )
 from skillrun.contract.specfile import SCHEMA_NAME, SPEC_FOLDER
-from skillrun.errors import Misuse, SpecInvalid
-from skillrun.files import Files, write
-from skillrun.resources import resource
+from skillrun.core.errors import Misuse, SpecInvalid
+from skillrun.core.files import Files, write
+from skillrun.core.resources import resource
 
 # What stands in the file, commented out, where nothing is known yet.
 _PLACEHOLDERS = {

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from skillrun.canonical import digest, sha256
-from skillrun.errors import SpecInvalid
-from skillrun.opening import read_file
+from skillrun.core.canonical import digest, sha256
+from skillrun.core.errors import SpecInvalid
+from skillrun.core.opening import read_file
 
 MAX_BYTES = 1_000_000
 SPEC_FOLDER = Path(".skillrun") / "jobs"

@@ -7,34 +7,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from skillrun.verdict import Finding
+from skillrun.core.verdict import Finding
+from skillrun.repo.uses import FrameworkUse, Place
 
 if TYPE_CHECKING:
     from skillrun.contract.spec import JobSpec
     from skillrun.repo.python import Call, Definition, Module, Project
     from skillrun.repo.survey import Recogniser, Survey
-
-
-@dataclass(frozen=True)
-class Place:
-    """A line of a file in the repository."""
-
-    path: str
-    line: int
-    text: str = ""
-
-
-@dataclass(frozen=True)
-class FrameworkUse:
-    """That a repository uses a job library, and where."""
-
-    id: str
-    app: str | None = None  # "path:object", e.g. "shop/celery.py:app"
-    apps: tuple[str, ...] = ()  # every app object found, the main one first
-    task_modules: tuple[str, ...] = ()  # paths
-    scheduler: str | None = None  # e.g. "celery-beat"
-    broker: str | None = None  # e.g. "redis"
-    evidence: tuple[Place, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """What a scaffold is made of: the facts that templates may use, and the pieces that they become.
 
-A framework's `scaffold.py` turns `Facts` into pieces; `skillrun/scaffold/` fits the pieces into the
+A framework's `scaffold.py` turns `Facts` into pieces; `skillrun/skills/job_worker/scaffold/` fits the pieces into the
 repository.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from skillrun.frameworks.interface import FrameworkUse
+from skillrun.repo.uses import FrameworkUse
 
 Render = Callable[..., str]
 """`render("handler.py.jinja", facts, **more)`: the text of a template in the `templates` folder of its package."""

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from skillrun.errors import Misuse, Refused
+from skillrun.core.errors import Misuse, Refused
 from skillrun.ledger import chain
 from skillrun.ledger.anchors import ARCHIVE, SEALED, Anchor, insert_anchor
 from skillrun.ledger.connection import BUSY_MS, explained, open_reader, open_writer

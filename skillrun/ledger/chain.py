@@ -14,7 +14,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from skillrun.canonical import object_writer, sha256
+from skillrun.core.canonical import object_writer, sha256
 from skillrun.ledger import texts
 
 GENESIS = "0" * 64  # `prev` of the first event of a run

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from skillrun.errors import LedgerUnusable
+from skillrun.core.errors import LedgerUnusable
 
 APPLICATION_ID = 0x534B524E  # "SKRN" in the header of the file
 SCHEMA_VERSION = 3  # the highest number in ledger/migrations

@@ -13,7 +13,7 @@ import contextlib
 import sqlite3
 from collections.abc import Iterator, Sequence
 
-from skillrun.errors import Refused
+from skillrun.core.errors import Refused
 from skillrun.ledger.verify_schema import expected_schema
 
 

@@ -8,8 +8,8 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+from skillrun.core.resources import resource
 from skillrun.ledger.connection import APPLICATION_ID, stored_version
-from skillrun.resources import resource
 
 
 def migrate_to_newest(connection: sqlite3.Connection, path: Path) -> None:

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from skillrun.errors import Misuse
+from skillrun.core.errors import Misuse
+from skillrun.core.resources import resource
 from skillrun.ledger.connection import BUSY_MS, explained, open_reader
-from skillrun.resources import resource
 
 TIME_LIMIT_S = 10.0
 # Those are known to end; over a million events some take ten seconds on a busy machine.

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from skillrun.canonical import canonical
-from skillrun.errors import Misuse, Refused
+from skillrun.core.canonical import canonical
+from skillrun.core.errors import Misuse, Refused
 from skillrun.ledger import chain, texts
 from skillrun.ledger.loosened import without_triggers
 from skillrun.ledger.rows import REDACTED, NewEvent

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from skillrun.text import masked_json
-from skillrun.verdict import Evidence
+from skillrun.core.text import masked_json
+from skillrun.core.verdict import Evidence
 
 STAGE_FINISHED = "stage.finished"
 INVOCATION_STARTED = "invocation.started"

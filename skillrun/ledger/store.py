@@ -17,8 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from skillrun.canonical import canonical
-from skillrun.errors import Misuse
+from skillrun.core.canonical import canonical
+from skillrun.core.errors import Misuse
 from skillrun.ledger import chain, texts
 from skillrun.ledger.connection import BUSY_MS, explained, open_reader, open_writer
 from skillrun.ledger.ids import uuid7

@@ -8,7 +8,7 @@ import contextlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from skillrun.errors import LedgerUnusable
+from skillrun.core.errors import LedgerUnusable
 from skillrun.ledger.connection import OPENED
 from skillrun.ledger.findings import Problem
 from skillrun.ledger.verify import verify_ledger

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
-from skillrun.canonical import quoted, sha256
+from skillrun.core.canonical import quoted, sha256
 
 LONG = 64  # characters: a digest stays as it is, a line of output does not
 _MARKED = "[redacted sha256:"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from skillrun.errors import LedgerUnusable
+from skillrun.core.errors import LedgerUnusable
 from skillrun.ledger.anchors import ARCHIVE, SEALED, Anchor
 from skillrun.ledger.connection import open_reader
 from skillrun.ledger.findings import Problem, RunAnchor

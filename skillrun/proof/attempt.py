@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from skillrun.errors import Misuse, SkillrunError
+from skillrun.core.errors import Misuse, SkillrunError
 from skillrun.proof.explorer import NotPublished
 from skillrun.proof.prove import look, prove
 from skillrun.proof.reference import INCOMPLETE, Judgement

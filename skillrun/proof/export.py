@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skillrun.errors import Misuse
+from skillrun.core.errors import Misuse
 
 if TYPE_CHECKING:
     from skillrun.proof.result import Target

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from skillrun.errors import Blocked, Misuse
+from skillrun.core.errors import Blocked, Misuse
 from skillrun.proof.history import History
 from skillrun.proof.jobs import DIRECT, POISON
 from skillrun.proof.reference import INCOMPLETE, Judgement

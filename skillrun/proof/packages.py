@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from skillrun.errors import Blocked
+from skillrun.core.errors import Blocked
 
 
 def installed(python: str) -> list[str]:

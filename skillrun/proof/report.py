@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from skillrun.core.text import masked, masked_json, visible
 from skillrun.proof.assumptions import assumptions
 from skillrun.proof.cause import find_cause
 from skillrun.proof.judges.attempts import count_attempts, measured_delays
@@ -18,7 +19,6 @@ from skillrun.proof.reference import HINT, was_met
 from skillrun.proof.schedule import ONCE, parse_schedule
 from skillrun.proof.story import replay_command, story
 from skillrun.proof.transitions import count_transitions
-from skillrun.text import masked, masked_json, visible
 
 if TYPE_CHECKING:
     from skillrun.contract.job import Effect

@@ -33,7 +33,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any
 
-from skillrun.errors import Misuse
+from skillrun.core.errors import Misuse
 
 EVERY = 0
 

@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from skillrun.errors import Blocked
+from skillrun.core.errors import Blocked
 
 _MOST = 512 * 1024 * 1024  # bytes of a snapshot: it is kept in memory
 _OURS = re.compile(r"skillrun-(\d+)-\w+")

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skillrun.errors import Blocked, Refused
+from skillrun.core.errors import Blocked, Refused
 from skillrun.frameworks.folders import folder_of
 from skillrun.proof import aside
 from skillrun.proof.packages import check_python, find_python

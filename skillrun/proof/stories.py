@@ -6,10 +6,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from skillrun.core.text import masked, visible
 from skillrun.proof.cause import find_cause
 from skillrun.proof.reference import HINT
 from skillrun.proof.story import story
-from skillrun.text import masked, visible
 
 if TYPE_CHECKING:
     from skillrun.proof.result import Proof, Tried, Witness

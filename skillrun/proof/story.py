@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from skillrun.core.text import masked, visible
 from skillrun.proof.probe.recorder import brief
-from skillrun.text import masked, visible
 
 if TYPE_CHECKING:
     from skillrun.proof.history import Delivery, Event, History

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skillrun.errors import Misuse, Refused
+from skillrun.core.errors import Misuse, Refused
 from skillrun.proof.unset import find_unset
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from skillrun.opening import parse_json, parse_toml
+from skillrun.core.opening import parse_json, parse_toml
 from skillrun.repo.commands import CommandFact
 from skillrun.repo.tree import SEARCH_LIMIT
 

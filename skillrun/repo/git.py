@@ -18,10 +18,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from skillrun.canonical import digest
-from skillrun.errors import RepoUnusable
+from skillrun.core.canonical import digest
+from skillrun.core.errors import RepoUnusable
+from skillrun.core.text import visible
 from skillrun.repo import filters
-from skillrun.text import visible
 
 # Where git finds its own configuration stays; what would point it at another repository goes.
 _KEPT_VARIABLES = (
@@ -344,7 +344,7 @@ def finish_writing(folder: Path) -> None:
     """Finishes or drops what a skillrun that died has left half written below a folder; says so in
     one line.
     """
-    from skillrun.journal import finish_leftover
+    from skillrun.core.journal import finish_leftover
 
     said = finish_leftover(folder)
     if said:
@@ -356,7 +356,7 @@ def report_writing(folder: Path) -> None:
     """Says in one line what a skillrun that died has left half written below a folder, and changes
     nothing.
     """
-    from skillrun.journal import find_leftover
+    from skillrun.core.journal import find_leftover
 
     _say_once(find_leftover(folder))
     _say_once(_name_stray_journal(folder))
@@ -366,7 +366,7 @@ def _name_stray_journal(folder: Path) -> str | None:
     """A journal that came with the repository: it could have any file replaced, so that it is never
     followed.
     """
-    from skillrun.journal import LEFTOVER
+    from skillrun.core.journal import LEFTOVER
 
     if not os.path.lexists(folder / LEFTOVER):
         return None

@@ -15,15 +15,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skillrun.errors import ProfileInvalid
-from skillrun.files import Files, write
-from skillrun.opening import read_file
-from skillrun.verdict import Finding, Severity
+from skillrun.core.errors import ProfileInvalid
+from skillrun.core.files import Files, write
+from skillrun.core.opening import read_file
+from skillrun.core.verdict import Finding, Severity
 
 if TYPE_CHECKING:
     from skillrun.contract.yamlpos import Document
-    from skillrun.frameworks.interface import FrameworkUse
     from skillrun.repo.survey import Survey
+    from skillrun.repo.uses import FrameworkUse
 
 NAME = "REPO_PROFILE.json"
 SCHEMA = "repo-profile.v1.json"
@@ -129,7 +129,7 @@ def _document(text: str) -> Document:
 
 def _problems(document: Document) -> Iterator[str]:
     from skillrun.contract.violations import violations
-    from skillrun.resources import resource
+    from skillrun.core.resources import resource
 
     schema = json.loads(resource("schemas", SCHEMA).read_text(encoding="utf-8"))
     found = list(violations(schema, document.value))

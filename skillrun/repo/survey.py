@@ -23,8 +23,8 @@ from skillrun.repo.places import is_vendored
 from skillrun.repo.syntax import parse_python
 
 if TYPE_CHECKING:
-    from skillrun.frameworks.interface import FrameworkUse
     from skillrun.repo.tree import Tree
+    from skillrun.repo.uses import FrameworkUse
 
 __all__ = [
     "CommandFact",

@@ -18,7 +18,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from skillrun.canonical import digest
+from skillrun.core.canonical import digest
 from skillrun.repo.git import git_output
 
 SEARCH_LIMIT = 1024 * 1024  # bytes; a larger file is no source that a search should read

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from skillrun.tally import outcome_line
-from skillrun.text import masked, visible
+from skillrun.core.tally import outcome_line
+from skillrun.core.text import masked, visible
 
 WORDS = {"not_applicable": "n/a"}
 _STYLES = {"blocker": "blocked", "error": "failed", "warning": "pending"}  # by severity

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from skillrun.text import spreadsheet_cell, visible
+from skillrun.core.text import spreadsheet_cell, visible
 
 _MARKUP = re.compile(r"[\\`*_\[\]<>|~&#!]")
 

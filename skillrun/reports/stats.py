@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from skillrun.core.text import visible
 from skillrun.ledger.stats import Figure, Stats
-from skillrun.text import visible
 
 COLUMNS = ("figure", "value", "of", "what", "detail")
 _BARS = "▁▂▃▄▅▆▇█"

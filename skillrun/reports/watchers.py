@@ -8,8 +8,8 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from skillrun.core.text import visible
 from skillrun.reports.lines import Line, header_lines, line, stage_lines
-from skillrun.text import visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -177,7 +177,7 @@ class Live(Plain):
 
     def may_write(self) -> bool:
         """Asks a person; a pipeline that has a terminal is none."""
-        from skillrun.actor import ActorKind, who
+        from skillrun.core.actor import ActorKind, who
 
         if not sys.stdin.isatty() or who().kind != ActorKind.HUMAN:
             return False
@@ -297,6 +297,6 @@ def at_terminal() -> bool:
     """Whether a person looks at stdout: a terminal, no agent in the environment, no TERM=dumb."""
     import os
 
-    from skillrun.actor import who
+    from skillrun.core.actor import who
 
     return sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and who().agent is None

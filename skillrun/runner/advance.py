@@ -12,10 +12,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from skillrun import __version__
-from skillrun.actor import Actor, host_id, who
-from skillrun.errors import Blocked, Refused, RepoUnusable
+from skillrun.core.actor import Actor, host_id, who
+from skillrun.core.errors import Blocked, Refused, RepoUnusable
+from skillrun.core.lock import RunLock
+from skillrun.core.tally import count_stages
+from skillrun.core.text import masked_json, visible
 from skillrun.ledger.rows import NewEvent, RunStart, Telemetry
-from skillrun.lock import RunLock
 from skillrun.repo.git import Repo, Snapshot, snapshot, touched
 from skillrun.runner.repeat import Seen, elapsed_ms, find_settled, repeat, telemetry_json
 from skillrun.runner.signing import find_tampering, is_proof_recorded, keep_signed, sign_event
@@ -29,12 +31,11 @@ from skillrun.runner.target import (
     shown,
 )
 from skillrun.runner.written import settle
-from skillrun.tally import count_stages
-from skillrun.text import masked_json, visible
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from skillrun.core.verdict import StageResult
     from skillrun.ledger.store import Ledger
     from skillrun.runner.case import Case
     from skillrun.runner.coded import Measured, Recommendation
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
     from skillrun.runner.options import Waiver
     from skillrun.runner.walk import Walk
     from skillrun.validations.consent import CommandPlan, Gate, Question
-    from skillrun.verdict import StageResult
 
 
 class Watcher(Protocol):
@@ -113,7 +113,7 @@ def _check_state_folder(target: Target) -> None:
     """Raises Blocked where the state folder lies in the repository: its key and answers could have
     come with it.
     """
-    from skillrun.state import lies_in, state_dir
+    from skillrun.core.state import lies_in, state_dir
 
     folder = state_dir()
     if lies_in(folder, target.repo.root):
@@ -350,9 +350,9 @@ class _Invocation:
     # -- the end
 
     def _conclude(self) -> dict[str, Any]:
+        from skillrun.core.verdict import Status, outcome_of
         from skillrun.runner.conclude import conclude_checks, recommend
         from skillrun.runner.report import next_json, recommendations_json
-        from skillrun.verdict import Status, outcome_of
 
         files = self._touched()
         taken, results = {p.stage.ID for p in self.inputs.planned}, self.results
@@ -394,8 +394,8 @@ class _Invocation:
         """Whether a repetition could find something else in the same tree: a command that failed, a
         missing consent.
         """
+        from skillrun.core.verdict import Status
         from skillrun.runner.checkpoint import is_settled
-        from skillrun.verdict import Status
 
         costly = [p.stage.ID for p in self.inputs.planned if p.stage.COSTLY]
         failed = any(
@@ -425,7 +425,7 @@ class _Invocation:
     def _waived_check(self, check: CheckResult) -> CheckResult:
         from dataclasses import replace
 
-        from skillrun.verdict import Status
+        from skillrun.core.verdict import Status
 
         if check.id in self.waivers and check.status not in (Status.PASSED, Status.NOT_APPLICABLE):
             return replace(check, status=Status.WAIVED, next=None)

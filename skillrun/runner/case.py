@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from skillrun.core.verdict import Action, StageResult, Status
 from skillrun.runner.findings import blocker
-from skillrun.verdict import Action, StageResult, Status
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from skillrun.verdict import Finding
+    from skillrun.core.verdict import Finding
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from skillrun.canonical import digest
+from skillrun.core.canonical import digest
+from skillrun.core.resources import tool_version
+from skillrun.core.verdict import Status
 from skillrun.repo.tree import Lookup, changed
-from skillrun.resources import tool_version
 from skillrun.runner.case import Case
 from skillrun.runner.coded import Stage
 from skillrun.runner.plugins import plugin_version
-from skillrun.verdict import Status
 
 _BASIS_WORDS = {
     "skill": "SKILL.md",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from skillrun.verdict import Action, Evidence, Finding, Grade, Severity, StageResult, Status
+from skillrun.core.verdict import Action, Evidence, Finding, Grade, Severity, StageResult, Status
 
 
 def result_json(result: StageResult) -> dict[str, Any]:

@@ -18,11 +18,11 @@ from skillrun.runner.case import AskConsent, Case
 
 if TYPE_CHECKING:
     from skillrun.contract.skill import Skill
+    from skillrun.core.verdict import Finding, StageResult
     from skillrun.repo.git import Repo
     from skillrun.repo.tree import Tree
     from skillrun.runner.changes import Change, Plan
     from skillrun.validations.consent import CommandPlan
-    from skillrun.verdict import Finding, StageResult
 
 C = TypeVar("C", bound=Case)
 C_contra = TypeVar("C_contra", bound=Case, contravariant=True)

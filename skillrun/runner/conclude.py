@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from skillrun.core.verdict import Finding, Grade, StageResult, Status, weakest
 from skillrun.runner.coded import CheckRule, CodedSkill, Measured, Recommendation
 from skillrun.runner.declared import DeclaredStage, slug
 from skillrun.runner.plugins import skill_code
-from skillrun.verdict import Finding, Grade, StageResult, Status, weakest
 
 if TYPE_CHECKING:
     from skillrun.contract.skill import Check, Skill

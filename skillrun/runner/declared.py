@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from skillrun.core.verdict import Action, Evidence, Finding, Grade, StageResult, Status, status_of
 from skillrun.runner.case import Attestation, Case
 from skillrun.runner.coded import CodedSkill, Measured
 from skillrun.runner.findings import blocker, note
-from skillrun.verdict import Action, Evidence, Finding, Grade, StageResult, Status, status_of
 
 if TYPE_CHECKING:
     from skillrun.contract.skill import Skill

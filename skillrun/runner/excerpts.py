@@ -7,13 +7,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from skillrun.masking import MASK
-from skillrun.text import masked, visible
+from skillrun.core.masking import MASK
+from skillrun.core.text import masked, visible
 
 if TYPE_CHECKING:
     from skillrun.contract.specfile import Spec
+    from skillrun.core.verdict import Finding
     from skillrun.repo.tree import Tree
-    from skillrun.verdict import Finding
 
 AROUND = 3  # lines before and after
 MOST = 50  # excerpts of one stage

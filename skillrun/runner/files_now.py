@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from skillrun.canonical import canonical
-from skillrun.errors import SkillrunError
+from skillrun.core.canonical import canonical
+from skillrun.core.errors import SkillrunError
 from skillrun.ledger.store import Ledger
 from skillrun.repo.git import open_repo
 from skillrun.repo.tree import Tree

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from skillrun.verdict import Finding, Severity
+from skillrun.core.verdict import Finding, Severity
 
 
 def blocker(rule: str, message: str, *, hint: str, **place: Any) -> Finding:

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skillrun.actor import who
-from skillrun.errors import Misuse
+from skillrun.core.actor import who
+from skillrun.core.errors import Misuse
 from skillrun.ledger.rows import NewEvent
 from skillrun.ledger.store import Ledger
 from skillrun.repo.git import open_repo, snapshot, touched
@@ -139,7 +139,7 @@ def _record(
     files: list[str],
 ) -> None:
     """What it was asked, how it ended, and what it changed: an event of the run."""
-    from skillrun.text import masked
+    from skillrun.core.text import masked
 
     actor = who()
     data = {

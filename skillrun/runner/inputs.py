@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skillrun.actor import who
 from skillrun.contract.skill import load_skill
-from skillrun.errors import Misuse
+from skillrun.core.actor import who
+from skillrun.core.errors import Misuse
 from skillrun.repo.git import Repo, run_git
 from skillrun.repo.profile import load_profile
 from skillrun.repo.tree import Tree
@@ -30,9 +30,9 @@ from skillrun.validations.consent import Consent
 if TYPE_CHECKING:
     from skillrun.contract.skill import Skill
     from skillrun.contract.specfile import Spec
+    from skillrun.core.verdict import Finding
     from skillrun.runner.case import Attestation, Case
     from skillrun.runner.repeat import Seen
-    from skillrun.verdict import Finding
 
 
 def build_case(

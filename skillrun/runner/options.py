@@ -8,14 +8,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from skillrun.actor import who
-from skillrun.errors import Misuse, Refused
-from skillrun.opening import parse_yaml
+from skillrun.core.actor import who
+from skillrun.core.errors import Misuse, Refused
+from skillrun.core.opening import parse_yaml
 from skillrun.runner.case import Attestation
 
 if TYPE_CHECKING:
-    from skillrun.actor import Actor
     from skillrun.contract.specfile import Spec
+    from skillrun.core.actor import Actor
     from skillrun.repo.tree import Tree
     from skillrun.runner.target import Request
 

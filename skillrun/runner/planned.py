@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from skillrun.core.verdict import Finding, Severity
 from skillrun.runner.declared import DECLARED, DeclaredStage, slug
 from skillrun.runner.plugins import list_stages, skill_code
-from skillrun.verdict import Finding, Severity
 
 if TYPE_CHECKING:
     from skillrun.contract.skill import Skill, Step

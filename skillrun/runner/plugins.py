@@ -9,7 +9,6 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from skillrun.canonical import digest
 from skillrun.contract.installed import (
     Entry,
     find_entries,
@@ -17,10 +16,11 @@ from skillrun.contract.installed import (
     list_modules,
     own_entries,
 )
-from skillrun.errors import SkillInvalid, SkillrunError
+from skillrun.core.canonical import digest
+from skillrun.core.errors import SkillInvalid, SkillrunError
+from skillrun.core.verdict import StageResult
 from skillrun.runner.coded import CodedSkill
 from skillrun.runner.declared import DECLARED
-from skillrun.verdict import StageResult
 
 if TYPE_CHECKING:
     from skillrun.contract.skill import Skill

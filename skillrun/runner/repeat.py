@@ -9,17 +9,17 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from skillrun.actor import Actor, who
-from skillrun.canonical import digest
-from skillrun.errors import LedgerUnusable
+from skillrun.core.actor import Actor, who
+from skillrun.core.canonical import digest
+from skillrun.core.errors import LedgerUnusable
+from skillrun.core.resources import tool_version
+from skillrun.core.text import masked
 from skillrun.ledger.connection import EmptyLedger
 from skillrun.ledger.rows import NewEvent, Telemetry
 from skillrun.proof.packages import find_python, installed
 from skillrun.repo.tree import Tree
-from skillrun.resources import tool_version
 from skillrun.runner.signing import find_tampering, is_signed, sign_event
 from skillrun.runner.target import Request, Target, find_target, open_ledger, shown
-from skillrun.text import masked
 
 if TYPE_CHECKING:
     from skillrun.ledger.store import Ledger

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
+from skillrun.core.verdict import Finding, Severity, StageResult, Status
 from skillrun.runner.coded import Recommendation
 from skillrun.runner.conclude import CheckResult
 from skillrun.runner.planned import Planned
 from skillrun.runner.unproved import INCOMPLETE
-from skillrun.verdict import Finding, Severity, StageResult, Status
 
 SCHEMA_VERSION = 1
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skillrun.errors import Misuse, Refused
-from skillrun.files import Files, write
+from skillrun.core.errors import Misuse, Refused
+from skillrun.core.files import Files, write
 from skillrun.ledger.store import Ledger
 from skillrun.runner.advance import advance, case_of, open_gate
 from skillrun.runner.changes import Plan

@@ -19,12 +19,12 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skillrun.canonical import canonical
-from skillrun.errors import Refused
+from skillrun.core.canonical import canonical
+from skillrun.core.errors import Refused
+from skillrun.core.state import explain_distrust, read_own, state_dir, write_own
 from skillrun.ledger import texts
 from skillrun.ledger.chain import SEAL
 from skillrun.ledger.rows import STAGE_FINISHED, NewEvent
-from skillrun.state import explain_distrust, read_own, state_dir, write_own
 
 if TYPE_CHECKING:
     from skillrun.ledger.store import Ledger

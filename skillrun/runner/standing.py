@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skillrun.errors import Blocked, Misuse, SkillrunError
+from skillrun.core.errors import Blocked, Misuse, SkillrunError
+from skillrun.core.tally import count_stages
 from skillrun.ledger.connection import is_ledger_file
 from skillrun.ledger.store import Ledger
 from skillrun.repo.git import Repo, open_repo
@@ -17,7 +18,6 @@ from skillrun.repo.tree import Tree
 from skillrun.runner.repeat import Seen, stored_report, telemetry_row_json
 from skillrun.runner.signing import explain_key, find_tampering, is_signed, keep_signed
 from skillrun.runner.target import Request, ledger_path, own_files, repo_name
-from skillrun.tally import count_stages
 
 if TYPE_CHECKING:
     from skillrun.runner.case import Case

@@ -10,15 +10,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from skillrun.canonical import digest, sha256
 from skillrun.contract.specfile import MAX_BYTES, SPEC_FOLDER, specs_in
-from skillrun.errors import LedgerUnusable, Misuse, SkillInvalid
+from skillrun.core.canonical import digest, sha256
+from skillrun.core.errors import LedgerUnusable, Misuse, SkillInvalid
+from skillrun.core.opening import read_beginning, read_json
+from skillrun.core.text import visible
 from skillrun.ledger.connection import BUSY_MS
 from skillrun.ledger.store import Ledger
-from skillrun.opening import read_beginning, read_json
 from skillrun.repo.git import Repo, open_repo
 from skillrun.runner.plugins import plugin_version, skill_code
-from skillrun.text import visible
 
 FOLDER = ".skillrun"
 NO_JOB = "-"  # what the ledger calls a run that is about nothing in particular

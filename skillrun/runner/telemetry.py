@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from skillrun.core.verdict import Status, weakest
 from skillrun.ledger.rows import SKILL_COLUMNS, Telemetry
-from skillrun.verdict import Status, weakest
 
 if TYPE_CHECKING:
-    from skillrun.actor import Actor
+    from skillrun.core.actor import Actor
     from skillrun.runner.coded import Measured
     from skillrun.runner.conclude import CheckResult
     from skillrun.runner.target import Target

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from skillrun.verdict import Action, Finding, StageResult, Status
+from skillrun.core.verdict import Action, Finding, StageResult, Status
 
 NOT_POSSIBLE, INCOMPLETE = "proof.not-possible", "proof.incomplete"
 

@@ -11,11 +11,12 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
+from skillrun.core.text import visible
 from skillrun.ledger.rows import EvidenceRow, NewEvent
 from skillrun.runner.signing import is_signed
-from skillrun.text import visible
 
 if TYPE_CHECKING:
+    from skillrun.core.verdict import Finding, StageResult
     from skillrun.ledger.store import Ledger
     from skillrun.repo.tree import Lookup
     from skillrun.runner.advance import Watcher
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from skillrun.runner.coded import CodedSkill, Prover
     from skillrun.runner.options import Waiver
     from skillrun.runner.planned import Planned
-    from skillrun.verdict import Finding, StageResult
 
 
 @dataclass
@@ -142,7 +142,7 @@ class Walk:
 
     def _wants_proof(self, stage: str) -> bool:
         """Passed by reading alone."""
-        from skillrun.verdict import Status
+        from skillrun.core.verdict import Status
 
         result = self.results[stage]
         return result.status == Status.PASSED and "proof" not in result.facts
@@ -154,8 +154,8 @@ class Walk:
         return not self.open
 
     def _note_whether_open(self, stage: str, result: StageResult) -> None:
+        from skillrun.core.verdict import Status
         from skillrun.runner.unproved import is_unproved
-        from skillrun.verdict import Status
 
         done = (Status.PASSED, Status.NOT_APPLICABLE, Status.WAIVED)
         if result.status in done or is_unproved(result) or _only_asks(result):
@@ -179,8 +179,8 @@ class Walk:
 
         Where the spec asks for a proof that cannot be made, the stage is pending.
         """
+        from skillrun.core.verdict import Status
         from skillrun.runner.unproved import NOT_POSSIBLE, as_unproved
-        from skillrun.verdict import Status
 
         prover = self._prover
         if prover is None or stage not in self._proven or result.status != Status.PASSED:
@@ -240,7 +240,7 @@ class Walk:
         self._keep(planned, result, cached=False, duration_ms=int(took * 1000))
 
     def _put_off(self, planned: Planned, why: str) -> None:
-        from skillrun.verdict import StageResult, Status
+        from skillrun.core.verdict import StageResult, Status
 
         waiver = self.waivers.get(planned.stage.ID)
         if waiver is not None and planned.stage.COSTLY:
@@ -256,7 +256,7 @@ class Walk:
         )
 
     def waived(self, item: str, result: StageResult) -> StageResult:
-        from skillrun.verdict import Status
+        from skillrun.core.verdict import Status
 
         waiver = self.waivers.get(item)
         if waiver is None or result.status in (Status.PASSED, Status.NOT_APPLICABLE):

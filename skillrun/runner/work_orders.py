@@ -11,8 +11,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from skillrun.core.text import visible
 from skillrun.runner.plugins import skill_code
-from skillrun.text import visible
 
 if TYPE_CHECKING:
     from skillrun.runner.case import Case

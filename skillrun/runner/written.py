@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skillrun.actor import who
-from skillrun.beneath import put_file
-from skillrun.canonical import sha256
-from skillrun.errors import Refused, SkillrunError
+from skillrun.core.actor import who
+from skillrun.core.beneath import put_file
+from skillrun.core.canonical import sha256
+from skillrun.core.errors import Refused, SkillrunError
+from skillrun.core.opening import read_file, read_json
 from skillrun.ledger.rows import NewEvent
-from skillrun.opening import read_file, read_json
 from skillrun.runner.target import lock_folder
 
 if TYPE_CHECKING:

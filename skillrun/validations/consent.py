@@ -24,13 +24,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from skillrun.actor import Actor, who
-from skillrun.canonical import digest
-from skillrun.errors import Blocked, Refused
-from skillrun.opening import read_beginning
+from skillrun.core.actor import Actor, who
+from skillrun.core.canonical import digest
+from skillrun.core.errors import Blocked, Refused
+from skillrun.core.opening import read_beginning
+from skillrun.core.state import hold_own_folder, lies_in, read_own, state_dir, write_own
+from skillrun.core.text import masked, visible
 from skillrun.repo.git import Repo, run_git
-from skillrun.state import hold_own_folder, lies_in, read_own, state_dir, write_own
-from skillrun.text import masked, visible
 from skillrun.validations.provenance import UNBORN, find_arrivals, find_commits_made_here
 
 TRUST = "--trust"

@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Callable
 
-from skillrun.text import masked, plain_lines, visible
+from skillrun.core.text import masked, plain_lines, visible
 
 _MARGIN = 8_192  # kept beyond the tail, so that a secret that begins before it is still recognised
 _LONGEST_LINE = 2_000

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from skillrun.text import visible
+from skillrun.core.text import visible
 from skillrun.validations.environment import command_env
 from skillrun.validations.output import Output
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from skillrun.errors import Refused
-from skillrun.opening import read_json
+from skillrun.core.errors import Refused
+from skillrun.core.opening import read_json
+from skillrun.core.text import visible
 from skillrun.repo.git import Repo, run_git
-from skillrun.text import visible
 
 # The branch that a pull or merge request goes to, as GitHub Actions and GitLab CI name it.
 _TARGETS = ("GITHUB_BASE_REF", "CI_MERGE_REQUEST_TARGET_BRANCH_NAME")

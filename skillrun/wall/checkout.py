@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from skillrun.errors import Blocked, RepoUnusable, SkillrunError
-from skillrun.opening import read_json, read_utf8
+from skillrun.core.errors import Blocked, RepoUnusable, SkillrunError
+from skillrun.core.opening import read_json, read_utf8
+from skillrun.core.text import visible
 from skillrun.repo.git import Repo, git_output, run_git
-from skillrun.text import visible
 from skillrun.validations.environment import find_python
 from skillrun.wall.commit import Contents, find_conversions, read_entries, write_entries
 from skillrun.wall.strays import Strays

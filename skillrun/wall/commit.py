@@ -15,9 +15,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from skillrun.beneath import is_beneath
-from skillrun.errors import Blocked, RepoUnusable
-from skillrun.opening import read_file
+from skillrun.core.beneath import is_beneath
+from skillrun.core.errors import Blocked, RepoUnusable
+from skillrun.core.opening import read_file
 from skillrun.repo.git import git_output, objects_missing, run_git
 
 _LINK, _SUBMODULE, _PROGRAM = "120000", "160000", "100755"

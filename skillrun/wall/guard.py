@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from skillrun.core.verdict import Finding, Severity
 from skillrun.runner.report import finding_json
-from skillrun.verdict import Finding, Severity
 from skillrun.wall.commit import Contents
 from skillrun.wall.strays import Strays
 from skillrun.wall.surroundings import NOT_THE_COMMIT_RULE, Surroundings

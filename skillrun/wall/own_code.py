@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import skillrun
-from skillrun.resources import resource
+from skillrun.core.resources import resource
 
 # What a verification judges and says by. The rest of the program is asked nothing by then.
 _JUDGING = (
@@ -25,11 +25,11 @@ _JUDGING = (
     "reports",
 )
 _ALONE = (
-    "skillrun.tally",
-    "skillrun.masking",
-    "skillrun.text",
-    "skillrun.opening",
-    "skillrun.actor",
+    "skillrun.core.tally",
+    "skillrun.core.masking",
+    "skillrun.core.text",
+    "skillrun.core.opening",
+    "skillrun.core.actor",
 )
 # Programs for the target's interpreter, and the text of one: they are no modules of this process.
 _ELSEWHERE = (".probe", ".inside", ".breaking.runtime")

@@ -10,8 +10,8 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
-from skillrun.errors import Misuse
-from skillrun.text import visible
+from skillrun.core.errors import Misuse
+from skillrun.core.text import visible
 
 _DISTRIBUTION = "skillrun-cli"
 _ADDRESS = r"https://[A-Za-z0-9][A-Za-z0-9.-]*(?::\d+)?/[A-Za-z0-9._~/-]+"

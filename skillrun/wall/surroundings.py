@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from skillrun.opening import read_file
-from skillrun.verdict import Finding, Severity
+from skillrun.core.opening import read_file
+from skillrun.core.verdict import Finding, Severity
 from skillrun.wall.own_code import find_own_folders
 
 CHANGED_RULE = "verify.own-code-changed"

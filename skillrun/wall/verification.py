@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from skillrun.text import masked, masked_json
-from skillrun.verdict import Finding, Severity
+from skillrun.core.text import masked, masked_json
+from skillrun.core.verdict import Finding, Severity
 
 EXIT_CODES = {"success": 0, "partial": 1, "blocked": 3, "refused": 4}
 """Outcome -> exit code, the best outcome first."""

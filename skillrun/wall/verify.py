@@ -13,14 +13,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skillrun.canonical import sha256
-from skillrun.errors import Blocked, SkillrunError
-from skillrun.opening import read_file
+from skillrun.core.canonical import sha256
+from skillrun.core.errors import Blocked, SkillrunError
+from skillrun.core.opening import read_file
+from skillrun.core.state import state_dir
+from skillrun.core.verdict import Finding
 from skillrun.repo.git import Repo, count_uncommitted, git_output, open_repo
 from skillrun.skills.job_worker.skill import SKILL
-from skillrun.state import state_dir
 from skillrun.validations.consent import CommandPlan
-from skillrun.verdict import Finding
 from skillrun.wall.base import Base, find_base
 from skillrun.wall.checkout import Checkout, clean_checkout, find_environments
 from skillrun.wall.diff import Diff, File, committed_specs, read_diff
@@ -120,7 +120,7 @@ def covers_verification(repo: Repo, *, trust: bool) -> bool:
 
     Asked of the user's own state folder; the verification itself has an empty one.
     """
-    from skillrun.actor import who
+    from skillrun.core.actor import who
     from skillrun.validations.consent import Consent
 
     consent = Consent(repo)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from skillrun.agents.interface import Addition
-from skillrun.errors import Misuse
-from skillrun.opening import parse_toml, read_utf8
+from skillrun.core.errors import Misuse
+from skillrun.core.opening import parse_toml, read_utf8
 from skillrun.wall.source import HINT, installed_source, read_source
 
 PATH = ".github/workflows/skillrun.yml"

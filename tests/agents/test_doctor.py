@@ -17,8 +17,8 @@ from typing import Any
 import helpers
 import pytest
 
-from skillrun.doctor.check import ask
-from skillrun.doctor.machine import _sqlite
+from skillrun.agents.doctor.check import ask
+from skillrun.agents.doctor.machine import _sqlite
 
 pytestmark = pytest.mark.real
 
@@ -344,9 +344,9 @@ def test_doctor_changes_nothing(machine: Machine) -> None:
 
 
 def test_an_mcp_server_whose_package_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    from skillrun.agents.doctor import agents
+    from skillrun.agents.install.plan import wanted
     from skillrun.agents.registry import load
-    from skillrun.doctor import agents
-    from skillrun.install.plan import wanted
 
     claude = load("claude")
     additions = wanted(claude, user=False)

@@ -13,10 +13,10 @@ from typing import Any
 import helpers
 import pytest
 
+from skillrun.agents.install.plan import SKILLS, plan_install, plan_uninstall
+from skillrun.agents.install.tomltext import append, take_back
 from skillrun.agents.registry import AGENTS, load
-from skillrun.files import Change, write
-from skillrun.install.plan import SKILLS, plan_install, plan_uninstall
-from skillrun.install.tomltext import append, take_back
+from skillrun.core.files import Change, write
 
 FOREIGN_JSON = """{
     "mine" : [1,2,  3],
@@ -338,7 +338,7 @@ def test_an_older_version_of_a_skill_is_replaced(tmp_path: Path) -> None:
     run("install", "agents", repo=repo)
     now = tree(repo)
     skill, recorded = repo / ".agents/skills/skillrun/SKILL.md", repo / ".skillrun/installed.json"
-    from skillrun.canonical import sha256
+    from skillrun.core.canonical import sha256
 
     newest = sha256(skill.read_bytes())
     skill.write_text("an older version\n")
@@ -350,7 +350,7 @@ def test_an_older_version_of_a_skill_is_replaced(tmp_path: Path) -> None:
 
 
 def test_a_record_cannot_make_an_uninstall_reach_outside(tmp_path: Path) -> None:
-    from skillrun.canonical import sha256
+    from skillrun.core.canonical import sha256
 
     helpers.write_files(tmp_path, {"outside.txt": "precious\n"})
     entry = {

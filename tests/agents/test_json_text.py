@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from skillrun.agents.install.jsontext import Unfit, insert
+from skillrun.agents.install.present import presence, put_in, take_out
 from skillrun.agents.interface import Addition
-from skillrun.install.jsontext import Unfit, insert
-from skillrun.install.present import presence, put_in, take_out
 
 PLAIN = st.none() | st.booleans() | st.integers() | st.text(max_size=5)
 DOCUMENTS = st.dictionaries(

@@ -61,7 +61,7 @@ def claude(url: str, repo: Path, home: Path) -> tuple[list[str], dict[str, str]]
 
 def codex(url: str, repo: Path, home: Path) -> tuple[list[str], dict[str, str]]:
     """Trusted as a person would have done it, with the hashes that doctor expects."""
-    from skillrun.doctor.hooks import _codex_hooks
+    from skillrun.agents.doctor.hooks import _codex_hooks
 
     config = f'model = "m"\nmodel_provider = "here"\n[projects."{repo}"]\ntrust_level = "trusted"\n'
     config += (

@@ -14,7 +14,7 @@ import pytest
 
 from skillrun.agents.interface import HookInput
 from skillrun.agents.registry import AGENTS, load
-from skillrun.errors import Misuse
+from skillrun.core.errors import Misuse
 
 
 def facts(given: HookInput) -> dict[str, Any]:

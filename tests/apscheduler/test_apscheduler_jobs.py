@@ -10,10 +10,13 @@ import pytest
 
 from skillrun.frameworks import apscheduler
 from skillrun.frameworks.apscheduler.recognise import APSchedulerRecogniser
-from skillrun.frameworks.interface import FrameworkUse, Send
+from skillrun.frameworks.interface import (
+    Send,
+)
 from skillrun.repo.python import Project
 from skillrun.repo.survey import survey
 from skillrun.repo.tree import Tree
+from skillrun.repo.uses import FrameworkUse
 
 MADE = "from apscheduler.schedulers.background import BackgroundScheduler\n"
 CLOCK = MADE + "from shop.jobs import sweep\nscheduler = BackgroundScheduler()\n"

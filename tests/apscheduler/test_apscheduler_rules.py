@@ -13,13 +13,16 @@ import helpers
 import pytest
 
 from skillrun.contract.job import JobSpec
+from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks import apscheduler
 from skillrun.frameworks.apscheduler.jobs import DEFAULTS
-from skillrun.frameworks.interface import FrameworkUse, Job
+from skillrun.frameworks.interface import (
+    Job,
+)
 from skillrun.repo.python import Project
 from skillrun.repo.survey import Survey
 from skillrun.repo.tree import Tree
-from skillrun.verdict import Finding, Severity
+from skillrun.repo.uses import FrameworkUse
 
 ERROR, WARNING, NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
 HEAD = """\

@@ -12,8 +12,8 @@ from framework_shop import SPEC_PATH, Shop, case_of, examine, findings, opened
 from receipt_job import SPEC
 
 from skillrun.frameworks import arq
-from skillrun.frameworks.interface import FrameworkUse
-from skillrun.stages.interface import JobCase
+from skillrun.repo.uses import FrameworkUse
+from skillrun.skills.job_worker.stages.interface import JobCase
 
 __all__ = ["SPEC", "SPEC_PATH", "build", "examine", "findings", "open_shop"]
 

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from arq_repo import SPEC, WORKER, findings, open_shop
 
+from skillrun.core.verdict import Severity
 from skillrun.frameworks.arq import RULES
-from skillrun.verdict import Severity
 
 ERROR, WARNING, NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
 HEAD = "from arq import Retry\nfrom shop import dead_jobs, mailer\nATTEMPTS = 5\n"

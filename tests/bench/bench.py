@@ -19,10 +19,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import helpers
 
+from skillrun.core.resources import resource
 from skillrun.frameworks.registry import recognisers
 from skillrun.repo.survey import survey
 from skillrun.repo.tree import Tree
-from skillrun.resources import resource
 
 ROUNDS = 15
 

@@ -17,9 +17,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from skillrun.contract.skill import load_skill
+from skillrun.core.text import masked
 from skillrun.frameworks.known.sights_source import see_source
 from skillrun.runner.planned import match_stages
-from skillrun.text import masked
 
 SMALL = 50_000  # characters
 TIMES = 4

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from skillrun.canonical import digest
+from skillrun.core.canonical import digest
 from skillrun.ledger.query import named_queries, run_query
 from skillrun.ledger.stats import ledger_stats
 from skillrun.ledger.store import EvidenceRow, Ledger, NewEvent, RunStart, Telemetry

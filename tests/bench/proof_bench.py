@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skillrun.contract.spec import load_spec
+from skillrun.core.resources import resource
 from skillrun.proof.explorer import Explorer
 from skillrun.proof.history import History
 from skillrun.proof.prove import prove
@@ -33,7 +34,6 @@ from skillrun.proof.result import Proof, Target
 from skillrun.proof.schedule import ONCE, Schedule
 from skillrun.proof.services.redis import RedisServer
 from skillrun.proof.setting import Setting
-from skillrun.resources import resource
 
 FORKS_EVERY, FORKS = 10, 15  # after so many schedules, so many forks
 

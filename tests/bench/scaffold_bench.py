@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import helpers
 
-from skillrun.resources import resource
+from skillrun.core.resources import resource
 
 SPEC = ".skillrun/jobs/send-receipt.yaml"
 KEPT = (

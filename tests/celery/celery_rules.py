@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from celery_repo import findings, open_shop
 
-from skillrun.verdict import Severity
+from skillrun.core.verdict import Severity
 
 ERROR, WARNING, NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
 HEAD = """\

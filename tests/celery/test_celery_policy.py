@@ -484,7 +484,7 @@ def test_the_bundled_shop(tmp_path: Path) -> None:
 
     import helpers
 
-    from skillrun.resources import resource
+    from skillrun.core.resources import resource
 
     root = tmp_path / "r"
     shutil.copytree(resource("skills", "job-worker-orchestration", "examples", "celery-shop"), root)

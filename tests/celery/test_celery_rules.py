@@ -522,7 +522,7 @@ def test_the_mended_shop_has_no_errors(tmp_path: Path) -> None:
     import helpers
     from celery_repo import shop_of
 
-    from skillrun.resources import resource
+    from skillrun.core.resources import resource
 
     root = tmp_path / "r"
     shutil.copytree(resource("skills", "job-worker-orchestration", "examples", "celery-shop"), root)

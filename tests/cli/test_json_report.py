@@ -11,7 +11,7 @@ import pytest
 import shops
 from jsonschema import Draft202012Validator
 
-from skillrun.resources import resource
+from skillrun.core.resources import resource
 
 
 def valid(value: Any, name: str) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from skillrun.contract.frontmatter import decode, quote_plain_values, read_front_matter, split
 from skillrun.contract.lint import lint_skill
-from skillrun.errors import SkillInvalid
+from skillrun.core.errors import SkillInvalid
 
 HERE = Path("SKILL.md")
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from skillrun.canonical import sha256
 from skillrun.contract.duration import format_duration, parse_duration
 from skillrun.contract.spec import JobSpec, load_spec
 from skillrun.contract.specfile import read_raw_spec, specs_in
-from skillrun.errors import SpecInvalid
+from skillrun.core.canonical import sha256
+from skillrun.core.errors import SpecInvalid
 
 FULL = """\
 version: 1

@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 
 from skillrun.contract import job
 from skillrun.contract.duration import PATTERN, parse_duration
-from skillrun.resources import resource
+from skillrun.core.resources import resource
 
 NAMES = ["job-spec", "repo-profile", "report", "detect", "scaffold"]
 

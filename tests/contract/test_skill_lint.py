@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from skillrun.contract.lint import lint_paths, lint_skill
-from skillrun.errors import SkillInvalid
-from skillrun.verdict import Finding, Severity
+from skillrun.core.errors import SkillInvalid
+from skillrun.core.verdict import Finding, Severity
 
 WORKFLOW = "\n## Workflow\n1. Go\n"
 

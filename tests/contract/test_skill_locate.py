@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from skillrun.contract.locate import bundled_skill, find_skill, list_skills
-from skillrun.errors import SkillInvalid
+from skillrun.core.errors import SkillInvalid
 
 BUNDLED = "job-worker-orchestration"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from skillrun.contract.skill import Skill, load_skill
-from skillrun.errors import SkillInvalid
+from skillrun.core.errors import SkillInvalid
 
 FULL = """\
 ---

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from skillrun.contract.spec import load_spec
 from skillrun.contract.spec_init import QUESTIONS, Question, new_spec, values_from, write_spec
 from skillrun.contract.yamlpos import load_positions
-from skillrun.errors import Misuse, Refused, SpecInvalid
-from skillrun.resources import resource
+from skillrun.core.errors import Misuse, Refused, SpecInvalid
+from skillrun.core.resources import resource
 
 
 def test_a_spec_holds_what_is_known_and_shows_the_rest(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from skillrun.actor import Actor, ActorKind, host_id, who
-from skillrun.errors import Misuse
+from skillrun.core.actor import Actor, ActorKind, host_id, who
+from skillrun.core.errors import Misuse
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_an_unknown_kind_is_refused_with_the_known_ones() -> None:
 
 
 def test_a_piped_process_without_any_sign_is_unknown() -> None:
-    code = "from skillrun.actor import who; a = who(); print(a.kind, a.name)"
+    code = "from skillrun.core.actor import who; a = who(); print(a.kind, a.name)"
     env = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(Path(__file__).parents[2])}
     run = subprocess.run(
         [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skillrun.canonical import canonical, digest, object_writer, sha256
+from skillrun.core.canonical import canonical, digest, object_writer, sha256
 
 json_values = st.recursive(
     st.none()

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from skillrun.contract.skill import load_skill
+from skillrun.core.masking import MASK
+from skillrun.core.text import excerpt, masked
 from skillrun.frameworks.known import sights_source
 from skillrun.frameworks.known.sights_source import see_source
-from skillrun.masking import MASK
 from skillrun.runner.declared import slug
 from skillrun.runner.planned import match_stages
-from skillrun.text import excerpt, masked
 
 
 class Counting(set[str]):

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from skillrun.errors import LedgerUnusable
-from skillrun.lock import RunLock
+from skillrun.core.errors import LedgerUnusable
+from skillrun.core.lock import RunLock
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from skillrun.lock import RunLock
+from skillrun.core.lock import RunLock
 lock = RunLock(Path(sys.argv[1]))
 print(lock.acquire(), flush=True)
 time.sleep(float(sys.argv[2]))
@@ -109,7 +109,7 @@ def test_a_read_only_folder_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_refused_in_words(tmp_path: Path) -> None:
-    code = """import resource, sys; from pathlib import Path; from skillrun.lock import RunLock
+    code = """import resource, sys; from pathlib import Path; from skillrun.core.lock import RunLock
 resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 RunLock(Path(sys.argv[1])).acquire()"""
     done = subprocess.run(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from skillrun.opening import (
+from skillrun.core.opening import (
     open_file,
     parse_json,
     parse_toml,

@@ -13,9 +13,9 @@ from pathlib import Path
 import helpers
 import pytest
 
+from skillrun.core.state import explain_distrust, read_own, state_dir, write_own
 from skillrun.ledger.rows import NewEvent
 from skillrun.runner.signing import SIGNED, explain_key, sign_event
-from skillrun.state import explain_distrust, read_own, state_dir, write_own
 
 EVENT = NewEvent("invocation.started", actor="me", actor_kind="human", invocation=1)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from skillrun.tally import count_stages, outcome_line
+from skillrun.core.tally import count_stages, outcome_line
 
 
 def stages(*words: str) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skillrun.text import plain_lines, safe_json, visible
+from skillrun.core.text import plain_lines, safe_json, visible
 
 any_text = st.text(st.characters(codec=None, categories=None), max_size=700)
 
@@ -96,10 +96,10 @@ def test_colours_and_cursor_movements_go() -> None:
 
 
 def test_loading_it_loads_nothing_heavy() -> None:
-    code = "import skillrun.text, skillrun.lock, sys; print(*sys.modules)"
+    code = "import skillrun.core.text, skillrun.core.lock, sys; print(*sys.modules)"
     loaded = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout.split()
-    assert not {"skillrun.masking", "yaml", "pydantic", "rich", "subprocess", "ctypes"} & set(
+    assert not {"skillrun.core.masking", "yaml", "pydantic", "rich", "subprocess", "ctypes"} & set(
         loaded
     )

@@ -10,7 +10,7 @@ import secrets_shapes as secrets
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skillrun.text import masked, masked_json
+from skillrun.core.text import masked, masked_json
 
 # Put together here, so that no scanner of this repository takes them for real ones.
 LONG = "Zx8qT1mN4vB7kL2pR9sW3yU6" + "aB3dE5fG7hJ9"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from skillrun.verdict import (
+from skillrun.core.verdict import (
     Finding,
     Grade,
     Outcome,

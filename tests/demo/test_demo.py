@@ -14,8 +14,8 @@ from pathlib import Path
 import helpers
 import pytest
 
-from skillrun import demo
-from skillrun.errors import Blocked
+from skillrun.cli import demo
+from skillrun.core.errors import Blocked
 from skillrun.repo.git import open_repo
 from skillrun.validations.consent import Consent
 

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import helpers
 import pytest
 
-from skillrun.resources import resource
+from skillrun.core.resources import resource
 
 T = TypeVar("T")
 WORKER = (

@@ -10,9 +10,9 @@ import helpers
 import pytest
 
 from skillrun.frameworks.celery.recognise import recogniser
-from skillrun.frameworks.interface import FrameworkUse
 from skillrun.repo.survey import survey
 from skillrun.repo.tree import Tree
+from skillrun.repo.uses import FrameworkUse
 
 REQUIRED = {"requirements.txt": "celery[redis]==5.4\n"}
 APP = "from celery import Celery\n\napp = Celery('shop')\n"

@@ -12,10 +12,10 @@ import helpers
 import pytest
 from known_cases import CASES, Case
 
-from skillrun.frameworks.interface import FrameworkUse
 from skillrun.frameworks.registry import FRAMEWORKS, RECOGNISED_ONLY, recognisers
 from skillrun.repo.survey import Survey, survey
 from skillrun.repo.tree import Tree
+from skillrun.repo.uses import FrameworkUse
 
 NAMES = [f"{case.id} {case.name}".strip() for case in CASES]
 ASIDE = ("tests", "examples", "docs", "node_modules/x", "vendor/x", "demo", "{{cookiecutter.name}}")

@@ -10,10 +10,10 @@ from pathlib import Path
 import helpers
 import pytest
 
-from skillrun.frameworks.interface import FrameworkUse
 from skillrun.frameworks.registry import recognisers
 from skillrun.repo.survey import Survey, survey
 from skillrun.repo.tree import Tree
+from skillrun.repo.uses import FrameworkUse
 
 
 def surveyed(root: Path, files: dict[str, str]) -> Survey:

@@ -13,10 +13,13 @@ import pytest
 from django_q2_repo import FILES, open_shop
 
 from skillrun.frameworks import django_q2
-from skillrun.frameworks.interface import Backoff, FrameworkUse
+from skillrun.frameworks.interface import (
+    Backoff,
+)
 from skillrun.frameworks.registry import RECOGNISED_ONLY, recognisers
 from skillrun.repo.survey import survey
 from skillrun.repo.tree import Tree
+from skillrun.repo.uses import FrameworkUse
 
 HEAD = (
     "from datetime import timedelta\nfrom django.utils import timezone\n"

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from django_q2_repo import SPEC, findings, open_shop
 
+from skillrun.core.verdict import Severity
 from skillrun.frameworks.django_q2 import RULES
-from skillrun.verdict import Severity
 
 ERROR, WARNING, NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
 HEAD = "from django_q.tasks import async_task, schedule\nfrom shop import dead_jobs, mailer\n"

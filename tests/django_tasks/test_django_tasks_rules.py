@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from django_tasks_repo import SETTINGS, SPEC, findings, open_shop
 
+from skillrun.core.verdict import Severity
 from skillrun.frameworks.django_tasks import RULES
-from skillrun.verdict import Severity
 
 ERROR, WARNING, NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
 HEAD = """import datetime

@@ -11,12 +11,16 @@ from typing import Any
 import helpers
 
 from skillrun.contract.job import JobSpec
+from skillrun.core.verdict import Finding
 from skillrun.frameworks import dramatiq
-from skillrun.frameworks.interface import FrameworkUse, Job, Policy
+from skillrun.frameworks.interface import (
+    Job,
+    Policy,
+)
 from skillrun.repo.python import Definition, Project
 from skillrun.repo.survey import Survey
 from skillrun.repo.tree import Tree
-from skillrun.verdict import Finding
+from skillrun.repo.uses import FrameworkUse
 
 BROKER = """\
 import dramatiq

@@ -10,9 +10,9 @@ import helpers
 import pytest
 
 from skillrun.frameworks.dramatiq.recognise import recogniser
-from skillrun.frameworks.interface import FrameworkUse
 from skillrun.repo.survey import survey
 from skillrun.repo.tree import Tree
+from skillrun.repo.uses import FrameworkUse
 
 REQUIRED = {"requirements.txt": "dramatiq[redis]==2.2\n"}
 BROKER = {

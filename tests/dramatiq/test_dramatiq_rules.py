@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from dramatiq_repo import BROKER, findings, job_of, open_shop
 
+from skillrun.core.verdict import Severity
 from skillrun.frameworks.dramatiq import RULES
-from skillrun.verdict import Severity
 
 ERROR, WARNING = Severity.ERROR, Severity.WARNING
 Check = Callable[..., None]

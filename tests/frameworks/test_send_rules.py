@@ -12,9 +12,12 @@ from pathlib import Path
 import pytest
 from framework_shop import Shop, findings, opened
 
-from skillrun.frameworks.interface import FrameworkUse, find_wiring
+from skillrun.core.verdict import Severity
+from skillrun.frameworks.interface import (
+    find_wiring,
+)
 from skillrun.frameworks.registry import FRAMEWORKS
-from skillrun.verdict import Severity
+from skillrun.repo.uses import FrameworkUse
 
 ERROR, WARNING = Severity.ERROR, Severity.WARNING
 REFUSED = (ERROR, "JSON cannot carry it")

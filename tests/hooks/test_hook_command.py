@@ -238,4 +238,4 @@ def test_a_tool_call_imports_next_to_nothing(tmp_path: Path) -> None:
         "pathlib",
         "subprocess",
     }
-    assert "skillrun.hooks.protect" in loaded
+    assert "skillrun.agents.hooks.protect" in loaded

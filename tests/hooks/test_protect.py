@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from skillrun.hooks.protect import why_not
+from skillrun.agents.hooks.protect import why_not
 
 DENIED = (
     "sqlite3 .skillrun/ledger.db 'delete from event'",

@@ -18,15 +18,19 @@ from receipt_job import SPEC
 
 from skillrun.contract.job import JobSpec
 from skillrun.contract.spec import load_spec
+from skillrun.core.verdict import Finding, StageResult
 from skillrun.frameworks import huey
-from skillrun.frameworks.interface import FrameworkUse, Job, Policy
+from skillrun.frameworks.interface import (
+    Job,
+    Policy,
+)
 from skillrun.repo.git import open_repo
 from skillrun.repo.python import Definition, Project
 from skillrun.repo.survey import Survey
 from skillrun.repo.tree import Tree
-from skillrun.stages.interface import JobCase
-from skillrun.stages.registry import STAGES
-from skillrun.verdict import Finding, StageResult
+from skillrun.repo.uses import FrameworkUse
+from skillrun.skills.job_worker.stages.interface import JobCase
+from skillrun.skills.job_worker.stages.registry import STAGES
 
 SPEC_PATH = ".skillrun/jobs/send-receipt.yaml"
 APP = 'from huey import RedisHuey\nhuey = RedisHuey("shop")\n'

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from huey_repo import Shop, findings, open_shop
 
+from skillrun.core.verdict import Severity
 from skillrun.frameworks import huey
 from skillrun.frameworks.interface import Backoff
-from skillrun.verdict import Severity
 
 TASKS = """\
 import logging

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from huey_repo import APP, findings, open_shop
 
+from skillrun.core.verdict import Severity
 from skillrun.frameworks.huey import RULES
-from skillrun.verdict import Severity
 
 ERROR, WARNING, NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
 HEAD = """\

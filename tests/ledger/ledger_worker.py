@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ledgers import run_start
 
-from skillrun.errors import SkillrunError
+from skillrun.core.errors import SkillrunError
 from skillrun.ledger import connection
 from skillrun.ledger.store import Ledger, NewEvent
 

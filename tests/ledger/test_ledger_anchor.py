@@ -17,11 +17,18 @@ import pytest
 from jsonschema import Draft202012Validator
 from ledgers import fill_run, plain, triggers_away
 
-from skillrun.anchors.files import read_file
-from skillrun.anchors.notes import REF, read_notes
-from skillrun.anchors.publish import INTOTO, NOTE, PLAIN, find_anchors, name_of, publish_heads
-from skillrun.errors import Misuse, Refused
+from skillrun.core.errors import Misuse, Refused
 from skillrun.ledger import chain
+from skillrun.ledger.anchoring.files import read_file
+from skillrun.ledger.anchoring.notes import REF, read_notes
+from skillrun.ledger.anchoring.publish import (
+    INTOTO,
+    NOTE,
+    PLAIN,
+    find_anchors,
+    name_of,
+    publish_heads,
+)
 from skillrun.ledger.store import Ledger, NewEvent
 from skillrun.ledger.verify import VerifyReport, verify_ledger
 from skillrun.repo.git import open_repo

@@ -13,7 +13,7 @@ import helpers
 import pytest
 from ledgers import ROOT, fill_run, plain, run_start, start_workers, telemetry, triggers_away
 
-from skillrun.errors import LedgerUnusable, Misuse, Refused
+from skillrun.core.errors import LedgerUnusable, Misuse, Refused
 from skillrun.ledger.archive import archive_runs
 from skillrun.ledger.store import Ledger, NewEvent
 from skillrun.ledger.verify import VerifyReport, verify_ledger

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from ledgers import fill_run, plain
 
+from skillrun.core.resources import resource
 from skillrun.ledger.query import named_queries
 from skillrun.ledger.store import EvidenceRow, Ledger, NewEvent
-from skillrun.resources import resource
 
 CANONICAL: dict[str, Any] = {"sort_keys": True, "separators": (",", ":"), "ensure_ascii": False}
 

@@ -18,12 +18,12 @@ import ledgers
 import pytest
 from jsonschema import Draft202012Validator
 
-from skillrun.exports.registry import LINES, NAMES
-from skillrun.exports.source import TABLES, Source
-from skillrun.exports.writing import write_file
+from skillrun.core.resources import resource
+from skillrun.ledger.exports.registry import LINES, NAMES
+from skillrun.ledger.exports.source import TABLES, Source
+from skillrun.ledger.exports.writing import write_file
 from skillrun.ledger.store import Ledger, NewEvent
 from skillrun.reports.page.build import run_page
-from skillrun.resources import resource
 
 SCHEMA = json.loads(resource("schemas", "telemetry.v1.json").read_text())
 

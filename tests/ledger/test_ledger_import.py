@@ -171,7 +171,7 @@ def test_secrets_of_another_tool_are_masked(tmp_path: Path) -> None:
 
 
 def test_a_failure_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
-    from skillrun.exports.reading import import_lines, read_lines
+    from skillrun.ledger.exports.reading import import_lines, read_lines
 
     lines = read_lines(written(tmp_path / "x.jsonl", LINE, {**LINE, "run_id": "2"}))
     with Ledger.open(tmp_path / "ledger.db"):

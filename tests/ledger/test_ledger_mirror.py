@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from test_ledger_ship import fill, here, more, server, url  # noqa: F401
 
-from skillrun.errors import Blocked
+from skillrun.core.errors import Blocked
 from skillrun.ledger.query import named_queries, run_query
 from skillrun.ledger.shipping.mirror import refresh_mirror
 from skillrun.ledger.shipping.server import hide_secrets

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from ledgers import fill_run, plain, run_start, without_privileges
 
-from skillrun.errors import LedgerUnusable
+from skillrun.core.errors import LedgerUnusable
 from skillrun.ledger import connection
 from skillrun.ledger.connection import SCHEMA_VERSION, journal_mode, open_writer
 from skillrun.ledger.migrate import read_migrations

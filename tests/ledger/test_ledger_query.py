@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from ledgers import fill_run, run_start, telemetry
 
-from skillrun.errors import LedgerUnusable, Misuse
+from skillrun.core.errors import LedgerUnusable, Misuse
 from skillrun.ledger.query import named_queries, run_query
 from skillrun.ledger.store import Ledger, NewEvent
 

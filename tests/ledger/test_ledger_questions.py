@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from stories import DAY, Story, looked, report, sha, tree
 
-from skillrun.errors import Misuse
+from skillrun.core.errors import Misuse
 from skillrun.ledger.query import named_queries, run_query
 
 Ask = Callable[..., list[dict[str, Any]]]

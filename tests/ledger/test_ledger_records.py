@@ -12,10 +12,10 @@ import helpers
 import pytest
 import shops
 
+from skillrun.core.verdict import Finding, Severity
 from skillrun.ledger.store import Ledger
 from skillrun.repo.tree import Tree
 from skillrun.runner.excerpts import excerpts
-from skillrun.verdict import Finding, Severity
 
 sys.path.append(str(helpers.ROOT / "tests" / "proof"))
 

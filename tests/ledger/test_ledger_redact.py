@@ -13,8 +13,8 @@ import helpers
 import pytest
 from ledgers import plain, run_start, telemetry, triggers_away
 
-from skillrun.canonical import canonical
-from skillrun.errors import Misuse, Refused
+from skillrun.core.canonical import canonical
+from skillrun.core.errors import Misuse, Refused
 from skillrun.ledger import texts
 from skillrun.ledger.redact import Redaction, Wanted, redact
 from skillrun.ledger.store import EvidenceRow, Ledger, NewEvent

@@ -19,9 +19,9 @@ from google.protobuf import json_format
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from skillrun.errors import Misuse
-from skillrun.exports import sending
-from skillrun.exports.source import Source
+from skillrun.core.errors import Misuse
+from skillrun.ledger.exports import sending
+from skillrun.ledger.exports.source import Source
 from skillrun.ledger.store import Ledger, NewEvent
 
 _IDS = ("traceId", "spanId", "parentSpanId")
@@ -141,7 +141,7 @@ def test_a_collector_reads_every_span(ledger: Path, collector: Collector) -> Non
 def test_the_file_is_what_is_sent(ledger: Path, collector: Collector) -> None:
     sent(ledger, collector.url)
     with Source(ledger) as source:
-        from skillrun.exports.otlp import format_lines
+        from skillrun.ledger.exports.otlp import format_lines
 
         whole = official("".join(format_lines(source)).encode())
     together = ExportTraceServiceRequest()

@@ -91,7 +91,7 @@ def test_a_parameter_chooses(server: Served) -> None:
 
 
 def test_an_empty_parameter_has_its_default(tmp_path: Path) -> None:
-    from skillrun.web.metadata import _with_defaults
+    from skillrun.cli.web.metadata import _with_defaults
 
     sql = (
         "-- Sentence\n-- param: days 7 x\nSELECT ':days' AS a, :days AS b, -- :days\n:skill AS c,"

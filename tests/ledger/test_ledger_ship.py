@@ -19,7 +19,7 @@ import psycopg
 import pytest
 from ledgers import run_start, telemetry
 
-from skillrun.errors import Blocked, Misuse
+from skillrun.core.errors import Blocked, Misuse
 from skillrun.ledger.shipping.ship import ship_ledger
 from skillrun.ledger.store import EvidenceRow, Ledger, NewEvent
 from skillrun.proof.services.errors import ServiceMissing
@@ -285,7 +285,7 @@ def rename(path: Path, was: str, becomes: str) -> None:
     """Gives a run another id, and computes all hashes anew."""
     import json
 
-    from skillrun.canonical import canonical
+    from skillrun.core.canonical import canonical
     from skillrun.ledger import chain
 
     with sqlite3.connect(path) as db:

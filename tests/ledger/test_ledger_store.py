@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from ledgers import fill_run, plain, run_start, telemetry
 
-from skillrun.errors import Misuse
+from skillrun.core.errors import Misuse
+from skillrun.core.verdict import Evidence, Outcome, Status
 from skillrun.ledger.chain import GENESIS
 from skillrun.ledger.ids import uuid7
 from skillrun.ledger.store import ConcurrentAppend, EvidenceRow, Ledger, NewEvent
-from skillrun.verdict import Evidence, Outcome, Status
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from ledgers import fill_run, plain, run_start, triggers_away
 
-from skillrun.errors import LedgerUnusable
+from skillrun.core.errors import LedgerUnusable
 from skillrun.ledger import chain
 from skillrun.ledger.store import Ledger, NewEvent
 from skillrun.ledger.verify import MAX_PROBLEMS, VerifyReport, verify_ledger

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skillrun.canonical import canonical, sha256
+from skillrun.core.canonical import canonical, sha256
 from skillrun.ledger import chain, texts
 
 PIECES = (

@@ -17,7 +17,7 @@ from jsonschema import Draft202012Validator
 from skillrun.frameworks.registry import FRAMEWORKS
 from skillrun.runner.work_orders import work_orders
 from skillrun.skills.job_worker.checked import CHECKED
-from skillrun.stages.registry import STAGES
+from skillrun.skills.job_worker.stages.registry import STAGES
 
 HANDLER = "shop/tasks.py"
 MOST_TOKENS = 1500

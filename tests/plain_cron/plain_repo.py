@@ -10,13 +10,19 @@ from typing import Any
 import helpers
 
 from skillrun.contract.job import JobSpec
+from skillrun.core.verdict import Finding
 from skillrun.frameworks import plain_cron
-from skillrun.frameworks.interface import Framework, FrameworkUse, Job, Policy, Send
+from skillrun.frameworks.interface import (
+    Framework,
+    Job,
+    Policy,
+    Send,
+)
 from skillrun.frameworks.plain_cron.recognise import PlainCronRecogniser
 from skillrun.repo.python import Definition, Project
 from skillrun.repo.survey import Survey, survey
 from skillrun.repo.tree import Tree
-from skillrun.verdict import Finding
+from skillrun.repo.uses import FrameworkUse
 
 SPEC: dict[str, Any] = {
     "version": 1,

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from plain_repo import CRONTAB, Plain, build
 
+from skillrun.core.verdict import Severity
 from skillrun.frameworks.plain_cron import RULES
-from skillrun.verdict import Severity
 
 ERROR, WARNING, NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
 HEAD = """\

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from procrastinate_repo import QUEUE, SPEC, STALLED, findings, open_shop
 
+from skillrun.core.verdict import Severity
 from skillrun.frameworks.procrastinate import RULES
-from skillrun.verdict import Severity
 
 ERROR, WARNING, NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
 HEAD = (

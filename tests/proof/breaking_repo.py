@@ -13,8 +13,8 @@ sys.path.insert(0, str(helpers.ROOT / "tests" / "stages"))
 
 import cases
 
-from skillrun.stages.interface import JobCase
-from skillrun.verdict import StageResult
+from skillrun.core.verdict import StageResult
+from skillrun.skills.job_worker.stages.interface import JobCase
 
 CODE = {
     "shop/__init__.py": "",

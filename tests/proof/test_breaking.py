@@ -25,7 +25,7 @@ from breaking_repo import (
     tried,
 )
 
-from skillrun.verdict import StageResult
+from skillrun.core.verdict import StageResult
 
 pytestmark = pytest.mark.real
 

@@ -10,10 +10,10 @@ from breaking_repo import breaks, cases, rules
 from bundled import bundled_skill
 
 from skillrun.contract.spec import load_spec
+from skillrun.core.verdict import StageResult
 from skillrun.repo.git import open_repo
 from skillrun.repo.tree import Tree
-from skillrun.stages.interface import JobCase
-from skillrun.verdict import StageResult
+from skillrun.skills.job_worker.stages.interface import JobCase
 
 pytestmark = pytest.mark.real
 

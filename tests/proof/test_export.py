@@ -13,7 +13,7 @@ import helpers
 import pytest
 from plain_job import JOBS, plain_repo, proof_of, target_of
 
-from skillrun.errors import Misuse
+from skillrun.core.errors import Misuse
 from skillrun.proof.export import test_text as text_of_test
 from skillrun.proof.export import write_test
 from skillrun.proof.replay import assert_holds

@@ -13,13 +13,13 @@ from jsonschema import Draft202012Validator
 from plain_job import JOBS, plain_repo, proof_of, target_of
 
 from skillrun.contract.job import Effect
+from skillrun.core.resources import resource
 from skillrun.proof.assumptions import assumptions, duration
 from skillrun.proof.families import Plan
 from skillrun.proof.observed import is_weaker, observe
 from skillrun.proof.report import plan_report, proof_report
 from skillrun.proof.result import Proof, Tried, Witness
 from skillrun.reports.proofs import plan_lines, proof_lines
-from skillrun.resources import resource
 
 SEND = '            send(order_id, key=f"order-{order_id}")\n'
 KILL = [*effect(), fault("kill", "after:email#1"), KILLED]

@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 from histories import commit, fault, history, raised
 
-from skillrun.errors import Misuse
+from skillrun.core.errors import Misuse
 from skillrun.proof.families import failing_kills, switch_points
 from skillrun.proof.history import Event
 from skillrun.proof.schedule import EVERY, Fault, Schedule, parse_schedule

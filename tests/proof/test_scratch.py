@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from skillrun.errors import Blocked
+from skillrun.core.errors import Blocked
 from skillrun.proof import scratch
 from skillrun.proof.scratch import Workplace, sweep
 

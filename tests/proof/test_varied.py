@@ -12,7 +12,7 @@ import pytest
 from plain_job import SPEC, plain_repo, proof_of, target_of
 
 from skillrun.contract.job import JobSpec
-from skillrun.errors import Misuse
+from skillrun.core.errors import Misuse
 from skillrun.proof.assumptions import assumptions
 from skillrun.proof.clones import clone_rows
 from skillrun.proof.prove import look

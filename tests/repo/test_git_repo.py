@@ -13,7 +13,7 @@ from pathlib import Path
 import helpers
 import pytest
 
-from skillrun.errors import RepoUnusable
+from skillrun.core.errors import RepoUnusable
 from skillrun.repo.git import (
     Snapshot,
     _list_children,

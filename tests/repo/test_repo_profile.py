@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from skillrun.errors import ProfileInvalid
+from skillrun.core.errors import ProfileInvalid
+from skillrun.core.verdict import Severity
 from skillrun.frameworks.celery.recognise import recogniser as celery
 from skillrun.repo.profile import contradictions, load_profile, profile_fields, write_profile
 from skillrun.repo.survey import Survey, survey
 from skillrun.repo.tree import Tree
-from skillrun.verdict import Severity
 
 MakeRepo = Callable[..., Path]
 SHOP = {

@@ -11,11 +11,11 @@ import helpers
 
 from skillrun.frameworks.apscheduler.recognise import APSchedulerRecogniser
 from skillrun.frameworks.celery.recognise import recogniser as celery
-from skillrun.frameworks.interface import FrameworkUse
 from skillrun.repo.manifests import Manifests
 from skillrun.repo.survey import Survey, statements, survey
 from skillrun.repo.syntax import parse_python
 from skillrun.repo.tree import Tree
+from skillrun.repo.uses import FrameworkUse
 
 MakeRepo = Callable[..., Path]
 APP = "from celery import Celery\napp = Celery()\n"

@@ -11,12 +11,17 @@ from typing import Any
 import helpers
 
 from skillrun.contract.job import JobSpec
+from skillrun.core.verdict import Finding
 from skillrun.frameworks import rq
-from skillrun.frameworks.interface import FrameworkUse, Job, Policy, find_wiring
+from skillrun.frameworks.interface import (
+    Job,
+    Policy,
+    find_wiring,
+)
 from skillrun.repo.python import Definition, Project
 from skillrun.repo.survey import Survey
 from skillrun.repo.tree import Tree
-from skillrun.verdict import Finding
+from skillrun.repo.uses import FrameworkUse
 
 SPEC: dict[str, Any] = {
     "version": 1,

@@ -9,11 +9,11 @@ from pathlib import Path
 import helpers
 import pytest
 
-from skillrun.frameworks.interface import FrameworkUse
 from skillrun.frameworks.rq.recognise import recogniser
 from skillrun.frameworks.rq.workers import find_launches
 from skillrun.repo.survey import survey
 from skillrun.repo.tree import Tree
+from skillrun.repo.uses import FrameworkUse
 
 REQUIRED = {"requirements.txt": "rq==2.6\n"}
 QUEUE = (

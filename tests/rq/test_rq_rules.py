@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from rq_repo import findings, open_shop
 
+from skillrun.core.verdict import Severity
 from skillrun.frameworks.rq import RULES
-from skillrun.verdict import Severity
 
 ERROR, WARNING, NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
 PLAIN = "queue.enqueue(send_receipt, 7)\n"

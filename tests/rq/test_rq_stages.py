@@ -14,8 +14,8 @@ from bundled import bundled_skill
 from skillrun.contract.spec import load_spec
 from skillrun.repo.git import open_repo
 from skillrun.repo.tree import Tree
-from skillrun.stages.interface import JobCase
-from skillrun.stages.registry import STAGES
+from skillrun.skills.job_worker.stages.interface import JobCase
+from skillrun.skills.job_worker.stages.registry import STAGES
 
 STAGE = {stage.ID: stage for stage in STAGES}
 CHEAP = (

@@ -10,10 +10,10 @@ import json
 import os
 from pathlib import Path
 
+from skillrun.core.verdict import Finding, Severity
 from skillrun.runner.changes import Change, Kept, Plan
-from skillrun.scaffold import plan as planning
-from skillrun.stages.interface import JobCase
-from skillrun.verdict import Finding, Severity
+from skillrun.skills.job_worker.scaffold import plan as planning
+from skillrun.skills.job_worker.stages.interface import JobCase
 
 
 def plan(case: JobCase) -> Plan:

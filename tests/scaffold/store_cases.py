@@ -19,14 +19,14 @@ import yaml
 from bundled import bundled_skill
 
 from skillrun.contract.spec import load_spec
-from skillrun.frameworks.interface import FrameworkUse
 from skillrun.frameworks.pieces import Conventions, Facts, Module, NewFile, Retries, Store, Symbol
 from skillrun.repo.git import open_repo
 from skillrun.repo.tree import Tree
-from skillrun.scaffold.render import Renderer
-from skillrun.scaffold.stores.find import find_store
-from skillrun.scaffold.stores.registry import STORES
-from skillrun.stages.interface import JobCase
+from skillrun.repo.uses import FrameworkUse
+from skillrun.skills.job_worker.scaffold.render import Renderer
+from skillrun.skills.job_worker.scaffold.stores.find import find_store
+from skillrun.skills.job_worker.scaffold.stores.registry import STORES
+from skillrun.skills.job_worker.stages.interface import JobCase
 
 SPEC: dict[str, Any] = {
     "version": 1,
@@ -151,9 +151,9 @@ def write_store(case: JobCase) -> Store:
 
 def resource_folder() -> Path:
     """The templates of the stores."""
-    import skillrun.scaffold.stores
+    import skillrun.skills.job_worker.scaffold.stores
 
-    return Path(skillrun.scaffold.stores.__file__).parent / "templates"
+    return Path(skillrun.skills.job_worker.scaffold.stores.__file__).parent / "templates"
 
 
 def python(

@@ -11,7 +11,7 @@ from samples import Combination, spec
 from samples import files as files_of
 from writing import case_of, write
 
-from skillrun.scaffold.plan import plan
+from skillrun.skills.job_worker.scaffold.plan import plan
 
 TASKS = "shop/tasks.py"
 APP = 'from celery import Celery\n\napp = Celery("shop")\n'

@@ -17,7 +17,7 @@ from samples import Combination
 from writing import assert_clean, assert_noticed, case_of, write
 
 from skillrun.frameworks.arq.clock import crontab
-from skillrun.scaffold.plan import plan
+from skillrun.skills.job_worker.scaffold.plan import plan
 
 arq_cron = pytest.importorskip("arq.cron")
 croniter = pytest.importorskip("croniter")

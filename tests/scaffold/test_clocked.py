@@ -18,7 +18,7 @@ from writing import assert_clean, case_of, write
 from skillrun.frameworks.apscheduler import scaffold as apscheduler
 from skillrun.frameworks.pieces import Facts, Symbol
 from skillrun.frameworks.plain_cron import scaffold as plain_cron
-from skillrun.scaffold.plan import plan
+from skillrun.skills.job_worker.scaffold.plan import plan
 
 TASKS, RUNNER, OWN = "shop/tasks.py", "shop/send_receipt_runner.py", "tests/test_send_receipt.py"
 SPEC = ".skillrun/jobs/send-receipt.json"

@@ -14,8 +14,8 @@ from bundled import bundled_skill
 from skillrun.frameworks.pieces import Conventions, Symbol
 from skillrun.repo.git import open_repo
 from skillrun.repo.tree import Tree
-from skillrun.scaffold.manner.conventions import read_conventions
-from skillrun.stages.interface import JobCase
+from skillrun.skills.job_worker.scaffold.manner.conventions import read_conventions
+from skillrun.skills.job_worker.stages.interface import JobCase
 
 Read = Callable[..., Conventions]
 SINGLE = "A = 'a'\nB = 'b'\nC = \"c\"\n"

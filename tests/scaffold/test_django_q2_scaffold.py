@@ -118,7 +118,7 @@ def test_a_schedule_with_hours_says_whose_they_are(tmp_path: Path) -> None:
 
 
 def test_an_app_without_migrations_has_no_place_for_a_schedule(tmp_path: Path) -> None:
-    from skillrun.errors import Blocked
+    from skillrun.core.errors import Blocked
 
     paths = ("__init__.py", "0001_initial.py", "0002_bookings.py")
     with pytest.raises(Blocked, match="shop keeps no migrations"):

@@ -12,7 +12,7 @@ import samples
 from samples import Combination
 from writing import case_of, write
 
-from skillrun.scaffold.plan import plan
+from skillrun.skills.job_worker.scaffold.plan import plan
 
 TASKS = "shop/tasks.py"
 BASE = Combination("dramatiq")

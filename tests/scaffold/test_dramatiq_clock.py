@@ -14,8 +14,8 @@ import samples
 from samples import Combination
 from writing import assert_clean, case_of, write
 
-from skillrun.scaffold.plan import plan
-from skillrun.stages import contract, handler
+from skillrun.skills.job_worker.scaffold.plan import plan
+from skillrun.skills.job_worker.stages import contract, handler
 
 TASKS, RUNNER, OWN = "shop/tasks.py", "shop/send_receipt_runner.py", "tests/test_send_receipt.py"
 CRON = Combination("dramatiq", trigger="cron")

@@ -26,10 +26,10 @@ from store_kinds import (
     Kind,
 )
 
-from skillrun.errors import Blocked
-from skillrun.scaffold.stores.proof import proof_part
-from skillrun.scaffold.stores.variables import read_variable
-from skillrun.stages import idempotency
+from skillrun.core.errors import Blocked
+from skillrun.skills.job_worker.scaffold.stores.proof import proof_part
+from skillrun.skills.job_worker.scaffold.stores.variables import read_variable
+from skillrun.skills.job_worker.stages import idempotency
 
 CELERY = {
     "requirements.txt": "celery>=5\nsqlalchemy\nredis\ndjango\n",

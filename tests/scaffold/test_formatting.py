@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from skillrun.runner.case import no_consent
-from skillrun.scaffold.manner.formatting import format_files
+from skillrun.skills.job_worker.scaffold.manner.formatting import format_files
 from skillrun.validations.consent import CommandPlan
 
 UPPER = '#!/bin/sh\nfor name; do tr a-z A-Z < "$name" > tmp && mv tmp "$name"; done\n'

@@ -19,12 +19,12 @@ from typing import Any
 import helpers
 import pytest
 
-from skillrun import journal
-from skillrun.errors import Refused
-from skillrun.files import Change, Files, write
-from skillrun.journal import LEFTOVER, Intent, Journal, Place, Step, draft_name, held
+from skillrun.core import journal
+from skillrun.core.errors import Refused
+from skillrun.core.files import Change, Files, write
+from skillrun.core.journal import LEFTOVER, Intent, Journal, Place, Step, draft_name, held
+from skillrun.core.state import state_dir
 from skillrun.repo.git import open_to_write
-from skillrun.state import state_dir
 
 pytestmark = pytest.mark.real
 

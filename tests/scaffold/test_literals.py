@@ -10,7 +10,7 @@ from textwrap import dedent
 import pytest
 
 from skillrun.frameworks.pieces import Entry, Section
-from skillrun.scaffold.editing.merge import CannotEdit, add_entry, add_section
+from skillrun.skills.job_worker.scaffold.editing.merge import CannotEdit, add_entry, add_section
 
 SCHEDULE = '{\n    "task": "shop.tasks.tick",\n    "schedule": crontab(minute=0),\n}'
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from skillrun.scaffold.editing.merge import CannotEdit, Merged, merge_module
+from skillrun.skills.job_worker.scaffold.editing.merge import CannotEdit, Merged, merge_module
 
 STDLIB = Path(sysconfig.get_paths()["stdlib"])
 REAL = sorted((*STDLIB.glob("*.py"), *STDLIB.glob("asyncio/*.py"), *STDLIB.glob("email/*.py")))

@@ -8,7 +8,7 @@ import helpers
 
 from skillrun.repo.python import Project
 from skillrun.repo.tree import Tree
-from skillrun.scaffold.stores.nearness import within_reach
+from skillrun.skills.job_worker.scaffold.stores.nearness import within_reach
 
 FILES = {
     "pyproject.toml": "[project]\nname = 'all'\n",

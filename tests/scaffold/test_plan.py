@@ -15,10 +15,10 @@ import samples
 import yaml
 from writing import Written, case_of, write
 
-from skillrun.errors import SkillrunError
-from skillrun.scaffold.completion import completed
-from skillrun.scaffold.machine import marked
-from skillrun.scaffold.plan import plan
+from skillrun.core.errors import SkillrunError
+from skillrun.skills.job_worker.scaffold.completion import completed
+from skillrun.skills.job_worker.scaffold.machine import marked
+from skillrun.skills.job_worker.scaffold.plan import plan
 
 BASE = samples.Combination("celery")
 SPEC = ".skillrun/jobs/send-receipt.json"

@@ -16,7 +16,7 @@ from samples import Combination, procrastinate
 from writing import assert_clean, assert_noticed, case_of, write
 
 from skillrun.frameworks.procrastinate.scaffold import cron_of
-from skillrun.scaffold.plan import plan
+from skillrun.skills.job_worker.scaffold.plan import plan
 
 pytest.importorskip("procrastinate")
 TASKS, QUEUE, TESTS = "shop/tasks.py", "shop/queue.py", "tests/test_send_receipt.py"

@@ -19,12 +19,12 @@ import shops
 from jsonschema import Draft202012Validator
 from scaffolds import HANDLER, NOTES, Shop
 
-from skillrun.canonical import sha256
+from skillrun.core.canonical import sha256
 from skillrun.repo.git import open_repo
 from skillrun.runner.changes import Change, Plan
 from skillrun.runner.patch import describe_change, git_diff
 from skillrun.runner.written import begin
-from skillrun.scaffold.gates import GATES, MENDED
+from skillrun.skills.job_worker.scaffold.gates import GATES, MENDED
 from skillrun.validations.consent import Consent
 
 pytestmark = pytest.mark.real

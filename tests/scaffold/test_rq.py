@@ -15,7 +15,7 @@ from writing import case_of, write
 
 from skillrun.frameworks.pieces import Retries
 from skillrun.frameworks.rq.scaffold import problems
-from skillrun.scaffold.plan import plan
+from skillrun.skills.job_worker.scaffold.plan import plan
 
 TASKS = "shop/tasks.py"
 BASE = Combination("rq")

@@ -11,7 +11,7 @@ import samples
 from samples import Combination
 from writing import Written, write
 
-from skillrun.scaffold.shadowing import find_shadowed
+from skillrun.skills.job_worker.scaffold.shadowing import find_shadowed
 
 CASES = [
     ("celery", "sqlite3", "database", "job_database"),

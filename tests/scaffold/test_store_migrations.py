@@ -14,7 +14,7 @@ import pytest
 import store_cases
 from store_kinds import CLASSIC, MAPPED
 
-from skillrun.errors import Blocked
+from skillrun.core.errors import Blocked
 
 ENV = """
     from alembic import context

@@ -12,9 +12,9 @@ import store_cases
 from store_kinds import CREATE
 
 from skillrun.frameworks.pieces import Entry, Module
-from skillrun.scaffold.fit import Fitting, no_style
-from skillrun.scaffold.render import Renderer
-from skillrun.scaffold.stores import sqlalchemy
+from skillrun.skills.job_worker.scaffold.fit import Fitting, no_style
+from skillrun.skills.job_worker.scaffold.render import Renderer
+from skillrun.skills.job_worker.scaffold.stores import sqlalchemy
 
 MODEL = """
 from sqlalchemy import Integer

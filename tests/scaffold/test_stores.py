@@ -16,7 +16,7 @@ import pytest
 import store_cases
 from store_kinds import CLASSIC, KINDS, Kind
 
-from skillrun.scaffold.stores import registry
+from skillrun.skills.job_worker.scaffold.stores import registry
 
 KEYS = {("order_id",): "7", ("order_id", "email"): "7, 'a@example.com'"}
 USE = """

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from skillrun.frameworks.pieces import Conventions
-from skillrun.scaffold.manner.style import restyle
+from skillrun.skills.job_worker.scaffold.manner.style import restyle
 
 SINGLE = Conventions(quote="'")
 TABS = Conventions(indent="\t")

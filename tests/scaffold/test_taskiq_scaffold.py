@@ -15,7 +15,7 @@ import samples
 from samples import Combination
 from writing import assert_clean, assert_noticed, case_of, write
 
-from skillrun.scaffold.plan import plan
+from skillrun.skills.job_worker.scaffold.plan import plan
 
 TASKS, BROKER, TESTS = "shop/tasks.py", "shop/broker.py", "tests/test_send_receipt.py"
 SPEC = ".skillrun/jobs/send-receipt.json"

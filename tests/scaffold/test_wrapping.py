@@ -11,7 +11,7 @@ import pytest
 from samples import Combination
 from writing import write
 
-from skillrun.scaffold.editing.wrapping import relaid
+from skillrun.skills.job_worker.scaffold.editing.wrapping import relaid
 
 LINES = {
     "a call": 'app = Celery("shop", broker="redis://localhost/0", backend="rpc://")\n',

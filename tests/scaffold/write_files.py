@@ -17,8 +17,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from skillrun.errors import Refused
-from skillrun.files import Files, write
+from skillrun.core.errors import Refused
+from skillrun.core.files import Files, write
 
 CHANGING = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod")
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT

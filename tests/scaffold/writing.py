@@ -19,8 +19,8 @@ from skillrun.runner.changes import Plan
 from skillrun.runner.inputs import build_case
 from skillrun.runner.repeat import Seen
 from skillrun.runner.target import Request
-from skillrun.scaffold.plan import plan
-from skillrun.stages.interface import JobCase
+from skillrun.skills.job_worker.scaffold.plan import plan
+from skillrun.skills.job_worker.stages.interface import JobCase
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,7 @@ def test_what_fails_in_a_run_is_said_of_the_plugin(
 ) -> None:
     changes, words = FAILING[name]
     code = f"{HEAD}from skillrun.runner.coded import wording\n"
-    code += f"from skillrun.verdict import StageResult, Status\n{STAGE}"
+    code += f"from skillrun.core.verdict import StageResult, Status\n{STAGE}"
     for part, usual in (("FOUND", PASSED), ("OPEN", "Case"), ("MEASURE", "lambda seen: {}")):
         code = code.replace(part, changes.get(part, usual))
     bare.register(NAME, "plugged:SKILL", code)

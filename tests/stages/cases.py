@@ -17,11 +17,11 @@ from receipt_job import SPEC
 
 from skillrun.contract.skill import Skill, load_skill
 from skillrun.contract.spec import load_spec
+from skillrun.core.verdict import Finding, StageResult
 from skillrun.repo.git import open_repo
 from skillrun.repo.tree import Tree
-from skillrun.stages.interface import JobCase
-from skillrun.stages.registry import STAGES
-from skillrun.verdict import Finding, StageResult
+from skillrun.skills.job_worker.stages.interface import JobCase
+from skillrun.skills.job_worker.stages.registry import STAGES
 
 SPEC_PATH = ".skillrun/jobs/send-receipt.yaml"
 STAGE = {stage.ID: stage for stage in STAGES}

@@ -11,7 +11,7 @@ import cases
 import pytest
 import yaml
 
-from skillrun.stages.interface import JobCase
+from skillrun.skills.job_worker.stages.interface import JobCase
 
 CHEAP = (
     "identify",

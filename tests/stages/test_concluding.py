@@ -6,11 +6,11 @@ import pytest
 from bundled import bundled_skill
 from cases import STAGE, build, examine, skill_of
 
+from skillrun.core.verdict import Finding, Grade, Severity, StageResult, Status
 from skillrun.runner.case import Attestation
 from skillrun.runner.conclude import conclude_checks, recommend
 from skillrun.runner.planned import match_stages
 from skillrun.skills.job_worker.state_machine import STATE_MACHINE
-from skillrun.verdict import Finding, Grade, Severity, StageResult, Status
 
 IDS = list(STAGE)
 STEPS = (

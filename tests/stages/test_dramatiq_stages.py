@@ -10,8 +10,8 @@ import cases
 import pytest
 import yaml
 
-from skillrun.stages.interface import JobCase
-from skillrun.verdict import StageResult
+from skillrun.core.verdict import StageResult
+from skillrun.skills.job_worker.stages.interface import JobCase
 
 CHEAP = ("identify", "contract", "idempotency", "handler", "retry", "dead-letter", "observability")
 KEPT = ("shop/__init__.py", "shop/mailer.py", "shop/dead_jobs.py", "shop/schema.sql")

@@ -10,7 +10,7 @@ import helpers
 import pytest
 from cases import GONE, build, examine, finding, has, rules
 
-from skillrun.stages.validate import plan
+from skillrun.skills.job_worker.stages.validate import plan
 
 
 def profile(**parts):

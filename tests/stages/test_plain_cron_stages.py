@@ -12,8 +12,8 @@ import cases
 import pytest
 import yaml
 
-from skillrun.stages.interface import JobCase
-from skillrun.verdict import StageResult
+from skillrun.core.verdict import StageResult
+from skillrun.skills.job_worker.stages.interface import JobCase
 
 CHEAP = (
     "identify",

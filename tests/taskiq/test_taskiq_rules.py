@@ -16,13 +16,16 @@ import pytest
 from taskiq_repo import OUTCOMES, findings, open_shop
 
 from skillrun.contract.spec import load_spec
+from skillrun.core.verdict import Severity
 from skillrun.frameworks import taskiq
-from skillrun.frameworks.interface import FrameworkUse, Job
+from skillrun.frameworks.interface import (
+    Job,
+)
 from skillrun.frameworks.taskiq import RULES
 from skillrun.repo.python import Project
 from skillrun.repo.survey import Survey
 from skillrun.repo.tree import Tree
-from skillrun.verdict import Severity
+from skillrun.repo.uses import FrameworkUse
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "proof" / "corpus"))
 import run as corpus  # type: ignore[import-not-found,unused-ignore]

@@ -15,10 +15,10 @@ from pathlib import Path
 import helpers
 import pytest
 
-from skillrun.actor import Actor, ActorKind
-from skillrun.errors import Blocked, Refused
+from skillrun.core.actor import Actor, ActorKind
+from skillrun.core.errors import Blocked, Refused
+from skillrun.core.state import state_dir
 from skillrun.repo.git import open_repo
-from skillrun.state import state_dir
 from skillrun.validations import consent
 from skillrun.validations.consent import CommandPlan, Consent, Gate, Question
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from skillrun.verdict import Finding
+from skillrun.core.verdict import Finding
 from skillrun.wall.diff import Diff, File, is_spec
 from skillrun.wall.gaming.registry import LOOKS
 from skillrun.wall.sources import CommitSources

@@ -10,7 +10,7 @@ from pathlib import Path
 import helpers
 import pytest
 
-from skillrun.errors import Refused
+from skillrun.core.errors import Refused
 from skillrun.repo.git import open_repo
 from skillrun.validations.consent import Consent
 from skillrun.wall.base import find_base

@@ -14,8 +14,8 @@ from pathlib import Path
 import helpers
 import pytest
 
+from skillrun.core.verdict import Severity
 from skillrun.repo.git import open_repo
-from skillrun.verdict import Severity
 from skillrun.wall.counting.count import Sides, count_both
 from skillrun.wall.counting.places import find_django_settings
 from skillrun.wall.diff import read_diff

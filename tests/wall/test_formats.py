@@ -16,7 +16,7 @@ import jsonschema
 import pytest
 import xmlschema
 
-from skillrun.verdict import Finding, Severity
+from skillrun.core.verdict import Finding, Severity
 from skillrun.wall.formats.intoto import intoto
 from skillrun.wall.formats.junit import junit
 from skillrun.wall.formats.registry import FORMATS

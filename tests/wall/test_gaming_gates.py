@@ -7,7 +7,7 @@ import json
 import pytest
 from looks import SPEC, everything, found, severities, spec
 
-from skillrun.resources import resource
+from skillrun.core.resources import resource
 
 MAKEFILE = """\
 PYTHON ?= python

@@ -17,7 +17,7 @@ import helpers
 import pytest
 import shops
 
-from skillrun.errors import Blocked, RepoUnusable
+from skillrun.core.errors import Blocked, RepoUnusable
 from skillrun.repo.git import open_repo
 from skillrun.wall.checkout import Checkout, clean_checkout
 from skillrun.wall.commit import read_entries

@@ -17,10 +17,10 @@ import helpers
 import pytest
 import shops
 
+from skillrun.core.verdict import Severity
 from skillrun.repo.git import open_repo
 from skillrun.reports.watchers import Silent
 from skillrun.validations.consent import Consent, Question
-from skillrun.verdict import Severity
 from skillrun.wall.surroundings import Surroundings
 from skillrun.wall.verification import Gaming, Verification
 from skillrun.wall.verify import Ask, verify

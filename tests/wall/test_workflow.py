@@ -15,7 +15,7 @@ import helpers
 import pytest
 import yaml
 
-from skillrun.errors import Misuse
+from skillrun.core.errors import Misuse
 from skillrun.wall.source import _pin, read_source
 from skillrun.wall.workflow import PATH, workflow_text
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skillrun.errors import Misuse
-from skillrun.text import masked, masked_json, safe_json, visible
+from skillrun.core.errors import Misuse
+from skillrun.core.text import masked, masked_json, safe_json, visible
 
 if TYPE_CHECKING:
     from skillrun.cli.options import Format
@@ -138,7 +138,7 @@ def reading(ledger: str | None, *, anew: bool = False) -> Iterator[tuple[Path | 
         return
     import tempfile
 
-    from skillrun.errors import SkillrunError
+    from skillrun.core.errors import SkillrunError
     from skillrun.ledger.shipping.mirror import refresh_mirror
     from skillrun.ledger.shipping.server import hide_secrets
 
@@ -165,7 +165,7 @@ def _url(ledger: str | None) -> str | None:
 
 def checkout(repo: Path) -> Repo | None:
     """The repository, None where there is none: for commands that can do without."""
-    from skillrun.errors import RepoUnusable
+    from skillrun.core.errors import RepoUnusable
     from skillrun.repo.git import open_repo
 
     try:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skillrun.cli.commands.common import print_json
-from skillrun.text import masked_json, visible
+from skillrun.core.text import masked_json, visible
 
 if TYPE_CHECKING:
     from skillrun.repo.tree import Tree
@@ -49,7 +49,7 @@ def _test_command(root: Path, tree: Tree) -> str | None:
     """The repository's own pytest, where it has tests: that is a test command, though nothing
     declares it.
     """
-    from skillrun.stages.pytest_command import TESTS, own_pytest_command
+    from skillrun.skills.job_worker.stages.pytest_command import TESTS, own_pytest_command
 
     has_tests = any(tree.match(glob) for glob in TESTS)
     return own_pytest_command(root) if has_tests else None

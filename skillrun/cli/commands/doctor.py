@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from skillrun.cli.commands.common import print_json
-from skillrun.text import visible
+from skillrun.core.text import visible
 
 if TYPE_CHECKING:
-    from skillrun.doctor.check import Check
+    from skillrun.agents.doctor.check import Check
 
 
 def doctor(repo: Path, json: bool) -> int:
     """Prints every check; exit code 1 where one is a problem."""
-    from skillrun.doctor.agents import agent_checks
-    from skillrun.doctor.machine import machine_checks, repository_checks
+    from skillrun.agents.doctor.agents import agent_checks
+    from skillrun.agents.doctor.machine import machine_checks, repository_checks
 
     root = _root(repo)
     checks = [*machine_checks(), *repository_checks(root), *agent_checks(root, Path.home())]
@@ -52,7 +52,7 @@ def _root(repo: Path) -> Path | None:
     """The repository's root; None outside of one. Raises RepoUnusable for a path that does not
     exist.
     """
-    from skillrun.errors import RepoUnusable
+    from skillrun.core.errors import RepoUnusable
     from skillrun.repo.git import open_repo
 
     try:

@@ -8,12 +8,12 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from skillrun.errors import Misuse
-from skillrun.text import visible
+from skillrun.core.errors import Misuse
+from skillrun.core.text import visible
 
 if TYPE_CHECKING:
+    from skillrun.agents.install.plan import Plan
     from skillrun.agents.interface import Agent
-    from skillrun.install.plan import Plan
 
 CI = "github-actions"
 
@@ -22,7 +22,7 @@ def install(agent: str, repo: Path, user: bool, dry_run: bool, source: str | Non
     """Writes what is missing and says what a person must still do; a second time nothing
     changes.
     """
-    from skillrun.install.plan import plan_install
+    from skillrun.agents.install.plan import plan_install
 
     base = _base(repo, user, dry_run)
     if agent == CI:
@@ -44,7 +44,7 @@ def install(agent: str, repo: Path, user: bool, dry_run: bool, source: str | Non
 
 def uninstall(agent: str, repo: Path, user: bool, dry_run: bool) -> int:
     """Takes back what the record says was added, except what somebody has edited since."""
-    from skillrun.install.plan import plan_uninstall
+    from skillrun.agents.install.plan import plan_uninstall
     from skillrun.wall.workflow import Workflow
 
     base = _base(repo, user, dry_run)
@@ -102,8 +102,8 @@ def _base(repo: Path, user: bool, dry_run: bool) -> Path:
 
 
 def _write(plan: Plan, base: Path) -> None:
-    from skillrun.files import write
-    from skillrun.journal import remove_empty
+    from skillrun.core.files import write
+    from skillrun.core.journal import remove_empty
 
     write(base, plan.changes)
     remove_empty(plan.folders)
@@ -136,8 +136,8 @@ def _print_next(agent: Agent, user: bool) -> None:
 
 
 def _print_diff(plan: Plan, base: Path) -> int:
-    from skillrun.install.plan import diff
-    from skillrun.install.record import PATH
+    from skillrun.agents.install.plan import diff
+    from skillrun.agents.install.record import PATH
 
     for change in sorted(
         plan.changes, key=lambda change: change.name == PATH

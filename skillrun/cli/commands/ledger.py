@@ -9,8 +9,8 @@ from typing import Any
 
 from skillrun.cli.commands.common import ledger_of, pairs, print_json, print_rows, print_table
 from skillrun.cli.options import Format
+from skillrun.core.text import visible
 from skillrun.ledger.store import Ledger
-from skillrun.text import visible
 
 
 def list_runs(repo: Path, ledger: Path | None, limit: int, format: Format) -> int:

@@ -6,15 +6,15 @@ from dataclasses import asdict
 from pathlib import Path
 
 from skillrun.cli.commands.common import ledger_of, print_json
-from skillrun.errors import Misuse
-from skillrun.text import visible
+from skillrun.core.errors import Misuse
+from skillrun.core.text import visible
 
 _HOW = "--to git-note, --to FILE, or --to intoto FILE"
 
 
 def anchor(to: str, file: Path | None, repo: Path, ledger: Path | None, json: bool) -> int:
     """To a git note, a file of lines, or an in-toto statement."""
-    from skillrun.anchors.publish import INTOTO, NOTE, PLAIN, publish_heads
+    from skillrun.ledger.anchoring.publish import INTOTO, NOTE, PLAIN, publish_heads
     from skillrun.repo.git import open_repo
 
     path = ledger_of(repo, ledger)

@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from skillrun.cli.commands.common import counted, ledger_of, print_json
-from skillrun.errors import Misuse
-from skillrun.text import visible
+from skillrun.core.errors import Misuse
+from skillrun.core.text import visible
 
 
 def archive(before: str, to: Path, repo: Path, ledger: Path | None, json: bool) -> int:
     """Says what was moved, and what was old enough and stayed."""
-    from skillrun.actor import person
+    from skillrun.core.actor import person
     from skillrun.ledger.archive import archive_runs
 
     person("archive")

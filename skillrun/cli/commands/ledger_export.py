@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from skillrun.cli.commands.common import counted, ledger_of
-from skillrun.errors import Misuse
-from skillrun.exports.interface import Tables
-from skillrun.exports.source import TABLES, Source
-from skillrun.text import visible
+from skillrun.core.errors import Misuse
+from skillrun.core.text import visible
+from skillrun.ledger.exports.interface import Tables
+from skillrun.ledger.exports.source import TABLES, Source
 
 
 def export(
@@ -26,8 +26,8 @@ def export(
     """Writes to `output`, sends to `to`, else prints; a format of tables wants a folder, or one
     table's name.
     """
-    from skillrun.exports.registry import LINES
-    from skillrun.exports.registry import TABLES as BY_TABLE
+    from skillrun.ledger.exports.registry import LINES
+    from skillrun.ledger.exports.registry import TABLES as BY_TABLE
 
     _check(format, output, table, to)
     with Source(ledger_of(repo, ledger), run, since) as source:
@@ -39,8 +39,8 @@ def export(
 
 
 def _check(format: str, output: Path | None, table: str | None, to: str | None) -> None:
-    from skillrun.exports.registry import NAMES
-    from skillrun.exports.registry import TABLES as BY_TABLE
+    from skillrun.ledger.exports.registry import NAMES
+    from skillrun.ledger.exports.registry import TABLES as BY_TABLE
 
     if format not in NAMES:
         raise Misuse(
@@ -58,7 +58,7 @@ def _check(format: str, output: Path | None, table: str | None, to: str | None) 
 
 def _send(source: Source, to: str) -> int:
     """Exit code 1 where the collector rejected some."""
-    from skillrun.exports.sending import send_spans
+    from skillrun.ledger.exports.sending import send_spans
 
     sent = send_spans(source, to)
     rejected = f", {sent.rejected} rejected: {sent.why}" if sent.rejected else ""
@@ -79,7 +79,7 @@ def _tables(format: Tables, source: Source, output: Path | None, table: str | No
             "a file for each table needs a folder",
             hint="-o FOLDER; or --table NAME for one of them",
         )
-    from skillrun.exports.writing import write_folder
+    from skillrun.ledger.exports.writing import write_folder
 
     write_folder(output, _files(format, source))
     print(visible(f"{output}: {', '.join(f'{name}.{format.SUFFIX}' for name in TABLES)}"))
@@ -96,7 +96,7 @@ def _one(output: Path | None, pieces: Iterable[bytes]) -> int:
             sys.stdout.buffer.write(piece)
         sys.stdout.flush()
         return 0
-    from skillrun.exports.writing import write_file
+    from skillrun.ledger.exports.writing import write_file
 
     write_file(output, pieces)
     print(f"{visible(str(output))}: written")

@@ -6,14 +6,14 @@ import os
 from pathlib import Path
 
 from skillrun.cli.commands.common import counted, ledger_of, print_json
-from skillrun.text import visible
+from skillrun.core.text import visible
 
 
 def import_telemetry(file: Path, repo: Path, ledger: Path | None, json: bool) -> int:
     """Says how many lines are new. A bad line is named, and nothing is written."""
     from dataclasses import asdict
 
-    from skillrun.exports.reading import import_lines, read_lines
+    from skillrun.ledger.exports.reading import import_lines, read_lines
 
     lines = read_lines(file)
     done = import_lines(lines, file.name, _prepared(repo, ledger))

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from skillrun.cli.commands.common import ledger_of, print_json, print_table
-from skillrun.errors import Misuse
-from skillrun.opening import read_utf8
-from skillrun.text import visible
+from skillrun.core.errors import Misuse
+from skillrun.core.opening import read_utf8
+from skillrun.core.text import visible
 
 if TYPE_CHECKING:
     from skillrun.ledger.redact import Redaction
@@ -27,7 +27,7 @@ def redact(
     json: bool,
 ) -> int:
     """Says which texts went, by digest and length; never their content."""
-    from skillrun.actor import person, who
+    from skillrun.core.actor import person, who
     from skillrun.ledger.redact import Wanted
     from skillrun.ledger.redact import redact as take_out
 

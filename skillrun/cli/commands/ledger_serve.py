@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from skillrun.cli.commands.common import ledger_of
-from skillrun.errors import Blocked
-from skillrun.extras import install_hint
+from skillrun.core.errors import Blocked
+from skillrun.core.extras import install_hint
 
 
 def serve(port: int, open_browser: bool, repo: Path, ledger: Path | None) -> int:
     """Serves until Ctrl-C. Raises Blocked where Datasette is missing."""
     try:
-        from skillrun.web.server import serve as run
+        from skillrun.cli.web.server import serve as run
     except ModuleNotFoundError as error:
         hint = install_hint("web")
         raise Blocked(

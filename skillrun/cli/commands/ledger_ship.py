@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from skillrun.cli.commands.common import counted, ledger_of, print_json
-from skillrun.text import visible
+from skillrun.core.text import visible
 
 
 def ship(to: str, repo: Path, ledger: Path | None, json: bool) -> int:

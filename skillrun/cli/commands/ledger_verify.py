@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from skillrun.cli.commands.common import checkout, counted, ledger_of, print_json
-from skillrun.text import visible
+from skillrun.core.text import visible
 
 if TYPE_CHECKING:
     from skillrun.ledger.findings import RunAnchor, VerifyReport
@@ -22,7 +22,7 @@ def verify(
     """Two verdicts, integrity and completeness; exit code 1 where either is not good. `name`: shown
     for the path.
     """
-    from skillrun.anchors.publish import find_anchors, name_of
+    from skillrun.ledger.anchoring.publish import find_anchors, name_of
     from skillrun.ledger.verify import verify_ledger
 
     path = ledger_of(repo, ledger)

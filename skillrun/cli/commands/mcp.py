@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from skillrun.errors import Refused
-from skillrun.extras import install_hint
+from skillrun.core.errors import Refused
+from skillrun.core.extras import install_hint
 
 
 def serve() -> int:
     """Serves until the client hangs up. Raises Refused where the SDK is missing."""
     try:
-        from skillrun.mcp.server import serve as run
+        from skillrun.agents.mcp.server import serve as run
     except ModuleNotFoundError as error:
         hint = install_hint("mcp")
         raise Refused(

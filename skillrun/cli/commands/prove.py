@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from skillrun.cli.commands.common import pairs, print_json
 from skillrun.cli.commands.signals import ended_by_signals
-from skillrun.errors import Blocked, Misuse
+from skillrun.core.errors import Blocked, Misuse
 
 if TYPE_CHECKING:
     from skillrun.proof.result import OnProgress, Proof, Target
     from skillrun.reports.watchers import Silent
-    from skillrun.stages.interface import JobCase
+    from skillrun.skills.job_worker.stages.interface import JobCase
 
 EXIT_CODES = {"proved": 0, "refuted": 1, "incomplete": 3}
 
@@ -37,7 +37,7 @@ def prove(
     verdict.
     """
     from skillrun.reports.watchers import watcher_for
-    from skillrun.stages.proving import proof_target
+    from skillrun.skills.job_worker.stages.proving import proof_target
 
     _check_options(schedule, pytest_file, listing)
     if pytest_file is not None:
@@ -98,7 +98,7 @@ def _case(repo: Path, spec: Path | None, overrides: dict[str, str]) -> JobCase:
     from skillrun.runner.inputs import build_case
     from skillrun.runner.target import Request, ledger_path, own_files, the_only_spec
     from skillrun.skills.job_worker.skill import SKILL
-    from skillrun.stages.interface import JobCase
+    from skillrun.skills.job_worker.stages.interface import JobCase
 
     opened = open_repo(repo)
     file = spec if spec is not None else the_only_spec(opened)
@@ -119,7 +119,7 @@ def _case(repo: Path, spec: Path | None, overrides: dict[str, str]) -> JobCase:
 def _ask(case: JobCase, target: Target, watcher: Silent, trust: bool) -> None:
     """Raises Blocked where nobody has allowed code of this working tree to run."""
     from skillrun.runner.case import AGREE
-    from skillrun.stages.proving import consent_plan
+    from skillrun.skills.job_worker.stages.proving import consent_plan
     from skillrun.validations.consent import Gate
 
     plan = consent_plan(target)

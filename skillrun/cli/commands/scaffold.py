@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from skillrun.cli.commands.common import EXIT_CODES
-from skillrun.errors import Misuse
+from skillrun.core.errors import Misuse
 from skillrun.runner.scaffold import kept_lines, preview, scaffold
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def _document(plan: Plan, missing: Iterable[Mapping[str, Any]]) -> dict[str, Any
     """
     from dataclasses import asdict
 
-    from skillrun.canonical import sha256
+    from skillrun.core.canonical import sha256
 
     files = [
         {"path": change.path, "new": change.before is None, "sha256": sha256(change.after.encode())}
@@ -88,7 +88,7 @@ def _document(plan: Plan, missing: Iterable[Mapping[str, Any]]) -> dict[str, Any
 
 def _print(text: str) -> None:
     """Exact bytes for a pipe; on a terminal without what would steer it."""
-    from skillrun.text import visible
+    from skillrun.core.text import visible
 
     if sys.stdout.isatty():
         text = visible(text, limit=None, lines=True)
@@ -108,8 +108,8 @@ def _notes(plan: Plan) -> list[str]:
 
 
 def _print_beside(plan: Plan, missing: Iterable[Mapping[str, Any]]) -> None:
+    from skillrun.core.text import visible
     from skillrun.reports.lines import finding_lines
-    from skillrun.text import visible
 
     lines = [shown.text for finding in missing for shown in finding_lines(finding, indent=0)]
     lines += [text for kept in plan.kept for text in kept_lines(kept)]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from skillrun.cli.commands.common import print_json, print_table
-from skillrun.text import visible
+from skillrun.core.text import visible
 
 
 def list_skills(repo: Path, json: bool) -> int:
@@ -109,7 +109,7 @@ def check_skills(paths: list[Path], json: bool) -> int:
 
 def _root(repo: Path) -> Path | None:
     """The repository's root; None outside of one, where only bundled and home skills are found."""
-    from skillrun.errors import RepoUnusable
+    from skillrun.core.errors import RepoUnusable
     from skillrun.repo.git import open_repo
 
     try:

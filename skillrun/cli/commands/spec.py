@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from skillrun.cli.commands.common import pairs, print_json
-from skillrun.errors import Blocked, SpecInvalid
-from skillrun.text import visible
+from skillrun.core.errors import Blocked, SpecInvalid
+from skillrun.core.text import visible
 
 
 def init(repo: Path, set_: list[str]) -> int:
     """Writes `.skillrun/jobs/<job>.yaml` from --set, or from answers on a terminal."""
     from skillrun.contract.spec_init import new_spec, values_from, write_spec
     from skillrun.repo.git import open_to_write
-    from skillrun.stages.contract import spec_init_command
+    from skillrun.skills.job_worker.stages.contract import spec_init_command
 
     root = open_to_write(repo).root
     if not set_:
@@ -89,7 +89,7 @@ def _keep(question: Any, answer: str, values: dict[str, Any]) -> None:
 
 def _only(repo: Path) -> Path:
     """Raises Misuse for several, Blocked for none."""
-    from skillrun.errors import Blocked
+    from skillrun.core.errors import Blocked
     from skillrun.repo.git import open_repo
     from skillrun.runner.target import the_only_spec
 

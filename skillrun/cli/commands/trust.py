@@ -7,8 +7,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from skillrun.actor import ActorKind, person
-from skillrun.errors import Blocked, Refused, SkillrunError
+from skillrun.core.actor import ActorKind, person
+from skillrun.core.errors import Blocked, Refused, SkillrunError
 from skillrun.repo.git import Repo, open_repo
 from skillrun.reports.watchers import Live, at_terminal, show
 from skillrun.validations.consent import CommandPlan, Consent, Question, remove_repetition

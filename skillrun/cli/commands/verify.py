@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skillrun.cli.commands.signals import ended_by_signals
-from skillrun.errors import Misuse
+from skillrun.core.errors import Misuse
 from skillrun.reports.watchers import Live, Silent, at_terminal, show
 
 if TYPE_CHECKING:

@@ -22,9 +22,13 @@ from skillrun.frameworks.apscheduler.catalogue import RULES as RULES
 from skillrun.frameworks.common.callables.idioms import IDIOMS as IDIOMS
 
 if TYPE_CHECKING:
-    from skillrun.frameworks.interface import FrameworkUse, Place, Policy, Send
+    from skillrun.frameworks.interface import (
+        Policy,
+        Send,
+    )
     from skillrun.repo.python import Definition, Project
     from skillrun.repo.survey import Recogniser
+    from skillrun.repo.uses import FrameworkUse, Place
 
 ID = "apscheduler"
 TITLE = "APScheduler"

@@ -20,8 +20,11 @@ from skillrun.repo.places import is_aside
 from skillrun.repo.source import last_word
 
 if TYPE_CHECKING:
-    from skillrun.frameworks.interface import FrameworkUse, Place, Policy
+    from skillrun.frameworks.interface import (
+        Policy,
+    )
     from skillrun.repo.python import Definition, Project
+    from skillrun.repo.uses import FrameworkUse, Place
 
 _EVENTS = {
     "started": ("EVENT_JOB_SUBMITTED", "JobAcquired"),

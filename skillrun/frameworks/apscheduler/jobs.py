@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from skillrun.frameworks.common.callables.callers import reach_of
 from skillrun.frameworks.common.reading import place_of
-from skillrun.frameworks.interface import Place, Send
+from skillrun.frameworks.interface import (
+    Send,
+)
 from skillrun.repo.places import is_aside
 from skillrun.repo.python import UNKNOWN
 from skillrun.repo.source import last_word
+from skillrun.repo.uses import Place
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Definition, Module, Project

@@ -11,11 +11,11 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from skillrun.frameworks.interface import FrameworkUse, Place
+from skillrun.core.text import excerpt
 from skillrun.repo.manifests import Dependency, Manifests
 from skillrun.repo.places import is_aside
 from skillrun.repo.source import last_word
-from skillrun.text import excerpt
+from skillrun.repo.uses import FrameworkUse, Place
 
 ID = "apscheduler"
 SCHEDULERS = frozenset(

@@ -7,6 +7,7 @@ import datetime
 import re
 from collections.abc import Iterator
 
+from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.apscheduler.jobs import (
     Scheduled,
     Scheduler,
@@ -18,11 +19,13 @@ from skillrun.frameworks.apscheduler.jobs import (
 )
 from skillrun.frameworks.common.facts import seconds, tell
 from skillrun.frameworks.common.reading import place_of
-from skillrun.frameworks.interface import Job, Place
+from skillrun.frameworks.interface import (
+    Job,
+)
 from skillrun.repo.places import is_aside
 from skillrun.repo.python import Module, is_known
 from skillrun.repo.source import last_word
-from skillrun.verdict import Finding, Severity
+from skillrun.repo.uses import Place
 
 _WEB_APPS = (
     "flask.Flask",

@@ -18,8 +18,12 @@ from skillrun.frameworks.common.again import Path
 from skillrun.frameworks.common.around import clauses
 from skillrun.frameworks.common.reading import import_path, place_of
 from skillrun.frameworks.common.serializers import name_serializer
-from skillrun.frameworks.interface import Backoff, Place, Policy
+from skillrun.frameworks.interface import (
+    Backoff,
+    Policy,
+)
 from skillrun.repo.python import UNKNOWN, Definition, Project, is_known
+from skillrun.repo.uses import Place
 
 MAX_TRIES, TIMEOUT_S, KEEP_S = 5, 300.0, 3600.0
 IN_PROGRESS_S = 10.0  # beyond the timeout: until another worker takes over the job of one that died

@@ -22,8 +22,12 @@ from skillrun.frameworks.common.sender import (
     hold_options,
     order_sends,
 )
-from skillrun.frameworks.interface import FrameworkUse, Job, Send
+from skillrun.frameworks.interface import (
+    Job,
+    Send,
+)
 from skillrun.repo.python import Call, Definition, Module, Project
+from skillrun.repo.uses import FrameworkUse
 
 OWN = frozenset(("_job_id", "_queue_name", "_defer_until", "_defer_by", "_expires", "_job_try"))
 

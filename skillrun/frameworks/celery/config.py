@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from skillrun.frameworks.common.reading import in_tests as in_tests
 from skillrun.frameworks.common.reading import place_of as place_of
-from skillrun.frameworks.interface import FrameworkUse, Place
 from skillrun.repo.python import UNKNOWN, Module, Project, Unknown, is_known
+from skillrun.repo.uses import FrameworkUse, Place
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Definition

@@ -19,8 +19,8 @@ from skillrun.frameworks.celery.retries import Retries
 from skillrun.frameworks.celery.tasks import Task
 from skillrun.frameworks.common.reading import in_tests, place_of
 from skillrun.frameworks.common.records import first_record
-from skillrun.frameworks.interface import Place
 from skillrun.repo.python import Definition, Handler, Module, Project
+from skillrun.repo.uses import Place
 
 _NAMED_LIKE_A_RECORD = re.compile(
     r"dead|quarantin|bury|buried|park|record|fail|reject|letter|dlq|poison", re.IGNORECASE

@@ -14,8 +14,12 @@ from skillrun.frameworks.celery.deadletter import find_dead_letter
 from skillrun.frameworks.celery.retries import Path, Retries, find_retries
 from skillrun.frameworks.celery.tasks import Task, read_task
 from skillrun.frameworks.common.reading import import_path
-from skillrun.frameworks.interface import Backoff, FrameworkUse, Place, Policy
+from skillrun.frameworks.interface import (
+    Backoff,
+    Policy,
+)
 from skillrun.repo.python import Definition, Project, is_known
+from skillrun.repo.uses import FrameworkUse, Place
 
 _NO_BACKOFF = Backoff("none")
 

@@ -16,8 +16,11 @@ from skillrun.frameworks.celery.tasks import Option, Task
 from skillrun.frameworks.common.countdown import Countdown
 from skillrun.frameworks.common.errors import ancestors, short
 from skillrun.frameworks.common.guards import count_let_through, leaves, tests_before
-from skillrun.frameworks.interface import Backoff, Place
+from skillrun.frameworks.interface import (
+    Backoff,
+)
 from skillrun.repo.python import Call, Handler, Module, Project, is_known
+from skillrun.repo.uses import Place
 
 NEVER_RETRIED = ("celery.exceptions.Ignore", "celery.exceptions.Reject", "celery.exceptions.Retry")
 _RETRY_TASKS = ("celery.current_task.retry", "celery.task.current.retry")

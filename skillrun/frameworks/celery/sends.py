@@ -21,9 +21,13 @@ from skillrun.frameworks.common.sender import (
     is_sent_by_others,
     order_sends,
 )
-from skillrun.frameworks.interface import FrameworkUse, Job, Place, Send
+from skillrun.frameworks.interface import (
+    Job,
+    Send,
+)
 from skillrun.repo.python import Call, Definition, Module, Project, Use
 from skillrun.repo.source import FunctionNode, last_word
+from skillrun.repo.uses import FrameworkUse, Place
 
 PUBLISHING = {
     "delay": ".delay(...)",

@@ -23,7 +23,7 @@ from skillrun.frameworks.celery.config import (
 from skillrun.repo.python import UNKNOWN, Definition, Module, Project, is_known
 
 if TYPE_CHECKING:
-    from skillrun.frameworks.interface import FrameworkUse, Place
+    from skillrun.repo.uses import FrameworkUse, Place
 
 _DECORATORS = frozenset(
     {

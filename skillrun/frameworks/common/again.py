@@ -20,8 +20,8 @@ from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.interface import Backoff
 
 if TYPE_CHECKING:
-    from skillrun.frameworks.interface import Place
     from skillrun.repo.python import Call, Definition, Handler, Module, Project
+    from skillrun.repo.uses import Place
 
 _LIKE_A_COUNT = re.compile(
     r"tr(?:y|ies)(?![a-z])|attempt", re.IGNORECASE

@@ -6,10 +6,13 @@ from __future__ import annotations
 
 import ast
 
+from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.common.reading import place_of
-from skillrun.frameworks.interface import Job, Place
+from skillrun.frameworks.interface import (
+    Job,
+)
 from skillrun.repo.python import Call, Module, Project, is_known
-from skillrun.verdict import Finding, Severity
+from skillrun.repo.uses import Place
 
 ATOMIC = ("django.db.transaction.atomic", "django.db.transaction.Atomic")
 LOOKED_DEEP = 2  # functions of the repository that are followed from the handler

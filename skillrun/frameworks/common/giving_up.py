@@ -13,8 +13,8 @@ from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.common.records import first_record
 
 if TYPE_CHECKING:
-    from skillrun.frameworks.interface import Place
     from skillrun.repo.python import Definition, Handler, Module, Project
+    from skillrun.repo.uses import Place
 
 
 @dataclass(frozen=True)

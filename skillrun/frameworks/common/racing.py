@@ -8,6 +8,7 @@ import ast
 import re
 from collections.abc import Iterator
 
+from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.common.facts import (
     atomic_function,
     call_place,
@@ -18,7 +19,6 @@ from skillrun.frameworks.common.facts import (
 )
 from skillrun.frameworks.interface import Job
 from skillrun.repo.python import Call, Definition
-from skillrun.verdict import Finding, Severity
 
 _TABLE = r"[\"'`\[]?(?:\w+[\"'`\]]?\.[\"'`\[]?)?(\w+)"
 _SELECT = re.compile(r"\bSELECT\b.*\bFROM\s+" + _TABLE, re.IGNORECASE | re.DOTALL)

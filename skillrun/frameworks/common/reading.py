@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ast
 
-from skillrun.frameworks.interface import Place
 from skillrun.repo.python import Module, Project
+from skillrun.repo.uses import Place
 
 
 def place_of(module: Module, node: ast.AST) -> Place:

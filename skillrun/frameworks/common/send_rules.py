@@ -7,6 +7,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.common.arguments import find_mismatch, shown
 from skillrun.frameworks.common.facts import at, call_place, calls_of, tell
 from skillrun.frameworks.common.rows import name_row
@@ -20,7 +21,6 @@ from skillrun.frameworks.common.transactions import (
 )
 from skillrun.frameworks.interface import Arguments, Job, Send
 from skillrun.repo.python import Call, Module
-from skillrun.verdict import Finding, Severity
 
 
 def find_real_sends(job: Job, sender: Sender) -> Iterator[Send]:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from skillrun.core.verdict import Finding
 from skillrun.frameworks.interface import Job, Send
-from skillrun.verdict import Finding
 
 if TYPE_CHECKING:
-    from skillrun.frameworks.interface import FrameworkUse
     from skillrun.repo.python import Call, Definition, Module, Project
+    from skillrun.repo.uses import FrameworkUse
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.common.errors import ancestors, short
 from skillrun.frameworks.common.facts import calls_of, effect_calls, spec_name, tell
 from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.common.records import first_record
-from skillrun.frameworks.interface import Job, Place
+from skillrun.frameworks.interface import (
+    Job,
+)
 from skillrun.repo.calls import exception_names
 from skillrun.repo.python import Call, Handler
-from skillrun.verdict import Finding, Severity
+from skillrun.repo.uses import Place
 
 
 def swallowed_exception(

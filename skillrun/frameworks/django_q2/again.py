@@ -15,8 +15,12 @@ from skillrun.frameworks.common.countdown import Countdown
 from skillrun.frameworks.common.guards import count_let_through, tests_before
 from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.django_q2.sends import find_publishes
-from skillrun.frameworks.interface import Backoff, Place, Send
+from skillrun.frameworks.interface import (
+    Backoff,
+    Send,
+)
 from skillrun.repo.python import Call, Definition, Handler, Module, Project
+from skillrun.repo.uses import Place
 
 _NOW = ("now", "utcnow", "localtime")
 _DEEP = 1

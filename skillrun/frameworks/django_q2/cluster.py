@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from skillrun.frameworks.common.reading import held_value, in_tests, place_of
-from skillrun.frameworks.interface import FrameworkUse, Place
 from skillrun.repo.python import UNKNOWN, Module, Project
+from skillrun.repo.uses import FrameworkUse, Place
 
 RETRY_S = 60
 DEFAULTS: dict[str, Any] = {

@@ -19,8 +19,8 @@ from skillrun.frameworks.django_q2.hooks import asks_attempt, ends, on_failure
 from skillrun.frameworks.django_q2.sends import style_of
 
 if TYPE_CHECKING:
-    from skillrun.frameworks.interface import Place
     from skillrun.repo.python import Definition, Handler, Project
+    from skillrun.repo.uses import Place
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,14 @@ from skillrun.frameworks.django_q2.again import Again, find_again
 from skillrun.frameworks.django_q2.cluster import Cluster, read_cluster
 from skillrun.frameworks.django_q2.deadletter import find_record
 from skillrun.frameworks.django_q2.sends import ASYNC_TASK, find_real_publishes
-from skillrun.frameworks.interface import Backoff, FrameworkUse, Place, Policy, Send, find_wiring
+from skillrun.frameworks.interface import (
+    Backoff,
+    Policy,
+    Send,
+    find_wiring,
+)
 from skillrun.repo.python import Definition, Handler, Project, is_known
+from skillrun.repo.uses import FrameworkUse, Place
 
 
 def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Policy:

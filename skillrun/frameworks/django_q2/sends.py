@@ -15,8 +15,12 @@ from skillrun.frameworks.common.callables.callers import callers_of
 from skillrun.frameworks.common.reading import held_value, in_tests, options_of, place_of
 from skillrun.frameworks.common.sender import Sender, find_function, hold_options, order_sends
 from skillrun.frameworks.django_q2.cluster import read_cluster
-from skillrun.frameworks.interface import FrameworkUse, Job, Send
+from skillrun.frameworks.interface import (
+    Job,
+    Send,
+)
 from skillrun.repo.python import Definition, Module, Project
+from skillrun.repo.uses import FrameworkUse
 
 ENQUEUE = ("async_task", "async_", "async_iter", "AsyncTask", "Async", "Iter")
 SCHEDULE = "schedule"

@@ -11,8 +11,8 @@ from typing import Any
 
 from skillrun.frameworks.common.reading import in_tests, place_of
 from skillrun.frameworks.django_tasks.tasks import Task
-from skillrun.frameworks.interface import FrameworkUse, Place
 from skillrun.repo.python import Module, Project, is_known
+from skillrun.repo.uses import FrameworkUse, Place
 
 DEFAULT = "default"
 MOVED = "django_tasks.backends.database.DatabaseBackend"

@@ -16,11 +16,15 @@ from skillrun.frameworks.common.callables import policy as callables
 from skillrun.frameworks.common.reading import import_path
 from skillrun.frameworks.django_tasks.deadletter import find_record
 from skillrun.frameworks.django_tasks.retries import Again, enqueues_again, find_again
-from skillrun.frameworks.interface import Backoff, Place, Policy
+from skillrun.frameworks.interface import (
+    Backoff,
+    Policy,
+)
+from skillrun.repo.uses import Place
 
 if TYPE_CHECKING:
-    from skillrun.frameworks.interface import FrameworkUse
     from skillrun.repo.python import Definition, Project
+    from skillrun.repo.uses import FrameworkUse
 
 
 def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Policy:

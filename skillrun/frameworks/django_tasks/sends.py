@@ -21,9 +21,13 @@ from skillrun.frameworks.common.reading import in_tests, place_of
 from skillrun.frameworks.common.sender import Sender, hold_options, order_sends
 from skillrun.frameworks.django_tasks.backends import find_backends
 from skillrun.frameworks.django_tasks.tasks import Task, read_task
-from skillrun.frameworks.interface import FrameworkUse, Job, Send
+from skillrun.frameworks.interface import (
+    Job,
+    Send,
+)
 from skillrun.repo.places import is_aside
 from skillrun.repo.python import Definition, Module, Project
+from skillrun.repo.uses import FrameworkUse
 
 ENQUEUES = ("enqueue", "aenqueue")
 _HELD = ("context.task_result.task",)  # the running task's own

@@ -9,8 +9,8 @@ import ast
 from dataclasses import dataclass, field
 
 from skillrun.frameworks.common.reading import options_of, place_of
-from skillrun.frameworks.interface import Place
 from skillrun.repo.python import Definition, Module, Project
+from skillrun.repo.uses import Place
 
 MAKERS = tuple(
     f"{module}.task"

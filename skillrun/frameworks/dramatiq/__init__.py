@@ -34,9 +34,13 @@ from skillrun.frameworks.dramatiq.idioms import IDIOMS as IDIOMS
 from skillrun.frameworks.dramatiq.rules.catalogue import RULES as RULES
 
 if TYPE_CHECKING:
-    from skillrun.frameworks.interface import FrameworkUse, Place, Policy, Send
+    from skillrun.frameworks.interface import (
+        Policy,
+        Send,
+    )
     from skillrun.repo.python import Definition, Project
     from skillrun.repo.survey import Recogniser
+    from skillrun.repo.uses import FrameworkUse, Place
 
 ID = "dramatiq"
 TITLE = "Dramatiq"

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from skillrun.frameworks.common.reading import in_tests, place_of
-from skillrun.frameworks.interface import Place
 from skillrun.repo.python import UNKNOWN, Definition, Module, Project, Use, is_known
+from skillrun.repo.uses import Place
 
 _MAKERS = frozenset(
     {

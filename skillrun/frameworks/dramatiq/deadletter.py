@@ -18,8 +18,8 @@ from skillrun.frameworks.common.records import first_record
 from skillrun.frameworks.dramatiq.actors import Actor, actor_behind, run_node
 from skillrun.frameworks.dramatiq.sends import message_options
 from skillrun.frameworks.dramatiq.setup import Setup
-from skillrun.frameworks.interface import Place
 from skillrun.repo.python import Project
+from skillrun.repo.uses import Place
 
 _NAMED_LIKE_A_RECORD = re.compile(
     r"dead|quarantin|bury|buried|park|record|fail|reject|letter|dlq|poison", re.I

@@ -13,8 +13,8 @@ from skillrun.frameworks.dramatiq.actors import actor_behind, read_actor
 from skillrun.frameworks.dramatiq.setup import read_setup
 
 if TYPE_CHECKING:
-    from skillrun.frameworks.interface import FrameworkUse
     from skillrun.repo.python import Definition, Project
+    from skillrun.repo.uses import FrameworkUse
 
 _CALLBACKS = (
     ("failed", "on_failure"),

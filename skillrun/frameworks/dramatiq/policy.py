@@ -25,8 +25,12 @@ from skillrun.frameworks.dramatiq.deadletter import find_dead_letter
 from skillrun.frameworks.dramatiq.predicate import Predicate, read_predicate
 from skillrun.frameworks.dramatiq.sends import find_message_sends
 from skillrun.frameworks.dramatiq.setup import Setup, read_setup, redelivery_after
-from skillrun.frameworks.interface import Backoff, FrameworkUse, Place, Policy
+from skillrun.frameworks.interface import (
+    Backoff,
+    Policy,
+)
 from skillrun.repo.python import Definition, Project, is_known
+from skillrun.repo.uses import FrameworkUse, Place
 
 SEVEN_DAYS = 86_400_000 * 7
 _DEFAULTS: dict[str, Any] = {

@@ -34,9 +34,13 @@ from skillrun.frameworks.dramatiq.actors import (
     read_actor,
     uses_of,
 )
-from skillrun.frameworks.interface import FrameworkUse, Job, Send
+from skillrun.frameworks.interface import (
+    Job,
+    Send,
+)
 from skillrun.repo.places import is_aside
 from skillrun.repo.python import Call, Definition, Module, Project, Use
+from skillrun.repo.uses import FrameworkUse
 
 SENDING = {"send": ".send(...)", "send_with_options": ".send_with_options(...)"}
 _BUILDING = {"message": ".message(...)", "message_with_options": ".message_with_options(...)"}

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from skillrun.frameworks.common.reading import place_of
-from skillrun.frameworks.interface import FrameworkUse, Place
 from skillrun.repo.places import is_aside
 from skillrun.repo.python import Definition, Module, Project
+from skillrun.repo.uses import FrameworkUse, Place
 
 DEFAULT = frozenset(
     {"AgeLimit", "TimeLimit", "ShutdownNotifications", "Callbacks", "Pipelines", "Retries"}

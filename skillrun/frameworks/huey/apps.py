@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from skillrun.frameworks.common.reading import place_of
-from skillrun.frameworks.interface import FrameworkUse, Place
 from skillrun.repo.python import Module, Project
+from skillrun.repo.uses import FrameworkUse, Place
 
 DJANGO = ("huey.contrib.djhuey.", "django_huey.")
 _METHOD = re.compile(r"huey\.(?:\w+\.)*\w*Huey(?:\(\))?\.(\w+)")

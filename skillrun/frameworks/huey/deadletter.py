@@ -23,8 +23,8 @@ from skillrun.frameworks.huey.sends import find_messages
 from skillrun.frameworks.huey.tasks import Task
 
 if TYPE_CHECKING:
-    from skillrun.frameworks.interface import FrameworkUse, Place
     from skillrun.repo.python import Definition, Module, Project
+    from skillrun.repo.uses import FrameworkUse, Place
 
 _LIKE_A_RECORD = re.compile(
     r"dead|quarantin|bury|buried|park|record|fail|reject|letter|dlq|poison", re.IGNORECASE

@@ -19,8 +19,11 @@ from skillrun.frameworks.huey.hooks import receivers
 from skillrun.frameworks.huey.tasks import Task
 
 if TYPE_CHECKING:
-    from skillrun.frameworks.interface import Backoff, FrameworkUse, Place
+    from skillrun.frameworks.interface import (
+        Backoff,
+    )
     from skillrun.repo.python import Definition, Module, Project
+    from skillrun.repo.uses import FrameworkUse, Place
 
 
 def decided(project: Project, use: FrameworkUse, task: Task, exception: str) -> str:

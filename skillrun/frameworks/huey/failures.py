@@ -18,8 +18,8 @@ from skillrun.frameworks.huey.apps import app_method
 from skillrun.frameworks.huey.tasks import Task
 
 if TYPE_CHECKING:
-    from skillrun.frameworks.interface import FrameworkUse
     from skillrun.repo.python import Call, Definition, Handler, Module, Project
+    from skillrun.repo.uses import FrameworkUse
 
 RETRY = ("huey.RetryTask", "huey.exceptions.RetryTask")
 CANCEL = ("huey.CancelExecution", "huey.exceptions.CancelExecution")

@@ -15,8 +15,8 @@ from skillrun.frameworks.huey.apps import app_method
 from skillrun.repo.source import last_word
 
 if TYPE_CHECKING:
-    from skillrun.frameworks.interface import FrameworkUse
     from skillrun.repo.python import Definition, Module, Project
+    from skillrun.repo.uses import FrameworkUse
 
 # event -> (signal, hook)
 HOOKS = {

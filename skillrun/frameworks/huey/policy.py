@@ -19,8 +19,12 @@ from skillrun.frameworks.huey.deciding import own_wait
 from skillrun.frameworks.huey.failures import bodies, guarded, outcome, raised
 from skillrun.frameworks.huey.sends import find_messages
 from skillrun.frameworks.huey.tasks import DEFAULTS, Option, Task, read_task
-from skillrun.frameworks.interface import Backoff, FrameworkUse, Place, Policy
+from skillrun.frameworks.interface import (
+    Backoff,
+    Policy,
+)
 from skillrun.repo.python import Definition, Module, Project, is_known
+from skillrun.repo.uses import FrameworkUse, Place
 
 AT_SITE = ("retries", "retry_delay", "retry_backoff", "timeout")
 _NONE = Backoff("none")

@@ -22,9 +22,13 @@ from skillrun.frameworks.common.sender import (
 )
 from skillrun.frameworks.huey.apps import storage
 from skillrun.frameworks.huey.tasks import Task, read_task
-from skillrun.frameworks.interface import FrameworkUse, Job, Send
+from skillrun.frameworks.interface import (
+    Job,
+    Send,
+)
 from skillrun.repo.python import Definition, Module, Project, Use
 from skillrun.repo.source import FunctionNode, last_word
+from skillrun.repo.uses import FrameworkUse
 
 # What a call of the task, or `schedule`, keeps for itself; the last three since Huey 3.
 TAKEN = ("eta", "delay", "retries", "retry_delay", "priority", "expires")

@@ -16,7 +16,7 @@ from skillrun.frameworks.huey.apps import app_method
 from skillrun.repo.python import Definition, Module, Project
 
 if TYPE_CHECKING:
-    from skillrun.frameworks.interface import FrameworkUse, Place
+    from skillrun.repo.uses import FrameworkUse, Place
 
 KINDS = {
     "task": "task",

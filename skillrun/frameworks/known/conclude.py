@@ -13,12 +13,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from skillrun.frameworks.interface import FrameworkUse, Place
+from skillrun.core.text import excerpt
 from skillrun.frameworks.known.entry import Known, Seen, declares, glob_of
 from skillrun.frameworks.known.matching import COMMENT, Match, Matcher
 from skillrun.frameworks.known.names import module_words
 from skillrun.repo.places import is_aside
-from skillrun.text import excerpt
+from skillrun.repo.uses import FrameworkUse, Place
 
 if TYPE_CHECKING:
     from skillrun.frameworks.known.launchers import Start

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from skillrun.frameworks.common.joining import whole_command
-from skillrun.frameworks.interface import Place
 from skillrun.repo.managers import CI_FILES
+from skillrun.repo.uses import Place
 
 START_FILES = (
     *(

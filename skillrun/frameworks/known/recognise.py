@@ -8,13 +8,13 @@ import ast
 import os
 import re
 
-from skillrun.frameworks.interface import FrameworkUse, Place
 from skillrun.frameworks.known.addresses import find_broker
 from skillrun.frameworks.known.conclude import Collected, conclude
 from skillrun.frameworks.known.entry import Known
 from skillrun.frameworks.known.launchers import START_FILES, find_starts
 from skillrun.repo.manifests import Manifests
 from skillrun.repo.places import is_aside, is_test
+from skillrun.repo.uses import FrameworkUse, Place
 
 _SOURCES = {
     "python": (),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import re
 
+from skillrun.core.text import excerpt
 from skillrun.frameworks.common.callables.loops import poll_loops
 from skillrun.frameworks.common.callables.starts import (
     TEXT_FILES,
@@ -20,10 +21,9 @@ from skillrun.frameworks.common.callables.starts import (
     timer,
     with_timers,
 )
-from skillrun.frameworks.interface import FrameworkUse, Place
 from skillrun.repo.manifests import Manifests
 from skillrun.repo.places import is_aside
-from skillrun.text import excerpt
+from skillrun.repo.uses import FrameworkUse, Place
 
 ID = "plain-cron"
 

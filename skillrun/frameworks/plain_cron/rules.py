@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 
+from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.common.callables.callers import reach_of
 from skillrun.frameworks.common.callables.commands import starts_of
 from skillrun.frameworks.common.callables.starts import Start
@@ -14,7 +15,6 @@ from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.interface import Job
 from skillrun.repo.places import is_aside
 from skillrun.repo.source import last_word
-from skillrun.verdict import Finding, Severity
 
 
 def crontab_minute(job: Job) -> Iterator[Finding]:

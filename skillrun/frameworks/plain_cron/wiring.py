@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING
 
 from skillrun.frameworks.common.callables.callers import reach_of
 from skillrun.frameworks.common.callables.wiring import starting
-from skillrun.frameworks.interface import FrameworkUse, Send
+from skillrun.frameworks.interface import (
+    Send,
+)
+from skillrun.repo.uses import FrameworkUse
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Definition, Project

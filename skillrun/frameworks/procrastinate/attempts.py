@@ -18,8 +18,8 @@ from skillrun.frameworks.common.guards import count_let_through, tests_before
 from skillrun.frameworks.common.reading import place_of
 
 if TYPE_CHECKING:
-    from skillrun.frameworks.interface import Place
     from skillrun.repo.python import Definition, Handler, Module, Project
+    from skillrun.repo.uses import Place
 
 _LIKE_A_COUNT = re.compile(r"tr(?:y|ies)(?![a-z])|attempt", re.IGNORECASE)
 

@@ -20,9 +20,9 @@ from skillrun.frameworks.procrastinate.attempts import Attempts
 from skillrun.frameworks.procrastinate.retries import read_strategy
 
 if TYPE_CHECKING:
-    from skillrun.frameworks.interface import Place
     from skillrun.frameworks.procrastinate.tasks import Task
     from skillrun.repo.python import Definition, Module, Project
+    from skillrun.repo.uses import Place
 
 
 @dataclass(frozen=True)

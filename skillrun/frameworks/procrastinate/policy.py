@@ -11,17 +11,21 @@ from typing import TYPE_CHECKING
 
 from skillrun.frameworks.common.around import clauses
 from skillrun.frameworks.common.reading import import_path
-from skillrun.frameworks.interface import Backoff, Place, Policy
+from skillrun.frameworks.interface import (
+    Backoff,
+    Policy,
+)
 from skillrun.frameworks.procrastinate.attempts import raised
 from skillrun.frameworks.procrastinate.deadletter import find_record
 from skillrun.frameworks.procrastinate.recovery import HEARTBEAT_S, find_recoveries
 from skillrun.frameworks.procrastinate.retries import ANY, Strategy, read_strategy
 from skillrun.frameworks.procrastinate.tasks import read_task
 from skillrun.repo.python import is_known
+from skillrun.repo.uses import Place
 
 if TYPE_CHECKING:
-    from skillrun.frameworks.interface import FrameworkUse
     from skillrun.repo.python import Definition, Project
+    from skillrun.repo.uses import FrameworkUse
 
 
 def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Policy:

@@ -17,8 +17,8 @@ from skillrun.frameworks.procrastinate.tasks import read_task
 from skillrun.repo.source import last_word
 
 if TYPE_CHECKING:
-    from skillrun.frameworks.interface import FrameworkUse, Place
     from skillrun.repo.python import Definition, Module, Project
+    from skillrun.repo.uses import FrameworkUse, Place
 
 HEARTBEAT_S = 30.0  # `seconds_since_heartbeat` of get_stalled_jobs, and `stalled_worker_timeout` of the worker
 _DAY_S = 86_400.0

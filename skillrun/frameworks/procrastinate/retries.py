@@ -18,8 +18,8 @@ from skillrun.frameworks.interface import Backoff
 from skillrun.repo.python import UNKNOWN, Module, Project, is_known
 
 if TYPE_CHECKING:
-    from skillrun.frameworks.interface import Place
     from skillrun.frameworks.procrastinate.tasks import Task
+    from skillrun.repo.uses import Place
 
 STRATEGY = ("procrastinate.RetryStrategy", "procrastinate.retry.RetryStrategy")
 BASE = ("procrastinate.BaseRetryStrategy", "procrastinate.retry.BaseRetryStrategy")

@@ -22,8 +22,8 @@ from skillrun.frameworks.publishing import IN_TRANSACTION, publishes_on_commit, 
 from skillrun.repo.places import is_aside
 
 if TYPE_CHECKING:
-    from skillrun.frameworks.interface import FrameworkUse
     from skillrun.repo.python import Definition, Project
+    from skillrun.repo.uses import FrameworkUse
 
 MESSAGE = "kwargs"
 AWAITS = False  # by itself; see `awaits`

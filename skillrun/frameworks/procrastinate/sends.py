@@ -22,10 +22,14 @@ from skillrun.frameworks.common.sender import (
     hold_options,
     order_sends,
 )
-from skillrun.frameworks.interface import FrameworkUse, Job, Send
+from skillrun.frameworks.interface import (
+    Job,
+    Send,
+)
 from skillrun.frameworks.procrastinate.tasks import Task, names_of, read_task
 from skillrun.repo.python import Call, Definition, Module, Project
 from skillrun.repo.source import last_word
+from skillrun.repo.uses import FrameworkUse
 
 DEFERS = ("defer", "defer_async")
 BATCHES = ("batch_defer", "batch_defer_async")

@@ -15,7 +15,7 @@ from skillrun.frameworks.common.reading import options_of, place_of
 from skillrun.repo.python import Definition, Module, Project
 
 if TYPE_CHECKING:
-    from skillrun.frameworks.interface import FrameworkUse, Place
+    from skillrun.repo.uses import FrameworkUse, Place
 
 DJANGO = re.compile(r"procrastinate\.contrib\.django\.(?:procrastinate_app\.)?(?:current_)?app")
 _MADE = re.compile(r"procrastinate\.(?:app\.|blueprints\.)?(?:App|Blueprint)(?:\(\))?")

@@ -31,9 +31,13 @@ from skillrun.frameworks.rq.idioms import IDIOMS as IDIOMS
 from skillrun.frameworks.rq.rules.catalogue import RULES as RULES
 
 if TYPE_CHECKING:
-    from skillrun.frameworks.interface import FrameworkUse, Place, Policy, Send
+    from skillrun.frameworks.interface import (
+        Policy,
+        Send,
+    )
     from skillrun.repo.python import Definition, Project
     from skillrun.repo.survey import Recogniser
+    from skillrun.repo.uses import FrameworkUse, Place
 
 ID = "rq"
 TITLE = "RQ"

@@ -14,12 +14,17 @@ from typing import Any
 
 from skillrun.frameworks.common.reading import import_path, in_tests, options_of, place_of
 from skillrun.frameworks.common.records import first_record
-from skillrun.frameworks.interface import Backoff, Place, Policy, Send
+from skillrun.frameworks.interface import (
+    Backoff,
+    Policy,
+    Send,
+)
 from skillrun.frameworks.rq.callbacks import exception_handlers, failure_callbacks, random_waits
 from skillrun.frameworks.rq.retry import NONE, Reading, backoff_of, read_retry, returned_retries
 from skillrun.frameworks.rq.sends import CRON, SCHEDULER, find_effective_sends, job_decorator
 from skillrun.frameworks.rq.workers import launches_of
 from skillrun.repo.python import UNKNOWN, Definition, Handler, Module, Project, is_known
+from skillrun.repo.uses import Place
 
 TIMEOUT_S = 180.0  # Queue.DEFAULT_TIMEOUT
 # Until another worker takes over a job whose worker was killed: its heartbeat

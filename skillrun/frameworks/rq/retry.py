@@ -15,8 +15,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from skillrun.frameworks.common.reading import held_value, place_of
-from skillrun.frameworks.interface import Backoff, Place
+from skillrun.frameworks.interface import (
+    Backoff,
+)
 from skillrun.repo.python import Call, Definition, Module, Project, is_known
+from skillrun.repo.uses import Place
 
 CLASSES = ("rq.Retry", "rq.job.Retry")
 _LONGEST = 1000  # waits that are written out

@@ -26,9 +26,14 @@ from skillrun.frameworks.common.sender import (
     is_sent_by_others,
     order_sends,
 )
-from skillrun.frameworks.interface import Arguments, FrameworkUse, Job, Place, Send
+from skillrun.frameworks.interface import (
+    Arguments,
+    Job,
+    Send,
+)
 from skillrun.repo.python import Call, Definition, Module, Project, Use
 from skillrun.repo.source import last_word
+from skillrun.repo.uses import FrameworkUse, Place
 
 # method -> position of the function among its arguments
 ENQUEUE = {

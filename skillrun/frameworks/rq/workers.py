@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from skillrun.frameworks.common.joining import whole_command
 from skillrun.frameworks.common.reading import in_tests
-from skillrun.frameworks.interface import Place
 from skillrun.repo.places import is_aside
 from skillrun.repo.python import Project
+from skillrun.repo.uses import Place
 
 FILES = (
     *(

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from skillrun.frameworks.common.reading import held_value, in_tests, options_of, place_of
-from skillrun.frameworks.interface import Place
 from skillrun.repo.python import Definition, Module, Project
+from skillrun.repo.uses import Place
 
 RETRIES = {
     "SimpleRetryMiddleware": (

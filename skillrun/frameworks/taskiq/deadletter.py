@@ -16,9 +16,9 @@ from skillrun.frameworks.taskiq.hooks import methods
 from skillrun.frameworks.taskiq.retries import own_bound
 
 if TYPE_CHECKING:
-    from skillrun.frameworks.interface import Place
     from skillrun.frameworks.taskiq.tasks import Task
     from skillrun.repo.python import Definition, Project
+    from skillrun.repo.uses import Place
 
 AT_THE_END = ("on_error", "post_execute", "post_save")
 

@@ -12,13 +12,17 @@ from typing import Any
 
 from skillrun.frameworks.common.reading import import_path, place_of
 from skillrun.frameworks.common.serializers import name_serializer
-from skillrun.frameworks.interface import Backoff, Place, Policy
+from skillrun.frameworks.interface import (
+    Backoff,
+    Policy,
+)
 from skillrun.frameworks.taskiq.brokers import Broker, Part, find_serializer
 from skillrun.frameworks.taskiq.deadletter import clause_record, find_record
 from skillrun.frameworks.taskiq.retries import NONE, backoff, own_bound, runs, types
 from skillrun.frameworks.taskiq.sends import label
 from skillrun.frameworks.taskiq.tasks import read_task
 from skillrun.repo.python import Definition, Project, is_known
+from skillrun.repo.uses import Place
 
 IDLE_S = 600.0  # taskiq_redis/redis_broker.py: idle_timeout
 _DEFAULT_RUNS = 3

@@ -23,13 +23,17 @@ from skillrun.frameworks.common.sender import (
     is_sent_by_others,
     order_sends,
 )
-from skillrun.frameworks.interface import Job, Place, Send
+from skillrun.frameworks.interface import (
+    Job,
+    Send,
+)
 from skillrun.frameworks.taskiq.tasks import Found, Task, is_maker, read_task
 from skillrun.repo.python import UNKNOWN
+from skillrun.repo.uses import Place
 
 if TYPE_CHECKING:
-    from skillrun.frameworks.interface import FrameworkUse
     from skillrun.repo.python import Call, Definition, Module, Project, Use
+    from skillrun.repo.uses import FrameworkUse
 
 KICKS = {
     "kiq": "enqueue",

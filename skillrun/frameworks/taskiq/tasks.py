@@ -10,9 +10,9 @@ import ast
 from dataclasses import dataclass, field
 
 from skillrun.frameworks.common.reading import in_tests, options_of, place_of
-from skillrun.frameworks.interface import Place
 from skillrun.frameworks.taskiq.brokers import Broker, brokers_of
 from skillrun.repo.python import Definition, Module, Project
+from skillrun.repo.uses import Place
 
 MAKERS = ("task", "register_task")
 _NOT_LABELS = ("task_name", "func")

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skillrun.canonical import sha256
-from skillrun.errors import Blocked, LedgerUnusable
+from skillrun.core.canonical import sha256
+from skillrun.core.errors import Blocked, LedgerUnusable
 from skillrun.ledger.connection import BUSY_MS, explained, open_writer
 from skillrun.ledger.shipping.parcel import COLUMNS
 from skillrun.ledger.shipping.server import first_line, hide_secrets, load_driver

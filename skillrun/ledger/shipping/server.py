@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
-from skillrun.errors import Blocked, Misuse
-from skillrun.extras import install_hint
+from skillrun.core.errors import Blocked, Misuse
+from skillrun.core.extras import install_hint
+from skillrun.core.resources import resource
 from skillrun.ledger.shipping.compare import Holding
 from skillrun.ledger.shipping.parcel import COLUMNS, Parcel, group_by_table
-from skillrun.resources import resource
 
 if TYPE_CHECKING:
     import psycopg

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from skillrun.errors import Blocked
+from skillrun.core.errors import Blocked
 from skillrun.ledger.shipping.compare import (
     Holding,
     count_arrived_early,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import skillrun
-from skillrun.opening import read_file
+from skillrun.core.opening import read_file
 from skillrun.repo.git import run_git
 
 # Programs, libraries and their settings. Not here: homes, /tmp, /run, /var, other disks. That is

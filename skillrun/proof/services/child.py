@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from skillrun.core.text import visible
 from skillrun.proof.services.errors import ServiceFailed
-from skillrun.text import visible
 
 if TYPE_CHECKING:
     from skillrun.proof.sandbox.sandbox import Sandbox

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from skillrun.errors import Blocked, SkillrunError
+from skillrun.core.errors import Blocked, SkillrunError
 
 
 class ServiceMissing(Blocked):

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from skillrun import __version__
+from skillrun.core.tally import outcome_line
+from skillrun.core.text import masked_json, visible
 from skillrun.ledger import chain
 from skillrun.ledger.connection import BUSY_MS, explained, open_reader
 from skillrun.ledger.store import Ledger
 from skillrun.reports.page.findings import collect_findings
 from skillrun.reports.page.lanes import draw_history
 from skillrun.reports.page.stages import stage_rows
-from skillrun.tally import outcome_line
-from skillrun.text import masked_json, visible
 
 FOLDER = Path(__file__).resolve().parent
 # What is shown of a long run: its last events and invocations. The rest is in the ledger.

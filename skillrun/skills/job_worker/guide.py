@@ -7,11 +7,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from skillrun.errors import SkillrunError
+from skillrun.core.errors import SkillrunError
 from skillrun.skills.job_worker.checked import CHECKED, IDEMPOTENT
 
 if TYPE_CHECKING:
-    from skillrun.stages.interface import JobCase
+    from skillrun.skills.job_worker.stages.interface import JobCase
 
 _WANTED = {
     "identify": ("app", "tasks"),

@@ -19,23 +19,23 @@ from skillrun.skills.job_worker.checks import CHECKS
 
 if TYPE_CHECKING:
     from skillrun.contract.skill import Skill
+    from skillrun.core.verdict import StageResult
     from skillrun.repo.git import Repo
     from skillrun.repo.tree import Tree
-    from skillrun.stages.interface import JobCase
+    from skillrun.skills.job_worker.stages.interface import JobCase
     from skillrun.validations.consent import CommandPlan
-    from skillrun.verdict import StageResult
 
 _DECIDE = "decide the idempotency strategy in the spec"
 
 
 def _open_case(skill: Skill, spec: Any, repo: Repo, tree: Tree) -> JobCase:
-    from skillrun.stages.interface import JobCase
+    from skillrun.skills.job_worker.stages.interface import JobCase
 
     return JobCase(skill, spec, repo, tree)
 
 
 def _list_stages(skill: Skill) -> Sequence[Stage[JobCase]]:
-    from skillrun.stages.registry import STAGES
+    from skillrun.skills.job_worker.stages.registry import STAGES
 
     return STAGES
 
@@ -53,13 +53,13 @@ def _recommend(case: JobCase, results: Mapping[str, StageResult]) -> Iterable[Re
 
 
 def _list_command_plans(case: JobCase) -> list[CommandPlan]:
-    from skillrun.stages.commands import list_command_plans
+    from skillrun.skills.job_worker.stages.commands import list_command_plans
 
     return list_command_plans(case)
 
 
 def _make_prover() -> Prover[JobCase]:
-    from skillrun.stages import proving
+    from skillrun.skills.job_worker.stages import proving
 
     return proving
 

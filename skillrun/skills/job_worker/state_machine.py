@@ -9,8 +9,8 @@ from skillrun.runner.coded import Recommendation
 
 if TYPE_CHECKING:
     from skillrun.contract.spec import JobSpec
-    from skillrun.stages.interface import JobCase
-    from skillrun.verdict import Finding, StageResult
+    from skillrun.core.verdict import Finding, StageResult
+    from skillrun.skills.job_worker.stages.interface import JobCase
 
 STATE_MACHINE = "system/state-machine-mapper"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from skillrun.stages.tests import is_test_file
+from skillrun.skills.job_worker.stages.tests import is_test_file
 
 if TYPE_CHECKING:
     from skillrun.contract.job import JobSpec

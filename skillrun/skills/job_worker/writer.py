@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from skillrun.scaffold.gates import GATES as GATES
-from skillrun.scaffold.gates import can_be_written as can_be_written
-from skillrun.scaffold.gates import find_obstacles as find_obstacles
-from skillrun.scaffold.machine import mark_proof as mark_proof
-from skillrun.scaffold.manner import formatting
-from skillrun.scaffold.plan import plan
+from skillrun.skills.job_worker.scaffold.gates import GATES as GATES
+from skillrun.skills.job_worker.scaffold.gates import can_be_written as can_be_written
+from skillrun.skills.job_worker.scaffold.gates import find_obstacles as find_obstacles
+from skillrun.skills.job_worker.scaffold.machine import mark_proof as mark_proof
+from skillrun.skills.job_worker.scaffold.manner import formatting
+from skillrun.skills.job_worker.scaffold.plan import plan
 
 if TYPE_CHECKING:
     from skillrun.runner.case import AskConsent
     from skillrun.runner.changes import Plan
-    from skillrun.stages.interface import JobCase
+    from skillrun.skills.job_worker.stages.interface import JobCase
 
 STAGE = "handler"
 

@@ -8,7 +8,7 @@ import ast
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from skillrun.verdict import Finding, Severity
+from skillrun.core.verdict import Finding, Severity
 from skillrun.wall.counting.records import (
     DEAF,
     DESELECTED,

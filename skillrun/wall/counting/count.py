@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from skillrun.verdict import Finding, Severity
+from skillrun.core.verdict import Finding, Severity
 from skillrun.wall.checkout import Checkout, clean_checkout
 from skillrun.wall.counting.compare import NOT_RUN_RULE, UNCOUNTED_RULE, compare_counts
 from skillrun.wall.counting.places import (
@@ -128,7 +128,7 @@ def _says_none(root: Path) -> bool:
 
 
 def _read_profile(root: Path) -> Profile | None:
-    from skillrun.errors import SkillrunError
+    from skillrun.core.errors import SkillrunError
     from skillrun.repo.profile import load_profile
 
     try:

@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from skillrun.opening import read_file
+from skillrun.core.opening import read_file
 from skillrun.repo.git import git_output
-from skillrun.stages.testcases import is_test_file
+from skillrun.skills.job_worker.stages.testcases import is_test_file
 
 MOST_FOLDERS = 8
 _PROJECT = ("pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg", "setup.py", "manage.py")

@@ -7,9 +7,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from skillrun.anchors.intoto import STATEMENT
-from skillrun.exports.intoto import PREDICATE
-from skillrun.verdict import Finding, Severity
+from skillrun.core.verdict import Finding, Severity
+from skillrun.ledger.anchoring.intoto import STATEMENT
+from skillrun.ledger.exports.intoto import PREDICATE
 from skillrun.wall.verification import Verification
 
 

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from skillrun.text import visible
-from skillrun.verdict import Finding, Severity
+from skillrun.core.text import visible
+from skillrun.core.verdict import Finding, Severity
 from skillrun.wall.verification import Gaming, Job, Tests, Verification
 
 # XML 1.0 has no place for these, not even escaped; `visible` has made most of them plain already.

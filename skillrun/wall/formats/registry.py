@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from skillrun.text import safe_json
+from skillrun.core.text import safe_json
 from skillrun.wall.formats.document import document
 from skillrun.wall.formats.intoto import intoto
 from skillrun.wall.formats.junit import junit

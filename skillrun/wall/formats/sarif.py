@@ -7,9 +7,9 @@ from functools import cache
 from typing import Any
 from urllib.parse import quote
 
-from skillrun.canonical import digest
-from skillrun.text import visible
-from skillrun.verdict import Finding, Severity
+from skillrun.core.canonical import digest
+from skillrun.core.text import visible
+from skillrun.core.verdict import Finding, Severity
 from skillrun.wall.source import installed_source
 from skillrun.wall.verification import NOT_LOOKED_AT, Verification
 

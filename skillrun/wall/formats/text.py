@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict
 
+from skillrun.core.tally import outcome_line
 from skillrun.reports.lines import Line, finding_lines, line, stage_lines
-from skillrun.tally import outcome_line
 from skillrun.wall.verification import Job, Proof, Tests, Verification
 
 _WORDS = {

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from skillrun.verdict import Finding
+from skillrun.core.verdict import Finding
 from skillrun.wall.diff import Diff
 from skillrun.wall.gaming.making import doubtful, quoted, taken
 from skillrun.wall.gaming.spec_findings import OTHERS, find_altered

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from skillrun.contract.yamlpos import Document
-from skillrun.verdict import Finding
+from skillrun.core.verdict import Finding
 from skillrun.wall.diff import Diff, File
 from skillrun.wall.gaming.making import doubtful, quoted, taken
 from skillrun.wall.gaming.queries import dialect_of, find_blindness, same_query

@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from skillrun.opening import parse_toml
-from skillrun.stages.tests import is_test_file
-from skillrun.verdict import Finding, Severity
+from skillrun.core.opening import parse_toml
+from skillrun.core.verdict import Finding, Severity
+from skillrun.skills.job_worker.stages.tests import is_test_file
 from skillrun.wall.diff import Diff, File
 from skillrun.wall.gaming.making import doubtful, quoted, taken
 from skillrun.wall.gaming.specs import at

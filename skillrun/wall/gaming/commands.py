@@ -7,8 +7,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from skillrun.core.verdict import Finding, Severity
 from skillrun.repo.makefile import Recipe, make_recipes
-from skillrun.verdict import Finding, Severity
 from skillrun.wall.diff import Diff, File
 from skillrun.wall.gaming.make_settings import MAKEFILES, runs_make_weakly, weak_settings
 from skillrun.wall.gaming.making import doubtful, quoted, taken

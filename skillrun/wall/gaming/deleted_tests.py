@@ -7,7 +7,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from skillrun.verdict import Finding
+from skillrun.core.verdict import Finding
 from skillrun.wall.diff import Diff
 from skillrun.wall.gaming.asserting import open_assertions
 from skillrun.wall.gaming.making import doubtful, quoted, taken

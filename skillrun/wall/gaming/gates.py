@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from skillrun.contract.yamlpos import Document, YamlProblem, load_positions
-from skillrun.verdict import Finding
+from skillrun.core.verdict import Finding
 from skillrun.wall.diff import Diff, File
 from skillrun.wall.gaming.gate_steps import find_moved, is_same_place, list_sources
 from skillrun.wall.gaming.making import doubtful, quoted, taken

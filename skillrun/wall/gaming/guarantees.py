@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from skillrun.contract.yamlpos import Document
+from skillrun.core.verdict import Finding
 from skillrun.repo.python import Definition, Project
-from skillrun.verdict import Finding
 from skillrun.wall.diff import Diff, File
 from skillrun.wall.gaming.making import doubtful, quoted, taken
 from skillrun.wall.gaming.spec_findings import find_altered

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
+from skillrun.core.verdict import Finding
 from skillrun.repo.makefile import Recipe, make_recipes
-from skillrun.verdict import Finding
 from skillrun.wall.diff import Diff, File
 from skillrun.wall.gaming.commands import find_weaknesses
 from skillrun.wall.gaming.make_settings import MAKEFILES

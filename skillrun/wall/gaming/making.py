@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from skillrun.text import visible
-from skillrun.verdict import Finding, Severity
+from skillrun.core.text import visible
+from skillrun.core.verdict import Finding, Severity
 from skillrun.wall.diff import File
 
 PUT_BACK = "put it back; where less evidence is meant, a person has to decide that"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from skillrun.verdict import Finding
+from skillrun.core.verdict import Finding
 from skillrun.wall.diff import Diff
 from skillrun.wall.gaming.making import quoted, taken
 from skillrun.wall.gaming.specs import base_document

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from skillrun.stages.tests import is_test_file
+from skillrun.skills.job_worker.stages.tests import is_test_file
 from skillrun.wall.diff import Diff, File
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef

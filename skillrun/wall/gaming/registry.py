@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from skillrun.verdict import Finding
+from skillrun.core.verdict import Finding
 from skillrun.wall.diff import Diff
 from skillrun.wall.gaming import (
     altered_spec,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from skillrun.stages.tests import is_test_file
+from skillrun.skills.job_worker.stages.tests import is_test_file
 from skillrun.wall.diff import Diff
 
 _SHORTEST = 4  # letters; shorter names, and those of every module, say nothing

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from skillrun.errors import SkillInvalid
-from skillrun.verdict import Finding
+from skillrun.core.errors import SkillInvalid
+from skillrun.core.verdict import Finding
 from skillrun.wall.diff import Diff, File
 from skillrun.wall.gaming.making import doubtful, quoted, taken
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from skillrun.verdict import Finding
+from skillrun.core.verdict import Finding
 from skillrun.wall.diff import Diff, File
 from skillrun.wall.gaming.making import doubtful, quoted, taken
 from skillrun.wall.gaming.pytests import Test, list_changed_tests

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from skillrun.verdict import Finding
+from skillrun.core.verdict import Finding
 from skillrun.wall.diff import Diff
 from skillrun.wall.gaming.making import quoted, taken
 from skillrun.wall.gaming.spec_changes import Change, find_changes

@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from skillrun.stages.tests import is_test_file
-from skillrun.verdict import Finding
+from skillrun.core.verdict import Finding
+from skillrun.skills.job_worker.stages.tests import is_test_file
 from skillrun.wall.diff import Diff, File
 from skillrun.wall.gaming.making import quoted, taken
 from skillrun.wall.gaming.specs import at, listed

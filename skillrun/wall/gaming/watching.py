@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from skillrun.core.verdict import Finding, Severity
 from skillrun.repo.python import Project
 from skillrun.repo.source import Module
-from skillrun.stages.tests import is_test_file
-from skillrun.verdict import Finding, Severity
+from skillrun.skills.job_worker.stages.tests import is_test_file
 from skillrun.wall.diff import Diff, File
 from skillrun.wall.gaming.making import doubtful, quoted, taken
 from skillrun.wall.gaming.specs import at, listed, mapping

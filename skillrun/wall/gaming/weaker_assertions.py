@@ -6,7 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 
-from skillrun.verdict import Finding
+from skillrun.core.verdict import Finding
 from skillrun.wall.diff import Diff
 from skillrun.wall.gaming.asserting import (
     ALWAYS,

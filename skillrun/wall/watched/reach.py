@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from skillrun.repo.python import Definition, Project
 from skillrun.repo.source import FunctionNode, Module, last_word
-from skillrun.stages.tests import is_test_file
+from skillrun.skills.job_worker.stages.tests import is_test_file
 
 # Functions with these decorators are called by whoever sends the signal.
 _RECEIVERS = {"connect", "receiver", "listens_for", "on_event", "register", "hook", "middleware"}

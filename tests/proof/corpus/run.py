@@ -95,7 +95,7 @@ def build(name: str, made: Mutant | Variant | None, folder: Path) -> Path:
 def try_one(name: str, module: ModuleType, made: Mutant | Variant | None) -> Outcome:
     """Proves one handler."""
     from skillrun.contract.spec import load_spec
-    from skillrun.errors import SkillrunError
+    from skillrun.core.errors import SkillrunError
     from skillrun.proof.prove import prove
     from skillrun.proof.result import Target
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.arq.policy import keep_result_s
 from skillrun.frameworks.arq.sends import SENDER, find_named_sends
 from skillrun.frameworks.arq.workers import find_entries
@@ -15,7 +16,6 @@ from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.common.send_rules import find_called_sends, find_real_sends
 from skillrun.frameworks.interface import Job
 from skillrun.repo.python import is_known
-from skillrun.verdict import Finding, Severity
 
 # arq/constants.py, expires_extra_ms: a job is kept for a day after it was due.
 _EXPIRES_S = 86_400.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.arq.deadletter import find_record
 from skillrun.frameworks.arq.hooks import job_hooks
 from skillrun.frameworks.arq.policy import keep_result_s, max_tries
@@ -16,7 +17,6 @@ from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.common.send_rules import find_real_sends
 from skillrun.frameworks.interface import Job
 from skillrun.repo.python import is_known
-from skillrun.verdict import Finding, Severity
 
 
 def _expects_record(job: Job) -> bool:

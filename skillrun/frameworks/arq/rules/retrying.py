@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.arq.policy import max_tries, retries_on
 from skillrun.frameworks.arq.retries import find_retries, raises_retry
 from skillrun.frameworks.arq.workers import find_entries
@@ -16,7 +17,6 @@ from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.interface import Job
 from skillrun.repo.calls import surroundings
 from skillrun.repo.python import Call, Handler, is_known
-from skillrun.verdict import Finding, Severity
 
 _OF_RETRY = {
     "builtins.RuntimeError",

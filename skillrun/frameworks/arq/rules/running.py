@@ -7,14 +7,17 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.arq.sends import SENDER
 from skillrun.frameworks.arq.workers import Entry, Worker, find_entries, hook
 from skillrun.frameworks.common.facts import tell
 from skillrun.frameworks.common.reading import held_value, place_of
 from skillrun.frameworks.common.send_rules import find_real_sends
-from skillrun.frameworks.interface import Job, Place
+from skillrun.frameworks.interface import (
+    Job,
+)
 from skillrun.repo.python import Module
-from skillrun.verdict import Finding, Severity
+from skillrun.repo.uses import Place
 
 # What a worker's settings may hold (arq/worker.py, Worker.__init__).
 _NAMES = """

@@ -7,13 +7,17 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.celery.config import broker_transport
 from skillrun.frameworks.celery.rules.facts import retries_of, say, task_of
 from skillrun.frameworks.celery.sends import SENDER
 from skillrun.frameworks.common.facts import at, calls_of, known, seconds
 from skillrun.frameworks.common.send_rules import find_real_sends
-from skillrun.frameworks.interface import Job, Place, Send
-from skillrun.verdict import Finding, Severity
+from skillrun.frameworks.interface import (
+    Job,
+    Send,
+)
+from skillrun.repo.uses import Place
 
 
 def visibility_timeout(job: Job) -> Iterator[Finding]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.celery.retries import Retries, find_retries
 from skillrun.frameworks.celery.tasks import Task, read_task
-from skillrun.frameworks.interface import Job, Place
-from skillrun.verdict import Finding, Severity
+from skillrun.frameworks.interface import (
+    Job,
+)
+from skillrun.repo.uses import Place
 
 
 def task_of(job: Job) -> Task:

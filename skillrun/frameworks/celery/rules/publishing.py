@@ -5,12 +5,12 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.celery.config import in_tests, place_of
 from skillrun.frameworks.celery.rules.facts import say, task_of
 from skillrun.frameworks.celery.tasks import names_of
 from skillrun.frameworks.interface import Job
 from skillrun.repo.python import Module, is_known
-from skillrun.verdict import Finding, Severity
 
 
 def task_name_missing(job: Job) -> Iterator[Finding]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.celery.retries import NEVER_RETRIED, Path, takes
 from skillrun.frameworks.celery.rules.facts import retries_of, say
 from skillrun.frameworks.common.errors import ancestors, short
 from skillrun.frameworks.common.facts import at, effect_calls, seconds, spec_name
 from skillrun.frameworks.interface import Job
 from skillrun.repo.python import Call, Handler
-from skillrun.verdict import Finding, Severity
 
 _EVERYTHING = {"builtins.Exception", "builtins.BaseException"}
 

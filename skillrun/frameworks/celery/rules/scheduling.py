@@ -5,13 +5,13 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.celery.config import place_of
 from skillrun.frameworks.celery.rules.facts import say
 from skillrun.frameworks.celery.sends import find_sends
 from skillrun.frameworks.common.facts import calls_of, seconds
 from skillrun.frameworks.interface import Job, Send
 from skillrun.repo.python import Module
-from skillrun.verdict import Finding, Severity
 
 _CRONTABS = ("celery.schedules.crontab", "celery.task.schedules.crontab")
 _LOCKS = ("add", "lock", "select_for_update", "acquire", "setnx")

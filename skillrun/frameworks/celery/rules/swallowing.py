@@ -5,11 +5,14 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.celery.rules.facts import say, task_of
 from skillrun.frameworks.common.facts import known
-from skillrun.frameworks.interface import Job, Place
+from skillrun.frameworks.interface import (
+    Job,
+)
 from skillrun.repo.python import Handler
-from skillrun.verdict import Finding, Severity
+from skillrun.repo.uses import Place
 
 _SOFT_LIMIT = "billiard.exceptions.SoftTimeLimitExceeded"
 _SOFT_LIMIT_NAMES = {_SOFT_LIMIT, "celery.exceptions.SoftTimeLimitExceeded"}

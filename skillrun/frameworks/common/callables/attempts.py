@@ -18,9 +18,12 @@ from typing import Any
 from skillrun.frameworks.common.callables.callers import called
 from skillrun.frameworks.common.countdown import Countdown, recognise
 from skillrun.frameworks.common.reading import place_of
-from skillrun.frameworks.interface import Backoff, Place
+from skillrun.frameworks.interface import (
+    Backoff,
+)
 from skillrun.repo.python import Definition, Module, Project, is_known
 from skillrun.repo.source import last_word
+from skillrun.repo.uses import Place
 
 _NONE = Backoff("none")
 _OTHER_LIBRARIES = (

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from skillrun.frameworks.common.callables.loops import poll_loops, polls
 from skillrun.frameworks.common.reading import place_of
-from skillrun.frameworks.interface import Place
 from skillrun.repo.places import is_aside
 from skillrun.repo.python import Definition, Module, Project, Use
+from skillrun.repo.uses import Place
 
 if TYPE_CHECKING:
-    from skillrun.frameworks.interface import FrameworkUse
+    from skillrun.repo.uses import FrameworkUse
 
 _FOLLOWED = 3  # callers of callers that are looked at
 COMMANDS = "/management/commands/"

@@ -13,8 +13,8 @@ from skillrun.frameworks.common.callables.starts import (
     timer,
     with_timers,
 )
-from skillrun.frameworks.interface import Place
 from skillrun.repo.places import is_aside, is_vendored
+from skillrun.repo.uses import Place
 
 if TYPE_CHECKING:
     from skillrun.frameworks.common.callables.callers import Reach

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.common.callables.callers import reach_of
 from skillrun.frameworks.common.callables.commands import starts_of
 from skillrun.frameworks.common.facts import (
@@ -25,7 +26,6 @@ from skillrun.frameworks.common.facts import (
 from skillrun.frameworks.common.records import first_record
 from skillrun.frameworks.interface import Job
 from skillrun.repo.python import Call, Handler
-from skillrun.verdict import Finding, Severity
 
 _DONE_WORD = r"(?:sent|processed|done|delivered|completed|published|handled|notified|finished|emailed|dispatched)"
 _DONE = re.compile(rf"\b(?:is_|was_)?{_DONE_WORD}(?:_at|_on|_flag)?\b", re.IGNORECASE)

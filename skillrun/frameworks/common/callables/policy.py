@@ -17,9 +17,13 @@ from skillrun.frameworks.common.callables.callers import called, reach_of
 from skillrun.frameworks.common.callables.commands import starts_of
 from skillrun.frameworks.common.reading import import_path, place_of
 from skillrun.frameworks.common.records import first_record
-from skillrun.frameworks.interface import Backoff, FrameworkUse, Place, Policy
+from skillrun.frameworks.interface import (
+    Backoff,
+    Policy,
+)
 from skillrun.repo.places import is_aside
 from skillrun.repo.python import Definition, Module, Project
+from skillrun.repo.uses import FrameworkUse, Place
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING
 from skillrun.frameworks.common.callables.callers import Reach
 from skillrun.frameworks.common.callables.commands import starts_of
 from skillrun.frameworks.common.reading import place_of
-from skillrun.frameworks.interface import Place, Send
+from skillrun.frameworks.interface import (
+    Send,
+)
 from skillrun.repo.places import is_aside
 from skillrun.repo.source import last_word
+from skillrun.repo.uses import Place
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Definition, Project, Use

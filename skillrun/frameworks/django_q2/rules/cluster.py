@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.common.facts import at, seconds, tell
 from skillrun.frameworks.common.reading import in_tests, place_of
 from skillrun.frameworks.django_q2.again import find_again
 from skillrun.frameworks.django_q2.cluster import Cluster, read_cluster
 from skillrun.frameworks.django_q2.policy import ends_at_failure, first_sends, is_cached
 from skillrun.frameworks.django_q2.sends import ASYNC_TASK
-from skillrun.frameworks.interface import Job, Place, Send
+from skillrun.frameworks.interface import (
+    Job,
+    Send,
+)
 from skillrun.repo.python import is_known
-from skillrun.verdict import Finding, Severity
+from skillrun.repo.uses import Place
 
 _NO_RECEIPTS = ("redis", "")
 

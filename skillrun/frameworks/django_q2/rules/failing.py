@@ -7,6 +7,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.common import swallowing
 from skillrun.frameworks.common.errors import ancestors, short
 from skillrun.frameworks.common.facts import call_place, calls_of, effect_calls, spec_name, tell
@@ -16,7 +17,6 @@ from skillrun.frameworks.django_q2.deadletter import records
 from skillrun.frameworks.django_q2.sends import find_real_publishes
 from skillrun.frameworks.interface import Job
 from skillrun.repo.python import Call, Handler
-from skillrun.verdict import Finding, Severity
 
 _EXITS = ("sys.exit", "builtins.exit", "builtins.quit")
 

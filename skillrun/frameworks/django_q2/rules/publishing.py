@@ -7,6 +7,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.common.facts import call_place, calls_of, tell
 from skillrun.frameworks.common.guards import tests_before
 from skillrun.frameworks.common.reading import in_tests, place_of
@@ -21,10 +22,12 @@ from skillrun.frameworks.django_q2.sends import (
     reserved_names,
     style_of,
 )
-from skillrun.frameworks.interface import Job, Place
+from skillrun.frameworks.interface import (
+    Job,
+)
 from skillrun.repo.python import Module
 from skillrun.repo.source import last_word
-from skillrun.verdict import Finding, Severity
+from skillrun.repo.uses import Place
 
 _NO_LITERALS = ("datetime.", "django.utils.timezone.", "decimal.Decimal", "uuid.")
 

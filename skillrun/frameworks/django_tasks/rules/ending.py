@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 
+from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.common import swallowing
 from skillrun.frameworks.common.again import taking
 from skillrun.frameworks.common.around import clauses
@@ -15,9 +16,11 @@ from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.common.records import first_record
 from skillrun.frameworks.django_tasks.retries import enqueues_again
 from skillrun.frameworks.django_tasks.rules.retrying import again_of, is_undone
-from skillrun.frameworks.interface import Job, Place
+from skillrun.frameworks.interface import (
+    Job,
+)
 from skillrun.repo.python import Handler
-from skillrun.verdict import Finding, Severity
+from skillrun.repo.uses import Place
 
 _PRUNES = re.compile(r"prune_db_task_results\b(?P<rest>[^\n]*)")
 _STARTED_IN = (

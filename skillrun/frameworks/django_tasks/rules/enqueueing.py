@@ -5,13 +5,13 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.common.facts import call_place, calls_of, tell
 from skillrun.frameworks.common.reading import in_tests, place_of
 from skillrun.frameworks.django_tasks.sends import find_enqueue
 from skillrun.frameworks.django_tasks.tasks import Task, read_task
 from skillrun.frameworks.interface import Job
 from skillrun.repo.python import Call
-from skillrun.verdict import Finding, Severity
 
 
 def _task(job: Job) -> Task:

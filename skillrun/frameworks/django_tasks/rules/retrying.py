@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.common import swallowing
 from skillrun.frameworks.common.again import bodies, taking, tries_itself
 from skillrun.frameworks.common.around import clauses
@@ -18,7 +19,6 @@ from skillrun.frameworks.django_tasks.sends import find_real_enqueues
 from skillrun.frameworks.django_tasks.tasks import read_task
 from skillrun.frameworks.interface import Job
 from skillrun.repo.python import Call, Handler, Module
-from skillrun.verdict import Finding, Severity
 
 _HINT = (
     "except ... as error: ship.using(run_after=timezone.now() + wait).enqueue(..., attempt=attempt"

@@ -6,13 +6,16 @@ import ast
 import re
 from collections.abc import Iterator
 
+from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.common.facts import at, tell
 from skillrun.frameworks.common.reading import in_tests, place_of
 from skillrun.frameworks.django_tasks.backends import find_backends
 from skillrun.frameworks.django_tasks.sends import find_real_enqueues, find_sends
 from skillrun.frameworks.django_tasks.tasks import read_task
-from skillrun.frameworks.interface import Job, Place
-from skillrun.verdict import Finding, Severity
+from skillrun.frameworks.interface import (
+    Job,
+)
+from skillrun.repo.uses import Place
 
 _LOOKS_AT_ROWS = re.compile(rb"DBTaskResult|django_tasks_d")
 _RUNNING = re.compile(rb"\bRUNNING\b|\.running\(\)")

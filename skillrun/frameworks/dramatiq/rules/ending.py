@@ -7,13 +7,13 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.common.facts import at, spec_name, tell
 from skillrun.frameworks.common.records import first_record
 from skillrun.frameworks.dramatiq.actors import actor_behind, actors_named, run_node
 from skillrun.frameworks.dramatiq.deadletter import callback_records, nack_records
 from skillrun.frameworks.dramatiq.rules.flow import YES, declared, is_kind_of, leaves, options_of
 from skillrun.frameworks.interface import Job
-from skillrun.verdict import Finding, Severity
 
 _CALLBACKS = ("on_failure", "on_success", "on_retry_exhausted")
 _COUNTS = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.common.facts import at, seconds, tell
 from skillrun.frameworks.dramatiq.actors import Option
 from skillrun.frameworks.dramatiq.policy import SEVEN_DAYS, explicit_delays
@@ -17,9 +18,11 @@ from skillrun.frameworks.dramatiq.rules.flow import (
     options_of,
 )
 from skillrun.frameworks.dramatiq.sends import message_options
-from skillrun.frameworks.interface import Job, Place
+from skillrun.frameworks.interface import (
+    Job,
+)
 from skillrun.repo.python import is_known
-from skillrun.verdict import Finding, Severity
+from skillrun.repo.uses import Place
 
 _RETRY_OPTIONS = ("max_retries", "min_backoff", "max_backoff")
 # Below these many milliseconds somebody meant seconds: TimeLimit looks once a second, and nothing

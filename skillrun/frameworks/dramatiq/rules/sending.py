@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.common import send_rules
 from skillrun.frameworks.common.arguments import shown
 from skillrun.frameworks.common.facts import call_place, calls_of, tell
@@ -17,7 +18,6 @@ from skillrun.frameworks.dramatiq.sends import (
 )
 from skillrun.frameworks.interface import Job
 from skillrun.repo.python import Call, Module
-from skillrun.verdict import Finding, Severity
 
 
 def wrong_arguments(job: Job) -> Iterator[Finding]:

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from importlib import import_module
 
+from skillrun.core.verdict import Finding
 from skillrun.frameworks.common.sender import send_rule
 from skillrun.frameworks.interface import Job, Rule
-from skillrun.verdict import Finding
 
 
 def _in(module: str, function: str) -> Callable[[Job], Iterable[Finding]]:

@@ -11,8 +11,11 @@ from collections.abc import Iterator
 from skillrun.frameworks.common.reading import in_tests
 from skillrun.frameworks.huey.apps import setting
 from skillrun.frameworks.huey.tasks import Task, read_task
-from skillrun.frameworks.interface import Job, Place
+from skillrun.frameworks.interface import (
+    Job,
+)
 from skillrun.repo.python import Project
+from skillrun.repo.uses import Place
 
 _CONSUMERS = ("huey_consumer", "run_huey", "djangohuey", "run_djangohuey")
 _FILES = (

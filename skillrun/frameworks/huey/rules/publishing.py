@@ -7,12 +7,15 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.common.facts import call_place, calls_of, tell
 from skillrun.frameworks.huey.rules.facts import task_of
 from skillrun.frameworks.huey.sends import TAKEN_SINCE_3, find_messages
 from skillrun.frameworks.huey.tasks import is_task
-from skillrun.frameworks.interface import Job, Place
-from skillrun.verdict import Finding, Severity
+from skillrun.frameworks.interface import (
+    Job,
+)
+from skillrun.repo.uses import Place
 
 
 def never_runs(job: Job) -> Iterator[Finding]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.common import swallowing
 from skillrun.frameworks.common.facts import at, effect_calls, seconds, spec_name, tell
 from skillrun.frameworks.common.reading import place_of
@@ -13,9 +14,11 @@ from skillrun.frameworks.huey.failures import fate, guarded, raised
 from skillrun.frameworks.huey.policy import AT_SITE, effective, overrides
 from skillrun.frameworks.huey.rules.facts import run_place, task_of
 from skillrun.frameworks.huey.tasks import is_task
-from skillrun.frameworks.interface import Job, Place
+from skillrun.frameworks.interface import (
+    Job,
+)
 from skillrun.repo.python import Call
-from skillrun.verdict import Finding, Severity
+from skillrun.repo.uses import Place
 
 _STOPS = "raise CancelExecution(retry=False) from the error, once it is recorded"
 

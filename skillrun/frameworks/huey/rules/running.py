@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 
+from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.common.facts import seconds, tell
 from skillrun.frameworks.common.reading import in_tests, place_of
 from skillrun.frameworks.huey.apps import setting, storage
@@ -20,7 +21,6 @@ from skillrun.frameworks.huey.rules.facts import (
 from skillrun.frameworks.huey.sends import find_sends
 from skillrun.frameworks.interface import Job
 from skillrun.repo.python import Module
-from skillrun.verdict import Finding, Severity
 
 _NO_TTL = ("SqliteHuey", "CySqliteHuey", "PostgresHuey", "FileHuey")
 _FLUSHES = re.compile(r"(?:\s|[\"'])(?:--flush-locks|-[a-zA-Z]*f)\b")

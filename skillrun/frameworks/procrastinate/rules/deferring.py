@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.common.arguments import is_none
 from skillrun.frameworks.common.facts import tell
 from skillrun.frameworks.common.send_rules import find_called_sends
@@ -14,7 +15,6 @@ from skillrun.frameworks.procrastinate.tasks import Task, read_task
 from skillrun.repo.calls import surroundings
 from skillrun.repo.python import Call
 from skillrun.repo.source import last_word
-from skillrun.verdict import Finding, Severity
 
 _ALREADY = "AlreadyEnqueued"
 

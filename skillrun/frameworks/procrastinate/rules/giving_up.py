@@ -5,13 +5,13 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.common import swallowing
 from skillrun.frameworks.common.facts import at, tell
 from skillrun.frameworks.common.reading import in_tests, place_of
 from skillrun.frameworks.interface import Job
 from skillrun.frameworks.procrastinate.deadletter import find_record
 from skillrun.frameworks.procrastinate.tasks import read_task
-from skillrun.verdict import Finding, Severity
 
 
 def failure_unrecorded(job: Job) -> Iterator[Finding]:

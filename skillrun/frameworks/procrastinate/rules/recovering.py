@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.common.facts import tell
 from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.common.send_rules import find_real_sends
@@ -11,7 +12,6 @@ from skillrun.frameworks.interface import Job
 from skillrun.frameworks.procrastinate.recovery import find_recoveries
 from skillrun.frameworks.procrastinate.sends import SENDER
 from skillrun.frameworks.procrastinate.tasks import Task, read_task
-from skillrun.verdict import Finding, Severity
 
 _HINT = (
     "a periodic task that calls app.job_manager.get_stalled_jobs() and retry_job() for each of them"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.common import swallowing
 from skillrun.frameworks.common.around import around
 from skillrun.frameworks.common.errors import ancestors, short
@@ -13,7 +14,6 @@ from skillrun.frameworks.procrastinate.attempts import raised
 from skillrun.frameworks.procrastinate.retries import ANY, Strategy, read_strategy
 from skillrun.frameworks.procrastinate.tasks import read_task
 from skillrun.repo.python import Call, is_known
-from skillrun.verdict import Finding, Severity
 
 _HINT = "RetryStrategy(max_attempts=4, exponential_wait=2, retry_exceptions=[...])"
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.common.facts import tell
 from skillrun.frameworks.common.reading import in_tests, options_of, place_of
-from skillrun.frameworks.interface import Job, Place
+from skillrun.frameworks.interface import (
+    Job,
+)
 from skillrun.frameworks.procrastinate.loading import loads
 from skillrun.frameworks.procrastinate.retries import ANY, read_strategy
 from skillrun.frameworks.procrastinate.rules.giving_up import given
 from skillrun.frameworks.procrastinate.tasks import Task, read_task
-from skillrun.verdict import Finding, Severity
+from skillrun.repo.uses import Place
 
 
 def _task(job: Job) -> Task:

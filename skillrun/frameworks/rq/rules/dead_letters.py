@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.common.facts import seconds, tell
 from skillrun.frameworks.common.reading import in_tests, place_of
 from skillrun.frameworks.common.records import first_record
@@ -13,7 +14,6 @@ from skillrun.frameworks.rq.callbacks import failure_callbacks, looks_at_retries
 from skillrun.frameworks.rq.policy import seconds_of
 from skillrun.frameworks.rq.sends import find_effective_sends
 from skillrun.frameworks.rq.workers import launches_of, place_of_launch
-from skillrun.verdict import Finding, Severity
 
 _SWEEPERS = (
     "FailedJobRegistry",

@@ -5,13 +5,13 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.common.facts import tell
 from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.common.send_rules import find_given_arguments
 from skillrun.frameworks.interface import Job
 from skillrun.frameworks.rq.sends import EXPLICIT, SENDER, find_parameters, reserved_names
 from skillrun.repo.source import last_word
-from skillrun.verdict import Finding, Severity
 
 
 def reserved_argument(job: Job) -> Iterator[Finding]:

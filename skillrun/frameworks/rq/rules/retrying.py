@@ -5,18 +5,22 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.common import swallowing
 from skillrun.frameworks.common.errors import ancestors, short
 from skillrun.frameworks.common.facts import effect_calls, seconds, spec_name, tell
 from skillrun.frameworks.common.reading import options_of
-from skillrun.frameworks.interface import Job, Place, Send
+from skillrun.frameworks.interface import (
+    Job,
+    Send,
+)
 from skillrun.frameworks.rq.callbacks import failure_callbacks
 from skillrun.frameworks.rq.policy import ends_job, read_send_retry
 from skillrun.frameworks.rq.retry import Reading, returned_retries
 from skillrun.frameworks.rq.sends import QUEUE, find_effective_sends, job_decorator
 from skillrun.frameworks.rq.workers import place_of_launch, unscheduled_workers
 from skillrun.repo.python import Handler
-from skillrun.verdict import Finding, Severity
+from skillrun.repo.uses import Place
 
 _TIMEOUT = "JobTimeoutException"
 

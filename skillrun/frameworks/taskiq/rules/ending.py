@@ -7,14 +7,17 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.common.facts import at, calls_of, seconds, tell
 from skillrun.frameworks.common.reading import place_of
-from skillrun.frameworks.interface import Job, Place
+from skillrun.frameworks.interface import (
+    Job,
+)
 from skillrun.frameworks.taskiq.deadletter import clause_record, find_record, hook_records
 from skillrun.frameworks.taskiq.policy import ack_type, idle_s
 from skillrun.frameworks.taskiq.sends import find_real_kicks
 from skillrun.frameworks.taskiq.tasks import read_task
-from skillrun.verdict import Finding, Severity
+from skillrun.repo.uses import Place
 
 _ASKS = ("NoResultError", "_retries")
 _SHORT_S = 60.0  # a task without a timeout may well take longer

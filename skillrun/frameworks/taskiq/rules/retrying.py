@@ -5,16 +5,19 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.common.errors import ancestors, short
 from skillrun.frameworks.common.facts import at, call_place, calls_of, effect_calls, spec_name, tell
 from skillrun.frameworks.common.reading import place_of
-from skillrun.frameworks.interface import Job, Place
+from skillrun.frameworks.interface import (
+    Job,
+)
 from skillrun.frameworks.taskiq.brokers import Broker, Part
 from skillrun.frameworks.taskiq.retries import asks, has_source, types
 from skillrun.frameworks.taskiq.schedulers import class_of, find_schedulers
 from skillrun.frameworks.taskiq.tasks import Task, read_task
 from skillrun.repo.python import Call
-from skillrun.verdict import Finding, Severity
+from skillrun.repo.uses import Place
 
 _WANTED = ("retry_on_error", "max_retries", "types_of_exceptions")
 _CONTEXT = ("taskiq.Context", "taskiq.context.Context")

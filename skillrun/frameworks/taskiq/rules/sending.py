@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.common.facts import tell
 from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.interface import Job
 from skillrun.frameworks.taskiq.sends import TASK_ID, find_real_kicks
-from skillrun.verdict import Finding, Severity
 
 
 def task_id_is_no_key(job: Job) -> Iterator[Finding]:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from skillrun.contract.specfile import StatedWaiver, read_raw_spec
-from skillrun.errors import SpecInvalid
-from skillrun.opening import parse_yaml
+from skillrun.core.errors import SpecInvalid
+from skillrun.core.opening import parse_yaml
 
 
 @dataclass(frozen=True)

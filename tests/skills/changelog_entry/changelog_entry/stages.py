@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from changelog_entry.case import FILE, ReleaseCase
+from skillrun.core.verdict import Action, Finding, Grade, StageResult, status_of
 from skillrun.runner.coded import wording
 from skillrun.runner.findings import blocker
-from skillrun.verdict import Action, Finding, Grade, StageResult, status_of
 
 
 class ChangelogStage:

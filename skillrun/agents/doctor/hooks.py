@@ -1,0 +1,216 @@
+"""Do the hooks answer: each hook command that an install wrote is run once with a canary; and does
+Codex trust it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from skillrun.agents.codex import HOOKS_FILE
+from skillrun.agents.doctor.check import Answer, Check, ask
+from skillrun.agents.shapes import hook_command
+from skillrun.core.canonical import sha256
+from skillrun.core.opening import parse_json, parse_toml, read_file, read_json, read_utf8
+
+if TYPE_CHECKING:
+    from skillrun.agents.interface import Addition, Agent
+
+CANARY = "SKILLRUN_CANARY"  # `skillrun hook` then answers with who it is, and decides nothing
+_LIMIT_S = 10.0
+_NO_SKILLRUN = "make the command skillrun available on the PATH with which the agent starts"
+
+
+def hook_checks(agent: Agent, base: Path, additions: tuple[Addition, ...]) -> Iterator[Check]:
+    """One check for each hook found in the agent's files below `base`.
+
+    A command is run only where it is exactly one that an install writes: anybody may have put
+    others into the file.
+    """
+    for path in sorted({one.path for one in additions if one.path.endswith(".json")}):
+        if _member(_json_file(base / path), "disableAllHooks") is True:
+            yield Check(
+                agent.NAME,
+                "problem",
+                f"{path} switches all hooks off",
+                "remove disableAllHooks from it",
+            )
+    for word, event in agent.EVENTS.items():
+        ours = {command for one in additions for command in _commands(one.value, agent.ID, word)}
+        ours |= {hook_command(agent.ID, word) for one in additions if one.how == "file"}
+        found = [
+            command
+            for one in additions
+            for command in _in_file(base / one.path, one, agent.ID, word)
+        ]
+        for command in sorted(set(found)):
+            if command in ours:
+                yield _asked(agent, word, command, base)
+            else:
+                text = f"hook {word} ({event}): its command was changed, so it was not run"
+                yield Check(
+                    agent.NAME, "note", text, f"skillrun install {agent.ID} says which file"
+                )
+
+
+def _commands(value: Any, agent: str, word: str) -> Iterator[str]:
+    """Every text in a value that calls this hook."""
+    if isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _commands(inner, agent, word)
+    elif isinstance(value, str) and hook_command(agent, word) in value:
+        yield value
+
+
+def _in_file(path: Path, one: Addition, agent: str, word: str) -> Iterator[str]:
+    if one.how != "file":
+        yield from _commands(_json_file(path), agent, word)
+    elif _read_bytes(path) == one.value.encode() and f'"{agent}", "{word}"' in one.value:
+        yield hook_command(agent, word)  # OpenCode's plugin starts it without a shell
+
+
+def _json_file(path: Path) -> Any:
+    """None for what cannot be read: that is told by whoever asks what is installed."""
+    try:
+        return read_json(path)
+    except (OSError, ValueError):
+        return None
+
+
+def _read_bytes(path: Path) -> bytes | None:
+    try:
+        return read_file(path)
+    except OSError:
+        return None
+
+
+def _asked(agent: Agent, word: str, command: str, base: Path) -> Check:
+    payload = {"cwd": str(base), "hook_event_name": agent.EVENTS[word]}
+    env = os.environ | {CANARY: "1"}
+    answer = ask(["sh", "-c", command], base, limit_s=_LIMIT_S, env=env, stdin=json.dumps(payload))
+    expected = {"skillrun": "canary", "agent": agent.ID, "event": word}
+    if answer.code == 0 and _json(answer.stdout) == expected:
+        return Check(agent.NAME, "ok", f"hook {word} answers: {command}")
+    if answer.code == 127 or shutil.which("skillrun") is None:
+        reason, do = "there is no skillrun on PATH", _NO_SKILLRUN
+    else:
+        reason, do = (
+            _reason(answer),
+            f"try it: echo '{{}}' | {CANARY}=1 {hook_command(agent.ID, word)}",
+        )
+    return Check(agent.NAME, "problem", f"hook {word} does not answer: {reason}: {command}", do)
+
+
+def _json(text: str) -> Any:
+    try:
+        return parse_json(text)
+    except ValueError:
+        return None
+
+
+def _reason(answer: Answer) -> str:
+    if answer.code is None:
+        return f"nothing within {_LIMIT_S:g} s"
+    said = f"said {answer.first_line!r}" if answer.first_line else "said nothing"
+    return f"it ended with {answer.code} and {said}"
+
+
+def trust_checks(name: str, base: Path, home: Path, *, project: bool) -> Iterator[Check]:
+    """Whether Codex runs the hooks of skillrun in `base`: a person must have trusted the project
+    and each of them.
+
+    The records are in Codex's own config.toml: `[projects."<path>"] trust_level`, and
+    `[hooks.state."<hooks.json>:<event>:<group>:<handler>"] trusted_hash`. Their form is not
+    documented; it and the hash
+    are those that codex-cli 0.169.0 lists (`hooks/list` of its app server).
+    """
+    hooks = list(_codex_hooks(base))
+    if not hooks:
+        return
+    config = Path(os.environ.get("CODEX_HOME") or home / ".codex") / "config.toml"
+    do = "open codex, trust the project, type /hooks and trust both of skillrun"
+    try:
+        said = parse_toml(read_utf8(config))
+    except FileNotFoundError:
+        said = {}
+    except (OSError, ValueError):
+        yield Check(
+            name, "note", f"whether Codex trusts the hooks is unknown: {config} cannot be read", do
+        )
+        return
+    if False in (_member(said, "features", "hooks"), _member(said, "features", "codex_hooks")):
+        yield Check(
+            name,
+            "problem",
+            f"{config} switches all hooks off",
+            "remove hooks = false from [features]",
+        )
+    levels = [
+        _member(said, "projects", str(path), "trust_level") for path in (base, base.resolve())
+    ]
+    if project and "trusted" not in levels:
+        yield Check(
+            name,
+            "problem",
+            f"Codex loads nothing of .codex here: the project is not trusted in {config}",
+            do,
+        )
+    for event, key, digest in hooks:
+        yield _trust(name, event, _member(said, "hooks", "state", key), digest, do)
+
+
+def _trust(name: str, event: str, state: Any, digest: str, do: str) -> Check:
+    trusted = _member(state, "trusted_hash")
+    if trusted is None:
+        return Check(name, "problem", f"Codex skips the hook {event}: nobody has trusted it", do)
+    if _member(state, "enabled") is False:
+        return Check(name, "problem", f"Codex skips the hook {event}: somebody switched it off", do)
+    if trusted != digest:
+        return Check(
+            name,
+            "problem",
+            f"Codex skips the hook {event}: it has changed since it was trusted",
+            do,
+        )
+    return Check(name, "ok", f"Codex trusts the hook {event}")
+
+
+def _codex_hooks(base: Path) -> Iterator[tuple[str, str, str]]:
+    """(event, key of its trust record, hash) of each hook of skillrun."""
+    path = base / HOOKS_FILE
+    try:
+        for event, groups in _json_file(path)["hooks"].items():
+            for number, group in enumerate(groups):
+                for place, handler in enumerate(group["hooks"]):
+                    if "skillrun hook codex" in handler["command"]:
+                        key = f"{path.resolve()}:{_snake(event)}:{number}:{place}"
+                        yield event, key, _codex_hash(event, group, handler)
+    except (KeyError, TypeError, AttributeError):
+        return
+
+
+def _codex_hash(event: str, group: Any, handler: Any) -> str:
+    """What Codex pins its trust to: event, matcher and one handler as canonical JSON."""
+    normal = {"async": False, "timeout": 600, **handler}
+    value = {"event_name": _snake(event), "hooks": [normal]}
+    if group.get("matcher") is not None:
+        value["matcher"] = group["matcher"]
+    return "sha256:" + sha256(
+        json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    )
+
+
+def _snake(event: str) -> str:
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in event).lstrip(
+        "_"
+    )
+
+
+def _member(value: Any, *keys: str) -> Any:
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value

@@ -1,0 +1,127 @@
+"""What of an addition is in a file now, how it gets in, and how it comes out again; for JSON, TOML
+and whole files.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any, Literal
+
+from skillrun.agents.install import jsontext, tomltext
+from skillrun.agents.install.record import Entry
+from skillrun.agents.interface import Addition
+from skillrun.core.canonical import sha256
+
+_COMMAND = re.compile(r"skillrun hook [\w-]+ [\w-]+")
+Presence = Literal["same", "other", "none"]
+
+
+def stored(wanted: Addition) -> Any:
+    """The value of an addition as a record keeps it before it is in a file."""
+    return sha256(wanted.value.encode()) if wanted.how == "file" else wanted.value
+
+
+def presence(text: str | None, wanted: Addition) -> Presence:
+    """Whether the addition is in the text, something else of that name is, or nothing. Raises
+    Unfit.
+    """
+    if text is None:
+        return "none"
+    if wanted.how == "file":
+        return "same" if text == wanted.value else "other"
+    document = tomltext.parse(text) if wanted.how == "table" else jsontext.parse(text)
+    try:
+        found = jsontext.value_at(document, wanted.keys)
+    except KeyError:
+        return "none"
+    if wanted.how == "element":
+        return _among(found, wanted.value)
+    value = tomltext.parse(wanted.value) if wanted.how == "table" else wanted.value
+    return "same" if wanted.how == "default" or found == value else "other"
+
+
+def put_in(text: str | None, wanted: Addition, agents: tuple[str, ...]) -> tuple[str, Entry]:
+    """The text with the addition, and its entry for the record. Raises Unfit."""
+    if wanted.how == "file":
+        return wanted.value, Entry(wanted.path, wanted.how, (), stored(wanted), agents)
+    if wanted.how == "table":
+        new, added = tomltext.append(text or "", wanted.keys, wanted.value)
+        return new, Entry(wanted.path, wanted.how, wanted.keys, added, agents)
+    before = "{}\n" if text is None else text
+    done = jsontext.insert(before, wanted.keys, wanted.value, element=wanted.how == "element")
+    return done.text, Entry(
+        wanted.path, wanted.how, wanted.keys, wanted.value, agents, done.made, done.blank
+    )
+
+
+def take_out(text: str, entry: Entry, *, created: bool) -> str | None:
+    """The text without what the entry added; the same text where it is gone; None where it was
+    edited since.
+
+    `created`: the file was not there before; a default then stays for what others have added to it.
+    A file of its own
+    that is unchanged becomes "". Raises Unfit.
+    """
+    if entry.how == "file":
+        return "" if sha256(text.encode()) == entry.value else None
+    if entry.how == "table":
+        return _without_table(text, entry)
+    document = jsontext.parse(text)
+    try:
+        found = jsontext.value_at(document, entry.keys)
+    except KeyError:
+        return text
+    if entry.how == "default":
+        others = [value for key, value in document.items() if key != entry.keys[0]]
+        needed = created and any(value not in ({}, []) for value in others)
+        return text if needed or found != entry.value else _without(text, entry, None)
+    if entry.how == "member":
+        return _without(text, entry, None) if found == entry.value else None
+    among = _among(found, entry.value)
+    return (
+        _without(text, entry, found.index(entry.value))
+        if among == "same"
+        else text
+        if among == "none"
+        else None
+    )
+
+
+def is_empty(text: str, how: str) -> bool:
+    """Whether nothing is left of a file that an install has made."""
+    if how in ("file", "table"):
+        return not text.strip()
+    return bool(jsontext.parse(text) == {})
+
+
+def _without(text: str, entry: Entry, index: int | None) -> str:
+    """Without the value, and without the containers that were made for it and are empty now."""
+    text = jsontext.remove(text, entry.keys, index, entry.blank)
+    for keys in reversed(entry.made):
+        if jsontext.value_at(jsontext.parse(text), keys) in ({}, []):
+            text = jsontext.remove(text, keys, None, entry.blank if keys == entry.made[0] else "")
+    return text
+
+
+def _without_table(text: str, entry: Entry) -> str | None:
+    try:
+        jsontext.value_at(tomltext.parse(text), entry.keys)
+    except KeyError:
+        return text
+    return tomltext.take_back(text, entry.keys, entry.value)
+
+
+def _among(elements: Any, value: Any) -> Presence:
+    """An element that runs the same command of skillrun is the same one, edited."""
+    if not isinstance(elements, list):
+        raise jsontext.Unfit("the list of hooks is no array")
+    if value in elements:
+        return "same"
+    ours = set(_commands(value))
+    return "other" if any(ours & set(_commands(element)) for element in elements) else "none"
+
+
+def _commands(value: Any) -> Iterator[str]:
+    yield from _COMMAND.findall(json.dumps(value))

@@ -1,0 +1,149 @@
+"""Every tool is the command line itself, in a process of its own: the same results, and cancelling
+it ends it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+import anyio.abc
+
+OnProgress = Callable[[float, float | None, str], Awaitable[None]]
+"""(done, of how many, what is at work)."""
+
+KINDS = {1: "partial", 2: "misuse", 3: "blocked", 4: "refused", 70: "bug", 130: "interrupted"}
+_LINGER_S = 5.0  # between the end of a process and the end of what it wrote
+_PATIENCE_S = 10.0  # between asking a process to end and ending it
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command said: its JSON document, or why there is none."""
+
+    code: int
+    document: Any
+    message: str
+    hint: str | None
+
+    @property
+    def error(self) -> dict[str, Any]:
+        """The refusal: {error, exit_code, message, do}."""
+        value = {
+            "error": KINDS.get(self.code, "ended"),
+            "exit_code": self.code,
+            "message": self.message,
+        }
+        return {**value, "do": self.hint}
+
+
+async def ask(words: Sequence[str], *, actor: str, on_progress: OnProgress | None = None) -> Answer:
+    """Runs `skillrun WORDS --json` to its end. Where the caller is cancelled, so is the process
+    with all below it.
+    """
+    read_fd, write_fd = os.pipe()
+    try:
+        process = await anyio.open_process(
+            [sys.executable, "-P", "-m", "skillrun", *_with_json(words)],
+            stdin=subprocess.DEVNULL,
+            env=_environment(actor, write_fd),
+            pass_fds=(write_fd,),
+            start_new_session=True,
+        )
+    finally:
+        os.close(write_fd)
+    try:
+        return await _listen(process, read_fd, on_progress)
+    finally:
+        os.close(read_fd)
+        with anyio.CancelScope(shield=True):
+            await _end(process)
+
+
+def _with_json(words: Sequence[str]) -> list[str]:
+    """`--json`, before the words that are no options."""
+    at = words.index("--") if "--" in words else len(words)
+    return [*words[:at], "--json", *words[at:]]
+
+
+def _environment(actor: str, progress_fd: int) -> dict[str, str]:
+    """As the server's own; who asks is the client's claim, where nobody else has made one."""
+    from skillrun.core.actor import ActorKind, who
+
+    env = {**os.environ, "SKILLRUN_PROGRESS_FD": str(progress_fd)}
+    if who(terminal=False).kind is ActorKind.UNKNOWN:
+        env["SKILLRUN_ACTOR"] = f"agent:{actor}"
+    return env
+
+
+async def _listen(
+    process: anyio.abc.Process, progress_fd: int, on_progress: OnProgress | None
+) -> Answer:
+    said = {"out": bytearray(), "err": bytearray()}
+
+    async def collect(name: str, stream: anyio.abc.ByteReceiveStream | None) -> None:
+        if stream is not None:
+            async for part in stream:
+                said[name] += part
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(collect, "out", process.stdout)
+        tasks.start_soon(collect, "err", process.stderr)
+        tasks.start_soon(_progress, progress_fd, on_progress)
+        code = await process.wait()
+        # Somebody below may hold a pipe open.
+        tasks.cancel_scope.deadline = anyio.current_time() + _LINGER_S
+    return _answer(code, bytes(said["out"]), said["err"].decode("utf-8", "replace"))
+
+
+def _answer(code: int, out: bytes, err: str) -> Answer:
+    try:
+        document = json.loads(out) if out.strip() else None
+    except ValueError:
+        document = None
+    lines = [line for line in err.splitlines() if line.strip()]
+    message = "\n".join(
+        line.removeprefix("skillrun: ") for line in lines if line.startswith("skillrun: ")
+    )
+    hint = next(
+        (line.strip().removeprefix("do: ") for line in lines if line.startswith("  do: ")), None
+    )
+    return Answer(code, document, message or f"skillrun ended with {code}", hint)
+
+
+async def _progress(fd: int, on_progress: OnProgress | None) -> None:
+    """Hands on what the process reports, a JSON line each."""
+    unread = b""
+    while True:
+        await anyio.wait_readable(fd)
+        chunk = os.read(fd, 1 << 16)
+        if not chunk:
+            return
+        *lines, unread = (unread + chunk).split(b"\n")
+        for told in map(json.loads, lines):
+            if on_progress is not None:
+                await on_progress(told["done"], told["of"], told["what"])
+
+
+async def _end(process: anyio.abc.Process) -> None:
+    """Ctrl-C first: then it takes back what it has begun. All that is below it ends with it."""
+    for number in (signal.SIGINT, signal.SIGKILL):
+        if process.returncode is not None:
+            break
+        _signal(process.pid, number)
+        with anyio.move_on_after(_PATIENCE_S):
+            await process.wait()
+    await process.aclose()
+
+
+def _signal(pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, number)

@@ -1,0 +1,380 @@
+"""What a write of several files is about to do, kept on the disk: a later writing command finishes
+it or drops it.
+
+The journal lies in the user's state folder, one for each folder that is written in (`Place`): what
+lies in a repository may come from anybody. It is written twice for each write. Drafting: the drafts
+that will be made; after a crash they are removed, and the tree is the old one. Ready: every draft
+is whole and on the disk, and what is left to do is a rename of each; after a crash that is done,
+and the tree is the new one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import time
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from skillrun.core.beneath import hash_file, is_beneath, move_file, remove_file, remove_folder
+from skillrun.core.canonical import sha256
+from skillrun.core.errors import Refused
+from skillrun.core.state import make_own_folder, read_own, state_dir, write_private
+from skillrun.core.text import visible
+
+FOLDER = ".skillrun"
+"""Below the folder that is written in: what is locked meanwhile."""
+
+LEFTOVER = f"{FOLDER}/writing.json"
+"""Where earlier versions kept the journal. It is never read."""
+
+_JOURNALS = "writing"  # in the state folder
+_DRAFT = re.compile(r"\.(?P<name>.+)\.skillrun-[0-9]+\Z")
+_PATIENCE_S = 10.0  # a write takes milliseconds
+_NAMES = 5  # of files in a line
+
+
+@dataclass(frozen=True)
+class Step:
+    """A file below the base, its draft (None: it is removed), and its sha256 before and after."""
+
+    path: str
+    draft: str | None
+    before: str | None  # None: there is no such file
+    after: str | None
+
+
+@dataclass(frozen=True)
+class Intent:
+    """What a write does: its steps, every draft that may lie about, and the folders that it makes;
+    by real paths.
+    """
+
+    steps: tuple[Step, ...] = ()
+    drafts: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder as one user writes in it. A copy, or what was moved to the same path, is another
+    place.
+    """
+
+    path: str
+    device: int
+    inode: int
+    user: int
+
+    @classmethod
+    def find(cls, base: Path) -> Place:
+        """That of a folder, which must be resolved. Raises OSError."""
+        status = base.stat()
+        return cls(str(base), status.st_dev, status.st_ino, os.geteuid())
+
+    @property
+    def key(self) -> str:
+        """A file name."""
+        text = f"{self.device} {self.inode} {self.user} {self.path}"
+        return sha256(os.fsencode(text))[:32]
+
+
+class Journal:
+    """The journal of one write below `base`, which must be resolved. Only its holder writes
+    there.
+    """
+
+    def __init__(self, base: Path) -> None:
+        self.base = base
+        self._place = Place.find(base)
+        self._path = state_dir() / _JOURNALS / f"{self._place.key}.json"
+        self._next = self._path.with_name(f"{self._path.name}-ready")
+
+    def exists(self) -> bool:
+        """Whether a write is at work, or has died."""
+        return os.path.lexists(self._path)
+
+    def drafting(self, intent: Intent) -> None:
+        """Drafts and folders will be made. Half a text of it says that none has been made yet.
+
+        Raises Refused where it cannot be kept: then nothing may be begun.
+        """
+        try:
+            make_own_folder(self._path.parent)
+            write_private(self._path, self._text("drafting", intent))
+            sync_folder(self._path.parent)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                self.close()  # half a text, on a full disk
+            what = (
+                f"{error.filename or self._path.parent}: what is about to be written cannot be"
+                " noted there"
+            )
+            hint = "set SKILLRUN_STATE_DIR to a folder outside the repository that you can write"
+            raise Refused(f"{what}: {error.strerror}; nothing was written", hint=hint) from None
+
+    def ready(self, intent: Intent) -> None:
+        """From here on the tree is the new one."""
+        write_private(self._next, self._text("ready", intent))
+        self._next.replace(self._path)
+        sync_folder(self._path.parent)
+
+    def close(self) -> None:
+        """Nothing is left to do."""
+        for path in (self._next, self._path):
+            path.unlink(missing_ok=True)
+        sync_folder(self._path.parent)
+
+    def read(self) -> tuple[bool, Intent]:
+        """(whether it is ready, what it is about); nothing at all for what skillrun has not
+        written.
+
+        Only drafts are moved or removed, and only inside of the folder, whatever the text says.
+        """
+        try:
+            value = json.loads(read_own(self._path) or b"")
+            steps = tuple(Step(**step) for step in value["steps"])
+            drafts, folders = (tuple(map(str, value[name])) for name in ("drafts", "folders"))
+            ready = value["state"] == "ready"
+            is_here = value["place"] == asdict(self._place)
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return False, Intent()
+        intent = Intent(steps, drafts, folders)
+        return (ready, intent) if is_here and _is_allowed(intent) else (False, Intent())
+
+    def drop(self, intent: Intent) -> None:
+        """Removes the drafts that are left, the folders that are empty, and the journal."""
+        for name in intent.drafts:
+            # What cannot be reached any more is no draft of ours: a link has taken the place of its
+            # folder.
+            with contextlib.suppress(OSError):
+                remove_file(self.base, name)
+        for name in sorted(intent.folders, reverse=True):  # the innermost first
+            remove_folder(self.base, name)
+        self.close()
+
+    def _text(self, state: str, intent: Intent) -> bytes:
+        value = {"version": 2, "state": state, "place": asdict(self._place), **asdict(intent)}
+        return json.dumps(value, indent=1).encode()
+
+
+def draft_name(path: str) -> str:
+    """Beside a file: its draft of this process."""
+    folder, slash, name = path.rpartition("/")
+    return f"{folder}{slash}.{name}.skillrun-{os.getpid()}"
+
+
+def _is_allowed(intent: Intent) -> bool:
+    """Whether it moves drafts alone, each to its own file, inside of the folder."""
+    names = [*(step.path for step in intent.steps), *intent.drafts, *intent.folders]
+    for step in intent.steps:
+        if step.draft is not None and not _is_draft(step.draft, of=step.path):
+            return False
+    return all(map(_is_draft, intent.drafts)) and all(map(is_beneath, names))
+
+
+def _is_draft(name: str, of: str | None = None) -> bool:
+    folder, _, last = name.rpartition("/")
+    found = _DRAFT.match(last)
+    return found is not None and (
+        of is None or (folder, found["name"]) == (of.rpartition("/")[0], Path(of).name)
+    )
+
+
+@contextlib.contextmanager
+def held(base: Path) -> Iterator[Journal]:
+    """The journal of a folder, which must be resolved; what somebody left there is finished first.
+
+    Raises Refused while somebody else is writing, OSError where there can be no lock.
+    """
+    with _locked(base) as alone:
+        if not alone:
+            what = f"{base}: another skillrun is writing here; nothing was written"
+            raise Refused(what, hint="wait for it, then run the same command again")
+        _finish(Journal(base))
+        yield Journal(base)
+
+
+def finish_leftover(base: Path) -> str | None:
+    """Finishes or drops what a write that died has left below `base`; what a person should know of
+    it, in one line.
+
+    For commands that write. Waits a little where it has not died and is at work.
+    """
+    base = base.resolve()
+    if not base.is_dir():
+        return None
+    journal = Journal(base)
+    if not journal.exists():
+        return None
+    try:
+        with _locked(base) as alone:
+            return _finish(journal) if alone else None
+    except OSError as error:
+        return f"{base}: an interrupted write cannot be finished: {error.strerror}"
+
+
+def find_leftover(base: Path) -> str | None:
+    """What a write that died has left below `base`, in one line; for commands that read, and change
+    nothing.
+    """
+    base = base.resolve()
+    if not base.is_dir():
+        return None
+    journal = Journal(base)
+    if not journal.exists() or _is_at_work(base):
+        return None
+    ready, intent = journal.read()
+    names = [step.path for step in intent.steps]
+    if ready and names:
+        shown = ", ".join(names[:_NAMES])
+        more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
+        said = (
+            f"an interrupted skillrun has written half of {shown}{more}; the next command that"
+            " writes finishes it"
+        )
+    else:
+        said = (
+            "an interrupted skillrun has left drafts here; the next command that writes removes"
+            " them"
+        )
+    return visible(said, limit=2_000)
+
+
+def sync_folder(folder: Path) -> None:
+    """The names in a folder are on the disk, if it is still there. Some file systems cannot say
+    so.
+    """
+    try:
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        with contextlib.suppress(OSError):
+            os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def remove_empty(folders: Iterable[Path]) -> list[Path]:
+    """Removes those of the folders that are empty, the innermost first, and returns them."""
+    gone = []
+    for folder in sorted(folders, reverse=True):
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+            gone.append(folder)
+    return gone
+
+
+@contextlib.contextmanager
+def _locked(base: Path) -> Iterator[bool]:
+    """Whether nobody else writes below a folder, as long as this is held; the folder of the lock is
+    made for it.
+
+    The system releases the lock when its holder dies. Where the file system has no such locks,
+    nobody is seen.
+    """
+    folder = base / FOLDER
+    made = not os.path.lexists(folder)
+    if folder.is_symlink():
+        raise Refused(
+            f"{folder}: a symbolic link; nothing was written", hint="replace it by a folder"
+        )
+    folder.mkdir(exist_ok=True)
+    try:
+        fd = os.open(folder, _LOCKED)
+        try:
+            yield _lock(fd)
+        finally:
+            os.close(fd)
+    finally:
+        if made:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+
+
+_LOCKED = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def _is_at_work(base: Path) -> bool:
+    """Whether somebody holds the lock. It is asked for a moment: who comes then waits for
+    longer.
+    """
+    try:
+        fd = os.open(base / FOLDER, _LOCKED)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+    return False
+
+
+def _lock(fd: int) -> bool:
+    deadline = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.02)
+        except OSError:
+            return True
+        else:
+            return True
+
+
+def _finish(journal: Journal) -> str | None:
+    """Under the lock."""
+    if not journal.exists():
+        return None
+    ready, intent = journal.read()
+    edited = [step.path for step in intent.steps if not _can_be_done(journal.base, step)]
+    said = None
+    if ready and edited:
+        said = (
+            f"{edited[0]}: changed after skillrun was interrupted while writing; what it had not"
+            " written is dropped"
+        )
+    elif ready:
+        said = (
+            "finished what an interrupted skillrun was writing:"
+            f" {', '.join(step.path for step in intent.steps)}"
+        )
+        take(journal.base, intent.steps)
+    journal.drop(intent)
+    return None if said is None else visible(said, limit=2_000)
+
+
+def _can_be_done(base: Path, step: Step) -> bool:
+    """It is done already, or the file is as it was and its draft is there."""
+    now = hash_file(base, step.path)
+    if now == step.after:
+        return True
+    return now == step.before and (step.draft is None or hash_file(base, step.draft) == step.after)
+
+
+def take(base: Path, steps: Collection[Step]) -> None:
+    """Does the steps that are not done yet."""
+    for step in steps:
+        take_one(base, step)
+    for folder in {(base / step.path).parent for step in steps}:
+        sync_folder(folder)
+
+
+def take_one(base: Path, step: Step) -> None:
+    """Puts a draft in the place of its file, or removes the file; nothing where that is done."""
+    if step.draft is None:
+        remove_file(base, step.path)
+    else:
+        move_file(base, step.draft, step.path)

@@ -1,0 +1,58 @@
+"""The context of a Flask app in a job's tests, where what publishes the job is `current_app`'s."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from skillrun.skills.job_worker.scaffold.stores.testing import Testing
+
+if TYPE_CHECKING:
+    from skillrun.frameworks.pieces import Facts
+    from skillrun.skills.job_worker.stages.interface import JobCase
+
+
+@dataclass(frozen=True)
+class AppContext:
+    """How tests come to the app: a fixture of the repository's own, or an expression and what it
+    imports.
+    """
+
+    fixture: str | None
+    lines: tuple[str, ...]
+    expression: str
+
+
+def find_context(case: JobCase, facts: Facts) -> AppContext | None:
+    """Where the job needs one (`in_app_context` of the framework's facts); None where none does, or
+    none is found.
+    """
+    from skillrun.skills.job_worker.scaffold.manner.fixtures import find_app_fixture
+    from skillrun.skills.job_worker.scaffold.stores.flask_use import find_app
+
+    if not facts.facts.get("in_app_context"):
+        return None
+    fixture = find_app_fixture(case.tree, facts.conventions.tests)
+    made = find_app(case.project, facts.use.app or facts.path)
+    if fixture is None and made is None:
+        return None
+    return AppContext(fixture, made.lines if made else (), made.expression if made else "")
+
+
+def testing(facts: Facts) -> Testing:
+    """The context around each test; a fixture of the repository's own makes the app as its other
+    tests have it.
+    """
+    context: AppContext | None = facts.facts.get("context")
+    if context is None:
+        return Testing()
+    lines = (
+        "from collections.abc import Iterator",
+        *(("from flask import Flask",) if context.fixture else context.lines),
+    )
+    return Testing(
+        ("app_context.jinja",),
+        values={"app_fixture": context.fixture or "", "app": context.expression},
+        for_pytest=lines,
+        for_unittest=context.lines,
+    )

@@ -1,0 +1,182 @@
+"""The pieces that every framework's job has: adapters that are still to be filled in, and the
+tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from skillrun.frameworks.pieces import EffectCall, Facts, Module, NewFile, Piece, Symbol
+from skillrun.skills.job_worker.scaffold.render import Renderer, key_source, parameter
+from skillrun.skills.job_worker.scaffold.stores.testing import Testing
+from skillrun.skills.job_worker.scaffold.writers import RunsNeed
+
+
+def adapters(facts: Facts, render: Renderer) -> Iterator[Piece]:
+    """A stub for each adapter that is not there, and the errors that nobody has defined yet."""
+    missing = [s for s in (*facts.transient, *facts.permanent, facts.invalid) if not s.exists]
+    effects = [effect for effect in facts.effects if not effect.call.exists]
+    modules = dict.fromkeys(
+        symbol.module for symbol in (*missing, *(effect.call for effect in effects))
+    )
+    for module in modules:
+        yield _adapter(facts, render, module, effects, missing)
+
+
+def _adapter(
+    facts: Facts, render: Renderer, module: str, effects: list[EffectCall], missing: list[Symbol]
+) -> Piece:
+    own = [effect for effect in effects if effect.call.module == module]
+    errors = {symbol.name: symbol for symbol in missing if symbol.module == module}
+    passing = {symbol.name for symbol in facts.transient if symbol.module == module}
+    path = next(s.path for s in (*(effect.call for effect in own), *errors.values()))
+    signatures = {effect.name: stub_parameters(facts, effect) for effect in own}
+    needed = (
+        ["from typing import Any"]
+        if any("Any" in p for ps in signatures.values() for p in ps)
+        else []
+    )
+    about = f"Adapters of {facts.job}." if own else f"Errors of {facts.job}."
+    text = render(
+        "adapter.py.jinja",
+        facts,
+        about=about,
+        effects=own,
+        errors=list(errors.values()),
+        passing=passing,
+        module=module,
+        needed=needed,
+        signatures=signatures,
+    )
+    return Module(path, text)
+
+
+def stub_parameters(facts: Facts, effect: EffectCall) -> list[str]:
+    """The parameters of an adapter that is still to be written."""
+    fields = [parameter(field) for field in facts.fields if field.name in effect.arguments]
+    handle = [f"{effect.handle_arg}: Any"] if effect.handle_arg else []
+    key = ["*", f"{effect.key_arg}: str"] if effect.key_arg else []
+    return [*handle, *fields, *key]
+
+
+# -- tests
+
+
+def tests(
+    facts: Facts, render: Renderer, testing: Testing, *, words: str, runs_need: RunsNeed
+) -> Piece:
+    """The job's tests: what each framework's `runs.jinja` runs, over what each store's fixture
+    prepares.
+
+    `runs_need`: the framework's own. Functions of pytest, or a TestCase where the repository's
+    tests are such classes
+    or the store needs one.
+    """
+    case = case_of(facts, testing)
+    wanted: list[Symbol | str] = ["from typing import Any", *testing.needed]
+    wanted += runs_need(facts, case=case is not None)
+    wanted += (
+        [*testing.for_unittest, "from unittest.mock import patch", case]
+        if case
+        else testing.for_pytest
+    )
+    wanted += [] if case else ["import pytest"]
+    wanted += stand_ins_need(facts)
+    wanted += [effect.call for effect in facts.effects]
+    wanted += [error for error in (*facts.transient[:1], *facts.permanent[:1]) if error.module]
+    wanted.append(Symbol(facts.module, facts.name))
+    text = render(
+        "tests_unittest.py.jinja" if case else "tests.py.jinja",
+        facts,
+        case=case.name if case else "",
+        words=words,
+        needed=wanted,
+        fixtures=testing.fixtures,
+        store=testing.values,
+        buries=facts.dead_letter == "table",
+        told=_only_told(facts),
+        payload={field.name: field.example for field in facts.fields if field.example is not None},
+        other={field.name: field.other for field in facts.fields if field.other is not None},
+        expected=expected,
+        poison=poison(facts),
+    )
+    # It has all tests, and so gets what it lacks.
+    one_file = "{}" not in facts.conventions.test_pattern
+    return Module(test_path(facts), text) if one_file else NewFile(test_path(facts), text)
+
+
+def stand_ins_need(facts: Facts) -> list[str]:
+    """What stands in for an adapter that is awaited."""
+    return (
+        ["from unittest.mock import AsyncMock"]
+        if any(effect.awaited for effect in facts.effects)
+        else []
+    )
+
+
+def _only_told(facts: Facts) -> bool:
+    """Whether a failure shows in the log alone, and there to the tests: nothing tries again, and no
+    table keeps it.
+    """
+    retried = facts.retries.bounded and facts.transient
+    stdlib = (
+        facts.conventions.log_style == "percent" and "loguru" not in facts.conventions.logger_import
+    )
+    return bool(
+        not retried
+        and (facts.transient or facts.permanent)
+        and facts.dead_letter != "table"
+        and stdlib
+    )
+
+
+def test_path(facts: Facts) -> str:
+    """The file of the job's tests."""
+    folder, pattern = facts.conventions.tests, facts.conventions.test_pattern
+    return f"{folder}/{pattern.format(facts.name)}".removeprefix("/")
+
+
+def case_of(facts: Facts, testing: Testing) -> Symbol | None:
+    """The class of the test cases; None for functions of pytest."""
+    if facts.conventions.test_runner == "pytest" and not testing.only_cases:
+        return None
+    if testing.case is not None:
+        return testing.case
+    return Symbol(
+        "django.test" if facts.conventions.test_runner == "django" else "unittest", "TestCase"
+    )
+
+
+def expected(facts: Facts, effect: EffectCall, *, other: bool = False) -> dict[str, Any]:
+    """The arguments of the one call that a delivery of the first example makes, or of the other
+    job.
+    """
+    examples = {field.name: field.other if other else field.example for field in facts.fields}
+    given: dict[str, Any] = {name: examples.get(name) for name in effect.arguments}
+    if effect.key_arg:
+        given[effect.key_arg] = key_of(facts, examples)
+    return given
+
+
+def key_of(facts: Facts, values: dict[str, Any]) -> str:
+    """What `key_source` gives for these values."""
+    text = key_source(facts)[2:-1]
+    for name in facts.key:
+        text = text.replace(f"{{{name}}}", str(values.get(name))).replace(
+            f"{{{name}!r}}", repr(values.get(name))
+        )
+    return text
+
+
+def poison(facts: Facts) -> str:
+    """Source of a payload that breaks its schema, or "" where every payload satisfies it."""
+    broken = next((field for field in facts.fields if field.valid and field.required), None)
+    if broken is None:
+        return ""
+    wrong: Any = (
+        -1
+        if broken.annotation in ("int", "float") and "<" not in broken.valid and ">" in broken.valid
+        else None
+    )
+    return f'{{**PAYLOAD, "{broken.name}": {wrong}}}'

@@ -1,0 +1,107 @@
+"""Completes a job spec with what the scaffold alone knows: how the job is published, and what a
+proof needs.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from skillrun.skills.job_worker.scaffold.secrets import VALUE, find_secrets
+from skillrun.skills.job_worker.scaffold.spec_text import block, completed_within, has_part
+from skillrun.skills.job_worker.scaffold.stores.proof import proof_part
+
+if TYPE_CHECKING:
+    from skillrun.contract.job import JobSpec, Proof
+    from skillrun.frameworks.pieces import Facts
+    from skillrun.skills.job_worker.stages.interface import JobCase
+
+
+_SETTING = ("env", "services", "setup", "database")
+
+
+def missing_parts(case: JobCase, spec: JobSpec, facts: Facts) -> dict[str, Any]:
+    """The parts that the spec leaves out and that what is written decides: `message`, `enqueue`,
+    `proof`.
+    """
+    made: dict[str, Any] = {}
+    if spec.message is None:
+        made["message"] = facts.message
+    if spec.enqueue is None and facts.facts.get("publishes", facts.trigger == "event"):
+        made["enqueue"] = {
+            "call": f"{facts.enqueue.module}:{facts.enqueue.name}",
+            "args": {"payload": example(facts)} if facts.message == "payload" else example(facts),
+        }
+    proof = {**proof_part(facts.store, case), **_poison(facts)}
+    secrets = dict.fromkeys(find_secrets(case.project), VALUE)
+    proof["env"] = {**secrets, **proof.get("env", {})}
+    made["proof"] = lacking(spec.proof, {name: value for name, value in proof.items() if value})
+    return {part: value for part, value in made.items() if value}
+
+
+def lacking(given: Proof | None, proof: Mapping[str, Any]) -> dict[str, Any]:
+    """What a `proof` has not yet. One that has another database has a setting of its own, which
+    stays as it is.
+    """
+    if given is None:
+        return dict(proof)
+    if given.database is not None and given.database != proof.get("database"):
+        proof = {name: value for name, value in proof.items() if name not in _SETTING}
+    new = {name: value for name, value in proof.items() if name not in given.model_fields_set}
+    env = {name: value for name, value in proof.get("env", {}).items() if name not in given.env}
+    return {**new, **({"env": env} if env else {})}
+
+
+def example(facts: Facts) -> dict[str, Any]:
+    """The first example of the payload, as its fields say it."""
+    return {field.name: field.example for field in facts.fields if field.example is not None}
+
+
+def _poison(facts: Facts) -> dict[str, Any]:
+    """Messages that break the payload's schema: an empty one, and one with a wrong value for each
+    checked field.
+    """
+    required = [field for field in facts.fields if field.required]
+    wrong = [
+        {**example(facts), field.name: _wrong(field.annotation)}
+        for field in required
+        if field.valid
+    ]
+    return {"poison": [*([{}] if required else []), *wrong]} if required else {}
+
+
+def _wrong(annotation: str) -> Any:
+    """A JSON value that no field of this type can have."""
+    return 0.5 if annotation != "float" and annotation != "Any" else "none"
+
+
+def completed(text: str, name: str, parts: Mapping[str, Any]) -> str:
+    """The text of a spec file with these parts added at its end; a part that is there gets what it
+    lacks.
+
+    What is there is not touched.
+    """
+    if not parts:
+        return text
+    there = {part: value for part, value in parts.items() if has_part(text, part)}
+    for part, value in there.items():
+        text = completed_within(text, part, value)
+    parts = {part: value for part, value in parts.items() if part not in there}
+    if not parts:
+        return text
+    if name.endswith(".json"):
+        return _completed_json(text, parts)
+    dumped = "".join(block(part, value) for part, value in parts.items())
+    end = "" if text.endswith("\n") or not text else "\n"
+    return f"{text}{end}{dumped}"
+
+
+def _completed_json(text: str, parts: Mapping[str, Any]) -> str:
+    """Before the last brace, indented as the first key is."""
+    head, brace, tail = text.rpartition("}")
+    indent = re.search(r"\{\s*\n([ \t]+)\"", text)
+    space = indent[1] if indent else "  "
+    lines = json.dumps(dict(parts), indent=space, ensure_ascii=False).splitlines()[1:-1]
+    return f"{head.rstrip()},\n" + "\n".join(lines) + f"\n{brace}{tail}"

@@ -1,0 +1,263 @@
+"""Lines of code that are too long for the repository, broken as black breaks them."""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import textwrap
+import tokenize
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from tokenize import TokenInfo
+
+from skillrun.skills.job_worker.scaffold.editing.source import lines_of
+
+_OPENING, _CLOSING = "([{", ")]}"
+_IMPORT = re.compile(r"(from [\w.]+ import )([\w, ]+)")
+_CALLED = re.compile(r"[\w)\]}]\s*\Z")
+_WORDS = frozenset(
+    {"in", "is", "not", "and", "or", "if", "else", "return", "yield", "await", "lambda", "assert"}
+)
+
+
+def relaid(source: str, width: int, unit: str = "    ", kept: Collection[str] = ()) -> str:
+    """The source of a module with each line of code that is longer than `width` broken; `unit` is
+    one indentation.
+
+    Docstrings and comments are filled. Other lines that begin or end within a string, those with a
+    comment at their end and those of `kept` stay.
+    """
+    if all(len(line.rstrip("\r\n")) <= width for line in lines_of(source)):
+        return source
+    docs, fixed, depths = _docstrings(source), _within_strings(source), _depths(source)
+    out: list[str] = []
+    for number, line in enumerate(lines_of(source), 1):
+        text = line.rstrip("\r\n")
+        if len(text) <= width or line in kept or (number in fixed and number not in docs):
+            out.append(line)
+            continue
+        if number in docs or text.lstrip().startswith("# "):
+            made = _prose(text, width)
+        else:
+            made = wrapped(text, width, unit, inside=depths.get(number, 0) > 0)
+        out += [one + line[len(text) :] for one in made]
+    return "".join(out)
+
+
+def wrapped(line: str, width: int, unit: str = "    ", *, inside: bool = False) -> list[str]:
+    """The lines that a line becomes, itself where nothing can be broken. `inside`: it lies within
+    brackets.
+    """
+    text = line.lstrip()
+    indent = line[: len(line) - len(text)]
+    if len(line) > width and (found := _IMPORT.fullmatch(text)):
+        text = f"{found[1]}({found[2]})"
+    tokens = _tokens(text)
+    if len(line) <= width or not tokens or any(token.type == tokenize.COMMENT for token in tokens):
+        return [line]
+    elements = _elements(text, tokens) if inside else []
+    clauses = _clauses(text, tokens) if inside and len(elements) < 2 else []
+    if len(clauses) > 1:
+        return [
+            made for one in clauses for made in wrapped(f"{indent}{one}", width, unit, inside=True)
+        ]
+    if len(elements) > 1:
+        return [
+            made
+            for one in elements
+            for made in wrapped(f"{indent}{one},", width, unit, inside=True)
+        ]
+    if inside and (halves := _halves(text, tokens, width - len(indent))):
+        return [made for one in halves for made in wrapped(indent + one, width, unit, inside=True)]
+    pair = _pair(text, tokens)
+    return [line] if pair is None else _opened(text, pair, indent, width, unit)
+
+
+def _prose(line: str, width: int) -> list[str]:
+    """A line of a docstring or a comment as several; a docstring that was one line ends on a line
+    of its own.
+    """
+    text = line.lstrip()
+    indent = line[: len(line) - len(text)]
+    mark = "# " if text.startswith("# ") else ""
+    whole = not mark and text.startswith('"""') and text.endswith('"""')
+    if whole:  # where the quotes alone are too much, formatters would join the two lines again
+        text, width = text.removesuffix('"""'), width - 3
+    filled = textwrap.wrap(
+        text,
+        width,
+        initial_indent=indent,
+        subsequent_indent=indent + mark,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return [*filled, *([f'{indent}"""'] if whole else [])]
+
+
+def _halves(text: str, tokens: list[TokenInfo], room: int) -> list[str]:
+    """A text with a comma, alone on its line, as two side by side; none where it cannot be divided
+    at a space.
+    """
+    first = tokens[0]
+    rest = text[first.end[1] :]
+    cut = text.rfind(" ", 2, room - 1) + 1
+    plain = (
+        first.type == tokenize.STRING and text[0] in "\"'" and text[1] not in "\"'" and rest == ","
+    )
+    if not plain or not cut or "\\" in text:
+        return []
+    return [f"{text[:cut]}{text[0]}", f"{text[0]}{text[cut:]}"]
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """The columns of two brackets that belong together."""
+
+    start: int
+    end: int
+
+
+def _opened(text: str, pair: _Pair, indent: str, width: int, unit: str) -> list[str]:
+    """The head up to the bracket, what is within it, and the tail."""
+    head, body, tail = (
+        text[: pair.start + 1],
+        text[pair.start + 1 : pair.end].strip(),
+        text[pair.end :],
+    )
+    elements = _elements(body, _tokens(body))
+    each = len(elements) > 1 and (not _is_called(head) or body.endswith(","))
+    alone = head.startswith(("def ", "async def ")) and len(elements) == 1
+    within = f"{indent}{unit}{body}"
+    if each or alone or head.startswith("from ") or (len(within) > width and len(elements) > 1):
+        made = [
+            line
+            for one in elements
+            for line in wrapped(f"{indent}{unit}{one},", width, unit, inside=True)
+        ]
+    else:
+        made = wrapped(within, width, unit, inside=True)
+    return [f"{indent}{head}", *made, f"{indent}{tail}"]
+
+
+def _is_called(head: str) -> bool:
+    """Whether the bracket at the end of a text follows what is called or indexed; else it is a
+    literal's.
+    """
+    before = head[:-1].rstrip()
+    return _CALLED.search(before) is not None and re.split(r"\W", before)[-1] not in _WORDS
+
+
+def _pair(text: str, tokens: list[TokenInfo]) -> _Pair | None:
+    """Black's right hand split: the last brackets that hold something; of a function those of its
+    parameters.
+    """
+    pairs = [pair for pair in _pairs(tokens) if text[pair.start + 1 : pair.end].strip()]
+    if text.startswith(("def ", "async def ")):
+        return pairs[0] if pairs else None
+    return pairs[-1] if pairs else None
+
+
+def _pairs(tokens: list[TokenInfo]) -> Iterator[_Pair]:
+    """The outermost brackets, from left to right."""
+    opened: list[int] = []
+    for token in tokens:
+        if token.type == tokenize.OP and token.string in _OPENING:
+            opened.append(token.start[1])
+        elif token.type == tokenize.OP and token.string in _CLOSING:
+            start = opened.pop()
+            if not opened:
+                yield _Pair(start, token.start[1])
+
+
+def _elements(text: str, tokens: list[TokenInfo]) -> list[str]:
+    """What commas divide outside of brackets; a comprehension is one whole."""
+    cuts: list[int] = []
+    in_lambda = False
+    for token in _outside(tokens):
+        if token.string == "for":
+            return [text.strip()]
+        in_lambda = token.string == "lambda" or (in_lambda and token.string != ":")
+        cuts += [token.start[1]] if token.string == "," and not in_lambda else []
+    starts, ends = [0, *(cut + 1 for cut in cuts)], [*cuts, len(text)]
+    found = [text[start:end].strip() for start, end in zip(starts, ends, strict=True)]
+    return [one for one in found if one]
+
+
+def _clauses(text: str, tokens: list[TokenInfo]) -> list[str]:
+    """The parts of a comprehension: what it makes, each `for`, each `if` behind one."""
+    cuts = [0]
+    for token in _outside(tokens):
+        if token.string == "for" or (token.string == "if" and len(cuts) > 1):
+            cuts.append(token.start[1])
+    return [text[start:end].strip() for start, end in pairwise([*cuts, len(text)])]
+
+
+def _outside(tokens: list[TokenInfo]) -> Iterator[TokenInfo]:
+    """The names and operators outside of all brackets."""
+    depth = 0
+    for token in tokens:
+        opens, closes = token.string in _OPENING, token.string in _CLOSING
+        if token.type in (tokenize.NAME, tokenize.OP):
+            depth += opens - closes
+            if depth == 0 and not closes:
+                yield token
+
+
+def _tokens(text: str) -> list[TokenInfo]:
+    """The tokens of one line; none where it is only a part of something, or several lines."""
+    try:
+        found = list(tokenize.generate_tokens(io.StringIO(text).readline))
+    except (tokenize.TokenError, SyntaxError):
+        return []
+    depth = 0
+    for token in found:
+        depth += (
+            (token.string in _OPENING) - (token.string in _CLOSING)
+            if token.type == tokenize.OP
+            else 0
+        )
+        if depth < 0 or token.type == tokenize.ERRORTOKEN:
+            return []
+    return found
+
+
+def _docstrings(source: str) -> set[int]:
+    """The lines that docstrings lie on."""
+    owners = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    nodes = (
+        node
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, owners) and ast.get_docstring(node)
+    )
+    firsts = (node.body[0] for node in nodes)
+    return {
+        line
+        for first in firsts
+        for line in range(first.lineno, (first.end_lineno or first.lineno) + 1)
+    }
+
+
+def _within_strings(source: str) -> set[int]:
+    """The lines that a string of several lines lies on."""
+    strings = (
+        node
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Constant | ast.JoinedStr)
+    )
+    ends = ((node.lineno, node.end_lineno or node.lineno) for node in strings)
+    return {line for start, end in ends if end > start for line in range(start, end + 1)}
+
+
+def _depths(source: str) -> dict[int, int]:
+    """In how many brackets a line begins; lines outside of all are left out."""
+    found: dict[int, int] = {}
+    depth = row = 0
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.start[0] != row and depth:
+            found.update(dict.fromkeys(range(row + 1, token.start[0] + 1), depth))
+        row = token.end[0]
+        if token.type == tokenize.OP:
+            depth += (token.string in _OPENING) - (token.string in _CLOSING)
+    return found

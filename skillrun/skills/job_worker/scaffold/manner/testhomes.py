@@ -1,0 +1,388 @@
+"""Where a repository keeps the tests of a package, how it names their files, and how they are
+written.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from typing import TYPE_CHECKING
+
+from skillrun.repo.places import is_shown, is_test, is_vendored
+from skillrun.skills.job_worker.scaffold.manner.configured import Settings, read_text, within
+from skillrun.skills.job_worker.scaffold.manner.neighbours import common
+
+if TYPE_CHECKING:
+    from skillrun.repo.manifests import Manifests
+    from skillrun.repo.survey import Survey
+    from skillrun.repo.tree import Tree
+
+_NAME = re.compile(r"(?:test_\w+|\w+_tests?|tests?)\.py")
+_FOLDERS = ("tests", "test")
+_MARKERS = ("pyproject.toml", "setup.py", "setup.cfg", "requirements.txt", "pytest.ini", "tox.ini")
+_ELSEWHERE = re.compile(
+    r"integration|functional|acceptance|e2e|end_to_end|system|smoke|perf|load|bench|fixtures|data"
+)
+_DJANGO_CASE = re.compile(r"from django\.test import|from django import test|rest_framework\.test")
+_UNITTEST = re.compile(r"\bunittest\.TestCase|from unittest import .*\bTestCase")
+_CLASSES = re.compile(r"(?m)^class \w+\([^)]*Test(?!Mixin)(?:Case|s|Base)?\w*[^)]*\):")
+_PLAIN = re.compile(
+    r"(?m)^(?:async )?def test_|^@pytest\.|^class Test\w*(?:\([^)]*\))?:|^import pytest"
+)
+_TESTS = re.compile(r"def test|TestCase\b")
+_PATTERNS = {
+    "test_{}.py": r"test_\w+\.py",
+    "{}_test.py": r"\w+_test\.py",
+    "{}_tests.py": r"\w+_tests\.py",
+}
+_OURS = re.compile(r"(?m)^\s*(?:from|import)\s+([\w.]+)(?:\s+import\s+([\w, ]+))?")
+
+
+@dataclass(frozen=True)
+class TestHome:
+    """How the handler's test is written (pytest | unittest | django), its folder, and its file
+    name's pattern.
+    """
+
+    __test__ = False
+
+    runner: str
+    folder: str
+    pattern: str
+
+
+def find_test_home(
+    tree: Tree,
+    found: Survey,
+    manifests: Manifests,
+    settings: Settings,
+    handler_path: str,
+    module: str,
+) -> TestHome:
+    """Where the tests of the handler's package are; where it has none, as those of other
+    packages.
+    """
+    paths = _tests(tree, settings, handler_path)
+    folder = _folder(tree, settings, paths, handler_path, module)
+    near = (
+        [p for p in paths if _folder_of(p) == folder]
+        or [p for p in paths if p.startswith(f"{folder}/")]
+        or paths
+    )
+    runner = _runner(tree, found, manifests, settings, near)
+    if folder is None:
+        return _nowhere(settings, runner, _folder_of(handler_path))
+    in_one_file = folder.rpartition("/")[2] not in _FOLDERS and (
+        runner != "pytest" or _collects(settings, "tests.py")
+    )
+    return TestHome(runner, folder, _pattern(near, in_one_file))
+
+
+def _nowhere(settings: Settings, runner: str, folder: str) -> TestHome:
+    """There are no tests yet: where the configuration wants them, or where the framework's own
+    generator puts them.
+    """
+    if runner == "django" and folder:
+        return TestHome(runner, folder, "tests.py")
+    wanted = [one for path in settings.listed("testpaths") if (one := path.strip("./"))]
+    return TestHome(runner, wanted[0] if wanted else "tests", "test_{}.py")
+
+
+def _tests(tree: Tree, settings: Settings, handler_path: str) -> tuple[str, ...]:
+    """The files of tests: of the project that the handler belongs to where it has some, in the
+    configured folders.
+    """
+    named = (path for path in tree.files if _is_test_module(path) or _is_told_of(settings, path))
+    paths = [
+        path for path in named if not _is_aside(path, handler_path) and _holds_tests(tree, path)
+    ]
+    for folder in _projects(tree, settings):
+        inside = [path for path in paths if _is_below(path, folder)]
+        if inside:
+            return tuple(path for path in inside if _is_collected(settings, path)) or tuple(inside)
+    return tuple(paths)
+
+
+def _projects(tree: Tree, settings: Settings) -> list[str]:
+    """The folders around the handler that hold a project's own files, the nearest first."""
+    return [
+        one for one in settings.folders if any(within(one, name) in tree.files for name in _MARKERS)
+    ]
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return not folder or path.startswith(f"{folder}/")
+
+
+def _is_collected(settings: Settings, path: str) -> bool:
+    """No test paths are configured, or it lies in one, seen from any folder above the handler."""
+    wanted = [one.strip("./") for one in settings.listed("testpaths")]
+    return not wanted or any(
+        _is_below(path, within(f, one)) for f in settings.folders for one in wanted
+    )
+
+
+def _is_test_module(path: str) -> bool:
+    return _NAME.fullmatch(path.rpartition("/")[2]) is not None
+
+
+def _holds_tests(tree: Tree, path: str) -> bool:
+    """A module called test.py or tests.py may be what tests are made with."""
+    return (
+        path.rpartition("/")[2] not in ("test.py", "tests.py")
+        or _TESTS.search(read_text(tree, path)) is not None
+    )
+
+
+def _is_told_of(settings: Settings, path: str) -> bool:
+    """In a folder of tests whose files need no mark in their names: `python_files = *.py`."""
+    folder, _, name = path.rpartition("/")
+    plain = (
+        folder.rpartition("/")[2] in _FOLDERS
+        and name.endswith(".py")
+        and name not in ("__init__.py", "conftest.py")
+    )
+    return plain and _collects(settings, name)
+
+
+def _is_aside(path: str, handler_path: str) -> bool:
+    """Somebody else's; or of an example that the handler is no part of."""
+    folder = path.partition("/")[0]
+    return is_vendored(path) or (is_shown(path) and not handler_path.startswith(f"{folder}/"))
+
+
+def _folder_of(path: str) -> str:
+    return path.rpartition("/")[0]
+
+
+def _pattern(paths: Iterable[str], in_one_file: bool) -> str:
+    """How most of the files are named; "tests.py" holds all tests of its package."""
+    names = [path.rpartition("/")[2] for path in paths]
+    votes = Counter(
+        pattern
+        for name in names
+        for pattern, regex in _PATTERNS.items()
+        if re.fullmatch(regex, name)
+    )
+    votes["{}.py"] = sum(not _NAME.fullmatch(name) for name in names)
+    votes["tests.py"] = names.count("tests.py") if in_one_file else 0
+    return votes.most_common(1)[0][0] if votes.total() else "test_{}.py"
+
+
+# -- the folder
+
+
+def _folder(
+    tree: Tree, settings: Settings, paths: tuple[str, ...], handler_path: str, module: str
+) -> str | None:
+    folder = _folder_of(handler_path)
+    own = _own_folder(paths, folder)
+    if own is not None:
+        return own
+    return (
+        _prepared(tree, settings, paths, folder)
+        or _mirror(paths, folder, module)
+        or _importing(tree, paths, module)
+        or _as_others(tree, paths, folder)
+        or _nearest(paths, folder)
+    )
+
+
+def _own_folder(paths: tuple[str, ...], folder: str) -> str | None:
+    """`<package>/tests/`, `<package>/tests.py` or tests beside the code."""
+    held = {_folder_of(path) for path in paths}
+    for name in _FOLDERS if folder else ():
+        inside = within(folder, name)
+        deeper = sorted(path for path in held if path.startswith(f"{inside}/"))
+        if inside in held:
+            return _unit(inside, held)
+        if deeper:
+            return _unit(inside, held) if _unit(inside, held) in held else deeper[0]
+    return folder if folder in held and folder.rpartition("/")[2] not in _FOLDERS else None
+
+
+def _prepared(tree: Tree, settings: Settings, paths: tuple[str, ...], folder: str) -> str | None:
+    """A package of tests without any yet, beside the handler or in its project where that has no
+    tests either.
+    """
+    nearest = [
+        one
+        for one in _projects(tree, settings)[:1]
+        if not any(_is_below(path, one) for path in paths)
+    ]
+    places = [within(one, name) for one in (folder, *nearest) for name in _FOLDERS]
+    files = [f"{place}/{name}" for place in places for name in ("__init__.py", "conftest.py")]
+    return next(
+        (_folder_of(p) for p in files if p in tree.files and _is_collected(settings, p)), None
+    )
+
+
+def _unit(folder: str, held: set[str]) -> str:
+    return next(
+        (
+            one
+            for name in ("unit", "unit_tests", "unittests")
+            if (one := f"{folder}/{name}") in held
+        ),
+        folder,
+    )
+
+
+def _mirror(paths: tuple[str, ...], folder: str, module: str) -> str | None:
+    """The folder of tests whose path ends as the handler's package does, with or without its first
+    parts.
+    """
+    package = module.split(".")[:-1]
+    held = {
+        one for path in paths if not path.startswith(f"{folder}/") for one in _folders_above(path)
+    }
+    for length in range(len(package), 0, -1):  # of the package's own path, from its beginning
+        for start in range(length):
+            tail = "/".join(package[start:length])
+            found = [one for one in held if _ends_with(one, tail)]
+            if found and (start == 0 or len(package) > 1):
+                return min(
+                    found, key=lambda one: (_ELSEWHERE.search(one) is not None, one.count("/"), one)
+                )
+    return None
+
+
+def _folders_above(path: str) -> list[str]:
+    parts = path.split("/")[:-1]
+    return ["/".join(parts[:length]) for length in range(len(parts), 0, -1)]
+
+
+def _ends_with(folder: str, tail: str) -> bool:
+    """ "tests/unit/shop/billing" is a mirror of "shop/billing"; "shop/billing" itself is none."""
+    head = folder.removesuffix(tail).rstrip("/")
+    named = (
+        folder == f"{head}/{tail}"
+        or folder == f"{head}/{'/'.join(f'test_{part}' for part in tail.split('/'))}"
+    )
+    return named and any(part.startswith("test") for part in head.split("/"))
+
+
+def _importing(tree: Tree, paths: tuple[str, ...], module: str) -> str | None:
+    """The folder of most tests that import the handler's module, else its package."""
+    package = module.rpartition(".")[0]
+    for wanted in [module, package] if package else [module]:
+        held = Counter(
+            _folder_of(path) for path in paths if _imports(read_text(tree, path), wanted)
+        )
+        plain = {one: count for one, count in held.items() if not _ELSEWHERE.search(one)} or dict(
+            held
+        )
+        if plain:
+            return max(plain, key=lambda one: (plain[one], -one.count("/"), one))
+    return None
+
+
+def _imports(text: str, wanted: str) -> bool:
+    if wanted.rpartition(".")[2] not in text:
+        return False
+    for found in _OURS.finditer(text):
+        names = [
+            found[1],
+            *(
+                f"{found[1]}.{name.split()[0]}"
+                for name in (found[2] or "").split(",")
+                if name.strip()
+            ),
+        ]
+        if wanted in names or (
+            "." in wanted and any(name.startswith(f"{wanted}.") for name in names)
+        ):
+            return True
+    return False
+
+
+def _as_others(tree: Tree, paths: tuple[str, ...], folder: str) -> str | None:
+    """Most of the packages beside this one keep their tests inside: so does this one."""
+    beside = _folder_of(folder)
+    depth = len(beside.split("/")) if beside else 0
+    code = {_top(path, depth) for path in tree.files if path.endswith(".py") and _is_code(path)}
+    inside = [p.split("/") for p in paths if _is_below(p, beside) and _top(p, depth) in code]
+    inside = [parts for parts in inside if len(parts) in (depth + 2, depth + 3)]
+    if not folder or len(inside) * 2 < len(paths):
+        return None
+    named = Counter(parts[depth + 1] for parts in inside)
+    common = named.most_common(1)[0][0] if named else ""
+    if common in _FOLDERS:
+        return within(folder, common)
+    return folder if common else None
+
+
+def _top(path: str, depth: int) -> str:
+    """The package at that depth which holds a file."""
+    return "/".join(path.split("/")[: depth + 1])
+
+
+def _is_code(path: str) -> bool:
+    name = path.rpartition("/")[2]
+    return not _is_test_module(path) and not is_test(path) and name != "__init__.py"
+
+
+def _nearest(paths: tuple[str, ...], folder: str) -> str | None:
+    """The folder of tests with the shortest way to the handler; of those that hold unit tests."""
+    held = Counter(_folder_of(path) for path in paths)
+    if not held:
+        return None
+    return min(
+        held,
+        key=lambda one: (
+            _ELSEWHERE.search(one) is not None,
+            -common(one.split("/"), folder.split("/")),
+            one.count("/"),
+            one,
+        ),
+    )
+
+
+# -- the runner
+
+
+def _runner(
+    tree: Tree, found: Survey, manifests: Manifests, settings: Settings, near: Iterable[str]
+) -> str:
+    """As the tests near are written; functions only where pytest is what runs them."""
+    command = found.commands.test
+    runs = f"{command.command} {command.runs}" if command else ""
+    pytest = _has_pytest(settings, manifests) or re.search(r"\bpy\.?test\b", runs) is not None
+    is_django = _is_django(manifests)
+    styles = Counter(style for path in near for style in _styles(read_text(tree, path), is_django))
+    managed = re.search(r"manage\.py\s+test|django-admin\s+test|runtests", runs) is not None
+    if not styles:
+        return "pytest" if pytest else "django" if managed or is_django else "pytest"
+    if not pytest and not styles["pytest"]:
+        return "django" if styles["django"] or managed else "unittest"
+    return styles.most_common(1)[0][0]
+
+
+def _has_pytest(settings: Settings, manifests: Manifests) -> bool:
+    return settings.has("pytest") or bool(manifests.find("pytest", "pytest-django", "pytest-cov"))
+
+
+def _is_django(manifests: Manifests) -> bool:
+    return any(dependency.main for dependency in manifests.find("django"))
+
+
+def _styles(text: str, is_django: bool) -> Iterator[str]:
+    """A test case of the repository's own is taken for Django's where Django is in use."""
+    if _CLASSES.search(text):
+        yield (
+            "django"
+            if _DJANGO_CASE.search(text) or (is_django and not _UNITTEST.search(text))
+            else "unittest"
+        )
+    elif _PLAIN.search(text):
+        yield "pytest"
+
+
+def _collects(settings: Settings, name: str) -> bool:
+    """pytest is told to look at a file of this name; by itself it looks at test_*.py and
+    *_test.py.
+    """
+    return any(fnmatch(name, glob) for glob in settings.listed("python_files"))

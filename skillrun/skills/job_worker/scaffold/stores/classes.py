@@ -1,0 +1,146 @@
+"""The model classes of an ORM: those that are there already, and the names of new ones."""
+
+from __future__ import annotations
+
+import ast
+from typing import TYPE_CHECKING
+
+from skillrun.core.errors import Blocked
+from skillrun.frameworks.pieces import Symbol
+from skillrun.skills.job_worker.stages.uniqueness import tables
+
+if TYPE_CHECKING:
+    from skillrun.repo.python import Project
+    from skillrun.skills.job_worker.scaffold.stores.wanted import Wanted
+
+DEAD_COLUMNS = ("job", "payload_sha256", "payload", "reason")
+_FILLED = (
+    "default",
+    "server_default",
+    "default_factory",
+    "insert_default",
+    "autoincrement",
+    "auto_now_add",
+    "auto_now",
+    "init",
+    "db_default",
+)
+_COLUMNS = ("Column", "mapped_column", "Field", "ForeignKey")
+Model = tuple[Symbol, ast.ClassDef]
+
+
+def plan_models(
+    project: Project, wanted: Wanted, home: Symbol, label: str = ""
+) -> tuple[Symbol | None, Symbol | None]:
+    """The models of the dedupe table and of the dead letters: existing ones, or new ones in the
+    module `home`.
+
+    `label`: Django's name of the app, which leads the names of its tables. Raises Blocked where a
+    table of the name
+    is there and is another one.
+    """
+    done = dead = None
+    if wanted.table:
+        names = wanted.keys
+        done = existing(project, wanted.table, names, "idempotency.dedupe.store")
+        done = done or _new(project, home, wanted.table, label, f"{wanted.title}Done", "")
+    if wanted.dead_table:
+        dead = existing(project, wanted.dead_table, DEAD_COLUMNS, "dead_letter.where")
+        dead = dead or _new(
+            project, home, wanted.dead_table, label, "DeadLetter", done.name if done else ""
+        )
+    return done, dead
+
+
+def existing(project: Project, table: str, columns: tuple[str, ...], setting: str) -> Symbol | None:
+    """The model of a table. Raises Blocked where it lacks a column, or needs one that nobody
+    gives.
+    """
+    found = find_model(project, table)
+    if found is None:
+        return None
+    _check(found, table, columns, setting)
+    return found[0]
+
+
+def find_model(project: Project, table: str) -> Model | None:
+    """The class that declares a table by its exact name."""
+    for declared in tables(project, table):
+        module = (
+            project.module(declared.path)
+            if declared.exact and declared.path.endswith(".py")
+            else None
+        )
+        for node in ast.walk(module.tree) if module else ():
+            if (
+                isinstance(node, ast.ClassDef)
+                and node.lineno == declared.line
+                and module is not None
+            ):
+                return Symbol(module.name, node.name, path=module.path), node
+    return None
+
+
+def _check(found: Model, table: str, needed: tuple[str, ...], setting: str) -> None:
+    """A model of somebody else's is used where it has the columns, and needs no others."""
+    symbol, node = found
+    columns = dict(_columns(node))
+    missing = [name for name in needed if name not in columns]
+    others = [
+        name for name, value in columns.items() if name not in needed and _must_be_given(value)
+    ]
+    if missing or others:
+        what = f"lacks {', '.join(missing)}" if missing else f"needs {', '.join(others)}"
+        message = (
+            f"{symbol.path}:{node.lineno}: {symbol.name} ({table}) {what}: a scaffold changes no"
+            " table"
+        )
+        raise Blocked(
+            message,
+            hint=f"name another table in {setting}, or use backend/persistence-layer-change",
+        )
+
+
+def _columns(node: ast.ClassDef) -> list[tuple[str, ast.expr | None]]:
+    found: list[tuple[str, ast.expr | None]] = []
+    for statement in node.body:
+        if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+            found.append((statement.target.id, statement.value))
+        elif isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Call):
+            found += [
+                (target.id, statement.value)
+                for target in statement.targets
+                if isinstance(target, ast.Name)
+            ]
+    return found
+
+
+def _must_be_given(value: ast.expr | None) -> bool:
+    """A column without a default that may not be NULL; an integer key numbers itself."""
+    called = ast.unparse(value.func) if isinstance(value, ast.Call) else ""
+    if (
+        not isinstance(value, ast.Call)
+        or called.endswith("AutoField")
+        or not called.endswith(_COLUMNS)
+    ):
+        return value is None
+    given = {keyword.arg: ast.unparse(keyword.value) for keyword in value.keywords}
+    if set(given) & set(_FILLED) or given.get("nullable") == "True" or given.get("null") == "True":
+        return False
+    return given.get("primary_key") != "True" and (
+        given.get("nullable") == "False" or not called.endswith("Column")
+    )
+
+
+def _new(
+    project: Project, home: Symbol, table: str, label: str, otherwise: str, taken: str
+) -> Symbol:
+    """receipts -> Receipt; another name where the module has that already."""
+    bare = table.removeprefix(f"{label}_") if label else table
+    singular = bare[:-3] + "y" if bare.endswith("ies") else bare.removesuffix("s")
+    name = "".join(part[:1].upper() + part[1:] for part in singular.split("_"))
+    module = project.module(home.path)
+    there = {taken, *(module.bindings(module.tree) if module is not None else ())}
+    return Symbol(
+        home.module, name if name not in there else otherwise, exists=False, path=home.path
+    )

@@ -1,0 +1,98 @@
+"""The columns of a dedupe table: the key fields of a job, with the types that their schema
+gives.
+"""
+
+from __future__ import annotations
+
+import keyword
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from skillrun.core.errors import Blocked, Refused
+
+if TYPE_CHECKING:
+    from skillrun.contract.job import JobSpec
+
+TEXT_LENGTH = 255  # what every database can hold in a unique index
+_TYPES = {"integer": "int", "string": "str", "number": "float", "boolean": "bool"}
+
+
+@dataclass(frozen=True)
+class Column:
+    """A key field as a column, and as a parameter of the same name."""
+
+    name: str
+    annotation: str  # int | str | float | bool
+    length: int = TEXT_LENGTH  # of text
+
+    @property
+    def parameter(self) -> str:
+        """ "order_id: int"."""
+        return f"{self.name}: {self.annotation}"
+
+    @property
+    def given(self) -> str:
+        """ "order_id=order_id", for a call by keyword."""
+        return f"{self.name}={self.name}"
+
+
+def key_columns(spec: JobSpec) -> tuple[Column, ...]:
+    """The columns in the order of the key. A dotted field has the name of its last part, where that
+    is enough.
+
+    Raises Blocked where a field is no plain value, Refused where its name is no identifier.
+    """
+    fields = spec.idempotency.key if spec.idempotency else ()
+    tails = [field.rpartition(".")[2] for field in fields]
+    short = len(set(tails)) == len(tails)
+    return tuple(
+        _column(spec, field, tail if short else field.replace(".", "_"))
+        for field, tail in zip(fields, tails, strict=True)
+    )
+
+
+def _column(spec: JobSpec, field: str, name: str) -> Column:
+    where = f"{spec.shown_path}:{spec.line('idempotency', 'key')}: idempotency.key: {field}"
+    if not name.isidentifier() or keyword.iskeyword(name):
+        raise Refused(
+            f"{where} is no name of a column",
+            hint="choose a payload field whose name is an identifier",
+        )
+    schema = _schema(spec.payload or {}, field)
+    annotation = _annotation(schema)
+    if annotation is None:
+        hint = f"payload.properties.{field}: give it one type: string, integer, number or boolean"
+        raise Blocked(f"{where} has no type that a column can have", hint=hint)
+    longest = schema.get("maxLength")
+    return Column(
+        name, annotation, longest if isinstance(longest, int) and longest > 0 else TEXT_LENGTH
+    )
+
+
+def _schema(payload: dict[str, Any], field: str) -> dict[str, Any]:
+    found: Any = payload
+    for part in field.split("."):
+        properties = found.get("properties") if isinstance(found, dict) else None
+        found = properties.get(part) if isinstance(properties, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def _annotation(schema: dict[str, Any]) -> str | None:
+    """By the type; without one, by the only type of the values that are allowed."""
+    if isinstance(schema.get("type"), str):
+        return _TYPES.get(schema["type"])
+    values = (
+        schema["enum"]
+        if isinstance(schema.get("enum"), list)
+        else [schema["const"]]
+        if "const" in schema
+        else []
+    )
+    kinds = {type(value).__name__ for value in values}
+    return next(iter(kinds)) if len(kinds) == 1 and kinds <= set(_TYPES.values()) else None
+
+
+def remembered(*, done: bool, buries: bool) -> str:
+    """What a store keeps, for the first line of its module."""
+    words = [*(["what is done"] if done else []), *(["what was given up"] if buries else [])]
+    return ", and ".join(words)

@@ -1,0 +1,136 @@
+"""A key in Redis for each piece of work: a lease with a token while it is done, and a mark with a
+time to live.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from skillrun.frameworks.pieces import Facts, Module, Piece, Render, Store, Symbol
+from skillrun.skills.job_worker.scaffold.stores import letters
+from skillrun.skills.job_worker.scaffold.stores.columns import Column
+from skillrun.skills.job_worker.scaffold.stores.testing import Testing
+
+
+@dataclass(frozen=True)
+class Keys:
+    """What the template needs to know: `Store.facts["keys"]`.
+
+    `client` is the expression of the client. `lease_s` is None where a second delivery could not
+    come back later, so
+    that only the mark is kept. `kept_s` is None for a mark that stays for ever. `bury`: where that
+    function is
+    written, since Redis holds no table.
+    """
+
+    columns: tuple[Column, ...]
+    prefix: str
+    client: str
+    lease_s: float | None
+    kept_s: float | None
+    imports: tuple[str, ...] = ()
+    variable: str | None = None  # the environment variable of a client of its own
+    bury: Symbol | None = None
+    fake: bool = False  # the repository's tests use fakeredis
+
+
+def pieces(facts: Facts, render: Render) -> list[Piece]:
+    """The module of `once`; `bury` comes from the tables' own module."""
+    keys: Keys = facts.store.facts["keys"]
+    manner = _manner(facts.store, keys)
+    text = render(
+        "redis_store.py.jinja",
+        facts,
+        manner=manner,
+        needed=_imports(manner, keys),
+        client=keys.client,
+        parameters=[column.parameter for column in keys.columns],
+        names=[column.name for column in keys.columns],
+        key=_key(keys),
+        variable=keys.variable,
+        buries=keys.bury is not None,
+        busy=_passing(facts),
+        lease_ms=round((keys.lease_s or 0) * 1000),
+        kept_s=round(keys.kept_s or 0),
+    )
+    return [*letters.letters(facts, render), Module(facts.store.path, text)]
+
+
+def _manner(store: Store, keys: Keys) -> str:
+    if store.claims:
+        return "claims"
+    return "lease" if keys.lease_s is not None else "mark"
+
+
+def _passing(facts: Facts) -> str:
+    """A builtin error that the spec tries again, which `Busy` is one of; "" where it has none (see
+    `problems`).
+    """
+    return next((error.name for error in facts.transient if not error.module), "")
+
+
+def problems(facts: Facts) -> Iterator[str]:
+    """What the spec has to say for a lease: that a delivery which finds another at work is tried
+    again.
+    """
+    if facts.store.facts.get("busy") and not _passing(facts):
+        yield (
+            "a delivery that finds another one at work is to come again, and failures.transient has"
+            " no error for that: add TimeoutError to it"
+        )
+    if facts.store.facts.get("busy") and facts.dead_letter == "none":
+        yield (
+            "a delivery that dies holds its lease in Redis for a moment, its attempts may be used"
+            " up by then, and with dead_letter none the job is lost: give it a dead letter, or"
+            " remember the key in a table"
+        )
+
+
+def _key(keys: Keys) -> str:
+    """The f-string of a key. Several fields are told apart by quotes: "a:b", "c" is not "a",
+    "b:c".
+    """
+    several = len(keys.columns) > 1
+    quoted = {
+        column.name: "!r" if several and column.annotation == "str" else ""
+        for column in keys.columns
+    }
+    return "".join([keys.prefix, *(f":{{{name}{mark}}}" for name, mark in quoted.items())])
+
+
+def _imports(manner: str, keys: Keys) -> list[Symbol | str]:
+    needed: list[Symbol | str] = [
+        "from collections.abc import Iterator",
+        "from contextlib import contextmanager",
+    ]
+    needed += ["from uuid import uuid4"] if manner == "lease" else []
+    needed += ["import os", "from redis import Redis"] if keys.variable else []
+    needed += keys.imports
+    needed += [f"from {keys.bury.module} import bury"] if keys.bury else []
+    return needed
+
+
+def testing(facts: Facts) -> Testing:
+    """A Redis of its own for each test: fakeredis where the repository tests with it, else the few
+    commands by hand.
+    """
+    store, keys = facts.store, facts.store.facts["keys"]
+    name = _replaced(keys.client)
+    values = {
+        "redis_tail": store.tail,
+        "redis_name": name,
+        "redis_value": "{memory}" if keys.client == name else "lambda *_: {memory}",
+        "redis_manner": _manner(store, keys),
+        "fake": keys.fake,
+    }
+    needed = ["from fakeredis import FakeRedis"] if keys.fake else []
+    own = Testing(
+        ("redis_fixture.jinja",), (*needed, Symbol(store.module, "once", path=store.path)), values
+    )
+    return own + letters.testing(facts)
+
+
+def _replaced(client: str) -> str:
+    """The name in the store's module that leads to Redis: `client`, or a function that gives it."""
+    return client.partition("(")[0]

@@ -1,0 +1,415 @@
+"""A dedupe row and dead letters in SQLAlchemy's ORM: the models, and the module that the handler
+uses.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from skillrun.frameworks.pieces import Entry, Facts, Module, NewFile, Piece, Render, Store, Symbol
+from skillrun.skills.job_worker.scaffold.stores.columns import Column, remembered
+from skillrun.skills.job_worker.scaffold.stores.flask_use import FlaskApp
+from skillrun.skills.job_worker.scaffold.stores.testing import Testing
+
+# A variable of the store, and what the repository's object is called beside it.
+_LOCAL, _OTHER = (
+    "session",
+    "sessions",
+)
+_TYPES = {"int": "BigInteger", "str": "String", "float": "Float", "bool": "Boolean"}
+
+
+@dataclass(frozen=True)
+class Migration:
+    """A new revision, in the manner of those that are there."""
+
+    path: str
+    revision: str
+    down_revision: str | None
+    created: str  # the date, for its docstring
+    annotated: bool = False
+    done: bool = True  # the dedupe table is missing
+    dead: bool = True  # the table of dead letters is missing
+
+
+@dataclass(frozen=True)
+class Package:
+    """The `__init__.py` that imports the models: `listed` in its `__all__`, by `relative`
+    imports.
+    """
+
+    path: str
+    listed: bool = False
+    relative: bool = False
+
+
+@dataclass(frozen=True)
+class Orm:
+    """What the templates need to know: `Store.facts["orm"]`.
+
+    `style` is mapped (2.x), column (1.4), sqlmodel or flask. `opened` is the expression that opens
+    a session, as a
+    context manager; `commits` is false where that commits by itself; `awaited`: it is one of
+    asyncio. Symbols that
+    exist already are not written.
+    """
+
+    columns: tuple[Column, ...]
+    style: str
+    opened: str
+    model: Symbol | None = None  # of the dedupe table; None: the receiver or Redis remembers
+    dead: Symbol | None = None
+    dead_table: str = ""
+    commits: bool = True
+    engine: str | None = None  # the environment variable of an engine of its own
+    default: str = ""  # the URL without that variable
+    own_base: bool = False
+    migration: Migration | None = None
+    flask: FlaskApp | None = None  # the app whose context the store opens itself
+    package: Package | None = None
+    awaited: bool = False
+
+
+def pieces(facts: Facts, render: Render) -> list[Piece]:
+    """The models that are missing, their migration, and the module of `once` and `bury`."""
+    orm: Orm = facts.store.facts["orm"]
+    found: list[Piece] = []
+    missing = [model for model in (orm.model, orm.dead) if model is not None and not model.exists]
+    for module in dict.fromkeys(model.module for model in missing):
+        here = [model for model in missing if model.module == module]
+        found.append(Module(here[0].path, _models(facts, render, orm, here)))
+    if missing and orm.package is not None:
+        found += _shown(orm.package, missing)
+    if orm.migration is not None:
+        found.append(NewFile(orm.migration.path, _migration(facts, render, orm, orm.migration)))
+    return [*found, Module(facts.store.path, _store(facts, render, orm))]
+
+
+def _shown(package: Package, models: list[Symbol]) -> Iterator[Piece]:
+    """A package of models imports each of them, so that whoever imports it knows all tables."""
+    names = sorted(model.name for model in models)
+    module = models[0].module
+    where = f".{module.rpartition('.')[2]}" if package.relative else module
+    yield Module(package.path, f"from {where} import {', '.join(names)}\n")
+    yield from (Entry(package.path, "__all__", f'"{name}"') for name in names if package.listed)
+
+
+# -- the models
+
+
+def _models(facts: Facts, render: Render, orm: Orm, here: list[Symbol]) -> str:
+    if orm.style == "sqlmodel":
+        return _sqlmodels(facts, render, orm, here)
+    module, base = here[0].module, _base(facts, orm)
+    done = orm.model.name if orm.model in here and orm.model else ""
+    dead = orm.dead.name if orm.dead in here and orm.dead else ""
+    needed = _model_imports(orm, done=bool(done), dead=bool(dead))
+    if not orm.own_base and base.module != module:
+        needed.append(f"from {base.module} import {base.name}")
+    types = _types(orm.style)
+    return render(
+        "sqlalchemy_models.py.jinja",
+        facts,
+        needed=needed,
+        module=module,
+        done=done,
+        dead=dead,
+        base=f"{base.name}.Model" if orm.style == "flask" else base.name,
+        own_base=orm.own_base,
+        made=types["made"],
+        types=types,
+        mapped_text=": Mapped[str]" if orm.style == "mapped" else "",
+        columns=[_written(column, orm) for column in orm.columns],
+        dead_table=orm.dead_table,
+    )
+
+
+def _sqlmodels(facts: Facts, render: Render, orm: Orm, here: list[Symbol]) -> str:
+    module = here[0].module
+    done = orm.model if orm.model in here else None
+    dead = orm.dead if orm.dead in here else None
+    counted = done is not None and any(column.annotation == "int" for column in orm.columns)
+    types = (
+        {"Column", "DateTime", "func"}
+        | ({"Text"} if dead else set())
+        | ({"BigInteger"} if counted else set())
+    )
+    needed = ["from datetime import datetime", f"from sqlalchemy import {', '.join(sorted(types))}"]
+    needed.append("from sqlmodel import Field, SQLModel")
+    return render(
+        "sqlmodel_models.py.jinja",
+        facts,
+        needed=needed,
+        module=module,
+        done=done.name if done else "",
+        dead=dead.name if dead else "",
+        dead_table=orm.dead_table,
+        columns=[_field(column, alone=len(orm.columns) == 1) for column in orm.columns],
+    )
+
+
+def _field(column: Column, *, alone: bool) -> Written:
+    """A column of the key, as SQLModel has it: a number of its own keeps the database from
+    counting.
+    """
+    counts = ", autoincrement=False" if alone else ""
+    arguments = {
+        "int": [f"sa_column=Column(BigInteger, primary_key=True{counts})"],
+        "str": ["primary_key=True", f"max_length={column.length}"],
+    }.get(column.annotation, ["primary_key=True"])
+    return Written(f"{column.name}: {column.annotation} = ", arguments)
+
+
+def _base(facts: Facts, orm: Orm) -> Symbol:
+    """The declarative base: the repository's, or the one that is written beside the models."""
+    if facts.store.base is not None:
+        return facts.store.base
+    model = orm.model or orm.dead
+    assert model is not None
+    return Symbol(model.module, "Base", exists=False, path=model.path)
+
+
+def _types(style: str) -> dict[str, str]:
+    before = "db." if style == "flask" else ""
+    return {
+        "made": "mapped_column" if style == "mapped" else f"{before}Column",
+        "text": f"{before}String",
+        "long": f"{before}Text",
+        "time": f"{before}DateTime(timezone=True)",
+        "now": f"server_default={before}func.now()",
+    }
+
+
+@dataclass(frozen=True)
+class Written:
+    """A column as the models write it: `prefix`, and the arguments of its call."""
+
+    prefix: str
+    arguments: list[str]
+
+
+def _written(column: Column, orm: Orm) -> Written:
+    prefix = (
+        f"{column.name}: Mapped[{column.annotation}] = "
+        if orm.style == "mapped"
+        else f"{column.name} = "
+    )
+    kind = _type_of(column, "db." if orm.style == "flask" else "")
+    counted = column.annotation == "int" and len(orm.columns) == 1
+    return Written(
+        prefix, [kind, "primary_key=True", *(["autoincrement=False"] if counted else [])]
+    )
+
+
+def _type_of(column: Column, before: str) -> str:
+    name = f"{before}{_TYPES[column.annotation]}"
+    return f"{name}({column.length})" if column.annotation == "str" else name
+
+
+def _model_imports(orm: Orm, *, done: bool, dead: bool) -> list[Symbol | str]:
+    if orm.style == "flask":
+        return []
+    used = {_TYPES[column.annotation] for column in orm.columns} if done else set()
+    used |= {"String", "Text"} if dead else set()
+    used |= {"DateTime", "func"} | ({"Column"} if orm.style == "column" else set())
+    needed: list[Symbol | str] = [f"from sqlalchemy import {', '.join(sorted(used))}"]
+    if orm.style == "mapped":
+        mapped = dead or done
+        names = [
+            *(["DeclarativeBase"] if orm.own_base else []),
+            *(["Mapped"] if mapped else []),
+            "mapped_column",
+        ]
+        needed.append(f"from sqlalchemy.orm import {', '.join(names)}")
+    elif orm.own_base:
+        needed.append("from sqlalchemy.orm import declarative_base")
+    return needed
+
+
+def _names(orm: Orm) -> list[str]:
+    return [column.name for column in orm.columns]
+
+
+# -- the migration
+
+
+def _migration(facts: Facts, render: Render, orm: Orm, migration: Migration) -> str:
+    tables = [
+        *([facts.store.name] if migration.done else []),
+        *([orm.dead_table] if migration.dead else []),
+    ]
+    return render(
+        "alembic_migration.py.jinja",
+        facts,
+        migration=migration,
+        tables=tables,
+        columns=[(column.name, _type_of(column, "sa.")) for column in orm.columns],
+        counted=len(orm.columns) == 1 and orm.columns[0].annotation == "int",
+        quoted=[f'"{name}"' for name in _names(orm)],
+        dead_table=orm.dead_table,
+        text=": str" if migration.annotated else "",
+        maybe=": Union[str, None]" if migration.annotated else "",
+        several=": Union[str, Sequence[str], None]" if migration.annotated else "",
+    )
+
+
+# -- the module of `once` and `bury`
+
+
+def _store(facts: Facts, render: Render, orm: Orm) -> str:
+    store, buries = facts.store, orm.dead is not None
+    done = orm.model.name if orm.model else ""
+    base = _base(facts, orm) if orm.own_base else None
+    return render(
+        "sqlalchemy_async_store.py.jinja" if orm.awaited else "sqlalchemy_store.py.jinja",
+        facts,
+        needed=(
+            _awaited_imports(store, orm, base) if orm.awaited else _store_imports(store, orm, base)
+        ),
+        done=done,
+        dead=orm.dead.name if orm.dead else "",
+        buries=buries,
+        names=_names(orm),
+        opened=_opened(store, orm),
+        parameters=[column.parameter for column in orm.columns],
+        given=[column.given for column in orm.columns],
+        commits=orm.commits,
+        engine=orm.engine,
+        default=orm.default,
+        base=base.name if base else "",
+        flask=orm.flask,
+        remembered=remembered(done=bool(done), buries=buries),
+    )
+
+
+def _store_imports(store: Store, orm: Orm, base: Symbol | None) -> list[Any]:
+    done, buries = orm.model is not None, orm.dead is not None
+    remote = done and not store.transactional and not store.claims
+    opens = done or orm.flask is not None or orm.commits
+    needed = (
+        ["from contextlib import contextmanager", "from collections.abc import Iterator"]
+        if opens
+        else []
+    )
+    needed += (
+        ["from contextlib import ExitStack", "from functools import cache"] if orm.flask else []
+    )
+    needed += ["from flask import Flask, has_app_context"] if orm.flask else []
+    needed += ["from contextlib import suppress"] if remote or buries else []
+    needed += (
+        ["import json", "from hashlib import sha256", "from typing import Any"] if buries else []
+    )
+    needed += ["from sqlalchemy.exc import IntegrityError"]
+    needed += ["from sqlalchemy import insert"] if store.transactional and done else []
+    needed += ["from sqlalchemy import select"] if remote else []
+    needed += ["import os", "from sqlalchemy import create_engine"] if orm.engine else []
+    needed += (
+        ["from sqlalchemy import orm"]
+        if (store.transactional and done) or orm.flask or orm.commits
+        else []
+    )
+    ours = [symbol for symbol in (store.connect, orm.model, orm.dead, base) if symbol is not None]
+    named = {_LOCAL: f"{_LOCAL} as {_OTHER}"}
+    ours = [symbol for symbol in ours if symbol.module != store.module]
+    return [*needed, *(f"from {one.module} import {named.get(one.name, one.name)}" for one in ours)]
+
+
+def _opened(store: Store, orm: Orm) -> str:
+    """The expression that opens a session; the store has a variable of its own that is called
+    session.
+    """
+    if store.connect is None or store.connect.name != _LOCAL:
+        return orm.opened
+    return re.sub(rf"\b{_LOCAL}\b", _OTHER, orm.opened, count=1)
+
+
+def _awaited_imports(store: Store, orm: Orm, base: Symbol | None) -> list[Any]:
+    """The same over asyncio."""
+    swaps = {
+        "from contextlib import contextmanager": "from contextlib import asynccontextmanager",
+        "from collections.abc import Iterator": "from collections.abc import AsyncIterator",
+        "from sqlalchemy import orm": "from sqlalchemy.ext.asyncio import AsyncSession",
+    }
+    needed = [swaps.get(one, one) for one in _store_imports(store, orm, base)]
+    needed += (
+        ["from sqlalchemy.ext.asyncio import AsyncSession"]
+        if orm.opened.startswith("AsyncSession(")
+        else []
+    )
+    return [*needed, *(["import asyncio"] if base else [])]
+
+
+def testing(facts: Facts) -> Testing:
+    """A database of its own for each test: a file of SQLite with the job's tables alone."""
+    store, orm = facts.store, facts.store.facts["orm"]
+    base = _base(facts, orm)
+    models = [model for model in (orm.model, orm.dead) if model is not None]
+    needed: list[Symbol | str] = [
+        "from sqlalchemy import create_engine",
+        "from sqlalchemy.orm import sessionmaker",
+        base,
+        *models,
+        Symbol(store.module, "once", path=store.path),
+    ]
+    needed += ["from sqlalchemy import func, select"] if orm.dead else []
+    needed += (
+        ["from sqlalchemy.orm import scoped_session"] if ".session_factory" in orm.opened else []
+    )
+    if orm.awaited:
+        needed += ["from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine"]
+        needed += ["from sqlalchemy.pool import NullPool"]
+    needed += (
+        ["from types import SimpleNamespace"] if orm.style == "flask" and not orm.flask else []
+    )
+    values = {
+        "tail": store.tail,
+        "base": _in_tests(base),
+        "models": [_in_tests(model) for model in models],
+        "dead": _in_tests(orm.dead) if orm.dead else "",
+        "replaced": _replaced(store, orm),
+        "value": _stand_in(orm),
+        "awaited": orm.awaited,
+    }
+    return Testing(
+        ("sqlalchemy_fixture.jinja",),
+        tuple(needed),
+        values,
+        for_pytest=("from collections.abc import Iterator", "from pathlib import Path"),
+        for_unittest=("from tempfile import TemporaryDirectory",),
+    )
+
+
+def _in_tests(symbol: Symbol) -> str:
+    return symbol.written if symbol.path else symbol.name
+
+
+def _replaced(store: Store, orm: Orm) -> str:
+    """The name in the store that is its way to a session."""
+    if orm.flask is not None:
+        return "new_session"
+    name = store.connect.name if store.connect else "engine"
+    return _OTHER if name == _LOCAL else name
+
+
+def _stand_in(orm: Orm) -> str:
+    """What takes the place of the store's way to a session: the same kind of thing, on the test's
+    database.
+
+    `{engine}` is the variable of the fixture, whose name depends on what else the tests import.
+    """
+    if orm.awaited:
+        if orm.opened.startswith("AsyncSession("):
+            return "awaited"
+        return f"async_sessionmaker(awaited){'' if orm.commits else '.begin'}"
+    if orm.flask is not None:
+        return "Sessions"
+    if orm.style == "flask":
+        return "SimpleNamespace(engine={engine})"
+    if orm.opened.startswith("orm.Session("):
+        return "{engine}"
+    if ".session_factory" in orm.opened:
+        return "scoped_session(Sessions)"
+    return "Sessions" if orm.commits else "Sessions.begin"

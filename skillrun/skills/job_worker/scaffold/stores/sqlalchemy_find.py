@@ -1,0 +1,176 @@
+"""The plan of a SQLAlchemy store: which models are there, where new ones go, and what points the
+database elsewhere.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from skillrun.frameworks.pieces import Symbol
+from skillrun.repo.places import is_aside
+from skillrun.skills.job_worker.scaffold.stores.classes import plan_models
+from skillrun.skills.job_worker.scaffold.stores.database import Database, database_behind
+from skillrun.skills.job_worker.scaffold.stores.flask_use import FlaskApp
+from skillrun.skills.job_worker.scaffold.stores.sqlalchemy import Migration, Orm
+from skillrun.skills.job_worker.scaffold.stores.sqlalchemy_use import Base, Opening
+from skillrun.skills.job_worker.scaffold.stores.variables import (
+    Variable,
+    file_of,
+    scheme_of,
+    variable_of,
+)
+
+if TYPE_CHECKING:
+    from skillrun.repo.python import Project
+    from skillrun.skills.job_worker.scaffold.stores.wanted import Wanted
+
+_SETTING = "SQLALCHEMY_DATABASE_URI"
+
+
+def plan_orm(
+    project: Project,
+    wanted: Wanted,
+    base: Base | None,
+    opening: Opening | None,
+    migration: Migration | None = None,
+    flask: FlaskApp | None = None,
+    *,
+    scheme: str | None = None,
+) -> Orm:
+    """What is to be written; `scheme`: of the client of PostgreSQL that the repository depends on.
+
+    Raises Blocked where a table of the name is there and is another one.
+    """
+    home = base.models if base is not None else own_tables(wanted)
+    model, dead = plan_models(project, wanted, home)
+    if base is not None and base.package is not None:
+        model, dead = _apart(base, model, dead)
+    return Orm(
+        columns=wanted.columns,
+        style=base.style if base is not None else "mapped",
+        opened=(
+            "new_session()"
+            if flask
+            else opening.expression
+            if opening is not None
+            else "orm.Session(engine)"
+        ),
+        model=model,
+        dead=dead,
+        dead_table=wanted.dead_table,
+        commits=not (opening is not None and opening.commits),
+        engine="DATABASE_URL" if opening is None else None,
+        default=(
+            "" if opening is not None else _own_url(wanted, scheme if base is not None else None)
+        ),
+        own_base=base is None,
+        migration=migration,
+        flask=flask,
+        package=base.package if base is not None else None,
+        awaited=opening is not None and opening.awaited,
+    )
+
+
+def _own_url(wanted: Wanted, scheme: str | None) -> str:
+    """Where an engine of the store's own goes without its variable: models of PostgreSQL want no
+    SQLite.
+    """
+    name = wanted.package.partition(".")[0] or "jobs"
+    return f"{scheme}://localhost/{name}" if scheme else f"sqlite:///{name}.db"
+
+
+def _apart(base: Base, *models: Symbol | None) -> list[Symbol | None]:
+    """The new ones in a module of their own, named for the first."""
+    first = next((model for model in models if model is not None and not model.exists), None)
+    if first is None:
+        return list(models)
+    name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", first.name).lower()
+    package, folder = base.models.module.rpartition(".")[0], base.models.path.rpartition("/")[0]
+    module, path = f"{package}.{name}", f"{folder}/{name}.py"
+    return [
+        replace(one, module=module, path=path) if one and not one.exists else one for one in models
+    ]
+
+
+def own_tables(wanted: Wanted) -> Symbol:
+    """Where the models go in a repository without a declarative base; shared by all jobs of the
+    package.
+    """
+    module = f"{wanted.package}.job_tables" if wanted.package else "job_tables"
+    return Symbol(module, "", path=f"{wanted.folder}job_tables.py")
+
+
+# -- the proof
+
+
+def database_of(
+    project: Project, base: Base | None, opening: Opening | None, orm: Orm, *, postgresql: bool
+) -> Database:
+    """What the engine is made with."""
+    if opening is None:
+        return database_behind(
+            Variable("DATABASE_URL", orm.default), "DATABASE_URL", postgresql=False
+        )
+    if base is not None and base.style == "flask":
+        return _flask(project, postgresql=postgresql)
+    if opening.url is None:
+        return database_behind(
+            None, f"the engine behind {opening.symbol.path}", postgresql=postgresql
+        )
+    module, node = opening.url
+    where = f"{module.path}:{node.lineno}: create_engine"
+    return _behind(project, module, node, where, postgresql=postgresql)
+
+
+def _behind(
+    project: Project, module: object, node: ast.expr, where: str, *, postgresql: bool
+) -> Database:
+    variable = variable_of(project, module, node)  # type: ignore[arg-type]
+    literal = project.literal(node, module)  # type: ignore[arg-type]
+    fixed = literal if isinstance(literal, str) else ""
+    if variable is not None and not variable.default and fixed:
+        variable = replace(variable, default=fixed)
+    is_url = variable is None or not variable.part
+    file = file_of(project, module, node) if scheme_of(project, module, node) == "sqlite" else ""  # type: ignore[arg-type]
+    return database_behind(
+        variable, where, postgresql=postgresql, fixed=fixed, file=file, is_url=is_url
+    )
+
+
+def _flask(project: Project, *, postgresql: bool) -> Database:
+    """`app.config["SQLALCHEMY_DATABASE_URI"] = ...`, or a constant of that name in a class of
+    settings.
+    """
+    for module in project.modules_with(_SETTING):
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.Assign) and _SETTING in ast.unparse(node.targets[0]):
+                where = f"{module.path}:{node.lineno}: {_SETTING}"
+                return _behind(project, module, node.value, where, postgresql=postgresql)
+    return database_behind(None, _SETTING, postgresql=postgresql)
+
+
+def setup_command(
+    project: Project, base: Base | None, opening: Opening | None, orm: Orm, module: str
+) -> str | None:
+    """The command that makes the tables where no migrations do; None where only a person can
+    tell.
+    """
+    if base is None:
+        return f"python -m {module}"
+    for path in sorted(project.tree.search("create_all")):
+        found = None if is_aside(path) else project.module(path)
+        if found is not None and "__main__" in found.text:
+            return f"python -m {found.name}"
+    models = orm.model or orm.dead
+    if opening is None or opening.bind is None or models is None:
+        return None
+    name, opened = base.symbol.name, opening.symbol.name
+    together = base.symbol.module == opening.symbol.module
+    wanted = [f"from {base.symbol.module} import {name}{f', {opened}' if together else ''}"]
+    wanted += [] if together else [f"from {opening.symbol.module} import {opened}"]
+    wanted += [f"import {models.module}"] if models.module != base.symbol.module else []
+    code = "; ".join([*wanted, f"{name}.metadata.create_all({opening.bind})"])
+    return f'python -c "{code}"'

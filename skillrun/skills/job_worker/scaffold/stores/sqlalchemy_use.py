@@ -1,0 +1,328 @@
+"""How a repository uses SQLAlchemy: its declarative base, where its models are, and how it opens a
+session.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from skillrun.frameworks.pieces import Symbol
+from skillrun.repo.places import is_aside
+from skillrun.skills.job_worker.scaffold.stores.nearness import distance, within_reach
+from skillrun.skills.job_worker.scaffold.stores.sqlalchemy import Package
+
+if TYPE_CHECKING:
+    from skillrun.repo.python import Project
+    from skillrun.repo.source import Module
+
+_BASES = ("DeclarativeBase", "DeclarativeBaseNoMeta", "MappedAsDataclass")
+_MADE = ("declarative_base", "generate_base", "automap_base")
+_WORDS = (*_BASES, *_MADE, "as_declarative", "SQLAlchemy")
+_ENGINES = ("create_engine", "create_async_engine")
+_SQLMODEL = Symbol("sqlmodel", "SQLModel")
+
+
+@dataclass(frozen=True)
+class Base:
+    """A declarative base: `style` is mapped (2.x), column (1.4), sqlmodel, or flask, where the
+    symbol is `db`.
+
+    `models` is the module that has most of its models; of it only `module` and `path` are of use.
+    `package`: where
+    each model has a module, and new ones get one of their own.
+    """
+
+    symbol: Symbol
+    style: str
+    models: Symbol
+    package: Package | None = None
+
+
+@dataclass(frozen=True)
+class Opening:
+    """How a session is opened: the symbol, the expression for `with`, whether it commits by itself.
+
+    `bind` is an expression of the engine, where one without `with` gives it; `awaited`: it is
+    opened by `async with`.
+    """
+
+    symbol: Symbol
+    expression: str
+    commits: bool = False
+    bind: str | None = None
+    url: tuple[Module, ast.expr] | None = None  # what its engine is made with, where that was found
+    awaited: bool = False
+
+
+def find_base(project: Project, near: str) -> Base | None:
+    """The base with the most models; of equals, the one nearest to the module path `near`."""
+    found = [_base(project, symbol, style, near) for symbol, style in _bases(project, near)]
+    found.sort(key=lambda one: (-one[0], distance(one[1].symbol.path, near), one[1].symbol.path))
+    return found[0][1] if found else None
+
+
+def _bases(project: Project, near: str) -> Iterator[tuple[Symbol, str]]:
+    for module in _modules(project, _WORDS, near):
+        for node in module.tree.body:
+            name, style = _declared(project, module, node)
+            if name:
+                yield Symbol(module.name, name, path=module.path), style
+    if next(_sqlmodels(project, near), None) is not None:
+        yield _SQLMODEL, "sqlmodel"
+
+
+def _declared(project: Project, module: Module, node: ast.stmt) -> tuple[str, str]:
+    """(name, style) of a statement that makes a base; ("", "") for any other."""
+    if isinstance(node, ast.ClassDef):
+        bases = {_last(module, base) for base in node.bases}
+        decorators = {
+            _last(module, one.func if isinstance(one, ast.Call) else one)
+            for one in node.decorator_list
+        }
+        if bases & set(_BASES):
+            return node.name, "mapped"
+        return (node.name, "column") if "as_declarative" in decorators else ("", "")
+    name, value = _assigned(node)
+    if not isinstance(value, ast.Call):
+        return "", ""
+    if any(
+        one.startswith("flask_sqlalchemy.")
+        for one in project.ancestors(module.resolve(value.func) or "")
+    ):
+        return name, "flask"
+    return (name, "column") if _last(module, value.func) in _MADE else ("", "")
+
+
+def _base(project: Project, symbol: Symbol, style: str, near: str) -> tuple[int, Base]:
+    """(number of its models, the base): 2.x style counts where a model is written so."""
+    models = _sqlmodels(project, near) if style == "sqlmodel" else _models(project, symbol)
+    places = [(module, node) for module, node in models if not is_aside(module.path)]
+    if style == "column" and any("mapped_column" in module.text for module, _ in places):
+        style = "mapped"
+    counted = Counter((module.name, module.path) for module, _ in places)
+    best = sorted(counted.items(), key=lambda item: (distance(item[0][1], near), -item[1], item[0]))
+    home, path = best[0][0] if best else (symbol.module, symbol.path)
+    package = _package(project, path, {path for _, path in counted})
+    return len(places), Base(symbol, style, Symbol(home, "", path=path), package)
+
+
+def _package(project: Project, home: str, others: set[str]) -> Package | None:
+    """The package with a module for each thing, which imports them."""
+    folder = home.rpartition("/")[0]
+    shown = project.module(f"{folder}/__init__.py")
+    beside = [
+        path
+        for path in others
+        if path.rpartition("/")[0] == folder and not path.endswith("/__init__.py")
+    ]
+    if shown is None or len(beside) < 2 or home.endswith("/__init__.py"):
+        return None
+    imports = [node for node in shown.tree.body if isinstance(node, ast.ImportFrom)]
+    names = {path.rpartition("/")[2].removesuffix(".py") for path in beside}
+    taken = [node for node in imports if names & set(_named(node))]
+    if not taken:
+        return None
+    listed = any(_assigned(node)[0] == "__all__" for node in shown.tree.body)
+    return Package(shown.path, listed=listed, relative=all(node.level for node in taken))
+
+
+def _named(node: ast.ImportFrom) -> Iterator[str]:
+    """`from h.models.user import User`, `from .user import User` and `from . import user` name
+    user.
+    """
+    yield (node.module or "").rpartition(".")[2]
+    yield from (alias.name for alias in node.names)
+
+
+def _sqlmodels(project: Project, near: str) -> Iterator[tuple[Module, ast.ClassDef]]:
+    """`class X(SQLModel, table=True)`, also behind a class of the repository's own."""
+    for module in _modules(project, ("SQLModel", "sqlmodel"), near):
+        for node in module.tree.body:
+            if isinstance(node, ast.ClassDef) and any(k.arg == "table" for k in node.keywords):
+                yield module, node
+
+
+def _models(project: Project, symbol: Symbol) -> Iterator[tuple[Module, ast.ClassDef]]:
+    for use in project.uses(f"{symbol.module}:{symbol.name}"):
+        for above in use.module.parents(use.node):
+            if isinstance(above, ast.ClassDef) and any(
+                use.node in list(ast.walk(base)) for base in above.bases
+            ):
+                yield use.module, above
+                break
+
+
+# -- sessions
+
+
+def find_opening(
+    project: Project, base: Base | None, near: str, *, awaited: bool = False
+) -> Opening | None:
+    """The repository's own way to a session: a context manager, a session factory, flask's db, or
+    an engine.
+
+    `awaited`: one of asyncio is wanted, where there is any.
+    """
+    if base is not None and base.style == "flask":
+        name = base.symbol.name
+        return Opening(base.symbol, f"orm.Session({name}.engine)")
+    found = sorted(_openings(project, near), key=lambda one: one[0])
+    kinds = (True, False) if awaited else (False,)
+    return next((one for kind in kinds for _, one in found if one.awaited is kind), None)
+
+
+def _openings(project: Project, near: str) -> Iterator[tuple[int, Opening]]:
+    """(rank, opening): a context manager of the repository's own comes before the factory that it
+    uses.
+
+    A module's private names are its own, such as those of the store that another job was written
+    with.
+    """
+    for module in _modules(
+        project, ("sessionmaker", "scoped_session", *_ENGINES, "contextmanager"), near
+    ):
+        for node in module.tree.body:
+            symbol = Symbol(
+                module.name, getattr(node, "name", _assigned(node)[0]), path=module.path
+            )
+            if symbol.name.startswith("_") or symbol.name in _rebound(module):
+                continue
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and _is_scope(module, node):
+                awaited = isinstance(node, ast.AsyncFunctionDef)
+                url = _url(project, module)
+                yield (
+                    0,
+                    Opening(
+                        symbol, f"{symbol.name}()", commits=_commits(node), url=url, awaited=awaited
+                    ),
+                )
+            value = _assigned(node)[1]
+            if isinstance(value, ast.Call):
+                yield from _made(project, module, symbol, value)
+
+
+def _rebound(module: Module) -> set[str]:
+    """Names that a function gives another value (`global Session`): who imports them has the old
+    one.
+    """
+    return {
+        name
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Global)
+        for name in node.names
+    }
+
+
+def _made(
+    project: Project, module: Module, symbol: Symbol, value: ast.Call
+) -> Iterator[tuple[int, Opening]]:
+    called, name = _last(module, value.func), symbol.name
+    if "async" in ast.unparse(value).lower():
+        yield from _awaited(project, module, symbol, called, value)
+        return
+    if called in ("sessionmaker", "scoped_session") and not _is_bound(project, name, value):
+        return  # each request binds a session of its own: a job has none
+    if called == "sessionmaker":
+        yield (
+            1,
+            Opening(symbol, f"{name}()", bind=f"{name}().get_bind()", url=_url(project, module)),
+        )
+    elif (
+        called == "scoped_session"
+    ):  # a session of its own, so that nobody's pending work is committed
+        own = f"{name}.session_factory()"
+        yield 2, Opening(symbol, own, bind=f"{own}.get_bind()", url=_url(project, module))
+    elif called == "create_engine":
+        yield 3, Opening(symbol, f"orm.Session({name})", bind=name, url=_url(project, module))
+
+
+def _awaited(
+    project: Project, module: Module, symbol: Symbol, called: str, value: ast.Call
+) -> Iterator[tuple[int, Opening]]:
+    """`async_sessionmaker(engine)`, `sessionmaker(engine, class_=AsyncSession)`,
+    `create_async_engine(...)`.
+    """
+    name, url = symbol.name, _url(project, module)
+    if called in ("async_sessionmaker", "sessionmaker") and (
+        value.args or "bind=" in ast.unparse(value)
+    ):
+        yield 1, Opening(symbol, f"{name}()", url=url, awaited=True)
+    elif called == "create_async_engine":
+        yield 3, Opening(symbol, f"AsyncSession({name})", url=url, awaited=True)
+
+
+def _is_bound(project: Project, name: str, value: ast.Call) -> bool:
+    """`sessionmaker(engine)`, `sessionmaker(bind=engine)`, or `Session.configure(bind=...)`
+    somewhere.
+    """
+    calls = [node for node in ast.walk(value) if isinstance(node, ast.Call)]
+    made = next((node for node in calls if ast.unparse(node.func).endswith("sessionmaker")), None)
+    if (
+        made is None
+        or made.args
+        or any(keyword.arg in ("bind", "binds", None) for keyword in made.keywords)
+    ):
+        return True
+    return bool(project.tree.search(f"{name}.configure"))
+
+
+def _is_scope(module: Module, node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """`@contextmanager def session_scope()` that yields a session and needs no argument; an
+    asynchronous one too.
+    """
+    wanted = "contextmanager" if isinstance(node, ast.FunctionDef) else "asynccontextmanager"
+    managed = any(_last(module, one) == wanted for one in node.decorator_list)
+    needs = len(node.args.args) > len(node.args.defaults) or None in node.args.kw_defaults
+    return managed and not needs and "session" in ast.unparse(node).lower()
+
+
+def _commits(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    text = ast.unparse(node)
+    return ".commit()" in text or ".begin()" in text
+
+
+def _url(project: Project, module: Module) -> tuple[Module, ast.expr] | None:
+    """The argument of `create_engine`, in this module or in the only one that has such a call."""
+    found = [
+        (one, node)
+        for one in _modules(project, _ENGINES, module.path)
+        for node in _engine_urls(one)
+    ]
+    return next((one for one in found if one[0].path == module.path), found[0] if found else None)
+
+
+def _engine_urls(module: Module) -> Iterator[ast.expr]:
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Call) and _last(module, node.func) in _ENGINES:
+            url = next((keyword.value for keyword in node.keywords if keyword.arg == "url"), None)
+            yield from [*node.args[:1], *([url] if url is not None else [])]
+
+
+# -- small things
+
+
+def _modules(project: Project, words: tuple[str, ...], near: str) -> Iterator[Module]:
+    """The modules with any of the words, once each, without tests, examples and migrations, the
+    nearest first.
+    """
+    paths = {path for word in words for path in project.tree.search(word)}
+    for path in within_reach(project, paths, near):
+        module = None if is_aside(path) or "/versions/" in path else project.module(path)
+        if module is not None and path.rpartition("/")[2] != "env.py":
+            yield module
+
+
+def _assigned(node: ast.stmt) -> tuple[str, ast.expr | None]:
+    if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+        return node.targets[0].id, node.value
+    if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+        return node.target.id, node.value
+    return "", None
+
+
+def _last(module: Module, node: ast.expr) -> str:
+    return (module.resolve(node) or ast.unparse(node)).rpartition(".")[2]

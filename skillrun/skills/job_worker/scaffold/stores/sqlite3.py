@@ -1,0 +1,174 @@
+"""A dedupe row and dead letters in SQLite, through the standard library's driver."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from skillrun.frameworks.pieces import Facts, Module, Piece, Render, Store, Symbol
+from skillrun.repo.places import is_aside
+from skillrun.skills.job_worker.scaffold.stores.columns import Column, remembered
+from skillrun.skills.job_worker.scaffold.stores.nearness import within_reach
+from skillrun.skills.job_worker.scaffold.stores.testing import Testing
+from skillrun.skills.job_worker.scaffold.stores.variables import Variable, file_of, variable_of
+
+if TYPE_CHECKING:
+    from skillrun.repo.python import Project
+
+_TYPES = {"int": "INTEGER", "str": "TEXT", "float": "REAL", "bool": "BOOLEAN"}
+_OWN = Variable("DATABASE_PATH", "app.db")
+
+
+@dataclass(frozen=True)
+class Opening:
+    """How the repository opens its database; without a `symbol` the store does it by itself.
+
+    `commits`: the symbol is a context manager that commits at its end; else it gives a connection.
+    """
+
+    symbol: Symbol | None
+    commits: bool
+    variable: Variable | None  # of the file's path
+    where: str  # for a note about a path that no variable names
+    file: str = ""  # the end of that path
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Which tables are missing, and so are made by the store."""
+
+    done: bool
+    dead: bool
+
+    @property
+    def any(self) -> bool:
+        return self.done or self.dead
+
+
+def find_opening(project: Project, near: str) -> Opening:
+    """The repository's function that opens its database: a context manager first, then the nearest
+    to a path.
+    """
+    found = sorted(
+        _openings(project, near), key=lambda one: (not one.commits, not _is_near(one, near))
+    )
+    return found[0] if found else Opening(None, True, _OWN, "the store")
+
+
+def _is_near(opening: Opening, path: str) -> bool:
+    return (
+        opening.symbol is not None
+        and opening.symbol.path.rpartition("/")[0] == path.rpartition("/")[0]
+    )
+
+
+def _openings(project: Project, near: str) -> Iterator[Opening]:
+    for path in within_reach(project, project.tree.search("sqlite3"), near):
+        module = project.module(path) if not is_aside(path) else None
+        for node in module.tree.body if module is not None else ():
+            called = _connecting(node)
+            if (
+                called is None
+                or module is None
+                or not isinstance(node, ast.FunctionDef)
+                or _needs_arguments(node)
+            ):
+                continue
+            if node.name.startswith("_"):
+                continue
+            managed = any(
+                "contextmanager" in ast.unparse(decorator) for decorator in node.decorator_list
+            )
+            given = called.args[0] if called.args else None
+            symbol, where = Symbol(module.name, node.name, path=path), f"{path}:{node.lineno}"
+            variable, file = variable_of(project, module, given), file_of(project, module, given)
+            yield Opening(symbol, managed, variable, where, file)
+
+
+def _connecting(node: ast.stmt) -> ast.Call | None:
+    calls = (inner for inner in ast.walk(node) if isinstance(inner, ast.Call))
+    return next(
+        (call for call in calls if ast.unparse(call.func) in ("sqlite3.connect", "connect")), None
+    )
+
+
+def _needs_arguments(node: ast.FunctionDef) -> bool:
+    return len(node.args.posonlyargs + node.args.args) > len(node.args.defaults)
+
+
+def pieces(facts: Facts, render: Render) -> list[Piece]:
+    """The module of `once` and `bury`, with the tables that are missing."""
+    store = facts.store
+    tables: Tables = store.facts["tables"]
+    columns: tuple[Column, ...] = store.facts["columns"]
+    dead = store.facts["dead_table"]
+    text = render(
+        "sqlite3.py.jinja",
+        facts,
+        needed=_imports(store),
+        tables=tables,
+        dead=dead,
+        done=store.name,
+        opened=opened(store),
+        columns=[(column.name, _TYPES[column.annotation]) for column in columns],
+        parameters=[column.parameter for column in columns],
+        names=[column.name for column in columns],
+        variable=store.facts["opening"].variable if store.connect is None else None,
+        remembered=remembered(done=bool(store.name), buries=bool(dead)),
+    )
+    return [Module(store.path, text)]
+
+
+def _imports(store: Store) -> list[Symbol | str]:
+    needed: list[Symbol | str] = []
+    if store.name or store.connect is None:
+        needed += ["from collections.abc import Iterator", "from contextlib import contextmanager"]
+    if store.facts["dead_table"]:
+        needed += ["import json", "from typing import Any"]
+    if store.connect is None:
+        needed += ["import os", "import sqlite3"]
+    elif store.transactional:
+        needed.append("import sqlite3")
+    return [*needed, *opened_with(store)]
+
+
+def opened_with(store: Store) -> list[Symbol | str]:
+    """The imports of `opened`."""
+    closing = [] if store.facts["opening"].commits else ["from contextlib import closing"]
+    return [*closing, *([store.connect] if store.connect is not None else [])]
+
+
+def opened(store: Store, module: str | None = None) -> str:
+    """What stands between `with` and the colon to have a transaction on `connection`, in the store
+    or in a `module`.
+    """
+    here = store.module if module is None else module
+    symbol = store.connect or Symbol(store.module, "transaction", path=store.path)
+    called = f"{symbol.name if symbol.module == here else symbol.written}()"
+    if store.facts["opening"].commits:
+        return f"{called} as connection"
+    return f"closing({called}) as connection, connection"
+
+
+def testing(facts: Facts) -> Testing:
+    """A database of its own for each test."""
+    store = facts.store
+    variable: Variable | None = store.facts["opening"].variable
+    reading = opened_with(store) if store.facts["dead_table"] else []
+    return Testing(
+        ("sqlite3_fixture.jinja",),
+        (*reading, Symbol(store.module, "once", path=store.path)),
+        {
+            "tail": store.tail,
+            "opened": opened(store, "tests"),
+            "variable": variable.name if variable else "",
+            "creates": store.facts["tables"].any,
+        },
+        for_pytest=("from pathlib import Path",),
+        for_unittest=(
+            "from tempfile import TemporaryDirectory",
+            *([] if variable else ["import os"]),
+        ),
+    )

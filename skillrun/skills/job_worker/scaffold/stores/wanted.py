@@ -1,0 +1,103 @@
+"""What the spec asks of a store, in the words of the code that will be written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from skillrun.core.errors import Blocked
+from skillrun.skills.job_worker.scaffold.facts import Names
+from skillrun.skills.job_worker.scaffold.stores.columns import Column, key_columns
+
+if TYPE_CHECKING:
+    from skillrun.contract.job import JobSpec
+    from skillrun.repo.python import Project
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """`table`: the dedupe table, "" where something else remembers; `dead_table`: "" where none is
+    kept.
+    """
+
+    job: str
+    handler: str
+    title: str  # of the handler, as a class would be named
+    package: str  # of the handler's module, "" at the top
+    folder: str  # of that package, "" or with a slash at its end
+    kind: str  # the first word of dedupe.store: table | redis | receiver
+    table: str
+    prefix: str  # of Redis keys
+    dead_table: str
+    columns: tuple[Column, ...]
+    window_s: float | None
+    transactional: bool
+    claims: bool
+
+    def module(self, end: str) -> str:
+        """The dotted name of a module beside the handler's."""
+        name = f"{self.handler}_{end}"
+        return f"{self.package}.{name}" if self.package else name
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The names of the key columns."""
+        return tuple(column.name for column in self.columns)
+
+
+def read_wanted(project: Project, spec: JobSpec) -> Wanted:
+    """Raises Blocked where the spec does not say where a finished job is remembered."""
+    idempotency, dead = spec.idempotency, spec.dead_letter
+    dedupe = idempotency.dedupe if idempotency else None
+    words = ((dedupe.store if dedupe else None) or "").split()
+    kind = words[0].lower() if words else ""
+    kind = "redis" if kind in ("redis", "valkey") else kind
+    if kind not in ("table", "redis", "receiver") or (kind == "table" and len(words) < 2):
+        where = f"{spec.shown_path}:{spec.line('idempotency', 'dedupe')}: idempotency.dedupe.store"
+        said = (
+            f"{where}: {' '.join(words)!r} is nothing that a scaffold can write"
+            if words
+            else f"{where} is missing"
+        )
+        raise Blocked(said, hint='write "table NAME", "redis PREFIX" or "receiver"')
+    module, _, name = (spec.handler or "").partition(":")
+    package = module.rpartition(".")[0]
+    guarantees = {effect.guarantee for effect in spec.effects or ()}
+    return Wanted(
+        job=spec.job,
+        handler=name,
+        title="".join(part[:1].upper() + part[1:] for part in name.split("_")),
+        package=package,
+        folder=_folder(project, package),
+        kind=kind,
+        table=_bare(words[1]) if kind == "table" else "",
+        prefix=_prefix(words[1:], spec.job) if kind == "redis" else "",
+        dead_table=_bare(dead.where.split()[-1])
+        if dead and dead.kind == "table" and dead.where
+        else "",
+        columns=key_columns(spec),
+        window_s=dedupe.window if dedupe else None,
+        transactional="transactional" in guarantees,
+        claims="at_most_once" in guarantees,
+    )
+
+
+def _bare(name: str) -> str:
+    """A table without its schema and quotes."""
+    return name.rpartition(".")[2].strip('"`')
+
+
+def _prefix(words: list[str], job: str) -> str:
+    """ "redis key reminded:{appointment_id}" and "redis sms:done:*" begin with "reminded" and
+    "sms:done".
+    """
+    words = words[1:] if words[:1] == ["key"] else words
+    written = words[0] if words else ""
+    return written.partition("{")[0].rstrip(":*") or job
+
+
+def _folder(project: Project, package: str) -> str:
+    path = project.locate(package) if package else None
+    if path is not None:
+        return path.removesuffix("__init__.py")
+    return Names(project).path(f"{package}.store").removesuffix("store.py") if package else ""

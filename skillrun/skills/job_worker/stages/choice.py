@@ -1,0 +1,60 @@
+"""Which of the frameworks that were found is the one this job uses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from skillrun.repo.uses import FrameworkUse
+
+if TYPE_CHECKING:
+    from skillrun.repo.profile import Profile
+    from skillrun.repo.survey import Survey
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The framework to work with, and whose word that is; `use` is None where nothing decides."""
+
+    use: FrameworkUse | None
+    by: str  # profile | handler | survey | nothing
+    candidates: tuple[str, ...] = ()
+
+
+def choose(found: Survey, profile: Profile | None, path: str | None = None) -> Choice:
+    """The profile's `jobs` section wins; else the only framework in use, the one whose tasks stand
+    in the handler's module (`path`) and no other's do, or the survey's primary one.
+    """
+    by_id = {use.id: use for use in found.frameworks}
+    said = profile.jobs if profile else None
+    if said and said.get("framework"):
+        return Choice(_merged(said, by_id.get(str(said["framework"]))), "profile", tuple(by_id))
+    if len(by_id) == 1:
+        return Choice(next(iter(by_id.values())), "survey", tuple(by_id))
+    beside = [use for use in found.frameworks if path in use.task_modules]
+    if len(beside) == 1:
+        return Choice(beside[0], "handler", tuple(by_id))
+    if found.primary in by_id:
+        return Choice(by_id[found.primary], "survey", tuple(by_id))
+    return Choice(None, "nothing", tuple(by_id))
+
+
+def _merged(said: dict[str, object], seen: FrameworkUse | None) -> FrameworkUse:
+    """What the profile says; where it is silent, what was seen."""
+    seen = seen or FrameworkUse(id=str(said["framework"]))
+    modules = said.get("task_modules")
+    return FrameworkUse(
+        id=seen.id,
+        app=_word(said.get("app")) or seen.app,
+        apps=seen.apps,
+        task_modules=tuple(str(path) for path in modules)
+        if isinstance(modules, list)
+        else seen.task_modules,
+        scheduler=_word(said.get("scheduler")) or seen.scheduler,
+        broker=_word(said.get("broker")) or seen.broker,
+        evidence=seen.evidence,
+    )
+
+
+def _word(value: object) -> str | None:
+    return value if isinstance(value, str) and value not in ("", "none", "unknown") else None

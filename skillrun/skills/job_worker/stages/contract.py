@@ -1,0 +1,253 @@
+"""Stage 2: is it written down what the job receives, promises and does?"""
+
+from __future__ import annotations
+
+import builtins
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from skillrun.core.verdict import Action, Finding, Grade, Severity, StageResult, status_of
+from skillrun.runner.coded import wording
+from skillrun.runner.findings import blocker, error, note
+from skillrun.skills.job_worker.stages.cron import cron_problem
+from skillrun.skills.job_worker.stages.interface import JobCase
+
+if TYPE_CHECKING:
+    from skillrun.contract.spec import JobSpec
+
+ID = "contract"
+TITLE = "Define the job contract"
+ANSWERS = wording(r"\bcontract\b|\bpayload schema\b")
+READS = ("job", "intent", "trigger", "payload", "handler", "effects", "failures", "message")
+COSTLY = False
+
+_PARTS = {
+    "intent": "intent: {what: ..., why_async: ...}",
+    "trigger": "trigger: {type: event}   # or cron {schedule, timezone}, or poller {every}",
+    "payload": "payload: a JSON Schema of the message, with examples",
+    "effects": (
+        "effects: each call that changes the world, with its guarantee (an empty list says there is"
+        " none)"
+    ),
+    "failures": "failures: {transient: [...], permanent: [...], acceptable_delay: 15m}",
+}
+_INSIDE = {
+    "intent.what": "intent.what: what the job does, in one sentence",
+    "intent.why_async": "intent.why_async: why it cannot happen on the spot",
+    "failures.transient": (
+        "failures.transient: the errors that may pass, e.g. [TimeoutError]; [] says none"
+    ),
+    "failures.permanent": (
+        "failures.permanent: the errors that stay, e.g. [shop.mailer:BadAddress]; [] says none"
+    ),
+    "failures.acceptable_delay": (
+        "failures.acceptable_delay: how late the job is still of use, e.g. 15m"
+    ),
+}
+_OF_MODELS = ("DoesNotExist", "MultipleObjectsReturned")  # Django gives them to every model
+
+
+def examine(case: JobCase) -> StageResult:
+    """Every part of the contract is explicit, and the trigger can work with this framework."""
+    spec = case.spec
+    if spec is None:
+        return _no_spec()
+    findings = [*_missing_parts(spec), *_guarantees(spec), *_trigger(case, spec), *_payload(spec)]
+    findings += [*_errors(case, spec), *case.rule_findings(ID)]
+    return StageResult(
+        status=status_of(findings),
+        grade=Grade.STATIC,
+        findings=tuple(findings),
+        next=tuple(
+            Action(ID, "edit-spec", f.hint)
+            for f in findings
+            if f.hint and f.severity == Severity.BLOCKER
+        ),
+        summary=_summary(spec),
+        facts={"trigger": spec.trigger.type if spec.trigger else None},
+    )
+
+
+def _no_spec() -> StageResult:
+    hint = (
+        "skillrun spec init asks for the fields; skillrun spec init --set job=NAME ... takes them"
+    )
+    finding = blocker("contract.no-spec", "there is no job spec", hint=hint)
+    return StageResult(
+        status_of([finding]), None, (finding,), next=(Action(ID, "run", spec_init_command()),)
+    )
+
+
+def spec_init_command() -> str:
+    """A command that writes a first spec, ready to be filled in."""
+    return (
+        "skillrun spec init --set job=send-receipt --set intent.what='what it does' "
+        "--set intent.why_async='why it waits' --set trigger.type=event "
+        "--set handler=package.module:function --set idempotency.strategy=unknown"
+    )
+
+
+def _missing_parts(spec: JobSpec) -> Iterator[Finding]:
+    for part, how in _PARTS.items():
+        if spec.raw.get(part) is None:
+            yield blocker(f"contract.no-{part}", f"{part} is not given", hint=how, **_at(spec))
+    for name, how in _INSIDE.items():
+        part, _, inner = name.partition(".")
+        if spec.raw.get(part) is not None and spec.raw[part].get(inner) is None:
+            yield blocker(
+                f"contract.no-{inner.replace('_', '-')}",
+                f"{name} is not given",
+                hint=how,
+                **_at(spec, part),
+            )
+
+
+def _guarantees(spec: JobSpec) -> Iterator[Finding]:
+    for number, effect in enumerate(spec.effects or ()):
+        place = _at(spec, "effects", number)
+        if effect.guarantee is None:
+            hint = (
+                f"effects.{number}.guarantee: keyed, transactional, at_least_once or at_most_once"
+            )
+            yield blocker(
+                "contract.no-guarantee",
+                f"effect {effect.name} promises nothing",
+                hint=hint,
+                **place,
+            )
+        if effect.call is None:
+            hint = f"effects.{number}.call: import path of the adapter, e.g. shop.mailer:send"
+            yield blocker(
+                "contract.no-call", f"effect {effect.name} names no adapter", hint=hint, **place
+            )
+        if effect.guarantee in ("at_least_once", "at_most_once") and not effect.reason:
+            hint = f"effects.{number}.reason: why that is good enough, in one sentence"
+            yield blocker(
+                "contract.no-reason",
+                f"effect {effect.name} is only {effect.guarantee}",
+                hint=hint,
+                **place,
+            )
+
+
+def _trigger(case: JobCase, spec: JobSpec) -> Iterator[Finding]:
+    trigger = spec.trigger
+    if trigger is None or trigger.type != "cron":
+        return
+    at = _at(spec, "trigger")
+    if not trigger.schedule:
+        hint = 'trigger: {type: cron, schedule: "*/5 * * * *", timezone: UTC}'
+        yield blocker("contract.no-schedule", "a cron trigger without a schedule", hint=hint, **at)
+    elif problem := cron_problem(trigger.schedule):
+        message = f"trigger.schedule: {trigger.schedule!r} is no cron expression: {problem}"
+        hint = 'minute hour day month weekday, e.g. "30 2 * * *"'
+        yield error("contract.bad-schedule", message, hint=hint, **_at(spec, "trigger", "schedule"))
+    if not trigger.timezone:
+        hint = "trigger.timezone: UTC"
+        yield note(
+            "contract.no-timezone",
+            "in which time zone the schedule is meant is not said",
+            hint=hint,
+            **at,
+        )
+    use = case.use
+    if (
+        use is not None
+        and use.scheduler is None
+        and not any(w.kind == "schedule" for w in case.wiring)
+    ):
+        hint = (
+            f"configure {use.id}'s scheduler (for celery: beat), or name one in REPO_PROFILE.json"
+            " jobs.scheduler"
+        )
+        message = f"the trigger is cron, and no scheduler of {use.id} is in use here"
+        yield blocker("contract.no-scheduler", message, hint=hint, **at)
+
+
+def _payload(spec: JobSpec) -> Iterator[Finding]:
+    payload = spec.payload
+    if payload is None:
+        return
+    if not payload.get("examples"):
+        hint = "payload.examples: the first is the proof's message, the others are distinct jobs"
+        yield blocker(
+            "contract.no-example", "payload has no example", hint=hint, **_at(spec, "payload")
+        )
+    if payload.get("type") != "object":
+        hint = "payload: {type: object, properties: {...}}; every broker can carry a JSON object"
+        message = "the payload is not an object, so it has no fields to make a key of"
+        yield error("contract.payload-not-object", message, hint=hint, **_at(spec, "payload"))
+    elif not payload.get("properties"):
+        hint = (
+            "payload.properties: {order_id: {type: integer}, ...}; {} is right only for a job"
+            " without a message"
+        )
+        make = note if payload.get("properties") == {} else blocker
+        yield make(
+            "contract.no-fields", "the payload names no fields", hint=hint, **_at(spec, "payload")
+        )
+    if not _is_json(payload.get("examples")):
+        hint = "use text, whole numbers, true, false, lists and objects; a moment as text"
+        message = "a payload example cannot be carried as JSON"
+        yield error(
+            "contract.payload-not-json", message, hint=hint, **_at(spec, "payload", "examples")
+        )
+
+
+def _is_json(value: object) -> bool:
+    """Plain JSON: no NaN, no infinity, nothing but its own types."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _errors(case: JobCase, spec: JobSpec) -> Iterator[Finding]:
+    """Each error exists, and is either transient or permanent."""
+    failures = spec.failures
+    if failures is None:
+        return
+    for kind, names in (
+        ("transient", failures.transient_names),
+        ("permanent", failures.permanent_names),
+    ):
+        for number, name in enumerate(names):
+            place = _at(spec, "failures", kind, number)
+            if not _may_exist(case, name):
+                hint = "correct the import path, or write the class first"
+                yield blocker(
+                    "contract.no-such-error", f"the error {name} does not exist", hint=hint, **place
+                )
+            elif kind == "permanent" and name in failures.transient_names:
+                message = f"{name} is both transient and permanent"
+                yield error(
+                    "contract.error-in-both", message, hint="say once which of them it is", **place
+                )
+
+
+def _may_exist(case: JobCase, name: str) -> bool:
+    """False only where it can be told: no built-in of that name, or a file of the repository that
+    lacks it.
+    """
+    module_name, _, attribute = name.partition(":")
+    if not attribute:
+        return hasattr(builtins, name) or "." in name
+    path = case.project.locate(module_name)
+    module = case.project.module(path) if path else None
+    if module is None:
+        return True
+    owner, _, last = name.rpartition(".")
+    if last in _OF_MODELS and ":" in owner:
+        name = owner
+    return case.project.lookup(name) is not None or bool(module.stars)
+
+
+def _at(spec: JobSpec, *path: str | int) -> dict[str, Any]:
+    return {"path": spec.shown_path, "line": spec.line(*path)}
+
+
+def _summary(spec: JobSpec) -> str:
+    effects = ", ".join(f"{e.name} {e.guarantee}" for e in spec.effects or ()) or "no effects"
+    return f"{spec.trigger.type if spec.trigger else 'no trigger'}; {effects}"

@@ -1,0 +1,199 @@
+"""Stage 6: after the last attempt a record exists, and nothing loops."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from skillrun.core.verdict import (
+    Action,
+    Evidence,
+    Finding,
+    Grade,
+    Severity,
+    StageResult,
+    Status,
+    status_of,
+)
+from skillrun.runner.coded import wording
+from skillrun.runner.findings import blocker, error, warning
+from skillrun.skills.job_worker.stages.interface import PROOF_PARTS, JobCase
+from skillrun.skills.job_worker.stages.uniqueness import tables
+from skillrun.skills.job_worker.stages.unread import unread
+
+if TYPE_CHECKING:
+    from skillrun.contract.job import DeadLetter, JobSpec
+    from skillrun.frameworks.interface import Policy
+
+ID = "dead-letter"
+TITLE = "Add dead-letter or quarantine"
+ANSWERS = wording(r"\bdead[- ]?letter|\bquarantine")
+READS = PROOF_PARTS
+COSTLY = False
+
+# Libraries of the registry that have a dead-letter place of their own; Celery has none (proof
+# research, section 3).
+_OWN_PLACE: frozenset[str] = frozenset(
+    {"django-q2", "django-tasks", "dramatiq", "procrastinate", "rq"}
+)
+
+
+def examine(case: JobCase) -> StageResult:
+    """Not applicable only with a reason; else the code must write the record that the spec
+    names.
+    """
+    spec = case.spec
+    dead_letter = spec.dead_letter if spec else None
+    if spec is None or dead_letter is None:
+        return _undefined(spec)
+    if (blind := unread(case, ID)) is not None:
+        return blind
+    if dead_letter.kind == "none":
+        return _none(case, spec, dead_letter)
+    findings = [*_written(case, spec, dead_letter), *case.rule_findings(ID)]
+    place = case.policy.dead_letter if case.policy else None
+    evidence = (
+        (
+            Evidence(
+                "file",
+                place.path,
+                case.tree.sha256(place.path) or "",
+                case.tree.size(place.path),
+                place.line,
+            ),
+        )
+        if place
+        else ()
+    )
+    return StageResult(
+        status=status_of(findings),
+        grade=Grade.STATIC if place else Grade.DECLARED,
+        findings=tuple(findings),
+        evidence=evidence,
+        next=tuple(
+            Action(ID, "edit-code", f"{f.message}: {f.hint}")
+            for f in findings
+            if f.severity in (Severity.BLOCKER, Severity.ERROR)
+            and f.rule != "dead-letter.no-handler"
+        ),
+        summary=f"{dead_letter.kind} {dead_letter.where or ''}".strip()
+        + (f", {place.path}:{place.line}" if place else ""),
+    )
+
+
+def _undefined(spec: JobSpec | None) -> StageResult:
+    place = {"path": spec.shown_path, "line": spec.line("dead_letter")} if spec else {}
+    hint = "dead_letter: {kind: table, where: dead_jobs}, or {kind: none, reason: ...}"
+    finding = blocker(
+        "dead-letter.undefined",
+        "where a job goes after its last attempt is not defined",
+        hint=hint,
+        **place,
+    )
+    return StageResult(
+        status_of([finding]),
+        None,
+        (finding,),
+        next=(Action(ID, "decide", hint),),
+        summary="not defined",
+    )
+
+
+def _none(case: JobCase, spec: JobSpec, dead_letter: DeadLetter) -> StageResult:
+    """Not applicable with a reason; a message that comes back for ever is no dead letter, and is
+    found all the same.
+    """
+    loops = case.rule_findings(ID)
+    if dead_letter.reason and status_of(loops) == Status.PASSED:
+        return StageResult(
+            Status.NOT_APPLICABLE, Grade.DECLARED, loops, summary=f"none: {dead_letter.reason}"
+        )
+    findings = list(loops)
+    if not dead_letter.reason:
+        hint = "dead_letter: {kind: none, reason: why a lost job is acceptable}"
+        place = {"path": spec.shown_path, "line": spec.line("dead_letter")}
+        findings.append(
+            blocker(
+                "dead-letter.no-reason", "dead_letter: none without a reason", hint=hint, **place
+            )
+        )
+    return StageResult(
+        status=status_of(findings),
+        grade=None,
+        findings=tuple(findings),
+        next=tuple(
+            Action(
+                ID,
+                "edit-spec" if f.severity == Severity.BLOCKER else "edit-code",
+                f"{f.message}: {f.hint}",
+            )
+            for f in findings
+            if f.severity in (Severity.BLOCKER, Severity.ERROR)
+        ),
+    )
+
+
+def _written(case: JobCase, spec: JobSpec, dead_letter: DeadLetter) -> Iterator[Finding]:
+    place = {"path": spec.shown_path, "line": spec.line("dead_letter")}
+    use = case.use
+    if dead_letter.kind == "framework":
+        if use is not None and use.id not in _OWN_PLACE:
+            yield error(
+                "dead-letter.framework-has-none",
+                f"{use.id} keeps no dead letters of its own",
+                hint="dead_letter: {kind: table, where: dead_jobs}",
+                **place,
+            )
+        return
+    if not dead_letter.where:
+        hint = "dead_letter.where: the name of the table or queue"
+        yield blocker(
+            "dead-letter.nowhere",
+            f"dead_letter.kind is {dead_letter.kind}, and where is not said",
+            hint=hint,
+            **place,
+        )
+        return
+    policy = case.policy
+    if policy is None:
+        yield blocker(
+            "dead-letter.no-handler",
+            "no handler to look at yet",
+            hint="the stage handler comes first",
+        )
+        return
+    yield from _recorded(case, policy, dead_letter)
+
+
+def _recorded(case: JobCase, policy: Policy, dead_letter: DeadLetter) -> Iterator[Finding]:
+    handler = case.handler
+    where = {"path": handler.path, "line": handler.line} if handler else {}
+    if policy.dead_letter is None:
+        thing = "row" if dead_letter.kind == "table" else "message"
+        hint = (
+            f"after the last attempt and on a permanent error, write a {thing} to"
+            f" {dead_letter.where}, do not retry"
+        )
+        if dead_letter.kind == "queue" and case.use is not None and case.use.id in _OWN_PLACE:
+            hint = (
+                f"{hint}; where {case.use.id}'s own dead letters are meant: dead_letter: {{kind:"
+                " framework}"
+            )
+        yield blocker(
+            "dead-letter.not-written",
+            "no code writes a record after the last attempt",
+            hint=hint,
+            **where,
+        )
+    elif dead_letter.where and not _named(case, dead_letter.where):
+        message = f"nothing in the repository names the {dead_letter.kind} {dead_letter.where}"
+        yield warning(
+            "dead-letter.unknown-place", message, hint="correct dead_letter.where", **where
+        )
+
+
+def _named(case: JobCase, where: str) -> bool:
+    word = where.split()[-1].rpartition(".")[2]
+    written = case.tree.search(word, ".py") or case.tree.search(word, ".sql")
+    # Django derives a table's name from app and class.
+    return bool(written or tables(case.project, word))

@@ -1,0 +1,445 @@
+"""Stage 4: the handler exists, the framework knows it, something enqueues it, and it only
+orchestrates.
+"""
+
+from __future__ import annotations
+
+import ast
+import platform
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from skillrun.core.verdict import Action, Evidence, Finding, Grade, Severity, StageResult, status_of
+from skillrun.runner.coded import wording
+from skillrun.runner.findings import blocker, error, warning
+from skillrun.skills.job_worker.stages.effects import (
+    DOMAIN,
+    adapter_is_missing,
+    effect_calls,
+    undeclared,
+)
+from skillrun.skills.job_worker.stages.interface import JobCase
+from skillrun.skills.job_worker.stages.signature import signature_findings
+from skillrun.skills.job_worker.stages.unread import unread
+
+if TYPE_CHECKING:
+    from skillrun.contract.spec import JobSpec
+    from skillrun.repo.calls import Call
+    from skillrun.repo.python import Definition
+
+ID = "handler"
+TITLE = "Implement handler as orchestrator"
+ANSWERS = wording(r"\bhandler\b")
+READS = ("handler", "effects", "trigger", "enqueue", "message", "payload")
+COSTLY = False
+
+# Above these a handler decides things itself. Measured on the example shop and on public Celery
+# handlers: an orchestrator with its error handling stays below.
+_MANY_BRANCHES = 12
+_MANY_STATEMENTS = 60
+
+
+def examine(case: JobCase) -> StageResult:
+    """Blocked while handler or wiring is missing; failed where it does what belongs elsewhere."""
+    spec = case.spec
+    if (blind := unread(case, ID)) is not None:
+        return blind
+    if spec is None or spec.handler is None:
+        return _missing(spec)
+    handler = case.handler
+    if handler is None:
+        return _not_found(case, spec, spec.handler)
+    findings = [*_known_to_framework(case, handler), *_wired(case, spec), *_enqueuer(case, spec)]
+    findings += signature_findings(case, spec, handler)
+    findings += [
+        *_declared_calls(case, spec, handler),
+        *_undeclared_calls(case, spec, handler),
+        *_stubs(case, spec),
+    ]
+    findings += _unfilled(case, spec, handler)
+    findings += [*_in_loops(case, spec, handler), *_thin(handler), *case.rule_findings(ID)]
+    return StageResult(
+        status=status_of(findings),
+        grade=Grade.STATIC,
+        findings=tuple(findings),
+        evidence=_evidence(case, handler),
+        next=tuple(
+            Action(ID, "edit-code", f"{f.message}: {f.hint}" if f.hint else f.message)
+            for f in findings
+            if f.severity in (Severity.BLOCKER, Severity.ERROR)
+        ),
+        summary=f"{handler.path}:{handler.line}, {_wiring_words(case)}",
+        facts={"handler": spec.handler, "path": handler.path, "line": handler.line},
+    )
+
+
+def _missing(spec: JobSpec | None) -> StageResult:
+    place = {"path": spec.shown_path, "line": spec.line()} if spec else {}
+    hint = "handler: package.module:function"
+    finding = blocker("handler.not-named", "the spec names no handler", hint=hint, **place)
+    return StageResult(
+        status_of([finding]),
+        None,
+        (finding,),
+        next=(Action(ID, "edit-spec", hint),),
+        summary="not named",
+    )
+
+
+def _not_found(case: JobCase, spec: JobSpec, name: str) -> StageResult:
+    """Says how far the import path leads, and which tasks there are."""
+    module, _, function = name.partition(":")
+    path = case.project.locate(module)
+    where = f"{path} has no {function}" if path else f"no module {module} in this repository"
+    if path in case.project.broken:
+        return _unreadable(case, path)
+    use = case.use
+    near = ", ".join(use.task_modules[:5]) if use else ""
+    hint = (
+        f"write it, or correct handler: in the spec; tasks live in {near}"
+        if near
+        else "write it, or correct handler:"
+    )
+    finding = blocker(
+        "handler.not-found",
+        f"handler {name} does not exist: {where}",
+        hint=hint,
+        path=spec.shown_path,
+        line=spec.line("handler"),
+    )
+    action = Action(
+        ID, "edit-code", f"create {name}: a thin function that calls the adapters of the spec"
+    )
+    return StageResult(status_of([finding]), None, (finding,), next=(action,), summary="not found")
+
+
+def _unreadable(case: JobCase, path: str) -> StageResult:
+    """The module is there and cannot be parsed; the handler may well be in it."""
+    reason = case.project.broken[path]
+    hint = (
+        "mend it, or run skillrun on the Python that the code is written for (this is"
+        f" {platform.python_version()})"
+    )
+    line = int(reason.split(":")[1])
+    finding = blocker(
+        "handler.unreadable",
+        f"the handler's module cannot be read: {reason}",
+        hint=hint,
+        path=path,
+        line=line,
+    )
+    return StageResult(
+        status_of([finding]),
+        None,
+        (finding,),
+        next=(Action(ID, "edit-code", hint),),
+        summary="not readable",
+    )
+
+
+def _known_to_framework(case: JobCase, handler: Definition) -> Iterator[Finding]:
+    use, framework = case.use, case.framework
+    if use is None or framework is None:
+        return
+    if framework.find_registration(case.project, use, handler) is None:
+        message = (
+            f"{handler.name} is not registered with {framework.TITLE}: a worker would not know it"
+        )
+        yield blocker(
+            "handler.not-registered",
+            message,
+            hint=f"make it a {framework.TITLE} task",
+            path=handler.path,
+            line=handler.line,
+        )
+
+
+def _wired(case: JobCase, spec: JobSpec) -> Iterator[Finding]:
+    """Something outside the tests publishes the job, or schedules it where the trigger is a cron or
+    a poller.
+    """
+    if case.framework is None or case.handler is None:
+        return
+    real = [wiring for wiring in case.wiring if not wiring.in_tests]
+    kinds = {wiring.kind for wiring in real}
+    trigger = spec.trigger.type if spec.trigger else None
+    if not real:
+        in_tests = " outside the tests" if case.wiring else ""
+        message = f"nothing{in_tests} enqueues or schedules the handler, as far as can be read"
+        where = {"path": case.handler.path, "line": case.handler.line}
+        yield blocker("handler.not-wired", message, hint=_how_to_wire(case, trigger), **where)
+    elif trigger in ("cron", "poller") and "schedule" not in kinds:
+        make = error if trigger == "cron" else warning  # a poller may go on by itself
+        message = f"the trigger is {trigger}, and the handler is only enqueued, never scheduled"
+        hint = "add the schedule entry, or correct trigger.type"
+        yield make(
+            "handler.not-scheduled",
+            message,
+            hint=hint,
+            path=real[0].place.path,
+            line=real[0].place.line,
+        )
+    elif trigger == "event" and "enqueue" not in kinds:
+        message = "the trigger is event, and the handler is only scheduled, never enqueued"
+        hint = "add the call that enqueues it, or correct trigger.type"
+        yield error(
+            "handler.not-enqueued",
+            message,
+            hint=hint,
+            path=real[0].place.path,
+            line=real[0].place.line,
+        )
+
+
+def _how_to_wire(case: JobCase, trigger: str | None) -> str:
+    if trigger not in ("cron", "poller"):
+        return (
+            "add the call that enqueues it; the proof can be given enqueue: {call: ...} in the spec"
+        )
+    use = case.use
+    scheduler = f" for {use.scheduler}" if use is not None and use.scheduler else ""
+    return (
+        f"add a schedule entry{scheduler}; rows that exist only in a database cannot be read: ship"
+        " them as a fixture"
+    )
+
+
+def _enqueuer(case: JobCase, spec: JobSpec) -> Iterator[Finding]:
+    """What the spec names as the application's own call exists, and leads to a place that publishes
+    the job.
+    """
+    if spec.enqueue is None or case.handler is None:
+        return
+    at = {"path": spec.shown_path, "line": spec.line("enqueue")}
+    caller = case.project.find(spec.enqueue.call)
+    if caller is None:
+        message = f"enqueue.call {spec.enqueue.call} does not exist"
+        yield blocker(
+            "handler.no-enqueuer", message, hint="write it, or correct the import path", **at
+        )
+        return
+    reached = [
+        caller,
+        *(d for name in _reached(case, caller) if (d := case.project.definition(name))),
+    ]
+    if not any(_holds(part, w.place.path, w.place.line) for part in reached for w in case.wiring):
+        message = f"{spec.enqueue.call} does not publish the job, as far as can be read"
+        yield warning(
+            "handler.enqueuer-not-read", message, hint="name the function that enqueues it", **at
+        )
+
+
+def _reached(case: JobCase, caller: Definition) -> set[str]:
+    return {name for call in case.project.calls(caller, depth=3) for name in call.via}
+
+
+def _holds(part: Definition, path: str, line: int) -> bool:
+    return part.path == path and part.line <= line <= (part.node.end_lineno or part.line)
+
+
+def _declared_calls(case: JobCase, spec: JobSpec, handler: Definition) -> Iterator[Finding]:
+    for number, effect in enumerate(spec.effects or ()):
+        if effect.call and not effect_calls(case, handler, effect):
+            line = spec.line("effects", number)
+            if adapter_is_missing(case, effect):
+                hint = (
+                    "write the adapter (skill backend/integration-adapter), or correct the import"
+                    " path"
+                )
+                yield blocker(
+                    "handler.no-adapter",
+                    f"adapter {effect.call} does not exist",
+                    hint=hint,
+                    path=spec.shown_path,
+                    line=line,
+                    recommends="backend/integration-adapter",
+                )
+            else:
+                message = (
+                    f"the handler never calls {effect.call}, as far as can be read from the code"
+                )
+                yield warning(
+                    "handler.effect-not-reached",
+                    message,
+                    hint="the proof will say whether it is reached",
+                    path=spec.shown_path,
+                    line=line,
+                )
+
+
+def _stubs(case: JobCase, spec: JobSpec) -> Iterator[Finding]:
+    """An adapter that nobody has filled in: a proof and tests replace it, so they cannot notice."""
+    for effect in spec.effects or ():
+        adapter = case.project.find(effect.call) if effect.call else None
+        if adapter is None or adapter.is_class or not _is_unwritten(adapter.node.body[-1]):
+            continue
+        message = f"{effect.call} is still a stub: it raises NotImplementedError"
+        hint = "fill it in: the proof and the tests replace it, so only production would notice"
+        yield warning(
+            "handler.stub-adapter", message, hint=hint, path=adapter.path, line=adapter.line
+        )
+
+
+def _unfilled(case: JobCase, spec: JobSpec, handler: Definition) -> Iterator[Finding]:
+    """Whoever starts the job asks a function that nobody has filled in: nothing is ever due."""
+    names = [handler.dotted, *([spec.enqueue.call] if spec.enqueue else [])]
+    owners = {
+        (use.path, function.name): case.project.define(use.module, function)
+        for name in names
+        for use in case.project.uses(name)
+        if (function := use.module.function_of(use.node)) is not None
+    }
+    asked = {
+        c.name: c
+        for owner in owners.values()
+        for c in case.project.calls(owner, depth=0)
+        if c.resolved
+    }
+    adapters = {effect.call.replace(":", ".") for effect in spec.effects or () if effect.call}
+    for name in sorted(asked.keys() - adapters):
+        source = case.project.definition(name)
+        if source is None or source.is_class or not _is_unwritten(source.node.body[-1]):
+            continue
+        message = (
+            f"{source.dotted} is still a stub: it raises NotImplementedError, so nothing is"
+            " ever due"
+        )
+        hint = "fill it in: it says what is due, and the proof brings payloads of its own"
+        yield warning("handler.stub-source", message, hint=hint, path=source.path, line=source.line)
+
+
+def _is_unwritten(last: ast.stmt) -> bool:
+    raised = last.exc if isinstance(last, ast.Raise) else None
+    made = raised.func if isinstance(raised, ast.Call) else raised
+    return isinstance(made, ast.Name) and made.id == "NotImplementedError"
+
+
+def _undeclared_calls(case: JobCase, spec: JobSpec, handler: Definition) -> Iterator[Finding]:
+    for found in undeclared(case, spec, handler):
+        call = found.call
+        severity = Severity.ERROR if found.writes and found.kind != "sql" else Severity.WARNING
+        what = (
+            "SQL in the handler itself"
+            if found.kind == "sql"
+            else f"undeclared effect ({found.kind})"
+        )
+        what = what if found.writes else f"{found.kind} read outside an adapter"
+        hint = f"declare it under effects, behind an adapter of its own (skill {found.recommends})"
+        yield Finding(
+            "handler.undeclared-effect",
+            severity,
+            f"{what}: {call.name}",
+            call.path,
+            call.line,
+            hint,
+            found.recommends,
+        )
+
+
+def _in_loops(case: JobCase, spec: JobSpec, handler: Definition) -> Iterator[Finding]:
+    """An effect for each of several items in one job: the next attempt begins with the first
+    again.
+    """
+    for effect in spec.effects or ():
+        call = next(
+            (
+                c
+                for c in effect_calls(case, handler, effect)
+                if c.in_loop and not _differs(c, effect.key_arg)
+            ),
+            None,
+        )
+        if call is None or _tries_again(call):
+            continue
+        message = (
+            f"effect {effect.name} runs in a loop: a retry repeats those that succeeded, as far as"
+            " can be read"
+        )
+        hint = (
+            "one job for each item, or a key that differs per item and stays the same in every"
+            " attempt"
+        )
+        yield warning("handler.effect-in-loop", message, hint=hint, path=call.path, line=call.line)
+
+
+def _differs(call: Call, key_arg: str | None) -> bool:
+    """The effect's key names what the loop goes over, or what the function around it was given."""
+    key = call.argument(None, key_arg) if key_arg else None
+    if key is None:
+        return False
+    loop = _loop_around(call)
+    varies = loop if loop is not None else getattr(call.module.function_of(call.node), "args", None)
+    names = (
+        {n.id if isinstance(n, ast.Name) else n.arg for n in _names_in(varies)}
+        if varies is not None
+        else set()
+    )
+    return any(isinstance(n, ast.Name) and n.id in names for n in ast.walk(key))
+
+
+def _names_in(node: ast.AST) -> Iterator[ast.Name | ast.arg]:
+    """The names that a loop sets in each turn, or a function's parameters."""
+    for child in ast.walk(node):
+        if isinstance(child, ast.arg) or (
+            isinstance(child, ast.Name) and isinstance(child.ctx, ast.Store)
+        ):
+            yield child
+
+
+def _loop_around(call: Call) -> ast.AST | None:
+    for above in call.module.parents(call.node):
+        if isinstance(above, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            return None
+        if isinstance(
+            above,
+            ast.For | ast.AsyncFor | ast.While | ast.ListComp | ast.SetComp | ast.GeneratorExp,
+        ):
+            return above
+    return None
+
+
+def _tries_again(call: Call) -> bool:
+    """`for attempt in range(3): try: ...; break`: one effect, tried until it succeeds."""
+    loop = _loop_around(call)
+    if not isinstance(loop, ast.For | ast.While) or not call.in_try:
+        return False
+    counted = isinstance(loop, ast.While) or "range(" in ast.unparse(loop.iter)
+    return counted and any(isinstance(node, ast.Break | ast.Return) for node in ast.walk(loop))
+
+
+def _thin(handler: Definition) -> Iterator[Finding]:
+    branches = sum(
+        isinstance(node, ast.If | ast.For | ast.While | ast.IfExp | ast.Match)
+        for node in ast.walk(handler.node)
+    )
+    statements = sum(isinstance(node, ast.stmt) for node in ast.walk(handler.node))
+    if branches > _MANY_BRANCHES or statements > _MANY_STATEMENTS:
+        message = f"the handler is not thin: {statements} statements, {branches} branches"
+        yield Finding(
+            "handler.not-thin",
+            Severity.WARNING,
+            message,
+            handler.path,
+            handler.line,
+            "move what decides into a domain module",
+            DOMAIN,
+        )
+
+
+def _evidence(case: JobCase, handler: Definition) -> tuple[Evidence, ...]:
+    places = [(handler.path, handler.line, "handler")]
+    places += [(w.place.path, w.place.line, w.how) for w in case.wiring if not w.in_tests]
+    return tuple(
+        Evidence(
+            "file", path, case.tree.sha256(path) or "", case.tree.size(path), line, {"what": what}
+        )
+        for path, line, what in places[:10]
+    )
+
+
+def _wiring_words(case: JobCase) -> str:
+    real = [wiring for wiring in case.wiring if not wiring.in_tests]
+    if not real:
+        return "not wired"
+    more = f" and {len(real) - 1} more" if len(real) > 1 else ""
+    return f"{real[0].kind}d at {real[0].place.path}:{real[0].place.line}{more}"

@@ -1,0 +1,207 @@
+"""Stage 3: what happens when the same job is delivered twice? Blocked until that is decided; it can
+never be waived.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from skillrun.core.verdict import Action, Finding, Grade, Severity, StageResult, status_of
+from skillrun.runner.coded import wording
+from skillrun.runner.findings import blocker, note, warning
+from skillrun.skills.job_worker.stages.adapters import adapter_findings
+from skillrun.skills.job_worker.stages.dedupe import store_findings, window_findings
+from skillrun.skills.job_worker.stages.interface import PROOF_PARTS, JobCase
+from skillrun.skills.job_worker.stages.keys import key_findings
+from skillrun.skills.job_worker.stages.unread import unread
+
+if TYPE_CHECKING:
+    from skillrun.contract.job import Idempotency, JobSpec
+
+ID = "idempotency"
+TITLE = "Establish idempotency"
+ANSWERS = wording(r"\bidempoten")
+READS = PROOF_PARTS
+COSTLY = False
+
+_NOT_IN_PAYLOAD = "idempotency.key-not-in-payload"
+QUESTION = (
+    "Which payload fields make two messages the same job, and where is a finished job remembered? "
+    "Or which invariant makes a second run harmless?"
+)
+_HOW = "idempotency: {strategy: keyed, key: [FIELD, ...], dedupe: {store: table NAME, window: 7d}}"
+_PER_DELIVERY = re.compile(
+    r"^(attempt|retr(y|ies)|message_id|msg_id|task_id|delivery|nonce|timestamp|now|sent_at|uuid)",
+    re.I,
+)
+# Where one of these was said, the verdict rests on somebody's word.
+_ON_WORD = (
+    "idempotency.store-not-judged",
+    "idempotency.guard-not-judged",
+    "idempotency.store-not-used",
+    "idempotency.key-not-read",
+)
+
+
+def examine(case: JobCase) -> StageResult:
+    """The strategy is decided, the key is stable and unique in its store, and remembered for long
+    enough.
+    """
+    spec = case.spec
+    idempotency = spec.idempotency if spec else None
+    if spec is None or idempotency is None or idempotency.strategy == "unknown":
+        return _undecided(spec)
+    if (blind := unread(case, ID)) is not None:
+        return blind
+    findings = list(_declared(spec, idempotency))
+    key_is_known = not any(finding.rule == _NOT_IN_PAYLOAD for finding in findings)
+    findings += _in_code(case, spec, idempotency, key_is_known=key_is_known)
+    findings += case.rule_findings(ID)
+    return StageResult(
+        status=status_of(findings),
+        grade=(
+            Grade.STATIC
+            if case.handler and not any(f.rule in _ON_WORD for f in findings)
+            else Grade.DECLARED
+        ),
+        findings=tuple(findings),
+        next=tuple(
+            Action(ID, "edit-spec" if _in_spec(f) else "edit-code", f"{f.message}: {f.hint}")
+            for f in findings
+            if f.hint and f.severity in (Severity.BLOCKER, Severity.ERROR)
+        ),
+        summary=_summary(idempotency),
+        facts={"idempotency": idempotency.strategy},
+    )
+
+
+def _in_spec(finding: Finding) -> bool:
+    """The spec is to be changed; a table that is missing is code to be written."""
+    return finding.severity == Severity.BLOCKER and finding.rule != "idempotency.no-table"
+
+
+def _undecided(spec: JobSpec | None) -> StageResult:
+    place = {"path": spec.shown_path, "line": spec.line("idempotency")} if spec else {}
+    finding = blocker(
+        "idempotency.undefined", "the idempotency strategy is not defined", hint=QUESTION, **place
+    )
+    steps = (Action(ID, "decide", QUESTION), Action(ID, "edit-spec", _HOW))
+    return StageResult(
+        status_of([finding]),
+        None,
+        (finding,),
+        next=steps,
+        facts={"idempotency": "unknown"},
+        summary="not defined",
+    )
+
+
+def _declared(spec: JobSpec, idempotency: Idempotency) -> Iterator[Finding]:
+    """What the spec itself must say."""
+    here = {"path": spec.shown_path, "line": spec.line("idempotency")}
+    if idempotency.strategy == "invariant":
+        if not idempotency.invariant or not idempotency.invariant.statement:
+            hint = "idempotency.invariant.statement: what is true after one run and after two"
+            yield blocker(
+                "idempotency.no-statement", "an invariant without a statement", hint=hint, **here
+            )
+        elif not idempotency.invariant.guarded_by:
+            hint = (
+                "idempotency.invariant.guarded_by: the constraint, lock or condition that keeps it"
+                " true"
+            )
+            yield blocker(
+                "idempotency.no-guard",
+                "nothing is named that guards the invariant",
+                hint=hint,
+                **here,
+            )
+        return
+    if not idempotency.key:
+        yield blocker(
+            "idempotency.no-key",
+            "a keyed strategy without key fields",
+            hint=f"{QUESTION} {_HOW}",
+            **here,
+        )
+    if not idempotency.dedupe or not idempotency.dedupe.store:
+        hint = (
+            "idempotency.dedupe: {store: table NAME, window: 7d}, or {store: receiver, ...} if the"
+            " receiver does it"
+        )
+        yield blocker(
+            "idempotency.no-boundary",
+            "no dedupe boundary: where is a finished job remembered?",
+            hint=hint,
+            **here,
+        )
+    yield from _key_fields(spec, idempotency)
+
+
+def _key_fields(spec: JobSpec, idempotency: Idempotency) -> Iterator[Finding]:
+    for number, field in enumerate(idempotency.key or ()):
+        place = {"path": spec.shown_path, "line": spec.line("idempotency", "key", number)}
+        missing = _missing_part(spec.payload, field) if spec.payload is not None else None
+        if missing:
+            message = f"key field {field} is not in the payload"
+            yield blocker(_NOT_IN_PAYLOAD, message, hint=missing, **place)
+        elif _PER_DELIVERY.search(field):
+            hint = "choose a field that names the thing the job is about, e.g. order_id"
+            message = f"key field {field} sounds as if it differed at each delivery of the same job"
+            yield warning("idempotency.key-per-delivery", message, hint=hint, **place)
+        elif spec.payload is not None and field.partition(".")[0] not in (
+            spec.payload.get("required") or ()
+        ):
+            message = (
+                f"key field {field} may be missing from a message: the payload does not require it"
+            )
+            hint = f"payload.required: [{field.partition('.')[0]}, ...]"
+            yield warning("idempotency.key-not-required", message, hint=hint, **place)
+
+
+def _missing_part(payload: dict[str, Any], field: str) -> str | None:
+    """What the payload has instead of a (dotted) key field; None where it has the field, or leaves
+    it open.
+    """
+    inside: Any = payload
+    for part in field.split("."):
+        fields = inside.get("properties") if isinstance(inside, dict) else None
+        if not isinstance(fields, dict):
+            return "the payload has no fields" if inside is payload else None
+        if part not in fields:
+            return f"the payload has {', '.join(map(str, fields)) or 'no fields'}"
+        inside = fields[part]
+    return None
+
+
+def _in_code(
+    case: JobCase, spec: JobSpec, idempotency: Idempotency, *, key_is_known: bool
+) -> Iterator[Finding]:
+    """With a misspelled key nothing true can be said of the store or of how the key is made."""
+    yield from window_findings(case, spec, idempotency)
+    if idempotency.strategy == "keyed" and key_is_known:
+        yield from store_findings(case, spec, idempotency)
+    elif idempotency.invariant and idempotency.invariant.guarded_by:
+        message = (
+            "the guard was not judged, it is taken on the spec's word:"
+            f" {idempotency.invariant.guarded_by}"
+        )
+        place = {"path": spec.shown_path, "line": spec.line("idempotency", "invariant")}
+        yield note(
+            "idempotency.guard-not-judged",
+            message,
+            hint="only the proof can show that it holds",
+            **place,
+        )
+    yield from adapter_findings(case, spec)
+    if case.handler is not None and key_is_known:
+        yield from key_findings(case, spec, case.handler)
+
+
+def _summary(idempotency: Idempotency) -> str:
+    if idempotency.strategy == "invariant":
+        return f"invariant: {idempotency.invariant.statement if idempotency.invariant else ''}"
+    dedupe = idempotency.dedupe
+    return f"key {', '.join(idempotency.key or ())} in {dedupe.store if dedupe else 'nowhere'}"

@@ -1,0 +1,468 @@
+"""Stage 7: can somebody on call tell whether the job ran, succeeded, why it failed, and whether it
+will retry?
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from skillrun.core.verdict import Action, Finding, Grade, Severity, StageResult, status_of
+from skillrun.runner.coded import wording
+from skillrun.runner.findings import blocker, note, warning
+from skillrun.skills.job_worker.stages.effects import (
+    adapter_names,
+    dotted,
+    effect_calls,
+    handler_calls,
+)
+from skillrun.skills.job_worker.stages.interface import PROOF_PARTS, JobCase
+from skillrun.skills.job_worker.stages.unread import unread
+
+if TYPE_CHECKING:
+    from skillrun.contract.spec import JobSpec
+    from skillrun.frameworks.interface import Policy
+    from skillrun.repo.calls import Call
+    from skillrun.repo.python import Definition, Module
+
+ID = "observability"
+TITLE = "Add observability"
+ANSWERS = wording(r"\bobservab|\blog (start|end)")
+READS = PROOF_PARTS
+COSTLY = False
+
+QUESTIONS = {
+    "ran": "did it run?",
+    "succeeded": "did it succeed?",
+    "failed": "why did it fail?",
+    "retries": "will it retry?",
+}
+_LEVELS = ("debug", "info", "warning", "warn", "error", "exception", "critical", "log", "msg")
+_LOGGERS = ("log", "logger", "logging", "_log", "_logger", "structlog", "loguru")
+_METRIC_LIBRARIES = ("prometheus_client", "statsd", "opentelemetry", "datadog")
+_METRIC_CALLS = (
+    "inc",
+    "observe",
+    "incr",
+    "timing",
+    "time",
+    "add",
+    "record",
+    "increment",
+    "start_as_current_span",
+    "add_event",
+    "labels",
+)
+_CORRELATION = (
+    "correlation",
+    "job_id",
+    "job.id",
+    "message_id",
+    "request.id",
+    "task_id",
+    "trace_id",
+    "request_id",
+    "root_id",
+)
+# What a failure hook is given.
+_CAUSES = (
+    "exc",
+    "exception",
+    "einfo",
+    "error",
+    "traceback",
+    "exc_value",
+    "value",
+)
+_BINDING = (
+    "bind",
+    "bind_contextvars",
+    "bound_contextvars",
+    "new",
+    "contextualize",
+    "LoggerAdapter",
+)
+_NO_NOTES = re.compile(
+    r"(^|/)(requirements|constraints|changelog|history|news|changes)[^/]*$", re.IGNORECASE
+)
+_NOTES_WORDS = 12  # a docstring of fewer words tells an operator nothing
+
+
+@dataclass(frozen=True)
+class LogCall:
+    """A log call on the handler's way, and the questions it answers."""
+
+    call: Call
+    text: str  # message and arguments as written
+    order: int
+    event: str | None = (
+        None  # of the framework's hook that it stands in: started, succeeded, failed, retried
+    )
+
+
+_RETRYING = re.compile(
+    r"retr(?:y|ie)|attempt|\b(?:try|tries|tried|trying) again\b|\bagain (?:in|at)\b", re.IGNORECASE
+)
+
+
+def examine(case: JobCase) -> StageResult:
+    """Each of the four questions has a log line of the job's own that carries its key fields."""
+    if (blind := unread(case, ID)) is not None:
+        return blind
+    spec, handler = case.spec, case.handler
+    if spec is None or handler is None:
+        finding = blocker(
+            "observability.no-handler",
+            "no handler to look at yet",
+            hint="the stage handler comes first",
+        )
+        return StageResult(status_of([finding]), None, (finding,), summary="no handler yet")
+    logs = _logs(case, handler)
+    answers = _answers(case, spec, handler, logs)
+    findings = [
+        *_unanswered(case, handler, answers),
+        *_fields(case, spec, handler, logs),
+        *_correlation(case, handler, logs),
+    ]
+    findings += [*_metrics(case, handler), *_notes(case, handler), *case.rule_findings(ID)]
+    return StageResult(
+        status=status_of(findings),
+        grade=Grade.STATIC,
+        findings=tuple(findings),
+        next=tuple(
+            Action(ID, "edit-code", f"{f.message}: {f.hint}")
+            for f in findings
+            if f.severity in (Severity.BLOCKER, Severity.ERROR)
+        ),
+        summary=(
+            f"{len(logs)} log calls; answered:"
+            f" {', '.join(q for q in QUESTIONS if answers[q]) or 'nothing'}"
+        ),
+        facts={"answers": {q: [f"{c.path}:{c.line}" for c in answers[q]] for q in QUESTIONS}},
+    )
+
+
+def _logs(case: JobCase, handler: Definition) -> tuple[LogCall, ...]:
+    """The job's own log calls in order; what an adapter logs inside says nothing of the job."""
+    adapters = {
+        n for e in (case.spec.effects if case.spec else None) or () for n in adapter_names(case, e)
+    }
+    calls = enumerate(handler_calls(case, handler))
+    own = [
+        LogCall(c, ast.unparse(c.node), n)
+        for n, c in calls
+        if _is_log(c) and not adapters & set(c.via)
+    ]
+    hooked = [
+        LogCall(c, ast.unparse(c.node), 0, event)
+        for event, hook in case.hooks.items()
+        for c in case.project.calls(hook, depth=2)
+        if _is_log(c)
+    ]
+    return (*own, *hooked)
+
+
+def _is_log(call: Call) -> bool:
+    receiver, _, method = call.name.rpartition(".")
+    if method not in _LEVELS or not receiver:
+        return False
+    words = receiver.replace("()", "").split(".")
+    written = ast.unparse(call.node.func).split(".")
+    return (
+        any(
+            w.lower() in _LOGGERS or w.lower().endswith(("_log", "_logger"))
+            for w in (*words, *written)
+        )
+        or "getLogger" in words
+        or "get_task_logger" in words
+    )
+
+
+def _answers(
+    case: JobCase, spec: JobSpec, handler: Definition, logs: tuple[LogCall, ...]
+) -> dict[str, tuple[Call, ...]]:
+    """Question -> the log calls that answer it, by where they stand: before and after the effects,
+    in an except.
+    """
+    first, last = _effect_span(case, spec, handler)
+    plain = [log for log in logs if log.call.in_except is None and log.event is None]
+    return {
+        "ran": tuple(
+            log.call
+            for log in logs
+            if log.event == "started" or (log in plain and log.order < first)
+        ),
+        "succeeded": tuple(
+            log.call
+            for log in logs
+            if log.event == "succeeded" or (log in plain and log.order > last)
+        ),
+        "failed": tuple(log.call for log in logs if _tells_failure(log)),
+        "retries": tuple(log.call for log in logs if _tells_retry(log)),
+    }
+
+
+def _effect_span(case: JobCase, spec: JobSpec, handler: Definition) -> tuple[int, int]:
+    """The order numbers of the first and the last effect; of the handler's middle where it has
+    none.
+    """
+    calls = handler_calls(case, handler)
+    effects = {id(c.node) for e in spec.effects or () for c in effect_calls(case, handler, e)}
+    orders = [order for order, call in enumerate(calls) if id(call.node) in effects]
+    if orders:
+        return orders[0], orders[-1]
+    work = [order for order, call in enumerate(calls) if not _is_log(call)]
+    return (work[0], work[-1]) if work else (1, 0)
+
+
+def _tells_failure(log: LogCall) -> bool:
+    """In an except clause or the framework's hook, with the cause: `.exception`, exc_info, or the
+    error itself.
+    """
+    clause = log.call.in_except
+    if (clause is None and log.event != "failed") or (
+        clause is not None and _left_before(log.call)
+    ):
+        return False
+    causes = {clause.name} if clause and clause.name else set()
+    causes |= set(_CAUSES) if log.event == "failed" else set()
+    method = log.call.name.rpartition(".")[2]
+    return method == "exception" or "exc_info" in log.text or bool(causes & _names(log.call.node))
+
+
+def _left_before(call: Call) -> bool:
+    """The last attempt leaves the clause before this call: a branch on `request.retries` that ends
+    in a return.
+    """
+    below: ast.AST = call.node
+    for above in call.module.parents(call.node):
+        if (
+            isinstance(above, ast.If)
+            and _counts_retries(above)
+            and below not in above.body
+            and _leaves(above.body)
+        ):
+            return True
+        if isinstance(above, ast.ExceptHandler):
+            before = above.body[: above.body.index(below)] if below in above.body else []
+            return any(
+                isinstance(s, ast.If) and _counts_retries(s) and _leaves(s.body) for s in before
+            )
+        below = above
+    return False
+
+
+def _counts_retries(node: ast.If) -> bool:
+    """Taken at the end: `self.request.retries >= ...`, which counts up; Huey's `task.retries`
+    counts down to 0.
+    """
+    test = node.test
+    left = (
+        test.operand
+        if isinstance(test, ast.UnaryOp)
+        else test.left
+        if isinstance(test, ast.Compare)
+        else test
+    )
+    if not isinstance(left, ast.Attribute) or left.attr != "retries":
+        return False
+    up = isinstance(left.value, ast.Attribute)
+    if isinstance(test, ast.Compare):
+        return isinstance(
+            test.ops[0], ast.GtE | ast.Gt | ast.Eq if up else ast.Lt | ast.LtE | ast.Eq
+        )
+    return not up and isinstance(test, ast.UnaryOp)
+
+
+def _leaves(body: list[ast.stmt]) -> bool:
+    return isinstance(body[-1], ast.Return | ast.Raise)
+
+
+def _tells_retry(log: LogCall) -> bool:
+    says = _RETRYING.search(log.text) is not None
+    return log.event == "retried" or (says and log.call.in_except is not None)
+
+
+def _names(node: ast.AST) -> set[str]:
+    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
+
+
+def _unanswered(
+    case: JobCase, handler: Definition, answers: dict[str, tuple[Call, ...]]
+) -> Iterator[Finding]:
+    policy = case.policy
+    hints = {
+        "ran": "log the start, with the key fields, before the first effect",
+        "succeeded": "log the end, with the key fields, after the last effect",
+        "failed": "log the exception (exc_info or its text), with the key fields",
+        "retries": "log whether a retry follows, and which attempt it was, with the key fields",
+    }
+    hook = (
+        f", or in {case.framework.TITLE}'s own hook (skillrun next shows how)"
+        if case.framework
+        else ""
+    )
+    hints |= {
+        question: f"{hints[question]}: in the except clause{hook}"
+        for question in ("failed", "retries")
+    }
+    for question, calls in answers.items():
+        if calls or (question == "retries" and _never_retries(policy)):
+            continue
+        place = {"path": handler.path, "line": handler.line}
+        silent = question == "failed" and _ends_quietly(case, handler)
+        if (
+            question in ("failed", "retries")
+            and case.framework
+            and _framework_retries(policy)
+            and not silent
+        ):
+            message = (
+                f"{QUESTIONS[question]} only {case.framework.TITLE}'s own log answers, without the"
+                " key fields"
+            )
+            yield warning(f"observability.{question}", message, hint=hints[question], **place)
+        else:
+            message = f"no log line answers: {QUESTIONS[question]}"
+            yield blocker(f"observability.{question}", message, hint=hints[question], **place)
+
+
+def _ends_quietly(case: JobCase, handler: Definition) -> bool:
+    """A clause around an effect takes a permanent error and lets the job end: the library logs a
+    success.
+    """
+    spec = case.spec
+    permanent = spec.failures.permanent_names if spec and spec.failures else ()
+    names = [n if "." in n else f"builtins.{n}" for n in (dotted(name) for name in permanent)]
+    clauses = [
+        c
+        for e in (spec.effects if spec else None) or ()
+        for call in effect_calls(case, handler, e)
+        for c in call.in_try
+    ]
+    return any(
+        not clause.reraises
+        and any(
+            case.project.is_subclass(name, wide) for name in names for wide in clause.exceptions
+        )
+        for clause in clauses
+    )
+
+
+def _never_retries(policy: Policy | None) -> bool:
+    """A limit that could not be read may well be more than one."""
+    return policy is not None and policy.max_attempts == 1 and "max_attempts" not in policy.unknown
+
+
+def _framework_retries(policy: Policy | None) -> bool:
+    """The decorator retries (autoretry), so the framework itself logs each retry and its cause."""
+    return policy is not None and "autoretry" in (policy.sources.keys() | set(policy.unknown))
+
+
+def _fields(
+    case: JobCase, spec: JobSpec, handler: Definition, logs: tuple[LogCall, ...]
+) -> Iterator[Finding]:
+    keys = spec.idempotency.key if spec.idempotency and spec.idempotency.key else ()
+    texts = _carried(case, handler, logs)
+    missing = [key for key in keys if logs and not any(_names_field(text, key) for text in texts)]
+    if missing:
+        yield blocker(
+            "observability.no-key-fields",
+            f"no log line carries the key field {', '.join(missing)}",
+            hint="log it at start, end and failure",
+            path=handler.path,
+            line=handler.line,
+        )
+
+
+def _carried(case: JobCase, handler: Definition, logs: tuple[LogCall, ...]) -> list[str]:
+    """What the log lines carry: their own arguments, and what is bound to the logger."""
+    bound = [c for c in handler_calls(case, handler) if c.name.rpartition(".")[2] in _BINDING]
+    return [*(log.text for log in logs), *(ast.unparse(call.node) for call in bound)]
+
+
+def _names_field(text: str, key: str) -> bool:
+    return re.search(rf"\b{re.escape(key.rpartition('.')[2])}\b", text) is not None
+
+
+def _correlation(
+    case: JobCase, handler: Definition, logs: tuple[LogCall, ...]
+) -> Iterator[Finding]:
+    if logs and not any(
+        word in text for text in _carried(case, handler, logs) for word in _CORRELATION
+    ):
+        yield note(
+            "observability.no-correlation",
+            "no log line carries a correlation id (the task's id, or the caller's)",
+            hint="log the id that the library gives the job, or one that the payload brings",
+            path=handler.path,
+            line=handler.line,
+        )
+
+
+def _metrics(case: JobCase, handler: Definition) -> Iterator[Finding]:
+    used = [library for library in _METRIC_LIBRARIES if _imported(case, library)]
+    if not used:
+        return
+    calls = handler_calls(case, handler)
+    if not any(
+        c.name.rpartition(".")[2] in _METRIC_CALLS and any(u in c.origin for u in used)
+        for c in calls
+    ):
+        message = f"the repository uses {used[0]}, and the handler emits no metric"
+        yield warning(
+            "observability.no-metrics",
+            message,
+            hint="count runs and failures, time the work",
+            path=handler.path,
+            line=handler.line,
+        )
+
+
+def _imported(case: JobCase, library: str) -> bool:
+    return any(_imports(module, library) for module in case.project.modules_with(library))
+
+
+def _imports(module: Module, library: str) -> bool:
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        else:
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        if any(name.partition(".")[0] == library for name in names):
+            return True
+    return False
+
+
+def _notes(case: JobCase, handler: Definition) -> Iterator[Finding]:
+    """A docstring that says how to operate the job, or a document that names it."""
+    docstrings = [
+        ast.get_docstring(handler.node) or "",
+        ast.get_docstring(handler.module.tree) or "",
+    ]
+    if any(len(text.split()) >= _NOTES_WORDS for text in docstrings):
+        return
+    name = handler.name.rpartition(".")[2]
+    spec = case.spec
+    words = [name, *([spec.job] if spec else [])]
+    found = {
+        path
+        for word in words
+        for suffix in (".md", ".rst", ".txt")
+        for path in case.tree.search(word, suffix)
+    }
+    if any(not _NO_NOTES.search(path) for path in found):
+        return
+    yield blocker(
+        "observability.no-notes",
+        "no operational notes for this job",
+        path=handler.path,
+        line=handler.line,
+        hint=(
+            "in the docstring or the repository's docs: what it does, what a dead letter means, how"
+            " to run it again"
+        ),
+    )

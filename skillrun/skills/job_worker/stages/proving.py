@@ -1,0 +1,424 @@
+"""The proof of a run's job: what it needs to know of the repository, who must agree, and what it
+says to the stages.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from skillrun.core.errors import Blocked
+from skillrun.core.state import read_own, state_dir, write_own
+from skillrun.core.verdict import Action, Evidence, Finding, Grade, StageResult, Status, status_of
+from skillrun.frameworks.folders import with_driver
+from skillrun.proof.result import Target
+from skillrun.runner.findings import error, note, warning
+from skillrun.runner.unproved import INCOMPLETE, NOT_POSSIBLE, as_unproved
+from skillrun.skills.job_worker.stages.interface import PROOF_PARTS, JobCase
+from skillrun.validations.consent import CommandPlan
+
+if TYPE_CHECKING:
+    from skillrun.contract.job import JobSpec
+    from skillrun.repo.python import Definition
+
+_PLAIN = ("apscheduler", "plain-cron")
+
+
+def proof_target(case: JobCase) -> Target:
+    """What `prove` takes. Raises Blocked where a decision or the work is missing."""
+    spec = case.spec
+    if spec is None:
+        raise Blocked(
+            "there is no job spec to prove anything of", hint="write one with: skillrun spec init"
+        )
+    if spec.handler is None:
+        hint = "handler: package.module:function"
+        raise Blocked(f"{spec.shown_path}:{spec.line()}: the spec names no handler", hint=hint)
+    if not spec.examples:
+        hint = "the first of payload.examples is the job that is delivered"
+        raise Blocked(
+            f"{spec.shown_path}:{spec.line('payload')}: payload.examples is empty", hint=hint
+        )
+    handler = find_handler(case)
+    if handler is None:
+        raise _no_handler(case, spec, spec.handler)
+    return Target(spec, case.root, _driver(case, handler), _source_roots(case, spec))
+
+
+def find_handler(case: JobCase) -> Definition | None:
+    """The handler, also where it is a plain function that the framework in use knows nothing of."""
+    spec = case.spec
+    if spec is None or spec.handler is None:
+        return None
+    return case.handler or case.project.find(spec.handler)
+
+
+def _no_handler(case: JobCase, spec: JobSpec, name: str) -> Blocked:
+    module, _, function = name.partition(":")
+    path = case.project.locate(module, anywhere=True)
+    where, hint = f"{spec.shown_path}:{spec.line('handler')}", "handler: package.module:function"
+    if path in case.project.broken:
+        hint = (
+            "mend it, or run skillrun on the Python that it is written for (this is"
+            f" {platform.python_version()})"
+        )
+        return Blocked(
+            f"{where}: handler: its module cannot be read: {case.project.broken[path]}", hint=hint
+        )
+    said = f"there is no module {module} in this repository"
+    if path:
+        said = f"{path} has no {function}"
+    return Blocked(f"{where}: handler: {said}", hint=hint)
+
+
+def _driver(case: JobCase, handler: Definition) -> str | None:
+    """The id of the framework whose probe runs the handler; None for a plain callable. Raises
+    Blocked for no probe.
+    """
+    use = case.use
+    if use is None or use.id in _PLAIN or case.handler is None:
+        return None
+    known = with_driver()
+    if use.id in known:
+        return use.id
+    hint = f"jobs of {', '.join(known)} and plain callables can be proved"
+    raise Blocked(
+        f"{handler.path}:{handler.line}: a job of {use.id}, which the proof cannot run yet",
+        hint=hint,
+    )
+
+
+def _publishers(spec: JobSpec) -> list[str]:
+    if spec.enqueue is None:
+        return []
+    named = (spec.enqueue.call, spec.enqueue.relay)
+    return [path for path in named if path is not None]
+
+
+def _source_roots(case: JobCase, spec: JobSpec) -> tuple[str, ...]:
+    """The folders that the import paths of the spec begin in, the handler's first: src layouts,
+    nested services.
+    """
+    failures = spec.failures
+    names = [*(effect.call for effect in spec.effects or ()), *_publishers(spec)]
+    if failures:
+        names += [*failures.transient_names, *failures.permanent_names]
+    module = (spec.handler or "").partition(":")[0]
+    home = case.project.locate(module, anywhere=True)
+    found = [_root_of(home, module)]
+    for name in names:
+        module, colon, _ = name.partition(":")
+        # Only where its import would find it anyway: a file somewhere must not come before a
+        # library of that name.
+        if colon:
+            found.append(_root_of(case.project.locate(module, near=home), module))
+    return tuple(dict.fromkeys(root for root in found if root is not None))
+
+
+def _root_of(path: str | None, module: str) -> str | None:
+    """The folder in which an import of a module finds that file."""
+    if path is None:
+        return None
+    parts = module.split(".")
+    for end in ("/".join(parts) + ".py", "/".join([*parts, "__init__.py"])):
+        if path == end or path.endswith(f"/{end}"):
+            return path[: -len(end)].rstrip("/") or "."
+    return None
+
+
+def consent_plan(target: Target) -> CommandPlan:
+    """What a person agrees to: the setup command, and that the handler runs."""
+    spec = target.spec
+    commands = [f"{spec.handler}   under fault injection, many times"]
+    if spec.proof and spec.proof.setup:
+        commands.insert(0, spec.proof.setup)
+    return CommandPlan("prove the job in a scratch folder", tuple(commands))
+
+
+# -- what the proof says to the stages
+
+PROVEN: dict[str, tuple[str, ...]] = {
+    "idempotency": ("effect.", "state.", "payload.", "process."),
+    "retry": ("attempts.", "delays."),
+    "dead-letter": ("dead-letter.", "poison."),
+    "observability": ("logs.",),
+}
+"""Stage -> the rules of the judges that speak of it."""
+
+
+def explain_no_proof(case: JobCase) -> Finding | None:
+    """Why no proof is made, as a note; None where one can be made."""
+    spec = case.spec
+    if spec is None or spec.proof is None:
+        hint = (
+            "proof: {env: ..., setup: ..., database: ..., state: ...}; then skillrun prove tries it"
+        )
+        place = {"path": spec.shown_path, "line": 1} if spec else {}
+        return note(
+            "proof.not-asked", "read, not proved: the spec has no proof section", hint=hint, **place
+        )
+    try:
+        proof_target(case)
+    except Blocked as blocked:
+        return note(NOT_POSSIBLE, f"read, not proved: {blocked.message}", hint=blocked.hint)
+    return None
+
+
+def prove_case(case: JobCase) -> dict[str, Any] | None:
+    """The proof's report (proof.v1) and its `histories` (see `proof.stories`); None where nobody
+    agreed to run it.
+
+    What it rests on becomes look-ups. With the same inputs as the last time, its report is taken
+    from the state folder and nothing runs; but an incomplete proof is tried again, since a busy
+    machine or a missing server is no input.
+    """
+    target = proof_target(case)
+    found = _kept(case)
+    if found is not None and not case.is_recorded(found[1]):
+        said = (
+            "the kept proof is not one that this ledger records: it is not believed, and made again"
+        )
+        print(f"skillrun: {said}", file=sys.stderr, flush=True)
+    elif found is not None and found[0]["report"]["verdict"] != "incomplete":
+        kept, sha = found
+        _record(case, kept)
+        return {**kept["report"], "kept": sha}
+    if not case.consent(consent_plan(target)):
+        return None
+    from skillrun.proof.attempt import try_prove
+    from skillrun.proof.report import proof_report
+    from skillrun.proof.stories import stories
+
+    proof = try_prove(target, progress=_progress(case))
+    spec = target.spec
+    report = {
+        **proof_report(proof, target, f" --spec {spec.shown_path}"),
+        "histories": stories(proof),
+    }
+    files = {path: case.tree.sha256(path) or "" for path in proof.modules}
+    sha = _keep(case, {"rests_on": _rests_on(case), "files": files, "report": report})
+    _record(case, {"files": files})
+    return {**report, "kept": sha}
+
+
+def _progress(case: JobCase) -> Any:
+    """A line at each quarter."""
+    said: set[int] = set()
+
+    def show(what: str, done: int, of: int) -> None:
+        quarter = done * 4 // of if of else 0
+        if case.on_output is not None and of and quarter not in said:
+            said.add(quarter)
+            case.on_output(f"proof: {done} of {of} schedules")
+
+    return show
+
+
+def _packages(case: JobCase) -> str:
+    proof = case.spec.proof if case.spec else None
+    return f"packages:{(proof.python if proof else None) or ''}"
+
+
+def _rests_on(case: JobCase) -> dict[str, Any]:
+    """All but the files that a proof depends on."""
+    from skillrun.core.canonical import digest
+    from skillrun.core.resources import tool_version
+
+    raw = case.spec.raw if case.spec else {}
+    return {
+        # Digests alone: the environment that the spec gives stands in no file of the state folder.
+        "spec": {part: digest(raw.get(part)) for part in PROOF_PARTS},
+        "version": tool_version(),
+        "packages": case.section(_packages(case))[0],
+    }
+
+
+def _record(case: JobCase, kept: Mapping[str, Any]) -> None:
+    """The imported modules and the installed packages become look-ups of the stage."""
+    for path in kept["files"]:
+        case.tree.read(path)
+    value, files = case.section(_packages(case))
+    case.tree.fact(_packages(case), value, files)
+
+
+def _cache(case: JobCase) -> Path:
+    from skillrun.core.canonical import digest
+
+    job, shown_path = "", ""
+    if case.spec is not None:
+        job, shown_path = case.spec.job, case.spec.shown_path
+    name = digest([str(case.root), job, shown_path])
+    return state_dir() / "proofs" / f"{name}.json"
+
+
+def last_report(case: JobCase) -> dict[str, Any] | None:
+    """The report of the last proof of this job, where the ledger has it and nothing that it rests
+    on has changed.
+    """
+    found = _kept(case)
+    return found[0]["report"] if found is not None and case.is_recorded(found[1]) else None
+
+
+def _kept(case: JobCase) -> tuple[dict[str, Any], str] | None:
+    """(the last proof of this job, the sha256 of its file) where all that it rests on is unchanged.
+
+    The file alone proves nothing: it counts where the ledger has recorded that sha256.
+    """
+    from skillrun.core.canonical import sha256
+
+    content = read_own(_cache(case))
+    if content is None:
+        return None
+    try:
+        kept: dict[str, Any] = json.loads(content)
+        same = kept["rests_on"] == json.loads(json.dumps(_rests_on(case)))
+        fresh = all((case.tree.sha256(path) or "") == sha for path, sha in kept["files"].items())
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+    return (kept, sha256(content)) if same and fresh and kept["files"] else None
+
+
+def _keep(case: JobCase, value: Mapping[str, Any]) -> str:
+    """Outside the repository, for its owner alone; the sha256 that the ledger records of it.
+
+    Not being able to is no error: the next run proves again.
+    """
+    import contextlib
+
+    from skillrun.core.canonical import sha256
+
+    content = json.dumps(value).encode()
+    with contextlib.suppress(OSError):
+        write_own(_cache(case), content)
+    return sha256(content)
+
+
+def add_proof(stage: str, result: StageResult, report: Mapping[str, Any] | None) -> StageResult:
+    """A stage's result, with what the proof says of it: proved, refuted (it fails), or pending
+    where it is incomplete.
+
+    Where the proof is complete and has nothing to show of a stage, that stays as it was read.
+    """
+    if report is None:
+        hint = "allow it with --trust"
+        said = note("proof.no-consent", "read, not proved: nobody has allowed it yet", hint=hint)
+        return as_unproved(stage, result, [said], "consent")
+    open_question = _not_shown(stage, report)
+    mine = [w for w in report["witnesses"] if w["rule"].startswith(PROVEN[stage])]
+    found = [*map(_refuted, mine)]
+    if not found and report["incomplete"]:
+        result = as_unproved(stage, result, _incomplete(report), "prove")
+    elif not found and open_question:
+        found = [
+            warning(
+                "proof.not-shown",
+                f"not proved: {open_question}",
+                hint="give it in the spec's failures",
+            )
+        ]
+    is_proved = not found and result.status == Status.PASSED
+    facts = {**result.facts, "proof": report["verdict"]}
+    if is_proved:
+        facts["schedules"] = report["schedules"]["total"]
+    if is_proved and stage == "dead-letter":
+        found = [*_untried(report)]
+    findings = (*(f for f in result.findings if not (is_proved and f.rule in _ANSWERED)), *found)
+    actions = tuple(
+        Action(stage, "edit-code", f"{f.message}; {f.hint}") for f in found if f.severity == "error"
+    )
+    return replace(
+        result,
+        status=status_of(findings) if mine else result.status,
+        grade=Grade.PROVED if mine or is_proved else result.grade,
+        findings=findings,
+        evidence=(*result.evidence, _evidence(report)),
+        next=(*result.next, *actions),
+        summary=f"{result.summary}; {_summary(report, refuted=bool(mine), proved=is_proved)}",
+        facts=facts,
+    )
+
+
+def _untried(report: Mapping[str, Any]) -> Iterator[Finding]:
+    """What was proved without what nobody gave: a message that no publisher would send."""
+    from skillrun.proof.families import NO_POISON
+
+    if report["skipped"].get("poison") == NO_POISON:
+        hint = (
+            "give some in proof.poison, e.g. [{}] and one with a value that cannot be; they enter"
+            " behind the publisher"
+        )
+        yield warning("proof.no-poison", "not tried: a malformed message", hint=hint)
+
+
+def _not_shown(stage: str, report: Mapping[str, Any]) -> str | None:
+    """What no schedule could show of a stage, though nothing refutes it."""
+    gave_up = {"exhaustion", "permanent", "poison"} & set(report["schedules"]["families"])
+    once = report["attempts"]["declared"] == 1
+    if stage == "retry" and not (
+        gave_up & {"exhaustion"} or (once and {"error", "permanent"} & _families(report))
+    ):
+        return "no transient error is declared, so no retry was seen"
+    if stage == "dead-letter" and not gave_up:
+        return "no error is declared, so no job was given up"
+    if stage == "observability" and report["log_answers"]["why"]["by"] == "not asked":
+        return "no error is declared, so no failure was seen in the logs"
+    return None
+
+
+def _families(report: Mapping[str, Any]) -> set[str]:
+    return set(report["schedules"]["families"])
+
+
+# Notes of the reading stage that a proof answers.
+_ANSWERED = ("retry.unread", "idempotency.guard-not-judged", "idempotency.key-not-read")
+
+
+def _refuted(witness: Mapping[str, Any]) -> Finding:
+    places = [step for step in witness["events"] if step["path"]]
+    place = next((step for step in places if step["fault"]), places[-1] if places else {})
+    cause = f": {witness['cause']}" if witness["cause"] else ""
+    message = (
+        f"{witness['message']}{cause} (expected {witness['expected']}, seen {witness['seen']})"
+    )
+    where = {"path": place.get("path"), "line": place.get("line")}
+    return error(
+        f"proof.{witness['rule']}", message, hint=f"see it happen: {witness['replay']}", **where
+    )
+
+
+def _incomplete(report: Mapping[str, Any]) -> Iterator[Finding]:
+    for item in report["incomplete"][:5]:
+        yield warning(INCOMPLETE, f"not proved: {item['message']}", hint=item["hint"])
+
+
+def _summary(report: Mapping[str, Any], *, refuted: bool, proved: bool) -> str:
+    if refuted:
+        return "refuted by fault injection"
+    if not proved:
+        return "the proof is incomplete"
+    return f"proved under {report['schedules']['total']} schedules"
+
+
+def record_proof(report: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What the ledger keeps of a proof besides what the stages found; nothing where there was
+    none.
+    """
+    if report is None:
+        return {}
+    names = ("verdict", "handler", "library", "assumptions", "histories", "kept")
+    kept = {name: report[name] for name in names if name in report}
+    return {
+        "proof": {**kept, "bounds": report["bounds"]["sentence"], "schedules": report["schedules"]}
+    }
+
+
+def _evidence(report: Mapping[str, Any]) -> Evidence:
+    from skillrun.core.canonical import digest
+
+    detail = {"verdict": report["verdict"], "bounds": report["bounds"]["sentence"]}
+    return Evidence("proof", report["handler"], digest(dict(report)), detail=detail)

@@ -1,0 +1,330 @@
+"""Stage 5: does the code retry what the spec says, as often as it says, and never for ever?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from skillrun.core.verdict import Action, Finding, Grade, Severity, StageResult, status_of
+from skillrun.runner.coded import wording
+from skillrun.runner.findings import blocker, error, note, warning
+from skillrun.skills.job_worker.stages.effects import dotted
+from skillrun.skills.job_worker.stages.horizon import duration
+from skillrun.skills.job_worker.stages.interface import PROOF_PARTS, JobCase
+from skillrun.skills.job_worker.stages.unread import unread
+
+if TYPE_CHECKING:
+    from skillrun.contract.job import BackoffSpec, JobSpec, Retry
+    from skillrun.frameworks.interface import (
+        Policy,
+    )
+    from skillrun.repo.uses import Place
+
+ID = "retry"
+TITLE = "Define retry policy"
+ANSWERS = wording(r"\bretr(y|ies)\b.*\bpolicy\b|\bbackoff\b|\bretry\b")
+READS = PROOF_PARTS
+COSTLY = False
+
+_UNSAFE = (
+    "where no safe policy is known, write retry: {kind: none, reason: ...} and take the retry out"
+    " of the code"
+)
+
+
+def examine(case: JobCase) -> StageResult:
+    """The effective policy equals the spec, is bounded, grows, is capped, and fits the acceptable
+    delay.
+    """
+    spec, policy = case.spec, case.policy
+    retry = spec.retry if spec else None
+    if spec is None or retry is None:
+        return _undefined(spec)
+    if (blind := unread(case, ID)) is not None:
+        return blind
+    findings = [*_declared(spec, retry)]
+    if policy is not None:
+        compared = [
+            *_unread(policy),
+            *_compare(spec, retry, policy),
+            *_classification(case, spec, policy),
+        ]
+        findings += [_at_least_at_handler(case, finding) for finding in compared]
+    elif case.handler is None:
+        findings.append(
+            blocker(
+                "retry.no-handler",
+                "no handler to compare with yet",
+                hint="the stage handler comes first",
+            )
+        )
+    findings += case.rule_findings(ID)
+    return StageResult(
+        status=status_of(findings),
+        grade=Grade.STATIC if policy is not None and not policy.unknown else Grade.DECLARED,
+        findings=tuple(findings),
+        next=_next(findings),
+        summary=_summary(policy) if policy else "not in the code yet",
+        facts={"retries": "none" if retry.kind == "none" else "bounded"},
+    )
+
+
+def _at_least_at_handler(case: JobCase, finding: Finding) -> Finding:
+    """What rests on the library's default has no line of its own: the decorator's is the one to
+    look at.
+    """
+    if finding.path is not None or case.handler is None:
+        return finding
+    use, framework = case.use, case.framework
+    place = (
+        framework.find_registration(case.project, use, case.handler) if use and framework else None
+    )
+    where = place or case.handler
+    return replace(finding, path=where.path, line=where.line)
+
+
+def _undefined(spec: JobSpec | None) -> StageResult:
+    place = {"path": spec.shown_path, "line": spec.line("retry")} if spec else {}
+    hint = (
+        "retry: {max_attempts: 5, backoff: {kind: exponential, base: 2s, factor: 2, cap: 60s,"
+        " jitter: true}}"
+    )
+    finding = blocker("retry.undefined", "the retry policy is not defined", hint=hint, **place)
+    return StageResult(
+        status_of([finding]),
+        None,
+        (finding,),
+        next=(Action(ID, "decide", f"{hint}; {_UNSAFE}"),),
+        summary="not defined",
+    )
+
+
+def _declared(spec: JobSpec, retry: Retry) -> Iterator[Finding]:
+    place = {"path": spec.shown_path, "line": spec.line("retry")}
+    if retry.kind == "none":
+        if not retry.reason:
+            hint = "retry: {kind: none, reason: why one try is all that is safe}"
+            yield blocker("retry.no-reason", "retry: none without a reason", hint=hint, **place)
+        return
+    delays = retry.delays()
+    delay = spec.failures.acceptable_delay if spec.failures else None
+    if delay is not None and sum(delays) > delay:
+        message = (
+            f"the waits add up to {duration(sum(delays))}, more than the acceptable delay"
+            f" {duration(delay)}"
+        )
+        yield error("retry.too-slow", message, hint="fewer attempts or a smaller cap", **place)
+    if retry.backoff and retry.backoff.kind == "exponential" and retry.backoff.cap is None:
+        yield error(
+            "retry.no-cap",
+            "exponential backoff without a cap",
+            hint="retry.backoff.cap: 60s",
+            **place,
+        )
+    if (retry.backoff is None or retry.backoff.kind == "none") and (retry.max_attempts or 1) > 1:
+        hint = "retry.backoff: {kind: exponential, base: 2s, factor: 2, cap: 60s, jitter: true}"
+        yield warning(
+            "retry.no-backoff", "several attempts without a wait between them", hint=hint, **place
+        )
+
+
+def _unread(policy: Policy) -> Iterator[Finding]:
+    for field, place in policy.unknown.items():
+        yield note(
+            "retry.unread",
+            f"{field} is computed by the code and was not read: {place.text}",
+            hint="the proof will measure it",
+            path=place.path,
+            line=place.line,
+        )
+
+
+def _compare(spec: JobSpec, retry: Retry, policy: Policy) -> Iterator[Finding]:
+    """Spec against code, field by field; what could not be read is not compared."""
+    if retry.kind == "none":
+        if policy.max_attempts != 1:
+            times = "again" if "max_attempts" in policy.unknown else _times(policy.max_attempts)
+            yield _differs(
+                policy, "max_attempts", f"the spec says no retry; the code tries {times}"
+            )
+        return
+    yield from _waits(spec, policy)
+    if "max_attempts" not in policy.unknown and policy.max_attempts != retry.max_attempts:
+        said = (
+            f"the spec says {retry.max_attempts} attempts; the code tries"
+            f" {_times(policy.max_attempts)}"
+        )
+        yield _differs(policy, "max_attempts", said)
+    if policy.max_attempts == 1 or "backoff" in policy.unknown or retry.backoff is None:
+        return
+    if policy.backoff.waits:
+        yield from _listed(retry, policy)
+        return
+    yield from _compare_backoff(retry, retry.backoff, policy)
+
+
+def _compare_backoff(retry: Retry, backoff: BackoffSpec, policy: Policy) -> Iterator[Finding]:
+    """The kind, then its numbers."""
+    code = policy.backoff
+    if backoff.kind != code.kind:
+        yield _differs(
+            policy,
+            "backoff",
+            f"the spec says {backoff.kind} backoff; the code has {_backoff(policy)}",
+        )
+        return
+    compared: dict[str, tuple[float | None, float | None]] = {"base": (backoff.base, code.base_s)}
+    if backoff.kind == "exponential":
+        compared |= {"factor": (backoff.factor, code.factor), "cap": (backoff.cap, code.cap_s)}
+    if code.cap_s is None and policy.max_attempts is not None and _never_capped(policy, retry):
+        compared.pop("cap", None)
+    for field, (wanted, seen) in compared.items():
+        if f"backoff.{field}" not in policy.unknown and wanted is not None and wanted != seen:
+            words = _number(field, seen) if seen is not None else "none"
+            message = (
+                f"backoff.{field}: the spec says {_number(field, wanted)}; the code has {words}"
+            )
+            yield _differs(policy, "backoff", message)
+    if (
+        backoff.jitter != code.jitter
+        and "backoff.jitter" not in policy.unknown
+        and backoff.kind == "exponential"
+    ):
+        have = "has" if code.jitter else "lacks"
+        yield _differs(
+            policy,
+            "backoff",
+            f"the spec says jitter: {str(backoff.jitter).lower()}; the code {have} it",
+        )
+
+
+def _never_capped(policy: Policy, retry: Retry) -> bool:
+    """The code's waits end before they reach the spec's cap (Huey knows none): a cap would change
+    nothing.
+    """
+    cap = retry.backoff.cap if retry.backoff else None
+    longest = max(policy.backoff.delays((policy.max_attempts or 1) - 1), default=0.0)
+    return cap is not None and longest <= cap
+
+
+def _listed(retry: Retry, policy: Policy) -> Iterator[Finding]:
+    """Waits that the code writes out one by one are compared one by one: base, factor and cap are
+    only other words.
+    """
+    pairs = zip(retry.delays(), policy.backoff.waits, strict=False)
+    if any(wanted != seen for wanted, seen in pairs):
+        wanted, seen = (
+            ", ".join(map(duration, waits)) for waits in (retry.delays(), policy.backoff.waits)
+        )
+        yield _differs(policy, "backoff", f"the spec waits {wanted}; the code waits {seen}")
+    if retry.backoff is not None and retry.backoff.jitter and not policy.backoff.jitter:
+        yield _differs(policy, "backoff", "the spec says jitter: true; the code lacks it")
+
+
+def _waits(spec: JobSpec, policy: Policy) -> Iterator[Finding]:
+    """The code's own waits fit the acceptable delay, also where the spec names none."""
+    delay = spec.failures.acceptable_delay if spec.failures else None
+    if (
+        delay is None
+        or policy.max_attempts is None
+        or {"max_attempts", "backoff"} & policy.unknown.keys()
+    ):
+        return
+    waited = sum(policy.backoff.delays(policy.max_attempts - 1))
+    if waited > delay:
+        message = (
+            f"the code waits {duration(waited)} in all, more than the acceptable delay"
+            f" {duration(delay)}"
+        )
+        place = _place(policy, "backoff") or {"path": spec.shown_path, "line": spec.line("retry")}
+        yield error("retry.too-slow", message, hint="fewer attempts or a smaller cap", **place)
+
+
+def _differs(policy: Policy, field: str, message: str) -> Finding:
+    place = policy.sources.get(field)
+    where = {"path": place.path, "line": place.line} if place else {}
+    return error(
+        f"retry.{field.replace('_', '-')}-differs",
+        message,
+        hint="make code and spec agree",
+        **where,
+    )
+
+
+def _classification(case: JobCase, spec: JobSpec, policy: Policy) -> Iterator[Finding]:
+    """Every transient error is retried; the framework's own rule judges the permanent ones."""
+    if spec.failures is None or policy.max_attempts == 1 or "retried" in policy.unknown:
+        return
+    for number, name in enumerate(spec.failures.transient_names):
+        if not any(_covers(case, wide, dotted(name)) for wide in policy.retried):
+            place = _place(policy, "retried") or {
+                "path": spec.shown_path,
+                "line": spec.line("failures", "transient", number),
+            }
+            message = f"{name} is transient in the spec, and the code does not retry it"
+            yield error(
+                "retry.transient-not-retried",
+                message,
+                hint="retry it, or move it to permanent",
+                **place,
+            )
+
+
+def _covers(case: JobCase, wide: str, narrow: str) -> bool:
+    """`wide` is the exception itself or a base of it, as far as builtins and the repository's
+    classes tell.
+    """
+    if dotted(wide) in ("builtins.Exception", "builtins.BaseException"):
+        return True  # also of a library whose classes are not read
+    narrow = narrow if "." in narrow else f"builtins.{narrow}"
+    return case.project.is_subclass(narrow, dotted(wide))
+
+
+def _place(policy: Policy, field: str) -> dict[str, Any] | None:
+    place: Place | None = policy.sources.get(field)
+    return {"path": place.path, "line": place.line} if place else None
+
+
+def _next(findings: list[Finding]) -> tuple[Action, ...]:
+    bad = [
+        f
+        for f in findings
+        if f.severity in (Severity.BLOCKER, Severity.ERROR) and f.rule != "retry.no-handler"
+    ]
+    actions = [
+        Action(
+            ID,
+            "edit-code" if f.severity == Severity.ERROR else "edit-spec",
+            f"{f.message}: {f.hint}",
+        )
+        for f in bad
+    ]
+    unsafe = any(f.severity == Severity.ERROR and not f.rule.endswith("-differs") for f in bad)
+    return (*actions, *([Action(ID, "decide", _UNSAFE)] if unsafe else []))
+
+
+def _times(attempts: int | None) -> str:
+    return "for ever" if attempts is None else "once" if attempts == 1 else f"{attempts} times"
+
+
+def _number(field: str, value: float) -> str:
+    return f"{value:g}" if field == "factor" else duration(value)
+
+
+def _backoff(policy: Policy) -> str:
+    return "no backoff" if policy.backoff.kind == "none" else f"{policy.backoff.kind} backoff"
+
+
+def _summary(policy: Policy) -> str:
+    if policy.max_attempts == 1:
+        return "no retry"
+    if policy.max_attempts is None and "max_attempts" in policy.unknown:
+        return "tries as often as its own code says"
+    cap = (
+        f", capped at {duration(policy.backoff.cap_s)}" if policy.backoff.cap_s is not None else ""
+    )
+    return (
+        f"tries {_times(policy.max_attempts)},"
+        f" {_backoff(policy)}{cap}{', jitter' if policy.backoff.jitter else ''}"
+    )

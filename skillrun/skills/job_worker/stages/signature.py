@@ -1,0 +1,104 @@
+"""Can the handler take the message? Its parameters against the payload's fields."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from skillrun.core.verdict import Finding
+from skillrun.frameworks.common.arguments import is_injected
+from skillrun.repo.source import last_word
+from skillrun.runner.findings import error
+from skillrun.skills.job_worker.stages.interface import JobCase
+
+if TYPE_CHECKING:
+    from skillrun.contract.job import JobSpec
+    from skillrun.repo.python import Definition
+
+_GIVES_FIRST = ("bind", "takes_context", "pass_context")  # of Celery, Django, Procrastinate
+
+
+def signature_findings(case: JobCase, spec: JobSpec, handler: Definition) -> Iterator[Finding]:
+    """With `message: kwargs` each field is an argument; with `payload` the handler takes one."""
+    taken = _parameters(case, handler)
+    fields = (spec.payload or {}).get("properties")
+    if taken is None or not isinstance(fields, dict):
+        return
+    needed, optional = taken
+    at = {"path": handler.path, "line": handler.line}
+    if spec.message == "payload" or (spec.message is None and _takes_one_object(needed, fields)):
+        if len(needed) > 1:
+            message = (
+                f"the message is one payload, and the handler needs {len(needed)} arguments:"
+                f" {', '.join(needed)}"
+            )
+            hint = "message: kwargs, or a handler that takes one dict"
+            yield error("handler.signature-differs", message, hint=hint, **at)
+        return
+    missing = [name for name in needed if name not in fields]
+    unknown = [name for name in fields if name not in (*needed, *optional)]
+    if missing:
+        message = f"the handler needs {', '.join(missing)}, which the payload does not have"
+        yield error(
+            "handler.signature-differs",
+            message,
+            hint="add the field, or give the argument a default",
+            **at,
+        )
+    if unknown:
+        message = f"the payload has {', '.join(unknown)}, which the handler does not take"
+        yield error(
+            "handler.signature-differs",
+            message,
+            hint="take it as an argument, or drop the field",
+            **at,
+        )
+
+
+def _takes_one_object(needed: tuple[str, ...], fields: dict[str, object]) -> bool:
+    return len(needed) == 1 and needed[0] not in fields
+
+
+def _parameters(
+    case: JobCase, handler: Definition
+) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+    """(needed, optional) parameters of a delivery; None where `*args`, `**kwargs` or the class
+    hides them.
+    """
+    parts = case.project.callables(handler)
+    if len(parts) != 1 or isinstance(parts[0].node, ast.ClassDef):
+        return None
+    arguments = parts[0].node.args
+    if arguments.vararg or arguments.kwarg:
+        return None
+    positional = [*arguments.posonlyargs, *arguments.args]
+    plain = len(positional) - len(arguments.defaults)
+    defaults = [*[None] * plain, *arguments.defaults, *arguments.kw_defaults]
+    needed, optional = list[str](), list[str]()
+    for arg, default in zip([*positional, *arguments.kwonlyargs], defaults, strict=True):
+        if not is_injected(case.project, parts[0].module, arg, default):
+            (needed if default is None else optional).append(arg.arg)
+    if needed and (
+        needed[0] in ("self", "cls") or any(_asks(handler, one) for one in _GIVES_FIRST)
+    ):
+        needed = needed[1:]
+    if needed and case.use is not None and case.use.id == "arq":  # its context comes first
+        needed = needed[1:]
+    given = ("task",) if _asks(handler, "context") else ()
+    if any(isinstance(d, ast.Call) and last_word(d.func) == "periodic" for d in handler.decorators):
+        # Of Procrastinate's tick.
+        needed, optional = (
+            [n for n in needed if n != "timestamp"],
+            [*optional, "timestamp"],
+        )
+    return tuple(n for n in needed if n not in given), tuple(n for n in optional if n not in given)
+
+
+def _asks(handler: Definition, option: str) -> bool:
+    """An option of the decorator is True; `context=True` (Huey) gives `task=`."""
+    keywords = [k for d in handler.decorators if isinstance(d, ast.Call) for k in d.keywords]
+    return any(
+        k.arg == option and isinstance(k.value, ast.Constant) and k.value.value is True
+        for k in keywords
+    )

@@ -1,0 +1,246 @@
+"""Does the code reached from the handler write the dedupe table, and does it look before it
+works?
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from skillrun.skills.job_worker.stages import uniqueness
+from skillrun.skills.job_worker.stages.effects import handler_calls
+
+if TYPE_CHECKING:
+    from skillrun.repo.calls import Call
+    from skillrun.repo.python import Definition
+    from skillrun.repo.source import Module
+    from skillrun.skills.job_worker.stages.interface import JobCase
+
+_DEPTH = 3  # of effects.handler_calls: what lies deeper was not read
+_TABLE = r"(?:\w+[\"`\]]?\.)?[\"`\[]?{table}\b"
+_SQL_WRITE = (
+    r"\b(?:insert(?:\s+or\s+\w+)?(?:\s+ignore)?\s+into|replace\s+into|merge\s+into|update)\s+[\"`\[]?"
+    + _TABLE
+)
+_SQL_READ = r"\b(?:from|join)\s+[\"`\[]?" + _TABLE
+_SQL_CAUGHT = re.compile(
+    r"\bon\s+conflict\b|\bon\s+duplicate\s+key\b|\binsert\s+(or\s+)?ignore\b|\bmerge\s+into\b", re.I
+)
+_SQL_OPEN = re.compile(
+    r"\b(?:insert(?:\s+or\s+\w+)?(?:\s+ignore)?\s+into|replace\s+into|update)\s+\W*\?", re.I
+)
+_WRITES = re.compile(
+    r"^a?(bulk_)?(create|get_or_create|update_or_create|insert|upsert|update|merge|save|replace)"
+)
+_CAUGHT = re.compile(
+    r"get_or_create|update_or_create|upsert|on_conflict|on_duplicate_key|ignore_conflicts|^merge$"
+)
+_READS = re.compile(
+    r"^a?(get|get_one|first|filter|exists|select|query|scalars?|count|one_or_none|get_or_none|where)$"
+)
+_HIDING = re.compile(
+    r"^(add|add_all|save|merge|execute\w*|insert\w*|upsert\w*|create\w*|bulk_\w+|put\w*|store\w*|record\w*|mark\w*|"
+    r"remember\w*|claim\w*|write\w*|set\w*|log_\w+|get_or_create|update\w*|process\w*|handle\w*|run\w*|once\w*)$"
+)
+_UNIQUE_ERRORS = re.compile(
+    r"Integrity|Unique|Duplicate|Conflict|AlreadyExists|DatabaseError|DBAPIError", re.I
+)
+
+
+@dataclass
+class StoreUse:
+    """What the handler's way does with the table."""
+
+    writes: bool = False
+    looks: bool = False  # it reads the table, or takes a second row as the answer
+    hidden: str | None = None  # a place that cannot be followed and may write
+
+
+def store_use(case: JobCase, handler: Definition, table: str) -> StoreUse:
+    """How the handler's functions use the dedupe table. Only what the text shows; see `hidden`."""
+    use = StoreUse()
+    names = _Names(case, table)
+    calls = handler_calls(case, handler)
+    for module, node in _functions(case, handler, calls):
+        _read_texts(use, names, case, module, node)
+        names.learn_locals(module, node)
+    for call in calls:
+        _read_call(use, names, case, call)
+    if not use.writes and use.hidden is None:
+        use.hidden = next((where for call in calls if (where := _hides(case, call))), None)
+    return use
+
+
+class _Names:
+    """The names that stand for the table in Python: its own, its model classes, variables that hold
+    either.
+    """
+
+    def __init__(self, case: JobCase, table: str) -> None:
+        self.table = table
+        self.words = {table, *_declared_names(case, table)}
+        self.write = re.compile(_SQL_WRITE.format(table=re.escape(table)), re.I)
+        self.read = re.compile(_SQL_READ.format(table=re.escape(table)), re.I)
+        self.instances: set[str] = set()
+
+    def learn_locals(self, module: Module, function: ast.AST) -> None:
+        """`row = Receipt(...)`, `table = Base.metadata.tables["receipts"]`: the local name stands
+        for it too.
+        """
+        for node in ast.walk(function):
+            if isinstance(node, ast.Assign) and self.mentions(module, node.value):
+                self.instances |= {
+                    target.id for target in node.targets if isinstance(target, ast.Name)
+                }
+
+    def mentions(self, module: Module, node: ast.AST) -> bool:
+        return any(self._is_it(module, inner) for inner in ast.walk(node))
+
+    def _is_it(self, module: Module, node: ast.AST) -> bool:
+        if isinstance(node, ast.Constant):
+            return isinstance(node.value, str) and node.value.rpartition(".")[2] in self.words
+        if not isinstance(node, ast.Name | ast.Attribute):
+            return False
+        origin = (module.resolve(node) or "") if isinstance(node, ast.Name) else ""
+        written = node.id if isinstance(node, ast.Name) else node.attr
+        return (
+            written in self.words
+            or written in self.instances
+            or origin.rpartition(".")[2] in self.words
+        )
+
+
+def _declared_names(case: JobCase, table: str) -> Iterator[str]:
+    """The classes, and the variables, that a declaration of the table in Python stands for."""
+    for declared in uniqueness.tables(case.project, table):
+        module = case.project.module(declared.path) if declared.path.endswith(".py") else None
+        for node in ast.walk(module.tree) if module else ():
+            if getattr(node, "lineno", None) != declared.line:
+                continue
+            if isinstance(node, ast.ClassDef):
+                yield node.name
+            elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
+                yield from (target.id for target in node.targets if isinstance(target, ast.Name))
+
+
+def _functions(
+    case: JobCase, handler: Definition, calls: tuple[Call, ...]
+) -> Iterator[tuple[Module, ast.AST]]:
+    """The handler, and every function of the repository on its way."""
+    for part in case.project.callables(handler):
+        yield part.module, part.node
+    for name in sorted({name for call in calls for name in call.via}):
+        found = case.project.definition(name)
+        if found is not None:
+            yield found.module, found.node
+
+
+def _read_texts(
+    use: StoreUse, names: _Names, case: JobCase, module: Module, function: ast.AST
+) -> None:
+    """SQL that stands in a function, or in a constant that it uses."""
+    for node in ast.walk(function):
+        if isinstance(node, ast.JoinedStr):
+            _read_sql(use, names, _text(case, module, node), f"{module.path}:{node.lineno}")
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            _read_sql(use, names, node.value, f"{module.path}:{node.lineno}")
+        elif isinstance(node, ast.Name | ast.Attribute | ast.BinOp) and isinstance(
+            value := case.project.literal(node, module), str
+        ):
+            _read_sql(use, names, value, f"{module.path}:{node.lineno}")
+
+
+def _text(case: JobCase, module: Module, node: ast.JoinedStr) -> str:
+    folded = case.project.literal(node, module)
+    if isinstance(folded, str):
+        return folded
+    parts = []
+    for part in node.values:
+        inner = part.value if isinstance(part, ast.FormattedValue) else part
+        value = case.project.literal(inner, module)
+        parts.append(value if isinstance(value, str) else "?")
+    return "".join(parts)
+
+
+def _read_sql(use: StoreUse, names: _Names, text: str, where: str) -> None:
+    if names.write.search(text):
+        use.writes = True
+        use.looks |= bool(_SQL_CAUGHT.search(text)) or " where " in f"{text} ".lower()
+    elif names.read.search(text):
+        use.looks = True
+    elif _SQL_OPEN.search(text):
+        use.hidden = use.hidden or where
+
+
+def _read_call(use: StoreUse, names: _Names, case: JobCase, call: Call) -> None:
+    """What a call on a model class, an object of it, or a table object does."""
+    word = call.name.removesuffix("()").rpartition(".")[2]
+    origin = call.origin.rpartition(".")[2]
+    if origin in names.words or word in names.words:
+        use.writes = True  # Receipt(...): made in order to be kept
+        use.looks |= _caught(call)
+    elif names.mentions(call.module, call.node):
+        if _WRITES.search(word) or word in ("add", "add_all"):
+            use.writes = True
+            use.looks |= (
+                _caught(call) or bool(_CAUGHT.search(word)) or "ignore_conflicts" in call.keywords
+            )
+        use.looks |= bool(_READS.search(word) or _CAUGHT.search(word))
+    elif word in ("execute", "commit", "flush", "scalar", "scalars", "add", "save") and use.writes:
+        use.looks |= _caught(call)
+
+
+def _caught(call: Call) -> bool:
+    """A handler around it takes the database's refusal of a second row."""
+    return any(
+        h.broad or any(_UNIQUE_ERRORS.search(name) for name in h.exceptions) for h in call.in_try
+    )
+
+
+def _hides(case: JobCase, call: Call) -> str | None:
+    """Where a call goes that cannot be followed, and by its name may write a row."""
+    where = f"{call.path}:{call.line} {ast.unparse(call.node.func)}"
+    target = case.project.definition(call.name) if call.resolved else None
+    if target is not None:
+        return where if len(call.via) >= _DEPTH and not target.is_class else None
+    func = call.node.func
+    if isinstance(func, ast.Name):
+        return None if call.resolved else where
+    if not isinstance(func, ast.Attribute) or not _HIDING.search(func.attr):
+        return None
+    return where if _of_unknown_class(call) or not _plain_argument(case, call) else None
+
+
+def _of_unknown_class(call: Call) -> bool:
+    """It is called on a parameter without a class, or on what `self` holds; the task's own methods
+    are known.
+    """
+    receiver: ast.expr = call.node.func
+    path = []
+    while isinstance(receiver, ast.Attribute | ast.Subscript):
+        path.append(receiver.attr if isinstance(receiver, ast.Attribute) else "[]")
+        receiver = receiver.value
+    if not isinstance(receiver, ast.Name):
+        return False
+    if receiver.id in ("self", "cls"):
+        return len(path) > 1 and path[-1] != "request"
+    scope = call.module.function_of(call.node)
+    bound = call.module.bindings(scope).get(receiver.id, ()) if scope else ()
+    return any(binding.kind == "opaque" and isinstance(binding.node, ast.arg) for binding in bound)
+
+
+def _plain_argument(case: JobCase, call: Call) -> bool:
+    """The text tells what is written: SQL that was read, or an object of a class that is another
+    table's.
+    """
+    if not call.node.args:
+        return call.resolved
+    first = call.node.args[0]
+    if isinstance(case.project.literal(first, call.module), str) or isinstance(
+        first, ast.JoinedStr | ast.Dict
+    ):
+        return True
+    return call.module.resolve(first) is not None

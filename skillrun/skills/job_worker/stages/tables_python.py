@@ -1,0 +1,358 @@
+"""Tables and unique keys that Python declares: SQL in strings, SQLAlchemy, SQLModel, Alembic and
+Django.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from skillrun.repo.python import Module
+from skillrun.skills.job_worker.stages.tables_sql import Table, sql_tables
+
+_CONSTRAINTS = ("UniqueConstraint", "PrimaryKeyConstraint")
+_COLUMNS = ("Column", "mapped_column", "Field")
+_UNDOING = ("downgrade", "reverse", "backwards", "rollback")
+_NO_TABLES = ("pydantic.", "pydantic_settings.", "rest_framework.", "ninja.", "django.forms.")
+Columns = frozenset[str]
+
+
+def python_tables(module: Module, name: str) -> Iterator[Table]:
+    """Every declaration of a table in one file."""
+    for text, line in _strings(module):
+        yield from sql_tables(module.path, text, name, line)
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.ClassDef):
+            how = _declares(module, node, name)
+            if how:
+                unique, loose = tuple(_class_unique(node)), frozenset(_class_nullable(node))
+                yield Table(
+                    name, module.path, node.lineno, unique, exact=how == "exact", nullable=loose
+                )
+        elif (
+            isinstance(node, ast.Call) and not _undoes(module, node) and _makes(module, node, name)
+        ):
+            loose = frozenset(_call_nullable(node))
+            yield Table(name, module.path, node.lineno, tuple(_call_unique(node)), nullable=loose)
+
+
+def _undoes(module: Module, node: ast.AST) -> bool:
+    """What a migration does when it is taken back is no declaration."""
+    function = module.function_of(node)
+    return function is not None and function.name.startswith(_UNDOING)
+
+
+# SQL in strings
+
+
+def _strings(module: Module) -> Iterator[tuple[str, int]]:
+    """Text constants with their lines, joined where Python joins them; docstrings and loose strings
+    are prose.
+    """
+    for node in ast.walk(module.tree):
+        above = next(module.parents(node), None)
+        if isinstance(above, ast.Expr | ast.JoinedStr | ast.BinOp) or _undoes(module, node):
+            continue
+        text = _text(node)
+        if text is not None:
+            yield text, getattr(node, "lineno", 1)
+
+
+def _text(node: ast.AST) -> str | None:
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    if isinstance(node, ast.JoinedStr):
+        return "".join(_text(part) or " ? " for part in node.values)
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        left, right = _text(node.left), _text(node.right)
+        return left + right if left is not None and right is not None else None
+    return None
+
+
+# Classes
+
+
+def _declares(module: Module, node: ast.ClassDef, name: str) -> str | None:
+    """ "exact" by `__tablename__`, `db_table` or the derived name; "alike" where only the class
+    name resembles it.
+    """
+    named = [value for key, value in _class_strings(node) if key in ("__tablename__", "db_table")]
+    if named:
+        return "exact" if name in [value.rpartition(".")[2].strip('"') for value in named] else None
+    if not any(_is_model(module, base) for base in node.bases) or _abstract(node):
+        return None
+    app = module.path.split("/models")[0].rpartition("/")[2]
+    derived = {node.name.lower(), f"{app}_{node.name}".lower()}
+    if name.lower() in derived:
+        return "exact"
+    prefix, _, rest = name.partition("_")
+    # Django leads a table's name with its app's.
+    of_app = prefix.lower() in module.path.lower().split("/")
+    words = {name.replace("_", ""), rest.replace("_", "") if of_app else ""}
+    singular = {form for word in words for form in (word, word.removesuffix("s"), _singular(word))}
+    return "alike" if node.name.lower() in singular else None
+
+
+def _is_model(module: Module, base: ast.expr) -> bool:
+    """Whether a class with such a base may be a table; a schema or a form of that name is none."""
+    origin = module.resolve(base) or ""
+    return "model" in ast.unparse(base).lower() and not origin.startswith(_NO_TABLES)
+
+
+def _singular(word: str) -> str:
+    return word[:-3] + "y" if word.endswith("ies") else word
+
+
+def _abstract(node: ast.ClassDef) -> bool:
+    return any(
+        key == "abstract" and isinstance(value, ast.Constant) and value.value
+        for key, value in _meta_values(node)
+    )
+
+
+def _class_strings(node: ast.ClassDef) -> Iterator[tuple[str, str]]:
+    inner = [s for s in node.body if isinstance(s, ast.ClassDef) and s.name == "Meta"]
+    for statement in [*node.body, *(s for meta in inner for s in meta.body)]:
+        name, value = _assigned_name(statement), getattr(statement, "value", None)
+        if name and isinstance(value, ast.Constant) and isinstance(value.value, str):
+            yield name, value.value
+
+
+def _class_unique(node: ast.ClassDef) -> Iterator[Columns]:
+    """The unique groups by the names that the class gives its columns, and by those of the
+    database.
+    """
+    columns = [(name, call) for name, call in _class_columns(node)]
+    stored = {name.lower(): _stored(name, call) for name, call in columns}
+    for group in _declared_groups(node, columns):
+        yield group
+        yield frozenset(stored.get(name, name) for name in group)
+
+
+def _class_nullable(node: ast.ClassDef) -> Iterator[str]:
+    """Columns that say nullable=True, null=True or Mapped[X | None], by both of their names."""
+    for name, call in _class_columns(node):
+        if _is_true(call, "nullable") or _is_true(call, "null"):
+            yield from (name.lower(), _stored(name, call))
+    for statement in node.body:
+        annotated = (
+            ast.unparse(statement.annotation) if isinstance(statement, ast.AnnAssign) else ""
+        )
+        optional = annotated.startswith("Mapped[") and (
+            "| None" in annotated or "Optional[" in annotated
+        )
+        value = getattr(statement, "value", None)
+        said = isinstance(value, ast.Call) and (
+            _keyword(value, "nullable") or _keyword(value, "primary_key")
+        )
+        if optional and not said:
+            yield (_assigned_name(statement) or "").lower()
+
+
+def _stored(name: str, call: ast.Call) -> str:
+    """The column behind an attribute: a foreign key `order` is kept in `order_id`."""
+    if _called(call) in ("OneToOneField", "ForeignKey") and _keyword(call, "db_column") is None:
+        return name.lower() + "_id"
+    return _column_name(name, call)
+
+
+def _declared_groups(node: ast.ClassDef, columns: list[tuple[str, ast.Call]]) -> Iterator[Columns]:
+    for name, call in columns:
+        if _is_true(call, "unique") or _called(call) == "OneToOneField":
+            yield from _names(name, call)
+    yield from _primary([(_column_name(name, call), call) for name, call in columns])
+    for call in (
+        n for statement in node.body for n in ast.walk(statement) if isinstance(n, ast.Call)
+    ):
+        yield from _constraint(call)
+    for key, value in _meta_values(node):
+        if key == "unique_together":
+            yield from _groups(value)
+
+
+def _class_columns(node: ast.ClassDef) -> Iterator[tuple[str, ast.Call]]:
+    for statement in node.body:
+        name, value = _assigned_name(statement), getattr(statement, "value", None)
+        if name and isinstance(value, ast.Call) and _called(value) not in ("relationship", "Meta"):
+            inner = _keyword(value, "sa_column")  # SQLModel's Field around a column of SQLAlchemy
+            yield name, inner if isinstance(inner, ast.Call) else value
+
+
+def _names(name: str, call: ast.Call) -> Iterator[Columns]:
+    """A unique column under each name that it has: the attribute's, the database's, a foreign
+    key's.
+    """
+    yield frozenset({name.lower()})
+    yield frozenset({_column_name(name, call)})
+    if _called(call) in ("OneToOneField", "ForeignKey"):
+        yield frozenset({name.lower() + "_id"})
+
+
+def _column_name(name: str, call: ast.Call) -> str:
+    given = _keyword(call, "db_column") or (
+        call.args[0] if call.args and _called(call) in _COLUMNS else None
+    )
+    return (_word(given) if isinstance(given, ast.Constant) else None) or name.lower()
+
+
+def _primary(columns: list[tuple[str, ast.Call]]) -> Iterator[Columns]:
+    """Several columns with primary_key=True are one key together: none of them is unique alone."""
+    keys = frozenset(name for name, call in columns if _is_true(call, "primary_key"))
+    if keys:
+        yield keys
+    for _, call in columns:
+        if _called(call) == "CompositePrimaryKey":
+            yield from _listed(call.args)
+
+
+def _assigned_name(statement: ast.stmt) -> str | None:
+    if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
+        return statement.targets[0].id
+    if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+        return statement.target.id
+    return None
+
+
+def _meta_values(node: ast.ClassDef) -> Iterator[tuple[str, ast.expr]]:
+    for meta in (s for s in node.body if isinstance(s, ast.ClassDef) and s.name == "Meta"):
+        for statement in meta.body:
+            name = _assigned_name(statement)
+            if name and isinstance(statement, ast.Assign):
+                yield name, statement.value
+
+
+# Calls
+
+
+def _makes(module: Module, call: ast.Call, name: str) -> bool:
+    """SQLAlchemy's Table, Alembic's create_table, create_unique_constraint and create_index, in a
+    batch as well.
+    """
+    word = _called(call)
+    if word in ("Table", "create_table"):
+        return _word(_argument(call, 0, "table_name")) == name
+    if word in ("create_unique_constraint", "create_index"):
+        batch = _batch_table(module, call)
+        return (batch or _word(_argument(call, 1, "table_name"))) == name
+    return False
+
+
+def _batch_table(module: Module, call: ast.Call) -> str | None:
+    """The table of the `with op.batch_alter_table("receipts") as batch:` whose `batch` is
+    called.
+    """
+    receiver = call.func.value if isinstance(call.func, ast.Attribute) else None
+    for above in module.parents(call):
+        for item in above.items if isinstance(above, ast.With) else ():
+            opened, bound = item.context_expr, item.optional_vars
+            if not (
+                isinstance(opened, ast.Call)
+                and isinstance(bound, ast.Name)
+                and isinstance(receiver, ast.Name)
+            ):
+                continue
+            if _called(opened) == "batch_alter_table" and bound.id == receiver.id:
+                return _word(_argument(opened, 0, "table_name"))
+    return None
+
+
+def _call_nullable(call: ast.Call) -> Iterator[str]:
+    for column in (
+        a for a in call.args if isinstance(a, ast.Call) and _called(a) in _COLUMNS and a.args
+    ):
+        if _is_true(column, "nullable"):
+            yield _word(column.args[0]) or ""
+
+
+def _call_unique(call: ast.Call) -> Iterator[Columns]:
+    if _called(call) in ("create_unique_constraint", "create_index"):
+        unique = _called(call) == "create_unique_constraint" or _is_true(call, "unique")
+        listed = _keyword(call, "columns") or next(
+            (a for a in call.args if isinstance(a, ast.List | ast.Tuple)), None
+        )
+        if unique and not _partial(call) and listed is not None:
+            yield from _groups(listed)
+        return
+    columns = [
+        a for a in call.args if isinstance(a, ast.Call) and _called(a) in _COLUMNS and a.args
+    ]
+    named = [(word, column) for column in columns if (word := _word(column.args[0]))]
+    for word, column in named:
+        if _is_true(column, "unique"):
+            yield frozenset({word})
+    yield from _primary(named)
+    for inner in (a for a in call.args if isinstance(a, ast.Call)):
+        yield from _constraint(inner)
+
+
+def _constraint(call: ast.Call) -> Iterator[Columns]:
+    """UniqueConstraint("a", "b"), UniqueConstraint(fields=["a"]), Index("name", "a",
+    unique=True).
+    """
+    name = _called(call)
+    if _partial(call) or not (
+        name in _CONSTRAINTS or (name == "Index" and _is_true(call, "unique"))
+    ):
+        return
+    fields = _keyword(call, "fields")
+    if fields is not None:
+        yield from _groups(fields)
+    else:
+        yield from _listed(call.args[1:] if name == "Index" else call.args)
+
+
+def _partial(call: ast.Call) -> bool:
+    """Unique among some rows only."""
+    return any(
+        k.arg and (k.arg in ("condition", "where") or k.arg.endswith("_where"))
+        for k in call.keywords
+    )
+
+
+def _groups(value: ast.expr) -> Iterator[Columns]:
+    """`["a", "b"]`, or a collection of such lists."""
+    elements = value.elts if isinstance(value, ast.Tuple | ast.List | ast.Set) else []
+    if elements and all(
+        isinstance(element, ast.Tuple | ast.List | ast.Set) for element in elements
+    ):
+        for element in elements:
+            yield from _groups(element)
+    else:
+        yield from _listed(elements)
+
+
+def _listed(elements: list[ast.expr]) -> Iterator[Columns]:
+    """Nothing where one element cannot be told: an expression is another promise than its
+    column.
+    """
+    words = [_word(element) for element in elements]
+    if words and all(words):
+        yield frozenset(word for word in words if word)
+
+
+def _word(node: ast.expr | None) -> str | None:
+    """The column that an argument names: "order_id", order_id, Receipt.order_id,
+    table.c.order_id.
+    """
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value.lower()
+    if isinstance(node, ast.Name):
+        return node.id.lower()
+    return node.attr.lower() if isinstance(node, ast.Attribute) else None
+
+
+def _argument(call: ast.Call, position: int, name: str) -> ast.expr | None:
+    return _keyword(call, name) or (call.args[position] if position < len(call.args) else None)
+
+
+def _keyword(call: ast.Call, name: str) -> ast.expr | None:
+    return next((keyword.value for keyword in call.keywords if keyword.arg == name), None)
+
+
+def _is_true(call: ast.Call, name: str) -> bool:
+    value = _keyword(call, name)
+    return isinstance(value, ast.Constant) and value.value is True
+
+
+def _called(call: ast.Call) -> str:
+    return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")

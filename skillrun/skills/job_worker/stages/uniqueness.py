@@ -1,0 +1,91 @@
+"""Does anything in the repository keep two rows with the same key out of the dedupe table?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from skillrun.repo.python import Project
+from skillrun.skills.job_worker.stages.tables_python import python_tables
+from skillrun.skills.job_worker.stages.tables_sql import Table, sql_tables
+
+KEYISH = re.compile(r"(^|_)keys?$|^key_|dedup|idempot", re.IGNORECASE)
+OTHER_KEYS = re.compile(
+    r"^(api|secret|private|public|sort|access|partition|primary|foreign)_?key", re.IGNORECASE
+)
+
+
+def tables(project: Project, name: str) -> tuple[Table, ...]:
+    """Every declaration of a table: SQL in .sql files and Python strings, SQLAlchemy, SQLModel,
+    Alembic, Django.
+
+    Declarations under the very name win over classes whose name only resembles it. Migrations are
+    read as a sum: what a later one drops is not taken off.
+    """
+    found: list[Table] = []
+    for path in project.tree.search(name, ".sql"):
+        found += sql_tables(path, (project.tree.read(path) or b"").decode("utf-8", "replace"), name)
+    for path in sorted(_python_files(project, name)):
+        module = project.module(path)
+        found += python_tables(module, name) if module else ()
+    exact = [table for table in found if table.exact]
+    return tuple(sorted(exact or found, key=lambda table: (table.path, table.line)))
+
+
+def is_unique(found: Iterable[Table], key: Sequence[str]) -> Table | None:
+    """The first declaration under which two rows with the same key cannot both exist.
+
+    A constraint over fewer columns than the key is stricter and counts as well.
+    """
+    wanted = {field.rpartition(".")[2].lower() for field in key}
+    return next((t for t in found for columns in t.unique if columns and columns <= wanted), None)
+
+
+def narrower(found: Iterable[Table], key: Sequence[str]) -> tuple[Table, frozenset[str]] | None:
+    """The first constraint over only some of the key's columns: it takes two different jobs for
+    one.
+    """
+    wanted = {field.rpartition(".")[2].lower() for field in key}
+    return next(
+        ((t, columns) for t in found for columns in t.unique if columns and columns < wanted), None
+    )
+
+
+def nullable(found: Iterable[Table], key: Sequence[str]) -> tuple[Table, str] | None:
+    """The first column of the key that may be NULL."""
+    wanted = {field.rpartition(".")[2].lower() for field in key}
+    return next(
+        ((table, column) for table in found for column in sorted(table.nullable & wanted)), None
+    )
+
+
+def key_column(found: Iterable[Table], key: Sequence[str]) -> tuple[Table, str] | None:
+    """A unique column that by its name holds the whole key in one value, such as
+    `idempotency_key`.
+    """
+    fields = {field.rpartition(".")[2].lower() for field in key}
+    for table in found:
+        for columns in table.unique:
+            column = next(iter(columns)) if len(columns) == 1 else ""
+            if column not in fields and KEYISH.search(column) and not OTHER_KEYS.search(column):
+                return table, column
+    return None
+
+
+def _python_files(project: Project, table: str) -> set[str]:
+    """Files that may declare the table: by its name, by a class name that it may derive from, or
+    any models.
+    """
+    words = {table, *class_names(table), "Model", "SQLModel"}
+    return {path for word in words for path in project.tree.search(word, ".py")}
+
+
+def class_names(table: str) -> set[str]:
+    """`receipts` may be the Django model Receipt, `shop_receipt` the model Receipt of the app
+    shop.
+    """
+    words = [table, *(table.split("_", 1)[1:])]
+    singular = {
+        w for word in words for w in (word, word.removesuffix("s"), re.sub(r"ies$", "y", word))
+    }
+    return {"".join(part.title() for part in word.split("_")) for word in singular if word}

@@ -1,0 +1,298 @@
+"""Stage 9: the repository's own lint, type check, tests and build, run with consent, and nothing
+left behind.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from skillrun.core.verdict import Action, Evidence, Finding, Grade, StageResult, Status, status_of
+from skillrun.runner.case import wait_for_consent
+from skillrun.runner.coded import wording
+from skillrun.runner.findings import blocker, error, note
+from skillrun.skills.job_worker.stages.interface import JobCase
+from skillrun.skills.job_worker.stages.pytest_command import TESTS, pytest_command
+from skillrun.validations.consent import CommandPlan
+
+if TYPE_CHECKING:
+    from skillrun.validations.run import CommandResult
+
+ID = "validate"
+TITLE = "Run repo validations"
+ANSWERS = wording(r"\bvalidations?\b|\brun\b.*\b(checks|lint)")
+READS: tuple[str, ...] = ()
+COSTLY = True
+
+KINDS = ("lint", "typecheck", "test", "build")
+_TELLING = re.compile(
+    r"^(FAILED|ERROR|E  )|\b(error|failed|failure|exception)\b|:\d+:", re.IGNORECASE
+)
+_NOISE = re.compile(r"^make(\[\d+\])?: ")
+_SHOWN_LINES = 4
+
+
+@dataclass(frozen=True)
+class Validation:
+    """One command of the repository and whose word it is."""
+
+    kind: str
+    command: str
+    path: str
+    line: int | None
+
+
+def examine(case: JobCase) -> StageResult:
+    """Consent first; then each command with a time limit; what changed tracked files is a
+    finding.
+    """
+    case.profile  # noqa: B018 - a missing profile is a look-up too
+    case.survey_section("commands")
+    chosen, findings = plan(case)
+    findings += _untested(case, chosen)
+    if not chosen:
+        findings.append(note("validate.none", "no validation command is declared, so none was run"))
+        return _result(case, findings, {}, {})
+    consent = consent_plan(chosen)
+    if not case.consent(consent):
+        return wait_for_consent(ID, consent, "run")
+    case.tree.everything()
+    before = _tracked_state(case)
+    results = dict(_run(case, chosen))
+    findings += [finding for v in chosen for finding in _judge(v, results[v.kind])]
+    findings += _changed(case, before)
+    return _result(case, findings, results, {v.kind: v for v in chosen})
+
+
+def plan(case: JobCase) -> tuple[list[Validation], list[Finding]]:
+    """The commands to run and what is wrong with the declarations: the profile's word first, else
+    what is declared.
+    """
+    profile = case.profile
+    found = case.survey_everything().commands
+    chosen: list[Validation] = []
+    findings: list[Finding] = []
+    required = set(profile.required_checks) if profile else set()
+    for kind in KINDS:
+        said = profile.commands.get(kind) if profile else None
+        fact = getattr(found, kind)
+        if said == "none" and fact is not None:
+            message = (
+                f'REPO_PROFILE.json says commands.{kind} is "none", and {fact.path}:{fact.line}'
+                f" declares {fact.command}"
+            )
+            findings.append(
+                error(
+                    "validate.none-but-declared",
+                    message,
+                    path="REPO_PROFILE.json",
+                    hint=f'set commands.{kind} to "{fact.command}"',
+                )
+            )
+        elif said == "unknown":
+            findings.append(_unknown(case, kind, required=kind in required))
+        elif said not in (None, "none"):
+            chosen.append(Validation(kind, str(said), "REPO_PROFILE.json", None))
+        elif said is None and fact is not None:
+            if any(one.command == fact.command for one in chosen):
+                continue  # `make lint` may check types, too: it is run once
+            chosen.append(Validation(kind, fact.command, fact.path, fact.line))
+        elif kind == "test" and said is None and (own := _own_pytest(case)) is not None:
+            chosen.append(own)
+        elif kind in required:
+            message = f"{kind} is a required check, and no command for it is known"
+            findings.append(
+                blocker(
+                    "validate.required-missing",
+                    message,
+                    hint=f"give commands.{kind} in REPO_PROFILE.json",
+                )
+            )
+    return chosen, findings
+
+
+def _untested(case: JobCase, chosen: list[Validation]) -> list[Finding]:
+    """Tests are there, and nothing says how to run them: that is an open question, not a
+    success.
+    """
+    said = case.profile.commands.get("test") if case.profile else None
+    if said is not None or any(validation.kind == "test" for validation in chosen):
+        return []
+    tests = _test_files(case)
+    if not tests:
+        return []
+    message = f"the repository has tests ({tests[0]}), and no command that runs them is declared"
+    hint = (
+        "say it in REPO_PROFILE.json: commands.test (skillrun detect --write begins one), or in a"
+        " Makefile"
+    )
+    return [
+        blocker(
+            "validate.no-test-command",
+            message,
+            hint=hint,
+            path=tests[0],
+            recommends="personalize-repo",
+        )
+    ]
+
+
+def _test_files(case: JobCase) -> list[str]:
+    found: list[str] = []
+    for glob in TESTS:
+        found.extend(case.tree.match(glob))
+    return found
+
+
+def _own_pytest(case: JobCase) -> Validation | None:
+    """The repository's tests, where the stage tests can run them: nobody needs to declare what is
+    there.
+    """
+    tests = _test_files(case)
+    command = pytest_command(case.root, _named_python(case)) if tests else None
+    return Validation("test", command, tests[0], None) if command is not None else None
+
+
+def _named_python(case: JobCase) -> str | None:
+    proof = case.spec.proof if case.spec is not None else None
+    return proof.python if proof is not None else None
+
+
+def _unknown(case: JobCase, kind: str, *, required: bool) -> Finding:
+    """An open question in the profile. It blocks where the answer matters: a required check, tests
+    that are there.
+    """
+    message = f"REPO_PROFILE.json does not know commands.{kind}, so it was not run"
+    hint = f"ask whoever knows, and write commands.{kind} (skill personalize-repo)"
+    tests = _test_files(case) if kind == "test" else []
+    if tests:
+        message += f", and the repository has tests ({tests[0]})"
+        known = pytest_command(case.root, _named_python(case))
+        hint += f'; it may be "{known}"' if known is not None else '; "none" is an answer, too'
+    make = blocker if required or tests else note
+    return make("validate.unknown", message, hint=hint, path="REPO_PROFILE.json")
+
+
+def consent_plan(chosen: list[Validation]) -> CommandPlan:
+    """What a person agrees to: the commands."""
+    commands = tuple(validation.command for validation in chosen)
+    return CommandPlan("run the repository's own validations", commands)
+
+
+def _run(case: JobCase, chosen: list[Validation]) -> Iterator[tuple[str, CommandResult]]:
+    from skillrun.validations.run import run_validations
+
+    limit = case.profile.validation_timeout if case.profile else None
+    commands = {v.kind: v.command for v in chosen}
+    say = case.on_output
+    yield from run_validations(
+        commands,
+        case.root,
+        limit if limit is not None else 600.0,
+        on_start=(lambda kind, command: say(f"{kind}: {command}")) if say else None,
+        on_line=say,
+    )
+
+
+def _judge(validation: Validation, result: CommandResult) -> Iterator[Finding]:
+    if not result.ok:
+        last = telling_lines(result.tail)
+        message = f"{validation.kind} failed ({result.words}): {validation.command}" + (
+            f": {last}" if last else ""
+        )
+        yield error(
+            f"validate.{validation.kind}-failed",
+            message,
+            path=validation.path,
+            line=validation.line,
+            hint=f"run it yourself: {validation.command}",
+        )
+    if result.survivors > 0:
+        yield note(
+            "validate.left-processes",
+            f"{validation.kind} left {result.survivors} processes running; they were ended",
+        )
+
+
+def telling_lines(tail: str) -> str:
+    """The lines of a failed command that say most, bounded: those that name a failure, else the
+    last ones.
+    """
+    lines = [
+        line.strip()
+        for line in tail.splitlines()
+        if line.strip() and not _NOISE.match(line.strip())
+    ]
+    telling = [line for line in lines if _TELLING.search(line)] or lines
+    return " | ".join(line[:160] for line in telling[-_SHOWN_LINES:])
+
+
+def _tracked_state(case: JobCase) -> Any:
+    from skillrun.repo.git import snapshot
+
+    return snapshot(case.repo)
+
+
+def _changed(case: JobCase, before: Any) -> list[Finding]:
+    from skillrun.repo.git import touched
+
+    changed = [path for path in touched(case.repo, before) if path in set(case.tree.files)]
+    return [
+        error(
+            "validate.changed-files",
+            f"a validation changed {path}",
+            path=path,
+            hint="commit what it writes, ignore it, or use a command that only checks",
+        )
+        for path in changed[:10]
+    ]
+
+
+def _result(
+    case: JobCase,
+    findings: list[Finding],
+    results: Mapping[str, CommandResult],
+    chosen: Mapping[str, Validation],
+) -> StageResult:
+    words = ", ".join(f"{kind} {result.words}" for kind, result in results.items())
+    return StageResult(
+        status=status_of(findings) if results or findings_stop(findings) else Status.NOT_APPLICABLE,
+        grade=Grade.EXECUTED if results else None,
+        findings=tuple(findings),
+        evidence=tuple(
+            Evidence(
+                "command",
+                result.command,
+                result.output_sha256,
+                result.output_size,
+                None,
+                {
+                    "kind": kind,
+                    "exit_code": result.exit_code,
+                    "signal": result.signal,
+                    "timed_out": result.timed_out,
+                    "duration_ms": result.duration_ms,
+                    "tail": result.tail[-4000:],
+                },
+            )
+            for kind, result in results.items()
+        ),
+        next=tuple(
+            Action(ID, "edit-code", f.message)
+            for f in findings
+            if f.severity in ("error", "blocker")
+        ),
+        summary=words or "nothing is declared",
+        facts={
+            "commands": {
+                kind: {"command": v.command, "declared": v.path} for kind, v in chosen.items()
+            }
+        },
+    )
+
+
+def findings_stop(findings: list[Finding]) -> bool:
+    """Whether any finding blocks or fails the stage."""
+    return status_of(findings) != Status.PASSED
