@@ -253,6 +253,8 @@ class Setting:
             "errors": errors,
             "scratch": str(self.place.scratch),
             "free": free,
+            # Elsewhere it is the machine's, and others make files there.
+            "shared": "/dev/shm" if self.sandbox.walls.kind == "namespaces" else None,
             "servers": servers,
             "kept": aside.committed(self.root),
             "settings": {

@@ -83,7 +83,7 @@ class Zygote:
         part("logs").install_printed(self.logs)
         self.clock.install_early()
         self.audit = part("audit").Audit(
-            recorder, config["scratch"], config["free"], config["servers"]
+            recorder, config["scratch"], config["free"], config["servers"], config["shared"]
         )
         self.audit.install(boots=True)
         gate = part("gate")

@@ -22,6 +22,7 @@ from .channel import Channel
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _SHOWN = 400
 _MOST_ERRORS = 300  # thrown into one delivery: who then still tries again does so for ever, without any real wait
+_WRITING_VERBS = ("insert", "update", "delete", "replace", "copy", "merge")
 UNHEARD = 96  # exit status: the channel was closed under it, so nothing more could be reported
 
 
@@ -54,6 +55,8 @@ class Recorder:
         self.is_caller = False  # this process calls the application's own way to publish
         self._own = threading.local()
         self.effect_depth = 0
+        self.told = 0  # what was said that is more than the handler's own boundaries
+        self.finishes = False  # what the end of the process would run is run
         self.make_error: Callable[[str, list[Any]], BaseException] = lambda name, args: (
             RuntimeError(name)
         )
@@ -62,6 +65,9 @@ class Recorder:
         # did it end, "commit" or "rollback", told before anything else can happen
         self.carries: Callable[[Any], bool] = lambda connection: False
         self.ended: Callable[[Any, str], None] = lambda connection, what: None
+        # Around a declared effect that is passed through.
+        self.before_passing: Callable[[], None] = lambda: None
+        self.after_passing: Callable[[], None] = lambda: None
         self._lock = threading.RLock()
 
     @property
@@ -114,6 +120,7 @@ class Recorder:
         if self.channel is None:
             return
         with self._lock, self.quiet():
+            self.told += event in ("undeclared", "published")
             try:
                 self.channel.send({"e": event, **fields})
             except OSError:
@@ -139,6 +146,28 @@ class Recorder:
             yield
         finally:
             self._own.silent -= 1
+
+    @contextlib.contextmanager
+    def passing(self) -> Iterator[None]:
+        """What happens inside is a declared effect's."""
+        if self.effect_depth == 0:
+            self.before_passing()
+        self.effect_depth += 1
+        try:
+            yield
+        finally:
+            self.effect_depth -= 1
+            if self.effect_depth == 0:
+                self.after_passing()
+
+    @contextlib.contextmanager
+    def finishing(self) -> Iterator[None]:
+        """What happens inside is none of the handler's: no fault is planned there."""
+        self.finishes = True
+        try:
+            yield
+        finally:
+            self.finishes = False
 
     @contextlib.contextmanager
     def quiet_log(self) -> Iterator[None]:
@@ -172,6 +201,9 @@ class Recorder:
         if self.channel is None:
             return
         at = f"{when}:{name}"
+        if self.finishes:
+            self.told += fields.get("kind") != "sql" or fields.get("verb") in _WRITING_VERBS
+            return
         self.emit("at", when=when, name=name, **fields)
         if not self.plan:
             return
