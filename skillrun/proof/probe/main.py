@@ -86,6 +86,8 @@ class Zygote:
             recorder, config["scratch"], config["free"], config["servers"], config["shared"]
         )
         self.audit.install(boots=True)
+        self.later = part("later").Later(recorder, self.audit)
+        self.later.install()
         gate = part("gate")
         self.gate = gate.Gate(config["servers"]) if gate.can_ask(LIBC) else None
         aside = part("aside").Aside(
@@ -332,6 +334,7 @@ class Zygote:
         self.audit.watch(self.gate)
         self.recorder.begin(channel, order.get("plan") or {})
         self.recorder.emit("began", pid=os.getpid())
+        self.later.begin()
         if self.gate and not self.gated:
             self.recorder.emit("note", what="no-gate")
         try:
@@ -346,6 +349,7 @@ class Zygote:
             )
         sys.stdout.flush()
         sys.stderr.flush()
+        self.later.end(is_last=not order.get("stays"))
         self.audit.end()
         needs = self.needs() if order.get("warms") else None
         modules = module_files(self.recorder.root) if order.get("modules") else None
