@@ -23,6 +23,7 @@ from skillrun.proof.history import Delivery, History
 from skillrun.proof.jobs import DIRECT, POISON, payloads_of
 from skillrun.proof.judges import logs
 from skillrun.proof.judges.registry import judge_history
+from skillrun.proof.judges.unknowns import merge_undeclared
 from skillrun.proof.reference import INCOMPLETE, REFUTED, Judgement, Reference, was_met
 from skillrun.proof.result import RERUNS, OnProgress, Proof, Target, Tried, Witness
 from skillrun.proof.schedule import ONCE, Schedule, parse_schedule
@@ -343,7 +344,7 @@ class _Session:
             verdict,
             tried,
             witnesses,
-            _distinct(incomplete),
+            merge_undeclared(_distinct(incomplete)),
             plan,
             self.reference,
             found,
