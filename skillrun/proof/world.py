@@ -33,6 +33,7 @@ def world_judgements(
         *_cannot_be_kept(reference),
         *_uncounted(target.spec, list(histories)),
         *_one_job_only(target.spec, reference),
+        *_left_by_setup(explorer),
     ]
 
 
@@ -92,6 +93,13 @@ def _uncounted(spec: Any, histories: list[History]) -> Iterator[Judgement]:
             said,
             expected="e.g. select count(*) from dead_jobs",
         )
+
+
+def _left_by_setup(explorer: Explorer) -> Iterator[Judgement]:
+    """A process that acts on the job's state by itself would be part of the job."""
+    left = explorer.setting.left_by_setup
+    if left is not None:
+        yield Judgement(INCOMPLETE, "proof.setup", f"proof.setup: {left}")
 
 
 def _one_job_only(spec: Any, reference: Reference) -> Iterator[Judgement]:

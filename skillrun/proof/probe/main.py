@@ -86,6 +86,12 @@ class Zygote:
             recorder, config["scratch"], config["free"], config["servers"], config["shared"]
         )
         self.audit.install(boots=True)
+        if not self.audit.can_hear():
+            text = "audit hooks have no effect in this interpreter: something that runs before the"
+            text += " proof (sitecustomize, usercustomize, a .pth file) has replaced them"
+            raise BootFailed("probe", text)
+        if config["host"] is not None:
+            part("host").Host(self.audit.frames, config["host"]).install()
         self.later = part("later").Later(recorder, self.audit)
         self.later.install()
         gate = part("gate")
