@@ -54,6 +54,8 @@ _SIGNALS = ("os.kill", "os.killpg")
 _LOCAL_URLS = ("file:", "data:")
 # They start a process to learn something about the machine, or to tidy up behind this one.
 _ASKING = ("platform", "uuid", "ctypes.util", "multiprocessing.resource_tracker")
+# A call of C that nobody can replace raises it: that of a method of a built-in type.
+_OF_A_METHOD = "code.__new__"
 _INTERPRETERS = ("_interpreters", "_xxsubinterpreters")
 _INTERPRETER = "an interpreter of its own"
 _HOOKED_SQLITE = (f"{__package__}.sql",)
@@ -90,6 +92,7 @@ class Audit:
         self.forking = False  # a function of the repository's runs at a fork, before a delivery
         self.known: set[int] = set()  # descriptors that a delivery begins with
         self.refused: Refused | None = None
+        self.heard = False  # the trial of the hook itself
         self.works = self._works()
 
     def _works(self) -> dict[str, Callable[[str, Event], None]]:
@@ -105,6 +108,7 @@ class Audit:
         works |= dict.fromkeys(_FORK, lambda event, _: self.started(event))
         works |= dict.fromkeys(_NATIVE, self.loaded)
         works |= dict.fromkeys(_SIGNALS, self.signalled)
+        works[_OF_A_METHOD] = lambda *_: setattr(self, "heard", True)
         works["cpython.PyInterpreterState_New"] = lambda *_: self.started(_INTERPRETER)
         works["sqlite3.connect"] = lambda _, args: self.opened_database(args[0])
         works["urllib.Request"] = lambda _, args: self.requested(name_of(args[0]))
@@ -120,6 +124,15 @@ class Audit:
         self.files.install()
         self._watch_unheard()
         sys.addaudithook(self.hook)
+
+    def can_hear(self) -> bool:
+        """Whether the hook is in force: code that ran before it, such as a sitecustomize, may have
+        put something else in the place of `sys.addaudithook`, or of `sys.audit`.
+        """
+        was_booting, self.booting, self.heard = self.booting, True, False
+        self.can_hear.__func__.__code__.replace()  # type: ignore[attr-defined]
+        self.booting = was_booting
+        return self.heard
 
     def hook(self, event: str, args: Event) -> None:
         """Called by the interpreter for every audit event."""

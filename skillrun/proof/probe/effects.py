@@ -120,7 +120,7 @@ class Effect:
             ),
             "place": self.recorder.place(),
             "plain": {
-                key: str(value)
+                key: shown(value) if isinstance(value, int) else str(value)
                 for key, value in given.items()
                 if _is_plain(value) and key != key_arg
             },
