@@ -134,7 +134,7 @@ def said(*messages: str) -> list[str]:
 
 def test_a_line_that_writes_a_file_for_each_order_is_one_row() -> None:
     files = [f"undeclared file: {{tmp}}/mail-{number} (jobs.py:3)" for number in range(50)]
-    assert said(*files) == ["undeclared file: {tmp}/mail-0 and 49 more (jobs.py:3)"]
+    assert said(*files) == ["undeclared file: {tmp}/mail-0 (jobs.py:3) and 49 more"]
 
 
 def test_other_lines_and_kinds_are_rows_of_their_own() -> None:

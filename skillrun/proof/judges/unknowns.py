@@ -74,10 +74,8 @@ def merge_undeclared(judgements: Iterable[Judgement]) -> list[Judgement]:
         first.setdefault(group, judgement)
     merged = []
     for group, judgement in first.items():
-        found = _SAID.fullmatch(judgement.message)
-        if more[group] and found:
-            place = found["place"] or ""
-            said = f"undeclared {found['kind']}: {found['detail']} and {more[group]} more{place}"
+        if more[group]:
+            said = f"{judgement.message} and {more[group]} more"
             judgement = replace(judgement, message=said)
         merged.append(judgement)
     return merged
