@@ -22,6 +22,9 @@ _GLANCE_S, _WAIT_S = (
 )
 
 
+_CUT = "the proof's own record of the delivery, from which events were taken"
+
+
 @dataclass
 class Process:
     """One process and what it is for."""
@@ -143,6 +146,13 @@ class Processes:
             return is_blocked(pid, self.setting.server_pids)
         return time.monotonic() - quiet_since > PATIENCE_S
 
+    def _shorten(self, detail: str) -> str:
+        """The proof's own folders by their names in a spec."""
+        place = self.setting.place
+        for name in ("scratch", "tmp", "home"):
+            detail = detail.replace(f"{getattr(place, name)}/", f"{{{name}}}/")
+        return detail
+
     def read(self, process: Process) -> tuple[Delivery, float]:
         """(what it reported, where its clock stood at its end)."""
         raw, status = process.running.events, process.running.status
@@ -150,12 +160,18 @@ class Processes:
         for event in raw:
             if str(event.get("store", "")).startswith(scratch):
                 event["store"] = event["store"].replace(scratch, "sqlite:{scratch}/", 1)
+            if event["e"] == "undeclared":
+                event["detail"] = self._shorten(str(event["detail"]))
         events = [Event(event["heard"], event["e"], event) for event in raw]
         end = next((event for event in raw if event["e"] == "end"), None)
         if end is None:
             number = raw[-1]["heard"] + 1 if raw else 0
             events.append(Event(number, "died", _how(status)))
         else:
+            if _is_cut(raw, end):
+                number = end["heard"]
+                told = {"kind": "file", "detail": _CUT, "place": None}
+                events.append(Event(number, "undeclared", told))
             self.modules |= set(end.get("modules") or ())
             needs = end.pop("needs", None)
             if needs is not None:
@@ -165,6 +181,13 @@ class Processes:
         return Delivery(
             process.number, process.op, process.job, process.clock, tuple(events), process.copy
         ), clock
+
+
+def _is_cut(raw: list[dict[str, Any]], end: dict[str, Any]) -> bool:
+    """Whether the process has said more than what is here: its record is a file, which whoever has
+    its descriptor can make shorter.
+    """
+    return raw.index(end) < int(end.get("said") or 0)
 
 
 def _last_words(process: Process) -> str:

@@ -23,6 +23,7 @@ from skillrun.proof.history import Delivery, Event, History
 from skillrun.proof.jobs import DIRECT, POISON, payloads_of
 from skillrun.proof.judges import logs
 from skillrun.proof.judges.registry import judge_history
+from skillrun.proof.judges.unknowns import merge_undeclared
 from skillrun.proof.reference import INCOMPLETE, REFUTED, Judgement, Reference, was_met
 from skillrun.proof.result import RERUNS, OnProgress, Proof, Target, Tried, Witness
 from skillrun.proof.schedule import ONCE, Schedule, parse_schedule
@@ -352,7 +353,7 @@ class _Session:
             verdict,
             tried,
             witnesses,
-            _drop_duplicates(incomplete),
+            merge_undeclared(_drop_duplicates(incomplete)),
             plan,
             self.reference,
             found,

@@ -30,6 +30,7 @@ _NO_NETWORK = (
     " servers for it, and {postgresql} and {redis} in proof.env are where they are"
 )
 _OF_A_SERVER = re.compile(r"\{(redis|postgresql)(?:\.\w+)?\}")
+_ANOTHER_HOST = "another-worker.skillrun.invalid"
 _ON_REDIS = ("arq", "rq")  # their drivers put real jobs into it
 
 
@@ -48,6 +49,7 @@ class Setting:
     urls: dict[str, str] = field(default_factory=dict)
     zygotes: dict[str, Zygote] = field(default_factory=dict)
     abandoned: bool = False
+    left_by_setup: str | None = None  # what to know of processes that it left running
 
     @property
     def proof(self) -> Any:
@@ -177,6 +179,7 @@ class Setting:
                 walled = sought and self.sandbox.walls.has_network
                 hint = _NO_NETWORK if walled else f"run it by hand: {setup}"
                 raise Blocked(f"proof.setup: {done.words}: {' | '.join(tail)}", hint=hint)
+            self.left_by_setup = done.note if done.survivors > 0 else None
         self.keep()
 
     def keep(self) -> None:
@@ -202,8 +205,8 @@ class Setting:
         return tuple(server.pid for server in self.servers)
 
     def zygote(self, kind: str = "main") -> Zygote:
-        """The interpreter that has imported the handler; "fresh": one with another hash seed and
-        time zone.
+        """The interpreter that has imported the handler; "fresh": one with another hash seed,
+        time zone and name of its machine.
         """
         if kind not in self.zygotes:
             more = {"PYTHONHASHSEED": "4711", "TZ": "Pacific/Auckland"} if kind == "fresh" else {}
@@ -214,8 +217,9 @@ class Setting:
             output = self.place.run / f"{kind}.out"
             if self.abandoned:
                 raise Blocked("the proof was interrupted")
+            config = {**self.config(), "host": _ANOTHER_HOST if kind == "fresh" else None}
             made = self.zygotes[kind] = Zygote(
-                self.sandbox, self.python, self.config(), self.env(**more), self.root, output
+                self.sandbox, self.python, config, self.env(**more), self.root, output
             )
             made.start()
             owner = made.facts.get("owner")
@@ -253,6 +257,8 @@ class Setting:
             "errors": errors,
             "scratch": str(self.place.scratch),
             "free": free,
+            # Elsewhere it is the machine's, and others make files there.
+            "shared": "/dev/shm" if self.sandbox.walls.kind == "namespaces" else None,
             "servers": servers,
             "kept": aside.committed(self.root),
             "settings": {

@@ -36,6 +36,7 @@ def world_judgements(
         *_judge_effects(reference),
         *_judge_uncounted_letters(target.spec, list(histories)),
         *_judge_distinct_jobs(target.spec, reference),
+        *_judge_what_setup_left(explorer),
     ]
 
 
@@ -90,6 +91,13 @@ def _judge_uncounted_letters(spec: Any, histories: list[History]) -> Iterator[Ju
             said,
             expected="e.g. select count(*) from dead_jobs",
         )
+
+
+def _judge_what_setup_left(explorer: Explorer) -> Iterator[Judgement]:
+    """A process that acts on the job's state by itself would be part of the job."""
+    left = explorer.setting.left_by_setup
+    if left is not None:
+        yield Judgement(INCOMPLETE, "proof.setup", f"proof.setup: {left}")
 
 
 def _judge_distinct_jobs(spec: Any, reference: Reference) -> Iterator[Judgement]:

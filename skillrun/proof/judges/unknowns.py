@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from skillrun.proof.history import Delivery, Event, History, is_dead_letter
 from skillrun.proof.probe.recorder import UNHEARD
 from skillrun.proof.reference import INCOMPLETE, Judgement, Reference
 
 _REFUSED = ".reach:Refusal"  # what the probe raises in place of what it does not let happen
+
+_SAID = re.compile(
+    r"undeclared (?P<kind>[\w ]+): (?P<detail>.*?)(?P<place> \([^()]+:\d+\))?", re.DOTALL
+)
+_NUMBER = re.compile(r"\d+")
 
 
 def judge(history: History, reference: Reference) -> Iterator[Judgement]:
@@ -47,6 +54,34 @@ def undeclared(delivery: Delivery, reference: Reference) -> Iterator[Judgement]:
             continue
         said = f"undeclared publish: {event['label']}{_show_place(event)}"
         yield Judgement(INCOMPLETE, "effect.undeclared", said, events=(event.number,))
+
+
+def merge_undeclared(judgements: Iterable[Judgement]) -> list[Judgement]:
+    """One row for all that one line does of one kind: a name with a number in it is another one in
+    each job.
+    """
+    first: dict[str, Judgement] = {}
+    more: dict[str, int] = {}
+    for judgement in judgements:
+        group = _group_of(judgement)
+        more[group] = more.get(group, -1) + 1
+        first.setdefault(group, judgement)
+    merged = []
+    for group, judgement in first.items():
+        if more[group]:
+            said = f"{judgement.message} and {more[group]} more"
+            judgement = replace(judgement, message=said)
+        merged.append(judgement)
+    return merged
+
+
+def _group_of(judgement: Judgement) -> str:
+    found = _SAID.fullmatch(judgement.message)
+    if judgement.rule != "effect.undeclared" or found is None:
+        return f"{judgement.rule}: {judgement.message}"
+    # What has no line is told apart by what it is called, but for its numbers.
+    where = found["place"] or _NUMBER.sub("#", found["detail"])
+    return f"undeclared {found['kind']} {where}"
 
 
 def _show_place(event: Event) -> str:

@@ -11,6 +11,7 @@ import contextlib
 import errno
 import importlib
 import os
+import resource
 import signal
 import socket
 import stat
@@ -18,6 +19,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from .aside import path_and_mode
 from .family import children_commands, is_own_process, pid_behind
 from .files import CHANGES, LOGS, METRICS, Door, Files
 from .frames import Frames
@@ -52,6 +54,8 @@ _SIGNALS = ("os.kill", "os.killpg")
 _LOCAL_URLS = ("file:", "data:")
 # They start a process to learn something about the machine, or to tidy up behind this one.
 _ASKING = ("platform", "uuid", "ctypes.util", "multiprocessing.resource_tracker")
+# A call of C that nobody can replace raises it: that of a method of a built-in type.
+_OF_A_METHOD = "code.__new__"
 _INTERPRETERS = ("_interpreters", "_xxsubinterpreters")
 _INTERPRETER = "an interpreter of its own"
 _HOOKED_SQLITE = (f"{__package__}.sql",)
@@ -61,22 +65,34 @@ class Audit:
     """Reports connections, processes and written files of the handler, and refuses them."""
 
     def __init__(
-        self, recorder: Recorder, scratch: str, free: list[str], servers: list[str]
+        self,
+        recorder: Recorder,
+        scratch: str,
+        free: list[str],
+        servers: list[str],
+        shared: str | None = None,
     ) -> None:
         """`scratch`: files there are the job's store. `free`: TMPDIR, the home, and folders that
         are nobody's business.
 
         `servers`: the folders below which the sockets of the proof's own servers are.
+        `shared`: the folder of shared memory, where it is the sandbox's own.
         """
         self.recorder, self.frames, self.reach = recorder, Frames(recorder), Reach(servers)
         own = {"tmp": free[0], "home": free[1]}
         self.frames.know((*METRICS, *LOGS, *_ASKING, *_HOOKED_SQLITE))
-        self.files = Files(recorder, self.frames, self.tell, scratch, own, tuple(free[2:]))
+        self.files = Files(recorder, self.frames, self.tell, scratch, own, tuple(free[2:]), shared)
+        recorder.before_passing = self._before_passing
+        recorder.after_passing = self._after_passing
+        self.faults = 0  # pages that ended children of this process have asked for
+        self.has_asked = False  # a process was let begin
         self.booting = (
             False  # the repository is being imported: what it opens then, a delivery may use
         )
+        self.forking = False  # a function of the repository's runs at a fork, before a delivery
         self.known: set[int] = set()  # descriptors that a delivery begins with
         self.refused: Refused | None = None
+        self.heard = False  # the trial of the hook itself
         self.works = self._works()
 
     def _works(self) -> dict[str, Callable[[str, Event], None]]:
@@ -92,6 +108,7 @@ class Audit:
         works |= dict.fromkeys(_FORK, lambda event, _: self.started(event))
         works |= dict.fromkeys(_NATIVE, self.loaded)
         works |= dict.fromkeys(_SIGNALS, self.signalled)
+        works[_OF_A_METHOD] = lambda *_: setattr(self, "heard", True)
         works["cpython.PyInterpreterState_New"] = lambda *_: self.started(_INTERPRETER)
         works["sqlite3.connect"] = lambda _, args: self.opened_database(args[0])
         works["urllib.Request"] = lambda _, args: self.requested(name_of(args[0]))
@@ -108,13 +125,34 @@ class Audit:
         self._watch_unheard()
         sys.addaudithook(self.hook)
 
+    def can_hear(self) -> bool:
+        """Whether the hook is in force: code that ran before it, such as a sitecustomize, may have
+        put something else in the place of `sys.addaudithook`, or of `sys.audit`.
+        """
+        was_booting, self.booting, self.heard = self.booting, True, False
+        self.can_hear.__func__.__code__.replace()  # type: ignore[attr-defined]
+        self.booting = was_booting
+        return self.heard
+
     def hook(self, event: str, args: Event) -> None:
         """Called by the interpreter for every audit event."""
         work = self.works.get(event)
-        if work is None or self.is_silent():
+        watched = self.booting or self.forking or self.recorder.channel is not None
+        if work is None or not watched:
             return
-        if self.booting or self.recorder.channel is not None:
-            work(event, args)
+        if event == "open" or event in CHANGES:
+            self.files.announce(event, args)
+        elif event == "sqlite3.connect":
+            self._announce_database(args[0])
+        if self.is_silent():
+            self.has_asked = self.has_asked or event in _PROCESS or event in _FORK
+            return
+        work(event, args)
+
+    def _announce_database(self, database: Any) -> None:
+        if isinstance(database, (str, bytes, os.PathLike)):
+            path, _ = path_and_mode(os.fsdecode(database))
+            self.files.listing.announce_database(os.path.realpath(path))
 
     def is_silent(self) -> bool:
         """Whether this thread is inside of a hook, or of a library's own work that is reported in
@@ -160,6 +198,7 @@ class Audit:
             self.files.wrote(name)
 
     def _made_shared(self, name: str, flags: int) -> None:
+        self.files.listing.announce("/dev/shm/" + name.lstrip("/"))
         if flags & os.O_CREAT:
             self.files.leave("/dev/shm/" + name.lstrip("/"))
 
@@ -169,7 +208,7 @@ class Audit:
         """The repository has been imported: what it still holds is said in each delivery."""
         self.booting = False
         for name, place in self.files.held():
-            self._tell_early("file", f"{name}, opened at import", place)
+            self._tell_early("file", name, place)
         for where in self._foreign_peers():
             self._tell_early("network", f"{where}, opened at import", None)
         for words in children_commands():
@@ -178,10 +217,22 @@ class Audit:
     def _tell_early(self, kind: str, detail: str, place: Any) -> None:
         self.recorder.early.append({"kind": kind, "detail": detail[:200], "place": place})
 
+    @contextlib.contextmanager
+    def at_fork(self) -> Iterator[None]:
+        """What happens inside is told by the delivery whose process is being made."""
+        self.forking = self.files.forking = self.recorder.channel is None and not self.booting
+        try:
+            yield
+        finally:
+            self.forking = self.files.forking = False
+
     def begin(self, channel: Any, plan: Any) -> None:
         """As the recorder's."""
         self.known = set(_sockets())
         self._begin(channel, plan)
+        with self.recorder.quiet():
+            self.files.listing.begin()
+        self.faults, self.has_asked = _faults_of_children(), False
 
     def watch(self, gate: Gate | None) -> None:
         """Before a delivery begins: what the gate refuses it is told as well."""
@@ -196,8 +247,26 @@ class Audit:
             self.refused.hear()
         with self.recorder.quiet():
             self.files.tell_left()
+            self._collect_children()
             for where in self._foreign_peers():
                 self.recorder.emit("undeclared", kind="network", detail=where[:200], place=None)
+
+    def _collect_children(self) -> None:
+        """A process that C code began and waited for."""
+        if _faults_of_children() != self.faults and not self.has_asked:
+            what = "one that C code started and waited for"
+            self.recorder.emit("undeclared", kind="process", detail=what, place=None)
+
+    def _before_passing(self) -> None:
+        """A declared effect is passed through: what it does is no more to be told."""
+        with self.recorder.quiet():
+            self.files.listing.collect()
+            self._collect_children()
+
+    def _after_passing(self) -> None:
+        with self.recorder.quiet():
+            self.files.listing.rebase()
+        self.faults = _faults_of_children()
 
     def _foreign_peers(self) -> Iterator[str]:
         for fd in _sockets():
@@ -212,7 +281,8 @@ class Audit:
         """A socket is about to have an address."""
         if address is None or self.reach.has(address):
             return
-        if self.booting or (self._is_quiet(address) and self.recorder.acts):
+        acts = self.forking or self.recorder.acts
+        if self.booting or (self._is_quiet(address) and acts):
             raise refusal(address)  # it is no effect, but it would reach somebody's
         self.stop("network", name_of(address), refusal(address))
 
@@ -239,8 +309,10 @@ class Audit:
     def started(self, words: str) -> None:
         """A process is about to begin."""
         if self.booting or self.recorder.effect_depth or self.frames.is_done_by(_ASKING):
+            self.has_asked = True
             return  # what is still there when the repository has been imported is said then
-        if self.recorder.is_caller:
+        if self.recorder.is_caller or not (self.forking or self.recorder.acts):
+            self.has_asked = True
             return  # it publishes: what else it does is not judged
         self.stop("process", words, Refusal(errno.EACCES, "a proof starts no process", words))
 
@@ -292,9 +364,11 @@ class Audit:
 
     def stop(self, kind: str, detail: str, error: OSError | None = None) -> None:
         """Tells, and refuses. What the library does by itself is let through."""
-        if not self.recorder.acts:
+        if self.forking:
+            self._tell_early(kind, f"{detail}, at a fork", self.recorder.place())
+        elif not self.recorder.acts:
             return
-        if not self.frames.is_done_by(METRICS):  # a count is no effect, and reaches nobody
+        elif not self.frames.is_done_by(METRICS):  # a count is no effect, and reaches nobody
             self.recorder.emit(
                 "undeclared", kind=kind, detail=detail[:200], place=self.recorder.place()
             )
@@ -304,12 +378,20 @@ class Audit:
         """Whether it is anything to tell: a declared effect that is passed through is none, nor the
         library's work.
         """
+        if self.forking:
+            self._tell_early(kind, f"{detail}, at a fork", self.recorder.place())
+            return True
         if self.recorder.effect_depth or not self.recorder.acts:
             return False
         self.recorder.emit(
             "undeclared", kind=kind, detail=detail[:200], place=self.recorder.place()
         )
         return True
+
+
+def _faults_of_children() -> int:
+    """Of those that have ended and were waited for: each has some."""
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_minflt
 
 
 def _command(args: Any) -> str:

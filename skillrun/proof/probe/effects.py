@@ -91,11 +91,8 @@ class Effect:
         name, fields = self.arrive(args, kwargs)
         if self.spec.get("mode") != "pass_through":
             return self.pretend(name, fields)
-        self.recorder.effect_depth += 1
-        try:
+        with self.recorder.passing():
             result = self.original(*args, **kwargs)
-        finally:
-            self.recorder.effect_depth -= 1
         self.leave(name, fields)
         return result
 
@@ -106,11 +103,8 @@ class Effect:
         name, fields = self.arrive(args, kwargs)
         if self.spec.get("mode") != "pass_through":
             return self.pretend(name, fields)
-        self.recorder.effect_depth += 1
-        try:
+        with self.recorder.passing():
             result = await self.original(*args, **kwargs)
-        finally:
-            self.recorder.effect_depth -= 1
         self.leave(name, fields)
         return result
 
@@ -126,7 +120,7 @@ class Effect:
             ),
             "place": self.recorder.place(),
             "plain": {
-                key: str(value)
+                key: shown(value) if isinstance(value, int) else str(value)
                 for key, value in given.items()
                 if _is_plain(value) and key != key_arg
             },

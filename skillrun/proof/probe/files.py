@@ -12,13 +12,15 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from .frames import Frames
+from .listing import Listing
 from .recorder import Recorder
 
 _WRITING = frozenset("wax+")  # letters of a mode
 _WRITE_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_TRUNC
 _NAMELESS = getattr(os, "O_TMPFILE", 0)
-_LOCKS = (".lock", ".lck", ".pid")  # what is in them is no state of the job
-_COMPILED = (".pyc", ".pyo")
+_LOCKS = (".lock", ".lck", ".pid")
+_LONGEST_LOCK = 256  # bytes: a process's number, and its machine's name
+_IMPORT = "<frozen importlib._bootstrap_external>"
 LOGS = ("logging",)
 # By the name an application's log is told from what it keeps: `app.log`, and what rotating makes of
 # it.
@@ -35,6 +37,8 @@ _DEVICES = (
     "/dev/fd/",
 )
 _ON_THE_FLY = ("/memfd:", "/dev/pts/")
+# What a process may set of its own without any effect: what it is called.
+_OWN_SETTINGS = ("/comm",)
 
 # audit event -> (which arguments are paths that it changes, which ones are the folders that these
 # are relative to)
@@ -85,14 +89,23 @@ class Files:
         scratch: str,
         own: dict[str, str],
         free: tuple[str, ...],
+        shared: str | None,
     ) -> None:
+        """`shared`: the folder of shared memory, where it is the sandbox's own."""
         self.recorder, self.frames, self.tell = recorder, frames, tell
         self.scratch = scratch.rstrip("/") + "/"
         self.own = {name: folder.rstrip("/") + "/" for name, folder in own.items()}
         self.free = tuple(folder.rstrip("/") + "/" for folder in free)
         self.relative = threading.local()  # .folder: what the path of an `os.open` is relative to
         self.left: dict[str, Any] = {}  # path -> the line that wrote it
+        self.locks: dict[str, Any] = {}  # the same of what is called like a lock
         self.early: dict[str, Any] = {}  # what was opened for writing at import -> by which line
+        self.refused: dict[str, Any] = {}  # what is not the proof's, and was meant at import
+        places = [*self.own.values(), self.scratch]
+        if shared is not None:
+            places.append(shared.rstrip("/") + "/")
+        self.forking = False  # see `Audit.at_fork`
+        self.listing = Listing(tuple(places), os.path.dirname(self.scratch.rstrip("/")))
 
     def install(self) -> None:
         """`os.open` raises an audit event that does not say which folder its path is relative
@@ -111,6 +124,20 @@ class Files:
 
         os.open = Door(open_)
         os.supports_dir_fd.add(os.open)
+
+    def announce(self, event: str, args: tuple[Any, ...]) -> None:
+        """Whoever it is that writes, a library or this probe: no listing need find it."""
+        if event == "open":
+            path, mode, flags = args
+            writes = isinstance(mode, str) and not _WRITING.isdisjoint(mode)
+            if not writes and not (isinstance(flags, int) and flags & _WRITE_FLAGS):
+                return
+            names = [self.real_name(path, getattr(self.relative, "folder", None))]
+        else:
+            names = list(self._changed_names(event, args))
+        for name in names:
+            if name is not None:
+                self.listing.announce(name)
 
     def opened(self, args: tuple[Any, ...]) -> None:
         """At the event "open"."""
@@ -132,6 +159,12 @@ class Files:
 
     def changed(self, event: str, args: tuple[Any, ...]) -> None:
         """At an event that changes files by their names."""
+        for name in self._changed_names(event, args):
+            is_there = event == "os.mkdir" and name is not None and os.path.isdir(name)
+            if name is not None and not (is_there and self.recorder.channel is None):
+                self.wrote(name)
+
+    def _changed_names(self, event: str, args: tuple[Any, ...]) -> Iterator[str | None]:
         paths, folders = CHANGES[event]
         for number, at in enumerate(paths):
             folder = (
@@ -139,9 +172,7 @@ class Files:
                 if number < len(folders) and folders[number] < len(args)
                 else None
             )
-            name = self.real_name(args[at], folder)
-            if name is not None:
-                self.wrote(name)
+            yield self.real_name(args[at], folder)
 
     def real_name(self, path: Any, folder: Any = None) -> str | None:
         """The absolute name of what a path or a descriptor stands for; None where it has none."""
@@ -159,6 +190,9 @@ class Files:
         """Raises OSError for a file that is not the proof's."""
         if self._is_nobodys(name) or name in self.left:
             return
+        if self.forking:
+            self.tell("file", self._called(name))
+            return
         if self.recorder.channel is None:
             self._wrote_early(name, reads)
             return
@@ -168,7 +202,9 @@ class Files:
         if folder is not None:
             self._may_leave(name, folder)
         elif name.startswith(self.scratch):
-            if not name.endswith(_LOCKS):
+            if name.endswith(_LOCKS):
+                self.locks.setdefault(name, self.recorder.place())
+            elif not self._is_compiled():
                 self.tell("file", self._short(name, None))
         else:
             self.tell("file", self._shown(name))
@@ -209,8 +245,10 @@ class Files:
         return os.path.relpath(name, root) if name.startswith(root) else name
 
     def _is_nobodys(self, name: str) -> bool:
-        if name.startswith((*_DEVICES, *_ON_THE_FLY, f"/proc/{os.getpid()}/")):
+        if name.startswith((*_DEVICES, *_ON_THE_FLY)):
             return True
+        if name.startswith("/proc/"):
+            return name.startswith(f"/proc/{os.getpid()}/") and name.endswith(_OWN_SETTINGS)
         return name.startswith(self.free) and self._own_folder(name) is None
 
     def _own_folder(self, name: str) -> str | None:
@@ -218,38 +256,57 @@ class Files:
 
     def _wrote_early(self, name: str, reads: bool) -> None:
         """At import: a log, a lock and what a library keeps open for itself are no effect."""
-        if name.endswith((*_LOCKS, *_COMPILED)) or self._is_log(name, reads):
+        if self._is_compiled() or self._is_log(name, reads):
             return
         if self.frames.is_called_by_us() or self.frames.is_done_by(LOGS):
-            self.early[name] = self.recorder.place()
+            early = self.locks if name.endswith(_LOCKS) else self.early
+            early[name] = self.recorder.place()
+            if not name.startswith(self.listing.places):
+                self.refused[name] = self.recorder.place()
 
     # -- what stays
 
     def _may_leave(self, name: str, folder: str) -> None:
         """A library may keep a cache in a hidden folder of the home, and a count anywhere."""
-        if self.recorder.effect_depth or name.endswith((*_LOCKS, *_COMPILED)):
+        if self.recorder.effect_depth or self._is_compiled():
             return
         hidden = "/." in name[len(self.own[folder]) - 1 :]
         if (
             folder == "home" and hidden and not self.frames.is_called_by_us()
         ) or self.frames.is_done_by(METRICS):
             return
-        self.left.setdefault(name, self.recorder.place())
+        kept = self.locks if name.endswith(_LOCKS) else self.left
+        kept.setdefault(name, self.recorder.place())
+
+    def _is_compiled(self) -> bool:
+        """Whether `import` keeps a compiled module, or makes the folder for it."""
+        return self.frames.is_innermost(_IMPORT)
 
     def leave(self, name: str) -> None:
         """A file without an audit event of its own was made."""
+        self.listing.announce(name)
         if self.recorder.acts and not self.recorder.effect_depth:
             self.left.setdefault(name, self.recorder.place())
 
     def tell_left(self) -> None:
         """At the end of a delivery: what it wrote and did not remove."""
+        self.listing.collect()
         for name, place in self._standing():
-            folder = self._own_folder(name)
-            short = self._short(name, folder) if folder else name
-            self.recorder.emit(
-                "undeclared", kind="file", detail=f"{short}, which stays", place=place
-            )
+            self._tell_one(f"{self._called(name)}, which stays", place)
+        for name, place in self.locks.items():
+            if not _is_bare_lock(name):
+                self._tell_one(f"{self._called(name)}, which holds more than a lock does", place)
+        for name in self.listing.still_there():
+            self._tell_one(f"{self._called(name)}, which stays and which C code wrote", None)
         self.left.clear()
+
+    def _tell_one(self, detail: str, place: Any) -> None:
+        self.recorder.emit("undeclared", kind="file", detail=detail, place=place)
+
+    def _called(self, name: str) -> str:
+        folder = self._own_folder(name)
+        is_short = folder is not None or name.startswith(self.scratch)
+        return self._short(name, folder) if is_short else name
 
     def _standing(self) -> Iterator[tuple[str, Any]]:
         """Of a file that stays, and not of the folder that was made for it as well."""
@@ -265,11 +322,26 @@ class Files:
         names = (
             {_name_of_descriptor(int(fd)) for fd in os.listdir("/proc/self/fd")}
             if self.early
-            else set()
+            else set[str | None]()
         )
         for name, place in self.early.items():
             if name in names:
-                yield self._shown(name), place
+                yield f"{self._shown(name)}, opened at import", place
+        for name, place in self.refused.items():
+            if name not in names:
+                yield f"{self._shown(name)}, at import", place
+
+
+def _is_bare_lock(name: str) -> bool:
+    """Whether a file is gone, empty, or says no more than whose it is."""
+    if not os.path.lexists(name):
+        return True
+    try:
+        with open(name, "rb") as file:
+            words = os.fsdecode(file.read(_LONGEST_LOCK)).split()
+    except OSError:
+        return False
+    return set(words) <= {str(os.getpid()), str(os.getppid()), os.uname().nodename}
 
 
 def _name_of_descriptor(fd: int) -> str | None:

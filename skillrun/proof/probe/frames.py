@@ -84,6 +84,14 @@ class Frames:
                 return True
         return False
 
+    def is_innermost(self, path: str) -> bool:
+        """Whether the code of one file is at it, by itself."""
+        for frame in _walk():
+            other = frame.f_code.co_filename
+            if not other.startswith(self.here):
+                return other == path and self.is_genuine(frame.f_code)
+        return False
+
     def is_called_by_us(self) -> bool:
         """Whether the repository asked the standard library for it, and no other library stands in
         between.

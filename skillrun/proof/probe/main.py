@@ -87,9 +87,17 @@ class Zygote:
         load_part("logs").install_printed(self.logs)
         self.clock.install_early()
         self.audit = load_part("audit").Audit(
-            recorder, config["scratch"], config["free"], config["servers"]
+            recorder, config["scratch"], config["free"], config["servers"], config["shared"]
         )
         self.audit.install(boots=True)
+        if not self.audit.can_hear():
+            text = "audit hooks have no effect in this interpreter: something that runs before the"
+            text += " proof (sitecustomize, usercustomize, a .pth file) has replaced them"
+            raise BootFailed("probe", text)
+        if config["host"] is not None:
+            load_part("host").Host(self.audit.frames, config["host"]).install()
+        self.later = load_part("later").Later(recorder, self.audit)
+        self.later.install()
         gate = load_part("gate")
         self.gate = gate.Gate(config["servers"]) if gate.can_ask(LIBC) else None
         aside = load_part("aside").Aside(
@@ -337,6 +345,7 @@ class Zygote:
         self.audit.watch(self.gate)
         self.recorder.begin(channel, order.get("plan") or {})
         self.recorder.emit("began", pid=os.getpid())
+        self.later.begin()
         if self.gate and not self.gated:
             self.recorder.emit("note", what="no-gate")
         try:
@@ -351,6 +360,7 @@ class Zygote:
             )
         sys.stdout.flush()
         sys.stderr.flush()
+        self.later.end(is_last=not order.get("stays"))
         self.audit.end()
         needs = self.collect_needs() if order.get("warms") else None
         modules = module_files(self.recorder.root) if order.get("modules") else None

@@ -21,7 +21,10 @@ from .channel import Channel
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _SHOWN = 400
+_DEEPEST = 8  # lists in lists that are read
+_TEXTS_AND_NUMBERS: tuple[Any, ...] = (str, bytes, bytearray, int, float)
 _MOST_ERRORS = 300  # thrown into one delivery: who then still tries again does so for ever, without any real wait
+_WRITING_VERBS = ("insert", "update", "delete", "replace", "copy", "merge")
 UNHEARD = 96  # exit status: the channel was closed under it, so nothing more could be reported
 
 
@@ -54,6 +57,9 @@ class Recorder:
         self.is_caller = False  # this process calls the application's own way to publish
         self._own = threading.local()
         self.effect_depth = 0
+        self.said = 0  # events of this delivery
+        self.told = 0  # what was said that is more than the handler's own boundaries
+        self.finishes = False  # what the end of the process would run is run
         self.make_error: Callable[[str, list[Any]], BaseException] = lambda name, args: (
             RuntimeError(name)
         )
@@ -62,6 +68,9 @@ class Recorder:
         # did it end, "commit" or "rollback", told before anything else can happen
         self.carries: Callable[[Any], bool] = lambda connection: False
         self.ended: Callable[[Any, str], None] = lambda connection, what: None
+        # Around a declared effect that is passed through.
+        self.before_passing: Callable[[], None] = lambda: None
+        self.after_passing: Callable[[], None] = lambda: None
         self._lock = threading.RLock()
 
     @property
@@ -104,6 +113,7 @@ class Recorder:
     def begin(self, channel: Channel, plan: dict[str, dict[str, Any]]) -> None:
         """This process is a delivery from now on."""
         self.counts.clear()
+        self.said = 0
         self.pid, self.prefix, self.raised = os.getpid(), "", 0
         self.plan, self.channel = plan, channel
         for told in self.early:
@@ -114,6 +124,10 @@ class Recorder:
         if self.channel is None:
             return
         with self._lock, self.quiet():
+            self.told += event in ("undeclared", "published")
+            if event == "end":  # whoever reads it counts as well
+                fields["said"] = self.said
+            self.said += 1
             try:
                 self.channel.send({"e": event, **fields})
             except OSError:
@@ -139,6 +153,28 @@ class Recorder:
             yield
         finally:
             self._own.silent -= 1
+
+    @contextlib.contextmanager
+    def passing(self) -> Iterator[None]:
+        """What happens inside is a declared effect's."""
+        if self.effect_depth == 0:
+            self.before_passing()
+        self.effect_depth += 1
+        try:
+            yield
+        finally:
+            self.effect_depth -= 1
+            if self.effect_depth == 0:
+                self.after_passing()
+
+    @contextlib.contextmanager
+    def finishing(self) -> Iterator[None]:
+        """What happens inside is none of the handler's: no fault is planned there."""
+        self.finishes = True
+        try:
+            yield
+        finally:
+            self.finishes = False
 
     @contextlib.contextmanager
     def quiet_log(self) -> Iterator[None]:
@@ -172,6 +208,9 @@ class Recorder:
         if self.channel is None:
             return
         at = f"{when}:{name}"
+        if self.finishes:
+            self.told += fields.get("kind") != "sql" or fields.get("verb") in _WRITING_VERBS
+            return
         self.emit("at", when=when, name=name, **fields)
         if not self.plan:
             return
@@ -284,13 +323,38 @@ def _probe_folder() -> str:
 
 def shown(value: Any) -> str:
     """A value as text that is the same in every process: no addresses, sets in order."""
-    if isinstance(value, (set, frozenset)):
-        value = sorted(value, key=repr)
+    return _ADDRESS.sub("", _read(value, 0))
+
+
+def _read(value: Any, depth: int) -> str:
+    """What a value is, not what it says of itself: a subclass of `str` may show another text than
+    the one that it sends.
+    """
+    kind = type(value)
+    if depth > _DEEPEST:
+        return "..."
+    for base in _TEXTS_AND_NUMBERS:
+        if issubclass(kind, base) and kind is not bool:
+            return str(base.__repr__(value))
+    name = "" if kind in (list, tuple, dict, set, frozenset) else kind.__name__
+    for collection in (set, frozenset):
+        if issubclass(kind, collection):
+            # As a list, so that its order is always the same.
+            texts = sorted(_read(one, depth + 1) for one in collection.__iter__(value))
+            return f"{name}[{', '.join(texts)}]"
+    if issubclass(kind, dict):
+        pairs = dict.items(value)
+        texts = [f"{_read(key, depth + 1)}: {_read(one, depth + 1)}" for key, one in pairs]
+        return f"{name}{{{', '.join(texts)}}}"
+    for base, begin, end in ((list, "[", "]"), (tuple, "(", ")")):
+        if issubclass(kind, base):
+            texts = [_read(one, depth + 1) for one in base.__iter__(value)]
+            comma = "," if base is tuple and len(texts) == 1 else ""
+            return f"{name}{begin}{', '.join(texts)}{comma}{end}"
     try:
-        text = repr(value)
+        return repr(value)
     except Exception as error:
-        text = f"<unprintable {type(value).__name__}: {type(error).__name__}>"
-    return _ADDRESS.sub("", text)
+        return f"<unprintable {kind.__name__}: {type(error).__name__}>"
 
 
 def brief(text: str) -> str:
