@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,8 +17,10 @@ from skillrun.proof.jobs import POISON
 from skillrun.proof.orders import Orders, victim
 from skillrun.proof.processes import Process, Processes
 from skillrun.proof.schedule import Schedule
+from skillrun.proof.services.errors import ServiceFailed
 from skillrun.proof.setting import Setting
 from skillrun.proof.state import StateError, count, read_state
+from skillrun.proof.store_watch import WATCHED, StoreWatch
 from skillrun.proof.varied import VARIED
 
 _STEP_S = 1.0  # between one delivery and the next
@@ -62,6 +64,7 @@ class _Run:
     since: float = 0.0
     # Varied payload -> what its rows are copies of.
     cloned: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    watch: StoreWatch | None = None
 
 
 @dataclass(frozen=True)
@@ -269,12 +272,29 @@ class Explorer:
         self.processes.begin_schedule()
         run = _Run(schedule, now=self._begins(schedule))
         self._clone_rows(run)
+        self._begin_watch(run)
         self._start(run)
         self._drain(run)
         for move in schedule.moves:
             self._move(run, move)
             self._drain(run)
         return self._finish(run)
+
+    def _begin_watch(self, run: _Run) -> None:
+        """Few schedules are looked into, once at each end: see `WATCHED`."""
+        if run.schedule.family not in WATCHED:
+            return
+        with self._unless_unknown(run):
+            run.watch = StoreWatch(self.setting.watched(self.store))
+
+    @contextlib.contextmanager
+    def _unless_unknown(self, run: _Run) -> Iterator[None]:
+        """A store that cannot be compared is said."""
+        try:
+            yield
+        except (StateError, ServiceFailed) as error:
+            run.watch = None
+            run.notes.append(f"what changed in the stores could not be compared: {error}")
 
     def _clone_rows(self, run: _Run) -> None:
         """What varied payloads work on."""
@@ -296,7 +316,8 @@ class Explorer:
         enqueue = self.setting.spec.enqueue
         if not self.facts.get("ticks") or enqueue is None:
             return None
-        made = self._process(run, "call", [enqueue.call, self._call_arguments(job)], job=CALLER)
+        with run.watch.aside() if run.watch else contextlib.nullcontext():
+            made = self._process(run, "call", [enqueue.call, self._call_arguments(job)], job=CALLER)
         run.deliveries.append(made)
         return made
 
@@ -656,6 +677,9 @@ class Explorer:
 
     def _finish(self, run: _Run) -> History:
         self.processes.end_schedule()
+        if run.watch is not None:
+            with self._unless_unknown(run):
+                run.watch.look()
         proof, notes = self.setting.proof, run.notes
         state = read_state(self.store, proof.state)
         dead = self._dead_letters(run)
@@ -681,6 +705,7 @@ class Explorer:
                 if d.job and d.job in self.payloads and (d.job < ticks.NEXT or d.job >= VARIED)
             },
             cloned=run.cloned,
+            changes=frozenset(run.watch.changes if run.watch else ()),
         )
 
     def _dead_letters(self, run: _Run) -> int | None:

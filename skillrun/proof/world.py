@@ -9,16 +9,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skillrun.proof.history import History
+from skillrun.proof.history import TEMPORARY_TABLE, History, ends_with_connection
 from skillrun.proof.reference import INCOMPLETE, Judgement, Reference
 from skillrun.proof.state import StateError, Store, words
+from skillrun.proof.store_watch import Change, unshown
 
 if TYPE_CHECKING:
     from skillrun.proof.explorer import Explorer
-
-_TEMPORARY = re.compile(
-    r"\s*create\s+(?:local\s+|global\s+)?temp(?:orary)?\s+table\b", re.IGNORECASE
-)
 
 
 def world_judgements(
@@ -28,7 +25,7 @@ def world_judgements(
     return [
         *_source(target.root, reference),
         *_volatile(reference),
-        *_unread(target.spec, list(histories), explorer),
+        *_unread(target.spec, target.driver, list(histories), explorer),
         *_nothing_to_judge(reference),
         *_cannot_be_kept(reference),
         *_uncounted(target.spec, list(histories)),
@@ -146,19 +143,20 @@ def _volatile(reference: Reference) -> Iterator[Judgement]:
         yield Judgement(INCOMPLETE, "state.volatile", said)
 
 
-def _unread(spec: Any, histories: list[History], explorer: Explorer) -> Iterator[Judgement]:
+def _unread(
+    spec: Any, driver: str | None, histories: list[History], explorer: Explorer
+) -> Iterator[Judgement]:
     """A table that is written and that no query reads may hide a repetition."""
     written = _written(histories)
-    if not written:
+    changes = _changes(histories)
+    if not written and not changes:
         return
     proof = spec.proof
     queries = list(proof.state.values()) if proof else []
     queries += [proof.dead_letters] if proof and proof.dead_letters else []
     if explorer.store is None:
-        said = (
-            f"{', '.join(sorted({table for _, table in written}))} written, but proof.database"
-            " names no database"
-        )
+        tables = {table for _, table in written} | {change.name for change in changes}
+        said = f"{', '.join(sorted(tables))} written, but proof.database names no database"
         yield Judgement(INCOMPLETE, "state.no-database", said)
         return
     read = _tables_read(explorer.store, queries)
@@ -178,6 +176,25 @@ def _unread(spec: Any, histories: list[History], explorer: Explorer) -> Iterator
         elif table and table not in read:
             said = f"the table {table} is written but no query of proof.state reads it"
             yield Judgement(INCOMPLETE, "state.unread", said)
+    yield from _unshown(changes, read, driver, explorer)
+
+
+def _changes(histories: Iterable[History]) -> list[Change]:
+    found = set[Change]().union(*(history.changes for history in histories))
+    return sorted(found, key=lambda change: (change.store, change.kind, change.name, change.what))
+
+
+def _unshown(
+    changes: list[Change], read: set[str], driver: str | None, explorer: Explorer
+) -> Iterator[Judgement]:
+    """What the stores themselves say that changed in them, and the statements perhaps do not."""
+    asked = explorer.store.name if explorer.store else ""
+    for change in unshown(changes, read, driver):
+        if change.store == asked:
+            yield Judgement(INCOMPLETE, "state.unread", change.words)
+        else:
+            said = f"the handler writes to {change.store}, which is not proof.database"
+            yield Judgement(INCOMPLETE, "state.other-database", said)
 
 
 def _find_temporary(histories: Iterable[History]) -> set[str]:
@@ -188,7 +205,7 @@ def _find_temporary(histories: Iterable[History]) -> set[str]:
             for event in delivery.all("at"):
                 if event["kind"] != "sql" or event["verb"] != "create" or event["when"] != "before":
                     continue
-                if _TEMPORARY.match(str(event["sql"])):
+                if TEMPORARY_TABLE.match(str(event["sql"])):
                     temporary.add(event["table"])
                 else:
                     others.add(event["table"])
@@ -219,7 +236,7 @@ def _written(histories: Iterable[History]) -> set[tuple[str, str]]:
         if event["kind"] == "sql"
         and event["verb"] in ("insert", "update", "delete")
         and event["when"] == "after"
-        and event["store"] != ":memory:"
+        and not ends_with_connection(str(event["store"]))
     }
 
 
