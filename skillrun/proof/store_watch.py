@@ -111,12 +111,30 @@ _KEPT = {
     "taskiq": r"taskiq_\w+",
 }
 _OF_ALL = r"django_migrations"
+# In Redis the keys of a library: what becomes of a job, and its own queues.
+_KEPT_KEYS = {
+    "arq": r"arq:.*",
+    "celery": r"celery.*|_kombu\..*|unacked.*",
+    "django_q2": r"django_q.*",
+    "dramatiq": r"dramatiq.*",
+    "huey": r"huey.*",
+    "rq": r"rq:.*",
+    "taskiq": r"taskiq.*|[0-9a-f]{32}",
+}
 
 
 def is_kept_by_library(change: Change, driver: str | None) -> bool:
-    """Whether it is a table that the job library itself keeps, or belongs to one."""
+    """Whether it is a table, or belongs to one, or a key that the job library itself keeps."""
+    if change.kind == "key":
+        kept = _KEPT_KEYS.get(driver or "")
+        return kept is not None and re.fullmatch(kept, change.name, re.DOTALL) is not None
     own = _KEPT.get(driver or "", _OF_ALL)
     return re.fullmatch(f"(?:{own}|{_OF_ALL})", change.table) is not None
+
+
+def may_publish(driver: str | None) -> bool:
+    """Whether the job library may speak to Redis' subscribers by itself: a result is there."""
+    return driver in _KEPT_KEYS
 
 
 def unshown(changes: Sequence[Change], read: set[str], driver: str | None) -> Iterator[Change]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from skillrun.proof.history import TEMPORARY_TABLE, History, ends_with_connection
 from skillrun.proof.reference import INCOMPLETE, Judgement, Reference
 from skillrun.proof.state import StateError, Store, words
-from skillrun.proof.store_watch import Change, unshown
+from skillrun.proof.store_watch import Change, may_publish, unshown
 
 if TYPE_CHECKING:
     from skillrun.proof.explorer import Explorer
@@ -26,6 +26,7 @@ def world_judgements(
         *_source(target.root, reference),
         *_volatile(reference),
         *_unread(target.spec, target.driver, list(histories), explorer),
+        *_left_redis(target.spec, target.driver, list(histories)),
         *_nothing_to_judge(reference),
         *_cannot_be_kept(reference),
         *_uncounted(target.spec, list(histories)),
@@ -148,7 +149,7 @@ def _unread(
 ) -> Iterator[Judgement]:
     """A table that is written and that no query reads may hide a repetition."""
     written = _written(histories)
-    changes = _changes(histories)
+    changes = [change for change in find_changed(histories) if change.store != "redis"]
     if not written and not changes:
         return
     proof = spec.proof
@@ -179,7 +180,26 @@ def _unread(
     yield from _unshown(changes, read, driver, explorer)
 
 
-def _changes(histories: Iterable[History]) -> list[Change]:
+def _left_redis(spec: Any, driver: str | None, histories: list[History]) -> Iterator[Judgement]:
+    """Commands that reach beyond the server, by whatever way they came to it."""
+    passed = any(effect.mode == "pass_through" for effect in spec.effects or ())
+    publishes = passed or may_publish(driver)
+    said = {
+        str(event["detail"])
+        for history in histories
+        for delivery in history.deliveries
+        for event in delivery.all("undeclared")
+    }
+    for change in find_changed(histories):
+        detail = f"{change.name} of Redis"
+        if publishes and change.name in ("PUBLISH", "SPUBLISH"):
+            continue  # these were perhaps not the handler's: the client's hook knows its own
+        if change.kind == "command" and detail not in said:
+            yield Judgement(INCOMPLETE, "effect.undeclared", f"undeclared store: {detail}")
+
+
+def find_changed(histories: Iterable[History]) -> list[Change]:
+    """What the stores told of all schedules that were looked into."""
     found = set[Change]().union(*(history.changes for history in histories))
     return sorted(found, key=lambda change: (change.store, change.kind, change.name, change.what))
 
