@@ -132,6 +132,9 @@ def is_kept_by_library(change: Change, driver: str | None) -> bool:
     return re.fullmatch(f"(?:{own}|{_OF_ALL})", change.table) is not None
 
 
+_PARTS = ("table", "index", "sequence")
+
+
 def may_publish(driver: str | None) -> bool:
     """Whether the job library may speak to Redis' subscribers by itself: a result is there."""
     return driver in _KEPT_KEYS
@@ -147,8 +150,8 @@ def unshown(changes: Sequence[Change], read: set[str], driver: str | None) -> It
             continue
         if change.what == "written" and _is_read(change, read):
             continue
-        # A table that a delivery makes for itself, and its indexes: its rows are read.
-        if change.what == "created" and change.table in own and change.kind in ("table", "index"):
+        # A table that a delivery makes for itself, and what belongs to it: its rows are read.
+        if change.what == "created" and change.table in own and change.kind in _PARTS:
             continue
         yield change
 
