@@ -22,11 +22,13 @@ def world_judgements(
     target: Any, reference: Reference, histories: Iterable[History], explorer: Explorer
 ) -> list[Judgement]:
     """Whatever makes the verdict incomplete as a whole."""
+    # Whatever the sources looked like, the handler itself said whose it is.
+    driver = explorer.setting.driver
     return [
         *_source(target.root, reference),
         *_volatile(reference),
-        *_unread(target.spec, target.driver, list(histories), explorer),
-        *_left_redis(target.spec, target.driver, list(histories)),
+        *_unread(target.spec, driver, list(histories), explorer),
+        *_left_redis(target.spec, driver, list(histories)),
         *_nothing_to_judge(reference),
         *_cannot_be_kept(reference),
         *_uncounted(target.spec, list(histories)),
