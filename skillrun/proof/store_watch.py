@@ -96,15 +96,15 @@ def find_changes(store: str, before: Contents, after: Contents) -> Iterator[Chan
 
 # -- what is nobody's doing
 
-# The tables of a job library, by its folder's name: its own code writes them around each delivery.
+# The tables of a job library, by its id: its own code writes them around each delivery.
 _KEPT = {
     "apscheduler": r"apscheduler_jobs|django_apscheduler_\w+",
     "celery": (
         r"celery_taskmeta|celery_tasksetmeta|django_celery_(results|beat)_\w+"
         r"|(dj)?kombu_(message|queue)|(message|queue|task|taskset)_id_sequence"
     ),
-    "django_q2": r"django_q_\w+",
-    "django_tasks": r"django_tasks_\w+",
+    "django-q2": r"django_q_\w+",
+    "django-tasks": r"django_tasks_\w+",
     "dramatiq": r"django_dramatiq_\w+|dramatiq\.\w+",
     "huey": r"kv|schedule|task|huey_\w+",
     "procrastinate": r"procrastinate_\w+",
@@ -115,7 +115,7 @@ _OF_ALL = r"django_migrations"
 _KEPT_KEYS = {
     "arq": r"arq:.*",
     "celery": r"celery.*|_kombu\..*|unacked.*",
-    "django_q2": r"django_q.*",
+    "django-q2": r"django_q.*",
     "dramatiq": r"dramatiq.*",
     "huey": r"huey.*",
     "rq": r"rq:.*",

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from plain_job import JOBS, SCHEMA, SPEC, plain_repo, proof_of
 
+from skillrun.frameworks.registry import FRAMEWORKS
+from skillrun.proof import store_watch
 from skillrun.proof.result import Proof
 from skillrun.proof.state import SqliteStore
 from skillrun.proof.store_watch import Change, Contents, StoreWatch, find_changes, unshown
@@ -91,7 +93,7 @@ def changed(name: str, what: str = "written", kind: str = "table", table: str = 
         (changed("done", "created"), None),
         (changed("procrastinate_events"), "procrastinate"),
         (changed("celery_taskmeta", "created"), "celery"),
-        (changed("django_q_task"), "django_q2"),
+        (changed("django_q_task"), "django-q2"),
         (changed("django_migrations"), "celery"),
     ],
 )
@@ -120,6 +122,10 @@ def test_what_nothing_shows_is_told(change: Change, driver: str | None) -> None:
 def test_a_made_table_is_told_once() -> None:
     after = Contents({"a": "x"}, {("table", "a", "a"): "create table a (n)"})
     assert [change.what for change in find_changes("sqlite", Contents(), after)] == ["created"]
+
+
+def test_free_tables_are_those_of_libraries_that_there_are() -> None:
+    assert {*store_watch._KEPT, *store_watch._KEPT_KEYS} <= set(FRAMEWORKS)
 
 
 # -- whole proofs
