@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any
 from skillrun.proof.blocked import PATIENCE_S, can_see
 from skillrun.proof.families import NOT_VARIED
 from skillrun.proof.judges.varied import count_reached
+from skillrun.proof.probe.recorder import brief
+from skillrun.proof.store_watch import is_kept_by_library
 from skillrun.proof.varied import ENOUGH, VARIED
+from skillrun.proof.world import find_changed
 
 if TYPE_CHECKING:
     from skillrun.contract.job import Effect
@@ -33,6 +36,8 @@ _ADDS = frozenset(
     )
 )
 
+_SCRIPTS = ("eval", "evalsha", "fcall")  # what they write, their names do not say
+
 
 def assumptions(proof: Proof, target: Target) -> list[str]:
     """Sentences for people, the job's own first."""
@@ -42,7 +47,7 @@ def assumptions(proof: Proof, target: Target) -> list[str]:
         *_last_death(proof, target),
         *_volatile(proof),
         *_lives_on(proof, target),
-        *_added(proof),
+        *_added(proof, target),
         *_aside(proof),
         *_varied(proof),
         *_machine(proof, target),
@@ -128,7 +133,7 @@ def _lives_on(proof: Proof, target: Target) -> Iterator[str]:
         )
 
 
-def _added(proof: Proof) -> Iterator[str]:
+def _added(proof: Proof, target: Target) -> Iterator[str]:
     """Redis is no state: a counter that a second delivery adds to is not seen."""
     runs = proof.reference.once.runs if proof.reference else ()
     calls = (event for run in runs for event in run.all("at") if event["kind"] == "redis")
@@ -137,14 +142,36 @@ def _added(proof: Proof) -> Iterator[str]:
         for call in calls
         for word in (f"{call['verb']} {call['key']}", *(call["commands"] or ()))
     }
-    names = sorted(
-        {word.partition(" ")[2] for word in words if word.partition(" ")[0].lower() in _ADDS}
-    )
+    added = {word.partition(" ")[2] for word in words if word.partition(" ")[0].lower() in _ADDS}
+    names = sorted(added | _unexplained(proof, target))
     if names:
         yield (
             "what it adds to in Redis was not compared, and a second delivery may add again:"
             f" {', '.join(names[:3])}"
         )
+
+
+def _unexplained(proof: Proof, target: Target) -> set[str]:
+    """Keys that the server has otherwise afterwards, and that no command of a client is known to
+    have written: a raw socket, a script, the second key of a command.
+    """
+    histories = [tried.history for tried in proof.tried]
+    known = {
+        word.partition(" ")[2]
+        for history in histories
+        for delivery in history.deliveries
+        for call in delivery.all("at")
+        if call["kind"] == "redis" and call["verb"] not in _SCRIPTS
+        for word in (f"{call['verb']} {call['key']}", *(call["commands"] or ()))
+    }
+    return {
+        change.name
+        for change in find_changed(histories)
+        if change.kind == "key"
+        and change.what != "dropped"
+        and not is_kept_by_library(change, target.driver)
+        and brief(change.name.removeprefix("db0:")) not in known
+    }
 
 
 def _aside(proof: Proof) -> Iterator[str]:

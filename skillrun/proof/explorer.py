@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,8 +17,10 @@ from skillrun.proof.jobs import POISON
 from skillrun.proof.orders import Orders, victim
 from skillrun.proof.processes import Process, Processes
 from skillrun.proof.schedule import Schedule
+from skillrun.proof.services.errors import ServiceFailed
 from skillrun.proof.setting import Setting
 from skillrun.proof.state import StateError, count, read_state
+from skillrun.proof.store_watch import WATCHED, StoreWatch
 from skillrun.proof.varied import VARIED
 
 _STEP_S = 1.0  # between one delivery and the next
@@ -71,6 +73,7 @@ class _Run:
     since: float = 0.0
     # Varied payload -> what its rows are copies of.
     cloned: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    watch: StoreWatch | None = None
 
 
 @dataclass(frozen=True)
@@ -276,12 +279,29 @@ class Explorer:
         self.processes.begin_schedule()
         run = _Run(schedule, now=self._find_beginning(schedule))
         self._clone_rows(run)
+        self._begin_watch(run)
         self._start_schedule(run)
         self._drain_queue(run)
         for move in schedule.moves:
             self._make_move(run, move)
             self._drain_queue(run)
         return self._conclude_schedule(run)
+
+    def _begin_watch(self, run: _Run) -> None:
+        """Few schedules are looked into, once at each end: see `WATCHED`."""
+        if run.schedule.family not in WATCHED:
+            return
+        with self._unless_unknown(run):
+            run.watch = StoreWatch(self.setting.watched(self.store))
+
+    @contextlib.contextmanager
+    def _unless_unknown(self, run: _Run) -> Iterator[None]:
+        """A store that cannot be compared is said."""
+        try:
+            yield
+        except (StateError, ServiceFailed) as error:
+            run.watch = None
+            run.notes.append(f"what changed in the stores could not be compared: {error}")
 
     def _clone_rows(self, run: _Run) -> None:
         """What varied payloads work on."""
@@ -303,9 +323,9 @@ class Explorer:
         enqueue = self.setting.spec.enqueue
         if not self.facts.get("ticks") or enqueue is None:
             return None
-        made = self._run_process(
-            run, "call", [enqueue.call, self._choose_call_arguments(job)], job=CALLER
-        )
+        arguments = self._choose_call_arguments(job)
+        with run.watch.aside() if run.watch else contextlib.nullcontext():
+            made = self._run_process(run, "call", [enqueue.call, arguments], job=CALLER)
         run.deliveries.append(made)
         return made
 
@@ -686,6 +706,9 @@ class Explorer:
 
     def _conclude_schedule(self, run: _Run) -> History:
         self.processes.end_schedule()
+        if run.watch is not None:
+            with self._unless_unknown(run):
+                run.watch.look()
         proof, notes = self.setting.proof, run.notes
         state = read_state(self.store, proof.state)
         dead = self._count_dead_letters(run)
@@ -707,6 +730,7 @@ class Explorer:
             notes=tuple(notes),
             payloads=self._collect_payloads(run),
             cloned=run.cloned,
+            changes=frozenset(run.watch.changes if run.watch else ()),
         )
 
     def _collect_payloads(self, run: _Run) -> dict[int, Any]:

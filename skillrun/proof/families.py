@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from skillrun.proof import ticks
-from skillrun.proof.history import Event, History, lasts
+from skillrun.proof.history import Event, History, ends_with_connection, lasts
 from skillrun.proof.reference import items_of
 from skillrun.proof.schedule import EVERY, Fault, Schedule
 
@@ -335,6 +335,8 @@ def _plan_store_errors(boundaries: list[Event]) -> Iterator[Schedule]:
     commit.
     """
     for event in boundaries:
+        if ends_with_connection(str(event["store"])):
+            continue
         is_commit = event["kind"] == "commit" and event["when"] == "before"
         # Only after a write is it known that no transaction is open.
         is_write = event["kind"] == "sql" and event["verb"] != "select" and event["when"] == "after"

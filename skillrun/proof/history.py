@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,6 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from skillrun.proof.schedule import Schedule
+    from skillrun.proof.store_watch import Change
+
+TEMPORARY_TABLE = re.compile(
+    r"\s*create\s+(?:local\s+|global\s+)?temp(?:orary)?\s+table\b", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -53,11 +59,18 @@ def is_dead_letter(event: Event, queue: str | None) -> bool:
     return queue is not None and not event["to_handler"] and queue in names
 
 
+def ends_with_connection(store: str) -> bool:
+    """A database in memory, or SQLite's temporary file, whose name is empty: nobody keeps it."""
+    return store in (":memory:", "")
+
+
 def lasts(event: Event) -> bool:
     """A boundary after which something outlasts the process: a commit, a write outside of a
     transaction or to Redis.
     """
     if event["when"] != "after":
+        return False
+    if ends_with_connection(str(event["store"])):
         return False
     if event["kind"] == "sql":
         return (
@@ -161,6 +174,8 @@ class History:
     # varied payload -> the values that its rows have from the first example's; none: it has no rows
     # of its own
     cloned: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    # What its deliveries changed in the stores, as the stores tell it; of a few families alone.
+    changes: frozenset[Change] = frozenset()
 
     @cached_property
     def runs(self) -> tuple[Delivery, ...]:

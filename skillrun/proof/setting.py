@@ -18,6 +18,7 @@ from skillrun.proof import aside
 from skillrun.proof.packages import check_python, find_python
 from skillrun.proof.scratch import Workplace
 from skillrun.proof.state import SqliteStore, Store
+from skillrun.proof.store_watch import Watched
 from skillrun.proof.unset import find_unset
 from skillrun.proof.zygote import Zygote
 
@@ -297,6 +298,16 @@ class Setting:
             return found
         # An absolute path stays as it is.
         return SqliteStore(aside.standing(self.place.scratch, path))
+
+    def watched(self, store: Store | None) -> dict[str, Watched]:
+        """The stores that tell what changed in them: the database, and each of the servers."""
+        found: dict[str, Watched] = {}
+        if store is not None:
+            found[store.name] = store
+        for server in self.servers:
+            if hasattr(server, "contents"):
+                found[server.name] = server
+        return found
 
     def abandon(self) -> None:
         """Has whoever works in it, in another thread, come to an end at once. `close` is still to

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import re
 import sqlite3
 import time
@@ -10,17 +11,24 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from skillrun.proof.store_watch import Contents
+
 _QUERY_S = 10.0  # a query that takes longer is interrupted
 
 
 class Store(Protocol):
     """A database that can be asked."""
 
+    name: str
+
     def query(self, sql: str) -> list[list[Any]]:
         """All rows. Raises StateError."""
 
     def tables_read(self, sql: str) -> set[str]:
         """The tables that a query reads, lower case."""
+
+    def contents(self) -> Contents:
+        """What it holds as a whole."""
 
 
 class StateError(Exception):
@@ -29,6 +37,8 @@ class StateError(Exception):
 
 class SqliteStore:
     """A SQLite file. A rollback journal that a killed process left is played back by opening it."""
+
+    name = "sqlite"
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -70,27 +80,50 @@ class SqliteStore:
         self._ask(work)
         return read | words(sql)
 
-    def contents(self) -> dict[str, str]:
-        """Table -> digest of its rows: which tables a delivery wrote, whoever did it."""
-
-        def work(connection: sqlite3.Connection) -> dict[str, str]:
-            names = [
-                row[0]
-                for row in connection.execute(
-                    "select name from sqlite_master where type = 'table' and name not like"
-                    " 'sqlite_%'"
-                )
-            ]
-            return {
-                name: repr(sorted(map(repr, connection.execute(f'select * from "{name}"'))))
-                for name in names
-            }
-
-        try:
-            found: dict[str, str] = self._ask(work)
-        except StateError:
-            return {}
+    def contents(self) -> Contents:
+        """Tables and what defines them. Empty where there is no file yet. Raises StateError."""
+        if not self.path.exists():
+            return Contents()
+        found: Contents = self._ask(_read_contents)
         return found
+
+
+def _read_contents(connection: sqlite3.Connection) -> Contents:
+    shadows = _find_shadows(connection)
+    found = connection.execute(
+        "select type, name, tbl_name, sql from sqlite_master where substr(name, 1, 7) <> 'sqlite_'"
+    ).fetchall()
+    tables: dict[str, str] = {}
+    definitions: dict[tuple[str, str, str], str] = {}
+    for kind, name, table, sql in found:
+        # The tables in which a virtual one keeps its rows change as these do.
+        if table.lower() in shadows:
+            continue
+        definitions[kind, name.lower(), table.lower()] = str(sql)
+        if kind == "table":
+            tables[name.lower()] = _digest_rows(connection, name)
+    return Contents(tables, definitions)
+
+
+def _find_shadows(connection: sqlite3.Connection) -> set[str]:
+    """The tables in which virtual ones keep their rows. SQLite tells them from 3.37 on."""
+    asked = "select lower(name) from pragma_table_list where type = 'shadow'"
+    try:
+        return {row[0] for row in connection.execute(asked)}
+    except sqlite3.OperationalError:
+        return set()
+
+
+def _digest_rows(connection: sqlite3.Connection, table: str) -> str:
+    """In whatever order the rows lie. "" where the module of a virtual table is not here."""
+    quoted = table.replace('"', '""')
+    try:
+        rows = sorted(map(repr, connection.execute(f'select * from "{quoted}"')))
+    except sqlite3.OperationalError as error:
+        if "no such module" in str(error):
+            return ""
+        raise
+    return hashlib.sha256("\n".join(rows).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def words(sql: str) -> set[str]:

@@ -9,16 +9,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skillrun.proof.history import Event, History
+from skillrun.proof.history import TEMPORARY_TABLE, Event, History, ends_with_connection
 from skillrun.proof.reference import INCOMPLETE, Judgement, Reference
 from skillrun.proof.state import StateError, Store, words
+from skillrun.proof.store_watch import Change, may_publish, unshown
 
 if TYPE_CHECKING:
     from skillrun.proof.explorer import Explorer
-
-_TEMPORARY = re.compile(
-    r"\s*create\s+(?:local\s+|global\s+)?temp(?:orary)?\s+table\b", re.IGNORECASE
-)
 
 # The last part of a name: of `public."Orders"` it is Orders.
 _SOURCE = re.compile(r'\b(?:from|join)\s+[\w."]*?(\w+)"?(?![\w."])', re.IGNORECASE)
@@ -28,10 +25,13 @@ def world_judgements(
     target: Any, reference: Reference, histories: Iterable[History], explorer: Explorer
 ) -> list[Judgement]:
     """Whatever makes the verdict incomplete as a whole."""
+    # Whatever the sources looked like, the handler itself said whose it is.
+    driver = explorer.setting.driver
     return [
         *_judge_source(target.root, reference),
         *_judge_volatile_state(reference),
-        *_judge_unread_tables(target.spec, list(histories), explorer),
+        *_judge_unread_tables(target.spec, driver, list(histories), explorer),
+        *_judge_redis_commands(target.spec, driver, list(histories)),
         *_judge_emptiness(reference),
         *_judge_effects(reference),
         *_judge_uncounted_letters(target.spec, list(histories)),
@@ -163,15 +163,16 @@ def _judge_volatile_state(reference: Reference) -> Iterator[Judgement]:
 
 
 def _judge_unread_tables(
-    spec: Any, histories: list[History], explorer: Explorer
+    spec: Any, driver: str | None, histories: list[History], explorer: Explorer
 ) -> Iterator[Judgement]:
     """A table that is written and that no query reads may hide a repetition."""
     written = _find_writes(histories)
-    if not written:
+    changes = [change for change in find_changed(histories) if change.store != "redis"]
+    if not written and not changes:
         return
     if explorer.store is None:
-        tables = ", ".join(sorted({table for _, table in written}))
-        said = f"{tables} written, but proof.database names no database"
+        tables = {table for _, table in written} | {change.name for change in changes}
+        said = f"{', '.join(sorted(tables))} written, but proof.database names no database"
         yield Judgement(INCOMPLETE, "state.no-database", said)
         return
     read = _find_tables_read(explorer.store, _list_queries(spec))
@@ -192,6 +193,46 @@ def _judge_unread_tables(
         elif table and table not in read:
             said = f"the table {table} is written but no query of proof.state reads it"
             yield Judgement(INCOMPLETE, "state.unread", said)
+    yield from _unshown(changes, read, driver, explorer)
+
+
+def _judge_redis_commands(
+    spec: Any, driver: str | None, histories: list[History]
+) -> Iterator[Judgement]:
+    """Commands that reach beyond the server, by whatever way they came to it."""
+    passed = any(effect.mode == "pass_through" for effect in spec.effects or ())
+    publishes = passed or may_publish(driver)
+    said = {
+        str(event["detail"])
+        for history in histories
+        for delivery in history.deliveries
+        for event in delivery.all("undeclared")
+    }
+    for change in find_changed(histories):
+        detail = f"{change.name} of Redis"
+        if publishes and change.name in ("PUBLISH", "SPUBLISH"):
+            continue  # these were perhaps not the handler's: the client's hook knows its own
+        if change.kind == "command" and detail not in said:
+            yield Judgement(INCOMPLETE, "effect.undeclared", f"undeclared store: {detail}")
+
+
+def find_changed(histories: Iterable[History]) -> list[Change]:
+    """What the stores told of all schedules that were looked into."""
+    found = set[Change]().union(*(history.changes for history in histories))
+    return sorted(found, key=lambda change: (change.store, change.kind, change.name, change.what))
+
+
+def _unshown(
+    changes: list[Change], read: set[str], driver: str | None, explorer: Explorer
+) -> Iterator[Judgement]:
+    """What the stores themselves say that changed in them, and the statements perhaps do not."""
+    asked = explorer.store.name if explorer.store else ""
+    for change in unshown(changes, read, driver):
+        if change.store == asked:
+            yield Judgement(INCOMPLETE, "state.unread", change.words)
+        else:
+            said = f"the handler writes to {change.store}, which is not proof.database"
+            yield Judgement(INCOMPLETE, "state.other-database", said)
 
 
 def _list_queries(spec: Any) -> list[str]:
@@ -212,7 +253,7 @@ def _find_temporary(histories: Iterable[History]) -> set[str]:
             for event in delivery.all("at"):
                 if event["kind"] != "sql" or event["verb"] != "create" or event["when"] != "before":
                     continue
-                if _TEMPORARY.match(str(event["sql"])):
+                if TEMPORARY_TABLE.match(str(event["sql"])):
                     temporary.add(event["table"])
                 else:
                     others.add(event["table"])
@@ -245,7 +286,9 @@ def _find_writes(histories: Iterable[History]) -> set[tuple[str, str]]:
 
 def _is_kept_write(event: Event) -> bool:
     """A database in memory ends with its process: nothing of it is kept."""
-    if event["kind"] != "sql" or event["when"] != "after" or event["store"] == ":memory:":
+    if event["kind"] != "sql" or event["when"] != "after":
+        return False
+    if ends_with_connection(str(event["store"])):
         return False
     return event["verb"] in ("insert", "update", "delete")
 

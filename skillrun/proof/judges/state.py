@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from skillrun.proof.history import Delivery, Event, History
+from skillrun.proof.history import TEMPORARY_TABLE, Delivery, Event, History, ends_with_connection
 from skillrun.proof.judges.effects import is_kept
 from skillrun.proof.reference import INCOMPLETE, REFUTED, Judgement, Reference, must_complete
 
@@ -114,8 +114,9 @@ def _judge_commits(history: History) -> Iterator[Judgement]:
 
 def _find_forgotten_writes(delivery: Delivery) -> list[Event]:
     """Writes whose transaction was left open, or rolled back although no statement of it had
-    failed.
+    failed. No commit is asked of what dies with its connection anyway.
     """
+    temporary: set[tuple[str, str]] = set()
     waiting: dict[tuple[str, str], Event] = {}
     failing: set[str] = set()  # stores whose last statement has not come back
     for event in delivery.all("at"):
@@ -127,10 +128,15 @@ def _find_forgotten_writes(delivery: Delivery) -> list[Event]:
             failing.discard(store)
         elif event["kind"] == "sql" and event["when"] == "before":
             failing.add(store)
+            if TEMPORARY_TABLE.match(str(event["sql"])):
+                temporary.add((store, str(event["table"])))
         elif event["kind"] == "sql":
             failing.discard(store)
-            if event["open"] and event["verb"] in ("insert", "update", "delete"):
-                waiting[store, str(event["table"])] = event
+            written = event["verb"] in ("insert", "update", "delete")
+            key = store, str(event["table"])
+            fleeting = ends_with_connection(store) or key in temporary
+            if event["open"] and written and not fleeting:
+                waiting[key] = event
     return list(waiting.values())
 
 

@@ -73,6 +73,20 @@ _NO_KEY = frozenset(
 )
 _NO_NAME = re.compile(r"[^\w.]")
 _MOST_COMMANDS = 50  # of a pipeline that are told by name
+# What writes a file, reaches another server or a subscriber, or changes this server; of some it is
+# the second word that says so.
+_LEAVING = frozenset(
+    """
+    bgrewriteaof bgsave debug failover migrate publish replicaof save shutdown slaveof spublish
+    """.split()
+)
+_LEAVING_WORDS = {
+    "acl": ("deluser", "load", "save", "setuser"),
+    "cluster": ("failover", "meet"),
+    "config": ("rewrite", "set"),
+    "module": ("load", "loadex"),
+}
+_WORDS = dict.fromkeys(_LEAVING_WORDS, 2)
 _inside: contextvars.ContextVar[bool] = contextvars.ContextVar("skillrun_redis", default=False)
 
 
@@ -131,6 +145,7 @@ class RedisHook:
         """Boundaries around one command."""
         if not self.tells():
             return contextlib.nullcontext()
+        self.tell_leaving(args)
         return self.boundaries(verb_of(args), key_of(args), writes(args), {})
 
     def pipeline(self, pipeline: Any) -> Any:
@@ -143,10 +158,22 @@ class RedisHook:
         else:
             is_transaction = pipeline.transaction
         verb = "exec" if is_transaction or pipeline.explicit_transaction else "pipeline"
+        for args in commands:
+            self.tell_leaving(args)
         first = commands[:_MOST_COMMANDS]
         shown = [f"{verb_of(args)} {key_of(args)}".rstrip() for args in first]
         key = next(filter(None, map(key_of, commands)), "")
         return self.boundaries(verb, key, any(map(writes, commands)), {"commands": shown})
+
+    def tell_leaving(self, args: Sequence[Any]) -> None:
+        """A command that somebody else than this server gets, or that changes the server."""
+        if not self.recorder.effect_depth and leaves_server(args):
+            words = " ".join(map(_decode_text, args[:2])).lower().split()
+            command = " ".join(words[: _WORDS.get(words[0], 1)])
+            detail = f"{command.upper()} of Redis"
+            self.recorder.emit(
+                "undeclared", kind="store", detail=detail, place=self.recorder.place()
+            )
 
     def tells(self) -> bool:
         """Whether what happens now is the handler's own doing, and no part of another command."""
@@ -190,6 +217,20 @@ def verb_of(args: Sequence[Any]) -> str:
 def writes(args: Sequence[Any]) -> bool:
     """Whether a command may change anything; what is not known to read does."""
     return verb_of(args).partition(" ")[0] not in READS
+
+
+def leaves_server(args: Sequence[Any]) -> bool:
+    """Whether a command has an effect beyond the keys of this server.
+
+    >>> leaves_server(["CONFIG", "SET", "dir", "/tmp"]), leaves_server(["CONFIG GET", "dir"])
+    (True, False)
+    """
+    words = " ".join(map(_decode_text, args[:2])).lower().split()
+    if not words:
+        return False
+    if words[0] in _LEAVING:
+        return True
+    return len(words) > 1 and words[1] in _LEAVING_WORDS.get(words[0], ())
 
 
 def key_of(args: Sequence[Any]) -> str:

@@ -40,6 +40,13 @@ _KINDS = (
     "procedure",
 )
 
+_MAY_REACH = re.compile(
+    r"copy|lo_(?:ex|im)port|pg_(?:read|ls|stat|file)_|dblink|system|subscription|server", re.I
+)
+_REACHING = re.compile(
+    r"lo_(?:ex|im)port|pg_read_(?:binary_)?file|pg_ls_\w*dir|pg_stat_file|pg_file_\w+|dblink\w*"
+)
+
 
 class Parsed(NamedTuple):
     """`table` is the last part of its name, lower case; "" where there is none. `written`: all that
@@ -79,6 +86,40 @@ def parse(sql: str) -> Parsed:
     if not _WORD.match(verb):
         verb = "?"
     return Parsed(verb, _find_table_read(words))
+
+
+@functools.lru_cache(maxsize=1000)
+def find_reach(sql: str) -> str | None:
+    """What a statement of PostgreSQL does beyond its database: a program, a file or another server.
+
+    >>> find_reach("copy (select 1) to program 'sh'"), find_reach("copy t to stdout (delimiter ',')")
+    ('COPY PROGRAM', None)
+    """
+    if not _MAY_REACH.search(sql):
+        return None
+    words = list(_split_words(sql))
+    if words[:2] in (["alter", "system"], ["create", "subscription"], ["create", "server"]):
+        return " ".join(words[:2]).upper()
+    if words[:1] == ["copy"]:
+        return _copied(words)
+    for at, name in enumerate(words[:-1]):
+        if words[at + 1] == "(" and _REACHING.fullmatch(name.lstrip('"')):
+            return name.lstrip('"')
+    return None
+
+
+def _copied(words: list[str]) -> str | None:
+    """PROGRAM, or the literal that is a file's name, after the TO or FROM of the outermost level."""
+    depth = 0
+    for at, word in enumerate(words[:-1]):
+        depth += (word == "(") - (word == ")")
+        if depth or word not in ("to", "from"):
+            continue
+        if words[at + 1] == "program":
+            return "COPY PROGRAM"
+        if words[at + 1] == "'":
+            return "COPY of a file"
+    return None
 
 
 def _split_words(sql: str) -> Iterator[str]:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from .recorder import Recorder, brief
-from .sql_text import Parsed, parse
+from .sql_text import Parsed, find_reach, parse
 
 _QUIET = (
     "begin",
@@ -85,6 +85,7 @@ class Statements:
     def statement(self, connection: Any, sql: str) -> Iterator[None]:
         """Boundaries around one statement; COMMIT and ROLLBACK written as SQL count as such."""
         parsed, link = parse(sql), self.link(connection)
+        self._tell_reach(connection, sql)
         if parsed.verb in ("commit", "rollback"):
             with self.end(connection, parsed.verb):
                 yield
@@ -100,6 +101,16 @@ class Statements:
             with self._told(connection, link, parsed, sql):
                 yield
             link.holds = self.is_open(connection)
+
+    def _tell_reach(self, connection: Any, sql: str) -> None:
+        """The server as a deputy: it does for a superuser what the delivery itself may not."""
+        if not self.recorder.mine or self.store_of(connection) != "postgresql":
+            return
+        reached = find_reach(sql)
+        if reached is not None:
+            self.recorder.emit(
+                "undeclared", kind="store", detail=f"{reached} in PostgreSQL", place=self.place()
+            )
 
     @contextlib.contextmanager
     def _told(self, connection: Any, link: Link, parsed: Parsed, sql: str) -> Iterator[None]:

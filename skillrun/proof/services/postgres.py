@@ -18,13 +18,17 @@ from urllib.parse import quote
 from skillrun.proof.services.child import Child, check_socket_path, exec_line, unlink_quietly
 from skillrun.proof.services.errors import ServiceFailed, ServiceMissing
 from skillrun.proof.services.find import find_postgres, named_postgres
+from skillrun.proof.services.pgcontents import DEFINITIONS, DIGESTS
 from skillrun.proof.services.pgwire import Row, Session
+from skillrun.proof.store_watch import Contents
 
 if TYPE_CHECKING:
     from skillrun.proof.sandbox.sandbox import Sandbox
 
 HINT = "apt install postgresql, or pip install pgserver"
 USER, DATABASE = "postgres", "app"
+# The cluster's own superuser, which nobody but skillrun is.
+_OWNER = "skillrun"
 LOOPBACK, PORT = "127.0.0.1", 5432
 _START_S = 60.0
 _END_CLIENTS_S = 10.0
@@ -64,10 +68,12 @@ class PostgresServer:
 
     A folder that is used again saves the half second of initdb. When skillrun runs as root and the
     user that it becomes may not enter `folder`, everything is in one under /tmp that `stop`
-    removes: ask `url` and `folder` for the place. The superuser is `postgres` without a password;
-    sort order and case are those of C. `listens`: also on the loopback address of its sandbox, at
-    PORT.
+    removes: ask `url` and `folder` for the place. The user is `postgres` without a password: a
+    superuser until the first snapshot, and then the owner of its database. Sort order and case are
+    those of C. `listens`: also on the loopback address of its sandbox, at PORT.
     """
+
+    name = "postgresql"
 
     def __init__(
         self, folder: Path, sandbox: Sandbox | None = None, *, listens: bool = False
@@ -99,9 +105,9 @@ class PostgresServer:
         try:
             self._child.wait_until(self._answers, _START_S)
             self._admin = self._connect()
-            self._run(
-                *(f"DROP DATABASE IF EXISTS {name}" for name in _NAMES), *self._copy_to(DATABASE)
-            )
+            self._run(*(f"DROP DATABASE IF EXISTS {name}" for name in _NAMES))
+            self._make_user()
+            self._run(*self._copy_to(DATABASE))
         except BaseException:
             self._end()
             raise
@@ -143,6 +149,7 @@ class PostgresServer:
         to it.
         """
         self._end_clients()
+        self._lower_user()
         if self._source == "app_snapshot" and not self._has_first:
             self._run("ALTER DATABASE app_snapshot RENAME TO app_first")
             self._has_first = True
@@ -183,6 +190,44 @@ class PostgresServer:
         )
         self._admin.send("DROP DATABASE app_old")
 
+    def _make_user(self) -> None:
+        """What a setup does may need a superuser: an extension that is not trusted, another role's
+        table.
+        """
+        if not self._run(f"SELECT 1 FROM pg_roles WHERE rolname = '{USER}'"):
+            self._run(f"CREATE ROLE {USER}")
+        self._run(f"ALTER ROLE {USER} LOGIN SUPERUSER CREATEDB CREATEROLE BYPASSRLS")
+        if not self._run("SELECT 1 WHERE current_setting('server_version_num')::int < 150000"):
+            return
+        # From 15 on the schema belongs to whoever owns the database.
+        with contextlib.closing(self._connect("template1")) as session:
+            session.run(f"ALTER SCHEMA public OWNER TO {USER}")
+
+    def _lower_user(self) -> None:
+        """A delivery owns its database and no more: no program and no file of the server's machine.
+
+        It may still become any role that the setup made, and look at what a monitor may.
+        """
+        others = f"rolname !~ '^pg_' AND rolname NOT IN ('{USER}', '{_OWNER}')"
+        roles = self._run(f"SELECT quote_ident(rolname) FROM pg_roles WHERE {others}")
+        for (role,) in roles:
+            self._run(f"GRANT {role} TO {USER}")
+        self._run(f"GRANT pg_monitor TO {USER}", f"ALTER ROLE {USER} NOSUPERUSER")
+
+    def contents(self) -> Contents:
+        """The rows of all tables, large objects, and what defines the things in the database."""
+        with contextlib.closing(self._connect(DATABASE)) as session:
+            definitions = {
+                (str(kind), str(name), str(table)): str(text)
+                for kind, name, table, text in session.run(DEFINITIONS)
+            }
+            asked = [str(row[0]) for row in session.run(DIGESTS)]
+            rows = sorted(session.run(" UNION ALL ".join(asked)), key=repr)
+        tables: dict[str, str] = {}
+        for name, digest in rows:  # several of them where a table has partitions
+            tables[str(name)] = tables.get(str(name), "") + str(digest or "")
+        return Contents(tables, definitions)
+
     def query(self, sql: str) -> list[Row]:
         """The rows: int, float, bool, None, all else as text (times in UTC). Raises ServiceFailed
         with its message.
@@ -210,8 +255,8 @@ class PostgresServer:
         if self._is_borrowed:
             shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _connect(self) -> Session:
-        return Session(self.socket, user=USER, database="postgres", settings=_ADMIN)
+    def _connect(self, database: str = "postgres") -> Session:
+        return Session(self.socket, user=_OWNER, database=database, settings=_ADMIN)
 
     def _answers(self) -> bool:
         try:
@@ -241,7 +286,7 @@ class PostgresServer:
         """ALTER DATABASE … SET is kept outside the database and not copied with it."""
         source = source or self._source
         return (
-            f"CREATE DATABASE {name} TEMPLATE {source}",
+            f"CREATE DATABASE {name} TEMPLATE {source} OWNER {USER}",
             (
                 "INSERT INTO pg_db_role_setting SELECT new.oid, setrole, setconfig FROM"
                 " pg_db_role_setting JOIN pg_database old ON old.oid = setdatabase AND old.datname"
@@ -320,7 +365,7 @@ def _command(binaries: Path, folder: Path, *, socket_mode: str, listens: bool) -
     start = exec_line([str(binaries / "postgres"), "-D", str(data), *words])
     if (data / "PG_VERSION").exists():
         return start
-    access = ["-U", USER, "-A", "trust", "--no-sync", "--locale=C", "--encoding=UTF8"]
+    access = ["-U", _OWNER, "-A", "trust", "--no-sync", "--locale=C", "--encoding=UTF8"]
     initdb = shlex.join([str(binaries / "initdb"), "-D", str(half), *access])
     shutil.rmtree(half, ignore_errors=True)
     return f"{initdb} && mv {shlex.join([str(half), str(data)])} && {start}"

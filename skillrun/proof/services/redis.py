@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import re
 from collections.abc import Callable, Iterator
 from math import ceil
@@ -15,6 +16,7 @@ from skillrun.proof.services.child import Child, check_socket_path, exec_line, u
 from skillrun.proof.services.errors import ServiceFailed, ServiceMissing
 from skillrun.proof.services.find import find_redis_server
 from skillrun.proof.services.resp import Command, Reply, Resp
+from skillrun.proof.store_watch import Contents
 
 if TYPE_CHECKING:
     from skillrun.proof.sandbox.sandbox import Sandbox
@@ -23,6 +25,36 @@ LOOPBACK, PORT = "127.0.0.1", 6379
 HINT = f"apt install redis-server, or {install_hint('services')}"
 _START_S = 20.0
 _GONE, _FOR_EVER = -2, -1  # replies of PTTL
+_COUNT = re.compile(r"^cmdstat_(\S+?):calls=(\d+)", re.MULTILINE)
+# They write files, reach other servers or subscribers, or change this one. Redis tells subcommands
+# from 7 on.
+LEAVING = frozenset(
+    [
+        "acl|deluser",
+        "acl|load",
+        "acl|save",
+        "acl|setuser",
+        "bgrewriteaof",
+        "bgsave",
+        "cluster|failover",
+        "cluster|meet",
+        "config|rewrite",
+        "config|set",
+        "debug",
+        "failover",
+        "migrate",
+        "module|load",
+        "module|loadex",
+        "psync",
+        "publish",
+        "replicaof",
+        "save",
+        "shutdown",
+        "slaveof",
+        "spublish",
+        "sync",
+    ]
+)
 # Wchan of proc(5); 0 or nothing where the kernel does not tell.
 _ASLEEP_IN = (
     "ep_poll",
@@ -38,6 +70,8 @@ class RedisServer:
 
     `port`: where it listens on the loopback address of `sandbox`; 0: on its Unix socket alone.
     """
+
+    name = "redis"
 
     def __init__(self, folder: Path, sandbox: Sandbox | None = None, *, port: int = 0) -> None:
         binary = find_redis_server()
@@ -157,6 +191,22 @@ class RedisServer:
                 if ms is not None:
                     found[name] = {"type": kind, "value": value, "ttl": ceil(ms / 1000) or None}
         return found
+
+    def contents(self) -> Contents:
+        """Every key by a digest of its content, and how often each command came that leaves the
+        server.
+        """
+        found: dict[tuple[str, str, str], str] = {}
+        for database, keys in self._list_keys():
+            dumps = self._resp.pipeline(("DUMP", key) for key in keys)
+            for key, data in zip(keys, dumps, strict=True):
+                name = (f"db{database}:" if database else "") + _decode_text(key)
+                found["key", name, name] = hashlib.sha256(cast(bytes, data or b"")).hexdigest()
+        counts = _decode_text(cast(bytes, self._resp.call("INFO", "commandstats")))
+        for command, count in _COUNT.findall(counts):
+            if command in LEAVING:
+                found["command", command.replace("|", " ").upper(), ""] = count
+        return Contents({}, found)
 
     def _read_values(self, keys: list[bytes]) -> list[tuple[str, Any]]:
         """The type and the readable value of each key."""

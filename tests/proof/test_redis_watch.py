@@ -1,0 +1,106 @@
+"""What a job does to its Redis is asked of the server, by whatever way it came there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from plain_job import JOBS, SPEC, plain_repo, target_of
+from test_escapes import PLACE, check
+
+from skillrun.proof.assumptions import assumptions
+from skillrun.proof.attempt import try_prove
+from skillrun.proof.probe.redis_client import leaves_server
+from skillrun.proof.result import Proof
+from skillrun.proof.services.find import find_redis_server
+from skillrun.proof.services.redis import RedisServer
+from skillrun.proof.store_watch import StoreWatch
+
+needs_redis = pytest.mark.skipif(find_redis_server() is None, reason="no Redis server here")
+SERVICES = {**SPEC["proof"], "services": ["redis"]}
+SERVICES = {**SERVICES, "env": {**SERVICES["env"], "REDIS": "{redis}"}}
+
+
+@pytest.mark.parametrize(
+    "line", ["MIGRATE h 1 k 0 5", "config set dir /tmp", "SAVE", "publish c m", "MODULE LOAD x"]
+)
+def test_what_leaves_the_server(line: str) -> None:
+    assert leaves_server(line.split())
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["config get dir", "set a b", "module list", "acl whoami", "rpush save x", "subscribe c"],
+)
+def test_what_stays_in_it(line: str) -> None:
+    assert not leaves_server(line.split())
+
+
+@needs_redis
+def test_the_server_says_what_changed(tmp_path: Path) -> None:
+    with RedisServer(tmp_path / "r") as server:
+        server._resp.call("SET", "kept", "x")
+        watch = StoreWatch({"redis": server})
+        server._resp.call("RPUSH", "mails", "x")
+        server._resp.call("CONFIG", "SET", "maxmemory", "0")
+        watch.look()
+    found = {(change.kind, change.name, change.what) for change in watch.changes}
+    assert found == {("key", "mails", "created"), ("command", "CONFIG SET", "created")}
+
+
+def proof_with(tmp_path: Path, code: str) -> tuple[Proof, list[str]]:
+    lines = "".join(f"            {line}\n" for line in code.strip().splitlines())
+    jobs = "    import redis, socket, urllib.parse\n" + JOBS.replace(PLACE, PLACE + lines)
+    repo = plain_repo(tmp_path / "repo", jobs=jobs, changed={"proof": SERVICES})
+    target = target_of(repo)
+    proof = try_prove(target, only="redeliver")
+    return proof, assumptions(proof, target)
+
+
+CLIENT = 'client = redis.from_url(os.environ["REDIS"])\n'
+RAW = """
+raw = socket.socket(socket.AF_UNIX)
+raw.connect(urllib.parse.urlsplit(os.environ["REDIS"]).path)
+raw.sendall(b"COMMAND\\r\\n")
+raw.recv(64)
+raw.close()
+"""
+
+
+@needs_redis
+@pytest.mark.real
+@pytest.mark.parametrize(
+    "code",
+    [
+        RAW.replace("COMMAND", "RPUSH mails x"),
+        CLIENT + "client.eval(\"return redis.call('incr', 'mails')\", 0)",
+    ],
+)
+def test_what_was_added_is_named(tmp_path: Path, code: str) -> None:
+    proof, words = proof_with(tmp_path, code)
+    assert proof.verdict == "proved", [j.message for j in proof.incomplete]
+    assert any("adds to in Redis" in said and said.endswith(": mails") for said in words), words
+
+
+@needs_redis
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (CLIENT + "client.config_set('maxmemory', '0')", "CONFIG SET of Redis (jobs.py:"),
+        (CLIENT + "client.publish('mails', 'x')", "PUBLISH of Redis (jobs.py:"),
+        (RAW.replace("COMMAND", "PUBLISH mails x"), "PUBLISH of Redis"),
+        (RAW.replace("COMMAND", "CONFIG SET maxmemory 0"), "CONFIG SET of Redis"),
+    ],
+)
+def test_what_leaves_it_is_undeclared(tmp_path: Path, code: str, said: str) -> None:
+    check(proof_with(tmp_path, code)[0], f"undeclared store: {said}")
+
+
+@needs_redis
+@pytest.mark.real
+def test_a_lock_and_a_mark_stay_unsaid(tmp_path: Path) -> None:
+    code = CLIENT + "client.set('seen', 1, nx=True)\nwith client.lock('own'):\n    pass"
+    proof, words = proof_with(tmp_path, code)
+    assert proof.verdict == "proved", [j.message for j in proof.incomplete]
+    assert not any("adds to in Redis" in said for said in words), words
