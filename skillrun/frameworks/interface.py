@@ -26,9 +26,8 @@ class Backoff:
     cap_s: float | None = None  # None: uncapped
     jitter: bool = False
     spread: float = 1.0  # jitter makes a wait up to this many times as long, below the cap
-    waits: tuple[
-        float, ...
-    ] = ()  # written out one by one, as a list; then the fields above only describe them
+    # Written out one by one, as a list; then the fields above only describe them.
+    waits: tuple[float, ...] = ()
 
     def delays(self, retries: int) -> tuple[float, ...]:
         """The longest wait before each of `retries` retries, in seconds."""
@@ -48,9 +47,8 @@ class Policy:
 
     max_attempts: int | None  # counts the first try; None: unbounded
     backoff: Backoff
-    retried: tuple[
-        str, ...
-    ] = ()  # import paths of exceptions, "module:Class"; builtins as "builtins:TimeoutError"
+    # Import paths of exceptions, "module:Class"; builtins as "builtins:TimeoutError".
+    retried: tuple[str, ...] = ()
     not_retried: tuple[str, ...] = ()
     acks_late: bool = False
     reject_on_worker_lost: bool = False
@@ -58,9 +56,8 @@ class Policy:
     time_limit_s: float | None = None
     serializer: str = "json"
     dead_letter: Place | None = None  # where a record is written after the last attempt
-    sources: dict[str, Place | None] = field(
-        default_factory=dict
-    )  # field -> place; None: the library's default
+    # Field -> place; None: the library's default.
+    sources: dict[str, Place | None] = field(default_factory=dict)
     unknown: dict[str, Place] = field(default_factory=dict)
 
 

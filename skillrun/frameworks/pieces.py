@@ -47,9 +47,8 @@ class Conventions:
     log_style: str = (  # percent: log.info("x order_id=%s", order_id) | structlog: log.info("x", order_id=order_id)
         "percent"
     )
-    formatters: tuple[
-        str, ...
-    ] = ()  # commands that take file names, e.g. "ruff format", "black -q", "isort -q"
+    # Commands that take file names, e.g. "ruff format", "black -q", "isort -q".
+    formatters: tuple[str, ...] = ()
     test_runner: str = (
         "pytest"  # pytest | unittest | django: how tests are written; pytest runs all three
     )
@@ -219,9 +218,8 @@ class Facts:
     django: bool = (
         False  # the handler lives in a Django project: what is published waits for the commit
     )
-    facts: dict[str, Any] = field(
-        default_factory=dict
-    )  # what else a framework's own templates need
+    # What else a framework's own templates need.
+    facts: dict[str, Any] = field(default_factory=dict)
 
     @property
     def own_packages(self) -> frozenset[str]:

@@ -121,9 +121,8 @@ class Telemetry:
     checks_passed: Sequence[str] = ()
     checks_failed: Sequence[str] = ()
     grade_min: str | None = None  # proved | executed | static | declared
-    fields: Mapping[str, Any] = field(
-        default_factory=dict
-    )  # a skill's own fields that have no column
+    # A skill's own fields that have no column.
+    fields: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,13 @@ def sweep(base: Path) -> None:
     """Removes what a skillrun that was killed has left there."""
     for path in base.glob("skillrun-*-*"):
         ours = _OURS.fullmatch(path.name)
-        if ours is None or path.is_symlink() or path.stat().st_uid != os.getuid():
+        if ours is None or path.is_symlink():
+            continue
+        try:
+            if path.stat().st_uid != os.getuid():
+                continue
+        except FileNotFoundError:
+            # The proof that it belonged to has ended, and removed it, since the folder was listed.
             continue
         try:
             os.kill(int(ours[1]), 0)

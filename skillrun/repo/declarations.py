@@ -100,9 +100,8 @@ def _recipe_files(tree: Tree, languages: tuple[str, ...]) -> Iterator[str]:
         folder, _, name = path.rpartition("/")
         if "/" not in folder and name.lower() in _RECIPE_FILES:
             tool = "just" if name.lower().endswith("justfile") else "make"
-            found[folder, tool] = min(
-                path, found.get((folder, tool), path)
-            )  # GNUmakefile, Makefile, makefile
+            # GNUmakefile, Makefile, makefile.
+            found[folder, tool] = min(path, found.get((folder, tool), path))
     for (folder, _), path in found.items():
         if not folder or (not is_aside(path) and _holds(tree, folder, languages[:1])):
             yield path

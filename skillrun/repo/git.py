@@ -110,9 +110,8 @@ def git_environment() -> dict[str, str]:
     # A partial clone would fetch what it lacks, by a program that its configuration names. No
     # protocol is allowed: that holds in every version of git, GIT_NO_LAZY_FETCH since 2.44.
     set_here |= {"GIT_ALLOW_PROTOCOL": "", "GIT_NO_LAZY_FETCH": "1", filters.NOTHING: ""}
-    return (
-        kept | set_here | {"GIT_NO_REPLACE_OBJECTS": "1"}
-    )  # what is there, not what this clone shows instead
+    # What is there, not what this clone shows instead.
+    return kept | set_here | {"GIT_NO_REPLACE_OBJECTS": "1"}
 
 
 def run_git(

@@ -23,9 +23,8 @@ LANGUAGE_OF = {
     **dict.fromkeys(("kt", "kts"), "kotlin"),
     "cs": "csharp",
 }
-_BUILT = frozenset(
-    {"public", "dist", "build", "static", "swagger"}
-)  # where JavaScript is output, or somebody else's
+# Where JavaScript is output, or somebody else's.
+_BUILT = frozenset({"public", "dist", "build", "static", "swagger"})
 _LARGEST = 256 * 1024  # bytes; a larger source file is data or generated, and counts no further
 _SHARE = 0.08  # a language below this share is not worth naming
 

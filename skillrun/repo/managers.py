@@ -41,9 +41,8 @@ _BY_MANIFEST = {
     "kotlin": (("pom.xml", "maven"), ("build.gradle", "gradle"), ("build.gradle.kts", "gradle")),
     "csharp": (("*.sln", "nuget"), ("*.csproj", "nuget")),
 }
-_BY_UV = re.compile(
-    rb"(?m)\A(?:#.*\n)*#\s+uv (?:pip compile|export)\b"
-)  # the head of what uv has compiled
+# The head of what uv has compiled.
+_BY_UV = re.compile(rb"(?m)\A(?:#.*\n)*#\s+uv (?:pip compile|export)\b")
 _PYTHON_FILES = re.compile(
     r"(?:.*/)?(pyproject\.toml|setup\.py|setup\.cfg|Pipfile|[^/]*requirements[^/]*\.(txt|in))"
 )

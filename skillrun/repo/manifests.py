@@ -86,9 +86,8 @@ def _reader(path: str, tree: Tree) -> Any:
     for pattern, reader in _READERS.items():
         if fnmatch(path if "/" in pattern else name, pattern):
             compiled = name.endswith(".txt") and tree.size(path[:-4] + ".in") > 0
-            return (
-                None if compiled else reader
-            )  # the .in is the truth, the .txt is full of transitive lines
+            # The .in is the truth, the .txt is full of transitive lines.
+            return None if compiled else reader
     return None
 
 
@@ -264,7 +263,6 @@ _READERS = {
     "package.json": _package_json,
     **ecosystems.READERS,
 }
-_ENDINGS = tuple(
-    {pattern.rpartition("*")[2] for pattern in _READERS}
-)  # quickly says no to almost every file
+# Quickly says no to almost every file.
+_ENDINGS = tuple({pattern.rpartition("*")[2] for pattern in _READERS})
 _ANY_MANIFEST = re.compile("|".join(rf"(?:.*/)?{translate(pattern)}" for pattern in _READERS))

@@ -18,12 +18,13 @@ if TYPE_CHECKING:
     from skillrun.repo.tree import Tree
 
 _JAVASCRIPT = frozenset({"javascript", "typescript"})
+# Where nothing is just called build.
 _BUILDS = (
     "build:production",
     "build:prod",
     "production",
     "prod",
-)  # where nothing is just called build
+)
 _CALLED = re.compile(r"(?:npm|pnpm|yarn|bun)\s+(?:run\s+)?([\w:.-]+)(?:\s+--.*)?")
 _DEEP = 3  # scripts that call scripts
 

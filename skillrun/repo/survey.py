@@ -39,9 +39,8 @@ __all__ = [
 
 _LARGEST = 1024 * 1024  # bytes; a larger file is data
 _NO_LIBRARY = ("plain-cron",)
-_CLOCKS = frozenset(
-    {"apscheduler", "node-cron", "nestjs-schedule", "spring-scheduled"}
-)  # these carry no jobs
+# These carry no jobs.
+_CLOCKS = frozenset({"apscheduler", "node-cron", "nestjs-schedule", "spring-scheduled"})
 _HOME_MADE = "custom-queue"
 _LEAVES = (
     ast.Expr,
@@ -63,9 +62,8 @@ class Recogniser(Protocol):
     id: str
     language: str  # "python" where *.py files matter
     words: tuple[bytes, ...]  # a file without any of them, in content and path, cannot matter
-    text_files: tuple[
-        str, ...
-    ]  # globs over the lower-case names of files other than *.py, e.g. "procfile*"
+    # Globs over the lower-case names of files other than *.py, e.g. "procfile*".
+    text_files: tuple[str, ...]
 
     def wants(self, path: str, data: bytes) -> bool:
         """Whether a file that holds one of the words is worth a look."""

@@ -27,9 +27,8 @@ def parse_python(data: bytes) -> ast.Module:
     Raises SyntaxError, ValueError, RecursionError or MemoryError, as `ast.parse` does.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # a SyntaxWarning of the repository's code is not ours to print
+        # A SyntaxWarning of the repository's code is not ours to print.
+        warnings.simplefilter("ignore")
         try:
             return ast.parse(data)
         except SyntaxError:

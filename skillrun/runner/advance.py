@@ -89,10 +89,11 @@ def advance(
     prepare_ledger_folder(target.repo, target.ledger_path)
     with open_ledger(target.ledger_path) as ledger, RunLock(lock_path(target, identity)) as lock:
         if _take(lock, watcher):
+            # The other one, or a person meanwhile, may have changed things.
             seen, inputs = (
                 Seen.of(request),
                 None,
-            )  # the other one, or a person meanwhile, may have changed things
+            )
         settle(ledger, target.ledger_path, target.repo.root)
         if inputs is None:
             report = repeat(ledger, seen, started)

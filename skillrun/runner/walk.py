@@ -45,13 +45,11 @@ class Walk:
     results: dict[str, StageResult] = field(default_factory=dict)
     shown: list[dict[str, Any]] = field(default_factory=list)
     proof_done: bool = False
-    held: list[str] = field(
-        default_factory=list
-    )  # stages that the watcher has not been told of yet
+    # Stages that the watcher has not been told of yet.
+    held: list[str] = field(default_factory=list)
     places: dict[str, int] = field(default_factory=dict)  # stage -> its place in `shown`
-    open: set[str] = field(
-        default_factory=set
-    )  # stages whose result keeps the costly ones from running
+    # Stages whose result keeps the costly ones from running.
+    open: set[str] = field(default_factory=set)
 
     def go(self) -> None:
         """As far as it can; every stage that is not reached is pending."""
@@ -124,10 +122,11 @@ class Walk:
         for planned in left:
             more = partial(prover.add_proof, planned.stage.ID, report=report)
             self._examine(planned, begun, more, lookups, record)
+            # The proof belongs to the first stage that it speaks of.
             begun, record = (
                 time.monotonic(),
                 {},
-            )  # the proof belongs to the first stage that it speaks of
+            )
         if self.after_proof is not None:
             self.after_proof(self.case)
 

@@ -30,12 +30,13 @@ SCHEDULERS = frozenset(
         *("TwistedScheduler", "QtScheduler", "APScheduler", "Scheduler", "AsyncScheduler"),
     }
 )
+# The last word is of flask_apscheduler: `@scheduler.task`.
 ADDING = (
     "add_job",
     "scheduled_job",
     "add_schedule",
     "task",
-)  # flask_apscheduler: `@scheduler.task`
+)
 
 _DISTRIBUTIONS = ("apscheduler", "flask-apscheduler", "django-apscheduler")
 _IMPORTED = re.compile(

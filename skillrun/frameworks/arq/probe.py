@@ -131,11 +131,12 @@ class InProcess(Worker):  # type: ignore[misc,unused-ignore]
 class Driver:
     """See proof/probe/driver.py for what each method promises."""
 
+    # CancelledError is how arq ends a job that has used up its timeout.
     CONTROL = (
         "arq.worker.Retry",
         "arq.worker.RetryJob",
         "asyncio.exceptions.CancelledError",
-    )  # of its timeout
+    )
     LOGGERS = ("arq.",)
 
     def __init__(self, probe: Probe) -> None:
@@ -143,9 +144,8 @@ class Driver:
         self.probe = probe
         self.redis = str(probe.settings["redis"]).partition("://")[2].partition("?")[0]
         self.target: Any = None
-        self.settings: dict[
-            str, dict[str, Any]
-        ] = {}  # queue -> what the worker that reads it is made with
+        # Queue -> what the worker that reads it is made with.
+        self.settings: dict[str, dict[str, Any]] = {}
         self.loop: Any = None
         self.workers: dict[str, InProcess] = {}  # of this process, by queue
         self.settled = False

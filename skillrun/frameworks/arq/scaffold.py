@@ -48,10 +48,11 @@ def read(project: Project, facts: Facts) -> dict[str, Any]:
     """
     worker = chosen_worker(project, facts)
     clocked = facts.trigger != "event"
+    # A tick of the clock publishes too.
     made: dict[str, Any] = {
         "worker": worker is not None,
         "publishes": True,
-    }  # a tick of the clock publishes too
+    }
     if worker is not None:
         names = ("functions", "cron_jobs") if clocked else ("functions",)
         made |= {

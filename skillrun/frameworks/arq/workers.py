@@ -37,9 +37,8 @@ class Worker:
     module: Module
     node: ast.AST
     options: dict[str, Found]
-    inherited: dict[str, Found] = field(
-        default_factory=dict
-    )  # what arq does not see: set in a base class
+    # What arq does not see: set in a base class.
+    inherited: dict[str, Found] = field(default_factory=dict)
     unread: bool = False  # its lists hold something that cannot be told
 
     def option(self, name: str) -> Found | None:

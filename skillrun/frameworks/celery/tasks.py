@@ -102,9 +102,8 @@ class Task:
     registered: Place | None = None
     options: dict[str, Option] = field(default_factory=dict)
     unread: list[Place] = field(default_factory=list)  # `**options` that cannot be read
-    classes: tuple[
-        Definition, ...
-    ] = ()  # the repository's task classes behind it, the nearest first
+    # The repository's task classes behind it, the nearest first.
+    classes: tuple[Definition, ...] = ()
     config: Config = field(default_factory=Config)
 
     def option(self, name: str) -> Any:

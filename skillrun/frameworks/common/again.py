@@ -23,9 +23,8 @@ if TYPE_CHECKING:
     from skillrun.repo.python import Call, Definition, Handler, Module, Project
     from skillrun.repo.uses import Place
 
-_LIKE_A_COUNT = re.compile(
-    r"tr(?:y|ies)(?![a-z])|attempt", re.IGNORECASE
-)  # `log.attempts < 3`, `tries_left(job_try)`
+# `log.attempts < 3`, `tries_left(job_try)`.
+_LIKE_A_COUNT = re.compile(r"tr(?:y|ies)(?![a-z])|attempt", re.IGNORECASE)
 _TRIERS = re.compile(r"\s*(?:from|import) (?:tenacity|backoff|stamina)\b")
 
 

@@ -18,9 +18,8 @@ def longest_wait(retries: Retries, before: str) -> str:
     base = seconds(retries.base_s)
     if retries.kind != "exponential":
         return base
-    power = (
-        f"**{before}" if re.fullmatch(r"[\w.]+", before) else f" ** ({before})"
-    )  # as formatters write it
+    # As formatters write it.
+    power = f"**{before}" if re.fullmatch(r"[\w.]+", before) else f" ** ({before})"
     grown = f"{base} * {seconds(retries.factor)}{power}"
     return grown if retries.cap_s is None else f"min({seconds(retries.cap_s)}, {grown})"
 

@@ -201,9 +201,8 @@ class Driver:
             return self._publish(broker, pack, send) if self.probe.recorder.watching else send()
 
         def save(row: Any, *args: Any, **kwargs: Any) -> Any:
-            mine = isinstance(
-                row, self.models.Schedule
-            )  # before Django Q2 1.7 it is every model's own method
+            # Before Django Q2 1.7 it is every model's own method.
+            mine = isinstance(row, self.models.Schedule)
             if not mine or not self.probe.recorder.watching or not row._state.adding:
                 return saved(row, *args, **kwargs)
             return self._scheduled(row, lambda: saved(row, *args, **kwargs))
@@ -399,9 +398,8 @@ class Driver:
         row = self._held(message) if self.orm else None
         if row is not None:
             left = max(0.0, round((row.lock - self.now()).total_seconds(), 2))
-            delay = (
-                float(self.conf.RETRY) if died and left else left
-            )  # the proof's own steps took the rest
+            # The proof's own steps took the rest.
+            delay = float(self.conf.RETRY) if died and left else left
             self.probe.settle("requeued", delay=delay, message={**message, "again": True})
             return
         kept = (

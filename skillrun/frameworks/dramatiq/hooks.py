@@ -47,9 +47,8 @@ def find_hooks(project: Project, use: FrameworkUse, handler: Definition) -> dict
         found.setdefault("retried", sent)
     after = project.member(setup.own, "after_process_message")
     if after is not None:
-        found.setdefault(
-            "failed", after
-        )  # it is told the exception; see `_logs_success` for the other outcome
+        # It is told the exception; see `_logs_success` for the other outcome.
+        found.setdefault("failed", after)
         if _logs_success(after):
             found.setdefault("succeeded", after)
     return found

@@ -236,9 +236,8 @@ class _Reader:
         asked = explicit_delays(self.project, self.options.actor.handler)
         if not asked:
             return computed
-        self.sources["backoff"] = self.unknown["backoff"] = asked[
-            0
-        ].place  # which of the ways is taken, a run will say
+        # Which of the ways is taken, a run will say.
+        self.sources["backoff"] = self.unknown["backoff"] = asked[0].place
         delays = [
             delay
             for one in asked

@@ -182,9 +182,8 @@ class Driver:
     def _publish(self, message: Any, data: bytes, delay: int | None) -> None:
         name, recorder = str(message.actor_name), self.probe.recorder
         to_handler = name == self.actor.actor_name
-        after = (
-            self.delivering and not recorder.depth and not recorder.effect_depth
-        )  # a middleware of the worker sends
+        # A middleware of the worker sends.
+        after = self.delivering and not recorder.depth and not recorder.effect_depth
         sent = {
             "data": base64.b64encode(data).decode(),
             "queue": None if message.queue_name == self.actor.queue_name else message.queue_name,

@@ -131,9 +131,8 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
     the sender.
     """
     if facts.app is not None and facts.app.name == SETTING:
-        facts = replace(
-            facts, app=None
-        )  # a dict of Django's settings, which django_dramatiq makes the broker of
+        # A dict of Django's settings, which django_dramatiq makes the broker of.
+        facts = replace(facts, app=None)
     needed: list[Symbol | str] = [
         "from typing import Any",
         facts.conventions.logger_import,

@@ -49,9 +49,8 @@ def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Pol
     }
     sources["retried"] = sources["max_attempts"]
     if attempts != 1:
-        sources["autoretry"] = sources[
-            "max_attempts"
-        ]  # Huey retries by itself, and logs each failure itself
+        # Huey retries by itself, and logs each failure itself.
+        sources["autoretry"] = sources["max_attempts"]
     for place in task.unread:
         unknown.setdefault("options", place)
     return Policy(

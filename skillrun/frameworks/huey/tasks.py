@@ -55,9 +55,8 @@ class Task:
     registered: Place | None = None
     owner: str | None = None  # dotted name of the Huey object
     options: dict[str, Option] = field(default_factory=dict)
-    unread: list[Place] = field(
-        default_factory=list
-    )  # `**options`, own decorators: what cannot be read
+    # `**options`, own decorators: what cannot be read.
+    unread: list[Place] = field(default_factory=list)
     bare: Place | None = None  # `@huey.task` without parentheses registers nothing
     schedule: ast.expr | None = None  # the first argument of periodic_task
     names: tuple[str, ...] = ()  # dotted names that mean the task: calling one enqueues

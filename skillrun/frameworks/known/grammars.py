@@ -15,9 +15,8 @@ RESOLVED = frozenset({"call", "base", "mark", "type"})
 _LONGEST = 200  # characters of a written name; a longer one is an expression
 _UP = 5  # parents between a call and what it is bound to
 
-Imports = Callable[
-    ["SgNode"], Iterator[tuple[str, str]]
-]  # (local name, "" for a whole module opened; import path)
+# (local name, "" for a whole module opened; import path).
+Imports = Callable[["SgNode"], Iterator[tuple[str, str]]]
 Sights = Callable[["SgNode"], Iterator[tuple[str, str, str]]]  # (kind, name, target)
 
 

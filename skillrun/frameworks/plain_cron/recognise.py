@@ -48,9 +48,8 @@ _NAMES = {
     "crontab": "python-crontab",
 }
 _SERVES = re.compile(rb"\b(?:uvicorn\.run|web\.run_app|socketio\.run|run_simple)\(")
-_CLOCKED = re.compile(
-    rb"\bscheduler\.start\("
-)  # a loop beside a scheduler keeps it company: the scheduler is the clock
+# A loop beside a scheduler keeps it company: the scheduler is the clock.
+_CLOCKED = re.compile(rb"\bscheduler\.start\(")
 _FEW = 3
 
 

@@ -82,9 +82,8 @@ class Store(InMemoryConnector):  # type: ignore[misc,unused-ignore]
         self.driver, self.real = driver, real
         self.next: int | None = None  # the job that the worker fetches
         self.stalled: dict[str, Any] | None = None  # the job of a worker that died
-        self.job_counter: Any = iter(
-            lambda: uuid4().int % 10**9 + 1, 0
-        )  # no two processes make the same id
+        # No two processes make the same id.
+        self.job_counter: Any = iter(lambda: uuid4().int % 10**9 + 1, 0)
 
     def __getattr__(self, name: str) -> Any:
         """What only the repository's own connector has."""
@@ -188,9 +187,8 @@ class Driver:
         self.workers: dict[int, Any] = {}  # of this process, by app
         self.message: dict[str, Any] = {}  # that is delivered
         self.connection: Any = None  # whose transaction a publish belongs to
-        self.carried: Any = (
-            weakref.WeakKeyDictionary()
-        )  # connection -> rows that its transaction takes along
+        # Connection -> rows that its transaction takes along.
+        self.carried: Any = weakref.WeakKeyDictionary()
         probe.recorder.carries, probe.recorder.ended = self.carried.__contains__, self._ended
         self.works = False  # this process is a worker
         self.after_s = 0.0  # a death, until whoever gives jobs back comes

@@ -29,9 +29,8 @@ class Worker:
 
     def boot(self, handler: str) -> Any:
         self._hook_queues()
-        driver = self.driver = object.__new__(
-            self.bench.driver.Driver
-        )  # hooks nothing: its methods are wanted
+        # Hooks nothing: its methods are wanted.
+        driver = self.driver = object.__new__(self.bench.driver.Driver)
         driver.probe = self.bench.probe
         names: Any = sys.modules["_skillrun_probe.names"]
         names.set_up_django()

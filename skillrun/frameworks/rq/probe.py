@@ -130,9 +130,8 @@ class Driver:
         self.target: Any = None
         self.at_work: str | None = None  # the id of the job that the worker has
         self.wait = 0.0  # seconds until the worker's job comes again
-        self.piped: list[
-            tuple[Any, Queue, Job, float]
-        ] = []  # enqueued into a pipeline that was not sent yet
+        # Enqueued into a pipeline that was not sent yet.
+        self.piped: list[tuple[Any, Queue, Job, float]] = []
         self._capture()
 
     def boot(self, handler: str) -> dict[str, Any]:

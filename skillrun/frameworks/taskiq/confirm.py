@@ -28,12 +28,10 @@ from taskiq_redis.redis_broker import BaseRedisBroker
 if TYPE_CHECKING:
     from skillrun.proof.probe.real import Bench
 
-_EVERY = datetime.timedelta(
-    seconds=1
-)  # the scheduler looks into its sources; by itself it does so once a minute
-_SCHEDULER = contextvars.ContextVar(
-    "_SCHEDULER", default=False
-)  # what runs here is the scheduler's doing
+# The scheduler looks into its sources; by itself it does so once a minute.
+_EVERY = datetime.timedelta(seconds=1)
+# What runs here is the scheduler's doing.
+_SCHEDULER = contextvars.ContextVar("_SCHEDULER", default=False)
 
 
 class Worker:

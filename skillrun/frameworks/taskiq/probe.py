@@ -50,11 +50,12 @@ OLDEST = (0, 12)
 _DEPENDENCY: type = type(TaskiqDepends())
 _LEFT_S = 5.0  # for what a handler started and did not wait for
 _OF_A_RUN = ("_retries", "schedule_id", "X-Taskiq-requeue")  # labels that the library itself writes
+# In a broker's code: how it comes to its messages.
 _WORDS = (
     "xreadgroup",
     "xautoclaim",
     "add_listener",
-)  # in a broker's code: how it comes to its messages
+)
 _IN_MEMORY = "the queue is a worker's own memory: a job whose process dies is lost"
 _UNACKED = "{name} acknowledges nothing: a job whose worker dies is lost"
 _NEVER_CLAIMED = "{name} claims nothing that a dead worker did not acknowledge: its job is lost"
@@ -155,9 +156,8 @@ class Driver:
             )
         self.takes = _without_dependencies(task.original_func)
         if any(getattr(one, "schedule_source", None) for one in self.broker.middlewares):
-            self.unread = not self._import_where(
-                b"Scheduler("
-            )  # a process, and often a module, of its own
+            # A process, and often a module, of its own.
+            self.unread = not self._import_where(b"Scheduler(")
 
     def _registered(self, found: Any) -> Any:
         """`broker.register_task(f)` leaves `f` as it is."""
@@ -345,9 +345,8 @@ class Driver:
         }
         with self.probe.publishing(told):
             if mine and self.begun and not self._gives_back and not self.settled:
-                self._settle(
-                    "acked"
-                )  # the message is gone, and its retry is there: nothing is lost any more
+                # The message is gone, and its retry is there: nothing is lost any more.
+                self._settle("acked")
         self.retried = self.retried or mine
 
     def _is_read(self, broker: Any, labels: dict[str, Any]) -> bool:
@@ -384,9 +383,8 @@ class Driver:
                 ids.values(self.takes, args, kwargs),
             )
             id_ = ids.like(like["id"], old, new)
-            kicker = kicker.with_task_id(
-                id_ if "-" in like["id"] else id_.replace("-", "")
-            )  # taskiq's own have none
+            # Taskiq's own have none.
+            kicker = kicker.with_task_id(id_ if "-" in like["id"] else id_.replace("-", ""))
             kicker.with_labels(
                 **{name: value for name, value in theirs.labels.items() if name not in _OF_A_RUN}
             )

@@ -84,28 +84,7 @@ class Zygote:
         config, recorder = self.config, self.recorder
         sys.path[:0] = config["paths"]
         ignore_bytecode(config["root"])
-        load_part("logs").install_printed(self.logs)
-        self.clock.install_early()
-        self.audit = load_part("audit").Audit(
-            recorder, config["scratch"], config["free"], config["servers"], config["shared"]
-        )
-        self.audit.install(boots=True)
-        if not self.audit.can_hear():
-            text = "audit hooks have no effect in this interpreter: something that runs before the"
-            text += " proof (sitecustomize, usercustomize, a .pth file) has replaced them"
-            raise BootFailed("probe", text)
-        if config["host"] is not None:
-            load_part("host").Host(self.audit.frames, config["host"]).install()
-        self.later = load_part("later").Later(recorder, self.audit)
-        self.later.install()
-        gate = load_part("gate")
-        self.gate = gate.Gate(config["servers"]) if gate.can_ask(LIBC) else None
-        aside = load_part("aside").Aside(
-            config["root"], config["scratch"], config["free"], config["kept"]
-        )
-        self.sqlite = load_part("sql").SqliteHook(recorder, self.clock, aside)
-        self.sqlite.install()
-        load_part("stores").install(recorder, config["servers"])
+        self.hook_before_the_repository()
         driver = self.load_driver()
         facts = self.run_of_repository("handler", lambda: driver.boot(config["handler"]))
         function = driver.function()
@@ -136,6 +115,32 @@ class Zygote:
             "python": sys.version.split()[0],
             "modules": module_files(recorder.root),
         }
+
+    def hook_before_the_repository(self) -> None:
+        """What must be there before any line of the repository runs. Raises BootFailed."""
+        config, recorder = self.config, self.recorder
+        load_part("logs").install_printed(self.logs)
+        self.clock.install_early()
+        self.audit = load_part("audit").Audit(
+            recorder, config["scratch"], config["free"], config["servers"], config["shared"]
+        )
+        self.audit.install(boots=True)
+        if not self.audit.can_hear():
+            text = "audit hooks have no effect in this interpreter: something that runs before the"
+            text += " proof (sitecustomize, usercustomize, a .pth file) has replaced them"
+            raise BootFailed("probe", text)
+        if config["host"] is not None:
+            load_part("host").Host(self.audit.frames, config["host"]).install()
+        self.later = load_part("later").Later(recorder, self.audit)
+        self.later.install()
+        gate = load_part("gate")
+        self.gate = gate.Gate(config["servers"]) if gate.can_ask(LIBC) else None
+        aside = load_part("aside").Aside(
+            config["root"], config["scratch"], config["free"], config["kept"]
+        )
+        self.sqlite = load_part("sql").SqliteHook(recorder, self.clock, aside)
+        self.sqlite.install()
+        load_part("stores").install(recorder, config["servers"])
 
     def hook_effects(self) -> list[Any]:
         """The hooks of all declared effects. Raises BootFailed."""

@@ -18,11 +18,12 @@ from skillrun.frameworks.interface import Job
 from skillrun.repo.calls import surroundings
 from skillrun.repo.python import Call, Handler, is_known
 
+# What an `except` may name to take a Retry: arq declares `class Retry(RuntimeError)`.
 _OF_RETRY = {
     "builtins.RuntimeError",
     "builtins.Exception",
     "builtins.BaseException",
-}  # class Retry(RuntimeError)
+}
 _HINT = "except ... as error: raise Retry(defer=...) from error, while ctx['job_try'] allows it"
 
 

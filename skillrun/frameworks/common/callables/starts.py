@@ -150,9 +150,8 @@ def with_timers(starts: Iterable[Start], timers: dict[str, str]) -> Iterator[Sta
     for start in starts:
         stem = start.path.rpartition("/")[2].removesuffix(".service")
         if start.path.endswith(".service") and stem in timers:
-            start = replace(
-                start, how="systemd timer", when=timers[stem], locked=True
-            )  # a unit runs once at a time
+            # A unit runs once at a time.
+            start = replace(start, how="systemd timer", when=timers[stem], locked=True)
         yield start
 
 
@@ -179,9 +178,8 @@ def _candidates(start: Start, paths: Iterable[str]) -> list[str]:
             for path in paths
             if _ends(path, f"{tail}.py") or _ends(path, f"{tail}/__main__.py")
         ]
-        return (
-            found if "/" in tail else [path for path in found if path.count("/") < 2]
-        )  # -m celery is no shop/x/celery
+        # -m celery is no shop/x/celery.
+        return found if "/" in tail else [path for path in found if path.count("/") < 2]
     parts = [part for part in start.name.split("/") if part not in ("", ".", "..", "~")]
     for first in range(len(parts) if start.kind == "script" else 0):
         found = [path for path in paths if _ends(path, "/".join(parts[first:]))]

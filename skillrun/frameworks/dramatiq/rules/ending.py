@@ -16,11 +16,12 @@ from skillrun.frameworks.dramatiq.rules.flow import YES, declared, is_kind_of, l
 from skillrun.frameworks.interface import Job
 
 _CALLBACKS = ("on_failure", "on_success", "on_retry_exhausted")
+# What a callback or a middleware looks at to act but once.
 _COUNTS = (
     "retries",
     "max_retries",
     "message_id",
-)  # what a callback or a middleware looks at to act but once
+)
 
 
 def callback_object(job: Job) -> Iterator[Finding]:

@@ -30,9 +30,8 @@ def stalled_never_retried(job: Job) -> Iterator[Finding]:
             "the job of a worker that dies stays `doing` for ever: nothing here calls"
             " get_stalled_jobs"
         )
-        once = (
-            job.spec.retry is not None and job.spec.retry.kind == "none"
-        )  # then nobody waits for it, but it is not seen
+        # Then nobody waits for it, but it is not seen.
+        once = job.spec.retry is not None and job.spec.retry.kind == "none"
         severity = Severity.WARNING if once else Severity.ERROR
         yield tell(job, "stalled-never-retried", severity, task.registered, message, _HINT)
 
