@@ -375,6 +375,34 @@ def test_a_proof_without_namespaces_says_what_it_did_not_have(tmp_path: Path) ->
     assert len(given) == 4
 
 
+ASK = """
+import json, sys
+from pathlib import Path
+from plain_job import JOBS, plain_repo, proof_of
+
+place = '            send(order_id, key=f"order-{order_id}")\\n'
+lines = "".join(f"            {line}\\n" for line in sys.argv[2].splitlines())
+root = plain_repo(Path(sys.argv[1]), was=place, becomes=place + lines)
+print(json.dumps([judgement.message for judgement in proof_of(root, "once").incomplete]))
+"""
+TRY_TCP = """
+import socket
+try:
+    socket.create_connection(("127.0.0.1", 39101), 1)
+except OSError:
+    pass
+"""
+
+
+@pytest.mark.skipif(not can_deny(), reason="namespaces cannot be denied here on purpose")
+def test_a_socket_that_the_kernel_refuses_is_said_all_the_same(tmp_path: Path) -> None:
+    tests = Path(__file__).parent.parent
+    env = {**os.environ, "PYTHONPATH": f"{tests}:{tests / 'proof'}", "HOME": str(tmp_path)}
+    command = [*DENY, sys.executable, "-c", ASK, str(tmp_path / "repo"), TRY_TCP.strip()]
+    done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=120)
+    assert "undeclared network: a socket of AF_INET (jobs.py:" in done.stdout, done.stderr
+
+
 def said_of(tmp_path: Path, **proof: Any) -> str:
     """Why the proof was blocked."""
     given = {**SPEC["proof"], **proof}

@@ -61,6 +61,24 @@ _INTERPRETER = "an interpreter of its own"
 _HOOKED_SQLITE = (f"{__package__}.sql",)
 
 
+def _name_family(number: int) -> str:
+    try:
+        return socket.AddressFamily(number).name
+    except ValueError:
+        return f"family {number}"
+
+
+def may_make_unix_sockets_alone() -> bool:
+    """Whether a filter of system calls refuses every other socket; see sandbox/kernel.py."""
+    try:
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM).close()
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 class Audit:
     """Reports connections, processes and written files of the handler, and refuses them."""
 
@@ -110,6 +128,7 @@ class Audit:
         works |= dict.fromkeys(_SIGNALS, self.signalled)
         works[_OF_A_METHOD] = lambda *_: setattr(self, "heard", True)
         works["cpython.PyInterpreterState_New"] = lambda *_: self.started(_INTERPRETER)
+        works["socket.__new__"] = lambda _, args: self.made_socket(args)
         works["sqlite3.connect"] = lambda _, args: self.opened_database(args[0])
         works["urllib.Request"] = lambda _, args: self.requested(name_of(args[0]))
         return works
@@ -119,6 +138,7 @@ class Audit:
         booted.
         """
         self.booting = boots
+        self.is_filtered = may_make_unix_sockets_alone()
         self._begin = self.recorder.begin
         self.recorder.begin = self.begin  # type: ignore[method-assign]
         self.files.install()
@@ -300,6 +320,17 @@ class Audit:
                 name_of(args[0]),
                 socket.gaierror(socket.EAI_AGAIN, "a proof asks no name server"),
             )
+
+    def made_socket(self, args: Event) -> None:
+        """Without a network of its own a proof may make Unix sockets alone: the kernel refuses any
+        other one before it could ask for an address, so that no later event says what was meant.
+        """
+        family = int(args[1])
+        if self.booting or not self.is_filtered or family == socket.AF_UNIX:
+            return
+        name = _name_family(family)
+        words = "a proof without a network of its own makes Unix sockets alone"
+        self.stop("network", f"a socket of {name}", Refusal(errno.EACCES, words, name))
 
     def requested(self, url: str) -> None:
         """`urllib` is about to ask for something."""

@@ -180,6 +180,9 @@ class Zygote:
             where = last_place(error, self.recorder.root)
             if where is not None:
                 text = f"{text} ({where})"
+            if isinstance(error, PermissionError) and self.audit.is_filtered:
+                text += "; this machine gives a proof no network of its own, and then every socket"
+                text += " but a Unix one is refused"
             raise BootFailed(what, text) from error
 
     # -- serving
