@@ -40,6 +40,9 @@ NEXT_STEPS = {
     ),
     "proof.empty": "nothing came to the handler: check handler, enqueue and trigger in the spec",
     "proof.judge": "this is a fault of skillrun: report it with the spec",
+    "proof.setup": (
+        "let proof.setup end what it starts; a server that the job needs is named in proof.services"
+    ),
     "proof.note": "run it again; where it stays, report it with the spec",
     "schedule.unreached": "take a boundary that the job comes to: skillrun prove --list shows them",
     "single-run": (

@@ -8,7 +8,7 @@ import histories
 import pytest
 from plain_job import JOBS, plain_repo, proof_of
 
-from skillrun.proof.families import _store_errors
+from skillrun.proof.families import _plan_store_errors
 from skillrun.proof.judges import state
 
 PLACE = '            send(order_id, key=f"order-{order_id}")\n'
@@ -54,14 +54,14 @@ def test_what_is_never_committed(store: str, made: str, found: int) -> None:
         told("after", "insert", store, open=True),
     ]
     made_up = histories.history("once", events)
-    assert len(state._forgotten(made_up.deliveries[0])) == found
+    assert len(state._find_forgotten_writes(made_up.deliveries[0])) == found
 
 
 @pytest.mark.parametrize(("store", "count"), [(":memory:", 0), ("", 0), ("sqlite:/a", 1)])
 def test_no_commit_of_it_fails(store: str, count: int) -> None:
     event = ("at", {"when": "before", "name": "commit#1", "kind": "commit", "store": store})
     events = list(histories.history("once", [event]).deliveries[0].events)
-    assert len(list(_store_errors(events))) == count
+    assert len(list(_plan_store_errors(events))) == count
 
 
 def repo_with(tmp_path: Path, code: str) -> Path:
