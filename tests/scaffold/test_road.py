@@ -171,7 +171,8 @@ def test_the_gates_are_documented_with_their_reasons() -> None:
     """Each rule that stops nothing is one that a stage has, and is named in the document."""
     document = (helpers.ROOT / "docs" / "scaffold.md").read_text()
     stages = "".join(
-        path.read_text() for path in (helpers.ROOT / "skillrun" / "stages").glob("*.py")
+        path.read_text()
+        for path in (helpers.ROOT / "skillrun" / "skills" / "job_worker" / "stages").glob("*.py")
     )
     for rule, reason in MENDED.items():
         assert f"| `{rule}` |" in document

@@ -250,6 +250,7 @@ def test_each_way_of_cheating_is_found_at_once(make_repo: Callable[..., Path]) -
         ),
         ".claude/settings.json": '{"hooks": {}}',
         ".agents/skills/job-worker-orchestration/SKILL.md": skill,
+        "shop/__pycache__/mailer.cpython-311.pyc": "another program",
     }
     helpers.write_files(repo, weaker)
     helpers.commit(repo, "Make it green")

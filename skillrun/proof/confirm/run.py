@@ -32,7 +32,7 @@ _MAIN = _HERE.parent / "probe" / "main.py"
 _BOOT = (
     "import importlib.util as u, sys; s = u.spec_from_file_location('_skillrun_main', sys.argv[1]);"
     " m = u.module_from_spec(s); s.loader.exec_module(m); m.load_probe();"
-    " m.part('real').main(*sys.argv[2:4])"
+    " m.load_part('real').main(*sys.argv[2:4])"
 )
 LIMIT_S = 90.0  # for one schedule
 _QUIET_S = 0.5
