@@ -4,7 +4,6 @@ behind stdout.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import signal
@@ -171,20 +170,12 @@ def test_after_an_interrupt_nothing_is_told_as_it_was_before(tmp_path: Path) -> 
             if len(events(ledger_of(repo), "stage.finished")) >= before + 8:
                 break
             time.sleep(0.1)
-        interrupt(process)
+        process.send_signal(signal.SIGINT)
     stands = asked(repo, "status", code=1)
     handler = next(stage for stage in stands["stages"] if stage["id"] == "handler")
     assert (handler["status"], handler["stale"]) == ("passed", False)
     assert stands["next"][0]["action"] == "run"
     assert "handler" not in stages_of(stands["next"])
-
-
-def interrupt(process: subprocess.Popen[bytes]) -> None:
-    """As who types it again: Python drops an interrupt that falls into a finalizer."""
-    while process.poll() is None:
-        process.send_signal(signal.SIGINT)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(2)
 
 
 def stages_of(items: list[dict[str, str]]) -> list[str]:
