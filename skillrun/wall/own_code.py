@@ -15,7 +15,7 @@ from skillrun.core.resources import resource
 # What a verification judges and says by. The rest of the program is asked nothing by then.
 _JUDGING = (
     "wall",
-    "stages",
+    "skills",
     "runner",
     "contract",
     "repo",
@@ -33,6 +33,8 @@ _ALONE = (
 )
 # Programs for the target's interpreter, and the text of one: they are no modules of this process.
 _ELSEWHERE = (".probe", ".inside", ".breaking.runtime")
+# Nothing is asked of these while a commit is judged.
+_ASKED_NOTHING = (".job_worker.scaffold", ".ledger.exports", ".ledger.anchoring")
 _DATA = ("skills", "schemas")
 
 
@@ -45,7 +47,7 @@ def load_judges() -> None:
 
 
 def _load(name: str) -> None:
-    if name.endswith(_ELSEWHERE):
+    if name.endswith((*_ELSEWHERE, *_ASKED_NOTHING)):
         return
     module = importlib.import_module(name)
     for found in pkgutil.iter_modules(getattr(module, "__path__", ())):
