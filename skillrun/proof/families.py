@@ -376,7 +376,8 @@ def failing_kills(history: History) -> Iterator[Schedule]:
         # What the last attempt has left before it meets the error: a claim, a counted attempt.
         is_last_of_several = number == last != first
         places: list[str] = []
-        if is_last_of_several and any(e.kind == "at" and lasts(e) for e in before):
+        left = [event for event in before if event.kind == "at" and lasts(event)]
+        if is_last_of_several and left:
             places.append(str(fault["at"]))
         own = [event for event in after if event.kind == "at"]
         places += kill_points([*own, *find_callback_boundaries(history, number)])

@@ -106,10 +106,10 @@ def runs(project: Project, task: Task, part: Part) -> Any:
     most = option(project, part, "default_retry_count") if most is None else most
     if asked is False:
         return 1
-    number = (
-        int(most) if isinstance(most, int) or (isinstance(most, str) and most.isdigit()) else None
-    )
-    return UNKNOWN if not is_known(asked) or number is None else max(1, number)
+    is_number = isinstance(most, int) or (isinstance(most, str) and most.isdigit())
+    if not is_known(asked) or not is_number:
+        return UNKNOWN
+    return max(1, int(most))
 
 
 def has_source(part: Part) -> bool:

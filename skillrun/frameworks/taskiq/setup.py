@@ -92,14 +92,11 @@ def chosen_broker(project: Project, app: Symbol | None) -> Broker | None:
 
 def read_setup(project: Project, facts: Facts, broker: Broker) -> Setup:
     """What is there, and what is to be added for this job."""
-    scheduler = next(
-        (one for one in find_schedulers(project) if _sends(project, one, broker)), None
-    )
-    known = (
-        [class_of(project, *one) for one in scheduler.sources or ()]
-        if scheduler is not None
-        else []
-    )
+    sending = (one for one in find_schedulers(project) if _sends(project, one, broker))
+    scheduler = next(sending, None)
+    known = []
+    if scheduler is not None:
+        known = [class_of(project, *one) for one in scheduler.sources or ()]
     clocked, bounded = facts.trigger != "event", facts.retries.bounded
     part = broker.retrying[-1] if broker.retrying and bounded else None
     adds = bounded and part is None

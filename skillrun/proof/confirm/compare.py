@@ -80,15 +80,13 @@ def choose(proof: Proof) -> list[History]:
     ]
     refuted = [history for history in witnesses if unsupported(history.schedule) is None][:1]
     kills = [t.history for t in proof.tried if t.schedule.family == "kill" and was_met(t.history)]
-    kills = [
-        history
-        for history in kills
-        if unsupported(history.schedule) is None and history not in refuted
-    ]
-    effects = (
-        {effect.name for effect in proof.reference.spec.effects or ()} if proof.reference else set()
-    )
-    return refuted + sorted(kills, key=lambda history: _rank(history.schedule, effects))[:KILLS]
+    supported = [history for history in kills if unsupported(history.schedule) is None]
+    others = [history for history in supported if history not in refuted]
+    effects: set[str] = set()
+    if proof.reference:
+        effects = {effect.name for effect in proof.reference.spec.effects or ()}
+    others.sort(key=lambda history: _rank(history.schedule, effects))
+    return refuted + others[:KILLS]
 
 
 def _rank(schedule: Schedule, effects: set[str]) -> int:

@@ -42,11 +42,10 @@ def no_retry_middleware(job: Job) -> Iterator[Finding]:
     """The task is to be retried, and no middleware of its broker does that."""
     task = _task(job)
     broker = task.broker
-    if (
-        broker is None
-        or broker.unread
-        or (broker.parts and any(part.unread or part.own for part in broker.parts))
-    ):
+    if broker is None or broker.unread:
+        return
+    # What a part that was not read, or that is of the house, does with a failure is not known.
+    if any(part.unread or part.own for part in broker.parts or ()):
         return
     named = next((task.labels[name] for name in _WANTED if name in task.labels), None)
     if not broker.retrying and (named is not None or _wanted(job) > 1):
@@ -247,10 +246,11 @@ def permanent_retried(job: Job) -> Iterator[Finding]:
 
 def _taken(call: Call, bases: frozenset[str]) -> bool:
     """A clause around the call lets it end there, as far as can be told."""
-    clause = next(
-        (c for c in call.in_try if c.bare or bases & {short(name) for name in c.exceptions}), None
-    )
-    return clause is not None and not clause.always_raises
+    for clause in call.in_try:
+        names = {short(name) for name in clause.exceptions}
+        if clause.bare or bases & names:
+            return not clause.always_raises
+    return False
 
 
 def reject(job: Job) -> Iterator[Finding]:
