@@ -16,6 +16,7 @@ COMMANDS = (
         "list",
         "show",
         "check",
+        "rules",
         "spec",
         "detect",
         "prove",

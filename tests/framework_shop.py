@@ -76,7 +76,7 @@ def findings(shop: Shop, rule: str, spec: Mapping[str, Any] | None = None) -> li
     job = Job(
         shop.project, Survey(), shop.use, JobSpec.model_validate(value), shop.handler, shop.policy
     )
-    found = next(r for r in shop.framework.RULES if r.id == f"{shop.framework.ID}.{rule}")
+    found = next(r for r in shop.framework.list_rules() if r.id == f"{shop.framework.ID}.{rule}")
     return list(found.find(job))
 
 

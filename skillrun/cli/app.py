@@ -252,6 +252,19 @@ def check(
     return check_skills(paths, json)
 
 
+@app.command("rules")
+def rules(
+    library: Annotated[
+        str | None, typer.Argument(help="A job library, e.g. celery (default: all).")
+    ] = None,
+    json: Json = False,
+) -> int:
+    """List what is looked for in a handler's code, and why."""
+    from skillrun.cli.commands.rules import list_rules
+
+    return list_rules(library, json)
+
+
 @spec_app.command("init")
 def spec_init(
     repo: Repo = Path(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from skillrun.core.verdict import Finding
 from skillrun.repo.uses import FrameworkUse, Place
@@ -130,13 +130,17 @@ class Job:
     policy: Policy
 
 
+RuleStage = Literal["contract", "idempotency", "handler", "retry", "dead-letter"]
+"""The stages that ask for what the rules find."""
+
+
 @dataclass(frozen=True)
 class Rule:
     """One thing that people get wrong with this library, and how to see it in the code."""
 
     id: str  # "<framework>.<slug>"
-    stage: str  # the stage whose findings it joins
-    why: str  # one sentence
+    stage: RuleStage  # the stage whose findings it joins
+    why: str
     source: str  # the bug or the documentation that it comes from
     find: Callable[[Job], Iterable[Finding]]
 
@@ -146,7 +150,6 @@ class Framework(Protocol):
 
     ID: str
     TITLE: str
-    RULES: tuple[Rule, ...]
     IDIOMS: Mapping[str, str]  # stage -> a few lines that show how it is written with this library
 
     def recogniser(self) -> Recogniser:
@@ -174,3 +177,6 @@ class Framework(Protocol):
         """Event (started, succeeded, failed, retried) -> the repository's function that the library
         calls then.
         """
+
+    def list_rules(self) -> tuple[Rule, ...]:
+        """What people get wrong with it: functions with the decorator `rule` of `rulebook.py`."""

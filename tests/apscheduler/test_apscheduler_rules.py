@@ -60,7 +60,7 @@ def findings(
     assert handler is not None
     policy = apscheduler.read_policy(project, use, handler)
     job = Job(project, Survey(), use, JobSpec.model_validate(SPEC), handler, policy)
-    found = next(r for r in apscheduler.RULES if r.id == f"apscheduler.{rule}")
+    found = next(r for r in apscheduler.list_rules() if r.id == f"apscheduler.{rule}")
     return project, list(found.find(job))
 
 
@@ -276,5 +276,5 @@ def test_every_rule_is_tried_here(tmp_path: Path) -> None:
         "check-then-act",
         "select-for-update-outside-transaction",
     }
-    slugs = {rule.id.partition(".")[2] for rule in apscheduler.RULES} - shared
+    slugs = {rule.id.partition(".")[2] for rule in apscheduler.list_rules()} - shared
     assert all(f'"{slug}"' in tried for slug in slugs)

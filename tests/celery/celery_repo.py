@@ -101,5 +101,5 @@ def job_of(shop: Shop, spec: Mapping[str, Any] | None = None) -> Job:
 
 def findings(shop: Shop, rule: str, spec: Mapping[str, Any] | None = None) -> list[Finding]:
     """What one rule says."""
-    found = next(r for r in celery.RULES if r.id == f"celery.{rule}")
+    found = next(r for r in celery.list_rules() if r.id == f"celery.{rule}")
     return list(found.find(job_of(shop, spec)))

@@ -95,5 +95,5 @@ def job_of(shop: Shop, spec: Mapping[str, Any] | None = None) -> Job:
 
 def findings(shop: Shop, rule: str, spec: Mapping[str, Any] | None = None) -> list[Finding]:
     """What one rule says."""
-    found = next(r for r in dramatiq.RULES if r.id == f"dramatiq.{rule}")
+    found = next(r for r in dramatiq.list_rules() if r.id == f"dramatiq.{rule}")
     return list(found.find(job_of(shop, spec)))

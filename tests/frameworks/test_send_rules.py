@@ -172,7 +172,7 @@ def find_object_arguments(shop: Shop) -> list[tuple[Severity, str]]:
 def test_every_library_with_the_rule_has_a_row() -> None:
     with_rule = set()
     for name, framework in FRAMEWORKS.items():
-        if f"{name}.object-argument" in {rule.id for rule in framework.RULES}:
+        if f"{name}.object-argument" in {rule.id for rule in framework.list_rules()}:
             with_rule.add(name)
     assert with_rule == LIBRARIES.keys()
 

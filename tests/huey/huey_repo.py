@@ -185,7 +185,7 @@ def findings(shop: Shop, rule: str, spec: Mapping[str, Any] | None = None) -> li
     job = Job(
         shop.project, Survey(), shop.use, JobSpec.model_validate(value), shop.handler, shop.policy
     )
-    found = next(r for r in huey.RULES if r.id == f"huey.{rule}")
+    found = next(r for r in huey.list_rules() if r.id == f"huey.{rule}")
     return list(found.find(job))
 
 

@@ -81,7 +81,9 @@ class Plain:
 
     def findings(self, rule: str, spec: Mapping[str, Any] | None = None) -> list[Finding]:
         """What one rule says."""
-        found = next(r for r in self.framework.RULES if r.id == f"{self.framework.ID}.{rule}")
+        found = next(
+            r for r in self.framework.list_rules() if r.id == f"{self.framework.ID}.{rule}"
+        )
         value = JobSpec.model_validate({**SPEC, **(spec or {})})
         return list(
             found.find(Job(self.project, self.survey, self.use, value, self.handler, self.policy))

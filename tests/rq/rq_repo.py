@@ -100,6 +100,6 @@ def open_shop(root: Path, enqueue: str = "", *, tasks: str | None = None, **file
 
 def findings(shop: Shop, rule: str, spec: Mapping[str, Any] | None = None) -> list[Finding]:
     """What one rule says."""
-    found = next(r for r in rq.RULES if r.id == f"rq.{rule}")
+    found = next(r for r in rq.list_rules() if r.id == f"rq.{rule}")
     value = JobSpec.model_validate({**SPEC, **(spec or {})})
     return list(found.find(Job(shop.project, Survey(), shop.use, value, shop.handler, shop.policy)))

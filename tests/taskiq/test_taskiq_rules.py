@@ -21,7 +21,7 @@ from skillrun.frameworks import taskiq
 from skillrun.frameworks.interface import (
     Job,
 )
-from skillrun.frameworks.taskiq import RULES
+from skillrun.frameworks.taskiq import list_rules
 from skillrun.repo.python import Project
 from skillrun.repo.survey import Survey
 from skillrun.repo.tree import Tree
@@ -512,7 +512,7 @@ def test_every_rule_has_a_pair() -> None:
         "taskiq.check-then-act",
         "taskiq.select-for-update-outside-transaction",
     }
-    for rule in {rule.id for rule in RULES} - shared:
+    for rule in {rule.id for rule in list_rules()} - shared:
         for check in ("finds", "ignores"):
             assert f'check_{check}("{rule.removeprefix("taskiq.")}"' in text, (rule, check)
 
@@ -536,5 +536,8 @@ def test_no_correct_style_is_an_error(tmp_path: Path, id_: str | None) -> None:
     assert policy.dead_letter is not None
     job = Job(project, Survey(), use, spec, handler, policy)
     assert [
-        f for rule in RULES for f in rule.find(job) if f.severity in (Severity.BLOCKER, ERROR)
+        f
+        for rule in list_rules()
+        for f in rule.find(job)
+        if f.severity in (Severity.BLOCKER, ERROR)
     ] == []

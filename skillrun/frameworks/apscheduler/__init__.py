@@ -6,7 +6,7 @@ library retries nothing, acknowledges nothing, and keeps no dead letters. Of its
 finds schedulers,
 `jobs.py` finds the places that schedule a function, with the options that then hold, `hooks.py` its
 listeners,
-`catalogue.py` and `rules.py` what people get wrong.
+`rules.py` what people get wrong.
 
 For a prover: a delivery is a call of the function, in a thread of the scheduler's process. Measured
 (3.11): with a persistent store a date job killed within milliseconds of its submission runs again
@@ -18,14 +18,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from skillrun.frameworks.apscheduler.catalogue import RULES as RULES
 from skillrun.frameworks.common.callables.idioms import IDIOMS as IDIOMS
 
 if TYPE_CHECKING:
-    from skillrun.frameworks.interface import (
-        Policy,
-        Send,
-    )
+    from skillrun.frameworks.interface import Policy, Rule, Send
     from skillrun.repo.python import Definition, Project
     from skillrun.repo.survey import Recogniser
     from skillrun.repo.uses import FrameworkUse, Place
@@ -80,3 +76,13 @@ def find_hooks(project: Project, use: FrameworkUse, handler: Definition) -> dict
     from skillrun.frameworks.apscheduler import hooks
 
     return hooks.find_hooks(project)
+
+
+def list_rules() -> tuple[Rule, ...]:
+    """What people get wrong with it."""
+    from skillrun.frameworks.apscheduler import rules
+    from skillrun.frameworks.common import racing
+    from skillrun.frameworks.common.callables import marks
+    from skillrun.frameworks.rulebook import collect_rules
+
+    return collect_rules(ID, marks, racing, rules)

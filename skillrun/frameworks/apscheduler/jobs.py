@@ -209,13 +209,13 @@ def the_scheduler(project: Project) -> Scheduler | None:
 
 
 def _the_scheduler(project: Project) -> Scheduler | None:
-    made = [
-        (module, node)
-        for module in project.modules_with("apscheduler")
-        if not is_aside(module.path)
-        for node in ast.walk(module.tree)
-        if isinstance(node, ast.Call) and _makes_scheduler(project, module, node)
-    ]
+    made = []
+    for module in project.modules_with("apscheduler"):
+        if is_aside(module.path):
+            continue
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.Call) and _makes_scheduler(project, module, node):
+                made.append((module, node))
     return _read_scheduler(project, *made[0]) if len(made) == 1 else None
 
 

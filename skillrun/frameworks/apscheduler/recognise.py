@@ -132,13 +132,13 @@ class APSchedulerRecogniser:
 
 def _schedulers(module: ast.Module) -> Iterator[tuple[str, ast.expr]]:
     """(name, call): the variable of a module, or the class or function that holds the scheduler."""
-    names = {
-        alias.asname or alias.name
-        for node in ast.walk(module)
-        if isinstance(node, ast.ImportFrom)
-        for alias in node.names
-        if alias.name in SCHEDULERS and "apscheduler" in (node.module or "")
-    }
+    names = set()
+    for node in ast.walk(module):
+        if not (isinstance(node, ast.ImportFrom)):
+            continue
+        for alias in node.names:
+            if alias.name in SCHEDULERS and "apscheduler" in (node.module or ""):
+                names.add(alias.asname or alias.name)
     for outer in module.body:
         for node in ast.walk(outer):
             if isinstance(node, ast.Call) and _is_scheduler(node.func, names):
@@ -159,11 +159,9 @@ def _named(outer: ast.stmt, call: ast.Call) -> str:
     target = outer.targets[0] if isinstance(outer, ast.Assign) else getattr(outer, "target", None)
     if isinstance(outer, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return outer.name
-    return (
-        last_word(target)
-        if isinstance(target, ast.expr) and last_word(target)
-        else last_word(call.func)
-    )
+    if isinstance(target, ast.expr) and last_word(target):
+        return last_word(target)
+    return last_word(call.func)
 
 
 def _additions(module: ast.Module) -> Iterator[ast.expr]:

@@ -22,6 +22,7 @@ from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.interface import (
     Job,
 )
+from skillrun.frameworks.rulebook import rule
 from skillrun.repo.places import is_aside
 from skillrun.repo.python import Module, is_known
 from skillrun.repo.source import last_word
@@ -47,9 +48,17 @@ def _jobs(job: Job) -> tuple[Scheduled, ...]:
     return tuple(one for one in find_jobs(job.project, job.handler) if not one.in_tests)
 
 
+@rule(
+    "apscheduler.started-in-web-process",
+    stage="idempotency",
+    source=(
+        "lokole#1: four gunicorn workers, each mail four times; agronholm/apscheduler#766;"
+        " frequently asked questions of APScheduler 3"
+    ),
+)
 def started_in_web_process(job: Job) -> Iterator[Finding]:
-    """`scheduler.start()` at the import of a web module, or in an AppConfig: once in each server
-    process.
+    """A scheduler that a web module starts runs in each of the server's processes: every job runs
+    that many times.
     """
     for module, call in _starts(job):
         where = _web_place(job, module, call)
@@ -107,9 +116,9 @@ def _web_place(job: Job, module: Module, call: ast.Call) -> str | None:
             for n in ast.walk(module.tree)
             if isinstance(n, ast.Call)
         )
-        return (
-            "when the web module is imported" if any(name in _WEB_APPS for name in made) else None
-        )
+        if any(name in _WEB_APPS for name in made):
+            return "when the web module is imported"
+        return None
     owner = module.class_of(call)
     is_config = owner is not None and "django.apps.AppConfig" in job.project.ancestors(
         job.project.define(module, owner).dotted
@@ -139,8 +148,18 @@ def _workers(job: Job, module: Module) -> tuple[Place, int] | None:
     return None
 
 
+@rule(
+    "apscheduler.copied-on-restart",
+    stage="idempotency",
+    source=(
+        "user guide of APScheduler 3: 'you MUST define an explicit ID for the job and use"
+        " replace_existing=True'"
+    ),
+)
 def copied_on_restart(job: Job) -> Iterator[Finding]:
-    """A persistent store, and `add_job` without an id, or with one that is there already after a
+    """A job without an id is added to a persistent store again at every start, and each copy runs.
+
+    A persistent store, and `add_job` without an id, or with one that is there already after a
     restart.
     """
     scheduler = the_scheduler(job.project)
@@ -186,8 +205,20 @@ def _at_import(one: Scheduled) -> bool:
     )
 
 
+@rule(
+    "apscheduler.misfire",
+    stage="retry",
+    source=(
+        "user guide of APScheduler 3, missed job executions; ethyca/fides#7346: a daily job"
+        " that was not run"
+    ),
+)
 def misfire(job: Job) -> Iterator[Finding]:
-    """A job that comes seldom, with the second of grace that is the default."""
+    """A run that comes more than misfire_grace_time late (1 s unless it is set) is dropped, not
+    done later.
+
+    A job that comes seldom, with the second of grace that is the default.
+    """
     for one in _jobs(job):
         grace = option(job.project, one, "misfire_grace_time")
         seldom = (
@@ -223,8 +254,17 @@ def _often(job: Job, one: Scheduled) -> bool:
     return not {keyword.arg for keyword in given.keywords} & _COARSE
 
 
+@rule(
+    "apscheduler.piled-up-runs",
+    stage="idempotency",
+    source="user guide of APScheduler 3, missed job executions and coalescing",
+)
 def piled_up_runs(job: Job) -> Iterator[Finding]:
-    """A persistent interval job whose grace is longer than its period, with coalesce=False."""
+    """With coalesce=False, all the runs that were missed while the process was down are made at
+    once.
+
+    A persistent interval job whose grace is longer than its period, with coalesce=False.
+    """
     scheduler = the_scheduler(job.project)
     for one in _jobs(job) if scheduler is not None and scheduler.persistent is not None else ():
         every, grace = period(job.project, one), option(job.project, one, "misfire_grace_time")
@@ -242,8 +282,16 @@ def piled_up_runs(job: Job) -> Iterator[Finding]:
             yield tell(job, "piled-up-runs", Severity.WARNING, one.place, message, "coalesce=True")
 
 
+@rule(
+    "apscheduler.max-instances",
+    stage="idempotency",
+    source=(
+        "user guide of APScheduler 3, limiting the number of concurrently executing"
+        " instances; django-celery-beat#331"
+    ),
+)
 def max_instances(job: Job) -> Iterator[Finding]:
-    """More than one run at a time."""
+    """max_instances above 1 lets a run begin beside one that still goes on."""
     for one in _jobs(job):
         value = option(job.project, one, "max_instances")
         if isinstance(value, int) and value > 1 and one.scheduled:
@@ -255,8 +303,18 @@ def max_instances(job: Job) -> Iterator[Finding]:
             yield tell(job, "max-instances", Severity.WARNING, one.place, message, hint)
 
 
+@rule(
+    "apscheduler.coroutine-in-threads",
+    stage="handler",
+    source=(
+        "of APScheduler 3's executors only asyncio.py and tornado.py ask whether the function"
+        " is a coroutine's"
+    ),
+)
 def coroutine_in_threads(job: Job) -> Iterator[Finding]:
-    """`async def` in a BackgroundScheduler or BlockingScheduler."""
+    """A scheduler that runs its jobs in threads makes a coroutine of an async function, and never
+    awaits it.
+    """
     scheduler = the_scheduler(job.project)
     if scheduler is None or scheduler.kind not in _THREADS or _has_executors(scheduler):
         return
@@ -282,8 +340,13 @@ def _has_executors(scheduler: Scheduler) -> bool:
     )
 
 
+@rule(
+    "apscheduler.called-not-added",
+    stage="handler",
+    source="Job._modify in apscheduler/job.py: TypeError where func is neither callable nor a text",
+)
 def called_not_added(job: Job) -> Iterator[Finding]:
-    """`add_job(f(), ...)`."""
+    """`add_job(f())` runs f once, there and then, and adds what it returned."""
     for one in _jobs(job):
         first = one.call.args[0] if one.call.args else one.argument("func")
         name = (
@@ -310,8 +373,15 @@ def _returns(one: Scheduled) -> bool:
     )
 
 
+@rule(
+    "apscheduler.unserializable",
+    stage="handler",
+    source="Job.__getstate__ in apscheduler/job.py: 'This Job cannot be serialized'",
+)
 def unserializable(job: Job) -> Iterator[Finding]:
-    """A lambda, or a function inside another one, with a persistent store."""
+    """A lambda or an inner function cannot be kept in a persistent store, which keeps the name of
+    the function.
+    """
     scheduler = the_scheduler(job.project)
     for one in _jobs(job) if scheduler is not None and scheduler.persistent is not None else ():
         first = one.call.args[0] if one.call.args and one.method == "add_job" else None
@@ -331,8 +401,15 @@ def unserializable(job: Job) -> Iterator[Finding]:
             )
 
 
+@rule(
+    "apscheduler.daylight-saving",
+    stage="contract",
+    source="agronholm/apscheduler#87, #120; daylight saving time behavior of the cron trigger",
+)
 def daylight_saving(job: Job) -> Iterator[Finding]:
-    """A cron hour from 1 to 3 in a zone whose clock changes."""
+    """A cron time in the hour of the clock change is skipped in spring, and may come twice in
+    autumn.
+    """
     scheduler = the_scheduler(job.project)
     for one in _jobs(job) if one_cron(job) else ():
         node = one.argument("trigger")

@@ -64,11 +64,11 @@ def _lists(project: Project, worker: Worker, module: str) -> bool:
         for node in ast.walk(value)
         if isinstance(node, ast.Name | ast.Attribute)
     )
-    return any(
-        project.origin(home.resolve(node) or "").startswith(f"{module}.")
-        for node in names
-        for _, home in found
-    )
+    for node in names:
+        for _, home in found:
+            if project.origin(home.resolve(node) or "").startswith(f"{module}."):
+                return True
+    return False
 
 
 def owner_of(worker: Worker) -> str | None:

@@ -44,11 +44,9 @@ class Worker:
     def option(self, name: str) -> Found | None:
         """The expression of an option; None where it is left to the default, or None itself."""
         found = self.options.get(name)
-        return (
-            None
-            if found and isinstance(found[0], ast.Constant) and found[0].value is None
-            else found
-        )
+        if found and isinstance(found[0], ast.Constant) and found[0].value is None:
+            return None
+        return found
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from skillrun.frameworks.celery.idioms import IDIOMS as IDIOMS
-from skillrun.frameworks.celery.rules.catalogue import RULES as RULES
 
 if TYPE_CHECKING:
-    from skillrun.frameworks.interface import (
-        Policy,
-        Send,
-    )
+    from skillrun.frameworks.interface import Policy, Rule, Send
     from skillrun.repo.python import Definition, Project
     from skillrun.repo.survey import Recogniser
     from skillrun.repo.uses import FrameworkUse, Place
@@ -72,3 +68,20 @@ def find_hooks(project: Project, use: FrameworkUse, handler: Definition) -> dict
     from skillrun.frameworks.celery.tasks import read_task
 
     return hooks.find_hooks(project, read_task(project, use, handler))
+
+
+def list_rules() -> tuple[Rule, ...]:
+    """What people get wrong with it."""
+    from skillrun.frameworks.celery.rules import (
+        delivery,
+        publishing,
+        retrying,
+        scheduling,
+        swallowing,
+    )
+    from skillrun.frameworks.common import lock_times, racing
+    from skillrun.frameworks.rulebook import collect_rules
+
+    return collect_rules(
+        ID, delivery, retrying, swallowing, publishing, scheduling, lock_times, racing
+    )

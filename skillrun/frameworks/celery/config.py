@@ -244,11 +244,9 @@ class _Reader:
                 )
 
     def _bound_value(self, name: str, value: ast.expr, module: Module, scope: ast.AST) -> Any:
-        return (
-            self.project.variable(module, name)
-            if scope is module.tree
-            else self.project.literal(value, module)
-        )
+        if scope is module.tree:
+            return self.project.variable(module, name)
+        return self.project.literal(value, module)
 
     # Celery(broker=..., ...)
 
@@ -374,11 +372,9 @@ def setting_name(name: str, namespace: str) -> str | None:
     """
     if namespace:
         prefix = namespace.upper() + "_"
-        return (
-            name[len(prefix) :].lower()
-            if name.upper().startswith(prefix) and name.isupper()
-            else None
-        )
+        if name.upper().startswith(prefix) and name.isupper():
+            return name[len(prefix) :].lower()
+        return None
     if name in _OLD_NAMES:
         return _OLD_NAMES[name]
     if name.startswith("_"):

@@ -60,11 +60,9 @@ def receivers(project: Project, task: Task, signal: str) -> Iterator[Definition]
 def _connect_call(module: Module, node: ast.expr) -> ast.Call | None:
     """`task_failure.connect(...)` around the signal's name; None for the bare decorator."""
     above = list(module.parents(node))[:2]
-    return (
-        above[1]
-        if len(above) == 2 and isinstance(above[1], ast.Call) and above[1].func is above[0]
-        else None
-    )
+    if len(above) == 2 and isinstance(above[1], ast.Call) and above[1].func is above[0]:
+        return above[1]
+    return None
 
 
 def _hears(project: Project, task: Task, module: Module, connect: ast.Call) -> bool:

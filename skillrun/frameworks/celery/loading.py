@@ -66,11 +66,9 @@ def _target(name: str, value: ast.expr) -> str | None:
     pairs = zip(value.keys, value.values, strict=True)
     held = {key.value: one for key, one in pairs if isinstance(key, ast.Constant)}
     key = next((key for key in _KEYS if isinstance(held.get(key), ast.List | ast.Tuple)), None)
-    return (
-        f'{name}["{key}"]'
-        if key is not None and any(beside in held for beside in _BESIDE)
-        else None
-    )
+    if key is not None and any(beside in held for beside in _BESIDE):
+        return f'{name}["{key}"]'
+    return None
 
 
 def _in_call(app: Module) -> tuple[str, str] | None:

@@ -315,11 +315,9 @@ class _Reader:
         name = module.resolve(node)
         found = self.project.lookup(name) if name else None
         value = found.binding.value if found and found.binding else None
-        return (
-            (value, found.module)
-            if found and found.module and isinstance(value, ast.Dict)
-            else None
-        )
+        if found and found.module and isinstance(value, ast.Dict):
+            return (value, found.module)
+        return None
 
     def _set(self, name: str, node: ast.expr, module: Module) -> None:
         value = self.project.literal(node, module)

@@ -101,11 +101,9 @@ def bound_of(tries: Tries, call: Call) -> tuple[int | None, Place | None, bool]:
 
 
 def _parts(test: ast.expr, holds: bool) -> list[ast.expr]:
-    return (
-        test.values
-        if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And) and holds
-        else [test]
-    )
+    if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And) and holds:
+        return test.values
+    return [test]
 
 
 def taking(call: Call, bases: frozenset[str]) -> Handler | None:

@@ -38,11 +38,9 @@ def read_fields(schedule: str) -> dict[str, str] | None:
     if len(texts) != len(FIELDS):
         return None
     made = {name: _field(name, text) for name, text in zip(FIELDS, texts, strict=True)}
-    return (
-        {name: text for name, text in made.items() if text is not None}
-        if None not in made.values()
-        else None
-    )
+    if None not in made.values():
+        return {name: text for name, text in made.items() if text is not None}
+    return None
 
 
 def both_days(fields: dict[str, str]) -> bool:

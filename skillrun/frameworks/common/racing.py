@@ -1,6 +1,4 @@
-"""Rules about two deliveries at once: locks that run out, and checks that another delivery passes
-too.
-"""
+"""Rules about two deliveries at once: checks that another delivery passes too."""
 
 from __future__ import annotations
 
@@ -14,10 +12,10 @@ from skillrun.frameworks.common.facts import (
     call_place,
     calls_of,
     is_atomic,
-    seconds,
     tell,
 )
 from skillrun.frameworks.interface import Job
+from skillrun.frameworks.rulebook import rule
 from skillrun.repo.python import Call, Definition
 
 _TABLE = r"[\"'`\[]?(?:\w+[\"'`\]]?\.[\"'`\[]?)?(\w+)"
@@ -32,57 +30,18 @@ _SERIAL_KEY = re.compile(
 )
 
 
-def lock_ttl(job: Job) -> Iterator[Finding]:
-    """A lock that runs out while its holder still works, or between two attempts, locks nothing."""
-    for call in calls_of(job):
-        ttl = _lock_ttl(job, call)
-        if ttl is None:
-            continue
-        for what, longest in _must_outlast(job):
-            if ttl < longest:
-                message = (
-                    f"the lock is held for {seconds(ttl)} at most, {what} is"
-                    f" {seconds(longest)}: a second delivery gets it too"
-                )
-                yield tell(
-                    job,
-                    "lock-ttl",
-                    Severity.WARNING,
-                    call_place(call),
-                    message,
-                    f"hold it for more than {longest:g} s",
-                )
-                break
-
-
-def _must_outlast(job: Job) -> Iterator[tuple[str, float]]:
-    if job.policy.time_limit_s is not None:
-        yield "the time limit of the task", job.policy.time_limit_s
-    attempts = job.policy.max_attempts
-    if attempts is not None and attempts > 1 and "backoff" not in job.policy.unknown:
-        yield "the time over all retries", sum(job.policy.backoff.delays(attempts - 1))
-
-
-def _lock_ttl(job: Job, call: Call) -> float | None:
-    """The literal seconds of `cache.add`, `cache.lock`, `redis.lock` and `redis.set(nx=True,
-    ex=...)`.
-    """
-    word = call.origin.rpartition(".")[2]
-    literal = job.project.literal
-    if word == "add" and "cache" in call.origin:
-        value = literal(call.argument(2, "timeout"), call.module)
-    elif word == "lock" and ("cache" in call.origin.lower() or "redis" in call.origin.lower()):
-        value = literal(call.argument(1, "timeout"), call.module)
-    elif word == "set" and literal(call.keywords.get("nx"), call.module) is True:
-        px = literal(call.keywords.get("px"), call.module)
-        value = px / 1000 if isinstance(px, int) else literal(call.argument(2, "ex"), call.module)
-    else:
-        return None
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
+@rule(
+    "check-then-act",
+    stage="idempotency",
+    source=(
+        "hermes-agent#57832, cetmix-tower#299, celery/celery#87 (get, then set), rq/rq#2193"
+        " (one job in two workers)"
+    ),
+)
 def check_then_act(job: Job) -> Iterator[Finding]:
-    """Look, then write: two deliveries at once both look before either writes."""
+    """Two runs at once both look before either writes; only a unique key or one atomic step keeps
+    one out.
+    """
     calls = calls_of(job)
     yield from _cache_get_then_set(job, calls)
     yield from _select_then_insert(job, calls)
@@ -257,10 +216,13 @@ def _in_lock(job: Job, call: Call) -> bool:
     return any("lock" in name.lower() for name in call.in_with)
 
 
+@rule(
+    "select-for-update-outside-transaction",
+    stage="idempotency",
+    source="DhananjayThomble/URL-Shortener-App#282",
+)
 def select_for_update_outside_transaction(job: Job) -> Iterator[Finding]:
-    """A row lock lives as long as its transaction: outside of one it is gone at once (Django
-    refuses it).
-    """
+    """A row lock ends with its transaction: outside of one it protects nothing."""
     for call in calls_of(job):
         word = call.node.func.attr if isinstance(call.node.func, ast.Attribute) else ""
         raw = _FOR_UPDATE.search(_sql(job, call)) and call.origin.startswith("django.db.connection")

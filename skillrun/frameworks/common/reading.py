@@ -72,11 +72,9 @@ def held_value(project: Project, node: ast.expr, module: Module) -> tuple[ast.ex
         and (bound := module.bindings(function).get(node.id))
     ):
         value = bound[0].value
-        return (
-            (value, module)
-            if len(bound) == 1 and bound[0].kind == "value" and value is not None
-            else None
-        )
+        if len(bound) == 1 and bound[0].kind == "value" and value is not None:
+            return (value, module)
+        return None
     name = module.resolve(node)
     found = project.lookup(name) if name else None
     value = found.binding.value if found and found.binding else None

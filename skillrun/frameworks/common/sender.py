@@ -5,10 +5,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from skillrun.core.verdict import Finding
 from skillrun.frameworks.interface import Job, Send
 
 if TYPE_CHECKING:
@@ -93,14 +91,3 @@ def hold_options(
 def is_sent_by_others(sends: Iterable[Send]) -> bool:
     """Somebody beside the tests and the handler itself publishes it."""
     return any(not send.in_tests and not send.own for send in sends)
-
-
-def send_rule(package: str, name: str) -> Callable[[Job], Iterable[Finding]]:
-    """A rule of `send_rules` in the words of the library in that package, imported at first use."""
-
-    def find(job: Job) -> Iterable[Finding]:
-        rule: Any = getattr(import_module("skillrun.frameworks.common.send_rules"), name)
-        sender: Sender = import_module(f"skillrun.frameworks.{package}.sends").SENDER
-        return tuple(rule(job, sender))
-
-    return find

@@ -18,10 +18,10 @@ from skillrun.repo.python import Call, Handler
 from skillrun.repo.uses import Place
 
 
-def swallowed_exception(
-    job: Job, says: str = "Celery reports SUCCESS and never retries"
-) -> Iterator[Finding]:
-    """A clause around an effect that ends the job normally: the library takes it for a success."""
+def swallowed_exception(job: Job, says: str) -> Iterator[Finding]:
+    """A clause around an effect that ends the job normally: the library takes it for a success,
+    and `says` what it does then.
+    """
     transient = _transient(job)
     seen: set[ast.AST] = set()
     for call in effect_calls(job):

@@ -21,13 +21,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from skillrun.frameworks.django_q2.idioms import IDIOMS as IDIOMS
-from skillrun.frameworks.django_q2.rules.catalogue import RULES as RULES
 
 if TYPE_CHECKING:
-    from skillrun.frameworks.interface import (
-        Policy,
-        Send,
-    )
+    from skillrun.frameworks.interface import Policy, Rule, Send
     from skillrun.repo.python import Definition, Project
     from skillrun.repo.survey import Recogniser
     from skillrun.repo.uses import FrameworkUse, Place
@@ -80,3 +76,12 @@ def find_hooks(project: Project, use: FrameworkUse, handler: Definition) -> dict
     from skillrun.frameworks.django_q2 import hooks
 
     return hooks.find_hooks(project, handler)
+
+
+def list_rules() -> tuple[Rule, ...]:
+    """What people get wrong with it."""
+    from skillrun.frameworks.common import racing
+    from skillrun.frameworks.django_q2.rules import cluster, failing, publishing
+    from skillrun.frameworks.rulebook import collect_rules
+
+    return collect_rules(ID, cluster, failing, publishing, racing)

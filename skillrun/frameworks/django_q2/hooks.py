@@ -114,11 +114,9 @@ def _received(project: Project, module: Module, node: ast.AST, signal: str) -> D
         given = [
             arg for one in node.decorator_list if isinstance(one, ast.Call) for arg in one.args
         ]
-        return (
-            project.define(module, node)
-            if any(_is(project, module, arg, signal) for arg in given)
-            else None
-        )
+        if any(_is(project, module, arg, signal) for arg in given):
+            return project.define(module, node)
+        return None
     if (
         not isinstance(node, ast.Call)
         or not isinstance(node.func, ast.Attribute)

@@ -39,11 +39,9 @@ class Attempts(Tries):
     ) -> float:
         """`timezone.now() + timedelta(...)` counts from now on."""
         name = module.resolve(node.func) or ""
-        return (
-            0.0
-            if name.rpartition(".")[2] in _NOW
-            else super()._call(node, module, retries, given, depth)
-        )
+        if name.rpartition(".")[2] in _NOW:
+            return 0.0
+        return super()._call(node, module, retries, given, depth)
 
 
 @dataclass(frozen=True)

@@ -31,13 +31,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from skillrun.frameworks.dramatiq.idioms import IDIOMS as IDIOMS
-from skillrun.frameworks.dramatiq.rules.catalogue import RULES as RULES
 
 if TYPE_CHECKING:
-    from skillrun.frameworks.interface import (
-        Policy,
-        Send,
-    )
+    from skillrun.frameworks.interface import Policy, Rule, Send
     from skillrun.repo.python import Definition, Project
     from skillrun.repo.survey import Recogniser
     from skillrun.repo.uses import FrameworkUse, Place
@@ -88,3 +84,12 @@ def find_hooks(project: Project, use: FrameworkUse, handler: Definition) -> dict
     from skillrun.frameworks.dramatiq import hooks
 
     return hooks.find_hooks(project, use, handler)
+
+
+def list_rules() -> tuple[Rule, ...]:
+    """What people get wrong with it."""
+    from skillrun.frameworks.common import lock_times, racing
+    from skillrun.frameworks.dramatiq.rules import ending, retrying, sending
+    from skillrun.frameworks.rulebook import collect_rules
+
+    return collect_rules(ID, retrying, ending, sending, lock_times, racing)

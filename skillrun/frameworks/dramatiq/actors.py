@@ -181,12 +181,11 @@ class _Reader:
         owners = [
             found for name in names if (found := self.project.definition(name)) and found.is_class
         ]
-        metas = [
-            (owner, meta)
-            for owner in owners
-            for meta in getattr(owner.node, "body", ())
-            if isinstance(meta, ast.ClassDef) and meta.name == "Meta"
-        ]
+        metas = []
+        for owner in owners:
+            for meta in getattr(owner.node, "body", ()):
+                if isinstance(meta, ast.ClassDef) and meta.name == "Meta":
+                    metas.append((owner, meta))
         for owner, meta in metas[:1]:
             for name, bound in owner.module.bindings(meta).items():
                 if bound[-1].value is not None:

@@ -118,11 +118,9 @@ class Options:
     def throws(self) -> tuple[tuple[str, ...], Place | None]:
         """Exceptions that are never retried."""
         given = self.actor.options.get("throws")
-        return (
-            (self.project.exception_names(given.node, given.module), given.place)
-            if given
-            else ((), None)
-        )
+        if given:
+            return (self.project.exception_names(given.node, given.module), given.place)
+        return ((), None)
 
 
 def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Policy:

@@ -168,11 +168,9 @@ def _scheduling_call(module: Module, node: ast.expr) -> str | None:
         if isinstance(above, ast.Call) and isinstance(above.func, ast.Attribute)
         else ""
     )
-    return (
-        f"{word}(...)"
-        if word in ("add_job", "do") and isinstance(above, ast.Call) and node in above.args
-        else None
-    )
+    if word in ("add_job", "do") and isinstance(above, ast.Call) and node in above.args:
+        return f"{word}(...)"
+    return None
 
 
 def _scheduled_function(module: Module, node: ast.expr) -> str | None:

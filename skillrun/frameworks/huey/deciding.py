@@ -43,12 +43,11 @@ def own_wait(
     """(the waits, the line) where a receiver sets `task.retry_delay`; the waits are None where they
     cannot be read.
     """
-    found = [
-        (receiver, node)
-        for receiver in _deciding(project, use, "retry_delay")
-        for node in ast.walk(receiver.node)
-        if _sets(node, "retry_delay")
-    ]
+    found = []
+    for receiver in _deciding(project, use, "retry_delay"):
+        for node in ast.walk(receiver.node):
+            if _sets(node, "retry_delay"):
+                found.append((receiver, node))
     if not found:
         return None
     receiver, node = found[0]

@@ -118,11 +118,9 @@ def last_branch(node: ast.If) -> list[ast.stmt]:
         return node.orelse or _after(node)
     if isinstance(test.ops[0], ast.Eq | ast.Lt | ast.LtE):
         return node.body
-    return (
-        (node.orelse or _after(node))
-        if isinstance(test.ops[0], ast.Gt | ast.GtE | ast.NotEq)
-        else []
-    )
+    if isinstance(test.ops[0], ast.Gt | ast.GtE | ast.NotEq):
+        return node.orelse or _after(node)
+    return []
 
 
 def _after(node: ast.If) -> list[ast.stmt]:
@@ -151,11 +149,9 @@ def fate(project: Project, task: Task, call: Call, exception: str) -> str:
         if answer != "again":
             return answer
     below = [n.func if isinstance(n, ast.Call) else n for n in task.below]
-    return (
-        "retries"
-        if all(_passes(project, n, task.handler.module) for n in below) and not task.unread
-        else "unsure"
-    )
+    if all(_passes(project, n, task.handler.module) for n in below) and not task.unread:
+        return "retries"
+    return "unsure"
 
 
 def _passes(project: Project, node: ast.expr, module: Module) -> bool:
@@ -175,11 +171,9 @@ def _catches(project: Project, clause: Handler, exception: str) -> bool | None:
         for name in bases
         if not name.startswith("builtins.") and project.definition(name) is None
     ]
-    return (
-        None
-        if outside and any(name.partition(".")[0] == outside[0].partition(".")[0] for name in names)
-        else False
-    )
+    if outside and any(name.partition(".")[0] == outside[0].partition(".")[0] for name in names):
+        return None
+    return False
 
 
 def outcome(project: Project, clause: Handler) -> str:

@@ -212,11 +212,9 @@ def _by_hand(
     sources["backoff"] = place
     factor, cap = read
     first = base * factor
-    return (
-        Backoff("exponential", min(first, cap) if cap is not None else first, factor, cap)
-        if base
-        else _NONE
-    )
+    if base:
+        return Backoff("exponential", min(first, cap) if cap is not None else first, factor, cap)
+    return _NONE
 
 
 def _multiplied(
@@ -263,12 +261,10 @@ def _number(
 
 def _not_retried(project: Project, task: Task) -> tuple[str, ...]:
     """Exceptions that a clause of the task takes and does not let through to a retry."""
-    names = [
-        name
-        for clause in project.handlers(task.handler)
-        if outcome(project, clause) in ("stops", "ends")
-        for name in clause.exceptions
-    ]
+    names: list[str] = []
+    for clause in project.handlers(task.handler):
+        if outcome(project, clause) in ("stops", "ends"):
+            names += clause.exceptions
     return tuple(dict.fromkeys(import_path(project, name) for name in names))
 
 

@@ -98,9 +98,9 @@ def _unloaded(project: Project, facts: Facts, django: bool) -> str:
 def _consumer_objects(line: str) -> list[str]:
     """The Huey object that a command line starts a consumer with: "shop.tasks.huey"."""
     command = _CONSUMER.search(line)
-    return (
-        [name.replace(":", ".") for name in _OBJECT.findall(command["rest"])[:1]] if command else []
-    )
+    if command:
+        return [name.replace(":", ".") for name in _OBJECT.findall(command["rest"])[:1]]
+    return []
 
 
 def _app(facts: Facts) -> Symbol | None:
@@ -217,11 +217,9 @@ def runs_need(facts: Facts, *, case: bool) -> tuple[Symbol | str, ...]:
 
 def _fields(facts: Facts) -> dict[str, str] | None:
     """The fields of Huey's crontab; None where it has none that means the trigger."""
-    return (
-        read_fields(facts.schedule or "")
-        if facts.trigger == "cron"
-        else every_fields(facts.every_s or 60.0)
-    )
+    if facts.trigger == "cron":
+        return read_fields(facts.schedule or "")
+    return every_fields(facts.every_s or 60.0)
 
 
 def _crontab(facts: Facts) -> str:
@@ -253,11 +251,9 @@ def _key(facts: Facts) -> str:
 
 def _sent(facts: Facts) -> list[str]:
     """The arguments of a call that publishes."""
-    return (
-        ["payload"]
-        if facts.message == "payload"
-        else [f"{field.name}={field.name}" for field in facts.fields]
-    )
+    if facts.message == "payload":
+        return ["payload"]
+    return [f"{field.name}={field.name}" for field in facts.fields]
 
 
 def _own_waits(facts: Facts) -> bool:

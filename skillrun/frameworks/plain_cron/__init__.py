@@ -12,7 +12,7 @@ poll, `callers.py` climbs from the handler to its callers, `wiring.py` says who 
 `attempts.py` and
 `policy.py` read its own retry, `marks.py` and `rules.py` hold what people get wrong. Here,
 `recognise.py` judges
-whether there is such a job at all, `catalogue.py` and `rules.py` are about schedules.
+whether there is such a job at all, `rules.py` is about schedules.
 """
 
 from __future__ import annotations
@@ -20,13 +20,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from skillrun.frameworks.common.callables.idioms import IDIOMS as IDIOMS
-from skillrun.frameworks.plain_cron.catalogue import RULES as RULES
 
 if TYPE_CHECKING:
-    from skillrun.frameworks.interface import (
-        Policy,
-        Send,
-    )
+    from skillrun.frameworks.interface import Policy, Rule, Send
     from skillrun.repo.python import Definition, Project
     from skillrun.repo.survey import Recogniser
     from skillrun.repo.uses import FrameworkUse, Place
@@ -77,3 +73,13 @@ def find_sends(project: Project, use: FrameworkUse, handler: Definition) -> tupl
 def find_hooks(project: Project, use: FrameworkUse, handler: Definition) -> dict[str, Definition]:
     """Nothing calls anything around a plain callable."""
     return {}
+
+
+def list_rules() -> tuple[Rule, ...]:
+    """What people get wrong with it."""
+    from skillrun.frameworks.common import racing
+    from skillrun.frameworks.common.callables import marks
+    from skillrun.frameworks.plain_cron import rules
+    from skillrun.frameworks.rulebook import collect_rules
+
+    return collect_rules(ID, marks, racing, rules)

@@ -13,12 +13,18 @@ from skillrun.frameworks.common.callables.starts import Start
 from skillrun.frameworks.common.facts import calls_of
 from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.interface import Job
+from skillrun.frameworks.rulebook import rule
 from skillrun.repo.places import is_aside
 from skillrun.repo.source import last_word
 
 
+@rule(
+    "plain-cron.crontab-minute",
+    stage="contract",
+    source="crontab(5); flake8-pie PIE784 says the same of Celery's crontab",
+)
 def crontab_minute(job: Job) -> Iterator[Finding]:
-    """One hour is given, and every minute of it."""
+    """`* 3 * * *` runs every minute from 3:00 to 3:59, because its minute is '*'."""
     for start in _starts(job):
         fields = start.when.split()
         if len(fields) == 5 and fields[0] == "*" and re.fullmatch(r"\d{1,2}", fields[1]):
@@ -36,8 +42,20 @@ def crontab_minute(job: Job) -> Iterator[Finding]:
             )
 
 
+@rule(
+    "plain-cron.cronjob-overlap",
+    stage="idempotency",
+    source=(
+        "CronJob in the documentation of Kubernetes: concurrencyPolicy is Allow by default;"
+        " django-cronjobs#1"
+    ),
+)
 def cronjob_overlap(job: Job) -> Iterator[Finding]:
-    """A CronJob that says nothing about a run that still goes on."""
+    """Kubernetes starts the next run beside one that still runs, unless concurrencyPolicy forbids
+    it.
+
+    A CronJob that says nothing about a run that still goes on.
+    """
     for start in _starts(job):
         if start.how == "CronJob" and not start.locked:
             message = (
@@ -55,8 +73,13 @@ def _starts(job: Job) -> Iterator[Start]:
     yield from (start for start in starts if not is_aside(start.path))
 
 
+@rule(
+    "plain-cron.called-not-scheduled",
+    stage="handler",
+    source="Job.do of the library schedule: TypeError where the value is not callable",
+)
 def called_not_scheduled(job: Job) -> Iterator[Finding]:
-    """`schedule.every().day.do(f())`."""
+    """`.do(f())` runs f once at start-up and schedules what it returned."""
     for use in job.project.uses(job.handler.dotted):
         called = next(use.module.parents(use.node), None)
         above = (
@@ -81,8 +104,17 @@ def called_not_scheduled(job: Job) -> Iterator[Finding]:
             )
 
 
+@rule(
+    "plain-cron.schedule-dies",
+    stage="retry",
+    source=(
+        "Exception handling in the documentation of schedule: 'Schedule doesn't catch exceptions'"
+    ),
+)
 def schedule_dies(job: Job) -> Iterator[Finding]:
-    """`run_pending()` stands in no `try`, and the handler lets its errors through."""
+    """The library schedule lets a job's exception through: it ends the loop, and with it every
+    other job.
+    """
     if not _scheduled_by_library(job) or _catches_all(job):
         return
     for reference in job.project.references("schedule.run_pending"):

@@ -25,13 +25,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from skillrun.frameworks.procrastinate.idioms import IDIOMS as IDIOMS
-from skillrun.frameworks.procrastinate.rules.catalogue import RULES as RULES
 
 if TYPE_CHECKING:
-    from skillrun.frameworks.interface import (
-        Policy,
-        Send,
-    )
+    from skillrun.frameworks.interface import Policy, Rule, Send
     from skillrun.repo.python import Definition, Project
     from skillrun.repo.survey import Recogniser
     from skillrun.repo.uses import FrameworkUse, Place
@@ -80,3 +76,18 @@ def find_sends(project: Project, use: FrameworkUse, handler: Definition) -> tupl
 def find_hooks(project: Project, use: FrameworkUse, handler: Definition) -> dict[str, Definition]:
     """None: what a middleware or a strategy does is read where the dead letter is looked for."""
     return {}
+
+
+def list_rules() -> tuple[Rule, ...]:
+    """What people get wrong with it."""
+    from skillrun.frameworks.common import racing
+    from skillrun.frameworks.procrastinate.rules import (
+        deferring,
+        giving_up,
+        recovering,
+        retrying,
+        running,
+    )
+    from skillrun.frameworks.rulebook import collect_rules
+
+    return collect_rules(ID, retrying, recovering, giving_up, running, deferring, racing)

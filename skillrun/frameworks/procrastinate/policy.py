@@ -105,9 +105,9 @@ class _Reader:
         names = dict.fromkeys(
             name for clause in found for name in clause.exceptions if name not in ANY
         )
-        return (
-            tuple(import_path(self.project, name) for name in names) if strategy.tries_again else ()
-        )
+        if strategy.tries_again:
+            return tuple(import_path(self.project, name) for name in names)
+        return ()
 
     def _unread(self, name: str, strategy: Strategy) -> None:
         self.unknown[name] = strategy.place or Place(self.handler.path, self.handler.line)

@@ -330,11 +330,9 @@ def cron_of(trigger: str, schedule: str | None, every_s: float | None) -> str | 
     if every < 60:
         return f"* * * * * */{int(every)}" if every.is_integer() and 60 % every == 0 else None
     fields = every_fields(every)
-    return (
-        f"{fields.get('minute', '*')} {fields.get('hour', '*')} * * *"
-        if fields is not None
-        else None
-    )
+    if fields is not None:
+        return f"{fields.get('minute', '*')} {fields.get('hour', '*')} * * *"
+    return None
 
 
 def _given(facts: Facts) -> list[str]:

@@ -79,11 +79,9 @@ def find_task(project: Project, use: FrameworkUse, import_path: str) -> Definiti
     """
     found = project.lookup(import_path)
     if found is None or found.definition is not None:
-        return (
-            None
-            if found is None or found.definition is None or found.definition.is_class
-            else found.definition
-        )
+        if found is None or found.definition is None or found.definition.is_class:
+            return None
+        return found.definition
     value = found.binding.value if found.binding else None
     if not isinstance(value, ast.Call) or found.module is None or not value.args:
         return None

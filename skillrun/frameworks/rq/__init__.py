@@ -28,13 +28,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from skillrun.frameworks.rq.idioms import IDIOMS as IDIOMS
-from skillrun.frameworks.rq.rules.catalogue import RULES as RULES
 
 if TYPE_CHECKING:
-    from skillrun.frameworks.interface import (
-        Policy,
-        Send,
-    )
+    from skillrun.frameworks.interface import Policy, Rule, Send
     from skillrun.repo.python import Definition, Project
     from skillrun.repo.survey import Recogniser
     from skillrun.repo.uses import FrameworkUse, Place
@@ -83,3 +79,12 @@ def find_hooks(project: Project, use: FrameworkUse, handler: Definition) -> dict
     from skillrun.frameworks.rq.callbacks import find_hooks as found
 
     return found(project, handler)
+
+
+def list_rules() -> tuple[Rule, ...]:
+    """What people get wrong with it."""
+    from skillrun.frameworks.common import lock_times, racing
+    from skillrun.frameworks.rq.rules import dead_letters, publishing, retrying
+    from skillrun.frameworks.rulebook import collect_rules
+
+    return collect_rules(ID, retrying, dead_letters, publishing, lock_times, racing)

@@ -125,14 +125,16 @@ def random_waits(project: Project, handler: Definition) -> bool:
     """A failure callback draws `job.retry_intervals` anew: RQ reads them after it, for the wait
     that comes next.
     """
-    return any(
-        isinstance(node, ast.Assign)
-        and isinstance(node.targets[0], ast.Attribute)
-        and node.targets[0].attr == "retry_intervals"
-        and any(_is_random(hook.module, part) for part in ast.walk(node.value))
-        for hook in failure_callbacks(project, handler)
-        for node in ast.walk(hook.node)
-    )
+    for hook in failure_callbacks(project, handler):
+        for node in ast.walk(hook.node):
+            if (
+                isinstance(node, ast.Assign)
+                and isinstance(node.targets[0], ast.Attribute)
+                and node.targets[0].attr == "retry_intervals"
+                and any(_is_random(hook.module, part) for part in ast.walk(node.value))
+            ):
+                return True
+    return False
 
 
 def _is_random(module: Module, node: ast.AST) -> bool:

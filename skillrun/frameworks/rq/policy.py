@@ -135,11 +135,9 @@ class _Reader:
             self.sources["time_limit_s"] = place
             limits.append(None if value == -1 else value)
         self.sources.setdefault("time_limit_s", None)
-        return (
-            None
-            if None in limits
-            else max((one for one in limits if one is not None), default=TIMEOUT_S)
-        )
+        if None in limits:
+            return None
+        return max((one for one in limits if one is not None), default=TIMEOUT_S)
 
     def _default_timeout(self) -> Any:
         """`Queue(default_timeout=...)`, or DEFAULT_TIMEOUT in RQ_QUEUES, where all of them
@@ -218,11 +216,9 @@ def seconds_of(project: Project, node: ast.expr | None, module: Module) -> Any:
     value = project.literal(node, module)
     if isinstance(value, str) and value[:-1].isdigit() and value[-1:].lower() in _UNITS:
         return float(value[:-1]) * _UNITS[value[-1:].lower()]
-    return (
-        float(value)
-        if isinstance(value, int | float) or (isinstance(value, str) and value.isdigit())
-        else value
-    )
+    if isinstance(value, int | float) or (isinstance(value, str) and value.isdigit()):
+        return float(value)
+    return value
 
 
 def _default_timeouts(project: Project) -> Iterator[Any]:

@@ -28,13 +28,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from skillrun.frameworks.taskiq.idioms import IDIOMS as IDIOMS
-from skillrun.frameworks.taskiq.rules.catalogue import RULES as RULES
 
 if TYPE_CHECKING:
-    from skillrun.frameworks.interface import (
-        Policy,
-        Send,
-    )
+    from skillrun.frameworks.interface import Policy, Rule, Send
     from skillrun.repo.python import Definition, Project
     from skillrun.repo.survey import Recogniser
     from skillrun.repo.uses import FrameworkUse, Place
@@ -85,3 +81,12 @@ def find_hooks(project: Project, use: FrameworkUse, handler: Definition) -> dict
     from skillrun.frameworks.taskiq import hooks
 
     return hooks.find_hooks(project, handler)
+
+
+def list_rules() -> tuple[Rule, ...]:
+    """What people get wrong with it."""
+    from skillrun.frameworks.common import racing
+    from skillrun.frameworks.rulebook import collect_rules
+    from skillrun.frameworks.taskiq.rules import ending, retrying, sending
+
+    return collect_rules(ID, retrying, ending, sending, racing)

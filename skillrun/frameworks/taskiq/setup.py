@@ -195,22 +195,18 @@ def _problem(project: Project, facts: Facts, broker: Broker, part: Part | None) 
             f"{kind} waits by itself, and {named} has a schedule_source too: a retry would wait"
             " twice"
         )
-        return (
-            twice
-            if broker.waits
-            else f"{kind} does not wait, and {named} has no schedule_source: give it one"
-        )
+        if broker.waits:
+            return twice
+        return f"{kind} does not wait, and {named} has no schedule_source: give it one"
     own = make_delay(project, part)
     if own is not None:
         found = own_waits(project, own)
         same = found is not None and found.delays(len(delays)) == delays
         return "" if same else f"{named}.make_delay computes other waits than retry.backoff says"
     changed = [name for name in _CHANGES if option(project, part, name) is not False]
-    return (
-        f"the broker's {named} has {changed[0]}, which changes the waits of a job"
-        if changed
-        else ""
-    )
+    if changed:
+        return f"the broker's {named} has {changed[0]}, which changes the waits of a job"
+    return ""
 
 
 def _unloaded(

@@ -136,7 +136,7 @@ def _known_help() -> dict[str, str]:
 
     known = {f"gaming.{look.id}": look.help for look in LOOKS} | HELP | TESTS_HELP | CHANGED_HELP
     for framework in FRAMEWORKS.values():
-        known |= {rule.id: rule.why for rule in framework.RULES}
+        known |= {rule.id: rule.why for rule in framework.list_rules()}
     return known
 
 

@@ -11,18 +11,21 @@ from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.arq.policy import keep_result_s
 from skillrun.frameworks.arq.sends import SENDER, find_named_sends
 from skillrun.frameworks.arq.workers import find_entries
+from skillrun.frameworks.common import send_rules
 from skillrun.frameworks.common.facts import seconds, tell
 from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.common.send_rules import find_called_sends, find_real_sends
 from skillrun.frameworks.interface import Job
+from skillrun.frameworks.rulebook import rule
 from skillrun.repo.python import is_known
 
 # arq/constants.py, expires_extra_ms: a job is kept for a day after it was due.
 _EXPIRES_S = 86_400.0
 
 
+@rule("arq.unknown-name", stage="handler", source="`function not found` in run_job, arq/worker.py")
 def unknown_name(job: Job) -> Iterator[Finding]:
-    """The function's own name, where the worker knows it by another."""
+    """A job is found by its name in the worker: with another name it fails as soon as it is taken."""
     entries = find_entries(job.project, job.handler)
     names = {entry.name for entry in entries}
     if not entries or None in names:
@@ -45,8 +48,17 @@ def unknown_name(job: Job) -> Iterator[Finding]:
             )
 
 
+@rule(
+    "arq.dedupe-forgotten",
+    stage="idempotency",
+    source="python-arq/arq#432, #531, #167; enqueue_job in arq/connections.py",
+)
 def dedupe_forgotten(job: Job) -> Iterator[Finding]:
-    """The spec keeps its key for longer than arq keeps a job id."""
+    """_job_id keeps a second job out only while the job or its result is there: an hour after its
+    end by default.
+
+    The spec keeps its key for longer than arq keeps a job id.
+    """
     entries = find_entries(job.project, job.handler)
     dedupe = job.spec.idempotency.dedupe if job.spec.idempotency else None
     window = dedupe.window if dedupe else None
@@ -72,8 +84,12 @@ def dedupe_forgotten(job: Job) -> Iterator[Finding]:
             yield tell(job, "dedupe-forgotten", severity, place, message, hint)
 
 
+@rule("arq.none-ignored", stage="idempotency", source="enqueue_job in arq/connections.py")
 def none_ignored(job: Job) -> Iterator[Finding]:
-    """What enqueue_job says of an id that is in use is thrown away."""
+    """enqueue_job returns None instead of a job where its id is in use; then nothing was enqueued.
+
+    What enqueue_job says of an id that is in use is thrown away.
+    """
     for send, call in find_called_sends(job, SENDER):
         if not send.is_coroutine or send.option("_job_id") is None:
             continue
@@ -87,8 +103,15 @@ def none_ignored(job: Job) -> Iterator[Finding]:
             yield tell(job, "none-ignored", Severity.NOTE, send.place, message, hint)
 
 
+@rule(
+    "arq.expires-before-retries",
+    stage="retry",
+    source="expires_extra_ms in arq/constants.py; `job expired` in run_job, arq/worker.py",
+)
 def expires_before_retries(job: Job) -> Iterator[Finding]:
-    """The job's definition runs out while its retries wait: `job expired`."""
+    """A job's definition expires, a day after it was due by default: a retry that waits longer
+    finds nothing.
+    """
     policy = job.policy
     if policy.max_attempts is None or {"max_attempts", "backoff"} & policy.unknown.keys():
         return
@@ -114,3 +137,55 @@ def expires_before_retries(job: Job) -> Iterator[Finding]:
                 message,
                 "a longer _expires, or fewer waits",
             )
+
+
+@rule("arq.not-awaited", stage="handler", source="enqueue_job in arq/connections.py")
+def not_awaited(job: Job) -> Iterator[Finding]:
+    """enqueue_job is a coroutine: without await nothing is enqueued."""
+    return send_rules.not_awaited(job, SENDER)
+
+
+@rule(
+    "arq.wrong-arguments",
+    stage="handler",
+    source="enqueue_job in arq/connections.py, run_job in arq/worker.py",
+)
+def wrong_arguments(job: Job) -> Iterator[Finding]:
+    """arq does not compare arguments when a job is enqueued: what does not fit fails in the worker."""
+    return send_rules.wrong_arguments(job, SENDER)
+
+
+@rule("arq.publish-in-transaction", stage="handler", source="saleor#5457, sentry#89284")
+def publish_in_transaction(job: Job) -> Iterator[Finding]:
+    """A job enqueued inside a transaction can be run before the commit, or although it is rolled
+    back.
+    """
+    return send_rules.publish_in_transaction(job, SENDER)
+
+
+@rule(
+    "arq.publish-unkeyed",
+    stage="idempotency",
+    source="posthog#62708 (review): publishing inside something that is retried",
+)
+def publish_unkeyed(job: Job) -> Iterator[Finding]:
+    """A job that enqueues another one does so again on every run."""
+    return send_rules.publish_unkeyed(job, SENDER)
+
+
+@rule("arq.object-argument", stage="contract", source="mozilla/experimenter#1631, mytardis#1420")
+def object_argument(job: Job) -> Iterator[Finding]:
+    """A database row as an argument is pickled as it was when it was enqueued, and is stale when
+    the job runs; JSON cannot carry it.
+    """
+    return send_rules.object_argument(job, SENDER)
+
+
+@rule(
+    "arq.pickle-serializer",
+    stage="contract",
+    source="Custom job serializers in arq's documentation; serialize_job in arq/jobs.py",
+)
+def pickle_serializer(job: Job) -> Iterator[Finding]:
+    """arq pickles its jobs: whoever writes to a shared Redis runs code in the worker."""
+    return send_rules.pickle_serializer(job, SENDER)

@@ -16,6 +16,7 @@ from skillrun.frameworks.common.facts import effect_calls, seconds, tell
 from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.common.send_rules import find_real_sends
 from skillrun.frameworks.interface import Job
+from skillrun.frameworks.rulebook import rule
 from skillrun.repo.python import is_known
 
 
@@ -23,9 +24,14 @@ def _expects_record(job: Job) -> bool:
     return job.spec.dead_letter is not None and job.spec.dead_letter.kind in ("table", "queue")
 
 
+@rule(
+    "arq.last-try-unheard",
+    stage="dead-letter",
+    source="`max retries exceeded` in run_job, arq/worker.py",
+)
 def last_try_unheard(job: Job) -> Iterator[Finding]:
-    """A Retry that is raised at the last try as well: the next one is given up before the handler
-    is called.
+    """A Retry at the last try is given up by arq before the handler is called again, so nothing
+    records it.
     """
     if not _expects_record(job):
         return
@@ -40,8 +46,13 @@ def last_try_unheard(job: Job) -> Iterator[Finding]:
             yield tell(job, "last-try-unheard", severity, path.place, message, hint)
 
 
+@rule(
+    "arq.no-room-for-deaths",
+    stage="dead-letter",
+    source="the counter arq:retry:<id> in run_job, arq/worker.py",
+)
 def no_room_for_deaths(job: Job) -> Iterator[Finding]:
-    """The handler's last attempt is arq's last try."""
+    """Each begun run uses up a try: a worker that dies in the last one leaves no dead letter."""
     if not _expects_record(job):
         return
     bounds = [
@@ -65,13 +76,25 @@ def no_room_for_deaths(job: Job) -> Iterator[Finding]:
         yield tell(job, "no-room-for-deaths", Severity.WARNING, place, message, hint)
 
 
+@rule(
+    "arq.permanent-not-recorded",
+    stage="dead-letter",
+    source="run_job in arq/worker.py; stock-screener#49",
+)
 def permanent_not_recorded(job: Job) -> Iterator[Finding]:
-    """A clause takes a permanent error and keeps nothing of it."""
+    """A permanent error that the handler catches and does not record is lost: arq calls the job
+    complete.
+    """
     yield from swallowing.permanent_not_recorded(job)
 
 
+@rule(
+    "arq.failure-unrecorded",
+    stage="dead-letter",
+    source="keep_result in arq/worker.py; python-arq/arq#167",
+)
 def failure_unrecorded(job: Job) -> Iterator[Finding]:
-    """Nothing is recorded at all: the result that arq keeps is gone after keep_result."""
+    """arq keeps no dead letters: the result of a failed job is deleted after keep_result."""
     entries = find_entries(job.project, job.handler)
     if not _expects_record(job) or not entries or find_record(job.project, job.handler) is not None:
         return
@@ -86,8 +109,15 @@ def failure_unrecorded(job: Job) -> Iterator[Finding]:
     yield tell(job, "failure-unrecorded", Severity.WARNING, entries[0].place, message, hint)
 
 
+@rule(
+    "arq.job-id-in-the-way",
+    stage="dead-letter",
+    source="python-arq/arq#432, #531; enqueue_job in arq/connections.py",
+)
 def job_id_in_the_way(job: Job) -> Iterator[Finding]:
-    """The result of a failed job keeps its id: it cannot be enqueued again until that is gone."""
+    """While the result of a failed job is kept, enqueue_job refuses its id: it cannot be run once
+    more.
+    """
     if not _expects_record(job):
         return
     entries = find_entries(job.project, job.handler)
@@ -108,8 +138,15 @@ def job_id_in_the_way(job: Job) -> Iterator[Finding]:
             yield tell(job, "job-id-in-the-way", Severity.NOTE, place, message, hint)
 
 
+@rule(
+    "arq.hook-ends-worker",
+    stage="dead-letter",
+    source="t.result() in Worker._poll_iteration, arq/worker.py",
+)
 def hook_ends_worker(job: Job) -> Iterator[Finding]:
-    """A hook with an effect of the job's, outside of any try: what it raises ends the worker."""
+    """An exception out of on_job_start, on_job_end or after_job_end ends the worker with all its
+    jobs.
+    """
     effects = {call.origin for call in effect_calls(job)}
     for name, hook in job_hooks(job.project, job.handler):
         for call in job.project.calls(hook, depth=1):

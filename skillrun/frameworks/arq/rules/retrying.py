@@ -15,6 +15,7 @@ from skillrun.frameworks.common.errors import ancestors, short
 from skillrun.frameworks.common.facts import effect_calls, spec_name, tell
 from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.interface import Job
+from skillrun.frameworks.rulebook import rule
 from skillrun.repo.calls import surroundings
 from skillrun.repo.python import Call, Handler, is_known
 
@@ -31,8 +32,17 @@ def _paths(job: Job) -> tuple[Path, ...]:
     return find_retries(job.project, job.handler)
 
 
+@rule(
+    "arq.plain-exception",
+    stage="retry",
+    source="Retrying jobs and cancellation in arq's documentation; run_job in arq/worker.py",
+)
 def plain_exception(job: Job) -> Iterator[Finding]:
-    """A transient error leaves the handler as it is: arq does not run the job again."""
+    """arq runs a job again for Retry (and when it is cancelled); any other exception ends it at the
+    first try.
+
+    A transient error leaves the handler as it is: arq does not run the job again.
+    """
     retry, failures = job.spec.retry, job.spec.failures
     if retry is None or retry.kind == "none" or failures is None:
         return
@@ -70,8 +80,18 @@ def _comes_again(job: Job, call: Call, clause: Handler | None) -> bool:
     return clause is not None and (raises_retry(job.project, clause) or not clause.always_raises)
 
 
+@rule(
+    "arq.permanent-retried",
+    stage="retry",
+    source=(
+        "Retry in arq/worker.py; open-wearables#1053: 462 attempts in a week, none of them"
+        " successful"
+    ),
+)
 def permanent_retried(job: Job) -> Iterator[Finding]:
-    """The clause that takes a permanent error raises Retry, whatever the error is."""
+    """An error that the spec calls permanent is raised as Retry: trying again only delays the dead
+    letter.
+    """
     failures = job.spec.failures
     for written in dict.fromkeys(error.type for error in (failures.permanent if failures else ())):
         bases = ancestors(job.project, short(spec_name(job, written)))
@@ -92,15 +112,24 @@ def _asks(path: Path) -> bool:
     return any("job_try" not in ast.unparse(test) for test in tests) or path.bound_unread
 
 
+@rule(
+    "arq.swallowed-exception",
+    stage="retry",
+    source="run_job in arq/worker.py; stock-screener#49: except, then return {'status': 'error'}",
+)
 def swallowed_exception(job: Job) -> Iterator[Finding]:
-    """What ends in the handler is a success for arq."""
+    """An exception that the handler catches and does not raise is a completed job for arq.
+
+    What ends in the handler is a success for arq.
+    """
     yield from swallowing.swallowed_exception(
         job, "arq takes the job for done, and does not run it again"
     )
 
 
+@rule("arq.retry-swallowed", stage="retry", source="class Retry(RuntimeError) in arq/worker.py")
 def retry_swallowed(job: Job) -> Iterator[Finding]:
-    """Retry is a RuntimeError: `except Exception` around it takes it too."""
+    """Retry is a RuntimeError, so a broad clause around it takes it, and the job counts as done."""
     for path in _paths(job):
         for block in surroundings(path.call.module, path.call.node).tries:
             for node in block.handlers:
@@ -115,8 +144,9 @@ def retry_swallowed(job: Job) -> Iterator[Finding]:
                     break
 
 
+@rule("arq.retry-jobs-off", stage="retry", source="retry_jobs in arq/worker.py")
 def retry_jobs_off(job: Job) -> Iterator[Finding]:
-    """retry_jobs=False, and the handler raises Retry."""
+    """With retry_jobs=False neither Retry nor a cancelled job is run again."""
     for entry in find_entries(job.project, job.handler):
         option = entry.worker.option("retry_jobs")
         if _paths(job) and option is not None and not retries_on(job.project, entry):
@@ -131,8 +161,9 @@ def retry_jobs_off(job: Job) -> Iterator[Finding]:
             return
 
 
+@rule("arq.retry-without-defer", stage="retry", source="Retry and finish_job in arq/worker.py")
 def retry_without_defer(job: Job) -> Iterator[Finding]:
-    """All tries are used up within moments."""
+    """Retry without defer is run again at once: all tries are used up before an outage can pass."""
     for path in _paths(job):
         if path.backoff is not None and path.backoff.kind == "none":
             message = (
@@ -143,8 +174,17 @@ def retry_without_defer(job: Job) -> Iterator[Finding]:
             yield tell(job, "retry-without-defer", Severity.WARNING, path.place, message, hint)
 
 
+@rule(
+    "arq.flat-defer",
+    stage="retry",
+    source="defer=ctx['job_try'] * 5 in arq's documentation; PDF-Assistant-RAG#664",
+)
 def flat_defer(job: Job) -> Iterator[Finding]:
-    """The spec asks for growing waits, the code waits the same each time."""
+    """A constant wait brings all failed jobs back together and never slows down while the other
+    side is down.
+
+    The spec asks for growing waits, the code waits the same each time.
+    """
     backoff = job.spec.retry.backoff if job.spec.retry else None
     for path in _paths(job):
         fixed = (
@@ -158,8 +198,9 @@ def flat_defer(job: Job) -> Iterator[Finding]:
             yield tell(job, "flat-defer", Severity.WARNING, path.place, message, hint)
 
 
+@rule("arq.tries-below-spec", stage="retry", source="max_tries in arq/worker.py")
 def tries_below_spec(job: Job) -> Iterator[Finding]:
-    """arq stops before the handler's own count, or the spec's, is reached."""
+    """max_tries, 5 by default, ends the job before the attempts that the spec promises."""
     wanted = job.spec.retry.max_attempts if job.spec.retry and job.spec.retry.kind is None else None
     for entry in find_entries(job.project, job.handler):
         most, option = max_tries(job.project, entry), entry.option("max_tries")

@@ -16,6 +16,7 @@ from skillrun.frameworks.common.send_rules import find_real_sends
 from skillrun.frameworks.interface import (
     Job,
 )
+from skillrun.frameworks.rulebook import rule
 from skillrun.repo.python import Module
 from skillrun.repo.uses import Place
 
@@ -36,8 +37,11 @@ _MAKERS = (
 )
 
 
+@rule("arq.never-runs", stage="handler", source="func and run_job in arq/worker.py")
 def never_runs(job: Job) -> Iterator[Finding]:
-    """A function that arq refuses, or that it cannot call."""
+    """arq runs coroutine functions that take ctx first; anything else fails at the worker's start,
+    or at every run.
+    """
     node, place = job.handler.node, Place(job.handler.path, job.handler.line)
     if isinstance(node, ast.FunctionDef) and not node.decorator_list:
         message = (
@@ -69,8 +73,11 @@ def never_runs(job: Job) -> Iterator[Finding]:
             )
 
 
+@rule("arq.inherited-settings", stage="handler", source="get_kwargs in arq/worker.py")
 def inherited_settings(job: Job) -> Iterator[Finding]:
-    """A class of settings derives from another one: arq reads its own attributes alone."""
+    """arq reads the attributes of the settings class itself; what it inherits is silently left at
+    its default.
+    """
     for worker in _workers(job):
         lost = sorted(name for name in worker.inherited if name in _SETTINGS)
         if lost and isinstance(worker.node, ast.ClassDef):
@@ -100,8 +107,20 @@ def _is(job: Job, entry: Entry, name: str, value: bool) -> bool:
     return node is not None and job.project.literal(node, entry.module) is value
 
 
+@rule(
+    "arq.shared-session",
+    stage="idempotency",
+    source=(
+        "max_jobs in arq/worker.py; Is the AsyncSession safe to share in concurrent tasks,"
+        " SQLAlchemy's documentation"
+    ),
+)
 def shared_session(job: Job) -> Iterator[Finding]:
-    """`ctx["db"] = sessions()` in on_startup, and the handler works with it."""
+    """A database session in ctx is shared by all jobs of a worker: one job's commit or rollback is
+    another's.
+
+    `ctx["db"] = sessions()` in on_startup, and the handler works with it.
+    """
     used = {_entry(node) for node in ast.walk(job.handler.node)} - {None}
     for worker in _workers(job):
         started = hook(job.project, worker, "on_startup")
@@ -155,8 +174,13 @@ def _is_session(job: Job, node: ast.expr, module: Module) -> bool:
     return job.project.origin(maker or "") in _MAKERS
 
 
+@rule(
+    "arq.cron-not-unique",
+    stage="idempotency",
+    source="cron in arq/cron.py, run_cron in arq/worker.py",
+)
 def cron_not_unique(job: Job) -> Iterator[Finding]:
-    """Each worker enqueues a tick of its own."""
+    """With unique=False each worker enqueues the tick, and it runs as often as there are workers."""
     for entry in _crons(job):
         if _is(job, entry, "unique", False) and "job_id" not in entry.options:
             message = (
@@ -172,8 +196,9 @@ def cron_not_unique(job: Job) -> Iterator[Finding]:
             )
 
 
+@rule("arq.cron-at-startup", stage="idempotency", source="run_cron in arq/worker.py")
 def cron_at_startup(job: Job) -> Iterator[Finding]:
-    """run_at_startup makes its id of the moment: each worker has another."""
+    """run_at_startup runs the job in each worker that starts: its id is made of the moment."""
     for entry in _crons(job):
         if _is(job, entry, "run_at_startup", True) and "job_id" not in entry.options:
             message = (
@@ -190,8 +215,9 @@ def cron_at_startup(job: Job) -> Iterator[Finding]:
             )
 
 
+@rule("arq.cron-every-second", stage="contract", source="cron in arq/cron.py")
 def cron_every_second(job: Job) -> Iterator[Finding]:
-    """`second=None` is every second; the default is 0."""
+    """cron(f, hour=3) runs every minute from 3:00 to 3:59, and second=None every second."""
     for entry in _crons(job):
         node = entry.options.get("second")
         if isinstance(node, ast.Constant) and node.value is None:
@@ -220,8 +246,13 @@ def _coarse_without_minute(entry: Entry) -> bool:
     return "minute" not in given and bool(given & {"hour", "day", "weekday", "month"})
 
 
+@rule(
+    "arq.unread-queue",
+    stage="handler",
+    source="queue_name in arq/worker.py and _queue_name in arq/connections.py",
+)
 def handler_unlisted_queue(job: Job) -> Iterator[Finding]:
-    """The job is put into a queue that none of its workers reads."""
+    """A job in a queue that no worker of it reads waits until it expires."""
     read: set[object] = set()
     for worker in _workers(job):
         option = worker.option("queue_name")

@@ -17,12 +17,21 @@ from skillrun.frameworks.interface import (
     Job,
     Send,
 )
+from skillrun.frameworks.rulebook import rule
 from skillrun.repo.uses import Place
 
 
+@rule(
+    "celery.visibility-timeout",
+    stage="retry",
+    source=(
+        "celery/kombu#337, celery/celery#2599, #2481, #3270; visibility_timeout in"
+        " kombu/transport/redis.py and SQS"
+    ),
+)
 def visibility_timeout(job: Job) -> Iterator[Finding]:
-    """A message that waits for longer than the visibility timeout is delivered again while it
-    waits.
+    """A message that waits (countdown, eta, backoff) beyond the visibility timeout of Redis or SQS
+    runs several times.
     """
     limit = job.policy.visibility_timeout_s
     if limit is None or "visibility_timeout_s" in job.policy.unknown:
@@ -89,8 +98,15 @@ def _long_runs(job: Job, limit: float) -> Iterator[Finding]:
         )
 
 
+@rule(
+    "celery.acks-late-worker-lost",
+    stage="retry",
+    source="celery/celery#1628; Task.reject_on_worker_lost in celery/app/task.py",
+)
 def acks_late_worker_lost(job: Job) -> Iterator[Finding]:
-    """acks_late alone does not bring back a task whose process was killed."""
+    """acks_late does not save a job whose process is killed: Celery acknowledges it unless
+    reject_on_worker_lost is set.
+    """
     policy = job.policy
     if (
         not policy.acks_late
@@ -117,9 +133,17 @@ def acks_late_worker_lost(job: Job) -> Iterator[Finding]:
     )
 
 
+@rule(
+    "celery.redelivery-loop",
+    stage="dead-letter",
+    source=(
+        "OasisLMF/OasisPlatform#975; the warning at Task.reject_on_worker_lost in"
+        " celery/app/task.py"
+    ),
+)
 def redelivery_loop(job: Job) -> Iterator[Finding]:
-    """A job that kills its worker is delivered again and again; max_retries does not count
-    deliveries.
+    """With acks_late and reject_on_worker_lost a job that kills its worker comes back without end:
+    max_retries does not count deliveries.
     """
     policy = job.policy
     if not (policy.acks_late and policy.reject_on_worker_lost) or _deliveries_bounded(job):
@@ -153,8 +177,17 @@ def _deliveries_bounded(job: Job) -> bool:
     return "delivery_info" in attributes or "redelivered" in attributes | words
 
 
+@rule(
+    "celery.always-eager",
+    stage="handler",
+    source="task_always_eager in Celery's configuration reference",
+)
 def always_eager(job: Job) -> Iterator[Finding]:
-    """task_always_eager outside the tests: whoever publishes waits for the job."""
+    """With task_always_eager the job runs inside its caller: slow, not retried by a worker, lost
+    with the request.
+
+    task_always_eager outside the tests: whoever publishes waits for the job.
+    """
     found = task_of(job).config.get("task_always_eager")
     if (
         found is None

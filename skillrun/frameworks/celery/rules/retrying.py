@@ -11,13 +11,19 @@ from skillrun.frameworks.celery.rules.facts import retries_of, say
 from skillrun.frameworks.common.errors import ancestors, short
 from skillrun.frameworks.common.facts import at, effect_calls, seconds, spec_name
 from skillrun.frameworks.interface import Job
+from skillrun.frameworks.rulebook import rule
 from skillrun.repo.python import Call, Handler
 
 _EVERYTHING = {"builtins.Exception", "builtins.BaseException"}
 
 
+@rule(
+    "celery.retry-unbounded",
+    stage="retry",
+    source="joeflow#28; Task.max_retries in celery/app/task.py",
+)
 def retry_unbounded(job: Job) -> Iterator[Finding]:
-    """max_retries=None never stops."""
+    """max_retries=None retries for ever, so a job that cannot succeed occupies workers for ever."""
     for path in retries_of(job).paths:
         if path.max_retries is None:
             message = (
@@ -29,8 +35,16 @@ def retry_unbounded(job: Job) -> Iterator[Finding]:
             )
 
 
+@rule(
+    "celery.retry-everything",
+    stage="retry",
+    source="PDF-Assistant-RAG#664: autoretry_for=(Exception,)",
+)
 def retry_everything(job: Job) -> Iterator[Finding]:
-    """Every exception is retried, those that will never pass among them."""
+    """Retrying every exception repeats bad input and programming errors that no wait can mend.
+
+    Every exception is retried, those that will never pass among them.
+    """
     for path in retries_of(job).paths:
         if not _EVERYTHING & set(path.exceptions) or path.conditional or path.spared:
             continue
@@ -55,8 +69,17 @@ def _permanent_kept_away(job: Job, path: Path) -> bool:
     return bool(names) and all(reaches(job, path, name) == "no" for name in names)
 
 
+@rule(
+    "celery.flat-backoff",
+    stage="retry",
+    source="PDF-Assistant-RAG#664; retry_backoff in celery/app/autoretry.py",
+)
 def flat_backoff(job: Job) -> Iterator[Finding]:
-    """The same wait before every retry."""
+    """A constant wait brings all failed jobs back together and never slows down while the other
+    side is down.
+
+    The same wait before every retry.
+    """
     spec = job.spec.retry.backoff if job.spec.retry else None
     if spec is not None and spec.kind == "fixed":
         return
@@ -76,10 +99,13 @@ def flat_backoff(job: Job) -> Iterator[Finding]:
         yield say("flat-backoff", Severity.WARNING, place, message, hint)
 
 
+@rule(
+    "celery.retry-without-exc",
+    stage="retry",
+    source="celery/celery#6358; Task.retry in celery/app/task.py",
+)
 def retry_without_exc(job: Job) -> Iterator[Finding]:
-    """`self.retry()` without `exc`: the last failure reports MaxRetriesExceededError instead of the
-    cause.
-    """
+    """self.retry() without exc hides the cause: the job ends with MaxRetriesExceededError."""
     for path in retries_of(job).paths:
         if (
             path.call is None
@@ -103,8 +129,15 @@ def retry_without_exc(job: Job) -> Iterator[Finding]:
         )
 
 
+@rule(
+    "celery.permanent-retried",
+    stage="retry",
+    source="open-wearables#1053: 462 attempts in a week, none of them successful",
+)
 def permanent_retried(job: Job) -> Iterator[Finding]:
-    """An error that the spec calls permanent is retried."""
+    """An error that the spec calls permanent will not pass by waiting; retrying it only delays the
+    dead letter.
+    """
     failures = job.spec.failures
     for written in dict.fromkeys(error.type for error in (failures.permanent if failures else ())):
         name = short(spec_name(job, written))

@@ -11,6 +11,7 @@ from skillrun.frameworks.celery.rules.facts import say
 from skillrun.frameworks.celery.sends import find_sends
 from skillrun.frameworks.common.facts import calls_of, seconds
 from skillrun.frameworks.interface import Job, Send
+from skillrun.frameworks.rulebook import rule
 from skillrun.repo.python import Module
 
 _CRONTABS = ("celery.schedules.crontab", "celery.task.schedules.crontab")
@@ -23,8 +24,16 @@ _COARSER = {
 }
 
 
+@rule(
+    "celery.period-overlap",
+    stage="idempotency",
+    source="django-cronjobs#1, django-celery-beat#331",
+)
 def period_overlap(job: Job) -> Iterator[Finding]:
-    """A tick that starts while the one before still runs."""
+    """A schedule that is shorter than the run starts a second run beside the first.
+
+    A tick that starts while the one before still runs.
+    """
     if _locked(job):
         return
     for send, module, node in schedules(job):
@@ -53,8 +62,11 @@ def period_overlap(job: Job) -> Iterator[Finding]:
             )
 
 
+@rule("celery.crontab-minute", stage="contract", source="flake8-pie PIE784; celery/schedules.py")
 def crontab_minute(job: Job) -> Iterator[Finding]:
-    """`crontab(hour=3)` fires sixty times: the minute is `*` unless it is given."""
+    """crontab(hour=3) fires every minute from 3:00 to 3:59, because minute is '*' unless it is
+    given.
+    """
     for _, module, node in schedules(job):
         if not _is_crontab(job, module, node):
             continue

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 
 from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.celery.rules.facts import say, task_of
+from skillrun.frameworks.common import swallowing
 from skillrun.frameworks.common.facts import known
 from skillrun.frameworks.interface import (
     Job,
 )
+from skillrun.frameworks.rulebook import rule
 from skillrun.repo.python import Handler
 from skillrun.repo.uses import Place
 
@@ -18,9 +20,10 @@ _SOFT_LIMIT = "billiard.exceptions.SoftTimeLimitExceeded"
 _SOFT_LIMIT_NAMES = {_SOFT_LIMIT, "celery.exceptions.SoftTimeLimitExceeded"}
 
 
+@rule("celery.soft-time-limit-swallowed", stage="retry", source="perma#2032, celery/billiard#240")
 def soft_time_limit_swallowed(job: Job) -> Iterator[Finding]:
-    """SoftTimeLimitExceeded is an Exception: a broad clause takes it for an ordinary error and goes
-    on.
+    """SoftTimeLimitExceeded is an Exception: a broad clause swallows it, and the job runs on into
+    the hard limit.
     """
     limit = task_of(job).option("soft_time_limit")
     if not known(limit):
@@ -60,3 +63,30 @@ def _named_before(handler: Handler) -> bool:
     return bool(names & _SOFT_LIMIT_NAMES) or any(
         name.endswith("SoftTimeLimitExceeded") for name in names
     )
+
+
+@rule(
+    "celery.swallowed-exception",
+    stage="retry",
+    source="stock-screener#49: except, then return {'status': 'error'}",
+)
+def swallowed_exception(job: Job) -> Iterator[Finding]:
+    """An exception that the handler catches and does not raise is a SUCCESS for Celery: no retry,
+    no dead letter.
+    """
+    return swallowing.swallowed_exception(job, "Celery reports SUCCESS and never retries")
+
+
+@rule(
+    "celery.permanent-not-recorded",
+    stage="dead-letter",
+    source=(
+        "stock-screener#49: except, then return {'status': 'error'}; Task.on_failure is not"
+        " called for what is caught"
+    ),
+)
+def permanent_not_recorded(job: Job) -> Iterator[Finding]:
+    """A permanent error that the handler catches and does not record is lost: Celery reports
+    SUCCESS.
+    """
+    return swallowing.permanent_not_recorded(job)

@@ -178,11 +178,9 @@ def _made(project: Project, module: Module, node: ast.expr, origin: str) -> ast.
     if not isinstance(node, ast.Call) or any(keyword.arg is None for keyword in node.keywords):
         return None
     name = module.resolve(node.func)
-    return (
-        node
-        if name and project.origin(name) in (origin, origin.replace("tenacity.", "tenacity.stop."))
-        else None
-    )
+    if name and project.origin(name) in (origin, origin.replace("tenacity.", "tenacity.stop.")):
+        return node
+    return None
 
 
 def _argument(call: ast.Call | None, name: str, position: int) -> ast.expr | None:
@@ -281,20 +279,17 @@ def _wait(
     project: Project, module: Module, loop: ast.For, again: list[ast.ExceptHandler], first: int
 ) -> Backoff | None:
     """The wait before the next turn; none where nothing sleeps."""
-    sleeps = [
-        node
-        for part in (*again, loop)
-        for node in ast.walk(part)
-        if isinstance(node, ast.Call) and last_word(node.func) == "sleep"
-    ]
+    sleeps = []
+    for part in (*again, loop):
+        for node in ast.walk(part):
+            if isinstance(node, ast.Call) and last_word(node.func) == "sleep":
+                sleeps.append(node)
     if not sleeps:
         return _NONE
     variable = loop.target.id if isinstance(loop.target, ast.Name) else ""
-    return (
-        _LoopWait(project, variable, first).backoff(sleeps[0].args[0], module)
-        if sleeps[0].args
-        else None
-    )
+    if sleeps[0].args:
+        return _LoopWait(project, variable, first).backoff(sleeps[0].args[0], module)
+    return None
 
 
 def _tries_by_counter(loop: ast.While) -> bool:

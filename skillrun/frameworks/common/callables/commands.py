@@ -28,12 +28,11 @@ def starts_of(project: Project, reach: Reach) -> tuple[Start, ...]:
     paths = {
         path for word in words for path in project.tree.search(word, "") if is_start_file(path)
     }
-    found = [
-        start
-        for path in sorted(paths)
-        if not is_vendored(path)
-        for start in find_starts(path, _text(project, path))
-    ]
+    found: list[Start] = []
+    for path in sorted(paths):
+        if is_vendored(path):
+            continue
+        found += find_starts(path, _text(project, path))
     timers = dict(
         filter(
             None, (timer(path, _text(project, path)) for path in project.tree.match("**/*.timer"))

@@ -25,6 +25,7 @@ from skillrun.frameworks.common.facts import (
 )
 from skillrun.frameworks.common.records import first_record
 from skillrun.frameworks.interface import Job
+from skillrun.frameworks.rulebook import rule
 from skillrun.repo.python import Call, Handler
 
 _DONE_WORD = r"(?:sent|processed|done|delivered|completed|published|handled|notified|finished|emailed|dispatched)"
@@ -71,8 +72,16 @@ class Mark:
     settled: int | None
 
 
+@rule(
+    "unlocked-poll",
+    stage="idempotency",
+    source="makeplane/plane#9609: a poller reads unprocessed rows without a lock, duplicate mails",
+)
 def unlocked_poll(job: Job) -> Iterator[Finding]:
-    """Rows that are still to do are read without a lock or claim, and worked on."""
+    """Two runs at once both read the same unprocessed rows, and both do the work.
+
+    Rows that are still to do are read without a lock or claim, and worked on.
+    """
     calls = calls_of(job)
     opened = next((call for call in calls if _reads_open(job, call)), None)
     effect = next(iter(effect_calls(job)), None)
@@ -143,8 +152,16 @@ def _locked(job: Job, calls: tuple[Call, ...]) -> bool:
     return decorated or (bool(starts) and all(start.locked for start in starts))
 
 
+@rule(
+    "marked-before-effect",
+    stage="retry",
+    source="makeplane/plane#9609: the fix for duplicates lost what crashed after the mark",
+)
 def marked_before_effect(job: Job) -> Iterator[Finding]:
-    """The mark is committed, and only then the effect is tried."""
+    """A row that is marked as done before the effect is lost when the process dies between the two.
+
+    The mark is committed, and only then the effect is tried.
+    """
     marks = _marks(job)
     for effect in _own(effect_calls(job)):
         before = [
@@ -174,8 +191,19 @@ def marked_before_effect(job: Job) -> Iterator[Finding]:
             return
 
 
+@rule(
+    "marked-after-batch",
+    stage="idempotency",
+    source=(
+        "hypothesis/lms#5346, LaunchNotes post-mortem of Sidekiq batches: the whole batch was"
+        " sent again"
+    ),
+)
 def marked_after_batch(job: Job) -> Iterator[Finding]:
-    """The effects run in a loop, and what says that they are done is written or committed after the
+    """Marks that are written after the whole batch repeat all of it when the process dies, or one
+    item fails.
+
+    The effects run in a loop, and what says that they are done is written or committed after the
     loop only.
     """
     for effect in _own(effect_calls(job)):
@@ -205,8 +233,17 @@ def marked_after_batch(job: Job) -> Iterator[Finding]:
             return
 
 
+@rule(
+    "failed-marked-done",
+    stage="retry",
+    source="stock-screener#49: the error was caught and the job counted as a success",
+)
 def failed_marked_done(job: Job) -> Iterator[Finding]:
-    """`try: send() except Exception: log()` and then the mark: what failed counts as done."""
+    """A clause that swallows the failure, before a mark that says done, loses the item: the next
+    tick skips it.
+
+    `try: send() except Exception: log()` and then the mark: what failed counts as done.
+    """
     for effect in _own(effect_calls(job)):
         tried = next(
             (

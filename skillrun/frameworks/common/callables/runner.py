@@ -183,11 +183,9 @@ def _hours(facts: Facts) -> list[str]:
 
 def tests_need(facts: Facts, *, case: bool) -> list[Symbol | str]:
     """What the tests of the module import, which functions of pytest alone have."""
-    return (
-        []
-        if case
-        else [facts.facts["tick"], *(["import fcntl"] if facts.trigger == "cron" else [])]
-    )
+    if case:
+        return []
+    return [facts.facts["tick"], *(["import fcntl"] if facts.trigger == "cron" else [])]
 
 
 def pieces(facts: Facts, render: Render, ticked: Ticked) -> Iterator[Piece]:

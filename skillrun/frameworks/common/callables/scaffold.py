@@ -86,11 +86,9 @@ def given_up(facts: Facts) -> str:
     """How a job that was given up is told from the others, in the words of a generated
     docstring.
     """
-    return (
-        f"has a row in {facts.dead_letter_where}"
-        if facts.dead_letter == "table"
-        else "was given up"
-    )
+    if facts.dead_letter == "table":
+        return f"has a row in {facts.dead_letter_where}"
+    return "was given up"
 
 
 def ticks(tick: Symbol, due: str) -> dict[str, Any]:

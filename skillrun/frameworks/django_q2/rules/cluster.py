@@ -16,6 +16,7 @@ from skillrun.frameworks.interface import (
     Job,
     Send,
 )
+from skillrun.frameworks.rulebook import rule
 from skillrun.repo.python import is_known
 from skillrun.repo.uses import Place
 
@@ -55,8 +56,18 @@ def _timeouts(job: Job) -> Iterator[tuple[float, Place | None]]:
     )
 
 
+@rule(
+    "django-q2.retry-below-timeout",
+    stage="retry",
+    source=(
+        "Koed00/django-q#183: retry 120 s, timeout 600 s, each report made and mailed twice;"
+        " django_q/conf.py"
+    ),
+)
 def retry_below_timeout(job: Job) -> Iterator[Finding]:
-    """Another worker takes the job while the first one may still be at it."""
+    """A job that runs for longer than `retry` is taken a second time while the first run is still
+    at it.
+    """
     cluster = _cluster(job)
     retry = _number(cluster.value("retry"))
     if cluster.broker in _NO_RECEIPTS or retry is None:
@@ -73,8 +84,17 @@ def retry_below_timeout(job: Job) -> Iterator[Finding]:
             yield tell(job, "retry-below-timeout", Severity.ERROR, where, message, hint)
 
 
+@rule(
+    "django-q2.no-timeout",
+    stage="retry",
+    source="the warning in django_q/conf.py; timeout in Django Q2's documentation",
+)
 def no_timeout(job: Job) -> Iterator[Finding]:
-    """Neither Q_CLUSTER nor the send says how long a job may run."""
+    """Without a timeout nothing ends a job that hangs, and after `retry` seconds another worker
+    runs it as well.
+
+    Neither Q_CLUSTER nor the send says how long a job may run.
+    """
     cluster = _cluster(job)
     if (
         cluster.broker in _NO_RECEIPTS
@@ -90,8 +110,13 @@ def no_timeout(job: Job) -> Iterator[Finding]:
         yield tell(job, "no-timeout", Severity.WARNING, at(job, cluster.place), message, hint)
 
 
+@rule(
+    "django-q2.unbounded-attempts",
+    stage="retry",
+    source="Koed00/django-q#194, #495, #602; max_attempts in django_q/conf.py",
+)
 def unbounded_attempts(job: Job) -> Iterator[Finding]:
-    """Nothing ends a job that fails."""
+    """max_attempts is 0 by default: a job that fails is run again every `retry` seconds, for ever."""
     cluster = _cluster(job)
     most = cluster.value("max_attempts")
     if cluster.broker in _NO_RECEIPTS or not is_known(most) or most:
@@ -105,8 +130,9 @@ def unbounded_attempts(job: Job) -> Iterator[Finding]:
         yield tell(job, "unbounded-attempts", Severity.ERROR, place, message, hint)
 
 
+@rule("django-q2.cached-unbounded", stage="retry", source="save_cached in django_q/monitor.py")
 def cached_unbounded(job: Job) -> Iterator[Finding]:
-    """A result in the cache is no Task row, so nothing counts the attempts."""
+    """A result that goes to the cache counts no attempt: max_attempts does not end such a job."""
     cluster = _cluster(job)
     if cluster.broker in _NO_RECEIPTS:
         return
@@ -124,8 +150,13 @@ def cached_unbounded(job: Job) -> Iterator[Finding]:
             return
 
 
+@rule(
+    "django-q2.one-attempt",
+    stage="retry",
+    source="django-q2#298; save_task in django_q/monitor.py of 1.6",
+)
 def one_attempt(job: Job) -> Iterator[Finding]:
-    """max_attempts: 1, and nothing else that ends the job at its first failure."""
+    """Before Django Q2 1.8 the first failure is not compared with max_attempts: 1 is two attempts."""
     cluster = _cluster(job)
     if cluster.broker in _NO_RECEIPTS or cluster.value("max_attempts") != 1:
         return
@@ -143,8 +174,20 @@ def one_attempt(job: Job) -> Iterator[Finding]:
         )
 
 
+@rule(
+    "django-q2.redis-gives-nothing-back",
+    stage="retry",
+    source=(
+        "Redis broker in Django Q2's documentation (no delivery receipts);"
+        " django_q/brokers/redis_broker.py"
+    ),
+)
 def redis_gives_nothing_back(job: Job) -> Iterator[Finding]:
-    """The spec promises attempts that this broker cannot give."""
+    """The Redis broker pops a job: one that fails, or whose worker dies, is not run again, whatever
+    `retry` says.
+
+    The spec promises attempts that this broker cannot give.
+    """
     cluster, wanted = _cluster(job), _wanted(job)
     if (
         cluster.broker == "redis"
@@ -162,8 +205,16 @@ def redis_gives_nothing_back(job: Job) -> Iterator[Finding]:
         )
 
 
+@rule(
+    "django-q2.failures-acknowledged",
+    stage="retry",
+    source="ack_failures in Django Q2's documentation; monitor in django_q/monitor.py",
+)
 def failures_acknowledged(job: Job) -> Iterator[Finding]:
-    """The spec promises attempts, and a failure is the end."""
+    """With ack_failures a job that failed counts as delivered: nothing runs it again.
+
+    The spec promises attempts, and a failure is the end.
+    """
     cluster, wanted = _cluster(job), _wanted(job)
     if (
         cluster.broker in _NO_RECEIPTS
@@ -191,8 +242,15 @@ def failures_acknowledged(job: Job) -> Iterator[Finding]:
             return
 
 
+@rule(
+    "django-q2.fractional-timeout",
+    stage="handler",
+    source="TimeoutHandler in django_q/timeout.py",
+)
 def fractional_timeout(job: Job) -> Iterator[Finding]:
-    """`timeout: 0.5` and `timeout: 1e2` are no whole numbers."""
+    """The timeout goes to signal.alarm, which takes whole seconds: with a fraction every run fails
+    with TypeError.
+    """
     for timeout, place in _timeouts(job):
         if isinstance(timeout, float):
             message = (
@@ -203,8 +261,17 @@ def fractional_timeout(job: Job) -> Iterator[Finding]:
             yield tell(job, "fractional-timeout", Severity.ERROR, at(job, place), message, hint)
 
 
+@rule(
+    "django-q2.sync-left-on",
+    stage="handler",
+    source="sync in Django Q2's documentation; _sync in django_q/tasks.py",
+)
 def sync_left_on(job: Job) -> Iterator[Finding]:
-    """A test's option in what runs for users."""
+    """With sync the job runs where it is called, in the caller's transaction, and its exception is
+    the caller's.
+
+    A test's option in what runs for users.
+    """
     cluster = _cluster(job)
     place = cluster.source("sync")
     if cluster.value("sync") is True and place is not None and not in_tests(place.path):

@@ -16,13 +16,24 @@ from skillrun.frameworks.django_q2.again import find_again
 from skillrun.frameworks.django_q2.deadletter import records
 from skillrun.frameworks.django_q2.sends import find_real_publishes
 from skillrun.frameworks.interface import Job
+from skillrun.frameworks.rulebook import rule
 from skillrun.repo.python import Call, Handler
 
 _EXITS = ("sys.exit", "builtins.exit", "builtins.quit")
 
 
+@rule(
+    "django-q2.permanent-retried",
+    stage="retry",
+    source=(
+        "worker and save_task in django_q; open-wearables#1053: 462 attempts in a week, none"
+        " of them successful"
+    ),
+)
 def permanent_retried(job: Job) -> Iterator[Finding]:
-    """A permanent error leaves the handler, or its clause runs the job again."""
+    """Django Q2 runs every failure again, whatever was raised: a permanent error only delays its
+    dead letter.
+    """
     failures, own = (
         job.spec.failures,
         {one.clause.node: one for one in find_again(job.project, job.handler)},
@@ -54,22 +65,41 @@ def _taking(call: Call, bases: frozenset[str]) -> Handler | None:
     )
 
 
+@rule(
+    "django-q2.swallowed-exception",
+    stage="retry",
+    source=(
+        "worker in django_q/worker.py; stock-screener#49: except, then return {'status': 'error'}"
+    ),
+)
 def swallowed_exception(job: Job) -> Iterator[Finding]:
-    """What ends in the handler is a success for Django Q2; a clause that publishes it again leaves
-    something.
-    """
+    """An exception that the handler catches and does not raise is a success for Django Q2."""
     yield from swallowing.swallowed_exception(
         job, "Django Q2 keeps it as a success, and does not run it again"
     )
 
 
+@rule(
+    "django-q2.permanent-not-recorded",
+    stage="dead-letter",
+    source="worker in django_q/worker.py; stock-screener#49",
+)
 def permanent_not_recorded(job: Job) -> Iterator[Finding]:
-    """A permanent error ends in a clause, and nothing is left of it."""
+    """A permanent error that the handler catches and does not record is lost: Django Q2 keeps it as
+    a success.
+    """
     yield from swallowing.permanent_not_recorded(job)
 
 
+@rule(
+    "django-q2.exit",
+    stage="retry",
+    source="`except (Exception, TimeoutException)` in django_q/worker.py",
+)
 def exits(job: Job) -> Iterator[Finding]:
-    """The process of the worker ends, and nothing is kept of the job."""
+    """sys.exit ends the worker's process before the result is kept: the job comes again, and no
+    attempt is counted.
+    """
     for call in calls_of(job):
         if call.origin in _EXITS:
             message = (
@@ -86,8 +116,17 @@ def exits(job: Job) -> Iterator[Finding]:
             )
 
 
+@rule(
+    "django-q2.recorded-each-time",
+    stage="dead-letter",
+    source="call_hook in django_q/signals.py, a receiver of post_save of Task",
+)
 def recorded_each_time(job: Job) -> Iterator[Finding]:
-    """A hook that keeps something and never asks which attempt it was."""
+    """A hook is called at every failed attempt: without a look at the attempt it records each of
+    them.
+
+    A hook that keeps something and never asks which attempt it was.
+    """
     for record in records(job.project, job.handler):
         if record.hook and record.every and job.policy.max_attempts != 1:
             message = (
@@ -98,8 +137,19 @@ def recorded_each_time(job: Job) -> Iterator[Finding]:
             yield tell(job, "recorded-each-time", Severity.WARNING, record.place, message, hint)
 
 
+@rule(
+    "django-q2.hook-as-function",
+    stage="dead-letter",
+    source=(
+        "hook is a CharField in django_q/models.py; `malformed return hook` in django_q/signals.py"
+    ),
+)
 def hook_as_function(job: Job) -> Iterator[Finding]:
-    """`hook=ended` where `hook="shop.hooks.ended"` is meant."""
+    """A hook that is given as a function is called at the first attempt alone: the Task row keeps
+    its text.
+
+    `hook=ended` where `hook="shop.hooks.ended"` is meant.
+    """
     for send in find_real_publishes(job.project, job.handler):
         option = send.options.get("hook")
         name = option[1].resolve(option[0]) if option is not None else None

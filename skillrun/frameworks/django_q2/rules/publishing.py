@@ -8,6 +8,7 @@ import ast
 from collections.abc import Iterator
 
 from skillrun.core.verdict import Finding, Severity
+from skillrun.frameworks.common import send_rules
 from skillrun.frameworks.common.facts import call_place, calls_of, tell
 from skillrun.frameworks.common.guards import tests_before
 from skillrun.frameworks.common.reading import in_tests, place_of
@@ -25,6 +26,7 @@ from skillrun.frameworks.django_q2.sends import (
 from skillrun.frameworks.interface import (
     Job,
 )
+from skillrun.frameworks.rulebook import rule
 from skillrun.repo.python import Module
 from skillrun.repo.source import last_word
 from skillrun.repo.uses import Place
@@ -32,8 +34,17 @@ from skillrun.repo.uses import Place
 _NO_LITERALS = ("datetime.", "django.utils.timezone.", "decimal.Decimal", "uuid.")
 
 
+@rule(
+    "django-q2.never-runs",
+    stage="handler",
+    source="`res = f(*task['args'], **task['kwargs'])` in django_q/worker.py",
+)
 def never_runs(job: Job) -> Iterator[Finding]:
-    """Calling it makes a coroutine or a generator, and nobody goes on with that."""
+    """A coroutine or a generator function is called and never run: its result cannot be pickled
+    either.
+
+    Calling it makes a coroutine or a generator, and nobody goes on with that.
+    """
     node, place = job.handler.node, Place(job.handler.path, job.handler.line)
     if job.handler.decorators:
         return
@@ -63,8 +74,12 @@ def _yields(function: ast.FunctionDef) -> bool:
     return False
 
 
+@rule("django-q2.unknown-name", stage="handler", source="pydoc.locate in django_q/worker.py")
 def unknown_name(job: Job) -> Iterator[Finding]:
-    """A text that ends in the handler's name, and names nothing."""
+    """A job is found by its dotted path when it runs: with another one each attempt fails.
+
+    A text that ends in the handler's name, and names nothing.
+    """
     for module, call, style in published(job.project):
         first = call.args[0] if call.args and style != ROW else None
         text = job.project.literal(first, module) if first is not None else None
@@ -85,8 +100,15 @@ def unknown_name(job: Job) -> Iterator[Finding]:
             yield tell(job, "unknown-name", Severity.ERROR, place_of(module, call), message, hint)
 
 
+@rule(
+    "django-q2.option-taken",
+    stage="handler",
+    source="opt_keys in async_task, kwargs.pop in schedule, django_q/tasks.py",
+)
 def option_taken(job: Job) -> Iterator[Finding]:
-    """A keyword that the function takes, and Django Q2 as well."""
+    """async_task and schedule keep some keywords for themselves: the function never sees an
+    argument of that name.
+    """
     for send, call, _ in find_given_arguments(job, SENDER):
         taken = call.keywords.keys() & reserved_names(send.via)
         for name in sorted(taken & {*job.handler.parameters}):
@@ -95,8 +117,13 @@ def option_taken(job: Job) -> Iterator[Finding]:
             yield tell(job, "option-taken", Severity.ERROR, send.place, message, hint)
 
 
+@rule(
+    "django-q2.publish-unkeyed",
+    stage="idempotency",
+    source="posthog#62708 (review): publishing inside something that is retried",
+)
 def publish_unkeyed(job: Job) -> Iterator[Finding]:
-    """A handler that queues another job does so once for every run."""
+    """A job that queues another one does so again on every run."""
     again = find_again(job.project, job.handler)
     own = {one.send.call.node for one in again if one.send.call is not None}
     for call in calls_of(job):
@@ -110,8 +137,18 @@ def publish_unkeyed(job: Job) -> Iterator[Finding]:
         yield tell(job, "publish-unkeyed", Severity.WARNING, call_place(call), message, hint)
 
 
+@rule(
+    "django-q2.scheduled-at-start",
+    stage="idempotency",
+    source=(
+        "schedule in django_q/tasks.py: a name that exists raises IntegrityError, none makes"
+        " one more"
+    ),
+)
 def scheduled_at_start(job: Job) -> Iterator[Finding]:
-    """Created where a module is imported, or in `AppConfig.ready`."""
+    """A schedule that is created when a module is imported, or in ready(), is another row at every
+    start.
+    """
     for send, call in find_called_sends(job, SENDER):
         around = call.module.function_of(call.node)
         at_start = around is None or around.name == "ready"
@@ -129,8 +166,18 @@ def scheduled_at_start(job: Job) -> Iterator[Finding]:
         yield tell(job, "scheduled-at-start", Severity.ERROR, send.place, message, hint)
 
 
+@rule(
+    "django-q2.schedule-argument",
+    stage="contract",
+    source=(
+        "ast.literal_eval in scheduler, django_q/scheduler.py: one transaction and one except"
+        " around all of them"
+    ),
+)
 def schedule_argument(job: Job) -> Iterator[Finding]:
-    """What is no literal once it is text: a date, a Decimal, a row."""
+    """A schedule keeps its arguments as text and reads them as literals: anything else stops every
+    schedule.
+    """
     for send, call, arguments in find_given_arguments(job, SENDER):
         if send.via != SCHEDULE:
             continue
@@ -153,3 +200,38 @@ def _is_literal(job: Job, module: Module, node: ast.expr) -> bool:
     made = module.resolve(node) if isinstance(node, ast.Call | ast.Name) else None
     origin = job.project.origin((made or "").removesuffix("()"))
     return "()" in origin or not origin.startswith(_NO_LITERALS)
+
+
+@rule("django-q2.wrong-arguments", stage="handler", source="async_task in django_q/tasks.py")
+def wrong_arguments(job: Job) -> Iterator[Finding]:
+    """Django Q2 does not compare arguments when a job is queued: what does not fit fails in the
+    worker.
+    """
+    return send_rules.wrong_arguments(job, SENDER)
+
+
+@rule(
+    "django-q2.publish-in-transaction",
+    stage="handler",
+    source=(
+        "saleor#5457, sentry#89284; the ORM broker's row is part of the transaction:"
+        " django_q/brokers/orm.py"
+    ),
+)
+def publish_in_transaction(job: Job) -> Iterator[Finding]:
+    """On Redis a job that is queued in a transaction can run before the commit, or although it is
+    rolled back.
+    """
+    return send_rules.publish_in_transaction(job, SENDER)
+
+
+@rule(
+    "django-q2.object-argument",
+    stage="contract",
+    source="mozilla/experimenter#1631, mytardis#1420",
+)
+def object_argument(job: Job) -> Iterator[Finding]:
+    """A database row as an argument is pickled as it was when it was queued, and is stale when the
+    job runs.
+    """
+    return send_rules.object_argument(job, SENDER)

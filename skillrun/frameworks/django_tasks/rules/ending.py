@@ -19,6 +19,7 @@ from skillrun.frameworks.django_tasks.rules.retrying import again_of, is_undone
 from skillrun.frameworks.interface import (
     Job,
 )
+from skillrun.frameworks.rulebook import rule
 from skillrun.repo.python import Handler
 from skillrun.repo.uses import Place
 
@@ -40,8 +41,15 @@ def _kind(job: Job) -> str | None:
     return job.spec.dead_letter.kind if job.spec.dead_letter is not None else None
 
 
+@rule(
+    "django-tasks.record-rolled-back",
+    stage="dead-letter",
+    source="Transactions in Django's documentation: atomic rolls back on an exception",
+)
 def record_rolled_back(job: Job) -> Iterator[Finding]:
-    """The record of a clause stands in a transaction that the clause's own exception undoes."""
+    """A dead letter that is written in a transaction is gone when what is raised then undoes that
+    transaction.
+    """
     if _kind(job) != "table":
         return
     for clause in clauses(job.project, job.handler):
@@ -74,8 +82,13 @@ def _is_enqueueing(job: Job, call: ast.Call) -> bool:
     return any(one.path.call.node is call for one in again_of(job))
 
 
+@rule(
+    "django-tasks.failed-at-every-attempt",
+    stage="dead-letter",
+    source="DBTaskResult.set_failed in django_tasks_db/models.py",
+)
 def failed_at_every_attempt(job: Job) -> Iterator[Finding]:
-    """The clause enqueues again, and raises all the same."""
+    """A task that enqueues itself again and raises leaves a FAILED row for each attempt."""
     for one in again_of(job):
         clause = one.path.clause
         if clause is None or not _raises_with(clause, one.path.call.node):
@@ -112,8 +125,16 @@ def _raises_with(clause: Handler, node: ast.AST) -> bool:
     return False
 
 
+@rule(
+    "django-tasks.given-up-as-successful",
+    stage="dead-letter",
+    source="Worker.run_task in django_tasks_db/management/commands/db_worker.py",
+)
 def given_up_as_successful(job: Job) -> Iterator[Finding]:
-    """dead_letter: framework, and a clause that ends the job without raising."""
+    """Where the FAILED rows are the dead letters, an error that the handler catches leaves none.
+
+    dead_letter: framework, and a clause that ends the job without raising.
+    """
     failures = job.spec.failures
     if _kind(job) != "framework" or failures is None:
         return
@@ -135,14 +156,26 @@ def given_up_as_successful(job: Job) -> Iterator[Finding]:
             yield tell(job, "given-up-as-successful", Severity.ERROR, place, message, "raise it on")
 
 
+@rule("django-tasks.permanent-not-recorded", stage="dead-letter", source="stock-screener#49")
 def permanent_not_recorded(job: Job) -> Iterator[Finding]:
-    """A clause takes a permanent error and keeps nothing of it."""
+    """A permanent error that the handler catches and does not record is lost: its row is
+    SUCCESSFUL.
+    """
     if _kind(job) != "framework":
         yield from swallowing.permanent_not_recorded(job)
 
 
+@rule(
+    "django-tasks.failed-rows-pruned",
+    stage="dead-letter",
+    source="django_tasks_db/management/commands/prune_db_task_results.py (--failed-min-age-days)",
+)
 def failed_rows_pruned(job: Job) -> Iterator[Finding]:
-    """Something runs prune_db_task_results without a word about the failed ones."""
+    """prune_db_task_results deletes FAILED rows after as many days as others, 14 unless it is told
+    otherwise.
+
+    Something runs prune_db_task_results without a word about the failed ones.
+    """
     if _kind(job) != "framework":
         return
     tree = job.project.tree

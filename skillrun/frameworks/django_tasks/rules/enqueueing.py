@@ -6,11 +6,13 @@ import ast
 from collections.abc import Iterator
 
 from skillrun.core.verdict import Finding, Severity
+from skillrun.frameworks.common import send_rules
 from skillrun.frameworks.common.facts import call_place, calls_of, tell
 from skillrun.frameworks.common.reading import in_tests, place_of
-from skillrun.frameworks.django_tasks.sends import find_enqueue
+from skillrun.frameworks.django_tasks.sends import SENDER, find_enqueue
 from skillrun.frameworks.django_tasks.tasks import Task, read_task
 from skillrun.frameworks.interface import Job
+from skillrun.frameworks.rulebook import rule
 from skillrun.repo.python import Call
 
 
@@ -18,8 +20,17 @@ def _task(job: Job) -> Task:
     return read_task(job.project, job.handler)
 
 
+@rule(
+    "django-tasks.called",
+    stage="handler",
+    source="Task in django/tasks/base.py (a dataclass without __call__)",
+)
 def called(job: Job) -> Iterator[Finding]:
-    """`ship(1)`, or `ship.call(1)` outside of tests."""
+    """A task is no function any more: calling it raises TypeError, and .call() runs it where it
+    stands.
+
+    `ship(1)`, or `ship.call(1)` outside of tests.
+    """
     task = _task(job)
     for use in job.project.uses(task.name) if task.registered is not None else ():
         above = next(use.module.parents(use.node), None)
@@ -47,8 +58,13 @@ def called(job: Job) -> Iterator[Finding]:
             )
 
 
+@rule(
+    "django-tasks.publish-unkeyed",
+    stage="idempotency",
+    source="posthog#62708 (review): publishing inside something that is retried",
+)
 def publish_unkeyed(job: Job) -> Iterator[Finding]:
-    """A handler that enqueues another task does so once for every run."""
+    """A task that enqueues another one does so again on every run: no backend drops a second row."""
     own = _task(job)
     for call in calls_of(job):
         owner = _enqueued(job, call)
@@ -80,3 +96,43 @@ def _enqueued(job: Job, call: Call) -> Task | None:
     target = job.project.definition(call.module.resolve(inner) or "")
     task = read_task(job.project, target) if target is not None and not target.is_class else None
     return task if task is not None and task.registered is not None else None
+
+
+@rule("django-tasks.not-awaited", stage="handler", source="Task.aenqueue in django/tasks/base.py")
+def not_awaited(job: Job) -> Iterator[Finding]:
+    """aenqueue is a coroutine: without await nothing is enqueued."""
+    return send_rules.not_awaited(job, SENDER)
+
+
+@rule(
+    "django-tasks.wrong-arguments",
+    stage="handler",
+    source="DatabaseBackend.enqueue in django_tasks_db/backend.py",
+)
+def wrong_arguments(job: Job) -> Iterator[Finding]:
+    """Arguments are not compared when a task is enqueued: what does not fit fails in the worker."""
+    return send_rules.wrong_arguments(job, SENDER)
+
+
+@rule(
+    "django-tasks.publish-in-transaction",
+    stage="handler",
+    source="saleor#5457, sentry#89284; Transactions in Django's documentation of tasks",
+)
+def publish_in_transaction(job: Job) -> Iterator[Finding]:
+    """A backend outside of the database may hand the task to a worker before the commit, or
+    although it is undone.
+    """
+    return send_rules.publish_in_transaction(job, SENDER)
+
+
+@rule(
+    "django-tasks.object-argument",
+    stage="contract",
+    source="normalize_json in django/utils/json.py; mozilla/experimenter#1631",
+)
+def object_argument(job: Job) -> Iterator[Finding]:
+    """Arguments are JSON: a row, a date, a decimal or a UUID raises TypeError when the task is
+    enqueued.
+    """
+    return send_rules.object_argument(job, SENDER)

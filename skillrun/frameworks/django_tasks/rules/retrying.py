@@ -18,6 +18,7 @@ from skillrun.frameworks.django_tasks.retries import Again, enqueues_again, find
 from skillrun.frameworks.django_tasks.sends import find_real_enqueues
 from skillrun.frameworks.django_tasks.tasks import read_task
 from skillrun.frameworks.interface import Job
+from skillrun.frameworks.rulebook import rule
 from skillrun.repo.python import Call, Handler, Module
 
 _HINT = (
@@ -32,8 +33,20 @@ def again_of(job: Job) -> tuple[Again, ...]:
     return find_again(job.project, job.handler)
 
 
+@rule(
+    "django-tasks.no-retry",
+    stage="retry",
+    source=(
+        "Worker.run_task in django_tasks_db/management/commands/db_worker.py; Tasks in"
+        " Django's documentation"
+    ),
+)
 def no_retry(job: Job) -> Iterator[Finding]:
-    """A transient error leaves the handler as it is."""
+    """Any exception makes a task FAILED, and nothing runs it again: whoever wants a retry enqueues
+    one.
+
+    A transient error leaves the handler as it is.
+    """
     retry, failures = job.spec.retry, job.spec.failures
     if retry is None or retry.kind == "none" or failures is None or (retry.max_attempts or 1) < 2:
         return
@@ -106,8 +119,13 @@ def goes_round(clause: Handler) -> bool:
     return isinstance(around, ast.For | ast.AsyncFor | ast.While) and not ends
 
 
+@rule(
+    "django-tasks.retry-unbounded",
+    stage="retry",
+    source="joeflow#28, OasisPlatform#975; Task.enqueue in django/tasks/base.py",
+)
 def retry_unbounded(job: Job) -> Iterator[Finding]:
-    """It enqueues itself, and no comparison of the attempt stands before it."""
+    """A task that enqueues itself without counting does so for ever."""
     for one in counted(again_of(job)):
         forgotten = _forgotten(one)
         if (
@@ -148,15 +166,21 @@ def _forgotten(one: Again) -> str | None:
     )
     tests = (test for test, _ in tests_before(one.path.call.module, one.path.call.node))
     compared = {node.id for test in tests for node in ast.walk(test) if isinstance(node, ast.Name)}
-    return (
-        next((name for name in names if name in compared - given), None)
-        if None not in given
-        else None
-    )
+    if None not in given:
+        return next((name for name in names if name in compared - given), None)
+    return None
 
 
+@rule(
+    "django-tasks.attempt-is-always-one",
+    stage="retry",
+    source=(
+        "TaskContext.attempt in django/tasks/base.py; 'this will currently only ever be 0 or"
+        " 1', django-tasks' README"
+    ),
+)
 def attempt_is_always_one(job: Job) -> Iterator[Finding]:
-    """`if context.attempt < 5`, or the same of the result's `attempts`."""
+    """context.attempt counts the runs of one row, and each row is run once: it is always 1."""
     for part in bodies(job.project, job.handler):
         for node in ast.walk(part.node):
             sides = (node.left, *node.comparators) if isinstance(node, ast.Compare) else ()
@@ -186,8 +210,15 @@ def _is_attempt(job: Job, node: ast.expr, module: Module) -> bool:
     )
 
 
+@rule(
+    "django-tasks.permanent-retried",
+    stage="retry",
+    source="open-wearables#1053: 462 attempts in a week, none of them successful",
+)
 def permanent_retried(job: Job) -> Iterator[Finding]:
-    """The clause that takes a permanent error enqueues the task again, whatever the error is."""
+    """An error that the spec calls permanent is enqueued again: trying again only delays the dead
+    letter.
+    """
     failures = job.spec.failures
     for written in dict.fromkeys(error.type for error in (failures.permanent if failures else ())):
         bases = ancestors(job.project, short(spec_name(job, written)))
@@ -220,8 +251,15 @@ def _asks(one: Again) -> bool:
     )
 
 
+@rule(
+    "django-tasks.retry-at-once",
+    stage="retry",
+    source="DBTaskResultQuerySet.ready in django_tasks_db/models.py",
+)
 def retry_at_once(job: Job) -> Iterator[Finding]:
-    """Enqueued again without run_after."""
+    """A retry without run_after is taken by the next free worker: all are used up before an outage
+    can pass.
+    """
     for one in counted(again_of(job)):
         if (
             one.path.clause is not None
@@ -236,8 +274,13 @@ def retry_at_once(job: Job) -> Iterator[Finding]:
             yield tell(job, "retry-at-once", Severity.WARNING, one.path.place, message, hint)
 
 
+@rule("django-tasks.flat-wait", stage="retry", source="PDF-Assistant-RAG#664")
 def flat_wait(job: Job) -> Iterator[Finding]:
-    """The spec asks for growing waits, the code waits the same each time."""
+    """A constant wait brings all failed jobs back together and never slows down while the other
+    side is down.
+
+    The spec asks for growing waits, the code waits the same each time.
+    """
     backoff = job.spec.retry.backoff if job.spec.retry else None
     for one in counted(again_of(job)):
         fixed = (
@@ -253,8 +296,20 @@ def flat_wait(job: Job) -> Iterator[Finding]:
             yield tell(job, "flat-wait", Severity.WARNING, one.path.place, message, hint)
 
 
+@rule(
+    "django-tasks.retry-rolled-back",
+    stage="retry",
+    source=(
+        "DatabaseBackend.enqueue in django_tasks_db/backend.py: the row is written in the"
+        " open transaction"
+    ),
+)
 def retry_rolled_back(job: Job) -> Iterator[Finding]:
-    """In `atomic`, and followed by a raise that leaves it."""
+    """A retry that is enqueued in a transaction is gone when what is raised undoes that
+    transaction.
+
+    In `atomic`, and followed by a raise that leaves it.
+    """
     for one in again_of(job):
         if is_undone(job, one.path.call.module, one.path.call.node):
             message = (
@@ -299,8 +354,15 @@ def _raises_after(above: ast.AST, below: ast.AST) -> bool:
     return False
 
 
+@rule(
+    "django-tasks.naive-run-after",
+    stage="retry",
+    source="BaseTaskBackend.validate_task in django/tasks/backends/base.py",
+)
 def naive_run_after(job: Job) -> Iterator[Finding]:
-    """`run_after=datetime.now() + ...`."""
+    """With USE_TZ, which is the default, a run_after without a time zone raises InvalidTask when it
+    is enqueued.
+    """
     if any(
         job.project.variable(module, "USE_TZ") is False for module in job.project.settings_modules()
     ):
@@ -323,8 +385,15 @@ def _is_naive(job: Job, module: Module, node: ast.Call) -> bool:
     return module.resolve(node.func) in _NAIVE and not node.args and not node.keywords
 
 
+@rule(
+    "django-tasks.swallowed-exception",
+    stage="retry",
+    source="stock-screener#49: except, then return {'status': 'error'}",
+)
 def swallowed_exception(job: Job) -> Iterator[Finding]:
-    """What ends in the handler is a success, unless it is enqueued again there, or goes on with a
+    """An exception that the handler catches and does not raise is a SUCCESSFUL task.
+
+    What ends in the handler is a success, unless it is enqueued again there, or goes on with a
     loop.
     """
     own = {one.path.clause.line for one in again_of(job) if one.path.clause is not None}

@@ -15,6 +15,7 @@ from skillrun.frameworks.django_tasks.tasks import read_task
 from skillrun.frameworks.interface import (
     Job,
 )
+from skillrun.frameworks.rulebook import rule
 from skillrun.repo.uses import Place
 
 _LOOKS_AT_ROWS = re.compile(rb"DBTaskResult|django_tasks_d")
@@ -23,8 +24,18 @@ _WORKER = "db_worker"
 _QUEUES = re.compile(r"--queue-name[=\s,\"']+(?P<names>[^\s\"']+)")
 
 
+@rule(
+    "django-tasks.lost-on-kill",
+    stage="retry",
+    source=(
+        "RealOrangeOne/django-tasks#46; Worker.run in"
+        " django_tasks_db/management/commands/db_worker.py"
+    ),
+)
 def lost_on_kill(job: Job) -> Iterator[Finding]:
-    """Nothing looks for rows that stay RUNNING, and nothing enqueues the job again."""
+    """The row of a worker that dies stays RUNNING, and no worker looks at it again: the job is
+    lost.
+    """
     trigger = job.spec.trigger.type if job.spec.trigger else None
     once = (
         all(effect.guarantee == "at_most_once" for effect in job.spec.effects or ())
@@ -59,8 +70,19 @@ def _is_swept(job: Job) -> bool:
     return False
 
 
+@rule(
+    "django-tasks.no-worker",
+    stage="handler",
+    source=(
+        "django/tasks/backends/immediate.py and dummy.py; Task backends in Django's documentation"
+    ),
+)
 def no_worker(job: Job) -> Iterator[Finding]:
-    """Every settings module has a backend that no worker reads."""
+    """ImmediateBackend, the default, runs a task in whoever enqueues it; DummyBackend never runs
+    it.
+
+    Every settings module has a backend that no worker reads.
+    """
     backends = find_backends(job.project, job.use, read_task(job.project, job.handler))
     if not backends or not all(
         one.kind in ("ImmediateBackend", "DummyBackend") for one in backends
@@ -76,8 +98,15 @@ def no_worker(job: Job) -> Iterator[Finding]:
         yield tell(job, "no-worker", Severity.ERROR, one.place, message, hint)
 
 
+@rule(
+    "django-tasks.enqueue-on-commit",
+    stage="handler",
+    source="BaseTaskBackend.__init__ in django/tasks/backends/base.py",
+)
 def enqueue_on_commit(job: Job) -> Iterator[Finding]:
-    """A setting that is not read any more."""
+    """ENQUEUE_ON_COMMIT was a setting of django-tasks before 0.12: newer ones, and Django, do not
+    read it.
+    """
     for one in find_backends(job.project, job.use, read_task(job.project, job.handler)):
         if "ENQUEUE_ON_COMMIT" in one.settings:
             message = (
@@ -106,8 +135,15 @@ def _queues(job: Job) -> Iterator[tuple[str, Place]]:
             yield value, send.place
 
 
+@rule(
+    "django-tasks.unknown-queue",
+    stage="handler",
+    source="BaseTaskBackend.validate_task in django/tasks/backends/base.py",
+)
 def unknown_queue(job: Job) -> Iterator[Finding]:
-    """QUEUES does not have it."""
+    """A queue that the backend's QUEUES do not name raises InvalidTask, when the module is imported
+    already.
+    """
     backends = find_backends(job.project, job.use, read_task(job.project, job.handler))
     for name, place in _queues(job):
         for one in backends:
@@ -122,8 +158,16 @@ def unknown_queue(job: Job) -> Iterator[Finding]:
                 break
 
 
+@rule(
+    "django-tasks.unread-queue",
+    stage="handler",
+    source="add_arguments in django_tasks_db/management/commands/db_worker.py",
+)
 def unread_queue(job: Job) -> Iterator[Finding]:
-    """No worker that is started here reads it."""
+    """db_worker reads the queue default alone, unless --queue-name says more.
+
+    No worker that is started here reads it.
+    """
     starts = [place for place in job.use.evidence if _WORKER in place.text]
     read = {name for place in starts for name in _read_by(place.text)}
     for name, place in _queues(job):
@@ -141,8 +185,13 @@ def _read_by(command: str) -> list[str]:
     return found["names"].split(",") if found else ["default"]
 
 
+@rule(
+    "django-tasks.context-first",
+    stage="handler",
+    source="BaseTaskBackend.validate_task in django/tasks/backends/base.py",
+)
 def context_first(job: Job) -> Iterator[Finding]:
-    """takes_context and the parameters do not go together."""
+    """takes_context wants a first parameter with the name context; without it nobody gives one."""
     task, node = read_task(job.project, job.handler), job.handler.node
     if task.registered is None or isinstance(node, ast.ClassDef):
         return

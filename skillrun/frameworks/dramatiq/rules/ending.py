@@ -8,12 +8,14 @@ import ast
 from collections.abc import Iterator
 
 from skillrun.core.verdict import Finding, Severity
+from skillrun.frameworks.common import swallowing
 from skillrun.frameworks.common.facts import at, spec_name, tell
 from skillrun.frameworks.common.records import first_record
 from skillrun.frameworks.dramatiq.actors import actor_behind, actors_named, run_node
 from skillrun.frameworks.dramatiq.deadletter import callback_records, nack_records
 from skillrun.frameworks.dramatiq.rules.flow import YES, declared, is_kind_of, leaves, options_of
 from skillrun.frameworks.interface import Job
+from skillrun.frameworks.rulebook import rule
 
 _CALLBACKS = ("on_failure", "on_success", "on_retry_exhausted")
 # What a callback or a middleware looks at to act but once.
@@ -24,10 +26,16 @@ _COUNTS = (
 )
 
 
+@rule(
+    "dramatiq.callback-object",
+    stage="dead-letter",
+    source=(
+        "Callbacks and Retries in dramatiq/middleware: broker.get_actor(name); seen in a run"
+        " of our own"
+    ),
+)
 def callback_object(job: Job) -> Iterator[Finding]:
-    """`@actor(on_failure=record)`: the middleware looks for an actor of that name, and there is
-    none.
-    """
+    """on_failure and on_retry_exhausted of an actor take a name; an actor object is never found."""
     for name in _CALLBACKS:
         given = options_of(job).actor.options.get(name)
         if given is None or not isinstance(given.node, ast.Name):
@@ -42,8 +50,13 @@ def callback_object(job: Job) -> Iterator[Finding]:
             yield tell(job, "callback-object", Severity.ERROR, given.place, message, hint)
 
 
+@rule(
+    "dramatiq.callback-unknown",
+    stage="dead-letter",
+    source="Broker.get_actor in dramatiq/broker.py",
+)
 def callback_unknown(job: Job) -> Iterator[Finding]:
-    """A name that no actor of the repository has."""
+    """A callback under a name that no actor has is logged as ActorNotFound, and nothing is sent."""
     for name in _CALLBACKS:
         given = options_of(job).actor.options.get(name)
         value = given.value if given else None
@@ -57,10 +70,13 @@ def callback_unknown(job: Job) -> Iterator[Finding]:
             )
 
 
+@rule(
+    "dramatiq.on-failure-every-time",
+    stage="dead-letter",
+    source="Bogdanp/dramatiq#425, #517; Callbacks in dramatiq/middleware/callbacks.py",
+)
 def on_failure_every_time(job: Job) -> Iterator[Finding]:
-    """on_failure is sent after each failed attempt, so its record says dead of a job that still
-    lives.
-    """
+    """on_failure is sent after every failed attempt, not after the last."""
     given = options_of(job).actor.options.get("on_failure")
     target = actor_behind(job.project, given) if given and job.policy.max_attempts != 1 else None
     node = run_node(target.handler) if target else None
@@ -86,10 +102,13 @@ def on_failure_every_time(job: Job) -> Iterator[Finding]:
     yield tell(job, "on-failure-every-time", Severity.WARNING, given.place, message, hint)
 
 
+@rule(
+    "dramatiq.thrown-not-recorded",
+    stage="dead-letter",
+    source="Retries.after_process_message returns before it",
+)
 def thrown_not_recorded(job: Job) -> Iterator[Finding]:
-    """What `throws` names goes to Dramatiq's dead-letter queue alone: on_retry_exhausted is not
-    sent for it.
-    """
+    """on_retry_exhausted is not sent for an error that throws names."""
     dead_letter, options = job.spec.dead_letter, options_of(job)
     thrown, place = options.throws()
     if dead_letter is None or dead_letter.kind in ("none", "framework") or not thrown:
@@ -127,10 +146,9 @@ def _recorded_here(job: Job, name: str) -> bool:
     return any(first_record(job.project, h.node.body, h.module) is not None for h in fitting)
 
 
+@rule("dramatiq.redelivery-loop", stage="dead-letter", source="Bogdanp/dramatiq#213, remoulade#312")
 def redelivery_loop(job: Job) -> Iterator[Finding]:
-    """A message that kills its worker comes back without end, because Retries never sees that
-    run.
-    """
+    """Retries counts failures and not deliveries: what kills its worker comes back without end."""
     options, tree = options_of(job), job.project.tree
     counted = job.project.member(options.setup.own, "before_process_message")
     if counted is not None or tree.search("x-delivery-limit") or tree.search("redelivered"):
@@ -146,3 +164,15 @@ def redelivery_loop(job: Job) -> Iterator[Finding]:
     yield tell(
         job, "redelivery-loop", Severity.WARNING, at(job, options.actor.registered), message, hint
     )
+
+
+@rule(
+    "dramatiq.permanent-not-recorded",
+    stage="dead-letter",
+    source="bookcard-io/bookcard#91; stock-screener#49",
+)
+def permanent_not_recorded(job: Job) -> Iterator[Finding]:
+    """A permanent error that the handler catches and does not record is lost: Dramatiq sees a
+    success.
+    """
+    return swallowing.permanent_not_recorded(job)

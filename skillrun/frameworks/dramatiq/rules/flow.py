@@ -30,9 +30,9 @@ def is_kind_of(job: Job, exception: str, names: Iterable[str]) -> str:
         return YES
     library = exception.partition(".")[0]
     outside = library != "builtins" and job.project.definition(exception) is None
-    return (
-        UNSURE if outside and any(name.partition(".")[0] == library for name in shortened) else NO
-    )
+    if outside and any(name.partition(".")[0] == library for name in shortened):
+        return UNSURE
+    return NO
 
 
 def leaves(job: Job, exception: str) -> tuple[str, str]:

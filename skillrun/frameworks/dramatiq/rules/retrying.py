@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from skillrun.core.verdict import Finding, Severity
+from skillrun.frameworks.common import swallowing
 from skillrun.frameworks.common.facts import at, seconds, tell
 from skillrun.frameworks.dramatiq.actors import Option
 from skillrun.frameworks.dramatiq.policy import SEVEN_DAYS, explicit_delays
@@ -21,6 +22,7 @@ from skillrun.frameworks.dramatiq.sends import message_options
 from skillrun.frameworks.interface import (
     Job,
 )
+from skillrun.frameworks.rulebook import rule
 from skillrun.repo.python import is_known
 from skillrun.repo.uses import Place
 
@@ -30,8 +32,13 @@ _RETRY_OPTIONS = ("max_retries", "min_backoff", "max_backoff")
 _TOO_FEW = {"time_limit": 1000, "max_backoff": 1000, "max_age": 1000, "min_backoff": 61}
 
 
+@rule(
+    "dramatiq.default-retries",
+    stage="retry",
+    source="codingjoe/django-pictures#181; Retries in dramatiq/middleware/retries.py",
+)
 def default_retries(job: Job) -> Iterator[Finding]:
-    """Without max_retries a job is retried 20 times, for weeks."""
+    """Without max_retries a failing job is retried 20 times over weeks, whatever it fails of."""
     policy = job.policy
     if (
         policy.sources.get("max_attempts")
@@ -50,8 +57,13 @@ def default_retries(job: Job) -> Iterator[Finding]:
     yield tell(job, "default-retries", Severity.WARNING, _registered(job), message, hint)
 
 
+@rule(
+    "dramatiq.retry-unbounded",
+    stage="retry",
+    source="Bogdanp/dramatiq#605; Retries.after_process_message",
+)
 def retry_unbounded(job: Job) -> Iterator[Finding]:
-    """max_retries=None, or a retry_when that never looks at the count."""
+    """max_retries=None, or a retry_when that does not count, retries a hopeless job for ever."""
     if job.policy.max_attempts is not None or "max_attempts" in job.policy.unknown:
         return
     asked = options_of(job).predicate()
@@ -64,8 +76,9 @@ def retry_unbounded(job: Job) -> Iterator[Finding]:
     yield tell(job, "retry-unbounded", Severity.ERROR, place, message, hint)
 
 
+@rule("dramatiq.retry-when-overrides", stage="retry", source="Bogdanp/dramatiq#605")
 def retry_when_overrides(job: Job) -> Iterator[Finding]:
-    """max_retries beside retry_when is never read."""
+    """retry_when takes the place of max_retries, which is then never read."""
     options = options_of(job)
     found = options.actor.options.get("max_retries")
     if found is None or options.predicate() is None:
@@ -75,8 +88,13 @@ def retry_when_overrides(job: Job) -> Iterator[Finding]:
     yield tell(job, "retry-when-overrides", Severity.WARNING, found.place, message, hint)
 
 
+@rule(
+    "dramatiq.permanent-retried",
+    stage="retry",
+    source="open-wearables#1053: 462 attempts in a week; the user guide on throws",
+)
 def permanent_retried(job: Job) -> Iterator[Finding]:
-    """An error that the spec calls permanent leaves the actor and is no one of `throws`."""
+    """Dramatiq retries whatever leaves the actor; an error that will not pass belongs into throws."""
     for written, name in declared(job, "permanent"):
         out, raised = leaves(job, name)
         if out != YES or (is_retried(job, raised) != YES and not is_retry(raised)):
@@ -87,10 +105,13 @@ def permanent_retried(job: Job) -> Iterator[Finding]:
         yield tell(job, "permanent-retried", Severity.ERROR, _registered(job), message, hint)
 
 
+@rule(
+    "dramatiq.transient-not-retried",
+    stage="retry",
+    source="Retries in dramatiq/middleware/retries.py",
+)
 def transient_not_retried(job: Job) -> Iterator[Finding]:
-    """An error that the spec calls transient is given up at once, because `throws` or retry_when
-    says so.
-    """
+    """An error in throws, or one that retry_when refuses, is given up at its first failure."""
     if job.policy.max_attempts == 1:
         return
     for written, name in declared(job, "transient"):
@@ -109,8 +130,15 @@ def transient_not_retried(job: Job) -> Iterator[Finding]:
         )
 
 
+@rule(
+    "dramatiq.retries-missing",
+    stage="retry",
+    source="Bogdanp/dramatiq#346; the docstring of Retries",
+)
 def retries_missing(job: Job) -> Iterator[Finding]:
-    """Middleware that leaves Retries out: a failed message counts as done."""
+    """Without Retries a failed message is marked done: it is neither retried nor kept as a dead
+    letter.
+    """
     setup = options_of(job).setup
     if setup.has("Retries"):
         return
@@ -122,8 +150,16 @@ def retries_missing(job: Job) -> Iterator[Finding]:
     yield tell(job, "retries-missing", Severity.ERROR, at(job, setup.replaced), message, hint)
 
 
+@rule(
+    "dramatiq.retries-twice",
+    stage="retry",
+    source=(
+        "Broker.add_middleware in dramatiq/broker.py (it warns); four runs instead of three"
+        " in a run of our own"
+    ),
+)
 def retries_twice(job: Job) -> Iterator[Finding]:
-    """A second Retries sends each retry a second time."""
+    """add_middleware(Retries(...)) adds to the default one; both send a retry of each failure."""
     setup = options_of(job).setup
     listed = [part for part in setup.listed if part.name == "Retries"]
     default = setup.replaced is None and not setup.unread
@@ -135,8 +171,17 @@ def retries_twice(job: Job) -> Iterator[Finding]:
     yield tell(job, "retries-twice", Severity.ERROR, added[0].place, message, hint)
 
 
+@rule(
+    "dramatiq.milliseconds",
+    stage="retry",
+    source="TimeLimit and Retries in Dramatiq's reference",
+)
 def milliseconds(job: Job) -> Iterator[Finding]:
-    """Numbers so small that seconds were meant."""
+    """Times are milliseconds: time_limit=60 ends a job after a second, min_backoff=15 does not wait
+    at all.
+
+    Numbers so small that seconds were meant.
+    """
     options = options_of(job)
     for name, least in _TOO_FEW.items():
         found = options.of_actor(name)
@@ -159,9 +204,11 @@ def milliseconds(job: Job) -> Iterator[Finding]:
         )
 
 
+@rule("dramatiq.max-age", stage="retry", source="AgeLimit in dramatiq/middleware/age_limit.py")
 def max_age(job: Job) -> Iterator[Finding]:
-    """A message keeps its age over retries, and one that is too old is dropped instead of tried
-    again.
+    """A retry keeps the time of the first message, so max_age cuts off the last attempts.
+
+    A message keeps its age over retries, and one that is too old is dropped instead of tried again.
     """
     options, attempts = options_of(job), job.policy.max_attempts
     found = options.of_actor("max_age")
@@ -190,8 +237,16 @@ def max_age(job: Job) -> Iterator[Finding]:
         )
 
 
+@rule(
+    "dramatiq.options-differ",
+    stage="retry",
+    source="Retries.after_process_message: message.options before actor.options",
+)
 def options_differ(job: Job) -> Iterator[Finding]:
-    """Senders that give different retry options: the policy depends on who sent the message."""
+    """An option of the message wins over the actor's, so two senders can have two policies.
+
+    Senders that give different retry options: the policy depends on who sent the message.
+    """
     options = options_of(job)
     for name in _RETRY_OPTIONS:
         values = [value for value in options.of_messages(name) if is_known(value.value)]
@@ -216,8 +271,11 @@ def _given(job: Job, name: str) -> list[Option]:
     return message_options(job.project, options_of(job).actor, name)
 
 
+@rule("dramatiq.delay-too-long", stage="retry", source="Bogdanp/dramatiq#545; RedisBroker.enqueue")
 def delay_too_long(job: Job) -> Iterator[Finding]:
-    """Retry(delay=...) beyond what Dramatiq supports."""
+    """A delay must be less than seven days; a retry that cannot be delayed was lost in older
+    versions.
+    """
     for one in explicit_delays(job.project, job.handler):
         if isinstance(one.value, int | float) and one.value > SEVEN_DAYS:
             message = (
@@ -228,9 +286,10 @@ def delay_too_long(job: Job) -> Iterator[Finding]:
             )
 
 
+@rule("dramatiq.held-too-long", stage="retry", source="Bogdanp/dramatiq#827, #458")
 def held_too_long(job: Job) -> Iterator[Finding]:
-    """RabbitMQ takes back what a worker holds unacknowledged for 30 minutes; waiting messages are
-    held so.
+    """A worker holds waiting messages unacknowledged; RabbitMQ takes them back after its
+    consumer_timeout.
     """
     policy = job.policy
     if job.use.broker != "rabbitmq" or job.project.tree.search("consumer_timeout", ".conf"):
@@ -259,3 +318,17 @@ def _registered(job: Job) -> Place:
 
 def _shown(value: object) -> str:
     return str(value) if is_known(value) else "..."
+
+
+@rule(
+    "dramatiq.swallowed-exception",
+    stage="retry",
+    source="bookcard-io/bookcard#91; stock-screener#49",
+)
+def swallowed_exception(job: Job) -> Iterator[Finding]:
+    """An exception that does not leave the actor is a success for Dramatiq: no retry, no dead
+    letter.
+    """
+    return swallowing.swallowed_exception(
+        job, "Dramatiq acknowledges the message and never retries"
+    )

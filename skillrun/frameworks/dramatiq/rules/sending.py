@@ -17,11 +17,20 @@ from skillrun.frameworks.dramatiq.sends import (
     find_stray,
 )
 from skillrun.frameworks.interface import Job
+from skillrun.frameworks.rulebook import rule
 from skillrun.repo.python import Call, Module
 
 
+@rule(
+    "dramatiq.wrong-arguments",
+    stage="handler",
+    source="Actor.send and send_with_options in dramatiq/actor.py",
+)
 def wrong_arguments(job: Job) -> Iterator[Finding]:
-    """A literal call that leaves out an argument, gives one that is not taken, or gives it as an
+    """Sending compares nothing with the actor's signature: a wrong call fails in the worker, at
+    every attempt.
+
+    A literal call that leaves out an argument, gives one that is not taken, or gives it as an
     option: only the worker notices.
     """
     taken = find_parameters(job)
@@ -40,9 +49,17 @@ def _is_limiter(call: Call) -> bool:
     return call.origin.endswith("ConcurrentRateLimiter.acquire")
 
 
+@rule(
+    "dramatiq.limiter-ttl",
+    stage="idempotency",
+    source="openedx#1438 (review); dramatiq/rate_limits/concurrent.py",
+)
 def limiter_ttl(job: Job) -> Iterator[Finding]:
-    """A ConcurrentRateLimiter forgets its holder after `ttl` (15 min by default), also while the
-    job still runs.
+    """A ConcurrentRateLimiter lets the next one in once its ttl is over, whether or not the holder
+    is done.
+
+    A ConcurrentRateLimiter forgets its holder after `ttl` (15 min by default), also while the job
+    still runs.
     """
     limit = job.policy.time_limit_s
     if limit is None or "time_limit_s" in job.policy.unknown:
@@ -79,3 +96,45 @@ def _limiter(job: Job, call: Call) -> tuple[ast.Call, Module] | None:
     found = job.project.lookup(name.removesuffix("()")) if name else None
     value = found.binding.value if found and found.binding else None
     return (value, found.module) if found and found.module and isinstance(value, ast.Call) else None
+
+
+@rule(
+    "dramatiq.send-in-transaction",
+    stage="handler",
+    source="saleor#5457, sentry#89284, zamboni#1307",
+)
+def publish_in_transaction(job: Job) -> Iterator[Finding]:
+    """A message sent inside a transaction can be worked on before the commit, or although it is
+    rolled back.
+    """
+    return send_rules.publish_in_transaction(job, SENDER)
+
+
+@rule(
+    "dramatiq.object-argument",
+    stage="contract",
+    source="mozilla/experimenter#1631, mytardis#1420, osidb#682; Dramatiq's best practices",
+)
+def object_argument(job: Job) -> Iterator[Finding]:
+    """A database row as an argument cannot be sent as JSON, and as pickle it is stale when the job
+    runs.
+    """
+    return send_rules.object_argument(job, SENDER)
+
+
+@rule("dramatiq.pickle-encoder", stage="contract", source="PickleEncoder in dramatiq/encoder.py")
+def pickle_serializer(job: Job) -> Iterator[Finding]:
+    """pickle lets whoever writes to the broker run code in the worker, and breaks queued jobs when
+    a class moves.
+    """
+    return send_rules.pickle_serializer(job, SENDER)
+
+
+@rule(
+    "dramatiq.send-again",
+    stage="idempotency",
+    source="posthog#62708 (review): an un-keyed message in something that is retried",
+)
+def publish_unkeyed(job: Job) -> Iterator[Finding]:
+    """A job that sends another one does so again on every redelivery and attempt."""
+    return send_rules.publish_unkeyed(job, SENDER)

@@ -8,18 +8,27 @@ import ast
 from collections.abc import Iterator
 
 from skillrun.core.verdict import Finding, Severity
+from skillrun.frameworks.common import send_rules
 from skillrun.frameworks.common.facts import call_place, calls_of, tell
 from skillrun.frameworks.huey.rules.facts import task_of
-from skillrun.frameworks.huey.sends import TAKEN_SINCE_3, find_messages
+from skillrun.frameworks.huey.sends import SENDER, TAKEN_SINCE_3, find_messages
 from skillrun.frameworks.huey.tasks import is_task
 from skillrun.frameworks.interface import (
     Job,
 )
+from skillrun.frameworks.rulebook import rule
 from skillrun.repo.uses import Place
 
 
+@rule(
+    "huey.never-runs",
+    stage="handler",
+    source="TaskWrapper.create_task in huey/api.py (ConfigurationError; context=True passes task=)",
+)
 def never_runs(job: Job) -> Iterator[Finding]:
-    """A task that Huey cannot define or call."""
+    """What Huey cannot call fails when it is defined or at every run: async functions, missing
+    arguments.
+    """
     task, node = task_of(job), job.handler.node
     place = Place(job.handler.path, job.handler.line)
     if task.bare is not None:
@@ -82,8 +91,11 @@ def _needed(node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:
     return [a.arg for a in (*plain, *required)]
 
 
+@rule("huey.reserved-argument", stage="handler", source="TaskWrapper.s in huey/api.py")
 def reserved_argument(job: Job) -> Iterator[Finding]:
-    """`send(id=7)`: Huey takes the word for one of its own."""
+    """Huey takes eta, delay, retries, expires, priority and others out of the call: the job never
+    sees them.
+    """
     for send in find_messages(job.project, task_of(job)):
         if send.via == "schedule":
             continue
@@ -100,8 +112,13 @@ def reserved_argument(job: Job) -> Iterator[Finding]:
             yield tell(job, "reserved-argument", severity, send.place, message, hint)
 
 
+@rule(
+    "huey.publish-unkeyed",
+    stage="idempotency",
+    source="posthog#62708 (review): publishing inside something that is retried",
+)
 def publish_unkeyed(job: Job) -> Iterator[Finding]:
-    """A handler that enqueues another task does so once for every attempt."""
+    """A job that publishes another one does so again on every attempt; Huey does not de-duplicate."""
     if job.policy.max_attempts == 1:
         return
     for call in calls_of(job):
@@ -121,3 +138,29 @@ def publish_unkeyed(job: Job) -> Iterator[Finding]:
             )
             hint = "enqueue it last, and let it de-duplicate by a key that it is given"
             yield tell(job, "publish-unkeyed", Severity.WARNING, call_place(call), message, hint)
+
+
+@rule(
+    "huey.publish-in-transaction",
+    stage="handler",
+    source="saleor#5457, sentry#89284; on_commit_task in huey/contrib/djhuey",
+)
+def publish_in_transaction(job: Job) -> Iterator[Finding]:
+    """A message published inside a transaction can be worked on before the commit, or although it
+    is rolled back.
+    """
+    return send_rules.publish_in_transaction(job, SENDER)
+
+
+@rule("huey.object-argument", stage="contract", source="mozilla/experimenter#1631, mytardis#1420")
+def object_argument(job: Job) -> Iterator[Finding]:
+    """A database row as an argument is pickled as it was when it was sent, and is stale when the
+    job runs; JSON cannot carry it.
+    """
+    return send_rules.object_argument(job, SENDER)
+
+
+@rule("huey.pickle-serializer", stage="contract", source="huey/serializer.py (SignedSerializer)")
+def pickle_serializer(job: Job) -> Iterator[Finding]:
+    """Huey pickles its messages: whoever writes to a shared Redis runs code in the worker."""
+    return send_rules.pickle_serializer(job, SENDER)

@@ -13,10 +13,11 @@ from skillrun.frameworks.huey.deciding import decided
 from skillrun.frameworks.huey.failures import fate, guarded, raised
 from skillrun.frameworks.huey.policy import AT_SITE, effective, overrides
 from skillrun.frameworks.huey.rules.facts import run_place, task_of
-from skillrun.frameworks.huey.tasks import is_task
+from skillrun.frameworks.huey.tasks import Option, is_task
 from skillrun.frameworks.interface import (
     Job,
 )
+from skillrun.frameworks.rulebook import rule
 from skillrun.repo.python import Call
 from skillrun.repo.uses import Place
 
@@ -28,8 +29,15 @@ def _retries(job: Job) -> bool:
     return job.policy.max_attempts != 1 and "max_attempts" not in job.policy.unknown
 
 
+@rule(
+    "huey.retry-unbounded",
+    stage="retry",
+    source="`task.retries += 1` for RetryTask in Huey._execute, huey/api.py",
+)
 def retry_unbounded(job: Job) -> Iterator[Finding]:
-    """RetryTask, or CancelExecution(retry=True): `retries` does not bound them."""
+    """RetryTask and CancelExecution(retry=True) use up no retry, so a job that cannot succeed runs
+    for ever.
+    """
     for found in raised(job.project, task_of(job)):
         if not found.endless:
             continue
@@ -57,8 +65,16 @@ def retry_unbounded(job: Job) -> Iterator[Finding]:
             )
 
 
+@rule(
+    "huey.cancel-is-retried",
+    stage="retry",
+    source="CancelExecution in Huey's API documentation; Huey._execute in huey/api.py",
+)
 def cancel_is_retried(job: Job) -> Iterator[Finding]:
-    """`raise CancelExecution()` in a task with retries: it comes back."""
+    """CancelExecution without retry=False is retried like any other error while retries are left.
+
+    `raise CancelExecution()` in a task with retries: it comes back.
+    """
     if not _retries(job):
         return
     for found in raised(job.project, task_of(job)):
@@ -78,8 +94,13 @@ def cancel_is_retried(job: Job) -> Iterator[Finding]:
             )
 
 
+@rule(
+    "huey.permanent-retried",
+    stage="retry",
+    source="open-wearables#1053: 462 attempts in a week, none of them successful",
+)
 def permanent_retried(job: Job) -> Iterator[Finding]:
-    """A permanent error leaves the handler, and Huey retries whatever leaves it."""
+    """Huey retries every exception; one that the spec calls permanent only delays the dead letter."""
     failures = job.spec.failures
     if job.policy.max_attempts == 1:
         return
@@ -102,8 +123,13 @@ def permanent_retried(job: Job) -> Iterator[Finding]:
             yield tell(job, "permanent-retried", Severity.NOTE, answers["unsure"], message, _STOPS)
 
 
+@rule("huey.transient-given-up", stage="retry", source="Huey._execute in huey/api.py")
 def transient_given_up(job: Job) -> Iterator[Finding]:
-    """A transient error ends the job for good."""
+    """CancelExecution(retry=False) and task.retries = 0 end the job at once, whatever retries it
+    has left.
+
+    A transient error ends the job for good.
+    """
     failures = job.spec.failures
     for written, answers in _fates(
         job, tuple(error.type for error in (failures.transient if failures else ()))
@@ -149,46 +175,71 @@ def _elsewhere(job: Job, name: str) -> bool:
     return found is not None and is_task(job.project, job.use, found)
 
 
+@rule(
+    "huey.swallowed-exception",
+    stage="retry",
+    source="stock-screener#49: except, then return {'status': 'error'}",
+)
 def swallowed_exception(job: Job) -> Iterator[Finding]:
-    """A clause around an effect that ends the task normally."""
+    """An exception that the handler catches and does not raise is a completed task for Huey: no
+    retry, no error.
+
+    A clause around an effect that ends the task normally.
+    """
     yield from swallowing.swallowed_exception(
         job, "Huey calls the task complete and never retries it"
     )
 
 
+@rule(
+    "huey.permanent-not-recorded",
+    stage="dead-letter",
+    source="stock-screener#49: except, then return {'status': 'error'}",
+)
 def permanent_not_recorded(job: Job) -> Iterator[Finding]:
-    """A clause takes a permanent error of an effect, ends the task, and leaves no record of it."""
+    """A permanent error that the handler catches and does not record is lost: Huey calls the task
+    complete.
+    """
     yield from swallowing.permanent_not_recorded(job)
 
 
+@rule("huey.backoff-without-delay", stage="retry", source="Huey._requeue_task in huey/api.py")
 def backoff_without_delay(job: Job) -> Iterator[Finding]:
-    """retry_backoff multiplies a delay of nothing."""
-    task = task_of(job)
-    factor, delay = (
-        effective(job.project, task, name) for name in ("retry_backoff", "retry_delay")
-    )
-    if factor is None or not isinstance(factor.value, int | float) or not factor.value:
+    """retry_backoff multiplies retry_delay, which is 0 unless it is given: the retries follow at
+    once.
+    """
+    factor = _find_idle_backoff(job)
+    if factor is None:
         return
+    message = (
+        f"retry_backoff={factor.value:g} multiplies a retry_delay of nothing: the retries follow"
+        " at once"
+    )
+    hint = "retry_delay=2, retry_backoff=2"
+    yield tell(job, "backoff-without-delay", Severity.ERROR, factor.place, message, hint)
+
+
+def _find_idle_backoff(job: Job) -> Option | None:
+    """The factor that multiplies a delay of nothing."""
+    task = task_of(job)
+    factor = effective(job.project, task, "retry_backoff")
+    if factor is None or not isinstance(factor.value, int | float) or not factor.value:
+        return None
+    delay = effective(job.project, task, "retry_delay")
     if delay is None or delay.value == 0:
-        message = (
-            f"retry_backoff={factor.value:g} multiplies a retry_delay of nothing: the retries"
-            " follow at once"
-        )
-        yield tell(
-            job,
-            "backoff-without-delay",
-            Severity.ERROR,
-            factor.place,
-            message,
-            "retry_delay=2, retry_backoff=2",
-        )
+        return factor
+    return None
 
 
+@rule("huey.retry-without-delay", stage="retry", source="retry_delay=0 in Huey.task, huey/api.py")
 def retry_without_delay(job: Job) -> Iterator[Finding]:
-    """Retries that follow at once."""
+    """Without retry_delay all attempts are used up within moments, before an outage can pass.
+
+    Retries that follow at once.
+    """
     if not _retries(job) or "backoff" in job.policy.unknown or job.policy.backoff.kind != "none":
         return
-    if next(backoff_without_delay(job), None) is None:
+    if _find_idle_backoff(job) is None:
         message = (
             "no retry_delay: all attempts are used up within moments, before an outage can pass"
         )
@@ -203,8 +254,17 @@ def retry_without_delay(job: Job) -> Iterator[Finding]:
         )
 
 
+@rule(
+    "huey.flat-backoff",
+    stage="retry",
+    source="PDF-Assistant-RAG#664; retry_backoff in Huey.task, huey/api.py",
+)
 def flat_backoff(job: Job) -> Iterator[Finding]:
-    """The same wait before every retry."""
+    """A constant wait brings all failed jobs back together and never slows down while the other
+    side is down.
+
+    The same wait before every retry.
+    """
     spec, policy = job.spec.retry.backoff if job.spec.retry else None, job.policy
     if (
         (spec is not None and spec.kind == "fixed")
@@ -230,8 +290,15 @@ def flat_backoff(job: Job) -> Iterator[Finding]:
     )
 
 
+@rule(
+    "huey.retries-differ",
+    stage="retry",
+    source="TaskWrapper.s and TaskWrapper.schedule in huey/api.py",
+)
 def retries_differ(job: Job) -> Iterator[Finding]:
-    """Publishing calls give different retries."""
+    """A call that gives retries of its own overrides the task's: the same job is tried differently
+    often.
+    """
     task = task_of(job)
     for name in AT_SITE:
         given = overrides(job.project, task, name)
@@ -255,8 +322,15 @@ def retries_differ(job: Job) -> Iterator[Finding]:
             )
 
 
+@rule(
+    "huey.record-every-attempt",
+    stage="dead-letter",
+    source="Huey._execute and store_intermediate_errors in huey/api.py",
+)
 def record_every_attempt(job: Job) -> Iterator[Finding]:
-    """A dead letter for each failed attempt, also of a job that succeeds in the end."""
+    """SIGNAL_ERROR and on_error come with every failed attempt: a job that succeeds later has a
+    dead letter too.
+    """
     record = find_record(job.project, job.use, task_of(job)) if _retries(job) else None
     if record is None or not record.every:
         return

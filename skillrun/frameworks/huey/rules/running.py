@@ -20,6 +20,7 @@ from skillrun.frameworks.huey.rules.facts import (
 )
 from skillrun.frameworks.huey.sends import find_sends
 from skillrun.frameworks.interface import Job
+from skillrun.frameworks.rulebook import rule
 from skillrun.repo.python import Module
 
 _NO_TTL = ("SqliteHuey", "CySqliteHuey", "PostgresHuey", "FileHuey")
@@ -31,8 +32,15 @@ _COARSER = ("hour", "day", "month", "day_of_week")
 _FIELDS = ("minute", "hour", "day", "month", "day_of_week")
 
 
+@rule(
+    "huey.lost-on-kill",
+    stage="retry",
+    source="coleifer/huey#559, #598, #844; Huey.dequeue and _execute in huey/api.py",
+)
 def lost_on_kill(job: Job) -> Iterator[Finding]:
-    """Nothing enqueues the job again when its worker is killed."""
+    """Huey acknowledges nothing: the message is gone when its worker is killed, and retries do not
+    bring it back.
+    """
     trigger = job.spec.trigger.type if job.spec.trigger else None
     if trigger in ("cron", "poller") or task_of(job).kind == "periodic" or _found_again(job):
         return
@@ -53,8 +61,17 @@ def _found_again(job: Job) -> bool:
     return any(send.kind == "schedule" for send in sends)
 
 
+@rule(
+    "huey.stale-lock",
+    stage="idempotency",
+    source="coleifer/huey#308, #538; Huey.lock_task and the consumer's --flush-locks",
+)
 def stale_lock(job: Job) -> Iterator[Finding]:
-    """A lock without a ttl, and no consumer that flushes locks when it starts."""
+    """A lock stays locked when its holder is killed: the task never runs again until somebody
+    clears it.
+
+    A lock without a ttl, and no consumer that flushes locks when it starts.
+    """
     flushed = consumer_option(job, "flush_locks") is True or any(
         _FLUSHES.search(c.text) for c in consumers(job.project)
     )
@@ -74,15 +91,20 @@ def stale_lock(job: Job) -> Iterator[Finding]:
 
 def _ttl(call: ast.Call) -> ast.expr | None:
     given = [keyword.value for keyword in call.keywords if keyword.arg == "ttl"] or call.args[1:2]
-    return (
-        given[0]
-        if given and not (isinstance(given[0], ast.Constant) and given[0].value is None)
-        else None
-    )
+    if given and not (isinstance(given[0], ast.Constant) and given[0].value is None):
+        return given[0]
+    return None
 
 
+@rule(
+    "huey.lock-ttl",
+    stage="idempotency",
+    source="put_if_empty in huey/storage.py (NotImplementedError); openedx#1438 (review)",
+)
 def lock_ttl(job: Job) -> Iterator[Finding]:
-    """A ttl that the storage refuses, or that ends before the job does."""
+    """A lock that runs out before the job ends lets a second run in, and most storages refuse a ttl
+    altogether.
+    """
     made_as = storage(job.project, job.use, task_of(job).owner)
     for call, module, _ in locks(job.project, job.use, task_of(job)):
         node = _ttl(call)
@@ -116,8 +138,15 @@ def lock_ttl(job: Job) -> Iterator[Finding]:
             )
 
 
+@rule(
+    "huey.locked-job-lost",
+    stage="retry",
+    source="Huey.lock_task in Huey's API documentation; TaskLockedException in huey/api.py",
+)
 def locked_job_lost(job: Job) -> Iterator[Finding]:
-    """An enqueued job that does not get its lock, and has no retry."""
+    """A job that finds its lock taken fails with TaskLockedException; without retries it never
+    runs.
+    """
     task = task_of(job)
     if (
         task.kind == "periodic"
@@ -152,8 +181,13 @@ def _caught(job: Job, call: ast.Call, module: Module) -> bool:
     )
 
 
+@rule(
+    "huey.timeout-not-enforced",
+    stage="retry",
+    source="ThreadEnvironment has no timeout in huey/consumer.py",
+)
 def timeout_not_enforced(job: Job) -> Iterator[Finding]:
-    """timeout= with thread workers, and no check in the task."""
+    """The thread worker, which is the default, does not interrupt a task at its timeout."""
     place = job.policy.sources.get("time_limit_s")
     if job.policy.time_limit_s is None or place is None:
         return
@@ -176,8 +210,13 @@ def timeout_not_enforced(job: Job) -> Iterator[Finding]:
     yield tell(job, "timeout-not-enforced", Severity.WARNING, place, message, hint)
 
 
+@rule("huey.immediate", stage="handler", source="Immediate mode in Huey's guide")
 def immediate(job: Job) -> Iterator[Finding]:
-    """immediate=True outside the tests: whoever publishes waits for the job."""
+    """In immediate mode the job runs inside its caller: slow, without a worker, lost with the
+    request.
+
+    immediate=True outside the tests: whoever publishes waits for the job.
+    """
     found = setting(job.project, job.use, task_of(job).owner, "immediate")
     if found is None or found.value is not True or in_tests(found.place.path):
         return
@@ -192,8 +231,11 @@ def immediate(job: Job) -> Iterator[Finding]:
     )
 
 
+@rule("huey.crontab-minute", stage="contract", source="crontab in huey/api.py; flake8-pie PIE784")
 def crontab_minute(job: Job) -> Iterator[Finding]:
-    """`crontab(hour='3')` fires sixty times: the minute is `*` unless it is given."""
+    """crontab(hour='3') fires every minute from 3:00 to 3:59, because minute is '*' unless it is
+    given.
+    """
     node = crontab(job)
     given = _given(node) if node else {}
     coarser = [
@@ -220,8 +262,12 @@ def crontab_minute(job: Job) -> Iterator[Finding]:
     )
 
 
+@rule("huey.period-overlap", stage="idempotency", source="django-cronjobs#1")
 def period_overlap(job: Job) -> Iterator[Finding]:
-    """A tick that starts while the one before still runs."""
+    """A schedule that is shorter than the run starts a second run beside the first.
+
+    A tick that starts while the one before still runs.
+    """
     node = crontab(job)
     if node is None or any(True for _ in locks(job.project, job.use, task_of(job))):
         return

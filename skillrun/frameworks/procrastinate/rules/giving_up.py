@@ -12,10 +12,18 @@ from skillrun.frameworks.common.reading import in_tests, place_of
 from skillrun.frameworks.interface import Job
 from skillrun.frameworks.procrastinate.deadletter import find_record
 from skillrun.frameworks.procrastinate.tasks import read_task
+from skillrun.frameworks.rulebook import rule
 
 
+@rule(
+    "procrastinate.failure-unrecorded",
+    stage="dead-letter",
+    source="_persist_job_status in procrastinate/worker.py",
+)
 def failure_unrecorded(job: Job) -> Iterator[Finding]:
-    """The spec names a table or a queue, and nothing is written at the last attempt."""
+    """Procrastinate keeps a failed job's row and nothing else: a table of one's own is written by
+    the handler.
+    """
     letter = job.spec.dead_letter
     task = read_task(job.project, job.use, job.handler)
     if letter is None or letter.kind not in ("table", "queue") or task.registered is None:
@@ -33,8 +41,16 @@ def failure_unrecorded(job: Job) -> Iterator[Finding]:
         )
 
 
+@rule(
+    "procrastinate.failed-deleted",
+    stage="dead-letter",
+    source=(
+        "DeleteJobCondition in procrastinate/jobs.py; remove_old_jobs in"
+        " procrastinate/builtin_tasks.py"
+    ),
+)
 def failed_deleted(job: Job) -> Iterator[Finding]:
-    """Failed jobs are deleted, and they are the dead letters."""
+    """The status `failed` is the only dead letter, and these options delete it."""
     letter = job.spec.dead_letter
     if letter is None or letter.kind != "framework":
         return
@@ -76,6 +92,13 @@ def given(node: ast.AST, option: str) -> ast.expr | None:
     return None
 
 
+@rule(
+    "procrastinate.permanent-not-recorded",
+    stage="dead-letter",
+    source="_process_job in procrastinate/worker.py; stock-screener#49",
+)
 def permanent_not_recorded(job: Job) -> Iterator[Finding]:
-    """A clause takes a permanent error and keeps nothing of it."""
+    """A permanent error that the handler catches and does not record is lost: the job has
+    succeeded.
+    """
     yield from swallowing.permanent_not_recorded(job)

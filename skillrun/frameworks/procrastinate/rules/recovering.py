@@ -12,6 +12,7 @@ from skillrun.frameworks.interface import Job
 from skillrun.frameworks.procrastinate.recovery import find_recoveries
 from skillrun.frameworks.procrastinate.sends import SENDER
 from skillrun.frameworks.procrastinate.tasks import Task, read_task
+from skillrun.frameworks.rulebook import rule
 
 _HINT = (
     "a periodic task that calls app.job_manager.get_stalled_jobs() and retry_job() for each of them"
@@ -22,8 +23,19 @@ def _task(job: Job) -> Task:
     return read_task(job.project, job.use, job.handler)
 
 
+@rule(
+    "procrastinate.stalled-never-retried",
+    stage="retry",
+    source=(
+        "Retry stalled jobs in Procrastinate's documentation; procrastinate#307, #1518; geolens#624"
+    ),
+)
 def stalled_never_retried(job: Job) -> Iterator[Finding]:
-    """No code of the repository's asks for stalled jobs."""
+    """The job of a worker that dies stays `doing` until code of the application's own gives it
+    back.
+
+    No code of the repository's asks for stalled jobs.
+    """
     task = _task(job)
     if task.registered is not None and not find_recoveries(job.project, job.use):
         message = (
@@ -36,8 +48,15 @@ def stalled_never_retried(job: Job) -> Iterator[Finding]:
         yield tell(job, "stalled-never-retried", severity, task.registered, message, _HINT)
 
 
+@rule(
+    "procrastinate.lock-held-for-ever",
+    stage="retry",
+    source="procrastinate_fetch_job_v2 in procrastinate/sql/schema.sql; procrastinate#1518",
+)
 def lock_held_for_ever(job: Job) -> Iterator[Finding]:
-    """A job that stays `doing` keeps its lock, and every other job with it waits."""
+    """No two jobs with one lock are `doing`: that of a dead worker keeps all others with its lock
+    waiting.
+    """
     if find_recoveries(job.project, job.use):
         return
     option = _task(job).option("lock")
@@ -54,8 +73,15 @@ def lock_held_for_ever(job: Job) -> Iterator[Finding]:
         yield tell(job, "lock-held-for-ever", Severity.ERROR, place, message, _HINT)
 
 
+@rule(
+    "procrastinate.stalled-by-age",
+    stage="idempotency",
+    source="get_stalled_jobs in procrastinate/manager.py, where it is deprecated",
+)
 def stalled_by_age(job: Job) -> Iterator[Finding]:
-    """`nb_seconds` takes a slow job for a stalled one."""
+    """get_stalled_jobs(nb_seconds=...) goes by a job's age: a slow one is run a second time beside
+    itself.
+    """
     for recovery in find_recoveries(job.project, job.use):
         node = recovery.by_age
         if node is not None:
@@ -77,8 +103,18 @@ def stalled_by_age(job: Job) -> Iterator[Finding]:
             )
 
 
+@rule(
+    "procrastinate.stalled-unbounded",
+    stage="retry",
+    source=(
+        "procrastinate_retry_job_v2 in procrastinate/sql/schema.sql; get_retry_decision in"
+        " procrastinate/retry.py"
+    ),
+)
 def stalled_unbounded(job: Job) -> Iterator[Finding]:
-    """A job that kills its worker is given back each time."""
+    """Only an exception is held against max_attempts: a job that kills its worker is given back
+    without a bound.
+    """
     for recovery in find_recoveries(job.project, job.use)[:1]:
         if not recovery.asks_attempts:
             message = (
@@ -91,8 +127,17 @@ def stalled_unbounded(job: Job) -> Iterator[Finding]:
             yield tell(job, "stalled-unbounded", Severity.NOTE, recovery.place, message, hint)
 
 
+@rule(
+    "procrastinate.recovery-not-scheduled",
+    stage="retry",
+    source="Retry stalled jobs in Procrastinate's documentation",
+)
 def recovery_not_scheduled(job: Job) -> Iterator[Finding]:
-    """The code is there, and no periodic task comes to it."""
+    """Stalled jobs are only given back where something calls the code that does it, again and
+    again.
+
+    The code is there, and no periodic task comes to it.
+    """
     recoveries = find_recoveries(job.project, job.use)
     if recoveries and not any(recovery.periodic for recovery in recoveries):
         message = "stalled jobs are looked for here, and no periodic task calls it: who does?"

@@ -13,6 +13,7 @@ from skillrun.frameworks.interface import Job
 from skillrun.frameworks.procrastinate.attempts import raised
 from skillrun.frameworks.procrastinate.retries import ANY, Strategy, read_strategy
 from skillrun.frameworks.procrastinate.tasks import read_task
+from skillrun.frameworks.rulebook import rule
 from skillrun.repo.python import Call, is_known
 
 _HINT = "RetryStrategy(max_attempts=4, exponential_wait=2, retry_exceptions=[...])"
@@ -27,8 +28,13 @@ def _wanted(job: Job) -> int | None:
     return job.spec.retry.max_attempts if job.spec.retry and job.spec.retry.kind is None else None
 
 
+@rule(
+    "procrastinate.retry-unbounded",
+    stage="retry",
+    source="RetryStrategy.get_retry_decision in procrastinate/retry.py",
+)
 def retry_unbounded(job: Job) -> Iterator[Finding]:
-    """retry=True, a strategy without max_attempts, and max_attempts=0."""
+    """retry=True, and RetryStrategy with max_attempts left out or 0, retry for ever."""
     strategy = _strategy(job)
     bounded = any(bound.last is not None for bound in raised(job.project, job.handler))
     if strategy.custom is None and strategy.retries is None and not bounded:
@@ -38,8 +44,18 @@ def retry_unbounded(job: Job) -> Iterator[Finding]:
         yield tell(job, "retry-unbounded", Severity.ERROR, at(job, strategy.place), message, _HINT)
 
 
+@rule(
+    "procrastinate.attempts-off-by-one",
+    stage="retry",
+    source=(
+        "RetryStrategy.get_retry_decision in procrastinate/retry.py: job.attempts is 0 in the"
+        " first run"
+    ),
+)
 def attempts_off_by_one(job: Job) -> Iterator[Finding]:
-    """`max_attempts` is the number of retries."""
+    """max_attempts, and a number given as retry, count the retries: the job is run once more than
+    that.
+    """
     strategy, wanted = _strategy(job), _wanted(job)
     if (
         wanted is not None
@@ -61,8 +77,19 @@ def attempts_off_by_one(job: Job) -> Iterator[Finding]:
         )
 
 
+@rule(
+    "procrastinate.retry-at-once",
+    stage="retry",
+    source=(
+        "RetryStrategy in procrastinate/retry.py: wait + linear_wait * attempts +"
+        " exponential_wait ** (attempts + 1)"
+    ),
+)
 def retry_at_once(job: Job) -> Iterator[Finding]:
-    """All attempts are used up within moments."""
+    """Retries without a wait are used up before an outage can pass; linear_wait starts with none.
+
+    All attempts are used up within moments.
+    """
     strategy = _strategy(job)
     if not strategy.tries_again or not strategy.waits_read or not is_known(strategy.retries):
         return
@@ -85,8 +112,17 @@ def retry_at_once(job: Job) -> Iterator[Finding]:
         yield tell(job, "retry-at-once", Severity.NOTE, at(job, strategy.place), message, hint)
 
 
+@rule(
+    "procrastinate.flat-wait",
+    stage="retry",
+    source="RetryStrategy in procrastinate/retry.py; PDF-Assistant-RAG#664",
+)
 def flat_wait(job: Job) -> Iterator[Finding]:
-    """The spec asks for growing waits; exponential_wait=1 does not grow either."""
+    """A constant wait brings all failed jobs back together and never slows down while the other
+    side is down.
+
+    The spec asks for growing waits; exponential_wait=1 does not grow either.
+    """
     strategy = _strategy(job)
     backoff = job.spec.retry.backoff if job.spec.retry else None
     if (
@@ -117,8 +153,19 @@ def flat_wait(job: Job) -> Iterator[Finding]:
         )
 
 
+@rule(
+    "procrastinate.permanent-retried",
+    stage="retry",
+    source=(
+        "RetryStrategy.retry_exceptions in procrastinate/retry.py; open-wearables#1053: 462"
+        " attempts in a week"
+    ),
+)
 def permanent_retried(job: Job) -> Iterator[Finding]:
-    """A permanent error leaves the handler, and the strategy takes it."""
+    """Without retry_exceptions every exception is retried, also one that will come back each time.
+
+    A permanent error leaves the handler, and the strategy takes it.
+    """
     strategy = _strategy(job)
     failures = job.spec.failures
     if not strategy.tries_again or strategy.exceptions is None or strategy.custom is not None:
@@ -153,8 +200,13 @@ def _leaves(job: Job, call: Call, bases: frozenset[str]) -> bool:
     return taking is None or taking.always_raises
 
 
+@rule(
+    "procrastinate.transient-not-retried",
+    stage="retry",
+    source="Task.get_retry_exception in procrastinate/tasks.py",
+)
 def transient_not_retried(job: Job) -> Iterator[Finding]:
-    """The strategy's exceptions lack one, or there is no strategy."""
+    """A task without retry, or an exception that retry_exceptions lacks, fails its job at once."""
     strategy, wanted = _strategy(job), _wanted(job)
     failures = job.spec.failures
     if wanted is None or wanted < 2 or strategy.custom is not None or strategy.exceptions is None:
@@ -183,6 +235,17 @@ def transient_not_retried(job: Job) -> Iterator[Finding]:
             )
 
 
+@rule(
+    "procrastinate.swallowed-exception",
+    stage="retry",
+    source=(
+        "_process_job in procrastinate/worker.py; stock-screener#49: except, then return"
+        " {'status': 'error'}"
+    ),
+)
 def swallowed_exception(job: Job) -> Iterator[Finding]:
-    """What ends in the handler is a success for Procrastinate."""
+    """An exception that the handler catches and does not raise is a job that succeeded.
+
+    What ends in the handler is a success for Procrastinate.
+    """
     yield from swallowing.swallowed_exception(job, "the job is `succeeded`, and is not retried")

@@ -15,6 +15,7 @@ from skillrun.frameworks.procrastinate.loading import loads
 from skillrun.frameworks.procrastinate.retries import ANY, read_strategy
 from skillrun.frameworks.procrastinate.rules.giving_up import given
 from skillrun.frameworks.procrastinate.tasks import Task, read_task
+from skillrun.frameworks.rulebook import rule
 from skillrun.repo.uses import Place
 
 
@@ -22,8 +23,13 @@ def _task(job: Job) -> Task:
     return read_task(job.project, job.use, job.handler)
 
 
+@rule(
+    "procrastinate.periodic-timestamp",
+    stage="handler",
+    source="PeriodicDeferrer.defer_jobs in procrastinate/periodic.py",
+)
 def periodic_timestamp(job: Job) -> Iterator[Finding]:
-    """A periodic task is always given `timestamp`."""
+    """A periodic task is called with timestamp= each time."""
     node, task = job.handler.node, _task(job)
     if isinstance(node, ast.ClassDef) or not task.periodics or len(job.handler.decorators) > 2:
         return
@@ -37,8 +43,13 @@ def periodic_timestamp(job: Job) -> Iterator[Finding]:
         yield tell(job, "periodic-timestamp", Severity.ERROR, place, message, "add timestamp: int")
 
 
+@rule(
+    "procrastinate.periodic-overlap",
+    stage="idempotency",
+    source="PeriodicDeferrer in procrastinate/periodic.py; django-celery-beat#331",
+)
 def periodic_overlap(job: Job) -> Iterator[Finding]:
-    """The next tick is deferred whether the last one has ended or not."""
+    """Ticks are deferred whether the last one has ended or not."""
     task = _task(job)
     for periodic in task.periodics:
         given = {keyword.arg for keyword in periodic.call.keywords}
@@ -57,9 +68,14 @@ def periodic_overlap(job: Job) -> Iterator[Finding]:
             yield tell(job, "periodic-overlap", Severity.NOTE, periodic.place, message, hint)
 
 
+@rule(
+    "procrastinate.shutdown-aborts",
+    stage="retry",
+    source="_abort_running_jobs and _process_job in procrastinate/worker.py",
+)
 def shutdown_aborts(job: Job) -> Iterator[Finding]:
-    """A coroutine that is cut off at a shutdown is retried where its strategy takes
-    CancelledError.
+    """After shutdown_graceful_timeout a coroutine is cancelled: unless its strategy retries that,
+    it is `aborted`.
     """
     strategy = read_strategy(job.project, _task(job))
     taken = {
@@ -89,8 +105,13 @@ def shutdown_aborts(job: Job) -> Iterator[Finding]:
                 return
 
 
+@rule(
+    "procrastinate.task-not-imported",
+    stage="handler",
+    source="App(import_paths=) in procrastinate/app.py",
+)
 def task_not_imported(job: Job) -> Iterator[Finding]:
-    """The worker imports its app's module and import_paths: a task elsewhere is not found."""
+    """A worker knows the tasks of the modules that it imports: any other fails with TaskNotFound."""
     task = _task(job)
     found = job.project.lookup(task.owner) if task.owner else None
     if found is None or found.module is None or task.django or found.binding is None:

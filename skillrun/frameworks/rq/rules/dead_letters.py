@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterator
 
 from skillrun.core.verdict import Finding, Severity
+from skillrun.frameworks.common import swallowing
 from skillrun.frameworks.common.facts import seconds, tell
 from skillrun.frameworks.common.reading import in_tests, place_of
 from skillrun.frameworks.common.records import first_record
@@ -14,6 +15,7 @@ from skillrun.frameworks.rq.callbacks import failure_callbacks, looks_at_retries
 from skillrun.frameworks.rq.policy import seconds_of
 from skillrun.frameworks.rq.sends import find_effective_sends
 from skillrun.frameworks.rq.workers import launches_of, place_of_launch
+from skillrun.frameworks.rulebook import rule
 
 _SWEEPERS = (
     "FailedJobRegistry",
@@ -28,8 +30,15 @@ def _kind(job: Job) -> str | None:
     return job.spec.dead_letter.kind if job.spec.dead_letter else None
 
 
+@rule(
+    "rq.failure-each-attempt",
+    stage="dead-letter",
+    source="Worker._finalize_failure in rq/worker/base.py",
+)
 def failure_each_attempt(job: Job) -> Iterator[Finding]:
-    """A record from on_failure, although the job will be retried."""
+    """on_failure runs after every failed attempt: what it records is no dead letter while retries
+    are left.
+    """
     if not job.policy.sources.get("autoretry") or job.policy.max_attempts in (None, 1):
         return
     for hook in failure_callbacks(job.project, job.handler):
@@ -48,8 +57,15 @@ def failure_each_attempt(job: Job) -> Iterator[Finding]:
         )
 
 
+@rule(
+    "rq.killed-not-recorded",
+    stage="dead-letter",
+    source="rq/rq#1461, #2015, #2236; monitor_work_horse in rq/worker/worker_classes.py",
+)
 def killed_not_recorded(job: Job) -> Iterator[Finding]:
-    """The record is written in the work horse itself, which may be what is killed."""
+    """A work horse that is killed (out of memory) calls no on_failure: only the FailedJobRegistry
+    knows.
+    """
     place = job.policy.dead_letter
     if _kind(job) not in ("table", "queue") or place is None:
         return
@@ -68,8 +84,13 @@ def killed_not_recorded(job: Job) -> Iterator[Finding]:
     yield tell(job, "killed-not-recorded", Severity.WARNING, place, message, hint)
 
 
+@rule(
+    "rq.registry-off",
+    stage="dead-letter",
+    source="disable_default_exception_handler in rq/worker/base.py",
+)
 def registry_off(job: Job) -> Iterator[Finding]:
-    """The dead letters are RQ's own, and a worker is started without them."""
+    """A worker without the default exception handler puts no failed job into the FailedJobRegistry."""
     if _kind(job) != "framework":
         return
     hint = "let the default exception handler run"
@@ -100,8 +121,11 @@ def registry_off(job: Job) -> Iterator[Finding]:
                 )
 
 
+@rule("rq.failure-ttl", stage="dead-letter", source="FailedJobRegistry.add in rq/registry.py")
 def failure_ttl(job: Job) -> Iterator[Finding]:
-    """The dead letters are RQ's own, and are deleted soon."""
+    """A failed job is deleted after failure_ttl: a short one empties the dead letters before
+    anybody looks.
+    """
     if _kind(job) != "framework":
         return
     for send in find_effective_sends(job.project, job.handler):
@@ -116,3 +140,13 @@ def failure_ttl(job: Job) -> Iterator[Finding]:
         )
         hint = "leave failure_ttl out (a year), or make it longer than anybody is away"
         yield tell(job, "failure-ttl", severity, place_of(given[1], given[0]), message, hint)
+
+
+@rule(
+    "rq.permanent-not-recorded",
+    stage="dead-letter",
+    source="stock-screener#49; RQ calls on_failure only for what is raised",
+)
+def permanent_not_recorded(job: Job) -> Iterator[Finding]:
+    """A permanent error that the handler catches and does not record is lost: the job is finished."""
+    return swallowing.permanent_not_recorded(job)

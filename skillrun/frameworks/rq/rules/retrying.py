@@ -19,15 +19,24 @@ from skillrun.frameworks.rq.policy import ends_job, read_send_retry
 from skillrun.frameworks.rq.retry import Reading, returned_retries
 from skillrun.frameworks.rq.sends import QUEUE, find_effective_sends, job_decorator
 from skillrun.frameworks.rq.workers import place_of_launch, unscheduled_workers
+from skillrun.frameworks.rulebook import rule
 from skillrun.repo.python import Handler
 from skillrun.repo.uses import Place
 
 _TIMEOUT = "JobTimeoutException"
 
 
+@rule(
+    "rq.no-scheduler",
+    stage="retry",
+    source="cvat-ai/cvat#10578, rq/rq#1624; RQ's documentation, Exceptions & Retries",
+)
 def no_scheduler(job: Job) -> Iterator[Finding]:
-    """The job waits (an interval, enqueue_in, enqueue_at, repeat), and no worker that is started
-    moves it on.
+    """Without a scheduler nothing moves a job out of the ScheduledJobRegistry: its retry never
+    comes.
+
+    The job waits (an interval, enqueue_in, enqueue_at, repeat), and no worker that is started moves
+    it on.
     """
     waiting, workers = _waits(job), unscheduled_workers(job.project)
     if waiting is None or not workers:
@@ -69,8 +78,18 @@ def _readable(job: Job) -> list[tuple[Send, Reading]]:
     return found
 
 
+@rule(
+    "rq.retry-differs",
+    stage="retry",
+    source=(
+        "RQ's documentation, Retrying Failed Jobs; rq/cron.py and rq/rq-scheduler#276"
+        " (neither takes a Retry)"
+    ),
+)
 def retry_differs(job: Job) -> Iterator[Finding]:
-    """Two places enqueue the same job with other retries."""
+    """Retries are given where a job is enqueued, so one forgotten place leaves the same job without
+    them.
+    """
     sends = _readable(job)
     first = next(iter(sends), None)
     other = next((pair for pair in sends if first and pair[1].waits != first[1].waits), None)
@@ -100,8 +119,9 @@ def _where(send: Send) -> str:
     return f"{send.place.path}:{send.place.line}"
 
 
+@rule("rq.interval-length", stage="retry", source="Job.get_retry_interval in rq/job.py")
 def interval_length(job: Job) -> Iterator[Finding]:
-    """The list of intervals has not one entry a retry."""
+    """A list of intervals that is not as long as max repeats its first value, or never uses it."""
     seen: set[Place] = set()
     for _, one in _readable(job):
         count, place = len(one.intervals or ()), one.place
@@ -138,8 +158,17 @@ def interval_length(job: Job) -> Iterator[Finding]:
             )
 
 
+@rule(
+    "rq.decorator-ignored",
+    stage="retry",
+    source="rq/decorators.py: only the delay and enqueue that it adds pass its options on",
+)
 def decorator_ignored(job: Job) -> Iterator[Finding]:
-    """The function is decorated with options, and enqueued past them."""
+    """queue.enqueue(f) does not look at the decorator of f: its retry, timeout and callbacks are
+    lost.
+
+    The function is decorated with options, and enqueued past them.
+    """
     decorator = job_decorator(job.project, job.handler)
     if decorator is None or not isinstance(decorator[0], ast.Call):
         return
@@ -159,8 +188,16 @@ def decorator_ignored(job: Job) -> Iterator[Finding]:
             yield tell(job, "decorator-ignored", Severity.WARNING, send.place, message, hint)
 
 
+@rule(
+    "rq.permanent-retried",
+    stage="retry",
+    source="open-wearables#1053; Worker.handle_job_failure in rq/worker/base.py",
+)
 def permanent_retried(job: Job) -> Iterator[Finding]:
-    """No clause around the effects ends the job for an error that the spec calls permanent."""
+    """RQ retries whatever the function lets out: an error that will not pass by waiting too.
+
+    No clause around the effects ends the job for an error that the spec calls permanent.
+    """
     failures, place = job.spec.failures, job.policy.sources.get("autoretry")
     if (
         failures is None
@@ -203,8 +240,17 @@ def _takes_retries_away(job: Job) -> bool:
     )
 
 
+@rule(
+    "rq.swallowed-exception",
+    stage="retry",
+    source="stock-screener#49: except, then return {'status': 'error'}",
+)
 def swallowed_exception(job: Job) -> Iterator[Finding]:
-    """A clause around an effect that ends the job normally, for an error that should be retried."""
+    """An exception that the handler catches and does not raise makes the job finished: no retry, no
+    failed job.
+
+    A clause around an effect that ends the job normally, for an error that should be retried.
+    """
     said = [*swallowing.swallowed_exception(job, "RQ calls the job finished and never retries it")]
     yield from said
     lines = {(finding.path, finding.line) for finding in said}
@@ -232,8 +278,18 @@ def swallowed_exception(job: Job) -> Iterator[Finding]:
             )
 
 
+@rule(
+    "rq.timeout-swallowed",
+    stage="retry",
+    source=(
+        "perma#2032 (the same with Celery); rq/timeouts.py; netbox/jobs.py names it before"
+        " its broad clause"
+    ),
+)
 def timeout_swallowed(job: Job) -> Iterator[Finding]:
-    """A broad clause around an effect takes JobTimeoutException for an ordinary error."""
+    """JobTimeoutException is an Exception: a broad clause swallows it, and the job runs on until it
+    is killed.
+    """
     limit = job.policy.time_limit_s
     clauses = {clause.node: clause for call in effect_calls(job) for clause in call.in_try}
     for clause in clauses.values() if limit is not None else ():

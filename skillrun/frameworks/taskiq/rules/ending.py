@@ -8,11 +8,13 @@ import ast
 from collections.abc import Iterator
 
 from skillrun.core.verdict import Finding, Severity
+from skillrun.frameworks.common import swallowing
 from skillrun.frameworks.common.facts import at, calls_of, seconds, tell
 from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.interface import (
     Job,
 )
+from skillrun.frameworks.rulebook import rule
 from skillrun.frameworks.taskiq.deadletter import clause_record, find_record, hook_records
 from skillrun.frameworks.taskiq.policy import ack_type, idle_s
 from skillrun.frameworks.taskiq.sends import find_real_kicks
@@ -27,8 +29,9 @@ def _expects_record(job: Job) -> bool:
     return job.spec.dead_letter is not None and job.spec.dead_letter.kind in ("table", "queue")
 
 
+@rule("taskiq.failure-unrecorded", stage="dead-letter", source="taskiq-python/taskiq#322, #371")
 def failure_unrecorded(job: Job) -> Iterator[Finding]:
-    """Nothing is recorded at all."""
+    """taskiq acknowledges a failed message: a dead-letter queue of the broker stays empty."""
     task = read_task(job.project, job.handler)
     if not _expects_record(job) or (task.broker is not None and task.broker.unread):
         return
@@ -43,8 +46,17 @@ def failure_unrecorded(job: Job) -> Iterator[Finding]:
         )
 
 
+@rule(
+    "taskiq.record-each-time",
+    stage="dead-letter",
+    source=(
+        "run_task in taskiq/receiver/receiver.py; no_result_on_retry in smart_retry_middleware.py"
+    ),
+)
 def record_each_time(job: Job) -> Iterator[Finding]:
-    """A middleware's `on_error` keeps a record of failures that are retried as well."""
+    """on_error is called at every failure, in reverse order of the list: only after the retries'
+    own it is known whether the task is retried.
+    """
     task = read_task(job.project, job.handler)
     broker = task.broker
     if broker is None or not broker.retrying or job.policy.max_attempts == 1:
@@ -91,8 +103,17 @@ def record_each_time(job: Job) -> Iterator[Finding]:
             )
 
 
+@rule(
+    "taskiq.record-after-ack",
+    stage="dead-letter",
+    source="callback in taskiq/receiver/receiver.py",
+)
 def record_after_ack(job: Job) -> Iterator[Finding]:
-    """The message is acknowledged before `post_execute`, and the record is written in it."""
+    """post_execute and post_save come after the acknowledgement when ack_type is when_executed or
+    when_received.
+
+    The message is acknowledged before `post_execute`, and the record is written in it.
+    """
     task = read_task(job.project, job.handler)
     acked, _ = ack_type(job.project, job.handler)
     for (name, _), place in hook_records(job.project, task):
@@ -111,8 +132,20 @@ def record_after_ack(job: Job) -> Iterator[Finding]:
             )
 
 
+@rule(
+    "taskiq.loses-jobs",
+    stage="handler",
+    source=(
+        "listen in taskiq_redis/redis_broker.py, redis_cluster_broker.py and"
+        " redis_sentinel_broker.py; taskiq_pg"
+    ),
+)
 def loses_jobs(job: Job) -> Iterator[Finding]:
-    """A broker that has let go of a message when a worker takes it."""
+    """Lists, channels, notifications and the stream brokers for clusters and sentinels give nothing
+    back.
+
+    A broker that has let go of a message when a worker takes it.
+    """
     broker = read_task(job.project, job.handler).broker
     if broker is not None and not broker.gives_back and not broker.in_memory:
         name = broker.kind.rpartition(".")[2]
@@ -129,8 +162,9 @@ def loses_jobs(job: Job) -> Iterator[Finding]:
         )
 
 
+@rule("taskiq.in-memory", stage="handler", source="taskiq/brokers/inmemory_broker.py")
 def in_memory(job: Job) -> Iterator[Finding]:
-    """The only broker works in the process that kicks."""
+    """InMemoryBroker is for tests and development: its tasks die with the process that kicked them."""
     task = read_task(job.project, job.handler)
     if task.broker is not None and task.broker.in_memory:
         message = (
@@ -147,8 +181,9 @@ def in_memory(job: Job) -> Iterator[Finding]:
         )
 
 
+@rule("taskiq.acked-early", stage="handler", source="AcknowledgeType in taskiq/acks.py")
 def acked_early(job: Job) -> Iterator[Finding]:
-    """Acknowledged before it runs."""
+    """ack_type when_received acknowledges before the run: a worker that dies loses the job."""
     found, place = ack_type(job.project, job.handler)
     if found == "when_received":
         message = "acknowledged when it was received: a job whose worker dies is lost"
@@ -162,8 +197,20 @@ def acked_early(job: Job) -> Iterator[Finding]:
         )
 
 
+@rule(
+    "taskiq.ack-type-enum",
+    stage="handler",
+    source=(
+        "prepare_label in taskiq/labels.py, parse_acknowledge_type in taskiq/acks.py; seen in"
+        " a run of our own"
+    ),
+)
 def ack_type_enum(job: Job) -> Iterator[Finding]:
-    """A member of the enumeration, where its text is meant."""
+    """A label is sent as text: AcknowledgeType.WHEN_SAVED arrives as a word that the receiver
+    refuses.
+
+    A member of the enumeration, where its text is meant.
+    """
     task = read_task(job.project, job.handler)
     kicks = find_real_kicks(job.project, job.handler)
     given = [send.options.get("ack_type") for send in kicks]
@@ -180,8 +227,15 @@ def ack_type_enum(job: Job) -> Iterator[Finding]:
             yield tell(job, "ack-type-enum", Severity.ERROR, place_of(module, node), message, hint)
 
 
+@rule(
+    "taskiq.never-acked",
+    stage="handler",
+    source="AcknowledgeType.MANUAL in taskiq/acks.py; taskiq-aio-pika#35, a crash loop",
+)
 def never_acked(job: Job) -> Iterator[Finding]:
-    """The task is to acknowledge its message, and does not."""
+    """With ack_type manual only context.ack() acknowledges; without it the message is claimed again
+    and again.
+    """
     found, place = ack_type(job.project, job.handler)
     acks = any(
         isinstance(c.node.func, ast.Attribute) and c.node.func.attr == "ack" for c in calls_of(job)
@@ -201,8 +255,19 @@ def never_acked(job: Job) -> Iterator[Finding]:
         )
 
 
+@rule(
+    "taskiq.claimed-later",
+    stage="handler",
+    source=(
+        "`if not fetched: continue` in listen, taskiq_redis/redis_broker.py; seen in a run of"
+        " our own"
+    ),
+)
 def claimed_later(job: Job) -> Iterator[Finding]:
-    """What a worker left pending waits for the next message."""
+    """RedisStreamBroker looks for pending messages only after it was given a new one.
+
+    What a worker left pending waits for the next message.
+    """
     broker = read_task(job.project, job.handler).broker
     if broker is not None and broker.kind.endswith("RedisStreamBroker"):
         message = (
@@ -213,8 +278,18 @@ def claimed_later(job: Job) -> Iterator[Finding]:
         yield tell(job, "claimed-later", Severity.NOTE, broker.place, message, hint)
 
 
+@rule(
+    "taskiq.idle-timeout",
+    stage="idempotency",
+    source=(
+        "xautoclaim in taskiq_redis/redis_broker.py; django-q#183: retry shorter than"
+        " timeout, sent twice"
+    ),
+)
 def idle_timeout(job: Job) -> Iterator[Finding]:
-    """Another worker claims the message while the first one still works on it."""
+    """A message that is pending for longer than idle_timeout is claimed by another worker, also
+    while it runs.
+    """
     broker = read_task(job.project, job.handler).broker
     idle, place = idle_s(job.project, broker) if broker is not None else (None, None)
     limit = job.policy.time_limit_s
@@ -236,8 +311,9 @@ def idle_timeout(job: Job) -> Iterator[Finding]:
     )
 
 
+@rule("taskiq.schedule-unread", stage="handler", source="taskiq/schedule_sources/label_based.py")
 def schedule_unread(job: Job) -> Iterator[Finding]:
-    """The label `schedule`, and no scheduler that reads labels."""
+    """The label schedule is read by LabelScheduleSource, in a scheduler, and by nothing else."""
     found = read_task(job.project, job.handler).labels.get("schedule")
     if found is None or any(True for _ in job.project.modules_with("LabelScheduleSource")):
         return
@@ -245,3 +321,15 @@ def schedule_unread(job: Job) -> Iterator[Finding]:
     hint = "TaskiqScheduler(broker, sources=[LabelScheduleSource(broker)])"
     place: Place = place_of(found[1], found[0])
     yield tell(job, "schedule-unread", Severity.ERROR, place, message, hint)
+
+
+@rule(
+    "taskiq.permanent-not-recorded",
+    stage="dead-letter",
+    source="stock-screener#49; run_task in taskiq/receiver/receiver.py",
+)
+def permanent_not_recorded(job: Job) -> Iterator[Finding]:
+    """A permanent error that the task catches and does not record is lost: taskiq calls it a
+    success.
+    """
+    return swallowing.permanent_not_recorded(job)

@@ -6,12 +6,14 @@ import ast
 from collections.abc import Iterator
 
 from skillrun.core.verdict import Finding, Severity
+from skillrun.frameworks.common import swallowing
 from skillrun.frameworks.common.errors import ancestors, short
 from skillrun.frameworks.common.facts import at, call_place, calls_of, effect_calls, spec_name, tell
 from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.interface import (
     Job,
 )
+from skillrun.frameworks.rulebook import rule
 from skillrun.frameworks.taskiq.brokers import Broker, Part
 from skillrun.frameworks.taskiq.retries import asks, has_source, types
 from skillrun.frameworks.taskiq.schedulers import class_of, find_schedulers
@@ -38,8 +40,17 @@ def _wanted(job: Job) -> int:
     return retry.max_attempts or 1 if retry is not None and retry.kind is None else 1
 
 
+@rule(
+    "taskiq.no-retry-middleware",
+    stage="retry",
+    source="Receiver.run_task in taskiq/receiver/receiver.py; SimpleRetryMiddleware",
+)
 def no_retry_middleware(job: Job) -> Iterator[Finding]:
-    """The task is to be retried, and no middleware of its broker does that."""
+    """taskiq retries nothing by itself: labels such as max_retries are read by a retrying
+    middleware alone.
+
+    The task is to be retried, and no middleware of its broker does that.
+    """
     task = _task(job)
     broker = task.broker
     if broker is None or broker.unread:
@@ -66,8 +77,19 @@ def no_retry_middleware(job: Job) -> Iterator[Finding]:
         yield tell(job, "no-retry-middleware", Severity.ERROR, place, message, hint)
 
 
+@rule(
+    "taskiq.retry-not-asked",
+    stage="retry",
+    source=(
+        "on_error in taskiq/middlewares/simple_retry_middleware.py and smart_retry_middleware.py"
+    ),
+)
 def retry_not_asked(job: Job) -> Iterator[Finding]:
-    """`max_retries` alone asks for nothing."""
+    """A middleware retries only tasks with the label retry_on_error, unless default_retry_label
+    says otherwise.
+
+    `max_retries` alone asks for nothing.
+    """
     task, found = _task(job), _retrying(job)
     if found is None or asks(job.project, task, found[1]) is not False:
         return
@@ -82,8 +104,16 @@ def retry_not_asked(job: Job) -> Iterator[Finding]:
         yield tell(job, "retry-not-asked", Severity.ERROR, place, message, hint)
 
 
+@rule(
+    "taskiq.runs-not-retries",
+    stage="retry",
+    source=(
+        "`retries < max_retries` in taskiq/middlewares/simple_retry_middleware.py; seen in a"
+        " run of our own"
+    ),
+)
 def runs_not_retries(job: Job) -> Iterator[Finding]:
-    """One attempt is missing: the count was taken for the number of retries."""
+    """max_retries and default_retry_count count runs: 3 is the first run and two retries."""
     if _retrying(job) is None or "max_attempts" in job.policy.unknown:
         return
     most = job.policy.max_attempts
@@ -98,8 +128,15 @@ def runs_not_retries(job: Job) -> Iterator[Finding]:
         )
 
 
+@rule(
+    "taskiq.delay-unread",
+    stage="retry",
+    source="on_send in smart_retry_middleware.py; kick in taskiq_redis/redis_broker.py",
+)
 def delay_unread(job: Job) -> Iterator[Finding]:
-    """`SmartRetryMiddleware` sets a label, and the broker does not look at it."""
+    """SmartRetryMiddleware without a schedule source waits by a label, which no broker of
+    taskiq-redis reads.
+    """
     found = _retrying(job)
     if (
         found is None
@@ -119,8 +156,16 @@ def delay_unread(job: Job) -> Iterator[Finding]:
         yield tell(job, "delay-unread", Severity.ERROR, part.place, message, hint)
 
 
+@rule(
+    "taskiq.no-wait",
+    stage="retry",
+    source="on_error in taskiq/middlewares/simple_retry_middleware.py",
+)
 def no_wait(job: Job) -> Iterator[Finding]:
-    """All runs are over before an outage can pass."""
+    """SimpleRetryMiddleware has no wait between the runs.
+
+    All runs are over before an outage can pass.
+    """
     found = _retrying(job)
     if (
         found is not None
@@ -135,8 +180,16 @@ def no_wait(job: Job) -> Iterator[Finding]:
         yield tell(job, "no-wait", Severity.WARNING, found[1].place, message, hint)
 
 
+@rule(
+    "taskiq.source-takes-none",
+    stage="retry",
+    source="add_schedule in taskiq/abc/schedule_source.py",
+)
 def source_takes_none(job: Job) -> Iterator[Finding]:
-    """A source that knows the tasks' labels alone."""
+    """LabelScheduleSource cannot keep the schedule of a retry: on_error raises NotImplementedError.
+
+    A source that knows the tasks' labels alone.
+    """
     found = _retrying(job)
     node = found[1].options.get("schedule_source") if found is not None else None
     if (
@@ -155,8 +208,15 @@ def source_takes_none(job: Job) -> Iterator[Finding]:
     )
 
 
+@rule(
+    "taskiq.source-unread",
+    stage="retry",
+    source="TaskiqScheduler in taskiq/scheduler/scheduler.py",
+)
 def source_unread(job: Job) -> Iterator[Finding]:
-    """The retries wait in a source, and no scheduler takes them out."""
+    """A retry in a schedule source is sent by a scheduler that has this source, and by nothing
+    else.
+    """
     found = _retrying(job)
     if found is None or not has_source(found[1]):
         return
@@ -176,8 +236,15 @@ def source_unread(job: Job) -> Iterator[Finding]:
         yield tell(job, "source-unread", Severity.ERROR, place, message, hint)
 
 
+@rule(
+    "taskiq.product-of-delays",
+    stage="retry",
+    source="make_delay in taskiq/middlewares/smart_retry_middleware.py",
+)
 def product_of_delays(job: Job) -> Iterator[Finding]:
-    """`use_delay_exponent` has no exponent."""
+    """use_delay_exponent multiplies the delay by the number of the retry; in a label, it multiplies
+    the product.
+    """
     found = _retrying(job)
     if (
         found is None
@@ -199,8 +266,13 @@ def product_of_delays(job: Job) -> Iterator[Finding]:
     yield tell(job, "product-of-delays", Severity.WARNING, part.place, message, hint)
 
 
+@rule(
+    "taskiq.retries-twice",
+    stage="retry",
+    source="run_task in taskiq/receiver/receiver.py: every on_error is called",
+)
 def retries_twice(job: Job) -> Iterator[Finding]:
-    """Each of them sends a retry of each failure."""
+    """Two retrying middlewares both send a retry of each failure."""
     broker = _task(job).broker
     if broker is not None and len(broker.retrying) > 1:
         asking = [
@@ -213,10 +285,16 @@ def retries_twice(job: Job) -> Iterator[Finding]:
             )
 
 
+@rule(
+    "taskiq.permanent-retried",
+    stage="retry",
+    source=(
+        "open-wearables#1053: 462 attempts in a week; types_of_exceptions in"
+        " smart_retry_middleware.py"
+    ),
+)
 def permanent_retried(job: Job) -> Iterator[Finding]:
-    """An error that the spec calls permanent leaves the task, and the middleware retries whatever
-    does.
-    """
+    """Without types_of_exceptions a middleware retries whatever leaves the task."""
     found, failures = _retrying(job), job.spec.failures
     if (
         found is None
@@ -253,8 +331,11 @@ def _taken(call: Call, bases: frozenset[str]) -> bool:
     return False
 
 
+@rule("taskiq.reject", stage="retry", source="taskiq-python/taskiq#322, #371; taskiq/context.py")
 def reject(job: Job) -> Iterator[Finding]:
-    """`context.reject()` raises an exception, and that is all."""
+    """context.reject() raises TaskRejectedError: the message is acknowledged, and no dead-letter
+    queue has it.
+    """
     for call in calls_of(job):
         if call.node.func and _of_context(job, call, "reject"):
             retried = " and is retried like any other" if job.policy.max_attempts != 1 else ""
@@ -266,8 +347,9 @@ def reject(job: Job) -> Iterator[Finding]:
             yield tell(job, "reject", Severity.ERROR, call_place(call), message, hint)
 
 
+@rule("taskiq.requeue", stage="retry", source="requeue in taskiq/context.py")
 def requeue(job: Job) -> Iterator[Finding]:
-    """`context.requeue()` kicks the message once more, at once."""
+    """context.requeue() sends the message again at once, and its count bounds nothing."""
     for call in calls_of(job):
         if _of_context(job, call, "requeue"):
             message = (
@@ -298,8 +380,13 @@ def _of_context(job: Job, call: Call, word: str) -> bool:
     return any(job.project.origin(call.module.resolve(one) or "") in _CONTEXT for one in words)
 
 
+@rule(
+    "taskiq.thread-timeout",
+    stage="retry",
+    source="`Timeouts for sync tasks don't work in python well` in taskiq/receiver/receiver.py",
+)
 def thread_timeout(job: Job) -> Iterator[Finding]:
-    """`timeout` on a plain function: it goes on in its thread."""
+    """A plain function runs in a thread, which no timeout ends."""
     found = _task(job).labels.get("timeout")
     if found is not None and isinstance(job.handler.node, ast.FunctionDef):
         message = (
@@ -315,3 +402,15 @@ def thread_timeout(job: Job) -> Iterator[Finding]:
             message,
             "async def, or a timeout in the client that it calls",
         )
+
+
+@rule(
+    "taskiq.swallowed-exception",
+    stage="retry",
+    source="stock-screener#49; run_task in taskiq/receiver/receiver.py",
+)
+def swallowed_exception(job: Job) -> Iterator[Finding]:
+    """An exception that does not leave the task is a success for taskiq: no retry, no on_error."""
+    return swallowing.swallowed_exception(
+        job, "taskiq takes the task for done, and does not run it again"
+    )

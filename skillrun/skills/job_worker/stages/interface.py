@@ -191,7 +191,7 @@ class JobCase(Case):
         job = self._job()
         if job is None or self.framework is None:
             return []
-        return [(rule.stage, tuple(rule.find(job))) for rule in self.framework.RULES]
+        return [(rule.stage, tuple(rule.find(job))) for rule in self.framework.list_rules()]
 
     def _job(self) -> Job | None:
         from skillrun.frameworks.interface import Job
