@@ -13,7 +13,7 @@ from typing import Any
 from skillrun.proof import ticks
 from skillrun.proof.clones import clone_rows
 from skillrun.proof.history import Delivery, Event, History, is_dead_letter, lasts
-from skillrun.proof.jobs import POISON
+from skillrun.proof.jobs import DIRECT, POISON, is_same_job, is_valid, read_payload
 from skillrun.proof.orders import Orders, victim
 from skillrun.proof.processes import Process, Processes
 from skillrun.proof.schedule import Schedule
@@ -172,6 +172,7 @@ class Explorer:
             except NotPublished as error:
                 self.unpublished[job] = error.why
             self.setting.restore()
+        self._adopt_published_job(messages)
         if self.clocked:
             self._add_later_ticks(messages)
         self._publish_varied(messages)
@@ -179,6 +180,27 @@ class Explorer:
             self.refused = {job for job in messages if job < 0 and not self._takes_poison(job)}
             self.caller = self._bring_work(_Run(Schedule("publish")), 0)
             self.setting.restore()
+
+    def _adopt_published_job(self, messages: dict[int, dict[str, Any]]) -> None:
+        """The application's own call may publish another job than the first example, say of a row
+        that is still a draft. Then that is the proof's own message, and the example one more job.
+        """
+        spec = self.setting.spec
+        published = messages.get(0, {}).get("arguments")
+        direct = messages.get(DIRECT, {}).get("arguments")
+        if published is None or direct is None or published == direct:
+            return
+        example = self.payloads[0]
+        payload = read_payload(published, example)
+        if payload is None or not is_valid(payload, spec):
+            return  # `enqueue.other-job` says so
+        for job in [job for job in messages if 0 < job < DIRECT]:
+            if is_same_job(spec, self.payloads[job], payload):
+                del messages[job], self.payloads[job]
+        if not is_same_job(spec, example, payload):
+            number = max(job for job in self.payloads if job < DIRECT) + 1
+            self.payloads[number], messages[number] = example, messages[DIRECT]
+        self.payloads[0], messages[DIRECT] = payload, messages[0]
 
     def _publish_message(self, job: int, payload: Any) -> dict[str, Any]:
         """Raises NotPublished."""

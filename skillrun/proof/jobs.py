@@ -4,6 +4,7 @@ each.
 
 from __future__ import annotations
 
+import ast
 import copy
 import itertools
 from collections.abc import Iterator
@@ -25,6 +26,30 @@ def payloads_of(spec: JobSpec) -> dict[int, Any]:
     payloads |= dict(enumerate(distinct_payloads(spec), start=1))
     poison = spec.proof.poison if spec.proof else ()
     return payloads | {POISON - number: payload for number, payload in enumerate(poison)}
+
+
+def read_payload(arguments: str, like: Any) -> Any:
+    """The payload that a published message holds, in the form of another one; None where its
+    arguments are no plain values. `arguments`: as `Probe.bound` writes them; `like`: an example.
+    """
+    try:
+        given = {name: ast.literal_eval(text) for name, text in ast.literal_eval(arguments)}
+    except (ValueError, SyntaxError):
+        return None
+    if not isinstance(like, dict):
+        return next(iter(given.values())) if len(given) == 1 else None
+    if set(given) <= set(like):
+        # Those that have their default are not among the arguments.
+        return given
+    # One argument that holds the whole payload.
+    held = [value for value in given.values() if isinstance(value, dict)]
+    return held[0] if len(held) == 1 else None
+
+
+def is_same_job(spec: JobSpec, one: Any, other: Any) -> bool:
+    """Whether two payloads agree in all fields of the key; without a key, in everything."""
+    key = spec.idempotency.key if spec.idempotency else ()
+    return _values(one, key) == _values(other, key) if key else bool(one == other)
 
 
 def distinct_payloads(spec: JobSpec) -> list[Any]:
@@ -82,7 +107,7 @@ def _run_together(spec: JobSpec, first: Any, key: tuple[str, ...]) -> Iterator[A
             values = (_like(left, text[:at]), _like(right, text[at:]))
             if 0 < at < len(text) and None not in values:
                 payload = with_values(first, {one: values[0], other: values[1]})
-                if _values(payload, (one, other)) != [left, right] and _is_valid(payload, spec):
+                if _values(payload, (one, other)) != [left, right] and is_valid(payload, spec):
                     yield payload
                     break
 
@@ -105,7 +130,7 @@ def with_values(first: Any, values: dict[str, Any]) -> Any:
     return payload
 
 
-def _is_valid(payload: Any, spec: JobSpec) -> bool:
+def is_valid(payload: Any, spec: JobSpec) -> bool:
     import jsonschema
 
     try:
@@ -120,7 +145,7 @@ def _varied(spec: JobSpec, first: Any, field: str, known: list[Any]) -> Iterator
     now = get_field(first, field)
     for value in [*(known if now is not None else ()), *_other_values(now)]:
         payload = with_values(first, {field: value})
-        if _is_valid(payload, spec):
+        if is_valid(payload, spec):
             yield payload
             return
 

@@ -168,6 +168,7 @@ class _Session:
     def _run_singles(self, first: Explorer) -> None:
         """The single runs, and whether they can be compared with."""
         self.explorers.append(first)
+        self.payloads = first.payloads
         self.reference, singles = reference_of(first, self.target.spec)
         for history in singles:
             self._keep_history(history, self.reference)

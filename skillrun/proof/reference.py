@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,7 @@ class Reference:
     ticks: Mapping[str, History] = field(default_factory=dict)
     # What the state queries answer before anything is delivered.
     before: Mapping[str, Any] = field(default_factory=dict)
+    payload: Any = None  # of the proof's own message; None: the first example
     later: History | None = None  # the single run a minute later, in another process
     apart: History | None = (
         None  # the schedule that is judged, with a process of its own for each delivery
@@ -95,14 +97,28 @@ class Reference:
         return self.spec.dead_letter is not None and self.spec.dead_letter.kind != "none"
 
     def is_listed(self, event: Event, which: str) -> bool:
-        """Whether an exception belongs to `transient` or `permanent`, by its class or a base
-        class.
+        """Whether an exception belongs to `transient` or `permanent`, by its class or a base class,
+        or by what it was raised from or while it was handled.
         """
         failures = self.spec.failures
         listed: tuple[JobError, ...] = getattr(failures, which, ()) if failures else ()
-        return any(
-            same_class(error.type, name) for error in listed for name in event["bases"] or ()
-        )
+        names = (*(event["bases"] or ()), *(event["chain"] or ()))
+        return any(same_class(error.type, name) for error in listed for name in names)
+
+    def is_malformed(self, poison: int) -> bool:
+        """Whether a poison message breaks the payload's own schema, so that nobody ever promised
+        to do it.
+        """
+        import jsonschema
+
+        if self.spec.proof is None or not self.spec.payload:
+            return False
+        payload = self.spec.proof.poison[poison]
+        try:
+            jsonschema.validate(payload, self.spec.payload)
+        except jsonschema.ValidationError:
+            return True
+        return False
 
 
 def items_of(once: History) -> dict[str, str]:
@@ -124,12 +140,52 @@ def items_of(once: History) -> dict[str, str]:
 
 def hit_items(history: History) -> set[tuple[str, str]]:
     """(subject, key) of the calls that met an injected error."""
-    found: set[tuple[str, str]] = set()
+    return {(str(at["subject"]), str(at["key"])) for at in _find_hit_calls(history)}
+
+
+def find_hit_effects(history: History) -> set[str]:
+    """The effects that met an injected error."""
+    return {str(at["effect"]) for at in _find_hit_calls(history)}
+
+
+def _find_hit_calls(history: History) -> Iterator[Event]:
+    """The boundaries at which an error was injected."""
     for delivery in history.runs:
         for at, fault in itertools.pairwise(delivery.events):
             if fault.kind == "fault" and fault["do"] == "raise" and at.kind == "at":
-                found.add((str(at["subject"]), str(at["key"])))
-    return found
+                yield at
+
+
+def number_pieces(once: History) -> dict[tuple[str, str], int] | None:
+    """(subject, key) of each call of the single run -> which piece of work it is a part of.
+
+    By the order of the calls: as many of each effect are one of each for every piece; else a piece
+    ends where an effect comes again. None where that order tells nothing: effects that come one
+    after the other, and not equally often.
+    """
+    calls = once.performed()
+    counts = Counter(call["effect"] for call in calls)
+    seen: Counter[str] = Counter()
+    in_piece: set[str] = set()
+    by_turn: dict[tuple[str, str], int] = {}
+    by_end: dict[tuple[str, str], int] = {}
+    turns, number = 0, 0
+    for before, call in itertools.pairwise([None, *calls]):
+        if call is None:
+            continue
+        effect = call["effect"]
+        what = str(call["subject"]), str(call["key"])
+        by_turn[what] = seen[effect]
+        seen[effect] += 1
+        if effect in in_piece:
+            number += 1
+            in_piece.clear()
+        in_piece.add(effect)
+        by_end[what] = number
+        turns += before is not None and before["effect"] != effect
+    if len(set(counts.values())) <= 1:
+        return by_turn
+    return by_end if turns >= len(counts) else None
 
 
 def same_class(named: str, seen: str) -> bool:

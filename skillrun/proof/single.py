@@ -48,6 +48,7 @@ def reference_of(explorer: Explorer, spec: JobSpec) -> tuple[Reference, tuple[Hi
         ticks=_single_ticks(explorer, spec),
         orders=_orders(explorer, jobs),
         letters=letter_queries(spec),
+        payload=explorer.payloads.get(0),
     )
     return reference, (once, later)
 

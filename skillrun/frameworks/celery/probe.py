@@ -48,6 +48,8 @@ class Driver:
 
     CONTROL = ("celery.exceptions.Retry", "celery.exceptions.Ignore", "celery.exceptions.Reject")
     LOGGERS = ("celery.", "kombu.", "amqp.", "billiard.")
+    # The parent of what `get_task_logger` gives: TaskFormatter writes the task's id.
+    TASK_LOGGERS = ("celery.task",)
 
     def __init__(self, probe: Probe) -> None:
         self.probe = probe

@@ -12,6 +12,7 @@ from skillrun.proof import ticks
 from skillrun.proof.history import Delivery, Event, History
 from skillrun.proof.judges.effects import is_kept
 from skillrun.proof.reference import (
+    HINT,
     REFUTED,
     Judgement,
     Reference,
@@ -68,7 +69,7 @@ def _judge_end_of_error(history: History, reference: Reference) -> Iterator[Judg
         return
     errors = [fault for fault in schedule.faults if fault.error]
     if schedule.family == "poison":
-        yield from _one_attempt(history, reference, "a poison message")
+        yield from _judge_attempts_at_poison(history, reference)
         yield from _no_effect(history, reference)
     elif errors and is_permanent(reference, errors[0]):
         yield from _one_attempt(history, reference, f"the permanent error {errors[0].error}")
@@ -298,6 +299,25 @@ def _format_seconds(values: tuple[float, ...]) -> str:
     return ", ".join(f"{value:.0f} s" for value in values) or "none"
 
 
+def _judge_attempts_at_poison(history: History, reference: Reference) -> Iterator[Judgement]:
+    """A message that nobody can do ends: at once where its error is declared permanent, else after
+    the declared attempts.
+    """
+    raised = [event for run in history.runs for event in run.all("raised")]
+    if any(reference.is_listed(event, "permanent") for event in raised):
+        yield from _one_attempt(history, reference, "a poison message")
+        return
+    most, seen = reference.max_attempts, len(history.runs)
+    if ticks.is_polled(reference.spec, dict(reference.facts)):
+        seen = sum(not ticks.is_idle(run) for run in history.runs)
+    if most is not None and seen > most:
+        said = f"a poison message was tried {seen} times"
+        yield Judgement(REFUTED, "attempts.too-many", said, expected=f"{most}", seen=f"{seen}")
+    elif seen > 1:
+        said = f"a poison message is tried {seen} times before it ends: trying again cannot help it"
+        yield Judgement(HINT, "attempts.poison-retried", said, expected="1", seen=f"{seen}")
+
+
 def _one_attempt(history: History, reference: Reference, what: str) -> Iterator[Judgement]:
     """What cannot succeed is tried once. A poller's ticks that find nothing are no attempts."""
     polled = ticks.is_polled(reference.spec, dict(reference.facts))
@@ -406,11 +426,33 @@ def _judge_dead_letters(history: History, reference: Reference) -> Iterator[Judg
     elif must_complete(history, reference) and seen > 0 and not schedule.kills_handler:
         if seen == 1 and _outcome_is_unknown(history, reference):
             return
+        if _used_its_attempts(history, reference):
+            return
         said = "a job that was not given up is in the dead letters"
         yield Judgement(REFUTED, "dead-letter.unexpected", said, expected="0", seen=f"{seen}")
     elif seen > 1:
         said = f"one job left {seen} dead letters"
         yield Judgement(REFUTED, "dead-letter.repeated", said, expected="1", seen=f"{seen}")
+
+
+def _is_told(history: History) -> bool:
+    """Whether some record of level WARNING or above says that something was wrong."""
+    for delivery in history.deliveries:
+        for event in delivery.all("log"):
+            if event["level"] in ("WARNING", "ERROR", "CRITICAL"):
+                return True
+    return False
+
+
+def _used_its_attempts(history: History, reference: Reference) -> bool:
+    """Errors of its own, such as a store that another process holds locked, took all attempts of
+    one message: giving it up then is what was declared.
+    """
+    most = reference.max_attempts
+    if most is None or faults_met(history):
+        return False
+    retried = Counter(run.job for run in history.runs if run.outcome == "retried")
+    return max(retried.values(), default=0) >= most - 1
 
 
 def _is_excused(history: History, reference: Reference, seen: int) -> bool:
@@ -433,6 +475,14 @@ def _judge_letters_of_one(history: History, reference: Reference, seen: int) -> 
         return
     # A fault that the job never reached did not make it give up.
     if schedule.faults and not faults_met(history):
+        return
+    if seen < 1 and schedule.poison is not None and reference.is_malformed(schedule.poison):
+        # Nobody promised to do it. That an operator can find it is enough.
+        if not _is_told(history):
+            said = (
+                "a message that breaks the payload's schema ends without a dead letter or an error"
+            )
+            yield Judgement(HINT, "dead-letter.blind", said, expected="1", seen="0")
         return
     if seen < 1:
         rule, said = "dead-letter.missing", "the job was given up without a dead letter"

@@ -8,7 +8,15 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from skillrun.proof.history import Delivery, Event, History
-from skillrun.proof.reference import REFUTED, Judgement, Reference, hit_items, must_complete
+from skillrun.proof.reference import (
+    REFUTED,
+    Judgement,
+    Reference,
+    find_hit_effects,
+    hit_items,
+    must_complete,
+    number_pieces,
+)
 
 if TYPE_CHECKING:
     from skillrun.contract.job import Effect
@@ -69,9 +77,15 @@ def _judge_other_items(
 ) -> Iterator[Judgement]:
     """Where one piece of work cannot be done, the others of the same tick are."""
     hit = hit_items(history)
+    pieces = number_pieces(reference.once)
+    if pieces is None and effect.name not in find_hit_effects(history):
+        return  # nobody can tell which of its calls belong to the piece of work that failed
+    hit_pieces = {(pieces or {}).get(what) for what in hit} - {None}
     done = {call["subject"] for call in history.performed(effect.name)}
     for call in reference.calls(effect.name):
-        was_hit = (str(call["subject"]), str(call["key"])) in hit
+        what = str(call["subject"]), str(call["key"])
+        # What comes later for the piece of work that failed does not take place either.
+        was_hit = what in hit or (pieces or {}).get(what) in hit_pieces
         if not was_hit and call["subject"] not in done:
             said = f"{effect.name} did not take place for another piece of work of the same run"
             yield Judgement(

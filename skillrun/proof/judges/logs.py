@@ -11,6 +11,13 @@ from typing import Any
 
 from skillrun.proof.history import Delivery, Event, History, lasts
 from skillrun.proof.judges.publishing import unnamed_field
+from skillrun.proof.judges.records import (
+    Records,
+    carries,
+    collect_templates,
+    has_value,
+    template,
+)
 from skillrun.proof.reference import REFUTED, Judgement, Reference, hit_items
 from skillrun.proof.schedule import Schedule
 from skillrun.proof.ticks import is_idle, is_polled
@@ -26,12 +33,6 @@ _NOT_ASKED = ("late-error", "store-error")  # the spec says nothing of how such 
 _SUCCESS = re.compile(
     r"(?<!un)(?<!not )(?<!no )succe(?:ss(?:ful(?:ly)?)?|eded)\b(?!\s*[=:])", re.IGNORECASE
 )
-# `will_retry=False`: what a record says yes or no to.
-_FLAG = re.compile(r"\b\w+['\"]?\s*[=:]\s*(?:true|false|yes|no)\b", re.IGNORECASE)
-# UUIDs, addresses and numbers: what differs between two records of one kind.
-_VOLATILE = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|0x[0-9a-f]+|\d+(?:\.\d+)?", re.I)
-
-
 _SHORT_WORDS = 2
 
 
@@ -58,21 +59,21 @@ def answers(
 ) -> dict[str, Answer]:
     """Question -> answer, over the deliveries of all histories that were not cut short."""
     histories = list(histories)
-    by_kind = _group_deliveries(histories, reference, payloads)
+    records = Records.read(histories, reference, payloads)
+    by_kind = _group_deliveries(histories, records)
     found = {
-        question: _answer_question(question, yes(by_kind), no(by_kind), reference, payloads)
+        question: _answer_question(question, yes(by_kind), no(by_kind), records)
         for question, (yes, no) in _CLASSES.items()
     }
-    early = _too_early(by_kind, histories, reference, payloads)
+    early = _too_early(by_kind, histories, records)
     if early is not None and found["succeeded"].by != "no":
         found["succeeded"] = early
     return found
 
 
-def _group_deliveries(
-    histories: list[History], reference: Reference, payloads: Mapping[int, Any]
-) -> dict[str, list[Delivery]]:
+def _group_deliveries(histories: list[History], records: Records) -> dict[str, list[Delivery]]:
     """How a delivery ended -> the deliveries that came to their end, each with all its records."""
+    reference = records.reference
     polled = is_polled(reference.spec, dict(reference.facts))
     classify = _classify_tick if polled else _classify_delivery
     by_kind: dict[str, list[Delivery]] = {}
@@ -86,7 +87,7 @@ def _group_deliveries(
             if follows_death or not run.entered or run.died:
                 continue
             delivery = _add_callback_records(history, run)
-            if _was_cancelled(delivery) or _is_of_others(history, delivery, reference, payloads):
+            if _was_cancelled(delivery) or _is_of_others(history, delivery, records):
                 continue
             kind = classify(history, delivery, reference.is_batch)
             by_kind.setdefault(kind, []).append(delivery)
@@ -107,12 +108,12 @@ def _is_asked(history: History, reference: Reference) -> bool:
 def _too_early(
     by_kind: dict[str, list[Delivery]],
     histories: Iterable[History],
-    reference: Reference,
-    payloads: Mapping[int, Any],
+    records: Records,
 ) -> Answer | None:
     """Where each record of success is also there when the commit fails that it speaks of: the last
     of them.
     """
+    reference = records.reference
     if reference.is_batch:
         return None
     found: list[tuple[History, Delivery]] = []
@@ -123,13 +124,13 @@ def _too_early(
             ]
     yes, no = (pick(by_kind) for pick in _CLASSES["succeeded"])
     failed = [delivery for _, delivery in found]
-    if _answer_question("succeeded", yes, [*no, *failed], reference, payloads).by != "no":
+    if _answer_question("succeeded", yes, [*no, *failed], records).by != "no":
         return None
-    said = _collect_templates(yes) - _collect_templates(no)
+    said = collect_templates(yes) - collect_templates(no)
     for history, delivery in found:
-        records = [event for event in delivery.all("log") if template(event) in said]
-        if records:
-            last = records[-1]["text"]
+        early = [event for event in delivery.all("log") if template(event) in said]
+        if early:
+            last = early[-1]["text"]
             return Answer(
                 "no",
                 example="fails with its commit",
@@ -137,14 +138,6 @@ def _too_early(
                 schedule=history.schedule,
             )
     return None
-
-
-def _collect_templates(deliveries: Iterable[Delivery]) -> set[str]:
-    """What the records of some deliveries have to say."""
-    found: set[str] = set()
-    for delivery in deliveries:
-        found.update(map(template, delivery.all("log")))
-    return found
 
 
 def find_undone_deliveries(history: History, reference: Reference) -> Iterator[Delivery]:
@@ -218,12 +211,10 @@ def _identify(event: Event) -> tuple[str, str]:
     return str(event["subject"]), str(event["key"])
 
 
-def _is_of_others(
-    history: History, delivery: Delivery, reference: Reference, payloads: Mapping[int, Any]
-) -> bool:
+def _is_of_others(history: History, delivery: Delivery, records: Records) -> bool:
     """Of several pieces of work in one tick, the proof knows the key fields of one."""
-    fields = _read_key_fields(reference, payloads, max(delivery.job, 0))
-    if not reference.is_batch or not fields:
+    fields = records.key_fields(max(delivery.job, 0))
+    if not records.reference.is_batch or not fields:
         return False
     hit = [_choose_words(subject, key) for subject, key in hit_items(history)]
     if hit and not any(_is_of(text, fields) for text in hit):
@@ -240,7 +231,7 @@ def _choose_words(subject: str, key: str) -> str:
 
 def _is_of(text: str, fields: list[tuple[str, str]]) -> bool:
     """Whether a text names every key field of a job."""
-    return bool(fields) and all(_has_value(text, name, value) for name, value in fields)
+    return bool(fields) and all(has_value(text, name, value) for name, value in fields)
 
 
 def _classify_tick(history: History, delivery: Delivery, batch: bool) -> str:
@@ -294,21 +285,16 @@ _CLASSES: dict[str, tuple[_Pick, _Pick]] = {
 
 
 def _answer_question(
-    question: str,
-    yes: list[Delivery],
-    no: list[Delivery],
-    reference: Reference,
-    payloads: Mapping[int, Any],
+    question: str, yes: list[Delivery], no: list[Delivery], records: Records
 ) -> Answer:
     """How the records of `yes` tell it from `no`; the worst answer of all deliveries of `yes`."""
     if not yes:
         return NOT_ASKED
-    elsewhere = _collect_templates_of_no(question, no, reference, payloads)
-    loggers = tuple(reference.facts.get("loggers") or ())
+    elsewhere = _collect_templates_of_no(question, no, records)
     worst = Answer("application")
     for delivery in yes:
-        fields = _read_key_fields(reference, payloads, delivery.job)
-        found = _find_answer(question, delivery, elsewhere, loggers, fields)
+        fields = records.key_fields(delivery.job)
+        found = _find_answer(question, delivery, elsewhere, records)
         if found is None:
             near = _describe_near_miss(question, delivery, elsewhere, fields)
             return Answer("no", example=delivery.outcome, near=near)
@@ -318,15 +304,13 @@ def _answer_question(
     return worst
 
 
-def _collect_templates_of_no(
-    question: str, no: list[Delivery], reference: Reference, payloads: Mapping[int, Any]
-) -> set[str]:
+def _collect_templates_of_no(question: str, no: list[Delivery], records: Records) -> set[str]:
     """What is also said where the answer is no, and so tells nothing."""
-    if not reference.is_batch:
-        return _collect_templates(no)
+    if not records.reference.is_batch:
+        return collect_templates(no)
     found: set[str] = set()
     for delivery in no:
-        fields = _read_key_fields(reference, payloads, delivery.job)
+        fields = records.key_fields(delivery.job)
         for event in delivery.all("log"):
             if _may_answer(question, event, fields):
                 found.add(template(event))
@@ -343,18 +327,17 @@ def _may_answer(question: str, event: Event, fields: list[tuple[str, str]]) -> b
 
 
 def _find_answer(
-    question: str,
-    delivery: Delivery,
-    elsewhere: set[str],
-    loggers: tuple[str, ...],
-    fields: list[tuple[str, str]],
+    question: str, delivery: Delivery, elsewhere: set[str], records: Records
 ) -> Answer | None:
     """A record of a delivery that answers, the application's own before the library's."""
-    good = [
-        event
-        for event in delivery.all("log")
-        if _tells(question, event, delivery, elsewhere) and carries(event, fields)
-    ]
+    fields = records.key_fields(delivery.job)
+    loggers = tuple(records.reference.facts.get("loggers") or ())
+    good: list[Event] = []
+    for event in delivery.all("log"):
+        if not _tells(question, event, delivery, elsewhere):
+            continue
+        if records.tells_job(event, delivery, fields):
+            good.append(event)
     own = [event for event in good if not str(event["logger"]).startswith(loggers)]
     for found, by in ((own, "application"), (good, "framework")):
         if found:
@@ -394,23 +377,6 @@ def _find_lacking_field(event: Event, fields: list[tuple[str, str]]) -> str:
     return ""
 
 
-def template(event: Event) -> str:
-    """A record without what differs each time: its format where it has one, else its text without
-    numbers and ids.
-
-    What it says yes or no to (`will_retry=False`, also among its extra fields) is part of it.
-    """
-    text = event["text"]
-    if event["template"] is not None and "%" in event["template"]:
-        text = event["template"]
-    flags = _FLAG.findall(f"{event['text']} {_join_extra(event)}")
-    return f"{event['logger']}|{event['level']}|{_VOLATILE.sub('#', str(text))}|{' '.join(flags)}"
-
-
-def _join_extra(event: Event) -> str:
-    return " ".join(f"{name}={value}" for name, value in (event["extra"] or {}).items())
-
-
 def _says_why(event: Event, delivery: Delivery) -> bool:
     """It names the exception, or what that was raised from, by class or by words."""
     raised = _find_reason(delivery)
@@ -445,45 +411,15 @@ def _names_error(text: str, name: str, said: str | None) -> bool:
     return said is not None and len(said) > _SHORT_WORDS and said in text
 
 
-def carries(event: Event, fields: list[tuple[str, str]]) -> bool:
-    """Every key field's value is in the record."""
-    text = f"{event['text']} {_join_extra(event)}"
-    return all(_has_value(text, name, value) for name, value in fields)
-
-
-def _has_value(text: str, name: str, value: str) -> bool:
-    """The value is there; where the field is named (`order_id=7`), by its name."""
-    here = rf"(?<![\w.]){re.escape(value)}(?!\w|-\w)"
-    if not re.search(here, text):
-        return False
-    named = re.findall(rf"(?<![\w.]){re.escape(name)}['\"]?\s*[=:]\s*([^\s,;]+)", text)
-    return not named or any(re.search(here, found) for found in named)
-
-
-def _read_key_fields(
-    reference: Reference, payloads: Mapping[int, Any], job: int
-) -> list[tuple[str, str]]:
-    """(name, value as text) of each key field in a job's payload."""
-    idempotency = reference.spec.idempotency
-    values: list[tuple[str, str]] = []
-    if idempotency is None:
-        return values
-    for path in idempotency.key:
-        value: Any = payloads.get(job)
-        for part in path.split("."):
-            value = value.get(part) if isinstance(value, dict) else None
-        if value is not None:
-            values.append((path.rpartition(".")[2], str(value)))
-    return values
-
-
 def lies(history: History, reference: Reference) -> Iterator[Judgement]:
     """A delivery that fails, and after its error says success with the words of one that
     succeeds.
     """
-    examples = reference.spec.examples
-    payloads = {0: examples[0]} if examples else {}
-    fields = _read_key_fields(reference, payloads, 0)
+    payload = reference.payload
+    if payload is None and reference.spec.examples:
+        payload = reference.spec.examples[0]
+    records = Records(reference, {0: payload})
+    fields = records.key_fields(0)
     if not fields or history.schedule.family in _NOT_ASKED:
         return
     # The library says what came of the handler's decorators.
@@ -498,7 +434,7 @@ def lies(history: History, reference: Reference) -> Iterator[Judgement]:
             continue
         for event in delivery.all("log"):
             said = event.number > met[-1] and _SUCCESS.search(str(event["text"]))
-            if said and template(event) in success and carries(event, fields):
+            if said and template(event) in success and records.tells_job(event, delivery, fields):
                 message = f"a delivery that fails says: {event['text']}"
                 yield Judgement(
                     REFUTED, "logs.lie", message, events=(event.number,), expected="no such record"
@@ -511,7 +447,10 @@ def judge(found: Mapping[str, Answer]) -> Iterator[Judgement]:
     for question, answer in found.items():
         if answer.by == "no":
             said = f"the logs do not tell: {QUESTIONS[question]}"
-            want = "a record with the key fields that is there exactly when the answer is yes"
+            want = (
+                "a record that names the job (its key fields, or an id that another record has beside"
+                " them), there exactly when the answer is yes"
+            )
             seen = f"none in a delivery that {answer.example}"
             if answer.near:
                 seen = f"{seen}; {answer.near}"

@@ -148,6 +148,8 @@ class Driver:
     # Exception classes by which the library itself steers, "module.Class".
     CONTROL: tuple[str, ...] = ()
     LOGGERS: tuple[str, ...] = ("traceback",)  # prefixes of the library's own loggers
+    # Below these loggers the library's own formatter writes the id of the message.
+    TASK_LOGGERS: tuple[str, ...] = ()
 
     def __init__(self, probe: Probe) -> None:
         self.probe = probe

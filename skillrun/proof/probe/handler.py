@@ -72,6 +72,7 @@ class HandlerHook:
             injected=bool(getattr(error, "__skillrun__", False)),
             control=bool(self.control & {name.replace(":", ".") for name in names}),
             cause=_cause(error),
+            chain=_list_chain(error),
             place=_last_place(error, self.recorder.root),
         )
 
@@ -80,13 +81,33 @@ def _cause(error: BaseException) -> list[str] | None:
     """[class, words] of what an exception stands for: a retry's own, else what it was raised
     from.
     """
-    held = getattr(error, "exc", None)
-    cause = held if isinstance(held, BaseException) else error.__cause__ or error.__context__
+    cause = _find_cause(error)
     return (
         None
         if cause is None
         else [f"{type(cause).__module__}:{type(cause).__qualname__}", brief(str(cause))]
     )
+
+
+def _list_chain(error: BaseException) -> list[str]:
+    """The classes, with their bases, of what an exception was raised from, or while it was
+    handled.
+    """
+    names: list[str] = []
+    seen = {id(error)}
+    below = _find_cause(error)
+    while below is not None and id(below) not in seen:
+        seen.add(id(below))
+        names += [f"{kind.__module__}:{kind.__qualname__}" for kind in type(below).__mro__]
+        below = _find_cause(below)
+    return names
+
+
+def _find_cause(error: BaseException) -> BaseException | None:
+    held = getattr(error, "exc", None)
+    if isinstance(held, BaseException):
+        return held
+    return error.__cause__ or error.__context__
 
 
 def _last_place(error: BaseException, root: str) -> list[Any] | None:

@@ -17,6 +17,7 @@ _PLAIN = set(vars(logging.LogRecord("", 0, "", 0, "", (), None))) | {
     "taskName",
 }
 _MOST = 500  # records of one delivery
+_LONGEST_WORD = 40  # longer texts are no words of a sentence
 
 
 class Logs:
@@ -25,15 +26,19 @@ class Logs:
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
         self.seen = 0
+        self.task_loggers: tuple[str, ...] = ()
 
-    def install(self, *, sets_level: bool = False) -> None:
+    def install(self, *, sets_level: bool = False, task_loggers: tuple[str, ...] = ()) -> None:
         """Once, in the zygote. `sets_level`: the library's worker gives the root logger a level
-        itself.
+        itself. `task_loggers`: below these it writes the id of the message.
         """
+        self.task_loggers = task_loggers
         before: types.FunctionType
 
         def call_handlers(logger: logging.Logger, record: logging.LogRecord) -> None:
             told = self.told(record)
+            if told is not None:
+                told["names_message"] = self.names_message(logger)
             try:
                 with self.recorder.quiet_log():
                     before(logger, record)
@@ -60,9 +65,19 @@ class Logs:
             "level": record.levelname,
             "template": brief(str(record.msg)),
             "text": brief(text),
+            "words": _find_words(record.args),
             "error": f"{type(cause).__name__}: {cause}" if cause else None,
             "place": [_within(self.recorder.root, record.pathname), record.lineno],
         }
+
+    def names_message(self, logger: logging.Logger) -> bool:
+        """Whether the library's own formatter tells which message a record belongs to."""
+        above: logging.Logger | None = logger
+        while above is not None:
+            if above.name in self.task_loggers:
+                return True
+            above = above.parent
+        return False
 
     def record(self, record: logging.LogRecord, told: dict[str, Any] | None) -> None:
         """Reports one record, with the fields that the filters of its handlers have added."""
@@ -92,6 +107,14 @@ class Logs:
             error=None,
             place=self.recorder.place(),
         )
+
+
+def _find_words(args: Any) -> list[str]:
+    """The short texts among a record's arguments: a word that is put into a format is a part of
+    what the record says.
+    """
+    given = args.values() if isinstance(args, dict) else args or ()
+    return [arg for arg in given if isinstance(arg, str) and len(arg) <= _LONGEST_WORD]
 
 
 def _within(root: str, path: str) -> str:

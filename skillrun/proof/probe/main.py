@@ -99,7 +99,10 @@ class Zygote:
         place = function.__code__
         load_part("handler").HandlerHook(recorder, driver.CONTROL).install(function)
         recorder.make_error = make_error
-        self.logs.install(sets_level=bool(facts.get("sets_log_level")))
+        self.logs.install(
+            sets_level=bool(facts.get("sets_log_level")),
+            task_loggers=tuple(getattr(driver, "TASK_LOGGERS", ())),
+        )
         self.clock.install()
         self.audit.booted()
         self.hooked = driver

@@ -1,0 +1,149 @@
+"""What one log record says, and whether somebody who has it can tell the job."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from skillrun.proof.history import Delivery, Event, History
+from skillrun.proof.reference import Reference
+
+# `will_retry=False`: what a record says yes or no to.
+_FLAG = re.compile(r"\b\w+['\"]?\s*[=:]\s*(?:true|false|yes|no)\b", re.IGNORECASE)
+# UUIDs, addresses and numbers: what differs between two records of one kind.
+_VOLATILE = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|0x[0-9a-f]+|\d+(?:\.\d+)?", re.I)
+# "retry", "gave up": an argument that makes another sentence of the same format. Names of
+# exceptions have capitals in them, ids have digits.
+_WORD = re.compile(r"[a-z]{2,}(?:[ _-][a-z]+){0,3}|[A-Z]{2,}(?:_[A-Z]+){0,3}")
+# Ids that libraries make: UUIDs, digests, ULIDs.
+_MADE_ID = re.compile(
+    r"\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b|\b(?=[a-f]*\d)[0-9a-f]{12,}\b"
+    r"|\b[0-9A-HJKMNP-TV-Z]{26}\b"
+)
+# `id=17`, `task_id: 'x'`, `"trace": "y"`, `message 4711`: what is called an id.
+_NAMED_ID = re.compile(
+    r"(?<![A-Za-z])(?P<name>(?:[A-Za-z]+[_.-])*(?:id|uuid|key|task|message|msg|job|correlation|trace|request|ref))"
+    r"['\"]?(?:\s*[=:]\s*|\s+#?)['\"]?(?P<value>[\w./:@-]*\d[\w./:@-]*)",
+    re.IGNORECASE,
+)
+# What is called an id and names who works, not what is worked on.
+_OF_THE_WORKER = ("worker", "process", "thread", "host", "node", "container", "pod")
+
+
+@dataclass(frozen=True)
+class Records:
+    """What all records of a proof have in common, to read one of them by.
+
+    `ambiguous`: ids that stand in the records of two different jobs, so that they tell neither.
+    """
+
+    reference: Reference
+    payloads: Mapping[int, Any] = field(default_factory=dict)
+    ambiguous: frozenset[str] = frozenset()
+
+    @classmethod
+    def read(
+        cls, histories: Iterable[History], reference: Reference, payloads: Mapping[int, Any]
+    ) -> Records:
+        jobs: dict[str, set[int]] = {}
+        for delivery in itertools.chain.from_iterable(h.deliveries for h in histories):
+            # A poison message may name the job that it is a bad copy of.
+            if delivery.job < 0:
+                continue
+            for event in delivery.all("log"):
+                for found in find_ids(event):
+                    jobs.setdefault(found, set()).add(delivery.job)
+        ambiguous = frozenset(found for found, of in jobs.items() if len(of) > 1)
+        return cls(reference, payloads, ambiguous)
+
+    def key_fields(self, job: int) -> list[tuple[str, str]]:
+        """(name, value as text) of each key field in a job's payload."""
+        idempotency = self.reference.spec.idempotency
+        if idempotency is None:
+            return []
+        values: list[tuple[str, str]] = []
+        for path in idempotency.key:
+            value: Any = self.payloads.get(job)
+            for part in path.split("."):
+                value = value.get(part) if isinstance(value, dict) else None
+            if value is not None:
+                values.append((path.rpartition(".")[2], str(value)))
+        return values
+
+    def tells_job(self, event: Event, delivery: Delivery, fields: list[tuple[str, str]]) -> bool:
+        """Whether somebody who has this record can tell the job: by its key fields, or by an id
+        that other records of the same delivery have beside these.
+        """
+        if carries(event, fields):
+            return True
+        mine = self._find_ids(event)
+        if not mine:
+            return False
+        joined = [e for e in delivery.all("log") if not mine.isdisjoint(self._find_ids(e))]
+        return all(any(carries(e, [one]) for e in joined) for one in fields)
+
+    def _find_ids(self, event: Event) -> set[str]:
+        found = find_ids(event) - self.ambiguous
+        if event["names_message"]:
+            # The library's own formatter writes the message's id in front of it.
+            found.add("the message")
+        return found
+
+
+def find_ids(event: Event) -> set[str]:
+    """What a record has that looks like an id, in its text and its extra fields."""
+    extra = event["extra"] or {}
+    text = f"{event['text']} {_join_extra(event)}"
+    found = set(_MADE_ID.findall(" ".join((text, *map(str, extra.values())))))
+    for named in _NAMED_ID.finditer(text):
+        if not named["name"].lower().startswith(_OF_THE_WORKER):
+            found.add(named["value"].rstrip(".:"))
+    return found
+
+
+def carries(event: Event, fields: Iterable[tuple[str, str]]) -> bool:
+    """Every key field's value is in the record."""
+    text = f"{event['text']} {_join_extra(event)}"
+    return all(has_value(text, name, value) for name, value in fields)
+
+
+def has_value(text: str, name: str, value: str) -> bool:
+    """The value is there; where the field is named (`order_id=7`), by its name."""
+    here = rf"(?<![\w.]){re.escape(value)}(?!\w|-\w)"
+    if not re.search(here, text):
+        return False
+    named = re.findall(rf"(?<![\w.]){re.escape(name)}['\"]?\s*[=:]\s*([^\s,;]+)", text)
+    return not named or any(re.search(here, found) for found in named)
+
+
+def template(event: Event) -> str:
+    """A record without what differs each time: its format where it has one, else its text without
+    numbers and ids.
+
+    What it says yes or no to (`will_retry=False`, also among its extra fields) and the words that
+    are put into its format (`"%s order=%s", "retry"`) are part of it.
+    """
+    text = event["text"]
+    words: list[str] = []
+    if event["template"] is not None and "%" in event["template"]:
+        text = event["template"]
+        words += filter(_WORD.fullmatch, event["words"] or ())
+    words += filter(_WORD.fullmatch, map(str, (event["extra"] or {}).values()))
+    flags = _FLAG.findall(f"{event['text']} {_join_extra(event)}")
+    said = " ".join((*flags, *words))
+    return f"{event['logger']}|{event['level']}|{_VOLATILE.sub('#', str(text))}|{said}"
+
+
+def collect_templates(deliveries: Iterable[Delivery]) -> set[str]:
+    """What the records of some deliveries have to say."""
+    found: set[str] = set()
+    for delivery in deliveries:
+        found.update(map(template, delivery.all("log")))
+    return found
+
+
+def _join_extra(event: Event) -> str:
+    return " ".join(f"{name}={value}" for name, value in (event["extra"] or {}).items())
