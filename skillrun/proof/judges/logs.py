@@ -65,10 +65,24 @@ def answers(
         question: _answer_question(question, yes(by_kind), no(by_kind), records)
         for question, (yes, no) in _CLASSES.items()
     }
+    if found["retry"].by == "no":
+        found["retry"] = _answer_by_giving_up(by_kind, records) or found["retry"]
     early = _too_early(by_kind, histories, records)
     if early is not None and found["succeeded"].by != "no":
         found["succeeded"] = early
     return found
+
+
+def _answer_by_giving_up(by_kind: dict[str, list[Delivery]], records: Records) -> Answer | None:
+    """A failure that is told will be tried again, where giving up is always told as well."""
+    retried, failed = by_kind.get("retried", []), by_kind.get("failed", [])
+    if not failed:
+        return None
+    told = _answer_question("why", retried, [*by_kind.get("did", [])], records)
+    ended = _answer_question("retry", failed, retried, records)
+    if "no" in (told.by, ended.by):
+        return None
+    return ended
 
 
 def _group_deliveries(histories: list[History], records: Records) -> dict[str, list[Delivery]]:

@@ -9,6 +9,7 @@ import types
 from collections.abc import Callable
 from typing import Any
 
+from .answers import make_answer
 from .names import NotThere, find
 from .recorder import Recorder, brief, shown
 from .swap import replace_everywhere, swap
@@ -90,7 +91,7 @@ class Effect:
             return self.original(*args, **kwargs)
         name, fields = self.arrive(args, kwargs)
         if self.spec.get("mode") != "pass_through":
-            return self.pretend(name, fields)
+            return self.pretend(name, fields, args, kwargs)
         with self.recorder.passing():
             result = self.original(*args, **kwargs)
         self.leave(name, fields)
@@ -102,7 +103,7 @@ class Effect:
             return await self.original(*args, **kwargs)
         name, fields = self.arrive(args, kwargs)
         if self.spec.get("mode") != "pass_through":
-            return self.pretend(name, fields)
+            return self.pretend(name, fields, args, kwargs)
         with self.recorder.passing():
             result = await self.original(*args, **kwargs)
         self.leave(name, fields)
@@ -146,16 +147,48 @@ class Effect:
                 given.update(value)
             elif key not in ("self", "cls"):
                 given[key] = value
+        if not any(map(_says_what, given.values())):
+            given.update(self.describe_bound(args))
         return given
 
-    def pretend(self, name: str, fields: dict[str, Any]) -> Any:
+    def describe_bound(self, args: tuple[Any, ...]) -> dict[str, Any]:
+        """What the object holds whose method is called: `EmailMessage(to=...).send()` says all
+        there, and nothing in its arguments.
+        """
+        names = list(self.signature.parameters) if self.signature is not None else []
+        if not args or names[:1] != ["self"]:
+            return {}
+        held = getattr(args[0], "__dict__", {})
+        return {
+            name: value
+            for name, value in sorted(held.items())
+            if not name.startswith("_") and _is_simple(value)
+        }
+
+    def pretend(
+        self, name: str, fields: dict[str, Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
         self.leave(name, fields)
-        return self.spec.get("returns")
+        return make_answer(self.original, self.spec.get("returns"), self.bound(args, kwargs))
 
     def leave(self, name: str, fields: dict[str, Any]) -> None:
         self.recorder.emit("performed", name=name, **fields)
         about = {field: fields.get(field) for field in ("effect", "subject", "key", "place")}
         self.recorder.boundary("after", name, kind="effect", **about)
+
+
+def _says_what(value: Any) -> bool:
+    """A flag, or nothing, says how something is to be done."""
+    return value is not None and not isinstance(value, bool)
+
+
+def _is_simple(value: Any) -> bool:
+    """Text, numbers, and lists and dicts of these; nothing that is empty."""
+    if isinstance(value, dict):
+        return bool(value) and all(map(_is_simple, (*value, *value.values())))
+    if isinstance(value, (list, tuple)):
+        return bool(value) and all(map(_is_simple, value))
+    return isinstance(value, (str, int, float, bytes)) and value not in ("", b"")
 
 
 def _is_plain(value: Any) -> bool:

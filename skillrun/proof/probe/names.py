@@ -8,6 +8,8 @@ import inspect
 import os
 from typing import Any
 
+from .answers import make_status_error
+
 
 class NotThere(Exception):
     """The import path names nothing; the words are for a person."""
@@ -60,7 +62,7 @@ def make_error(path: str, args: list[Any]) -> BaseException:
     if not (isinstance(kind, type) and issubclass(kind, BaseException)):
         raise NotThere(f"{path} is no exception")
     if args:
-        return kind(*args)
+        return make_status_error(kind, args) or kind(*args)
     for make in (_bare, _filled, _unmade):
         made = make(kind)
         if made is not None and _speaks(made):

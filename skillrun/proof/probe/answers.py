@@ -1,0 +1,121 @@
+"""What a stand-in answers: for the calls of an HTTP client its own response, made of what the spec
+says in `returns`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+_OK = 200
+
+
+def make_answer(original: Any, returns: Any, given: dict[str, Any]) -> Any:
+    """`returns` as the callable's own library would give it. `given`: the call's arguments.
+
+    A call of an HTTP client answers with that client's response; so does an adapter whose `returns`
+    says {http: ...}, with the client that its module has imported.
+    """
+    name = str(getattr(original, "__name__", ""))
+    library = str(getattr(original, "__module__", "")).partition(".")[0]
+    if library not in _RESPONSES or name not in _CALLS:
+        library = _find_client(original) if _is_response(returns) else ""
+    if library not in _RESPONSES:
+        return returns
+    described = _describe_response(returns)
+    method = name if name in _METHODS else "post"
+    return _RESPONSES[library](described, method, str(given.get("url") or "/"))
+
+
+def _find_client(original: Any) -> str:
+    """The HTTP client that the callable's module has imported, else one that is imported at all."""
+    held = getattr(original, "__globals__", {})
+    for library in _RESPONSES:
+        if library in held or any(_is_of(value, library) for value in list(held.values())):
+            return library
+    return next((library for library in _RESPONSES if library in sys.modules), "")
+
+
+def _is_of(value: Any, library: str) -> bool:
+    return str(getattr(value, "__module__", "")).partition(".")[0] == library
+
+
+def _is_response(returns: Any) -> bool:
+    return isinstance(returns, dict) and len(returns) == 1 and isinstance(returns.get("http"), dict)
+
+
+_METHODS = ("get", "post", "put", "patch", "delete", "head", "options")
+_CALLS = (*_METHODS, "request", "send")
+
+
+def _describe_response(returns: Any) -> dict[str, Any]:
+    """{"http": {"status": ..., "json": ..., "text": ..., "headers": ...}}, or the body alone."""
+    if _is_response(returns):
+        return dict(returns["http"])
+    if isinstance(returns, str):
+        return {"text": returns}
+    return {"json": returns}
+
+
+def _write_body(described: dict[str, Any]) -> bytes:
+    if "text" in described:
+        return str(described["text"]).encode()
+    if described.get("json") is None:
+        return b""
+    return json.dumps(described["json"]).encode()
+
+
+def _write_headers(described: dict[str, Any]) -> dict[str, str]:
+    kind = "text/plain" if "text" in described else "application/json"
+    headers = {"content-type": kind}
+    headers.update({name: str(value) for name, value in described.get("headers", {}).items()})
+    return headers
+
+
+def _make_httpx(described: dict[str, Any], method: str, url: str) -> Any:
+    httpx = sys.modules["httpx"]
+    absolute = url if "://" in url else "http://localhost/" + url.lstrip("/")
+    return httpx.Response(
+        described.get("status", _OK),
+        headers=_write_headers(described),
+        content=_write_body(described),
+        request=httpx.Request(method.upper(), absolute),
+    )
+
+
+def _make_requests(described: dict[str, Any], method: str, url: str) -> Any:
+    requests = sys.modules["requests"]
+    response = requests.models.Response()
+    response.status_code = described.get("status", _OK)
+    response.headers.update(_write_headers(described))
+    response._content = _write_body(described)
+    response.encoding = "utf-8"
+    response.url = url
+    response.request = requests.models.PreparedRequest()
+    response.request.prepare(method=method.upper(), url="http://localhost/")
+    response.reason = "OK" if response.status_code < 400 else "Error"
+    return response
+
+
+_RESPONSES: dict[str, Callable[[dict[str, Any], str, str], Any]] = {
+    "httpx": _make_httpx,
+    "requests": _make_requests,
+}
+
+
+def make_status_error(kind: type[BaseException], args: list[Any]) -> BaseException | None:
+    """An HTTP client's error about a status, of `args: [503]`; None for every other error.
+
+    Who handles one asks for `error.response.status_code`, so a response belongs to it.
+    """
+    library = str(kind.__module__).partition(".")[0]
+    if library not in _RESPONSES or len(args) != 1 or not isinstance(args[0], int):
+        return None
+    response = _RESPONSES[library]({"status": args[0]}, "post", "/")
+    said = f"{args[0]} injected by skillrun"
+    try:
+        return kind(said, request=response.request, response=response)  # type: ignore[call-arg]
+    except TypeError:
+        return None

@@ -1,0 +1,166 @@
+"""What one log record says, and whether somebody who has it can tell the job."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from skillrun.contract.job import JobSpec
+from skillrun.proof.history import Event, History
+from skillrun.proof.judges import logs
+from skillrun.proof.judges.records import find_ids, template
+from skillrun.proof.reference import Reference
+from tests.proof.histories import ACKED, DONE, Told, fault, history, raised, retry
+
+AWAY = "app.mail:Away"
+MET = fault("raise", "before:email#1", error=AWAY)
+MESSAGE = "9b2d3c1e-7f60-4a55-8f44-0c1de57a9d10"
+OTHER = "11111111-7f60-4a55-8f44-0c1de57a9d10"
+
+
+def log(text: str, **more: Any) -> Told:
+    fields = {"logger": "app", "level": "INFO", "template": None, "text": text, "extra": {}}
+    return ("log", {**fields, **more})
+
+
+def spec() -> JobSpec:
+    return JobSpec.model_validate(
+        {
+            "version": 1,
+            "job": "job",
+            "idempotency": {"strategy": "keyed", "key": ["tenant", "order"]},
+            "effects": [{"name": "email", "call": "app.mail:send", "key_arg": "key"}],
+        }
+    )
+
+
+PAYLOADS = {0: {"tenant": "t1", "order": "o1"}, 1: {"tenant": "t2", "order": "o1"}}
+
+
+def answer(*histories: History) -> dict[str, str]:
+    once = histories[0]
+    found = logs.answers(histories, Reference(spec(), once), PAYLOADS)
+    return {question: one.by for question, one in found.items()}
+
+
+def single(*told: Told) -> History:
+    return history("once", [*told, *DONE])
+
+
+def failing(*told: Told, done: tuple[Told, ...] = ()) -> History:
+    schedule = f"raise={AWAY}@before:email#1"
+    return history(schedule, [MET, *told, raised(AWAY), retry(), ACKED], [*done, *DONE])
+
+
+def test_an_id_that_stands_beside_the_key_fields_elsewhere_tells_the_job() -> None:
+    start = log(f"start id={MESSAGE} payload={PAYLOADS[0]}")
+    done = log(f"done id={MESSAGE}")
+    again = log(f"again id={MESSAGE} error=Away")
+    good, bad = single(start, done), failing(start, again, done=(start, done))
+    assert answer(good, bad) == {
+        "ran": "application",
+        "succeeded": "application",
+        "why": "application",
+        "retry": "application",
+    }
+
+
+def test_the_key_fields_may_stand_in_several_records_of_one_id() -> None:
+    told = (log(f"[{MESSAGE}] tenant t1"), log(f"[{MESSAGE}] order o1"), log(f"[{MESSAGE}] done"))
+    assert answer(single(*told), failing(*told[:2], done=told))["succeeded"] == "application"
+
+
+@pytest.mark.parametrize(
+    "done",
+    [
+        log("done"),  # whose?
+        log("done attempt=1"),  # a number is no id
+        log(f"done id={OTHER}"),  # nobody says whose id that is
+        log("done worker_id=4711"),  # who works, not what is worked on
+    ],
+)
+def test_an_id_that_leads_nowhere_tells_nothing(done: Told) -> None:
+    start = log(f"start id={MESSAGE} tenant=t1 order=o1 attempt=1 worker_id=4711")
+    assert answer(single(start, done), failing(start, done=(start, done)))["succeeded"] == "no"
+
+
+def test_an_id_of_two_jobs_tells_neither() -> None:
+    """A trace of a whole batch, the id of a host."""
+    start = log("start trace=77 tenant=t1 order=o1")
+    done = log("done trace=77")
+    good, bad = single(start, done), failing(start, done=(start, done))
+    assert answer(good, bad)["succeeded"] == "application"
+    made = single(log("start trace=77 tenant=t2 order=o1"))
+    other = replace(made, deliveries=tuple(replace(one, job=1) for one in made.deliveries))
+    assert answer(good, bad, other)["succeeded"] == "no"
+
+
+def test_the_librarys_own_formatter_names_the_message() -> None:
+    """Celery's `get_task_logger`: each line begins with the task's id."""
+    start = log("start tenant=t1 order=o1", names_message=True)
+    named, bare = log("done", names_message=True), log("done")
+    assert (
+        answer(single(start, named), failing(start, done=(start, named)))["succeeded"]
+        == "application"
+    )
+    assert answer(single(start, bare), failing(start, done=(start, bare)))["succeeded"] == "no"
+
+
+def test_extra_fields_carry_ids_too() -> None:
+    start = log("start", extra={"task_id": "77-a", "tenant": "t1", "order": "o1"})
+    done = log("done", extra={"task_id": "77-a"})
+    assert (
+        answer(single(start, done), failing(start, done=(start, done)))["succeeded"]
+        == "application"
+    )
+
+
+def test_giving_up_that_is_always_told_answers_whether_a_failure_is_tried_again() -> None:
+    failed = log("attempt failed tenant=t1 order=o1: Away")
+    buried = log("gave up tenant=t1 order=o1: Away")
+    schedule = f"raise={AWAY}@before:email#1/*"
+    exhausted = history(
+        schedule, [MET, failed, raised(AWAY), retry(), ACKED], [MET, failed, buried, raised(AWAY)]
+    )
+    assert answer(single(), failing(failed), exhausted)["retry"] == "application"
+    silent = history(
+        schedule, [MET, failed, raised(AWAY), retry(), ACKED], [MET, failed, raised(AWAY)]
+    )
+    assert answer(single(), failing(failed), silent)["retry"] == "no"
+
+
+def event(text: str, **more: Any) -> Event:
+    return Event(1, "log", log(text, **more)[1])
+
+
+def test_a_word_that_is_put_into_a_format_is_a_part_of_what_it_says() -> None:
+    form = {"template": "%s order=%s"}
+    again = event("retry order=o1", **form, words=["retry", "o1"])
+    ended = event("gave up order=o1", **form, words=["gave up", "o1"])
+    other = event("retry order=o2", **form, words=["retry", "o2"])
+    assert template(again) != template(ended)
+    assert template(again) == template(other)
+
+
+def test_the_name_of_an_error_is_no_other_sentence() -> None:
+    form = {"template": "failed: %s"}
+    one = event("failed: StorageDown", **form, words=["StorageDown"])
+    other = event("failed: BucketGone", **form, words=["BucketGone"])
+    assert template(one) == template(other)
+
+
+@pytest.mark.parametrize(
+    ("text", "ids"),
+    [
+        (f"Task shop.charge[{MESSAGE}] succeeded", {MESSAGE}),
+        ("job 4711 done", {"4711"}),
+        ("job_id: 'a-17' done", {"a-17"}),
+        ("attempt=1/5 in 3.2 s", set()),
+        ("worker_id=7", set()),
+        ("paid 1000 cents", set()),
+    ],
+)
+def test_what_looks_like_an_id(text: str, ids: set[str]) -> None:
+    assert find_ids(event(text)) == ids
