@@ -190,6 +190,11 @@ class Explorer:
         direct = messages.get(DIRECT, {}).get("arguments")
         if published is None or direct is None or published == direct:
             return
+        for event in self.caller.retries if self.caller is not None else ():
+            # One call may publish several jobs: the example is among them.
+            if event["message"].get("arguments") == direct:
+                messages[0] = dict(event["message"])
+                return
         example = self.payloads[0]
         payload = read_payload(published, example)
         if payload is None or not is_valid(payload, spec):
@@ -567,12 +572,22 @@ class Explorer:
             run.queue.append(Waiting(self.origin.messages[0], due, 0))
         first = self._run_process(run, "call", args, job=CALLER, plan=plan)
         run.deliveries.append(first)
-        self._take_published(run, first, 0)
+        self._take_published(run, self._leave_other_jobs(first), 0)
         failed = first.died or first.first("caller-raised") is not None
         if failed and (enqueue.relay is None or not _has_committed(first)):
             self._call_later(run, args)
         if enqueue.relay is not None:
             self._call_later(run, [enqueue.relay, {}])
+
+    def _leave_other_jobs(self, caller: Delivery) -> Delivery:
+        """Without what it publishes for other jobs: a sweep publishes all that is left, and a call
+        may concern several. Where no message is the proof's own, nobody can tell.
+        """
+        own = self.origin.messages[0].get("arguments")
+        others = [e for e in caller.retries if (e["message"] or {}).get("arguments") != own]
+        if own is None or len(others) == len(caller.retries):
+            return caller
+        return replace(caller, events=tuple(e for e in caller.events if e not in others))
 
     def _call_later(self, run: _Run, args: list[Any]) -> None:
         """Whoever calls then: a worker is as fast as they are."""
@@ -580,7 +595,7 @@ class Explorer:
             self._drain_queue(run)
         later = self._run_process(run, "call", args, job=CALLER)
         run.deliveries.append(later)
-        self._take_published(run, later, 0)
+        self._take_published(run, self._leave_other_jobs(later), 0)
 
     def _deliver_before_commit(self, run: _Run, args: list[Any], plan: dict[str, Any]) -> None:
         """A worker is faster than the publisher: the message is delivered while the publisher
