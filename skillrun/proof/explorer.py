@@ -581,13 +581,18 @@ class Explorer:
 
     def _leave_other_jobs(self, caller: Delivery) -> Delivery:
         """Without what it publishes for other jobs: a sweep publishes all that is left, and a call
-        may concern several. Where no message is the proof's own, nobody can tell.
+        may concern several.
         """
-        own = self.origin.messages[0].get("arguments")
-        others = [e for e in caller.retries if (e["message"] or {}).get("arguments") != own]
-        if own is None or len(others) == len(caller.retries):
-            return caller
+        others = [event for event in caller.retries if self._is_of_other_job(event["message"])]
         return replace(caller, events=tuple(e for e in caller.events if e not in others))
+
+    def _is_of_other_job(self, message: Mapping[str, Any] | None) -> bool:
+        """By the key fields in its arguments; where they cannot be read, it is the proof's own."""
+        arguments = (message or {}).get("arguments")
+        if arguments is None:
+            return False
+        payload = read_payload(arguments, self.payloads[0])
+        return payload is not None and not is_same_job(self.setting.spec, payload, self.payloads[0])
 
     def _call_later(self, run: _Run, args: list[Any]) -> None:
         """Whoever calls then: a worker is as fast as they are."""

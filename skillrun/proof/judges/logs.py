@@ -28,6 +28,7 @@ QUESTIONS = {
     "why": "why did it fail?",
     "retry": "will it retry?",
 }
+_OF_THE_JOB = ("ran", "succeeded")  # asked of the job, whichever of its deliveries tells it
 _NOT_ASKED = ("late-error", "store-error")  # the spec says nothing of how such a delivery ends
 # "succeeded", "successful"; not "unsuccessful", "no success", nor a field such as `success=False`.
 _SUCCESS = re.compile(
@@ -184,14 +185,31 @@ def _was_cancelled(delivery: Delivery) -> bool:
     return "asyncio.exceptions:CancelledError" in errors
 
 
-def _add_callback_records(history: History, run: Delivery) -> Delivery:
-    """A delivery with the records of what the library called after it."""
+@dataclass(frozen=True)
+class Told(Delivery):
+    """A delivery with the records of what the library called after it.
+
+    `others`: the same job's other deliveries in that history. Of two at once the one that finds the
+    work done may say nothing: the other one has told that the job ran, and what came of it.
+    """
+
+    others: tuple[Delivery, ...] = ()
+
+
+def _add_callback_records(history: History, run: Delivery) -> Told:
     records: list[Event] = []
     for called in history.callbacks(run):
         records += called.all("log")
-    if not records:
-        return run
-    return replace(run, events=(*run.events, *records))
+    others = (one for one in history.runs if one.job == run.job and one is not run)
+    return Told(
+        run.number,
+        run.op,
+        run.job,
+        run.clock,
+        (*run.events, *records),
+        run.copy,
+        tuple(one for one in others if not one.died),
+    )
 
 
 def _classify_delivery(history: History, delivery: Delivery, batch: bool) -> str:
@@ -255,7 +273,7 @@ def _classify_tick(history: History, delivery: Delivery, batch: bool) -> str:
     kind = _classify_delivery(history, delivery, batch)
     if kind == "again":
         return "idle"
-    after = history.runs[history.runs.index(delivery) + 1 :]
+    after = [run for run in history.runs if run.number > delivery.number]
     if batch:
         is_tried_again = _is_called_again(history, after)
     else:
@@ -309,6 +327,8 @@ def _answer_question(
     for delivery in yes:
         fields = records.key_fields(delivery.job)
         found = _find_answer(question, delivery, elsewhere, records)
+        if found is None and question in _OF_THE_JOB:
+            found = _find_others_answer(question, delivery, elsewhere, records)
         if found is None:
             near = _describe_near_miss(question, delivery, elsewhere, fields)
             return Answer("no", example=delivery.outcome, near=near)
@@ -316,6 +336,16 @@ def _answer_question(
         if is_worse and worst.by == "application":
             worst = found
     return worst
+
+
+def _find_others_answer(
+    question: str, delivery: Delivery, elsewhere: set[str], records: Records
+) -> Answer | None:
+    for other in delivery.others if isinstance(delivery, Told) else ():
+        found = _find_answer(question, other, elsewhere, records)
+        if found is not None:
+            return found
+    return None
 
 
 def _collect_templates_of_no(question: str, no: list[Delivery], records: Records) -> set[str]:
