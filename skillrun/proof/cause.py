@@ -41,7 +41,6 @@ def _explain_effect(history: History, judgement: Judgement) -> str | None:
         "effect.others-lost": (
             "what cannot be done stops or takes along what stands beside it in the same run"
         ),
-        "effect.repeated-after-success": "nothing remembers that the job was done",
     }
     if judgement.rule == "effect.other-arguments" and history.schedule.jobs:
         return (

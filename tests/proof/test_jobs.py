@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from skillrun.contract.job import JobSpec
-from skillrun.proof.jobs import distinct_payloads
+from skillrun.proof.jobs import distinct_payloads, is_same_job, read_payload
 from skillrun.proof.ticks import is_clocked, is_polled
 
 
@@ -77,3 +77,23 @@ def test_a_daily_cron_job_whose_retries_wait_for_the_next_day_is_polled() -> Non
     retry = {"max_attempts": 5, "backoff": {"kind": "fixed", "base": "24h"}}
     assert is_polled(ticking("30 2 * * *", "invariant", retry=retry), {"ticks": True})
     assert is_clocked(ticking("30 2 * * *", "keyed", retry=retry), {"ticks": True})
+
+
+def test_what_a_message_holds_is_a_payload_again() -> None:
+    like = {"order": "o1", "cents": 5}
+    assert read_payload("[('cents', '7'), ('order', \"'o2'\")]", like) == {
+        "order": "o2",
+        "cents": 7,
+    }
+    assert read_payload("[('body', \"{'order': 'o2', 'cents': 7}\")]", like) == {
+        "order": "o2",
+        "cents": 7,
+    }
+    assert read_payload("[('order', '<Order 7>')]", like) is None
+    assert read_payload("[('number', '7')]", 5) == 7
+
+
+def test_the_key_says_which_payloads_are_one_job() -> None:
+    made = spec(["order"], {"order": {"type": "string"}}, {"order": "o1", "sent_at": 1})
+    assert is_same_job(made, {"order": "o1", "sent_at": 1}, {"order": "o1", "sent_at": 2})
+    assert not is_same_job(made, {"order": "o1"}, {"order": "o2"})

@@ -86,7 +86,6 @@ REPEATED = history("redeliver", DONE, DONE)
         ("transactional", LOST, ["effect.lost"]),
         ("at_least_once", TWICE, []),
         ("at_least_once", LOST, ["effect.lost"]),
-        ("at_least_once", REPEATED, ["effect.repeated-after-success"]),
         ("at_most_once", TWICE, ["effect.repeated"]),
         ("at_most_once", LOST, []),
     ],
@@ -95,6 +94,11 @@ def test_each_guarantee_allows_what_it_says(
     guarantee: str, seen: History, expected: list[str]
 ) -> None:
     assert rules(effects.judge, seen, against(spec(guarantee))) == expected
+
+
+def test_a_repetition_that_was_accepted_is_no_refutation() -> None:
+    (said,) = effects.judge(REPEATED, against(spec("at_least_once")))
+    assert said.verdict == "hint"
 
 
 def test_an_effect_that_only_a_fault_may_lose_is_not_lost_without_one() -> None:
@@ -532,6 +536,56 @@ def test_a_dead_letter_that_comes_after_the_message_was_let_go() -> None:
     )
     assert rules(attempts.judge, late, against(spec())) == ["dead-letter.missing"]
     assert rules(attempts.judge, soon, against(spec())) == []
+
+
+def poisoned(**more: Any) -> JobSpec:
+    """Its first poison message breaks the payload's schema, the second one does not."""
+    number = {"type": "object", "required": ["id"], "properties": {"id": {"type": "integer"}}}
+    failures = {"transient": [AWAY], "permanent": ["app.jobs:Malformed"]}
+    return spec(
+        payload={**number, "examples": [{"id": 7}]},
+        proof={"poison": [{}, {"id": 8}]},
+        failures=failures,
+        dead_letter={"kind": "table", "where": "dead"},
+        **more,
+    )
+
+
+def verdicts(seen: History, made: JobSpec) -> dict[str, str]:
+    return {one.rule: one.verdict for one in attempts.judge(seen, against(made))}
+
+
+def test_a_malformed_message_ends_within_the_attempts_and_is_found_by_somebody() -> None:
+    kept = [raised("builtins:KeyError", injected=False)]
+    made = poisoned(retry={"max_attempts": 3})
+    thrice = history("poison=0", [*kept, retry()], [*kept, retry()], kept, dead_letters=1)
+    assert verdicts(thrice, made) == {"attempts.poison-retried": "hint"}
+    often = history("poison=0", *([[*kept, retry()]] * 4), dead_letters=1)
+    assert verdicts(often, made) == {"attempts.too-many": "refuted"}
+    dropped = history("poison=0", kept, dead_letters=0)
+    assert verdicts(dropped, made) == {"dead-letter.blind": "hint"}
+    told = history("poison=0", [log("bad message", level="ERROR"), *kept], dead_letters=0)
+    assert verdicts(told, made) == {}
+
+
+def test_what_the_schema_allows_still_needs_its_dead_letter() -> None:
+    dropped = history("poison=1", [raised("builtins:KeyError", injected=False)], dead_letters=0)
+    assert verdicts(dropped, poisoned()) == {"dead-letter.missing": "refuted"}
+
+
+def test_poison_whose_error_is_declared_permanent_is_tried_once() -> None:
+    malformed = raised("app.jobs:Malformed", injected=False)
+    twice = history("poison=0", [malformed, retry()], [malformed], dead_letters=1)
+    assert verdicts(twice, poisoned()) == {"attempts.permanent-retried": "refuted"}
+
+
+def test_a_job_whose_attempts_a_locked_store_used_up_may_be_a_dead_letter() -> None:
+    made = poisoned(retry={"max_attempts": 3})
+    locked = [raised("sqlite3:OperationalError", injected=False)]
+    used_up = history("redeliver", [*locked, retry()], [*locked, retry()], locked, dead_letters=1)
+    assert verdicts(used_up, made) == {}
+    too_soon = history("redeliver", [*locked, retry()], locked, dead_letters=1)
+    assert verdicts(too_soon, made) == {"dead-letter.unexpected": "refuted"}
 
 
 def test_poison_has_no_effect() -> None:

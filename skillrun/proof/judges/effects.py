@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from skillrun.proof.history import Delivery, Event, History
 from skillrun.proof.reference import (
+    HINT,
     REFUTED,
     Judgement,
     Reference,
@@ -422,8 +423,8 @@ def _judge_transactional(
 def _judge_at_least_once(
     history: History, reference: Reference, effect: Effect
 ) -> Iterator[Judgement]:
-    """Never lost. A repetition is the price of a crash or an overlap, not of a redelivery after
-    success.
+    """Never lost. A repetition was accepted, with a reason; one that comes after the job had
+    succeeded is worth a word, since a finished job could be remembered.
     """
     expected = reference.expected(history, effect.name)
     calls = history.performed(effect.name)
@@ -441,7 +442,7 @@ def _judge_at_least_once(
             " remembered"
         )
         yield Judgement(
-            REFUTED,
+            HINT,
             "effect.repeated-after-success",
             said,
             effect.name,
