@@ -199,8 +199,8 @@ class Explorer:
         payload = read_payload(published, example)
         if payload is None or not is_valid(payload, spec):
             return  # `enqueue.other-job` says so
-        for job in [job for job in messages if 0 < job < DIRECT]:
-            if is_same_job(spec, self.payloads[job], payload):
+        for job in tuple(messages):
+            if 0 < job < DIRECT and is_same_job(spec, self.payloads[job], payload):
                 del messages[job], self.payloads[job]
         if not is_same_job(spec, example, payload):
             number = max(job for job in self.payloads if job < DIRECT) + 1
@@ -583,8 +583,12 @@ class Explorer:
         """Without what it publishes for other jobs: a sweep publishes all that is left, and a call
         may concern several.
         """
-        others = [event for event in caller.retries if self._is_of_other_job(event["message"])]
-        return replace(caller, events=tuple(e for e in caller.events if e not in others))
+        kept: list[Event] = []
+        for event in caller.events:
+            is_publish = event.kind == "published" and event["to_handler"]
+            if not is_publish or not self._is_of_other_job(event["message"]):
+                kept.append(event)
+        return replace(caller, events=tuple(kept))
 
     def _is_of_other_job(self, message: Mapping[str, Any] | None) -> bool:
         """By the key fields in its arguments; where they cannot be read, it is the proof's own."""

@@ -42,8 +42,10 @@ def read_payload(arguments: str, like: Any) -> Any:
         # Those that have their default are not among the arguments.
         return given
     # One argument that holds the whole payload.
-    held = [value for value in given.values() if isinstance(value, dict)]
-    return held[0] if len(held) == 1 else None
+    if len(given) == 1:
+        (held,) = given.values()
+        return held if isinstance(held, dict) else None
+    return None
 
 
 def is_same_job(spec: JobSpec, one: Any, other: Any) -> bool:

@@ -200,16 +200,12 @@ def _add_callback_records(history: History, run: Delivery) -> Told:
     records: list[Event] = []
     for called in history.callbacks(run):
         records += called.all("log")
-    others = (one for one in history.runs if one.job == run.job and one is not run)
-    return Told(
-        run.number,
-        run.op,
-        run.job,
-        run.clock,
-        (*run.events, *records),
-        run.copy,
-        tuple(one for one in others if not one.died),
-    )
+    others: list[Delivery] = []
+    for one in history.runs:
+        if one.job == run.job and one is not run and not one.died:
+            others.append(one)
+    events = (*run.events, *records)
+    return Told(run.number, run.op, run.job, run.clock, events, run.copy, tuple(others))
 
 
 def _classify_delivery(history: History, delivery: Delivery, batch: bool) -> str:

@@ -82,8 +82,11 @@ class Records:
         mine = self._find_ids(event)
         if not mine:
             return False
-        joined = [e for e in delivery.all("log") if not mine.isdisjoint(self._find_ids(e))]
-        return all(any(carries(e, [one]) for e in joined) for one in fields)
+        wanted = list(fields)
+        for other in delivery.all("log"):
+            if not mine.isdisjoint(self._find_ids(other)):
+                wanted = [one for one in wanted if not carries(other, [one])]
+        return not wanted
 
     def _find_ids(self, event: Event) -> set[str]:
         found = find_ids(event) - self.ambiguous
