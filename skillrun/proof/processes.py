@@ -22,6 +22,9 @@ _GLANCE_S, _WAIT_S = (
 )
 
 
+# What a zygote learns from its first deliveries, one from each. The memory comes second: who imports
+# libraries writes pages that nobody writes who finds them imported.
+_NEEDS = ("libraries", "memory")
 _CUT = "the proof's own record of the delivery, from which events were taken"
 
 
@@ -45,7 +48,7 @@ class Processes:
         self.setting = setting
         self.number = 0  # of the schedule's latest process
         self.modules: set[str] = set()  # of the repository, imported by any of them
-        self.warmed: set[str] = set()  # zygotes that know what a delivery needs
+        self.cold: dict[str, list[str]] = {}  # zygote -> what it does not know yet of `_NEEDS`
         self.heir: Process | None = (
             None  # it has done what it was begun for, and can run the next delivery
         )
@@ -84,7 +87,8 @@ class Processes:
             running = forker.go_on(heir.running, op, args, clock=clock, plan=plan, stays=stays)
         else:
             self.end_schedule()
-            warms = delivers and zygote not in self.warmed
+            cold = self.cold.setdefault(zygote, list(_NEEDS))
+            warms = cold[0] if delivers and cold else None
             running = forker.fork(
                 op, args, clock=clock, plan=plan, modules=modules, warms=warms, stays=stays
             )
@@ -174,8 +178,9 @@ class Processes:
                 events.append(Event(number, "undeclared", told))
             self.modules |= set(end.get("modules") or ())
             needs = end.pop("needs", None)
-            if needs is not None:
-                self.warmed.add(process.zygote)
+            # Of two deliveries at once the second has learnt nothing more.
+            if needs is not None and needs["what"] in self.cold[process.zygote]:
+                self.cold[process.zygote].remove(needs["what"])
                 self.setting.zygote(process.zygote).warm(needs)
         clock = float(end["clock"]) if end else process.clock
         return Delivery(

@@ -297,12 +297,12 @@ class Zygote:
         clock: float,
         plan: Mapping[str, Any] | None = None,
         modules: bool = False,
-        warms: bool = False,
+        warms: str | None = None,
         stays: bool = False,
     ) -> Running:
         """Starts one process; see probe/main.py for what it does. `modules`: it tells the
         repository's at its end;
-        `warms`: and what `warm` takes. `stays`: it can go on with something else then.
+        `warms`: and so much of what `warm` takes. `stays`: it can go on with something else then.
 
         Raises BootFailed where the interpreter has ended, as all that gives it an order.
         """

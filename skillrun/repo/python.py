@@ -25,7 +25,7 @@ from skillrun.repo.calls import (
 )
 from skillrun.repo.literals import UNKNOWN, Literals, Unknown, is_known
 from skillrun.repo.names import Definition, Found, Names
-from skillrun.repo.source import Module, last_word
+from skillrun.repo.source import FunctionNode, Module, last_word
 from skillrun.repo.sources import TreeLike
 
 __all__ = [
@@ -89,9 +89,10 @@ class Project(Names):
         return tuple(self.define(definition.module, node) for node in methods)
 
     def _frame(self, frame: Frame, function: ast.AST, depth: int) -> Iterator[Call]:
+        inner_ones = list(inner_functions(function))
         for node in body_calls(function):
             call = self._call(frame, node)
-            yield from self._handed_on(frame, function, node, depth)
+            yield from self._handed_on(frame, inner_ones, node, depth)
             yield call
             yield from self._into(frame, call, depth)
             inner = in_thread(frame.definition.module, node)
@@ -169,14 +170,18 @@ class Project(Names):
         yield from self._frame(inside, target.node, depth)
 
     def _handed_on(
-        self, frame: Frame, function: ast.AST, node: ast.Call, depth: int
+        self,
+        frame: Frame,
+        inner_ones: list[FunctionNode | ast.Lambda],
+        node: ast.Call,
+        depth: int,
     ) -> Iterator[Call]:
         """Calls inside the lambdas and inner functions that this call receives: they run later or
-        elsewhere.
+        elsewhere. `inner_ones`: those of the function that the call stands in.
         """
         passed = [*node.args, *(keyword.value for keyword in node.keywords)]
         names = {argument.id for argument in passed if isinstance(argument, ast.Name)}
-        for inner in inner_functions(function):
+        for inner in inner_ones:
             if inner in passed or getattr(inner, "name", None) in names:
                 yield from self._frame(replace(frame, deferred=True), inner, depth)
 

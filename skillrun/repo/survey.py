@@ -5,6 +5,7 @@ uses.
 from __future__ import annotations
 
 import ast
+import functools
 import gc
 import os
 import re
@@ -261,7 +262,9 @@ class _ByName:
         return self._known[wanted]
 
 
+@functools.cache
 def _names(globs: tuple[str, ...]) -> re.Pattern[str]:
+    """The same for every survey: there are more of them than `re` and `fnmatch` remember."""
     return re.compile("|".join(translate(glob) for glob in globs) or r"(?!)")
 
 

@@ -198,6 +198,10 @@ class Watching:
         for number, settings in enumerate(forks):
             began = time.monotonic()
             if _fork(settings, limit_s):
+                if SETTINGS["stop"]:
+                    # Of a break only the message is kept. Showing the way to it has pytest parse
+                    # each file on that way, which takes longer than the tests.
+                    session.config.option.tbstyle = "no"
                 session.items[:] = [item for item in session.items if _is_wanted(item)]
                 return None
             kept.put_back()

@@ -114,6 +114,15 @@ class Frames:
             known = self.codes[path] = _read_codes(path)
         return _fingerprint(code) in known
 
+    def read_ahead(self, paths: list[str]) -> None:
+        """In the zygote: a delivery has compared running code with these files, and the next ones
+        need not read them. A file that the repository could write is read when it is asked for.
+        """
+        for path in paths:
+            # A pipe, which would hold up every delivery, can be made only where one may write.
+            if path.startswith((self.here, sys.prefix + "/", *_STANDARD)) and os.path.isfile(path):
+                self.codes.setdefault(path, _read_codes(path))
+
     def _is_neutral(self, path: str) -> bool:
         """The interpreter's own modules, this probe, and code that was made from a text."""
         if path.startswith(("<", self.here)):

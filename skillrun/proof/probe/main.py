@@ -222,7 +222,7 @@ class Zygote:
             if order["op"] == "sweep":
                 self.end_strays()
             elif order["op"] == "warm":
-                self.warm_up(order["names"], order["pages"])
+                self.warm_up(order["names"], order["codes"], order["pages"])
             else:
                 self.give_order(order, (self.fds.pop(0), self.fds.pop(0)))
         return True
@@ -284,13 +284,14 @@ class Zygote:
             if pid in self.children:
                 self.send({"exited": self.children.pop(pid), "status": status})
 
-    def warm_up(self, names: list[str], pages: list[list[int]]) -> None:
-        """What a delivery imported from libraries need not be imported by the next ones; they write
-        the same pages.
+    def warm_up(self, names: list[str], codes: list[str], pages: list[list[int]]) -> None:
+        """What a delivery imported from libraries need not be imported by the next ones, nor what
+        files it compared the running code with be read again; they write the same pages.
         """
         for name in names:
             with contextlib.suppress(Exception):
                 importlib.import_module(name)
+        self.audit.frames.read_ahead(codes)
         gc.freeze()
         self.ahead = load_part("pages").Ahead(pages)
         self.drop_spares()
@@ -373,7 +374,7 @@ class Zygote:
         sys.stderr.flush()
         self.later.end(is_last=not order.get("stays"))
         self.audit.end()
-        needs = self.collect_needs() if order.get("warms") else None
+        needs = self.collect_needs(order["warms"]) if order.get("warms") else None
         modules = module_files(self.recorder.root) if order.get("modules") else None
         alone = not order.get("stays") and self.recorder.is_alone()
         self.recorder.emit(
@@ -382,11 +383,14 @@ class Zygote:
         if not alone:  # else its channel closes at once
             self.recorder.knock()
 
-    def collect_needs(self) -> dict[str, Any]:
-        """What `warm` takes: the memory that this process wrote, before anything else writes more,
-        and its imports.
+    def collect_needs(self, what: str) -> dict[str, Any]:
+        """What `warm` takes. Of "memory": the pages that this process wrote. Of "libraries": what it
+        imported, and the files of which it knows the code.
         """
-        return {"pages": load_part("pages").own(), "names": self.new_libraries()}
+        if what == "memory":
+            return {"what": what, "pages": load_part("pages").own(), "names": [], "codes": []}
+        codes = list(self.audit.frames.codes)
+        return {"what": what, "pages": [], "names": self.new_libraries(), "codes": codes}
 
     def new_libraries(self) -> list[str]:
         """What was imported since the boot, without the repository's own modules: those may mean to
