@@ -11,10 +11,6 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-# pytest rewrites each assertion of a module, which takes a third of a minute for all of them, in each
-# worker, and keeps what came out only where bytecode may be written. What the tests start has its
-# own environment.
-sys.dont_write_bytecode = False
 
 import helpers
 import shops
@@ -22,6 +18,11 @@ from places import Place
 
 from skillrun.repo.git import open_repo
 from skillrun.validations.consent import Consent
+
+# pytest rewrites each assertion of a module, which takes a third of a minute for all of them, in each
+# worker, and keeps what came out only where bytecode may be written. What the tests start has its
+# own environment.
+sys.dont_write_bytecode = False
 
 NOT_OURS = (
     *("CI", "GITHUB_", "GITLAB_", "BUILDKITE", "JENKINS_"),

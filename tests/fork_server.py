@@ -14,6 +14,7 @@ import gc
 import importlib
 import json
 import os
+import pkgutil
 import runpy
 import socket
 import sys
@@ -22,25 +23,36 @@ import time
 from pathlib import Path
 from typing import Any, NoReturn
 
-LOADED = (
-    *(
-        "skillrun.cli.app",
-        "skillrun.cli.ledger",
-        "skillrun.cli.commands.run",
-        "skillrun.cli.commands.status",
-    ),
-    *(
-        "skillrun.contract.spec",
-        "skillrun.ledger.rows",
-        "skillrun.runner.work_orders",
-        "skillrun.repo.survey",
-    ),
-    *(
-        "skillrun.skills.job_worker.stages.registry",
-        "skillrun.skills.job_worker.stages.proving",
-        "skillrun.proof.breaking.judge",
-    ),
+# Rooms whose modules a command line may load. A list of modules would miss each that moves.
+ROOMS = (
+    *("agents", "cli", "contract", "core", "frameworks", "ledger"),
+    *("repo", "reports", "runner", "skills", "validations", "wall"),
 )
+# Folders and modules that run elsewhere (in the target's interpreter, as a worker), and those that
+# bring along more than most command lines need.
+LEFT_OUT = frozenset(("probe", "supervisor", "confirm", "web", "mcp"))
+
+
+def load_rooms() -> None:
+    """Imports what a command line imports, and makes ready what each of them would work out."""
+    for room in ROOMS:
+        _load_package(f"skillrun.{room}")
+    for name in ("skillrun.skills.job_worker.stages.proving", "skillrun.proof.breaking.judge"):
+        importlib.import_module(name)
+    registry = importlib.import_module("skillrun.frameworks.registry")
+    importlib.import_module("skillrun.repo.survey").compile_globs(registry.recognisers())
+
+
+def _load_package(name: str) -> None:
+    package = importlib.import_module(name)
+    for found in pkgutil.iter_modules(package.__path__, f"{name}."):
+        if found.name.rpartition(".")[2] in LEFT_OUT:
+            continue
+        with contextlib.suppress(ImportError):  # an extra is not installed
+            if found.ispkg:
+                _load_package(found.name)
+            else:
+                importlib.import_module(found.name)
 
 
 def serve(channel: socket.socket) -> dict[str, Any] | None:
@@ -107,8 +119,7 @@ def _leave(code: int) -> NoReturn:
 
 
 if __name__ == "__main__":
-    for name in LOADED:
-        importlib.import_module(name)
+    load_rooms()
     gc.collect()
     gc.freeze()  # a fork shares these pages
     wanted = serve(socket.socket(fileno=int(sys.argv[1])))

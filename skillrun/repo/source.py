@@ -60,6 +60,13 @@ class Module:
         return self.lines[line - 1].strip() if 0 < line <= len(self.lines) else ""
 
     @cached_property
+    def renamed(self) -> tuple[tuple[str, str], ...]:
+        """(name, alias) of each `from ... import name as alias`, wherever it stands."""
+        imports = [node for node in ast.walk(self.tree) if isinstance(node, ast.ImportFrom)]
+        names = [alias for node in imports for alias in node.names]
+        return tuple((alias.name, alias.asname) for alias in names if alias.asname)
+
+    @cached_property
     def _parents(self) -> dict[ast.AST, ast.AST]:
         return {child: node for node in ast.walk(self.tree) for child in ast.iter_child_nodes(node)}
 

@@ -262,6 +262,12 @@ class _ByName:
         return self._known[wanted]
 
 
+def compile_globs(recognisers: Iterable[Recogniser]) -> None:
+    """Before a process forks: what each survey would compile."""
+    for recogniser in recognisers:
+        _names(recogniser.text_files)
+
+
 @functools.cache
 def _names(globs: tuple[str, ...]) -> re.Pattern[str]:
     """The same for every survey: there are more of them than `re` and `fnmatch` remember."""

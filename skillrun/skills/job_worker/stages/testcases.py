@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -44,23 +45,28 @@ class TestCase:
     name: str
     parts: tuple[tuple[Module, ast.AST], ...]
 
-    def nodes(self) -> Iterator[tuple[Module, ast.AST]]:
+    # Each stage and each kind of test asks for these again.
+    @cached_property
+    def nodes(self) -> tuple[tuple[Module, ast.AST], ...]:
         """Every syntax node of the test and of what it uses; docstrings left out."""
+        found: list[tuple[Module, ast.AST]] = []
         for module, part in self.parts:
             for node in ast.walk(part):
                 if not (
                     isinstance(node, ast.Constant)
                     and isinstance(next(module.parents(node), None), ast.Expr)
                 ):
-                    yield module, node
+                    found.append((module, node))
+        return tuple(found)
 
-    def words(self) -> set[str]:
+    @cached_property
+    def words(self) -> frozenset[str]:
         """Every name, attribute and text constant of a word."""
-        return {word for _, node in self.nodes() for word in words_in_node(node)}
+        return frozenset(word for _, node in self.nodes for word in words_in_node(node))
 
     def asserts(self) -> Iterator[ast.AST]:
         """What is asserted; an assertion of a constant asserts nothing."""
-        for _, node in self.nodes():
+        for _, node in self.nodes:
             if isinstance(node, ast.Assert) and not isinstance(node.test, ast.Constant):
                 yield node.test
             elif isinstance(node, ast.Call) and re.match(r"_?assert|raises$|fail$", _called(node)):
@@ -247,8 +253,7 @@ def _is_skip(node: ast.expr) -> bool:
 
 def _with_aliases(module: Module, names: set[str]) -> set[str]:
     """The names, and what `import ... as` makes of them in one file."""
-    imports = [n for n in ast.walk(module.tree) if isinstance(n, ast.ImportFrom)]
-    return names | {a.asname for n in imports for a in n.names if a.asname and a.name in names}
+    return names | {alias for name, alias in module.renamed if name in names}
 
 
 def _runs(node: ast.AST, names: set[str]) -> bool:

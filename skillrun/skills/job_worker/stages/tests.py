@@ -131,7 +131,7 @@ def _covering(
         t
         for t in asserting
         if not _names_error(case, t, (*transient, *permanent))
-        and not t.words() & raising
+        and not t.words & raising
         and not _is_kept(t, kept)
     )
 
@@ -163,7 +163,7 @@ def _is_retried(case: JobCase, test: TestCase, transient: tuple[str, ...]) -> bo
     """It has a transient error, and does not end with the job given up."""
     if any("Retry" in words_in(asserted) for asserted in test.asserts()):
         return True  # Celery's exception is expected; RQ's Retry(max=3) is only an option
-    came_through = bool(test.words() & set(_CAME_THROUGH))
+    came_through = bool(test.words & set(_CAME_THROUGH))
     return _names_error(case, test, transient) and (came_through or not _is_given_up(test))
 
 
@@ -171,7 +171,7 @@ def _ends(
     case: JobCase, test: TestCase, transient: tuple[str, ...], permanent: tuple[str, ...]
 ) -> bool:
     """It has a permanent error, or a transient one until the job is given up."""
-    if _names_error(case, test, permanent) or "MaxRetriesExceededError" in test.words():
+    if _names_error(case, test, permanent) or "MaxRetriesExceededError" in test.words:
         return True
     return _names_error(case, test, transient) and _is_given_up(test)
 
@@ -213,10 +213,10 @@ def _is_nothing(node: ast.expr) -> bool:
 
 def _names_error(case: JobCase, test: TestCase, names: tuple[str, ...]) -> bool:
     """It names one of the errors, or a class derived from one."""
-    if {re.split(r"[.:]", name)[-1] for name in names} & test.words():
+    if {re.split(r"[.:]", name)[-1] for name in names} & test.words:
         return True
     wanted = [dotted(name) if ":" in name or "." in name else f"builtins.{name}" for name in names]
-    classes = {name for module, node in test.nodes() if (name := _class_name(module, node))}
+    classes = {name for module, node in test.nodes if (name := _class_name(module, node))}
     return any(case.project.is_subclass(name, of) for name in classes for of in wanted)
 
 
