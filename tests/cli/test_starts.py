@@ -5,7 +5,10 @@ say the same.
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -64,3 +67,34 @@ def shown(text: str) -> Any:
 
 def test_no_command_is_left_out() -> None:
     assert {line.split()[0] for line in LINES} >= set(COMMANDS)
+
+
+LATE = """
+import runpy, sys
+import fork_server
+fork_server.load_rooms()
+before = set(sys.modules)
+sys.argv[1:] = ["run", "job-worker-orchestration", "--until", "contract", "--json"]
+try:
+    runpy.run_module("skillrun", run_name="__main__", alter_sys=True)
+except SystemExit:
+    late = sorted(name for name in set(sys.modules) - before if name.startswith("skillrun."))
+    print(*late, file=sys.stderr)
+"""
+
+
+def test_a_fork_need_not_load_anything_of_skillrun(tmp_path: Path) -> None:
+    """Modules move, and each that is loaded late is loaded by a thousand forks."""
+    repo = shops.shop(tmp_path / "repo")
+    env = helpers.clean_env(tmp_path / "home")
+    env["PYTHONPATH"] = os.pathsep.join((env["PYTHONPATH"], str(helpers.ROOT / "tests")))
+    done = subprocess.run(
+        [sys.executable, "-c", LATE], cwd=repo, env=env, capture_output=True, text=True
+    )
+    assert stages_in(done.stdout) == ["passed", "passed"]
+    assert done.stderr.split() == []
+
+
+def stages_in(report: str) -> list[str]:
+    """The states of the first two stages of a run."""
+    return [stage["status"] for stage in json.loads(report)["stages"][:2]]
