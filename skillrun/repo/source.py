@@ -62,9 +62,14 @@ class Module:
     @cached_property
     def renamed(self) -> tuple[tuple[str, str], ...]:
         """(name, alias) of each `from ... import name as alias`, wherever it stands."""
-        imports = [node for node in ast.walk(self.tree) if isinstance(node, ast.ImportFrom)]
-        names = [alias for node in imports for alias in node.names]
-        return tuple((alias.name, alias.asname) for alias in names if alias.asname)
+        found: list[tuple[str, str]] = []
+        for node in ast.walk(self.tree):
+            if not isinstance(node, ast.ImportFrom):
+                continue
+            for alias in node.names:
+                if alias.asname:
+                    found.append((alias.name, alias.asname))
+        return tuple(found)
 
     @cached_property
     def _parents(self) -> dict[ast.AST, ast.AST]:

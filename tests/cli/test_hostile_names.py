@@ -100,6 +100,7 @@ def test_a_profile_names_it_so_that_it_is_read_back(odd: Path) -> None:
     assert "cannot be read" not in ends_well(odd, "detect")
 
 
+@pytest.mark.real
 def test_a_job_spec_of_such_a_name_stops_no_command(tmp_path: Path) -> None:
     files = {name: data for name, data in hostile.FILES.items() if not name.endswith(".yaml")}
     files[os.fsdecode(b".skillrun/jobs/\xff.yaml")] = hostile.SPEC

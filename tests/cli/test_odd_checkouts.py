@@ -79,6 +79,7 @@ def test_a_dirty_tree_touches_only_what_changes_afterwards(tmp_path: Path) -> No
     assert touched == ["fresh.txt", "staged.txt", "untracked.txt"]
 
 
+@pytest.mark.real
 def test_a_read_only_tree_with_the_ledger_elsewhere(tmp_path: Path) -> None:
     repo = shops.shop(tmp_path / "repo")
     ledger = tmp_path / "elsewhere" / "ledger.db"

@@ -25,6 +25,9 @@ from skillrun.proof.schedule import ONCE, Schedule, parse_schedule
 from skillrun.proof.services.errors import ServiceMissing
 from skillrun.proof.setting import Setting
 
+# An interpreter for each library, some of them beside a Redis or PostgreSQL of their own.
+pytestmark = pytest.mark.real
+
 CORPUS = Path(__file__).parent / "corpus"
 sys.path.insert(0, str(CORPUS))
 import run as corpus  # type: ignore[import-not-found,unused-ignore]  # noqa: E402

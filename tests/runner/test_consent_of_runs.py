@@ -171,6 +171,7 @@ def test_what_passed_is_not_run_again(tested: Path) -> None:
     assert runs(tested) == 1
 
 
+@pytest.mark.real
 def test_a_validation_that_changes_tracked_files(tested: Path) -> None:
     (tested / "Makefile").write_text("test:\n\techo >> shop/orders.py; touch new.txt\n")
     report = shops.report(tested, "--trust", code=1)

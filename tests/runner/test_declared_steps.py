@@ -189,6 +189,7 @@ def copy_of_bundled(repo: Path, change: Any) -> None:
     helpers.write_files(repo, {f".agents/skills/{shops.SKILL}/SKILL.md": changed.encode()})
 
 
+@pytest.mark.real
 def test_a_copy_of_the_bundled_skill_without_a_step_still_runs_it(tmp_path: Path) -> None:
     repo = shops.shop(tmp_path / "repo")
     copy_of_bundled(repo, lambda text: without_step(text, "idempotency"))
@@ -199,6 +200,7 @@ def test_a_copy_of_the_bundled_skill_without_a_step_still_runs_it(tmp_path: Path
     assert "SKILL.md has no step for idempotency" in shops.run(repo, code=0)
 
 
+@pytest.mark.real
 def test_a_copy_of_the_bundled_skill_with_a_step_more(tmp_path: Path) -> None:
     repo = shops.shop(tmp_path / "repo")
     extra = "\\g<0>\n10) Tell the people on call.\n"

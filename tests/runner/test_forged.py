@@ -226,6 +226,7 @@ def test_after_a_redaction_it_is_believed_still(finished_shop: Path) -> None:
     assert "not believed" not in done.stderr
 
 
+@pytest.mark.real
 def test_without_the_key_everything_is_examined_again(finished_shop: Path) -> None:
     key = finished_shop.with_name(f"{finished_shop.name}.home") / "state" / "ledger.key"
     assert key.stat().st_mode & 0o777 == 0o600
