@@ -49,6 +49,7 @@ def assumptions(proof: Proof, target: Target) -> list[str]:
         *_lives_on(proof, target),
         *_added(proof, target),
         *_aside(proof),
+        *_list_scratch_files(proof),
         *_varied(proof),
         *_machine(proof, target),
     ]
@@ -180,6 +181,14 @@ def _aside(proof: Proof) -> Iterator[str]:
         {str(event["name"]) for event in _notes(proof) if event["what"] == "database-aside"}
     ):
         yield f"{name} was not opened: {{scratch}}/{name} stood in for it"
+
+
+def _list_scratch_files(proof: Proof) -> Iterator[str]:
+    """What was written into the scratch was held against the single run, as the state is."""
+    names = sorted(proof.reference.once.files) if proof.reference is not None else []
+    if names:
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        yield f"{{scratch}}/{names[0]}{more}: a file that holds at the end what a single run leaves"
 
 
 def _notes(proof: Proof) -> Iterator[Event]:

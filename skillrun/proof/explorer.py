@@ -12,7 +12,14 @@ from typing import Any
 
 from skillrun.proof import ticks
 from skillrun.proof.clones import clone_rows
-from skillrun.proof.history import Delivery, Event, History, is_dead_letter, lasts
+from skillrun.proof.history import (
+    Delivery,
+    Event,
+    History,
+    is_dead_letter,
+    lasts,
+    name_scratch_file,
+)
 from skillrun.proof.jobs import DIRECT, POISON, is_same_job, is_valid, read_payload
 from skillrun.proof.orders import Orders, victim
 from skillrun.proof.processes import Process, Processes
@@ -100,6 +107,8 @@ class Explorer:
         self.orders = Orders(setting.spec.failures)
         self.base = 0.0  # where virtual time begins
         self.daily = False  # each day's ticks are a job of their own
+        # Table that is written and that no state query reads -> a query of all of it.
+        self.unread: dict[str, str] = {}
 
     # -- messages
 
@@ -776,8 +785,22 @@ class Explorer:
             notes=tuple(notes),
             payloads=self._collect_payloads(run),
             cloned=run.cloned,
+            files=self._read_written_files(run),
+            tables=read_state(self.store, self.unread),
             changes=frozenset(run.watch.changes if run.watch else ()),
         )
+
+    def _read_written_files(self, run: _Run) -> dict[str, str | None]:
+        """What stands at the end in each file of the scratch that a delivery is said to have
+        written.
+        """
+        found: dict[str, str | None] = {}
+        for delivery in run.deliveries:
+            for event in delivery.all("undeclared"):
+                name = name_scratch_file(event)
+                if name is not None:
+                    found[name] = self.setting.place.digest(name)
+        return found
 
     def _collect_payloads(self, run: _Run) -> dict[int, Any]:
         """Of the other jobs that were delivered. What comes without the application's call, and a

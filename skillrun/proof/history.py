@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from skillrun.proof.schedule import Schedule
     from skillrun.proof.store_watch import Change
 
+_IN_SCRATCH = "{scratch}/"  # how a file of the scratch is called
 TEMPORARY_TABLE = re.compile(
     r"\s*create\s+(?:local\s+|global\s+)?temp(?:orary)?\s+table\b", re.IGNORECASE
 )
@@ -57,6 +58,16 @@ def is_dead_letter(event: Event, queue: str | None) -> bool:
         message.get("queue_name"),
     }
     return queue is not None and not event["to_handler"] and queue in names
+
+
+def name_scratch_file(event: Event) -> str | None:
+    """The path within the scratch of a file that was written, and of which nothing else is to be
+    said ("..., a log that is read"); None for every other event.
+    """
+    detail = str(event["detail"])
+    if event.kind != "undeclared" or event["kind"] != "file" or ", " in detail:
+        return None
+    return detail.removeprefix(_IN_SCRATCH) if detail.startswith(_IN_SCRATCH) else None
 
 
 def ends_with_connection(store: str) -> bool:
@@ -174,6 +185,11 @@ class History:
     # varied payload -> the values that its rows have from the first example's; none: it has no rows
     # of its own
     cloned: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    # Each file of the scratch that was written -> the digest of its content at the end; None where
+    # it is gone.
+    files: Mapping[str, str | None] = field(default_factory=dict)
+    # The rows of the tables that are written and that no state query reads, as `state`.
+    tables: Mapping[str, Any] = field(default_factory=dict)
     # What its deliveries changed in the stores, as the stores tell it; of a few families alone.
     changes: frozenset[Change] = frozenset()
 

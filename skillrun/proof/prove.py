@@ -282,6 +282,7 @@ class _Session:
         """A schedule's history, and what it is compared with."""
         explorer.orders.items = self.explorers[0].orders.items
         explorer.set_daily(self.explorers[0].daily)
+        explorer.unread = self.explorers[0].unread
         history = explorer.run(schedule)
         apart = explorer.run(schedule.apart) if schedule.same else None
         return history, replace(self.reference, apart=apart)

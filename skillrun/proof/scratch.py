@@ -5,6 +5,7 @@ lies beside it.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
 import shutil
@@ -123,6 +124,14 @@ class Workplace:
             paths = (Path(folder) / name for name in names)
             found += [str(path.relative_to(self.scratch)) for path in paths if path.is_file()]
         return found
+
+    def digest(self, name: str) -> str | None:
+        """Of a file's content; None where there is no such file."""
+        path = self.scratch / name
+        if path.is_symlink() or not path.is_file():
+            return None
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
     def remove(self) -> None:
         """Leaves nothing behind."""

@@ -12,7 +12,7 @@ from skillrun.proof.jobs import DIRECT
 from skillrun.proof.judges.unknowns import how_it_ended
 from skillrun.proof.reference import Reference, items_of
 from skillrun.proof.schedule import ONCE, Schedule
-from skillrun.proof.world import letter_queries
+from skillrun.proof.world import find_unread_tables, letter_queries
 
 if TYPE_CHECKING:
     from skillrun.contract.job import JobSpec
@@ -27,6 +27,9 @@ def reference_of(explorer: Explorer, spec: JobSpec) -> tuple[Reference, tuple[Hi
         return Reference(spec, once, {}, explorer.facts), (once,)
     if explorer.facts.get("ticks"):
         explorer.orders.items = items_of(once)
+    explorer.unread = find_unread_tables(explorer, [once])
+    if explorer.unread:
+        once = explorer.run(ONCE)  # once more, with these tables read
     later = explorer.run(Schedule("once", late=61))
     jobs, unfit = {}, {}
     for job in sorted(job for job in explorer.origin.messages if 0 < job < DIRECT):

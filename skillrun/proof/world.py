@@ -13,6 +13,7 @@ from skillrun.proof.history import TEMPORARY_TABLE, Event, History, ends_with_co
 from skillrun.proof.reference import INCOMPLETE, Judgement, Reference
 from skillrun.proof.state import StateError, Store, words
 from skillrun.proof.store_watch import Change, may_publish, unshown
+from skillrun.proof.unread_tables import find_like_state, write_query
 
 if TYPE_CHECKING:
     from skillrun.proof.explorer import Explorer
@@ -30,7 +31,7 @@ def world_judgements(
     return [
         *_judge_source(target.root, reference),
         *_judge_volatile_state(reference),
-        *_judge_unread_tables(target.spec, driver, list(histories), explorer),
+        *_judge_unread_tables(target.spec, driver, list(histories), explorer, reference),
         *_judge_redis_commands(target.spec, driver, list(histories)),
         *_judge_emptiness(reference),
         *_judge_effects(reference),
@@ -163,9 +164,15 @@ def _judge_volatile_state(reference: Reference) -> Iterator[Judgement]:
 
 
 def _judge_unread_tables(
-    spec: Any, driver: str | None, histories: list[History], explorer: Explorer
+    spec: Any,
+    driver: str | None,
+    histories: list[History],
+    explorer: Explorer,
+    reference: Reference,
 ) -> Iterator[Judgement]:
-    """A table that is written and that no query reads may hide a repetition."""
+    """A table that is written and that no query reads may hide a repetition, unless it ends each
+    time as after a single run.
+    """
     written = _find_writes(histories)
     changes = [change for change in find_changed(histories) if change.store != "redis"]
     if not written and not changes:
@@ -176,6 +183,7 @@ def _judge_unread_tables(
         yield Judgement(INCOMPLETE, "state.no-database", said)
         return
     read = _find_tables_read(explorer.store, _list_queries(spec))
+    like_state = find_like_state(histories, reference)
     mine = getattr(explorer.store, "path", None)
     name = str(mine).replace(str(explorer.setting.place.scratch), "{scratch}")
     temporary = _find_temporary(histories)
@@ -190,10 +198,23 @@ def _judge_unread_tables(
         if is_other_file:
             said = f"the handler writes to {Path(store[7:]).name}, which is not proof.database"
             yield Judgement(INCOMPLETE, "state.other-database", said)
-        elif table and table not in read:
+        elif table and table not in read and table not in like_state:
             said = f"the table {table} is written but no query of proof.state reads it"
             yield Judgement(INCOMPLETE, "state.unread", said)
-    yield from _unshown(changes, read, driver, explorer)
+    yield from _unshown(changes, read | like_state, driver, explorer)
+
+
+def find_unread_tables(explorer: Explorer, singles: Iterable[History]) -> dict[str, str]:
+    """Table that the single runs write and that no query reads -> a query of all of it."""
+    store = explorer.store
+    if store is None:
+        return {}
+    read = _find_tables_read(store, _list_queries(explorer.setting.spec))
+    found: dict[str, str] = {}
+    for _, table in sorted(_find_writes(singles)):
+        if table and table not in read and _has_table(store, table):
+            found[table] = write_query(table)
+    return found
 
 
 def _judge_redis_commands(

@@ -227,10 +227,10 @@ FILES = {
     ),
     "key-log": (
         (
-            "import ssl\nssl.create_default_context().keylog_filename = os.path.dirname(DB) +"
+            "import ssl\nssl.create_default_context().keylog_filename = os.environ['HOME'] +"
             " '/keys.done'"
         ),
-        "undeclared file: {scratch}/keys.done (jobs.py:",
+        "undeclared file: {home}/keys.done, which stays",
     ),
     "header": (
         (

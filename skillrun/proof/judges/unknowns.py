@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from skillrun.proof.history import Delivery, Event, History, is_dead_letter
+from skillrun.proof.history import Delivery, Event, History, is_dead_letter, name_scratch_file
+from skillrun.proof.judges.scratch_files import is_like_state
 from skillrun.proof.probe.recorder import UNHEARD
 from skillrun.proof.reference import INCOMPLETE, Judgement, Reference
 
@@ -33,7 +34,7 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
     for delivery in history.deliveries:
         if delivery.op == "call":
             continue
-        yield from undeclared(delivery, reference)
+        yield from undeclared(delivery, reference, history)
         if history.schedule.family == "store-error":
             continue  # what comes out of it is the driver's, wrapped by whoever is in between
         yield from _judge_ends_of_process(history, delivery)
@@ -41,11 +42,14 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
             yield from _judge_unlisted_errors(history, delivery, reference)
 
 
-def undeclared(delivery: Delivery, reference: Reference) -> Iterator[Judgement]:
+def undeclared(delivery: Delivery, reference: Reference, history: History) -> Iterator[Judgement]:
     """What it did to the world besides its declared effects."""
     letter = reference.spec.dead_letter
     queue = letter.where if letter and letter.kind == "queue" else None
     for event in delivery.all("undeclared"):
+        name = name_scratch_file(event)
+        if name is not None and is_like_state(name, history, reference):
+            continue
         said = f"undeclared {event['kind']}: {event['detail']}{_show_place(event)}"
         yield Judgement(INCOMPLETE, "effect.undeclared", said, events=(event.number,))
     for event in delivery.all("published"):

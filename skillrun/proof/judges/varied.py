@@ -25,7 +25,7 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
     does undeclared.
     """
     for delivery in history.runs:
-        yield from undeclared(delivery, reference)
+        yield from undeclared(delivery, reference, history)
     for effect in _find_keyed_effects(reference):
         yield from _judge_shared_keys(history, reference, effect)
 

@@ -1,0 +1,60 @@
+"""Files that a handler writes into the scratch: like a state query, what stands in them at the end is
+that of a single run. A file that is added to, or made anew with each attempt, is an effect.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from skillrun.proof.history import History
+from skillrun.proof.reference import Reference, must_complete
+
+# A work file often has the number of its process, or a random name.
+_VOLATILE = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|[0-9a-f]{16,}|\d+", re.IGNORECASE)
+
+
+def is_like_state(name: str, history: History, reference: Reference) -> bool:
+    """Whether a file at the end is as a single run leaves it, so that writing it again changes
+    nothing. `name`: a path within the scratch.
+    """
+    if history.schedule.family == "varied":
+        return True  # what a payload that nobody gave comes to is its own affair
+    if _differs_between_runs(name, reference):
+        return False
+    seen = history.files.get(name)
+    allowed: set[str | None] = set()
+    for single in _list_singles(reference):
+        if name in single.files:
+            allowed.add(single.files[name])
+    if allowed and not must_complete(history, reference):
+        allowed.add(None)  # a job that is not done need not have written it
+    if seen in allowed:
+        return True
+    return _is_work_file(name, reference) and (seen is None or history.schedule.has_crash)
+
+
+def _list_singles(reference: Reference) -> Iterator[History]:
+    yield reference.once
+    yield from reference.jobs.values()
+
+
+def _differs_between_runs(name: str, reference: Reference) -> bool:
+    """Two single runs leave another content: a time or a random value, or what is added to."""
+    later = reference.later
+    if later is None or name not in reference.once.files or name not in later.files:
+        return False
+    return reference.once.files[name] != later.files[name]
+
+
+def _is_work_file(name: str, reference: Reference) -> bool:
+    """Whether every single run removes or renames the files of this kind before it ends; a process
+    that dies leaves one.
+    """
+    kind = _VOLATILE.sub("#", name)
+    found: list[str | None] = []
+    for single in _list_singles(reference):
+        for other, digest in single.files.items():
+            if _VOLATILE.sub("#", other) == kind:
+                found.append(digest)
+    return bool(found) and all(digest is None for digest in found)
