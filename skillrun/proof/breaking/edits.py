@@ -47,7 +47,7 @@ def edited(source: bytes, edit: FileEdit) -> str:
     """The text of a file with the edit. Raises SyntaxError or ValueError where Python cannot read
     it.
     """
-    tree = _Effects(edit.effects).visit(_parsed(source))
+    tree = _Effects(edit.effects).visit(parse_source(source))
     for node in ast.walk(tree):
         if isinstance(node, Function) and node.lineno in edit.handlers | edit.helpers:
             _guard_tries(node)
@@ -56,7 +56,7 @@ def edited(source: bytes, edit: FileEdit) -> str:
     return ast.unparse(ast.fix_missing_locations(tree)) + "\n"
 
 
-def _parsed(source: bytes) -> ast.Module:
+def parse_source(source: bytes) -> ast.Module:
     """Not `repo.syntax.parse_python`, which rewrites what is newer: this text is going to run."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the repository's code
@@ -74,7 +74,7 @@ class _Effects(ast.NodeTransformer):
         awaited = self.effects.get(Span.of(node))
         if awaited is None:
             return node
-        return ast.BoolOp(ast.Or(), [_call(f"dropping({awaited})"), node])
+        return ast.BoolOp(ast.Or(), [call_runtime(f"dropping({awaited})"), node])
 
     visit_Name = visit_Attribute = _replaced
 
@@ -86,7 +86,7 @@ def _guard_body(function: Function) -> None:
     start = 1 if ast.get_docstring(function, clean=False) is not None else 0
     body = function.body[start:] or [ast.Pass()]
     guarded = ast.Try(body=body, handlers=[_swallowing(), _turning()], orelse=[], finalbody=[])
-    function.body[start:] = [ast.Expr(_call("reached()")), guarded]
+    function.body[start:] = [ast.Expr(call_runtime("reached()")), guarded]
 
 
 def _guard_tries(function: Function) -> None:
@@ -112,14 +112,19 @@ def _own_tries(function: Function) -> list[ast.Try]:
 
 
 def _swallowing() -> ast.ExceptHandler:
-    return ast.ExceptHandler(type=_call("met('swallow')"), name=None, body=[ast.Return(value=None)])
+    return ast.ExceptHandler(
+        type=call_runtime("met('swallow')"), name=None, body=[ast.Return(value=None)]
+    )
 
 
 def _turning() -> ast.ExceptHandler:
     return ast.ExceptHandler(
-        type=_call("met('turn')"), name=None, body=[ast.Raise(exc=_call("turned()"), cause=None)]
+        type=call_runtime("met('turn')"),
+        name=None,
+        body=[ast.Raise(exc=call_runtime("turned()"), cause=None)],
     )
 
 
-def _call(text: str) -> ast.expr:
+def call_runtime(text: str) -> ast.expr:
+    """A call of what runs with the tests."""
     return ast.parse(f"{_RUNTIME}.{text}", mode="eval").body

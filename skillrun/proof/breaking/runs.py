@@ -21,7 +21,7 @@ TIMES_LONGER = 10.0
 _RUNTIME = Path(__file__).with_name("runtime.py")
 _REACH = Path(__file__).with_name("reach.py")
 _NAME = "skillrun_broken"
-_UNBROKEN = {"drop": False, "swallow": [], "turn": []}
+_UNBROKEN = {"drop": False, "swallow": [], "turn": [], "site": ""}
 
 
 class Ran(Protocol):
@@ -62,6 +62,7 @@ class Job:
     permanent: tuple[Mapping[str, Any], ...] = ()
     returns: Any = None  # what the effect gives when it is dropped
     env: Mapping[str, str] = field(default_factory=dict)
+    texts: Mapping[str, str] = field(default_factory=dict)  # path -> text with sites
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,8 @@ class Asked:
     only: frozenset[str] | None = None  # tests without their parameters; None: all
     red: frozenset[str] = frozenset()  # fail when nothing is broken: that says nothing
     is_edited: bool = True  # False: the repository as it is
+    most: int = 0  # sites that are tried
+    enough_s: float = 0.0  # after these, no further site is
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,8 @@ class Records:
     # Test -> scope in which the handler ran.
     reached: Mapping[str, str] = field(default_factory=dict)
     struck: frozenset[str] = frozenset()  # tests in which the break made a difference
+    met: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # site -> test -> scope
+    unmet: bool = False  # no green test comes by the site
     uncollected: tuple[str, ...] = ()
     elsewhere: tuple[str, ...] = ()  # what was imported instead of the copy
     unresolved: tuple[str, ...] = ()  # declared errors that do not exist
@@ -127,7 +132,10 @@ def run_forked(
     The breaks meet the green tests that reach the handler. None where that is not the same as a
     process for each: something would outlast a fork.
     """
-    most = asked.limit_s + len(breaks) * limit_of_break(asked.limit_s)
+    of_breaks = len(breaks) * limit_of_break(asked.limit_s)
+    if asked.enough_s:
+        of_breaks = asked.enough_s + limit_of_break(asked.limit_s)
+    most = asked.limit_s + of_breaks
 
     def longer(command: str, folder: Path, env: Mapping[str, str], limit_s: float) -> Ran:
         return run(command, folder, env, most)
@@ -168,6 +176,8 @@ def _run_in_copy(
 def _write_edits(job: Job, asked: Asked, repo: Path) -> None:
     for path, edit in job.edits.items() if asked.is_edited else ():
         (repo / path).write_text(edited((job.root / path).read_bytes(), edit), encoding="utf-8")
+    for path, text in job.texts.items():
+        (repo / path).write_text(text, encoding="utf-8")
 
 
 def _write_runtime(
@@ -198,6 +208,11 @@ def _write_runtime(
         "red": sorted(asked.red),
         "stop": bool(asked.broken),
         "watch": not asked.broken,
+        "maps": bool(job.texts),
+        "meeting": {},
+        "slow": [],
+        "most": asked.most,
+        "enough_s": asked.enough_s,
     }
     place.with_suffix(".json").write_text(json.dumps(settings, default=str), encoding="utf-8")
 
@@ -234,6 +249,10 @@ def _said(records: Path) -> dict[str, list[dict[str, Any]]]:
 def _read(said: Mapping[str, list[dict[str, Any]]], ran: Ran, repo: Path, job: Job) -> Records:
     end = said.get("end", [{}])[-1]
     roots = [event["path"] for event in said.get("root", [])]
+    met: dict[str, dict[str, str]] = {}
+    for event in said.get("met", []):
+        if event["test"]:
+            met.setdefault(event["site"], {})[event["test"]] = event["scope"]
     failures = [*said.get("outcome", []), *said.get("uncollected", [])]
     return Records(
         ran=ran,
@@ -244,6 +263,8 @@ def _read(said: Mapping[str, list[dict[str, Any]]], ran: Ran, repo: Path, job: J
             event["test"]: event["scope"] for event in said.get("reached", []) if event["test"]
         },
         struck=frozenset(event["test"] for event in said.get("struck", [])),
+        met=met,
+        unmet="unmet" in said,
         uncollected=tuple(event["test"] for event in said.get("uncollected", [])),
         elsewhere=tuple(end.get("elsewhere", ())),
         unresolved=tuple(event["name"] for event in said.get("unresolved", [])),
@@ -253,7 +274,7 @@ def _read(said: Mapping[str, list[dict[str, Any]]], ran: Ran, repo: Path, job: J
         not_alone="not-alone" in said,
         spawned=bool(end.get("spawned")),
         no_pytest="no-pytest" in said,
-        ended=bool(end),
+        ended=bool(end) and "unended" not in said,
     )
 
 

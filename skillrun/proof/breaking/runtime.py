@@ -28,10 +28,15 @@ if TYPE_CHECKING:
 SETTINGS: dict[str, Any] = json.loads(
     Path(__file__).with_suffix(".json").read_text(encoding="utf-8")
 )
+# What a test starts itself finds its break here: the file says what the first process does.
+_HANDED_ON = "SKILLRUN_BROKEN"
+SETTINGS.update(json.loads(os.environ.get(_HANDED_ON, "{}")))
 SPAWNS = frozenset(
     ("subprocess.Popen", "os.posix_spawn", "os.exec", "os.fork", "os.forkpty", "os.system")
 )
 
+_DEPTH = 3
+_SLOW_S = 1.0
 _HELD = 64 * 1024**2  # bytes that importing the tests may have written, to be put back
 
 
@@ -42,6 +47,7 @@ def _records(path: str) -> int:
 _out = _records(SETTINGS["out"])
 _write = os.write  # a test may put something else in its place
 _said: set[str] = set()
+_met: set[tuple[str, str]] = set()
 _known: dict[str, list[tuple[type[BaseException], list[Any]]]] = {}
 
 
@@ -81,6 +87,74 @@ def met(what: str) -> tuple[type, ...]:
         return ()
     _say("struck", test=_test())
     return (type(error),)
+
+
+def lost() -> bool:
+    """Whether the handler does nothing: another process or thread than the tests' own runs it."""
+    is_here = os.getpid() == SETTINGS.get("tester") and (
+        threading.current_thread() is threading.main_thread()
+    )
+    return not is_here and _is_active("worker")
+
+
+def kept(site: str) -> bool:
+    """False where a statement is left out, or a condition is never true."""
+    return not _is_active(site)
+
+
+def forced(site: str) -> bool:
+    """True where a condition always is."""
+    return _is_active(site)
+
+
+def changed(site: str, value: Any) -> Any:
+    """The value, or another one of its kind; where there is none it cannot be broken here."""
+    if SETTINGS["site"] not in ("", site):
+        return value
+    other = _other(value, 0)
+    if other is value or not _is_active(site):
+        return value
+    return other
+
+
+def _is_active(site: str) -> bool:
+    """Whether this is what is broken; the unbroken run tells which tests come by."""
+    active = SETTINGS["site"]
+    if active == site:
+        _say("struck", test=_test())
+        return True
+    if not active and SETTINGS["maps"]:
+        test = _test()
+        if (site, test) not in _met:
+            _met.add((site, test))
+            _say("met", site=site, test=test, scope=_scope())
+    return False
+
+
+def _scope() -> str:
+    """For whom a place was met: what another process does was begun by any test of its file."""
+    if _now.scopes:
+        return _now.scopes[-1]
+    return "function" if os.getpid() == SETTINGS.get("tester") else "module"
+
+
+def _other(value: Any, depth: int) -> Any:
+    """Another value of the same kind; the same one where none is known."""
+    kind = type(value)
+    if kind is bool:
+        return not value
+    if kind in (int, float):
+        return value + 1
+    if kind is str:
+        return value + "~"
+    if kind is bytes:
+        return value + b"~"
+    if kind in (list, tuple) and value and depth < _DEPTH:
+        return kind([_other(value[0], depth + 1), *value[1:]])
+    if kind is dict and value and depth < _DEPTH:
+        first = next(iter(value))
+        return {**value, first: _other(value[first], depth + 1)}
+    return value
 
 
 def turned() -> BaseException:
@@ -195,7 +269,7 @@ class Watching:
             _say("not-alone")
             return True
         limit_s = SETTINGS["limit_s"]
-        for number, settings in enumerate(forks):
+        for number, settings in enumerate(each for each in forks if not each["site"]):
             began = time.monotonic()
             if _fork(settings, limit_s):
                 if SETTINGS["stop"]:
@@ -212,7 +286,35 @@ class Watching:
                 SETTINGS.update(_green_and_red(settings["out"]))
                 if not SETTINGS["only"]:
                     break
+        if self._try_sites(kept, [each for each in forks if each["site"]], limit_s):
+            session.items[:] = [item for item in session.items if _is_wanted(item)]
+            return None
         return True
+
+    def _try_sites(self, kept: Kept, forks: list[dict[str, Any]], limit_s: float) -> bool:
+        """Each site with the tests that come by it, the slow ones only where the others have not
+        noticed. True in a fork.
+        """
+        end = time.monotonic() + SETTINGS["enough_s"]
+        slow = set(SETTINGS["slow"])
+        waiting = [each for each in forks if SETTINGS["meeting"].get(each["site"])]
+        for settings in forks:
+            if settings not in waiting:
+                _tell(settings["out"], "unmet")
+        for is_slow in (False, True):
+            for settings in waiting[: SETTINGS["most"]]:
+                meeting = SETTINGS["meeting"][settings["site"]]
+                settings["only"] = [test for test in meeting if (test in slow) is is_slow]
+                if not settings["only"] or _has_noticed(settings["out"]):
+                    continue
+                if time.monotonic() > end:
+                    # What its slow tests would say is not known, so nothing is.
+                    _tell(settings["out"], "unended")
+                    continue
+                if _fork(settings, limit_s):
+                    return True
+                kept.put_back()
+        return False
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         _now.test = nodeid
@@ -234,6 +336,7 @@ class Watching:
                 "outcome",
                 test=report.nodeid,
                 outcome=outcome,
+                seconds=getattr(report, "duration", 0.0),
                 message=_message(report) if report.failed else "",
             )
         if (
@@ -329,7 +432,16 @@ def _fork(settings: dict[str, Any], limit_s: float) -> bool:
     SETTINGS.update(settings)
     _out = _records(SETTINGS["out"])
     _said.clear()
+    _met.clear()
+    _hand_on()
     return True
+
+
+def _hand_on() -> None:
+    """To the processes that this one starts."""
+    SETTINGS["tester"] = os.getpid()
+    names = ("tester", "out", "site", "maps", "drop", "swallow", "turn")
+    os.environ[_HANDED_ON] = json.dumps({name: SETTINGS[name] for name in names})
 
 
 def _await(child: int, records: str, limit_s: float) -> None:
@@ -349,10 +461,24 @@ def _await(child: int, records: str, limit_s: float) -> None:
         else f"exit {os.WEXITSTATUS(status)}"
     )
     words = f"it took longer than {limit_s:.0f} s" if timed_out else how
-    line = json.dumps({"event": "fork", "words": words, "timed_out": timed_out}) + "\n"
+    _tell(records, "fork", words=words, timed_out=timed_out)
+
+
+def _tell(records: str, event: str, **fields: Any) -> None:
+    """One line in the records of a fork, by the process that forks."""
     fd = _records(records)
-    os.write(fd, line.encode())
+    os.write(fd, (json.dumps({"event": event, **fields}) + "\n").encode())
     os.close(fd)
+
+
+def _has_noticed(records: str) -> bool:
+    """Whether a fork has ended with a test that fails because of the break."""
+    said = [json.loads(line) for line in Path(records).read_text(encoding="utf-8").splitlines()]
+    failed = [
+        event for event in said if event["event"] == "outcome" and event["outcome"] == "failed"
+    ]
+    is_struck = any(event["event"] == "struck" for event in said)
+    return is_struck and any(event["test"] not in SETTINGS["red"] for event in failed)
 
 
 def _green_and_red(records: str) -> dict[str, Any]:
@@ -365,7 +491,16 @@ def _green_and_red(records: str) -> dict[str, Any]:
         for event in said
         if event["event"] == "reached" and event["test"]
     }
+    met: dict[str, dict[str, str]] = {}
+    slow = set()
+    for event in said:
+        if event["event"] == "met" and event["test"]:
+            met.setdefault(event["site"], {})[event["test"]] = event["scope"]
+        elif event["event"] == "outcome" and event["seconds"] > _SLOW_S:
+            slow.add(event["test"].partition("[")[0])
     return {
+        "meeting": {site: sorted(reach.reaching(tests, outcomes)) for site, tests in met.items()},
+        "slow": sorted(slow),
         "only": sorted(reach.reaching(reached, outcomes)),
         "red": sorted(reach.of(outcomes, "failed")),
     }
@@ -449,6 +584,7 @@ def _django() -> list[Any]:
 
 def launch(arguments: list[str]) -> int:
     """Runs pytest; its exit code."""
+    _hand_on()
     if SETTINGS["watch"]:
         sys.addaudithook(_audit)
     try:

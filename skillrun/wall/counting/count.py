@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ from skillrun.wall.counting.places import (
 )
 from skillrun.wall.counting.records import DEAF, PASSED, RED, Counted
 from skillrun.wall.counting.runs import Side, count_tests
+from skillrun.wall.noticing.compare import Commits, compare_noticing
 from skillrun.wall.verification import Tally, Tests
 
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ def count_both(sides: Sides, diff: Diff) -> Tests:
         *compare_counts(base, head, diff),
         *_report_left_out(found, paths, base, head),
     )
+    if head.problem is None:
+        findings = (*findings, *_compare_noticing(sides, diff, folders))
     if says_none and head.tests:
         findings = (_report_denied(head), *findings)
     return Tests(
@@ -75,6 +78,15 @@ def count_both(sides: Sides, diff: Diff) -> Tests:
         base=_make_tally(base),
         findings=findings,
     )
+
+
+def _compare_noticing(sides: Sides, diff: Diff, folders: tuple[str, ...]) -> tuple[Finding, ...]:
+    """What HEAD's tests notice less than the base's."""
+
+    def check_out(commit: str) -> AbstractContextManager[Side]:
+        return _check_out_side(sides, commit, folders)
+
+    return compare_noticing(Commits(sides.repo, sides.base, sides.head, folders, check_out), diff)
 
 
 def _count_base(side: Side, head: Counted) -> Counted:

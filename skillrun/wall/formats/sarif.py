@@ -131,10 +131,17 @@ def _known_help() -> dict[str, str]:
     from skillrun.frameworks.registry import FRAMEWORKS
     from skillrun.wall.counting.compare import HELP as TESTS_HELP
     from skillrun.wall.gaming.registry import LOOKS
+    from skillrun.wall.noticing.compare import HELP as NOTICING_HELP
     from skillrun.wall.proved import HELP
     from skillrun.wall.surroundings import HELP as CHANGED_HELP
 
-    known = {f"gaming.{look.id}": look.help for look in LOOKS} | HELP | TESTS_HELP | CHANGED_HELP
+    known = (
+        {f"gaming.{look.id}": look.help for look in LOOKS}
+        | HELP
+        | TESTS_HELP
+        | CHANGED_HELP
+        | NOTICING_HELP
+    )
     for framework in FRAMEWORKS.values():
         known |= {rule.id: rule.why for rule in framework.list_rules()}
     return known

@@ -143,7 +143,7 @@ def _job(
         modules=tuple(case.project.import_name(path) for path in edits),
         python=python,
         folder=folder,
-        import_root=_import_root(function),
+        import_root=find_import_root(function),
         transient=tuple(
             {"type": e.type, "args": list(e.args)} for e in (failures.transient if failures else ())
         ),
@@ -182,7 +182,7 @@ def _function(case: JobCase, handler: Definition) -> Definition | None:
     return next((method for method in methods if method is not None), None)
 
 
-def _import_root(function: Definition) -> str:
+def find_import_root(function: Definition) -> str:
     """The folder from which the handler's module is imported: "src" for "src/shop/tasks.py"."""
     path = function.path.removesuffix(".py").removesuffix("/__init__")
     name = function.module.name.replace(".", "/")

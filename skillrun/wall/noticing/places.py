@@ -1,0 +1,122 @@
+"""Where the code of the jobs of a commit can be broken: in what the handlers reach."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from skillrun.proof.breaking.sites import KINDS, WORKER, Site, find_sites, write_sites
+from skillrun.repo.python import Definition, Project
+from skillrun.skills.job_worker.stages.noticing import find_import_root
+from skillrun.wall.diff import File
+from skillrun.wall.gaming.specs import at, listed, mapping
+from skillrun.wall.sources import CommitSources
+from skillrun.wall.watched.reach import Reach
+
+_MOST_SITES = 600  # that tests may come by; how many are tried is another question
+
+
+@dataclass(frozen=True)
+class Places:
+    """The code of one commit, and where it can be broken, in the order in which that is tried."""
+
+    sites: tuple[Site, ...] = ()
+    texts: dict[str, str] = field(default_factory=dict)  # path -> text in which they can be
+    modules: tuple[str, ...] = ()
+    import_root: str = ""
+    paths: frozenset[str] = frozenset()  # all files that the handlers reach
+    env: dict[str, str] = field(default_factory=dict)  # plain values of proof.env
+
+    def find_same(self, other: Places) -> dict[str, Site]:
+        """Id of a site here -> the site of the other commit that is the same code."""
+        known = {_identity(site): site for site in other.sites}
+        found = {}
+        for site in self.sites:
+            same = known.get(_identity(site))
+            if same is not None:
+                found[site.id] = same
+        return found
+
+
+def _identity(site: Site) -> tuple[str, str, str]:
+    return site.function, site.kind, site.text
+
+
+def find_places(specs: Iterable[File], sources: CommitSources, *, is_new: bool) -> Places:
+    """The places of one side."""
+    project = Project(sources)
+    reach = Reach(project)
+    handlers: list[Definition] = []
+    roots: list[str] = []
+    env: dict[str, str] = {}
+    for spec in specs:
+        document = spec.new_document if is_new else spec.old_document
+        value = document.value if document is not None else None
+        handler = project.find(str(at(value, "handler")))
+        if handler is not None:
+            handlers += project.callables(handler)
+            roots += _list_roots(value)
+            env |= _list_plain(value)
+    reach.follow(roots)
+    if not handlers:
+        return Places(paths=frozenset(reach.modules))
+    functions: dict[str, set[int]] = {}
+    for function in reach.functions.values():
+        functions.setdefault(function.path, set()).add(function.line)
+    sites = _find_sites(sources, functions)
+    started = Site(WORKER, handlers[0].path, handlers[0].line, handlers[0].name, "", "")
+    broken = {site.path for site in sites} | {handler.path for handler in handlers}
+    texts = {}
+    for path in sorted(broken):
+        own = {handler.line for handler in handlers if handler.path == path}
+        text = sources.texts[path].encode()
+        texts[path] = write_sites(text, path, functions.get(path, ()), own)
+    return Places(
+        sites=(started, *sites),
+        texts=texts,
+        modules=tuple(project.import_name(path) for path in sorted(broken)),
+        import_root=find_import_root(handlers[0]),
+        paths=frozenset(reach.modules),
+        env=env,
+    )
+
+
+def _list_roots(value: object) -> Iterator[str]:
+    """What is followed: the handler, who publishes the job, and the effects."""
+    yield str(at(value, "handler"))
+    enqueue = at(value, "enqueue")
+    yield str(at(enqueue, "call") if isinstance(enqueue, dict) else enqueue)
+    for effect in listed(at(value, "effects")):
+        yield str(at(effect, "call"))
+
+
+def _list_plain(value: object) -> dict[str, str]:
+    found = {}
+    for name, text in mapping(at(value, "proof", "env")).items():
+        # What needs a scratch or a service of the proof is not there.
+        if isinstance(text, str) and "{" not in text:
+            found[str(name)] = text
+    return found
+
+
+def _find_sites(sources: CommitSources, functions: dict[str, set[int]]) -> tuple[Site, ...]:
+    """One of each function in turn, those first that say most."""
+    groups: dict[tuple[str, str], list[Site]] = {}
+    for path, lines in functions.items():
+        try:
+            found = find_sites(sources.texts[path].encode(), path, lines)
+        except (SyntaxError, ValueError):
+            # Only a newer Python can read it.
+            continue
+        for site in found:
+            groups.setdefault((path, site.function), []).append(site)
+    ranked = []
+    for number, group in enumerate(groups.values()):
+        group.sort(key=_rank)
+        ranked += [(turn, number, site) for turn, site in enumerate(group)]
+    ranked.sort(key=lambda entry: entry[:2])
+    return tuple(site for _, _, site in ranked[:_MOST_SITES])
+
+
+def _rank(site: Site) -> tuple[int, int]:
+    return KINDS.index(site.kind), site.line
