@@ -10,11 +10,13 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from functools import cached_property
 from pathlib import Path
 
 from skillrun.contract.specfile import SCHEMA_NAME, SPEC_FOLDER, SUFFIXES
 from skillrun.contract.yamlpos import Document, YamlProblem, load_positions
+from skillrun.frameworks.known.launchers import START_FILES
 from skillrun.repo.git import git_output, objects_missing
 from skillrun.repo.sources import ROOT_MARKERS
 from skillrun.wall.sources import CommitSources
@@ -23,6 +25,7 @@ LARGEST = 1_000_000  # bytes; a larger file is no source that somebody reviews
 # Code is followed into files that nobody would review: a large one must not hide what it asks.
 _LARGEST_SOURCE = 8_000_000
 _REGULAR = ("100644", "100755")
+_TABLES = (".sql", ".env")
 _IDENTIFIER = re.compile(r"\b[A-Za-z_]\w*")
 # A word that stands there once or twice may go for other reasons than a new name.
 _OFTEN = 3
@@ -153,6 +156,9 @@ class Diff:
     # The Python files of the base, changed or not.
     before: CommitSources = field(default_factory=CommitSources)
     after: CommitSources = field(default_factory=CommitSources)  # those of HEAD
+    # The changed files that may start a worker or make its tables. No other look asks for them:
+    # what is weak in a test's command is nothing in a script that deploys.
+    deployment: tuple[File, ...] = ()
 
     def files_named(self, *names: str) -> Iterator[File]:
         """The changed files with one of these names, in whatever folder."""
@@ -169,7 +175,7 @@ def read_diff(root: Path, base: str, head: str) -> Diff:
     """What lies between two commits. Raises `RepoUnusable` where git cannot tell."""
     changed = []
     for entry in _list_changed(root, base, head):
-        if _is_looked_at(entry[0]) or _is_looked_at(entry[1]):
+        if any(_is_looked_at(path) or _is_deployment(path) for path in entry[:2]):
             changed.append(entry)
     old_specs, new_specs = _find_specs(root, base), _find_specs(root, head)
     blobs = {*old_specs.values(), *new_specs.values()}
@@ -177,11 +183,16 @@ def read_diff(root: Path, base: str, head: str) -> Diff:
         blobs.update(blob for blob in (was, now) if blob)
     texts = _read_texts(root, blobs)
     files = []
+    deployment = []
     for old, new, was, now in changed:
         file = File(new, old, texts.get(was or ""), texts.get(now or ""))
         # Neither a text here nor there: a link, or too large to be a source.
-        if file.old is not None or file.new is not None:
+        if file.old is None and file.new is None:
+            continue
+        if _is_looked_at(old) or _is_looked_at(new):
             files.append(file)
+        if _is_deployment(old) or _is_deployment(new):
+            deployment.append(file)
     specs = []
     for path in sorted({*old_specs, *new_specs}):
         old_text = texts.get(old_specs.get(path, ""))
@@ -192,6 +203,7 @@ def read_diff(root: Path, base: str, head: str) -> Diff:
         tuple(specs),
         CommitSources(lambda: _python_texts(root, base)),
         CommitSources(lambda: _python_texts(root, head)),
+        tuple(deployment),
     )
 
 
@@ -295,6 +307,11 @@ def _list_changed(
 
 def _is_looked_at(path: str) -> bool:
     return path.endswith(_ENDINGS) or path.rpartition("/")[2] in _NAMES
+
+
+def _is_deployment(path: str) -> bool:
+    name = path.rpartition("/")[2].lower()
+    return name.endswith(_TABLES) or any(fnmatch(name, pattern) for pattern in START_FILES)
 
 
 def _read_texts(root: Path, ids: Iterable[str], largest: int = LARGEST) -> dict[str, str]:

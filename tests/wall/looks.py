@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 from skillrun.core.verdict import Finding
-from skillrun.wall.diff import Diff, File, is_spec
+from skillrun.wall.diff import Diff, File, _is_deployment, _is_looked_at, is_spec
 from skillrun.wall.gaming.registry import LOOKS
 from skillrun.wall.sources import CommitSources
 
@@ -34,11 +34,13 @@ def diff(old: Side, new: Side, renamed: Mapping[str, str] | None = None) -> Diff
     ]
     both = sorted(before.keys() | after.keys())
     specs = [File(path, path, before.get(path), after.get(path)) for path in both if is_spec(path)]
+    changed = tuple(file for file in files if (file.path, file.new) != (file.old_path, file.old))
     return Diff(
-        tuple(file for file in files if (file.path, file.new) != (file.old_path, file.old)),
+        tuple(file for file in changed if _is_looked_at(file.path)),
         tuple(specs),
         CommitSources(lambda: before),
         CommitSources(lambda: after),
+        tuple(file for file in changed if _is_deployment(file.path)),
     )
 
 

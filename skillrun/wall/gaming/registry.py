@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from skillrun.core.verdict import Finding
 from skillrun.wall.diff import Diff
 from skillrun.wall.gaming import (
+    adapters,
     altered_spec,
+    beside,
     blind_queries,
     bytecode,
     collection,
@@ -16,6 +18,7 @@ from skillrun.wall.gaming import (
     deleted_tests,
     gates,
     guarantees,
+    lost_records,
     make_programs,
     new_waivers,
     payload,
@@ -25,6 +28,7 @@ from skillrun.wall.gaming import (
     swallowing,
     watching,
     weaker_assertions,
+    workers,
 )
 
 
@@ -55,5 +59,9 @@ _MODULES = (
     swallowing,
     watching,
     bytecode,
+    adapters,
+    workers,
+    beside,
+    lost_records,
 )
 LOOKS: tuple[Look, ...] = tuple(Look(module.ID, module.HELP, module.find) for module in _MODULES)

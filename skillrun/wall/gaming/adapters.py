@@ -1,0 +1,212 @@
+"""What a branch changes behind an effect's call: no proof sees that, since it stands in for it."""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from skillrun.core.verdict import Finding, Severity
+from skillrun.repo.python import Definition, Project
+from skillrun.repo.source import FunctionNode
+from skillrun.wall.diff import Diff, File
+from skillrun.wall.gaming.making import quoted, taken
+from skillrun.wall.gaming.specs import at, base_document, listed
+from skillrun.wall.sources import CommitSources
+from skillrun.wall.watched.key_flow import KeyFlow, iterate_losses
+from skillrun.wall.watched.outgoing import Outgoing
+from skillrun.wall.watched.reach import Reach
+
+ID = "altered-adapter"
+HELP = (
+    "A proof stands in for the function behind an effect's call, and sees nothing of its code. "
+    "Found there: an idempotency key that is cut, replaced or dropped, a further call that goes "
+    "out, and errors that no longer come out (errors); any other change (note)."
+)
+_HINT = "put it back, or let a person decide it: no proof looks behind an effect's call"
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """The code behind an effect on one side."""
+
+    definition: Definition
+    reach: Reach
+    parameter: str | None
+
+    def count_calls(self) -> int:
+        """How many calls go out of one call of the adapter at most."""
+        return Outgoing(self.reach).count(self.definition.node, self.definition.module)
+
+    def list_calls(self) -> list[tuple[str, str, int]]:
+        """(name, path, line) of those calls."""
+        found = []
+        for node, definition in self.reach.functions.items():
+            for name, line in Outgoing(self.reach).list_calls([node]):
+                found.append((name, definition.path, line))
+        return found
+
+    def follow_key(self) -> KeyFlow:
+        """What becomes of the key."""
+        flow = KeyFlow(self.reach)
+        if self.parameter is not None:
+            flow.follow(self.definition, self.parameter)
+        return flow
+
+    def list_texts(self) -> Counter[str]:
+        """Each function, without what says nothing: comments, lines, texts that document."""
+        texts: Counter[str] = Counter()
+        for node in self.reach.functions:
+            if isinstance(node, FunctionNode):
+                texts[_dump_code(node)] += 1
+        return texts
+
+
+def find(diff: Diff) -> Iterator[Finding]:
+    """The findings of each effect that both sides have."""
+    told: set[str] = set()
+    for spec in diff.specs:
+        old = base_document(diff, spec)
+        if spec.new_document is None or old is None:
+            continue
+        were = {str(at(effect, "name")): effect for effect in listed(at(old.value, "effects"))}
+        for effect in listed(at(spec.new_document.value, "effects")):
+            was = were.get(str(at(effect, "name")), effect)
+            call = str(at(effect, "call"))
+            if call not in told:
+                told.add(call)
+                yield from _compare(diff, was, effect)
+
+
+def _compare(diff: Diff, was: object, effect: object) -> Iterator[Finding]:
+    old = _read_adapter(diff.before, was)
+    new = _read_adapter(diff.after, effect)
+    if old is None or new is None or old.list_texts() == new.list_texts():
+        return
+    name = quoted(at(effect, "call"))
+    findings = [
+        *_find_losses(diff, old, new, name),
+        *_find_further_calls(diff, old, new, name),
+        *_find_swallowed(diff, old, new, name),
+    ]
+    yield from findings
+    if not findings:
+        yield _note_change(diff, old, new, name)
+
+
+def _read_adapter(sources: CommitSources, effect: object) -> Adapter | None:
+    project = Project(sources)
+    call = str(at(effect, "call"))
+    definition = project.find(call)
+    if definition is None:
+        return None
+    reach = Reach(project)
+    reach.follow([call])
+    parameter = at(effect, "key_arg")
+    # Importing its module runs more than the adapter does.
+    return Adapter(definition, _keep_below(reach, definition), parameter if parameter else None)
+
+
+def _keep_below(reach: Reach, definition: Definition) -> Reach:
+    """Only what the adapter itself reaches, and not what else its modules hold."""
+    below: set[ast.AST] = set()
+    waiting: list[ast.AST] = [part.node for part in reach.project.callables(definition)]
+    while waiting:
+        node = waiting.pop()
+        if node not in below:
+            below.add(node)
+            waiting += reach.below.get(node, ())
+    reach.functions = {node: found for node, found in reach.functions.items() if node in below}
+    return reach
+
+
+def _find_losses(diff: Diff, old: Adapter, new: Adapter, name: str) -> Iterator[Finding]:
+    was, now = old.follow_key(), new.follow_key()
+    for loss in iterate_losses(now, was):
+        file = _find_file(diff, loss.path)
+        said = f"the key of {name} {loss.kind}: {quoted(file.new_line(loss.line))}"
+        yield taken(ID, file, loss.line, said, hint=_HINT)
+    if was.uses and not now.uses:
+        file = _find_file(diff, new.definition.path)
+        said = f"the key of {name} is used for nothing any more"
+        yield taken(ID, file, new.definition.line, said, hint=_HINT)
+
+
+def _find_further_calls(diff: Diff, old: Adapter, new: Adapter, name: str) -> Iterator[Finding]:
+    before, after = old.count_calls(), new.count_calls()
+    if after <= before:
+        return
+    known = Counter(call for call, _, _ in old.list_calls())
+    place = (new.definition.path, new.definition.line)
+    for call, path, line in new.list_calls():
+        known[call] -= 1
+        if known[call] < 0:
+            place = (path, line)
+            break
+    file = _find_file(diff, place[0])
+    said = (
+        f"one call of {name} may go out {after} times now, and went out {before} times:"
+        f" {quoted(file.new_line(place[1]))}"
+    )
+    yield taken(ID, file, place[1], said, hint=_HINT)
+
+
+def _find_swallowed(diff: Diff, old: Adapter, new: Adapter, name: str) -> Iterator[Finding]:
+    """Handlers that end normally, more than there were."""
+    known = Counter(kind for kind, _, _ in _list_silent(old))
+    for kind, path, line in _list_silent(new):
+        known[kind] -= 1
+        if known[kind] < 0:
+            file = _find_file(diff, path)
+            said = f"{name} no longer lets {kind} out: {quoted(file.new_line(line))}"
+            yield taken(ID, file, line, said, hint=_HINT)
+
+
+def _list_silent(adapter: Adapter) -> list[tuple[str, str, int]]:
+    """(what it catches, path, line) of each handler in which nothing is raised."""
+    found = []
+    for function, definition in adapter.reach.functions.items():
+        for node in ast.walk(function):
+            if not isinstance(node, ast.ExceptHandler):
+                continue
+            if not any(isinstance(inner, ast.Raise) for inner in ast.walk(node)):
+                kind = ast.unparse(node.type) if node.type else "any error"
+                found.append((kind, definition.path, node.lineno))
+    return found
+
+
+def _note_change(diff: Diff, old: Adapter, new: Adapter, name: str) -> Finding:
+    """The first function that is not the base's."""
+    known = old.list_texts()
+    path, line = new.definition.path, new.definition.line
+    for node, definition in new.reach.functions.items():
+        if isinstance(node, FunctionNode) and known[_dump_code(node)] == 0:
+            path, line = definition.path, definition.line
+            break
+    file = _find_file(diff, path)
+    for number, _ in file.added_lines():
+        if number >= line:
+            line = number
+            break
+    said = (
+        f"the code behind {name} is another one, which no proof sees: {quoted(file.new_line(line))}"
+    )
+    return Finding(f"gaming.{ID}", Severity.NOTE, said, path, max(line, 1), _HINT)
+
+
+def _dump_code(node: ast.AST) -> str:
+    assert isinstance(node, FunctionNode)
+    body = node.body
+    if ast.get_docstring(node, clean=False) is not None:
+        body = body[1:]
+    parts = [ast.dump(node.args), *map(ast.dump, node.decorator_list), *map(ast.dump, body)]
+    return "\n".join(parts)
+
+
+def _find_file(diff: Diff, path: str) -> File:
+    for file in diff.files:
+        if file.path == path:
+            return file
+    text = diff.after.texts.get(path)
+    return File(path, path, text, text)

@@ -1,0 +1,111 @@
+"""Statements that a branch adds and that throw away what a job has recorded."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+from skillrun.core.verdict import Finding
+from skillrun.skills.job_worker.stages.testcases import is_test_file
+from skillrun.wall.diff import Diff, File
+from skillrun.wall.gaming.making import quoted, taken
+from skillrun.wall.gaming.specs import at, mapping
+
+ID = "lost-records"
+HELP = (
+    "A job that has lost its marks does everything again, and one that has lost its dead letters "
+    "tells nobody. Found: a new statement that drops, empties or trims, by a trigger, a table that "
+    "the spec names. A migration's way back is none."
+)
+_HINT = "keep the table; where its records may go, say in the spec for how long they are needed"
+_FROM = re.compile(r"\bfrom\s+[\"`]?([A-Za-z_]\w*)", re.IGNORECASE)
+_DROPPING = (
+    r"\bdrop\s+table\s+(?:if\s+exists\s+)?{table}\b",
+    r"\btruncate\s+(?:table\s+)?{table}\b",
+    r"\bdelete\s+from\s+{table}\b(?!.*\bwhere\b)",
+    r"\bcreate\s+(?:or\s+replace\s+)?(?:\w+\s+)?trigger\b.*\b{table}\b",
+    r"\balter\s+table\s+{table}\b.*\brename\b",
+)
+_CALLS = {"drop_table", "DeleteModel", "rename_table"}
+_BACK = ("downgrade", "reverse", "backwards", "undo", "rollback")
+
+
+def find(diff: Diff) -> Iterator[Finding]:
+    """One finding for each statement."""
+    tables = sorted(_list_tables(diff))
+    if not tables:
+        return
+    names = "|".join(map(re.escape, tables))
+    quotes = f'["`\\[]?(?:\\w+\\.)?(?:{names})["`\\]]?'
+    patterns = [
+        re.compile(pattern.format(table=quotes), re.IGNORECASE | re.DOTALL) for pattern in _DROPPING
+    ]
+    for file in (*diff.python_files(), *diff.deployment):
+        if is_test_file(file.path) or file.new is None:
+            continue
+        known = [text for text, _ in _list_statements(file.old, file.old_tree, file, tables)]
+        for text, line in _list_statements(file.new, file.new_tree, file, tables):
+            if text in known:
+                known.remove(text)
+            elif _drops(text, patterns):
+                said = f"what the job has recorded is thrown away: {quoted(text, 200)}"
+                yield taken(ID, file, line, said, hint=_HINT)
+
+
+def _drops(text: str, patterns: list[re.Pattern[str]]) -> bool:
+    return text.startswith("call ") or any(pattern.search(text) for pattern in patterns)
+
+
+def _list_tables(diff: Diff) -> Iterator[str]:
+    """The tables that the specs name: of marks, dead letters and state."""
+    for spec in diff.specs:
+        value = spec.new_document.value if spec.new_document else None
+        texts = [at(value, "idempotency", "dedupe", "store"), at(value, "dead_letter", "where")]
+        for text in texts:
+            if isinstance(text, str) and text.split():
+                yield text.split()[-1].rpartition(".")[2]
+        queries = [at(value, "proof", "dead_letters")]
+        queries += mapping(at(value, "proof", "state")).values()
+        for query in queries:
+            yield from _FROM.findall(str(query))
+
+
+def _list_statements(
+    text: str | None, tree: ast.Module | None, file: File, tables: list[str]
+) -> Iterator[tuple[str, int]]:
+    """(statement, line) of what a file may say to a database."""
+    if not file.path.endswith(".py"):
+        line = 1
+        for statement in (text or "").split(";"):
+            start = line + len(statement) - len(statement.lstrip())
+            yield " ".join(statement.split()), min(start, line + statement.count("\n"))
+            line += statement.count("\n")
+        return
+    for function, node in _walk_forward(tree or ast.Module([], [])):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            for statement in node.value.split(";"):
+                yield " ".join(statement.split()), node.lineno
+        elif isinstance(node, ast.Call) and _name_of(node) in _CALLS:
+            said = ast.unparse(node)
+            if any(re.search(rf"\b{re.escape(table)}\b", said) for table in tables):
+                yield f"call {said} {function}", node.lineno
+
+
+def _name_of(call: ast.Call) -> str:
+    return ast.unparse(call.func).rpartition(".")[2]
+
+
+def _walk_forward(tree: ast.Module) -> Iterator[tuple[str, ast.AST]]:
+    """(function, node) of all but a migration's way back."""
+    waiting: list[tuple[str, ast.AST]] = [("", tree)]
+    while waiting:
+        function, node = waiting.pop()
+        if isinstance(node, ast.FunctionDef):
+            function = node.name
+            if function.startswith(_BACK):
+                continue
+        if isinstance(node, ast.keyword) and (node.arg or "").startswith("reverse"):
+            continue
+        yield function, node
+        waiting += [(function, child) for child in ast.iter_child_nodes(node)]

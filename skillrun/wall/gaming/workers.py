@@ -1,0 +1,325 @@
+"""How the workers are started: a command line or a setting that throws messages away, or no longer
+takes them.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from functools import cache
+
+from skillrun.core.verdict import Finding
+from skillrun.frameworks.known.launchers import Start, find_starts
+from skillrun.frameworks.known.recognise import KnownRecogniser
+from skillrun.frameworks.registry import recognisers
+from skillrun.repo.python import Project, is_known
+from skillrun.skills.job_worker.stages.testcases import is_test_file
+from skillrun.wall.diff import Diff, File
+from skillrun.wall.gaming.making import doubtful, quoted, taken
+from skillrun.wall.sources import CommitSources
+
+ID = "weaker-worker"
+HELP = (
+    "What a proof shows of a job holds where a worker runs it as the base's does. Found: a command "
+    "line or a call that throws messages away, a variable that is taken from a worker's "
+    "environment, a queue that nobody consumes any more, acknowledgements and a visibility timeout "
+    "that are less (errors); prefetch, another application, a worker that is gone (warnings)."
+)
+_HINT = "put it back; how a worker is started is changed by a person, in a change of its own"
+_PURGE = re.compile(
+    r"(?<![\w-])--(purge|discard|flush|empty)(?![\w-])|\bcelery\b.*\bpurge\b|\bflush(all|db)\b"
+    r"|\brq\b.*\bempty\b|\b(purge|delete)_queue\b|\bqueue[ _.-]purge\b|\brabbitmqctl\b.*\breset\b"
+    r"|\bdiscard_all\b|\bpurge-queue\b|\bqueue:(clear|flush)\b",
+    re.IGNORECASE,
+)
+_PURGING_CALLS = {
+    *("purge", "discard_all", "flush_all", "flushdb", "flushall", "queue_purge", "purge_queue"),
+    *("delete_queue", "queue_delete"),
+}
+_UNSET = re.compile(
+    r"\bunset\s+(?:-v\s+)?([A-Z]\w+)|\benv\b[^|;&]*?\s(?:-u\s*|--unset[= ])([A-Z]\w+)"
+    r"|\benv\s+(-i|-|--ignore-environment)\s"
+)
+_VARIABLE = re.compile(
+    r"(?<![\w$%{.-])([A-Z][A-Z0-9_]{2,})\s*[=:][ \t]*(\"[^\"]*\"|'[^']*'|[^\s,;]*)"
+)
+_ACKS = re.compile(r"ack|visibility|reject|no-?retry", re.IGNORECASE)
+_PREFETCH = re.compile(r"prefetch|^-O|optimization", re.IGNORECASE)
+_APP = ("-A", "--app")
+_QUEUES = ("-Q", "--queues", "-q", "--queue")
+_DEFAULT = ("celery", "default")
+_COMMENT = ("#", "//", ";")
+# Settings of code whose loss lets a message be lost, or come twice. True is what keeps it.
+_KEEPING = re.compile(
+    r"(^|_)(acks_late|reject_on_worker_lost|retry_on_worker_lost|durable|delivery_mode)$",
+    re.IGNORECASE,
+)
+_WAITS = re.compile(r"(^|_)visibility_timeout$", re.IGNORECASE)
+_HELD = re.compile(r"(^|_)prefetch(_multiplier|_count)?$", re.IGNORECASE)
+
+
+def find(diff: Diff) -> Iterator[Finding]:
+    """The findings of all files that start a worker, and of the settings in code."""
+    starting = [file for file in diff.deployment if not is_test_file(file.path)]
+    for file in starting:
+        yield from _find_purges(file)
+        yield from _find_unset(file, diff)
+        yield from _find_options(file)
+    yield from _find_lost_queues(starting, diff)
+    for file in diff.python_files():
+        if not is_test_file(file.path):
+            yield from _find_purging_calls(file)
+    yield from _find_settings(diff)
+
+
+# -- command lines
+
+
+def _find_purges(file: File) -> Iterator[Finding]:
+    known = {line.strip() for line in (file.old or "").splitlines()}
+    for number, line in file.added_lines():
+        is_said = line.lstrip().startswith(_COMMENT) or line.strip() in known
+        if not is_said and _PURGE.search(line) and not _PURGE.search(_old_start(file, line)):
+            said = f"messages are thrown away: {quoted(line)}"
+            yield taken(ID, file, number, said, hint=_HINT)
+
+
+def _old_start(file: File, line: str) -> str:
+    """The base's line of the same name, `worker:` say."""
+    name = line.partition(":")[0]
+    for old in (file.old or "").splitlines():
+        if name and old.startswith(f"{name}:"):
+            return old
+    return ""
+
+
+@cache
+def _list_commands() -> tuple[str, ...]:
+    """The command lines that start a worker, of all libraries."""
+    found: list[str] = []
+    for recogniser in recognisers():
+        if isinstance(recogniser, KnownRecogniser):
+            found += recogniser.starts
+    return tuple(dict.fromkeys(found))
+
+
+def _list_starts(path: str, text: str | None) -> list[Start]:
+    return list(find_starts(path, text or "", _list_commands()))
+
+
+def _find_options(file: File) -> Iterator[Finding]:
+    """What the options of a worker say otherwise than those of the base's."""
+    old = _list_starts(file.old_path, file.old)
+    new = _list_starts(file.path, file.new)
+    if old and not new:
+        said = f"{file.path} starts no worker any more: {quoted(old[0].command)} is gone"
+        yield doubtful(ID, file, 1, said, hint=_HINT)
+    for start in new:
+        was = _find_partner(start, old, new)
+        if was is None or was.words == start.words:
+            continue
+        line = start.place.line or 1
+        before, after = _read_options(was), _read_options(start)
+        for name in sorted(before.keys() | after.keys()):
+            if before.get(name) == after.get(name):
+                continue
+            said = f"the worker's {name} is another one: {quoted(start.command, 300)}"
+            if _ACKS.search(name):
+                yield taken(ID, file, line, said, hint=_HINT)
+            elif _PREFETCH.search(name) or name in _APP:
+                yield doubtful(ID, file, line, said, hint=_HINT)
+
+
+def _find_partner(start: Start, old: list[Start], new: list[Start]) -> Start | None:
+    """The base's start that it was: the one in the same place of its file."""
+    same = [one for one in old if one.words[0] == start.words[0]]
+    place = [one for one in new if one.words[0] == start.words[0]].index(start)
+    return same[place] if place < len(same) else None
+
+
+def _read_options(start: Start) -> dict[str, tuple[str, ...]]:
+    """Option, or word of a setting, -> what follows it."""
+    found: dict[str, tuple[str, ...]] = {}
+    name = ""
+    for word in start.words[1:]:
+        if word.startswith("-") or "." in word:
+            name = word
+            found[name] = ()
+        elif name:
+            found[name] = (*found[name], word)
+    return found
+
+
+def _find_lost_queues(files: list[File], diff: Diff) -> Iterator[Finding]:
+    """A queue that a worker of a changed file consumed, and that none does any more."""
+    before: dict[str, tuple[File, Start]] = {}
+    after: set[str] = set()
+    for file in files:
+        for start in _list_starts(file.old_path, file.old):
+            for queue in _list_queues(start, diff.before):
+                before.setdefault(queue, (file, start))
+        for start in _list_starts(file.path, file.new):
+            after.update(_list_queues(start, diff.after))
+    for queue, (file, start) in before.items():
+        if queue in after or not after:
+            continue
+        line = _find_line(file, start)
+        said = f"no worker consumes {queue} any more: {quoted(file.new_line(line))}"
+        yield taken(ID, file, line, said, hint=_HINT)
+
+
+def _find_line(file: File, start: Start) -> int:
+    for new in _list_starts(file.path, file.new):
+        if new.words[0] == start.words[0]:
+            return new.place.line or 1
+    return file.line_of(start.place.line or 1)
+
+
+def _list_queues(start: Start, sources: CommitSources) -> Iterator[str]:
+    options = _read_options(start)
+    named = [word for name in _QUEUES for word in options.get(name, ())]
+    if start.words[0].endswith(("rq", "rqworker")):
+        named += [word for word in start.words[1:] if not word.startswith(("-", "worker"))]
+    queues = [queue for word in named for queue in re.split(r"[,\s]", word) if queue]
+    for queue in queues:
+        yield "the default queue" if _is_default(queue, sources) else f"the queue {queue}"
+    if not queues and "beat" not in start.words:
+        yield "the default queue"
+
+
+def _is_default(queue: str, sources: CommitSources) -> bool:
+    if queue in _DEFAULT:
+        return True
+    for path in sources.search("default_queue"):
+        for line in sources.texts[path].splitlines():
+            if "default_queue" in line and queue in line:
+                return True
+    return False
+
+
+# -- the environment of a worker
+
+
+def _find_unset(file: File, diff: Diff) -> Iterator[Finding]:
+    starts = _list_starts(file.path, file.new) or _list_starts(file.old_path, file.old)
+    known = {line.strip() for line in (file.old or "").splitlines()}
+    for number, line in file.added_lines():
+        found = _UNSET.search(line)
+        if found and line.strip() not in known and not line.lstrip().startswith(_COMMENT):
+            said = f"a variable is taken from the environment: {quoted(line)}"
+            yield taken(ID, file, number, said, hint=_HINT)
+    if not starts:
+        return
+    old, new = dict(_list_variables(file.old)), dict(_list_variables(file.new))
+    for name, (at_line, value) in old.items():
+        is_read = any(not is_test_file(path) for path in diff.before.search(name))
+        is_empty = name in new and not new[name][1] and bool(value)
+        if name in new and not is_empty:
+            continue
+        if not is_empty and _is_set_elsewhere(name, file, diff):
+            continue
+        place = new[name][0] if name in new else file.line_of(at_line)
+        said = f"the worker no longer gets {name}: {quoted(file.old_line(at_line))}"
+        make = taken if is_read else doubtful
+        yield make(ID, file, place, said, hint=_HINT)
+
+
+def _list_variables(text: str | None) -> Iterator[tuple[str, tuple[int, str]]]:
+    for number, line in enumerate((text or "").splitlines(), 1):
+        if line.lstrip().startswith(_COMMENT):
+            continue
+        for found in _VARIABLE.finditer(line):
+            yield found[1], (number, found[2].strip("\"'"))
+
+
+def _is_set_elsewhere(name: str, file: File, diff: Diff) -> bool:
+    others = [other for other in diff.deployment if other.path != file.path]
+    return any(name in dict(_list_variables(other.new)) for other in others)
+
+
+# -- code
+
+
+def _find_purging_calls(file: File) -> Iterator[Finding]:
+    known = [name for name, _ in _list_purging(file.old_tree)]
+    for name, line in _list_purging(file.new_tree):
+        if name in known:
+            known.remove(name)
+            continue
+        said = f"messages are thrown away: {quoted(file.new_line(line))}"
+        yield taken(ID, file, line, said, hint=_HINT)
+
+
+def _list_purging(tree: ast.Module | None) -> Iterator[tuple[str, int]]:
+    for node in ast.walk(tree or ast.Module([], [])):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            if node.func.attr in _PURGING_CALLS:
+                yield node.func.attr, node.lineno
+        elif isinstance(node, ast.Constant) and _is_purging_line(node.value):
+            yield str(node.value), node.lineno
+
+
+def _is_purging_line(value: object) -> bool:
+    """A command line, and no text of several lines that speaks of one."""
+    return isinstance(value, str) and "\n" not in value and bool(_PURGE.search(value))
+
+
+def _find_settings(diff: Diff) -> Iterator[Finding]:
+    """Settings that a message's life depends on, over all changed files: one may move."""
+    old = dict(_list_settings(diff, diff.before, is_new=False))
+    new = dict(_list_settings(diff, diff.after, is_new=True))
+    for name, (file, line, value) in old.items():
+        now = new.get(name)
+        if now is not None and now[2] == value:
+            continue
+        place = (now[0], now[1]) if now else (file, file.line_of(line))
+        was = quoted(file.old_line(line))
+        said = f"{name} was {quoted(value)} and is {quoted(now[2]) if now else 'gone'}: {was}"
+        if _is_less(name, value, now[2] if now else None):
+            yield taken(ID, *place, said, hint=_HINT)
+        else:
+            yield doubtful(ID, *place, said, hint=_HINT)
+
+
+def _is_less(name: str, old: object, new: object) -> bool:
+    if _HELD.search(name):
+        return False
+    if isinstance(old, bool) or isinstance(new, bool):
+        return bool(old) and not new
+    if isinstance(old, int | float) and isinstance(new, int | float):
+        return new < old
+    return new is None
+
+
+def _list_settings(
+    diff: Diff, sources: CommitSources, *, is_new: bool
+) -> Iterator[tuple[str, tuple[File, int, object]]]:
+    project = Project(sources)
+    for file in diff.python_files():
+        path = file.path if is_new else file.old_path
+        module = project.module(path)
+        if module is None or is_test_file(path):
+            continue
+        for name, node in _list_named(module.tree):
+            if _KEEPING.search(name) or _WAITS.search(name) or _HELD.search(name):
+                value = project.literal(node, module)
+                shown = value if is_known(value) else ast.unparse(node)
+                yield name.lower(), (file, node.lineno, shown)
+
+
+def _list_named(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
+    """Everything that is given a name, as an argument, an entry or a variable."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.keyword) and node.arg:
+            yield node.arg, node.value
+        elif isinstance(node, ast.Dict):
+            for key, value in zip(node.keys, node.values, strict=True):
+                if isinstance(key, ast.Constant) and isinstance(key.value, str):
+                    yield key.value, value
+        elif isinstance(node, ast.Assign):
+            for target in node.targets:
+                if isinstance(target, ast.Name):
+                    yield target.id, node.value
+                elif isinstance(target, ast.Attribute):
+                    yield target.attr, node.value

@@ -1,0 +1,238 @@
+"""What becomes of the idempotency key in the code behind an effect, as far as its text tells.
+
+A proof stands in for that code, so it sees the key that the handler gives, and not the one that the
+provider gets.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from skillrun.repo.python import Definition
+from skillrun.repo.source import FunctionNode, Module, last_word
+from skillrun.wall.watched.reach import Reach
+
+# Two keys may become one by these.
+_LOSSY_METHODS = {
+    *("split", "rsplit", "partition", "rpartition", "splitlines", "strip", "lstrip", "rstrip"),
+    *("removeprefix", "removesuffix", "lower", "upper", "casefold", "swapcase", "title"),
+    *("capitalize", "replace", "translate", "pop", "count", "find", "index", "truncate"),
+}
+_LOSSY_CALLS = {
+    *("hash", "len", "int", "ord", "min", "max", "set", "sorted", "any", "all", "bool", "id"),
+    *("crc32", "adler32", "sub", "subn", "match", "search", "fullmatch", "shorten", "slugify"),
+    *("islice", "next", "type"),
+}
+_LOSSY_OPERATORS = (ast.Mod, ast.FloorDiv, ast.BitAnd, ast.RShift, ast.Sub, ast.BitXor)
+_ASKS = (ast.Compare, ast.Raise, ast.Assert)
+_LOGS = ("log", "logger", "logging", "warnings", "print")
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A place where the key becomes less than it was."""
+
+    kind: str
+    path: str
+    line: int
+
+
+@dataclass
+class KeyFlow:
+    """Follows a key from the parameter of an adapter through what the adapter reaches."""
+
+    reach: Reach
+    losses: list[Loss] = field(default_factory=list)
+    uses: int = 0  # places where it, or a part of it, is handed on
+    # Attributes, and texts under which something is kept, that hold the key.
+    _kept: set[str] = field(default_factory=set)
+    _seen: set[tuple[ast.AST, frozenset[str]]] = field(default_factory=set)
+
+    def follow(self, adapter: Definition, parameter: str) -> None:
+        """Reads the adapter, and all that it hands the key to."""
+        if isinstance(adapter.node, FunctionNode):
+            self._read(adapter, frozenset([parameter]))
+        for definition in self.reach.functions.values():
+            # What is kept in an object or a dictionary is taken out elsewhere.
+            if self._kept and not any(seen[0] is definition.node for seen in self._seen):
+                self._read(definition, frozenset())
+
+    def count_losses(self) -> Counter[str]:
+        """Kind -> how often."""
+        return Counter(loss.kind for loss in self.losses)
+
+    def _read(self, function: Definition, carrying: frozenset[str]) -> None:
+        if (function.node, carrying) in self._seen:
+            return
+        self._seen.add((function.node, carrying))
+        names = self._spread(function, set(carrying))
+        for node in ast.walk(function.node):
+            if self._carries(node, names):
+                self._judge(function, node, names)
+        self._find_replaced(function, set(carrying), names)
+
+    def _spread(self, function: Definition, names: set[str]) -> set[str]:
+        """With the names that get a value with the key in it."""
+        before = -1
+        while before != len(names) + len(self._kept):
+            before = len(names) + len(self._kept)
+            for node in ast.walk(function.node):
+                if isinstance(node, ast.Assign) and self._holds(node.value, names):
+                    for target in node.targets:
+                        self._note_target(target, names)
+                elif isinstance(node, ast.AnnAssign | ast.NamedExpr) and node.value is not None:
+                    if self._holds(node.value, names):
+                        self._note_target(node.target, names)
+                elif isinstance(node, ast.Dict):
+                    self._note_entries(node, names)
+        return names
+
+    def _note_target(self, target: ast.expr, names: set[str]) -> None:
+        if isinstance(target, ast.Name):
+            names.add(target.id)
+        elif isinstance(target, ast.Attribute):
+            self._kept.add(target.attr)
+        elif isinstance(target, ast.Subscript) and isinstance(target.slice, ast.Constant):
+            self._kept.add(str(target.slice.value))
+
+    def _note_entries(self, node: ast.Dict, names: set[str]) -> None:
+        for key, value in zip(node.keys, node.values, strict=True):
+            is_plain = isinstance(key, ast.Constant)
+            if is_plain and isinstance(value, ast.Name) and value.id in names:
+                assert isinstance(key, ast.Constant)
+                self._kept.add(str(key.value))
+
+    def _holds(self, value: ast.expr, names: set[str]) -> bool:
+        """Whether a value is the key, or made from it alone."""
+        while True:
+            if isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute):
+                inner = value.args[0] if value.args else value.func.value
+                if self._holds(value.func.value, names):
+                    return True
+                value = inner
+            elif isinstance(value, ast.Call) and value.args:
+                value = value.args[0]
+            elif isinstance(value, ast.Subscript) and not self._carries(value, names):
+                value = value.value
+            elif isinstance(value, ast.BinOp):
+                return self._holds(value.left, names) or self._holds(value.right, names)
+            elif isinstance(value, ast.IfExp):
+                return self._holds(value.body, names) or self._holds(value.orelse, names)
+            elif isinstance(value, ast.BoolOp):
+                return any(self._holds(part, names) for part in value.values)
+            elif isinstance(value, ast.JoinedStr):
+                return any(self._carries(inner, names) for inner in ast.walk(value))
+            else:
+                return self._carries(value, names)
+
+    def _carries(self, node: ast.AST, names: set[str]) -> bool:
+        if isinstance(node, ast.Name):
+            return isinstance(node.ctx, ast.Load) and node.id in names
+        if isinstance(node, ast.Attribute):
+            return isinstance(node.ctx, ast.Load) and node.attr in self._kept
+        if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
+            return isinstance(node.ctx, ast.Load) and str(node.slice.value) in self._kept
+        return False
+
+    # -- one place
+
+    def _judge(self, function: Definition, node: ast.AST, names: set[str]) -> None:
+        module = function.module
+        below = node
+        for above in module.parents(node):
+            if isinstance(above, _ASKS) or _is_test_of(above, below):
+                return
+            kind = _name_loss(above, below, names)
+            if kind is not None:
+                line = getattr(above, "lineno", getattr(node, "lineno", 1))
+                self.losses.append(Loss(kind, function.path, line))
+            if isinstance(above, ast.Call) and below is not above.func:
+                if _is_log(above):
+                    return
+                self._hand_on(module, above, below)
+            if isinstance(above, ast.stmt):
+                break
+            below = above
+        self.uses += 1
+
+    def _hand_on(self, module: Module, call: ast.Call, argument: ast.AST) -> None:
+        """The parameter of the repository's function that an argument becomes."""
+        definition = self.reach.definition(module, call.func)
+        if definition is None or not isinstance(definition.node, FunctionNode):
+            for keyword in call.keywords:
+                if keyword is argument and keyword.arg and last_word(call.func)[:1].isupper():
+                    self._kept.add(keyword.arg)
+            return
+        arguments = definition.node.args
+        names = [one.arg for one in (*arguments.posonlyargs, *arguments.args)]
+        if names[:1] in (["self"], ["cls"]):
+            names = names[1:]
+        name = argument.arg if isinstance(argument, ast.keyword) else None
+        if argument in call.args and call.args.index(argument) < len(names):
+            name = names[call.args.index(argument)]
+        if name is not None:
+            self._read(definition, frozenset([name]))
+
+    def _find_replaced(self, function: Definition, given: set[str], names: set[str]) -> None:
+        """Another value takes the name of the key."""
+        for node in ast.walk(function.node):
+            if not isinstance(node, ast.Assign):
+                continue
+            for target in node.targets:
+                is_own = isinstance(target, ast.Name) and target.id in given
+                if is_own and not self._holds(node.value, names):
+                    self.losses.append(Loss("is replaced", function.path, node.lineno))
+
+
+def _name_loss(above: ast.AST, below: ast.AST, names: set[str]) -> str | None:
+    """How a piece of code makes less of what is below it."""
+    if isinstance(above, ast.Subscript) and below is above.value:
+        return "is cut"
+    if isinstance(above, ast.BinOp) and isinstance(above.op, _LOSSY_OPERATORS):
+        # "%s" % key is a text with the key in it.
+        is_format = isinstance(above.op, ast.Mod) and below is above.right
+        return None if is_format else "is cut"
+    if isinstance(above, ast.FormattedValue) and "." in _format_of(above):
+        return "is cut"
+    if isinstance(above, ast.Attribute) and above.attr in _LOSSY_METHODS:
+        return f"goes through {above.attr}()"
+    if isinstance(above, ast.Call) and below is not above.func:
+        word = last_word(above.func)
+        if word in _LOSSY_CALLS:
+            return f"goes through {word}()"
+    if isinstance(above, ast.IfExp) and below is not above.test:
+        asked = {node.id for node in ast.walk(above.test) if isinstance(node, ast.Name)}
+        if asked.isdisjoint(names):
+            return "is sometimes left out"
+    if isinstance(above, ast.comprehension | ast.GeneratorExp | ast.ListComp):
+        return "is cut"
+    return None
+
+
+def _format_of(value: ast.FormattedValue) -> str:
+    """`.12` in a format takes the first twelve characters."""
+    if value.format_spec is None:
+        return ""
+    return ast.unparse(value.format_spec)
+
+
+def _is_test_of(above: ast.AST, below: ast.AST) -> bool:
+    return isinstance(above, ast.If | ast.While | ast.IfExp) and below is above.test
+
+
+def _is_log(call: ast.Call) -> bool:
+    owner = call.func.value if isinstance(call.func, ast.Attribute) else call.func
+    return (last_word(owner) or "") in _LOGS
+
+
+def iterate_losses(new: KeyFlow, old: KeyFlow) -> Iterator[Loss]:
+    """What the new code makes of the key that the old did not."""
+    known = old.count_losses()
+    for loss in new.losses:
+        if known[loss.kind] > 0:
+            known[loss.kind] -= 1
+            continue
+        yield loss
