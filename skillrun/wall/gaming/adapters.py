@@ -47,6 +47,12 @@ class Adapter:
                 found.append((name, definition.path, line))
         return found
 
+    def count_keyless(self, flow: KeyFlow) -> int:
+        """How many functions call out and have no key at hand."""
+        outgoing = Outgoing(self.reach)
+        keyless = [node for node in self.reach.functions if node not in flow.users]
+        return len([node for node in keyless if outgoing.list_calls([node])])
+
     def follow_key(self) -> KeyFlow:
         """What becomes of the key."""
         flow = KeyFlow(self.reach)
@@ -127,9 +133,10 @@ def _find_losses(diff: Diff, old: Adapter, new: Adapter, name: str) -> Iterator[
         file = _find_file(diff, loss.path)
         said = f"the key of {name} {loss.kind}: {quoted(file.new_line(loss.line))}"
         yield taken(ID, file, loss.line, said, hint=_HINT)
-    if was.uses and not now.uses:
+    is_dropped = now.uses < was.uses and new.count_keyless(now) > old.count_keyless(was)
+    if is_dropped:
         file = _find_file(diff, new.definition.path)
-        said = f"the key of {name} is used for nothing any more"
+        said = f"{name} calls out without its key now"
         yield taken(ID, file, new.definition.line, said, hint=_HINT)
 
 

@@ -87,7 +87,8 @@ class _Receivers:
         reach = Reach(self.project)
         reach.follow([definition.import_path])
         below: set[ast.AST] = set()
-        waiting: list[ast.AST] = [definition.node]
+        # Not its decorators: they may name the job that the signal is of.
+        waiting = list(_list_named(reach, definition))
         while waiting:
             node = waiting.pop()
             if node not in below:
@@ -95,7 +96,18 @@ class _Receivers:
                 waiting += reach.below.get(node, ())
         reached = [found for node, found in reach.functions.items() if node in below]
         effects = [found for found in reached if found.dotted in self.effects]
-        return len(effects), Outgoing(reach).count(definition.node, definition.module)
+        body = getattr(definition.node, "body", [])
+        return len(effects), Outgoing(reach).count_block(body, definition.module)
+
+
+def _list_named(reach: Reach, definition: Definition) -> Iterator[ast.AST]:
+    """The functions that its body names."""
+    for statement in getattr(definition.node, "body", ()):
+        for node in ast.walk(statement):
+            if isinstance(node, ast.Name | ast.Attribute):
+                found = reach.definition(definition.module, node)
+                if found is not None:
+                    yield found.node
 
 
 def _list_receivers(module: Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:

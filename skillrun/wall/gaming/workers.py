@@ -42,7 +42,7 @@ _UNSET = re.compile(
     r"|\benv\s+(-i|-|--ignore-environment)\s"
 )
 _VARIABLE = re.compile(
-    r"(?<![\w$%{.-])([A-Z][A-Z0-9_]{2,})\s*[=:][ \t]*(\"[^\"]*\"|'[^']*'|[^\s,;]*)"
+    r"(?<![\w$%{.-])([A-Z][A-Z0-9_]{2,})(?:=|:[ \t]+)(\"[^\"]*\"|'[^']*'|[^\s,;]*)"
 )
 _ACKS = re.compile(r"ack|visibility|reject|no-?retry", re.IGNORECASE)
 _PREFETCH = re.compile(r"prefetch|^-O|optimization", re.IGNORECASE)

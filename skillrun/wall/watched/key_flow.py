@@ -46,7 +46,8 @@ class KeyFlow:
 
     reach: Reach
     losses: list[Loss] = field(default_factory=list)
-    uses: int = 0  # places where it, or a part of it, is handed on
+    uses: int = 0  # places where it, or a part of it, leaves the repository's code
+    users: set[ast.AST] = field(default_factory=set)  # functions in which it is handed on
     # Attributes, and texts under which something is kept, that hold the key.
     _kept: set[str] = field(default_factory=set)
     _seen: set[tuple[ast.AST, frozenset[str]]] = field(default_factory=set)
@@ -142,30 +143,36 @@ class KeyFlow:
     def _judge(self, function: Definition, node: ast.AST, names: set[str]) -> None:
         module = function.module
         below = node
+        losses = []
+        is_followed = False
         for above in module.parents(node):
-            if isinstance(above, _ASKS) or _is_test_of(above, below):
+            # Who asks about the key, or logs it, hands nothing on.
+            is_asked = isinstance(above, _ASKS) or _is_test_of(above, below)
+            if is_asked or (isinstance(above, ast.Call) and _is_log(above)):
                 return
             kind = _name_loss(above, below, names)
             if kind is not None:
                 line = getattr(above, "lineno", getattr(node, "lineno", 1))
-                self.losses.append(Loss(kind, function.path, line))
+                losses.append(Loss(kind, function.path, line))
             if isinstance(above, ast.Call) and below is not above.func:
-                if _is_log(above):
-                    return
-                self._hand_on(module, above, below)
+                is_followed = self._hand_on(module, above, below) or is_followed
             if isinstance(above, ast.stmt):
                 break
             below = above
-        self.uses += 1
+        self.losses += losses
+        self.users.add(function.node)
+        # What it is used for is said by who gets it.
+        if not is_followed:
+            self.uses += 1
 
-    def _hand_on(self, module: Module, call: ast.Call, argument: ast.AST) -> None:
-        """The parameter of the repository's function that an argument becomes."""
+    def _hand_on(self, module: Module, call: ast.Call, argument: ast.AST) -> bool:
+        """Follows the parameter of the repository's function that an argument becomes."""
         definition = self.reach.definition(module, call.func)
         if definition is None or not isinstance(definition.node, FunctionNode):
             for keyword in call.keywords:
                 if keyword is argument and keyword.arg and last_word(call.func)[:1].isupper():
                     self._kept.add(keyword.arg)
-            return
+            return False
         arguments = definition.node.args
         names = [one.arg for one in (*arguments.posonlyargs, *arguments.args)]
         if names[:1] in (["self"], ["cls"]):
@@ -173,8 +180,10 @@ class KeyFlow:
         name = argument.arg if isinstance(argument, ast.keyword) else None
         if argument in call.args and call.args.index(argument) < len(names):
             name = names[call.args.index(argument)]
-        if name is not None:
-            self._read(definition, frozenset([name]))
+        if name is None:
+            return False
+        self._read(definition, frozenset([name]))
+        return True
 
     def _find_replaced(self, function: Definition, given: set[str], names: set[str]) -> None:
         """Another value takes the name of the key."""

@@ -51,6 +51,10 @@ class Outgoing:
         self._counts[function] = total
         return total
 
+    def count_block(self, block: list[ast.stmt], module: Module) -> int:
+        """As `count`, of the statements alone."""
+        return self._of_block(block, module, 0)
+
     def list_calls(self, functions: Iterable[ast.AST]) -> list[tuple[str, int]]:
         """(text of the called name, line) of each such call in functions."""
         found = []

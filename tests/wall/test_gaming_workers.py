@@ -1,0 +1,192 @@
+"""The looks at how workers are started, what runs beside a job, and what is thrown away."""
+
+from __future__ import annotations
+
+import pytest
+from looks import SHOP, SPEC, SPEC_TEXT, everything, found, severities
+
+CELERY = (SHOP / "shop/celery.py").read_text()
+TASKS = (SHOP / "shop/tasks.py").read_text()
+SCHEMA = (SHOP / "shop/schema.py").read_text()
+MAILER = (SHOP / "shop/mailer.py").read_text()
+LINE = "worker: SHOP_DB=/data/shop.db celery -A shop worker --loglevel INFO -Q celery,mail\n"
+COMPOSE = """
+    services:
+      worker:
+        command: celery -A shop worker --prefetch-multiplier 1
+        environment:
+          SHOP_DB: /data/shop.db
+          SHOP_OUTBOX: /data/outbox
+    """
+BASE = {
+    SPEC: SPEC_TEXT,
+    "Procfile": LINE,
+    "compose.yml": COMPOSE,
+    "shop/__init__.py": "",
+    "shop/celery.py": CELERY,
+    "shop/tasks.py": TASKS,
+    "shop/schema.py": SCHEMA,
+    "shop/mailer.py": MAILER,
+    "shop/db.py": (SHOP / "shop/db.py").read_text(),
+}
+
+
+def changed(path: str, old: str, new: str) -> dict[str, str]:
+    assert old in BASE[path]
+    return {**BASE, path: BASE[path].replace(old, new)}
+
+
+def started(line: str) -> dict[str, str]:
+    return {**BASE, "Procfile": line}
+
+
+WORKERS = {
+    "purge": started(LINE.replace("worker --", "worker --purge --")),
+    "discard": started(LINE.replace("\n", " --discard\n")),
+    "purge before": started(
+        LINE.replace("celery -A shop w", "celery -A shop purge -f && celery -A shop w")
+    ),
+    "flush": started(LINE + "release: redis-cli -u $REDIS_URL flushdb\n"),
+    "a variable is gone": started(LINE.replace("SHOP_DB=/data/shop.db ", "")),
+    "a variable is empty": started(LINE.replace("/data/shop.db", "")),
+    "a variable is unset": started(LINE.replace("celery -A", "env -u SHOP_OUTBOX celery -A")),
+    "a variable of compose is gone": changed(
+        "compose.yml", "          SHOP_DB: /data/shop.db\n", ""
+    ),
+    "a queue is lost": {
+        **BASE,
+        "Procfile": LINE.replace("celery,mail", "mail"),
+        "compose.yml": COMPOSE.replace("worker --", "worker -Q mail --"),
+    },
+    "acks": started(LINE.replace("\n", " -- task.acks_late=false\n")),
+    "visibility": changed(
+        "shop/celery.py", '"visibility_timeout": 3600', '"visibility_timeout": 30'
+    ),
+    "no visibility": changed("shop/celery.py", '        "visibility_timeout": 3600,\n', ""),
+    "acks late": changed("shop/celery.py", "task_acks_late=True", "task_acks_late=False"),
+    "purge in code": changed(
+        "shop/celery.py",
+        "app = Celery(",
+        "def reset():\n    app.control.purge()\n\n\napp = Celery(",
+    ),
+}
+HONEST = {
+    "more processes": started(LINE.replace("\n", " --concurrency 4\n")),
+    "another level": started(LINE.replace("INFO", "WARNING")),
+    "two workers": started(
+        LINE.replace("celery,mail", "celery")
+        + LINE.replace("celery,mail", "mail").replace("worker:", "mail:")
+    ),
+    "the variable is elsewhere": {
+        **started(LINE.replace("SHOP_DB=/data/shop.db ", "")),
+        ".env": "SHOP_DB=/data/shop.db\n",
+    },
+    "a further variable": started(LINE.replace("SHOP_DB", "SHOP_OUTBOX=/data/out SHOP_DB")),
+    "a constant": {
+        **BASE,
+        "shop/celery.py": CELERY.replace(
+            '"visibility_timeout": 3600', '"visibility_timeout": HOUR'
+        ).replace("app = Celery(", "HOUR = 60 * 60\n\napp = Celery("),
+    },
+    "a comment": started(f"# never celery purge here\n{LINE}"),
+    "a new service": started(LINE + "web: gunicorn shop.web\n"),
+}
+
+
+@pytest.mark.parametrize("name", WORKERS)
+def test_a_worker_that_loses_messages_is_an_error(name: str) -> None:
+    assert "error" in severities(found("weaker-worker", BASE, WORKERS[name]))
+
+
+@pytest.mark.parametrize("name", HONEST)
+def test_an_honest_start_is_no_finding(name: str) -> None:
+    assert everything(BASE, HONEST[name]) == []
+
+
+def test_prefetch_is_for_the_reviewer() -> None:
+    new = changed("compose.yml", "--prefetch-multiplier 1", "--prefetch-multiplier 64")
+    assert severities(found("weaker-worker", BASE, new)) == ["warning"]
+
+
+SIGNAL = TASKS.replace(
+    "from celery.signals import task_failure",
+    "from celery.signals import task_failure, task_postrun",
+)
+MAILS = """
+
+@task_postrun.connect(sender=send_receipt)
+def thank(sender, kwargs=None, **_):
+    mailer.send(kwargs["order_id"], kwargs["email"], idempotency_key="thanks")
+"""
+NAMED = (
+    MAILS.replace("@task_postrun.connect(sender=send_receipt)\n", "")
+    + "\n\ntask_postrun.connect(thank)\n"
+)
+HOOK = TASKS.replace(
+    "    def on_failure(",
+    "    def on_success(self, retval, task_id, args, kwargs):\n"
+    '        mailer.send(1, kwargs["email"], idempotency_key="x")\n\n    def on_failure(',
+)
+QUIET = """
+
+@task_postrun.connect(sender=send_receipt)
+def tell(sender, task_id=None, **_):
+    log.info("done %s", task_id)
+"""
+ALERT = """
+
+@task_postrun.connect
+def tell(sender, **_):
+    requests.post("https://chat.example.com", json={})
+"""
+
+
+@pytest.mark.parametrize("text", [SIGNAL + MAILS, SIGNAL + NAMED, HOOK])
+def test_a_receiver_that_mails_is_an_error(text: str) -> None:
+    new = {**BASE, "shop/tasks.py": text}
+    assert severities(found("beside-the-job", BASE, new)) == ["error"]
+
+
+def test_one_that_logs_is_none_and_one_that_alerts_is_for_the_reviewer() -> None:
+    assert everything(BASE, {**BASE, "shop/tasks.py": SIGNAL + QUIET}) == []
+    alert = {**BASE, "shop/tasks.py": "import requests\n" + SIGNAL + ALERT}
+    assert severities(found("beside-the-job", BASE, alert)) == ["warning"]
+
+
+LOSING = {
+    "dropped at deploy": {**BASE, "deploy.sql": "DROP TABLE IF EXISTS receipts;\n"},
+    "trimmed": changed(
+        "shop/schema.py",
+        '    UNIQUE (job, payload)\n);\n"""',
+        "    UNIQUE (job, payload)\n);\nCREATE TRIGGER IF NOT EXISTS trim AFTER INSERT ON receipts BEGIN\n"
+        '    DELETE FROM receipts WHERE order_id < 1000;\nEND;\n"""',
+    ),
+    "emptied": changed(
+        "shop/schema.py",
+        "def create() -> None:",
+        'RESET = "DELETE FROM dead_jobs"\n\n\ndef create() -> None:',
+    ),
+    "a migration": {
+        **BASE,
+        "migrations/2.py": 'from alembic import op\n\n\ndef upgrade():\n    op.drop_table("receipts")\n',
+    },
+}
+KEEPING = {
+    "another table": {**BASE, "deploy.sql": "DROP TABLE IF EXISTS carts;\n"},
+    "a way back": {
+        **BASE,
+        "migrations/2.py": 'from alembic import op\n\n\ndef upgrade():\n    op.create_table("notes")\n\n\n'
+        'def downgrade():\n    op.drop_table("receipts")\n',
+    },
+    "an index": {**BASE, "deploy.sql": "CREATE INDEX sent ON receipts (sent_at);\n"},
+}
+
+
+@pytest.mark.parametrize("name", LOSING)
+def test_records_that_are_thrown_away_are_an_error(name: str) -> None:
+    assert "error" in severities(found("lost-records", BASE, LOSING[name]))
+
+
+@pytest.mark.parametrize("name", KEEPING)
+def test_what_keeps_the_records_is_no_finding(name: str) -> None:
+    assert everything(BASE, KEEPING[name]) == []
