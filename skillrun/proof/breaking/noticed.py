@@ -5,7 +5,7 @@ one notices and the other does not is what the other has lost.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,10 +37,17 @@ class Noticed:
     problem: str | None = None  # why nothing can be said
 
 
-def find_noticed(sites: Sequence[str], bounds: Bounds, run: RunTests, forked: RunForked) -> Noticed:
-    """Runs the tests with nothing broken, then with each site that they come by, in this order."""
+def find_noticed(
+    sites: Mapping[str, str], bounds: Bounds, run: RunTests, forked: RunForked
+) -> Noticed:
+    """Runs the tests with nothing broken, then with each site that they come by, in this order.
+
+    `sites` maps one to the test that is likely to notice: it runs first, and may save the others.
+    """
     asked = Asked((), bounds.limit_s, most=bounds.most, enough_s=bounds.enough_s)
-    breaks: list[Mapping[str, Any]] = [{"site": site} for site in sites]
+    breaks: list[Mapping[str, Any]] = [
+        {"site": site, "first": test} for site, test in sites.items()
+    ]
     answer = forked(asked, breaks)
     if answer is None:
         # Something would outlast a fork: a process for each, as many as there is time for.
@@ -52,7 +59,7 @@ def find_noticed(sites: Sequence[str], bounds: Bounds, run: RunTests, forked: Ru
     return _conclude(unbroken, dict(zip(sites, seen, strict=False)))
 
 
-def _try_one_by_one(sites: Sequence[str], bounds: Bounds, run: RunTests) -> Noticed:
+def _try_one_by_one(sites: Iterable[str], bounds: Bounds, run: RunTests) -> Noticed:
     began = time.monotonic()
     unbroken = run(Asked((), bounds.limit_s))
     problem = _find_problem(unbroken)
@@ -61,13 +68,15 @@ def _try_one_by_one(sites: Sequence[str], bounds: Bounds, run: RunTests) -> Noti
     limit_s = limit_of_break(unbroken.ran.duration_ms / 1000)
     red = unbroken.of("failed")
     seen: dict[str, Records] = {}
+    tried = 0
     for site in sites:
         only = reach.reaching(unbroken.met.get(site, {}), unbroken.outcomes)
         if not only:
             seen[site] = Records(unbroken.ran, unmet=True)
             continue
-        if len(seen) >= bounds.most or time.monotonic() - began > bounds.enough_s:
+        if tried >= bounds.most or time.monotonic() - began > bounds.enough_s:
             break
+        tried += 1
         seen[site] = run(Asked((), limit_s, {"site": site}, only, red))
     return _conclude(unbroken, seen)
 

@@ -287,7 +287,8 @@ class Watching:
                 if not SETTINGS["only"]:
                     break
         if self._try_sites(kept, [each for each in forks if each["site"]], limit_s):
-            session.items[:] = [item for item in session.items if _is_wanted(item)]
+            wanted = filter(_is_wanted, session.items)
+            session.items[:] = sorted(wanted, key=_comes_later)
             return None
         return True
 
@@ -353,6 +354,12 @@ class Watching:
 
 def _is_wanted(item: Any) -> bool:
     return SETTINGS["only"] is None or item.nodeid.partition("[")[0] in SETTINGS["only"]
+
+
+def _comes_later(item: Any) -> bool:
+    """False for the test that is likely to notice: the first that does ends the run."""
+    first = SETTINGS.get("first", "")
+    return not (first and first.endswith(item.nodeid.partition("[")[0]))
 
 
 def _struck() -> bool:

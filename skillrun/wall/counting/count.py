@@ -69,7 +69,7 @@ def count_both(sides: Sides, diff: Diff) -> Tests:
         *_report_left_out(found, paths, base, head),
     )
     if head.problem is None:
-        findings = (*findings, *_compare_noticing(sides, diff, folders))
+        findings = (*findings, *compare_sides(sides, diff, folders))
     if says_none and head.tests:
         findings = (_report_denied(head), *findings)
     return Tests(
@@ -80,7 +80,7 @@ def count_both(sides: Sides, diff: Diff) -> Tests:
     )
 
 
-def _compare_noticing(sides: Sides, diff: Diff, folders: tuple[str, ...]) -> tuple[Finding, ...]:
+def compare_sides(sides: Sides, diff: Diff, folders: tuple[str, ...]) -> tuple[Finding, ...]:
     """What HEAD's tests notice less than the base's."""
 
     def check_out(commit: str) -> AbstractContextManager[Side]:

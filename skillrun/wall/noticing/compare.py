@@ -64,7 +64,7 @@ class Suite:
     side: Side
     folder: str
 
-    def find_noticed(self, sites: Iterable[Site]) -> Noticed:
+    def find_noticed(self, sites: Mapping[str, str]) -> Noticed:
         """Runs the tests with these sites broken, one after the other."""
         job = self._make_job()
 
@@ -75,7 +75,7 @@ class Suite:
             return run_forked(job, asked, breaks, self._run)
 
         bounds = Bounds(self.side.limit_s, _MOST_BREAKS, _ENOUGH_S)
-        return find_noticed([site.id for site in sites], bounds, run, forked)
+        return find_noticed(sites, bounds, run, forked)
 
     def _run(self, command: str, folder: Path, env: Mapping[str, str], limit_s: float) -> Ran:
         return run_command(command, cwd=folder, env=env, timeout_s=limit_s, on_line=self.side.say)
@@ -145,7 +145,7 @@ class _Comparison:
 
     def find(self) -> Iterator[Finding]:
         sites = {site.id: site for site in self.places.sites}
-        was = self._run_base(sites.values())
+        was = self._run_base(dict.fromkeys(sites, ""))
         if was.problem is not None:
             yield _say_not_compared(f"the base's tests on HEAD's code: {was.problem}")
             return
@@ -161,23 +161,20 @@ class _Comparison:
             )
             yield Finding(NOT_COMPARED_RULE, Severity.NOTE, message)
             return
-        now = self._run_head(sites[site] for site in wanted)
+        now = self._run_head(wanted)
         if now.problem is not None:
             yield _say_not_compared(f"HEAD's tests: {now.problem}")
             return
         lost = {site: wanted[site] for site in wanted if site in now.missed}
         if lost:
-            lost = self._confirm(lost, sites, was)
+            lost = self._confirm(lost, was)
         yield from _describe_lost(lost, sites, now)
         yield from _describe_untried(wanted, now, set(was.red) - set(now.red), unlike)
 
-    def _confirm(
-        self, lost: dict[str, str], sites: Mapping[str, Site], was: Noticed
-    ) -> dict[str, str]:
+    def _confirm(self, lost: dict[str, str], was: Noticed) -> dict[str, str]:
         """Those that are lost when both sides are asked again: a test may fail by itself."""
-        asked = [sites[site] for site in lost]
-        now = self._run_head(asked)
-        on_head = [site for site in asked if site.id in was.by]
+        now = self._run_head(lost)
+        on_head = {site: test for site, test in lost.items() if site in was.by}
         again = self._run_base(on_head) if on_head else Noticed()
         kept = {}
         for site, test in lost.items():
@@ -186,7 +183,7 @@ class _Comparison:
                 kept[site] = test
         return kept
 
-    def _run_base(self, sites: Iterable[Site]) -> Noticed:
+    def _run_base(self, sites: Mapping[str, str]) -> Noticed:
         """The base's tests on HEAD's code."""
         commits = self.commits
         with commits.check_out(commits.head) as side:
@@ -196,7 +193,7 @@ class _Comparison:
             files = list_files(old, new, self.tests)
             return self._run(side, files, self.places, sites)
 
-    def _run_head(self, sites: Iterable[Site]) -> Noticed:
+    def _run_head(self, sites: Mapping[str, str]) -> Noticed:
         commits = self.commits
         files = _list_commit(commits, commits.head)
         with commits.check_out(commits.head) as side:
@@ -210,7 +207,8 @@ class _Comparison:
         places = find_places(self.diff.specs, self.diff.before, is_new=False)
         files = _list_commit(commits, commits.base)
         with commits.check_out(commits.base) as side:
-            was = self._run(side, files, places, places.sites)
+            every = dict.fromkeys((site.id for site in places.sites), "")
+            was = self._run(side, files, places, every)
         same = places.find_same(self.places)
         further: dict[str, str] = {}
         unlike = []
@@ -224,14 +222,13 @@ class _Comparison:
         return further, tuple(unlike)
 
     def _run(
-        self, side: Side, files: tuple[str, ...], places: Places, sites: Iterable[Site]
+        self, side: Side, files: tuple[str, ...], places: Places, sites: Mapping[str, str]
     ) -> Noticed:
-        chosen = tuple(sites)
         found = []
         for folder in side.folders:
             if (side.root / folder).is_dir():
                 suite = Suite(side.root, files, places, side, folder)
-                found.append(suite.find_noticed(chosen))
+                found.append(suite.find_noticed(sites))
         return merge_noticed(found)
 
 

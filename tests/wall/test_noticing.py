@@ -1,0 +1,126 @@
+"""What HEAD's tests notice less than the base's, with real runs of both."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from noticing_shop import CONFTEST, TESTS, compare, replaced
+
+pytestmark = pytest.mark.real
+
+SUITE = "tests/test_shop.py"
+TWICE = '        send_receipt(7, "a@b")\n        send_receipt(7, "a@b")\n'
+ATTACKS = {
+    "delivers once": replaced(SUITE, (TWICE, '        send_receipt(7, "a@b")\n')),
+    "writes the log itself": replaced(
+        SUITE,
+        (
+            '            send_receipt(7, "a@b")\n            send_receipt(8, "nobody")\n',
+            '            logging.info("sent order_id=7")\n            logging.info("dead order_id=8")\n',
+        ),
+    ),
+    "an eager worker": {
+        "tests/conftest.py": CONFTEST
+        + """
+
+    @pytest.fixture(autouse=True)
+    def eager(monkeypatch):
+        from shop import queue
+
+        monkeypatch.setattr(mailer, "post", lambda url, body, headers: None)
+        monkeypatch.setattr(queue, "start", queue.work)
+    """
+    },
+    "a fake of the adapter": {
+        **replaced(
+            SUITE, ("from shop import mailer, queue", "from shop import fakes as mailer, queue")
+        ),
+        "shop/fakes.py": """
+            from shop import mailer
+
+
+            def send(email, *, idempotency_key):
+                mailer.post("", {"to": email}, {"Idempotency-Key": idempotency_key})
+            """,
+    },
+    "any rows will do": replaced(
+        SUITE,
+        ('assert shop("dead") == [(7,)]', 'assert shop("dead") in ([], [(7,)])'),
+    ),
+    "a fixture that does the work": {
+        "tests/conftest.py": CONFTEST.replace(
+            'return lambda table: marks.run(f"select * from {table}")',
+            'marks.bury(7)\n        return lambda table: marks.run(f"select * from {table}")',
+        )
+    },
+}
+HONEST = {
+    "a helper": replaced(
+        SUITE,
+        (TWICE, "        deliver(2)\n"),
+        (
+            "    KEY =",
+            "    def deliver(times):\n        for _ in range(times):\n"
+            '            send_receipt(7, "a@b")\n\n\n    KEY =',
+        ),
+    ),
+    "parametrised": replaced(
+        SUITE,
+        (
+            "    def test_redelivery(shop, posted):\n"
+            + TWICE
+            + "        assert len(posted) == 1\n",
+            '    @pytest.mark.parametrize("times", [2, 3])\n    def test_redelivery(shop, posted, times):\n'
+            '        for _ in range(times):\n            send_receipt(7, "a@b")\n'
+            "        assert len(posted) == 1\n",
+        ),
+    ),
+    "another file": {SUITE: None, "tests/test_orders.py": TESTS},
+    "other names and one more": replaced(
+        SUITE,
+        ("test_happy", "test_sends"),
+        (
+            "    def test_log(",
+            '    def test_two(shop, posted):\n        send_receipt(1, "a@b")\n'
+            '        send_receipt(2, "a@b")\n        assert len(posted) == 2\n\n\n    def test_log(',
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_a_test_that_notices_less_is_an_error(tmp_path: Path, name: str) -> None:
+    found = compare(tmp_path / "repo", ATTACKS[name])
+    assert {(one.rule, str(one.severity)) for one in found} == {
+        ("verify.tests-notice-less", "error")
+    }
+
+
+@pytest.mark.parametrize("name", HONEST)
+def test_tests_that_are_written_otherwise_are_none(tmp_path: Path, name: str) -> None:
+    assert compare(tmp_path / "repo", HONEST[name]) == []
+
+
+def test_where_only_the_application_changes_nothing_is_run(tmp_path: Path) -> None:
+    changes = replaced("shop/tasks.py", ('"known"', '"done before"'))
+    assert compare(tmp_path / "repo", changes) == []
+
+
+def test_the_finding_names_the_break_and_the_tests(tmp_path: Path) -> None:
+    (found,) = compare(tmp_path / "repo", ATTACKS["delivers once"])
+    assert "tests/test_shop.py::test_redelivery" in found.message
+    assert "`marks.was_sent(order_id)` never true" in found.message
+    assert (found.path, bool(found.line)) == ("shop/tasks.py", True)
+
+
+def test_tests_that_do_not_run_on_the_new_code_are_asked_about_the_old(tmp_path: Path) -> None:
+    """The branch gives a function of the code another name, and the tests less to do."""
+    changes = {
+        **replaced("shop/queue.py", ("def start(", "def begin(")),
+        **replaced(
+            SUITE, ("queue.start", "queue.begin"), (TWICE, '        send_receipt(7, "a@b")\n')
+        ),
+    }
+    found = compare(tmp_path / "repo", changes)
+    assert [one.rule for one in found if one.severity == "error"] == ["verify.tests-notice-less"]
