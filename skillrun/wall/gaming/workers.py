@@ -39,7 +39,7 @@ _PURGING_CALLS = {
 }
 _UNSET = re.compile(
     r"\bunset\s+(?:-v\s+)?([A-Z]\w+)|\benv\b[^|;&]*?\s(?:-u\s*|--unset[= ])([A-Z]\w+)"
-    r"|\benv\s+(-i|-|--ignore-environment)\s"
+    r"|\benv\s+(-i|-|--ignore-environment)\s|\bUnsetEnvironment=(\w+)"
 )
 _VARIABLE = re.compile(
     r"(?<![\w$%{.-])([A-Z][A-Z0-9_]{2,})(?:=|:[ \t]+)(\"[^\"]*\"|'[^']*'|[^\s,;]*)"

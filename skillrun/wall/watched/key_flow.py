@@ -7,12 +7,14 @@ provider gets.
 from __future__ import annotations
 
 import ast
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from skillrun.repo.python import Definition
 from skillrun.repo.source import FunctionNode, Module, last_word
+from skillrun.wall.watched.outgoing import Outgoing
 from skillrun.wall.watched.reach import Reach
 
 # Two keys may become one by these.
@@ -26,6 +28,13 @@ _LOSSY_CALLS = {
     *("crc32", "adler32", "sub", "subn", "match", "search", "fullmatch", "shorten", "slugify"),
     *("islice", "next", "type"),
 }
+# Another value at the next attempt, so that a key with it is another key.
+_VARYING = {
+    *("now", "today", "utcnow", "time", "time_ns", "monotonic", "perf_counter", "uuid1", "uuid4"),
+    *("random", "randint", "randrange", "token_hex", "token_urlsafe", "getpid", "gethostname"),
+    *("urandom", "choice", "uniform", "strftime", "isoformat", "timestamp"),
+}
+_COUNTING = re.compile(r"attempt|retr(y|ies)|tries|delivery_count", re.IGNORECASE)
 _LOSSY_OPERATORS = (ast.Mod, ast.FloorDiv, ast.BitAnd, ast.RShift, ast.Sub, ast.BitXor)
 _ASKS = (ast.Compare, ast.Raise, ast.Assert)
 _LOGS = ("log", "logger", "logging", "warnings", "print")
@@ -54,8 +63,13 @@ class KeyFlow:
 
     def follow(self, adapter: Definition, parameter: str) -> None:
         """Reads the adapter, and all that it hands the key to."""
+        self._kept.add(parameter)
         if isinstance(adapter.node, FunctionNode):
             self._read(adapter, frozenset([parameter]))
+        for definition in self.reach.functions.values():
+            # A decorator's wrapper has it, too.
+            if _takes(definition.node, parameter):
+                self._read(definition, frozenset([parameter]))
         for definition in self.reach.functions.values():
             # What is kept in an object or a dictionary is taken out elsewhere.
             if self._kept and not any(seen[0] is definition.node for seen in self._seen):
@@ -150,20 +164,30 @@ class KeyFlow:
             is_asked = isinstance(above, _ASKS) or _is_test_of(above, below)
             if is_asked or (isinstance(above, ast.Call) and _is_log(above)):
                 return
-            kind = _name_loss(above, below, names)
+            kind = _name_loss(above, below, names) or self._name_condition(module, above, names)
             if kind is not None:
                 line = getattr(above, "lineno", getattr(node, "lineno", 1))
                 losses.append(Loss(kind, function.path, line))
             if isinstance(above, ast.Call) and below is not above.func:
                 is_followed = self._hand_on(module, above, below) or is_followed
-            if isinstance(above, ast.stmt):
+            if isinstance(above, ast.FunctionDef | ast.AsyncFunctionDef):
                 break
+            # Of the statements around only their conditions count.
             below = above
         self.losses += losses
         self.users.add(function.node)
         # What it is used for is said by who gets it.
         if not is_followed:
             self.uses += 1
+
+    def _name_condition(self, module: Module, above: ast.AST, names: set[str]) -> str | None:
+        """A condition that decides whether the key is put in, and not whether something is sent."""
+        if not isinstance(above, ast.If) or above.orelse:
+            return None
+        asked = [node for node in ast.walk(above.test) if self._carries(node, names)]
+        is_sent = Outgoing(self.reach).count_block(above.body, module) > 0
+        ends = isinstance(above.body[-1], ast.Return | ast.Raise)
+        return None if asked or is_sent or ends else "is sometimes left out"
 
     def _hand_on(self, module: Module, call: ast.Call, argument: ast.AST) -> bool:
         """Follows the parameter of the repository's function that an argument becomes."""
@@ -196,6 +220,11 @@ class KeyFlow:
                     self.losses.append(Loss("is replaced", function.path, node.lineno))
 
 
+def _takes(function: ast.AST, parameter: str) -> bool:
+    """Whether a function, or one inside of it, has such a parameter."""
+    return any(isinstance(node, ast.arg) and node.arg == parameter for node in ast.walk(function))
+
+
 def _name_loss(above: ast.AST, below: ast.AST, names: set[str]) -> str | None:
     """How a piece of code makes less of what is below it."""
     if isinstance(above, ast.Subscript) and below is above.value:
@@ -216,8 +245,19 @@ def _name_loss(above: ast.AST, below: ast.AST, names: set[str]) -> str | None:
         asked = {node.id for node in ast.walk(above.test) if isinstance(node, ast.Name)}
         if asked.isdisjoint(names):
             return "is sometimes left out"
+    if isinstance(above, ast.JoinedStr | ast.BinOp):
+        return _name_varying(above)
     if isinstance(above, ast.comprehension | ast.GeneratorExp | ast.ListComp):
         return "is cut"
+    return None
+
+
+def _name_varying(joined: ast.AST) -> str | None:
+    """A part beside the key that is another one the next time."""
+    for node in ast.walk(joined):
+        word = last_word(node) if isinstance(node, ast.Name | ast.Attribute) else ""
+        if word and (word in _VARYING or _COUNTING.search(word)):
+            return f"is joined with {word}"
     return None
 
 

@@ -27,6 +27,7 @@ _HARMLESS_OWNERS = {"log", "logger", "logging", "metrics", "statsd", "stats", "o
 _ENDS = (ast.Return, ast.Raise, ast.Continue, ast.Break)
 _DEEPEST = 12  # calls in each other
 _SEVERAL = 2
+_MAPPING = {"map", "starmap", "imap", "imap_unordered", "map_async"}
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
@@ -125,8 +126,12 @@ class Outgoing:
     def _of_call(self, node: ast.Call, module: Module, depth: int) -> int:
         arguments = [*node.args, *(keyword.value for keyword in node.keywords)]
         total = self._of_expressions(arguments, module, depth)
+        if last_word(node.func) in _MAPPING:
+            total *= _SEVERAL
         if isinstance(node.func, ast.Attribute):
-            total += self._of_expression(node.func.value, module, depth)
+            # A chain of names is who is asked; only what is called in it is something more.
+            if any(isinstance(inner, ast.Call) for inner in ast.walk(node.func.value)):
+                total += self._of_expression(node.func.value, module, depth)
         elif not isinstance(node.func, ast.Name):
             total += self._of_expression(node.func, module, depth)
         called = self._of_functions(module, node.func, depth)
