@@ -145,7 +145,9 @@ class Outgoing:
         if called is not None:
             return called
         name = module.resolve(node) or ""
-        return int(name.startswith(_CLIENTS) and last_word(node) in _VERBS)
+        # What a client's call has given is no function of the client.
+        is_function = "(" not in name and name.rpartition(".")[2] in _VERBS
+        return int(is_function and name.startswith(_CLIENTS))
 
     def _of_functions(self, module: Module, node: ast.expr, depth: int) -> int | None:
         """None where the repository has no function of that name."""
