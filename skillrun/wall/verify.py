@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 
 # No file defines this command: what it runs is what HEAD and the base hold.
 COUNTING = CommandPlan(
-    "run the tests of HEAD and of the base, and prove the base's job where HEAD's is less proved",
+    "run the tests of HEAD and of the base, also with small breaks in the code, and prove the base's"
+    " job where HEAD's is less proved",
     ("python -m pytest",),
 )
 _BEHIND_PROOF = "tests"  # a run proves before the first stage that a proof does not speak of

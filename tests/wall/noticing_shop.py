@@ -171,6 +171,9 @@ TESTS = """
         mailer.send("a@b", idempotency_key="receipt-7")
         assert posted == [({"to": "a@b"}, KEY)]
 
+    """
+# One that starts a process takes much longer than all others.
+WORKER = """
 
     def test_worker(shop):
         queue.settle(7, "a@b")
@@ -198,9 +201,11 @@ def replaced(path: str, *pairs: tuple[str, str]) -> dict[str, str]:
     return {path: text}
 
 
-def compare(root: Path, changes: Mapping[str, str | None]) -> list[Finding]:
+def compare(
+    root: Path, changes: Mapping[str, str | None], base_files: Mapping[str, str] = FILES
+) -> list[Finding]:
     """What the tests of a branch with these changes notice less; None takes a file away."""
-    repo = helpers.build_tree(root, FILES)
+    repo = helpers.build_tree(root, base_files)
     base = helpers.git(repo, "rev-parse", "HEAD").strip()
     for path, text in changes.items():
         if text is None:

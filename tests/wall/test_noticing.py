@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from noticing_shop import CONFTEST, TESTS, compare, replaced
+from noticing_shop import CONFTEST, FILES, TESTS, WORKER, compare, replaced
 
 pytestmark = pytest.mark.real
 
@@ -20,18 +20,6 @@ ATTACKS = {
             '            logging.info("sent order_id=7")\n            logging.info("dead order_id=8")\n',
         ),
     ),
-    "an eager worker": {
-        "tests/conftest.py": CONFTEST
-        + """
-
-    @pytest.fixture(autouse=True)
-    def eager(monkeypatch):
-        from shop import queue
-
-        monkeypatch.setattr(mailer, "post", lambda url, body, headers: None)
-        monkeypatch.setattr(queue, "start", queue.work)
-    """
-    },
     "a fake of the adapter": {
         **replaced(
             SUITE, ("from shop import mailer, queue", "from shop import fakes as mailer, queue")
@@ -102,6 +90,26 @@ def test_tests_that_are_written_otherwise_are_none(tmp_path: Path, name: str) ->
     assert compare(tmp_path / "repo", HONEST[name]) == []
 
 
+EAGER = """
+
+    @pytest.fixture(autouse=True)
+    def eager(monkeypatch):
+        from shop import queue
+
+        monkeypatch.setattr(mailer, "post", lambda url, body, headers: None)
+        monkeypatch.setattr(queue, "start", queue.work)
+    """
+
+
+def test_a_worker_that_is_none_any_more_is_an_error(tmp_path: Path) -> None:
+    """The test passes as before, and no process takes a message."""
+    base = {**FILES, SUITE: TESTS + WORKER}
+    found = compare(tmp_path / "repo", {"tests/conftest.py": CONFTEST + EAGER}, base)
+    (said,) = [one.message for one in found if one.severity == "error"]
+    assert "test_worker" in said
+    assert "a worker of its own in which send_receipt does nothing" in said
+
+
 def test_where_only_the_application_changes_nothing_is_run(tmp_path: Path) -> None:
     changes = replaced("shop/tasks.py", ('"known"', '"done before"'))
     assert compare(tmp_path / "repo", changes) == []
@@ -117,10 +125,10 @@ def test_the_finding_names_the_break_and_the_tests(tmp_path: Path) -> None:
 def test_tests_that_do_not_run_on_the_new_code_are_asked_about_the_old(tmp_path: Path) -> None:
     """The branch gives a function of the code another name, and the tests less to do."""
     changes = {
-        **replaced("shop/queue.py", ("def start(", "def begin(")),
-        **replaced(
-            SUITE, ("queue.start", "queue.begin"), (TWICE, '        send_receipt(7, "a@b")\n')
-        ),
+        **replaced("shop/mailer.py", ("post(", "deliver(")),
+        **replaced("shop/queue.py", ("mailer.post", "mailer.deliver")),
+        **replaced("tests/conftest.py", ('"post"', '"deliver"')),
+        **replaced(SUITE, (TWICE, '        send_receipt(7, "a@b")\n')),
     }
     found = compare(tmp_path / "repo", changes)
     assert [one.rule for one in found if one.severity == "error"] == ["verify.tests-notice-less"]
