@@ -56,6 +56,7 @@ class _Now:
 
     def __init__(self) -> None:
         self.test = ""
+        self.is_fork = False
         self.scopes: list[str] = []
 
 
@@ -348,8 +349,12 @@ class Watching:
         ):
             self.session.shouldstop = "the tests have noticed"
 
-    def pytest_sessionfinish(self) -> None:
+    def pytest_sessionfinish(self, exitstatus: int) -> None:
         _say("end", elsewhere=sorted(_elsewhere()), opened=sorted(_opened), spawned=bool(_spawned))
+        if _now.is_fork:
+            # All is told. What other plugins do at the end, each fork would do again: Hypothesis
+            # imports itself for its summary, which takes ten times as long as the tests.
+            os._exit(int(exitstatus))
 
 
 def _is_wanted(item: Any) -> bool:
@@ -440,6 +445,7 @@ def _fork(settings: dict[str, Any], limit_s: float) -> bool:
     _out = _records(SETTINGS["out"])
     _said.clear()
     _met.clear()
+    _now.is_fork = True
     _hand_on()
     return True
 
