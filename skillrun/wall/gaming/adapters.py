@@ -50,8 +50,11 @@ class Adapter:
     def count_keyless(self, flow: KeyFlow) -> int:
         """How many functions call out and have no key at hand."""
         outgoing = Outgoing(self.reach)
-        keyless = [node for node in self.reach.functions if node not in flow.users]
-        return len([node for node in keyless if outgoing.list_calls([node])])
+        count = 0
+        for node in self.reach.functions:
+            if node not in flow.users and outgoing.list_calls([node]):
+                count += 1
+        return count
 
     def follow_key(self) -> KeyFlow:
         """What becomes of the key."""
@@ -82,10 +85,10 @@ def find(diff: Diff) -> Iterator[Finding]:
             call = str(at(effect, "call"))
             if call not in told:
                 told.add(call)
-                yield from _compare(diff, was, effect)
+                yield from _compare_effect(diff, was, effect)
 
 
-def _compare(diff: Diff, was: object, effect: object) -> Iterator[Finding]:
+def _compare_effect(diff: Diff, was: object, effect: object) -> Iterator[Finding]:
     old = _read_adapter(diff.before, was)
     new = _read_adapter(diff.after, effect)
     if old is None or new is None or old.list_texts() == new.list_texts():
@@ -111,19 +114,23 @@ def _read_adapter(sources: CommitSources, effect: object) -> Adapter | None:
     reach.follow([call])
     parameter = at(effect, "key_arg")
     # Importing its module runs more than the adapter does.
-    return Adapter(definition, _keep_below(reach, definition), parameter if parameter else None)
+    return Adapter(definition, _keep_below(reach, definition), parameter or None)
 
 
 def _keep_below(reach: Reach, definition: Definition) -> Reach:
     """Only what the adapter itself reaches, and not what else its modules hold."""
     below: set[ast.AST] = set()
-    waiting: list[ast.AST] = [part.node for part in reach.project.callables(definition)]
+    waiting: list[ast.AST] = []
+    for part in reach.project.callables(definition):
+        waiting.append(part.node)
     while waiting:
         node = waiting.pop()
         if node not in below:
             below.add(node)
             waiting += reach.below.get(node, ())
-    reach.functions = {node: found for node, found in reach.functions.items() if node in below}
+    for node in [*reach.functions]:
+        if node not in below:
+            del reach.functions[node]
     return reach
 
 
@@ -178,7 +185,9 @@ def _list_silent(adapter: Adapter) -> list[tuple[str, str, int]]:
             if not isinstance(node, ast.ExceptHandler):
                 continue
             if not any(isinstance(inner, ast.Raise) for inner in ast.walk(node)):
-                kind = ast.unparse(node.type) if node.type else "any error"
+                kind = "any error"
+            if node.type is not None:
+                kind = ast.unparse(node.type)
                 found.append((kind, definition.path, node.lineno))
     return found
 

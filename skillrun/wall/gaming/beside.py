@@ -42,8 +42,8 @@ def find(diff: Diff) -> Iterator[Finding]:
         old = _Receivers(diff.before, file.old_path, effects)
         new = _Receivers(diff.after, file.path, effects)
         for name, definition in new.found.items():
-            was = old.measure(old.found.get(name))
-            now = new.measure(definition)
+            was = old.measure_reach(old.found.get(name))
+            now = new.measure_reach(definition)
             line = definition.line
             if now[0] > was[0]:
                 said = f"{quoted(name)} runs beside every job and reaches a declared effect"
@@ -80,7 +80,7 @@ class _Receivers:
                 definition = self.project.define(module, node)
                 self.found[definition.name] = definition
 
-    def measure(self, definition: Definition | None) -> tuple[int, int]:
+    def measure_reach(self, definition: Definition | None) -> tuple[int, int]:
         """(declared effects that it reaches, calls that go out)."""
         if definition is None:
             return 0, 0
@@ -94,10 +94,12 @@ class _Receivers:
             if node not in below:
                 below.add(node)
                 waiting += reach.below.get(node, ())
-        reached = [found for node, found in reach.functions.items() if node in below]
-        effects = [found for found in reached if found.dotted in self.effects]
+        effects = 0
+        for node, found in reach.functions.items():
+            if node in below and found.dotted in self.effects:
+                effects += 1
         body = getattr(definition.node, "body", [])
-        return len(effects), Outgoing(reach).count_block(body, definition.module)
+        return effects, Outgoing(reach).count_block(body, definition.module)
 
 
 def _list_named(reach: Reach, definition: Definition) -> Iterator[ast.AST]:
@@ -116,11 +118,11 @@ def _list_receivers(module: Module) -> Iterator[ast.FunctionDef | ast.AsyncFunct
         if not isinstance(node, FunctionNode):
             continue
         is_hook = module.class_of(node) is not None and node.name in _HOOKS
-        if is_hook or node.name in handed or any(map(_receives, node.decorator_list)):
+        if is_hook or node.name in handed or any(map(_is_receiving, node.decorator_list)):
             yield node
 
 
-def _receives(decorator: ast.expr) -> bool:
+def _is_receiving(decorator: ast.expr) -> bool:
     inner = decorator.func if isinstance(decorator, ast.Call) else decorator
     return last_word(inner) in _RECEIVING
 

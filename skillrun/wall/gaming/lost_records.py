@@ -48,12 +48,12 @@ def find(diff: Diff) -> Iterator[Finding]:
         for text, line in _list_statements(file.new, file.new_tree, file, tables):
             if text in known:
                 known.remove(text)
-            elif _drops(text, patterns):
+            elif _throws_away(text, patterns):
                 said = f"what the job has recorded is thrown away: {quoted(text, 200)}"
                 yield taken(ID, file, line, said, hint=_HINT)
 
 
-def _drops(text: str, patterns: list[re.Pattern[str]]) -> bool:
+def _throws_away(text: str, patterns: list[re.Pattern[str]]) -> bool:
     return text.startswith("call ") or any(pattern.search(text) for pattern in patterns)
 
 

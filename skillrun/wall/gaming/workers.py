@@ -178,12 +178,17 @@ def _find_line(file: File, start: Start) -> int:
 
 def _list_queues(start: Start, sources: CommitSources) -> Iterator[str]:
     options = _read_options(start)
-    named = [word for name in _QUEUES for word in options.get(name, ())]
+    named: list[str] = []
+    for name in _QUEUES:
+        named += options.get(name, ())
     if start.words[0].endswith(("rq", "rqworker")):
         named += [word for word in start.words[1:] if not word.startswith(("-", "worker"))]
     queues = [queue for word in named for queue in re.split(r"[,\s]", word) if queue]
     for queue in queues:
-        yield "the default queue" if _is_default(queue, sources) else f"the queue {queue}"
+        if _is_default(queue, sources):
+            yield "the default queue"
+        else:
+            yield f"the queue {queue}"
     if not queues and "beat" not in start.words:
         yield "the default queue"
 
@@ -219,7 +224,9 @@ def _find_unset(file: File, diff: Diff) -> Iterator[Finding]:
             continue
         if not is_empty and _is_set_elsewhere(name, file, diff):
             continue
-        place = new[name][0] if name in new else file.line_of(at_line)
+        place = file.line_of(at_line)
+        if name in new:
+            place = new[name][0]
         said = f"the worker no longer gets {name}: {quoted(file.old_line(at_line))}"
         make = taken if is_read else doubtful
         yield make(ID, file, place, said, hint=_HINT)
@@ -234,8 +241,11 @@ def _list_variables(text: str | None) -> Iterator[tuple[str, tuple[int, str]]]:
 
 
 def _is_set_elsewhere(name: str, file: File, diff: Diff) -> bool:
-    others = [other for other in diff.deployment if other.path != file.path]
-    return any(name in dict(_list_variables(other.new)) for other in others)
+    set_in = set()
+    for other in diff.deployment:
+        if name in dict(_list_variables(other.new)):
+            set_in.add(other.path)
+    return bool(set_in - {file.path})
 
 
 # -- code
@@ -273,10 +283,12 @@ def _find_settings(diff: Diff) -> Iterator[Finding]:
         now = new.get(name)
         if now is not None and now[2] == value:
             continue
-        place = (now[0], now[1]) if now else (file, file.line_of(line))
         was = quoted(file.old_line(line))
-        said = f"{name} was {quoted(value)} and is {quoted(now[2]) if now else 'gone'}: {was}"
-        if _is_less(name, value, now[2] if now else None):
+        place, after, words = (file, file.line_of(line)), None, "gone"
+        if now is not None:
+            place, after, words = (now[0], now[1]), now[2], quoted(now[2])
+        said = f"{name} was {quoted(value)} and is {words}: {was}"
+        if _is_less(name, value, after):
             yield taken(ID, *place, said, hint=_HINT)
         else:
             yield doubtful(ID, *place, said, hint=_HINT)

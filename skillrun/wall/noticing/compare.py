@@ -144,12 +144,12 @@ class _Comparison:
     tests: frozenset[str]
 
     def find(self) -> Iterator[Finding]:
-        sites = {site.id: site for site in self.places.sites}
+        sites = self.places.by_id
         was = self._run_base(dict.fromkeys(sites, ""))
         if was.problem is not None:
             yield _say_not_compared(f"the base's tests on HEAD's code: {was.problem}")
             return
-        wanted = {site: was.by[site] for site in sites if site in was.by}
+        wanted = dict(was.by)
         unlike: tuple[str, ...] = ()
         if was.red:
             # What they notice is asked of the code that they were written for.
@@ -167,15 +167,17 @@ class _Comparison:
             return
         lost = {site: wanted[site] for site in wanted if site in now.missed}
         if lost:
-            lost = self._confirm(lost, was)
+            lost = self._confirm_lost(lost, was)
         yield from _describe_lost(lost, sites, now)
         yield from _describe_untried(wanted, now, set(was.red) - set(now.red), unlike)
 
-    def _confirm(self, lost: dict[str, str], was: Noticed) -> dict[str, str]:
+    def _confirm_lost(self, lost: dict[str, str], was: Noticed) -> dict[str, str]:
         """Those that are lost when both sides are asked again: a test may fail by itself."""
         now = self._run_head(lost)
         on_head = {site: test for site, test in lost.items() if site in was.by}
-        again = self._run_base(on_head) if on_head else Noticed()
+        again = Noticed()
+        if on_head:
+            again = self._run_base(on_head)
         kept = {}
         for site, test in lost.items():
             is_noticed = site not in was.by or site in again.by
@@ -207,8 +209,7 @@ class _Comparison:
         places = find_places(self.diff.specs, self.diff.before, is_new=False)
         files = _list_commit(commits, commits.base)
         with commits.check_out(commits.base) as side:
-            every = dict.fromkeys((site.id for site in places.sites), "")
-            was = self._run(side, files, places, every)
+            was = self._run(side, files, places, dict.fromkeys(places.by_id, ""))
         same = places.find_same(self.places)
         further: dict[str, str] = {}
         unlike = []

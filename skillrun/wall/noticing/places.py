@@ -27,18 +27,23 @@ class Places:
     paths: frozenset[str] = frozenset()  # all files that the handlers reach
     env: dict[str, str] = field(default_factory=dict)  # plain values of proof.env
 
+    @property
+    def by_id(self) -> dict[str, Site]:
+        """Id -> site, in the same order."""
+        return {site.id: site for site in self.sites}
+
     def find_same(self, other: Places) -> dict[str, Site]:
         """Id of a site here -> the site of the other commit that is the same code."""
-        known = {_identity(site): site for site in other.sites}
+        known = {_identify_site(site): site for site in other.sites}
         found = {}
         for site in self.sites:
-            same = known.get(_identity(site))
+            same = known.get(_identify_site(site))
             if same is not None:
                 found[site.id] = same
         return found
 
 
-def _identity(site: Site) -> tuple[str, str, str]:
+def _identify_site(site: Site) -> tuple[str, str, str]:
     return site.function, site.kind, site.text
 
 
@@ -65,10 +70,14 @@ def find_places(specs: Iterable[File], sources: CommitSources, *, is_new: bool) 
         functions.setdefault(function.path, set()).add(function.line)
     sites = _find_sites(sources, functions)
     started = Site(WORKER, handlers[0].path, handlers[0].line, handlers[0].name, "", "")
-    broken = {site.path for site in sites} | {handler.path for handler in handlers}
+    broken = {site.path for site in sites}
+    broken.update(handler.path for handler in handlers)
     texts = {}
     for path in sorted(broken):
-        own = {handler.line for handler in handlers if handler.path == path}
+        own = set()
+        for handler in handlers:
+            if handler.path == path:
+                own.add(handler.line)
         text = sources.texts[path].encode()
         texts[path] = write_sites(text, path, functions.get(path, ()), own)
     return Places(
@@ -85,7 +94,9 @@ def _list_roots(value: object) -> Iterator[str]:
     """What is followed: the handler, who publishes the job, and the effects."""
     yield str(at(value, "handler"))
     enqueue = at(value, "enqueue")
-    yield str(at(enqueue, "call") if isinstance(enqueue, dict) else enqueue)
+    if isinstance(enqueue, dict):
+        enqueue = at(enqueue, "call")
+    yield str(enqueue)
     for effect in listed(at(value, "effects")):
         yield str(at(effect, "call"))
 
@@ -112,11 +123,12 @@ def _find_sites(sources: CommitSources, functions: dict[str, set[int]]) -> tuple
             groups.setdefault((path, site.function), []).append(site)
     ranked = []
     for number, group in enumerate(groups.values()):
-        group.sort(key=_rank)
-        ranked += [(turn, number, site) for turn, site in enumerate(group)]
+        group.sort(key=_rank_site)
+        for turn, site in enumerate(group):
+            ranked.append((turn, number, site))
     ranked.sort(key=lambda entry: entry[:2])
     return tuple(site for _, _, site in ranked[:_MOST_SITES])
 
 
-def _rank(site: Site) -> tuple[int, int]:
+def _rank_site(site: Site) -> tuple[int, int]:
     return KINDS.index(site.kind), site.line

@@ -65,41 +65,41 @@ class KeyFlow:
         """Reads the adapter, and all that it hands the key to."""
         self._kept.add(parameter)
         if isinstance(adapter.node, FunctionNode):
-            self._read(adapter, frozenset([parameter]))
+            self._read_function(adapter, frozenset([parameter]))
         for definition in self.reach.functions.values():
             # A decorator's wrapper has it, too.
-            if _takes(definition.node, parameter):
-                self._read(definition, frozenset([parameter]))
+            if _takes_parameter(definition.node, parameter):
+                self._read_function(definition, frozenset([parameter]))
         for definition in self.reach.functions.values():
             # What is kept in an object or a dictionary is taken out elsewhere.
             if self._kept and not any(seen[0] is definition.node for seen in self._seen):
-                self._read(definition, frozenset())
+                self._read_function(definition, frozenset())
 
     def count_losses(self) -> Counter[str]:
         """Kind -> how often."""
         return Counter(loss.kind for loss in self.losses)
 
-    def _read(self, function: Definition, carrying: frozenset[str]) -> None:
+    def _read_function(self, function: Definition, carrying: frozenset[str]) -> None:
         if (function.node, carrying) in self._seen:
             return
         self._seen.add((function.node, carrying))
-        names = self._spread(function, set(carrying))
+        names = self._spread_names(function, set(carrying))
         for node in ast.walk(function.node):
-            if self._carries(node, names):
-                self._judge(function, node, names)
+            if self._carries_key(node, names):
+                self._judge_place(function, node, names)
         self._find_replaced(function, set(carrying), names)
 
-    def _spread(self, function: Definition, names: set[str]) -> set[str]:
+    def _spread_names(self, function: Definition, names: set[str]) -> set[str]:
         """With the names that get a value with the key in it."""
         before = -1
         while before != len(names) + len(self._kept):
             before = len(names) + len(self._kept)
             for node in ast.walk(function.node):
-                if isinstance(node, ast.Assign) and self._holds(node.value, names):
+                if isinstance(node, ast.Assign) and self._holds_key(node.value, names):
                     for target in node.targets:
                         self._note_target(target, names)
                 elif isinstance(node, ast.AnnAssign | ast.NamedExpr) and node.value is not None:
-                    if self._holds(node.value, names):
+                    if self._holds_key(node.value, names):
                         self._note_target(node.target, names)
                 elif isinstance(node, ast.Dict):
                     self._note_entries(node, names)
@@ -120,30 +120,30 @@ class KeyFlow:
                 assert isinstance(key, ast.Constant)
                 self._kept.add(str(key.value))
 
-    def _holds(self, value: ast.expr, names: set[str]) -> bool:
+    def _holds_key(self, value: ast.expr, names: set[str]) -> bool:
         """Whether a value is the key, or made from it alone."""
         while True:
             if isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute):
                 inner = value.args[0] if value.args else value.func.value
-                if self._holds(value.func.value, names):
+                if self._holds_key(value.func.value, names):
                     return True
                 value = inner
             elif isinstance(value, ast.Call) and value.args:
                 value = value.args[0]
-            elif isinstance(value, ast.Subscript) and not self._carries(value, names):
+            elif isinstance(value, ast.Subscript) and not self._carries_key(value, names):
                 value = value.value
             elif isinstance(value, ast.BinOp):
-                return self._holds(value.left, names) or self._holds(value.right, names)
+                return self._holds_key(value.left, names) or self._holds_key(value.right, names)
             elif isinstance(value, ast.IfExp):
-                return self._holds(value.body, names) or self._holds(value.orelse, names)
+                return self._holds_key(value.body, names) or self._holds_key(value.orelse, names)
             elif isinstance(value, ast.BoolOp):
-                return any(self._holds(part, names) for part in value.values)
+                return any(self._holds_key(part, names) for part in value.values)
             elif isinstance(value, ast.JoinedStr):
-                return any(self._carries(inner, names) for inner in ast.walk(value))
+                return any(self._carries_key(inner, names) for inner in ast.walk(value))
             else:
-                return self._carries(value, names)
+                return self._carries_key(value, names)
 
-    def _carries(self, node: ast.AST, names: set[str]) -> bool:
+    def _carries_key(self, node: ast.AST, names: set[str]) -> bool:
         if isinstance(node, ast.Name):
             return isinstance(node.ctx, ast.Load) and node.id in names
         if isinstance(node, ast.Attribute):
@@ -154,7 +154,7 @@ class KeyFlow:
 
     # -- one place
 
-    def _judge(self, function: Definition, node: ast.AST, names: set[str]) -> None:
+    def _judge_place(self, function: Definition, node: ast.AST, names: set[str]) -> None:
         module = function.module
         below = node
         losses = []
@@ -180,14 +180,19 @@ class KeyFlow:
         if not is_followed:
             self.uses += 1
 
+    def _asks(self, test: ast.expr, names: set[str]) -> bool:
+        return any(self._carries_key(node, names) for node in ast.walk(test))
+
     def _name_condition(self, module: Module, above: ast.AST, names: set[str]) -> str | None:
         """A condition that decides whether the key is put in, and not whether something is sent."""
         if not isinstance(above, ast.If) or above.orelse:
             return None
-        asked = [node for node in ast.walk(above.test) if self._carries(node, names)]
+        asked = self._asks(above.test, names)
         is_sent = Outgoing(self.reach).count_block(above.body, module) > 0
         ends = isinstance(above.body[-1], ast.Return | ast.Raise)
-        return None if asked or is_sent or ends else "is sometimes left out"
+        if asked or is_sent or ends:
+            return None
+        return "is sometimes left out"
 
     def _hand_on(self, module: Module, call: ast.Call, argument: ast.AST) -> bool:
         """Follows the parameter of the repository's function that an argument becomes."""
@@ -201,12 +206,14 @@ class KeyFlow:
         names = [one.arg for one in (*arguments.posonlyargs, *arguments.args)]
         if names[:1] in (["self"], ["cls"]):
             names = names[1:]
-        name = argument.arg if isinstance(argument, ast.keyword) else None
+        name = None
+        if isinstance(argument, ast.keyword):
+            name = argument.arg
         if argument in call.args and call.args.index(argument) < len(names):
             name = names[call.args.index(argument)]
         if name is None:
             return False
-        self._read(definition, frozenset([name]))
+        self._read_function(definition, frozenset([name]))
         return True
 
     def _find_replaced(self, function: Definition, given: set[str], names: set[str]) -> None:
@@ -216,11 +223,11 @@ class KeyFlow:
                 continue
             for target in node.targets:
                 is_own = isinstance(target, ast.Name) and target.id in given
-                if is_own and not self._holds(node.value, names):
+                if is_own and not self._holds_key(node.value, names):
                     self.losses.append(Loss("is replaced", function.path, node.lineno))
 
 
-def _takes(function: ast.AST, parameter: str) -> bool:
+def _takes_parameter(function: ast.AST, parameter: str) -> bool:
     """Whether a function, or one inside of it, has such a parameter."""
     return any(isinstance(node, ast.arg) and node.arg == parameter for node in ast.walk(function))
 
@@ -232,7 +239,9 @@ def _name_loss(above: ast.AST, below: ast.AST, names: set[str]) -> str | None:
     if isinstance(above, ast.BinOp) and isinstance(above.op, _LOSSY_OPERATORS):
         # "%s" % key is a text with the key in it.
         is_format = isinstance(above.op, ast.Mod) and below is above.right
-        return None if is_format else "is cut"
+        if is_format:
+            return None
+        return "is cut"
     if isinstance(above, ast.FormattedValue) and "." in _format_of(above):
         return "is cut"
     if isinstance(above, ast.Attribute) and above.attr in _LOSSY_METHODS:

@@ -77,9 +77,9 @@ class Outgoing:
                 # What follows an alternative that ends is the other alternative.
                 rest = block[number + 1 :]
                 body, other = node.body, node.orelse
-                if _ends(body):
+                if _ends_block(body):
                     other, rest = [*other, *rest], []
-                elif other and _ends(other):
+                elif other and _ends_block(other):
                     body, rest = [*body, *rest], []
                 total += self._of_expressions([node.test], module, depth)
                 total += max(
@@ -124,7 +124,9 @@ class Outgoing:
         return total
 
     def _of_call(self, node: ast.Call, module: Module, depth: int) -> int:
-        arguments = [*node.args, *(keyword.value for keyword in node.keywords)]
+        arguments = list(node.args)
+        for keyword in node.keywords:
+            arguments.append(keyword.value)
         total = self._of_expressions(arguments, module, depth)
         if last_word(node.func) in _MAPPING:
             total *= _SEVERAL
@@ -177,7 +179,7 @@ class Outgoing:
         return not is_plain and last_word(owner) not in _HARMLESS_OWNERS
 
 
-def _ends(block: list[ast.stmt]) -> bool:
+def _ends_block(block: list[ast.stmt]) -> bool:
     return bool(block) and isinstance(block[-1], _ENDS)
 
 
@@ -202,7 +204,7 @@ def _blocks_of(node: ast.stmt) -> Iterator[list[ast.stmt]]:
 
 def _hands_on(target: ast.expr, body: list[ast.stmt]) -> bool:
     """Whether a loop's own value is part of a call in it."""
-    names = {node.id for node in ast.walk(target) if isinstance(node, ast.Name)}
+    names = _names_in(target)
     for statement in body:
         for call in ast.walk(statement):
             if isinstance(call, ast.Call) and not names.isdisjoint(_names_in(call)):
