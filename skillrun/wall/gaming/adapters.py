@@ -185,9 +185,7 @@ def _list_silent(adapter: Adapter) -> list[tuple[str, str, int]]:
             if not isinstance(node, ast.ExceptHandler):
                 continue
             if not any(isinstance(inner, ast.Raise) for inner in ast.walk(node)):
-                kind = "any error"
-            if node.type is not None:
-                kind = ast.unparse(node.type)
+                kind = ast.unparse(node.type or ast.Constant("any error"))
                 found.append((kind, definition.path, node.lineno))
     return found
 
