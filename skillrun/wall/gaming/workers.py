@@ -77,7 +77,7 @@ def find(diff: Diff) -> Iterator[Finding]:
 
 
 def _find_purges(file: File) -> Iterator[Finding]:
-    known = {line.strip() for line in (file.old or "").splitlines()}
+    known = set(map(str.strip, (file.old or "").splitlines()))
     for number, line in file.added_lines():
         is_said = line.lstrip().startswith(_COMMENT) or line.strip() in known
         if not is_said and _PURGE.search(line) and not _PURGE.search(_old_start(file, line)):
@@ -208,7 +208,7 @@ def _is_default(queue: str, sources: CommitSources) -> bool:
 
 def _find_unset(file: File, diff: Diff) -> Iterator[Finding]:
     starts = _list_starts(file.path, file.new) or _list_starts(file.old_path, file.old)
-    known = {line.strip() for line in (file.old or "").splitlines()}
+    known = set(map(str.strip, (file.old or "").splitlines()))
     for number, line in file.added_lines():
         found = _UNSET.search(line)
         if found and line.strip() not in known and not line.lstrip().startswith(_COMMENT):
