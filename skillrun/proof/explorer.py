@@ -36,7 +36,9 @@ _STEP_S = 1.0  # between one delivery and the next
 _TIMES = 3
 # At noon, and for the jobs of a day at one, no day ends within a schedule.
 _NOON = 12
-_MORNING = 1
+# Where each day's ticks are a job of their own, all of its ticks are to be seen: the first of these
+# hours at which there is something to do.
+_HOURS = (1, 3, 6, 9, _NOON)
 # The last tick of the day that begins at one: half an hour before the next day.
 _REST_OF_DAY_S = 22.5 * 3600.0
 # A callback counts a quarter of a delivery towards the limit: a library may call several after one.
@@ -106,7 +108,9 @@ class Explorer:
         self.refused: set[int] = set()  # poison that the application itself takes no job from
         self.orders = Orders(setting.spec.failures)
         self.base = 0.0  # where virtual time begins
-        self.daily = False  # each day's ticks are a job of their own
+        # The hour at which the schedules begin where each day's ticks are a job of their own; 0 where
+        # they are not.
+        self.daily = 0
         # Table that is written and that no state query reads -> a query of all of it.
         self.unread: dict[str, str] = {}
 
@@ -153,13 +157,21 @@ class Explorer:
             done |= set(call)
         others = [call for calls in works[1:] for call in calls]
         is_other_work = bool(others) and not any(done & set(call) for call in others)
-        self.set_daily(is_other_work and not day.hung)
+        if is_other_work and not day.hung:
+            self.set_daily(self._find_hour())
 
-    def set_daily(self, daily: bool) -> None:
+    def _find_hour(self) -> int:
+        for hour in _HOURS:
+            self._begin_at(hour)
+            if self.run(Schedule("once")).performed():
+                return hour
+        return _NOON
+
+    def set_daily(self, hour: int) -> None:
         """Once it is found that each day's ticks are a job of their own, it stays so."""
-        if daily and not self.daily:
-            self.daily = True
-            self._begin_at(_MORNING)
+        if hour and not self.daily:
+            self.daily = hour
+            self._begin_at(hour)
 
     def begin(self, payloads: Mapping[int, Any]) -> None:
         """Has every message published once: job 0 through the application's own way where the spec
