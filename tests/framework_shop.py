@@ -25,6 +25,7 @@ from skillrun.frameworks.interface import (
     Policy,
     find_wiring,
 )
+from skillrun.frameworks.rulebook import read_rule
 from skillrun.repo.git import open_repo
 from skillrun.repo.python import Definition, Project
 from skillrun.repo.survey import Survey
@@ -77,7 +78,7 @@ def findings(shop: Shop, rule: str, spec: Mapping[str, Any] | None = None) -> li
         shop.project, Survey(), shop.use, JobSpec.model_validate(value), shop.handler, shop.policy
     )
     found = next(r for r in shop.framework.list_rules() if r.id == f"{shop.framework.ID}.{rule}")
-    return list(found.find(job))
+    return list(read_rule(found, job).findings)
 
 
 def case_of(root: Path, files: Mapping[str, str], spec: Mapping[str, Any] | None = None) -> JobCase:

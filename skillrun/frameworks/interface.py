@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from skillrun.core.verdict import Finding
+from skillrun.core.verdict import Finding, Severity
 from skillrun.repo.uses import FrameworkUse, Place
 
 if TYPE_CHECKING:
@@ -130,6 +130,41 @@ class Job:
     policy: Policy
 
 
+@dataclass(frozen=True)
+class NotRead:
+    """A question that a rule cannot answer, because something on its path is not understood."""
+
+    question: str  # e.g. "whether the job is tried again"
+    because: str  # e.g. "the app class comes from `notifications_utils`"
+    place: Place
+
+    @property
+    def path(self) -> str:
+        """As a finding has it."""
+        return self.place.path
+
+    @property
+    def line(self) -> int:
+        """As a finding has it."""
+        return self.place.line
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a rule says of a job. Only what is contradicted stops a stage."""
+
+    findings: tuple[Finding, ...] = ()
+    not_read: tuple[NotRead, ...] = ()
+
+    @property
+    def answer(self) -> Literal["holds", "contradicted", "not read"]:
+        """What was contradicted for certain is so, whatever else could not be read."""
+        for finding in self.findings:
+            if finding.severity in (Severity.BLOCKER, Severity.ERROR):
+                return "contradicted"
+        return "not read" if self.not_read else "holds"
+
+
 RuleStage = Literal["contract", "idempotency", "handler", "retry", "dead-letter"]
 """The stages that ask for what the rules find."""
 
@@ -142,7 +177,10 @@ class Rule:
     stage: RuleStage  # the stage whose findings it joins
     why: str
     source: str  # the bug or the documentation that it comes from
-    find: Callable[[Job], Iterable[Finding]]
+    find: Callable[[Job], Iterable[Finding | NotRead]]
+    # What an error of it is read from: the handler with all that stands around it, or the setup
+    # and the calls that send, which are what they are whatever wraps the handler.
+    rests_on: Literal["handler", "setup"] = "handler"
 
 
 class Framework(Protocol):

@@ -10,26 +10,53 @@ import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from types import ModuleType
+from typing import Literal
 
-from skillrun.core.verdict import Finding
-from skillrun.frameworks.interface import Job, Rule, RuleStage
+from skillrun.core.verdict import Finding, Severity
+from skillrun.frameworks.common.unfollowed import find_unfollowed
+from skillrun.frameworks.interface import Job, NotRead, Reading, Rule, RuleStage
+
+Find = Callable[[Job], Iterable[Finding | NotRead]]
 
 
 def rule(
-    id: str, *, stage: RuleStage, source: str
-) -> Callable[[Callable[[Job], Iterable[Finding]]], Rule]:
+    id: str, *, stage: RuleStage, source: str, rests_on: Literal["handler", "setup"] = "handler"
+) -> Callable[[Find], Rule]:
     """Makes a function a rule.
 
     The id is "<library>.<slug>", or the slug alone for a rule that several libraries take as it is.
     """
 
-    def declare(find: Callable[[Job], Iterable[Finding]]) -> Rule:
-        return Rule(id, stage, _read_reason(find), source, find)
+    def declare(find: Find) -> Rule:
+        return Rule(id, stage, _read_reason(find), source, find, rests_on)
 
     return declare
 
 
-def _read_reason(find: Callable[[Job], Iterable[Finding]]) -> str:
+def read_rule(rule: Rule, job: Job) -> Reading:
+    """What a rule says of a job.
+
+    An error that rests on the handler needs everything around it to be understood: else it is not
+    read, and the first construct that was not followed is named.
+    """
+    findings: list[Finding] = []
+    not_read: list[NotRead] = []
+    for said in rule.find(job):
+        if isinstance(said, NotRead):
+            not_read.append(said)
+        elif said.severity == Severity.ERROR and rule.rests_on == "handler":
+            unfollowed = find_unfollowed(job.project, job.handler)
+            if unfollowed:
+                question = f"{rule.id} ({said.message})"
+                not_read.append(NotRead(question, unfollowed[0].because, unfollowed[0].place))
+            else:
+                findings.append(said)
+        else:
+            findings.append(said)
+    return Reading(tuple(findings), tuple(not_read))
+
+
+def _read_reason(find: Find) -> str:
     """The first paragraph of the docstring, on one line."""
     paragraph, _, _ = (inspect.getdoc(find) or "").partition("\n\n")
     return " ".join(paragraph.split())

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from skillrun.core.verdict import Action, Finding, StageResult, Status
+from skillrun.runner.findings import is_not_read
 
 NOT_POSSIBLE, INCOMPLETE = "proof.not-possible", "proof.incomplete"
 
@@ -25,6 +26,24 @@ def as_unproved(
         status=Status.PENDING,
         grade=None,
         findings=(*result.findings, *findings),
+        next=(*result.next, *steps),
+        facts={**result.facts, "unproved": True, "settled": False},
+    )
+
+
+def has_not_read(result: StageResult) -> bool:
+    """Whether a stage rests on something that could not be read, and that no proof has answered."""
+    return any(is_not_read(finding) for finding in result.findings)
+
+
+def as_not_read(stage: str, result: StageResult) -> StageResult:
+    """A stage with such a question is neither passed nor failed until it is answered."""
+    asked = [finding for finding in result.findings if is_not_read(finding)]
+    steps = tuple(Action(stage, "prove", _step(finding)) for finding in asked)
+    return replace(
+        result,
+        status=Status.PENDING,
+        grade=None,
         next=(*result.next, *steps),
         facts={**result.facts, "unproved": True, "settled": False},
     )

@@ -111,8 +111,7 @@ class Walk:
         """Stages that were read so far are proved by fault injection, once for all of them."""
         self.proof_done = True
         prover = self._prover
-        proven = [one for one in self.planned if one.stage.ID in self._proven]
-        left = [one for one in proven if self._wants_proof(one.stage.ID)]
+        left = [one for one in self.planned if self._wants_proof(one.stage.ID)]
         if prover is None or not left:
             return
         begun = time.monotonic()
@@ -140,11 +139,23 @@ class Walk:
         return frozenset(self._prover.PROVEN if self._prover is not None else ())
 
     def _wants_proof(self, stage: str) -> bool:
-        """Passed by reading alone."""
+        """Passed by reading alone, or resting on what could not be read."""
         from skillrun.core.verdict import Status
+        from skillrun.runner.unproved import has_not_read, is_unproved
 
-        result = self.results[stage]
-        return result.status == Status.PASSED and "proof" not in result.facts
+        result = self.results.get(stage)
+        if result is None or "proof" in result.facts:
+            return False
+        if stage in self._proven:
+            return result.status == Status.PASSED
+        return is_unproved(result) and has_not_read(result) and self._explain_no_proof() is None
+
+    def _explain_no_proof(self) -> Finding | None:
+        """Why no proof is made; None where one can be made."""
+        prover = self._prover
+        if prover is None:
+            return None
+        return self.case.once("no-proof", lambda: prover.explain_no_proof(self.case))
 
     def _clean(self) -> bool:
         """Asked before every stage: to look at all results each time would be quadratic in a
@@ -176,18 +187,21 @@ class Walk:
     def _said_unproved(self, stage: str, result: StageResult) -> StageResult:
         """With a note where the job is not proved: then reading is all there will be.
 
-        Where the spec asks for a proof that cannot be made, the stage is pending.
+        Where the spec asks for a proof that cannot be made, or where something could not be read
+        and no proof will say, the stage is pending.
         """
         from skillrun.core.verdict import Status
-        from skillrun.runner.unproved import NOT_POSSIBLE, as_unproved
+        from skillrun.runner.unproved import NOT_POSSIBLE, as_not_read, as_unproved, has_not_read
 
-        prover = self._prover
-        if prover is None or stage not in self._proven or result.status != Status.PASSED:
+        if self._prover is None or result.status != Status.PASSED:
             return result
-        why = self.case.once("no-proof", lambda: prover.explain_no_proof(self.case))
+        if stage not in self._proven:
+            # What no judge speaks of is answered once the proof has run the handler.
+            return as_not_read(stage, result) if has_not_read(result) else result
+        why = self._explain_no_proof()
         if why is None:
             return result
-        if why.rule == NOT_POSSIBLE:
+        if why.rule == NOT_POSSIBLE or has_not_read(result):
             return as_unproved(stage, result, [why], "prove")
         return replace(
             result, findings=(*result.findings, why), facts={**result.facts, "proof": "none"}

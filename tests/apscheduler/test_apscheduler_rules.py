@@ -19,6 +19,7 @@ from skillrun.frameworks.apscheduler.jobs import DEFAULTS
 from skillrun.frameworks.interface import (
     Job,
 )
+from skillrun.frameworks.rulebook import read_rule
 from skillrun.repo.python import Project
 from skillrun.repo.survey import Survey
 from skillrun.repo.tree import Tree
@@ -61,7 +62,7 @@ def findings(
     policy = apscheduler.read_policy(project, use, handler)
     job = Job(project, Survey(), use, JobSpec.model_validate(SPEC), handler, policy)
     found = next(r for r in apscheduler.list_rules() if r.id == f"apscheduler.{rule}")
-    return project, list(found.find(job))
+    return project, list(read_rule(found, job).findings)
 
 
 @pytest.fixture

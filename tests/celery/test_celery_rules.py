@@ -11,6 +11,7 @@ from celery_repo import job_of
 from celery_rules import ERROR, LATE, NOTE, PLAIN, WARNING, Check, orders, task
 
 from skillrun.frameworks.celery import list_rules
+from skillrun.frameworks.rulebook import read_rule
 
 # Delivery
 
@@ -528,6 +529,6 @@ def test_the_mended_shop_has_no_errors(tmp_path: Path) -> None:
     shutil.copytree(resource("skills", "job-worker-orchestration", "examples", "celery-shop"), root)
     helpers.build_tree(root, {})
     job = job_of(shop_of(root))
-    found = [finding for rule in list_rules() for finding in rule.find(job)]
+    found = [finding for rule in list_rules() for finding in read_rule(rule, job).findings]
     assert [f for f in found if f.severity == ERROR] == []
     assert {f.rule for f in found} <= {"celery.redelivery-loop"}

@@ -17,6 +17,7 @@ from skillrun.frameworks.interface import (
     Job,
     Policy,
 )
+from skillrun.frameworks.rulebook import read_rule
 from skillrun.repo.python import Definition, Project
 from skillrun.repo.survey import Survey
 from skillrun.repo.tree import Tree
@@ -96,4 +97,4 @@ def job_of(shop: Shop, spec: Mapping[str, Any] | None = None) -> Job:
 def findings(shop: Shop, rule: str, spec: Mapping[str, Any] | None = None) -> list[Finding]:
     """What one rule says."""
     found = next(r for r in dramatiq.list_rules() if r.id == f"dramatiq.{rule}")
-    return list(found.find(job_of(shop, spec)))
+    return list(read_rule(found, job_of(shop, spec)).findings)

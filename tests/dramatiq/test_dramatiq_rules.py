@@ -16,6 +16,7 @@ from dramatiq_repo import BROKER, findings, job_of, open_shop
 
 from skillrun.core.verdict import Severity
 from skillrun.frameworks.dramatiq import list_rules
+from skillrun.frameworks.rulebook import read_rule
 
 ERROR, WARNING = Severity.ERROR, Severity.WARNING
 Check = Callable[..., None]
@@ -500,6 +501,6 @@ def test_every_rule_is_described_and_tried(tmp_path: Path) -> None:
     said = [
         f.rule
         for rule in list_rules()
-        for f in rule.find(job_of(shop, {"dead_letter": {"kind": "framework"}}))
+        for f in read_rule(rule, job_of(shop, {"dead_letter": {"kind": "framework"}})).findings
     ]
     assert said == ["dramatiq.redelivery-loop"]

@@ -24,6 +24,7 @@ from skillrun.frameworks.interface import (
     Job,
     Policy,
 )
+from skillrun.frameworks.rulebook import read_rule
 from skillrun.repo.git import open_repo
 from skillrun.repo.python import Definition, Project
 from skillrun.repo.survey import Survey
@@ -186,7 +187,7 @@ def findings(shop: Shop, rule: str, spec: Mapping[str, Any] | None = None) -> li
         shop.project, Survey(), shop.use, JobSpec.model_validate(value), shop.handler, shop.policy
     )
     found = next(r for r in huey.list_rules() if r.id == f"huey.{rule}")
-    return list(found.find(job))
+    return list(read_rule(found, job).findings)
 
 
 def build(

@@ -19,6 +19,7 @@ from skillrun.frameworks.interface import (
     Send,
 )
 from skillrun.frameworks.plain_cron.recognise import PlainCronRecogniser
+from skillrun.frameworks.rulebook import read_rule
 from skillrun.repo.python import Definition, Project
 from skillrun.repo.survey import Survey, survey
 from skillrun.repo.tree import Tree
@@ -86,5 +87,7 @@ class Plain:
         )
         value = JobSpec.model_validate({**SPEC, **(spec or {})})
         return list(
-            found.find(Job(self.project, self.survey, self.use, value, self.handler, self.policy))
+            read_rule(
+                found, Job(self.project, self.survey, self.use, value, self.handler, self.policy)
+            ).findings
         )

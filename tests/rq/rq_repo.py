@@ -18,6 +18,7 @@ from skillrun.frameworks.interface import (
     Policy,
     find_wiring,
 )
+from skillrun.frameworks.rulebook import read_rule
 from skillrun.repo.python import Definition, Project
 from skillrun.repo.survey import Survey
 from skillrun.repo.tree import Tree
@@ -102,4 +103,8 @@ def findings(shop: Shop, rule: str, spec: Mapping[str, Any] | None = None) -> li
     """What one rule says."""
     found = next(r for r in rq.list_rules() if r.id == f"rq.{rule}")
     value = JobSpec.model_validate({**SPEC, **(spec or {})})
-    return list(found.find(Job(shop.project, Survey(), shop.use, value, shop.handler, shop.policy)))
+    return list(
+        read_rule(
+            found, Job(shop.project, Survey(), shop.use, value, shop.handler, shop.policy)
+        ).findings
+    )

@@ -21,6 +21,7 @@ from skillrun.frameworks import taskiq
 from skillrun.frameworks.interface import (
     Job,
 )
+from skillrun.frameworks.rulebook import read_rule
 from skillrun.frameworks.taskiq import list_rules
 from skillrun.repo.python import Project
 from skillrun.repo.survey import Survey
@@ -538,6 +539,6 @@ def test_no_correct_style_is_an_error(tmp_path: Path, id_: str | None) -> None:
     assert [
         f
         for rule in list_rules()
-        for f in rule.find(job)
+        for f in read_rule(rule, job).findings
         if f.severity in (Severity.BLOCKER, ERROR)
     ] == []

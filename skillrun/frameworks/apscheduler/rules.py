@@ -51,6 +51,7 @@ def _jobs(job: Job) -> tuple[Scheduled, ...]:
 @rule(
     "apscheduler.started-in-web-process",
     stage="idempotency",
+    rests_on="setup",
     source=(
         "lokole#1: four gunicorn workers, each mail four times; agronholm/apscheduler#766;"
         " frequently asked questions of APScheduler 3"
@@ -151,6 +152,7 @@ def _workers(job: Job, module: Module) -> tuple[Place, int] | None:
 @rule(
     "apscheduler.copied-on-restart",
     stage="idempotency",
+    rests_on="setup",
     source=(
         "user guide of APScheduler 3: 'you MUST define an explicit ID for the job and use"
         " replace_existing=True'"
@@ -343,6 +345,7 @@ def _has_executors(scheduler: Scheduler) -> bool:
 @rule(
     "apscheduler.called-not-added",
     stage="handler",
+    rests_on="setup",
     source="Job._modify in apscheduler/job.py: TypeError where func is neither callable nor a text",
 )
 def called_not_added(job: Job) -> Iterator[Finding]:
@@ -376,6 +379,7 @@ def _returns(one: Scheduled) -> bool:
 @rule(
     "apscheduler.unserializable",
     stage="handler",
+    rests_on="setup",
     source="Job.__getstate__ in apscheduler/job.py: 'This Job cannot be serialized'",
 )
 def unserializable(job: Job) -> Iterator[Finding]:

@@ -76,6 +76,7 @@ def _starts(job: Job) -> Iterator[Start]:
 @rule(
     "plain-cron.called-not-scheduled",
     stage="handler",
+    rests_on="setup",
     source="Job.do of the library schedule: TypeError where the value is not callable",
 )
 def called_not_scheduled(job: Job) -> Iterator[Finding]:

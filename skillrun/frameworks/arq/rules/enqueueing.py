@@ -106,6 +106,7 @@ def none_ignored(job: Job) -> Iterator[Finding]:
 @rule(
     "arq.expires-before-retries",
     stage="retry",
+    rests_on="setup",
     source="expires_extra_ms in arq/constants.py; `job expired` in run_job, arq/worker.py",
 )
 def expires_before_retries(job: Job) -> Iterator[Finding]:
@@ -139,7 +140,9 @@ def expires_before_retries(job: Job) -> Iterator[Finding]:
             )
 
 
-@rule("arq.not-awaited", stage="handler", source="enqueue_job in arq/connections.py")
+@rule(
+    "arq.not-awaited", stage="handler", rests_on="setup", source="enqueue_job in arq/connections.py"
+)
 def not_awaited(job: Job) -> Iterator[Finding]:
     """enqueue_job is a coroutine: without await nothing is enqueued."""
     return send_rules.not_awaited(job, SENDER)
@@ -155,7 +158,12 @@ def wrong_arguments(job: Job) -> Iterator[Finding]:
     return send_rules.wrong_arguments(job, SENDER)
 
 
-@rule("arq.publish-in-transaction", stage="handler", source="saleor#5457, sentry#89284")
+@rule(
+    "arq.publish-in-transaction",
+    stage="handler",
+    rests_on="setup",
+    source="saleor#5457, sentry#89284",
+)
 def publish_in_transaction(job: Job) -> Iterator[Finding]:
     """A job enqueued inside a transaction can be run before the commit, or although it is rolled
     back.
@@ -173,7 +181,12 @@ def publish_unkeyed(job: Job) -> Iterator[Finding]:
     return send_rules.publish_unkeyed(job, SENDER)
 
 
-@rule("arq.object-argument", stage="contract", source="mozilla/experimenter#1631, mytardis#1420")
+@rule(
+    "arq.object-argument",
+    stage="contract",
+    rests_on="setup",
+    source="mozilla/experimenter#1631, mytardis#1420",
+)
 def object_argument(job: Job) -> Iterator[Finding]:
     """A database row as an argument is pickled as it was when it was enqueued, and is stale when
     the job runs; JSON cannot carry it.

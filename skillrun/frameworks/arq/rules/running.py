@@ -73,7 +73,12 @@ def never_runs(job: Job) -> Iterator[Finding]:
             )
 
 
-@rule("arq.inherited-settings", stage="handler", source="get_kwargs in arq/worker.py")
+@rule(
+    "arq.inherited-settings",
+    stage="handler",
+    rests_on="setup",
+    source="get_kwargs in arq/worker.py",
+)
 def inherited_settings(job: Job) -> Iterator[Finding]:
     """arq reads the attributes of the settings class itself; what it inherits is silently left at
     its default.
@@ -249,6 +254,7 @@ def _coarse_without_minute(entry: Entry) -> bool:
 @rule(
     "arq.unread-queue",
     stage="handler",
+    rests_on="setup",
     source="queue_name in arq/worker.py and _queue_name in arq/connections.py",
 )
 def handler_unlisted_queue(job: Job) -> Iterator[Finding]:

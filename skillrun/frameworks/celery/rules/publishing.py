@@ -86,6 +86,7 @@ def _lost(job: Job, node: ast.Constant, names: tuple[str, ...], last: str) -> bo
 @rule(
     "celery.publish-in-transaction",
     stage="handler",
+    rests_on="setup",
     source=(
         "saleor#5457, sentry#89284, zamboni#1307; DjangoTask.delay_on_commit in"
         " celery/contrib/django/task.py"
@@ -123,6 +124,7 @@ def publish_unkeyed(job: Job) -> Iterator[Finding]:
 @rule(
     "celery.object-argument",
     stage="contract",
+    rests_on="setup",
     source="mozilla/experimenter#1631, mytardis#1420, osidb#682",
 )
 def object_argument(job: Job) -> Iterator[Finding]:

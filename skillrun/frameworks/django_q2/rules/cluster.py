@@ -59,6 +59,7 @@ def _timeouts(job: Job) -> Iterator[tuple[float, Place | None]]:
 @rule(
     "django-q2.retry-below-timeout",
     stage="retry",
+    rests_on="setup",
     source=(
         "Koed00/django-q#183: retry 120 s, timeout 600 s, each report made and mailed twice;"
         " django_q/conf.py"
@@ -113,6 +114,7 @@ def no_timeout(job: Job) -> Iterator[Finding]:
 @rule(
     "django-q2.unbounded-attempts",
     stage="retry",
+    rests_on="setup",
     source="Koed00/django-q#194, #495, #602; max_attempts in django_q/conf.py",
 )
 def unbounded_attempts(job: Job) -> Iterator[Finding]:
@@ -130,7 +132,12 @@ def unbounded_attempts(job: Job) -> Iterator[Finding]:
         yield tell(job, "unbounded-attempts", Severity.ERROR, place, message, hint)
 
 
-@rule("django-q2.cached-unbounded", stage="retry", source="save_cached in django_q/monitor.py")
+@rule(
+    "django-q2.cached-unbounded",
+    stage="retry",
+    rests_on="setup",
+    source="save_cached in django_q/monitor.py",
+)
 def cached_unbounded(job: Job) -> Iterator[Finding]:
     """A result that goes to the cache counts no attempt: max_attempts does not end such a job."""
     cluster = _cluster(job)
@@ -177,6 +184,7 @@ def one_attempt(job: Job) -> Iterator[Finding]:
 @rule(
     "django-q2.redis-gives-nothing-back",
     stage="retry",
+    rests_on="setup",
     source=(
         "Redis broker in Django Q2's documentation (no delivery receipts);"
         " django_q/brokers/redis_broker.py"
@@ -208,6 +216,7 @@ def redis_gives_nothing_back(job: Job) -> Iterator[Finding]:
 @rule(
     "django-q2.failures-acknowledged",
     stage="retry",
+    rests_on="setup",
     source="ack_failures in Django Q2's documentation; monitor in django_q/monitor.py",
 )
 def failures_acknowledged(job: Job) -> Iterator[Finding]:
@@ -245,6 +254,7 @@ def failures_acknowledged(job: Job) -> Iterator[Finding]:
 @rule(
     "django-q2.fractional-timeout",
     stage="handler",
+    rests_on="setup",
     source="TimeoutHandler in django_q/timeout.py",
 )
 def fractional_timeout(job: Job) -> Iterator[Finding]:
@@ -264,6 +274,7 @@ def fractional_timeout(job: Job) -> Iterator[Finding]:
 @rule(
     "django-q2.sync-left-on",
     stage="handler",
+    rests_on="setup",
     source="sync in Django Q2's documentation; _sync in django_q/tasks.py",
 )
 def sync_left_on(job: Job) -> Iterator[Finding]:

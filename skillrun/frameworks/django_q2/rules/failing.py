@@ -15,7 +15,7 @@ from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.django_q2.again import find_again
 from skillrun.frameworks.django_q2.deadletter import records
 from skillrun.frameworks.django_q2.sends import find_real_publishes
-from skillrun.frameworks.interface import Job
+from skillrun.frameworks.interface import Job, NotRead
 from skillrun.frameworks.rulebook import rule
 from skillrun.repo.python import Call, Handler
 
@@ -72,7 +72,7 @@ def _taking(call: Call, bases: frozenset[str]) -> Handler | None:
         "worker in django_q/worker.py; stock-screener#49: except, then return {'status': 'error'}"
     ),
 )
-def swallowed_exception(job: Job) -> Iterator[Finding]:
+def swallowed_exception(job: Job) -> Iterator[Finding | NotRead]:
     """An exception that the handler catches and does not raise is a success for Django Q2."""
     yield from swallowing.swallowed_exception(
         job, "Django Q2 keeps it as a success, and does not run it again"
@@ -84,7 +84,7 @@ def swallowed_exception(job: Job) -> Iterator[Finding]:
     stage="dead-letter",
     source="worker in django_q/worker.py; stock-screener#49",
 )
-def permanent_not_recorded(job: Job) -> Iterator[Finding]:
+def permanent_not_recorded(job: Job) -> Iterator[Finding | NotRead]:
     """A permanent error that the handler catches and does not record is lost: Django Q2 keeps it as
     a success.
     """
@@ -140,6 +140,7 @@ def recorded_each_time(job: Job) -> Iterator[Finding]:
 @rule(
     "django-q2.hook-as-function",
     stage="dead-letter",
+    rests_on="setup",
     source=(
         "hook is a CharField in django_q/models.py; `malformed return hook` in django_q/signals.py"
     ),

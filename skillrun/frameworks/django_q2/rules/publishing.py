@@ -103,6 +103,7 @@ def unknown_name(job: Job) -> Iterator[Finding]:
 @rule(
     "django-q2.option-taken",
     stage="handler",
+    rests_on="setup",
     source="opt_keys in async_task, kwargs.pop in schedule, django_q/tasks.py",
 )
 def option_taken(job: Job) -> Iterator[Finding]:
@@ -140,6 +141,7 @@ def publish_unkeyed(job: Job) -> Iterator[Finding]:
 @rule(
     "django-q2.scheduled-at-start",
     stage="idempotency",
+    rests_on="setup",
     source=(
         "schedule in django_q/tasks.py: a name that exists raises IntegrityError, none makes"
         " one more"
@@ -169,6 +171,7 @@ def scheduled_at_start(job: Job) -> Iterator[Finding]:
 @rule(
     "django-q2.schedule-argument",
     stage="contract",
+    rests_on="setup",
     source=(
         "ast.literal_eval in scheduler, django_q/scheduler.py: one transaction and one except"
         " around all of them"
@@ -213,6 +216,7 @@ def wrong_arguments(job: Job) -> Iterator[Finding]:
 @rule(
     "django-q2.publish-in-transaction",
     stage="handler",
+    rests_on="setup",
     source=(
         "saleor#5457, sentry#89284; the ORM broker's row is part of the transaction:"
         " django_q/brokers/orm.py"
@@ -228,6 +232,7 @@ def publish_in_transaction(job: Job) -> Iterator[Finding]:
 @rule(
     "django-q2.object-argument",
     stage="contract",
+    rests_on="setup",
     source="mozilla/experimenter#1631, mytardis#1420",
 )
 def object_argument(job: Job) -> Iterator[Finding]:

@@ -23,6 +23,7 @@ def _task(job: Job) -> Task:
 @rule(
     "django-tasks.called",
     stage="handler",
+    rests_on="setup",
     source="Task in django/tasks/base.py (a dataclass without __call__)",
 )
 def called(job: Job) -> Iterator[Finding]:
@@ -98,7 +99,12 @@ def _enqueued(job: Job, call: Call) -> Task | None:
     return task if task is not None and task.registered is not None else None
 
 
-@rule("django-tasks.not-awaited", stage="handler", source="Task.aenqueue in django/tasks/base.py")
+@rule(
+    "django-tasks.not-awaited",
+    stage="handler",
+    rests_on="setup",
+    source="Task.aenqueue in django/tasks/base.py",
+)
 def not_awaited(job: Job) -> Iterator[Finding]:
     """aenqueue is a coroutine: without await nothing is enqueued."""
     return send_rules.not_awaited(job, SENDER)
@@ -117,6 +123,7 @@ def wrong_arguments(job: Job) -> Iterator[Finding]:
 @rule(
     "django-tasks.publish-in-transaction",
     stage="handler",
+    rests_on="setup",
     source="saleor#5457, sentry#89284; Transactions in Django's documentation of tasks",
 )
 def publish_in_transaction(job: Job) -> Iterator[Finding]:
@@ -129,6 +136,7 @@ def publish_in_transaction(job: Job) -> Iterator[Finding]:
 @rule(
     "django-tasks.object-argument",
     stage="contract",
+    rests_on="setup",
     source="normalize_json in django/utils/json.py; mozilla/experimenter#1631",
 )
 def object_argument(job: Job) -> Iterator[Finding]:

@@ -73,6 +73,7 @@ def _is_swept(job: Job) -> bool:
 @rule(
     "django-tasks.no-worker",
     stage="handler",
+    rests_on="setup",
     source=(
         "django/tasks/backends/immediate.py and dummy.py; Task backends in Django's documentation"
     ),
@@ -138,6 +139,7 @@ def _queues(job: Job) -> Iterator[tuple[str, Place]]:
 @rule(
     "django-tasks.unknown-queue",
     stage="handler",
+    rests_on="setup",
     source="BaseTaskBackend.validate_task in django/tasks/backends/base.py",
 )
 def unknown_queue(job: Job) -> Iterator[Finding]:

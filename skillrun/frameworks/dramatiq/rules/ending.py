@@ -14,7 +14,7 @@ from skillrun.frameworks.common.records import first_record
 from skillrun.frameworks.dramatiq.actors import actor_behind, actors_named, run_node
 from skillrun.frameworks.dramatiq.deadletter import callback_records, nack_records
 from skillrun.frameworks.dramatiq.rules.flow import YES, declared, is_kind_of, leaves, options_of
-from skillrun.frameworks.interface import Job
+from skillrun.frameworks.interface import Job, NotRead
 from skillrun.frameworks.rulebook import rule
 
 _CALLBACKS = ("on_failure", "on_success", "on_retry_exhausted")
@@ -29,6 +29,7 @@ _COUNTS = (
 @rule(
     "dramatiq.callback-object",
     stage="dead-letter",
+    rests_on="setup",
     source=(
         "Callbacks and Retries in dramatiq/middleware: broker.get_actor(name); seen in a run"
         " of our own"
@@ -171,7 +172,7 @@ def redelivery_loop(job: Job) -> Iterator[Finding]:
     stage="dead-letter",
     source="bookcard-io/bookcard#91; stock-screener#49",
 )
-def permanent_not_recorded(job: Job) -> Iterator[Finding]:
+def permanent_not_recorded(job: Job) -> Iterator[Finding | NotRead]:
     """A permanent error that the handler catches and does not record is lost: Dramatiq sees a
     success.
     """

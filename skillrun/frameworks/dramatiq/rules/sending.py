@@ -101,6 +101,7 @@ def _limiter(job: Job, call: Call) -> tuple[ast.Call, Module] | None:
 @rule(
     "dramatiq.send-in-transaction",
     stage="handler",
+    rests_on="setup",
     source="saleor#5457, sentry#89284, zamboni#1307",
 )
 def publish_in_transaction(job: Job) -> Iterator[Finding]:
@@ -113,6 +114,7 @@ def publish_in_transaction(job: Job) -> Iterator[Finding]:
 @rule(
     "dramatiq.object-argument",
     stage="contract",
+    rests_on="setup",
     source="mozilla/experimenter#1631, mytardis#1420, osidb#682; Dramatiq's best practices",
 )
 def object_argument(job: Job) -> Iterator[Finding]:

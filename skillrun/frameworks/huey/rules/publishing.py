@@ -143,6 +143,7 @@ def publish_unkeyed(job: Job) -> Iterator[Finding]:
 @rule(
     "huey.publish-in-transaction",
     stage="handler",
+    rests_on="setup",
     source="saleor#5457, sentry#89284; on_commit_task in huey/contrib/djhuey",
 )
 def publish_in_transaction(job: Job) -> Iterator[Finding]:
@@ -152,7 +153,12 @@ def publish_in_transaction(job: Job) -> Iterator[Finding]:
     return send_rules.publish_in_transaction(job, SENDER)
 
 
-@rule("huey.object-argument", stage="contract", source="mozilla/experimenter#1631, mytardis#1420")
+@rule(
+    "huey.object-argument",
+    stage="contract",
+    rests_on="setup",
+    source="mozilla/experimenter#1631, mytardis#1420",
+)
 def object_argument(job: Job) -> Iterator[Finding]:
     """A database row as an argument is pickled as it was when it was sent, and is stale when the
     job runs; JSON cannot carry it.

@@ -28,6 +28,7 @@ def _task(job: Job) -> Task:
 @rule(
     "procrastinate.positional-arguments",
     stage="handler",
+    rests_on="setup",
     source="Task.defer(self, *_, **task_kwargs) in procrastinate/tasks.py",
 )
 def positional_arguments(job: Job) -> Iterator[Finding]:
@@ -50,6 +51,7 @@ def positional_arguments(job: Job) -> Iterator[Finding]:
 @rule(
     "procrastinate.defer-in-coroutine",
     stage="handler",
+    rests_on="setup",
     source=(
         "BaseAsyncConnector in procrastinate/connector.py; get_sync_connector in"
         " procrastinate/psycopg_connector.py"
@@ -116,6 +118,7 @@ def wrong_arguments(job: Job) -> Iterator[Finding]:
 @rule(
     "procrastinate.not-awaited",
     stage="handler",
+    rests_on="setup",
     source="Task.defer_async in procrastinate/tasks.py",
 )
 def not_awaited(job: Job) -> Iterator[Finding]:
@@ -126,6 +129,7 @@ def not_awaited(job: Job) -> Iterator[Finding]:
 @rule(
     "procrastinate.publish-in-transaction",
     stage="handler",
+    rests_on="setup",
     source="Task.configure(connection=) in procrastinate/tasks.py; saleor#5457",
 )
 def publish_in_transaction(job: Job) -> Iterator[Finding]:
@@ -150,6 +154,7 @@ def publish_unkeyed(job: Job) -> Iterator[Finding]:
 @rule(
     "procrastinate.object-argument",
     stage="handler",
+    rests_on="setup",
     source="procrastinate_jobs.args in procrastinate/sql/schema.sql; experimenter#1631",
 )
 def object_argument(job: Job) -> Iterator[Finding]:

@@ -26,6 +26,7 @@ def _task(job: Job) -> Task:
 @rule(
     "procrastinate.stalled-never-retried",
     stage="retry",
+    rests_on="setup",
     source=(
         "Retry stalled jobs in Procrastinate's documentation; procrastinate#307, #1518; geolens#624"
     ),
@@ -51,6 +52,7 @@ def stalled_never_retried(job: Job) -> Iterator[Finding]:
 @rule(
     "procrastinate.lock-held-for-ever",
     stage="retry",
+    rests_on="setup",
     source="procrastinate_fetch_job_v2 in procrastinate/sql/schema.sql; procrastinate#1518",
 )
 def lock_held_for_ever(job: Job) -> Iterator[Finding]:

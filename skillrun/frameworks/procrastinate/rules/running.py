@@ -108,6 +108,7 @@ def shutdown_aborts(job: Job) -> Iterator[Finding]:
 @rule(
     "procrastinate.task-not-imported",
     stage="handler",
+    rests_on="setup",
     source="App(import_paths=) in procrastinate/app.py",
 )
 def task_not_imported(job: Job) -> Iterator[Finding]:

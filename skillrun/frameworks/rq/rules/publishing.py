@@ -77,6 +77,7 @@ def wrong_arguments(job: Job) -> Iterator[Finding]:
 @rule(
     "rq.publish-in-transaction",
     stage="handler",
+    rests_on="setup",
     source="saleor#5457, sentry#89284, ui/django-rq#187",
 )
 def publish_in_transaction(job: Job) -> Iterator[Finding]:
@@ -93,6 +94,7 @@ def publish_unkeyed(job: Job) -> Iterator[Finding]:
 @rule(
     "rq.object-argument",
     stage="contract",
+    rests_on="setup",
     source="mozilla/experimenter#1631, mytardis#1420, osidb#682",
 )
 def object_argument(job: Job) -> Iterator[Finding]:

@@ -10,10 +10,7 @@ from skillrun.frameworks.common import swallowing
 from skillrun.frameworks.common.errors import ancestors, short
 from skillrun.frameworks.common.facts import effect_calls, seconds, spec_name, tell
 from skillrun.frameworks.common.reading import options_of
-from skillrun.frameworks.interface import (
-    Job,
-    Send,
-)
+from skillrun.frameworks.interface import Job, NotRead, Send
 from skillrun.frameworks.rq.callbacks import failure_callbacks
 from skillrun.frameworks.rq.policy import ends_job, read_send_retry
 from skillrun.frameworks.rq.retry import Reading, returned_retries
@@ -29,6 +26,7 @@ _TIMEOUT = "JobTimeoutException"
 @rule(
     "rq.no-scheduler",
     stage="retry",
+    rests_on="setup",
     source="cvat-ai/cvat#10578, rq/rq#1624; RQ's documentation, Exceptions & Retries",
 )
 def no_scheduler(job: Job) -> Iterator[Finding]:
@@ -81,6 +79,7 @@ def _readable(job: Job) -> list[tuple[Send, Reading]]:
 @rule(
     "rq.retry-differs",
     stage="retry",
+    rests_on="setup",
     source=(
         "RQ's documentation, Retrying Failed Jobs; rq/cron.py and rq/rq-scheduler#276"
         " (neither takes a Retry)"
@@ -119,7 +118,12 @@ def _where(send: Send) -> str:
     return f"{send.place.path}:{send.place.line}"
 
 
-@rule("rq.interval-length", stage="retry", source="Job.get_retry_interval in rq/job.py")
+@rule(
+    "rq.interval-length",
+    stage="retry",
+    rests_on="setup",
+    source="Job.get_retry_interval in rq/job.py",
+)
 def interval_length(job: Job) -> Iterator[Finding]:
     """A list of intervals that is not as long as max repeats its first value, or never uses it."""
     seen: set[Place] = set()
@@ -245,7 +249,7 @@ def _takes_retries_away(job: Job) -> bool:
     stage="retry",
     source="stock-screener#49: except, then return {'status': 'error'}",
 )
-def swallowed_exception(job: Job) -> Iterator[Finding]:
+def swallowed_exception(job: Job) -> Iterator[Finding | NotRead]:
     """An exception that the handler catches and does not raise makes the job finished: no retry, no
     failed job.
 

@@ -11,9 +11,7 @@ from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.common import swallowing
 from skillrun.frameworks.common.facts import at, calls_of, seconds, tell
 from skillrun.frameworks.common.reading import place_of
-from skillrun.frameworks.interface import (
-    Job,
-)
+from skillrun.frameworks.interface import Job, NotRead
 from skillrun.frameworks.rulebook import rule
 from skillrun.frameworks.taskiq.deadletter import clause_record, find_record, hook_records
 from skillrun.frameworks.taskiq.policy import ack_type, idle_s
@@ -162,7 +160,12 @@ def loses_jobs(job: Job) -> Iterator[Finding]:
         )
 
 
-@rule("taskiq.in-memory", stage="handler", source="taskiq/brokers/inmemory_broker.py")
+@rule(
+    "taskiq.in-memory",
+    stage="handler",
+    rests_on="setup",
+    source="taskiq/brokers/inmemory_broker.py",
+)
 def in_memory(job: Job) -> Iterator[Finding]:
     """InMemoryBroker is for tests and development: its tasks die with the process that kicked them."""
     task = read_task(job.project, job.handler)
@@ -181,7 +184,12 @@ def in_memory(job: Job) -> Iterator[Finding]:
         )
 
 
-@rule("taskiq.acked-early", stage="handler", source="AcknowledgeType in taskiq/acks.py")
+@rule(
+    "taskiq.acked-early",
+    stage="handler",
+    rests_on="setup",
+    source="AcknowledgeType in taskiq/acks.py",
+)
 def acked_early(job: Job) -> Iterator[Finding]:
     """ack_type when_received acknowledges before the run: a worker that dies loses the job."""
     found, place = ack_type(job.project, job.handler)
@@ -200,6 +208,7 @@ def acked_early(job: Job) -> Iterator[Finding]:
 @rule(
     "taskiq.ack-type-enum",
     stage="handler",
+    rests_on="setup",
     source=(
         "prepare_label in taskiq/labels.py, parse_acknowledge_type in taskiq/acks.py; seen in"
         " a run of our own"
@@ -230,6 +239,7 @@ def ack_type_enum(job: Job) -> Iterator[Finding]:
 @rule(
     "taskiq.never-acked",
     stage="handler",
+    rests_on="setup",
     source="AcknowledgeType.MANUAL in taskiq/acks.py; taskiq-aio-pika#35, a crash loop",
 )
 def never_acked(job: Job) -> Iterator[Finding]:
@@ -281,6 +291,7 @@ def claimed_later(job: Job) -> Iterator[Finding]:
 @rule(
     "taskiq.idle-timeout",
     stage="idempotency",
+    rests_on="setup",
     source=(
         "xautoclaim in taskiq_redis/redis_broker.py; django-q#183: retry shorter than"
         " timeout, sent twice"
@@ -311,7 +322,12 @@ def idle_timeout(job: Job) -> Iterator[Finding]:
     )
 
 
-@rule("taskiq.schedule-unread", stage="handler", source="taskiq/schedule_sources/label_based.py")
+@rule(
+    "taskiq.schedule-unread",
+    stage="handler",
+    rests_on="setup",
+    source="taskiq/schedule_sources/label_based.py",
+)
 def schedule_unread(job: Job) -> Iterator[Finding]:
     """The label schedule is read by LabelScheduleSource, in a scheduler, and by nothing else."""
     found = read_task(job.project, job.handler).labels.get("schedule")
@@ -328,7 +344,7 @@ def schedule_unread(job: Job) -> Iterator[Finding]:
     stage="dead-letter",
     source="stock-screener#49; run_task in taskiq/receiver/receiver.py",
 )
-def permanent_not_recorded(job: Job) -> Iterator[Finding]:
+def permanent_not_recorded(job: Job) -> Iterator[Finding | NotRead]:
     """A permanent error that the task catches and does not record is lost: taskiq calls it a
     success.
     """

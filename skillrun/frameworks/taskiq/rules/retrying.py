@@ -10,9 +10,7 @@ from skillrun.frameworks.common import swallowing
 from skillrun.frameworks.common.errors import ancestors, short
 from skillrun.frameworks.common.facts import at, call_place, calls_of, effect_calls, spec_name, tell
 from skillrun.frameworks.common.reading import place_of
-from skillrun.frameworks.interface import (
-    Job,
-)
+from skillrun.frameworks.interface import Job, NotRead
 from skillrun.frameworks.rulebook import rule
 from skillrun.frameworks.taskiq.brokers import Broker, Part
 from skillrun.frameworks.taskiq.retries import asks, has_source, types
@@ -43,6 +41,7 @@ def _wanted(job: Job) -> int:
 @rule(
     "taskiq.no-retry-middleware",
     stage="retry",
+    rests_on="setup",
     source="Receiver.run_task in taskiq/receiver/receiver.py; SimpleRetryMiddleware",
 )
 def no_retry_middleware(job: Job) -> Iterator[Finding]:
@@ -107,6 +106,7 @@ def retry_not_asked(job: Job) -> Iterator[Finding]:
 @rule(
     "taskiq.runs-not-retries",
     stage="retry",
+    rests_on="setup",
     source=(
         "`retries < max_retries` in taskiq/middlewares/simple_retry_middleware.py; seen in a"
         " run of our own"
@@ -131,6 +131,7 @@ def runs_not_retries(job: Job) -> Iterator[Finding]:
 @rule(
     "taskiq.delay-unread",
     stage="retry",
+    rests_on="setup",
     source="on_send in smart_retry_middleware.py; kick in taskiq_redis/redis_broker.py",
 )
 def delay_unread(job: Job) -> Iterator[Finding]:
@@ -183,6 +184,7 @@ def no_wait(job: Job) -> Iterator[Finding]:
 @rule(
     "taskiq.source-takes-none",
     stage="retry",
+    rests_on="setup",
     source="add_schedule in taskiq/abc/schedule_source.py",
 )
 def source_takes_none(job: Job) -> Iterator[Finding]:
@@ -211,6 +213,7 @@ def source_takes_none(job: Job) -> Iterator[Finding]:
 @rule(
     "taskiq.source-unread",
     stage="retry",
+    rests_on="setup",
     source="TaskiqScheduler in taskiq/scheduler/scheduler.py",
 )
 def source_unread(job: Job) -> Iterator[Finding]:
@@ -409,7 +412,7 @@ def thread_timeout(job: Job) -> Iterator[Finding]:
     stage="retry",
     source="stock-screener#49; run_task in taskiq/receiver/receiver.py",
 )
-def swallowed_exception(job: Job) -> Iterator[Finding]:
+def swallowed_exception(job: Job) -> Iterator[Finding | NotRead]:
     """An exception that does not leave the task is a success for taskiq: no retry, no on_error."""
     return swallowing.swallowed_exception(
         job, "taskiq takes the task for done, and does not run it again"

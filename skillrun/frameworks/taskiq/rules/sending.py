@@ -38,7 +38,7 @@ def task_id_is_no_key(job: Job) -> Iterator[Finding]:
             )
 
 
-@rule("taskiq.not-awaited", stage="handler", source="kiq in taskiq/kicker.py")
+@rule("taskiq.not-awaited", stage="handler", rests_on="setup", source="kiq in taskiq/kicker.py")
 def not_awaited(job: Job) -> Iterator[Finding]:
     """kiq is a coroutine: without await nothing is sent."""
     return send_rules.not_awaited(job, SENDER)
@@ -52,7 +52,12 @@ def wrong_arguments(job: Job) -> Iterator[Finding]:
     return send_rules.wrong_arguments(job, SENDER)
 
 
-@rule("taskiq.publish-in-transaction", stage="handler", source="saleor#5457, sentry#89284")
+@rule(
+    "taskiq.publish-in-transaction",
+    stage="handler",
+    rests_on="setup",
+    source="saleor#5457, sentry#89284",
+)
 def publish_in_transaction(job: Job) -> Iterator[Finding]:
     """A task kicked inside a transaction can be run before the commit, or although it is rolled
     back.
@@ -70,7 +75,12 @@ def publish_unkeyed(job: Job) -> Iterator[Finding]:
     return send_rules.publish_unkeyed(job, SENDER)
 
 
-@rule("taskiq.object-argument", stage="contract", source="mozilla/experimenter#1631, mytardis#1420")
+@rule(
+    "taskiq.object-argument",
+    stage="contract",
+    rests_on="setup",
+    source="mozilla/experimenter#1631, mytardis#1420",
+)
 def object_argument(job: Job) -> Iterator[Finding]:
     """A database row as an argument is no JSON, or is stale when the task runs."""
     return send_rules.object_argument(job, SENDER)

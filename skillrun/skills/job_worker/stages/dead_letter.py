@@ -15,11 +15,14 @@ from skillrun.core.verdict import (
     Status,
     status_of,
 )
+from skillrun.frameworks.common.reading import place_of
+from skillrun.frameworks.common.unfollowed import Unfollowed, is_foreign, is_observer
 from skillrun.runner.coded import wording
 from skillrun.runner.findings import blocker, error, warning
+from skillrun.skills.job_worker.stages.effects import handler_calls
 from skillrun.skills.job_worker.stages.interface import PROOF_PARTS, JobCase
 from skillrun.skills.job_worker.stages.uniqueness import tables
-from skillrun.skills.job_worker.stages.unread import unread
+from skillrun.skills.job_worker.stages.unread import ask_proof, unread
 
 if TYPE_CHECKING:
     from skillrun.contract.job import DeadLetter, JobSpec
@@ -168,7 +171,11 @@ def _written(case: JobCase, spec: JobSpec, dead_letter: DeadLetter) -> Iterator[
 def _recorded(case: JobCase, policy: Policy, dead_letter: DeadLetter) -> Iterator[Finding]:
     handler = case.handler
     where = {"path": handler.path, "line": handler.line} if handler else {}
-    if policy.dead_letter is None:
+    unfollowed = find_unread_records(case) if policy.dead_letter is None else ()
+    if unfollowed:
+        question = "whether the code writes a record after the last attempt"
+        yield ask_proof(ID, question, unfollowed[0])
+    elif policy.dead_letter is None:
         thing = "row" if dead_letter.kind == "table" else "message"
         hint = (
             f"after the last attempt and on a permanent error, write a {thing} to"
@@ -190,6 +197,22 @@ def _recorded(case: JobCase, policy: Policy, dead_letter: DeadLetter) -> Iterato
         yield warning(
             "dead-letter.unknown-place", message, hint="correct dead_letter.where", **where
         )
+
+
+def find_unread_records(case: JobCase) -> tuple[Unfollowed, ...]:
+    """What may write a record that is not seen: what stands around the handler, and what its
+    clauses call of an installed package.
+    """
+    if case.handler is None:
+        return ()
+    found = list(case.unfollowed)
+    for call in handler_calls(case, case.handler):
+        if call.in_except is None or is_observer(call.origin):
+            continue
+        if is_foreign(case.project, call.origin):
+            because = f"{call.name} is not of this repository"
+            found.append(Unfollowed(because, place_of(call.module, call.node)))
+    return tuple(found)
 
 
 def _named(case: JobCase, where: str) -> bool:

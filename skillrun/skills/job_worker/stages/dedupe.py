@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from skillrun.core.verdict import Finding
-from skillrun.runner.findings import blocker, error, note, warning
+from skillrun.runner.findings import blocker, error, not_read, note, warning
 from skillrun.skills.job_worker.stages import uniqueness
 from skillrun.skills.job_worker.stages.effects import handler_calls
 from skillrun.skills.job_worker.stages.horizon import duration, horizon
@@ -109,6 +109,12 @@ def _uniqueness(table: str, found: Sequence[Table], idempotency: Idempotency) ->
         yield note(
             "idempotency.key-column", message, hint=hint, path=declared.path, line=declared.line
         )
+        return
+    doubt = uniqueness.find_doubt(found, idempotency.key)
+    if doubt is not None:
+        declared, because = doubt
+        question = f"whether {table} is unique over the key ({keys})"
+        yield not_read("idempotency", question, because, path=declared.path, line=declared.line)
         return
     first = found[0]
     message = (

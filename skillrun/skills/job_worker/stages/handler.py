@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from skillrun.core.verdict import Action, Evidence, Finding, Grade, Severity, StageResult, status_of
 from skillrun.runner.coded import wording
-from skillrun.runner.findings import blocker, error, warning
+from skillrun.runner.findings import blocker, error, note, warning
 from skillrun.skills.job_worker.stages.effects import (
     DOMAIN,
     adapter_is_missing,
@@ -19,11 +19,13 @@ from skillrun.skills.job_worker.stages.effects import (
     undeclared,
 )
 from skillrun.skills.job_worker.stages.interface import JobCase
+from skillrun.skills.job_worker.stages.senders import find_unread_sender
 from skillrun.skills.job_worker.stages.signature import signature_findings
-from skillrun.skills.job_worker.stages.unread import unread
+from skillrun.skills.job_worker.stages.unread import ask_proof, unread
 
 if TYPE_CHECKING:
     from skillrun.contract.spec import JobSpec
+    from skillrun.frameworks.common.unfollowed import Unfollowed
     from skillrun.repo.calls import Call
     from skillrun.repo.python import Definition
 
@@ -32,6 +34,9 @@ TITLE = "Implement handler as orchestrator"
 ANSWERS = wording(r"\bhandler\b")
 READS = ("handler", "effects", "trigger", "enqueue", "message", "payload")
 COSTLY = False
+
+# What sends the job is no question to a proof that delivers it.
+WIRING_NOT_READ = "handler.wiring.not-read"
 
 # Above these a handler decides things itself. Measured on the example shop and on public Celery
 # handlers: an orchestrator with its error handling stays below.
@@ -141,17 +146,16 @@ def _known_to_framework(case: JobCase, handler: Definition) -> Iterator[Finding]
     use, framework = case.use, case.framework
     if use is None or framework is None:
         return
-    if framework.find_registration(case.project, use, handler) is None:
-        message = (
-            f"{handler.name} is not registered with {framework.TITLE}: a worker would not know it"
-        )
-        yield blocker(
-            "handler.not-registered",
-            message,
-            hint=f"make it a {framework.TITLE} task",
-            path=handler.path,
-            line=handler.line,
-        )
+    if framework.find_registration(case.project, use, handler) is not None:
+        return
+    for unfollowed in case.unfollowed[:1]:
+        question = f"whether {handler.name} is registered with {framework.TITLE}"
+        yield ask_proof(ID, question, unfollowed)
+        return
+    message = f"{handler.name} is not registered with {framework.TITLE}: a worker would not know it"
+    hint = f"make it a {framework.TITLE} task"
+    where = {"path": handler.path, "line": handler.line}
+    yield blocker("handler.not-registered", message, hint=hint, **where)
 
 
 def _wired(case: JobCase, spec: JobSpec) -> Iterator[Finding]:
@@ -163,7 +167,10 @@ def _wired(case: JobCase, spec: JobSpec) -> Iterator[Finding]:
     real = [wiring for wiring in case.wiring if not wiring.in_tests]
     kinds = {wiring.kind for wiring in real}
     trigger = spec.trigger.type if spec.trigger else None
-    if not real:
+    sender = find_unread_sender(case, case.handler) if not real else None
+    if sender is not None:
+        yield _tell_unread_sender(spec, sender)
+    elif not real:
         in_tests = " outside the tests" if case.wiring else ""
         message = f"nothing{in_tests} enqueues or schedules the handler, as far as can be read"
         where = {"path": case.handler.path, "line": case.handler.line}
@@ -189,6 +196,18 @@ def _wired(case: JobCase, spec: JobSpec) -> Iterator[Finding]:
             path=real[0].place.path,
             line=real[0].place.line,
         )
+
+
+def _tell_unread_sender(spec: JobSpec, sender: Unfollowed) -> Finding:
+    """Something may publish the job; the proof goes through it where the spec names the call."""
+    question = "whether anything enqueues the handler"
+    if spec.enqueue is not None:
+        return ask_proof(ID, question, sender)
+    place = {"path": sender.place.path, "line": sender.place.line}
+    hint = (
+        "name the call in the spec, and the proof goes through it: enqueue: {call: module:function}"
+    )
+    return note(WIRING_NOT_READ, f"not read: {question}: {sender.because}", hint=hint, **place)
 
 
 def _how_to_wire(case: JobCase, trigger: str | None) -> str:

@@ -12,12 +12,8 @@ if TYPE_CHECKING:
 
     from skillrun.contract.spec import JobSpec
     from skillrun.core.verdict import Finding
-    from skillrun.frameworks.interface import (
-        Framework,
-        Job,
-        Policy,
-        Send,
-    )
+    from skillrun.frameworks.common.unfollowed import Unfollowed
+    from skillrun.frameworks.interface import Framework, Job, NotRead, Policy, Reading, Send
     from skillrun.repo.python import Definition, Project
     from skillrun.repo.survey import Survey
     from skillrun.repo.uses import FrameworkUse
@@ -178,20 +174,31 @@ class JobCase(Case):
 
         return self.once("hooks", work)
 
+    @property
+    def unfollowed(self) -> tuple[Unfollowed, ...]:
+        """What stands around the handler and cannot be read: nothing is missing for certain then."""
+        from skillrun.frameworks.common.unfollowed import find_unfollowed
+
+        if self.handler is None:
+            return ()
+        return find_unfollowed(self.project, self.handler)
+
     def rule_findings(self, stage: str) -> tuple[Finding, ...]:
         """What the framework's static rules for a stage find in this job."""
-        return tuple(
-            f
-            for rule_stage, found in self.once("rules", self._run_rules)
-            if rule_stage == stage
-            for f in found
-        )
+        found: list[Finding] = []
+        for rule_stage, reading in self.once("rules", self._run_rules):
+            if rule_stage == stage:
+                found += reading.findings
+                found += [_tell_not_read(stage, one) for one in reading.not_read]
+        return tuple(found)
 
-    def _run_rules(self) -> list[tuple[str, tuple[Finding, ...]]]:
+    def _run_rules(self) -> list[tuple[str, Reading]]:
+        from skillrun.frameworks.rulebook import read_rule
+
         job = self._job()
         if job is None or self.framework is None:
             return []
-        return [(rule.stage, tuple(rule.find(job))) for rule in self.framework.list_rules()]
+        return [(rule.stage, read_rule(rule, job)) for rule in self.framework.list_rules()]
 
     def _job(self) -> Job | None:
         from skillrun.frameworks.interface import Job
@@ -200,6 +207,13 @@ class JobCase(Case):
         if use is None or handler is None or policy is None or spec is None:
             return None
         return Job(self.project, self.survey_everything(), use, spec, handler, policy)
+
+
+def _tell_not_read(stage: str, unread: NotRead) -> Finding:
+    from skillrun.runner.findings import not_read
+
+    place = unread.place
+    return not_read(stage, unread.question, unread.because, path=place.path, line=place.line)
 
 
 def survey_value(found: Survey, section: str) -> tuple[Any, tuple[str, ...]]:

@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from skillrun.core.verdict import Action, Finding, Grade, Severity, StageResult, status_of
+from skillrun.frameworks.common.reading import place_of
+from skillrun.frameworks.common.unfollowed import Unfollowed, is_foreign
 from skillrun.runner.coded import wording
 from skillrun.runner.findings import blocker, note, warning
 from skillrun.skills.job_worker.stages.effects import (
@@ -20,7 +22,7 @@ from skillrun.skills.job_worker.stages.effects import (
     handler_calls,
 )
 from skillrun.skills.job_worker.stages.interface import PROOF_PARTS, JobCase
-from skillrun.skills.job_worker.stages.unread import unread
+from skillrun.skills.job_worker.stages.unread import ask_proof, unread
 
 if TYPE_CHECKING:
     from skillrun.contract.spec import JobSpec
@@ -42,6 +44,7 @@ QUESTIONS = {
 }
 _LEVELS = ("debug", "info", "warning", "warn", "error", "exception", "critical", "log", "msg")
 _LOGGERS = ("log", "logger", "logging", "_log", "_logger", "structlog", "loguru")
+_LOG_LIBRARIES = ("logging", "structlog", "loguru", "eliot", "logbook")
 _METRIC_LIBRARIES = ("prometheus_client", "statsd", "opentelemetry", "datadog")
 _METRIC_CALLS = (
     "inc",
@@ -122,9 +125,9 @@ def examine(case: JobCase) -> StageResult:
         return StageResult(status_of([finding]), None, (finding,), summary="no handler yet")
     logs = _logs(case, handler)
     answers = _answers(case, spec, handler, logs)
+    silent = [*_unanswered(case, handler, answers), *_fields(case, spec, handler, logs)]
     findings = [
-        *_unanswered(case, handler, answers),
-        *_fields(case, spec, handler, logs),
+        *_doubt_silence(case, handler, silent),
         *_correlation(case, handler, logs),
     ]
     findings += [*_metrics(case, handler), *_notes(case, handler), *case.rule_findings(ID)]
@@ -150,12 +153,10 @@ def _logs(case: JobCase, handler: Definition) -> tuple[LogCall, ...]:
     adapters = {
         n for e in (case.spec.effects if case.spec else None) or () for n in adapter_names(case, e)
     }
-    calls = enumerate(handler_calls(case, handler))
-    own = [
-        LogCall(c, ast.unparse(c.node), n)
-        for n, c in calls
-        if _is_log(c) and not adapters & set(c.via)
-    ]
+    own = []
+    for order, call in enumerate(handler_calls(case, handler)):
+        if not adapters & set(call.via) and (_is_log(call) or _hands_to_log(case, call)):
+            own.append(LogCall(call, ast.unparse(call.node), order))
     hooked = [
         LogCall(c, ast.unparse(c.node), 0, event)
         for event, hook in case.hooks.items()
@@ -169,6 +170,9 @@ def _is_log(call: Call) -> bool:
     receiver, _, method = call.name.rpartition(".")
     if method not in _LEVELS or not receiver:
         return False
+    # Whatever the logger is called: what made it says so.
+    if call.origin.partition(".")[0] in _LOG_LIBRARIES:
+        return True
     words = receiver.replace("()", "").split(".")
     written = ast.unparse(call.node.func).split(".")
     return (
@@ -179,6 +183,50 @@ def _is_log(call: Call) -> bool:
         or "getLogger" in words
         or "get_task_logger" in words
     )
+
+
+def _hands_to_log(case: JobCase, call: Call) -> bool:
+    """A function of the repository that logs what it is given: the call of it is the log call."""
+    wrapper = case.project.definition(call.origin) if call.resolved else None
+    if wrapper is None or wrapper.is_class:
+        return False
+    for inner in case.project.calls(wrapper, depth=0):
+        if _is_log(inner) and _names(inner.node) & set(wrapper.parameters):
+            return True
+    return False
+
+
+def find_unread_logs(case: JobCase, handler: Definition) -> tuple[Unfollowed, ...]:
+    """What may log and cannot be seen: what stands around the handler, and calls with a text that
+    lead to an installed package.
+    """
+    found = list(case.unfollowed)
+    for call in handler_calls(case, handler):
+        if is_foreign(case.project, call.origin) and _begins_with_text(call.node):
+            because = f"{call.name} is not of this repository"
+            found.append(Unfollowed(because, place_of(call.module, call.node)))
+    return tuple(found)
+
+
+def _begins_with_text(node: ast.Call) -> bool:
+    first = next(iter(node.args), None)
+    if isinstance(first, ast.Constant):
+        return isinstance(first.value, str)
+    return isinstance(first, ast.JoinedStr)
+
+
+def _doubt_silence(
+    case: JobCase, handler: Definition, found: Sequence[Finding]
+) -> Iterator[Finding]:
+    """Where something that may log was not followed, what no log line says is a question."""
+    missing = [finding for finding in found if finding.severity == Severity.BLOCKER]
+    unfollowed = find_unread_logs(case, handler) if missing else ()
+    for finding in found:
+        if not unfollowed or finding not in missing:
+            yield finding
+    if unfollowed:
+        question = "; ".join(finding.message for finding in missing)
+        yield ask_proof(ID, f"whether it is so that {question}", unfollowed[0])
 
 
 def _answers(

@@ -17,8 +17,15 @@ from skillrun.core.state import read_own, state_dir, write_own
 from skillrun.core.verdict import Action, Evidence, Finding, Grade, StageResult, Status, status_of
 from skillrun.frameworks.folders import with_driver
 from skillrun.proof.result import Target
-from skillrun.runner.findings import error, note, warning
-from skillrun.runner.unproved import INCOMPLETE, NOT_POSSIBLE, as_unproved
+from skillrun.runner.findings import error, is_not_read, note, warning
+from skillrun.runner.unproved import (
+    INCOMPLETE,
+    NOT_POSSIBLE,
+    as_not_read,
+    as_unproved,
+    has_not_read,
+)
+from skillrun.skills.job_worker.stages.handler import WIRING_NOT_READ
 from skillrun.skills.job_worker.stages.interface import PROOF_PARTS, JobCase
 from skillrun.validations.consent import CommandPlan
 
@@ -308,26 +315,30 @@ def add_proof(stage: str, result: StageResult, report: Mapping[str, Any] | None)
         hint = "allow it with --trust"
         said = note("proof.no-consent", "read, not proved: nobody has allowed it yet", hint=hint)
         return as_unproved(stage, result, [said], "consent")
+    if stage not in PROVEN:
+        return _add_run(stage, result, report)
     open_question = _not_shown(stage, report)
     mine = [w for w in report["witnesses"] if w["rule"].startswith(PROVEN[stage])]
     found = [*map(_refuted, mine)]
     if not found and report["incomplete"]:
         result = as_unproved(stage, result, _incomplete(report), "prove")
     elif not found and open_question:
-        found = [
-            warning(
-                "proof.not-shown",
-                f"not proved: {open_question}",
-                hint="give it in the spec's failures",
-            )
-        ]
+        unshown = warning(
+            "proof.not-shown",
+            f"not proved: {open_question}",
+            hint="give it in the spec's failures",
+        )
+        if has_not_read(result):
+            return as_unproved(stage, result, [unshown], "edit-spec")
+        found = [unshown]
     is_proved = not found and result.status == Status.PASSED
     facts = {**result.facts, "proof": report["verdict"]}
     if is_proved:
         facts["schedules"] = report["schedules"]["total"]
     if is_proved and stage == "dead-letter":
         found = [*_untried(report)]
-    findings = (*(f for f in result.findings if not (is_proved and f.rule in _ANSWERED)), *found)
+    read = [f for f in result.findings if not (is_proved and _is_answered(f))]
+    findings = (*read, *found)
     actions = tuple(
         Action(stage, "edit-code", f"{f.message}; {f.hint}") for f in found if f.severity == "error"
     )
@@ -341,6 +352,23 @@ def add_proof(stage: str, result: StageResult, report: Mapping[str, Any] | None)
         summary=f"{result.summary}; {_summary(report, refuted=bool(mine), proved=is_proved)}",
         facts=facts,
     )
+
+
+def _add_run(stage: str, result: StageResult, report: Mapping[str, Any]) -> StageResult:
+    """A stage of which no judge speaks, and in which something could not be read: the proof has
+    loaded the handler as a worker does, and run it.
+    """
+    if report["incomplete"]:
+        return as_unproved(stage, result, _incomplete(report), "prove")
+    left = tuple(finding for finding in result.findings if not _is_answered(finding))
+    answered = replace(
+        result,
+        grade=Grade.EXECUTED,
+        findings=left,
+        evidence=(*result.evidence, _evidence(report)),
+        facts={**result.facts, "proof": report["verdict"]},
+    )
+    return as_not_read(stage, answered) if has_not_read(answered) else answered
 
 
 def _untried(report: Mapping[str, Any]) -> Iterator[Finding]:
@@ -376,6 +404,13 @@ def _families(report: Mapping[str, Any]) -> set[str]:
 
 # Notes of the reading stage that a proof answers.
 _ANSWERED = ("retry.unread", "idempotency.guard-not-judged", "idempotency.key-not-read")
+
+
+def _is_answered(finding: Finding) -> bool:
+    """What sends the job is another question: a delivery says nothing of it."""
+    if finding.rule == WIRING_NOT_READ:
+        return False
+    return finding.rule in _ANSWERED or is_not_read(finding)
 
 
 def _refuted(witness: Mapping[str, Any]) -> Finding:

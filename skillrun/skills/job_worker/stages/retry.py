@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import ast
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from skillrun.core.verdict import Action, Finding, Grade, Severity, StageResult, status_of
+from skillrun.frameworks.common.reading import place_of
+from skillrun.frameworks.common.unfollowed import Unfollowed, is_foreign
+from skillrun.repo.source import last_word
 from skillrun.runner.coded import wording
 from skillrun.runner.findings import blocker, error, note, warning
-from skillrun.skills.job_worker.stages.effects import dotted
+from skillrun.skills.job_worker.stages.effects import dotted, handler_calls
 from skillrun.skills.job_worker.stages.horizon import duration
 from skillrun.skills.job_worker.stages.interface import PROOF_PARTS, JobCase
-from skillrun.skills.job_worker.stages.unread import unread
+from skillrun.skills.job_worker.stages.unread import ask_proof, unread
 
 if TYPE_CHECKING:
     from skillrun.contract.job import BackoffSpec, JobSpec, Retry
@@ -50,7 +54,8 @@ def examine(case: JobCase) -> StageResult:
             *_compare(spec, retry, policy),
             *_classification(case, spec, policy),
         ]
-        findings += [_at_least_at_handler(case, finding) for finding in compared]
+        compared = [_at_least_at_handler(case, finding) for finding in compared]
+        findings += _doubt(case, compared)
     elif case.handler is None:
         findings.append(
             blocker(
@@ -68,6 +73,36 @@ def examine(case: JobCase) -> StageResult:
         summary=_summary(policy) if policy else "not in the code yet",
         facts={"retries": "none" if retry.kind == "none" else "bounded"},
     )
+
+
+def _doubt(case: JobCase, compared: Sequence[Finding]) -> list[Finding]:
+    """Where something around the handler, or in its clauses, is not understood, the policy that was
+    read is not the whole one: what differs is a question, once.
+    """
+    wrong = [finding for finding in compared if finding.severity == Severity.ERROR]
+    unfollowed = case.unfollowed or find_unread_retries(case)
+    if not wrong or not unfollowed:
+        return list(compared)
+    question = f"whether the code retries as the spec says ({wrong[0].message})"
+    sure = [finding for finding in compared if finding not in wrong]
+    return [*sure, ask_proof(ID, question, unfollowed[0])]
+
+
+def find_unread_retries(case: JobCase) -> tuple[Unfollowed, ...]:
+    """Calls in the handler's clauses that may try again: of an installed package, and raised,
+    returned, or given the task itself.
+    """
+    if case.handler is None:
+        return ()
+    found = []
+    for call in handler_calls(case, case.handler):
+        if call.in_except is not None and is_foreign(case.project, call.origin):
+            above = next(call.module.parents(call.node), None)
+            given = {last_word(argument) for argument in call.node.args}
+            if isinstance(above, ast.Raise | ast.Return) or "self" in given:
+                because = f"{call.name} is not of this repository"
+                found.append(Unfollowed(because, place_of(call.module, call.node)))
+    return tuple(found)
 
 
 def _at_least_at_handler(case: JobCase, finding: Finding) -> Finding:

@@ -14,6 +14,8 @@ _CONSTRAINTS = ("UniqueConstraint", "PrimaryKeyConstraint")
 _COLUMNS = ("Column", "mapped_column", "Field")
 _UNDOING = ("downgrade", "reverse", "backwards", "rollback")
 _NO_TABLES = ("pydantic.", "pydantic_settings.", "rest_framework.", "ninja.", "django.forms.")
+# Bases without a column of their own; Django's brings the id.
+_BARE_BASES = ("Model", "SQLModel", "Base", "DeclarativeBase", "MappedAsDataclass")
 Columns = frozenset[str]
 
 
@@ -25,15 +27,27 @@ def python_tables(module: Module, name: str) -> Iterator[Table]:
         if isinstance(node, ast.ClassDef):
             how = _declares(module, node, name)
             if how:
-                unique, loose = tuple(_class_unique(node)), frozenset(_class_nullable(node))
                 yield Table(
-                    name, module.path, node.lineno, unique, exact=how == "exact", nullable=loose
+                    name,
+                    module.path,
+                    node.lineno,
+                    tuple(_class_unique(node)),
+                    exact=how == "exact",
+                    nullable=frozenset(_class_nullable(node)),
+                    columns=frozenset(_name_class_columns(node)),
+                    unread_base=_find_unread_base(node),
                 )
         elif (
             isinstance(node, ast.Call) and not _undoes(module, node) and _makes(module, node, name)
         ):
-            loose = frozenset(_call_nullable(node))
-            yield Table(name, module.path, node.lineno, tuple(_call_unique(node)), nullable=loose)
+            yield Table(
+                name,
+                module.path,
+                node.lineno,
+                tuple(_call_unique(node)),
+                nullable=frozenset(_call_nullable(node)),
+                columns=frozenset(word for word, _ in _call_columns(node)),
+            )
 
 
 def _undoes(module: Module, node: ast.AST) -> bool:
@@ -127,6 +141,28 @@ def _class_unique(node: ast.ClassDef) -> Iterator[Columns]:
     for group in _declared_groups(node, columns):
         yield group
         yield frozenset(stored.get(name, name) for name in group)
+
+
+def _name_class_columns(node: ast.ClassDef) -> Iterator[str]:
+    """The columns of a model by the names of the class and of the database; also those that an
+    annotation alone declares.
+    """
+    for name, call in _class_columns(node):
+        yield from (name.lower(), _stored(name, call))
+    for statement in node.body:
+        if isinstance(statement, ast.AnnAssign):
+            yield (_assigned_name(statement) or "").lower()
+
+
+def _find_unread_base(node: ast.ClassDef) -> str | None:
+    """The first base that is none of the well-known ones: an abstract model has columns and keys
+    of its own.
+    """
+    for base in node.bases:
+        written = ast.unparse(base)
+        if written.rpartition(".")[2] not in _BARE_BASES:
+            return written
+    return None
 
 
 def _class_nullable(node: ast.ClassDef) -> Iterator[str]:
@@ -264,6 +300,15 @@ def _call_nullable(call: ast.Call) -> Iterator[str]:
             yield _word(column.args[0]) or ""
 
 
+def _call_columns(call: ast.Call) -> Iterator[tuple[str, ast.Call]]:
+    """The columns of SQLAlchemy's Table and of Alembic's create_table."""
+    for column in call.args:
+        if isinstance(column, ast.Call) and _called(column) in _COLUMNS and column.args:
+            word = _word(column.args[0])
+            if word:
+                yield word, column
+
+
 def _call_unique(call: ast.Call) -> Iterator[Columns]:
     if _called(call) in ("create_unique_constraint", "create_index"):
         unique = _called(call) == "create_unique_constraint" or _is_true(call, "unique")
@@ -273,10 +318,7 @@ def _call_unique(call: ast.Call) -> Iterator[Columns]:
         if unique and not _partial(call) and listed is not None:
             yield from _groups(listed)
         return
-    columns = [
-        a for a in call.args if isinstance(a, ast.Call) and _called(a) in _COLUMNS and a.args
-    ]
-    named = [(word, column) for column in columns if (word := _word(column.args[0]))]
+    named = list(_call_columns(call))
     for word, column in named:
         if _is_true(column, "unique"):
             yield frozenset({word})

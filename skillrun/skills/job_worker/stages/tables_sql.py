@@ -44,6 +44,10 @@ class Table:
     )
     # Columns that may be NULL, and so repeat in spite of UNIQUE.
     nullable: frozenset[str] = frozenset()
+    # As far as they are declared here; an index and an ALTER declare none.
+    columns: frozenset[str] = frozenset()
+    # A base class that may declare more columns and keys than can be seen.
+    unread_base: str | None = None
 
 
 def sql_tables(path: str, text: str, name: str, first_line: int = 1) -> Iterator[Table]:
@@ -53,7 +57,7 @@ def sql_tables(path: str, text: str, name: str, first_line: int = 1) -> Iterator
         if match["table"].lower() == name.lower():
             body = _inside(text, match.end() - 1)
             created = _table(name, path, text, match.start(), first_line, _unique_in(body))
-            yield replace(created, nullable=_nullable_in(body))
+            yield replace(created, nullable=_nullable_in(body), columns=_columns_in(body))
     for match in _INDEX.finditer(text):
         if match["table"].lower() == name.lower():
             yield _table(
@@ -117,6 +121,16 @@ def _nullable_in(body: str) -> frozenset[str]:
         if not re.search(r"\bnot\s+null\b|\bprimary\s+key\b|serial", m[2], re.I)
     }
     return frozenset(loose).difference(*primary)
+
+
+def _columns_in(body: str) -> frozenset[str]:
+    """The names of a table's columns."""
+    found = set()
+    for part in _parts(body):
+        column = _COLUMN.match(part)
+        if column and not _WIDE_WORD.match(part):
+            found.add(column[1].lower())
+    return frozenset(found)
 
 
 def _without_parentheses(text: str) -> str:

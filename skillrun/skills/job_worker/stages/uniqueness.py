@@ -59,6 +59,24 @@ def nullable(found: Iterable[Table], key: Sequence[str]) -> tuple[Table, str] | 
     )
 
 
+def find_doubt(found: Sequence[Table], key: Sequence[str]) -> tuple[Table, str] | None:
+    """Why a missing UNIQUE over the key is not certain: a base class that was not read, or the key
+    under another name in what is unique.
+    """
+    for table in found:
+        if table.unread_base is not None:
+            return table, f"its class derives from {table.unread_base}"
+    wanted = {field.rpartition(".")[2].lower() for field in key}
+    columns = {column for table in found for column in table.columns}
+    if wanted <= columns:
+        return None
+    for table in found:
+        for unique in table.unique:
+            names = ", ".join(sorted(unique))
+            return table, f"{names} is unique and may hold the key under another name"
+    return None
+
+
 def key_column(found: Iterable[Table], key: Sequence[str]) -> tuple[Table, str] | None:
     """A unique column that by its name holds the whole key in one value, such as
     `idempotency_key`.

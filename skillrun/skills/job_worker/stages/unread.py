@@ -6,11 +6,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from skillrun.core.verdict import Action, StageResult, status_of
-from skillrun.runner.findings import blocker
+from skillrun.core.verdict import Action, Finding, StageResult, status_of
+from skillrun.runner.findings import blocker, not_read
 from skillrun.skills.job_worker.stages.interface import JobCase
 
 if TYPE_CHECKING:
+    from skillrun.frameworks.common.unfollowed import Unfollowed
     from skillrun.repo.uses import FrameworkUse
 
 _LOOKED_AT = {
@@ -48,6 +49,12 @@ def unread(case: JobCase, stage: str) -> StageResult | None:
         next=(Action(stage, "decide", hint),),
         summary=f"{use.id} is not read yet",
     )
+
+
+def ask_proof(stage: str, question: str, unfollowed: Unfollowed) -> Finding:
+    """A question that cannot be read, because of a construct that was not followed."""
+    place = unfollowed.place
+    return not_read(stage, question, unfollowed.because, path=place.path, line=place.line)
 
 
 def _is_foreign(use: FrameworkUse) -> bool:

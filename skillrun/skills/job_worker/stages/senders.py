@@ -1,0 +1,91 @@
+"""What may publish a job although no call of it was found: its name as text, the function handed on,
+or a call that sends whatever it is given.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from skillrun.frameworks.common.reading import in_tests, place_of
+from skillrun.frameworks.common.unfollowed import Unfollowed
+from skillrun.repo.source import last_word
+
+if TYPE_CHECKING:
+    from skillrun.repo.python import Definition, Module
+    from skillrun.skills.job_worker.stages.interface import JobCase
+
+# Calls that take the job by its name, or as a value, in any library.
+_SENDS_ANY = ("send_task", "enqueue_job", "enqueue", "enqueue_call", "async_task", "add_job")
+
+
+def find_unread_sender(case: JobCase, handler: Definition) -> Unfollowed | None:
+    """The first place that may send the job; None where the code shows that nothing does."""
+    word = handler.name.rpartition(".")[2]
+    for found in _find_mentions(case, handler, word):
+        return found
+    for found in _find_sends_of_anything(case):
+        return found
+    return None
+
+
+def _find_mentions(case: JobCase, handler: Definition, word: str) -> Iterator[Unfollowed]:
+    """The job's name as text, or the function as a value, outside of tests and its own options."""
+    for module in case.project.modules_with(word):
+        if in_tests(module.path):
+            continue
+        for node in ast.walk(module.tree):
+            if _is_name_of(node, word) and not _is_own_option(module, node, handler):
+                because = f"{ast.unparse(node)} stands in a call that was not followed"
+                yield Unfollowed(because, place_of(module, node))
+    for use in case.project.uses(handler.dotted):
+        if not in_tests(use.path) and _is_handed_on(use.module, use.node):
+            because = f"{ast.unparse(use.node)} is handed on as a value"
+            yield Unfollowed(because, place_of(use.module, use.node))
+
+
+def _is_name_of(node: ast.AST, word: str) -> bool:
+    if not isinstance(node, ast.Constant) or not isinstance(node.value, str):
+        return False
+    return node.value.replace(":", ".").rpartition(".")[2] == word
+
+
+def _is_own_option(module: Module, node: ast.AST, handler: Definition) -> bool:
+    """`name="shop.send_receipt"` in the handler's own decorator, or a word in its body."""
+    if module is not handler.module:
+        return False
+    own = (handler.node, *handler.decorators)
+    return any(above in own for above in module.parents(node))
+
+
+def _is_handed_on(module: Module, node: ast.AST) -> bool:
+    """An argument, an entry or what is assigned; a plain call of the function sends nothing."""
+    above = next(module.parents(node), None)
+    if isinstance(above, ast.Call):
+        return above.func is not node
+    return isinstance(above, ast.keyword | ast.List | ast.Tuple | ast.Dict | ast.Assign)
+
+
+def _find_sends_of_anything(case: JobCase) -> Iterator[Unfollowed]:
+    """`send_task(row.job)`: what is sent is only known when it runs."""
+    for word in _SENDS_ANY:
+        for module in case.project.modules_with(word):
+            if in_tests(module.path):
+                continue
+            for node in ast.walk(module.tree):
+                if isinstance(node, ast.Call) and _sends_what_it_is_given(case, module, node, word):
+                    because = f"{ast.unparse(node.func)}({ast.unparse(node.args[0])}) may send it"
+                    yield Unfollowed(because, place_of(module, node))
+
+
+def _sends_what_it_is_given(case: JobCase, module: Module, node: ast.Call, word: str) -> bool:
+    if last_word(node.func) != word or not node.args:
+        return False
+    sent = node.args[0]
+    if isinstance(sent, ast.Constant | ast.Lambda | ast.Starred):
+        return False
+    name = module.resolve(sent)
+    if name is not None and case.project.definition(name) is not None:
+        return False
+    return not isinstance(case.project.literal(sent, module), str)
