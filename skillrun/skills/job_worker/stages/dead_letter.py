@@ -207,7 +207,7 @@ def find_unread_records(case: JobCase) -> tuple[Unfollowed, ...]:
         return ()
     found = list(case.unfollowed)
     for call in handler_calls(case, case.handler):
-        if call.in_except is None or is_observer(call.origin):
+        if call.in_except is None or not call.resolved or is_observer(call.origin):
             continue
         if is_foreign(case.project, call.origin):
             because = f"{call.name} is not of this repository"

@@ -15,6 +15,7 @@ from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.common.unfollowed import Unfollowed, is_foreign
 from skillrun.runner.coded import wording
 from skillrun.runner.findings import blocker, note, warning
+from skillrun.skills.job_worker.stages.clients import reach
 from skillrun.skills.job_worker.stages.effects import (
     adapter_names,
     dotted,
@@ -44,6 +45,10 @@ QUESTIONS = {
 }
 _LEVELS = ("debug", "info", "warning", "warn", "error", "exception", "critical", "log", "msg")
 _LOGGERS = ("log", "logger", "logging", "_log", "_logger", "structlog", "loguru")
+# Statements and addresses are no log lines.
+_NO_SENTENCE = re.compile(
+    r"""^f?["'](\s*(select|insert|update|delete|with|create)\b|\S*://)""", re.IGNORECASE
+)
 _LOG_LIBRARIES = ("logging", "structlog", "loguru", "eliot", "logbook")
 _METRIC_LIBRARIES = ("prometheus_client", "statsd", "opentelemetry", "datadog")
 _METRIC_CALLS = (
@@ -201,18 +206,30 @@ def find_unread_logs(case: JobCase, handler: Definition) -> tuple[Unfollowed, ..
     lead to an installed package.
     """
     found = list(case.unfollowed)
+    effects = case.spec.effects if case.spec else None
+    adapters = {name for effect in effects or () for name in adapter_names(case, effect)}
     for call in handler_calls(case, handler):
-        if is_foreign(case.project, call.origin) and _begins_with_text(call.node):
-            because = f"{call.name} is not of this repository"
-            found.append(Unfollowed(because, place_of(call.module, call.node)))
+        if adapters & {call.name, call.origin, *call.via} or not _may_log(case, call):
+            continue
+        because = f"{call.name} is not of this repository"
+        found.append(Unfollowed(because, place_of(call.module, call.node)))
     return tuple(found)
 
 
-def _begins_with_text(node: ast.Call) -> bool:
-    first = next(iter(node.args), None)
-    if isinstance(first, ast.Constant):
-        return isinstance(first.value, str)
-    return isinstance(first, ast.JoinedStr)
+def _may_log(case: JobCase, call: Call) -> bool:
+    """A function of an installed package that is given a sentence, or a method of what one made
+    that is called as a logger's are.
+    """
+    if not call.resolved or not is_foreign(case.project, call.origin) or reach(call.origin):
+        return False
+    if "()" in call.origin:
+        return call.name.rpartition(".")[2] in _LEVELS
+    first = next(iter(call.node.args), None)
+    if isinstance(first, ast.Constant) and not isinstance(first.value, str):
+        return False
+    if not isinstance(first, ast.Constant | ast.JoinedStr):
+        return False
+    return _NO_SENTENCE.search(ast.unparse(first)) is None
 
 
 def _doubt_silence(

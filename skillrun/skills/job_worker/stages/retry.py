@@ -96,7 +96,9 @@ def find_unread_retries(case: JobCase) -> tuple[Unfollowed, ...]:
         return ()
     found = []
     for call in handler_calls(case, case.handler):
-        if call.in_except is not None and is_foreign(case.project, call.origin):
+        if call.in_except is None or not call.resolved:
+            continue
+        if is_foreign(case.project, call.origin):
             above = next(call.module.parents(call.node), None)
             given = {last_word(argument) for argument in call.node.args}
             if isinstance(above, ast.Raise | ast.Return) or "self" in given:
