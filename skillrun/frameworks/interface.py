@@ -138,16 +138,6 @@ class NotRead:
     because: str  # e.g. "the app class comes from `notifications_utils`"
     place: Place
 
-    @property
-    def path(self) -> str:
-        """As a finding has it."""
-        return self.place.path
-
-    @property
-    def line(self) -> int:
-        """As a finding has it."""
-        return self.place.line
-
 
 @dataclass(frozen=True)
 class Reading:
@@ -177,7 +167,7 @@ class Rule:
     stage: RuleStage  # the stage whose findings it joins
     why: str
     source: str  # the bug or the documentation that it comes from
-    find: Callable[[Job], Iterable[Finding | NotRead]]
+    find: Callable[[Job], Iterable[Finding]]
     # What an error of it is read from: the handler with all that stands around it, or the setup
     # and the calls that send, which are what they are whatever wraps the handler.
     rests_on: Literal["handler", "setup"] = "handler"

@@ -16,7 +16,7 @@ from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.common.unfollowed import find_unfollowed
 from skillrun.frameworks.interface import Job, NotRead, Reading, Rule, RuleStage
 
-Find = Callable[[Job], Iterable[Finding | NotRead]]
+Find = Callable[[Job], Iterable[Finding]]
 
 
 def rule(
@@ -41,18 +41,14 @@ def read_rule(rule: Rule, job: Job) -> Reading:
     """
     findings: list[Finding] = []
     not_read: list[NotRead] = []
-    for said in rule.find(job):
-        if isinstance(said, NotRead):
-            not_read.append(said)
-        elif said.severity == Severity.ERROR and rule.rests_on == "handler":
-            unfollowed = find_unfollowed(job.project, job.handler)
-            if unfollowed:
-                question = f"{rule.id} ({said.message})"
-                not_read.append(NotRead(question, unfollowed[0].because, unfollowed[0].place))
-            else:
-                findings.append(said)
+    unfollowed = find_unfollowed(job.project, job.handler)
+    for finding in rule.find(job):
+        in_doubt = finding.severity == Severity.ERROR and rule.rests_on == "handler"
+        if in_doubt and unfollowed:
+            question = f"{rule.id} ({finding.message})"
+            not_read.append(NotRead(question, unfollowed[0].because, unfollowed[0].place))
         else:
-            findings.append(said)
+            findings.append(finding)
     return Reading(tuple(findings), tuple(not_read))
 
 

@@ -10,14 +10,13 @@ from skillrun.frameworks.common.errors import ancestors, short
 from skillrun.frameworks.common.facts import calls_of, effect_calls, spec_name, tell
 from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.common.records import first_record
-from skillrun.frameworks.common.unfollowed import find_in_clause
-from skillrun.frameworks.interface import Job, NotRead
+from skillrun.frameworks.interface import Job
 from skillrun.repo.calls import exception_names
 from skillrun.repo.python import Call, Handler
 from skillrun.repo.uses import Place
 
 
-def swallowed_exception(job: Job, says: str) -> Iterator[Finding | NotRead]:
+def swallowed_exception(job: Job, says: str) -> Iterator[Finding]:
     """A clause around an effect that ends the job normally: the library takes it for a success,
     and `says` what it does then.
     """
@@ -33,11 +32,7 @@ def swallowed_exception(job: Job, says: str) -> Iterator[Finding | NotRead]:
                 for w, bases in transient.items()
                 if bases & {short(n) for n in handler.exceptions}
             ]
-            unfollowed = find_in_clause(job.project, handler)
-            if unfollowed is not None and (named or handler.broad):
-                question = "whether this clause lets the job end as a success"
-                yield NotRead(question, unfollowed.because, Place(handler.path, handler.line))
-            elif named and not handler.broad:
+            if named and not handler.broad:
                 yield _finding(
                     job,
                     says,
@@ -132,7 +127,7 @@ def _swallows(job: Job, handler: Handler) -> bool:
     )
 
 
-def permanent_not_recorded(job: Job) -> Iterator[Finding | NotRead]:
+def permanent_not_recorded(job: Job) -> Iterator[Finding]:
     """A clause takes a permanent error of an effect, ends the task, and leaves no record of it."""
     if job.spec.dead_letter is None or job.spec.dead_letter.kind == "none":
         return
@@ -152,11 +147,6 @@ def permanent_not_recorded(job: Job) -> Iterator[Finding | NotRead]:
             ):
                 continue
             seen.add(clause.node)
-            unfollowed = find_in_clause(job.project, clause)
-            if unfollowed is not None:
-                question = f"whether {error.type} leaves a dead letter"
-                yield NotRead(question, unfollowed.because, Place(clause.path, clause.line))
-                continue
             message = f"{error.type} is permanent in the spec, and ends here without a dead letter"
             hint = "record it here, or raise it on to an on_failure that records"
             yield tell(

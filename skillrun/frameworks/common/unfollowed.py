@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from skillrun.frameworks.common.reading import place_of
-from skillrun.repo.python import Definition, Handler, Module, Project
+from skillrun.repo.python import Definition, Module, Project
 from skillrun.repo.uses import Place
 
 # Their decorators, app classes and task bases are what the readers of `frameworks/` know.
@@ -137,14 +137,3 @@ def is_foreign(project: Project, origin: str) -> bool:
 def is_observer(origin: str) -> bool:
     """A name of a library that logs, traces or counts."""
     return origin.partition(".")[0] in _OBSERVERS
-
-
-def find_in_clause(project: Project, clause: Handler) -> Unfollowed | None:
-    """A call of an installed package in an `except` clause: it may keep the error, or try again."""
-    for node in ast.walk(clause.node):
-        name = clause.module.resolve(node.func) if isinstance(node, ast.Call) else None
-        if name is None or is_observer(name):
-            continue
-        if is_foreign(project, project.origin(name)):
-            return Unfollowed(f"{name} is not of this repository", place_of(clause.module, node))
-    return None

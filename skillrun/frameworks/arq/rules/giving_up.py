@@ -15,7 +15,7 @@ from skillrun.frameworks.common import swallowing
 from skillrun.frameworks.common.facts import effect_calls, seconds, tell
 from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.common.send_rules import find_real_sends
-from skillrun.frameworks.interface import Job, NotRead
+from skillrun.frameworks.interface import Job
 from skillrun.frameworks.rulebook import rule
 from skillrun.repo.python import is_known
 
@@ -81,7 +81,7 @@ def no_room_for_deaths(job: Job) -> Iterator[Finding]:
     stage="dead-letter",
     source="run_job in arq/worker.py; stock-screener#49",
 )
-def permanent_not_recorded(job: Job) -> Iterator[Finding | NotRead]:
+def permanent_not_recorded(job: Job) -> Iterator[Finding]:
     """A permanent error that the handler catches and does not record is lost: arq calls the job
     complete.
     """

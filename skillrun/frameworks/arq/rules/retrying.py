@@ -14,7 +14,7 @@ from skillrun.frameworks.common.again import Path, taking, tries_itself
 from skillrun.frameworks.common.errors import ancestors, short
 from skillrun.frameworks.common.facts import effect_calls, spec_name, tell
 from skillrun.frameworks.common.reading import place_of
-from skillrun.frameworks.interface import Job, NotRead
+from skillrun.frameworks.interface import Job
 from skillrun.frameworks.rulebook import rule
 from skillrun.repo.calls import surroundings
 from skillrun.repo.python import Call, Handler, is_known
@@ -117,7 +117,7 @@ def _asks(path: Path) -> bool:
     stage="retry",
     source="run_job in arq/worker.py; stock-screener#49: except, then return {'status': 'error'}",
 )
-def swallowed_exception(job: Job) -> Iterator[Finding | NotRead]:
+def swallowed_exception(job: Job) -> Iterator[Finding]:
     """An exception that the handler catches and does not raise is a completed job for arq.
 
     What ends in the handler is a success for arq.

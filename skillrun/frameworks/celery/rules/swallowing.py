@@ -9,7 +9,7 @@ from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.celery.rules.facts import say, task_of
 from skillrun.frameworks.common import swallowing
 from skillrun.frameworks.common.facts import known
-from skillrun.frameworks.interface import Job, NotRead
+from skillrun.frameworks.interface import Job
 from skillrun.frameworks.rulebook import rule
 from skillrun.repo.python import Handler
 from skillrun.repo.uses import Place
@@ -68,7 +68,7 @@ def _named_before(handler: Handler) -> bool:
     stage="retry",
     source="stock-screener#49: except, then return {'status': 'error'}",
 )
-def swallowed_exception(job: Job) -> Iterator[Finding | NotRead]:
+def swallowed_exception(job: Job) -> Iterator[Finding]:
     """An exception that the handler catches and does not raise is a SUCCESS for Celery: no retry,
     no dead letter.
     """
@@ -83,7 +83,7 @@ def swallowed_exception(job: Job) -> Iterator[Finding | NotRead]:
         " called for what is caught"
     ),
 )
-def permanent_not_recorded(job: Job) -> Iterator[Finding | NotRead]:
+def permanent_not_recorded(job: Job) -> Iterator[Finding]:
     """A permanent error that the handler catches and does not record is lost: Celery reports
     SUCCESS.
     """

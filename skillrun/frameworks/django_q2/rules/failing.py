@@ -15,7 +15,7 @@ from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.django_q2.again import find_again
 from skillrun.frameworks.django_q2.deadletter import records
 from skillrun.frameworks.django_q2.sends import find_real_publishes
-from skillrun.frameworks.interface import Job, NotRead
+from skillrun.frameworks.interface import Job
 from skillrun.frameworks.rulebook import rule
 from skillrun.repo.python import Call, Handler
 
@@ -72,7 +72,7 @@ def _taking(call: Call, bases: frozenset[str]) -> Handler | None:
         "worker in django_q/worker.py; stock-screener#49: except, then return {'status': 'error'}"
     ),
 )
-def swallowed_exception(job: Job) -> Iterator[Finding | NotRead]:
+def swallowed_exception(job: Job) -> Iterator[Finding]:
     """An exception that the handler catches and does not raise is a success for Django Q2."""
     yield from swallowing.swallowed_exception(
         job, "Django Q2 keeps it as a success, and does not run it again"
@@ -84,7 +84,7 @@ def swallowed_exception(job: Job) -> Iterator[Finding | NotRead]:
     stage="dead-letter",
     source="worker in django_q/worker.py; stock-screener#49",
 )
-def permanent_not_recorded(job: Job) -> Iterator[Finding | NotRead]:
+def permanent_not_recorded(job: Job) -> Iterator[Finding]:
     """A permanent error that the handler catches and does not record is lost: Django Q2 keeps it as
     a success.
     """

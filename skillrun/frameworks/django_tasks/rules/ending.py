@@ -16,7 +16,7 @@ from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.common.records import first_record
 from skillrun.frameworks.django_tasks.retries import enqueues_again
 from skillrun.frameworks.django_tasks.rules.retrying import again_of, is_undone
-from skillrun.frameworks.interface import Job, NotRead
+from skillrun.frameworks.interface import Job
 from skillrun.frameworks.rulebook import rule
 from skillrun.repo.python import Handler
 from skillrun.repo.uses import Place
@@ -155,7 +155,7 @@ def given_up_as_successful(job: Job) -> Iterator[Finding]:
 
 
 @rule("django-tasks.permanent-not-recorded", stage="dead-letter", source="stock-screener#49")
-def permanent_not_recorded(job: Job) -> Iterator[Finding | NotRead]:
+def permanent_not_recorded(job: Job) -> Iterator[Finding]:
     """A permanent error that the handler catches and does not record is lost: its row is
     SUCCESSFUL.
     """

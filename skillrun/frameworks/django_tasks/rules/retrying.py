@@ -17,7 +17,7 @@ from skillrun.frameworks.django_tasks.policy import counted
 from skillrun.frameworks.django_tasks.retries import Again, enqueues_again, find_again
 from skillrun.frameworks.django_tasks.sends import find_real_enqueues
 from skillrun.frameworks.django_tasks.tasks import read_task
-from skillrun.frameworks.interface import Job, NotRead
+from skillrun.frameworks.interface import Job
 from skillrun.frameworks.rulebook import rule
 from skillrun.repo.python import Call, Handler, Module
 
@@ -391,7 +391,7 @@ def _is_naive(job: Job, module: Module, node: ast.Call) -> bool:
     stage="retry",
     source="stock-screener#49: except, then return {'status': 'error'}",
 )
-def swallowed_exception(job: Job) -> Iterator[Finding | NotRead]:
+def swallowed_exception(job: Job) -> Iterator[Finding]:
     """An exception that the handler catches and does not raise is a SUCCESSFUL task.
 
     What ends in the handler is a success, unless it is enqueued again there, or goes on with a

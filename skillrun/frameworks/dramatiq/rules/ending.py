@@ -14,7 +14,7 @@ from skillrun.frameworks.common.records import first_record
 from skillrun.frameworks.dramatiq.actors import actor_behind, actors_named, run_node
 from skillrun.frameworks.dramatiq.deadletter import callback_records, nack_records
 from skillrun.frameworks.dramatiq.rules.flow import YES, declared, is_kind_of, leaves, options_of
-from skillrun.frameworks.interface import Job, NotRead
+from skillrun.frameworks.interface import Job
 from skillrun.frameworks.rulebook import rule
 
 _CALLBACKS = ("on_failure", "on_success", "on_retry_exhausted")
@@ -172,7 +172,7 @@ def redelivery_loop(job: Job) -> Iterator[Finding]:
     stage="dead-letter",
     source="bookcard-io/bookcard#91; stock-screener#49",
 )
-def permanent_not_recorded(job: Job) -> Iterator[Finding | NotRead]:
+def permanent_not_recorded(job: Job) -> Iterator[Finding]:
     """A permanent error that the handler catches and does not record is lost: Dramatiq sees a
     success.
     """

@@ -19,7 +19,7 @@ from skillrun.frameworks.dramatiq.rules.flow import (
     options_of,
 )
 from skillrun.frameworks.dramatiq.sends import message_options
-from skillrun.frameworks.interface import Job, NotRead
+from skillrun.frameworks.interface import Job
 from skillrun.frameworks.rulebook import rule
 from skillrun.repo.python import is_known
 from skillrun.repo.uses import Place
@@ -323,7 +323,7 @@ def _shown(value: object) -> str:
     stage="retry",
     source="bookcard-io/bookcard#91; stock-screener#49",
 )
-def swallowed_exception(job: Job) -> Iterator[Finding | NotRead]:
+def swallowed_exception(job: Job) -> Iterator[Finding]:
     """An exception that does not leave the actor is a success for Dramatiq: no retry, no dead
     letter.
     """

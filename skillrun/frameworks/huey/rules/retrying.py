@@ -14,7 +14,7 @@ from skillrun.frameworks.huey.failures import fate, guarded, raised
 from skillrun.frameworks.huey.policy import AT_SITE, effective, overrides
 from skillrun.frameworks.huey.rules.facts import run_place, task_of
 from skillrun.frameworks.huey.tasks import Option, is_task
-from skillrun.frameworks.interface import Job, NotRead
+from skillrun.frameworks.interface import Job
 from skillrun.frameworks.rulebook import rule
 from skillrun.repo.python import Call
 from skillrun.repo.uses import Place
@@ -178,7 +178,7 @@ def _elsewhere(job: Job, name: str) -> bool:
     stage="retry",
     source="stock-screener#49: except, then return {'status': 'error'}",
 )
-def swallowed_exception(job: Job) -> Iterator[Finding | NotRead]:
+def swallowed_exception(job: Job) -> Iterator[Finding]:
     """An exception that the handler catches and does not raise is a completed task for Huey: no
     retry, no error.
 
@@ -194,7 +194,7 @@ def swallowed_exception(job: Job) -> Iterator[Finding | NotRead]:
     stage="dead-letter",
     source="stock-screener#49: except, then return {'status': 'error'}",
 )
-def permanent_not_recorded(job: Job) -> Iterator[Finding | NotRead]:
+def permanent_not_recorded(job: Job) -> Iterator[Finding]:
     """A permanent error that the handler catches and does not record is lost: Huey calls the task
     complete.
     """

@@ -9,7 +9,7 @@ from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.common import swallowing
 from skillrun.frameworks.common.facts import at, tell
 from skillrun.frameworks.common.reading import in_tests, place_of
-from skillrun.frameworks.interface import Job, NotRead
+from skillrun.frameworks.interface import Job
 from skillrun.frameworks.procrastinate.deadletter import find_record
 from skillrun.frameworks.procrastinate.tasks import read_task
 from skillrun.frameworks.rulebook import rule
@@ -97,7 +97,7 @@ def given(node: ast.AST, option: str) -> ast.expr | None:
     stage="dead-letter",
     source="_process_job in procrastinate/worker.py; stock-screener#49",
 )
-def permanent_not_recorded(job: Job) -> Iterator[Finding | NotRead]:
+def permanent_not_recorded(job: Job) -> Iterator[Finding]:
     """A permanent error that the handler catches and does not record is lost: the job has
     succeeded.
     """

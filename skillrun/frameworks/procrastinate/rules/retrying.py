@@ -9,7 +9,7 @@ from skillrun.frameworks.common import swallowing
 from skillrun.frameworks.common.around import around
 from skillrun.frameworks.common.errors import ancestors, short
 from skillrun.frameworks.common.facts import at, effect_calls, spec_name, tell
-from skillrun.frameworks.interface import Job, NotRead
+from skillrun.frameworks.interface import Job
 from skillrun.frameworks.procrastinate.attempts import raised
 from skillrun.frameworks.procrastinate.retries import ANY, Strategy, read_strategy
 from skillrun.frameworks.procrastinate.tasks import read_task
@@ -243,7 +243,7 @@ def transient_not_retried(job: Job) -> Iterator[Finding]:
         " {'status': 'error'}"
     ),
 )
-def swallowed_exception(job: Job) -> Iterator[Finding | NotRead]:
+def swallowed_exception(job: Job) -> Iterator[Finding]:
     """An exception that the handler catches and does not raise is a job that succeeded.
 
     What ends in the handler is a success for Procrastinate.

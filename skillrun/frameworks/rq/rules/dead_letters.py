@@ -10,7 +10,7 @@ from skillrun.frameworks.common import swallowing
 from skillrun.frameworks.common.facts import seconds, tell
 from skillrun.frameworks.common.reading import in_tests, place_of
 from skillrun.frameworks.common.records import first_record
-from skillrun.frameworks.interface import Job, NotRead
+from skillrun.frameworks.interface import Job
 from skillrun.frameworks.rq.callbacks import failure_callbacks, looks_at_retries
 from skillrun.frameworks.rq.policy import seconds_of
 from skillrun.frameworks.rq.sends import find_effective_sends
@@ -153,6 +153,6 @@ def failure_ttl(job: Job) -> Iterator[Finding]:
     stage="dead-letter",
     source="stock-screener#49; RQ calls on_failure only for what is raised",
 )
-def permanent_not_recorded(job: Job) -> Iterator[Finding | NotRead]:
+def permanent_not_recorded(job: Job) -> Iterator[Finding]:
     """A permanent error that the handler catches and does not record is lost: the job is finished."""
     return swallowing.permanent_not_recorded(job)

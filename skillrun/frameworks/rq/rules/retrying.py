@@ -10,7 +10,7 @@ from skillrun.frameworks.common import swallowing
 from skillrun.frameworks.common.errors import ancestors, short
 from skillrun.frameworks.common.facts import effect_calls, seconds, spec_name, tell
 from skillrun.frameworks.common.reading import options_of
-from skillrun.frameworks.interface import Job, NotRead, Send
+from skillrun.frameworks.interface import Job, Send
 from skillrun.frameworks.rq.callbacks import failure_callbacks
 from skillrun.frameworks.rq.policy import ends_job, read_send_retry
 from skillrun.frameworks.rq.retry import Reading, returned_retries
@@ -249,7 +249,7 @@ def _takes_retries_away(job: Job) -> bool:
     stage="retry",
     source="stock-screener#49: except, then return {'status': 'error'}",
 )
-def swallowed_exception(job: Job) -> Iterator[Finding | NotRead]:
+def swallowed_exception(job: Job) -> Iterator[Finding]:
     """An exception that the handler catches and does not raise makes the job finished: no retry, no
     failed job.
 

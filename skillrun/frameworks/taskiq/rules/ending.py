@@ -11,7 +11,7 @@ from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.common import swallowing
 from skillrun.frameworks.common.facts import at, calls_of, seconds, tell
 from skillrun.frameworks.common.reading import place_of
-from skillrun.frameworks.interface import Job, NotRead
+from skillrun.frameworks.interface import Job
 from skillrun.frameworks.rulebook import rule
 from skillrun.frameworks.taskiq.deadletter import clause_record, find_record, hook_records
 from skillrun.frameworks.taskiq.policy import ack_type, idle_s
@@ -344,7 +344,7 @@ def schedule_unread(job: Job) -> Iterator[Finding]:
     stage="dead-letter",
     source="stock-screener#49; run_task in taskiq/receiver/receiver.py",
 )
-def permanent_not_recorded(job: Job) -> Iterator[Finding | NotRead]:
+def permanent_not_recorded(job: Job) -> Iterator[Finding]:
     """A permanent error that the task catches and does not record is lost: taskiq calls it a
     success.
     """
