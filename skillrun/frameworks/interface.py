@@ -132,9 +132,9 @@ class Job:
 
 @dataclass(frozen=True)
 class NotRead:
-    """A question that a rule cannot answer, because something on its path is not understood."""
+    """A rule that says nothing, because something on its path is not understood."""
 
-    question: str  # e.g. "whether the job is tried again"
+    rule: str
     because: str  # e.g. "the app class comes from `notifications_utils`"
     place: Place
 

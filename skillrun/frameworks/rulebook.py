@@ -41,12 +41,11 @@ def read_rule(rule: Rule, job: Job) -> Reading:
     """
     findings: list[Finding] = []
     not_read: list[NotRead] = []
-    unfollowed = find_unfollowed(job.project, job.handler)
+    unfollowed = find_unfollowed(job.project, job.use, job.handler)
     for finding in rule.find(job):
         in_doubt = finding.severity == Severity.ERROR and rule.rests_on == "handler"
         if in_doubt and unfollowed:
-            question = f"{rule.id} ({finding.message})"
-            not_read.append(NotRead(question, unfollowed[0].because, unfollowed[0].place))
+            not_read.append(NotRead(rule.id, unfollowed[0].because, unfollowed[0].place))
         else:
             findings.append(finding)
     return Reading(tuple(findings), tuple(not_read))

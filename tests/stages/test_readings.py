@@ -217,6 +217,18 @@ def test_a_sender_that_was_not_followed_is_a_question(tmp_path: Path, name: str)
     assert any(finding.rule == "handler.not-read" for finding in result.findings)
 
 
+def test_an_app_class_of_a_dependency_is_an_app(tmp_path: Path) -> None:
+    """It was no job library at all; what its policy makes of a job is a question."""
+    app = "from notifications_utils.celery import NotifyCelery\n\napp = NotifyCelery()\n"
+    right = {"shop/celery.py": app}
+    for stage in ("identify", "handler", "retry", "dead-letter"):
+        assert rules(examine(stage, build(tmp_path / stage, right))) == []
+    result = examine("retry", build(tmp_path / "bare", {**right, **bare(DECORATED)}))
+    assert rules(result) == []
+    asked = [finding.message for finding in result.findings if is_not_read(finding)]
+    assert "notifications_utils.celery" in asked[0]
+
+
 WRONG: dict[str, tuple[str, str, dict[str, object]]] = {
     "no decorator": ("handler", "not-registered", {**task(DECORATED, "")}),
     "no sender at all": ("handler", "not-wired", {"shop/orders.py": GONE}),

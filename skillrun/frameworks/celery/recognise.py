@@ -33,7 +33,12 @@ ENTRY = Known(
         r"|^[ \t]*@[\w.]+\.task\b"
     ),
     # Of several the one in a file that is called after the library is the app.
-    apps=(*(f"made {app} in *[cC]elery*" for app in _APPS), *(f"made {app}" for app in _APPS)),
+    # A class of a dependency that is called after it is one too, where the library is declared.
+    apps=(
+        *(f"made {app} in *[cC]elery*" for app in _APPS),
+        *(f"made {app}" for app in _APPS),
+        "made *.*Celery in *[cC]elery*",
+    ),
     sets_up=(
         *("call ~app.config_from_object", "call ~app.autodiscover_tasks"),
         *("call ~app.conf.update", "call ~app.set_default"),

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from skillrun.frameworks.common.reading import place_of
 from skillrun.repo.python import Definition, Module, Project
-from skillrun.repo.uses import Place
+from skillrun.repo.uses import FrameworkUse, Place
 
 # Their decorators, app classes and task bases are what the readers of `frameworks/` know.
 _READ_LIBRARIES = frozenset(
@@ -43,17 +43,40 @@ class Unfollowed:
     place: Place
 
 
-def find_unfollowed(project: Project, handler: Definition) -> tuple[Unfollowed, ...]:
+def find_unfollowed(
+    project: Project, use: FrameworkUse, handler: Definition
+) -> tuple[Unfollowed, ...]:
     """Everything around a handler that cannot be read."""
-    key = ("unfollowed", handler.path, handler.name)
-    return project.remember(key, lambda: tuple(_find(project, handler)))
+    key = ("unfollowed", use.app, handler.path, handler.name)
+    return project.remember(key, lambda: tuple(_find(project, use, handler)))
 
 
-def _find(project: Project, handler: Definition) -> Iterator[Unfollowed]:
+def _find(project: Project, use: FrameworkUse, handler: Definition) -> Iterator[Unfollowed]:
+    yield from _find_at_app(project, use)
     for node in handler.decorators:
         yield from _find_at_decorator(project, handler.module, node)
     if handler.is_class:
         yield from _find_in_bases(project, handler, place_of(handler.module, handler.node))
+
+
+def _find_at_app(project: Project, use: FrameworkUse) -> Iterator[Unfollowed]:
+    """The app, queue or settings that a worker runs: of a class of an installed package, or made by
+    one.
+    """
+    path, _, name = (use.app or "").rpartition(":")
+    module = project.module(path) if path.endswith(".py") else None
+    bound = module.bindings(module.tree).get(name, []) if module is not None else []
+    for binding in bound:
+        if module is None:
+            return
+        place = place_of(module, binding.node)
+        if isinstance(binding.node, ast.ClassDef):
+            owner = project.define(module, binding.node)
+            yield from _find_in_bases(project, owner, place)
+        elif isinstance(binding.value, ast.Call):
+            made_by = project.origin(module.resolve(binding.value.func) or "")
+            if made_by and is_foreign(project, made_by):
+                yield Unfollowed(f"{use.app} is made by {made_by}", place)
 
 
 def _find_at_decorator(project: Project, module: Module, node: ast.expr) -> Iterator[Unfollowed]:

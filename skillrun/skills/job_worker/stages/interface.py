@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from skillrun.runner.case import Case
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from skillrun.contract.spec import JobSpec
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from skillrun.frameworks.interface import Framework, Job, NotRead, Policy, Reading, Send
     from skillrun.repo.python import Definition, Project
     from skillrun.repo.survey import Survey
-    from skillrun.repo.uses import FrameworkUse
+    from skillrun.repo.uses import FrameworkUse, Place
     from skillrun.skills.job_worker.stages.choice import Choice
 
 PROOF_PARTS = (
@@ -179,18 +180,19 @@ class JobCase(Case):
         """What stands around the handler and cannot be read: nothing is missing for certain then."""
         from skillrun.frameworks.common.unfollowed import find_unfollowed
 
-        if self.handler is None:
+        if self.handler is None or self.use is None:
             return ()
-        return find_unfollowed(self.project, self.handler)
+        return find_unfollowed(self.project, self.use, self.handler)
 
     def rule_findings(self, stage: str) -> tuple[Finding, ...]:
         """What the framework's static rules for a stage find in this job."""
         found: list[Finding] = []
+        not_read: list[NotRead] = []
         for rule_stage, reading in self.once("rules", self._run_rules):
             if rule_stage == stage:
                 found += reading.findings
-                found += [_tell_not_read(stage, one) for one in reading.not_read]
-        return tuple(found)
+                not_read += reading.not_read
+        return (*found, *_tell_not_read(stage, not_read))
 
     def _run_rules(self) -> list[tuple[str, Reading]]:
         from skillrun.frameworks.rulebook import read_rule
@@ -209,11 +211,17 @@ class JobCase(Case):
         return Job(self.project, self.survey_everything(), use, spec, handler, policy)
 
 
-def _tell_not_read(stage: str, unread: NotRead) -> Finding:
-    from skillrun.runner.findings import not_read
+def _tell_not_read(stage: str, not_read: Iterable[NotRead]) -> Iterator[Finding]:
+    """One line for each construct that was not understood, with the rules that rest on it."""
+    from skillrun.runner.findings import not_read as ask
 
-    place = unread.place
-    return not_read(stage, unread.question, unread.because, path=place.path, line=place.line)
+    rules: dict[tuple[str, Place], list[str]] = {}
+    for one in not_read:
+        ids = rules.setdefault((one.because, one.place), [])
+        if one.rule not in ids:
+            ids.append(one.rule)
+    for (because, place), ids in rules.items():
+        yield ask(stage, ", ".join(ids), because, path=place.path, line=place.line)
 
 
 def survey_value(found: Survey, section: str) -> tuple[Any, tuple[str, ...]]:
