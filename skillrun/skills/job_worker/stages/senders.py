@@ -5,6 +5,7 @@ or a call that sends whatever it is given.
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -36,11 +37,15 @@ def _find_mentions(case: JobCase, handler: Definition, word: str) -> Iterator[Un
         if in_tests(module.path):
             continue
         for node in ast.walk(module.tree):
-            if _is_name_of(node, word) and not _is_own_option(module, node, handler):
+            if not _is_name_of(node, word) or _is_own_option(module, node, handler):
+                continue
+            if _may_be_followed(case, module, node):
                 because = f"{ast.unparse(node)} stands in a call that was not followed"
                 yield Unfollowed(because, place_of(module, node))
     for use in case.project.uses(handler.dotted):
-        if not in_tests(use.path) and _is_handed_on(use.module, use.node):
+        if in_tests(use.path) or not _is_handed_on(use.module, use.node):
+            continue
+        if _may_be_followed(case, use.module, use.node):
             because = f"{ast.unparse(use.node)} is handed on as a value"
             yield Unfollowed(because, place_of(use.module, use.node))
 
@@ -49,6 +54,18 @@ def _is_name_of(node: ast.AST, word: str) -> bool:
     if not isinstance(node, ast.Constant) or not isinstance(node.value, str):
         return False
     return node.value.replace(":", ".").rpartition(".")[2] == word
+
+
+def _may_be_followed(case: JobCase, module: Module, node: ast.AST) -> bool:
+    """What is given to a function of Python's own (`print`, a logger) goes no further."""
+    for above in module.parents(node):
+        if isinstance(above, ast.Call):
+            origin = case.project.origin(module.resolve(above.func) or "")
+            first = origin.partition(".")[0]
+            return first != "builtins" and first not in sys.stdlib_module_names
+        if isinstance(above, ast.stmt):
+            return True
+    return True
 
 
 def _is_own_option(module: Module, node: ast.AST, handler: Definition) -> bool:
