@@ -157,6 +157,11 @@ def is_foreign(project: Project, origin: str) -> bool:
     return project.definition(origin) is None and project.locate(first, anywhere=True) is None
 
 
+def is_read_library(origin: str) -> bool:
+    """A name of a library whose calls the readers know."""
+    return origin.partition(".")[0] in _READ_LIBRARIES
+
+
 def is_observer(origin: str) -> bool:
     """A name of a library that logs, traces or counts."""
     return origin.partition(".")[0] in _OBSERVERS

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from skillrun.frameworks.common.reading import in_tests, place_of
-from skillrun.frameworks.common.unfollowed import Unfollowed
+from skillrun.frameworks.common.unfollowed import Unfollowed, is_read_library
 from skillrun.repo.source import last_word
 
 if TYPE_CHECKING:
@@ -45,6 +45,8 @@ def _find_mentions(case: JobCase, handler: Definition, word: str) -> Iterator[Un
     for use in case.project.uses(handler.dotted):
         if in_tests(use.path) or not _is_handed_on(use.module, use.node):
             continue
+        if _is_registration(case, handler, use.module, use.node):
+            continue
         if _may_be_followed(case, use.module, use.node):
             because = f"{ast.unparse(use.node)} is handed on as a value"
             yield Unfollowed(because, place_of(use.module, use.node))
@@ -54,6 +56,32 @@ def _is_name_of(node: ast.AST, word: str) -> bool:
     if not isinstance(node, ast.Constant) or not isinstance(node.value, str):
         return False
     return node.value.replace(":", ".").rpartition(".")[2] == word
+
+
+def _is_registration(case: JobCase, handler: Definition, module: Module, node: ast.AST) -> bool:
+    """Where a worker is told of the job (`functions = [send_receipt]`), or a call that the readers
+    know, and that they did not take for a sending.
+    """
+    for above in module.parents(node):
+        if isinstance(above, ast.Call):
+            origin = case.project.origin(module.resolve(above.func) or "")
+            if is_read_library(origin):
+                return True
+        if isinstance(above, ast.stmt):
+            return _holds_registration(case, handler, module, above)
+    return False
+
+
+def _holds_registration(
+    case: JobCase, handler: Definition, module: Module, statement: ast.stmt
+) -> bool:
+    use, framework = case.use, case.framework
+    if use is None or framework is None:
+        return False
+    place = framework.find_registration(case.project, use, handler)
+    if place is None or place.path != module.path:
+        return False
+    return statement.lineno <= place.line <= (statement.end_lineno or statement.lineno)
 
 
 def _may_be_followed(case: JobCase, module: Module, node: ast.AST) -> bool:
