@@ -23,6 +23,7 @@ LAYERS: tuple[set[str], ...] = (
     {"core"},
     {"contract"},
     {"repo"},
+    {"probe"},
     {"frameworks", "validations", "ledger"},
     {"proof"},
     {"runner"},
@@ -56,9 +57,13 @@ def in_target(path: Path) -> bool:
     layers.
     """
     parts = path.relative_to(PACKAGE).parts
-    return parts[:2] == ("proof", "probe") or (
-        parts[0] == "frameworks" and parts[-1] in ("probe.py", "confirm.py")
-    )
+    return parts[0] == "probe" or _is_driver(path)
+
+
+def _is_driver(path: Path) -> bool:
+    """Whether it is the part of a job library that runs in the repository's interpreter."""
+    is_there = path.relative_to(PACKAGE).parts[0] == "frameworks"
+    return is_there and path.name in ("driver.py", "real_worker.py")
 
 
 @cache
@@ -309,24 +314,35 @@ def test_what_runs_in_the_target_knows_the_library_alone() -> None:
     skillrun, no pydantic.
     """
     for path in (path for path in PACKAGE.rglob("*.py") if in_target(path)):
-        own = (
-            {path.parent.name, "kombu", "billiard", "django", "redis", "taskiq_redis"}
-            if path.parent.parent.name == "frameworks"
-            else set()
-        )
-        clients = (
-            {"redis", "psycopg", "psycopg2", "asyncpg"} if path.parent.name == "probe" else set()
-        )
+        clients = {"redis", "psycopg", "psycopg2", "asyncpg"}
+        if _is_driver(path):
+            clients = {path.parent.name, "kombu", "billiard", "django", "redis", "taskiq_redis"}
         for node in ast.walk(ast.parse(path.read_text())):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            if isinstance(node, ast.ImportFrom) and node.level == 0 and not _for_types(path, node):
+            if isinstance(node, ast.ImportFrom) and node.level == 0:
                 names = [node.module or ""]
             for name in names:
                 top = name.partition(".")[0]
-                assert top in sys.stdlib_module_names | own | clients, (
-                    f"{path}:{node.lineno}: {name}"
-                )
+                assert top in sys.stdlib_module_names | clients, f"{path}:{node.lineno}: {name}"
 
 
-def _for_types(path: Path, node: ast.ImportFrom) -> bool:
-    return (node.module or "").startswith("skillrun.") and "TYPE_CHECKING" in path.read_text()
+def test_what_runs_in_the_target_imports_its_own_by_relative_names() -> None:
+    """Out there skillrun has another name: a driver finds the probe, and what lies beside it and
+    runs there too.
+    """
+    for path in (path for path in PACKAGE.rglob("*.py") if in_target(path)):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.level:
+                found = list(_find_relative(path, node))
+                assert found and all(map(in_target, found)), f"{path}:{node.lineno}"
+
+
+def _find_relative(path: Path, node: ast.ImportFrom) -> Iterator[Path]:
+    """The files that a relative import leads to."""
+    folder = path.parents[node.level - 1]
+    if node.module is not None:
+        folder = folder.joinpath(*node.module.split("."))
+    if folder.is_dir():
+        yield from (folder / f"{alias.name}.py" for alias in node.names)
+    else:
+        yield folder.with_suffix(".py")

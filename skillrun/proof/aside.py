@@ -11,7 +11,7 @@ from typing import Any
 
 from skillrun.repo.git import run_git
 
-_PROBE = Path(__file__).parent / "probe" / "aside.py"
+_PROBE = Path(__file__).parent.parent / "probe" / "aside.py"
 _ENDINGS = ("*.db", "*.db3", "*.sqlite", "*.sqlite3")
 
 _HOOK = """import importlib.util as _util

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skillrun.core.errors import Blocked, Refused
-from skillrun.frameworks.folders import folder_of
+from skillrun.frameworks.folders import name_folder
 from skillrun.proof import aside
 from skillrun.proof.packages import check_python, find_python
 from skillrun.proof.scratch import Workplace
@@ -234,14 +234,13 @@ class Setting:
         return self.zygotes[kind]
 
     def config(self) -> dict[str, Any]:
-        """What the zygote is told at its start; see probe/main.py."""
+        """What the zygote is told at its start; see probe/forking.py."""
         spec, failures = self.spec, self.spec.failures
         errors = (
             [[e.type, list(e.args)] for e in (*failures.transient, *failures.permanent)]
             if failures
             else []
         )
-        driver = folder_of(self.driver) / "probe.py" if self.driver else None
         paths = [str((self.root / path).resolve()) for path in self.paths] or [str(self.root)]
         free = [str(self.place.tmp), str(self.place.home), str(self.place.run)]
         servers = [str(self.place.run)]
@@ -253,7 +252,7 @@ class Setting:
             "root": str(self.root),
             "paths": paths,
             "handler": spec.handler,
-            "driver": str(driver) if driver else None,
+            "library": name_folder(self.driver) if self.driver else None,
             "effects": [effect.model_dump() for effect in spec.effects or ()],
             "errors": errors,
             "scratch": str(self.place.scratch),

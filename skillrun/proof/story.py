@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from skillrun.core.text import masked, visible
-from skillrun.proof.probe.recorder import brief
+from skillrun.probe.recorder import brief
 
 if TYPE_CHECKING:
     from skillrun.proof.history import Delivery, Event, History

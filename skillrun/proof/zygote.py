@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from skillrun.proof.sandbox.sandbox import Sandbox
 
 _SUPERVISOR = Path(__file__).parent.parent / "validations" / "supervisor.py"
-_PROBE = Path(__file__).parent / "probe" / "main.py"
+_DOOR = Path(__file__).parent.parent / "probe" / "main.py"
 # Of all zygotes: a later delivery in another interpreter is a later one.
 _HEARD = itertools.count(1)
 BOOT_S = 120.0
@@ -174,7 +174,7 @@ class Zygote:
     def _spawn(self, fd: int) -> None:
         report_read, report_write = os.pipe()
         life_read, self._life = os.pipe()
-        command = f"exec {shlex.quote(self.python)} -B {shlex.quote(str(_PROBE))} {fd}"
+        command = f"exec {shlex.quote(self.python)} -B {shlex.quote(str(_DOOR))} forking {fd}"
         own = [sys.executable, "-I", "-S", "-B", str(_SUPERVISOR)]
         with self.output.open("ab") as output:
             self.process = subprocess.Popen(
@@ -300,7 +300,7 @@ class Zygote:
         warms: str | None = None,
         stays: bool = False,
     ) -> Running:
-        """Starts one process; see probe/main.py for what it does. `modules`: it tells the
+        """Starts one process; see probe/forking.py for what it does. `modules`: it tells the
         repository's at its end;
         `warms`: and so much of what `warm` takes. `stays`: it can go on with something else then.
 

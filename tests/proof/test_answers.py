@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from skillrun.proof.probe.answers import make_answer
-from skillrun.proof.probe.names import make_error
+from skillrun.probe.answers import make_answer
+from skillrun.probe.names import make_error
 
 requests = pytest.importorskip("requests")
 

@@ -1,4 +1,4 @@
-"""Every driver keeps the promises of `proof/probe/driver.py`: one suite over the correct handlers
+"""Every driver keeps the promises of `probe/driver.py`: one suite over the correct handlers
 of the corpus.
 """
 

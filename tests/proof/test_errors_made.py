@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from skillrun.proof.probe.names import NotThere, make_error
+from skillrun.probe.names import NotThere, make_error
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ import helpers
 import pytest
 from plain_job import JOBS, SPEC, plain_repo, proof_of
 
-from skillrun.proof.probe.gate import can_ask
+from skillrun.probe.gate import can_ask
 from skillrun.proof.result import Proof
 
 pytestmark = pytest.mark.real

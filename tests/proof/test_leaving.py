@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from skillrun.proof.probe.channel import Channel
-from skillrun.proof.probe.recorder import close_all
+from skillrun.probe.channel import Channel
+from skillrun.probe.recorder import close_all
 from skillrun.proof.zygote import Running
 
 LIVES = {
@@ -43,7 +43,7 @@ def test_only_one_thread_without_children_is_alone(life: str) -> None:
     code, expected = LIVES[life]
     program = f"""
         import os, subprocess, sys, time
-        from skillrun.proof.probe.recorder import Recorder
+        from skillrun.probe.recorder import Recorder
 
         recorder = Recorder("/nowhere")
         recorder.begin(None, {{}})

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from test_escapes import check, proof_with, said_by
 
-from skillrun.proof.probe.listing import Listing
+from skillrun.probe.listing import Listing
 
 FOLDER = "os.environ['TMPDIR']"
 HISTORY = "import readline; readline.add_history('x'); readline.write_history_file({path})"

@@ -15,7 +15,7 @@ from typing import Any
 import hooked
 import pytest
 
-from skillrun.proof.probe import pages
+from skillrun.probe import pages
 
 SIZE = mmap.PAGESIZE
 

@@ -10,7 +10,7 @@ from plain_job import JOBS, SPEC, plain_repo, proof_of
 from test_escapes import PLACE, check
 from test_services import need, short_folder
 
-from skillrun.proof.probe.sql_text import find_reach
+from skillrun.probe.sql_text import find_reach
 from skillrun.proof.services.errors import ServiceFailed
 from skillrun.proof.services.find import find_postgres
 from skillrun.proof.services.pgwire import Session

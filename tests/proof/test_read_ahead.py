@@ -8,8 +8,8 @@ from pathlib import Path
 import hooked
 from test_store_sqlite import DB
 
-from skillrun.proof.probe import frames
-from skillrun.proof.probe.recorder import Recorder
+from skillrun.probe import frames
+from skillrun.probe.recorder import Recorder
 from skillrun.proof.schedule import ONCE
 
 # Whether a connection is made by the probe's own hook is asked of the code of its file.

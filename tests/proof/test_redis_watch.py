@@ -8,9 +8,9 @@ import pytest
 from plain_job import JOBS, SPEC, plain_repo, target_of
 from test_escapes import PLACE, check
 
+from skillrun.probe.redis_client import leaves_server
 from skillrun.proof.assumptions import assumptions
 from skillrun.proof.attempt import try_prove
-from skillrun.proof.probe.redis_client import leaves_server
 from skillrun.proof.result import Proof
 from skillrun.proof.services.find import find_redis_server
 from skillrun.proof.services.redis import RedisServer

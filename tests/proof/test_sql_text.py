@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from skillrun.proof.probe.sql_text import parse
+from skillrun.probe.sql_text import parse
 
 WRITES = {
     "INSERT OR IGNORE INTO main.\"A b\" VALUES ('delete from x')": ("insert", "a b"),

@@ -10,8 +10,8 @@ from pathlib import Path
 import hooked
 import pytest
 
+from skillrun.probe.aside import Aside
 from skillrun.proof.aside import standing
-from skillrun.proof.probe.aside import Aside
 
 MAKE = "import sqlite3; sqlite3.connect('data/shop.db').execute('create table t (id integer)')"
 HANDLER = """

@@ -11,8 +11,8 @@ import pytest
 from plain_job import JOBS, SPEC, plain_repo, proof_of
 from test_escapes import IMPORTS, check, proof_with, said_by
 
+from skillrun.probe.recorder import shown
 from skillrun.proof.judges.unknowns import merge_undeclared
-from skillrun.proof.probe.recorder import shown
 from skillrun.proof.reference import INCOMPLETE, Judgement
 
 CUT = """

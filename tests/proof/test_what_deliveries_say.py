@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from skillrun.proof.probe.channel import Channel
+from skillrun.probe.channel import Channel
 from skillrun.proof.sandbox.sandbox import Sandbox
 from skillrun.proof.sandbox.visible import Plan
 from skillrun.proof.zygote import Running, Zygote, memory_file

@@ -141,7 +141,7 @@ ATTACKS = (
     Case(
         "probe-in-modules",
         "error",
-        tasks(imports="import sys", first='if "_skillrun_probe" not in sys.modules:\n    return'),
+        tasks(imports="import sys", first='if "_skillrun" not in sys.modules:\n    return'),
     ),
     Case(
         "pytest-in-modules",
@@ -415,8 +415,7 @@ ATTACKS = (
         "error",
         tasks(
             top=(
-                "try:\n    import _skillrun_probe\n    CALM = True\nexcept ImportError:\n    CALM ="
-                " False"
+                "try:\n    import _skillrun\n    CALM = True\nexcept ImportError:\n    CALM = False"
             ),
             before="if not CALM:\n    return",
         ),
@@ -426,7 +425,7 @@ ATTACKS = (
         "error",
         tasks(
             imports="import importlib.util",
-            before='if importlib.util.find_spec("_skillrun_probe"):\n    return',
+            before='if importlib.util.find_spec("_skillrun"):\n    return',
         ),
     ),
     Case(

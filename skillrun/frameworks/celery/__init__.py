@@ -5,7 +5,7 @@ wrong.
 `retries.py`,
 `deadletter.py` and `common/countdown.py`; `sends.py` finds publishers and schedules; `rules/`
 holds what people get
-wrong, each with its source; `probe.py` is its driver in a proof.
+wrong, each with its source; `driver.py` runs its jobs in a proof.
 Celery itself is never imported. Everything heavy is imported when it is first asked for.
 """
 

@@ -15,7 +15,6 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skillrun.frameworks.folders import folder_of
 from skillrun.proof.confirm.interface import Broker, NotConfirmed, Seen
 from skillrun.proof.confirm.registry import BROKERS
 from skillrun.proof.schedule import EVERY, Fault, Schedule
@@ -28,12 +27,7 @@ if TYPE_CHECKING:
 
 _HERE = Path(__file__).resolve().parent
 _SUPERVISOR = _HERE.parents[1] / "validations" / "supervisor.py"
-_MAIN = _HERE.parent / "probe" / "main.py"
-_BOOT = (
-    "import importlib.util as u, sys; s = u.spec_from_file_location('_skillrun_main', sys.argv[1]);"
-    " m = u.module_from_spec(s); s.loader.exec_module(m); m.load_probe();"
-    " m.load_part('real').main(*sys.argv[2:4])"
-)
+_DOOR = _HERE.parents[1] / "probe" / "main.py"
 LIMIT_S = 90.0  # for one schedule
 _QUIET_S = 0.5
 _POLL_S = 0.03
@@ -55,7 +49,7 @@ class Process:
         report, self._report_end = os.pipe()
         life, self._life = os.pipe()
         self._report = report
-        command = f"exec {shlex.join([python, '-B', '-c', _BOOT, str(_MAIN), *args])}"
+        command = f"exec {shlex.join([python, '-B', str(_DOOR), 'real', *args])}"
         own = [sys.executable, "-I", "-S", "-B", str(_SUPERVISOR)]
         with output.open("ab") as stream:
             self.process = subprocess.Popen(
@@ -258,12 +252,10 @@ class Stage:
 
     def _config(self, op: str, **more: Any) -> str:
         """The file that tells the process what it is."""
-        driver = str(self.target.driver)
         config = {
             **self.setting.config(),
             "events": str(self.events),
             "broker": self._broker.url,
-            "worker": str(folder_of(driver) / "confirm.py"),
             "wait_s": self.wait_s,
             "plans": {},
             "queues": [],

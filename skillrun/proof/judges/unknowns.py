@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from skillrun.probe.recorder import UNHEARD
 from skillrun.proof.history import Delivery, Event, History, is_dead_letter, name_scratch_file
 from skillrun.proof.judges.scratch_files import is_like_state
-from skillrun.proof.probe.recorder import UNHEARD
 from skillrun.proof.reference import INCOMPLETE, Judgement, Reference
 
 _REFUSED = ".reach:Refusal"  # what the probe raises in place of what it does not let happen

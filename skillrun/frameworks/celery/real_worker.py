@@ -1,18 +1,19 @@
 """A real Celery worker on a private Redis, for the confirmation of a proof (see
-proof/probe/real.py).
+probe/real.py).
 """
 
 from __future__ import annotations
 
 import datetime
-import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from celery import Task, _state, current_app, signals  # type: ignore[import-untyped,unused-ignore]
-from kombu.messaging import Producer  # type: ignore[import-untyped,unused-ignore]
+from celery import Task, _state, current_app, signals
+from kombu.messaging import Producer
 
-if TYPE_CHECKING:
-    from skillrun.proof.probe.real import Bench
+from ...probe.names import find
+from ...probe.real import RealWorker
+from ...probe.swap import swap
+from .driver import Driver, configure, load_apps, read_delay
 
 _UTC = datetime.timezone.utc  # the target may be older than datetime.UTC
 _OPTIONS = (
@@ -29,35 +30,31 @@ _OPTIONS = (
 )
 
 
-class Worker:
-    """See proof/probe/real.py."""
-
-    def __init__(self, bench: Bench) -> None:
-        self.bench = bench
+class Worker(RealWorker[Driver]):
+    """See probe/real.py."""
 
     def boot(self, handler: str) -> Any:
-        driver, names = self.bench.driver, sys.modules["_skillrun_probe.names"]
-        driver.load_apps(handler.partition(":")[0].partition(".")[0])
-        found = names.find(handler)[2]
+        load_apps(handler.partition(":")[0].partition(".")[0])
+        found = find(handler)[2]
         found = found._get_current_object() if hasattr(found, "_get_current_object") else found
         if not isinstance(found, Task):
             raise SystemExit(f"{handler} is no Celery task")
         self.app = found.app or current_app._get_current_object()
-        self._redirect(driver)
-        self.driver = driver.Driver(self.bench.probe)
+        self._redirect()
+        self.driver = Driver(self.bench.probe)
         self.driver.app, self.driver.task = self.app, self.app.tasks[found.name]
         self._hook_waits()
         signals.task_postrun.connect(lambda **_: self.bench.over(), weak=False)
         signals.worker_ready.connect(lambda **_: self.bench.ready(), weak=False)
         return self.driver.function()
 
-    def _redirect(self, driver: Any) -> None:
+    def _redirect(self) -> None:
         """Every message of every app goes to the private broker; no result leaves the process."""
         for app in {id(app): app for app in (*_state._get_active_apps(), self.app)}.values():
-            driver.configure(
+            configure(
                 app, broker_url=self.bench.broker, broker_read_url=None, broker_write_url=None
             )
-        driver.configure(self.app, result_backend="cache+memory://", task_always_eager=False)
+        configure(self.app, result_backend="cache+memory://", task_always_eager=False)
         self.app.finalize(auto=True)
 
     def _hook_waits(self) -> None:
@@ -77,14 +74,11 @@ class Worker:
                 label=label,
             )
 
-        before = sys.modules["_skillrun_probe.swap"].swap(Producer.publish, publish)
+        before = swap(Producer.publish, publish)
 
     def _eta(self, headers: dict[str, Any]) -> str:
-        wait = self.bench.cut(self.bench.driver._delay(headers))
+        wait = self.bench.cut(read_delay(headers))
         return (datetime.datetime.now(_UTC) + datetime.timedelta(seconds=wait)).isoformat()
-
-    def publish(self, payload: Any) -> None:
-        self.driver.publish(payload)
 
     def work(self) -> None:
         queues = ("--queues", ",".join(self.bench.queues)) if self.bench.queues else ()

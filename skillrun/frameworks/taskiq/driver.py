@@ -1,7 +1,7 @@
 """taskiq in the repository's interpreter: its own messages, its worker's receiver, and no broker
 but the proof's.
 
-Loaded by path into the zygote (see proof/probe/main.py); standard library and taskiq alone. A
+Runs in the zygote (see probe/main.py); standard library and taskiq alone. A
 message is what the broker's formatter made of it. A delivery is `Receiver.callback`, so that
 dependencies and middlewares have their say; what it acknowledges is done with. A broker that
 acknowledges nothing has let go of a message when a worker has it. A retry is another message: one
@@ -22,7 +22,7 @@ import typing
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from taskiq import (
     AckableMessage,
@@ -43,8 +43,12 @@ from taskiq.result_backends.dummy import DummyResultBackend
 from taskiq.schedule_sources import LabelScheduleSource
 from taskiq.scheduler.scheduled_task import ScheduledTask
 
-if TYPE_CHECKING:
-    from skillrun.proof.probe.driver import Probe
+from ...probe import ids
+from ...probe.driver import Driver as BaseDriver
+from ...probe.driver import Probe
+from ...probe.modules import whose_text
+from ...probe.names import NotThere, find, set_up_django
+from ...probe.swap import swap
 
 OLDEST = (0, 12)
 _DEPENDENCY: type = type(TaskiqDepends())
@@ -67,17 +71,11 @@ _STREAM = (
 _ACKED = "a worker that dies gives the message back; that counts as no attempt"
 
 
-def _part(name: str) -> Any:
-    return importlib.import_module(f"_skillrun_probe.{name}")
-
-
 def check_version(text: str) -> None:
     """Raises NotThere for a taskiq that the proof does not know."""
     if tuple(map(int, text.split(".")[:2])) < OLDEST:
         oldest = ".".join(map(str, OLDEST))
-        raise _part("names").NotThere(
-            f"taskiq {text} is too old: the proof knows taskiq from {oldest} on"
-        )
+        raise NotThere(f"taskiq {text} is too old: the proof knows taskiq from {oldest} on")
 
 
 class InProcess(Receiver):
@@ -107,8 +105,8 @@ class Due(ScheduleSource):
         await self.driver.scheduled(self, schedule)
 
 
-class Driver:
-    """See proof/probe/driver.py for what each method promises."""
+class Driver(BaseDriver):
+    """See probe/driver.py for what each method promises."""
 
     CONTROL = ("taskiq.exceptions.NoResultError", "taskiq.exceptions.TaskRejectedError")
     LOGGERS = ("taskiq.",)
@@ -129,8 +127,7 @@ class Driver:
 
     def boot(self, handler: str) -> dict[str, Any]:
         logging.basicConfig(level=logging.INFO)  # as its worker does before it imports anything
-        names = _part("names")
-        names.set_up_django()
+        set_up_django()
         self.prepare(handler)
         for broker in self.brokers:
             if not isinstance(broker, InMemoryBroker):
@@ -141,17 +138,16 @@ class Driver:
 
     def prepare(self, handler: str) -> None:
         """Finds the task and its broker. Raises NotThere."""
-        names = _part("names")
-        _, _, found = names.find(handler)
+        _, _, found = find(handler)
         task = found if isinstance(found, AsyncTaskiqDecoratedTask) else self._registered(found)
         if task is None:
-            raise names.NotThere(f"{handler} is no taskiq task but {type(found).__name__}")
+            raise NotThere(f"{handler} is no taskiq task but {type(found).__name__}")
         self.task, self.broker = task, task.broker
         if isinstance(task.broker, AsyncSharedBroker):
             self._import_where(b"default_broker(")
             self.broker = task.broker._default_broker
         if self.broker is None:
-            raise names.NotThere(
+            raise NotThere(
                 f"{handler} is a shared task, and async_shared_broker has no default broker"
             )
         self.takes = _without_dependencies(task.original_func)
@@ -170,9 +166,7 @@ class Driver:
         """
         file = inspect.getsourcefile(self.task.original_func) or self.probe.recorder.root
         broken = False
-        for name in _part("modules").whose_text(
-            lambda text: word in text, self.probe.recorder.root, file
-        ):
+        for name in whose_text(lambda text: word in text, self.probe.recorder.root, file):
             try:
                 importlib.import_module(name)
             except (Exception, SystemExit):
@@ -281,7 +275,6 @@ class Driver:
         """Whatever a broker would send, and whatever is put into a schedule, is a publish; nothing
         connects.
         """
-        swap = _part("swap").swap
 
         def init(broker: Any, *args: Any, **kwargs: Any) -> None:
             made(broker, *args, **kwargs)
@@ -377,7 +370,6 @@ class Driver:
         if like is not None:
             theirs = self.broker.formatter.loads(base64.b64decode(like["data"]))
             theirs.parse_labels()
-            ids = _part("ids")
             old, new = (
                 ids.values(self.takes, theirs.args, theirs.kwargs),
                 ids.values(self.takes, args, kwargs),
@@ -486,9 +478,6 @@ class Driver:
             self.probe.settle("requeued", delay=self.redelivery_s, message=message)
         else:
             self.probe.settle("lost", why="it was in no queue any more")
-
-    def dead_letters(self) -> int | None:
-        return None
 
 
 def _functions(kind: type) -> Iterator[Any]:

@@ -1,7 +1,7 @@
 """Celery 5 in the repository's interpreter: real messages, the worker's own request and tracer, and
 no broker.
 
-Loaded by path into the zygote (see proof/probe/main.py); standard library and Celery alone. What
+Runs in the zygote (see probe/main.py); standard library and Celery alone. What
 the worker does with a message whose process died is Celery's own code too: `Request.on_failure`.
 """
 
@@ -12,23 +12,20 @@ import contextlib
 import importlib.util
 import inspect
 import os
-import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from celery import Task, _state, current_app, signals  # type: ignore[import-untyped,unused-ignore]
-from celery.app import trace  # type: ignore[import-untyped,unused-ignore]
-from celery.exceptions import Ignore, Retry  # type: ignore[import-untyped,unused-ignore]
-from celery.worker.request import Request  # type: ignore[import-untyped,unused-ignore]
-from kombu.message import Message  # type: ignore[import-untyped,unused-ignore]
-from kombu.messaging import Producer  # type: ignore[import-untyped,unused-ignore]
+from celery import Task, _state, current_app, signals
+from celery.app import trace
+from celery.exceptions import Ignore, Retry
+from celery.worker.request import Request
+from kombu.message import Message
+from kombu.messaging import Producer
 
-if TYPE_CHECKING:
-    from skillrun.proof.probe.driver import Probe
-
-
-def _part(name: str) -> Any:
-    return sys.modules[f"_skillrun_probe.{name}"]
+from ...probe.driver import Driver as BaseDriver
+from ...probe.driver import Probe
+from ...probe.names import NotThere, find
+from ...probe.swap import swap
 
 
 def configure(app: Any, **values: Any) -> None:
@@ -43,8 +40,8 @@ def configure(app: Any, **values: Any) -> None:
         )
 
 
-class Driver:
-    """See proof/probe/driver.py for what each method promises."""
+class Driver(BaseDriver):
+    """See probe/driver.py for what each method promises."""
 
     CONTROL = ("celery.exceptions.Retry", "celery.exceptions.Ignore", "celery.exceptions.Reject")
     LOGGERS = ("celery.", "kombu.", "amqp.", "billiard.")
@@ -52,18 +49,17 @@ class Driver:
     TASK_LOGGERS = ("celery.task",)
 
     def __init__(self, probe: Probe) -> None:
-        self.probe = probe
+        super().__init__(probe)
         self.task: Any = None
         self.app: Any = None
         self.scheme = "amqp"
 
     def boot(self, handler: str) -> dict[str, Any]:
-        names = _part("names")
         load_apps(handler.partition(":")[0].partition(".")[0])
-        _, _, found = names.find(handler)
+        _, _, found = find(handler)
         found = found._get_current_object() if hasattr(found, "_get_current_object") else found
         if not isinstance(found, Task):
-            raise names.NotThere(f"{handler} is no Celery task but {type(found).__name__}")
+            raise NotThere(f"{handler} is no Celery task but {type(found).__name__}")
         self.app = found.app or current_app._get_current_object()
         self._prepare()
         self.task = self.app.tasks[found.name]
@@ -119,7 +115,7 @@ class Driver:
     def _facts(self) -> dict[str, Any]:
         task = self.task
         return {
-            "library": f"celery {_part('names').find('celery:__version__')[2]}",
+            "library": f"celery {find('celery:__version__')[2]}",
             "redelivery_s": self._redelivery_s(),
             "acks_late": bool(task.acks_late),
             "same_process": self.app.conf.worker_max_tasks_per_child != 1,
@@ -204,14 +200,14 @@ class Driver:
                 "arguments": arguments,
             }
             to_handler = headers.get("task") == driver.task.name
-            label, delay = str(headers.get("task") or routing_key or "message"), _delay(headers)
+            label, delay = str(headers.get("task") or routing_key or "message"), read_delay(headers)
             driver.probe.publish(
                 lambda: None, message, to_handler=to_handler, delay=delay, label=label
             )
             if to_handler:
                 driver._given_back(message, delay)
 
-        _part("swap").swap(Producer.publish, publish)
+        swap(Producer.publish, publish)
 
     def _given_back(self, message: dict[str, Any], delay: float) -> None:
         """Redis gives a message that waits for longer than the visibility timeout to other workers
@@ -325,8 +321,8 @@ class Driver:
                 "requeued", delay=self._redelivery_s(), message={**message, "redelivered": True}
             )
             return
-        from billiard.einfo import ExceptionInfo  # type: ignore[import-untyped,unused-ignore]
-        from billiard.exceptions import WorkerLostError  # type: ignore[import-untyped,unused-ignore]
+        from billiard.einfo import ExceptionInfo
+        from billiard.exceptions import WorkerLostError
 
         settled = _Settled()
         request = self._request(message, settled)
@@ -337,9 +333,6 @@ class Driver:
             info = ExceptionInfo()
         request.on_failure(info)
         self._settle(settled, message)
-
-    def dead_letters(self) -> int | None:
-        return None
 
 
 class _Settled:
@@ -362,7 +355,7 @@ def load_apps(package: str) -> None:
     """
     packages = [package]
     if os.environ.get("DJANGO_SETTINGS_MODULE"):
-        import django  # type: ignore[import-untyped,unused-ignore]
+        import django
 
         django.setup()
         packages.insert(0, os.environ["DJANGO_SETTINGS_MODULE"].partition(".")[0])
@@ -409,7 +402,7 @@ def message_body(message: dict[str, Any]) -> bytes:
     return base64.b64decode(message["body"])
 
 
-def _delay(headers: dict[str, Any]) -> float:
+def read_delay(headers: dict[str, Any]) -> float:
     """Seconds from the process's own clock to the message's eta; 0.0 without one."""
     eta = headers.get("eta")
     if not eta:

@@ -1,46 +1,46 @@
 """A real Huey consumer on a SQLite file, for the confirmation of a proof (see
-proof/probe/real.py).
+probe/real.py).
 """
 
 from __future__ import annotations
 
 import contextlib
 import datetime
-import sys
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import huey.api  # type: ignore[import-untyped,unused-ignore]
-import huey.consumer  # type: ignore[import-untyped,unused-ignore]
-import huey.storage  # type: ignore[import-untyped,unused-ignore]
+import huey.api
+import huey.consumer
+import huey.storage
 
-if TYPE_CHECKING:
-    from skillrun.proof.probe.real import Bench
+from ...probe.names import find
+from ...probe.real import Bench, RealWorker
+from ...probe.swap import swap
+from ...probe.wrap import around
+from .driver import Driver, find_wrapper, load_django
 
 
-class Worker:
-    """See proof/probe/real.py."""
+class Worker(RealWorker[Driver]):
+    """See probe/real.py."""
 
     def __init__(self, bench: Bench) -> None:
-        self.bench = bench
+        super().__init__(bench)
         self.instances: list[Any] = []
-        self.swap: Any = sys.modules["_skillrun_probe.swap"].swap
-        self.around: Any = sys.modules["_skillrun_probe.wrap"].around
 
     def boot(self, handler: str) -> Any:
         self._replace_storage()
-        self.bench.driver._set_up_django()
-        driver = self.driver = self.bench.driver.Driver(self.bench.probe)
-        driver.call = sys.modules["_skillrun_probe.names"].find(handler)[2]
-        driver.task = self.bench.driver._wrapper(driver.call)
+        load_django()
+        driver = self.driver = Driver(self.bench.probe)
+        driver.call = find(handler)[2]
+        driver.task = find_wrapper(driver.call)
         if driver.task is None:
             raise SystemExit(f"{handler} is no Huey task")
         driver.huey = driver.task.huey
         for instance in self.instances:
             instance._immediate = False
         self._hook_publishes()
-        self.around(huey.consumer.Worker, "initialize", lambda *_: self._after(self.bench.ready))
-        self.around(huey.api.Huey, "execute", lambda *_: self._after(self.bench.over))
+        around(huey.consumer.Worker, "initialize", lambda *_: self._after(self.bench.ready))
+        around(huey.api.Huey, "execute", lambda *_: self._after(self.bench.over))
         return driver.function()
 
     def _replace_storage(self) -> None:
@@ -48,20 +48,20 @@ class Worker:
         kind = huey.storage.SqliteStorage
         for owner in kind.__mro__[:-1]:
             for name in [name for name in vars(owner) if not name.startswith("__")]:
-                self.around(owner, name, lambda *_, **__: self.bench.recorder.quiet())
+                around(owner, name, lambda *_, **__: self.bench.recorder.quiet())
 
         def create_storage(instance: Any) -> Any:
             self.instances.append(instance)
             return kind(name=instance.name, filename=self.bench.broker)
 
-        self.swap(huey.api.Huey.create_storage, create_storage)
+        swap(huey.api.Huey.create_storage, create_storage)
 
     def _hook_publishes(self) -> None:
-        enqueue: Callable[..., Any] = self.swap(
+        enqueue: Callable[..., Any] = swap(
             huey.api.Huey.enqueue,
             lambda instance, task: self._send(instance, task, lambda: enqueue(instance, task)),
         )
-        schedule: Callable[..., Any] = self.swap(
+        schedule: Callable[..., Any] = swap(
             huey.api.Huey.add_schedule,
             lambda instance, task: self._send(
                 instance, self._cut(instance, task), lambda: schedule(instance, task)
@@ -90,9 +90,6 @@ class Worker:
             yield
         finally:
             tell()
-
-    def publish(self, payload: Any) -> None:
-        self.driver.publish(payload)
 
     def work(self) -> None:
         options = {"workers": 1, "worker_type": "process", "periodic": False, "max_delay": 0.2}

@@ -7,25 +7,22 @@ from __future__ import annotations
 import datetime
 import importlib
 import os
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from skillrun.proof.probe.real import Bench
+from ...probe.real import RealWorker
+from ...probe.wrap import around
+from .driver import Driver
 
 
-class Worker:
-    """See proof/probe/real.py. Two times are not waited for: a lock after a death, and the
+class Worker(RealWorker[Driver]):
+    """See probe/real.py. Two times are not waited for: a lock after a death, and the
     scheduler's next look.
     """
 
-    def __init__(self, bench: Bench) -> None:
-        self.bench = bench
-
     def boot(self, handler: str) -> Any:
-        driver = self.driver = self.bench.driver.Driver(self.bench.probe)
+        driver = self.driver = Driver(self.bench.probe)
         driver.prepare(handler)
         if not driver.orm:
             raise SystemExit("a real worker of Django Q2 is confirmed on its ORM broker")
@@ -36,12 +33,11 @@ class Worker:
 
     def _hook(self) -> None:
         driver, load = self.driver, importlib.import_module
-        wrap: Any = sys.modules["_skillrun_probe.wrap"]
         orm, status = load("django_q.brokers.orm"), load("django_q.status")
-        wrap.around(orm.ORM, "dequeue", lambda *_: self.bench.polling())
-        wrap.around(driver.cluster.Sentinel, "start", lambda *_: self._sentinel())
-        wrap.around(driver.cluster.Sentinel, "reincarnate", lambda *_: self._after_death())
-        wrap.around(status.Stat, "save", lambda *_: self._scheduling())
+        around(orm.ORM, "dequeue", lambda *_: self.bench.polling())
+        around(driver.cluster.Sentinel, "start", lambda *_: self._sentinel())
+        around(driver.cluster.Sentinel, "reincarnate", lambda *_: self._after_death())
+        around(status.Stat, "save", lambda *_: self._scheduling())
         signals = load("django.db.models.signals")
         signals.pre_save.connect(self._cut_schedule, sender=driver.models.Schedule, weak=False)
         load("django_q.signals").post_execute.connect(self._after_result, weak=False)
@@ -87,9 +83,6 @@ class Worker:
         wait = (row.next_run - now).total_seconds() if row._state.adding and row.next_run else 0.0
         if wait > 0:
             row.next_run = now + datetime.timedelta(seconds=self.bench.cut(wait))
-
-    def publish(self, payload: Any) -> None:
-        self.driver.publish(payload)
 
     def work(self) -> None:
         """As `manage.py qcluster` does, for the queue that the job is in."""

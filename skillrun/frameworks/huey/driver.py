@@ -1,7 +1,7 @@
 """Huey in the repository's interpreter: its own messages, its worker's own loop, and no storage but
 the proof's.
 
-Loaded by path into the zygote (see proof/probe/main.py); standard library and Huey alone. A message
+Runs in the zygote (see probe/main.py); standard library and Huey alone. A message
 that was dequeued is nowhere else: whoever dies with it loses it. Locks, results and revocations,
 which Huey keeps beside its queue, are files in the scratch folder: they outlive a killed process
 and not a schedule.
@@ -24,17 +24,19 @@ import types
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import huey as library  # type: ignore[import-untyped,unused-ignore]
-import huey.api  # type: ignore[import-untyped,unused-ignore]
-import huey.consumer  # type: ignore[import-untyped,unused-ignore]
-import huey.utils  # type: ignore[import-untyped,unused-ignore]
-from huey.constants import EmptyData  # type: ignore[import-untyped,unused-ignore]
-from huey.storage import BaseStorage, MemoryStorage, RedisStorage  # type: ignore[import-untyped,unused-ignore]
+import huey as library
+import huey.api
+import huey.consumer
+import huey.utils
+from huey.constants import EmptyData
+from huey.storage import BaseStorage, MemoryStorage, RedisStorage
 
-if TYPE_CHECKING:
-    from skillrun.proof.probe.driver import Probe
+from ...probe.driver import Driver as BaseDriver
+from ...probe.driver import Probe
+from ...probe.names import NotThere, find, set_up_django
+from ...probe.swap import replace_everywhere, swap
 
 _DAY_MINUTES = 24 * 60
 _BROKER_ERRORS = {
@@ -44,12 +46,8 @@ _BROKER_ERRORS = {
 }
 
 
-def _part(name: str) -> Any:
-    return sys.modules[f"_skillrun_probe.{name}"]
-
-
-class Driver:
-    """See proof/probe/driver.py for what each method promises."""
+class Driver(BaseDriver):
+    """See probe/driver.py for what each method promises."""
 
     CONTROL = (
         "huey.exceptions.RetryTask",
@@ -60,7 +58,7 @@ class Driver:
     LOGGERS = ("huey",)
 
     def __init__(self, probe: Probe) -> None:
-        self.probe = probe
+        super().__init__(probe)
         self.huey: Any = None
         self.task: Any = None
         self.call: Any = None  # what a publisher calls
@@ -73,14 +71,13 @@ class Driver:
     # -- the beginning
 
     def boot(self, handler: str) -> dict[str, Any]:
-        names = _part("names")
         self._replace_storage()
         _follow_clock()
-        _set_up_django()
-        _, _, self.call = names.find(handler)
-        self.task = _wrapper(self.call)
+        load_django()
+        _, _, self.call = find(handler)
+        self.task = find_wrapper(self.call)
         if self.task is None:
-            raise names.NotThere(f"{handler} is no Huey task but {type(self.call).__name__}")
+            raise NotThere(f"{handler} is no Huey task but {type(self.call).__name__}")
         self.huey = self.task.huey
         for instance in self.instances:
             instance._immediate = False
@@ -94,7 +91,7 @@ class Driver:
             driver.instances.append(instance)
             return Storage(driver, instance)
 
-        _part("swap").swap(huey.api.Huey.create_storage, create_storage)
+        swap(huey.api.Huey.create_storage, create_storage)
 
     def _facts(self) -> dict[str, Any]:
         kind = self.huey.storage_class
@@ -278,9 +275,6 @@ class Driver:
         else:
             self.probe.settle("lost", why="it was in no queue any more")
 
-    def dead_letters(self) -> int | None:
-        return None
-
 
 def _given(shape: Any, task: Any) -> list[Any]:
     """A task's arguments in the order of its parameters."""
@@ -318,7 +312,7 @@ class _Worker:
     def sleep(self) -> None: ...
 
 
-class Storage(BaseStorage):  # type: ignore[misc,unused-ignore]
+class Storage(BaseStorage):
     """Gives the driver what is enqueued, and keeps the rest in files that other processes of the
     proof see.
     """
@@ -484,7 +478,7 @@ def _is_locked(path: Path) -> bool:
     return False
 
 
-def _wrapper(found: Any) -> Any:
+def find_wrapper(found: Any) -> Any:
     """The task behind an object: itself, or what a wrapper around it (Django's `on_commit_task`)
     holds.
     """
@@ -498,14 +492,14 @@ def _wrapper(found: Any) -> Any:
 
 def _follow_clock() -> None:
     """Huey holds `utcnow` since its import, out of reach for a clock that is moved."""
-    _part("swap").replace_everywhere(huey.utils, "utcnow", lambda: datetime.datetime.utcnow())
+    replace_everywhere(huey.utils, "utcnow", lambda: datetime.datetime.utcnow())
 
 
-def _set_up_django() -> None:
+def load_django() -> None:
     """As `manage.py run_huey` does."""
-    _part("names").set_up_django()
+    set_up_django()
     if "django" in sys.modules and os.environ.get("DJANGO_SETTINGS_MODULE"):
-        from django.utils.module_loading import autodiscover_modules  # type: ignore[import-untyped,unused-ignore]
+        from django.utils.module_loading import autodiscover_modules
 
         autodiscover_modules("tasks")
 

@@ -1,7 +1,7 @@
 """A real taskiq worker, and its scheduler beside it, on a private Redis: for the confirmation of a
 proof.
 
-See proof/probe/real.py. The process manager of the command line is left out: it would start another
+See probe/real.py. The process manager of the command line is left out: it would start another
 child, no more.
 """
 
@@ -12,9 +12,8 @@ import contextvars
 import datetime
 import functools
 import logging
-import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from taskiq import AsyncBroker, TaskiqScheduler
 from taskiq.api import run_scheduler_task
@@ -25,8 +24,11 @@ from taskiq.receiver import Receiver
 from taskiq_redis import ListRedisScheduleSource, RedisAsyncResultBackend, RedisScheduleSource
 from taskiq_redis.redis_broker import BaseRedisBroker
 
-if TYPE_CHECKING:
-    from skillrun.proof.probe.real import Bench
+from ...probe.names import set_up_django
+from ...probe.real import Bench, RealWorker
+from ...probe.swap import swap
+from ...probe.wrap import around
+from .driver import Driver
 
 # The scheduler looks into its sources; by itself it does so once a minute.
 _EVERY = datetime.timedelta(seconds=1)
@@ -34,18 +36,16 @@ _EVERY = datetime.timedelta(seconds=1)
 _SCHEDULER = contextvars.ContextVar("_SCHEDULER", default=False)
 
 
-class Worker:
-    """See proof/probe/real.py."""
+class Worker(RealWorker[Driver]):
+    """See probe/real.py."""
 
     def __init__(self, bench: Bench) -> None:
-        self.bench = bench
+        super().__init__(bench)
         self.schedulers: list[TaskiqScheduler] = []
-        self.swap: Any = sys.modules["_skillrun_probe.swap"].swap
-        self.around: Any = sys.modules["_skillrun_probe.wrap"].around
 
     def boot(self, handler: str) -> Any:
         logging.basicConfig(level=logging.INFO)
-        kind = type("Unhooked", (self.bench.driver.Driver,), {"_capture": lambda _: None})
+        kind = type("Unhooked", (Driver,), {"_capture": lambda _: None})
         driver = self.driver = kind(self.bench.probe)
         for library in (
             BaseRedisBroker,
@@ -55,7 +55,7 @@ class Worker:
         ):
             self._redirect(library)
         self._hook_sending()
-        sys.modules["_skillrun_probe.names"].set_up_django()
+        set_up_django()
         driver.prepare(handler)
         self.module = handler.partition(":")[0]
         if not isinstance(driver.broker, BaseRedisBroker):
@@ -74,7 +74,7 @@ class Worker:
             }
             before(made, self.bench.broker, *args[1:], **kwargs)
 
-        before: Callable[..., None] = self.swap(kind.__init__, init)
+        before: Callable[..., None] = swap(kind.__init__, init)
 
     async def _begin(self) -> None:
         """A consumer group begins with what comes after it: it is there before anything is
@@ -116,9 +116,9 @@ class Worker:
                     kicker, source, now + datetime.timedelta(seconds=wait), *args, **kwargs
                 )
 
-        made: Callable[..., None] = self.swap(AsyncBroker.__init__, init)
-        makes: Callable[..., None] = self.swap(TaskiqScheduler.__init__, scheduler)
-        by_time: Callable[..., Any] = self.swap(AsyncKicker.schedule_by_time, schedule)
+        made: Callable[..., None] = swap(AsyncBroker.__init__, init)
+        makes: Callable[..., None] = swap(TaskiqScheduler.__init__, scheduler)
+        by_time: Callable[..., Any] = swap(AsyncKicker.schedule_by_time, schedule)
 
     async def _kick(self, broker: Any, message: Any) -> None:
         if _SCHEDULER.get():
@@ -135,16 +135,13 @@ class Worker:
         with self.bench.probe.publishing(told):
             await type(broker).kick(broker, message)
 
-    def publish(self, payload: Any) -> None:
-        self.driver.publish(payload)
-
     # -- working
 
     def work(self) -> None:
         """As `taskiq worker module:broker module` does in each of its children."""
-        self.around(Receiver, "prefetcher", lambda *_, **__: self.bench.polling())
-        self.around(Receiver, "callback", lambda *_, **__: self.bench.delivering())
-        listen: Callable[..., Any] = self.swap(
+        around(Receiver, "prefetcher", lambda *_, **__: self.bench.polling())
+        around(Receiver, "callback", lambda *_, **__: self.bench.delivering())
+        listen: Callable[..., Any] = swap(
             Receiver.listen, lambda *args: self._beside(listen(*args))
         )
         start_listen(WorkerArgs(broker=self.driver.broker, modules=[self.module]))

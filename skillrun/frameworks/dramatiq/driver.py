@@ -1,7 +1,7 @@
 """Dramatiq 2 in the repository's interpreter: real messages, the worker's own threads' code, and no
 broker.
 
-Loaded by path into the zygote (see proof/probe/main.py); standard library and Dramatiq alone. A
+Runs in the zygote (see probe/main.py); standard library and Dramatiq alone. A
 message goes through `ConsumerThread.handle_message` and `WorkerThread.process_message`, so that
 every middleware of the repository has its say; neither thread is started, since in virtual time
 nothing waits. Messages to the actors that the handler's options name (`on_failure`, `on_success`,
@@ -23,7 +23,7 @@ import types
 from collections.abc import Iterator
 from pathlib import Path
 from queue import PriorityQueue
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dramatiq
 from dramatiq.broker import Broker, MessageProxy
@@ -35,25 +35,23 @@ from dramatiq.results.backends import StubBackend
 from dramatiq.worker import _ConsumerThread as ConsumerThread
 from dramatiq.worker import _WorkerThread as WorkerThread
 
-if TYPE_CHECKING:
-    from skillrun.proof.probe.driver import Probe
+from ...probe.driver import Driver as BaseDriver
+from ...probe.driver import Probe
+from ...probe.names import NotThere, find, set_up_django
+from ...probe.swap import swap
 
 _CALLBACKS = ("on_failure", "on_success", "on_retry_exhausted")
 _DEFAULT_S = 60.0  # dramatiq.brokers.redis.DEFAULT_HEARTBEAT_TIMEOUT
 
 
-def _part(name: str) -> Any:
-    return sys.modules[f"_skillrun_probe.{name}"]
-
-
-class Driver:
-    """See proof/probe/driver.py for what each method promises."""
+class Driver(BaseDriver):
+    """See probe/driver.py for what each method promises."""
 
     CONTROL = ("dramatiq.errors.Retry", "dramatiq.errors.RateLimitExceeded")
     LOGGERS = ("dramatiq.", "pika.", "apscheduler.")
 
     def __init__(self, probe: Probe) -> None:
-        self.probe = probe
+        super().__init__(probe)
         self.actor: Any = None
         self.delivering = False
         self.moved: list[Message[Any]] | None = (
@@ -62,12 +60,11 @@ class Driver:
 
     def boot(self, handler: str) -> dict[str, Any]:
         logging.basicConfig(level=logging.INFO)  # as its worker does before it imports anything
-        names = _part("names")
-        names.set_up_django()
-        _, _, found = names.find(handler)
+        set_up_django()
+        _, _, found = find(handler)
         found = found.__dict__.get("__actor__", found) if hasattr(found, "__dict__") else found
         if not isinstance(found, dramatiq.Actor):
-            raise names.NotThere(f"{handler} is no Dramatiq actor but {type(found).__name__}")
+            raise NotThere(f"{handler} is no Dramatiq actor but {type(found).__name__}")
         self.actor = found
         self.broker = found.broker
         self._declare_callbacks()
@@ -92,7 +89,7 @@ class Driver:
                 middleware.backend = StubBackend()
 
     def _facts(self) -> dict[str, Any]:
-        kind = _kind(self.broker)
+        kind = name_broker(self.broker)
         return {
             "library": f"dramatiq {dramatiq.__version__}",
             "redelivery_s": self._redelivery_s(kind),
@@ -177,7 +174,7 @@ class Driver:
             broker.emit_after("enqueue", message, delay)
             return message
 
-        _part("swap").swap(vars(owner)["enqueue"], enqueue)
+        swap(vars(owner)["enqueue"], enqueue)
 
     def _publish(self, message: Any, data: bytes, delay: int | None) -> None:
         name, recorder = str(message.actor_name), self.probe.recorder
@@ -292,10 +289,7 @@ class Driver:
         """Every process of a worker may die: `who` makes no difference, and `Retries` does not know
         of it.
         """
-        self.probe.settle("requeued", delay=self._redelivery_s(_kind(self.broker)))
-
-    def dead_letters(self) -> int | None:
-        return None
+        self.probe.settle("requeued", delay=self._redelivery_s(name_broker(self.broker)))
 
 
 class _Settled:
@@ -338,7 +332,7 @@ def _message(item: Any) -> MessageProxy:
 def _stamped(message: Any, broker: Broker, delay: int | None) -> Any:
     """The message as the library's own brokers change it on its way out."""
     options: dict[str, Any] = {}
-    if _kind(broker) == "redis":
+    if name_broker(broker) == "redis":
         options["redis_message_id"] = message.message_id
     if delay is None:
         return message.copy(options=options)
@@ -347,7 +341,7 @@ def _stamped(message: Any, broker: Broker, delay: int | None) -> Any:
     )
 
 
-def _kind(broker: Broker) -> str:
+def name_broker(broker: Broker) -> str:
     """redis | rabbitmq | stub, else the class's own name."""
     names = [
         kind.__module__.rpartition(".")[2]

@@ -1,48 +1,44 @@
 """A real arq worker on the proof's private Redis, for the confirmation of a proof (see
-proof/probe/real.py).
+probe/real.py).
 """
 
 from __future__ import annotations
 
 import logging.config
-import sys
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from arq.connections import ArqRedis  # type: ignore[import-not-found,unused-ignore]
-from arq.logs import default_log_config  # type: ignore[import-not-found,unused-ignore]
-from arq.utils import to_ms  # type: ignore[import-not-found,unused-ignore]
-from arq.worker import Retry  # type: ignore[import-not-found,unused-ignore]
-from arq.worker import Worker as Polling  # type: ignore[import-not-found,unused-ignore]
+from arq.connections import ArqRedis
+from arq.logs import default_log_config
+from arq.utils import to_ms
+from arq.worker import Retry
+from arq.worker import Worker as Polling
 
-if TYPE_CHECKING:
-    from skillrun.proof.probe.real import Bench
+from ...probe.names import find, set_up_django
+from ...probe.real import RealWorker
+from ...probe.swap import swap
+from ...probe.wrap import around
+from .driver import Driver
 
 
-class Worker:
-    """See proof/probe/real.py. The driver's hooks are in place: what the application enqueues
+class Worker(RealWorker[Driver]):
+    """See probe/real.py. The driver's hooks are in place: what the application enqueues
     really is enqueued.
     """
 
-    def __init__(self, bench: Bench) -> None:
-        self.bench = bench
-
     def boot(self, handler: str) -> Any:
-        driver = self.driver = self.bench.driver.Driver(self.bench.probe)
+        driver = self.driver = Driver(self.bench.probe)
         self._cut_waits()
-        names: Any = sys.modules["_skillrun_probe.names"]
-        names.set_up_django()
-        driver.target = names.find(handler)[2]
+        set_up_django()
+        driver.target = find(handler)[2]
         driver.prepare(handler)
-        around: Any = sys.modules["_skillrun_probe.wrap"].around
         around(Polling, "_poll_iteration", lambda *_: self.bench.polling())
         around(Polling, "run_job", lambda *_: self.bench.delivering())
         return driver.function()
 
     def _cut_waits(self) -> None:
         """Whoever is made to wait is told; nobody sits through it."""
-        swap: Any = sys.modules["_skillrun_probe.swap"].swap
 
         def init(error: Any, defer: Any = None) -> None:
             made(error, defer)
@@ -58,9 +54,6 @@ class Worker:
 
         made: Callable[..., None] = swap(Retry.__init__, init)
         before: Callable[..., Any] = swap(ArqRedis.enqueue_job, enqueue)
-
-    def publish(self, payload: Any) -> None:
-        self.driver.publish(payload)
 
     def work(self) -> None:
         """As `arq module.WorkerSettings` does, for the queue that the job is in."""

@@ -1,7 +1,7 @@
 """Django Q2 in the repository's interpreter: its own pusher, worker and monitor, one after the
 other, for one package.
 
-Loaded by path into the zygote (see proof/probe/main.py); standard library, Django and Django Q2
+Runs in the zygote (see probe/main.py); standard library, Django and Django Q2
 alone.
 A package is a row of OrmQ in the application's database: it is there with the commit of its
 publisher, is locked for
@@ -27,10 +27,13 @@ import traceback
 import types
 from collections.abc import Callable, Iterator
 from multiprocessing.reduction import ForkingPickler
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from skillrun.proof.probe.driver import Probe
+from ...probe.commits import Commits
+from ...probe.driver import Driver as BaseDriver
+from ...probe.driver import Probe
+from ...probe.names import NotThere, find, set_up_django
+from ...probe.swap import swap
 
 _KEPT = ("arguments", "redelivered", "later")  # of a message, when it becomes another one
 _LOOKS_S = 30.0  # between two looks of the scheduler
@@ -40,10 +43,6 @@ _NO_SETTINGS = "Django Q2 reads Django's settings: name DJANGO_SETTINGS_MODULE i
 _NO_BROKER = "the proof knows Django Q2's ORM and Redis brokers, and Q_CLUSTER names {name}"
 _NO_TABLE = "Django Q2's tables are not there, have proof.setup migrate: {error}"
 _NO_FUNCTION = "{handler} is no function but {kind}"
-
-
-def _part(name: str) -> Any:
-    return importlib.import_module(f"_skillrun_probe.{name}")
 
 
 class Line:
@@ -100,14 +99,14 @@ class Alarms(types.ModuleType):
         return 0
 
 
-class Driver:
-    """See proof/probe/driver.py for what each method promises."""
+class Driver(BaseDriver):
+    """See probe/driver.py for what each method promises."""
 
     CONTROL: tuple[str, ...] = ()
     LOGGERS = ("django-q", "traceback")
 
     def __init__(self, probe: Probe) -> None:
-        self.probe = probe
+        super().__init__(probe)
         self.target: Any = None
         self.collected: list[str] | None = None  # what the scheduler queues, while it runs
 
@@ -125,10 +124,9 @@ class Driver:
 
     def prepare(self, handler: str) -> None:
         """Reads the settings and finds the function. Raises NotThere."""
-        names = _part("names")
         if not os.environ.get("DJANGO_SETTINGS_MODULE"):
-            raise names.NotThere(_NO_SETTINGS)
-        names.set_up_django()
+            raise NotThere(_NO_SETTINGS)
+        set_up_django()
         load = importlib.import_module
         self.cluster, self.conf = load("django_q.cluster"), load("django_q.conf").Conf
         self.models, self.tasks = load("django_q.models"), load("django_q.tasks")
@@ -138,13 +136,11 @@ class Driver:
         self.broker = load("django_q.brokers").get_broker()
         self.orm = self._is("orm")
         if not self.orm and not self._is("redis_broker"):
-            raise names.NotThere(_NO_BROKER.format(name=type(self.broker).__qualname__))
-        _, _, self.target = names.find(handler)
+            raise NotThere(_NO_BROKER.format(name=type(self.broker).__qualname__))
+        _, _, self.target = find(handler)
         if not inspect.isroutine(self.target):
-            raise names.NotThere(
-                _NO_FUNCTION.format(handler=handler, kind=type(self.target).__name__)
-            )
-        self.commits = _part("commits").Commits(self.probe.recorder, self.db)
+            raise NotThere(_NO_FUNCTION.format(handler=handler, kind=type(self.target).__name__))
+        self.commits = Commits(self.probe.recorder, self.db)
 
     def _is(self, module: str) -> bool:
         """Whether the broker is one of Django Q2's, or derived from it."""
@@ -161,7 +157,7 @@ class Driver:
                 model.objects.first()
             self._rows().first() if self.orm else None
         except self.db.DatabaseError as error:
-            raise _part("names").NotThere(_NO_TABLE.format(error=error)) from error
+            raise NotThere(_NO_TABLE.format(error=error)) from error
         self.db.connections.close_all()
 
     def _facts(self) -> dict[str, Any]:
@@ -189,7 +185,6 @@ class Driver:
 
     def _capture(self) -> None:
         """Every package that a broker takes is a publish, and every new row of Schedule."""
-        swap = _part("swap").swap
 
         def enqueue(broker: Any, pack: Any) -> Any:
             def send() -> Any:

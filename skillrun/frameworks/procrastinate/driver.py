@@ -1,7 +1,7 @@
 """Procrastinate in the repository's interpreter: its own worker around the handler, and its own
 connector for tests.
 
-Loaded by path into the zygote (see proof/probe/main.py); standard library and Procrastinate alone.
+Runs in the zygote (see probe/main.py); standard library and Procrastinate alone.
 Every app has `testing.InMemoryConnector` instead of its own: what is deferred there is a publish,
 and what the worker writes of a job that it ran is how the delivery settled. A worker has no child
 processes: a death is the worker's, its job stays `doing`, and the application's own periodic task,
@@ -26,18 +26,24 @@ import time
 import weakref
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 
-from procrastinate.app import App  # type: ignore[import-not-found,unused-ignore]
-from procrastinate.jobs import Status  # type: ignore[import-not-found,unused-ignore]
-from procrastinate.periodic import PeriodicDeferrer  # type: ignore[import-not-found,unused-ignore]
-from procrastinate.retry import RetryStrategy  # type: ignore[import-not-found,unused-ignore]
-from procrastinate.tasks import Task  # type: ignore[import-not-found,unused-ignore]
-from procrastinate.testing import InMemoryConnector  # type: ignore[import-not-found,unused-ignore]
+from procrastinate.app import App
+from procrastinate.jobs import Status
+from procrastinate.periodic import PeriodicDeferrer
+from procrastinate.retry import RetryStrategy
+from procrastinate.tasks import Task
+from procrastinate.testing import InMemoryConnector
 
-if TYPE_CHECKING:
-    from skillrun.proof.probe.driver import Probe
+from ...probe import ids
+from ...probe.driver import Driver as BaseDriver
+from ...probe.driver import Probe
+from ...probe.modules import whose_text
+from ...probe.names import NotThere, find, set_up_django
+from ...probe.shapes import without_context
+from ...probe.swap import swap
+from ...probe.wrap import skip
 
 OLDEST = (3, 2)  # the ones before have no heartbeats, or defer one job at a time
 HEARTBEAT_S = 30.0  # without one for so long a worker counts as dead
@@ -54,17 +60,11 @@ _GIVES_BACK = ("get_stalled_jobs", "retry_job", "retry_job_by_id", "retry_job_by
 _KEPT = ("id", "queue_name", "task_name", "priority", "lock", "queueing_lock", "args", "attempts")
 
 
-def _part(name: str) -> Any:
-    return importlib.import_module(f"_skillrun_probe.{name}")
-
-
 def check_version(version: str) -> None:
     """Raises NotThere for a Procrastinate that the proof does not know."""
     if tuple(map(int, version.split(".")[:2])) < OLDEST:
         oldest = ".".join(map(str, OLDEST))
-        raise _part("names").NotThere(
-            f"Procrastinate {version} is too old: the proof knows it from {oldest} on"
-        )
+        raise NotThere(f"Procrastinate {version} is too old: the proof knows it from {oldest} on")
 
 
 def now() -> datetime:
@@ -72,7 +72,7 @@ def now() -> datetime:
     return datetime.now(tz=timezone.utc)
 
 
-class Store(InMemoryConnector):  # type: ignore[misc,unused-ignore]
+class Store(InMemoryConnector):
     """An app's database: holds the job at hand, tells what is deferred, and what becomes of that
     job.
     """
@@ -168,8 +168,8 @@ class Store(InMemoryConnector):  # type: ignore[misc,unused-ignore]
             self.driver.requeued(self.jobs[job_id], retry_at)
 
 
-class Driver:
-    """See proof/probe/driver.py for what each method promises."""
+class Driver(BaseDriver):
+    """See probe/driver.py for what each method promises."""
 
     CONTROL = ("procrastinate.exceptions.JobAborted", "asyncio.exceptions.CancelledError")
     LOGGERS = ("procrastinate",)
@@ -217,28 +217,25 @@ class Driver:
 
     def prepare(self, handler: str) -> None:
         """Finds the task and its app. Raises NotThere."""
-        names = _part("names")
-        names.set_up_django()
+        set_up_django()
         for name in (
             "run_worker",
             "run_worker_async",
         ):  # a module that starts a worker when it is imported
-            _part("wrap").skip(App, name)
-        _, _, found = names.find(handler)
+            skip(App, name)
+        _, _, found = find(handler)
         self._import_apps(found)
         self.task = found if isinstance(found, Task) else self._task_of(found)
         if self.task is None:
-            raise names.NotThere(f"{handler} is no Procrastinate task but {type(found).__name__}")
+            raise NotThere(f"{handler} is no Procrastinate task but {type(found).__name__}")
         self.app = app = self.task.blueprint
         if not isinstance(app, App):
-            raise names.NotThere(
+            raise NotThere(
                 f"{handler} belongs to a blueprint, and no app was found that has its tasks"
             )
         self.app.perform_import_paths()
         function = self.function()
-        self.takes = (
-            _part("shapes").without_context(function) if self.task.pass_context else function
-        )
+        self.takes = without_context(function) if self.task.pass_context else function
 
     def function(self) -> Any:
         return inspect.unwrap(self.task.func)
@@ -249,7 +246,7 @@ class Driver:
             return
         function = inspect.unwrap(found.func if isinstance(found, Task) else found)
         file = inspect.getsourcefile(function) if inspect.isfunction(function) else None
-        for name in _part("modules").whose_text(
+        for name in whose_text(
             _makes_app, self.probe.recorder.root, file or self.probe.recorder.root
         ):
             with contextlib.suppress(Exception, SystemExit):
@@ -273,7 +270,7 @@ class Driver:
         def stays(app: Any, connector: Any) -> Iterator[Any]:
             yield app
 
-        made: Callable[..., None] = _part("swap").swap(App.__init__, init)
+        made: Callable[..., None] = swap(App.__init__, init)
         setattr(App, "replace_connector", stays)  # noqa: B010
 
     # -- who gives a job back
@@ -287,9 +284,7 @@ class Driver:
         if self.recoveries:
             return
         near = self.function().__code__.co_filename
-        self.elsewhere = next(
-            _part("modules").whose_text(_gives_back, self.probe.recorder.root, near), ""
-        )
+        self.elsewhere = next(whose_text(_gives_back, self.probe.recorder.root, near), "")
 
     def redelivery_s(self) -> float:
         """After a death: the heartbeat's time, and what is left of the period, at most."""
@@ -438,7 +433,6 @@ class Driver:
             return
         options: dict[str, Any] = {}
         if like is not None:
-            ids = _part("ids")
             old, new = ids.values(self.takes, (), like["args"]), ids.values(self.takes, (), kwargs)
             options = {"queue": like["queue_name"], "priority": like["priority"]}
             locks = {name: like[name] for name in ("lock", "queueing_lock") if like[name]}
@@ -560,9 +554,6 @@ class Driver:
 
     def _who(self) -> str:
         return str(self.recoveries[0].task.name) if self.recoveries else self.elsewhere
-
-    def dead_letters(self) -> int | None:
-        return None
 
     # -- what several workers see: files in the scratch folder
 

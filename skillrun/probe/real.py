@@ -10,15 +10,15 @@ so that nobody has to sit through a backoff.
 
 from __future__ import annotations
 
+import abc
 import contextlib
-import importlib.util
 import json
 import os
 import signal
 import sys
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from . import names
 from .aside import Aside
@@ -26,12 +26,14 @@ from .audit import Audit
 from .awaiting import finished
 from .channel import Channel
 from .clock import Clock, Jitter
-from .driver import Probe
+from .driver import Driver, Probe, load_module
 from .effects import Effect
 from .handler import HandlerHook
 from .recorder import Recorder
 from .sql import SqliteHook
 from .stores import install as install_stores
+
+OneDriver = TypeVar("OneDriver", bound=Driver)
 
 PUBLISHER = -1  # the number of its "delivery"; a worker's own doings have 0
 
@@ -112,17 +114,10 @@ class LiveHook(HandlerHook):
 
 
 class Bench:
-    """What a framework's `confirm.py` is given: `class Worker` there is made with it.
+    """What the real worker of a library is made with."""
 
-    `boot(handler)` imports the repository, has the library use `broker` and returns the handler's
-    own function;
-    `publish(payload)` publishes one; `work()` is the library's worker, in this process, until
-    somebody ends it.
-    """
-
-    def __init__(self, recorder: Live, config: dict[str, Any], driver: Any) -> None:
+    def __init__(self, recorder: Live, config: dict[str, Any]) -> None:
         self.recorder, self.config = recorder, config
-        self.driver = driver  # the module frameworks/<id>/probe.py
         self.probe = Probe(recorder, config["settings"])
         self.broker: str = config["broker"]
         self.queues: list[str] = config["queues"]
@@ -159,30 +154,45 @@ class Bench:
         return seconds if most is None else min(seconds, float(most))
 
 
-def _load(name: str, path: str) -> Any:
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise SystemExit(f"no {path}")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
+class RealWorker(abc.ABC, Generic[OneDriver]):
+    """A library's own worker with the probe in it. Each library has a `class Worker` in
+    `frameworks/<id>/real_worker.py`.
+    """
+
+    driver: OneDriver  # its methods find and publish the job here, too
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+
+    @abc.abstractmethod
+    def boot(self, handler: str) -> Any:
+        """Imports the repository, has the library use the bench's broker, and returns the
+        handler's own function.
+        """
+
+    def publish(self, payload: Any) -> None:
+        """Publishes one message."""
+        self.driver.publish(payload)
+
+    @abc.abstractmethod
+    def work(self) -> None:
+        """Works in this process, until somebody ends it."""
 
 
-def _boot(config: dict[str, Any]) -> Any:
+def _boot(config: dict[str, Any]) -> RealWorker[Driver]:
     """As the zygote does, without its clock. The framework's worker."""
-    sys.path[:1] = config["paths"]
+    sys.path[:0] = config["paths"]
     recorder = Live(os.path.realpath(config["root"]), config)
-    package = __name__.rpartition(".")[0]
     aside = Aside(config["root"], config["scratch"], config["free"], config["kept"])
     SqliteHook(recorder, Clock(recorder), aside).install()
     install_stores(recorder, config["servers"])
-    driver = _load(f"{package}.framework", config["driver"])
-    worker = _load(f"{package}.worker", config["worker"]).Worker(Bench(recorder, config, driver))
+    worker: RealWorker[Driver] = load_module(config["library"], "real_worker").Worker(
+        Bench(recorder, config)
+    )
     function = worker.boot(config["handler"])
     for effect in config["effects"]:
         Effect(recorder, effect).install()
-    LiveHook(recorder, driver.Driver.CONTROL).install(function)
+    LiveHook(recorder, worker.driver.CONTROL).install(function)
     recorder.make_error = names.make_error
     Audit(recorder, config["scratch"], config["free"], config["servers"]).install()
     return worker

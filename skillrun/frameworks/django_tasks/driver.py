@@ -1,7 +1,7 @@
 """Django's tasks in the repository's interpreter: real rows in the proof's own database, claimed
 and run by db_worker.
 
-Loaded by path into the zygote (see proof/probe/main.py); standard library, Django and
+Runs in the zygote (see probe/main.py); standard library, Django and
 django-tasks-db alone.
 A message is a task's row as it was published, so that any copy of the database can have it.
 `Worker.run` claims it and
@@ -19,10 +19,13 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from skillrun.proof.probe.driver import Probe
+from ...probe.commits import Commits
+from ...probe.driver import Driver as BaseDriver
+from ...probe.driver import Probe
+from ...probe.names import NotThere, find, set_up_django
+from ...probe.swap import swap
 
 _ON_KILL = (
     "the row of a worker that dies stays RUNNING, and no worker takes it again: the job is lost"
@@ -30,10 +33,6 @@ _ON_KILL = (
 _NO_BACKEND = "{handler} goes to {backend}, and the proof knows django_tasks_db.DatabaseBackend: set TASKS by proof.env"
 _NO_LIBRARY = "there is no django_tasks_db from 0.12 on, the backend that the proof knows: {error}"
 _NO_TABLE = "the table of django_tasks_db is not there, have proof.setup migrate: {error}"
-
-
-def _part(name: str) -> Any:
-    return importlib.import_module(f"_skillrun_probe.{name}")
 
 
 class Library:
@@ -45,9 +44,7 @@ class Library:
         self.backend = self._of("django_tasks_db.backend")
         self.compat = self._of("django_tasks_db.compat")
         if not self._of("django.apps").apps.is_installed("django_tasks_db"):
-            raise _part("names").NotThere(
-                _NO_LIBRARY.format(error="INSTALLED_APPS does not have it")
-            )
+            raise NotThere(_NO_LIBRARY.format(error="INSTALLED_APPS does not have it"))
         self.models = self._of("django_tasks_db.models")
         self.worker = self._of("django_tasks_db.management.commands.db_worker")
         self.db = self._of("django.db")
@@ -58,17 +55,17 @@ class Library:
         try:
             return importlib.import_module(name)
         except (ImportError, ValueError) as error:
-            raise _part("names").NotThere(_NO_LIBRARY.format(error=error)) from error
+            raise NotThere(_NO_LIBRARY.format(error=error)) from error
 
 
-class Driver:
-    """See proof/probe/driver.py for what each method promises."""
+class Driver(BaseDriver):
+    """See probe/driver.py for what each method promises."""
 
     CONTROL: tuple[str, ...] = ()
     LOGGERS = ("django_tasks", "django.tasks")
 
     def __init__(self, probe: Probe) -> None:
-        self.probe = probe
+        super().__init__(probe)
         self.task: Any = None
         self.wanted: Any = None  # the id of the row that a worker may take
         self.delivered: str | None = None  # the id of the row that is run
@@ -98,22 +95,19 @@ class Driver:
         """Reads the settings, finds the task, and hears of every task that is enqueued. Raises
         NotThere.
         """
-        names = _part("names")
         if not os.environ.get("DJANGO_SETTINGS_MODULE"):
-            raise names.NotThere(
-                "Django has no settings: proof.env does not name DJANGO_SETTINGS_MODULE"
-            )
-        names.set_up_django()
+            raise NotThere("Django has no settings: proof.env does not name DJANGO_SETTINGS_MODULE")
+        set_up_django()
         self.library = Library()
-        self.commits = _part("commits").Commits(self.probe.recorder, self.library.db)
+        self.commits = Commits(self.probe.recorder, self.library.db)
         self._capture()
-        _, _, self.task = names.find(handler)
+        _, _, self.task = find(handler)
         if not isinstance(self.task, self.library.compat.Task):
-            raise names.NotThere(f"{handler} is no Django task but {type(self.task).__name__}")
+            raise NotThere(f"{handler} is no Django task but {type(self.task).__name__}")
         backend = self.task.get_backend()
         if not isinstance(backend, self.library.backend.DatabaseBackend):
             kind = type(backend)
-            raise names.NotThere(
+            raise NotThere(
                 _NO_BACKEND.format(
                     handler=handler, backend=f"{kind.__module__}.{kind.__qualname__}"
                 )
@@ -128,7 +122,7 @@ class Driver:
     def _only_wanted(self) -> None:
         """A worker may find other rows: of retries that wait, of jobs that a caller left."""
         queries = self.library.models.DBTaskResultQuerySet
-        before: Callable[..., Any] = _part("swap").swap(
+        before: Callable[..., Any] = swap(
             queries.get_locked, lambda rows: before(rows.filter(pk=self.wanted))
         )
 
@@ -139,14 +133,14 @@ class Driver:
         try:
             self.library.models.DBTaskResult.objects.ready().first()
         except self.library.db.DatabaseError as error:
-            raise _part("names").NotThere(_NO_TABLE.format(error=error)) from error
+            raise NotThere(_NO_TABLE.format(error=error)) from error
         self.library.db.connections.close_all()
 
     # -- publishing
 
     def _capture(self) -> None:
         """Every row that a backend makes is a publish."""
-        kind, swap = self.library.backend.DatabaseBackend, _part("swap").swap
+        kind = self.library.backend.DatabaseBackend
 
         def made(backend: Any, task: Any, args: Any, kwargs: Any) -> Any:
             if not self.probe.recorder.watching:

@@ -1,32 +1,29 @@
 """A real db_worker on the application's own database, for the confirmation of a proof (see
-proof/probe/real.py).
+probe/real.py).
 """
 
 from __future__ import annotations
 
 import importlib
-import sys
 from collections.abc import Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from skillrun.proof.probe.real import Bench
+from ...probe.real import RealWorker
+from ...probe.swap import swap
+from ...probe.wrap import around
+from .driver import Driver
 
 
-class Worker:
-    """See proof/probe/real.py. The driver's hooks are in place: what the application enqueues is a
+class Worker(RealWorker[Driver]):
+    """See probe/real.py. The driver's hooks are in place: what the application enqueues is a
     row.
     """
 
-    def __init__(self, bench: Bench) -> None:
-        self.bench = bench
-
     def boot(self, handler: str) -> Any:
-        driver = self.driver = self.bench.driver.Driver(self.bench.probe)
+        driver = self.driver = Driver(self.bench.probe)
         driver.prepare(handler)
         self._cut_waits()
-        around: Any = sys.modules["_skillrun_probe.wrap"].around
         around(
             driver.library.models.DBTaskResultQuerySet,
             "get_locked",
@@ -48,12 +45,7 @@ class Worker:
             return before(backend, task, args, kwargs)
 
         kind = self.driver.library.backend.DatabaseBackend
-        before: Callable[..., Any] = sys.modules["_skillrun_probe.swap"].swap(
-            kind._task_to_db_task, made
-        )
-
-    def publish(self, payload: Any) -> None:
-        self.driver.publish(payload)
+        before: Callable[..., Any] = swap(kind._task_to_db_task, made)
 
     def work(self) -> None:
         """As `manage.py db_worker --queue-name '*'` does."""

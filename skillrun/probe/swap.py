@@ -20,6 +20,8 @@ from typing import Any
 _MARK = 0.7310585786300049
 _TRAMPOLINES: set[int] = set()  # ids of code
 _KEPT: list[types.CodeType] = []
+# What the modules of the probe and of the drivers are called here.
+_OURS = __name__.partition(".")[0] + "."
 
 
 def is_trampoline(code: types.CodeType) -> bool:
@@ -27,11 +29,14 @@ def is_trampoline(code: types.CodeType) -> bool:
     return id(code) in _TRAMPOLINES
 
 
-def swap(function: types.FunctionType, hook: Callable[..., Any]) -> types.FunctionType:
+def swap(function: Callable[..., Any], hook: Callable[..., Any]) -> Callable[..., Any]:
     """Calls of `function` reach `hook` from now on; the function as it was.
 
-    A coroutine function stays one: its hook is awaited.
+    A coroutine function stays one: its hook is awaited. Raises TypeError for what is no Python
+    function.
     """
+    if not isinstance(function, types.FunctionType):
+        raise TypeError(f"{function!r} is no Python function")
     before = _copy(function)
     code = _trampoline(len(function.__code__.co_freevars), inspect.iscoroutinefunction(function))
     consts = tuple(hook if value == _MARK else value for value in code.co_consts)
@@ -91,9 +96,8 @@ def replace_everywhere(owner: Any, name: str, hook: Callable[..., Any]) -> Any:
     setattr(owner, name, hook)
     for module in list(sys.modules.values()):
         held = getattr(module, "__dict__", None)
-        if not isinstance(held, dict) or getattr(module, "__name__", "").startswith(
-            "_skillrun_probe"
-        ):
+        is_ours = getattr(module, "__name__", "").startswith(_OURS)
+        if not isinstance(held, dict) or is_ours:
             continue
         for key in [key for key, value in held.items() if value is before]:
             held[key] = hook

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from celery import Celery
 
-from skillrun.frameworks.celery.probe import configure, load_apps
+from skillrun.frameworks.celery.driver import configure, load_apps
 
 
 class Settings:

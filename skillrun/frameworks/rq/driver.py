@@ -1,7 +1,7 @@
 """RQ in the repository's interpreter: real jobs in a private Redis, and the worker's own code
 around the handler.
 
-Loaded by path into the zygote (see proof/probe/main.py); standard library, redis and RQ alone.
+Runs in the zygote (see probe/main.py); standard library, redis and RQ alone.
 A message holds the job's whole hash, so that any setting can put the job into its own Redis. The
 end of a delivery is
 read from what RQ's worker did there. What becomes of a job whose process died is RQ's own code too:
@@ -12,7 +12,6 @@ the worker's
 from __future__ import annotations
 
 import base64
-import importlib
 import inspect
 import logging
 import os
@@ -22,12 +21,12 @@ import sys
 import time
 import types
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import rq.utils
-from redis import Redis  # type: ignore[import-untyped,unused-ignore]
-from redis.client import Pipeline  # type: ignore[import-untyped,unused-ignore]
-from redis.connection import (  # type: ignore[import-untyped,unused-ignore]
+from redis import Redis
+from redis.client import Pipeline
+from redis.connection import (
     ConnectionPool,
     UnixDomainSocketConnection,
 )
@@ -36,8 +35,12 @@ from rq.job import Job, JobStatus
 from rq.utils import get_version, import_attribute
 from rq.version import VERSION
 
-if TYPE_CHECKING:
-    from skillrun.proof.probe.driver import Probe
+from ...probe import ids
+from ...probe.driver import Driver as BaseDriver
+from ...probe.driver import Probe
+from ...probe.names import NotThere, find, set_up_django
+from ...probe.swap import swap
+from ...probe.wrap import around
 
 HEARTBEAT_S, MAINTENANCE_S = 90.0, 600.0
 OLDEST = (1, 14)  # before it messages are published in other ways
@@ -56,17 +59,11 @@ _NOT_SAID = (
 )
 
 
-def _part(name: str) -> Any:
-    return importlib.import_module(f"_skillrun_probe.{name}")
-
-
 def check_version(version: str) -> None:
     """Raises NotThere for an RQ that the proof does not know."""
     if tuple(map(int, version.split(".")[:2])) < OLDEST:
         oldest = ".".join(map(str, OLDEST))
-        raise _part("names").NotThere(
-            f"RQ {version} is too old: the proof knows RQ from {oldest} on"
-        )
+        raise NotThere(f"RQ {version} is too old: the proof knows RQ from {oldest} on")
 
 
 def quiet(kind: type) -> dict[str, Any]:
@@ -114,8 +111,8 @@ class InProcess(Worker):
         return ()
 
 
-class Driver:
-    """See proof/probe/driver.py for what each method promises."""
+class Driver(BaseDriver):
+    """See probe/driver.py for what each method promises."""
 
     CONTROL: tuple[str, ...] = ()
     LOGGERS = ("rq.",)
@@ -135,13 +132,12 @@ class Driver:
         self._capture()
 
     def boot(self, handler: str) -> dict[str, Any]:
-        names = _part("names")
-        names.set_up_django()
-        _, _, self.target = names.find(handler)
+        set_up_django()
+        _, _, self.target = find(handler)
         if not inspect.isroutine(self.target):
-            raise names.NotThere(f"{handler} is no function but {type(self.target).__name__}")
+            raise NotThere(f"{handler} is no function but {type(self.target).__name__}")
         if not self.probe.settings.get("enqueue") and not hasattr(self.target, "delay"):
-            raise names.NotThere(_NOT_SAID.format(handler=handler))
+            raise NotThere(_NOT_SAID.format(handler=handler))
         self._warm()
         return {
             "library": f"rq {VERSION}",
@@ -228,7 +224,6 @@ class Driver:
         boundary.
         """
         quiet = self.probe.recorder.quiet
-        around, swap = _part("wrap").around, _part("swap").swap
         for name in _PUBLISHES if hasattr(Queue, _PUBLISHES[0]) else _PUBLISHED_ONCE:
             self._hook(vars(Queue).get(name))
         for owner, names in (
@@ -257,7 +252,7 @@ class Driver:
                 queue, job, lambda: before(queue, job, *args, **kwargs), args, kwargs
             )
 
-        before: Callable[..., Any] = _part("swap").swap(function, publish)
+        before: Callable[..., Any] = swap(function, publish)
 
     def _published(
         self, queue: Queue, job: Job, send: Callable[[], Any], args: Any, kwargs: Any
@@ -359,7 +354,6 @@ class Driver:
         job = self._job(like, queue)
         if job.description == job.get_call_string():
             job.description = None
-        ids = _part("ids")
         old = ids.values(self.function(), job.args, job.kwargs)
         job.args, job.kwargs = tuple(args), kwargs
         job.description = job.description or job.get_call_string()

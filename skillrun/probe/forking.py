@@ -1,12 +1,10 @@
 """The zygote: runs in the repository's interpreter, imports the handler once, and forks for each
 delivery.
 
-    python main.py CONTROL_FD
+    main(CONTROL_FD)
 
-Standard library only, and nothing of skillrun but the files beside this one and a driver, loaded by
-path: skillrun itself need not be installed there. CONTROL_FD is a Unix socket: JSON lines both
-ways. The first line is the boot; each later line asks for a fork, and brings the two descriptors of
-that delivery's own channel.
+CONTROL_FD is a Unix socket: JSON lines both ways. The first line is the boot; each later line asks
+for a fork, and brings the two descriptors of that delivery's own channel.
 """
 
 from __future__ import annotations
@@ -18,7 +16,6 @@ import functools
 import gc
 import importlib
 import importlib.machinery
-import importlib.util
 import json
 import os
 import resource
@@ -29,31 +26,31 @@ import sys
 import traceback
 from typing import Any
 
-NAME = "_skillrun_probe"
+from . import pages
+from .aside import Aside
+from .audit import Audit
+from .awaiting import finished
+from .channel import Channel
+from .clock import Clock
+from .driver import Driver, Probe, load_driver
+from .effects import Effect
+from .gate import Gate, can_ask, hand_over
+from .handler import HandlerHook
+from .host import Host
+from .later import Later
+from .logs import Logs, install_printed
+from .names import NotThere, find, make_error
+from .plain import PlainDriver
+from .recorder import Recorder, close_all
+from .sql import SqliteHook
+from .stores import install as install_stores
+
 _MOST_FILE = 256 * 1024 * 1024  # bytes that a delivery may write into one file
 # Children that wait for an order: two deaths may come within the time that one takes to get ready.
 _SPARES = 2
 _MOST_MEMORY = 6 * 1024**3  # bytes that a delivery may map; more is a MemoryError in the handler
 LIBC = ctypes.CDLL(None)  # once, before the forks
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
-
-
-def load_probe() -> None:
-    """Makes the folder of this file a package under a name that no repository has."""
-    here = os.path.dirname(os.path.abspath(__file__))
-    spec = importlib.util.spec_from_file_location(
-        NAME, os.path.join(here, "__init__.py"), submodule_search_locations=[here]
-    )
-    if spec is None or spec.loader is None:
-        raise SystemExit("the probe is incomplete")
-    package = importlib.util.module_from_spec(spec)
-    sys.modules[NAME] = package
-    spec.loader.exec_module(package)
-
-
-def load_part(name: str) -> Any:
-    """A module of the probe."""
-    return importlib.import_module(f"{NAME}.{name}")
 
 
 class BootFailed(Exception):
@@ -69,14 +66,14 @@ class Zygote:
 
     def __init__(self, control: socket.socket, config: dict[str, Any]) -> None:
         self.control, self.config = control, config
-        self.recorder = load_part("recorder").Recorder(os.path.realpath(config["root"]))
-        self.clock = load_part("clock").Clock(self.recorder)
-        self.logs = load_part("logs").Logs(self.recorder)
+        self.recorder = Recorder(os.path.realpath(config["root"]))
+        self.clock = Clock(self.recorder)
+        self.logs = Logs(self.recorder)
         self.children: dict[int, int] = {}
         self.spares: list[tuple[int, socket.socket]] = []
         self.unread = b""
         self.fds: list[int] = []
-        self.ahead = load_part("pages").Ahead()
+        self.ahead = pages.Ahead()
         self.gated = False
 
     def boot(self) -> dict[str, Any]:
@@ -89,7 +86,6 @@ class Zygote:
         facts = self.run_of_repository("handler", lambda: driver.boot(config["handler"]))
         function = driver.function()
         effects = self.hook_effects()
-        make_error = load_part("names").make_error
         for name, arguments in config["errors"]:
             # Made once, to learn now whether it can be made.
             make = functools.partial(make_error, name, arguments)
@@ -97,11 +93,11 @@ class Zygote:
         if not hasattr(function, "__code__"):
             raise BootFailed("handler", f"{config['handler']} is no Python function")
         place = function.__code__
-        load_part("handler").HandlerHook(recorder, driver.CONTROL).install(function)
+        HandlerHook(recorder, driver.CONTROL).install(function)
         recorder.make_error = make_error
         self.logs.install(
             sets_level=bool(facts.get("sets_log_level")),
-            task_loggers=tuple(getattr(driver, "TASK_LOGGERS", ())),
+            task_loggers=driver.TASK_LOGGERS,
         )
         self.clock.install()
         self.audit.booted()
@@ -122,9 +118,9 @@ class Zygote:
     def hook_before_the_repository(self) -> None:
         """What must be there before any line of the repository runs. Raises BootFailed."""
         config, recorder = self.config, self.recorder
-        load_part("logs").install_printed(self.logs)
+        install_printed(self.logs)
         self.clock.install_early()
-        self.audit = load_part("audit").Audit(
+        self.audit = Audit(
             recorder, config["scratch"], config["free"], config["servers"], config["shared"]
         )
         self.audit.install(boots=True)
@@ -133,42 +129,34 @@ class Zygote:
             text += " proof (sitecustomize, usercustomize, a .pth file) has replaced them"
             raise BootFailed("probe", text)
         if config["host"] is not None:
-            load_part("host").Host(self.audit.frames, config["host"]).install()
-        self.later = load_part("later").Later(recorder, self.audit)
+            Host(self.audit.frames, config["host"]).install()
+        self.later = Later(recorder, self.audit)
         self.later.install()
-        gate = load_part("gate")
-        self.gate = gate.Gate(config["servers"]) if gate.can_ask(LIBC) else None
-        aside = load_part("aside").Aside(
-            config["root"], config["scratch"], config["free"], config["kept"]
-        )
-        self.sqlite = load_part("sql").SqliteHook(recorder, self.clock, aside)
+        self.gate = Gate(config["servers"]) if can_ask(LIBC) else None
+        aside = Aside(config["root"], config["scratch"], config["free"], config["kept"])
+        self.sqlite = SqliteHook(recorder, self.clock, aside)
         self.sqlite.install()
-        load_part("stores").install(recorder, config["servers"])
+        install_stores(recorder, config["servers"])
 
     def hook_effects(self) -> list[Any]:
         """The hooks of all declared effects. Raises BootFailed."""
         effects: list[Any] = []
         for effect in self.config["effects"]:
-            hooked = load_part("effects").Effect(self.recorder, effect)
+            hooked = Effect(self.recorder, effect)
             words = self.run_of_repository("effect", hooked.install, f"effects.{effect['name']}: ")
             if words:
                 raise BootFailed("effect", words)
             effects.append(hooked)
         return effects
 
-    def load_driver(self) -> Any:
-        path = self.config["driver"]
-        probe = load_part("driver").Probe(self.recorder, self.config["settings"])
-        if path is None:
-            return load_part("driver").Driver(probe)
-        spec = importlib.util.spec_from_file_location(f"{NAME}.framework", path)
-        if spec is None or spec.loader is None:
-            raise BootFailed("framework", path)
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[f"{NAME}.framework"] = module
-        loader = spec.loader
-        self.run_of_repository("framework", lambda: loader.exec_module(module))
-        return self.run_of_repository("framework", lambda: module.Driver(probe))
+    def load_driver(self) -> Driver:
+        """The driver of the job library, or that of plain callables. Raises BootFailed."""
+        probe, library = Probe(self.recorder, self.config["settings"]), self.config["library"]
+        if library is None:
+            return PlainDriver(probe)
+        load = functools.partial(load_driver, library, probe)
+        driver: Driver = self.run_of_repository("framework", load)
+        return driver
 
     def run_of_repository(self, what: str, work: Any, prefix: str = "") -> Any:
         """An exception of the repository's own becomes BootFailed, in its own words."""
@@ -178,7 +166,7 @@ class Zygote:
             raise
         except (Exception, SystemExit) as error:
             text = f"{prefix}{type(error).__name__}: {error}"
-            if type(error).__name__ == "NotThere":
+            if isinstance(error, NotThere):
                 text = f"{prefix}{error}"  # the probe's own words
             where = last_place(error, self.recorder.root)
             if where is not None:
@@ -284,7 +272,7 @@ class Zygote:
             if pid in self.children:
                 self.send({"exited": self.children.pop(pid), "status": status})
 
-    def warm_up(self, names: list[str], codes: list[str], pages: list[list[int]]) -> None:
+    def warm_up(self, names: list[str], codes: list[str], written: list[list[int]]) -> None:
         """What a delivery imported from libraries need not be imported by the next ones, nor what
         files it compared the running code with be read again; they write the same pages.
         """
@@ -293,7 +281,7 @@ class Zygote:
                 importlib.import_module(name)
         self.audit.frames.read_ahead(codes)
         gc.freeze()
-        self.ahead = load_part("pages").Ahead(pages)
+        self.ahead = pages.Ahead(written)
         self.drop_spares()
 
     def end_strays(self) -> None:
@@ -325,7 +313,7 @@ class Zygote:
                 self.sqlite.warm()
             self.hooked.rehearse()
         if self.gate:
-            self.gated = load_part("gate").hand_over(LIBC, wakes)
+            self.gated = hand_over(LIBC, wakes)
         data, fds = b"", list[int]()
         while not data.endswith(b"\n"):
             chunk, more, _, _ = socket.recv_fds(wakes, 1 << 20, 2)
@@ -338,14 +326,14 @@ class Zygote:
     def run_child(self, order: dict[str, Any], fds: list[int]) -> None:
         """One delivery; where it stays, others that are asked for on the same channel."""
         redirect(order.get("output"))
-        channel = load_part("channel").Channel(*fds)
+        channel = Channel(*fds)
         self.obey_order(order, channel)
         while order.get("stays"):
             order = channel.receive() or {}
             if order:
                 self.obey_order(order, channel)
         if self.recorder.is_alone():
-            load_part("recorder").close_all(channel)
+            close_all(channel)
         os._exit(0)
 
     def obey_order(self, order: dict[str, Any], channel: Any) -> None:
@@ -388,7 +376,7 @@ class Zygote:
         imported, and the files of which it knows the code.
         """
         if what == "memory":
-            return {"what": what, "pages": load_part("pages").own(), "names": [], "codes": []}
+            return {"what": what, "pages": pages.own(), "names": [], "codes": []}
         codes = list(self.audit.frames.codes)
         return {"what": what, "pages": [], "names": self.new_libraries(), "codes": codes}
 
@@ -426,9 +414,9 @@ class Zygote:
 
     def call_publisher(self, path: str, kwargs: dict[str, Any]) -> None:
         """The application's own way to publish; an exception out of it is an event."""
-        _, _, function = load_part("names").find(path)
+        _, _, function = find(path)
         try:
-            load_part("awaiting").finished(function(**kwargs))
+            finished(function(**kwargs))
         except Exception as error:
             names = [f"{kind.__module__}:{kind.__qualname__}" for kind in type(error).__mro__]
             injected = bool(getattr(error, "__skillrun__", False))
@@ -549,12 +537,11 @@ def prctl(option: int, value: int) -> None:
         LIBC.prctl(option, value, 0, 0, 0)
 
 
-def main() -> None:
+def main(control_fd: str) -> None:
     """Boot, say what was found, serve."""
-    control = socket.socket(fileno=int(sys.argv[1]))
+    control = socket.socket(fileno=int(control_fd))
     control.set_inheritable(False)
     prctl(PR_SET_CHILD_SUBREAPER, 1)
-    load_probe()
     data = b""
     while not data.endswith(b"\n"):
         chunk = control.recv(1 << 20)
@@ -582,7 +569,3 @@ def main() -> None:
         return
     zygote.send({"booted": facts})
     zygote.serve()
-
-
-if __name__ == "__main__":
-    main()

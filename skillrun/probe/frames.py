@@ -141,9 +141,9 @@ def _find_home(module: str, here: str) -> str | None:
     """Where a module is, found without importing it: `/lib/logging` stands for a file and for a
     folder.
     """
+    if __package__ and module.startswith(f"{__package__}."):
+        return here + module[len(__package__) + 1 :]
     top, _, rest = module.partition(".")
-    if top == __package__:
-        return here + rest
     spec = _find_module(top)
     if spec is None or spec.origin is None:
         return None

@@ -1,5 +1,5 @@
 """A real Procrastinate worker on a private PostgreSQL, for the confirmation of a proof (see
-proof/probe/real.py).
+probe/real.py).
 """
 
 from __future__ import annotations
@@ -7,30 +7,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from procrastinate import PsycopgConnector  # type: ignore[import-not-found,unused-ignore]
-from procrastinate.app import App  # type: ignore[import-not-found,unused-ignore]
-from procrastinate.manager import JobManager  # type: ignore[import-not-found,unused-ignore]
-from procrastinate.worker import Worker as Polling  # type: ignore[import-not-found,unused-ignore]
+from procrastinate import PsycopgConnector
+from procrastinate.app import App
+from procrastinate.manager import JobManager
+from procrastinate.worker import Worker as Polling
 
-if TYPE_CHECKING:
-    from skillrun.proof.probe.real import Bench
+from ...probe.real import RealWorker
+from ...probe.swap import swap
+from ...probe.wrap import around
+from .driver import Driver, now
 
 _NEVER_S = 3600.0
 
 
-class Worker:
-    """See proof/probe/real.py. Every app has the private PostgreSQL, and its schema is there."""
-
-    def __init__(self, bench: Bench) -> None:
-        self.bench = bench
+class Worker(RealWorker[Driver]):
+    """See probe/real.py. Every app has the private PostgreSQL, and its schema is there."""
 
     def boot(self, handler: str) -> Any:
-        driver = self.driver = self.bench.driver.Driver(self.bench.probe)
+        driver = self.driver = Driver(self.bench.probe)
         self._replace_connectors()
         self._cut_waits()
         driver.prepare(handler)
@@ -39,7 +37,6 @@ class Worker:
         self.app.open()
         if not self.app.check_connection():
             self.app.schema_manager.apply_schema()
-        around: Any = sys.modules["_skillrun_probe.wrap"].around
         around(Polling, "_fetch_and_process_jobs", lambda *_: self.bench.polling())
         around(Polling, "_process_job", self._delivering)
         return driver.function()
@@ -53,20 +50,14 @@ class Worker:
             made(app, **{**kwargs, "connector": PsycopgConnector(conninfo=self.bench.broker)})
             self.driver.apps.append(app)
 
-        swap: Any = sys.modules["_skillrun_probe.swap"].swap
         made: Callable[..., None] = swap(App.__init__, init)
 
     def _cut_waits(self) -> None:
         """Whoever is made to wait is told; nobody sits through it."""
-        swap: Any = sys.modules["_skillrun_probe.swap"].swap
 
         def sooner(due: datetime | None) -> datetime | None:
-            wait = (due - self.bench.driver.now()).total_seconds() if due is not None else 0.0
-            return (
-                self.bench.driver.now() + timedelta(seconds=self.bench.cut(wait))
-                if wait > 0
-                else due
-            )
+            wait = (due - now()).total_seconds() if due is not None else 0.0
+            return now() + timedelta(seconds=self.bench.cut(wait)) if wait > 0 else due
 
         async def retry(manager: Any, job_id: int, retry_at: datetime, **more: Any) -> None:
             await again(manager, job_id=job_id, retry_at=sooner(retry_at), **more)
@@ -78,9 +69,6 @@ class Worker:
 
         again: Callable[..., Any] = swap(JobManager.retry_job_by_id_async, retry)
         asks: Callable[..., Any] = swap(JobManager._defer_jobs_query_kwargs, query)
-
-    def publish(self, payload: Any) -> None:
-        self.driver.publish(payload)
 
     def work(self) -> None:
         """As `procrastinate worker` does; of periodic tasks those alone that give jobs back, at

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import sys
-import types
+from collections.abc import Callable
 from typing import Any
 
 from .recorder import Recorder, brief
@@ -33,7 +33,7 @@ class Logs:
         itself. `task_loggers`: below these it writes the id of the message.
         """
         self.task_loggers = task_loggers
-        before: types.FunctionType
+        before: Callable[..., Any]
 
         def call_handlers(logger: logging.Logger, record: logging.LogRecord) -> None:
             told = self.told(record)
@@ -45,7 +45,7 @@ class Logs:
             finally:
                 self.record(record, told)
 
-        before = swap(logging.Logger.callHandlers, call_handlers)  # type: ignore[arg-type]
+        before = swap(logging.Logger.callHandlers, call_handlers)
         if sets_level or not logging.getLogger().handlers:
             # As a worker that is started with --loglevel=INFO.
             logging.getLogger().setLevel(logging.INFO)

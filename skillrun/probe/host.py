@@ -36,4 +36,4 @@ class Host:
 
         replace_everywhere(socket, "gethostname", Door(gethostname))
         replace_everywhere(os, "uname", Door(uname))
-        before = swap(platform.node, node)  # type: ignore[arg-type]
+        before = swap(platform.node, node)

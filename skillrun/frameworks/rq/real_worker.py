@@ -1,40 +1,40 @@
 """A real RQ worker on the proof's private Redis, for the confirmation of a proof (see
-proof/probe/real.py).
+probe/real.py).
 """
 
 from __future__ import annotations
 
 import datetime
-import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from redis import Redis
 from rq import Queue
 from rq import Worker as Forking
 
-if TYPE_CHECKING:
-    from skillrun.proof.probe.real import Bench
+from ...probe.names import find, set_up_django
+from ...probe.real import Bench, RealWorker
+from ...probe.swap import swap
+from ...probe.wrap import around
+from .driver import Driver
 
 _UTC = datetime.timezone.utc  # the target may be older than datetime.UTC
 
 
-class Worker:
-    """See proof/probe/real.py."""
+class Worker(RealWorker[Driver]):
+    """See probe/real.py."""
 
     def __init__(self, bench: Bench) -> None:
-        self.bench = bench
+        super().__init__(bench)
         self.seen: list[Queue] = []
-        self.swap: Any = sys.modules["_skillrun_probe.swap"].swap
-        self.around: Any = sys.modules["_skillrun_probe.wrap"].around
 
     def boot(self, handler: str) -> Any:
         self._hook_queues()
         # Hooks nothing: its methods are wanted.
-        driver = self.driver = object.__new__(self.bench.driver.Driver)
+        driver = self.driver = object.__new__(Driver)
         driver.probe = self.bench.probe
-        names: Any = sys.modules["_skillrun_probe.names"]
-        names.set_up_django()
-        driver.target = names.find(handler)[2]
+        set_up_django()
+        driver.target = find(handler)[2]
         self._hook_worker()
         return driver.function()
 
@@ -42,16 +42,16 @@ class Worker:
 
     def _hook_queues(self) -> None:
         """Every queue speaks to the private Redis; whoever waits is told."""
-        made: Callable[..., None] = self.swap(
+        made: Callable[..., None] = swap(
             Queue.__init__, lambda queue, *a, **k: self._made(made, queue, a, k)
         )
-        schedule: Callable[..., Any] = self.swap(
+        schedule: Callable[..., Any] = swap(
             Queue.schedule_job,
             lambda queue, job, due, *a, **k: self._send(
                 job, lambda: schedule(queue, job, self._due(due), *a, **k)
             ),
         )
-        enqueue: Callable[..., Any] = self.swap(
+        enqueue: Callable[..., Any] = swap(
             Queue._enqueue_async_job,
             lambda queue, job, *a, **k: self._send(job, lambda: enqueue(queue, job, *a, **k)),
         )
@@ -93,13 +93,13 @@ class Worker:
             ("perform_job", self.bench.delivering),
         ):
             owner = next(kind for kind in Forking.__mro__ if name in vars(kind))
-            self.around(owner, name, lambda *_, context=context, **__: context())
+            around(owner, name, lambda *_, context=context, **__: context())
 
     def work(self) -> None:
         """With the queue as the application makes it: its serialiser and its classes of jobs."""
         if self.bench.config["settings"]["enqueue"]:
-            sys.modules["_skillrun_probe.names"].find(self.bench.config["settings"]["enqueue"])
-        connection = self.bench.driver.Redis.from_url(self.bench.broker)
+            find(self.bench.config["settings"]["enqueue"])
+        connection = Redis.from_url(self.bench.broker)
         known = {queue.name: queue for queue in self.seen}
         queues = [
             known.get(name) or Queue(name, connection=connection) for name in self.bench.queues

@@ -1,18 +1,19 @@
 """A real Dramatiq worker on a private Redis, for the confirmation of a proof (see
-proof/probe/real.py).
+probe/real.py).
 """
 
 from __future__ import annotations
 
-import sys
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dramatiq
 from dramatiq import cli
 
-if TYPE_CHECKING:
-    from skillrun.proof.probe.real import Bench
+from ...probe.names import find, set_up_django
+from ...probe.real import Bench, RealWorker
+from ...probe.swap import swap
+from .driver import Driver, name_broker
 
 _ONLINE_MS = (
     "5000"  # its main process waits so long for a worker that may have died of its first message
@@ -20,17 +21,13 @@ _ONLINE_MS = (
 _ALWAYS = 1_000_000  # of a million commands: whoever asks Redis looks for dead workers as well
 
 
-class Worker:
-    """See proof/probe/real.py."""
-
-    def __init__(self, bench: Bench) -> None:
-        self.bench = bench
+class Worker(RealWorker[Driver]):
+    """See probe/real.py."""
 
     def boot(self, handler: str) -> Any:
-        driver = self.driver = self.bench.driver.Driver(self.bench.probe)
-        names: Any = sys.modules["_skillrun_probe.names"]
-        names.set_up_django()
-        found = names.find(handler)[2]
+        driver = self.driver = Driver(self.bench.probe)
+        set_up_django()
+        found = find(handler)[2]
         actor = found.__dict__.get("__actor__", found) if hasattr(found, "__dict__") else found
         if not isinstance(actor, dramatiq.Actor):
             raise SystemExit(f"{handler} is no Dramatiq actor")
@@ -45,9 +42,9 @@ class Worker:
         return driver.function()
 
     def _redirect(self, broker: Any) -> None:
-        if self.bench.driver._kind(broker) != "redis":
+        if name_broker(broker) != "redis":
             raise SystemExit(
-                f"its broker is {self.bench.driver._kind(broker)}, and only Redis can be started here"
+                f"its broker is {name_broker(broker)}, and only Redis can be started here"
             )
         pool = broker.client.connection_pool
         broker.client.connection_pool = type(pool).from_url(self.bench.broker)
@@ -73,10 +70,7 @@ class Worker:
             )
 
         owner = next(base for base in kind.__mro__ if "enqueue" in vars(base))
-        before = sys.modules["_skillrun_probe.swap"].swap(vars(owner)["enqueue"], enqueue)
-
-    def publish(self, payload: Any) -> None:
-        self.driver.publish(payload)
+        before = swap(vars(owner)["enqueue"], enqueue)
 
     def work(self) -> None:
         arguments = [

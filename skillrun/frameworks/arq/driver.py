@@ -1,7 +1,7 @@
 """arq in the repository's interpreter: real jobs in a private Redis, and the worker's own code
 around the handler.
 
-Loaded by path into the zygote (see proof/probe/main.py); standard library, redis and arq alone.
+Runs in the zygote (see probe/main.py); standard library, redis and arq alone.
 A message holds the job's definition and how often it was tried, so that any setting can put the job
 into its own Redis.
 A delivery goes through `Worker.main` (on_startup), `start_jobs` and `run_job`; its end is what
@@ -23,25 +23,31 @@ import re
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 
-from arq.connections import ArqRedis, RedisSettings, create_pool  # type: ignore[import-not-found,unused-ignore]
-from arq.constants import (  # type: ignore[import-not-found,unused-ignore]
+from arq.connections import ArqRedis, RedisSettings, create_pool
+from arq.constants import (
     default_queue_name,
     in_progress_key_prefix,
     job_key_prefix,
     result_key_prefix,
     retry_key_prefix,
 )
-from arq.jobs import deserialize_job_raw, deserialize_result  # type: ignore[import-not-found,unused-ignore]
-from arq.utils import timestamp_ms, to_unix_ms  # type: ignore[import-not-found,unused-ignore]
-from arq.version import VERSION  # type: ignore[import-not-found,unused-ignore]
-from arq.worker import Worker, func, get_kwargs  # type: ignore[import-not-found,unused-ignore]
-from redis.asyncio import ConnectionPool, UnixDomainSocketConnection  # type: ignore[import-untyped,unused-ignore]
+from arq.jobs import deserialize_job_raw, deserialize_result
+from arq.utils import timestamp_ms, to_unix_ms
+from arq.version import VERSION
+from arq.worker import Worker, func, get_kwargs
+from redis.asyncio import ConnectionPool, UnixDomainSocketConnection
 
-if TYPE_CHECKING:
-    from skillrun.proof.probe.driver import Probe
+from ...probe import ids
+from ...probe.driver import Driver as BaseDriver
+from ...probe.driver import Probe
+from ...probe.modules import whose_text
+from ...probe.names import NotThere, find, set_up_django
+from ...probe.shapes import without_context
+from ...probe.swap import swap
+from ...probe.wrap import skip
 
 OLDEST = (0, 25)  # the ones before want a redis-py and a pydantic of their time
 _COPIES = 3  # of a message, delivered at once
@@ -57,24 +63,18 @@ _NOT_LISTED = (
 )
 
 
-def _part(name: str) -> Any:
-    return importlib.import_module(f"_skillrun_probe.{name}")
-
-
 def check_version(version: str) -> None:
     """Raises NotThere for an arq that the proof does not know."""
     if tuple(map(int, version.split(".")[:2])) < OLDEST:
         oldest = ".".join(map(str, OLDEST))
-        raise _part("names").NotThere(
-            f"arq {version} is too old: the proof knows arq from {oldest} on"
-        )
+        raise NotThere(f"arq {version} is too old: the proof knows arq from {oldest} on")
 
 
 class Begun(Exception):
     """The worker has started, and would look for jobs now."""
 
 
-class InProcess(Worker):  # type: ignore[misc,unused-ignore]
+class InProcess(Worker):
     """arq's worker, as it is, except that it is handed its jobs, and tells what became of them at
     once.
     """
@@ -128,8 +128,8 @@ class InProcess(Worker):  # type: ignore[misc,unused-ignore]
         self.told("lost", why=f"arq gives it up without calling its function: {result}")
 
 
-class Driver:
-    """See proof/probe/driver.py for what each method promises."""
+class Driver(BaseDriver):
+    """See probe/driver.py for what each method promises."""
 
     # CancelledError is how arq ends a job that has used up its timeout.
     CONTROL = (
@@ -152,12 +152,11 @@ class Driver:
         self._capture()
 
     def boot(self, handler: str) -> dict[str, Any]:
-        names = _part("names")
         logging.getLogger("arq").setLevel(logging.INFO)  # as the command line of its worker does
-        names.set_up_django()
-        _, _, self.target = names.find(handler)
+        set_up_django()
+        _, _, self.target = find(handler)
         for name in ("run", "async_run"):  # a module that starts a worker when it is imported
-            _part("wrap").skip(Worker, name)
+            skip(Worker, name)
         worker = self.prepare(handler)
         most = self._most(worker, self._name(worker))
         self.redelivery_s = float(worker.in_progress_timeout_s)
@@ -179,10 +178,8 @@ class Driver:
         raises NotThere.
         """
         if not inspect.iscoroutinefunction(self.function()):
-            raise _part("names").NotThere(
-                f"{handler} is no coroutine function, and arq runs nothing else"
-            )
-        self.takes = _part("shapes").without_context(self.function())
+            raise NotThere(f"{handler} is no coroutine function, and arq runs nothing else")
+        self.takes = without_context(self.function())
         self._find_settings(handler)
         return self._looked_at()
 
@@ -196,7 +193,7 @@ class Driver:
         """Raises NotThere where no worker runs the handler."""
         file = inspect.getsourcefile(self.function()) or self.probe.recorder.root
         broken = ""
-        for name in _part("modules").whose_text(_may_have_settings, self.probe.recorder.root, file):
+        for name in whose_text(_may_have_settings, self.probe.recorder.root, file):
             try:
                 module = importlib.import_module(name)
             except (Exception, SystemExit) as error:
@@ -207,7 +204,7 @@ class Driver:
                     str(settings.get("queue_name") or default_queue_name), settings
                 )
         if not self.settings:
-            raise _part("names").NotThere(_NOT_LISTED.format(handler=handler, why=broken))
+            raise NotThere(_NOT_LISTED.format(handler=handler, why=broken))
 
     def _runs_mine(self, settings: dict[str, Any]) -> bool:
         """Whether such a worker has the handler among its functions; they may be named by their
@@ -309,7 +306,6 @@ class Driver:
         """Every job that is enqueued is a publish; every pool of arq's speaks to the private
         Redis.
         """
-        swap = _part("swap").swap
 
         def init(pool: Any, *args: Any, **kwargs: Any) -> None:
             made(pool, *args, **kwargs)
@@ -416,7 +412,6 @@ class Driver:
         _, old_args, old_kwargs, *_ = deserialize_job_raw(
             base64.b64decode(like["data"]), deserializer=deserialize
         )
-        ids = _part("ids")
         old, new = (
             ids.values(self.takes, old_args, old_kwargs),
             ids.values(self.takes, args, kwargs),
@@ -506,9 +501,6 @@ class Driver:
     def _once_more(self, message: dict[str, Any]) -> dict[str, Any]:
         until = message["until"] or time.time() + message["lives_s"]
         return {**message, "tries": message["tries"] + 1, "until": until}
-
-    def dead_letters(self) -> int | None:
-        return None
 
 
 def _may_have_settings(text: bytes) -> bool:

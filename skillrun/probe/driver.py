@@ -1,0 +1,195 @@
+"""What a driver of a job library does, and what it is given."""
+
+from __future__ import annotations
+
+import abc
+import contextlib
+import functools
+import importlib
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from .recorder import Recorder
+
+When = Callable[[Callable[[], None]], None]
+
+
+def _at_once(tell: Callable[[], None]) -> None:
+    tell()
+
+
+class Probe:
+    """What a driver may use.
+
+    `settings` holds the proof's settings for it: `redis` (URL or None), `message` (payload | kwargs
+    | None),
+    `fields` (the payload's field names), `key` (those that make two messages the same job), `queue`
+    (where dead letters
+    go, for kind queue), `trigger` (type, every).
+    """
+
+    def __init__(self, recorder: Recorder, settings: dict[str, Any]) -> None:
+        self.recorder, self.settings = recorder, settings
+
+    def publish(
+        self,
+        send: Callable[[], Any],
+        message: dict[str, Any],
+        *,
+        to_handler: bool,
+        delay: float,
+        label: str,
+        callback: bool = False,
+    ) -> Any:
+        """Reports a publish with a boundary before and after it. `send` really sends where that
+        must happen.
+
+        `callback`: to what the library calls after the handler, as its options say; see
+        `Driver.callback`.
+        """
+        told = {
+            "message": message,
+            "to_handler": to_handler,
+            "delay": delay,
+            "label": label,
+            "callback": callback,
+        }
+        with self.publishing(told):
+            return send()
+
+    @contextlib.contextmanager
+    def publishing(self, told: dict[str, Any], when: When = _at_once) -> Iterator[None]:
+        """As `publish`, around a sending that is awaited; what is known afterwards alone is put
+        into `told` inside.
+
+        `when` is given what reports the publish: in a transaction that is not before its commit.
+        """
+        recorder, label, to_handler = self.recorder, told["label"], told["to_handler"]
+        name = recorder.next_name(f"publish-{label}" if not to_handler else "publish")
+        where = {
+            "kind": "publish",
+            "to_handler": to_handler,
+            "label": label,
+            "place": recorder.place(),
+        }
+        recorder.boundary("before", name, **where)
+        with recorder.quiet():
+            yield
+        when(
+            functools.partial(
+                recorder.emit,
+                "published",
+                name=name,
+                in_handler=recorder.depth > 0,
+                in_effect=recorder.effect_depth > 0,
+                place=where["place"],
+                **told,
+            )
+        )
+        recorder.boundary("after", name, **where)
+
+    def settle(
+        self, how: str, *, delay: float = 0.0, message: dict[str, Any] | None = None, why: str = ""
+    ) -> None:
+        """Reports what becomes of the delivered message: acked | requeued | dead | lost.
+
+        `requeued`: it comes again after `delay` seconds, as `message` where the library changes it.
+        `dead`: the library keeps it in a dead-letter place of its own. `lost`: nobody will ever see
+        it again.
+        """
+        self.recorder.emit("settled", how=how, delay=delay, message=message, why=why)
+
+    def bound(self, function: Callable[..., Any], args: Any, kwargs: Any) -> str | None:
+        """A message's arguments as text that does not depend on how they were passed: its
+        `arguments`.
+
+        A default that is given is as one that is left out.
+        """
+        signature = inspect.signature(function)
+        try:
+            bound = signature.bind_partial(*args, **kwargs)
+        except TypeError:
+            return None
+        defaults = {name: repr(one.default) for name, one in signature.parameters.items()}
+        given = {name: repr(value) for name, value in bound.arguments.items() if name != "self"}
+        return repr(
+            sorted((name, value) for name, value in given.items() if value != defaults[name])
+        )
+
+    def arguments(
+        self, payload: Any, function: Callable[..., Any]
+    ) -> tuple[list[Any], dict[str, Any]]:
+        """(args, kwargs) with which the payload reaches the handler."""
+        mode = self.settings.get("message") or _message_mode(
+            function, self.settings.get("fields") or []
+        )
+        if mode == "payload" or not isinstance(payload, dict):
+            return [payload], {}
+        return [], dict(payload)
+
+
+def _message_mode(function: Callable[..., Any], fields: list[str]) -> str:
+    """One parameter that is no payload field takes the whole payload."""
+    names = [name for name in inspect.signature(function).parameters if name not in ("self", "cls")]
+    return "payload" if len(names) == 1 and names[0] not in fields else "kwargs"
+
+
+class Driver(abc.ABC):
+    """Runs the jobs of one library with its own code, without its worker. Each library has a
+    `class Driver` in `frameworks/<id>/driver.py`; it is made with a `Probe`.
+    """
+
+    # Exception classes by which the library itself steers, "module.Class".
+    CONTROL: tuple[str, ...] = ()
+    LOGGERS: tuple[str, ...] = ()  # prefixes of the library's own loggers
+    # Below these loggers the library's own formatter writes the id of the message.
+    TASK_LOGGERS: tuple[str, ...] = ()
+
+    def __init__(self, probe: Probe) -> None:
+        self.probe = probe
+
+    @abc.abstractmethod
+    def boot(self, handler: str) -> dict[str, Any]:
+        """Finds the handler. Facts about it and its library that the verdict speaks of. Raises
+        NotThere.
+        """
+
+    @abc.abstractmethod
+    def function(self) -> Any:
+        """The Python function that is the handler, below every decorator of the library."""
+
+    @abc.abstractmethod
+    def publish(self, payload: Any) -> None:
+        """What the publisher sends for a payload, through the library's own serialisation; reports
+        `published`.
+        """
+
+    @abc.abstractmethod
+    def deliver(self, message: dict[str, Any]) -> None:
+        """Runs one delivery with the library's own executor; reports `settled`."""
+
+    @abc.abstractmethod
+    def died(self, message: dict[str, Any], who: str) -> None:
+        """What the library does with the message of a process that died: `who` is child or
+        worker.
+        """
+
+    def rehearse(self) -> None:  # noqa: B027 - most drivers have nothing to touch
+        """Touches what a delivery touches, in a child that waits for its order; reports nothing."""
+
+    def dead_letters(self) -> int | None:
+        """How many the library's own dead-letter place holds; None where it has none."""
+        return None
+
+
+def load_driver(library: str, probe: Probe) -> Driver:
+    """The driver in the folder of a library. Raises whatever importing the library raises."""
+    driver: Driver = load_module(library, "driver").Driver(probe)
+    return driver
+
+
+def load_module(library: str, name: str) -> Any:
+    """A module in the folder of a library: none of another library is read."""
+    above = __name__.rpartition(".probe.")[0]
+    return importlib.import_module(f"{above}.frameworks.{library}.{name}")
