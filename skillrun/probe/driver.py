@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from .facts import Facts
 from .recorder import Recorder
 
 When = Callable[[Callable[[], None]], None]
@@ -150,7 +151,7 @@ class Driver(abc.ABC):
         self.probe = probe
 
     @abc.abstractmethod
-    def boot(self, handler: str) -> dict[str, Any]:
+    def boot(self, handler: str) -> Facts:
         """Finds the handler. Facts about it and its library that the verdict speaks of. Raises
         NotThere.
         """
@@ -160,9 +161,10 @@ class Driver(abc.ABC):
         """The Python function that is the handler, below every decorator of the library."""
 
     @abc.abstractmethod
-    def publish(self, payload: Any) -> None:
+    def publish(self, payload: Any, like: dict[str, Any] | None = None) -> None:
         """What the publisher sends for a payload, through the library's own serialisation; reports
-        `published`.
+        `published`. `like` is what the application itself published for another payload: where
+        options are said by who publishes, they are the same.
         """
 
     @abc.abstractmethod

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import dataclasses
 import errno
 import functools
 import gc
@@ -34,6 +35,7 @@ from .channel import Channel
 from .clock import Clock
 from .driver import Driver, Probe, load_driver
 from .effects import Effect
+from .facts import BootFacts, Facts, add_boot
 from .gate import Gate, can_ask, hand_over
 from .handler import HandlerHook
 from .host import Host
@@ -76,14 +78,14 @@ class Zygote:
         self.ahead = pages.Ahead()
         self.gated = False
 
-    def boot(self) -> dict[str, Any]:
+    def boot(self) -> BootFacts:
         """Imports the handler and hooks all that must report. Raises BootFailed."""
         config, recorder = self.config, self.recorder
         sys.path[:0] = config["paths"]
         ignore_bytecode(config["root"])
         self.hook_before_the_repository()
         driver = self.load_driver()
-        facts = self.run_of_repository("handler", lambda: driver.boot(config["handler"]))
+        facts: Facts = self.run_of_repository("handler", lambda: driver.boot(config["handler"]))
         function = driver.function()
         effects = self.hook_effects()
         for name, arguments in config["errors"]:
@@ -92,12 +94,11 @@ class Zygote:
             self.run_of_repository("error", make, "failures: ")
         if not hasattr(function, "__code__"):
             raise BootFailed("handler", f"{config['handler']} is no Python function")
-        place = function.__code__
+        file = function.__code__.co_filename  # before its code is the hook's
         HandlerHook(recorder, driver.CONTROL).install(function)
         recorder.make_error = make_error
         self.logs.install(
-            sets_level=bool(facts.get("sets_log_level")),
-            task_loggers=driver.TASK_LOGGERS,
+            sets_level=facts.sets_log_level, task_loggers=driver.TASK_LOGGERS
         )
         self.clock.install()
         self.audit.booted()
@@ -105,15 +106,14 @@ class Zygote:
         self.imported = frozenset(sys.modules)
         errors = [error[0] for error in config["errors"]]
         foreign = {effect.name: effect.cannot_raise(errors, recorder.root) for effect in effects}
-        facts = {**facts, "foreign_errors": foreign, "gate": self.gate is not None}
-        return {
-            **facts,
-            "file": place.co_filename,
-            "line": place.co_firstlineno,
-            "loggers": list(driver.LOGGERS),
-            "python": sys.version.split()[0],
-            "modules": module_files(recorder.root),
-        }
+        return add_boot(
+            facts,
+            file=file,
+            loggers=driver.LOGGERS,
+            modules=tuple(module_files(recorder.root)),
+            foreign_errors=foreign,
+            has_gate=self.gate is not None,
+        )
 
     def hook_before_the_repository(self) -> None:
         """What must be there before any line of the repository runs. Raises BootFailed."""
@@ -567,5 +567,5 @@ def main(control_fd: str) -> None:
             }
         )
         return
-    zygote.send({"booted": facts})
+    zygote.send({"booted": dataclasses.asdict(facts)})
     zygote.serve()

@@ -12,6 +12,7 @@ from typing import Any
 
 from .awaiting import finished
 from .driver import Driver, Probe
+from .facts import Facts
 from .imports import when_imported
 from .names import NotThere, find, set_up_django
 from .swap import swap
@@ -29,7 +30,7 @@ class PlainDriver(Driver):
         self.target: Callable[..., Any] = lambda: None
         self.trigger: dict[str, Any] = probe.settings.get("trigger") or {}
 
-    def boot(self, handler: str) -> dict[str, Any]:
+    def boot(self, handler: str) -> Facts:
         set_up_django()
         owner, _, value = find(handler)
         self.target = _bound(owner, value)
@@ -39,14 +40,14 @@ class PlainDriver(Driver):
         # A script reads it.
         sys.argv[:] = [getattr(inspect.getmodule(self.function()), "__file__", None) or handler]
         when_imported("apscheduler.schedulers.base", self._capture)
-        return {
-            "library": "a plain callable",
-            "redelivery_s": self._again_s(),
-            "ticks": not self.takes,
-            "bounded_kills": False,
-            "on_kill": self._on_kill(),
-            "owner": _owner(value),
-        }
+        return Facts(
+            library="a plain callable",
+            redelivery_s=self._again_s(),
+            ticks=not self.takes,
+            bounded_kills=False,
+            on_kill=self._on_kill(),
+            owner=_owner(value),
+        )
 
     def _again_s(self) -> float:
         return float(self.trigger.get("every") or 60.0)
@@ -100,7 +101,7 @@ class PlainDriver(Driver):
         found = inspect.unwrap(getattr(func, "__func__", func)) if callable(func) else func
         return found is self.function(), str(getattr(found, "__qualname__", found))
 
-    def publish(self, payload: Any) -> None:
+    def publish(self, payload: Any, like: dict[str, Any] | None = None) -> None:
         message: dict[str, Any] = {"payload": json.loads(json.dumps(payload))}
         if self.takes:
             args, kwargs = self.probe.arguments(message["payload"], self.function())

@@ -83,19 +83,19 @@ def _library(proof: Proof, target: Target) -> Iterator[str]:
             "the handler runs as a plain callable: the next tick runs it again, and nothing else"
             " does"
         )
-    if facts.get("on_kill"):
-        yield f"after a death: {facts['on_kill']}"
-    if facts.get("bounded_kills") is False:
+    if facts.on_kill:
+        yield f"after a death: {facts.on_kill}"
+    if facts.bounded_kills is False:
         yield (
             "nothing bounds crash loops: a message that kills every worker that takes it comes back"
             " for ever"
         )
-    if facts.get("lossy"):
+    if facts.lossy:
         yield (
-            f"{facts.get('library') or 'the library'} loses a job whose process dies: that is said"
+            f"{facts.library or 'the library'} loses a job whose process dies: that is said"
             " and not blamed"
         )
-    if facts.get("acks_late") is False:
+    if facts.acks_late is False:
         yield "the message is acknowledged before the handler runs"
 
 
@@ -108,7 +108,7 @@ def _last_death(proof: Proof, target: Target) -> Iterator[str]:
         return
     histories = (tried.history for tried in proof.tried)
     if any(h.schedule.has_crash and h.kept and h.dead_letters == 0 for h in histories):
-        library = proof.facts.get("library") or "the library"
+        library = proof.facts.library or "the library"
         yield (
             f"a job whose process dies in its last attempt is kept by {library} alone, not in"
             f" {letter.where}"
@@ -127,7 +127,7 @@ def _lives_on(proof: Proof, target: Target) -> Iterator[str]:
             "each run had a process of its own: what a variable remembers from one to the next was"
             " not tried"
         )
-    elif proof.facts.get("same_process"):
+    elif proof.facts.same_process:
         yield (
             "a failed attempt leaves no transaction and no lock open in a connection of a worker"
             " that lives on"
@@ -236,7 +236,7 @@ def _machine(proof: Proof, target: Target) -> Iterator[str]:
         )
     for words in proof.walls.missing:
         yield f"this machine gave the proof {words}"
-    is_open = proof.facts.get("gate") is False or _lacks_gate(proof)
+    is_open = proof.facts.has_gate is False or _lacks_gate(proof)
     if is_open and not proof.walls.has_network:
         yield (
             "this kernel asks about no connection (seccomp): of those that C code makes, only open"

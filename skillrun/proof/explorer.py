@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from skillrun.probe.facts import BootFacts
 from skillrun.proof import ticks
 from skillrun.proof.clones import clone_rows
 from skillrun.proof.history import (
@@ -98,7 +99,7 @@ class Explorer:
 
     def __init__(self, setting: Setting, limit: int = 24) -> None:
         self.setting, self.limit = setting, limit
-        self.facts: dict[str, Any] = {}
+        self.facts = BootFacts()
         self.origin = Origin({})
         self.processes = Processes(setting)
         self.store = setting.store()
@@ -122,14 +123,14 @@ class Explorer:
         """
         self._boot_setting(other.payloads)
         self.origin, self.unpublished, self.refused = other.origin, other.unpublished, other.refused
-        if self.setting.servers and self.setting.spec.enqueue and not self.facts.get("ticks"):
+        if self.setting.servers and self.setting.spec.enqueue and not self.facts.ticks:
             self._publish_first_message(self.payloads[0])
         self.setting.place.adopt(other.setting.place.kept)
         self.setting.keep()
 
     def _boot_setting(self, payloads: Mapping[int, Any]) -> None:
         self.facts = self.setting.zygote().facts
-        self.processes.modules |= set(self.facts.get("modules") or ())
+        self.processes.modules |= set(self.facts.modules)
         self.payloads = dict(payloads)
         spec = self.setting.spec
         self.polled = ticks.is_polled(spec, self.facts)
@@ -181,7 +182,7 @@ class Explorer:
         """
         self._boot_setting(payloads)
         messages: dict[int, dict[str, Any]] = {}
-        if not self.facts.get("ticks"):
+        if not self.facts.ticks:
             messages[0] = self._publish_first_message(payloads[0])
             self.setting.keep()
         self.origin = Origin(messages)
@@ -239,7 +240,7 @@ class Explorer:
         is left out.
         """
         varied = [job for job in self.payloads if job >= VARIED]
-        if not varied or self.facts.get("ticks"):
+        if not varied or self.facts.ticks:
             return
         given = [[job, self._make_publish_arguments(self.payloads[job])] for job in varied]
         made = self._run_process(_Run(Schedule("publish")), "publish_each", [given])
@@ -268,13 +269,8 @@ class Explorer:
         return made is None or made.first("caller-raised") is None
 
     def _make_publish_arguments(self, payload: Any) -> list[Any]:
-        """What the driver's publish is given: also the application's own message, for a library
-        that says there how.
-        """
-        like = self.origin.messages.get(0)
-        if like is not None and self.facts.get("alike"):
-            return [payload, like]
-        return [payload]
+        """What the driver's publish is given: the application's own message says how."""
+        return [payload, self.origin.messages.get(0)]
 
     def _publish_first_message(self, payload: Any) -> dict[str, Any]:
         """By the application's own call, where the spec names it. Raises NotPublished."""
@@ -369,7 +365,7 @@ class Explorer:
         it there.
         """
         enqueue = self.setting.spec.enqueue
-        if not self.facts.get("ticks") or enqueue is None:
+        if not self.facts.ticks or enqueue is None:
             return None
         arguments = self._choose_call_arguments(job)
         with run.watch.aside() if run.watch else contextlib.nullcontext():
@@ -748,7 +744,7 @@ class Explorer:
         copy: int = 0,
     ) -> Process:
         modules = run.schedule.family == "once"
-        lives_on = run.schedule.family == "varied" and bool(self.facts.get("same_process"))
+        lives_on = run.schedule.family == "varied" and self.facts.same_process
         return self.processes.start(
             op,
             args,
@@ -831,7 +827,7 @@ class Explorer:
         proof.dead_letters.
         """
         letter = self.setting.spec.dead_letter
-        counted: int | None = run.dead if self.facts.get("counts_dead") else None
+        counted: int | None = run.dead if self.facts.counts_dead else None
         if letter is None or letter.kind in ("table", "none"):
             return None
         if letter.kind == "framework":

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from skillrun.probe.facts import BootFacts
 from skillrun.proof import ticks
 from skillrun.proof.history import Event, History, ends_with_connection, lasts
 from skillrun.proof.reference import items_of
@@ -113,29 +114,32 @@ def switch_points(boundaries: list[Event]) -> list[str]:
 def plan_schedules(
     spec: JobSpec,
     once: History,
-    facts: dict[str, Any],
+    facts: BootFacts,
     jobs: list[int],
     caller: list[Event],
     varied: int = 0,
+    *,
+    daily: bool = False,
 ) -> Plan:
     """Everything that can be planned from the single run; `double_kills` follow from the kills' own
-    histories.
+    histories. `daily`: each day's ticks were seen to be a job of their own.
     """
     plan = Plan()
     boundaries = find_boundaries(once)
     steps = switch_points(boundaries)
     kills = kill_points([*boundaries, *find_callback_boundaries(once)])
-    has_ticks = bool(facts.get("ticks"))
     clocked = ticks.is_clocked(spec, facts)
     polled = ticks.is_polled(spec, facts)
     names = _find_what_can_fail(spec, boundaries)
     failing = names
-    if has_ticks:
+    if facts.ticks:
         items = items_of(once)
         failing = [f"{name}!" if name in items else name for name in names]
     plan.add("redeliver", [Schedule("redeliver", moves=("redeliver",))])
     plan.add("re-enqueue", [Schedule("re-enqueue", moves=("re-enqueue",))])
-    _add_windows(plan, spec, facts)
+    is_other_by_day = facts.ticks and (daily or _is_cron_job(spec))
+    if not is_other_by_day:
+        plan.add("window", _plan_windows(spec))
     plan.add("error", _plan_errors(spec, names, facts))
     plan.add("exhaustion", _plan_exhaustions(spec, failing, facts))
     plan.add("permanent", _plan_permanent_errors(spec, failing, facts))
@@ -147,7 +151,7 @@ def plan_schedules(
     plan.add("distinct-at-once", _plan_distinct_at_once(steps, jobs, facts), _BESIDE)
     plan.add("same-process", _plan_same_process(plan.schedules, jobs, facts), _SAME)
     plan.add("store-error", _plan_store_errors(boundaries))
-    _add_deaths(plan, spec, kills, facts, polled=polled)
+    _add_deaths(plan, spec, kills, facts, polled=polled, daily=daily)
     plan.add("at-once", _plan_at_once(steps), _AT_ONCE)
     plan.add("stall", _plan_stalls(spec, steps, clocked))
     plan.add("late-error", _plan_late_errors(spec, plan.schedules))
@@ -158,17 +162,14 @@ def plan_schedules(
         plan.add("dst", plan_dst(spec))
     _name_skipped(plan, spec)
     _name_what_ticks_skip(plan, spec, facts, polled=polled)
+    if is_other_by_day:
+        plan.skipped["window"] = "a tick of another day is another job"
     return plan
 
 
-def _is_another_job_on_another_day(spec: JobSpec, facts: dict[str, Any]) -> bool:
-    is_cron = spec.trigger is not None and spec.trigger.type == "cron" and spec.enqueue is None
-    return bool(facts.get("ticks")) and (is_cron or bool(facts.get("daily")))
-
-
-def _add_windows(plan: Plan, spec: JobSpec, facts: dict[str, Any]) -> None:
-    if not _is_another_job_on_another_day(spec, facts):
-        plan.add("window", _plan_windows(spec))
+def _is_cron_job(spec: JobSpec) -> bool:
+    """Whether its tick alone says which job it is."""
+    return spec.trigger is not None and spec.trigger.type == "cron" and spec.enqueue is None
 
 
 def _plan_poison(spec: JobSpec) -> list[Schedule]:
@@ -180,13 +181,13 @@ def _plan_poison(spec: JobSpec) -> list[Schedule]:
 
 
 def _add_deaths(
-    plan: Plan, spec: JobSpec, kills: list[str], facts: dict[str, Any], *, polled: bool
+    plan: Plan, spec: JobSpec, kills: list[str], facts: BootFacts, *, polled: bool, daily: bool
 ) -> None:
     """A death at each of the find_boundaries; where messages may be lost, with and without its own."""
     plan.add("kill", _plan_kills(kills, facts))
-    if polled and not facts.get("daily"):
+    if polled and not daily:
         plan.add("kill", _plan_next_day(spec, polled))
-    if facts.get("ticks"):
+    if facts.ticks:
         # Ticks look for their work: there is no message that could be lost.
         plan.add("kill-lose", [])
         return
@@ -194,20 +195,16 @@ def _add_deaths(
     plan.add("kill-lose", [*lost, *_plan_next_day(spec, polled)])
 
 
-def _name_what_ticks_skip(
-    plan: Plan, spec: JobSpec, facts: dict[str, Any], *, polled: bool
-) -> None:
+def _name_what_ticks_skip(plan: Plan, spec: JobSpec, facts: BootFacts, *, polled: bool) -> None:
     """Reasons that hold for callables that are started by a clock."""
     if polled and plan_dst(spec):
         plan.skipped["dst"] = (
             "a tick looks for its work: one more in the hour that comes twice is as redeliver"
         )
-    if facts.get("ticks") and spec.enqueue is None:
+    if facts.ticks and spec.enqueue is None:
         plan.skipped["poison"] = "a tick takes no payload"
-    if facts.get("ticks"):
+    if facts.ticks:
         plan.skipped["kill-lose"] = "no message is lost where ticks look for their work"
-    if _is_another_job_on_another_day(spec, facts):
-        plan.skipped["window"] = "a tick of another day is another job"
 
 
 def _plan_windows(spec: JobSpec) -> list[Schedule]:
@@ -241,14 +238,14 @@ def _find_what_can_fail(spec: JobSpec, boundaries: list[Event]) -> list[str]:
     return writes[:1]
 
 
-def can_raise(spec: JobSpec, name: str, error: str, facts: dict[str, Any]) -> bool:
+def can_raise(spec: JobSpec, name: str, error: str, facts: BootFacts) -> bool:
     """Whether an error comes out of what `name` stands for: an adapter's own exceptions come out of
     that adapter alone.
 
     One of the repository's that the adapter's module has no name for comes from elsewhere, too; a
     library's or a built-in one may come out of any.
     """
-    if error in facts.get("foreign_errors", {}).get(name.partition("#")[0], ()):
+    if error in facts.foreign_errors.get(name.partition("#")[0], ()):
         return False
     adapters = {effect.name: effect.call.partition(":")[0] for effect in spec.effects or ()}
     home = error.partition(":")[0]
@@ -267,7 +264,7 @@ def _number_errors(
     return numbered[len(before) :]
 
 
-def _plan_errors(spec: JobSpec, names: list[str], facts: dict[str, Any]) -> Iterator[Schedule]:
+def _plan_errors(spec: JobSpec, names: list[str], facts: BootFacts) -> Iterator[Schedule]:
     """Each transient error before each call, and after it: the effect took place and its answer was lost."""
     failures = spec.failures
     if failures is None:
@@ -286,9 +283,7 @@ def _plan_errors(spec: JobSpec, names: list[str], facts: dict[str, Any]) -> Iter
                 yield Schedule("error", (answer_lost,), ("redeliver",))
 
 
-def _plan_permanent_errors(
-    spec: JobSpec, names: list[str], facts: dict[str, Any]
-) -> Iterator[Schedule]:
+def _plan_permanent_errors(spec: JobSpec, names: list[str], facts: BootFacts) -> Iterator[Schedule]:
     """Each permanent error before each call, however often that is made: it does not pass."""
     if spec.failures is None:
         return
@@ -300,7 +295,7 @@ def _plan_permanent_errors(
                 yield Schedule("permanent", (fault,))
 
 
-def _plan_exhaustions(spec: JobSpec, names: list[str], facts: dict[str, Any]) -> Iterator[Schedule]:
+def _plan_exhaustions(spec: JobSpec, names: list[str], facts: BootFacts) -> Iterator[Schedule]:
     """An error that does not pass: the job must be given up, after as many attempts as declared."""
     if spec.failures is None:
         return
@@ -321,11 +316,11 @@ def _plan_exhaustions(spec: JobSpec, names: list[str], facts: dict[str, Any]) ->
                 asks_for_jitter = False
 
 
-def _plan_kills(kills: list[str], facts: dict[str, Any]) -> Iterator[Schedule]:
+def _plan_kills(kills: list[str], facts: BootFacts) -> Iterator[Schedule]:
     """`victims_differ`: the library treats a dead child and a dead worker differently."""
     for at in kills:
         yield Schedule("kill", (Fault("kill", at),))
-    if facts.get("victims_differ"):
+    if facts.victims_differ:
         for at in kills:
             yield Schedule("kill", (Fault("kill-worker", at),))
 
@@ -429,13 +424,13 @@ def _plan_at_once(steps: list[str]) -> Iterator[Schedule]:
 
 
 def _plan_same_process(
-    planned: list[Schedule], jobs: list[int], facts: dict[str, Any]
+    planned: list[Schedule], jobs: list[int], facts: BootFacts
 ) -> Iterator[Schedule]:
     """What a worker keeps in memory: a session after an error, a cache, a module's variable.
 
     The first error at each place, which ends the first job or its first attempt; then another job.
     """
-    if not facts.get("same_process"):
+    if not facts.same_process:
         return
     other = (f"job={jobs[0]}",) if jobs else ()
     yield Schedule("same-process", moves=("redeliver", *other), same=True)
@@ -458,19 +453,19 @@ def _plan_same_process(
 
 
 def _plan_two_given_up(
-    planned: list[Schedule], jobs: list[int], facts: dict[str, Any]
+    planned: list[Schedule], jobs: list[int], facts: BootFacts
 ) -> Iterator[Schedule]:
     """Two jobs that cannot be done, one after the other: each leaves a dead letter of its own."""
     first = next((schedule for schedule in planned if schedule.family == "permanent"), None)
-    if first is not None and jobs and not facts.get("ticks"):
+    if first is not None and jobs and not facts.ticks:
         yield replace(first, family="distinct", moves=(f"job={jobs[0]}",))
 
 
 def _plan_distinct_at_once(
-    steps: list[str], jobs: list[int], facts: dict[str, Any]
+    steps: list[str], jobs: list[int], facts: BootFacts
 ) -> Iterator[Schedule]:
     """Two jobs that share something, each between two steps of the other: a lost update."""
-    if jobs and not facts.get("ticks"):
+    if jobs and not facts.ticks:
         for at in steps:
             yield Schedule("distinct-at-once", (Fault("switch", at),), beside=jobs[0])
 
@@ -508,9 +503,9 @@ def _plan_late_errors(spec: JobSpec, planned: list[Schedule]) -> Iterator[Schedu
             yield replace(stall, family="late-error", faults=(*stall.faults, late))
 
 
-def _plan_fresh_interpreter(boundaries: list[Event], facts: dict[str, Any]) -> Iterator[Schedule]:
+def _plan_fresh_interpreter(boundaries: list[Event], facts: BootFacts) -> Iterator[Schedule]:
     """What a death loses by design is published again."""
-    lossy = bool(facts.get("lossy"))
+    lossy = facts.lossy
     yield Schedule("fresh-interpreter", moves=("redeliver",), fresh=True)
     again = ("re-enqueue",) if lossy else ()
     for event in boundaries:
@@ -519,14 +514,14 @@ def _plan_fresh_interpreter(boundaries: list[Event], facts: dict[str, Any]) -> I
             yield Schedule("fresh-interpreter", (fault,), again, lose=lossy, fresh=True)
 
 
-def _plan_publish_faults(caller: list[Event], facts: dict[str, Any]) -> Iterator[Schedule]:
+def _plan_publish_faults(caller: list[Event], facts: BootFacts) -> Iterator[Schedule]:
     """The publisher dies, or the broker is away; then the application tries again."""
     for event in caller:
         if not event.boundary or event["kind"] not in ("publish", "commit"):
             continue
         yield Schedule("publish-fault", (Fault("caller-kill", event.boundary),))
         if event["kind"] == "publish" and event["when"] == "before":
-            error = facts.get("broker_error", "ConnectionError")
+            error = facts.broker_error
             fault = Fault("caller-raise", event.boundary, error=error)
             yield Schedule("publish-fault", (fault,))
 

@@ -214,10 +214,11 @@ class _Session:
         plan = plan_schedules(
             self.target.spec,
             self.reference.once,
-            {**explorer.facts, "daily": explorer.daily},
+            explorer.facts,
             sorted(self.reference.jobs),
             caller,
             self._count_varied(explorer),
+            daily=explorer.daily,
         )
         for job, why in explorer.unpublished.items():
             said = f"{_name_job(job)}: {why}"

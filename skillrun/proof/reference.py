@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from skillrun.probe.facts import BootFacts
 from skillrun.proof.history import Event, History
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Reference:
     spec: JobSpec
     once: History
     jobs: Mapping[int, History] = field(default_factory=dict)
-    facts: Mapping[str, Any] = field(default_factory=dict)  # of the driver
+    facts: BootFacts = field(default_factory=BootFacts)
     volatile: frozenset[str] = frozenset()  # state queries that differ between two single runs
     # Distinct job -> why its single run is no comparison.
     unfit: Mapping[int, str] = field(default_factory=dict)
@@ -58,7 +59,7 @@ class Reference:
     @property
     def is_batch(self) -> bool:
         """One tick does several pieces of work, each with a call of its own."""
-        return bool(self.facts.get("ticks")) and bool(items_of(self.once))
+        return self.facts.ticks and bool(items_of(self.once))
 
     @property
     def effects(self) -> tuple[Effect, ...]:

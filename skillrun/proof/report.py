@@ -48,7 +48,7 @@ def proof_report(
         "verdict": proof.verdict,
         "job": shown(target.spec.job),
         "handler": shown(target.spec.handler or ""),
-        "library": shown(str(proof.facts.get("library") or "none")),
+        "library": shown(proof.facts.library or "none"),
         "network": "walled" if proof.walls.has_network else "open",
         "sandbox": {"kind": proof.walls.kind, "missing": list(proof.walls.missing)},
         "given": _describe_given(proof, only),
@@ -199,7 +199,7 @@ def _describe_attempts(proof: Proof, target: Target) -> dict[str, Any]:
     return {
         "declared": declared,
         "observed": sorted(seen),
-        "unbounded_by_kills": proof.facts.get("bounded_kills") is False,
+        "unbounded_by_kills": proof.facts.bounded_kills is False,
     }
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from skillrun.probe.facts import BootFacts
 from skillrun.proof.families import Plan
 from skillrun.proof.history import History
 from skillrun.proof.judges import logs
@@ -57,7 +58,7 @@ class Proof:
     plan: Plan = field(default_factory=Plan)
     reference: Reference | None = None
     answers: Mapping[str, logs.Answer] = field(default_factory=dict)
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: BootFacts = field(default_factory=BootFacts)
     modules: tuple[str, ...] = ()
     walls: Walls = field(default_factory=lambda: Walls("hooks"))
     duration_ms: int = 0

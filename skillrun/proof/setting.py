@@ -223,7 +223,7 @@ class Setting:
                 self.sandbox, self.python, config, self.env(**more), self.root, output
             )
             made.start()
-            owner = made.facts.get("owner")
+            owner = made.facts.owner
             if (
                 self.driver is None and owner is not None
             ):  # whatever the sources looked like, the object says it

@@ -25,7 +25,7 @@ def reference_of(explorer: Explorer, spec: JobSpec) -> tuple[Reference, tuple[Hi
     once = explorer.run(ONCE)
     if once.hung or once.runs[0].died:
         return Reference(spec, once, {}, explorer.facts), (once,)
-    if explorer.facts.get("ticks"):
+    if explorer.facts.ticks:
         explorer.orders.items = items_of(once)
     explorer.unread = find_unread_tables(explorer, [once])
     if explorer.unread:
@@ -65,7 +65,7 @@ def _single_ticks(explorer: Explorer, spec: JobSpec) -> dict[str, History]:
 def _orders(explorer: Explorer, jobs: Iterable[int]) -> tuple[History, ...]:
     """The first job and a distinct one, one after the other, in both orders."""
     other = next(iter(jobs), None)
-    if other is None or explorer.facts.get("ticks"):
+    if other is None or explorer.facts.ticks:
         return ()
     moves = (("job=0", f"job={other}"), (f"job={other}", "job=0"))
     made = (explorer.run(Schedule("alone", moves=both)) for both in moves)

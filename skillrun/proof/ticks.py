@@ -11,11 +11,12 @@ import itertools
 import time
 from collections.abc import Iterable
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 if TYPE_CHECKING:
     from skillrun.contract.job import JobSpec
+    from skillrun.probe.facts import BootFacts
     from skillrun.proof.history import Delivery
 
 DAY_S = 86400.0
@@ -49,16 +50,14 @@ _NAMED = {
 }
 
 
-def is_polled(spec: JobSpec, facts: dict[str, Any]) -> bool:
+def is_polled(spec: JobSpec, facts: BootFacts) -> bool:
     """Each tick looks for work in a database: a poller, and a cron job that goes by no key and
     takes up what is left.
 
     Of a cron job that is one of several ticks a day, or a retry policy that waits for the next day.
     """
     polls = spec.trigger is not None and spec.trigger.type == "poller"
-    return bool(facts.get("ticks")) and (
-        polls or spec.enqueue is not None or _takes_up_what_is_left(spec)
-    )
+    return facts.ticks and (polls or spec.enqueue is not None or _takes_up_what_is_left(spec))
 
 
 def _takes_up_what_is_left(spec: JobSpec) -> bool:
@@ -75,10 +74,10 @@ def _read_delays(spec: JobSpec) -> tuple[float, ...]:
     return spec.retry.delays()
 
 
-def is_clocked(spec: JobSpec, facts: dict[str, Any]) -> bool:
+def is_clocked(spec: JobSpec, facts: BootFacts) -> bool:
     """Each tick is a job of its own."""
     cron = spec.trigger is not None and spec.trigger.type == "cron"
-    return bool(facts.get("ticks")) and cron and not is_polled(spec, facts)
+    return facts.ticks and cron and not is_polled(spec, facts)
 
 
 # -- polled

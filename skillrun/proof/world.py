@@ -143,8 +143,8 @@ def _show_payload(spec: Any, job: int) -> str:
 
 def _judge_source(root: Path, reference: Reference) -> Iterator[Judgement]:
     """The handler that ran must be the one in this checkout, and no installed copy of it."""
-    file = reference.facts.get("file")
-    if file is None:
+    file = reference.facts.file
+    if not file:
         return
     path = Path(file).resolve()
     inside = path.is_relative_to(root.resolve()) and "site-packages" not in path.parts

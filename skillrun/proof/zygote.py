@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skillrun.core.errors import Misuse, Refused
+from skillrun.probe.facts import BootFacts, read_facts
 from skillrun.proof.unset import find_unset
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ class Zygote:
     ) -> None:
         self.sandbox, self.python, self.config = sandbox, python, config
         self.env, self.cwd, self.output = dict(env), cwd, output
-        self.facts: dict[str, Any] = {}
+        self.facts = BootFacts()
         self._next = 0
         self._running: dict[int, Running] = {}
         self._unread = b""
@@ -164,10 +165,10 @@ class Zygote:
             answer = self._answer()
             if "booted" not in answer:
                 raise _boot_failed(answer, self.config["root"])
+            self.facts = self._read_facts(answer["booted"])
         except BaseException:
             self.stop()
             raise
-        self.facts = answer["booted"]
         self.control.setblocking(False)
         return self
 
@@ -220,6 +221,12 @@ class Zygote:
         if not isinstance(answer, dict):
             raise self._babbles()
         return answer
+
+    def _read_facts(self, document: object) -> BootFacts:
+        try:
+            return read_facts(document)
+        except ValueError:
+            raise self._babbles() from None
 
     def _wait_for_answer(self, deadline: float) -> bool:
         """Until it says something; False where the time is over. Raises BootFailed where it was

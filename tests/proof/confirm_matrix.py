@@ -77,7 +77,7 @@ def table(name: str, wait_s: float | None) -> Iterator[tuple[str, Confirmed]]:
             setting.set_up()
             explorer = Explorer(setting)
             explorer.begin({0: spec.examples[0]})
-            after_s = float(explorer.facts["redelivery_s"])
+            after_s = float(explorer.facts.redelivery_s)
             with Stage(
                 Target(spec, root, module.DRIVER), redelivery_s=after_s, wait_s=wait_s
             ) as stage:

@@ -93,7 +93,7 @@ def settled(history: History) -> list[tuple[str, float]]:
 
 def test_facts(desk: Desk) -> None:
     facts = desk.explorer.facts
-    assert (facts["redelivery_s"], facts["max_attempts"], facts["bounded_kills"]) == (70.0, 9, True)
+    assert (facts.redelivery_s, facts.max_attempts, facts.bounded_kills) == (70.0, 9, True)
 
 
 def test_a_death_uses_up_a_try_and_the_job_waits_for_its_key(desk: Desk) -> None:
@@ -256,7 +256,7 @@ def test_only_modules_that_may_have_settings_are_imported(tmp_path: Path) -> Non
     with setting_of(root) as setting:
         setting.start_servers()
         setting.set_up()
-        assert setting.zygote().facts["max_attempts"] == 9
+        assert setting.zygote().facts.max_attempts == 9
     assert not (root / "imported").exists()
 
 
@@ -275,7 +275,7 @@ INHERITED = LISTED.replace("    functions", "    max_tries = 9\n    functions").
     (WORKER, "(WorkerSettings):\n    functions = WorkerSettings", "(Base):\n    functions = Base"),
 )
 def test_the_first_settings_that_list_it_are_taken(desk: Desk) -> None:
-    assert desk.explorer.facts["max_attempts"] in (5, 9)
+    assert desk.explorer.facts.max_attempts in (5, 9)
 
 
 PICKY = """
@@ -380,7 +380,7 @@ def test_a_cron_job_has_one_try_and_an_id_of_its_tick(tmp_path: Path) -> None:
         setting.set_up()
         explorer = Explorer(setting)
         explorer.begin({0: {}})
-        assert explorer.facts["max_attempts"] == 1
+        assert explorer.facts.max_attempts == 1
         assert explorer.origin.messages[0]["id"].startswith("cron:confirm:")
         assert explorer.run(ONCE).runs[0].outcome == "succeeded"
         assert [how for how, _ in settled(explorer.run(parse_schedule(KILL)))] == [

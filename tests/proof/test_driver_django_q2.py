@@ -323,7 +323,7 @@ def test_two_at_once_come_back_as_one(boot: Boot) -> None:
 def test_redis_gives_nothing_back(boot: Boot) -> None:
     pytest.importorskip("redis")
     explorer = boot(FAILING, "'orm': None, 'redis': {'host': 'localhost'}")
-    assert (explorer.facts["lossy"], explorer.facts["bounded_kills"]) == (True, True)
+    assert (explorer.facts.lossy, explorer.facts.bounded_kills) == (True, True)
     history = under(explorer, "once")
     assert (outcomes(history), history.kept) == (["failed"], 1)
     lost = under(explorer, "kill@after:insert-told#1")

@@ -210,7 +210,7 @@ def test_a_periodic_task_comes_at_its_next_tick(boot: Boot) -> None:
     def main():
         write("done")
     """)
-    assert (explorer.facts["ticks"], explorer.facts["redelivery_s"], explorer.facts["lossy"]) == (
+    assert (explorer.facts.ticks, explorer.facts.redelivery_s, explorer.facts.lossy) == (
         True,
         6 * 3600,
         False,

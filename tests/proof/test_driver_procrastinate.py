@@ -99,7 +99,7 @@ def near(seconds: float) -> Any:
 
 def test_a_job_is_given_back_by_the_periodic_task_and_that_is_an_attempt(clinic: Clinic) -> None:
     facts = clinic.explorer.facts
-    assert (facts["redelivery_s"], facts["max_attempts"], facts["bounded_kills"]) == (
+    assert (facts.redelivery_s, facts.max_attempts, facts.bounded_kills) == (
         630.0,
         4,
         True,
@@ -112,7 +112,7 @@ def test_a_job_is_given_back_by_the_periodic_task_and_that_is_an_attempt(clinic:
 def test_nobody_gives_it_back(clinic: Clinic) -> None:
     history = clinic.under(KILL)
     assert ([how for how, _ in settled(history)], history.lost) == (["lost"], 1)
-    assert "stays `doing`" in clinic.explorer.facts["on_kill"]
+    assert "stays `doing`" in clinic.explorer.facts.on_kill
 
 
 @pytest.mark.real

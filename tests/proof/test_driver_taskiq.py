@@ -96,12 +96,12 @@ def broker(name: str, options: str = "REDIS") -> tuple[Edit, ...]:
 
 def test_facts(office: Explorer) -> None:
     facts = office.facts
-    assert (facts["redelivery_s"], facts["max_attempts"], facts["bounded_kills"]) == (
+    assert (facts.redelivery_s, facts.max_attempts, facts.bounded_kills) == (
         120.0,
         4,
         False,
     )
-    assert "another message has come after it" in facts["on_kill"]
+    assert "another message has come after it" in facts.on_kill
 
 
 def test_a_death_brings_the_message_back_and_counts_nothing(office: Explorer) -> None:
@@ -126,7 +126,7 @@ def test_a_broker_that_acknowledges_nothing_loses_the_job(tmp_path: Path, name: 
         setting.set_up()
         explorer = Explorer(setting)
         explorer.begin(PAYLOADS)
-        assert name in explorer.facts["on_kill"]
+        assert name in explorer.facts.on_kill
         assert settled(under(explorer, KILL)) == [("lost", 0.0)]
         history = under(explorer, "raise=TimeoutError@before:announcement#1 kill@after:publish#1/1")
     # Its retry was sent.
@@ -139,7 +139,7 @@ def test_a_broker_that_acknowledges_nothing_loses_the_job(tmp_path: Path, name: 
 @edited(*broker("RedisStreamSentinelBroker", "[('localhost', 26379)], 'main'"))
 @pytest.mark.real
 def test_a_stream_whose_pending_messages_nobody_claims(office: Explorer) -> None:
-    assert "RedisStreamSentinelBroker claims nothing" in office.facts["on_kill"]
+    assert "RedisStreamSentinelBroker claims nothing" in office.facts.on_kill
     assert settled(under(office, "once")) == [("acked", 0.0)]
     assert settled(under(office, KILL)) == [("lost", 0.0)]
 
@@ -163,7 +163,7 @@ def test_a_notification_comes_once(office: Explorer) -> None:
 @edited((TASKS, "@broker.task\n", "@broker.task(ack_type='when_received')\n"))
 @pytest.mark.real
 def test_what_is_acknowledged_early_is_lost(office: Explorer) -> None:
-    assert (office.facts["acks_late"], settled(under(office, KILL))) == (False, [("lost", 0.0)])
+    assert (office.facts.acks_late, settled(under(office, KILL))) == (False, [("lost", 0.0)])
     assert settled(under(office, "once")) == [("acked", 0.0)]
 
 

@@ -16,6 +16,7 @@ import pytest
 
 from skillrun.contract.job import JobSpec
 from skillrun.contract.spec import load_spec
+from skillrun.probe.facts import BootFacts
 from skillrun.proof.explorer import Explorer
 from skillrun.proof.families import plan_schedules
 from skillrun.proof.history import Delivery, History
@@ -48,7 +49,7 @@ class Job:
     once: History
 
     @property
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> BootFacts:
         return self.explorer.facts
 
     def first(self, family: str) -> Schedule:
@@ -98,9 +99,9 @@ def _booted(spec: JobSpec, setting: Setting) -> Job:
 
 
 def test_facts_name_library_and_death(job: Job) -> None:
-    assert job.facts["library"] and job.facts["on_kill"]
-    assert job.facts["redelivery_s"] > 0
-    assert Path(job.facts["file"]).is_relative_to(job.explorer.setting.root)
+    assert job.facts.library and job.facts.on_kill
+    assert job.facts.redelivery_s > 0
+    assert Path(job.facts.file).is_relative_to(job.explorer.setting.root)
 
 
 def test_what_is_published_is_what_the_application_publishes(job: Job) -> None:
@@ -140,7 +141,7 @@ def test_a_transient_error_is_tried_again(job: Job) -> None:
     assert {event["key"] for event in history.performed()} == {
         event["key"] for event in job.once.performed()
     }
-    if not job.facts.get("ticks") and len(history.runs) > 1:
+    if not job.facts.ticks and len(history.runs) > 1:
         assert history.runs[0].outcome == "retried"
 
 
@@ -157,10 +158,10 @@ def test_exhaustion_uses_up_the_attempts_at_the_declared_delays(job: Job) -> Non
     spent = time.monotonic() - begun
     declared = _declared(job)
     # By the library's jitter.
-    longest = job.spec.retry.delays(job.facts.get("spread", 1.0)) if job.spec.retry else ()
+    longest = job.spec.retry.delays(job.facts.spread) if job.spec.retry else ()
     _check_sound(history)
     assert count_attempts(history, _reference(job)) == len(declared) + 1
-    if job.facts.get("ticks"):
+    if job.facts.ticks:
         return  # the ticks wait, and not the job
     waited = measured_delays(history)
     assert len(waited) == len(declared)
@@ -175,9 +176,9 @@ def test_a_death_does_what_the_facts_say(job: Job, do: str) -> None:
     history = job.explorer.run(parse_schedule(f"{do}@{at}"))
     _check_sound(history)
     assert history.runs[0].died
-    if job.facts.get("lossy"):
+    if job.facts.lossy:
         assert (history.lost, len(history.runs)) == (1, 1)
-        assert "lost" in job.facts["on_kill"]
+        assert "lost" in job.facts.on_kill
     else:
         assert history.lost == 0
         assert history.state == job.once.state

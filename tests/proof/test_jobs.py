@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from skillrun.contract.job import JobSpec
+from skillrun.probe.facts import BootFacts
 from skillrun.proof.jobs import distinct_payloads, is_same_job, read_payload
 from skillrun.proof.ticks import is_clocked, is_polled
 
@@ -67,7 +68,7 @@ def ticking(schedule: str, strategy: str, **fields: Any) -> JobSpec:
 
 
 def test_a_cron_job_of_many_ticks_a_day_that_goes_by_no_key_is_polled() -> None:
-    facts = {"ticks": True}
+    facts = BootFacts(ticks=True)
     assert is_polled(ticking("*/5 * * * *", "invariant"), facts)
     assert is_clocked(ticking("30 2 * * *", "invariant"), facts)
     assert is_clocked(ticking("*/5 * * * *", "keyed"), facts)
@@ -75,8 +76,8 @@ def test_a_cron_job_of_many_ticks_a_day_that_goes_by_no_key_is_polled() -> None:
 
 def test_a_daily_cron_job_whose_retries_wait_for_the_next_day_is_polled() -> None:
     retry = {"max_attempts": 5, "backoff": {"kind": "fixed", "base": "24h"}}
-    assert is_polled(ticking("30 2 * * *", "invariant", retry=retry), {"ticks": True})
-    assert is_clocked(ticking("30 2 * * *", "keyed", retry=retry), {"ticks": True})
+    assert is_polled(ticking("30 2 * * *", "invariant", retry=retry), BootFacts(ticks=True))
+    assert is_clocked(ticking("30 2 * * *", "keyed", retry=retry), BootFacts(ticks=True))
 
 
 def test_what_a_message_holds_is_a_payload_again() -> None:

@@ -25,6 +25,7 @@ from histories import (
 )
 
 from skillrun.contract.job import DeadLetter, Effect, JobSpec
+from skillrun.probe.facts import BootFacts
 from skillrun.proof.history import Delivery, Event, History
 from skillrun.proof.judges import attempts, effects, logs, state, unknowns
 from skillrun.proof.judges.registry import judge_history
@@ -662,7 +663,7 @@ def answered(*told: Any, failing: Any = (), fields: str = "id=7") -> dict[str, s
         [*told, *DONE],
     )
     found = logs.answers(
-        [good, bad], against(spec(), facts={"loggers": ["library."]}), {0: {"id": 7}}
+        [good, bad], against(spec(), facts=BootFacts(loggers=("library.",))), {0: {"id": 7}}
     )
     return {question: answer.by for question, answer in found.items()}
 
@@ -793,7 +794,9 @@ def test_a_tick_without_a_key_tells_why_a_piece_of_its_work_failed(
     failing = history(
         f"raise={AWAY}@before:email#1!", first, [log("started"), *sent[0], RETURNED, ACKED]
     )
-    found = logs.answers([once, failing], against(ticking, once, facts={"ticks": True}), {0: {}})
+    found = logs.answers(
+        [once, failing], against(ticking, once, facts=BootFacts(ticks=True)), {0: {}}
+    )
     assert (found["why"].by, found["retry"].by) == expected
 
 
@@ -822,5 +825,8 @@ def test_what_the_library_says_of_a_handler_whose_decorator_gave_up_is_no_lie() 
     said = log("job export id=7 ended with status: Success", logger="procrastinate.worker")
     once = history("once", [*effect(), said, RETURNED, ACKED])
     seen = history(f"raise={AWAY}@before:email#1", [MET, raised(AWAY), said, ACKED])
-    assert rules(logs.lies, seen, against(made, once, facts={"loggers": ["procrastinate"]})) == []
+    assert (
+        rules(logs.lies, seen, against(made, once, facts=BootFacts(loggers=("procrastinate",))))
+        == []
+    )
     assert rules(logs.lies, seen, against(made, once)) == ["logs.lie"]

@@ -43,6 +43,7 @@ from redis.asyncio import ConnectionPool, UnixDomainSocketConnection
 from ...probe import ids
 from ...probe.driver import Driver as BaseDriver
 from ...probe.driver import Probe
+from ...probe.facts import Facts
 from ...probe.modules import whose_text
 from ...probe.names import NotThere, find, set_up_django
 from ...probe.shapes import without_context
@@ -151,7 +152,7 @@ class Driver(BaseDriver):
         self.settled = False
         self._capture()
 
-    def boot(self, handler: str) -> dict[str, Any]:
+    def boot(self, handler: str) -> Facts:
         logging.getLogger("arq").setLevel(logging.INFO)  # as the command line of its worker does
         set_up_django()
         _, _, self.target = find(handler)
@@ -161,17 +162,16 @@ class Driver(BaseDriver):
         most = self._most(worker, self._name(worker))
         self.redelivery_s = float(worker.in_progress_timeout_s)
         self._warm()
-        return {
-            "library": f"arq {VERSION}",
-            "redelivery_s": self.redelivery_s,
-            "acks_late": True,
-            "same_process": True,
-            "bounded_kills": True,
-            "max_attempts": most,
-            "alike": True,
-            "broker_error": "redis.exceptions:ConnectionError",
-            "on_kill": _ON_KILL.format(wait=self.redelivery_s, most=most),
-        }
+        return Facts(
+            library=f"arq {VERSION}",
+            redelivery_s=self.redelivery_s,
+            acks_late=True,
+            same_process=True,
+            bounded_kills=True,
+            max_attempts=most,
+            broker_error="redis.exceptions:ConnectionError",
+            on_kill=_ON_KILL.format(wait=self.redelivery_s, most=most),
+        )
 
     def prepare(self, handler: str) -> InProcess:
         """Finds the settings of the workers that run it, and its names there. One such worker;

@@ -24,6 +24,7 @@ from kombu.messaging import Producer
 
 from ...probe.driver import Driver as BaseDriver
 from ...probe.driver import Probe
+from ...probe.facts import Facts
 from ...probe.names import NotThere, find
 from ...probe.swap import swap
 
@@ -54,7 +55,7 @@ class Driver(BaseDriver):
         self.app: Any = None
         self.scheme = "amqp"
 
-    def boot(self, handler: str) -> dict[str, Any]:
+    def boot(self, handler: str) -> Facts:
         load_apps(handler.partition(":")[0].partition(".")[0])
         _, _, found = find(handler)
         found = found._get_current_object() if hasattr(found, "_get_current_object") else found
@@ -66,7 +67,7 @@ class Driver(BaseDriver):
         self._trace()
         self._capture()
         self._warm()
-        return self._facts()
+        return self.read_facts()
 
     def _prepare(self) -> None:
         """As a worker starts: all task modules are imported. No message and no result leaves the
@@ -112,24 +113,23 @@ class Driver(BaseDriver):
         """Touches what a delivery touches, in a child that waits for its order."""
         self._request(_example(self.task.name), _Settled())
 
-    def _facts(self) -> dict[str, Any]:
+    def read_facts(self) -> Facts:
         task = self.task
-        return {
-            "library": f"celery {find('celery:__version__')[2]}",
-            "redelivery_s": self._redelivery_s(),
-            "acks_late": bool(task.acks_late),
-            "same_process": self.app.conf.worker_max_tasks_per_child != 1,
-            "bounded_kills": bool(getattr(task, "retry_on_worker_lost", False))
+        return Facts(
+            library=f"celery {find('celery:__version__')[2]}",
+            redelivery_s=self._redelivery_s(),
+            acks_late=bool(task.acks_late),
+            same_process=self.app.conf.worker_max_tasks_per_child != 1,
+            bounded_kills=bool(getattr(task, "retry_on_worker_lost", False))
             and task.max_retries is not None,
-            "max_attempts": None if task.max_retries is None else task.max_retries + 1,
-            "on_kill": self._on_kill(),
-            "broker": self.scheme,
-            "victims_differ": True,
+            max_attempts=None if task.max_retries is None else task.max_retries + 1,
+            on_kill=self._on_kill(),
+            victims_differ=True,
             # celery.app.log: the worker gives the root logger its own level, whatever handlers it
             # has, unless the application configures logs by this signal.
-            "sets_log_level": not signals.setup_logging.receivers,
-            "broker_error": "kombu.exceptions:OperationalError",
-        }
+            sets_log_level=not signals.setup_logging.receivers,
+            broker_error="kombu.exceptions:OperationalError",
+        )
 
     def _redelivery_s(self) -> float:
         """Redis gives a message back after the visibility timeout, AMQP at once."""
@@ -237,7 +237,7 @@ class Driver(BaseDriver):
         takes_self = next(iter(inspect.signature(function).parameters), "") == "self"
         return self.probe.bound(function, (None, *body[0]) if takes_self else body[0], body[1])
 
-    def publish(self, payload: Any) -> None:
+    def publish(self, payload: Any, like: dict[str, Any] | None = None) -> None:
         args, kwargs = self.probe.arguments(payload, self.function())
         with self._unchecked():
             self.task.apply_async(args=args, kwargs=kwargs)

@@ -32,6 +32,7 @@ from typing import Any
 from ...probe.commits import Commits
 from ...probe.driver import Driver as BaseDriver
 from ...probe.driver import Probe
+from ...probe.facts import Facts
 from ...probe.names import NotThere, find, set_up_django
 from ...probe.swap import swap
 
@@ -112,7 +113,7 @@ class Driver(BaseDriver):
 
     # -- the beginning
 
-    def boot(self, handler: str) -> dict[str, Any]:
+    def boot(self, handler: str) -> Facts:
         self.prepare(handler)
         self._capture()
         with contextlib.suppress(
@@ -120,7 +121,7 @@ class Driver(BaseDriver):
         ):  # before Django Q2 1.8 the sentinel alone keeps the time
             importlib.import_module("django_q.timeout").signal = Alarms("signal")  # type: ignore[attr-defined]
         self._warm()
-        return self._facts()
+        return self.read_facts()
 
     def prepare(self, handler: str) -> None:
         """Reads the settings and finds the function. Raises NotThere."""
@@ -160,22 +161,21 @@ class Driver(BaseDriver):
             raise NotThere(_NO_TABLE.format(error=error)) from error
         self.db.connections.close_all()
 
-    def _facts(self) -> dict[str, Any]:
+    def read_facts(self) -> Facts:
         version = ".".join(map(str, importlib.import_module("django_q").VERSION))
-        return {
-            "library": f"django-q2 {version}",
-            "redelivery_s": float(self.conf.RETRY) if self.orm else 1.0,
-            "acks_late": self.orm,
-            "bounded_kills": not self.orm,
-            "lossy": not self.orm,
-            "same_process": self.conf.RECYCLE != 1,
-            "counts_dead": True,
-            "alike": True,
-            "on_kill": _ON_KILL.format(retry=self.conf.RETRY) if self.orm else _POPPED,
-            "broker_error": "django.db.utils:OperationalError"
+        return Facts(
+            library=f"django-q2 {version}",
+            redelivery_s=float(self.conf.RETRY) if self.orm else 1.0,
+            acks_late=self.orm,
+            bounded_kills=not self.orm,
+            lossy=not self.orm,
+            same_process=self.conf.RECYCLE != 1,
+            counts_dead=True,
+            on_kill=_ON_KILL.format(retry=self.conf.RETRY) if self.orm else _POPPED,
+            broker_error="django.db.utils:OperationalError"
             if self.orm
             else "redis.exceptions:ConnectionError",
-        }
+        )
 
     def function(self) -> Any:
         wrapped = inspect.unwrap(self.target)

@@ -24,6 +24,7 @@ from typing import Any
 from ...probe.commits import Commits
 from ...probe.driver import Driver as BaseDriver
 from ...probe.driver import Probe
+from ...probe.facts import Facts
 from ...probe.names import NotThere, find, set_up_django
 from ...probe.swap import swap
 
@@ -73,23 +74,22 @@ class Driver(BaseDriver):
 
     # -- the beginning
 
-    def boot(self, handler: str) -> dict[str, Any]:
+    def boot(self, handler: str) -> Facts:
         self.prepare(handler)
         self._only_wanted()
         self._warm()
-        return {
-            "library": f"django-tasks-db {self.library.version}",
-            "redelivery_s": 1.0,
-            "acks_late": False,
-            "lossy": True,
-            "bounded_kills": True,
-            "max_attempts": 1,
-            "same_process": True,
-            "counts_dead": True,
-            "alike": True,
-            "on_kill": _ON_KILL,
-            "broker_error": "django.db.utils:OperationalError",
-        }
+        return Facts(
+            library=f"django-tasks-db {self.library.version}",
+            redelivery_s=1.0,
+            acks_late=False,
+            lossy=True,
+            bounded_kills=True,
+            max_attempts=1,
+            same_process=True,
+            counts_dead=True,
+            on_kill=_ON_KILL,
+            broker_error="django.db.utils:OperationalError",
+        )
 
     def prepare(self, handler: str) -> None:
         """Reads the settings, finds the task, and hears of every task that is enqueued. Raises

@@ -37,6 +37,7 @@ from dramatiq.worker import _WorkerThread as WorkerThread
 
 from ...probe.driver import Driver as BaseDriver
 from ...probe.driver import Probe
+from ...probe.facts import Facts
 from ...probe.names import NotThere, find, set_up_django
 from ...probe.swap import swap
 
@@ -58,7 +59,7 @@ class Driver(BaseDriver):
             None  # takes what the consumer moves from the delay queue
         )
 
-    def boot(self, handler: str) -> dict[str, Any]:
+    def boot(self, handler: str) -> Facts:
         logging.basicConfig(level=logging.INFO)  # as its worker does before it imports anything
         set_up_django()
         _, _, found = find(handler)
@@ -71,7 +72,7 @@ class Driver(BaseDriver):
         self._prepare()
         for owner in _enqueuers(Broker):
             self._capture(owner)
-        return self._facts()
+        return self.read_facts()
 
     def _declare_callbacks(self) -> None:
         """The worker imports every module of actors; here, those beside the handler's that a
@@ -88,23 +89,22 @@ class Driver(BaseDriver):
             if isinstance(middleware, Results):
                 middleware.backend = StubBackend()
 
-    def _facts(self) -> dict[str, Any]:
+    def read_facts(self) -> Facts:
         kind = name_broker(self.broker)
-        return {
-            "library": f"dramatiq {dramatiq.__version__}",
-            "redelivery_s": self._redelivery_s(kind),
-            "acks_late": True,
-            "same_process": True,
-            "bounded_kills": False,
-            "max_attempts": self._max_attempts(),
-            "on_kill": self._on_kill(kind),
-            "broker": kind,
-            "broker_error": {"redis": "redis.exceptions:ConnectionError"}.get(
+        return Facts(
+            library=f"dramatiq {dramatiq.__version__}",
+            redelivery_s=self._redelivery_s(kind),
+            acks_late=True,
+            same_process=True,
+            bounded_kills=False,
+            max_attempts=self._max_attempts(),
+            on_kill=self._on_kill(kind),
+            broker_error={"redis": "redis.exceptions:ConnectionError"}.get(
                 kind, "dramatiq.errors:ConnectionClosed"
             ),
-            "counts_dead": not self._sends_dead_letters(),
-            "spread": 2.0,
-        }
+            counts_dead=not self._sends_dead_letters(),
+            spread=2.0,
+        )
 
     def _sends_dead_letters(self) -> bool:
         """The spec's dead-letter queue is that of another actor, and so no dead-letter queue of
@@ -202,7 +202,7 @@ class Driver(BaseDriver):
         found = (held.get(name) for held in (self.actor.options, options) for name in _CALLBACKS)
         return {name for name in found if isinstance(name, str)}
 
-    def publish(self, payload: Any) -> None:
+    def publish(self, payload: Any, like: dict[str, Any] | None = None) -> None:
         args, kwargs = self.probe.arguments(payload, self.function())
         self.actor.send_with_options(args=tuple(args), kwargs=kwargs)
 

@@ -35,6 +35,7 @@ from huey.storage import BaseStorage, MemoryStorage, RedisStorage
 
 from ...probe.driver import Driver as BaseDriver
 from ...probe.driver import Probe
+from ...probe.facts import Facts
 from ...probe.names import NotThere, find, set_up_django
 from ...probe.swap import replace_everywhere, swap
 
@@ -70,7 +71,7 @@ class Driver(BaseDriver):
 
     # -- the beginning
 
-    def boot(self, handler: str) -> dict[str, Any]:
+    def boot(self, handler: str) -> Facts:
         self._replace_storage()
         _follow_clock()
         load_django()
@@ -81,7 +82,7 @@ class Driver(BaseDriver):
         self.huey = self.task.huey
         for instance in self.instances:
             instance._immediate = False
-        return self._facts()
+        return self.read_facts()
 
     def _replace_storage(self) -> None:
         """Before the repository is imported: making a Huey object may already write a file."""
@@ -93,7 +94,7 @@ class Driver(BaseDriver):
 
         swap(huey.api.Huey.create_storage, create_storage)
 
-    def _facts(self) -> dict[str, Any]:
+    def read_facts(self) -> Facts:
         kind = self.huey.storage_class
         name = kind.__name__ if isinstance(kind, type) else ""
         error = next(
@@ -104,18 +105,17 @@ class Driver(BaseDriver):
             if self.periodic
             else "a dequeued message is nowhere else: it is lost"
         )
-        return {
-            "library": f"huey {library.__version__}",
-            "redelivery_s": self._tick_s() if self.periodic else 1.0,
-            "ticks": self.periodic,
-            "lossy": not self.periodic,
-            "same_process": True,
-            "alike": True,
-            "bounded_kills": True,
-            "max_attempts": self.task.task_class.default_retries + 1,
-            "on_kill": f"{on_kill}; a lock that the process held stays locked",
-            "broker_error": error,
-        }
+        return Facts(
+            library=f"huey {library.__version__}",
+            redelivery_s=self._tick_s() if self.periodic else 1.0,
+            ticks=self.periodic,
+            lossy=not self.periodic,
+            same_process=True,
+            bounded_kills=True,
+            max_attempts=self.task.task_class.default_retries + 1,
+            on_kill=f"{on_kill}; a lock that the process held stays locked",
+            broker_error=error,
+        )
 
     @property
     def periodic(self) -> bool:

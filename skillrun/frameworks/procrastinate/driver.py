@@ -39,6 +39,7 @@ from procrastinate.testing import InMemoryConnector
 from ...probe import ids
 from ...probe.driver import Driver as BaseDriver
 from ...probe.driver import Probe
+from ...probe.facts import Facts
 from ...probe.modules import whose_text
 from ...probe.names import NotThere, find, set_up_django
 from ...probe.shapes import without_context
@@ -55,7 +56,6 @@ _AGAIN = (
     "the job of a worker that dies stays `doing`, with its lock, until {what} gives it back: after {wait:g} s here; "
     "retry_job counts that as an attempt, and only an exception is held against the bound"
 )
-_FACTS = {"acks_late": True, "same_process": True, "counts_dead": True, "alike": True}
 _GIVES_BACK = ("get_stalled_jobs", "retry_job", "retry_job_by_id", "retry_job_by_id_async")
 _KEPT = ("id", "queue_name", "task_name", "priority", "lock", "queueing_lock", "args", "attempts")
 
@@ -194,26 +194,32 @@ class Driver(BaseDriver):
         self.after_s = 0.0  # a death, until whoever gives jobs back comes
         self.settled = False
 
-    def boot(self, handler: str) -> dict[str, Any]:
+    def boot(self, handler: str) -> Facts:
         self._replace_connectors()
         logging.getLogger("procrastinate").setLevel(logging.INFO)  # as its command line does
         self.prepare(handler)
         self.find_recoveries()
         self._warm()
         bounded = all(_mentions(one.task.func, "attempts") for one in self.recoveries)
-        facts = {
-            "library": f"procrastinate {self.version}",
-            "redelivery_s": self.redelivery_s(),
-            **_FACTS,
-        }
-        facts["bounded_kills"] = bounded and not self.elsewhere
-        facts["broker_error"] = "procrastinate.exceptions:ConnectorException"
-        facts["on_kill"] = self._on_kill()
+        return Facts(
+            library=f"procrastinate {self.version}",
+            redelivery_s=self.redelivery_s(),
+            acks_late=True,
+            bounded_kills=bounded and not self.elsewhere,
+            max_attempts=self._read_max_attempts(),
+            same_process=True,
+            counts_dead=True,
+            broker_error="procrastinate.exceptions:ConnectorException",
+            on_kill=self._on_kill(),
+        )
+
+    def _read_max_attempts(self) -> int | None:
+        """None where it is not bounded, or a strategy of the application's own decides."""
         strategy: Any = self.task.retry_strategy
-        if strategy is None or type(strategy) is RetryStrategy:
-            most: Any = strategy.max_attempts if strategy else 0
-            facts["max_attempts"] = most + 1 if most or strategy is None else None
-        return facts
+        if strategy is None:
+            return 1
+        most = strategy.max_attempts if type(strategy) is RetryStrategy else None
+        return most + 1 if most else None
 
     def prepare(self, handler: str) -> None:
         """Finds the task and its app. Raises NotThere."""

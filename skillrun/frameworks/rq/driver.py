@@ -38,6 +38,7 @@ from rq.version import VERSION
 from ...probe import ids
 from ...probe.driver import Driver as BaseDriver
 from ...probe.driver import Probe
+from ...probe.facts import Facts
 from ...probe.names import NotThere, find, set_up_django
 from ...probe.swap import swap
 from ...probe.wrap import around
@@ -131,7 +132,7 @@ class Driver(BaseDriver):
         self.piped: list[tuple[Any, Queue, Job, float]] = []
         self._capture()
 
-    def boot(self, handler: str) -> dict[str, Any]:
+    def boot(self, handler: str) -> Facts:
         set_up_django()
         _, _, self.target = find(handler)
         if not inspect.isroutine(self.target):
@@ -139,17 +140,16 @@ class Driver(BaseDriver):
         if not self.probe.settings.get("enqueue") and not hasattr(self.target, "delay"):
             raise NotThere(_NOT_SAID.format(handler=handler))
         self._warm()
-        return {
-            "library": f"rq {VERSION}",
-            "redelivery_s": HEARTBEAT_S + MAINTENANCE_S,
-            "acks_late": True,
-            "bounded_kills": True,
-            "victims_differ": True,
-            "counts_dead": True,
-            "alike": True,
-            "broker_error": "redis.exceptions:ConnectionError",
-            "on_kill": _ON_KILL,
-        }
+        return Facts(
+            library=f"rq {VERSION}",
+            redelivery_s=HEARTBEAT_S + MAINTENANCE_S,
+            acks_late=True,
+            bounded_kills=True,
+            victims_differ=True,
+            counts_dead=True,
+            broker_error="redis.exceptions:ConnectionError",
+            on_kill=_ON_KILL,
+        )
 
     def function(self) -> Any:
         wrapped = inspect.unwrap(self.target)

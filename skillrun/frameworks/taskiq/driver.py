@@ -46,6 +46,7 @@ from taskiq.scheduler.scheduled_task import ScheduledTask
 from ...probe import ids
 from ...probe.driver import Driver as BaseDriver
 from ...probe.driver import Probe
+from ...probe.facts import Facts
 from ...probe.modules import whose_text
 from ...probe.names import NotThere, find, set_up_django
 from ...probe.swap import swap
@@ -125,7 +126,7 @@ class Driver(BaseDriver):
         self.retried = self.settled = False
         self._capture()
 
-    def boot(self, handler: str) -> dict[str, Any]:
+    def boot(self, handler: str) -> Facts:
         logging.basicConfig(level=logging.INFO)  # as its worker does before it imports anything
         set_up_django()
         self.prepare(handler)
@@ -134,7 +135,7 @@ class Driver(BaseDriver):
                 broker.result_backend = DummyResultBackend()
         self.receiver = InProcess(self.broker, ThreadPoolExecutor(), max_async_tasks=100)
         self._warm()
-        return self._facts()
+        return self.read_facts()
 
     def prepare(self, handler: str) -> None:
         """Finds the task and its broker. Raises NotThere."""
@@ -173,20 +174,19 @@ class Driver(BaseDriver):
                 broken = True
         return not broken
 
-    def _facts(self) -> dict[str, Any]:
+    def read_facts(self) -> Facts:
         labels = self.task.labels
         redis = type(self.broker).__module__.startswith("taskiq_redis")
-        return {
-            "library": f"taskiq {version('taskiq')}",
-            "redelivery_s": self.redelivery_s,
-            "same_process": True,
-            "acks_late": not self._is_early(labels),
-            "alike": True,
-            "bounded_kills": not self._comes_back(labels),
-            "max_attempts": self._most(),
-            "on_kill": self._on_kill(),
-            "broker_error": "redis.exceptions:ConnectionError" if redis else "ConnectionError",
-        }
+        return Facts(
+            library=f"taskiq {version('taskiq')}",
+            redelivery_s=self.redelivery_s,
+            same_process=True,
+            acks_late=not self._is_early(labels),
+            bounded_kills=not self._comes_back(labels),
+            max_attempts=self._most(),
+            on_kill=self._on_kill(),
+            broker_error="redis.exceptions:ConnectionError" if redis else "ConnectionError",
+        )
 
     def _most(self) -> int:
         """`max_retries` counts runs: `retries < max_retries`, where the first failure makes it

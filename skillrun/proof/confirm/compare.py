@@ -30,7 +30,7 @@ def confirm(proof: Proof, target: Target, progress: OnProgress | None = None) ->
     found: list[Confirmed] = []
     if not chosen:
         return found
-    redelivery_s = float(proof.facts.get("redelivery_s") or 0.0)
+    redelivery_s = proof.facts.redelivery_s
     volatile = proof.reference.volatile if proof.reference else frozenset()
     try:
         with Stage(target, redelivery_s=redelivery_s) as stage:

@@ -82,7 +82,7 @@ def _not_tried_again(history: History, reference: Reference) -> Iterator[Judgeme
     is given up.
     """
     schedule, most = history.schedule, reference.max_attempts
-    if most is None or not reference.facts.get("bounded_kills"):
+    if most is None or not reference.facts.bounded_kills:
         return
     if schedule.family not in ("kill", "double-kill") or not schedule.kills:
         return
@@ -213,7 +213,7 @@ def _measure_sleeps(delivery: Delivery) -> list[float]:
 
 def _tick_s(reference: Reference) -> float:
     """What the ticks add to a delay."""
-    if not ticks.is_polled(reference.spec, dict(reference.facts)):
+    if not ticks.is_polled(reference.spec, reference.facts):
         return 0.0
     return ticks.every(reference.spec)
 
@@ -268,7 +268,7 @@ def _read_spread(reference: Reference) -> float:
     retry = reference.spec.retry
     if retry is None or retry.backoff is None or retry.backoff.kind != "exponential":
         return 1.0
-    return float(reference.facts.get("spread", 1.0))
+    return reference.facts.spread
 
 
 def _no_jitter(history: History, wanted: tuple[float, ...], tick: float) -> Iterator[Judgement]:
@@ -308,7 +308,7 @@ def _judge_attempts_at_poison(history: History, reference: Reference) -> Iterato
         yield from _one_attempt(history, reference, "a poison message")
         return
     most, seen = reference.max_attempts, len(history.runs)
-    if ticks.is_polled(reference.spec, dict(reference.facts)):
+    if ticks.is_polled(reference.spec, reference.facts):
         seen = sum(not ticks.is_idle(run) for run in history.runs)
     if most is not None and seen > most:
         said = f"a poison message was tried {seen} times"
@@ -320,7 +320,7 @@ def _judge_attempts_at_poison(history: History, reference: Reference) -> Iterato
 
 def _one_attempt(history: History, reference: Reference, what: str) -> Iterator[Judgement]:
     """What cannot succeed is tried once. A poller's ticks that find nothing are no attempts."""
-    polled = ticks.is_polled(reference.spec, dict(reference.facts))
+    polled = ticks.is_polled(reference.spec, reference.facts)
     runs = [run for run in history.runs if not (polled and ticks.is_idle(run))]
     tried = 0
     if faults_met(history):
@@ -461,7 +461,7 @@ def _is_excused(history: History, reference: Reference, seen: int) -> bool:
     if seen > 1 and has_crash and _are_messages(reference):
         # It died between the publish of a retry and the acknowledgement: nobody can help that.
         return True
-    if seen < 1 and history.lost and reference.facts.get("lossy"):
+    if seen < 1 and history.lost and reference.facts.lossy:
         # The library lost it while it was given up: that is said and not blamed.
         return True
     # It died while it was given up, and the library's own dead letter has it.

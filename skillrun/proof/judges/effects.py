@@ -540,7 +540,7 @@ def _judge_lost(
     """A job that is in the dead letters is not lost; a library that loses jobs by design is said,
     not blamed.
     """
-    if is_kept(history, reference) or (history.lost and reference.facts.get("lossy")):
+    if is_kept(history, reference) or (history.lost and reference.facts.lossy):
         return
     said = f"{effect.name} took place only in part"
     if not seen:

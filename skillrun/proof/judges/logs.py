@@ -89,7 +89,7 @@ def _answer_by_giving_up(by_kind: dict[str, list[Delivery]], records: Records) -
 def _group_deliveries(histories: list[History], records: Records) -> dict[str, list[Delivery]]:
     """How a delivery ended -> the deliveries that came to their end, each with all its records."""
     reference = records.reference
-    polled = is_polled(reference.spec, dict(reference.facts))
+    polled = is_polled(reference.spec, reference.facts)
     classify = _classify_tick if polled else _classify_delivery
     by_kind: dict[str, list[Delivery]] = {}
     for history in histories:
@@ -371,7 +371,7 @@ def _find_answer(
 ) -> Answer | None:
     """A record of a delivery that answers, the application's own before the library's."""
     fields = records.key_fields(delivery.job)
-    loggers = tuple(records.reference.facts.get("loggers") or ())
+    loggers = records.reference.facts.loggers
     good: list[Event] = []
     for event in delivery.all("log"):
         if not _tells(question, event, delivery, elsewhere):
@@ -463,7 +463,7 @@ def lies(history: History, reference: Reference) -> Iterator[Judgement]:
     if not fields or history.schedule.family in _NOT_ASKED:
         return
     # The library says what came of the handler's decorators.
-    loggers = tuple(reference.facts.get("loggers") or ())
+    loggers = reference.facts.loggers
     success: set[str] = set()
     for run in reference.once.runs:
         own = (e for e in run.all("log") if not str(e["logger"]).startswith(loggers))

@@ -142,7 +142,7 @@ def _find_forgotten_writes(delivery: Delivery) -> list[Event]:
 
 def _may_be_lost(history: History, reference: Reference) -> bool:
     """The job was given up and kept, or lost where its guarantee or its library allows that."""
-    if is_kept(history, reference) or (history.lost and reference.facts.get("lossy")):
+    if is_kept(history, reference) or (history.lost and reference.facts.lossy):
         return True
     risky = [effect.name for effect in reference.effects if effect.guarantee == "at_most_once"]
     if not history.schedule.faults:
