@@ -12,6 +12,9 @@ from skillrun.repo.uses import FrameworkUse, Place
 
 if TYPE_CHECKING:
     from skillrun.contract.spec import JobSpec
+    from skillrun.frameworks.broker import Broker, Premises
+    from skillrun.frameworks.features import Features
+    from skillrun.frameworks.writer import JobWriter
     from skillrun.repo.python import Call, Definition, Module, Project
     from skillrun.repo.survey import Recogniser, Survey
 
@@ -179,6 +182,9 @@ class Framework(Protocol):
     ID: str
     TITLE: str
     IDIOMS: Mapping[str, str]  # stage -> a few lines that show how it is written with this library
+    FEATURES: Features
+    # The folder whose driver runs its jobs in the target's interpreter; None: any callable's does.
+    DRIVER: str | None
 
     def recogniser(self) -> Recogniser:
         """A fresh recogniser for one pass over the files."""
@@ -208,3 +214,9 @@ class Framework(Protocol):
 
     def list_rules(self) -> tuple[Rule, ...]:
         """What people get wrong with it: functions with the decorator `rule` of `rulebook.py`."""
+
+    def make_broker(self, premises: Premises) -> Broker:
+        """What its real worker is confirmed on. Raises NotConfirmed where there is none."""
+
+    def load_writer(self) -> JobWriter:
+        """What writes its jobs."""

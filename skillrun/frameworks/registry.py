@@ -19,6 +19,7 @@ from skillrun.frameworks import (
     rq,
     taskiq,
 )
+from skillrun.frameworks.features import Features
 from skillrun.frameworks.interface import Framework
 from skillrun.frameworks.known.catalogue import TITLES as RECOGNISED_ONLY
 from skillrun.frameworks.known.catalogue import known_recognisers
@@ -41,7 +42,20 @@ FRAMEWORKS: dict[str, Framework] = {
 }
 
 
-__all__ = ["FRAMEWORKS", "RECOGNISED_ONLY", "recognisers"]
+__all__ = ["FRAMEWORKS", "RECOGNISED_ONLY", "features_of", "list_proved", "recognisers"]
+
+_NO_FEATURES = Features()
+
+
+def features_of(id_: str | None) -> Features:
+    """Those of a library; none of a plain callable, and of a library that is only recognised."""
+    known = FRAMEWORKS.get(id_ or "")
+    return _NO_FEATURES if known is None else known.FEATURES
+
+
+def list_proved() -> list[str]:
+    """The ids of the libraries whose jobs have a driver."""
+    return [id_ for id_, known in FRAMEWORKS.items() if known.DRIVER is not None]
 
 
 def recognisers() -> list[Recogniser]:

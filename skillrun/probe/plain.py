@@ -46,7 +46,7 @@ class PlainDriver(Driver):
             ticks=not self.takes,
             bounded_kills=False,
             on_kill=self._on_kill(),
-            owner=_owner(value),
+            owner=_find_owner(value, self.probe.settings["owners"]),
         )
 
     def _again_s(self) -> float:
@@ -145,14 +145,14 @@ class PlainDriver(Driver):
         self.probe.settle("requeued", delay=self._again_s(), why="the next tick")
 
 
-def _owner(value: Any) -> str | None:
-    """The job library whose object the handler is, where its driver should run it."""
+def _find_owner(value: Any, libraries: list[str]) -> str | None:
+    """Which of the libraries the handler is an object of: then its driver should run it."""
     roots = [
         kind.__module__.partition(".")[0]
         for kind in type(value).__mro__
         if isinstance(kind.__module__, str)
     ]
-    return next((root for root in roots if root in ("celery", "dramatiq", "huey")), None)
+    return next((root for root in roots if root in libraries), None)
 
 
 def _bound(owner: Any, value: Any) -> Any:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skillrun.core.errors import Blocked, Refused
-from skillrun.frameworks.folders import name_folder
+from skillrun.frameworks.registry import FRAMEWORKS, features_of
 from skillrun.proof import aside
 from skillrun.proof.packages import check_python, find_python
 from skillrun.proof.scratch import Workplace
@@ -32,7 +32,6 @@ _NO_NETWORK = (
 )
 _OF_A_SERVER = re.compile(r"\{(redis|postgresql)(?:\.\w+)?\}")
 _ANOTHER_HOST = "another-worker.skillrun.invalid"
-_ON_REDIS = ("arq", "rq")  # their drivers put real jobs into it
 
 
 @dataclass
@@ -80,7 +79,9 @@ class Setting:
 
     def start_servers(self) -> None:
         """Raises ServiceMissing where a binary is not there."""
-        wanted = set(self.proof.services) | ({"redis"} if self.driver in _ON_REDIS else set())
+        wanted = set(self.proof.services)
+        if features_of(self.driver).needs_redis:
+            wanted.add("redis")
         if not wanted:
             return
         from skillrun.proof.services.postgres import PostgresServer
@@ -252,7 +253,7 @@ class Setting:
             "root": str(self.root),
             "paths": paths,
             "handler": spec.handler,
-            "library": name_folder(self.driver) if self.driver else None,
+            "library": FRAMEWORKS[self.driver].DRIVER if self.driver else None,
             "effects": [effect.model_dump() for effect in spec.effects or ()],
             "errors": errors,
             "scratch": str(self.place.scratch),
@@ -274,6 +275,7 @@ class Setting:
                 ),
                 "scratch": str(self.place.scratch),
                 "trigger": spec.trigger.model_dump() if spec.trigger else None,
+                "owners": _list_owners(),
             },
         }
 
@@ -334,6 +336,11 @@ class Setting:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+def _list_owners() -> list[str]:
+    """The libraries whose tasks are objects: each has the name of its package."""
+    return [id_ for id_ in FRAMEWORKS if features_of(id_).tasks_are_objects]
 
 
 def server_folders() -> list[Path]:

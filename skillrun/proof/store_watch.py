@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from skillrun.frameworks.registry import features_of
+
 # Schedules with these are looked into: each does what no other family does. All of them would
 # double the time for what the statements of the handler say already.
 WATCHED = frozenset(("once", "alone", "redeliver", "exhaustion", "permanent", "poison"))
@@ -96,40 +98,17 @@ def find_changes(store: str, before: Contents, after: Contents) -> Iterator[Chan
 
 # -- what is nobody's doing
 
-# The tables of a job library, by its id: its own code writes them around each delivery.
-_KEPT = {
-    "apscheduler": r"apscheduler_jobs|django_apscheduler_\w+",
-    "celery": (
-        r"celery_taskmeta|celery_tasksetmeta|django_celery_(results|beat)_\w+"
-        r"|(dj)?kombu_(message|queue)|(message|queue|task|taskset)_id_sequence"
-    ),
-    "django-q2": r"django_q_\w+",
-    "django-tasks": r"django_tasks_\w+",
-    "dramatiq": r"django_dramatiq_\w+|dramatiq\.\w+",
-    "huey": r"kv|schedule|task|huey_\w+",
-    "procrastinate": r"procrastinate_\w+",
-    "taskiq": r"taskiq_\w+",
-}
 _OF_ALL = r"django_migrations"
-# In Redis the keys of a library: what becomes of a job, and its own queues.
-_KEPT_KEYS = {
-    "arq": r"arq:.*",
-    "celery": r"celery.*|_kombu\..*|unacked.*",
-    "django-q2": r"django_q.*",
-    "dramatiq": r"dramatiq.*",
-    "huey": r"huey.*",
-    "rq": r"rq:.*",
-    "taskiq": r"taskiq.*|[0-9a-f]{32}",
-}
 
 
 def is_kept_by_library(change: Change, driver: str | None) -> bool:
-    """Whether it is a table, or belongs to one, or a key that the job library itself keeps."""
+    """Whether it is a table, or belongs to one, or a key that the job library itself keeps: its own
+    code writes these around each delivery.
+    """
+    own = features_of(driver)
     if change.kind == "key":
-        kept = _KEPT_KEYS.get(driver or "")
-        return kept is not None and re.fullmatch(kept, change.name, re.DOTALL) is not None
-    own = _KEPT.get(driver or "", _OF_ALL)
-    return re.fullmatch(f"(?:{own}|{_OF_ALL})", change.table) is not None
+        return bool(own.keys) and re.fullmatch(own.keys, change.name, re.DOTALL) is not None
+    return re.fullmatch(f"(?:{own.tables or _OF_ALL}|{_OF_ALL})", change.table) is not None
 
 
 _PARTS = ("table", "index", "sequence")
@@ -137,7 +116,7 @@ _PARTS = ("table", "index", "sequence")
 
 def may_publish(driver: str | None) -> bool:
     """Whether the job library may speak to Redis' subscribers by itself: a result is there."""
-    return driver in _KEPT_KEYS
+    return bool(features_of(driver).keys)
 
 
 def unshown(changes: Sequence[Change], read: set[str], driver: str | None) -> Iterator[Change]:

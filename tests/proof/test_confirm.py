@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from skillrun.contract.spec import load_spec
+from skillrun.frameworks.broker import NotConfirmed
 from skillrun.proof.confirm.compare import (
     choose,
     compare,
@@ -23,7 +24,7 @@ from skillrun.proof.confirm.compare import (
     find_untried,
     simulated,
 )
-from skillrun.proof.confirm.interface import Confirmed, NotConfirmed, Seen
+from skillrun.proof.confirm.interface import Confirmed, Seen
 from skillrun.proof.confirm.run import Stage, Watch, outcomes, plans, unsupported
 from skillrun.proof.history import Delivery, Event, History
 from skillrun.proof.result import Target

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from plain_job import JOBS, SCHEMA, SPEC, plain_repo, proof_of
 
-from skillrun.frameworks.registry import FRAMEWORKS
 from skillrun.proof import store_watch
 from skillrun.proof.result import Proof
 from skillrun.proof.state import SqliteStore
@@ -124,8 +123,10 @@ def test_a_made_table_is_told_once() -> None:
     assert [change.what for change in find_changes("sqlite", Contents(), after)] == ["created"]
 
 
-def test_free_tables_are_those_of_libraries_that_there_are() -> None:
-    assert {*store_watch._KEPT, *store_watch._KEPT_KEYS} <= set(FRAMEWORKS)
+def test_a_library_may_speak_to_subscribers_where_it_keeps_keys() -> None:
+    assert store_watch.may_publish("celery")
+    assert not store_watch.may_publish("procrastinate")
+    assert not store_watch.may_publish(None)
 
 
 # -- whole proofs

@@ -18,16 +18,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from skillrun.frameworks.broker import NotConfirmed
 from skillrun.frameworks.common.callables.idioms import IDIOMS as IDIOMS
+from skillrun.frameworks.features import Features
 
 if TYPE_CHECKING:
+    from skillrun.frameworks.broker import Broker, Premises
     from skillrun.frameworks.interface import Policy, Rule, Send
+    from skillrun.frameworks.writer import JobWriter
     from skillrun.repo.python import Definition, Project
     from skillrun.repo.survey import Recogniser
     from skillrun.repo.uses import FrameworkUse, Place
 
 ID = "apscheduler"
 TITLE = "APScheduler"
+DRIVER: str | None = None
+FEATURES = Features(runs_in_place=True, tables=r"apscheduler_jobs|django_apscheduler_\w+")
 
 
 def recogniser() -> Recogniser:
@@ -86,3 +92,15 @@ def list_rules() -> tuple[Rule, ...]:
     from skillrun.frameworks.rulebook import collect_rules
 
     return collect_rules(ID, marks, racing, rules)
+
+
+def make_broker(premises: Premises) -> Broker:
+    """Nobody stands between the clock and the handler. Raises NotConfirmed."""
+    raise NotConfirmed("there is no worker for it that could be started here")
+
+
+def load_writer() -> JobWriter:
+    """What writes its jobs; much is imported for that, and only a scaffold needs it."""
+    from skillrun.frameworks.apscheduler import scaffold
+
+    return scaffold

@@ -21,16 +21,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from skillrun.frameworks.arq.broker import ArqBroker
 from skillrun.frameworks.arq.idioms import IDIOMS as IDIOMS
+from skillrun.frameworks.features import Features
 
 if TYPE_CHECKING:
+    from skillrun.frameworks.broker import Broker, Premises
     from skillrun.frameworks.interface import Policy, Rule, Send
+    from skillrun.frameworks.writer import JobWriter
     from skillrun.repo.python import Definition, Project
     from skillrun.repo.survey import Recogniser
     from skillrun.repo.uses import FrameworkUse, Place
 
 ID = "arq"
 TITLE = "arq"
+DRIVER: str | None = "arq"
+FEATURES = Features(needs_redis=True, context_first=True, keys=r"arq:.*")
 
 
 def recogniser() -> Recogniser:
@@ -81,3 +87,15 @@ def list_rules() -> tuple[Rule, ...]:
     from skillrun.frameworks.rulebook import collect_rules
 
     return collect_rules(ID, retrying, enqueueing, giving_up, running, racing)
+
+
+def make_broker(premises: Premises) -> Broker:
+    """What its real worker is confirmed on."""
+    return ArqBroker(premises)
+
+
+def load_writer() -> JobWriter:
+    """What writes its jobs; much is imported for that, and only a scaffold needs it."""
+    from skillrun.frameworks.arq import scaffold
+
+    return scaffold

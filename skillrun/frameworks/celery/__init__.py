@@ -13,16 +13,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from skillrun.frameworks.celery.broker import CeleryBroker
 from skillrun.frameworks.celery.idioms import IDIOMS as IDIOMS
+from skillrun.frameworks.features import Features
 
 if TYPE_CHECKING:
+    from skillrun.frameworks.broker import Broker, Premises
     from skillrun.frameworks.interface import Policy, Rule, Send
+    from skillrun.frameworks.writer import JobWriter
     from skillrun.repo.python import Definition, Project
     from skillrun.repo.survey import Recogniser
     from skillrun.repo.uses import FrameworkUse, Place
 
 ID = "celery"
 TITLE = "Celery"
+DRIVER: str | None = "celery"
+FEATURES = Features(
+    tasks_are_objects=True,
+    tables=(
+        r"celery_taskmeta|celery_tasksetmeta|django_celery_(results|beat)_\w+"
+        r"|(dj)?kombu_(message|queue)|(message|queue|task|taskset)_id_sequence"
+    ),
+    keys=r"celery.*|_kombu\..*|unacked.*",
+)
 
 
 def recogniser() -> Recogniser:
@@ -85,3 +98,15 @@ def list_rules() -> tuple[Rule, ...]:
     return collect_rules(
         ID, delivery, retrying, swallowing, publishing, scheduling, lock_times, racing
     )
+
+
+def make_broker(premises: Premises) -> Broker:
+    """What its real worker is confirmed on."""
+    return CeleryBroker(premises)
+
+
+def load_writer() -> JobWriter:
+    """What writes its jobs; much is imported for that, and only a scaffold needs it."""
+    from skillrun.frameworks.celery import scaffold
+
+    return scaffold

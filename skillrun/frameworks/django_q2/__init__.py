@@ -20,16 +20,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from skillrun.frameworks.django_q2.broker import DjangoQ2Broker
 from skillrun.frameworks.django_q2.idioms import IDIOMS as IDIOMS
+from skillrun.frameworks.features import Features
 
 if TYPE_CHECKING:
+    from skillrun.frameworks.broker import Broker, Premises
     from skillrun.frameworks.interface import Policy, Rule, Send
+    from skillrun.frameworks.writer import JobWriter
     from skillrun.repo.python import Definition, Project
     from skillrun.repo.survey import Recogniser
     from skillrun.repo.uses import FrameworkUse, Place
 
 ID = "django-q2"
 TITLE = "Django Q2"
+DRIVER: str | None = "django_q2"
+FEATURES = Features(
+    own_dead_letters=True,
+    rows_in_database=True,
+    schedules_in_rows=True,
+    tables=r"django_q_\w+",
+    keys=r"django_q.*",
+)
 
 
 def recogniser() -> Recogniser:
@@ -85,3 +97,15 @@ def list_rules() -> tuple[Rule, ...]:
     from skillrun.frameworks.rulebook import collect_rules
 
     return collect_rules(ID, cluster, failing, publishing, racing)
+
+
+def make_broker(premises: Premises) -> Broker:
+    """What its real worker is confirmed on."""
+    return DjangoQ2Broker(premises)
+
+
+def load_writer() -> JobWriter:
+    """What writes its jobs; much is imported for that, and only a scaffold needs it."""
+    from skillrun.frameworks.django_q2 import scaffold
+
+    return scaffold

@@ -20,16 +20,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from skillrun.frameworks.django_tasks.broker import DjangoTasksBroker
 from skillrun.frameworks.django_tasks.idioms import IDIOMS as IDIOMS
+from skillrun.frameworks.features import Features
 
 if TYPE_CHECKING:
+    from skillrun.frameworks.broker import Broker, Premises
     from skillrun.frameworks.interface import Policy, Rule, Send
+    from skillrun.frameworks.writer import JobWriter
     from skillrun.repo.python import Definition, Project
     from skillrun.repo.survey import Recogniser
     from skillrun.repo.uses import FrameworkUse, Place
 
 ID = "django-tasks"
 TITLE = "Django tasks"
+DRIVER: str | None = "django_tasks"
+FEATURES = Features(own_dead_letters=True, rows_in_database=True, tables=r"django_tasks_\w+")
 
 
 def recogniser() -> Recogniser:
@@ -81,3 +87,15 @@ def list_rules() -> tuple[Rule, ...]:
     from skillrun.frameworks.rulebook import collect_rules
 
     return collect_rules(ID, retrying, ending, running, enqueueing, racing)
+
+
+def make_broker(premises: Premises) -> Broker:
+    """What its real worker is confirmed on."""
+    return DjangoTasksBroker(premises)
+
+
+def load_writer() -> JobWriter:
+    """What writes its jobs; much is imported for that, and only a scaffold needs it."""
+    from skillrun.frameworks.django_tasks import scaffold
+
+    return scaffold

@@ -30,16 +30,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from skillrun.frameworks.dramatiq.broker import DramatiqBroker
 from skillrun.frameworks.dramatiq.idioms import IDIOMS as IDIOMS
+from skillrun.frameworks.features import Features
 
 if TYPE_CHECKING:
+    from skillrun.frameworks.broker import Broker, Premises
     from skillrun.frameworks.interface import Policy, Rule, Send
+    from skillrun.frameworks.writer import JobWriter
     from skillrun.repo.python import Definition, Project
     from skillrun.repo.survey import Recogniser
     from skillrun.repo.uses import FrameworkUse, Place
 
 ID = "dramatiq"
 TITLE = "Dramatiq"
+DRIVER: str | None = "dramatiq"
+FEATURES = Features(
+    tasks_are_objects=True,
+    own_dead_letters=True,
+    tables=r"django_dramatiq_\w+|dramatiq\.\w+",
+    keys=r"dramatiq.*",
+)
 
 
 def recogniser() -> Recogniser:
@@ -93,3 +104,15 @@ def list_rules() -> tuple[Rule, ...]:
     from skillrun.frameworks.rulebook import collect_rules
 
     return collect_rules(ID, retrying, ending, sending, lock_times, racing)
+
+
+def make_broker(premises: Premises) -> Broker:
+    """What its real worker is confirmed on."""
+    return DramatiqBroker(premises)
+
+
+def load_writer() -> JobWriter:
+    """What writes its jobs; much is imported for that, and only a scaffold needs it."""
+    from skillrun.frameworks.dramatiq import scaffold
+
+    return scaffold

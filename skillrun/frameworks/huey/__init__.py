@@ -21,16 +21,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from skillrun.frameworks.features import Features
+from skillrun.frameworks.huey.broker import HueyBroker
 from skillrun.frameworks.huey.idioms import IDIOMS as IDIOMS
 
 if TYPE_CHECKING:
+    from skillrun.frameworks.broker import Broker, Premises
     from skillrun.frameworks.interface import Policy, Rule, Send
+    from skillrun.frameworks.writer import JobWriter
     from skillrun.repo.python import Definition, Project
     from skillrun.repo.survey import Recogniser
     from skillrun.repo.uses import FrameworkUse, Place
 
 ID = "huey"
 TITLE = "Huey"
+DRIVER: str | None = "huey"
+FEATURES = Features(tasks_are_objects=True, tables=r"kv|schedule|task|huey_\w+", keys=r"huey.*")
 
 
 def recogniser() -> Recogniser:
@@ -84,3 +90,15 @@ def list_rules() -> tuple[Rule, ...]:
     from skillrun.frameworks.rulebook import collect_rules
 
     return collect_rules(ID, retrying, running, publishing, racing)
+
+
+def make_broker(premises: Premises) -> Broker:
+    """What its real worker is confirmed on."""
+    return HueyBroker(premises)
+
+
+def load_writer() -> JobWriter:
+    """What writes its jobs; much is imported for that, and only a scaffold needs it."""
+    from skillrun.frameworks.huey import scaffold
+
+    return scaffold

@@ -17,7 +17,7 @@ from skillrun.frameworks.common.callables.scaffold import broker_needs as broker
 if TYPE_CHECKING:
     from skillrun.frameworks.pieces import Facts, Piece, Render
 
-__all__ = ["MESSAGE", "TESTS", "broker_needs", "pieces", "problems", "read", "runs_need"]
+__all__ = ["AWAITS", "MESSAGE", "TESTS", "broker_needs", "pieces", "problems", "read", "runs_need"]
 
 
 def problems(facts: Facts) -> Iterator[str]:

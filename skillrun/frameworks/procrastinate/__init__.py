@@ -24,16 +24,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from skillrun.frameworks.features import Features
+from skillrun.frameworks.procrastinate.broker import ProcrastinateBroker
 from skillrun.frameworks.procrastinate.idioms import IDIOMS as IDIOMS
 
 if TYPE_CHECKING:
+    from skillrun.frameworks.broker import Broker, Premises
     from skillrun.frameworks.interface import Policy, Rule, Send
+    from skillrun.frameworks.writer import JobWriter
     from skillrun.repo.python import Definition, Project
     from skillrun.repo.survey import Recogniser
     from skillrun.repo.uses import FrameworkUse, Place
 
 ID = "procrastinate"
 TITLE = "Procrastinate"
+DRIVER: str | None = "procrastinate"
+FEATURES = Features(own_dead_letters=True, tables=r"procrastinate_\w+")
 
 
 def recogniser() -> Recogniser:
@@ -91,3 +97,15 @@ def list_rules() -> tuple[Rule, ...]:
     from skillrun.frameworks.rulebook import collect_rules
 
     return collect_rules(ID, retrying, recovering, giving_up, running, deferring, racing)
+
+
+def make_broker(premises: Premises) -> Broker:
+    """What its real worker is confirmed on."""
+    return ProcrastinateBroker(premises)
+
+
+def load_writer() -> JobWriter:
+    """What writes its jobs; much is imported for that, and only a scaffold needs it."""
+    from skillrun.frameworks.procrastinate import scaffold
+
+    return scaffold

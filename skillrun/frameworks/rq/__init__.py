@@ -27,16 +27,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from skillrun.frameworks.features import Features
+from skillrun.frameworks.rq.broker import RqBroker
 from skillrun.frameworks.rq.idioms import IDIOMS as IDIOMS
 
 if TYPE_CHECKING:
+    from skillrun.frameworks.broker import Broker, Premises
     from skillrun.frameworks.interface import Policy, Rule, Send
+    from skillrun.frameworks.writer import JobWriter
     from skillrun.repo.python import Definition, Project
     from skillrun.repo.survey import Recogniser
     from skillrun.repo.uses import FrameworkUse, Place
 
 ID = "rq"
 TITLE = "RQ"
+DRIVER: str | None = "rq"
+FEATURES = Features(own_dead_letters=True, needs_redis=True, keys=r"rq:.*")
 
 
 def recogniser() -> Recogniser:
@@ -88,3 +94,15 @@ def list_rules() -> tuple[Rule, ...]:
     from skillrun.frameworks.rulebook import collect_rules
 
     return collect_rules(ID, retrying, dead_letters, publishing, lock_times, racing)
+
+
+def make_broker(premises: Premises) -> Broker:
+    """What its real worker is confirmed on."""
+    return RqBroker(premises)
+
+
+def load_writer() -> JobWriter:
+    """What writes its jobs; much is imported for that, and only a scaffold needs it."""
+    from skillrun.frameworks.rq import scaffold
+
+    return scaffold

@@ -27,16 +27,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from skillrun.frameworks.features import Features
+from skillrun.frameworks.taskiq.broker import TaskiqBroker
 from skillrun.frameworks.taskiq.idioms import IDIOMS as IDIOMS
 
 if TYPE_CHECKING:
+    from skillrun.frameworks.broker import Broker, Premises
     from skillrun.frameworks.interface import Policy, Rule, Send
+    from skillrun.frameworks.writer import JobWriter
     from skillrun.repo.python import Definition, Project
     from skillrun.repo.survey import Recogniser
     from skillrun.repo.uses import FrameworkUse, Place
 
 ID = "taskiq"
 TITLE = "Taskiq"
+DRIVER: str | None = "taskiq"
+FEATURES = Features(tables=r"taskiq_\w+", keys=r"taskiq.*|[0-9a-f]{32}")
 
 
 def recogniser() -> Recogniser:
@@ -90,3 +96,15 @@ def list_rules() -> tuple[Rule, ...]:
     from skillrun.frameworks.taskiq.rules import ending, retrying, sending
 
     return collect_rules(ID, retrying, ending, sending, racing)
+
+
+def make_broker(premises: Premises) -> Broker:
+    """What its real worker is confirmed on."""
+    return TaskiqBroker(premises)
+
+
+def load_writer() -> JobWriter:
+    """What writes its jobs; much is imported for that, and only a scaffold needs it."""
+    from skillrun.frameworks.taskiq import scaffold
+
+    return scaffold

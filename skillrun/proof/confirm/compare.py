@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from skillrun.proof.confirm.interface import Confirmed, NotConfirmed, Seen
+from skillrun.frameworks.broker import NotConfirmed
+from skillrun.proof.confirm.interface import Confirmed, Seen
 from skillrun.proof.confirm.run import Stage, unsupported
 from skillrun.proof.reference import INCOMPLETE, Judgement, was_met
 from skillrun.proof.schedule import Schedule

@@ -1,51 +1,11 @@
-"""What a confirmation needs of a broker, and what it says in the end."""
+"""What a confirmation says in the end."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
-
-
-class NotConfirmed(Exception):
-    """A schedule that cannot be repeated with a real worker; the words are for a person."""
-
-
-class Broker(Protocol):
-    """A private broker, seen from outside. Made with a Setting whose servers run."""
-
-    ALONE: bool  # no keys that the library counts time by lie where the handler's do: those may age at any moment
-    url: str  # for the worker
-
-    def reset(self) -> None:
-        """Empty, for the next schedule."""
-
-    def waiting(self) -> int:
-        """Messages that wait, or that a worker has and did not acknowledge."""
-
-    def queues(self) -> list[str]:
-        """The names of the queues in which messages wait."""
-
-    def keep(self) -> None:
-        """Remembers the messages that wait now."""
-
-    def again(self) -> None:
-        """Delivers the remembered messages a second time."""
-
-    def clear(self) -> None:
-        """Loses every message."""
-
-    def age(self, seconds: float) -> None:
-        """As if that time had passed: what the broker, or another worker, gives back then is given
-        back.
-        """
-
-    def dead(self) -> int | None:
-        """How many the library's own dead-letter place holds; None where it has none."""
-
-    def stop(self) -> None:
-        """Leaves nothing."""
+from typing import Any
 
 
 @dataclass(frozen=True)

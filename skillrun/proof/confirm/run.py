@@ -15,8 +15,10 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skillrun.proof.confirm.interface import Broker, NotConfirmed, Seen
-from skillrun.proof.confirm.registry import BROKERS
+from skillrun.frameworks.broker import Broker, NotConfirmed
+from skillrun.frameworks.registry import FRAMEWORKS
+from skillrun.proof.confirm.interface import Seen
+from skillrun.proof.confirm.premises import SettingPremises
 from skillrun.proof.schedule import EVERY, Fault, Schedule
 from skillrun.proof.setting import Setting
 from skillrun.proof.state import StateError, count, read_state
@@ -180,8 +182,10 @@ class Stage:
 
         `wait_s`: how long a retry really waits, at most; None: as long as it says.
         """
-        if target.driver not in BROKERS:
+        framework = FRAMEWORKS.get(target.driver or "")
+        if framework is None:
             raise NotConfirmed("there is no worker for it that could be started here")
+        self.make_broker = framework.make_broker
         self.target, self.redelivery_s, self.wait_s = target, redelivery_s, wait_s
         self.setting = Setting(target.spec, target.root, target.driver, target.paths)
         walls = self.setting.sandbox.walls
@@ -197,7 +201,7 @@ class Stage:
         try:
             self.setting.start_servers()
             self.setting.set_up()
-            self.broker = BROKERS[str(self.target.driver)](self.setting)
+            self.broker = self.make_broker(SettingPremises(self.setting))
             self.store = self.setting.store()
         except BaseException:
             self.__exit__()
@@ -223,9 +227,9 @@ class Stage:
         try:
             self._reset()
             self._publish(schedule.poison)
-            if not self._broker.waiting():
+            if not self._broker.count_waiting():
                 raise NotConfirmed("the application published nothing to the worker's queue")
-            self._broker.keep()
+            self._broker.remember_waiting()
             watch = self._work(schedule)
         finally:
             self._stop_all()
@@ -245,7 +249,7 @@ class Stage:
 
     def _reset(self) -> None:
         self.setting.restore()
-        self._broker.reset()
+        self._broker.empty_queues()
         for path in self.setting.place.run.glob("events.jsonl*"):
             path.unlink()
         self.output.unlink(missing_ok=True)
@@ -291,13 +295,13 @@ class Stage:
     def _work(self, schedule: Schedule) -> Watch:
         """Until nothing is waiting any more and every move was made."""
         config = self._config(
-            "work", plans=plans(schedule, self._order), queues=self._broker.queues()
+            "work", plans=plans(schedule, self._order), queues=self._broker.list_queues()
         )
         watch, moves = Watch(self.events), list(schedule.moves)
         deadline, starts, quiet_since = time.monotonic() + LIMIT_S, 1, time.monotonic()
         worker, known = self._start(config, "work"), 0
         while time.monotonic() < deadline:
-            if watch.read() or self._broker.waiting():
+            if watch.read() or self._broker.count_waiting():
                 quiet_since = time.monotonic()
             if self._broker.ALONE:
                 self._pass_time(watch.cut(self.wait_s))
@@ -331,14 +335,14 @@ class Stage:
         if watch.kills == known:
             raise NotConfirmed(f"the worker ended by itself: {self._tail()}")
         if schedule.lose:
-            self._broker.clear()
+            self._broker.lose_messages()
         else:
-            self._broker.age(self.redelivery_s + 5.0)
+            self._broker.pass_time(self.redelivery_s + 5.0)
         return watch.kills
 
     def _move(self, move: str) -> None:
         if move == "redeliver":
-            self._broker.again()
+            self._broker.deliver_again()
         else:
             self._publish(None)
 
@@ -360,7 +364,7 @@ class Stage:
     # -- the end
 
     def _seen(self, watch: Watch, seconds: float) -> Seen:
-        proof, dead = self.setting.proof, self._broker.dead()
+        proof, dead = self.setting.proof, self._broker.count_dead()
         if proof.dead_letters is not None:
             try:
                 dead = count(self.store, self.setting.filled(proof.dead_letters))

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from skillrun.frameworks.pieces import EffectCall, Facts, Module, NewFile, Piece, Symbol
+from skillrun.frameworks.writer import RunsNeed
 from skillrun.skills.job_worker.scaffold.render import Renderer, key_source, parameter
 from skillrun.skills.job_worker.scaffold.stores.testing import Testing
-from skillrun.skills.job_worker.scaffold.writers import RunsNeed
 
 
 def adapters(facts: Facts, render: Renderer) -> Iterator[Piece]:

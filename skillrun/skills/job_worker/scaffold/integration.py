@@ -13,7 +13,7 @@ from skillrun.skills.job_worker.scaffold.render import Renderer
 from skillrun.skills.job_worker.scaffold.stores.testing import Testing
 
 if TYPE_CHECKING:
-    from skillrun.skills.job_worker.scaffold.writers import JobWriter
+    from skillrun.frameworks.writer import JobWriter
 
 _WORDS = (
     "Publishes to the real broker, and a real worker does the work; the adapters alone are"

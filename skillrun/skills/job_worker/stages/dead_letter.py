@@ -17,6 +17,7 @@ from skillrun.core.verdict import (
 )
 from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.common.unfollowed import Unfollowed, is_foreign, is_observer
+from skillrun.frameworks.registry import features_of
 from skillrun.runner.coded import wording
 from skillrun.runner.findings import blocker, error, warning
 from skillrun.skills.job_worker.stages.effects import handler_calls
@@ -33,12 +34,6 @@ TITLE = "Add dead-letter or quarantine"
 ANSWERS = wording(r"\bdead[- ]?letter|\bquarantine")
 READS = PROOF_PARTS
 COSTLY = False
-
-# Libraries of the registry that have a dead-letter place of their own; Celery has none (proof
-# research, section 3).
-_OWN_PLACE: frozenset[str] = frozenset(
-    {"django-q2", "django-tasks", "dramatiq", "procrastinate", "rq"}
-)
 
 
 def examine(case: JobCase) -> StageResult:
@@ -140,7 +135,7 @@ def _written(case: JobCase, spec: JobSpec, dead_letter: DeadLetter) -> Iterator[
     place = {"path": spec.shown_path, "line": spec.line("dead_letter")}
     use = case.use
     if dead_letter.kind == "framework":
-        if use is not None and use.id not in _OWN_PLACE:
+        if use is not None and not features_of(use.id).own_dead_letters:
             yield error(
                 "dead-letter.framework-has-none",
                 f"{use.id} keeps no dead letters of its own",
@@ -181,7 +176,8 @@ def _recorded(case: JobCase, policy: Policy, dead_letter: DeadLetter) -> Iterato
             f"after the last attempt and on a permanent error, write a {thing} to"
             f" {dead_letter.where}, do not retry"
         )
-        if dead_letter.kind == "queue" and case.use is not None and case.use.id in _OWN_PLACE:
+        has_own = case.use is not None and features_of(case.use.id).own_dead_letters
+        if dead_letter.kind == "queue" and case.use is not None and has_own:
             hint = (
                 f"{hint}; where {case.use.id}'s own dead letters are meant: dead_letter: {{kind:"
                 " framework}"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from skillrun.core.errors import Blocked
 from skillrun.core.state import read_own, state_dir, write_own
 from skillrun.core.verdict import Action, Evidence, Finding, Grade, StageResult, Status, status_of
-from skillrun.frameworks.folders import with_driver
+from skillrun.frameworks.registry import features_of, list_proved
 from skillrun.proof.result import Target
 from skillrun.runner.findings import error, is_not_read, note, warning
 from skillrun.runner.unproved import (
@@ -32,8 +32,6 @@ from skillrun.validations.consent import CommandPlan
 if TYPE_CHECKING:
     from skillrun.contract.job import JobSpec
     from skillrun.repo.python import Definition
-
-_PLAIN = ("apscheduler", "plain-cron")
 
 
 def proof_target(case: JobCase) -> Target:
@@ -88,9 +86,9 @@ def _driver(case: JobCase, handler: Definition) -> str | None:
     Blocked for no probe.
     """
     use = case.use
-    if use is None or use.id in _PLAIN or case.handler is None:
+    if use is None or features_of(use.id).runs_in_place or case.handler is None:
         return None
-    known = with_driver()
+    known = list_proved()
     if use.id in known:
         return use.id
     hint = f"jobs of {', '.join(known)} and plain callables can be proved"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from skillrun.core.verdict import Finding
 from skillrun.frameworks.common.arguments import is_injected
+from skillrun.frameworks.registry import features_of
 from skillrun.repo.source import last_word
 from skillrun.runner.findings import error
 from skillrun.skills.job_worker.stages.interface import JobCase
@@ -83,7 +84,7 @@ def _parameters(
         needed[0] in ("self", "cls") or any(_asks(handler, one) for one in _GIVES_FIRST)
     ):
         needed = needed[1:]
-    if needed and case.use is not None and case.use.id == "arq":  # its context comes first
+    if needed and case.use is not None and features_of(case.use.id).context_first:
         needed = needed[1:]
     given = ("task",) if _asks(handler, "context") else ()
     if any(isinstance(d, ast.Call) and last_word(d.func) == "periodic" for d in handler.decorators):

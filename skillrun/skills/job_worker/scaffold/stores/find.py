@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from skillrun.core.errors import Blocked
 from skillrun.frameworks.pieces import Store, Symbol
+from skillrun.frameworks.registry import features_of
 from skillrun.repo.places import is_aside
 from skillrun.skills.job_worker.scaffold.stores import (
     alembic,
@@ -40,9 +41,6 @@ if TYPE_CHECKING:
     from skillrun.contract.job import JobSpec
     from skillrun.skills.job_worker.stages.interface import JobCase
 
-_IN_PLACE = ("apscheduler", "plain-cron")
-_IN_ROWS = ("django-q2", "django-tasks")
-"""Libraries that keep jobs in tables of a Django project, whatever else a job remembers."""
 _NO_CONTEXT = (
     "no Flask app and no factory without arguments was found: what runs outside of an app context,"
     " such as a dead letter, needs one opened"
@@ -74,9 +72,11 @@ def find_store(case: JobCase, spec: JobSpec) -> Store:
     wanted = read_wanted(case.project, spec)
     kinds = {"redis": _redis, "receiver": _receiver, "table": _in_database}
     store = kinds[wanted.kind](case, spec, wanted)
-    in_rows = case.use is not None and case.use.id in _IN_ROWS
-    rows = _rows(case, wanted) if in_rows and not _has_table(store) else None
-    if case.use is not None and case.use.id == "django-q2":
+    features = features_of(case.use.id if case.use else None)
+    rows = None
+    if features.rows_in_database and not _has_table(store):
+        rows = _rows(case, wanted)
+    if features.schedules_in_rows:
         store = _with_schedule(case, spec, wanted, store)
     notes = (*store.facts["notes"], *(rows.facts["notes"] if rows else ()))
     return replace(store, facts={**store.facts, "rows": rows, "notes": notes})
@@ -374,7 +374,7 @@ def _waits_in_place(case: JobCase) -> bool:
     """A plain function waits for its next attempt in its own process: a delivery that finds another
     at work cannot come back later, so there is no lease; both may work, with the same key.
     """
-    return case.use is not None and case.use.id in _IN_PLACE
+    return case.use is not None and features_of(case.use.id).runs_in_place
 
 
 def _receiver(case: JobCase, spec: JobSpec, wanted: Wanted) -> Store:

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from skillrun.proof.services.redis import RedisServer
-from skillrun.proof.services.resp import Command, Reply, Resp
-
-if TYPE_CHECKING:
-    from skillrun.proof.setting import Setting
+from skillrun.frameworks.broker import Command, Premises
 
 
 class RedisBroker:
@@ -25,31 +20,21 @@ class RedisBroker:
     PER_SECOND = 1.0
     MINE = re.compile(r"")  # the library's keys
     ALONE = False
+    OWN_SERVER = True  # the handler's keys are elsewhere
 
-    def __init__(self, setting: Setting) -> None:
-        self.setting = setting
-        self.own = self._own()
-        self.server: RedisServer = self.own or next(
-            s for s in setting.servers if isinstance(s, RedisServer)
-        )
-        self.resp = Resp(self.server.socket)
+    def __init__(self, premises: Premises) -> None:
+        self.redis = premises.open_redis(own=self.OWN_SERVER)
         self.kept: list[Command] = []
-        self.url = self.server.url
+        self.url = self.redis.url
 
-    def _own(self) -> RedisServer | None:
-        """A server of its own: the handler's keys are elsewhere."""
-        folder = self.setting.place.run / "broker"
-        folder.mkdir()
-        return RedisServer(folder, self.setting.sandbox)
-
-    def reset(self) -> None:
-        if self.own is not None:
-            self.resp.call("FLUSHALL")
+    def empty_queues(self) -> None:
+        if self.OWN_SERVER:
+            self.redis.call("FLUSHALL")
 
     def _keys(self) -> dict[str, bytes]:
         """Key -> type."""
-        keys: Any = self.resp.call("KEYS", "*")
-        types: Any = self.resp.pipeline(("TYPE", key) for key in keys)
+        keys: Any = self.redis.call("KEYS", "*")
+        types: Any = self.redis.pipeline(("TYPE", key) for key in keys)
         found = {
             key.decode("utf-8", "replace"): kind for key, kind in zip(keys, types, strict=True)
         }
@@ -62,54 +47,51 @@ class RedisBroker:
             for key, kind in self._keys().items()
             if kind in count and pattern.fullmatch(key)
         ]
-        return _sum(self.resp.pipeline(asked))
+        return _sum(self.redis.pipeline(asked))
 
-    def waiting(self) -> int:
+    def count_waiting(self) -> int:
         lists = [
             key
             for key, kind in self._keys().items()
             if kind == b"list" and self.QUEUE.fullmatch(key)
         ]
-        return _sum(self.resp.pipeline(("LLEN", key) for key in lists)) + self._sizes(self.TAKEN)
+        return _sum(self.redis.pipeline(("LLEN", key) for key in lists)) + self._sizes(self.TAKEN)
 
-    def queues(self) -> list[str]:
+    def list_queues(self) -> list[str]:
         found = (self.QUEUE.fullmatch(key) for key, kind in self._keys().items() if kind == b"list")
         return sorted({match[1].partition("\x06")[0] for match in found if match})
 
-    def keep(self) -> None:
+    def remember_waiting(self) -> None:
         self.kept = []
         for key, kind in self._keys().items():
             if kind == b"list" and self.QUEUE.fullmatch(key):
-                items: Any = self.resp.call("LRANGE", key, 0, -1)
+                items: Any = self.redis.call("LRANGE", key, 0, -1)
                 self.kept += [("RPUSH", key, item) for item in items]
             elif kind == b"hash":
-                fields: Any = self.resp.call("HGETALL", key)
+                fields: Any = self.redis.call("HGETALL", key)
                 self.kept.append(("HSET", key, *fields))
 
-    def again(self) -> None:
+    def deliver_again(self) -> None:
         # What a message needs is there first.
-        self.resp.pipeline(sorted(self.kept, key=lambda command: str(command[0])))
+        self.redis.pipeline(sorted(self.kept, key=lambda command: str(command[0])))
 
-    def clear(self) -> None:
-        self.resp.pipeline(("DEL", key) for key in self._keys())
+    def lose_messages(self) -> None:
+        self.redis.pipeline(("DEL", key) for key in self._keys())
 
-    def age(self, seconds: float) -> None:
-        self.server.jump(seconds)
+    def pass_time(self, seconds: float) -> None:
+        self.redis.jump(seconds)
         for key, kind in self._keys().items():
             if kind == b"zset" and self.CLOCKED.fullmatch(key):
-                members: Any = self.resp.call("ZRANGE", key, 0, -1)
+                members: Any = self.redis.call("ZRANGE", key, 0, -1)
                 older = str(-seconds * self.PER_SECOND)
-                self.resp.pipeline(("ZINCRBY", key, older, member) for member in members)
+                self.redis.pipeline(("ZINCRBY", key, older, member) for member in members)
 
-    def dead(self) -> int | None:
+    def count_dead(self) -> int | None:
         return None if self.DEAD is None else self._sizes(self.DEAD)
 
     def stop(self) -> None:
-        self.resp.close()
-        if self.own is not None:
-            with contextlib.suppress(Exception):
-                self.own.stop()
+        self.redis.close()
 
 
-def _sum(sizes: list[Reply]) -> int:
+def _sum(sizes: list[Any]) -> int:
     return sum(size for size in sizes if isinstance(size, int))

@@ -7,8 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from skillrun.proof.confirm.redis import RedisBroker
-from skillrun.proof.services.resp import Command
+from skillrun.frameworks.common.redis_broker import RedisBroker
 
 _NEXT = {
     "task_id": "another",
@@ -34,7 +33,7 @@ class TaskiqBroker(RedisBroker):
     def _groups(self) -> Iterator[tuple[str, str, str]]:
         """(stream, group, the last id that was given to a worker)."""
         for stream in self._streams():
-            groups: Any = self.resp.call("XINFO", "GROUPS", stream)
+            groups: Any = self.redis.call("XINFO", "GROUPS", stream)
             for group in groups:
                 told = dict(zip(group[::2], group[1::2], strict=True))
                 yield stream, told[b"name"].decode(), told[b"last-delivered-id"].decode()
@@ -42,41 +41,46 @@ class TaskiqBroker(RedisBroker):
     def _new(self) -> Iterator[tuple[str, list[bytes]]]:
         """(stream, fields) of the messages that no worker was given."""
         for stream, _, last in self._groups():
-            entries: Any = self.resp.call("XRANGE", stream, f"({last}", "+")
+            entries: Any = self.redis.call("XRANGE", stream, f"({last}", "+")
             yield from ((stream, fields) for _, fields in entries)
 
     def _pending(self) -> Iterator[tuple[str, str, Any]]:
         """(stream, group, [id, consumer, idle ms, times]) of what a worker has."""
         for stream, group, _ in self._groups():
-            entries: Any = self.resp.call("XPENDING", stream, group, "-", "+", 1000)
+            entries: Any = self.redis.call("XPENDING", stream, group, "-", "+", 1000)
             yield from ((stream, group, entry) for entry in entries)
 
-    def waiting(self) -> int:
+    def count_waiting(self) -> int:
         scheduled = sum(1 for key in self._keys() if self.WAITS.fullmatch(key))
-        return super().waiting() + scheduled + len(list(self._new())) + len(list(self._pending()))
+        return (
+            super().count_waiting()
+            + scheduled
+            + len(list(self._new()))
+            + len(list(self._pending()))
+        )
 
-    def queues(self) -> list[str]:
-        return sorted({*super().queues(), *self._streams()})
+    def list_queues(self) -> list[str]:
+        return sorted({*super().list_queues(), *self._streams()})
 
-    def keep(self) -> None:
-        super().keep()
+    def remember_waiting(self) -> None:
+        super().remember_waiting()
         self.kept += [("XADD", stream, "*", *fields) for stream, fields in self._new()]
 
-    def clear(self) -> None:
+    def lose_messages(self) -> None:
         groups = list(self._groups())
-        super().clear()
-        again: Iterator[Command] = (
+        super().lose_messages()
+        again = (
             ("XGROUP", "CREATE", stream, group, "0", "MKSTREAM") for stream, group, _ in groups
         )
-        self.resp.pipeline(again)
+        self.redis.pipeline(again)
 
-    def age(self, seconds: float) -> None:
+    def pass_time(self, seconds: float) -> None:
         """And another message comes: without one nobody claims what is pending."""
-        super().age(seconds)
+        super().pass_time(seconds)
         touched = set()
         for stream, group, (id_, consumer, idle, _) in list(self._pending()):
             older = int(idle) + round(seconds * 1000)
-            self.resp.call("XCLAIM", stream, group, consumer, 0, id_, "IDLE", older, "JUSTID")
+            self.redis.call("XCLAIM", stream, group, consumer, 0, id_, "IDLE", older, "JUSTID")
             touched.add(stream)
         for stream in touched:
-            self.resp.call("XADD", stream, "*", "data", json.dumps(_NEXT))
+            self.redis.call("XADD", stream, "*", "data", json.dumps(_NEXT))

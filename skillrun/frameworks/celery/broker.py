@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
-from skillrun.proof.confirm.redis import RedisBroker
-
-if TYPE_CHECKING:
-    from skillrun.proof.setting import Setting
+from skillrun.frameworks.broker import Premises
+from skillrun.frameworks.common.redis_broker import RedisBroker
 
 
 class CeleryBroker(RedisBroker):
@@ -20,10 +17,10 @@ class CeleryBroker(RedisBroker):
     TAKEN = re.compile(r"unacked")
     CLOCKED = re.compile(r"unacked_index")
 
-    def __init__(self, setting: Setting) -> None:
-        super().__init__(setting)
-        self.url = f"redis+socket://{self.server.socket}?virtual_host=0"
+    def __init__(self, premises: Premises) -> None:
+        super().__init__(premises)
+        self.url = f"redis+socket://{self.redis.socket}?virtual_host=0"
 
-    def age(self, seconds: float) -> None:
+    def pass_time(self, seconds: float) -> None:
         """On Redis an hour is the default, whatever the application's own broker does."""
-        super().age(max(seconds, 3600.0 + 60.0))
+        super().pass_time(max(seconds, 3600.0 + 60.0))

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
-from skillrun.proof.services.pgwire import Row
-from skillrun.proof.services.postgres import PostgresServer
-
-if TYPE_CHECKING:
-    from skillrun.proof.setting import Setting
+from skillrun.frameworks.broker import Premises
 
 _HEARTBEAT = (  # a worker that was silent for longer is dead: its job waits for nobody
     "interval '30 seconds'"
@@ -29,33 +25,33 @@ class ProcrastinateBroker:
 
     ALONE = False
 
-    def __init__(self, setting: Setting) -> None:
-        self.server = PostgresServer(setting.place.run / "broker", setting.sandbox)
+    def __init__(self, premises: Premises) -> None:
+        self.server = premises.start_postgres()
         self.url = self.server.url
         self.kept: list[object] = []
 
-    def _ask(self, sql: str) -> list[Row]:
+    def _ask(self, sql: str) -> Sequence[Sequence[object]]:
         there = self.server.query("select to_regclass('procrastinate_workers') is not null")
         return self.server.query(sql) if there[0][0] else []
 
     def _count(self, which: str) -> int:
         return len(self._ask(f"select id from procrastinate_jobs where {which}"))
 
-    def reset(self) -> None:
+    def empty_queues(self) -> None:
         self._ask(f"truncate {_TABLES}")
 
-    def waiting(self) -> int:
+    def count_waiting(self) -> int:
         return self._count(_MINE)
 
-    def queues(self) -> list[str]:
+    def list_queues(self) -> list[str]:
         return [
             str(name) for [name] in self._ask("select distinct queue_name from procrastinate_jobs")
         ]
 
-    def keep(self) -> None:
+    def remember_waiting(self) -> None:
         self.kept = [id_ for [id_] in self._ask("select id from procrastinate_jobs")]
 
-    def again(self) -> None:
+    def deliver_again(self) -> None:
         """As whoever finds a job stalled that had ended after all, but for the status."""
         ids = ", ".join(map(str, self.kept))
         self._ask(
@@ -63,17 +59,17 @@ class ProcrastinateBroker:
             f" ({ids})"
         )
 
-    def clear(self) -> None:
+    def lose_messages(self) -> None:
         self._ask(f"truncate {_TABLES}")
 
-    def age(self, seconds: float) -> None:
+    def pass_time(self, seconds: float) -> None:
         """Heartbeats and events are older, and the next tick of what gives jobs back is due."""
         past = f"interval '{seconds} seconds'"
         self._ask(f"update procrastinate_workers set last_heartbeat = last_heartbeat - {past}")
         self._ask(f"update procrastinate_events set at = at - {past}")
         self._ask("delete from procrastinate_periodic_defers")
 
-    def dead(self) -> int | None:
+    def count_dead(self) -> int | None:
         return self._count("status = 'failed'")
 
     def stop(self) -> None:

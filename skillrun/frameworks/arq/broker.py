@@ -6,8 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from skillrun.proof.confirm.redis import RedisBroker
-from skillrun.proof.services.redis import RedisServer
+from skillrun.frameworks.common.redis_broker import RedisBroker
 
 _JOB = "arq:job:"
 
@@ -21,10 +20,8 @@ class ArqBroker(RedisBroker):
     """
 
     ALONE = True
-    OWN = re.compile(r"arq:(job|in-progress|retry|result):.*")
-
-    def _own(self) -> RedisServer | None:
-        return None
+    OWN_SERVER = False
+    OF_JOBS = re.compile(r"arq:(job|in-progress|retry|result):.*")
 
     def _jobs(self) -> list[str]:
         """The ids of the jobs that are there."""
@@ -34,25 +31,25 @@ class ArqBroker(RedisBroker):
         """(queue, id) of each of them."""
         known = set(self._jobs())
         for key, kind in self._keys().items():
-            members: Any = self.resp.call("ZRANGE", key, 0, -1) if kind == b"zset" else []
+            members: Any = self.redis.call("ZRANGE", key, 0, -1) if kind == b"zset" else []
             yield from (
                 (key, member) for member in members if member.decode("utf-8", "replace") in known
             )
 
-    def waiting(self) -> int:
+    def count_waiting(self) -> int:
         return len(self._jobs())
 
-    def queues(self) -> list[str]:
+    def list_queues(self) -> list[str]:
         return sorted({queue for queue, _ in self._waiting()})
 
-    def keep(self) -> None:
+    def remember_waiting(self) -> None:
         self.kept = []
         for queue, member in self._waiting():
             key = _JOB + member.decode("utf-8", "replace")
-            data: Any = self.resp.call("GET", key)
+            data: Any = self.redis.call("GET", key)
             self.kept += [("SET", key, data), ("ZADD", queue, 1, member)]
 
-    def clear(self) -> None:
+    def lose_messages(self) -> None:
         for queue, member in list(self._waiting()):
-            self.resp.call("ZREM", queue, member)
-        self.resp.pipeline(("DEL", key) for key in self._keys() if self.OWN.fullmatch(key))
+            self.redis.call("ZREM", queue, member)
+        self.redis.pipeline(("DEL", key) for key in self._keys() if self.OF_JOBS.fullmatch(key))

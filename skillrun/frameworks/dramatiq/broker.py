@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from skillrun.proof.confirm.redis import RedisBroker
+from skillrun.frameworks.common.redis_broker import RedisBroker
 
 
 class DramatiqBroker(RedisBroker):
@@ -18,7 +18,7 @@ class DramatiqBroker(RedisBroker):
     CLOCKED = re.compile(r".*__heartbeats__")
     PER_SECOND = 1000.0
 
-    def again(self) -> None:
+    def deliver_again(self) -> None:
         """Messages before the lists of their ids."""
         lists = [command for command in self.kept if command[0] == "RPUSH"]
-        self.resp.pipeline([*(command for command in self.kept if command[0] != "RPUSH"), *lists])
+        self.redis.pipeline([*(command for command in self.kept if command[0] != "RPUSH"), *lists])

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 
-from skillrun.proof.confirm.redis import RedisBroker
-from skillrun.proof.services.redis import RedisServer
+from skillrun.frameworks.common.redis_broker import RedisBroker
 
 
 class RqBroker(RedisBroker):
@@ -18,6 +17,4 @@ class RqBroker(RedisBroker):
     DEAD = re.compile(r"rq:failed:.*")
     CLOCKED = re.compile(r"rq:(wip|executions):.*")
     MINE = re.compile(r"rq:")
-
-    def _own(self) -> RedisServer | None:
-        return None
+    OWN_SERVER = False

@@ -1,0 +1,58 @@
+"""Each framework has all its parts, and each folder with a driver is a framework's."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import helpers
+import pytest
+
+from skillrun.frameworks.registry import FRAMEWORKS, features_of, list_proved
+
+FOLDER = helpers.ROOT / "skillrun" / "frameworks"
+IN_THE_TARGET = {"driver.py": "Driver", "real_worker.py": "Worker"}
+
+
+def list_classes(path: Path) -> set[str]:
+    """Those at the top of a module; it cannot be imported without its library."""
+    tree = ast.parse(path.read_text())
+    return {node.name for node in tree.body if isinstance(node, ast.ClassDef)}
+
+
+@pytest.mark.parametrize("id_", list_proved())
+def test_what_the_target_imports_by_name_is_there(id_: str) -> None:
+    for name, wanted in IN_THE_TARGET.items():
+        assert wanted in list_classes(FOLDER / str(FRAMEWORKS[id_].DRIVER) / name)
+
+
+def test_every_driver_is_registered() -> None:
+    found = {path.parent.name for path in FOLDER.glob("*/driver.py")}
+    assert found == {FRAMEWORKS[id_].DRIVER for id_ in list_proved()}
+
+
+@pytest.mark.parametrize("id_", FRAMEWORKS)
+def test_a_library_runs_in_place_or_by_its_driver(id_: str) -> None:
+    framework = FRAMEWORKS[id_]
+    assert framework.FEATURES.runs_in_place == (framework.DRIVER is None)
+    assert framework.load_writer().TESTS
+    for pattern in (framework.FEATURES.tables, framework.FEATURES.keys):
+        re.compile(pattern)
+
+
+def test_what_is_only_recognised_has_no_features() -> None:
+    assert features_of("sidekiq") == features_of(None)
+    assert not features_of("sidekiq").own_dead_letters
+
+
+def test_no_library_is_named_outside_of_its_folder() -> None:
+    """The proof and the stages go by features; the survey alone tells a clock from a library."""
+    ids = "|".join(re.escape(id_) for id_ in FRAMEWORKS)
+    named = re.compile(rf"[\"']({ids})[\"']")
+    for part in ("probe", "proof", "runner", "skills"):
+        for path in (helpers.ROOT / "skillrun" / part).rglob("*.py"):
+            if path.name == "loggers.py":  # Celery's way to get a logger is a name of a module
+                continue
+            found = named.search(path.read_text())
+            assert found is None, f"{path}: {found}"
