@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 
-def without_context(function: Any) -> Callable[..., None]:
+def without_context(function: Callable[..., Any]) -> Callable[..., None]:
     """Has the function's parameters but for the first, which the library gives."""
+    parameters = inspect.signature(function).parameters
+    names = [name for name in parameters if name not in ("self", "cls")]
+    return make_shape(function, [parameters[name] for name in names[1:]])
+
+
+def make_shape(
+    function: Callable[..., Any], kept: Sequence[inspect.Parameter]
+) -> Callable[..., None]:
+    """Takes these parameters of the function, and does nothing."""
 
     def takes(*args: Any, **kwargs: Any) -> None: ...
 
-    signature = inspect.signature(function)
-    names = [name for name in signature.parameters if name not in ("self", "cls")]
-    rest = [signature.parameters[name] for name in names[1:]]
-    takes.__signature__ = signature.replace(parameters=rest)  # type: ignore[attr-defined]
+    signature = inspect.signature(function).replace(parameters=kept)
+    takes.__signature__ = signature  # type: ignore[attr-defined]
     return takes

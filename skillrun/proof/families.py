@@ -128,13 +128,9 @@ def plan_schedules(
     boundaries = find_boundaries(once)
     steps = switch_points(boundaries)
     kills = kill_points([*boundaries, *find_callback_boundaries(once)])
-    clocked = ticks.is_clocked(spec, facts)
     polled = ticks.is_polled(spec, facts)
     names = _find_what_can_fail(spec, boundaries)
-    failing = names
-    if facts.ticks:
-        items = items_of(once)
-        failing = [f"{name}!" if name in items else name for name in names]
+    failing = _mark_items(names, once) if facts.ticks else names
     plan.add("redeliver", [Schedule("redeliver", moves=("redeliver",))])
     plan.add("re-enqueue", [Schedule("re-enqueue", moves=("re-enqueue",))])
     is_other_by_day = facts.ticks and (daily or _is_cron_job(spec))
@@ -153,7 +149,7 @@ def plan_schedules(
     plan.add("store-error", _plan_store_errors(boundaries))
     _add_deaths(plan, spec, kills, facts, polled=polled, daily=daily)
     plan.add("at-once", _plan_at_once(steps), _AT_ONCE)
-    plan.add("stall", _plan_stalls(spec, steps, clocked))
+    plan.add("stall", _plan_stalls(spec, steps, ticks.is_clocked(spec, facts)))
     plan.add("late-error", _plan_late_errors(spec, plan.schedules))
     plan.add("fresh-interpreter", _plan_fresh_interpreter(boundaries, facts))
     plan.add("publish-fault", _plan_publish_faults(caller, facts))
@@ -165,6 +161,12 @@ def plan_schedules(
     if is_other_by_day:
         plan.skipped["window"] = "a tick of another day is another job"
     return plan
+
+
+def _mark_items(names: list[str], once: History) -> list[str]:
+    """What fails for each item of a tick's work is marked as such."""
+    items = items_of(once)
+    return [f"{name}!" if name in items else name for name in names]
 
 
 def _is_cron_job(spec: JobSpec) -> bool:

@@ -21,7 +21,7 @@ import inspect
 import logging
 import re
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
@@ -41,7 +41,7 @@ from arq.worker import Worker, func, get_kwargs
 from redis.asyncio import ConnectionPool, UnixDomainSocketConnection
 
 from ...probe import ids
-from ...probe.driver import Driver as BaseDriver
+from ...probe.async_driver import AsyncDriver
 from ...probe.driver import Probe
 from ...probe.facts import Facts
 from ...probe.modules import whose_text
@@ -52,7 +52,6 @@ from ...probe.wrap import skip
 
 OLDEST = (0, 25)  # the ones before want a redis-py and a pydantic of their time
 _COPIES = 3  # of a message, delivered at once
-_LEFT_S = 5.0  # for what a handler started and did not wait for
 _ON_KILL = (
     "the job of a worker that dies is run again once its in-progress key has run out, {wait:g} s after it was begun "
     "(the longest timeout of the worker's functions, and 10 s); each death uses up one of its {most} tries, and after "
@@ -129,7 +128,7 @@ class InProcess(Worker):
         self.told("lost", why=f"arq gives it up without calling its function: {result}")
 
 
-class Driver(BaseDriver):
+class Driver(AsyncDriver):
     """See probe/driver.py for what each method promises."""
 
     # CancelledError is how arq ends a job that has used up its timeout.
@@ -142,12 +141,11 @@ class Driver(BaseDriver):
 
     def __init__(self, probe: Probe) -> None:
         check_version(VERSION)
-        self.probe = probe
+        super().__init__(probe)
         self.redis = str(probe.settings["redis"]).partition("://")[2].partition("?")[0]
         self.target: Any = None
         # Queue -> what the worker that reads it is made with.
         self.settings: dict[str, dict[str, Any]] = {}
-        self.loop: Any = None
         self.workers: dict[str, InProcess] = {}  # of this process, by queue
         self.settled = False
         self._capture()
@@ -231,8 +229,8 @@ class Driver(BaseDriver):
         async def make() -> InProcess:
             return InProcess(**self._made_with(next(iter(self.settings.values()))))
 
-        worker: InProcess = self._run(make())
-        self._close()
+        worker: InProcess = self.run_in_loop(make())
+        self.close_loop()
         self.names = {
             name for name, one in worker.functions.items() if self._is_mine(one.coroutine)
         }
@@ -260,19 +258,6 @@ class Driver(BaseDriver):
         own = worker.functions[name].max_tries
         return int(worker.max_tries if own is None else own)
 
-    # -- the loop
-
-    def _run(self, work: Coroutine[Any, Any, Any]) -> Any:
-        if self.loop is None:
-            self.loop = asyncio.new_event_loop()
-            asyncio.set_event_loop(self.loop)
-        return self.loop.run_until_complete(work)
-
-    def _close(self) -> None:
-        self.loop.close()
-        asyncio.set_event_loop(None)
-        self.loop = None
-
     def _warm(self) -> None:
         """What arq imports and compiles on first use is there before the forks; no connection
         outlives this.
@@ -292,13 +277,9 @@ class Driver(BaseDriver):
 
         said = logging.root.manager.disable
         logging.disable(logging.CRITICAL)
-        self._run(once())
+        self.run_in_loop(once())
         logging.disable(said)
-        self._close()
-
-    def rehearse(self) -> None:
-        """The process has a loop of its own before its order comes."""
-        self._run(asyncio.sleep(0))
+        self.close_loop()
 
     # -- publishing
 
@@ -382,7 +363,7 @@ class Driver(BaseDriver):
         """As the application published `like`: under its name, into its queue, with an id that is
         made as its id is.
         """
-        self._run(self._publish(payload, like))
+        self.run_in_loop(self._publish(payload, like))
 
     async def _publish(self, payload: Any, like: dict[str, Any] | None) -> None:
         args, kwargs = self.probe.arguments(payload, self.takes)
@@ -426,7 +407,7 @@ class Driver(BaseDriver):
     # -- delivering
 
     def deliver(self, message: dict[str, Any]) -> None:
-        self._run(self._deliver(message))
+        self.run_in_loop(self._deliver(message))
 
     async def _deliver(self, message: dict[str, Any]) -> None:
         self.settled = False
@@ -442,9 +423,7 @@ class Driver(BaseDriver):
                 self._settle(
                     "requeued", delay=self.redelivery_s, message=self._once_more(message), why=why
                 )
-        left = asyncio.all_tasks() - others - {task}
-        if left:
-            await asyncio.wait(left, timeout=_LEFT_S)
+        await self.wait_for_others({*others, task})
 
     async def _worker(self, queue: str) -> InProcess:
         """This process's worker, begun."""

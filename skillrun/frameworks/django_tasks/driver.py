@@ -26,6 +26,7 @@ from ...probe.driver import Driver as BaseDriver
 from ...probe.driver import Probe
 from ...probe.facts import Facts
 from ...probe.names import NotThere, find, set_up_django
+from ...probe.shapes import make_shape
 from ...probe.swap import swap
 
 _ON_KILL = (
@@ -287,10 +288,5 @@ def _now(like: Any) -> Any:
 
 def _without_context(function: Any, takes_context: bool) -> Callable[..., None]:
     """Has the handler's parameters but for `context`, which the worker gives."""
-
-    def takes(*args: Any, **kwargs: Any) -> None: ...
-
-    signature = inspect.signature(function)
-    given = list(signature.parameters.values())[1 if takes_context else 0 :]
-    takes.__signature__ = signature.replace(parameters=given)  # type: ignore[attr-defined]
-    return takes
+    given = list(inspect.signature(function).parameters.values())
+    return make_shape(function, given[1:] if takes_context else given)

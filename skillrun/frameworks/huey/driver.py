@@ -37,6 +37,7 @@ from ...probe.driver import Driver as BaseDriver
 from ...probe.driver import Probe
 from ...probe.facts import Facts
 from ...probe.names import NotThere, find, set_up_django
+from ...probe.shapes import make_shape
 from ...probe.swap import replace_everywhere, swap
 
 _DAY_MINUTES = 24 * 60
@@ -148,13 +149,9 @@ class Driver(BaseDriver):
         function = self.function()
         if not self.task.context:
             return function
-        signature = inspect.signature(function)
-        kept = [parameter for name, parameter in signature.parameters.items() if name != "task"]
-
-        def shape() -> None: ...
-
-        shape.__signature__ = signature.replace(parameters=kept)  # type: ignore[attr-defined]
-        return shape
+        parameters = inspect.signature(function).parameters
+        kept = [parameter for name, parameter in parameters.items() if name != "task"]
+        return make_shape(function, kept)
 
     # -- publishing
 

@@ -24,7 +24,7 @@ import logging
 import os
 import time
 import weakref
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Any
 from uuid import uuid4
@@ -37,7 +37,7 @@ from procrastinate.tasks import Task
 from procrastinate.testing import InMemoryConnector
 
 from ...probe import ids
-from ...probe.driver import Driver as BaseDriver
+from ...probe.async_driver import AsyncDriver
 from ...probe.driver import Probe
 from ...probe.facts import Facts
 from ...probe.modules import whose_text
@@ -49,7 +49,6 @@ from ...probe.wrap import skip
 OLDEST = (3, 2)  # the ones before have no heartbeats, or defer one job at a time
 HEARTBEAT_S = 30.0  # without one for so long a worker counts as dead
 _ELSEWHERE_S = 60.0  # between two calls of what gives jobs back and is no periodic task
-_LEFT_S = 5.0  # for what a handler started and did not wait for
 _LONG_AGO = timedelta(days=30)
 _LOST = "its status stays `doing`: no periodic task of the application's calls get_stalled_jobs and retry_job"
 _AGAIN = (
@@ -168,7 +167,7 @@ class Store(InMemoryConnector):
             self.driver.requeued(self.jobs[job_id], retry_at)
 
 
-class Driver(BaseDriver):
+class Driver(AsyncDriver):
     """See probe/driver.py for what each method promises."""
 
     CONTROL = ("procrastinate.exceptions.JobAborted", "asyncio.exceptions.CancelledError")
@@ -177,13 +176,12 @@ class Driver(BaseDriver):
     def __init__(self, probe: Probe) -> None:
         self.version = importlib.metadata.version("procrastinate")
         check_version(self.version)
-        self.probe = probe
+        super().__init__(probe)
         self.task: Any = None
         self.app: Any = None
         self.apps: list[Any] = []
         self.recoveries: list[Any] = []  # periodic tasks that give back stalled jobs
         self.elsewhere = ""  # the module that does, where no periodic task comes to it
-        self.loop: Any = None
         self.workers: dict[int, Any] = {}  # of this process, by app
         self.message: dict[str, Any] = {}  # that is delivered
         self.connection: Any = None  # whose transaction a publish belongs to
@@ -308,14 +306,6 @@ class Driver(BaseDriver):
         )
         return _AGAIN.format(what=what, wait=self.redelivery_s())
 
-    # -- the loop
-
-    def _run(self, work: Coroutine[Any, Any, Any]) -> Any:
-        if self.loop is None:
-            self.loop = asyncio.new_event_loop()
-            asyncio.set_event_loop(self.loop)
-        return self.loop.run_until_complete(work)
-
     def _warm(self) -> None:
         """What the library imports and compiles on first use is there before the forks."""
         said = logging.root.manager.disable
@@ -328,17 +318,11 @@ class Driver(BaseDriver):
             "task_name": "warm",
             "priority": 0,
         }
-        self._run(self._work(app, {**message, "args": {}, "attempts": 0}))
+        self.run_in_loop(self._work(app, {**message, "args": {}, "attempts": 0}))
         logging.disable(said)
-        self.loop.run_until_complete(self.loop.shutdown_default_executor())
-        self.loop.close()
-        asyncio.set_event_loop(None)
-        self.loop, self.apps = None, [one for one in self.apps if one is not app]
+        self.close_loop()
+        self.apps = [one for one in self.apps if one is not app]
         self.workers.clear()
-
-    def rehearse(self) -> None:
-        """The process has a loop of its own before its order comes."""
-        self._run(asyncio.sleep(0))
 
     # -- publishing
 
@@ -468,14 +452,12 @@ class Driver(BaseDriver):
         self.app.connector.stalled = None
         with self._locked(message):
             self._write(message["id"], "doing")
-            self._run(self._deliver(message))
+            self.run_in_loop(self._deliver(message))
 
     async def _deliver(self, message: dict[str, Any]) -> None:
         others = asyncio.all_tasks()
         await self._work(self.app, message)
-        left = asyncio.all_tasks() - others
-        if left:
-            await asyncio.wait(left, timeout=_LEFT_S)
+        await self.wait_for_others(others)
 
     async def _work(self, app: Any, message: dict[str, Any]) -> None:
         """A worker fetches this job, and runs it."""
@@ -536,7 +518,7 @@ class Driver(BaseDriver):
         logging.disable(logging.CRITICAL)
         try:
             with self.probe.recorder.quiet():
-                self._run(self._give_back(message))
+                self.run_in_loop(self._give_back(message))
         finally:
             logging.disable(said)
 

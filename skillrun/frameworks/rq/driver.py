@@ -120,7 +120,7 @@ class Driver(BaseDriver):
 
     def __init__(self, probe: Probe) -> None:
         check_version(VERSION)
-        self.probe = probe
+        super().__init__(probe)
         self.url = str(probe.settings["redis"])
         self.options = quiet(UnixDomainSocketConnection)
         self.path = self._pool(0).connection_kwargs["path"]

@@ -19,7 +19,7 @@ import inspect
 import logging
 import types
 import typing
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from typing import Any
@@ -44,16 +44,16 @@ from taskiq.schedule_sources import LabelScheduleSource
 from taskiq.scheduler.scheduled_task import ScheduledTask
 
 from ...probe import ids
-from ...probe.driver import Driver as BaseDriver
+from ...probe.async_driver import AsyncDriver
 from ...probe.driver import Probe
 from ...probe.facts import Facts
 from ...probe.modules import whose_text
 from ...probe.names import NotThere, find, set_up_django
+from ...probe.shapes import make_shape
 from ...probe.swap import swap
 
 OLDEST = (0, 12)
 _DEPENDENCY: type = type(TaskiqDepends())
-_LEFT_S = 5.0  # for what a handler started and did not wait for
 _OF_A_RUN = ("_retries", "schedule_id", "X-Taskiq-requeue")  # labels that the library itself writes
 # In a broker's code: how it comes to its messages.
 _WORDS = (
@@ -106,7 +106,7 @@ class Due(ScheduleSource):
         await self.driver.scheduled(self, schedule)
 
 
-class Driver(BaseDriver):
+class Driver(AsyncDriver):
     """See probe/driver.py for what each method promises."""
 
     CONTROL = ("taskiq.exceptions.NoResultError", "taskiq.exceptions.TaskRejectedError")
@@ -114,13 +114,12 @@ class Driver(BaseDriver):
 
     def __init__(self, probe: Probe) -> None:
         check_version(version("taskiq"))
-        self.probe = probe
+        super().__init__(probe)
         self.brokers: list[Any] = []
         self.sources: list[Any] = []  # of all schedulers
         self.unread = True  # not all modules that may have a scheduler are imported
         self.task: Any = None
         self.broker: Any = None
-        self.loop: Any = None
         self.begun = False
         self.kicked: list[bytes] | None = None  # takes what a scheduler would kick
         self.retried = self.settled = False
@@ -250,24 +249,12 @@ class Driver(BaseDriver):
     def function(self) -> Any:
         return inspect.unwrap(self.task.original_func)
 
-    # -- the loop
-
-    def _run(self, work: Coroutine[Any, Any, Any]) -> Any:
-        if self.loop is None:
-            self.loop = asyncio.new_event_loop()
-            asyncio.set_event_loop(self.loop)
-        return self.loop.run_until_complete(work)
-
     def _warm(self) -> None:
         """What is compiled on first use is compiled before the forks."""
         message = TaskiqMessage(
             task_id="", task_name="", labels={}, labels_types={}, args=[], kwargs={}
         )
         self.broker.formatter.loads(self.broker.formatter.dumps(message).message).parse_labels()
-
-    def rehearse(self) -> None:
-        """The process has a loop of its own before its order comes."""
-        self._run(asyncio.sleep(0))
 
     # -- publishing
 
@@ -362,7 +349,7 @@ class Driver(BaseDriver):
         """As the application published `like`: with its labels, and an id that is made as its id
         is.
         """
-        self._run(self._publish(payload, like))
+        self.run_in_loop(self._publish(payload, like))
 
     async def _publish(self, payload: Any, like: dict[str, Any] | None) -> None:
         args, kwargs = self.probe.arguments(payload, self.takes)
@@ -404,7 +391,7 @@ class Driver(BaseDriver):
     # -- delivering
 
     def deliver(self, message: dict[str, Any]) -> None:
-        self._run(self._deliver(message))
+        self.run_in_loop(self._deliver(message))
 
     async def _deliver(self, message: dict[str, Any]) -> None:
         self.retried = self.settled = False
@@ -421,9 +408,7 @@ class Driver(BaseDriver):
             self._unacknowledged(message, f"{type(error).__name__} out of a middleware")
         else:
             self._ended(message)
-        left = asyncio.all_tasks() - others
-        if left:
-            await asyncio.wait(left, timeout=_LEFT_S)
+        await self.wait_for_others(others)
 
     async def _begin(self) -> None:
         """This process's worker starts: events, middlewares."""
@@ -525,18 +510,16 @@ def _seconds_until(when: datetime.datetime | None) -> float:
 def _without_dependencies(function: Any) -> Callable[..., None]:
     """Has the task's parameters but for those that `TaskiqDepends` fills."""
 
-    def takes(*args: Any, **kwargs: Any) -> None: ...
-
     try:
         hints = typing.get_type_hints(function, include_extras=True)
     except Exception:
         hints = {}
-    signature = inspect.signature(function)
     kept = [
-        one for one in signature.parameters.values() if not _is_dependency(one, hints.get(one.name))
+        one
+        for one in inspect.signature(function).parameters.values()
+        if not _is_dependency(one, hints.get(one.name))
     ]
-    takes.__signature__ = signature.replace(parameters=kept)  # type: ignore[attr-defined]
-    return takes
+    return make_shape(function, kept)
 
 
 def _is_dependency(parameter: inspect.Parameter, hint: Any) -> bool:

@@ -574,7 +574,7 @@ class Databases:
     """
 
     def __init__(self) -> None:
-        from django.test.runner import DiscoverRunner  # type: ignore[import-untyped,unused-ignore]
+        from django.test.runner import DiscoverRunner
 
         self.runner = DiscoverRunner(verbosity=0, interactive=False)
         self.runner.setup_test_environment()
