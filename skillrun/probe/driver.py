@@ -8,6 +8,7 @@ import functools
 import importlib
 import inspect
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 from .facts import Facts
@@ -18,6 +19,17 @@ When = Callable[[Callable[[], None]], None]
 
 def _at_once(tell: Callable[[], None]) -> None:
     tell()
+
+
+@dataclass
+class Publish:
+    """One message on its way: fields change while it is sent, as more of it is known."""
+
+    label: str  # what a person is told of where it goes
+    to_handler: bool
+    message: dict[str, Any] = field(default_factory=dict)
+    delay: float = 0.0  # seconds for which it waits
+    callback: bool = False  # to what the library calls after the handler
 
 
 class Probe:
@@ -49,26 +61,20 @@ class Probe:
         `callback`: to what the library calls after the handler, as its options say; see
         `Driver.callback`.
         """
-        told = {
-            "message": message,
-            "to_handler": to_handler,
-            "delay": delay,
-            "label": label,
-            "callback": callback,
-        }
-        with self.publishing(told):
+        one = Publish(label, to_handler, message, delay, callback)
+        with self.publishing(one):
             return send()
 
     @contextlib.contextmanager
-    def publishing(self, told: dict[str, Any], when: When = _at_once) -> Iterator[None]:
+    def publishing(self, one: Publish, when: When = _at_once) -> Iterator[None]:
         """As `publish`, around a sending that is awaited; what is known afterwards alone is put
-        into `told` inside.
+        into `one` inside.
 
         `when` is given what reports the publish: in a transaction that is not before its commit.
         """
-        recorder, label, to_handler = self.recorder, told["label"], told["to_handler"]
+        recorder, label, to_handler = self.recorder, one.label, one.to_handler
         name = recorder.next_name(f"publish-{label}" if not to_handler else "publish")
-        where = {
+        where: dict[str, Any] = {
             "kind": "publish",
             "to_handler": to_handler,
             "label": label,
@@ -85,7 +91,7 @@ class Probe:
                 in_handler=recorder.depth > 0,
                 in_effect=recorder.effect_depth > 0,
                 place=where["place"],
-                **told,
+                **vars(one),
             )
         )
         recorder.boundary("after", name, **where)

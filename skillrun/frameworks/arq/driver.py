@@ -42,7 +42,7 @@ from redis.asyncio import ConnectionPool, UnixDomainSocketConnection
 
 from ...probe import ids
 from ...probe.async_driver import AsyncDriver
-from ...probe.driver import Probe
+from ...probe.driver import Probe, Publish
 from ...probe.facts import Facts
 from ...probe.modules import whose_text
 from ...probe.names import NotThere, find, set_up_django
@@ -341,22 +341,16 @@ class Driver(AsyncDriver):
         }
         given = {name: value for name, value in kwargs.items() if name not in _OPTIONS}
         message["arguments"] = self.probe.bound(self.takes, args, given) if mine else None
-        told = {
-            "message": message,
-            "to_handler": mine,
-            "delay": 0.0,
-            "label": function,
-            "callback": False,
-        }
-        with self.probe.publishing(told):
+        one = Publish(function, mine, message)
+        with self.probe.publishing(one):
             job = await send(pool, function, *args, **kwargs)
             data, left = await pool.get(job_key_prefix + id_), await pool.pttl(job_key_prefix + id_)
             score = await pool.zscore(queue, id_)
             if job is None or data is None or score is None:
-                told["to_handler"] = False  # somebody else enqueued it at the same moment
+                one.to_handler = False  # somebody else enqueued it at the same moment
                 return job
             message |= {"data": base64.b64encode(data).decode(), "lives_s": left / 1000}
-            told["delay"] = max(0.0, round((score - timestamp_ms()) / 1000, 2))
+            one.delay = max(0.0, round((score - timestamp_ms()) / 1000, 2))
         return job
 
     def publish(self, payload: Any, like: dict[str, Any] | None = None) -> None:

@@ -31,7 +31,7 @@ from typing import Any
 
 from ...probe.commits import Commits
 from ...probe.driver import Driver as BaseDriver
-from ...probe.driver import Probe
+from ...probe.driver import Probe, Publish
 from ...probe.facts import Facts
 from ...probe.names import NotThere, find, set_up_django
 from ...probe.swap import swap
@@ -207,10 +207,10 @@ class Driver(BaseDriver):
 
     def _publish(self, broker: Any, pack: str, send: Callable[[], Any]) -> Any:
         task = self.signing.loads(pack)
-        told = self._told(task["func"], task["args"], task["kwargs"])
-        told["message"] |= {"pack": pack, "id": task["id"], "key": broker.list_key}
+        one = self._make_publish(task["func"], task["args"], task["kwargs"])
+        one.message |= {"pack": pack, "id": task["id"], "key": broker.list_key}
         when = self.commits.when(self.conf.ORM) if self.orm else _at_once
-        with self.probe.publishing(told, when):
+        with self.probe.publishing(one, when):
             return send()
 
     def _scheduled(self, row: Any, send: Callable[[], Any]) -> Any:
@@ -218,32 +218,25 @@ class Driver(BaseDriver):
         expression sets it.
         """
         args, kwargs = _read(row.args, row.kwargs)
-        told = self._told(row.func, args, kwargs)
+        one = self._make_publish(row.func, args, kwargs)
         with self.probe.publishing(
-            told, self.commits.when(self.db.router.db_for_write(self.models.Schedule))
+            one, self.commits.when(self.db.router.db_for_write(self.models.Schedule))
         ):
             result = send()
-            told["message"] |= {"schedule": _serialised(row), "group": row.name or row.pk}
+            one.message |= {"schedule": _serialised(row), "group": row.name or row.pk}
             if row.next_run is None or row.repeats == 0:
-                told["to_handler"] = False
+                one.to_handler = False
             else:
-                told["delay"] = max(0.0, round((row.next_run - self.now()).total_seconds(), 2))
+                one.delay = max(0.0, round((row.next_run - self.now()).total_seconds(), 2))
         return result
 
-    def _told(self, func: Any, args: Any, kwargs: Any) -> dict[str, Any]:
-        """What is reported of a publish; its message is not whole yet."""
+    def _make_publish(self, func: Any, args: Any, kwargs: Any) -> Publish:
+        """Its message is not whole yet."""
         found = func if callable(func) else pydoc.locate(str(func))
         mine = inspect.unwrap(found) is inspect.unwrap(self.target) if callable(found) else False
         arguments = self.probe.bound(self.function(), args, kwargs) if mine else None
         label = func if isinstance(func, str) else f"{func.__module__}.{func.__qualname__}"
-        message = {"arguments": arguments}
-        return {
-            "message": message,
-            "to_handler": mine,
-            "delay": 0.0,
-            "label": label,
-            "callback": False,
-        }
+        return Publish(label, mine, {"arguments": arguments})
 
     def publish(self, payload: Any, like: dict[str, Any] | None = None) -> None:
         """`like`: the application's own message: its hook, its timeout and its other options belong

@@ -23,7 +23,7 @@ from typing import Any
 
 from ...probe.commits import Commits
 from ...probe.driver import Driver as BaseDriver
-from ...probe.driver import Probe
+from ...probe.driver import Probe, Publish
 from ...probe.facts import Facts
 from ...probe.names import NotThere, find, set_up_django
 from ...probe.shapes import make_shape
@@ -159,22 +159,16 @@ class Driver(BaseDriver):
     def _publish(self, send: Callable[[], Any], task: Any, args: Any, kwargs: Any) -> Any:
         mine = task.func is self.task.func
         arguments = self.probe.bound(self.takes, args, kwargs) if mine else None
-        told = {
-            "message": {},
-            "to_handler": mine,
-            "delay": 0.0,
-            "label": task.module_path,
-            "callback": False,
-        }
-        with self.probe.publishing(told, self._once_committed):
+        one = Publish(task.module_path, mine)
+        with self.probe.publishing(one, self._once_committed):
             row = send()
-            told["message"] = {
+            one.message = {
                 "id": str(row.pk),
                 "row": self.library.serializers.serialize("json", [row]),
                 "queue": row.queue_name,
                 "arguments": arguments,
             }
-            told["delay"] = self._until(row)
+            one.delay = self._until(row)
             self.parent = self.delivered if mine else None
         return row
 

@@ -38,7 +38,7 @@ from procrastinate.testing import InMemoryConnector
 
 from ...probe import ids
 from ...probe.async_driver import AsyncDriver
-from ...probe.driver import Probe
+from ...probe.driver import Probe, Publish
 from ...probe.facts import Facts
 from ...probe.modules import whose_text
 from ...probe.names import NotThere, find, set_up_django
@@ -347,13 +347,14 @@ class Driver(AsyncDriver):
             rows = insert()
             self.carried.setdefault(connection, []).extend((store, row) for row in rows)
             return rows
-        told = {"message": None, "delay": 0.0, "callback": False, "label": jobs[0].task_name}
-        told["to_handler"] = self._is_mine(store, jobs[0].task_name, jobs[0].queue_name)
-        with self.probe.publishing(told):
+        name, queue = jobs[0].task_name, jobs[0].queue_name
+        one = Publish(name, self._is_mine(store, name, queue))
+        with self.probe.publishing(one):
             rows = insert()
             for row in rows[1:]:
                 self._tell(store, row)
-            told.update(self._told(store, rows[0]))
+            first = self._make_publish(store, rows[0])
+            one.message, one.delay = first.message, first.delay
         return rows
 
     def _ended(self, connection: Any, what: str) -> None:
@@ -363,29 +364,23 @@ class Driver(AsyncDriver):
             self._tell(store, row)
 
     def _tell(self, store: Store, row: dict[str, Any]) -> None:
-        recorder, told = self.probe.recorder, self._told(store, row)
+        recorder, one = self.probe.recorder, self._make_publish(store, row)
         recorder.emit(
             "published",
-            name=told["label"],
+            name=one.label,
             in_handler=recorder.depth > 0,
             in_effect=recorder.effect_depth > 0,
             place=recorder.place(),
-            **told,
+            **vars(one),
         )
 
-    def _told(self, store: Store, row: dict[str, Any]) -> dict[str, Any]:
+    def _make_publish(self, store: Store, row: dict[str, Any]) -> Publish:
         mine = self._is_mine(store, row["task_name"], row["queue_name"])
         message = _message(row)
         message["arguments"] = self.probe.bound(self.takes, (), row["args"]) if mine else None
         due = row["scheduled_at"]
         delay = max(0.0, round((due - now()).total_seconds(), 2)) if due else 0.0
-        return {
-            "message": message,
-            "to_handler": mine,
-            "delay": delay,
-            "label": row["task_name"],
-            "callback": False,
-        }
+        return Publish(row["task_name"], mine, message, delay)
 
     def _is_mine(self, store: Store, task: str, queue: str) -> bool:
         """It is the handler's, and a worker of this app that is started without options reads its

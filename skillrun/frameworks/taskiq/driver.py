@@ -45,7 +45,7 @@ from taskiq.scheduler.scheduled_task import ScheduledTask
 
 from ...probe import ids
 from ...probe.async_driver import AsyncDriver
-from ...probe.driver import Probe
+from ...probe.driver import Probe, Publish
 from ...probe.facts import Facts
 from ...probe.modules import whose_text
 from ...probe.names import NotThere, find, set_up_django
@@ -316,14 +316,8 @@ class Driver(AsyncDriver):
             "early": self._is_early(sent.labels),
             "arguments": self.probe.bound(self.takes, sent.args, sent.kwargs) if mine else None,
         }
-        told = {
-            "message": message,
-            "to_handler": mine,
-            "delay": delay,
-            "label": sent.task_name,
-            "callback": False,
-        }
-        with self.probe.publishing(told):
+        one = Publish(sent.task_name, mine, message, delay)
+        with self.probe.publishing(one):
             if mine and self.begun and not self._gives_back and not self.settled:
                 # The message is gone, and its retry is there: nothing is lost any more.
                 self._settle("acked")

@@ -24,6 +24,7 @@ from taskiq.receiver import Receiver
 from taskiq_redis import ListRedisScheduleSource, RedisAsyncResultBackend, RedisScheduleSource
 from taskiq_redis.redis_broker import BaseRedisBroker
 
+from ...probe.driver import Publish
 from ...probe.names import set_up_django
 from ...probe.real import Bench, RealWorker
 from ...probe.swap import swap
@@ -104,14 +105,8 @@ class Worker(RealWorker[Driver]):
             now = datetime.datetime.now(time.tzinfo or datetime.timezone.utc)
             wait = self.bench.cut((time.replace(tzinfo=now.tzinfo) - now).total_seconds())
             mine = kicker.task_name == self.driver.task.task_name
-            told = {
-                "message": {},
-                "to_handler": mine,
-                "delay": wait,
-                "label": kicker.task_name,
-                "callback": False,
-            }
-            with self.bench.probe.publishing(told):
+            one = Publish(kicker.task_name, mine, delay=wait)
+            with self.bench.probe.publishing(one):
                 return await by_time(
                     kicker, source, now + datetime.timedelta(seconds=wait), *args, **kwargs
                 )
@@ -125,14 +120,8 @@ class Worker(RealWorker[Driver]):
             await type(broker).kick(broker, message)
             return
         mine = message.task_name == self.driver.task.task_name
-        told = {
-            "message": {},
-            "to_handler": mine,
-            "delay": 0.0,
-            "label": message.task_name,
-            "callback": False,
-        }
-        with self.bench.probe.publishing(told):
+        one = Publish(message.task_name, mine)
+        with self.bench.probe.publishing(one):
             await type(broker).kick(broker, message)
 
     # -- working
