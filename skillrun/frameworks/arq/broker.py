@@ -25,16 +25,16 @@ class ArqBroker(RedisBroker):
 
     def _jobs(self) -> list[str]:
         """The ids of the jobs that are there."""
-        return [key.removeprefix(_JOB) for key in self._keys() if key.startswith(_JOB)]
+        return [key.removeprefix(_JOB) for key in self.read_kinds() if key.startswith(_JOB)]
 
     def _waiting(self) -> Iterator[tuple[str, bytes]]:
         """(queue, id) of each of them."""
         known = set(self._jobs())
-        for key, kind in self._keys().items():
+        for key, kind in self.read_kinds().items():
             members: Any = self.redis.call("ZRANGE", key, 0, -1) if kind == b"zset" else []
-            yield from (
-                (key, member) for member in members if member.decode("utf-8", "replace") in known
-            )
+            for member in members:
+                if member.decode("utf-8", "replace") in known:
+                    yield key, member
 
     def count_waiting(self) -> int:
         return len(self._jobs())
@@ -52,4 +52,6 @@ class ArqBroker(RedisBroker):
     def lose_messages(self) -> None:
         for queue, member in list(self._waiting()):
             self.redis.call("ZREM", queue, member)
-        self.redis.pipeline(("DEL", key) for key in self._keys() if self.OF_JOBS.fullmatch(key))
+        self.redis.pipeline(
+            ("DEL", key) for key in self.read_kinds() if self.OF_JOBS.fullmatch(key)
+        )

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from skillrun.frameworks.broker import Command, Premises
+
+_ANY = re.compile(r".*", re.DOTALL)
+# How to ask for what a key of a type holds.
+_SIZES = {b"list": "LLEN", b"zset": "ZCARD", b"hash": "HLEN"}
 
 
 class RedisBroker:
@@ -31,67 +36,66 @@ class RedisBroker:
         if self.OWN_SERVER:
             self.redis.call("FLUSHALL")
 
-    def _keys(self) -> dict[str, bytes]:
-        """Key -> type."""
+    def read_kinds(self) -> dict[str, bytes]:
+        """Key -> type, of the library's keys."""
         keys: Any = self.redis.call("KEYS", "*")
-        types: Any = self.redis.pipeline(("TYPE", key) for key in keys)
-        found = {
-            key.decode("utf-8", "replace"): kind for key, kind in zip(keys, types, strict=True)
-        }
-        return {key: kind for key, kind in found.items() if self.MINE.match(key)}
+        kinds: Any = self.redis.pipeline(("TYPE", key) for key in keys)
+        found = {}
+        for key, kind in zip(keys, kinds, strict=True):
+            name = key.decode("utf-8", "replace")
+            if self.MINE.match(name):
+                found[name] = kind
+        return found
 
-    def _sizes(self, pattern: re.Pattern[str]) -> int:
-        count = {b"list": "LLEN", b"zset": "ZCARD", b"hash": "HLEN"}
-        asked = [
-            (count[kind], key)
-            for key, kind in self._keys().items()
-            if kind in count and pattern.fullmatch(key)
-        ]
-        return _sum(self.redis.pipeline(asked))
+    def find_keys(self, pattern: re.Pattern[str], *kinds: bytes) -> Iterator[tuple[str, bytes]]:
+        """(key, type) of those of some types that match."""
+        for key, kind in self.read_kinds().items():
+            if kind in kinds and pattern.fullmatch(key):
+                yield key, kind
+
+    def count_members(self, pattern: re.Pattern[str], *kinds: bytes) -> int:
+        """What these keys hold together."""
+        asked = [(_SIZES[kind], key) for key, kind in self.find_keys(pattern, *kinds)]
+        return sum(self.redis.pipeline(asked))
 
     def count_waiting(self) -> int:
-        lists = [
-            key
-            for key, kind in self._keys().items()
-            if kind == b"list" and self.QUEUE.fullmatch(key)
-        ]
-        return _sum(self.redis.pipeline(("LLEN", key) for key in lists)) + self._sizes(self.TAKEN)
+        lists = self.count_members(self.QUEUE, b"list")
+        return lists + self.count_members(self.TAKEN, *_SIZES)
 
     def list_queues(self) -> list[str]:
-        found = (self.QUEUE.fullmatch(key) for key, kind in self._keys().items() if kind == b"list")
-        return sorted({match[1].partition("\x06")[0] for match in found if match})
+        names = set()
+        for key, _ in self.find_keys(self.QUEUE, b"list"):
+            match = self.QUEUE.fullmatch(key)
+            assert match is not None
+            # Kombu writes a message's priority behind its queue.
+            names.add(match[1].partition("\x06")[0])
+        return sorted(names)
 
     def remember_waiting(self) -> None:
         self.kept = []
-        for key, kind in self._keys().items():
-            if kind == b"list" and self.QUEUE.fullmatch(key):
-                items: Any = self.redis.call("LRANGE", key, 0, -1)
-                self.kept += [("RPUSH", key, item) for item in items]
-            elif kind == b"hash":
-                fields: Any = self.redis.call("HGETALL", key)
-                self.kept.append(("HSET", key, *fields))
+        for key, _ in self.find_keys(self.QUEUE, b"list"):
+            items: Any = self.redis.call("LRANGE", key, 0, -1)
+            self.kept += [("RPUSH", key, item) for item in items]
+        for key, _ in self.find_keys(_ANY, b"hash"):
+            fields: Any = self.redis.call("HGETALL", key)
+            self.kept.append(("HSET", key, *fields))
 
     def deliver_again(self) -> None:
         # What a message needs is there first.
         self.redis.pipeline(sorted(self.kept, key=lambda command: str(command[0])))
 
     def lose_messages(self) -> None:
-        self.redis.pipeline(("DEL", key) for key in self._keys())
+        self.redis.pipeline(("DEL", key) for key in self.read_kinds())
 
     def pass_time(self, seconds: float) -> None:
         self.redis.jump(seconds)
-        for key, kind in self._keys().items():
-            if kind == b"zset" and self.CLOCKED.fullmatch(key):
-                members: Any = self.redis.call("ZRANGE", key, 0, -1)
-                older = str(-seconds * self.PER_SECOND)
-                self.redis.pipeline(("ZINCRBY", key, older, member) for member in members)
+        older = str(-seconds * self.PER_SECOND)
+        for key, _ in self.find_keys(self.CLOCKED, b"zset"):
+            members: Any = self.redis.call("ZRANGE", key, 0, -1)
+            self.redis.pipeline(("ZINCRBY", key, older, member) for member in members)
 
     def count_dead(self) -> int | None:
-        return None if self.DEAD is None else self._sizes(self.DEAD)
+        return None if self.DEAD is None else self.count_members(self.DEAD, *_SIZES)
 
     def stop(self) -> None:
         self.redis.close()
-
-
-def _sum(sizes: list[Any]) -> int:
-    return sum(size for size in sizes if isinstance(size, int))

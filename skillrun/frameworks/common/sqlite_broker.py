@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,7 @@ class SqliteBroker:
 
 
 @contextlib.contextmanager
-def _without_table() -> Any:
+def _without_table() -> Iterator[None]:
     """The application makes its tables when it first needs them."""
     try:
         yield

@@ -25,10 +25,11 @@ class TaskiqBroker(RedisBroker):
 
     QUEUE = re.compile(r"(?!.*:(?:time:.*|cron|interval)$)(.+)")
     WAITS = re.compile(r".+:data:[^:]+")  # a schedule
+    STREAM = re.compile(r"(?s).+")
     ALONE = True
 
     def _streams(self) -> list[str]:
-        return [key for key, kind in self._keys().items() if kind == b"stream"]
+        return [key for key, _ in self.find_keys(self.STREAM, b"stream")]
 
     def _groups(self) -> Iterator[tuple[str, str, str]]:
         """(stream, group, the last id that was given to a worker)."""
@@ -42,22 +43,20 @@ class TaskiqBroker(RedisBroker):
         """(stream, fields) of the messages that no worker was given."""
         for stream, _, last in self._groups():
             entries: Any = self.redis.call("XRANGE", stream, f"({last}", "+")
-            yield from ((stream, fields) for _, fields in entries)
+            for _, fields in entries:
+                yield stream, fields
 
     def _pending(self) -> Iterator[tuple[str, str, Any]]:
         """(stream, group, [id, consumer, idle ms, times]) of what a worker has."""
         for stream, group, _ in self._groups():
             entries: Any = self.redis.call("XPENDING", stream, group, "-", "+", 1000)
-            yield from ((stream, group, entry) for entry in entries)
+            for entry in entries:
+                yield stream, group, entry
 
     def count_waiting(self) -> int:
-        scheduled = sum(1 for key in self._keys() if self.WAITS.fullmatch(key))
-        return (
-            super().count_waiting()
-            + scheduled
-            + len(list(self._new()))
-            + len(list(self._pending()))
-        )
+        scheduled = [key for key in self.read_kinds() if self.WAITS.fullmatch(key)]
+        in_streams = [*self._new(), *self._pending()]
+        return super().count_waiting() + len(scheduled) + len(in_streams)
 
     def list_queues(self) -> list[str]:
         return sorted({*super().list_queues(), *self._streams()})
@@ -69,10 +68,8 @@ class TaskiqBroker(RedisBroker):
     def lose_messages(self) -> None:
         groups = list(self._groups())
         super().lose_messages()
-        again = (
-            ("XGROUP", "CREATE", stream, group, "0", "MKSTREAM") for stream, group, _ in groups
-        )
-        self.redis.pipeline(again)
+        for stream, group, _ in groups:
+            self.redis.call("XGROUP", "CREATE", stream, group, "0", "MKSTREAM")
 
     def pass_time(self, seconds: float) -> None:
         """And another message comes: without one nobody claims what is pending."""
