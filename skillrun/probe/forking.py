@@ -97,9 +97,7 @@ class Zygote:
         file = function.__code__.co_filename  # before its code is the hook's
         HandlerHook(recorder, driver.CONTROL).install(function)
         recorder.make_error = make_error
-        self.logs.install(
-            sets_level=facts.sets_log_level, task_loggers=driver.TASK_LOGGERS
-        )
+        self.logs.install(sets_level=facts.sets_log_level, task_loggers=driver.TASK_LOGGERS)
         self.clock.install()
         self.audit.booted()
         self.hooked = driver
