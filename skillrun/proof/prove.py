@@ -218,7 +218,7 @@ class _Session:
             sorted(self.reference.jobs),
             caller,
             self._count_varied(explorer),
-            daily=explorer.daily,
+            daily=bool(explorer.daily),
         )
         for job, why in explorer.unpublished.items():
             said = f"{_name_job(job)}: {why}"
