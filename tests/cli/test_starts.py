@@ -42,7 +42,7 @@ LINES = (
         "hook claude stop",
         "--help",
     ),
-    *("mcp --help", "doctor --nonsense", "demo --nonsense", "trust"),
+    *("mcp --help", "doctor --nonsense", "demo --nonsense", "trust", "rules rq"),
 )
 VARIES = re.compile(
     r'(?<="duration_ms": )\d+|(?<="invocation": )\d+|(?<="head": )"\w+"|(?<="ts_utc": )"[^"]+"'

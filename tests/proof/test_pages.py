@@ -142,9 +142,10 @@ def main(payload):
 
 
 @needs_copying
-def test_the_second_delivery_meets_the_faults_of_the_first_no_more(tmp_path: Path) -> None:
-    history = hooked.history(tmp_path, FAULTS, "redeliver")
+def test_the_third_delivery_meets_the_faults_of_the_second_no_more(tmp_path: Path) -> None:
+    """The first one imports what is read ahead from then on, so its pages are not the usual ones."""
+    history = hooked.history(tmp_path, FAULTS, "redeliver redeliver")
     said = [event["text"] for event in history.events if event.kind == "log"]
-    first, second = (int(text.split()[0]) for text in said)
-    assert first > 500
-    assert second < first / 10
+    _, second, third = (int(text.split()[0]) for text in said)
+    assert second > 500
+    assert third < second / 10

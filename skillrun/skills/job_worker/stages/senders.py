@@ -26,7 +26,7 @@ def find_unread_sender(case: JobCase, handler: Definition) -> Unfollowed | None:
     word = handler.name.rpartition(".")[2]
     for found in _find_mentions(case, handler, word):
         return found
-    for found in _find_sends_of_anything(case):
+    for found in _find_sends_of_anything(case, handler):
         return found
     return None
 
@@ -112,20 +112,32 @@ def _is_handed_on(module: Module, node: ast.AST) -> bool:
     return isinstance(above, ast.keyword | ast.List | ast.Tuple | ast.Dict | ast.Assign)
 
 
-def _find_sends_of_anything(case: JobCase) -> Iterator[Unfollowed]:
+def _find_sends_of_anything(case: JobCase, handler: Definition) -> Iterator[Unfollowed]:
     """`send_task(row.job)`: what is sent is only known when it runs."""
     for word in _SENDS_ANY:
         for module in case.project.modules_with(word):
             if in_tests(module.path):
                 continue
             for node in ast.walk(module.tree):
-                if isinstance(node, ast.Call) and _sends_what_it_is_given(case, module, node, word):
+                if not isinstance(node, ast.Call) or _is_own_option(module, node, handler):
+                    continue
+                if _sends_what_it_is_given(case, module, node, word):
                     because = f"{ast.unparse(node.func)}({ast.unparse(node.args[0])}) may send it"
                     yield Unfollowed(because, place_of(module, node))
 
 
+def _is_method_of_task(case: JobCase, module: Module, node: ast.Call) -> bool:
+    """`send_receipt.using(...).enqueue(order_id)` sends that task, whatever it is given."""
+    root: ast.expr = node.func
+    while isinstance(root, ast.Attribute | ast.Call):
+        root = root.value if isinstance(root, ast.Attribute) else root.func
+    name = module.resolve(root)
+    found = case.project.definition(name) if name is not None else None
+    return found is not None and isinstance(found.node, ast.FunctionDef | ast.AsyncFunctionDef)
+
+
 def _sends_what_it_is_given(case: JobCase, module: Module, node: ast.Call, word: str) -> bool:
-    if last_word(node.func) != word or not node.args:
+    if last_word(node.func) != word or not node.args or _is_method_of_task(case, module, node):
         return False
     sent = node.args[0]
     if isinstance(sent, ast.Constant | ast.Lambda | ast.Starred):
