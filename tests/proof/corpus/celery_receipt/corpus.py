@@ -83,7 +83,8 @@ MUTANTS = [
             (ORDERS, PUBLISH, f"    if new:\n    {PUBLISH}"))),
     Mutant("E04", "an invalid job leaves no dead letter",
            ((TASKS, "    with db.transaction() as connection:\n        row = (json",
-             "    if isinstance(exception, ValueError):\n        return\n    with db.transaction() as connection:\n        row = (json"),)),
+             "    if isinstance(exception, ValueError):\n        return\n    with db.transaction() as connection:\n        row = (json"),),
+           keeps="the message breaks the payload's schema, ends at once, and its error is in the records"),
     Mutant("E05", "a bad address is ignored",
            ((TASKS, SEND, f"""    try:
     {SEND}    except mailer.BadAddress as error:
@@ -110,7 +111,8 @@ MUTANTS = [
            ((TASKS, SEND + MARK + '    log.info("receipt succeeded order_id=%s", order_id)\n',
              '    log.info("receipt succeeded order_id=%s", order_id)\n' + SEND + MARK),)),
     Mutant("F05", "the log does not say which order",
-           ((TASKS, '"receipt succeeded order_id=%s", order_id', '"receipt succeeded"'),)),
+           ((TASKS, '"receipt succeeded order_id=%s", order_id', '"receipt succeeded"'),),
+           keeps="a task logger writes the task's id, and the record of the start has the order beside it"),
     Mutant("G01", "any number is an order",
            ((TASKS, """    if not isinstance(order_id, int) or order_id < 1:
         raise InvalidOrder(f"{order_id!r} is no order number")
