@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test real ci lint crash agents bench detection frameworks proof-corpus proof-corpus-quick proof-bench scaffold-matrix scaffold-bench ship-bench ledger-bench unprivileged hostile wheel clean
+.PHONY: demo test real ci lint crash agents bench detection frameworks proof-corpus proof-corpus-quick proof-bench scaffold-matrix scaffold-bench ship-bench ledger-bench unprivileged hostile strangers wheel clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12"; exit 1; }
@@ -74,6 +74,14 @@ frameworks: $(FRAMEWORKS)
 proof-bench: $(VENV)/.installed
 	$(BIN)/python tests/bench/proof_bench.py
 
+# Jobs by people who knew the spec's schema alone, and mistakes in them; STRANGERS names some: "tests/strangers/data-team:m-1,m-5"
+.venv-strangers/.installed: tests/strangers/requirements.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+strangers: $(VENV)/.installed .venv-strangers/.installed
+	$(BIN)/python tests/strangers/run.py --python .venv-strangers/bin/python $(or $(STRANGERS),$(wildcard tests/strangers/*/))
+
 # LABELS is a labels file, CHECKOUTS a folder with one checkout an entry.
 detection: $(VENV)/.installed
 	$(BIN)/python tests/detection/score.py $(LABELS) $(CHECKOUTS)
@@ -106,4 +114,4 @@ ci:
 	@.ci/steps
 
 clean:
-	rm -rf $(VENV) .node .venv-frameworks
+	rm -rf $(VENV) .node .venv-frameworks .venv-strangers

@@ -157,6 +157,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("folders", nargs="+")
     options = parser.parse_args()
+    python = str(Path(options.python).absolute())  # a link of an environment stays one
     RESULTS.mkdir(exist_ok=True)
     end = time.monotonic() + options.limit
     everything: list[dict[str, Any]] = []
@@ -175,7 +176,7 @@ def main() -> None:
             def work(version: Version, folder: Path = folder) -> dict[str, Any] | None:
                 if time.monotonic() > end:
                     return None
-                return judge(folder, version, options.python)
+                return judge(folder, version, python)
 
             for done in concurrent.futures.as_completed([pool.submit(work, v) for v in wanted]):
                 result = done.result()
