@@ -17,6 +17,7 @@ import functools
 import importlib
 import inspect
 import logging
+import sys
 import types
 import typing
 from collections.abc import Callable, Iterator
@@ -77,6 +78,23 @@ def check_version(text: str) -> None:
     if tuple(map(int, text.split(".")[:2])) < OLDEST:
         oldest = ".".join(map(str, OLDEST))
         raise NotThere(f"taskiq {text} is too old: the proof knows taskiq from {oldest} on")
+
+
+def _find_other_broker(broker: Any) -> str | None:
+    """The broker that a module makes where it does not make one for tests: a verdict about a queue in
+    memory would say nothing of it.
+    """
+    if not isinstance(broker, InMemoryBroker):
+        return None
+    for module in list(sys.modules.values()):
+        names = vars(module) if isinstance(module, types.ModuleType) else {}
+        if not any(value is broker for value in list(names.values())):
+            continue
+        for value in list(names.values()):
+            is_broker = isinstance(value, type) and issubclass(value, AsyncBroker)
+            if is_broker and not issubclass(value, InMemoryBroker) and value is not AsyncBroker:
+                return str(value.__name__)
+    return None
 
 
 class InProcess(Receiver):
@@ -149,6 +167,13 @@ class Driver(AsyncDriver):
         if self.broker is None:
             raise NotThere(
                 f"{handler} is a shared task, and async_shared_broker has no default broker"
+            )
+        other = _find_other_broker(self.broker)
+        if other is not None:
+            raise NotThere(
+                f"{handler}: with proof.env its broker is an InMemoryBroker, which loses what its process"
+                f" holds, and its module has {other} too: give proof.env what the worker has, e.g."
+                ' services: [redis], and "{redis}" as the address'
             )
         self.takes = _without_dependencies(task.original_func)
         if any(getattr(one, "schedule_source", None) for one in self.broker.middlewares):
