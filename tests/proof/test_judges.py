@@ -135,6 +135,38 @@ def test_two_distinct_jobs_need_keys_of_their_own() -> None:
     assert rules(effects.judge, two, apart) == []
 
 
+def mail(user: str, digest: str = "w41") -> list[Any]:
+    """One of several mails of one run, with a key of its own."""
+    about = {"subject": f"to='{user}', subject='{digest}'", "key": f"'{digest}/{user}'"}
+    return [(kind, {**data, **about}) for kind, data in effect()]
+
+
+def test_two_batches_may_be_about_some_of_the_same_things() -> None:
+    first = [*mail("ann"), *mail("bob"), *commit(), RETURNED, ACKED]
+    once, other = history("once", first), history("once", [*mail("bob"), *mail("cid"), ACKED])
+    later = history("once", [*mail("bob", "w42"), ACKED])
+    shared = [(kind, {**data, "key": "'w41/bob'"}) for kind, data in mail("bob", "w42")]
+    seen = history("job=1", first, [*mail("cid"), ACKED])
+    for alone in (other, later):
+        assert "effect.key-of-two-jobs" not in rules(
+            effects.judge, seen, against(spec(), once, jobs={1: alone})
+        )
+    alone = history("once", [*shared, ACKED])
+    both = history("job=1", first, [*shared, ACKED])
+    assert "effect.key-of-two-jobs" in rules(
+        effects.judge, both, against(spec(), once, jobs={1: alone})
+    )
+
+
+def test_a_faulty_place_that_is_not_reached_again_after_a_death_asks_for_no_dead_letter() -> None:
+    dying = [*effect(), MET, fault("kill", "after:insert-dead#1"), KILLED]
+    schedule = f"raise={NEVER}@before:email#2/* kill@after:insert-dead#1"
+    done = history(schedule, dying, [RETURNED, ACKED], dead_letters=0)
+    assert rules(attempts.judge, done, against(spec())) == []
+    undone = history(schedule, dying[3:], [RETURNED, ACKED], dead_letters=0)
+    assert "dead-letter.missing" in rules(attempts.judge, undone, against(spec()))
+
+
 def test_a_call_after_the_receivers_window_is_another_one() -> None:
     once = spec()
     made = once.model_copy(

@@ -468,6 +468,18 @@ def _is_excused(history: History, reference: Reference, seen: int) -> bool:
     return bool(seen < 1 and has_crash and history.kept and not _was_let_go(history))
 
 
+def _was_done_after_all(history: History, reference: Reference) -> bool:
+    """After a death the job did not come to the faulty place again, since what was done before is
+    skipped: its last delivery met no error, and everything has taken place.
+    """
+    last = history.runs[-1]
+    if last.outcome != "succeeded" or _has_met_error(last):
+        return False
+    done = {(call["effect"], call["key"], call["subject"]) for call in history.performed()}
+    wanted = {(call["effect"], call["key"], call["subject"]) for call in reference.once.performed()}
+    return wanted <= done
+
+
 def _judge_letters_of_one(history: History, reference: Reference, seen: int) -> Iterator[Judgement]:
     """A job was given up, and the dead letters that it left are not one."""
     schedule = history.schedule
@@ -475,6 +487,8 @@ def _judge_letters_of_one(history: History, reference: Reference, seen: int) -> 
         return
     # A fault that the job never reached did not make it give up.
     if schedule.faults and not faults_met(history):
+        return
+    if seen < 1 and schedule.has_crash and _was_done_after_all(history, reference):
         return
     if seen < 1 and schedule.poison is not None and reference.is_malformed(schedule.poison):
         # Nobody promised to do it. That an operator can find it is enough.

@@ -210,13 +210,26 @@ def _has_more_keys(these: _Keys, those: _Keys) -> bool:
 
 
 def _find_shared_keys(history: History, reference: Reference, effect: Effect) -> str:
-    """The keys that the single runs of two distinct jobs have in common, as text."""
-    of_others: set[Any] = set()
+    """The keys that the single runs of two distinct jobs have in common, as text.
+
+    A job that does several things has a key for each of them, and another job may be about some of
+    the same: one digest goes to a user once, whichever batch the user is in.
+    """
+    own = reference.calls(effect.name)
+    of_others: dict[Any, str] = {}
     for job in history.schedule.jobs:
         if job in reference.jobs:
-            of_others |= {call["key"] for call in reference.jobs[job].performed(effect.name)}
-    own = [call["key"] for call in reference.calls(effect.name)]
-    return ", ".join(sorted(str(key) for key in own if key in of_others))
+            for call in reference.jobs[job].performed(effect.name):
+                of_others[call["key"]] = str(call["subject"])
+    has_items = len({str(call["subject"]) for call in own}) > 1
+    shared: list[str] = []
+    for call in own:
+        if call["key"] not in of_others:
+            continue
+        is_same_item = has_items and of_others[call["key"]] == str(call["subject"])
+        if not is_same_item:
+            shared.append(str(call["key"]))
+    return ", ".join(sorted(shared))
 
 
 def _group_keys(expected: list[Event], calls: tuple[Event, ...]) -> tuple[_Keys, _Keys]:

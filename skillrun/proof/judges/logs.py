@@ -105,8 +105,21 @@ def _group_deliveries(histories: list[History], records: Records) -> dict[str, l
             if _was_cancelled(delivery) or _is_of_others(history, delivery, records):
                 continue
             kind = classify(history, delivery, reference.is_batch)
+            if kind == "again" and _follows_own_errors(history, run):
+                continue  # it may have given up for the same error, and taken that itself
             by_kind.setdefault(kind, []).append(delivery)
     return by_kind
+
+
+def _follows_own_errors(history: History, run: Delivery) -> bool:
+    """Whether the job was tried before, and came again for an error that nobody injected, such as a
+    store that stayed locked.
+    """
+    for earlier in history.runs:
+        is_before = earlier.number < run.number and earlier.job == run.job
+        if is_before and earlier.outcome == "retried" and not _find_errors_met(earlier):
+            return True
+    return False
 
 
 def _is_asked(history: History, reference: Reference) -> bool:
