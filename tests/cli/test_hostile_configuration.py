@@ -33,6 +33,8 @@ READING = (
     f"show {SKILL} --json",
     "check .",
     "check . --json",
+    "rules",
+    "rules rq --json",
     "spec check",
     "spec check --json",
     "detect",
