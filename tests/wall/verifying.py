@@ -47,7 +47,7 @@ def verify(
         for word in ("--format", name, "--output", str(folder / f"out.{name}"))
     ]
     done = helpers.run_cli(
-        "verify", *args, *wanted, cwd=repo, env={"TMPDIR": str(folder / "tmp"), **env}, timeout=300
+        "verify", *args, *wanted, cwd=repo, env={"TMPDIR": str(folder / "tmp"), **env}, timeout=900
     )
     assert done.returncode == code, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
     assert "Traceback" not in done.stderr
