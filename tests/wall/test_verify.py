@@ -256,7 +256,12 @@ def test_each_way_of_cheating_is_found_at_once(make_repo: Callable[..., Path]) -
     helpers.commit(repo, "Make it green")
     verified = verify(repo, "--ci", code=3)
     found = {f["rule"] for f in verified.document["gaming"]["findings"] if f["severity"] == "error"}
-    assert found == {f"gaming.{look.id}" for look in LOOKS}
+    assert found == {f"gaming.{look.id}" for look in LOOKS if look.id not in ATTACKED_ELSEWHERE}
+
+
+# They need an adapter, a worker's command line or a hook in the base: see test_gaming_adapters.py and
+# test_gaming_workers.py.
+ATTACKED_ELSEWHERE = ("altered-adapter", "weaker-worker", "beside-the-job", "lost-records")
 
 
 WAIVER = 'waivers: [{item: observability, reason: "not yet"}]\n'
