@@ -57,8 +57,10 @@ def no_retry_middleware(job: Job) -> Iterator[Finding]:
     # What a part that was not read, or that is of the house, does with a failure is not known.
     if any(part.unread or part.own for part in broker.parts or ()):
         return
-    named = next((task.labels[name] for name in _WANTED if name in task.labels), None)
-    if not broker.retrying and (named is not None or _wanted(job) > 1):
+    asked = [name for name in _WANTED if name in task.labels]
+    named = task.labels[asked[0]] if asked else None
+    is_wanted = named is not None or _wanted(job) > 1
+    if is_wanted and not broker.retrying:
         place = place_of(named[1], named[0]) if named is not None else broker.place
         said = (
             "this label is read by nobody"
