@@ -55,6 +55,13 @@ class Enqueue(Part):
     relay: str | None = None  # publishes later what a call has left unpublished (outbox)
 
 
+class Sweep(Part):
+    """Brings back what stood still: a function without arguments, and how often it runs."""
+
+    call: str
+    every: Seconds
+
+
 class Dedupe(Part):
     store: str | None = None
     window: Seconds | None = None  # None: for ever
@@ -174,6 +181,7 @@ class JobSpec(Part):
     handler: str | None = None
     message: Literal["payload", "kwargs"] | None = None
     enqueue: Enqueue | None = None
+    recovers: tuple[Sweep, ...] = ()
     idempotency: Annotated[Idempotency, BeforeValidator(_unknown_strategy)] | None = None
     effects: tuple[Effect, ...] | None = None  # (): none, said explicitly
     failures: Failures | None = None

@@ -44,6 +44,7 @@ _PLACEHOLDERS = {
         "enqueue: {call: package.module:function, args: {order_id: 7}}   # is called twice; relay:"
         " module:sweep"
     ),
+    "recovers": "recovers: [{call: package.sweeps:requeue_stuck, every: 15m}]",
     "idempotency": (
         "idempotency: {strategy: keyed, key: [order_id], dedupe: {store: table receipts, window:"
         " 7d}}"

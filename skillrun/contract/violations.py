@@ -13,6 +13,8 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 from referencing import Registry
 
+from skillrun import __version__
+
 Path = tuple[str | int, ...]
 
 UNKNOWN_KEY = "is not a known key"
@@ -23,6 +25,7 @@ _EXCLUDED = {
     ("retry", "max_attempts"): ("cannot stand beside kind: none", "remove it, or remove kind"),
     ("retry", "backoff"): ("cannot stand beside kind: none", "remove it, or remove kind"),
     ("dead_letter", "where"): ("cannot stand beside kind: none", "remove it, or name another kind"),
+    ("recovers", "every"): ("is no interval", "write for example 15m"),
     ("trigger", "every"): ("belongs to type: poller", "remove it, or change the type"),
     ("trigger", "schedule"): ("belongs to type: cron", "remove it, or change the type"),
     ("trigger", "timezone"): ("belongs to type: cron", "remove it, or change the type"),
@@ -144,7 +147,12 @@ def _unknown(error: ValidationError, path: Path) -> Iterator[Violation]:
         if name in known:
             continue
         near = difflib.get_close_matches(str(name), known, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"remove it; known here: {', '.join(known)}"
+        if near:
+            hint = f"did you mean {near[0]}?"
+        else:
+            # Words are added to the format: this release may be the one that is too old.
+            known_here = f"known here: {', '.join(known)}"
+            hint = f"remove it, or take a skillrun newer than {__version__}; {known_here}"
         yield Violation((*path, name), UNKNOWN_KEY, hint)
 
 

@@ -28,6 +28,7 @@ payload:
 handler: shop.tasks:send_receipt
 message: payload
 enqueue: {call: shop.orders:settle, args: {order_id: 7}}
+recovers: [{call: "shop.sweeps:requeue_stuck", every: 15m}]
 idempotency:
   strategy: keyed
   key: [order_id]
@@ -79,6 +80,9 @@ def violations(tmp_path: Path, text: str, name: str = "job.yaml", **overrides: s
 def test_every_field_is_read(tmp_path: Path) -> None:
     spec = load(tmp_path, FULL)
     assert spec.job == "send-receipt"
+    assert [(sweep.call, sweep.every) for sweep in spec.recovers] == [
+        ("shop.sweeps:requeue_stuck", 900.0)
+    ]
     assert spec.idempotency and spec.idempotency.key == ("order_id",)
     assert spec.idempotency.dedupe and spec.idempotency.dedupe.window == 7 * 86400.0
     assert spec.effects and spec.effects[0].window == 86400.0
@@ -233,6 +237,13 @@ BAD = {
     "handler: 'shop:send()'": "is not an import path",
     "handler: 'shop:'": "is not an import path",
     "enqueue: {args: {}}": ":3: enqueue.call: is missing",
+    "recovers: {call: 'a:b', every: 1m}": "} is a mapping, not a list: write for example",
+    "recovers: ['a:b']": ":3: recovers.0: a:b is text, not a mapping",
+    "recovers: [{call: 'a:b'}]": ":3: recovers.0.every: is missing",
+    "recovers: [{call: a.b, every: 1m}]": ":3: recovers.0.call: a.b is not an import path",
+    "recovers: [{call: 'a:b', every: 15}]": ":3: recovers.0.every: 15 is a number, not text",
+    "recovers: [{call: 'a:b', every: 0s}]": ":3: recovers.0.every: is no interval: write for",
+    "xyzzy: 1": ":3: xyzzy: is not a known key: remove it, or take a skillrun newer than",
     "message: dict": "write payload | kwargs",
     "trigger: {type: event, every: 5s}": ":3: trigger.every: belongs to type: poller",
     "trigger: {type: cron}": ":3: trigger.schedule: is missing",

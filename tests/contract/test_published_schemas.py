@@ -5,15 +5,19 @@ code.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 
+from skillrun import __version__
 from skillrun.contract import job
 from skillrun.contract.duration import PATTERN, parse_duration
 from skillrun.core.resources import resource
+from skillrun.wall.gaming.spec_places import spec_places
 
 NAMES = ["job-spec", "repo-profile", "report", "detect", "scaffold"]
 
@@ -59,6 +63,7 @@ MODELS: dict[str, type[job.Part]] = {
     "intent": job.Intent,
     "trigger": job.Trigger,
     "enqueue": job.Enqueue,
+    "recovers[]": job.Sweep,
     "failures": job.Failures,
     "$idempotency": job.Idempotency,
     "$effect": job.Effect,
@@ -70,18 +75,39 @@ MODELS: dict[str, type[job.Part]] = {
 OUR_OWN = {"raw", "sha256", "path", "shown_path", "lines"}
 
 
+def form_of(part: str) -> dict[str, Any]:
+    """The schema of a part: "" is the whole, `$effect` a definition, `recovers[]` an item."""
+    whole = schema("job-spec")
+    if part.startswith("$"):
+        found: dict[str, Any] = whole["$defs"][part[1:]]
+    elif part.endswith("[]"):
+        found = whole["properties"][part[:-2]]["items"]
+    elif part:
+        found = whole["properties"][part]
+    else:
+        found = whole
+    return found
+
+
 @pytest.mark.parametrize("part", MODELS)
 def test_schema_and_objects_have_the_same_fields(part: str) -> None:
-    whole = schema("job-spec")
-    form = (
-        whole["$defs"][part[1:]]
-        if part.startswith("$")
-        else whole["properties"][part]
-        if part
-        else whole
-    )
+    form = form_of(part)
     assert set(form["properties"]) == set(MODELS[part].model_fields) - OUR_OWN
     assert form["additionalProperties"] is False
+
+
+def test_each_word_that_was_added_names_the_release_that_reads_it() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "spec.md").read_text()
+    rows = set(re.findall(r"^\| `([^`]+)` \| ([\d.]+) \|", page, re.MULTILINE))
+    added = {(place, form["x-since"]) for place, form in spec_places().items() if "x-since" in form}
+    assert added
+    assert rows == added
+    for _, release in added:
+        assert numbered(release) <= numbered(__version__)
+
+
+def numbered(release: str) -> tuple[int, ...]:
+    return tuple(int(step) for step in release.split("."))
 
 
 @pytest.mark.parametrize("text", ["90s", "1.5h", "500ms", "7d", "5", "5 s", "-1s", "1h30m", ""])

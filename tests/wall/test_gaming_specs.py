@@ -376,6 +376,33 @@ def test_another_way_of_writing_is_no_finding() -> None:
     assert everything({SPEC: SPEC_TEXT}, {path: flow}) == []
 
 
+SWEEP = {"call": "shop.sweeps:requeue", "every": "15m"}
+
+
+@pytest.mark.parametrize(
+    ("base", "changed", "words"),
+    (
+        ([], [SWEEP], "recovers is new"),
+        ([SWEEP], [], "recovers is gone"),
+        ([SWEEP], [{**SWEEP, "every": "1m"}], "recovers.0.every was `15m`"),
+        ([SWEEP], [{**SWEEP, "call": "shop.sweeps:nothing"}], "recovers.0.call was"),
+    ),
+)
+def test_a_sweep_is_held(base: list[object], changed: list[object], words: str) -> None:
+    """With one a lost message is no lost job; without one nobody asks what it does."""
+    old, new = (side(recovers=sweeps or None) for sweeps in (base, changed))
+    (finding,) = everything(old, new)
+    assert finding.severity == "error"
+    assert words in finding.message
+
+
+def test_a_sweep_that_moved_or_is_written_otherwise_is_no_finding() -> None:
+    code = "def requeue():\n    return 1\n"
+    old = {**side(recovers=[SWEEP]), "shop/sweeps.py": code}
+    moved = {"call": "shop.rescue:requeue", "every": "900s"}
+    assert everything(old, {**side(recovers=[moved]), "shop/rescue.py": code}) == []
+
+
 def test_a_handler_that_was_renamed_is_no_finding() -> None:
     old = {**side(), "shop/tasks.py": "def send_receipt():\n    return 1\n"}
     new = {

@@ -70,6 +70,7 @@ class _Comparison:
         """The changes at one place and below it."""
         own = {
             "payload": self._compare_payload,
+            "recovers": self._compare_sweeps,
             "effects": self._compare_effects,
             "failures.transient": self._compare_errors,
             "failures.permanent": self._compare_errors,
@@ -117,6 +118,21 @@ class _Comparison:
             yield from self.compare(
                 below, f"{name}.{key}", (*path, key), old.get(key), new.get(key)
             )
+
+    # -- sweeps
+
+    def _compare_sweeps(
+        self, place: str, name: str, path: Path, old: Any, new: Any
+    ) -> Iterator[Change]:
+        """One by one: a function may have moved, and 60s is 1m."""
+        were, are = listed(old), listed(new)
+        if len(were) != len(are):
+            if not (self.is_draft and says_nothing(old)):
+                yield Change(place, name, path, old, new)
+            return
+        for index, (was, now) in enumerate(zip(were, are, strict=True)):
+            title, where = f"{name}.{index}", (*path, index)
+            yield from self._compare_members(f"{place}[]", title, where, mapping(was), mapping(now))
 
     # -- effects
 

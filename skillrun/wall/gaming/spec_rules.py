@@ -245,6 +245,7 @@ RULES: dict[str, Rule] = {
     "proof.poison": _keep_all,
     # To the letter, in whatever way it is written.
     "trigger.every": _hold_duration,
+    "recovers[].every": _hold_duration,
     "proof.services": _hold_set,
 }
 
@@ -270,6 +271,9 @@ HELD = (
     "enqueue.call",
     "enqueue.args",
     "enqueue.relay",
+    # With a sweep less is asked where a message is lost; without one the sweep is not asked at all.
+    "recovers",
+    "recovers[].call",
     "effects[].call",
     "effects[].key_arg",
     "effects[].mode",

@@ -26,6 +26,7 @@ PROOF_PARTS = (
     "handler",
     "message",
     "enqueue",
+    "recovers",
     "idempotency",
     "effects",
     "failures",

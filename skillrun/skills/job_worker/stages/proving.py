@@ -99,9 +99,9 @@ def _driver(case: JobCase, handler: Definition) -> str | None:
 
 
 def _publishers(spec: JobSpec) -> list[str]:
-    if spec.enqueue is None:
-        return []
-    named = (spec.enqueue.call, spec.enqueue.relay)
+    named: list[str | None] = [sweep.call for sweep in spec.recovers]
+    if spec.enqueue is not None:
+        named += [spec.enqueue.call, spec.enqueue.relay]
     return [path for path in named if path is not None]
 
 
