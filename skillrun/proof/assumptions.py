@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from skillrun.probe.recorder import brief
 from skillrun.proof.blocked import PATIENCE_S, can_see
-from skillrun.proof.families import NOT_VARIED
+from skillrun.proof.families.messages import NOT_VARIED
 from skillrun.proof.judges.varied import count_reached
 from skillrun.proof.store_watch import is_kept_by_library
 from skillrun.proof.varied import ENOUGH, VARIED

@@ -10,14 +10,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from skillrun.proof.explorer import Explorer, NotPublished
-from skillrun.proof.families import (
-    MOST,
-    Plan,
-    double_kills,
-    failing_kills,
-    last_chance,
-    plan_schedules,
-)
+from skillrun.proof.families.plan import Plan
+from skillrun.proof.families.registry import plan_schedules, plan_second_phase
+from skillrun.proof.families.situation import Situation
 from skillrun.proof.given import check_given, check_key, unreached
 from skillrun.proof.history import Delivery, Event, History
 from skillrun.proof.jobs import DIRECT, POISON, payloads_of
@@ -211,15 +206,16 @@ class _Session:
         caller: list[Event] = []
         if explorer.caller is not None:
             caller = list(explorer.caller.all("at"))
-        plan = plan_schedules(
+        situation = Situation(
             self.target.spec,
             self.reference.once,
             explorer.facts,
-            sorted(self.reference.jobs),
-            caller,
-            self._count_varied(explorer),
+            jobs=tuple(sorted(self.reference.jobs)),
+            caller=tuple(caller),
+            varied=self._count_varied(explorer),
             daily=bool(explorer.daily),
         )
+        plan = plan_schedules(situation)
         for job, why in explorer.unpublished.items():
             said = f"{_name_job(job)}: {why}"
             self.problems.append(Judgement(INCOMPLETE, "not-published", said))
@@ -299,26 +295,11 @@ class _Session:
 
     def _run_second_phase(self, plan: Plan) -> None:
         """Second deaths, at the boundaries that the deliveries after a first one really had."""
-        room = MOST - len(self.tried)
-        passing: list[Schedule] = []  # the error passes just in time
-        ends: list[Schedule] = []
-        pairs: list[Schedule] = []
-        for schedule, tried in self.tried.items():
-            if schedule.family == "kill" and schedule.faults[0].do == "kill":
-                pairs += double_kills(tried.history)
-            if schedule.family in ("exhaustion", "permanent"):
-                ends += failing_kills(tried.history)
-            if schedule.family == "exhaustion":
-                passing += last_chance(tried.history)
-        later = Plan()
-        later.add("error", passing)
-        # Half of the room for deaths while a job is given up; second deaths get what is left.
-        later.add("kill while giving up", ends, max(room // 2, 0))
-        later.add("double-kill", pairs, max(room - len(later.schedules), 0))
+        histories = [tried.history for tried in self.tried.values()]
+        later = plan_second_phase(histories, len(self.tried))
         plan.schedules += later.schedules
         plan.cut |= later.cut
-        if not pairs:
-            plan.skipped["double-kill"] = "no delivery followed a death"
+        plan.skipped |= later.skipped
         self._run_on_all_workers(later.schedules)
 
     # -- the end

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from skillrun.probe.facts import BootFacts
-from skillrun.proof.families import Plan
+from skillrun.proof.families.plan import Plan
 from skillrun.proof.history import History
 from skillrun.proof.judges import logs
 from skillrun.proof.reference import Judgement, Reference

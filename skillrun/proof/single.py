@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from skillrun.proof.explorer import Explorer
-from skillrun.proof.families import plan_dst
+from skillrun.proof.families.messages import plan_dst
 from skillrun.proof.history import History
 from skillrun.proof.jobs import DIRECT
 from skillrun.proof.judges.unknowns import how_it_ended

@@ -18,7 +18,8 @@ from skillrun.contract.job import JobSpec
 from skillrun.contract.spec import load_spec
 from skillrun.probe.facts import BootFacts
 from skillrun.proof.explorer import Explorer
-from skillrun.proof.families import plan_schedules
+from skillrun.proof.families.registry import plan_schedules
+from skillrun.proof.families.situation import Situation
 from skillrun.proof.history import Delivery, History
 from skillrun.proof.jobs import DIRECT
 from skillrun.proof.judges.attempts import count_attempts, measured_delays
@@ -54,7 +55,7 @@ class Job:
 
     def first(self, family: str) -> Schedule:
         """The first schedule of a family that applies to the job."""
-        plan = plan_schedules(self.spec, self.once, self.facts, [1], [])
+        plan = plan_schedules(Situation(self.spec, self.once, self.facts, jobs=(1,)))
         found = next((schedule for schedule in plan.schedules if schedule.family == family), None)
         return found or pytest.skip(plan.skipped.get(family, f"no {family}"))
 

@@ -15,7 +15,7 @@ from plain_job import JOBS, plain_repo, proof_of, target_of
 from skillrun.contract.job import Effect
 from skillrun.core.resources import resource
 from skillrun.proof.assumptions import assumptions, duration
-from skillrun.proof.families import Plan
+from skillrun.proof.families.plan import Plan
 from skillrun.proof.observed import is_weaker, observe
 from skillrun.proof.report import plan_report, proof_report
 from skillrun.proof.result import Proof, Tried, Witness

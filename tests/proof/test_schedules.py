@@ -8,7 +8,8 @@ import pytest
 from histories import commit, fault, history, raised
 
 from skillrun.core.errors import Misuse
-from skillrun.proof.families import failing_kills, switch_points
+from skillrun.proof.families.boundaries import switch_points
+from skillrun.proof.families.deaths import kill_while_giving_up
 from skillrun.proof.history import Event
 from skillrun.proof.schedule import EVERY, Fault, Schedule, parse_schedule
 
@@ -95,7 +96,7 @@ def test_a_death_between_the_last_claim_and_its_effect() -> None:
     text = "raise=TimeoutError@before:email#*/*"
     before = ("at", {"when": "before", "name": "email#1", "kind": "effect"})
     attempt = [*commit(), before, fault("raise", "before:email#1"), raised("builtins:TimeoutError")]
-    found = [str(schedule) for schedule in failing_kills(history(text, attempt, attempt))]
+    found = [str(schedule) for schedule in kill_while_giving_up([history(text, attempt, attempt)])]
     assert found == [f"{text} kill@before:email#1/2"]
     unclaimed = attempt[2:]
-    assert list(failing_kills(history(text, unclaimed, unclaimed))) == []
+    assert list(kill_while_giving_up([history(text, unclaimed, unclaimed)])) == []

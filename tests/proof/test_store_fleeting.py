@@ -8,7 +8,7 @@ import histories
 import pytest
 from plain_job import JOBS, plain_repo, proof_of
 
-from skillrun.proof.families import _plan_store_errors
+from skillrun.proof.families.errors import plan_store_errors
 from skillrun.proof.judges import state
 
 PLACE = '            send(order_id, key=f"order-{order_id}")\n'
@@ -61,7 +61,7 @@ def test_what_is_never_committed(store: str, made: str, found: int) -> None:
 def test_no_commit_of_it_fails(store: str, count: int) -> None:
     event = ("at", {"when": "before", "name": "commit#1", "kind": "commit", "store": store})
     events = list(histories.history("once", [event]).deliveries[0].events)
-    assert len(list(_plan_store_errors(events))) == count
+    assert len(list(plan_store_errors(events))) == count
 
 
 def repo_with(tmp_path: Path, code: str) -> Path:

@@ -371,7 +371,7 @@ def _add_run(stage: str, result: StageResult, report: Mapping[str, Any]) -> Stag
 
 def _untried(report: Mapping[str, Any]) -> Iterator[Finding]:
     """What was proved without what nobody gave: a message that no publisher would send."""
-    from skillrun.proof.families import NO_POISON
+    from skillrun.proof.families.messages import NO_POISON
 
     if report["skipped"].get("poison") == NO_POISON:
         hint = (

@@ -1,0 +1,1 @@
+"""Families of schedules: one kind of fault each."""

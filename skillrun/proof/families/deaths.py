@@ -1,0 +1,126 @@
+"""A process dies: once, twice, while it gives a job up, and in a worker that comes up anew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from skillrun.proof.families.boundaries import (
+    find_boundaries,
+    find_callback_boundaries,
+    kill_points,
+)
+from skillrun.proof.families.family import Planned, family
+from skillrun.proof.families.situation import Situation
+from skillrun.proof.history import Event, History, lasts
+from skillrun.proof.schedule import Fault, Schedule
+
+_NO_DEATH = "the single run has no boundary at which a death makes a difference"
+
+
+@family("kill", _NO_DEATH)
+def kill(situation: Situation, planned: Planned) -> Iterator[Schedule]:
+    """A death at each boundary; of the worker too, where the library treats the two differently."""
+    for at in situation.kills:
+        yield Schedule("kill", (Fault("kill", at),))
+    if situation.facts.victims_differ:
+        for at in situation.kills:
+            yield Schedule("kill", (Fault("kill-worker", at),))
+
+
+@family("kill", _NO_DEATH)
+def kill_before_midnight(situation: Situation, planned: Planned) -> Iterator[Schedule]:
+    """A key that contains the time is another one when the tick comes on the next day."""
+    if not situation.polled or situation.daily:
+        return
+    for fault in _deaths_after_keyed_effects(situation):
+        yield Schedule("kill", (fault,), midnight=True)
+
+
+def _has_no_message(situation: Situation) -> str | None:
+    # Ticks look for their work: there is no message that could be lost.
+    return "no message is lost where ticks look for their work" if situation.facts.ticks else None
+
+
+@family("kill-lose", "as kill", unless=_has_no_message)
+def kill_lose(situation: Situation, planned: Planned) -> Iterator[Schedule]:
+    """The message is lost with the process; then the application enqueues the job again."""
+    for at in situation.kills:
+        yield Schedule("kill-lose", (Fault("kill", at),), ("re-enqueue",), lose=True)
+    if situation.polled:
+        return
+    for fault in _deaths_after_keyed_effects(situation):
+        # It begins two seconds before midnight: five are enough.
+        moves = ("wait=5", "re-enqueue")
+        yield Schedule("kill-lose", (fault,), moves, lose=True, midnight=True)
+
+
+def _deaths_after_keyed_effects(situation: Situation) -> Iterator[Fault]:
+    for effect in situation.effects:
+        if effect.guarantee == "keyed":
+            yield Fault("kill", f"after:{effect.name}#1")
+
+
+@family("fresh-interpreter", "nothing is delivered")
+def fresh_interpreter(situation: Situation, planned: Planned) -> Iterator[Schedule]:
+    """Later deliveries in another interpreter. What a death loses by design is published again."""
+    lossy = situation.facts.lossy
+    yield Schedule("fresh-interpreter", moves=("redeliver",), fresh=True)
+    again = ("re-enqueue",) if lossy else ()
+    for event in situation.boundaries:
+        if event["kind"] == "effect" and event["when"] == "after" and event.boundary:
+            fault = Fault("kill", event.boundary)
+            yield Schedule("fresh-interpreter", (fault,), again, lose=lossy, fresh=True)
+
+
+def double_kill(histories: Iterable[History]) -> Iterator[Schedule]:
+    """A second death in the delivery that follows a first one: its boundaries are its own."""
+    for history in histories:
+        schedule = history.schedule
+        if schedule.family == "kill" and schedule.faults[0].do == "kill":
+            yield from _kill_again(history)
+
+
+def _kill_again(history: History) -> Iterator[Schedule]:
+    first = history.schedule.faults[0]
+    for number in range(1, len(history.runs)):
+        found = kill_points(find_boundaries(history, number))
+        for at in found:
+            yield Schedule("double-kill", (first, Fault("kill", at, number + 1)))
+        if found:
+            return  # the ticks before it found nothing to do
+
+
+def kill_while_giving_up(histories: Iterable[History]) -> Iterator[Schedule]:
+    """A death while a job is given up: before its last attempt gets to the error, while its retry
+    is published, or its dead letter written.
+    """
+    for history in histories:
+        if history.schedule.family in ("exhaustion", "permanent"):
+            yield from _kill_around_fault(history)
+
+
+def _kill_around_fault(history: History) -> Iterator[Schedule]:
+    met: dict[int, Event] = {}  # which delivery -> the first fault in it
+    for number, run in enumerate(history.runs):
+        fault = run.first("fault")
+        if fault is not None:
+            met[number] = fault
+    if not met:
+        return
+    first, last = min(met), max(met)
+    for number in sorted({first, last}):
+        fault = met[number]
+        events = list(history.runs[number].events)
+        split = events.index(fault)
+        before, after = events[:split], events[split:]
+        # What the last attempt has left before it meets the error: a claim, a counted attempt.
+        is_last_of_several = number == last != first
+        places: list[str] = []
+        left = [event for event in before if event.kind == "at" and lasts(event)]
+        if is_last_of_several and left:
+            places.append(str(fault["at"]))
+        own = [event for event in after if event.kind == "at"]
+        places += kill_points([*own, *find_callback_boundaries(history, number)])
+        for at in places:
+            faults = (*history.schedule.faults, Fault("kill", at, number + 1))
+            yield Schedule(history.schedule.family, faults)

@@ -1,0 +1,160 @@
+"""Something fails: an effect, for a time or for good; the store, at a commit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from skillrun.proof.families.family import Planned, family
+from skillrun.proof.families.situation import Situation
+from skillrun.proof.history import Event, History, ends_with_connection
+from skillrun.proof.schedule import EVERY, Fault, Schedule
+
+if TYPE_CHECKING:
+    from skillrun.contract.job import JobError
+
+
+def _why_no_error(situation: Situation) -> str | None:
+    failures = situation.spec.failures
+    if failures is None or not failures.transient:
+        return "no transient error is declared"
+    return None
+
+
+@family("error", "nothing in it can fail", unless=_why_no_error)
+def error(situation: Situation, planned: Planned) -> Iterator[Schedule]:
+    """Each transient error before each call, and after it: the effect took place and its answer was
+    lost.
+    """
+    effects = situation.effects
+    at_most_once = [effect.name for effect in effects if effect.guarantee == "at_most_once"]
+    for name, fault in _errors_before(situation, _number_transient(situation), situation.fallible):
+        yield Schedule("error", (fault,))
+        answer_lost = replace(fault, at=f"after:{name}")
+        yield Schedule("error", (answer_lost,))
+        if name.rpartition("#")[0] in at_most_once:
+            # Also once the job was given up.
+            yield Schedule("error", (answer_lost,), ("redeliver",))
+
+
+@family("exhaustion", "no transient error is declared that an effect could raise")
+def exhaustion(situation: Situation, planned: Planned) -> Iterator[Schedule]:
+    """An error that does not pass: the job must be given up, after as many attempts as declared."""
+    retry = situation.spec.retry
+    backoff = retry.backoff if retry else None
+    # Whether waits are random is asked once: one error is as good as another.
+    asks_for_jitter = backoff is not None and backoff.jitter
+    errors = _number_transient(situation)
+    for _name, fault in _errors_before(situation, errors, _every_call(situation.failing)):
+        every = replace(fault, delivery=EVERY)
+        yield Schedule("exhaustion", (every,))
+        if asks_for_jitter:
+            yield Schedule("exhaustion", (every,), low_jitter=True)
+            asks_for_jitter = False
+
+
+def _every_call(names: list[str]) -> list[str]:
+    """A piece of work (`email#2!`) is met each time; of an effect, every call is (`email#*`)."""
+    every = [name if name.endswith("!") else f"{name.rpartition('#')[0]}#*" for name in names]
+    return list(dict.fromkeys(every))
+
+
+@family("permanent", "no permanent error is declared that an effect could raise")
+def permanent(situation: Situation, planned: Planned) -> Iterator[Schedule]:
+    """Each permanent error before each call, however often that is made: it does not pass."""
+    failures = situation.spec.failures
+    if failures is None:
+        return
+    # One class may be named among the transient errors too: those are counted first.
+    errors = _number_errors(failures.permanent, failures.transient)
+    for _name, fault in _errors_before(situation, errors, situation.failing):
+        yield Schedule("permanent", (replace(fault, delivery=EVERY),))
+
+
+Numbered = list[tuple[str, int]]
+"""(class, which of the entries with that class)."""
+
+
+def _number_transient(situation: Situation) -> Numbered:
+    failures = situation.spec.failures
+    return _number_errors(failures.transient) if failures else []
+
+
+def _number_errors(errors: tuple[JobError, ...], before: tuple[JobError, ...] = ()) -> Numbered:
+    """`before`: the entries that are counted first."""
+    names = [error.type for error in (*before, *errors)]
+    numbered = [(name, names[:at].count(name)) for at, name in enumerate(names)]
+    return numbered[len(before) :]
+
+
+def _errors_before(
+    situation: Situation, errors: Numbered, names: list[str]
+) -> Iterator[tuple[str, Fault]]:
+    """(name, the first delivery's fault) for each error that can come out of each of the names."""
+    for error_class, index in errors:
+        for name in names:
+            if situation.can_raise(name, error_class):
+                yield name, Fault("raise", f"before:{name}", 1, error_class, index)
+
+
+@family("store-error", "the single run commits nothing")
+def store_error(situation: Situation, planned: Planned) -> Iterator[Schedule]:
+    """The store is away, or locked, for one commit, or for one write that would have been its own
+    commit.
+    """
+    return plan_store_errors(situation.boundaries)
+
+
+def plan_store_errors(boundaries: list[Event]) -> Iterator[Schedule]:
+    """See `store_error`."""
+    for event in boundaries:
+        if ends_with_connection(str(event["store"])):
+            continue
+        is_commit = event["kind"] == "commit" and event["when"] == "before"
+        # Only after a write is it known that no transaction is open.
+        is_write = event["kind"] == "sql" and event["verb"] != "select" and event["when"] == "after"
+        commits_alone = is_write and event["open"] is False
+        if is_commit or commits_alone:
+            yield Schedule("store-error", (Fault("fail", f"before:{event['name']}"),))
+
+
+@family("late-error", "no error is declared that an effect could raise")
+def late_error(situation: Situation, planned: Planned) -> Iterator[Schedule]:
+    """A slow delivery fails when another one has done the job: one transient error of each effect,
+    one permanent.
+    """
+    stalls = {schedule.faults[0].at: schedule for schedule in planned if schedule.family == "stall"}
+    seen = set[tuple[str, str]]()
+    for schedule in planned:
+        if schedule.family not in ("error", "permanent") or not schedule.faults:
+            continue
+        first = schedule.faults[0]
+        at = first.at.rstrip("!")  # a stall has no piece of work of its own
+        if at in stalls and (schedule.family, first.at) not in seen:
+            seen.add((schedule.family, first.at))
+            stall, late = stalls[at], replace(first, at=at, delivery=1)
+            yield replace(stall, family="late-error", faults=(*stall.faults, late))
+
+
+def last_chance(histories: Iterable[History]) -> Iterator[Schedule]:
+    """The error passes just in time: the last attempt succeeds, and the job is not given up."""
+    for history in histories:
+        if history.schedule.family == "exhaustion":
+            yield from _pass_in_time(history)
+
+
+def _pass_in_time(history: History) -> Iterator[Schedule]:
+    schedule = history.schedule
+    if schedule.has_crash or schedule.low_jitter:
+        return
+    every = next((fault for fault in schedule.faults if fault.error), None)
+    if every is None:
+        return
+    met: list[Fault] = []
+    for number, delivery in enumerate(history.runs, 1):
+        for event in delivery.all("fault"):
+            if event["do"] == "raise":
+                met.append(replace(every, at=str(event["at"]), delivery=number))
+    if len(met) > 1:
+        yield Schedule("error", tuple(met[:-1]))

@@ -1,0 +1,168 @@
+"""Nothing fails: the message comes again, later, malformed, or beside another job's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from skillrun.proof import ticks
+from skillrun.proof.families.family import Planned, family
+from skillrun.proof.families.situation import Situation
+from skillrun.proof.schedule import Schedule
+
+if TYPE_CHECKING:
+    from skillrun.contract.job import JobSpec
+
+NOT_VARIED = "no key field of the first example has a value that others can be derived from"
+NO_POISON = "proof.poison has no payload"
+_DAY_S = 86400.0
+# Just inside a declared window: the clock moves on a little with each delivery.
+_INSIDE = 0.98
+_BEYOND = 1.05
+# A day and an hour: whatever holds for a day is over.
+_LONG_WAIT_S = 25 * 3600.0
+# Longer than any receiver remembers a key.
+_FOR_EVER_S = 30 * _DAY_S
+# Of the schedules whose deliveries share a process.
+_SAME = 12
+
+
+@family("redeliver", "nothing is delivered")
+def redeliver(situation: Situation, planned: Planned) -> Iterator[Schedule]:
+    """The same message again, once the job is done."""
+    yield Schedule("redeliver", moves=("redeliver",))
+
+
+@family("re-enqueue", "nothing is delivered")
+def re_enqueue(situation: Situation, planned: Planned) -> Iterator[Schedule]:
+    """Another message for the same job, once that is done."""
+    yield Schedule("re-enqueue", moves=("re-enqueue",))
+
+
+def _is_other_by_day(situation: Situation) -> str | None:
+    return "a tick of another day is another job" if situation.is_other_by_day else None
+
+
+@family("window", "no duplicate is expected", unless=_is_other_by_day)
+def window(situation: Situation, planned: Planned) -> Iterator[Schedule]:
+    """Just inside the declared window, and a day later; for ever is taken as longer than any
+    receiver remembers.
+    """
+    length = read_dedupe_window(situation.spec)
+    if length is None:
+        beyond = [effect.window * _BEYOND for effect in situation.effects if effect.window]
+        length = max([_FOR_EVER_S, *beyond])
+    waits = {min(_LONG_WAIT_S, length * _INSIDE), length * _INSIDE}
+    for wait in sorted(waits):
+        yield Schedule("window", moves=(f"wait={int(wait)}", "redeliver"))
+
+
+def read_dedupe_window(spec: JobSpec) -> float | None:
+    """How long the job promises to know a duplicate, in seconds; None: for ever, or not said."""
+    if spec.idempotency is None or spec.idempotency.dedupe is None:
+        return None
+    return spec.idempotency.dedupe.window
+
+
+def _takes_no_payload(situation: Situation) -> str | None:
+    takes_none = situation.facts.ticks and situation.spec.enqueue is None
+    return "a tick takes no payload" if takes_none else None
+
+
+@family("poison", NO_POISON, unless=_takes_no_payload)
+def poison(situation: Situation, planned: Planned) -> Iterator[Schedule]:
+    """Each of the spec's poison payloads."""
+    proof = situation.spec.proof
+    for number in range(len(proof.poison) if proof else 0):
+        yield Schedule("poison", poison=number)
+
+
+@family("distinct", "no second job could be run: see payload.examples")
+def distinct(situation: Situation, planned: Planned) -> Iterator[Schedule]:
+    """Another job after this one."""
+    for job in situation.jobs:
+        yield Schedule("distinct", moves=(f"job={job}",))
+
+
+@family("distinct", "no second job could be run: see payload.examples")
+def two_given_up(situation: Situation, planned: Planned) -> Iterator[Schedule]:
+    """Two jobs that cannot be done, one after the other: each leaves a dead letter of its own."""
+    first = next((schedule for schedule in planned if schedule.family == "permanent"), None)
+    if first is not None and situation.jobs and not situation.facts.ticks:
+        yield replace(first, family="distinct", moves=(f"job={situation.jobs[0]}",))
+
+
+def _has_no_keyed_effect(situation: Situation) -> str | None:
+    idempotency = situation.spec.idempotency
+    keyed = any(effect.key_arg for effect in situation.effects)
+    if keyed and idempotency is not None and idempotency.strategy == "keyed":
+        return None
+    return "no keyed effect could tell such payloads apart"
+
+
+@family("varied", NOT_VARIED, unless=_has_no_keyed_effect)
+def varied(situation: Situation, planned: Planned) -> Iterator[Schedule]:
+    """Payloads that nobody gave, varied in a key field: distinct keys in are distinct keys out."""
+    if situation.varied:
+        yield Schedule("varied", moves=(f"varied=1-{situation.varied}",))
+
+
+@family("same-process", "each delivery of this proof has a process of its own", most=_SAME)
+def same_process(situation: Situation, planned: Planned) -> Iterator[Schedule]:
+    """What a worker keeps in memory: a session after an error, a cache, a module's variable.
+
+    The first error at each place, which ends the first job or its first attempt; then another job.
+    """
+    if not situation.facts.same_process:
+        return
+    jobs = situation.jobs
+    other = (f"job={jobs[0]}",) if jobs else ()
+    yield Schedule("same-process", moves=("redeliver", *other), same=True)
+    for schedule in planned:
+        if schedule.family == "window":
+            yield replace(schedule, family="same-process", same=True)
+    seen = set[tuple[str, str]]()
+    for schedule in planned:
+        place = _find_place(schedule)
+        if place is not None and place not in seen:
+            seen.add(place)
+            faults = tuple(replace(fault, delivery=1) for fault in schedule.faults)
+            yield replace(schedule, family="same-process", faults=faults, moves=other, same=True)
+
+
+def _find_place(schedule: Schedule) -> tuple[str, str] | None:
+    """(kind, boundary) of what ends a first job, or an attempt of it."""
+    if schedule.family == "poison":
+        return "poison", ""
+    fails = schedule.family in ("error", "permanent") and not schedule.moves
+    if fails and schedule.faults:
+        return schedule.family, schedule.faults[0].at
+    return None
+
+
+def _looks_for_its_work(situation: Situation) -> str | None:
+    if situation.polled and plan_dst(situation.spec):
+        return "a tick looks for its work: one more in the hour that comes twice is as redeliver"
+    return None
+
+
+@family(
+    "dst",
+    "no cron trigger that fires in the hour that comes twice when its time zone turns clocks back",
+    unless=_looks_for_its_work,
+)
+def dst(situation: Situation, planned: Planned) -> list[Schedule]:
+    """See `plan_dst`."""
+    return plan_dst(situation.spec)
+
+
+def plan_dst(spec: JobSpec) -> list[Schedule]:
+    """The two ticks of a daily time in the hour that comes twice when clocks are turned back."""
+    trigger = spec.trigger
+    if trigger is None or trigger.type != "cron":
+        return []
+    twice = ticks.fires_twice(trigger.schedule, trigger.timezone)
+    if twice is None:
+        return []
+    return [Schedule("dst", moves=tuple(f"tick={int(at)}" for at in twice))]

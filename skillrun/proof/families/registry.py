@@ -1,0 +1,72 @@
+"""Every family, in the order in which they are tried, and the plans that they make."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from skillrun.proof.families import deaths, errors, messages, publisher, together
+from skillrun.proof.families.family import Family
+from skillrun.proof.families.plan import MOST, Plan
+from skillrun.proof.families.situation import Situation
+from skillrun.proof.history import History
+
+# The cheap and telling ones first. One that builds on others comes after them.
+FAMILIES: tuple[Family, ...] = (
+    messages.redeliver,
+    messages.re_enqueue,
+    messages.window,
+    errors.error,
+    errors.exhaustion,
+    errors.permanent,
+    messages.poison,
+    messages.distinct,
+    messages.two_given_up,
+    messages.varied,
+    together.distinct_at_once,
+    messages.same_process,
+    errors.store_error,
+    deaths.kill,
+    deaths.kill_before_midnight,
+    deaths.kill_lose,
+    together.at_once,
+    together.stall,
+    errors.late_error,
+    deaths.fresh_interpreter,
+    publisher.publish_fault,
+    publisher.before_commit,
+    messages.dst,
+)
+
+
+def plan_schedules(situation: Situation) -> Plan:
+    """Everything that can be planned from the single run."""
+    plan = Plan()
+    for family in FAMILIES:
+        reason = family.unless(situation) if family.unless else None
+        if reason is not None:
+            plan.skipped[family.name] = reason
+        else:
+            planned = family.plan(situation, tuple(plan.schedules))
+            plan.add(family.name, planned, family.most)
+    present = {schedule.family for schedule in plan.schedules}
+    for family in FAMILIES:
+        if family.name not in present:
+            plan.skipped.setdefault(family.name, family.absent)
+    return plan
+
+
+def plan_second_phase(histories: Iterable[History], tried: int) -> Plan:
+    """What follows from the histories of the first plan: second deaths, at the boundaries that the
+    deliveries after a first one really had. `tried`: how many schedules there were before.
+    """
+    seen = tuple(histories)
+    room = max(MOST - tried, 0)
+    later = Plan()
+    later.add("error", errors.last_chance(seen))
+    # Half of the room for deaths while a job is given up; second deaths get what is left.
+    later.add("kill while giving up", deaths.kill_while_giving_up(seen), room // 2)
+    twice = tuple(deaths.double_kill(seen))
+    later.add("double-kill", twice, max(room - len(later.schedules), 0))
+    if not twice:
+        later.skipped["double-kill"] = "no delivery followed a death"
+    return later

@@ -1,0 +1,59 @@
+"""Several at once: copies of a message, another job beside it, one that stands still meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from skillrun.proof import ticks
+from skillrun.proof.families.family import Planned, family
+from skillrun.proof.families.messages import read_dedupe_window
+from skillrun.proof.families.situation import Situation
+from skillrun.proof.schedule import Fault, Schedule
+
+# Families that grow with the boundaries, or with their square, get so many schedules at most, spread
+# evenly: a proof has to end within minutes.
+_AT_ONCE = 60
+_BESIDE = 30
+# Longer than a lock should live.
+_STALL_S = 3600.0
+_NO_STEP = "the single run has no boundary"
+
+
+@family("at-once", _NO_STEP, most=_AT_ONCE)
+def at_once(situation: Situation, planned: Planned) -> Iterator[Schedule]:
+    """Two deliveries with one and two switches, then three."""
+    steps = situation.steps
+    for at in steps:
+        yield Schedule("at-once", (Fault("switch", at),), copies=2)
+    for at in steps:
+        yield Schedule("at-once", (Fault("switch", at), Fault("switch", at)), copies=3)
+    for at in steps:
+        for then in steps:
+            yield Schedule("at-once", (Fault("switch", at), Fault("switch", then)), copies=2)
+
+
+@family("distinct-at-once", "no second job comes as a message of its own", most=_BESIDE)
+def distinct_at_once(situation: Situation, planned: Planned) -> Iterator[Schedule]:
+    """Two jobs that share something, each between two steps of the other: a lost update."""
+    if situation.jobs and not situation.facts.ticks:
+        for at in situation.steps:
+            fault = Fault("switch", at)
+            yield Schedule("distinct-at-once", (fault,), beside=situation.jobs[0])
+
+
+@family("stall", _NO_STEP)
+def stall(situation: Situation, planned: Planned) -> Iterator[Schedule]:
+    """An hour, or half of the shortest window where that is less: longer than a lock should
+    live.
+    """
+    spec = situation.spec
+    windows = [effect.window for effect in situation.effects if effect.window]
+    promised = read_dedupe_window(spec)
+    if promised:
+        windows.append(promised)
+    if spec.trigger and ticks.is_clocked(spec, situation.facts):
+        # The tick's own job: the next ones are other jobs.
+        windows.append(ticks.period_s(spec.trigger.schedule) / 3)
+    wait = int(min([_STALL_S, *(window / 2 for window in windows)]))
+    for at in situation.steps:
+        yield Schedule("stall", (Fault("stall", at),), (f"wait={wait}", "redeliver"))
