@@ -13,7 +13,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from skillrun.core.errors import SkillrunError
-from skillrun.core.verdict import Grade, Outcome, Severity, Status
+from skillrun.core.verdict import Grade, Outcome, RiskGrade, Severity, Status
 
 SCHEMAS = sorted((helpers.ROOT / "schemas").glob("*.json"))
 EXAMPLES = sorted((helpers.ROOT / "skills").glob("*/examples/**/.skillrun/jobs/*.yaml"))
@@ -117,7 +117,15 @@ def resolved(root: dict[str, Any], field: dict[str, Any]) -> dict[str, Any]:
     (("status", Status), ("grade", Grade), ("outcome", Outcome), ("severity", Severity)),
 )
 def test_the_report_uses_the_words_of_the_code(name: str, words: Any) -> None:
-    assert enums(schema("report.v1.json"), name) == {str(word) for word in words}
+    report = schema("report.v1.json")
+    del report["properties"]["risks"]  # a risk's grade is another word
+    assert enums(report, name) == {str(word) for word in words}
+
+
+@pytest.mark.parametrize("name", ["report.v1.json", "proof.v1.json"])
+def test_a_risk_has_the_grades_of_the_code(name: str) -> None:
+    risks = {"properties": {"risks": schema(name)["properties"]["risks"]}}
+    assert enums(risks, "grade") == {str(word) for word in RiskGrade}
 
 
 def test_the_report_names_nothing_that_the_code_lacks() -> None:

@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from skillrun.core.verdict import RiskGrade
+
 # Of a stage that has passed: how its evidence came about, the strongest first.
 _PASSED_BY = {"proved": "proved", "executed": "executed", "static": "read", "declared": "said"}
 # Of any other stage: what is wrong first.
@@ -40,7 +42,18 @@ def outcome_line(report: Mapping[str, Any]) -> str:
     """
     counts = report.get("counts") or count_stages(report.get("stages", ()))
     parts = [_part(word, counts) for word in _ORDER if counts.get(word)]
-    return f"{report['outcome']}: {', '.join(parts)}" if parts else str(report["outcome"])
+    line = f"{report['outcome']}: {', '.join(parts)}" if parts else str(report["outcome"])
+    return f"{line}{risk_words(report.get('risks', ()))}"
+
+
+def risk_words(risks: Iterable[Mapping[str, Any]]) -> str:
+    """E.g. `; risks: 1 money, 2 stuck, 1 accepted`, the worst first; "" where there is none."""
+    words: list[str] = []
+    for risk in risks:
+        words.append("accepted" if risk.get("accepted") else str(risk["grade"]))
+    order = (*RiskGrade, "accepted")
+    counted = [f"{words.count(word)} {word}" for word in order if word in words]
+    return f"; risks: {', '.join(counted)}" if counted else ""
 
 
 def _part(word: str, counts: Mapping[str, int]) -> str:

@@ -47,6 +47,29 @@ class Severity(StrEnum):
     NOTE = "note"
 
 
+class RiskGrade(StrEnum):
+    """What a risk would cost, the worst first. A risk is what a fault can do and no promise covers:
+    what breaks a promise is a refutation instead.
+
+    money: something is paid, sent or done twice, or wrongly. lost: a job that nobody will do, and
+    nothing says so. leak: a secret is where it does not belong. stuck: it waits until a person
+    looks, but its state shows it. blind: it has ended, well or badly, and nobody can tell which
+    job it was. minor: none of these, and worth knowing.
+    """
+
+    MONEY = "money"
+    LOST = "lost"
+    LEAK = "leak"
+    STUCK = "stuck"
+    BLIND = "blind"
+    MINOR = "minor"
+
+    @property
+    def keeps_success_away(self) -> bool:
+        """Until a person has accepted it by name: nobody notices these by themselves."""
+        return self in (RiskGrade.MONEY, RiskGrade.LOST)
+
+
 GRADES_WEAKEST_FIRST = (Grade.DECLARED, Grade.STATIC, Grade.EXECUTED, Grade.PROVED)
 
 
@@ -104,6 +127,22 @@ class Action:
 
 
 @dataclass(frozen=True)
+class Risk:
+    """A risk as a stage tells of it. `rule` is the name by which a person accepts it."""
+
+    rule: str  # e.g. "broker-lost"
+    grade: RiskGrade
+    message: str
+    closes: str  # what to do so that it is gone
+    story: str  # in one line: what happened
+    replay: str  # the command that shows it again
+    schedules: int = 1  # under how many schedules it was seen
+
+    def __post_init__(self) -> None:
+        _mask(self, "message", "closes", "story", "replay")
+
+
+@dataclass(frozen=True)
 class StageResult:
     """What one stage concluded. The status follows from the findings unless it is given."""
 
@@ -115,6 +154,8 @@ class StageResult:
     summary: str = ""  # one line for a person: what was found
     # JSON values that the checks and the telemetry read.
     facts: dict[str, Any] = field(default_factory=dict)
+    # They change no status: see `RiskGrade.keeps_success_away`.
+    risks: tuple[Risk, ...] = ()
 
     def __post_init__(self) -> None:
         _mask(self, "summary", "facts")

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from skillrun.proof.history import lasts
+from skillrun.proof.judges.risks import RISKS
 from skillrun.proof.story import in_order
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ def find_cause(history: History, judgement: Judgement) -> str:
     """One sentence; it claims no more than the steps show, and says so where none of the usual
     causes fits.
     """
+    if judgement.rule in RISKS:
+        return RISKS[judgement.rule].cause
     explain = _TOPICS.get(judgement.rule.partition(".")[0])
     if explain is None:
         return UNKNOWN

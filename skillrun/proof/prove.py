@@ -25,7 +25,7 @@ from skillrun.proof.schedule import ONCE, Schedule, parse_schedule
 from skillrun.proof.setting import Setting
 from skillrun.proof.single import reference_of, single_run_problem
 from skillrun.proof.varied import VARIED, varied_payloads
-from skillrun.proof.witnesses import choose, log_witnesses, unstable
+from skillrun.proof.witnesses import CANDIDATES, choose, choose_risks, log_witnesses, unstable
 from skillrun.proof.world import world_judgements
 
 if TYPE_CHECKING:
@@ -153,10 +153,9 @@ class _Session:
         return Proof(
             "incomplete",
             list(self.tried.values()),
-            [],
-            list(self.problems),
-            plan,
-            self.reference,
+            incomplete=list(self.problems),
+            plan=plan,
+            reference=self.reference,
             facts=first.facts,
         )
 
@@ -164,7 +163,8 @@ class _Session:
         """The single runs, and whether they can be compared with."""
         self.explorers.append(first)
         self.payloads = first.payloads
-        self.reference, singles = reference_of(first, self.target.spec)
+        found, singles = reference_of(first, self.target.spec)
+        self.reference = replace(found, contract=self.target.contract)
         for history in singles:
             self._keep_history(history, self.reference)
         self._check_single_run()
@@ -312,15 +312,11 @@ class _Session:
         shown = [*tried]
         if self.varied is not None:
             shown.append(self._narrow_varied(self.varied))
-        witnesses: list[Witness] = []
-        for candidates in choose(shown, fatal=self.problems_fatal()):
-            witness = self._choose_witness(candidates)
-            if witness.again:
-                witnesses.append(witness)
-            else:
-                self.problems.append(unstable(witness))
+        fatal = self.problems_fatal()
+        witnesses = self._confirm_all(choose(shown, fatal=fatal))
+        risks = [] if fatal else self._confirm_risks(tried)
         # Logs are compared over all schedules.
-        if self.only is None and not self.problems_fatal():
+        if self.only is None and not fatal:
             witnesses += log_witnesses(found, tried)
         if self.only in self.tried:
             self.problems += unreached(self.tried[self.only].history)
@@ -345,7 +341,32 @@ class _Session:
             self._collect_modules(),
             self.settings[0].sandbox.walls,
             varied=self.varied,
+            risks=risks,
         )
+
+    def _confirm_all(self, kinds: list[list[tuple[Tried, Judgement]]]) -> list[Witness]:
+        """A witness of each kind; one that is never seen again is a problem in its stead."""
+        found: list[Witness] = []
+        for candidates in kinds:
+            witness = self._choose_witness(candidates)
+            if witness.again:
+                found.append(witness)
+            else:
+                self.problems.append(unstable(witness))
+        return found
+
+    def _confirm_risks(self, tried: list[Tried]) -> list[Witness]:
+        """Each risk once, with all of its schedules."""
+        kinds = choose_risks(tried)
+        schedules: dict[tuple[str, str | None], tuple[Schedule, ...]] = {}
+        for seen in kinds:
+            first = seen[0][1]
+            schedules[first.rule, first.effect] = tuple(item.schedule for item, _ in seen)
+        found = self._confirm_all([seen[:CANDIDATES] for seen in kinds])
+        return [
+            replace(one, schedules=schedules[one.judgement.rule, one.judgement.effect])
+            for one in found
+        ]
 
     def _collect_modules(self) -> tuple[str, ...]:
         """The repository's modules that any of the processes has imported."""
@@ -367,7 +388,7 @@ class _Session:
         schedule = Schedule("varied", moves=(f"varied={numbers}",))
         history = self.explorers[0].run(schedule)
         judgements = judge_history(history, self.reference)
-        if _is_refuted_again(judgements, found):
+        if _is_said_again(judgements, found):
             return Tried(schedule, history, judgements)
         return varied
 
@@ -391,13 +412,14 @@ class _Session:
         again = 0
         for _ in range(RERUNS):
             found = judge_history(*self._run_schedule(self.explorers[0], item.schedule))
-            again += _is_refuted_again(found, judgement)
+            again += _is_said_again(found, judgement)
         return Witness(item, judgement, again)
 
 
-def _is_refuted_again(judgements: Iterable[Judgement], before: Judgement) -> bool:
-    """By the same rule."""
-    return any(j.rule == before.rule and j.verdict == REFUTED for j in judgements)
+def _is_said_again(judgements: Iterable[Judgement], before: Judgement) -> bool:
+    """By the same rule, and as badly."""
+    same = (before.verdict, before.rule, before.grade)
+    return any((j.verdict, j.rule, j.grade) == same for j in judgements)
 
 
 def _limit_deliveries(spec: JobSpec) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from skillrun.core.verdict import RiskGrade
 from skillrun.probe.facts import BootFacts
 from skillrun.proof.history import Event, History
 
@@ -15,20 +16,24 @@ if TYPE_CHECKING:
     from skillrun.contract.job import Effect, JobError, JobSpec
     from skillrun.proof.schedule import Fault
 
-REFUTED, INCOMPLETE, HINT = "refuted", "incomplete", "hint"
+REFUTED, INCOMPLETE, RISK, HINT = "refuted", "incomplete", "risk", "hint"
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """What one judge says of one history. `events`: the numbers of the events that show it."""
+    """What one judge says of one history. `events`: the numbers of the events that show it.
 
-    verdict: str  # refuted | incomplete | hint
-    rule: str  # e.g. "effect.repeated"
+    `grade` is that of a risk; a risk that was made contract keeps it.
+    """
+
+    verdict: str  # refuted | incomplete | risk | hint
+    rule: str  # e.g. "effect.repeated"; of a risk its name in `judges.risks.RISKS`
     message: str
     effect: str | None = None
     events: tuple[int, ...] = ()
     expected: str = ""
     seen: str = ""
+    grade: RiskGrade | None = None
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,8 @@ class Reference:
     )
     # The first two distinct jobs one after the other, in both orders.
     orders: tuple[History, ...] = ()
+    # The risks that the repository's profile makes contract.
+    contract: frozenset[str] = frozenset()
 
     @property
     def is_batch(self) -> bool:

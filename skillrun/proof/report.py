@@ -13,11 +13,12 @@ from skillrun.proof.assumptions import assumptions
 from skillrun.proof.cause import find_cause
 from skillrun.proof.judges.attempts import count_attempts, measured_delays
 from skillrun.proof.judges.logs import NOT_ASKED, QUESTIONS
+from skillrun.proof.judges.risks import RISKS
 from skillrun.proof.next_steps import next_step
 from skillrun.proof.observed import is_weaker, observe
 from skillrun.proof.reference import HINT, was_met
 from skillrun.proof.schedule import ONCE, parse_schedule
-from skillrun.proof.story import replay_command, story
+from skillrun.proof.story import replay_command, story, tell_shortly
 from skillrun.proof.transitions import count_transitions
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def proof_report(
         "dead_letters": _describe_dead_letters(proof, target),
         "log_answers": _describe_log_answers({} if only else proof.answers),
         "witnesses": [_describe_witness(witness, options) for witness in proof.witnesses],
+        "risks": [_describe_risk(risk, options) for risk in proof.risks],
         "undeclared": [shown(j.message) for j in proof.incomplete if j.rule == "effect.undeclared"],
         "incomplete": [_describe_incomplete(judgement) for judgement in proof.incomplete],
         "hints": [
@@ -317,6 +319,18 @@ def _describe_witness(witness: Witness, options: str) -> dict[str, Any]:
         "again": witness.again,
         "events": steps(tried),
         "replay": replay_of(witness, options),
+    }
+
+
+def _describe_risk(risk: Witness, options: str) -> dict[str, Any]:
+    """As a witness, and what it would cost, what closes it and where else it was seen."""
+    grade = risk.judgement.grade
+    return {
+        **_describe_witness(risk, options),
+        "grade": str(grade) if grade is not None else None,
+        "closes": RISKS[risk.judgement.rule].closes,
+        "schedules": [str(schedule) for schedule in risk.schedules],
+        "story": shown(tell_shortly(risk.tried.history)),
     }
 
 

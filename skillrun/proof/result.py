@@ -36,11 +36,13 @@ class Tried:
 
 @dataclass(frozen=True)
 class Witness:
-    """A refutation, seen again when its schedule was run again."""
+    """A refutation or a risk, seen again when its schedule was run again."""
 
     tried: Tried
     judgement: Judgement
     again: int  # of RERUNS
+    # Under which the same was seen; of a risk alone, which is told once.
+    schedules: tuple[Schedule, ...] = ()
 
     @property
     def stable(self) -> bool:
@@ -66,15 +68,20 @@ class Proof:
         None  # the payloads that are varied in the key fields: no schedule like the others
     )
     confirmed: list[Confirmed] | None = None  # None: nobody asked for a real worker
+    # What no promise covers, the worst first: it changes no verdict.
+    risks: list[Witness] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Target:
     """What is proved: the spec, the repository, the driver (None: a plain callable) and the source
     roots.
+
+    `contract`: the risks that the repository refuses, see `judges.risks`.
     """
 
     spec: JobSpec
     root: Path
     driver: str | None
     paths: tuple[str, ...] = ()
+    contract: frozenset[str] = frozenset()

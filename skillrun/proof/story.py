@@ -210,6 +210,24 @@ _MAKERS: dict[str, _Maker] = {
 }
 
 
+# What a short story is made of, besides the faults.
+_TURNS = ("performed", "raised", "returned", "settled", "lost")
+_MOST_TURNS = 4
+
+
+def tell_shortly(history: History) -> str:
+    """The story in one line: its faults, and what came of the last of them."""
+    steps = [step for step in story(history) if step.text]
+    last = max((step.number for step in steps if step.fault), default=0)
+    told = [step for step in steps if step.fault]
+    told += [step for step in steps if step.number > last and step.kind in _TURNS][-_MOST_TURNS:]
+    words = []
+    for step in told:
+        process = f"{step.process}: " if step.process else ""
+        words.append(f"{process}{step.text}")
+    return "; then ".join(words)
+
+
 def replay_command(schedule: Schedule, options: str) -> str:
     """The ready command that runs one schedule again. `options`: what says which job, e.g. " --spec
     FILE".

@@ -1,11 +1,12 @@
-"""Which histories are shown for a refutation: the simplest of each kind."""
+"""Which histories are shown for a refutation or a risk: the simplest of each kind."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from skillrun.core.verdict import RiskGrade
 from skillrun.proof.judges import logs
-from skillrun.proof.reference import INCOMPLETE, REFUTED, Judgement, was_met
+from skillrun.proof.reference import INCOMPLETE, REFUTED, RISK, Judgement, was_met
 from skillrun.proof.result import RERUNS, Tried, Witness
 from skillrun.proof.schedule import Schedule
 
@@ -26,6 +27,25 @@ def choose(tried: Iterable[Tried], *, fatal: bool) -> list[list[tuple[Tried, Jud
             if judgement.verdict == REFUTED and (not fatal or judgement.rule in _BY_ITSELF):
                 chosen.setdefault((judgement.rule, judgement.effect), []).append((item, judgement))
     return [candidates[:CANDIDATES] for candidates in chosen.values()][:MOST]
+
+
+def choose_risks(tried: Iterable[Tried]) -> list[list[tuple[Tried, Judgement]]]:
+    """All schedules of each risk, those of its worst grade first and the simplest of these first;
+    the worst risk first. None is left out.
+    """
+    found: dict[tuple[str, str | None], list[tuple[Tried, Judgement]]] = {}
+    for item in sorted(tried, key=lambda one: _weight(one.schedule)):
+        for judgement in item.judgements:
+            if judgement.verdict == RISK and was_met(item.history):
+                found.setdefault((judgement.rule, judgement.effect), []).append((item, judgement))
+    for seen in found.values():
+        seen.sort(key=lambda pair: rank_grade(pair[1]))
+    return sorted(found.values(), key=lambda seen: rank_grade(seen[0][1]))
+
+
+def rank_grade(judgement: Judgement) -> int:
+    """0 for the worst grade."""
+    return list(RiskGrade).index(judgement.grade or RiskGrade.MINOR)
 
 
 def log_witnesses(found: Mapping[str, logs.Answer], tried: list[Tried]) -> list[Witness]:

@@ -57,6 +57,11 @@ class Profile:
         return tuple(self._section("quality_bar").get("required_checks") or ())
 
     @property
+    def contract_risks(self) -> tuple[str, ...]:
+        """`quality_bar.risks`: the risks that refute a job here."""
+        return tuple(self._section("quality_bar").get("risks") or ())
+
+    @property
     def validation_timeout(self) -> float | None:
         """`quality_bar.validation_timeout` in seconds; None where it is not given."""
         given = self._section("quality_bar").get("validation_timeout")

@@ -14,6 +14,7 @@ from skillrun.core.text import masked, visible
 WORDS = {"not_applicable": "n/a"}
 _STYLES = {"blocker": "blocked", "error": "failed", "warning": "pending"}  # by severity
 _LONGEST = 2000  # characters of a part: a message may quote a whole line of minified code
+_RISKS_SHOWN = 8  # of a stage: with their hints they fill most of a screen
 _WORTH_SAYING_MS = 100  # below this, how long a stage took says nothing to a person
 
 
@@ -71,8 +72,13 @@ def stage_lines(stage: Mapping[str, Any]) -> Iterator[Line]:
         ("dim", took),
         hang=11,
     )
+    risks = 0
     for finding in stage["findings"]:
-        yield from finding_lines(finding)
+        risks += finding["rule"].startswith("risk.")
+        if not finding["rule"].startswith("risk.") or risks <= _RISKS_SHOWN:
+            yield from finding_lines(finding)
+    if risks > _RISKS_SHOWN:
+        yield line(11, ("dim", f"and {risks - _RISKS_SHOWN} more risks: --json has them all"))
 
 
 def finding_lines(finding: Mapping[str, Any], indent: int = 11) -> Iterator[Line]:

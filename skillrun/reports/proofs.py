@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from skillrun.core.tally import risk_words
 from skillrun.reports.lines import Line, line
 
 _STYLES = {"proved": "passed", "refuted": "failed", "incomplete": "blocked"}
 _IN_FULL = 2  # stories; the others are told in a few lines
 _LABEL = 15
+# A screen has 24 lines: four risks of four lines, and five more of one.
+_RISKS_IN_FULL, _RISKS_IN_SHORT = 4, 5
+_RISK_STYLES = {"money": "failed", "lost": "failed"}
 _WIDEST_NAME = 30  # of an effect: with the two columns beside it, it fits on 80
 # Whether a real worker did the same.
 _AGREEMENT = {True: ("passed", "the same"), False: ("failed", "DIFFERS")}
@@ -29,6 +33,7 @@ def proof_lines(report: _Value) -> Iterator[Line]:
         # Of a schedule that was given, the steps are shown above already.
         in_full = number <= _IN_FULL and not report["given"]
         yield from witness_lines(witness, number, in_full=in_full)
+    yield from risk_lines(report.get("risks", ()))
     yield from _confirmed_lines(report)
     yield from _incomplete_lines(report)
     yield line(0)
@@ -42,13 +47,21 @@ def _verdict_line(report: _Value) -> Line:
         "incomplete": "what is named above keeps the proof from an answer",
     }
     verdict, said = report["verdict"], words[report["verdict"]]
+    risks = risk_words(report.get("risks", ()))
     if report["given"] and verdict == "proved":
-        what = f": {report['job']} under this one schedule; that is no proof"
+        what = f": {report['job']} under this one schedule; that is no proof{risks}"
         return line(0, ("passed", "holds"), ("", what))
+    what = f": {report['job']}: {said}"
+    if risks:
+        what = f": {_count_schedules(report['schedules']['total'])}{risks}"
     took = ""
     if report["duration_ms"]:
         took = f"  ({report['duration_ms'] / 1000:.1f} s)"
-    return line(0, (_STYLES[verdict], verdict), ("", f": {report['job']}: {said}"), ("dim", took))
+    return line(0, (_STYLES[verdict], verdict), ("", what), ("dim", took))
+
+
+def _count_schedules(count: int) -> str:
+    return "1 schedule" if count == 1 else f"{count} schedules"
 
 
 # -- tables
@@ -213,6 +226,41 @@ def witness_lines(witness: _Value, number: int, *, in_full: bool) -> Iterator[Li
     if in_full:
         yield from event_lines(witness["events"])
     yield line(3, ("bold", "replay    "), ("", witness["replay"]), hang=13)
+
+
+def risk_lines(risks: Sequence[_Value]) -> Iterator[Line]:
+    """Each with what happened, what closes it and its replay; many of them in a line each, so that
+    all fit on a screen.
+    """
+    if not risks:
+        return
+    yield line(0)
+    yield line(0, ("bold", "Risks"), ("dim", "  no promise of the spec covers them"))
+    for risk in risks[:_RISKS_IN_FULL]:
+        yield _risk_title(risk)
+        yield line(4, ("bold", "happened  "), ("", risk["story"]), hang=14)
+        yield line(4, ("bold", "close it  "), ("", risk["closes"]), hang=14)
+        yield line(4, ("bold", "replay    "), ("", risk["replay"]), hang=14)
+    shown = _RISKS_IN_FULL + _RISKS_IN_SHORT
+    for risk in risks[_RISKS_IN_FULL:shown]:
+        yield _risk_title(risk)
+    if len(risks) > shown:
+        yield line(2, ("dim", f"and {len(risks) - shown} more: --json has them all"))
+
+
+def _risk_title(risk: _Value) -> Line:
+    accepted = f"  accepted: {risk['accepted']}" if risk.get("accepted") else ""
+    seen = risk["schedules"]
+    count = seen if isinstance(seen, int) else len(seen)
+    often = f", {_count_schedules(count)}" if count > 1 else ""
+    named = ("dim", f"  [{risk['rule']}{often}]{accepted}")
+    return line(
+        2,
+        (_RISK_STYLES.get(risk["grade"], "pending"), risk["grade"]),
+        ("", f": {risk['message']}"),
+        named,
+        hang=4,
+    )
 
 
 def _say_unstable(witness: _Value) -> str:

@@ -351,9 +351,9 @@ class _Invocation:
     # -- the end
 
     def _conclude(self) -> dict[str, Any]:
-        from skillrun.core.verdict import Status, outcome_of
+        from skillrun.core.verdict import Outcome, Status, outcome_of
         from skillrun.runner.conclude import conclude_checks, recommend
-        from skillrun.runner.report import next_json, recommendations_json
+        from skillrun.runner.report import is_open, next_json, recommendations_json, risks_json
 
         files = self._touched()
         taken, results = {p.stage.ID for p in self.inputs.planned}, self.results
@@ -368,8 +368,11 @@ class _Invocation:
         outcome = outcome_of(
             [*(r.status for r in self.results.values()), *(c.status for c in checks)]
         )
-        is_open = (Status.BLOCKED, Status.FAILED, Status.PENDING)
-        open_stages = {stage for stage, r in self.results.items() if r.status in is_open}
+        risks = risks_json(results, {item: w.reason for item, w in self.waivers.items()})
+        if outcome == Outcome.SUCCESS and any(map(is_open, risks)):
+            outcome = Outcome.PARTIAL
+        unfinished = (Status.BLOCKED, Status.FAILED, Status.PENDING)
+        open_stages = {stage for stage, r in self.results.items() if r.status in unfinished}
         shown = self.walk.shown if self.walk else []
         report = {
             "schema_version": 1,
@@ -379,7 +382,8 @@ class _Invocation:
             "stages": shown,
             "checks": _checks(checks),
             "recommendations": recommendations_json(recommendations),
-            "next": next_json(self.results, checks, open_stages),
+            "risks": risks,
+            "next": next_json(self.results, checks, open_stages, risks),
         }
         return self._write(report, files, checks, outcome_settled=not self._volatile())
 

@@ -5,7 +5,17 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from skillrun.core.verdict import Action, Evidence, Finding, Grade, Severity, StageResult, Status
+from skillrun.core.verdict import (
+    Action,
+    Evidence,
+    Finding,
+    Grade,
+    Risk,
+    RiskGrade,
+    Severity,
+    StageResult,
+    Status,
+)
 
 
 def result_json(result: StageResult) -> dict[str, Any]:
@@ -25,4 +35,10 @@ def result_of(value: dict[str, Any]) -> StageResult:
         next=tuple(Action(**action) for action in value["next"]),
         summary=value["summary"],
         facts=value["facts"],
+        # What an older skillrun has recorded has none.
+        risks=tuple(_risk_of(risk) for risk in value.get("risks", ())),
     )
+
+
+def _risk_of(value: dict[str, Any]) -> Risk:
+    return Risk(**{**value, "grade": RiskGrade(value["grade"])})

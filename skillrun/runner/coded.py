@@ -158,9 +158,15 @@ class Prover(Protocol[C_contra]):
         """The proof's report; None where nobody agreed to run it."""
 
     def add_proof(
-        self, stage: str, result: StageResult, report: Mapping[str, Any] | None
+        self,
+        stage: str,
+        result: StageResult,
+        report: Mapping[str, Any] | None,
+        told: Sequence[str],
     ) -> StageResult:
-        """A stage's result, with what the proof says of it."""
+        """A stage's result, with what the proof says of it. `told`: the stages that are told of
+        this proof; what it says of any other stage, the first of them tells.
+        """
 
     def record_proof(self, report: Mapping[str, Any] | None) -> dict[str, Any]:
         """What the ledger keeps of a proof besides what the stages found."""
@@ -243,6 +249,8 @@ class CodedSkill(Generic[C]):
     unknown_fields: Callable[[Measured], list[str]] = list_no_fields
     # Stage or check -> what to do instead of waiving it.
     never_waived: Mapping[str, str] = field(default_factory=dict)
+    # The names of the risks that a proof may find: a person can accept each, as a waiver is given.
+    risks: tuple[str, ...] = ()
     # The skills that findings of the stages may recommend; each can be waived.
     recommends: tuple[str, ...] = ()
     recommend: Callable[[C, Results], Iterable[Recommendation]] = recommend_nothing

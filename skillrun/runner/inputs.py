@@ -17,6 +17,7 @@ from skillrun.runner.coded import CodedSkill
 from skillrun.runner.conclude import assign_checks
 from skillrun.runner.declared import DeclaredStage
 from skillrun.runner.options import (
+    check_contract_risks,
     check_spec_waivers,
     check_waivers,
     check_waiving_actor,
@@ -86,7 +87,9 @@ class Inputs:
         case = build_case(request, target.repo, seen.tree, target.skill_file, target.spec_file)
         skill, spec = case.skill, case.spec
         code = skill_code(skill.name)
-        load_profile(target.repo.root)  # one that cannot be read is refused here
+        profile = load_profile(target.repo.root)  # one that cannot be read is refused here
+        if profile is not None:
+            check_contract_risks(profile.contract_risks, code.risks)
         # Never by the profile: an agent can edit it, and a clone brings it along.
         allowed = Consent(target.repo).read().agent_waivers
         check_waiving_actor(request, who(), allowed)
@@ -120,10 +123,12 @@ class Inputs:
 
 
 def _list_waivable(code: CodedSkill[Any], planned: Iterable[Planned]) -> set[str]:
-    """The stages, the checks, and the other skills that the code may recommend."""
+    """The stages, the checks, the risks that a proof may find, and the other skills that the code
+    may recommend.
+    """
     stages = {one.stage.ID for one in planned}
     checks = {rule.id for rule in code.checks}
-    return {*stages, *checks, *code.recommends}
+    return {*stages, *checks, *code.recommends, *code.risks}
 
 
 def _list_attestable(skill: Skill, planned: tuple[Planned, ...]) -> set[str]:

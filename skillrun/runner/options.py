@@ -51,6 +51,19 @@ def check_waivers(
             raise Misuse(f"{path}: {item}: no reason", hint="a waiver says why: ITEM=REASON")
 
 
+def check_contract_risks(given: Iterable[str], known: Iterable[str]) -> None:
+    """Raises Misuse for a risk of `quality_bar.risks` that nothing looks for: it would be taken for
+    refused. A skill without a proof, which knows no risk, leaves them to others.
+    """
+    names = sorted(known)
+    for name in given:
+        if names and name not in names:
+            raise Misuse(
+                f"REPO_PROFILE.json: quality_bar.risks: no risk is called {name}",
+                hint=f"the risks that this skillrun knows: {', '.join(names)}",
+            )
+
+
 def check_waiving_actor(request: Request, actor: Actor, allowed: bool) -> None:
     """Raises Refused where an agent waives, and no person allowed it here: whoever does the work
     may not.

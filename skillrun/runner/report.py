@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from skillrun.core.verdict import Finding, Severity, StageResult, Status
+from skillrun.core.verdict import Finding, RiskGrade, Severity, StageResult, Status
 from skillrun.runner.coded import Recommendation
 from skillrun.runner.conclude import CheckResult
 from skillrun.runner.planned import Planned
@@ -61,19 +61,57 @@ def recommendations_json(recommendations: Iterable[Recommendation]) -> list[dict
     return [asdict(recommendation) for recommendation in recommendations]
 
 
-def next_json(
-    results: Mapping[str, StageResult], checks: Iterable[CheckResult], open_stages: set[str]
+RISK_RULE = "risk."
+"""How the rule of a finding begins that tells of a risk."""
+
+
+def risks_json(
+    results: Mapping[str, StageResult], reasons: Mapping[str, str]
 ) -> list[dict[str, Any]]:
-    """Everything to do next: the actions of open stages, checks nobody has attested, and last the
-    warnings.
+    """The risks of all stages, each once and the worst first. `reasons`: name of an accepted one ->
+    why.
     """
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for stage, result in results.items():
+        for risk in result.risks:
+            told = {**asdict(risk), "stage": stage, "accepted": reasons.get(risk.rule)}
+            found.setdefault((risk.rule, risk.message), told)
+    return sorted(found.values(), key=lambda risk: list(RiskGrade).index(risk["grade"]))
+
+
+def is_open(risk: Mapping[str, Any]) -> bool:
+    """Whether a risk of the report keeps success away."""
+    return risk["accepted"] is None and RiskGrade(risk["grade"]).keeps_success_away
+
+
+def _act_on_risks(risks: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """How to close each that nobody has accepted: to accept it is nobody's work."""
+    for risk in risks:
+        if risk["accepted"] is None:
+            action = "edit-code" if is_open(risk) else "consider"
+            detail = f"{risk['grade']}: {risk['message']}: {risk['closes']}"
+            yield {"stage": risk["stage"], "action": action, "detail": detail}
+
+
+def next_json(
+    results: Mapping[str, StageResult],
+    checks: Iterable[CheckResult],
+    open_stages: set[str],
+    risks: Iterable[Mapping[str, Any]] = (),
+) -> list[dict[str, Any]]:
+    """Everything to do next: the actions of open stages, risks that keep success away, checks
+    nobody has attested, and last the other risks and the warnings.
+    """
+    of_risks = list(_act_on_risks(risks))
     actions = [
         asdict(action)
         for stage, result in results.items()
         if stage in open_stages
         for action in result.next
     ]
+    actions += [action for action in of_risks if action["action"] != "consider"]
     actions += [{"stage": c.id, "action": "attest", "detail": c.next} for c in checks if c.next]
+    actions += [action for action in of_risks if action["action"] == "consider"]
     for stage, result in results.items():
         for finding in _to_consider(result):
             detail = f"{finding.message}: {finding.hint}"
@@ -86,9 +124,11 @@ def next_json(
 
 def _to_consider(result: StageResult) -> Iterator[Finding]:
     """Warnings that say what to do; not what keeps a proof from its end, which is a step of its
-    own.
+    own, nor a risk, which may be accepted.
     """
     for finding in result.findings:
+        if finding.rule.startswith(RISK_RULE):
+            continue
         is_step = result.status == Status.PENDING and finding.rule == INCOMPLETE
         if finding.severity == Severity.WARNING and finding.hint and not is_step:
             yield finding

@@ -118,8 +118,9 @@ class Walk:
         with self.case.tree.recording() as lookups:
             report = prover.prove_case(self.case)
         record = prover.record_proof(report)
+        told = [one.stage.ID for one in left if one.stage.ID in self._proven]
         for planned in left:
-            more = partial(prover.add_proof, planned.stage.ID, report=report)
+            more = partial(prover.add_proof, planned.stage.ID, report=report, told=told)
             self._examine(planned, begun, more, lookups, record)
             # The proof belongs to the first stage that it speaks of.
             begun, record = (

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from skillrun.core.text import visible
 from skillrun.runner.plugins import skill_code
+from skillrun.runner.report import is_open
 
 if TYPE_CHECKING:
     from skillrun.runner.case import Case
@@ -71,13 +72,13 @@ def work_orders(report: Mapping[str, Any], case: Case | None) -> dict[str, Any]:
 
 
 def open_stages(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The stages that somebody can do something about; a pending one counts where it has a step of
-    its own.
+    """The stages that somebody can do something about; one that is pending, or has passed beside a
+    risk, counts where it has a step of its own.
     """
     steps = {action["stage"] for action in report["next"] if action["action"] != "consider"}
     found = []
     for stage in report["stages"]:
-        has_step = stage["status"] == "pending" and stage["id"] in steps
+        has_step = stage["status"] in ("pending", "passed") and stage["id"] in steps
         if stage["status"] in OPEN or has_step:
             found.append(stage)
     return found
@@ -114,7 +115,7 @@ def _make_order(
         "found": _list_found([f for f in findings if f is not refuted]),
         "do": [*_ask_to_repeat(stage), *_quick_way(stage, report), *_list_actions(actions)],
         **_guidance(stage["id"], report, case),
-        "witness": _show_witness(refuted) if refuted else None,
+        "witness": _show_witness(refuted) if refuted else _show_risk(stage["id"], report),
     }
     return {name: value for name, value in order.items() if value}
 
@@ -190,6 +191,15 @@ def _show_witness(finding: Mapping[str, Any]) -> dict[str, str]:
         "seen": visible(f"{_show_place(finding)}{finding['message']}", limit=2 * _LONG),
         "replay": visible(replay, 2 * _LONG),
     }
+
+
+def _show_risk(stage: str, report: Mapping[str, Any]) -> dict[str, str] | None:
+    """What happened under the first risk of a stage that keeps success away."""
+    for risk in report.get("risks", ()):
+        if risk["stage"] == stage and is_open(risk):
+            seen = visible(f"{risk['message']}: {risk['story']}", limit=2 * _LONG)
+            return {"seen": seen, "replay": visible(risk["replay"], 2 * _LONG)}
+    return None
 
 
 def _of_checks(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:

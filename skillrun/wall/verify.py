@@ -42,7 +42,14 @@ COUNTING = CommandPlan(
     ("python -m pytest",),
 )
 _BEHIND_PROOF = "tests"  # a run proves before the first stage that a proof does not speak of
-_KEPT = ("outcome", "counts", "stages", "checks", "next")  # of a report; its ledger is gone
+_KEPT = (
+    "outcome",
+    "counts",
+    "stages",
+    "checks",
+    "risks",
+    "next",
+)  # of a report; its ledger is gone
 
 
 @dataclass(frozen=True)

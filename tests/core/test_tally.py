@@ -60,6 +60,20 @@ def test_an_outcome_is_counted(
     )
 
 
+def test_risks_are_counted_after_the_stages_and_accepted_ones_apart() -> None:
+    risks = [
+        {"grade": "stuck", "accepted": None},
+        {"grade": "money", "accepted": None},
+        {"grade": "stuck", "accepted": None},
+        {"grade": "lost", "accepted": "agreed"},
+    ]
+    shown = stages(*PROVED)
+    report = {"outcome": "partial", "stages": shown, "counts": count_stages(shown, 412)}
+    line = outcome_line({**report, "risks": risks})
+    assert line == "partial: 4 proved (412 schedules); risks: 1 money, 2 stuck, 1 accepted"
+    assert outcome_line({**report, "risks": []}) == "partial: 4 proved (412 schedules)"
+
+
 def test_a_report_of_an_older_skillrun_is_counted_by_its_stages() -> None:
     assert (
         outcome_line({"outcome": "success", "stages": stages("proved", "static")})

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from skillrun.proof.history import Event, History
 from skillrun.proof.judges import attempts, effects, logs, process, state, unknowns, varied
 from skillrun.proof.judges.publishing import another_job
-from skillrun.proof.reference import HINT, INCOMPLETE, REFUTED, Judgement, Reference
+from skillrun.proof.judges.risks import hold_to_contract, set_aside
+from skillrun.proof.reference import HINT, INCOMPLETE, REFUTED, RISK, Judgement, Reference
 
 Judge = Callable[[History, Reference], Iterator[Judgement]]
 
@@ -21,7 +22,7 @@ JUDGES: dict[str, Judge] = {
 }
 """Each looks at one history. Whether logs tell enough is judged over all histories: see `logs.py`."""
 
-_ORDER = {REFUTED: 0, INCOMPLETE: 1, HINT: 2}
+_ORDER = {REFUTED: 0, INCOMPLETE: 1, RISK: 2, HINT: 3}
 
 
 IN_ONE_PROCESS: dict[str, Judge] = {"process": process.judge, "unknowns": unknowns.judge}
@@ -83,22 +84,32 @@ def judge_history(history: History, reference: Reference) -> tuple[Judgement, ..
             found.append(
                 Judgement(INCOMPLETE, "proof.judge", f"the judge {name} failed: {error!r}")
             )
-    if _has_refutation(found) and _asks_the_servers_clock(history):
+    found = hold_to_contract(found, reference)
+    if _has_claim(found) and _asks_the_servers_clock(history):
         said = (
             "a statement compares with the database server's clock, which does not follow the"
             " proof's"
         )
-        found = _replace_refutations(found, Judgement(INCOMPLETE, "clock.server", said))
+        found = _replace_claims(found, Judgement(INCOMPLETE, "clock.server", said))
     other = another_job(history, reference)
-    if other is not None and _has_refutation(found):
-        found = _replace_refutations(found, other)
+    if other is not None:
+        found = _replace_claims(found, other)
     return tuple(sorted(found, key=lambda judgement: _ORDER[judgement.verdict]))
 
 
-def _has_refutation(found: list[Judgement]) -> bool:
-    return any(judgement.verdict == REFUTED for judgement in found)
+def _has_claim(found: list[Judgement]) -> bool:
+    """Whether something is held against the handler."""
+    return any(judgement.verdict in (REFUTED, RISK) for judgement in found)
 
 
-def _replace_refutations(found: list[Judgement], other: Judgement) -> list[Judgement]:
-    """What was seen cannot be held against the handler: `other` says why, in their place."""
-    return [*(judgement for judgement in found if judgement.verdict != REFUTED), other]
+def _replace_claims(found: list[Judgement], other: Judgement) -> list[Judgement]:
+    """What was seen cannot be held against the handler: `other` says why, in place of the
+    refutations.
+
+    Of a risk it is a hint, since a risk decides no verdict.
+    """
+    left = [judgement for judgement in found if judgement.verdict not in (REFUTED, RISK)]
+    left += [set_aside(one, other.message) for one in found if one.verdict == RISK]
+    if any(judgement.verdict == REFUTED for judgement in found):
+        left.append(other)
+    return left

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from skillrun.proof.judges.risks import RISKS
 from skillrun.runner.coded import (
     CodedSkill,
     Guide,
@@ -86,6 +87,7 @@ SKILL: CodedSkill[JobCase] = CodedSkill(
     measure=_measure,
     # The stage, and the check that rests on it.
     never_waived={"idempotency": _DECIDE, "idempotency-explicit": _DECIDE},
+    risks=tuple(RISKS),
     recommends=(
         "backend/domain-logic-module",
         "backend/integration-adapter",

@@ -61,6 +61,7 @@ def _job_json(job: Job) -> dict[str, Any]:
         "outcome": job.outcome,
         "stages": job.stages,
         "checks": job.checks,
+        "risks": list(job.report.get("risks", ())),
         "next": list(job.report.get("next", ())),
         "problem": job.problem,
         "hint": job.hint,

@@ -102,6 +102,9 @@ _FOUND_BY = {
         "The change takes evidence away: compared with the base branch, less is demanded or shown."
     ),
     "proof": "Seen when the job's own handler was run under fault injection.",
+    "risk": (
+        "Seen when the job's own handler was run under fault injection: no promise of its spec covers it."
+    ),
     "tests": (
         "Seen when the tests of the handler were read, and run against a handler that is broken on"
         " purpose."

@@ -11,7 +11,10 @@ from skillrun.wall.verification import Job, Proof, Tests, Verification
 
 _WORDS = {
     "success": "success: every committed job was verified from scratch",
-    "partial": "partial: something is failed, pending or waived, or evidence was taken away",
+    "partial": (
+        "partial: something is failed, pending or waived, a risk of money or a lost job is not accepted,"
+        " or evidence was taken away"
+    ),
     "blocked": "blocked: a decision, an input or the work is missing",
     "refused": "refused: a job could not be run at all",
 }

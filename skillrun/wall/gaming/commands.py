@@ -96,11 +96,12 @@ def _check_profile(file: File) -> Iterator[Finding]:
     were, are = mapping(at(old, "commands")), mapping(at(new, "commands"))
     yield from _check_commands(file, were, are)
     yield from _check_first_commands(file, were, are)
-    line = file.new_document.line(("quality_bar", "required_checks"))
-    left = listed(at(new, "quality_bar", "required_checks"))
-    for check in listed(at(old, "quality_bar", "required_checks")):
-        if check not in left:
-            yield taken(ID, file, line, f"quality_bar.required_checks lost {quoted(check)}")
+    for name in ("required_checks", "risks"):
+        line = file.new_document.line(("quality_bar", name))
+        left = listed(at(new, "quality_bar", name))
+        for entry in listed(at(old, "quality_bar", name)):
+            if entry not in left:
+                yield taken(ID, file, line, f"quality_bar.{name} lost {quoted(entry)}")
     was_on = at(old, "quality_bar", "agent_waivers") is True
     is_on = at(new, "quality_bar", "agent_waivers") is True
     if is_on and not was_on:

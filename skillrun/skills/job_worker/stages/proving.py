@@ -7,17 +7,30 @@ from __future__ import annotations
 import json
 import platform
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skillrun.core.errors import Blocked
 from skillrun.core.state import read_own, state_dir, write_own
-from skillrun.core.verdict import Action, Evidence, Finding, Grade, StageResult, Status, status_of
+from skillrun.core.verdict import (
+    Action,
+    Evidence,
+    Finding,
+    Grade,
+    Risk,
+    RiskGrade,
+    StageResult,
+    Status,
+    status_of,
+)
 from skillrun.frameworks.registry import features_of, list_proved
+from skillrun.proof.judges.risks import RISKS
 from skillrun.proof.result import Target
 from skillrun.runner.findings import error, is_not_read, note, warning
+from skillrun.runner.options import check_contract_risks
+from skillrun.runner.report import RISK_RULE
 from skillrun.runner.unproved import (
     INCOMPLETE,
     NOT_POSSIBLE,
@@ -52,7 +65,15 @@ def proof_target(case: JobCase) -> Target:
     handler = find_handler(case)
     if handler is None:
         raise _no_handler(case, spec, spec.handler)
-    return Target(spec, case.root, _driver(case, handler), _source_roots(case, spec))
+    driver, roots = _driver(case, handler), _source_roots(case, spec)
+    return Target(spec, case.root, driver, roots, frozenset(_list_contract_risks(case)))
+
+
+def _list_contract_risks(case: JobCase) -> tuple[str, ...]:
+    """What the profile makes contract. Raises Misuse for what is no risk."""
+    given = case.profile.contract_risks if case.profile else ()
+    check_contract_risks(given, RISKS)
+    return given
 
 
 def find_handler(case: JobCase) -> Definition | None:
@@ -240,6 +261,7 @@ def _rests_on(case: JobCase) -> dict[str, Any]:
         "spec": {part: digest(raw.get(part)) for part in PROOF_PARTS},
         "version": tool_version(),
         "packages": case.section(_packages(case))[0],
+        "contract": sorted(_list_contract_risks(case)),
     }
 
 
@@ -303,7 +325,12 @@ def _keep(case: JobCase, value: Mapping[str, Any]) -> str:
     return sha256(content)
 
 
-def add_proof(stage: str, result: StageResult, report: Mapping[str, Any] | None) -> StageResult:
+def add_proof(
+    stage: str,
+    result: StageResult,
+    report: Mapping[str, Any] | None,
+    told: Sequence[str] = tuple(PROVEN),
+) -> StageResult:
     """A stage's result, with what the proof says of it: proved, refuted (it fails), or pending
     where it is incomplete.
 
@@ -316,7 +343,9 @@ def add_proof(stage: str, result: StageResult, report: Mapping[str, Any] | None)
     if stage not in PROVEN:
         return _add_run(stage, result, report)
     open_question = _not_shown(stage, report)
-    mine = [w for w in report["witnesses"] if w["rule"].startswith(PROVEN[stage])]
+    mine = [w for w in report["witnesses"] if _find_teller(w["rule"], told) == stage]
+    listed = report.get("risks", ())
+    risks = tuple(_read_risk(r) for r in listed if _find_teller(r["rule"], told) == stage)
     found = [*map(_refuted, mine)]
     if not found and report["incomplete"]:
         result = as_unproved(stage, result, _incomplete(report), "prove")
@@ -327,7 +356,8 @@ def add_proof(stage: str, result: StageResult, report: Mapping[str, Any] | None)
             hint="give it in the spec's failures",
         )
         if has_not_read(result):
-            return as_unproved(stage, result, [unshown], "edit-spec")
+            unproved = as_unproved(stage, result, [unshown], "edit-spec")
+            return add_risks(unproved, risks)
         found = [unshown]
     is_proved = not found and result.status == Status.PASSED
     facts = {**result.facts, "proof": report["verdict"]}
@@ -340,7 +370,7 @@ def add_proof(stage: str, result: StageResult, report: Mapping[str, Any] | None)
     actions = tuple(
         Action(stage, "edit-code", f"{f.message}; {f.hint}") for f in found if f.severity == "error"
     )
-    return replace(
+    judged = replace(
         result,
         status=status_of(findings) if mine else result.status,
         grade=Grade.PROVED if mine or is_proved else result.grade,
@@ -350,6 +380,46 @@ def add_proof(stage: str, result: StageResult, report: Mapping[str, Any] | None)
         summary=f"{result.summary}; {_summary(report, refuted=bool(mine), proved=is_proved)}",
         facts=facts,
     )
+    return add_risks(judged, risks)
+
+
+def add_risks(result: StageResult, risks: tuple[Risk, ...]) -> StageResult:
+    """A stage's result with the risks that stand beside it: each is a warning, and changes no
+    status.
+    """
+    said = [_warn_of(risk) for risk in risks]
+    return replace(result, findings=(*result.findings, *said), risks=risks)
+
+
+def _warn_of(risk: Risk) -> Finding:
+    hint = f"{risk.closes}; see it happen: {risk.replay}"
+    return warning(f"{RISK_RULE}{risk.rule}", f"{risk.grade}: {risk.message}", hint=hint)
+
+
+def _read_risk(risk: Mapping[str, Any]) -> Risk:
+    """Of the proof's document."""
+    return Risk(
+        rule=risk["rule"],
+        grade=RiskGrade(risk["grade"]),
+        message=risk["message"],
+        closes=risk["closes"],
+        story=risk["story"],
+        replay=risk["replay"],
+        schedules=len(risk["schedules"]),
+    )
+
+
+def _find_teller(rule: str, told: Sequence[str]) -> str | None:
+    """The stage that tells what a rule of the judges has found. Where its own does not apply to the
+    job, the first one does: else nobody would.
+    """
+    home = RISKS[rule].part if rule in RISKS else None
+    for stage, prefixes in PROVEN.items():
+        if rule.startswith(prefixes):
+            home = stage
+    if home in told:
+        return home
+    return next(iter(told), None)
 
 
 def _add_run(stage: str, result: StageResult, report: Mapping[str, Any]) -> StageResult:
@@ -443,7 +513,7 @@ def record_proof(report: Mapping[str, Any] | None) -> dict[str, Any]:
     """
     if report is None:
         return {}
-    names = ("verdict", "handler", "library", "assumptions", "histories", "kept")
+    names = ("verdict", "handler", "library", "assumptions", "histories", "risks", "kept")
     kept = {name: report[name] for name in names if name in report}
     return {
         "proof": {**kept, "bounds": report["bounds"]["sentence"], "schedules": report["schedules"]}
