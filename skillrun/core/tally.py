@@ -13,6 +13,7 @@ from skillrun.core.verdict import RiskGrade
 _PASSED_BY = {"proved": "proved", "executed": "executed", "static": "read", "declared": "said"}
 # Of any other stage: what is wrong first.
 _OTHERS = ("failed", "blocked", "pending", "waived", "not_applicable")
+_ACCEPTED = "accepted"  # of a risk, whatever its grade
 _ORDER = (*_PASSED_BY.values(), "passed", *_OTHERS)
 
 
@@ -42,7 +43,9 @@ def outcome_line(report: Mapping[str, Any]) -> str:
     """
     counts = report.get("counts") or count_stages(report.get("stages", ()))
     parts = [_part(word, counts) for word in _ORDER if counts.get(word)]
-    line = f"{report['outcome']}: {', '.join(parts)}" if parts else str(report["outcome"])
+    line = str(report["outcome"])
+    if parts:
+        line = f"{line}: {', '.join(parts)}"
     return f"{line}{risk_words(report.get('risks', ()))}"
 
 
@@ -50,10 +53,15 @@ def risk_words(risks: Iterable[Mapping[str, Any]]) -> str:
     """E.g. `; risks: 1 money, 2 stuck, 1 accepted`, the worst first; "" where there is none."""
     words: list[str] = []
     for risk in risks:
-        words.append("accepted" if risk.get("accepted") else str(risk["grade"]))
-    order = (*RiskGrade, "accepted")
+        word = str(risk["grade"])
+        if risk.get("accepted") is not None:
+            word = _ACCEPTED
+        words.append(word)
+    order = (*RiskGrade, _ACCEPTED)
     counted = [f"{words.count(word)} {word}" for word in order if word in words]
-    return f"; risks: {', '.join(counted)}" if counted else ""
+    if not counted:
+        return ""
+    return f"; risks: {', '.join(counted)}"
 
 
 def _part(word: str, counts: Mapping[str, int]) -> str:

@@ -61,7 +61,9 @@ def _verdict_line(report: _Value) -> Line:
 
 
 def _count_schedules(count: int) -> str:
-    return "1 schedule" if count == 1 else f"{count} schedules"
+    if count == 1:
+        return "1 schedule"
+    return f"{count} schedules"
 
 
 # -- tables
@@ -249,18 +251,12 @@ def risk_lines(risks: Sequence[_Value]) -> Iterator[Line]:
 
 
 def _risk_title(risk: _Value) -> Line:
-    accepted = f"  accepted: {risk['accepted']}" if risk.get("accepted") else ""
-    seen = risk["schedules"]
-    count = seen if isinstance(seen, int) else len(seen)
-    often = f", {_count_schedules(count)}" if count > 1 else ""
-    named = ("dim", f"  [{risk['rule']}{often}]{accepted}")
-    return line(
-        2,
-        (_RISK_STYLES.get(risk["grade"], "pending"), risk["grade"]),
-        ("", f": {risk['message']}"),
-        named,
-        hang=4,
-    )
+    count = len(risk["schedules"])
+    named = f"  [{risk['rule']}]"
+    if count > 1:
+        named = f"  [{risk['rule']}, {_count_schedules(count)}]"
+    style = _RISK_STYLES.get(risk["grade"], "pending")
+    return line(2, (style, risk["grade"]), ("", f": {risk['message']}"), ("dim", named), hang=4)
 
 
 def _say_unstable(witness: _Value) -> str:

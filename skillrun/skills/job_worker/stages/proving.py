@@ -342,10 +342,20 @@ def add_proof(
         return as_unproved(stage, result, [said], "consent")
     if stage not in PROVEN:
         return _add_run(stage, result, report)
-    open_question = _not_shown(stage, report)
     mine = [w for w in report["witnesses"] if _find_teller(w["rule"], told) == stage]
     listed = report.get("risks", ())
-    risks = tuple(_read_risk(r) for r in listed if _find_teller(r["rule"], told) == stage)
+    risks = [_read_risk(risk) for risk in listed if _find_teller(risk["rule"], told) == stage]
+    return add_risks(_add_verdict(stage, result, report, mine), risks)
+
+
+def _add_verdict(
+    stage: str,
+    result: StageResult,
+    report: Mapping[str, Any],
+    mine: Sequence[Mapping[str, Any]],
+) -> StageResult:
+    """`mine`: the witnesses that this stage tells."""
+    open_question = _not_shown(stage, report)
     found = [*map(_refuted, mine)]
     if not found and report["incomplete"]:
         result = as_unproved(stage, result, _incomplete(report), "prove")
@@ -356,8 +366,7 @@ def add_proof(
             hint="give it in the spec's failures",
         )
         if has_not_read(result):
-            unproved = as_unproved(stage, result, [unshown], "edit-spec")
-            return add_risks(unproved, risks)
+            return as_unproved(stage, result, [unshown], "edit-spec")
         found = [unshown]
     is_proved = not found and result.status == Status.PASSED
     facts = {**result.facts, "proof": report["verdict"]}
@@ -370,7 +379,7 @@ def add_proof(
     actions = tuple(
         Action(stage, "edit-code", f"{f.message}; {f.hint}") for f in found if f.severity == "error"
     )
-    judged = replace(
+    return replace(
         result,
         status=status_of(findings) if mine else result.status,
         grade=Grade.PROVED if mine or is_proved else result.grade,
@@ -380,15 +389,14 @@ def add_proof(
         summary=f"{result.summary}; {_summary(report, refuted=bool(mine), proved=is_proved)}",
         facts=facts,
     )
-    return add_risks(judged, risks)
 
 
-def add_risks(result: StageResult, risks: tuple[Risk, ...]) -> StageResult:
+def add_risks(result: StageResult, risks: Sequence[Risk]) -> StageResult:
     """A stage's result with the risks that stand beside it: each is a warning, and changes no
     status.
     """
     said = [_warn_of(risk) for risk in risks]
-    return replace(result, findings=(*result.findings, *said), risks=risks)
+    return replace(result, findings=(*result.findings, *said), risks=tuple(risks))
 
 
 def _warn_of(risk: Risk) -> Finding:
