@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from skillrun.core.errors import Misuse, SkillrunError
-from skillrun.proof.explorer import NotPublished
+from skillrun.proof.exploring.run import NotPublished
 from skillrun.proof.prove import look, prove
 from skillrun.proof.reference import INCOMPLETE, Judgement
 from skillrun.proof.result import Proof, Target

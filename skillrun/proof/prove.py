@@ -9,7 +9,8 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from skillrun.proof.explorer import Explorer, NotPublished
+from skillrun.proof.explorer import Explorer
+from skillrun.proof.exploring.run import NotPublished
 from skillrun.proof.families.plan import Plan
 from skillrun.proof.families.registry import plan_schedules, plan_second_phase
 from skillrun.proof.families.situation import Situation

@@ -16,7 +16,8 @@ import pytest
 pytest.importorskip("procrastinate")
 
 from skillrun.contract.spec import load_spec
-from skillrun.proof.explorer import Explorer, NotPublished
+from skillrun.proof.explorer import Explorer
+from skillrun.proof.exploring.run import NotPublished
 from skillrun.proof.history import History
 from skillrun.proof.schedule import parse_schedule
 from skillrun.proof.setting import Setting

@@ -15,7 +15,8 @@ pytest.importorskip("rq")
 
 from skillrun.contract.spec import load_spec
 from skillrun.proof.attempt import try_prove
-from skillrun.proof.explorer import Explorer, NotPublished
+from skillrun.proof.explorer import Explorer
+from skillrun.proof.exploring.run import NotPublished
 from skillrun.proof.history import History
 from skillrun.proof.result import Target
 from skillrun.proof.schedule import ONCE, parse_schedule

@@ -1,0 +1,1 @@
+"""Runs schedules, as broker, clock and worker."""

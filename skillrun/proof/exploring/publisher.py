@@ -1,0 +1,103 @@
+"""The application publishes under a fault."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from skillrun.proof import ticks
+from skillrun.proof.exploring.run import CALLER, Run, Waiting
+from skillrun.proof.exploring.together import Together
+from skillrun.proof.history import (
+    Delivery,
+    Event,
+    lasts,
+)
+from skillrun.proof.jobs import is_same_job, read_payload
+from skillrun.proof.schedule import Schedule
+
+
+class Publisher(Together):
+    """The call that publishes the job, and whoever calls again after it failed."""
+
+    def _call_publisher(self, run: Run) -> None:
+        """The application publishes under a fault; then its caller tries again, or the relay
+        publishes what is left.
+        """
+        enqueue = self.setting.spec.enqueue
+        if enqueue is None:
+            return
+        args = [enqueue.call, dict(enqueue.args)]
+        plan = self.orders.of_publisher(run.schedule)
+        if any(fault.do == "caller-pause" for fault in run.schedule.faults):
+            self._deliver_before_commit(run, args, plan)
+            return
+        if self.polled:
+            due = run.now + ticks.every(self.setting.spec)
+            run.queue.append(Waiting(self.origin.messages[0], due, 0))
+        first = self._run_process(run, "call", args, job=CALLER, plan=plan)
+        run.deliveries.append(first)
+        self._take_published(run, self._leave_other_jobs(first), 0)
+        failed = first.died or first.first("caller-raised") is not None
+        if failed and (enqueue.relay is None or not _has_committed(first)):
+            self._call_later(run, args)
+        if enqueue.relay is not None:
+            self._call_later(run, [enqueue.relay, {}])
+
+    def _leave_other_jobs(self, caller: Delivery) -> Delivery:
+        """Without what it publishes for other jobs: a sweep publishes all that is left, and a call
+        may concern several.
+        """
+        kept: list[Event] = []
+        for event in caller.events:
+            is_publish = event.kind == "published" and event["to_handler"]
+            if not is_publish or not self._is_of_other_job(event["message"]):
+                kept.append(event)
+        return replace(caller, events=tuple(kept))
+
+    def _is_of_other_job(self, message: Mapping[str, Any] | None) -> bool:
+        """By the key fields in its arguments; where they cannot be read, it is the proof's own."""
+        arguments = (message or {}).get("arguments")
+        if arguments is None:
+            return False
+        payload = read_payload(arguments, self.payloads[0])
+        return payload is not None and not is_same_job(self.setting.spec, payload, self.payloads[0])
+
+    def _call_later(self, run: Run, args: list[Any]) -> None:
+        """Whoever calls then: a worker is as fast as they are."""
+        if not self.polled:
+            self._drain_queue(run)
+        later = self._run_process(run, "call", args, job=CALLER)
+        run.deliveries.append(later)
+        self._take_published(run, self._leave_other_jobs(later), 0)
+
+    def _deliver_before_commit(self, run: Run, args: list[Any], plan: dict[str, Any]) -> None:
+        """A worker is faster than the publisher: the message is delivered while the publisher
+        stands still.
+        """
+        caller = self._fork_process(run, "call", args, plan=plan)
+        before = 0
+        if self.processes.follow([caller], caller) == "paused":
+            events = caller.running.events
+            published = [e for e in events if e["e"] == "published" and e["to_handler"]]
+            run.queue += [Waiting(dict(event["message"]), run.now, 0) for event in published]
+            before = len(published)
+            self._drain_beside(run, caller)
+        if not caller.running.ended:
+            self._finish_process(run, [caller], caller)
+        delivery = self._read_delivery(run, caller)
+        run.deliveries.append(delivery)
+        # A message that is a row is there with the commit, and not before.
+        later = delivery.retries[before:]
+        run.queue += [Waiting(dict(event["message"]), run.now, 0) for event in later]
+
+
+def is_of_publisher(schedule: Schedule) -> bool:
+    """Its faults are met by the application that publishes, and not by a delivery."""
+    return any(fault.do.startswith("caller-") for fault in schedule.faults)
+
+
+def _has_committed(delivery: Delivery) -> bool:
+    """Whether something of it outlasts it, so that calling again would be another job."""
+    return any(lasts(event) for event in delivery.all("at"))

@@ -1,0 +1,140 @@
+"""The virtual queue: what is delivered, and what the library does with a message afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+
+from skillrun.proof import ticks
+from skillrun.proof.exploring.run import Run, Waiting
+from skillrun.proof.exploring.stand import Stand
+from skillrun.proof.history import (
+    Delivery,
+    Event,
+)
+from skillrun.proof.orders import victim
+from skillrun.proof.state import StateError, count
+
+# The last tick of the day that begins at one: half an hour before the next day.
+_REST_OF_DAY_S = 22.5 * 3600.0
+# A callback counts a quarter of a delivery towards the limit: a library may call several after one.
+_CALLBACKS_A_DELIVERY = 4
+
+
+class Queue(Stand):
+    """Delivers what waits, in the order of its time."""
+
+    def _drain_queue(self, run: Run) -> None:
+        while run.queue and self._goes_on(run):
+            waiting = min(run.queue, key=lambda item: item.due)
+            run.queue.remove(waiting)
+            if waiting.due > run.now:
+                self._pass_time(run, waiting.due - run.now)
+            self._deliver_message(run, waiting)
+
+    def _goes_on(self, run: Run) -> bool:
+        """Until the limit of deliveries: nothing bounds what comes to it. Idle ticks are none."""
+        if run.hung is not None:
+            return False
+        return max(run.count - run.idle, run.callbacks // _CALLBACKS_A_DELIVERY) < self.limit
+
+    def _count_delivery(self, run: Run, waiting: Waiting) -> None:
+        if waiting.op == "callback":
+            run.callbacks += 1
+        else:
+            run.count += 1
+
+    def _deliver_message(self, run: Run, waiting: Waiting) -> Delivery:
+        self._count_delivery(run, waiting)
+        zygote = "fresh" if run.schedule.fresh and run.count > 1 else "main"
+        plan = {}
+        if not waiting.again:
+            plan = self.orders.of_delivery(run.schedule, run.count)
+        delivery = self._run_process(
+            run, waiting.op, [waiting.message], job=waiting.job, plan=plan, zygote=zygote
+        )
+        self._settle_delivery(run, waiting, delivery)
+        return delivery
+
+    def _settle_delivery(self, run: Run, waiting: Waiting, delivery: Delivery) -> None:
+        """Does to the queue what the delivery, or the library after its death, said."""
+        run.deliveries.append(delivery)
+        endless = delivery.first("endless")
+        if endless is not None:
+            run.hung = str(endless["at"])
+            return
+        self._take_published(run, delivery, waiting.job)
+        if self.polled:
+            self._look_again(run, waiting, delivery)
+            return
+        settled = delivery.settled
+        if settled is None and delivery.died:
+            if run.schedule.lose:
+                run.queue = [item for item in run.queue if item.job != waiting.job]
+                return
+            settled = self._ask_after_death(run, waiting)
+        if settled is None:
+            run.notes.append("the driver did not say what became of a message")
+            return
+        self._look_for_letters(run, delivery)
+        if settled["how"] == "requeued":
+            message = settled["message"] or waiting.message
+            again = waiting.op == "callback"
+            due = run.now + float(settled["delay"])
+            run.queue.append(Waiting(dict(message), due, waiting.job, waiting.op, again))
+        elif waiting.op == "deliver":
+            run.dead += settled["how"] == "dead"
+            run.lost += settled["how"] == "lost"
+
+    def _ask_after_death(self, run: Run, waiting: Waiting) -> Event | None:
+        """What the library does with the message of a process that died."""
+        who = victim(run.schedule, run.count)
+        after = self._run_process(run, "died", [waiting.message, who], job=waiting.job)
+        run.deliveries.append(after)
+        self._take_published(run, after, waiting.job)
+        return after.settled
+
+    def _look_again(self, run: Run, waiting: Waiting, delivery: Delivery) -> None:
+        """A poller comes again whatever happened; after a fault it is followed until nothing more
+        can come of that.
+        """
+        is_first_of_poison = run.schedule.poison is not None and run.count == 1
+        if ticks.is_faulty(delivery) or is_first_of_poison:
+            run.tries += 1
+            run.since, run.follow = run.now, ticks.waits(self.setting.spec, run.tries)
+            if self.daily:
+                # At least the next tick; no later one of another day.
+                ends = self.base + _REST_OF_DAY_S
+                run.follow[1:] = [wait for wait in run.follow[1:] if run.now + wait < ends]
+        elif ticks.is_idle(delivery):
+            run.idle += 1
+        elif run.follow and not self.orders.items:
+            # It did something: one tick more, to see that nothing is left. Of several pieces of
+            # work it was perhaps another one.
+            run.since, run.follow = run.now, [ticks.every(self.setting.spec)]
+        if run.follow and not run.queue:
+            run.queue.append(Waiting(waiting.message, run.since + run.follow.pop(0), waiting.job))
+
+    def _look_for_letters(self, run: Run, delivery: Delivery) -> None:
+        """A job that comes again is in no dead letter yet."""
+        query = self.setting.proof.dead_letters
+        if query is None or run.early or not delivery.will_retry:
+            return
+        # After a death one may rightly be there: it died while it gave the job up.
+        if run.schedule.has_crash or run.schedule.family not in ("error", "exhaustion"):
+            return
+        with contextlib.suppress(StateError):
+            if count(self.store, self.setting.filled(query)):
+                run.early = delivery.number
+
+    def _take_published(self, run: Run, delivery: Delivery, job: int) -> None:
+        """Into the queue: the job again, and what is for its callbacks."""
+        for event in delivery.all("published"):
+            if event["to_handler"] or event["callback"]:
+                op = "callback" if event["callback"] else "deliver"
+                due = run.now + float(event["delay"])
+                run.queue.append(Waiting(dict(event["message"]), due, job, op))
+
+    def _pass_time(self, run: Run, seconds: float) -> None:
+        """On the proof's clock and on the servers': what expires in Redis does so."""
+        run.now += seconds
+        self.setting.jump(seconds)

@@ -1,0 +1,69 @@
+"""One schedule as it runs: what waits in the virtual queue, what was delivered, and when it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from skillrun.proof.history import (
+    Delivery,
+)
+from skillrun.proof.schedule import Schedule
+from skillrun.proof.store_watch import StoreWatch
+
+CALLER = -2
+STEP_S = 1.0  # between one delivery and the next
+
+
+@dataclass
+class Waiting:
+    """A message in the virtual queue."""
+
+    message: dict[str, Any]
+    due: float
+    job: int
+    op: str = "deliver"  # "callback": it is for what the library calls after the handler
+    again: bool = False  # a callback's faults come about once
+
+
+@dataclass
+class Run:
+    """What a schedule has come to so far."""
+
+    schedule: Schedule
+    now: float = 0.0
+    queue: list[Waiting] = field(default_factory=list)
+    deliveries: list[Delivery] = field(default_factory=list)
+    count: int = 0  # deliveries to the handler so far
+    callbacks: int = 0  # deliveries to its callbacks
+    dead: int = 0
+    lost: int = 0
+    early: int = 0
+    hung: str | None = None
+    notes: list[str] = field(default_factory=list)
+    idle: int = 0  # ticks that found nothing to do
+    tries: int = 0  # ticks that met a fault
+    follow: list[float] = field(default_factory=list)  # when a poller is looked at again
+    since: float = 0.0
+    # Varied payload -> what its rows are copies of.
+    cloned: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    watch: StoreWatch | None = None
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The proof's messages: by job, and what the caller reported when it published the first."""
+
+    # 0: the proof's own, 1..: distinct jobs, -1-N: poison payload N.
+    messages: Mapping[int, dict[str, Any]]
+
+
+class NotPublished(Exception):
+    """A message could not be made: which job's, why, and the publish whose value no serialiser
+    takes.
+    """
+
+    def __init__(self, job: int, why: str, unfit: Delivery | None = None) -> None:
+        super().__init__(why)
+        self.job, self.why, self.unfit = job, why, unfit

@@ -1,0 +1,139 @@
+"""What schedules are run with: the stores, the processes, the messages; and how one process is run."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from typing import Any
+
+from skillrun.probe.facts import BootFacts
+from skillrun.proof.exploring.run import CALLER, STEP_S, NotPublished, Origin, Run
+from skillrun.proof.history import (
+    Delivery,
+)
+from skillrun.proof.orders import Orders
+from skillrun.proof.processes import Process, Processes
+from skillrun.proof.setting import Setting
+
+
+class Stand:
+    """One setting, its processes and its messages."""
+
+    def __init__(self, setting: Setting, limit: int = 24) -> None:
+        self.setting, self.limit = setting, limit
+        self.facts = BootFacts()
+        self.origin = Origin({})
+        self.processes = Processes(setting)
+        self.store = setting.store()
+        self.payloads: dict[int, Any] = {}
+        self.caller: Delivery | None = None  # the application's own publish
+        self.unpublished: dict[int, str] = {}  # job -> why
+        self.refused: set[int] = set()  # poison that the application itself takes no job from
+        self.orders = Orders(setting.spec.failures)
+        self.base = 0.0  # where virtual time begins
+        # The hour at which the schedules begin where each day's ticks are a job of their own; 0 where
+        # they are not.
+        self.daily = 0
+        # A callable that a clock starts and that finds its work by itself; one whose tick says which
+        # job it is.
+        self.polled = self.clocked = False
+        # Table that is written and that no state query reads -> a query of all of it.
+        self.unread: dict[str, str] = {}
+
+    # -- processes
+
+    def _run_process(
+        self,
+        run: Run,
+        op: str,
+        args: list[Any],
+        *,
+        job: int = 0,
+        plan: Mapping[str, Any] | None = None,
+        zygote: str = "main",
+    ) -> Delivery:
+        """Runs one process to its end."""
+        process = self._fork_process(run, op, args, job=job, plan=plan, zygote=zygote)
+        self._finish_process(run, [process], process)
+        return self._read_delivery(run, process)
+
+    def _fork_process(
+        self,
+        run: Run,
+        op: str,
+        args: list[Any],
+        *,
+        job: int = 0,
+        plan: Mapping[str, Any] | None = None,
+        zygote: str = "main",
+        copy: int = 0,
+    ) -> Process:
+        modules = run.schedule.family == "once"
+        lives_on = run.schedule.family == "varied" and self.facts.same_process
+        return self.processes.start(
+            op,
+            args,
+            clock=run.now,
+            job=job,
+            plan=plan,
+            zygote=zygote,
+            copy=copy,
+            modules=modules,
+            stays=run.schedule.same or lives_on,
+        )
+
+    def _finish_process(self, run: Run, all_: list[Process], process: Process) -> None:
+        run.hung = self.processes.finish(all_, process) or run.hung
+
+    def _read_delivery(self, run: Run, process: Process) -> Delivery:
+        delivery, clock = self.processes.read(process)
+        run.now = max(run.now, clock) + STEP_S
+        return delivery
+
+    # -- the application's own call
+
+    def _bring_work(self, run: Run, job: int) -> Delivery | None:
+        """A callable that takes no payload finds its job by itself: the application's call leaves
+        it there.
+        """
+        enqueue = self.setting.spec.enqueue
+        if not self.facts.ticks or enqueue is None:
+            return None
+        arguments = self._choose_call_arguments(job)
+        with run.watch.aside() if run.watch else contextlib.nullcontext():
+            made = self._run_process(run, "call", [enqueue.call, arguments], job=CALLER)
+        run.deliveries.append(made)
+        return made
+
+    def _choose_call_arguments(self, job: int) -> dict[str, Any]:
+        """The arguments of the application's call for a job: what its payload says, and of poison
+        nothing else.
+        """
+        enqueue = self.setting.spec.enqueue
+        if enqueue is None:
+            return {}
+        given = dict(enqueue.args)
+        if job == 0:
+            return given
+        payload = self.payloads.get(job)
+        mine = payload if isinstance(payload, dict) else {}
+        chosen: dict[str, Any] = {}
+        for name, value in given.items():
+            if job > 0 or name in mine:
+                chosen[name] = mine.get(name, value)
+        return chosen
+
+    def _make_publish_arguments(self, payload: Any) -> list[Any]:
+        """What the driver's publish is given: the application's own message says how."""
+        return [payload, self.origin.messages.get(0)]
+
+    def _read_message(self, delivery: Delivery, job: int) -> dict[str, Any]:
+        """The message that a process published. Raises NotPublished."""
+        if delivery.retries:
+            return dict(delivery.retries[0]["message"])
+        problem = delivery.first("caller-raised") or delivery.first("probe-error")
+        if problem is None:
+            raise NotPublished(job, "nothing was published to the handler")
+        unfit = delivery if problem["serialising"] else None
+        why = f"nothing was published to the handler: {problem['error']}: {problem['text']}"
+        raise NotPublished(job, why, unfit)

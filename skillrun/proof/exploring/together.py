@@ -1,0 +1,63 @@
+"""Several deliveries at once, and one that stands still while others go on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from skillrun.proof.exploring.queue import Queue
+from skillrun.proof.exploring.run import Run, Waiting
+from skillrun.proof.processes import Process
+
+
+class Together(Queue):
+    """Each in a process of its own."""
+
+    def _deliver_at_once(self, run: Run, message: dict[str, Any]) -> None:
+        """Several messages, each in a process of its own: a switch lets the next one run."""
+        switches = [fault for fault in run.schedule.faults if fault.do == "switch"]
+        processes: list[Process] = []
+        waiting = self._choose_messages_at_once(run, message)
+        for number, item in enumerate(waiting):
+            plan = {f.at: {"do": "pause"} for f in switches[number : number + 1]}
+            run.count += 1
+            process = self._fork_process(
+                run, "deliver", [item.message], job=item.job, plan=plan, copy=number
+            )
+            processes.append(process)
+            self.processes.follow(processes, process)
+        for process in processes:
+            if not process.running.ended:
+                if process.running.paused:
+                    process.running.resume()
+                self._finish_process(run, processes, process)
+        # The queue learns of them in the order of their ends.
+        pairs = zip(processes, waiting, strict=True)
+        for process, item in sorted(pairs, key=lambda pair: _heard_last(pair[0])):
+            self._settle_delivery(run, item, self._read_delivery(run, process))
+
+    def _choose_messages_at_once(self, run: Run, message: dict[str, Any]) -> list[Waiting]:
+        """The same message again and again, or a distinct job's beside it."""
+        if run.schedule.beside is not None:
+            other = self.origin.messages[run.schedule.beside]
+            return [Waiting(message, run.now, 0), Waiting(other, run.now, run.schedule.beside)]
+        found = [Waiting(message, run.now, 0)]
+        for _ in range(run.schedule.copies - 1):
+            found.append(Waiting({**message, "redelivered": True}, run.now, 0))
+        return found
+
+    def _drain_beside(self, run: Run, other: Process) -> None:
+        """Delivers what waits while another process stands still; where it holds what they need, it
+        goes on first.
+        """
+        while run.queue and self._goes_on(run):
+            waiting = min(run.queue, key=lambda item: item.due)
+            run.queue.remove(waiting)
+            self._count_delivery(run, waiting)
+            process = self._fork_process(run, waiting.op, [waiting.message], job=waiting.job)
+            self._finish_process(run, [process, other], process)
+            self._settle_delivery(run, waiting, self._read_delivery(run, process))
+
+
+def _heard_last(process: Process) -> int:
+    """When the last event of a process was heard."""
+    return int(process.running.events[-1].get("heard", 0))
