@@ -216,6 +216,18 @@ class History:
         until = itertools.takewhile(lambda delivery: delivery.op != "deliver", later)
         return tuple(delivery for delivery in until if delivery.op == "callback")
 
+    def waits_for_another(self, run: Delivery) -> bool:
+        """Whether a delivery comes again although no error was thrown into it, where another one is
+        at the same job, or has died at it: it waits for a lock or a lease, and the job did not fail.
+        """
+        is_after_death = any(
+            other.died and other.job == run.job and other.number < run.number for other in self.runs
+        )
+        if not (self.schedule.crowded or is_after_death):
+            return False
+        was_hit = any(event["do"] in ("raise", "fail") for event in run.all("fault"))
+        return run.outcome == "retried" and not was_hit
+
     def delivery_of(self, event: Event) -> Delivery:
         """The delivery that reported an event."""
         return next(delivery for delivery in self.deliveries if event in delivery.events)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from skillrun.proof.history import History
-from skillrun.proof.judges.effects import is_kept
+from skillrun.proof.judges.state import may_be_lost
 from skillrun.proof.reference import Reference, must_complete
 
 
@@ -20,26 +20,46 @@ def write_query(table: str) -> str:
 
 def find_like_state(histories: Iterable[History], reference: Reference) -> set[str]:
     """The tables that end like state wherever the job must have been done."""
-    same = {name for name, rows in reference.once.tables.items() if isinstance(rows, list)}
-    if reference.later is not None:
-        same = _keep_same(same, reference.later, reference)
+    fixed = _find_fixed_columns(reference)
+    same = set(fixed)
     for history in histories:
         schedule = history.schedule
         # Other jobs leave rows of their own, and another day another date.
         is_alone = not schedule.jobs and schedule.beside is None and not schedule.midnight
-        is_done = must_complete(history, reference) and not is_kept(history, reference)
+        is_done = must_complete(history, reference) and not may_be_lost(history, reference)
         if is_alone and is_done and history.tables:
-            same = _keep_same(same, history, reference)
+            same = {name for name in same if _ends_alike(name, fixed[name], history, reference)}
     return same
 
 
-def _keep_same(names: set[str], history: History, reference: Reference) -> set[str]:
-    kept: set[str] = set()
-    for name in names:
-        if _sort_rows(history.tables.get(name)) == _sort_rows(reference.once.tables[name]):
-            kept.add(name)
-    return kept
+def _find_fixed_columns(reference: Reference) -> dict[str, set[int]]:
+    """Table -> its columns that two single runs leave alike. What differs between them is a time or
+    was made at random, such as `handled_at`, and says nothing of how often something was done.
+
+    A table of which no column stays is not compared at all.
+    """
+    found: dict[str, set[int]] = {}
+    for name, rows in reference.once.tables.items():
+        again = rows
+        if reference.later is not None:
+            again = reference.later.tables.get(name)
+        if not isinstance(rows, list) or not isinstance(again, list) or len(rows) != len(again):
+            continue
+        width = len(rows[0]) if rows else 0
+        columns = {at for at in range(width) if _take(rows, {at}) == _take(again, {at})}
+        if columns or not rows:
+            found[name] = columns
+    return found
 
 
-def _sort_rows(rows: Any) -> list[str]:
-    return sorted(map(repr, rows)) if isinstance(rows, list) else []
+def _ends_alike(name: str, columns: set[int], history: History, reference: Reference) -> bool:
+    """As many rows as after a single run, and the same in these columns."""
+    rows = history.tables.get(name)
+    if not isinstance(rows, list) or len(rows) != len(reference.once.tables[name]):
+        return False
+    return _take(rows, columns) == _take(reference.once.tables[name], columns)
+
+
+def _take(rows: list[Any], columns: set[int]) -> list[str]:
+    """These columns of all rows, in an order of their own."""
+    return sorted(repr([row[at] for at in sorted(columns)]) for row in rows)

@@ -29,7 +29,7 @@ from skillrun.probe.facts import BootFacts
 from skillrun.proof.history import Delivery, Event, History
 from skillrun.proof.judges import attempts, effects, logs, state, unknowns
 from skillrun.proof.judges.registry import judge_history
-from skillrun.proof.reference import INCOMPLETE, REFUTED, Reference
+from skillrun.proof.reference import INCOMPLETE, REFUTED, Judgement, Reference
 
 AWAY, NEVER = "app.mail:Away", "app.mail:Never"
 RETRY = {
@@ -133,6 +133,26 @@ def test_two_distinct_jobs_need_keys_of_their_own() -> None:
     assert "effect.key-of-two-jobs" in rules(effects.judge, both, shared)
     two = history("job=1", DONE, [*effect(key="'other'"), *commit(), ACKED])
     assert rules(effects.judge, two, apart) == []
+
+
+def test_a_job_that_fails_takes_no_other_job_along() -> None:
+    """`update ... set status = 'dead' where event = ?` lacks the partner: the other partner's
+    delivery finds itself dead, and does nothing.
+    """
+    given_up = [fault("raise", "before:email#1"), raised(NEVER), ACKED]
+    alone = history("once", [*effect(key="'other'"), *commit(), ACKED])
+    single = against(spec(), jobs={1: alone})
+    text = f"raise={NEVER}@before:email#1 job=1"
+    for other, letters, found in (
+        ([RETURNED, ACKED], 1, ["effect.others-lost"]),
+        ([*effect(key="'other'"), *commit(), ACKED], 1, []),
+        ([raised(NEVER, injected=False), ACKED], 2, []),  # recorded: what failed is in its way too
+    ):
+        seen = history(text, given_up, other, dead_letters=letters)
+        first, second = seen.deliveries
+        seen = replace(seen, deliveries=(first, replace(second, job=1)))
+        assert rules(effects.judge, seen, single) == found
+        assert rules(attempts.judge, seen, single) == []
 
 
 def mail(user: str, digest: str = "w41") -> list[Any]:
@@ -637,6 +657,33 @@ def test_an_exception_in_neither_list_is_incomplete() -> None:
     assert rules(unknowns.judge, listed, against(spec())) == []
 
 
+BUSY = [raised("app.claims:Busy", injected=False), retry(), ACKED]
+
+
+@pytest.mark.parametrize(
+    ("seen", "found"),
+    [
+        (history("copies=2 switch@before:email#1", DONE, BUSY, DONE), []),
+        (history("kill@after:email#1", KILLED_AFTER, BUSY, DONE), []),
+        (history("copies=2 switch@before:email#1", DONE, BUSY[:1]), ["failures.unlisted"]),
+        (history("redeliver", DONE, BUSY, DONE), ["failures.unlisted"]),
+    ],
+)
+def test_a_delivery_may_wait_for_the_one_that_has_the_job(seen: History, found: list[str]) -> None:
+    """A lease that another delivery holds, or has left at its death: it comes again, and nobody has
+    to list that.
+    """
+    assert rules(unknowns.judge, seen, against(spec())) == found
+
+
+def test_one_class_from_one_line_is_one_row() -> None:
+    """A claim's token, which is in the words, is another one each time."""
+    said = "app.claims:Busy: 7 is with {} (app/claims.py:4) is in neither list of failures"
+    found = [Judgement(INCOMPLETE, "failures.unlisted", said.format(f"a{n}")) for n in range(3)]
+    (row,) = unknowns.merge_undeclared(found)
+    assert row.message == f"{said.format('a0')} and 2 more"
+
+
 def test_a_script_says_by_its_exit_status_that_something_failed_before() -> None:
     left = raised("builtins:SystemExit", injected=False)
     later = history("kill@after:email#1", KILLED_AFTER, [left])
@@ -684,6 +731,18 @@ def log(text: str, logger: str = "app", **more: Any) -> tuple[str, dict[str, Any
         "log",
         {"logger": logger, "level": "INFO", "template": None, "text": text, "extra": {}, **more},
     )
+
+
+def test_whoever_waits_for_another_delivery_need_not_say_why() -> None:
+    did = history("once", [log("started id=7"), *DONE, log("sent id=7")])
+    error = "raise=app.mail:Away@before:email#1"
+    tried = [log("started id=7"), fault("raise", "before:email#1"), raised(AWAY)]
+    failed = history(error, [*tried, log("id=7 failed: away"), retry(), ACKED])
+    waits = history("copies=2 switch@before:email#1", DONE, [log("started id=7"), *BUSY])
+    alone = history("redeliver", DONE, [log("started id=7"), *BUSY])
+    for last, by in ((waits, "application"), (alone, "no")):
+        found = logs.answers([did, failed, last], against(spec()), {0: {"id": 7}})
+        assert (found["why"].by, found["retry"].by) == (by, by)
 
 
 def answered(*told: Any, failing: Any = (), fields: str = "id=7") -> dict[str, str]:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from skillrun.probe.facts import BootFacts
 from skillrun.proof.unread_tables import find_like_state, write_query
-from tests.proof.histories import DONE, history, reference
+from tests.proof.histories import DONE, KILLED, history, reference
 from tests.proof.plain_job import plain_repo, proof_of
 
 ROWS = {"notes": [[7, "sent"]], "tries": [[7, 1]], "marks": "error: no such table"}
@@ -26,6 +27,26 @@ def test_what_ends_each_time_as_after_one_run_is_like_state() -> None:
 
 def test_what_counts_attempts_is_not() -> None:
     assert find(ROWS, {"notes": [[7, "sent"]], "tries": [[7, 2]]}) == {"notes"}
+
+
+def test_a_column_that_differs_between_single_runs_is_left_aside() -> None:
+    """An inbox notes when it took a message; that it took one, and which, is as fixed as any state."""
+    once = history("once", DONE, tables={"inbox": [["mail", 7, "12:00"]], "stamps": [["12:00"]]})
+    later = history("once", DONE, tables={"inbox": [["mail", 7, "12:01"]], "stamps": [["12:01"]]})
+    single = replace(reference(), once=once, later=later)
+    again = {"inbox": [["mail", 7, "12:02"]], "stamps": [["12:02"]]}
+    twice = {"inbox": [["mail", 7, "12:02"], ["mail", 7, "12:03"]]}
+    other = {"inbox": [["mail", 8, "12:02"]]}
+    for tables, alike in ((again, {"inbox"}), (twice, set()), (other, set())):
+        assert find_like_state([history("redeliver", DONE, DONE, tables=tables)], single) == alike
+
+
+def test_a_job_that_its_library_loses_need_not_have_written() -> None:
+    once = history("once", DONE, tables={"ledger": [[7]]})
+    dead = history("kill@before:email#1", [KILLED], tables={"ledger": []}, lost=1)
+    for lossy, alike in ((True, {"ledger"}), (False, set())):
+        single = replace(reference(), once=once, facts=BootFacts(lossy=lossy))
+        assert find_like_state([dead], single) == alike
 
 
 def test_a_table_has_its_schema_before_it() -> None:

@@ -104,6 +104,8 @@ def _group_deliveries(histories: list[History], records: Records) -> dict[str, l
             delivery = _add_callback_records(history, run)
             if _was_cancelled(delivery) or _is_of_others(history, delivery, records):
                 continue
+            if history.waits_for_another(run):
+                continue  # the other one tells what becomes of the job
             kind = classify(history, delivery, reference.is_batch)
             if kind == "again" and _follows_own_errors(history, run):
                 continue  # it may have given up for the same error, and taken that itself

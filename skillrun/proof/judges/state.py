@@ -29,7 +29,7 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
         yield from _judge_late_error(history, reference)
     if history.schedule.family == "store-error":
         yield from _judge_store_error(history, reference)
-    if not must_complete(history, reference) or _may_be_lost(history, reference):
+    if not must_complete(history, reference) or may_be_lost(history, reference):
         return
     if history.schedule.midnight:
         return  # on another day a date in the state is another one
@@ -71,7 +71,7 @@ def _judge_store_error(history: History, reference: Reference) -> Iterator[Judge
     """
     if not history.runs or history.runs[-1].outcome != "succeeded" or history.pending:
         return
-    if history.lost or _may_be_lost(history, reference):
+    if history.lost or may_be_lost(history, reference):
         return
     for name, rows in history.state.items():
         wanted = reference.once.state.get(name)
@@ -140,7 +140,7 @@ def _find_forgotten_writes(delivery: Delivery) -> list[Event]:
     return list(waiting.values())
 
 
-def _may_be_lost(history: History, reference: Reference) -> bool:
+def may_be_lost(history: History, reference: Reference) -> bool:
     """The job was given up and kept, or lost where its guarantee or its library allows that."""
     if is_kept(history, reference) or (history.lost and reference.facts.lossy):
         return True

@@ -17,6 +17,7 @@ _SAID = re.compile(
     r"undeclared (?P<kind>[\w ]+): (?P<detail>.*?)(?P<place> \([^()]+:\d+\))?", re.DOTALL
 )
 _NUMBER = re.compile(r"\d+")
+_PLACE = re.compile(r"\([^()]+:\d+\)(?= is in neither)")
 
 
 def judge(history: History, reference: Reference) -> Iterator[Judgement]:
@@ -80,6 +81,11 @@ def merge_undeclared(judgements: Iterable[Judgement]) -> list[Judgement]:
 
 
 def _group_of(judgement: Judgement) -> str:
+    if judgement.rule == "failures.unlisted":
+        # One class from one line is one row, whatever ids and numbers its text has.
+        name, _, text = judgement.message.partition(": ")
+        place = _PLACE.search(text)
+        return f"unlisted {name} {place[0] if place else ''}"
     found = _SAID.fullmatch(judgement.message)
     if judgement.rule != "effect.undeclared" or found is None:
         return f"{judgement.rule}: {judgement.message}"
@@ -141,6 +147,8 @@ def _is_exit_status(event: Event, history: History) -> bool:
 def _judge_unlisted_errors(
     history: History, delivery: Delivery, reference: Reference
 ) -> Iterator[Judgement]:
+    if history.waits_for_another(delivery):
+        return  # it is tried again, as if the lock or the lease had been waited for
     for event in delivery.all("raised"):
         if event["control"] or event["injected"] or _is_exit_status(event, history):
             continue
