@@ -45,6 +45,8 @@ def _explain_effect(history: History, judgement: Judgement) -> str | None:
             "what cannot be done stops or takes along what stands beside it in the same run"
         ),
     }
+    if judgement.rule == "effect.others-lost" and history.schedule.jobs:
+        return "what gives one job up changes rows of others: its condition does not name the job"
     if judgement.rule == "effect.other-arguments" and history.schedule.jobs:
         return (
             "what one job worked out is kept where the other one finds it: the place does not name"

@@ -231,8 +231,8 @@ def family_of(schedule: Schedule) -> str:
         return "at-once"
     if "raise" in does:
         every = any(fault.delivery == EVERY for fault in schedule.faults)
-        if every and "job" in names:
-            return "distinct"
+        if "job" in names:
+            return "distinct" if every else "after-failure"
         return "exhaustion" if every else "error"
     if "fail" in does:
         return "store-error"

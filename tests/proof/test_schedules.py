@@ -31,6 +31,8 @@ TEXTS = {
     "fail@before:commit#1": "store-error",
     "same-process wait=90000 redeliver": "same-process",
     "job=1": "distinct",
+    "raise=TimeoutError@before:email#1 job=1": "after-failure",
+    "raise=TimeoutError@before:email#1/* job=1": "distinct",
     "raise=TimeoutError@before:email#2!/*": "exhaustion",
     "stall@before:email#1 raise=TimeoutError@before:email#1 wait=3600 redeliver": "late-error",
     "raise=TimeoutError@before:email#1 same-process job=1": "same-process",

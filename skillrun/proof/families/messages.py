@@ -93,6 +93,25 @@ def two_given_up(situation: Situation, planned: Planned) -> Iterator[Schedule]:
         yield replace(first, family="distinct", moves=(f"job={situation.jobs[0]}",))
 
 
+def _begins_with_ticks(situation: Situation) -> str | None:
+    return "ticks look for their work" if situation.facts.ticks else None
+
+
+@family(
+    "after-failure",
+    "no permanent error is declared that an effect could raise, or there is no second job",
+    unless=_begins_with_ticks,
+)
+def after_failure(situation: Situation, planned: Planned) -> Iterator[Schedule]:
+    """A job that cannot be done is given up, and then another one comes that can be done."""
+    first = next((schedule for schedule in planned if schedule.family == "permanent"), None)
+    if first is None:
+        return
+    once = tuple(replace(fault, delivery=1) for fault in first.faults)
+    for job in situation.jobs:
+        yield Schedule("after-failure", once, (f"job={job}",))
+
+
 def _has_no_keyed_effect(situation: Situation) -> str | None:
     idempotency = situation.spec.idempotency
     keyed = any(effect.key_arg for effect in situation.effects)

@@ -21,6 +21,7 @@ FAMILIES: tuple[Family, ...] = (
     messages.poison,
     messages.distinct,
     messages.two_given_up,
+    messages.after_failure,
     messages.varied,
     together.distinct_at_once,
     messages.same_process,

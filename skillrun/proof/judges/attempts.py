@@ -41,6 +41,9 @@ LEAST_GROWTH = 1.5
 # With random waits held at their shortest, a wait this near to the declared one is not random.
 UNMOVED_SHARE = 0.97
 
+# Not every delivery of these is an attempt at the job that meets the error.
+_OF_SEVERAL_DELIVERIES = ("late-error", "distinct", "after-failure")
+
 
 def judge(history: History, reference: Reference) -> Iterator[Judgement]:
     """Exhaustion, permanent errors and poison end as declared; everything ends."""
@@ -65,7 +68,7 @@ def _judge_end_of_error(history: History, reference: Reference) -> Iterator[Judg
     of attempts, so such a schedule is not asked.
     """
     schedule = history.schedule
-    if schedule.has_crash or schedule.family in ("late-error", "distinct"):
+    if schedule.has_crash or schedule.family in _OF_SEVERAL_DELIVERIES:
         return
     errors = [fault for fault in schedule.faults if fault.error]
     if schedule.family == "poison":
@@ -458,6 +461,9 @@ def _used_its_attempts(history: History, reference: Reference) -> bool:
 def _is_excused(history: History, reference: Reference, seen: int) -> bool:
     """Too many dead letters, or none, that are the price of a death or of the library."""
     has_crash = history.schedule.has_crash
+    if seen > 1 and history.schedule.family == "after-failure":
+        # What made the first job fail may be in the other one's way; it is recorded.
+        return True
     if seen > 1 and has_crash and _are_messages(reference):
         # It died between the publish of a retry and the acknowledgement: nobody can help that.
         return True

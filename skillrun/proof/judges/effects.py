@@ -53,6 +53,8 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
             continue
         if reference.is_batch and history.schedule.family in ("permanent", "exhaustion"):
             yield from _judge_other_items(history, reference, effect)
+        if history.schedule.family == "after-failure":
+            yield from _judge_job_after_failure(history, reference, effect)
         if effect.guarantee == "at_most_once":  # also of a job that was given up
             yield from _judge_repeated(history, reference, effect)
 
@@ -93,6 +95,35 @@ def _judge_other_items(
                 REFUTED, "effect.others-lost", said, effect.name, (), call["args"], "no such call"
             )
             return
+
+
+def _judge_job_after_failure(
+    history: History, reference: Reference, effect: Effect
+) -> Iterator[Judgement]:
+    """A job that can be done is done, or recorded, whatever became of the one before it."""
+    given_up = (history.dead_letters or 0) - (reference.once.dead_letters or 0)
+    for job in history.schedule.jobs:
+        alone = reference.jobs.get(job)
+        if alone is None or given_up > 1:
+            continue
+        own = [run for run in history.runs if run.job == job]
+        seen = {call["key"] for run in own for call in _list_calls(run, effect)}
+        wanted = {call["key"] for call in alone.performed(effect.name)}
+        if len(seen) < len(wanted):
+            said = f"{effect.name} did not take place for another job than the one that failed"
+            yield Judgement(
+                REFUTED,
+                "effect.others-lost",
+                said,
+                effect.name,
+                (),
+                f"{len(wanted)}",
+                f"{len(seen)}",
+            )
+
+
+def _list_calls(run: Delivery, effect: Effect) -> list[Event]:
+    return [event for event in run.all("performed") if event["effect"] == effect.name]
 
 
 def _judge_keys(history: History, reference: Reference, effect: Effect) -> Iterator[Judgement]:
