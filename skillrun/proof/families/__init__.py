@@ -1,1 +1,0 @@
-"""Families of schedules: one kind of fault each."""
