@@ -1,1 +1,0 @@
-"""Runs schedules, as broker, clock and worker."""
