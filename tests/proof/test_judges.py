@@ -469,6 +469,29 @@ def test_what_a_process_remembers_changes_nothing() -> None:
     assert found == [[], ["process.remembers"], ["process.remembers"]]
 
 
+def test_what_differs_in_each_single_run_is_no_memory() -> None:
+    """A request's id that is made at random, or a time: no two processes call alike."""
+
+    def mails(args: str) -> list[Any]:
+        about = {"args": args, "subject": args}
+        return [(kind, {**data, **about}) for kind, data in effect()]
+
+    def mail_of(args: str) -> History:
+        return history("redeliver same-process", [*mails(args), ACKED])
+
+    once, later = mail_of("to='a', request='5f1d2c3b4a'"), mail_of("to='a', request='0a9b8c7d6e'")
+    apart = mail_of("to='a', request='77aa88bb99'")
+    single = against(spec(), once, later=later, apart=apart)
+    for seen, found in (
+        (mail_of("to='a', request='11bb22cc33'"), []),
+        (mail_of("to='b', request='11bb22cc33'"), ["process.remembers"]),
+        (history("redeliver same-process", [ACKED]), ["process.remembers"]),
+    ):
+        assert [j.rule for j in judge_history(seen, single)] == found
+    fixed = against(spec(), once, later=once, apart=once)
+    assert [j.rule for j in judge_history(later, fixed)] == ["process.remembers"]
+
+
 def test_what_a_process_remembers_beyond_the_receivers_window_does_it_again() -> None:
     apart = history("redeliver wait=90000", DONE, [RETURNED, ACKED])
     again = history("wait=90000 redeliver same-process", DONE, DONE)

@@ -348,7 +348,7 @@ def _judge_arguments_of_key(
     wanted = _first_by_key(reference.expected(history, effect.name))
     second = _first_by_key(later.performed(effect.name))
     for key, call in second.items():
-        if key in wanted and _strip_numbers(wanted[key]) != _strip_numbers(call):
+        if key in wanted and strip_numbers(wanted[key]) != strip_numbers(call):
             return  # it differs between two single runs
     for key, call in _first_by_key(history.performed(effect.name)).items():
         if key not in wanted:
@@ -356,7 +356,7 @@ def _judge_arguments_of_key(
         other = _find_other_value(call, wanted[key], second.get(key, wanted[key]))
         # With several jobs the numbers in a call may be those of the other one's rows.
         is_other_value = bool(other) and not history.schedule.jobs
-        if is_other_value or _strip_numbers(call) != _strip_numbers(wanted[key]):
+        if is_other_value or strip_numbers(call) != strip_numbers(wanted[key]):
             said = (
                 f"{effect.name} takes place with other arguments than in a single run, and its"
                 " receiver keeps these"
@@ -376,13 +376,13 @@ def _judge_arguments_without_key(
     if len(calls) < len(expected):
         return
     second = later.performed(effect.name)
-    usual = Counter(map(_strip_numbers, expected))
-    if usual != Counter(map(_strip_numbers, second)):
+    usual = Counter(map(strip_numbers, expected))
+    if usual != Counter(map(strip_numbers, second)):
         return  # it differs between two single runs
     for wanted, again in zip(expected, second, strict=True):
         if any(_says_the_same(call, wanted, again) for call in calls):
             continue
-        unusual = (call for call in calls if _strip_numbers(call) not in usual)
+        unusual = (call for call in calls if strip_numbers(call) not in usual)
         other = next(unusual, calls[0])
         said = (
             f"{effect.name} takes place with other arguments than in a single run, and never"
@@ -394,7 +394,7 @@ def _judge_arguments_without_key(
 
 def _says_the_same(call: Event, wanted: Event, again: Event) -> bool:
     """Whether a call is that of the single run, which was done twice: `wanted` and `again`."""
-    if _strip_numbers(call) != _strip_numbers(wanted):
+    if strip_numbers(call) != strip_numbers(wanted):
         return False
     return not _find_other_value(call, wanted, again)
 
@@ -423,7 +423,7 @@ def _first_by_key(calls: Iterable[Event]) -> dict[str, Event]:
     return found
 
 
-def _strip_numbers(call: Event) -> str:
+def strip_numbers(call: Event) -> str:
     """What a call says without the numbers in it, which count, or name a row or a time."""
     return _NUMBERS.sub("#", str(call["subject"]).partition("…")[0])
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from skillrun.proof.history import History
+from skillrun.proof.history import Event, History
+from skillrun.proof.judges.effects import strip_numbers
 from skillrun.proof.reference import REFUTED, Judgement, Reference
 
 _SHOWN = 200  # characters of a value in a message
@@ -37,10 +38,12 @@ def _pair_outcomes(
 ) -> Iterator[tuple[str, Any, Any]]:
     """(what, as in one process, as in several)."""
     for effect in reference.effects:
-        yield effect.name, _list_calls(history, effect.name), _list_calls(apart, effect.name)
+        tell = _choose_words(effect.name, reference)
+        seen, wanted = history.performed(effect.name), apart.performed(effect.name)
+        yield effect.name, _list_calls(seen, tell), _list_calls(wanted, tell)
         # The receiver of a keyed effect drops a repetition, unless it has had time to forget.
         if effect.guarantee != "keyed" or history.schedule.waits:
-            more = history.performed(effect.name)[len(apart.performed(effect.name)) :]
+            more = seen[len(wanted) :]
             yield effect.name, [f"once more: {call['args']}" for call in more], []
     for name in history.state:
         if name not in reference.volatile:
@@ -48,9 +51,26 @@ def _pair_outcomes(
     yield "dead letters", history.dead_letters, apart.dead_letters
 
 
-def _list_calls(history: History, effect: str) -> list[str]:
+def _choose_words(effect: str, reference: Reference) -> Callable[[Event], str]:
+    """As much of a call as two single runs, in two processes, have in common: all of its arguments,
+    these without times and random values, or that it took place.
+    """
+    if reference.later is None:
+        return _read_arguments
+    once, later = reference.calls(effect), reference.later.performed(effect)
+    for tell in (_read_arguments, strip_numbers):
+        if _list_calls(once, tell) == _list_calls(later, tell):
+            return tell
+    return lambda call: effect
+
+
+def _read_arguments(call: Event) -> str:
+    return f"{call['args']}"
+
+
+def _list_calls(calls: tuple[Event, ...], tell: Callable[[Event], str]) -> list[str]:
     """Which calls took place, however often."""
-    return sorted({f"{call['args']}" for call in history.performed(effect)})
+    return sorted(set(map(tell, calls)))
 
 
 def _show_value(value: Any) -> str:
