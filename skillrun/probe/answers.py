@@ -29,6 +29,21 @@ def make_answer(original: Any, returns: Any, given: dict[str, Any]) -> Any:
     return _RESPONSES[library](described, method, str(given.get("url") or "/"))
 
 
+def answer_in_place(original: Any, error: Exception, given: dict[str, Any]) -> Any:
+    """What a real call gives back in place of an error; None where it raises it.
+
+    A call of an HTTP client answers with the response, whatever its status: it is `raise_for_status`
+    that raises. What is told to fail silently, as Django's mails may be, says how many were sent.
+    """
+    library = str(getattr(original, "__module__", "")).partition(".")[0]
+    if library in _RESPONSES and _is_of(type(error), library):
+        return getattr(error, "response", None)
+    # Of the transport alone: SMTPException is an OSError.
+    if given.get("fail_silently") and isinstance(error, OSError):
+        return 0
+    return None
+
+
 def _find_client(original: Any) -> str:
     """The HTTP client that the callable's module has imported, else one that is imported at all."""
     held = getattr(original, "__globals__", {})

@@ -9,7 +9,7 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from .answers import make_answer
+from .answers import answer_in_place, make_answer
 from .names import NotThere, find
 from .recorder import Recorder, brief, shown
 from .swap import replace_everywhere, swap
@@ -89,25 +89,41 @@ class Effect:
         """The hook of a plain function."""
         if not self.is_mine(args):
             return self.original(*args, **kwargs)
-        name, fields = self.arrive(args, kwargs)
-        if self.spec.get("mode") != "pass_through":
-            return self.pretend(name, fields, args, kwargs)
-        with self.recorder.passing():
-            result = self.original(*args, **kwargs)
-        self.leave(name, fields)
-        return result
+        try:
+            name, fields = self.arrive(args, kwargs)
+            if self.spec.get("mode") != "pass_through":
+                return self.pretend(name, fields, args, kwargs)
+            with self.recorder.passing():
+                result = self.original(*args, **kwargs)
+            self.leave(name, fields)
+            return result
+        except Exception as error:
+            return self.meet(error, args, kwargs)
 
     async def coroutine(self, *args: Any, **kwargs: Any) -> Any:
         """The hook of a coroutine function."""
         if not self.is_mine(args):
             return await self.original(*args, **kwargs)
-        name, fields = self.arrive(args, kwargs)
-        if self.spec.get("mode") != "pass_through":
-            return self.pretend(name, fields, args, kwargs)
-        with self.recorder.passing():
-            result = await self.original(*args, **kwargs)
-        self.leave(name, fields)
-        return result
+        try:
+            name, fields = self.arrive(args, kwargs)
+            if self.spec.get("mode") != "pass_through":
+                return self.pretend(name, fields, args, kwargs)
+            with self.recorder.passing():
+                result = await self.original(*args, **kwargs)
+            self.leave(name, fields)
+            return result
+        except Exception as error:
+            return self.meet(error, args, kwargs)
+
+    def meet(self, error: Exception, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Raises an error as the real call would. Where that would give an answer in place of it,
+        so does the stand-in.
+        """
+        if getattr(error, "__skillrun__", False):
+            answer = answer_in_place(self.original, error, self.bound(args, kwargs))
+            if answer is not None:
+                return answer
+        raise error
 
     def arrive(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         given = self.bound(args, kwargs)
