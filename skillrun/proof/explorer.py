@@ -220,6 +220,8 @@ class Explorer(Messages, Publisher):
         if is_alone or begins_with_tick:
             return  # the moves bring the messages
         run.queue.append(Waiting(message, run.now, job))
+        for _ in range(schedule.waiting - 1):
+            run.queue.append(Waiting({**message, "redelivered": True}, run.now, job))
 
     def _deliver_stalled(self, run: Run, message: dict[str, Any]) -> None:
         """A delivery stands still, time passes, the same message is delivered again, then it goes

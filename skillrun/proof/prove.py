@@ -297,7 +297,7 @@ class _Session:
     def _run_second_phase(self, plan: Plan) -> None:
         """Second deaths, at the boundaries that the deliveries after a first one really had."""
         histories = [tried.history for tried in self.tried.values()]
-        later = plan_second_phase(histories, len(self.tried))
+        later = plan_second_phase(histories, len(self.tried), self.reference.facts)
         plan.schedules += later.schedules
         plan.cut |= later.cut
         plan.skipped |= later.skipped

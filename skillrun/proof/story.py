@@ -173,6 +173,8 @@ def _settled(history: History, delivery: Delivery, event: Event) -> str:
         return f"the message comes back{_later(event['delay'])}"
     if how == "acked" and (delivery.retries or delivery.op == "died"):
         return ""
+    if how == "acked" and event["why"] == "rejected":
+        return "the message is rejected: it does not come again"
     words = {
         "acked": "the message is acknowledged",
         "dead": "the message goes to the library's dead letters",

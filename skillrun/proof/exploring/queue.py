@@ -12,12 +12,15 @@ from skillrun.proof.history import (
     Event,
 )
 from skillrun.proof.orders import victim
+from skillrun.proof.schedule import Schedule
 from skillrun.proof.state import StateError, count
 
 # The last tick of the day that begins at one: half an hour before the next day.
 _REST_OF_DAY_S = 22.5 * 3600.0
 # A callback counts a quarter of a delivery towards the limit: a library may call several after one.
 _CALLBACKS_A_DELIVERY = 4
+# More deaths of one message than anybody would call a bound.
+_MOST_DEATHS = 21
 
 
 class Queue(Stand):
@@ -35,7 +38,16 @@ class Queue(Stand):
         """Until the limit of deliveries: nothing bounds what comes to it. Idle ticks are none."""
         if run.hung is not None:
             return False
-        return max(run.count - run.idle, run.callbacks // _CALLBACKS_A_DELIVERY) < self.limit
+        count = max(run.count - run.idle, run.callbacks // _CALLBACKS_A_DELIVERY)
+        return count < self._limit_deliveries(run.schedule)
+
+    def _limit_deliveries(self, schedule: Schedule) -> int:
+        """Each copy that waited may use up all attempts; that a death bounds nothing is said after
+        so many of them.
+        """
+        if schedule.dies_each_time:
+            return max(self.limit, _MOST_DEATHS)
+        return self.limit * schedule.waiting
 
     def _count_delivery(self, run: Run, waiting: Waiting) -> None:
         if waiting.op == "callback":
@@ -67,7 +79,7 @@ class Queue(Stand):
             self._look_again(run, waiting, delivery)
             return
         settled = delivery.settled
-        if settled is None and delivery.died:
+        if settled is None and (delivery.died or _has_broken_down(delivery)):
             if run.schedule.lose:
                 run.queue = [item for item in run.queue if item.job != waiting.job]
                 return
@@ -138,3 +150,9 @@ class Queue(Stand):
         """On the proof's clock and on the servers': what expires in Redis does so."""
         run.now += seconds
         self.setting.jump(seconds)
+
+
+def _has_broken_down(delivery: Delivery) -> bool:
+    """Whether an injected error came out of the library's own code: its worker ends there."""
+    problem = delivery.first("probe-error")
+    return problem is not None and bool(problem["injected"])

@@ -6,7 +6,16 @@ import re
 from collections.abc import Callable, Iterator
 
 from skillrun.proof.history import Event, History
-from skillrun.proof.judges import attempts, effects, logs, process, state, unknowns, varied
+from skillrun.proof.judges import (
+    attempts,
+    effects,
+    logs,
+    outages,
+    process,
+    state,
+    unknowns,
+    varied,
+)
 from skillrun.proof.judges.publishing import another_job
 from skillrun.proof.judges.risks import hold_to_contract, set_aside
 from skillrun.proof.reference import HINT, INCOMPLETE, REFUTED, RISK, Judgement, Reference
@@ -18,6 +27,7 @@ JUDGES: dict[str, Judge] = {
     "state": state.judge,
     "attempts": attempts.judge,
     "logs": logs.lies,
+    "outages": outages.judge,
     "unknowns": unknowns.judge,
 }
 """Each looks at one history. Whether logs tell enough is judged over all histories: see `logs.py`."""

@@ -37,6 +37,56 @@ _RULES = (
             " spec: recovers"
         ),
     ),
+    RiskRule(
+        name="retry-lost",
+        part="retry",
+        grades=(RiskGrade.LOST, RiskGrade.STUCK),
+        cause="the retry cannot be published, and the library lets go of the message all the same",
+        closes=(
+            "where publishing the retry fails, give the message back or write the record of a job"
+            " that was given up; or have a sweep find what is not done, and name it: recovers"
+        ),
+    ),
+    RiskRule(
+        name="letter-lost",
+        part="dead-letter",
+        grades=(RiskGrade.LOST, RiskGrade.STUCK),
+        cause="the job is let go of although the record that it was given up could not be written",
+        closes=(
+            "try to write the record again, or do not acknowledge the message before it is written;"
+            " or have a sweep find what is not done, and name it: recovers"
+        ),
+    ),
+    RiskRule(
+        name="crash-loop",
+        part="retry",
+        grades=(RiskGrade.LOST, RiskGrade.STUCK),
+        cause="nothing counts the deliveries that end with a death, or keeps a record of the last one",
+        closes=(
+            "count each delivery in the database before the work begins, and give the job up with a"
+            " record after a stated number"
+        ),
+    ),
+    RiskRule(
+        name="attempts-doubled",
+        part="retry",
+        grades=(RiskGrade.MINOR,),
+        cause=(
+            "a death after the retry was published leaves two messages of the job, and each counts"
+            " its own attempts"
+        ),
+        closes="count the attempts in the database, by the job's key, and not in the message",
+    ),
+    RiskRule(
+        name="copies-burn-attempts",
+        part="retry",
+        grades=(RiskGrade.STUCK,),
+        cause="each copy of the message counts as an attempt, however soon it follows another one",
+        closes=(
+            "let a delivery that comes before the next attempt is due leave the job alone: keep"
+            " when that is in the database"
+        ),
+    ),
 )
 
 RISKS = {rule.name: rule for rule in _RULES}
