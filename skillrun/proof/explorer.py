@@ -21,7 +21,8 @@ from skillrun.proof.history import (
     name_scratch_file,
 )
 from skillrun.proof.jobs import POISON
-from skillrun.proof.schedule import Schedule
+from skillrun.proof.rivals import ChangedRow, find_changed_rows, read_contents
+from skillrun.proof.schedule import ONCE, Schedule
 from skillrun.proof.services.errors import ServiceFailed
 from skillrun.proof.state import StateError, count, read_state
 from skillrun.proof.store_watch import WATCHED, StoreWatch
@@ -140,6 +141,14 @@ class Explorer(Messages, Publisher):
         """
         self.setting.restore()
         return read_state(self.store, self.setting.proof.state)
+
+    def watch_rows(self) -> list[ChangedRow]:
+        """The rows that a single run changes."""
+        self.setting.restore()
+        before = read_contents(self.store)
+        self.run(ONCE)
+        self.contents_after = read_contents(self.store)
+        return find_changed_rows(self.store, before, self.contents_after)
 
     def run(self, schedule: Schedule) -> History:
         """The history of a schedule, from the snapshot; where the application itself fails, from
@@ -318,6 +327,7 @@ class Explorer(Messages, Publisher):
             files=self._read_written_files(run),
             tables=read_state(self.store, self.unread),
             changes=frozenset(run.watch.changes if run.watch else ()),
+            rivalries=self._conclude_rivalries(run),
         )
 
     def _read_written_files(self, run: Run) -> dict[str, str | None]:

@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from skillrun.proof.decisions import list_rivals
 from skillrun.proof.explorer import Explorer
 from skillrun.proof.exploring.run import NotPublished
 from skillrun.proof.families.plan import Plan
@@ -22,6 +23,7 @@ from skillrun.proof.judges.registry import judge_history
 from skillrun.proof.judges.unknowns import merge_undeclared
 from skillrun.proof.reference import INCOMPLETE, REFUTED, Judgement, Reference, was_met
 from skillrun.proof.result import RERUNS, OnProgress, Proof, Target, Tried, Witness
+from skillrun.proof.rivals import Rival
 from skillrun.proof.schedule import ONCE, Schedule, parse_schedule
 from skillrun.proof.setting import Setting
 from skillrun.proof.single import reference_of, single_run_problem
@@ -215,6 +217,7 @@ class _Session:
             caller=tuple(caller),
             varied=self._count_varied(explorer),
             daily=bool(explorer.daily),
+            rivals=tuple(self._find_rivals(explorer)),
         )
         plan = plan_schedules(situation)
         for job, why in explorer.unpublished.items():
@@ -228,6 +231,15 @@ class _Session:
         if refused and not any(s.poison is not None for s in plan.schedules):
             plan.skipped["poison"] = "the application itself refuses every poison payload"
         return plan
+
+    def _find_rivals(self, explorer: Explorer) -> list[Rival]:
+        """None for ticks, which bring their own work, and where there is no database to look into."""
+        if explorer.facts.ticks or explorer.store is None or self.problems_fatal():
+            return []
+        rows = explorer.watch_rows()
+        found = list_rivals(explorer.store, self.target.root, rows)
+        explorer.rivals = {rival.text: rival for rival in found}
+        return found
 
     def _count_varied(self, explorer: Explorer) -> int:
         """How many varied payloads there are; none where no keyed effect could tell them apart."""
@@ -281,6 +293,8 @@ class _Session:
         explorer.orders.items = self.explorers[0].orders.items
         explorer.set_daily(self.explorers[0].daily)
         explorer.unread = self.explorers[0].unread
+        explorer.rivals = self.explorers[0].rivals
+        explorer.contents_after = self.explorers[0].contents_after
         history = explorer.run(schedule)
         apart = explorer.run(schedule.apart) if schedule.same else None
         return history, replace(self.reference, apart=apart)

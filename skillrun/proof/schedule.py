@@ -11,6 +11,7 @@ raise=…@before:email#1 raise=kombu.exceptions:OperationalError@before:publish#
 lose                                     a killed message does not come back by itself
 raise=shop.mailer:Unavailable@before:email#1
 fail@before:commit#1                     the store fails there, with its driver's own error
+rival=orders.status:void@before:email#1  somebody else commits this meanwhile (orders.*: all that the job leaves alone)
 raise=…@before:email#2!/*                each time that the call is about what the single run's second call is about
 stall@before:email#1                     it stands still there; what follows runs, then it goes on
 stall@before:email#1 raise=shop.mailer:Unavailable@before:email#1     it goes on with an error
@@ -41,8 +42,8 @@ EVERY = 0
 _KILLS = ("kill", "kill-worker")
 
 _FAULT = re.compile(
-    r"(?P<do>kill|kill-worker|raise|fail|stall|switch|caller-kill|caller-raise|caller-pause)"
-    r"(?:=(?P<error>[\w.:]+)(?:~(?P<index>\d+))?)?@(?P<at>(?:before|after):[\w.:/-]+#(?:\d+!?|\*))(?:/(?P<delivery>\d+|\*))?"
+    r"(?P<do>kill|kill-worker|raise|fail|stall|switch|rival|caller-kill|caller-raise|caller-pause)"
+    r"(?:=(?P<error>[\w.:%*-]+)(?:~(?P<index>\d+))?)?@(?P<at>(?:before|after):[\w.:/-]+#(?:\d+!?|\*))(?:/(?P<delivery>\d+|\*))?"
 )
 
 
@@ -50,10 +51,10 @@ _FAULT = re.compile(
 class Fault:
     """What happens at a boundary. `delivery`: 1-based, EVERY for each of them."""
 
-    do: str  # kill | kill-worker | raise | fail | stall | switch | caller-kill | caller-raise | caller-pause
+    do: str  # kill | kill-worker | raise | fail | stall | switch | rival | caller-kill | caller-raise | caller-pause
     at: str  # "before:email#1"
     delivery: int = 1
-    error: str | None = None
+    error: str | None = None  # of a rival: its text
     # Which entry, transient ones first, where a class is named twice with other arguments.
     index: int = 0
 
@@ -239,6 +240,8 @@ def family_of(schedule: Schedule) -> str:
         return "distinct-at-once"
     if schedule.copies > 1:
         return "at-once"
+    if "rival" in does:
+        return "rival"
     if schedule.waiting > 1:
         return "copies"
     if schedule.dies_each_time:

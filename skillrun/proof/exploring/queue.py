@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 
 from skillrun.proof import ticks
+from skillrun.proof.exploring.rivalry import RivalsRoom
 from skillrun.proof.exploring.run import Run, Waiting
-from skillrun.proof.exploring.stand import Stand
 from skillrun.proof.history import (
     Delivery,
     Event,
@@ -23,7 +23,7 @@ _CALLBACKS_A_DELIVERY = 4
 _MOST_DEATHS = 21
 
 
-class Queue(Stand):
+class Queue(RivalsRoom):
     """Delivers what waits, in the order of its time."""
 
     def _drain_queue(self, run: Run) -> None:
@@ -61,9 +61,13 @@ class Queue(Stand):
         plan = {}
         if not waiting.again:
             plan = self.orders.of_delivery(run.schedule, run.count)
-        delivery = self._run_process(
-            run, waiting.op, [waiting.message], job=waiting.job, plan=plan, zygote=zygote
-        )
+        rival = self.orders.find_rival(run.schedule, run.count)
+        if rival is not None and waiting.op == "deliver":
+            delivery = self._run_beside_rival(run, waiting, plan, rival)
+        else:
+            delivery = self._run_process(
+                run, waiting.op, [waiting.message], job=waiting.job, plan=plan, zygote=zygote
+            )
         self._settle_delivery(run, waiting, delivery)
         return delivery
 

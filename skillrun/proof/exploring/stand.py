@@ -13,6 +13,7 @@ from skillrun.proof.history import (
 )
 from skillrun.proof.orders import Orders
 from skillrun.proof.processes import Process, Processes
+from skillrun.proof.rivals import Contents, Rival
 from skillrun.proof.setting import Setting
 
 
@@ -39,6 +40,8 @@ class Stand:
         self.polled = self.clocked = False
         # Table that is written and that no state query reads -> a query of all of it.
         self.unread: dict[str, str] = {}
+        self.rivals: dict[str, Rival] = {}  # by their texts
+        self.contents_after: Contents = {}  # all rows after a single run
 
     # -- processes
 

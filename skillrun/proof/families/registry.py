@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from skillrun.probe.facts import BootFacts
-from skillrun.proof.families import deaths, errors, messages, outages, publisher, together
+from skillrun.proof.families import deaths, errors, messages, outages, publisher, rivals, together
 from skillrun.proof.families.family import Family
 from skillrun.proof.families.plan import MOST, Plan
 from skillrun.proof.families.situation import Situation
@@ -36,6 +36,7 @@ FAMILIES: tuple[Family, ...] = (
     together.stall,
     errors.late_error,
     deaths.fresh_interpreter,
+    rivals.rival,
     publisher.publish_fault,
     publisher.before_commit,
     messages.dst,

@@ -12,6 +12,7 @@ from skillrun.proof.judges import (
     logs,
     outages,
     process,
+    rivals,
     state,
     unknowns,
     varied,
@@ -41,6 +42,10 @@ IN_ONE_PROCESS: dict[str, Judge] = {"process": process.judge, "unknowns": unknow
 
 OF_VARIED: dict[str, Judge] = {"varied": varied.judge}
 """For payloads that nobody gave: whether each can be done at all is not asked."""
+
+
+OF_RIVALS: dict[str, Judge] = {"rivals": rivals.judge}
+"""For rows that somebody else changes: what the single run leaves is no comparison."""
 
 
 # Between two deliveries virtual time moves by a second and by what the first one took. Where it moved
@@ -76,6 +81,8 @@ def _choose_judges(history: History) -> dict[str, Judge]:
         return {"unknowns": unknowns.judge}
     if history.schedule.family == "varied":
         return OF_VARIED
+    if history.schedule.family == "rival":
+        return OF_RIVALS
     return IN_ONE_PROCESS if history.schedule.same else JUDGES
 
 

@@ -28,6 +28,26 @@ class RiskRule:
 
 _RULES = (
     RiskRule(
+        name="rival-overwritten",
+        part="idempotency",
+        grades=(RiskGrade.MONEY, RiskGrade.LOST),
+        cause="the job writes what it has read before, and does not ask whether that still holds",
+        closes=(
+            "write only the columns that the job changes, and only where the row is still as it was"
+            " read: a condition in the UPDATE, a version column, or SELECT ... FOR UPDATE"
+        ),
+    ),
+    RiskRule(
+        name="rival-ignored",
+        part="idempotency",
+        grades=(RiskGrade.MONEY,),
+        cause="the job does not look at the row again once it has begun",
+        closes=(
+            "take the job in the row before its effect (a claim that others respect, or a lock), and"
+            " record what was done to a row that is no longer due"
+        ),
+    ),
+    RiskRule(
         name="broker-lost",
         part="dead-letter",
         grades=(RiskGrade.LOST, RiskGrade.STUCK),
