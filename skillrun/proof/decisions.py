@@ -1,5 +1,5 @@
-"""Which other values a column may be given: from the database's own rules, from enums and choices, and
-from what the application's code writes.
+"""Which other values a column may be given: from the database's own rules, from enums and choices,
+and from what the application's code writes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SKIPPED = re.compile(r"(^|/)(\.|tests?/|test_|conftest|migrations/|node_modules
 # What another delivery of the same job, and no other decision, leaves behind; and where every row
 # begins.
 _OF_THE_JOB = re.compile(
-    r"process|sending|running|progress|claim|lock|start|ing$|queue|retry|new$|draft|pending|created",
+    r"process|sending|running|progress|claim|lock|start|ing$|queue|retry|new$|draft|pend|created",
     re.IGNORECASE,
 )
 _IN_LIST = r"['\"]?\b{column}\b['\"]?\s*(?:IN\s*\(|=\s*ANY\s*\(+\s*ARRAY\s*\[)([^)\]]*)"
@@ -36,10 +36,37 @@ class Code:
 
     trees: tuple[tuple[str, ast.Module], ...] = ()  # (path, module)
 
+    def find_reached(self, handler: str) -> list[ast.AST]:
+        """The functions and classes that a handler ("package.module:function") may come to, by
+        their names: rather too many than too few.
+        """
+        named: dict[str, list[ast.AST]] = {}
+        for _path, tree in self.trees:
+            for node in ast.walk(tree):
+                if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                    named.setdefault(node.name, []).append(node)
+        waiting = handler.partition(":")[2].split(".")
+        seen = set(waiting)
+        found: list[ast.AST] = []
+        while waiting:
+            for node in named.get(waiting.pop(), ()):
+                found.append(node)
+                called = _list_names(node) - seen
+                seen |= called
+                waiting += called & named.keys()
+        return found
 
-def read_code(root: Path, words: Iterable[str]) -> Code:
-    """The modules under a folder in which one of the words occurs."""
+
+def _list_names(node: ast.AST) -> set[str]:
+    """Every name and attribute in it, its decorators and bases included."""
+    names = {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
+    return names | {one.attr for one in ast.walk(node) if isinstance(one, ast.Attribute)}
+
+
+def read_code(root: Path, words: Iterable[str], modules: Iterable[str] = ()) -> Code:
+    """The modules under a folder in which one of the words occurs, and those with these paths."""
     sought = tuple(word.lower() for word in words)
+    paths = set(modules)
     found: list[tuple[str, ast.Module]] = []
     for path in sorted(root.rglob("*.py"))[:_MOST_FILES]:
         name = path.relative_to(root).as_posix()
@@ -47,15 +74,21 @@ def read_code(root: Path, words: Iterable[str]) -> Code:
             continue
         with contextlib.suppress(OSError, ValueError, SyntaxError, RecursionError):
             text = path.read_text(encoding="utf-8")
-            if len(text) <= _MOST_BYTES and any(word in text.lower() for word in sought):
+            is_sought = any(word in text.lower() for word in sought)
+            if len(text) <= _MOST_BYTES and (name in paths or is_sought):
                 found.append((name, ast.parse(text)))
     return Code(tuple(found))
 
 
-def list_rivals(store: Any, root: Path, rows: Iterable[ChangedRow]) -> list[Rival]:
-    """What others may commit to the rows that a job changes."""
+def list_rivals(
+    store: Any, root: Path, handler: str, modules: Iterable[str], rows: Iterable[ChangedRow]
+) -> list[Rival]:
+    """What others may commit to the rows that a job changes. `modules`: of the repository, imported
+    by the handler's process.
+    """
     changed = list(rows)[:_MOST_ROWS]
-    code = read_code(root, {name for row in changed for name in row.decided})
+    code = read_code(root, {name for row in changed for name in row.decided}, modules)
+    reached = code.find_reached(handler)
     found: list[Rival] = []
     for row in changed:
         if row.untouched:
@@ -63,7 +96,11 @@ def list_rivals(store: Any, root: Path, rows: Iterable[ChangedRow]) -> list[Riva
         for column in row.decided:
             values = (str(row.before[column]), str(row.after[column]))
             others = find_decisions(store, code, row.table.name, column, values)
-            found += [name_decision(row, column, value) for value in others[:_MOST_DECISIONS]]
+            own = set(find_written(code, column, reached))
+            # What nobody but the job itself writes comes last: it is the least likely decision.
+            others.sort(key=own.__contains__)
+            for value in others[:_MOST_DECISIONS]:
+                found.append(name_decision(row, column, value, is_own=value in own))
     return found
 
 
@@ -123,14 +160,17 @@ def _first_text(node: ast.expr) -> Iterator[str]:
         yield from _first_text(node.elts[0])
 
 
-def find_written(code: Code, column: str) -> Iterator[str]:
-    """The values that code gives a column: in SQL, as an attribute, as a keyword of an update."""
+def find_written(code: Code, column: str, within: Iterable[ast.AST] | None = None) -> Iterator[str]:
+    """The values that code gives a column: in SQL, as an attribute, as a keyword of an update.
+    `within`: these parts of it alone.
+    """
     in_sql = re.compile(
         rf"\bset\b[^;]*?\b{re.escape(column)}\b['\"]?\s*=\s*'([^']*)'", re.IGNORECASE
     )
     members = dict(_find_members(code))
-    for _path, tree in code.trees:
-        for node in ast.walk(tree):
+    parts = [tree for _path, tree in code.trees] if within is None else within
+    for part in parts:
+        for node in ast.walk(part):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 yield from in_sql.findall(node.value)
             elif (isinstance(node, ast.Assign) and _names_column(node.targets, column)) or (

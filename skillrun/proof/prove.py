@@ -233,11 +233,13 @@ class _Session:
         return plan
 
     def _find_rivals(self, explorer: Explorer) -> list[Rival]:
-        """None for ticks, which bring their own work, and where there is no database to look into."""
+        """None for ticks, which bring their own work, and where no database can be looked into."""
         if explorer.facts.ticks or explorer.store is None or self.problems_fatal():
             return []
         rows = explorer.watch_rows()
-        found = list_rivals(explorer.store, self.target.root, rows)
+        spec, modules = self.target.spec, explorer.facts.modules
+        handler = spec.handler or ""
+        found = list_rivals(explorer.store, self.target.root, handler, modules, rows)
         explorer.rivals = {rival.text: rival for rival in found}
         return found
 

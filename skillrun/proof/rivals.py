@@ -1,9 +1,9 @@
 """Rivals: what somebody else may commit to the rows of a job while it runs.
 
-Two kinds. A *decision* gives the column in which the job notes that it is done another of its values,
-as the application's own functions do ("cancelled"), and only while it still has the value that the
-job found. A *change* gives every other column of such a row another value, which no job that means to
-note its own end may take back.
+Two kinds. A *decision* gives the column in which the job notes that it is done another of its
+values, as the application's own functions do ("cancelled"), and only while it still has the value
+that the job found. A *change* gives every other column of such a row another value, which no job
+that means to note its own end may take back.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class ChangedRow:
 
     @property
     def versions(self) -> dict[str, Any]:
-        """What every writer of the row moves on, so that others notice: column -> its next value."""
+        """What every writer of the row moves on, so that others notice: column -> next value."""
         found: dict[str, Any] = {}
         for name in self.changed:
             word = name.lower()
@@ -81,12 +81,13 @@ class ChangedRow:
 
 @dataclass(frozen=True)
 class Rival:
-    """`text` names it in a schedule: "orders.status:cancelled" is a decision, "orders.*" a change."""
+    """`text` names it in a schedule: "orders.status:void" is a decision, "orders.*" a change."""
 
     text: str
     row: ChangedRow
     column: str | None = None  # of a decision
     value: Any = None
+    is_own: bool = False  # the job itself gives the column this value, too
 
     @property
     def is_decision(self) -> bool:
@@ -97,8 +98,8 @@ class Rival:
 class Rivalry:
     """What a rival did in one schedule, and what became of it.
 
-    `landed`: the number of the last event before it was committed; None: it was kept out. `written`:
-    column -> what it wrote; `final`: column -> what stood there at the end.
+    `landed`: the number of the last event before it was committed; None: it was kept out.
+    `written`: column -> what it wrote; `final`: column -> what stood there at the end.
     """
 
     rival: Rival
@@ -158,14 +159,14 @@ def name_change(row: ChangedRow) -> Rival:
     return Rival(f"{row.table.name}.*", row)
 
 
-def name_decision(row: ChangedRow, column: str, value: Any) -> Rival:
+def name_decision(row: ChangedRow, column: str, value: Any, *, is_own: bool = False) -> Rival:
     """The rival that decides otherwise."""
     shown = quote(str(value), safe="")
-    return Rival(f"{row.table.name}.{column}:{shown}", row, column, value)
+    return Rival(f"{row.table.name}.{column}:{shown}", row, column, value, is_own)
 
 
 def commit_rival(store: Any, rival: Rival) -> dict[str, Any]:
-    """Column -> what was written; nothing where the row is held by somebody, or is not as it was."""
+    """Column -> what was written; nothing where somebody holds the row, or it is not as it was."""
     with open_rows(store, _BUSY_S) as rows:
         if rows is None:
             return {}

@@ -1,5 +1,5 @@
-"""The rows of a proof's database, read and written one by one: for copies, and for what somebody else
-changes while the job runs.
+"""The rows of a proof's database, read and written one by one: for copies, and for what somebody
+else changes while the job runs.
 """
 
 from __future__ import annotations

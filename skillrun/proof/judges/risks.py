@@ -30,7 +30,7 @@ _RULES = (
     RiskRule(
         name="rival-overwritten",
         part="idempotency",
-        grades=(RiskGrade.MONEY, RiskGrade.LOST),
+        grades=(RiskGrade.MONEY, RiskGrade.LOST, RiskGrade.MINOR),
         cause="the job writes what it has read before, and does not ask whether that still holds",
         closes=(
             "write only the columns that the job changes, and only where the row is still as it was"
@@ -40,7 +40,7 @@ _RULES = (
     RiskRule(
         name="rival-ignored",
         part="idempotency",
-        grades=(RiskGrade.MONEY,),
+        grades=(RiskGrade.MONEY, RiskGrade.MINOR),
         cause="the job does not look at the row again once it has begun",
         closes=(
             "take the job in the row before its effect (a claim that others respect, or a lock), and"

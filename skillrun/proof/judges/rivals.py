@@ -55,7 +55,7 @@ def _judge_decision(
         after = f", and {names} took place after it" if done else ""
         yield name_risk(
             "rival-overwritten",
-            RiskGrade.MONEY if done else RiskGrade.LOST,
+            _grade(rivalry, RiskGrade.MONEY if done else RiskGrade.LOST),
             f"somebody else set {shown} to {value!r} while the job ran; the job overwrote it with"
             f" {final!r}{after}",
             events=numbers,
@@ -67,13 +67,18 @@ def _judge_decision(
         names = names or ", ".join(dict.fromkeys(str(e["effect"]) for e in history.performed()))
         yield name_risk(
             "rival-ignored",
-            RiskGrade.MONEY,
+            _grade(rivalry, RiskGrade.MONEY),
             f"somebody else set {shown} to {value!r} while the job ran; {names} took place {when}"
             " that, and nothing says so",
             events=numbers,
             expected="no effect, or a record that an operator finds",
             seen=f"{column} = {final!r}",
         )
+
+
+def _grade(rivalry: Rivalry, worst: RiskGrade) -> RiskGrade:
+    """A value that the job itself writes may be another delivery's, which the spec's promises cover."""
+    return RiskGrade.MINOR if rivalry.rival.is_own else worst
 
 
 def _is_told(history: History, reference: Reference, rivalry: Rivalry) -> bool:
