@@ -71,6 +71,19 @@ AT_RISK = {
         """,
         {"rival-overwritten": RiskGrade.MONEY},
     ),
+    "a value that the job writes itself": (
+        """
+        if db.execute("select status from orders where id = ?", (order_id,)).fetchone()[0] != "open":
+            return
+        try:
+            send(order_id, key=f"order-{order_id}")
+        except ValueError:
+            db.execute("update orders set status = 'void' where id = ?", (order_id,))
+            return
+        db.execute("update orders set status = 'paid' where id = ? and status = 'open'", (order_id,))
+        """,
+        {"rival-ignored": RiskGrade.MINOR},
+    ),
     "a guard that tells nobody": (
         """
         if db.execute("select status from orders where id = ?", (order_id,)).fetchone()[0] != "open":
