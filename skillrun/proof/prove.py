@@ -23,8 +23,9 @@ from skillrun.proof.judges.registry import judge_history
 from skillrun.proof.judges.unknowns import merge_undeclared
 from skillrun.proof.reference import INCOMPLETE, REFUTED, Judgement, Reference, was_met
 from skillrun.proof.result import RERUNS, OnProgress, Proof, Target, Tried, Witness
-from skillrun.proof.rivals import Rival
+from skillrun.proof.rivals import Rival, read_contents
 from skillrun.proof.schedule import ONCE, Schedule, parse_schedule
+from skillrun.proof.secrets import find_secrets
 from skillrun.proof.setting import Setting
 from skillrun.proof.single import reference_of, single_run_problem
 from skillrun.proof.varied import VARIED, varied_payloads
@@ -167,7 +168,8 @@ class _Session:
         self.explorers.append(first)
         self.payloads = first.payloads
         found, singles = reference_of(first, self.target.spec)
-        self.reference = replace(found, contract=self.target.contract)
+        secrets = self._find_secrets(first)
+        self.reference = replace(found, contract=self.target.contract, secrets=secrets)
         for history in singles:
             self._keep_history(history, self.reference)
         self._check_single_run()
@@ -242,6 +244,13 @@ class _Session:
         found = list_rivals(explorer.store, self.target.root, handler, modules, rows)
         explorer.rivals = {rival.text: rival for rival in found}
         return found
+
+    def _find_secrets(self, explorer: Explorer) -> dict[str, str]:
+        """In the payloads, and in what the proof's stores hold before anything is delivered."""
+        idempotency = self.target.spec.idempotency
+        keys = idempotency.key if idempotency else ()
+        explorer.setting.restore()
+        return find_secrets(self.payloads.values(), read_contents(explorer.store), keys or ())
 
     def _count_varied(self, explorer: Explorer) -> int:
         """How many varied payloads there are; none where no keyed effect could tell them apart."""

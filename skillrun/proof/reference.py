@@ -60,6 +60,8 @@ class Reference:
     )
     # The first two distinct jobs one after the other, in both orders.
     orders: tuple[History, ...] = ()
+    # What a log must not tell: value -> the name under which the payload or a row has it.
+    secrets: Mapping[str, str] = field(default_factory=dict)
     # The risks that the repository's profile makes contract.
     contract: frozenset[str] = frozenset()
 

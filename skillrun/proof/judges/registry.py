@@ -9,6 +9,7 @@ from skillrun.proof.history import Event, History
 from skillrun.proof.judges import (
     attempts,
     effects,
+    leaks,
     logs,
     outages,
     process,
@@ -29,6 +30,7 @@ JUDGES: dict[str, Judge] = {
     "attempts": attempts.judge,
     "logs": logs.lies,
     "outages": outages.judge,
+    "leaks": leaks.judge,
     "unknowns": unknowns.judge,
 }
 """Each looks at one history. Whether logs tell enough is judged over all histories: see `logs.py`."""

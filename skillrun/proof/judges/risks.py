@@ -28,6 +28,13 @@ class RiskRule:
 
 _RULES = (
     RiskRule(
+        name="secret-logged",
+        part="observability",
+        grades=(RiskGrade.LEAK,),
+        cause="the record is made of more than what tells the job",
+        closes="log the job's key fields, and no payload or row as a whole",
+    ),
+    RiskRule(
         name="rival-overwritten",
         part="idempotency",
         grades=(RiskGrade.MONEY, RiskGrade.LOST, RiskGrade.MINOR),
