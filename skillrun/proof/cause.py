@@ -160,6 +160,8 @@ def _explain_loss(history: History, judgement: Judgement) -> str | None:
     killed = _find_killed(history)
     if killed is not None:
         return _explain_loss_after_kill(history, killed, judgement.effect)
+    if any(event["status"] for event in _list_faults(history)):
+        return "nobody asks for the status of the answer"
     if any(event["do"] == "raise" for event in _list_faults(history)):
         return _explain_loss_after_error(history)
     if schedule.copies > 1 or schedule.family == "stall":

@@ -152,6 +152,7 @@ def _fault(history: History, delivery: Delivery, event: Event) -> str:
         "kill": f"the process is killed {at}",
         "raise": f"{event['error']} is raised {at}",
         "fail": f"the store fails {at}: {event['text']}",
+        "answer": f"status {event['status']} is answered {at}, and it does not take place",
         "pause": f"it stands still {at}, and the others go on",
         "jump": f"the clock jumps {at}",
     }
@@ -161,7 +162,8 @@ def _fault(history: History, delivery: Delivery, event: Event) -> str:
             return f"somebody else wants to change {rival.rival.text} {at}, and is kept out"
         written = ", ".join(f"{name} = {value!r}" for name, value in rival.written.items())
         return f"somebody else commits to {rival.rival.row.table.name} {at}: {written}"
-    return does.get(str(event["do"]), f"{event['do']} {at}")
+    what = "answer" if event["status"] else str(event["do"])
+    return does.get(what, f"{what} {at}")
 
 
 def _raised(history: History, delivery: Delivery, event: Event) -> str:

@@ -28,6 +28,7 @@ FAMILIES: tuple[Family, ...] = (
     together.distinct_at_once,
     messages.same_process,
     errors.store_error,
+    errors.bad_status,
     deaths.kill,
     deaths.kill_before_midnight,
     deaths.kill_lose,
