@@ -220,7 +220,7 @@ class History:
 
     def waits_for_another(self, run: Delivery) -> bool:
         """Whether a delivery comes again although no error was thrown into it, where another one is
-        at the same job, or has died at it: it waits for a lock or a lease, and the job did not fail.
+        at the same job, or has died at it: it waits for a lock or a lease. The job did not fail.
         """
         is_after_death = any(
             other.died and other.job == run.job and other.number < run.number for other in self.runs
