@@ -175,6 +175,8 @@ class Explorer(Messages, Publisher):
         for move in schedule.moves:
             self._make_move(run, move)
             self._drain_queue(run)
+        if run.emptied:
+            self._sweep(run)
         return self._conclude_schedule(run)
 
     def _begin_watch(self, run: Run) -> None:

@@ -92,12 +92,17 @@ def lasts(event: Event) -> bool:
     return event["kind"] == "commit" or (event["kind"] == "redis" and bool(event["write"]))
 
 
+# What the application calls by itself: what it does there is no doing of the handler.
+CALLERS = ("call", "sweep")
+
+
 @dataclass(frozen=True)
 class Delivery:
-    """One process: a delivery to the handler, the caller that publishes, or the library after a
-    death.
+    """One process: a delivery to the handler, the caller that publishes, a sweep that brings jobs
+    back, or the library after a death. A broker that loses its messages stands among them, as the
+    number 0.
 
-    `op`: deliver, callback, call, publish, died. `job`: 0 for the proof's own message, 1.. for
+    `op`: deliver, callback, call, publish, sweep, died, broker. `job`: 0 for the proof's own message, 1.. for
     distinct jobs,
     -1 poison.
     """
@@ -209,7 +214,7 @@ class History:
 
     def performed(self, effect: str | None = None) -> tuple[Event, ...]:
         """The effects that took place, in the handler's processes."""
-        found = (e for d in self.deliveries if d.op != "call" for e in d.all("performed"))
+        found = (e for d in self.deliveries if d.op not in CALLERS for e in d.all("performed"))
         return tuple(event for event in found if effect in (None, event["effect"]))
 
     def callbacks(self, run: Delivery) -> tuple[Delivery, ...]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from skillrun.core.text import masked, visible
 from skillrun.probe.recorder import brief
+from skillrun.proof.broker import EMPTY
 
 if TYPE_CHECKING:
     from skillrun.proof.history import Delivery, Event, History
@@ -84,6 +85,7 @@ def _process_names(history: History) -> dict[int, str]:
     for delivery in sorted(history.deliveries, key=lambda item: item.number):
         seen += delivery.op == "deliver"
         known = {"deliver": f"delivery {seen}", "died": "library", "callback": "callback"}
+        known |= {"broker": "the broker", "sweep": "sweep"}
         names[delivery.number] = known.get(delivery.op, "publisher")
     return names
 
@@ -103,6 +105,8 @@ def _began(history: History, delivery: Delivery, event: Event) -> str:
         return "publishes another message for the same job"
     if delivery.op == "call":
         return "the application publishes the job"
+    if delivery.op == "sweep":
+        return "the application looks for what stood still"
     if delivery.job and delivery.job in history.payloads:
         what = "a distinct job" if delivery.job > 0 else "a job that cannot be done"
         return f"begins, with {what}: {brief(repr(history.payloads[delivery.job]))}"
@@ -147,6 +151,8 @@ def _later(delay: object) -> str:
 
 
 def _fault(history: History, delivery: Delivery, event: Event) -> str:
+    if event["do"] == EMPTY:
+        return _tell_loss(event["lost"])
     at = str(event["at"]).replace(":", " ", 1)
     does = {
         "kill": f"the process is killed {at}",
@@ -164,6 +170,12 @@ def _fault(history: History, delivery: Delivery, event: Event) -> str:
         return f"somebody else commits to {rival.rival.row.table.name} {at}: {written}"
     what = "answer" if event["status"] else str(event["do"])
     return does.get(what, f"{what} {at}")
+
+
+def _tell_loss(count: int) -> str:
+    if count == 1:
+        return "loses the message that it holds"
+    return f"loses the {count} messages that it holds"
 
 
 def _raised(history: History, delivery: Delivery, event: Event) -> str:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from skillrun.proof import ticks
+from skillrun.proof.broker import list_sweeps
 from skillrun.proof.exploring.run import CALLER, Run, Waiting
 from skillrun.proof.exploring.together import Together
 from skillrun.proof.history import (
@@ -71,6 +72,22 @@ class Publisher(Together):
         later = self._run_process(run, "call", args, job=CALLER)
         run.deliveries.append(later)
         self._take_published(run, self._leave_other_jobs(later), 0)
+
+    def _sweep(self, run: Run) -> None:
+        """The application's sweeps at their times, until one of them has published the job; once
+        more after that, when there is nothing left for them to do.
+        """
+        since, is_back = run.now, False
+        for after, sweep in list_sweeps(self.setting.spec.recovers):
+            self._pass_time(run, max(since + after - run.now, 0.0))
+            made = self._run_process(run, "call", [sweep.call, {}], job=CALLER)
+            made = replace(made, op="sweep")
+            run.deliveries.append(made)
+            self._take_published(run, self._leave_other_jobs(made), 0)
+            was_back, is_back = is_back, is_back or bool(run.queue)
+            self._drain_queue(run)
+            if was_back:
+                return
 
     def _deliver_before_commit(self, run: Run, args: list[Any], plan: dict[str, Any]) -> None:
         """A worker is faster than the publisher: the message is delivered while the publisher

@@ -40,6 +40,7 @@ FAMILIES: tuple[Family, ...] = (
     rivals.rival,
     publisher.publish_fault,
     publisher.before_commit,
+    publisher.broker_lost,
     messages.dst,
 )
 
