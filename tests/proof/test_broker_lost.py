@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import helpers
 import pytest
-from histories import DONE, history, raised, reference, retry
+from histories import DONE, ONCE, history, raised, reference, retry
 from test_report import text_of
 
-from skillrun.contract.job import Sweep
+from skillrun.contract.job import Enqueue, JobSpec, Sweep
 from skillrun.contract.spec import load_spec
 from skillrun.core.verdict import RiskGrade
+from skillrun.probe.facts import BootFacts
 from skillrun.proof.broker import list_sweeps, lose_messages
 from skillrun.proof.cause import find_cause
+from skillrun.proof.families import publisher
+from skillrun.proof.families.situation import Situation
 from skillrun.proof.history import History
 from skillrun.proof.judges.registry import judge_history
 from skillrun.proof.prove import prove
 from skillrun.proof.reference import RISK, Judgement
+from skillrun.proof.replay import assert_holds
 from skillrun.proof.report import proof_report
 from skillrun.proof.result import Proof, Target
 from skillrun.proof.schedule import parse_schedule
@@ -78,6 +83,32 @@ def test_a_sweep_is_called_until_what_stood_still_for_a_day_is_old() -> None:
     calls = [(time, sweep.call) for time, sweep in list_sweeps([slow, quick])]
     assert calls[:3] == [(300.0, "a:quick"), (600.0, "a:quick"), (3900.0, "a:quick")]
     assert calls[-1] == (25 * 3600.0 + 86400.0, "a:slow")
+
+
+def test_it_is_tried_where_a_broker_holds_what_the_application_has_published() -> None:
+    spec = reference().spec.model_copy(update={"enqueue": Enqueue(call="app.orders:order")})
+    error = parse_schedule("raise=app.mail:Away@before:email#1")
+
+    def planned(spec: JobSpec, **facts: bool) -> list[str]:
+        situation = Situation(spec, ONCE, BootFacts(**facts))
+        if publisher.broker_lost.unless and publisher.broker_lost.unless(situation):
+            return []
+        return [str(one) for one in publisher.broker_lost.plan(situation, (error,))]
+
+    assert planned(spec) == ["broker-empty=0", f"{error} broker-empty=1"]
+    assert planned(reference().spec) == []
+    assert planned(spec, ticks=True) == []
+    assert planned(spec, keeps_rows=True) == []
+
+
+@pytest.mark.real
+def test_a_replayed_test_holds_a_job_to_what_the_repository_refuses(tmp_path: Path) -> None:
+    target_of(tmp_path)
+    assert_holds(SPEC, FIRST, root=tmp_path, driver="celery")
+    profile = {"quality_bar": {"risks": ["broker-lost"]}}
+    (tmp_path / "REPO_PROFILE.json").write_text(json.dumps(profile))
+    with pytest.raises(AssertionError, match="broker-lost"):
+        assert_holds(SPEC, FIRST, root=tmp_path, driver="celery")
 
 
 # -- a real application

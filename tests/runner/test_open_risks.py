@@ -33,7 +33,7 @@ def blind_shop(root: Path) -> Path:
 
 def test_a_lost_job_is_no_success_until_a_person_accepts_it(tmp_path: Path) -> None:
     repo = blind_shop(tmp_path / "shop")
-    report = shops.report(repo, "--trust", code=1)
+    report = shops.report(repo, "--trust", code=1, timeout=300)
     assert report["outcome"] == "partial"
     # It changes no status: all that was promised is proved.
     assert [shops.stages(report)[stage] for stage in PROVEN] == ["passed"] * 4
