@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from skillrun.proof.history import Delivery, Event
 
 if TYPE_CHECKING:
-    from skillrun.contract.job import Sweep
+    from skillrun.contract.job import JobSpec, Sweep
 
 EMPTY = "empty"
 """The fault of a broker that loses its messages."""
@@ -26,10 +26,21 @@ def lose_messages(deliveries: Sequence[Delivery], lost: int, clock: float) -> De
     return Delivery(0, "broker", 0, clock, (fault,))
 
 
-def list_sweeps(recovers: Iterable[Sweep]) -> list[tuple[float, Sweep]]:
-    """(seconds after the loss, sweep) in the order in which a scheduler would call them."""
+# How often the sweep of an outbox runs is not said: each minute is usual.
+_RELAY_S = 60.0
+
+
+def list_sweeps(spec: JobSpec) -> list[tuple[float, Sweep]]:
+    """(seconds after the loss, sweep) in the order in which a scheduler would call them. The relay
+    of an outbox is one, too: it may look at the work itself.
+    """
+    from skillrun.contract.job import Sweep
+
+    sweeps = [*spec.recovers]
+    if spec.enqueue is not None and spec.enqueue.relay is not None:
+        sweeps.append(Sweep(call=spec.enqueue.relay, every=_RELAY_S))
     calls: list[tuple[float, Sweep]] = []
-    for sweep in recovers:
+    for sweep in sweeps:
         times = [sweep.every, 2 * sweep.every, *(still + sweep.every for still in _STOOD_STILL_S)]
         calls += [(time, sweep) for time in times]
     return sorted(calls, key=lambda call: call[0])

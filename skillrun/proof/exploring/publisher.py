@@ -78,7 +78,7 @@ class Publisher(Together):
         more after that, when there is nothing left for them to do.
         """
         since, is_back = run.now, False
-        for after, sweep in list_sweeps(self.setting.spec.recovers):
+        for after, sweep in list_sweeps(self.setting.spec):
             self._pass_time(run, max(since + after - run.now, 0.0))
             made = self._run_process(run, "call", [sweep.call, {}], job=CALLER)
             made = replace(made, op="sweep")
