@@ -27,7 +27,7 @@ varied=1-50                              payloads that are varied in a key field
 varied=3,17                              these two of them
 poison=0                                 the proof's first poison payload instead of the message
 fresh                                    later deliveries run in another interpreter (hash seed, time zone)
-broker-empty=0                           the broker loses all its messages before the first delivery; 1: after it
+broker-empty=0                           the broker loses all before the first delivery; 1: after it
 caller-kill@after:publish#1 · caller-raise@before:publish#1 · caller-pause@after:publish#1     in the publisher
 """
 
