@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 
 from skillrun.proof import ticks
-from skillrun.proof.exploring.rivalry import RivalsRoom
 from skillrun.proof.broker import lose_messages
+from skillrun.proof.exploring.rivalry import RivalsRoom
 from skillrun.proof.exploring.run import Run, Waiting
 from skillrun.proof.history import (
     Delivery,
