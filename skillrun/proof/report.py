@@ -16,6 +16,7 @@ from skillrun.proof.judges.logs import NOT_ASKED, QUESTIONS
 from skillrun.proof.judges.risks import RISKS
 from skillrun.proof.next_steps import next_step
 from skillrun.proof.observed import is_weaker, observe
+from skillrun.proof.promises import judge_promises
 from skillrun.proof.reference import HINT, was_met
 from skillrun.proof.schedule import ONCE, parse_schedule
 from skillrun.proof.story import replay_command, story, tell_shortly
@@ -59,6 +60,7 @@ def proof_report(
             "total": sum(_count_families(proof).values()),
             "families": _count_families(proof),
         },
+        "properties": _describe_promises(proof, target),
         "skipped": {family: shown(why) for family, why in sorted(proof.plan.skipped.items())},
         "cut": dict(sorted(proof.plan.cut.items())),
         "transitions": count_transitions(tried.history for tried in proof.tried),
@@ -103,6 +105,16 @@ def _describe_given(proof: Proof, only: str | None) -> dict[str, Any] | None:
         "boundaries": boundaries,
         "events": steps(tried),
     }
+
+
+def _describe_promises(proof: Proof, target: Target) -> dict[str, Any]:
+    """A verdict for each promise of the contract that was tried."""
+    found: dict[str, Any] = {}
+    for name, promise in judge_promises(proof, target.spec).items():
+        found[name] = {"verdict": promise.verdict, "schedules": promise.schedules}
+        if promise.reason is not None:
+            found[name]["reason"] = shown(promise.reason)
+    return found
 
 
 def _count_families(proof: Proof) -> dict[str, int]:

@@ -93,6 +93,15 @@ def finding_lines(finding: Mapping[str, Any], indent: int = 11) -> Iterator[Line
         yield line(indent + 2, ("dim", f"do: {finding['hint']}"))
 
 
+def disagreement_lines(stage: Mapping[str, Any]) -> Iterator[Line]:
+    """What was read of a stage and then shown to be wrong by its proof."""
+    for found in stage.get("disagreements", ()):
+        shown = (("dim", f"read: {format_place(found)}{found['read']}  [{found['rule']}]"),)
+        yield line(11, *shown)
+        said = f"not so: {found['proof']} under {found['schedules']} schedules"
+        yield line(13, ("passed", said), ("dim", "; skillrun was wrong here"))
+
+
 def format_place(finding: Mapping[str, Any]) -> str:
     """ "path:line: ", or nothing."""
     if not finding["path"]:

@@ -37,7 +37,18 @@ def proof_lines(report: _Value) -> Iterator[Line]:
     yield from _confirmed_lines(report)
     yield from _incomplete_lines(report)
     yield line(0)
+    yield from _promise_lines(report["properties"])
     yield _verdict_line(report)
+
+
+def _promise_lines(promises: _Value) -> Iterator[Line]:
+    """One line, where the promises did not all come to the same."""
+    by_verdict: dict[str, list[str]] = {}
+    for name, promise in promises.items():
+        by_verdict.setdefault(promise["verdict"], []).append(name.replace("_", " "))
+    if len(by_verdict) > 1:
+        said = (f"{', '.join(names)} {verdict}" for verdict, names in by_verdict.items())
+        yield _labelled_line("promises", "; ".join(said))
 
 
 def _verdict_line(report: _Value) -> Line:

@@ -154,11 +154,21 @@ class Prover(Protocol[C_contra]):
     def explain_no_proof(self, case: C_contra) -> Finding | None:
         """Why no proof is made, as a note; None where one can be made."""
 
+    def draft_proof(self, case: C_contra) -> str | None:
+        """What a person would write to have one made, as far as the repository says it."""
+
+    def is_decided(self, case: C_contra, results: Results) -> bool:
+        """Whether a proof may run: what only a person can decide is decided."""
+
+    def speaks_of(self, stage: str, result: StageResult) -> bool:
+        """Whether a proof could change what a stage has found by itself."""
+
     def prove_case(self, case: C_contra) -> dict[str, Any] | None:
         """The proof's report; None where nobody agreed to run it."""
 
     def add_proof(
         self,
+        case: C_contra,
         stage: str,
         result: StageResult,
         report: Mapping[str, Any] | None,

@@ -12,7 +12,7 @@ from skillrun.core.verdict import Finding, RiskGrade, Severity, StageResult, Sta
 from skillrun.runner.coded import Recommendation
 from skillrun.runner.conclude import CheckResult
 from skillrun.runner.planned import Planned
-from skillrun.runner.unproved import INCOMPLETE
+from skillrun.runner.unproved import DISAGREEMENTS, INCOMPLETE
 
 SCHEMA_VERSION = 1
 
@@ -21,7 +21,7 @@ def stage_json(
     planned: Planned, result: StageResult, *, cached: bool, duration_ms: int, skill_file: str
 ) -> dict[str, Any]:
     """One stage of the report. `step` is the place in SKILL.md that it answers to."""
-    return {
+    shown = {
         "id": planned.stage.ID,
         "title": planned.stage.TITLE,
         "step": f"{skill_file}:{planned.line}" if planned.line else None,
@@ -33,6 +33,10 @@ def stage_json(
         "summary": result.summary,
         "findings": [finding_json(finding) for finding in result.findings],
     }
+    disagreements = result.facts.get(DISAGREEMENTS)
+    if disagreements:
+        shown[DISAGREEMENTS] = disagreements
+    return shown
 
 
 def finding_json(finding: Any) -> dict[str, Any]:

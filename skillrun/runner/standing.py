@@ -18,6 +18,7 @@ from skillrun.repo.tree import Tree
 from skillrun.runner.repeat import Seen, stored_report, telemetry_row_json
 from skillrun.runner.signing import explain_key, find_tampering, is_signed, keep_signed
 from skillrun.runner.target import Request, ledger_path, own_files, repo_name
+from skillrun.runner.unproved import DISAGREEMENTS
 
 if TYPE_CHECKING:
     from skillrun.runner.case import Case
@@ -181,6 +182,8 @@ def _never_ended(row: dict[str, Any], path: Path, ledger: Ledger) -> dict[str, A
 def _committed(event: dict[str, Any]) -> dict[str, Any]:
     result = event["data"]["result"]
     shown = {key: result[key] for key in ("status", "grade", "summary")}
+    if DISAGREEMENTS in result["facts"]:
+        shown[DISAGREEMENTS] = result["facts"][DISAGREEMENTS]
     findings = [
         {k: v for k, v in finding.items() if k != "recommends"} for finding in result["findings"]
     ]

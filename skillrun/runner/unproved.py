@@ -8,7 +8,11 @@ from dataclasses import replace
 from skillrun.core.verdict import Action, Finding, StageResult, Status
 from skillrun.runner.findings import is_not_read
 
-NOT_POSSIBLE, INCOMPLETE = "proof.not-possible", "proof.incomplete"
+NOT_ASKED, NOT_POSSIBLE = "proof.not-asked", "proof.not-possible"
+INCOMPLETE = "proof.incomplete"
+
+DISAGREEMENTS = "disagreements"
+"""The fact of a stage that says what was read and then shown to be wrong by the proof."""
 
 
 def as_unproved(
@@ -29,6 +33,18 @@ def as_unproved(
         next=(*result.next, *steps),
         facts={**result.facts, "unproved": True, "settled": False},
     )
+
+
+def leave_unproved(
+    stage: str, result: StageResult, said: Iterable[Finding], action: str
+) -> StageResult:
+    """The same, but that a stage stays failed or blocked by what was read for certain: no proof has
+    said otherwise.
+    """
+    unproved = as_unproved(stage, result, said, action)
+    if result.status in (Status.FAILED, Status.BLOCKED):
+        return replace(unproved, status=result.status, grade=result.grade)
+    return unproved
 
 
 def has_not_read(result: StageResult) -> bool:

@@ -1,24 +1,24 @@
-"""The stages of a run in their order: examined or kept, proved in between, each committed before
-the next begins.
+"""The stages of a run in their order: examined or kept, each with what the proof says of it, and
+committed before the next begins.
 """
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from skillrun.core.text import visible
 from skillrun.ledger.rows import EvidenceRow, NewEvent
 from skillrun.runner.signing import is_signed
+from skillrun.runner.unproved import NOT_ASKED
 
 if TYPE_CHECKING:
     from skillrun.core.verdict import Finding, StageResult
     from skillrun.ledger.store import Ledger
-    from skillrun.repo.tree import Lookup
     from skillrun.runner.advance import Watcher
     from skillrun.runner.case import Case
     from skillrun.runner.coded import CodedSkill, Prover
@@ -44,10 +44,10 @@ class Walk:
     after_proof: Callable[[Case], None] | None = None
     results: dict[str, StageResult] = field(default_factory=dict)
     shown: list[dict[str, Any]] = field(default_factory=list)
-    proof_done: bool = False
-    # Stages that the watcher has not been told of yet.
-    held: list[str] = field(default_factory=list)
-    places: dict[str, int] = field(default_factory=dict)  # stage -> its place in `shown`
+    # The proof's report, once it was asked for: None in it where nobody agreed to run one.
+    proof: tuple[dict[str, Any] | None] | None = None
+    is_proof_recorded: bool = False
+    is_told_of_proof: bool = False
     # Stages whose result keeps the costly ones from running.
     open: set[str] = field(default_factory=set)
 
@@ -58,7 +58,7 @@ class Walk:
         for planned in self.planned:
             stage = planned.stage
             if not stopped and self._is_behind_proof(stage.ID):
-                self._prove()
+                self._tell_of_proof()
             self.watcher.stage_begins(stage.ID)
             if stopped or (stage.COSTLY and not self._clean()):
                 self._put_off(
@@ -67,9 +67,8 @@ class Walk:
                 )
             else:
                 self._visit(planned, latest.get(stage.ID))
-            self._show(stage.ID, hold=not stopped)
+            self.watcher.stage_ends(self.shown[-1])
             stopped = stopped or self.until == stage.ID
-        self._tell()
 
     def _read_latest(self) -> dict[str, dict[str, Any]]:
         """The latest event of each stage, as far as it is believed; one line names the others."""
@@ -82,53 +81,33 @@ class Walk:
             )
         return {stage: event for stage, event in latest.items() if stage not in foreign}
 
-    def _show(self, stage: str, *, hold: bool) -> None:
-        """Tells the watcher of a stage; those that wait for the proof, and those between them, are
-        held until then.
-        """
-        self.held.append(stage)
-        if hold and not self.proof_done and self._awaits_proof():
-            return
-        self._tell()
-
-    def _tell(self) -> None:
-        for stage in self.held:
-            self.watcher.stage_ends(self.shown[self.places[stage]])
-        self.held.clear()
-
-    def _awaits_proof(self) -> bool:
-        """Something was read that a proof may still speak of."""
-        read = self._proven.intersection(self.results)
-        return self._clean() and any(self._wants_proof(stage) for stage in read)
-
     def _is_behind_proof(self, stage: str) -> bool:
         """The first stage after those that a proof speaks of, with nothing open before it."""
-        if self.proof_done or stage in self._proven or not self._clean():
+        if self.is_told_of_proof or stage in self._proven or not self._clean():
             return False
         return self._proven <= self.results.keys()
 
-    def _prove(self) -> None:
-        """Stages that were read so far are proved by fault injection, once for all of them."""
-        self.proof_done = True
-        prover = self._prover
-        left = [one for one in self.planned if self._wants_proof(one.stage.ID)]
-        if prover is None or not left:
-            return
-        begun = time.monotonic()
-        with self.case.tree.recording() as lookups:
-            report = prover.prove_case(self.case)
-        record = prover.record_proof(report)
-        told = [one.stage.ID for one in left if one.stage.ID in self._proven]
-        for planned in left:
-            more = partial(prover.add_proof, planned.stage.ID, report=report, told=told)
-            self._examine(planned, begun, more, lookups, record)
-            # The proof belongs to the first stage that it speaks of.
-            begun, record = (
-                time.monotonic(),
-                {},
-            )
-        if self.after_proof is not None:
+    def _tell_of_proof(self) -> None:
+        """Once, where a proof was made."""
+        self.is_told_of_proof = True
+        is_made = self.proof is not None and self.proof[0] is not None
+        if is_made and self.after_proof is not None:
             self.after_proof(self.case)
+
+    def _prove(self, prover: Prover[Any]) -> dict[str, Any] | None:
+        """The report of the one proof that all stages share. What it rests on becomes look-ups of
+        each stage that asks.
+        """
+        report = self.case.once("proof", lambda: prover.prove_case(self.case))
+        self.proof = (report,)
+        return report
+
+    def _record_proof(self) -> Mapping[str, Any]:
+        """What the ledger keeps of the proof: with the first stage that it speaks of."""
+        if self._prover is None or self.proof is None or self.is_proof_recorded:
+            return {}
+        self.is_proof_recorded = True
+        return self._prover.record_proof(self.proof[0])
 
     @cached_property
     def _prover(self) -> Prover[Any] | None:
@@ -139,17 +118,13 @@ class Walk:
         """The stages that a proof speaks of."""
         return frozenset(self._prover.PROVEN if self._prover is not None else ())
 
-    def _wants_proof(self, stage: str) -> bool:
-        """Passed by reading alone, or resting on what could not be read."""
-        from skillrun.core.verdict import Status
-        from skillrun.runner.unproved import has_not_read, is_unproved
-
-        result = self.results.get(stage)
-        if result is None or "proof" in result.facts:
+    def _can_be_proved(self, stage: str, result: StageResult) -> bool:
+        """Whether a proof could say something of a stage that it has not said yet, and may run."""
+        prover = self._prover
+        if prover is None or "proof" in result.facts or not prover.speaks_of(stage, result):
             return False
-        if stage in self._proven:
-            return result.status == Status.PASSED
-        return is_unproved(result) and has_not_read(result) and self._explain_no_proof() is None
+        known = {**self.results, stage: result}
+        return self._explain_no_proof() is None and prover.is_decided(self.case, known)
 
     def _explain_no_proof(self) -> Finding | None:
         """Why no proof is made; None where one can be made."""
@@ -179,13 +154,22 @@ class Walk:
         from skillrun.runner.codec import result_of
 
         begun = time.monotonic()
-        cached = is_done(self.case, planned.stage, event)
-        if cached and event is not None:
-            self._keep(planned, result_of(event["data"]["result"]), cached=True, duration_ms=0)
-            return
-        self._examine(planned, begun, partial(self._said_unproved, planned.stage.ID))
+        if event is not None and is_done(self.case, planned.stage, event):
+            kept = result_of(event["data"]["result"])
+            if not self._can_be_proved(planned.stage.ID, kept):
+                self._keep(planned, kept, cached=True, duration_ms=0)
+                return
+        self._examine(planned, begun)
 
-    def _said_unproved(self, stage: str, result: StageResult) -> StageResult:
+    def _add_proof(self, stage: str, result: StageResult) -> StageResult:
+        """What a stage has read, with what the proof says of it: reading never outranks running."""
+        prover = self._prover
+        if prover is None or not self._can_be_proved(stage, result):
+            return self._say_unproved(stage, result)
+        told = [one.stage.ID for one in self.planned if one.stage.ID in self._proven]
+        return prover.add_proof(self.case, stage, result, self._prove(prover), told)
+
+    def _say_unproved(self, stage: str, result: StageResult) -> StageResult:
         """With a note where the job is not proved: then reading is all there will be.
 
         Where the spec asks for a proof that cannot be made, or where something could not be read
@@ -196,31 +180,30 @@ class Walk:
 
         if self._prover is None or result.status != Status.PASSED:
             return result
-        if stage not in self._proven:
-            # What no judge speaks of is answered once the proof has run the handler.
-            return as_not_read(stage, result) if has_not_read(result) else result
         why = self._explain_no_proof()
-        if why is None:
+        if has_not_read(result):
+            asked = result if stage in self._proven else as_not_read(stage, result)
+            said = [] if why is None else [self._with_draft(why)]
+            # Without a reason it waits for a decision, and nobody passes on a question meanwhile.
+            return as_unproved(stage, asked, said, "prove") if said else as_not_read(stage, result)
+        if stage not in self._proven or why is None:
             return result
-        if why.rule == NOT_POSSIBLE or has_not_read(result):
+        if why.rule == NOT_POSSIBLE:
             return as_unproved(stage, result, [why], "prove")
         return replace(
             result, findings=(*result.findings, why), facts={**result.facts, "proof": "none"}
         )
 
-    def _examine(
-        self,
-        planned: Planned,
-        begun: float,
-        more: Callable[[StageResult], StageResult] = lambda result: result,
-        rests_too: Iterable[Lookup] = (),
-        record: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Examines a stage and commits what it found; `more` adds what was found elsewhere, from
-        `rests_too`.
+    def _with_draft(self, why: Finding) -> Finding:
+        """Where the spec asks for no proof, with the section that would ask for one."""
+        prover = self._prover
+        if prover is None or why.rule != NOT_ASKED:
+            return why
+        drafted = self.case.once("proof-draft", lambda: prover.draft_proof(self.case))
+        return why if drafted is None else replace(why, hint=f"write into the spec: {drafted}")
 
-        `record`: more for the ledger alone.
-        """
+    def _examine(self, planned: Planned, begun: float) -> None:
+        """Examines a stage and commits what it found, with what the proof says of it."""
         from skillrun.runner.checkpoint import basis, fingerprint
         from skillrun.runner.codec import result_json
         from skillrun.runner.excerpts import excerpts
@@ -229,11 +212,11 @@ class Walk:
         stage = planned.stage
         self.case.clean = self._clean()
         with self.case.tree.recording() as lookups:
-            result = more(examine_stage(self.code, stage, self.case))
-            self.case.tree.record(rests_too)
+            result = self._add_proof(stage.ID, examine_stage(self.code, stage, self.case))
         result = self.waived(stage.ID, result)
         took = time.monotonic() - begun
         rests_on = basis(self.case, stage)
+        record = self._record_proof() if "proof" in result.facts else {}
         event = self.event(
             "stage.finished",
             stage=stage.ID,
@@ -245,7 +228,7 @@ class Walk:
                 "basis": rests_on,
                 "lookups": lookups.as_json(),
                 "excerpts": excerpts(self.case.tree, result.findings, self.case.spec),
-                **(record or {}),
+                **record,
             },
         )
         self.ledger.append(
@@ -287,16 +270,10 @@ class Walk:
         stage = stage_json(
             planned, result, cached=cached, duration_ms=duration_ms, skill_file=self.skill_file
         )
-        position = self.places.get(planned.stage.ID)
-        if position is not None:
-            stage["duration_ms"] += self.shown[position]["duration_ms"]
-            self.shown[position] = stage
-            return
         if (
             not self.shown
         ):  # what the text of the skill lacks belongs to no stage: it is said with the first
             stage["findings"] += [finding_json(finding) for finding in self.missing_steps]
-        self.places[planned.stage.ID] = len(self.shown)
         self.shown.append(stage)
 
 

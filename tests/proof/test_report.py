@@ -65,7 +65,13 @@ def test_a_proof_as_document_and_as_text(tmp_path: Path) -> None:
     assert any(
         said.startswith("each run had a process of its own") for said in report["assumptions"]
     )
+    promises = report["properties"]
+    assert set(promises) == {"effects", "state", "ends", "logs"}
+    assert {one["verdict"] for one in promises.values()} == {"proved"}
+    assert promises["effects"]["schedules"] == report["schedules"]["total"]
     shown = text_of(report)
+    # One line, where they are not all the same.
+    assert "promises" not in shown
     assert "proved: handle-order" in shown
     assert report["bounds"]["sentence"] in shown
     assert "did it run?       application  handle started order_id=7" in shown
@@ -87,7 +93,10 @@ def test_a_refutation_has_story_cause_and_replay(tmp_path: Path) -> None:
     assert [event["text"] for event in witness["events"] if event["fault"]] == [
         "the process is killed after send#1"
     ]
+    assert report["properties"]["effects"]["verdict"] == "refuted"
+    assert report["properties"]["state"] == {"verdict": "proved", "schedules": 3}
     shown = text_of(report)
+    assert "promises       effects refuted; state, ends proved" in shown
     for word in ("[FAULT]", "✗", "jobs.py:24", "cause", "expected", "seen", witness["replay"]):
         assert word in shown
 

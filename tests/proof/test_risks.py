@@ -176,7 +176,8 @@ def test_any_number_of_risks_fits_on_a_screen(tmp_path: Path) -> None:
 
 
 def passed(stage: str, report: Any, **more: Any) -> StageResult:
-    return add_proof(stage, StageResult(Status.PASSED, Grade.STATIC), report, **more)
+    case: Any = None  # nothing was read, so nothing is asked of it
+    return add_proof(case, stage, StageResult(Status.PASSED, Grade.STATIC), report, **more)
 
 
 def failing(report: dict[str, Any]) -> dict[str, Any]:

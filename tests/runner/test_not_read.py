@@ -59,6 +59,10 @@ def test_without_a_proof_it_is_pending_and_a_proof_is_the_next_step(tmp_path: Pa
     # What waits for nothing but its proof keeps nobody else waiting.
     assert stages["validate"]["status"] == "passed"
     assert {action["action"] for action in report["next"]} == {"prove"}
+    drafted = [action["detail"] for action in report["next"] if "proof: {" in action["detail"]]
+    assert len(drafted) == 1
+    assert "env: {SHOP_DB: '{scratch}/app.db'}" in drafted[0]
+    assert "FILL IN: the command that makes the tables" in drafted[0]
     again = shops.report(repo, "--trust", code=1)
     assert find_questions(again) == questions
 

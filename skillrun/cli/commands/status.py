@@ -6,7 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from skillrun.cli.commands.common import EXIT_CODES, print_json
-from skillrun.reports.lines import closing_lines, header_lines, line, next_lines, stage_lines
+from skillrun.reports.lines import (
+    closing_lines,
+    disagreement_lines,
+    header_lines,
+    line,
+    next_lines,
+    stage_lines,
+)
 from skillrun.runner.standing import explain, standing
 
 
@@ -58,7 +65,7 @@ def why(
         print_json(found)
         return 0
     show = _shower()
-    for shown in stage_lines(found):
+    for shown in (*stage_lines(found), *disagreement_lines(found)):
         show(shown)
     if found["stale"]:
         show(

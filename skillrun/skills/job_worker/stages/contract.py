@@ -183,7 +183,8 @@ def _payload(spec: JobSpec) -> Iterator[Finding]:
             "payload.properties: {order_id: {type: integer}, ...}; {} is right only for a job"
             " without a message"
         )
-        make = note if payload.get("properties") == {} else blocker
+        has_none = payload.get("properties") == {} or payload.get("additionalProperties") is False
+        make = note if has_none else blocker
         yield make(
             "contract.no-fields", "the payload names no fields", hint=hint, **_at(spec, "payload")
         )
@@ -205,22 +206,23 @@ def _is_json(value: object) -> bool:
 
 
 def _errors(case: JobCase, spec: JobSpec) -> Iterator[Finding]:
-    """Each error exists, and is either transient or permanent."""
+    """Each error exists, and is either transient or permanent.
+
+    One class may be both where its arguments differ: HTTP 503, and 404.
+    """
     failures = spec.failures
     if failures is None:
         return
-    for kind, names in (
-        ("transient", failures.transient_names),
-        ("permanent", failures.permanent_names),
-    ):
-        for number, name in enumerate(names):
+    for kind, errors in (("transient", failures.transient), ("permanent", failures.permanent)):
+        for number, listed in enumerate(errors):
+            name = listed.type
             place = _at(spec, "failures", kind, number)
             if not _may_exist(case, name):
                 hint = "correct the import path, or write the class first"
                 yield blocker(
                     "contract.no-such-error", f"the error {name} does not exist", hint=hint, **place
                 )
-            elif kind == "permanent" and name in failures.transient_names:
+            elif kind == "permanent" and listed in failures.transient:
                 message = f"{name} is both transient and permanent"
                 yield error(
                     "contract.error-in-both", message, hint="say once which of them it is", **place

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import platform
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,18 +27,21 @@ from skillrun.core.verdict import (
 )
 from skillrun.frameworks.registry import features_of, list_proved
 from skillrun.proof.judges.risks import RISKS
+from skillrun.proof.promises import find_kept_open, find_promises
 from skillrun.proof.result import Target
 from skillrun.runner.findings import error, is_not_read, note, warning
 from skillrun.runner.options import check_contract_risks
 from skillrun.runner.report import RISK_RULE
 from skillrun.runner.unproved import (
+    DISAGREEMENTS,
     INCOMPLETE,
+    NOT_ASKED,
     NOT_POSSIBLE,
     as_not_read,
-    as_unproved,
     has_not_read,
+    leave_unproved,
 )
-from skillrun.skills.job_worker.stages.handler import WIRING_NOT_READ
+from skillrun.skills.job_worker.stages import answers
 from skillrun.skills.job_worker.stages.interface import PROOF_PARTS, JobCase
 from skillrun.validations.consent import CommandPlan
 
@@ -166,15 +169,59 @@ def consent_plan(target: Target) -> CommandPlan:
     return CommandPlan("prove the job in a scratch folder", tuple(commands))
 
 
+_REASONS_SHOWN = 5  # more are in `skillrun prove`
+
 # -- what the proof says to the stages
 
-PROVEN: dict[str, tuple[str, ...]] = {
-    "idempotency": ("effect.", "state.", "payload.", "process."),
-    "retry": ("attempts.", "delays."),
-    "dead-letter": ("dead-letter.", "poison."),
-    "observability": ("logs.",),
-}
-"""Stage -> the rules of the judges that speak of it."""
+PROVEN = answers.STAGES
+"""Stage -> the promises of the proof that it takes its verdict from."""
+
+# What only a person can decide. Nothing is proved, and nothing runs, before that.
+_CONTRACT = ("identify.", "contract.")
+_UNDECIDED = (
+    "idempotency.undefined",
+    "idempotency.no-statement",
+    "idempotency.no-guard",
+    "idempotency.no-key",
+    "idempotency.no-boundary",
+    "idempotency.no-key-arg",
+    "idempotency.key-not-in-payload",
+    "retry.undefined",
+    "dead-letter.undefined",
+    "dead-letter.nowhere",
+)
+
+
+def draft_proof(case: JobCase) -> str | None:
+    """The section that the spec lacks, from handler, store and settings, with its blanks marked."""
+    from skillrun.skills.job_worker.scaffold import proof_draft
+
+    return proof_draft.draft_proof(case)
+
+
+def is_decided(case: JobCase, results: Mapping[str, StageResult]) -> bool:
+    """Whether the contract is agreed, as far as the stages have looked: then a proof may run,
+    whatever they have read in the code.
+    """
+    spec = case.spec
+    if spec is None or spec.retry is None or spec.dead_letter is None:
+        return False
+    for result in results.values():
+        for finding in result.findings:
+            is_open = finding.rule in _UNDECIDED or finding.rule.startswith(_CONTRACT)
+            if is_open and answers.is_blocking(finding):
+                return False
+    return True
+
+
+def speaks_of(stage: str, result: StageResult) -> bool:
+    """Whether a proof could change what a stage has read."""
+    if result.status == Status.NOT_APPLICABLE:
+        return stage in PROVEN
+    if stage in PROVEN and result.status in (Status.PASSED, Status.FAILED, Status.BLOCKED):
+        return True
+    open_findings = (f for f in result.findings if answers.is_blocking(f) or is_not_read(f))
+    return any(answers.can_be_answered(finding) for finding in open_findings)
 
 
 def explain_no_proof(case: JobCase) -> Finding | None:
@@ -186,7 +233,7 @@ def explain_no_proof(case: JobCase) -> Finding | None:
         )
         place = {"path": spec.shown_path, "line": 1} if spec else {}
         return note(
-            "proof.not-asked", "read, not proved: the spec has no proof section", hint=hint, **place
+            NOT_ASKED, "read, not proved: the spec has no proof section", hint=hint, **place
         )
     try:
         proof_target(case)
@@ -307,7 +354,9 @@ def _kept(case: JobCase) -> tuple[dict[str, Any], str] | None:
         fresh = all((case.tree.sha256(path) or "") == sha for path, sha in kept["files"].items())
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
-    return (kept, sha256(content)) if same and fresh and kept["files"] else None
+    # A report of a version that gave no verdict for each promise is made again.
+    is_whole = "properties" in kept["report"]
+    return (kept, sha256(content)) if same and fresh and kept["files"] and is_whole else None
 
 
 def _keep(case: JobCase, value: Mapping[str, Any]) -> str:
@@ -326,25 +375,28 @@ def _keep(case: JobCase, value: Mapping[str, Any]) -> str:
 
 
 def add_proof(
+    case: JobCase,
     stage: str,
     result: StageResult,
     report: Mapping[str, Any] | None,
     told: Sequence[str] = tuple(PROVEN),
 ) -> StageResult:
     """A stage's result, with what the proof says of it: proved, refuted (it fails), or pending
-    where it is incomplete.
+    where its own promises are incomplete.
 
-    Where the proof is complete and has nothing to show of a stage, that stays as it was read.
+    What was read of a promise that is proved is dropped. Where the proof has nothing to show of a
+    stage, that stays as it was read.
     """
     if report is None:
         hint = "allow it with --trust"
         said = note("proof.no-consent", "read, not proved: nobody has allowed it yet", hint=hint)
-        return as_unproved(stage, result, [said], "consent")
+        return leave_unproved(stage, result, [said], "consent")
+    result = _drop_answered(case, stage, result, report)
     if stage not in PROVEN:
         return _add_run(stage, result, report)
-    mine = [w for w in report["witnesses"] if _find_teller(w["rule"], told) == stage]
+    mine = [w for w in report["witnesses"] if stage in _find_tellers(w["rule"], told)]
     listed = report.get("risks", ())
-    risks = [_read_risk(risk) for risk in listed if _find_teller(risk["rule"], told) == stage]
+    risks = [_read_risk(risk) for risk in listed if stage in _find_tellers(risk["rule"], told)]
     return add_risks(_add_verdict(stage, result, report, mine), risks)
 
 
@@ -355,40 +407,32 @@ def _add_verdict(
     mine: Sequence[Mapping[str, Any]],
 ) -> StageResult:
     """`mine`: the witnesses that this stage tells."""
+    if result.status == Status.NOT_APPLICABLE and not mine:
+        return replace(result, facts={**result.facts, "proof": report["verdict"]})
+    if mine:
+        return _add_refutation(stage, result, report, [*map(_refuted, mine)])
+    lacking = tuple(_incomplete(stage, report))
+    if lacking:
+        return _add_evidence(leave_unproved(stage, result, lacking, "prove"), report, proved=False)
     open_question = _not_shown(stage, report)
-    found = [*map(_refuted, mine)]
-    if not found and report["incomplete"]:
-        result = as_unproved(stage, result, _incomplete(report), "prove")
-    elif not found and open_question:
-        unshown = warning(
-            "proof.not-shown",
-            f"not proved: {open_question}",
-            hint="give it in the spec's failures",
-        )
-        if has_not_read(result):
-            return as_unproved(stage, result, [unshown], "edit-spec")
-        found = [unshown]
-    is_proved = not found and result.status == Status.PASSED
-    facts = {**result.facts, "proof": report["verdict"]}
-    if is_proved:
-        facts["schedules"] = report["schedules"]["total"]
-    if is_proved and stage == "dead-letter":
-        found = [*_untried(report)]
-    read = [f for f in result.findings if not (is_proved and _is_answered(f))]
-    findings = (*read, *found)
-    actions = tuple(
-        Action(stage, "edit-code", f"{f.message}; {f.hint}") for f in found if f.severity == "error"
-    )
-    return replace(
-        result,
-        status=status_of(findings) if mine else result.status,
-        grade=Grade.PROVED if mine or is_proved else result.grade,
-        findings=findings,
-        evidence=(*result.evidence, _evidence(report)),
-        next=(*result.next, *actions),
-        summary=f"{result.summary}; {_summary(report, refuted=bool(mine), proved=is_proved)}",
-        facts=facts,
-    )
+    if open_question is not None:
+        return _add_unshown(stage, result, report, open_question)
+    if result.status != Status.PASSED:
+        return _add_evidence(result, report, proved=False)
+    if stage == "dead-letter":
+        result = replace(result, findings=(*result.findings, *_untried(report)))
+    facts = {**result.facts, "schedules": report["schedules"]["total"]}
+    proved = replace(result, grade=Grade.PROVED, facts=facts)
+    return _add_evidence(proved, report, proved=True)
+
+
+def _find_tellers(rule: str, told: Sequence[str]) -> Sequence[str]:
+    """The stages that tell what a rule of the judges has found. Where none of its own is in the
+    skill, the first one does: else nobody would.
+    """
+    promises = set(find_promises(rule))
+    own = [stage for stage in told if promises.intersection(PROVEN[stage])]
+    return own or told[:1]
 
 
 def add_risks(result: StageResult, risks: Sequence[Risk]) -> StageResult:
@@ -417,30 +461,90 @@ def _read_risk(risk: Mapping[str, Any]) -> Risk:
     )
 
 
-def _find_teller(rule: str, told: Sequence[str]) -> str | None:
-    """The stage that tells what a rule of the judges has found. Where its own does not apply to the
-    job, the first one does: else nobody would.
+def _drop_answered(
+    case: JobCase, stage: str, result: StageResult, report: Mapping[str, Any]
+) -> StageResult:
+    """Without the findings that the proof has shown to be wrong, and the steps that they asked
+    for; what blocked is recorded as a disagreement.
     """
-    home = RISKS[rule].part if rule in RISKS else None
-    for stage, prefixes in PROVEN.items():
-        if rule.startswith(prefixes):
-            home = stage
-    if home in told:
-        return home
-    return next(iter(told), None)
+    dropped = [f for f in result.findings if answers.is_answered(stage, f, report, case)]
+    if not dropped:
+        return result
+    left = tuple(finding for finding in result.findings if finding not in dropped)
+    made = [answers.make_disagreement(finding, report) for finding in dropped]
+    wrong = [one.as_json() for one in made if one is not None]
+    if not wrong:
+        return replace(result, findings=left)
+    blocking = [finding for finding in left if answers.is_blocking(finding)]
+    return replace(
+        result,
+        status=status_of(left),
+        findings=left,
+        next=tuple(a for a in result.next if any(f.message in a.detail for f in blocking)),
+        summary=f"read otherwise in {_count(wrong, 'place')}",
+        facts={**result.facts, DISAGREEMENTS: wrong},
+    )
+
+
+def _count(things: Sized, word: str) -> str:
+    return f"{len(things)} {word}" if len(things) == 1 else f"{len(things)} {word}s"
+
+
+def _add_refutation(
+    stage: str, result: StageResult, report: Mapping[str, Any], found: list[Finding]
+) -> StageResult:
+    """A stage with a promise that was broken: nothing that was read hides it."""
+    findings = (*result.findings, *found)
+    steps = (Action(stage, "edit-code", f"{f.message}; {f.hint}") for f in found)
+    failed = replace(
+        result,
+        status=status_of(findings),
+        grade=Grade.PROVED,
+        findings=findings,
+        next=(*result.next, *steps),
+        summary=f"{result.summary}; refuted by fault injection",
+    )
+    return _add_evidence(failed, report, proved=None)
+
+
+def _add_unshown(
+    stage: str, result: StageResult, report: Mapping[str, Any], question: str
+) -> StageResult:
+    """A stage of which no schedule could show anything: it stays as it was read."""
+    hint = "give it in the spec's failures"
+    unshown = warning("proof.not-shown", f"not proved: {question}", hint=hint)
+    if has_not_read(result):
+        return leave_unproved(stage, result, [unshown], "edit-spec")
+    said = replace(result, findings=(*result.findings, unshown))
+    return _add_evidence(said, report, proved=False)
+
+
+def _add_evidence(
+    result: StageResult, report: Mapping[str, Any], *, proved: bool | None
+) -> StageResult:
+    """With the proof among its evidence. `proved` None: the summary says already what came of it."""
+    summary = result.summary
+    if proved:
+        summary = f"{summary}; proved under {report['schedules']['total']} schedules"
+    elif proved is False and result.status == Status.PENDING:
+        summary = f"{summary}; the proof is incomplete"
+    return replace(
+        result,
+        evidence=(*result.evidence, _evidence(report)),
+        summary=summary,
+        facts={**result.facts, "proof": report["verdict"]},
+    )
 
 
 def _add_run(stage: str, result: StageResult, report: Mapping[str, Any]) -> StageResult:
-    """A stage of which no judge speaks, and in which something could not be read: the proof has
-    loaded the handler as a worker does, and run it.
+    """A stage of which no judge speaks: the proof has loaded the handler as a worker does, and run
+    it.
     """
-    if report["incomplete"]:
-        return as_unproved(stage, result, _incomplete(report), "prove")
-    left = tuple(finding for finding in result.findings if not _is_answered(finding))
+    if not answers.is_stage_proved(stage, report) and has_not_read(result):
+        return leave_unproved(stage, result, _incomplete(stage, report), "prove")
     answered = replace(
         result,
-        grade=Grade.EXECUTED,
-        findings=left,
+        grade=Grade.EXECUTED if result.status == Status.PASSED else result.grade,
         evidence=(*result.evidence, _evidence(report)),
         facts={**result.facts, "proof": report["verdict"]},
     )
@@ -478,17 +582,6 @@ def _families(report: Mapping[str, Any]) -> set[str]:
     return set(report["schedules"]["families"])
 
 
-# Notes of the reading stage that a proof answers.
-_ANSWERED = ("retry.unread", "idempotency.guard-not-judged", "idempotency.key-not-read")
-
-
-def _is_answered(finding: Finding) -> bool:
-    """What sends the job is another question: a delivery says nothing of it."""
-    if finding.rule == WIRING_NOT_READ:
-        return False
-    return finding.rule in _ANSWERED or is_not_read(finding)
-
-
 def _refuted(witness: Mapping[str, Any]) -> Finding:
     places = [step for step in witness["events"] if step["path"]]
     place = next((step for step in places if step["fault"]), places[-1] if places else {})
@@ -502,17 +595,23 @@ def _refuted(witness: Mapping[str, Any]) -> Finding:
     )
 
 
-def _incomplete(report: Mapping[str, Any]) -> Iterator[Finding]:
-    for item in report["incomplete"][:5]:
+def _incomplete(stage: str, report: Mapping[str, Any]) -> Iterator[Finding]:
+    """What keeps the promises of a stage from being proved; nothing where they are."""
+    promises = PROVEN.get(stage, ("ends",))
+    reasons = []
+    for name in promises:
+        found = report["properties"].get(name)
+        if found is not None and found["verdict"] == "incomplete":
+            reasons.append(found["reason"])
+    mine = []
+    for item in report["incomplete"]:
+        if set(find_kept_open(item["rule"])).intersection(promises):
+            mine.append(item)
+    for item in mine[:_REASONS_SHOWN]:
         yield warning(INCOMPLETE, f"not proved: {item['message']}", hint=item["hint"])
-
-
-def _summary(report: Mapping[str, Any], *, refuted: bool, proved: bool) -> str:
-    if refuted:
-        return "refuted by fault injection"
-    if not proved:
-        return "the proof is incomplete"
-    return f"proved under {report['schedules']['total']} schedules"
+    if not mine:
+        for reason in dict.fromkeys(reasons):
+            yield warning(INCOMPLETE, f"not proved: {reason}")
 
 
 def record_proof(report: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -521,8 +620,8 @@ def record_proof(report: Mapping[str, Any] | None) -> dict[str, Any]:
     """
     if report is None:
         return {}
-    names = ("verdict", "handler", "library", "assumptions", "histories", "risks", "kept")
-    kept = {name: report[name] for name in names if name in report}
+    names = ("verdict", "properties", "handler", "library", "assumptions", "histories", "risks")
+    kept = {name: report[name] for name in (*names, "kept") if name in report}
     return {
         "proof": {**kept, "bounds": report["bounds"]["sentence"], "schedules": report["schedules"]}
     }

@@ -324,6 +324,7 @@ def _place(policy: Policy, field: str) -> dict[str, Any] | None:
 
 
 def _next(findings: list[Finding]) -> tuple[Action, ...]:
+    """What stands in the spec is changed there, everything else in the code."""
     bad = [
         f
         for f in findings
@@ -332,13 +333,17 @@ def _next(findings: list[Finding]) -> tuple[Action, ...]:
     actions = [
         Action(
             ID,
-            "edit-code" if f.severity == Severity.ERROR else "edit-spec",
+            "edit-spec" if _is_in_spec(f) else "edit-code",
             f"{f.message}: {f.hint}",
         )
         for f in bad
     ]
     unsafe = any(f.severity == Severity.ERROR and not f.rule.endswith("-differs") for f in bad)
     return (*actions, *([Action(ID, "decide", _UNSAFE)] if unsafe else []))
+
+
+def _is_in_spec(finding: Finding) -> bool:
+    return finding.severity == Severity.BLOCKER or finding.rule == "retry.no-cap"
 
 
 def _times(attempts: int | None) -> str:

@@ -1,0 +1,152 @@
+"""A verdict for each promise of the contract. The verdict of the whole is the worst of them.
+
+Which rules of the judges speak of which promise stands in `JUDGED_BY`, and nowhere else. What
+readings a promise answers, once it is proved, is `ANSWERS` of the job worker's `answers.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from skillrun.proof.judges.logs import NOT_ASKED
+from skillrun.proof.judges.risks import RISKS
+from skillrun.proof.reference import INCOMPLETE, REFUTED, Judgement, was_met
+
+if TYPE_CHECKING:
+    from skillrun.contract.job import JobSpec
+    from skillrun.proof.history import History
+    from skillrun.proof.result import Proof
+
+PROVED = "proved"
+
+JUDGED_BY: dict[str, tuple[str, ...]] = {
+    "effects": ("effect.",),
+    "state": ("state.", "process."),
+    "attempts": ("attempts.",),
+    "delays": ("delays.",),
+    "dead_letter": ("dead-letter.", "poison."),
+    "ends": ("attempts.unbounded",),
+    "publish": ("payload.",),
+    "logs": ("logs.",),
+}
+"""Promise -> the rules of the judges that refute it, or how their names begin."""
+
+_BUT_LOGS = tuple(name for name in JUDGED_BY if name != "logs")
+# What keeps one promise from its answer and says nothing of the others. Everything else that is
+# incomplete keeps all of them open: what could not be judged may hide anything.
+_KEEPS_OPEN: dict[str, tuple[str, ...]] = {
+    "logs.": ("logs",),
+    "dead-letter.": ("dead_letter",),
+    "enqueue.not-repeatable": ("publish",),
+    "distinct.none": ("effects", "state"),
+    "state.no-database": ("effects", "state"),
+    "state.nothing": ("effects", "state"),
+    "state.other-database": ("effects", "state"),
+    "state.unread": ("effects", "state"),
+    "state.volatile": ("effects", "state"),
+    "effect.key-not-named": ("effects",),
+    # An undeclared publish may be a retry, and an undeclared file a dead letter.
+    "effect.undeclared": _BUT_LOGS,
+}
+# The part of the spec that a risk stands beside -> what it breaks where it is made contract.
+_OF_PART = {
+    "idempotency": ("effects",),
+    "retry": ("attempts",),
+    "dead-letter": ("dead_letter",),
+    "observability": ("logs",),
+}
+_GIVEN_UP = ("exhaustion", "permanent", "poison")
+
+
+@dataclass(frozen=True)
+class Promise:
+    """What became of one promise. `schedules`: how many showed it; `reason`: why it is not proved."""
+
+    verdict: str  # proved | refuted | incomplete
+    schedules: int
+    reason: str | None = None
+
+
+def find_promises(rule: str) -> tuple[str, ...]:
+    """The promises that a rule of the judges refutes; all of them where no table names it."""
+    if rule in RISKS:
+        return _OF_PART[RISKS[rule].part]
+    found = tuple(name for name, rules in JUDGED_BY.items() if rule.startswith(rules))
+    return found or tuple(JUDGED_BY)
+
+
+def find_kept_open(rule: str) -> tuple[str, ...]:
+    """The promises of which nothing is known where a judge ends with this incomplete rule."""
+    for start, promises in _KEEPS_OPEN.items():
+        if rule.startswith(start):
+            return promises
+    return tuple(JUDGED_BY)
+
+
+def judge_promises(proof: Proof, spec: JobSpec) -> dict[str, Promise]:
+    """The promises that were tried, or that something kept from being tried."""
+    found: dict[str, Promise] = {}
+    for name in JUDGED_BY:
+        count = _count_schedules(name, proof, spec)
+        promise = _judge_promise(name, proof, count)
+        # What nobody promised is in no schedule, and nothing is said of it.
+        if count or promise.verdict != PROVED:
+            found[name] = promise
+    return found
+
+
+def _judge_promise(name: str, proof: Proof, count: int) -> Promise:
+    for witness in proof.witnesses:
+        if name in find_promises(witness.judgement.rule):
+            return Promise(REFUTED, count, witness.judgement.message)
+    for judgement in proof.incomplete:
+        if name in find_kept_open(judgement.rule):
+            return Promise(INCOMPLETE, count, judgement.message)
+    # Only some kinds of refutation are shown as witnesses, and only those that came again.
+    for judgement in _list_refutations(proof):
+        if name in find_promises(judgement.rule):
+            return Promise(INCOMPLETE, count, f"seen, and not tried again: {judgement.message}")
+    return Promise(PROVED, count)
+
+
+def _list_refutations(proof: Proof) -> Iterable[Judgement]:
+    tried = [*proof.tried, proof.varied] if proof.varied else proof.tried
+    for item in tried:
+        if was_met(item.history):
+            yield from (one for one in item.judgements if one.verdict == REFUTED)
+
+
+def _count_schedules(name: str, proof: Proof, spec: JobSpec) -> int:
+    """How many schedules had to keep a promise."""
+    met = [tried.history for tried in proof.tried if was_met(tried.history)]
+    if name == "effects":
+        return len(met) + (proof.varied is not None)
+    if name == "state":
+        is_read = spec.proof is not None and bool(spec.proof.state)
+        return len(met) if is_read else 0
+    if name == "publish":
+        return sum(any(one.op == "call" for one in history.deliveries) for history in met)
+    if name == "logs":
+        is_asked = any(answer.by != NOT_ASKED.by for answer in proof.answers.values())
+        return len(met) if is_asked else 0
+    if name == "ends":
+        return len(met)
+    return _count_families(met, _list_families(name, proof, spec))
+
+
+def _count_families(met: Iterable[History], families: tuple[str, ...]) -> int:
+    return sum(history.schedule.family in families for history in met)
+
+
+def _list_families(name: str, proof: Proof, spec: JobSpec) -> tuple[str, ...]:
+    """The families in which a promise about retries or their end shows."""
+    if name == "dead_letter":
+        has_record = spec.dead_letter is not None and spec.dead_letter.kind != "none"
+        return _GIVEN_UP if has_record else ()
+    is_once = proof.reference is not None and proof.reference.max_attempts == 1
+    if name == "delays":
+        return () if is_once else ("exhaustion",)
+    # A job that has one attempt is given up by its first error.
+    return ("error", "exhaustion", "permanent") if is_once else ("exhaustion",)
