@@ -57,6 +57,7 @@ _OF_PART = {
     "dead-letter": ("dead_letter",),
     "observability": ("logs",),
 }
+_SHOWN_BY_ALL = ("state", "ends", "logs")
 _GIVEN_UP = ("exhaustion", "permanent", "poison")
 
 
@@ -112,7 +113,9 @@ def _judge_promise(name: str, proof: Proof, count: int) -> Promise:
 
 
 def _list_refutations(proof: Proof) -> Iterable[Judgement]:
-    tried = [*proof.tried, proof.varied] if proof.varied else proof.tried
+    tried = [*proof.tried]
+    if proof.varied is not None:
+        tried.append(proof.varied)
     for item in tried:
         if was_met(item.history):
             yield from (one for one in item.judgements if one.verdict == REFUTED)
@@ -123,15 +126,13 @@ def _count_schedules(name: str, proof: Proof, spec: JobSpec) -> int:
     met = [tried.history for tried in proof.tried if was_met(tried.history)]
     if name == "effects":
         return len(met) + (proof.varied is not None)
-    if name == "state":
-        is_read = spec.proof is not None and bool(spec.proof.state)
-        return len(met) if is_read else 0
+    if name == "state" and (spec.proof is None or not spec.proof.state):
+        return 0
+    if name == "logs" and all(answer.by == NOT_ASKED.by for answer in proof.answers.values()):
+        return 0
     if name == "publish":
         return sum(any(one.op == "call" for one in history.deliveries) for history in met)
-    if name == "logs":
-        is_asked = any(answer.by != NOT_ASKED.by for answer in proof.answers.values())
-        return len(met) if is_asked else 0
-    if name == "ends":
+    if name in _SHOWN_BY_ALL:
         return len(met)
     return _count_families(met, _list_families(name, proof, spec))
 
@@ -144,9 +145,12 @@ def _list_families(name: str, proof: Proof, spec: JobSpec) -> tuple[str, ...]:
     """The families in which a promise about retries or their end shows."""
     if name == "dead_letter":
         has_record = spec.dead_letter is not None and spec.dead_letter.kind != "none"
-        return _GIVEN_UP if has_record else ()
-    is_once = proof.reference is not None and proof.reference.max_attempts == 1
+        if has_record:
+            return _GIVEN_UP
+        return ()
+    if proof.reference is None or proof.reference.max_attempts != 1:
+        return ("exhaustion",)
+    # A job that has one attempt is given up by its first error, and waits for nothing.
     if name == "delays":
-        return () if is_once else ("exhaustion",)
-    # A job that has one attempt is given up by its first error.
-    return ("error", "exhaustion", "permanent") if is_once else ("exhaustion",)
+        return ()
+    return ("error", "exhaustion", "permanent")

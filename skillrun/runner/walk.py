@@ -182,10 +182,12 @@ class Walk:
             return result
         why = self._explain_no_proof()
         if has_not_read(result):
-            asked = result if stage in self._proven else as_not_read(stage, result)
-            said = [] if why is None else [self._with_draft(why)]
-            # Without a reason it waits for a decision, and nobody passes on a question meanwhile.
-            return as_unproved(stage, asked, said, "prove") if said else as_not_read(stage, result)
+            if why is None or stage not in self._proven:
+                # Without a reason it waits for a decision: nobody passes on a question meanwhile.
+                result = as_not_read(stage, result)
+            if why is not None:
+                result = as_unproved(stage, result, [self._with_draft(why)], "prove")
+            return result
         if stage not in self._proven or why is None:
             return result
         if why.rule == NOT_POSSIBLE:
@@ -200,7 +202,9 @@ class Walk:
         if prover is None or why.rule != NOT_ASKED:
             return why
         drafted = self.case.once("proof-draft", lambda: prover.draft_proof(self.case))
-        return why if drafted is None else replace(why, hint=f"write into the spec: {drafted}")
+        if drafted is None:
+            return why
+        return replace(why, hint=f"write into the spec: {drafted}")
 
     def _examine(self, planned: Planned, begun: float) -> None:
         """Examines a stage and commits what it found, with what the proof says of it."""
