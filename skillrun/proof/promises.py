@@ -63,7 +63,9 @@ _GIVEN_UP = ("exhaustion", "permanent", "poison")
 
 @dataclass(frozen=True)
 class Promise:
-    """What became of one promise. `schedules`: how many showed it; `reason`: why it is not proved."""
+    """What became of one promise. `schedules`: how many showed it. `reason`: why it is not
+    proved.
+    """
 
     verdict: str  # proved | refuted | incomplete
     schedules: int

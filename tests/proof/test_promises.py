@@ -13,6 +13,7 @@ import skillrun.proof.judges
 from skillrun.contract.job import DeadLetter, JobSpec
 from skillrun.contract.job import Proof as ProofPart
 from skillrun.proof.judges.logs import Answer
+from skillrun.proof.judges.risks import RISKS
 from skillrun.proof.promises import JUDGED_BY, find_kept_open, find_promises, judge_promises
 from skillrun.proof.reference import INCOMPLETE, Judgement
 from skillrun.proof.result import Proof, Tried, Witness
@@ -117,3 +118,8 @@ def test_a_schedule_whose_fault_was_never_reached_shows_nothing() -> None:
     never = history("raise=Away@before:other#1/*", DONE)
     made = replace(proof("proved"), tried=[Tried(never.schedule, never, ())])
     assert set(verdicts(made)) == set()
+
+
+def test_a_risk_that_is_made_contract_breaks_a_promise() -> None:
+    for rule in RISKS:
+        assert 0 < len(find_promises(rule)) < len(JUDGED_BY)

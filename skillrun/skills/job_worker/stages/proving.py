@@ -522,7 +522,9 @@ def _add_unshown(
 def _add_evidence(
     result: StageResult, report: Mapping[str, Any], *, proved: bool | None
 ) -> StageResult:
-    """With the proof among its evidence. `proved` None: the summary says already what came of it."""
+    """With the proof among its evidence. `proved` None: its summary says already what came of
+    it.
+    """
     summary = result.summary
     if proved:
         summary = f"{summary}; proved under {report['schedules']['total']} schedules"
