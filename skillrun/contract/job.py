@@ -158,8 +158,11 @@ class Proof(Part):
     env: dict[str, str] = Field(default_factory=dict)
     services: tuple[Literal["redis", "postgresql"], ...] = ()
     setup: str | None = None
+    setup_timeout: Seconds = 120.0
     database: str | None = None
     state: dict[str, str] = Field(default_factory=dict)
+    not_state: tuple[str, ...] = ()  # tables that only coordinate
+    scratch_files: tuple[str, ...] = ()  # globs of paths within the scratch
     dead_letters: str | None = None
     poison: tuple[Any, ...] = ()
 

@@ -168,7 +168,7 @@ class Setting:
                 line,
                 cwd=self.root,
                 env=env,
-                timeout_s=120.0,
+                timeout_s=self.proof.setup_timeout,
                 stop=lambda: self.abandoned,
                 prefix=self.sandbox.prefix(self.root),
             )
@@ -180,6 +180,8 @@ class Setting:
                 sought = "unreachable" in done.tail or "refused" in done.tail
                 walled = sought and self.sandbox.walls.has_network
                 hint = _NO_NETWORK if walled else f"run it by hand: {setup}"
+                if done.timed_out:
+                    hint = "give it longer: proof.setup_timeout"
                 raise Blocked(f"proof.setup: {done.words}: {' | '.join(tail)}", hint=hint)
             self.left_by_setup = done.note if done.survivors > 0 else None
         self.keep()

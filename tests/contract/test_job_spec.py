@@ -169,6 +169,7 @@ GOOD = [
     ),
     "failures: {transient: [], permanent: [ValueError, 'a.b:C', {type: OSError}]}",
     "proof: {services: [redis, postgresql], env: {A: b}}",
+    "proof: {setup_timeout: 5m, not_state: [leases], scratch_files: ['cache/*']}",
     'payload: {type: object, examples: [{country: "no", at: "1:30"}]}',
 ]
 
@@ -268,6 +269,10 @@ BAD = {
         ":3: payload: the pattern '['"
     ),
     "payload: true": ":3: payload: true is true or false, not a mapping",
+    "proof: {setup_timeout: 300}": ":3: proof.setup_timeout: 300 is a number, not text: write for",
+    "proof: {not_state: leases}": ":3: proof.not_state: leases is text, not a list",
+    "proof: {scratch_files: [a, a]}": ":3: proof.scratch_files: [\"a\", \"a\"] holds the same",
+    "proof: {scratch_files: ['']}": ":3: proof.scratch_files.0:",
     "proof: {services: [mysql]}": "write redis | postgresql",
     "proof: {env: {A: 1}}": ":3: proof.env.A: 1 is a number, not text",
     "proof: {state: [select 1]}": ":3: proof.state:",

@@ -307,6 +307,14 @@ COLUMNS = "select order_id, email from receipts"
         ({"proof": part("proof", services=["redis"])}, "proof.services is new"),
         ({"proof": part("proof", python="tools/python")}, "proof.python is new"),
         (
+            {"proof": part("proof", not_state=["receipts"])},
+            "`receipts` is not compared any more",
+        ),
+        (
+            {"proof": part("proof", scratch_files=["*"])},
+            "`*` is not compared any more",
+        ),
+        (
             {"payload": part("payload", examples=[{"order_id": 7, "email": "a@example.com"}])},
             "payload.examples lost",
         ),

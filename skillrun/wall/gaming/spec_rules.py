@@ -198,6 +198,15 @@ def _keep_all(old: Any, new: Any) -> str | None:
     return None
 
 
+def _leave_out_less(old: Any, new: Any) -> str | None:
+    """Each entry takes something out of what is compared."""
+    were = list(map(repr, old)) if isinstance(old, list) else []
+    for entry in new if isinstance(new, list) else []:
+        if repr(entry) not in were:
+            return f"`{entry}` is not compared any more"
+    return None
+
+
 def _is_at_most(value: float | None, limit: float | None) -> bool:
     """Whether it is known to be; what is no number, or no duration, is nothing that is known."""
     return value is not None and limit is not None and value <= limit
@@ -243,6 +252,11 @@ RULES: dict[str, Rule] = {
     # The proof sees more.
     "proof.database": _fill_in,
     "proof.poison": _keep_all,
+    # It sees less.
+    "proof.not_state": _leave_out_less,
+    "proof.scratch_files": _leave_out_less,
+    # A setup that is cut off proves nothing.
+    "proof.setup_timeout": _allow_change,
     # To the letter, in whatever way it is written.
     "trigger.every": _hold_duration,
     "recovers[].every": _hold_duration,
