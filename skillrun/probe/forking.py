@@ -41,7 +41,7 @@ from .handler import HandlerHook
 from .host import Host
 from .later import Later
 from .logs import Logs, install_printed
-from .names import NotThere, find, make_error
+from .names import NotThere, find, make_ordered_error
 from .plain import PlainDriver
 from .recorder import Recorder, close_all
 from .sql import SqliteHook
@@ -88,21 +88,21 @@ class Zygote:
         facts: Facts = self.run_of_repository("handler", lambda: driver.boot(config["handler"]))
         function = driver.function()
         effects = self.hook_effects()
-        for name, arguments in config["errors"]:
+        for order in config["errors"]:
             # Made once, to learn now whether it can be made.
-            make = functools.partial(make_error, name, arguments)
+            make = functools.partial(make_ordered_error, order)
             self.run_of_repository("error", make, "failures: ")
         if not hasattr(function, "__code__"):
             raise BootFailed("handler", f"{config['handler']} is no Python function")
         file = function.__code__.co_filename  # before its code is the hook's
         HandlerHook(recorder, driver.CONTROL).install(function)
-        recorder.make_error = make_error
+        recorder.make_error = make_ordered_error
         self.logs.install(sets_level=facts.sets_log_level, task_loggers=driver.TASK_LOGGERS)
         self.clock.install()
         self.audit.booted()
         self.hooked = driver
         self.imported = frozenset(sys.modules)
-        errors = [error[0] for error in config["errors"]]
+        errors = [order["error"] for order in config["errors"]]
         foreign = {effect.name: effect.cannot_raise(errors, recorder.root) for effect in effects}
         return add_boot(
             facts,

@@ -431,7 +431,8 @@ def _limit_deliveries(spec: JobSpec) -> int:
     attempts = 1
     if retry is not None and retry.kind != "none":
         attempts = retry.max_attempts or 1
-    return attempts * 2 + _MORE_DELIVERIES
+    deaths = (spec.worker.deliveries or 0) if spec.worker is not None else 0
+    return max(attempts * 2, deaths) + _MORE_DELIVERIES
 
 
 def _name_job(job: int) -> str:

@@ -100,6 +100,12 @@ class Reference:
         return 1 if retry.kind == "none" else retry.max_attempts
 
     @property
+    def max_deliveries(self) -> int | None:
+        """Of a message that kills its worker each time; None where the spec says nothing."""
+        worker = self.spec.worker
+        return None if worker is None else worker.deliveries
+
+    @property
     def has_dead_letter(self) -> bool:
         """The spec promises a record after the last attempt."""
         return self.spec.dead_letter is not None and self.spec.dead_letter.kind != "none"
@@ -217,11 +223,21 @@ def is_permanent(reference: Reference, fault: Fault) -> bool:
     return transient <= fault.index < transient + permanent
 
 
+def is_success(reference: Reference, fault: Fault) -> bool:
+    """Whether an injected error is declared to mean success."""
+    failures = reference.spec.failures
+    if failures is None or not fault.error:
+        return False
+    others = (*failures.transient_names, *failures.permanent_names).count(fault.error)
+    return others <= fault.index < others + failures.success_names.count(fault.error)
+
+
 MUST_COMPLETE = frozenset(
     (
         "once",
         "redeliver",
         "re-enqueue",
+        "sweep",
         "window",
         "kill",
         "kill-lose",
@@ -246,6 +262,8 @@ def must_complete(history: History, reference: Reference) -> bool:
     schedule = history.schedule
     if schedule.family not in MUST_COMPLETE or gives_up(history, reference):
         return False
+    if any(is_success(reference, fault) for fault in schedule.faults):
+        return False  # what was done before may have left other rows
     return not any(is_permanent(reference, fault) for fault in schedule.faults)
 
 
@@ -260,6 +278,8 @@ def gives_up(history: History, reference: Reference) -> bool:
         is_permanent(reference, fault) for fault in faults
     ):
         return True
+    if any(is_success(reference, fault) for fault in faults):
+        return False
     return history.schedule.family == "error" and reference.max_attempts == 1
 
 

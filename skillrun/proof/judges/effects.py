@@ -496,6 +496,52 @@ def _judge_at_least_once(
         )
 
 
+def _judge_convergent(
+    history: History, reference: Reference, effect: Effect
+) -> Iterator[Judgement]:
+    """Never lost. A repetition changes nothing where it says the same: one place is never written
+    with other arguments, and no further place is written.
+    """
+    expected = reference.expected(history, effect.name)
+    calls = history.performed(effect.name)
+    wanted = _group_by_place(effect, expected)
+    written = _group_by_place(effect, calls)
+    if len(written) < len(wanted):
+        yield from _judge_lost(history, reference, effect, len(wanted), len(written))
+        return
+    for place, said in written.items():
+        if len(said) > len(wanted.get(place, said[:1])):
+            yield _say_not_convergent(effect, "with other arguments for one key", said)
+            return
+    if len(written) > len(wanted):
+        ones = [said[0] for said in written.values()]
+        yield _say_not_convergent(effect, "for another key each time", ones)
+
+
+def _group_by_place(effect: Effect, calls: Iterable[Event]) -> dict[tuple[str, str], list[Event]]:
+    """(key, and what else tells it from others) -> the calls that say different things of it."""
+    found: dict[tuple[str, str], list[Event]] = {}
+    for call in calls:
+        # Without a key the arguments themselves are what is written.
+        place = (str(call["key"]), "") if effect.key_arg else ("", str(call["args"]))
+        same = found.setdefault(place, [])
+        if all(call["args"] != other["args"] for other in same):
+            same.append(call)
+    return found
+
+
+def _say_not_convergent(effect: Effect, how: str, calls: list[Event]) -> Judgement:
+    return Judgement(
+        REFUTED,
+        "effect.not-convergent",
+        f"{effect.name} is repeated {how}: it ends otherwise than after a single run",
+        effect.name,
+        tuple(call.number for call in calls),
+        calls[0]["args"],
+        calls[-1]["args"],
+    )
+
+
 def _find_calls_after_success(history: History, calls: tuple[Event, ...]) -> list[Event]:
     """The calls of deliveries that began when the job had succeeded. One that had begun before
     overlaps with it, and may repeat the effect.
@@ -616,4 +662,5 @@ _GUARANTEES = {
     "transactional": _judge_transactional,
     "at_least_once": _judge_at_least_once,
     "at_most_once": _judge_at_most_once,
+    "convergent": _judge_convergent,
 }

@@ -108,7 +108,8 @@ def _guarantees(spec: JobSpec) -> Iterator[Finding]:
         place = _at(spec, "effects", number)
         if effect.guarantee is None:
             hint = (
-                f"effects.{number}.guarantee: keyed, transactional, at_least_once or at_most_once"
+                f"effects.{number}.guarantee: keyed, transactional, convergent, at_least_once or"
+                " at_most_once"
             )
             yield blocker(
                 "contract.no-guarantee",
@@ -212,6 +213,7 @@ def _errors(case: JobCase, spec: JobSpec) -> Iterator[Finding]:
     for kind, names in (
         ("transient", failures.transient_names),
         ("permanent", failures.permanent_names),
+        ("success", failures.success_names),
     ):
         for number, name in enumerate(names):
             place = _at(spec, "failures", kind, number)
