@@ -13,15 +13,16 @@ from typing import Any
 from skillrun.proof import ticks
 from skillrun.proof.clones import clone_rows
 from skillrun.proof.exploring.messages import Messages
-from skillrun.proof.exploring.publisher import Publisher, is_of_publisher
+from skillrun.proof.exploring.publisher import is_of_publisher
 from skillrun.proof.exploring.run import STEP_S, NotPublished, Origin, Run, Waiting
+from skillrun.proof.exploring.sweeps import Sweeps
 from skillrun.proof.history import (
     History,
     is_dead_letter,
     name_scratch_file,
 )
 from skillrun.proof.jobs import POISON
-from skillrun.proof.schedule import Schedule
+from skillrun.proof.schedule import SWEEP, Schedule
 from skillrun.proof.services.errors import ServiceFailed
 from skillrun.proof.state import StateError, count, read_state
 from skillrun.proof.store_watch import WATCHED, StoreWatch
@@ -41,7 +42,7 @@ _TOO_BUSY = (
 )
 
 
-class Explorer(Messages, Publisher):
+class Explorer(Messages, Sweeps):
     """Runs schedules in one setting."""
 
     # -- messages
@@ -260,6 +261,8 @@ class Explorer(Messages, Publisher):
             message = self.origin.messages[int(value)]
             run.now = max(run.now, self.base + float(message.get("later", 0.0)))
             run.queue.append(Waiting(message, run.now, int(value)))
+        elif name == SWEEP:
+            self._let_sweeps_come(run)
         elif name == "varied":
             self._deliver_varied(run)
         elif name == "tick":

@@ -281,6 +281,7 @@ class _Session:
         explorer.orders.items = self.explorers[0].orders.items
         explorer.set_daily(self.explorers[0].daily)
         explorer.unread = self.explorers[0].unread
+        explorer.once = self.explorers[0].once
         history = explorer.run(schedule)
         apart = explorer.run(schedule.apart) if schedule.same else None
         return history, replace(self.reference, apart=apart)

@@ -30,6 +30,7 @@ def reference_of(explorer: Explorer, spec: JobSpec) -> tuple[Reference, tuple[Hi
     explorer.unread = find_unread_tables(explorer, [once])
     if explorer.unread:
         once = explorer.run(ONCE)  # once more, with these tables read
+    explorer.once = once
     later = explorer.run(Schedule("once", late=61))
     jobs, unfit = {}, {}
     for job in sorted(job for job in explorer.origin.messages if 0 < job < DIRECT):

@@ -40,7 +40,8 @@ class Publisher(Together):
         run.deliveries.append(first)
         self._take_published(run, self._leave_other_jobs(first), 0)
         failed = first.died or first.first("caller-raised") is not None
-        if failed and (enqueue.relay is None or not _has_committed(first)):
+        is_found_later = enqueue.relay is not None or bool(self.setting.spec.recovers)
+        if failed and not (is_found_later and _has_committed(first)):
             self._call_later(run, args)
         if enqueue.relay is not None:
             self._call_later(run, [enqueue.relay, {}])
