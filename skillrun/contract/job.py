@@ -148,7 +148,9 @@ class BackoffSpec(Part):
         if self.kind == "exponential":
             return base * self.factor**number
         if self.kind == "linear":
-            step = base if self.step is None else self.step
+            step = self.step
+            if step is None:
+                step = base
             return base + step * number
         return base
 
@@ -172,7 +174,7 @@ class Retry(Part):
         cap = backoff.cap if backoff.cap is not None else float("inf")
         waits = [min(backoff.wait_after(n) * spread, cap) for n in range(retries)]
         if backoff.first is not None:
-            waits = [backoff.first, *waits[:-1]] if waits else []
+            waits = [backoff.first, *waits][:retries]
         return tuple(waits)
 
 

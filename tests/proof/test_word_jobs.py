@@ -118,3 +118,42 @@ def test_what_is_written_elsewhere_each_time_is_refuted(tmp_path: Path) -> None:
     )
     proof = prove_with(tmp_path, CONVERGENT, random_key, only=KILLED)
     assert "effect.not-convergent" in rules(proof)
+
+
+# -- dead letters: the query may count in several places, or rows of the business table
+
+COUNT = "dead_letters: select count(*) from dead_jobs"
+RECORD = 'connection.execute("insert or ignore into dead_jobs values (?)", (order_id,))'
+MARK = "connection.execute(\"update orders set state = 'failed' where id = ?\", (order_id,))"
+FAILED: Edit = (SPEC, COUNT, "dead_letters: select count(*) from orders where state = 'failed'")
+TWO_PLACES: Edit = (
+    SPEC,
+    COUNT,
+    "dead_letters: select (select count(*) from dead_jobs) + (select count(*) from leases)",
+)
+
+
+@pytest.mark.parametrize(
+    "edits",
+    [
+        (FAILED, ("store/tasks.py", RECORD, MARK)),
+        (TWO_PLACES, ("store/tasks.py", "into dead_jobs values (?)", "into leases values (?, 1)")),
+        (TWO_PLACES,),
+    ],
+)
+def test_a_dead_letter_may_be_in_any_place_that_is_counted(
+    edits: tuple[Edit, ...], tmp_path: Path
+) -> None:
+    proof = prove_with(tmp_path, *edits, only=NEVER_PASSES)
+    assert (proof.verdict, rules(proof)) == ("proved", set())
+
+
+def test_one_that_is_in_two_of_them_is_there_twice(tmp_path: Path) -> None:
+    both = f"{RECORD}\n        {RECORD.replace('dead_jobs values (?)', 'leases values (?, 1)')}"
+    proof = prove_with(tmp_path, TWO_PLACES, ("store/tasks.py", RECORD, both), only=NEVER_PASSES)
+    assert "dead-letter.repeated" in rules(proof)
+
+
+def test_a_row_that_nobody_marks_is_no_dead_letter(tmp_path: Path) -> None:
+    proof = prove_with(tmp_path, FAILED, ("store/tasks.py", RECORD, "pass"), only=NEVER_PASSES)
+    assert "dead-letter.missing" in rules(proof)
