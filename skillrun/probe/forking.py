@@ -25,6 +25,7 @@ import signal
 import socket
 import sys
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 from . import pages
@@ -393,9 +394,11 @@ class Zygote:
         return found
 
     def do_operation(self, op: str, args: list[Any]) -> None:
-        self.recorder.is_caller = op == "call"
+        self.recorder.is_caller = op in ("call", "recover")
         if op == "call":
             self.call_publisher(*args)
+        elif op == "recover":
+            self.call_application(lambda: self.hooked.sweep(find(args[0])[2]))
         elif op == "publish_each":
             self.publish_each(*args)
         else:
@@ -411,10 +414,14 @@ class Zygote:
                 self.hooked.publish(*arguments)
 
     def call_publisher(self, path: str, kwargs: dict[str, Any]) -> None:
-        """The application's own way to publish; an exception out of it is an event."""
+        """The application's own way to publish."""
         _, _, function = find(path)
+        self.call_application(lambda: finished(function(**kwargs)))
+
+    def call_application(self, call: Callable[[], Any]) -> None:
+        """What runs beside the worker; an exception out of it is an event."""
         try:
-            finished(function(**kwargs))
+            call()
         except Exception as error:
             names = [f"{kind.__module__}:{kind.__qualname__}" for kind in type(error).__mro__]
             injected = bool(getattr(error, "__skillrun__", False))

@@ -96,7 +96,7 @@ class Delivery:
     """One process: a delivery to the handler, the caller that publishes, or the library after a
     death.
 
-    `op`: deliver, callback, call, sweep, publish, died. `job`: 0 for the proof's own message, 1.. for
+    `op`: deliver, callback, call, recover, publish, died. `job`: 0 for the proof's own message, 1.. for
     distinct jobs,
     -1 poison.
     """

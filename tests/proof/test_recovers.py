@@ -4,15 +4,20 @@ that is done.
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import helpers
 import pytest
 from word_job import SPEC, Edit, prove_with, rules
 
-from skillrun.proof.result import Proof
+from skillrun.contract.spec import load_spec
+from skillrun.proof.prove import prove
+from skillrun.proof.result import Proof, Target
 
 pytestmark = pytest.mark.real
+
+CORPUS = Path(__file__).parent / "corpus"
 
 NAMED: Edit = (
     SPEC,
@@ -143,3 +148,34 @@ def test_a_table_that_nobody_counts_in_is_refuted(tmp_path: Path) -> None:
     proof = prove_swept(tmp_path, *BY_TABLE, for_ever, only=NEVER_PASSES)
     assert proof.verdict == "refuted"
     assert rules(proof) & {"attempts.unbounded", "attempts.too-many"}
+
+
+# -- a cron function of arq gets the worker's context
+
+RESCUE = """
+async def rescue(ctx):
+    with closing(db.connect()) as connection:
+        query = "select id, email from bookings where id not in (select booking_id from confirmations)"
+        stuck = connection.execute(query).fetchall()
+    for booking in stuck:
+        await ctx["redis"].enqueue_job("confirm", *booking)
+"""
+
+
+@pytest.mark.parametrize("told", ["redis", "nothing"])
+def test_a_cron_function_is_called_with_the_context_of_its_worker(
+    told: str, tmp_path: Path
+) -> None:
+    root = tmp_path / "arq"
+    shutil.copytree(CORPUS / "arq_confirmation", root)
+    tasks = root / "booking/tasks.py"
+    tasks.write_text(tasks.read_text() + RESCUE.replace('"redis"', f'"{told}"'))
+    path = root / ".skillrun/jobs/confirm.yaml"
+    named = 'recovers: [{call: "booking.tasks:rescue", every: 10m}]\nidempotency:'
+    path.write_text(path.read_text().replace("idempotency:", named))
+    spec = load_spec(path, root=root)
+    proof = prove(Target(spec, root, "arq"), only="kill@before:mail#1 lose sweep")
+    if told == "redis":
+        assert (proof.verdict, rules(proof)) == ("proved", set())
+    else:
+        assert "effect.lost" in rules(proof)

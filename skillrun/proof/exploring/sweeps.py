@@ -76,12 +76,12 @@ class Sweeps(Publisher):
     def _sweep_once(self, run: Run, sweep: Sweep) -> bool:
         """Whether it, or the delivery that it brought about, did anything for this job."""
         known = _count_deeds(run)
-        made = self._run_process(run, "call", [sweep.call, {}], job=CALLER)
+        made = self._run_process(run, "recover", [sweep.call], job=CALLER)
         failed = made.first("caller-raised")
         if failed is not None:
             note = f"recovers: {sweep.call} fails: {failed['error']}: {failed['text']}"
             run.notes += [note] if note not in run.notes else []
-        made = self._leave_other_work(replace(self._leave_other_jobs(made), op="sweep"))
+        made = self._leave_other_work(self._leave_other_jobs(made))
         run.deliveries.append(made)
         self._take_published(run, made, 0)
         if self.polled:

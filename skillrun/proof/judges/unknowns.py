@@ -33,7 +33,7 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
     for note in history.notes:
         yield Judgement(INCOMPLETE, "proof.note", note)
     for delivery in history.deliveries:
-        if delivery.op in ("call", "sweep"):
+        if delivery.op in ("call", "recover"):
             continue
         yield from undeclared(delivery, reference, history)
         if history.schedule.family == "store-error":
