@@ -87,7 +87,8 @@ def _library(proof: Proof, target: Target) -> Iterator[str]:
         )
     if facts.on_kill:
         yield f"after a death: {facts.on_kill}"
-    if facts.bounded_kills is False:
+    tried_each_time = any(tried.schedule.dies_each_time for tried in proof.tried)
+    if facts.bounded_kills is False and not tried_each_time:
         yield (
             "nothing bounds crash loops: a message that kills every worker that takes it comes back"
             " for ever"

@@ -293,6 +293,8 @@ def _explain_dead_letters(history: History, judgement: Judgement) -> str | None:
             " work done"
         )
     if judgement.rule == "dead-letter.missing":
+        if history.schedule.family in RISKS:
+            return RISKS[history.schedule.family].cause
         if history.schedule.family == "distinct":
             return "the dead letters of two jobs are kept under one key"
         if any(run.died and run.settled is not None for run in history.runs):

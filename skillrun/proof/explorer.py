@@ -22,7 +22,8 @@ from skillrun.proof.history import (
     name_scratch_file,
 )
 from skillrun.proof.jobs import POISON
-from skillrun.proof.schedule import SWEEP, Schedule
+from skillrun.proof.rivals import ChangedRow, find_changed_rows, read_contents
+from skillrun.proof.schedule import ONCE, SWEEP, Schedule
 from skillrun.proof.services.errors import ServiceFailed
 from skillrun.proof.state import StateError, count, read_state
 from skillrun.proof.store_watch import WATCHED, StoreWatch
@@ -142,6 +143,14 @@ class Explorer(Messages, Sweeps):
         self.setting.restore()
         return read_state(self.store, self.setting.proof.state)
 
+    def watch_rows(self) -> list[ChangedRow]:
+        """The rows that a single run changes."""
+        self.setting.restore()
+        before = read_contents(self.store)
+        self.run(ONCE)
+        self.contents_after = read_contents(self.store)
+        return find_changed_rows(self.store, before, self.contents_after)
+
     def run(self, schedule: Schedule) -> History:
         """The history of a schedule, from the snapshot; where the application itself fails, from
         before its call.
@@ -221,6 +230,8 @@ class Explorer(Messages, Sweeps):
         if is_alone or begins_with_tick:
             return  # the moves bring the messages
         run.queue.append(Waiting(message, run.now, job))
+        for _ in range(schedule.waiting - 1):
+            run.queue.append(Waiting({**message, "redelivered": True}, run.now, job))
 
     def _deliver_stalled(self, run: Run, message: dict[str, Any]) -> None:
         """A delivery stands still, time passes, the same message is delivered again, then it goes
@@ -319,6 +330,7 @@ class Explorer(Messages, Sweeps):
             files=self._read_written_files(run),
             tables=read_state(self.store, self.unread),
             changes=frozenset(run.watch.changes if run.watch else ()),
+            rivalries=self._conclude_rivalries(run),
         )
 
     def _read_written_files(self, run: Run) -> dict[str, str | None]:

@@ -11,7 +11,7 @@ from skillrun.core.errors import Blocked, Misuse
 from skillrun.proof.history import History
 from skillrun.proof.jobs import DIRECT, POISON
 from skillrun.proof.reference import INCOMPLETE, Judgement
-from skillrun.proof.schedule import SWEEP, Schedule
+from skillrun.proof.schedule import SWEEP, Schedule, is_publish
 from skillrun.proof.varied import VARIED
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def check_given(only: Schedule, spec: JobSpec, payloads: Mapping[int, Any]) -> N
     failures = spec.failures
     listed = {error.type for error in failures.listed} if failures else set()
     for fault in only.faults:
-        if fault.do == "raise" and fault.error not in listed:
+        if fault.do == "raise" and fault.error not in listed and not is_publish(fault.at):
             hint = f"failures lists: {', '.join(sorted(listed)) or 'nothing'}"
             raise Misuse(f"--schedule: {fault.error} is not in failures", hint=hint)
         if fault.do.startswith("caller-") and spec.enqueue is None:

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from skillrun.proof.rivals import Rivalry
     from skillrun.proof.schedule import Schedule
     from skillrun.proof.store_watch import Change
 
@@ -192,6 +193,7 @@ class History:
     tables: Mapping[str, Any] = field(default_factory=dict)
     # What its deliveries changed in the stores, as the stores tell it; of a few families alone.
     changes: frozenset[Change] = frozenset()
+    rivalries: tuple[Rivalry, ...] = ()
 
     @cached_property
     def runs(self) -> tuple[Delivery, ...]:

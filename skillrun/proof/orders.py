@@ -36,6 +36,13 @@ class Orders:
             plan["jitter"] = "low" if schedule.low_jitter else "high"
         return plan
 
+    def find_rival(self, schedule: Schedule, number: int) -> str | None:
+        """The text of the rival that comes while a delivery, counted from 1, stands still."""
+        for fault in schedule.faults:
+            if fault.do == "rival" and fault.delivery in (number, EVERY):
+                return fault.error
+        return None
+
     def of_publisher(self, schedule: Schedule) -> Plan:
         """The faults of the application's own call."""
         return {

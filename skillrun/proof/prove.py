@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from skillrun.proof.decisions import list_rivals
 from skillrun.proof.explorer import Explorer
 from skillrun.proof.exploring.run import NotPublished
 from skillrun.proof.families.plan import Plan
@@ -22,7 +23,9 @@ from skillrun.proof.judges.registry import judge_history
 from skillrun.proof.judges.unknowns import merge_undeclared
 from skillrun.proof.reference import INCOMPLETE, REFUTED, Judgement, Reference, was_met
 from skillrun.proof.result import RERUNS, OnProgress, Proof, Target, Tried, Witness
+from skillrun.proof.rivals import Rival, read_contents
 from skillrun.proof.schedule import ONCE, Schedule, parse_schedule
+from skillrun.proof.secrets import find_secrets
 from skillrun.proof.setting import Setting
 from skillrun.proof.single import reference_of, single_run_problem
 from skillrun.proof.varied import VARIED, varied_payloads
@@ -165,7 +168,8 @@ class _Session:
         self.explorers.append(first)
         self.payloads = first.payloads
         found, singles = reference_of(first, self.target.spec)
-        self.reference = replace(found, contract=self.target.contract)
+        secrets = self._find_secrets(first)
+        self.reference = replace(found, contract=self.target.contract, secrets=secrets)
         for history in singles:
             self._keep_history(history, self.reference)
         self._check_single_run()
@@ -215,6 +219,7 @@ class _Session:
             caller=tuple(caller),
             varied=self._count_varied(explorer),
             daily=bool(explorer.daily),
+            rivals=tuple(self._find_rivals(explorer)),
         )
         plan = plan_schedules(situation)
         for job, why in explorer.unpublished.items():
@@ -228,6 +233,24 @@ class _Session:
         if refused and not any(s.poison is not None for s in plan.schedules):
             plan.skipped["poison"] = "the application itself refuses every poison payload"
         return plan
+
+    def _find_rivals(self, explorer: Explorer) -> list[Rival]:
+        """None for ticks, which bring their own work, and where no database can be looked into."""
+        if explorer.facts.ticks or explorer.store is None or self.problems_fatal():
+            return []
+        rows = explorer.watch_rows()
+        spec, modules = self.target.spec, explorer.facts.modules
+        handler = spec.handler or ""
+        found = list_rivals(explorer.store, self.target.root, handler, modules, rows)
+        explorer.rivals = {rival.text: rival for rival in found}
+        return found
+
+    def _find_secrets(self, explorer: Explorer) -> dict[str, str]:
+        """In the payloads, and in what the proof's stores hold before anything is delivered."""
+        idempotency = self.target.spec.idempotency
+        keys = idempotency.key if idempotency else ()
+        explorer.setting.restore()
+        return find_secrets(self.payloads.values(), read_contents(explorer.store), keys or ())
 
     def _count_varied(self, explorer: Explorer) -> int:
         """How many varied payloads there are; none where no keyed effect could tell them apart."""
@@ -282,6 +305,8 @@ class _Session:
         explorer.set_daily(self.explorers[0].daily)
         explorer.unread = self.explorers[0].unread
         explorer.once = self.explorers[0].once
+        explorer.rivals = self.explorers[0].rivals
+        explorer.contents_after = self.explorers[0].contents_after
         history = explorer.run(schedule)
         apart = explorer.run(schedule.apart) if schedule.same else None
         return history, replace(self.reference, apart=apart)
@@ -298,7 +323,7 @@ class _Session:
     def _run_second_phase(self, plan: Plan) -> None:
         """Second deaths, at the boundaries that the deliveries after a first one really had."""
         histories = [tried.history for tried in self.tried.values()]
-        later = plan_second_phase(histories, len(self.tried))
+        later = plan_second_phase(histories, len(self.tried), self.reference.facts)
         plan.schedules += later.schedules
         plan.cut |= later.cut
         plan.skipped |= later.skipped

@@ -60,6 +60,8 @@ class Reference:
     )
     # The first two distinct jobs one after the other, in both orders.
     orders: tuple[History, ...] = ()
+    # What a log must not tell: value -> the name under which the payload or a row has it.
+    secrets: Mapping[str, str] = field(default_factory=dict)
     # The risks that the repository's profile makes contract.
     contract: frozenset[str] = frozenset()
 
@@ -267,13 +269,19 @@ def must_complete(history: History, reference: Reference) -> bool:
     return not any(is_permanent(reference, fault) for fault in schedule.faults)
 
 
+# The store or the broker fails in them, or each worker dies: no promise of attempts or of logs speaks
+# of how such a delivery ends.
+OUTAGES = frozenset(("store-error", "retry-lost", "letter-lost", "crash-loop", "copies"))
+
+
 def gives_up(history: History, reference: Reference) -> bool:
     """Whether the job must have been given up: with an error that does not pass, or that may not be
     tried again.
     """
     faults = history.schedule.faults
-    if history.schedule.family == "late-error":
-        return False  # another delivery does it
+    # In the first, another delivery does it.
+    if history.schedule.family == "late-error" or history.schedule.family in OUTAGES:
+        return False
     if history.schedule.family in ("poison", "exhaustion") or any(
         is_permanent(reference, fault) for fault in faults
     ):

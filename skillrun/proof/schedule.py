@@ -8,13 +8,16 @@ wait=90000                               afterwards: so many seconds pass, befor
 kill@after:email#1                       the process dies there; the library decides what becomes of the message
 kill-worker@after:email#1                its worker dies too
 kill@before:commit#1/2                   in the second delivery; /* in every one
+raise=…@before:email#1 raise=kombu.exceptions:OperationalError@before:publish#1     its retry cannot be published
 lose                                     a killed message does not come back by itself
 raise=shop.mailer:Unavailable@before:email#1
 fail@before:commit#1                     the store fails there, with its driver's own error
+rival=orders.status:void@before:email#1  somebody else commits this meanwhile (orders.*: all that the job leaves alone)
 raise=…@before:email#2!/*                each time that the call is about what the single run's second call is about
 stall@before:email#1                     it stands still there; what follows runs, then it goes on
 stall@before:email#1 raise=shop.mailer:Unavailable@before:email#1     it goes on with an error
 jitter=low                               random waits at their shortest (a repeated error has them at their longest)
+waiting=3                                so many copies of the message wait, and come one after the other
 late=61                                  delivered so many seconds after it was published
 same-process                             all deliveries in one process, as in a worker that lives long
 midnight                                 delivered just before the day changes
@@ -38,10 +41,11 @@ from skillrun.core.errors import Misuse
 
 EVERY = 0
 SWEEP = "sweep"  # a move
+_KILLS = ("kill", "kill-worker")
 
 _FAULT = re.compile(
-    r"(?P<do>kill|kill-worker|raise|fail|stall|switch|caller-kill|caller-raise|caller-pause)"
-    r"(?:=(?P<error>[\w.:]+)(?:~(?P<index>\d+))?)?@(?P<at>(?:before|after):[\w.:/-]+#(?:\d+!?|\*))(?:/(?P<delivery>\d+|\*))?"
+    r"(?P<do>kill|kill-worker|raise|fail|stall|switch|rival|caller-kill|caller-raise|caller-pause)"
+    r"(?:=(?P<error>[\w.:%*-]+)(?:~(?P<index>\d+))?)?@(?P<at>(?:before|after):[\w.:/-]+#(?:\d+!?|\*))(?:/(?P<delivery>\d+|\*))?"
 )
 
 
@@ -49,10 +53,10 @@ _FAULT = re.compile(
 class Fault:
     """What happens at a boundary. `delivery`: 1-based, EVERY for each of them."""
 
-    do: str  # kill | kill-worker | raise | fail | stall | switch | caller-kill | caller-raise | caller-pause
+    do: str  # kill | kill-worker | raise | fail | stall | switch | rival | caller-kill | caller-raise | caller-pause
     at: str  # "before:email#1"
     delivery: int = 1
-    error: str | None = None
+    error: str | None = None  # of a rival: its text
     # Which entry, transient ones first, where a class is named twice with other arguments.
     index: int = 0
 
@@ -88,12 +92,14 @@ class Schedule:
     low_jitter: bool = False
     same: bool = False  # all deliveries in one process
     beside: int | None = None  # the distinct job that is delivered at the same time
+    waiting: int = 1  # so many copies of the message wait at the beginning
 
     def __str__(self) -> str:
         # The order is part of the text: a replay and a witness are compared by it.
         words = (
             (f"copies={self.copies}", self.copies > 1),
             (f"beside={self.beside}", self.beside is not None),
+            (f"waiting={self.waiting}", self.waiting > 1),
             ("lose", self.lose),
             (f"poison={self.poison}", self.poison is not None),
             ("fresh", self.fresh),
@@ -154,9 +160,14 @@ class Schedule:
         return self.kills > 0
 
     @property
+    def dies_each_time(self) -> bool:
+        """Each delivery kills its worker."""
+        return any(fault.do in _KILLS and fault.delivery == EVERY for fault in self.faults)
+
+    @property
     def kills_handler(self) -> bool:
         """A delivery dies in it, and not only the publisher."""
-        return any(fault.do in ("kill", "kill-worker") for fault in self.faults)
+        return any(fault.do in _KILLS for fault in self.faults)
 
 
 ONCE = Schedule("once")
@@ -185,7 +196,7 @@ def _add_word(made: Schedule, word: str) -> Schedule:
         return replace(made, low_jitter=True)
     if word in ("lose", "fresh"):
         return replace(made, lose=made.lose or word == "lose", fresh=made.fresh or word == "fresh")
-    if name in ("copies", "poison", "late", "beside") and value.isdigit():
+    if name in ("copies", "poison", "late", "beside", "waiting") and value.isdigit():
         numbers: dict[str, Any] = {name: int(value)}
         return replace(made, **numbers)
     if re.fullmatch(r"varied=(\d{1,3}-\d{1,3}|\d{1,3}(,\d{1,3})*)", word):
@@ -231,6 +242,15 @@ def family_of(schedule: Schedule) -> str:
         return "distinct-at-once"
     if schedule.copies > 1:
         return "at-once"
+    if "rival" in does:
+        return "rival"
+    if schedule.waiting > 1:
+        return "copies"
+    if schedule.dies_each_time:
+        return "crash-loop"
+    outage = _name_outage(schedule)
+    if outage is not None:
+        return outage
     if "raise" in does:
         every = any(fault.delivery == EVERY for fault in schedule.faults)
         if "job" in names:
@@ -249,3 +269,22 @@ def family_of(schedule: Schedule) -> str:
     if "wait" in names:
         return "window"
     return next((name for name in ("redeliver", "re-enqueue", SWEEP) if name in names), "once")
+
+
+def _name_outage(schedule: Schedule) -> str | None:
+    """The family of an error that is followed by a failure of the broker or of a store."""
+    failing = [fault for fault in schedule.faults if fault.do == "raise"]
+    if not failing:
+        return None
+    if any(fault.do == "fail" for fault in schedule.faults):
+        return "letter-lost"
+    last = failing[-1]
+    # An effect may be called "publish": then it is its own error that comes again.
+    if last.error == failing[0].error or not is_publish(last.at):
+        return None
+    return "letter-lost" if last.at.startswith("before:publish-") else "retry-lost"
+
+
+def is_publish(at: str) -> bool:
+    """Whether a boundary stands before a publish of the delivery itself."""
+    return at.startswith(("before:publish#", "before:publish-"))

@@ -158,6 +158,12 @@ def _fault(history: History, delivery: Delivery, event: Event) -> str:
         "pause": f"it stands still {at}, and the others go on",
         "jump": f"the clock jumps {at}",
     }
+    rival = next((one for one in history.rivalries if history.schedule.family == "rival"), None)
+    if rival is not None and event["do"] == "pause":
+        if rival.landed is None:
+            return f"somebody else wants to change {rival.rival.text} {at}, and is kept out"
+        written = ", ".join(f"{name} = {value!r}" for name, value in rival.written.items())
+        return f"somebody else commits to {rival.rival.row.table.name} {at}: {written}"
     return does.get(str(event["do"]), f"{event['do']} {at}")
 
 
@@ -176,6 +182,8 @@ def _settled(history: History, delivery: Delivery, event: Event) -> str:
         return f"the message comes back{_later(event['delay'])}"
     if how == "acked" and (delivery.retries or delivery.op == "died"):
         return ""
+    if how == "acked" and event["why"] == "rejected":
+        return "the message is rejected: it does not come again"
     words = {
         "acked": "the message is acknowledged",
         "dead": "the message goes to the library's dead letters",

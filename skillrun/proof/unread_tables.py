@@ -24,8 +24,9 @@ def find_like_state(histories: Iterable[History], reference: Reference) -> set[s
     same = set(fixed)
     for history in histories:
         schedule = history.schedule
-        # Other jobs leave rows of their own, and another day another date.
+        # Other jobs and rivals leave rows of their own, and another day another date.
         is_alone = not schedule.jobs and schedule.beside is None and not schedule.midnight
+        is_alone = is_alone and not history.rivalries
         is_done = must_complete(history, reference) and not may_be_lost(history, reference)
         if is_alone and is_done and history.tables:
             same = {name for name in same if _ends_alike(name, fixed[name], history, reference)}

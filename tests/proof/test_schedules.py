@@ -48,6 +48,14 @@ TEXTS = {
     "beside=1 switch@before:insert-receipts#1": "distinct-at-once",
     "kill@after:email#1 fresh": "fresh-interpreter",
     "caller-kill@after:publish#1": "publish-fault",
+    "raise=shop.mailer:Away@before:email#1 raise=kombu.exceptions:OperationalError@before:publish#1": (
+        "retry-lost"
+    ),
+    "raise=shop.feed:Away@before:publish#1 raise=shop.feed:Away@before:publish#1/2": "error",
+    "raise=TimeoutError@before:email#*/* fail@before:commit#1/4": "letter-lost",
+    "raise=TimeoutError@before:email#*/* raise=ConnectionError@before:publish-dead#1/4": "letter-lost",
+    "kill@before:email#1/*": "crash-loop",
+    "raise=TimeoutError@before:email#*/* waiting=3": "copies",
     "caller-pause@after:publish#1": "before-commit",
 }
 

@@ -116,6 +116,9 @@ def judge(folder: Path, version: Version, python: str) -> dict[str, Any]:
     found["seconds"] = round(time.monotonic() - began, 1)
     found["verdict"] = report.get("verdict", "error")
     found["why"] = report.get("why") or explain(report)
+    found["risks"] = [
+        [risk["grade"], risk["rule"], risk["message"]] for risk in report.get("risks", [])
+    ]
     found["witnesses"] = report.get("witnesses", [])
     found["incomplete"] = report.get("incomplete", [])
     return found
@@ -130,9 +133,15 @@ def explain(report: dict[str, Any]) -> str:
     return str(report.get("error") or report.get("message") or "")
 
 
+def grave_risks(result: dict[str, Any]) -> list[str]:
+    """The rules of those that nobody may overlook: they make the outcome of a run partial."""
+    return [rule for grade, rule, _message in result.get("risks", ()) if grade in ("money", "lost")]
+
+
 def show(folder: Path, result: dict[str, Any]) -> None:
     head = f"{folder.name:16} {result['id']:14} {result['kind']:8} {result['verdict']:10}"
-    print(f"{head} {result.get('seconds', 0):6.1f} s  {result['why'][:240]}", flush=True)
+    told = "".join(f" [risk: {grade} {rule}]" for grade, rule, _ in result.get("risks", ()))
+    print(f"{head} {result.get('seconds', 0):6.1f} s {told} {result['why'][:240]}", flush=True)
 
 
 def count(results: list[dict[str, Any]]) -> str:
@@ -140,11 +149,22 @@ def count(results: list[dict[str, Any]]) -> str:
         return sum(r["kind"] == kind and r["verdict"] in verdicts for r in results)
 
     unclear = ("incomplete", "error", "layout")
+    proved = [result for result in results if result["verdict"] == "proved"]
+    at_risk = [result["kind"] for result in proved if grave_risks(result)]
+    told = f" (at risk of money or lost: {at_risk.count('correct')} correct, {at_risk.count('mistake')} mistakes)"
     return (
         f"correct: {number('correct', 'proved')} proved, {number('correct', 'refuted')} FALSE ALARM,"
         f" {number('correct', *unclear)} incomplete; mistakes: {number('mistake', 'refuted')} refuted,"
         f" {number('mistake', 'proved')} FALSE PROVED, {number('mistake', *unclear)} incomplete"
+        + told
     )
+
+
+def is_wrong(result: dict[str, Any]) -> bool:
+    """A false alarm; or a mistake that is proved, and of which nobody is told."""
+    kind, verdict = result["kind"], result["verdict"]
+    is_missed = kind == "mistake" and verdict == "proved" and not grave_risks(result)
+    return is_missed or (kind == "correct" and verdict == "refuted")
 
 
 def main() -> None:
@@ -188,8 +208,7 @@ def main() -> None:
         print(f"{folder.name}: {count(list(kept.values()))}", flush=True)
         everything += kept.values()
     print(f"all: {count(everything)}")
-    wrong = {("correct", "refuted"), ("mistake", "proved")}
-    sys.exit(any((result["kind"], result["verdict"]) in wrong for result in everything))
+    sys.exit(any(is_wrong(result) for result in everything))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from skillrun.frameworks.registry import FRAMEWORKS
 from skillrun.proof.confirm.interface import Seen
 from skillrun.proof.confirm.premises import SettingPremises
 from skillrun.proof.orders import describe_error
-from skillrun.proof.schedule import EVERY, Fault, Schedule
+from skillrun.proof.schedule import EVERY, Fault, Schedule, is_publish
 from skillrun.proof.setting import Setting
 from skillrun.proof.state import StateError, count, read_state
 
@@ -425,6 +425,8 @@ def unsupported(schedule: Schedule) -> str | None:
     moves = [move for move in schedule.moves if move not in ("redeliver", "re-enqueue")]
     if moves or schedule.late or schedule.midnight or schedule.fresh:
         return "it needs another clock or another interpreter"
+    if schedule.waiting > 1 or any(is_publish(fault.at) for fault in schedule.faults):
+        return "its queue, or its broker, is another one than a real worker has"
     if any("." in fault.at.partition(":")[2].partition("#")[0] for fault in schedule.faults):
         return "its fault is in a callback"
     return None

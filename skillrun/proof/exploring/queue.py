@@ -5,22 +5,25 @@ from __future__ import annotations
 import contextlib
 
 from skillrun.proof import ticks
+from skillrun.proof.exploring.rivalry import RivalsRoom
 from skillrun.proof.exploring.run import Run, Waiting
-from skillrun.proof.exploring.stand import Stand
 from skillrun.proof.history import (
     Delivery,
     Event,
 )
 from skillrun.proof.orders import victim
+from skillrun.proof.schedule import Schedule
 from skillrun.proof.state import StateError, count
 
 # The last tick of the day that begins at one: half an hour before the next day.
 _REST_OF_DAY_S = 22.5 * 3600.0
 # A callback counts a quarter of a delivery towards the limit: a library may call several after one.
 _CALLBACKS_A_DELIVERY = 4
+# More deaths of one message than anybody would call a bound.
+_MOST_DEATHS = 21
 
 
-class Queue(Stand):
+class Queue(RivalsRoom):
     """Delivers what waits, in the order of its time."""
 
     def _drain_queue(self, run: Run) -> None:
@@ -35,7 +38,16 @@ class Queue(Stand):
         """Until the limit of deliveries: nothing bounds what comes to it. Idle ticks are none."""
         if run.hung is not None:
             return False
-        return max(run.count - run.idle, run.callbacks // _CALLBACKS_A_DELIVERY) < self.limit
+        count = max(run.count - run.idle, run.callbacks // _CALLBACKS_A_DELIVERY)
+        return count < self._limit_deliveries(run.schedule)
+
+    def _limit_deliveries(self, schedule: Schedule) -> int:
+        """Each copy that waited may use up all attempts; that a death bounds nothing is said after
+        so many of them.
+        """
+        if schedule.dies_each_time:
+            return max(self.limit, _MOST_DEATHS)
+        return self.limit * schedule.waiting
 
     def _count_delivery(self, run: Run, waiting: Waiting) -> None:
         if waiting.op == "callback":
@@ -49,9 +61,13 @@ class Queue(Stand):
         plan = {}
         if not waiting.again:
             plan = self.orders.of_delivery(run.schedule, run.count)
-        delivery = self._run_process(
-            run, waiting.op, [waiting.message], job=waiting.job, plan=plan, zygote=zygote
-        )
+        rival = self.orders.find_rival(run.schedule, run.count)
+        if rival is not None and waiting.op == "deliver":
+            delivery = self._run_beside_rival(run, waiting, plan, rival)
+        else:
+            delivery = self._run_process(
+                run, waiting.op, [waiting.message], job=waiting.job, plan=plan, zygote=zygote
+            )
         self._settle_delivery(run, waiting, delivery)
         return delivery
 
@@ -67,7 +83,7 @@ class Queue(Stand):
             self._look_again(run, waiting, delivery)
             return
         settled = delivery.settled
-        if settled is None and delivery.died:
+        if settled is None and (delivery.died or _has_broken_down(delivery)):
             if run.schedule.lose:
                 run.queue = [item for item in run.queue if item.job != waiting.job]
                 return
@@ -138,3 +154,9 @@ class Queue(Stand):
         """On the proof's clock and on the servers': what expires in Redis does so."""
         run.now += seconds
         self.setting.jump(seconds)
+
+
+def _has_broken_down(delivery: Delivery) -> bool:
+    """Whether an injected error came out of the library's own code: its worker ends there."""
+    problem = delivery.first("probe-error")
+    return problem is not None and bool(problem["injected"])

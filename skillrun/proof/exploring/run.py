@@ -9,6 +9,7 @@ from typing import Any
 from skillrun.proof.history import (
     Delivery,
 )
+from skillrun.proof.rivals import Rivalry
 from skillrun.proof.schedule import Schedule
 from skillrun.proof.store_watch import StoreWatch
 
@@ -49,6 +50,7 @@ class Run:
     # Varied payload -> what its rows are copies of.
     cloned: dict[int, tuple[str, ...]] = field(default_factory=dict)
     watch: StoreWatch | None = None
+    rivalries: list[Rivalry] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

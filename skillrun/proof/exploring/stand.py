@@ -14,6 +14,7 @@ from skillrun.proof.history import (
 )
 from skillrun.proof.orders import Orders
 from skillrun.proof.processes import Process, Processes
+from skillrun.proof.rivals import Contents, Rival
 from skillrun.proof.setting import Setting
 
 
@@ -41,6 +42,8 @@ class Stand:
         self.once: History | None = None  # the single run, as soon as there is one
         # Table that is written and that no state query reads -> a query of all of it.
         self.unread: dict[str, str] = {}
+        self.rivals: dict[str, Rival] = {}  # by their texts
+        self.contents_after: Contents = {}  # all rows after a single run
 
     # -- processes
 

@@ -12,7 +12,7 @@ from skillrun.proof.families.boundaries import (
 from skillrun.proof.families.family import Planned, family
 from skillrun.proof.families.situation import Situation
 from skillrun.proof.history import Event, History, lasts
-from skillrun.proof.schedule import Fault, Schedule
+from skillrun.proof.schedule import EVERY, Fault, Schedule
 
 _NO_DEATH = "the single run has no boundary at which a death makes a difference"
 
@@ -39,6 +39,25 @@ def kill_before_midnight(situation: Situation, planned: Planned) -> Iterator[Sch
 def _has_no_message(situation: Situation) -> str | None:
     # Ticks look for their work: there is no message that could be lost.
     return "no message is lost where ticks look for their work" if situation.facts.ticks else None
+
+
+def _looks_for_its_work(situation: Situation) -> str | None:
+    return "the next tick comes whatever happens" if situation.facts.ticks else None
+
+
+@family("crash-loop", _NO_DEATH, unless=_looks_for_its_work)
+def crash_loop(situation: Situation, planned: Planned) -> Iterator[Schedule]:
+    """A message that kills its worker, or its child, each time: before the first effect. What counts
+    deliveries has committed by then.
+    """
+    effects = [f"before:{name}" for name in situation.fallible]
+    later = [at for at in reversed(situation.kills) if at.startswith("before:")]
+    at = next(iter([*effects, *later]), None)
+    if at is None:
+        return
+    yield Schedule("crash-loop", (Fault("kill", at, EVERY),))
+    if situation.facts.victims_differ:
+        yield Schedule("crash-loop", (Fault("kill-worker", at, EVERY),))
 
 
 @family("kill-lose", "as kill", unless=_has_no_message)

@@ -120,6 +120,12 @@ def store_error(situation: Situation, planned: Planned) -> Iterator[Schedule]:
 
 def plan_store_errors(boundaries: list[Event]) -> Iterator[Schedule]:
     """See `store_error`."""
+    for at in find_store_faults(boundaries):
+        yield Schedule("store-error", (Fault("fail", at),))
+
+
+def find_store_faults(boundaries: list[Event]) -> Iterator[str]:
+    """Where a store that fails keeps something from being written for good."""
     for event in boundaries:
         if ends_with_connection(str(event["store"])):
             continue
@@ -128,7 +134,7 @@ def plan_store_errors(boundaries: list[Event]) -> Iterator[Schedule]:
         is_write = event["kind"] == "sql" and event["verb"] != "select" and event["when"] == "after"
         commits_alone = is_write and event["open"] is False
         if is_commit or commits_alone:
-            yield Schedule("store-error", (Fault("fail", f"before:{event['name']}"),))
+            yield f"before:{event['name']}"
 
 
 @family("late-error", "no error is declared that an effect could raise")

@@ -70,6 +70,23 @@ def _takes_no_payload(situation: Situation) -> str | None:
     return "a tick takes no payload" if takes_none else None
 
 
+# As many as a sweep that runs every few minutes leaves behind, while the worker is away for a while.
+_COPIES = 3
+
+
+def _has_one_tick(situation: Situation) -> str | None:
+    return "a tick leaves no copies" if situation.facts.ticks else None
+
+
+@family("copies", "no error is tried that does not pass", unless=_has_one_tick)
+def copies(situation: Situation, planned: Planned) -> Iterator[Schedule]:
+    """The worker was away, and copies of the message wait; then an effect fails for a long time."""
+    for schedule in planned:
+        if schedule.family == "exhaustion" and not schedule.low_jitter:
+            yield replace(schedule, family="copies", waiting=_COPIES)
+            return
+
+
 @family("poison", NO_POISON, unless=_takes_no_payload)
 def poison(situation: Situation, planned: Planned) -> Iterator[Schedule]:
     """Each of the spec's poison payloads."""

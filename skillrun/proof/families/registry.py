@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from skillrun.proof.families import deaths, errors, messages, publisher, sweeps, together
+from skillrun.probe.facts import BootFacts
+from skillrun.proof.families import (
+    deaths,
+    errors,
+    messages,
+    outages,
+    publisher,
+    rivals,
+    sweeps,
+    together,
+)
 from skillrun.proof.families.family import Family
 from skillrun.proof.families.plan import MOST, Plan
 from skillrun.proof.families.situation import Situation
@@ -21,6 +31,7 @@ FAMILIES: tuple[Family, ...] = (
     errors.exhaustion,
     errors.permanent,
     errors.success,
+    messages.copies,
     messages.poison,
     messages.distinct,
     messages.two_given_up,
@@ -32,14 +43,20 @@ FAMILIES: tuple[Family, ...] = (
     deaths.kill,
     deaths.kill_before_midnight,
     deaths.kill_lose,
+    deaths.crash_loop,
     together.at_once,
     together.stall,
     errors.late_error,
     deaths.fresh_interpreter,
+    rivals.rival,
     publisher.publish_fault,
     publisher.before_commit,
     messages.dst,
 )
+
+
+_NO_RETRY = "no delivery publishes a retry of its own"
+_NO_LETTER = "the handler writes nothing when the job is given up"
 
 
 def plan_schedules(situation: Situation) -> Plan:
@@ -62,7 +79,7 @@ def plan_schedules(situation: Situation) -> Plan:
     return plan
 
 
-def plan_second_phase(histories: Iterable[History], tried: int) -> Plan:
+def plan_second_phase(histories: Iterable[History], tried: int, facts: BootFacts) -> Plan:
     """What follows from the histories of the first plan: second deaths, at the boundaries that the
     deliveries after a first one really had. `tried`: how many schedules there were before.
     """
@@ -70,6 +87,14 @@ def plan_second_phase(histories: Iterable[History], tried: int) -> Plan:
     room = max(MOST - tried, 0)
     later = Plan()
     later.add("error", errors.last_chance(seen))
+    for name, found, absent in (
+        ("retry-lost", outages.lose_retry(seen, facts.broker_error), _NO_RETRY),
+        ("letter-lost", outages.lose_letters(seen, facts.broker_error), _NO_LETTER),
+    ):
+        known = len(later.schedules)
+        later.add(name, found)
+        if len(later.schedules) == known:
+            later.skipped[name] = absent
     # Half of the room for deaths while a job is given up; second deaths get what is left.
     later.add("kill while giving up", deaths.kill_while_giving_up(seen), room // 2)
     twice = tuple(deaths.double_kill(seen))

@@ -16,6 +16,7 @@ from skillrun.proof.families.boundaries import (
 )
 from skillrun.proof.history import Event, History
 from skillrun.proof.reference import items_of
+from skillrun.proof.rivals import Rival
 
 if TYPE_CHECKING:
     from skillrun.contract.job import Effect, JobError, JobSpec
@@ -31,6 +32,7 @@ class Situation:
     jobs: tuple[int, ...] = ()  # distinct jobs that could be run
     caller: tuple[Event, ...] = ()  # boundaries of the application's own publish
     varied: int = 0  # how many varied payloads there are
+    rivals: tuple[Rival, ...] = ()  # what others may commit to its rows
     daily: bool = False  # each day's ticks were seen to be a job of their own
 
     @cached_property

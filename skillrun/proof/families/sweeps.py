@@ -23,6 +23,8 @@ _SWEPT = frozenset(
         "double-kill",
         "fresh-interpreter",
         "publish-fault",
+        "retry-lost",
+        "letter-lost",
     )
 )
 

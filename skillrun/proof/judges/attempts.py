@@ -9,11 +9,14 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from skillrun.core.verdict import RiskGrade
 from skillrun.proof import ticks
 from skillrun.proof.history import Delivery, Event, History
 from skillrun.proof.judges.effects import is_kept
+from skillrun.proof.judges.risks import name_risk
 from skillrun.proof.reference import (
     HINT,
+    OUTAGES,
     REFUTED,
     Judgement,
     Reference,
@@ -22,7 +25,6 @@ from skillrun.proof.reference import (
     is_success,
     must_complete,
 )
-from skillrun.proof.schedule import EVERY
 
 if TYPE_CHECKING:
     from skillrun.proof.schedule import Fault
@@ -53,10 +55,10 @@ _OF_SEVERAL_DELIVERIES = ("late-error", "distinct", "after-failure")
 
 def judge(history: History, reference: Reference) -> Iterator[Judgement]:
     """Exhaustion, permanent errors and poison end as declared; everything ends."""
-    if _dies_each_time(history) and reference.max_deliveries is not None:
+    if history.schedule.dies_each_time and reference.max_deliveries is not None:
         yield from _judge_deaths(history, reference, reference.max_deliveries)
         return
-    if history.pending and not history.hung:
+    if history.pending and not history.hung and not history.schedule.dies_each_time:
         said = f"after {len(history.runs)} deliveries the job is still waiting: nothing bounds it"
         yield Judgement(
             REFUTED,
@@ -70,12 +72,6 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
     yield from _not_tried_again(history, reference)
     yield from _given_up_by_a_death(history, reference)
     yield from _judge_dead_letters(history, reference)
-
-
-def _dies_each_time(history: History) -> bool:
-    """Whether each delivery of the message kills its worker."""
-    faults = history.schedule.faults
-    return any(fault.delivery == EVERY and fault.do.startswith("kill") for fault in faults)
 
 
 def _judge_deaths(history: History, reference: Reference, most: int) -> Iterator[Judgement]:
@@ -95,7 +91,10 @@ def _judge_end_of_error(history: History, reference: Reference) -> Iterator[Judg
     of attempts, so such a schedule is not asked.
     """
     schedule = history.schedule
-    if schedule.has_crash or schedule.family in _OF_SEVERAL_DELIVERIES:
+    if schedule.has_crash:
+        yield from _judge_attempts_after_death(history, reference)
+        return
+    if schedule.family in OUTAGES or schedule.family in _OF_SEVERAL_DELIVERIES:
         return
     errors = [fault for fault in schedule.faults if fault.error]
     if schedule.family == "poison":
@@ -130,6 +129,23 @@ def _judge_end_of_success(
         yield Judgement(
             REFUTED, "attempts.success-failed", said, expected="success", seen=", ".join(ends)
         )
+
+
+def _judge_attempts_after_death(history: History, reference: Reference) -> Iterator[Judgement]:
+    """A death explains one attempt more. Where it follows the publish of a retry, the retry and the
+    message that comes back each go on by themselves, unless the handler counts.
+    """
+    schedule, most = history.schedule, reference.max_attempts
+    if schedule.family != "exhaustion" or most is None or reference.is_batch:
+        return
+    seen = count_attempts(history, reference)
+    text: dict[str, Any] = {"expected": f"{most + schedule.kills}", "seen": f"{seen}"}
+    if seen > most * (schedule.kills + 1):
+        said = f"a transient error was tried {seen} times, with {schedule.kills} death"
+        yield Judgement(REFUTED, "attempts.too-many", said, **text)
+    elif seen > most + schedule.kills:
+        said = f"after a death the job is tried {seen} times instead of {most}"
+        yield name_risk("attempts-doubled", RiskGrade.MINOR, said, **text)
 
 
 def _not_tried_again(history: History, reference: Reference) -> Iterator[Judgement]:
@@ -496,8 +512,8 @@ def _judge_dead_letters(history: History, reference: Reference) -> Iterator[Judg
             REFUTED, "dead-letter.early", said, expected="none before it is given up", seen="1"
         )
         return
-    if _is_excused(history, reference, seen):
-        return
+    if _is_excused(history, reference, seen) or schedule.waiting > 1:
+        return  # each copy of a message that waited may be given up by itself
     if schedule.family == "distinct" and gives_up(history, reference):
         yield from _letters_of_two(history, seen)
         return

@@ -18,7 +18,7 @@ from skillrun.proof.judges.records import (
     has_value,
     template,
 )
-from skillrun.proof.reference import REFUTED, Judgement, Reference, hit_items
+from skillrun.proof.reference import OUTAGES, REFUTED, Judgement, Reference, hit_items
 from skillrun.proof.schedule import Schedule
 from skillrun.proof.ticks import is_idle, is_polled
 
@@ -29,7 +29,8 @@ QUESTIONS = {
     "retry": "will it retry?",
 }
 _OF_THE_JOB = ("ran", "succeeded")  # asked of the job, whichever of its deliveries tells it
-_NOT_ASKED = ("late-error", "store-error")  # the spec says nothing of how such a delivery ends
+# The spec says nothing of how such a delivery ends.
+_NOT_ASKED = OUTAGES | {"late-error", "rival"}
 # "succeeded", "successful"; not "unsuccessful", "no success", nor a field such as `success=False`.
 _SUCCESS = re.compile(
     r"(?<!un)(?<!not )(?<!no )succe(?:ss(?:ful(?:ly)?)?|eded)\b(?!\s*[=:])", re.IGNORECASE

@@ -6,7 +6,18 @@ import re
 from collections.abc import Callable, Iterator
 
 from skillrun.proof.history import Event, History
-from skillrun.proof.judges import attempts, effects, logs, process, state, unknowns, varied
+from skillrun.proof.judges import (
+    attempts,
+    effects,
+    leaks,
+    logs,
+    outages,
+    process,
+    rivals,
+    state,
+    unknowns,
+    varied,
+)
 from skillrun.proof.judges.publishing import another_job
 from skillrun.proof.judges.risks import hold_to_contract, set_aside
 from skillrun.proof.reference import HINT, INCOMPLETE, REFUTED, RISK, Judgement, Reference
@@ -18,6 +29,8 @@ JUDGES: dict[str, Judge] = {
     "state": state.judge,
     "attempts": attempts.judge,
     "logs": logs.lies,
+    "outages": outages.judge,
+    "leaks": leaks.judge,
     "unknowns": unknowns.judge,
 }
 """Each looks at one history. Whether logs tell enough is judged over all histories: see `logs.py`."""
@@ -31,6 +44,10 @@ IN_ONE_PROCESS: dict[str, Judge] = {"process": process.judge, "unknowns": unknow
 
 OF_VARIED: dict[str, Judge] = {"varied": varied.judge}
 """For payloads that nobody gave: whether each can be done at all is not asked."""
+
+
+OF_RIVALS: dict[str, Judge] = {"rivals": rivals.judge}
+"""For rows that somebody else changes: what the single run leaves is no comparison."""
 
 
 # Between two deliveries virtual time moves by a second and by what the first one took. Where it moved
@@ -66,6 +83,8 @@ def _choose_judges(history: History) -> dict[str, Judge]:
         return {"unknowns": unknowns.judge}
     if history.schedule.family == "varied":
         return OF_VARIED
+    if history.schedule.family == "rival":
+        return OF_RIVALS
     return IN_ONE_PROCESS if history.schedule.same else JUDGES
 
 

@@ -28,6 +28,33 @@ class RiskRule:
 
 _RULES = (
     RiskRule(
+        name="secret-logged",
+        part="observability",
+        grades=(RiskGrade.LEAK,),
+        cause="the record is made of more than what tells the job",
+        closes="log the job's key fields, and no payload or row as a whole",
+    ),
+    RiskRule(
+        name="rival-overwritten",
+        part="idempotency",
+        grades=(RiskGrade.MONEY, RiskGrade.LOST, RiskGrade.MINOR),
+        cause="the job writes what it has read before, and does not ask whether that still holds",
+        closes=(
+            "write only the columns that the job changes, and only where the row is still as it was"
+            " read: a condition in the UPDATE, a version column, or SELECT ... FOR UPDATE"
+        ),
+    ),
+    RiskRule(
+        name="rival-ignored",
+        part="idempotency",
+        grades=(RiskGrade.MONEY, RiskGrade.MINOR),
+        cause="the job does not look at the row again once it has begun",
+        closes=(
+            "take the job in the row before its effect (a claim that others respect, or a lock), and"
+            " record what was done to a row that is no longer due"
+        ),
+    ),
+    RiskRule(
         name="broker-lost",
         part="dead-letter",
         grades=(RiskGrade.LOST, RiskGrade.STUCK),
@@ -35,6 +62,56 @@ _RULES = (
         closes=(
             "have a sweep publish again what the database shows as not done, and name it in the"
             " spec: recovers"
+        ),
+    ),
+    RiskRule(
+        name="retry-lost",
+        part="retry",
+        grades=(RiskGrade.LOST, RiskGrade.STUCK),
+        cause="the retry cannot be published, and the library lets go of the message all the same",
+        closes=(
+            "where publishing the retry fails, give the message back or write the record of a job"
+            " that was given up; or have a sweep find what is not done, and name it: recovers"
+        ),
+    ),
+    RiskRule(
+        name="letter-lost",
+        part="dead-letter",
+        grades=(RiskGrade.LOST, RiskGrade.STUCK),
+        cause="the job is let go of although the record that it was given up could not be written",
+        closes=(
+            "try to write the record again, or do not acknowledge the message before it is written;"
+            " or have a sweep find what is not done, and name it: recovers"
+        ),
+    ),
+    RiskRule(
+        name="crash-loop",
+        part="retry",
+        grades=(RiskGrade.LOST, RiskGrade.STUCK),
+        cause="nothing counts the deliveries that end with a death, or keeps a record of the last one",
+        closes=(
+            "count each delivery in the database before the work begins, and give the job up with a"
+            " record after a stated number"
+        ),
+    ),
+    RiskRule(
+        name="attempts-doubled",
+        part="retry",
+        grades=(RiskGrade.MINOR,),
+        cause=(
+            "a death after the retry was published leaves two messages of the job, and each counts"
+            " its own attempts"
+        ),
+        closes="count the attempts in the database, by the job's key, and not in the message",
+    ),
+    RiskRule(
+        name="copies-burn-attempts",
+        part="retry",
+        grades=(RiskGrade.STUCK,),
+        cause="each copy of the message counts as an attempt, however soon it follows another one",
+        closes=(
+            "let a delivery that comes before the next attempt is due leave the job alone: keep"
+            " when that is in the database"
         ),
     ),
 )

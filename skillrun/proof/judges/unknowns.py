@@ -18,6 +18,8 @@ _SAID = re.compile(
 )
 _NUMBER = re.compile(r"\d+")
 _PLACE = re.compile(r"\([^()]+:\d+\)(?= is in neither)")
+# The error is a driver's or a broker's: no list of failures names it.
+_OUTSIDE = ("store-error", "retry-lost", "letter-lost")
 
 
 def judge(history: History, reference: Reference) -> Iterator[Judgement]:
@@ -36,7 +38,7 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
         if delivery.op in ("call", "recover"):
             continue
         yield from undeclared(delivery, reference, history)
-        if history.schedule.family == "store-error":
+        if history.schedule.family in _OUTSIDE:
             continue  # what comes out of it is the driver's, wrapped by whoever is in between
         yield from _judge_ends_of_process(history, delivery)
         if history.schedule.poison is None:

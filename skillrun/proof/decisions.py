@@ -1,0 +1,206 @@
+"""Which other values a column may be given: from the database's own rules, from enums and choices,
+and from what the application's code writes.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from skillrun.proof.rivals import ChangedRow, Rival, name_change, name_decision
+from skillrun.proof.rows import open_rows
+
+_MOST_ROWS = 3  # that one job changes
+_MOST_DECISIONS = 2  # of one column
+_MOST_FILES = 1500
+_MOST_BYTES = 400_000
+_SKIPPED = re.compile(r"(^|/)(\.|tests?/|test_|conftest|migrations/|node_modules/|venv/|alembic/)")
+# What another delivery of the same job, and no other decision, leaves behind; and where every row
+# begins.
+_OF_THE_JOB = re.compile(
+    r"process|sending|running|progress|claim|lock|start|ing$|queue|retry|new$|draft|pend|created",
+    re.IGNORECASE,
+)
+_IN_LIST = r"['\"]?\b{column}\b['\"]?\s*(?:IN\s*\(|=\s*ANY\s*\(+\s*ARRAY\s*\[)([^)\]]*)"
+_TEXT = re.compile(r"'((?:[^']|'')*)'")
+
+
+@dataclass(frozen=True)
+class Code:
+    """The application's own modules, parsed: not its tests, not its migrations."""
+
+    trees: tuple[tuple[str, ast.Module], ...] = ()  # (path, module)
+
+    def find_reached(self, handler: str) -> list[ast.AST]:
+        """The functions and classes that a handler ("package.module:function") may come to, by
+        their names: rather too many than too few.
+        """
+        named: dict[str, list[ast.AST]] = {}
+        for _path, tree in self.trees:
+            for node in ast.walk(tree):
+                if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                    named.setdefault(node.name, []).append(node)
+        waiting = handler.partition(":")[2].split(".")
+        seen = set(waiting)
+        found: list[ast.AST] = []
+        while waiting:
+            for node in named.get(waiting.pop(), ()):
+                found.append(node)
+                called = _list_names(node) - seen
+                seen |= called
+                waiting += called & named.keys()
+        return found
+
+
+def _list_names(node: ast.AST) -> set[str]:
+    """Every name and attribute in it, its decorators and bases included."""
+    names = {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
+    return names | {one.attr for one in ast.walk(node) if isinstance(one, ast.Attribute)}
+
+
+def read_code(root: Path, words: Iterable[str], modules: Iterable[str] = ()) -> Code:
+    """The modules under a folder in which one of the words occurs, and those with these paths."""
+    sought = tuple(word.lower() for word in words)
+    paths = set(modules)
+    found: list[tuple[str, ast.Module]] = []
+    for path in sorted(root.rglob("*.py"))[:_MOST_FILES]:
+        name = path.relative_to(root).as_posix()
+        if _SKIPPED.search(name):
+            continue
+        with contextlib.suppress(OSError, ValueError, SyntaxError, RecursionError):
+            text = path.read_text(encoding="utf-8")
+            is_sought = any(word in text.lower() for word in sought)
+            if len(text) <= _MOST_BYTES and (name in paths or is_sought):
+                found.append((name, ast.parse(text)))
+    return Code(tuple(found))
+
+
+def list_rivals(
+    store: Any, root: Path, handler: str, modules: Iterable[str], rows: Iterable[ChangedRow]
+) -> list[Rival]:
+    """What others may commit to the rows that a job changes. `modules`: of the repository, imported
+    by the handler's process.
+    """
+    changed = list(rows)[:_MOST_ROWS]
+    code = read_code(root, {name for row in changed for name in row.decided}, modules)
+    reached = code.find_reached(handler)
+    found: list[Rival] = []
+    for row in changed:
+        if row.untouched:
+            found.append(name_change(row))
+        for column in row.decided:
+            values = (str(row.before[column]), str(row.after[column]))
+            others = find_decisions(store, code, row.table.name, column, values)
+            own = set(find_written(code, column, reached))
+            # What nobody but the job itself writes comes last: it is the least likely decision.
+            others.sort(key=own.__contains__)
+            for value in others[:_MOST_DECISIONS]:
+                found.append(name_decision(row, column, value, is_own=value in own))
+    return found
+
+
+def find_decisions(
+    store: Any, code: Code, table: str, column: str, values: tuple[str, str]
+) -> list[str]:
+    """Other values than the two that the job itself finds and leaves, those first that the
+    application's code writes.
+    """
+    written = list(find_written(code, column))
+    listed = [*_find_in_database(store, table, column, values), *_find_in_code(code, values)]
+    written += [value for value in listed if value not in written]
+    others = [value for value in dict.fromkeys(written) if value not in values]
+    return [value for value in others if not _OF_THE_JOB.search(value)]
+
+
+def _find_in_database(
+    store: Any, table: str, column: str, values: tuple[str, str]
+) -> Iterator[str]:
+    """A CHECK, or PostgreSQL's own enum, that lists both values."""
+    pattern = re.compile(_IN_LIST.format(column=re.escape(column)), re.IGNORECASE)
+    with open_rows(store) as rows:
+        for text in rows.rules(table) if rows else ():
+            for match in pattern.finditer(text):
+                listed = _TEXT.findall(match[1])
+                if set(values) <= set(listed):
+                    yield from listed
+
+
+def _find_in_code(code: Code, values: tuple[str, str]) -> Iterator[str]:
+    """A class, a list or a dict in which both values stand beside others."""
+    for _path, tree in code.trees:
+        for node in ast.walk(tree):
+            listed = list(_list_texts(node))
+            if set(values) <= set(listed):
+                yield from listed
+
+
+def _list_texts(node: ast.AST) -> Iterator[str]:
+    """The texts of what names several values of one kind."""
+    if isinstance(node, ast.ClassDef):
+        for statement in node.body:
+            if isinstance(statement, ast.Assign):
+                yield from _first_text(statement.value)
+    elif isinstance(node, ast.List | ast.Tuple | ast.Set):
+        for element in node.elts:
+            yield from _first_text(element)
+    elif isinstance(node, ast.Subscript):
+        yield from _list_texts(node.slice)  # Literal["a", "b"]
+
+
+def _first_text(node: ast.expr) -> Iterator[str]:
+    """A text, or the first of a pair as Django's choices have it."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        yield node.value
+    elif isinstance(node, ast.Tuple) and node.elts:
+        yield from _first_text(node.elts[0])
+
+
+def find_written(code: Code, column: str, within: Iterable[ast.AST] | None = None) -> Iterator[str]:
+    """The values that code gives a column: in SQL, as an attribute, as a keyword of an update.
+    `within`: these parts of it alone.
+    """
+    in_sql = re.compile(
+        rf"\bset\b[^;]*?\b{re.escape(column)}\b['\"]?\s*=\s*'([^']*)'", re.IGNORECASE
+    )
+    members = dict(_find_members(code))
+    parts = [tree for _path, tree in code.trees] if within is None else within
+    for part in parts:
+        for node in ast.walk(part):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield from in_sql.findall(node.value)
+            elif (isinstance(node, ast.Assign) and _names_column(node.targets, column)) or (
+                isinstance(node, ast.keyword) and node.arg == column
+            ):
+                yield from _read_value(node.value, members)
+
+
+def _names_column(targets: Iterable[ast.expr], column: str) -> bool:
+    return any(isinstance(one, ast.Attribute) and one.attr == column for one in targets)
+
+
+def _read_value(node: ast.expr, members: dict[str, str]) -> Iterator[str]:
+    """A text, or a member of an enum: `Status.VOID`, `Status.VOID.value`."""
+    if isinstance(node, ast.Attribute) and node.attr == "value":
+        node = node.value
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name | ast.Attribute):
+        owner = node.value.id if isinstance(node.value, ast.Name) else node.value.attr
+        if f"{owner}.{node.attr}" in members:
+            yield members[f"{owner}.{node.attr}"]
+    yield from _first_text(node)
+
+
+def _find_members(code: Code) -> Iterator[tuple[str, str]]:
+    """("Status.VOID", "void") for each text that a class names."""
+    for _path, tree in code.trees:
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.ClassDef):
+                continue
+            for statement in node.body:
+                if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
+                    for text in _first_text(statement.value):
+                        yield f"{node.name}.{statement.targets[0].id}", text

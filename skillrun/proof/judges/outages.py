@@ -1,0 +1,132 @@
+"""The broker, a store or each worker fails: the job is done, or a record says that it is not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from skillrun.core.verdict import RiskGrade
+from skillrun.proof.history import History
+from skillrun.proof.judges.attempts import SHORTEST_SHARE_WITH_JITTER, SLACK_S, faults_met
+from skillrun.proof.judges.effects import is_kept
+from skillrun.proof.judges.risks import name_risk
+from skillrun.proof.reference import REFUTED, Judgement, Reference
+from skillrun.proof.schedule import EVERY, Fault
+
+_SAID = {
+    "retry-lost": "the job's retry could not be published",
+    "letter-lost": "the record of a job that was given up could not be written",
+    "crash-loop": "each delivery of the message kills its worker",
+}
+_EXPECTED = "the job comes again, or a record says that it does not"
+# A policy of a few seconds is over soon, copies or not.
+_SHORT_POLICY_S = 10.0
+
+
+def judge(history: History, reference: Reference) -> Iterator[Judgement]:
+    """See the families of the same names."""
+    family = history.schedule.family
+    if family == "copies":
+        yield from _judge_copies(history, reference)
+    if family not in _SAID or history.hung or not _have_all_been_met(history):
+        return
+    if family == "crash-loop" and history.pending:
+        yield _say_endless(history)
+    elif not history.pending and not _is_over(history, reference):
+        yield _say_gone(history, reference)
+
+
+def _have_all_been_met(history: History) -> bool:
+    """Of an error and a failure after it, the second one alone shows something."""
+    met = {str(event["at"]) for event in history.events if event.kind == "fault"}
+    return all(_was_met(fault, met) for fault in history.schedule.faults)
+
+
+def _was_met(fault: Fault, met: set[str]) -> bool:
+    if not fault.at.endswith(("#*", "!")):
+        return fault.at in met
+    name = fault.at.rpartition("#")[0]
+    return any(at.rpartition("#")[0] == name for at in met)
+
+
+def _is_over(history: History, reference: Reference) -> bool:
+    """The job is done, or was given up with a record; a sweep may find it; or the library loses
+    what a death takes along, which other schedules say.
+    """
+    if is_kept(history, reference) or reference.spec.recovers or history.lost:
+        return True
+    last = history.runs[-1] if history.runs else None
+    if last is None or last.outcome != "succeeded":
+        return False
+    done = {(call["effect"], call["subject"]) for call in history.performed()}
+    wanted = {(call["effect"], call["subject"]) for call in reference.once.performed()}
+    return wanted <= done
+
+
+def _say_endless(history: History) -> Judgement:
+    seen = f"{len(history.runs)}+"
+    said = f"a message that kills its worker each time is delivered {seen} times: nothing ends it"
+    return name_risk(
+        "crash-loop", RiskGrade.STUCK, said, expected="a stated number, and a record", seen=seen
+    )
+
+
+def _say_gone(history: History, reference: Reference) -> Judgement:
+    """Where nothing shows the job any more, the promise of a dead letter is broken."""
+    family = history.schedule.family
+    showing = find_showing(history, reference)
+    if showing:
+        said = (
+            f"{_SAID[family]}: the job is not done until a person sees that"
+            f" {', '.join(showing)} still shows it"
+        )
+        return name_risk(
+            family, RiskGrade.STUCK, said, expected=_EXPECTED, seen="it waits for a person"
+        )
+    said = f"{_SAID[family]}, and nothing shows that the job was to be done"
+    letter = reference.spec.dead_letter
+    # What the library keeps by itself it cannot keep where its own broker fails.
+    if letter is not None and letter.kind in ("table", "queue"):
+        return Judgement(
+            REFUTED, "dead-letter.missing", said, expected=_EXPECTED, seen="no dead letter"
+        )
+    return name_risk(family, RiskGrade.LOST, said, expected=_EXPECTED, seen="nothing")
+
+
+def find_showing(history: History, reference: Reference) -> list[str]:
+    """The state queries that do not answer as they do once the job is done."""
+    found = []
+    for name, rows in history.state.items():
+        wanted = reference.once.state.get(name)
+        if name not in reference.volatile and isinstance(rows, list) and rows != wanted:
+            found.append(name)
+    return found
+
+
+def _judge_copies(history: History, reference: Reference) -> Iterator[Judgement]:
+    """Copies that waited come within seconds of each other. All of the declared attempts may not
+    be over long before the declared waits are.
+    """
+    retry = reference.spec.retry
+    if retry is None or retry.kind == "none" or history.pending or history.hung:
+        return
+    every = any(fault.delivery == EVERY for fault in history.schedule.faults)
+    wanted = sum(retry.delays())
+    if not every or wanted < _SHORT_POLICY_S:
+        return
+    hit = {event.number for event in faults_met(history)}
+    tried = [run for run in history.runs if any(event.number in hit for event in run.events)]
+    if len(tried) < 2 or len(tried) < (retry.max_attempts or 0):
+        return
+    passed = tried[-1].clock - tried[0].clock
+    if passed + SLACK_S * len(tried) < wanted * SHORTEST_SHARE_WITH_JITTER:
+        said = (
+            f"{history.schedule.waiting} copies of a message that waited use up all"
+            f" {retry.max_attempts} attempts within {passed:.0f} s"
+        )
+        yield name_risk(
+            "copies-burn-attempts",
+            RiskGrade.STUCK,
+            said,
+            expected=f"{wanted:.0f} s of backoff",
+            seen=f"{passed:.0f} s",
+        )

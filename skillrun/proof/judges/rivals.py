@@ -1,0 +1,93 @@
+"""What becomes of a change that somebody else commits while the job runs.
+
+No promise of a spec covers it: each is a risk. Whoever notices, and says so in a dead letter, a row of
+its own, a warning or an error, has done what can be done: an effect cannot be taken back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from skillrun.core.verdict import RiskGrade
+from skillrun.proof.history import Event, History
+from skillrun.proof.judges.risks import name_risk
+from skillrun.proof.reference import Judgement, Reference
+from skillrun.proof.rivals import Rivalry
+
+_LOUD = ("WARNING", "ERROR", "CRITICAL")
+
+
+def judge(history: History, reference: Reference) -> Iterator[Judgement]:
+    """A change that is overwritten, and a decision that is ignored."""
+    for rivalry in history.rivalries:
+        if rivalry.landed is None:
+            continue
+        if rivalry.rival.is_decision:
+            yield from _judge_decision(history, reference, rivalry)
+        elif rivalry.overwritten:
+            yield _tell_change(rivalry)
+
+
+def _tell_change(rivalry: Rivalry) -> Judgement:
+    row, lost = rivalry.rival.row, rivalry.overwritten
+    names, first = ", ".join(lost), lost[0]
+    return name_risk(
+        "rival-overwritten",
+        RiskGrade.LOST,
+        f"what somebody else changed in {row.table.name} ({names}) while the job ran is overwritten"
+        " with what the job had read before",
+        expected=f"{first} = {rivalry.written[first]!r}",
+        seen=f"{first} = {rivalry.final[first]!r}",
+    )
+
+
+def _judge_decision(
+    history: History, reference: Reference, rivalry: Rivalry
+) -> Iterator[Judgement]:
+    column = rivalry.rival.column or ""
+    value, final = rivalry.rival.value, rivalry.final.get(column)
+    landed = rivalry.landed or 0
+    done = [event for event in history.performed() if event.number > landed]
+    numbers = tuple(event.number for event in done)
+    shown = f"{rivalry.rival.row.table.name}.{column}"
+    names = ", ".join(dict.fromkeys(str(event["effect"]) for event in done))
+    if rivalry.overwritten:
+        after = f", and {names} took place after it" if done else ""
+        yield name_risk(
+            "rival-overwritten",
+            _grade(rivalry, RiskGrade.MONEY if done else RiskGrade.LOST),
+            f"somebody else set {shown} to {value!r} while the job ran; the job overwrote it with"
+            f" {final!r}{after}",
+            events=numbers,
+            expected=f"{column} = {value!r}",
+            seen=f"{column} = {final!r}",
+        )
+    elif history.performed() and not _is_told(history, reference, rivalry):
+        when = "after" if done else "before"
+        names = names or ", ".join(dict.fromkeys(str(e["effect"]) for e in history.performed()))
+        yield name_risk(
+            "rival-ignored",
+            _grade(rivalry, RiskGrade.MONEY),
+            f"somebody else set {shown} to {value!r} while the job ran; {names} took place {when}"
+            " that, and nothing says so",
+            events=numbers,
+            expected="no effect, or a record that an operator finds",
+            seen=f"{column} = {final!r}",
+        )
+
+
+def _grade(rivalry: Rivalry, worst: RiskGrade) -> RiskGrade:
+    """A value that the job itself writes may be another delivery's, which the spec's promises cover."""
+    return RiskGrade.MINOR if rivalry.rival.is_own else worst
+
+
+def _is_told(history: History, reference: Reference, rivalry: Rivalry) -> bool:
+    """Whether an operator learns of it."""
+    if rivalry.left_more or (history.dead_letters or 0) > (reference.once.dead_letters or 0):
+        return True
+    later = [event for event in history.events if event.number > (rivalry.landed or 0)]
+    return any(_is_warning(event) for event in later)
+
+
+def _is_warning(event: Event) -> bool:
+    return event.kind == "log" and event["level"] in _LOUD

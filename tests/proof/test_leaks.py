@@ -1,0 +1,73 @@
+"""A log that tells a secret of the job is a risk; what tells the job is none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from plain_job import JOBS, SPEC, plain_repo, proof_of
+
+from skillrun.core.verdict import RiskGrade
+from skillrun.proof.secrets import find_secrets
+
+CARD = "tok_4f9aa71c03d2"
+STARTED = 'log.info("handle started order_id=%s", order_id)'
+FINISHED = 'log.info("handle finished order_id=%s", order_id)'
+EXAMPLES = [{"order_id": 7, "card_token": CARD}]
+TELLING = {
+    "the payload as a whole": (STARTED, 'log.info("handle started %s", locals())'),
+    "in its own place": (
+        FINISHED,
+        'log.info("handle finished order_id=%s card=%s", order_id, card_token)',
+    ),
+    "as a field": (
+        STARTED,
+        'log.info("handle started order_id=%s", order_id, extra={"card": card_token})',
+    ),
+}
+SILENT = {
+    "the key alone": (STARTED, STARTED),
+    "the last four": (
+        STARTED,
+        'log.info("handle started order_id=%s card=...%s", order_id, card_token[-4:])',
+    ),
+}
+
+
+def proof_with_card(tmp_path: Path, was: str, becomes: str) -> Any:
+    payload = {
+        **SPEC["payload"],
+        "properties": {"order_id": {"type": "integer"}, "card_token": {"type": "string"}},
+        "examples": EXAMPLES,
+    }
+    jobs = JOBS.replace("def handle(order_id):", "def handle(order_id, card_token):")
+    root = plain_repo(
+        tmp_path / "repo", jobs=jobs, changed={"payload": payload}, was=was, becomes=becomes
+    )
+    return proof_of(root)
+
+
+@pytest.mark.parametrize(("was", "becomes"), TELLING.values(), ids=TELLING)
+def test_a_record_that_tells_a_secret_is_a_leak(tmp_path: Path, was: str, becomes: str) -> None:
+    (risk,) = proof_with_card(tmp_path, was, becomes).risks
+    assert (risk.judgement.rule, risk.judgement.grade) == ("secret-logged", RiskGrade.LEAK)
+    assert "card_token" in risk.judgement.message
+    assert CARD not in risk.judgement.message
+
+
+@pytest.mark.parametrize(("was", "becomes"), SILENT.values(), ids=SILENT)
+def test_what_tells_the_job_alone_is_no_leak(tmp_path: Path, was: str, becomes: str) -> None:
+    assert proof_with_card(tmp_path, was, becomes).risks == []
+
+
+def test_secrets_of_rows_and_payloads_but_for_what_tells_the_job() -> None:
+    row = {
+        "id": 1,
+        "api_token": "abcdefgh12345",
+        "email": "ada@example.com",
+        "claim_token": "c" * 20,
+    }
+    payload = {"order": {"password": "hunter2hunter2"}, "token": "t0k3nt0k3nt0k3n"}
+    found = find_secrets([payload], {"users": {(1,): row}}, keys=["order.token"])
+    assert found == {"abcdefgh12345": "users.api_token", "hunter2hunter2": "password"}

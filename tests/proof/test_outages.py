@@ -1,0 +1,194 @@
+"""The broker, a store or each worker fails: a job that is not done is not gone without a record."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from histories import ACKED, DONE, ONCE, commit, effect, fault, history, raised, reference, retry
+from till import SPEC, prove_till
+
+from skillrun.contract.job import BackoffSpec, DeadLetter, JobSpec, Retry, Sweep
+from skillrun.proof.cause import UNKNOWN, find_cause
+from skillrun.proof.families.outages import lose_letters, lose_retry
+from skillrun.proof.judges.registry import judge_history
+from skillrun.proof.reference import HINT, Judgement, Reference
+from skillrun.proof.schedule import parse_schedule
+
+AWAY = "kombu.exceptions:OperationalError"
+NO_RETRY = f"raise=till.bank:Away@before:charge#1 raise={AWAY}@before:publish#1"
+FOR_EVER = "raise=till.bank:Away@before:charge#*/*"
+NO_LETTER = f"{FOR_EVER} fail@before:commit#2/5"
+DIES = "kill@before:charge#1/*"
+AFTER_RETRY = f"{FOR_EVER} kill@after:publish#1"
+COPIES = f"{FOR_EVER} waiting=3"
+
+# Each takes one guard away.
+FORGETS_REJECT = ("    except Reject as error:\n", "    except ZeroDivisionError as error:\n")
+FORGETS_STORE = (
+    "    except sqlite3.OperationalError as error:\n",
+    "    except ZeroDivisionError as error:\n",
+)
+COUNTS_MESSAGES = (
+    "    tries, early = began\n",
+    "    tries, early = self.request.retries, 0\n",
+)
+COUNTS_COPIES = (" or row[2] > time.time()", "")
+# Nothing but the dead letter says that a job was given up.
+BLIND = {"proof": {**SPEC["proof"], "state": {"orders": "select id from orders order by 1"}}}
+
+
+# -- with a real handler
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("only", [NO_RETRY, NO_LETTER, DIES, AFTER_RETRY, COPIES])
+def test_a_careful_handler_survives(only: str, tmp_path: Path) -> None:
+    proof = prove_till(tmp_path / "repo", only)
+    assert (proof.verdict, proof.risks, proof.incomplete) == ("proved", [], [])
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("only", "edit", "rule", "grade"),
+    [
+        (NO_RETRY, FORGETS_REJECT, "retry-lost", "stuck"),
+        (NO_LETTER, FORGETS_STORE, "letter-lost", "stuck"),
+        (DIES, COUNTS_MESSAGES, "crash-loop", "stuck"),
+        (AFTER_RETRY, COUNTS_MESSAGES, "attempts-doubled", "minor"),
+        (COPIES, COUNTS_COPIES, "copies-burn-attempts", "stuck"),
+    ],
+)
+def test_a_guard_that_is_missing_is_a_risk(
+    only: str, edit: tuple[str, str], rule: str, grade: str, tmp_path: Path
+) -> None:
+    proof = prove_till(tmp_path / "repo", only, edit)
+    assert proof.verdict == "proved"
+    assert [(r.judgement.rule, r.judgement.grade) for r in proof.risks] == [(rule, grade)]
+    assert str(proof.risks[0].tried.schedule) == only
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(("only", "edit"), [(NO_RETRY, FORGETS_REJECT), (NO_LETTER, FORGETS_STORE)])
+def test_a_promised_record_that_is_nowhere_is_refuted(
+    only: str, edit: tuple[str, str], tmp_path: Path
+) -> None:
+    proof = prove_till(tmp_path / "repo", only, edit, **BLIND)
+    assert proof.verdict == "refuted"
+    assert proof.witnesses[0].judgement.rule == "dead-letter.missing"
+
+
+# -- the judge, by histories of a few events
+
+
+def told(text: str, *deliveries: Any, **more: Any) -> list[Judgement]:
+    """What is said of a history, by a spec with these parts."""
+    pending = more.pop("pending", 0)
+    state = more.pop("state", [])
+    spec = JobSpec(version=1, job="job", effects=reference().spec.effects, **more)
+    seen = history(text, *deliveries, state=state, pending=pending)
+    found = judge_history(seen, Reference(spec, ONCE))
+    return [one for one in found if one.verdict != HINT]
+
+
+LOSES = "raise=app.mail:Away@before:email#1 raise=ConnectionError@before:publish#1"
+LOST = [fault("raise", "before:email#1"), fault("raise", "before:publish#1"), raised(), ACKED]
+
+
+def test_who_lets_go_of_a_job_has_left_something_that_shows_it() -> None:
+    (stuck,) = told(LOSES, LOST)
+    assert (stuck.rule, stuck.grade) == ("retry-lost", "stuck")
+    (lost,) = told(LOSES, LOST, state=ONCE.state["rows"])
+    assert (lost.rule, lost.grade) == ("retry-lost", "lost")
+
+
+def test_a_job_that_comes_again_or_is_swept_is_not_lost() -> None:
+    assert told(LOSES, LOST, DONE, state=ONCE.state["rows"]) == []
+    assert told(LOSES, LOST, recovers=(Sweep(call="app:sweep", every=60.0),)) == []
+
+
+def test_a_job_without_its_effect_is_not_done_whatever_the_handler_returned() -> None:
+    swallowed = [*LOST[:2], ("returned", {}), ACKED]
+    (found,) = told(LOSES, swallowed)
+    assert found.rule == "retry-lost"
+
+
+def test_a_broker_that_was_not_reached_shows_nothing() -> None:
+    only_first = [fault("raise", "before:email#1"), raised(), ACKED]
+    assert told(LOSES, only_first) == []
+
+
+def test_a_letter_of_the_library_itself_is_no_promise_of_the_handler() -> None:
+    (risk,) = told(LOSES, LOST, state=[[1]], dead_letter=DeadLetter(kind="framework"))
+    assert risk.verdict == "risk"
+    (broken,) = told(LOSES, LOST, state=[[1]], dead_letter=DeadLetter(kind="table", where="dead"))
+    assert (broken.verdict, broken.rule) == ("refuted", "dead-letter.missing")
+    assert find_cause(history(LOSES, LOST), broken) != UNKNOWN
+
+
+KILLED = [fault("kill", "before:email#1"), ("died", {"signal": 9, "exit": None})]
+
+
+def test_deaths_without_an_end_are_told_with_their_number() -> None:
+    (found,) = told("kill@before:email#1/*", *[KILLED] * 21, pending=1)
+    assert (found.rule, found.grade, found.seen) == ("crash-loop", "stuck", "21+")
+
+
+FAILED = [fault("raise", "before:email#1"), raised(), retry(), ACKED]
+EVERY = "raise=app.mail:Away@before:email#1/*"
+POLICY = Retry(max_attempts=3, backoff=BackoffSpec(kind="exponential", base=20.0))
+
+
+@pytest.mark.parametrize(("deliveries", "risks"), [(3, ["copies-burn-attempts"]), (2, [])])
+def test_attempts_that_are_over_within_seconds(deliveries: int, risks: list[str]) -> None:
+    """One after the other within a second each; fewer than the declared ones are another matter."""
+    found = told(f"{EVERY} waiting=3", *[FAILED] * deliveries, retry=POLICY)
+    assert [one.rule for one in found] == risks
+
+
+def test_a_policy_of_a_few_seconds_is_over_soon() -> None:
+    fast = Retry(max_attempts=3, backoff=BackoffSpec(kind="fixed", base=1.0))
+    assert told(f"{EVERY} waiting=3", *[FAILED] * 3, retry=fast) == []
+
+
+@pytest.mark.parametrize(
+    ("attempts", "verdict"), [(4, []), (5, ["risk"]), (6, ["risk"]), (7, ["refuted"])]
+)
+def test_one_death_explains_one_attempt_more(attempts: int, verdict: list[str]) -> None:
+    """Twice as many are two messages that each count for themselves; more are not bounded so."""
+    text = f"{EVERY} kill@after:publish#1"
+    dies = [fault("raise", "before:email#1"), retry(), *KILLED]
+    found = told(text, dies, *[FAILED] * (attempts - 1), retry=POLICY)
+    assert [one.verdict for one in found] == verdict
+
+
+# -- the families
+
+
+def published(label: str = "job", *, to_handler: bool = True) -> tuple[str, dict[str, Any]]:
+    name = "publish#1" if to_handler else f"publish-{label}#1"
+    fields = {"kind": "publish", "name": name, "to_handler": to_handler, "label": label}
+    return ("at", {"when": "before", **fields})
+
+
+def test_the_retry_is_lost_where_a_delivery_publishes_one() -> None:
+    text = "raise=app.mail:Away@before:email#1"
+    tried = [fault("raise", "before:email#1"), published(), retry(), ACKED]
+    (found,) = lose_retry([history(text, tried, DONE)], AWAY)
+    assert str(found) == f"{text} raise={AWAY}@before:publish#1"
+    assert parse_schedule(str(found)) == found
+    # A library that gives the message back has no retry to publish.
+    assert list(lose_retry([history(text, [*tried[:1], ACKED], DONE)], AWAY)) == []
+
+
+def test_a_letter_is_lost_where_something_is_written_after_the_last_error() -> None:
+    text = "raise=app.mail:Away@before:email#1/*"
+    last = [*effect(), *commit(1), fault("raise", "before:email#1"), *commit(2)]
+    last += [published("dead", to_handler=False)]
+    found = [str(one) for one in lose_letters([history(text, FAILED, last)], AWAY)]
+    assert found == [
+        f"{text} fail@before:commit#2/2",
+        f"{text} raise={AWAY}@before:publish-dead#1/2",
+    ]
+    assert [parse_schedule(one).family for one in found] == ["letter-lost"] * 2

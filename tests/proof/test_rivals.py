@@ -1,0 +1,215 @@
+"""Somebody else commits to the rows of a job while it runs: who overwrites or ignores that is at risk."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+import helpers
+import pytest
+import yaml
+from plain_job import JOBS, SPEC, target_of
+
+from skillrun.core.verdict import RiskGrade
+from skillrun.proof.attempt import try_prove
+from skillrun.proof.decisions import find_decisions, read_code
+from skillrun.proof.families import registry, rivals
+from skillrun.proof.result import Proof
+from skillrun.proof.rivals import make_other
+from skillrun.proof.state import SqliteStore
+
+SCHEMA = """
+    import os
+    import sqlite3
+
+    db = sqlite3.connect(os.environ["APP_DB"])
+    db.execute(
+        "create table orders (id integer primary key, status text check (status in ('open', 'paid', 'void')),"
+        " address text, version integer not null default 1)"
+    )
+    db.execute("create table problems (order_id integer)")
+    db.execute("insert into orders (id, status, address) values (7, 'open', '1 Mill Lane')")
+    db.commit()
+"""
+# What stands between `def handle(order_id):` and the end: `db` is a connection of sqlite3.
+AT_RISK = {
+    "the row is written whole": (
+        """
+        row = db.execute("select status, address from orders where id = ?", (order_id,)).fetchone()
+        if row[0] != "open":
+            return
+        send(order_id, key=f"order-{order_id}")
+        db.execute("update orders set status = 'paid', address = ? where id = ?", (row[1], order_id))
+        """,
+        {"rival-overwritten": RiskGrade.MONEY},
+    ),
+    "check, then act": (
+        """
+        if db.execute("select status from orders where id = ?", (order_id,)).fetchone()[0] != "open":
+            return
+        send(order_id, key=f"order-{order_id}")
+        db.execute("update orders set status = 'paid' where id = ?", (order_id,))
+        """,
+        {"rival-overwritten": RiskGrade.MONEY},
+    ),
+    "a guard whose answer nobody reads": (
+        """
+        if db.execute("select status from orders where id = ?", (order_id,)).fetchone()[0] != "open":
+            return
+        send(order_id, key=f"order-{order_id}")
+        db.execute("update orders set status = 'paid' where id = ? and status = 'open'", (order_id,))
+        """,
+        {"rival-ignored": RiskGrade.MONEY},
+    ),
+    "a claim without a condition": (
+        """
+        if db.execute("select status from orders where id = ?", (order_id,)).fetchone()[0] == "void":
+            return
+        db.execute("update orders set status = 'paid' where id = ?", (order_id,))
+        db.commit()
+        send(order_id, key=f"order-{order_id}")
+        """,
+        {"rival-overwritten": RiskGrade.MONEY},
+    ),
+    "a value that the job writes itself": (
+        """
+        if db.execute("select status from orders where id = ?", (order_id,)).fetchone()[0] != "open":
+            return
+        try:
+            send(order_id, key=f"order-{order_id}")
+        except ValueError:
+            db.execute("update orders set status = 'void' where id = ?", (order_id,))
+            return
+        db.execute("update orders set status = 'paid' where id = ? and status = 'open'", (order_id,))
+        """,
+        {"rival-ignored": RiskGrade.MINOR},
+    ),
+    "a guard that tells nobody": (
+        """
+        if db.execute("select status from orders where id = ?", (order_id,)).fetchone()[0] != "open":
+            return
+        send(order_id, key=f"order-{order_id}")
+        sql = "update orders set status = 'paid' where id = ? and status = 'open'"
+        if not db.execute(sql, (order_id,)).rowcount:
+            log.info("order_id=%s was no longer open", order_id)
+        """,
+        {"rival-ignored": RiskGrade.MONEY},
+    ),
+}
+SAFE = {
+    "a lock around all": """
+        db.execute("begin immediate")
+        if db.execute("select status from orders where id = ?", (order_id,)).fetchone()[0] != "open":
+            return
+        send(order_id, key=f"order-{order_id}")
+        db.execute("update orders set status = 'paid' where id = ?", (order_id,))
+        """,
+    "a claim with a condition": """
+        sql = "update orders set status = 'paid' where id = ? and status = 'open'"
+        if not db.execute(sql, (order_id,)).rowcount:
+            return
+        db.commit()
+        send(order_id, key=f"order-{order_id}")
+        """,
+    "a guard that warns": """
+        if db.execute("select status from orders where id = ?", (order_id,)).fetchone()[0] != "open":
+            return
+        send(order_id, key=f"order-{order_id}")
+        sql = "update orders set status = 'paid' where id = ? and status = 'open'"
+        if not db.execute(sql, (order_id,)).rowcount:
+            log.warning("order_id=%s was no longer open", order_id)
+        """,
+    "a guard that leaves a record": """
+        if db.execute("select status from orders where id = ?", (order_id,)).fetchone()[0] != "open":
+            return
+        send(order_id, key=f"order-{order_id}")
+        sql = "update orders set status = 'paid' where id = ? and status = 'open'"
+        if not db.execute(sql, (order_id,)).rowcount:
+            db.execute("insert into problems values (?)", (order_id,))
+        """,
+    "a version": """
+        row = db.execute("select status, version, address from orders where id = ?", (order_id,)).fetchone()
+        if row[0] != "open":
+            return
+        send(order_id, key=f"order-{order_id}")
+        sql = "update orders set status = 'paid', address = ?, version = version + 1 where id = ? and version = ?"
+        if not db.execute(sql, (row[2], order_id, row[1])).rowcount:
+            log.error("order_id=%s was changed meanwhile", order_id)
+        """,
+}
+
+
+def proof_beside_rivals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str) -> Proof:
+    """The single run and the rivals' schedules of a handler, nothing else."""
+    monkeypatch.setattr(registry, "FAMILIES", (rivals.rival,))
+    head, _, _ = textwrap.dedent(JOBS).partition("    log.info(")
+    inner = textwrap.indent(textwrap.dedent(body), " " * 8)
+    jobs = f"{head}    with closing(sqlite3.connect(DB)) as db, db:\n{inner}"
+    proof = {**SPEC["proof"], "state": {"orders": "select id, status from orders order by 1"}}
+    spec = {**SPEC, "trigger": {"type": "event"}, "proof": proof}
+    files = {
+        "jobs.py": jobs,
+        "schema.py": SCHEMA,
+        ".skillrun/jobs/handle-order.yaml": yaml.safe_dump(spec),
+    }
+    return try_prove(target_of(helpers.build_tree(tmp_path / "repo", files)))
+
+
+@pytest.mark.parametrize(("body", "expected"), AT_RISK.values(), ids=AT_RISK)
+def test_a_rival_that_is_overwritten_or_ignored_is_a_risk(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    body: str,
+    expected: dict[str, RiskGrade],
+) -> None:
+    proof = proof_beside_rivals(tmp_path, monkeypatch, body)
+    found = {risk.judgement.rule: risk.judgement.grade for risk in proof.risks}
+    assert found == expected
+    assert all(risk.stable for risk in proof.risks)
+
+
+@pytest.mark.parametrize("body", SAFE.values(), ids=SAFE)
+def test_who_keeps_a_rival_out_or_tells_of_it_is_at_no_risk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str
+) -> None:
+    proof = proof_beside_rivals(tmp_path, monkeypatch, body)
+    assert any(schedule.family == "rival" for schedule in proof.plan.schedules)
+    assert proof.risks == []
+
+
+def test_decisions_come_from_enums_and_from_the_code_that_writes_them(tmp_path: Path) -> None:
+    files = {
+        "models.py": """
+            from enum import Enum
+
+            class Status(Enum):
+                OPEN = "open"
+                SENT = "sent"
+                VOID = "void"
+                SENDING = "sending"
+        """,
+        "desk.py": """
+            def refund(order):
+                order.status = Status.VOID
+
+            def cancel(db, order_id):
+                db.execute("update orders set status = 'cancelled' where id = ?", (order_id,))
+        """,
+        "tests/test_desk.py": """
+            def test_it(order):
+                order.status = "only in a test"
+        """,
+    }
+    root = helpers.build_tree(tmp_path / "repo", files)
+    code = read_code(root, {"status"})
+    store = SqliteStore(tmp_path / "none.db")
+    found = find_decisions(store, code, "orders", "status", ("open", "sent"))
+    assert sorted(found) == ["cancelled", "void"]
+
+
+@pytest.mark.parametrize(
+    ("value", "other"),
+    [(True, False), (0, 1), (41, 42), (1.5, 2.5), ("a", "a~"), ("41", "42"), (None, None)],
+)
+def test_another_value_is_of_the_same_kind(value: object, other: object) -> None:
+    assert make_other(value) == other
