@@ -44,6 +44,23 @@ def answer_in_place(original: Any, error: Exception, given: dict[str, Any]) -> A
     return None
 
 
+def find_unavailable(original: Any) -> Callable[[], BaseException] | None:
+    """Makes what stands for a 503 of the other side, where the callable is a call of an HTTP client;
+    None elsewhere.
+    """
+    library = str(getattr(original, "__module__", "")).partition(".")[0]
+    if library not in _RESPONSES or getattr(original, "__name__", "") not in _CALLS:
+        return None
+
+    def make() -> BaseException:
+        kind = getattr(sys.modules[library], _STATUS_ERRORS[library])
+        error: Any = make_status_error(kind, [503])
+        error.__skillrun__ = True
+        return error  # type: ignore[no-any-return]
+
+    return make
+
+
 def _find_client(original: Any) -> str:
     """The HTTP client that the callable's module has imported, else one that is imported at all."""
     held = getattr(original, "__globals__", {})
@@ -119,6 +136,8 @@ _RESPONSES: dict[str, Callable[[dict[str, Any], str, str], Any]] = {
     "requests": _make_requests,
 }
 
+_STATUS_ERRORS = {"httpx": "HTTPStatusError", "requests": "HTTPError"}
+
 
 def make_status_error(kind: type[BaseException], args: list[Any]) -> BaseException | None:
     """An HTTP client's error about a status, of `args: [503]`; None for every other error.
@@ -128,8 +147,9 @@ def make_status_error(kind: type[BaseException], args: list[Any]) -> BaseExcepti
     library = str(kind.__module__).partition(".")[0]
     if library not in _RESPONSES or len(args) != 1 or not isinstance(args[0], int):
         return None
-    response = _RESPONSES[library]({"status": args[0]}, "post", "/")
     said = f"{args[0]} injected by skillrun"
+    # An API says in its own format what is wrong: whoever reads on finds something to read.
+    response = _RESPONSES[library]({"status": args[0], "json": {"error": said}}, "post", "/")
     try:
         return kind(said, request=response.request, response=response)  # type: ignore[call-arg]
     except TypeError:

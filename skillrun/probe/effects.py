@@ -9,7 +9,7 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from .answers import answer_in_place, make_answer
+from .answers import answer_in_place, find_unavailable, make_answer
 from .names import NotThere, find
 from .recorder import Recorder, brief, shown
 from .swap import replace_everywhere, swap
@@ -144,7 +144,9 @@ class Effect:
         }
         if key_arg:
             fields["key"] = shown(given[key_arg]) if given.get(key_arg) is not None else None
-        self.recorder.boundary("before", name, kind="effect", **fields)
+        unavailable = find_unavailable(self.original)
+        http = {"http": True} if unavailable is not None else {}
+        self.recorder.boundary("before", name, unavailable, kind="effect", **http, **fields)
         return name, fields
 
     def bound(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:

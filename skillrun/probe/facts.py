@@ -30,6 +30,7 @@ class Facts:
     counts_dead: bool = False  # what ends up in its own dead-letter place settles with `dead`
     sets_log_level: bool = False  # its worker gives the root logger a level of its own
     spread: float = 1.0  # its jitter makes a computed wait up to so many times as long
+    keeps_rows: bool = False  # its messages are rows of the application's own database
     broker_error: str = "ConnectionError"  # what a publisher meets whose broker is away
 
 

@@ -203,7 +203,7 @@ class Recorder:
         """Reports "before" or "after" `name`, and meets the fault that is planned there. May not
         return, may raise.
 
-        `failure`: makes the error of a store that fails there.
+        `failure`: makes the error of a store, or of an HTTP service, that fails there.
         """
         if self.channel is None:
             return
@@ -244,7 +244,9 @@ class Recorder:
             raise error
         elif what == "fail" and fault["failure"] is not None:
             broken: BaseException = fault["failure"]()
-            self.emit("fault", at=at, do="fail", text=f"{type(broken).__name__}: {broken}", **place)
+            said = f"{type(broken).__name__}: {broken}"
+            status = getattr(getattr(broken, "response", None), "status_code", None)
+            self.emit("fault", at=at, do="fail", text=said, status=status, **place)
             raise broken
         elif what == "jump":
             self.emit("fault", at=at, do="jump", s=fault["s"], **place)

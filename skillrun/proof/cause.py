@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from skillrun.proof.reference import Judgement
 
 UNKNOWN = "no usual cause fits: read the steps"
+_NOT_SWEPT = "the message is lost, and no sweep of recovers finds the job that it was for"
 
 
 def find_cause(history: History, judgement: Judgement) -> str:
@@ -159,9 +160,13 @@ def _explain_loss(history: History, judgement: Judgement) -> str | None:
         )
     if schedule.family == "distinct":
         return "the two jobs are taken for one: a field is missing in the key"
+    if schedule.emptied is not None:
+        return _NOT_SWEPT
     killed = _find_killed(history)
     if killed is not None:
         return _explain_loss_after_kill(history, killed, judgement.effect)
+    if any(event["status"] for event in _list_faults(history)):
+        return "nobody asks for the status of the answer"
     if any(event["do"] == "raise" for event in _list_faults(history)):
         return _explain_loss_after_error(history)
     if schedule.copies > 1 or schedule.family == "stall":
@@ -221,6 +226,8 @@ def _explain_state(history: History, judgement: Judgement) -> str | None:
     if judgement.rule == "state.distinct-job":
         return "the two jobs are taken for one: a field is missing in the key"
     schedule = history.schedule
+    if schedule.emptied is not None and not history.runs:
+        return _NOT_SWEPT
     if schedule.copies > 1:
         return "two deliveries both pass the check before either writes (check, then act)"
     if schedule.family == "before-commit" or _has_published_first(history):

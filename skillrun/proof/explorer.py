@@ -176,6 +176,8 @@ class Explorer(Messages, Sweeps):
         for move in schedule.moves:
             self._make_move(run, move)
             self._drain_queue(run)
+        if run.emptied:
+            self._let_sweeps_come(run)
         return self._conclude_schedule(run)
 
     def _begin_watch(self, run: Run) -> None:

@@ -92,14 +92,18 @@ def lasts(event: Event) -> bool:
     return event["kind"] == "commit" or (event["kind"] == "redis" and bool(event["write"]))
 
 
+# What the application calls by itself: what it does there is no doing of the handler.
+CALLERS = ("call", "recover")
+
+
 @dataclass(frozen=True)
 class Delivery:
-    """One process: a delivery to the handler, the caller that publishes, or the library after a
-    death.
+    """One process: a delivery to the handler, the caller that publishes, a sweep that brings jobs
+    back, or the library after a death. A broker that loses its messages stands among them, as the
+    number 0.
 
-    `op`: deliver, callback, call, recover, publish, died. `job`: 0 for the proof's own message, 1.. for
-    distinct jobs,
-    -1 poison.
+    `op`: deliver, callback, call, publish, recover, died, broker. `job`: 0 for the proof's own
+    message, 1.. for distinct jobs, -1 poison.
     """
 
     number: int  # from 1, in the order of the beginnings
@@ -209,7 +213,7 @@ class History:
 
     def performed(self, effect: str | None = None) -> tuple[Event, ...]:
         """The effects that took place, in the handler's processes."""
-        found = (e for d in self.deliveries if d.op != "call" for e in d.all("performed"))
+        found = (e for d in self.deliveries if d.op not in CALLERS for e in d.all("performed"))
         return tuple(event for event in found if effect in (None, event["effect"]))
 
     def callbacks(self, run: Delivery) -> tuple[Delivery, ...]:
@@ -220,7 +224,7 @@ class History:
 
     def waits_for_another(self, run: Delivery) -> bool:
         """Whether a delivery comes again although no error was thrown into it, where another one is
-        at the same job, or has died at it: it waits for a lock or a lease, and the job did not fail.
+        at the same job, or has died at it: it waits for a lock or a lease. The job did not fail.
         """
         is_after_death = any(
             other.died and other.job == run.job and other.number < run.number for other in self.runs

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from skillrun.core.verdict import RiskGrade
 from skillrun.probe.facts import BootFacts
+from skillrun.proof.broker import EMPTY
 from skillrun.proof.history import Event, History
 
 if TYPE_CHECKING:
@@ -262,6 +263,11 @@ def must_complete(history: History, reference: Reference) -> bool:
     run.
     """
     schedule = history.schedule
+    if schedule.emptied is not None:
+        # That a sweep brings the job back is a promise of the spec. One that does the work itself
+        # does that of other jobs as well: it is compared by `judges.broker`.
+        works = any(d.op == "recover" and d.first("performed") for d in history.deliveries)
+        return bool(reference.spec.recovers) and was_met(history) and not works
     if schedule.family not in MUST_COMPLETE or gives_up(history, reference):
         return False
     if any(is_success(reference, fault) for fault in schedule.faults):
@@ -293,6 +299,9 @@ def gives_up(history: History, reference: Reference) -> bool:
 
 def was_met(history: History) -> bool:
     """Whether the schedule's faults really came about; a fault that was never reached shows
-    nothing.
+    nothing, and neither does a broker that had nothing to lose.
     """
-    return not history.schedule.faults or any(e.kind == "fault" for e in history.events)
+    met = [event["do"] for event in history.events if event.kind == "fault"]
+    if history.schedule.emptied is not None:
+        return EMPTY in met
+    return not history.schedule.faults or bool(met)

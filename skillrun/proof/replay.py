@@ -27,9 +27,12 @@ def assert_holds(
     from skillrun.proof.attempt import try_prove
     from skillrun.proof.report import proof_report
     from skillrun.proof.result import Target
+    from skillrun.repo.profile import load_profile
 
     place = Path(root).resolve()
-    target = Target(load_spec(place / spec, root=place), place, driver, tuple(paths))
+    profile = load_profile(place)
+    contract = frozenset(profile.contract_risks if profile else ())
+    target = Target(load_spec(place / spec, root=place), place, driver, tuple(paths), contract)
     proof = try_prove(target, only=schedule)
     if proof.verdict != "proved":
         raise AssertionError(told(proof_report(proof, target, f" --spec {spec}", schedule)))

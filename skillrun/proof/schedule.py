@@ -28,6 +28,7 @@ varied=1-50                              payloads that are varied in a key field
 varied=3,17                              these two of them
 poison=0                                 the proof's first poison payload instead of the message
 fresh                                    later deliveries run in another interpreter (hash seed, time zone)
+broker-empty=0                           the broker loses all before the first delivery; 1: after it
 caller-kill@after:publish#1 · caller-raise@before:publish#1 · caller-pause@after:publish#1     in the publisher
 """
 
@@ -47,6 +48,12 @@ _FAULT = re.compile(
     r"(?P<do>kill|kill-worker|raise|fail|stall|switch|rival|caller-kill|caller-raise|caller-pause)"
     r"(?:=(?P<error>[\w.:%*-]+)(?:~(?P<index>\d+))?)?@(?P<at>(?:before|after):[\w.:/-]+#(?:\d+!?|\*))(?:/(?P<delivery>\d+|\*))?"
 )
+
+
+_NUMBERS = {name: name for name in ("copies", "poison", "late", "beside", "waiting")} | {
+    "broker-empty": "emptied"
+}
+"""Word with a number -> the field that it sets."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +100,7 @@ class Schedule:
     same: bool = False  # all deliveries in one process
     beside: int | None = None  # the distinct job that is delivered at the same time
     waiting: int = 1  # so many copies of the message wait at the beginning
+    emptied: int | None = None  # after so many deliveries the broker loses its messages
 
     def __str__(self) -> str:
         # The order is part of the text: a replay and a witness are compared by it.
@@ -104,6 +112,7 @@ class Schedule:
             (f"poison={self.poison}", self.poison is not None),
             ("fresh", self.fresh),
             ("same-process", self.same),
+            (f"broker-empty={self.emptied}", self.emptied is not None),
             (f"late={self.late}", bool(self.late)),
             ("midnight", self.midnight),
             ("jitter=low", self.low_jitter),
@@ -196,8 +205,8 @@ def _add_word(made: Schedule, word: str) -> Schedule:
         return replace(made, low_jitter=True)
     if word in ("lose", "fresh"):
         return replace(made, lose=made.lose or word == "lose", fresh=made.fresh or word == "fresh")
-    if name in ("copies", "poison", "late", "beside", "waiting") and value.isdigit():
-        numbers: dict[str, Any] = {name: int(value)}
+    if name in _NUMBERS and value.isdigit():
+        numbers: dict[str, Any] = {_NUMBERS[name]: int(value)}
         return replace(made, **numbers)
     if re.fullmatch(r"varied=(\d{1,3}-\d{1,3}|\d{1,3}(,\d{1,3})*)", word):
         return replace(made, moves=(*made.moves, word))
@@ -228,6 +237,8 @@ def family_of(schedule: Schedule) -> str:
         return "varied"
     if schedule.same:
         return "same-process"
+    if schedule.emptied is not None:
+        return "broker-lost"
     if schedule.poison is not None:
         return "poison"
     if does & {"caller-kill", "caller-raise"}:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from skillrun.core.text import masked, visible
 from skillrun.probe.recorder import brief
+from skillrun.proof.broker import EMPTY
 
 if TYPE_CHECKING:
     from skillrun.proof.history import Delivery, Event, History
@@ -84,7 +85,7 @@ def _process_names(history: History) -> dict[int, str]:
     for delivery in sorted(history.deliveries, key=lambda item: item.number):
         seen += delivery.op == "deliver"
         known = {"deliver": f"delivery {seen}", "died": "library", "callback": "callback"}
-        known["recover"] = "sweep"
+        known |= {"broker": "the broker", "recover": "sweep"}
         names[delivery.number] = known.get(delivery.op, "publisher")
     return names
 
@@ -105,7 +106,7 @@ def _began(history: History, delivery: Delivery, event: Event) -> str:
     if delivery.op == "call":
         return "the application publishes the job"
     if delivery.op == "recover":
-        return "looks for jobs that stood still"
+        return "the application looks for what stood still"
     if delivery.job and delivery.job in history.payloads:
         what = "a distinct job" if delivery.job > 0 else "a job that cannot be done"
         return f"begins, with {what}: {brief(repr(history.payloads[delivery.job]))}"
@@ -150,11 +151,14 @@ def _later(delay: object) -> str:
 
 
 def _fault(history: History, delivery: Delivery, event: Event) -> str:
+    if event["do"] == EMPTY:
+        return _tell_loss(event["lost"])
     at = str(event["at"]).replace(":", " ", 1)
     does = {
         "kill": f"the process is killed {at}",
         "raise": f"{event['error']} is raised {at}",
         "fail": f"the store fails {at}: {event['text']}",
+        "answer": f"status {event['status']} is answered {at}, and it does not take place",
         "pause": f"it stands still {at}, and the others go on",
         "jump": f"the clock jumps {at}",
     }
@@ -164,7 +168,14 @@ def _fault(history: History, delivery: Delivery, event: Event) -> str:
             return f"somebody else wants to change {rival.rival.text} {at}, and is kept out"
         written = ", ".join(f"{name} = {value!r}" for name, value in rival.written.items())
         return f"somebody else commits to {rival.rival.row.table.name} {at}: {written}"
-    return does.get(str(event["do"]), f"{event['do']} {at}")
+    what = "answer" if event["status"] else str(event["do"])
+    return does.get(what, f"{what} {at}")
+
+
+def _tell_loss(count: int) -> str:
+    if count == 1:
+        return "loses the message that it holds"
+    return f"loses the {count} messages that it holds"
 
 
 def _raised(history: History, delivery: Delivery, event: Event) -> str:

@@ -46,3 +46,15 @@ def test_a_status_is_answered_and_not_raised(tmp_path: Path, posting: str, verdi
     repo = plain_repo(tmp_path / "repo", jobs=jobs, changed=BY_HTTP, was=SENDING, becomes=posting)
     proof = proof_of(repo, f"raise={STATUS}@before:send#1")
     assert proof.verdict == verdict, proof
+
+
+@pytest.mark.parametrize(("posting", "verdict"), [(AGAIN, "proved"), (POST, "refuted")])
+def test_a_status_is_tried_that_the_spec_does_not_name(
+    tmp_path: Path, posting: str, verdict: str
+) -> None:
+    """Every partner answers with 503 at times, whatever errors a spec lists."""
+    changed = {"effects": BY_HTTP["effects"]}
+    jobs = JOBS.replace("import logging", "import logging\n    import httpx")
+    repo = plain_repo(tmp_path / "repo", jobs=jobs, changed=changed, was=SENDING, becomes=posting)
+    proof = proof_of(repo, "fail@before:send#1")
+    assert proof.verdict == verdict, proof

@@ -12,7 +12,7 @@ from skillrun.proof.history import Event, History
 from skillrun.proof.judges import logs
 from skillrun.proof.judges.records import find_ids, template
 from skillrun.proof.reference import Reference
-from tests.proof.histories import ACKED, DONE, Told, fault, history, raised, retry
+from tests.proof.histories import ACKED, DONE, Told, effect, fault, history, raised, retry
 
 AWAY = "app.mail:Away"
 MET = fault("raise", "before:email#1", error=AWAY)
@@ -84,6 +84,26 @@ def test_the_key_fields_may_stand_in_several_records_of_one_id() -> None:
 def test_an_id_that_leads_nowhere_tells_nothing(done: Told) -> None:
     start = log(f"start id={MESSAGE} tenant=t1 order=o1 attempt=1 worker_id=4711")
     assert answer(single(start, done), failing(start, done=(start, done)))["succeeded"] == "no"
+
+
+@pytest.mark.parametrize(
+    ("mine", "other", "by"),
+    [
+        ("mail-t1-o1-due", "mail-t2-o1-due", "application"),
+        ("mail-t1-o1-due", "mail-t1-o1-due", "no"),
+    ],
+)
+def test_the_key_of_its_effect_tells_the_job(mine: str, other: str, by: str) -> None:
+    """[mail-t1-o1-due] done: the reference that is given to a partner names the job, also where the
+    key fields do not stand alone in it. One that two jobs share names neither.
+    """
+    first = [*effect(key=f"'{mine}'"), ACKED]
+    once = history("once", [log(f"[{mine}] begins"), *first, log(f"[{mine}] done")])
+    second = history("job=1", [*effect(key=f"'{other}'"), ACKED])
+    met = [log(f"[{mine}] begins"), MET, log(f"[{mine}] Away, again later"), raised(AWAY), retry()]
+    failed = history(f"raise={AWAY}@before:email#1", [*met, ACKED])
+    found = logs.answers([once, failed], Reference(spec(), once, {1: second}), PAYLOADS)
+    assert {question: one.by for question, one in found.items()} == dict.fromkeys(found, by)
 
 
 def test_an_id_of_two_jobs_tells_neither() -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import helpers
 import pytest
 from histories import DONE, ONCE, history, reference
 from plain_job import plain_repo, target_of
@@ -56,6 +57,19 @@ def test_each_rule_belongs_to_a_stage_and_says_what_closes_it(rule: Any) -> None
     assert rule.closes and rule.cause
     said = name_risk(rule.name, rule.grades[0], "said")
     assert find_cause(ONCE, said) == rule.cause != UNKNOWN
+
+
+def test_the_documentation_lists_every_risk_and_grade() -> None:
+    text = (helpers.ROOT / "docs" / "proof.md").read_text()
+    section = text[text.index("## Contract or risk") : text.index("## The libraries")]
+    for rule in RISKS.values():
+        grades = ", ".join(rule.grades)
+        assert f"| {rule.name} | {grades} | {rule.part} | {rule.closes} |" in section
+    for grade in RiskGrade:
+        line = next(one for one in section.splitlines() if one.startswith(f"| {grade} |"))
+        assert line.endswith("not before it is accepted |") == grade.keeps_success_away
+    listed = [line.split(" | ")[0] for line in section.splitlines() if line.count("|") == 5]
+    assert len(listed) == len(RISKS) + 2  # the head and the rule below it
 
 
 def test_a_judge_names_what_the_registry_knows() -> None:

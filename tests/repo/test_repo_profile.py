@@ -45,7 +45,11 @@ def test_a_profile_gives_its_parts_and_keeps_unknown_keys(tmp_path: Path) -> Non
     data = {
         "own": {"x": 1},
         "commands": {"lint": "none", "test": "make test"},
-        "quality_bar": {"required_checks": ["test"], "validation_timeout": "10m"},
+        "quality_bar": {
+            "required_checks": ["test"],
+            "validation_timeout": "10m",
+            "risks": ["broker-lost"],
+        },
         "conventions": {"package_manager": "uv"},
         "jobs": {"framework": "celery"},
     }
@@ -54,6 +58,7 @@ def test_a_profile_gives_its_parts_and_keeps_unknown_keys(tmp_path: Path) -> Non
     assert profile.data == data
     assert profile.commands == {"lint": "none", "test": "make test"}
     assert (profile.required_checks, profile.validation_timeout) == (("test",), 600.0)
+    assert profile.contract_risks == ("broker-lost",)
     assert (profile.package_manager, profile.jobs) == ("uv", {"framework": "celery"})
     assert profile.line("jobs", "framework") == profile.line("jobs") + 1
 

@@ -4,7 +4,8 @@ usage: run.py [--keep] [--limit SECONDS] [--python PYTHON] FOLDER[:ID,ID...]...
 
 FOLDER holds `base/` (a repository with its specs in .skillrun/jobs) and `variants.py` (VARIANTS: further correct
 versions and natural mistakes, as edits); its own `harness.py` shows which is which. Each version becomes a git
-repository of its own. A correct one is to be proved, a mistake refuted; the results are kept in TMPDIR/strangers.
+repository of its own. A correct one is to be proved, a mistake refuted; one that has a reason in `unpromised` is shown
+and not counted, since no promise of its spec covers it. The results are kept in TMPDIR/strangers.
 Exit 0: no false proved and no false alarm.
 """
 
@@ -36,7 +37,7 @@ class Version:
     """One version of a job. `edits`: (path, old text, new text); no old text means a whole file."""
 
     id: str
-    kind: str  # correct | mistake
+    kind: str  # correct | mistake | unpromised (a mistake that breaks no promise of its spec)
     job: str
     what: str
     edits: tuple[tuple[str, str, str], ...] = ()
@@ -48,7 +49,8 @@ def list_versions(folder: Path) -> list[Version]:
     found = [Version(f"base-{job}", "correct", job, "as it was written") for job in jobs]
     for row in runpy.run_path(str(folder / "variants.py"))["VARIANTS"]:
         edits = tuple(tuple(edit) for edit in row["edits"])
-        found.append(Version(row["id"], row["kind"], row["job"], row["what"], edits))
+        kind = "unpromised" if "unpromised" in row else row["kind"]
+        found.append(Version(row["id"], kind, row["job"], row["what"], edits))
     return found
 
 
@@ -139,7 +141,7 @@ def grave_risks(result: dict[str, Any]) -> list[str]:
 
 
 def show(folder: Path, result: dict[str, Any]) -> None:
-    head = f"{folder.name:16} {result['id']:14} {result['kind']:8} {result['verdict']:10}"
+    head = f"{folder.name:16} {result['id']:14} {result['kind']:10} {result['verdict']:10}"
     told = "".join(f" [risk: {grade} {rule}]" for grade, rule, _ in result.get("risks", ()))
     print(f"{head} {result.get('seconds', 0):6.1f} s {told} {result['why'][:240]}", flush=True)
 

@@ -8,6 +8,7 @@ import pytest
 from looks import SPEC, everything, found, severities, spec
 
 from skillrun.core.resources import resource
+from skillrun.core.verdict import Finding
 
 MAKEFILE = """\
 PYTHON ?= python
@@ -70,6 +71,21 @@ def test_a_required_check_that_is_gone_is_found_and_agent_waivers_are_noted() ->
     assert severities(findings) == ["error", "note"]
     assert "required_checks lost `test`" in findings[0].message
     assert "agent_waivers" in findings[1].message
+
+
+def test_a_refused_risk_that_is_gone_is_found_and_one_more_is_not() -> None:
+    bar = {"required_checks": ["lint", "test"]}
+    refusing = profile(quality_bar={**bar, "risks": ["broker-lost"]})
+
+    def look(before: str, after: str) -> list[Finding]:
+        return found(
+            "weaker-validation", {"REPO_PROFILE.json": before}, {"REPO_PROFILE.json": after}
+        )
+
+    (lost,) = look(refusing, profile())
+    assert lost.severity == "error"
+    assert "quality_bar.risks lost `broker-lost`" in lost.message
+    assert look(profile(), refusing) == []
 
 
 @pytest.mark.parametrize(

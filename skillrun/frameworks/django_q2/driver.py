@@ -171,6 +171,7 @@ class Driver(BaseDriver):
             lossy=not self.orm,
             same_process=self.conf.RECYCLE != 1,
             counts_dead=True,
+            keeps_rows=self.orm,
             on_kill=_ON_KILL.format(retry=self.conf.RETRY) if self.orm else _POPPED,
             broker_error="django.db.utils:OperationalError"
             if self.orm

@@ -88,6 +88,7 @@ class Driver(BaseDriver):
             max_attempts=1,
             same_process=True,
             counts_dead=True,
+            keeps_rows=True,
             on_kill=_ON_KILL,
             broker_error="django.db.utils:OperationalError",
         )

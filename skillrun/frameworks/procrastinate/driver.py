@@ -207,6 +207,7 @@ class Driver(AsyncDriver):
             max_attempts=self._read_max_attempts(),
             same_process=True,
             counts_dead=True,
+            keeps_rows=True,
             broker_error="procrastinate.exceptions:ConnectorException",
             on_kill=self._on_kill(),
         )

@@ -427,6 +427,8 @@ def unsupported(schedule: Schedule) -> str | None:
         return "it needs another clock or another interpreter"
     if schedule.waiting > 1 or any(is_publish(fault.at) for fault in schedule.faults):
         return "its queue, or its broker, is another one than a real worker has"
+    if schedule.emptied is not None:
+        return "a broker that loses its messages is not repeated with a real worker"
     if any("." in fault.at.partition(":")[2].partition("#")[0] for fault in schedule.faults):
         return "its fault is in a callback"
     return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 
 from skillrun.proof import ticks
+from skillrun.proof.broker import lose_messages
 from skillrun.proof.exploring.rivalry import RivalsRoom
 from skillrun.proof.exploring.run import Run, Waiting
 from skillrun.proof.history import (
@@ -28,11 +29,20 @@ class Queue(RivalsRoom):
 
     def _drain_queue(self, run: Run) -> None:
         while run.queue and self._goes_on(run):
+            if run.schedule.emptied == run.count and not run.emptied:
+                self._empty_broker(run)
+                return
             waiting = min(run.queue, key=lambda item: item.due)
             run.queue.remove(waiting)
             if waiting.due > run.now:
                 self._pass_time(run, waiting.due - run.now)
             self._deliver_message(run, waiting)
+
+    def _empty_broker(self, run: Run) -> None:
+        """All that waits is gone, what is scheduled too; nobody publishes it again."""
+        run.deliveries.append(lose_messages(run.deliveries, len(run.queue), run.now))
+        run.queue.clear()
+        run.emptied = True
 
     def _goes_on(self, run: Run) -> bool:
         """Until the limit of deliveries: nothing bounds what comes to it. Idle ticks are none."""

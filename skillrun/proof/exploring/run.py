@@ -51,6 +51,7 @@ class Run:
     cloned: dict[int, tuple[str, ...]] = field(default_factory=dict)
     watch: StoreWatch | None = None
     rivalries: list[Rivalry] = field(default_factory=list)
+    emptied: bool = False  # the broker has lost its messages
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from skillrun.proof.broker import list_sweeps
 from skillrun.proof.exploring.publisher import Publisher
 from skillrun.proof.exploring.run import CALLER, Run, Waiting
 from skillrun.proof.history import Delivery, Event, History
@@ -53,7 +54,8 @@ class Sweeps(Publisher):
     """Calls each sweep after its period, until none of them finds anything any more."""
 
     def _let_sweeps_come(self, run: Run) -> None:
-        beats = [_Beat(sweep, 0.0, 0.0) for sweep in self.setting.spec.recovers]
+        sweeps = list_sweeps(self.setting.spec, relay=run.emptied)
+        beats = [_Beat(sweep, 0.0, 0.0) for sweep in sweeps]
         for beat in beats:
             beat.begin(run.now)
         for _ in range(_MOST_CALLS):

@@ -118,6 +118,17 @@ def store_error(situation: Situation, planned: Planned) -> Iterator[Schedule]:
     return plan_store_errors(situation.boundaries)
 
 
+@family("store-error", "the single run commits nothing")
+def bad_status(situation: Situation, planned: Planned) -> Iterator[Schedule]:
+    """The other side answers a call of an HTTP client with 503: no exception, unless the handler
+    asks for the status.
+    """
+    at_most_once = [one.name for one in situation.effects if one.guarantee == "at_most_once"]
+    for event in situation.boundaries:
+        if event["http"] and event["when"] == "before" and event["effect"] not in at_most_once:
+            yield Schedule("store-error", (Fault("fail", f"before:{event['name']}"),))
+
+
 def plan_store_errors(boundaries: list[Event]) -> Iterator[Schedule]:
     """See `store_error`."""
     for at in find_store_faults(boundaries):

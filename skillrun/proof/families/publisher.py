@@ -1,4 +1,6 @@
-"""The application that publishes the job dies, finds the broker away, or commits too late."""
+"""The application that publishes the job dies, finds the broker away, or commits too late; what it
+has published is lost.
+"""
 
 from __future__ import annotations
 
@@ -29,3 +31,26 @@ def before_commit(situation: Situation, planned: Planned) -> Iterator[Schedule]:
     for event in situation.caller:
         if event["kind"] == "publish" and event["when"] == "after" and event.boundary:
             yield Schedule("before-commit", (Fault("caller-pause", event.boundary),))
+
+
+def _has_no_broker(situation: Situation) -> str | None:
+    if situation.facts.ticks:
+        return "no message is lost where ticks look for their work"
+    if situation.facts.keeps_rows:
+        return "its messages are rows of the application's own database"
+    return None
+
+
+@family("broker-lost", _NO_CALL, unless=_has_no_broker)
+def broker_lost(situation: Situation, planned: Planned) -> Iterator[Schedule]:
+    """Everything that the broker holds is gone, and nobody publishes it again: before the first
+    delivery, and while a retry waits.
+    """
+    if situation.spec.enqueue is None:
+        return
+    yield Schedule("broker-lost", emptied=0)
+    for schedule in planned:
+        fails_first = schedule.family == "error" and schedule.faults[0].at.startswith("before:")
+        if fails_first and not schedule.moves:
+            yield Schedule("broker-lost", schedule.faults, emptied=1)
+            return

@@ -40,6 +40,7 @@ FAMILIES: tuple[Family, ...] = (
     together.distinct_at_once,
     messages.same_process,
     errors.store_error,
+    errors.bad_status,
     deaths.kill,
     deaths.kill_before_midnight,
     deaths.kill_lose,
@@ -51,6 +52,7 @@ FAMILIES: tuple[Family, ...] = (
     rivals.rival,
     publisher.publish_fault,
     publisher.before_commit,
+    publisher.broker_lost,
     messages.dst,
 )
 

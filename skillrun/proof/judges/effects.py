@@ -53,6 +53,8 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
             continue
         if reference.is_batch and history.schedule.family in ("permanent", "exhaustion"):
             yield from _judge_other_items(history, reference, effect)
+        if history.schedule.family == "store-error":
+            yield from _judge_bad_status(history, reference, effect)
         if history.schedule.family == "after-failure":
             yield from _judge_job_after_failure(history, reference, effect)
         if effect.guarantee == "at_most_once":  # also of a job that was given up
@@ -95,6 +97,20 @@ def _judge_other_items(
                 REFUTED, "effect.others-lost", said, effect.name, (), call["args"], "no such call"
             )
             return
+
+
+def _judge_bad_status(
+    history: History, reference: Reference, effect: Effect
+) -> Iterator[Judgement]:
+    """Whatever comes of a 503, a job that its library takes for done is done."""
+    answered = [event for run in history.runs for event in run.all("fault") if event["status"]]
+    hit = {str(event["at"]).partition(":")[2].rpartition("#")[0] for event in answered}
+    if effect.name not in hit or history.pending or history.runs[-1].outcome != "succeeded":
+        return
+    seen = {call["key"] for call in history.performed(effect.name)}
+    wanted = {call["key"] for call in reference.calls(effect.name)}
+    if len(seen) < len(wanted):
+        yield from _judge_lost(history, reference, effect, len(wanted), len(seen))
 
 
 def _judge_job_after_failure(

@@ -181,7 +181,7 @@ def find_undone_deliveries(history: History, reference: Reference) -> Iterator[D
     leaves = {effect.name for effect in reference.effects if effect.guarantee != "transactional"}
     for delivery in history.runs:
         fault = next((event for event in delivery.all("fault") if event["do"] == "fail"), None)
-        if fault is None or delivery.died or delivery.outcome == "succeeded":
+        if fault is None or fault["status"] or delivery.died or delivery.outcome == "succeeded":
             continue
         before = tuple(event for event in delivery.events if event.number < fault.number)
         if not any(_outlasts_rollback(event, leaves) for event in before):

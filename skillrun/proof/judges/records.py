@@ -29,6 +29,8 @@ _NAMED_ID = re.compile(
     r"['\"]?(?:\s*[=:]\s*|\s+#?)['\"]?(?P<value>[\w./:@-]*\d[\w./:@-]*)",
     re.IGNORECASE,
 )
+# A shorter key may stand in any record by chance.
+_SHORTEST_KEY = 4
 # What is called an id and names who works, not what is worked on.
 _OF_THE_WORKER = ("worker", "process", "thread", "host", "node", "container", "pod")
 
@@ -38,11 +40,13 @@ class Records:
     """What all records of a proof have in common, to read one of them by.
 
     `ambiguous`: ids that stand in the records of two different jobs, so that they tell neither.
+    `references`: job -> the keys under which it alone calls its effects, such as `order-7-ship`.
     """
 
     reference: Reference
     payloads: Mapping[int, Any] = field(default_factory=dict)
     ambiguous: frozenset[str] = frozenset()
+    references: Mapping[int, frozenset[str]] = field(default_factory=dict)
 
     @classmethod
     def read(
@@ -57,7 +61,7 @@ class Records:
                 for found in find_ids(event):
                     jobs.setdefault(found, set()).add(delivery.job)
         ambiguous = frozenset(found for found, of in jobs.items() if len(of) > 1)
-        return cls(reference, payloads, ambiguous)
+        return cls(reference, payloads, ambiguous, _find_references(reference))
 
     def key_fields(self, job: int) -> list[tuple[str, str]]:
         """(name, value as text) of each key field in a job's payload."""
@@ -75,9 +79,13 @@ class Records:
 
     def tells_job(self, event: Event, delivery: Delivery, fields: list[tuple[str, str]]) -> bool:
         """Whether somebody who has this record can tell the job: by its key fields, or by an id
-        that other records of the same delivery have beside these.
+        that other records of the same delivery have beside these, or by the key of one of its
+        effects.
         """
         if carries(event, fields):
+            return True
+        text = _read_record(event)
+        if any(re.search(_stand_alone(key), text) for key in self.references.get(delivery.job, ())):
             return True
         mine = self._find_ids(event)
         if not mine:
@@ -96,6 +104,29 @@ class Records:
         return found
 
 
+def _find_references(reference: Reference) -> dict[int, frozenset[str]]:
+    """Of a job that was run alone. A key that two jobs share tells neither, and one that is another
+    one in each run tells nobody.
+    """
+    keys: dict[int, set[str]] = {}
+    for job, alone in {0: reference.once, **reference.jobs}.items():
+        keys[job] = {_read_key(call) for call in alone.performed() if call["key"] is not None}
+    if reference.later is not None:
+        keys[0] &= {_read_key(call) for call in reference.later.performed()}
+    found: dict[int, frozenset[str]] = {}
+    if len(keys) < 2:
+        return found  # whether it names the job is seen by another one alone
+    for job, mine in keys.items():
+        others = set[str]().union(*(of for other, of in keys.items() if other != job))
+        found[job] = frozenset(key for key in mine - others if len(key) >= _SHORTEST_KEY)
+    return found
+
+
+def _read_key(call: Event) -> str:
+    """As it was given: an event has it as Python writes it."""
+    return str(call["key"]).strip("'\"")
+
+
 def find_ids(event: Event) -> set[str]:
     """What a record has that looks like an id, in its text and its extra fields."""
     extra = event["extra"] or {}
@@ -109,17 +140,26 @@ def find_ids(event: Event) -> set[str]:
 
 def carries(event: Event, fields: Iterable[tuple[str, str]]) -> bool:
     """Every key field's value is in the record."""
-    text = f"{event['text']} {_join_extra(event)}"
+    text = _read_record(event)
     return all(has_value(text, name, value) for name, value in fields)
 
 
 def has_value(text: str, name: str, value: str) -> bool:
     """The value is there; where the field is named (`order_id=7`), by its name."""
-    here = rf"(?<![\w.]){re.escape(value)}(?!\w|-\w)"
+    here = _stand_alone(value)
     if not re.search(here, text):
         return False
     named = re.findall(rf"(?<![\w.]){re.escape(name)}['\"]?\s*[=:]\s*([^\s,;]+)", text)
     return not named or any(re.search(here, found) for found in named)
+
+
+def _stand_alone(value: str) -> str:
+    """A pattern: the value, and not as a part of a longer number, name or id."""
+    return rf"(?<![\w.]){re.escape(value)}(?!\w|-\w)"
+
+
+def _read_record(event: Event) -> str:
+    return f"{event['text']} {_join_extra(event)}"
 
 
 def template(event: Event) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from skillrun.proof.history import Event, History
 from skillrun.proof.judges import (
     attempts,
+    broker,
     effects,
     leaks,
     logs,
@@ -31,6 +32,7 @@ JUDGES: dict[str, Judge] = {
     "logs": logs.lies,
     "outages": outages.judge,
     "leaks": leaks.judge,
+    "broker": broker.judge,
     "unknowns": unknowns.judge,
 }
 """Each looks at one history. Whether logs tell enough is judged over all histories: see `logs.py`."""

@@ -7,7 +7,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from skillrun.probe.recorder import UNHEARD
-from skillrun.proof.history import Delivery, Event, History, is_dead_letter, name_scratch_file
+from skillrun.proof.history import (
+    CALLERS,
+    Delivery,
+    Event,
+    History,
+    is_dead_letter,
+    name_scratch_file,
+)
 from skillrun.proof.judges.scratch_files import is_like_state
 from skillrun.proof.reference import INCOMPLETE, Judgement, Reference
 
@@ -35,7 +42,7 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
     for note in history.notes:
         yield Judgement(INCOMPLETE, "proof.note", note)
     for delivery in history.deliveries:
-        if delivery.op in ("call", "recover"):
+        if delivery.op in CALLERS:
             continue
         yield from undeclared(delivery, reference, history)
         if history.schedule.family in _OUTSIDE:

@@ -289,6 +289,7 @@ class Refund:
         await broker.find_task(row.task).kiq(**row.payload)
 ''')]),
     dict(id="bad-dead-letter-key", kind="mistake", **J,
+         unpromised="a message that breaks the payload's schema ends at once, with an error that an operator can find",
          what="The dead letter takes order_id out of the message; a message without one dies unrecorded.",
          edits=[(MIDDLE, "                    task_id=message.task_id,\n", "                    task_id=f\"{message.task_name}:{message.kwargs['order_id']}\",\n")]),
     dict(id="bad-nameless", kind="mistake", **J,

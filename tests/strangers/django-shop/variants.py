@@ -267,6 +267,7 @@ def record(sender=None, task_id=None, exception=None, args=(), kwargs=None, **_)
         logger.error("shipping order %s failed for good: %s", order_id, exc)
         if''')]),
     dict(id="bad-dead-letter-rolled-back", kind="mistake", **J,
+         unpromised="a message that breaks the payload's schema ends at once, with an error that an operator can find",
          what="give_up takes order_id as required; a message without it rolls the dead letter back.",
          edits=[(TASKS, "def give_up(self, order_id=None, **unknown):\n        if isinstance(order_id, int):\n            Order", "def give_up(self, order_id):\n        if order_id:\n            Order")]),
     dict(id="bad-status-first", kind="mistake", **J,
@@ -322,6 +323,7 @@ def record(sender=None, task_id=None, exception=None, args=(), kwargs=None, **_)
 '''),
                 (BASE, '"arguments": {"args": list(args), "kwargs": kwargs},', '"arguments": {"argc": len(args) + len(kwargs)},')]),
     dict(id="bad-lock-let-go", kind="mistake", **J,
+         unpromised="the mail is declared at_least_once: two at once may both send it",
          what="select_for_update runs in a helper's own transaction, so the lock is gone before the mail: two at once both send.",
          edits=[(TASKS, FINISH, '''        with transaction.atomic():
             order = self.locked(order_id)

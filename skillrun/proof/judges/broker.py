@@ -1,0 +1,61 @@
+"""The broker has lost its messages: does anybody still know that the job is to be done?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from skillrun.core.verdict import RiskGrade
+from skillrun.proof.history import Event, History
+from skillrun.proof.judges.effects import is_kept
+from skillrun.proof.judges.risks import name_risk
+from skillrun.proof.reference import Judgement, Reference, must_complete, was_met
+
+_LOST = "broker-lost"
+_EXPECTED = "a sweep that publishes the job again (recovers)"
+
+
+def judge(history: History, reference: Reference) -> Iterator[Judgement]:
+    """Where the spec names a sweep the job must be done, and the other judges say so. Where it
+    names none, nothing does the job; the state may show that.
+    """
+    if history.schedule.emptied is None or not was_met(history):
+        return
+    if must_complete(history, reference) or _is_over(history, reference):
+        return
+    showing = _find_showing(history, reference)
+    if showing:
+        said = (
+            "the broker loses its messages, and the job is not done until a person sees that"
+            f" {', '.join(showing)} still shows it"
+        )
+        yield name_risk(
+            _LOST, RiskGrade.STUCK, said, expected=_EXPECTED, seen="it waits for a person"
+        )
+        return
+    said = (
+        "the broker loses its messages, and the job with them: nothing shows that it was to be done"
+    )
+    yield name_risk(_LOST, RiskGrade.LOST, said, expected=_EXPECTED, seen="nothing")
+
+
+def _is_over(history: History, reference: Reference) -> bool:
+    """The job is done, by a delivery or by a sweep itself, or was given up with a record."""
+    if any(run.outcome == "succeeded" for run in history.runs) or is_kept(history, reference):
+        return True
+    done = {_name_call(event) for d in history.deliveries for event in d.all("performed")}
+    wanted = {_name_call(event) for event in reference.once.performed()}
+    return bool(wanted) and wanted <= done
+
+
+def _name_call(call: Event) -> tuple[str, str, str]:
+    return str(call["effect"]), str(call["key"]), str(call["subject"])
+
+
+def _find_showing(history: History, reference: Reference) -> list[str]:
+    """The state queries that do not answer as they do once the job is done."""
+    found = []
+    for name, rows in history.state.items():
+        wanted = reference.once.state.get(name)
+        if name not in reference.volatile and isinstance(rows, list) and rows != wanted:
+            found.append(name)
+    return found
