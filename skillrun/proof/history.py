@@ -213,7 +213,7 @@ class History:
 
     def performed(self, effect: str | None = None) -> tuple[Event, ...]:
         """The effects that took place, in the handler's processes."""
-        found = (e for d in self.deliveries if d.op not in CALLERS for e in d.all("performed"))
+        found = (e for d in self.deliveries if d.op != "call" for e in d.all("performed"))
         return tuple(event for event in found if effect in (None, event["effect"]))
 
     def callbacks(self, run: Delivery) -> tuple[Delivery, ...]:
