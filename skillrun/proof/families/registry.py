@@ -50,6 +50,7 @@ FAMILIES: tuple[Family, ...] = (
     errors.late_error,
     deaths.fresh_interpreter,
     rivals.rival,
+    rivals.rival_between,
     publisher.publish_fault,
     publisher.before_commit,
     publisher.broker_lost,

@@ -581,6 +581,16 @@ def _was_done_after_all(history: History, reference: Reference) -> bool:
     return wanted <= done
 
 
+def _say_unrecorded(history: History) -> Judgement:
+    """A message that breaks the payload's schema, and that no dead letter has."""
+    what = "a message that breaks the payload's schema ends without a dead letter"
+    if _is_told(history):
+        grade, said = RiskGrade.MINOR, f"{what}: the log alone tells of it"
+    else:
+        grade, said = RiskGrade.BLIND, f"{what} or an error"
+    return name_risk("poison-unrecorded", grade, said, expected="1 dead letter", seen="0")
+
+
 def _judge_letters_of_one(history: History, reference: Reference, seen: int) -> Iterator[Judgement]:
     """A job was given up, and the dead letters that it left are not one."""
     schedule = history.schedule
@@ -593,11 +603,7 @@ def _judge_letters_of_one(history: History, reference: Reference, seen: int) -> 
         return
     if seen < 1 and schedule.poison is not None and reference.is_malformed(schedule.poison):
         # Nobody promised to do it. That an operator can find it is enough.
-        if not _is_told(history):
-            said = (
-                "a message that breaks the payload's schema ends without a dead letter or an error"
-            )
-            yield Judgement(HINT, "dead-letter.blind", said, expected="1", seen="0")
+        yield _say_unrecorded(history)
         return
     if seen < 1:
         rule, said = "dead-letter.missing", "the job was given up without a dead letter"

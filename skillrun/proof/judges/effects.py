@@ -369,7 +369,7 @@ def _judge_arguments_of_key(
     for key, call in _first_by_key(history.performed(effect.name)).items():
         if key not in wanted:
             continue
-        other = _find_other_value(call, wanted[key], second.get(key, wanted[key]))
+        other = find_other_value(call, wanted[key], second.get(key, wanted[key]))
         # With several jobs the numbers in a call may be those of the other one's rows.
         is_other_value = bool(other) and not history.schedule.jobs
         if is_other_value or strip_numbers(call) != strip_numbers(wanted[key]):
@@ -412,7 +412,7 @@ def _says_the_same(call: Event, wanted: Event, again: Event) -> bool:
     """Whether a call is that of the single run, which was done twice: `wanted` and `again`."""
     if strip_numbers(call) != strip_numbers(wanted):
         return False
-    return not _find_other_value(call, wanted, again)
+    return not find_other_value(call, wanted, again)
 
 
 def _is_comparable(history: History) -> bool:
@@ -444,7 +444,7 @@ def strip_numbers(call: Event) -> str:
     return _NUMBERS.sub("#", str(call["subject"]).partition("…")[0])
 
 
-def _find_other_value(call: Event, wanted: Event, again: Event) -> str:
+def find_other_value(call: Event, wanted: Event, again: Event) -> str:
     """ ": cents=1000 and not 700": an amount or a flag that two single runs agree on; "" where
     there is none.
     """
