@@ -84,19 +84,23 @@ class Effect(Part):
     call: str
     key_arg: str | None = None
     window: Seconds | None = None
-    guarantee: Literal["keyed", "transactional", "at_least_once", "at_most_once"] | None = None
+    guarantee: (
+        Literal["keyed", "transactional", "at_least_once", "at_most_once", "convergent"] | None
+    ) = None
     reason: str | None = None
     mode: Literal["stand_in", "pass_through"] = "stand_in"
     returns: Any = None
 
 
 class JobError(Part):
-    """An exception, "module:Class" or the name of a built-in one, and the arguments to raise it
-    with.
-    """
+    """An exception, "module:Class" or the name of a built-in one, and how it is made and met."""
 
     type: str
     args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = Field(default_factory=dict)
+    factory: str | None = None  # makes it; None: its class does
+    effects: tuple[str, ...] | None = None  # which it comes out of; None: not said
+    wait: Seconds | None = None  # in the place of the backoff
 
 
 NamedError = Annotated[JobError, BeforeValidator(_named)]
@@ -105,7 +109,18 @@ NamedError = Annotated[JobError, BeforeValidator(_named)]
 class Failures(Part):
     transient: tuple[NamedError, ...] = ()
     permanent: tuple[NamedError, ...] = ()
+    success: tuple[NamedError, ...] = ()
     acceptable_delay: Seconds | None = None
+
+    @property
+    def listed(self) -> tuple[JobError, ...]:
+        """Every error, in the order in which a schedule counts those of one class."""
+        return (*self.transient, *self.permanent, *self.success)
+
+    @property
+    def success_names(self) -> tuple[str, ...]:
+        """Import paths of the errors that mean success."""
+        return tuple(error.type for error in self.success)
 
     @property
     def transient_names(self) -> tuple[str, ...]:
@@ -119,11 +134,25 @@ class Failures(Part):
 
 
 class BackoffSpec(Part):
-    kind: Literal["none", "fixed", "exponential"]
+    kind: Literal["none", "fixed", "linear", "exponential"]
     base: Seconds | None = None
+    first: Seconds | None = None  # the first wait where it is another one
+    step: Seconds | None = None  # of linear backoff; None: the base
     factor: float = 2.0
     cap: Seconds | None = None
     jitter: bool = False
+
+    def wait_after(self, number: int) -> float:
+        """The wait after so many others, in seconds, without its cap."""
+        base = self.base or 0.0
+        if self.kind == "exponential":
+            return base * self.factor**number
+        if self.kind == "linear":
+            step = self.step
+            if step is None:
+                step = base
+            return base + step * number
+        return base
 
 
 class Retry(Part):
@@ -142,9 +171,11 @@ class Retry(Part):
         retries = (self.max_attempts or 1) - 1
         if backoff is None or backoff.kind == "none":
             return (0.0,) * retries
-        factor = backoff.factor if backoff.kind == "exponential" else 1.0
         cap = backoff.cap if backoff.cap is not None else float("inf")
-        return tuple(min((backoff.base or 0.0) * spread * factor**n, cap) for n in range(retries))
+        waits = [min(backoff.wait_after(n) * spread, cap) for n in range(retries)]
+        if backoff.first is not None:
+            waits = [backoff.first, *waits][:retries]
+        return tuple(waits)
 
 
 class DeadLetter(Part):
@@ -158,10 +189,17 @@ class Proof(Part):
     env: dict[str, str] = Field(default_factory=dict)
     services: tuple[Literal["redis", "postgresql"], ...] = ()
     setup: str | None = None
+    setup_timeout: Seconds = 120.0
     database: str | None = None
     state: dict[str, str] = Field(default_factory=dict)
+    not_state: tuple[str, ...] = ()  # tables that only coordinate
+    scratch_files: tuple[str, ...] = ()  # globs of paths within the scratch
     dead_letters: str | None = None
     poison: tuple[Any, ...] = ()
+
+
+class Worker(Part):
+    deliveries: int | None = None  # at most, of a message that kills its worker each time
 
 
 class Waiver(Part):
@@ -187,6 +225,7 @@ class JobSpec(Part):
     failures: Failures | None = None
     retry: Annotated[Retry, BeforeValidator(_none_kind)] | None = None
     dead_letter: Annotated[DeadLetter, BeforeValidator(_none_kind)] | None = None
+    worker: Worker | None = None
     proof: Proof | None = None
     waivers: tuple[Waiver, ...] = ()
     inputs: dict[str, Any] = Field(default_factory=dict)

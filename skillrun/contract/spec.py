@@ -135,7 +135,12 @@ def spec_violations(value: Any) -> list[Violation]:
     """What is wrong with the JSON values of a spec: against the schema, its own payload schema, and
     repeated names.
     """
-    return [*violations(spec_schema(), value), *_payload_violations(value), *_repeated_names(value)]
+    return [
+        *violations(spec_schema(), value),
+        *_payload_violations(value),
+        *_repeated_names(value),
+        *_unknown_effects(value),
+    ]
 
 
 def _all_violations(value: Any, document: Document, changed: set[yamlpos.Path]) -> list[Violation]:
@@ -198,6 +203,27 @@ def _repeated_names(value: Any) -> Iterator[Violation]:
                 ("effects", index, "name"), f"{name} names two effects", "give each its own name"
             )
         seen.add(name)
+
+
+def _unknown_effects(value: Any) -> Iterator[Violation]:
+    """An error that comes out of an effect which nobody has declared."""
+    effects, failures = value.get("effects"), value.get("failures")
+    if not isinstance(failures, dict):
+        return
+    declared = effects if isinstance(effects, list) else []
+    listed = [effect for effect in declared if isinstance(effect, dict)]
+    known = [str(effect.get("name")) for effect in listed]
+    for kind in ("transient", "permanent", "success"):
+        errors = failures.get(kind)
+        for index, error in enumerate(errors if isinstance(errors, list) else []):
+            named = error.get("effects") if isinstance(error, dict) else None
+            for place, name in enumerate(named if isinstance(named, list) else []):
+                if name not in known:
+                    yield Violation(
+                        ("failures", kind, index, "effects", place),
+                        f"{name} is the name of no effect",
+                        f"the effects are {', '.join(known) or 'none'}",
+                    )
 
 
 def _with_trap(violation: Violation, document: Document) -> Violation:

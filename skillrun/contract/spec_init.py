@@ -63,6 +63,7 @@ _PLACEHOLDERS = {
     "dead_letter": (
         "dead_letter: {kind: table, where: dead_jobs}    # or: {kind: none, reason: ...}"
     ),
+    "worker": "worker: {deliveries: 3}    # of a message that kills its worker each time",
     "proof": (
         'proof: {env: {APP_DB: "{scratch}/app.db"}, state: {receipts: "select * from receipts order'
         ' by 1"}}'

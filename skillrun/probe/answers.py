@@ -154,3 +154,21 @@ def make_status_error(kind: type[BaseException], args: list[Any]) -> BaseExcepti
         return kind(said, request=response.request, response=response)  # type: ignore[call-arg]
     except TypeError:
         return None
+
+
+def make_described_error(
+    kind: type[BaseException], args: list[Any], kwargs: dict[str, Any]
+) -> BaseException:
+    """With keyword arguments, where {http: ...} becomes a response of the exception's own HTTP
+    client; what that client wants besides is taken from the response.
+    """
+    library = str(kind.__module__).partition(".")[0]
+    described = [name for name, value in kwargs.items() if _is_response(value)]
+    if library not in _RESPONSES or not described:
+        return kind(*args, **kwargs)
+    name = described[0]
+    response = _RESPONSES[library](_describe_response(kwargs[name]), "post", "/")
+    filled = {"request": response.request, **kwargs, name: response}
+    if not args and "message" not in kwargs:
+        args = [f"{response.status_code} injected by skillrun"]
+    return kind(*args, **filled)

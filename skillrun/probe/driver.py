@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from .awaiting import finished
 from .facts import Facts
 from .recorder import Recorder
 
@@ -182,6 +183,10 @@ class Driver(abc.ABC):
         """What the library does with the message of a process that died: `who` is child or
         worker.
         """
+
+    def sweep(self, function: Callable[..., Any]) -> None:
+        """Calls a sweep of the application, with what the library's scheduler gives it."""
+        finished(function())
 
     def rehearse(self) -> None:  # noqa: B027 - most drivers have nothing to touch
         """Touches what a delivery touches, in a child that waits for its order; reports nothing."""

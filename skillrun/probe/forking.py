@@ -25,6 +25,7 @@ import signal
 import socket
 import sys
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 from . import pages
@@ -41,7 +42,7 @@ from .handler import HandlerHook
 from .host import Host
 from .later import Later
 from .logs import Logs, install_printed
-from .names import NotThere, find, make_error
+from .names import NotThere, find, make_ordered_error
 from .plain import PlainDriver
 from .recorder import Recorder, close_all
 from .sql import SqliteHook
@@ -88,21 +89,21 @@ class Zygote:
         facts: Facts = self.run_of_repository("handler", lambda: driver.boot(config["handler"]))
         function = driver.function()
         effects = self.hook_effects()
-        for name, arguments in config["errors"]:
+        for order in config["errors"]:
             # Made once, to learn now whether it can be made.
-            make = functools.partial(make_error, name, arguments)
+            make = functools.partial(make_ordered_error, order)
             self.run_of_repository("error", make, "failures: ")
         if not hasattr(function, "__code__"):
             raise BootFailed("handler", f"{config['handler']} is no Python function")
         file = function.__code__.co_filename  # before its code is the hook's
         HandlerHook(recorder, driver.CONTROL).install(function)
-        recorder.make_error = make_error
+        recorder.make_error = make_ordered_error
         self.logs.install(sets_level=facts.sets_log_level, task_loggers=driver.TASK_LOGGERS)
         self.clock.install()
         self.audit.booted()
         self.hooked = driver
         self.imported = frozenset(sys.modules)
-        errors = [error[0] for error in config["errors"]]
+        errors = [order["error"] for order in config["errors"]]
         foreign = {effect.name: effect.cannot_raise(errors, recorder.root) for effect in effects}
         return add_boot(
             facts,
@@ -393,9 +394,11 @@ class Zygote:
         return found
 
     def do_operation(self, op: str, args: list[Any]) -> None:
-        self.recorder.is_caller = op == "call"
+        self.recorder.is_caller = op in ("call", "recover")
         if op == "call":
             self.call_publisher(*args)
+        elif op == "recover":
+            self.call_application(lambda: self.hooked.sweep(find(args[0])[2]))
         elif op == "publish_each":
             self.publish_each(*args)
         else:
@@ -411,10 +414,14 @@ class Zygote:
                 self.hooked.publish(*arguments)
 
     def call_publisher(self, path: str, kwargs: dict[str, Any]) -> None:
-        """The application's own way to publish; an exception out of it is an event."""
+        """The application's own way to publish."""
         _, _, function = find(path)
+        self.call_application(lambda: finished(function(**kwargs)))
+
+    def call_application(self, call: Callable[[], Any]) -> None:
+        """What runs beside the worker; an exception out of it is an event."""
         try:
-            finished(function(**kwargs))
+            call()
         except Exception as error:
             names = [f"{kind.__module__}:{kind.__qualname__}" for kind in type(error).__mro__]
             injected = bool(getattr(error, "__skillrun__", False))

@@ -8,7 +8,7 @@ import inspect
 import os
 from typing import Any
 
-from .answers import make_status_error
+from .answers import make_described_error, make_status_error
 
 
 class NotThere(Exception):
@@ -54,13 +54,27 @@ _ERRORS = ("orig", "original", "error", "err", "exc", "exception", "cause", "inn
 _NUMBERS = ("code", "status", "errno", "number", "count", "after", "seconds", "pos", "response")
 
 
-def make_error(path: str, args: list[Any]) -> BaseException:
+def make_ordered_error(order: dict[str, Any]) -> BaseException:
+    """The exception of an order: its class, or the factory that makes it, and their arguments."""
+    args, kwargs = order.get("args") or [], order.get("kwargs") or {}
+    if not order.get("factory"):
+        return make_error(order["error"], args, kwargs)
+    made = find(order["factory"])[2](*args, **kwargs)
+    kind = find(order["error"])[2]
+    if not (isinstance(made, BaseException) and isinstance(made, kind)):
+        raise NotThere(f"{order['factory']} makes no {order['error']}: {type(made).__name__}")
+    return made
+
+
+def make_error(path: str, args: list[Any], kwargs: dict[str, Any] | None = None) -> BaseException:
     """An exception of the named class. Raises NotThere where the class needs arguments that nobody
     can guess.
     """
     _, _, kind = find(path)
     if not (isinstance(kind, type) and issubclass(kind, BaseException)):
         raise NotThere(f"{path} is no exception")
+    if kwargs:
+        return make_described_error(kind, args, kwargs)
     if args:
         return make_status_error(kind, args) or kind(*args)
     for make in (_bare, _filled, _unmade):

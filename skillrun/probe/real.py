@@ -193,7 +193,7 @@ def _boot(config: dict[str, Any]) -> RealWorker[Driver]:
     for effect in config["effects"]:
         Effect(recorder, effect).install()
     LiveHook(recorder, worker.driver.CONTROL).install(function)
-    recorder.make_error = names.make_error
+    recorder.make_error = names.make_ordered_error
     Audit(recorder, config["scratch"], config["free"], config["servers"]).install()
     return worker
 

@@ -60,8 +60,8 @@ class Recorder:
         self.said = 0  # events of this delivery
         self.told = 0  # what was said that is more than the handler's own boundaries
         self.finishes = False  # what the end of the process would run is run
-        self.make_error: Callable[[str, list[Any]], BaseException] = lambda name, args: (
-            RuntimeError(name)
+        self.make_error: Callable[[dict[str, Any]], BaseException] = lambda order: RuntimeError(
+            order["error"]
         )
         self.jump: Callable[[float], None] = lambda seconds: None
         # of a driver whose messages are rows: does a connection's transaction take some along? how
@@ -236,7 +236,7 @@ class Recorder:
             if self.raised > _MOST_ERRORS:
                 self.emit("endless", at=at)
                 os.kill(os.getpid(), signal.SIGKILL)
-            error = self.make_error(fault["error"], fault.get("args") or [])
+            error = self.make_error(fault)
             self.emit(
                 "fault", at=at, do="raise", error=fault["error"], text=brief(str(error)), **place
             )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from skillrun.probe.recorder import brief
 from skillrun.proof.blocked import PATIENCE_S, can_see
 from skillrun.proof.families.messages import NOT_VARIED
+from skillrun.proof.judges.scratch_files import is_named_aside
 from skillrun.proof.judges.varied import count_reached
 from skillrun.proof.store_watch import is_kept_by_library
 from skillrun.proof.varied import ENOUGH, VARIED
@@ -50,6 +51,7 @@ def assumptions(proof: Proof, target: Target) -> list[str]:
         *_added(proof, target),
         *_aside(proof),
         *_list_scratch_files(proof),
+        *_left_aside(target),
         *_varied(proof),
         *_machine(proof, target),
     ]
@@ -186,10 +188,26 @@ def _aside(proof: Proof) -> Iterator[str]:
 
 def _list_scratch_files(proof: Proof) -> Iterator[str]:
     """What was written into the scratch was held against the single run, as the state is."""
-    names = sorted(proof.reference.once.files) if proof.reference is not None else []
+    reference = proof.reference
+    if reference is None:
+        return
+    names = [name for name in sorted(reference.once.files) if not is_named_aside(name, reference)]
     if names:
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
         yield f"{{scratch}}/{names[0]}{more}: a file that holds at the end what a single run leaves"
+
+
+def _left_aside(target: Target) -> Iterator[str]:
+    """What the spec itself takes out of the comparison."""
+    asked = target.spec.proof
+    if asked is None:
+        return
+    if asked.not_state:
+        tables = ", ".join(asked.not_state)
+        yield f"proof.not_state: {tables}: said to coordinate only, and not compared"
+    if asked.scratch_files:
+        files = ", ".join(asked.scratch_files)
+        yield f"proof.scratch_files: {files}: said to coordinate only, and not compared"
 
 
 def _notes(proof: Proof) -> Iterator[Event]:

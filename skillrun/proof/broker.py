@@ -13,11 +13,6 @@ if TYPE_CHECKING:
 EMPTY = "empty"
 """The fault of a broker that loses its messages."""
 
-# A sweep may look for what has stood still for some time only: it is called after one period and
-# after two, then in the period after an hour, and in the one after a day and an hour, by when
-# whatever held the job is over.
-_STOOD_STILL_S = (3600.0, 25 * 3600.0)
-
 
 def lose_messages(deliveries: Sequence[Delivery], lost: int, clock: float) -> Delivery:
     """What a history tells of the loss: no process, but it has its place among them."""
@@ -30,17 +25,11 @@ def lose_messages(deliveries: Sequence[Delivery], lost: int, clock: float) -> De
 _RELAY_S = 60.0
 
 
-def list_sweeps(spec: JobSpec) -> list[tuple[float, Sweep]]:
-    """(seconds after the loss, sweep) in the order in which a scheduler would call them. The relay
-    of an outbox is one, too: it may look at the work itself.
-    """
+def list_sweeps(spec: JobSpec, *, relay: bool) -> list[Sweep]:
+    """The sweeps of `recovers`. `relay`: and that of an outbox, which may look at the work itself."""
     from skillrun.contract.job import Sweep
 
     sweeps = [*spec.recovers]
-    if spec.enqueue is not None and spec.enqueue.relay is not None:
+    if relay and spec.enqueue is not None and spec.enqueue.relay is not None:
         sweeps.append(Sweep(call=spec.enqueue.relay, every=_RELAY_S))
-    calls: list[tuple[float, Sweep]] = []
-    for sweep in sweeps:
-        times = [sweep.every, 2 * sweep.every, *(still + sweep.every for still in _STOOD_STILL_S)]
-        calls += [(time, sweep) for time in times]
-    return sorted(calls, key=lambda call: call[0])
+    return sweeps

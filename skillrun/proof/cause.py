@@ -110,6 +110,8 @@ def _explain_repetition(history: History) -> str | None:
         return "the effect took place and its answer was lost; the retry does it again"
     if schedule.family == "window":
         return "the marker is forgotten too early"
+    if schedule.family == "sweep":
+        return "the sweep brings back a job that is done"
     if schedule.family in (
         "redeliver",
         "re-enqueue",
@@ -272,6 +274,9 @@ def _explain_attempts(history: History, judgement: Judgement) -> str | None:
             "the limit of retries counts otherwise than declared: attempts count the first try"
         ),
         "attempts.unbounded": "nothing counts the attempts",
+        "attempts.deaths": "nothing counts the deliveries that end with a death",
+        "attempts.success-retried": "the error is among those that are retried",
+        "attempts.success-failed": "the error is not told apart from those that fail the job",
         "attempts.permanent-retried": "the error is among those that are retried",
     }.get(judgement.rule)
 

@@ -13,8 +13,9 @@ from typing import Any
 from skillrun.proof import ticks
 from skillrun.proof.clones import clone_rows
 from skillrun.proof.exploring.messages import Messages
-from skillrun.proof.exploring.publisher import Publisher, is_of_publisher
+from skillrun.proof.exploring.publisher import is_of_publisher
 from skillrun.proof.exploring.run import STEP_S, NotPublished, Origin, Run, Waiting
+from skillrun.proof.exploring.sweeps import Sweeps
 from skillrun.proof.history import (
     History,
     is_dead_letter,
@@ -22,7 +23,7 @@ from skillrun.proof.history import (
 )
 from skillrun.proof.jobs import POISON
 from skillrun.proof.rivals import ChangedRow, find_changed_rows, read_contents
-from skillrun.proof.schedule import ONCE, Schedule
+from skillrun.proof.schedule import ONCE, SWEEP, Schedule
 from skillrun.proof.services.errors import ServiceFailed
 from skillrun.proof.state import StateError, count, read_state
 from skillrun.proof.store_watch import WATCHED, StoreWatch
@@ -42,7 +43,7 @@ _TOO_BUSY = (
 )
 
 
-class Explorer(Messages, Publisher):
+class Explorer(Messages, Sweeps):
     """Runs schedules in one setting."""
 
     # -- messages
@@ -176,7 +177,7 @@ class Explorer(Messages, Publisher):
             self._make_move(run, move)
             self._drain_queue(run)
         if run.emptied:
-            self._sweep(run)
+            self._let_sweeps_come(run)
         return self._conclude_schedule(run)
 
     def _begin_watch(self, run: Run) -> None:
@@ -273,6 +274,8 @@ class Explorer(Messages, Publisher):
             message = self.origin.messages[int(value)]
             run.now = max(run.now, self.base + float(message.get("later", 0.0)))
             run.queue.append(Waiting(message, run.now, int(value)))
+        elif name == SWEEP:
+            self._let_sweeps_come(run)
         elif name == "varied":
             self._deliver_varied(run)
         elif name == "tick":

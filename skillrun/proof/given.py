@@ -11,7 +11,7 @@ from skillrun.core.errors import Blocked, Misuse
 from skillrun.proof.history import History
 from skillrun.proof.jobs import DIRECT, POISON
 from skillrun.proof.reference import INCOMPLETE, Judgement
-from skillrun.proof.schedule import Schedule, is_publish
+from skillrun.proof.schedule import SWEEP, Schedule, is_publish
 from skillrun.proof.varied import VARIED
 
 if TYPE_CHECKING:
@@ -57,10 +57,11 @@ def check_given(only: Schedule, spec: JobSpec, payloads: Mapping[int, Any]) -> N
             f"--schedule: no such job: {jobs[0]}",
             hint=f"there are {known} distinct jobs, counted from 1",
         )
+    if SWEEP in only.moves and not spec.recovers:
+        hint = "recovers: [{call: module:function, every: 15m}]"
+        raise Misuse("--schedule: sweep needs recovers in the spec", hint=hint)
     failures = spec.failures
-    listed = (
-        {error.type for error in (*failures.transient, *failures.permanent)} if failures else set()
-    )
+    listed = {error.type for error in failures.listed} if failures else set()
     for fault in only.faults:
         if fault.do == "raise" and fault.error not in listed and not is_publish(fault.at):
             hint = f"failures lists: {', '.join(sorted(listed)) or 'nothing'}"

@@ -93,7 +93,7 @@ def lasts(event: Event) -> bool:
 
 
 # What the application calls by itself: what it does there is no doing of the handler.
-CALLERS = ("call", "sweep")
+CALLERS = ("call", "recover")
 
 
 @dataclass(frozen=True)
@@ -102,9 +102,8 @@ class Delivery:
     back, or the library after a death. A broker that loses its messages stands among them, as the
     number 0.
 
-    `op`: deliver, callback, call, publish, sweep, died, broker. `job`: 0 for the proof's own message, 1.. for
-    distinct jobs,
-    -1 poison.
+    `op`: deliver, callback, call, publish, recover, died, broker. `job`: 0 for the proof's own
+    message, 1.. for distinct jobs, -1 poison.
     """
 
     number: int  # from 1, in the order of the beginnings
@@ -214,7 +213,7 @@ class History:
 
     def performed(self, effect: str | None = None) -> tuple[Event, ...]:
         """The effects that took place, in the handler's processes."""
-        found = (e for d in self.deliveries if d.op not in CALLERS for e in d.all("performed"))
+        found = (e for d in self.deliveries if d.op != "call" for e in d.all("performed"))
         return tuple(event for event in found if effect in (None, event["effect"]))
 
     def callbacks(self, run: Delivery) -> tuple[Delivery, ...]:

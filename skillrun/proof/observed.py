@@ -22,6 +22,7 @@ _STRENGTH = {
     "transactional": 3,
     "at_least_once": 1,
     "at_most_once": 1,
+    "convergent": 1,
     "none": 0,
 }
 _DEATHS = ("kill", "kill-lose", "double-kill", "fresh-interpreter")

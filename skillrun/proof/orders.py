@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from skillrun.proof.schedule import EVERY, Fault, Schedule
 
 if TYPE_CHECKING:
-    from skillrun.contract.job import Failures
+    from skillrun.contract.job import Failures, JobError
 
 Plan = dict[str, Any]
 """Boundary -> order."""
@@ -69,13 +69,26 @@ class Orders:
         if do in ("kill", "kill-worker"):
             return {"do": "kill"}
         if do == "raise":
-            return {"do": "raise", "error": fault.error, "args": self._arguments(fault)}
+            return {"do": "raise", **describe_error(self.failures, fault)}
         return {"do": "fail" if do == "fail" else "pause"}
 
-    def _arguments(self, fault: Fault) -> list[Any]:
-        listed = (*self.failures.transient, *self.failures.permanent) if self.failures else ()
-        same = [error for error in listed if error.type == fault.error]
-        return list(same[fault.index].args) if fault.index < len(same) else []
+
+def describe_error(failures: Failures | None, fault: Fault) -> dict[str, Any]:
+    """How the error of a fault is made, as `probe/names.py` takes it."""
+    same = [error for error in failures.listed if error.type == fault.error] if failures else []
+    if fault.index >= len(same):
+        return {"error": fault.error}
+    return spell_error(same[fault.index])
+
+
+def spell_error(error: JobError) -> dict[str, Any]:
+    """A listed error as `probe/names.py` takes it."""
+    return {
+        "error": error.type,
+        "args": list(error.args),
+        "kwargs": dict(error.kwargs),
+        "factory": error.factory,
+    }
 
 
 def victim(schedule: Schedule, number: int) -> str:

@@ -304,6 +304,7 @@ class _Session:
         explorer.orders.items = self.explorers[0].orders.items
         explorer.set_daily(self.explorers[0].daily)
         explorer.unread = self.explorers[0].unread
+        explorer.once = self.explorers[0].once
         explorer.rivals = self.explorers[0].rivals
         explorer.contents_after = self.explorers[0].contents_after
         history = explorer.run(schedule)
@@ -456,7 +457,8 @@ def _limit_deliveries(spec: JobSpec) -> int:
     attempts = 1
     if retry is not None and retry.kind != "none":
         attempts = retry.max_attempts or 1
-    return attempts * 2 + _MORE_DELIVERIES
+    deaths = (spec.worker.deliveries or 0) if spec.worker is not None else 0
+    return max(attempts * 2, deaths) + _MORE_DELIVERIES
 
 
 def _name_job(job: int) -> str:

@@ -103,6 +103,12 @@ class Reference:
         return 1 if retry.kind == "none" else retry.max_attempts
 
     @property
+    def max_deliveries(self) -> int | None:
+        """Of a message that kills its worker each time; None where the spec says nothing."""
+        worker = self.spec.worker
+        return None if worker is None else worker.deliveries
+
+    @property
     def has_dead_letter(self) -> bool:
         """The spec promises a record after the last attempt."""
         return self.spec.dead_letter is not None and self.spec.dead_letter.kind != "none"
@@ -220,11 +226,21 @@ def is_permanent(reference: Reference, fault: Fault) -> bool:
     return transient <= fault.index < transient + permanent
 
 
+def is_success(reference: Reference, fault: Fault) -> bool:
+    """Whether an injected error is declared to mean success."""
+    failures = reference.spec.failures
+    if failures is None or not fault.error:
+        return False
+    others = (*failures.transient_names, *failures.permanent_names).count(fault.error)
+    return others <= fault.index < others + failures.success_names.count(fault.error)
+
+
 MUST_COMPLETE = frozenset(
     (
         "once",
         "redeliver",
         "re-enqueue",
+        "sweep",
         "window",
         "kill",
         "kill-lose",
@@ -250,10 +266,12 @@ def must_complete(history: History, reference: Reference) -> bool:
     if schedule.emptied is not None:
         # That a sweep brings the job back is a promise of the spec. One that does the work itself
         # does that of other jobs as well: it is compared by `judges.broker`.
-        works = any(d.op == "sweep" and d.first("performed") for d in history.deliveries)
+        works = any(d.op == "recover" and d.first("performed") for d in history.deliveries)
         return bool(reference.spec.recovers) and was_met(history) and not works
     if schedule.family not in MUST_COMPLETE or gives_up(history, reference):
         return False
+    if any(is_success(reference, fault) for fault in schedule.faults):
+        return False  # what was done before may have left other rows
     return not any(is_permanent(reference, fault) for fault in schedule.faults)
 
 
@@ -274,6 +292,8 @@ def gives_up(history: History, reference: Reference) -> bool:
         is_permanent(reference, fault) for fault in faults
     ):
         return True
+    if any(is_success(reference, fault) for fault in faults):
+        return False
     return history.schedule.family == "error" and reference.max_attempts == 1
 
 

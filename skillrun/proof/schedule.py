@@ -3,6 +3,7 @@ replays it.
 
 once                                     one delivery
 redeliver · re-enqueue                   afterwards: the same message again · another message for the same job
+sweep                                    afterwards: the sweeps of `recovers`, until they find nothing
 wait=90000                               afterwards: so many seconds pass, before what follows
 kill@after:email#1                       the process dies there; the library decides what becomes of the message
 kill-worker@after:email#1                its worker dies too
@@ -40,6 +41,7 @@ from typing import Any
 from skillrun.core.errors import Misuse
 
 EVERY = 0
+SWEEP = "sweep"  # a move
 _KILLS = ("kill", "kill-worker")
 
 _FAULT = re.compile(
@@ -86,7 +88,7 @@ class Schedule:
 
     family: str
     faults: tuple[Fault, ...] = ()
-    # Redeliver | re-enqueue | wait=S | job=N | tick=EPOCH | varied=FROM-TO | varied=N,M.
+    # Redeliver | re-enqueue | sweep | wait=S | job=N | tick=EPOCH | varied=FROM-TO | varied=N,M.
     moves: tuple[str, ...] = ()
     copies: int = 1
     lose: bool = False
@@ -154,7 +156,7 @@ class Schedule:
     @property
     def waits(self) -> bool:
         """Time passes between its deliveries."""
-        return any(move.startswith("wait=") for move in self.moves)
+        return any(move == SWEEP or move.startswith("wait=") for move in self.moves)
 
     @property
     def kills(self) -> int:
@@ -208,7 +210,7 @@ def _add_word(made: Schedule, word: str) -> Schedule:
         return replace(made, **numbers)
     if re.fullmatch(r"varied=(\d{1,3}-\d{1,3}|\d{1,3}(,\d{1,3})*)", word):
         return replace(made, moves=(*made.moves, word))
-    if word in ("redeliver", "re-enqueue") or (
+    if word in ("redeliver", "re-enqueue", SWEEP) or (
         name in ("wait", "job", "tick") and re.fullmatch(r"[\d.]+", value)
     ):
         return replace(made, moves=(*made.moves, word))
@@ -277,7 +279,7 @@ def family_of(schedule: Schedule) -> str:
         return "distinct"
     if "wait" in names:
         return "window"
-    return next((name for name in ("redeliver", "re-enqueue") if name in names), "once")
+    return next((name for name in ("redeliver", "re-enqueue", SWEEP) if name in names), "once")
 
 
 def _name_outage(schedule: Schedule) -> str | None:

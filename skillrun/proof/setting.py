@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from skillrun.core.errors import Blocked, Refused
 from skillrun.frameworks.registry import FRAMEWORKS, features_of
 from skillrun.proof import aside
+from skillrun.proof.orders import spell_error
 from skillrun.proof.packages import check_python, find_python
 from skillrun.proof.scratch import Workplace
 from skillrun.proof.state import SqliteStore, Store
@@ -168,7 +169,7 @@ class Setting:
                 line,
                 cwd=self.root,
                 env=env,
-                timeout_s=120.0,
+                timeout_s=self.proof.setup_timeout,
                 stop=lambda: self.abandoned,
                 prefix=self.sandbox.prefix(self.root),
             )
@@ -180,6 +181,8 @@ class Setting:
                 sought = "unreachable" in done.tail or "refused" in done.tail
                 walled = sought and self.sandbox.walls.has_network
                 hint = _NO_NETWORK if walled else f"run it by hand: {setup}"
+                if done.timed_out:
+                    hint = "give it longer: proof.setup_timeout"
                 raise Blocked(f"proof.setup: {done.words}: {' | '.join(tail)}", hint=hint)
             self.left_by_setup = done.note if done.survivors > 0 else None
         self.keep()
@@ -237,11 +240,7 @@ class Setting:
     def config(self) -> dict[str, Any]:
         """What the zygote is told at its start; see probe/forking.py."""
         spec, failures = self.spec, self.spec.failures
-        errors = (
-            [[e.type, list(e.args)] for e in (*failures.transient, *failures.permanent)]
-            if failures
-            else []
-        )
+        errors = [spell_error(error) for error in failures.listed] if failures else []
         paths = [str((self.root / path).resolve()) for path in self.paths] or [str(self.root)]
         free = [str(self.place.tmp), str(self.place.home), str(self.place.run)]
         servers = [str(self.place.run)]

@@ -30,14 +30,15 @@ def reference_of(explorer: Explorer, spec: JobSpec) -> tuple[Reference, tuple[Hi
     explorer.unread = find_unread_tables(explorer, [once])
     if explorer.unread:
         once = explorer.run(ONCE)  # once more, with these tables read
+    explorer.once = once
     later = explorer.run(Schedule("once", late=61))
     jobs, unfit = {}, {}
     for job in sorted(job for job in explorer.origin.messages if 0 < job < DIRECT):
         alone = explorer.run(Schedule("alone", moves=(f"job={job}",)))
-        if _succeeds(alone):
+        if _succeeds(alone) and not _leaves_letter(alone, once):
             jobs[job] = alone
         else:
-            unfit[job] = _why_unfit(alone)
+            unfit[job] = _why_unfit(alone, once)
     volatile = frozenset(name for name, rows in once.state.items() if later.state.get(name) != rows)
     reference = Reference(
         spec,
@@ -74,7 +75,9 @@ def _orders(explorer: Explorer, jobs: Iterable[int]) -> tuple[History, ...]:
     )
 
 
-def _why_unfit(history: History) -> str:
+def _why_unfit(history: History, once: History) -> str:
+    if _leaves_letter(history, once):
+        return "by itself it ends among the dead letters"
     last = history.runs[-1] if history.runs else None
     error = last.raised if last is not None else None
     if error is not None:
@@ -90,6 +93,11 @@ def _why_unfit(history: History) -> str:
 
 def _succeeds(history: History) -> bool:
     return bool(history.runs) and history.runs[-1].outcome == "succeeded" and not history.hung
+
+
+def _leaves_letter(history: History, once: History) -> bool:
+    """A handler may record a job that it cannot do, and return as if it had done it."""
+    return (history.dead_letters or 0) > (once.dead_letters or 0)
 
 
 def single_run_problem(reference: Reference) -> str | None:

@@ -85,7 +85,7 @@ def _process_names(history: History) -> dict[int, str]:
     for delivery in sorted(history.deliveries, key=lambda item: item.number):
         seen += delivery.op == "deliver"
         known = {"deliver": f"delivery {seen}", "died": "library", "callback": "callback"}
-        known |= {"broker": "the broker", "sweep": "sweep"}
+        known |= {"broker": "the broker", "recover": "sweep"}
         names[delivery.number] = known.get(delivery.op, "publisher")
     return names
 
@@ -105,7 +105,7 @@ def _began(history: History, delivery: Delivery, event: Event) -> str:
         return "publishes another message for the same job"
     if delivery.op == "call":
         return "the application publishes the job"
-    if delivery.op == "sweep":
+    if delivery.op == "recover":
         return "the application looks for what stood still"
     if delivery.job and delivery.job in history.payloads:
         what = "a distinct job" if delivery.job > 0 else "a job that cannot be done"

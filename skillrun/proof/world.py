@@ -182,7 +182,7 @@ def _judge_unread_tables(
         said = f"{', '.join(sorted(tables))} written, but proof.database names no database"
         yield Judgement(INCOMPLETE, "state.no-database", said)
         return
-    read = _find_tables_read(explorer.store, _list_queries(spec))
+    read = _find_tables_read(explorer.store, _list_queries(spec)) | list_coordinating(spec)
     like_state = find_like_state(histories, reference)
     mine = getattr(explorer.store, "path", None)
     name = str(mine).replace(str(explorer.setting.place.scratch), "{scratch}")
@@ -209,7 +209,8 @@ def find_unread_tables(explorer: Explorer, singles: Iterable[History]) -> dict[s
     store = explorer.store
     if store is None:
         return {}
-    read = _find_tables_read(store, _list_queries(explorer.setting.spec))
+    spec = explorer.setting.spec
+    read = _find_tables_read(store, _list_queries(spec)) | list_coordinating(spec)
     found: dict[str, str] = {}
     for _, table in sorted(_find_writes(singles)):
         if table and table not in read and _has_table(store, table):
@@ -264,6 +265,14 @@ def _list_queries(spec: Any) -> list[str]:
     if spec.proof.dead_letters:
         queries.append(spec.proof.dead_letters)
     return queries
+
+
+def list_coordinating(spec: Any) -> set[str]:
+    """The tables of which the spec says that they only coordinate."""
+    if not spec.proof:
+        return set()
+    # As the statements have it: public.leases is written as leases, too.
+    return {table.lower().rpartition(".")[2] for table in spec.proof.not_state}
 
 
 def _find_temporary(histories: Iterable[History]) -> set[str]:

@@ -169,6 +169,12 @@ GOOD = [
     ),
     "failures: {transient: [], permanent: [ValueError, 'a.b:C', {type: OSError}]}",
     "proof: {services: [redis, postgresql], env: {A: b}}",
+    "retry: {max_attempts: 3, backoff: {kind: linear, base: 5s, step: 1s, first: 0s}}",
+    "worker: {deliveries: 3}",
+    "failures: {success: ['a:B', {type: 'a:C', kwargs: {status: 409}, factory: 'a:make', wait: 3s}]}",
+    "failures: {transient: [{type: 'a:Busy', effects: [], wait: 10s}]}",
+    "effects: [{name: a, call: 'a:b', guarantee: convergent}]",
+    "proof: {setup_timeout: 5m, not_state: [leases], scratch_files: ['cache/*']}",
     'payload: {type: object, examples: [{country: "no", at: "1:30"}]}',
 ]
 
@@ -196,9 +202,9 @@ BAD = {
     "retry: {kind: none, max_attempts: 3}": (
         ":3: retry.max_attempts: cannot stand beside kind: none"
     ),
-    "retry: {max_attempts: 2, backoff: {kind: linear}}": "write none | fixed | exponential",
+    "retry: {max_attempts: 2, backoff: {kind: cubic}}": "write none | fixed | linear | exponential",
     "retry: {max_attempts: 2, backoff: {base: 2s}}": (
-        "retry.backoff.kind: is missing: write none | fixed | exponential"
+        "retry.backoff.kind: is missing: write none | fixed | linear | exponential"
     ),
     "retry: {max_attempts: 2, backoff: {kind: fixed, base: 2}}": (
         "2 is a number, not text: write for example 90s"
@@ -268,6 +274,19 @@ BAD = {
         ":3: payload: the pattern '['"
     ),
     "payload: true": ":3: payload: true is true or false, not a mapping",
+    "proof: {setup_timeout: 300}": ":3: proof.setup_timeout: 300 is a number, not text: write for",
+    "proof: {not_state: leases}": ":3: proof.not_state: leases is text, not a list",
+    "proof: {scratch_files: [a, a]}": "holds the same item twice",
+    "proof: {scratch_files: ['']}": ":3: proof.scratch_files.0:",
+    "worker: {deliveries: 0}": ":3: worker.deliveries: 0 is less than 1",
+    "failures: {success: [{type: 'a:B', kwargs: [1]}]}": "failures.success.0.kwargs: [1] is a list",
+    "failures: {transient: [{type: 'a:B', factory: make}]}": (
+        ":3: failures.transient.0.factory: make is not an import path"
+    ),
+    "failures: {transient: [{type: 'a:B', effects: [mail]}]}": (
+        ":3: failures.transient.0.effects.0: mail is the name of no effect: the effects are none"
+    ),
+    "failures: {transient: [{type: 'a:B', wait: 10}]}": "failures.transient.0.wait: 10 is a number",
     "proof: {services: [mysql]}": "write redis | postgresql",
     "proof: {env: {A: 1}}": ":3: proof.env.A: 1 is a number, not text",
     "proof: {state: [select 1]}": ":3: proof.state:",

@@ -64,6 +64,7 @@ MODELS: dict[str, type[job.Part]] = {
     "trigger": job.Trigger,
     "enqueue": job.Enqueue,
     "recovers[]": job.Sweep,
+    "worker": job.Worker,
     "failures": job.Failures,
     "$idempotency": job.Idempotency,
     "$effect": job.Effect,
@@ -99,7 +100,12 @@ def test_schema_and_objects_have_the_same_fields(part: str) -> None:
 def test_each_word_that_was_added_names_the_release_that_reads_it() -> None:
     page = (Path(__file__).parents[2] / "docs" / "spec.md").read_text()
     rows = set(re.findall(r"^\| `([^`]+)` \| ([\d.]+) \|", page, re.MULTILINE))
-    added = {(place, form["x-since"]) for place, form in spec_places().items() if "x-since" in form}
+    added = set()
+    for place, form in spec_places().items():
+        if "x-since" in form:
+            # An error is described alike in each of its lists.
+            named = re.sub(r"^failures\.\w+\[\]", "failures.*[]", place)
+            added.add((named, form["x-since"]))
     assert added
     assert rows == added
     for _, release in added:

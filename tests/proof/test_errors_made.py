@@ -4,9 +4,12 @@ said.
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
 
-from skillrun.probe.names import NotThere, make_error
+from skillrun.probe.names import NotThere, make_error, make_ordered_error
 
 
 @pytest.mark.parametrize(
@@ -40,3 +43,30 @@ def test_what_a_handler_may_decide_by_is_not_made_up(path: str) -> None:
 def test_what_is_no_exception_is_said() -> None:
     with pytest.raises(NotThere, match="os:getcwd is no exception"):
         make_error("os:getcwd", [])
+
+
+@pytest.mark.parametrize("path", ["httpx:HTTPStatusError", "requests:HTTPError"])
+def test_a_response_may_be_described(path: str) -> None:
+    pytest.importorskip(path.partition(":")[0])
+    response = {"http": {"status": 429, "headers": {"Retry-After": "30"}}}
+    error: Any = make_error(path, [], {"response": response})
+    assert error.response.status_code == 429
+    assert error.response.headers["Retry-After"] == "30"
+    assert "429" in str(error)
+
+
+def test_keyword_arguments_are_taken_as_given() -> None:
+    error = make_error("subprocess:CalledProcessError", [], {"returncode": 3, "cmd": "x"})
+    assert (error.returncode, error.cmd) == (3, "x")  # type: ignore[attr-defined]
+
+
+def test_a_factory_makes_what_its_class_cannot() -> None:
+    order = {"error": "OSError", "factory": "os:strerror", "args": [2]}
+    with pytest.raises(NotThere, match="os:strerror makes no OSError: str"):
+        make_ordered_error(order)
+    order = {"error": "json:JSONDecodeError", "factory": "test_errors_made:decline", "args": [3]}
+    assert str(make_ordered_error(order)).startswith("declined: line 1 column 4")
+
+
+def decline(place: int) -> json.JSONDecodeError:
+    return json.JSONDecodeError("declined", "text", place)

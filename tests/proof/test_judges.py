@@ -639,9 +639,10 @@ def test_a_malformed_message_ends_within_the_attempts_and_is_found_by_somebody()
     often = history("poison=0", *([[*kept, retry()]] * 4), dead_letters=1)
     assert verdicts(often, made) == {"attempts.too-many": "refuted"}
     dropped = history("poison=0", kept, dead_letters=0)
-    assert verdicts(dropped, made) == {"dead-letter.blind": "hint"}
+    assert verdicts(dropped, made) == {"poison-unrecorded": "risk"}
     told = history("poison=0", [log("bad message", level="ERROR"), *kept], dead_letters=0)
-    assert verdicts(told, made) == {}
+    graded = [attempts.judge(one, against(made)) for one in (dropped, told)]
+    assert [[found.grade for found in each] for each in graded] == [["blind"], ["minor"]]
 
 
 def test_what_the_schema_allows_still_needs_its_dead_letter() -> None:

@@ -182,13 +182,21 @@ def test_the_retry_is_lost_where_a_delivery_publishes_one() -> None:
     assert list(lose_retry([history(text, [*tried[:1], ACKED], DONE)], AWAY)) == []
 
 
+def test_a_store_that_stays_away_need_not_be_asked_twice() -> None:
+    text = "raise=app.mail:Away@before:email#1/* fail@before:commit#1 fail@before:commit#2"
+    once = [fault("raise", "before:email#1"), fault("fail", "before:commit#1"), raised(), ACKED]
+    (found,) = told(text, once)
+    assert (found.rule, found.grade) == ("letter-lost", "stuck")
+    assert told(text, [fault("raise", "before:email#1"), *commit(1), raised(), ACKED]) == []
+
+
 def test_a_letter_is_lost_where_something_is_written_after_the_last_error() -> None:
     text = "raise=app.mail:Away@before:email#1/*"
     last = [*effect(), *commit(1), fault("raise", "before:email#1"), *commit(2)]
     last += [published("dead", to_handler=False)]
     found = [str(one) for one in lose_letters([history(text, FAILED, last)], AWAY)]
     assert found == [
-        f"{text} fail@before:commit#2/2",
+        f"{text} fail@before:commit#2/2 fail@before:commit#3/2",
         f"{text} raise={AWAY}@before:publish-dead#1/2",
     ]
     assert [parse_schedule(one).family for one in found] == ["letter-lost"] * 2

@@ -122,14 +122,14 @@ FILES = {
 RELAY = ("args: {item: book}}", 'args: {item: book}, relay: "store.orders:publish_pending"}')
 
 
-def proof_of(root: Path, *edits: tuple[str, str, str]) -> Proof:
+def proof_of(root: Path, *edits: tuple[str, str, str], only: str | None = None) -> Proof:
     helpers.write_files(root, FILES)
     for file, old, new in edits:
         text = (root / file).read_text()
         assert text.count(old) == 1, old
         (root / file).write_text(text.replace(old, new))
     spec = load_spec(root / ".skillrun/jobs/ship.yaml", root=root)
-    return prove(Target(spec, root, "celery"))
+    return prove(Target(spec, root, "celery"), only=only)
 
 
 def rules(proof: Proof) -> set[str]:
@@ -165,3 +165,24 @@ def test_an_outbox_that_nobody_fills_or_empties_is_refuted(
     assert proof.verdict == "refuted"
     lost = next(witness for witness in proof.witnesses if witness.judgement.rule == "effect.lost")
     assert lost.tried.schedule.family == "publish-fault"
+
+
+SWEPT = (
+    "idempotency: {strategy",
+    'recovers: [{call: "store.orders:publish_pending", every: 5m}]\nidempotency: {strategy',
+)
+NEVER_PUBLISHED = "caller-kill@before:publish#1 sweep"
+
+
+def test_a_sweep_publishes_what_its_publisher_left(tmp_path: Path) -> None:
+    """The call is not made again once it has committed: that would be another order."""
+    spec = ".skillrun/jobs/ship.yaml"
+    proof = proof_of(tmp_path, (spec, *SWEPT), only=NEVER_PUBLISHED)
+    assert (proof.verdict, rules(proof)) == ("proved", set())
+
+
+def test_a_sweep_that_leaves_it_there_is_refuted(tmp_path: Path) -> None:
+    spec = ".skillrun/jobs/ship.yaml"
+    late = ("store/orders.py", "for (order_id,) in pending:", "for (order_id,) in pending[1:]:")
+    proof = proof_of(tmp_path, (spec, *SWEPT), late, only=NEVER_PUBLISHED)
+    assert "effect.lost" in rules(proof)

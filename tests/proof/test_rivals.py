@@ -8,14 +8,17 @@ from pathlib import Path
 import helpers
 import pytest
 import yaml
+from histories import ACKED, history, reference
 from plain_job import JOBS, SPEC, target_of
 
 from skillrun.core.verdict import RiskGrade
 from skillrun.proof.attempt import try_prove
 from skillrun.proof.decisions import find_decisions, read_code
 from skillrun.proof.families import registry, rivals
+from skillrun.proof.judges.rivals import judge as judge_rivals
 from skillrun.proof.result import Proof
-from skillrun.proof.rivals import make_other
+from skillrun.proof.rivals import ChangedRow, Rivalry, make_other, name_change
+from skillrun.proof.rows import Table
 from skillrun.proof.state import SqliteStore
 
 SCHEMA = """
@@ -213,3 +216,31 @@ def test_decisions_come_from_enums_and_from_the_code_that_writes_them(tmp_path: 
 )
 def test_another_value_is_of_the_same_kind(value: object, other: object) -> None:
     assert make_other(value) == other
+
+
+def test_one_key_with_another_amount_is_told() -> None:
+    """Between two attempts somebody changes the row that both read."""
+    table, values = Table("orders", ("id", "cents"), ("id",), frozenset()), {"id": 1, "cents": 7}
+    row = ChangedRow(table, values, values)
+    text = "raise=app.mail:Away@after:email#1 rival=orders.*@before:select-orders#1/2"
+    rivalry = Rivalry(name_change(row), 6, {"cents": 8}, {"cents": 8})
+
+    def call(cents: int, **more: int) -> tuple[str, dict[str, object]]:
+        plain = {"cents": cents, **more}
+        shown = f"cents={cents}"
+        done = {
+            "effect": "email",
+            "key": "order-1",
+            "args": shown,
+            "subject": shown,
+            "plain": plain,
+        }
+        return ("performed", {"name": "email#1", **done})
+
+    def judge(*calls: tuple[str, dict[str, object]]) -> list[str]:
+        seen = history(text, *[[one, ACKED] for one in calls], rivalries=(rivalry,))
+        return [one.rule for one in judge_rivals(seen, reference())]
+
+    assert judge(call(7), call(8)) == ["key-reused"]
+    assert judge(call(7), call(7)) == []
+    assert judge(call(7, attempt=1), call(7, attempt=2)) == []

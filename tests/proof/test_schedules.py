@@ -4,17 +4,26 @@ line.
 
 from __future__ import annotations
 
-import pytest
-from histories import commit, fault, history, raised
+from typing import Any
 
+import pytest
+from histories import commit, effect, fault, history, raised
+
+from skillrun.contract.job import Effect, JobSpec
 from skillrun.core.errors import Misuse
+from skillrun.probe.facts import BootFacts
 from skillrun.proof.families.boundaries import switch_points
 from skillrun.proof.families.deaths import kill_while_giving_up
+from skillrun.proof.families.registry import plan_schedules
+from skillrun.proof.families.situation import Situation
 from skillrun.proof.history import Event
 from skillrun.proof.schedule import EVERY, Fault, Schedule, parse_schedule
 
 TEXTS = {
     "once": "once",
+    "sweep": "sweep",
+    "kill@after:email#1 lose sweep": "kill-lose",
+    "caller-kill@after:publish#1 sweep": "publish-fault",
     "redeliver": "redeliver",
     "re-enqueue": "re-enqueue",
     "wait=90000 redeliver": "window",
@@ -84,6 +93,56 @@ def step(number: int, kind: str, when: str, name: str, **more: object) -> Event:
     return Event(
         number, "at", {"kind": kind, "when": when, "name": name, "store": "sqlite:a", **more}
     )
+
+
+def planned(**more: Any) -> list[Schedule]:
+    """The schedules of a job with two effects, from its single run."""
+    made = (Effect(name="email", call="app.mail:send"), Effect(name="sms", call="app.sms:send"))
+    spec = JobSpec(version=1, job="job", effects=made, **more)
+    events = [*effect("email"), *effect("sms"), *commit()]
+    return plan_schedules(Situation(spec, history("once", events), BootFacts())).schedules
+
+
+def places(schedules: list[Schedule], family: str) -> set[str]:
+    return {one.faults[0].at for one in schedules if one.family == family}
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ({}, {"before:email#1", "after:email#1", "before:sms#1", "after:sms#1"}),
+        ({"effects": ["sms"]}, {"before:sms#1", "after:sms#1"}),
+        ({"effects": []}, set()),
+    ],
+)
+def test_an_error_comes_out_of_the_effects_that_it_names(
+    said: dict[str, Any], expected: set[str]
+) -> None:
+    found = planned(failures={"transient": [{"type": "TimeoutError", **said}]})
+    assert places(found, "error") == expected
+
+
+def test_an_error_that_means_success_is_met_after_the_effect() -> None:
+    """The third entry of its class: an HTTP client has one class for every status."""
+    listed = [{"type": "TimeoutError", "args": [status]} for status in (1, 2, 3)]
+    found = planned(
+        failures={"transient": listed[:1], "permanent": listed[1:2], "success": listed[2:]}
+    )
+    mine = [one.faults[0] for one in found if one.family == "success"]
+    assert [fault.at for fault in mine] == ["after:email#1", "after:sms#1"]
+    assert {fault.index for fault in mine} == {2}
+
+
+def test_sweeps_come_behind_what_may_leave_a_job_undone() -> None:
+    failures = {"transient": ["TimeoutError"], "permanent": ["ValueError"]}
+    swept = {"recovers": [{"call": "app.sweeps:requeue", "every": "15m"}]}
+    assert not any("sweep" in one.moves for one in planned(failures=failures))
+    found = planned(failures=failures, **swept)
+    last = {one.family: one.moves[-1:] for one in found}
+    for family in ("sweep", "kill", "kill-lose", "error", "exhaustion", "permanent"):
+        assert last[family] == ("sweep",), family
+    assert last["redeliver"] == ("redeliver",)
+    assert not any("re-enqueue" in one.moves for one in found if one.family == "kill-lose")
 
 
 @pytest.mark.parametrize("begun", [True, False])

@@ -307,6 +307,14 @@ COLUMNS = "select order_id, email from receipts"
         ({"proof": part("proof", services=["redis"])}, "proof.services is new"),
         ({"proof": part("proof", python="tools/python")}, "proof.python is new"),
         (
+            {"proof": part("proof", not_state=["receipts"])},
+            "`receipts` is not compared any more",
+        ),
+        (
+            {"proof": part("proof", scratch_files=["*"])},
+            "`*` is not compared any more",
+        ),
+        (
             {"payload": part("payload", examples=[{"order_id": 7, "email": "a@example.com"}])},
             "payload.examples lost",
         ),
@@ -374,6 +382,51 @@ def test_another_way_of_writing_is_no_finding() -> None:
     assert everything({SPEC: SPEC_TEXT}, {SPEC: flow}) == []
     path = SPEC.replace(".yaml", ".json")
     assert everything({SPEC: SPEC_TEXT}, {path: flow}) == []
+
+
+@pytest.mark.parametrize(
+    ("base", "changed", "is_allowed"),
+    (
+        ({}, {"worker": {"deliveries": 3}}, True),
+        ({"worker": {"deliveries": 3}}, {"worker": {"deliveries": 2}}, True),
+        ({"worker": {"deliveries": 3}}, {"worker": {"deliveries": 4}}, False),
+        ({"worker": {"deliveries": 3}}, {}, False),
+        ({}, {"failures": part("failures", success=["shop.mailer:There"])}, False),
+        ({"failures": part("failures", success=["shop.mailer:There"])}, {}, False),
+        ({}, {"effects": [{**EMAIL, "guarantee": "convergent"}]}, False),
+        (
+            {"effects": [{**EMAIL, "guarantee": "at_least_once", "reason": "x"}]},
+            {"effects": [{**EMAIL, "guarantee": "convergent", "reason": "x"}]},
+            True,
+        ),
+        ({"effects": [{**EMAIL, "guarantee": "convergent"}]}, {}, False),
+        ({"retry": part("retry", backoff={**BACKOFF, "kind": "linear"})}, {}, True),
+        ({}, {"retry": part("retry", backoff={**BACKOFF, "first": "0s"})}, False),
+        ({"proof": part("proof", not_state=["leases"])}, {}, True),
+        ({}, {"proof": part("proof", setup_timeout="10m")}, True),
+    ),
+)
+def test_a_word_that_was_added_may_ask_for_more(
+    base: dict[str, object], changed: dict[str, object], is_allowed: bool
+) -> None:
+    assert (everything(side(**base), side(**changed)) == []) is is_allowed
+
+
+@pytest.mark.parametrize(
+    "more",
+    (
+        {"effects": []},
+        {"wait": "1h"},
+        {"kwargs": {"status": 1}},
+        {"factory": "shop.fake:make"},
+    ),
+)
+def test_an_error_that_is_made_or_met_otherwise_is_another_one(more: dict[str, object]) -> None:
+    base = {"type": "TimeoutError", "args": ["x"]}
+    old, new = (
+        side(failures=part("failures", transient=[error])) for error in (base, {**base, **more})
+    )
+    assert "error" in severities(everything(old, new))
 
 
 SWEEP = {"call": "shop.sweeps:requeue", "every": "15m"}

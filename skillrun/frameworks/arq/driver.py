@@ -419,6 +419,17 @@ class Driver(AsyncDriver):
                 )
         await self.wait_for_others({*others, task})
 
+    def sweep(self, function: Callable[..., Any]) -> None:
+        """A cron function, as its worker calls it: with the context that on_startup has filled."""
+        if not inspect.signature(function).parameters:
+            super().sweep(function)
+            return
+        self.run_in_loop(self._sweep(function))
+
+    async def _sweep(self, function: Callable[..., Any]) -> None:
+        worker = await self._worker(next(iter(self.settings)))
+        await function(worker.ctx)
+
     async def _worker(self, queue: str) -> InProcess:
         """This process's worker, begun."""
         if queue not in self.workers:

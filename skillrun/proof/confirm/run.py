@@ -19,6 +19,7 @@ from skillrun.frameworks.broker import Broker, NotConfirmed
 from skillrun.frameworks.registry import FRAMEWORKS
 from skillrun.proof.confirm.interface import Seen
 from skillrun.proof.confirm.premises import SettingPremises
+from skillrun.proof.orders import describe_error
 from skillrun.proof.schedule import EVERY, Fault, Schedule, is_publish
 from skillrun.proof.setting import Setting
 from skillrun.proof.state import StateError, count, read_state
@@ -355,11 +356,7 @@ class Stage:
     def _order(self, fault: Fault, lose: bool) -> dict[str, Any]:
         if fault.do != "raise":
             return {"do": "kill-worker" if lose else fault.do}
-        failures = self.target.spec.failures
-        listed = (*failures.transient, *failures.permanent) if failures else ()
-        same = [error for error in listed if error.type == fault.error]
-        args = list(same[fault.index].args) if fault.index < len(same) else []
-        return {"do": "raise", "error": fault.error, "args": args}
+        return {"do": "raise", **describe_error(self.target.spec.failures, fault)}
 
     # -- the end
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 from skillrun.proof import ticks
-from skillrun.proof.broker import list_sweeps
 from skillrun.proof.exploring.run import CALLER, Run, Waiting
 from skillrun.proof.exploring.together import Together
 from skillrun.proof.history import (
@@ -41,7 +40,8 @@ class Publisher(Together):
         run.deliveries.append(first)
         self._take_published(run, self._leave_other_jobs(first), 0)
         failed = first.died or first.first("caller-raised") is not None
-        if failed and (enqueue.relay is None or not _has_committed(first)):
+        is_found_later = enqueue.relay is not None or bool(self.setting.spec.recovers)
+        if failed and not (is_found_later and _has_committed(first)):
             self._call_later(run, args)
         if enqueue.relay is not None:
             self._call_later(run, [enqueue.relay, {}])
@@ -72,22 +72,6 @@ class Publisher(Together):
         later = self._run_process(run, "call", args, job=CALLER)
         run.deliveries.append(later)
         self._take_published(run, self._leave_other_jobs(later), 0)
-
-    def _sweep(self, run: Run) -> None:
-        """The application's sweeps at their times, until one of them has published the job; once
-        more after that, when there is nothing left for them to do.
-        """
-        since, is_back = run.now, False
-        for after, sweep in list_sweeps(self.setting.spec):
-            self._pass_time(run, max(since + after - run.now, 0.0))
-            made = self._run_process(run, "call", [sweep.call, {}], job=CALLER)
-            made = replace(made, op="sweep")
-            run.deliveries.append(made)
-            self._take_published(run, self._leave_other_jobs(made), 0)
-            was_back, is_back = is_back, is_back or bool(run.queue)
-            self._drain_queue(run)
-            if was_back:
-                return
 
     def _deliver_before_commit(self, run: Run, args: list[Any], plan: dict[str, Any]) -> None:
         """A worker is faster than the publisher: the message is delivered while the publisher

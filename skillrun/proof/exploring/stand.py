@@ -10,6 +10,7 @@ from skillrun.probe.facts import BootFacts
 from skillrun.proof.exploring.run import CALLER, STEP_S, NotPublished, Origin, Run
 from skillrun.proof.history import (
     Delivery,
+    History,
 )
 from skillrun.proof.orders import Orders
 from skillrun.proof.processes import Process, Processes
@@ -38,6 +39,7 @@ class Stand:
         # A callable that a clock starts and that finds its work by itself; one whose tick says which
         # job it is.
         self.polled = self.clocked = False
+        self.once: History | None = None  # the single run, as soon as there is one
         # Table that is written and that no state query reads -> a query of all of it.
         self.unread: dict[str, str] = {}
         self.rivals: dict[str, Rival] = {}  # by their texts

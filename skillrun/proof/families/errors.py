@@ -72,8 +72,19 @@ def permanent(situation: Situation, planned: Planned) -> Iterator[Schedule]:
         yield Schedule("permanent", (replace(fault, delivery=EVERY),))
 
 
-Numbered = list[tuple[str, int]]
-"""(class, which of the entries with that class)."""
+Numbered = list[tuple["JobError", int]]
+"""(error, which of the entries with its class)."""
+
+
+@family("success", "no error that means success is declared, or no effect could raise it")
+def success(situation: Situation, planned: Planned) -> Iterator[Schedule]:
+    """Each call takes place, and answers with an error that says it had done so before."""
+    failures = situation.spec.failures
+    if failures is None:
+        return
+    errors = _number_errors(failures.success, (*failures.transient, *failures.permanent))
+    for name, fault in _errors_before(situation, errors, situation.fallible):
+        yield Schedule("success", (replace(fault, at=f"after:{name}"),))
 
 
 def _number_transient(situation: Situation) -> Numbered:
@@ -83,8 +94,9 @@ def _number_transient(situation: Situation) -> Numbered:
 
 def _number_errors(errors: tuple[JobError, ...], before: tuple[JobError, ...] = ()) -> Numbered:
     """`before`: the entries that are counted first."""
-    names = [error.type for error in (*before, *errors)]
-    numbered = [(name, names[:at].count(name)) for at, name in enumerate(names)]
+    listed = (*before, *errors)
+    names = [error.type for error in listed]
+    numbered = [(error, names[:at].count(error.type)) for at, error in enumerate(listed)]
     return numbered[len(before) :]
 
 
@@ -92,10 +104,10 @@ def _errors_before(
     situation: Situation, errors: Numbered, names: list[str]
 ) -> Iterator[tuple[str, Fault]]:
     """(name, the first delivery's fault) for each error that can come out of each of the names."""
-    for error_class, index in errors:
+    for error, index in errors:
         for name in names:
-            if situation.can_raise(name, error_class):
-                yield name, Fault("raise", f"before:{name}", 1, error_class, index)
+            if situation.can_raise(name, error):
+                yield name, Fault("raise", f"before:{name}", 1, error.type, index)
 
 
 @family("store-error", "the single run commits nothing")

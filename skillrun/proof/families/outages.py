@@ -5,6 +5,7 @@ it was given up.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from skillrun.proof.families.boundaries import find_callback_boundaries
 from skillrun.proof.families.errors import find_store_faults
@@ -60,7 +61,7 @@ def lose_letters(histories: Iterable[History], broker_error: str) -> Iterator[Sc
         if faults:
             seen.add(schedule.family)
         for fault in faults:
-            yield Schedule("letter-lost", (*schedule.faults, fault))
+            yield Schedule("letter-lost", (*schedule.faults, fault, *_fail_again(fault)))
 
 
 def _find_letter_faults(history: History, broker_error: str) -> Iterator[Fault]:
@@ -73,6 +74,16 @@ def _find_letter_faults(history: History, broker_error: str) -> Iterator[Fault]:
         at = event.boundary or ""
         if is_publish(at) and not event["to_handler"]:
             yield Fault("raise", at, number, broker_error)
+
+
+def _fail_again(fault: Fault) -> tuple[Fault, ...]:
+    """A library may call what writes the record a second time at once, as Celery does with
+    `on_failure`: a store that is away is away then, too.
+    """
+    if fault.do != "fail":
+        return ()
+    name, _, number = fault.at.rpartition("#")
+    return (replace(fault, at=f"{name}#{int(number) + 1}"),)
 
 
 def _list_after_fault(history: History, index: int) -> list[Event]:

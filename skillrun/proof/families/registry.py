@@ -5,20 +5,32 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from skillrun.probe.facts import BootFacts
-from skillrun.proof.families import deaths, errors, messages, outages, publisher, rivals, together
+from skillrun.proof.families import (
+    deaths,
+    errors,
+    messages,
+    outages,
+    publisher,
+    rivals,
+    sweeps,
+    together,
+)
 from skillrun.proof.families.family import Family
 from skillrun.proof.families.plan import MOST, Plan
 from skillrun.proof.families.situation import Situation
 from skillrun.proof.history import History
+from skillrun.proof.schedule import SWEEP
 
 # The cheap and telling ones first. One that builds on others comes after them.
 FAMILIES: tuple[Family, ...] = (
     messages.redeliver,
     messages.re_enqueue,
+    sweeps.sweep,
     messages.window,
     errors.error,
     errors.exhaustion,
     errors.permanent,
+    errors.success,
     messages.copies,
     messages.poison,
     messages.distinct,
@@ -38,6 +50,7 @@ FAMILIES: tuple[Family, ...] = (
     errors.late_error,
     deaths.fresh_interpreter,
     rivals.rival,
+    rivals.rival_between,
     publisher.publish_fault,
     publisher.before_commit,
     publisher.broker_lost,
@@ -59,6 +72,9 @@ def plan_schedules(situation: Situation) -> Plan:
         else:
             planned = family.plan(situation, tuple(plan.schedules))
             plan.add(family.name, planned, family.most)
+    # Last: other families build on schedules as they were planned.
+    if situation.spec.recovers:
+        plan.schedules = sweeps.follow_with_sweeps(plan.schedules)
     present = {schedule.family for schedule in plan.schedules}
     for family in FAMILIES:
         if family.name not in present:
@@ -86,6 +102,8 @@ def plan_second_phase(histories: Iterable[History], tried: int, facts: BootFacts
     later.add("kill while giving up", deaths.kill_while_giving_up(seen), room // 2)
     twice = tuple(deaths.double_kill(seen))
     later.add("double-kill", twice, max(room - len(later.schedules), 0))
+    if any(SWEEP in history.schedule.moves for history in seen):
+        later.schedules = sweeps.follow_with_sweeps(later.schedules)
     if not twice:
         later.skipped["double-kill"] = "no delivery followed a death"
     return later

@@ -33,6 +33,30 @@ def rival(situation: Situation, planned: Planned) -> Iterator[Schedule]:
                 yield Schedule("rival", (Fault("rival", event.boundary, error=one.text),))
 
 
+@family(
+    "rival",
+    "the single run changes no row that somebody else could change otherwise",
+    unless=_looks_for_its_work,
+)
+def rival_between(situation: Situation, planned: Planned) -> Iterator[Schedule]:
+    """A keyed effect takes place and its answer is lost; before the next attempt reads the row,
+    somebody else changes it.
+    """
+    first = next((event.boundary for event in situation.boundaries if event.boundary), None)
+    keyed = {f"after:{effect.name}#1" for effect in situation.effects if effect.key_arg}
+    for schedule in planned:
+        if schedule.family != "error" or schedule.moves or len(schedule.faults) != 1:
+            continue
+        lost = schedule.faults[0]
+        if lost.at not in keyed or first is None:
+            continue
+        keyed.remove(lost.at)
+        for one in situation.rivals:
+            if not one.is_decision:
+                changed = Fault("rival", first, 2, one.text)
+                yield Schedule("rival", (lost, changed))
+
+
 def _concerns(event: Event, rival: Rival) -> bool:
     if event["kind"] == "effect":
         return True

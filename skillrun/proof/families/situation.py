@@ -19,7 +19,7 @@ from skillrun.proof.reference import items_of
 from skillrun.proof.rivals import Rival
 
 if TYPE_CHECKING:
-    from skillrun.contract.job import Effect, JobSpec
+    from skillrun.contract.job import Effect, JobError, JobSpec
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Situation:
         items = items_of(self.once)
         return [f"{name}!" if name in items else name for name in self.fallible]
 
-    def can_raise(self, name: str, error: str) -> bool:
+    def can_raise(self, name: str, error: JobError) -> bool:
         """Whether an error comes out of what `name` stands for: an adapter's own exceptions come
         out of that adapter alone.
 
@@ -98,9 +98,11 @@ class Situation:
         a library's or a built-in one may come out of any.
         """
         effect = name.partition("#")[0]
-        if error in self.facts.foreign_errors.get(effect, ()):
+        if error.effects is not None:
+            return effect in error.effects
+        if error.type in self.facts.foreign_errors.get(effect, ()):
             return False
         adapters = {one.name: one.call.partition(":")[0] for one in self.effects}
-        home = error.partition(":")[0]
+        home = error.type.partition(":")[0]
         mine = adapters.get(effect)
         return mine is None or home not in adapters.values() or home == mine

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import math
 import operator
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from skillrun.core.verdict import RiskGrade
 from skillrun.proof import ticks
@@ -21,8 +22,12 @@ from skillrun.proof.reference import (
     Reference,
     gives_up,
     is_permanent,
+    is_success,
     must_complete,
 )
+
+if TYPE_CHECKING:
+    from skillrun.proof.schedule import Fault
 
 # A delay is measured between two readings of a clock.
 SLACK_S = 1.5
@@ -50,6 +55,9 @@ _OF_SEVERAL_DELIVERIES = ("late-error", "distinct", "after-failure")
 
 def judge(history: History, reference: Reference) -> Iterator[Judgement]:
     """Exhaustion, permanent errors and poison end as declared; everything ends."""
+    if history.schedule.dies_each_time and reference.max_deliveries is not None:
+        yield from _judge_deaths(history, reference, reference.max_deliveries)
+        return
     if history.pending and not history.hung and not history.schedule.dies_each_time:
         said = f"after {len(history.runs)} deliveries the job is still waiting: nothing bounds it"
         yield Judgement(
@@ -66,6 +74,18 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
     yield from _judge_dead_letters(history, reference)
 
 
+def _judge_deaths(history: History, reference: Reference, most: int) -> Iterator[Judgement]:
+    """A message that kills its worker each time ends after as many deliveries as declared."""
+    deaths = sum(run.died for run in history.runs)
+    if history.pending or deaths > most:
+        seen = f"{deaths}+" if history.pending else f"{deaths}"
+        said = f"a message that kills its worker each time is delivered {seen} times"
+        yield Judgement(REFUTED, "attempts.deaths", said, expected=f"{most}", seen=seen)
+    elif deaths and reference.has_dead_letter and not is_kept(history, reference):
+        said = "a message that kills its worker each time ends without a record"
+        yield Judgement(REFUTED, "dead-letter.missing", said, expected="1", seen="0")
+
+
 def _judge_end_of_error(history: History, reference: Reference) -> Iterator[Judgement]:
     """How an injected error, or a poison message, ended. A death besides it explains any number
     of attempts, so such a schedule is not asked.
@@ -80,10 +100,35 @@ def _judge_end_of_error(history: History, reference: Reference) -> Iterator[Judg
     if schedule.family == "poison":
         yield from _judge_attempts_at_poison(history, reference)
         yield from _no_effect(history, reference)
+    elif errors and is_success(reference, errors[0]):
+        yield from _judge_end_of_success(history, reference, errors[0])
     elif errors and is_permanent(reference, errors[0]):
         yield from _one_attempt(history, reference, f"the permanent error {errors[0].error}")
     elif schedule.family == "exhaustion" or gives_up(history, reference):
         yield from _judge_exhaustion(history, reference)
+
+
+def _judge_end_of_success(
+    history: History, reference: Reference, fault: Fault
+) -> Iterator[Judgement]:
+    """An error that means success ends the job as success does: it is not tried again, and nobody
+    is told that it failed.
+    """
+    if not faults_met(history):
+        return
+    said = f"{fault.error} means success"
+    ends = [run.outcome for run in history.runs if not ticks.is_idle(run)]
+    letters = (history.dead_letters or 0) - (reference.once.dead_letters or 0)
+    if "retried" in ends:
+        said = f"{said}, and the job is tried again"
+        yield Judgement(
+            REFUTED, "attempts.success-retried", said, expected="1", seen=f"{len(ends)}"
+        )
+    elif "failed" in ends or letters > 0:
+        said = f"{said}, and the job ends as failed"
+        yield Judgement(
+            REFUTED, "attempts.success-failed", said, expected="success", seen=", ".join(ends)
+        )
 
 
 def _judge_attempts_after_death(history: History, reference: Reference) -> Iterator[Judgement]:
@@ -221,6 +266,13 @@ def measured_delays(history: History) -> tuple[float, ...]:
     return tuple(found)
 
 
+def _is_timed_by_library(history: History) -> bool:
+    """Whether a further attempt is due when the library, or the handler's own sleep, says so."""
+    requeued = any(run.settled and run.settled["how"] == "requeued" for run in history.runs)
+    slept = any(run.first("slept") for run in history.runs)
+    return requeued or slept or any(run.retries for run in history.runs)
+
+
 def _measure_sleeps(delivery: Delivery) -> list[float]:
     """Seconds between one error of a call and the next one of the same call, then those after the
     last.
@@ -237,8 +289,11 @@ def _measure_sleeps(delivery: Delivery) -> list[float]:
     return found
 
 
-def _tick_s(reference: Reference) -> float:
-    """What the ticks add to a delay."""
+def _tick_s(history: History, reference: Reference) -> float:
+    """What the ticks, or the sweeps, add to a delay."""
+    if reference.spec.recovers and not _is_timed_by_library(history):
+        # The job's own table says when it is due, and a sweep comes some time later.
+        return math.inf
     if not ticks.is_polled(reference.spec, reference.facts):
         return 0.0
     return ticks.every(reference.spec)
@@ -252,8 +307,13 @@ def _judge_delays(history: History, reference: Reference) -> Iterator[Judgement]
     if retry is None or retry.kind == "none" or retry.backoff is None:
         return
     wanted, longest = retry.delays(), retry.delays(_read_spread(reference))
-    tick = _tick_s(reference)
+    own = _find_own_wait(history, reference)
+    if own is not None:
+        wanted = longest = (own,) * len(wanted)
+    tick = _tick_s(history, reference)
     if history.schedule.low_jitter:
+        if own is not None:
+            return  # nobody says that this wait is random
         yield from _no_jitter(history, longest, tick)
         return
     not_waited = (0.0,) * len(wanted)
@@ -266,6 +326,18 @@ def _judge_delays(history: History, reference: Reference) -> Iterator[Judgement]
         yield Judgement(REFUTED, "delays.too-short", "a retry waits shorter than declared", **text)
     elif _is_flat(seen, wanted, tick):
         yield Judgement(REFUTED, "delays.flat", "the delays do not grow", **text)
+
+
+def _find_own_wait(history: History, reference: Reference) -> float | None:
+    """What the job waits after the injected error in the place of the backoff; None where that
+    holds.
+    """
+    failures = reference.spec.failures
+    for fault in history.schedule.faults:
+        same = [error for error in failures.listed if error.type == fault.error] if failures else []
+        if fault.error and fault.index < len(same):
+            return same[fault.index].wait
+    return None
 
 
 def _is_too_long(seen: tuple[float, ...], longest: tuple[float, ...], tick: float) -> bool:
@@ -509,6 +581,16 @@ def _was_done_after_all(history: History, reference: Reference) -> bool:
     return wanted <= done
 
 
+def _say_unrecorded(history: History) -> Judgement:
+    """A message that breaks the payload's schema, and that no dead letter has."""
+    what = "a message that breaks the payload's schema ends without a dead letter"
+    if _is_told(history):
+        grade, said = RiskGrade.MINOR, f"{what}: the log alone tells of it"
+    else:
+        grade, said = RiskGrade.BLIND, f"{what} or an error"
+    return name_risk("poison-unrecorded", grade, said, expected="1 dead letter", seen="0")
+
+
 def _judge_letters_of_one(history: History, reference: Reference, seen: int) -> Iterator[Judgement]:
     """A job was given up, and the dead letters that it left are not one."""
     schedule = history.schedule
@@ -521,11 +603,7 @@ def _judge_letters_of_one(history: History, reference: Reference, seen: int) -> 
         return
     if seen < 1 and schedule.poison is not None and reference.is_malformed(schedule.poison):
         # Nobody promised to do it. That an operator can find it is enough.
-        if not _is_told(history):
-            said = (
-                "a message that breaks the payload's schema ends without a dead letter or an error"
-            )
-            yield Judgement(HINT, "dead-letter.blind", said, expected="1", seen="0")
+        yield _say_unrecorded(history)
         return
     if seen < 1:
         rule, said = "dead-letter.missing", "the job was given up without a dead letter"

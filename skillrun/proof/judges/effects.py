@@ -369,7 +369,7 @@ def _judge_arguments_of_key(
     for key, call in _first_by_key(history.performed(effect.name)).items():
         if key not in wanted:
             continue
-        other = _find_other_value(call, wanted[key], second.get(key, wanted[key]))
+        other = find_other_value(call, wanted[key], second.get(key, wanted[key]))
         # With several jobs the numbers in a call may be those of the other one's rows.
         is_other_value = bool(other) and not history.schedule.jobs
         if is_other_value or strip_numbers(call) != strip_numbers(wanted[key]):
@@ -412,7 +412,7 @@ def _says_the_same(call: Event, wanted: Event, again: Event) -> bool:
     """Whether a call is that of the single run, which was done twice: `wanted` and `again`."""
     if strip_numbers(call) != strip_numbers(wanted):
         return False
-    return not _find_other_value(call, wanted, again)
+    return not find_other_value(call, wanted, again)
 
 
 def _is_comparable(history: History) -> bool:
@@ -444,7 +444,7 @@ def strip_numbers(call: Event) -> str:
     return _NUMBERS.sub("#", str(call["subject"]).partition("…")[0])
 
 
-def _find_other_value(call: Event, wanted: Event, again: Event) -> str:
+def find_other_value(call: Event, wanted: Event, again: Event) -> str:
     """ ": cents=1000 and not 700": an amount or a flag that two single runs agree on; "" where
     there is none.
     """
@@ -510,6 +510,52 @@ def _judge_at_least_once(
             f"{len(expected)} call{'s' * (len(expected) != 1)}",
             f"{len(calls)}",
         )
+
+
+def _judge_convergent(
+    history: History, reference: Reference, effect: Effect
+) -> Iterator[Judgement]:
+    """Never lost. A repetition changes nothing where it says the same: one place is never written
+    with other arguments, and no further place is written.
+    """
+    expected = reference.expected(history, effect.name)
+    calls = history.performed(effect.name)
+    wanted = _group_by_place(effect, expected)
+    written = _group_by_place(effect, calls)
+    if len(written) < len(wanted):
+        yield from _judge_lost(history, reference, effect, len(wanted), len(written))
+        return
+    for place, said in written.items():
+        if len(said) > len(wanted.get(place, said[:1])):
+            yield _say_not_convergent(effect, "with other arguments for one key", said)
+            return
+    if len(written) > len(wanted):
+        ones = [said[0] for said in written.values()]
+        yield _say_not_convergent(effect, "for another key each time", ones)
+
+
+def _group_by_place(effect: Effect, calls: Iterable[Event]) -> dict[tuple[str, str], list[Event]]:
+    """(key, and what else tells it from others) -> the calls that say different things of it."""
+    found: dict[tuple[str, str], list[Event]] = {}
+    for call in calls:
+        # Without a key the arguments themselves are what is written.
+        place = (str(call["key"]), "") if effect.key_arg else ("", str(call["args"]))
+        same = found.setdefault(place, [])
+        if all(call["args"] != other["args"] for other in same):
+            same.append(call)
+    return found
+
+
+def _say_not_convergent(effect: Effect, how: str, calls: list[Event]) -> Judgement:
+    return Judgement(
+        REFUTED,
+        "effect.not-convergent",
+        f"{effect.name} is repeated {how}: it ends otherwise than after a single run",
+        effect.name,
+        tuple(call.number for call in calls),
+        calls[0]["args"],
+        calls[-1]["args"],
+    )
 
 
 def _find_calls_after_success(history: History, calls: tuple[Event, ...]) -> list[Event]:
@@ -632,4 +678,5 @@ _GUARANTEES = {
     "transactional": _judge_transactional,
     "at_least_once": _judge_at_least_once,
     "at_most_once": _judge_at_most_once,
+    "convergent": _judge_convergent,
 }

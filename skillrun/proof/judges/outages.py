@@ -38,7 +38,10 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
 def _have_all_been_met(history: History) -> bool:
     """Of an error and a failure after it, the second one alone shows something."""
     met = {str(event["at"]) for event in history.events if event.kind == "fault"}
-    return all(_was_met(fault, met) for fault in history.schedule.faults)
+    failures = [fault for fault in history.schedule.faults if fault.do == "fail"]
+    # A store that stays away fails what is tried again, if anything is.
+    needed = [fault for fault in history.schedule.faults if fault not in failures[1:]]
+    return all(_was_met(fault, met) for fault in needed)
 
 
 def _was_met(fault: Fault, met: set[str]) -> bool:

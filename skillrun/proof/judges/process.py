@@ -42,6 +42,8 @@ def _pair_outcomes(
         seen, wanted = history.performed(effect.name), apart.performed(effect.name)
         yield effect.name, _list_calls(seen, tell), _list_calls(wanted, tell)
         # The receiver of a keyed effect drops a repetition, unless it has had time to forget.
+        if effect.guarantee == "convergent":
+            continue
         if effect.guarantee != "keyed" or history.schedule.waits:
             more = seen[len(wanted) :]
             yield effect.name, [f"once more: {call['args']}" for call in more], []

@@ -55,6 +55,16 @@ _RULES = (
         ),
     ),
     RiskRule(
+        name="key-reused",
+        part="idempotency",
+        grades=(RiskGrade.MINOR,),
+        cause="each attempt reads anew what an effect is called with, and the key stays the same",
+        closes=(
+            "keep what the first attempt was about to do in the job's own row, and let later"
+            " attempts go by that"
+        ),
+    ),
+    RiskRule(
         name="broker-lost",
         part="dead-letter",
         grades=(RiskGrade.LOST, RiskGrade.STUCK),
@@ -82,6 +92,16 @@ _RULES = (
         closes=(
             "try to write the record again, or do not acknowledge the message before it is written;"
             " or have a sweep find what is not done, and name it: recovers"
+        ),
+    ),
+    RiskRule(
+        name="poison-unrecorded",
+        part="dead-letter",
+        grades=(RiskGrade.BLIND, RiskGrade.MINOR),
+        cause="what cannot be read as the job's message is let go of before anything records it",
+        closes=(
+            "record such a message where the other jobs are that were given up, for instance by the"
+            " library's hook for failures"
         ),
     ),
     RiskRule(

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from skillrun.core.verdict import RiskGrade
 from skillrun.proof.history import Event, History
+from skillrun.proof.judges.effects import find_other_value, strip_numbers
 from skillrun.proof.judges.risks import name_risk
 from skillrun.proof.reference import Judgement, Reference
 from skillrun.proof.rivals import Rivalry
@@ -24,8 +25,10 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
             continue
         if rivalry.rival.is_decision:
             yield from _judge_decision(history, reference, rivalry)
-        elif rivalry.overwritten:
+            continue
+        if rivalry.overwritten:
             yield _tell_change(rivalry)
+        yield from _judge_keys(history, reference, rivalry)
 
 
 def _tell_change(rivalry: Rivalry) -> Judgement:
@@ -39,6 +42,40 @@ def _tell_change(rivalry: Rivalry) -> Judgement:
         expected=f"{first} = {rivalry.written[first]!r}",
         seen=f"{first} = {rivalry.final[first]!r}",
     )
+
+
+def _judge_keys(history: History, reference: Reference, rivalry: Rivalry) -> Iterator[Judgement]:
+    """One key stands for one thing: its receiver keeps the first call."""
+    for effect in reference.effects:
+        if effect.guarantee not in (None, "keyed") or effect.key_arg is None:
+            continue
+        first: dict[str, Event] = {}
+        for call in history.performed(effect.name):
+            earlier = first.setdefault(str(call["key"]), call)
+            if not _says_another_thing(reference, call, earlier):
+                continue
+            yield name_risk(
+                "key-reused",
+                RiskGrade.MINOR,
+                f"{rivalry.rival.row.table.name} was changed between two attempts: {effect.name} is"
+                " called again with the same key and other arguments",
+                effect=effect.name,
+                events=(earlier.number, call.number),
+                expected=str(earlier["args"]),
+                seen=str(call["args"]),
+            )
+            return
+
+
+def _says_another_thing(reference: Reference, call: Event, earlier: Event) -> bool:
+    """An amount, a flag or a text that two single runs agree on. Times and counters may differ."""
+    later = reference.later or reference.once
+    again = {str(one["key"]): one for one in later.performed(str(call["effect"]))}
+    usual = again.get(str(call["key"]), earlier)
+    if strip_numbers(usual) != strip_numbers(earlier):
+        return False
+    is_other_text = strip_numbers(call) != strip_numbers(earlier)
+    return is_other_text or bool(find_other_value(call, earlier, usual))
 
 
 def _judge_decision(

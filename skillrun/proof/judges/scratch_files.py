@@ -4,6 +4,7 @@ that of a single run. A file that is added to, or made anew with each attempt, i
 
 from __future__ import annotations
 
+import fnmatch
 import re
 from collections.abc import Iterator
 
@@ -14,10 +15,21 @@ from skillrun.proof.reference import Reference, must_complete
 _VOLATILE = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|[0-9a-f]{16,}|\d+", re.IGNORECASE)
 
 
+def is_named_aside(name: str, reference: Reference) -> bool:
+    """Whether the spec says that a file only coordinates, or is a cache. `name`: as below."""
+    proof = reference.spec.proof
+    if proof is None:
+        return False
+    globs = [glob.removeprefix("{scratch}/") for glob in proof.scratch_files]
+    return any(fnmatch.fnmatchcase(name, glob) for glob in globs)
+
+
 def is_like_state(name: str, history: History, reference: Reference) -> bool:
     """Whether a file at the end is as a single run leaves it, so that writing it again changes
     nothing. `name`: a path within the scratch.
     """
+    if is_named_aside(name, reference):
+        return True
     if history.schedule.family == "varied":
         return True  # what a payload that nobody gave comes to is its own affair
     if _differs_between_runs(name, reference):

@@ -22,6 +22,7 @@ Path = tuple[str | int, ...]
 # Of a JSON Schema these words only describe.
 _DESCRIBING = ("title", "description", "$comment")
 _GIVEN_UP = "it is a kind of an error that the base tries again, and is given up at once now"
+_MEANS_SUCCESS = "the job that meets it counts as done"
 _STAND_IN = "its function ran for real in the base's proof, and would be replaced by a stand-in"
 # An error of these would make every other one permanent, or worth another try.
 _EVERY_ERROR = ("Exception", "BaseException", "builtins:Exception", "builtins:BaseException")
@@ -74,6 +75,7 @@ class _Comparison:
             "effects": self._compare_effects,
             "failures.transient": self._compare_errors,
             "failures.permanent": self._compare_errors,
+            "failures.success": self._compare_errors,
             "idempotency": self._compare_idempotency,
             "proof": self._compare_proof,
             "proof.state": self._compare_state,
@@ -184,6 +186,8 @@ class _Comparison:
                 continue
             if error["type"] in _EVERY_ERROR:
                 yield Change(f"{place}[]", name, path, None, error, "it means every error")
+            elif place == "failures.success":
+                yield Change(f"{place}[]", name, path, None, error, _MEANS_SUCCESS)
             elif place == "failures.permanent" and self._is_transient_at_base(error["type"]):
                 yield Change(f"{place}[]", name, path, None, error, _GIVEN_UP)
 
@@ -196,7 +200,7 @@ class _Comparison:
 
     def _has_new_name(self, error: dict[str, Any], further: list[dict[str, Any]]) -> bool:
         for other in further:
-            if other["args"] != error["args"]:
+            if {**other, "type": ""} != {**error, "type": ""}:
                 continue
             if self.renames.is_renamed(error["type"], other["type"]):
                 return True
@@ -337,10 +341,10 @@ def _spelled_errors(value: Any) -> list[dict[str, Any]]:
     """Each as a mapping: `TimeoutError` is the exception without arguments."""
     found = []
     for error in listed(value):
-        if isinstance(error, dict):
-            found.append({"type": error.get("type"), "args": error.get("args", [])})
-        else:
-            found.append({"type": error, "args": []})
+        said = error if isinstance(error, dict) else {"type": error}
+        # What is not said of an error is as good as empty, but for `effects`: [] says none.
+        more = {key: said[key] for key in sorted(said) if said[key] or key == "effects"}
+        found.append({"args": [], **more, "type": said.get("type")})
     return found
 
 

@@ -18,7 +18,7 @@ Rule = Callable[[Any, Any], str | None]
 
 _STRENGTH = {"transactional": 3, "keyed": 2, "at_least_once": 1, "at_most_once": 1}
 # From the one that spares a failing service least to the one that spares it most.
-_BACKOFFS = ("none", "fixed", "exponential")
+_BACKOFFS = ("none", "fixed", "linear", "exponential")
 # A key that is kept for ever is proved for so long, so that leaving a longer window out would ask
 # for less.
 _PROVED_FOR_EVER_S = 30 * 86_400.0
@@ -74,6 +74,11 @@ def _hold_key(old: Any, new: Any) -> str | None:
 def _promise_more(old: Any, new: Any) -> str | None:
     if old is None:
         return None
+    if new == "convergent":
+        # Repeating it is allowed, as of `at_least_once`, and must say the same.
+        return None if old in ("at_least_once", "convergent") else "it promises less"
+    if old == "convergent":
+        return None if new == "transactional" else "it promises less"
     if _STRENGTH.get(str(new), 0) > _STRENGTH.get(str(old), 0):
         return None
     return "it promises less"
@@ -127,6 +132,15 @@ def _try_less(old: Any, new: Any) -> str | None:
     if new <= 1 and old != 1:
         return "it is not tried again"
     return None
+
+
+def _deliver_less(old: Any, new: Any) -> str | None:
+    """How often a message may kill its worker."""
+    if old is None:
+        return None
+    if not isinstance(old, int) or not isinstance(new, int):
+        return "nothing bounds the deliveries of a message that kills its worker"
+    return "it may kill its worker more often" if new > old else None
 
 
 def _replace_retry(old: Any, new: Any) -> str | None:
@@ -198,6 +212,15 @@ def _keep_all(old: Any, new: Any) -> str | None:
     return None
 
 
+def _leave_out_less(old: Any, new: Any) -> str | None:
+    """Each entry takes something out of what is compared."""
+    were = list(map(repr, old)) if isinstance(old, list) else []
+    for entry in new if isinstance(new, list) else []:
+        if repr(entry) not in were:
+            return f"`{entry}` is not compared any more"
+    return None
+
+
 def _is_at_most(value: float | None, limit: float | None) -> bool:
     """Whether it is known to be; what is no number, or no duration, is nothing that is known."""
     return value is not None and limit is not None and value <= limit
@@ -237,12 +260,18 @@ RULES: dict[str, Rule] = {
     "retry.backoff.factor": _wait_longer,
     "retry.backoff.cap": _wait_less,
     "retry.backoff.jitter": _keep_jitter,
+    "worker.deliveries": _deliver_less,
     "dead_letter": _keep_dead_letter,
     "dead_letter.kind": _keep_kind,
     "dead_letter.where": _fill_in,
     # The proof sees more.
     "proof.database": _fill_in,
     "proof.poison": _keep_all,
+    # It sees less.
+    "proof.not_state": _leave_out_less,
+    "proof.scratch_files": _leave_out_less,
+    # A setup that is cut off proves nothing.
+    "proof.setup_timeout": _allow_change,
     # To the letter, in whatever way it is written.
     "trigger.every": _hold_duration,
     "recovers[].every": _hold_duration,
@@ -255,6 +284,7 @@ COMPARED = (
     "effects",
     "failures.transient",
     "failures.permanent",
+    "failures.success",
     "idempotency",
     "proof.state",
     "proof.dead_letters",
@@ -274,6 +304,8 @@ HELD = (
     # With a sweep less is asked where a message is lost; without one the sweep is not asked at all.
     "recovers",
     "recovers[].call",
+    "retry.backoff.first",
+    "retry.backoff.step",
     "effects[].call",
     "effects[].key_arg",
     "effects[].mode",

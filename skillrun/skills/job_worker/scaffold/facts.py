@@ -415,6 +415,10 @@ def _retries(spec: JobSpec) -> Retries:
     backoff = retry.backoff
     if backoff is None:
         return Retries(max_attempts=retry.max_attempts or 1, delays=retry.delays())
+    if backoff.kind == "linear" or backoff.first is not None:
+        where = f"{spec.shown_path}:{spec.line('retry', 'backoff')}"
+        hint = "write the job by hand, or give it fixed or exponential waits"
+        raise Refused(f"{where}: linear backoff and a first wait are not written yet", hint=hint)
     return Retries(
         max_attempts=retry.max_attempts or 1,
         kind=backoff.kind,

@@ -108,7 +108,8 @@ def _guarantees(spec: JobSpec) -> Iterator[Finding]:
         place = _at(spec, "effects", number)
         if effect.guarantee is None:
             hint = (
-                f"effects.{number}.guarantee: keyed, transactional, at_least_once or at_most_once"
+                f"effects.{number}.guarantee: keyed, transactional, convergent, at_least_once or"
+                " at_most_once"
             )
             yield blocker(
                 "contract.no-guarantee",
@@ -213,7 +214,11 @@ def _errors(case: JobCase, spec: JobSpec) -> Iterator[Finding]:
     failures = spec.failures
     if failures is None:
         return
-    for kind, errors in (("transient", failures.transient), ("permanent", failures.permanent)):
+    for kind, errors in (
+        ("transient", failures.transient),
+        ("permanent", failures.permanent),
+        ("success", failures.success),
+    ):
         for number, listed in enumerate(errors):
             name = listed.type
             place = _at(spec, "failures", kind, number)

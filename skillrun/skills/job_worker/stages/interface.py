@@ -32,6 +32,7 @@ PROOF_PARTS = (
     "failures",
     "retry",
     "dead_letter",
+    "worker",
     "proof",
 )
 """The parts of the spec that a proof depends on, and so the stages that it speaks of."""

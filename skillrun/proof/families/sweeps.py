@@ -1,0 +1,54 @@
+"""What the sweeps of `recovers` add: each job that a fault may leave undone is looked for, and so is one
+that is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from skillrun.proof.families.family import Planned, family
+from skillrun.proof.families.situation import Situation
+from skillrun.proof.schedule import SWEEP, Schedule
+
+# Where a fault may leave a job undone, or given up: a sweep then finds it, or leaves it alone.
+_SWEPT = frozenset(
+    (
+        "error",
+        "exhaustion",
+        "permanent",
+        "store-error",
+        "kill",
+        "kill-lose",
+        "double-kill",
+        "fresh-interpreter",
+        "publish-fault",
+        "retry-lost",
+        "letter-lost",
+    )
+)
+
+
+def _has_no_sweep(situation: Situation) -> str | None:
+    return None if situation.spec.recovers else "recovers names no sweep"
+
+
+@family("sweep", "recovers names no sweep", unless=_has_no_sweep)
+def sweep(situation: Situation, planned: Planned) -> Iterator[Schedule]:
+    """The job is done, and the sweeps come: they must not do it again."""
+    yield Schedule("sweep", moves=(SWEEP,))
+
+
+def follow_with_sweeps(schedules: Iterable[Schedule]) -> list[Schedule]:
+    """The schedules, with the sweeps behind what they may find."""
+    return [_follow(schedule) for schedule in schedules]
+
+
+def _follow(schedule: Schedule) -> Schedule:
+    if schedule.family not in _SWEPT or SWEEP in schedule.moves:
+        return schedule
+    moves = schedule.moves
+    if schedule.family == "kill-lose":
+        # Nobody publishes it again: that is what the sweep is for.
+        moves = tuple(move for move in moves if move != "re-enqueue")
+    return replace(schedule, moves=(*moves, SWEEP))
