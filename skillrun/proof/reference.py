@@ -277,7 +277,9 @@ def must_complete(history: History, reference: Reference) -> bool:
 
 # The store or the broker fails in them, or each worker dies: no promise of attempts or of logs speaks
 # of how such a delivery ends.
-OUTAGES = frozenset(("store-error", "retry-lost", "letter-lost", "crash-loop", "copies"))
+OUTAGES = frozenset(
+    ("store-error", "retry-lost", "letter-lost", "crash-loop", "copies", "late-back")
+)
 
 
 def gives_up(history: History, reference: Reference) -> bool:

@@ -7,6 +7,7 @@ sweep                                    afterwards: the sweeps of `recovers`, u
 wait=90000                               afterwards: so many seconds pass, before what follows
 kill@after:email#1                       the process dies there; the library decides what becomes of the message
 kill-worker@after:email#1                its worker dies too
+kill@after:email#1 lose wait=94500 redeliver     its message comes back that late
 kill@before:commit#1/2                   in the second delivery; /* in every one
 raise=…@before:email#1 raise=kombu.exceptions:OperationalError@before:publish#1     its retry cannot be published
 lose                                     a killed message does not come back by itself
@@ -270,6 +271,8 @@ def family_of(schedule: Schedule) -> str:
     if "fail" in does:
         return "store-error"
     if schedule.has_crash:
+        if "wait" in names and not schedule.midnight:
+            return "late-back"
         if schedule.kills > 1:
             return "double-kill"
         return "kill-lose" if schedule.lose else "kill"

@@ -105,6 +105,16 @@ _RULES = (
         ),
     ),
     RiskRule(
+        name="store-failed",
+        part="retry",
+        grades=(RiskGrade.LOST, RiskGrade.STUCK),
+        cause="an error of the store ends the job: it is neither tried again nor recorded",
+        closes=(
+            "let an error of the store count as a transient one, or write the record of a job that"
+            " was given up for every error"
+        ),
+    ),
+    RiskRule(
         name="crash-loop",
         part="retry",
         grades=(RiskGrade.LOST, RiskGrade.STUCK),
@@ -123,6 +133,18 @@ _RULES = (
             " its own attempts"
         ),
         closes="count the attempts in the database, by the job's key, and not in the message",
+    ),
+    RiskRule(
+        name="window-passed",
+        part="idempotency",
+        grades=(RiskGrade.MONEY, RiskGrade.MINOR),
+        cause=(
+            "nothing but the receiver remembers the effect, and it remembers a key for a while only"
+        ),
+        closes=(
+            "commit that the effect is about to happen, and when, before it happens; what finds such"
+            " a mark older than the receiver's window gives the job to a person"
+        ),
     ),
     RiskRule(
         name="copies-burn-attempts",
