@@ -256,10 +256,6 @@ def family_of(schedule: Schedule) -> str:
         return "at-once"
     if "rival" in does:
         return "rival"
-    if schedule.waiting > 1:
-        return "copies"
-    if schedule.dies_each_time:
-        return "crash-loop"
     outage = _name_outage(schedule)
     if outage is not None:
         return outage
@@ -271,8 +267,6 @@ def family_of(schedule: Schedule) -> str:
     if "fail" in does:
         return "store-error"
     if schedule.has_crash:
-        if "wait" in names and not schedule.midnight:
-            return "late-back"
         if schedule.kills > 1:
             return "double-kill"
         return "kill-lose" if schedule.lose else "kill"
@@ -286,7 +280,13 @@ def family_of(schedule: Schedule) -> str:
 
 
 def _name_outage(schedule: Schedule) -> str | None:
-    """The family of an error that is followed by a failure of the broker or of a store."""
+    """The family of what fails besides the job: the broker, a store, each worker."""
+    if schedule.waiting > 1:
+        return "copies"
+    if schedule.dies_each_time:
+        return "crash-loop"
+    if schedule.lose and schedule.waits and not schedule.midnight:
+        return "late-back"
     failing = [fault for fault in schedule.faults if fault.do == "raise"]
     if not failing:
         return None

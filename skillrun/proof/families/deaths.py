@@ -45,13 +45,15 @@ def _has_no_message(situation: Situation) -> str | None:
 
 
 def _looks_for_its_work(situation: Situation) -> str | None:
+    if situation.facts.is_called:
+        return "no message comes back: its caller calls again"
     return "the next tick comes whatever happens" if situation.facts.ticks else None
 
 
 @family("crash-loop", _NO_DEATH, unless=_looks_for_its_work)
 def crash_loop(situation: Situation, planned: Planned) -> Iterator[Schedule]:
-    """A message that kills its worker, or its child, each time: before the first effect. What counts
-    deliveries has committed by then.
+    """A message that kills its worker, or its child, each time: before the first effect. What
+    counts deliveries has committed by then.
     """
     effects = [f"before:{name}" for name in situation.fallible]
     later = [at for at in reversed(situation.kills) if at.startswith("before:")]

@@ -148,7 +148,7 @@ def find_store_faults(boundaries: list[Event]) -> Iterator[str]:
             yield f"before:{event['name']}"
 
 
-# Of statements alone, and spread evenly: a handler of many statements has its commits tried as well.
+# Of statements alone, and spread evenly: the commits are tried besides.
 _STATEMENTS = 16
 
 

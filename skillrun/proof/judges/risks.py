@@ -118,7 +118,7 @@ _RULES = (
         name="crash-loop",
         part="retry",
         grades=(RiskGrade.LOST, RiskGrade.STUCK),
-        cause="nothing counts the deliveries that end with a death, or keeps a record of the last one",
+        cause="nothing counts the deliveries that end with a death, or records the last one",
         closes=(
             "count each delivery in the database before the work begins, and give the job up with a"
             " record after a stated number"
@@ -142,8 +142,8 @@ _RULES = (
             "nothing but the receiver remembers the effect, and it remembers a key for a while only"
         ),
         closes=(
-            "commit that the effect is about to happen, and when, before it happens; what finds such"
-            " a mark older than the receiver's window gives the job to a person"
+            "commit that the effect is about to happen, and when, before it does; what finds such a"
+            " mark older than the receiver's window gives the job to a person"
         ),
     ),
     RiskRule(
