@@ -285,7 +285,8 @@ def _name_outage(schedule: Schedule) -> str | None:
         return "copies"
     if schedule.dies_each_time:
         return "crash-loop"
-    if schedule.lose and schedule.waits and not schedule.midnight:
+    comes_late = any(move.startswith("wait=") for move in schedule.moves)
+    if schedule.kills_handler and schedule.lose and comes_late and not schedule.midnight:
         return "late-back"
     failing = [fault for fault in schedule.faults if fault.do == "raise"]
     if not failing:
