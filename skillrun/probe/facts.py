@@ -26,6 +26,7 @@ class Facts:
     victims_differ: bool = False  # a dead child and a dead worker are treated differently
     lossy: bool = False  # a kill loses the job by design
     ticks: bool = False  # nothing but the next tick runs it again
+    is_called: bool = False  # no message is there: its caller gets its errors, and calls again
     same_process: bool = False  # a worker's process runs one delivery after the other
     counts_dead: bool = False  # what ends up in its own dead-letter place settles with `dead`
     sets_log_level: bool = False  # its worker gives the root logger a level of its own

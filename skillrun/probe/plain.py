@@ -44,6 +44,7 @@ class PlainDriver(Driver):
             library="a plain callable",
             redelivery_s=self._again_s(),
             ticks=not self.takes,
+            is_called=self.takes,
             bounded_kills=False,
             on_kill=self._on_kill(),
             owner=_find_owner(value, self.probe.settings["owners"]),

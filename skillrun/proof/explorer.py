@@ -233,7 +233,9 @@ class Explorer(Messages, Sweeps):
             return  # the moves bring the messages
         run.queue.append(Waiting(message, run.now, job))
         for _ in range(schedule.waiting - 1):
-            run.queue.append(Waiting({**message, "redelivered": True}, run.now, job))
+            # Messages of their own, as a sweep leaves them. A library may refuse a second one.
+            with contextlib.suppress(NotPublished):
+                self._enqueue_again(run, job)
 
     def _deliver_stalled(self, run: Run, message: dict[str, Any]) -> None:
         """A delivery stands still, time passes, the same message is delivered again, then it goes

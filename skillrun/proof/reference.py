@@ -275,9 +275,11 @@ def must_complete(history: History, reference: Reference) -> bool:
     return not any(is_permanent(reference, fault) for fault in schedule.faults)
 
 
-# The store or the broker fails in them, or each worker dies: no promise of attempts or of logs speaks
-# of how such a delivery ends.
-OUTAGES = frozenset(("store-error", "retry-lost", "letter-lost", "crash-loop", "copies"))
+# The store or the broker fails in them, or each worker dies: no promise of attempts or of logs
+# speaks of how such a delivery ends.
+OUTAGES = frozenset(
+    ("store-error", "retry-lost", "letter-lost", "crash-loop", "copies", "late-back")
+)
 
 
 def gives_up(history: History, reference: Reference) -> bool:

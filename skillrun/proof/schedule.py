@@ -7,6 +7,7 @@ sweep                                    afterwards: the sweeps of `recovers`, u
 wait=90000                               afterwards: so many seconds pass, before what follows
 kill@after:email#1                       the process dies there; the library decides what becomes of the message
 kill-worker@after:email#1                its worker dies too
+kill@after:email#1 lose wait=94500 redeliver     its message comes back that late
 kill@before:commit#1/2                   in the second delivery; /* in every one
 raise=…@before:email#1 raise=kombu.exceptions:OperationalError@before:publish#1     its retry cannot be published
 lose                                     a killed message does not come back by itself
@@ -255,10 +256,6 @@ def family_of(schedule: Schedule) -> str:
         return "at-once"
     if "rival" in does:
         return "rival"
-    if schedule.waiting > 1:
-        return "copies"
-    if schedule.dies_each_time:
-        return "crash-loop"
     outage = _name_outage(schedule)
     if outage is not None:
         return outage
@@ -283,7 +280,14 @@ def family_of(schedule: Schedule) -> str:
 
 
 def _name_outage(schedule: Schedule) -> str | None:
-    """The family of an error that is followed by a failure of the broker or of a store."""
+    """The family of what fails besides the job: the broker, a store, each worker."""
+    if schedule.waiting > 1:
+        return "copies"
+    if schedule.dies_each_time:
+        return "crash-loop"
+    comes_late = any(move.startswith("wait=") for move in schedule.moves)
+    if schedule.kills_handler and schedule.lose and comes_late and not schedule.midnight:
+        return "late-back"
     failing = [fault for fault in schedule.faults if fault.do == "raise"]
     if not failing:
         return None

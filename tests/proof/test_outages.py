@@ -10,8 +10,11 @@ from histories import ACKED, DONE, ONCE, commit, effect, fault, history, raised,
 from till import SPEC, prove_till
 
 from skillrun.contract.job import BackoffSpec, DeadLetter, JobSpec, Retry, Sweep
+from skillrun.probe.facts import BootFacts
 from skillrun.proof.cause import UNKNOWN, find_cause
+from skillrun.proof.families.errors import statement_error, store_error
 from skillrun.proof.families.outages import lose_letters, lose_retry
+from skillrun.proof.families.situation import Situation
 from skillrun.proof.judges.registry import judge_history
 from skillrun.proof.reference import HINT, Judgement, Reference
 from skillrun.proof.schedule import parse_schedule
@@ -200,3 +203,56 @@ def test_a_letter_is_lost_where_something_is_written_after_the_last_error() -> N
         f"{text} raise={AWAY}@before:publish-dead#1/2",
     ]
     assert [parse_schedule(one).family for one in found] == ["letter-lost"] * 2
+
+
+# -- the store at each statement
+
+BEFORE = "fail@before:select-orders#1"
+AFTER = "fail@before:update-orders#2"
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("only", [BEFORE, AFTER])
+def test_a_store_that_fails_once_is_a_transient_error(only: str, tmp_path: Path) -> None:
+    proof = prove_till(tmp_path / "repo", only)
+    assert (proof.verdict, proof.risks, proof.incomplete) == ("proved", [], [])
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("only", "said"), [(BEFORE, "let go of: the"), (AFTER, "after charge had taken place")]
+)
+def test_what_was_charged_is_not_forgotten(only: str, said: str, tmp_path: Path) -> None:
+    (risk,) = prove_till(tmp_path / "repo", only, FORGETS_STORE).risks
+    assert (risk.judgement.rule, risk.judgement.grade) == ("store-failed", "stuck")
+    assert said in risk.judgement.message
+
+
+BROKEN = [("raised", {"error": "sqlite3:OperationalError", "bases": [], "control": False}), ACKED]
+FAILS = [fault("fail", "before:update-orders#1"), *BROKEN]
+AT_UPDATE = "fail@before:update-orders#1"
+
+
+def test_a_store_error_is_judged_where_its_end_can_be_seen() -> None:
+    assert [one.grade for one in told(AT_UPDATE, FAILS)] == ["stuck"]
+    (charged,) = told(AT_UPDATE, [*effect(), *FAILS])
+    assert "after email had taken place" in charged.message
+    # Where nothing shows the job, a promised letter is missing.
+    (gone,) = told(AT_UPDATE, FAILS, state=[[1]])
+    assert gone.grade == "lost"
+    assert told(AT_UPDATE, [*effect(), *FAILS], DONE, state=[[1]]) == []
+    # Nobody counts the library's own letters here.
+    assert told(AT_UPDATE, FAILS, dead_letter=DeadLetter(kind="framework")) == []
+
+
+def test_each_statement_of_the_single_run_fails_once() -> None:
+    def told_sql(when: str, verb: str) -> tuple[str, dict[str, Any]]:
+        fields = {"kind": "sql", "name": f"{verb}-a#1", "verb": verb, "open": verb == "select"}
+        return ("at", {"when": when, "store": "sqlite:a", **fields})
+
+    steps = [told_sql(when, verb) for verb in ("select", "update") for when in ("before", "after")]
+    situation = Situation(reference().spec, history("once", [*steps, *DONE]), BootFacts())
+    commits = tuple(store_error.plan(situation, ()))
+    statements = [str(one) for one in statement_error.plan(situation, commits)]
+    assert "fail@before:update-a#1" in map(str, commits)
+    assert statements == ["fail@before:select-a#1"]

@@ -55,6 +55,7 @@ TEXTS = {
     "raise=TimeoutError@before:email#*/* fail@before:commit#1/4": "letter-lost",
     "raise=TimeoutError@before:email#*/* raise=ConnectionError@before:publish-dead#1/4": "letter-lost",
     "kill@before:email#1/*": "crash-loop",
+    "kill@after:email#1 lose wait=95040 redeliver": "late-back",
     "raise=TimeoutError@before:email#*/* waiting=3": "copies",
     "caller-pause@after:publish#1": "before-commit",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -168,7 +169,7 @@ SPEC: dict[str, Any] = {
 
 def till_repo(root: Path, *edits: tuple[str, str], **changed: Any) -> Path:
     """The repository; `edits` of the tasks are (old, new), `changed` are parts of the spec."""
-    tasks = TASKS
+    tasks = textwrap.dedent(TASKS)
     for old, new in edits:
         assert tasks.count(old) == 1, (tasks.count(old), old)
         tasks = tasks.replace(old, new)

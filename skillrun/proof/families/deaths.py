@@ -12,8 +12,11 @@ from skillrun.proof.families.boundaries import (
 from skillrun.proof.families.family import Planned, family
 from skillrun.proof.families.situation import Situation
 from skillrun.proof.history import Event, History, lasts
+from skillrun.proof.judges.late_back import read_window
 from skillrun.proof.schedule import EVERY, Fault, Schedule
 
+# Of a window: beyond it, whatever the deliveries themselves took.
+_LATER = 1.1
 _NO_DEATH = "the single run has no boundary at which a death makes a difference"
 
 
@@ -42,13 +45,15 @@ def _has_no_message(situation: Situation) -> str | None:
 
 
 def _looks_for_its_work(situation: Situation) -> str | None:
+    if situation.facts.is_called:
+        return "no message comes back: its caller calls again"
     return "the next tick comes whatever happens" if situation.facts.ticks else None
 
 
 @family("crash-loop", _NO_DEATH, unless=_looks_for_its_work)
 def crash_loop(situation: Situation, planned: Planned) -> Iterator[Schedule]:
-    """A message that kills its worker, or its child, each time: before the first effect. What counts
-    deliveries has committed by then.
+    """A message that kills its worker, or its child, each time: before the first effect. What
+    counts deliveries has committed by then.
     """
     effects = [f"before:{name}" for name in situation.fallible]
     later = [at for at in reversed(situation.kills) if at.startswith("before:")]
@@ -71,6 +76,21 @@ def kill_lose(situation: Situation, planned: Planned) -> Iterator[Schedule]:
         # It begins two seconds before midnight: five are enough.
         moves = ("wait=5", "re-enqueue")
         yield Schedule("kill-lose", (fault,), moves, lose=True, midnight=True)
+
+
+@family("late-back", "no keyed effect takes place", unless=_looks_for_its_work)
+def late_back(situation: Situation, planned: Planned) -> Iterator[Schedule]:
+    """The worker dies after a keyed effect, and the message comes back when the receiver has
+    forgotten the key: a little later than its window.
+    """
+    boundaries = {event.boundary for event in situation.boundaries}
+    windows = {effect.name: read_window(effect) for effect in situation.effects}
+    for fault in _deaths_after_keyed_effects(situation):
+        if fault.at not in boundaries:
+            continue
+        window = windows[fault.at.removeprefix("after:").removesuffix("#1")]
+        moves = (f"wait={int(window * _LATER)}", "redeliver")
+        yield Schedule("late-back", (fault,), moves, lose=True)
 
 
 def _deaths_after_keyed_effects(situation: Situation) -> Iterator[Fault]:

@@ -148,6 +148,24 @@ def find_store_faults(boundaries: list[Event]) -> Iterator[str]:
             yield f"before:{event['name']}"
 
 
+# Of statements alone, and spread evenly: the commits are tried besides.
+_STATEMENTS = 16
+
+
+@family("store-error", "the single run commits nothing", most=_STATEMENTS)
+def statement_error(situation: Situation, planned: Planned) -> Iterator[Schedule]:
+    """The store is away, or locked, for one statement: a lock may be held when it is asked for, and
+    a read fails as well as a write.
+    """
+    known = {fault.at for one in planned if one.family == "store-error" for fault in one.faults}
+    for event in situation.boundaries:
+        at = event.boundary
+        is_begun = event["kind"] == "sql" and event["when"] == "before"
+        if not is_begun or at is None or at in known or ends_with_connection(str(event["store"])):
+            continue
+        yield Schedule("store-error", (Fault("fail", at),))
+
+
 @family("late-error", "no error is declared that an effect could raise")
 def late_error(situation: Situation, planned: Planned) -> Iterator[Schedule]:
     """A slow delivery fails when another one has done the job: one transient error of each effect,

@@ -70,12 +70,13 @@ def _takes_no_payload(situation: Situation) -> str | None:
     return "a tick takes no payload" if takes_none else None
 
 
-# As many as a sweep that runs every few minutes leaves behind, while the worker is away for a while.
+# As many as a sweep of every few minutes leaves behind while the worker is away.
 _COPIES = 3
 
 
 def _has_one_tick(situation: Situation) -> str | None:
-    return "a tick leaves no copies" if situation.facts.ticks else None
+    has_none = situation.facts.ticks or situation.facts.is_called
+    return "without messages there are no copies" if has_none else None
 
 
 @family("copies", "no error is tried that does not pass", unless=_has_one_tick)

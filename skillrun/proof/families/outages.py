@@ -1,5 +1,5 @@
-"""The broker or a store is away just when a failing job needs it: for its retry, for the record that
-it was given up.
+"""The broker or a store is away just when a failing job needs it: for its retry, for the record
+that it was given up.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from skillrun.core.verdict import RiskGrade
 from skillrun.proof.history import Event, History
 from skillrun.proof.judges.effects import is_kept
+from skillrun.proof.judges.outages import find_showing
 from skillrun.proof.judges.risks import name_risk
 from skillrun.proof.reference import Judgement, Reference, must_complete, was_met
 
@@ -22,7 +23,7 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
         return
     if must_complete(history, reference) or _is_over(history, reference):
         return
-    showing = _find_showing(history, reference)
+    showing = find_showing(history, reference)
     if showing:
         said = (
             "the broker loses its messages, and the job is not done until a person sees that"
@@ -49,13 +50,3 @@ def _is_over(history: History, reference: Reference) -> bool:
 
 def _name_call(call: Event) -> tuple[str, str, str]:
     return str(call["effect"]), str(call["key"]), str(call["subject"])
-
-
-def _find_showing(history: History, reference: Reference) -> list[str]:
-    """The state queries that do not answer as they do once the job is done."""
-    found = []
-    for name, rows in history.state.items():
-        wanted = reference.once.state.get(name)
-        if name not in reference.volatile and isinstance(rows, list) and rows != wanted:
-            found.append(name)
-    return found

@@ -15,24 +15,39 @@ from skillrun.proof.schedule import EVERY, Fault
 _SAID = {
     "retry-lost": "the job's retry could not be published",
     "letter-lost": "the record of a job that was given up could not be written",
+    "store-failed": "the store failed once, and the job was let go of",
     "crash-loop": "each delivery of the message kills its worker",
 }
+_RULES = {"store-error": "store-failed"}  # family -> rule, where their names differ
 _EXPECTED = "the job comes again, or a record says that it does not"
 # A policy of a few seconds is over soon, copies or not.
 _SHORT_POLICY_S = 10.0
 
 
 def judge(history: History, reference: Reference) -> Iterator[Judgement]:
-    """See the families of the same names."""
-    family = history.schedule.family
+    """See the families of the same names. Without a message nothing is let go of."""
+    if reference.facts.ticks or reference.facts.is_called:
+        return
+    family = _RULES.get(history.schedule.family, history.schedule.family)
     if family == "copies":
         yield from _judge_copies(history, reference)
+    if family == "store-failed" and not _can_be_let_go(history, reference):
+        return
     if family not in _SAID or history.hung or not _have_all_been_met(history):
         return
     if family == "crash-loop" and history.pending:
         yield _say_endless(history)
     elif not history.pending and not _is_over(history, reference):
         yield _say_gone(history, reference)
+
+
+def _can_be_let_go(history: History, reference: Reference) -> bool:
+    """Whether it can be seen that nobody does the job any more: no record that nobody counts has
+    it. Where the library takes it for done, `state.error-swallowed` says so.
+    """
+    if not history.runs or history.runs[-1].outcome == "succeeded":
+        return False
+    return not reference.has_dead_letter or history.dead_letters is not None
 
 
 def _have_all_been_met(history: History) -> bool:
@@ -75,11 +90,16 @@ def _say_endless(history: History) -> Judgement:
 
 def _say_gone(history: History, reference: Reference) -> Judgement:
     """Where nothing shows the job any more, the promise of a dead letter is broken."""
-    family = history.schedule.family
+    family = _RULES.get(history.schedule.family, history.schedule.family)
     showing = find_showing(history, reference)
     if showing:
+        done = history.performed()
+        what = _SAID[family]
+        if done:
+            # Charged, and still open: whoever does it again goes by the receiver's memory.
+            what = f"{what} after {done[0]['effect']} had taken place"
         said = (
-            f"{_SAID[family]}: the job is not done until a person sees that"
+            f"{what}: the job is not done until a person sees that"
             f" {', '.join(showing)} still shows it"
         )
         return name_risk(

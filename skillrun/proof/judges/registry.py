@@ -10,6 +10,7 @@ from skillrun.proof.judges import (
     attempts,
     broker,
     effects,
+    late_back,
     leaks,
     logs,
     outages,
@@ -33,6 +34,7 @@ JUDGES: dict[str, Judge] = {
     "outages": outages.judge,
     "leaks": leaks.judge,
     "broker": broker.judge,
+    "late-back": late_back.judge,
     "unknowns": unknowns.judge,
 }
 """Each looks at one history. Whether logs tell enough is judged over all histories: see `logs.py`."""

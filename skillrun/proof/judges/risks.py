@@ -105,10 +105,20 @@ _RULES = (
         ),
     ),
     RiskRule(
+        name="store-failed",
+        part="retry",
+        grades=(RiskGrade.LOST, RiskGrade.STUCK),
+        cause="an error of the store ends the job: it is neither tried again nor recorded",
+        closes=(
+            "let an error of the store count as a transient one, or write the record of a job that"
+            " was given up for every error"
+        ),
+    ),
+    RiskRule(
         name="crash-loop",
         part="retry",
         grades=(RiskGrade.LOST, RiskGrade.STUCK),
-        cause="nothing counts the deliveries that end with a death, or keeps a record of the last one",
+        cause="nothing counts the deliveries that end with a death, or records the last one",
         closes=(
             "count each delivery in the database before the work begins, and give the job up with a"
             " record after a stated number"
@@ -123,6 +133,18 @@ _RULES = (
             " its own attempts"
         ),
         closes="count the attempts in the database, by the job's key, and not in the message",
+    ),
+    RiskRule(
+        name="window-passed",
+        part="idempotency",
+        grades=(RiskGrade.MONEY, RiskGrade.MINOR),
+        cause=(
+            "nothing but the receiver remembers the effect, and it remembers a key for a while only"
+        ),
+        closes=(
+            "commit that the effect is about to happen, and when, before it does; what finds such a"
+            " mark older than the receiver's window gives the job to a person"
+        ),
     ),
     RiskRule(
         name="copies-burn-attempts",

@@ -26,7 +26,8 @@ _SAID = re.compile(
 _NUMBER = re.compile(r"\d+")
 _PLACE = re.compile(r"\([^()]+:\d+\)(?= is in neither)")
 # The error is a driver's or a broker's: no list of failures names it.
-_OUTSIDE = ("store-error", "retry-lost", "letter-lost")
+# What comes back much too late may be refused by an error of its own.
+_OUTSIDE = ("store-error", "retry-lost", "letter-lost", "late-back")
 
 
 def judge(history: History, reference: Reference) -> Iterator[Judgement]:

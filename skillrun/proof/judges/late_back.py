@@ -1,0 +1,67 @@
+"""A message that comes back so late that the receiver of an effect has forgotten its key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from skillrun.core.verdict import RiskGrade
+from skillrun.proof.history import Event, History
+from skillrun.proof.judges.risks import name_risk
+from skillrun.proof.reference import Judgement, Reference
+
+if TYPE_CHECKING:
+    from skillrun.contract.job import Effect
+
+# What the large payment and mail providers promise, where a spec says nothing.
+USUAL_WINDOW_S = 24 * 3600.0
+
+
+def read_window(effect: Effect) -> float:
+    """For how long the receiver of an effect knows a key, in seconds."""
+    return effect.window or USUAL_WINDOW_S
+
+
+def judge(history: History, reference: Reference) -> Iterator[Judgement]:
+    """The effect took place, the process died, and the job's own state does not know it."""
+    if history.schedule.family != "late-back" or history.hung:
+        return
+    for effect in reference.effects:
+        if effect.guarantee == "keyed":
+            yield from _judge_effect(history, reference, effect)
+
+
+def _judge_effect(history: History, reference: Reference, effect: Effect) -> Iterator[Judgement]:
+    window = read_window(effect)
+    first: dict[str, tuple[Event, float]] = {}
+    for call in history.performed(effect.name):
+        clock = history.delivery_of(call).clock
+        earlier, began = first.setdefault(str(call["key"]), (call, clock))
+        if clock - began <= window:
+            continue
+        hours = (clock - began) / 3600
+        said = (
+            f"{effect.name} takes place a second time when the message comes back {hours:.0f} h"
+            " after a death: its receiver has forgotten the key"
+        )
+        yield name_risk(
+            "window-passed",
+            _choose_grade(reference, window),
+            said,
+            effect=effect.name,
+            events=(earlier.number, call.number),
+            expected="one call, or a person who looks",
+            seen="two calls",
+        )
+        return
+
+
+def _choose_grade(reference: Reference, window: float) -> RiskGrade:
+    """Where the broker itself, or the delay that the spec accepts, is as long as the window, the
+    job does so by design; else a worker must be away for that long.
+    """
+    failures = reference.spec.failures
+    accepted = (failures.acceptable_delay or 0.0) if failures else 0.0
+    if max(accepted, reference.facts.redelivery_s) >= window:
+        return RiskGrade.MONEY
+    return RiskGrade.MINOR

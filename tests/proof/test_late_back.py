@@ -1,0 +1,80 @@
+"""A message that comes back when the receiver has forgotten the key: guarded, or named."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from histories import DONE, KILLED, ONCE, effect, fault, history, reference
+from till import SPEC, prove_till
+
+from skillrun.contract.job import Effect, Failures, JobSpec
+from skillrun.probe.facts import BootFacts
+from skillrun.proof.families.deaths import late_back
+from skillrun.proof.families.situation import Situation
+from skillrun.proof.judges.registry import judge_history
+from skillrun.proof.reference import HINT, Judgement, Reference
+
+LATE = "kill@after:charge#1 lose wait=95040 redeliver"
+LONG = {"failures": {**SPEC["failures"], "acceptable_delay": "2d"}}
+# A mark that is older than the receiver's window is for a person.
+GUARD = (
+    "        if row[1] >= MOST or",
+    "        if row[1] and time.time() - row[2] > 23 * 3600:\n"
+    "            return MOST, 0\n"
+    "        if row[1] >= MOST or",
+)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(("changed", "grade"), [(LONG, "money"), ({}, "minor")])
+def test_a_second_charge_after_the_window_is_named(
+    changed: dict[str, Any], grade: str, tmp_path: Path
+) -> None:
+    proof = prove_till(tmp_path / "repo", LATE, **changed)
+    risks = [(r.judgement.rule, r.judgement.grade, r.judgement.effect) for r in proof.risks]
+    assert (proof.verdict, risks) == ("proved", [("window-passed", grade, "charge")])
+
+
+@pytest.mark.real
+def test_a_mark_with_its_time_guards_it(tmp_path: Path) -> None:
+    proof = prove_till(tmp_path / "repo", LATE, GUARD, **LONG)
+    assert (proof.verdict, proof.risks, proof.incomplete) == ("proved", [], [])
+
+
+KILLED_AFTER = [*effect(), fault("kill", "after:email#1"), KILLED]
+
+
+def told(hours: float, again: list[Any], window: float | None = None) -> list[Judgement]:
+    """Of a second delivery so many hours later."""
+    one = Effect(
+        name="email", call="app.mail:send", key_arg="key", guarantee="keyed", window=window
+    )
+    failures = Failures(acceptable_delay=7 * 86400.0)
+    spec = JobSpec(version=1, job="job", effects=(one,), failures=failures)
+    seen = history("kill@after:email#1 lose wait=95040 redeliver", KILLED_AFTER, again)
+    later = replace(seen.deliveries[1], clock=hours * 3600)
+    seen = replace(seen, deliveries=(seen.deliveries[0], later))
+    found = judge_history(seen, Reference(spec, ONCE))
+    return [judgement for judgement in found if judgement.verdict != HINT]
+
+
+def test_what_a_receiver_still_knows_is_no_second_effect() -> None:
+    assert [one.grade for one in told(26, DONE)] == ["money"]
+    assert told(23, DONE) == []
+    assert told(26, DONE, window=30 * 86400.0) == []
+    assert [one.grade for one in told(2, DONE, window=3600.0)] == ["money"]
+    assert told(26, DONE[3:]) == []
+
+
+def test_each_keyed_effect_comes_back_after_its_own_window() -> None:
+    def plan(**more: Any) -> list[str]:
+        one = Effect(name="email", call="app.mail:send", key_arg="key", **more)
+        spec = reference().spec.model_copy(update={"effects": (one,)})
+        return [str(s) for s in late_back.plan(Situation(spec, ONCE, BootFacts()), ())]
+
+    assert plan(guarantee="keyed") == ["kill@after:email#1 lose wait=95040 redeliver"]
+    assert plan(guarantee="keyed", window=3600.0) == ["kill@after:email#1 lose wait=3960 redeliver"]
+    assert plan(guarantee="at_least_once") == []
