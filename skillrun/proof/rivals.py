@@ -55,7 +55,8 @@ class ChangedRow:
         """Columns that end as they were, and that a rival can give another value."""
         names = [name for name in self.before if name not in self.changed]
         own = (*self.table.primary, *self.table.unique)
-        return tuple(name for name in names if name not in own and self.before[name] is not None)
+        free = [name for name in names if name not in own and not _names_a_row(name)]
+        return tuple(name for name in free if self.before[name] is not None)
 
     @property
     def decided(self) -> list[str]:
@@ -77,6 +78,11 @@ class ChangedRow:
             if word in _VERSIONS or word.startswith(_TIMES):
                 found[name] = self.after[name]
         return found
+
+
+def _names_a_row(column: str) -> bool:
+    """Another value there would be a row that does not exist, which nobody writes."""
+    return column.lower().endswith("_id")
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,20 @@ COUNTS_MESSAGES = (
     "    tries, early = self.request.retries, 0\n",
 )
 COUNTS_COPIES = (" or row[2] > time.time()", "")
+# Its record is written by what the library calls once a task has failed, and calls again at once.
+GIVES_UP_LATER = (
+    (
+        "                give_up(order_id, repr(error))\n                raise\n            log",
+        "                raise\n            log",
+    ),
+    (
+        '    @app.task(bind=True, name="till.charge", ',
+        "    class Recorded(app.Task):\n"
+        "        def on_failure(self, exc, task_id, args, kwargs, einfo):\n"
+        '            give_up(kwargs["order_id"], repr(exc))\n\n\n'
+        '    @app.task(bind=True, base=Recorded, name="till.charge", ',
+    ),
+)
 # Nothing but the dead letter says that a job was given up.
 BLIND = {"proof": {**SPEC["proof"], "state": {"orders": "select id from orders order by 1"}}}
 
@@ -70,6 +84,21 @@ def test_a_guard_that_is_missing_is_a_risk(
     assert proof.verdict == "proved"
     assert [(r.judgement.rule, r.judgement.grade) for r in proof.risks] == [(rule, grade)]
     assert str(proof.risks[0].tried.schedule) == only
+
+
+@pytest.mark.real
+def test_a_callback_that_fails_each_time_is_called_is_acknowledged(tmp_path: Path) -> None:
+    """The child of Celery's pool hands what comes out of `on_failure` to the request, which lets the
+    message go.
+    """
+    once = f"{FOR_EVER} fail@before:commit#2/5"
+    twice = f"{once} fail@before:commit#3/5"
+    found: list[list[str]] = []
+    for number, only in enumerate((once, twice)):
+        proof = prove_till(tmp_path / f"repo{number}", only, *GIVES_UP_LATER)
+        assert (proof.verdict, proof.incomplete) == ("proved", [])
+        found.append([risk.judgement.rule for risk in proof.risks])
+    assert found == [[], ["letter-lost"]]
 
 
 @pytest.mark.real

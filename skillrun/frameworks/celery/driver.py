@@ -271,8 +271,19 @@ class Driver(BaseDriver):
             )
         except (SystemExit, KeyboardInterrupt):
             os._exit(1)
+        except Exception:
+            # Out of the task's own `on_failure`: the pool's child hands it to the request.
+            self._fail(request)
+            self._settle(settled, message, "raised")
+            return
         request.on_success(result)
         self._settle(settled, message, _how(result))
+
+    def _fail(self, request: Any) -> None:
+        """As the pool does with the exception that is being handled."""
+        from billiard.einfo import ExceptionInfo
+
+        request.on_failure(ExceptionInfo())
 
     def _settle(self, settled: _Settled, message: dict[str, Any], how: str = "") -> None:
         if settled.requeue:
@@ -321,7 +332,6 @@ class Driver(BaseDriver):
                 "requeued", delay=self._redelivery_s(), message={**message, "redelivered": True}
             )
             return
-        from billiard.einfo import ExceptionInfo
         from billiard.exceptions import WorkerLostError
 
         settled = _Settled()
@@ -330,8 +340,7 @@ class Driver(BaseDriver):
         try:
             raise WorkerLostError("Worker exited prematurely: signal 9 (SIGKILL) Job: 0.")
         except WorkerLostError:
-            info = ExceptionInfo()
-        request.on_failure(info)
+            self._fail(request)
         self._settle(settled, message)
 
 
