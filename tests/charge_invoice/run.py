@@ -36,6 +36,7 @@ class Row:
     schedules: tuple[str, ...] = ()
 
 
+_CALLER = "caller-*"
 ROWS = (
     Row(
         "child killed after the retry was published",
@@ -43,38 +44,38 @@ ROWS = (
         ("attempts*",),
         ("*@before:*#[*]/[*] kill*@after:publish*",),
     ),
-    Row(
-        "whole worker killed: message back when",
-        "A",
-        ("late*", "redelivery*", "delays.acceptable"),
-        ("kill*",),
-    ),
+    Row("whole worker killed: message back when", "A", ("back-late",), ("kill*",)),
     Row("a job that kills its worker each time", "A", ("crash-loop",), ("kill*/[*]",)),
-    Row("broker loses the messages, or is down at finalize", "A", ("broker-lost",), ("*",)),
+    Row(
+        "broker down at finalize, death before the publish, all messages lost",
+        "A",
+        ("broker-lost", "effect.lost", "state.differs"),
+        (_CALLER, "*broker-empty=*"),
+    ),
     Row(
         "the retry cannot be published", "A", ("retry-lost", "dead-letter*"), ("*@before:publish*",)
     ),
-    Row("a message for a draft, then finalize", "D", ("early*",), ("*early*",)),
-    Row("set uncollectible, or paid by bank, during the charge", "A", ("rival*",), ("rival=*",)),
-    Row(
-        "database locked after the charge",
-        "A",
-        ("*",),
-        ("fail@before:commit*", "fail@before:update*", "fail@before:select*"),
-    ),
+    Row("a message for a draft, then finalize", "D", ("early",), ("*early*",)),
+    Row("set uncollectible, or paid by bank, during the charge", "A", ("rival-*",), ("rival=*",)),
+    Row("database locked after the charge", "A", ("*",), ("fail@*",)),
     Row(
         "the give-up record cannot be written",
         "A",
         ("letter-lost", "dead-letter*"),
-        ("raise=* fail@*", "raise=* raise=*@before:insert*"),
+        ("raise=* fail@*",),
     ),
-    Row("back 25 h later", "A", ("window*", "effect*"), ("kill* wait=*", "*late=*", "kill*back=*")),
+    Row("back 25 h later", "A", ("window-passed", "effect.window"), ("*wait=*",)),
     Row("copies waiting, then errors", "D", ("copies*",), ("*waiting=*",)),
-    Row("an SMTP server that never answers", "A", ("effect-hangs*", "hang*"), ("*",)),
-    Row("Declined", "A", ("blind*", "reason*"), ("raise=billing.gateway:Declined*",)),
+    Row("an SMTP server that never answers", "A", ("effect-hangs",), ("*",)),
+    Row(
+        "Declined",
+        "A",
+        ("dead-letter*", "logs.why"),
+        ("raise=billing.gateway:Declined@before:charge#1/[*]", "once"),
+    ),
     Row("poison {}, null, text", "D", ("*",), ("poison=*",)),
-    Row("amount changed between retries", "AD", ("rival*", "key-reused*"), ("rival=*amount*",)),
-    Row("a provider's error text with the card token in it", "AD", ("*leak*",), ("*",)),
+    Row("amount changed between retries", "AD", ("key-reused",), ("*rival=*",)),
+    Row("a provider's error text with the card token in it", "AD", ("secret-*",), ("*",)),
 )
 
 
@@ -148,16 +149,16 @@ def show(name: str, report: dict[str, Any]) -> bool:
     print(f"{name}: {report['verdict']}, {len(told)} told")
     for reason in report.get("incomplete", ()):
         print(f"  incomplete: {reason['rule']}: {reason['message'][:160]}")
-    used: set[str] = set()
+    used: set[tuple[str, str]] = set()
     is_right = True
     for row in ROWS:
         found = find_told(row, told)
-        used.update(one.rule for one in found)
+        used.update((one.rule, one.message) for one in found)
         word = judge(row, name, found)
         is_right = is_right and word in ("ok", "found")
         print(f"  {word:11} {row.what}: {'; '.join(map(str, found)) or '-'}")
     for one in told:
-        if one.rule not in used:
+        if (one.rule, one.message) not in used:
             print(f"  besides     {one}: {one.message[:160]}")
     return is_right
 
