@@ -492,6 +492,23 @@ def test_what_differs_in_each_single_run_is_no_memory() -> None:
     assert [j.rule for j in judge_history(later, fixed)] == ["process.remembers"]
 
 
+def test_a_token_that_is_made_for_one_job_is_no_memory_and_another_jobs_is() -> None:
+    mine, new, others = "a1b2c3d4e5f6a7b8c9", "00ff11ee22dd33cc44", "77aa88bb99cc00dd11"
+
+    def calls(token: str) -> list[Any]:
+        about = {"args": f"to='a', token='{token}'", "key": token, "subject": token}
+        return [*((kind, {**data, **about}) for kind, data in effect()), ACKED]
+
+    def two(first: str, second: str, *same: str) -> History:
+        made = history(" ".join(["job=1", *same]), calls(first), calls(second))
+        return replace(made, deliveries=(made.deliveries[0], replace(made.deliveries[1], job=1)))
+
+    single = against(spec(), apart=two(others, mine))
+    assert list(judge_history(two(others, new, "same-process"), single)) == []
+    (found,) = judge_history(two(others, others, "same-process"), single)
+    assert found.rule == "process.remembers"
+
+
 def test_what_a_process_remembers_beyond_the_receivers_window_does_it_again() -> None:
     apart = history("redeliver wait=90000", DONE, [RETURNED, ACKED])
     again = history("wait=90000 redeliver same-process", DONE, DONE)

@@ -10,7 +10,7 @@ import pytest
 from skillrun.contract.job import JobSpec
 from skillrun.proof.history import Event, History
 from skillrun.proof.judges import logs
-from skillrun.proof.judges.records import find_ids, template
+from skillrun.proof.judges.records import find_ids, has_value, template
 from skillrun.proof.reference import Reference
 from tests.proof.histories import ACKED, DONE, Told, effect, fault, history, raised, retry
 
@@ -184,3 +184,17 @@ def test_the_name_of_an_error_is_no_other_sentence() -> None:
 )
 def test_what_looks_like_an_id(text: str, ids: set[str]) -> None:
     assert find_ids(event(text)) == ids
+
+
+@pytest.mark.parametrize(
+    ("text", "there"),
+    [
+        ("forecast of M-1001 v2: kept", True),
+        ("forecast of M-1001 2: kept", True),
+        ("forecast of M-1001 v12: kept", False),
+        ("forecast of M-1001 rev2b: kept", False),
+        ("forecast of M-1001 v3: kept", False),
+    ],
+)
+def test_a_number_may_have_its_letter_before_it(text: str, there: bool) -> None:
+    assert has_value(text, "version", "2") is there

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,6 +11,7 @@ from skillrun.proof.judges.effects import strip_numbers
 from skillrun.proof.reference import REFUTED, Judgement, Reference
 
 _SHOWN = 200  # characters of a value in a message
+_RANDOM = re.compile(r"[0-9A-Za-z_-]{16,}")  # a UUID, a token; shorter ones may repeat by chance
 
 
 def judge(history: History, reference: Reference) -> Iterator[Judgement]:
@@ -40,7 +42,8 @@ def _pair_outcomes(
     for effect in reference.effects:
         tell = _choose_words(effect.name, reference)
         seen, wanted = history.performed(effect.name), apart.performed(effect.name)
-        yield effect.name, _list_calls(seen, tell), _list_calls(wanted, tell)
+        in_one = _list_known(history, effect.name, tell)
+        yield effect.name, in_one, _list_known(apart, effect.name, tell)
         # The receiver of a keyed effect drops a repetition, unless it has had time to forget.
         if effect.guarantee == "convergent":
             continue
@@ -49,7 +52,9 @@ def _pair_outcomes(
             yield effect.name, [f"once more: {call['args']}" for call in more], []
     for name in history.state:
         if name not in reference.volatile:
-            yield name, history.state[name], apart.state.get(name)
+            given = " ".join(map(repr, history.payloads.values()))
+            rows, alone = repr(history.state[name]), repr(apart.state.get(name))
+            yield name, _forget_random(rows, given), _forget_random(alone, given)
     yield "dead letters", history.dead_letters, apart.dead_letters
 
 
@@ -73,6 +78,35 @@ def _read_arguments(call: Event) -> str:
 def _list_calls(calls: tuple[Event, ...], tell: Callable[[Event], str]) -> list[str]:
     """Which calls took place, however often."""
     return sorted(set(map(tell, calls)))
+
+
+def _list_known(history: History, effect: str, tell: Callable[[Event], str]) -> list[str]:
+    """As `_list_calls`, without what is neither given to a job nor said by a call for another one: a
+    random value that is made for this call alone is no memory.
+    """
+    found: set[str] = set()
+    for call in history.performed(effect):
+        others = _tell_of_others(history, history.delivery_of(call).job)
+        found.add(_forget_random(tell(call), others))
+    return sorted(found)
+
+
+def _forget_random(text: str, known: str) -> str:
+    """Without what looks random and does not stand in `known`."""
+
+    def choose(found: re.Match[str]) -> str:
+        token = found[0]
+        is_mixed = any(map(str.isdigit, token)) and any(map(str.isalpha, token))
+        return "#" if is_mixed and token not in known else token
+
+    return _RANDOM.sub(choose, text)
+
+
+def _tell_of_others(history: History, job: int) -> str:
+    """What the other jobs were given, and what their calls say."""
+    given = [repr(payload) for number, payload in history.payloads.items() if number != job]
+    calls = [call for call in history.performed() if history.delivery_of(call).job != job]
+    return " ".join([*given, *(f"{call['args']} {call['key']}" for call in calls)])
 
 
 def _show_value(value: Any) -> str:

@@ -155,7 +155,9 @@ def has_value(text: str, name: str, value: str) -> bool:
 
 def _stand_alone(value: str) -> str:
     """A pattern: the value, and not as a part of a longer number, name or id."""
-    return rf"(?<![\w.]){re.escape(value)}(?!\w|-\w)"
+    # A number may have its letter before it: "M-1001 v2".
+    letter = "[A-Za-z]?" if value.isdigit() else ""
+    return rf"(?<![\w.]){letter}{re.escape(value)}(?!\w|-\w)"
 
 
 def _read_record(event: Event) -> str:
