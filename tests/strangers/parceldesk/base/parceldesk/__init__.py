@@ -1,0 +1,1 @@
+"""parceldesk: booking, packing and labelling of parcels for the Rheinau depot."""

@@ -1,0 +1,3 @@
+from parceldesk.web import create_app
+
+app = create_app()
