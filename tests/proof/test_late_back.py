@@ -14,6 +14,7 @@ from skillrun.contract.job import Effect, Failures, JobSpec
 from skillrun.probe.facts import BootFacts
 from skillrun.proof.families.deaths import late_back
 from skillrun.proof.families.situation import Situation
+from skillrun.proof.judges.late_back import judge as judge_late_back
 from skillrun.proof.judges.registry import judge_history
 from skillrun.proof.reference import HINT, Judgement, Reference
 
@@ -78,3 +79,15 @@ def test_each_keyed_effect_comes_back_after_its_own_window() -> None:
     assert plan(guarantee="keyed") == ["kill@after:email#1 lose wait=95040 redeliver"]
     assert plan(guarantee="keyed", window=3600.0) == ["kill@after:email#1 lose wait=3960 redeliver"]
     assert plan(guarantee="at_least_once") == []
+
+
+@pytest.mark.parametrize(("accepted", "rules"), [(900.0, ["back-late"]), (4000.0, []), (None, [])])
+def test_a_message_that_comes_back_too_late_to_be_of_use(
+    accepted: float | None, rules: list[str]
+) -> None:
+    failures = Failures(acceptable_delay=accepted)
+    spec = JobSpec(version=1, job="job", effects=reference().spec.effects, failures=failures)
+    seen = history("kill-worker@after:email#1", KILLED_AFTER, DONE)
+    seen = replace(seen, deliveries=(seen.deliveries[0], replace(seen.deliveries[1], clock=3601.0)))
+    slow = Reference(spec, ONCE, {}, BootFacts(redelivery_s=3600.0))
+    assert [one.rule for one in judge_late_back(seen, slow)] == rules

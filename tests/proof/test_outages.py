@@ -118,8 +118,9 @@ def told(text: str, *deliveries: Any, **more: Any) -> list[Judgement]:
     """What is said of a history, by a spec with these parts."""
     pending = more.pop("pending", 0)
     state = more.pop("state", [])
+    letters = more.pop("dead_letters", None)
     spec = JobSpec(version=1, job="job", effects=reference().spec.effects, **more)
-    seen = history(text, *deliveries, state=state, pending=pending)
+    seen = history(text, *deliveries, state=state, pending=pending, dead_letters=letters)
     found = judge_history(seen, Reference(spec, ONCE))
     return [one for one in found if one.verdict != HINT]
 
@@ -137,7 +138,27 @@ def test_who_lets_go_of_a_job_has_left_something_that_shows_it() -> None:
 
 def test_a_job_that_comes_again_or_is_swept_is_not_lost() -> None:
     assert told(LOSES, LOST, DONE, state=ONCE.state["rows"]) == []
-    assert told(LOSES, LOST, recovers=(Sweep(call="app:sweep", every=60.0),)) == []
+    sweeps = (Sweep(call="app:sweep", every=60.0),)
+    assert told(LOSES, LOST, recovers=sweeps) == []
+    assert told(f"{LOSES} sweep", LOST, DONE, recovers=sweeps) == []
+
+
+def test_a_sweep_that_comes_and_does_not_find_it_saves_nothing() -> None:
+    sweeps = (Sweep(call="app:sweep", every=60.0),)
+    (found,) = told(f"{LOSES} sweep", LOST, recovers=sweeps)
+    assert found.rule == "retry-lost"
+
+
+GIVEN_UP = [*effect(), fault("fail", "before:commit#1"), raised("sqlite3:OperationalError"), ACKED]
+
+
+def test_a_store_that_fails_once_ends_no_job_whose_effect_took_place() -> None:
+    letter = {"retry": POLICY, "dead_letter": DeadLetter(kind="table", where="dead")}
+    (found,) = told("fail@before:commit#1", GIVEN_UP, dead_letters=1, state=[], **letter)
+    assert (found.rule, found.grade, found.seen) == ("store-failed", "stuck", "1 attempt")
+    again = [*GIVEN_UP[:-1], retry(), ACKED]
+    done = ONCE.state["rows"]
+    assert told("fail@before:commit#1", again, DONE, dead_letters=0, state=done, **letter) == []
 
 
 def test_a_job_without_its_effect_is_not_done_whatever_the_handler_returned() -> None:
@@ -210,6 +231,8 @@ def test_the_retry_is_lost_where_a_delivery_publishes_one() -> None:
     (found,) = lose_retry([history(text, tried, DONE)], AWAY)
     assert str(found) == f"{text} raise={AWAY}@before:publish#1"
     assert parse_schedule(str(found)) == found
+    # Where sweeps come after every error, it is the same attempt.
+    assert list(lose_retry([history(f"{text} sweep", tried, DONE)], AWAY)) == [found]
     # A library that gives the message back has no retry to publish.
     assert list(lose_retry([history(text, [*tried[:1], ACKED], DONE)], AWAY)) == []
 

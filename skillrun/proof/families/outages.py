@@ -10,7 +10,7 @@ from dataclasses import replace
 from skillrun.proof.families.boundaries import find_callback_boundaries
 from skillrun.proof.families.errors import find_store_faults
 from skillrun.proof.history import Event, History
-from skillrun.proof.schedule import Fault, Schedule, is_publish
+from skillrun.proof.schedule import SWEEP, Fault, Schedule, is_publish
 
 # Of each way of giving up: a record is one write, and rarely a commit and a message more.
 _MOST_LETTERS = 3
@@ -20,7 +20,10 @@ def lose_retry(histories: Iterable[History], broker_error: str) -> Iterator[Sche
     """The attempt fails, and its retry cannot be published. One error is as good as another."""
     for history in sorted(histories, key=_rank_error):
         schedule = history.schedule
-        if schedule.family != "error" or schedule.moves or len(schedule.faults) != 1:
+        if schedule.family != "error" or len(schedule.faults) != 1:
+            continue
+        # Sweeps come after every error: with them it is the same attempt.
+        if schedule.moves not in ((), (SWEEP,)):
             continue
         at = _find_retry(history)
         if at is not None:

@@ -23,12 +23,33 @@ def read_window(effect: Effect) -> float:
 
 
 def judge(history: History, reference: Reference) -> Iterator[Judgement]:
-    """The effect took place, the process died, and the job's own state does not know it."""
+    """The effect took place, the process died, and the job's own state does not know it. Or the
+    message comes back, but later than the job is of use.
+    """
+    yield from _judge_delay(history, reference)
     if history.schedule.family != "late-back" or history.hung:
         return
     for effect in reference.effects:
         if effect.guarantee == "keyed":
             yield from _judge_effect(history, reference, effect)
+
+
+def _judge_delay(history: History, reference: Reference) -> Iterator[Judgement]:
+    """Nobody but the library brings a dead worker's message back, and it takes its time."""
+    failures = reference.spec.failures
+    accepted = failures.acceptable_delay if failures else None
+    if history.schedule.family != "kill" or history.hung or not accepted or len(history.runs) < 2:
+        return
+    passed = history.runs[-1].clock - history.runs[0].clock
+    if accepted < passed and reference.facts.redelivery_s > accepted:
+        yield name_risk(
+            "back-late",
+            RiskGrade.MINOR,
+            f"the message of a dead worker comes back {passed / 60:.0f} min later: the job is of use"
+            f" for {accepted / 60:.0f} min",
+            expected=f"within {accepted:.0f} s",
+            seen=f"{passed:.0f} s",
+        )
 
 
 def _judge_effect(history: History, reference: Reference, effect: Effect) -> Iterator[Judgement]:

@@ -10,7 +10,7 @@ from skillrun.proof.judges.attempts import SHORTEST_SHARE_WITH_JITTER, SLACK_S, 
 from skillrun.proof.judges.effects import is_kept
 from skillrun.proof.judges.risks import name_risk
 from skillrun.proof.reference import REFUTED, Judgement, Reference
-from skillrun.proof.schedule import EVERY, Fault
+from skillrun.proof.schedule import EVERY, SWEEP, Fault
 
 _SAID = {
     "retry-lost": "the job's retry could not be published",
@@ -31,14 +31,38 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
     family = _RULES.get(history.schedule.family, history.schedule.family)
     if family == "copies":
         yield from _judge_copies(history, reference)
-    if family == "store-failed" and not _can_be_let_go(history, reference):
-        return
+    if family == "store-failed":
+        yield from _judge_early_end(history, reference)
+        if not _can_be_let_go(history, reference):
+            return
     if family not in _SAID or history.hung or not _have_all_been_met(history):
         return
     if family == "crash-loop" and history.pending:
         yield _say_endless(history)
     elif not history.pending and not _is_over(history, reference):
         yield _say_gone(history, reference)
+
+
+def _judge_early_end(history: History, reference: Reference) -> Iterator[Judgement]:
+    """A store that fails once passes. A job whose effect has taken place is not over by it, with a
+    record or without: what is done and what the database says are two things from then on.
+    """
+    done, showing = history.performed(), find_showing(history, reference)
+    has_tried_again = len(history.runs) != 1 or history.runs[0].outcome != "failed"
+    if has_tried_again or not (done and showing and is_kept(history, reference)):
+        return
+    if (reference.max_attempts or 1) < 2 or SWEEP in history.schedule.moves:
+        return
+    yield name_risk(
+        "store-failed",
+        RiskGrade.STUCK,
+        f"the store failed once after {done[0]['effect']} had taken place, and the job was given up"
+        f" at once: {', '.join(showing)} does not tell that it was done",
+        effect=str(done[0]["effect"]),
+        events=(done[0].number,),
+        expected=f"{reference.max_attempts} attempts",
+        seen="1 attempt",
+    )
 
 
 def _can_be_let_go(history: History, reference: Reference) -> bool:
@@ -67,10 +91,12 @@ def _was_met(fault: Fault, met: set[str]) -> bool:
 
 
 def _is_over(history: History, reference: Reference) -> bool:
-    """The job is done, or was given up with a record; a sweep may find it; or the library loses
+    """The job is done, or was given up with a record; a sweep that did not come may find it; or the library loses
     what a death takes along, which other schedules say.
     """
-    if is_kept(history, reference) or reference.spec.recovers or history.lost:
+    if is_kept(history, reference) or history.lost:
+        return True
+    if reference.spec.recovers and SWEEP not in history.schedule.moves:
         return True
     last = history.runs[-1] if history.runs else None
     if last is None or last.outcome != "succeeded":

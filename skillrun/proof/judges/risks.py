@@ -108,7 +108,7 @@ _RULES = (
         name="store-failed",
         part="retry",
         grades=(RiskGrade.LOST, RiskGrade.STUCK),
-        cause="an error of the store ends the job: it is neither tried again nor recorded",
+        cause="an error of the store ends the job: it does not count as one that may pass",
         closes=(
             "let an error of the store count as a transient one, or write the record of a job that"
             " was given up for every error"
@@ -133,6 +133,16 @@ _RULES = (
             " its own attempts"
         ),
         closes="count the attempts in the database, by the job's key, and not in the message",
+    ),
+    RiskRule(
+        name="back-late",
+        part="retry",
+        grades=(RiskGrade.MINOR,),
+        cause="the broker takes longer than the acceptable delay to give a dead worker's message back",
+        closes=(
+            "make the broker's visibility timeout shorter than failures.acceptable_delay, or have a"
+            " sweep publish the job again before that, and name it: recovers"
+        ),
     ),
     RiskRule(
         name="window-passed",
