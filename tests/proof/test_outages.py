@@ -41,15 +41,15 @@ COUNTS_COPIES = (" or row[2] > time.time()", "")
 # Its record is written by what the library calls once a task has failed, and calls again at once.
 GIVES_UP_LATER = (
     (
-        "                give_up(order_id, repr(error))\n                raise\n            log",
-        "                raise\n            log",
+        "            give_up(order_id, repr(error))\n            raise\n        log",
+        "            raise\n        log",
     ),
     (
-        '    @app.task(bind=True, name="till.charge", ',
-        "    class Recorded(app.Task):\n"
-        "        def on_failure(self, exc, task_id, args, kwargs, einfo):\n"
-        '            give_up(kwargs["order_id"], repr(exc))\n\n\n'
-        '    @app.task(bind=True, base=Recorded, name="till.charge", ',
+        '@app.task(bind=True, name="till.charge", ',
+        "class Recorded(app.Task):\n"
+        "    def on_failure(self, exc, task_id, args, kwargs, einfo):\n"
+        '        give_up(kwargs["order_id"], repr(exc))\n\n\n'
+        '@app.task(bind=True, base=Recorded, name="till.charge", ',
     ),
 )
 # Nothing but the dead letter says that a job was given up.
