@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from skillrun.proof.services.errors import ServiceFailed
 from skillrun.proof.state import SqliteStore
 
 _BUSY_S = 5.0  # for a lock that a process of the handler's still holds
@@ -69,12 +70,15 @@ def open_rows(store: Any, busy_s: float = _BUSY_S) -> Iterator[Rows | None]:
             yield _SqliteRows(connection)
         return
     if store is not None and hasattr(store, "parts"):
-        # No trigger and no foreign key stands in the way.
-        store.query("SET session_replication_role = replica")
+        # No trigger and no foreign key stands in the way, where the proof's user may say so: after the
+        # setup it is no superuser any more. Then a row that they refuse is not written.
+        with contextlib.suppress(ServiceFailed):
+            store.query("SET session_replication_role = replica")
         try:
             yield _PostgresRows(store.query)
         finally:
-            store.query("RESET session_replication_role")
+            with contextlib.suppress(ServiceFailed):
+                store.query("RESET session_replication_role")
         return
     yield None
 
@@ -198,8 +202,6 @@ class _PostgresRows:
             ", ".join(map(_quote_name, values)),
             ", ".join(map(_quote_value, values.values())),
         )
-        from skillrun.proof.services.errors import ServiceFailed
-
         try:
             self.query(f"insert into {_quote_name(table.name)} ({names}) values ({literals})")
         except ServiceFailed:
@@ -219,8 +221,6 @@ class _PostgresRows:
         return [[_show_value(value) for value in row] for row in self.query(sql)]
 
     def put(self, table: Table, where: Mapping[str, Any], column: str, value: Any) -> bool:
-        from skillrun.proof.services.errors import ServiceFailed
-
         conditions = [
             f"{_quote_name(name)}::text is not distinct from {_quote_value(was)}"
             for name, was in where.items()

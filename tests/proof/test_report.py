@@ -96,7 +96,7 @@ def test_a_refutation_has_story_cause_and_replay(tmp_path: Path) -> None:
     assert report["properties"]["effects"]["verdict"] == "refuted"
     assert report["properties"]["state"] == {"verdict": "proved", "schedules": 3}
     shown = text_of(report)
-    assert "promises       effects refuted; state, ends proved" in shown
+    assert "promises       effects refuted; state, ends, logs proved" in shown
     for word in ("[FAULT]", "✗", "jobs.py:24", "cause", "expected", "seen", witness["replay"]):
         assert word in shown
 

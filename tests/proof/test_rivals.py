@@ -19,6 +19,7 @@ from skillrun.proof.judges.rivals import judge as judge_rivals
 from skillrun.proof.result import Proof
 from skillrun.proof.rivals import ChangedRow, Rivalry, make_other, name_change
 from skillrun.proof.rows import Table
+from skillrun.proof.services.find import find_postgres
 from skillrun.proof.state import SqliteStore
 
 SCHEMA = """
@@ -244,3 +245,66 @@ def test_one_key_with_another_amount_is_told() -> None:
     assert judge(call(7), call(8)) == ["key-reused"]
     assert judge(call(7), call(7)) == []
     assert judge(call(7, attempt=1), call(7, attempt=2)) == []
+
+
+@pytest.mark.skipif(find_postgres() is None, reason="no PostgreSQL server here")
+@pytest.mark.real
+@pytest.mark.parametrize("is_safe", [False, True])
+def test_rivals_in_postgresql(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_safe: bool
+) -> None:
+    """Its user is no superuser there; who holds the row FOR UPDATE keeps a rival out."""
+    pytest.importorskip("psycopg")
+    monkeypatch.setattr(registry, "FAMILIES", (rivals.rival,))
+    lock = " for update" if is_safe else ""
+    proof = {
+        "env": {"APP_DB": "{postgresql}"},
+        "services": ["postgresql"],
+        "setup": "python schema.py",
+        "database": "{postgresql}",
+        "state": {"orders": "select id, status from orders order by 1"},
+    }
+    spec = {**SPEC, "trigger": {"type": "event"}, "proof": proof}
+    files = {
+        "jobs.py": IN_POSTGRESQL.replace("LOCK", lock),
+        "schema.py": POSTGRESQL_SCHEMA,
+        ".skillrun/jobs/handle-order.yaml": yaml.safe_dump(spec),
+    }
+    found = try_prove(target_of(helpers.build_tree(tmp_path / "repo", files)))
+    rules = [(risk.judgement.rule, risk.judgement.grade) for risk in found.risks]
+    assert rules == ([] if is_safe else [("rival-overwritten", RiskGrade.MONEY)])
+    assert any(schedule.family == "rival" for schedule in found.plan.schedules)
+
+
+POSTGRESQL_SCHEMA = """
+    import os
+    import psycopg
+
+    with psycopg.connect(os.environ["APP_DB"]) as db:
+        db.execute("create type stand as enum ('open', 'paid', 'void')")
+        db.execute("create table orders (id integer primary key, status stand not null, details json)")
+        db.execute("insert into orders values (7, 'open', '{}')")
+"""
+IN_POSTGRESQL = """
+    import logging
+    import os
+
+    import psycopg
+
+    log = logging.getLogger(__name__)
+
+
+    def send(order_id, key):
+        raise RuntimeError("the real one must never run")
+
+
+    def handle(order_id):
+        log.info("handle started order_id=%s", order_id)
+        with psycopg.connect(os.environ["APP_DB"]) as db:
+            sql = "select status from orders where id = %sLOCK"
+            if db.execute(sql, (order_id,)).fetchone()[0] != "open":
+                return
+            send(order_id, key=f"order-{order_id}")
+            db.execute("update orders set status = 'paid' where id = %s", (order_id,))
+        log.info("handle finished order_id=%s", order_id)
+"""
