@@ -70,8 +70,8 @@ def open_rows(store: Any, busy_s: float = _BUSY_S) -> Iterator[Rows | None]:
             yield _SqliteRows(connection)
         return
     if store is not None and hasattr(store, "parts"):
-        # No trigger and no foreign key stands in the way, where the proof's user may say so: after the
-        # setup it is no superuser any more. Then a row that they refuse is not written.
+        # No trigger and no foreign key stands in the way, where the proof's user may say so: after
+        # the setup it is no superuser any more. Then a row that they refuse is not written.
         with contextlib.suppress(ServiceFailed):
             store.query("SET session_replication_role = replica")
         try:

@@ -1,36 +1,38 @@
 """A schedule: which faults a job meets, and in what order its deliveries run. It has a text that
 replays it.
 
-once                                     one delivery
-redeliver · re-enqueue                   afterwards: the same message again · another message for the same job
-sweep                                    afterwards: the sweeps of `recovers`, until they find nothing
-wait=90000                               afterwards: so many seconds pass, before what follows
-kill@after:email#1                       the process dies there; the library decides what becomes of the message
-kill-worker@after:email#1                its worker dies too
-kill@after:email#1 lose wait=94500 redeliver     its message comes back that late
-kill@before:commit#1/2                   in the second delivery; /* in every one
-raise=…@before:email#1 raise=kombu.exceptions:OperationalError@before:publish#1     its retry cannot be published
-lose                                     a killed message does not come back by itself
+once                                   one delivery
+redeliver                              afterwards: the same message again
+re-enqueue                             afterwards: another message for the same job
+sweep                                  afterwards: the sweeps of `recovers`, until they find nothing
+wait=90000                             afterwards: so many seconds pass, before what follows
+kill@after:email#1                     the process dies there; the library has the message
+kill-worker@after:email#1              its worker dies too
+kill@after:email#1 lose wait=94500 redeliver   its message comes back that late
+kill@before:commit#1/2                 in the second delivery; /* in every one
+raise=…@before:email#1 raise=…@before:publish#1   its retry cannot be published
+lose                                   a killed message does not come back by itself
 raise=shop.mailer:Unavailable@before:email#1
-fail@before:commit#1                     the store fails there, with its driver's own error
-rival=orders.status:void@before:email#1  somebody else commits this meanwhile (orders.*: all that the job leaves alone)
-raise=…@before:email#2!/*                each time that the call is about what the single run's second call is about
-stall@before:email#1                     it stands still there; what follows runs, then it goes on
-stall@before:email#1 raise=shop.mailer:Unavailable@before:email#1     it goes on with an error
-jitter=low                               random waits at their shortest (a repeated error has them at their longest)
-waiting=3                                so many copies of the message wait, and come one after the other
-late=61                                  delivered so many seconds after it was published
-same-process                             all deliveries in one process, as in a worker that lives long
-midnight                                 delivered just before the day changes
-copies=2 switch@before:email#1           delivered twice at once; the first runs to there, then the second does
-job=1                                    a distinct job is delivered as well
-beside=1 switch@before:email#1           at once with that distinct job: the first runs to there, then the other does
-varied=1-50                              payloads that are varied in a key field, one after the other
-varied=3,17                              these two of them
-poison=0                                 the proof's first poison payload instead of the message
-fresh                                    later deliveries run in another interpreter (hash seed, time zone)
-broker-empty=0                           the broker loses all before the first delivery; 1: after it
-caller-kill@after:publish#1 · caller-raise@before:publish#1 · caller-pause@after:publish#1     in the publisher
+fail@before:commit#1                   the store fails there, with its driver's own error
+rival=orders.status:void@before:email#1   somebody else commits this meanwhile
+rival=orders.*@before:email#1          all columns that the job leaves alone
+raise=…@before:email#2!/*              each time that it is about what the second call is about
+stall@before:email#1                   it stands still there; what follows runs, then it goes on
+stall@before:email#1 raise=…@before:email#1   it goes on with an error
+jitter=low                             random waits at their shortest (else: at their longest)
+waiting=3                              so many copies of the message wait, then come in turn
+late=61                                delivered so many seconds after it was published
+same-process                           all deliveries in one process, as in a worker that lives on
+midnight                               delivered just before the day changes
+copies=2 switch@before:email#1         twice at once; the first runs to there, then the second
+job=1                                  a distinct job is delivered as well
+beside=1 switch@before:email#1         at once with that distinct job
+varied=1-50                            payloads that are varied in a key field, in turn
+varied=3,17                            these two of them
+poison=0                               the first poison payload instead of the message
+fresh                                  later deliveries run in another interpreter
+broker-empty=0                         the broker loses all before the first delivery; 1: after it
+caller-kill@after:publish#1            in the publisher; also caller-raise, caller-pause
 """
 
 from __future__ import annotations
@@ -61,7 +63,9 @@ _NUMBERS = {name: name for name in ("copies", "poison", "late", "beside", "waiti
 class Fault:
     """What happens at a boundary. `delivery`: 1-based, EVERY for each of them."""
 
-    do: str  # kill | kill-worker | raise | fail | stall | switch | rival | caller-kill | caller-raise | caller-pause
+    # kill | kill-worker | raise | fail | stall | switch | rival; in the publisher: caller-kill |
+    # caller-raise | caller-pause
+    do: str
     at: str  # "before:email#1"
     delivery: int = 1
     error: str | None = None  # of a rival: its text

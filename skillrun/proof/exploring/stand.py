@@ -1,4 +1,4 @@
-"""What schedules are run with: the stores, the processes, the messages; and how one process is run."""
+"""What schedules are run with: stores, processes, messages; and how one process is run."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What becomes of a change that somebody else commits while the job runs.
 
-No promise of a spec covers it: each is a risk. Whoever notices, and says so in a dead letter, a row of
-its own, a warning or an error, has done what can be done: an effect cannot be taken back.
+No promise of a spec covers it: each is a risk. Whoever notices, and says so in a dead letter, a row
+of its own, a warning or an error, has done what can be done: an effect cannot be taken back.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def _judge_decision(
 
 
 def _grade(rivalry: Rivalry, worst: RiskGrade) -> RiskGrade:
-    """A value that the job itself writes may be another delivery's, which the spec's promises cover."""
+    """A value that the job itself writes may be another delivery's, which promises cover."""
     return RiskGrade.MINOR if rivalry.rival.is_own else worst
 
 
