@@ -13,43 +13,45 @@ pytestmark = pytest.mark.real
 
 AGENT = {"CLAUDECODE": "1"}
 PROVEN = ["idempotency", "retry", "dead-letter", "observability"]
-ACCEPTED = "waivers: [{item: broker-lost, reason: the queue is in two zones, by: Ada}]\n"
+ACCEPTED = "waivers: [{item: rival-overwritten, reason: nobody edits orders, by: Ada}]\n"
 
 
-def blind_shop(root: Path) -> Path:
-    """A shop whose only state query answers the same before and after the job."""
+def overwriting_shop(root: Path) -> Path:
+    """A shop that writes into the order what the message said of it: a change made meanwhile is
+    lost.
+    """
     repo = shops.shop(root, proof=True)
-    spec = repo / shops.SPEC
-    lines = spec.read_text().splitlines()
-    (start,) = [n for n, line in enumerate(lines) if line.strip().startswith("state:")]
-    indent = len(lines[start]) - len(lines[start].lstrip())
-    end = start + 1
-    while end < len(lines) and len(lines[end]) - len(lines[end].lstrip()) > indent:
-        end += 1
-    lines[start:end] = [f"{' ' * indent}state: {{one: select 1}}"]
-    spec.write_text("\n".join(lines) + "\n")
+    module = repo / "shop/receipts.py"
+    last = '        connection.execute("DELETE FROM dead_jobs'
+    order = "UPDATE orders SET email = ?, settled_at = 'sent' WHERE id = ?"
+    whole = f'        connection.execute("{order}", (email, order_id))\n'
+    text = module.read_text()
+    assert last in text
+    module.write_text(text.replace(last, whole + last))
+    helpers.commit(repo, "The order is written whole")
     return repo
 
 
-def test_a_lost_job_is_no_success_until_a_person_accepts_it(tmp_path: Path) -> None:
-    repo = blind_shop(tmp_path / "shop")
+def test_a_lost_change_is_no_success_until_a_person_accepts_it(tmp_path: Path) -> None:
+    repo = overwriting_shop(tmp_path / "shop")
     report = shops.report(repo, "--trust", code=1, timeout=300)
     assert report["outcome"] == "partial"
     # It changes no status: all that was promised is proved.
     assert [shops.stages(report)[stage] for stage in PROVEN] == ["passed"] * 4
-    (risk,) = report["risks"]
-    assert (risk["rule"], risk["grade"], risk["accepted"]) == ("broker-lost", "lost", None)
-    assert risk["schedules"] == 2
+    (risk,) = [one for one in report["risks"] if one["grade"] in ("money", "lost")]
+    assert (risk["rule"], risk["grade"], risk["accepted"]) == ("rival-overwritten", "lost", None)
+    others = [one["grade"] for one in report["risks"] if one is not risk]
+    rest = f"{others.count('stuck')} stuck, {others.count('minor')} minor"
     assert shops.telemetry(shops.ledger_of(repo))[-1]["outcome"] == "partial"
 
     told = shops.run(repo, code=1)
-    assert "2 executed, 3 read; risks: 1 lost\n" in told
+    assert f"2 executed, 3 read; risks: 1 lost, {rest}\n" in told
     order = shops.asked(repo, "next", code=1)
     (mine,) = order["orders"]
-    assert (mine["stage"], mine["status"]) == ("dead-letter", "passed")
-    assert "recovers" in mine["do"][0]
+    assert (mine["stage"], mine["status"]) == ("idempotency", "passed")
+    assert "write only the columns that the job changes" in mine["do"][0]
     assert "waive" not in json.dumps(mine)
-    assert "broker-empty=0" in mine["witness"]["replay"]
+    assert "rival=orders.*@before:" in mine["witness"]["replay"]
     hook = helpers.run_cli("hook", "claude", "stop", cwd=repo, input="{}")
     assert "risks: 1 lost" in hook.stdout
 
@@ -59,9 +61,10 @@ def test_a_lost_job_is_no_success_until_a_person_accepts_it(tmp_path: Path) -> N
     assert refused.returncode == 4
     assert "HEAD does not hold this waiver" in refused.stderr
     accepted = shops.report(repo, code=0)
-    assert accepted["risks"][0]["accepted"] == "the queue is in two zones"
-    assert shops.run(repo, code=0).count("; risks: 1 accepted\n") == 1
-    assert not [one for one in accepted["next"] if one["stage"] == "dead-letter"]
+    (risk,) = [one for one in accepted["risks"] if one["rule"] == "rival-overwritten"]
+    assert risk["accepted"] == "nobody edits orders"
+    assert shops.run(repo, code=0).count(f"; risks: {rest}, 1 accepted\n") == 1
+    assert not [one for one in accepted["next"] if "is overwritten" in one["detail"]]
 
 
 def test_a_risk_that_nothing_looks_for_is_no_contract(tmp_path: Path) -> None:
