@@ -153,10 +153,12 @@ def find_changed_rows(store: Any, before: Contents, after: Contents) -> list[Cha
         tables = {table.name: table for table in rows.tables()} if rows else {}
     found: list[ChangedRow] = []
     for name, old in before.items():
-        new = after.get(name, {})
+        table, new = tables.get(name), after.get(name, {})
+        if table is None or not table.primary:
+            continue  # the job drops it; or its rows have no names
         for key, row in old.items():
-            if tables[name].primary and key in new and new[key] != row:
-                found.append(ChangedRow(tables[name], row, new[key]))
+            if key in new and new[key] != row:
+                found.append(ChangedRow(table, row, new[key]))
     return found
 
 
