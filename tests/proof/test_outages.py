@@ -103,12 +103,12 @@ def test_a_callback_that_fails_each_time_is_called_is_acknowledged(tmp_path: Pat
 
 @pytest.mark.real
 @pytest.mark.parametrize(("only", "edit"), [(NO_RETRY, FORGETS_REJECT), (NO_LETTER, FORGETS_STORE)])
-def test_a_promised_record_that_is_nowhere_is_refuted(
+def test_a_promised_record_that_is_nowhere_is_a_lost_job(
     only: str, edit: tuple[str, str], tmp_path: Path
 ) -> None:
     proof = prove_till(tmp_path / "repo", only, edit, **BLIND)
-    assert proof.verdict == "refuted"
-    assert proof.witnesses[0].judgement.rule == "dead-letter.missing"
+    assert proof.verdict == "proved"
+    assert [risk.judgement.grade for risk in proof.risks] == ["lost"]
 
 
 # -- the judge, by histories of a few events
@@ -172,12 +172,11 @@ def test_a_broker_that_was_not_reached_shows_nothing() -> None:
     assert told(LOSES, only_first) == []
 
 
-def test_a_letter_of_the_library_itself_is_no_promise_of_the_handler() -> None:
-    (risk,) = told(LOSES, LOST, state=[[1]], dead_letter=DeadLetter(kind="framework"))
-    assert risk.verdict == "risk"
-    (broken,) = told(LOSES, LOST, state=[[1]], dead_letter=DeadLetter(kind="table", where="dead"))
-    assert (broken.verdict, broken.rule) == ("refuted", "dead-letter.missing")
-    assert find_cause(history(LOSES, LOST), broken) != UNKNOWN
+@pytest.mark.parametrize("kind", ["framework", "table"])
+def test_a_promise_of_a_letter_is_not_one_that_the_store_is_there_for_it(kind: str) -> None:
+    (risk,) = told(LOSES, LOST, state=[[1]], dead_letter=DeadLetter(kind=kind, where="dead"))
+    assert (risk.verdict, risk.grade) == ("risk", "lost")
+    assert find_cause(history(LOSES, LOST), risk) != UNKNOWN
 
 
 KILLED = [fault("kill", "before:email#1"), ("died", {"signal": 9, "exit": None})]

@@ -9,7 +9,7 @@ from skillrun.proof.history import History
 from skillrun.proof.judges.attempts import SHORTEST_SHARE_WITH_JITTER, SLACK_S, faults_met
 from skillrun.proof.judges.effects import is_kept
 from skillrun.proof.judges.risks import name_risk
-from skillrun.proof.reference import REFUTED, Judgement, Reference
+from skillrun.proof.reference import Judgement, Reference
 from skillrun.proof.schedule import EVERY, SWEEP, Fault
 
 _SAID = {
@@ -115,7 +115,7 @@ def _say_endless(history: History) -> Judgement:
 
 
 def _say_gone(history: History, reference: Reference) -> Judgement:
-    """Where nothing shows the job any more, the promise of a dead letter is broken."""
+    """A risk in either case: a promise of a dead letter is not one that the store is there for it."""
     family = _RULES.get(history.schedule.family, history.schedule.family)
     showing = find_showing(history, reference)
     if showing:
@@ -132,12 +132,6 @@ def _say_gone(history: History, reference: Reference) -> Judgement:
             family, RiskGrade.STUCK, said, expected=_EXPECTED, seen="it waits for a person"
         )
     said = f"{_SAID[family]}, and nothing shows that the job was to be done"
-    letter = reference.spec.dead_letter
-    # What the library keeps by itself it cannot keep where its own broker fails.
-    if letter is not None and letter.kind in ("table", "queue"):
-        return Judgement(
-            REFUTED, "dead-letter.missing", said, expected=_EXPECTED, seen="no dead letter"
-        )
     return name_risk(family, RiskGrade.LOST, said, expected=_EXPECTED, seen="nothing")
 
 
