@@ -120,7 +120,8 @@ def _grade(rivalry: Rivalry, worst: RiskGrade) -> RiskGrade:
 
 def _is_told(history: History, reference: Reference, rivalry: Rivalry) -> bool:
     """Whether an operator learns of it."""
-    if rivalry.left_more or (history.dead_letters or 0) > (reference.once.dead_letters or 0):
+    letters, usual = history.dead_letters or 0, reference.once.dead_letters or 0
+    if rivalry.left_more or letters > usual:
         return True
     later = [event for event in history.events if event.number > (rivalry.landed or 0)]
     return any(_is_warning(event) for event in later)

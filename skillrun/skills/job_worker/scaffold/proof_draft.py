@@ -98,8 +98,9 @@ def _find_setup(case: JobCase) -> str:
 def _draft_state(case: JobCase) -> dict[str, str]:
     """The rows of the dedupe table; what else the job leaves is for a person to add."""
     idempotency = case.spec.idempotency if case.spec else None
-    store = (idempotency.dedupe.store if idempotency and idempotency.dedupe else None) or ""
-    table = re.fullmatch(r"table (\w+)\b.*", store.strip())
+    dedupe = idempotency.dedupe if idempotency else None
+    store = dedupe.store if dedupe else None
+    table = re.fullmatch(r"table (\w+)\b.*", (store or "").strip())
     if table is None:
         return {BLANK: "a query of what the job leaves, in a fixed order"}
     return {table[1]: f"select * from {table[1]} order by 1"}
