@@ -188,6 +188,19 @@ class Module:
                 yield above
             below = above
 
+    def receiver_of(self, function: ast.AST) -> str | None:
+        """The parameter of a method that is the object before the dot, whatever its name; None for
+        a function that is none, and for a static one.
+        """
+        if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            return None
+        if not isinstance(next(self.parents(function), None), ast.ClassDef):
+            return None
+        if any(last_word(decorator) == "staticmethod" for decorator in function.decorator_list):
+            return None
+        positional = [*function.args.posonlyargs, *function.args.args]
+        return positional[0].arg if positional else None
+
     def _meaning(
         self, word: str, bound: list[Binding], scope: ScopeNode, seen: tuple[str, ...]
     ) -> str | None:
@@ -200,6 +213,8 @@ class Module:
             return f"{self.name}.{word}"
         if isinstance(scope, ast.ClassDef):
             return f"{self.name}.{self.qualname(scope)}.{word}"
+        if word == self.receiver_of(scope) and bound[0].kind == "opaque":
+            return "self"
         return self._local(word, bound, seen)
 
     def _local(self, word: str, bound: list[Binding], seen: tuple[str, ...]) -> str | None:

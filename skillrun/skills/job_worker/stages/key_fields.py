@@ -83,9 +83,7 @@ class _Origins:
         name = module.resolve(value)
         if name and self.project.lookup(name) is not None:
             return  # a constant of a module or class
-        if value.attr not in _IDENTITY or (
-            isinstance(value.value, ast.Name) and value.value.id in ("self", "cls")
-        ):
+        if value.attr not in _IDENTITY or module.resolve(value.value) in ("self", "cls"):
             self.uncertain = True
         self.follow(module, value.value, depth)
 

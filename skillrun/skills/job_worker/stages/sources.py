@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from skillrun.repo.source import last_word
+
 if TYPE_CHECKING:
     from skillrun.repo.calls import Call
     from skillrun.repo.python import Definition, Project
@@ -118,7 +120,7 @@ class _Trace:
         for ending, what in _VOLATILE_ATTRIBUTES.items():
             if any(written == ending or written.endswith("." + ending) for written in spellings):
                 yield self._found(module, node, what)
-        if isinstance(node.value, ast.Name) and node.value.id in ("self", "cls"):
+        if module.resolve(node.value) in ("self", "cls"):
             yield from self._set_on_self(module, node, depth)
 
     def _set_on_self(self, module: Module, node: ast.Attribute, depth: int) -> Iterator[Volatile]:
@@ -184,18 +186,24 @@ def passed_for(
         if target is None or target.node is not scope:
             continue
         names = list(target.parameters)
-        if isinstance(next(target.module.parents(target.node), None), ast.ClassDef) and names[
-            :1
-        ] in (
-            ["self"],
-            ["cls"],
-        ):
-            # The object before the dot; a plain function may have a parameter of that name.
-            names = names[1:]
+        if _has_object_before_dot(call, target):
+            names.remove(str(target.module.receiver_of(target.node)))
         position = names.index(parameter) if parameter in names else None
         passed = call.argument(position, parameter)
         if passed is not None:
             yield call, passed
+
+
+def _has_object_before_dot(call: Call, target: Definition) -> bool:
+    """Whether the call itself gives the method its object; `Sender.send(sender, ...)` passes it."""
+    if target.module.receiver_of(target.node) is None:
+        return False
+    func = call.node.func
+    owner = target.module.class_of(target.node)
+    if not isinstance(func, ast.Attribute) or not isinstance(owner, ast.ClassDef):
+        return True
+    is_of_class = any(last_word(one) == "classmethod" for one in target.decorators)
+    return is_of_class or call.module.resolve(func.value) != target.dotted.rpartition(".")[0]
 
 
 def returns_of(target: Definition) -> Iterator[ast.expr]:

@@ -225,7 +225,7 @@ def _of_unknown_class(call: Call) -> bool:
         receiver = receiver.value
     if not isinstance(receiver, ast.Name):
         return False
-    if receiver.id in ("self", "cls"):
+    if call.module.resolve(receiver) in ("self", "cls"):
         return len(path) > 1 and path[-1] != "request"
     scope = call.module.function_of(call.node)
     bound = call.module.bindings(scope).get(receiver.id, ()) if scope else ()
