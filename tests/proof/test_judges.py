@@ -880,6 +880,28 @@ def test_a_retry_that_met_no_error_tells_why_in_its_own_words(cause: Any, expect
 
 
 @pytest.mark.parametrize(
+    ("said", "expected"),
+    [("mail deferred: 421", "application"), ("(421, 'busy')", "application"), ("later", "no")],
+)
+def test_an_error_under_the_adapters_name_is_the_reason_too(said: str, expected: str) -> None:
+    """`except SMTPException as e: raise Away(f"mail deferred: {e.smtp_code}") from e`, and the
+    handler retries with that one: either tells why.
+    """
+    good = [log("started id=7"), log("done id=7")]
+    again = [
+        log("started id=7"),
+        fault(
+            "raise", "before:email#1", error="smtplib:SMTPResponseException", text="(421, 'busy')"
+        ),
+        log(f"not told yet id=7: {said}"),
+        ended("library:Retry", control=True, cause=["app.mail:Away", "mail deferred: 421"]),
+    ]
+    seen = history("redeliver", [*again, retry(), ACKED], [*good, *DONE])
+    found = logs.answers([history("once", [*good, *DONE]), seen], against(spec()), {0: {"id": 7}})
+    assert found["why"].by == expected
+
+
+@pytest.mark.parametrize(
     ("error", "expected"),
     [("asyncio.exceptions:CancelledError", "not asked"), ("app.mail:Away", "no")],
 )

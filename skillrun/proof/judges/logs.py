@@ -434,30 +434,33 @@ def _find_lacking_field(event: Event, fields: list[tuple[str, str]]) -> str:
 
 
 def _says_why(event: Event, delivery: Delivery) -> bool:
-    """It names the exception, or what that was raised from, by class or by words."""
-    raised = _find_reason(delivery)
-    if raised is None or (raised["control"] and not raised["cause"]):
+    """It names one of the errors on the way from what went wrong to how the delivery ended."""
+    reasons = _list_reasons(delivery)
+    if not reasons:
         return True  # it asks to come again and met no error: its own words are the reason
     extra = " ".join(map(str, (event["extra"] or {}).values()))
     text = f"{event['text']} {event['error'] or ''} {extra}"
-    named = [(raised["error"], raised["text"])]
-    if raised["cause"]:
-        named.append(raised["cause"])
-    return any(_names_error(text, str(name), said) for name, said in named)
+    return any(_names_error(text, name, said) for name, said in reasons)
 
 
-def _find_reason(delivery: Delivery) -> Event | None:
-    """The error that a delivery failed with: the handler's own; else one that was thrown into it
-    and that the handler took; else the library's own, such as a Retry.
+def _list_reasons(delivery: Delivery) -> list[tuple[str, str | None]]:
+    """(class, words) of each error that a delivery met or made of it: an adapter gives the
+    provider's error another name, and a Retry holds that one.
     """
-    own = delivery.raised
+    found: list[tuple[str, str | None]] = []
+    for event in delivery.events:
+        if event.kind == "fault" and event["do"] == "raise":
+            found.append((str(event["error"]), event["text"]))
+        if event.kind != "raised":
+            continue
+        if not event["control"]:
+            found.append((str(event["error"]), event["text"]))
+        if event["cause"]:
+            name, said = event["cause"]
+            found.append((str(name), said))
     # A script says with its exit status that something failed, and not what.
-    if own is not None and own["error"] != "builtins:SystemExit":
-        return own
-    for event in delivery.all("fault"):
-        if event["do"] == "raise":
-            return event
-    return delivery.first("raised")
+    telling = [reason for reason in found if reason[0] != "builtins:SystemExit"]
+    return telling or found
 
 
 def _names_error(text: str, name: str, said: str | None) -> bool:
