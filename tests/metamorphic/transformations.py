@@ -195,9 +195,7 @@ def add_import(module: cst.Module, text: str) -> cst.Module:
 
 
 def is_import(statement: cst.CSTNode) -> bool:
-    return m.matches(
-        statement, m.SimpleStatementLine(body=[m.OneOf(m.Import(), m.ImportFrom())])
-    )
+    return m.matches(statement, m.SimpleStatementLine(body=[m.OneOf(m.Import(), m.ImportFrom())]))
 
 
 class _Renamed(cst.CSTTransformer):
@@ -254,9 +252,7 @@ def rename_locals(text: str, handler: str) -> Written | None:
     if not names:
         return None
     body = function.body.visit(_Renamed(names))
-    return Written(
-        replace_statement(module, function, [function.with_changes(body=body)]).code
-    )
+    return Written(replace_statement(module, function, [function.with_changes(body=body)]).code)
 
 
 def find_logger(module: cst.Module) -> str | None:
@@ -346,7 +342,7 @@ def write_interpolated(text: str, values: list[str]) -> str | None:
         # Before 3.12 an f-string cannot hold its own quotes.
         if '"' in value or "\\" in value:
             return None
-        parts.append("{%s%s}" % (value, "!r" if conversion == "r" else ""))
+        parts.append("{" + value + ("!r}" if conversion == "r" else "}"))
     return None if left else 'f"' + "".join(parts).replace('"', '\\"') + '"'
 
 
@@ -400,9 +396,7 @@ def log_by_loguru(text: str, handler: str) -> Written | None:
     for statement in changed.body:
         is_logger = m.matches(
             statement,
-            m.SimpleStatementLine(
-                body=[m.Assign(targets=[m.AssignTarget(target=m.Name(logger))])]
-            ),
+            m.SimpleStatementLine(body=[m.Assign(targets=[m.AssignTarget(target=m.Name(logger))])]),
         )
         if not is_logger:
             body.append(statement)
@@ -465,9 +459,7 @@ def import_under_another_name(text: str, handler: str) -> Written | None:
     names = _Modules()
     module.visit(names)
     # Only modules of lower-case names that the text uses as `name.word`.
-    chosen = [
-        name for package, name in names.found if f"{name}." in text and name.islower()
-    ]
+    chosen = [name for package, name in names.found if f"{name}." in text and name.islower()]
     if not chosen:
         return None
 
@@ -480,9 +472,7 @@ def import_under_another_name(text: str, handler: str) -> Written | None:
             name = cst.ensure_type(original_node.name, cst.Name).value
             if name not in chosen:
                 return updated_node
-            return cst.ImportAlias(
-                cst.Name(name), asname=cst.AsName(cst.Name(f"its_{name}"))
-            )
+            return cst.ImportAlias(cst.Name(name), asname=cst.AsName(cst.Name(f"its_{name}")))
 
     renamed = _Renamed({name: f"its_{name}" for name in chosen})
     body = []

@@ -1,6 +1,6 @@
 """Writes the corpora's handlers otherwise, and shows where what skillrun says of them changes.
 
-usage: run.py [--prove] [--only TRANSFORMATION] [CORPUS ...]
+usage: written_otherwise.py [--prove] [--only TRANSFORMATION] [CORPUS ...]
 
 Each correct handler of `tests/proof/corpus` by each transformation: no reading may become an error, and no error go
 away; with --prove the verdict must stay `proved` too. What a transformation finds nothing of is left out.
