@@ -223,6 +223,8 @@ def _explain_state(history: History, judgement: Judgement) -> str | None:
             "one job writes what it worked out from a value that the other has changed since (read,"
             " then write)"
         )
+    if judgement.rule == "state.set-back":
+        return "what remembers that the job was done is overwritten when another one is done"
     if judgement.rule == "state.distinct-job":
         return "the two jobs are taken for one: a field is missing in the key"
     schedule = history.schedule

@@ -231,6 +231,10 @@ class Explorer(Messages, Sweeps):
         begins_with_tick = bool(schedule.moves) and schedule.moves[0].startswith("tick=")
         if is_alone or begins_with_tick:
             return  # the moves bring the messages
+        if schedule.first is not None:
+            earlier = self.origin.messages[schedule.first]
+            run.queue.append(Waiting(earlier, run.now, schedule.first))
+            self._drain_queue(run)
         run.queue.append(Waiting(message, run.now, job))
         for _ in range(schedule.waiting - 1):
             # Messages of their own, as a sweep leaves them. A library may refuse a second one.

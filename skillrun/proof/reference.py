@@ -38,6 +38,20 @@ class Judgement:
 
 
 @dataclass(frozen=True)
+class InTurn:
+    """The proof's own job and a distinct one, each delivered once, one after the other."""
+
+    own_first: History
+    other_first: History
+
+    @property
+    def done(self) -> tuple[History, ...]:
+        """The orders in which both jobs succeed."""
+        orders = (self.own_first, self.other_first)
+        return tuple(one for one in orders if all(r.outcome == "succeeded" for r in one.runs))
+
+
+@dataclass(frozen=True)
 class Reference:
     """`once` is the single run of the proof's own message, `jobs` those of the distinct jobs."""
 
@@ -59,8 +73,8 @@ class Reference:
     apart: History | None = (
         None  # the schedule that is judged, with a process of its own for each delivery
     )
-    # The first two distinct jobs one after the other, in both orders.
-    orders: tuple[History, ...] = ()
+    # Distinct job -> both orders of it and the proof's own. None where ticks bring the work.
+    orders: Mapping[int, InTurn] = field(default_factory=dict)
     # What a log must not tell: value -> the name under which the payload or a row has it.
     secrets: Mapping[str, str] = field(default_factory=dict)
     # The risks that the repository's profile makes contract.

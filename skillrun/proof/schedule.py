@@ -26,6 +26,7 @@ same-process                           all deliveries in one process, as in a wo
 midnight                               delivered just before the day changes
 copies=2 switch@before:email#1         twice at once; the first runs to there, then the second
 job=1                                  a distinct job is delivered as well
+first=1                                that distinct job is delivered before
 beside=1 switch@before:email#1         at once with that distinct job
 varied=1-50                            payloads that are varied in a key field, in turn
 varied=3,17                            these two of them
@@ -53,7 +54,7 @@ _FAULT = re.compile(
 )
 
 
-_NUMBERS = {name: name for name in ("copies", "poison", "late", "beside", "waiting")} | {
+_NUMBERS = {name: name for name in ("copies", "poison", "late", "beside", "first", "waiting")} | {
     "broker-empty": "emptied"
 }
 """Word with a number -> the field that it sets."""
@@ -104,6 +105,7 @@ class Schedule:
     low_jitter: bool = False
     same: bool = False  # all deliveries in one process
     beside: int | None = None  # the distinct job that is delivered at the same time
+    first: int | None = None  # the distinct job that is delivered before
     waiting: int = 1  # so many copies of the message wait at the beginning
     emptied: int | None = None  # after so many deliveries the broker loses its messages
 
@@ -112,6 +114,7 @@ class Schedule:
         words = (
             (f"copies={self.copies}", self.copies > 1),
             (f"beside={self.beside}", self.beside is not None),
+            (f"first={self.first}", self.first is not None),
             (f"waiting={self.waiting}", self.waiting > 1),
             ("lose", self.lose),
             (f"poison={self.poison}", self.poison is not None),
@@ -135,7 +138,8 @@ class Schedule:
     def jobs(self) -> tuple[int, ...]:
         """The distinct jobs that it delivers as well."""
         moved = tuple(int(float(move[4:])) for move in self.moves if move.startswith("job="))
-        return moved if self.beside is None else (self.beside, *moved)
+        others = (job for job in (self.first, self.beside) if job is not None)
+        return (*others, *moved)
 
     @property
     def varied(self) -> tuple[int, ...]:
@@ -276,7 +280,7 @@ def family_of(schedule: Schedule) -> str:
         return "kill-lose" if schedule.lose else "kill"
     if "tick" in names:
         return "dst"
-    if "job" in names:
+    if "job" in names or schedule.first is not None:
         return "distinct"
     if "wait" in names:
         return "window"

@@ -10,7 +10,7 @@ from skillrun.proof.families.messages import plan_dst
 from skillrun.proof.history import History
 from skillrun.proof.jobs import DIRECT
 from skillrun.proof.judges.unknowns import how_it_ended
-from skillrun.proof.reference import Reference, items_of
+from skillrun.proof.reference import InTurn, Reference, items_of
 from skillrun.proof.schedule import ONCE, Schedule
 from skillrun.proof.world import find_unread_tables, letter_queries
 
@@ -50,7 +50,7 @@ def reference_of(explorer: Explorer, spec: JobSpec) -> tuple[Reference, tuple[Hi
         before=explorer.state_before(),
         later=later,
         ticks=_single_ticks(explorer, spec),
-        orders=_orders(explorer, jobs),
+        orders=_run_in_turn(explorer, jobs),
         letters=letter_queries(spec),
         payload=explorer.payloads.get(0),
     )
@@ -63,16 +63,18 @@ def _single_ticks(explorer: Explorer, spec: JobSpec) -> dict[str, History]:
     return {move: explorer.run(Schedule("alone", moves=(move,))) for move in moves}
 
 
-def _orders(explorer: Explorer, jobs: Iterable[int]) -> tuple[History, ...]:
-    """The first job and a distinct one, one after the other, in both orders."""
-    other = next(iter(jobs), None)
-    if other is None or explorer.facts.ticks:
-        return ()
-    moves = (("job=0", f"job={other}"), (f"job={other}", "job=0"))
-    made = (explorer.run(Schedule("alone", moves=both)) for both in moves)
-    return tuple(
-        history for history in made if all(run.outcome == "succeeded" for run in history.runs)
-    )
+def _run_in_turn(explorer: Explorer, jobs: Iterable[int]) -> dict[int, InTurn]:
+    """The proof's own job and each distinct one, in both orders: schedules of the family that is
+    named so.
+    """
+    if explorer.facts.ticks:
+        return {}
+    orders = {}
+    for job in jobs:
+        own_first = explorer.run(Schedule("distinct", moves=(f"job={job}",)))
+        other_first = explorer.run(Schedule("distinct", first=job))
+        orders[job] = InTurn(own_first, other_first)
+    return orders
 
 
 def _why_unfit(history: History, once: History) -> str:

@@ -98,9 +98,14 @@ def poison(situation: Situation, planned: Planned) -> Iterator[Schedule]:
 
 @family("distinct", "no second job could be run: see payload.examples")
 def distinct(situation: Situation, planned: Planned) -> Iterator[Schedule]:
-    """Another job after this one."""
+    """Another job after this one, and before it; then this one's message again after both."""
     for job in situation.jobs:
         yield Schedule("distinct", moves=(f"job={job}",))
+    if situation.facts.ticks:
+        return
+    for job in situation.jobs:
+        yield Schedule("distinct", first=job)
+        yield Schedule("distinct", moves=(f"job={job}", "redeliver"))
 
 
 @family("distinct", "no second job could be run: see payload.examples")

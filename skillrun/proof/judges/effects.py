@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from skillrun.proof.history import Delivery, Event, History
+from skillrun.proof.judges.superseding import is_superseded
 from skillrun.proof.reference import (
     HINT,
     REFUTED,
@@ -46,7 +47,7 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
     """
     for effect in reference.effects:
         yield from _judge_keys(history, reference, effect)
-        if _is_as_in_turn(history, reference, effect):
+        if _is_as_in_turn(history, reference, effect) or is_superseded(history, reference):
             continue
         if must_complete(history, reference):
             yield from _GUARANTEES[effect.guarantee or "keyed"](history, reference, effect)
@@ -67,8 +68,11 @@ def _is_as_in_turn(history: History, reference: Reference, effect: Effect) -> bo
     """
     if history.schedule.beside is None:
         return False
+    orders = reference.orders.get(history.schedule.beside)
+    if orders is None:
+        return False
     seen = _count_calls(history, effect)
-    return any(seen == _count_calls(order, effect) for order in reference.orders)
+    return any(seen == _count_calls(order, effect) for order in orders.done)
 
 
 def _count_calls(history: History, effect: Effect) -> Counter[tuple[str, str]]:

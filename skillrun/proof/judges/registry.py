@@ -17,6 +17,7 @@ from skillrun.proof.judges import (
     process,
     rivals,
     state,
+    superseding,
     unknowns,
     varied,
 )
@@ -33,6 +34,7 @@ JUDGES: dict[str, Judge] = {
     "logs": logs.lies,
     "outages": outages.judge,
     "leaks": leaks.judge,
+    "superseding": superseding.judge,
     "broker": broker.judge,
     "late-back": late_back.judge,
     "unknowns": unknowns.judge,

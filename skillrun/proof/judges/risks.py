@@ -65,6 +65,16 @@ _RULES = (
         ),
     ),
     RiskRule(
+        name="superseded",
+        part="idempotency",
+        grades=(RiskGrade.LOST, RiskGrade.MINOR),
+        cause="the job goes by what another job has left, and takes itself for done",
+        closes=(
+            "let the guard name the job by all of its key fields; where a newer job is meant to"
+            " stand for an older one, let it leave what the older one would have left"
+        ),
+    ),
+    RiskRule(
         name="broker-lost",
         part="dead-letter",
         grades=(RiskGrade.LOST, RiskGrade.STUCK),

@@ -8,6 +8,7 @@ from typing import Any
 
 from skillrun.proof.history import TEMPORARY_TABLE, Delivery, Event, History, ends_with_connection
 from skillrun.proof.judges.effects import is_kept
+from skillrun.proof.judges.superseding import is_superseded
 from skillrun.proof.reference import INCOMPLETE, REFUTED, Judgement, Reference, must_complete
 
 _SHOWN = 200  # characters of rows in a message
@@ -156,12 +157,18 @@ def _has_fewer_calls(history: History, reference: Reference, effect: str) -> boo
 
 
 def _judge_distinct_job(history: History, reference: Reference) -> Iterator[Judgement]:
-    """The second job has left its own mark, unless it leaves none when it runs alone."""
-    alone = reference.jobs.get(history.schedule.jobs[0])
-    if alone is None:
+    """The job that comes last has left its own mark, unless it leaves none when it runs alone."""
+    other = reference.jobs.get(history.schedule.jobs[0])
+    if other is None or is_superseded(history, reference):
         return
+    if "redeliver" in history.schedule.moves:
+        yield from _judge_set_back(history, reference)
+        return
+    earlier, last = reference.once, other
+    if history.schedule.first is not None:
+        earlier, last = other, reference.once
     for name, rows in history.state.items():
-        first, second = reference.once.state.get(name), alone.state.get(name)
+        first, second = earlier.state.get(name), last.state.get(name)
         if name in reference.volatile:
             continue
         if not isinstance(rows, list) or not isinstance(second, list):
@@ -173,7 +180,7 @@ def _judge_distinct_job(history: History, reference: Reference) -> Iterator[Judg
         known = rows + before
         missing = [row for row in second if row not in known]
         if missing and rows == first and second != first:
-            said = f"a distinct job left no trace in {name}: it was taken for the first one"
+            said = f"a distinct job left no trace in {name}: it was taken for the one before it"
             yield Judgement(
                 REFUTED,
                 "state.distinct-job",
@@ -183,10 +190,27 @@ def _judge_distinct_job(history: History, reference: Reference) -> Iterator[Judg
             )
 
 
+def _judge_set_back(history: History, reference: Reference) -> Iterator[Judgement]:
+    """A message that comes again is a duplicate, whatever other jobs were done meanwhile."""
+    orders = reference.orders.get(history.schedule.jobs[0])
+    if orders is None or orders.own_first not in orders.done:
+        return
+    for name, rows in history.state.items():
+        wanted = orders.own_first.state.get(name)
+        if name not in reference.volatile and rows != wanted:
+            said = f"the same message again, after another job's, changes what both left: {name}"
+            yield Judgement(
+                REFUTED, "state.set-back", said, expected=_show_rows(wanted), seen=_show_rows(rows)
+            )
+
+
 def _judge_jobs_at_once(history: History, reference: Reference) -> Iterator[Judgement]:
     """Two jobs at once leave what they leave one after the other, in one of the two orders."""
+    orders = reference.orders.get(history.schedule.jobs[0])
+    if orders is None:
+        return
     for name, rows in history.state.items():
-        wanted = [order.state.get(name) for order in reference.orders]
+        wanted = [order.state.get(name) for order in orders.done]
         if not wanted or name in reference.volatile:
             continue
         if not any(_has_same_values(rows, other) for other in wanted):

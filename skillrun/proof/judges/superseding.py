@@ -1,0 +1,85 @@
+"""Two distinct jobs that share something: one that comes late may be superseded by the other.
+
+Where each of two jobs does less after the other, the two are taken for one: that is refuted. Where
+it is so in one order only, the job that came first goes further: a newer version, a later day. No
+promise of a spec says which job stands for which, so it is a risk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from skillrun.core.verdict import RiskGrade
+from skillrun.proof.history import History
+from skillrun.proof.judges.risks import name_risk
+from skillrun.proof.reference import Judgement, Reference
+
+OWN = 0  # the number of the proof's own job
+
+
+def is_superseded(history: History, reference: Reference) -> bool:
+    """Whether the later job of two is skipped in this order, and not in the other one."""
+    schedule = history.schedule
+    if schedule.family != "distinct" or schedule.faults:
+        return False
+    other = schedule.jobs[0]
+    orders = reference.orders.get(other)
+    if orders is None or len(orders.done) < 2:
+        return False
+    skips_other = _is_skipped(orders.own_first, reference, other, OWN)
+    skips_own = _is_skipped(orders.other_first, reference, OWN, other)
+    if schedule.first is not None:
+        return skips_own and not skips_other
+    return skips_other and not skips_own
+
+
+def judge(history: History, reference: Reference) -> Iterator[Judgement]:
+    """Where both orders end in the same state, the later job's result holds the earlier one's, and
+    nothing is missing. Else the job that was skipped has left nothing, and is lost.
+    """
+    if not is_superseded(history, reference):
+        return
+    orders = reference.orders[history.schedule.jobs[0]]
+    missing = []
+    for name, rows in orders.own_first.state.items():
+        if name not in reference.volatile and rows != orders.other_first.state.get(name):
+            missing.append(name)
+    said = (
+        "a job that comes after another one does less than alone; in the other order both are done"
+    )
+    if missing:
+        said = f"{said}: {', '.join(missing)} ends otherwise"
+    yield name_risk(
+        "superseded",
+        RiskGrade.LOST if missing else RiskGrade.MINOR,
+        said,
+        expected="both are done in either order",
+        seen="one is done",
+    )
+
+
+def _is_skipped(history: History, reference: Reference, last: int, before: int) -> bool:
+    """Whether the job that comes last does less than it does alone, or leaves nothing."""
+    alone = reference.once if last == OWN else reference.jobs[last]
+    own = [run for run in history.runs if run.job == last]
+    for effect in reference.effects:
+        calls = [event for run in own for event in run.all("performed")]
+        seen = sum(event["effect"] == effect.name for event in calls)
+        if seen < len(alone.performed(effect.name)):
+            return True
+    earlier = reference.once if before == OWN else reference.jobs[before]
+    return _leaves_nothing(history, reference, alone, earlier)
+
+
+def _leaves_nothing(
+    history: History, reference: Reference, alone: History, earlier: History
+) -> bool:
+    """The state is that of the other job alone, although both have something to leave."""
+    differs = False
+    for name, rows in history.state.items():
+        if name in reference.volatile:
+            continue
+        if rows != earlier.state.get(name):
+            return False
+        differs = differs or rows != alone.state.get(name)
+    return differs
