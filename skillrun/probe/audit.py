@@ -100,6 +100,7 @@ class Audit:
         own = {"tmp": free[0], "home": free[1]}
         self.frames.know((*METRICS, *LOGS, *_ASKING, *_HOOKED_SQLITE))
         self.files = Files(recorder, self.frames, self.tell, scratch, own, tuple(free[2:]), shared)
+        recorder.is_own_server = self.reach.has
         recorder.before_passing = self._before_passing
         recorder.after_passing = self._after_passing
         self.faults = 0  # pages that ended children of this process have asked for
@@ -334,7 +335,7 @@ class Audit:
 
     def requested(self, url: str) -> None:
         """`urllib` is about to ask for something."""
-        if not url.startswith(_LOCAL_URLS):
+        if not url.startswith(_LOCAL_URLS) and not self.recorder.hanging:
             self.stop("network", url)
 
     def started(self, words: str) -> None:
@@ -397,6 +398,8 @@ class Audit:
         """Tells, and refuses. What the library does by itself is let through."""
         if self.forking:
             self._tell_early(kind, f"{detail}, at a fork", self.recorder.place())
+        elif self.recorder.hanging and kind == "mail":
+            return  # it is about to connect, and that waits in vain
         elif not self.recorder.acts:
             return
         elif not self.frames.is_done_by(METRICS):  # a count is no effect, and reaches nobody

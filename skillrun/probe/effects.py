@@ -12,6 +12,7 @@ from typing import Any
 from .answers import answer_in_place, find_unavailable, make_answer
 from .names import NotThere, find
 from .recorder import Recorder, brief, shown
+from .silence import Silence
 from .swap import replace_everywhere, swap
 
 
@@ -91,6 +92,8 @@ class Effect:
             return self.original(*args, **kwargs)
         try:
             name, fields = self.arrive(args, kwargs)
+            if self.recorder.silenced == f"before:{name}":
+                self.call_in_vain(name, args, kwargs)
             if self.spec.get("mode") != "pass_through":
                 return self.pretend(name, fields, args, kwargs)
             with self.recorder.passing():
@@ -106,6 +109,8 @@ class Effect:
             return await self.original(*args, **kwargs)
         try:
             name, fields = self.arrive(args, kwargs)
+            if self.recorder.silenced == f"before:{name}":
+                await self.await_in_vain(name, args, kwargs)
             if self.spec.get("mode") != "pass_through":
                 return self.pretend(name, fields, args, kwargs)
             with self.recorder.passing():
@@ -114,6 +119,26 @@ class Effect:
             return result
         except Exception as error:
             return self.meet(error, args, kwargs)
+
+    def call_in_vain(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Makes the real call to a receiver that never answers. Raises what a time-out becomes."""
+        silence = Silence(self.recorder, name)
+        try:
+            with silence:
+                self.original(*args, **kwargs)
+        except Exception as error:
+            if silence.is_cause_of(error):
+                raise
+
+    async def await_in_vain(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """As `call_in_vain`."""
+        silence = Silence(self.recorder, name)
+        try:
+            with silence:
+                await self.original(*args, **kwargs)
+        except Exception as error:
+            if silence.is_cause_of(error):
+                raise
 
     def meet(self, error: Exception, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Raises an error as the real call would. Where that would give an answer in place of it,

@@ -58,7 +58,10 @@ def make_ordered_error(order: dict[str, Any]) -> BaseException:
     """The exception of an order: its class, or the factory that makes it, and their arguments."""
     args, kwargs = order.get("args") or [], order.get("kwargs") or {}
     if not order.get("factory"):
-        return make_error(order["error"], args, kwargs)
+        error = make_error(order["error"], args, kwargs)
+        if order.get("says"):
+            error.args = (order["says"],)
+        return error
     made = find(order["factory"])[2](*args, **kwargs)
     kind = find(order["error"])[2]
     if not (isinstance(made, BaseException) and isinstance(made, kind)):

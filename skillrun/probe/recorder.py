@@ -37,7 +37,7 @@ class Recorder:
     there:
 
     {"do": "kill"} | {"do": "raise", "error": "module:Class", "args": [...]} | {"do": "fail"} |
-    {"do": "pause"} | {"do": "jump", "s": 1}
+    {"do": "pause"} | {"do": "jump", "s": 1} | {"do": "hang"}
     "*" in place of the number means each time: "before:email#*"; with "only", each time that the
     call is about that.
     """
@@ -59,6 +59,9 @@ class Recorder:
         self.effect_depth = 0
         self.said = 0  # events of this delivery
         self.told = 0  # what was said that is more than the handler's own boundaries
+        self.hanging = False  # a declared effect's real call waits in vain: it reaches nobody
+        self.silenced = ""  # the boundary whose call is to do so
+        self.is_own_server: Callable[[Any], bool] = lambda address: False
         self.finishes = False  # what the end of the process would run is run
         self.make_error: Callable[[dict[str, Any]], BaseException] = lambda order: RuntimeError(
             order["error"]
@@ -248,6 +251,9 @@ class Recorder:
             status = getattr(getattr(broken, "response", None), "status_code", None)
             self.emit("fault", at=at, do="fail", text=said, status=status, **place)
             raise broken
+        elif what == "hang":
+            self.emit("fault", at=at, do="hang", **place)
+            self.silenced = at
         elif what == "jump":
             self.emit("fault", at=at, do="jump", s=fault["s"], **place)
             self.jump(float(fault["s"]))

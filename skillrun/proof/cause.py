@@ -208,25 +208,26 @@ def _explain_loss_after_error(history: History) -> str | None:
     return None
 
 
+_OF_STATE = {
+    "state.undone": (
+        "what a failing delivery writes is not made to depend on the job's being still undone"
+    ),
+    "state.error-swallowed": (
+        "the error of the store is swallowed: the job is acknowledged although its write was not"
+        " made"
+    ),
+    "state.lost-update": (
+        "one job writes what it worked out from a value that the other has changed since (read,"
+        " then write)"
+    ),
+    "state.set-back": "what remembers that the job was done is overwritten by another one",
+    "state.distinct-job": "the two jobs are taken for one: a field is missing in the key",
+}
+
+
 def _explain_state(history: History, judgement: Judgement) -> str | None:
-    if judgement.rule == "state.undone":
-        return (
-            "what a failing delivery writes is not made to depend on the job's being still undone"
-        )
-    if judgement.rule == "state.error-swallowed":
-        return (
-            "the error of the store is swallowed: the job is acknowledged although its write was"
-            " not made"
-        )
-    if judgement.rule == "state.lost-update":
-        return (
-            "one job writes what it worked out from a value that the other has changed since (read,"
-            " then write)"
-        )
-    if judgement.rule == "state.set-back":
-        return "what remembers that the job was done is overwritten when another one is done"
-    if judgement.rule == "state.distinct-job":
-        return "the two jobs are taken for one: a field is missing in the key"
+    if judgement.rule in _OF_STATE:
+        return _OF_STATE[judgement.rule]
     schedule = history.schedule
     if schedule.emptied is not None and not history.runs:
         return _NOT_SWEPT

@@ -24,6 +24,7 @@ from skillrun.proof.history import (
 from skillrun.proof.jobs import POISON
 from skillrun.proof.rivals import ChangedRow, find_changed_rows, read_contents
 from skillrun.proof.schedule import ONCE, SWEEP, Schedule
+from skillrun.proof.secrets import find_places
 from skillrun.proof.services.errors import ServiceFailed
 from skillrun.proof.state import StateError, count, read_state
 from skillrun.proof.store_watch import WATCHED, StoreWatch
@@ -166,7 +167,7 @@ class Explorer(Messages, Sweeps):
         return replace(history, notes=(*history.notes, _TOO_BUSY))
 
     def _run_once(self, schedule: Schedule) -> History:
-        self.setting.restore(first=is_of_publisher(schedule))
+        self.setting.restore(first=is_of_publisher(schedule) or schedule.early)
         self.processes.begin_schedule()
         run = Run(schedule, now=self._find_beginning(schedule))
         self._clone_rows(run)
@@ -222,6 +223,9 @@ class Explorer(Messages, Sweeps):
         if not is_alone:
             self._bring_work(run, job)
         message = self.origin.messages[job]
+        if schedule.early:
+            self._deliver_early(run, message)
+            return
         if any(fault.do == "stall" for fault in schedule.faults):
             self._deliver_stalled(run, message)
             return
@@ -339,7 +343,16 @@ class Explorer(Messages, Sweeps):
             tables=read_state(self.store, self.unread),
             changes=frozenset(run.watch.changes if run.watch else ()),
             rivalries=self._conclude_rivalries(run),
+            echoed=self._find_echoes(run),
         )
+
+    def _find_echoes(self, run: Run) -> tuple[str, ...]:
+        """Where the database repeats a secret that only a provider's error can have told it."""
+        if not run.schedule.echo or not self.contents_after:
+            return ()  # nobody knows where it stands anyway
+        known = set(find_places(self.contents_after, self.orders.given.values()))
+        found = find_places(read_contents(self.store), self.orders.given.values())
+        return tuple(place for place in found if place not in known)
 
     def _read_written_files(self, run: Run) -> dict[str, str | None]:
         """What stands at the end in each file of the scratch that a delivery is said to have

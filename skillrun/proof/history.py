@@ -198,6 +198,7 @@ class History:
     # What its deliveries changed in the stores, as the stores tell it; of a few families alone.
     changes: frozenset[Change] = frozenset()
     rivalries: tuple[Rivalry, ...] = ()
+    echoed: tuple[str, ...] = ()  # "table.column" that repeats a secret of a provider's error
 
     @cached_property
     def runs(self) -> tuple[Delivery, ...]:

@@ -22,6 +22,8 @@ class Orders:
     def __init__(self, failures: Failures | None) -> None:
         self.failures = failures
         self.items: Mapping[str, str] = {}
+        # Effect -> a secret that it is called with.
+        self.given: Mapping[str, str] = {}
 
     def of_delivery(self, schedule: Schedule, number: int) -> Plan:
         """The faults of one delivery, counted from 1."""
@@ -31,10 +33,19 @@ class Orders:
         plan: Plan = dict(
             self._planned(fault) for fault in faults if not fault.do.startswith("caller-")
         )
+        if schedule.echo:
+            self._echo_secrets(plan)
         if any(fault.delivery == EVERY for fault in schedule.faults):
             # A backoff is measured at its longest.
             plan["jitter"] = "low" if schedule.low_jitter else "high"
         return plan
+
+    def _echo_secrets(self, plan: Plan) -> None:
+        """A provider's error repeats what it was called with."""
+        for at, order in plan.items():
+            effect = at.partition(":")[2].rpartition("#")[0]
+            if effect in self.given:
+                order["says"] = f"refused: {self.given[effect]}"
 
     def find_rival(self, schedule: Schedule, number: int) -> str | None:
         """The text of the rival that comes while a delivery, counted from 1, stands still."""
@@ -70,7 +81,7 @@ class Orders:
             return {"do": "kill"}
         if do == "raise":
             return {"do": "raise", **describe_error(self.failures, fault)}
-        return {"do": "fail" if do == "fail" else "pause"}
+        return {"do": do if do in ("fail", "hang") else "pause"}
 
 
 def describe_error(failures: Failures | None, fault: Fault) -> dict[str, Any]:

@@ -219,6 +219,7 @@ class _Session:
             caller=tuple(caller),
             varied=self._count_varied(explorer),
             daily=bool(explorer.daily),
+            given=tuple(self._find_given_secrets()),
             rivals=tuple(self._find_rivals(explorer)),
         )
         plan = plan_schedules(situation)
@@ -251,6 +252,15 @@ class _Session:
         keys = idempotency.key if idempotency else ()
         explorer.setting.restore()
         return find_secrets(self.payloads.values(), read_contents(explorer.store), keys or ())
+
+    def _find_given_secrets(self) -> dict[str, str]:
+        """Effect -> a secret that the single run calls it with."""
+        given: dict[str, str] = {}
+        for call in self.reference.once.performed():
+            told = [value for value in self.reference.secrets if value in str(call["args"])]
+            if told:
+                given.setdefault(str(call["effect"]), told[0])
+        return given
 
     def _count_varied(self, explorer: Explorer) -> int:
         """How many varied payloads there are; none where no keyed effect could tell them apart."""
@@ -306,6 +316,7 @@ class _Session:
         explorer.unread = self.explorers[0].unread
         explorer.once = self.explorers[0].once
         explorer.rivals = self.explorers[0].rivals
+        explorer.orders.given = self._find_given_secrets()
         explorer.contents_after = self.explorers[0].contents_after
         history = explorer.run(schedule)
         apart = explorer.run(schedule.apart) if schedule.same else None

@@ -292,7 +292,17 @@ def must_complete(history: History, reference: Reference) -> bool:
 # The store or the broker fails in them, or each worker dies: no promise of attempts or of logs
 # speaks of how such a delivery ends.
 OUTAGES = frozenset(
-    ("store-error", "retry-lost", "letter-lost", "crash-loop", "copies", "late-back")
+    (
+        "store-error",
+        "retry-lost",
+        "letter-lost",
+        "crash-loop",
+        "copies",
+        "late-back",
+        "effect-hangs",
+        "early",
+        "secret-echoed",
+    )
 )
 
 

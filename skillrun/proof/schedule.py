@@ -14,6 +14,9 @@ raise=…@before:email#1 raise=…@before:publish#1   its retry cannot be publis
 lose                                   a killed message does not come back by itself
 raise=shop.mailer:Unavailable@before:email#1
 fail@before:commit#1                   the store fails there, with its driver's own error
+hang@before:email#1                    its receiver never answers: the real call waits
+raise=…@before:charge#1 echo           the error's text names a secret that the call was given
+early                                  delivered before the application's own call, then after it
 rival=orders.status:void@before:email#1   somebody else commits this meanwhile
 rival=orders.*@before:email#1          all columns that the job leaves alone
 raise=…@before:email#2!/*              each time that it is about what the second call is about
@@ -49,7 +52,7 @@ SWEEP = "sweep"  # a move
 _KILLS = ("kill", "kill-worker")
 
 _FAULT = re.compile(
-    r"(?P<do>kill|kill-worker|raise|fail|stall|switch|rival|caller-kill|caller-raise|caller-pause)"
+    r"(?P<do>kill|kill-worker|raise|fail|hang|stall|switch|rival|caller-kill|caller-raise|caller-pause)"
     r"(?:=(?P<error>[\w.:%*-]+)(?:~(?P<index>\d+))?)?@(?P<at>(?:before|after):[\w.:/-]+#(?:\d+!?|\*))(?:/(?P<delivery>\d+|\*))?"
 )
 
@@ -60,11 +63,15 @@ _NUMBERS = {name: name for name in ("copies", "poison", "late", "beside", "first
 """Word with a number -> the field that it sets."""
 
 
+_FLAGS = ("lose", "fresh", "echo", "early")
+"""Words that set the field of the same name."""
+
+
 @dataclass(frozen=True)
 class Fault:
     """What happens at a boundary. `delivery`: 1-based, EVERY for each of them."""
 
-    # kill | kill-worker | raise | fail | stall | switch | rival; in the publisher: caller-kill |
+    # kill | kill-worker | raise | fail | hang | stall | switch | rival; in the publisher: caller-kill |
     # caller-raise | caller-pause
     do: str
     at: str  # "before:email#1"
@@ -107,6 +114,8 @@ class Schedule:
     beside: int | None = None  # the distinct job that is delivered at the same time
     first: int | None = None  # the distinct job that is delivered before
     waiting: int = 1  # so many copies of the message wait at the beginning
+    echo: bool = False  # an injected error tells a secret that the call was given
+    early: bool = False  # delivered once before the application's own call
     emptied: int | None = None  # after so many deliveries the broker loses its messages
 
     def __str__(self) -> str:
@@ -119,6 +128,8 @@ class Schedule:
             ("lose", self.lose),
             (f"poison={self.poison}", self.poison is not None),
             ("fresh", self.fresh),
+            ("echo", self.echo),
+            ("early", self.early),
             ("same-process", self.same),
             (f"broker-empty={self.emptied}", self.emptied is not None),
             (f"late={self.late}", bool(self.late)),
@@ -212,8 +223,9 @@ def _add_word(made: Schedule, word: str) -> Schedule:
         return replace(made, midnight=True)
     if word == "jitter=low":
         return replace(made, low_jitter=True)
-    if word in ("lose", "fresh"):
-        return replace(made, lose=made.lose or word == "lose", fresh=made.fresh or word == "fresh")
+    if word in _FLAGS:
+        flags: dict[str, Any] = {word: True}
+        return replace(made, **flags)
     if name in _NUMBERS and value.isdigit():
         numbers: dict[str, Any] = {_NUMBERS[name]: int(value)}
         return replace(made, **numbers)
@@ -244,6 +256,12 @@ def family_of(schedule: Schedule) -> str:
     names = [move.partition("=")[0] for move in schedule.moves]
     if "varied" in names:
         return "varied"
+    if schedule.echo:
+        return "secret-echoed"
+    if schedule.early:
+        return "early"
+    if "hang" in does:
+        return "effect-hangs"
     if schedule.same:
         return "same-process"
     if schedule.emptied is not None:

@@ -41,6 +41,18 @@ def find_secrets(
     return found
 
 
+def find_places(contents: Contents, secrets: Iterable[str]) -> list[str]:
+    """ "table.column" of each value that one of the secrets is in."""
+    sought = tuple(secrets)
+    found: dict[str, None] = {}
+    for table, rows in contents.items():
+        for row in rows.values():
+            for name, value in row.items():
+                if any(secret in str(value) for secret in sought):
+                    found[f"{table}.{name}"] = None
+    return list(found)
+
+
 def _list_fields(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
     if isinstance(value, Mapping):
         for key, inner in value.items():

@@ -161,6 +161,7 @@ def _fault(history: History, delivery: Delivery, event: Event) -> str:
         "answer": f"status {event['status']} is answered {at}, and it does not take place",
         "pause": f"it stands still {at}, and the others go on",
         "jump": f"the clock jumps {at}",
+        "hang": f"its receiver never answers, {at}",
     }
     rival = next((one for one in history.rivalries if history.schedule.family == "rival"), None)
     if rival is not None and event["do"] == "pause":
@@ -225,6 +226,7 @@ _MAKERS: dict[str, _Maker] = {
     "returned": lambda history, delivery, event: "the handler returns",
     "settled": _settled,
     "died": _died,
+    "stuck": lambda history, delivery, event: f"{event['name']} waits for ever: it has no time-out",
     "slept": _text_of("s", "sleeps, in seconds: "),
     "undeclared": lambda history, delivery, event: f"undeclared {event['kind']}: {event['detail']}",
     "caller-raised": _text_of("text", "the application's call raises: "),

@@ -128,8 +128,15 @@ class Driver(BaseDriver):
             # celery.app.log: the worker gives the root logger its own level, whatever handlers it
             # has, unless the application configures logs by this signal.
             sets_log_level=not signals.setup_logging.receivers,
+            ends_stuck=self._has_time_limit(),
             broker_error="kombu.exceptions:OperationalError",
         )
+
+    def _has_time_limit(self) -> bool:
+        """Of the task, or of all. What a worker's command line says is not known here."""
+        own = (self.task.time_limit, self.task.soft_time_limit)
+        general = (self.app.conf.task_time_limit, self.app.conf.task_soft_time_limit)
+        return any(limit is not None for limit in (*own, *general))
 
     def _redelivery_s(self) -> float:
         """Redis gives a message back after the visibility timeout, AMQP at once."""

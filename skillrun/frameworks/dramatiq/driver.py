@@ -104,7 +104,11 @@ class Driver(BaseDriver):
             ),
             counts_dead=not self._sends_dead_letters(),
             spread=2.0,
+            ends_stuck=self._has_middleware("TimeLimit"),
         )
+
+    def _has_middleware(self, name: str) -> bool:
+        return any(type(one).__name__ == name for one in self.broker.middleware)
 
     def _sends_dead_letters(self) -> bool:
         """The spec's dead-letter queue is that of another actor, and so no dead-letter queue of

@@ -73,6 +73,17 @@ class Publisher(Together):
         run.deliveries.append(later)
         self._take_published(run, self._leave_other_jobs(later), 0)
 
+    def _deliver_early(self, run: Run, message: dict[str, Any]) -> None:
+        """A message comes by some other way before the application's own call is made."""
+        enqueue = self.setting.spec.enqueue
+        if enqueue is None:
+            return
+        run.queue.append(Waiting(dict(message), run.now, 0))
+        self._drain_queue(run)
+        self._call_later(run, [enqueue.call, dict(enqueue.args)])
+        if enqueue.relay is not None:
+            self._call_later(run, [enqueue.relay, {}])
+
     def _deliver_before_commit(self, run: Run, args: list[Any], plan: dict[str, Any]) -> None:
         """A worker is faster than the publisher: the message is delivered while the publisher
         stands still.

@@ -67,7 +67,7 @@ def permanent(situation: Situation, planned: Planned) -> Iterator[Schedule]:
     if failures is None:
         return
     # One class may be named among the transient errors too: those are counted first.
-    errors = _number_errors(failures.permanent, failures.transient)
+    errors = number_errors(failures.permanent, failures.transient)
     for _name, fault in _errors_before(situation, errors, situation.failing):
         yield Schedule("permanent", (replace(fault, delivery=EVERY),))
 
@@ -82,17 +82,17 @@ def success(situation: Situation, planned: Planned) -> Iterator[Schedule]:
     failures = situation.spec.failures
     if failures is None:
         return
-    errors = _number_errors(failures.success, (*failures.transient, *failures.permanent))
+    errors = number_errors(failures.success, (*failures.transient, *failures.permanent))
     for name, fault in _errors_before(situation, errors, situation.fallible):
         yield Schedule("success", (replace(fault, at=f"after:{name}"),))
 
 
 def _number_transient(situation: Situation) -> Numbered:
     failures = situation.spec.failures
-    return _number_errors(failures.transient) if failures else []
+    return number_errors(failures.transient) if failures else []
 
 
-def _number_errors(errors: tuple[JobError, ...], before: tuple[JobError, ...] = ()) -> Numbered:
+def number_errors(errors: tuple[JobError, ...], before: tuple[JobError, ...] = ()) -> Numbered:
     """`before`: the entries that are counted first."""
     listed = (*before, *errors)
     names = [error.type for error in listed]

@@ -33,6 +33,20 @@ def before_commit(situation: Situation, planned: Planned) -> Iterator[Schedule]:
             yield Schedule("before-commit", (Fault("caller-pause", event.boundary),))
 
 
+def _has_no_early_message(situation: Situation) -> str | None:
+    if situation.facts.is_called:
+        return "nobody but its caller calls it"
+    return _has_no_broker(situation)
+
+
+@family("early", _NO_CALL, unless=_has_no_early_message)
+def early(situation: Situation, planned: Planned) -> Iterator[Schedule]:
+    """A message for what is still a draft, and then the application's own call."""
+    changes = any(event["kind"] == "commit" for event in situation.caller)
+    if situation.spec.enqueue is not None and changes:
+        yield Schedule("early", early=True)
+
+
 def _has_no_broker(situation: Situation) -> str | None:
     if situation.facts.ticks:
         return "no message is lost where ticks look for their work"

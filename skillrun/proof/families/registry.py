@@ -11,6 +11,7 @@ from skillrun.proof.families import (
     messages,
     outages,
     publisher,
+    receivers,
     rivals,
     sweeps,
     together,
@@ -56,6 +57,9 @@ FAMILIES: tuple[Family, ...] = (
     publisher.publish_fault,
     publisher.before_commit,
     publisher.broker_lost,
+    publisher.early,
+    receivers.effect_hangs,
+    receivers.secret_echoed,
     messages.dst,
 )
 

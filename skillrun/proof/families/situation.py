@@ -33,6 +33,7 @@ class Situation:
     caller: tuple[Event, ...] = ()  # boundaries of the application's own publish
     varied: int = 0  # how many varied payloads there are
     rivals: tuple[Rival, ...] = ()  # what others may commit to its rows
+    given: tuple[str, ...] = ()  # effects that are called with a secret
     daily: bool = False  # each day's ticks were seen to be a job of their own
 
     @cached_property

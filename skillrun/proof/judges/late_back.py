@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 USUAL_WINDOW_S = 24 * 3600.0
 
 
+# For so long a worker may be away and nobody is surprised.
+LONGEST_OUTAGE_S = 24 * 3600.0
+
+
 def read_window(effect: Effect) -> float:
     """For how long the receiver of an effect knows a key, in seconds."""
     return effect.window or USUAL_WINDOW_S
@@ -67,7 +71,7 @@ def _judge_effect(history: History, reference: Reference, effect: Effect) -> Ite
         )
         yield name_risk(
             "window-passed",
-            _choose_grade(reference, window),
+            _choose_grade(reference, effect),
             said,
             effect=effect.name,
             events=(earlier.number, call.number),
@@ -77,10 +81,15 @@ def _judge_effect(history: History, reference: Reference, effect: Effect) -> Ite
         return
 
 
-def _choose_grade(reference: Reference, window: float) -> RiskGrade:
-    """Where the broker itself, or the delay that the spec accepts, is as long as the window, the
-    job does so by design; else a worker must be away for that long.
+def _choose_grade(reference: Reference, effect: Effect) -> RiskGrade:
+    """A day without a worker is to be reckoned with: a weekend, a bad deploy. Where the receiver is
+    known to forget within it, the effect takes place twice then. So it does where the broker itself,
+    or the delay that the spec accepts, is as long as the window. A usual window that nobody declared
+    is a guess.
     """
+    window = read_window(effect)
+    if effect.window is not None and effect.window <= LONGEST_OUTAGE_S:
+        return RiskGrade.MONEY
     failures = reference.spec.failures
     accepted = (failures.acceptable_delay or 0.0) if failures else 0.0
     if max(accepted, reference.facts.redelivery_s) >= window:

@@ -1,4 +1,6 @@
-"""Whether a log tells a secret of the job: a token, a password, a card's number."""
+"""Whether a log tells a secret of the job: a token, a password, a card's number; and whether what
+a provider's error says of it is kept anywhere.
+"""
 
 from __future__ import annotations
 
@@ -26,3 +28,30 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
                     f"a log record tells {name}, which is named as a secret",
                     events=(event.number,),
                 )
+
+
+def judge_echo(history: History, reference: Reference) -> Iterator[Judgement]:
+    """The text of somebody else's error, with a secret in it, in logs, rows and messages. What the
+    library says of an error that nobody caught is its own.
+    """
+    loggers = reference.facts.loggers
+    kept = list(history.echoed)
+    told = []
+    for event in history.events:
+        text = ""
+        if event.kind == "log" and not str(event["logger"]).startswith(loggers):
+            text = f"{event['text']} {event['extra'] or ''} {event['error'] or ''}"
+        elif event.kind == "published" and not event["to_handler"]:
+            text = str(event["message"])
+        if any(value in text for value in reference.secrets):
+            told.append(event)
+    kinds = {"log": "a log record", "published": "a message"}
+    kept += dict.fromkeys(kinds[event.kind] for event in told)
+    if kept:
+        yield name_risk(
+            "secret-echoed",
+            RiskGrade.LEAK,
+            "where a provider's error repeats a secret that it was called with, that is kept in"
+            f" {', '.join(kept)}",
+            events=tuple(event.number for event in told[:1]),
+        )

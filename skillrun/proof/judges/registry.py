@@ -9,7 +9,9 @@ from skillrun.proof.history import Event, History
 from skillrun.proof.judges import (
     attempts,
     broker,
+    early,
     effects,
+    hangs,
     late_back,
     leaks,
     logs,
@@ -56,6 +58,16 @@ OF_RIVALS: dict[str, Judge] = {"rivals": rivals.judge}
 """For rows that somebody else changes: what the single run leaves is no comparison."""
 
 
+BY_FAMILY: dict[str, dict[str, Judge]] = {
+    "varied": OF_VARIED,
+    "rival": OF_RIVALS,
+    "early": {"early": early.judge},
+    "effect-hangs": {"hangs": hangs.judge},
+    "secret-echoed": {"leaks": leaks.judge_echo},
+}
+"""Families that ask for one thing alone, and begin with a world that no promise speaks of."""
+
+
 # Between two deliveries virtual time moves by a second and by what the first one took. Where it moved
 # by more than this for each of them, something was waited for.
 _DELIVERY_S = 4.0
@@ -87,10 +99,9 @@ def _choose_judges(history: History) -> dict[str, Judge]:
     """
     if history.hung and not any(event.kind == "endless" for event in history.events):
         return {"unknowns": unknowns.judge}
-    if history.schedule.family == "varied":
-        return OF_VARIED
-    if history.schedule.family == "rival":
-        return OF_RIVALS
+    own = BY_FAMILY.get(history.schedule.family)
+    if own is not None:
+        return own
     return IN_ONE_PROCESS if history.schedule.same else JUDGES
 
 

@@ -35,6 +35,16 @@ _RULES = (
         closes="log the job's key fields, and no payload or row as a whole",
     ),
     RiskRule(
+        name="secret-echoed",
+        part="observability",
+        grades=(RiskGrade.LEAK,),
+        cause="the text of somebody else's error is kept as it came",
+        closes=(
+            "log and record an error's class and code; where its text is needed, mask what the call"
+            " was given"
+        ),
+    ),
+    RiskRule(
         name="rival-overwritten",
         part="idempotency",
         grades=(RiskGrade.MONEY, RiskGrade.LOST, RiskGrade.MINOR),
@@ -57,7 +67,7 @@ _RULES = (
     RiskRule(
         name="key-reused",
         part="idempotency",
-        grades=(RiskGrade.MINOR,),
+        grades=(RiskGrade.MONEY, RiskGrade.MINOR),
         cause="each attempt reads anew what an effect is called with, and the key stays the same",
         closes=(
             "keep what the first attempt was about to do in the job's own row, and let later"
@@ -82,6 +92,26 @@ _RULES = (
         closes=(
             "have a sweep publish again what the database shows as not done, and name it in the"
             " spec: recovers"
+        ),
+    ),
+    RiskRule(
+        name="early",
+        part="dead-letter",
+        grades=(RiskGrade.LOST, RiskGrade.STUCK),
+        cause="what a message leaves that came too early stands in the way of the job",
+        closes=(
+            "let a delivery that finds nothing to do yet leave nothing behind, or let the"
+            " application's call take over what is there"
+        ),
+    ),
+    RiskRule(
+        name="effect-hangs",
+        part="retry",
+        grades=(RiskGrade.STUCK,),
+        cause="nothing ends a wait for a receiver that does not answer",
+        closes=(
+            "give the call a time-out, or the task a time limit, and let what it raises count as"
+            " transient"
         ),
     ),
     RiskRule(

@@ -6,6 +6,7 @@ of its own, a warning or an error, has done what can be done: an effect cannot b
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from skillrun.core.verdict import RiskGrade
@@ -15,6 +16,10 @@ from skillrun.proof.judges.risks import name_risk
 from skillrun.proof.reference import Judgement, Reference
 from skillrun.proof.rivals import Rivalry
 
+_AMOUNT = re.compile(
+    r"amount|cents|pence|price|total|fee|cost|money|balance|(?:^|_)(?:eur|usd|gbp|net|gross|sum)(?:_|$)",
+    re.IGNORECASE,
+)
 _LOUD = ("WARNING", "ERROR", "CRITICAL")
 
 
@@ -56,7 +61,7 @@ def _judge_keys(history: History, reference: Reference, rivalry: Rivalry) -> Ite
                 continue
             yield name_risk(
                 "key-reused",
-                RiskGrade.MINOR,
+                _grade_arguments(call, earlier),
                 f"{rivalry.rival.row.table.name} was changed between two attempts: {effect.name} is"
                 " called again with the same key and other arguments",
                 effect=effect.name,
@@ -76,6 +81,17 @@ def _says_another_thing(reference: Reference, call: Event, earlier: Event) -> bo
         return False
     is_other_text = strip_numbers(call) != strip_numbers(earlier)
     return is_other_text or bool(find_other_value(call, earlier, usual))
+
+
+def _grade_arguments(call: Event, earlier: Event) -> RiskGrade:
+    """Another amount under the same key: the receiver keeps the first, and the rows say the
+    second.
+    """
+    before = earlier["plain"] or {}
+    for name, value in (call["plain"] or {}).items():
+        if _AMOUNT.search(name) and name in before and before[name] != value:
+            return RiskGrade.MONEY
+    return RiskGrade.MINOR
 
 
 def _judge_decision(

@@ -1,0 +1,42 @@
+"""A receiver that never answers: a time-out at the call, or a limit on the task, ends the wait, and
+the job is tried again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from skillrun.core.verdict import RiskGrade
+from skillrun.proof.history import History
+from skillrun.proof.judges.risks import name_risk
+from skillrun.proof.reference import Judgement, Reference
+
+
+def judge(history: History, reference: Reference) -> Iterator[Judgement]:
+    """What a real call that was waited for in vain comes to. One that could not be made in a proof
+    says nothing.
+    """
+    stuck = [event for event in history.events if event.kind == "stuck"]
+    name = str(history.schedule.faults[0].at).partition(":")[2].rpartition("#")[0]
+    if stuck:
+        if not reference.facts.ends_stuck:
+            yield name_risk(
+                "effect-hangs",
+                RiskGrade.STUCK,
+                f"where its receiver does not answer, {name} waits for ever, and holds the worker",
+                effect=name,
+                events=tuple(event.number for event in stuck),
+                expected="a time-out at the call, or a time limit of the task",
+                seen="neither",
+            )
+        return
+    has_attempts = (reference.max_attempts or 1) > 1
+    if has_attempts and len(history.runs) == 1 and history.runs[0].outcome == "failed":
+        yield name_risk(
+            "effect-hangs",
+            RiskGrade.STUCK,
+            f"a time-out of {name} ends the job at once: it does not count as transient",
+            effect=name,
+            expected=f"{reference.max_attempts} attempts",
+            seen="1 attempt",
+        )

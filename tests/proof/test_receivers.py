@@ -1,0 +1,173 @@
+"""A receiver that never answers, an error that repeats a secret, a message that comes too early."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from histories import ACKED, DONE, RETURNED, commit, effect, fault, history, raised, reference
+from plain_job import JOBS, SPEC, plain_repo, proof_of
+
+from skillrun.contract.job import DeadLetter, JobSpec
+from skillrun.core.verdict import RiskGrade
+from skillrun.probe.facts import BootFacts
+from skillrun.proof.families import receivers
+from skillrun.proof.families.situation import Situation
+from skillrun.proof.history import History
+from skillrun.proof.judges.registry import judge_history
+from skillrun.proof.reference import Reference
+from skillrun.proof.schedule import parse_schedule
+
+HANG = "hang@before:send#1"
+STAND_IN = 'raise RuntimeError("the real one must never run")'
+FOR_EVER = {
+    "a socket": 'import socket; socket.create_connection(("mail.example.com", 25))',
+    "smtplib": 'import smtplib; smtplib.SMTP("mail.example.com").quit()',
+    "urllib": 'import urllib.request; urllib.request.urlopen("https://shop.example.com/mails")',
+    "asyncio": (
+        "import asyncio;"
+        ' asyncio.run(asyncio.wait_for(asyncio.open_connection("mail.example.com", 25), None))'
+    ),
+}
+ENDS = {
+    "a socket": 'import socket; socket.create_connection(("mail.example.com", 25), timeout=5)',
+    "smtplib": 'import smtplib; smtplib.SMTP("mail.example.com", timeout=5).quit()',
+    "urllib": (
+        'import urllib.request; urllib.request.urlopen("https://shop.example.com", timeout=5)'
+    ),
+    "asyncio": (
+        "import asyncio;"
+        ' asyncio.run(asyncio.wait_for(asyncio.open_connection("mail.example.com", 25), 5))'
+    ),
+    "what cannot be done here at all": 'raise RuntimeError("no credentials")',
+}
+
+
+def risks_of(root: Path, becomes: str) -> list[tuple[str, str | None]]:
+    proof = proof_of(plain_repo(root, was=STAND_IN, becomes=becomes), only=HANG)
+    assert not proof.incomplete, proof.incomplete
+    return [(risk.judgement.rule, risk.judgement.grade) for risk in proof.risks]
+
+
+@pytest.mark.parametrize("call", FOR_EVER.values(), ids=FOR_EVER)
+def test_a_call_without_a_time_out_waits_for_ever(tmp_path: Path, call: str) -> None:
+    assert risks_of(tmp_path / "repo", call) == [("effect-hangs", RiskGrade.STUCK)]
+
+
+@pytest.mark.parametrize("call", ENDS.values(), ids=ENDS)
+def test_a_call_with_a_time_out_ends(tmp_path: Path, call: str) -> None:
+    assert risks_of(tmp_path / "repo", call) == []
+
+
+def told(seen: History, **more: Any) -> list[tuple[str, str | None]]:
+    found = judge_history(seen, replace(reference(), **more))
+    return [(one.rule, one.grade) for one in found]
+
+
+HUNG = fault("hang", "before:email#1")
+
+
+def test_a_limit_of_the_task_ends_what_waits_for_ever() -> None:
+    stuck = history("hang@before:email#1", [HUNG, ("stuck", {"name": "email#1"})], DONE)
+    assert told(stuck) == [("effect-hangs", "stuck")]
+    assert told(stuck, facts=BootFacts(ends_stuck=True)) == []
+
+
+def test_a_time_out_that_ends_the_job_at_once_is_told() -> None:
+    spec = JobSpec(
+        **{
+            **reference().spec.model_dump(exclude_unset=True),
+            "retry": {"max_attempts": 3, "backoff": {"kind": "exponential", "base": "10s"}},
+        }
+    )
+    error = raised("builtins:TimeoutError", injected=False)
+    gone = ("settled", {"how": "dead", "delay": 0.0, "why": "raised"})
+    given_up = history("hang@before:email#1", [HUNG, error, gone])
+    assert told(given_up, spec=spec) == [("effect-hangs", "stuck")]
+    again = history("hang@before:email#1", [HUNG, error, gone], DONE)
+    assert told(again, spec=spec) == []
+
+
+CARD = "tok_4f9aa71c03d2"
+LOGGED = """
+    try:
+        send(order_id, key=f"order-{order_id}", card_token=card_token)
+    except Away as error:
+        log.error("handle failed order_id=%s %s", order_id, WORDS)
+        raise
+"""
+
+
+def proof_with_card(root: Path, words: str) -> list[tuple[str, str | None]]:
+    payload = {
+        **SPEC["payload"],
+        "properties": {"order_id": {"type": "integer"}, "card_token": {"type": "string"}},
+        "examples": [{"order_id": 7, "card_token": CARD}],
+    }
+    jobs = JOBS.replace("def handle(order_id):", "def handle(order_id, card_token):")
+    jobs = jobs.replace("def send(order_id, key):", "def send(order_id, key, card_token):")
+    sent = 'send(order_id, key=f"order-{order_id}")'
+    logged = LOGGED.replace("WORDS", words).strip().replace("\n", "\n        ")
+    changed = {"payload": payload, "failures": {"transient": ["jobs:Away"], "permanent": []}}
+    repo = plain_repo(root, jobs=jobs, changed=changed, was=sent, becomes=logged)
+    proof = proof_of(repo, only="raise=jobs:Away@before:send#1 echo")
+    return [(risk.judgement.rule, risk.judgement.grade) for risk in proof.risks]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("error", [("secret-echoed", RiskGrade.LEAK)]),
+        ("type(error).__name__", []),
+        (f'str(error).replace("{CARD}", "...")', []),
+    ],
+)
+def test_the_text_of_a_providers_error_may_tell_a_secret(
+    tmp_path: Path, words: str, expected: list[Any]
+) -> None:
+    assert proof_with_card(tmp_path / "repo", words) == expected
+
+
+def test_a_row_that_repeats_a_secret_is_told() -> None:
+    kept = history("raise=app.mail:Away@before:email#1 echo", [raised()], echoed=("failed.error",))
+    assert told(kept) == [("secret-echoed", "leak")]
+
+
+def test_only_effects_that_are_called_with_a_secret_are_asked() -> None:
+    spec = JobSpec(
+        **{
+            **reference().spec.model_dump(exclude_unset=True),
+            "failures": {"transient": ["app.mail:Away"], "permanent": ["app.mail:Never"]},
+        }
+    )
+    situation = Situation(spec, history("once", DONE), BootFacts())
+    assert list(receivers.secret_echoed.plan(situation, ())) == []
+    given = replace(situation, given=("email",))
+    (found,) = receivers.secret_echoed.plan(given, ())
+    assert str(found) == "raise=app.mail:Never@before:email#*/* echo"
+    assert parse_schedule(str(found)) == found
+
+
+FAILED = [("caller-raised", {"error": "builtins:ValueError", "text": "is there already"})]
+
+
+def early(call: list[Any], *deliveries: list[Any], **more: Any) -> History:
+    seen = history("early", [RETURNED, ACKED], call, *deliveries, **more)
+    first, second, *others = seen.deliveries
+    return replace(seen, deliveries=(first, replace(second, op="call"), *others))
+
+
+def with_letters(**more: Any) -> Reference:
+    spec = reference().spec.model_copy(update={"dead_letter": DeadLetter(kind="table")})
+    return replace(reference(), spec=spec, **more)
+
+
+def test_a_message_that_comes_too_early_keeps_nobody_from_the_job() -> None:
+    again = [*effect(), *commit(), RETURNED, ACKED]
+    assert told(early([], again)) == []
+    assert told(early([], [RETURNED, ACKED])) == [("early", "lost")]
+    assert told(early(FAILED)) == [("early", "lost")]
+    recorded = judge_history(early(FAILED, dead_letters=1), with_letters())
+    assert [(one.rule, one.grade) for one in recorded] == [("early", "stuck")]
