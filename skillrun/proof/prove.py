@@ -395,16 +395,12 @@ class _Session:
 
     def _confirm_risks(self, tried: list[Tried]) -> list[Witness]:
         """Each risk once, with all of its schedules."""
-        kinds = choose_risks(tried)
-        schedules: dict[tuple[str, str | None], tuple[Schedule, ...]] = {}
-        for seen in kinds:
-            first = seen[0][1]
-            schedules[first.rule, first.effect] = tuple(item.schedule for item, _ in seen)
-        found = self._confirm_all([seen[:CANDIDATES] for seen in kinds])
-        return [
-            replace(one, schedules=schedules[one.judgement.rule, one.judgement.effect])
-            for one in found
-        ]
+        kinds = {seen[0][1].rule: seen for seen in choose_risks(tried)}
+        candidates = []
+        for rule, seen in kinds.items():
+            own = [pair for pair in seen if pair[1].rule == rule]
+            candidates.append(own[:CANDIDATES])
+        return [_add_kind(one, kinds[one.judgement.rule]) for one in self._confirm_all(candidates)]
 
     def _collect_modules(self) -> tuple[str, ...]:
         """The repository's modules that any of the processes has imported."""
@@ -452,6 +448,14 @@ class _Session:
             found = judge_history(*self._run_schedule(self.explorers[0], item.schedule))
             again += _is_said_again(found, judgement)
         return Witness(item, judgement, again)
+
+
+def _add_kind(risk: Witness, seen: list[tuple[Tried, Judgement]]) -> Witness:
+    """A risk with all that was seen of its root."""
+    schedules = dict.fromkeys(item.schedule for item, _ in seen)
+    others = dict.fromkeys(judgement.rule for _, judgement in seen)
+    others.pop(risk.judgement.rule, None)
+    return replace(risk, schedules=tuple(schedules), also=tuple(others))
 
 
 def _is_said_again(judgements: Iterable[Judgement], before: Judgement) -> bool:

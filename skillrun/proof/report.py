@@ -341,6 +341,7 @@ def _describe_risk(risk: Witness, options: str) -> dict[str, Any]:
         **_describe_witness(risk, options),
         "grade": str(grade) if grade is not None else None,
         "closes": RISKS[risk.judgement.rule].closes,
+        "also": list(risk.also),
         "schedules": [str(schedule) for schedule in risk.schedules],
         "story": shown(tell_shortly(risk.tried.history)),
     }

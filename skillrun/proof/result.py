@@ -43,6 +43,8 @@ class Witness:
     again: int  # of RERUNS
     # Under which the same was seen; of a risk alone, which is told once.
     schedules: tuple[Schedule, ...] = ()
+    # Of a risk: the names of others that have the same root and cost no more.
+    also: tuple[str, ...] = ()
 
     @property
     def stable(self) -> bool:

@@ -256,18 +256,11 @@ def family_of(schedule: Schedule) -> str:
     names = [move.partition("=")[0] for move in schedule.moves]
     if "varied" in names:
         return "varied"
-    if schedule.echo:
-        return "secret-echoed"
-    if schedule.early:
-        return "early"
+    told = _name_by_word(schedule)
+    if told is not None:
+        return told
     if "hang" in does:
         return "effect-hangs"
-    if schedule.same:
-        return "same-process"
-    if schedule.emptied is not None:
-        return "broker-lost"
-    if schedule.poison is not None:
-        return "poison"
     if does & {"caller-kill", "caller-raise"}:
         return "publish-fault"
     if "caller-pause" in does:
@@ -303,6 +296,18 @@ def family_of(schedule: Schedule) -> str:
     if "wait" in names:
         return "window"
     return next((name for name in ("redeliver", "re-enqueue", SWEEP) if name in names), "once")
+
+
+def _name_by_word(schedule: Schedule) -> str | None:
+    """The family of which one word of the text is enough."""
+    words = (
+        ("secret-echoed", schedule.echo),
+        ("early", schedule.early),
+        ("same-process", schedule.same),
+        ("broker-lost", schedule.emptied is not None),
+        ("poison", schedule.poison is not None),
+    )
+    return next((name for name, holds in words if holds), None)
 
 
 def _name_outage(schedule: Schedule) -> str | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from skillrun.core.verdict import RiskGrade
 from skillrun.proof.judges import logs
+from skillrun.proof.judges.risks import RISKS
 from skillrun.proof.reference import INCOMPLETE, REFUTED, RISK, Judgement, was_met
 from skillrun.proof.result import RERUNS, Tried, Witness
 from skillrun.proof.schedule import Schedule
@@ -31,16 +32,36 @@ def choose(tried: Iterable[Tried], *, fatal: bool) -> list[list[tuple[Tried, Jud
 
 def choose_risks(tried: Iterable[Tried]) -> list[list[tuple[Tried, Judgement]]]:
     """All schedules of each risk, those of its worst grade first and the simplest of these first;
-    the worst risk first. None is left out.
+    the worst risk first. Those of one root follow the worst of it. None is left out.
     """
-    found: dict[tuple[str, str | None], list[tuple[Tried, Judgement]]] = {}
+    found: dict[str, list[tuple[Tried, Judgement]]] = {}
     for item in sorted(tried, key=lambda one: _weight(one.schedule)):
         for judgement in item.judgements:
             if judgement.verdict == RISK and was_met(item.history):
-                found.setdefault((judgement.rule, judgement.effect), []).append((item, judgement))
+                found.setdefault(judgement.rule, []).append((item, judgement))
     for seen in found.values():
         seen.sort(key=lambda pair: rank_grade(pair[1]))
-    return sorted(found.values(), key=lambda seen: rank_grade(seen[0][1]))
+    return _merge_by_root(sorted(found.values(), key=lambda seen: rank_grade(seen[0][1])))
+
+
+def _merge_by_root(
+    ranked: list[list[tuple[Tried, Judgement]]],
+) -> list[list[tuple[Tried, Judgement]]]:
+    """One thing to mend is told once. What keeps success away stays by itself: it is accepted by
+    its own name.
+    """
+    merged: list[list[tuple[Tried, Judgement]]] = []
+    worst: dict[str, list[tuple[Tried, Judgement]]] = {}
+    for seen in ranked:
+        first = seen[0][1]
+        root = RISKS[first.rule].root or first.rule
+        is_grave = first.grade is not None and first.grade.keeps_success_away
+        if root in worst and not is_grave:
+            worst[root].extend(seen)
+            continue
+        worst.setdefault(root, seen)
+        merged.append(seen)
+    return merged
 
 
 def rank_grade(judgement: Judgement) -> int:

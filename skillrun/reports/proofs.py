@@ -263,9 +263,10 @@ def risk_lines(risks: Sequence[_Value]) -> Iterator[Line]:
 
 def _risk_title(risk: _Value) -> Line:
     count = len(risk["schedules"])
-    named = f"  [{risk['rule']}]"
+    rules = ", ".join((risk["rule"], *risk.get("also", ())))
+    named = f"  [{rules}]"
     if count > 1:
-        named = f"  [{risk['rule']}, {_count_schedules(count)}]"
+        named = f"  [{rules}, {_count_schedules(count)}]"
     style = _RISK_STYLES.get(risk["grade"], "pending")
     return line(2, (style, risk["grade"]), ("", f": {risk['message']}"), ("dim", named), hang=4)
 

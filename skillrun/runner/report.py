@@ -65,6 +65,8 @@ def recommendations_json(recommendations: Iterable[Recommendation]) -> list[dict
     return [asdict(recommendation) for recommendation in recommendations]
 
 
+_MOST_CONSIDERED = 2  # risks among what is to be done next, the worst first
+
 RISK_RULE = "risk."
 """How the rule of a finding begins that tells of a risk."""
 
@@ -115,7 +117,10 @@ def next_json(
     ]
     actions += [action for action in of_risks if action["action"] != "consider"]
     actions += [{"stage": c.id, "action": "attest", "detail": c.next} for c in checks if c.next]
-    actions += [action for action in of_risks if action["action"] == "consider"]
+    considered = [action for action in of_risks if action["action"] == "consider"]
+    actions += considered[:_MOST_CONSIDERED]
+    if len(considered) > _MOST_CONSIDERED:
+        actions.append(_count_others(considered[_MOST_CONSIDERED:]))
     for stage, result in results.items():
         for finding in _to_consider(result):
             detail = f"{finding.message}: {finding.hint}"
@@ -124,6 +129,17 @@ def next_json(
     for action in actions:
         first.setdefault(_sameness(action), action)
     return list(first.values())
+
+
+def _count_others(considered: list[dict[str, Any]]) -> dict[str, Any]:
+    """Less is read where more is said: the others are counted."""
+    count = len(considered)
+    others = "one more risk" if count == 1 else f"{count} more risks"
+    return {
+        "stage": considered[0]["stage"],
+        "action": "consider",
+        "detail": f"{others} that keep no success away: skillrun prove tells them",
+    }
 
 
 def _to_consider(result: StageResult) -> Iterator[Finding]:

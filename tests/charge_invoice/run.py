@@ -87,6 +87,7 @@ class Told:
     grade: str
     schedules: tuple[str, ...]
     message: str
+    also: tuple[str, ...] = ()  # other rules of the same root
 
     def __str__(self) -> str:
         how = f"risk {self.grade}" if self.grade else "refuted"
@@ -120,7 +121,8 @@ def list_told(report: dict[str, Any]) -> list[Told]:
     for one in report.get("witnesses", ()):
         told.append(Told(one["rule"], "", (one["schedule"],), one["message"]))
     for one in report.get("risks", ()):
-        told.append(Told(one["rule"], one["grade"], tuple(one["schedules"]), one["message"]))
+        schedules, also = tuple(one["schedules"]), tuple(one["also"])
+        told.append(Told(one["rule"], one["grade"], schedules, one["message"], also))
     return told
 
 
@@ -128,7 +130,8 @@ def find_told(row: Row, told: list[Told]) -> list[Told]:
     """What answers a row's question."""
     found = []
     for one in told:
-        is_rule = any(fnmatch.fnmatchcase(one.rule, rule) for rule in row.rules)
+        names = (one.rule, *one.also)
+        is_rule = any(fnmatch.fnmatchcase(name, rule) for name in names for rule in row.rules)
         asked = [s for s in one.schedules if any(fnmatch.fnmatchcase(s, p) for p in row.schedules)]
         if is_rule and asked:
             found.append(Told(one.rule, one.grade, tuple(asked), one.message))

@@ -125,13 +125,31 @@ def test_one_risk_is_told_once_by_the_simplest_schedule_of_its_worst_grade() -> 
 
 
 def test_none_is_left_out_and_the_worst_comes_first() -> None:
-    items = [
-        tried("redeliver", replace(STUCK, effect=f"e{number}"), replace(LOST, effect=f"f{number}"))
-        for number in range(9)
+    """Half of them cost a job, and half of them a look."""
+    apart = [name for name, rule in RISKS.items() if not rule.root]
+    grades = [STUCK if number % 2 else LOST for number in range(len(apart))]
+    risks = [replace(grade, rule=name) for name, grade in zip(apart, grades, strict=True)]
+    found = choose_risks([tried("redeliver", *risks)])
+    assert [seen[0][1].rule for seen in found] == [*apart[::2], *apart[1::2]]
+
+
+def test_what_one_thing_mends_is_told_once() -> None:
+    """The broker's loss, the retry's and the record's: a sweep finds the job in each case."""
+    of_retry, of_record = replace(STUCK, rule="retry-lost"), replace(STUCK, rule="letter-lost")
+    deaths = replace(STUCK, rule="crash-loop")
+    items = [tried("redeliver", STUCK, of_retry, deaths), tried("wait=5 redeliver", of_record)]
+    merged, alone = choose_risks(items)
+    assert [one.rule for _, one in merged] == ["broker-lost", "retry-lost", "letter-lost"]
+    assert [one.rule for _, one in alone] == ["crash-loop"]
+
+
+def test_what_a_person_accepts_by_its_name_is_told_by_itself() -> None:
+    lost = [LOST, replace(LOST, rule="retry-lost"), replace(STUCK, rule="letter-lost")]
+    found = choose_risks([tried("redeliver", *lost)])
+    assert [[one.rule for _, one in seen] for seen in found] == [
+        ["broker-lost", "letter-lost"],
+        ["retry-lost"],
     ]
-    found = choose_risks(items)
-    assert len(found) == 18
-    assert [seen[0][1].grade for seen in found] == ["lost"] * 9 + ["stuck"] * 9
 
 
 # -- as document and as text

@@ -17,6 +17,8 @@ from skillrun.proof.schedule import EVERY, Fault, Schedule
 
 # Of a window: beyond it, whatever the deliveries themselves took.
 _LATER = 1.1
+# Of a window: a worker that is away for longer does not come back by surprise.
+_LONGEST_ABSENCE_S = 7 * 24 * 3600.0
 _NO_DEATH = "the single run has no boundary at which a death makes a difference"
 
 
@@ -89,6 +91,8 @@ def late_back(situation: Situation, planned: Planned) -> Iterator[Schedule]:
         if fault.at not in boundaries:
             continue
         window = windows[fault.at.removeprefix("after:").removesuffix("#1")]
+        if window > _LONGEST_ABSENCE_S:
+            continue  # by then it has been noticed that no worker is there
         moves = (f"wait={int(window * _LATER)}", "redeliver")
         yield Schedule("late-back", (fault,), moves, lose=True)
 

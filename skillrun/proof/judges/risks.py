@@ -24,6 +24,7 @@ class RiskRule:
     grades: tuple[RiskGrade, ...]  # that it may have, the worst first
     cause: str  # one sentence, without a full stop
     closes: str  # what to do so that it is gone, in the imperative
+    root: str = ""  # what mends it mends the others of this root, too
 
 
 _RULES = (
@@ -53,6 +54,7 @@ _RULES = (
             "write only the columns that the job changes, and only where the row is still as it was"
             " read: a condition in the UPDATE, a version column, or SELECT ... FOR UPDATE"
         ),
+        root="the row is not looked at again",
     ),
     RiskRule(
         name="rival-ignored",
@@ -63,6 +65,7 @@ _RULES = (
             "take the job in the row before its effect (a claim that others respect, or a lock), and"
             " record what was done to a row that is no longer due"
         ),
+        root="the row is not looked at again",
     ),
     RiskRule(
         name="key-reused",
@@ -93,6 +96,7 @@ _RULES = (
             "have a sweep publish again what the database shows as not done, and name it in the"
             " spec: recovers"
         ),
+        root="no sweep",
     ),
     RiskRule(
         name="early",
@@ -123,6 +127,7 @@ _RULES = (
             "where publishing the retry fails, give the message back or write the record of a job"
             " that was given up; or have a sweep find what is not done, and name it: recovers"
         ),
+        root="no sweep",
     ),
     RiskRule(
         name="letter-lost",
@@ -133,6 +138,7 @@ _RULES = (
             "try to write the record again, or do not acknowledge the message before it is written;"
             " or have a sweep find what is not done, and name it: recovers"
         ),
+        root="no sweep",
     ),
     RiskRule(
         name="poison-unrecorded",
@@ -163,6 +169,7 @@ _RULES = (
             "count each delivery in the database before the work begins, and give the job up with a"
             " record after a stated number"
         ),
+        root="attempts are not in the database",
     ),
     RiskRule(
         name="attempts-doubled",
@@ -173,6 +180,7 @@ _RULES = (
             " its own attempts"
         ),
         closes="count the attempts in the database, by the job's key, and not in the message",
+        root="attempts are not in the database",
     ),
     RiskRule(
         name="back-late",
@@ -183,6 +191,7 @@ _RULES = (
             "make the broker's visibility timeout shorter than failures.acceptable_delay, or have a"
             " sweep publish the job again before that, and name it: recovers"
         ),
+        root="no sweep",
     ),
     RiskRule(
         name="window-passed",
@@ -205,6 +214,7 @@ _RULES = (
             "let a delivery that comes before the next attempt is due leave the job alone: keep"
             " when that is in the database"
         ),
+        root="attempts are not in the database",
     ),
 )
 

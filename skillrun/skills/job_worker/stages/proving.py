@@ -449,11 +449,15 @@ def _warn_of(risk: Risk) -> Finding:
 
 
 def _read_risk(risk: Mapping[str, Any]) -> Risk:
-    """Of the proof's document."""
+    """Of the proof's document. Others of the same root are mended with it."""
+    others = risk.get("also", ())
+    message = risk["message"]
+    if others:
+        message = f"{message} (and {', '.join(others)})"
     return Risk(
         rule=risk["rule"],
         grade=RiskGrade(risk["grade"]),
-        message=risk["message"],
+        message=message,
         closes=risk["closes"],
         story=risk["story"],
         replay=risk["replay"],
