@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from histories import DONE, KILLED, ONCE, effect, fault, history, reference
+from histories import ACKED, DONE, KILLED, ONCE, RETURNED, effect, fault, history, reference
 from till import SPEC, prove_till
 
 from skillrun.contract.job import Effect, Failures, JobSpec
@@ -70,6 +70,31 @@ def test_what_a_receiver_still_knows_is_no_second_effect() -> None:
     assert told(26, DONE[3:]) == []
 
 
+@pytest.mark.parametrize(
+    ("window", "plain", "grade"),
+    [
+        (86400.0, {"cents": "700"}, "money"),
+        (86400.0, {"pages": "2"}, "minor"),  # a second mail
+        (None, {"cents": "700"}, "minor"),  # nobody said when its receiver forgets
+        (3 * 86400.0, {"cents": "700"}, "minor"),
+    ],
+)
+def test_a_second_payment_after_a_day_without_a_worker_is_money(
+    window: float | None, plain: dict[str, str], grade: str
+) -> None:
+    one = Effect(
+        name="email", call="app.mail:send", key_arg="key", guarantee="keyed", window=window
+    )
+    spec = JobSpec(version=1, job="job", effects=(one,))
+    kind, done = KILLED_AFTER[1]
+    paid = (kind, {**done, "plain": plain})
+    first = [KILLED_AFTER[0], paid, *KILLED_AFTER[2:]]
+    seen = history("kill@after:email#1 lose wait=95040 redeliver", first, [paid, RETURNED, ACKED])
+    later = replace(seen.deliveries[1], clock=100 * 3600.0)
+    seen = replace(seen, deliveries=(seen.deliveries[0], later))
+    assert [risk.grade for risk in judge_late_back(seen, Reference(spec, ONCE))] == [grade]
+
+
 def test_each_keyed_effect_comes_back_after_its_own_window() -> None:
     def plan(**more: Any) -> list[str]:
         one = Effect(name="email", call="app.mail:send", key_arg="key", **more)
@@ -78,6 +103,7 @@ def test_each_keyed_effect_comes_back_after_its_own_window() -> None:
 
     assert plan(guarantee="keyed") == ["kill@after:email#1 lose wait=95040 redeliver"]
     assert plan(guarantee="keyed", window=3600.0) == ["kill@after:email#1 lose wait=3960 redeliver"]
+    assert plan(guarantee="keyed", window=30 * 86400.0) == []  # whoever is away so long is missed
     assert plan(guarantee="at_least_once") == []
 
 

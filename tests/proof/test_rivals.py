@@ -238,11 +238,12 @@ def test_one_key_with_another_amount_is_told() -> None:
         }
         return ("performed", {"name": "email#1", **done})
 
-    def judge(*calls: tuple[str, dict[str, object]]) -> list[str]:
+    def judge(*calls: tuple[str, dict[str, object]]) -> list[tuple[str, str | None]]:
         seen = history(text, *[[one, ACKED] for one in calls], rivalries=(rivalry,))
-        return [one.rule for one in judge_rivals(seen, reference())]
+        return [(one.rule, one.grade) for one in judge_rivals(seen, reference())]
 
-    assert judge(call(7), call(8)) == ["key-reused"]
+    assert judge(call(7), call(8)) == [("key-reused", "money")]
+    assert judge(call(7, pages=2), call(7, pages=3)) == [("key-reused", "minor")]
     assert judge(call(7), call(7)) == []
     assert judge(call(7, attempt=1), call(7, attempt=2)) == []
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from skillrun.core.verdict import RiskGrade
 from skillrun.proof.history import Event, History
+from skillrun.proof.judges.money import read_amounts
 from skillrun.proof.judges.risks import name_risk
 from skillrun.proof.reference import Judgement, Reference
 
@@ -71,7 +72,7 @@ def _judge_effect(history: History, reference: Reference, effect: Effect) -> Ite
         )
         yield name_risk(
             "window-passed",
-            _choose_grade(reference, effect),
+            _choose_grade(reference, effect, call),
             said,
             effect=effect.name,
             events=(earlier.number, call.number),
@@ -81,14 +82,15 @@ def _judge_effect(history: History, reference: Reference, effect: Effect) -> Ite
         return
 
 
-def _choose_grade(reference: Reference, effect: Effect) -> RiskGrade:
-    """A day without a worker is to be reckoned with: a weekend, a bad deploy. Where the receiver is
-    known to forget within it, the effect takes place twice then. So it does where the broker itself,
-    or the delay that the spec accepts, is as long as the window. A usual window that nobody declared
-    is a guess.
+def _choose_grade(reference: Reference, effect: Effect, call: Event) -> RiskGrade:
+    """A day without a worker is to be reckoned with: a holiday, a bad deploy. Who is known to forget
+    a key within it, and is told an amount, is paid twice then. So is anybody where the broker
+    itself, or the delay that the spec accepts, is as long as the window. A usual window that nobody
+    declared is a guess, and a second mail a nuisance.
     """
     window = read_window(effect)
-    if effect.window is not None and effect.window <= LONGEST_OUTAGE_S:
+    forgets = effect.window is not None and effect.window <= LONGEST_OUTAGE_S
+    if forgets and read_amounts(call):
         return RiskGrade.MONEY
     failures = reference.spec.failures
     accepted = (failures.acceptable_delay or 0.0) if failures else 0.0

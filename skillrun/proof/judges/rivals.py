@@ -6,20 +6,16 @@ of its own, a warning or an error, has done what can be done: an effect cannot b
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from skillrun.core.verdict import RiskGrade
 from skillrun.proof.history import Event, History
 from skillrun.proof.judges.effects import find_other_value, strip_numbers
+from skillrun.proof.judges.money import read_amounts
 from skillrun.proof.judges.risks import name_risk
 from skillrun.proof.reference import Judgement, Reference
 from skillrun.proof.rivals import Rivalry
 
-_AMOUNT = re.compile(
-    r"amount|cents|pence|price|total|fee|cost|money|balance|(?:^|_)(?:eur|usd|gbp|net|gross|sum)(?:_|$)",
-    re.IGNORECASE,
-)
 _LOUD = ("WARNING", "ERROR", "CRITICAL")
 
 
@@ -87,9 +83,9 @@ def _grade_arguments(call: Event, earlier: Event) -> RiskGrade:
     """Another amount under the same key: the receiver keeps the first, and the rows say the
     second.
     """
-    before = earlier["plain"] or {}
-    for name, value in (call["plain"] or {}).items():
-        if _AMOUNT.search(name) and name in before and before[name] != value:
+    before = read_amounts(earlier)
+    for name, value in read_amounts(call).items():
+        if name in before and before[name] != value:
             return RiskGrade.MONEY
     return RiskGrade.MINOR
 

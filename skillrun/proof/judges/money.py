@@ -1,0 +1,19 @@
+"""Whether a call of an effect moves money: an amount is among its arguments."""
+
+from __future__ import annotations
+
+import re
+
+from skillrun.proof.history import Event
+
+_AMOUNT = re.compile(
+    r"amount|cents|pence|price|total|fee|cost|money|balance"
+    r"|(?:^|_)(?:eur|usd|gbp|net|gross|sum)(?:_|$)",
+    re.IGNORECASE,
+)
+
+
+def read_amounts(call: Event) -> dict[str, str]:
+    """Argument -> value of each that is named as an amount and is a number."""
+    plain = call["plain"] or {}
+    return {name: value for name, value in plain.items() if _AMOUNT.search(name)}
