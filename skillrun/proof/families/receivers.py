@@ -20,21 +20,29 @@ def effect_hangs(situation: Situation, planned: Planned) -> Iterator[Schedule]:
 
 @family("secret-echoed", "no effect that can fail is called with a secret")
 def secret_echoed(situation: Situation, planned: Planned) -> Iterator[Schedule]:
-    """One error of each effect that is called with a secret, and its text tells that. A permanent
-    one where there is any: what is given up leaves a record as well as logs.
+    """A permanent and a transient error of each effect that is called with a secret, whose text
+    tells it: each way of giving a job up may have a record of its own.
     """
     failures = situation.spec.failures
     if failures is None:
         return
-    numbered = [
-        *errors.number_errors(failures.permanent, failures.transient),
-        *errors.number_errors(failures.transient),
-    ]
+    kinds = (
+        errors.number_errors(failures.permanent, failures.transient),
+        errors.number_errors(failures.transient),
+    )
     for name in situation.given:
-        for error, index in numbered:
-            # One that has arguments of its own says what these say.
-            has_own_text = bool(error.args or error.kwargs or error.factory)
-            if situation.can_raise(f"{name}#1", error) and not has_own_text:
-                fault = Fault("raise", f"before:{name}#*", EVERY, error.type, index)
+        for numbered in kinds:
+            fault = _find_plain_error(situation, name, numbered)
+            if fault is not None:
                 yield Schedule("secret-echoed", (fault,), echo=True)
-                break
+
+
+def _find_plain_error(situation: Situation, effect: str, numbered: errors.Numbered) -> Fault | None:
+    """The first that the effect can raise. One that has arguments of its own says what these
+    say.
+    """
+    for error, index in numbered:
+        has_own_text = bool(error.args or error.kwargs or error.factory)
+        if situation.can_raise(f"{effect}#1", error) and not has_own_text:
+            return Fault("raise", f"before:{effect}#*", EVERY, error.type, index)
+    return None
