@@ -28,6 +28,7 @@ def succeeds(repo: Path, *args: str | Path, **options: object) -> dict[str, obje
     return report
 
 
+@pytest.mark.real
 def test_a_linked_worktree_shares_the_ledger_of_the_main_checkout(tmp_path: Path) -> None:
     main = shops.shop(tmp_path / "main")
     linked = tmp_path / "linked"
@@ -53,6 +54,7 @@ def test_a_detached_head(tmp_path: Path) -> None:
     assert report["run"]["git_head"] == helpers.git(repo, "rev-parse", "HEAD")  # type: ignore[index]
 
 
+@pytest.mark.real
 def test_an_unborn_head(tmp_path: Path) -> None:
     repo = with_shop(odd.unborn(tmp_path / "repo"))
     report = succeeds(repo)
@@ -66,6 +68,7 @@ def test_an_unborn_head(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.real
 def test_a_dirty_tree_touches_only_what_changes_afterwards(tmp_path: Path) -> None:
     repo = with_shop(odd.dirty(tmp_path / "repo"))
     succeeds(repo)
@@ -91,6 +94,7 @@ def test_a_read_only_tree_with_the_ledger_elsewhere(tmp_path: Path) -> None:
     assert len(shops.telemetry(ledger)) == 1
 
 
+@pytest.mark.real
 def test_the_environment_names_a_ledger(tmp_path: Path) -> None:
     repo, ledger = shops.shop(tmp_path / "repo"), tmp_path / "ledgers" / "mine.db"
     succeeds(repo, env={"SKILLRUN_LEDGER": str(ledger)})

@@ -109,6 +109,7 @@ def test_plain_lines_for_a_pipe(tmp_path: Path) -> None:
     assert out.rstrip().splitlines()[-1].startswith("ledger ")
 
 
+@pytest.mark.real
 def test_a_success_says_how_to_anchor_it_until_it_is_anchored(
     finished_shop: Path, tmp_path: Path
 ) -> None:
@@ -128,6 +129,7 @@ def test_a_success_says_how_to_anchor_it_until_it_is_anchored(
     assert words in shops.run(repo, "--trust", code=0)
 
 
+@pytest.mark.real
 def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
     repo = shops.shop(tmp_path / "repo")
     script = f"{sys.executable} -m skillrun {shops.SKILL} | head -n 1; echo ${{PIPESTATUS[0]}}"

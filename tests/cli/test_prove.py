@@ -74,6 +74,7 @@ def test_nothing_runs_before_somebody_agrees(tmp_path: Path) -> None:
     prove(repo, "--list", code=3)
 
 
+@pytest.mark.real
 def test_the_list_names_boundaries_and_schedules(tmp_path: Path) -> None:
     repo = plain_repo(tmp_path / "repo")
     shown = prove(repo, "--trust", "--list", code=0).stdout
@@ -82,6 +83,7 @@ def test_the_list_names_boundaries_and_schedules(tmp_path: Path) -> None:
     assert "kill@after:send#1" in shown
 
 
+@pytest.mark.real
 def test_source_roots_are_found(tmp_path: Path) -> None:
     repo = plain_repo(tmp_path / "repo")
     (repo / "service" / "src").mkdir(parents=True)
@@ -91,6 +93,7 @@ def test_source_roots_are_found(tmp_path: Path) -> None:
     assert "service/src/jobs.py:24" in shown
 
 
+@pytest.mark.real
 def test_a_regression_test_is_written_and_runs(tmp_path: Path) -> None:
     repo = plain_repo(tmp_path / "repo", jobs=TOUCHY)
     shown = prove(
@@ -143,6 +146,7 @@ def test_no_spec_and_no_repository(tmp_path: Path) -> None:
     prove(tmp_path / "plain", code=4)
 
 
+@pytest.mark.real
 def test_a_handler_that_does_not_import_is_incomplete_in_its_own_words(tmp_path: Path) -> None:
     repo = plain_repo(tmp_path / "repo", was="import os", becomes="import os, no_such_module")
     value = document(repo, "--trust", code=3)
@@ -181,6 +185,7 @@ def is_alive(pid: int, environment: bytes) -> bool:
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 @pytest.mark.parametrize("number", (signal.SIGINT, signal.SIGTERM))
+@pytest.mark.real
 def test_an_interrupted_proof_leaves_no_process_and_no_folder(
     number: signal.Signals, tmp_path: Path
 ) -> None:

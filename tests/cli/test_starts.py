@@ -15,6 +15,7 @@ from typing import Any
 import helpers
 import pytest
 import shops
+from rows import real_but
 
 from skillrun.__main__ import COMMANDS
 
@@ -49,7 +50,7 @@ VARIES = re.compile(
 )
 
 
-@pytest.mark.parametrize("line", LINES)
+@pytest.mark.parametrize("line", real_but(LINES, "staus", "list", "status --json"))
 def test_a_fork_says_what_a_start_says(line: str, finished_shop: Path) -> None:
     started, forked = [
         helpers.run_cli(*line.split(), cwd=finished_shop, starts=starts) for starts in (True, False)

@@ -16,6 +16,7 @@ from pathlib import Path
 import helpers
 import pytest
 import shops
+from rows import real_but
 
 termios = pytest.importorskip("termios")
 fcntl = pytest.importorskip("fcntl")
@@ -57,11 +58,12 @@ def plain(text: str) -> str:
     return SEQUENCE.sub("", text)
 
 
-@pytest.mark.parametrize(
-    ("answer", "code"),
-    (("y", 0), ("", 3), ("no", 3), pytest.param("yes", 0, marks=pytest.mark.real)),
-)
-def test_a_person_is_asked_before_anything_runs(answer: str, code: int, tmp_path: Path) -> None:
+ANSWERS = {"y": 0, "yes": 0, "": 3, "no": 3}
+
+
+@pytest.mark.parametrize("answer", real_but(ANSWERS, "no"))
+def test_a_person_is_asked_before_anything_runs(answer: str, tmp_path: Path) -> None:
+    code = ANSWERS[answer]
     repo = shops.shop(tmp_path / "repo", makefile="test:\n\techo run >> ../runs\n")
     ended, text = at_terminal(repo, shops.SKILL, answer=answer)
     assert ended == code, text
@@ -95,6 +97,7 @@ def test_an_unchanged_run_is_shown_in_colour_too(finished_shop: Path) -> None:
     assert "cached" in plain(text)
 
 
+@pytest.mark.real
 def test_a_person_allows_a_working_tree_and_its_agents(tmp_path: Path) -> None:
     repo = shops.shop(tmp_path / "repo", makefile="test:\n\techo run >> ../runs\n")
     code, text = at_terminal(repo, "trust", "--agents", answer="y")

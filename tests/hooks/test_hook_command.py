@@ -106,6 +106,7 @@ def test_a_broken_spec_is_no_way_out(repo: Path) -> None:
     assert stop(repo) is None
 
 
+@pytest.mark.real
 def test_several_open_jobs_are_one_block(repo: Path) -> None:
     text = (repo / shops.SPEC).read_text().replace("job: send-receipt", "job: other")
     (repo / ".skillrun" / "jobs" / "other.yaml").write_text(text)
@@ -132,6 +133,7 @@ def test_success_is_not_blocked_until_its_evidence_is_stale(finished_shop: Path)
     assert "changed since: " in said
 
 
+@pytest.mark.real
 def test_a_run_from_before_there_was_a_spec_is_over(tmp_path: Path) -> None:
     repo = shops.shop(tmp_path / "shop")
     spec = (repo / shops.SPEC).read_text()

@@ -39,7 +39,10 @@ BY_HTTP = {
 }
 
 
-@pytest.mark.parametrize(("posting", "verdict"), [(AGAIN, "proved"), (POST, "refuted")])
+@pytest.mark.parametrize(
+    ("posting", "verdict"),
+    [pytest.param(AGAIN, "proved", marks=pytest.mark.real), (POST, "refuted")],
+)
 def test_a_status_is_answered_and_not_raised(tmp_path: Path, posting: str, verdict: str) -> None:
     """httpx.post raises for no status: whoever does not ask for it takes a 503 for done."""
     jobs = JOBS.replace("import logging", "import logging\n    import httpx")
@@ -49,6 +52,7 @@ def test_a_status_is_answered_and_not_raised(tmp_path: Path, posting: str, verdi
 
 
 @pytest.mark.parametrize(("posting", "verdict"), [(AGAIN, "proved"), (POST, "refuted")])
+@pytest.mark.real
 def test_a_status_is_tried_that_the_spec_does_not_name(
     tmp_path: Path, posting: str, verdict: str
 ) -> None:

@@ -18,6 +18,7 @@ import helpers
 import hooked
 import pytest
 from plain_job import SPEC, plain_repo, proof_of
+from rows import real_but
 
 from skillrun.proof.packages import find_python
 from skillrun.proof.result import Proof
@@ -89,7 +90,7 @@ HANGS = {
 }
 
 
-@pytest.mark.parametrize("name", HANGS)
+@pytest.mark.parametrize("name", real_but(HANGS, "loop"))
 def test_a_handler_that_hangs_is_stopped_and_its_last_boundary_is_said(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -117,7 +118,7 @@ ENDS = {
 }
 
 
-@pytest.mark.parametrize("name", ENDS)
+@pytest.mark.parametrize("name", real_but(ENDS, "exit", "descriptors"))
 def test_a_handler_that_ends_itself_or_what_it_needs(name: str, tmp_path: Path) -> None:
     code, said = ENDS[name]
     assert said in messages(proof_with(tmp_path, code))
@@ -141,18 +142,20 @@ FORKS = {
 }
 
 
-@pytest.mark.parametrize("name", FORKS)
+@pytest.mark.parametrize("name", real_but(FORKS, "daemon"))
 def test_processes_of_a_handler_are_said_and_ended(name: str, tmp_path: Path) -> None:
     said = messages(proof_with(tmp_path, FORKS[name]))
     assert "undeclared process: os.fork (jobs.py:25)" in said
     assert "did not end" not in said
 
 
+@pytest.mark.real
 def test_a_handler_may_patch_time_and_sleep_for_days(tmp_path: Path) -> None:
     code = "time.sleep(300_000)\ntime.time = lambda: 5.0\ntime.monotonic = lambda: 1.0"
     assert proof_with(tmp_path, code).verdict == "proved"
 
 
+@pytest.mark.real
 def test_effects_that_are_never_reached(tmp_path: Path) -> None:
     proof = proof_of(
         plain_repo(tmp_path / "repo", was=SEND, becomes="            pass\n"), only=None
@@ -173,13 +176,14 @@ EFFECTS: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
-@pytest.mark.parametrize("name", EFFECTS)
+@pytest.mark.parametrize("name", real_but(EFFECTS, "no-parameter"))
 def test_what_the_spec_says_of_an_effect_is_wrong(name: str, tmp_path: Path) -> None:
     fields, said = EFFECTS[name]
     effects = [{**SPEC["effects"][0], **fields}]
     assert said in messages(proof_of(plain_repo(tmp_path / "repo", changed={"effects": effects})))
 
 
+@pytest.mark.real
 def test_a_query_that_does_not_end_is_interrupted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -191,6 +195,7 @@ def test_a_query_that_does_not_end_is_interrupted(
     assert "it takes longer than 0.2 s" in messages(changed(tmp_path, state={"endless": endless}))
 
 
+@pytest.mark.real
 def test_the_state_kept_in_a_file_is_incomplete(tmp_path: Path) -> None:
     code = "open(os.path.join(os.path.dirname(DB), 'sent.txt'), 'a').write('x')"
     twice = proof_with(tmp_path / "state", code, "kill@before:commit#1")
@@ -211,12 +216,14 @@ KEPT = """with closing(sqlite3.connect(DB, isolation_level=None)) as own:
     own.execute("insert into batch values (1)")"""
 
 
+@pytest.mark.real
 def test_a_temporary_table_is_no_state(tmp_path: Path) -> None:
     assert proof_with(tmp_path / "temporary", TEMPORARY).verdict == "proved"
     kept = proof_with(tmp_path / "kept", KEPT, "kill@before:commit#1")
     assert "the table batch is written but no query" in messages(kept)
 
 
+@pytest.mark.real
 def test_a_temporary_table_that_hides_a_real_one_is_no_way_out(tmp_path: Path) -> None:
     hides = TEMPORARY.replace("batch", "done")
     proof = proof_with(tmp_path, hides)
@@ -233,12 +240,14 @@ SENT = (
 )
 
 
+@pytest.mark.real
 def test_a_count_is_no_effect_and_the_same_datagram_by_own_code_is_one(tmp_path: Path) -> None:
     code = "from statsd import StatsClient\nStatsClient().incr('handled')"
     assert proof_with(tmp_path / "client", code).verdict == "proved"
     assert "undeclared network: 127.0.0.1:8125" in messages(proof_with(tmp_path / "own", SENT))
 
 
+@pytest.mark.real
 def test_memory_is_bounded(tmp_path: Path) -> None:
     proof = proof_with(tmp_path, "held = bytearray(1 << 40)")
     assert "MemoryError" in messages(proof)
@@ -266,7 +275,7 @@ PROOFS: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
-@pytest.mark.parametrize("name", PROOFS)
+@pytest.mark.parametrize("name", real_but(PROOFS, "column", "setup"))
 def test_what_the_spec_says_of_the_proof_is_wrong(name: str, tmp_path: Path) -> None:
     fields, said = PROOFS[name]
     assert said in messages(changed(tmp_path, **fields))
@@ -275,6 +284,7 @@ def test_what_the_spec_says_of_the_proof_is_wrong(name: str, tmp_path: Path) -> 
 @pytest.mark.skipif(
     not machine_walls().has_network, reason="this machine gives no process a network of its own"
 )
+@pytest.mark.real
 def test_a_setup_reaches_no_server_of_the_machine(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         line = (
@@ -302,7 +312,7 @@ MODULES = {
 }
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("name", real_but(MODULES, "missing"))
 def test_a_handler_that_does_not_import(name: str, tmp_path: Path) -> None:
     code, said = MODULES[name]
     assert said in messages(proof_of(plain_repo(tmp_path / "repo", jobs=code)))
@@ -350,7 +360,7 @@ NAMES: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", real_but(NAMES, "error"))
 def test_names_in_the_spec_that_lead_nowhere(name: str, tmp_path: Path) -> None:
     fields, said = NAMES[name]
     assert said in messages(proof_of(plain_repo(tmp_path / "repo", changed=fields)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import py_compile
 from pathlib import Path
 
+import pytest
 from plain_job import plain_repo, proof_of
 
 FROM_THE_KEY = 'key=f"order-{order_id}"'
@@ -25,6 +26,7 @@ def test_bytecode_of_a_good_source_does_not_hide_a_bad_one(tmp_path: Path) -> No
     assert proof_of(root, "kill@after:send#1").verdict == "refuted"
 
 
+@pytest.mark.real
 def test_bytecode_of_a_bad_source_is_not_held_against_a_good_one(tmp_path: Path) -> None:
     root = plain_repo(tmp_path / "repo", was=FROM_THE_KEY, becomes=FROM_THE_CLOCK)
     source = root / "jobs.py"

@@ -46,6 +46,7 @@ SCHEMA = "order_id text primary key"
         ),
     ],
 )
+@pytest.mark.real
 def test_another_day_is_another_job(tmp_path: Path, body: str, verdict: str) -> None:
     root = plain_repo(tmp_path.resolve() / "shop", jobs=JOBS.replace(BODY, body), changed=SPEC)
     schema = root / "schema.py"

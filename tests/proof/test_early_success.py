@@ -22,6 +22,7 @@ CHANGED = {"effects": []}
         (JOBS.replace(LATE, EARLY), {}, "proved"),  # it was sent, whatever becomes of its marker
     ],
 )
+@pytest.mark.real
 def test_success_is_said_when_it_is_one(
     tmp_path: Path, jobs: str, changed: dict[str, object], verdict: str
 ) -> None:

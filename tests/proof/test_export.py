@@ -44,6 +44,7 @@ def run_pytest(repo: Path, file: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.real
 def test_it_fails_now_and_passes_once_the_handler_is_mended(tmp_path: Path) -> None:
     repo = plain_repo(tmp_path / "repo", jobs=MARKED_FIRST)
     file = written(repo)
@@ -56,6 +57,7 @@ def test_it_fails_now_and_passes_once_the_handler_is_mended(tmp_path: Path) -> N
     assert mended.returncode == 0, mended.stdout
 
 
+@pytest.mark.real
 def test_it_is_skipped_with_a_reason_where_skillrun_is_not_installed(tmp_path: Path) -> None:
     file = written(plain_repo(tmp_path / "repo", jobs=MARKED_FIRST))
     # A package of that name without the proof.
@@ -80,6 +82,7 @@ def test_it_is_skipped_with_a_reason_where_skillrun_is_not_installed(tmp_path: P
     assert "skillrun is not installed" in done.stdout, done.stdout
 
 
+@pytest.mark.real
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
     repo = plain_repo(tmp_path / "repo", jobs=MARKED_FIRST)
     file = written(repo)
@@ -88,6 +91,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
         write_test(report, target_of(repo), repo, file)
 
 
+@pytest.mark.real
 def test_a_proof_without_a_witness_writes_nothing(tmp_path: Path) -> None:
     repo = plain_repo(tmp_path / "repo")
     report = proof_report(proof_of(repo, SCHEDULE), target_of(repo))
@@ -117,6 +121,7 @@ def test_text_of_a_repository_cannot_leave_its_literal(text: str, tmp_path: Path
     assert ast.literal_eval(call.keywords[1].value) == text
 
 
+@pytest.mark.real
 def test_a_schedule_that_shows_nothing_is_no_pass(tmp_path: Path) -> None:
     repo = plain_repo(tmp_path / "repo")
     spec = ".skillrun/jobs/handle-order.yaml"

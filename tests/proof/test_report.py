@@ -39,6 +39,7 @@ def text_of(report: Any) -> str:
     return "\n".join(shown.text for shown in proof_lines(report))
 
 
+@pytest.mark.real
 def test_a_proof_as_document_and_as_text(tmp_path: Path) -> None:
     repo = plain_repo(tmp_path / "repo")
     report = proof_report(proof_of(repo, only=None), target_of(repo))
@@ -101,6 +102,7 @@ def test_a_refutation_has_story_cause_and_replay(tmp_path: Path) -> None:
         assert word in shown
 
 
+@pytest.mark.real
 def test_a_schedule_that_holds_is_no_proof(tmp_path: Path) -> None:
     repo = plain_repo(tmp_path / "repo")
     report = proof_report(proof_of(repo, "redeliver"), target_of(repo), only="redeliver")
@@ -110,6 +112,7 @@ def test_a_schedule_that_holds_is_no_proof(tmp_path: Path) -> None:
     assert "under this one schedule; that is no proof" in text_of(report)
 
 
+@pytest.mark.real
 def test_a_boundary_that_is_never_reached_is_said_with_those_that_are(tmp_path: Path) -> None:
     repo = plain_repo(tmp_path / "repo")
     report = proof_report(
@@ -122,6 +125,7 @@ def test_a_boundary_that_is_never_reached_is_said_with_those_that_are(tmp_path: 
     assert "before:send#1" in text_of(report)
 
 
+@pytest.mark.real
 def test_a_single_run_that_fails_is_told(tmp_path: Path) -> None:
     repo = plain_repo(tmp_path / "repo", was=SEND, becomes=SEND + "            raise Away('x')\n")
     report = proof_report(proof_of(repo, None), target_of(repo))
@@ -130,6 +134,7 @@ def test_a_single_run_that_fails_is_told(tmp_path: Path) -> None:
     assert "the single run fails: Away: x (jobs.py:25)" in text_of(report)
 
 
+@pytest.mark.real
 def test_what_the_repository_says_is_bounded_and_escaped(tmp_path: Path) -> None:
     nasty = JOBS.replace("handle started order_id=%s", "%s \\x1b[31m\\u202e" + "y" * 900)
     report = proof_report(

@@ -10,6 +10,7 @@ import pytest
 import yaml
 from histories import ACKED, history, reference
 from plain_job import JOBS, SPEC, target_of
+from rows import real_but
 
 from skillrun.core.verdict import RiskGrade
 from skillrun.proof.attempt import try_prove
@@ -159,13 +160,13 @@ def proof_beside_rivals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: s
     return try_prove(target_of(helpers.build_tree(tmp_path / "repo", files)))
 
 
-@pytest.mark.parametrize(("body", "expected"), AT_RISK.values(), ids=AT_RISK)
+@pytest.mark.parametrize("name", real_but(AT_RISK, "check, then act"))
 def test_a_rival_that_is_overwritten_or_ignored_is_a_risk(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    body: str,
-    expected: dict[str, RiskGrade],
+    name: str,
 ) -> None:
+    body, expected = AT_RISK[name]
     proof = proof_beside_rivals(tmp_path, monkeypatch, body)
     found = {risk.judgement.rule: risk.judgement.grade for risk in proof.risks}
     assert found == expected
@@ -173,6 +174,7 @@ def test_a_rival_that_is_overwritten_or_ignored_is_a_risk(
 
 
 @pytest.mark.parametrize("body", SAFE.values(), ids=SAFE)
+@pytest.mark.real
 def test_who_keeps_a_rival_out_or_tells_of_it_is_at_no_risk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str
 ) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 import helpers
 import pytest
 from plain_job import SPEC, plain_repo, proof_of
+from rows import real_but
 
 import skillrun
 from skillrun.proof.sandbox import visible
@@ -103,6 +104,7 @@ def test_nothing_comes_through_the_namespaces(public_folder: Path) -> None:
 
 
 @needs_namespaces
+@pytest.mark.real
 def test_nor_where_an_ordinary_user_proves(public_folder: Path) -> None:
     answer = attack(public_folder, python_of_everybody(), *as_nobody())
     assert answer["walls"]["kind"] == "namespaces"
@@ -136,6 +138,7 @@ def test_without_namespaces_landlock_keeps_files_and_tcp(public_folder: Path) ->
 
 
 @pytest.mark.skipif(not can_deny(), reason="namespaces cannot be denied here on purpose")
+@pytest.mark.real
 def test_without_namespaces_the_same_for_an_ordinary_user(public_folder: Path) -> None:
     denied(attack(public_folder, python_of_everybody(), *as_nobody(), *DENY))
 
@@ -316,7 +319,7 @@ def hostile_proof(tmp_path: Path, code: str) -> Any:
     return proof_of(plain_repo(tmp_path / "repo", was=ZYGOTE, becomes=ZYGOTE + lines), None)
 
 
-@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("name", real_but(HOSTILE, "the handler writes into every descriptor"))
 def test_an_interpreter_that_is_attacked_ends_the_proof_with_a_line(
     name: str, tmp_path: Path
 ) -> None:
@@ -338,7 +341,7 @@ BOOTS = {
 }
 
 
-@pytest.mark.parametrize("name", BOOTS)
+@pytest.mark.parametrize("name", real_but(BOOTS, "stops itself"))
 def test_a_module_that_attacks_while_it_is_imported(name: str, tmp_path: Path) -> None:
     code, said = BOOTS[name]
     proof = proof_of(plain_repo(tmp_path / "repo", jobs=f"import os\n{code}\n"))
@@ -362,6 +365,7 @@ print(json.dumps([proof.verdict, proof.walls.kind, [j.message for j in proof.inc
 
 
 @pytest.mark.skipif(not can_deny(), reason="namespaces cannot be denied here on purpose")
+@pytest.mark.real
 def test_a_proof_without_namespaces_says_what_it_did_not_have(tmp_path: Path) -> None:
     tests = Path(__file__).parent.parent
     env = {**os.environ, "PYTHONPATH": f"{tests}:{tests / 'proof'}", "HOME": str(tmp_path)}
@@ -395,6 +399,7 @@ except OSError:
 
 
 @pytest.mark.skipif(not can_deny(), reason="namespaces cannot be denied here on purpose")
+@pytest.mark.real
 def test_a_socket_that_the_kernel_refuses_is_said_all_the_same(tmp_path: Path) -> None:
     tests = Path(__file__).parent.parent
     env = {**os.environ, "PYTHONPATH": f"{tests}:{tests / 'proof'}", "HOME": str(tmp_path)}
@@ -416,6 +421,7 @@ def test_a_word_of_a_server_that_is_not_started_is_said(tmp_path: Path) -> None:
 
 
 @needs_namespaces
+@pytest.mark.real
 def test_a_word_that_no_server_has_is_said(tmp_path: Path) -> None:
     said = said_of(tmp_path, services=["redis"], env={"R": "{redis.hots}"})
     assert "{redis.hots}: there is no such word" in said
@@ -433,6 +439,7 @@ exec(open("schema.py").read())
 
 
 @needs_namespaces
+@pytest.mark.real
 def test_private_servers_listen_on_the_loopback_of_the_sandbox_at_their_usual_ports(
     tmp_path: Path,
 ) -> None:
@@ -479,6 +486,7 @@ with psycopg.connect(os.environ["PG"]) as db:
 
 
 @needs_namespaces
+@pytest.mark.real
 def test_a_handler_that_knows_its_servers_by_host_and_port(tmp_path: Path) -> None:
     pytest.importorskip("psycopg")
     if find_postgres() is None or find_redis_server() is None:

@@ -74,6 +74,7 @@ FOLDER = "os.path.dirname(DB) + '/'"
         (f"open({FOLDER} + f'{{order_id}}.txt', 'a').write('paid')", "incomplete"),
     ],
 )
+@pytest.mark.real
 def test_a_report_is_proved_and_a_line_that_is_added_is_not(
     tmp_path: Path, code: str, verdict: str
 ) -> None:

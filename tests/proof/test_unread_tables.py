@@ -58,6 +58,7 @@ NOTE = "db.execute('insert {} into notes values (?, ?)', (order_id, 'sent'))"
 
 
 @pytest.mark.parametrize(("once", "verdict"), [("or replace", "proved"), ("", "incomplete")])
+@pytest.mark.real
 def test_an_upsert_is_proved_and_a_row_for_each_call_is_asked_for(
     tmp_path: Path, once: str, verdict: str
 ) -> None:

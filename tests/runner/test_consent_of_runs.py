@@ -57,12 +57,14 @@ def test_trust_once_whatever_is_edited_and_committed_here(repo: Path) -> None:
     assert given["data"]["commands"][1:] == ["make lint", "make test"]
 
 
+@pytest.mark.real
 def test_what_runs_is_shown_each_time(repo: Path) -> None:
     assert "runs: make lint; make test" in shops.run(repo, "--trust", code=0)
     (repo / "README.md").write_text("Another.\n")
     assert "runs: make lint; make test" in shops.run(repo, code=0)
 
 
+@pytest.mark.real
 def test_a_hostile_fork_runs_nothing_after_a_pull(repo: Path) -> None:
     shops.run(repo, "--trust", code=0)
     fork = repo.with_name("fork")
@@ -120,11 +122,13 @@ def test_an_agent_cannot_allow_itself_anything(repo: Path) -> None:
     assert done.returncode == 3
 
 
+@pytest.mark.real
 def test_in_ci_it_is_meant(repo: Path) -> None:
     shops.run(repo, "--trust", code=0, env={"CI": "true"})
     assert runs(repo) == 1
 
 
+@pytest.mark.real
 def test_an_agent_goes_on_where_a_person_has_consented(repo: Path) -> None:
     shops.run(repo, "--trust", code=0)
     (repo / "README.md").write_text("Another.\n")
@@ -133,6 +137,7 @@ def test_an_agent_goes_on_where_a_person_has_consented(repo: Path) -> None:
     assert runs(repo) == 2
 
 
+@pytest.mark.real
 def test_the_answer_is_kept_outside_the_repository(repo: Path) -> None:
     shops.run(repo, "--trust", code=0)
     kept = list((repo.with_name("repo.home") / "state" / "consent").iterdir())
@@ -184,6 +189,7 @@ def test_a_validation_that_changes_tracked_files(tested: Path) -> None:
     assert changed == ["shop/orders.py"]
 
 
+@pytest.mark.real
 def test_a_validation_that_writes_only_ignored_files(tested: Path) -> None:
     (tested / ".gitignore").write_text("build/\n.skillrun/ledger.db*\n")
     (tested / "Makefile").write_text("test:\n\tmkdir -p build; date > build/out\n")

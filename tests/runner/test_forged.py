@@ -160,6 +160,7 @@ def test_a_signature_does_not_move_to_another_run(finished_shop: Path) -> None:
     assert shops.stages(shops.report(finished_shop, code=1))["validate"] == "failed"
 
 
+@pytest.mark.real
 def test_a_ledger_that_a_clone_brings_along_is_not_believed(failing: Path, tmp_path: Path) -> None:
     """Its runs are those of whoever committed it, with another key."""
     (failing / "Makefile").write_text(shops.QUICK)
@@ -215,6 +216,7 @@ def test_what_skillrun_wrote_is_believed_again(finished_shop: Path) -> None:
     assert shops.worked(shops.report(finished_shop, code=0)) == ["validate"]
 
 
+@pytest.mark.real
 def test_after_a_redaction_it_is_believed_still(finished_shop: Path) -> None:
     n = last_event(finished_shop, "stage = 'validate'")["n"]
     words = ("ledger", "redact", run_of(finished_shop), str(n), "--reason", "long texts")

@@ -46,6 +46,7 @@ def find_questions(report: dict[str, object]) -> dict[str, list[str]]:
     return asked
 
 
+@pytest.mark.real
 def test_without_a_proof_it_is_pending_and_a_proof_is_the_next_step(tmp_path: Path) -> None:
     repo = shop_of_a_house(tmp_path / "shop", proof=False)
     report = shops.report(repo, "--trust", code=1)

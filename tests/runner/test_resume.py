@@ -13,6 +13,7 @@ from typing import Any
 import helpers
 import pytest
 import shops
+from rows import real_but
 
 
 @pytest.fixture
@@ -116,7 +117,7 @@ EDITS: dict[str, tuple[Callable[[Path], object], str, set[str], set[str]]] = {
 EACH_KIND = ("the handler", "a file that is gone", "a profile that was not there")
 
 
-@pytest.mark.parametrize("name", EDITS)
+@pytest.mark.parametrize("name", real_but(EDITS, *EACH_KIND))
 def test_an_edit_makes_the_right_stages_stale(name: str, repo: Path) -> None:
     change, named, must, must_not = EDITS[name]
     change(repo)
@@ -135,7 +136,7 @@ def test_an_edit_makes_the_right_stages_stale(name: str, repo: Path) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=[pytest.mark.real] * (name not in EACH_KIND)) for name in EDITS],
+    real_but(EDITS, "the handler"),
 )
 def test_a_resume_works_on_what_was_stale_and_nothing_else(name: str, repo: Path) -> None:
     EDITS[name][0](repo)
@@ -236,6 +237,7 @@ def test_new_run_starts_another_every_time(repo: Path) -> None:
     assert shops.report(repo, "--until", "contract", code=1)["run"]["id"] == ids[-1]
 
 
+@pytest.mark.real
 def test_until_stops_and_goes_on_later(tmp_path: Path) -> None:
     repo = shops.shop(tmp_path / "repo")
     report = shops.report(repo, "--until", "idempotency", code=1)
@@ -246,6 +248,7 @@ def test_until_stops_and_goes_on_later(tmp_path: Path) -> None:
     assert again["run"]["id"] == report["run"]["id"]
 
 
+@pytest.mark.real
 def test_status_knows_the_options_of_the_run(tmp_path: Path) -> None:
     repo = shops.shop(tmp_path / "repo")
     skill = tmp_path / "elsewhere" / "SKILL.md"

@@ -19,6 +19,7 @@ from shops import SKILL, asked, events, ledger_of, report, run, shop
 SLOW = "lint:\n\ttrue\n\ntest:\n\tsleep 60\n"
 
 
+@pytest.mark.real
 def test_status_shows_the_stages_of_an_invocation_at_work_and_of_one_that_died(
     tmp_path: Path,
 ) -> None:
@@ -51,6 +52,7 @@ def _wait_for_stages(repo: Path, count: int) -> dict[str, list[dict[str, str]]]:
 @pytest.mark.skipif(
     sys.platform == "darwin", reason="its file system refuses names that are not UTF-8"
 )
+@pytest.mark.real
 def test_a_folder_whose_name_is_not_utf_8(tmp_path: Path) -> None:
     built = shop(tmp_path / "shop")
     odd = tmp_path / os.fsdecode(b"caf\xe9")
@@ -77,6 +79,7 @@ def test_a_full_disk_behind_stdout_is_one_line(finished_shop: Path) -> None:
     assert "the output cannot be written" in done.stderr
 
 
+@pytest.mark.real
 def test_tests_that_nothing_runs_are_an_open_question(finished_shop: Path) -> None:
     repo = finished_shop
     (repo / "Makefile").unlink()
@@ -110,6 +113,7 @@ def test_a_misspelled_command_is_recognised(tmp_path: Path) -> None:
     assert "did you mean: skillrun status" in done.stderr
 
 
+@pytest.mark.real
 def test_an_interrupt_says_so_leaves_no_process_and_resumes(tmp_path: Path) -> None:
     repo = shop(tmp_path / "shop", makefile=SLOW.replace("60", "61.5"))
     env = helpers.clean_env(tmp_path / "shop.home")

@@ -8,9 +8,11 @@ import json
 from pathlib import Path
 
 import helpers
+import pytest
 from shops import SKILL, report, shop, stages, telemetry
 
 
+@pytest.mark.real
 def test_a_ledger_in_the_repository_is_neither_touched_nor_looked_at(tmp_path: Path) -> None:
     repo = shop(tmp_path / "shop")
     first = report(repo, "--trust", "--ledger", "audit.db", code=0)
@@ -40,6 +42,7 @@ def test_the_profile_cannot_lead_out_of_the_repository(tmp_path: Path) -> None:
     assert not (tmp_path / "runs.db").exists()
 
 
+@pytest.mark.real
 def test_a_start_commit_that_is_gone_leaves_the_touched_files_unknown(finished_shop: Path) -> None:
     repo = finished_shop
     helpers.git(repo, "checkout", "--quiet", "--orphan", "other")

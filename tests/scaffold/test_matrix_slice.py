@@ -39,6 +39,7 @@ SLICE = (
 )
 
 
+@pytest.mark.real
 def test_the_plainest_job_is_linted_typed_tested_and_proved(tmp_path: Path) -> None:
     assert judge(QUICK, tmp_path) == []
 
