@@ -84,6 +84,7 @@ except SystemExit:
 """
 
 
+@pytest.mark.real
 def test_a_fork_need_not_load_anything_of_skillrun(tmp_path: Path) -> None:
     """Modules move, and each that is loaded late is loaded by a thousand forks."""
     repo = shops.shop(tmp_path / "repo")

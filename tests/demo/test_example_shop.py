@@ -106,6 +106,7 @@ def test_its_own_tests_and_lint_pass(shop: Path, env: dict[str, str]) -> None:
     assert " passed" in done.stdout
 
 
+@pytest.mark.real
 def test_a_real_worker_takes_a_settled_order_from_the_broker(
     start: Callable[..., subprocess.Popen[bytes]], tmp_path: Path
 ) -> None:
@@ -174,6 +175,7 @@ def test_the_steps_differ_from_the_shop_only_where_they_are_wrong() -> None:
     ]
 
 
+@pytest.mark.real
 def test_the_wrong_step_fails_the_shops_own_tests(shop: Path, env: dict[str, str]) -> None:
     shutil.copytree(steps() / "2-permanent-error-retried", shop, dirs_exist_ok=True)
     done = subprocess.run(

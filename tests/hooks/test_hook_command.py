@@ -88,6 +88,7 @@ def test_a_changed_tree_is_blocked_again(repo: Path) -> None:
     assert hook_events(repo) == ["hook.blocked", "hook.blocked"]
 
 
+@pytest.mark.real
 def test_a_tree_that_changes_by_itself_holds_nobody_for_ever(repo: Path) -> None:
     for number in range(3):
         (repo / "dev.log").write_text("x" * number)

@@ -334,6 +334,7 @@ def _publish(root: str) -> None:
     publish_heads(ledger_in(Path(root)), NOTE, repo=open_repo(Path(root)))
 
 
+@pytest.mark.real
 def test_six_at_once_lose_no_note(repo: Path, tmp_path: Path) -> None:
     """Worktrees of one repository, each with a ledger elsewhere, write the same note at the same
     moment.

@@ -43,7 +43,11 @@ PAYLOADS = {
 }
 KILL = "kill@before:mail#1"
 
-pytestmark = pytest.mark.skipif(find_redis_server() is None, reason="no redis-server here")
+# A worker of its own for each test.
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.skipif(find_redis_server() is None, reason="no redis-server here"),
+]
 
 
 @dataclass
@@ -389,7 +393,6 @@ def test_a_cron_job_has_one_try_and_an_id_of_its_tick(tmp_path: Path) -> None:
         ]
 
 
-@pytest.mark.real
 @pytest.mark.parametrize(("options", "verdict"), [(", max_tries=9", "proved"), ("", "refuted")])
 def test_a_cron_job_with_tries_for_deaths_is_proved(
     tmp_path: Path, options: str, verdict: str

@@ -21,6 +21,10 @@ from skillrun.proof.schedule import Schedule, parse_schedule
 from skillrun.proof.setting import Setting
 from skillrun.proof.zygote import BootFailed
 
+# A worker of its own for each test.
+pytestmark = pytest.mark.real
+
+
 SETTINGS = """
     import os
     SECRET_KEY = "x"

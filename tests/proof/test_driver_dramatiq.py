@@ -17,6 +17,9 @@ from skillrun.proof.history import History
 from skillrun.proof.schedule import parse_schedule
 from skillrun.proof.setting import Setting
 
+# A worker of its own for each test.
+pytestmark = pytest.mark.real
+
 HEAD = """
 import sqlite3, os
 import dramatiq

@@ -20,6 +20,10 @@ from skillrun.proof.schedule import parse_schedule
 from skillrun.proof.setting import Setting
 from skillrun.proof.zygote import BootFailed
 
+# A worker of its own for each test.
+pytestmark = pytest.mark.real
+
+
 HEAD = """
     import sqlite3
     from huey import MemoryHuey, RedisHuey, SqliteHuey, crontab

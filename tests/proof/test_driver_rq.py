@@ -24,6 +24,10 @@ from skillrun.proof.services.find import find_redis_server
 from skillrun.proof.setting import Setting
 from skillrun.proof.zygote import BootFailed
 
+# A worker of its own for each test.
+pytestmark = pytest.mark.real
+
+
 CORPUS = Path(__file__).parent / "corpus" / "rq_reminder"
 JOBS, JOB = "clinic/reminders.py", "from rq.job import Job\n"
 ENQUEUE = "    texts.enqueue(\n"

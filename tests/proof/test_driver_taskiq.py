@@ -36,7 +36,11 @@ IMPORTED = "from taskiq_redis import ListRedisScheduleSource, RedisStreamBroker\
 KIQ = "    await announce.kiq(parcel_id=parcel_id, address=address)\n"
 Edit = tuple[str, str, str]
 
-pytestmark = pytest.mark.skipif(find_redis_server() is None, reason="no redis-server here")
+# A worker of its own for each test.
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.skipif(find_redis_server() is None, reason="no redis-server here"),
+]
 
 
 def build(root: Path, *edits: Edit) -> Path:
@@ -137,7 +141,6 @@ def test_a_broker_that_acknowledges_nothing_loses_the_job(tmp_path: Path, name: 
 
 
 @edited(*broker("RedisStreamSentinelBroker", "[('localhost', 26379)], 'main'"))
-@pytest.mark.real
 def test_a_stream_whose_pending_messages_nobody_claims(office: Explorer) -> None:
     assert "RedisStreamSentinelBroker claims nothing" in office.facts.on_kill
     assert settled(under(office, "once")) == [("acked", 0.0)]
@@ -155,13 +158,11 @@ due ="""
 
 
 @edited((BROKER, STREAM, "Notified(REDIS)"), (BROKER, "\ndue =", NOTIFIED))
-@pytest.mark.real
 def test_a_notification_comes_once(office: Explorer) -> None:
     assert settled(under(office, KILL)) == [("lost", 0.0)]
 
 
 @edited((TASKS, "@broker.task\n", "@broker.task(ack_type='when_received')\n"))
-@pytest.mark.real
 def test_what_is_acknowledged_early_is_lost(office: Explorer) -> None:
     assert (office.facts.acks_late, settled(under(office, KILL))) == (False, [("lost", 0.0)])
     assert settled(under(office, "once")) == [("acked", 0.0)]
@@ -175,7 +176,6 @@ def test_what_is_acknowledged_early_is_lost(office: Explorer) -> None:
         "from taskiq import AcknowledgeType\n\nfrom parcels import carrier",
     ),
 )
-@pytest.mark.real
 def test_a_label_is_a_text_and_an_enumeration_none_that_is_known(office: Explorer) -> None:
     history = under(office, "once")
     assert settled(history)[:2] == [("requeued", 120.0)] * 2
@@ -196,7 +196,6 @@ def test_what_nobody_acknowledges_comes_again(office: Explorer) -> None:
         "            raise LookupError('a middleware that fails')\n",
     )
 )
-@pytest.mark.real
 def test_what_a_middleware_raises_leaves_the_message_pending(office: Explorer) -> None:
     history = under(office, "raise=parcels.carrier:Rejected@before:announcement#1")
     assert settled(history) == [("requeued", 120.0), ("acked", 0.0)]
@@ -250,7 +249,6 @@ LATER = """    when = datetime.now(timezone.utc) + timedelta(hours=1)
         "from contextlib import closing\nfrom datetime import datetime, timedelta, timezone\n",
     ),
 )
-@pytest.mark.real
 def test_a_job_that_is_put_off_comes_later(office: Explorer) -> None:
     caller = office.caller
     assert caller is not None
@@ -258,7 +256,6 @@ def test_a_job_that_is_put_off_comes_later(office: Explorer) -> None:
     assert under(office, "once").runs[0].outcome == "succeeded"
 
 
-@pytest.mark.real
 def test_what_no_broker_listens_to_is_not_published_to_it(tmp_path: Path) -> None:
     slow = KIQ.replace("announce.kiq", "announce.kicker().with_labels(queue_name='slow').kiq")
     root = build(tmp_path.resolve() / "office", (COUNTER, KIQ, slow))
@@ -278,7 +275,6 @@ def test_what_no_broker_listens_to_is_not_published_to_it(tmp_path: Path) -> Non
         ),
     )
 )
-@pytest.mark.real
 def test_the_next_job_has_the_labels_and_an_id_like_the_applications(office: Explorer) -> None:
     messages = office.origin.messages
     assert (messages[0]["id"], messages[1]["id"]) == ("a-7", "a-8")
@@ -317,7 +313,6 @@ def start(state):
         "from taskiq import Context, TaskiqDepends, TaskiqEvents\n\nfrom parcels import carrier",
     ),
 )
-@pytest.mark.real
 def test_events_and_dependencies_are_taskiqs_own(office: Explorer) -> None:
     assert [event["key"] for event in under(office, "once").performed()] == ["'parcel-7'"]
     history = under(office, "raise=parcels.carrier:Rejected@before:announcement#1")
@@ -331,7 +326,6 @@ def test_events_and_dependencies_are_taskiqs_own(office: Explorer) -> None:
     (TASKS, "    await carrier", "    await asyncio.sleep(90)\n    await carrier"),
     (TASKS, "import logging\n", "import asyncio\nimport logging\n"),
 )
-@pytest.mark.real
 def test_time_that_is_slept_beyond_the_timeout_is_an_error(office: Explorer) -> None:
     history = under(office, "once")
     assert not history.performed()
@@ -355,7 +349,6 @@ def test_time_that_is_slept_beyond_the_timeout_is_an_error(office: Explorer) -> 
         ),
     ],
 )
-@pytest.mark.real
 def test_what_cannot_be_run_is_said(tmp_path: Path, edits: tuple[Edit, ...], words: str) -> None:
     with setting_of(build(tmp_path.resolve() / "office", *edits)) as setting:
         setting.start_servers()
@@ -380,7 +373,6 @@ def test_what_cannot_be_run_is_said(tmp_path: Path, edits: tuple[Edit, ...], wor
         "",
     ),
 )
-@pytest.mark.real
 def test_a_tick_is_what_the_scheduler_sends(office: Explorer) -> None:
     history = under(office, "once")
     assert [event["key"] for event in history.performed()] == ["'parcel-7'"]

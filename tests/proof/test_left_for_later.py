@@ -111,6 +111,7 @@ def test_what_does_nothing_later_stays_proved(name: str, tmp_path: Path) -> None
     assert proof.verdict == "proved", said_by(proof)
 
 
+@pytest.mark.real
 def test_a_thread_and_a_function_of_atexit_are_told_at_the_end(tmp_path: Path) -> None:
     jobs = """
         import atexit, os, threading

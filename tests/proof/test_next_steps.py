@@ -14,11 +14,9 @@ def made() -> dict[str, bool]:
     found: dict[str, bool] = {}
     for path in (Path(skillrun.__file__).parent / "proof").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
-            if not (
-                isinstance(node, ast.Call)
-                and ast.unparse(node.func) == "Judgement"
-                and len(node.args) > 1
-            ):
+            if not isinstance(node, ast.Call) or len(node.args) < 2:
+                continue
+            if not isinstance(node.func, ast.Name) or node.func.id != "Judgement":
                 continue
             rule = node.args[1]
             if ast.unparse(node.args[0]) == "INCOMPLETE" and isinstance(rule, ast.Constant):

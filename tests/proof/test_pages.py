@@ -142,6 +142,7 @@ def main(payload):
 
 
 @needs_copying
+@pytest.mark.real
 def test_the_third_delivery_meets_the_faults_of_the_second_no_more(tmp_path: Path) -> None:
     """The first one imports what is read ahead from then on, so its pages are not the usual ones."""
     history = hooked.history(tmp_path, FAULTS, "redeliver redeliver")

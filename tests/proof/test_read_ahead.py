@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import hooked
+import pytest
 from test_store_sqlite import DB
 
 from skillrun.probe import frames
@@ -31,6 +32,7 @@ OPENS = """
     """
 
 
+@pytest.mark.real
 def test_the_code_of_a_library_is_read_by_the_first_delivery_alone(tmp_path: Path) -> None:
     with hooked.explorer(tmp_path, {"jobs.py": OPENS}, **DB) as made:
         first, second, third = [made.run(ONCE).runs[0].first("raised") for _ in range(3)]

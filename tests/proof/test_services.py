@@ -542,6 +542,7 @@ def test_a_user_namespace_reaches_it(postgres: PostgresServer) -> None:
     assert done.stdout == "('first',)\n", done.stderr
 
 
+@pytest.mark.real
 def test_a_folder_is_used_again_and_empty_also_after_a_kill(short: Path) -> None:
     need(find_postgres(), "postgres")
     (short / "data.new").mkdir()
@@ -559,6 +560,7 @@ def test_a_folder_is_used_again_and_empty_also_after_a_kill(short: Path) -> None
         assert server.query("SELECT 1") == [[1]]
 
 
+@pytest.mark.real
 def test_nothing_is_left_of_a_stopped_postgres_in_a_closed_folder(tmp_path: Path) -> None:
     """As root the server runs elsewhere, in a folder that goes with it."""
     need(find_postgres(), "postgres")
@@ -584,6 +586,7 @@ time.sleep(60)
 """
 
 
+@pytest.mark.real
 def test_a_killed_skillrun_takes_its_servers_along(short: Path) -> None:
     need(find_redis_server(), "redis-server")
     need(find_postgres(), "postgres")

@@ -49,11 +49,13 @@ def test_setup_handler_and_queries_meet_in_the_scratch(tmp_path: Path) -> None:
     assert (tmp_path / "data" / "shop.db").read_bytes() == before
 
 
+@pytest.mark.real
 def test_a_folder_that_is_not_there_is_no_reason_to_make_it(tmp_path: Path) -> None:
     hooked.history(tmp_path, HANDLER, **PROOF)
     assert not (tmp_path / "data").exists()
 
 
+@pytest.mark.real
 def test_a_committed_file_begins_as_its_copy(tmp_path: Path) -> None:
     rows = "sqlite3.connect('rates.db').execute('select * from r').fetchall()"
     reads = f"import sqlite3\ndef main(payload):\n    assert {rows}\n"

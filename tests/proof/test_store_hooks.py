@@ -14,6 +14,7 @@ needs_redis = pytest.mark.skipif(find_redis_server() is None, reason="no Redis s
 
 
 @needs_redis
+@pytest.mark.real
 def test_each_command_is_a_boundary_with_its_key(tmp_path: Path) -> None:
     delivery = hooked.run(
         tmp_path,
@@ -89,6 +90,7 @@ def test_a_pipeline_is_one_boundary(tmp_path: Path) -> None:
 
 
 @needs_redis
+@pytest.mark.real
 def test_locks_and_scripts_are_the_same_however_warm_the_server_is(tmp_path: Path) -> None:
     """A script that the server does not know yet is loaded inside of its own boundary."""
     code = """
@@ -109,6 +111,7 @@ def test_locks_and_scripts_are_the_same_however_warm_the_server_is(tmp_path: Pat
 
 
 @needs_redis
+@pytest.mark.real
 def test_asyncio_commands_at_once_are_all_seen(tmp_path: Path) -> None:
     delivery = hooked.run(
         tmp_path,
@@ -132,6 +135,7 @@ def test_asyncio_commands_at_once_are_all_seen(tmp_path: Path) -> None:
 
 
 @needs_redis
+@pytest.mark.real
 def test_a_kill_after_a_command_leaves_what_it_wrote(tmp_path: Path) -> None:
     code = """
         import os, redis
@@ -148,6 +152,7 @@ def test_a_kill_after_a_command_leaves_what_it_wrote(tmp_path: Path) -> None:
 
 
 @needs_redis
+@pytest.mark.real
 def test_what_is_not_the_handlers_is_silent_and_the_proofs_server_is_no_network(
     tmp_path: Path,
 ) -> None:
@@ -182,6 +187,7 @@ def test_another_redis_is_network(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("when", ["import pymysql", "pass"])
+@pytest.mark.real
 def test_a_driver_that_cannot_be_seen_into_is_said_once(tmp_path: Path, when: str) -> None:
     pytest.importorskip("pymysql")
     delivery = hooked.run(
@@ -201,6 +207,7 @@ def test_a_driver_that_cannot_be_seen_into_is_said_once(tmp_path: Path, when: st
     assert stores == [("MySQL (pymysql)", ("jobs.py", 6))]
 
 
+@pytest.mark.real
 def test_drivers_of_c_are_said_too(tmp_path: Path) -> None:
     """A function and a class without any Python in them, under the names of real drivers."""
     files = {
@@ -221,6 +228,7 @@ def test_drivers_of_c_are_said_too(tmp_path: Path) -> None:
     assert [e["detail"] for e in delivery.all("undeclared")] == ["ODBC (pyodbc)", "SQLite (apsw)"]
 
 
+@pytest.mark.real
 def test_a_connection_that_an_unseen_driver_opened_at_import_is_said(tmp_path: Path) -> None:
     files = {
         "duckdb.py": "from _sqlite3 import complete_statement as connect\n",
@@ -231,6 +239,7 @@ def test_a_connection_that_an_unseen_driver_opened_at_import_is_said(tmp_path: P
     assert [e["detail"] for e in delivery.all("undeclared")] == ["DuckDB, opened at import"]
 
 
+@pytest.mark.real
 def test_a_driver_that_is_only_imported_is_not_said(tmp_path: Path) -> None:
     pytest.importorskip("pymysql")
     delivery = hooked.run(
@@ -239,6 +248,7 @@ def test_a_driver_that_is_only_imported_is_not_said(tmp_path: Path) -> None:
     assert not list(delivery.all("undeclared"))
 
 
+@pytest.mark.real
 def test_a_module_is_hooked_though_somebody_only_asked_for_it_before(tmp_path: Path) -> None:
     files = {
         "duckdb.py": "from _sqlite3 import complete_statement as connect\n",
@@ -255,6 +265,7 @@ def test_a_module_is_hooked_though_somebody_only_asked_for_it_before(tmp_path: P
     assert [e["detail"] for e in delivery.all("undeclared")] == ["DuckDB"]
 
 
+@pytest.mark.real
 def test_a_late_import_of_libpq_is_no_process_of_the_handlers(tmp_path: Path) -> None:
     delivery = hooked.run(tmp_path, "def main(payload):\n    import psycopg\n")
     assert not list(delivery.all("undeclared"))

@@ -78,6 +78,7 @@ def test_legacy_transactions_open_with_a_write_and_end_with_the_block(tmp_path: 
     assert event["store"] == "sqlite:{scratch}/shop.db"
 
 
+@pytest.mark.real
 def test_transactions_in_sql(tmp_path: Path) -> None:
     delivery = hooked.run(
         tmp_path,
@@ -102,6 +103,7 @@ def test_transactions_in_sql(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.real
 def test_a_script_is_its_statements(tmp_path: Path) -> None:
     delivery = hooked.run(
         tmp_path,
@@ -126,6 +128,7 @@ def test_a_script_is_its_statements(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.real
 def test_a_script_with_a_trigger(tmp_path: Path) -> None:
     delivery = hooked.run(
         tmp_path,
@@ -153,6 +156,7 @@ def test_a_kill_before_the_commit_loses_the_write(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(newest() is None, reason="no Python 3.12 here")
+@pytest.mark.real
 def test_the_autocommit_attribute(tmp_path: Path) -> None:
     delivery = hooked.run(
         tmp_path,
@@ -226,12 +230,14 @@ CLOCK = """
 
 
 @pytest.mark.parametrize("python", other_pythons())
+@pytest.mark.real
 def test_sqlites_own_clock_is_the_virtual_one_and_breaks_no_schema(
     tmp_path: Path, python: str
 ) -> None:
     hooked.run(tmp_path, CLOCK, python=python, env={"DB": "{scratch}/shop.db"})
 
 
+@pytest.mark.real
 def test_an_index_on_a_date_that_another_process_made_goes_on_to_work(tmp_path: Path) -> None:
     make = MAKE.replace("(id integer, v)", "(id integer, v); create index i on t (date(v))")
     code = lines(
@@ -270,6 +276,7 @@ SQLALCHEMY = """
 
 
 @pytest.mark.parametrize("early", ["", "1"])
+@pytest.mark.real
 def test_sqlalchemy(tmp_path: Path, early: str) -> None:
     pytest.importorskip("sqlalchemy")
     delivery = hooked.run(
@@ -286,6 +293,7 @@ def test_sqlalchemy(tmp_path: Path, early: str) -> None:
     assert notes == ([("connection-before-fork", ("jobs.py", 15))] if early else [])
 
 
+@pytest.mark.real
 def test_django(tmp_path: Path) -> None:
     pytest.importorskip("django")
     delivery = hooked.run(
@@ -325,6 +333,7 @@ def test_django(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.real
 def test_aiosqlite(tmp_path: Path) -> None:
     pytest.importorskip("aiosqlite")
     delivery = hooked.run(
@@ -345,6 +354,7 @@ def test_aiosqlite(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.real
 def test_classes_of_the_repositorys_own(tmp_path: Path) -> None:
     delivery = hooked.run(
         tmp_path,
@@ -368,6 +378,7 @@ def test_classes_of_the_repositorys_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("python", other_pythons())
+@pytest.mark.real
 def test_what_returns_rows_is_committed_before_anybody_can_die(tmp_path: Path, python: str) -> None:
     handler = lines(
         "c.isolation_level = None",

@@ -37,11 +37,13 @@ def raised(history: History) -> list[str]:
     return [str(run.raised["error"]) for run in history.runs if run.raised is not None]
 
 
+@pytest.mark.real
 def test_who_waits_is_seen_and_gets_the_lock(explorer: Explorer) -> None:
     history = explorer.run(parse_schedule(AT_ONCE))
     assert (raised(history), history.notes) == ([], ())
 
 
+@pytest.mark.real
 def test_where_nobody_sees_it_nothing_is_said(
     explorer: Explorer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -53,6 +55,7 @@ def test_where_nobody_sees_it_nothing_is_said(
     ]
 
 
+@pytest.mark.real
 def test_a_machine_that_is_less_busy_the_next_time_decides(
     explorer: Explorer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

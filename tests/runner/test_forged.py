@@ -147,6 +147,7 @@ def test_a_waiver_that_somebody_appended_waives_nothing(failing: Path) -> None:
     assert shops.stages(shops.report(failing, code=1))["validate"] == "failed"
 
 
+@pytest.mark.real
 def test_a_signature_does_not_move_to_another_run(finished_shop: Path) -> None:
     """The files are the same, and what the command needs besides them is gone."""
     needed = finished_shop.with_name("needed")
@@ -176,6 +177,7 @@ def test_a_ledger_that_a_clone_brings_along_is_not_believed(failing: Path, tmp_p
     shops.run(repo, code=3)
 
 
+@pytest.mark.real
 def test_a_run_with_an_edited_row_is_left_and_a_new_one_begins(finished_shop: Path) -> None:
     before = run_of(finished_shop)
     with closing(sqlite3.connect(shops.ledger_of(finished_shop))) as db, db:

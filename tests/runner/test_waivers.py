@@ -31,6 +31,7 @@ def test_on_the_command_line_and_recorded(repo: Path) -> None:
     assert len(shops.events(shops.ledger_of(repo), "waiver.given")) == 1
 
 
+@pytest.mark.real
 def test_a_waived_stage_holds_up_nothing_and_makes_no_success(repo: Path) -> None:
     """Nor do the shop's own tests, which say of the handler what the stage retry says."""
     report = shops.report(repo, "--waive", "retry=x", "--waive", "tests=x", "--trust", code=1)

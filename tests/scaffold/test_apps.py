@@ -7,6 +7,7 @@ from pathlib import Path
 
 import helpers
 import pytest
+from rows import real_but
 from samples import Combination, spec
 from samples import files as files_of
 from writing import case_of, write
@@ -196,7 +197,7 @@ def test_what_counts_outcomes_is_imported_by_the_handler_alone(tmp_path: Path) -
     assert counting == [TASKS]
 
 
-@pytest.mark.parametrize("where", ["setting", "fixture"])
+@pytest.mark.parametrize("where", real_but(["setting", "fixture"], "setting"))
 def test_its_tests_run_where_a_celery_task_that_is_run_at_once_raises(
     tmp_path: Path, where: str
 ) -> None:

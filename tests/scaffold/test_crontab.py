@@ -13,6 +13,7 @@ from skillrun.frameworks.apscheduler.scaffold import cron_trigger
 from skillrun.frameworks.common.crontab import both_days, every_fields, read_fields
 from skillrun.proof.ticks import cron_fields
 
+DAYS = 70
 START = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 SCHEDULES = (
     "*/5 * * * *",
@@ -36,8 +37,8 @@ SCHEDULES = (
 )
 
 
-def minutes(days: int) -> Iterator[datetime.datetime]:
-    return (START + datetime.timedelta(minutes=minute) for minute in range(days * 1440))
+def minutes() -> Iterator[datetime.datetime]:
+    return (START + datetime.timedelta(minutes=minute) for minute in range(DAYS * 1440))
 
 
 def due(schedule: str) -> set[datetime.datetime]:
@@ -45,15 +46,14 @@ def due(schedule: str) -> set[datetime.datetime]:
     fields = cron_fields(schedule)
     assert fields is not None
     minute, hour, day, month, week = fields
-    return {
-        moment
-        for moment in minutes(70)
-        if moment.minute in minute
-        and moment.hour in hour
-        and moment.day in day
-        and moment.month in month
-        if {moment.isoweekday(), moment.isoweekday() % 7} & week
-    }
+    times = [datetime.timedelta(hours=at, minutes=past) for at in hour for past in minute]
+    found: set[datetime.datetime] = set()
+    for number in range(DAYS):
+        date = START + datetime.timedelta(days=number)
+        is_day = date.day in day and date.month in month
+        if is_day and {date.isoweekday(), date.isoweekday() % 7} & week:
+            found.update(date + time for time in times)
+    return found
 
 
 @pytest.mark.real
@@ -62,7 +62,7 @@ def test_huey_fires_when_cron_does(schedule: str) -> None:
     fields = read_fields(schedule)
     assert fields is not None
     fires = crontab(**fields, strict=True)
-    assert {moment for moment in minutes(70) if fires(moment)} == due(schedule)
+    assert {moment for moment in minutes() if fires(moment)} == due(schedule)
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)

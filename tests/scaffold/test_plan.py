@@ -76,6 +76,7 @@ def test_it_passes_the_linters_and_its_own_tests(written: Written) -> None:
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.real
 def test_names_of_the_repository_are_hidden_by_none_of_the_scaffold(tmp_path: Path) -> None:
     """A session that is called session, and models in a module model."""
     combination = samples.Combination("celery", store="sqlalchemy")

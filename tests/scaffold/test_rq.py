@@ -299,6 +299,7 @@ def test_its_own_tests_are_green_and_notice_a_lost_effect(
     assert written.run("pytest", "-q", "tests").returncode == 1
 
 
+@pytest.mark.real
 def test_its_own_tests_ask_no_server(tmp_path: Path) -> None:
     """RQ before 2 tells Redis of each attempt: `Job.perform` begins so there."""
     written = write(tmp_path, BASE)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import samples
+from rows import real_but
 from samples import Combination
 from writing import Written, write
 
@@ -33,10 +34,11 @@ def renamed(folder: Path, combination: Combination, module: str) -> Written:
     return write(folder, combination, more, without=("shop/db.py",))
 
 
-@pytest.mark.parametrize(("framework", "store", "module", "name"), CASES)
+@pytest.mark.parametrize("case", real_but(CASES, CASES[0]), ids=" ".join)
 def test_a_module_of_the_repository_is_not_hidden_in_its_tests(
-    framework: str, store: str, module: str, name: str, tmp_path: Path
+    case: tuple[str, str, str, str], tmp_path: Path
 ) -> None:
+    framework, store, module, name = case
     written = renamed(tmp_path, Combination(framework, store=store), module)
     (path,) = [
         change.path for change in written.plan.changes if change.path.startswith("tests/test_")
