@@ -15,6 +15,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import first_commit
 import forks
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -86,9 +87,13 @@ def build_tree(root: Path, files: Mapping[str, str | bytes]) -> Path:
     is missing.
     """
     root.mkdir(parents=True, exist_ok=True)
+    is_empty = not any(root.iterdir())
     if not (root / ".git").exists():
         shutil.copytree(_initialised(), root / ".git", ignore=shutil.ignore_patterns("*.sample"))
     write_files(root, files)
+    if is_empty and first_commit.is_plain(files):
+        first_commit.write_first_commit(root, files)
+        return root
     git(root, "add", "--all")
     git(root, "commit", "--quiet", "--allow-empty", "--message", "First")
     return root
