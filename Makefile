@@ -31,11 +31,11 @@ test: $(VENV)/.installed
 	@$(BIN)/python -m compileall -q skillrun
 	$(BIN)/python -m pytest -n auto --dist worksteal -m 'not long and not real and not hostile'
 
-# Seconds each: MCP clients, verify, the tests stage, doctor, real workers.
+# Seconds each: proofs, drivers, MCP clients, verify, the tests stage, doctor, real workers, runs from nothing to their end.
 real: $(VENV)/.installed
 	$(BIN)/python -m pytest -n auto --dist worksteal -m 'real and not long and not hostile'
 
-# Every bad file in every place where skillrun opens one; `make test` has the rows that were once wrong.
+# Every bad file in every place where skillrun opens one; `make test` has one of each kind.
 hostile: $(VENV)/.installed
 	$(BIN)/python -m pytest -n auto --dist worksteal -m hostile
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import helpers
 import psycopg
 import pytest
+from rows import real_but
 from test_ledger_ship import fill, here, more, server, url  # noqa: F401
 
 from skillrun.core.errors import Blocked
@@ -95,7 +96,11 @@ def said(*args: str, ledger: str | Path, cwd: Path) -> subprocess.CompletedProce
 
 
 @pytest.mark.parametrize(
-    "words", [["list"], ["stats"], ["query", "recent-runs"], ["show"], ["verify"], ["export"]]
+    "words",
+    real_but(
+        [["list"], ["stats"], ["query", "recent-runs"], ["show"], ["verify"], ["export"]],
+        ["verify"],
+    ),
 )
 def test_the_commands_read_it_like_a_file(url: str, tmp_path: Path, words: list[str]) -> None:  # noqa: F811
     runs = fill(tmp_path / "ledger.db", runs=2)

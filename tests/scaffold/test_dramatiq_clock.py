@@ -128,6 +128,7 @@ def test_in_django_its_line_is_read_through_the_command_and_the_commit(tmp_path:
     ]
 
 
+@pytest.mark.real
 def test_a_publisher_of_ones_own_is_left_to_its_callers(tmp_path: Path) -> None:
     """What arguments it takes is not known; the message is."""
     own = "from shop.tasks import sweep\n\n\ndef order_paid(order):\n    sweep.send(order.id)\n"
