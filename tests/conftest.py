@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,19 @@ NOT_OURS = (
     *("CLAUDE", "CODEX_", "CURSOR_", "GEMINI_", "AGENT", "AI_AGENT"),
     *("GIT_", "SKILLRUN_", "CELERY_", "SHOP_"),
 )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Ten thousand tests are found, and nothing of them is garbage: nobody looks for it meanwhile,
+    nor again and again while they run.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture(scope="session")
