@@ -304,6 +304,7 @@ def test_help_starts_light(tmp_path: Path, typer_alone: set[str]) -> None:
         assert (loaded(tmp_path / "repo", *args) - typer_alone) & HEAVY == set()
 
 
+@pytest.mark.real
 def test_status_and_an_unchanged_resume_start_light(
     finished_shop: Path, typer_alone: set[str]
 ) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import fixtures_repos as odd
 import helpers
+import pytest
 import shops
 
 
@@ -84,6 +85,7 @@ def test_every_independent_problem_at_once(tmp_path: Path) -> None:
     assert statuses["retry"] == "failed"
 
 
+@pytest.mark.real
 def test_a_profile_that_contradicts_the_code_is_a_finding(finished_shop: Path) -> None:
     repo = finished_shop
     helpers.write_files(

@@ -91,6 +91,7 @@ def test_no_other_given_file_does_either(repo: Path, args: tuple[str, ...], kind
     ends_well(repo, *(word.replace("FILE", str(path)) for word in args))
 
 
+@pytest.mark.real  # git itself is waited for
 @pytest.mark.parametrize("name", [".gitignore", "deep/down/.gitattributes"])
 def test_a_pipe_that_git_would_wait_for_is_named(repo: Path, name: str) -> None:
     hostile.put(repo, name, "pipe")

@@ -82,6 +82,7 @@ def test_detect(tmp_path: Path) -> None:
     assert found["primary"] == "celery"
 
 
+@pytest.mark.real
 def test_detect_writes_a_profile_as_published(finished_shop: Path) -> None:
     repo = finished_shop
     helpers.run_cli("detect", "--write", cwd=repo)

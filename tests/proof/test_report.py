@@ -150,6 +150,7 @@ def test_what_the_repository_says_is_bounded_and_escaped(tmp_path: Path) -> None
     assert max(map(len, text_of(report).splitlines())) < 2500
 
 
+@pytest.mark.real
 def test_the_plan_names_boundaries_and_schedules(tmp_path: Path) -> None:
     from skillrun.proof.attempt import try_look
 

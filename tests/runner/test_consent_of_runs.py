@@ -41,6 +41,7 @@ def test_nothing_runs_without_consent(repo: Path) -> None:
     assert runs(repo) == 0
 
 
+@pytest.mark.real
 def test_trust_once_whatever_is_edited_and_committed_here(repo: Path) -> None:
     shops.run(repo, "--trust", code=0)
     assert runs(repo) == 1

@@ -80,7 +80,10 @@ def test_input_is_empty_and_there_is_no_terminal(tmp_path: Path) -> None:
     assert result.tail == "none\n"
 
 
-def test_the_time_limit_ends_a_command_and_its_children_that_ignore_sigterm(tmp_path: Path) -> None:
+def test_the_time_limit_ends_a_command_and_its_children_that_ignore_sigterm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("skillrun.validations.run.GRACE_S", 0.5)
     command = "trap '' TERM; (trap '' TERM; sleep 51.3) & echo begun; sleep 51.3; sleep 51.3"
     begin = time.monotonic()
     result = run_command(command, cwd=tmp_path, timeout_s=0.4)
