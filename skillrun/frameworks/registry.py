@@ -17,6 +17,7 @@ from skillrun.frameworks import (
     plain_cron,
     procrastinate,
     rq,
+    saq,
     taskiq,
 )
 from skillrun.frameworks.features import Features
@@ -38,6 +39,7 @@ FRAMEWORKS: dict[str, Framework] = {
     "plain-cron": plain_cron,
     "procrastinate": procrastinate,
     "rq": rq,
+    "saq": saq,
     "taskiq": taskiq,
 }
 

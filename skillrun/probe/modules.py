@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from collections.abc import Callable, Iterator
+from typing import Any
 
 _NOT_OWN = {
     "node_modules",
@@ -28,6 +30,19 @@ def whose_text(fits: Callable[[bytes], bool], root: str, near: str) -> Iterator[
         name = _import_name(path)
         if name:
             yield name
+
+
+def import_whose_text(
+    fits: Callable[[bytes], bool], root: str, near: str, broken: list[str]
+) -> Iterator[Any]:
+    """Those files as modules. Why one cannot be imported is added to `broken`, in words."""
+    for name in whose_text(fits, root, near):
+        try:
+            module = importlib.import_module(name)
+        except (Exception, SystemExit) as error:
+            broken.append(f"; {name} cannot be imported: {type(error).__name__}: {error}")
+            continue
+        yield module
 
 
 def _files(root: str) -> Iterator[str]:

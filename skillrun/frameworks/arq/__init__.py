@@ -54,9 +54,10 @@ def find_handler(project: Project, use: FrameworkUse, handler: str) -> Definitio
 
 def find_registration(project: Project, use: FrameworkUse, handler: Definition) -> Place | None:
     """The entry in the worker's `functions` or `cron_jobs`, or None."""
-    from skillrun.frameworks.arq.workers import registration
+    from skillrun.frameworks.arq.workers import MANNER
+    from skillrun.frameworks.common import listed
 
-    return registration(project, handler)
+    return listed.find_registration(project, MANNER, handler)
 
 
 def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Policy:

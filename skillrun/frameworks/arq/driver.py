@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import importlib
 import inspect
 import logging
 import re
@@ -38,14 +37,14 @@ from arq.jobs import deserialize_job_raw, deserialize_result
 from arq.utils import timestamp_ms, to_unix_ms
 from arq.version import VERSION
 from arq.worker import Worker, func, get_kwargs
-from redis.asyncio import ConnectionPool, UnixDomainSocketConnection
 
 from ...probe import ids
 from ...probe.async_driver import AsyncDriver
 from ...probe.driver import Probe, Publish
 from ...probe.facts import Facts
-from ...probe.modules import whose_text
+from ...probe.modules import import_whose_text
 from ...probe.names import NotThere, find, set_up_django
+from ...probe.redirecting import find_socket, redirect_client
 from ...probe.shapes import without_context
 from ...probe.swap import swap
 from ...probe.wrap import skip
@@ -142,7 +141,7 @@ class Driver(AsyncDriver):
     def __init__(self, probe: Probe) -> None:
         check_version(VERSION)
         super().__init__(probe)
-        self.redis = str(probe.settings["redis"]).partition("://")[2].partition("?")[0]
+        self.redis = find_socket(str(probe.settings["redis"]))
         self.target: Any = None
         # Queue -> what the worker that reads it is made with.
         self.settings: dict[str, dict[str, Any]] = {}
@@ -190,19 +189,15 @@ class Driver(AsyncDriver):
     def _find_settings(self, handler: str) -> None:
         """Raises NotThere where no worker runs the handler."""
         file = inspect.getsourcefile(self.function()) or self.probe.recorder.root
-        broken = ""
-        for name in whose_text(_may_have_settings, self.probe.recorder.root, file):
-            try:
-                module = importlib.import_module(name)
-            except (Exception, SystemExit) as error:
-                broken = broken or f"; {name} cannot be imported: {type(error).__name__}: {error}"
-                continue
+        broken: list[str] = []
+        root = self.probe.recorder.root
+        for module in import_whose_text(_may_have_settings, root, file, broken):
             for settings in filter(self._runs_mine, _settings_in(module)):
                 self.settings.setdefault(
                     str(settings.get("queue_name") or default_queue_name), settings
                 )
         if not self.settings:
-            raise NotThere(_NOT_LISTED.format(handler=handler, why=broken))
+            raise NotThere(_NOT_LISTED.format(handler=handler, why="".join(broken[:1])))
 
     def _runs_mine(self, settings: dict[str, Any]) -> bool:
         """Whether such a worker has the handler among its functions; they may be named by their
@@ -290,7 +285,7 @@ class Driver(AsyncDriver):
 
         def init(pool: Any, *args: Any, **kwargs: Any) -> None:
             made(pool, *args, **kwargs)
-            self._redirect(pool)
+            redirect_client(pool, self.redis)
 
         async def enqueue(pool: Any, function: str, *args: Any, **kwargs: Any) -> Any:
             if not self.probe.recorder.watching:
@@ -304,19 +299,6 @@ class Driver(AsyncDriver):
         made: Callable[..., None] = swap(ArqRedis.__init__, init)
         makes: Callable[..., None] = swap(Worker.__init__, worker)
         before: Callable[..., Any] = swap(ArqRedis.enqueue_job, enqueue)
-
-    def _redirect(self, pool: Any) -> None:
-        had = pool.connection_pool.connection_kwargs
-        if had.get("path") == self.redis:
-            return
-        kept = {
-            name: had[name]
-            for name in ("db", "encoding", "encoding_errors", "decode_responses")
-            if name in had
-        }
-        pool.connection_pool = ConnectionPool(
-            connection_class=UnixDomainSocketConnection, path=self.redis, **kept
-        )
 
     async def _enqueue(
         self, send: Any, pool: Any, function: str, args: Any, kwargs: dict[str, Any]

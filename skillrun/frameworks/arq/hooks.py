@@ -9,7 +9,8 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
-from skillrun.frameworks.arq.workers import find_entries, hook
+from skillrun.frameworks.arq.workers import find_entries
+from skillrun.frameworks.common.listed import find_hook
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Definition, Project
@@ -33,7 +34,7 @@ def job_hooks(project: Project, handler: Definition) -> tuple[tuple[str, Definit
     found: dict[str, tuple[str, Definition]] = {}
     for entry in find_entries(project, handler):
         for name in AROUND:
-            called = hook(project, entry.worker, name)
+            called = find_hook(project, entry.worker, name)
             if called is not None:
                 found.setdefault(f"{name} {called.dotted}", (name, called))
     return tuple(found.values())

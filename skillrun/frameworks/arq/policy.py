@@ -13,9 +13,10 @@ from typing import Any
 
 from skillrun.frameworks.arq.deadletter import find_record
 from skillrun.frameworks.arq.retries import find_retries, raises_retry
-from skillrun.frameworks.arq.workers import Entry, Found, find_entries
+from skillrun.frameworks.arq.workers import find_entries
 from skillrun.frameworks.common.again import Path
 from skillrun.frameworks.common.around import clauses
+from skillrun.frameworks.common.listed import Entry, Found
 from skillrun.frameworks.common.reading import import_path, place_of
 from skillrun.frameworks.common.serializers import name_serializer
 from skillrun.frameworks.interface import (

@@ -8,11 +8,18 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from skillrun.frameworks.arq.clock import crontab
-from skillrun.frameworks.arq.settings import chosen_worker, find_list, find_pool, is_on, option_of
+from skillrun.frameworks.arq.settings import find_pool
+from skillrun.frameworks.arq.workers import MANNER
 from skillrun.frameworks.common import awaiting
 from skillrun.frameworks.common.callables.scaffold import left_out
 from skillrun.frameworks.common.crontab import names_hours
 from skillrun.frameworks.common.handlers import longest_wait, published
+from skillrun.frameworks.common.listed_writing import (
+    choose_worker,
+    find_list,
+    is_on,
+    write_option,
+)
 from skillrun.frameworks.pieces import Entry, Facts, Module, Piece, Render, Symbol
 from skillrun.frameworks.publishing import when_to_publish
 
@@ -27,6 +34,7 @@ TESTS = (
 )
 """What the tests' docstring says of how they run the job."""
 
+_MADE = ("func", "cron")
 _DEATHS = 5  # of a worker, before arq gives a job up and calls nobody
 _EXPIRES_S = 86_400.0  # arq/constants.py, expires_extra_ms
 _OURS = ("ctx", "correlation_id", "redis", "stack")
@@ -46,7 +54,7 @@ def read(project: Project, facts: Facts) -> dict[str, Any]:
     that function,
     where it is written; of a clock, `tick` and `due`.
     """
-    worker = chosen_worker(project, facts)
+    worker = choose_worker(project, MANNER, facts)
     clocked = facts.trigger != "event"
     # A tick of the clock publishes too.
     made: dict[str, Any] = {
@@ -56,9 +64,13 @@ def read(project: Project, facts: Facts) -> dict[str, Any]:
     if worker is not None:
         names = ("functions", "cron_jobs") if clocked else ("functions",)
         made |= {
-            "lists": {name: find_list(project, worker, name, facts.module) for name in names},
-            "functions": option_of(worker, "functions"),
-            "settings": Symbol(worker.module.name, option_of(worker, ""), path=worker.module.path),
+            "lists": {
+                name: find_list(project, worker, name, facts.module, "arq", _MADE) for name in names
+            },
+            "functions": write_option(worker, "functions"),
+            "settings": Symbol(
+                worker.module.name, write_option(worker, ""), path=worker.module.path
+            ),
             "inside": worker.module.path == facts.path,
             "pool": find_pool(project, facts, worker),
             "retries": is_on(project, worker, "retry_jobs"),

@@ -12,6 +12,7 @@ from dataclasses import replace
 from skillrun.frameworks.arq.workers import find_entries
 from skillrun.frameworks.common.arguments import drop_first, read_call, read_parameters
 from skillrun.frameworks.common.callables.callers import callers_of
+from skillrun.frameworks.common.named_sends import NamedCall, find_named_calls
 from skillrun.frameworks.common.reading import in_tests, place_of
 from skillrun.frameworks.common.sender import (
     Pickling,
@@ -26,7 +27,7 @@ from skillrun.frameworks.interface import (
     Job,
     Send,
 )
-from skillrun.repo.python import Call, Definition, Module, Project
+from skillrun.repo.python import Call, Definition, Project
 from skillrun.repo.uses import FrameworkUse
 
 OWN = frozenset(("_job_id", "_queue_name", "_defer_until", "_defer_by", "_expires", "_job_try"))
@@ -66,23 +67,13 @@ def find_named_sends(project: Project, handler: Definition) -> Iterator[tuple[Se
     """(call, the name of the function that it enqueues), of every `enqueue_job` whose name can be
     told.
     """
-    for module in project.modules_with("enqueue_job"):
-        for node in ast.walk(module.tree):
-            if not isinstance(node, ast.Call) or not _is_enqueue(node):
-                continue
-            named = next((k.value for k in node.keywords if k.arg == "function"), None)
-            first = node.args[0] if node.args else named
-            name = _name(project, first, module, handler)
-            if name is not None:
-                yield _read_send(project, module, node, handler), name
-            elif isinstance(first, ast.Name):
-                yield from _through(project, module, node, first.id, handler)
+    for call in find_named_calls(project, handler, ("enqueue_job",), "function"):
+        yield _read_send(project, call, handler), call.name
 
 
-def _read_send(
-    project: Project, module: Module, call: ast.Call, handler: Definition, *, direct: bool = True
-) -> Send:
+def _read_send(project: Project, named: NamedCall, handler: Definition) -> Send:
     """Of a function around `enqueue_job`, the call of that function."""
+    module, call, direct = named.module, named.node, named.direct
     arguments = read_call(call, skipped=1, options=OWN)
     # What a function in between does with its arguments is not followed.
     hidden = arguments.partly_hidden or not direct or not call.args
@@ -98,42 +89,6 @@ def _read_send(
         options=hold_options(options, module),
         is_coroutine=direct,
     )
-
-
-def _is_enqueue(node: ast.Call) -> bool:
-    return isinstance(node.func, ast.Attribute) and node.func.attr == "enqueue_job"
-
-
-def _name(
-    project: Project, node: ast.expr | None, module: Module, handler: Definition
-) -> str | None:
-    """A text, or `handler.__name__`."""
-    if isinstance(node, ast.Attribute) and node.attr in ("__name__", "__qualname__"):
-        mine = project.origin(module.resolve(node.value) or "") == handler.dotted
-        return handler.name if mine else None
-    value = project.literal(node, module) if node is not None else None
-    return value if isinstance(value, str) else None
-
-
-def _through(
-    project: Project, module: Module, call: ast.Call, parameter: str, handler: Definition
-) -> Iterator[tuple[Send, str]]:
-    """`async def enqueue(name, *args): await pool.enqueue_job(name, *args)`: whoever calls it says
-    the name.
-    """
-    function = module.function_of(call)
-    own = project.define(module, function) if function is not None else None
-    if own is None or parameter not in own.parameters:
-        return
-    position = [name for name in own.parameters if name not in ("self", "cls")].index(parameter)
-    for use in project.uses(own.dotted):
-        above = next(use.module.parents(use.node), None)
-        if isinstance(above, ast.Call) and above.func is use.node:
-            named = next((k.value for k in above.keywords if k.arg == parameter), None)
-            first = named or (above.args[position] if position < len(above.args) else None)
-            name = _name(project, first, use.module, handler)
-            if name is not None:
-                yield _read_send(project, use.module, above, handler, direct=False), name
 
 
 def find_parameters(job: Job) -> ast.arguments | None:

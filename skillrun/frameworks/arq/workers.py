@@ -1,4 +1,4 @@
-"""The settings of arq's workers, and the functions and cron jobs that they list.
+"""The settings of arq's workers, and the entries of a handler in them.
 
 Sources: arq/worker.py (`Worker`, `func`, `get_kwargs`: a class's own attributes count, inherited
 ones do not), arq/cron.py (`cron`).
@@ -6,274 +6,36 @@ ones do not), arq/cron.py (`cron`).
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from skillrun.frameworks.common import listed
+from skillrun.frameworks.common.listed import Entry, Manner, Worker
+from skillrun.repo.python import Definition, Project
 
-from skillrun.frameworks.common.reading import held_value, in_tests, options_of, place_of
-from skillrun.repo.python import Definition, Module, Project
-from skillrun.repo.uses import Place
 
-LISTS = {"functions": "function", "cron_jobs": "cron"}
-_FUNC = ("arq.worker.func", "arq.func")
-_CRON = ("arq.cron.cron", "arq.cron")
-_MADE = (
-    "arq.worker.Worker",
-    "arq.Worker",
-    "arq.worker.create_worker",
-    "arq.worker.run_worker",
-    "arq.run_worker",
+def _name_entry(kind: str, function: str) -> str:
+    return f"cron:{function}" if kind == "cron" else function
+
+
+MANNER = Manner(
+    library="arq",
+    makers=(
+        "arq.worker.Worker",
+        "arq.Worker",
+        "arq.worker.create_worker",
+        "arq.worker.run_worker",
+        "arq.run_worker",
+    ),
+    positions=("functions",),
+    wrappers=("arq.worker.func", "arq.func", "arq.cron.cron", "arq.cron"),
+    wrapped="coroutine",
+    name_entry=_name_entry,
 )
-_DEEP = 6  # lists in lists
-Found = tuple[ast.expr, Module]
-
-
-@dataclass(frozen=True)
-class Worker:
-    """Settings that a worker is started with: a class, a dictionary, or the arguments of
-    `Worker(...)`.
-    """
-
-    module: Module
-    node: ast.AST
-    options: dict[str, Found]
-    # What arq does not see: set in a base class.
-    inherited: dict[str, Found] = field(default_factory=dict)
-    unread: bool = False  # its lists hold something that cannot be told
-
-    def option(self, name: str) -> Found | None:
-        """The expression of an option; None where it is left to the default, or None itself."""
-        found = self.options.get(name)
-        if found and isinstance(found[0], ast.Constant) and found[0].value is None:
-            return None
-        return found
-
-
-@dataclass(frozen=True)
-class Entry:
-    """The handler in one of the lists. `options` are those of `func(...)` or `cron(...)` around
-    it.
-    """
-
-    worker: Worker
-    kind: str  # function | cron
-    node: ast.expr
-    module: Module
-    options: dict[str, ast.expr] = field(default_factory=dict)
-    unread: bool = False
-    name: str | None = None  # by which it is enqueued; None where that cannot be told
-
-    @property
-    def place(self) -> Place:
-        """Its line in the list."""
-        return place_of(self.module, self.node)
-
-    def option(self, name: str, default: str | None = None) -> Found | None:
-        """Its own, else the worker's."""
-        own = self.options.get(name)
-        if own is not None and not (isinstance(own, ast.Constant) and own.value is None):
-            return own, self.module
-        return self.worker.option(default or name)
 
 
 def find_workers(project: Project) -> tuple[Worker, ...]:
     """Every worker outside of tests, in order of path and line."""
-    return project.remember(("arq.workers",), lambda: tuple(_workers(project)))
+    return listed.find_workers(project, MANNER)
 
 
 def find_entries(project: Project, handler: Definition) -> tuple[Entry, ...]:
     """Where the handler is listed."""
-    return project.remember(
-        ("arq.entries", handler.dotted), lambda: tuple(_entries(project, handler))
-    )
-
-
-def registration(project: Project, handler: Definition) -> Place | None:
-    """The entry, else a worker whose lists cannot be read."""
-    entry = next(iter(find_entries(project, handler)), None)
-    if entry is not None:
-        return entry.place
-    worker = next((worker for worker in find_workers(project) if worker.unread), None)
-    return place_of(worker.module, worker.node) if worker else None
-
-
-def _workers(project: Project) -> Iterator[Worker]:
-    modules = {module.path: module for word in LISTS for module in project.modules_with(word)}
-    for path in sorted(modules):
-        module = modules[path]
-        for node in () if in_tests(path) else ast.walk(module.tree):
-            options = _options(project, module, node)
-            if not options.keys() & LISTS.keys():
-                continue
-            held = [options[name] for name in LISTS if name in options]
-            unread = any(item is None for found in held for item in _items(project, *found))
-            inherited = (
-                _inherited(project, module, node, options) if isinstance(node, ast.ClassDef) else {}
-            )
-            yield Worker(module, node, options, inherited, unread)
-
-
-def hook(project: Project, worker: Worker, name: str) -> Definition | None:
-    """The function of the repository that a worker calls: given by name, or written into the
-    class.
-    """
-    found = worker.option(name)
-    if found is not None:
-        named = project.definition(found[1].resolve(found[0]) or "")
-        return None if named is None or named.is_class else named
-    body = worker.node.body if isinstance(worker.node, ast.ClassDef) else []
-    inside = (
-        n for n in body if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef) and n.name == name
-    )
-    return next((project.define(worker.module, node) for node in inside), None)
-
-
-def _options(project: Project, module: Module, node: ast.AST) -> dict[str, Found]:
-    if isinstance(node, ast.ClassDef):
-        return _fields(node, module) | _set_later(module, node.name)
-    if isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict):
-        pairs = zip(node.value.keys, node.value.values, strict=True)
-        return {str(k.value): (v, module) for k, v in pairs if isinstance(k, ast.Constant)}
-    if isinstance(node, ast.Call) and project.origin(module.resolve(node.func) or "") in (
-        *_MADE,
-        "builtins.dict",
-    ):
-        given = {
-            name: (value, module) for name, value in options_of(project, node, module)[0].items()
-        }
-        return given | (
-            {"functions": (node.args[0], module)} if node.args and _is_list(node.args[0]) else {}
-        )
-    return {}
-
-
-def _is_list(node: ast.expr) -> bool:
-    return isinstance(node, ast.List | ast.Tuple)
-
-
-def _fields(node: ast.ClassDef, module: Module) -> dict[str, Found]:
-    found: dict[str, Found] = {}
-    for statement in node.body:
-        if isinstance(statement, ast.Assign):
-            found |= {
-                t.id: (statement.value, module)
-                for t in statement.targets
-                if isinstance(t, ast.Name)
-            }
-        elif (
-            isinstance(statement, ast.AnnAssign)
-            and isinstance(statement.target, ast.Name)
-            and statement.value
-        ):
-            found[statement.target.id] = (statement.value, module)
-    return found
-
-
-def _set_later(module: Module, owner: str) -> dict[str, Found]:
-    """`WorkerSettings.cron_jobs = [...]` below the class."""
-    found: dict[str, Found] = {}
-    for node in (n for n in ast.walk(module.tree) if isinstance(n, ast.Assign)):
-        for target in node.targets:
-            if (
-                isinstance(target, ast.Attribute)
-                and isinstance(target.value, ast.Name)
-                and target.value.id == owner
-            ):
-                found[target.attr] = (node.value, module)
-    return found
-
-
-def _inherited(
-    project: Project, module: Module, node: ast.ClassDef, own: dict[str, Found]
-) -> dict[str, Found]:
-    found: dict[str, Found] = {}
-    for name in project.ancestors(project.define(module, node).dotted)[1:]:
-        base = project.definition(name)
-        if base is not None and isinstance(base.node, ast.ClassDef):
-            found = _fields(base.node, base.module) | found
-    return {
-        name: value for name, value in found.items() if name not in own and not name.startswith("_")
-    }
-
-
-def _items(
-    project: Project, node: ast.expr, module: Module, depth: int = 0
-) -> Iterator[Found | None]:
-    """The elements of a list, through names, `+` and `*`; None for what cannot be told."""
-    held = held_value(project, node, module) if depth < _DEEP else None
-    if held is None:
-        yield None
-        return
-    node, module = held
-    if isinstance(node, ast.List | ast.Tuple):
-        for element in node.elts:
-            if isinstance(element, ast.Starred):
-                yield from _items(project, element.value, module, depth + 1)
-            else:
-                yield element, module
-    elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
-        for side in (node.left, node.right):
-            yield from _items(project, side, module, depth + 1)
-    elif (
-        isinstance(node, ast.Call)
-        and module.resolve(node.func) in ("builtins.list", "builtins.tuple")
-        and node.args
-    ):
-        yield from _items(project, node.args[0], module, depth + 1)
-    elif not (isinstance(node, ast.Constant) and node.value is None):
-        yield None
-
-
-def _entries(project: Project, handler: Definition) -> Iterator[Entry]:
-    for worker in find_workers(project):
-        for name, kind in LISTS.items():
-            found = worker.options.get(name)
-            for item in _items(project, *found) if found else ():
-                entry = _entry(project, worker, kind, item, handler) if item else None
-                if entry is not None:
-                    yield entry
-
-
-def _entry(
-    project: Project, worker: Worker, kind: str, item: Found, handler: Definition
-) -> Entry | None:
-    """A function, its import path, or `func(...)` or `cron(...)` of either."""
-    node, module = held_value(project, *item) or item
-    if not isinstance(node, ast.Call):
-        node, module = item
-        if not _means(project, node, module, handler):
-            return None
-        written = node.value if isinstance(node, ast.Constant) else handler.name
-        return Entry(worker, kind, node, module, name=str(written))
-    origin = project.origin(module.resolve(node.func) or "")
-    options, unread = options_of(project, node, module)
-    first = node.args[0] if node.args else options.get("coroutine")
-    if first is None or not _means(project, first, module, handler):
-        return None
-    if origin not in (*_FUNC, *_CRON):
-        return Entry(worker, kind, node, module, unread=True)
-    name = _name(project, options, first, module, handler, "cron:" if kind == "cron" else "")
-    return Entry(worker, kind, node, module, options, unread, None if unread else name)
-
-
-def _name(
-    project: Project,
-    options: dict[str, ast.expr],
-    first: ast.expr,
-    module: Module,
-    handler: Definition,
-    before: str,
-) -> str | None:
-    if "name" in options and not (
-        isinstance(options["name"], ast.Constant) and options["name"].value is None
-    ):
-        given = project.literal(options["name"], module)
-        return given if isinstance(given, str) else None
-    return before + (str(first.value) if isinstance(first, ast.Constant) else handler.name)
-
-
-def _means(project: Project, node: ast.expr, module: Module, handler: Definition) -> bool:
-    if isinstance(node, ast.Constant):
-        return isinstance(node.value, str) and project.origin(node.value) == handler.dotted
-    name = module.resolve(node)
-    return bool(name) and project.origin(name or "") == handler.dotted
+    return listed.find_entries(project, MANNER, handler)

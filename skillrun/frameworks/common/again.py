@@ -81,17 +81,24 @@ def bodies(project: Project, handler: Definition) -> tuple[Definition, ...]:
 
 
 def bound_of(tries: Tries, call: Call) -> tuple[int | None, Place | None, bool]:
-    """(bound, its place, unread) of a `Path`: the least of all comparisons on the way, in its own
+    """(bound, its place, unread) of a `Path`."""
+    return find_bound(tries, call.module, call.node)
+
+
+def find_bound(
+    tries: Tries, module: Module, node: ast.AST
+) -> tuple[int | None, Place | None, bool]:
+    """(bound, its place, unread): the least of all comparisons on the way to a node, in its own
     function.
     """
     found: list[tuple[int, Place]] = []
     unread = False
-    for test, holds in tests_before(call.module, call.node):
+    for test, holds in tests_before(module, node):
         for part in _parts(test, holds):
-            limit = count_let_through(part, holds, lambda node: tries.counts(node, call.module))
-            number = tries.number(limit[0], call.module) if limit else None
+            limit = count_let_through(part, holds, lambda one: tries.counts(one, module))
+            number = tries.number(limit[0], module) if limit else None
             if limit is not None and number is not None:
-                found.append((int(number) + limit[1], place_of(call.module, part)))
+                found.append((int(number) + limit[1], place_of(module, part)))
             elif _LIKE_A_COUNT.search(ast.unparse(part)):
                 unread = True
     if not found:

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 
 from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.arq.sends import SENDER
-from skillrun.frameworks.arq.workers import Entry, Worker, find_entries, hook
+from skillrun.frameworks.arq.workers import find_entries
 from skillrun.frameworks.common.facts import tell
+from skillrun.frameworks.common.listed import Entry, Worker, find_hook
 from skillrun.frameworks.common.reading import held_value, place_of
 from skillrun.frameworks.common.send_rules import find_real_sends
 from skillrun.frameworks.interface import (
@@ -128,7 +129,7 @@ def shared_session(job: Job) -> Iterator[Finding]:
     """
     used = {_entry(node) for node in ast.walk(job.handler.node)} - {None}
     for worker in _workers(job):
-        started = hook(job.project, worker, "on_startup")
+        started = find_hook(job.project, worker, "on_startup")
         for node in ast.walk(started.node) if started is not None else ():
             if (
                 not isinstance(node, ast.Assign)

@@ -1,0 +1,84 @@
+"""Jobs that are enqueued by the name of their function: the calls, and what name each gives."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from skillrun.repo.python import Definition, Module, Project
+
+
+@dataclass(frozen=True)
+class NamedCall:
+    """A call that enqueues the function of a name.
+
+    One that is not direct calls a function of the repository, which enqueues what it is told.
+    """
+
+    module: Module
+    node: ast.Call
+    name: str
+    direct: bool = True
+
+
+def find_named_calls(
+    project: Project, handler: Definition, methods: Collection[str], keyword: str
+) -> Iterator[NamedCall]:
+    """Every call of one of these methods whose name can be told. It is the first argument, or that
+    keyword.
+    """
+    for module in find_modules(project, methods):
+        for node in ast.walk(module.tree):
+            if not isinstance(node, ast.Call) or not _calls(node, methods):
+                continue
+            given = next((k.value for k in node.keywords if k.arg == keyword), None)
+            first = node.args[0] if node.args else given
+            name = read_name(project, first, module, handler)
+            if name is not None:
+                yield NamedCall(module, node, name)
+            elif isinstance(first, ast.Name):
+                yield from _through(project, module, node, first.id, handler)
+
+
+def find_modules(project: Project, words: Collection[str]) -> list[Module]:
+    """Those that hold any of the words, in order of their paths."""
+    found = {module.path: module for word in words for module in project.modules_with(word)}
+    return [found[path] for path in sorted(found)]
+
+
+def _calls(node: ast.Call, methods: Collection[str]) -> bool:
+    return isinstance(node.func, ast.Attribute) and node.func.attr in methods
+
+
+def read_name(
+    project: Project, node: ast.expr | None, module: Module, handler: Definition
+) -> str | None:
+    """A text, or `handler.__name__`."""
+    if isinstance(node, ast.Attribute) and node.attr in ("__name__", "__qualname__"):
+        mine = project.origin(module.resolve(node.value) or "") == handler.dotted
+        return handler.name if mine else None
+    value = project.literal(node, module) if node is not None else None
+    return value if isinstance(value, str) else None
+
+
+def _through(
+    project: Project, module: Module, call: ast.Call, parameter: str, handler: Definition
+) -> Iterator[NamedCall]:
+    """`async def enqueue(name, *args): await pool.enqueue_job(name, *args)`: whoever calls it says
+    the name.
+    """
+    function = module.function_of(call)
+    own = project.define(module, function) if function is not None else None
+    if own is None or parameter not in own.parameters:
+        return
+    position = [name for name in own.parameters if name not in ("self", "cls")].index(parameter)
+    for use in project.uses(own.dotted):
+        above = next(use.module.parents(use.node), None)
+        if not isinstance(above, ast.Call) or above.func is not use.node:
+            continue
+        named = next((k.value for k in above.keywords if k.arg == parameter), None)
+        first = named or (above.args[position] if position < len(above.args) else None)
+        name = read_name(project, first, use.module, handler)
+        if name is not None:
+            yield NamedCall(use.module, above, name, direct=False)

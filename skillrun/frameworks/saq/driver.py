@@ -1,0 +1,453 @@
+"""SAQ in the repository's interpreter: real jobs in a private Redis, and the worker's own code
+around the handler.
+
+Runs in the zygote (see probe/main.py); standard library, redis and saq alone. A message holds the
+whole job, so that any setting can put it into its own Redis. A delivery is `Worker.process`, whose
+queue hands it that job; its end is what `Queue.retry` or `Queue.finish` left there. A worker has no
+child processes: a death is the worker's, and another one's sweep takes its job from the active
+list. The loop and the worker live as long as the process, as a real worker's do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import importlib.metadata
+import inspect
+import logging
+import re
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from saq.job import CronJob, Job, Status, get_default_job_key
+from saq.queue.base import Queue
+from saq.queue.redis import RedisQueue
+from saq.worker import Worker
+
+from ...probe import ids
+from ...probe.async_driver import AsyncDriver
+from ...probe.driver import Probe, Publish
+from ...probe.facts import Facts
+from ...probe.modules import import_whose_text
+from ...probe.names import NotThere, find, set_up_django
+from ...probe.redirecting import find_socket, redirect_client
+from ...probe.shapes import without_context
+from ...probe.swap import swap
+from ...probe.wrap import skip
+
+OLDEST = (0, 22)  # the ones before have no queues of their own kinds
+TIMEOUT_S = 10.0  # of a job for which nobody says another
+# A sweep asks a job that may be alive to end, and waits so long for it (`RedisQueue.sweep`).
+ABORT_S = 5.0
+_ON_KILL = (
+    "the job of a worker that dies is run again by another one's sweep, once its timeout (10 s unless who enqueues it "
+    "says another) is over and at most {sweep:g} s after that; each death uses up an attempt, and a job without "
+    "retries left, or without a timeout, is not run again and nobody is told"
+)
+_IMPORT = re.compile(rb"^\s*(?:from|import) saq\b", re.M)
+_NOT_LISTED = "no settings of a SAQ worker were found whose functions or cron_jobs have {handler} in them{why}"
+# What another job of the same kind has too; the rest of a job is its own history.
+_OPTIONS = (
+    *("function", "timeout", "heartbeat", "retries", "ttl", "retry_delay", "retry_backoff"),
+    *("priority", "group_key", "meta"),
+)
+
+
+def check_version(version: str) -> None:
+    """Raises NotThere for a SAQ that the proof does not know."""
+    if tuple(map(int, version.split(".")[:2])) < OLDEST:
+        oldest = ".".join(map(str, OLDEST))
+        raise NotThere(f"saq {version} is too old: the proof knows saq from {oldest} on")
+
+
+class Driver(AsyncDriver):
+    """See probe/driver.py for what each method promises."""
+
+    # How SAQ ends a job that has used up its timeout, or that was aborted.
+    CONTROL = ("asyncio.exceptions.CancelledError",)
+    LOGGERS = ("saq",)
+
+    def __init__(self, probe: Probe) -> None:
+        self.version = importlib.metadata.version("saq")
+        check_version(self.version)
+        super().__init__(probe)
+        self.redis = find_socket(str(probe.settings["redis"]))
+        self.target: Any = None
+        # Queue -> what the worker that reads it is made with.
+        self.settings: dict[str, dict[str, Any]] = {}
+        self.workers: dict[str, Any] = {}  # of this process, by queue
+        self.message: dict[str, Any] | None = None  # what is being delivered
+        self.settled = False
+        self.waited = 0.0  # seconds that pass before the library does something with the message
+        self.delay = 0.0  # what it then has its retry wait for
+        self._capture()
+
+    def boot(self, handler: str) -> Facts:
+        set_up_django()
+        _, _, self.target = find(handler)
+        skip(Worker, "start")  # a module that starts a worker when it is imported
+        self.prepare(handler)
+        self._warm()
+        sweep = self._find_sweep(next(iter(self.settings.values())))
+        return Facts(
+            library=f"saq {self.version}",
+            redelivery_s=TIMEOUT_S + sweep + ABORT_S,
+            acks_late=True,
+            same_process=True,
+            bounded_kills=True,
+            broker_error="redis.exceptions:ConnectionError",
+            on_kill=_ON_KILL.format(sweep=sweep + ABORT_S),
+        )
+
+    def prepare(self, handler: str) -> None:
+        """Finds the settings of the workers that run it. Raises NotThere where there are none."""
+        if not inspect.isroutine(self.target):
+            raise NotThere(f"{handler} is no function but {type(self.target).__name__}")
+        self.takes = without_context(self.function())
+        file = inspect.getsourcefile(self.function()) or self.probe.recorder.root
+        broken: list[str] = []
+        root = self.probe.recorder.root
+        for module in import_whose_text(_may_have_settings, root, file, broken):
+            for settings in _settings_in(module):
+                if any(self._is_mine(one) for _, one in _functions_of(settings)):
+                    self._keep(settings, handler)
+        if not self.settings:
+            raise NotThere(_NOT_LISTED.format(handler=handler, why="".join(broken[:1])))
+
+    def function(self) -> Any:
+        wrapped = inspect.unwrap(self.target)
+        return getattr(wrapped, "__func__", wrapped)
+
+    # -- the worker's settings
+
+    def _keep(self, settings: dict[str, Any], handler: str) -> None:
+        """As `saq.worker.start` takes them. Raises NotThere for a queue that is not in Redis."""
+        queue = settings.get("queue") or Queue.from_url("redis://localhost")
+        if not isinstance(queue, RedisQueue):
+            kind = type(queue).__name__
+            raise NotThere(
+                f"{handler} is run from a {kind}: the proof knows SAQ's RedisQueue alone"
+            )
+        self.settings.setdefault(queue.name, {**settings, "queue": queue})
+
+    def _is_mine(self, function: Any) -> bool:
+        found = inspect.unwrap(function) if callable(function) else function
+        return function is self.target or getattr(found, "__func__", found) is self.function()
+
+    def _find_names(self, queue: str) -> list[str]:
+        """By which a job of that queue means the handler."""
+        functions = _functions_of(self.settings.get(queue, {}))
+        return [name for name, function in functions if self._is_mine(function)]
+
+    def _find_sweep(self, settings: dict[str, Any]) -> float:
+        """Seconds between two looks for jobs that are stuck."""
+        return float((settings.get("timers") or {}).get("sweep", 60))
+
+    def _warm(self) -> None:
+        """What SAQ imports and compiles on first use is there before the forks; no connection
+        outlives this.
+        """
+
+        async def once() -> None:
+            queue: Any = Queue.from_url("redis://localhost", name="warm")
+            self.message = {"id": "warm"}
+            await queue.enqueue(_nothing.__name__, key="warm")
+            found = await queue.job("warm")
+            self.message = {"id": found.id, "job": _encode(queue, found)}
+            worker: Any = Worker(queue, [_nothing])
+            await worker.process()
+            self.message = None
+            await queue.redis.delete(*await queue.redis.keys("saq:warm:*"), found.id)
+            await queue.redis.connection_pool.disconnect()
+
+        said = logging.root.manager.disable
+        logging.disable(logging.CRITICAL)
+        self._settle_nothing(once)
+        logging.disable(said)
+        self.close_loop()
+
+    def _settle_nothing(self, work: Callable[[], Any]) -> None:
+        """Runs it, and nobody is told what becomes of its job."""
+        self.settled = True
+        self.run_in_loop(work())
+
+    # -- publishing
+
+    def _capture(self) -> None:
+        """Every job that is enqueued is a publish; every queue speaks to the private Redis, hands
+        its worker the job that is delivered, and tells what became of it.
+        """
+
+        def init(queue: Any, redis: Any, *args: Any, **kwargs: Any) -> None:
+            redirect_client(redis, self.redis)  # first: its pubsub takes over the pool
+            made(queue, redis, *args, **kwargs)
+
+        async def enqueue(queue: Any, job: Any) -> Any:
+            if not self.probe.recorder.watching:
+                return await before(queue, job)
+            return await self._enqueue(before, queue, job)
+
+        def worker(made: Any, *args: Any, **kwargs: Any) -> None:
+            makes(made, *args, **kwargs)
+            given = inspect.signature(makes).bind(made, *args, **kwargs).arguments
+            made._skillrun_made_with = {k: v for k, v in given.items() if k != "self"}
+
+        def wait(job: Any) -> float:
+            self.delay = waits(job)
+            return self.delay
+
+        async def retry(queue: Any, job: Any, error: Any) -> None:
+            await retries(queue, job, error)
+            self._tell_retry(queue, job)
+
+        async def finish(queue: Any, job: Any, status: Any, **more: Any) -> None:
+            await finishes(queue, job, status, **more)
+            self._tell_end(job, status)
+
+        accept_sockets()
+        made: Callable[..., None] = swap(RedisQueue.__init__, init)
+        before: Callable[..., Any] = swap(RedisQueue._enqueue, enqueue)
+        makes: Callable[..., None] = swap(Worker.__init__, worker)
+        waits: Callable[..., float] = swap(Job.next_retry_delay, wait)
+        retries: Callable[..., Any] = swap(Queue.retry, retry)
+        finishes: Callable[..., Any] = swap(Queue.finish, finish)
+        swap(RedisQueue.dequeue, self._hand_over)
+
+    async def _enqueue(self, send: Any, queue: Any, job: Any) -> Any:
+        """A job whose key is in use is not enqueued at all: then nothing is published."""
+        with self.probe.recorder.quiet():
+            waits = await queue.redis.zscore(queue._incomplete, job.id) is not None
+            if waits or await queue.redis.exists(job.abort_id):
+                return await send(queue, job)
+        mine = job.function in self._find_names(queue.name)
+        message = {"id": job.id, "queue": queue.name, "job": _encode(queue, job)}
+        given = job.kwargs or {}
+        message["arguments"] = self.probe.bound(self.takes, (), given) if mine else None
+        delay = max(0.0, round(job.scheduled - time.time(), 2)) if job.scheduled else 0.0
+        with self.probe.publishing(Publish(job.function, mine, message, delay)) as _:
+            return await send(queue, job)
+
+    def publish(self, payload: Any, like: dict[str, Any] | None = None) -> None:
+        """As the application published `like`: with its options, and a key made as its key is."""
+        self.run_in_loop(self._publish(payload, like))
+
+    async def _publish(self, payload: Any, like: dict[str, Any] | None) -> None:
+        args, kwargs = self.probe.arguments(payload, self.takes)
+        names = list(inspect.signature(self.takes).parameters)
+        given = {**dict(zip(names, args)), **kwargs}
+        queue = self.settings[like["queue"] if like else next(iter(self.settings))]["queue"]
+        if like is None:
+            options = self._find_options(queue.name)
+        else:
+            options = self._find_same_options(queue.deserialize(_decode(like)), given)
+        job = Job(**options, kwargs=given)
+        with self.probe.recorder.quiet():
+            # Whoever enqueues the job once more does so when the one before has ended.
+            id_ = queue.job_id(job.key)
+            await queue.redis.zrem(queue._incomplete, id_)
+            await queue.redis.lrem(queue._queued, 0, id_)
+            await queue.redis.delete(job.abort_id)
+        await queue.enqueue(job)
+
+    def _find_options(self, name: str) -> dict[str, Any]:
+        """Those of the cron job where the spec says cron, as `Worker.schedule` gives them."""
+        trigger = (self.probe.settings.get("trigger") or {}).get("type")
+        for cron in self.settings[name].get("cron_jobs") or ():
+            if self._is_mine(cron.function) and trigger in ("cron", "poller"):
+                function = cron.function.__qualname__
+                key = f"cron:{function}" if cron.unique else get_default_job_key()
+                given = {k: getattr(cron, k) for k in ("timeout", "heartbeat", "retries", "ttl")}
+                said = {k: value for k, value in given.items() if value is not None}
+                return {"function": function, "key": key, **said}
+        return {"function": self._find_names(name)[0]}
+
+    def _find_same_options(self, job: Any, given: dict[str, Any]) -> dict[str, Any]:
+        """Raises ValueError where another job has the same key."""
+        old = ids.values(self.takes, (), job.kwargs or {})
+        new = ids.values(self.takes, (), given)
+        key = job.key if job.key.startswith("cron:") else _make_key(job.key, old, new)
+        keys = self.probe.settings.get("key") or []
+        if key == job.key and ids.are_distinct(old, new, keys):
+            raise ValueError(
+                f"two distinct jobs have the same key {key}: SAQ enqueues the first one alone"
+            )
+        return {**{name: getattr(job, name) for name in _OPTIONS}, "key": key}
+
+    # -- delivering
+
+    def deliver(self, message: dict[str, Any]) -> None:
+        self.run_in_loop(self._deliver(message))
+
+    async def _deliver(self, message: dict[str, Any]) -> None:
+        worker = await self._find_worker(message["queue"])
+        self._begin(message)
+        others = asyncio.all_tasks()
+        why = "it ends in neither a retry nor an end"
+        try:
+            await worker.process()
+        except Exception as error:  # as where the job's result cannot be written
+            why = f"{type(error).__name__} where its end is written: {error}"
+        if not self.settled:  # it is still in the active list
+            await self._sweep_job(message, why)
+        await self.wait_for_others(others)
+
+    def _begin(self, message: dict[str, Any]) -> None:
+        self.message, self.settled, self.waited = message, False, 0.0
+
+    async def _find_worker(self, queue: str) -> Any:
+        """This process's worker, begun."""
+        if queue not in self.workers:
+            said = logging.root.manager.disable
+            logging.disable(logging.CRITICAL)
+            try:
+                with self.probe.recorder.quiet():
+                    worker: Any = Worker(**self.settings[queue])
+                    await worker.queue.connect()
+                    for function in worker.startup or ():
+                        await function(worker.context)
+            finally:
+                logging.disable(said)
+            self.workers[queue] = worker
+        return self.workers[queue]
+
+    async def _hand_over(self, queue: Any, *args: Any, **kwargs: Any) -> Any:
+        """The job that is delivered, moved to the active list as any job that is taken."""
+        assert self.message is not None
+        id_ = self.message["id"]
+        async with queue.redis.pipeline(transaction=True) as pipeline:
+            pipeline.lrem(queue._queued, 0, id_)
+            pipeline.lrem(queue._active, 0, id_)
+            pipeline.rpush(queue._active, id_)
+            pipeline.zadd(queue._incomplete, {id_: 0})
+            pipeline.set(id_, _decode(self.message))
+            await pipeline.execute()
+        return await queue._get_job_by_id(id_)
+
+    def _is_at_work(self, job: Any) -> bool:
+        return self.message is not None and job.id == self.message["id"] and not self.settled
+
+    def _tell_retry(self, queue: Any, job: Any) -> None:
+        if self._is_at_work(job):
+            assert self.message is not None
+            message = {**self.message, "job": _encode(queue, job)}
+            self._settle("requeued", delay=self.waited + self.delay, message=message)
+
+    def _tell_end(self, job: Any, status: Any) -> None:
+        """What has failed stays for a while as a record of its ttl: nobody finds it there later."""
+        if not self._is_at_work(job):
+            return
+        if status == Status.ABORTED:
+            self._settle("lost", why=f"SAQ gives it up without calling its function: {job.error}")
+        else:
+            self._settle("acked", why="raised" if status == Status.FAILED else "")
+
+    def _settle(self, how: str, **more: Any) -> None:
+        self.settled = True
+        self.probe.settle(how, **more)
+
+    def died(self, message: dict[str, Any], who: str) -> None:
+        """Another worker's sweep finds the job in the active list."""
+        self._begin(message)
+        self.run_in_loop(self._sweep_job(message, "its worker died"))
+
+    async def _sweep_job(self, message: dict[str, Any], why: str) -> None:
+        """As `RedisQueue.sweep` does with a job that is stuck, when it is."""
+        settings = self.settings[message["queue"]]
+        queue = settings["queue"]
+        job = await queue._get_job_by_id(message["id"]) or queue.deserialize(_decode(message))
+        stuck = [seconds for seconds in (job.timeout, job.heartbeat) if seconds]
+        if not stuck:
+            self._settle("lost", why=f"{why}; without a timeout no sweep takes it for stuck")
+            return
+        self.waited = min(stuck) + self._find_sweep(settings) + ABORT_S
+        error = queue.swept_error_message
+        await queue.abort(job, error=error)
+        if job.retryable:
+            await queue.retry(job, error=error)
+        else:
+            await queue.finish(job, Status.ABORTED, error=error)
+
+    def sweep(self, function: Callable[..., Any]) -> None:
+        """A cron function, as its worker calls it: with the context that startup has filled."""
+        if not inspect.signature(function).parameters:
+            super().sweep(function)
+            return
+        self.run_in_loop(self._sweep(function))
+
+    async def _sweep(self, function: Callable[..., Any]) -> None:
+        worker = await self._find_worker(next(iter(self.settings)))
+        found = function(worker.context)
+        if inspect.isawaitable(found):
+            await found
+
+
+def accept_sockets() -> None:
+    """SAQ looks at the scheme of an address for the kind of queue, and knows none of a socket,
+    which the proof's own Redis has.
+    """
+
+    def make(url: str, **kwargs: Any) -> Any:
+        return RedisQueue.from_url(url, **kwargs) if url.startswith("unix:") else makes(url, **kwargs)
+
+    makes: Callable[..., Any] = swap(Queue.from_url, make)
+
+
+def _may_have_settings(text: bytes) -> bool:
+    """A module is imported for nothing else: a script of the repository's may do anything then."""
+    lists = b"functions" in text or b"cron_jobs" in text
+    return lists and (b"queue" in text or _IMPORT.search(text) is not None)
+
+
+def _settings_in(module: Any) -> Iterator[dict[str, Any]]:
+    """What `saq module.name` may be given: a dictionary, or a function that makes one. A worker
+    that was made already is read back by the arguments that made it.
+    """
+    for name, value in list(vars(module).items()):
+        if name.startswith("__"):
+            continue
+        made = getattr(value, "_skillrun_made_with", None)
+        if made is not None:
+            yield made
+        elif inspect.isfunction(value) and _may_make_settings(module, value):
+            value = value()
+        if isinstance(value, dict) and ("functions" in value or "cron_jobs" in value):
+            yield value
+
+
+def _may_make_settings(module: Any, function: Any) -> bool:
+    """`def settings(): return {"functions": [...]}`: nothing else is called."""
+    if function.__module__ != module.__name__ or inspect.signature(function).parameters:
+        return False
+    return "'functions'" in repr(function.__code__.co_consts)
+
+
+def _functions_of(settings: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """(name, function) as `Worker` registers them."""
+    for one in settings.get("functions") or ():
+        name, function = one if isinstance(one, tuple) else (getattr(one, "__qualname__", ""), one)
+        yield name, function
+    for cron in settings.get("cron_jobs") or ():
+        if isinstance(cron, CronJob):
+            yield cron.function.__qualname__, cron.function
+
+
+def _make_key(key: str, old: dict[str, str], new: dict[str, str]) -> str:
+    """A key that SAQ made itself is a UUID of another kind than most ids."""
+    if re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", key):
+        return get_default_job_key()
+    return ids.like(key, old, new)
+
+
+def _encode(queue: Any, job: Any) -> str:
+    """As it stands in Redis, for JSON."""
+    data = queue.serialize(job)
+    return base64.b64encode(data.encode() if isinstance(data, str) else data).decode()
+
+
+def _decode(message: dict[str, Any]) -> bytes:
+    return base64.b64decode(message["job"])
+
+
+async def _nothing(ctx: dict[str, Any]) -> None:
+    """A job that is run once at boot."""

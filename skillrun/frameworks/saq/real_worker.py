@@ -1,0 +1,73 @@
+"""A real SAQ worker on the proof's private Redis, for the confirmation of a proof (see
+probe/real.py).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from saq.job import Job
+from saq.queue.redis import RedisQueue
+from saq.worker import Worker as Polling
+
+from ...probe.names import find, set_up_django
+from ...probe.real import RealWorker
+from ...probe.redirecting import redirect_client
+from ...probe.swap import swap
+from ...probe.wrap import around
+from .driver import Driver, accept_sockets
+
+_SHORT_S = 0.1  # instead of the five seconds in which a swept job may end by itself
+
+
+class Worker(RealWorker[Driver]):
+    """See probe/real.py. Whatever the application enqueues really is enqueued."""
+
+    def boot(self, handler: str) -> Any:
+        logging.basicConfig(level=logging.INFO)
+        kind = type("Unhooked", (Driver,), {"_capture": lambda _: None})
+        driver = self.driver = kind(self.bench.probe)
+        self._hook_queues()
+        set_up_django()
+        driver.target = find(handler)[2]
+        driver.prepare(handler)
+        around(Polling, "process", lambda *_: self.bench.polling())
+        return driver.function()
+
+    def _hook_queues(self) -> None:
+        """Every queue speaks to the private Redis; whoever is made to wait is told."""
+
+        def init(queue: Any, redis: Any, *args: Any, **kwargs: Any) -> None:
+            redirect_client(redis, self.driver.redis)
+            made(queue, redis, *args, **kwargs)
+
+        def wait(job: Any) -> float:
+            seconds = waits(job)
+            return self.bench.cut(seconds) if seconds else seconds
+
+        async def sweep(queue: Any, lock: int = 60, abort: float = _SHORT_S) -> Any:
+            return await sweeps(queue, lock, _SHORT_S)
+
+        async def after(worker: Any, context: Any) -> None:
+            with self.bench.delivering():
+                await afters(worker, context)
+
+        accept_sockets()
+        made: Callable[..., None] = swap(RedisQueue.__init__, init)
+        waits: Callable[..., float] = swap(Job.next_retry_delay, wait)
+        sweeps: Callable[..., Any] = swap(RedisQueue.sweep, sweep)
+        afters: Callable[..., Any] = swap(Polling._after_process, after)
+
+    def work(self) -> None:
+        """As `saq module.settings -v` does, for the queue that the job is in."""
+        settings = self.driver.settings
+        queue = next((name for name in self.bench.queues if name in settings), next(iter(settings)))
+        worker: Any = Polling(**settings[queue])
+
+        async def start() -> None:
+            await worker.queue.connect()
+            await worker.start()
+
+        self.driver.run_in_loop(start())

@@ -1,0 +1,44 @@
+"""Is SAQ in use, and where: its settings, the modules of their functions, cron jobs, worker starts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from skillrun.frameworks.known.entry import Known
+from skillrun.frameworks.known.recognise import KnownRecogniser
+
+if TYPE_CHECKING:
+    from skillrun.repo.survey import Recogniser
+
+ENTRY = Known(
+    id="saq",
+    title="SAQ",
+    language="python",
+    distributions=("saq", "litestar-saq"),
+    modules=("saq", "saq.*", "litestar_saq", "litestar_saq.*"),
+    words=(b"saq",),
+    apps=(
+        "made saq.Queue.from_url",
+        "made saq.queue.Queue.from_url",
+        "made saq.Queue",
+        "made saq.queue.redis.RedisQueue",
+        "made saq.RedisQueue",
+        "call saq.Worker",
+        "call saq.worker.Worker",
+        "call litestar_saq.QueueConfig",
+    ),
+    tasks=("lists *",),
+    sends=("call saq.Job", "call saq.job.Job"),
+    schedules={"call saq.CronJob": "SAQ cron", "call saq.job.CronJob": "SAQ cron"},
+    brokers={"call saq.queue.postgres.PostgresQueue": "postgresql"},
+    addresses="saq",
+    broker="redis",
+    starts=("saq",),
+    objects=True,
+    own="saq/worker.py",
+)
+
+
+def recogniser() -> Recogniser:
+    """Read as the libraries are that are only recognised: marks over one pass."""
+    return KnownRecogniser(ENTRY)
