@@ -251,8 +251,14 @@ def test_every_module_opens_with_a_sentence() -> None:
         assert read(path).opens_with_a_sentence, name
 
 
-LIBRARIES = (
-    "celery|kombu|rq|dramatiq|huey|arq|taskiq|taskiq_redis|procrastinate|django_q|django_tasks"
+# A folder of `frameworks/` bears the name of its library's package.
+LIBRARIES = "|".join(
+    sorted(
+        {
+            *("kombu", "taskiq_redis", "django_q"),
+            *(path.parent.name for path in PACKAGE.glob("frameworks/*/driver.py")),
+        }
+    )
 )
 
 

@@ -59,6 +59,7 @@ class Explorer(Messages, Sweeps):
         messages: dict[int, dict[str, Any]] = {}
         if not self.facts.ticks:
             messages[0] = self._publish_first_message(payloads[0])
+            self._learn_from_message(messages[0])
             self.setting.keep()
         self.origin = Origin(messages)
         for job, payload in payloads.items():
@@ -84,6 +85,7 @@ class Explorer(Messages, Sweeps):
         """
         self._boot_setting(other.payloads)
         self.origin, self.unpublished, self.refused = other.origin, other.unpublished, other.refused
+        self._learn_from_message(self.origin.messages.get(0, {}))
         if self.setting.servers and self.setting.spec.enqueue and not self.facts.ticks:
             self._publish_first_message(self.payloads[0])
         self.setting.place.adopt(other.setting.place.kept)

@@ -70,6 +70,22 @@ CASES = (
         ("shop/jobs.py",),
     ),
     Case(
+        "saq",
+        _pip("saq[redis]"),
+        {
+            "shop/queues.py": (
+                "from saq import Queue\n\nqueue = Queue.from_url('redis://localhost')\n"
+            ),
+            "shop/worker.py": (
+                "from shop.jobs import send\nfrom shop.queues import queue\n\n# saq\nsettings ="
+                " {'queue': queue, 'functions': [send]}\n"
+            ),
+            "shop/jobs.py": "from saq.types import Context\n\nasync def send(ctx: Context): ...\n",
+        },
+        "shop/queues.py:queue",
+        (),
+    ),
+    Case(
         "taskiq",
         _pip("taskiq-redis"),
         {

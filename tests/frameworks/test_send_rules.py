@@ -68,6 +68,20 @@ LIBRARIES = {
         unread="job_deserializer = wire.read",
         sends_in="async def",
     ),
+    "saq": Library(
+        app=(
+            "import json, pickle\nfrom saq import Queue\nfrom shop import tasks, wire\n"
+            "queue = Queue.from_url('redis://localhost'{})\n"
+            "app = {'queue': queue, 'functions': [tasks.send_receipt]}\n"
+        ),
+        tasks="async def send_receipt(ctx, order): ...\n",
+        send="await queue.enqueue('send_receipt', order=order)",
+        head="from shop.app import queue",
+        json=", load=json.loads",
+        pickle=", load=pickle.loads",
+        unread=", load=wire.read",
+        sends_in="async def",
+    ),
     "dramatiq": Library(
         app="import dramatiq\nfrom shop import wire\n{}\n",
         tasks="import dramatiq\n@dramatiq.actor\ndef send_receipt(order): ...\n",

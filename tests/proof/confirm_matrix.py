@@ -29,6 +29,7 @@ SUBJECTS = (
     "dramatiq_refund",
     "huey_shipment",
     "arq_confirmation",
+    "saq_ticket",
     "taskiq_parcel",
     "procrastinate_reminder",
     "django_q2_pass",

@@ -1,11 +1,13 @@
-"""Small histories, written down: what judges, stories and causes look at."""
+"""Small histories, written down: what judges, stories and causes look at. A property of a judge is
+a history of a few events, and what the judge says of it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from skillrun.contract.job import Effect, JobSpec
+from skillrun.contract.job import DeadLetter, Effect, JobSpec
 from skillrun.proof.history import Delivery, Event, History
 from skillrun.proof.reference import REFUTED, Judgement, Reference
 from skillrun.proof.schedule import parse_schedule
@@ -83,3 +85,58 @@ def reference(**more: Any) -> Reference:
 
 def refuted(rule: str, *events: int, name: str | None = "email") -> Judgement:
     return Judgement(REFUTED, rule, "said", name, events, "1", "2")
+
+
+# -- for the judges
+
+AWAY, NEVER = "app.mail:Away", "app.mail:Never"
+RETRY = {
+    "max_attempts": 3,
+    "backoff": {"kind": "exponential", "base": "10s", "factor": 2, "cap": "1h"},
+}
+
+
+def spec(guarantee: str = "keyed", **more: Any) -> JobSpec:
+    one = Effect(
+        name="email", call="app.mail:send", key_arg="key", guarantee=guarantee, reason="said"
+    )
+    values: dict[str, Any] = {
+        "version": 1,
+        "job": "job",
+        "effects": (one,),
+        "retry": RETRY,
+        "dead_letter": DeadLetter(kind="table"),
+        "failures": {"transient": [AWAY], "permanent": [NEVER]},
+        "idempotency": {
+            "strategy": "keyed",
+            "key": ["id"],
+            "dedupe": {"store": "table rows", "window": "7d"},
+        },
+    }
+    return JobSpec(**(values | more))
+
+
+def against(made: JobSpec, once: History = ONCE, **more: Any) -> Reference:
+    return Reference(made, once, **more)
+
+
+def rules(judge: Any, seen: History, reference: Reference) -> list[str]:
+    return [judgement.rule for judgement in judge(seen, reference)]
+
+
+KILLED_AFTER = [*effect(), fault("kill", "after:email#1"), KILLED]
+TWICE = history("kill@after:email#1", KILLED_AFTER, DONE)
+OTHER_KEY = history(
+    "kill@after:email#1", KILLED_AFTER, [*effect(key="'other'"), *commit(), RETURNED, ACKED]
+)
+LOST = history("kill@before:email#1", [fault("kill", "before:email#1"), KILLED], [RETURNED, ACKED])
+REPEATED = history("redeliver", DONE, DONE)
+MET = fault("raise", "before:email#1", error=AWAY)
+BUSY = [raised("app.claims:Busy", injected=False), retry(), ACKED]
+
+
+def log(text: str, logger: str = "app", **more: Any) -> tuple[str, dict[str, Any]]:
+    return (
+        "log",
+        {"logger": logger, "level": "INFO", "template": None, "text": text, "extra": {}, **more},
+    )

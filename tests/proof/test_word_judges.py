@@ -1,5 +1,5 @@
 """What the judges make of the words that were added to the spec: small histories, as in
-`test_judges.py`.
+`test_judge_effects.py`.
 """
 
 from __future__ import annotations

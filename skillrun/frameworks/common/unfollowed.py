@@ -7,20 +7,23 @@ What it does is not seen, so nothing that was not found is missing for certain.
 from __future__ import annotations
 
 import ast
+import pkgutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from skillrun import frameworks
 from skillrun.frameworks.common.reading import place_of
 from skillrun.repo.python import Definition, Module, Project
 from skillrun.repo.uses import FrameworkUse, Place
 
-# Their decorators, app classes and task bases are what the readers of `frameworks/` know.
+# Their decorators, app classes and task bases are what the readers of `frameworks/` know. A folder
+# there bears the name of its library's package.
 _READ_LIBRARIES = frozenset(
     {
-        *("apscheduler", "arq", "celery", "kombu", "dramatiq", "django_dramatiq", "huey", "rq"),
-        *("django_rq", "procrastinate", "taskiq", "taskiq_redis", "taskiq_aio_pika", "taskiq_nats"),
-        *("django_q", "django_tasks", "django_tasks_db", "django", "asgiref", "schedule"),
+        *(found.name for found in pkgutil.iter_modules(frameworks.__path__) if found.ispkg),
+        *("kombu", "django_dramatiq", "django_rq", "taskiq_redis", "taskiq_aio_pika"),
+        *("taskiq_nats", "django_q", "django_tasks_db", "django", "asgiref", "schedule"),
     }
 )
 # They look on: none of them keeps a dead letter, or tries again.

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from skillrun.frameworks.common.again import Tries, find_bound
 from skillrun.frameworks.common.around import clauses
+from skillrun.frameworks.common.reading import place_of
 
 if TYPE_CHECKING:
     from skillrun.frameworks.interface import Backoff
@@ -57,8 +58,6 @@ def find_ways(project: Project, handler: Definition) -> tuple[Way, ...]:
 
 
 def _find_ways(project: Project, handler: Definition) -> Iterator[Way]:
-    from skillrun.frameworks.common.reading import place_of
-
     attempts = Attempts(project, {})
     for clause in clauses(project, handler):
         for node in find_raises(clause):
@@ -89,7 +88,7 @@ def _is_last(clause: Handler, node: ast.Raise) -> bool:
 def find_assigned(node: ast.AST, name: str) -> ast.expr | None:
     """What is assigned to an attribute of that name."""
     for one in ast.walk(node):
-        if isinstance(one, ast.Assign) and isinstance(one.targets[0], ast.Attribute):
-            if one.targets[0].attr == name:
-                return one.value
+        target = one.targets[0] if isinstance(one, ast.Assign) else None
+        if isinstance(target, ast.Attribute) and target.attr == name:
+            return getattr(one, "value", None)
     return None

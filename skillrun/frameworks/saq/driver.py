@@ -144,6 +144,12 @@ class Driver(AsyncDriver):
         """Seconds between two looks for jobs that are stuck."""
         return float((settings.get("timers") or {}).get("sweep", 60))
 
+    def _find_redelivery(self, queue: str, job: Any) -> float | None:
+        """Seconds until a sweep gives the job of a dead worker back; None where none ever does."""
+        stuck = [seconds for seconds in (job.timeout, job.heartbeat) if seconds]
+        settings = self.settings.get(queue, {})
+        return min(stuck) + self._find_sweep(settings) + ABORT_S if stuck else None
+
     def _warm(self) -> None:
         """What SAQ imports and compiles on first use is there before the forks; no connection
         outlives this.
@@ -222,6 +228,7 @@ class Driver(AsyncDriver):
                 return await send(queue, job)
         mine = job.function in self._find_names(queue.name)
         message = {"id": job.id, "queue": queue.name, "job": _encode(queue, job)}
+        message["redelivery_s"] = self._find_redelivery(queue.name, job) if mine else None
         given = job.kwargs or {}
         message["arguments"] = self.probe.bound(self.takes, (), given) if mine else None
         delay = max(0.0, round(job.scheduled - time.time(), 2)) if job.scheduled else 0.0
@@ -356,11 +363,11 @@ class Driver(AsyncDriver):
         settings = self.settings[message["queue"]]
         queue = settings["queue"]
         job = await queue._get_job_by_id(message["id"]) or queue.deserialize(_decode(message))
-        stuck = [seconds for seconds in (job.timeout, job.heartbeat) if seconds]
-        if not stuck:
+        wait = self._find_redelivery(queue.name, job)
+        if wait is None:
             self._settle("lost", why=f"{why}; without a timeout no sweep takes it for stuck")
             return
-        self.waited = min(stuck) + self._find_sweep(settings) + ABORT_S
+        self.waited = wait
         error = queue.swept_error_message
         await queue.abort(job, error=error)
         if job.retryable:
@@ -388,7 +395,9 @@ def accept_sockets() -> None:
     """
 
     def make(url: str, **kwargs: Any) -> Any:
-        return RedisQueue.from_url(url, **kwargs) if url.startswith("unix:") else makes(url, **kwargs)
+        return (
+            RedisQueue.from_url(url, **kwargs) if url.startswith("unix:") else makes(url, **kwargs)
+        )
 
     makes: Callable[..., Any] = swap(Queue.from_url, make)
 

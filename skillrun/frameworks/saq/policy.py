@@ -39,7 +39,7 @@ def read_policy(project: Project, handler: Definition) -> Policy:
 def find_given(project: Project, handler: Definition) -> tuple[Send, ...]:
     """The sends outside of the tests, whose options count."""
     sends = find_sends(project, FrameworkUse("saq"), handler)
-    return tuple(send for send in sends if send.options or not send.in_tests)
+    return tuple(send for send in sends if not send.in_tests)
 
 
 def read_option(project: Project, send: Send, name: str, default: float) -> Any:

@@ -4,6 +4,7 @@ probe/real.py).
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +17,6 @@ from ...probe.names import find, set_up_django
 from ...probe.real import RealWorker
 from ...probe.redirecting import redirect_client
 from ...probe.swap import swap
-from ...probe.wrap import around
 from .driver import Driver, accept_sockets
 
 _SHORT_S = 0.1  # instead of the five seconds in which a swept job may end by itself
@@ -24,6 +24,8 @@ _SHORT_S = 0.1  # instead of the five seconds in which a swept job may end by it
 
 class Worker(RealWorker[Driver]):
     """See probe/real.py. Whatever the application enqueues really is enqueued."""
+
+    swept: asyncio.Event  # the first sweep is over
 
     def boot(self, handler: str) -> Any:
         logging.basicConfig(level=logging.INFO)
@@ -33,7 +35,6 @@ class Worker(RealWorker[Driver]):
         set_up_django()
         driver.target = find(handler)[2]
         driver.prepare(handler)
-        around(Polling, "process", lambda *_: self.bench.polling())
         return driver.function()
 
     def _hook_queues(self) -> None:
@@ -48,7 +49,18 @@ class Worker(RealWorker[Driver]):
             return self.bench.cut(seconds) if seconds else seconds
 
         async def sweep(queue: Any, lock: int = 60, abort: float = _SHORT_S) -> Any:
-            return await sweeps(queue, lock, _SHORT_S)
+            try:
+                return await sweeps(queue, lock, _SHORT_S)
+            finally:
+                self.swept.set()
+
+        async def process(worker: Any) -> bool:
+            # A worker that starts sweeps at once, and takes a job that it has just begun to take
+            # for stuck: then it is run twice. That is a chance of its own, which a confirmation of
+            # something else does not want.
+            await self.swept.wait()
+            with self.bench.polling():
+                return bool(await processes(worker))
 
         async def after(worker: Any, context: Any) -> None:
             with self.bench.delivering():
@@ -58,6 +70,7 @@ class Worker(RealWorker[Driver]):
         made: Callable[..., None] = swap(RedisQueue.__init__, init)
         waits: Callable[..., float] = swap(Job.next_retry_delay, wait)
         sweeps: Callable[..., Any] = swap(RedisQueue.sweep, sweep)
+        processes: Callable[..., Any] = swap(Polling.process, process)
         afters: Callable[..., Any] = swap(Polling._after_process, after)
 
     def work(self) -> None:
@@ -67,6 +80,7 @@ class Worker(RealWorker[Driver]):
         worker: Any = Polling(**settings[queue])
 
         async def start() -> None:
+            self.swept = asyncio.Event()
             await worker.queue.connect()
             await worker.start()
 

@@ -21,7 +21,7 @@ from skillrun.frameworks.saq.policy import (
     read_attempts,
     read_option,
 )
-from skillrun.frameworks.saq.sends import JOB_FIELDS, SENDER, find_parameters
+from skillrun.frameworks.saq.sends import SENDER, find_parameters
 from skillrun.repo.python import is_known
 
 
@@ -42,7 +42,7 @@ def retries_below_spec(job: Job) -> Iterator[Finding]:
     for send in find_real_sends(job, SENDER):
         most = read_attempts(job.project, send)
         # A cron job that enqueues the job says nothing of its attempts.
-        if wanted is None or send.call is None and not send.options or not is_known(most):
+        if wanted is None or (send.call is None and not send.options) or not is_known(most):
             continue
         if most < wanted:
             given = send.option("retries")
@@ -53,7 +53,9 @@ def retries_below_spec(job: Job) -> Iterator[Finding]:
             yield tell(job, "retries-below-spec", Severity.ERROR, place, message, hint)
 
 
-@rule("saq.permanent-retried", stage="retry", source="`except Exception` in `process`, saq/worker.py")
+@rule(
+    "saq.permanent-retried", stage="retry", source="`except Exception` in `process`, saq/worker.py"
+)
 def permanent_retried(job: Job) -> Iterator[Finding]:
     """SAQ runs a job again whatever exception it raises: a permanent one has to be caught."""
     failures = job.spec.failures
@@ -68,7 +70,9 @@ def permanent_retried(job: Job) -> Iterator[Finding]:
             place = place_of(call.module, call.node)
             if clause is not None:
                 place = place_of(clause.module, clause.node)
-            message = f"{written} is permanent in the spec, and leaves the handler: SAQ runs it again"
+            message = (
+                f"{written} is permanent in the spec, and leaves the handler: SAQ runs it again"
+            )
             hint = "a clause of its own: record it, and return"
             yield tell(job, "permanent-retried", Severity.ERROR, place, message, hint)
             break

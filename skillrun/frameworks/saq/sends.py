@@ -85,7 +85,7 @@ def _find(project: Project, handler: Definition) -> Iterator[Send]:
 
 def _find_built(project: Project, handler: Definition) -> Iterator[NamedCall]:
     """`Job("name", kwargs={...})`, which is given to `enqueue`."""
-    for module in find_modules(project, ("Job(",)):
+    for module in find_modules(project, ("Job",)):
         for node in ast.walk(module.tree):
             if not isinstance(node, ast.Call):
                 continue

@@ -4,6 +4,7 @@ names it.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from skillrun.proof import ticks
@@ -28,6 +29,14 @@ class Messages(Stand):
             return self._read_message(self.caller, 0)
         # An outbox: nothing else publishes.
         return self._read_message(self._run_process(run, "call", [enqueue.relay, {}]), 0)
+
+    def _learn_from_message(self, message: dict[str, Any]) -> None:
+        """Where who publishes a job says after how long it comes back from a dead worker, the
+        driver could not know it at the boot: the message holds it.
+        """
+        redelivery_s = message.get("redelivery_s")
+        if redelivery_s is not None:
+            self.facts = replace(self.facts, redelivery_s=float(redelivery_s))
 
     def _publish_message(self, job: int, payload: Any) -> dict[str, Any]:
         """Raises NotPublished."""

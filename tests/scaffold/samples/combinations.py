@@ -12,6 +12,7 @@ FRAMEWORKS = (
         "huey",
         "dramatiq",
         "arq",
+        "saq",
         "taskiq",
         "procrastinate",
         "django_q2",
@@ -22,14 +23,17 @@ FRAMEWORKS = (
 STORES = ("sqlite3", "receiver", "redis", "sqlalchemy", "asyncio", "alembic", "django")
 ONLY = {
     "django": ("celery", "procrastinate", "plain_cron"),
-    "asyncio": ("arq", "taskiq", "procrastinate"),
+    "asyncio": ("arq", "saq", "taskiq", "procrastinate"),
 }
 """Stores that some frameworks alone have."""
 IN_DJANGO = dict.fromkeys(("django_q2", "django_tasks"), ("django", "receiver", "redis"))
 """Frameworks that live in Django projects alone, and the stores there; the first is the usual one."""
 CLOCKED = {"plain_cron": ("poller", "cron"), "apscheduler": ("poller", "cron")}
 """Frameworks that carry no event: their handlers take a payload, and their first trigger is the usual one."""
-_WITH_CLOCK = ("huey", "dramatiq", "arq", "taskiq", "procrastinate", "django_q2", "django_tasks")
+_WITH_CLOCK = (
+    *("huey", "dramatiq", "arq", "saq", "taskiq", "procrastinate"),
+    *("django_q2", "django_tasks"),
+)
 CLOCKS = {**CLOCKED, **dict.fromkeys(_WITH_CLOCK, ("cron", "poller"))}
 COUNTS_DEATHS = ("celery", "rq")
 """A worker's death is an attempt there."""

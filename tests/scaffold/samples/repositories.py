@@ -17,6 +17,7 @@ from samples import (
     plain_cron,
     procrastinate,
     rq,
+    saq,
     stores,
     taskiq,
 )
@@ -29,6 +30,7 @@ _MODULES = (
     huey,
     dramatiq,
     arq,
+    saq,
     taskiq,
     procrastinate,
     django_q2,

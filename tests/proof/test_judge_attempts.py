@@ -1,0 +1,167 @@
+"""The judge of attempts: bounded, with the declared waits, and with a record at the end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from histories import (
+    ACKED,
+    AWAY,
+    DONE,
+    KILLED,
+    MET,
+    NEVER,
+    against,
+    effect,
+    fault,
+    history,
+    log,
+    raised,
+    retry,
+    rules,
+    spec,
+)
+
+from skillrun.contract.job import JobSpec
+from skillrun.proof.history import History
+from skillrun.proof.judges import attempts
+
+FAILING = f"raise={AWAY}@before:email#*/*"
+
+
+def exhausted(*delays: float, dead: int = 1) -> History:
+    """As many attempts as there are delays, and one more."""
+    tries = [[MET, raised(AWAY), retry(delay), ACKED] for delay in delays]
+    return history(FAILING, *tries, [MET, raised(AWAY), ACKED], dead_letters=dead)
+
+
+@pytest.mark.parametrize(
+    ("seen", "expected"),
+    [
+        (exhausted(10.0, 20.0), []),
+        (exhausted(10.0), ["attempts.too-few"]),
+        (exhausted(10.0, 20.0, 40.0), ["attempts.too-many"]),
+        (exhausted(10.0, 10.0), ["delays.too-short"]),
+        (exhausted(10.0, 60.0), ["delays.too-long"]),
+        (exhausted(0.0, 0.0), ["delays.too-short"]),
+        (exhausted(10.0, 20.0, dead=0), ["dead-letter.missing"]),
+        (exhausted(10.0, 20.0, dead=2), ["dead-letter.repeated"]),
+    ],
+)
+def test_an_error_that_does_not_pass_ends_as_declared(seen: History, expected: list[str]) -> None:
+    assert (
+        rules(attempts.judge, seen, against(spec(), history("once", DONE, dead_letters=0)))
+        == expected
+    )
+
+
+def test_what_still_waits_at_the_limit_is_unbounded() -> None:
+    assert rules(attempts.judge, history(FAILING, [MET, ACKED], pending=1), against(spec())) == [
+        "attempts.unbounded"
+    ]
+
+
+def test_a_permanent_error_is_tried_once() -> None:
+    met = fault("raise", "before:email#1", error=NEVER)
+    given_up = [met, raised(NEVER), ACKED]
+    tried = history(
+        f"raise={NEVER}@before:email#1/*",
+        [met, raised(NEVER), retry(), ACKED],
+        given_up,
+        dead_letters=1,
+    )
+    once = history(f"raise={NEVER}@before:email#1/*", given_up, dead_letters=1)
+    assert rules(attempts.judge, tried, against(spec())) == ["attempts.permanent-retried"]
+    assert rules(attempts.judge, once, against(spec())) == []
+
+
+def test_what_may_happen_once_may_be_given_up_when_its_outcome_is_unknown() -> None:
+    given_up = history(
+        f"raise={AWAY}@after:email#1",
+        [*effect()[:2], fault("raise", "after:email#1", error=AWAY), ACKED],
+        dead_letters=1,
+    )
+    assert rules(attempts.judge, given_up, against(spec("at_most_once"))) == []
+    assert rules(attempts.judge, given_up, against(spec("keyed"))) == ["dead-letter.unexpected"]
+    assert rules(attempts.judge, exhausted(dead=1), against(spec("at_most_once"))) == []
+    assert rules(attempts.judge, exhausted(dead=0), against(spec("at_most_once"))) != []
+
+
+def test_a_dead_letter_that_comes_after_the_message_was_let_go() -> None:
+    tries = [[MET, raised(AWAY), retry(delay), ACKED] for delay in (10.0, 20.0)]
+    let_go: Any = ("settled", {"how": "dead", "delay": 0.0})
+    text = f"{FAILING} kill@before:commit#1/3"
+    late = history(
+        text,
+        *tries,
+        [MET, raised(AWAY), let_go, fault("kill", "before:commit#1"), KILLED],
+        dead_letters=0,
+        kept=1,
+    )
+    soon = history(
+        text,
+        *tries,
+        [MET, raised(AWAY), fault("kill", "before:commit#1"), KILLED],
+        dead_letters=0,
+        kept=1,
+    )
+    assert rules(attempts.judge, late, against(spec())) == ["dead-letter.missing"]
+    assert rules(attempts.judge, soon, against(spec())) == []
+
+
+def poisoned(**more: Any) -> JobSpec:
+    """Its first poison message breaks the payload's schema, the second one does not."""
+    number = {"type": "object", "required": ["id"], "properties": {"id": {"type": "integer"}}}
+    failures = {"transient": [AWAY], "permanent": ["app.jobs:Malformed"]}
+    return spec(
+        payload={**number, "examples": [{"id": 7}]},
+        proof={"poison": [{}, {"id": 8}]},
+        failures=failures,
+        dead_letter={"kind": "table", "where": "dead"},
+        **more,
+    )
+
+
+def verdicts(seen: History, made: JobSpec) -> dict[str, str]:
+    return {one.rule: one.verdict for one in attempts.judge(seen, against(made))}
+
+
+def test_a_malformed_message_ends_within_the_attempts_and_is_found_by_somebody() -> None:
+    kept = [raised("builtins:KeyError", injected=False)]
+    made = poisoned(retry={"max_attempts": 3})
+    thrice = history("poison=0", [*kept, retry()], [*kept, retry()], kept, dead_letters=1)
+    assert verdicts(thrice, made) == {"attempts.poison-retried": "hint"}
+    often = history("poison=0", *([[*kept, retry()]] * 4), dead_letters=1)
+    assert verdicts(often, made) == {"attempts.too-many": "refuted"}
+    dropped = history("poison=0", kept, dead_letters=0)
+    assert verdicts(dropped, made) == {"poison-unrecorded": "risk"}
+    told = history("poison=0", [log("bad message", level="ERROR"), *kept], dead_letters=0)
+    graded = [attempts.judge(one, against(made)) for one in (dropped, told)]
+    assert [[found.grade for found in each] for each in graded] == [["blind"], ["minor"]]
+
+
+def test_what_the_schema_allows_still_needs_its_dead_letter() -> None:
+    dropped = history("poison=1", [raised("builtins:KeyError", injected=False)], dead_letters=0)
+    assert verdicts(dropped, poisoned()) == {"dead-letter.missing": "refuted"}
+
+
+def test_poison_whose_error_is_declared_permanent_is_tried_once() -> None:
+    malformed = raised("app.jobs:Malformed", injected=False)
+    twice = history("poison=0", [malformed, retry()], [malformed], dead_letters=1)
+    assert verdicts(twice, poisoned()) == {"attempts.permanent-retried": "refuted"}
+
+
+def test_a_job_whose_attempts_a_locked_store_used_up_may_be_a_dead_letter() -> None:
+    made = poisoned(retry={"max_attempts": 3})
+    locked = [raised("sqlite3:OperationalError", injected=False)]
+    used_up = history("redeliver", [*locked, retry()], [*locked, retry()], locked, dead_letters=1)
+    assert verdicts(used_up, made) == {}
+    too_soon = history("redeliver", [*locked, retry()], locked, dead_letters=1)
+    assert verdicts(too_soon, made) == {"dead-letter.unexpected": "refuted"}
+
+
+def test_poison_has_no_effect() -> None:
+    assert "poison.effect" in rules(
+        attempts.judge, history("poison=0", DONE, dead_letters=1), against(spec())
+    )

@@ -1,0 +1,211 @@
+"""The judge of state: what is left must be what a single run leaves."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from histories import (
+    ACKED,
+    DONE,
+    RETURNED,
+    against,
+    commit,
+    effect,
+    fault,
+    history,
+    raised,
+    retry,
+    rules,
+    spec,
+)
+
+from skillrun.proof.history import Delivery, History
+from skillrun.proof.judges import effects, state
+from skillrun.proof.judges.registry import judge_history
+from skillrun.proof.reference import INCOMPLETE
+
+
+def test_a_distinct_job_leaves_no_trace_where_it_changes_nothing() -> None:
+    once, alone = (
+        history("once", DONE, state=[[1, "done"], [2, "new"]]),
+        history("job=1", DONE, state=[[1, "new"]]),
+    )
+    both = history("job=1", DONE, DONE, state=[[1, "done"], [2, "new"]])
+    apart, before = {1: alone}, {"rows": [[1, "new"], [2, "new"]]}
+    assert rules(state.judge, both, against(spec(), once, jobs=apart)) == ["state.distinct-job"]
+    assert rules(state.judge, both, against(spec(), once, jobs=apart, before=before)) == []
+
+
+def test_the_state_must_be_that_of_a_single_run() -> None:
+    assert rules(
+        state.judge, history("redeliver", DONE, DONE, state=[[1], [1]]), against(spec())
+    ) == ["state.differs"]
+    assert rules(state.judge, history("redeliver", DONE, DONE), against(spec())) == []
+
+
+def test_an_unreadable_state_is_incomplete() -> None:
+    broken = history("redeliver", DONE, state="error: no such table")
+    assert [j.verdict for j in state.judge(broken, against(spec()))] == [INCOMPLETE]
+
+
+def test_a_query_that_differs_between_single_runs_is_not_compared() -> None:
+    seen = history("redeliver", DONE, state=[[2]])
+    assert rules(state.judge, seen, against(spec(), volatile=frozenset(("rows",)))) == []
+
+
+def test_a_distinct_job_that_leaves_no_trace_was_swallowed() -> None:
+    alone = history("once", DONE, state=[[2]])
+    swallowed = history("job=1", DONE, DONE, state=[[1]])
+    both = history("job=1", DONE, DONE, state=[[1], [2]])
+    assert rules(state.judge, swallowed, against(spec(), jobs={1: alone})) == ["state.distinct-job"]
+    assert rules(state.judge, both, against(spec(), jobs={1: alone})) == []
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ([[1, "a"], [2, "b"]], []),
+        ([[1, "b"], [2, "a"]], []),  # as in the other order
+        ([[2, "a"], [1, "b"]], []),
+        ([[1, "a"]], ["state.lost-update"]),
+        ([[1, "a"], [2, "a"]], ["state.lost-update"]),
+    ],
+)
+def test_two_jobs_at_once_leave_what_one_of_their_orders_does(
+    rows: Any, expected: list[str]
+) -> None:
+    orders = tuple(
+        history("job=0 job=1", DONE, DONE, state=rows)
+        for rows in ([[1, "a"], [2, "b"]], [[1, "b"], [2, "a"]])
+    )
+    seen = history("beside=1 switch@before:email#1", DONE, DONE, state=rows)
+    assert rules(state.judge, seen, against(spec(), orders=orders)) == expected
+
+
+@pytest.mark.parametrize(("supersedes", "expected"), [(True, []), (False, ["effect.lost"])])
+def test_a_job_may_supersede_an_older_one_that_runs_beside_it(
+    supersedes: bool, expected: list[str]
+) -> None:
+    newer, nothing = [*effect(key="'2'"), *commit(), RETURNED, ACKED], [RETURNED, ACKED]
+    orders = (
+        history("job=0 job=1", DONE, newer),
+        history("job=1 job=0", newer, nothing if supersedes else DONE),
+    )
+    reference = against(spec(), jobs={1: history("once", newer)}, orders=orders)
+    beside = history("beside=1 switch@before:email#1", newer, nothing)
+    assert rules(effects.judge, beside, reference) == expected
+
+
+@pytest.mark.parametrize(
+    ("store", "sql", "expected"),
+    [
+        ("db:app", "select 1 from claims where until < now()", ["clock.server"]),
+        ("db:app", "update claims set at = now()", ["state.differs"]),
+        (
+            "sqlite:/app.db",
+            "select 1 from claims where until < current_timestamp",
+            ["state.differs"],
+        ),
+    ],
+)
+def test_what_hangs_on_a_servers_clock_is_not_refuted(
+    store: str, sql: str, expected: list[str]
+) -> None:
+    asked: Any = (
+        "at",
+        {"when": "before", "name": "select-claims#1", "kind": "sql", "store": store, "sql": sql},
+    )
+    seen = history("wait=90000 redeliver", [asked, *DONE], DONE, state=[[2]])
+    later = Delivery(2, "deliver", 0, 90_000.0, seen.deliveries[1].events)
+    seen = History(seen.schedule, (seen.deliveries[0], later), seen.state)
+    assert [j.rule for j in judge_history(seen, against(spec()))] == expected
+
+
+def test_what_a_process_remembers_changes_nothing() -> None:
+    apart = history("redeliver job=1", DONE, DONE, state=[[1]])
+    skipped = history("redeliver job=1 same-process", DONE, [RETURNED, ACKED], state=[[1]])
+    other = history("redeliver job=1 same-process", DONE, DONE, state=[[2]])
+    nothing = history("redeliver job=1 same-process", [RETURNED, ACKED], state=[[1]])
+    found = [
+        [j.rule for j in judge_history(seen, against(spec(), apart=apart))]
+        for seen in (skipped, other, nothing)
+    ]
+    assert found == [[], ["process.remembers"], ["process.remembers"]]
+
+
+def test_what_differs_in_each_single_run_is_no_memory() -> None:
+    """A request's id that is made at random, or a time: no two processes call alike."""
+
+    def mails(args: str) -> list[Any]:
+        about = {"args": args, "subject": args}
+        return [(kind, {**data, **about}) for kind, data in effect()]
+
+    def mail_of(args: str) -> History:
+        return history("redeliver same-process", [*mails(args), ACKED])
+
+    once, later = mail_of("to='a', request='5f1d2c3b4a'"), mail_of("to='a', request='0a9b8c7d6e'")
+    apart = mail_of("to='a', request='77aa88bb99'")
+    single = against(spec(), once, later=later, apart=apart)
+    for seen, found in (
+        (mail_of("to='a', request='11bb22cc33'"), []),
+        (mail_of("to='b', request='11bb22cc33'"), ["process.remembers"]),
+        (history("redeliver same-process", [ACKED]), ["process.remembers"]),
+    ):
+        assert [j.rule for j in judge_history(seen, single)] == found
+    fixed = against(spec(), once, later=once, apart=once)
+    assert [j.rule for j in judge_history(later, fixed)] == ["process.remembers"]
+
+
+def test_a_token_that_is_made_for_one_job_is_no_memory_and_another_jobs_is() -> None:
+    mine, new, others = "a1b2c3d4e5f6a7b8c9", "00ff11ee22dd33cc44", "77aa88bb99cc00dd11"
+
+    def calls(token: str) -> list[Any]:
+        about = {"args": f"to='a', token='{token}'", "key": token, "subject": token}
+        return [*((kind, {**data, **about}) for kind, data in effect()), ACKED]
+
+    def two(first: str, second: str, *same: str) -> History:
+        made = history(" ".join(["job=1", *same]), calls(first), calls(second))
+        return replace(made, deliveries=(made.deliveries[0], replace(made.deliveries[1], job=1)))
+
+    single = against(spec(), apart=two(others, mine))
+    assert list(judge_history(two(others, new, "same-process"), single)) == []
+    (found,) = judge_history(two(others, others, "same-process"), single)
+    assert found.rule == "process.remembers"
+
+
+def test_what_a_process_remembers_beyond_the_receivers_window_does_it_again() -> None:
+    apart = history("redeliver wait=90000", DONE, [RETURNED, ACKED])
+    again = history("wait=90000 redeliver same-process", DONE, DONE)
+    soon = history("redeliver same-process", DONE, DONE)
+    keyed, once = against(spec(), apart=apart), against(spec("at_least_once"), apart=apart)
+    found = [
+        [j.rule for j in judge_history(h, r)]
+        for h, r in ((again, keyed), (soon, keyed), (soon, once))
+    ]
+    assert found == [["process.remembers"], [], ["process.remembers"]]
+
+
+FAILED = [*effect(), fault("fail", "before:commit#1", text="OperationalError: database is locked")]
+FAILS = "fail@before:commit#1"
+
+
+@pytest.mark.parametrize(
+    ("seen", "expected"),
+    [
+        (history(FAILS, [*FAILED, RETURNED, ACKED], state=[]), ["state.error-swallowed"]),
+        (
+            history(FAILS, [*FAILED, RETURNED, ACKED], state=[[1], [2]]),
+            [],
+        ),  # too much may be a lease
+        (
+            history(FAILS, [*FAILED, raised("sqlite3:OperationalError", injected=False)], state=[]),
+            [],
+        ),
+        (history(FAILS, [*FAILED, retry(), ACKED], DONE), []),
+        (history(FAILS, [*FAILED, RETURNED, ACKED], state=[], dead_letters=1), []),
+    ],
+)
+def test_a_write_that_failed_is_not_taken_for_done(seen: History, expected: list[str]) -> None:
+    assert [j.rule for j in judge_history(seen, against(spec()))] == expected

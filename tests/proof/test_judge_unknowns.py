@@ -1,0 +1,96 @@
+"""What a history cannot answer is said to be unknown, and what is unknown never hides what is refuted."""
+
+from __future__ import annotations
+
+import pytest
+from histories import (
+    ACKED,
+    AWAY,
+    BUSY,
+    DONE,
+    KILLED,
+    KILLED_AFTER,
+    ONCE,
+    TWICE,
+    against,
+    fault,
+    history,
+    raised,
+    rules,
+    spec,
+)
+
+from skillrun.proof.history import History
+from skillrun.proof.judges import unknowns
+from skillrun.proof.judges.registry import judge_history
+from skillrun.proof.reference import INCOMPLETE, REFUTED, Judgement, Reference
+
+
+def test_an_exception_in_neither_list_is_incomplete() -> None:
+    seen = history("once", [raised("app.mail:Surprise", injected=False), ACKED])
+    assert rules(unknowns.judge, seen, against(spec())) == ["failures.unlisted"]
+    listed = history("once", [raised(AWAY, injected=False), ACKED])
+    assert rules(unknowns.judge, listed, against(spec())) == []
+
+
+@pytest.mark.parametrize(
+    ("seen", "found"),
+    [
+        (history("copies=2 switch@before:email#1", DONE, BUSY, DONE), []),
+        (history("kill@after:email#1", KILLED_AFTER, BUSY, DONE), []),
+        (history("copies=2 switch@before:email#1", DONE, BUSY[:1]), ["failures.unlisted"]),
+        (history("redeliver", DONE, BUSY, DONE), ["failures.unlisted"]),
+    ],
+)
+def test_a_delivery_may_wait_for_the_one_that_has_the_job(seen: History, found: list[str]) -> None:
+    """A lease that another delivery holds, or has left at its death: it comes again, and nobody has
+    to list that.
+    """
+    assert rules(unknowns.judge, seen, against(spec())) == found
+
+
+def test_one_class_from_one_line_is_one_row() -> None:
+    """A claim's token, which is in the words, is another one each time."""
+    said = "app.claims:Busy: 7 is with {} (app/claims.py:4) is in neither list of failures"
+    found = [Judgement(INCOMPLETE, "failures.unlisted", said.format(f"a{n}")) for n in range(3)]
+    (row,) = unknowns.merge_undeclared(found)
+    assert row.message == f"{said.format('a0')} and 2 more"
+
+
+def test_a_script_says_by_its_exit_status_that_something_failed_before() -> None:
+    left = raised("builtins:SystemExit", injected=False)
+    later = history("kill@after:email#1", KILLED_AFTER, [left])
+    assert rules(unknowns.judge, later, against(spec())) == []
+    assert rules(unknowns.judge, history("redeliver", DONE, [left]), against(spec())) == [
+        "failures.unlisted"
+    ]
+
+
+def test_an_undeclared_effect_is_incomplete() -> None:
+    seen = history(
+        "once", [("undeclared", {"kind": "network", "detail": "example.org:443"}), ACKED]
+    )
+    assert rules(unknowns.judge, seen, against(spec())) == ["effect.undeclared"]
+
+
+def test_a_judge_that_crashes_says_incomplete() -> None:
+    broken = Reference(None, ONCE)  # type: ignore[arg-type]
+    found = judge_history(TWICE, broken)
+    assert found and {judgement.verdict for judgement in found} == {INCOMPLETE}
+
+
+def test_an_empty_history_says_incomplete() -> None:
+    assert [j.rule for j in judge_history(History(ONCE.schedule, ()), against(spec()))] == [
+        "proof.empty"
+    ]
+
+
+def test_refuted_comes_before_incomplete() -> None:
+    both = history(
+        "kill@before:email#1",
+        [fault("kill", "before:email#1"), KILLED],
+        [raised("x:Y", injected=False)],
+    )
+    verdicts = [judgement.verdict for judgement in judge_history(both, against(spec()))]
+    assert verdicts[0] == REFUTED
+    assert verdicts[-1] == INCOMPLETE
