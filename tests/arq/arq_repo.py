@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from framework_shop import SPEC_PATH, Shop, case_of, examine, findings, opened
+from framework_shop import SPEC_PATH, Shop, case_of, edited_file, examine, findings, opened
 from receipt_job import SPEC
 
 from skillrun.frameworks import arq
@@ -155,3 +155,57 @@ def build(
     laid over them.
     """
     return case_of(root, {**FILES, **(files or {})}, spec)
+
+
+def edited(path: str, old: str, new: str) -> dict[str, str]:
+    """The sample's file with `old`, which must be in it, replaced."""
+    return edited_file(FILES, path, old, new)
+
+
+# What is broken -> (stage, files, the rule that tells it).
+BROKEN: dict[str, tuple[str, dict[str, str], str]] = {
+    "no worker lists it": (
+        "handler",
+        edited("shop/worker.py", "func(send_receipt, max_tries=ATTEMPTS + 5)", "print"),
+        "handler.not-registered",
+    ),
+    "nobody enqueues it": (
+        "handler",
+        edited(
+            "shop/orders.py", 'await redis.enqueue_job("send_receipt", order_id, email)', "pass"
+        ),
+        "handler.not-wired",
+    ),
+    "another parameter": (
+        "handler",
+        edited("shop/tasks.py", "(ctx, order_id, email)", "(ctx, order_id, email, copy)"),
+        "handler.signature-differs",
+    ),
+    "fewer attempts": (
+        "retry",
+        edited("shop/tasks.py", "ATTEMPTS = 5", "ATTEMPTS = 4"),
+        "retry.max-attempts-differs",
+    ),
+    "another wait": (
+        "retry",
+        edited("shop/tasks.py", "min(2 *", "min(3 *"),
+        "retry.backoff-differs",
+    ),
+    "an error that is let out": (
+        "retry",
+        edited("shop/tasks.py", "(mailer.Unavailable, TimeoutError)", "mailer.Unavailable"),
+        "arq.plain-exception",
+    ),
+    "no dead letter": (
+        "dead-letter",
+        edited("shop/tasks.py", "await dead_jobs.record(order_id, repr(error))", "pass"),
+        "dead-letter.not-written",
+    ),
+    "silence about retries": (
+        "observability",
+        edited(
+            "shop/tasks.py", 'log.warning("receipt failed order_id=%s, will retry, try', 'str("'
+        ),
+        "observability.retries",
+    ),
+}

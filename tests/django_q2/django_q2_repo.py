@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from framework_shop import SPEC_PATH, Shop, case_of, examine, findings, opened
+from framework_shop import SPEC_PATH, Shop, case_of, edited_file, examine, findings, opened
 from receipt_job import SPEC
 
 from skillrun.frameworks import django_q2
@@ -139,3 +139,62 @@ def build(
     laid over them.
     """
     return case_of(root, {**FILES, **(files or {})}, {"message": "kwargs", **(spec or {})})
+
+
+def edited(path: str, old: str, new: str) -> dict[str, str]:
+    """The sample's file with `old`, which must be in it, replaced."""
+    return edited_file(FILES, path, old, new)
+
+
+# What is broken -> (stage, files, the rule that tells it).
+BROKEN: dict[str, tuple[str, dict[str, str], str]] = {
+    "nobody queues it": (
+        "handler",
+        edited("shop/orders.py", 'async_task("shop.tasks.send_receipt", order_id, email)', "pass"),
+        "handler.not-wired",
+    ),
+    "another parameter": (
+        "handler",
+        edited(
+            "shop/tasks.py", "(order_id, email, attempt=1)", "(order_id, email, copy, attempt=1)"
+        ),
+        "handler.signature-differs",
+    ),
+    "fewer attempts": (
+        "retry",
+        edited("shop/tasks.py", "ATTEMPTS = 5", "ATTEMPTS = 4"),
+        "retry.max-attempts-differs",
+    ),
+    "another wait": (
+        "retry",
+        edited("shop/tasks.py", "min(2 *", "min(3 *"),
+        "retry.backoff-differs",
+    ),
+    "an error that is not run again": (
+        "retry",
+        edited("shop/tasks.py", "(mailer.Unavailable, TimeoutError)", "mailer.Unavailable"),
+        "retry.transient-not-retried",
+    ),
+    "no bound": (
+        "retry",
+        edited("shop/settings.py", ', "ack_failures": True', ""),
+        "django-q2.unbounded-attempts",
+    ),
+    "retry below timeout": (
+        "retry",
+        edited("shop/settings.py", '"retry": 90', '"retry": 30'),
+        "django-q2.retry-below-timeout",
+    ),
+    "no dead letter": (
+        "dead-letter",
+        edited("shop/tasks.py", "dead_jobs.record(order_id, repr(error))", "pass"),
+        "dead-letter.not-written",
+    ),
+    "silence about retries": (
+        "observability",
+        edited(
+            "shop/tasks.py", 'log.warning("receipt failed order_id=%s, will retry, attempt', 'str("'
+        ),
+        "observability.retries",
+    ),
+}

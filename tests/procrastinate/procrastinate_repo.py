@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from framework_shop import SPEC_PATH, Shop, case_of, examine, findings, opened
+from framework_shop import SPEC_PATH, Shop, case_of, edited_file, examine, findings, opened
 from receipt_job import SPEC
 
 from skillrun.frameworks import procrastinate
@@ -152,3 +152,56 @@ def build(
     laid over them.
     """
     return case_of(root, {**FILES, **(files or {})}, spec)
+
+
+def edited(path: str, old: str, new: str) -> dict[str, str]:
+    """The sample's file with `old`, which must be in it, replaced."""
+    return edited_file(FILES, path, old, new)
+
+
+# What is broken -> (stage, files, the rule that tells it).
+BROKEN: dict[str, tuple[str, dict[str, str], str]] = {
+    "no task": ("handler", edited("shop/tasks.py", "@app.task", "@dict"), "handler.not-registered"),
+    "nobody defers it": (
+        "handler",
+        edited("shop/orders.py", "send_receipt.defer", "print"),
+        "handler.not-wired",
+    ),
+    "another parameter": (
+        "handler",
+        edited("shop/tasks.py", "(context, order_id, email)", "(context, order_id, email, copy)"),
+        "handler.signature-differs",
+    ),
+    "fewer attempts": (
+        "retry",
+        edited("shop/tasks.py", "RETRIES = 4", "RETRIES = 3"),
+        "retry.max-attempts-differs",
+    ),
+    "another wait": (
+        "retry",
+        edited("shop/tasks.py", "exponential_wait=2", "exponential_wait=3"),
+        "retry.backoff-differs",
+    ),
+    "an error that is let out": (
+        "retry",
+        edited("shop/tasks.py", "(mailer.Unavailable, TimeoutError)", "(mailer.Unavailable,)"),
+        "procrastinate.transient-not-retried",
+    ),
+    "a worker that dies loses the job": (
+        "retry",
+        {"shop/stalled.py": ""},
+        "procrastinate.stalled-never-retried",
+    ),
+    "no dead letter": (
+        "dead-letter",
+        edited("shop/tasks.py", "dead_jobs.record(order_id, repr(error))", "pass"),
+        "dead-letter.not-written",
+    ),
+    "silence about retries": (
+        "observability",
+        edited(
+            "shop/tasks.py", 'log.warning("receipt failed order_id=%s, will retry, attempt', 'str("'
+        ),
+        "observability.retries",
+    ),
+}

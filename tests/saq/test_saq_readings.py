@@ -38,7 +38,11 @@ PLAIN = """
         ("retries=3", 3, Backoff("none")),
         ("retries=0", 1, Backoff("none")),
         ("retries=3, retry_delay=5", 3, Backoff("fixed", 5.0)),
-        ("retries=3, retry_delay=5, retry_backoff=True", 3, Backoff("exponential", 5, 2, jitter=True)),
+        (
+            "retries=3, retry_delay=5, retry_backoff=True",
+            3,
+            Backoff("exponential", 5, 2, jitter=True),
+        ),
         ("retry_delay=5, retry_backoff=60", 1, Backoff("exponential", 5, 2, 60, jitter=True)),
     ],
 )

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from framework_shop import SPEC_PATH, Shop, case_of, examine, findings, opened
+from framework_shop import SPEC_PATH, Shop, case_of, edited_file, examine, findings, opened
 from receipt_job import SPEC
 
 from skillrun.frameworks import taskiq
@@ -166,3 +166,58 @@ def build(
     laid over them.
     """
     return case_of(root, {**FILES, **(files or {})}, spec)
+
+
+def edited(path: str, old: str, new: str) -> dict[str, str]:
+    """The sample's file with `old`, which must be in it, replaced."""
+    return edited_file(FILES, path, old, new)
+
+
+# What is broken -> (stage, files, the rule that tells it).
+BROKEN: dict[str, tuple[str, dict[str, str], str]] = {
+    "it is no task": (
+        "handler",
+        edited("shop/tasks.py", "    @broker.task(retry_on_error=True)\n", ""),
+        "handler.not-registered",
+    ),
+    "nobody kicks it": (
+        "handler",
+        edited("shop/orders.py", "await send_receipt.kiq(order_id=order_id, email=email)", "pass"),
+        "handler.not-wired",
+    ),
+    "another parameter": (
+        "handler",
+        edited("shop/tasks.py", "(order_id, email)", "(order_id, email, copy)"),
+        "handler.signature-differs",
+    ),
+    "fewer attempts": (
+        "retry",
+        edited("shop/broker.py", "default_retry_count=5", "default_retry_count=4"),
+        "retry.max-attempts-differs",
+    ),
+    "nobody asks for retries": (
+        "retry",
+        edited("shop/tasks.py", "retry_on_error=True", ""),
+        "taskiq.retry-not-asked",
+    ),
+    "another wait": (
+        "retry",
+        edited("shop/broker.py", "min(2 *", "min(3 *"),
+        "retry.backoff-differs",
+    ),
+    "an error that is not retried": (
+        "retry",
+        edited("shop/broker.py", "(mailer.Unavailable, TimeoutError)", "(mailer.Unavailable,)"),
+        "retry.transient-not-retried",
+    ),
+    "no dead letter": (
+        "dead-letter",
+        edited("shop/broker.py", "await dead_jobs.record(order_id, repr(exception))", "pass"),
+        "dead-letter.not-written",
+    ),
+    "silence about retries": (
+        "observability",
+        edited("shop/broker.py", 'log.warning("receipt failed order_id=%s, will retry', 'str("'),
+        "observability.retries",
+    ),
+}
