@@ -1,4 +1,4 @@
-"""The worker settings that a scaffold adds a job to, where their lists are written out (arq, SAQ)."""
+"""The worker settings that a scaffold adds a job to, where their lists are written (arq, SAQ)."""
 
 from __future__ import annotations
 

@@ -41,12 +41,16 @@ TIMEOUT_S = 10.0  # of a job for which nobody says another
 # A sweep asks a job that may be alive to end, and waits so long for it (`RedisQueue.sweep`).
 ABORT_S = 5.0
 _ON_KILL = (
-    "the job of a worker that dies is run again by another one's sweep, once its timeout (10 s unless who enqueues it "
-    "says another) is over and at most {sweep:g} s after that; each death uses up an attempt, and a job without "
-    "retries left, or without a timeout, is not run again and nobody is told"
+    "the job of a worker that dies is run again by another one's sweep, once its timeout (10 s"
+    " unless who enqueues it says another) is over and at most {sweep:g} s after that; each death"
+    " uses up an attempt, and a job without retries left, or without a timeout, is not run again"
+    " and nobody is told"
 )
 _IMPORT = re.compile(rb"^\s*(?:from|import) saq\b", re.M)
-_NOT_LISTED = "no settings of a SAQ worker were found whose functions or cron_jobs have {handler} in them{why}"
+_NOT_LISTED = (
+    "no settings of a SAQ worker were found whose functions or cron_jobs have {handler} in"
+    " them{why}"
+)
 # What another job of the same kind has too; the rest of a job is its own history.
 _OPTIONS = (
     *("function", "timeout", "heartbeat", "retries", "ttl", "retry_delay", "retry_backoff"),

@@ -9,28 +9,28 @@ IDIOMS: Mapping[str, str] = {
         """
 async def send_receipt(ctx, *, order_id: int) -> None: ...       # named arguments, ids, not objects
 settings = {"queue": queue, "functions": [send_receipt]}         # saq shop.worker.settings -v
-await queue.enqueue("send_receipt", order_id=order_id, retries=ATTEMPTS + 5, timeout=60)  # after the commit
+await queue.enqueue("send_receipt", order_id=order_id, retries=ATTEMPTS + 5)  # after the commit
 """
     ),
     "retry": (
         """
-# SAQ runs any exception again while retries allows it, and retries is 1 unless who enqueues says more
+# SAQ runs any exception again while retries allows it: 1 unless who enqueues says more
 except (Unavailable, TimeoutError) as error:
-    if job.attempts >= ATTEMPTS: bury(order_id, error); return   # job = ctx["job"]; attempts counts from 1
+    if job.attempts >= ATTEMPTS: bury(order_id, error); return  # job = ctx["job"]
     job.retry_delay = min(2 * 2 ** (job.attempts - 1), 60)
     raise
-# retries above ATTEMPTS: a death uses up an attempt, and after the last one SAQ calls nothing of yours
+# retries above ATTEMPTS: a death uses one up, and after the last one SAQ calls nothing of yours
 """
     ),
     "dead-letter": (
         """
-# SAQ has none, and forgets a failed job after its ttl: record it in the handler, at the last attempt and on
-# a permanent error, and return
+# SAQ has none, and forgets a failed job after its ttl: record it in the handler, at the last
+# attempt and on a permanent error, and return
 """
     ),
     "observability": (
         """
-log.info("send_receipt started order_id=%s job=%s", order_id, ctx["job"].key)         # and succeeded, at its end
+log.info("send_receipt started order_id=%s job=%s", order_id, ctx["job"].key)
 log.warning("... failed order_id=%s, attempt %s, will retry: %r", order_id, job.attempts, error)
 # saq's command line shows warnings alone: start it with -v
 """

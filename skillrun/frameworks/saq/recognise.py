@@ -1,4 +1,4 @@
-"""Is SAQ in use, and where: its settings, the modules of their functions, cron jobs, worker starts."""
+"""Is SAQ in use, and where: its queues and workers, the modules of their functions, cron jobs."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def _expects_record(job: Job) -> bool:
     source="`retries: int = 1` in saq/job.py, `retryable` there",
 )
 def retries_below_spec(job: Job) -> Iterator[Finding]:
-    """SAQ runs a job once unless who enqueues it gives more retries; retries counts the first one."""
+    """SAQ runs a job once unless who enqueues it gives more retries; the first run counts."""
     retry = job.spec.retry
     wanted = retry.max_attempts if retry is not None and retry.kind is None else None
     for send in find_real_sends(job, SENDER):
@@ -206,7 +206,7 @@ def not_awaited(job: Job) -> Iterator[Finding]:
     source="`enqueue` in saq/queue/base.py, `process` in saq/worker.py",
 )
 def wrong_arguments(job: Job) -> Iterator[Finding]:
-    """SAQ does not compare arguments when a job is enqueued: what does not fit fails in the worker."""
+    """SAQ does not compare arguments when a job is enqueued: what does not fit fails later."""
     return send_rules.wrong_arguments(job, SENDER)
 
 
