@@ -73,7 +73,8 @@ def test_ignores_comments(tmp_path: Path, case: Case) -> None:
 
 
 def test_every_library_has_a_case() -> None:
-    read = {"arq", "django-q2", "django-tasks", "procrastinate", "saq", "taskiq"}  # by the same recogniser
+    # By the same recogniser.
+    read = {"arq", "django-q2", "django-tasks", "procrastinate", "saq", "taskiq"}
     assert {case.id for case in CASES} == (RECOGNISED_ONLY.keys() - FRAMEWORKS.keys()) | read
 
 
