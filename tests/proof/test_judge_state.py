@@ -24,7 +24,7 @@ from histories import (
 from skillrun.proof.history import Delivery, History
 from skillrun.proof.judges import effects, state
 from skillrun.proof.judges.registry import judge_history
-from skillrun.proof.reference import INCOMPLETE
+from skillrun.proof.reference import INCOMPLETE, InTurn
 
 
 def test_a_distinct_job_leaves_no_trace_where_it_changes_nothing() -> None:
@@ -76,12 +76,12 @@ def test_a_distinct_job_that_leaves_no_trace_was_swallowed() -> None:
 def test_two_jobs_at_once_leave_what_one_of_their_orders_does(
     rows: Any, expected: list[str]
 ) -> None:
-    orders = tuple(
-        history("job=0 job=1", DONE, DONE, state=rows)
-        for rows in ([[1, "a"], [2, "b"]], [[1, "b"], [2, "a"]])
+    orders = InTurn(
+        history("job=1", DONE, DONE, state=[[1, "a"], [2, "b"]]),
+        history("first=1", DONE, DONE, state=[[1, "b"], [2, "a"]]),
     )
     seen = history("beside=1 switch@before:email#1", DONE, DONE, state=rows)
-    assert rules(state.judge, seen, against(spec(), orders=orders)) == expected
+    assert rules(state.judge, seen, against(spec(), orders={1: orders})) == expected
 
 
 @pytest.mark.parametrize(("supersedes", "expected"), [(True, []), (False, ["effect.lost"])])
@@ -89,13 +89,71 @@ def test_a_job_may_supersede_an_older_one_that_runs_beside_it(
     supersedes: bool, expected: list[str]
 ) -> None:
     newer, nothing = [*effect(key="'2'"), *commit(), RETURNED, ACKED], [RETURNED, ACKED]
-    orders = (
-        history("job=0 job=1", DONE, newer),
-        history("job=1 job=0", newer, nothing if supersedes else DONE),
+    orders = InTurn(
+        history("job=1", DONE, newer),
+        history("first=1", newer, nothing if supersedes else DONE),
     )
-    reference = against(spec(), jobs={1: history("once", newer)}, orders=orders)
+    reference = against(spec(), jobs={1: history("once", newer)}, orders={1: orders})
     beside = history("beside=1 switch@before:email#1", newer, nothing)
     assert rules(effects.judge, beside, reference) == expected
+
+
+OLDER, NEWER, BOTH = [["v2"]], [["v3"]], [["v2"], ["v3"]]
+"""What is left of two versions of one thing."""
+
+
+@pytest.mark.parametrize(
+    ("late", "in_order", "expected"),
+    [
+        # (the older job after the newer one, the newer one after the older), each what is left
+        ((False, NEWER), (True, NEWER), [("risk", "superseded", "minor")]),
+        ((False, NEWER), (True, BOTH), [("risk", "superseded", "lost")]),
+        # Each is taken for the other.
+        (
+            (False, NEWER),
+            (False, OLDER),
+            [("refuted", "effect.lost", None), ("refuted", "state.distinct-job", None)],
+        ),
+        ((True, NEWER), (True, NEWER), [("risk", "superseded", "minor")]),
+        ((True, NEWER), (True, OLDER), [("refuted", "state.distinct-job", None)]),
+        ((True, BOTH), (True, BOTH), []),
+    ],
+)
+def test_a_job_that_comes_late_is_superseded_where_it_goes_otherwise_in_the_other_order(
+    late: tuple[bool, Any], in_order: tuple[bool, Any], expected: list[Any]
+) -> None:
+    """The proof's own job is the newer one: it supersedes, or takes the other one for itself."""
+    older, nothing = [*effect(key="'2'"), *commit(), RETURNED, ACKED], [RETURNED, ACKED]
+    alone = history("once", older, state=OLDER)
+    (runs_late, left_late), (runs_in_order, left) = late, in_order
+    own_first = history("job=1", DONE, older if runs_late else nothing, state=left_late)
+    other_first = history("first=1", older, DONE if runs_in_order else nothing, state=left)
+    orders = InTurn(number_jobs(own_first, 0, 1), number_jobs(other_first, 1, 0))
+    once = history("once", DONE, state=NEWER)
+    reference = against(spec(), once=once, jobs={1: alone}, orders={1: orders})
+    found = judge_history(orders.own_first, reference)
+    assert [(one.verdict, one.rule, one.grade) for one in found] == expected
+    assert not any(j.rule == "superseded" for j in judge_history(orders.other_first, reference))
+
+
+@pytest.mark.parametrize(("last", "expected"), [(BOTH, []), (NEWER, ["state.set-back"])])
+def test_a_message_that_comes_again_after_another_job_changes_nothing(
+    last: Any, expected: list[str]
+) -> None:
+    other = [*effect(key="'2'"), *commit(), RETURNED, ACKED]
+    alone = history("once", other, state=OLDER)
+    both = number_jobs(history("job=1", DONE, other, state=BOTH), 0, 1)
+    orders = InTurn(both, number_jobs(history("first=1", other, DONE, state=BOTH), 1, 0))
+    once = history("once", DONE, state=NEWER)
+    reference = against(spec(), once=once, jobs={1: alone}, orders={1: orders})
+    again = history("job=1 redeliver", DONE, other, [RETURNED, ACKED], state=last)
+    assert rules(state.judge, number_jobs(again, 0, 1, 0), reference) == expected
+
+
+def number_jobs(seen: History, *jobs: int) -> History:
+    """The history of deliveries for these jobs."""
+    numbered = [replace(one, job=job) for one, job in zip(seen.deliveries, jobs, strict=True)]
+    return replace(seen, deliveries=tuple(numbered))
 
 
 @pytest.mark.parametrize(

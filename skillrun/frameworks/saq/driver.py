@@ -100,6 +100,8 @@ class Driver(AsyncDriver):
             acks_late=True,
             same_process=True,
             bounded_kills=True,
+            # By the job's timeout; what runs in a thread cannot be cancelled.
+            ends_stuck=inspect.iscoroutinefunction(self.function()),
             broker_error="redis.exceptions:ConnectionError",
             on_kill=_ON_KILL.format(sweep=sweep + ABORT_S),
         )
