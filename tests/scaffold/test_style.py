@@ -174,8 +174,9 @@ def test_again_changes_nothing(manner: str) -> None:
     assert restyle(once.replace("\t", "    "), MANNERS[manner]) == once
 
 
-def test_the_usual_manner_changes_nothing() -> None:
-    assert restyle(HANDLER, Conventions()) == HANDLER
+def test_the_usual_manner_changes_nothing_and_is_not_parsed_for_it() -> None:
+    for source in (HANDLER, "def (\n"):
+        assert restyle(source, Conventions()) == source
 
 
 def test_a_handler_in_all_manners() -> None:

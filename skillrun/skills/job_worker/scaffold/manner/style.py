@@ -6,6 +6,7 @@ What the code means stays: only its annotations, and the imports that they alone
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 import libcst as cst
 
@@ -18,18 +19,22 @@ _HIGHEST = 2  # dots of a relative import; beyond, nobody counts them
 _TOGETHER = re.compile(r"(\\\r?\n)( +)")
 
 
+# What is planned again is mostly what was laid out before: an agent calls again and again.
+@lru_cache(maxsize=128)
 def restyle(source: str, conventions: Conventions, package: str = "") -> str:
     """The source of a module, as black would write it, in the repository's manner.
 
     `package`: the dotted package that the module lies in; where it is given, and the repository
-    imports so, imports
-    from it and from the package above become relative. Over-long lines are left as they are.
-    Raises libcst.ParserSyntaxError for what is no Python.
+    imports so, imports from it and from the package above become relative. Over-long lines are left
+    as they are. Raises libcst.ParserSyntaxError for what is no Python and would be changed.
     """
     if not conventions.annotations:
         source = without_annotations(source, conventions.line_length)
+    made_relative = bool(package) and not conventions.absolute_imports
+    if not made_relative and conventions.indent == _WRITTEN and conventions.quote == '"':
+        return source
     module = cst.parse_module(source)
-    if package and not conventions.absolute_imports:
+    if made_relative:
         module = module.visit(_RelativeImports(package.split(".")))
     if conventions.indent != _WRITTEN:
         module = module.visit(_Indentation(conventions.indent, module.default_indent))
