@@ -29,6 +29,7 @@ from skillrun.proof.secrets import find_secrets
 from skillrun.proof.setting import Setting
 from skillrun.proof.single import reference_of, single_run_problem
 from skillrun.proof.varied import VARIED, varied_payloads
+from skillrun.proof.varied_marks import find_skipped_marks
 from skillrun.proof.witnesses import CANDIDATES, choose, choose_risks, log_witnesses, unstable
 from skillrun.proof.world import world_judgements
 
@@ -350,6 +351,7 @@ class _Session:
         shown = [*tried]
         if self.varied is not None:
             shown.append(self._narrow_varied(self.varied))
+            self.problems += find_skipped_marks(self.varied.history, self.reference)
         fatal = self.problems_fatal()
         witnesses = self._confirm_all(choose(shown, fatal=fatal))
         risks = [] if fatal else self._confirm_risks(tried)

@@ -210,6 +210,62 @@ def test_the_whole_proof_has_it_and_its_witness_is_a_schedule(tmp_path: Path) ->
     assert ALL in map(str, look(target_of(repo)).plan.schedules)
 
 
+# -- jobs that leave no mark
+
+MARK = '            db.execute("insert into done values (?) on conflict do nothing", (order_id,))\n'
+UNMARKED = {
+    "remainder": "if order_id % 11:",
+    "half": "if order_id % 2:",
+    "some": "if order_id not in {17, 4711}:",
+    "the-examples": "if order_id in (7, 8):",
+    "hashed": "if __import__('zlib').crc32(str(order_id).encode()) % 5:",
+    "large": "if order_id < 1_000_000:",
+}
+
+
+def mark_where(tmp_path: Path, condition: str) -> Proof:
+    becomes = f"            {condition}\n    {MARK}"
+    return proof_of(plain_repo(tmp_path / "repo", changed=EXAMPLES, was=MARK, becomes=becomes), ALL)
+
+
+@pytest.mark.parametrize("name", UNMARKED)
+def test_a_mark_that_some_jobs_do_not_leave_is_not_proved(name: str, tmp_path: Path) -> None:
+    """The examples leave theirs, so that every other schedule is as it should be."""
+    proof = mark_where(tmp_path, UNMARKED[name])
+    assert proof.verdict == "incomplete"
+    (problem,) = proof.incomplete
+    assert problem.rule == "state.mark-skipped"
+    assert "leave nothing in done, where it leaves [7]" in problem.message
+
+
+MARKED = {
+    "for-all": "if order_id > 0:",
+    # What is replaced by the next job is no mark of each.
+    "last-one": "if not db.execute('delete from done').rowcount < 0:",
+}
+
+
+@pytest.mark.parametrize("name", MARKED)
+def test_a_mark_of_every_job_or_of_the_last_alone_is_proved(name: str, tmp_path: Path) -> None:
+    proof = mark_where(tmp_path, MARKED[name])
+    assert proof.verdict == "proved", [judgement.message for judgement in proof.incomplete]
+
+
+def test_a_row_that_stood_there_keeps_its_status_and_is_no_mark(tmp_path: Path) -> None:
+    """The rows of the payloads are copied from the example's, with the status that it had."""
+    setup = SETUP.replace("ROWS", "(7, 8)").replace("token text", "token text, sent integer")
+    setup = setup.replace("values (?, ?, ?)", "values (?, ?, 0, ?)")
+    proof = {**SPEC["proof"], "setup": setup}
+    proof["state"] = {"orders": "select id, sent from orders order by 1"}
+    update = "db.execute(\"update orders set sent = 1 where id = ?\", (order_id,))"
+    for condition, verdict in (("True", "proved"), ("order_id % 3", "incomplete")):
+        becomes = f"            if {condition}:\n                {update}\n{MARK}"
+        changed = {**EXAMPLES, "proof": proof}
+        repo = plain_repo(tmp_path / verdict, changed=changed, was=MARK, becomes=becomes)
+        found = proof_of(repo, only=ALL)
+        assert found.verdict == verdict, [one.message for one in found.incomplete]
+
+
 # -- keys that come out of rows
 
 READS = """

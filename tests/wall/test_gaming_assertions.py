@@ -174,6 +174,76 @@ def test_a_name_that_is_another_one_throughout_the_file_is_no_finding() -> None:
     assert severities(everything({PATH: RENAMED}, {PATH: less})) == ["error"]
 
 
+LOGGED = """
+def test_log(shop, caplog):
+    with caplog.at_level(logging.INFO):
+        run(7)
+        run(8)
+    assert "sent order_id=7" in caplog.text
+    assert "dead order_id=8" in caplog.text
+"""
+FIRST = """
+def test_log(shop, caplog):
+    with caplog.at_level(logging.INFO):
+        run(7)
+    assert "sent order_id=7" in caplog.text
+"""
+SECOND = """
+
+def test_log_of_the_dead(shop, caplog):
+    with caplog.at_level(logging.INFO):
+        run(8)
+    assert "dead order_id=8" in caplog.text
+"""
+
+
+@pytest.mark.parametrize("name", ("test_log", "test_log_of_the_sent"))
+def test_a_test_that_was_split_is_no_finding(name: str) -> None:
+    """Also where neither part has the old name."""
+    assert everything({PATH: LOGGED}, {PATH: FIRST.replace("test_log", name) + SECOND}) == []
+
+
+def test_an_expected_error_that_has_a_test_of_its_own_is_no_finding() -> None:
+    old = """
+    def test_it(shop):
+        assert run(7) == "sent"
+        with pytest.raises(BadAddress, match="nobody"):
+            run(8)
+    """
+    new = """
+    def test_it(shop):
+        assert run(7) == "sent"
+
+
+    def test_bad_address(shop):
+        with pytest.raises(BadAddress, match="nobody"):
+            run(8)
+    """
+    assert everything({PATH: old}, {PATH: new}) == []
+    assert everything({PATH: old}, {PATH: new.replace(', match="nobody"', "")}) != []
+
+
+@pytest.mark.parametrize(
+    "second",
+    (
+        SECOND.replace("run(8)", 'logging.info("dead order_id=8")'),
+        SECOND.replace("        run(8)\n", "        run(8)\n        shop.log('dead order_id=8')\n"),
+        SECOND.replace("        run(8)", '        caplog.text = "dead order_id=8"'),
+        SECOND.replace("    with", "    return\n    with", 1),
+        SECOND.replace("    with", "    if not shop:\n        return\n    with", 1),
+        SECOND.replace("def test_log_of", "@pytest.mark.skip\ndef test_log_of"),
+        SECOND.replace("def test_log_of", "def check_log_of"),
+        SECOND.replace("shop, caplog", "shop, caplog, dead_log"),
+        SECOND.replace('"dead order_id=8" in', '"dead" in'),
+        "",
+    ),
+)
+def test_a_part_that_does_or_says_something_else_is_found(second: str) -> None:
+    assert "error" in severities(found(LOOK, {PATH: LOGGED}, {PATH: FIRST + second}))
+    gone = {PATH: FIRST.replace("test_log", "test_sent") + second}
+    assert "error" in severities(everything({PATH: LOGGED}, gone))
+
+
 HELPER = """
 def check_rows(shop, *orders):
     assert shop.rows() == list(orders)

@@ -7,7 +7,16 @@ from pathlib import Path
 import pytest
 from noticing_shop import CONFTEST, FILES, TESTS, WORKER, compare, replaced
 
+from skillrun.wall.noticing import compare as comparing
+
 pytestmark = pytest.mark.real
+
+
+@pytest.fixture(autouse=True)
+def _slow_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How much of the shop is compared does not depend on who else uses this machine."""
+    monkeypatch.setattr(comparing, "_ENOUGH_S", 900.0)
+
 
 SUITE = "tests/test_shop.py"
 TWICE = '        send_receipt(7, "a@b")\n        send_receipt(7, "a@b")\n'
@@ -133,3 +142,22 @@ def test_tests_that_do_not_run_on_the_new_code_are_asked_about_the_old(tmp_path:
     }
     found = compare(tmp_path / "repo", changes)
     assert [one.rule for one in found if one.severity == "error"] == ["verify.tests-notice-less"]
+
+
+@pytest.mark.parametrize(
+    ("bound", "value", "words"),
+    (
+        ("_MOST_BREAKS", 3, "at most 3 are tried"),
+        ("_ENOUGH_S", -1.0, "within -1 s"),
+    ),
+)
+def test_what_the_bounds_leave_out_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bound: str, value: float, words: str
+) -> None:
+    """A break that was never tried is none that the tests of both sides notice alike."""
+    monkeypatch.setattr(comparing, bound, value)
+    found = compare(tmp_path / "repo", HONEST["other names and one more"])
+    (said,) = [one for one in found if "places where the code can be broken" in one.message]
+    assert (said.rule, str(said.severity)) == ("verify.tests-not-compared", "note")
+    assert words in said.message
+    assert "left out are some of" in said.message

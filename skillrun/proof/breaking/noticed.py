@@ -27,7 +27,9 @@ class Bounds:
 
 @dataclass(frozen=True)
 class Noticed:
-    """What one suite did. Sites that are in neither mapping were not tried."""
+    """What one suite did. Sites that are in neither mapping and are not `untried` made no
+    difference where they were broken.
+    """
 
     by: Mapping[str, str] = field(default_factory=dict)  # site -> the test that noticed
     # Site -> the tests that came by and stayed green; none where no test comes by.
@@ -35,6 +37,7 @@ class Noticed:
     red: tuple[str, ...] = ()  # tests that fail with nothing broken: they say nothing
     green: int = 0
     problem: str | None = None  # why nothing can be said
+    untried: frozenset[str] = frozenset()  # sites behind the bounds, or whose run did not end
 
 
 def find_noticed(
@@ -56,7 +59,7 @@ def find_noticed(
     problem = _find_problem(unbroken)
     if problem is not None:
         return Noticed(problem=problem)
-    return _conclude(unbroken, dict(zip(sites, seen, strict=False)))
+    return _conclude(sites, unbroken, dict(zip(sites, seen, strict=False)))
 
 
 def _try_one_by_one(sites: Iterable[str], bounds: Bounds, run: RunTests) -> Noticed:
@@ -78,7 +81,7 @@ def _try_one_by_one(sites: Iterable[str], bounds: Bounds, run: RunTests) -> Noti
             break
         tried += 1
         seen[site] = run(Asked((), limit_s, {"site": site}, only, red))
-    return _conclude(unbroken, seen)
+    return _conclude(sites, unbroken, seen)
 
 
 def _find_problem(unbroken: Records) -> str | None:
@@ -91,10 +94,11 @@ def _find_problem(unbroken: Records) -> str | None:
     return None
 
 
-def _conclude(unbroken: Records, seen: Mapping[str, Records]) -> Noticed:
+def _conclude(sites: Iterable[str], unbroken: Records, seen: Mapping[str, Records]) -> Noticed:
     red = unbroken.of("failed")
     by: dict[str, str] = {}
     missed: dict[str, tuple[str, ...]] = {}
+    untried = set(sites) - seen.keys()
     for site, records in seen.items():
         failed = sorted(records.of("failed") - red)
         if records.unmet:
@@ -105,9 +109,12 @@ def _conclude(unbroken: Records, seen: Mapping[str, Records]) -> Noticed:
             by[site] = "the tests do not end"
         elif records.struck and records.ended and not failed:
             missed[site] = tuple(sorted(map(records.shown, records.of("passed"))))
+        elif not records.ended:
+            untried.add(site)
     return Noticed(
         by=by,
         missed=missed,
         red=tuple(sorted((*map(unbroken.shown, red), *map(unbroken.shown, unbroken.uncollected)))),
         green=len(unbroken.of("passed")),
+        untried=frozenset(untried),
     )

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 
 from skillrun.core.verdict import Finding
 from skillrun.wall.diff import Diff
-from skillrun.wall.gaming.asserting import open_assertions
+from skillrun.wall.gaming.asserting import list_assertions, list_expected_raises, open_assertions
 from skillrun.wall.gaming.making import doubtful, quoted, taken
 from skillrun.wall.gaming.pytests import Change, Test, fresh_tests, list_changed_tests
 from skillrun.wall.gaming.removed_names import names_in, removed_names
+from skillrun.wall.gaming.splitting import Parts
 
 ID = "deleted-test"
 HELP = (
@@ -42,16 +43,20 @@ def find(diff: Diff) -> Iterator[Finding]:
 
 
 def _list_lost(diff: Diff, every: list[Change]) -> list[Change]:
-    """The tests that are gone, but for those whose assertions a new parametrised test makes."""
+    """The tests that are gone, but for those whose assertions a new parametrised test makes, or the
+    tests into which it was split.
+    """
     merged = []
     for test in fresh_tests(diff):
         if _is_parametrised(test):
             merged.append(open_assertions(test.node))
     lost = []
+    parts = Parts(diff)
     for change in every:
         if change.new is not None:
             continue
-        if change.uncollected or not _is_merged(change.old, merged):
+        is_there = _is_merged(change.old, merged) or _is_split(change.old, parts)
+        if change.uncollected or not is_there:
             lost.append(change)
     return lost
 
@@ -153,3 +158,11 @@ def _is_parametrised(test: Test) -> bool:
 def _is_merged(old: Test, merged: list[set[str]]) -> bool:
     made = open_assertions(old.node)
     return bool(made) and any(made <= test for test in merged)
+
+
+def _is_split(old: Test, parts: Parts) -> bool:
+    made = {assertion.text for assertion in list_assertions(old.node)}
+    raised = {ast.unparse(call) for call in list_expected_raises(old.node)}
+    if not made | raised:
+        return False
+    return made <= parts.list_asserted(old) and raised <= parts.list_raised(old)

@@ -28,6 +28,7 @@ from skillrun.wall.gaming.making import doubtful, quoted, taken
 from skillrun.wall.gaming.own_answers import find_own_answers
 from skillrun.wall.gaming.pytests import Test, list_changed_tests
 from skillrun.wall.gaming.removed_names import names_in, removed_names
+from skillrun.wall.gaming.splitting import Parts
 
 ID = "weaker-assertion"
 HELP = (
@@ -47,13 +48,14 @@ _ASSERTING_NAME = re.compile(r"_*(assert|check|expect|verify|ensure)")
 def find(diff: Diff) -> Iterator[Finding]:
     """The findings of every test that both sides have."""
     removed = removed_names(diff)
+    parts = Parts(diff)
     for change in list_changed_tests(diff):
         old, new = change.old, change.new
         if new is None:
             continue
         if ast.dump(old.node) != ast.dump(new.node):
-            yield from _compare_assertions(old, new, removed)
-            yield from _compare_raises(old, new)
+            yield from _compare_assertions(old, new, removed, parts.list_asserted(old))
+            yield from _compare_raises(old, new, parts.list_raised(old))
             yield from _compare_tolerances(old, new)
             yield from _check_catching(old, new)
             yield from _check_own_answers(old, new)
@@ -64,7 +66,10 @@ def find(diff: Diff) -> Iterator[Finding]:
 # -- assertions
 
 
-def _compare_assertions(old: Test, new: Test, removed: frozenset[str]) -> Iterator[Finding]:
+def _compare_assertions(
+    old: Test, new: Test, removed: frozenset[str], elsewhere: set[str]
+) -> Iterator[Finding]:
+    """`elsewhere`: what tests assert that were part of it."""
     before, after = list(list_assertions(old.node)), list(list_assertions(new.node))
     kept = {assertion.text for assertion in before} & {assertion.text for assertion in after}
     added = [assertion for assertion in after if assertion.text not in kept]
@@ -72,7 +77,7 @@ def _compare_assertions(old: Test, new: Test, removed: frozenset[str]) -> Iterat
     local = Locals(new.node, map_local_variables(new.node))
     was_local = Locals(old.node, map_local_variables(old.node))
     for assertion in before:
-        if assertion.text in kept or assertion.strength == ALWAYS:
+        if assertion.text in kept | elsewhere or assertion.strength == ALWAYS:
             continue
         adequate = [one for one in added if says_as_much(one, assertion, local, was_local)]
         if is_whole_together(added, assertion, local, was_local):
@@ -180,13 +185,15 @@ def _called_functions(function: ast.AST) -> set[str]:
 # -- expected exceptions
 
 
-def _compare_raises(old: Test, new: Test) -> Iterator[Finding]:
+def _compare_raises(old: Test, new: Test, elsewhere: set[str]) -> Iterator[Finding]:
     after = list(list_expected_raises(new.node))
     names = [ast.unparse(call.args[0]) for call in after]
     wides = [call for call in after if ast.unparse(call.args[0]) in _WIDE]
     wide = wides[0] if wides else None
     for call in list_expected_raises(old.node):
         name = ast.unparse(call.args[0])
+        if ast.unparse(call) in elsewhere:
+            continue
         if name in names:
             yield from _compare_match(old, new, call, after[names.index(name)])
         elif name not in _WIDE and wide is not None:

@@ -157,6 +157,7 @@ class _Comparison:
             # What they notice is asked of the code that they were written for.
             further, unlike = self._ask_old_code()
             wanted = {**further, **wanted}
+        yield from _describe_unasked(self.places, was.untried - wanted.keys())
         if not wanted:
             message = (
                 f"the base's tests notice none of the {len(was.missed)} breaks that were tried"
@@ -250,6 +251,7 @@ def merge_noticed(parts: Iterable[Noticed]) -> Noticed:
             red=(*whole.red, *part.red),
             green=whole.green + part.green,
             problem=whole.problem or part.problem,
+            untried=(whole.untried | part.untried) - by.keys(),
         )
     return whole
 
@@ -286,6 +288,24 @@ def _describe_lost(
         else:
             message += " (no test of HEAD comes by)"
         yield Finding(LESS_RULE, Severity.ERROR, message, first.path, first.line, _HINT)
+
+
+def _describe_unasked(places: Places, untried: frozenset[str]) -> Iterator[Finding]:
+    """Where a job reaches much code the bounds leave most of it out, and silence would say that it
+    was compared. Nobody can do much about it, so it is a note.
+    """
+    count = len(untried) + places.left_out
+    if not count:
+        return
+    every = len(places.sites) + places.left_out
+    named = ", ".join(sorted({places.by_id[site].function for site in untried})[:_SHOWN])
+    message = (
+        f"not compared: {count} of the {every} places where the code can be broken: at most"
+        f" {_MOST_BREAKS} are tried with each side's tests, within {_ENOUGH_S:g} s"
+    )
+    if named:
+        message += f" (left out are some of {quoted(named, 200)})"
+    yield Finding(NOT_COMPARED_RULE, Severity.NOTE, message)
 
 
 def _describe_untried(

@@ -26,6 +26,7 @@ class Places:
     import_root: str = ""
     paths: frozenset[str] = frozenset()  # all files that the handlers reach
     env: dict[str, str] = field(default_factory=dict)  # plain values of proof.env
+    left_out: int = 0  # places that are one too many, and are never offered
 
     @property
     def by_id(self) -> dict[str, Site]:
@@ -68,7 +69,8 @@ def find_places(specs: Iterable[File], sources: CommitSources, *, is_new: bool) 
     functions: dict[str, set[int]] = {}
     for function in reach.functions.values():
         functions.setdefault(function.path, set()).add(function.line)
-    sites = _find_sites(sources, functions)
+    every = _find_sites(sources, functions)
+    sites = every[:_MOST_SITES]
     started = Site(WORKER, handlers[0].path, handlers[0].line, handlers[0].name, "", "")
     broken = {site.path for site in sites}
     broken.update(handler.path for handler in handlers)
@@ -87,6 +89,7 @@ def find_places(specs: Iterable[File], sources: CommitSources, *, is_new: bool) 
         import_root=find_import_root(handlers[0]),
         paths=frozenset(reach.modules),
         env=env,
+        left_out=len(every) - len(sites),
     )
 
 
@@ -127,7 +130,7 @@ def _find_sites(sources: CommitSources, functions: dict[str, set[int]]) -> tuple
         for turn, site in enumerate(group):
             ranked.append((turn, number, site))
     ranked.sort(key=lambda entry: entry[:2])
-    return tuple(site for _, _, site in ranked[:_MOST_SITES])
+    return tuple(site for _, _, site in ranked)
 
 
 def _rank_site(site: Site) -> tuple[int, int]:

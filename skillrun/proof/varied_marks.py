@@ -1,0 +1,134 @@
+"""Jobs that nobody gave and that leave no mark: a handler that treats some values of its key
+another way is proved by none of the examples.
+
+What a varied payload comes to is its own affair, but where it has the effects that the example has,
+it leaves what the example leaves. Otherwise a second delivery would find nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from skillrun.proof.jobs import get_field
+from skillrun.proof.reference import INCOMPLETE, Judgement
+from skillrun.proof.varied import VARIED, varied_field
+
+if TYPE_CHECKING:
+    from skillrun.proof.history import Delivery, History
+    from skillrun.proof.reference import Reference
+
+RULE = "state.mark-skipped"
+_SHOWN = 3
+Row = Sequence[Any]
+Rows = Mapping[str, list[Row]]
+
+
+@dataclass(frozen=True)
+class _Mark:
+    """A row that the example leaves, and the column of it that holds the example's key."""
+
+    query: str
+    row: Row
+    column: int
+
+    def find_rows(self, rows: Rows, value: Any) -> list[Row]:
+        """The rows that are the same one of another job."""
+        found = []
+        for row in rows.get(self.query, []):
+            if len(row) == len(self.row) and str(row[self.column]) == str(value):
+                found.append(row)
+        return found
+
+
+def find_skipped_marks(history: History, reference: Reference) -> Iterator[Judgement]:
+    """One judgement for the first key field and query in which some jobs leave a row and some do
+    not.
+    """
+    left = _read_rows(history.state) | _read_rows(history.tables)
+    once = _read_rows(reference.once.state) | _read_rows(reference.once.tables)
+    for field in reference.spec.idempotency.key if reference.spec.idempotency else ():
+        jobs = _list_like_example(history, reference, field)
+        for mark in _list_marks(once, reference, field):
+            # A row that the next job has replaced is a place where one job stands at a time.
+            if mark.query in reference.volatile or mark.row not in left.get(mark.query, []):
+                continue
+            missing = _list_unmarked(mark, left, jobs)
+            if missing and len(missing) < len(jobs):
+                yield _say_skipped(mark, field, missing, len(jobs))
+                return
+
+
+def _read_rows(state: Mapping[str, Any]) -> dict[str, list[Row]]:
+    """Without the queries that could not be answered."""
+    return {name: rows for name, rows in state.items() if isinstance(rows, list)}
+
+
+def _list_like_example(history: History, reference: Reference, field: str) -> dict[int, Any]:
+    """Job -> its value of the field: those that succeed with the very effects of the example."""
+    wanted = _count_effects(reference.once.runs)
+    found = {}
+    for run in history.runs:
+        payload = history.payloads.get(run.job)
+        if run.job < VARIED or varied_field(reference.spec, payload) != field:
+            continue
+        if run.outcome == "succeeded" and _count_effects([run]) == wanted:
+            found[run.job] = get_field(payload, field)
+    return found
+
+
+def _count_effects(runs: Sequence[Delivery]) -> Counter[str]:
+    return Counter(str(event["effect"]) for run in runs for event in run.all("performed"))
+
+
+def _list_marks(once: Rows, reference: Reference, field: str) -> Iterator[_Mark]:
+    """The rows that the example's single run adds, where they hold its key."""
+    example = reference.spec.examples[0] if reference.spec.examples else None
+    value = get_field(example, field)
+    if value is None:
+        return
+    before = _read_rows(reference.before)
+    for query, rows in once.items():
+        for row in rows:
+            if row in before.get(query, []):
+                continue
+            for column, cell in enumerate(row):
+                if str(cell) == str(value):
+                    yield _Mark(query, row, column)
+
+
+def _list_unmarked(mark: _Mark, left: Rows, jobs: Mapping[int, Any]) -> list[int]:
+    """The jobs without such a row, compared in what most jobs' rows have from the example's."""
+    rows = {job: mark.find_rows(left, value) for job, value in jobs.items()}
+    agreed = _find_agreed_columns(mark, rows)
+    missing = []
+    for job, own in rows.items():
+        if not any(all(row[at] == mark.row[at] for at in agreed) for row in own):
+            missing.append(job)
+    return missing
+
+
+def _find_agreed_columns(mark: _Mark, rows: Mapping[int, list[Row]]) -> list[int]:
+    """A row may stand there beforehand, with another status, so the key alone is not enough; what
+    differs in each job, such as a number or a token, is not asked for.
+    """
+    found = []
+    holders = [own for own in rows.values() if own]
+    for at, cell in enumerate(mark.row):
+        same = [own for own in holders if any(row[at] == cell for row in own)]
+        if at != mark.column and 2 * len(same) >= len(holders):
+            found.append(at)
+    return found
+
+
+def _say_skipped(mark: _Mark, field: str, missing: list[int], count: int) -> Judgement:
+    numbers = ", ".join(f"varied={job - VARIED + 1}" for job in missing[:_SHOWN])
+    said = (
+        f"{len(missing)} of {count} jobs with another {field} have the effects of the first example"
+        f" and leave nothing in {mark.query}, where it leaves {list(mark.row)} ({numbers}): what"
+        " becomes of those jobs is not proved"
+    )
+    step = f"let every {field} leave its mark, or give an example of those that are another case"
+    return Judgement(INCOMPLETE, RULE, said, expected=step)
