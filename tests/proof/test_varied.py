@@ -257,7 +257,7 @@ def test_a_row_that_stood_there_keeps_its_status_and_is_no_mark(tmp_path: Path) 
     setup = setup.replace("values (?, ?, ?)", "values (?, ?, 0, ?)")
     proof = {**SPEC["proof"], "setup": setup}
     proof["state"] = {"orders": "select id, sent from orders order by 1"}
-    update = "db.execute(\"update orders set sent = 1 where id = ?\", (order_id,))"
+    update = 'db.execute("update orders set sent = 1 where id = ?", (order_id,))'
     for condition, verdict in (("True", "proved"), ("order_id % 3", "incomplete")):
         becomes = f"            if {condition}:\n                {update}\n{MARK}"
         changed = {**EXAMPLES, "proof": proof}

@@ -1,0 +1,241 @@
+"""Conditions that single out some values of a job's key, in the code that a handler reaches."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from skillrun.repo.source import FunctionNode, Module, last_word
+from skillrun.wall.watched.effects import Effects
+from skillrun.wall.watched.reach import Reach
+
+# They make a few classes of all keys. A difference or a product has as many values as there are keys.
+_SORTING = (ast.Mod, ast.FloorDiv, ast.Div, ast.BitAnd, ast.RShift)
+_SORTING_CALLS = {
+    *("hash", "len", "ord", "divmod", "crc32", "adler32", "sha1", "sha256", "md5", "blake2b"),
+    *("startswith", "endswith", "isdigit", "match", "search", "fullmatch", "bit_count"),
+}
+_ASKING_CALLS = ("startswith", "endswith", "isdigit", "match", "search", "fullmatch")
+# Below these no order has a number: whoever compares with them asks whether it is one at all.
+_LEAST = (0, 1)
+
+
+@dataclass(frozen=True)
+class KeyTest:
+    """A condition by which some keys are treated another way, and what it decides about."""
+
+    path: str
+    line: int
+    function: str
+    text: str
+    about: str
+    is_word: bool  # compared with a text, which may be a kind of job and no single one
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """The same on both sides, wherever it stands."""
+        return self.function, self.text
+
+
+@dataclass
+class KeyTests:
+    """`fields`: the last words of the key's fields, as parameters and columns are named after
+    them.
+    """
+
+    reach: Reach
+    effects: Effects
+    fields: frozenset[str]
+    _names: dict[ast.AST, set[str]] = field(default_factory=dict)
+
+    def find(self) -> list[KeyTest]:
+        """All of one side, by path and line."""
+        self._spread_over_calls()
+        found = []
+        for node, definition in self.reach.functions.items():
+            if isinstance(node, FunctionNode):
+                name = definition.module.qualname(node)
+                found += self._find_in(definition.module, node, name)
+        return sorted(found, key=lambda test: (test.path, test.line, test.text))
+
+    # -- which names hold a key
+
+    def _spread_over_calls(self) -> None:
+        """A key keeps its meaning where a function calls its parameter something else."""
+        for node in self.reach.functions:
+            self._names[node] = set(self.fields)
+        before = -1
+        while before != self._count_names():
+            before = self._count_names()
+            for node in self.reach.functions:
+                self._spread_over_settings(node)
+            for callee, sites in self.reach.calls.items():
+                for module, call in sites:
+                    self._name_parameters(callee, module, call)
+
+    def _count_names(self) -> int:
+        return sum(map(len, self._names.values()))
+
+    def _spread_over_settings(self, function: ast.AST) -> None:
+        for node in ast.walk(function):
+            if isinstance(node, ast.Assign) and self._is_of_key(node.value, function):
+                for target in node.targets:
+                    if isinstance(target, ast.Name):
+                        self._names[function].add(target.id)
+            elif isinstance(node, ast.NamedExpr) and self._is_of_key(node.value, function):
+                self._names[function].add(node.target.id)
+
+    def _is_of_key(self, value: ast.expr, function: ast.AST) -> bool:
+        """Whether a value is made of the key by text or arithmetic. What a query or another
+        function answers is a fact of that job, and no property of its number.
+        """
+        if isinstance(value, ast.Call):
+            if last_word(value.func) not in (*_SORTING_CALLS, "str", "int", "abs"):
+                is_method = isinstance(value.func, ast.Attribute)
+                return is_method and last_word(value.func) in ("hexdigest", "digest", "encode")
+            return any(self._holds_key(part, function) for part in ast.walk(value))
+        if isinstance(value, ast.BinOp | ast.Compare | ast.Subscript | ast.BoolOp | ast.UnaryOp):
+            return any(self._holds_key(part, function) for part in ast.walk(value))
+        return self._holds_key(value, function)
+
+    def _holds_key(self, node: ast.AST, function: ast.AST) -> bool:
+        names = self._names.get(function, self.fields)
+        if isinstance(node, ast.Name):
+            return node.id in names
+        if isinstance(node, ast.Attribute):
+            return node.attr in self.fields
+        if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
+            return node.slice.value in self.fields
+        return False
+
+    def _name_parameters(self, callee: ast.AST, module: Module, call: ast.Call) -> None:
+        caller = module.function_of(call)
+        if caller is None or not isinstance(callee, FunctionNode):
+            return
+        parameters = [argument.arg for argument in callee.args.args]
+        if parameters[:1] in (["self"], ["cls"]):
+            parameters = parameters[1:]
+        given = list(zip(parameters, call.args, strict=False))
+        given += [(word.arg, word.value) for word in call.keywords if word.arg is not None]
+        for name, value in given:
+            if self._holds_key(value, caller):
+                self._names.setdefault(callee, set(self.fields)).add(name)
+
+    # -- which conditions single some out
+
+    def _find_in(self, module: Module, function: ast.AST, name: str) -> Iterator[KeyTest]:
+        for node in ast.walk(function):
+            for test, region in _list_regions(node):
+                is_word = self._singles_out(test, function)
+                if is_word is None:
+                    continue
+                about = self._what_is_decided(module, region)
+                if about is not None:
+                    text = ast.unparse(test)
+                    yield KeyTest(module.path, test.lineno, name, text, about, is_word)
+
+    def _singles_out(self, test: ast.expr, function: ast.AST) -> bool | None:
+        """None: it does not; True: by a text alone."""
+        answers = []
+        for node in ast.walk(test):
+            if isinstance(node, ast.Compare):
+                answers.append(self._read_comparison(node, function))
+            elif self._sorts_keys(node, function, is_asked=node is test):
+                answers.append(False)
+            elif isinstance(node, ast.Name) and node.id in self._list_sorted(function):
+                answers.append(False)
+        found = [answer for answer in answers if answer is not None]
+        if not found:
+            return None
+        return all(found)
+
+    def _read_comparison(self, node: ast.Compare, function: ast.AST) -> bool | None:
+        sides = [node.left, *node.comparators]
+        held = [self._is_of_key(side, function) for side in sides]
+        if not any(held):
+            return None
+        for side, is_held in zip(sides, held, strict=True):
+            values = [] if is_held else _list_constants(side)
+            if any(isinstance(value, str) and value for value in values):
+                return True
+            if any(_is_number(value) and value not in _LEAST for value in values):
+                return False
+        return None
+
+    def _sorts_keys(self, node: ast.AST, function: ast.AST, *, is_asked: bool) -> bool:
+        """`if order_id % 7`, `if order_id.endswith("9")`."""
+        if isinstance(node, ast.BinOp) and isinstance(node.op, _SORTING):
+            return any(self._holds_key(part, function) for part in ast.walk(node.left))
+        if not isinstance(node, ast.Call) or last_word(node.func) not in _SORTING_CALLS:
+            return False
+        # A length or a digest is a condition only where it is compared or divided.
+        if last_word(node.func) not in _ASKING_CALLS and not is_asked:
+            return False
+        return any(self._holds_key(part, function) for part in ast.walk(node))
+
+    def _list_sorted(self, function: ast.AST) -> set[str]:
+        """The local names that hold a class of keys: `bucket = order_id % 7`."""
+        found = set()
+        for node in ast.walk(function):
+            if not isinstance(node, ast.Assign):
+                continue
+            parts = ast.walk(node.value)
+            if any(self._sorts_keys(part, function, is_asked=False) for part in parts):
+                found |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+            elif isinstance(node.value, ast.Compare):
+                if self._read_comparison(node.value, function) is False:
+                    found |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+        return found
+
+    def _what_is_decided(self, module: Module, region: list[ast.AST]) -> str | None:
+        """An effect, or the way past one. An error ends in a dead letter, where it is seen."""
+        for part in region:
+            called = self.effects.find_in(module, part)
+            if called is not None:
+                return f"the call of {called}"
+        for part in region:
+            for inner in ast.walk(part):
+                if not isinstance(inner, ast.Return | ast.Break | ast.Continue):
+                    continue
+                function = module.function_of(inner)
+                if function is not None and self.effects.is_changing(function):
+                    return f"whether {module.qualname(function)} goes on"
+        return None
+
+
+def _list_regions(node: ast.AST) -> Iterator[tuple[ast.expr, list[ast.AST]]]:
+    """(condition, what it decides about) of a node."""
+    if isinstance(node, ast.If | ast.While):
+        yield node.test, [*node.body, *node.orelse]
+    elif isinstance(node, ast.IfExp):
+        yield node.test, [node.body, node.orelse]
+    elif isinstance(node, ast.BoolOp):
+        for at, value in enumerate(node.values[:-1]):
+            yield value, list(node.values[at + 1 :])
+    elif isinstance(node, ast.Match):
+        yield _read_match(node), [statement for case in node.cases for statement in case.body]
+
+
+def _read_match(node: ast.Match) -> ast.expr:
+    """`subject in (VALUES)`, whichever case has them: those that are left have the others."""
+    values = []
+    for case in node.cases:
+        for part in ast.walk(case.pattern):
+            if isinstance(part, ast.MatchValue):
+                values.append(part.value)
+    compared = ast.Compare(node.subject, [ast.In()], [ast.Tuple(values, ast.Load())])
+    return ast.copy_location(compared, node.subject)
+
+
+def _list_constants(node: ast.expr) -> list[object]:
+    """The values that are written out in a side of a comparison."""
+    if isinstance(node, ast.Call) and last_word(node.func) not in ("range", "set", "frozenset"):
+        return []
+    if isinstance(node, ast.Subscript | ast.Attribute):
+        return []
+    return [part.value for part in ast.walk(node) if isinstance(part, ast.Constant)]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
