@@ -137,13 +137,13 @@ class KeyTests:
 
     def _singles_out(self, test: ast.expr, function: ast.AST) -> bool | None:
         """None: it does not; True: by a text alone."""
+        classes = self._list_classes(function)
         answers = []
         for node in ast.walk(test):
             if isinstance(node, ast.Compare):
                 answers.append(self._read_comparison(node, function))
-            elif self._sorts_keys(node, function, is_asked=node is test):
-                answers.append(False)
-            elif isinstance(node, ast.Name) and node.id in self._list_sorted(function):
+            is_class = isinstance(node, ast.Name) and node.id in classes
+            if is_class or self._sorts_keys(node, function, is_asked=node is test):
                 answers.append(False)
         found = [answer for answer in answers if answer is not None]
         if not found:
@@ -174,19 +174,19 @@ class KeyTests:
             return False
         return any(self._holds_key(part, function) for part in ast.walk(node))
 
-    def _list_sorted(self, function: ast.AST) -> set[str]:
+    def _list_classes(self, function: ast.AST) -> set[str]:
         """The local names that hold a class of keys: `bucket = order_id % 7`."""
-        found = set()
+        found: set[str] = set()
         for node in ast.walk(function):
-            if not isinstance(node, ast.Assign):
-                continue
-            parts = ast.walk(node.value)
-            if any(self._sorts_keys(part, function, is_asked=False) for part in parts):
+            if isinstance(node, ast.Assign) and self._is_class(node.value, function):
                 found |= {target.id for target in node.targets if isinstance(target, ast.Name)}
-            elif isinstance(node.value, ast.Compare):
-                if self._read_comparison(node.value, function) is False:
-                    found |= {target.id for target in node.targets if isinstance(target, ast.Name)}
         return found
+
+    def _is_class(self, value: ast.expr, function: ast.AST) -> bool:
+        if isinstance(value, ast.Compare):
+            return self._read_comparison(value, function) is False
+        parts = ast.walk(value)
+        return any(self._sorts_keys(part, function, is_asked=False) for part in parts)
 
     def _what_is_decided(self, module: Module, region: list[ast.AST]) -> str | None:
         """An effect, or the way past one. An error ends in a dead letter, where it is seen."""
