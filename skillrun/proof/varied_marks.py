@@ -44,21 +44,39 @@ class _Mark:
 
 
 def find_skipped_marks(history: History, reference: Reference) -> Iterator[Judgement]:
-    """One judgement for the first key field and query in which some jobs leave a row and some do
-    not.
-    """
+    """One judgement for the first key field and row that some jobs leave and some do not."""
     left = _read_rows(history.state) | _read_rows(history.tables)
     once = _read_rows(reference.once.state) | _read_rows(reference.once.tables)
     for field in reference.spec.idempotency.key if reference.spec.idempotency else ():
         jobs = _list_like_example(history, reference, field)
-        for mark in _list_marks(once, reference, field):
-            # A row that the next job has replaced is a place where one job stands at a time.
-            if mark.query in reference.volatile or mark.row not in left.get(mark.query, []):
+        example = get_field(reference.spec.examples[0], field) if jobs else None
+        for marks in _list_marks(once, reference, example):
+            answers = [
+                (mark, _list_unmarked(mark, left, jobs))
+                for mark in marks
+                if _is_of_each_job(mark, left, jobs, example)
+            ]
+            if not answers:
                 continue
-            missing = _list_unmarked(mark, left, jobs)
-            if missing and len(missing) < len(jobs):
+            # The value may stand in another column by chance: the best one has the key.
+            mark, missing = min(answers, key=lambda answer: len(answer[1]))
+            if missing:
                 yield _say_skipped(mark, field, missing, len(jobs))
                 return
+
+
+def _is_of_each_job(mark: _Mark, left: Rows, jobs: Mapping[int, Any], example: Any) -> bool:
+    """Whether jobs have such a row side by side. A row that the next job replaces is a place where
+    one job stands at a time, and a count of rows is the number of a job by chance.
+    """
+    if not mark.find_rows(left, example):
+        return False
+    count = len(left[mark.query])
+    for value in jobs.values():
+        is_count = isinstance(value, int) and value <= count
+        if not is_count and mark.find_rows(left, value):
+            return True
+    return False
 
 
 def _read_rows(state: Mapping[str, Any]) -> dict[str, list[Row]]:
@@ -83,20 +101,17 @@ def _count_effects(runs: Sequence[Delivery]) -> Counter[str]:
     return Counter(str(event["effect"]) for run in runs for event in run.all("performed"))
 
 
-def _list_marks(once: Rows, reference: Reference, field: str) -> Iterator[_Mark]:
-    """The rows that the example's single run adds, where they hold its key."""
-    example = reference.spec.examples[0] if reference.spec.examples else None
-    value = get_field(example, field)
-    if value is None:
+def _list_marks(once: Rows, reference: Reference, example: Any) -> Iterator[list[_Mark]]:
+    """For each row that the example's single run adds, the columns that hold its key."""
+    if example is None:
         return
     before = _read_rows(reference.before)
     for query, rows in once.items():
         for row in rows:
-            if row in before.get(query, []):
+            if query in reference.volatile or row in before.get(query, []):
                 continue
-            for column, cell in enumerate(row):
-                if str(cell) == str(value):
-                    yield _Mark(query, row, column)
+            columns = [at for at, cell in enumerate(row) if str(cell) == str(example)]
+            yield [_Mark(query, row, at) for at in columns]
 
 
 def _list_unmarked(mark: _Mark, left: Rows, jobs: Mapping[int, Any]) -> list[int]:

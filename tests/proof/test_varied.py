@@ -251,6 +251,34 @@ def test_a_mark_of_every_job_or_of_the_last_alone_is_proved(name: str, tmp_path:
     assert proof.verdict == "proved", [judgement.message for judgement in proof.incomplete]
 
 
+def test_the_number_of_a_row_is_no_key(tmp_path: Path) -> None:
+    """The first row has the number 1, and so has the example."""
+    examples = {"payload": {**EXAMPLES["payload"], "examples": [{"order_id": 1}]}}
+    setup = """python -c "import os, sqlite3
+db = sqlite3.connect(os.environ['APP_DB'])
+db.execute('create table done (number integer primary key, order_id integer unique, at text)')
+db.commit()
+" """
+    into = (
+        "insert into done (order_id, at) values (?, strftime('%f', 'now')) on conflict do nothing"
+    )
+    for columns, condition, verdict in (
+        ("number, order_id", "True", "proved"),
+        ("number", "True", "proved"),
+        ("number, order_id", "order_id % 3", "incomplete"),
+    ):
+        proof = {**SPEC["proof"], "setup": setup, "state": {"done": f"select {columns} from done"}}
+        becomes = (
+            f'            if {condition}:\n                db.execute("{into}", (order_id,))\n'
+        )
+        changed = {**examples, "proof": proof}
+        repo = plain_repo(
+            tmp_path / f"{len(columns)}-{verdict}", changed=changed, was=MARK, becomes=becomes
+        )
+        found = proof_of(repo, only=ALL)
+        assert found.verdict == verdict, [one.message for one in found.incomplete]
+
+
 def test_a_row_that_stood_there_keeps_its_status_and_is_no_mark(tmp_path: Path) -> None:
     """The rows of the payloads are copied from the example's, with the status that it had."""
     setup = SETUP.replace("ROWS", "(7, 8)").replace("token text", "token text, sent integer")
