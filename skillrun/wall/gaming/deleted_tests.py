@@ -9,11 +9,11 @@ from collections.abc import Iterator
 
 from skillrun.core.verdict import Finding
 from skillrun.wall.diff import Diff
-from skillrun.wall.gaming.asserting import list_assertions, list_expected_raises, open_assertions
+from skillrun.wall.gaming.asserting import list_assertions, open_assertions
 from skillrun.wall.gaming.making import doubtful, quoted, taken
 from skillrun.wall.gaming.pytests import Change, Test, fresh_tests, list_changed_tests
 from skillrun.wall.gaming.removed_names import names_in, removed_names
-from skillrun.wall.gaming.splitting import Parts
+from skillrun.wall.gaming.splitting import Parts, list_raised
 
 ID = "deleted-test"
 HELP = (
@@ -162,7 +162,7 @@ def _is_merged(old: Test, merged: list[set[str]]) -> bool:
 
 def _is_split(old: Test, parts: Parts) -> bool:
     made = {assertion.text for assertion in list_assertions(old.node)}
-    raised = {ast.unparse(call) for call in list_expected_raises(old.node)}
+    raised = list_raised(old)
     if not made | raised:
         return False
     return made <= parts.list_asserted(old) and raised <= parts.list_raised(old)

@@ -24,18 +24,24 @@ class Parts:
         """The texts of the assertions in the parts of a test."""
         found = set()
         for part in self._list_parts(old):
-            found |= {assertion.text for assertion in list_assertions(part.node)}
+            for assertion in list_assertions(part.node):
+                found.add(assertion.text)
         return found
 
     def list_raised(self, old: Test) -> set[str]:
         """The texts of the expected exceptions in the parts of a test."""
         found = set()
         for part in self._list_parts(old):
-            found |= {ast.unparse(call) for call in list_expected_raises(part.node)}
+            found |= list_raised(part)
         return found
 
     def _list_parts(self, old: Test) -> list[Test]:
         return [test for test in self._fresh if _is_part(test, old)]
+
+
+def list_raised(test: Test) -> set[str]:
+    """The texts of the exceptions that a test expects."""
+    return set(map(ast.unparse, list_expected_raises(test.node)))
 
 
 def _is_part(test: Test, old: Test) -> bool:
@@ -51,7 +57,7 @@ def _is_part(test: Test, old: Test) -> bool:
 
 
 def _dump_decorators(test: Test) -> set[str]:
-    return {ast.dump(node) for node in test.node.decorator_list}
+    return set(map(ast.dump, test.node.decorator_list))
 
 
 def _list_parameters(test: Test) -> set[str]:
@@ -60,9 +66,9 @@ def _list_parameters(test: Test) -> set[str]:
 
 def _dump_acts(test: Test) -> set[str]:
     """The calls and settings of a test that are no assertions."""
-    asserting = set()
+    asserting: set[int] = set()
     for assertion in list_assertions(test.node):
-        asserting |= {id(node) for node in ast.walk(assertion.node)}
+        asserting.update(map(id, ast.walk(assertion.node)))
     found = set()
     for statement in test.node.body:
         for node in ast.walk(statement):

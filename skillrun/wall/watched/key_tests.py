@@ -52,7 +52,7 @@ class KeyTests:
     def find(self) -> list[KeyTest]:
         """All of one side, by path and line."""
         self._spread_over_calls()
-        found = []
+        found: list[KeyTest] = []
         for node, definition in self.reach.functions.items():
             if isinstance(node, FunctionNode):
                 name = definition.module.qualname(node)
@@ -80,11 +80,14 @@ class KeyTests:
     def _spread_over_settings(self, function: ast.AST) -> None:
         for node in ast.walk(function):
             if isinstance(node, ast.Assign) and self._is_of_key(node.value, function):
-                for target in node.targets:
-                    if isinstance(target, ast.Name):
-                        self._names[function].add(target.id)
+                self._add_targets(node, self._names[function])
             elif isinstance(node, ast.NamedExpr) and self._is_of_key(node.value, function):
                 self._names[function].add(node.target.id)
+
+    def _add_targets(self, node: ast.Assign, names: set[str]) -> None:
+        for target in node.targets:
+            if isinstance(target, ast.Name):
+                names.add(target.id)
 
     def _is_of_key(self, value: ast.expr, function: ast.AST) -> bool:
         """Whether a value is made of the key by text or arithmetic. What a query or another
@@ -94,10 +97,13 @@ class KeyTests:
             if last_word(value.func) not in (*_SORTING_CALLS, "str", "int", "abs"):
                 is_method = isinstance(value.func, ast.Attribute)
                 return is_method and last_word(value.func) in ("hexdigest", "digest", "encode")
-            return any(self._holds_key(part, function) for part in ast.walk(value))
+            return self._has_key_in(value, function)
         if isinstance(value, ast.BinOp | ast.Compare | ast.Subscript | ast.BoolOp | ast.UnaryOp):
-            return any(self._holds_key(part, function) for part in ast.walk(value))
+            return self._has_key_in(value, function)
         return self._holds_key(value, function)
+
+    def _has_key_in(self, node: ast.AST, function: ast.AST) -> bool:
+        return any(self._holds_key(part, function) for part in ast.walk(node))
 
     def _holds_key(self, node: ast.AST, function: ast.AST) -> bool:
         names = self._names.get(function, self.fields)
@@ -113,14 +119,16 @@ class KeyTests:
         caller = module.function_of(call)
         if caller is None or not isinstance(callee, FunctionNode):
             return
-        parameters = [argument.arg for argument in callee.args.args]
-        if parameters[:1] in (["self"], ["cls"]):
+        names = self._names.setdefault(callee, set(self.fields))
+        parameters = callee.args.args
+        if parameters and parameters[0].arg in ("self", "cls"):
             parameters = parameters[1:]
-        given = list(zip(parameters, call.args, strict=False))
-        given += [(word.arg, word.value) for word in call.keywords if word.arg is not None]
-        for name, value in given:
+        for parameter, value in zip(parameters, call.args, strict=False):
             if self._holds_key(value, caller):
-                self._names.setdefault(callee, set(self.fields)).add(name)
+                names.add(parameter.arg)
+        for word in call.keywords:
+            if word.arg is not None and self._holds_key(word.value, caller):
+                names.add(word.arg)
 
     # -- which conditions single some out
 
@@ -145,48 +153,50 @@ class KeyTests:
             is_class = isinstance(node, ast.Name) and node.id in classes
             if is_class or self._sorts_keys(node, function, is_asked=node is test):
                 answers.append(False)
-        found = [answer for answer in answers if answer is not None]
-        if not found:
-            return None
-        return all(found)
+        if False in answers:
+            return False
+        return True if True in answers else None
 
     def _read_comparison(self, node: ast.Compare, function: ast.AST) -> bool | None:
-        sides = [node.left, *node.comparators]
-        held = [self._is_of_key(side, function) for side in sides]
-        if not any(held):
+        values: list[object] = []
+        has_key = False
+        for side in (node.left, *node.comparators):
+            if self._is_of_key(side, function):
+                has_key = True
+            else:
+                values += _list_constants(side)
+        if not has_key:
             return None
-        for side, is_held in zip(sides, held, strict=True):
-            values = [] if is_held else _list_constants(side)
-            if any(isinstance(value, str) and value for value in values):
+        for value in values:
+            if isinstance(value, str) and value:
                 return True
-            if any(_is_number(value) and value not in _LEAST for value in values):
+            if _is_number(value) and value not in _LEAST:
                 return False
         return None
 
     def _sorts_keys(self, node: ast.AST, function: ast.AST, *, is_asked: bool) -> bool:
         """`if order_id % 7`, `if order_id.endswith("9")`."""
         if isinstance(node, ast.BinOp) and isinstance(node.op, _SORTING):
-            return any(self._holds_key(part, function) for part in ast.walk(node.left))
+            return self._has_key_in(node.left, function)
         if not isinstance(node, ast.Call) or last_word(node.func) not in _SORTING_CALLS:
             return False
         # A length or a digest is a condition only where it is compared or divided.
         if last_word(node.func) not in _ASKING_CALLS and not is_asked:
             return False
-        return any(self._holds_key(part, function) for part in ast.walk(node))
+        return self._has_key_in(node, function)
 
     def _list_classes(self, function: ast.AST) -> set[str]:
         """The local names that hold a class of keys: `bucket = order_id % 7`."""
         found: set[str] = set()
         for node in ast.walk(function):
             if isinstance(node, ast.Assign) and self._is_class(node.value, function):
-                found |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+                self._add_targets(node, found)
         return found
 
     def _is_class(self, value: ast.expr, function: ast.AST) -> bool:
         if isinstance(value, ast.Compare):
             return self._read_comparison(value, function) is False
-        parts = ast.walk(value)
-        return any(self._sorts_keys(part, function, is_asked=False) for part in parts)
+        return any(self._sorts_keys(part, function, is_asked=False) for part in ast.walk(value))
 
     def _what_is_decided(self, module: Module, region: list[ast.AST]) -> str | None:
         """An effect, or the way past one. An error ends in a dead letter, where it is seen."""
