@@ -101,7 +101,7 @@ def _imported(path: Path, tree: ast.Module) -> Iterator[tuple[str, bool]]:
     for_types = {
         id(inner)
         for node in ast.walk(tree)
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        if isinstance(node, ast.If) and getattr(node.test, "id", None) == "TYPE_CHECKING"
         for statement in node.body
         for inner in ast.walk(statement)
     }
