@@ -19,6 +19,7 @@ COMMANDS = (
         "rules",
         "spec",
         "detect",
+        "jobs",
         "prove",
         "verify",
         "status",

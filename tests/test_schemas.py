@@ -66,6 +66,7 @@ def test_a_schema_is_valid_and_says_what_it_is(path: Path) -> None:
         "repo-profile",
         "report",
         "detect",
+        "jobs",
         "verification",
         "scaffold",
         "ledger-anchor",

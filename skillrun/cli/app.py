@@ -307,6 +307,14 @@ def detect(
     return detect(repo, write, json)
 
 
+@app.command("jobs")
+def jobs(repo: Repo = Path(), ledger: LedgerFile = None, json: Json = False) -> int:
+    """List the jobs of the repository, those first that could cost most; runs nothing."""
+    from skillrun.cli.commands.jobs import list_jobs
+
+    return list_jobs(repo, ledger, json)
+
+
 @app.command("prove")
 def prove(
     repo: Repo = Path(),

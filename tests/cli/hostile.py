@@ -81,6 +81,7 @@ _SKILL = "job-worker-orchestration"
 _Commands = tuple[tuple[str, ...], ...]
 _READERS: _Commands = (
     ("detect",),
+    ("jobs",),
     ("run", _SKILL),
     ("status",),
     ("next",),
@@ -115,6 +116,7 @@ _LEDGER: _Commands = (
 # Whatever a pass over all files meets.
 _TREE: _Commands = (
     ("detect",),
+    ("jobs",),
     ("run", _SKILL, "--implement", "scaffold", "--dry-run"),
     ("verify", "--ci"),
 )

@@ -23,6 +23,7 @@ COMMANDS = (
     "next",
     "why validate",
     "detect",
+    "jobs",
     "list",
     "ledger list",
     "ledger query recent-runs",

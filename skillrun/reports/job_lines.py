@@ -1,0 +1,103 @@
+"""The jobs of a repository as lines for a person, from the document jobs.v1."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from skillrun.reports.lines import Line, line
+
+_STYLES = {"proved": "passed", "refuted": "failed", "incomplete": "blocked"}
+# Of each kind; the others are counted, and --json has all.
+_SHOWN = 3
+_Value = Mapping[str, Any]
+
+
+def job_lines(document: _Value) -> Iterator[Line]:
+    """One job after the other, the costliest first, then what to type next."""
+    for job in document["jobs"]:
+        yield _head_line(job)
+        yield line(2, ("", f"{job['trigger']}; {job['policy']['words']}"), hang=4)
+        yield line(2, *_effect_parts(job), hang=4)
+        yield line(2, ("dim", _tell_evidence(job)), hang=4)
+        for finding in job["certain"][:_SHOWN]:
+            place = f"{finding['path']}:{finding['line']}: " if finding["path"] else ""
+            yield line(2, ("failed", f"{place}{finding['message']}"), hang=4)
+    for title in document["unread"]:
+        yield line(0, ("blocked", f"{title}: in use here; skillrun cannot list its jobs yet"))
+    yield from _closing_lines(document)
+
+
+def _head_line(job: _Value) -> Line:
+    verdict = job["verdict"]
+    parts = [("bold", job["handler"]), ("dim", f"  {job['library']}  {job['path']}:{job['line']}")]
+    if verdict is None:
+        return line(0, *parts, ("dim", "  not proved yet"))
+    words, style = verdict["verdict"], _STYLES[verdict["verdict"]]
+    # What is not known to hold any more has no colour that says so.
+    if not verdict["believed"]:
+        words, style = f"{words}, not recorded for you", "blocked"
+    elif verdict["changed_since"]:
+        words, style = f"{words}, changed since", "blocked"
+    return line(0, *parts, (style, f"  {words}"))
+
+
+def _effect_parts(job: _Value) -> Iterator[tuple[str, str]]:
+    effects = job["effects"]
+    if not effects:
+        yield "dim", "no effect read outside its process"
+        return
+    for number, effect in enumerate(effects[:_SHOWN]):
+        is_risky = effect["money"] and not effect["keyed"]
+        yield ("failed" if is_risky else ""), f"{', ' if number else ''}{_tell_effect(effect)}"
+    if len(effects) > _SHOWN:
+        yield "", f" and {len(effects) - _SHOWN} more"
+
+
+def _tell_effect(effect: _Value) -> str:
+    notes = [effect["kind"]]
+    if effect["money"]:
+        notes.append("money")
+    if effect["kind"] != "publish":
+        notes.append("keyed" if effect["keyed"] else "no key seen")
+    if not effect["certain"]:
+        notes.append("by its name")
+    short = ".".join(effect["name"].split(".")[-2:])
+    return f"{short} ({', '.join(notes)})"
+
+
+def _tell_evidence(job: _Value) -> str:
+    """Where it remembers, how many tests reach it, and whether reading was certain."""
+    memories = [memory["what"] for memory in job["remembers"] if memory["once"]]
+    written = [memory["what"] for memory in job["remembers"] if not memory["once"]]
+    if memories:
+        words = f"remembers in {_join_some(memories)}"
+    elif written:
+        words = f"writes {_join_some(written)}"
+    else:
+        words = "no table read"
+    tests = len(job["tests"])
+    reached = f"{tests} test{'' if tests == 1 else 's'}" if tests else "no test reaches it"
+    spec = f", spec {job['spec']}" if job["spec"] else ""
+    unread = len(job["not_read"])
+    doubts = f", {unread} construct{'' if unread == 1 else 's'} not read" if unread else ""
+    return f"{words}; {reached}{spec}{doubts}"
+
+
+def _join_some(names: list[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
+
+
+def _closing_lines(document: _Value) -> Iterator[Line]:
+    jobs = document["jobs"]
+    if not jobs:
+        yield line(0, ("bold", "no job was found here"))
+        yield line(2, ("dim", "do: skillrun detect says which job libraries are in use, and why"))
+        return
+    without = [job for job in jobs if job["spec"] is None]
+    count = f"{len(jobs)} job{'' if len(jobs) == 1 else 's'}"
+    yield line(0, ("bold", f"{count}, {len(jobs) - len(without)} with a spec"))
+    if without:
+        command = f"skillrun spec init --from {without[0]['handler']}"
+        yield line(2, ("dim", f"next: {command}"))

@@ -1,0 +1,223 @@
+"""The jobs that a repository has: each function or class that one of its libraries runs."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from skillrun.frameworks.common.callables.loops import poll_loops
+from skillrun.frameworks.interface import Send, find_wiring
+from skillrun.frameworks.registry import FRAMEWORKS, features_of
+from skillrun.repo.places import is_aside
+
+if TYPE_CHECKING:
+    from skillrun.frameworks.interface import Framework
+    from skillrun.repo.calls import Call
+    from skillrun.repo.python import Definition, Project
+    from skillrun.repo.uses import FrameworkUse, Place
+
+_DOTTED = re.compile(r"\w+(?:\.\w+)+")
+# Below these statements a module's functions still are its own: `if settings.DEBUG: def ...`.
+_BLOCKS = (ast.If, ast.Try, ast.With)
+_DEPTH = 3  # calls that are followed: as far as the stages of a run read
+
+
+@dataclass(frozen=True)
+class FoundJob:
+    """A handler, the library that runs it, and the places that send it."""
+
+    framework: Framework
+    use: FrameworkUse
+    handler: Definition
+    registered: Place | None
+    sends: tuple[Send, ...]  # by others than the job itself, tests included
+
+    @property
+    def real_sends(self) -> tuple[Send, ...]:
+        """What sends it outside of tests."""
+        return tuple(send for send in self.sends if not send.in_tests)
+
+
+def find_jobs(project: Project, uses: Iterable[FrameworkUse]) -> tuple[FoundJob, ...]:
+    """Every job, in order of path and line. A function that a library queues is that library's,
+    also where a clock calls it as well.
+    """
+    found: dict[tuple[str, str], FoundJob] = {}
+    for use in sorted(uses, key=lambda one: features_of(one.id).runs_in_place):
+        framework = FRAMEWORKS.get(use.id)
+        if framework is None:
+            continue
+        for job in _find_jobs_of(project, framework, use):
+            found.setdefault((job.handler.path, job.handler.name), job)
+    jobs = _drop_hooks(project, found.values())
+    return tuple(sorted(jobs, key=lambda job: (job.handler.path, job.handler.line)))
+
+
+def _drop_hooks(project: Project, jobs: Iterable[FoundJob]) -> list[FoundJob]:
+    """Without what a library calls around a job: it is handed over as a job is."""
+    jobs = list(jobs)
+    hooks = set[str]()
+    for job in jobs:
+        around = job.framework.find_hooks(project, job.use, job.handler)
+        hooks |= {hook.dotted for hook in around.values()}
+    kept = []
+    for job in jobs:
+        is_named = job.registered is not None and _names_handler(job.handler, job.registered)
+        if is_named or job.handler.dotted not in hooks:
+            kept.append(job)
+    return kept
+
+
+def find_job(jobs: Iterable[FoundJob], name: str) -> FoundJob | None:
+    """The job that a person means: by import path, dotted name, or function name alone where only
+    one job is called so.
+    """
+    jobs = tuple(jobs)
+    wanted = name.replace(":", ".")
+    exact = [job for job in jobs if job.handler.dotted == wanted]
+    near = exact or [job for job in jobs if f".{job.handler.dotted}".endswith(f".{wanted}")]
+    return near[0] if len(near) == 1 else None
+
+
+def _find_jobs_of(project: Project, framework: Framework, use: FrameworkUse) -> list[FoundJob]:
+    if features_of(use.id).runs_in_place:
+        return _keep_outermost(project, _look_into(project, framework, use, use.task_modules))
+    first = _list_modules(project, framework, use)
+    found = list(_look_into(project, framework, use, first))
+    # A module of the house that wraps the library: its jobs stand where that wrapper is imported.
+    # One that enqueues, or lists what a worker runs: they stand in what it imports or names.
+    near = set[str]()
+    for path in sorted(set(first) - {job.handler.path for job in found}):
+        near |= {*_list_importers(project, path), *_list_named(project, path)}
+    return [*found, *_look_into(project, framework, use, sorted(near - set(first)))]
+
+
+def _list_modules(project: Project, framework: Framework, use: FrameworkUse) -> list[str]:
+    """The files in which a job of this library may be defined: those that hold a word of it."""
+    words = [word.decode() for word in framework.recogniser().words]
+    paths = {path for word in words for path in project.tree.search(word, ".py")}
+    return sorted(path for path in {*paths, *use.task_modules} if not is_aside(path))
+
+
+def _list_importers(project: Project, path: str) -> list[str]:
+    stem = project.import_name(path).rpartition(".")[2]
+    return [path for path in project.tree.search(stem, ".py") if not is_aside(path)]
+
+
+def _list_named(project: Project, path: str) -> set[str]:
+    """The repository's files that a module imports from, or names in a text such as
+    "shop.tasks.send".
+    """
+    module = project.module(path)
+    names = set[str]()
+    for node in ast.walk(module.tree) if module is not None else ():
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and module is not None:
+            names.add(module.resolve(node) or "")
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            names.add(node.value)
+    dotted = {name for name in names if _DOTTED.fullmatch(name)}
+    found = [project.definition(name) for name in sorted(dotted)]
+    return {one.path for one in found if one is not None and not is_aside(one.path)}
+
+
+def _look_into(
+    project: Project, framework: Framework, use: FrameworkUse, paths: Iterable[str]
+) -> Iterator[FoundJob]:
+    for path in paths:
+        module = project.module(path) if path.endswith(".py") else None
+        if module is None:
+            continue
+        for node in _list_definitions(module.tree.body):
+            job = _read_job(project, framework, use, project.define(module, node))
+            if job is not None:
+                yield job
+
+
+def _list_definitions(
+    body: Iterable[ast.stmt],
+) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef]:
+    for node in body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node
+        elif isinstance(node, _BLOCKS):
+            yield from _list_definitions(node.body)
+
+
+def _read_job(
+    project: Project, framework: Framework, use: FrameworkUse, handler: Definition
+) -> FoundJob | None:
+    registered = framework.find_registration(project, use, handler)
+    if registered is None:
+        return None
+    sends = find_wiring(framework.find_sends(project, use, handler))
+    job = FoundJob(framework, use, handler, registered, sends)
+    if _names_handler(handler, registered) or any(map(_shows_job, job.real_sends)):
+        return job
+    return None
+
+
+def _shows_job(send: Send) -> bool:
+    """Whether a place makes a job of what would else be a plain function: one that hands it on as a
+    value may hand it to anybody.
+    """
+    return send.kind == "schedule" or send.call is not None
+
+
+def _names_handler(handler: Definition, registered: Place) -> bool:
+    """Whether a registration is of this very handler: its decorator, or a line that names it.
+
+    Some libraries run any function: its own `def` says nothing then, nor does a worker whose list
+    could not be read.
+    """
+    if registered.path == handler.path:
+        first = min((node.lineno for node in handler.decorators), default=handler.line)
+        if first <= registered.line < handler.line:
+            return True
+        if registered.line == handler.line:
+            return False
+    return handler.name in registered.text
+
+
+def _keep_outermost(project: Project, jobs: Iterable[FoundJob]) -> list[FoundJob]:
+    """Of functions that a clock starts and that call each other, the job is the outermost one; but
+    a loop that polls is the clock, and what it calls is the job.
+    """
+    started = [job for job in jobs if job.real_sends]
+    dotted = {job.handler.dotted for job in started}
+    clocks = set[str]()
+    called = set[str]()
+    for job in started:
+        inside = _list_called(project, job.handler) & dotted
+        if inside and any(True for _ in poll_loops(job.handler.node)):
+            clocks.add(job.handler.dotted)
+        else:
+            called |= inside
+    return [job for job in started if job.handler.dotted not in clocks | called]
+
+
+def _list_called(project: Project, handler: Definition) -> set[str]:
+    calls = project.calls(handler, depth=0)
+    return {call.origin for call in calls if call.resolved} - {handler.dotted}
+
+
+def list_bodies(project: Project, job: FoundJob, others: frozenset[str]) -> list[Definition]:
+    """The handler and the repository's functions that it calls, three deep, without those that are
+    jobs of their own.
+    """
+    bodies = {part.dotted: part for part in project.callables(job.handler)}
+    for call in project.calls(job.handler, depth=_DEPTH):
+        if others.isdisjoint(call.via):
+            for name in call.via:
+                found = project.definition(name)
+                if found is not None:
+                    bodies.setdefault(found.dotted, found)
+    return list(bodies.values())
+
+
+def list_calls(project: Project, job: FoundJob, others: frozenset[str]) -> list[Call]:
+    """Every call on the handler's way, without those inside other jobs: these run elsewhere."""
+    calls = project.calls(job.handler, depth=_DEPTH)
+    return [call for call in calls if others.isdisjoint(call.via)]

@@ -1,0 +1,143 @@
+"""What a job does outside its own process: the calls that leave it, and what they may cost."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from skillrun.repo.source import last_word
+from skillrun.repo.uses import Place
+from skillrun.skills.job_worker.stages.clients import reach
+
+if TYPE_CHECKING:
+    from skillrun.contract.job import Effect
+    from skillrun.repo.calls import Call
+
+# A call is money where the name of what it goes through says so: nothing else in the code does.
+_MONEY = re.compile(
+    r"charg|refund|payout|payment|stripe|\bpay(?:s|_|$)|captur|withdraw|transfer|settle|debit"
+    r"|credit_|invoice|purchase|place_order|bank",
+    re.IGNORECASE,
+)
+# Where a receiver takes the key by which it tells a repetition: an argument or a header.
+_KEYED = re.compile(
+    r"idempot|dedup|client_?token|request_?id|message_?id|order_?key|reference_?id", re.IGNORECASE
+)
+# Methods of an object whose library cannot be told, that are nothing else in practice.
+_LIKELY = {
+    **dict.fromkeys(("post", "put", "patch"), "http"),
+    **dict.fromkeys(("sendmail", "send_message", "send_mail", "send_email"), "smtp"),
+    **dict.fromkeys(("put_object", "upload_file", "upload_fileobj", "publish"), "network"),
+}
+# What an object does that the code was handed, such as `ctx["mail"].send(...)`.
+_LIKELY_ELSEWHERE = re.compile(
+    r"a?(send|charge|refund|pay|transfer|capture|submit|deliver|notify|email)(_\w+)?$"
+)
+_RANKS = {"http": 1, "smtp": 1, "network": 1, "outside": 1, "subprocess": 2, "publish": 4}
+
+
+@dataclass(frozen=True)
+class Seam:
+    """One way out of the process, named by the repository's function that goes it."""
+
+    kind: str  # http | smtp | subprocess | network | publish | outside: that much can be told
+    name: str  # dotted: the adapter where there is one, else the call itself
+    place: Place
+    is_keyed: bool
+    is_money: bool
+    is_certain: bool  # False: the method's name alone says it
+
+    @property
+    def cost(self) -> int:
+        """What a second time may cost: the lower, the more."""
+        if self.is_money:
+            return 2 if self.is_keyed else 0
+        rank = _RANKS[self.kind]
+        return rank + 2 if self.is_keyed and rank < 3 else rank
+
+
+def find_seams(calls: Iterable[Call], sent: Mapping[ast.Call, str]) -> tuple[Seam, ...]:
+    """The ways out on a job's way, the costliest first. `sent`: the calls that send another job,
+    and its name.
+    """
+    calls = tuple(calls)
+    found: dict[str, Seam] = {}
+    for call in calls:
+        seam = _read_seam(call, calls, sent)
+        if seam is None:
+            continue
+        known = found.get(seam.name)
+        if known is None or (seam.is_certain and not known.is_certain):
+            found[seam.name] = seam
+    return tuple(sorted(found.values(), key=lambda seam: (seam.cost, seam.name)))
+
+
+def list_declared(effects: Iterable[Effect], seen: Iterable[Seam], spec: str) -> list[Seam]:
+    """The effects of a spec that reading has not met: an adapter may leave the process in a way
+    that nobody can read.
+    """
+    known = {seam.name for seam in seen}
+    found = []
+    for effect in effects:
+        name = effect.call.replace(":", ".")
+        if name not in known:
+            is_money = _MONEY.search(f"{name} {effect.name}") is not None
+            is_keyed = effect.key_arg is not None
+            found.append(Seam("outside", name, Place(spec, 1), is_keyed, is_money, True))
+    return found
+
+
+def _read_seam(call: Call, calls: tuple[Call, ...], sent: Mapping[ast.Call, str]) -> Seam | None:
+    other = sent.get(call.node)
+    place = Place(call.path, call.line, call.text)
+    if other is not None:
+        return Seam("publish", other, place, False, False, True)
+    known = reach(call.name) or reach(call.origin)
+    kind = known.kind if known is not None and known.writes else None
+    is_certain = kind is not None
+    if known is None:
+        kind = _guess_kind(call, calls)
+    if kind is None:
+        return None
+    name = call.via[-1] if call.via else call.name
+    words = f"{name} {' '.join(call.via)} {_list_texts(call)}"
+    # A mail about a payment pays nothing.
+    is_money = kind != "smtp" and _MONEY.search(words) is not None
+    return Seam(kind, name, place, _is_keyed(call, calls), is_money, is_certain)
+
+
+def _guess_kind(call: Call, calls: tuple[Call, ...]) -> str | None:
+    """What a method's name says where nobody can tell whose it is; one that was followed into the
+    repository says itself what it does.
+    """
+    if any({call.name, call.origin} & set(other.via) for other in calls):
+        return None
+    verb = last_word(call.node.func)
+    if verb in _LIKELY:
+        return _LIKELY[verb]
+    is_method = isinstance(call.node.func, ast.Attribute)
+    is_foreign = is_method and (not call.resolved or call.origin.startswith("typing.Any"))
+    return "outside" if is_foreign and _LIKELY_ELSEWHERE.match(verb) else None
+
+
+def _list_texts(call: Call) -> str:
+    """The address and whatever else is given as text: "/v1/refunds" says what it is for."""
+    given = [*call.node.args, *call.keywords.values()]
+    texts = []
+    for node in given:
+        for inner in ast.walk(node):
+            if isinstance(inner, ast.Constant) and isinstance(inner.value, str):
+                texts.append(inner.value)
+    return " ".join(texts)
+
+
+def _is_keyed(call: Call, calls: tuple[Call, ...]) -> bool:
+    """Whether the call, or one on the way to it, gives a key to the receiver."""
+    way = [call]
+    for other in calls:
+        if {other.name, other.origin} & set(call.via):
+            way.append(other)
+    return any(_KEYED.search(ast.unparse(one.node)) for one in way)
