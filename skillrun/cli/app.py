@@ -271,11 +271,21 @@ def spec_init(
     set_: Annotated[
         Pairs, typer.Option("--set", metavar="PATH=VALUE", help="A field of the spec.")
     ] = [],  # noqa: B006
+    handler: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="HANDLER",
+            help="Draft it from a job of the code (skillrun jobs names them).",
+        ),
+    ] = None,
 ) -> int:
-    """Write a job spec: asks for the fields, or takes them from --set."""
+    """Write a job spec: asks for the fields, takes them from --set, or drafts them from the
+    code.
+    """
     from skillrun.cli.commands.spec import init
 
-    return init(repo, set_)
+    return init(repo, set_, handler)
 
 
 @spec_app.command("check")

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from skillrun.core.text import visible
 from skillrun.runner.plugins import skill_code
 from skillrun.runner.report import is_open
+from skillrun.runner.unproved import NOT_ASKED
 
 if TYPE_CHECKING:
     from skillrun.runner.case import Case
@@ -31,8 +32,11 @@ _LONG, _SHORT = (
     280,
     140,
 )
+_DRAFT = 1500  # characters of a drafted section: one that is cut could not be written down
 _FOUND, _DO = 3, 3  # findings and actions of a stage that are written out
 OPEN = ("blocked", "failed")
+OFFERED = "offered"
+"""The status of an order that nothing waits for: what would make a claim stronger."""
 
 
 def work_orders(report: Mapping[str, Any], case: Case | None) -> dict[str, Any]:
@@ -58,6 +62,8 @@ def work_orders(report: Mapping[str, Any], case: Case | None) -> dict[str, Any]:
         room -= _count_characters(order)
     more = [stage["id"] for stage in stages[len(orders) :]]
     orders += attested
+    if not orders:
+        orders += _offer_proof(report, case)
     return {
         "schema_version": 1,
         "run": {name: report["run"][name] for name in ("id", "skill", "job")},
@@ -82,6 +88,39 @@ def open_stages(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         if stage["status"] in OPEN or has_step:
             found.append(stage)
     return found
+
+
+def find_unproved(report: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The first stage that was read and passed, and whose spec asks for no proof; None where there
+    is none.
+    """
+    for stage in report["stages"]:
+        for finding in stage["findings"]:
+            if finding["rule"] == NOT_ASKED:
+                return cast("Mapping[str, Any]", stage)
+    return None
+
+
+def _offer_proof(report: Mapping[str, Any], case: Case | None) -> list[dict[str, Any]]:
+    """Where nothing else is open and the proof was never made: the section that would ask for
+    it.
+    """
+    stage = find_unproved(report)
+    make_prover = _find_code(report).prover
+    if stage is None or make_prover is None:
+        return []
+    drafted = make_prover().draft_proof(case) if case is not None else None
+    do = f"edit-spec: write into the spec: {drafted}" if drafted else "edit-spec: add proof:"
+    found = "read, not proved: no fault was injected, since the spec has no proof section"
+    return [
+        {
+            "stage": stage["id"],
+            "status": OFFERED,
+            "title": "The proof was never made",
+            "found": [found],
+            "do": [visible(do, limit=_DRAFT)],
+        }
+    ]
 
 
 def _find_pending(report: Mapping[str, Any], shown: set[str]) -> list[str]:
@@ -258,17 +297,20 @@ _LATER = {
 
 
 def is_done(made: Mapping[str, Any]) -> bool:
-    """Whether nothing is left to do, not even a repetition."""
-    return made["outcome"] == "success" and not made["stale"] and not made["orders"]
+    """Whether nothing has to be done any more, not even a repetition; a proof may be offered."""
+    is_open = any(order["status"] != OFFERED for order in made["orders"])
+    return made["outcome"] == "success" and not made["stale"] and not is_open
 
 
 def order_lines(made: Mapping[str, Any]) -> Iterator[str]:
     """The orders as plain text, for an agent's standard input and for a person."""
     job = f" on {made['run']['job']}" if made["run"]["job"] != "-" else ""
     yield f"{made['run']['skill']}{job}: {made['outcome']}"
-    if is_done(made):
+    if is_done(made) and not made["orders"]:
         yield "Nothing is left to do: the run has succeeded and nothing has changed since."
         return
+    if is_done(made):
+        yield "The run has succeeded by what was read; whether it holds under faults is not known."
     if made["orders"]:
         yield f"({made['data']})"
     for number, order in enumerate(made["orders"], 1):

@@ -91,12 +91,23 @@ def test_the_plain_text_says_the_same(tmp_path: Path) -> None:
     assert printed.stdout.rstrip().endswith("Then run: skillrun job-worker-orchestration")
 
 
+def test_a_success_without_a_proof_is_offered_one(finished_shop: Path) -> None:
+    """The run stays a success; but that nothing is left would be too much said."""
+    (order,) = orders(finished_shop, code=0)["orders"]
+    assert order["status"] == "offered"
+    assert "proof:" in order["do"][0]
+    assert "SHOP_DB: '{scratch}/app.db'" in order["do"][0]
+    printed = helpers.run_cli("next", cwd=finished_shop)
+    assert printed.returncode == 0
+    assert "Nothing is left to do" not in printed.stdout
+    assert "The proof was never made" in printed.stdout
+
+
 def test_what_is_stale_is_named_and_needs_the_command_alone(finished_shop: Path) -> None:
     repo = finished_shop
-    assert "Nothing is left to do" in helpers.run_cli("next", cwd=repo).stdout
     (repo / HANDLER).write_text((repo / HANDLER).read_text() + "# more\n")
     made = orders(repo, code=1)
-    assert made["orders"] == []
+    assert [order["status"] for order in made["orders"]] == ["offered"]
     assert "handler" in made["stale"]
 
 

@@ -96,8 +96,15 @@ def test_fails_where_the_spec_contradicts_itself(tmp_path, changes, rule):
     assert (result.status, rules(result)) == ("failed", [rule])
 
 
-def test_no_spec_at_all_proposes_a_command(tmp_path):
+def test_no_spec_at_all_names_the_jobs_and_proposes_to_draft_one(tmp_path):
+    """Neighbour: where no job is read, the fields are asked for."""
     case = build(tmp_path / "repo")
+    case.spec = None
+    result = examine("contract", case)
+    assert rules(result) == ["contract.no-spec"]
+    assert "shop.tasks:send_receipt" in result.findings[0].message
+    assert result.next[0].detail == "skillrun spec init --from shop.tasks:send_receipt"
+    case = build(tmp_path / "other", files={"shop/tasks.py": ""})
     case.spec = None
     result = examine("contract", case)
     assert rules(result) == ["contract.no-spec"]

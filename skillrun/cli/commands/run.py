@@ -148,10 +148,12 @@ def _finish_writing(repo: Path) -> None:
 
 
 def _with_spec(request: Request) -> Request:
-    """On a terminal, asks for the fields of a spec where there is none."""
+    """On a terminal, where there is no spec: drafts the one of a job that is there, else asks for
+    its fields.
+    """
     from dataclasses import replace
 
-    from skillrun.cli.commands.spec import ask_for_spec
+    from skillrun.cli.commands.spec import ask_for_spec, offer_draft
     from skillrun.repo.git import open_repo
     from skillrun.runner.plugins import skill_code
     from skillrun.runner.target import the_only_spec
@@ -166,7 +168,7 @@ def _with_spec(request: Request) -> Request:
     ):
         return request
     _finish_writing(request.repo)
-    written = ask_for_spec(repo.root)
+    written = offer_draft(repo.root) or ask_for_spec(repo.root)
     return replace(request, spec=written) if written else request
 
 

@@ -5,21 +5,29 @@ one.
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from skillrun.cli.commands.common import pairs, print_json
 from skillrun.core.errors import Blocked, SpecInvalid
 from skillrun.core.text import visible
 
+if TYPE_CHECKING:
+    from skillrun.contract.job import JobSpec
 
-def init(repo: Path, set_: list[str]) -> int:
-    """Writes `.skillrun/jobs/<job>.yaml` from --set, or from answers on a terminal."""
+
+def init(repo: Path, set_: list[str], handler: str | None = None) -> int:
+    """Writes `.skillrun/jobs/<job>.yaml` from --set, from a handler of the code, or from answers on
+    a terminal.
+    """
     from skillrun.contract.spec_init import new_spec, values_from, write_spec
     from skillrun.repo.git import open_to_write
     from skillrun.skills.job_worker.stages.contract import spec_init_command
 
     root = open_to_write(repo).root
+    if handler is not None:
+        return 0 if draft_from(repo, handler, values_from(pairs("--set", set_))) else 3
     if not set_:
         if not sys.stdin.isatty():
             raise Blocked("nobody is here to answer questions", hint=spec_init_command())
@@ -28,6 +36,54 @@ def init(repo: Path, set_: list[str]) -> int:
     path = write_spec(root, new_spec(values), values)
     _say_written(path)
     return 0
+
+
+def draft_from(repo: Path, name: str, given: dict[str, Any]) -> Path:
+    """Writes the drafted spec of a job that is there. Raises Misuse for one that is not."""
+    from skillrun.cli.commands.jobs import open_reader
+    from skillrun.contract.spec_init import write_spec
+    from skillrun.core.errors import Misuse
+    from skillrun.skills.job_worker.drafting.annotated import write_annotated
+    from skillrun.skills.job_worker.drafting.draft import draft_spec
+    from skillrun.skills.job_worker.overview.handlers import find_job
+
+    reader = open_reader(repo)
+    job = find_job(reader.jobs, name)
+    if job is None:
+        known = ", ".join(one.handler.import_path for one in reader.jobs) or "none was found"
+        raise Misuse(f"--from {visible(name)}: no job is called so", hint=f"jobs here: {known}")
+    draft = draft_spec(reader, job)
+    draft.values.update(given)
+    path = write_spec(reader.repo.root, write_annotated(draft), draft.values)
+    _say_written(path)
+    for decision in draft.decisions:
+        print(f"  decide: {visible(decision, limit=300)}")
+    for guess in draft.guesses:
+        print(f"  guessed: {visible(guess, limit=300)}")
+    return path
+
+
+def offer_draft(repo: Path) -> Path | None:
+    """On a terminal, where the code has jobs: shows them, and drafts the spec of the one that is
+    chosen; None where there are none, or none is chosen.
+    """
+    from skillrun.cli.commands.jobs import open_reader, read_document
+    from skillrun.reports.job_lines import job_lines
+    from skillrun.reports.watchers import watcher_for
+
+    document = read_document(open_reader(repo))
+    if not document["jobs"]:
+        return None
+    watcher = watcher_for(json=False)
+    for shown in job_lines(document):
+        watcher.show(shown)
+    first = document["jobs"][0]["handler"]
+    print("\nDraft the spec of which job? Its handler; - for none of them.")
+    try:
+        answer = input(f"  handler [{visible(first)}]: ").strip() or first
+    except (EOFError, KeyboardInterrupt):
+        return None
+    return None if answer == "-" else draft_from(repo, answer, {})
 
 
 def ask_for_spec(root: Path) -> Path | None:
@@ -122,8 +178,42 @@ def check(given: Path | None, repo: Path, json: bool) -> int:
             raise
         print_json({"valid": False, "violations": error.message.splitlines(), "hint": error.hint})
         return error.exit_code
+    missing = list(_list_missing(spec, file, repo))
     if json:
-        print_json({"valid": True, "job": spec.job, "violations": []})
-        return 0
-    print(f"{visible(str(file))}: valid (job {spec.job})")
-    return 0
+        print_json({"valid": not missing, "job": spec.job, "violations": missing})
+    elif missing:
+        for line in missing:
+            print(visible(line, limit=400))
+    else:
+        print(f"{visible(str(file))}: valid (job {spec.job})")
+    return SpecInvalid.exit_code if missing else 0
+
+
+def _list_missing(spec: JobSpec, file: Path, repo: Path) -> Iterator[str]:
+    """What the spec names and the code, or its own payload, does not have; nothing is said of a
+    spec outside of a repository, nor of what cannot be told.
+    """
+    from skillrun.cli.commands.jobs import open_reader
+    from skillrun.core.errors import RepoUnusable
+
+    fields = (spec.payload or {}).get("properties")
+    for number, field in enumerate(spec.idempotency.key if spec.idempotency else ()):
+        if isinstance(fields, dict) and fields and field not in fields:
+            where = f"{file}:{spec.line('idempotency', 'key', number)}"
+            hint = f"one of {', '.join(fields)}"
+            yield f"{where}: idempotency.key: the payload has no field {field}: {hint}"
+    if spec.handler is None:
+        return
+    try:
+        reader = open_reader(repo)
+    except RepoUnusable:
+        return
+    module, _, name = spec.handler.partition(":")
+    path = reader.project.locate(module, anywhere=True)
+    # A module that is not there may be the one that is still to be written.
+    is_read = path is not None and path not in reader.project.broken
+    if is_read and reader.project.lookup(spec.handler) is None:
+        where = f"{file}:{spec.line('handler')}"
+        near = [job.handler.name for job in reader.jobs if job.handler.path == path]
+        hint = f"jobs there: {', '.join(near)}" if near else "write it, or correct the path"
+        yield f"{where}: handler: {path} has no {name}: {hint}"

@@ -77,6 +77,33 @@ class Overview:
     unread: tuple[str, ...]
 
 
+def rank_jobs(project: Project, survey: Survey) -> list[FoundJob]:
+    """Every job, the costliest first, by the code alone."""
+    jobs = find_jobs(project, survey.frameworks)
+    sent = find_sending_calls(jobs)
+    costs = {}
+    for job in jobs:
+        others = list_others(jobs, job)
+        seams = find_seams(list_calls(project, job, others), sent)
+        costs[job.handler.import_path] = seams[0].cost if seams else _NOTHING_LEAVES
+    return sorted(jobs, key=lambda job: costs[job.handler.import_path])
+
+
+def find_sending_calls(jobs: Sequence[FoundJob]) -> dict[ast.Call, str]:
+    """The calls that send a job, each with the job's dotted name."""
+    found = {}
+    for job in jobs:
+        for send in job.real_sends:
+            if send.call is not None:
+                found[send.call.node] = job.handler.dotted
+    return found
+
+
+def list_others(jobs: Sequence[FoundJob], job: FoundJob) -> frozenset[str]:
+    """The dotted names of the other jobs."""
+    return frozenset(other.handler.dotted for other in jobs) - {job.handler.dotted}
+
+
 class JobReader:
     """Reads the jobs of one tree. It runs nothing, and writes nothing."""
 
@@ -149,16 +176,10 @@ class JobReader:
 
     @cached_property
     def _sent(self) -> dict[ast.Call, str]:
-        """The calls that send a job, each with its dotted name."""
-        found = {}
-        for job in self.jobs:
-            for send in job.real_sends:
-                if send.call is not None:
-                    found[send.call.node] = job.handler.dotted
-        return found
+        return find_sending_calls(self.jobs)
 
     def _others(self, job: FoundJob) -> frozenset[str]:
-        return frozenset(other.handler.dotted for other in self.jobs) - {job.handler.dotted}
+        return list_others(self.jobs, job)
 
     def _read_rules(
         self, job: FoundJob, policy: Policy, spec: JobSpec | None

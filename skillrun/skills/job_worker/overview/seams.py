@@ -23,7 +23,7 @@ _MONEY = re.compile(
     re.IGNORECASE,
 )
 # Where a receiver takes the key by which it tells a repetition: an argument or a header.
-_KEYED = re.compile(
+KEYED = re.compile(
     r"idempot|dedup|client_?token|request_?id|message_?id|order_?key|reference_?id", re.IGNORECASE
 )
 # Methods of an object whose library cannot be told, that are nothing else in practice.
@@ -140,4 +140,4 @@ def _is_keyed(call: Call, calls: tuple[Call, ...]) -> bool:
     for other in calls:
         if {other.name, other.origin} & set(call.via):
             way.append(other)
-    return any(_KEYED.search(ast.unparse(one.node)) for one in way)
+    return any(KEYED.search(ast.unparse(one.node)) for one in way)

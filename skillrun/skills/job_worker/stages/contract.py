@@ -45,6 +45,8 @@ _INSIDE = {
         "failures.acceptable_delay: how late the job is still of use, e.g. 15m"
     ),
 }
+_JOBS_NAMED = 5
+_DRAFTING = "skillrun spec init --from HANDLER"
 _OF_MODELS = ("DoesNotExist", "MultipleObjectsReturned")  # Django gives them to every model
 
 
@@ -52,7 +54,7 @@ def examine(case: JobCase) -> StageResult:
     """Every part of the contract is explicit, and the trigger can work with this framework."""
     spec = case.spec
     if spec is None:
-        return _no_spec()
+        return _no_spec(case)
     findings = [*_missing_parts(spec), *_guarantees(spec), *_trigger(case, spec), *_payload(spec)]
     findings += [*_errors(case, spec), *case.rule_findings(ID)]
     return StageResult(
@@ -69,14 +71,30 @@ def examine(case: JobCase) -> StageResult:
     )
 
 
-def _no_spec() -> StageResult:
-    hint = (
-        "skillrun spec init asks for the fields; skillrun spec init --set job=NAME ... takes them"
-    )
-    finding = blocker("contract.no-spec", "there is no job spec", hint=hint)
-    return StageResult(
-        status_of([finding]), None, (finding,), next=(Action(ID, "run", spec_init_command()),)
-    )
+def _no_spec(case: JobCase) -> StageResult:
+    """Names the jobs that are there, so that one need not be described from nothing."""
+    from skillrun.skills.job_worker.overview.rows import rank_jobs
+
+    jobs = rank_jobs(case.project, case.survey_everything())
+    case.survey_section("frameworks")
+    if not jobs:
+        hint = (
+            "skillrun spec init asks for the fields; skillrun spec init --set job=NAME ... takes"
+            " them"
+        )
+        return _ask_for_spec("there is no job spec", hint, spec_init_command())
+    names = [job.handler.import_path for job in jobs]
+    more = f" and {len(names) - _JOBS_NAMED} more" if len(names) > _JOBS_NAMED else ""
+    count = "one job" if len(names) == 1 else f"{len(names)} jobs"
+    message = f"there is no job spec; the code has {count}: {', '.join(names[:_JOBS_NAMED])}{more}"
+    hint = f"skillrun jobs says what is known of them; {_DRAFTING} drafts the spec of one"
+    return _ask_for_spec(message, hint, f"skillrun spec init --from {names[0]}")
+
+
+def _ask_for_spec(message: str, hint: str, command: str) -> StageResult:
+    finding = blocker("contract.no-spec", message, hint=hint)
+    action = Action(ID, "run", command)
+    return StageResult(status_of([finding]), None, (finding,), next=(action,))
 
 
 def spec_init_command() -> str:

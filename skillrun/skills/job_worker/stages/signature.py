@@ -22,7 +22,7 @@ _GIVES_FIRST = ("bind", "takes_context", "pass_context")  # of Celery, Django, P
 
 def signature_findings(case: JobCase, spec: JobSpec, handler: Definition) -> Iterator[Finding]:
     """With `message: kwargs` each field is an argument; with `payload` the handler takes one."""
-    taken = _parameters(case, handler)
+    taken = list_parameters(case, handler)
     fields = (spec.payload or {}).get("properties")
     if taken is None or not isinstance(fields, dict):
         return
@@ -61,7 +61,7 @@ def _takes_one_object(needed: tuple[str, ...], fields: dict[str, object]) -> boo
     return len(needed) == 1 and needed[0] not in fields
 
 
-def _parameters(
+def list_parameters(
     case: JobCase, handler: Definition
 ) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
     """(needed, optional) parameters of a delivery; None where `*args`, `**kwargs` or the class

@@ -1,0 +1,265 @@
+"""A spec drafted from a handler: what its code says, where it says it, and what it cannot say."""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from skillrun.contract.job import JobSpec
+from skillrun.skills.job_worker.drafting.failing import is_dead_letter, read_failing
+from skillrun.skills.job_worker.drafting.messages import name_fields, read_message
+from skillrun.skills.job_worker.overview.handlers import list_bodies, list_calls
+from skillrun.skills.job_worker.overview.memories import find_memories
+from skillrun.skills.job_worker.overview.rows import find_sending_calls, list_others
+from skillrun.skills.job_worker.overview.seams import KEYED, find_seams
+from skillrun.skills.job_worker.stages.interface import JobCase
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from skillrun.repo.python import Definition
+    from skillrun.repo.uses import Place
+    from skillrun.skills.job_worker.overview.handlers import FoundJob
+    from skillrun.skills.job_worker.overview.memories import Memory
+    from skillrun.skills.job_worker.overview.rows import JobReader
+    from skillrun.skills.job_worker.overview.seams import Seam
+
+
+@dataclass
+class Draft:
+    """Values of a spec, and of each dotted path the place where it was seen. `decisions`: what a
+    person has to say; `guesses`: what the code does not say and the draft assumes.
+    """
+
+    values: dict[str, Any] = field(default_factory=dict)
+    seen: dict[str, str] = field(default_factory=dict)
+    decisions: list[str] = field(default_factory=list)
+    guesses: list[str] = field(default_factory=list)
+
+    def put(self, name: str, value: Any, place: Place | None = None) -> None:
+        """A part, and where it was seen."""
+        self.values[name] = value
+        if place is not None:
+            self.seen[name] = f"{place.path}:{place.line}"
+
+
+def draft_spec(reader: JobReader, job: FoundJob) -> Draft:
+    """The spec of a job, as its code has it. The strategy stays unknown: it is a decision."""
+    return _Drafter(reader, job).draft()
+
+
+class _Drafter:
+    def __init__(self, reader: JobReader, job: FoundJob) -> None:
+        from skillrun.contract.locate import bundled_skill
+        from skillrun.contract.skill import load_skill
+        from skillrun.skills.job_worker.skill import SKILL
+
+        skill_file = bundled_skill(SKILL.name)
+        assert skill_file is not None
+        self.reader = reader
+        self.project = reader.project
+        self.job = job
+        self.drafted = Draft()
+        spec = JobSpec(version=1, job="drafted", handler=job.handler.import_path)
+        self.case = JobCase(load_skill(skill_file), spec, reader.repo, reader.tree)
+        others = list_others(reader.jobs, job)
+        self.calls = list_calls(self.project, job, others)
+        self.bodies = list_bodies(self.project, job, others)
+        self.memories = find_memories(self.bodies, self.calls)
+
+    def draft(self) -> Draft:
+        self._tell_job()
+        self._tell_message()
+        self._tell_idempotency()
+        self._tell_effects()
+        self._tell_failing()
+        self._tell_proof()
+        return self.drafted
+
+    def _tell_job(self) -> None:
+        handler, drafted = self.job.handler, self.drafted
+        name = handler.name.rpartition(".")[2]
+        words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name).lower().strip("_")
+        drafted.put("job", re.sub(r"[^a-z0-9]+", "-", words))
+        docstring = ast.get_docstring(handler.node)
+        if docstring:
+            what = docstring.partition("\n\n")[0].replace("\n", " ")
+            drafted.put("intent", {"what": what})
+            drafted.seen["intent.what"] = f"{handler.path}:{handler.line}"
+        else:
+            drafted.decisions.append("intent.what: what it does, in one sentence")
+        drafted.decisions.append("intent.why_async: why it does not happen in the request")
+        self._tell_trigger()
+        drafted.values["handler"] = handler.import_path
+        drafted.seen["handler"] = f"{handler.path}:{handler.line}"
+
+    def _tell_trigger(self) -> None:
+        sends = self.job.real_sends
+        enqueued = [send for send in sends if send.kind == "enqueue"]
+        first = next(iter([*enqueued, *sends]), None)
+        if enqueued or first is None:
+            self.drafted.put("trigger", {"type": "event"}, first.place if first else None)
+            if first is None:
+                self.drafted.guesses.append("trigger: nothing that sends it was read")
+            return
+        self.drafted.decisions.append(
+            f"trigger: it is scheduled at {first.place.path}:{first.place.line}; say"
+            " {type: cron, schedule: ...} or {type: poller, every: ...}"
+        )
+
+    def _tell_message(self) -> None:
+        message = read_message(self.case, self.job, self.bodies)
+        if message is None:
+            self.drafted.decisions.append("payload: the signature hides its fields")
+            return
+        self.drafted.put("payload", message.make_schema())
+        self.drafted.seen["payload.properties"] = self.drafted.seen["handler"]
+        self.drafted.put("message", message.style)
+        if message.seen is not None:
+            self.drafted.seen["payload.examples"] = f"{message.seen.path}:{message.seen.line}"
+        if message.guessed:
+            fields = ", ".join(message.guessed)
+            self.drafted.guesses.append(f"payload.examples: no caller gives literals for {fields}")
+
+    def _tell_idempotency(self) -> None:
+        self.drafted.put("idempotency", {"strategy": "unknown"})
+        proposal = self._propose_strategy()
+        self.drafted.seen["idempotency.strategy"] = f"a person decides; {proposal}"
+        self.drafted.decisions.append(f"idempotency: {proposal}")
+
+    def _propose_strategy(self) -> str:
+        """What was observed, as the words that a person would write."""
+        properties = (self.drafted.values.get("payload") or {}).get("properties", {})
+        kept = [one for one in self.memories if one.is_once and not _is_dead(one)]
+        if not kept or not properties:
+            return "nothing was seen that remembers a job that is done"
+        key = ", ".join(name_fields(properties))
+        place = f"{kept[0].place.path}:{kept[0].place.line}"
+        store = kept[0].what.replace("model ", "table of ")
+        return (
+            f"proposed: {{strategy: keyed, key: [{key}], dedupe: {{store: {store}}}}}, seen at"
+            f" {place}"
+        )
+
+    def _tell_effects(self) -> None:
+        effects = []
+        sent = find_sending_calls(self.reader.jobs)
+        for seam in find_seams(self.calls, sent):
+            if seam.kind == "publish":
+                continue
+            effect = self._write_effect(seam)
+            effect["name"] = _choose_name(effect["name"], effect["call"], effects)
+            number = len(effects)
+            self.drafted.seen[f"effects.{number}.call"] = f"{seam.place.path}:{seam.place.line}"
+            if "guarantee" not in effect:
+                said = "it takes no key: at_least_once or at_most_once, with a reason"
+                if seam.is_keyed:
+                    said = "it makes its key itself: keyed, with the key_arg that a receiver sees"
+                self.drafted.decisions.append(
+                    f"effects.{number}.guarantee: {effect['name']}: {said}"
+                )
+            effects.append(effect)
+        effects += self._guess_effects(len(effects))
+        if effects:
+            self.drafted.put("effects", effects)
+            return
+        # An empty list would be a promise that nobody has made.
+        self.drafted.decisions.append(
+            "effects: none was read; name them, or [] where there is none"
+        )
+
+    def _guess_effects(self, number: int) -> list[dict[str, Any]]:
+        """A function whose module brings the errors that are tried again, where no way out of it was
+        read: it stands for somebody outside who may be away.
+        """
+        if number:
+            return []
+        policy = self.job.framework.read_policy(self.project, self.job.use, self.job.handler)
+        homes = {path.partition(":")[0] for path in policy.retried}
+        found: dict[str, dict[str, Any]] = {}
+        for call in self.calls:
+            target = self.project.definition(call.name) if call.resolved else None
+            if target is None or target.is_class or target.module.name not in homes:
+                continue
+            if target.path == self.job.handler.path or target.import_path in found:
+                continue
+            effect = self._name_effect(target.dotted, target)
+            found[target.import_path] = effect
+            self.drafted.seen[f"effects.{len(found) - 1}.call"] = f"{call.path}:{call.line}"
+            self.drafted.guesses.append(
+                f"effects: {target.import_path} is one, since errors of its module are tried again"
+            )
+        return list(found.values())
+
+    def _write_effect(self, seam: Seam) -> dict[str, Any]:
+        definition = self.project.definition(seam.name)
+        call = seam.name
+        if definition is None:
+            owner, _, last = call.rpartition(".")
+            call = f"{owner}:{last}" if owner else call
+        return self._name_effect(call, definition)
+
+    def _name_effect(self, call: str, definition: Definition | None) -> dict[str, Any]:
+        """With the key that it takes, where it takes one."""
+        if definition is not None:
+            call = definition.import_path
+        effect: dict[str, Any] = {"name": re.split(r"[.:]", call)[-1], "call": call}
+        parameters = definition.parameters if definition is not None else ()
+        key = next((name for name in parameters if KEYED.search(name)), None)
+        if key is not None:
+            effect["key_arg"] = key
+            effect["guarantee"] = "keyed"
+        return effect
+
+    def _tell_failing(self) -> None:
+        policy = self.job.framework.read_policy(self.project, self.job.use, self.job.handler)
+        found = read_failing(self.project, self.job, policy, self.bodies, self.memories)
+        self.drafted.put("failures", found.failures)
+        for key, place in found.seen.items():
+            self.drafted.seen[key] = f"{place.path}:{place.line}"
+        if found.retry is not None:
+            self.drafted.values["retry"] = found.retry
+        else:
+            self.drafted.decisions.append("retry: the code computes it, so that it was not read")
+        if found.dead_letter is not None:
+            self.drafted.values["dead_letter"] = found.dead_letter
+        else:
+            self.drafted.decisions.append("dead_letter: nothing was read that keeps a dead job")
+
+    def _tell_proof(self) -> None:
+        from skillrun.skills.job_worker.scaffold.proof_draft import BLANK, draft_proof
+
+        self.case.spec = JobSpec.model_validate({"version": 1, **self.drafted.values})
+        drafted = draft_proof(self.case)
+        proof = yaml.safe_load(drafted)["proof"] if drafted else {}
+        tables = [one.what.partition(" ")[2] for one in self.memories if _is_table(one)]
+        state = {
+            name: f"select * from {name} order by 1" for name in tables if not is_dead_letter(name)
+        }
+        if state:
+            proof["state"] = state
+        blanks = [name for name, value in proof.items() if BLANK in str(value)]
+        if blanks:
+            self.drafted.decisions.append(f"proof: {', '.join(blanks)}: marked {BLANK}")
+        self.drafted.put("proof", proof)
+
+
+def _choose_name(name: str, call: str, others: Iterable[dict[str, Any]]) -> str:
+    """The function's name, with its module's where another effect is called so already."""
+    plain = name.strip("_") or "effect"
+    if plain not in {other["name"] for other in others}:
+        return plain
+    words = [word.strip("_") for word in re.split(r"[.:]", call)]
+    return "-".join(words[-2:])
+
+
+def _is_table(memory: Memory) -> bool:
+    return memory.what.startswith("table ")
+
+
+def _is_dead(memory: Memory) -> bool:
+    return is_dead_letter(memory.what)

@@ -1,0 +1,127 @@
+"""`skillrun spec init --from`: what the code says becomes a spec; what it does not say is asked."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import helpers
+import pytest
+import shops
+
+from skillrun.cli.commands.jobs import open_reader
+from skillrun.cli.commands.spec import check, draft_from
+from skillrun.contract.spec import load_spec
+from skillrun.core.errors import Misuse
+from skillrun.skills.job_worker.drafting.annotated import write_annotated
+from skillrun.skills.job_worker.drafting.draft import draft_spec
+
+STRANGERS = sorted(path.name for path in (helpers.ROOT / "tests/strangers").glob("*/base/.."))
+
+
+def without_spec(root: Path) -> Path:
+    shops.shop(root)
+    (root / shops.SPEC).unlink()
+    return root
+
+
+def test_a_draft_says_what_the_code_has_and_where(home: Path, tmp_path: Path) -> None:
+    """Set beside the spec that a person wrote of the same job."""
+    root = shops.shop(tmp_path / "shop", proof=True)
+    wanted = load_spec(root / shops.SPEC)
+    (root / shops.SPEC).unlink()
+    drafted = load_spec(draft_from(root, "send_receipt", {}))
+    assert drafted.handler == wanted.handler
+    assert drafted.retry == wanted.retry
+    assert drafted.dead_letter == wanted.dead_letter
+    assert [effect.call for effect in drafted.effects or ()] == ["shop.mailer:send"]
+    assert drafted.effects is not None
+    assert drafted.effects[0].key_arg == "idempotency_key"
+    assert drafted.failures is not None
+    assert wanted.failures is not None
+    assert set(wanted.failures.transient_names) <= set(drafted.failures.transient_names)
+    assert set(wanted.failures.permanent_names) <= set(drafted.failures.permanent_names)
+    assert drafted.proof is not None
+    assert wanted.proof is not None
+    assert drafted.proof.database == wanted.proof.database
+    text = (root / shops.SPEC).read_text()
+    assert "handler: shop.tasks:send_receipt  # shop/tasks.py:" in text
+    assert "retry:  # shop/tasks.py:" in text
+
+
+def test_the_strategy_is_a_decision_and_what_was_seen_a_proposal(
+    home: Path, tmp_path: Path
+) -> None:
+    root = without_spec(tmp_path / "shop")
+    path = draft_from(root, "shop.tasks:send_receipt", {})
+    spec = load_spec(path)
+    assert spec.idempotency is not None
+    assert spec.idempotency.strategy == "unknown"
+    assert "proposed: {strategy: keyed, key: [order_id], dedupe: {store: table receipts}}" in (
+        path.read_text()
+    )
+    assert "idempotency.undefined" in shops.rules(shops.report(root, code=3))
+
+
+@pytest.mark.parametrize("name", STRANGERS)
+def test_every_job_of_a_strangers_repository_can_be_drafted(
+    name: str, home: Path, tmp_path: Path
+) -> None:
+    """The text is a valid spec, whatever the names in the code are."""
+    root = tmp_path / name
+    shutil.copytree(helpers.ROOT / "tests/strangers" / name / "base", root)
+    shutil.rmtree(root / ".skillrun")
+    helpers.git(root, "init", "-q")
+    reader = open_reader(root)
+    assert reader.jobs
+    for job in reader.jobs:
+        path = root / "drafted.yaml"
+        path.write_text(write_annotated(draft_spec(reader, job)))
+        spec = load_spec(path)
+        assert spec.handler == job.handler.import_path
+        assert spec.idempotency is not None
+        assert spec.idempotency.strategy == "unknown"
+
+
+def test_a_job_that_is_not_there_is_answered_with_those_that_are(
+    home: Path, tmp_path: Path
+) -> None:
+    root = without_spec(tmp_path / "shop")
+    with pytest.raises(Misuse) as refused:
+        draft_from(root, "shop.tasks:send_receit", {})
+    assert refused.value.hint == "jobs here: shop.tasks:send_receipt"
+
+
+def test_no_effect_read_is_no_promise_that_there_is_none(home: Path, tmp_path: Path) -> None:
+    files = {
+        "shop/__init__.py": "",
+        "shop/tasks.py": "from celery import shared_task\n@shared_task\ndef f(order_id): ...\n",
+    }
+    root = helpers.build_tree(tmp_path / "shop", files)
+    spec = load_spec(draft_from(root, "f", {}))
+    assert spec.effects is None
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right", "said"),
+    [
+        ("send_receit", "send_receipt", "shop/tasks.py has no send_receit"),
+        ("[order]", "[order_id]", "the payload has no field order"),
+    ],
+)
+def test_spec_check_knows_the_code(
+    home: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    wrong: str,
+    right: str,
+    said: str,
+) -> None:
+    root = shops.shop(tmp_path / "shop")
+    spec = root / shops.SPEC
+    assert check(spec, root, json=False) == 0
+    text = spec.read_text()
+    assert right in text
+    spec.write_text(text.replace(right, wrong, 1))
+    assert check(spec, root, json=False) == 4
+    assert said in capsys.readouterr().out
