@@ -19,7 +19,6 @@ COMMANDS = (
         "rules",
         "spec",
         "detect",
-        "jobs",
         "prove",
         "verify",
         "status",
@@ -27,7 +26,7 @@ COMMANDS = (
         "next",
         "ledger",
     ),
-    *("install", "uninstall", "mcp", "hook", "doctor", "demo", "trust"),
+    *("jobs", "install", "uninstall", "mcp", "hook", "doctor", "demo", "trust"),
 )
 
 

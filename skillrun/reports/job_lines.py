@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from skillrun.reports.lines import Line, line
+from skillrun.reports.lines import Line, format_place, line
 
 _STYLES = {"proved": "passed", "refuted": "failed", "incomplete": "blocked"}
 # Of each kind; the others are counted, and --json has all.
 _SHOWN = 3
+_KEYED = {True: "keyed", False: "no key seen"}
 _Value = Mapping[str, Any]
 
 
@@ -21,8 +22,7 @@ def job_lines(document: _Value) -> Iterator[Line]:
         yield line(2, *_effect_parts(job), hang=4)
         yield line(2, ("dim", _tell_evidence(job)), hang=4)
         for finding in job["certain"][:_SHOWN]:
-            place = f"{finding['path']}:{finding['line']}: " if finding["path"] else ""
-            yield line(2, ("failed", f"{place}{finding['message']}"), hang=4)
+            yield line(2, ("failed", f"{format_place(finding)}{finding['message']}"), hang=4)
     for title in document["unread"]:
         yield line(0, ("blocked", f"{title}: in use here; skillrun cannot list its jobs yet"))
     yield from _closing_lines(document)
@@ -47,9 +47,13 @@ def _effect_parts(job: _Value) -> Iterator[tuple[str, str]]:
     if not effects:
         yield "dim", "no effect read outside its process"
         return
-    for number, effect in enumerate(effects[:_SHOWN]):
-        is_risky = effect["money"] and not effect["keyed"]
-        yield ("failed" if is_risky else ""), f"{', ' if number else ''}{_tell_effect(effect)}"
+    between = ""
+    for effect in effects[:_SHOWN]:
+        style = ""
+        if effect["money"] and not effect["keyed"]:
+            style = "failed"
+        yield style, f"{between}{_tell_effect(effect)}"
+        between = ", "
     if len(effects) > _SHOWN:
         yield "", f" and {len(effects) - _SHOWN} more"
 
@@ -59,7 +63,7 @@ def _tell_effect(effect: _Value) -> str:
     if effect["money"]:
         notes.append("money")
     if effect["kind"] != "publish":
-        notes.append("keyed" if effect["keyed"] else "no key seen")
+        notes.append(_KEYED[effect["keyed"]])
     if not effect["certain"]:
         notes.append("by its name")
     short = ".".join(effect["name"].split(".")[-2:])
@@ -76,17 +80,26 @@ def _tell_evidence(job: _Value) -> str:
         words = f"writes {_join_some(written)}"
     else:
         words = "no table read"
-    tests = len(job["tests"])
-    reached = f"{tests} test{'' if tests == 1 else 's'}" if tests else "no test reaches it"
-    spec = f", spec {job['spec']}" if job["spec"] else ""
-    unread = len(job["not_read"])
-    doubts = f", {unread} construct{'' if unread == 1 else 's'} not read" if unread else ""
-    return f"{words}; {reached}{spec}{doubts}"
+    said = [words, "no test reaches it"]
+    if job["tests"]:
+        said[1] = _count(job["tests"], "test")
+    if job["spec"]:
+        said.append(f"spec {job['spec']}")
+    if job["not_read"]:
+        said.append(f"{_count(job['not_read'], 'construct')} not read")
+    return "; ".join(said)
+
+
+def _count(things: Sequence[object], word: str) -> str:
+    plural = "s" * (len(things) != 1)
+    return f"{len(things)} {word}{plural}"
 
 
 def _join_some(names: list[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
+    shown = ", ".join(names[:_SHOWN])
+    if len(names) > _SHOWN:
+        shown += f" and {len(names) - _SHOWN} more"
+    return shown
 
 
 def _closing_lines(document: _Value) -> Iterator[Line]:
@@ -96,8 +109,7 @@ def _closing_lines(document: _Value) -> Iterator[Line]:
         yield line(2, ("dim", "do: skillrun detect says which job libraries are in use, and why"))
         return
     without = [job for job in jobs if job["spec"] is None]
-    count = f"{len(jobs)} job{'' if len(jobs) == 1 else 's'}"
-    yield line(0, ("bold", f"{count}, {len(jobs) - len(without)} with a spec"))
+    yield line(0, ("bold", f"{_count(jobs, 'job')}, {len(jobs) - len(without)} with a spec"))
     if without:
         command = f"skillrun spec init --from {without[0]['handler']}"
         yield line(2, ("dim", f"next: {command}"))

@@ -16,7 +16,7 @@ from skillrun.core.errors import Misuse
 from skillrun.skills.job_worker.drafting.annotated import write_annotated
 from skillrun.skills.job_worker.drafting.draft import draft_spec
 
-STRANGERS = sorted(path.name for path in (helpers.ROOT / "tests/strangers").glob("*/base/.."))
+STRANGERS = sorted(path.parent.name for path in (helpers.ROOT / "tests/strangers").glob("*/base"))
 
 
 def without_spec(root: Path) -> Path:

@@ -24,7 +24,9 @@ def list_jobs(repo: Path, ledger: Path | None, json: bool) -> int:
         watcher = watcher_for(json=False)
         for shown in job_lines(masked_json(document)):
             watcher.show(shown)
-    return 0 if document["jobs"] else 3
+    if not document["jobs"]:
+        return 3
+    return 0
 
 
 def read_document(reader: JobReader) -> dict[str, Any]:

@@ -27,7 +27,8 @@ def init(repo: Path, set_: list[str], handler: str | None = None) -> int:
 
     root = open_to_write(repo).root
     if handler is not None:
-        return 0 if draft_from(repo, handler, values_from(pairs("--set", set_))) else 3
+        draft_from(repo, handler, values_from(pairs("--set", set_)))
+        return 0
     if not set_:
         if not sys.stdin.isatty():
             raise Blocked("nobody is here to answer questions", hint=spec_init_command())
@@ -83,7 +84,9 @@ def offer_draft(repo: Path) -> Path | None:
         answer = input(f"  handler [{visible(first)}]: ").strip() or first
     except (EOFError, KeyboardInterrupt):
         return None
-    return None if answer == "-" else draft_from(repo, answer, {})
+    if answer == "-":
+        return None
+    return draft_from(repo, answer, {})
 
 
 def ask_for_spec(root: Path) -> Path | None:
@@ -186,7 +189,9 @@ def check(given: Path | None, repo: Path, json: bool) -> int:
             print(visible(line, limit=400))
     else:
         print(f"{visible(str(file))}: valid (job {spec.job})")
-    return SpecInvalid.exit_code if missing else 0
+    if missing:
+        return SpecInvalid.exit_code
+    return 0
 
 
 def _list_missing(spec: JobSpec, file: Path, repo: Path) -> Iterator[str]:
@@ -215,5 +220,5 @@ def _list_missing(spec: JobSpec, file: Path, repo: Path) -> Iterator[str]:
     if is_read and reader.project.lookup(spec.handler) is None:
         where = f"{file}:{spec.line('handler')}"
         near = [job.handler.name for job in reader.jobs if job.handler.path == path]
-        hint = f"jobs there: {', '.join(near)}" if near else "write it, or correct the path"
+        hint = f"jobs there: {', '.join(near) or 'none'}"
         yield f"{where}: handler: {path} has no {name}: {hint}"

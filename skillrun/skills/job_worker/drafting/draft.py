@@ -146,7 +146,7 @@ class _Drafter:
         )
 
     def _tell_effects(self) -> None:
-        effects = []
+        effects: list[dict[str, Any]] = []
         sent = find_sending_calls(self.reader.jobs)
         for seam in find_seams(self.calls, sent):
             if seam.kind == "publish":
@@ -187,7 +187,11 @@ class _Drafter:
                 continue
             if target.path == self.job.handler.path or target.import_path in found:
                 continue
+            # What an adapter calls within its own module is a part of it.
+            if any(name.rpartition(".")[0] == target.module.name for name in call.via):
+                continue
             effect = self._name_effect(target.dotted, target)
+            effect["name"] = _choose_name(effect["name"], effect["call"], found.values())
             found[target.import_path] = effect
             self.drafted.seen[f"effects.{len(found) - 1}.call"] = f"{call.path}:{call.line}"
             self.drafted.guesses.append(

@@ -60,12 +60,12 @@ def read_failing(
         "acceptable_delay": _choose_delay(policy),
     }
     for name, key in (("retried", "failures.transient"), ("not_retried", "failures.permanent")):
-        place = policy.sources.get(name)
-        if place is not None:
-            seen[key] = place
-    place = policy.sources.get("max_attempts") or job.registered
-    if place is not None:
-        seen["retry"] = place
+        listed = policy.sources.get(name)
+        if listed is not None:
+            seen[key] = listed
+    bound = policy.sources.get("max_attempts") or job.registered
+    if bound is not None:
+        seen["retry"] = bound
     return Failing(failures, _read_retry(policy), _read_dead_letter(job, policy, memories), seen)
 
 

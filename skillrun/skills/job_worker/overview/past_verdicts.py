@@ -88,5 +88,5 @@ def _has_other_spec(event: dict[str, Any], spec: JobSpec | None) -> bool:
 
     if spec is None:
         return True
-    then = event["data"]["basis"]["spec"]
+    then: dict[str, str] = event["data"]["basis"]["spec"]
     return {part: digest(spec.part(part)) for part in then} != then
