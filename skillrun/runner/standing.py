@@ -93,15 +93,14 @@ def order(
     repo_path: Path, *, job: str | None = None, run: str | None = None, ledger: Path | None = None
 ) -> dict[str, Any]:
     """The work order of where a run stands; see `orders.order`. Raises as `standing` does."""
-    from skillrun.runner.work_orders import find_unproved, open_stages, work_orders
+    from skillrun.runner.work_orders import open_stages, work_orders
 
     report = standing(repo_path, job=job, run=run, ledger=ledger)
     written = _spec_since(report, repo_path)
     if written is not None:
         report["stages"], report["counts"] = [], {}
         report["next"] = [{"stage": "contract", "action": "run", "detail": written}]
-    is_case_asked = open_stages(report) or find_unproved(report) is not None
-    case = _case_of(report, open_repo(repo_path)) if is_case_asked else None
+    case = _case_of(report, open_repo(repo_path)) if open_stages(report) else None
     return work_orders(report, case)
 
 

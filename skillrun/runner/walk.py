@@ -48,6 +48,7 @@ class Walk:
     proof: tuple[dict[str, Any] | None] | None = None
     is_proof_recorded: bool = False
     is_told_of_proof: bool = False
+    is_draft_told: bool = False
     # Stages whose result keeps the costly ones from running.
     open: set[str] = field(default_factory=set)
 
@@ -192,9 +193,17 @@ class Walk:
             return result
         if why.rule == NOT_POSSIBLE:
             return as_unproved(stage, result, [why], "prove")
-        return replace(
-            result, findings=(*result.findings, why), facts={**result.facts, "proof": "none"}
-        )
+        findings = (*result.findings, self._tell_draft_once(why))
+        return replace(result, findings=findings, facts={**result.facts, "proof": "none"})
+
+    def _tell_draft_once(self, why: Finding) -> Finding:
+        """The first stage that is only read says what would have it proved; a work order takes it
+        from there, without reading the repository again.
+        """
+        if self.is_draft_told:
+            return why
+        self.is_draft_told = True
+        return self._with_draft(why)
 
     def _with_draft(self, why: Finding) -> Finding:
         """Where the spec asks for no proof, with the section that would ask for one."""

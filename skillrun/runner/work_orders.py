@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from skillrun.core.text import visible
 from skillrun.runner.plugins import skill_code
@@ -63,7 +63,7 @@ def work_orders(report: Mapping[str, Any], case: Case | None) -> dict[str, Any]:
     more = [stage["id"] for stage in stages[len(orders) :]]
     orders += attested
     if not orders:
-        orders += _offer_proof(report, case)
+        orders += _offer_proof(report)
     return {
         "schema_version": 1,
         "run": {name: report["run"][name] for name in ("id", "skill", "job")},
@@ -90,37 +90,24 @@ def open_stages(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return found
 
 
-def find_unproved(report: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The first stage that was read and passed, and whose spec asks for no proof; None where there
-    is none.
+def _offer_proof(report: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Where nothing else is open and the proof was never made: the section that would ask for it,
+    as the first stage that was only read has it.
     """
     for stage in report["stages"]:
         for finding in stage["findings"]:
             if finding["rule"] == NOT_ASKED:
-                return cast("Mapping[str, Any]", stage)
-    return None
-
-
-def _offer_proof(report: Mapping[str, Any], case: Case | None) -> list[dict[str, Any]]:
-    """Where nothing else is open and the proof was never made: the section that would ask for
-    it.
-    """
-    stage = find_unproved(report)
-    make_prover = _find_code(report).prover
-    if stage is None or make_prover is None:
-        return []
-    drafted = make_prover().draft_proof(case) if case is not None else None
-    do = f"edit-spec: write into the spec: {drafted}" if drafted else "edit-spec: add proof:"
-    found = "read, not proved: no fault was injected, since the spec has no proof section"
-    return [
-        {
-            "stage": stage["id"],
-            "status": OFFERED,
-            "title": "The proof was never made",
-            "found": [found],
-            "do": [visible(do, limit=_DRAFT)],
-        }
-    ]
+                found = "read, not proved: no fault was injected, since the spec asks for no proof"
+                do = visible(f"edit-spec: {finding['hint']}", limit=_DRAFT)
+                offer = {
+                    "stage": stage["id"],
+                    "status": OFFERED,
+                    "title": "The proof was never made",
+                    "found": [found],
+                    "do": [do],
+                }
+                return [offer]
+    return []
 
 
 def _find_pending(report: Mapping[str, Any], shown: set[str]) -> list[str]:
