@@ -19,11 +19,12 @@ from skillrun.proof.exploring.sweeps import Sweeps
 from skillrun.proof.history import (
     History,
     is_dead_letter,
+    list_written_keys,
     name_scratch_file,
 )
 from skillrun.proof.jobs import POISON
 from skillrun.proof.rivals import ChangedRow, find_changed_rows, read_contents
-from skillrun.proof.schedule import ONCE, SWEEP, Schedule
+from skillrun.proof.schedule import FORGET, ONCE, SWEEP, Schedule
 from skillrun.proof.secrets import find_places
 from skillrun.proof.services.errors import ServiceFailed
 from skillrun.proof.state import StateError, count, read_state
@@ -286,6 +287,8 @@ class Explorer(Messages, Sweeps):
             message = self.origin.messages[int(value)]
             run.now = max(run.now, self.base + float(message.get("later", 0.0)))
             run.queue.append(Waiting(message, run.now, int(value)))
+        elif name == FORGET:
+            self._forget_written_keys(run)
         elif name == SWEEP:
             self._let_sweeps_come(run)
         elif name == "varied":
@@ -293,6 +296,15 @@ class Explorer(Messages, Sweeps):
         elif name == "tick":
             run.now = max(run.now, float(value) - time.time())
             run.queue.append(Waiting(self.origin.messages[0], run.now, 0))
+
+    def _forget_written_keys(self, run: Run) -> None:
+        """Redis comes back without what the job, and not its library, has written there."""
+        names = set[str]()
+        for delivery in run.deliveries:
+            names.update(*map(list_written_keys, delivery.all("at")))
+        for server in self.setting.servers:
+            if server.name == "redis":
+                server.forget(names)
 
     def _deliver_varied(self, run: Run) -> None:
         """Each once, whatever comes of it: what it asks for afterwards is not done."""

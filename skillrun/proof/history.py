@@ -238,3 +238,12 @@ class History:
     def delivery_of(self, event: Event) -> Delivery:
         """The delivery that reported an event."""
         return next(delivery for delivery in self.deliveries if event in delivery.events)
+
+
+def list_written_keys(event: Event) -> list[str]:
+    """The keys that a boundary of Redis writes, or may write among others."""
+    if event["kind"] != "redis" or not event["write"]:
+        return []
+    commands = event["commands"] or ()
+    keys = [str(command).partition(" ")[2] for command in commands]
+    return [key for key in (str(event["key"] or ""), *keys) if key]

@@ -302,6 +302,7 @@ OUTAGES = frozenset(
         "effect-hangs",
         "early",
         "secret-echoed",
+        "store-emptied",
     )
 )
 

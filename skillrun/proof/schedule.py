@@ -5,6 +5,7 @@ once                                   one delivery
 redeliver                              afterwards: the same message again
 re-enqueue                             afterwards: another message for the same job
 sweep                                  afterwards: the sweeps of `recovers`, until they find nothing
+forget redeliver                       Redis has lost what the job has written there, before that
 wait=90000                             afterwards: so many seconds pass, before what follows
 kill@after:email#1                     the process dies there; the library has the message
 kill-worker@after:email#1              its worker dies too
@@ -49,6 +50,7 @@ from skillrun.core.errors import Misuse
 
 EVERY = 0
 SWEEP = "sweep"  # a move
+FORGET = "forget"  # as well
 _KILLS = ("kill", "kill-worker")
 
 _FAULT = re.compile(
@@ -101,7 +103,7 @@ class Schedule:
 
     family: str
     faults: tuple[Fault, ...] = ()
-    # Redeliver | re-enqueue | sweep | wait=S | job=N | tick=EPOCH | varied=FROM-TO | varied=N,M.
+    # Redeliver | re-enqueue | sweep | forget | wait=S | job=N | tick=EPOCH | varied=FROM-TO | varied=N,M.
     moves: tuple[str, ...] = ()
     copies: int = 1
     lose: bool = False
@@ -231,7 +233,7 @@ def _add_word(made: Schedule, word: str) -> Schedule:
         return replace(made, **numbers)
     if re.fullmatch(r"varied=(\d{1,3}-\d{1,3}|\d{1,3}(,\d{1,3})*)", word):
         return replace(made, moves=(*made.moves, word))
-    if word in ("redeliver", "re-enqueue", SWEEP) or (
+    if word in ("redeliver", "re-enqueue", SWEEP, FORGET) or (
         name in ("wait", "job", "tick") and re.fullmatch(r"[\d.]+", value)
     ):
         return replace(made, moves=(*made.moves, word))
@@ -303,6 +305,7 @@ def _name_by_word(schedule: Schedule) -> str | None:
     words = (
         ("secret-echoed", schedule.echo),
         ("early", schedule.early),
+        ("store-emptied", FORGET in schedule.moves),
         ("same-process", schedule.same),
         ("broker-lost", schedule.emptied is not None),
         ("poison", schedule.poison is not None),

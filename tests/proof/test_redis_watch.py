@@ -104,3 +104,41 @@ def test_a_lock_and_a_mark_stay_unsaid(tmp_path: Path) -> None:
     proof, words = proof_with(tmp_path, code)
     assert proof.verdict == "proved", [j.message for j in proof.incomplete]
     assert not any("adds to in Redis" in said for said in words), words
+
+
+MARK = 'mark = client.set(f"done-{order_id}", 1, nx=True)\n'
+ONCE_ONLY = {
+    "name": "send",
+    "call": "jobs:send",
+    "guarantee": "at_most_once",
+    "reason": "nobody minds a lost mail",
+}
+IN_THE_DATABASE = (
+    "with closing(sqlite3.connect(DB)) as db, db:\n"
+    '    marked = db.execute("insert into done values (?) on conflict do nothing", (order_id,))\n'
+    "mark = marked.rowcount\n"
+)
+
+
+@needs_redis
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("code", "effect", "expected"),
+    [
+        (CLIENT + MARK, ONCE_ONLY, [("store-emptied", "money")]),
+        (CLIENT + MARK, SPEC["effects"][0], []),  # its receiver knows the key
+        (CLIENT + MARK + IN_THE_DATABASE, ONCE_ONLY, []),
+    ],
+)
+def test_marks_that_redis_alone_remembers(
+    tmp_path: Path, code: str, effect: dict[str, str], expected: list[tuple[str, str]]
+) -> None:
+    body = [*code.splitlines(), "if mark:", '    send(order_id, key=f"order-{order_id}")']
+    lines = "\n".join(f"        {line}" for line in body)
+    above, _, _ = JOBS.partition('        log.info("handle started')
+    jobs = f"    import redis\n{above}{lines}\n"
+    changed = {"proof": SERVICES, "effects": [effect]}
+    repo = plain_repo(tmp_path / "repo", jobs=jobs, changed=changed)
+    proof = try_prove(target_of(repo), only="forget redeliver")
+    risks = [(risk.judgement.rule, risk.judgement.grade) for risk in proof.risks]
+    assert risks == expected, [one.message for one in proof.incomplete]

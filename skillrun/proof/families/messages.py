@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from skillrun.proof import ticks
 from skillrun.proof.families.family import Planned, family
 from skillrun.proof.families.situation import Situation
-from skillrun.proof.schedule import Schedule
+from skillrun.proof.history import list_written_keys
+from skillrun.proof.schedule import FORGET, Schedule
 
 if TYPE_CHECKING:
     from skillrun.contract.job import JobSpec
@@ -38,6 +39,18 @@ def redeliver(situation: Situation, planned: Planned) -> Iterator[Schedule]:
 def re_enqueue(situation: Situation, planned: Planned) -> Iterator[Schedule]:
     """Another message for the same job, once that is done."""
     yield Schedule("re-enqueue", moves=("re-enqueue",))
+
+
+def _keeps_nothing_in_redis(situation: Situation) -> str | None:
+    if any(map(list_written_keys, situation.boundaries)):
+        return None
+    return "the single run writes nothing to Redis"
+
+
+@family("store-emptied", "nothing is delivered", unless=_keeps_nothing_in_redis)
+def store_emptied(situation: Situation, planned: Planned) -> Iterator[Schedule]:
+    """The job is done, Redis comes back without what it wrote there, and so does the message."""
+    yield Schedule("store-emptied", moves=(FORGET, "redeliver"))
 
 
 def _is_other_by_day(situation: Situation) -> str | None:

@@ -27,6 +27,7 @@ FAMILIES: tuple[Family, ...] = (
     messages.redeliver,
     messages.re_enqueue,
     sweeps.sweep,
+    messages.store_emptied,
     messages.window,
     errors.error,
     errors.exhaustion,

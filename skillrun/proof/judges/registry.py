@@ -11,6 +11,7 @@ from skillrun.proof.judges import (
     broker,
     early,
     effects,
+    emptied,
     hangs,
     late_back,
     leaks,
@@ -62,6 +63,7 @@ BY_FAMILY: dict[str, dict[str, Judge]] = {
     "varied": OF_VARIED,
     "rival": OF_RIVALS,
     "early": {"early": early.judge},
+    "store-emptied": {"emptied": emptied.judge},
     "effect-hangs": {"hangs": hangs.judge},
     "secret-echoed": {"leaks": leaks.judge_echo},
 }

@@ -78,6 +78,16 @@ _RULES = (
         ),
     ),
     RiskRule(
+        name="store-emptied",
+        part="idempotency",
+        grades=(RiskGrade.MONEY,),
+        cause="nothing but Redis remembers that the job was done, and Redis may come back empty",
+        closes=(
+            "keep the mark in the database, in the transaction of the job's own write, or give the"
+            " effect a key that its receiver knows"
+        ),
+    ),
+    RiskRule(
         name="superseded",
         part="idempotency",
         grades=(RiskGrade.LOST, RiskGrade.MINOR),

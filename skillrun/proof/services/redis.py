@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -161,6 +161,14 @@ class RedisServer:
     def restore_first(self) -> None:
         """As `restore`, to the first snapshot."""
         self._resp.pipeline([("FLUSHALL",), *(self._first or [])])
+
+    def forget(self, names: Iterable[str]) -> None:
+        """As a server that came back without these keys."""
+        gone = frozenset(names)
+        for _database, keys in self._list_keys():
+            lost = [key for key in keys if _decode_text(key) in gone]
+            if lost:
+                self._resp.call("DEL", *lost)
 
     def jump(self, seconds: float) -> None:
         """As if that time had passed: keys whose time is over are gone, the others have less left.
