@@ -113,7 +113,10 @@ def test_a_fixed_backoff_has_no_factor(tmp_path):
 
 SPEC = {
     "too slow": ({"failures.acceptable_delay": "10s"}, "retry.too-slow"),
-    "no cap": ({"retry.backoff.cap": GONE}, "retry.no-cap"),
+    "no cap": (
+        {"retry.backoff.cap": GONE, "failures.acceptable_delay": GONE},
+        "retry.no-cap",
+    ),
 }
 
 

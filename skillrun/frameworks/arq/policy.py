@@ -128,6 +128,11 @@ class _Reader:
         for path in paths:
             if path.bound is None and path.bound_unread:
                 self.unknown["max_attempts"] = path.place
+        own = [path for path in paths if path.bound is not None]
+        if own and len(own) < len(paths):
+            # It counts on one way and on another, such as a store that is away, it does not: how
+            # often that one is taken cannot be read.
+            self.unknown["max_attempts"] = next(p.place for p in paths if p.bound is None)
         longest = max(bounds)
         if longest < most:
             self.sources["max_attempts"] = next(

@@ -34,7 +34,10 @@ _OBSERVERS = frozenset(
     }
 )
 # Such words may keep an exception, try again, or call the function more than once.
-_DECIDES = (ast.Try, ast.TryStar, ast.While, ast.For, ast.AsyncFor, ast.Raise)
+_DECIDES = (
+    *(ast.Try, ast.TryStar, ast.While, ast.For, ast.AsyncFor, ast.Raise),
+    *(ast.With, ast.AsyncWith),  # a context manager may keep an exception
+)
 _BASES = ("base", "task_cls", "cls", "actor_class", "task_class")
 
 

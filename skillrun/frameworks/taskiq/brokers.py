@@ -212,6 +212,9 @@ def _chain(module: Module, node: ast.Call) -> tuple[str, list[ast.Call]]:
         if above[0].attr == "with_middlewares":
             found.append(above[1])
         top, above = above[1], above[2:]
+    # `broker = A() if testing else B()`: each of them is what the variable may hold.
+    while above and isinstance(above[0], ast.IfExp | ast.BoolOp):
+        above = above[1:]
     target = above[0] if above else None
     names = target.targets if isinstance(target, ast.Assign) else [getattr(target, "target", None)]
     function = module.function_of(top)

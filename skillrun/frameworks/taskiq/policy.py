@@ -7,6 +7,7 @@ three runs, 5 s. Where a task may have several brokers, one that is no memory co
 
 from __future__ import annotations
 
+import ast
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,10 +23,13 @@ from skillrun.frameworks.taskiq.retries import NONE, backoff, own_bound, runs, t
 from skillrun.frameworks.taskiq.sends import label
 from skillrun.frameworks.taskiq.tasks import read_task
 from skillrun.repo.python import Definition, Project, is_known
+from skillrun.repo.source import last_word
 from skillrun.repo.uses import Place
 
 IDLE_S = 600.0  # taskiq_redis/redis_broker.py: idle_timeout
 _DEFAULT_RUNS = 3
+# What publishes a message, now or later.
+_SENDS = ("kiq", "kick", "schedule_by_time", "add_schedule", "schedule_by_cron")
 
 
 def read_policy(project: Project, handler: Definition) -> Policy:
@@ -68,7 +72,7 @@ class _Reader:
         retrying = broker.retrying if broker is not None else ()
         if broker is None or broker.unread:
             self.unknown["middlewares"] = broker.place if broker is not None else self._registered()
-        attempts = self._attempts(retrying)
+        attempts = self._attempts(retrying, broker)
         part = retrying[-1] if retrying and attempts > 1 else None
         record = find_record(self.project, self.task)
         permanent = clause_record(self.project, self.handler)
@@ -105,7 +109,7 @@ class _Reader:
         found, self.sources["acks_late"] = ack_type(self.project, self.handler)
         return found
 
-    def _attempts(self, retrying: tuple[Part, ...]) -> int:
+    def _attempts(self, retrying: tuple[Part, ...], broker: Broker | None) -> int:
         """The most that any middleware lets run, and never more than the handler's own count."""
         found = [(runs(self.project, self.task, part), part) for part in retrying]
         self.sources["max_attempts"] = self._said_at(found[-1][1]) if found else None
@@ -117,6 +121,9 @@ class _Reader:
         )
         if "middlewares" in self.unknown:
             self.unknown["max_attempts"] = self.unknown["middlewares"]
+        for part in broker.parts if broker is not None else ():
+            if part.own is not None and _sends_again(part.own):
+                self.unknown["max_attempts"] = part.place
         bound = own_bound(self.project, self.handler)
         if bound is None or most == 1:
             return most
@@ -159,3 +166,10 @@ class _Reader:
         if not is_known(value) and place is not None:
             self.unknown[name] = place
         return None
+
+
+def _sends_again(own: Definition) -> bool:
+    """A middleware of the house that publishes may be its way of trying again."""
+    return any(
+        isinstance(node, ast.Call) and last_word(node.func) in _SENDS for node in ast.walk(own.node)
+    )

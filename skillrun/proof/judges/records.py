@@ -29,6 +29,8 @@ _NAMED_ID = re.compile(
     r"['\"]?(?:\s*[=:]\s*|\s+#?)['\"]?(?P<value>[\w./:@-]*\d[\w./:@-]*)",
     re.IGNORECASE,
 )
+# `letter-2-2`, `job:4f2a`: what somebody made of letters and digits. Times and numbers are none.
+_LOOSE_ID = re.compile(r"(?<![\w.@/-])(?=[\w.@/-]*[A-Za-z]{2})(?=[\w.@/-]*\d)[\w.@/-]{6,}")
 # A shorter key may stand in any record by chance.
 _SHORTEST_KEY = 4
 # What is called an id and names who works, not what is worked on.
@@ -40,12 +42,14 @@ class Records:
     """What all records of a proof have in common, to read one of them by.
 
     `ambiguous`: ids that stand in the records of two different jobs, so that they tell neither.
+    `of_one_job`: other words with digits in them that stand in the records of one job alone.
     `references`: job -> the keys under which it alone calls its effects, such as `order-7-ship`.
     """
 
     reference: Reference
     payloads: Mapping[int, Any] = field(default_factory=dict)
     ambiguous: frozenset[str] = frozenset()
+    of_one_job: frozenset[str] = frozenset()
     references: Mapping[int, frozenset[str]] = field(default_factory=dict)
 
     @classmethod
@@ -53,15 +57,24 @@ class Records:
         cls, histories: Iterable[History], reference: Reference, payloads: Mapping[int, Any]
     ) -> Records:
         jobs: dict[str, set[int]] = {}
+        loose: dict[str, set[int]] = {}
+        seen: set[int] = set()
         for delivery in itertools.chain.from_iterable(h.deliveries for h in histories):
             # A poison message may name the job that it is a bad copy of.
             if delivery.job < 0:
                 continue
+            seen.add(delivery.job)
             for event in delivery.all("log"):
                 for found in find_ids(event):
                     jobs.setdefault(found, set()).add(delivery.job)
+                for found in _LOOSE_ID.findall(_read_record(event)):
+                    loose.setdefault(found, set()).add(delivery.job)
         ambiguous = frozenset(found for found, of in jobs.items() if len(of) > 1)
-        return cls(reference, payloads, ambiguous, _find_references(reference))
+        of_one_job = frozenset[str]()
+        # Beside another job alone it is seen whether a word tells one.
+        if len(seen) > 1:
+            of_one_job = frozenset(found for found, of in loose.items() if len(of) == 1)
+        return cls(reference, payloads, ambiguous, of_one_job, _find_references(reference))
 
     def key_fields(self, job: int) -> list[tuple[str, str]]:
         """(name, value as text) of each key field in a job's payload."""
@@ -98,6 +111,7 @@ class Records:
 
     def _find_ids(self, event: Event) -> set[str]:
         found = find_ids(event) - self.ambiguous
+        found |= self.of_one_job.intersection(_LOOSE_ID.findall(_read_record(event)))
         if event["names_message"]:
             # The library's own formatter writes the message's id in front of it.
             found.add("the message")

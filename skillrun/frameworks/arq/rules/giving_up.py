@@ -35,14 +35,18 @@ def last_try_unheard(job: Job) -> Iterator[Finding]:
     """
     if not _expects_record(job):
         return
-    for path in find_retries(job.project, job.handler):
+    paths = find_retries(job.project, job.handler)
+    # A handler that counts its tries elsewhere leaves arq's own limit above that.
+    counts = any(path.bound is not None for path in paths)
+    for path in paths:
         if path.bound is None and not path.bound_unread:
             message = (
                 "this Retry is raised at the last try too: arq then gives the job up (max retries"
                 " exceeded) without calling the handler, and no dead letter is written"
             )
             hint = "if ctx['job_try'] >= ATTEMPTS: record the dead letter, and return"
-            severity = Severity.ERROR if path.clause is not None else Severity.WARNING
+            is_sure = path.clause is not None and not counts
+            severity = Severity.ERROR if is_sure else Severity.WARNING
             yield tell(job, "last-try-unheard", severity, path.place, message, hint)
 
 

@@ -22,6 +22,7 @@ from skillrun.runner.coded import wording
 from skillrun.runner.findings import blocker, error, warning
 from skillrun.skills.job_worker.stages.effects import handler_calls
 from skillrun.skills.job_worker.stages.interface import PROOF_PARTS, JobCase
+from skillrun.skills.job_worker.stages.store_use import find_writer
 from skillrun.skills.job_worker.stages.uniqueness import tables
 from skillrun.skills.job_worker.stages.unread import ask_proof, unread
 
@@ -202,6 +203,9 @@ def find_unread_records(case: JobCase) -> tuple[Unfollowed, ...]:
     if case.handler is None:
         return ()
     found = list(case.unfollowed)
+    writer = find_writer_of_letters(case)
+    if writer is not None:
+        found.append(writer)
     for call in handler_calls(case, case.handler):
         if call.in_except is None or not call.resolved or is_observer(call.origin):
             continue
@@ -209,6 +213,19 @@ def find_unread_records(case: JobCase) -> tuple[Unfollowed, ...]:
             because = f"{call.name} is not of this repository"
             found.append(Unfollowed(because, place_of(call.module, call.node)))
     return tuple(found)
+
+
+def find_writer_of_letters(case: JobCase) -> Unfollowed | None:
+    """A place that writes the table of dead letters, in a hook or a middleware, say: whether this
+    job comes there after its last attempt was not followed.
+    """
+    dead_letter = case.spec.dead_letter if case.spec else None
+    where = (dead_letter.where if dead_letter else None) or ""
+    if not where.split():
+        return None
+    table = where.split()[-1].rpartition(".")[2]
+    place = find_writer(case, table)
+    return Unfollowed(f"{table} is written elsewhere", place) if place else None
 
 
 def _named(case: JobCase, where: str) -> bool:

@@ -193,7 +193,8 @@ def _atomic_set(case: JobCase, spec: JobSpec, idempotency: Idempotency) -> Itera
         yield note(
             "idempotency.store-not-judged", message, hint=hint, path=handler.path, line=handler.line
         )
-    for call in _marks(case, handler, taken) or taken:
+    marks = _marks(case, handler, taken) or _looked_up(case, handler, taken)
+    for call in marks or taken:
         yield from _kept_long_enough(case, spec, idempotency, call)
 
 
@@ -206,6 +207,16 @@ def _marks(case: JobCase, handler: Definition, taken: Sequence[Call]) -> list[Ca
     return [
         call for call in sets if call not in taken and call.node.args and _key_text(call) in claimed
     ]
+
+
+def _looked_up(case: JobCase, handler: Definition, taken: Sequence[Call]) -> list[Call]:
+    """Sets of a key that is also looked for: that one is the memory, and what was claimed beside
+    it is a lock, which may be short.
+    """
+    calls = handler_calls(case, handler)
+    asked = {_key_text(call) for call in calls if call.name.rpartition(".")[2] in ("exists", "get")}
+    sets = [call for call in calls if call.name.rpartition(".")[2] in ("set", "setex")]
+    return [call for call in sets if call not in taken and _key_text(call) in asked]
 
 
 def _key_text(call: Call) -> str:

@@ -81,8 +81,9 @@ class _Origins:
     def _attribute(self, module: Module, value: ast.Attribute, depth: int) -> None:
         self.reached.add(value.attr)
         name = module.resolve(value)
-        if name and self.project.lookup(name) is not None:
-            return  # a constant of a module or class
+        is_constant = name is not None and self.project.lookup(name) is not None
+        if is_constant and _is_imported(module, value.value):
+            return  # of a module or class; `order.id` of a parameter `order: Order` is none
         if value.attr not in _IDENTITY or module.resolve(value.value) in ("self", "cls"):
             self.uncertain = True
         self.follow(module, value.value, depth)

@@ -23,6 +23,8 @@ from skillrun.skills.job_worker.stages.effects import (
     handler_calls,
 )
 from skillrun.skills.job_worker.stages.interface import PROOF_PARTS, JobCase
+from skillrun.skills.job_worker.stages.key_fields import missing_fields
+from skillrun.skills.job_worker.stages.store_use import takes_permanent_alone
 from skillrun.skills.job_worker.stages.unread import ask_proof, unread
 
 if TYPE_CHECKING:
@@ -130,7 +132,7 @@ def examine(case: JobCase) -> StageResult:
         return StageResult(status_of([finding]), None, (finding,), summary="no handler yet")
     logs = _logs(case, handler)
     answers = _answers(case, spec, handler, logs)
-    silent = [*_unanswered(case, handler, answers), *_fields(case, spec, handler, logs)]
+    silent = [*_unanswered(case, handler, answers, logs), *_fields(case, spec, handler, logs)]
     findings = [
         *_doubt_silence(case, handler, silent),
         *_correlation(case, handler, logs),
@@ -191,7 +193,14 @@ def _is_log(call: Call) -> bool:
 
 
 def _hands_to_log(case: JobCase, call: Call) -> bool:
-    """A function of the repository that logs what it is given: the call of it is the log call."""
+    """A function of the repository that logs what it is given: the call of it is the log call. So
+    is one of an adapter that derives from a library's.
+    """
+    receiver, _, method = call.origin.replace("()", "").rpartition(".")
+    if method in _LEVELS and receiver:
+        kinds = case.project.ancestors(receiver)
+        if any(kind.partition(".")[0] in _LOG_LIBRARIES for kind in kinds):
+            return True
     wrapper = case.project.definition(call.origin) if call.resolved else None
     if wrapper is None or wrapper.is_class:
         return False
@@ -209,11 +218,26 @@ def find_unread_logs(case: JobCase, handler: Definition) -> tuple[Unfollowed, ..
     effects = case.spec.effects if case.spec else None
     adapters = {name for effect in effects or () for name in adapter_names(case, effect)}
     for call in handler_calls(case, handler):
-        if adapters & {call.name, call.origin, *call.via} or not _may_log(case, call):
+        if adapters & {call.name, call.origin, *call.via}:
             continue
-        because = f"{call.name} is not of this repository"
+        if _is_given_function(call):
+            because = f"{ast.unparse(call.node.func)} is a function that is handed on"
+        elif _may_log(case, call):
+            because = f"{call.name} is not of this repository"
+        else:
+            continue
         found.append(Unfollowed(because, place_of(call.module, call.node)))
     return tuple(found)
+
+
+def _is_given_function(call: Call) -> bool:
+    """`step(export)` where `step` is a parameter: what it does is not followed."""
+    func = call.node.func
+    scope = call.module.function_of(call.node)
+    if not isinstance(func, ast.Name) or scope is None or call.resolved:
+        return False
+    bound = call.module.bindings(scope).get(func.id, ())
+    return any(isinstance(binding.node, ast.arg) for binding in bound)
 
 
 def _may_log(case: JobCase, call: Call) -> bool:
@@ -272,13 +296,15 @@ def _answers(
 
 def _effect_span(case: JobCase, spec: JobSpec, handler: Definition) -> tuple[int, int]:
     """The order numbers of the first and the last effect; of the handler's middle where it has
-    none.
+    none. Where its effects are not seen, every record may stand before and after them.
     """
     calls = handler_calls(case, handler)
     effects = {id(c.node) for e in spec.effects or () for c in effect_calls(case, handler, e)}
     orders = [order for order, call in enumerate(calls) if id(call.node) in effects]
     if orders:
         return orders[0], orders[-1]
+    if spec.effects:
+        return len(calls), -1
     work = [order for order, call in enumerate(calls) if not _is_log(call)]
     return (work[0], work[-1]) if work else (1, 0)
 
@@ -356,7 +382,10 @@ def _names(node: ast.AST) -> set[str]:
 
 
 def _unanswered(
-    case: JobCase, handler: Definition, answers: dict[str, tuple[Call, ...]]
+    case: JobCase,
+    handler: Definition,
+    answers: dict[str, tuple[Call, ...]],
+    logs: tuple[LogCall, ...],
 ) -> Iterator[Finding]:
     policy = case.policy
     hints = {
@@ -377,7 +406,25 @@ def _unanswered(
     for question, calls in answers.items():
         if calls or (question == "retries" and _never_retries(policy)):
             continue
+        if question == "ran" and answers["succeeded"] and answers["failed"]:
+            # Whichever way it ends, somebody reads that it ran; when it began is not told.
+            yield warning(
+                "observability.no-start",
+                "no log line tells that it begins",
+                hint=hints[question],
+                path=handler.path,
+                line=handler.line,
+            )
+            continue
         place = {"path": handler.path, "line": handler.line}
+        wordless = _find_record_of_failure(case, logs) if question == "retries" else None
+        if wordless is not None:
+            because = "a record of the failure is there, and what its words say is not judged"
+            at = place_of(wordless.call.module, wordless.call.node)
+            yield ask_proof(
+                ID, "whether a log line says that it will be retried", Unfollowed(because, at)
+            )
+            continue
         silent = question == "failed" and _ends_quietly(case, handler)
         if (
             question in ("failed", "retries")
@@ -393,6 +440,16 @@ def _unanswered(
         else:
             message = f"no log line answers: {QUESTIONS[question]}"
             yield blocker(f"observability.{question}", message, hint=hints[question], **place)
+
+
+def _find_record_of_failure(case: JobCase, logs: tuple[LogCall, ...]) -> LogCall | None:
+    """Of one that may be tried again."""
+    for log in logs:
+        clause = log.call.in_except
+        if clause is None or _left_before(log.call) or takes_permanent_alone(case, clause):
+            continue
+        return log
+    return None
 
 
 def _ends_quietly(case: JobCase, handler: Definition) -> bool:
@@ -433,7 +490,13 @@ def _fields(
     keys = spec.idempotency.key if spec.idempotency and spec.idempotency.key else ()
     texts = _carried(case, handler, logs)
     missing = [key for key in keys if logs and not any(_names_field(text, key) for text in texts)]
-    if missing:
+    carrier = _find_carrier(case, spec, handler, logs) if missing else None
+    if carrier is not None:
+        question = f"whether a log line carries the key field {', '.join(missing)}"
+        because = f"what {ast.unparse(carrier.call.node.func)} is given there was not followed"
+        place = place_of(carrier.call.module, carrier.call.node)
+        yield ask_proof(ID, question, Unfollowed(because, place))
+    elif missing:
         yield blocker(
             "observability.no-key-fields",
             f"no log line carries the key field {', '.join(missing)}",
@@ -441,6 +504,31 @@ def _fields(
             path=handler.path,
             line=handler.line,
         )
+
+
+def _find_carrier(
+    case: JobCase, spec: JobSpec, handler: Definition, logs: tuple[LogCall, ...]
+) -> LogCall | None:
+    """A log call with an argument that may hold the key fields under another name."""
+    callers = handler_calls(case, handler)
+    keys = spec.idempotency.key if spec.idempotency and spec.idempotency.key else ()
+    for log in logs:
+        for value in _list_values(log):
+            lacking = missing_fields(case.project, spec, handler, log.call, value, callers)
+            if log.event is not None or set(lacking) != set(keys):
+                return log
+    return None
+
+
+def _list_values(log: LogCall) -> Iterator[ast.expr]:
+    """What a log call puts into its record, but for the error and what the library counts."""
+    node = log.call.node
+    clause = log.call.in_except
+    error = clause.name if clause else None
+    for value in (*node.args, *(keyword.value for keyword in node.keywords)):
+        names = _names(value)
+        if names and not names <= {error, "self", "task", "repr", "str", "type"}:
+            yield value
 
 
 def _carried(case: JobCase, handler: Definition, logs: tuple[LogCall, ...]) -> list[str]:

@@ -80,12 +80,21 @@ def _doubt(case: JobCase, compared: Sequence[Finding]) -> list[Finding]:
     read is not the whole one: what differs is a question, once.
     """
     wrong = [finding for finding in compared if finding.severity == Severity.ERROR]
-    unfollowed = case.unfollowed or find_unread_retries(case)
+    unfollowed = case.unfollowed or find_next_tick(case) or find_unread_retries(case)
     if not wrong or not unfollowed:
         return list(compared)
     question = f"whether the code retries as the spec says ({wrong[0].message})"
     sure = [finding for finding in compared if finding not in wrong]
     return [*sure, ask_proof(ID, question, unfollowed[0])]
+
+
+def find_next_tick(case: JobCase) -> tuple[Unfollowed, ...]:
+    """A poller tries again by leaving a piece of work where its next tick finds it."""
+    trigger = case.spec.trigger if case.spec else None
+    if case.handler is None or trigger is None or trigger.type != "poller":
+        return ()
+    because = "the next tick of a poller takes what the last one left"
+    return (Unfollowed(because, place_of(case.handler.module, case.handler.node)),)
 
 
 def find_unread_retries(case: JobCase) -> tuple[Unfollowed, ...]:
@@ -152,7 +161,10 @@ def _declared(spec: JobSpec, retry: Retry) -> Iterator[Finding]:
             f" {duration(delay)}"
         )
         yield error("retry.too-slow", message, hint="fewer attempts or a smaller cap", **place)
-    if retry.backoff and retry.backoff.kind == "exponential" and retry.backoff.cap is None:
+    grows = retry.backoff is not None and retry.backoff.kind == "exponential"
+    # A number of attempts bounds the waits as well, and the acceptable delay has judged their sum.
+    is_bounded = retry.max_attempts is not None and delay is not None
+    if grows and retry.backoff and retry.backoff.cap is None and not is_bounded:
         yield error(
             "retry.no-cap",
             "exponential backoff without a cap",
@@ -317,6 +329,10 @@ def _covers(case: JobCase, wide: str, narrow: str) -> bool:
     if dotted(wide) in ("builtins.Exception", "builtins.BaseException"):
         return True  # also of a library whose classes are not read
     narrow = narrow if "." in narrow else f"builtins.{narrow}"
+    # Two classes of one installed package: which of them derives from which is not read.
+    package = narrow.partition(".")[0]
+    if is_foreign(case.project, narrow) and dotted(wide).partition(".")[0] == package:
+        return True
     return case.project.is_subclass(narrow, dotted(wide))
 
 

@@ -12,6 +12,7 @@ from skillrun.frameworks.registry import features_of
 from skillrun.repo.source import last_word
 from skillrun.runner.findings import error
 from skillrun.skills.job_worker.stages.interface import JobCase
+from skillrun.skills.job_worker.stages.unread import ask_proof
 
 if TYPE_CHECKING:
     from skillrun.contract.job import JobSpec
@@ -21,11 +22,24 @@ _GIVES_FIRST = ("bind", "takes_context", "pass_context")  # of Celery, Django, P
 
 
 def signature_findings(case: JobCase, spec: JobSpec, handler: Definition) -> Iterator[Finding]:
-    """With `message: kwargs` each field is an argument; with `payload` the handler takes one."""
+    """With `message: kwargs` each field is an argument; with `payload` the handler takes one. What
+    a decorator that was not read hands on may be another thing than what it is given.
+    """
+    found = list(_compare_signature(case, spec, handler))
+    if found and case.unfollowed:
+        question = f"whether the handler takes the message's fields ({found[0].message})"
+        yield ask_proof("handler", question, case.unfollowed[0])
+    else:
+        yield from found
+
+
+def _compare_signature(case: JobCase, spec: JobSpec, handler: Definition) -> Iterator[Finding]:
     taken = list_parameters(case, handler)
     fields = (spec.payload or {}).get("properties")
     if taken is None or not isinstance(fields, dict):
         return
+    if spec.trigger is not None and spec.trigger.type == "poller":
+        return  # nobody hands it a message: the payload says what one piece of its work is
     needed, optional = taken
     at = {"path": handler.path, "line": handler.line}
     if spec.message == "payload" or (spec.message is None and _takes_one_object(needed, fields)):

@@ -6,19 +6,27 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from skillrun.frameworks.common.reading import in_tests, place_of
+from skillrun.repo.source import last_word
 from skillrun.skills.job_worker.stages import uniqueness
-from skillrun.skills.job_worker.stages.effects import handler_calls
+from skillrun.skills.job_worker.stages.effects import dotted, handler_calls
 
 if TYPE_CHECKING:
-    from skillrun.repo.calls import Call
+    from skillrun.repo.calls import Call, Handler
     from skillrun.repo.python import Definition
     from skillrun.repo.source import Module
+    from skillrun.repo.uses import Place
     from skillrun.skills.job_worker.stages.interface import JobCase
 
+# Their functions run where somebody sends them.
+_JOB_DECORATORS = frozenset(
+    {"task", "shared_task", "actor", "job", "db_task", "periodic_task", "db_periodic_task"}
+)
+Function = ast.FunctionDef | ast.AsyncFunctionDef
 _DEPTH = 3  # of effects.handler_calls: what lies deeper was not read
 _TABLE = r"(?:\w+[\"`\]]?\.)?[\"`\[]?{table}\b"
 _SQL_WRITE = (
@@ -71,7 +79,134 @@ def store_use(case: JobCase, handler: Definition, table: str) -> StoreUse:
         _read_call(use, names, case, call)
     if not use.writes and use.hidden is None:
         use.hidden = next((where for call in calls if (where := _hides(case, call))), None)
+    if not use.writes and use.hidden is None:
+        place = find_writer(case, table)
+        use.hidden = f"{place.path}:{place.line}" if place else None
     return use
+
+
+def find_writer(case: JobCase, table: str) -> Place | None:
+    """A place anywhere in the repository that writes a table and that something may reach: a
+    method, which a library may call, or a function that is used. Tests and migrations aside.
+    """
+    names = _Names(case, table)
+    for module in _find_modules(case, names.words):
+        statement = _find_statement(names, module)
+        if statement is not None:
+            return place_of(module, statement)
+        for function in ast.walk(module.tree):
+            if not isinstance(function, Function):
+                continue
+            if _writes(case, names, module, function) and _is_reached(case, module, function):
+                return place_of(module, function)
+    return None
+
+
+def _find_statement(names: _Names, module: Module) -> ast.AST | None:
+    """A constant of a module that holds a writing statement; whoever uses it writes."""
+    for node in module.tree.body:
+        if not isinstance(node, ast.Assign | ast.AnnAssign):
+            continue
+        for inner in ast.walk(node):
+            is_text = isinstance(inner, ast.Constant) and isinstance(inner.value, str)
+            if is_text and isinstance(inner, ast.Constant) and names.write.search(str(inner.value)):
+                return inner
+    return None
+
+
+def _find_modules(case: JobCase, words: Iterable[str]) -> Iterator[Module]:
+    paths = {path for word in words for path in case.tree.search(word, ".py")}
+    for path in sorted(paths):
+        module = None if in_tests(path) or "migrations/" in path else case.project.module(path)
+        if module is not None:
+            yield module
+
+
+def _writes(case: JobCase, names: _Names, module: Module, function: ast.AST) -> bool:
+    use = StoreUse()
+    _read_texts(use, names, case, module, function)
+    if use.writes:
+        return True
+    names.learn_locals(module, function)
+    for node in ast.walk(function):
+        if not isinstance(node, ast.Call):
+            continue
+        word = last_word(node.func)
+        is_write = _WRITES.search(word) or word in ("add", "add_all")
+        if word in names.words or (is_write and names.mentions(module, node)):
+            return True
+        # `order.save()` in a module that has to do with the table: whose object it is, is not read.
+        if word in ("save", "asave", "flush") and names.mentions(module, module.tree):
+            return True
+    return False
+
+
+def _is_reached(
+    case: JobCase, module: Module, function: Function, above: tuple[str, ...] = ()
+) -> bool:
+    """Whether something calls or hands on a function: a library calls methods and what its
+    decorators register, and a job runs where its name is used.
+    """
+    if isinstance(next(module.parents(function), None), ast.ClassDef):
+        return True
+    decorators = {last_word(_decorator_name(node)) for node in function.decorator_list}
+    if decorators and decorators.isdisjoint(_JOB_DECORATORS):
+        return True
+    if function.name in above or len(above) > _DEPTH:
+        return False
+    for path in case.tree.search(function.name, ".py"):
+        user = None if in_tests(path) else case.project.module(path)
+        for node in ast.walk(user.tree) if user is not None else ():
+            if user is None or not _names_function(node, function.name):
+                continue
+            caller = user.function_of(node)
+            if caller is None and not _is_import(user, node):
+                return True
+            if caller is None or caller is function:
+                continue
+            if caller.name == _handler_name(case) and not _fails_otherwise(case, user, node):
+                continue  # what the handler itself calls was read
+            if caller.name == _handler_name(case) or _is_reached(
+                case, user, caller, (*above, function.name)
+            ):
+                return True
+    return False
+
+
+def _fails_otherwise(case: JobCase, module: Module, node: ast.AST) -> bool:
+    """A call in a clause of the handler that takes more than the permanent errors."""
+    clause = next((n for n in module.parents(node) if isinstance(n, ast.ExceptHandler)), None)
+    return clause is not None and not takes_permanent_alone(
+        case, case.project.handler(module, clause)
+    )
+
+
+def takes_permanent_alone(case: JobCase, clause: Handler) -> bool:
+    """A clause for what the spec calls permanent: nothing is tried again from there."""
+    failures = case.spec.failures if case.spec else None
+    permanent = {dotted(name) for name in (failures.permanent_names if failures else ())}
+    return bool(clause.exceptions) and permanent.issuperset(clause.exceptions)
+
+
+def _names_function(node: ast.AST, name: str) -> bool:
+    """A use of the name, or its text: an actor may be named by a string."""
+    if isinstance(node, ast.Constant):
+        return node.value == name
+    return isinstance(node, ast.Name | ast.Attribute) and last_word(node) == name
+
+
+def _is_import(module: Module, node: ast.AST) -> bool:
+    above = next(module.parents(node), None)
+    return isinstance(above, ast.Import | ast.ImportFrom | ast.alias)
+
+
+def _handler_name(case: JobCase) -> str:
+    return case.handler.name.rpartition(".")[2] if case.handler else ""
+
+
+def _decorator_name(node: ast.expr) -> ast.expr:
+    """What a decorator with arguments calls."""
+    return node.func if isinstance(node, ast.Call) else node
 
 
 class _Names:
@@ -229,7 +364,10 @@ def _of_unknown_class(call: Call) -> bool:
         return len(path) > 1 and path[-1] != "request"
     scope = call.module.function_of(call.node)
     bound = call.module.bindings(scope).get(receiver.id, ()) if scope else ()
-    return any(binding.kind == "opaque" and isinstance(binding.node, ast.arg) for binding in bound)
+    if any(binding.kind == "opaque" and isinstance(binding.node, ast.arg) for binding in bound):
+        return True
+    # What a call gave back: `order = self.locked(order_id)` may be a row of any table.
+    return any(isinstance(binding.value, ast.Call) for binding in bound) and not call.resolved
 
 
 def _plain_argument(case: JobCase, call: Call) -> bool:

@@ -138,9 +138,17 @@ def _class_unique(node: ast.ClassDef) -> Iterator[Columns]:
     """
     columns = [(name, call) for name, call in _class_columns(node)]
     stored = {name.lower(): _stored(name, call) for name, call in columns}
+    if _has_hidden_id(node, columns):
+        yield frozenset({"id"})
     for group in _declared_groups(node, columns):
         yield group
         yield frozenset(stored.get(name, name) for name in group)
+
+
+def _has_hidden_id(node: ast.ClassDef, columns: list[tuple[str, ast.Call]]) -> bool:
+    """Django gives a model that names no primary key the column `id`."""
+    is_model = any(ast.unparse(base) == "models.Model" for base in node.bases)
+    return is_model and not any(_is_true(call, "primary_key") for _, call in columns)
 
 
 def _name_class_columns(node: ast.ClassDef) -> Iterator[str]:

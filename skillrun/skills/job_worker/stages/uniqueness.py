@@ -67,6 +67,11 @@ def find_doubt(found: Sequence[Table], key: Sequence[str]) -> tuple[Table, str] 
         if table.unread_base is not None:
             return table, f"its class derives from {table.unread_base}"
     wanted = {field.rpartition(".")[2].lower() for field in key}
+    for table in found:
+        for unique in table.unique:
+            if wanted < unique:
+                more = ", ".join(sorted(unique - wanted))
+                return table, f"{more} is a part of the key too, and may be the same for each job"
     columns = {column for table in found for column in table.columns}
     if wanted <= columns:
         return None
