@@ -73,7 +73,9 @@ def _run(arguments: list[str]) -> int:
         exec("")
         return 130
     except OSError as error:
-        return _say_unwritable(error) if error.errno in _NO_ROOM else _say_unforeseen()
+        if error.errno in _NO_ROOM:
+            return _say_unwritable(error)
+        return _say_unforeseen()
     except Exception:
         return _say_unforeseen()
 

@@ -54,7 +54,9 @@ def tool_deny(reason: str) -> dict[str, Any]:
 
 def text(value: object) -> str | None:
     """The value where it is a text that says something."""
-    return value if isinstance(value, str) and value else None
+    if isinstance(value, str) and value:
+        return value
+    return None
 
 
 def first_text(value: object, *keys: str) -> str | None:
@@ -73,12 +75,16 @@ def mapping(value: object) -> dict[str, Any]:
             value = json.loads(value)
         except (ValueError, RecursionError):
             return {}
-    return value if isinstance(value, dict) else {}
+    if not isinstance(value, dict):
+        return {}
+    return value
 
 
 def first_of(value: object) -> str | None:
     """The first text of a list of them."""
-    return text(value[0]) if isinstance(value, list) and value else None
+    if isinstance(value, list) and value:
+        return text(value[0])
+    return None
 
 
 def texts(*values: str | None) -> tuple[str, ...]:

@@ -72,7 +72,9 @@ def invoke(arguments: list[str]) -> int:
         return 2
     if code == _INTERRUPTED:  # typer's own answer to Ctrl-C, in silence
         raise KeyboardInterrupt
-    return code if isinstance(code, int) else 0
+    if not isinstance(code, int):
+        return 0
+    return code
 
 
 @cache

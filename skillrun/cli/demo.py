@@ -297,7 +297,9 @@ def _heading(out: TextIO, text: str) -> None:
 def _paint(out: TextIO, colour: str, text: str) -> str:
     """The text in a colour where a person sees it on a terminal."""
     shown = out.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
-    return f"{colour}{text}{_RESET}" if shown and colour else text
+    if shown and colour:
+        return f"{colour}{text}{_RESET}"
+    return text
 
 
 def _say(out: TextIO, text: str) -> None:

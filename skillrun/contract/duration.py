@@ -24,4 +24,6 @@ def format_duration(seconds: float) -> str:
         size = round(_SECONDS[unit] * 1000)
         if milliseconds >= size and milliseconds % size == 0:
             return f"{milliseconds // size}{unit}"
-    return f"{milliseconds}ms" if milliseconds else "0s"
+    if not milliseconds:
+        return "0s"
+    return f"{milliseconds}ms"

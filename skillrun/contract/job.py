@@ -13,19 +13,27 @@ from skillrun.contract.duration import parse_duration
 
 
 def _seconds(value: Any) -> Any:
-    return parse_duration(value) if isinstance(value, str) else value
+    if isinstance(value, str):
+        return parse_duration(value)
+    return value
 
 
 def _none_kind(value: Any) -> Any:
-    return {"kind": "none"} if value == "none" else value
+    if value == "none":
+        return {"kind": "none"}
+    return value
 
 
 def _unknown_strategy(value: Any) -> Any:
-    return {"strategy": "unknown"} if value == "unknown" else value
+    if value == "unknown":
+        return {"strategy": "unknown"}
+    return value
 
 
 def _named(value: Any) -> Any:
-    return {"type": value} if isinstance(value, str) else value
+    if isinstance(value, str):
+        return {"type": value}
+    return value
 
 
 Seconds = Annotated[float, BeforeValidator(_seconds)]

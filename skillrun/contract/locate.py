@@ -98,7 +98,9 @@ def peek_name(file: Path) -> str:
         found = _NAME_LINE.search(read_beginning(file, _FRONT_BYTES))
     except OSError:
         found = None
-    return found[1].decode() if found else file.absolute().parent.name
+    if found:
+        return found[1].decode()
+    return file.absolute().parent.name
 
 
 def list_skills(repo: Path | None = None) -> list[FoundSkill]:

@@ -123,7 +123,9 @@ class Skill:
 
 def skill_file(path: Path) -> Path:
     """The SKILL.md that a path to it, or to its folder, means."""
-    return path / FILE_NAME if path.is_dir() else path
+    if path.is_dir():
+        return path / FILE_NAME
+    return path
 
 
 def load_skill(path: Path) -> Skill:
@@ -176,7 +178,9 @@ def skill_name(front: FrontMatter, file: Path) -> str:
 def skill_layer(front: FrontMatter) -> str | None:
     """`metadata.layer`, where it can be a part of an id."""
     layer = front.metadata.get("layer", "")
-    return layer if _SAFE_NAME.fullmatch(layer) else None
+    if not _SAFE_NAME.fullmatch(layer):
+        return None
+    return layer
 
 
 def skill_mode(metadata: dict[str, str]) -> str:
@@ -184,7 +188,9 @@ def skill_mode(metadata: dict[str, str]) -> str:
     `write`.
     """
     says_read = metadata.get("mode", "").lower() in ("read", "read-only", "readonly")
-    return "read" if says_read or metadata.get("read-only", "").lower() == "true" else "write"
+    if says_read or metadata.get("read-only", "").lower() == "true":
+        return "read"
+    return "write"
 
 
 def find_workflow(body: Body) -> Section | None:
@@ -296,7 +302,9 @@ def _input(item: Bullet) -> Input:
 def slugify(text: str) -> str:
     """`Trigger type` -> `trigger-type`; at most 60 characters, cut between words."""
     slug = re.sub(r"[^a-z0-9]+", "-", text.casefold().replace("’", "").replace("'", "")).strip("-")
-    return slug if len(slug) <= 60 else slug[:61].rsplit("-", 1)[0]
+    if len(slug) <= 60:
+        return slug
+    return slug[:61].rsplit("-", 1)[0]
 
 
 def _unique_slugs(inputs: Iterator[Input]) -> tuple[Input, ...]:

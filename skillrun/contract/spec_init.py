@@ -395,7 +395,9 @@ def _example(answer: str) -> list[Any]:
         value = override_value("payload.examples", answer)
     except SpecInvalid as error:
         raise ValueError('a JSON object such as {"order_id": 7}') from error
-    return value if isinstance(value, list) else [value]
+    if isinstance(value, list):
+        return value
+    return [value]
 
 
 def _effects(answer: str) -> list[dict[str, Any]]:

@@ -158,7 +158,9 @@ def _unknown(error: ValidationError, path: Path) -> Iterator[Violation]:
 
 def _schema(error: ValidationError) -> dict[str, Any]:
     """The part of the schema that was violated."""
-    return dict(error.schema) if isinstance(error.schema, dict) else {}
+    if not isinstance(error.schema, dict):
+        return {}
+    return dict(error.schema)
 
 
 def _instance(error: ValidationError) -> Any:
@@ -177,15 +179,15 @@ def _what(error: ValidationError) -> str:
         case "type":
             return f"{shown} is {_type_of(value)}, not {_type_words(limit)}"
         case "enum" | "const":
-            return (
-                f"{shown} is none of the choices"
-                if error.validator == "enum"
-                else f"{shown} is not {_shown(limit)}"
-            )
+            if error.validator == "enum":
+                return f"{shown} is none of the choices"
+            return f"{shown} is not {_shown(limit)}"
         case "minimum":
             return f"{shown} is less than {limit}"
         case "minLength":
-            return "is empty" if value == "" else f"{shown} is too short"
+            if value == "":
+                return "is empty"
+            return f"{shown} is too short"
         case "maxLength":
             return f"is longer than {limit} characters"
         case "pattern":
@@ -194,7 +196,9 @@ def _what(error: ValidationError) -> str:
             )
         case "uniqueItems":
             return "holds the same item twice"
-    return error.message if len(error.message) < 300 else error.message[:300] + "…"
+    if len(error.message) < 300:
+        return error.message
+    return error.message[:300] + "…"
 
 
 def _hint(error: ValidationError) -> str:
@@ -221,7 +225,9 @@ def _such_as(schema: Any) -> str:
     if schema.get("$ref") == "#/$defs/duration":
         return "write a duration such as 90s, 15m or 7d"
     examples = schema.get("examples")
-    return f"write for example {_shown(examples[0])}" if examples else ""
+    if not examples:
+        return ""
+    return f"write for example {_shown(examples[0])}"
 
 
 def _description(schema: Any) -> str:
@@ -236,7 +242,9 @@ def _shown(value: Any) -> str:
     text = (
         value if isinstance(value, str) and value.strip() else json.dumps(value, ensure_ascii=False)
     )
-    return text if len(text) <= 60 else text[:59] + "…"
+    if len(text) <= 60:
+        return text
+    return text[:59] + "…"
 
 
 def _type_of(value: Any) -> str:

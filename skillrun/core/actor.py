@@ -123,7 +123,9 @@ def _kind(agent: str | None, service: str | None, at_terminal: bool) -> ActorKin
         return ActorKind.AGENT
     if service:
         return ActorKind.CI
-    return ActorKind.HUMAN if at_terminal else ActorKind.UNKNOWN
+    if at_terminal:
+        return ActorKind.HUMAN
+    return ActorKind.UNKNOWN
 
 
 def _claimed(claim: str, seen: Actor) -> Actor:
@@ -158,7 +160,9 @@ def _named_agent(env: Mapping[str, str]) -> str | None:
     counts there.
     """
     said = env.get("AGENT", "").strip().lower()
-    return said if said in _AGENTS.values() else None
+    if said not in _AGENTS.values():
+        return None
+    return said
 
 
 def _first_set(env: Mapping[str, str], names: Mapping[str, str]) -> str | None:
@@ -173,7 +177,9 @@ def _first_set(env: Mapping[str, str], names: Mapping[str, str]) -> str | None:
 
 def _ci_name(env: Mapping[str, str], service: str) -> str:
     user = next((env[name] for name in _CI_USERS if env.get(name)), "")
-    return f"{service}:{_clean(user)}" if user else service
+    if user:
+        return f"{service}:{_clean(user)}"
+    return service
 
 
 def _login() -> str:

@@ -95,7 +95,9 @@ def hash_file(base: Path, name: str) -> str | None:
             fd = os.open(last, _READ, dir_fd=folder)
         with os.fdopen(fd, "rb") as file:
             is_plain = stat.S_ISREG(os.fstat(fd).st_mode)
-            return sha256(file.read()) if is_plain else ""
+            if not is_plain:
+                return ""
+            return sha256(file.read())
     except FileNotFoundError:
         return None
     except OSError:

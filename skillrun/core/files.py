@@ -65,7 +65,9 @@ class Files:
         """The same as text. Raises Refused for what is not UTF-8."""
         data = self.data(name)
         try:
-            return None if data is None else data.decode()
+            if data is None:
+                return None
+            return data.decode()
         except UnicodeDecodeError:
             raise Refused(
                 f"{name}: not UTF-8; nothing was written", hint="mend or move the file"

@@ -144,7 +144,9 @@ class Journal:
         except (ValueError, KeyError, TypeError, RecursionError):
             return False, Intent()
         intent = Intent(steps, drafts, folders)
-        return (ready, intent) if is_here and _is_allowed(intent) else (False, Intent())
+        if is_here and _is_allowed(intent):
+            return (ready, intent)
+        return (False, Intent())
 
     def drop(self, intent: Intent) -> None:
         """Removes the drafts that are left, the folders that are empty, and the journal."""
@@ -213,7 +215,9 @@ def finish_leftover(base: Path) -> str | None:
         return None
     try:
         with _locked(base) as alone:
-            return _finish(journal) if alone else None
+            if not alone:
+                return None
+            return _finish(journal)
     except OSError as error:
         return f"{base}: an interrupted write cannot be finished: {error.strerror}"
 
@@ -353,7 +357,9 @@ def _finish(journal: Journal) -> str | None:
         )
         take(journal.base, intent.steps)
     journal.drop(intent)
-    return None if said is None else visible(said, limit=2_000)
+    if said is None:
+        return None
+    return visible(said, limit=2_000)
 
 
 def _can_be_done(base: Path, step: Step) -> bool:

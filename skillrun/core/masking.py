@@ -33,7 +33,9 @@ def mask_member(key: str, value: object) -> str | None:
     """`[masked]` where the key of a JSON object says that its value is a secret, else None."""
     if not isinstance(value, str) or not _SECRET_NAME.search(key):
         return None
-    return MASK if _is_secret(key.lower(), "=", value, quoted=True) else None
+    if not _is_secret(key.lower(), "=", value, quoted=True):
+        return None
+    return MASK
 
 
 # -- private keys
@@ -349,7 +351,9 @@ def _masked_sentence(match: re.Match[str]) -> str:
     bare = value.rstrip(".,;:!?)")
     if value[0] in "\"'`":
         inner = value[1:-1]
-        return match[0] if _NO_SECRET.match(inner) else f"{match[1]}{value[0]}{MASK}{value[-1]}"
+        if _NO_SECRET.match(inner):
+            return match[0]
+        return f"{match[1]}{value[0]}{MASK}{value[-1]}"
     if not bare or _NO_SECRET.match(bare) or _SAYS_NOTHING.match(bare):
         return match[0]
     ends_here = bare != value or following in ("", "\n")
@@ -369,7 +373,9 @@ def _masked_registry(match: re.Match[str]) -> str:
     except ValueError:
         return match[0]
     is_pair = b":" in plain and plain.isascii()
-    return match[1] + MASK if is_pair else match[0]
+    if is_pair:
+        return match[1] + MASK
+    return match[0]
 
 
 def _masks_group(pattern: re.Pattern[str]) -> Callable[[str], str]:
@@ -379,7 +385,9 @@ def _masks_group(pattern: re.Pattern[str]) -> Callable[[str], str]:
         before = next(group for group in match.groups() if group is not None)
         value = match[0][len(before) :]
         is_quoted = len(value) > 1 and value[0] in "\"'" and value[-1] == value[0]
-        return f"{before}{value[0]}{MASK}{value[0]}" if is_quoted else before + MASK
+        if is_quoted:
+            return f"{before}{value[0]}{MASK}{value[0]}"
+        return before + MASK
 
     return lambda text: pattern.sub(replaced, text)
 
@@ -399,7 +407,9 @@ def _masked_assignment(match: re.Match[str]) -> str:
     inner = value[quote.end() : len(value) - len(closing)] if quote else value
     if not _is_secret(match["name"].lower(), match["separator"], inner, quoted=quote is not None):
         return match[0]
-    return f"{before}{quote[0]}{MASK}{closing}" if quote else before + MASK
+    if quote:
+        return f"{before}{quote[0]}{MASK}{closing}"
+    return before + MASK
 
 
 def _is_secret(name: str, separator: str, value: str, *, quoted: bool) -> bool:

@@ -22,7 +22,9 @@ def package_folder() -> Path:
 def checkout_folder() -> Path | None:
     """The checkout that skillrun runs from; None where it is installed."""
     folder = _PACKAGE.parent
-    return folder if (folder / "pyproject.toml").is_file() else None
+    if not (folder / "pyproject.toml").is_file():
+        return None
+    return folder
 
 
 def resource(*parts: str) -> Path:

@@ -57,7 +57,9 @@ def spreadsheet_cell(text: str, *, lines: bool = False) -> str:
     apostrophe before it.
     """
     shown = visible(text, None, lines=lines)
-    return f"'{shown}" if _FORMULA.match(text) or _FORMULA.match(shown) else shown
+    if _FORMULA.match(text) or _FORMULA.match(shown):
+        return f"'{shown}"
+    return shown
 
 
 def safe_json(value: Any) -> Any:
@@ -122,7 +124,9 @@ def _escape(character: str) -> str:
         return _SHORT_ESCAPES[character]
     if code <= 0xFF:
         return f"\\x{code:02x}"
-    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+    if code <= 0xFFFF:
+        return f"\\u{code:04x}"
+    return f"\\U{code:08x}"
 
 
 def _cut(text: str, limit: int, *, lines: bool) -> str:

@@ -81,7 +81,9 @@ def tidy(text: str) -> str:
 def source(value: Any) -> str:
     """Python source of a JSON value or a tuple, with double quotes as black writes them."""
     if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False) if value.isprintable() else repr(value)
+        if value.isprintable():
+            return json.dumps(value, ensure_ascii=False)
+        return repr(value)
     if isinstance(value, dict):
         return (
             "{" + ", ".join(f"{source(key)}: {source(item)}" for key, item in value.items()) + "}"
@@ -116,7 +118,9 @@ def _group(module: str, roots: frozenset[str]) -> int:
         return 0
     if module.startswith(".") or first in roots:
         return 3
-    return 1 if first in sys.stdlib_module_names else 2
+    if first in sys.stdlib_module_names:
+        return 1
+    return 2
 
 
 def _lines(group: dict[str, set[str]], width: int) -> Iterable[str]:
@@ -144,4 +148,6 @@ def _from(module: str, names: Sequence[str], width: int) -> str:
 
 def seconds(value: float) -> str:
     """A number of seconds without a needless fraction."""
-    return str(int(value)) if float(value).is_integer() else repr(value)
+    if float(value).is_integer():
+        return str(int(value))
+    return repr(value)

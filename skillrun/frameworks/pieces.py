@@ -109,7 +109,9 @@ class Symbol:
     @property
     def written(self) -> str:
         """How code refers to it where its module is imported with `from package import module`."""
-        return f"{self.tail}.{self.name}" if self.module else self.name
+        if self.module:
+            return f"{self.tail}.{self.name}"
+        return self.name
 
 
 @dataclass(frozen=True)

@@ -208,7 +208,9 @@ def _delete_unchanged(here: sqlite3.Connection, runs: Iterable[_Run], to: Path) 
 def _read_head(db: sqlite3.Connection, run_id: str) -> _Run | None:
     query = "SELECT run_id, n, hash FROM event WHERE run_id = ? ORDER BY n DESC LIMIT 1"
     row = db.execute(query, (run_id,)).fetchone()
-    return _Run(*row) if row else None
+    if not row:
+        return None
+    return _Run(*row)
 
 
 @contextlib.contextmanager

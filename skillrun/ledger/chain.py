@@ -169,4 +169,6 @@ def seal_of(data: Any) -> Mapping[str, Any]:
     if not isinstance(data, dict):
         return {}
     seal = data.get(SEAL)
-    return seal if isinstance(seal, dict) else {}
+    if not isinstance(seal, dict):
+        return {}
+    return seal

@@ -177,7 +177,9 @@ def _make_authorizer() -> Callable[[int, str | None, str | None, str | None, str
             or (action == sqlite3.SQLITE_FUNCTION and second != "load_extension")
             or (action == sqlite3.SQLITE_PRAGMA and first in _LOOKS)
         )
-        return sqlite3.SQLITE_OK if allowed else sqlite3.SQLITE_DENY
+        if allowed:
+            return sqlite3.SQLITE_OK
+        return sqlite3.SQLITE_DENY
 
     return allow_reading
 

@@ -397,7 +397,9 @@ class Ledger:
 
 def _sql_limit(limit: int | None) -> int:
     """A limit in SQLite's words, where a negative one means: all rows."""
-    return -1 if limit is None else limit
+    if limit is None:
+        return -1
+    return limit
 
 
 def _condition_on_type(type: str) -> str:
@@ -541,7 +543,9 @@ def _parse_json_columns(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _first_or_none(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
-    return rows[0] if rows else None
+    if not rows:
+        return None
+    return rows[0]
 
 
 def _now_us() -> int:

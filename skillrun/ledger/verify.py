@@ -151,7 +151,9 @@ class _Look:
 
 
 def _count_in_words(count: int, noun: str) -> str:
-    return f"{count} {noun} was" if count == 1 else f"{count} {noun}s were"
+    if count == 1:
+        return f"{count} {noun} was"
+    return f"{count} {noun}s were"
 
 
 def _run_ids(db: sqlite3.Connection) -> list[Any]:
@@ -245,7 +247,9 @@ def _chain_problems(db: sqlite3.Connection, run_id: Any, seals: Seals) -> Iterat
 
 
 def _name_events(first: int, last: int) -> str:
-    return f"event {first} is" if first == last else f"events {first} to {last} are"
+    if first == last:
+        return f"event {first} is"
+    return f"events {first} to {last} are"
 
 
 def _same_event(prev: Any, row: list[Any], hash: Any, *, by_texts: bool) -> bool:

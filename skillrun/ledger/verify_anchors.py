@@ -172,10 +172,15 @@ def _find_hash(
     away = archived.get(anchor.run_id)
     if away is not None:
         if away.db is None:
-            return away.hash if away.n == anchor.n else None
+            if away.n != anchor.n:
+                return None
+            return away.hash
         db = away.db
     row = db.execute(_HASH, (anchor.run_id, anchor.n)).fetchone()
-    return row[0] if row else None
+    if not row:
+        return None
+    found: str = row[0]
+    return found
 
 
 def _has_events(db: sqlite3.Connection, run_id: str) -> bool:

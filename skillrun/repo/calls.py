@@ -77,7 +77,9 @@ class Call:
             isinstance(arg, ast.Starred) for arg in positional[: position + 1]
         ):
             return None
-        return positional[position] if position < len(positional) else None
+        if position < len(positional):
+            return positional[position]
+        return None
 
     @property
     def keywords(self) -> dict[str, ast.expr]:
@@ -221,11 +223,9 @@ def exception_names(module: Module, node: ast.expr | None) -> tuple[str, ...]:
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
         return exception_names(module, node.left) + exception_names(module, node.right)
     held = _held_tuple(module, node)
-    return (
-        exception_names(module, held)
-        if held is not None
-        else (module.resolve(node) or ast.unparse(node),)
-    )
+    if held is not None:
+        return exception_names(module, held)
+    return (module.resolve(node) or ast.unparse(node),)
 
 
 def _held_tuple(module: Module, node: ast.expr) -> ast.expr | None:

@@ -122,7 +122,9 @@ def own_purpose(command: str, scripts: frozenset[str]) -> str | None:
         if len(words) > 1 and words[0] in scripts and "${{" not in command
         else None
     )
-    return named[0] if named and named[0] != "build" else None
+    if named and named[0] != "build":
+        return named[0]
+    return None
 
 
 def _with_variables(text: str) -> str:
@@ -186,7 +188,9 @@ def _command(line: str) -> str:
         return ""
     if text[:1] in "|>" or not text:
         return ""
-    return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" else text
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
+        return text[1:-1]
+    return text
 
 
 def _default_folders(lines: list[str]) -> list[str | None]:
@@ -231,5 +235,7 @@ def _folder(lines: list[str], at: int) -> str | None:
             return None
         found = _FOLDER.match(lines[number])
         if found:
-            return found[1] if "${{" not in found[1] else None
+            if "${{" in found[1]:
+                return None
+            return found[1]
     return None

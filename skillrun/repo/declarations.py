@@ -150,13 +150,17 @@ def _module_kind(name: str) -> tuple[str, int] | None:
     module, _, recipe = name.partition(" ")
     plainest = ("all", "backend", "unit", "default")
     named = named_kind(module) if recipe in plainest else None
-    return (named[0], plainest.index(recipe)) if named else None
+    if not named:
+        return None
+    return (named[0], plainest.index(recipe))
 
 
 def _only_purpose(lines: Iterable[str]) -> str | None:
     """The one purpose of all lines of a recipe whose name says nothing; building takes a name."""
     kinds = {purpose(line) for line in lines if not re.match(r"@?(?:echo|printf|#)", line)}
-    return next(iter(kinds)) if len(kinds) == 1 and kinds <= {"lint", "typecheck", "test"} else None
+    if len(kinds) == 1 and kinds <= {"lint", "typecheck", "test"}:
+        return next(iter(kinds))
+    return None
 
 
 def _script_offers(tree: Tree) -> Iterator[Offer]:

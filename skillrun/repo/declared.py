@@ -22,7 +22,9 @@ def text_of(tree: Tree, path: str) -> str | None:
     by people.
     """
     data = tree.peek(path) if tree.size(path) <= SEARCH_LIMIT else None
-    return None if data is None else data.decode("utf-8", "replace")
+    if data is None:
+        return None
+    return data.decode("utf-8", "replace")
 
 
 def command_fact(command: str, path: str, line: int, runs: str) -> CommandFact:
@@ -42,7 +44,9 @@ def table_at(data: Any, *keys: str) -> dict[str, Any]:
     """The table below these keys; an empty one where there is none."""
     for key in keys:
         data = data.get(key) if isinstance(data, dict) else None
-    return data if isinstance(data, dict) else {}
+    if not isinstance(data, dict):
+        return {}
+    return data
 
 
 def scripts_of(tree: Tree, path: str) -> dict[str, Any]:
@@ -52,7 +56,9 @@ def scripts_of(tree: Tree, path: str) -> dict[str, Any]:
     except ValueError:
         return {}
     scripts = data.get("scripts") if isinstance(data, dict) else None
-    return scripts if isinstance(scripts, dict) else {}
+    if not isinstance(scripts, dict):
+        return {}
+    return scripts
 
 
 def own_scripts(tree: Tree) -> set[str]:
@@ -76,7 +82,9 @@ def shell_lines(value: Any) -> str:
             (value[key] for key in ("cmd", "shell", "cmds", "sequence", "script") if key in value),
             None,
         )
-        return shell_lines(held) if held is not None else json.dumps(value, default=str)
+        if held is not None:
+            return shell_lines(held)
+        return json.dumps(value, default=str)
     if isinstance(value, list):
         return "\n".join(
             " ".join(map(str, one)) if isinstance(one, list) else shell_lines(one) for one in value

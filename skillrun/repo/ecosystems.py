@@ -49,7 +49,9 @@ def _given(node: SgNode) -> list[SgNode]:
     held = node.field("arguments") or next(
         (one for one in node.children() if one.kind() == "arguments"), None
     )
-    return [one for one in held.children() if one.is_named()] if held is not None else []
+    if held is None:
+        return []
+    return [one for one in held.children() if one.is_named()]
 
 
 def _first_line(node: SgNode) -> str:
@@ -101,7 +103,9 @@ def _gem_group(call: SgNode, given: list[SgNode]) -> str:
         method = above.field("method") if above.kind() == "call" else None
         if method is not None and method.text() == "group":
             names += [word for one in _given(above) for word in _symbols(one)]
-    return "dev" if names and _DEVELOPMENT.issuperset(names) else ""
+    if names and _DEVELOPMENT.issuperset(names):
+        return "dev"
+    return ""
 
 
 def _symbols(node: SgNode) -> list[str]:

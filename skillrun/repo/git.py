@@ -407,12 +407,16 @@ def _unusable(path: Path, lines: list[str], stderr: str) -> RepoUnusable:
 
 def _last_line(stderr: bytes) -> str:
     lines = stderr.decode("utf-8", "replace").strip().splitlines()
-    return lines[-1][:200] if lines else "it said nothing"
+    if not lines:
+        return "it said nothing"
+    return lines[-1][:200]
 
 
 def _short_branch(names: list[str]) -> str | None:
     name = names[0] if names else ""
-    return name.removeprefix("refs/heads/") if name.startswith("refs/heads/") else None
+    if not name.startswith("refs/heads/"):
+        return None
+    return name.removeprefix("refs/heads/")
 
 
 def _unborn_branch(root: Path) -> str | None:
@@ -426,7 +430,9 @@ def _main_root(root: Path) -> Path:
     """
     first = git_output(root, "worktree", "list", "--porcelain", "-z").split(b"\0\0")[0].split(b"\0")
     main = Path(os.fsdecode(first[0].removeprefix(b"worktree ")))
-    return main if b"bare" not in first and (main / ".git").exists() else root
+    if b"bare" not in first and (main / ".git").exists():
+        return main
+    return root
 
 
 def snapshot(repo: Repo) -> Snapshot:

@@ -74,7 +74,10 @@ def find_stack(tree: Tree, manifests: Manifests) -> Stack:
 
 
 def _other_backend(tree: Tree, name: str, what: str) -> str | None:
-    return what if what.encode() in (tree.skim(name) or b"") else None
+    content = tree.skim(name) or b""
+    if what.encode() in content:
+        return what
+    return None
 
 
 def find_paths(tree: Tree, manifests: Manifests, languages: tuple[str, ...]) -> Paths:
@@ -111,4 +114,6 @@ def _backend_root(tree: Tree, languages: tuple[str, ...]) -> str | None:
     if managed:
         return _folder(managed[0])
     top, count = Counter(p.split("/")[0] if "/" in p else "." for p in sources).most_common(1)[0]
-    return top if count >= 0.8 * len(sources) else "."
+    if count >= 0.8 * len(sources):
+        return top
+    return "."

@@ -103,7 +103,9 @@ class Literals:
         unknown = next((value for value in values if not is_known(value)), None)
         if unknown is not None:
             return unknown
-        return tuple(values) if isinstance(node, ast.Tuple) else values
+        if isinstance(node, ast.Tuple):
+            return tuple(values)
+        return values
 
     def _mapping(self, node: ast.Dict, module: Module, depth: int) -> Any:
         """Values may be unknown one by one; keys may not."""
@@ -137,7 +139,9 @@ class Literals:
             return not value
         if isinstance(node.op, ast.USub) and isinstance(value, int | float):
             return -value
-        return value if isinstance(node.op, ast.UAdd) else Unknown(f"computed: {_shown(node)}")
+        if isinstance(node.op, ast.UAdd):
+            return value
+        return Unknown(f"computed: {_shown(node)}")
 
     def _either(self, node: ast.BoolOp, module: Module, depth: int) -> Any:
         """`x or y`, `x and y`; what is unknown on the left keeps the right as its default for
@@ -180,7 +184,9 @@ class Literals:
         if name in ("builtins.min", "builtins.max") and len(node.args) > 1:
             values = [self.fold(arg, module, depth + 1) for arg in node.args]
             if all(isinstance(value, int | float) for value in values):
-                return min(values) if name.endswith("min") else max(values)
+                if name.endswith("min"):
+                    return min(values)
+                return max(values)
         if _reads_environment(name):
             return Unknown(f"environment: {_shown(node)}", self._default(node, module, depth))
         return Unknown(f"computed: {_shown(node)}")
@@ -190,7 +196,9 @@ class Literals:
             1:2
         ]
         value = self.fold(given[0], module, depth + 1) if given else None
-        return value if is_known(value) else None
+        if not is_known(value):
+            return None
+        return value
 
     def _converted(self, name: str, node: ast.Call, module: Module, depth: int) -> Any:
         convert = _CONVERSIONS[name]
@@ -201,7 +209,9 @@ class Literals:
                 _attempt(convert, value.default) if value.default is not None else None,
             )
         result = _attempt(convert, value)
-        return result if result is not None else Unknown(f"computed: {_shown(node)}")
+        if result is not None:
+            return result
+        return Unknown(f"computed: {_shown(node)}")
 
     def _duration(self, node: ast.Call, module: Module, depth: int) -> Any:
         parts = list(zip(_POSITIONAL_UNITS, node.args, strict=False))
@@ -252,7 +262,9 @@ class Literals:
         scope: ast.AST = found.module.class_of(found.binding.node) or found.module.tree
         bound = found.module.bindings(scope).get(attribute, [found.binding])
         value = self._bound(bound, found.module, node, depth)
-        return _overridable(value, node) if self._is_settings_class(scope, found.module) else value
+        if self._is_settings_class(scope, found.module):
+            return _overridable(value, node)
+        return value
 
     def _is_settings_class(self, scope: ast.AST, module: Module) -> bool:
         """pydantic's settings read the environment first; what is written is only the default."""
@@ -281,7 +293,9 @@ class Literals:
         """The value of a module variable by its name."""
         bound = module.bindings(module.tree).get(name, [])
         values = [b for b in bound if b.value is not None]
-        return self._bound(bound, module, ast.Name(name), 0) if values else UNKNOWN
+        if values:
+            return self._bound(bound, module, ast.Name(name), 0)
+        return UNKNOWN
 
     def setting(self, name: str, depth: int = 0) -> Any:
         """The value of a Django setting, from the module that DJANGO_SETTINGS_MODULE names in the
@@ -298,11 +312,9 @@ class Literals:
 def _computed(node: ast.BinOp, left: Any, right: Any) -> Any:
     try:
         if isinstance(node.op, ast.Pow):
-            return (
-                left**right
-                if isinstance(left, int | float) and abs(left) < 1000 and 0 <= right < 64
-                else UNKNOWN
-            )
+            if isinstance(left, int | float) and abs(left) < 1000 and 0 <= right < 64:
+                return left**right
+            return UNKNOWN
         if isinstance(node.op, ast.Mult) and not (
             isinstance(left, int | float) and isinstance(right, int | float)
         ):
@@ -315,7 +327,9 @@ def _computed(node: ast.BinOp, left: Any, right: Any) -> Any:
 
 
 def _overridable(value: Any, node: ast.expr) -> Any:
-    return Unknown(f"environment: {_shown(node)}", value) if is_known(value) else value
+    if is_known(value):
+        return Unknown(f"environment: {_shown(node)}", value)
+    return value
 
 
 def _reads_environment(name: str) -> bool:
@@ -338,4 +352,6 @@ def _hashable(value: Any) -> bool:
 
 def _shown(node: ast.expr) -> str:
     text = ast.unparse(node)
-    return text if len(text) <= 60 else text[:57] + "..."
+    if len(text) <= 60:
+        return text
+    return text[:57] + "..."

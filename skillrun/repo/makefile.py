@@ -117,7 +117,9 @@ def _beside(path: str, name: str, read: Read) -> str:
     practice.
     """
     local = posixpath.normpath(posixpath.join(posixpath.dirname(path), name))
-    return local if read(local) is not None else posixpath.normpath(name)
+    if read(local) is not None:
+        return local
+    return posixpath.normpath(name)
 
 
 def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
@@ -140,7 +142,9 @@ def _expanded(text: str, variables: dict[str, str], depth: int = 0) -> str:
     if depth > 5 or "$" not in text:
         return text
     replaced = _REFERENCE.sub(lambda found: variables.get(found[1], found[0]), text)
-    return replaced if replaced == text else _expanded(replaced[:4000], variables, depth + 1)
+    if replaced == text:
+        return replaced
+    return _expanded(replaced[:4000], variables, depth + 1)
 
 
 def _followed(recipes: dict[str, Recipe]) -> dict[str, Recipe]:

@@ -70,7 +70,9 @@ def _manager(tree: Tree, near: list[str], language: str) -> str | None:
     }
     if family in _LOCKS:
         locks = [manager for name, manager in _LOCKS[family].items() if name in names]
-        return _decided(tree, locks) if locks else _unlocked(tree, names, family)
+        if locks:
+            return _decided(tree, locks)
+        return _unlocked(tree, names, family)
     return next(
         (manager for name, manager in _BY_MANIFEST.get(family, ()) if filter_names(names, name)),
         None,
@@ -114,7 +116,9 @@ def _unlocked(tree: Tree, names: dict[str, str], family: str) -> str | None:
         return "pip-tools"
     if any(_PYTHON_FILES.fullmatch(name) for name in names):
         return "pip"
-    return "conda" if {"environment.yml", "environment.yaml"} & names.keys() else None
+    if {"environment.yml", "environment.yaml"} & names.keys():
+        return "conda"
+    return None
 
 
 def _installed_by_uv(tree: Tree, names: dict[str, str]) -> bool:
@@ -133,4 +137,6 @@ def _declared_javascript(tree: Tree, names: dict[str, str]) -> str | None:
     if "package.json" not in names:
         return None
     said = re.search(rb'"packageManager"\s*:\s*"(\w+)@', tree.skim(names["package.json"]) or b"")
-    return said[1].decode() if said else "npm"
+    if not said:
+        return "npm"
+    return said[1].decode()

@@ -87,7 +87,9 @@ def _reader(path: str, tree: Tree) -> Any:
         if fnmatch(path if "/" in pattern else name, pattern):
             compiled = name.endswith(".txt") and tree.size(path[:-4] + ".in") > 0
             # The .in is the truth, the .txt is full of transitive lines.
-            return None if compiled else reader
+            if compiled:
+                return None
+            return reader
     return None
 
 
@@ -170,7 +172,9 @@ def _transitive(line: str, following: list[str]) -> bool:
 
 def _development_group(path: str) -> str:
     found = _DEVELOPMENT.search(path)
-    return found[1].lower() if found else ""
+    if not found:
+        return ""
+    return found[1].lower()
 
 
 def _setup_cfg(path: str, text: str) -> Iterator[Dependency]:
@@ -220,7 +224,9 @@ def _setup_py(path: str, text: str) -> Iterator[Dependency]:
 
 
 def _text_of(key: ast.expr | None) -> str:
-    return str(key.value) if isinstance(key, ast.Constant) and isinstance(key.value, str) else ""
+    if isinstance(key, ast.Constant) and isinstance(key.value, str):
+        return str(key.value)
+    return ""
 
 
 def _strings(path: str, node: ast.expr, group: str) -> Iterator[Dependency]:

@@ -90,7 +90,9 @@ class Names(Sources):
         where there is none.
         """
         found = self.lookup(import_path)
-        return found.definition if found else None
+        if not found:
+            return None
+        return found.definition
 
     def lookup(self, import_path: str) -> Found | None:
         """Where "pkg.mod:obj.attr" leads in the repository, a variable included; None where it
@@ -108,7 +110,9 @@ class Names(Sources):
             if attributes:
                 self._record_absence(module_name)
             found = self._follow(import_path.replace(":", "."), 0)
-        return found if found and (found.definition or found.binding) else None
+        if found and (found.definition or found.binding):
+            return found
+        return None
 
     def _record_absence(self, module_name: str) -> None:
         tail = module_name.replace(".", "/")
@@ -128,7 +132,9 @@ class Names(Sources):
     def definition(self, dotted: str) -> Definition | None:
         """The function or class behind a dotted name as `Module.resolve` gives it."""
         found = self.remember(("follow", dotted), lambda: self._follow(dotted, 0))
-        return found.definition if found else None
+        if not found:
+            return None
+        return found.definition
 
     def _follow(self, dotted: str, hops: int) -> Found | None:
         """None where the name leads out of the repository at once."""
@@ -153,7 +159,9 @@ class Names(Sources):
             for b in bound
             if b.kind == "import" and b.target and b.target != ".".join(parts)
         ]
-        return self._follow(targets[0], hops + 1) if targets and hops < _MAX_HOPS else None
+        if targets and hops < _MAX_HOPS:
+            return self._follow(targets[0], hops + 1)
+        return None
 
     def _within(self, module: Module, parts: list[str], hops: int) -> Found | None:
         """Follows attributes from a module on."""
@@ -210,7 +218,9 @@ class Names(Sources):
             if path and path != module.path and not self._imports(path, first)
             else None
         )
-        return ".".join(filter(None, [beside, rest])) if beside else target
+        if beside:
+            return ".".join(filter(None, [beside, rest]))
+        return target
 
     def _imports(self, path: str, name: str) -> bool:
         """`celery.py` that itself imports celery is not what others mean by celery."""
@@ -233,7 +243,9 @@ class Names(Sources):
         if isinstance(value, ast.Constant) and binding.kind != "instance":
             return None
         name = module.resolve(value)
-        return f"{name}()" if name and binding.kind == "instance" else name
+        if name and binding.kind == "instance":
+            return f"{name}()"
+        return name
 
     def _defined(
         self, module: Module, node: FunctionNode | ast.ClassDef, parts: list[str], hops: int
@@ -337,7 +349,9 @@ class Names(Sources):
 
 
 def _call_mark(part: str) -> list[str]:
-    return ["()"] if part.endswith("()") else []
+    if not part.endswith("()"):
+        return []
+    return ["()"]
 
 
 def _is_property(node: FunctionNode) -> bool:
@@ -352,9 +366,13 @@ def _returned(module: Module, node: FunctionNode) -> str | None:
     if node.returns is not None:
         named = isinstance(node.returns, ast.Name | ast.Attribute | ast.Constant)
         found = module.resolve(node.returns) if named else None
-        return f"{found}()" if found else None
+        if not found:
+            return None
+        return f"{found}()"
     returns = [n.value for n in ast.walk(node) if isinstance(n, ast.Return) and n.value is not None]
-    return module.resolve(returns[0]) if len(returns) == 1 else None
+    if len(returns) != 1:
+        return None
+    return module.resolve(returns[0])
 
 
 def _set_on_self(owner: ast.ClassDef, name: str) -> list[Binding]:
@@ -386,4 +404,6 @@ def _is_self(node: ast.expr) -> bool:
 
 def _builtin_bases(name: str) -> tuple[type, ...]:
     found = getattr(builtins, name.partition(".")[2], None)
-    return found.__bases__ if isinstance(found, type) else ()
+    if not isinstance(found, type):
+        return ()
+    return found.__bases__

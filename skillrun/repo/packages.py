@@ -82,4 +82,6 @@ def _runs(scripts: Mapping[str, Any], name: str, depth: int = _DEEP) -> str:
 def _command(manager: str, folder: str, script: str) -> str:
     where = {"npm": "--prefix", "pnpm": "--dir", "yarn": "--cwd", "bun": "--cwd"}[manager]
     run = "" if manager in ("yarn", "pnpm") or (manager == "npm" and script == "test") else "run "
-    return f"{manager} {where} {folder} {run}{script}" if folder else f"{manager} {run}{script}"
+    if folder:
+        return f"{manager} {where} {folder} {run}{script}"
+    return f"{manager} {run}{script}"

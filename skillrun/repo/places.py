@@ -139,7 +139,9 @@ def _in_shown(folder: str) -> bool:
 def _above_packages(folder: str) -> str:
     """A folder without the part of it that is the name of a Java package."""
     root = _PACKAGE_ROOT.match(folder)
-    return root[0] if root else folder
+    if root:
+        return root[0]
+    return folder
 
 
 def _shown(folder: str) -> bool:

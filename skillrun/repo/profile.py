@@ -49,7 +49,9 @@ class Profile:
     @property
     def jobs(self) -> dict[str, Any] | None:
         """The `jobs` section, or None."""
-        return dict(self.data["jobs"]) if isinstance(self.data.get("jobs"), dict) else None
+        if not isinstance(self.data.get("jobs"), dict):
+            return None
+        return dict(self.data["jobs"])
 
     @property
     def required_checks(self) -> tuple[str, ...]:
@@ -65,7 +67,9 @@ class Profile:
     def validation_timeout(self) -> float | None:
         """`quality_bar.validation_timeout` in seconds; None where it is not given."""
         given = self._section("quality_bar").get("validation_timeout")
-        return None if given is None else _seconds(given)
+        if given is None:
+            return None
+        return _seconds(given)
 
     @property
     def package_manager(self) -> str | None:
@@ -80,7 +84,9 @@ class Profile:
 
     def _section(self, name: str) -> Mapping[str, Any]:
         section = self.data.get(name)
-        return section if isinstance(section, dict) else {}
+        if not isinstance(section, dict):
+            return {}
+        return section
 
 
 def load_profile(root: Path) -> Profile | None:
@@ -162,7 +168,9 @@ def _seconds(given: Any) -> float:
     """
     from skillrun.contract.duration import parse_duration
 
-    return parse_duration(given) if isinstance(given, str) else float(given)
+    if isinstance(given, str):
+        return parse_duration(given)
+    return float(given)
 
 
 def contradictions(profile: Profile, survey: Survey) -> list[Finding]:
@@ -267,7 +275,9 @@ def _import_path(name: str) -> str:
 
 def _where(use: FrameworkUse) -> str:
     place = next(iter(use.evidence), None)
-    return f"{place.path}:{place.line}" if place else "in the code"
+    if not place:
+        return "in the code"
+    return f"{place.path}:{place.line}"
 
 
 def profile_fields(survey: Survey, test_command: str | None = None) -> dict[str, Any]:
@@ -294,7 +304,9 @@ def profile_fields(survey: Survey, test_command: str | None = None) -> dict[str,
         "conventions": {"package_manager": survey.package_manager or "unknown"},
     }
     use = survey.use(survey.primary) if survey.primary else None
-    return fields | {"jobs": _jobs(use)} if use else fields
+    if use:
+        return fields | {"jobs": _jobs(use)}
+    return fields
 
 
 def _jobs(use: FrameworkUse) -> dict[str, Any]:
@@ -342,7 +354,9 @@ def _indent(present: str | None) -> int | str:
     found = re.search(r'\n([ \t]+)"', present or "")
     if not found:
         return 2
-    return "\t" if "\t" in found[1] else len(found[1])
+    if "\t" in found[1]:
+        return "\t"
+    return len(found[1])
 
 
 def _replace(root: Path, text: str) -> None:

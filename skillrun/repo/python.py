@@ -129,7 +129,9 @@ class Project(Names):
         that is told.
         """
         name = module.resolve(node.func)
-        return self.owned(module, node, name) if name else None
+        if not name:
+            return None
+        return self.owned(module, node, name)
 
     def owned(self, module: Module, node: ast.AST, name: str) -> str:
         """ "self.helper" as "pkg.mod.Class.helper" where the class has it; otherwise unchanged."""
@@ -138,7 +140,9 @@ class Project(Names):
         if owner is None:
             return name
         found = self._member(self.define(module, owner), rest.split("."), 0)
-        return f"{module.name}.{module.qualname(owner)}.{rest}" if found and found.dotted else name
+        if found and found.dotted:
+            return f"{module.name}.{module.qualname(owner)}.{rest}"
+        return name
 
     def handler(self, module: Module, clause: ast.ExceptHandler) -> Handler:
         """The facts of one `except` clause, with canonical names."""
@@ -289,7 +293,9 @@ def _django_settings(node: ast.AST) -> str | None:
     if pair is None or not all(isinstance(part, ast.Constant) for part in pair):
         return None
     key, value = (part.value for part in pair)  # type: ignore[attr-defined]
-    return value if key == "DJANGO_SETTINGS_MODULE" and isinstance(value, str) else None
+    if key == "DJANGO_SETTINGS_MODULE" and isinstance(value, str):
+        return value
+    return None
 
 
 def _manager(module: Module, node: ast.expr) -> str:

@@ -71,7 +71,9 @@ def _name(decorator: ast.expr, function: str, decorators: tuple[str, ...]) -> st
         return None
     keywords = decorator.keywords if isinstance(decorator, ast.Call) else []
     given = next((one.value for one in keywords if one.arg == "name"), None)
-    return str(given.value) if isinstance(given, ast.Constant) else function
+    if isinstance(given, ast.Constant):
+        return str(given.value)
+    return function
 
 
 def _tox_offers(tree: Tree) -> Iterator[Offer]:

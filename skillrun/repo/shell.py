@@ -244,7 +244,9 @@ def unset_variables(command: str) -> list[str]:
 def folder_after(command: str) -> str:
     """The folder that `cd backend` or `cd backend && npm ci` leaves the following lines in."""
     found = _CHANGES_FOLDER.match(command)
-    return found[1] if found else ""
+    if not found:
+        return ""
+    return found[1]
 
 
 def moved_to(folder: str, command: str) -> str:
@@ -264,7 +266,9 @@ def purpose(command: str) -> str | None:
     rest = without_prefix(cleaned(command))
     if script := _SCRIPT.match(rest) or _SERVICE.match(rest):
         named = named_kind(script[1])
-        return named[0] if named else None
+        if not named:
+            return None
+        return named[0]
     built = re.search(r"-m\s+build\b", command)
     for kind, pattern in _BY_KIND:
         if pattern.match(rest) and (kind != "build" or not rest.startswith("build") or built):

@@ -57,7 +57,9 @@ class Module:
 
     def line_text(self, line: int) -> str:
         """One line of the source, stripped; "" beyond its end. Lines count from 1."""
-        return self.lines[line - 1].strip() if 0 < line <= len(self.lines) else ""
+        if 0 < line <= len(self.lines):
+            return self.lines[line - 1].strip()
+        return ""
 
     @cached_property
     def renamed(self) -> tuple[tuple[str, str], ...]:
@@ -142,10 +144,14 @@ class Module:
             return self._resolve_name(node, seen)
         if isinstance(node, ast.Attribute):
             base = self._resolve(node.value, seen)
-            return f"{base}.{node.attr}" if base else None
+            if not base:
+                return None
+            return f"{base}.{node.attr}"
         if isinstance(node, ast.Call):
             called = self._resolve(node.func, seen)
-            return f"{called}()" if called else None
+            if not called:
+                return None
+            return f"{called}()"
         if isinstance(node, ast.Await):
             return self._resolve(node.value, seen)
         if isinstance(node, ast.Subscript):
@@ -168,7 +174,9 @@ class Module:
                 return self._meaning(word, bound, scope, seen)
         if word in _BUILTINS:
             return f"builtins.{word}"
-        return f"{self.stars[0]}.{word}" if len(self.stars) == 1 else None
+        if len(self.stars) != 1:
+            return None
+        return f"{self.stars[0]}.{word}"
 
     def scopes_around(self, node: ast.AST) -> Iterator[ScopeNode]:
         """The scopes that Python searches for a name used at a node: class bodies only from
@@ -226,7 +234,9 @@ class Module:
             if binding.value is not None:
                 found = self._resolve(binding.value, (*seen, word))
                 if found:
-                    return f"{found}()" if binding.kind == "instance" else found
+                    if binding.kind == "instance":
+                        return f"{found}()"
+                    return found
         return None
 
 
@@ -239,19 +249,19 @@ def _outside_body(function: ast.AST, below: ast.AST) -> bool:
 
 def last_word(node: ast.expr) -> str:
     """The last part of a name or attribute as written; "" for any other expression."""
-    return (
-        node.id
-        if isinstance(node, ast.Name)
-        else node.attr
-        if isinstance(node, ast.Attribute)
-        else ""
-    )
+    if isinstance(node, ast.Name):
+        return node.id
+    if not isinstance(node, ast.Attribute):
+        return ""
+    return node.attr
 
 
 def body_of(scope: ast.AST) -> list[ast.AST]:
     """The statements of a scope, or the one expression of a lambda."""
     body: list[ast.AST] | ast.AST = getattr(scope, "body", [])
-    return body if isinstance(body, list) else [body]
+    if isinstance(body, list):
+        return body
+    return [body]
 
 
 class _Binder(ast.NodeVisitor):
@@ -367,8 +377,12 @@ def _optional_inside(annotation: ast.expr | None) -> ast.expr | None:
     """The class named by an annotation, through `X | None`; None for a container or a union."""
     if isinstance(annotation, ast.BinOp) and isinstance(annotation.op, ast.BitOr):
         sides = [s for s in (annotation.left, annotation.right) if not _is_none(s)]
-        return _optional_inside(sides[0]) if len(sides) == 1 else None
-    return annotation if isinstance(annotation, ast.Name | ast.Attribute | ast.Constant) else None
+        if len(sides) != 1:
+            return None
+        return _optional_inside(sides[0])
+    if not isinstance(annotation, ast.Name | ast.Attribute | ast.Constant):
+        return None
+    return annotation
 
 
 def _is_none(node: ast.expr) -> bool:

@@ -103,7 +103,9 @@ class Survey:
         """
         if name.startswith("framework:"):
             use = self.use(name.partition(":")[2])
-            return (asdict(use), tuple(place.path for place in use.evidence)) if use else (None, ())
+            if use:
+                return (asdict(use), tuple(place.path for place in use.evidence))
+            return (None, ())
         if name == "frameworks":
             return {"primary": self.primary, "ids": [use.id for use in self.frameworks]}, ()
         if name == "commands":
@@ -239,7 +241,9 @@ class _Wanting:
         """
         text = data + os.fsencode(path)
         held = {id(one) for word, ones in self._pairs if word in text for one in ones}
-        return [one for one in self._all if id(one) in held] if held else []
+        if not held:
+            return []
+        return [one for one in self._all if id(one) in held]
 
 
 class _ByName:

@@ -136,7 +136,9 @@ class Tree:
     def size(self, path: str) -> int:
         """Bytes of a listed file; 0 for any other path. Not recorded."""
         seen = self._stats.get(path)
-        return seen.st_size if seen else 0
+        if not seen:
+            return 0
+        return seen.st_size
 
     def read(self, path: str) -> bytes | None:
         """The content of a listed file; None where it is not listed or cannot be read."""
@@ -230,7 +232,9 @@ class Tree:
         """As `peek`, and None for what is too large to be configuration: nobody waits for gigabytes
         of a Makefile.
         """
-        return self.peek(path) if self.size(path) <= SEARCH_LIMIT else None
+        if self.size(path) <= SEARCH_LIMIT:
+            return self.peek(path)
+        return None
 
     def forget(self, path: str) -> None:
         """What was read of a file: skillrun itself has written it since."""
@@ -320,11 +324,9 @@ def _regular(root: Path, name: str, folders: dict[str, bool]) -> os.stat_result 
         seen = os.lstat(f"{root}/{name}")
     except OSError:
         return None
-    return (
-        seen
-        if stat.S_ISREG(seen.st_mode) and _real_folder(root, name.rpartition("/")[0], folders)
-        else None
-    )
+    if stat.S_ISREG(seen.st_mode) and _real_folder(root, name.rpartition("/")[0], folders):
+        return seen
+    return None
 
 
 def _real_folder(root: Path, folder: str, folders: dict[str, bool]) -> bool:
@@ -355,6 +357,8 @@ def _content(root: Path, path: str) -> bytes | None:
     try:
         with os.fdopen(handle, "rb") as file:
             is_file = stat.S_ISREG(os.fstat(handle).st_mode)
-            return file.read() if is_file else None
+            if not is_file:
+                return None
+            return file.read()
     except OSError:
         return None

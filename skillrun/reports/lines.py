@@ -143,7 +143,9 @@ def _state_of_recommendation(item: Mapping[str, Any]) -> str:
         return f"satisfied by {item['satisfied_by']}"
     if item["waived"]:
         return f"waived: {item['waived']}"
-    return "installed" if item["installed"] else "not installed"
+    if item["installed"]:
+        return "installed"
+    return "not installed"
 
 
 def next_lines(actions: list[Mapping[str, Any]]) -> Iterator[Line]:

@@ -100,4 +100,6 @@ def _format_duration(seconds: float) -> str:
 
 
 def _count_of(count: int, what: str) -> str:
-    return f"1 {what}" if count == 1 else f"{count} {what}s"
+    if count == 1:
+        return f"1 {what}"
+    return f"{count} {what}s"

@@ -287,7 +287,9 @@ def watcher_for(*, json: bool) -> Silent:
     """JSON: silent. A terminal that nobody but a person looks at: live. Else plain."""
     if json:
         fd = progress_fd()
-        return Silent() if fd is None else Telling(fd)
+        if fd is None:
+            return Silent()
+        return Telling(fd)
     if at_terminal():
         return Live()
     return Plain()

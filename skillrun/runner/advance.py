@@ -325,7 +325,9 @@ class _Invocation:
     @property
     def results(self) -> dict[str, StageResult]:
         """What the stages have concluded so far."""
-        return self.walk.results if self.walk is not None else {}
+        if self.walk is None:
+            return {}
+        return self.walk.results
 
     def _through_the_stages(self) -> None:
         from skillrun.runner.walk import Walk
@@ -440,7 +442,9 @@ class _Invocation:
         from dataclasses import replace
 
         waiver = self.waivers.get(recommendation.skill)
-        return replace(recommendation, waived=waiver.reason) if waiver else recommendation
+        if waiver:
+            return replace(recommendation, waived=waiver.reason)
+        return recommendation
 
     def _write(
         self,

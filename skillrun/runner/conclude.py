@@ -91,9 +91,9 @@ def check_text(check: Check) -> str:
     questions = ", ".join(
         _one_line(question.text).rstrip(".;,") for question in check.questions
     ).replace("?, ", "? ")
-    return (
-        f"{_one_line(check.text).rstrip(':')}: {questions}" if questions else _one_line(check.text)
-    )
+    if questions:
+        return f"{_one_line(check.text).rstrip(':')}: {questions}"
+    return _one_line(check.text)
 
 
 def _one_line(text: str) -> str:

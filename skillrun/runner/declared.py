@@ -153,7 +153,9 @@ def slug(text: str, taken: set[str], numbers: dict[str, int] | None = None) -> s
 
 
 def _ask_for_inputs(skill: Skill) -> tuple[InputsStage, ...]:
-    return (InputsStage(skill),) if skill.inputs else ()
+    if not skill.inputs:
+        return ()
+    return (InputsStage(skill),)
 
 
 def find_unknown_fields(seen: Measured) -> list[str]:

@@ -64,4 +64,6 @@ def _lines(data: bytes | None) -> list[str]:
         text = (data or b"").decode("utf-8-sig")
     except UnicodeDecodeError:
         return []
-    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n") if text else []
+    if not text:
+        return []
+    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")

@@ -40,7 +40,9 @@ def known_repo(repo_path: Path, ledger: Path) -> str | None:
     except SkillrunError:
         return None
     with Ledger.open(ledger, read_only=True) as opened:
-        return name if opened.runs(repo=name, limit=1) else None
+        if not opened.runs(repo=name, limit=1):
+            return None
+        return name
 
 
 def _as_stored(path: str) -> str:

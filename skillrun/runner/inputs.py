@@ -143,7 +143,9 @@ def _read_committed(target: Target) -> bytes | None:
     if target.spec_name is None or target.repo.head is None:
         return None
     done = run_git(target.repo.root, "cat-file", "blob", f"HEAD:{target.spec_name}")
-    return done.stdout if done.returncode == 0 else None
+    if done.returncode != 0:
+        return None
+    return done.stdout
 
 
 def _check_until(until: str | None, planned: tuple[Planned, ...]) -> None:

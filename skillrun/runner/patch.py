@@ -84,7 +84,9 @@ def _lines(text: str) -> list[str]:
 
 
 def _whole(line: str) -> str:
-    return line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"
+    if line.endswith("\n"):
+        return line
+    return f"{line}\n\\ No newline at end of file\n"
 
 
 def _name(side: str, path: str) -> str:
@@ -97,4 +99,6 @@ def _name(side: str, path: str) -> str:
 
 def _end(name: str) -> str:
     """A tab behind a name with spaces, or it would end at the first."""
-    return f"{name}\t" if " " in name else name
+    if " " in name:
+        return f"{name}\t"
+    return name

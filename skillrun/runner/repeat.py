@@ -94,7 +94,9 @@ def find_settled(seen: Seen) -> dict[str, Any] | None:
             found = _latest_of(ledger, seen)
     except EmptyLedger:
         return None
-    return found[0] if found else None
+    if not found:
+        return None
+    return found[0]
 
 
 def _latest_of(ledger: Ledger, seen: Seen) -> tuple[dict[str, Any], dict[str, Any]] | None:
@@ -184,7 +186,9 @@ def _find_report_event(
     if same_as is None:
         return ended
     found = ledger.events(run_id, type="invocation.ended", after=same_as - 1)
-    return found[0] if found[0]["n"] == same_as else None
+    if found[0]["n"] != same_as:
+        return None
+    return found[0]
 
 
 def _repeated(

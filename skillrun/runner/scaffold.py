@@ -181,9 +181,9 @@ def _block(
 
 
 def _words(finding: dict[str, Any]) -> str:
-    return (
-        f"{finding['message']}: {finding['hint']}" if finding["hint"] else str(finding["message"])
-    )
+    if finding["hint"]:
+        return f"{finding['message']}: {finding['hint']}"
+    return str(finding["message"])
 
 
 def _say(plan: Plan, tell: Tell) -> None:

@@ -102,7 +102,9 @@ def _compute(key: bytes, run_id: str, fields: Mapping[str, Any], data: Mapping[s
 
 def _plain(value: Any) -> Any:
     """A word of an enumeration as it is stored."""
-    return str(value) if isinstance(value, str) else value
+    if isinstance(value, str):
+        return str(value)
+    return value
 
 
 def _key_file() -> Path:
@@ -111,7 +113,9 @@ def _key_file() -> Path:
 
 def _read_key() -> bytes | None:
     key = read_own(_key_file())
-    return key if key is not None and len(key) == _KEY_BYTES else None
+    if key is not None and len(key) == _KEY_BYTES:
+        return key
+    return None
 
 
 def _make_key() -> bytes | None:

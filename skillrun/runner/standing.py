@@ -77,7 +77,9 @@ def explain_unsigned() -> str:
     cause.
     """
     why = explain_key()
-    return NOT_SIGNED if why is None else f"{NOT_SIGNED} ({why})"
+    if why is None:
+        return NOT_SIGNED
+    return f"{NOT_SIGNED} ({why})"
 
 
 def is_believed(run_id: str, ledger: Path) -> bool:
@@ -118,11 +120,9 @@ def _spec_since(report: dict[str, Any], repo_path: Path) -> str | None:
         found = the_only_spec(open_repo(repo_path), spec.folder)
     except Misuse as several:
         return f"{several.message}; run the skill with --spec FILE"
-    return (
-        f"{found.name} was written since this was found; run the skill again"
-        if found is not None
-        else None
-    )
+    if found is None:
+        return None
+    return f"{found.name} was written since this was found; run the skill again"
 
 
 def _case_of(report: dict[str, Any], repo: Repo) -> Case | None:

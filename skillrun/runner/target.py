@@ -74,7 +74,9 @@ class Target:
     @property
     def spec_name(self) -> str | None:
         """The spec's path: relative to the repository where it lies inside."""
-        return shown(self.repo.root, self.spec_file) if self.spec_file else None
+        if not self.spec_file:
+            return None
+        return shown(self.repo.root, self.spec_file)
 
 
 def repo_name(repo: Repo) -> str:
@@ -115,7 +117,9 @@ def the_only_spec(repo: Repo, folder: Path = SPEC_FOLDER) -> Path | None:
         listed = ", ".join(visible(shown(repo.root, path)) for path in found)
         first = visible(shown(repo.root, found[0]))
         raise Misuse(f"several job specs: {listed}", hint=f"name one: --spec {first}")
-    return found[0] if found else None
+    if not found:
+        return None
+    return found[0]
 
 
 def ledger_path(repo: Repo, given: Path | None) -> Path:
@@ -155,7 +159,9 @@ def _profile_ledger(root: Path) -> str | None:
     except (OSError, ValueError):
         return None
     said = profile.get("ledger") if isinstance(profile, dict) else None
-    return said if isinstance(said, str) and said else None
+    if isinstance(said, str) and said:
+        return said
+    return None
 
 
 def own_files(repo: Repo, ledger: Path) -> tuple[str, ...]:

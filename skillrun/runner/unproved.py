@@ -66,7 +66,9 @@ def as_not_read(stage: str, result: StageResult) -> StageResult:
 
 
 def _step(finding: Finding) -> str:
-    return f"{finding.message}; {finding.hint}" if finding.hint else finding.message
+    if finding.hint:
+        return f"{finding.message}; {finding.hint}"
+    return finding.message
 
 
 def is_unproved(result: StageResult) -> bool:

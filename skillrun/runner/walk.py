@@ -112,7 +112,9 @@ class Walk:
 
     @cached_property
     def _prover(self) -> Prover[Any] | None:
-        return self.code.prover() if self.code.prover is not None else None
+        if self.code.prover is None:
+            return None
+        return self.code.prover()
 
     @cached_property
     def _proven(self) -> frozenset[str]:

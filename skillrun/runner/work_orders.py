@@ -158,11 +158,11 @@ def _list_found(findings: list[Mapping[str, Any]]) -> list[str]:
 def _ask_to_repeat(stage: Mapping[str, Any]) -> list[str]:
     """What was found may be over: then the run comes first."""
     changed = ", ".join(stage.get("changed", ())[:3])
-    return (
-        [visible(f"run: {changed} changed since this was found; run it again first", limit=_LONG)]
-        if changed
-        else []
-    )
+    if not changed:
+        return []
+    return [
+        visible(f"run: {changed} changed since this was found; run it again first", limit=_LONG)
+    ]
 
 
 def _quick_way(stage: Mapping[str, Any], report: Mapping[str, Any]) -> list[str]:
@@ -246,7 +246,9 @@ def _check_order(action: Mapping[str, Any]) -> dict[str, Any]:
 def _show_place(finding: Mapping[str, Any]) -> str:
     if not finding["path"]:
         return ""
-    return f"{finding['path']}:{finding['line']}: " if finding["line"] else f"{finding['path']}: "
+    if finding["line"]:
+        return f"{finding['path']}:{finding['line']}: "
+    return f"{finding['path']}: "
 
 
 def _count_characters(order: Mapping[str, Any]) -> int:
@@ -273,7 +275,9 @@ def _cut_texts(value: Any, limit: int) -> Any:
         return visible(value, limit=limit)
     if isinstance(value, Mapping):
         return {key: _cut_texts(part, 2 * limit) for key, part in value.items()}
-    return [_cut_texts(part, limit) for part in value] if isinstance(value, list) else value
+    if isinstance(value, list):
+        return [_cut_texts(part, limit) for part in value]
+    return value
 
 
 _LATER = {

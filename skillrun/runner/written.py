@@ -98,7 +98,7 @@ def settle(ledger: Ledger, path: Path, root: Path) -> None:
 def _read(path: Path) -> dict[str, Any] | None:
     """The note, where it is one."""
     try:
-        note = read_json(path)
+        note: dict[str, Any] = read_json(path)
         name, kind = note["actor"]
         names = [str(one["path"]) for one in note["files"]]
         whole = all(isinstance(text, str) for text in (note["run"], name, kind)) and isinstance(
@@ -107,7 +107,9 @@ def _read(path: Path) -> dict[str, Any] | None:
         inside = all(not Path(one).is_absolute() and ".." not in Path(one).parts for one in names)
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return note if whole and inside else None
+    if whole and inside:
+        return note
+    return None
 
 
 def _file(root: Path, one: dict[str, Any]) -> dict[str, Any]:

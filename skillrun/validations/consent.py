@@ -65,7 +65,9 @@ class Question:
     @property
     def commit(self) -> str:
         """The commit, as a person is told of it."""
-        return f"at commit {self.head[:12]}" if self.head else "before its first commit"
+        if not self.head:
+            return "before its first commit"
+        return f"at commit {self.head[:12]}"
 
 
 class Asked(Protocol):
@@ -114,7 +116,9 @@ class Consent:
             record = _parse_record(json.loads(content), self.identity)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return Record()
-        return record if self.mark.carries(record.token) else Record()
+        if self.mark.carries(record.token):
+            return record
+        return Record()
 
     def covers_head(self) -> bool:
         """Whether somebody allowed what HEAD is, and what is being merged or picked on top of it.

@@ -379,7 +379,9 @@ def _not_found(exit_code: int, output: Output) -> str:
 
 
 def _how(returncode: int) -> str:
-    return _signal_name(-returncode) if returncode < 0 else f"exit {returncode}"
+    if returncode < 0:
+        return _signal_name(-returncode)
+    return f"exit {returncode}"
 
 
 def _signal_name(number: int) -> str:
@@ -392,4 +394,6 @@ def _signal_name(number: int) -> str:
 def _shell_signal(exit_code: int | None) -> str:
     """A shell says 128+n when a program it ran was ended by signal n."""
     known = exit_code is not None and exit_code - 128 in set(signal.Signals)
-    return f" ({_signal_name((exit_code or 0) - 128)})" if known else ""
+    if not known:
+        return ""
+    return f" ({_signal_name((exit_code or 0) - 128)})"

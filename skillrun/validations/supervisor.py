@@ -115,7 +115,9 @@ class Supervisor:
 
     def running(self) -> list[int]:
         """Every descendant; whoever has no child has none."""
-        return descendants(os.getpid()) if self.reap() else []
+        if not self.reap():
+            return []
+        return descendants(os.getpid())
 
     def end_all(self) -> int:
         """SIGTERM, after the grace SIGKILL; how many could not be ended."""

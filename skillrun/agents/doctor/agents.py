@@ -67,11 +67,9 @@ def _agent(agent: Agent, root: Path | None, home: Path) -> Iterator[Check]:
 
 
 def _not_here(agent: Agent) -> str:
-    return (
-        "not on PATH, and nothing installed for it"
-        if agent.PROGRAMS
-        else "nothing installed for them"
-    )
+    if agent.PROGRAMS:
+        return "not on PATH, and nothing installed for it"
+    return "nothing installed for them"
 
 
 def _program(agent: Agent, program: str | None, cwd: Path) -> Check:

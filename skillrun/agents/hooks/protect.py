@@ -137,17 +137,17 @@ def why_not(command: "str | None", paths: "tuple[str, ...]", folder: str) -> "st
         )
         if reason:
             return reason
-    return _about_command(command) if command else None
+    if not command:
+        return None
+    return _about_command(command)
 
 
 def _plain(text: str) -> str:
     """One spelling of a path: some file systems take no notice of case."""
     text = re.sub(r"/(?:\./|/)+", "/", text)
-    return (
-        text.lower()
-        if any(name in text.lower() for name in (".claude", ".codex", ".skillrun", ".github"))
-        else text
-    )
+    if any(name in text.lower() for name in (".claude", ".codex", ".skillrun", ".github")):
+        return text.lower()
+    return text
 
 
 def _named_in(text: str) -> "str | None":
@@ -158,7 +158,9 @@ def _named_in(text: str) -> "str | None":
     if _STATE.search(text):
         return f"the consents of skillrun are kept there: {PEOPLE}"
     hook = next((name for name in HOOK_FILES if name in text), None)
-    return f"{hook} holds the hooks that watch this session: {HOOKS}" if hook else None
+    if not hook:
+        return None
+    return f"{hook} holds the hooks that watch this session: {HOOKS}"
 
 
 def _about_command(command: str) -> "str | None":
@@ -200,7 +202,9 @@ def _about_part(part: str) -> "str | None":
     named = _named_in(bare) or _folder(
         re.sub(r"--?(?:exclude|ignore|e|not -path)[= ]\S+", "", bare)
     )
-    return named if named and not _only_reads(part, words) else None
+    if named and not _only_reads(part, words):
+        return named
+    return None
 
 
 def _about_words(part: str) -> "str | None":
@@ -228,11 +232,9 @@ def _about_words(part: str) -> "str | None":
 def _folder(text: str) -> "str | None":
     """A whole folder that holds protected files."""
     found = _FOLDERS.search(text)
-    return (
-        f"{found[0].strip()} holds skillrun's files or an agent's hooks: {LEDGER}; {HOOKS}"
-        if found
-        else None
-    )
+    if not found:
+        return None
+    return f"{found[0].strip()} holds skillrun's files or an agent's hooks: {LEDGER}; {HOOKS}"
 
 
 def _words(part: str) -> "list[str]":
@@ -266,4 +268,6 @@ def _git_command(words: "list[str]") -> str:
     rest = words[1:]
     while rest and rest[0].startswith("-"):
         rest = rest[2:] if rest[0] in ("-C", "-c") else rest[1:]
-    return rest[0] if rest else ""
+    if not rest:
+        return ""
+    return rest[0]

@@ -92,7 +92,9 @@ def _about(root: "Path", path: "Path", row: "dict[str, Any]") -> "str | None":
     stale = [stage["id"] for stage in report["stages"] if stage["stale"]]
     if report["outcome"] != "success" or stale:
         return _said(report, stale)
-    return None if is_believed(row["run_id"], path) else _said(report, [explain_unsigned()])
+    if is_believed(row["run_id"], path):
+        return None
+    return _said(report, [explain_unsigned()])
 
 
 def _tree_key(root: "Path", path: "Path") -> str:

@@ -210,17 +210,23 @@ def _parts(text: str, at: int, is_object: bool) -> Iterator[Part]:
 
 def _skip(text: str, at: int) -> int:
     match = _SPACE.match(text, at)
-    return match.end() if match else at
+    if match:
+        return match.end()
+    return at
 
 
 def _newline(text: str) -> str:
-    return "\r\n" if "\r\n" in text else "\n"
+    if "\r\n" in text:
+        return "\r\n"
+    return "\n"
 
 
 def _unit(text: str) -> str:
     """One step of indentation, as the file has it."""
     found = _INDENT.search(text)
-    return found[1] if found else "  "
+    if not found:
+        return "  "
+    return found[1]
 
 
 def _indent_at(text: str, at: int) -> str:

@@ -20,7 +20,9 @@ Presence = Literal["same", "other", "none"]
 
 def stored(wanted: Addition) -> Any:
     """The value of an addition as a record keeps it before it is in a file."""
-    return sha256(wanted.value.encode()) if wanted.how == "file" else wanted.value
+    if wanted.how == "file":
+        return sha256(wanted.value.encode())
+    return wanted.value
 
 
 def presence(text: str | None, wanted: Addition) -> Presence:
@@ -30,7 +32,9 @@ def presence(text: str | None, wanted: Addition) -> Presence:
     if text is None:
         return "none"
     if wanted.how == "file":
-        return "same" if text == wanted.value else "other"
+        if text == wanted.value:
+            return "same"
+        return "other"
     document = tomltext.parse(text) if wanted.how == "table" else jsontext.parse(text)
     try:
         found = jsontext.value_at(document, wanted.keys)
@@ -39,7 +43,9 @@ def presence(text: str | None, wanted: Addition) -> Presence:
     if wanted.how == "element":
         return _among(found, wanted.value)
     value = tomltext.parse(wanted.value) if wanted.how == "table" else wanted.value
-    return "same" if wanted.how == "default" or found == value else "other"
+    if wanted.how == "default" or found == value:
+        return "same"
+    return "other"
 
 
 def put_in(text: str | None, wanted: Addition, agents: tuple[str, ...]) -> tuple[str, Entry]:
@@ -65,7 +71,9 @@ def take_out(text: str, entry: Entry, *, created: bool) -> str | None:
     that is unchanged becomes "". Raises Unfit.
     """
     if entry.how == "file":
-        return "" if sha256(text.encode()) == entry.value else None
+        if sha256(text.encode()) == entry.value:
+            return ""
+        return None
     if entry.how == "table":
         return _without_table(text, entry)
     document = jsontext.parse(text)
@@ -76,17 +84,19 @@ def take_out(text: str, entry: Entry, *, created: bool) -> str | None:
     if entry.how == "default":
         others = [value for key, value in document.items() if key != entry.keys[0]]
         needed = created and any(value not in ({}, []) for value in others)
-        return text if needed or found != entry.value else _without(text, entry, None)
+        if needed or found != entry.value:
+            return text
+        return _without(text, entry, None)
     if entry.how == "member":
-        return _without(text, entry, None) if found == entry.value else None
+        if found != entry.value:
+            return None
+        return _without(text, entry, None)
     among = _among(found, entry.value)
-    return (
-        _without(text, entry, found.index(entry.value))
-        if among == "same"
-        else text
-        if among == "none"
-        else None
-    )
+    if among == "same":
+        return _without(text, entry, found.index(entry.value))
+    if among != "none":
+        return None
+    return text
 
 
 def is_empty(text: str, how: str) -> bool:
@@ -120,7 +130,9 @@ def _among(elements: Any, value: Any) -> Presence:
     if value in elements:
         return "same"
     ours = set(_commands(value))
-    return "other" if any(ours & set(_commands(element)) for element in elements) else "none"
+    if any(ours & set(_commands(element)) for element in elements):
+        return "other"
+    return "none"
 
 
 def _commands(value: Any) -> Iterator[str]:

@@ -38,7 +38,9 @@ def take_back(text: str, keys: Sequence[str], added: str) -> str | None:
         return None
     new, before = text.replace(added, ""), parse(text)
     try:
-        return new if _without(before, keys) == parse(new) else None
+        if _without(before, keys) != parse(new):
+            return None
+        return new
     except Unfit:  # what somebody has added behind it cannot stand alone
         return None
 

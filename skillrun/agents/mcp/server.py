@@ -286,7 +286,10 @@ def _refusal(answer: Answer) -> CallToolResult:
 def _client(ctx: Context) -> str:
     """How the client calls itself."""
     params = ctx.session.client_params
-    return params.client_info.name if params is not None else "mcp-client"
+    if params is None:
+        return "mcp-client"
+    name: str = params.client_info.name
+    return name
 
 
 def _repo(repo: str) -> list[str]:
@@ -294,7 +297,9 @@ def _repo(repo: str) -> list[str]:
 
 
 def _option(name: str, value: str | None) -> list[str]:
-    return [] if value is None else [f"{name}={value}"]
+    if value is None:
+        return []
+    return [f"{name}={value}"]
 
 
 def _pairs(name: str, given: dict[str, str] | None) -> list[str]:

@@ -69,7 +69,9 @@ def chosen_format(given: Format | None, json: bool) -> Format:
         raise Misuse(
             f"--json and --format {given}: one of the two", hint="--json is short for --format json"
         )
-    return Format.JSON if json else given or Format.TABLE
+    if json:
+        return Format.JSON
+    return given or Format.TABLE
 
 
 def print_rows(
@@ -160,7 +162,9 @@ def _url(ledger: str | None) -> str | None:
     import os
 
     given = ledger or os.environ.get("SKILLRUN_LEDGER") or ""
-    return given if given.startswith(("postgresql://", "postgres://")) else None
+    if not given.startswith(("postgresql://", "postgres://")):
+        return None
+    return given
 
 
 def checkout(repo: Path) -> Repo | None:

@@ -42,7 +42,9 @@ def detect(repo: Path, write: bool, json: bool) -> int:
         print_json(value)
     else:
         _print(value, root, write, changed)
-    return 0 if found.frameworks else 3
+    if found.frameworks:
+        return 0
+    return 3
 
 
 def _test_command(root: Path, tree: Tree) -> str | None:
@@ -52,7 +54,9 @@ def _test_command(root: Path, tree: Tree) -> str | None:
     from skillrun.skills.job_worker.stages.pytest_command import TESTS, own_pytest_command
 
     has_tests = any(tree.match(glob) for glob in TESTS)
-    return own_pytest_command(root) if has_tests else None
+    if not has_tests:
+        return None
+    return own_pytest_command(root)
 
 
 def _framework(use: Any) -> dict[str, Any]:

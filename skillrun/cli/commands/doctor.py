@@ -36,7 +36,9 @@ def doctor(repo: Path, json: bool) -> int:
         print(
             "what was run: git, --version of the agents' programs, and skillrun's own hook commands"
         )
-    return 1 if problems else 0
+    if problems:
+        return 1
+    return 0
 
 
 def _print(checks: list[Check]) -> None:

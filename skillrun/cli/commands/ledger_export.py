@@ -63,7 +63,9 @@ def _send(source: Source, to: str) -> int:
     sent = send_spans(source, to)
     rejected = f", {sent.rejected} rejected: {sent.why}" if sent.rejected else ""
     print(f"{visible(to)}: {counted(sent.spans, 'span')} sent{rejected}")
-    return 1 if sent.rejected else 0
+    if sent.rejected:
+        return 1
+    return 0
 
 
 def _tables(format: Tables, source: Source, output: Path | None, table: str | None) -> int:

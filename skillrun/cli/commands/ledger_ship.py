@@ -16,7 +16,9 @@ def ship(to: str, repo: Path, ledger: Path | None, json: bool) -> int:
     shipped = ship_ledger(ledger_of(repo, ledger), to)
     if json:
         print_json(asdict(shipped))
-        return 1 if shipped.refused else 0
+        if shipped.refused:
+            return 1
+        return 0
     sent = f"{counted(shipped.events, 'event')} of {counted(shipped.runs, 'run')} sent"
     print(visible(f"{shipped.sink}: {sent}, {shipped.waiting} waiting"))
     for note in shipped.notes:
@@ -28,4 +30,6 @@ def ship(to: str, repo: Path, ledger: Path | None, json: bool) -> int:
             "It is sent again the next time; `skillrun ledger verify` says whether its rows are"
             " whole."
         )
-    return 1 if shipped.refused else 0
+    if shipped.refused:
+        return 1
+    return 0

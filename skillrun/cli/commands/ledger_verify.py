@@ -35,7 +35,9 @@ def verify(
     else:
         for line in _lines(report, name or str(report.path)):
             print(visible(line, 2000))
-    return 0 if good else 1
+    if good:
+        return 0
+    return 1
 
 
 def _lines(report: VerifyReport, name: str) -> Iterator[str]:

@@ -155,7 +155,9 @@ def _options(repo: Path, spec: Path | None, set_: list[str]) -> str:
     words = ["--spec", str(spec)] if spec is not None else []
     words += ["--repo", str(repo)] if repo != Path() else []
     words += [word for pair in set_ for word in ("--set", pair)]
-    return f" {shlex.join(words)}" if words else ""
+    if not words:
+        return ""
+    return f" {shlex.join(words)}"
 
 
 def _show(

@@ -96,7 +96,9 @@ def check_skills(paths: list[Path], json: bool) -> int:
     bad = [f for f in findings if f.severity == "error"]
     if json:
         print_json([asdict(f) for f in findings])
-        return 1 if bad else 0
+        if bad:
+            return 1
+        return 0
     for f in findings:
         place = f"{f.path}:{f.line}" if f.line else f.path
         print(
@@ -104,7 +106,9 @@ def check_skills(paths: list[Path], json: bool) -> int:
             + (f"\n    do: {visible(f.hint)}" if f.hint else "")
         )
     print(f"{len(bad)} errors, {len(findings) - len(bad)} other findings")
-    return 1 if bad else 0
+    if bad:
+        return 1
+    return 0
 
 
 def _root(repo: Path) -> Path | None:

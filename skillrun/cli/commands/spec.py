@@ -32,7 +32,9 @@ def init(repo: Path, set_: list[str], handler: str | None = None) -> int:
     if not set_:
         if not sys.stdin.isatty():
             raise Blocked("nobody is here to answer questions", hint=spec_init_command())
-        return 0 if ask_for_spec(root) else 3
+        if ask_for_spec(root):
+            return 0
+        return 3
     values = values_from(pairs("--set", set_))
     path = write_spec(root, new_spec(values), values)
     _say_written(path)

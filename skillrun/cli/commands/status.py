@@ -117,7 +117,9 @@ def _stale(report: dict[str, Any]) -> list[str]:
 
 def _code(report: dict[str, Any]) -> int:
     code = EXIT_CODES[report["outcome"]]
-    return 1 if code == 0 and _stale(report) else code
+    if code == 0 and _stale(report):
+        return 1
+    return code
 
 
 def _shower() -> Any:

@@ -59,7 +59,9 @@ def _wanted(formats: list[str], outputs: list[Path]) -> list[tuple[str, Path]]:
             raise Misuse(
                 f"--output {path}: not a file in a folder that exists", hint="make the folder first"
             )
-    return list(zip(formats or ["text"], outputs, strict=True)) if outputs else []
+    if not outputs:
+        return []
+    return list(zip(formats or ["text"], outputs, strict=True))
 
 
 class _Spinner(Live):
@@ -76,7 +78,9 @@ class _Spinner(Live):
 
 def _watcher(formats: list[str], *, ci: bool) -> Silent:
     """With --ci nobody is asked; nor is where the document goes to a pipe."""
-    return _Spinner() if not ci and at_terminal() and formats in ([], ["text"]) else Silent()
+    if not ci and at_terminal() and formats in ([], ["text"]):
+        return _Spinner()
+    return Silent()
 
 
 def _write(verification: Verification, wanted: list[tuple[str, Path]], formats: list[str]) -> None:

@@ -119,7 +119,9 @@ def _say_what_is_compared(repo: str | None) -> str:
 
 
 def _say_default(param: Param) -> str:
-    return f" (else {param.default})" if param.default else ""
+    if not param.default:
+        return ""
+    return f" (else {param.default})"
 
 
 def _with_defaults(query: NamedQuery) -> str:

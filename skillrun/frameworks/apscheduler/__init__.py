@@ -58,7 +58,11 @@ def find_registration(project: Project, use: FrameworkUse, handler: Definition) 
     from skillrun.frameworks.common.callables.callers import is_nested, own_place
 
     first = next((job for job in find_jobs(project, handler) if not job.in_tests), None)
-    return first.place if first else None if is_nested(handler) else own_place(handler)
+    if first:
+        return first.place
+    if is_nested(handler):
+        return None
+    return own_place(handler)
 
 
 def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Policy:

@@ -79,4 +79,6 @@ def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Pol
 def _recorded(project: Project) -> Place | None:
     listener = find_hooks(project).get("failed")
     record = first_record(project, listener.node.body, listener.module) if listener else None
-    return place_of(listener.module, record) if listener and record is not None else None
+    if listener and record is not None:
+        return place_of(listener.module, record)
+    return None

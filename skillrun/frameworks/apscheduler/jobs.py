@@ -68,9 +68,13 @@ class Scheduled:
         if node is None:
             return None
         if isinstance(node, ast.Constant):
-            return str(node.value) if node.value is not None else None
+            if node.value is None:
+                return None
+            return str(node.value)
         word = last_word(node.func) if isinstance(node, ast.Call) else ""
-        return "CronTrigger" if word == "from_crontab" else word or "?"
+        if word == "from_crontab":
+            return "CronTrigger"
+        return word or "?"
 
     @property
     def scheduled(self) -> bool:
@@ -83,7 +87,9 @@ class Scheduled:
         if named is not None or name != "trigger":
             return named
         position = {"scheduled_job": 0, "task": 0}.get(self.method, 1)
-        return self.call.args[position] if position < len(self.call.args) else None
+        if position < len(self.call.args):
+            return self.call.args[position]
+        return None
 
     @property
     def spread(self) -> bool:
@@ -146,7 +152,9 @@ def _adding(module: Module, node: ast.AST) -> ast.Call | None:
                 *above.args[:1],
                 *(keyword for keyword in above.keywords if keyword.arg == "func"),
             ]
-            return above if below in passed else None
+            if below not in passed:
+                return None
+            return above
         if not isinstance(above, ast.Call | ast.Lambda | ast.keyword):
             return None
         below = above
@@ -216,7 +224,9 @@ def _the_scheduler(project: Project) -> Scheduler | None:
         for node in ast.walk(module.tree):
             if isinstance(node, ast.Call) and _makes_scheduler(project, module, node):
                 made.append((module, node))
-    return _read_scheduler(project, *made[0]) if len(made) == 1 else None
+    if len(made) != 1:
+        return None
+    return _read_scheduler(project, *made[0])
 
 
 def _makes_scheduler(project: Project, module: Module, node: ast.Call) -> bool:

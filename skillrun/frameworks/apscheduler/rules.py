@@ -125,7 +125,9 @@ def _web_place(job: Job, module: Module, call: ast.Call) -> str | None:
         job.project.define(module, owner).dotted
     )
     guarded = any(isinstance(n, ast.If) for n in ast.walk(function))
-    return "in AppConfig.ready" if is_config and function.name == "ready" and not guarded else None
+    if is_config and function.name == "ready" and not guarded:
+        return "in AppConfig.ready"
+    return None
 
 
 def _workers(job: Job, module: Module) -> tuple[Place, int] | None:

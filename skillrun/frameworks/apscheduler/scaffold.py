@@ -51,7 +51,9 @@ def _decorator(project: Project, facts: Facts) -> str:
     if found is None or found.module is None or not isinstance(made, ast.Call):
         return "scheduled_job"
     origin = project.origin(found.module.resolve(made.func) or "")
-    return "task" if origin.startswith("flask_apscheduler") else "scheduled_job"
+    if origin.startswith("flask_apscheduler"):
+        return "task"
+    return "scheduled_job"
 
 
 def problems(facts: Facts) -> Iterator[str]:
@@ -68,7 +70,9 @@ def problems(facts: Facts) -> Iterator[str]:
 
 def runs_need(facts: Facts, *, case: bool) -> list[Symbol | str]:
     """What the tests import beside the handler."""
-    return [] if case else [facts.facts["tick"]]
+    if case:
+        return []
+    return [facts.facts["tick"]]
 
 
 def pieces(facts: Facts, render: Render) -> list[Piece]:

@@ -49,7 +49,9 @@ def recogniser() -> Recogniser:
 def find_handler(project: Project, use: FrameworkUse, handler: str) -> Definition | None:
     """The function behind an import path; arq runs whatever its settings list."""
     found = project.find(handler)
-    return None if found is None or found.is_class else found
+    if found is None or found.is_class:
+        return None
+    return found
 
 
 def find_registration(project: Project, use: FrameworkUse, handler: Definition) -> Place | None:

@@ -26,7 +26,9 @@ def crontab(trigger: str, schedule: str | None, every_s: float | None) -> list[s
         every = every_s or 60.0
         if every < 60:
             divides = every.is_integer() and 60 % every == 0
-            return [f"second={_written(list(range(0, 60, int(every))))}"] if divides else None
+            if not divides:
+                return None
+            return [f"second={_written(list(range(0, 60, int(every))))}"]
     fields = every_fields(every_s or 60.0) if trigger == "poller" else read_fields(schedule or "")
     if fields is None or (trigger == "cron" and both_days(fields)):
         return None

@@ -54,7 +54,9 @@ def keep_result_s(project: Project, entry: Entry) -> Any:
     ever.
     """
     if entry.kind == "cron" and not entry.options.keys() & {"keep_result", "keep_result_forever"}:
-        return UNKNOWN if entry.unread else 0.0
+        if not entry.unread:
+            return 0.0
+        return UNKNOWN
     forever = entry.option("keep_result_forever")
     if forever is not None and project.literal(*forever) is True:
         return float("inf")
@@ -63,9 +65,13 @@ def keep_result_s(project: Project, entry: Entry) -> Any:
 
 def _value(project: Project, entry: Entry, found: Found | None, default: float) -> Any:
     if found is None:
-        return UNKNOWN if entry.unread else default
+        if entry.unread:
+            return UNKNOWN
+        return default
     value = project.literal(*found)
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else UNKNOWN
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value
+    return UNKNOWN
 
 
 def retries_on(project: Project, entry: Entry) -> bool:
@@ -82,7 +88,9 @@ def counted(paths: tuple[Path, ...]) -> tuple[Path, ...]:
 def _uncapped(backoff: Backoff, attempts: int) -> Backoff:
     """`(5, 15, 45)[job_try - 1]` ends with its list: that is no cap."""
     last = backoff.base_s * backoff.factor ** max(attempts - 2, 0)
-    return replace(backoff, cap_s=None) if backoff.cap_s == last else backoff
+    if backoff.cap_s == last:
+        return replace(backoff, cap_s=None)
+    return backoff
 
 
 @dataclass
@@ -180,7 +188,9 @@ class _Reader:
         if unread is not None or len(set(read)) > 1:
             self.unknown["backoff"] = (unread or paths[-1]).place
             return Backoff("none")
-        return _uncapped(read[0], attempts) if read else Backoff("none")
+        if read:
+            return _uncapped(read[0], attempts)
+        return Backoff("none")
 
     def _spared(self) -> tuple[str, ...]:
         """Exceptions that a clause takes without a Retry."""

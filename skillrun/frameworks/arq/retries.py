@@ -100,7 +100,9 @@ def _backoff(tries: JobTry, call: Call) -> Backoff | None:
     node = call.argument(0, "defer")
     if node is None:
         spread = any(keyword.arg is None for keyword in call.node.keywords)
-        return None if spread else Backoff("none")
+        if spread:
+            return None
+        return Backoff("none")
     if isinstance(node, ast.Constant) and not node.value:
         return Backoff("none")
     return tries.backoff(node, call.module)

@@ -161,7 +161,9 @@ def broker_needs(facts: Facts) -> tuple[Symbol | str, ...] | None:
 
 def _by_name(symbol: Symbol | str) -> Symbol | str:
     """Imported by its name, not through its module."""
-    return Symbol(symbol.module, symbol.name) if isinstance(symbol, Symbol) else symbol
+    if isinstance(symbol, Symbol):
+        return Symbol(symbol.module, symbol.name)
+    return symbol
 
 
 def pieces(facts: Facts, render: Render) -> list[Piece]:

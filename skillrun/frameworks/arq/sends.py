@@ -94,7 +94,9 @@ def _read_send(project: Project, named: NamedCall, handler: Definition) -> Send:
 def find_parameters(job: Job) -> ast.arguments | None:
     """What a sender gives: `ctx` comes from arq."""
     taken = read_parameters(job.handler, decorators=0)
-    return drop_first(taken) if taken is not None else None
+    if taken is None:
+        return None
+    return drop_first(taken)
 
 
 def publishes_another(job: Job, call: Call) -> bool:

@@ -45,7 +45,9 @@ def find_schedule(project: Project, facts: Facts) -> Schedule | None:
             if target is not None and "test" not in module.path:
                 return Schedule(module.path, target)
     app = facts.app
-    return Schedule(app.path, f"{app.name}.conf.beat_schedule") if app is not None else None
+    if app is None:
+        return None
+    return Schedule(app.path, f"{app.name}.conf.beat_schedule")
 
 
 def _targets(module: Module, word: str) -> Iterator[str]:
@@ -91,4 +93,6 @@ def _when(facts: Facts) -> str:
 
 
 def _imports(facts: Facts) -> tuple[str, ...]:
-    return ("from celery.schedules import crontab",) if facts.schedule is not None else ()
+    if facts.schedule is None:
+        return ()
+    return ("from celery.schedules import crontab",)

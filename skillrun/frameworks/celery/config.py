@@ -82,14 +82,18 @@ class Config:
     def value(self, name: str, default: Any = None) -> Any:
         """The value of a setting; an `Unknown` counts as a value."""
         found = self.settings.get(name)
-        return found.value if found else default
+        if found:
+            return found.value
+        return default
 
 
 def app_module(project: Project, use: FrameworkUse) -> tuple[Module, str] | None:
     """The module and the name of the app object in "path:object"; None where it is not known."""
     path, _, name = (use.app or "").rpartition(":")
     module = project.module(path) if path else None
-    return (module, name) if module else None
+    if not module:
+        return None
+    return (module, name)
 
 
 def is_app(project: Project, use: FrameworkUse, name: str | None) -> bool:
@@ -180,7 +184,9 @@ class _Reader:
             position : position + 1
         ]
         value = self.project.literal(given[0], module) if given else None
-        return value if is_known(value) else None
+        if not is_known(value):
+            return None
+        return value
 
     def _on_app(self, node: ast.Call, module: Module) -> bool:
         if not isinstance(node.func, ast.Attribute):
@@ -437,12 +443,16 @@ def broker_transport(config: Config, use: FrameworkUse) -> str | None:
     if scheme in _TRANSPORTS:
         return _TRANSPORTS[scheme]
     if scheme.startswith(_OTHER_TRANSPORTS) or scheme in ("rabbitmq",):
-        return "amqp" if "amqp" in scheme or scheme in ("rabbitmq", "librabbitmq") else scheme
+        if "amqp" in scheme or scheme in ("rabbitmq", "librabbitmq"):
+            return "amqp"
+        return scheme
     return scheme or None
 
 
 def _method(node: ast.Call) -> str:
-    return node.func.attr if isinstance(node.func, ast.Attribute) else ""
+    if not isinstance(node.func, ast.Attribute):
+        return ""
+    return node.func.attr
 
 
 def _is_none(node: ast.expr) -> bool:

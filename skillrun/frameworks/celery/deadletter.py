@@ -148,7 +148,9 @@ def _given_up(node: ast.If) -> list[ast.stmt]:
         return []
     if isinstance(test.ops[0], ast.GtE | ast.Gt | ast.Eq):
         return node.body
-    return node.orelse if isinstance(test.ops[0], ast.Lt | ast.LtE) else []
+    if not isinstance(test.ops[0], ast.Lt | ast.LtE):
+        return []
+    return node.orelse
 
 
 def _is_retries(node: ast.expr) -> bool:

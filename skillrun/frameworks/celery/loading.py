@@ -76,4 +76,6 @@ def _in_call(app: Module) -> tuple[str, str] | None:
     calls = [node for node in ast.walk(app.tree) if isinstance(node, ast.Call)]
     made = [call for call in calls if ast.unparse(call.func).rpartition(".")[2] == "Celery"]
     spread = any(keyword.arg is None for call in made for keyword in call.keywords)
-    return (app.path, CALL) if len(made) == 1 and not spread else None
+    if len(made) == 1 and not spread:
+        return (app.path, CALL)
+    return None

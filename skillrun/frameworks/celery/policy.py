@@ -104,7 +104,9 @@ def _backoff(
             unknown["backoff"] = path.backoff_place or path.place
     readable = [path for path in retries.paths if path.backoff is not None]
     if not readable:
-        return Backoff("fixed", 180.0) if "backoff" not in unknown else _NO_BACKOFF
+        if "backoff" not in unknown:
+            return Backoff("fixed", 180.0)
+        return _NO_BACKOFF
     slowest = max(readable, key=_last_wait)
     sources["backoff"] = slowest.backoff_place
     return slowest.backoff or _NO_BACKOFF
@@ -112,7 +114,9 @@ def _backoff(
 
 def _last_wait(path: Path) -> float:
     retries = path.max_retries if isinstance(path.max_retries, int) else 10
-    return sum(path.backoff.delays(min(max(retries, 1), 50))) if path.backoff else 0.0
+    if not path.backoff:
+        return 0.0
+    return sum(path.backoff.delays(min(max(retries, 1), 50)))
 
 
 def _option(
@@ -124,7 +128,9 @@ def _option(
     if is_known(value):
         return value
     unknown[key] = task.place(name) or _fallback(task)
-    return value.default if value.default is not None else default
+    if value.default is not None:
+        return value.default
+    return default
 
 
 def _fallback(task: Task) -> Place:
@@ -132,7 +138,9 @@ def _fallback(task: Task) -> Place:
 
 
 def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
+    if not isinstance(value, int | float):
+        return None
+    return float(value)
 
 
 def _import_paths(project: Project, names: list[str]) -> tuple[str, ...]:

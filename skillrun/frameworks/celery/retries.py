@@ -53,7 +53,9 @@ class Retries:
     def spared(self) -> tuple[str, ...]:
         """Exceptions that no way retries although a base class of theirs may be named."""
         every = [set(path.spared) for path in self.paths]
-        return tuple(sorted(set.intersection(*every))) if every else ()
+        if not every:
+            return ()
+        return tuple(sorted(set.intersection(*every)))
 
     def of(self, project: Project, exception: str) -> tuple[Path, ...]:
         """The ways on which an exception is retried."""
@@ -128,7 +130,9 @@ class _Reader:
 
     def _retry_kwargs(self) -> dict[str, Any]:
         value = self.task.option("retry_kwargs")
-        return value if isinstance(value, dict) else {}
+        if not isinstance(value, dict):
+            return {}
+        return value
 
     def _automatic_backoff(self, arguments: dict[str, Any]) -> tuple[Backoff | None, Place | None]:
         """celery/app/autoretry.py: the factor is int(max(1.0, float(retry_backoff))), the wait

@@ -82,7 +82,9 @@ def problems(facts: Facts) -> Iterator[str]:
 def runs_need(facts: Facts, *, case: bool) -> tuple[Symbol | str, ...]:
     """A task runs itself; what a clock starts is tried in its module."""
     ticks = facts.trigger != "event" and not case
-    return (Symbol(facts.module, facts.name, path=facts.path),) if ticks else ()
+    if not ticks:
+        return ()
+    return (Symbol(facts.module, facts.name, path=facts.path),)
 
 
 def broker_needs(facts: Facts) -> tuple[Symbol | str, ...]:

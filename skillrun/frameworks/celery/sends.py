@@ -260,10 +260,14 @@ def _entry_name(module: Module, entry: ast.Dict) -> str:
     above = next(module.parents(entry), None)
     if isinstance(above, ast.Dict):
         key = above.keys[above.values.index(entry)]
-        return str(key.value) if isinstance(key, ast.Constant) else "..."
+        if not isinstance(key, ast.Constant):
+            return "..."
+        return str(key.value)
     if isinstance(above, ast.Assign) and isinstance(above.targets[0], ast.Subscript):
         key = above.targets[0].slice
-        return str(key.value) if isinstance(key, ast.Constant) else "..."
+        if not isinstance(key, ast.Constant):
+            return "..."
+        return str(key.value)
     return "..."
 
 
@@ -293,7 +297,9 @@ def _send(kind: str, module: Module, node: ast.AST, how: str) -> Send:
 
 
 def _quoted(node: ast.expr) -> str:
-    return repr(node.value) if isinstance(node, ast.Constant) else ast.unparse(node)
+    if isinstance(node, ast.Constant):
+        return repr(node.value)
+    return ast.unparse(node)
 
 
 def find_parameters(job: Job) -> ast.arguments | None:
@@ -305,7 +311,9 @@ def find_parameters(job: Job) -> ast.arguments | None:
     decorated = not job.handler.is_class and len(node.decorator_list) > 1
     if decorated or task.options.get("typing") is not None:
         return None
-    return drop_first(node.args) if task.self_name is not None else node.args
+    if task.self_name is not None:
+        return drop_first(node.args)
+    return node.args
 
 
 def publishes_another(job: Job, call: Call) -> bool:

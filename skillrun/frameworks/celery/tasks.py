@@ -109,12 +109,16 @@ class Task:
     def option(self, name: str) -> Any:
         """The effective value; Celery's default where nothing sets it."""
         found = self.options.get(name)
-        return found.value if found else DEFAULTS.get(name)
+        if found:
+            return found.value
+        return DEFAULTS.get(name)
 
     def place(self, name: str) -> Place | None:
         """Where an option is written; None for Celery's default."""
         found = self.options.get(name)
-        return found.place if found else None
+        if not found:
+            return None
+        return found.place
 
     @property
     def self_name(self) -> str | None:
@@ -122,7 +126,9 @@ class Task:
         node = run_node(self.handler)
         bound = self.handler.is_class or self.option("bind") is True
         first = [*node.args.posonlyargs, *node.args.args][:1] if node is not None else []
-        return first[0].arg if bound and first else None
+        if bound and first:
+            return first[0].arg
+        return None
 
 
 def run_node(handler: Definition) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
@@ -169,7 +175,9 @@ def _registered_argument(
     argument = call.args[0] if is_maker and call.args else None
     inner = argument.func if isinstance(argument, ast.Call) else argument
     name = module.resolve(inner) if inner is not None else None
-    return project.definition(name) if name else None
+    if not name:
+        return None
+    return project.definition(name)
 
 
 def is_task_decorator(project: Project, use: FrameworkUse, node: ast.expr, module: Module) -> bool:
@@ -208,7 +216,9 @@ def names_of(task: Task) -> tuple[str, ...]:
     it.
     """
     given = task.option("name")
-    return (given,) if isinstance(given, str) else (task.handler.dotted,)
+    if isinstance(given, str):
+        return (given,)
+    return (task.handler.dotted,)
 
 
 class _Reader:

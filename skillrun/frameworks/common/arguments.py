@@ -124,7 +124,9 @@ def find_mismatch(taken: ast.arguments, given: Arguments) -> str | None:
         if default is None:
             needed.append(name)
     missing = [name for name in needed if name not in given.named]
-    return f"{', '.join(missing)} is missing" if missing else None
+    if not missing:
+        return None
+    return f"{', '.join(missing)} is missing"
 
 
 def is_injected(project: Project, module: Module, arg: ast.arg, default: ast.expr | None) -> bool:

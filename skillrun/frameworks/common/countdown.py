@@ -60,7 +60,9 @@ class Countdown:
             first, later = (self._number(node, module, retries, {}, 0) for retries in (0, 7))
         except (_Unreadable, ArithmeticError, ValueError, TypeError):
             return None
-        return first if first == later else None
+        if first != later:
+            return None
+        return first
 
     def is_retries(self, node: ast.expr) -> bool:
         """The number of retries so far. Celery's `<task>.request.retries`; another library's is a
@@ -133,11 +135,17 @@ class Countdown:
         self.random = True
         method = name.rpartition(".")[2]
         if method == "random":
-            return 1.0 if self._largest else 0.0
+            if self._largest:
+                return 1.0
+            return 0.0
         if method in ("uniform", "randint") and len(arguments) == 2:
-            return arguments[1] if self._largest else arguments[0]
+            if self._largest:
+                return arguments[1]
+            return arguments[0]
         if method in ("randrange", "randbelow") and arguments:
-            return arguments[-1] if self._largest else 0.0
+            if not self._largest:
+                return 0.0
+            return arguments[-1]
         raise _Unreadable
 
     def _celery_backoff(
@@ -245,7 +253,9 @@ def _only_return(found: Definition) -> ast.expr | None:
         isinstance(n, ast.If | ast.For | ast.While | ast.Try | ast.Yield)
         for n in ast.walk(found.node)
     )
-    return returns[0].value if len(returns) == 1 and not branches else None
+    if len(returns) == 1 and not branches:
+        return returns[0].value
+    return None
 
 
 def _defaults(found: Definition) -> list[tuple[str, ast.expr]]:

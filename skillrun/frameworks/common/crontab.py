@@ -62,7 +62,9 @@ def every_fields(seconds: float) -> dict[str, str] | None:
     if minutes * 60 != seconds or not minutes:
         return None
     if minutes < 60:
-        return {"minute": f"*/{minutes}" if minutes > 1 else "*"} if 60 % minutes == 0 else None
+        if 60 % minutes != 0:
+            return None
+        return {"minute": f"*/{minutes}" if minutes > 1 else "*"}
     hours = minutes // 60
     if hours * 60 != minutes or hours > 24 or 24 % hours:
         return None
@@ -106,7 +108,9 @@ def _number(name: str, word: str) -> int | None:
     words = {"month": _MONTHS, "day_of_week": DAYS}.get(name, ())
     if word in words:
         return words.index(word) + _RANGES[name][0]
-    return int(word) if word.isdecimal() else None
+    if not word.isdecimal():
+        return None
+    return int(word)
 
 
 def _written(numbers: list[int]) -> str:

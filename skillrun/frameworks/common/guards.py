@@ -44,4 +44,6 @@ def count_let_through(
     op = test.ops[0]
     if isinstance(op, ast.Lt | ast.NotEq if holds else ast.GtE | ast.Eq):
         return test.comparators[0], 0
-    return (test.comparators[0], 1) if isinstance(op, ast.LtE if holds else ast.Gt) else None
+    if not isinstance(op, ast.LtE if holds else ast.Gt):
+        return None
+    return (test.comparators[0], 1)

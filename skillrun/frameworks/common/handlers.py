@@ -21,7 +21,9 @@ def longest_wait(retries: Retries, before: str) -> str:
     # As formatters write it.
     power = f"**{before}" if re.fullmatch(r"[\w.]+", before) else f" ** ({before})"
     grown = f"{base} * {seconds(retries.factor)}{power}"
-    return grown if retries.cap_s is None else f"min({seconds(retries.cap_s)}, {grown})"
+    if retries.cap_s is None:
+        return grown
+    return f"min({seconds(retries.cap_s)}, {grown})"
 
 
 def published(facts: Facts) -> dict[str, Any]:

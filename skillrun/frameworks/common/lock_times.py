@@ -58,4 +58,6 @@ def _lock_ttl(job: Job, call: Call) -> float | None:
         value = px / 1000 if isinstance(px, int) else literal(call.argument(2, "ex"), call.module)
     else:
         return None
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    return None

@@ -132,7 +132,9 @@ def _sql(job: Job, call: Call) -> str:
     ):
         return ""
     value = job.project.literal(call.node.args[0], call.module) if call.node.args else None
-    return value if isinstance(value, str) else ""
+    if not isinstance(value, str):
+        return ""
+    return value
 
 
 def _table_unique(job: Job, table: str) -> bool | None:
@@ -209,7 +211,9 @@ def _word(node: ast.AST) -> str:
         return node.arg or ""
     if isinstance(node, ast.Attribute):
         return node.attr
-    return node.id if isinstance(node, ast.Name) else ""
+    if not isinstance(node, ast.Name):
+        return ""
+    return node.id
 
 
 def _in_lock(job: Job, call: Call) -> bool:

@@ -33,7 +33,9 @@ def import_path(project: Project, name: str) -> str:
     if definition is not None:
         return definition.import_path
     module, _, attribute = name.rpartition(".")
-    return f"{module}:{attribute}" if module else name
+    if module:
+        return f"{module}:{attribute}"
+    return name
 
 
 def options_of(
@@ -84,7 +86,9 @@ def held_value(project: Project, node: ast.expr, module: Module) -> tuple[ast.ex
         and value is not None
         and _bound_once(found.module, value)
     )
-    return (value, found.module) if once and found and found.module and value is not None else None
+    if once and found and found.module and value is not None:
+        return (value, found.module)
+    return None
 
 
 def _bound_once(module: Module, value: ast.expr) -> bool:

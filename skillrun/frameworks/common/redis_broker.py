@@ -95,7 +95,9 @@ class RedisBroker:
             self.redis.pipeline(("ZINCRBY", key, older, member) for member in members)
 
     def count_dead(self) -> int | None:
-        return None if self.DEAD is None else self.count_members(self.DEAD, *_SIZES)
+        if self.DEAD is None:
+            return None
+        return self.count_members(self.DEAD, *_SIZES)
 
     def stop(self) -> None:
         self.redis.close()

@@ -46,7 +46,9 @@ def find_given_arguments(job: Job, sender: Sender) -> Iterator[tuple[Send, Call,
 
 def name_send(send: Send, call: Call) -> str:
     """`.delay(...)`; what is sent by calling it has its own name alone."""
-    return send.how if "(" in send.how else f"{ast.unparse(call.node.func)}(...)"
+    if "(" in send.how:
+        return send.how
+    return f"{ast.unparse(call.node.func)}(...)"
 
 
 def publish_in_transaction(job: Job, sender: Sender) -> Iterator[Finding]:
@@ -107,7 +109,9 @@ def _name_no_json(job: Job, sender: Sender, module: Module, node: ast.expr) -> s
     if not isinstance(node, ast.Call):
         return None
     name = job.project.origin(module.resolve(node.func) or "")
-    return f"no JSON ({name.rpartition('.')[0]})" if name in sender.not_json else None
+    if name not in sender.not_json:
+        return None
+    return f"no JSON ({name.rpartition('.')[0]})"
 
 
 def _judge_carrying(sender: Sender, serializer: str) -> tuple[Severity, str]:

@@ -78,7 +78,9 @@ def find_function(project: Project, send: Send) -> Definition | None:
     if send.call is None:
         return None
     node = send.call.module.function_of(send.call.node)
-    return project.define(send.call.module, node) if node is not None else None
+    if node is None:
+        return None
+    return project.define(send.call.module, node)
 
 
 def hold_options(

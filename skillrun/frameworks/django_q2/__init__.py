@@ -54,7 +54,9 @@ def recogniser() -> Recogniser:
 def find_handler(project: Project, use: FrameworkUse, handler: str) -> Definition | None:
     """The function behind an import path: Django Q2 runs whatever can be imported."""
     found = project.find(handler)
-    return None if found is None or found.is_class else found
+    if found is None or found.is_class:
+        return None
+    return found
 
 
 def find_registration(project: Project, use: FrameworkUse, handler: Definition) -> Place | None:
@@ -64,7 +66,9 @@ def find_registration(project: Project, use: FrameworkUse, handler: Definition) 
     from skillrun.frameworks.common.reading import place_of
 
     inner = handler.module.function_of(handler.node) is not None
-    return None if inner else place_of(handler.module, handler.node)
+    if inner:
+        return None
+    return place_of(handler.module, handler.node)
 
 
 def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Policy:

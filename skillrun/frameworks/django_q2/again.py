@@ -119,7 +119,9 @@ def _backoff(counted: _Counted, send: Send) -> Backoff | None:
     if not isinstance(node, ast.BinOp) or not isinstance(node.op, ast.Add):
         return None
     waits = [side for side in (node.left, node.right) if not _is_now(side)]
-    return counted.backoff(waits[0], module) if len(waits) == 1 else None
+    if len(waits) != 1:
+        return None
+    return counted.backoff(waits[0], module)
 
 
 def _is_now(node: ast.expr) -> bool:

@@ -47,4 +47,6 @@ class DjangoQ2Broker(SqliteBroker):
         self.change_rows(f"update {_QUEUED} set lock = '{_PAST}'")
 
     def count_dead(self) -> int | None:
-        return self.count_rows("django_q_task", "success = 0") if self.counts else None
+        if not self.counts:
+            return None
+        return self.count_rows("django_q_task", "success = 0")

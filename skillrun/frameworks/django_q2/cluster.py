@@ -51,12 +51,16 @@ class Cluster:
         found = self.options.get(name)
         if found is not None:
             return found.value
-        return UNKNOWN if self.unread else DEFAULTS.get(name)
+        if self.unread:
+            return UNKNOWN
+        return DEFAULTS.get(name)
 
     def source(self, name: str) -> Place | None:
         """Where it is written; None for a default."""
         found = self.options.get(name)
-        return found.place if found else self.unread
+        if found:
+            return found.place
+        return self.unread
 
     @property
     def broker(self) -> str:
@@ -66,7 +70,9 @@ class Cluster:
         for name in ("orm", "mongo"):
             if name in self.options:
                 return name
-        return "" if self.unread or self.place is None else "redis"
+        if self.unread or self.place is None:
+            return ""
+        return "redis"
 
 
 def read_cluster(project: Project, use: FrameworkUse) -> Cluster:

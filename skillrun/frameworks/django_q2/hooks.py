@@ -77,7 +77,9 @@ def _asks_success(test: ast.expr) -> bool | None:
     """True for `task.success`, False where it must not be; None for any other question."""
     if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
         inner = _asks_success(test.operand)
-        return None if inner is None else not inner
+        if inner is None:
+            return None
+        return not inner
     if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And):
         return next(
             (found for part in test.values if (found := _asks_success(part)) is not None), None
@@ -88,7 +90,9 @@ def _asks_success(test: ast.expr) -> bool | None:
         and isinstance(test.slice, ast.Constant)
         and test.slice.value == "success"
     )
-    return True if named or keyed else None
+    if named or keyed:
+        return True
+    return None
 
 
 def _function(project: Project, node: ast.expr, module: Module) -> Definition | None:
@@ -96,7 +100,9 @@ def _function(project: Project, node: ast.expr, module: Module) -> Definition | 
     text = project.literal(node, module)
     found = project.definition(name) if name else None
     found = project.definition(text) if found is None and isinstance(text, str) else found
-    return None if found is None or found.is_class else found
+    if found is None or found.is_class:
+        return None
+    return found
 
 
 def _receivers(project: Project, signals: tuple[str, ...]) -> Iterator[Definition]:
@@ -124,7 +130,9 @@ def _received(project: Project, module: Module, node: ast.AST, signal: str) -> D
     ):
         return None
     heard = bool(node.args) and _is(project, module, node.func.value, signal)
-    return _function(project, node.args[0], module) if heard else None
+    if not heard:
+        return None
+    return _function(project, node.args[0], module)
 
 
 def _is(project: Project, module: Module, node: ast.expr, signal: str) -> bool:

@@ -40,7 +40,9 @@ def send_value(
 ) -> Any:
     """An option of a send, else Q_CLUSTER's `default`; an `Unknown` where it cannot be read."""
     found = send.options.get(name) if send is not None and send.via == ASYNC_TASK else None
-    return project.literal(*found) if found is not None else cluster.value(default)
+    if found is not None:
+        return project.literal(*found)
+    return cluster.value(default)
 
 
 def ends_at_failure(project: Project, cluster: Cluster, send: Send | None) -> Any:
@@ -124,7 +126,9 @@ class _Reader:
             self._not_read("max_attempts", "max_attempts")
             return None
         self.sources["max_attempts"] = self.cluster.source("max_attempts") or self.cluster.place
-        return int(most) if most > 0 else None
+        if most > 0:
+            return int(most)
+        return None
 
     def _own(self, again: tuple[Again, ...], library: int | None) -> tuple[int | None, Backoff]:
         """The handler's own count; what it then lets out is Django Q2's to run again."""
@@ -159,12 +163,16 @@ class _Reader:
         if not all(is_known(value) for value in values):
             self._not_read("time_limit_s", "timeout")
         known = [value for value in values if isinstance(value, int | float) and value > 0]
-        return float(max(known)) if len(known) == len(values) else None
+        if len(known) != len(values):
+            return None
+        return float(max(known))
 
     def _retried(self, again: tuple[Again, ...], attempts: int | None) -> tuple[str, ...]:
         if again:
             return self._paths(name for one in again for name in one.clause.exceptions)
-        return () if attempts == 1 else ("builtins:Exception",)
+        if attempts == 1:
+            return ()
+        return ("builtins:Exception",)
 
     def _spared(self, again: tuple[Again, ...]) -> tuple[str, ...]:
         """What a clause takes and does not raise, where it is no clause that runs it again."""

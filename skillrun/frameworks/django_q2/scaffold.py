@@ -130,7 +130,9 @@ def _minutes(facts: Facts) -> int | None:
     holds.
     """
     minutes = (facts.every_s or 60.0) / 60
-    return int(minutes) if minutes.is_integer() and 0 < minutes < _MOST_MINUTES else None
+    if minutes.is_integer() and 0 < minutes < _MOST_MINUTES:
+        return int(minutes)
+    return None
 
 
 def runs_need(facts: Facts, *, case: bool) -> tuple[Symbol | str, ...]:

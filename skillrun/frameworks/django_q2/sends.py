@@ -132,22 +132,26 @@ def style_of(project: Project, module: Module, call: ast.Call) -> str | None:
     last = origin.rpartition(".")[2]
     written = ast.unparse(func)
     if origin.startswith("django_q.") and last in (*ENQUEUE, SCHEDULE, *_CHAINS):
-        return (
-            "async_task"
-            if last in ("async_task", "async_")
-            else last
-            if last == SCHEDULE
-            else "other"
-        )
+        if last in ("async_task", "async_"):
+            return "async_task"
+        if last != SCHEDULE:
+            return "other"
+        return last
     in_chain = last == "append" and ".Chain()" in origin
     if in_chain or (origin.startswith("django_q.models.") and origin.endswith(_ROWS)):
-        return "other" if in_chain else "row"
-    return "row" if written in _ROWS and _named(call, "func") is not None else None
+        if in_chain:
+            return "other"
+        return "row"
+    if written in _ROWS and _named(call, "func") is not None:
+        return "row"
+    return None
 
 
 def called(module: Module, call: ast.Call) -> ast.expr:
     """What a call calls; of `partial(async_task, ...)`, what it will."""
-    return call.args[0] if call.args and module.resolve(call.func) == _PARTIAL else call.func
+    if call.args and module.resolve(call.func) == _PARTIAL:
+        return call.args[0]
+    return call.func
 
 
 def _functions(module: Module, call: ast.Call, style: str) -> Iterator[ast.expr]:
@@ -225,7 +229,9 @@ def _read_options(
 
 def reserved_names(style: str) -> frozenset[str]:
     """The keyword arguments that Django Q2 takes for itself."""
-    return SCHEDULE_OPTIONS if style == SCHEDULE else OPTIONS
+    if style == SCHEDULE:
+        return SCHEDULE_OPTIONS
+    return OPTIONS
 
 
 def _through(

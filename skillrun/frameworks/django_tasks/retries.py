@@ -165,4 +165,6 @@ def _backoff(tries: Attempts, send: Send) -> Backoff | None:
     found = send.options.get("run_after")
     if found is not None:
         return tries.backoff(*found)
-    return None if send.options_hidden else Backoff("none")
+    if send.options_hidden:
+        return None
+    return Backoff("none")

@@ -77,8 +77,12 @@ def _library(project: Project, facts: Facts) -> str:
     own = sum("from django.tasks" in text for text in texts)
     backport = sum("from django_tasks" in text for text in texts)
     if own == backport:
-        return "django_tasks" if _has_backport(project) else "django.tasks"
-    return "django.tasks" if own > backport else "django_tasks"
+        if _has_backport(project):
+            return "django_tasks"
+        return "django.tasks"
+    if own > backport:
+        return "django.tasks"
+    return "django_tasks"
 
 
 def _has_backport(project: Project) -> bool:

@@ -116,7 +116,9 @@ def _find_names(project: Project, task: Task) -> Iterator[tuple[Module, ast.expr
 
 def _with_context(project: Project, task: Task) -> tuple[Definition, ...]:
     """The bodies in which `context` may be the running task's."""
-    return bodies(project, task.handler) if "takes_context" in task.options else ()
+    if "takes_context" not in task.options:
+        return ()
+    return bodies(project, task.handler)
 
 
 def find_enqueue(module: Module, node: ast.expr) -> Enqueue | None:
@@ -173,7 +175,9 @@ def find_parameters(job: Job) -> ast.arguments | None:
     """What is enqueued: the context comes from Django."""
     taken = read_parameters(job.handler)
     with_context = read_task(job.project, job.handler).is_on(job.project, "takes_context")
-    return drop_first(taken) if taken is not None and with_context else taken
+    if taken is not None and with_context:
+        return drop_first(taken)
+    return taken
 
 
 SENDER = Sender(

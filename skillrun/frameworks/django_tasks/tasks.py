@@ -47,7 +47,9 @@ def find_task(project: Project, import_path: str) -> Definition | None:
         return None
     made = _maker(project, value.func, found.module) or _maker(project, value, found.module)
     name = found.module.resolve(value.args[0]) if made is not None else None
-    return project.definition(name) if name else None
+    if not name:
+        return None
+    return project.definition(name)
 
 
 def read_task(project: Project, handler: Definition) -> Task:
@@ -87,4 +89,6 @@ def _maker(project: Project, node: ast.expr, module: Module) -> dict[str, ast.ex
     call = node if isinstance(node, ast.Call) else None
     if project.origin(module.resolve(call.func if call else node) or "") not in MAKERS:
         return None
-    return options_of(project, call, module)[0] if call else {}
+    if not call:
+        return {}
+    return options_of(project, call, module)[0]

@@ -52,7 +52,9 @@ class Actor:
         """The name under which messages are sent to it."""
         given = self.options.get("actor_name")
         own = self.handler.name.rpartition(".")[2]
-        return given.value if given and isinstance(given.value, str) else own
+        if given and isinstance(given.value, str):
+            return given.value
+        return own
 
 
 def run_node(handler: Definition) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
@@ -73,7 +75,9 @@ def find_handler(project: Project, import_path: str) -> Definition | None:
     """
     found = project.lookup(import_path)
     if found is None or found.definition is not None:
-        return found.definition if found else None
+        if not found:
+            return None
+        return found.definition
     value = found.binding.value if found.binding else None
     if not isinstance(value, ast.Call) or found.module is None or not value.args:
         return None
@@ -82,7 +86,9 @@ def find_handler(project: Project, import_path: str) -> Definition | None:
         return None
     argument = value.args[0].func if isinstance(value.args[0], ast.Call) else value.args[0]
     name = found.module.resolve(argument)
-    return project.definition(name) if name else None
+    if not name:
+        return None
+    return project.definition(name)
 
 
 def is_maker(project: Project, node: ast.expr, module: Module) -> bool:
@@ -263,14 +269,18 @@ def actor_behind(project: Project, given: Option) -> Actor | None:
     name = given.module.resolve(node)
     own = find_handler(project, name) if name else None
     actor = read_actor(project, own) if own else None
-    return actor if actor and actor.registered else None
+    if actor and actor.registered:
+        return actor
+    return None
 
 
 def milliseconds(project: Project, given: Option) -> Any:
     """The value of an option in milliseconds; a timedelta is one of seconds."""
     if not is_known(given.value) or isinstance(given.value, bool):
         return UNKNOWN
-    return given.value * 1000 if _is_timedelta(project, given) else given.value
+    if _is_timedelta(project, given):
+        return given.value * 1000
+    return given.value
 
 
 def _is_timedelta(project: Project, given: Option) -> bool:

@@ -74,7 +74,9 @@ class Options:
             given = option(self.project, node, part.module) if node is not None else None
             if given is not None and given.value is None and name in ("min_backoff", "max_backoff"):
                 given = None  # Retries.__init__: `min_backoff or DEFAULT_MIN_BACKOFF`
-        return Value(given.value, given.place) if given else Value(_DEFAULTS.get(name), None)
+        if given:
+            return Value(given.value, given.place)
+        return Value(_DEFAULTS.get(name), None)
 
     def of_messages(self, name: str) -> tuple[Value, ...]:
         """The different values that senders outside the tests give it, the actor's own included
@@ -194,7 +196,9 @@ class _Reader:
         """With `retry_when`, `max_retries` counts for nothing."""
         self.sources["max_attempts"] = place
         if predicate.limit is not None or predicate.endless:
-            return None if predicate.limit is None else predicate.limit + 1
+            if predicate.limit is None:
+                return None
+            return predicate.limit + 1
         self.unknown["max_attempts"] = place
         return int(_DEFAULTS["max_retries"]) + 1
 
@@ -252,7 +256,9 @@ class _Reader:
         found = self.options.largest("time_limit")
         self.sources["time_limit_s"] = found.place
         limit = self._number("time_limit_s", found)
-        return limit / 1000 if limit is not None and limit != float("inf") else None
+        if limit is not None and limit != float("inf"):
+            return limit / 1000
+        return None
 
     def _serializer(self) -> str:
         encoder = self.options.setup.encoder
@@ -284,7 +290,9 @@ class _Reader:
             if isinstance(found.value.default, int | float)
             else _DEFAULTS.get(name or "")
         )
-        return float(default) if isinstance(default, int | float) else None
+        if not isinstance(default, int | float):
+            return None
+        return float(default)
 
 
 def explicit_delays(project: Project, handler: Definition) -> tuple[Option, ...]:

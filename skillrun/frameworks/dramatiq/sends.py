@@ -157,7 +157,9 @@ def _started(project: Project, actor: Actor) -> Iterator[Send]:
 def _sent(use: Use) -> ast.Attribute | None:
     """`send.send`, `send.message`: the method that sends or builds a message."""
     above = next(use.module.parents(use.node), None)
-    return above if isinstance(above, ast.Attribute) and above.attr in _METHODS else None
+    if isinstance(above, ast.Attribute) and above.attr in _METHODS:
+        return above
+    return None
 
 
 def _scheduling_call(module: Module, node: ast.expr) -> str | None:

@@ -112,7 +112,9 @@ class _Reader:
 
     def _name(self, node: ast.expr, module: Module) -> str | None:
         name = module.resolve(node)
-        return self.project.origin(name) if name else None
+        if not name:
+            return None
+        return self.project.origin(name)
 
     def _brokers(self) -> None:
         """The main broker object; where that is not known, every one that is no stub."""

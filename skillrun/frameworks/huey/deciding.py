@@ -34,7 +34,11 @@ def decided(project: Project, use: FrameworkUse, task: Task, exception: str) -> 
         _answer(project, task, receiver, exception)
         for receiver in _deciding(project, use, "retries")
     }
-    return "stops" if "stops" in answers else "unsure" if "unsure" in answers else "retries"
+    if "stops" in answers:
+        return "stops"
+    if "unsure" in answers:
+        return "unsure"
+    return "retries"
 
 
 def own_wait(
@@ -103,7 +107,9 @@ def _is_for(project: Project, task: Task, receiver: Definition) -> bool:
 
 
 def _body(receiver: Definition) -> list[ast.stmt]:
-    return [] if isinstance(receiver.node, ast.ClassDef) else receiver.node.body
+    if isinstance(receiver.node, ast.ClassDef):
+        return []
+    return receiver.node.body
 
 
 def _answer(project: Project, task: Task, receiver: Definition, exception: str) -> str:
@@ -139,7 +145,9 @@ def _spared(receiver: Definition, test: ast.expr) -> ast.expr | None:
     ):
         return None
     given = asked.args[0] if len(asked.args) == 2 else None
-    return asked.args[1] if isinstance(given, ast.Name) and given.id == name else None
+    if isinstance(given, ast.Name) and given.id == name:
+        return asked.args[1]
+    return None
 
 
 def _among(project: Project, module: Module, kinds: ast.expr, exception: str) -> str:
@@ -153,7 +161,9 @@ def _among(project: Project, module: Module, kinds: ast.expr, exception: str) ->
         for name in bases
         if not name.startswith("builtins.") and project.definition(name) is None
     ]
-    return "unsure" if outside else "stops"
+    if outside:
+        return "unsure"
+    return "stops"
 
 
 class _Left(Countdown):

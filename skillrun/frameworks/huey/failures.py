@@ -127,7 +127,9 @@ def _after(node: ast.If) -> list[ast.stmt]:
     """`if task.retries: raise` leaves the statements below it for the last attempt; found by the
     caller.
     """
-    return [] if not _leaves(node.body) else [ast.Pass(lineno=node.end_lineno or node.lineno)]
+    if not _leaves(node.body):
+        return []
+    return [ast.Pass(lineno=node.end_lineno or node.lineno)]
 
 
 def fate(project: Project, task: Task, call: Call, exception: str) -> str:
@@ -197,7 +199,11 @@ def _leads(project: Project, clause: Handler, node: ast.Raise, nodes: list[ast.A
     if known is not None:
         return "retries"
     same = node.exc is None or (isinstance(node.exc, ast.Name) and node.exc.id == clause.name)
-    return "again" if same else "retries" if not _inside_another(clause) else "unsure"
+    if same:
+        return "again"
+    if not _inside_another(clause):
+        return "retries"
+    return "unsure"
 
 
 def gives_up(node: ast.AST) -> bool:

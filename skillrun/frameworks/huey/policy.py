@@ -92,13 +92,11 @@ def effective(project: Project, task: Task, name: str) -> Option | None:
 
 def _size(option: Option | None) -> float:
     value = option.value if option else 0
-    return (
-        float(value)
-        if isinstance(value, int | float)
-        else float("inf")
-        if not is_known(value)
-        else 0.0
-    )
+    if isinstance(value, int | float):
+        return float(value)
+    if is_known(value):
+        return 0.0
+    return float("inf")
 
 
 def _attempts(
@@ -184,7 +182,9 @@ def _backoff(
         return _by_hand(project, changed, base, times, sources, unknown)
     if not base:
         return _NONE
-    return Backoff("exponential", base, times) if times and times != 1 else Backoff("fixed", base)
+    if times and times != 1:
+        return Backoff("exponential", base, times)
+    return Backoff("fixed", base)
 
 
 def _by_hand(
@@ -254,7 +254,9 @@ def _number(
     sources[field] = option.place if option else sources.get(field)
     value = option.value if option else None
     if value is None or isinstance(value, int | float):
-        return float(value) if value is not None else None
+        if value is None:
+            return None
+        return float(value)
     unknown[field] = option.place if option else Place("", 0)
     return None
 
@@ -274,13 +276,11 @@ def _serializer(project: Project, use: FrameworkUse, task: Task) -> str:
     if found is None or found.value is None:
         return "pickle"
     text = found.place.text
-    return (
-        "signed pickle"
-        if "SignedSerializer" in text
-        else "json"
-        if "json" in text.lower()
-        else "custom"
-    )
+    if "SignedSerializer" in text:
+        return "signed pickle"
+    if "json" in text.lower():
+        return "json"
+    return "custom"
 
 
 def _fallback(task: Task) -> Place:

@@ -105,7 +105,9 @@ def _consumer_objects(line: str) -> list[str]:
 
 def _app(facts: Facts) -> Symbol | None:
     """The Huey object; None where Django's decorators stand for it."""
-    return None if facts.facts["django"] else facts.app
+    if facts.facts["django"]:
+        return None
+    return facts.app
 
 
 def problems(facts: Facts) -> Iterator[str]:
@@ -212,7 +214,9 @@ def broker_needs(facts: Facts) -> tuple[Symbol | str, ...] | None:
 
 def runs_need(facts: Facts, *, case: bool) -> tuple[Symbol | str, ...]:
     """The module of the tick, where a clock starts the job."""
-    return (facts.facts["tick"],) if facts.trigger != "event" and not case else ()
+    if facts.trigger != "event" and not case:
+        return (facts.facts["tick"],)
+    return ()
 
 
 def _fields(facts: Facts) -> dict[str, str] | None:
@@ -246,7 +250,9 @@ def _publishing(*, clocked: bool) -> str:
 def _key(facts: Facts) -> str:
     """Source of what tells the jobs of two payloads apart."""
     parts = [f'payload.get("{name}")' for name in facts.key]
-    return parts[0] if len(parts) == 1 else f"({', '.join(parts)})"
+    if len(parts) == 1:
+        return parts[0]
+    return f"({', '.join(parts)})"
 
 
 def _sent(facts: Facts) -> list[str]:

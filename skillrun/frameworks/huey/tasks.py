@@ -66,12 +66,16 @@ class Task:
     def option(self, name: str) -> Any:
         """The effective value; Huey's default where nothing sets it."""
         found = self.options.get(name)
-        return found.value if found else DEFAULTS.get(name)
+        if found:
+            return found.value
+        return DEFAULTS.get(name)
 
     def place(self, name: str) -> Place | None:
         """Where an option is written; None for Huey's default."""
         found = self.options.get(name)
-        return found.place if found else None
+        if not found:
+            return None
+        return found.place
 
 
 def read_task(project: Project, use: FrameworkUse, handler: Definition) -> Task:
@@ -86,13 +90,17 @@ def find_task(project: Project, use: FrameworkUse, import_path: str) -> Definiti
     """
     found = project.lookup(import_path)
     if found is None or found.definition is not None:
-        return found.definition if found else None
+        if not found:
+            return None
+        return found.definition
     value = found.binding.value if found.binding else None
     if not isinstance(value, ast.Call) or found.module is None or not value.args:
         return None
     maker = _maker(project, use, value.func, found.module)
     name = found.module.resolve(value.args[0]) if maker else None
-    return project.definition(name) if name else None
+    if not name:
+        return None
+    return project.definition(name)
 
 
 def is_task(project: Project, use: FrameworkUse, definition: Definition) -> bool:
@@ -109,7 +117,9 @@ def _maker(
     if not isinstance(node, ast.Call):
         return None
     found = app_method(project, use, node.func, module)
-    return (KINDS[found[1]], found[0], node) if found and found[1] in KINDS else None
+    if found and found[1] in KINDS:
+        return (KINDS[found[1]], found[0], node)
+    return None
 
 
 class _Reader:

@@ -70,4 +70,6 @@ def _read_hint(near: str) -> str | None:
     line = near.split("\n")[0].partition("#")[0]
     assigned = re.search(r"[=:(]", line)
     found = _HINT.search(line, assigned.end()) if assigned else None
-    return _HINTED[found[0].lower()] if found else None
+    if not found:
+        return None
+    return _HINTED[found[0].lower()]

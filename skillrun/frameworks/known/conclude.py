@@ -245,7 +245,9 @@ class _Conclusion:
         """The file of an app that a command names, with the object where it says one."""
         nowhere = Seen("", ())
         located = self._matcher.names.locate(name.replace(":", "."), nowhere)
-        return located if located.partition(":")[0].endswith(".py") else ""
+        if not located.partition(":")[0].endswith(".py"):
+            return ""
+        return located
 
     def _app_id(self, match: Match) -> str:
         known, path, sight = self._known, match.seen.path, match.sight
@@ -255,7 +257,9 @@ class _Conclusion:
         name = sight.target
         if sight.kind in ("made", "given") and _maker_of(match):
             name = _maker_of(match) if known.factories else ""
-        return f"{path}:{name}" if known.objects and name else path
+        if known.objects and name:
+            return f"{path}:{name}"
+        return path
 
     # what its tasks are
 
@@ -267,7 +271,9 @@ class _Conclusion:
         if sight.kind != "lists" or "." not in sight.name:
             return [match.seen.path]
         path = self._matcher.names.locate(sight.name, match.seen).partition(":")[0]
-        return [path] if any(seen.path == path for seen in self._matcher.files) else []
+        if not any(seen.path == path for seen in self._matcher.files):
+            return []
+        return [path]
 
     def _handed_paths(self, positions: Iterable[int], handing: list[list[Match]]) -> Iterator[str]:
         """The files of the functions that are handed over."""

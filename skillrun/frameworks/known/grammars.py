@@ -59,7 +59,9 @@ def _text(node: SgNode | None) -> str:
     if node is None or _is_deep(node):
         return ""
     text = node.text()
-    return "" if len(text) > _LONGEST or "\n" in text else text
+    if len(text) > _LONGEST or "\n" in text:
+        return ""
+    return text
 
 
 def _is_deep(node: SgNode) -> bool:
@@ -133,7 +135,9 @@ def _js_require(node: SgNode) -> Iterator[tuple[str, str]]:
 
 def _arguments(node: SgNode) -> list[SgNode]:
     held = node.field("arguments")
-    return [one for one in held.children() if one.is_named()] if held is not None else []
+    if held is None:
+        return []
+    return [one for one in held.children() if one.is_named()]
 
 
 def _js_call(node: SgNode) -> Iterator[tuple[str, str, str]]:
@@ -157,7 +161,9 @@ def _bound_to(node: SgNode) -> str:
         held = held or parent.field("left") if parent.kind() == "assignment_expression" else held
         held = held or parent.field("property") if parent.kind() == "field_definition" else held
         if held is not None:
-            return "" if current.text() == held.text() else _tail(_text(held))
+            if current.text() == held.text():
+                return ""
+            return _tail(_text(held))
         if parent.kind() not in (
             "await_expression",
             "parenthesized_expression",

@@ -172,7 +172,9 @@ class Matcher:
                 if owner.endswith("()") and self._is_app(owner.removesuffix("()")):
                     return method, ""
         owner, method = next(_splits(sight.name), ("", ""))
-        return (method, "") if owner and self._is_likely(owner, seen, sight.scope) else ("", "")
+        if owner and self._is_likely(owner, seen, sight.scope):
+            return (method, "")
+        return ("", "")
 
     def _is_app(self, maker: str) -> bool:
         if maker not in self._is_maker:
@@ -209,7 +211,9 @@ def _splits(name: str) -> Iterator[tuple[str, str]]:
 def _uncalled(result: str, kind: str) -> str:
     """What gave a result: "celery.Celery" of "celery.Celery()". A decorator may give another."""
     if kind != "mark":
-        return result[:-2] if result.endswith("()") else ""
+        if not result.endswith("()"):
+            return ""
+        return result[:-2]
     while result.endswith("()"):
         result = result[:-2]
     return result

@@ -46,8 +46,12 @@ class Names:
             path = self._find_module(words[:length], near.path, is_relative)
             if path:
                 rest = ".".join(words[length:])
-                return self._locate_inside(path, rest, "", hops - 1) if rest else path
-        return "/" + ".".join(words) if is_relative else name
+                if rest:
+                    return self._locate_inside(path, rest, "", hops - 1)
+                return path
+        if is_relative:
+            return "/" + ".".join(words)
+        return name
 
     def expand(self, name: str, near: Seen, scope: str = "", hops: int = _HOPS) -> tuple[str, ...]:
         """Everything that a name may stand for: "celery.Celery().task" of `app.task`."""
@@ -104,13 +108,17 @@ class Names:
             same = known == words if is_rooted else known[-len(words) :] == words
             if same:
                 found.append((-_count_shared(path, near), len(known), path))
-        return min(found)[2] if found else ""
+        if not found:
+            return ""
+        return min(found)[2]
 
 
 def module_words(path: str) -> list[str]:
     """["shop", "celery"] of "shop/celery.py"; a package's name of its `__init__.py`."""
     words = path.removesuffix(".py").split("/")
-    return words[:-1] if words[-1] == "__init__" else words
+    if words[-1] == "__init__":
+        return words[:-1]
+    return words
 
 
 def _stands_for(file: Seen, inner: str) -> tuple[str, str] | None:
@@ -141,7 +149,9 @@ def _absolute(path: str, name: str) -> list[str]:
     level = len(name) - len(name.lstrip("."))
     folders = path.split("/")[:-level]
     rest = name.lstrip(".")
-    return [*folders, *rest.split(".")] if rest else folders
+    if rest:
+        return [*folders, *rest.split(".")]
+    return folders
 
 
 def _count_shared(path: str, other: str) -> int:

@@ -115,7 +115,9 @@ class KnownRecogniser:
         return self._speaks(os.fsencode(path))
 
     def _is_source(self, path: str) -> bool:
-        return path.endswith(self._sources) if self._sources else False
+        if not self._sources:
+            return False
+        return path.endswith(self._sources)
 
 
 def _words_to_look_for(known: Known) -> list[bytes]:
@@ -125,4 +127,6 @@ def _words_to_look_for(known: Known) -> list[bytes]:
         program = command.split()[0].encode()
         if not any(one in program for one in words):
             words.append(program)
-    return [*words, _ANY_PYTHON] if known.hands else words
+    if known.hands:
+        return [*words, _ANY_PYTHON]
+    return words

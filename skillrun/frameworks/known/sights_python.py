@@ -189,7 +189,9 @@ def _walk(module: ast.Module) -> Iterator[tuple[ast.AST, str]]:
 
 
 def _inside(scope: str, name: str) -> str:
-    return f"{scope}.{name}" if scope else name
+    if scope:
+        return f"{scope}.{name}"
+    return name
 
 
 def _imported(node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, str]]:
@@ -212,12 +214,16 @@ def _target_of(node: ast.Assign | ast.AnnAssign | ast.NamedExpr) -> str:
     target = node.targets[0] if isinstance(node, ast.Assign) else node.target
     if isinstance(target, ast.Name):
         return target.id
-    return target.attr if isinstance(target, ast.Attribute) else ""
+    if not isinstance(target, ast.Attribute):
+        return ""
+    return target.attr
 
 
 def _choices(value: ast.expr) -> tuple[ast.expr, ...]:
     """Both of `a if x else b`."""
-    return (value.body, value.orelse) if isinstance(value, ast.IfExp) else (value,)
+    if isinstance(value, ast.IfExp):
+        return (value.body, value.orelse)
+    return (value,)
 
 
 def _first_call(value: ast.expr) -> ast.Call | None:
@@ -227,7 +233,9 @@ def _first_call(value: ast.expr) -> ast.Call | None:
         if not isinstance(value.func.value, ast.Call):
             return value
         value = value.func.value
-    return value if isinstance(value, ast.Call) else None
+    if not isinstance(value, ast.Call):
+        return None
+    return value
 
 
 def _given(node: ast.Call, names: dict[str, str]) -> Iterator[str]:
@@ -252,10 +260,14 @@ def origin(node: ast.expr, names: dict[str, str]) -> str:
         return names.get(node.id, f":{node.id}")
     if isinstance(node, ast.Attribute):
         base = origin(node.value, names)
-        return f"{base}.{node.attr}" if base else ""
+        if not base:
+            return ""
+        return f"{base}.{node.attr}"
     if isinstance(node, ast.Call):
         base = origin(node.func, names)
-        return f"{base}()" if base else ""
+        if not base:
+            return ""
+        return f"{base}()"
     if isinstance(node, ast.Await):
         return origin(node.value, names)
     if isinstance(node, ast.Subscript):  # a generic base class: Worker[Args]

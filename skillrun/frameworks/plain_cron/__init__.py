@@ -59,7 +59,9 @@ def find_registration(project: Project, use: FrameworkUse, handler: Definition) 
     """
     from skillrun.frameworks.common.callables.callers import is_nested, own_place
 
-    return None if is_nested(handler) else own_place(handler)
+    if is_nested(handler):
+        return None
+    return own_place(handler)
 
 
 def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Policy:

@@ -58,14 +58,18 @@ class Attempts(Countdown):
             function = module.function_of(node)
             bound = module.bindings(function).get(node.id, []) if function is not None else []
             value = bound[0].value if len(bound) == 1 else None
-            return self.shift(value, module) if isinstance(value, ast.BinOp) else None
+            if not isinstance(value, ast.BinOp):
+                return None
+            return self.shift(value, module)
         if (
             isinstance(node, ast.BinOp)
             and isinstance(node.op, ast.Add)
             and isinstance(node.right, ast.Constant)
         ):
             added = node.right.value
-            return added if isinstance(added, int) and self.counts(node.left, module) else None
+            if isinstance(added, int) and self.counts(node.left, module):
+                return added
+            return None
         return None
 
     def asked(self, node: ast.AST, module: Module) -> bool:

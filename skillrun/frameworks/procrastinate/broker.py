@@ -32,7 +32,9 @@ class ProcrastinateBroker:
 
     def _ask(self, sql: str) -> Sequence[Sequence[object]]:
         there = self.server.query("select to_regclass('procrastinate_workers') is not null")
-        return self.server.query(sql) if there[0][0] else []
+        if not there[0][0]:
+            return []
+        return self.server.query(sql)
 
     def _count(self, which: str) -> int:
         return len(self._ask(f"select id from procrastinate_jobs where {which}"))

@@ -84,7 +84,9 @@ class _Reader:
             return own + 1
         if most is None and any(bound.unread for bound in bounds):
             self._unread("max_attempts", strategy)
-        return None if most is None else int(most) + 1
+        if most is None:
+            return None
+        return int(most) + 1
 
     def _backoff(self, strategy: Strategy) -> Backoff:
         read = strategy.backoff()

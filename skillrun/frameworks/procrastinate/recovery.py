@@ -46,7 +46,9 @@ class Recovery:
         schedule is not read.
         """
         period = _period_s(self.cron) if self.cron else None
-        return HEARTBEAT_S + period if period is not None else None
+        if period is None:
+            return None
+        return HEARTBEAT_S + period
 
     @property
     def asks_attempts(self) -> bool:
@@ -63,7 +65,9 @@ class Recovery:
         node = named or (
             next(iter(self.call.args), None) if last_word(self.call.func) not in _RETRIES else None
         )
-        return None if isinstance(node, ast.Constant) and node.value is None else node
+        if isinstance(node, ast.Constant) and node.value is None:
+            return None
+        return node
 
 
 def find_recoveries(project: Project, use: FrameworkUse) -> tuple[Recovery, ...]:

@@ -64,7 +64,9 @@ class Strategy:
         count = min(self.retries, _SHOWN) if isinstance(self.retries, int) else 2
         waits = tuple(self.seconds(number) for number in range(max(count, 1)))
         if len(set(waits)) == 1 and not self.linear and self.exponential <= 1:
-            return Backoff("fixed", waits[0]) if waits[0] else Backoff("none")
+            if waits[0]:
+                return Backoff("fixed", waits[0])
+            return Backoff("none")
         return Backoff("exponential", waits[0], 1.0, None, waits=waits)
 
 
@@ -96,9 +98,15 @@ def _made(project: Project, call: ast.Call, module: Module, place: Place) -> Str
 
     def number(option: str) -> Any:
         if option not in options:
-            return UNKNOWN if unread else 0
+            if not unread:
+                return 0
+            return UNKNOWN
         value = project.literal(options[option], module)
-        return value if isinstance(value, int | float) else (0 if value is None else UNKNOWN)
+        if isinstance(value, int | float):
+            return value
+        if value is None:
+            return 0
+        return UNKNOWN
 
     most = number("max_attempts")
     exceptions = _exceptions(project, options.get("retry_exceptions"), module, unread)
@@ -117,7 +125,9 @@ def _exceptions(
     project: Project, node: ast.expr | None, module: Module, unread: bool
 ) -> tuple[str, ...] | None:
     if node is None or (isinstance(node, ast.Constant) and node.value is None):
-        return None if unread and node is None else ANY
+        if unread and node is None:
+            return None
+        return ANY
     held, holder = held_value(project, node, module) or (node, module)
     if isinstance(held, ast.Call) and held.args and holder.resolve(held.func) in _COLLECTIONS:
         held = held.args[0]
@@ -126,7 +136,9 @@ def _exceptions(
     if not held.elts:
         return ANY  # an empty one is none at all
     named = tuple(project.origin(holder.resolve(one) or "") for one in held.elts)
-    return named if all(named) else None
+    if not all(named):
+        return None
+    return named
 
 
 _COLLECTIONS = ("builtins.set", "builtins.frozenset", "builtins.tuple", "builtins.list")

@@ -103,7 +103,9 @@ def _queue(project: Project, use: FrameworkUse) -> list[str]:
         project.literal(*option) if (option := task.option("queue")) else None for task in read
     ]
     name = named[0] if named and all(one == named[0] for one in named) else None
-    return [f"queue={source(name)}"] if isinstance(name, str) else []
+    if not isinstance(name, str):
+        return []
+    return [f"queue={source(name)}"]
 
 
 def _blueprint(project: Project, facts: Facts) -> str | None:
@@ -259,7 +261,9 @@ def _left_out(facts: Facts) -> str:
 
 def _when(facts: Facts) -> str:
     """What the publisher's docstring says of the open transaction."""
-    return IN_TRANSACTION if facts.facts["contrib"] else f"{when_to_publish(facts)} {_OPEN}"
+    if facts.facts["contrib"]:
+        return IN_TRANSACTION
+    return f"{when_to_publish(facts)} {_OPEN}"
 
 
 def _recovery(facts: Facts, render: Render) -> Iterator[Piece]:
@@ -313,7 +317,9 @@ def _own_words(retries: Retries) -> list[str] | None:
     if retries.kind == "fixed":
         return [f"wait={seconds(retries.base_s)}"]
     capped = any(delay != retries.base_s ** (n + 1) for n, delay in enumerate(retries.delays))
-    return None if capped else [f"exponential_wait={seconds(retries.base_s)}"]
+    if capped:
+        return None
+    return [f"exponential_wait={seconds(retries.base_s)}"]
 
 
 def _cron(facts: Facts) -> str | None:
@@ -328,7 +334,9 @@ def cron_of(trigger: str, schedule: str | None, every_s: float | None) -> str | 
         return schedule
     every = every_s or 60.0
     if every < 60:
-        return f"* * * * * */{int(every)}" if every.is_integer() and 60 % every == 0 else None
+        if every.is_integer() and 60 % every == 0:
+            return f"* * * * * */{int(every)}"
+        return None
     fields = every_fields(every)
     if fields is not None:
         return f"{fields.get('minute', '*')} {fields.get('hour', '*')} * * *"

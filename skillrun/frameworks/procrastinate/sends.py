@@ -175,7 +175,9 @@ def find_parameters(job: Job) -> ast.arguments | None:
     taken = read_parameters(job.handler)
     option = read_task(job.project, job.use, job.handler).option("pass_context")
     passes_context = option is not None and job.project.literal(*option) is not False
-    return drop_first(taken) if taken is not None and passes_context else taken
+    if taken is not None and passes_context:
+        return drop_first(taken)
+    return taken
 
 
 def publishes_another(job: Job, call: Call) -> bool:

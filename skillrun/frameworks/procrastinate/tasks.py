@@ -87,7 +87,9 @@ def find_task(project: Project, use: FrameworkUse, import_path: str) -> Definiti
         return None
     maker = app_method(project, use, _called(value.func), found.module)
     name = found.module.resolve(value.args[0]) if maker is not None and maker[1] == "task" else None
-    return project.definition(name) if name else None
+    if not name:
+        return None
+    return project.definition(name)
 
 
 def names_of(project: Project, task: Task) -> tuple[str, ...]:
@@ -117,7 +119,9 @@ def app_method(
         or DJANGO.fullmatch(origin)
         or DJANGO.fullmatch(project.origin(owner))
     )
-    return (owner, method) if known or _is_app(project, use, owner) else None
+    if known or _is_app(project, use, owner):
+        return (owner, method)
+    return None
 
 
 def _is_app(project: Project, use: FrameworkUse, owner: str) -> bool:
@@ -130,7 +134,9 @@ def _is_app(project: Project, use: FrameworkUse, owner: str) -> bool:
 
 def _called(node: ast.expr) -> ast.expr:
     """`app.task` of `app.task(...)`, and of itself."""
-    return node.func if isinstance(node, ast.Call) else node
+    if isinstance(node, ast.Call):
+        return node.func
+    return node
 
 
 def _read(project: Project, use: FrameworkUse, handler: Definition) -> Task:

@@ -76,7 +76,9 @@ def callback(project: Project, node: ast.expr | None, module: Module) -> Definit
         return project.find(node.value)
     name = module.resolve(node) if node is not None else None
     found = project.definition(name) if name else None
-    return None if found is None or found.is_class else found
+    if found is None or found.is_class:
+        return None
+    return found
 
 
 def exception_handlers(project: Project) -> Iterator[Definition]:

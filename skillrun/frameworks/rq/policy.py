@@ -144,7 +144,9 @@ class _Reader:
         agree.
         """
         values = {str(value): value for value in _default_timeouts(self.project)} or {"": TIMEOUT_S}
-        return next(iter(values.values())) if len(values) == 1 else UNKNOWN
+        if len(values) == 1:
+            return next(iter(values.values()))
+        return UNKNOWN
 
     def _serializer(self) -> str:
         """pickle, unless a queue or a worker is given JSON."""
@@ -168,7 +170,9 @@ class _Reader:
             for _, launch in launches_of(self.project)
             for word in launch.words
         )
-        return "json" if json else "pickle"
+        if json:
+            return "json"
+        return "pickle"
 
     def _dead_letter(self) -> Place | None:
         """Where a record is written once RQ gives up: a callback, or a branch of the handler's

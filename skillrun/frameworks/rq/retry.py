@@ -92,7 +92,9 @@ def _intervals(project: Project, node: ast.expr | None, module: Module) -> tuple
     value = project.literal(node, module) if node is not None else 0
     values = value if isinstance(value, list | tuple) else [value]
     good = all(isinstance(one, int | float) and not isinstance(one, bool) for one in values)
-    return tuple(float(one) for one in values) if good and is_known(value) else None
+    if good and is_known(value):
+        return tuple(float(one) for one in values)
+    return None
 
 
 def _is_count(value: object) -> bool:
@@ -109,7 +111,9 @@ def returned_retries(project: Project, handler: Definition) -> Iterator[Reading]
 
 
 def _clause(call: Call) -> tuple[str, ...] | None:
-    return call.in_except.exceptions if call.in_except else None
+    if not call.in_except:
+        return None
+    return call.in_except.exceptions
 
 
 def backoff_of(waits: tuple[float, ...]) -> Backoff:

@@ -312,7 +312,9 @@ def runs_need(facts: Facts, *, case: bool) -> tuple[Symbol | str, ...]:
         Symbol(facts.module, facts.facts["enqueue"]),
     )
     ticks = facts.trigger != "event" and not case
-    return (*needed, Symbol(facts.module, facts.name, path=facts.path)) if ticks else needed
+    if ticks:
+        return (*needed, Symbol(facts.module, facts.name, path=facts.path))
+    return needed
 
 
 def broker_needs(facts: Facts) -> tuple[Symbol | str, ...]:

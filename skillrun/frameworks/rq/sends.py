@@ -110,7 +110,9 @@ def find_effective_sends(project: Project, handler: Definition) -> tuple[Send, .
 
 def reserved_names(send: Send) -> frozenset[str]:
     """The keyword arguments that RQ takes for itself."""
-    return _RESERVED_BY_TASKS if send.via == TASK else _RESERVED
+    if send.via == TASK:
+        return _RESERVED_BY_TASKS
+    return _RESERVED
 
 
 def _find(project: Project, handler: Definition) -> Iterator[Send]:
@@ -192,7 +194,9 @@ def registration(project: Project, handler: Definition) -> Place | None:
     if found is not None:
         return place_of(found[1], found[0])
     inner = handler.module.function_of(handler.node) is not None
-    return None if inner else place_of(handler.module, handler.node)
+    if inner:
+        return None
+    return place_of(handler.module, handler.node)
 
 
 def _made_by_call(project: Project, handler: Definition) -> Iterator[tuple[str, Decorator]]:
@@ -354,7 +358,9 @@ def _parameter(call: ast.Call, node: ast.expr, own: Definition) -> str | None:
         return named
     names = [name for name in own.parameters if name not in ("self", "cls")]
     position = call.args.index(node) if node in call.args else len(names)
-    return names[position] if position < len(names) else None
+    if position < len(names):
+        return names[position]
+    return None
 
 
 def _names(node: ast.expr, parameter: str) -> bool:
@@ -390,7 +396,9 @@ def _handed_on(project: Project, handler: Definition) -> Iterator[Send]:
 def find_parameters(job: Job) -> ast.arguments | None:
     """What the function takes; a method's `self` is nobody's to tell."""
     in_class = job.handler.module.class_of(job.handler.node) is not None
-    return None if in_class else read_parameters(job.handler)
+    if in_class:
+        return None
+    return read_parameters(job.handler)
 
 
 def publishes_another(job: Job, call: Call) -> bool:

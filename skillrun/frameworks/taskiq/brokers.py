@@ -138,7 +138,9 @@ def brokers_of(project: Project, node: ast.expr, module: Module) -> tuple[Broker
             if call.args
         ]
         return next(iter(given), every)
-    return every if "broker" in ast.unparse(node).lower() or name.startswith(LIBRARY) else ()
+    if "broker" in ast.unparse(node).lower() or name.startswith(LIBRARY):
+        return every
+    return ()
 
 
 def find_serializer(project: Project, broker: Broker) -> tuple[ast.expr, Module] | None:

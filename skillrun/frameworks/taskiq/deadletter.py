@@ -42,7 +42,9 @@ def _last_run(project: Project, task: Task) -> Place | None:
     bound = own_bound(project, task.handler)
     body = [*bound.node.body, *bound.node.orelse] if bound is not None else []
     record = first_record(project, body, bound.module) if bound is not None else None
-    return place_of(bound.module, record) if bound is not None and record is not None else None
+    if bound is not None and record is not None:
+        return place_of(bound.module, record)
+    return None
 
 
 def clause_record(project: Project, handler: Definition) -> Place | None:

@@ -100,7 +100,9 @@ class _Reader:
         broker = self.task.broker
         found = find_serializer(self.project, broker) if broker is not None else None
         self.sources["serializer"] = place_of(found[1], found[0]) if found is not None else None
-        return name_serializer(self.project, *found) if found is not None else "json"
+        if found is None:
+            return "json"
+        return name_serializer(self.project, *found)
 
     def _registered(self) -> Place:
         return self.task.registered or Place(self.handler.path, self.handler.line)
@@ -139,7 +141,9 @@ class _Reader:
         if found is not None:
             return place_of(found[1], found[0])
         node = part.options.get("default_retry_count")
-        return place_of(part.module, node) if node is not None else part.place
+        if node is not None:
+            return place_of(part.module, node)
+        return part.place
 
     def _backoff(self, part: Part | None, broker: Broker | None, attempts: int) -> Backoff:
         self.sources["backoff"] = part.place if part else None
@@ -162,7 +166,9 @@ class _Reader:
     def _number(self, name: str, value: Any, place: Place | None) -> float | None:
         self.sources[name] = place
         if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
-            return None if value is None else float(value)
+            if value is None:
+                return None
+            return float(value)
         if not is_known(value) and place is not None:
             self.unknown[name] = place
         return None

@@ -86,7 +86,9 @@ def option(project: Project, part: Part, name: str) -> Any:
     """An option of a retrying middleware; an `Unknown` where it cannot be read."""
     if name in part.options:
         return project.literal(part.options[name], part.module)
-    return UNKNOWN if part.unread else _DEFAULTS.get(name)
+    if part.unread:
+        return UNKNOWN
+    return _DEFAULTS.get(name)
 
 
 def asks(project: Project, task: Task, part: Part) -> Any:
@@ -95,7 +97,9 @@ def asks(project: Project, task: Task, part: Part) -> Any:
     """
     value, _ = label(project, task, "retry_on_error")
     value = option(project, part, "default_retry_label") if value is None else value
-    return value if not is_known(value) else str(value).lower() == "true"
+    if not is_known(value):
+        return value
+    return str(value).lower() == "true"
 
 
 def runs(project: Project, task: Task, part: Part) -> Any:
@@ -136,7 +140,9 @@ def backoff(
         found = (
             Tries(project).backoff(*told) if values[2] is False and is_known(values[3]) else None
         )
-        return replace(found, jitter=found.jitter or bool(values[3])) if found is not None else None
+        if found is None:
+            return None
+        return replace(found, jitter=found.jitter or bool(values[3]))
     base, _ = label(project, task, "delay")
     base = values[0] if base is None else base
     if not all(map(is_known, (base, *values))):
@@ -180,7 +186,9 @@ def _told(project: Project, handler: Definition) -> tuple[ast.expr, Module] | No
 
 def make_delay(project: Project, part: Part) -> Definition | None:
     """The repository's own method that computes the waits."""
-    return project.member([part.own], "make_delay") if part.own is not None else None
+    if part.own is None:
+        return None
+    return project.member([part.own], "make_delay")
 
 
 def own_waits(project: Project, method: Definition) -> Backoff | None:

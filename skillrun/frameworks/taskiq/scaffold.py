@@ -191,7 +191,9 @@ def _options(facts: Facts, setup: Setup) -> list[str]:
     """The labels of the task; `types_of_exceptions` is added by the template."""
     if facts.retries.bounded:
         return ["retry_on_error=True", f"max_retries={_attempts_name(facts)}"]
-    return ["retry_on_error=False"] if setup.retries else []
+    if not setup.retries:
+        return []
+    return ["retry_on_error=False"]
 
 
 def _given(facts: Facts) -> list[str]:
@@ -260,7 +262,9 @@ def _publishing(facts: Facts, setup: Setup) -> str:
 def _cron(facts: Facts) -> str | None:
     """The schedule in numbers; None where pycron has none that means it."""
     fields = read_fields(facts.schedule or "")
-    return " ".join(fields[name] for name in FIELDS) if fields is not None else None
+    if fields is None:
+        return None
+    return " ".join(fields[name] for name in FIELDS)
 
 
 def _schedule(facts: Facts) -> str:

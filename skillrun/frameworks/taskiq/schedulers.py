@@ -78,13 +78,17 @@ def _appended(module: Module, name: str) -> Iterator[Source]:
 def _name(module: Module, call: ast.Call) -> str:
     above = next(module.parents(call), None)
     target = above.targets[0] if isinstance(above, ast.Assign) else getattr(above, "target", None)
-    return target.id if isinstance(target, ast.Name) and module.function_of(call) is None else ""
+    if isinstance(target, ast.Name) and module.function_of(call) is None:
+        return target.id
+    return ""
 
 
 def argument(call: ast.Call, name: str, position: int) -> ast.expr | None:
     """An argument that may be given in either way."""
     named = next((keyword.value for keyword in call.keywords if keyword.arg == name), None)
-    return named if named is not None or len(call.args) <= position else call.args[position]
+    if named is not None or len(call.args) <= position:
+        return named
+    return call.args[position]
 
 
 def class_of(project: Project, node: ast.expr, module: Module) -> str:
@@ -94,4 +98,6 @@ def class_of(project: Project, node: ast.expr, module: Module) -> str:
     held = held_value(project, node, module)
     func = held[0].func if held is not None and isinstance(held[0], ast.Call) else None
     name = held[1].resolve(func) if held is not None and func is not None else None
-    return project.origin(name).rpartition(".")[2] if name else ""
+    if not name:
+        return ""
+    return project.origin(name).rpartition(".")[2]

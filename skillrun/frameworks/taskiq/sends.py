@@ -189,7 +189,9 @@ def label(project: Project, task: Task, name: str, default: Any = None) -> tuple
             return _value(project, send.options[name])
     if name in task.labels:
         return _value(project, task.labels[name])
-    return (UNKNOWN, task.registered) if task.unread else (default, None)
+    if task.unread:
+        return (UNKNOWN, task.registered)
+    return (default, None)
 
 
 def _value(project: Project, found: Found) -> tuple[Any, Place]:

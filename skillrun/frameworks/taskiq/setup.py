@@ -75,7 +75,9 @@ class Setup:
         """What `taskiq scheduler` is given; "" where that is not known."""
         if self.scheduler is None:
             return f"{self.broker.module.name}:scheduler"
-        return f"{self.scheduler.module.name}:{self.scheduler.name}" if self.scheduler.name else ""
+        if not self.scheduler.name:
+            return ""
+        return f"{self.scheduler.module.name}:{self.scheduler.name}"
 
 
 def chosen_broker(project: Project, app: Symbol | None) -> Broker | None:
@@ -135,7 +137,9 @@ def _sends(project: Project, scheduler: Scheduler, broker: Broker) -> bool:
 def _url(broker: Broker) -> str:
     node = argument(broker.node, "url", 0)
     written = (ast.get_source_segment(broker.module.text, node) or "") if node is not None else ""
-    return ast.unparse(node) if node is not None and "\n" in written else written
+    if node is not None and "\n" in written:
+        return ast.unparse(node)
+    return written
 
 
 def _closed(broker: Broker, scheduler: Scheduler | None, *, source: bool, labels: bool) -> str:
@@ -178,13 +182,17 @@ def _problem(project: Project, facts: Facts, broker: Broker, part: Part | None) 
             "some of the broker's middlewares were not read, and one of them may retry: write"
             " them out"
         )
-        return said if broker.unread and facts.retries.bounded else ""
+        if broker.unread and facts.retries.bounded:
+            return said
+        return ""
     if part.kind == "SimpleRetryMiddleware":
         said = (
             "the broker's SimpleRetryMiddleware waits for nothing: put SmartRetryMiddleware in its"
             " place"
         )
-        return said if any(delays) else ""
+        if not any(delays):
+            return ""
+        return said
     named = part.own.name if part.own is not None else part.kind
     if part.unread or (
         part.own is not None and any(project.member([part.own], name) for name in _OWN_WAYS)
@@ -202,7 +210,9 @@ def _problem(project: Project, facts: Facts, broker: Broker, part: Part | None) 
     if own is not None:
         found = own_waits(project, own)
         same = found is not None and found.delays(len(delays)) == delays
-        return "" if same else f"{named}.make_delay computes other waits than retry.backoff says"
+        if same:
+            return ""
+        return f"{named}.make_delay computes other waits than retry.backoff says"
     changed = [name for name in _CHANGES if option(project, part, name) is not False]
     if changed:
         return f"the broker's {named} has {changed[0]}, which changes the waits of a job"

@@ -53,7 +53,9 @@ def find_handler(project: Project, import_path: str) -> Definition | None:
     ):
         return None
     name = found.module.resolve(value.args[0])
-    return project.definition(name) if name else None
+    if not name:
+        return None
+    return project.definition(name)
 
 
 def read_task(project: Project, handler: Definition) -> Task:
@@ -91,7 +93,9 @@ def is_maker(call: ast.Call) -> bool:
 
 
 def _maker(call: ast.Call) -> ast.expr:
-    return call.func if isinstance(call.func, ast.Call) else call
+    if isinstance(call.func, ast.Call):
+        return call.func
+    return call
 
 
 def _made(project: Project, task: Task, node: ast.expr, module: Module) -> bool:

@@ -203,7 +203,9 @@ def _build_run_start(value: Mapping[str, Any]) -> RunStart:
 
 
 def _git_head(value: Mapping[str, Any]) -> str | None:
-    return None if value["git_head"] == _UNKNOWN else str(value["git_head"])
+    if value["git_head"] == _UNKNOWN:
+        return None
+    return str(value["git_head"])
 
 
 def _append_invocation(

@@ -73,7 +73,9 @@ class Outbox:
     def read_cursor(self) -> int:
         """`seq` of the last event that needs no sending any more."""
         found = self._select_all("SELECT last_seq FROM sink_cursor WHERE sink = ?", self.sink)
-        return int(found[0][0]) if found else 0
+        if not found:
+            return 0
+        return int(found[0][0])
 
     def list_holdings(self) -> dict[str, Sent]:
         """What this ledger holds of each run, and how much of it lies before the cursor."""

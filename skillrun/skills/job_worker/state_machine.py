@@ -44,4 +44,6 @@ def _find_machine(case: JobCase) -> str | None:
     folder = case.handler.path.rpartition("/")[0]
     pattern = f"{folder}/*.state-machine.md" if folder else "*.state-machine.md"
     found = case.tree.match(pattern)
-    return found[0] if found else None
+    if not found:
+        return None
+    return found[0]

@@ -35,7 +35,9 @@ def _name_strategy(spec: JobSpec | None) -> str:
 def _name_retries(spec: JobSpec | None) -> str | None:
     if spec is None or spec.retry is None:
         return None
-    return "none" if spec.retry.kind == "none" else "bounded"
+    if spec.retry.kind == "none":
+        return "none"
+    return "bounded"
 
 
 def _name_tests(files: Sequence[str]) -> str:

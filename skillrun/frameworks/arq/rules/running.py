@@ -160,7 +160,9 @@ def shared_session(job: Job) -> Iterator[Finding]:
 def _entry(node: ast.AST) -> object:
     """The name in `ctx["name"]`; None for anything else."""
     constant = node.slice if isinstance(node, ast.Subscript) else None
-    return constant.value if isinstance(constant, ast.Constant) else None
+    if not isinstance(constant, ast.Constant):
+        return None
+    return constant.value
 
 
 def _is_session(job: Job, node: ast.expr, module: Module) -> bool:

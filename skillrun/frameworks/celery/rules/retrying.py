@@ -191,7 +191,9 @@ def reaches(job: Job, path: Path, exception: str) -> str:
 
 
 def _node(path: Path) -> ast.Call | None:
-    return path.call.node if path.call else None
+    if not path.call:
+        return None
+    return path.call.node
 
 
 def _from(job: Job, call: Call, path: Path, exception: str) -> str:
@@ -212,7 +214,9 @@ def _from(job: Job, call: Call, path: Path, exception: str) -> str:
             return "no"
         if not _same_again(handler):
             return _converted(job, path, handler)
-    return "yes" if path.kind == "autoretry" else "no"
+    if path.kind == "autoretry":
+        return "yes"
+    return "no"
 
 
 def _converted(job: Job, path: Path, handler: Handler) -> str:
@@ -224,7 +228,11 @@ def _converted(job: Job, path: Path, handler: Handler) -> str:
         return "unsure"
     origins = [job.project.origin(name or "") for name in names]
     taken = [name not in NEVER_RETRIED and takes(job.project, path, name) for name in origins]
-    return "yes" if all(taken) else "unsure" if any(taken) else "no"
+    if all(taken):
+        return "yes"
+    if any(taken):
+        return "unsure"
+    return "no"
 
 
 def _catches(handler: Handler, bases: frozenset[str]) -> bool:

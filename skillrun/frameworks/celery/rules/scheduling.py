@@ -105,9 +105,13 @@ def _schedule_at(node: ast.AST, line: int) -> ast.expr | None:
             for k, v in zip(node.keys, node.values, strict=True)
             if isinstance(k, ast.Constant)
         }
-        return entry.get("schedule") if "task" in entry and entry["task"].lineno == line else None
+        if "task" in entry and entry["task"].lineno == line:
+            return entry.get("schedule")
+        return None
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.lineno == line:
-        return node.args[0] if node.func.attr == "add_periodic_task" and node.args else None
+        if node.func.attr == "add_periodic_task" and node.args:
+            return node.args[0]
+        return None
     return None
 
 
@@ -122,7 +126,9 @@ def _period(job: Job, module: Module, node: ast.expr) -> float | None:
         and node.args
     ):
         return _period(job, module, node.args[0])
-    return _cron_period(job, module, node) if _is_crontab(job, module, node) else None
+    if not _is_crontab(job, module, node):
+        return None
+    return _cron_period(job, module, node)
 
 
 def _cron_period(job: Job, module: Module, node: ast.expr) -> float | None:
@@ -131,7 +137,9 @@ def _cron_period(job: Job, module: Module, node: ast.expr) -> float | None:
     if every is not None:
         return every
     hours = _step(_text(job, module, given["hour"]) if "hour" in given else "*", 3600.0, 24)
-    return hours if hours is not None else 86400.0
+    if hours is None:
+        return 86400.0
+    return hours
 
 
 def _step(text: str | None, unit: float, size: int) -> float | None:
@@ -167,7 +175,9 @@ def _fields(node: ast.expr) -> dict[str, ast.expr]:
 
 def _text(job: Job, module: Module, node: ast.expr) -> str | None:
     value = job.project.literal(node, module)
-    return str(value) if isinstance(value, int | str) else None
+    if not isinstance(value, int | str):
+        return None
+    return str(value)
 
 
 def _locked(job: Job) -> bool:

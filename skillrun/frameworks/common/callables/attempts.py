@@ -118,7 +118,9 @@ def _tenacity_wait(project: Project, module: Module, node: ast.expr) -> Backoff 
     fixed = _made(project, module, node, "tenacity.wait_fixed")
     if fixed is not None:
         seconds = _number(project, module, fixed, "wait", 0)
-        return None if seconds is None else Backoff("fixed", seconds)
+        if seconds is None:
+            return None
+        return Backoff("fixed", seconds)
     for name, jitter in (("wait_exponential", False), ("wait_random_exponential", True)):
         call = _made(project, module, node, f"tenacity.{name}")
         if call is not None:
@@ -138,7 +140,9 @@ def _exponential(
 ) -> Backoff | None:
     """The waits as they come out between `min` and `max`."""
     shape = recognise([min(max(multiplier * base**n, least), most) for n in range(12)])
-    return Backoff(*shape, jitter=jitter) if shape else None
+    if not shape:
+        return None
+    return Backoff(*shape, jitter=jitter)
 
 
 def _backoff(
@@ -200,7 +204,9 @@ def _number(
 ) -> float | None:
     node = _argument(call, name, position)
     value = project.literal(node, module) if node is not None else default
-    return value if isinstance(value, int | float) else None
+    if not isinstance(value, int | float):
+        return None
+    return value
 
 
 # Loops

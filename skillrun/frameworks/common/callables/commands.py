@@ -61,7 +61,9 @@ def _leads_elsewhere(
 def _word(path: str) -> str:
     """The last word of a command that starts a file."""
     folder, _, name = path.rpartition("/")
-    return folder.rpartition("/")[2] if name == "__main__.py" else name.removesuffix(".py")
+    if name == "__main__.py":
+        return folder.rpartition("/")[2]
+    return name.removesuffix(".py")
 
 
 def _text(project: Project, path: str) -> str:

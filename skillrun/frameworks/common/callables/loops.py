@@ -107,7 +107,9 @@ def _asked(loop: ast.While) -> set[int]:
 
 
 def _awaited(node: ast.expr) -> ast.expr:
-    return node.value if isinstance(node, ast.Await) else node
+    if isinstance(node, ast.Await):
+        return node.value
+    return node
 
 
 def _is_positive(test: ast.expr) -> bool:

@@ -386,7 +386,9 @@ def _sql(job: Job, call: Call) -> str:
         if word in _EXECUTE and call.node.args
         else None
     )
-    return value if isinstance(value, str) else ""
+    if not isinstance(value, str):
+        return ""
+    return value
 
 
 def _own(calls: tuple[Call, ...]) -> Iterator[Call]:

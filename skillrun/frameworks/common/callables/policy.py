@@ -97,7 +97,9 @@ def _the_way(ways: tuple[Way, ...], unknown: dict[str, Place]) -> Way | None:
             unknown["backoff"] = way.place
         if way.exceptions is None:
             unknown["retried"] = way.place
-    return ways[0] if ways else None
+    if not ways:
+        return None
+    return ways[0]
 
 
 def _dead_letters(project: Project, handler: Definition, ways: tuple[Way, ...]) -> Iterator[Place]:
@@ -128,7 +130,9 @@ def _parts(project: Project, handler: Definition) -> Iterator[Definition]:
 def _after(module: Module, loop: ast.For) -> list[ast.stmt]:
     above = next(module.parents(loop), None)
     body = getattr(above, "body", [])
-    return list(body[body.index(loop) + 1 :]) if loop in body else []
+    if loop not in body:
+        return []
+    return list(body[body.index(loop) + 1 :])
 
 
 def _record(project: Project, body: Iterable[ast.stmt], module: Module) -> Iterator[Place]:

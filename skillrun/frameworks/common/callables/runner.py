@@ -161,7 +161,9 @@ def _new_file(project: Project, facts: Facts, command: str, known: bool) -> list
     another kind.
     """
     if facts.trigger == "poller":
-        return [] if "Procfile" in project.tree.files else [("Procfile", f"{facts.job}: {command}")]
+        if "Procfile" in project.tree.files:
+            return []
+        return [("Procfile", f"{facts.job}: {command}")]
     if known or "crontab" in project.tree.files or not facts.schedule:
         return []
     lines = (_WHERE, "APP=/srv/app", *_hours(facts), f'{facts.schedule} cd "$APP" && {command}')

@@ -182,7 +182,9 @@ def _notes(facts: Facts) -> list[str]:
             f"{said} One that was given up counts as handled: to do it again, delete its row in"
             f" {' and '.join(places)}."
         )
-    return [said.strip()] if said else []
+    if not said:
+        return []
+    return [said.strip()]
 
 
 def _wait(facts: Facts) -> str:
@@ -194,4 +196,6 @@ def _wait(facts: Facts) -> str:
     if retries.kind != "exponential":
         return base
     grown = f"{base} * {seconds(retries.factor)} ** (attempt - 1)"
-    return grown if retries.cap_s is None else f"min({seconds(retries.cap_s)}, {grown})"
+    if retries.cap_s is None:
+        return grown
+    return f"min({seconds(retries.cap_s)}, {grown})"

@@ -142,7 +142,9 @@ def timer(path: str, text: str) -> tuple[str, str] | None:
     found = _TIMED.search(text) if path.endswith(".timer") else None
     unit = re.search(r"(?m)^\s*Unit\s*=\s*(\S+)\.service", text)
     name = path.rpartition("/")[2].removesuffix(".timer")
-    return (unit[1] if unit else name, found[2].strip()) if found else None
+    if not found:
+        return None
+    return (unit[1] if unit else name, found[2].strip())
 
 
 def with_timers(starts: Iterable[Start], timers: dict[str, str]) -> Iterator[Start]:
@@ -179,7 +181,9 @@ def _candidates(start: Start, paths: Iterable[str]) -> list[str]:
             if _ends(path, f"{tail}.py") or _ends(path, f"{tail}/__main__.py")
         ]
         # -m celery is no shop/x/celery.
-        return found if "/" in tail else [path for path in found if path.count("/") < 2]
+        if "/" in tail:
+            return found
+        return [path for path in found if path.count("/") < 2]
     parts = [part for part in start.name.split("/") if part not in ("", ".", "..", "~")]
     for first in range(len(parts) if start.kind == "script" else 0):
         found = [path for path in paths if _ends(path, "/".join(parts[first:]))]

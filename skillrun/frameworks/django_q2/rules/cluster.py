@@ -34,11 +34,15 @@ def _sends(job: Job) -> tuple[Send | None, ...]:
 def _wanted(job: Job) -> int | None:
     """The attempts of the spec; None where it promises no retry."""
     retry = job.spec.retry
-    return retry.max_attempts if retry is not None and retry.kind is None else None
+    if retry is not None and retry.kind is None:
+        return retry.max_attempts
+    return None
 
 
 def _number(value: Any) -> float | None:
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value
+    return None
 
 
 def _timeouts(job: Job) -> Iterator[tuple[float, Place | None]]:

@@ -36,7 +36,9 @@ _STARTED_IN = (
 
 
 def _kind(job: Job) -> str | None:
-    return job.spec.dead_letter.kind if job.spec.dead_letter is not None else None
+    if job.spec.dead_letter is None:
+        return None
+    return job.spec.dead_letter.kind
 
 
 @rule(

@@ -96,7 +96,9 @@ def _enqueued(job: Job, call: Call) -> Task | None:
         return None
     target = job.project.definition(call.module.resolve(inner) or "")
     task = read_task(job.project, target) if target is not None and not target.is_class else None
-    return task if task is not None and task.registered is not None else None
+    if task is not None and task.registered is not None:
+        return task
+    return None
 
 
 @rule(

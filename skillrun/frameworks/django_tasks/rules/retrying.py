@@ -340,7 +340,9 @@ def is_undone(job: Job, module: Module, node: ast.AST) -> bool:
 
 
 def _called(node: ast.expr) -> ast.expr:
-    return node.func if isinstance(node, ast.Call) else node
+    if isinstance(node, ast.Call):
+        return node.func
+    return node
 
 
 def _raises_after(above: ast.AST, below: ast.AST) -> bool:

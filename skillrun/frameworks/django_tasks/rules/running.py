@@ -184,7 +184,9 @@ def unread_queue(job: Job) -> Iterator[Finding]:
 
 def _read_by(command: str) -> list[str]:
     found = _QUEUES.search(command)
-    return found["names"].split(",") if found else ["default"]
+    if found:
+        return found["names"].split(",")
+    return ["default"]
 
 
 @rule(

@@ -82,7 +82,9 @@ def _raised(job: Job, handler: Handler) -> str | None:
         made = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
         name = "" if same else handler.module.resolve(made) if made is not None else None
         found.add(job.project.origin(name) if name else name)
-    return found.pop() if len(found) == 1 else None
+    if len(found) != 1:
+        return None
+    return found.pop()
 
 
 def is_retried(job: Job, exception: str) -> str:
@@ -90,9 +92,13 @@ def is_retried(job: Job, exception: str) -> str:
     options = options_of(job)
     thrown = is_kind_of(job, exception, options.throws()[0])
     if thrown != NO:
-        return NO if thrown == YES else UNSURE
+        if thrown == YES:
+            return NO
+        return UNSURE
     if job.policy.max_attempts == 1:
-        return UNSURE if "max_attempts" in job.policy.unknown else NO
+        if "max_attempts" in job.policy.unknown:
+            return UNSURE
+        return NO
     asked = options.predicate()
     if asked is None:
         return YES
@@ -100,7 +106,9 @@ def is_retried(job: Job, exception: str) -> str:
     if is_kind_of(job, exception, predicate.spared) == YES:
         return NO
     named = is_kind_of(job, exception, predicate.retried) if predicate.retried else YES
-    return named if predicate.readable and predicate.found else UNSURE
+    if predicate.readable and predicate.found:
+        return named
+    return UNSURE
 
 
 def is_retry(exception: str) -> bool:

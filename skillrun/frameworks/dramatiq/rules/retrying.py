@@ -315,7 +315,9 @@ def _registered(job: Job) -> Place:
 
 
 def _shown(value: object) -> str:
-    return str(value) if is_known(value) else "..."
+    if not is_known(value):
+        return "..."
+    return str(value)
 
 
 @rule(

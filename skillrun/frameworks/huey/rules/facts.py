@@ -64,7 +64,9 @@ def _consumers(project: Project) -> Iterator[Place]:
 def consumer_option(job: Job, name: str) -> object:
     """An entry of "consumer" in Django's HUEY; None where there is none."""
     found = setting(job.project, job.use, task_of(job).owner, "consumer")
-    return found.value.get(name) if found and isinstance(found.value, dict) else None
+    if found and isinstance(found.value, dict):
+        return found.value.get(name)
+    return None
 
 
 def crontab(job: Job) -> ast.Call | None:
@@ -75,4 +77,6 @@ def crontab(job: Job) -> ast.Call | None:
         "huey.crontab",
         "huey.api.crontab",
     )
-    return node if isinstance(node, ast.Call) and is_crontab else None
+    if isinstance(node, ast.Call) and is_crontab:
+        return node
+    return None

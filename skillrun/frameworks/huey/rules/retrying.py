@@ -164,7 +164,9 @@ def _fate(job: Job, call: Call, name: str) -> str:
     still decide.
     """
     answer = fate(job.project, task_of(job), call, name)
-    return decided(job.project, job.use, task_of(job), name) if answer == "retries" else answer
+    if answer == "retries":
+        return decided(job.project, job.use, task_of(job), name)
+    return answer
 
 
 def _elsewhere(job: Job, name: str) -> bool:

@@ -309,4 +309,6 @@ def _given(node: ast.Call) -> dict[str, ast.expr]:
 
 def _text(job: Job, node: ast.expr) -> str | None:
     value = job.project.literal(node, job.handler.module)
-    return str(value) if isinstance(value, int | str) else None
+    if not isinstance(value, int | str):
+        return None
+    return str(value)

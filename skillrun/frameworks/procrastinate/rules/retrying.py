@@ -25,7 +25,9 @@ def _strategy(job: Job) -> Strategy:
 
 def _wanted(job: Job) -> int | None:
     """The attempts of the spec; None where it retries nothing."""
-    return job.spec.retry.max_attempts if job.spec.retry and job.spec.retry.kind is None else None
+    if job.spec.retry and job.spec.retry.kind is None:
+        return job.spec.retry.max_attempts
+    return None
 
 
 @rule(

@@ -27,7 +27,9 @@ _DAY = 86_400.0
 
 
 def _kind(job: Job) -> str | None:
-    return job.spec.dead_letter.kind if job.spec.dead_letter else None
+    if not job.spec.dead_letter:
+        return None
+    return job.spec.dead_letter.kind
 
 
 @rule(

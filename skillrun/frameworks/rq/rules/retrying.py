@@ -64,7 +64,9 @@ def _waits(job: Job) -> str | None:
         (w for one in returned_retries(job.project, job.handler) for w in one.waits or ()),
         default=0.0,
     )
-    return f"{seconds(longest)} before a retry" if longest > 0 else None
+    if longest > 0:
+        return f"{seconds(longest)} before a retry"
+    return None
 
 
 def _readable(job: Job) -> list[tuple[Send, Reading]]:
@@ -111,7 +113,9 @@ def _times(one: Reading) -> str:
         if one.waits and any(one.waits)
         else ""
     )
-    return f"{one.retries} times{waits}" if one.retries else "never"
+    if not one.retries:
+        return "never"
+    return f"{one.retries} times{waits}"
 
 
 def _where(send: Send) -> str:

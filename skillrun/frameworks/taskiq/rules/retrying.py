@@ -30,12 +30,16 @@ def _task(job: Job) -> Task:
 def _retrying(job: Job) -> tuple[Broker, Part] | None:
     """The middleware that counts: the last of the list is asked first."""
     broker = _task(job).broker
-    return (broker, broker.retrying[-1]) if broker is not None and broker.retrying else None
+    if broker is not None and broker.retrying:
+        return (broker, broker.retrying[-1])
+    return None
 
 
 def _wanted(job: Job) -> int:
     retry = job.spec.retry
-    return retry.max_attempts or 1 if retry is not None and retry.kind is None else 1
+    if retry is not None and retry.kind is None:
+        return retry.max_attempts or 1
+    return 1
 
 
 @rule(

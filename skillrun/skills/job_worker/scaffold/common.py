@@ -103,16 +103,16 @@ def tests(
     )
     # It has all tests, and so gets what it lacks.
     one_file = "{}" not in facts.conventions.test_pattern
-    return Module(test_path(facts), text) if one_file else NewFile(test_path(facts), text)
+    if one_file:
+        return Module(test_path(facts), text)
+    return NewFile(test_path(facts), text)
 
 
 def stand_ins_need(facts: Facts) -> list[str]:
     """What stands in for an adapter that is awaited."""
-    return (
-        ["from unittest.mock import AsyncMock"]
-        if any(effect.awaited for effect in facts.effects)
-        else []
-    )
+    if not any(effect.awaited for effect in facts.effects):
+        return []
+    return ["from unittest.mock import AsyncMock"]
 
 
 def _only_told(facts: Facts) -> bool:

@@ -69,12 +69,16 @@ def _poison(facts: Facts) -> dict[str, Any]:
         for field in required
         if field.valid
     ]
-    return {"poison": [*([{}] if required else []), *wrong]} if required else {}
+    if not required:
+        return {}
+    return {"poison": [*([{}] if required else []), *wrong]}
 
 
 def _wrong(annotation: str) -> Any:
     """A JSON value that no field of this type can have."""
-    return 0.5 if annotation != "float" and annotation != "Any" else "none"
+    if annotation != "float" and annotation != "Any":
+        return 0.5
+    return "none"
 
 
 def completed(text: str, name: str, parts: Mapping[str, Any]) -> str:

@@ -317,7 +317,9 @@ def _valid(name: str, annotation: str, schema: Any, required: bool) -> str:
     said = " and ".join(parts)
     if required or not said:
         return said
-    return f"{name} is None or ({said})" if len(parts) > 1 else f"{name} is None or {said}"
+    if len(parts) > 1:
+        return f"{name} is None or ({said})"
+    return f"{name} is None or {said}"
 
 
 def _invalid(spec: JobSpec, module: str) -> str:
@@ -330,7 +332,9 @@ def _invalid(spec: JobSpec, module: str) -> str:
         for error in permanent
         if error.type.partition(":")[0] == module and not error.args
     ]
-    return own[0] if own else "ValueError"
+    if not own:
+        return "ValueError"
+    return own[0]
 
 
 # -- the effects

@@ -169,7 +169,9 @@ def _rewritten(text: str | None, piece: Rewritten) -> str | None:
         line.replace(piece.line, piece.text) if line.strip() == piece.line else line
         for line in lines
     ]
-    return None if text is None else "".join(made)
+    if text is None:
+        return None
+    return "".join(made)
 
 
 def _diff(path: str, before: str, after: str) -> str:

@@ -84,4 +84,6 @@ def integration_test(
 
 def _committing(facts: Facts, case: Symbol | None) -> Symbol | None:
     """In a Django project a publication waits for a commit, which a TestCase never makes."""
-    return Symbol("django.test", "TransactionTestCase") if facts.django else case
+    if facts.django:
+        return Symbol("django.test", "TransactionTestCase")
+    return case

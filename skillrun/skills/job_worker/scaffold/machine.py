@@ -23,12 +23,16 @@ def find(case: JobCase) -> str | None:
     """The job's state machine, where there is one beside its handler."""
     spec, handler = case.spec, case.handler
     path = _path(handler.path, spec.job) if spec is not None and handler is not None else None
-    return path if path is not None and case.tree.read(path) is not None else None
+    if path is not None and case.tree.read(path) is not None:
+        return path
+    return None
 
 
 def _path(handler: str, job: str) -> str:
     folder = handler.rpartition("/")[0]
-    return f"{folder}/{job}.state-machine.md" if folder else f"{job}.state-machine.md"
+    if folder:
+        return f"{folder}/{job}.state-machine.md"
+    return f"{job}.state-machine.md"
 
 
 def state_machine(facts: Facts, render: Renderer) -> NewFile:

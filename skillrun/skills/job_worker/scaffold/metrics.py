@@ -15,7 +15,9 @@ def needed(facts: Facts) -> list[Symbol | str]:
         return ["from prometheus_client import Counter"]
     if conventions.metrics == "opentelemetry":
         return ["from opentelemetry import trace"]
-    return [conventions.metrics_client] if conventions.metrics_client is not None else []
+    if conventions.metrics_client is None:
+        return []
+    return [conventions.metrics_client]
 
 
 def definition(facts: Facts) -> str:

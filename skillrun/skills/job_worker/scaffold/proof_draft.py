@@ -61,7 +61,9 @@ def _read_store(case: JobCase) -> dict[str, Any]:
     except SkillrunError:
         return {}
     known = {variable.name for variable in _list_variables(case.project)}
-    return found if known.issuperset(found.get("env", {})) else {}
+    if not known.issuperset(found.get("env", {})):
+        return {}
+    return found
 
 
 def _guess_database(project: Project, made: dict[str, Any]) -> None:

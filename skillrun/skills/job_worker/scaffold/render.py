@@ -110,14 +110,18 @@ def _environment(folder: Path) -> Environment:
 def _own_identifier(context: Context, text: str) -> str:
     """The fixture of an effect, as `fixture_name` has it, beside what the module imports."""
     name = fixture_name(text, context["facts"])
-    return f"{name}_calls" if name in context["shadowed"] else name
+    if name in context["shadowed"]:
+        return f"{name}_calls"
+    return name
 
 
 def _own_name(context: Context, name: str) -> str:
     """A name that the template itself chose, of a fixture or a variable, beside what the module
     imports.
     """
-    return f"job_{name}" if name in context["shadowed"] else name
+    if name in context["shadowed"]:
+        return f"job_{name}"
+    return name
 
 
 class Writer:
@@ -163,7 +167,9 @@ class Writer:
         counted = metrics.count(
             self._facts, outcome, self.ref(client) if client is not None else ""
         )
-        return f"{line}\n{' ' * indent}{counted}" if counted else line
+        if counted:
+            return f"{line}\n{' ' * indent}{counted}"
+        return line
 
     def publish(self, name: str, arguments: Sequence[str], indent: int = 4) -> str:
         """The call that publishes the job; in a Django project it waits for the commit of the open
@@ -229,7 +235,9 @@ def _retried(facts: Facts) -> str:
 def _caught(facts: Facts) -> str:
     """The same for `except` and isinstance: one error stands for itself."""
     retried = _retried(facts)
-    return retried[1:-2] if retried.endswith(",)") else retried
+    if retried.endswith(",)"):
+        return retried[1:-2]
+    return retried
 
 
 def _import_of(symbol: Symbol, here: str) -> str:
@@ -239,7 +247,9 @@ def _import_of(symbol: Symbol, here: str) -> str:
     if not symbol.path:
         return f"from {symbol.module} import {symbol.name.partition('.')[0]}"
     package, _, tail = symbol.module.rpartition(".")
-    return f"from {package} import {tail}" if package else f"import {tail}"
+    if package:
+        return f"from {package} import {tail}"
+    return f"import {tail}"
 
 
 # -- filters
@@ -255,7 +265,9 @@ def parameter(field: Field) -> str:
 
 def taken(field: Field) -> str:
     """A field out of a payload."""
-    return f'payload["{field.name}"]' if field.required else f'payload.get("{field.name}")'
+    if field.required:
+        return f'payload["{field.name}"]'
+    return f'payload.get("{field.name}")'
 
 
 def passed(effect: EffectCall, facts: Facts, handle: str = "") -> list[str]:
@@ -310,4 +322,6 @@ def fixture_name(text: str, facts: Facts) -> str:
         facts.module.rpartition(".")[2],
         *_OF_TESTS,
     }
-    return f"{made}_calls" if made in taken or keyword.iskeyword(made) else made
+    if made in taken or keyword.iskeyword(made):
+        return f"{made}_calls"
+    return made

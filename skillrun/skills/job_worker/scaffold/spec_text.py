@@ -69,7 +69,9 @@ def _line_end(text: str, index: int) -> int:
     """
     cut = len(text[:index].rstrip())
     found = text.find("\n", cut)
-    return len(text) if found < 0 else found + 1
+    if found < 0:
+        return len(text)
+    return found + 1
 
 
 def _flow(key: str, value: Any) -> str:

@@ -39,7 +39,9 @@ def guarantee(facts: Facts) -> str:
 def _lower(text: str) -> str:
     """The text of a reason inside a sentence."""
     words = " ".join(text.split()).rstrip(".").replace("\\", "/").replace('"', "'")
-    return words[:1].lower() + words[1:] if words[1:2].islower() else words
+    if words[1:2].islower():
+        return words[:1].lower() + words[1:]
+    return words
 
 
 def retrying(facts: Facts) -> str:
@@ -55,7 +57,9 @@ def retrying(facts: Facts) -> str:
 
 def _waits(delays: Sequence[float]) -> str:
     shown = list(dict.fromkeys(f"{seconds(delay)} s" for delay in delays))
-    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
+    if len(shown) == 1:
+        return shown[0]
+    return f"{', '.join(shown[:-1])} and {shown[-1]}"
 
 
 def dead(facts: Facts) -> str:

@@ -34,7 +34,9 @@ def awaits(project: Project, use: FrameworkUse, handler: str) -> bool:
     """
     writer = writer_of(use.id)
     as_others: Callable[[Project, FrameworkUse, str], bool] | None = getattr(writer, "awaits", None)
-    return writer.AWAITS if as_others is None else as_others(project, use, handler)
+    if as_others is None:
+        return writer.AWAITS
+    return as_others(project, use, handler)
 
 
 def renderer_of(framework: str) -> Renderer:

@@ -57,4 +57,6 @@ def _merged(said: dict[str, object], seen: FrameworkUse | None) -> FrameworkUse:
 
 
 def _word(value: object) -> str | None:
-    return value if isinstance(value, str) and value not in ("", "none", "unknown") else None
+    if isinstance(value, str) and value not in ("", "none", "unknown"):
+        return value
+    return None

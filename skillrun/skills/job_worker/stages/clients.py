@@ -132,12 +132,12 @@ def reach(name: str) -> Reach | None:
     if verb in client.reads:
         return Reach(client.kind, writes=False)
     if client.writes is None:
-        return (
-            Reach(client.kind, writes=True)
-            if "()." in name and not verb.startswith(client.questions)
-            else None
-        )
-    return Reach(client.kind, writes=True) if verb in client.writes else None
+        if "()." in name and not verb.startswith(client.questions):
+            return Reach(client.kind, writes=True)
+        return None
+    if verb not in client.writes:
+        return None
+    return Reach(client.kind, writes=True)
 
 
 def _library(name: str) -> str | None:

@@ -53,4 +53,6 @@ def _fits(part: str, low: int, high: int, words: tuple[str, ...]) -> bool:
 def _value(word: str, low: int, words: tuple[str, ...]) -> int | None:
     if word.isdecimal():
         return int(word)
-    return words.index(word.lower()) + low if word.lower() in words else None
+    if word.lower() not in words:
+        return None
+    return words.index(word.lower()) + low

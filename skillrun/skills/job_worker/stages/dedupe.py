@@ -220,7 +220,9 @@ def _looked_up(case: JobCase, handler: Definition, taken: Sequence[Call]) -> lis
 
 
 def _key_text(call: Call) -> str:
-    return ast.unparse(call.node.args[0]) if call.node.args else ""
+    if not call.node.args:
+        return ""
+    return ast.unparse(call.node.args[0])
 
 
 def _sets_if_absent(case: JobCase, call: Call) -> bool:
@@ -272,7 +274,9 @@ def _seconds_kept(case: JobCase, call: Call) -> float | None:
             return float("inf")
         value = literal(px, call.module)
         value = value / 1000 if isinstance(value, int | float) else value
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    return None
 
 
 def window_findings(case: JobCase, spec: JobSpec, idempotency: Idempotency) -> Iterator[Finding]:

@@ -144,7 +144,9 @@ def _sent(case: JobCase, call: Call) -> Undeclared | None:
     task = owner.removesuffix(".configure()")
     target = case.project.definition(task) if method in _SENDING and call.resolved else None
     is_job = target is not None and not target.is_class and bool(target.decorators)
-    return Undeclared("publish", call, INTEGRATION) if is_job else None
+    if not is_job:
+        return None
+    return Undeclared("publish", call, INTEGRATION)
 
 
 def _writes(call: Call) -> bool:

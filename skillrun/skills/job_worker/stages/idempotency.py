@@ -169,7 +169,9 @@ def _missing_part(payload: dict[str, Any], field: str) -> str | None:
     for part in field.split("."):
         fields = inside.get("properties") if isinstance(inside, dict) else None
         if not isinstance(fields, dict):
-            return "the payload has no fields" if inside is payload else None
+            if inside is payload:
+                return "the payload has no fields"
+            return None
         if part not in fields:
             return f"the payload has {', '.join(map(str, fields)) or 'no fields'}"
         inside = fields[part]

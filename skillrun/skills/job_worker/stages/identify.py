@@ -46,7 +46,9 @@ def examine(case: JobCase) -> StageResult:
 def _contradictions(case: JobCase) -> tuple[Finding, ...]:
     from skillrun.repo.profile import contradictions
 
-    return tuple(contradictions(case.profile, case.survey_everything())) if case.profile else ()
+    if not case.profile:
+        return ()
+    return tuple(contradictions(case.profile, case.survey_everything()))
 
 
 def _undecided(choice: Choice) -> list[Finding]:

@@ -126,7 +126,9 @@ class JobCase(Case):
         from skillrun.frameworks.registry import FRAMEWORKS
 
         use = self.use
-        return FRAMEWORKS.get(use.id) if use else None
+        if not use:
+            return None
+        return FRAMEWORKS.get(use.id)
 
     @property
     def handler(self) -> Definition | None:

@@ -150,7 +150,9 @@ def _position(case: JobCase, effect: Effect, key_arg: str) -> int | None:
     names = [
         a.arg for a in (*arguments.posonlyargs, *arguments.args) if a.arg not in ("self", "cls")
     ]
-    return names.index(key_arg) if key_arg in names else None
+    if key_arg not in names:
+        return None
+    return names.index(key_arg)
 
 
 def _named_keys(case: JobCase, handler: Definition) -> Iterator[Finding]:

@@ -99,7 +99,9 @@ def target_python(case: JobCase, spec: JobSpec) -> str:
 
     if spec.proof is not None and spec.proof.python:
         named = spec.proof.python
-        return str(case.root / named) if "/" in named else named
+        if "/" in named:
+            return str(case.root / named)
+        return named
     return find_python(case.root)
 
 
@@ -186,7 +188,9 @@ def find_import_root(function: Definition) -> str:
     """The folder from which the handler's module is imported: "src" for "src/shop/tasks.py"."""
     path = function.path.removesuffix(".py").removesuffix("/__init__")
     name = function.module.name.replace(".", "/")
-    return path[: -len(name)].rstrip("/") if path.endswith(name) else path.rpartition("/")[0]
+    if path.endswith(name):
+        return path[: -len(name)].rstrip("/")
+    return path.rpartition("/")[0]
 
 
 def _folder(case: JobCase, found: tuple[TestCase, ...]) -> str:
@@ -195,7 +199,9 @@ def _folder(case: JobCase, found: tuple[TestCase, ...]) -> str:
     known = set(case.tree.files)
     while folder and not any(f"{folder}/{name}" in known for name in _PROJECT):
         folder = folder.rpartition("/")[0]
-    return folder if all(test.path.startswith(f"{folder}/") for test in found) else ""
+    if not all(test.path.startswith(f"{folder}/") for test in found):
+        return ""
+    return folder
 
 
 def _generated(case: JobCase) -> tuple[str, ...]:

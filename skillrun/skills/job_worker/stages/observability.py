@@ -306,7 +306,9 @@ def _effect_span(case: JobCase, spec: JobSpec, handler: Definition) -> tuple[int
     if spec.effects:
         return len(calls), -1
     work = [order for order, call in enumerate(calls) if not _is_log(call)]
-    return (work[0], work[-1]) if work else (1, 0)
+    if work:
+        return (work[0], work[-1])
+    return (1, 0)
 
 
 def _tells_failure(log: LogCall) -> bool:

@@ -335,7 +335,10 @@ def last_report(case: JobCase) -> dict[str, Any] | None:
     on has changed.
     """
     found = _kept(case)
-    return found[0]["report"] if found is not None and case.is_recorded(found[1]) else None
+    if found is not None and case.is_recorded(found[1]):
+        report: dict[str, Any] = found[0]["report"]
+        return report
+    return None
 
 
 def _kept(case: JobCase) -> tuple[dict[str, Any], str] | None:
@@ -356,7 +359,9 @@ def _kept(case: JobCase) -> tuple[dict[str, Any], str] | None:
         return None
     # A report of a version that gave no verdict for each promise is made again.
     is_whole = "properties" in kept["report"]
-    return (kept, sha256(content)) if same and fresh and kept["files"] and is_whole else None
+    if same and fresh and kept["files"] and is_whole:
+        return (kept, sha256(content))
+    return None
 
 
 def _keep(case: JobCase, value: Mapping[str, Any]) -> str:
@@ -491,7 +496,9 @@ def _drop_answered(
 
 
 def _count(things: Sized, word: str) -> str:
-    return f"{len(things)} {word}" if len(things) == 1 else f"{len(things)} {word}s"
+    if len(things) == 1:
+        return f"{len(things)} {word}"
+    return f"{len(things)} {word}s"
 
 
 def _add_refutation(
@@ -554,7 +561,9 @@ def _add_run(stage: str, result: StageResult, report: Mapping[str, Any]) -> Stag
         evidence=(*result.evidence, _evidence(report)),
         facts={**result.facts, "proof": report["verdict"]},
     )
-    return as_not_read(stage, answered) if has_not_read(answered) else answered
+    if has_not_read(answered):
+        return as_not_read(stage, answered)
+    return answered
 
 
 def _untried(report: Mapping[str, Any]) -> Iterator[Finding]:

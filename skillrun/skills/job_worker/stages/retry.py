@@ -338,7 +338,9 @@ def _covers(case: JobCase, wide: str, narrow: str) -> bool:
 
 def _place(policy: Policy, field: str) -> dict[str, Any] | None:
     place: Place | None = policy.sources.get(field)
-    return {"path": place.path, "line": place.line} if place else None
+    if not place:
+        return None
+    return {"path": place.path, "line": place.line}
 
 
 def _next(findings: list[Finding]) -> tuple[Action, ...]:
@@ -365,15 +367,23 @@ def _is_in_spec(finding: Finding) -> bool:
 
 
 def _times(attempts: int | None) -> str:
-    return "for ever" if attempts is None else "once" if attempts == 1 else f"{attempts} times"
+    if attempts is None:
+        return "for ever"
+    if attempts == 1:
+        return "once"
+    return f"{attempts} times"
 
 
 def _number(field: str, value: float) -> str:
-    return f"{value:g}" if field == "factor" else duration(value)
+    if field == "factor":
+        return f"{value:g}"
+    return duration(value)
 
 
 def _backoff(policy: Policy) -> str:
-    return "no backoff" if policy.backoff.kind == "none" else f"{policy.backoff.kind} backoff"
+    if policy.backoff.kind == "none":
+        return "no backoff"
+    return f"{policy.backoff.kind} backoff"
 
 
 def _summary(policy: Policy) -> str:

@@ -172,9 +172,9 @@ class _Trace:
 
 def _now(name: str | None, node: ast.Call) -> str | None:
     needed = _NOW_WITHOUT_ARGUMENT.get(name or "")
-    return (
-        "the time" if needed is not None and len(node.args) + len(node.keywords) < needed else None
-    )
+    if needed is not None and len(node.args) + len(node.keywords) < needed:
+        return "the time"
+    return None
 
 
 def passed_for(

@@ -340,13 +340,19 @@ def _hides(case: JobCase, call: Call) -> str | None:
     where = f"{call.path}:{call.line} {ast.unparse(call.node.func)}"
     target = case.project.definition(call.name) if call.resolved else None
     if target is not None:
-        return where if len(call.via) >= _DEPTH and not target.is_class else None
+        if len(call.via) >= _DEPTH and not target.is_class:
+            return where
+        return None
     func = call.node.func
     if isinstance(func, ast.Name):
-        return None if call.resolved else where
+        if call.resolved:
+            return None
+        return where
     if not isinstance(func, ast.Attribute) or not _HIDING.search(func.attr):
         return None
-    return where if _of_unknown_class(call) or not _plain_argument(case, call) else None
+    if _of_unknown_class(call) or not _plain_argument(case, call):
+        return where
+    return None
 
 
 def _of_unknown_class(call: Call) -> bool:

@@ -79,7 +79,9 @@ def _text(node: ast.AST) -> str | None:
         return "".join(_text(part) or " ? " for part in node.values)
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
         left, right = _text(node.left), _text(node.right)
-        return left + right if left is not None and right is not None else None
+        if left is not None and right is not None:
+            return left + right
+        return None
     return None
 
 
@@ -92,7 +94,9 @@ def _declares(module: Module, node: ast.ClassDef, name: str) -> str | None:
     """
     named = [value for key, value in _class_strings(node) if key in ("__tablename__", "db_table")]
     if named:
-        return "exact" if name in [value.rpartition(".")[2].strip('"') for value in named] else None
+        if name in [value.rpartition(".")[2].strip('"') for value in named]:
+            return "exact"
+        return None
     if not any(_is_model(module, base) for base in node.bases) or _abstract(node):
         return None
     app = module.path.split("/models")[0].rpartition("/")[2]
@@ -104,7 +108,9 @@ def _declares(module: Module, node: ast.ClassDef, name: str) -> str | None:
     of_app = prefix.lower() in module.path.lower().split("/")
     words = {name.replace("_", ""), rest.replace("_", "") if of_app else ""}
     singular = {form for word in words for form in (word, word.removesuffix("s"), _singular(word))}
-    return "alike" if node.name.lower() in singular else None
+    if node.name.lower() in singular:
+        return "alike"
+    return None
 
 
 def _is_model(module: Module, base: ast.expr) -> bool:
@@ -114,7 +120,9 @@ def _is_model(module: Module, base: ast.expr) -> bool:
 
 
 def _singular(word: str) -> str:
-    return word[:-3] + "y" if word.endswith("ies") else word
+    if word.endswith("ies"):
+        return word[:-3] + "y"
+    return word
 
 
 def _abstract(node: ast.ClassDef) -> bool:
@@ -388,7 +396,9 @@ def _word(node: ast.expr | None) -> str | None:
         return node.value.lower()
     if isinstance(node, ast.Name):
         return node.id.lower()
-    return node.attr.lower() if isinstance(node, ast.Attribute) else None
+    if not isinstance(node, ast.Attribute):
+        return None
+    return node.attr.lower()
 
 
 def _argument(call: ast.Call, position: int, name: str) -> ast.expr | None:
@@ -405,4 +415,6 @@ def _is_true(call: ast.Call, name: str) -> bool:
 
 
 def _called(call: ast.Call) -> str:
-    return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    if isinstance(call.func, ast.Attribute):
+        return call.func.attr
+    return getattr(call.func, "id", "")

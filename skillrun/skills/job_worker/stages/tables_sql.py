@@ -145,7 +145,9 @@ def _indexed(text: str, start: int) -> tuple[frozenset[str], ...]:
     rest = text[start + len(inside) + 2 :].partition(";")[0]
     columns = columns_of(inside)
     partial = re.match(r"[^;]*?\bwhere\b", _up_to_next_statement(rest), re.I)
-    return () if partial or not columns else (columns,)
+    if partial or not columns:
+        return ()
+    return (columns,)
 
 
 def _up_to_next_statement(text: str) -> str:
@@ -164,7 +166,9 @@ def columns_of(text: str) -> frozenset[str]:
     promise.
     """
     names = [_NAME.fullmatch(part.strip()) for part in _parts(text) if part.strip()]
-    return frozenset(match[1].lower() for match in names if match) if all(names) else frozenset()
+    if not all(names):
+        return frozenset()
+    return frozenset(match[1].lower() for match in names if match)
 
 
 def _parts(body: str) -> Iterator[str]:

@@ -91,11 +91,9 @@ def tests_of(case: JobCase, handler: Definition) -> tuple[TestCase, ...]:
 
 def _variables(case: JobCase, handler: Definition) -> set[str]:
     """The name under which the spec knows the task, e.g. `send = app.register_task(Send())`."""
-    return (
-        {case.spec.handler.rpartition(":")[2].rpartition(".")[2]}
-        if case.spec and case.spec.handler
-        else set()
-    )
+    if case.spec and case.spec.handler:
+        return {case.spec.handler.rpartition(":")[2].rpartition(".")[2]}
+    return set()
 
 
 def _users(case: JobCase, paths: set[str]) -> set[str]:
@@ -359,8 +357,12 @@ def words_in_node(node: ast.AST) -> tuple[str, ...]:
         return (node.id,)
     if isinstance(node, ast.Attribute):
         return (node.attr,)
-    return (node.value,) if isinstance(node, ast.Constant) and isinstance(node.value, str) else ()
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return (node.value,)
+    return ()
 
 
 def _called(call: ast.Call) -> str:
-    return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    if isinstance(call.func, ast.Attribute):
+        return call.func.attr
+    return getattr(call.func, "id", "")

@@ -257,7 +257,9 @@ def _uncovered(
 
 def _first(spec: JobSpec, which: str) -> str:
     names = getattr(spec.failures, f"{which}_names", ()) if spec.failures else ()
-    return re.split(r"[.:]", names[0])[-1] if names else f"a {which} error"
+    if names:
+        return re.split(r"[.:]", names[0])[-1]
+    return f"a {which} error"
 
 
 # -- the tests run
@@ -388,4 +390,6 @@ def _commands(trial: Trial) -> Iterator[Evidence]:
 
 def _noticed_words(trial: Trial) -> str:
     noticed = [n.broken.id for n in trial.breaks if n.state == "noticed"]
-    return f"; seen to fail: {', '.join(noticed)}" if noticed else ""
+    if not noticed:
+        return ""
+    return f"; seen to fail: {', '.join(noticed)}"

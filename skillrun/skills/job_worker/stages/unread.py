@@ -75,4 +75,6 @@ def _place(use: FrameworkUse) -> dict[str, object]:
     """The app or the first line that shows the use."""
     path = (use.app or "").partition(":")[0]
     place = next((one for one in use.evidence if one.path == path), next(iter(use.evidence), None))
-    return {"path": place.path, "line": place.line} if place else {}
+    if not place:
+        return {}
+    return {"path": place.path, "line": place.line}

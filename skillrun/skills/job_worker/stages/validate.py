@@ -152,12 +152,16 @@ def _own_pytest(case: JobCase) -> Validation | None:
     """
     tests = _test_files(case)
     command = pytest_command(case.root, _named_python(case)) if tests else None
-    return Validation("test", command, tests[0], None) if command is not None else None
+    if command is None:
+        return None
+    return Validation("test", command, tests[0], None)
 
 
 def _named_python(case: JobCase) -> str | None:
     proof = case.spec.proof if case.spec is not None else None
-    return proof.python if proof is not None else None
+    if proof is None:
+        return None
+    return proof.python
 
 
 def _unknown(case: JobCase, kind: str, *, required: bool) -> Finding:

@@ -167,7 +167,9 @@ def distance(upper: Statement, lower: Statement) -> int:
     """How many blank lines stand between two statements: two around functions and classes, one
     elsewhere.
     """
-    return 2 if is_definition(upper) or is_definition(lower) else 1
+    if is_definition(upper) or is_definition(lower):
+        return 2
+    return 1
 
 
 def is_definition(node: Statement) -> bool:

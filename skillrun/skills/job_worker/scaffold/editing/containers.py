@@ -102,7 +102,9 @@ def one_a_line(node: Container, key: str | None, value: str, unit: str, base: st
 
 def element(key: str | None, value: str) -> cst.Element | cst.DictElement:
     node = cst.parse_expression(value)
-    return cst.Element(node) if key is None else cst.DictElement(cst.parse_expression(key), node)
+    if key is None:
+        return cst.Element(node)
+    return cst.DictElement(cst.parse_expression(key), node)
 
 
 def fresh(key: str | None, value: str, unit: str) -> str:
@@ -162,13 +164,17 @@ def value_of(node: Container, key: str) -> cst.BaseExpression | None:
 def quoted_alike(code: str, neighbours: Sequence[Any], text: str) -> str:
     """An expression with the quotes of its neighbours, or else those of the whole file."""
     quote = usual_quote("\n".join(code_of(one) for one in neighbours)) or usual_quote(text)
-    return requoted(code, quote) if quote else code
+    if quote:
+        return requoted(code, quote)
+    return code
 
 
 def usual_quote(text: str) -> str:
     """The quote that most strings have; "" where there is none."""
     found = Counter(token[0] for token in strings_of(text))
-    return max(found, key=lambda quote: found[quote]) if found else ""
+    if not found:
+        return ""
+    return max(found, key=lambda quote: found[quote])
 
 
 def strings_of(text: str) -> list[str]:

@@ -105,7 +105,9 @@ def is_subscript(node: cst.CSTNode) -> bool:
 def targets_of(node: cst.BaseSmallStatement) -> list[cst.BaseExpression]:
     if isinstance(node, cst.Assign):
         return [target.target for target in node.targets]
-    return [node.target] if isinstance(node, cst.AnnAssign | cst.AugAssign) else []
+    if not isinstance(node, cst.AnnAssign | cst.AugAssign):
+        return []
+    return [node.target]
 
 
 def small_statements(module: cst.Module) -> Iterator[Found]:
@@ -128,7 +130,9 @@ def literals_in(module: cst.Module, found: Found) -> list[Place]:
     what it was given.
     """
     value = getattr(found.node, "value", None)
-    return list(operands(module, found.index, value, found.base, ())) if value is not None else []
+    if value is None:
+        return []
+    return list(operands(module, found.index, value, found.base, ()))
 
 
 def operands(

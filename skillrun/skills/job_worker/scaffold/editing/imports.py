@@ -71,7 +71,9 @@ def import_of(statement: cst.CSTNode) -> cst.Import | cst.ImportFrom | None:
     if not isinstance(statement, cst.SimpleStatementLine) or len(statement.body) != 1:
         return None
     only = statement.body[0]
-    return only if isinstance(only, cst.Import | cst.ImportFrom) else None
+    if not isinstance(only, cst.Import | cst.ImportFrom):
+        return None
+    return only
 
 
 def module_of(node: cst.Import | cst.ImportFrom) -> str:
@@ -91,7 +93,9 @@ def section(module: str, manner: Manner) -> int:
         return FUTURE
     if root in manner.own:
         return OWN
-    return STANDARD if root in sys.stdlib_module_names else THIRD_PARTY
+    if root in sys.stdlib_module_names:
+        return STANDARD
+    return THIRD_PARTY
 
 
 def by_kind(node: cst.Import | cst.ImportFrom) -> Any:
@@ -179,7 +183,9 @@ def takes(node: cst.ImportFrom, alias: ast.alias) -> bool:
     if isinstance(node.names, cst.ImportStar):
         return False
     renamed = [name.asname is not None for name in node.names]
-    return not any(renamed) if alias.asname is None else len(renamed) > 1 and any(renamed)
+    if alias.asname is None:
+        return not any(renamed)
+    return len(renamed) > 1 and any(renamed)
 
 
 def joined(

@@ -201,11 +201,9 @@ def rivals_of(
 def docstring(source: Source) -> ast.Expr | None:
     """The statement that is the module's docstring."""
     body = source.tree.body
-    return (
-        body[0]
-        if body and isinstance(body[0], ast.Expr) and ast.get_docstring(source.tree) is not None
-        else None
-    )
+    if body and isinstance(body[0], ast.Expr) and ast.get_docstring(source.tree) is not None:
+        return body[0]
+    return None
 
 
 # -- imports

@@ -61,7 +61,9 @@ def appended(there: Bracketed, new: Any, unit: str) -> Bracketed:
 
 
 def ending(trailing: bool) -> cst.Comma | cst.MaybeSentinel:
-    return cst.Comma() if trailing else cst.MaybeSentinel.DEFAULT
+    if trailing:
+        return cst.Comma()
+    return cst.MaybeSentinel.DEFAULT
 
 
 def closed(there: Bracketed) -> Bracketed:

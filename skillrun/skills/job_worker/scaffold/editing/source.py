@@ -93,7 +93,9 @@ def printed(module: cst.Module, known: Mapping[int, str]) -> str:
     lines = [*map(module.code_for_node, module.header)]
     lines += [known.get(id(node)) or module.code_for_node(node) for node in module.body]
     text = "".join([*lines, *map(module.code_for_node, module.footer)])
-    return text if module.has_trailing_newline else text.removesuffix(module.default_newline)
+    if module.has_trailing_newline:
+        return text
+    return text.removesuffix(module.default_newline)
 
 
 def restored(path: str, original: str, printed: str, edited: str) -> str:
@@ -226,11 +228,9 @@ def spaced(statement: Statement, least: int) -> Statement:
     """The statement with at least so many blank lines above it and its comments."""
     lines = statement.leading_lines
     missing = max(0, least - blanks(lines))
-    return (
-        statement.with_changes(leading_lines=[BLANK] * missing + list(lines))
-        if missing
-        else statement
-    )
+    if missing:
+        return statement.with_changes(leading_lines=[BLANK] * missing + list(lines))
+    return statement
 
 
 def set_off(statement: Statement, exactly: int) -> Statement:

@@ -72,7 +72,9 @@ def wrapped(line: str, width: int, unit: str = "    ", *, inside: bool = False) 
     if inside and (halves := _halves(text, tokens, width - len(indent))):
         return [made for one in halves for made in wrapped(indent + one, width, unit, inside=True)]
     pair = _pair(text, tokens)
-    return [line] if pair is None else _opened(text, pair, indent, width, unit)
+    if pair is None:
+        return [line]
+    return _opened(text, pair, indent, width, unit)
 
 
 def _prose(line: str, width: int) -> list[str]:
@@ -155,8 +157,12 @@ def _pair(text: str, tokens: list[TokenInfo]) -> _Pair | None:
     """
     pairs = [pair for pair in _pairs(tokens) if text[pair.start + 1 : pair.end].strip()]
     if text.startswith(("def ", "async def ")):
-        return pairs[0] if pairs else None
-    return pairs[-1] if pairs else None
+        if not pairs:
+            return None
+        return pairs[0]
+    if not pairs:
+        return None
+    return pairs[-1]
 
 
 def _pairs(tokens: list[TokenInfo]) -> Iterator[_Pair]:

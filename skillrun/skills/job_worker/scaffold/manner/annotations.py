@@ -50,7 +50,9 @@ class _Bare(cst.CSTTransformer):
         changed = original_node.returns is not None or not original_node.params.deep_equals(
             updated_node.params
         )
-        return _in_one_line(bare, self._line_length - 4 * len(self._inside)) if changed else bare
+        if changed:
+            return _in_one_line(bare, self._line_length - 4 * len(self._inside))
+        return bare
 
     def leave_Param(self, original_node: cst.Param, updated_node: cst.Param) -> cst.Param:
         if original_node.annotation is None:
@@ -82,7 +84,9 @@ def _in_one_line(function: cst.FunctionDef, columns: int) -> cst.FunctionDef:
         params=function.params.visit(_Flat()), whitespace_before_params=cst.SimpleWhitespace("")
     )
     text = _signature(flat)
-    return flat if "\n" not in text and len(text) <= columns else function
+    if "\n" not in text and len(text) <= columns:
+        return flat
+    return function
 
 
 def _signature(function: cst.FunctionDef) -> str:

@@ -52,7 +52,9 @@ class Settings:
         for table in (self.of("pytest"), option(self.of("pytest"), "ini_options")):
             said = option(table, key)
             if said:
-                return tuple(map(str, said)) if isinstance(said, list) else tuple(str(said).split())
+                if isinstance(said, list):
+                    return tuple(map(str, said))
+                return tuple(str(said).split())
         return ()
 
     @property
@@ -65,7 +67,9 @@ class Settings:
         """As one tool is told; "ruff format" is ruff."""
         name = tool.partition(" ")[0]
         value = str(option(self.of(name), dict(_LENGTHS)[name]) or "")
-        return int(value) if value.isdecimal() and 40 <= int(value) <= 400 else None
+        if value.isdecimal() and 40 <= int(value) <= 400:
+            return int(value)
+        return None
 
     @property
     def ruff_formats(self) -> bool:
@@ -104,7 +108,9 @@ class Settings:
         if editor.get("indent_style") == "tab":
             return "\t"
         width = str(option(ruff, "indent-width") or editor.get("indent_size", ""))
-        return " " * int(width) if width.isdecimal() and 1 <= int(width) <= 8 else None
+        if width.isdecimal() and 1 <= int(width) <= 8:
+            return " " * int(width)
+        return None
 
     @property
     def absolute_imports(self) -> bool | None:
@@ -112,7 +118,9 @@ class Settings:
         table = _part(self.of("ruff"), "lint", "flake8-tidy-imports") or _part(
             self.of("ruff"), "flake8-tidy-imports"
         )
-        return True if option(table, "ban-relative-imports") == "all" else None
+        if option(table, "ban-relative-imports") == "all":
+            return True
+        return None
 
 
 def option(table: Any, key: str) -> Any:
@@ -132,7 +140,9 @@ def option(table: Any, key: str) -> Any:
 def _part(table: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
     for key in keys:
         table = option(table, key) or {}
-    return table if isinstance(table, Mapping) else {}
+    if not isinstance(table, Mapping):
+        return {}
+    return table
 
 
 def read_settings(tree: Tree, handler_path: str) -> Settings:
@@ -153,7 +163,9 @@ def above(path: str) -> tuple[str, ...]:
 
 def within(folder: str, name: str) -> str:
     """The path of a name in a folder; "" is the repository's own."""
-    return f"{folder}/{name}" if folder else name
+    if folder:
+        return f"{folder}/{name}"
+    return name
 
 
 def read_text(tree: Tree, path: str) -> str:
@@ -213,9 +225,9 @@ def _tool_of(name: str, section: str) -> str:
         return "pylint"
     if name == ".style.yapf":
         return "yapf"
-    return (
-        "isort" if name == ".isort.cfg" else section.removeprefix("tool:").removeprefix("pylint.")
-    )
+    if name == ".isort.cfg":
+        return "isort"
+    return section.removeprefix("tool:").removeprefix("pylint.")
 
 
 def _editorconfig(text: str, path: str) -> dict[str, str]:
@@ -235,11 +247,11 @@ def _editorconfig(text: str, path: str) -> dict[str, str]:
 def _alternatives(glob: str) -> list[str]:
     """ "*.{py,js}" as "*.py" and "*.js"."""
     found = re.search(r"\{([^{}]*)\}", glob)
-    return (
-        [glob[: found.start()] + one.strip() + glob[found.end() :] for one in found[1].split(",")]
-        if found
-        else [glob]
-    )
+    if found:
+        return [
+            glob[: found.start()] + one.strip() + glob[found.end() :] for one in found[1].split(",")
+        ]
+    return [glob]
 
 
 def _matches(path: str, glob: str) -> bool:

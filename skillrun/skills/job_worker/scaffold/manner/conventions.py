@@ -98,7 +98,9 @@ def source_root(path: str, module: str) -> str:
 
 
 def _job(case: JobCase, module: str) -> str:
-    return case.spec.job if case.spec else module.rpartition(".")[2]
+    if case.spec:
+        return case.spec.job
+    return module.rpartition(".")[2]
 
 
 def _with_room(tree: Tree, home: TestHome, job: str) -> str:
@@ -106,7 +108,9 @@ def _with_room(tree: Tree, home: TestHome, job: str) -> str:
     found as well.
     """
     there = tree.read(f"{home.folder}/{home.pattern}".lstrip("/"))
-    return home.pattern if there is None or f"{job}:".encode() in there else "test_{}.py"
+    if there is None or f"{job}:".encode() in there:
+        return home.pattern
+    return "test_{}.py"
 
 
 def _formats(formatters: tuple[Named, ...]) -> bool:
@@ -144,7 +148,9 @@ def _line_length(
             return settings.length_for(named.tool) or _USUAL.line_length
     if settings.line_length:
         return settings.line_length
-    return 79 if not _formats(formatters) and files and fits(files, 79) else _USUAL.line_length
+    if not _formats(formatters) and files and fits(files, 79):
+        return 79
+    return _USUAL.line_length
 
 
 def _lengths(named: Named) -> list[int]:

@@ -57,7 +57,9 @@ def _logger(project: Project, file: Neighbour) -> Logger | None:
         _loggers(project, file, uses),
         key=lambda one: (_NAME.fullmatch(one.name) is None, -uses[one.name]),
     )
-    return named[0] if named else None
+    if not named:
+        return None
+    return named[0]
 
 
 def _names_one_module(value: str) -> bool:
@@ -92,7 +94,9 @@ def _makes_logger(name: str, call: ast.Call) -> bool:
 def _root(node: ast.expr) -> str:
     while isinstance(node, ast.Call | ast.Attribute):
         node = node.func if isinstance(node, ast.Call) else node.value
-    return node.id if isinstance(node, ast.Name) else ""
+    if not isinstance(node, ast.Name):
+        return ""
+    return node.id
 
 
 def _is_level(node: ast.AST) -> bool:
@@ -120,7 +124,9 @@ def _imports(project: Project, file: Neighbour) -> dict[str, str]:
 
 
 def _alias(alias: ast.alias) -> str:
-    return f"{alias.name} as {alias.asname}" if alias.asname else alias.name
+    if alias.asname:
+        return f"{alias.name} as {alias.asname}"
+    return alias.name
 
 
 def _absolute(project: Project, path: str, node: ast.ImportFrom) -> str:

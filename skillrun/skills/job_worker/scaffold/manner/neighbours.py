@@ -56,7 +56,9 @@ class Neighbour:
     @cached_property
     def nodes(self) -> tuple[ast.AST, ...]:
         """Every syntax node of it; none where Python cannot read it."""
-        return tuple(ast.walk(self.module)) if self.module else ()
+        if not self.module:
+            return ()
+        return tuple(ast.walk(self.module))
 
     @cached_property
     def tokens(self) -> tuple[tokenize.TokenInfo, ...]:
@@ -111,7 +113,9 @@ def _weight(path: str, handler_path: str) -> float:
     times.
     """
     nearness: float = 0.5 ** _steps(path, handler_path)
-    return nearness * 4 if _TASKS.search(path) else nearness
+    if _TASKS.search(path):
+        return nearness * 4
+    return nearness
 
 
 def _steps(path: str, other: str) -> int:

@@ -107,7 +107,9 @@ def find_metrics(tree: Tree, project: Project) -> Metrics | None:
                 Metrics(name) for name, pattern in _IMPORTS.items() if pattern.search(text)
             )
             found.update(_clients(project, path) if _COUNTS.search(text) else ())
-    return found.most_common(1)[0][0] if found else None
+    if not found:
+        return None
+    return found.most_common(1)[0][0]
 
 
 def _speaks(data: bytes | None) -> bool:

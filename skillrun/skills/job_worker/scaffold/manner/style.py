@@ -165,7 +165,9 @@ class _Indentation(cst.CSTTransformer):
 
     def _in_units(self, space: cst.SimpleWhitespace) -> cst.SimpleWhitespace:
         plain = not space.value.strip(" ")
-        return space.with_changes(value=self._columns(space.value)) if plain else space
+        if plain:
+            return space.with_changes(value=self._columns(space.value))
+        return space
 
     def _columns(self, spaces: str) -> str:
         units, rest = divmod(len(spaces), len(_WRITTEN))

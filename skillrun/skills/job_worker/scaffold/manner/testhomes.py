@@ -169,7 +169,9 @@ def _pattern(paths: Iterable[str], in_one_file: bool) -> str:
     )
     votes["{}.py"] = sum(not _NAME.fullmatch(name) for name in names)
     votes["tests.py"] = names.count("tests.py") if in_one_file else 0
-    return votes.most_common(1)[0][0] if votes.total() else "test_{}.py"
+    if not votes.total():
+        return "test_{}.py"
+    return votes.most_common(1)[0][0]
 
 
 # -- the folder
@@ -200,8 +202,12 @@ def _own_folder(paths: tuple[str, ...], folder: str) -> str | None:
         if inside in held:
             return _unit(inside, held)
         if deeper:
-            return _unit(inside, held) if _unit(inside, held) in held else deeper[0]
-    return folder if folder in held and folder.rpartition("/")[2] not in _FOLDERS else None
+            if _unit(inside, held) in held:
+                return _unit(inside, held)
+            return deeper[0]
+    if folder in held and folder.rpartition("/")[2] not in _FOLDERS:
+        return folder
+    return None
 
 
 def _prepared(tree: Tree, settings: Settings, paths: tuple[str, ...], folder: str) -> str | None:
@@ -312,7 +318,9 @@ def _as_others(tree: Tree, paths: tuple[str, ...], folder: str) -> str | None:
     common = named.most_common(1)[0][0] if named else ""
     if common in _FOLDERS:
         return within(folder, common)
-    return folder if common else None
+    if not common:
+        return None
+    return folder
 
 
 def _top(path: str, depth: int) -> str:
@@ -355,9 +363,15 @@ def _runner(
     styles = Counter(style for path in near for style in _styles(read_text(tree, path), is_django))
     managed = re.search(r"manage\.py\s+test|django-admin\s+test|runtests", runs) is not None
     if not styles:
-        return "pytest" if pytest else "django" if managed or is_django else "pytest"
+        if pytest:
+            return "pytest"
+        if managed or is_django:
+            return "django"
+        return "pytest"
     if not pytest and not styles["pytest"]:
-        return "django" if styles["django"] or managed else "unittest"
+        if styles["django"] or managed:
+            return "django"
+        return "unittest"
     return styles.most_common(1)[0][0]
 
 

@@ -113,7 +113,9 @@ def _read_section(project: Project, path: str) -> dict[str, str]:
         read.read_string((project.tree.read(path) or b"").decode("utf-8", "replace"))
     except (configparser.Error, ValueError):
         return {}
-    return dict(read["alembic"]) if read.has_section("alembic") else {}
+    if not read.has_section("alembic"):
+        return {}
+    return dict(read["alembic"])
 
 
 def _read_table(project: Project) -> dict[str, Any]:
@@ -125,7 +127,9 @@ def _read_table(project: Project) -> dict[str, Any]:
         found = parse_toml(text).get("tool", {}).get("alembic", {})
     except (ValueError, AttributeError):
         return {}
-    return found if isinstance(found, dict) else {}
+    if not isinstance(found, dict):
+        return {}
+    return found
 
 
 def plan_migration(
@@ -206,7 +210,9 @@ def _head(scripts: Scripts, there: list[_Revision]) -> _Revision | None:
     if len(heads) > 1:
         message = f"{scripts.versions} has several heads: {', '.join(head.id for head in heads)}"
         raise Blocked(message, hint="join them first: alembic merge heads")
-    return heads[0] if heads else None
+    if not heads:
+        return None
+    return heads[0]
 
 
 def _next_id(wanted: Wanted, there: list[_Revision], head: _Revision | None) -> str:

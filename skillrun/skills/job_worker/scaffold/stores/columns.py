@@ -74,7 +74,9 @@ def _schema(payload: dict[str, Any], field: str) -> dict[str, Any]:
     for part in field.split("."):
         properties = found.get("properties") if isinstance(found, dict) else None
         found = properties.get(part) if isinstance(properties, dict) else None
-    return found if isinstance(found, dict) else {}
+    if not isinstance(found, dict):
+        return {}
+    return found
 
 
 def _annotation(schema: dict[str, Any]) -> str | None:
@@ -89,7 +91,9 @@ def _annotation(schema: dict[str, Any]) -> str | None:
         else []
     )
     kinds = {type(value).__name__ for value in values}
-    return next(iter(kinds)) if len(kinds) == 1 and kinds <= set(_TYPES.values()) else None
+    if len(kinds) == 1 and kinds <= set(_TYPES.values()):
+        return next(iter(kinds))
+    return None
 
 
 def remembered(*, done: bool, buries: bool) -> str:

@@ -115,7 +115,9 @@ def _of_config(project: Project, config: Module | None, name: str) -> str:
     for node in ast.walk(config.tree) if config else ():
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name and config:
             value = project.literal(node.value, config)
-            return value if isinstance(value, str) else ""
+            if not isinstance(value, str):
+                return ""
+            return value
     return ""
 
 
@@ -127,7 +129,9 @@ def _auto_field(project: Project, app: App) -> str:
     for module, node in _settings(project, "DEFAULT_AUTO_FIELD") if not said else ():
         value = project.literal(node, module)
         said = value if isinstance(value, str) else ""
-    return said.rpartition(".")[2] if said.startswith("django.db.models.") else ""
+    if not said.startswith("django.db.models."):
+        return ""
+    return said.rpartition(".")[2]
 
 
 def plan_orm(project: Project, wanted: Wanted, app: App) -> Orm:
@@ -194,11 +198,9 @@ def _numbered(name: str, there: list[str]) -> str:
 
 def _packages(project: Project, app: App, there: list[tuple[Module, str]]) -> tuple[str, ...]:
     """The `__init__.py` of the folder, where that is missing."""
-    return (
-        ()
-        if there or _has(project, app, "migrations/__init__.py")
-        else (f"{app.folder}migrations/__init__.py",)
-    )
+    if there or _has(project, app, "migrations/__init__.py"):
+        return ()
+    return (f"{app.folder}migrations/__init__.py",)
 
 
 def keeps_none(project: Project, app: App) -> bool:
@@ -248,7 +250,9 @@ def _leaf(app: App, there: list[tuple[Module, str]]) -> str | None:
     if len(leaves) > 1:
         message = f"{app.folder}migrations has several ends: {', '.join(leaves)}"
         raise Blocked(message, hint="join them first: python manage.py makemigrations --merge")
-    return leaves[0] if leaves else None
+    if not leaves:
+        return None
+    return leaves[0]
 
 
 def _is_built_upon(app: App, module: Module, there: list[tuple[Module, str]]) -> bool:

@@ -169,7 +169,9 @@ def _scheme(case: JobCase) -> str | None:
     """
     if _depends(case, "psycopg") and not _depends(case, "psycopg2", "psycopg2-binary"):
         return "postgresql+psycopg"
-    return "postgresql" if _postgresql(case) else None
+    if _postgresql(case):
+        return "postgresql"
+    return None
 
 
 def _notes(*notes: str | None) -> tuple[str, ...]:

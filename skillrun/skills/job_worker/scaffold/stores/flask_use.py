@@ -51,7 +51,9 @@ def _scheduler(project: Project) -> FlaskApp | None:
 
 def _object_or_factory(project: Project, near: str) -> FlaskApp | None:
     found = sorted(_found(project, near), key=lambda one: (one[0], one[1]))
-    return found[0][2] if found else None
+    if not found:
+        return None
+    return found[0][2]
 
 
 def _found(project: Project, near: str) -> Iterator[tuple[int, str, FlaskApp]]:

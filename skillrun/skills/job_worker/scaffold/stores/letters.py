@@ -15,9 +15,9 @@ def letters(facts: Facts, render: Render) -> list[Piece]:
     from skillrun.skills.job_worker.scaffold.stores.registry import STORES
 
     store: Store | None = facts.store.facts.get("letters")
-    return (
-        STORES[store.kind].pieces(replace(facts, store=store), render) if store is not None else []
-    )
+    if store is None:
+        return []
+    return STORES[store.kind].pieces(replace(facts, store=store), render)
 
 
 def testing(facts: Facts) -> Testing:
@@ -25,6 +25,6 @@ def testing(facts: Facts) -> Testing:
     from skillrun.skills.job_worker.scaffold.stores.registry import STORES
 
     store: Store | None = facts.store.facts.get("letters")
-    return (
-        STORES[store.kind].testing(replace(facts, store=store)) if store is not None else Testing()
-    )
+    if store is not None:
+        return STORES[store.kind].testing(replace(facts, store=store))
+    return Testing()

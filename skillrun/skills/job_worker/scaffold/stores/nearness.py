@@ -50,7 +50,9 @@ def _home(project: Project, path: str) -> str:
     folder = path.rpartition("/")[0]
     while folder and folder not in homes:
         folder = folder.rpartition("/")[0]
-    return f"{folder}/" if folder else ""
+    if not folder:
+        return ""
+    return f"{folder}/"
 
 
 def _homes(project: Project) -> set[str]:

@@ -60,7 +60,9 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
 def _manner(store: Store, keys: Keys) -> str:
     if store.claims:
         return "claims"
-    return "lease" if keys.lease_s is not None else "mark"
+    if keys.lease_s is not None:
+        return "lease"
+    return "mark"
 
 
 def _passing(facts: Facts) -> str:

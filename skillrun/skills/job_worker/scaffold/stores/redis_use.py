@@ -65,7 +65,9 @@ def _named(node: ast.stmt) -> tuple[str, list[ast.Call]]:
     if isinstance(node, ast.Assign | ast.AnnAssign):
         target = node.targets[0] if isinstance(node, ast.Assign) else node.target
         value = [node.value] if isinstance(node.value, ast.Call) else []
-        return (target.id, value) if isinstance(target, ast.Name) else ("", [])
+        if isinstance(target, ast.Name):
+            return (target.id, value)
+        return ("", [])
     if not isinstance(node, ast.FunctionDef) or len(node.args.args) > len(node.args.defaults):
         return "", []
     returned = [inner.value for inner in ast.walk(node) if isinstance(inner, ast.Return)]
@@ -127,7 +129,9 @@ def lease_s(spec: JobSpec, policy: Policy | None) -> float | None:
     most = sum(retry.delays()) * (0.25 if jitter else 0.5)
     limit = policy.time_limit_s if policy is not None else None
     lease = min(limit * 1.1 if limit else _LEASE_S, most)
-    return lease if lease >= 1 else None
+    if lease >= 1:
+        return lease
+    return None
 
 
 def kept_s(spec: JobSpec, policy: Policy | None) -> float | None:

@@ -41,4 +41,6 @@ def testing(facts: Facts) -> Testing:
     """What the tests of a job need of its store, and of the table that is its library's queue."""
     rows: Store | None = facts.store.facts.get("rows")
     own = STORES[facts.store.kind].testing(facts)
-    return own + django.testing(replace(facts, store=rows)) if rows is not None else own
+    if rows is not None:
+        return own + django.testing(replace(facts, store=rows))
+    return own

@@ -206,7 +206,9 @@ def _written(column: Column, orm: Orm) -> Written:
 
 def _type_of(column: Column, before: str) -> str:
     name = f"{before}{_TYPES[column.annotation]}"
-    return f"{name}({column.length})" if column.annotation == "str" else name
+    if column.annotation == "str":
+        return f"{name}({column.length})"
+    return name
 
 
 def _model_imports(orm: Orm, *, done: bool, dead: bool) -> list[Symbol | str]:
@@ -383,7 +385,9 @@ def testing(facts: Facts) -> Testing:
 
 
 def _in_tests(symbol: Symbol) -> str:
-    return symbol.written if symbol.path else symbol.name
+    if symbol.path:
+        return symbol.written
+    return symbol.name
 
 
 def _replaced(store: Store, orm: Orm) -> str:
@@ -391,7 +395,9 @@ def _replaced(store: Store, orm: Orm) -> str:
     if orm.flask is not None:
         return "new_session"
     name = store.connect.name if store.connect else "engine"
-    return _OTHER if name == _LOCAL else name
+    if name == _LOCAL:
+        return _OTHER
+    return name
 
 
 def _stand_in(orm: Orm) -> str:
@@ -412,4 +418,6 @@ def _stand_in(orm: Orm) -> str:
         return "{engine}"
     if ".session_factory" in orm.opened:
         return "scoped_session(Sessions)"
-    return "Sessions" if orm.commits else "Sessions.begin"
+    if orm.commits:
+        return "Sessions"
+    return "Sessions.begin"

@@ -79,7 +79,9 @@ def _own_url(wanted: Wanted, scheme: str | None) -> str:
     SQLite.
     """
     name = wanted.package.partition(".")[0] or "jobs"
-    return f"{scheme}://localhost/{name}" if scheme else f"sqlite:///{name}.db"
+    if scheme:
+        return f"{scheme}://localhost/{name}"
+    return f"sqlite:///{name}.db"
 
 
 def _apart(base: Base, *models: Symbol | None) -> list[Symbol | None]:

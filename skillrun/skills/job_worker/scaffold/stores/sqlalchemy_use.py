@@ -62,7 +62,9 @@ def find_base(project: Project, near: str) -> Base | None:
     """The base with the most models; of equals, the one nearest to the module path `near`."""
     found = [_base(project, symbol, style, near) for symbol, style in _bases(project, near)]
     found.sort(key=lambda one: (-one[0], distance(one[1].symbol.path, near), one[1].symbol.path))
-    return found[0][1] if found else None
+    if not found:
+        return None
+    return found[0][1]
 
 
 def _bases(project: Project, near: str) -> Iterator[tuple[Symbol, str]]:
@@ -85,7 +87,9 @@ def _declared(project: Project, module: Module, node: ast.stmt) -> tuple[str, st
         }
         if bases & set(_BASES):
             return node.name, "mapped"
-        return (node.name, "column") if "as_declarative" in decorators else ("", "")
+        if "as_declarative" in decorators:
+            return (node.name, "column")
+        return ("", "")
     name, value = _assigned(node)
     if not isinstance(value, ast.Call):
         return "", ""
@@ -94,7 +98,9 @@ def _declared(project: Project, module: Module, node: ast.stmt) -> tuple[str, st
         for one in project.ancestors(module.resolve(value.func) or "")
     ):
         return name, "flask"
-    return (name, "column") if _last(module, value.func) in _MADE else ("", "")
+    if _last(module, value.func) in _MADE:
+        return (name, "column")
+    return ("", "")
 
 
 def _base(project: Project, symbol: Symbol, style: str, near: str) -> tuple[int, Base]:

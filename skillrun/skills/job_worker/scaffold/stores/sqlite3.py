@@ -54,7 +54,9 @@ def find_opening(project: Project, near: str) -> Opening:
     found = sorted(
         _openings(project, near), key=lambda one: (not one.commits, not _is_near(one, near))
     )
-    return found[0] if found else Opening(None, True, _OWN, "the store")
+    if found:
+        return found[0]
+    return Opening(None, True, _OWN, "the store")
 
 
 def _is_near(opening: Opening, path: str) -> bool:

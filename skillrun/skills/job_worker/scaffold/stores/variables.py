@@ -70,8 +70,12 @@ def file_of(project: Project, module: Module, node: ast.expr | None, hops: int =
         )
         if found is not None and found.module is not None and found.binding is not None and hops:
             return file_of(project, found.module, found.binding.value, hops - 1)
-        return file_of(project, module, last, hops - 1) if last is not None and hops else ""
-    return "" if value.endswith(":memory:") else value.rpartition("/")[2].partition("?")[0]
+        if last is not None and hops:
+            return file_of(project, module, last, hops - 1)
+        return ""
+    if value.endswith(":memory:"):
+        return ""
+    return value.rpartition("/")[2].partition("?")[0]
 
 
 def _last_part(node: ast.expr) -> ast.expr | None:
@@ -79,8 +83,12 @@ def _last_part(node: ast.expr) -> ast.expr | None:
     if isinstance(node, ast.BinOp):
         return node.right
     if isinstance(node, ast.Call):
-        return node.args[-1] if node.args else None
-    return node.values[-1] if isinstance(node, ast.JoinedStr) and node.values else None
+        if not node.args:
+            return None
+        return node.args[-1]
+    if isinstance(node, ast.JoinedStr) and node.values:
+        return node.values[-1]
+    return None
 
 
 def scheme_of(project: Project, module: Module, node: ast.expr | None, hops: int = _HOPS) -> str:
@@ -126,7 +134,9 @@ def read_variable(project: Project, module: Module, node: ast.AST) -> Variable |
     """
     if isinstance(node, ast.Subscript) and ast.unparse(node.value) in ("os.environ", "environ"):
         name = project.literal(node.slice, module)
-        return Variable(name) if isinstance(name, str) else None
+        if not isinstance(name, str):
+            return None
+        return Variable(name)
     if not isinstance(node, ast.Call):
         return None
     called = ast.unparse(node.func)
@@ -139,7 +149,9 @@ def read_variable(project: Project, module: Module, node: ast.AST) -> Variable |
         return None  # configparser's: config.get("storage", "database")
     if isinstance(name, str):
         return Variable(name, _default(project, module, node))
-    return Variable("DATABASE_URL") if called in ("env.db", "env.db_url") else None
+    if called not in ("env.db", "env.db_url"):
+        return None
+    return Variable("DATABASE_URL")
 
 
 def _dj_database_url(project: Project, module: Module, node: ast.Call) -> Variable:
@@ -155,7 +167,9 @@ def _default(project: Project, module: Module, node: ast.Call) -> str | None:
     if written is None and len(node.args) > 1:
         written = node.args[1]
     value = project.literal(written, module) if written is not None else None
-    return value if isinstance(value, str) else None
+    if not isinstance(value, str):
+        return None
+    return value
 
 
 def _followed(
@@ -249,5 +263,7 @@ def _prefix(project: Project, module: Module, node: ast.ClassDef) -> str:
         named = ast.unparse(inner.targets[0]) if isinstance(inner, ast.Assign) else named
         if named == "env_prefix" and isinstance(inner, ast.keyword | ast.Assign):
             value = project.literal(inner.value, module)
-            return value if isinstance(value, str) else ""
+            if not isinstance(value, str):
+                return ""
+            return value
     return ""

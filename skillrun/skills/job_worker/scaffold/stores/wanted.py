@@ -37,7 +37,9 @@ class Wanted:
     def module(self, end: str) -> str:
         """The dotted name of a module beside the handler's."""
         name = f"{self.handler}_{end}"
-        return f"{self.package}.{name}" if self.package else name
+        if self.package:
+            return f"{self.package}.{name}"
+        return name
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -100,4 +102,6 @@ def _folder(project: Project, package: str) -> str:
     path = project.locate(package) if package else None
     if path is not None:
         return path.removesuffix("__init__.py")
-    return Names(project).path(f"{package}.store").removesuffix("store.py") if package else ""
+    if not package:
+        return ""
+    return Names(project).path(f"{package}.store").removesuffix("store.py")
