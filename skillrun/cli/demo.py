@@ -256,9 +256,10 @@ def _closing(out: TextIO, repo: Path) -> None:
     _heading(out, "What the ledger remembers: one telemetry row for each invocation")
     for line in _table(_telemetry(repo / ".skillrun" / "ledger.db")):
         _say(out, line)
-    program = (
-        "skillrun" if shutil.which("skillrun") else str(Path(sys.executable).parent / "skillrun")
-    )
+    if shutil.which("skillrun"):
+        program = "skillrun"
+    else:
+        program = str(Path(sys.executable).parent / "skillrun")
     _say(out, f"\nThe repository is kept: {repo}\nTry next:")
     _say(out, f"  {program} status --repo {repo}")
     _say(out, f"  {program} ledger verify --repo {repo}")

@@ -130,9 +130,16 @@ def skill_files(paths: list[Path]) -> list[Path]:
     """Every SKILL.md among and below the paths, in order. SkillInvalid for a path with none."""
     files: list[Path] = []
     for path in paths:
-        below = list(_below(path)) if path.is_dir() else [path] if path.exists() else []
+        if path.is_dir():
+            below = list(_below(path))
+        elif path.exists():
+            below = [path]
+        else:
+            below = []
         if not below:
-            what = "no SKILL.md here" if path.exists() else "no such file or folder"
+            what = "no such file or folder"
+            if path.exists():
+                what = "no SKILL.md here"
             raise SkillInvalid(
                 f"{path}: {what}", hint="name a SKILL.md, its folder, or a folder of skills"
             )
@@ -294,10 +301,8 @@ def _unknown(name: str, repo: Path | None) -> SkillInvalid:
             names[match] for match in difflib.get_close_matches(name, list(names), n=4, cutoff=0.5)
         )
     )
-    hint = (
-        f"did you mean {' or '.join(near)}?"
-        if near
-        else "skillrun list shows the skills that can be found here"
-    )
+    hint = "skillrun list shows the skills that can be found here"
+    if near:
+        hint = f"did you mean {' or '.join(near)}?"
     shown = re.sub(r"[^\x20-\x7e]", "?", name)[:100]
     return SkillInvalid(f"no skill named {shown}", hint=hint)

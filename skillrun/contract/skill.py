@@ -233,15 +233,15 @@ def _step_heading_level(workflow: Section) -> int:
 def _heading_steps(workflow: Section, level: int) -> Iterator[Step]:
     current: Step | None = None
     for block in workflow.blocks:
-        numbered = _NUMBERED_HEADING.fullmatch(block.text) if block.kind == "heading" else None
+        numbered = None
+        if block.kind == "heading":
+            numbered = _NUMBERED_HEADING.fullmatch(block.text)
         if block.kind == "heading" and block.level <= level:
             if current:
                 yield current
-            current = (
-                Step(int(numbered["number"]), numbered["text"], (), block.line)
-                if numbered
-                else None
-            )
+            current = None
+            if numbered:
+                current = Step(int(numbered["number"]), numbered["text"], (), block.line)
         elif current:
             current = _with(current, _bullets_of(block))
     if current:

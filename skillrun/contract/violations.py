@@ -239,9 +239,10 @@ def _description(schema: Any) -> str:
 def _shown(value: Any) -> str:
     import json
 
-    text = (
-        value if isinstance(value, str) and value.strip() else json.dumps(value, ensure_ascii=False)
-    )
+    if isinstance(value, str) and value.strip():
+        text = value
+    else:
+        text = json.dumps(value, ensure_ascii=False)
     if len(text) <= 60:
         return text
     return text[:59] + "…"

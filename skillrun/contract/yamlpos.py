@@ -312,11 +312,10 @@ def _line(node: Node) -> int:
 
 def _unreadable_character(error: yaml.reader.ReaderError, text: str) -> YamlProblem:
     line = text.count("\n", 0, int(error.position)) + 1
-    code = (
-        error.character
-        if isinstance(error.character, int)
-        else ord(str(error.character)[:1] or "\0")
-    )
+    if isinstance(error.character, int):
+        code = error.character
+    else:
+        code = ord(str(error.character)[:1] or "\0")
     return YamlProblem(
         line,
         f"the character U+{code:04X} is not allowed",
@@ -330,11 +329,9 @@ def _syntax_problem(error: yaml.MarkedYAMLError, text: str) -> YamlProblem:
     lines = text.splitlines()
     shown = lines[line - 1] if line <= len(lines) else ""
     # The parser often notices only at the next token that the line before went wrong.
-    opened = (
-        lines[error.context_mark.line]
-        if error.context_mark and error.context_mark.line < len(lines)
-        else ""
-    )
+    opened = ""
+    if error.context_mark and error.context_mark.line < len(lines):
+        opened = lines[error.context_mark.line]
     what = " ".join(str(error.problem or error.context or "not YAML").split())
     return YamlProblem(line, what, _syntax_hint(what, str(error.context or ""), shown, opened))
 

@@ -96,7 +96,10 @@ def who(env: Mapping[str, str] | None = None, *, terminal: bool | None = None) -
     agent = _agent(env, at_terminal)
     service = _first_set(env, _CI)
     kind = _kind(agent, service, at_terminal)
-    name = _ci_name(env, service) if kind is ActorKind.CI and service else _login()
+    if kind is ActorKind.CI and service:
+        name = _ci_name(env, service)
+    else:
+        name = _login()
     return _claimed(env.get("SKILLRUN_ACTOR", ""), Actor(name, kind, agent))
 
 
@@ -167,9 +170,10 @@ def _named_agent(env: Mapping[str, str]) -> str | None:
 
 def _first_set(env: Mapping[str, str], names: Mapping[str, str]) -> str | None:
     for name, meaning in names.items():
-        matching = (
-            [key for key in env if key.startswith(name[:-1])] if name.endswith("*") else [name]
-        )
+        if name.endswith("*"):
+            matching = [key for key in env if key.startswith(name[:-1])]
+        else:
+            matching = [name]
         if any(env.get(key, "").lower() not in _OFF for key in matching):
             return meaning
     return None

@@ -84,7 +84,10 @@ class RunLock:
             seconds = round((datetime.now(UTC) - since).total_seconds())
         except (OSError, ValueError, KeyError, TypeError):
             return "another process"
-        place = "this machine" if host == os.uname().nodename else visible(host, 100)
+        if host == os.uname().nodename:
+            place = "this machine"
+        else:
+            place = visible(host, 100)
         return f"process {pid} on {place}, since {since:%H:%M:%S} UTC ({max(seconds, 0)} s ago)"
 
     def _open(self) -> int:

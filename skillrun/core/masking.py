@@ -403,7 +403,9 @@ def _mask_named(text: str) -> str:
 def _masked_assignment(match: re.Match[str]) -> str:
     before, value = match[0][: -len(match["value"])], match["value"]
     quote = re.match(r"\\?[\"']", value)
-    closing = quote[0] if quote and value.endswith(quote[0]) and len(value) > quote.end() else ""
+    closing = ""
+    if quote and value.endswith(quote[0]) and len(value) > quote.end():
+        closing = quote[0]
     inner = value[quote.end() : len(value) - len(closing)] if quote else value
     if not _is_secret(match["name"].lower(), match["separator"], inner, quoted=quote is not None):
         return match[0]

@@ -30,7 +30,10 @@ def state_dir() -> Path:
     if sys.platform == "darwin":
         return Path("~/Library/Application Support/skillrun").expanduser()
     state_home = os.environ.get("XDG_STATE_HOME", "")
-    base = Path(state_home) if state_home.startswith("/") else Path("~/.local/state").expanduser()
+    if state_home.startswith("/"):
+        base = Path(state_home)
+    else:
+        base = Path("~/.local/state").expanduser()
     return base / "skillrun"
 
 

@@ -493,7 +493,10 @@ def _evidence_row(run_id: str, n: int, i: int, row: EvidenceRow) -> tuple[Any, .
 def _telemetry_row(row: Telemetry, now_us: int) -> tuple[Any, ...]:
     checks = (row.checks_attempted, row.checks_passed, row.checks_failed)
     lists = [_write_json(list(names)) for names in checks]
-    touched = None if row.files_touched is None else _write_json(list(row.files_touched))
+    if row.files_touched is None:
+        touched = None
+    else:
+        touched = _write_json(list(row.files_touched))
     # In the order of chain.TELEMETRY_COLUMNS.
     return _make_storable(
         *(

@@ -82,7 +82,12 @@ class _Reader:
 
     def offers(self, path: str, text: str) -> Iterator[Offer]:
         name = path.rpartition("/")[2]
-        fit = 20 if _UNLIKELY.search(name) else 0 if _LIKELY.search(name) else 10
+        if _UNLIKELY.search(name):
+            fit = 20
+        elif _LIKELY.search(name):
+            fit = 0
+        else:
+            fit = 10
         for step in _steps(text):
             command = _PICKED.sub("", cleaned(step.command))
             kind = purpose(command)
@@ -91,11 +96,10 @@ class _Reader:
             if unset_variables(command):
                 continue
             if (kind and self._counts(kind, step)) or own:
-                whole = (
-                    f"cd {step.folder} && {command}"
-                    if step.folder and step.folder != "."
-                    else command
-                )
+                if step.folder and step.folder != ".":
+                    whole = f"cd {step.folder} && {command}"
+                else:
+                    whole = command
                 distance = _distance(kind or "", command)
                 fact = CommandFact(whole, path, step.line, command)
                 yield Offer(kind or own or "", fact, Source.CI, fit + distance)
@@ -117,11 +121,9 @@ def own_purpose(command: str, scripts: frozenset[str]) -> str | None:
     what it sells.
     """
     words = without_prefix(command).split()
-    named = (
-        named_kind(words[1])
-        if len(words) > 1 and words[0] in scripts and "${{" not in command
-        else None
-    )
+    named = None
+    if len(words) > 1 and words[0] in scripts and "${{" not in command:
+        named = named_kind(words[1])
     if named and named[0] != "build":
         return named[0]
     return None
@@ -154,7 +156,9 @@ def _distance(kind: str, command: str) -> int:
         ),
         "test": r"e2e|integration|doctest|append|docker",
     }
-    distance = 3 if kind in lesser and re.search(lesser[kind], command) else 0
+    distance = 0
+    if kind in lesser and re.search(lesser[kind], command):
+        distance = 3
     distance += 2 if kind == "test" and is_partial(command) else 0
     return distance
 
@@ -210,7 +214,10 @@ def _default_folders(lines: list[str]) -> list[str | None]:
                 ),
                 None,
             )
-            whole, of_job, depth = (whole, folder, indent) if indent else (folder, of_job, depth)
+            if indent:
+                whole, of_job, depth = (whole, folder, indent)
+            else:
+                whole, of_job, depth = (folder, of_job, depth)
         found.append(of_job)
     return [folder or whole for folder in found]
 

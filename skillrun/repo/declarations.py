@@ -110,7 +110,9 @@ def _recipe_files(tree: Tree, languages: tuple[str, ...]) -> Iterator[str]:
 def _taskfile_offers(tree: Tree) -> Iterator[Offer]:
     """The tasks of go-task's Taskfile.yml."""
     path = next((path for path in tree.files if _TASKFILE.fullmatch(path)), None)
-    text = text_of(tree, path) or "" if path else ""
+    text = ""
+    if path:
+        text = text_of(tree, path) or ""
     _, started, body = text.partition("\ntasks:")
     line = text.count("\n", 0, len(text) - len(body)) + 1
     held = "\n" + body.partition("\n")[2] if started else ""
@@ -199,11 +201,10 @@ def _script_offer(tree: Tree, path: str, name: str) -> Offer | None:
     kinds = {purpose(re.sub(r"^\$\{?\w+\}?", "", line)) for line in runs}
     if named[1] == 9 and "typecheck" not in kinds:
         return None
-    command = (
-        path
-        if os.access(tree.root / path, os.X_OK)
-        else f"{'bash' if 'bash' in text[:30] else 'sh'} {path}"
-    )
+    if os.access(tree.root / path, os.X_OK):
+        command = path
+    else:
+        command = f"{'bash' if 'bash' in text[:30] else 'sh'} {path}"
     command = f"./{command}" if command == name else command
     return Offer(named[0], command_fact(command, path, 1, "\n".join(runs)), Source.SCRIPT, named[1])
 

@@ -109,7 +109,10 @@ def _gem_group(call: SgNode, given: list[SgNode]) -> str:
 
 
 def _symbols(node: SgNode) -> list[str]:
-    found = [node] if node.kind() == "simple_symbol" else list(node.find_all(kind="simple_symbol"))
+    if node.kind() == "simple_symbol":
+        found = [node]
+    else:
+        found = list(node.find_all(kind="simple_symbol"))
     return [one.text().lstrip(":") for one in found]
 
 
@@ -219,7 +222,9 @@ def mix(path: str, text: str) -> Iterator[Dependency]:
         if parts and parts[0].kind() == "atom" and len(parts) > 1:
             keywords = next((one.text() for one in parts if one.kind() == "keywords"), "")
             only = keywords.partition("only:")[2]
-            group = "dev" if only and ":prod" not in only.partition("]")[0] else ""
+            group = ""
+            if only and ":prod" not in only.partition("]")[0]:
+                group = "dev"
             yield Dependency(
                 parts[0].text().lstrip(":").lower(), path, _line(node), _first_line(node), group
             )
@@ -233,13 +238,9 @@ def msbuild(path: str, text: str) -> Iterator[Dependency]:
     development.
     """
     lines = Lines(text)
-    group = (
-        "test"
-        if any(
-            part.lower().endswith(("test", "tests")) for part in path.replace(".", "/").split("/")
-        )
-        else ""
-    )
+    group = ""
+    if any(part.lower().endswith(("test", "tests")) for part in path.replace(".", "/").split("/")):
+        group = "test"
     for node in _xml(text).iter():
         if node.tag.rpartition("}")[2] in (
             "PackageReference",

@@ -210,7 +210,10 @@ def _wait_for(
             return process.communicate(stdin, timeout=_IDLE_S)
         except subprocess.TimeoutExpired:
             before, used = used, _read_time_asleep(process.pid)
-            asleep = asleep + 1 if used is not None and used == before else 0
+            if used is not None and used == before:
+                asleep = asleep + 1
+            else:
+                asleep = 0
             if asleep >= _MOST_IDLE or (asleep == 1 and _find_pipe(folder) is not None):
                 process.kill()
                 return None, process.communicate()[1]
@@ -587,11 +590,10 @@ def _unlike_commit(root: Path, commit: str, paths: Iterable[str]) -> set[str]:
     plain = [path for path in held if "\n" not in path and held[path][0] in ("100644", "100755")]
     present = [path for path in plain if (root / path).is_file() and not (root / path).is_symlink()]
     stdin = b"".join(os.fsencode(path) + b"\n" for path in present)
-    hashes = (
-        git_output(root, "hash-object", "--stdin-paths", stdin=stdin).decode().split()
-        if present
-        else []
-    )
+    if present:
+        hashes = git_output(root, "hash-object", "--stdin-paths", stdin=stdin).decode().split()
+    else:
+        hashes = []
     same = {
         path
         for path, blob in zip(present, hashes, strict=True)

@@ -151,11 +151,9 @@ class Literals:
         for part in node.values:
             value = self.fold(part, module, depth + 1)
             if not is_known(value):
-                last = (
-                    self.fold(node.values[-1], module, depth + 1)
-                    if isinstance(node.op, ast.Or)
-                    else None
-                )
+                last = None
+                if isinstance(node.op, ast.Or):
+                    last = self.fold(node.values[-1], module, depth + 1)
                 return Unknown(value.reason, last if is_known(last) else None)
             if bool(value) == isinstance(node.op, ast.Or):
                 return value
@@ -241,7 +239,9 @@ class Literals:
     def _name(self, node: ast.Name | ast.Attribute, module: Module, depth: int) -> Any:
         if isinstance(node, ast.Name):
             function = module.function_of(node)
-            local = module.bindings(function).get(node.id) if function is not None else None
+            local = None
+            if function is not None:
+                local = module.bindings(function).get(node.id)
             if local and local[0].kind != "import":
                 return self._bound(local, module, node, depth)
         name = module.resolve(node)

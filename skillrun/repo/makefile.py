@@ -181,11 +181,10 @@ def just_recipes(path: str, read: Read) -> dict[str, Recipe]:
 
 def _module(path: str, name: str, where: str | None, read: Read) -> dict[str, Recipe]:
     folder = posixpath.dirname(path)
-    places = (
-        [where]
-        if where
-        else [f"{name}.just", f"{name}/mod.just", f"{name}/justfile", f"{name}/.justfile"]
-    )
+    if where:
+        places = [where]
+    else:
+        places = [f"{name}.just", f"{name}/mod.just", f"{name}/justfile", f"{name}/.justfile"]
     for place in places:
         full = posixpath.normpath(posixpath.join(folder, place))
         if full != path and read(full) is not None:

@@ -95,7 +95,9 @@ def _decided(tree: Tree, managers: list[str]) -> str:
 def _unlocked(tree: Tree, names: dict[str, str], family: str) -> str | None:
     if family == "javascript":
         return _declared_javascript(tree, names)
-    pyproject = (tree.skim(names["pyproject.toml"]) or b"") if "pyproject.toml" in names else b""
+    pyproject = b""
+    if "pyproject.toml" in names:
+        pyproject = tree.skim(names["pyproject.toml"]) or b""
     for name in ("poetry", "pdm", "uv"):
         if re.search(rb"(?m)^\[tool\." + name.encode() + rb"[.\]]", pyproject) and name != "uv":
             return name

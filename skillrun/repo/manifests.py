@@ -59,7 +59,9 @@ def read_manifests(tree: Tree) -> Manifests:
         if reader and tree.size(path) > SEARCH_LIMIT:
             notes.append(f"{path}: larger than 1 MB: not read as a manifest")
             continue
-        text = (tree.peek(path) or b"").decode("utf-8", "replace") if reader else ""
+        text = ""
+        if reader:
+            text = (tree.peek(path) or b"").decode("utf-8", "replace")
         try:
             found.extend(reader(path, text) if reader and text else ())
         except (
@@ -213,9 +215,10 @@ def _setup_py(path: str, text: str) -> Iterator[Dependency]:
             "extras_require",
         ):
             continue
-        value = (
-            names.get(node.value.id, node.value) if isinstance(node.value, ast.Name) else node.value
-        )
+        if isinstance(node.value, ast.Name):
+            value = names.get(node.value.id, node.value)
+        else:
+            value = node.value
         if isinstance(value, ast.Dict):
             for extra, items in zip(value.keys, value.values, strict=True):
                 yield from _strings(path, items, f"extra:{_text_of(extra)}")

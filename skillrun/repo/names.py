@@ -76,10 +76,11 @@ class Found:
     @property
     def line(self) -> int:
         """The line that defines or binds the name; 1 for a module."""
-        node = (
-            self.definition.node if self.definition else self.binding.node if self.binding else None
-        )
-        return getattr(node, "lineno", 1)
+        if self.definition:
+            return self.definition.node.lineno
+        if self.binding:
+            return getattr(self.binding.node, "lineno", 1)
+        return 1
 
 
 class Names(Sources):
@@ -179,7 +180,9 @@ class Names(Sources):
             if found and (found.definition or found.binding):
                 return found
         path = self.locate(f"{module.name}.{parts[0]}")
-        inner = self.module(path) if path and path != module.path else None
+        inner = None
+        if path and path != module.path:
+            inner = self.module(path)
         if inner is not None and len(parts) > 1:
             return self._within(inner, parts[1:], hops + 1)
         outside = [star for star in module.stars if not self.locate(star)]
@@ -213,11 +216,9 @@ class Names(Sources):
         if self.locate(first) is not None or module.name.partition(".")[0] == first:
             return target
         path = self.locate(first, near=module.path)
-        beside = (
-            self.import_name(path)
-            if path and path != module.path and not self._imports(path, first)
-            else None
-        )
+        beside = None
+        if path and path != module.path and not self._imports(path, first):
+            beside = self.import_name(path)
         if beside:
             return ".".join(filter(None, [beside, rest]))
         return target
@@ -225,9 +226,9 @@ class Names(Sources):
     def _imports(self, path: str, name: str) -> bool:
         """`celery.py` that itself imports celery is not what others mean by celery."""
         module = self.module(path)
-        bound = (
-            (b for every in module.bindings(module.tree).values() for b in every) if module else ()
-        )
+        if not module:
+            return False
+        bound = (b for every in module.bindings(module.tree).values() for b in every)
         return any(b.target and b.target.partition(".")[0] == name for b in bound)
 
     def _outward(self, parts: list[str], hops: int) -> Found | None:
@@ -283,11 +284,9 @@ class Names(Sources):
             return self._through(owner.module, owner.node, bound, rest, owner.dotted, hops)
         for base in owner.node.bases:
             dotted = owner.module.resolve(base)
-            found = (
-                self._follow(".".join([dotted, *rest]), hops + 1)
-                if dotted and hops < _MAX_HOPS
-                else None
-            )
+            found = None
+            if dotted and hops < _MAX_HOPS:
+                found = self._follow(".".join([dotted, *rest]), hops + 1)
             if found and (found.definition or found.binding):
                 return found
             if dotted and not self.definition(dotted) and len(owner.node.bases) == 1:
@@ -330,7 +329,9 @@ class Names(Sources):
 
     def _held(self, name: str) -> tuple[str, ...]:
         found = self._follow(name, 0)
-        value = found.binding.value if found and found.binding else None
+        value = None
+        if found and found.binding:
+            value = found.binding.value
         if found and found.module and isinstance(value, ast.Tuple | ast.List | ast.BinOp):
             return self.exception_names(value, found.module)
         return (self.origin(name),)

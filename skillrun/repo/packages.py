@@ -47,7 +47,10 @@ def _script_offers(
     tree: Tree, path: str, folder: str, manager: str, languages: tuple[str, ...]
 ) -> Iterator[Offer]:
     main = not _JAVASCRIPT.isdisjoint(languages[:1])
-    source = Source.PACKAGE_JSON if main and not folder else Source.SIDE_PACKAGE
+    if main and not folder:
+        source = Source.PACKAGE_JSON
+    else:
+        source = Source.SIDE_PACKAGE
     scripts = scripts_of(tree, path)
     for script, runs in scripts.items():
         named = named_kind(script) or (
@@ -75,13 +78,17 @@ def _runs(scripts: Mapping[str, Any], name: str, depth: int = _DEEP) -> str:
         for part in commands_in(text)
         if (found := _CALLED.fullmatch(part)) and found[1] != name
     ]
-    inner = (_runs(scripts, one, depth - 1) for one in called) if depth else ()
+    if not depth:
+        return text
+    inner = (_runs(scripts, one, depth - 1) for one in called)
     return "\n".join([text, *filter(None, inner)])
 
 
 def _command(manager: str, folder: str, script: str) -> str:
     where = {"npm": "--prefix", "pnpm": "--dir", "yarn": "--cwd", "bun": "--cwd"}[manager]
-    run = "" if manager in ("yarn", "pnpm") or (manager == "npm" and script == "test") else "run "
+    run = "run "
+    if manager in ("yarn", "pnpm") or (manager == "npm" and script == "test"):
+        run = ""
     if folder:
         return f"{manager} {where} {folder} {run}{script}"
     return f"{manager} {run}{script}"

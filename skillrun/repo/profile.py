@@ -210,11 +210,10 @@ def _use_contradictions(
         elif said.get(key) == "none" and found:
             yield _differs(profile, key, "none", found)
     modules = said.get("task_modules")
-    absent = (
-        [name for name in modules if name not in use.task_modules]
-        if isinstance(modules, list)
-        else []
-    )
+    if isinstance(modules, list):
+        absent = [name for name in modules if name not in use.task_modules]
+    else:
+        absent = []
     if absent and use.task_modules:
         yield _differs(
             profile,

@@ -136,7 +136,9 @@ class Project(Names):
     def owned(self, module: Module, node: ast.AST, name: str) -> str:
         """ "self.helper" as "pkg.mod.Class.helper" where the class has it; otherwise unchanged."""
         first, _, rest = name.partition(".")
-        owner = module.class_of(node) if first in ("self", "cls") and rest else None
+        owner = None
+        if first in ("self", "cls") and rest:
+            owner = module.class_of(node)
         if owner is None:
             return name
         found = self._member(self.define(module, owner), rest.split("."), 0)
@@ -155,7 +157,9 @@ class Project(Names):
         )
 
     def _into(self, frame: Frame, call: Call, depth: int) -> Iterator[Call]:
-        target = self.definition(call.name) if call.resolved and len(frame.via) < depth else None
+        target = None
+        if call.resolved and len(frame.via) < depth:
+            target = self.definition(call.name)
         if target is None or target.dotted in frame.via or target.node is frame.definition.node:
             return
         if isinstance(target.node, ast.ClassDef):
@@ -217,7 +221,9 @@ class Project(Names):
         for _, module in sorted(modules.items()):
             for node in ast.walk(module.tree):
                 if isinstance(node, ast.Name | ast.Attribute) and last_word(node) in words:
-                    name = module.resolve(node) if isinstance(node.ctx, ast.Load) else None
+                    name = None
+                    if isinstance(node.ctx, ast.Load):
+                        name = module.resolve(node)
                     if (
                         name
                         and self.origin(self._near(self.owned(module, node, name), module))
@@ -274,8 +280,12 @@ class Project(Names):
         seen: set[str] = set()
         for module in self.modules_with("DJANGO_SETTINGS_MODULE"):
             for node in ast.walk(module.tree):
-                path = self.locate(name) if (name := _django_settings(node)) else None
-                found = self.module(path) if path and path not in seen else None
+                path = None
+                if name := _django_settings(node):
+                    path = self.locate(name)
+                found = None
+                if path and path not in seen:
+                    found = self.module(path)
                 if path and found:
                     seen.add(path)
                     yield found

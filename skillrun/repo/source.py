@@ -284,8 +284,12 @@ class _Binder(ast.NodeVisitor):
     def _parameters(self, args: ast.arguments) -> None:
         every = [*args.posonlyargs, *args.args, *args.kwonlyargs]
         for arg in [*every, *(a for a in (args.vararg, args.kwarg) if a)]:
-            kind = "instance" if arg.annotation is not None and arg in every else "opaque"
-            value = _optional_inside(arg.annotation) if kind == "instance" else None
+            kind = "opaque"
+            if arg.annotation is not None and arg in every:
+                kind = "instance"
+            value = None
+            if kind == "instance":
+                value = _optional_inside(arg.annotation)
             self._add(arg.arg, Binding(kind if value is not None else "opaque", arg, value=value))
 
     def visit_Import(self, node: ast.Import) -> None:

@@ -148,7 +148,10 @@ class Sources:
         found: dict[str, list[str]] = {}
         for path in sorted(self._python_files, key=lambda p: (p.count("/"), p)):
             folder, name = _split(path)
-            stem = _split(folder)[1] if name == "__init__.py" else name.removesuffix(".py")
+            if name == "__init__.py":
+                stem = _split(folder)[1]
+            else:
+                stem = name.removesuffix(".py")
             found.setdefault(stem, []).append(path)
         return found
 

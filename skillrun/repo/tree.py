@@ -279,7 +279,10 @@ class Tree:
 
     def _everything(self, name: str) -> Lookup:
         hashes = {path: self.sha256(path) or "" for path in self.files}
-        short = {path: sha[:16] for path, sha in hashes.items()} if len(hashes) <= _NAMED else {}
+        if len(hashes) <= _NAMED:
+            short = {path: sha[:16] for path, sha in hashes.items()}
+        else:
+            short = {}
         return Lookup("content", name, digest(hashes), short)
 
     def _survey(self, section: str, value: Any, files: Iterable[str]) -> Lookup:

@@ -323,7 +323,9 @@ def plan_lines(report: _Value) -> Iterator[Line]:
     """For --list."""
     yield line(0, ("bold", f"{report['job']}: boundaries of the single run"))
     for boundary in report["boundaries"]:
-        place = f"  {boundary['path']}:{boundary['line']}" if boundary["path"] else ""
+        place = ""
+        if boundary["path"]:
+            place = f"  {boundary['path']}:{boundary['line']}"
         yield line(2, ("", f"{boundary['at']:<34} "), ("dim", f"{boundary['kind']}{place}"), hang=6)
     yield line(0)
     yield line(0, ("bold", "schedules"), ("", "  each can be given to --schedule"))

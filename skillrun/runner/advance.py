@@ -85,7 +85,11 @@ def advance(
     _check_state_folder(seen.target)
     target, known = seen.target, find_settled(seen)
     inputs = None if known else _read_inputs(seen)
-    identity = (known["skill"], known["job"]) if known else inputs.identity if inputs else ()
+    identity: tuple[str, ...] = ()
+    if known:
+        identity = (known["skill"], known["job"])
+    elif inputs:
+        identity = inputs.identity
     prepare_ledger_folder(target.repo, target.ledger_path)
     with open_ledger(target.ledger_path) as ledger, RunLock(lock_path(target, identity)) as lock:
         if _take(lock, watcher):
@@ -231,7 +235,9 @@ class _Invocation:
         if self.request.new_run:
             return None
         run = self.ledger.latest_run(self.inputs.skill.id, self.job, self.target.repo_name)
-        wrong = find_tampering(self.ledger, run["run_id"]) if run is not None else None
+        wrong = None
+        if run is not None:
+            wrong = find_tampering(self.ledger, run["run_id"])
         if run is None or wrong is None:
             return run
         said = (

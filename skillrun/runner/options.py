@@ -106,9 +106,10 @@ def _waived_in(text: bytes | None) -> set[tuple[str, str]]:
     except ValueError:
         return set()
     given = value.get("waivers") if isinstance(value, dict) else None
-    found = (
-        [waiver for waiver in given if isinstance(waiver, dict)] if isinstance(given, list) else []
-    )
+    if isinstance(given, list):
+        found = [waiver for waiver in given if isinstance(waiver, dict)]
+    else:
+        found = []
     return {(str(waiver.get("item")), str(waiver.get("reason"))) for waiver in found}
 
 

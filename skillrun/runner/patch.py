@@ -63,18 +63,20 @@ def _defined(text: str) -> list[str]:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             found.append(node.name)
         elif isinstance(node, ast.Assign | ast.AnnAssign):
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            if isinstance(node, ast.Assign):
+                targets = node.targets
+            else:
+                targets = [node.target]
             found += [target.id for target in targets if isinstance(target, ast.Name)]
     return found
 
 
 def _count(change: Change) -> str:
     before, after = _lines(change.before or ""), _lines(change.after)
-    added = (
-        sum(line.startswith("+ ") for line in difflib.ndiff(before, after))
-        if before
-        else len(after)
-    )
+    if before:
+        added = sum(line.startswith("+ ") for line in difflib.ndiff(before, after))
+    else:
+        added = len(after)
     return f"{added} line{'' if added == 1 else 's'}"
 
 

@@ -51,11 +51,9 @@ class Seen:
         """What a later look at the run has to know of this command line: JSON values, secrets
         masked.
         """
-        skill = (
-            shown(self.target.repo.root, self.target.skill_file)
-            if self.request.skill_path
-            else None
-        )
+        skill = None
+        if self.request.skill_path:
+            skill = shown(self.target.repo.root, self.target.skill_file)
         given = {
             "until": self.request.until,
             "skill": skill,

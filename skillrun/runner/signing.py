@@ -76,7 +76,10 @@ def find_tampering(ledger: Ledger, run_id: str) -> str | None:
     """
     for problem in ledger.problems(run_id):
         if problem.kind != "open":
-            place = problem.table if problem.n is None else f"{problem.table} {problem.n}"
+            if problem.n is None:
+                place = problem.table
+            else:
+                place = f"{problem.table} {problem.n}"
             return f"{place}: {problem.what}"
     return None
 

@@ -73,7 +73,9 @@ def record(ledger: Ledger, path: Path, root: Path, formatters: Sequence[str] | N
             one["sha256"] != before["before"]
             for one, before in zip(files, note["files"], strict=True)
         ):
-            ran = {"interrupted": True} if formatters is None else {"formatters": list(formatters)}
+            ran: dict[str, Any] = {"interrupted": True}
+            if formatters is not None:
+                ran = {"formatters": list(formatters)}
             name, kind = note["actor"]
             data = {"files": files, "kept": note["kept"], **ran}
             ledger.append(note["run"], [NewEvent(WRITTEN, actor=name, actor_kind=kind, data=data)])

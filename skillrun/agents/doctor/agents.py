@@ -44,7 +44,10 @@ def _agent(agent: Agent, root: Path | None, home: Path) -> Iterator[Check]:
     found: list[Check] = []
     installed = []
     for where, base in places:
-        checks = list(_installed(agent, where, base, user=base == home)) if base else []
+        if base:
+            checks = list(_installed(agent, where, base, user=base == home))
+        else:
+            checks = []
         installed += [where] if checks else []
         found += checks
     if not installed and program is None:
@@ -74,7 +77,9 @@ def _not_here(agent: Agent) -> str:
 
 def _program(agent: Agent, program: str | None, cwd: Path) -> Check:
     if program is None:
-        what = "its program is not on PATH here" if agent.PROGRAMS else "any program"
+        what = "any program"
+        if agent.PROGRAMS:
+            what = "its program is not on PATH here"
         return Check(agent.NAME, "note" if agent.PROGRAMS else "ok", what)
     if Path(program).resolve().is_relative_to(cwd.resolve()):
         return Check(

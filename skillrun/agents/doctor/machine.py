@@ -47,11 +47,9 @@ def repository_checks(root: Path | None) -> Iterator[Check]:
     matches = filter(None, map(_DISTRIBUTION.fullmatch, installed(python)))
     versions = {match["name"].lower().replace("_", "-"): match["version"] for match in matches}
     libraries = [f"{name} {versions[name]}" for name in FRAMEWORKS if name in versions]
-    whose = (
-        "that of skillrun: the repository has no .venv"
-        if python == sys.executable
-        else "the repository's own"
-    )
+    whose = "the repository's own"
+    if python == sys.executable:
+        whose = "that of skillrun: the repository has no .venv"
     yield Check("repository", "ok", f"interpreter {python} ({whose})")
     yield _check_consent(root)
     if libraries:
@@ -76,7 +74,9 @@ def _check_consent(root: Path) -> Check:
     if not consent.covers_head():
         do = "skillrun trust shows what would run, and asks"
         return Check("repository", "note", "nobody has allowed its code to run at this commit", do)
-    agents = "agents may say --trust" if record.agents else "an agent's --trust does not count"
+    agents = "an agent's --trust does not count"
+    if record.agents:
+        agents = "agents may say --trust"
     return Check("repository", "ok", f"its code may run at this commit; {agents}")
 
 

@@ -159,11 +159,9 @@ def _said(report: "dict[str, Any]", stale: "list[str]") -> str:
         state += f" ({', '.join(open_)})"
     changed = f"; changed since: {', '.join(stale)}" if stale else ""
     first = next(iter(report["next"]), None)
-    todo = (
-        f"{first['stage']}: {first['detail']}"
-        if first
-        else "run it again: its evidence is older than the files"
-    )
+    todo = "run it again: its evidence is older than the files"
+    if first:
+        todo = f"{first['stage']}: {first['detail']}"
     command = f"skillrun {run['skill'].rpartition('/')[2]}"
     lines = (
         f"skillrun: the run of {run['skill']}{job} {state}{changed}.",

@@ -73,7 +73,9 @@ def insert(text: str, keys: Sequence[str], value: Any, *, element: bool) -> Inse
     if not element and depth == len(keys):
         raise Unfit(f"{'.'.join(keys)} is there already")
     made = tuple(tuple(keys[:n]) for n in range(depth + 1, len(keys) + (1 if element else 0)))
-    added = [value] if element and made else value
+    added: Any = value
+    if element and made:
+        added = [value]
     for key in reversed(keys[depth + 1 :]):
         added = {key: added}
     container = _container(text, keys[:depth])
@@ -140,11 +142,9 @@ def _insert_at(
         at, before, after = container.parts[-1].end, "," + (gap if "\n" in gap else " "), ""
     else:
         outer = _indent_at(text, container.start)
-        gap = (
-            _newline(text) + outer + _unit(text)
-            if "\n" in text.strip() or text.strip() == "{}"
-            else ""
-        )
+        gap = ""
+        if "\n" in text.strip() or text.strip() == "{}":
+            gap = _newline(text) + outer + _unit(text)
         blank = text[container.start : container.end]
         at, before, after = (
             container.start,

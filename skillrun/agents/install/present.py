@@ -35,7 +35,10 @@ def presence(text: str | None, wanted: Addition) -> Presence:
         if text == wanted.value:
             return "same"
         return "other"
-    document = tomltext.parse(text) if wanted.how == "table" else jsontext.parse(text)
+    if wanted.how == "table":
+        document = tomltext.parse(text)
+    else:
+        document = jsontext.parse(text)
     try:
         found = jsontext.value_at(document, wanted.keys)
     except KeyError:

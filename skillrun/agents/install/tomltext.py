@@ -23,7 +23,12 @@ def append(text: str, keys: Sequence[str], body: str) -> tuple[str, str]:
     """
     before = parse(text)
     newline = "\r\n" if "\r\n" in text else "\n"
-    lead = "" if not text else newline if text.endswith("\n") else newline * 2
+    if not text:
+        lead = ""
+    elif text.endswith("\n"):
+        lead = newline
+    else:
+        lead = newline * 2
     added = lead + f"[{'.'.join(keys)}]\n{body}".replace("\n", newline)
     if _without(parse(text + added), keys) != before:
         raise Unfit("it cannot be edited without changing something else")

@@ -102,13 +102,12 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
 def _cell(value: Any) -> str:
     if value is None:
         return ""
-    text = (
-        value
-        if isinstance(value, str)
-        else json_module.dumps(value, ensure_ascii=False)
-        if isinstance(value, list | dict)
-        else str(value)
-    )
+    if isinstance(value, str):
+        text = value
+    elif isinstance(value, list | dict):
+        text = json_module.dumps(value, ensure_ascii=False)
+    else:
+        text = str(value)
     return visible(masked(text[:_LOOKED_AT]), limit=60)
 
 

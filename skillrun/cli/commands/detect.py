@@ -68,11 +68,9 @@ def _framework(use: Any) -> dict[str, Any]:
 
 def _print(value: dict[str, Any], root: Path, write: bool, changed: tuple[str, ...]) -> None:
     for framework in value["frameworks"]:
-        mark = (
-            " (primary)"
-            if framework["id"] == value["primary"] and len(value["frameworks"]) > 1
-            else ""
-        )
+        mark = ""
+        if framework["id"] == value["primary"] and len(value["frameworks"]) > 1:
+            mark = " (primary)"
         print(f"{framework['id']}{mark}")
         for key in ("app", "broker", "scheduler"):
             print(f"  {key:<12} {visible(str(framework[key] or '-'))}")

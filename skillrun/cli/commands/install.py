@@ -111,9 +111,12 @@ def _write(plan: Plan, base: Path) -> None:
 
 def _print_files(plan: Plan) -> None:
     for change in plan.changes:
-        state = (
-            "created" if change.before is None else "removed" if change.after is None else "changed"
-        )
+        if change.before is None:
+            state = "created"
+        elif change.after is None:
+            state = "removed"
+        else:
+            state = "changed"
         print(f"  {state:<10} {visible(change.name)}")
     for name in plan.unchanged:
         print(f"  {'unchanged':<10} {visible(name)}")

@@ -140,11 +140,9 @@ def _files_as_they_are(
     if named is None or "tree" in given or "tree" not in {param.name for param in named.params}:
         return {}
     found = query_params(repo, ledger, given.get("repo"))
-    what = (
-        f"the files of {found['repo']} as they are"
-        if found
-        else "the latest content that any run saw"
-    )
+    what = "the latest content that any run saw"
+    if found:
+        what = f"the files of {found['repo']} as they are"
     print(visible(f"skillrun: compared with {what}", limit=None), file=sys.stderr)
     return found
 

@@ -33,7 +33,10 @@ def anchor(to: str, file: Path | None, repo: Path, ledger: Path | None, json: bo
         ]
         print_json({"kind": done.kind, "place": done.place, "new": done.new, "heads": heads})
         return 0
-    runs = "1 run is" if len(done.anchors) == 1 else f"{len(done.anchors)} runs are"
+    if len(done.anchors) == 1:
+        runs = "1 run is"
+    else:
+        runs = f"{len(done.anchors)} runs are"
     print(visible(f"{runs} anchored in {done.place}, {done.new} of them anew"))
     if done.kind == NOTE:
         print(f"it is in this clone alone until it is pushed: git push origin {done.place}")

@@ -60,11 +60,9 @@ def _anchor_lines(runs: tuple[RunAnchor, ...]) -> Iterator[str]:
     yield f"anchored: {full} of {len(runs)} runs up to their last event"
     for run in runs[-_SHOWN:]:
         places = ", ".join(run.places)
-        how = (
-            f"up to event {run.anchored_n} of {run.last_n}  {places}"
-            if run.anchored_n
-            else "not anchored"
-        )
+        how = "not anchored"
+        if run.anchored_n:
+            how = f"up to event {run.anchored_n} of {run.last_n}  {places}"
         yield f"  run {run.run_id[:13]}… {how}" + ("  (archived)" if run.archive else "")
     if len(runs) > _SHOWN:
         yield f"  and {len(runs) - _SHOWN} older runs (--json names all)"

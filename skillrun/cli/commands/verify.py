@@ -91,7 +91,9 @@ def _write(verification: Verification, wanted: list[tuple[str, Path]], formats: 
 
     for name, path in wanted:
         _replace(path, FORMATS[name](verification))
-    alone = formats[0] if formats and not wanted else "text"
+    alone = "text"
+    if formats and not wanted:
+        alone = formats[0]
     if alone == "text":
         _show(verification)
     else:

@@ -58,8 +58,12 @@ def _listeners(project: Project) -> Iterator[tuple[ast.Call, Definition]]:
                     isinstance(node.func, ast.Attribute)
                     and "sched" in ast.unparse(node.func.value).lower()
                 )
-                name = module.resolve(node.args[0]) if node.args and ours else None
-                listener = project.definition(project.owned(module, node, name)) if name else None
+                name = None
+                if node.args and ours:
+                    name = module.resolve(node.args[0])
+                listener = None
+                if name:
+                    listener = project.definition(project.owned(module, node, name))
                 if listener is not None and not listener.is_class:
                     yield node, listener
 
@@ -78,7 +82,9 @@ def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Pol
 
 def _recorded(project: Project) -> Place | None:
     listener = find_hooks(project).get("failed")
-    record = first_record(project, listener.node.body, listener.module) if listener else None
+    record = None
+    if listener:
+        record = first_record(project, listener.node.body, listener.module)
     if listener and record is not None:
         return place_of(listener.module, record)
     return None

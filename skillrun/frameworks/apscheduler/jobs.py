@@ -185,7 +185,10 @@ def find_sends(project: Project, handler: Definition) -> tuple[Send, ...]:
     """Every place that schedules the handler or adds it once, in order of path and line."""
     found: dict[tuple[str, int], Send] = {}
     for job in find_jobs(project, handler):
-        how = f"{job.method}(..., {job.trigger!r})" if job.trigger else f"{job.method}(...)"
+        if job.trigger:
+            how = f"{job.method}(..., {job.trigger!r})"
+        else:
+            how = f"{job.method}(...)"
         wiring = Send("schedule" if job.scheduled else "enqueue", job.place, how, job.in_tests)
         found.setdefault((wiring.place.path, wiring.place.line), wiring)
     return tuple(found[key] for key in sorted(found))
@@ -240,14 +243,13 @@ def _read_scheduler(project: Project, module: Module, call: ast.Call) -> Schedul
     settings = [(module, call), *_configured(project)]
     given = {k.arg: (m, k.value) for m, c in settings for k in c.keywords if k.arg}
     opaque = any(c.args or any(k.arg is None for k in c.keywords) for _, c in settings)
-    defaults = (
-        project.literal(given["job_defaults"][1], given["job_defaults"][0])
-        if "job_defaults" in given
-        else {}
-    )
-    zone = (
-        project.literal(given["timezone"][1], given["timezone"][0]) if "timezone" in given else None
-    )
+    if "job_defaults" in given:
+        defaults = project.literal(given["job_defaults"][1], given["job_defaults"][0])
+    else:
+        defaults = {}
+    zone = None
+    if "timezone" in given:
+        zone = project.literal(given["timezone"][1], given["timezone"][0])
     return Scheduler(
         kind=last_word(call.func),
         call=call,
@@ -287,11 +289,9 @@ def _persistent(project: Project, jobstores: tuple[Module, ast.expr] | None) -> 
                 and last_word(call.func) == "add_jobstore"
                 and not is_aside(module.path)
             ):
-                alias = (
-                    call.args[1]
-                    if len(call.args) > 1
-                    else next((k.value for k in call.keywords if k.arg == "alias"), None)
-                )
+                alias = next((k.value for k in call.keywords if k.arg == "alias"), None)
+                if len(call.args) > 1:
+                    alias = call.args[1]
                 default = alias is None or (
                     isinstance(alias, ast.Constant) and alias.value == "default"
                 )
@@ -301,17 +301,18 @@ def _persistent(project: Project, jobstores: tuple[Module, ast.expr] | None) -> 
 
 
 def _items(project: Project, node: ast.expr, module: Module) -> Iterator[tuple[str, ast.expr]]:
-    found = (
-        project.lookup(module.resolve(node) or "")
-        if isinstance(node, ast.Name | ast.Attribute)
-        else None
-    )
-    local = (
-        module.bindings(scope).get(node.id)
-        if isinstance(node, ast.Name) and (scope := module.function_of(node))
-        else None
-    )
-    value = local[-1].value if local else found.binding.value if found and found.binding else node
+    found = None
+    if isinstance(node, ast.Name | ast.Attribute):
+        found = project.lookup(module.resolve(node) or "")
+    local = None
+    if isinstance(node, ast.Name) and (scope := module.function_of(node)):
+        local = module.bindings(scope).get(node.id)
+    if local:
+        value = local[-1].value
+    elif found and found.binding:
+        value = found.binding.value
+    else:
+        value = node
     for key, held in (
         zip(value.keys, value.values, strict=True) if isinstance(value, ast.Dict) else ()
     ):

@@ -156,7 +156,9 @@ def _is_scheduler(node: ast.expr, names: set[str]) -> bool:
 
 
 def _named(outer: ast.stmt, call: ast.Call) -> str:
-    target = outer.targets[0] if isinstance(outer, ast.Assign) else getattr(outer, "target", None)
+    target = getattr(outer, "target", None)
+    if isinstance(outer, ast.Assign):
+        target = outer.targets[0]
     if isinstance(outer, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return outer.name
     if isinstance(target, ast.expr) and last_word(target):

@@ -175,9 +175,10 @@ def copied_on_restart(job: Job) -> Iterator[Finding]:
             or not one.scheduled
         ):
             continue
-        severity = (
-            Severity.ERROR if one.method == "scheduled_job" or _at_import(one) else Severity.WARNING
-        )
+        if one.method == "scheduled_job" or _at_import(one):
+            severity = Severity.ERROR
+        else:
+            severity = Severity.WARNING
         if one.argument("id") is None:
             message = (
                 "a job without an id in a persistent store: every start of the program adds it once"
@@ -253,7 +254,9 @@ def _often(job: Job, one: Scheduled) -> bool:
     node = one.argument("trigger")
     given = node if isinstance(node, ast.Call) else one.call
     if last_word(given.func) == "from_crontab":
-        written = job.project.literal(given.args[0], one.module) if given.args else None
+        written = None
+        if given.args:
+            written = job.project.literal(given.args[0], one.module)
         return not isinstance(written, str) or written.split()[1:2] in ([], ["*"])
     return not {keyword.arg for keyword in given.keywords} & _COARSE
 
@@ -354,11 +357,9 @@ def called_not_added(job: Job) -> Iterator[Finding]:
     """`add_job(f())` runs f once, there and then, and adds what it returned."""
     for one in _jobs(job):
         first = one.call.args[0] if one.call.args else one.argument("func")
-        name = (
-            one.module.resolve(first.func)
-            if isinstance(first, ast.Call) and one.method == "add_job"
-            else None
-        )
+        name = None
+        if isinstance(first, ast.Call) and one.method == "add_job":
+            name = one.module.resolve(first.func)
         if name and job.project.origin(name) == one.function.dotted and not _returns(one):
             message = f"{one.function.name}() runs once, here, and what it returns is added"
             yield tell(
@@ -390,10 +391,14 @@ def unserializable(job: Job) -> Iterator[Finding]:
     """
     scheduler = the_scheduler(job.project)
     for one in _jobs(job) if scheduler is not None and scheduler.persistent is not None else ():
-        first = one.call.args[0] if one.call.args and one.method == "add_job" else None
+        first = None
+        if one.call.args and one.method == "add_job":
+            first = one.call.args[0]
         nested = one.function.module.function_of(one.function.node) is not None
         if one.argument("jobstore") is None and (isinstance(first, ast.Lambda) or nested):
-            what = "a lambda" if isinstance(first, ast.Lambda) else "an inner function"
+            what = "an inner function"
+            if isinstance(first, ast.Lambda):
+                what = "a lambda"
             message = (
                 f"{what} cannot be kept in a persistent job store: adding it raises ValueError"
             )
@@ -424,8 +429,12 @@ def daylight_saving(job: Job) -> Iterator[Finding]:
             for k in (node if isinstance(node, ast.Call) else one.call).keywords
             if k.arg
         }
-        hour = str(job.project.literal(given["hour"], one.module)) if "hour" in given else ""
-        own = job.project.literal(given["timezone"], one.module) if "timezone" in given else None
+        hour = ""
+        if "hour" in given:
+            hour = str(job.project.literal(given["hour"], one.module))
+        own = None
+        if "timezone" in given:
+            own = job.project.literal(given["timezone"], one.module)
         zone = own or (scheduler.timezone if scheduler else None)
         if (
             hour in ("1", "2", "3", "01", "02", "03")

@@ -30,7 +30,10 @@ def read(project: Project, facts: Facts) -> dict[str, Any]:
     from skillrun.frameworks.apscheduler.jobs import is_version_4
 
     known = facts.use.task_modules
-    path = facts.path if facts.path in known or not known else known[0]
+    if facts.path in known or not known:
+        path = facts.path
+    else:
+        path = known[0]
     module = facts.module if path == facts.path else project.import_name(path)
     tick = Symbol(module, f"tick_{facts.name}", exists=False, path=path)
     return {
@@ -44,10 +47,12 @@ def _decorator(project: Project, facts: Facts) -> str:
     """The scheduler's decorator of jobs: `task` of flask_apscheduler, which has no `scheduled_job`
     of its own.
     """
-    found = (
-        project.lookup(f"{facts.app.module}:{facts.app.name}") if facts.app is not None else None
-    )
-    made = found.binding.value if found is not None and found.binding is not None else None
+    found = None
+    if facts.app is not None:
+        found = project.lookup(f"{facts.app.module}:{facts.app.name}")
+    made = None
+    if found is not None and found.binding is not None:
+        made = found.binding.value
     if found is None or found.module is None or not isinstance(made, ast.Call):
         return "scheduled_job"
     origin = project.origin(found.module.resolve(made.func) or "")
@@ -79,7 +84,10 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
     """The handler, and the tick that the scheduler starts."""
     app = facts.app or Symbol("", "scheduler")
     options = [f'id="{facts.job}"', "coalesce=True", "misfire_grace_time=None"]
-    trigger = _cron(facts) if facts.trigger == "cron" else _interval(facts.every_s or 60)
+    if facts.trigger == "cron":
+        trigger = _cron(facts)
+    else:
+        trigger = _interval(facts.every_s or 60)
     decorator = call(f"@{app.name}.{facts.facts['decorator']}", [*trigger, *options])
     needed: list[Symbol | str] = [Symbol(app.module, app.name)]  # by name, as jobs are written
     return [
@@ -120,6 +128,9 @@ def cron_trigger(schedule: str) -> dict[str, str]:
 def _days(text: str) -> str:
     """Days of the week by name: APScheduler counts from Monday, cron from Sunday."""
     first, dash, last = text.partition("-")
-    numbers = range(int(first), int(last) + 1) if dash else map(int, text.split(","))
+    if dash:
+        numbers = list(range(int(first), int(last) + 1))
+    else:
+        numbers = [int(number) for number in text.split(",")]
     names = {DAYS[number] for number in numbers}
     return ",".join(name for name in _WEEK if name in names)

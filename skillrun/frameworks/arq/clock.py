@@ -29,7 +29,10 @@ def crontab(trigger: str, schedule: str | None, every_s: float | None) -> list[s
             if not divides:
                 return None
             return [f"second={_written(list(range(0, 60, int(every))))}"]
-    fields = every_fields(every_s or 60.0) if trigger == "poller" else read_fields(schedule or "")
+    if trigger == "poller":
+        fields = every_fields(every_s or 60.0)
+    else:
+        fields = read_fields(schedule or "")
     if fields is None or (trigger == "cron" and both_days(fields)):
         return None
     given = {name: numbers_in(name, text) for name, text in fields.items() if text != "*"}

@@ -164,7 +164,10 @@ class _Reader:
             return MAX_TRIES
         most, chosen = max(values, key=lambda pair: pair[0])
         option = chosen.option("max_tries")
-        self.sources["max_attempts"] = place_of(option[1], option[0]) if option else chosen.place
+        if option:
+            self.sources["max_attempts"] = place_of(option[1], option[0])
+        else:
+            self.sources["max_attempts"] = chosen.place
         return most
 
     def _longest(self, source: str, own: str, of_worker: str, default: float) -> float | None:
@@ -174,7 +177,10 @@ class _Reader:
             option = entry.option(own, of_worker)
             value = _value(self.project, entry, option, default)
             if not is_known(value):
-                self.unknown[source] = place_of(option[1], option[0]) if option else entry.place
+                if option:
+                    self.unknown[source] = place_of(option[1], option[0])
+                else:
+                    self.unknown[source] = entry.place
                 continue
             found.append(float(value))
             if option is not None:

@@ -84,7 +84,10 @@ def raises_retry(project: Project, clause: Handler) -> bool:
         if isinstance(node, ast.Call):
             call = project.call_at(clause.module, node)
             own = project.definition(call.name) if call.resolved else None
-            inner = project.calls(own, depth=1) if own is not None and not own.is_class else ()
+            if own is not None and not own.is_class:
+                inner = project.calls(own, depth=1)
+            else:
+                inner = ()
             if any(is_retry(project, one) for one in (call, *inner)):
                 return True
     return False

@@ -137,8 +137,12 @@ def _clock_problems(facts: Facts) -> Iterator[str]:
 def runs_need(facts: Facts, *, case: bool) -> tuple[Symbol | str, ...]:
     """What `runs.jinja` imports beyond the handler."""
     known = facts.facts
-    sent = (Symbol(facts.module, known["publisher"].name),) if known["publisher"] else ()
-    ticks = (known["tick"],) if facts.trigger != "event" and not case else ()
+    sent: tuple[Symbol, ...] = ()
+    if known["publisher"]:
+        sent = (Symbol(facts.module, known["publisher"].name),)
+    ticks: tuple[Symbol | str, ...] = ()
+    if facts.trigger != "event" and not case:
+        ticks = (known["tick"],)
     return ("import asyncio", "import arq", _by_name(known["settings"]), *sent, *ticks)
 
 

@@ -332,19 +332,24 @@ class _Reader:
             and around[0] in around[1].targets
         ):
             key = self.project.literal(around[0].slice, module)
-            added = (
-                {key: self.project.literal(around[1].value, module)} if is_known(key) else UNKNOWN
-            )
+            if is_known(key):
+                added = {key: self.project.literal(around[1].value, module)}
+            else:
+                added = UNKNOWN
         elif (
             isinstance(around[0], ast.Attribute)
             and around[0].attr == "update"
             and isinstance(around[1], ast.Call)
         ):
-            added = self.project.literal(around[1].args[0], module) if around[1].args else None
+            added = None
+            if around[1].args:
+                added = self.project.literal(around[1].args[0], module)
         if added is None:
             return
         held = self.config.value(node.attr, {})
-        both = {**held, **added} if isinstance(held, dict) and isinstance(added, dict) else UNKNOWN
+        both: Any = UNKNOWN
+        if isinstance(held, dict) and isinstance(added, dict):
+            both = {**held, **added}
         self._set(node.attr, both, module, node)
 
     def _update_call(self, node: ast.Call, module: Module) -> None:
@@ -421,11 +426,10 @@ def visibility_timeout(config: Config, use: FrameworkUse) -> Visibility:
     if options is None:
         return Visibility(VISIBILITY_DEFAULTS[transport], None)
     held = options.value
-    value = (
-        held.get("visibility_timeout", VISIBILITY_DEFAULTS[transport])
-        if isinstance(held, dict)
-        else UNKNOWN
-    )
+    if isinstance(held, dict):
+        value = held.get("visibility_timeout", VISIBILITY_DEFAULTS[transport])
+    else:
+        value = UNKNOWN
     if isinstance(value, int | float):
         return Visibility(float(value), options.place)
     return Visibility(None, options.place, unknown=True)
@@ -438,7 +442,10 @@ def broker_transport(config: Config, use: FrameworkUse) -> str | None:
         url = url.default
     if isinstance(url, list | tuple) and url:
         url = url[0]
-    scheme = url.partition(":")[0] if isinstance(url, str) else str(use.broker or "")
+    if isinstance(url, str):
+        scheme = url.partition(":")[0]
+    else:
+        scheme = str(use.broker or "")
     scheme = scheme.lower().partition("+")[0]
     if scheme in _TRANSPORTS:
         return _TRANSPORTS[scheme]

@@ -84,7 +84,9 @@ class _Finder:
     def _max_retries_exceeded(self) -> Iterator[Place]:
         for handler in self._handlers():
             named = any(name.endswith("MaxRetriesExceededError") for name in handler.exceptions)
-            record = self._record(handler.node.body, handler.module) if named else None
+            record = None
+            if named:
+                record = self._record(handler.node.body, handler.module)
             if record is not None:
                 yield place_of(handler.module, record)
 

@@ -33,7 +33,10 @@ def find_loading(project: Project, facts: Facts) -> tuple[str, str] | None:
     The settings' list counts first, then `Celery(include=[...])`, also where a function makes the
     app.
     """
-    path = facts.app.path if facts.app is not None else (facts.use.app or "").partition(":")[0]
+    if facts.app is not None:
+        path = facts.app.path
+    else:
+        path = (facts.use.app or "").partition(":")[0]
     app = project.module(path) if path else None
     if app is None or facts.path in facts.use.task_modules or _discovers(app):
         return None

@@ -147,16 +147,26 @@ class _Reader:
             return Backoff("exponential", base, 2.0, float(cap), bool(jitter)), self.task.place(
                 "retry_backoff"
             )
-        place = "retry_kwargs" if "countdown" in arguments else "default_retry_delay"
+        place = "default_retry_delay"
+        if "countdown" in arguments:
+            place = "retry_kwargs"
         delay = arguments.get("countdown", self.task.option("default_retry_delay"))
-        backoff = Backoff("fixed", float(delay)) if isinstance(delay, int | float) else None
+        backoff = None
+        if isinstance(delay, int | float):
+            backoff = Backoff("fixed", float(delay))
         return backoff, self.task.place(place)
 
     def _swallowed(self) -> tuple[str, ...]:
         """Exceptions that a clause around the whole body keeps from the wrapper."""
         node = next(iter(self.project.callables(self.task.handler)), None)
-        body = [s for s in getattr(node.node, "body", []) if not _is_docstring(s)] if node else []
-        whole = [s for s in body if isinstance(s, ast.Try)] if len(body) == 1 else []
+        if node:
+            body = [s for s in getattr(node.node, "body", []) if not _is_docstring(s)]
+        else:
+            body = []
+        if len(body) == 1:
+            whole = [s for s in body if isinstance(s, ast.Try)]
+        else:
+            whole = []
         found: list[str] = []
         for block in whole:
             for clause in block.handlers:
@@ -220,7 +230,10 @@ class _Reader:
         value, place = self.task.option("max_retries"), self.task.place("max_retries")
         if node is not None and not (isinstance(node, ast.Constant) and node.value is None):
             read = self.countdown.number(node, call.module)
-            value = int(read) if read is not None else self.project.literal(node, call.module)
+            if read is not None:
+                value = int(read)
+            else:
+                value = self.project.literal(node, call.module)
             place = place_of(call.module, node)
         guard = self._guard(call)
         if guard is not None and is_known(value) and (value is None or guard[0] < value):
@@ -235,7 +248,9 @@ class _Reader:
             if any(keyword.arg is None for keyword in call.node.keywords):
                 return None, place_of(call.module, call.node)
             delay = self.task.option("default_retry_delay")
-            fixed = Backoff("fixed", float(delay)) if isinstance(delay, int | float) else None
+            fixed = None
+            if isinstance(delay, int | float):
+                fixed = Backoff("fixed", float(delay))
             return fixed, self.task.place("default_retry_delay")
         self.countdown.random = False
         return self.countdown.backoff(node, call.module), place_of(call.module, node)
@@ -271,7 +286,9 @@ class _Reader:
         """The largest number of retries that a comparison with `request.retries` lets through."""
         for test, holds in tests_before(call.module, call.node):
             limit = count_let_through(test, holds, self.countdown.is_retries)
-            number = self.countdown.number(limit[0], call.module) if limit is not None else None
+            number = None
+            if limit is not None:
+                number = self.countdown.number(limit[0], call.module)
             if limit is not None and number is not None:
                 return int(number) + limit[1], place_of(call.module, test)
         return None

@@ -89,9 +89,9 @@ def runs_need(facts: Facts, *, case: bool) -> tuple[Symbol | str, ...]:
 
 def broker_needs(facts: Facts) -> tuple[Symbol | str, ...]:
     """What `over_broker.jinja` imports beside the handler."""
-    beside = (
-        (Symbol(facts.module, facts.enqueue.name),) if facts.enqueue.module == facts.module else ()
-    )
+    beside: tuple[Symbol, ...] = ()
+    if facts.enqueue.module == facts.module:
+        beside = (Symbol(facts.module, facts.enqueue.name),)
     return (
         "import time",
         "from functools import partial",
@@ -108,9 +108,9 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
     schedule.
     """
     shared = facts.facts["shared"]
-    base = (
-        f"{facts.app.name}.Task" if facts.app and not shared and facts.facts["own_task"] else "Task"
-    )
+    base = "Task"
+    if facts.app and not shared and facts.facts["own_task"]:
+        base = f"{facts.app.name}.Task"
     needed: list[Symbol | str] = [
         "from collections.abc import Sequence",
         "from typing import Any",
@@ -147,9 +147,10 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
         tick=f"tick_{facts.name}",
         message_ids=[(key, f'message.get("{key}")') for key in facts.key],
     )
-    entry = (
-        [beat.entry(facts, f"{facts.module}.tick_{facts.name}")] if facts.trigger != "event" else []
-    )
+    if facts.trigger != "event":
+        entry = [beat.entry(facts, f"{facts.module}.tick_{facts.name}")]
+    else:
+        entry = []
     return [Module(facts.path, text), *entry, *_loading(facts)]
 
 

@@ -111,7 +111,9 @@ def _ticks(project: Project, use: FrameworkUse, enqueued: list[Send]) -> Iterato
         if send.in_tests or send.own:
             continue
         module = project.module(send.place.path)
-        publisher = _function_at(module, send.place.line) if module is not None else None
+        publisher = None
+        if module is not None:
+            publisher = _function_at(module, send.place.line)
         if module is None or publisher is None:
             continue
         own = project.define(module, publisher)

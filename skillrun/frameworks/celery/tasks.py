@@ -125,7 +125,10 @@ class Task:
         """The parameter that holds the task itself; None where there is none."""
         node = run_node(self.handler)
         bound = self.handler.is_class or self.option("bind") is True
-        first = [*node.args.posonlyargs, *node.args.args][:1] if node is not None else []
+        if node is not None:
+            first = [*node.args.posonlyargs, *node.args.args][:1]
+        else:
+            first = []
         if bound and first:
             return first[0].arg
         return None
@@ -172,7 +175,9 @@ def _registered_argument(
     is_maker = is_task_decorator(project, use, maker, module) or _registers(
         project, use, call.func, module
     )
-    argument = call.args[0] if is_maker and call.args else None
+    argument = None
+    if is_maker and call.args:
+        argument = call.args[0]
     inner = argument.func if isinstance(argument, ast.Call) else argument
     name = module.resolve(inner) if inner is not None else None
     if not name:
@@ -324,7 +329,9 @@ class _Reader:
             return node, module
         name = module.resolve(node)
         found = self.project.lookup(name) if name else None
-        value = found.binding.value if found and found.binding else None
+        value = None
+        if found and found.binding:
+            value = found.binding.value
         if found and found.module and isinstance(value, ast.Dict):
             return (value, found.module)
         return None

@@ -58,11 +58,10 @@ class Tries(Countdown):
         if self.is_retries(node):
             return True
         function = module.function_of(node) if isinstance(node, ast.Name) else None
-        bound = (
-            module.bindings(function).get(node.id, [])
-            if function and isinstance(node, ast.Name)
-            else []
-        )
+        if function and isinstance(node, ast.Name):
+            bound = module.bindings(function).get(node.id, [])
+        else:
+            bound = []
         return any(one.value is not None and self.is_retries(one.value) for one in bound)
 
     def _number(

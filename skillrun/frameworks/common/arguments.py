@@ -134,7 +134,9 @@ def is_injected(project: Project, module: Module, arg: ast.arg, default: ast.exp
     alias of that.
     """
     note = arg.annotation
-    held = held_value(project, note, module) if isinstance(note, ast.Name | ast.Attribute) else None
+    held = None
+    if isinstance(note, ast.Name | ast.Attribute):
+        held = held_value(project, note, module)
     return any(
         "Depends(" in ast.unparse(node)
         for node in (note, default, held[0] if held else None)

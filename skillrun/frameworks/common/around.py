@@ -44,7 +44,9 @@ def raised_instead(
         n for n in ast.walk(clause.node) if isinstance(n, ast.Raise) and n.exc is not None
     ):
         named = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
-        name = project.origin(clause.module.resolve(named) or "") if named is not None else ""
+        name = ""
+        if named is not None:
+            name = project.origin(clause.module.resolve(named) or "")
         bases = project.ancestors(name) if name else ()
         if bases and not steering & {name, *bases}:
             found |= {name, *bases} - {"builtins.object"}

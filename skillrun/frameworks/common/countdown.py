@@ -206,7 +206,10 @@ def recognise(delays: Sequence[float]) -> tuple[str, float, float, float | None]
     factor = second / first
     capped = _near(delays[-2], last)
     expected = [first * factor**n for n in range(len(delays))]
-    wanted = [min(value, last) for value in expected] if capped else expected
+    if capped:
+        wanted = [min(value, last) for value in expected]
+    else:
+        wanted = expected
     if not all(_near(have, want) for have, want in zip(delays, wanted, strict=True)):
         return None
     return "exponential", first, factor, last if capped else None
@@ -241,7 +244,10 @@ def _as_number(value: Any) -> float:
 def _assigned(node: ast.Name, module: Module) -> ast.expr:
     """The one expression that a local variable is set to."""
     function = module.function_of(node)
-    bound = module.bindings(function).get(node.id, []) if function is not None else []
+    if function is not None:
+        bound = module.bindings(function).get(node.id, [])
+    else:
+        bound = []
     if len(bound) == 1 and bound[0].kind == "value" and bound[0].value is not None:
         return bound[0].value
     raise _Unreadable

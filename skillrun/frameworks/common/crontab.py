@@ -97,7 +97,12 @@ def _numbers(name: str, part: str) -> Iterator[int]:
         return
     first = low if match["any"] else _number(name, match["low"])
     given = match["high"] or (None if match["any"] or match["step"] else match["low"])
-    last = _number(name, given) if given else (6 if name == "day_of_week" else high)
+    if given:
+        last = _number(name, given)
+    elif name == "day_of_week":
+        last = 6
+    else:
+        last = high
     if first is None or last is None or not low <= first <= last <= high:
         return
     numbers = range(first, last + 1, int(match["step"] or 1))

@@ -44,11 +44,10 @@ def ancestors(project: Project, exception: str) -> frozenset[str]:
     names = [short(name) for name in project.ancestors(exception)]
     known = [base for name in names for base in _KNOWN_BASES.get(name, ())]
     known += [short(base) for name in known for base in project.ancestors(name)]
-    ordinary = (
-        set()
-        if set(names) & set(_NOT_ORDINARY)
-        else {"builtins.Exception", "builtins.BaseException"}
-    )
+    if set(names) & set(_NOT_ORDINARY):
+        ordinary = set()
+    else:
+        ordinary = {"builtins.Exception", "builtins.BaseException"}
     return frozenset({*names, *known} | ordinary)
 
 

@@ -39,7 +39,10 @@ def _packages(path: str) -> list[str]:
 
 def _imported(project: Project, module: Module) -> Iterator[str]:
     for node in ast.walk(module.tree):
-        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        else:
+            names = []
         if isinstance(node, ast.ImportFrom):
             home = module.absolute(node.module, node.level)
             names = [home, *(f"{home}.{alias.name}" for alias in node.names)]

@@ -55,7 +55,10 @@ def _lock_ttl(job: Job, call: Call) -> float | None:
         value = literal(call.argument(1, "timeout"), call.module)
     elif word == "set" and literal(call.keywords.get("nx"), call.module) is True:
         px = literal(call.keywords.get("px"), call.module)
-        value = px / 1000 if isinstance(px, int) else literal(call.argument(2, "ex"), call.module)
+        if isinstance(px, int):
+            value = px / 1000
+        else:
+            value = literal(call.argument(2, "ex"), call.module)
     else:
         return None
     if isinstance(value, int | float) and not isinstance(value, bool):

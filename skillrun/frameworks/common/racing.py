@@ -131,7 +131,9 @@ def _sql(job: Job, call: Call) -> str:
         "text",
     ):
         return ""
-    value = job.project.literal(call.node.args[0], call.module) if call.node.args else None
+    value = None
+    if call.node.args:
+        value = job.project.literal(call.node.args[0], call.module)
     if not isinstance(value, str):
         return ""
     return value
@@ -228,11 +230,15 @@ def _in_lock(job: Job, call: Call) -> bool:
 def select_for_update_outside_transaction(job: Job) -> Iterator[Finding]:
     """A row lock ends with its transaction: outside of one it protects nothing."""
     for call in calls_of(job):
-        word = call.node.func.attr if isinstance(call.node.func, ast.Attribute) else ""
+        word = ""
+        if isinstance(call.node.func, ast.Attribute):
+            word = call.node.func.attr
         raw = _FOR_UPDATE.search(_sql(job, call)) and call.origin.startswith("django.db.connection")
         if (word != "select_for_update" and not raw) or _in_transaction(job, call):
             continue
-        what = "select_for_update()" if word == "select_for_update" else "FOR UPDATE"
+        what = "FOR UPDATE"
+        if word == "select_for_update":
+            what = "select_for_update()"
         message = f"{what} outside transaction.atomic(): the lock does not outlive the statement"
         certain = word == "select_for_update" and not call.via and len(job.handler.decorators) == 1
         severity = Severity.ERROR if certain else Severity.WARNING

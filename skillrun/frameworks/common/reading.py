@@ -49,7 +49,9 @@ def options_of(
             found[keyword.arg] = keyword.value
             continue
         held = held_value(project, keyword.value, module)
-        inner = held[0] if held and isinstance(held[0], ast.Dict) else None
+        inner = None
+        if held and isinstance(held[0], ast.Dict):
+            inner = held[0]
         if inner is None or any(not isinstance(key, ast.Constant) for key in inner.keys):
             unread = True
             continue
@@ -79,7 +81,9 @@ def held_value(project: Project, node: ast.expr, module: Module) -> tuple[ast.ex
         return None
     name = module.resolve(node)
     found = project.lookup(name) if name else None
-    value = found.binding.value if found and found.binding else None
+    value = None
+    if found and found.binding:
+        value = found.binding.value
     once = (
         found is not None
         and found.module is not None

@@ -55,7 +55,10 @@ def _outer_calls(node: ast.AST) -> Iterator[ast.Call]:
 
 
 def _leaves_something(project: Project, call: ast.Call, module: Module, depth: int) -> bool:
-    word = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    if isinstance(call.func, ast.Attribute):
+        word = call.func.attr
+    else:
+        word = getattr(call.func, "id", "")
     origin = project.origin(module.resolve(call.func) or word)
     if word in _LEAVES_NOTHING or origin.startswith(_LIBRARIES_THAT_LEAVE_NOTHING):
         return False

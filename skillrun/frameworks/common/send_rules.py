@@ -70,7 +70,10 @@ def _tell_transaction(job: Job, sender: Sender, send: Send, call: Call, opened: 
         f"{name_send(send, call)} inside a transaction: a worker may start before the commit, or"
         " although it is rolled back"
     )
-    severity = Severity.ERROR if is_certain(job.project, opened) else Severity.WARNING
+    if is_certain(job.project, opened):
+        severity = Severity.ERROR
+    else:
+        severity = Severity.WARNING
     return tell(job, sender.in_transaction, severity, send.place, message, sender.after_commit)
 
 

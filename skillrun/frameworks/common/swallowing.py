@@ -62,11 +62,10 @@ def _suppressed(job: Job, transient: dict[str, frozenset[str]], says: str) -> It
             if node in seen or not (broad or named):
                 continue
             seen.add(node)
-            what = (
-                "drops every exception"
-                if broad
-                else f"drops {', '.join(named)}, which the spec calls transient"
-            )
+            if broad:
+                what = "drops every exception"
+            else:
+                what = f"drops {', '.join(named)}, which the spec calls transient"
             message = f"suppress(...) {what}, around a declared effect: {says}"
             severity = Severity.ERROR if named else Severity.WARNING
             yield tell(

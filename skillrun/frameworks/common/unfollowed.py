@@ -71,7 +71,10 @@ def _find_at_app(project: Project, use: FrameworkUse) -> Iterator[Unfollowed]:
     """
     path, _, name = (use.app or "").rpartition(":")
     module = project.module(path) if path.endswith(".py") else None
-    bound = module.bindings(module.tree).get(name, []) if module is not None else []
+    if module is not None:
+        bound = module.bindings(module.tree).get(name, [])
+    else:
+        bound = []
     for binding in bound:
         if module is None:
             return

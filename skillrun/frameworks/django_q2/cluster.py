@@ -144,6 +144,8 @@ def _set_later(module: Module) -> Iterator[tuple[str, ast.expr]]:
                 and owner.id == _NAME
                 and isinstance(target, ast.Subscript)
             ):
-                key = target.slice.value if isinstance(target.slice, ast.Constant) else None
+                key = None
+                if isinstance(target.slice, ast.Constant):
+                    key = target.slice.value
                 if isinstance(key, str):
                     yield key, node.value

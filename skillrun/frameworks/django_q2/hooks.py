@@ -64,7 +64,9 @@ def on_failure(hook: Definition) -> list[ast.stmt]:
 
 def _failing(body: list[ast.stmt]) -> Iterator[ast.stmt]:
     for statement in body:
-        succeeded = _asks_success(statement.test) if isinstance(statement, ast.If) else None
+        succeeded = None
+        if isinstance(statement, ast.If):
+            succeeded = _asks_success(statement.test)
         if succeeded is None or not isinstance(statement, ast.If):
             yield statement
             continue
@@ -99,7 +101,8 @@ def _function(project: Project, node: ast.expr, module: Module) -> Definition | 
     name = module.resolve(node)
     text = project.literal(node, module)
     found = project.definition(name) if name else None
-    found = project.definition(text) if found is None and isinstance(text, str) else found
+    if found is None and isinstance(text, str):
+        found = project.definition(text)
     if found is None or found.is_class:
         return None
     return found

@@ -39,7 +39,9 @@ def send_value(
     project: Project, cluster: Cluster, send: Send | None, name: str, default: str
 ) -> Any:
     """An option of a send, else Q_CLUSTER's `default`; an `Unknown` where it cannot be read."""
-    found = send.options.get(name) if send is not None and send.via == ASYNC_TASK else None
+    found = None
+    if send is not None and send.via == ASYNC_TASK:
+        found = send.options.get(name)
     if found is not None:
         return project.literal(*found)
     return cluster.value(default)
@@ -105,7 +107,10 @@ class _Reader:
         """The most that any send leaves to Django Q2's own retry."""
         self.sources["max_attempts"] = self.sources["backoff"] = self.cluster.place
         found = [self._attempts(send) for send in self.sends]
-        most = None if None in found else max(one for one in found if one is not None)
+        if None in found:
+            most = None
+        else:
+            most = max(one for one in found if one is not None)
         if most == 1:
             return 1, Backoff("none")
         return most, Backoff("fixed", self._retry_s())

@@ -233,7 +233,10 @@ def _left_out(facts: Facts) -> str:
     """What `due` need not list, and what becomes of what it lists twice."""
     known = left_out(facts)
     if not settles(facts):
-        ended = "has a failed Task" if facts.dead_letter == "framework" else given_up(facts)
+        if facts.dead_letter == "framework":
+            ended = "has a failed Task"
+        else:
+            ended = given_up(facts)
         known = f"It leaves out what is done, and what {ended}: each tick would queue it again."
     return (
         f"{known} What an earlier tick has queued may be under way: queued again, it is done once."
@@ -266,11 +269,10 @@ def _given(facts: Facts) -> list[str]:
     """The handler's parameters: a call that lacks one would be given up without a record, so none
     must be given.
     """
-    fields = (
-        ["payload: Any"]
-        if facts.message == "payload"
-        else [f"{field.name}: Any" for field in facts.fields]
-    )
+    if facts.message == "payload":
+        fields = ["payload: Any"]
+    else:
+        fields = [f"{field.name}: Any" for field in facts.fields]
     counted = ["attempt: int = 1"] if facts.retries.bounded else []
     return [*(f"{field} = None" for field in fields), *counted, "correlation_id: str | None = None"]
 

@@ -118,7 +118,9 @@ def published(project: Project) -> Iterator[tuple[Module, ast.Call, str]]:
     modules = {module.path: module for word in _WORDS for module in project.modules_with(word)}
     for path in sorted(modules):
         for node in ast.walk(modules[path].tree):
-            style = style_of(project, modules[path], node) if isinstance(node, ast.Call) else None
+            style = None
+            if isinstance(node, ast.Call):
+                style = style_of(project, modules[path], node)
             if style is not None and isinstance(node, ast.Call):
                 yield modules[path], node, style
 

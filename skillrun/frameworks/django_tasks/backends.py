@@ -44,7 +44,10 @@ class Backend:
 def find_backends(project: Project, use: FrameworkUse, task: Task) -> tuple[Backend, ...]:
     """The backends that a task may go to: one for each settings module that sets TASKS."""
     node = task.options.get("backend")
-    alias = project.literal(node, task.handler.module) if node is not None else DEFAULT
+    if node is not None:
+        alias = project.literal(node, task.handler.module)
+    else:
+        alias = DEFAULT
     if not isinstance(alias, str):
         return ()
     found = (_backend(project, module, alias) for module in settings(project, use))

@@ -47,7 +47,10 @@ def _hears(project: Project, module: Module, node: ast.expr, signal: str) -> boo
         or not node.args
     ):
         return False
-    given = node.args[0].elts if isinstance(node.args[0], ast.List | ast.Tuple) else [node.args[0]]
+    if isinstance(node.args[0], ast.List | ast.Tuple):
+        given = node.args[0].elts
+    else:
+        given = [node.args[0]]
     return any(_is(project, module, one, signal) for one in given)
 
 

@@ -38,11 +38,10 @@ def _read(project: Project, use: FrameworkUse, handler: Definition) -> Policy:
     record = find_record(project, handler)
     place = record.place if record else None
     again = counted(find_again(project, handler))
-    found = (
-        _enqueued(project, handler, again)
-        if again
-        else callables.read_policy(project, use, handler)
-    )
+    if again:
+        found = _enqueued(project, handler, again)
+    else:
+        found = callables.read_policy(project, use, handler)
     kept = place or (found.dead_letter if not again else None)
     return replace(found, dead_letter=kept, sources={**found.sources, "dead_letter": kept})
 

@@ -160,7 +160,9 @@ def runs_need(facts: Facts, *, case: bool) -> tuple[Symbol | str, ...]:
         "from django_tasks_db.models import DBTaskResult",
         worker,
     )
-    replaced = ("from django.test import override_settings",) if facts.facts["replaced"] else ()
+    replaced: tuple[str, ...] = ()
+    if facts.facts["replaced"]:
+        replaced = ("from django.test import override_settings",)
     sent = (Symbol(facts.module, facts.enqueue.name),) if _publishes(facts) else ()
     ticks: list[Symbol | str] = []
     if facts.trigger != "event" and not case:

@@ -129,7 +129,9 @@ def find_enqueue(module: Module, node: ast.expr) -> Enqueue | None:
     using = None
     if isinstance(above, ast.Attribute) and above.attr == "using":
         using = next(module.parents(above), None)
-        above = next(module.parents(using), None) if isinstance(using, ast.Call) else None
+        above = None
+        if isinstance(using, ast.Call):
+            above = next(module.parents(using), None)
     if isinstance(above, ast.Assign) and isinstance(using, ast.Call):
         above = _later(module, above)
     if not isinstance(above, ast.Attribute) or above.attr not in ENQUEUES:
@@ -162,7 +164,9 @@ def _read_enqueue(project: Project, module: Module, enqueue: Enqueue) -> Send:
 
 def _later(module: Module, assigned: ast.Assign) -> ast.Attribute | None:
     """`later = task.using(...)`, then `later.enqueue(...)` in the same function."""
-    name = assigned.targets[0].id if isinstance(assigned.targets[0], ast.Name) else ""
+    name = ""
+    if isinstance(assigned.targets[0], ast.Name):
+        name = assigned.targets[0].id
     scope = module.function_of(assigned) or module.tree
     for node in ast.walk(scope):
         sends = isinstance(node, ast.Attribute) and node.attr in ENQUEUES

@@ -84,7 +84,10 @@ def find_handler(project: Project, import_path: str) -> Definition | None:
     maker = value.func.func if isinstance(value.func, ast.Call) else value.func
     if not is_maker(project, maker, found.module):
         return None
-    argument = value.args[0].func if isinstance(value.args[0], ast.Call) else value.args[0]
+    if isinstance(value.args[0], ast.Call):
+        argument = value.args[0].func
+    else:
+        argument = value.args[0]
     name = found.module.resolve(argument)
     if not name:
         return None
@@ -146,8 +149,14 @@ class _Reader:
         """`**OPTIONS`, where that is a mapping that is written out."""
         name = module.resolve(node)
         found = self.project.lookup(name) if name else None
-        value = found.binding.value if found and found.binding else node
-        holder = found.module if found and found.module else module
+        if found and found.binding:
+            value = found.binding.value
+        else:
+            value = node
+        if found and found.module:
+            holder = found.module
+        else:
+            holder = module
         if not isinstance(value, ast.Dict):
             self.actor.unread.append(place_of(module, node))
             return
@@ -159,7 +168,9 @@ class _Reader:
         """`job = functools.partial(dramatiq.actor, max_retries=3)`."""
         name = module.resolve(node)
         found = self.project.lookup(name) if name else None
-        value = found.binding.value if found and found.binding else None
+        value = None
+        if found and found.binding:
+            value = found.binding.value
         if not isinstance(value, ast.Call) or not found or found.module is None or not value.args:
             return False
         partial = found.module.resolve(value.func) == "functools.partial"
@@ -285,7 +296,9 @@ def milliseconds(project: Project, given: Option) -> Any:
 
 def _is_timedelta(project: Project, given: Option) -> bool:
     node, module = given.node, given.module
-    name = module.resolve(node) if isinstance(node, ast.Name | ast.Attribute) else None
+    name = None
+    if isinstance(node, ast.Name | ast.Attribute):
+        name = module.resolve(node)
     found = project.lookup(name) if name else None
     if found and found.binding and found.module and found.binding.value is not None:
         node, module = found.binding.value, found.module

@@ -74,7 +74,9 @@ def nack_records(project: Project, setup: Setup) -> Iterator[Place]:
     """The record that a middleware leaves when a message is rejected, for whatever reason."""
     for name in ("after_nack", "before_nack"):
         method = project.member(setup.own, name)
-        record = first_record(project, method.node.body, method.module) if method else None
+        record = None
+        if method:
+            record = first_record(project, method.node.body, method.module)
         if method and record:
             yield place_of(method.module, record)
 

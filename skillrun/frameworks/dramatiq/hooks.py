@@ -35,7 +35,9 @@ def find_hooks(project: Project, use: FrameworkUse, handler: Definition) -> dict
     actor, setup = read_actor(project, handler), read_setup(project, use)
     found: dict[str, Definition] = {}
     for event, name in _CALLBACKS:
-        target = actor_behind(project, actor.options[name]) if name in actor.options else None
+        target = None
+        if name in actor.options:
+            target = actor_behind(project, actor.options[name])
         if target is not None:
             found.setdefault(event, target.handler)
     for event, name in _METHODS:
@@ -62,7 +64,9 @@ def _logs_success(method: Definition) -> bool:
 
 
 def _logs(node: ast.AST, reached: bool) -> bool:
-    called = node.func if isinstance(node, ast.Call) and reached else None
+    called = None
+    if isinstance(node, ast.Call) and reached:
+        called = node.func
     if isinstance(called, ast.Attribute) and called.attr in _LEVELS:
         return True
     if isinstance(node, ast.If) and "exception" in ast.unparse(node.test):

@@ -71,7 +71,9 @@ class Options:
             and part.module
         ):
             node = part.keywords.get(name)
-            given = option(self.project, node, part.module) if node is not None else None
+            given = None
+            if node is not None:
+                given = option(self.project, node, part.module)
             if given is not None and given.value is None and name in ("min_backoff", "max_backoff"):
                 given = None  # Retries.__init__: `min_backoff or DEFAULT_MIN_BACKOFF`
         if given:
@@ -110,7 +112,9 @@ class Options:
         """The `retry_when` of the actor or of the middleware; a message cannot carry one."""
         given = self.actor.options.get("retry_when")
         part = self.setup.part("Retries")
-        node = part.keywords.get("retry_when") if part and given is None else None
+        node = None
+        if part and given is None:
+            node = part.keywords.get("retry_when")
         if node is not None and part and part.module:
             given = option(self.project, node, part.module)
         if given is None or given.value is None:
@@ -205,7 +209,10 @@ class _Reader:
     def _exceptions(self, attempts: int | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """(retried, not retried): everything, unless `retry_when` names some."""
         asked = self.options.predicate()
-        self.sources["retried"] = asked[1] if asked else self.options.actor.registered
+        if asked:
+            self.sources["retried"] = asked[1]
+        else:
+            self.sources["retried"] = self.options.actor.registered
         if attempts == 1 and "max_attempts" not in self.unknown:
             return (), ()
         if asked is None:
@@ -285,11 +292,9 @@ class _Reader:
             "backoff.base": "min_backoff",
             "backoff.cap": "max_backoff",
         }.get(field)
-        default = (
-            found.value.default
-            if isinstance(found.value.default, int | float)
-            else _DEFAULTS.get(name or "")
-        )
+        default = found.value.default
+        if not isinstance(default, int | float):
+            default = _DEFAULTS.get(name or "")
         if not isinstance(default, int | float):
             return None
         return float(default)

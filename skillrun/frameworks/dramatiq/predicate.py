@@ -54,7 +54,10 @@ class _Reader:
         if function is None:
             name = given.module.resolve(given.node)
             own = self.project.definition(name) if name else None
-            function, self.module = (own.node, own.module) if own else (None, given.module)
+            if own:
+                function, self.module = (own.node, own.module)
+            else:
+                function, self.module = (None, given.module)
         if not isinstance(function, ast.Lambda | ast.FunctionDef) or len(function.args.args) != 2:
             return Predicate(found=False, readable=False)
         self.names = (function.args.args[0].arg, function.args.args[1].arg)

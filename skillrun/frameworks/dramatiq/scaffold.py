@@ -81,9 +81,9 @@ def runs_need(facts: Facts, *, case: bool) -> tuple[Symbol | str, ...]:
     )
     if facts.conventions.test_runner != "pytest":
         stub = (*stub, "from contextlib import ExitStack")
-    waits = (
-        (Symbol(facts.module, facts.name, path=facts.path),) if _own_waits(facts.retries) else ()
-    )
+    waits: tuple[Symbol, ...] = ()
+    if _own_waits(facts.retries):
+        waits = (Symbol(facts.module, facts.name, path=facts.path),)
     sent = Symbol(facts.module, facts.enqueue.name if _publishes(facts) else facts.name)
     ticks: list[Symbol | str] = []
     if _is_clocked(facts) and not case:
@@ -99,7 +99,9 @@ def broker_needs(facts: Facts) -> tuple[Symbol | str, ...] | None:
     """What `over_broker.jinja` imports beside the handler; None where the broker is not Redis."""
     if not facts.facts["redis"]:
         return None
-    beside = (Symbol(facts.module, facts.enqueue.name),) if _publishes(facts) else ()
+    beside: tuple[Symbol, ...] = ()
+    if _publishes(facts):
+        beside = (Symbol(facts.module, facts.enqueue.name),)
     return (
         "from uuid import uuid4",
         "from dramatiq import Worker",
@@ -211,7 +213,10 @@ def _options(facts: Facts) -> list[str]:
         made.append(f"max_retries=0,  # {retries.reason}")
     else:
         if not _own_waits(retries):
-            cap = retries.cap_s if retries.cap_s is not None else max(retries.delays)
+            if retries.cap_s is not None:
+                cap = retries.cap_s
+            else:
+                cap = max(retries.delays)
             made += [
                 f"min_backoff={_ms(retries.base_s)},  # milliseconds",
                 f"max_backoff={_ms(cap)},",

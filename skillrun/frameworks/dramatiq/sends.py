@@ -165,11 +165,9 @@ def _sent(use: Use) -> ast.Attribute | None:
 def _scheduling_call(module: Module, node: ast.expr) -> str | None:
     """`scheduler.add_job(send.send, ...)`, `schedule.every().day.do(send.send)`."""
     above = next(module.parents(node), None)
-    word = (
-        above.func.attr
-        if isinstance(above, ast.Call) and isinstance(above.func, ast.Attribute)
-        else ""
-    )
+    word = ""
+    if isinstance(above, ast.Call) and isinstance(above.func, ast.Attribute):
+        word = above.func.attr
     if word in ("add_job", "do") and isinstance(above, ast.Call) and node in above.args:
         return f"{word}(...)"
     return None
@@ -218,7 +216,10 @@ def _by_name(project: Project, actor: Actor) -> Iterator[Send]:
 
 def _text(project: Project, actor: Actor, module: Module, node: ast.Constant) -> Iterator[Send]:
     above = next(module.parents(node), None)
-    call = next(module.parents(above), None) if isinstance(above, ast.keyword) else above
+    if isinstance(above, ast.keyword):
+        call = next(module.parents(above), None)
+    else:
+        call = above
     word = call.func if isinstance(call, ast.Call) else None
     called = getattr(word, "attr", getattr(word, "id", ""))
     if called in _BY_NAME and node.value == actor.name:
@@ -246,11 +247,9 @@ def _handed_on(project: Project, use: Use) -> Iterator[Send]:
     say where.
     """
     above = next(use.module.parents(use.node), None)
-    called = (
-        getattr(above.func, "attr", getattr(above.func, "id", ""))
-        if isinstance(above, ast.Call)
-        else ""
-    )
+    called = ""
+    if isinstance(above, ast.Call):
+        called = getattr(above.func, "attr", getattr(above.func, "id", ""))
     given = (
         isinstance(above, ast.Call) and use.node in above.args and _SENDS.search(called) is not None
     )

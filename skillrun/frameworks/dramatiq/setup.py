@@ -123,7 +123,9 @@ class _Reader:
             m for path in (main,) if path and (m := self.project.module(path))
         ] or self._anywhere():
             for node in ast.walk(module.tree):
-                name = module.resolve(node.func) if isinstance(node, ast.Call) else None
+                name = None
+                if isinstance(node, ast.Call):
+                    name = module.resolve(node.func)
                 if not isinstance(node, ast.Call) or not name or "stub" in name.lower():
                     continue
                 if is_broker_class(self.project, name):
@@ -155,7 +157,10 @@ class _Reader:
             return
         self.setup.replaced = place_of(module, node)
         found, holder = self._followed(node, module)
-        parts = [found] if not isinstance(found, ast.BinOp) else [found.left, found.right]
+        if not isinstance(found, ast.BinOp):
+            parts = [found]
+        else:
+            parts = [found.left, found.right]
         for part in parts:
             inner, where = self._followed(part, holder)
             if isinstance(inner, ast.List | ast.Tuple):
@@ -167,14 +172,15 @@ class _Reader:
     def _followed(self, node: ast.expr, module: Module) -> tuple[ast.expr, Module]:
         """What a variable holds."""
         function = module.function_of(node) if isinstance(node, ast.Name) else None
-        local = (
-            module.bindings(function).get(node.id, [])
-            if function and isinstance(node, ast.Name)
-            else []
-        )
+        if function and isinstance(node, ast.Name):
+            local = module.bindings(function).get(node.id, [])
+        else:
+            local = []
         if len(local) == 1 and local[0].value is not None:
             return local[0].value, module
-        name = module.resolve(node) if isinstance(node, ast.Name | ast.Attribute) else None
+        name = None
+        if isinstance(node, ast.Name | ast.Attribute):
+            name = module.resolve(node)
         found = self.project.lookup(name) if name else None
         if found and found.module and found.binding and found.binding.value is not None:
             return found.binding.value, found.module
@@ -187,9 +193,10 @@ class _Reader:
         if name is None or isinstance(node, ast.Starred):
             self.setup.unread.append(place_of(module, node))
             return
-        keywords = (
-            {k.arg: k.value for k in made.keywords if k.arg} if isinstance(made, ast.Call) else {}
-        )
+        if isinstance(made, ast.Call):
+            keywords = {k.arg: k.value for k in made.keywords if k.arg}
+        else:
+            keywords = {}
         own = self.project.definition(name)
         known = self._library_name(name)
         yield Part(
@@ -209,7 +216,10 @@ class _Reader:
         ["path.of.a.Class"]}`.
         """
         for module in self.project.modules_with(SETTING):
-            bound = module.bindings(module.tree).get(SETTING, []) if self._counts(module) else []
+            if self._counts(module):
+                bound = module.bindings(module.tree).get(SETTING, [])
+            else:
+                bound = []
             for value in (binding.value for binding in bound):
                 if isinstance(value, ast.Dict):
                     self._django(value, module)
@@ -235,7 +245,9 @@ class _Reader:
             return
         for name in (str(name) for name in names):
             own = self.project.definition(name)
-            found = own if own and own.is_class else None
+            found = None
+            if own and own.is_class:
+                found = own
             self.setup.listed.append(Part(self._library_name(name), place, {}, module, found))
 
 

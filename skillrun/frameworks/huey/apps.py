@@ -79,7 +79,9 @@ def made_as(
         names.append(f"{project.import_name(path)}.{name}")
     for dotted in names:
         found = project.lookup(dotted)
-        value = found.binding.value if found and found.binding else None
+        value = None
+        if found and found.binding:
+            value = found.binding.value
         if found and found.module and isinstance(value, ast.Call | ast.Dict):
             return value, found.module
     return None
@@ -112,9 +114,12 @@ def storage(project: Project, use: FrameworkUse, owner: str | None) -> str:
         return ""
     if isinstance(made[0], ast.Dict):
         found = setting(project, use, owner, "huey_class")
-        name = (
-            found.value if found and isinstance(found.value, str) else "" if found else "RedisHuey"
-        )
+        if found and isinstance(found.value, str):
+            name = found.value
+        elif found:
+            name = ""
+        else:
+            name = "RedisHuey"
     else:
         name = project.origin(made[1].resolve(made[0].func) or "")
         bases = [base for base in project.ancestors(name) if base.startswith("huey.")]

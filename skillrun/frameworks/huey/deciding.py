@@ -69,13 +69,11 @@ def _deciding(project: Project, use: FrameworkUse, name: str) -> Iterator[Defini
 
 
 def _sets(node: ast.AST, name: str) -> bool:
-    targets = (
-        [node.target]
-        if isinstance(node, ast.AugAssign)
-        else node.targets
-        if isinstance(node, ast.Assign)
-        else []
-    )
+    targets: list[ast.expr] = []
+    if isinstance(node, ast.AugAssign):
+        targets = [node.target]
+    elif isinstance(node, ast.Assign):
+        targets = node.targets
     return any(isinstance(target, ast.Attribute) and target.attr == name for target in targets)
 
 
@@ -98,12 +96,12 @@ def _is_for(project: Project, task: Task, receiver: Definition) -> bool:
     ):
         return False
     kind = asked.args[-1]
-    name = (
-        receiver.module.resolve(kind.value)
-        if isinstance(kind, ast.Attribute) and kind.attr == "task_class"
-        else ""
-    )
-    return bool(name) and project.origin(name or "") in task.names
+    name = None
+    if isinstance(kind, ast.Attribute) and kind.attr == "task_class":
+        name = receiver.module.resolve(kind.value)
+    if not name:
+        return False
+    return project.origin(name) in task.names
 
 
 def _body(receiver: Definition) -> list[ast.stmt]:
@@ -136,7 +134,9 @@ def _spared(receiver: Definition, test: ast.expr) -> ast.expr | None:
     """The exceptions of `not isinstance(error, X)`, where `error` is the receiver's third
     parameter.
     """
-    asked = test.operand if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not) else None
+    asked = None
+    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+        asked = test.operand
     name = receiver.parameters[2] if len(receiver.parameters) > 2 else None
     if (
         not isinstance(asked, ast.Call)

@@ -53,25 +53,30 @@ def raised(project: Project, task: Task) -> Iterator[Raised]:
     """Every `raise RetryTask(...)` and `raise CancelExecution(...)` on the way."""
     for part in bodies(project, task.handler):
         for node in ast.walk(part.node):
-            found = _read(project, node, part.module) if isinstance(node, ast.Raise) else None
+            found = None
+            if isinstance(node, ast.Raise):
+                found = _read(project, node, part.module)
             if found is not None:
                 yield found
 
 
 def _read(project: Project, node: ast.Raise, module: Module) -> Raised | None:
     made = node.exc
-    name = (
-        module.resolve(made.func if isinstance(made, ast.Call) else made)
-        if made is not None
-        else None
-    )
+    name = None
+    if made is not None:
+        name = module.resolve(made.func if isinstance(made, ast.Call) else made)
     origin = project.origin(name) if name else ""
     if origin in RETRY:
         return Raised(node, module, cancels=False, retry=True)
     if origin not in CANCEL:
         return None
-    keywords = {k.arg: k.value for k in made.keywords} if isinstance(made, ast.Call) else {}
-    value = project.literal(keywords["retry"], module) if "retry" in keywords else None
+    if isinstance(made, ast.Call):
+        keywords = {k.arg: k.value for k in made.keywords}
+    else:
+        keywords = {}
+    value = None
+    if "retry" in keywords:
+        value = project.literal(keywords["retry"], module)
     known = (value is None or isinstance(value, bool)) and None not in keywords
     return Raised(node, module, cancels=True, retry=value if known else None, readable=known)
 
@@ -86,11 +91,9 @@ def guarded(found: Raised) -> bool:
         if isinstance(above, ast.If | ast.Match) and not is_remaining(getattr(above, "test", None)):
             return True
     function, around = found.module.function_of(found.node), set(found.module.parents(found.node))
-    earlier = (
-        (n for n in ast.walk(function) if isinstance(n, ast.If) and n not in around)
-        if function
-        else ()
-    )
+    if not function:
+        return False
+    earlier = (n for n in ast.walk(function) if isinstance(n, ast.If) and n not in around)
     return any(n.lineno < found.node.lineno and _leaves(n.body) for n in earlier)
 
 
@@ -141,7 +144,9 @@ def fate(project: Project, task: Task, call: Call, exception: str) -> str:
         block = next(
             n for n in clause.module.parents(clause.node) if isinstance(n, ast.Try | ast.TryStar)
         )
-        caught = _catches(project, clause, exception) if block not in done else False
+        caught: bool | None = False
+        if block not in done:
+            caught = _catches(project, clause, exception)
         if caught is None:
             return "unsure"
         if not caught:

@@ -39,7 +39,10 @@ def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Pol
     sources: dict[str, Place | None] = {}
     unknown: dict[str, Place] = {}
     attempts = _attempts(project, task, options["retries"], sources, unknown)
-    backoff = _backoff(project, use, task, options, sources, unknown) if attempts != 1 else _NONE
+    if attempts != 1:
+        backoff = _backoff(project, use, task, options, sources, unknown)
+    else:
+        backoff = _NONE
     record = find_record(project, use, task)
     limit = _number(options["timeout"], "time_limit_s", sources, unknown)
     serializer = setting(project, use, task.owner, "serializer")
@@ -136,13 +139,11 @@ def _nodes(project: Project, task: Task) -> Iterator[tuple[ast.AST, Module]]:
 
 
 def _sets(node: ast.AST, name: str) -> bool:
-    targets = (
-        [node.target]
-        if isinstance(node, ast.AugAssign)
-        else node.targets
-        if isinstance(node, ast.Assign)
-        else []
-    )
+    targets: list[ast.expr] = []
+    if isinstance(node, ast.AugAssign):
+        targets = [node.target]
+    elif isinstance(node, ast.Assign):
+        targets = node.targets
     zero = (
         isinstance(node, ast.Assign)
         and isinstance(node.value, ast.Constant)

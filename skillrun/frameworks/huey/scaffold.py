@@ -121,7 +121,10 @@ def problems(facts: Facts) -> Iterator[str]:
             f"Huey keeps no dead letters of its own: dead_letter.kind {facts.dead_letter} is to be"
             " table or none"
         )
-    names = [field.name for field in facts.fields] if facts.message == "kwargs" else []
+    if facts.message == "kwargs":
+        names = [field.name for field in facts.fields]
+    else:
+        names = []
     for name in names:
         if name in _TAKEN or name in _OURS:
             yield (
@@ -205,9 +208,9 @@ def broker_needs(facts: Facts) -> tuple[Symbol | str, ...] | None:
     """
     if not facts.facts["redis"]:
         return None
-    beside = (
-        (Symbol(facts.module, facts.enqueue.name),) if facts.enqueue.module == facts.module else ()
-    )
+    beside: tuple[Symbol, ...] = ()
+    if facts.enqueue.module == facts.module:
+        beside = (Symbol(facts.module, facts.enqueue.name),)
     needed = ("from uuid import uuid4", "from redis.exceptions import RedisError")
     return (*needed, Symbol(facts.module, facts.name), *beside)
 
@@ -238,9 +241,9 @@ def _crontab(facts: Facts) -> str:
 
 def _publishing(*, clocked: bool) -> str:
     """When to call the publisher, and what Huey does not do."""
-    again = (
-        "the next tick publishes it again" if clocked else "it is lost until it is published again"
-    )
+    again = "it is lost until it is published again"
+    if clocked:
+        again = "the next tick publishes it again"
     return (
         "Call it after the commit of what it is about: a consumer may be faster than a commit. "
         f"Huey acknowledges nothing: where a consumer is killed at its work, {again}."

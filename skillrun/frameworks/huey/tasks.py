@@ -144,11 +144,10 @@ class _Reader:
                 self.task.names = (handler.dotted,)
                 self.task.below = handler.decorators[number + 1 :]
                 return True
-            found = (
-                None
-                if isinstance(node, ast.Call)
-                else app_method(self.project, self.use, node, handler.module)
-            )
+            if isinstance(node, ast.Call):
+                found = None
+            else:
+                found = app_method(self.project, self.use, node, handler.module)
             if found and found[1] in KINDS:
                 self.task.bare = place_of(handler.module, node)
         return False
@@ -157,12 +156,12 @@ class _Reader:
         """`send = huey.task(retries=2)(_send)`: the name on the left is the task."""
         for use in self.project.uses(handler.dotted):
             above = list(use.module.parents(use.node))[:2]
-            call = (
-                above[0]
-                if above and isinstance(above[0], ast.Call) and use.node in above[0].args[:1]
-                else None
-            )
-            maker = _maker(self.project, self.use, call.func, use.module) if call else None
+            call = None
+            if above and isinstance(above[0], ast.Call) and use.node in above[0].args[:1]:
+                call = above[0]
+            maker = None
+            if call:
+                maker = _maker(self.project, self.use, call.func, use.module)
             if maker is None or call is None:
                 continue
             self._registered(maker, use.module, call)
@@ -177,11 +176,10 @@ class _Reader:
         for number, node in enumerate(handler.decorators):
             name = handler.module.resolve(node.func if isinstance(node, ast.Call) else node)
             own = self.project.definition(name) if name else None
-            calls = (
-                [n for n in ast.walk(own.node) if isinstance(n, ast.Call)]
-                if own and not own.is_class
-                else []
-            )
+            if own and not own.is_class:
+                calls = [n for n in ast.walk(own.node) if isinstance(n, ast.Call)]
+            else:
+                calls = []
             maker = next(
                 (m for c in calls if own and (m := _maker(self.project, self.use, c, own.module))),
                 None,
@@ -207,9 +205,10 @@ class _Reader:
         self.task.registered = place_of(module, node)
         positional = [] if self.task.kind == "context" else [*call.args]
         if self.task.kind == "periodic":
-            self.task.schedule = (
-                positional.pop(0) if positional else _keyword(call, "validate_datetime")
-            )
+            if positional:
+                self.task.schedule = positional.pop(0)
+            else:
+                self.task.schedule = _keyword(call, "validate_datetime")
         written = [*zip(DEFAULTS, positional, strict=False)]
         for name, value in (*written, *_named(self, call, module)):
             word = value.id if isinstance(value, ast.Name) else ""
@@ -227,7 +226,10 @@ def _named(reader: _Reader, call: ast.Call, module: Module) -> Iterator[tuple[st
             continue
         name = module.resolve(keyword.value)
         found = reader.project.lookup(name) if name else None
-        held = found.binding.value if found and found.binding else keyword.value
+        if found and found.binding:
+            held = found.binding.value
+        else:
+            held = keyword.value
         if not isinstance(held, ast.Dict) or (found and found.module is not module):
             reader.task.unread.append(place_of(module, keyword.value))
             continue

@@ -251,7 +251,10 @@ class _Conclusion:
 
     def _app_id(self, match: Match) -> str:
         known, path, sight = self._known, match.seen.path, match.sight
-        above, home, _ = f"/{path}".rpartition(f"/{known.home}/") if known.home else ("", "", "")
+        if known.home:
+            above, home, _ = f"/{path}".rpartition(f"/{known.home}/")
+        else:
+            above, home, _ = ("", "", "")
         if home:
             return f"{above}/{known.home}".strip("/")
         name = sight.target
@@ -377,7 +380,10 @@ def _prefer_kept(apps: list[Match]) -> list[Match]:
     """An object of a module comes before what only functions make; each app once."""
     kept = [match for match in apps if not _maker_of(match)]
     has_made = any(match.sight.kind in ("made", "given") for match in kept)
-    chosen = kept if has_made or not any(_maker_of(match) for match in apps) else apps
+    if has_made or not any(_maker_of(match) for match in apps):
+        chosen = kept
+    else:
+        chosen = apps
     once: dict[str, Match] = {}
     for match in chosen:
         once.setdefault(_own_id(match), match)
@@ -394,7 +400,9 @@ def _most_derived(matches: Iterable[Match]) -> list[Match]:
 def _own_id(match: Match) -> str:
     """How `Names.locate` writes the object that a match makes."""
     sight = match.sight
-    around = f"{sight.scope}." if sight.scope and sight.kind == "made" else ""
+    around = ""
+    if sight.scope and sight.kind == "made":
+        around = f"{sight.scope}."
     name = f"{around}{sight.target}" if sight.target else sight.scope
     return f"{match.seen.path}:{name}"
 

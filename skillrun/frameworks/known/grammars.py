@@ -153,13 +153,13 @@ def _bound_to(node: SgNode) -> str:
         parent = current.parent()
         if parent is None:
             return ""
-        held = (
-            parent.field("name")
-            if parent.kind() in ("variable_declarator", "public_field_definition")
-            else None
-        )
-        held = held or parent.field("left") if parent.kind() == "assignment_expression" else held
-        held = held or parent.field("property") if parent.kind() == "field_definition" else held
+        held = None
+        if parent.kind() in ("variable_declarator", "public_field_definition"):
+            held = parent.field("name")
+        if parent.kind() == "assignment_expression":
+            held = held or parent.field("left")
+        if parent.kind() == "field_definition":
+            held = held or parent.field("property")
         if held is not None:
             if current.text() == held.text():
                 return ""
@@ -251,11 +251,10 @@ RUBY = Reader(
 def _go_import(node: SgNode) -> Iterator[tuple[str, str]]:
     path = _plain(node.field("path"))
     parts = path.split("/")
-    last = (
-        parts[-2]
-        if len(parts) > 1 and parts[-1][:1] == "v" and parts[-1][1:].isdigit()
-        else parts[-1]
-    )
+    if len(parts) > 1 and parts[-1][:1] == "v" and parts[-1][1:].isdigit():
+        last = parts[-2]
+    else:
+        last = parts[-1]
     yield _text(node.field("name")) or last.partition(".")[0], path
 
 
@@ -356,8 +355,12 @@ def _php_import(node: SgNode) -> Iterator[tuple[str, str]]:
     if not named:
         return
     group = node.parent()
-    above = group.parent() if group is not None and group.kind() == "namespace_use_group" else None
-    prefix = _text(_child(above, "namespace_name")) + "\\" if above is not None else ""
+    above = None
+    if group is not None and group.kind() == "namespace_use_group":
+        above = group.parent()
+    prefix = ""
+    if above is not None:
+        prefix = _text(_child(above, "namespace_name")) + "\\"
     path = prefix + _text(named[0]).lstrip("\\")
     alias = _text(named[1]) if len(named) > 1 else ""
     yield alias or path.rpartition("\\")[2], path
@@ -394,7 +397,10 @@ def _elixir_call(node: SgNode) -> Iterator[tuple[str, str, str]]:
     held = node.field("target") or next((one for one in node.children() if one.is_named()), None)
     name = _text(held)
     given = _child(node, "arguments")
-    aliases = [_text(one) for one in _children(given, "alias")] if given is not None else []
+    if given is not None:
+        aliases = [_text(one) for one in _children(given, "alias")]
+    else:
+        aliases = []
     if name in ("use", "import") and aliases:
         yield "base", aliases[0], ""
     elif name == "config" and aliases:

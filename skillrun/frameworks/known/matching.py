@@ -107,7 +107,9 @@ class Matcher:
 
     def _find_kind(self, kind: str, pattern: str) -> Iterator[tuple[_Candidate, str]]:
         glob = glob_of(pattern)
-        wanted = pattern.removeprefix("~app.") if pattern.startswith("~app.") else ""
+        wanted = ""
+        if pattern.startswith("~app."):
+            wanted = pattern.removeprefix("~app.")
         for candidate in self._candidates.get(kind, ()):
             if wanted:
                 # A call is written as it is meant; only a decorator may have another name.
@@ -185,7 +187,10 @@ class Matcher:
         """The name of an app, and nothing that was seen says that it is something else."""
         word = owner.lstrip(":").rpartition(".")[2]
         likely = self._known.likely
-        named = glob_of(likely).fullmatch(word.lower()) if likely else word in self._app_names
+        if likely:
+            named = glob_of(likely).fullmatch(word.lower()) is not None
+        else:
+            named = word in self._app_names
         if not named:
             return False
         return not seen.path.endswith(".py") or not self.names.is_defined(owner, seen, scope)

@@ -74,12 +74,17 @@ class Names:
         located = self.locate(name, near, scope)
         path, _, inner = located.partition(":")
         file = self._files.get(path)
-        found = _stands_for(file, inner) if file is not None and inner and hops > 0 else None
+        found = None
+        if file is not None and inner and hops > 0:
+            found = _stands_for(file, inner)
         if file is None or found is None:
             yield located
             return
         key, rest = found
-        inside = key.removesuffix("()") if key.endswith("()") else key.rpartition(".")[0]
+        if key.endswith("()"):
+            inside = key.removesuffix("()")
+        else:
+            inside = key.rpartition(".")[0]
         for value in file.values[key]:
             yield from self.expand(value + rest, file, inside, hops - 1)
 

@@ -125,14 +125,18 @@ class _Reader:
                 self.sights.append(Sight("wraps", decorator, node.lineno, target, scope))
 
     def _see_returned(self, value: ast.expr, scope: str) -> None:
-        name = origin(value.func, self.names) if isinstance(value, ast.Call) else ""
+        name = ""
+        if isinstance(value, ast.Call):
+            name = origin(value.func, self.names)
         if name:
             self.sights.append(Sight("made", name, value.lineno, "", scope))
 
     def _see_given(self, outer: ast.Call, scope: str) -> None:
         """`set_broker(RedisBroker())`: what is made for a function that keeps it."""
         inner = outer.args[0] if outer.args else None
-        name = origin(inner.func, self.names) if isinstance(inner, ast.Call) else ""
+        name = ""
+        if isinstance(inner, ast.Call):
+            name = origin(inner.func, self.names)
         if name and inner is not None:
             target = origin(outer.func, self.names).rpartition(".")[2].lstrip(":")
             self.sights.append(Sight("given", name, inner.lineno, target, scope))
@@ -141,7 +145,10 @@ class _Reader:
         self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, scope: str
     ) -> None:
         for decorator in node.decorator_list:
-            called = decorator.func if isinstance(decorator, ast.Call) else decorator
+            if isinstance(decorator, ast.Call):
+                called = decorator.func
+            else:
+                called = decorator
             name = origin(called, self.names)
             if name:
                 self.sights.append(Sight("mark", name, decorator.lineno, node.name, scope))
@@ -159,7 +166,10 @@ class _Reader:
     def _see_field(self, owner: str, statement: ast.stmt) -> None:
         if not isinstance(statement, ast.Assign | ast.AnnAssign):
             return
-        target = statement.targets[0] if isinstance(statement, ast.Assign) else statement.target
+        if isinstance(statement, ast.Assign):
+            target = statement.targets[0]
+        else:
+            target = statement.target
         if not isinstance(target, ast.Name):
             return
         self.sights.append(Sight("field", f"{owner}.{target.id}", statement.lineno, owner))
@@ -171,7 +181,10 @@ class _Reader:
         cron(c)]`.
         """
         for element in value.elts:
-            held = element.args[0] if isinstance(element, ast.Call) and element.args else element
+            if isinstance(element, ast.Call) and element.args:
+                held = element.args[0]
+            else:
+                held = element
             name = origin(held, self.names)
             if name:
                 self.sights.append(Sight("lists", name, element.lineno))
@@ -183,7 +196,10 @@ def _walk(module: ast.Module) -> Iterator[tuple[ast.AST, str]]:
     while todo:
         node, scope = todo.popleft()
         yield node, scope
-        inner = _inside(scope, node.name) if isinstance(node, _DEFINITIONS) else scope
+        if isinstance(node, _DEFINITIONS):
+            inner = _inside(scope, node.name)
+        else:
+            inner = scope
         for child in ast.iter_child_nodes(node):
             todo.append((child, inner))
 

@@ -93,7 +93,10 @@ class PlainCronRecogniser:
         if b"__main__" in data or path.endswith("/__main__.py") or "/management/commands/" in path:
             # What a web server imports runs beside its requests: only a loop of its own makes it a
             # poller.
-            self._imports[path] = set() if _SERVES.search(data) else set(_imported_modules(data))
+            if _SERVES.search(data):
+                self._imports[path] = set()
+            else:
+                self._imports[path] = set(_imported_modules(data))
         return (
             b"while " in data
             and not _CLOCKED.search(data)

@@ -47,7 +47,10 @@ class Attempts(Countdown):
         if not isinstance(node, ast.Name):
             return self.is_retries(node)
         function = module.function_of(node)
-        bound = module.bindings(function).get(node.id, []) if function is not None else []
+        if function is not None:
+            bound = module.bindings(function).get(node.id, [])
+        else:
+            bound = []
         return any(one.value is not None and self.is_retries(one.value) for one in bound)
 
     def shift(self, node: ast.expr, module: Module) -> int | None:
@@ -56,7 +59,10 @@ class Attempts(Countdown):
             return 0
         if isinstance(node, ast.Name):
             function = module.function_of(node)
-            bound = module.bindings(function).get(node.id, []) if function is not None else []
+            if function is not None:
+                bound = module.bindings(function).get(node.id, [])
+            else:
+                bound = []
             value = bound[0].value if len(bound) == 1 else None
             if not isinstance(value, ast.BinOp):
                 return None

@@ -45,7 +45,9 @@ def _records(project: Project, task: Task) -> Iterator[Record]:
         for node in ast.walk(part.node):
             if isinstance(node, ast.If) and attempts.asked(node.test, part.module):
                 yield from _kept(project, [node], part.module, "by the number of the attempt")
-    own = project.definition(f"{strategy.custom}.get_retry_decision") if strategy.custom else None
+    own = None
+    if strategy.custom:
+        own = project.definition(f"{strategy.custom}.get_retry_decision")
     if own is not None:
         yield from _kept(project, getattr(own.node, "body", []), own.module, "get_retry_decision")
     every = clauses(project, task.handler)

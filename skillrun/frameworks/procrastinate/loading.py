@@ -43,7 +43,9 @@ def _reaches(project: Project, module: Module, wanted: str, seen: set[str]) -> b
             return True
         for name in _imported(node, module):
             path = project.locate(name)
-            inner = project.module(path) if path and path not in seen else None
+            inner = None
+            if path and path not in seen:
+                inner = project.module(path)
             if inner is not None and _reaches(project, inner, wanted, seen):
                 return True
     return False

@@ -72,11 +72,9 @@ class _Reader:
             self._unread("max_attempts", strategy)
         bounds = raised(self.project, self.handler)
         lasts = [bound for bound in bounds if bound.last is not None]
-        own = (
-            max((bound.last or 0 for bound in lasts), default=None)
-            if len(lasts) == len(bounds)
-            else None
-        )
+        own = None
+        if len(lasts) == len(bounds):
+            own = max((bound.last or 0 for bound in lasts), default=None)
         most = strategy.retries if is_known(strategy.retries) else None
         if own is not None and strategy.tries_again and (most is None or own < most):
             self.sources["max_attempts"] = lasts[-1].place

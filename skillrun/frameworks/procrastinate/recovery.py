@@ -53,7 +53,9 @@ class Recovery:
     @property
     def asks_attempts(self) -> bool:
         """Something in the function looks at how often the job was tried."""
-        node = self.function.node if self.function is not None else self.module.tree
+        node: ast.AST = self.module.tree
+        if self.function is not None:
+            node = self.function.node
         return any(isinstance(n, ast.Attribute) and n.attr == "attempts" for n in ast.walk(node))
 
     @property

@@ -110,7 +110,9 @@ def _made(project: Project, call: ast.Call, module: Module, place: Place) -> Str
 
     most = number("max_attempts")
     exceptions = _exceptions(project, options.get("retry_exceptions"), module, unread)
-    retries = most if not is_known(most) or most else None
+    retries = None
+    if not is_known(most) or most:
+        retries = most
     return Strategy(
         retries,
         place,

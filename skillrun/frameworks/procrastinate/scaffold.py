@@ -102,7 +102,9 @@ def _queue(project: Project, use: FrameworkUse) -> list[str]:
     named = [
         project.literal(*option) if (option := task.option("queue")) else None for task in read
     ]
-    name = named[0] if named and all(one == named[0] for one in named) else None
+    name = None
+    if named and all(one == named[0] for one in named):
+        name = named[0]
     if not isinstance(name, str):
         return []
     return [f"queue={source(name)}"]
@@ -128,7 +130,9 @@ def _loading(project: Project, facts: Facts) -> Entry | None:
     made = next(
         (call for call in calls if ast.unparse(call.func).rpartition(".")[2] == "App"), None
     )
-    option = options_of(project, made, app)[0].get("import_paths") if made is not None else None
+    option = None
+    if made is not None:
+        option = options_of(project, made, app)[0].get("import_paths")
     paths = project.literal(option, app) if option is not None else []
     if isinstance(paths, list | tuple) and loads(project, app, map(str, paths), facts.path):
         return None
@@ -184,10 +188,15 @@ def _clock_problems(facts: Facts) -> Iterator[str]:
 def runs_need(facts: Facts, *, case: bool) -> tuple[Symbol | str, ...]:
     """What `runs.jinja` imports beyond the handler."""
     known = facts.facts
-    sent = (Symbol(facts.module, known["publisher"].name),) if known["publisher"] else ()
-    ticks = (known["tick"],) if facts.trigger != "event" and not case else ()
+    sent: tuple[Symbol, ...] = ()
+    if known["publisher"]:
+        sent = (Symbol(facts.module, known["publisher"].name),)
+    ticks: tuple[Symbol | str, ...] = ()
+    if facts.trigger != "event" and not case:
+        ticks = (known["tick"],)
     loop: tuple[str, ...] = ("import asyncio",) if facts.awaits and (sent or ticks) else ()
-    loop = (*loop, "from unittest.mock import AsyncMock") if facts.awaits and ticks else loop
+    if facts.awaits and ticks:
+        loop = (*loop, "from unittest.mock import AsyncMock")
     return (
         *loop,
         "from procrastinate.testing import InMemoryConnector",

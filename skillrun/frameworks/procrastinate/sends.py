@@ -115,12 +115,12 @@ def _find_calls(project: Project, task: Task) -> Iterator[Found]:
                 and isinstance(node.func, ast.Attribute)
                 and node.func.attr == "configure_task"
             ):
-                given = (
-                    node.args[0]
-                    if node.args
-                    else next((k.value for k in node.keywords if k.arg == "name"), None)
-                )
-                value = project.literal(given, module) if given is not None else None
+                given = next((k.value for k in node.keywords if k.arg == "name"), None)
+                if node.args:
+                    given = node.args[0]
+                value = None
+                if given is not None:
+                    value = project.literal(given, module)
                 if isinstance(value, str) and value.rpartition(":")[2] in names:
                     yield from _ended(module, node, node)
 

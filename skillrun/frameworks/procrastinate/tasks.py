@@ -86,7 +86,9 @@ def find_task(project: Project, use: FrameworkUse, import_path: str) -> Definiti
     if not isinstance(value, ast.Call) or found.module is None or not value.args:
         return None
     maker = app_method(project, use, _called(value.func), found.module)
-    name = found.module.resolve(value.args[0]) if maker is not None and maker[1] == "task" else None
+    name = None
+    if maker is not None and maker[1] == "task":
+        name = found.module.resolve(value.args[0])
     if not name:
         return None
     return project.definition(name)
@@ -171,11 +173,9 @@ def _from_call(project: Project, use: FrameworkUse, task: Task) -> None:
     """`send = app.task(retry=2)(_send)`: the name on the left is the task."""
     for seen in project.uses(task.handler.dotted):
         above = list(seen.module.parents(seen.node))[:2]
-        call = (
-            above[0]
-            if above and isinstance(above[0], ast.Call) and seen.node in above[0].args[:1]
-            else None
-        )
+        call = None
+        if above and isinstance(above[0], ast.Call) and seen.node in above[0].args[:1]:
+            call = above[0]
         if call is None or not _register(project, use, task, call.func, seen.module):
             continue
         if (

@@ -67,11 +67,10 @@ def callback(project: Project, node: ast.expr | None, module: Module) -> Definit
     if held is not None and isinstance(held[0], ast.Call):
         node, module = held
     if isinstance(node, ast.Call) and project.origin(module.resolve(node.func) or "") in _CALLBACK:
-        node = (
-            node.args[0]
-            if node.args
-            else next((k.value for k in node.keywords if k.arg == "func"), None)
-        )
+        if node.args:
+            node = node.args[0]
+        else:
+            node = next((k.value for k in node.keywords if k.arg == "func"), None)
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return project.find(node.value)
     name = module.resolve(node) if node is not None else None
@@ -98,7 +97,9 @@ def exception_handlers(project: Project) -> Iterator[Definition]:
                 yield from _listed(project, node.value, module)
     for _, launch in launches_of(project):
         for option, value in zip(launch.words, launch.words[1:], strict=False):
-            found = project.find(value) if option == "--exception-handler" else None
+            found = None
+            if option == "--exception-handler":
+                found = project.find(value)
             if found is not None:
                 yield found
 

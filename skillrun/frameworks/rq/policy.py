@@ -153,11 +153,9 @@ class _Reader:
         self.sources["serializer"] = None
         for module in self.project.modules_with("serializer"):
             for node in () if in_tests(module.path) else ast.walk(module.tree):
-                text = (
-                    ast.unparse(node.value)
-                    if isinstance(node, ast.keyword) and node.arg == "serializer"
-                    else ""
-                )
+                text = ""
+                if isinstance(node, ast.keyword) and node.arg == "serializer":
+                    text = ast.unparse(node.value)
                 if (
                     "json" in text.lower()
                     and isinstance(node, ast.keyword)

@@ -127,7 +127,9 @@ def _queue(project: Project, facts: Facts) -> _Queue | None:
 def _made_by(project: Project, app: Symbol) -> str:
     """What an object of a module is an instance of."""
     found = project.lookup(f"{app.module}.{app.name}")
-    value = found.binding.value if found and found.binding else None
+    value = None
+    if found and found.binding:
+        value = found.binding.value
     if found is None or found.module is None or not isinstance(value, ast.Call):
         return ""
     return project.origin(found.module.resolve(value.func) or "")
@@ -206,11 +208,10 @@ def _decorated(project: Project, paths: tuple[str, ...]) -> Iterator[_Queue]:
 def _in_functions(project: Project) -> Iterator[_Queue]:
     """A queue that functions make anew each time, over a connection that any module could name."""
     for module in project.modules_with("Queue"):
-        calls = (
-            [node for node in ast.walk(module.tree) if isinstance(node, ast.Call)]
-            if not in_tests(module.path)
-            else []
-        )
+        if not in_tests(module.path):
+            calls = [node for node in ast.walk(module.tree) if isinstance(node, ast.Call)]
+        else:
+            calls = []
         for call in (
             one for one in calls if project.origin(module.resolve(one.func) or "") in _QUEUES
         ):
@@ -226,7 +227,8 @@ def _in_functions(project: Project) -> Iterator[_Queue]:
             ):
                 named = f'"{name}", ' if name else ""
                 written = ast.get_source_segment(module.text, given) or ""
-                written = ast.unparse(given) if not written or "\n" in written else written
+                if not written or "\n" in written:
+                    written = ast.unparse(given)
                 yield _Queue(
                     f"Queue({named}connection={written})", ("from rq import Queue", *needed)
                 )
@@ -235,7 +237,10 @@ def _in_functions(project: Project) -> Iterator[_Queue]:
 def _around(module: Code, call: ast.Call) -> ast.expr | None:
     """The connection of the `with Connection(...):` around a call, as RQ before 2 has it."""
     for above in module.parents(call):
-        items = [item.context_expr for item in above.items] if isinstance(above, ast.With) else []
+        if isinstance(above, ast.With):
+            items = [item.context_expr for item in above.items]
+        else:
+            items = []
         for made in (one for one in items if isinstance(one, ast.Call) and one.args):
             if module.resolve(made.func) in ("rq.Connection", "rq.connections.Connection"):
                 return made.args[0]

@@ -169,7 +169,10 @@ def _calls_with(project: Project, function: Definition) -> Iterator[Send]:
     """The calls that are given a function."""
     for use in project.uses(function.dotted):
         above = next(use.module.parents(use.node), None)
-        call = next(use.module.parents(above), None) if isinstance(above, ast.keyword) else above
+        if isinstance(above, ast.keyword):
+            call = next(use.module.parents(above), None)
+        else:
+            call = above
         if isinstance(call, ast.Call):
             yield from _in_call(project, use.module, call, use.node)
 
@@ -373,9 +376,10 @@ def _by_name(project: Project, name: str) -> Iterator[Send]:
         for node in ast.walk(module.tree):
             if isinstance(node, ast.Constant) and node.value == name:
                 above = next(module.parents(node), None)
-                call = (
-                    next(module.parents(above), None) if isinstance(above, ast.keyword) else above
-                )
+                if isinstance(above, ast.keyword):
+                    call = next(module.parents(above), None)
+                else:
+                    call = above
                 if isinstance(call, ast.Call):
                     yield from _in_call(project, module, call, node)
 

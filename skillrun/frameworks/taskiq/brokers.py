@@ -170,7 +170,9 @@ def _find(project: Project) -> Iterator[Broker]:
     for path in sorted(modules):
         module = modules[path]
         for node in () if in_tests(path) else ast.walk(module.tree):
-            kind = _kind(project, node.func, module) if isinstance(node, ast.Call) else None
+            kind = None
+            if isinstance(node, ast.Call):
+                kind = _kind(project, node.func, module)
             if kind is None or not isinstance(node, ast.Call):
                 continue
             name, chained = _chain(module, node)
@@ -218,7 +220,9 @@ def _chain(module: Module, node: ast.Call) -> tuple[str, list[ast.Call]]:
     while above and isinstance(above[0], ast.IfExp | ast.BoolOp):
         above = above[1:]
     target = above[0] if above else None
-    names = target.targets if isinstance(target, ast.Assign) else [getattr(target, "target", None)]
+    names = [getattr(target, "target", None)]
+    if isinstance(target, ast.Assign):
+        names = list(target.targets)
     function = module.function_of(top)
     if function is not None:
         return _made_by(module, function), found
@@ -242,7 +246,9 @@ def _added(project: Project) -> Iterator[tuple[Module, ast.Call, str]]:
     """
     for word in ("add_middlewares", "with_middlewares"):
         for module, call in _calls(project, word):
-            owner = call.func.value if isinstance(call.func, ast.Attribute) else None
+            owner = None
+            if isinstance(call.func, ast.Attribute):
+                owner = call.func.value
             if not isinstance(owner, ast.Name | ast.Attribute):
                 continue
             function = module.function_of(call)
@@ -251,11 +257,9 @@ def _added(project: Project) -> Iterator[tuple[Module, ast.Call, str]]:
                 and isinstance(owner, ast.Name)
                 and owner.id in module.bindings(function)
             )
-            name = (
-                _made_by(module, function)
-                if local and function is not None
-                else module.resolve(owner)
-            )
+            name = module.resolve(owner)
+            if local and function is not None:
+                name = _made_by(module, function)
             yield module, call, project.origin(name or "")
 
 
@@ -301,7 +305,9 @@ def _part(project: Project, node: ast.expr, module: Module) -> Part:
     options, unread = options_of(project, node, module)
     for position, argument in zip(RETRIES.get(kind, ()), node.args, strict=False):
         options[position] = argument
-    makes = project.member([own], "__init__") if own is not None and own.is_class else None
+    makes = None
+    if own is not None and own.is_class:
+        makes = project.member([own], "__init__")
     return Part(
         kind,
         node,

@@ -64,6 +64,8 @@ def methods(
     """(name, method) in the order of the broker's middlewares."""
     for part in task.broker.parts if task.broker is not None else ():
         for name in names if part.own is not None else ():
-            method = project.member([part.own], name) if part.own is not None else None
+            method = None
+            if part.own is not None:
+                method = project.member([part.own], name)
             if method is not None:
                 yield name, method

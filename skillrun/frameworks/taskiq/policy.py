@@ -42,7 +42,12 @@ def read_policy(project: Project, handler: Definition) -> Policy:
 def ack_type(project: Project, handler: Definition) -> tuple[str, Place | None]:
     """When a message is acknowledged: when_saved, unless the label says otherwise."""
     value, place = label(project, read_task(project, handler), "ack_type", "when_saved")
-    text = value if isinstance(value, str) else place.text if place is not None else ""
+    if isinstance(value, str):
+        text = value
+    elif place is not None:
+        text = place.text
+    else:
+        text = ""
     found = (word for word in ("when_received", "when_executed", "manual") if word in text.lower())
     return next(found, "when_saved"), place
 
@@ -54,7 +59,10 @@ def idle_s(project: Project, broker: Broker) -> tuple[Any, Place | None]:
     if not broker.kind.endswith("RedisStreamBroker"):
         return None, None
     node = broker.options.get("idle_timeout")
-    value = project.literal(node, broker.module) if node is not None else IDLE_S * 1000
+    if node is not None:
+        value = project.literal(node, broker.module)
+    else:
+        value = IDLE_S * 1000
     place = place_of(broker.module, node) if node is not None else None
     return (value / 1000 if isinstance(value, int | float) else value), place
 
@@ -98,8 +106,13 @@ class _Reader:
     def _read_serializer(self) -> str:
         """JSON (taskiq/abc/broker.py), unless the broker is given another serializer."""
         broker = self.task.broker
-        found = find_serializer(self.project, broker) if broker is not None else None
-        self.sources["serializer"] = place_of(found[1], found[0]) if found is not None else None
+        found = None
+        if broker is not None:
+            found = find_serializer(self.project, broker)
+        if found is not None:
+            self.sources["serializer"] = place_of(found[1], found[0])
+        else:
+            self.sources["serializer"] = None
         if found is None:
             return "json"
         return name_serializer(self.project, *found)
@@ -114,7 +127,10 @@ class _Reader:
     def _attempts(self, retrying: tuple[Part, ...], broker: Broker | None) -> int:
         """The most that any middleware lets run, and never more than the handler's own count."""
         found = [(runs(self.project, self.task, part), part) for part in retrying]
-        self.sources["max_attempts"] = self._said_at(found[-1][1]) if found else None
+        if found:
+            self.sources["max_attempts"] = self._said_at(found[-1][1])
+        else:
+            self.sources["max_attempts"] = None
         for value, part in found:
             if not is_known(value):
                 self.unknown["max_attempts"] = part.place

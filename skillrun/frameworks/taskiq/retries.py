@@ -49,7 +49,9 @@ class Tries(Countdown):
         if isinstance(node, ast.Subscript):
             return isinstance(node.slice, ast.Constant) and node.slice.value == "_retries"
         called = node.func if isinstance(node, ast.Call) else None
-        first = node.args[0] if isinstance(node, ast.Call) and node.args else None
+        first = None
+        if isinstance(node, ast.Call) and node.args:
+            first = node.args[0]
         named = isinstance(first, ast.Constant) and first.value == "_retries"
         return named and isinstance(called, ast.Attribute) and called.attr == "get"
 
@@ -96,7 +98,8 @@ def asks(project: Project, task: Task, part: Part) -> Any:
     default.
     """
     value, _ = label(project, task, "retry_on_error")
-    value = option(project, part, "default_retry_label") if value is None else value
+    if value is None:
+        value = option(project, part, "default_retry_label")
     if not is_known(value):
         return value
     return str(value).lower() == "true"
@@ -137,9 +140,9 @@ def backoff(
     values = [option(project, part, name) for name in names]
     told = _told(project, task.handler)
     if told is not None:
-        found = (
-            Tries(project).backoff(*told) if values[2] is False and is_known(values[3]) else None
-        )
+        found = None
+        if values[2] is False and is_known(values[3]):
+            found = Tries(project).backoff(*told)
         if found is None:
             return None
         return replace(found, jitter=found.jitter or bool(values[3]))
@@ -229,7 +232,9 @@ def own_bound(project: Project, handler: Definition) -> Bound | None:
     tries, found = Tries(project), None
     for node, module in _comparisons(project, handler):
         test = node.test
-        first = tries.holds(test, module, 0) if isinstance(test, ast.Compare) else None
+        first = None
+        if isinstance(test, ast.Compare):
+            first = tries.holds(test, module, 0)
         if first is not None and isinstance(test, ast.Compare):
             turned = next(
                 (n for n in range(1, _MOST) if tries.holds(test, module, n) is not first), None

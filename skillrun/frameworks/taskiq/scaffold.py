@@ -53,7 +53,10 @@ def read(project: Project, facts: Facts) -> dict[str, Any]:
     manifests = read_manifests(project.tree)  # type: ignore[arg-type]
     pins = (_OLD.search(one.text) for one in manifests.find("taskiq"))
     made["old"] = next((found[0] for found in pins if found), "")
-    made["setup"] = read_setup(project, facts, broker) if broker is not None else None
+    if broker is not None:
+        made["setup"] = read_setup(project, facts, broker)
+    else:
+        made["setup"] = None
     return {**made, **published(facts)}
 
 
@@ -200,11 +203,10 @@ def _given(facts: Facts) -> list[str]:
     """The handler's parameters: a call that lacks an argument never begins, so none must be
     given.
     """
-    fields = (
-        ["payload: Any"]
-        if facts.message == "payload"
-        else [f"{field.name}: Any" for field in facts.fields]
-    )
+    if facts.message == "payload":
+        fields = ["payload: Any"]
+    else:
+        fields = [f"{field.name}: Any" for field in facts.fields]
     return [*(f"{one} = None" for one in fields), "context: Context = TaskiqDepends()"]
 
 
@@ -232,11 +234,9 @@ def _notes(facts: Facts, setup: Setup) -> str:
     """Who sends the retries."""
     if not facts.retries.bounded or not setup.waits:
         return ""
-    command = (
-        f"`taskiq scheduler {setup.scheduler_path}`"
-        if setup.scheduler_path
-        else "taskiq's scheduler"
-    )
+    command = "taskiq's scheduler"
+    if setup.scheduler_path:
+        command = f"`taskiq scheduler {setup.scheduler_path}`"
     return (
         f"{command} sends its retries: it looks for them once in --update-interval seconds, by"
         " default 60."
@@ -247,11 +247,9 @@ def _publishing(facts: Facts, setup: Setup) -> str:
     """When to call the publisher, and what the broker does not do."""
     if setup.broker.gives_back:
         return when_to_publish(facts)
-    again = (
-        "the next tick publishes it again"
-        if facts.trigger != "event"
-        else "it is lost until it is published again"
-    )
+    again = "it is lost until it is published again"
+    if facts.trigger != "event":
+        again = "the next tick publishes it again"
     kind = setup.broker.kind.rpartition(".")[2]
     return (
         f"{when_to_publish(facts)} {kind} gives nothing back: where a worker is killed at its work,"
@@ -271,5 +269,8 @@ def _schedule(facts: Facts) -> str:
     """The label of a tick."""
     if facts.trigger == "poller":
         return source([{"interval": round(facts.every_s or 60)}])
-    zone = {"cron_offset": facts.timezone} if facts.timezone not in (None, "UTC", "Etc/UTC") else {}
+    if facts.timezone not in (None, "UTC", "Etc/UTC"):
+        zone = {"cron_offset": facts.timezone}
+    else:
+        zone = {}
     return source([{"cron": _cron(facts), **zone}])

@@ -51,7 +51,9 @@ def find_schedulers(project: Project) -> tuple[Scheduler, ...]:
 def _find(project: Project) -> Iterator[Scheduler]:
     for module in project.modules_with("TaskiqScheduler"):
         for node in () if in_tests(module.path) else ast.walk(module.tree):
-            name = module.resolve(node.func) if isinstance(node, ast.Call) else None
+            name = None
+            if isinstance(node, ast.Call):
+                name = module.resolve(node.func)
             if isinstance(node, ast.Call) and name and name.endswith("TaskiqScheduler"):
                 yield Scheduler(node, module, _sources(project, node, module))
 
@@ -77,7 +79,9 @@ def _appended(module: Module, name: str) -> Iterator[Source]:
 
 def _name(module: Module, call: ast.Call) -> str:
     above = next(module.parents(call), None)
-    target = above.targets[0] if isinstance(above, ast.Assign) else getattr(above, "target", None)
+    target = getattr(above, "target", None)
+    if isinstance(above, ast.Assign):
+        target = above.targets[0]
     if isinstance(target, ast.Name) and module.function_of(call) is None:
         return target.id
     return ""
@@ -96,8 +100,12 @@ def class_of(project: Project, node: ast.expr, module: Module) -> str:
     told.
     """
     held = held_value(project, node, module)
-    func = held[0].func if held is not None and isinstance(held[0], ast.Call) else None
-    name = held[1].resolve(func) if held is not None and func is not None else None
+    func = None
+    if held is not None and isinstance(held[0], ast.Call):
+        func = held[0].func
+    name = None
+    if held is not None and func is not None:
+        name = held[1].resolve(func)
     if not name:
         return ""
     return project.origin(name).rpartition(".")[2]

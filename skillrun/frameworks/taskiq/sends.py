@@ -140,7 +140,9 @@ def _names(project: Project, handler: Definition) -> tuple[str, ...]:
     found = [handler.dotted]
     for use in project.uses(handler.dotted):
         above = list(use.module.parents(use.node))[:3]
-        made = isinstance(above[0], ast.Call) and is_maker(above[0]) if above else False
+        made = False
+        if above:
+            made = isinstance(above[0], ast.Call) and is_maker(above[0])
         for one in above if made else ():
             if isinstance(one, ast.Assign) and isinstance(one.targets[0], ast.Name):
                 found.append(f"{use.module.name}.{one.targets[0].id}")

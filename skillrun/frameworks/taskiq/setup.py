@@ -100,7 +100,9 @@ def read_setup(project: Project, facts: Facts, broker: Broker) -> Setup:
     if scheduler is not None:
         known = [class_of(project, *one) for one in scheduler.sources or ()]
     clocked, bounded = facts.trigger != "event", facts.retries.bounded
-    part = broker.retrying[-1] if broker.retrying and bounded else None
+    part = None
+    if broker.retrying and bounded:
+        part = broker.retrying[-1]
     adds = bounded and part is None
     source = adds and not broker.waits
     guessed = (
@@ -136,7 +138,9 @@ def _sends(project: Project, scheduler: Scheduler, broker: Broker) -> bool:
 
 def _url(broker: Broker) -> str:
     node = argument(broker.node, "url", 0)
-    written = (ast.get_source_segment(broker.module.text, node) or "") if node is not None else ""
+    written = ""
+    if node is not None:
+        written = ast.get_source_segment(broker.module.text, node) or ""
     if node is not None and "\n" in written:
         return ast.unparse(node)
     return written
@@ -282,11 +286,10 @@ def _more_sources(
     """
     home, broker = scheduler.module, scheduler.broker
     here = _is_below(setup.broker, scheduler)
-    wanted = (
-        [(f"LabelScheduleSource({ast.unparse(broker)})", [_LABELS], True)]
-        if setup.labels and broker
-        else []
-    )
+    if setup.labels and broker:
+        wanted = [(f"LabelScheduleSource({ast.unparse(broker)})", [_LABELS], True)]
+    else:
+        wanted = []
     if setup.source:
         imported = f"from {setup.broker.module.name} import {_RETRIES}"
         wanted.append((_RETRIES, [] if here else [imported], not here))

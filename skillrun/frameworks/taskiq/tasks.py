@@ -110,9 +110,10 @@ def _made(project: Project, task: Task, node: ast.expr, module: Module) -> bool:
         and not project.origin(module.resolve(func) or "").startswith("taskiq")
     ):
         return False
-    options, task.unread = (
-        options_of(project, node, module) if isinstance(node, ast.Call) else ({}, False)
-    )
+    if isinstance(node, ast.Call):
+        options, task.unread = options_of(project, node, module)
+    else:
+        options, task.unread = ({}, False)
     task.labels = {
         name: (value, module) for name, value in options.items() if name not in _NOT_LABELS
     }

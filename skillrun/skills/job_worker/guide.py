@@ -82,9 +82,9 @@ def _tests(case: JobCase) -> list[str]:
         for path in names
         if path.rpartition("/")[2].startswith("test_") or path.endswith("_test.py")
     ]
-    name = (
-        case.spec.handler.rpartition(":")[2] if case.spec is not None and case.spec.handler else ""
-    )
+    name = ""
+    if case.spec is not None and case.spec.handler:
+        name = case.spec.handler.rpartition(":")[2]
     naming = set(case.tree.search(name)) if name else set()
     return sorted(tests, key=lambda path: (path not in naming, path))[:3]
 

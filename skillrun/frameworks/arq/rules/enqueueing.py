@@ -68,11 +68,9 @@ def dedupe_forgotten(job: Job) -> Iterator[Finding]:
     for send in find_real_sends(job, SENDER):
         key = send.option("_job_id")
         if key is not None:
-            until = (
-                f"{seconds(kept)} after it ends (keep_result)"
-                if kept
-                else "it ends (keep_result is 0)"
-            )
+            until = "it ends (keep_result is 0)"
+            if kept:
+                until = f"{seconds(kept)} after it ends (keep_result)"
             message = (
                 f"_job_id keeps a second job out until {until}, and the spec's window is"
                 f" {seconds(window)}"

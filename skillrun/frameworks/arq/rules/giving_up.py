@@ -103,11 +103,9 @@ def failure_unrecorded(job: Job) -> Iterator[Finding]:
     if not _expects_record(job) or not entries or find_record(job.project, job.handler) is not None:
         return
     kept = keep_result_s(job.project, entries[0])
-    after = (
-        f"is gone after {seconds(kept)}"
-        if is_known(kept) and kept != float("inf")
-        else "is all there is"
-    )
+    after = "is all there is"
+    if is_known(kept) and kept != float("inf"):
+        after = f"is gone after {seconds(kept)}"
     message = f"nothing is recorded when the job is given up: the result that arq keeps {after}"
     hint = "write the dead letter in the handler, at the last attempt and on a permanent error"
     yield tell(job, "failure-unrecorded", Severity.WARNING, entries[0].place, message, hint)
@@ -129,7 +127,10 @@ def job_id_in_the_way(job: Job) -> Iterator[Finding]:
     for send in find_real_sends(job, SENDER):
         key = send.option("_job_id")
         if key is not None and is_known(kept) and kept > 0:
-            how_long = "for ever" if kept == float("inf") else f"for {seconds(kept)}"
+            if kept == float("inf"):
+                how_long = "for ever"
+            else:
+                how_long = f"for {seconds(kept)}"
             message = (
                 f"once it has failed, a job with this _job_id is not enqueued again {how_long}: its"
                 " result is kept"

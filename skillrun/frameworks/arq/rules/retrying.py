@@ -57,14 +57,13 @@ def plain_exception(job: Job) -> Iterator[Finding]:
                 c.bare or bases & set(c.exceptions) for c in around
             ):
                 continue
-            place = (
-                place_of(clause.module, clause.node) if clause else place_of(call.module, call.node)
-            )
-            what = (
-                "is raised again from this clause"
-                if clause
-                else "leaves the handler from this call"
-            )
+            if clause:
+                place = place_of(clause.module, clause.node)
+            else:
+                place = place_of(call.module, call.node)
+            what = "leaves the handler from this call"
+            if clause:
+                what = "is raised again from this clause"
             message = (
                 f"{written} is transient in the spec, and {what}: arq runs only Retry again, and"
                 " gives the job up"
@@ -201,7 +200,9 @@ def flat_defer(job: Job) -> Iterator[Finding]:
 @rule("arq.tries-below-spec", stage="retry", source="max_tries in arq/worker.py")
 def tries_below_spec(job: Job) -> Iterator[Finding]:
     """max_tries, 5 by default, ends the job before the attempts that the spec promises."""
-    wanted = job.spec.retry.max_attempts if job.spec.retry and job.spec.retry.kind is None else None
+    wanted = None
+    if job.spec.retry and job.spec.retry.kind is None:
+        wanted = job.spec.retry.max_attempts
     for entry in find_entries(job.project, job.handler):
         most, option = max_tries(job.project, entry), entry.option("max_tries")
         if wanted is None or not _paths(job) or not is_known(most) or most >= wanted:

@@ -174,11 +174,9 @@ def _is_session(job: Job, node: ast.expr, module: Module) -> bool:
     if made in _SESSIONS or made.removesuffix("()") in _MAKERS:
         return made in _SESSIONS or made.endswith("()")
     held = held_value(job.project, node.func, module)
-    maker = (
-        held[1].resolve(held[0].func)
-        if held is not None and isinstance(held[0], ast.Call)
-        else None
-    )
+    maker = None
+    if held is not None and isinstance(held[0], ast.Call):
+        maker = held[1].resolve(held[0].func)
     return job.project.origin(maker or "") in _MAKERS
 
 

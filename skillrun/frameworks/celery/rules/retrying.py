@@ -48,11 +48,16 @@ def retry_everything(job: Job) -> Iterator[Finding]:
     for path in retries_of(job).paths:
         if not _EVERYTHING & set(path.exceptions) or path.conditional or path.spared:
             continue
-        what = "autoretry_for names" if path.kind == "autoretry" else "this clause catches"
+        what = "this clause catches"
+        if path.kind == "autoretry":
+            what = "autoretry_for names"
         message = (
             f"{what} every exception: bad input and programming errors are retried too, to no use"
         )
-        severity = Severity.WARNING if _permanent_kept_away(job, path) else Severity.ERROR
+        if _permanent_kept_away(job, path):
+            severity = Severity.WARNING
+        else:
+            severity = Severity.ERROR
         hint = (
             "name the exceptions that may pass by waiting, or the permanent ones in"
             " dont_autoretry_for"
@@ -199,7 +204,9 @@ def _node(path: Path) -> ast.Call | None:
 def _from(job: Job, call: Call, path: Path, exception: str) -> str:
     """Follows an exception outward through the clauses around one call."""
     bases = ancestors(job.project, exception)
-    retrying = path.call.in_except.node if path.call and path.call.in_except else None
+    retrying = None
+    if path.call and path.call.in_except:
+        retrying = path.call.in_except.node
     done: set[ast.AST] = set()
     for handler in call.in_try:
         block = next(

@@ -89,7 +89,9 @@ def schedules(job: Job) -> Iterator[tuple[Send, Module, ast.expr]]:
     tests.
     """
     for send in find_sends(job.project, job.use, job.handler):
-        module = job.project.module(send.place.path) if send.place.path.endswith(".py") else None
+        module = None
+        if send.place.path.endswith(".py"):
+            module = job.project.module(send.place.path)
         if module is None or send.kind != "schedule" or send.in_tests:
             continue
         for node in ast.walk(module.tree):

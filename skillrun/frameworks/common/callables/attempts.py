@@ -107,8 +107,13 @@ def _tenacity(
     if "retry" in given:
         condition = _made(project, module, given["retry"], "tenacity.retry_if_exception_type")
         types = _argument(condition, "exception_types", 0)
-        retried = project.exception_names(types, module) if types is not None else None
-    wait = _tenacity_wait(project, module, given["wait"]) if "wait" in given else _NONE
+        retried = None
+        if types is not None:
+            retried = project.exception_names(types, module)
+    if "wait" in given:
+        wait = _tenacity_wait(project, module, given["wait"])
+    else:
+        wait = _NONE
     return Way(
         place_of(module, call), int(attempts) if attempts is not None else None, wait, retried
     )
@@ -150,7 +155,9 @@ def _backoff(
 ) -> Way | None:
     if "max_time" in given or "giveup" in given:
         return None
-    attempts = project.literal(given["max_tries"], module) if "max_tries" in given else None
+    attempts = None
+    if "max_tries" in given:
+        attempts = project.literal(given["max_tries"], module)
     types = _argument(call, "exception", 1)
     if not is_known(attempts) or not isinstance(attempts, int | None) or types is None:
         return None
@@ -310,7 +317,9 @@ def kept_attempts(project: Project, handler: Definition) -> Place | None:
     `row.attempts >= 5`.
     """
     for call in project.calls(handler, depth=2):
-        text = project.literal(call.node.args[0], call.module) if call.node.args else None
+        text = None
+        if call.node.args:
+            text = project.literal(call.node.args[0], call.module)
         if isinstance(text, str) and re.search(rf"{_COUNTERS.pattern}\s*[<>]", text, re.IGNORECASE):
             return Place(call.path, call.line, call.text)
         if any(

@@ -88,7 +88,10 @@ def unlocked_poll(job: Job) -> Iterator[Finding]:
     if opened is None or effect is None or _locked(job, calls):
         return
     keyed = all(one.guarantee in ("keyed", "transactional") for one in job.spec.effects or ())
-    severity = Severity.NOTE if keyed or job.use.id != "plain-cron" else Severity.WARNING
+    if keyed or job.use.id != "plain-cron":
+        severity = Severity.NOTE
+    else:
+        severity = Severity.WARNING
     message = (
         "rows that are still to do are read without a lock: two runs at once both work on them"
     )
@@ -208,11 +211,10 @@ def marked_after_batch(job: Job) -> Iterator[Finding]:
     """
     for effect in _own(effect_calls(job)):
         loop = _loop(effect)
-        marks = (
-            [mark for mark in _marks(job) if _function(mark.call) is _function(effect)]
-            if loop
-            else []
-        )
+        if loop:
+            marks = [mark for mark in _marks(job) if _function(mark.call) is _function(effect)]
+        else:
+            marks = []
         if loop is None or not marks:
             continue
         inside = [mark for mark in marks if _loop(mark.call) is loop]
@@ -346,7 +348,9 @@ def _is_done(job: Job, call: Call, name: str, node: ast.expr) -> bool:
 
 def _assigned(save: Call) -> bool:
     """`row.sent = True` directly before `row.save()`."""
-    row = ast.unparse(save.node.func.value) if isinstance(save.node.func, ast.Attribute) else ""
+    row = ""
+    if isinstance(save.node.func, ast.Attribute):
+        row = ast.unparse(save.node.func.value)
     function = _function(save)
     for node in ast.walk(function) if function is not None else ():
         target = node.targets[0] if isinstance(node, ast.Assign) else None
@@ -376,16 +380,13 @@ def _only_after(commits: list[Call], loop: ast.stmt) -> bool:
 
 
 def _sql(job: Job, call: Call) -> str:
-    word = (
-        call.node.func.attr
-        if isinstance(call.node.func, ast.Attribute)
-        else getattr(call.node.func, "id", "")
-    )
-    value = (
-        job.project.literal(call.node.args[0], call.module)
-        if word in _EXECUTE and call.node.args
-        else None
-    )
+    if isinstance(call.node.func, ast.Attribute):
+        word = call.node.func.attr
+    else:
+        word = getattr(call.node.func, "id", "")
+    value = None
+    if word in _EXECUTE and call.node.args:
+        value = job.project.literal(call.node.args[0], call.module)
     if not isinstance(value, str):
         return ""
     return value

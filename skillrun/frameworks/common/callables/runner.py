@@ -48,7 +48,10 @@ def read(project: Project, facts: Facts, worker: re.Pattern[str] | None = None) 
     manage = next(
         (path for path in project.tree.files if f"/{path}".endswith("/manage.py")), "manage.py"
     )
-    start = f"python {manage} {facts.name}" if command else f"python -m {tick.module}"
+    if command:
+        start = f"python {manage} {facts.name}"
+    else:
+        start = f"python -m {tick.module}"
     lines = _starting(project, facts, facts.name if command else tick.module, start, worker)
     return {**callables.ticks(tick, "due"), "command": command, "start": start, "lines": lines}
 

@@ -168,11 +168,9 @@ def _parameters(facts: Facts) -> list[str]:
 
 def _notes(facts: Facts) -> list[str]:
     """What an operator has to know of a job that is given up."""
-    said = (
-        "A job that waits for its next attempt holds up the others of its tick."
-        if facts.retries.bounded
-        else ""
-    )
+    said = ""
+    if facts.retries.bounded:
+        said = "A job that waits for its next attempt holds up the others of its tick."
     if facts.store.kind != "receiver":
         places = [
             facts.store.name,

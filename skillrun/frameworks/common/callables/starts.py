@@ -102,11 +102,10 @@ def _console(path: str, lines: list[str]) -> Iterator[Start]:
     """`*/5 * * * * sweep-orders`: a console script of a crontab line."""
     for number, line in enumerate(lines, 1):
         found = _CRONTAB.search(line) if not line.lstrip().startswith("#") else None
-        words = (
-            without_prefix(found[2]).split()
-            if found and ".py" not in found[2] and " -m " not in found[2]
-            else []
-        )
+        if found and ".py" not in found[2] and " -m " not in found[2]:
+            words = without_prefix(found[2]).split()
+        else:
+            words = []
         for word in words[:2]:  # /etc/cron.d names a user first
             start = Start(
                 path, number, line.strip(), "console", word.rpartition("/")[2].strip("\"'")

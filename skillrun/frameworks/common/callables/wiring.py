@@ -38,7 +38,9 @@ def _loops(reach: Reach) -> Iterator[Send]:
 
 def _commands(project: Project, reach: Reach) -> Iterator[Send]:
     for start in starts_of(project, reach):
-        kind = "schedule" if start.scheduled or reach.loops else "enqueue"
+        kind = "enqueue"
+        if start.scheduled or reach.loops:
+            kind = "schedule"
         place = Place(start.path, start.line, start.text)
         yield Send(
             kind,

@@ -50,9 +50,9 @@ def _timeouts(job: Job) -> Iterator[tuple[float, Place | None]]:
     cluster = _cluster(job)
     values = [(cluster.value("timeout"), cluster.source("timeout"))]
     for send in _sends(job):
-        option = (
-            send.options.get("timeout") if send is not None and send.via == ASYNC_TASK else None
-        )
+        option = None
+        if send is not None and send.via == ASYNC_TASK:
+            option = send.options.get("timeout")
         if send is not None and option is not None:
             values.append((job.project.literal(*option), send.place))
     yield from (
@@ -151,7 +151,10 @@ def cached_unbounded(job: Job) -> Iterator[Finding]:
         cached, acked = (read(job.project, cluster, send) for read in (is_cached, ends_at_failure))
         if is_known(cached) and cached and is_known(acked) and not acked:
             own = send is not None and send.options.get("cached") is not None
-            place = send.place if own and send is not None else at(job, cluster.source("cached"))
+            if own and send is not None:
+                place = send.place
+            else:
+                place = at(job, cluster.source("cached"))
             message = (
                 "its result goes to the cache, where no attempt is counted: a failure is run again"
                 " for ever"
@@ -240,9 +243,10 @@ def failures_acknowledged(job: Job) -> Iterator[Finding]:
         acked = ends_at_failure(job.project, cluster, send)
         if is_known(acked) and acked:
             own = send is not None and send.options.get("ack_failure") is not None
-            place = (
-                send.place if own and send is not None else at(job, cluster.source("ack_failures"))
-            )
+            if own and send is not None:
+                place = send.place
+            else:
+                place = at(job, cluster.source("ack_failures"))
             message = (
                 "a failure is acknowledged, so nothing runs it again, and the spec asks for"
                 f" {wanted} attempts"
@@ -300,7 +304,9 @@ def sync_left_on(job: Job) -> Iterator[Finding]:
             "sync in the settings of tests alone",
         )
     for send in _sends(job):
-        option = send.options.get("sync") if send is not None and send.via == ASYNC_TASK else None
+        option = None
+        if send is not None and send.via == ASYNC_TASK:
+            option = send.options.get("sync")
         if option is not None and job.project.literal(*option) is True:
             message = "sync=True: the job runs in the caller, and an error of it is the caller's"
             where = place_of(option[1], option[0])

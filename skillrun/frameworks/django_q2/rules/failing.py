@@ -48,11 +48,9 @@ def permanent_retried(job: Job) -> Iterator[Finding]:
             if again is None and (own or (clause is not None and not clause.always_raises)):
                 continue
             place = again.place if again is not None else call_place(call)
-            how = (
-                "this clause runs the job again"
-                if again is not None
-                else "leaves the handler, which is run again"
-            )
+            how = "leaves the handler, which is run again"
+            if again is not None:
+                how = "this clause runs the job again"
             message = f"{written} is permanent in the spec, and {how} as after any other error"
             hint = "catch it: record it, and return"
             yield tell(job, "permanent-retried", Severity.ERROR, place, message, hint)

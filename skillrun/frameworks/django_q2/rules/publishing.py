@@ -81,7 +81,9 @@ def unknown_name(job: Job) -> Iterator[Finding]:
     A text that ends in the handler's name, and names nothing.
     """
     for module, call, style in published(job.project):
-        first = call.args[0] if call.args and style != ROW else None
+        first = None
+        if call.args and style != ROW:
+            first = call.args[0]
         text = job.project.literal(first, module) if first is not None else None
         if (
             not isinstance(text, str)

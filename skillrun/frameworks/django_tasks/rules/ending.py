@@ -54,11 +54,9 @@ def record_rolled_back(job: Job) -> Iterator[Finding]:
         return
     for clause in clauses(job.project, job.handler):
         for statement in ast.walk(clause.node):
-            record = (
-                first_record(job.project, [statement], clause.module)
-                if isinstance(statement, ast.Expr)
-                else None
-            )
+            record = None
+            if isinstance(statement, ast.Expr):
+                record = first_record(job.project, [statement], clause.module)
             if record is None or not is_undone(job, clause.module, statement):
                 continue
             if _is_enqueueing(job, record):
@@ -97,7 +95,10 @@ def failed_at_every_attempt(job: Job) -> Iterator[Finding]:
             "enqueued again, and raised as well: each attempt leaves a FAILED row, also of a job"
             " that succeeds later"
         )
-        severity = Severity.ERROR if _kind(job) == "framework" else Severity.WARNING
+        if _kind(job) == "framework":
+            severity = Severity.ERROR
+        else:
+            severity = Severity.WARNING
         yield tell(
             job,
             "failed-at-every-attempt",
@@ -114,9 +115,10 @@ def _raises_with(clause: Handler, node: ast.AST) -> bool:
     for above in clause.module.parents(node):
         for name in ("body", "orelse", "finalbody"):
             block = getattr(above, name, None)
-            later = (
-                block[block.index(below) :] if isinstance(block, list) and below in block else []
-            )
+            if isinstance(block, list) and below in block:
+                later = block[block.index(below) :]
+            else:
+                later = []
             if any(isinstance(statement, ast.Raise) for statement in later):
                 return True
         if above is clause.node:

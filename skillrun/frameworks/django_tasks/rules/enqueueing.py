@@ -78,11 +78,10 @@ def publish_unkeyed(job: Job) -> Iterator[Finding]:
                 "enqueue it in the transaction that marks the job as done, or let the other task"
                 " de-duplicate"
             )
-            severity = (
-                Severity.NOTE
-                if any("atomic" in name for name in call.in_with)
-                else Severity.WARNING
-            )
+            if any("atomic" in name for name in call.in_with):
+                severity = Severity.NOTE
+            else:
+                severity = Severity.WARNING
             yield tell(job, "publish-unkeyed", severity, call_place(call), message, hint)
 
 
@@ -95,7 +94,9 @@ def _enqueued(job: Job, call: Call) -> Task | None:
     if not isinstance(inner, ast.Name | ast.Attribute) or find_enqueue(call.module, inner) is None:
         return None
     target = job.project.definition(call.module.resolve(inner) or "")
-    task = read_task(job.project, target) if target is not None and not target.is_class else None
+    task = None
+    if target is not None and not target.is_class:
+        task = read_task(job.project, target)
     if task is not None and task.registered is not None:
         return task
     return None

@@ -59,14 +59,13 @@ def no_retry(job: Job) -> Iterator[Finding]:
             clause = taking(call, bases)
             if _comes_again(job, call, bases) or _around(job, bases):
                 continue
-            place = (
-                place_of(clause.module, clause.node) if clause else place_of(call.module, call.node)
-            )
-            what = (
-                "is raised again from this clause"
-                if clause
-                else "leaves the handler from this call"
-            )
+            if clause:
+                place = place_of(clause.module, clause.node)
+            else:
+                place = place_of(call.module, call.node)
+            what = "leaves the handler from this call"
+            if clause:
+                what = "is raised again from this clause"
             message = (
                 f"{written} is transient in the spec, and {what}: the task is FAILED, and nothing"
                 " runs it again"
@@ -114,7 +113,9 @@ def goes_round(clause: Handler) -> bool:
     block = next(
         (node for node in clause.module.parents(clause.node) if isinstance(node, ast.Try)), None
     )
-    around = next(clause.module.parents(block), None) if block is not None else None
+    around = None
+    if block is not None:
+        around = next(clause.module.parents(block), None)
     ends = any(isinstance(node, ast.Raise | ast.Return | ast.Break) for node in clause.node.body)
     return isinstance(around, ast.For | ast.AsyncFor | ast.While) and not ends
 
@@ -134,16 +135,12 @@ def retry_unbounded(job: Job) -> Iterator[Finding]:
             or (one.path.bound_unread and not forgotten)
         ):
             continue
-        said = (
-            "no argument counts the attempts"
-            if one.count is None
-            else f"nothing compares {one.count}"
-        )
-        said = (
-            f"{forgotten} does not go along, so it is the first one each time"
-            if forgotten
-            else said
-        )
+        if one.count is None:
+            said = "no argument counts the attempts"
+        else:
+            said = f"nothing compares {one.count}"
+        if forgotten:
+            said = f"{forgotten} does not go along, so it is the first one each time"
         message = f"the task enqueues itself after each error, and {said}: it is tried for ever"
         hint = (
             "if attempt >= ATTEMPTS: record the dead letter, and raise; else enqueue(...,"
@@ -183,7 +180,10 @@ def attempt_is_always_one(job: Job) -> Iterator[Finding]:
     """context.attempt counts the runs of one row, and each row is run once: it is always 1."""
     for part in bodies(job.project, job.handler):
         for node in ast.walk(part.node):
-            sides = (node.left, *node.comparators) if isinstance(node, ast.Compare) else ()
+            if isinstance(node, ast.Compare):
+                sides = (node.left, *node.comparators)
+            else:
+                sides = ()
             if isinstance(node, ast.Compare) and any(
                 _is_attempt(job, side, part.module) for side in sides
             ):
@@ -204,7 +204,9 @@ def attempt_is_always_one(job: Job) -> Iterator[Finding]:
 
 def _is_attempt(job: Job, node: ast.expr, module: Module) -> bool:
     """Itself, or a variable that holds it."""
-    held = held_value(job.project, node, module) if isinstance(node, ast.Name) else None
+    held = None
+    if isinstance(node, ast.Name):
+        held = held_value(job.project, node, module)
     return ast.unparse(held[0] if held else node).endswith(
         ("context.attempt", "context.task_result.attempts")
     )

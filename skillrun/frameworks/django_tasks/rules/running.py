@@ -90,7 +90,9 @@ def no_worker(job: Job) -> Iterator[Finding]:
     ):
         return
     for one in backends[:1]:
-        does = "runs it where it is enqueued" if one.kind == "ImmediateBackend" else "never runs it"
+        does = "never runs it"
+        if one.kind == "ImmediateBackend":
+            does = "runs it where it is enqueued"
         message = f"{one.kind} {does}: there is no worker, and a failure has nobody to look at it"
         hint = (
             'TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend"}}, and manage.py'
@@ -149,7 +151,10 @@ def unknown_queue(job: Job) -> Iterator[Finding]:
     backends = find_backends(job.project, job.use, read_task(job.project, job.handler))
     for name, place in _queues(job):
         for one in backends:
-            known = one.settings.get("QUEUES", ["default"]) if one.path is not None else []
+            if one.path is not None:
+                known = one.settings.get("QUEUES", ["default"])
+            else:
+                known = []
             if isinstance(known, list | tuple) and known and name not in known:
                 message = (
                     f"the queue {name} is none of the backend's ({', '.join(map(str, known))}):"

@@ -79,7 +79,9 @@ def callback_unknown(job: Job) -> Iterator[Finding]:
 def on_failure_every_time(job: Job) -> Iterator[Finding]:
     """on_failure is sent after every failed attempt, not after the last."""
     given = options_of(job).actor.options.get("on_failure")
-    target = actor_behind(job.project, given) if given and job.policy.max_attempts != 1 else None
+    target = None
+    if given and job.policy.max_attempts != 1:
+        target = actor_behind(job.project, given)
     node = run_node(target.handler) if target else None
     dead_letter = job.spec.dead_letter
     if (

@@ -57,7 +57,10 @@ def _from(job: Job, call: Call, exception: str) -> tuple[str, str]:
         block = next(
             n for n in handler.module.parents(handler.node) if isinstance(n, ast.Try | ast.TryStar)
         )
-        caught = YES if handler.bare else is_kind_of(job, exception, handler.exceptions)
+        if handler.bare:
+            caught = YES
+        else:
+            caught = is_kind_of(job, exception, handler.exceptions)
         if block in done or caught == NO:
             continue
         if caught == UNSURE:
@@ -80,7 +83,11 @@ def _raised(job: Job, handler: Handler) -> str | None:
     for node in (n for n in ast.walk(handler.node) if isinstance(n, ast.Raise)):
         same = node.exc is None or (isinstance(node.exc, ast.Name) and node.exc.id == handler.name)
         made = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
-        name = "" if same else handler.module.resolve(made) if made is not None else None
+        name = None
+        if same:
+            name = ""
+        elif made is not None:
+            name = handler.module.resolve(made)
         found.add(job.project.origin(name) if name else name)
     if len(found) != 1:
         return None
@@ -105,7 +112,10 @@ def is_retried(job: Job, exception: str) -> str:
     predicate = asked[0]
     if is_kind_of(job, exception, predicate.spared) == YES:
         return NO
-    named = is_kind_of(job, exception, predicate.retried) if predicate.retried else YES
+    if predicate.retried:
+        named = is_kind_of(job, exception, predicate.retried)
+    else:
+        named = YES
     if predicate.readable and predicate.found:
         return named
     return UNSURE

@@ -65,11 +65,13 @@ def retry_unbounded(job: Job) -> Iterator[Finding]:
     if job.policy.max_attempts is not None or "max_attempts" in job.policy.unknown:
         return
     asked = options_of(job).predicate()
-    why = "retry_when never looks at its first argument" if asked else "max_retries=None"
+    why = "max_retries=None"
+    if asked:
+        why = "retry_when never looks at its first argument"
     message = f"{why}: a job that cannot succeed is retried without end"
-    hint = (
-        "return False once retries has reached a number" if asked else "give max_retries a number"
-    )
+    hint = "give max_retries a number"
+    if asked:
+        hint = "return False once retries has reached a number"
     place = at(job, job.policy.sources.get("max_attempts"))
     yield tell(job, "retry-unbounded", Severity.ERROR, place, message, hint)
 

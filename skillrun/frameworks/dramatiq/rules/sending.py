@@ -94,7 +94,9 @@ def _limiter(job: Job, call: Call) -> tuple[ast.Call, Module] | None:
         return owner, call.module
     name = call.module.resolve(owner) if owner is not None else None
     found = job.project.lookup(name.removesuffix("()")) if name else None
-    value = found.binding.value if found and found.binding else None
+    value = None
+    if found and found.binding:
+        value = found.binding.value
     if found and found.module and isinstance(value, ast.Call):
         return (value, found.module)
     return None

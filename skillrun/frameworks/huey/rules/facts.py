@@ -72,7 +72,9 @@ def consumer_option(job: Job, name: str) -> object:
 def crontab(job: Job) -> ast.Call | None:
     """The `crontab(...)` of a periodic task, where it stands in the decorator."""
     node = task_of(job).schedule
-    name = job.handler.module.resolve(node.func) if isinstance(node, ast.Call) else None
+    name = None
+    if isinstance(node, ast.Call):
+        name = job.handler.module.resolve(node.func)
     is_crontab = name is not None and job.project.origin(name) in (
         "huey.crontab",
         "huey.api.crontab",

@@ -122,11 +122,9 @@ def publish_unkeyed(job: Job) -> Iterator[Finding]:
     if job.policy.max_attempts == 1:
         return
     for call in calls_of(job):
-        own = (
-            job.project.definition(call.name.removesuffix(".schedule"))
-            if call.resolved and not call.via
-            else None
-        )
+        own = None
+        if call.resolved and not call.via:
+            own = job.project.definition(call.name.removesuffix(".schedule"))
         if (
             own is not None
             and own.node is not job.handler.node

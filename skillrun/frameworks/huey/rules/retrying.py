@@ -331,7 +331,9 @@ def record_every_attempt(job: Job) -> Iterator[Finding]:
     """SIGNAL_ERROR and on_error come with every failed attempt: a job that succeeds later has a
     dead letter too.
     """
-    record = find_record(job.project, job.use, task_of(job)) if _retries(job) else None
+    record = None
+    if _retries(job):
+        record = find_record(job.project, job.use, task_of(job))
     if record is None or not record.every:
         return
     message = f"{record.how} writes this record at every failed attempt, not only at the last"

@@ -273,13 +273,12 @@ def period_overlap(job: Job) -> Iterator[Finding]:
         return
     given = _given(node)
     text = _text(job, given["minute"]) if "minute" in given else "*"
-    period = (
-        60.0
-        if text == "*"
-        else 60.0 * int(text[2:])
-        if text and re.fullmatch(r"\*/\d+", text)
-        else None
-    )
+    if text == "*":
+        period = 60.0
+    elif text and re.fullmatch(r"\*/\d+", text):
+        period = 60.0 * int(text[2:])
+    else:
+        period = None
     limit, place = job.policy.time_limit_s, place_of(job.handler.module, node)
     if period is not None and limit is not None and period < limit:
         message = (

@@ -139,11 +139,9 @@ def flat_wait(job: Job) -> Iterator[Finding]:
         and strategy.exponential <= 1
         and (strategy.wait or strategy.exponential)
     ):
-        what = (
-            "1 to the power of any number is 1"
-            if strategy.exponential == 1
-            else "wait= is the same each time"
-        )
+        what = "wait= is the same each time"
+        if strategy.exponential == 1:
+            what = "1 to the power of any number is 1"
         message = f"{what}: the waits do not grow, and the spec asks for growing ones"
         yield tell(
             job,
@@ -215,15 +213,16 @@ def transient_not_retried(job: Job) -> Iterator[Finding]:
         return
     if not is_known(strategy.retries):
         return
-    taken = frozenset(map(short, strategy.exceptions)) if strategy.tries_again else frozenset[str]()
+    if strategy.tries_again:
+        taken = frozenset(map(short, strategy.exceptions))
+    else:
+        taken = frozenset[str]()
     for written in dict.fromkeys(error.type for error in (failures.transient if failures else ())):
         bases = ancestors(job.project, short(spec_name(job, written)))
         if not taken & bases:
-            why = (
-                "retry_exceptions does not name it"
-                if strategy.tries_again
-                else "the task has no retry"
-            )
+            why = "the task has no retry"
+            if strategy.tries_again:
+                why = "retry_exceptions does not name it"
             message = (
                 f"{written} is transient in the spec, and {why}: the job fails at the first one"
             )

@@ -125,11 +125,10 @@ def task_not_imported(job: Job) -> Iterator[Finding]:
     if not isinstance(value, ast.Call) or not is_app:
         return
     options, unread = options_of(job.project, value, found.module)
-    paths = (
-        job.project.literal(options["import_paths"], found.module)
-        if "import_paths" in options
-        else []
-    )
+    if "import_paths" in options:
+        paths = job.project.literal(options["import_paths"], found.module)
+    else:
+        paths = []
     if (
         unread
         or not isinstance(paths, list | tuple)

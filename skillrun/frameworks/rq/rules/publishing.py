@@ -27,7 +27,10 @@ def reserved_argument(job: Job) -> Iterator[Finding]:
             continue
         for name in sorted(set(job.handler.parameters) & reserved_names(send) & names):
             message = f"RQ takes {name} for itself: {job.handler.name} never gets it"
-            severity = Severity.ERROR if name in _find_needed(job) else Severity.WARNING
+            if name in _find_needed(job):
+                severity = Severity.ERROR
+            else:
+                severity = Severity.WARNING
             hint = "pass it with kwargs={...}, or rename the parameter"
             yield tell(job, "reserved-argument", severity, send.place, message, hint)
 

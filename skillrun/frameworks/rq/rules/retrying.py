@@ -108,11 +108,9 @@ def retry_differs(job: Job) -> Iterator[Finding]:
 
 
 def _times(one: Reading) -> str:
-    waits = (
-        f" (waits {', '.join(f'{wait:g} s' for wait in one.waits)})"
-        if one.waits and any(one.waits)
-        else ""
-    )
+    waits = ""
+    if one.waits and any(one.waits):
+        waits = f" (waits {', '.join(f'{wait:g} s' for wait in one.waits)})"
     if not one.retries:
         return "never"
     return f"{one.retries} times{waits}"
@@ -150,11 +148,9 @@ def interval_length(job: Job) -> Iterator[Finding]:
                 f"give {one.retries} intervals",
             )
         elif count > 1 and count != one.retries:
-            how = (
-                "the first is repeated until the end"
-                if count < one.retries
-                else "the first are never used"
-            )
+            how = "the first are never used"
+            if count < one.retries:
+                how = "the first is repeated until the end"
             message = f"{count} intervals for {one.retries} retries: {how}, RQ waits {written} s"
             yield tell(
                 job,

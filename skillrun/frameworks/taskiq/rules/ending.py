@@ -302,11 +302,16 @@ def idle_timeout(job: Job) -> Iterator[Finding]:
     while it runs.
     """
     broker = read_task(job.project, job.handler).broker
-    idle, place = idle_s(job.project, broker) if broker is not None else (None, None)
+    if broker is not None:
+        idle, place = idle_s(job.project, broker)
+    else:
+        idle, place = (None, None)
     limit = job.policy.time_limit_s
     if not isinstance(idle, int | float) or idle >= (limit or _SHORT_S):
         return
-    than = f"the task's timeout is {seconds(limit)}" if limit else "the task has no timeout"
+    than = "the task has no timeout"
+    if limit:
+        than = f"the task's timeout is {seconds(limit)}"
     message = (
         f"idle_timeout is {seconds(idle)}, and {than}: another worker claims the message while this"
         " one runs it"

@@ -66,11 +66,10 @@ def no_retry_middleware(job: Job) -> Iterator[Finding]:
     is_wanted = named is not None or _wanted(job) > 1
     if is_wanted and not broker.retrying:
         place = place_of(named[1], named[0]) if named is not None else broker.place
-        said = (
-            "this label is read by nobody"
-            if named is not None
-            else f"the spec asks for {_wanted(job)} attempts"
-        )
+        if named is not None:
+            said = "this label is read by nobody"
+        else:
+            said = f"the spec asks for {_wanted(job)} attempts"
         message = (
             f"no middleware of the broker retries, and {said}: a task that fails is acknowledged"
             " and done with"
@@ -100,7 +99,10 @@ def retry_not_asked(job: Job) -> Iterator[Finding]:
         return
     count = task.labels.get("max_retries")
     if count is not None or (_wanted(job) > 1 and "retry_on_error" not in task.labels):
-        place = place_of(count[1], count[0]) if count is not None else at(job, task.registered)
+        if count is not None:
+            place = place_of(count[1], count[0])
+        else:
+            place = at(job, task.registered)
         message = (
             "the task does not ask for retries (retry_on_error), and the middleware retries by"
             " request alone"
@@ -262,11 +264,9 @@ def product_of_delays(job: Job) -> Iterator[Finding]:
     ):
         return
     part = found[1]
-    said = (
-        "5, 10, 15 s"
-        if has_source(part)
-        else "5, 10, 30, 60 s: each wait is made of the one before"
-    )
+    said = "5, 10, 30, 60 s: each wait is made of the one before"
+    if has_source(part):
+        said = "5, 10, 15 s"
     message = (
         f"use_delay_exponent multiplies the wait by the number of the retry ({said}), it does not"
         " double it"
@@ -347,7 +347,9 @@ def reject(job: Job) -> Iterator[Finding]:
     """
     for call in calls_of(job):
         if call.node.func and _of_context(job, call, "reject"):
-            retried = " and is retried like any other" if job.policy.max_attempts != 1 else ""
+            retried = ""
+            if job.policy.max_attempts != 1:
+                retried = " and is retried like any other"
             message = (
                 f"reject() raises TaskRejectedError, which taskiq acknowledges{retried}: no broker"
                 " keeps the message"
@@ -371,21 +373,18 @@ def requeue(job: Job) -> Iterator[Finding]:
 
 def _of_context(job: Job, call: Call, word: str) -> bool:
     """A method of the parameter that is taskiq's context."""
-    owner = (
-        call.node.func.value
-        if isinstance(call.node.func, ast.Attribute) and call.node.func.attr == word
-        else None
-    )
+    owner = None
+    if isinstance(call.node.func, ast.Attribute) and call.node.func.attr == word:
+        owner = call.node.func.value
     function = call.module.function_of(call.node)
     if not isinstance(owner, ast.Name) or function is None:
         return False
     every = [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]
     given = next((one.annotation for one in every if one.arg == owner.id), None)
-    words = (
-        [node for node in ast.walk(given) if isinstance(node, ast.Name | ast.Attribute)]
-        if given is not None
-        else []
-    )
+    if given is not None:
+        words = [node for node in ast.walk(given) if isinstance(node, ast.Name | ast.Attribute)]
+    else:
+        words = []
     return any(job.project.origin(call.module.resolve(one) or "") in _CONTEXT for one in words)
 
 

@@ -32,11 +32,10 @@ def _adapter(
     passing = {symbol.name for symbol in facts.transient if symbol.module == module}
     path = next(s.path for s in (*(effect.call for effect in own), *errors.values()))
     signatures = {effect.name: stub_parameters(facts, effect) for effect in own}
-    needed = (
-        ["from typing import Any"]
-        if any("Any" in p for ps in signatures.values() for p in ps)
-        else []
-    )
+    if any("Any" in p for ps in signatures.values() for p in ps):
+        needed = ["from typing import Any"]
+    else:
+        needed = []
     about = f"Adapters of {facts.job}." if own else f"Errors of {facts.job}."
     text = render(
         "adapter.py.jinja",

@@ -98,7 +98,9 @@ def completed(text: str, name: str, parts: Mapping[str, Any]) -> str:
     if name.endswith(".json"):
         return _completed_json(text, parts)
     dumped = "".join(block(part, value) for part, value in parts.items())
-    end = "" if text.endswith("\n") or not text else "\n"
+    end = "\n"
+    if text.endswith("\n") or not text:
+        end = ""
     return f"{text}{end}{dumped}"
 
 

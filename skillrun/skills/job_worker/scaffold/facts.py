@@ -100,7 +100,10 @@ def _declared_errors(
 ) -> tuple[Symbol, ...]:
     if spec.failures is None:
         return ()
-    errors = spec.failures.transient if kind == "transient" else spec.failures.permanent
+    if kind == "transient":
+        errors = spec.failures.transient
+    else:
+        errors = spec.failures.permanent
     return tuple(names.error(error) for error in errors)
 
 
@@ -206,7 +209,9 @@ def app_symbol(names: Names, use: FrameworkUse, handler_path: str = "") -> Symbo
     imported = _imported_apps(project, use, handler_path)
     for task_module in use.task_modules if not imported else ():
         imported.update(_imported_apps(project, use, task_module))
-    chosen = max(imported, key=lambda one: imported[one]) if imported else use.app
+    chosen = use.app
+    if imported:
+        chosen = max(imported, key=lambda one: imported[one])
     path, _, name = (chosen or "").partition(":")
     module = project.module(path) if path else None
     if module is None or not name.isidentifier():
@@ -221,11 +226,10 @@ def _imported_apps(project: Project, use: FrameworkUse, path: str) -> Counter[st
         f"{project.import_name(home)}.{name}": f"{home}:{name}"
         for home, _, name in map(_parted, use.apps)
     }
-    found = (
-        [node for node in ast.walk(module.tree) if isinstance(node, ast.ImportFrom)]
-        if module
-        else []
-    )
+    if module:
+        found = [node for node in ast.walk(module.tree) if isinstance(node, ast.ImportFrom)]
+    else:
+        found = []
     dotted = [
         f"{module.absolute(n.module, n.level)}.{alias.name}"
         for n in found

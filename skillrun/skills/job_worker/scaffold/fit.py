@@ -159,7 +159,9 @@ def _decoded(data: bytes, path: str) -> str:
 def _with_line(text: str, line: str) -> str:
     if line in text.splitlines():
         return text
-    end = "" if text.endswith("\n") or not text else "\n"
+    end = "\n"
+    if text.endswith("\n") or not text:
+        end = ""
     return f"{text}{end}{line}\n"
 
 

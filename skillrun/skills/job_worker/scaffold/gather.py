@@ -114,12 +114,12 @@ def _awaited(case: JobCase, facts: Facts) -> Iterator[EffectCall]:
     is.
     """
     for effect in facts.effects:
-        adapter = (
-            case.project.find(f"{effect.call.module}:{effect.call.name}")
-            if effect.call.exists
-            else None
-        )
-        found = isinstance(adapter.node, ast.AsyncFunctionDef) if adapter is not None else False
+        adapter = None
+        if effect.call.exists:
+            adapter = case.project.find(f"{effect.call.module}:{effect.call.name}")
+        found = False
+        if adapter is not None:
+            found = isinstance(adapter.node, ast.AsyncFunctionDef)
         yield replace(effect, awaited=found if effect.call.exists else facts.awaits)
 
 
@@ -292,11 +292,10 @@ def _table_names(spec: JobSpec) -> Iterator[str]:
     """Names of tables stand in SQL as they are."""
     dedupe = spec.idempotency.dedupe if spec.idempotency else None
     dead = spec.dead_letter
-    said = (
-        [("idempotency.dedupe.store", dedupe.store)]
-        if dedupe and (dedupe.store or "").startswith("table ")
-        else []
-    )
+    if dedupe and (dedupe.store or "").startswith("table "):
+        said = [("idempotency.dedupe.store", dedupe.store)]
+    else:
+        said = []
     said += (
         [("dead_letter.where", dead.where)] if dead and dead.kind == "table" and dead.where else []
     )
@@ -309,11 +308,9 @@ def _table_names(spec: JobSpec) -> Iterator[str]:
 def _adapters(case: JobCase, spec: JobSpec, facts: Facts) -> Iterator[Finding]:
     """An adapter that wants what nobody has cannot be called."""
     for number, effect in enumerate(facts.effects):
-        adapter = (
-            case.project.find(f"{effect.call.module}:{effect.call.name}")
-            if effect.call.exists
-            else None
-        )
+        adapter = None
+        if effect.call.exists:
+            adapter = case.project.find(f"{effect.call.module}:{effect.call.name}")
         if adapter is not None and effect.key_arg and not takes(adapter, effect.key_arg):
             message = (
                 f"{effect.call.module}:{effect.call.name} takes no {effect.key_arg}, so no key"

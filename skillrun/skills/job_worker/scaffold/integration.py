@@ -30,11 +30,10 @@ def integration_path(facts: Facts) -> str | None:
     home, pattern = facts.conventions.integration, facts.conventions.test_pattern
     if home is None:
         return None
-    name = (
-        f"{facts.name}_worker"
-        if "integration" in home.folder.rpartition("/")[2]
-        else f"{facts.name}_integration"
-    )
+    if "integration" in home.folder.rpartition("/")[2]:
+        name = f"{facts.name}_worker"
+    else:
+        name = f"{facts.name}_integration"
     return (
         f"{home.folder}/{(pattern if '{}' in pattern else 'test_{}.py').format(name)}".removeprefix(
             "/"

@@ -22,7 +22,9 @@ SEEN, UNSEEN = "| yes |", "| not yet |"
 def find(case: JobCase) -> str | None:
     """The job's state machine, where there is one beside its handler."""
     spec, handler = case.spec, case.handler
-    path = _path(handler.path, spec.job) if spec is not None and handler is not None else None
+    path = None
+    if spec is not None and handler is not None:
+        path = _path(handler.path, spec.job)
     if path is not None and case.tree.read(path) is not None:
         return path
     return None
@@ -120,11 +122,10 @@ def _deaths(facts: Facts) -> list[tuple[str, str, str, str, str]]:
 def _rows(facts: Facts) -> list[dict[str, Any]]:
     """The transitions in the order in which a job meets them."""
     store, keys = facts.store, " and ".join(facts.key)
-    done = (
-        "the effects have taken place"
-        if store.kind == "receiver"
-        else f"a row in {store.name} says so"
-    )
+    if store.kind == "receiver":
+        done = "the effects have taken place"
+    else:
+        done = f"a row in {store.name} says so"
     kept = {
         "table": f"a row in {facts.dead_letter_where}",
         "queue": f"a message in {facts.dead_letter_where}",

@@ -189,10 +189,12 @@ class Writer:
         bind them.
         """
         conventions = self._facts.conventions
-        made = (
-            f"{conventions.logger} = {conventions.logger_value}" if conventions.logger_value else ""
-        )
-        counter = metrics.definition(self._facts) if module in (None, self._facts.module) else ""
+        made = ""
+        if conventions.logger_value:
+            made = f"{conventions.logger} = {conventions.logger_value}"
+        counter = ""
+        if module in (None, self._facts.module):
+            counter = metrics.definition(self._facts)
         return "\n\n".join(part for part in (made, counter) if part)
 
 
@@ -259,7 +261,10 @@ def parameter(field: Field) -> str:
     """A field as a parameter of a function."""
     if field.required:
         return f"{field.name}: {field.annotation}"
-    optional = field.annotation if field.annotation == "Any" else f"{field.annotation} | None"
+    if field.annotation == "Any":
+        optional = field.annotation
+    else:
+        optional = f"{field.annotation} | None"
     return f"{field.name}: {optional} = None"
 
 
@@ -274,7 +279,10 @@ def passed(effect: EffectCall, facts: Facts, handle: str = "") -> list[str]:
     """The arguments of a handler's call to an adapter: the open transaction, the fields, and the
     key.
     """
-    first = [handle] if effect.handle_arg and handle else []
+    if effect.handle_arg and handle:
+        first = [handle]
+    else:
+        first = []
     given = [f"{name}={name}" for name in effect.arguments]
     return [*first, *given, *([f"{effect.key_arg}={key_source(facts)}"] if effect.key_arg else [])]
 

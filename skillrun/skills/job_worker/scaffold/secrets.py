@@ -67,7 +67,9 @@ def _read_at_import(module: Module) -> Iterator[tuple[ast.Call | ast.Subscript, 
             or module.function_of(statement) is not None
         ):
             continue
-        bound = ast.unparse(statement.targets[0]) if isinstance(statement, ast.Assign) else ""
+        bound = ""
+        if isinstance(statement, ast.Assign):
+            bound = ast.unparse(statement.targets[0])
         for node in ast.walk(statement):
             if isinstance(node, ast.Call | ast.Subscript):
                 yield node, bound

@@ -81,5 +81,7 @@ def dead(facts: Facts) -> str:
 
 def ending(facts: Facts) -> str:
     """The first line of what is done with a job that is given up."""
-    kept = "the job is kept for a person" if facts.dead_letter != "none" else "the log says so"
+    kept = "the log says so"
+    if facts.dead_letter != "none":
+        kept = "the job is kept for a person"
     return f"No attempt is left, or none would help: {kept}."

@@ -44,9 +44,9 @@ def keys_made_inside(case: JobCase, spec: JobSpec) -> Iterator[tuple[str, Volati
     delivery.
     """
     for effect in spec.effects or ():
-        adapter = (
-            case.project.find(effect.call) if effect.call and effect.guarantee == "keyed" else None
-        )
+        adapter = None
+        if effect.call and effect.guarantee == "keyed":
+            adapter = case.project.find(effect.call)
         for name, value in (
             _sent_keys(adapter) if adapter is not None and not adapter.is_class else ()
         ):

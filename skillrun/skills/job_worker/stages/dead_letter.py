@@ -51,19 +51,11 @@ def examine(case: JobCase) -> StageResult:
         return _none(case, spec, dead_letter)
     findings = [*_written(case, spec, dead_letter), *case.rule_findings(ID)]
     place = case.policy.dead_letter if case.policy else None
-    evidence = (
-        (
-            Evidence(
-                "file",
-                place.path,
-                case.tree.sha256(place.path) or "",
-                case.tree.size(place.path),
-                place.line,
-            ),
-        )
-        if place
-        else ()
-    )
+    evidence: tuple[Evidence, ...] = ()
+    if place:
+        content = case.tree.sha256(place.path) or ""
+        size = case.tree.size(place.path)
+        evidence = (Evidence("file", place.path, content, size, place.line),)
     return StageResult(
         status=status_of(findings),
         grade=Grade.STATIC if place else Grade.DECLARED,
@@ -81,7 +73,10 @@ def examine(case: JobCase) -> StageResult:
 
 
 def _undefined(spec: JobSpec | None) -> StageResult:
-    place = {"path": spec.shown_path, "line": spec.line("dead_letter")} if spec else {}
+    if spec:
+        place = {"path": spec.shown_path, "line": spec.line("dead_letter")}
+    else:
+        place = {}
     hint = "dead_letter: {kind: table, where: dead_jobs}, or {kind: none, reason: ...}"
     finding = blocker(
         "dead-letter.undefined",

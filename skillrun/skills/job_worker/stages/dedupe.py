@@ -266,7 +266,10 @@ def _seconds_kept(case: JobCase, call: Call) -> float | None:
     if word == "setnx":
         return float("inf")
     literal = case.project.literal
-    written = call.argument(2, "timeout") if word == "add" else call.argument(2, "ex")
+    if word == "add":
+        written = call.argument(2, "timeout")
+    else:
+        written = call.argument(2, "ex")
     value = literal(written, call.module)
     if word == "set" and written is None:
         px = call.keywords.get("px")
@@ -299,11 +302,9 @@ def window_findings(case: JobCase, spec: JobSpec, idempotency: Idempotency) -> I
         return
     if bound is None:
         return
-    unread = (
-        ""
-        if policy is None or not _unread(policy.unknown)
-        else " (by the spec: the code's was not read)"
-    )
+    unread = " (by the spec: the code's was not read)"
+    if policy is None or not _unread(policy.unknown):
+        unread = ""
     for name, window, line in windows:
         if window < bound.total_s:
             message = f"{name} {duration(window)} is shorter than the retry horizon: {bound.words}"

@@ -142,7 +142,9 @@ def _sent(case: JobCase, call: Call) -> Undeclared | None:
     ):
         return Undeclared("publish", call, INTEGRATION)
     task = owner.removesuffix(".configure()")
-    target = case.project.definition(task) if method in _SENDING and call.resolved else None
+    target = None
+    if method in _SENDING and call.resolved:
+        target = case.project.definition(task)
     is_job = target is not None and not target.is_class and bool(target.decorators)
     if not is_job:
         return None

@@ -95,16 +95,17 @@ def _not_found(case: JobCase, spec: JobSpec, name: str) -> StageResult:
     """Says how far the import path leads, and which tasks there are."""
     module, _, function = name.partition(":")
     path = case.project.locate(module)
-    where = f"{path} has no {function}" if path else f"no module {module} in this repository"
+    if path:
+        where = f"{path} has no {function}"
+    else:
+        where = f"no module {module} in this repository"
     if path in case.project.broken:
         return _unreadable(case, path)
     use = case.use
     near = ", ".join(use.task_modules[:5]) if use else ""
-    hint = (
-        f"write it, or correct handler: in the spec; tasks live in {near}"
-        if near
-        else "write it, or correct handler:"
-    )
+    hint = "write it, or correct handler:"
+    if near:
+        hint = f"write it, or correct handler: in the spec; tasks live in {near}"
     finding = blocker(
         "handler.not-found",
         f"handler {name} does not exist: {where}",
@@ -216,7 +217,9 @@ def _how_to_wire(case: JobCase, trigger: str | None) -> str:
             "add the call that enqueues it; the proof can be given enqueue: {call: ...} in the spec"
         )
     use = case.use
-    scheduler = f" for {use.scheduler}" if use is not None and use.scheduler else ""
+    scheduler = ""
+    if use is not None and use.scheduler:
+        scheduler = f" for {use.scheduler}"
     return (
         f"add a schedule entry{scheduler}; rows that exist only in a database cannot be read: ship"
         " them as a fixture"
@@ -336,12 +339,14 @@ def _is_unwritten(last: ast.stmt) -> bool:
 def _undeclared_calls(case: JobCase, spec: JobSpec, handler: Definition) -> Iterator[Finding]:
     for found in undeclared(case, spec, handler):
         call = found.call
-        severity = Severity.ERROR if found.writes and found.kind != "sql" else Severity.WARNING
-        what = (
-            "SQL in the handler itself"
-            if found.kind == "sql"
-            else f"undeclared effect ({found.kind})"
-        )
+        if found.writes and found.kind != "sql":
+            severity = Severity.ERROR
+        else:
+            severity = Severity.WARNING
+        if found.kind == "sql":
+            what = "SQL in the handler itself"
+        else:
+            what = f"undeclared effect ({found.kind})"
         what = what if found.writes else f"{found.kind} read outside an adapter"
         hint = f"declare it under effects, behind an adapter of its own (skill {found.recommends})"
         yield Finding(
@@ -387,12 +392,13 @@ def _differs(call: Call, key_arg: str | None) -> bool:
     if key is None:
         return False
     loop = _loop_around(call)
-    varies = loop if loop is not None else getattr(call.module.function_of(call.node), "args", None)
-    names = (
-        {n.id if isinstance(n, ast.Name) else n.arg for n in _names_in(varies)}
-        if varies is not None
-        else set()
-    )
+    varies: ast.AST | None = loop
+    if varies is None:
+        varies = getattr(call.module.function_of(call.node), "args", None)
+    if varies is not None:
+        names = {n.id if isinstance(n, ast.Name) else n.arg for n in _names_in(varies)}
+    else:
+        names = set()
     return any(isinstance(n, ast.Name) and n.id in names for n in ast.walk(key))
 
 

@@ -57,13 +57,13 @@ def horizon(spec: JobSpec, policy: Policy | None) -> Horizon | None:
     if not bounds:
         return None
     attempts, backoff = max(a for a, _ in bounds), max(b for _, b in bounds)
-    delay = (
-        spec.failures.acceptable_delay if spec.failures and spec.failures.acceptable_delay else 0.0
-    )
+    delay = 0.0
+    if spec.failures and spec.failures.acceptable_delay:
+        delay = spec.failures.acceptable_delay
     late = policy is not None and policy.acks_late and policy.visibility_timeout_s
-    redelivery = (
-        (policy.visibility_timeout_s or 0.0) * attempts if late and policy is not None else 0.0
-    )
+    redelivery = 0.0
+    if late and policy is not None:
+        redelivery = (policy.visibility_timeout_s or 0.0) * attempts
     return Horizon(backoff, delay, redelivery, attempts, redelivery_known=policy is not None)
 
 

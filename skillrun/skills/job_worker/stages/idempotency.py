@@ -83,7 +83,10 @@ def _in_spec(finding: Finding) -> bool:
 
 
 def _undecided(spec: JobSpec | None) -> StageResult:
-    place = {"path": spec.shown_path, "line": spec.line("idempotency")} if spec else {}
+    if spec:
+        place = {"path": spec.shown_path, "line": spec.line("idempotency")}
+    else:
+        place = {}
     finding = blocker(
         "idempotency.undefined", "the idempotency strategy is not defined", hint=QUESTION, **place
     )
@@ -143,7 +146,9 @@ def _declared(spec: JobSpec, idempotency: Idempotency) -> Iterator[Finding]:
 def _key_fields(spec: JobSpec, idempotency: Idempotency) -> Iterator[Finding]:
     for number, field in enumerate(idempotency.key or ()):
         place = {"path": spec.shown_path, "line": spec.line("idempotency", "key", number)}
-        missing = _missing_part(spec.payload, field) if spec.payload is not None else None
+        missing = None
+        if spec.payload is not None:
+            missing = _missing_part(spec.payload, field)
         if missing:
             message = f"key field {field} is not in the payload"
             yield blocker(_NOT_IN_PAYLOAD, message, hint=missing, **place)

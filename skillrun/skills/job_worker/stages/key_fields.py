@@ -108,11 +108,10 @@ class _Origins:
 
     def _name(self, module: Module, value: ast.Name, depth: int) -> None:
         scope = module.function_of(value)
-        scopes = (
-            [scope, *(s for s in module.parents(scope) if isinstance(s, ast.FunctionDef))]
-            if scope
-            else []
-        )
+        if scope:
+            scopes = [scope, *(s for s in module.parents(scope) if isinstance(s, ast.FunctionDef))]
+        else:
+            scopes = []
         for around in scopes:
             bound = module.bindings(around).get(value.id, ())
             for binding in bound:
@@ -141,7 +140,9 @@ class _Origins:
         for node in ast.walk(scope):
             if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
                 call = node.value
-                receiver = call.func.value if isinstance(call.func, ast.Attribute) else None
+                receiver = None
+                if isinstance(call.func, ast.Attribute):
+                    receiver = call.func.value
                 given = [*call.args, *(keyword.value for keyword in call.keywords)]
                 if isinstance(receiver, ast.Name) and receiver.id == name:
                     for part in given:
@@ -175,9 +176,10 @@ def _is_imported(module: Module, receiver: ast.expr) -> bool:
     while isinstance(inner, ast.Attribute):
         inner = inner.value
     scope = module.function_of(receiver)
-    local = (
-        module.bindings(scope).get(inner.id, ()) if isinstance(inner, ast.Name) and scope else ()
-    )
+    if isinstance(inner, ast.Name) and scope:
+        local = module.bindings(scope).get(inner.id, ())
+    else:
+        local = ()
     here = all(binding.kind in ("import", "define") for binding in local)
     return isinstance(inner, ast.Name) and here and module.resolve(receiver) is not None
 

@@ -63,7 +63,9 @@ def _made_of(
     changing = list(volatile_parts(case.project, call.module, value, callers))
     for part in changing:
         yield _volatile(name, part)
-    missing = () if changing else missing_fields(case.project, spec, handler, call, value, callers)
+    missing: tuple[str, ...] = ()
+    if not changing:
+        missing = missing_fields(case.project, spec, handler, call, value, callers)
     if missing:
         message = (
             f"{name} does not depend on {', '.join(missing)}: two different jobs would have one key"

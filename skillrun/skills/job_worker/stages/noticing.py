@@ -260,7 +260,12 @@ def _retried(spec: JobSpec) -> Iterator[Break]:
     )
     words = "turns permanent errors into ones that are retried"
     settings = {"turn": ["permanent"], "name": words}
-    missing = "permanent" if not permanent else "transient" if not transient else None
+    if not permanent:
+        missing = "permanent"
+    elif not transient:
+        missing = "transient"
+    else:
+        missing = None
     yield Break("permanent-retried", words, settings, none.format(missing) if missing else None)
 
 

@@ -320,7 +320,10 @@ def _tells_failure(log: LogCall) -> bool:
         clause is not None and _left_before(log.call)
     ):
         return False
-    causes = {clause.name} if clause and clause.name else set()
+    if clause and clause.name:
+        causes = {clause.name}
+    else:
+        causes = set()
     causes |= set(_CAUSES) if log.event == "failed" else set()
     method = log.call.name.rpartition(".")[2]
     return method == "exception" or "exc_info" in log.text or bool(causes & _names(log.call.node))
@@ -340,7 +343,10 @@ def _left_before(call: Call) -> bool:
         ):
             return True
         if isinstance(above, ast.ExceptHandler):
-            before = above.body[: above.body.index(below)] if below in above.body else []
+            if below in above.body:
+                before = above.body[: above.body.index(below)]
+            else:
+                before = []
             return any(
                 isinstance(s, ast.If) and _counts_retries(s) and _leaves(s.body) for s in before
             )
@@ -353,13 +359,12 @@ def _counts_retries(node: ast.If) -> bool:
     counts down to 0.
     """
     test = node.test
-    left = (
-        test.operand
-        if isinstance(test, ast.UnaryOp)
-        else test.left
-        if isinstance(test, ast.Compare)
-        else test
-    )
+    if isinstance(test, ast.UnaryOp):
+        left = test.operand
+    elif isinstance(test, ast.Compare):
+        left = test.left
+    else:
+        left = test
     if not isinstance(left, ast.Attribute) or left.attr != "retries":
         return False
     up = isinstance(left.value, ast.Attribute)
@@ -396,11 +401,9 @@ def _unanswered(
         "failed": "log the exception (exc_info or its text), with the key fields",
         "retries": "log whether a retry follows, and which attempt it was, with the key fields",
     }
-    hook = (
-        f", or in {case.framework.TITLE}'s own hook (skillrun next shows how)"
-        if case.framework
-        else ""
-    )
+    hook = ""
+    if case.framework:
+        hook = f", or in {case.framework.TITLE}'s own hook (skillrun next shows how)"
     hints |= {
         question: f"{hints[question]}: in the except clause{hook}"
         for question in ("failed", "retries")
@@ -459,7 +462,10 @@ def _ends_quietly(case: JobCase, handler: Definition) -> bool:
     success.
     """
     spec = case.spec
-    permanent = spec.failures.permanent_names if spec and spec.failures else ()
+    if spec and spec.failures:
+        permanent = spec.failures.permanent_names
+    else:
+        permanent = ()
     names = [n if "." in n else f"builtins.{n}" for n in (dotted(name) for name in permanent)]
     clauses = [
         c
@@ -489,7 +495,10 @@ def _framework_retries(policy: Policy | None) -> bool:
 def _fields(
     case: JobCase, spec: JobSpec, handler: Definition, logs: tuple[LogCall, ...]
 ) -> Iterator[Finding]:
-    keys = spec.idempotency.key if spec.idempotency and spec.idempotency.key else ()
+    if spec.idempotency and spec.idempotency.key:
+        keys = spec.idempotency.key
+    else:
+        keys = ()
     texts = _carried(case, handler, logs)
     missing = [key for key in keys if logs and not any(_names_field(text, key) for text in texts)]
     carrier = _find_carrier(case, spec, handler, logs) if missing else None

@@ -123,9 +123,9 @@ def _at_least_at_handler(case: JobCase, finding: Finding) -> Finding:
     if finding.path is not None or case.handler is None:
         return finding
     use, framework = case.use, case.framework
-    place = (
-        framework.find_registration(case.project, use, case.handler) if use and framework else None
-    )
+    place = None
+    if use and framework:
+        place = framework.find_registration(case.project, use, case.handler)
     where = place or case.handler
     return replace(finding, path=where.path, line=where.line)
 
@@ -193,7 +193,10 @@ def _compare(spec: JobSpec, retry: Retry, policy: Policy) -> Iterator[Finding]:
     """Spec against code, field by field; what could not be read is not compared."""
     if retry.kind == "none":
         if policy.max_attempts != 1:
-            times = "again" if "max_attempts" in policy.unknown else _times(policy.max_attempts)
+            if "max_attempts" in policy.unknown:
+                times = "again"
+            else:
+                times = _times(policy.max_attempts)
             yield _differs(
                 policy, "max_attempts", f"the spec says no retry; the code tries {times}"
             )
@@ -391,9 +394,9 @@ def _summary(policy: Policy) -> str:
         return "no retry"
     if policy.max_attempts is None and "max_attempts" in policy.unknown:
         return "tries as often as its own code says"
-    cap = (
-        f", capped at {duration(policy.backoff.cap_s)}" if policy.backoff.cap_s is not None else ""
-    )
+    cap = ""
+    if policy.backoff.cap_s is not None:
+        cap = f", capped at {duration(policy.backoff.cap_s)}"
     return (
         f"tries {_times(policy.max_attempts)},"
         f" {_backoff(policy)}{cap}{', jitter' if policy.backoff.jitter else ''}"

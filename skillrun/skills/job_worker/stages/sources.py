@@ -143,11 +143,10 @@ class _Trace:
 
     def _name(self, module: Module, node: ast.Name, depth: int) -> Iterator[Volatile]:
         scope = module.function_of(node)
-        scopes = (
-            [scope, *(s for s in module.parents(scope) if isinstance(s, ast.FunctionDef))]
-            if scope
-            else []
-        )
+        if scope:
+            scopes = [scope, *(s for s in module.parents(scope) if isinstance(s, ast.FunctionDef))]
+        else:
+            scopes = []
         for around in [*scopes, module.tree]:
             bound = module.bindings(around).get(node.id, ())
             for binding in bound:

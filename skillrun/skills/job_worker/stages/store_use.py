@@ -239,7 +239,9 @@ class _Names:
             return isinstance(node.value, str) and node.value.rpartition(".")[2] in self.words
         if not isinstance(node, ast.Name | ast.Attribute):
             return False
-        origin = (module.resolve(node) or "") if isinstance(node, ast.Name) else ""
+        origin = ""
+        if isinstance(node, ast.Name):
+            origin = module.resolve(node) or ""
         written = node.id if isinstance(node, ast.Name) else node.attr
         return (
             written in self.words
@@ -251,7 +253,9 @@ class _Names:
 def _declared_names(case: JobCase, table: str) -> Iterator[str]:
     """The classes, and the variables, that a declaration of the table in Python stands for."""
     for declared in uniqueness.tables(case.project, table):
-        module = case.project.module(declared.path) if declared.path.endswith(".py") else None
+        module = None
+        if declared.path.endswith(".py"):
+            module = case.project.module(declared.path)
         for node in ast.walk(module.tree) if module else ():
             if getattr(node, "lineno", None) != declared.line:
                 continue

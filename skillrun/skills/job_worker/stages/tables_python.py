@@ -187,9 +187,9 @@ def _class_nullable(node: ast.ClassDef) -> Iterator[str]:
         if _is_true(call, "nullable") or _is_true(call, "null"):
             yield from (name.lower(), _stored(name, call))
     for statement in node.body:
-        annotated = (
-            ast.unparse(statement.annotation) if isinstance(statement, ast.AnnAssign) else ""
-        )
+        annotated = ""
+        if isinstance(statement, ast.AnnAssign):
+            annotated = ast.unparse(statement.annotation)
         optional = annotated.startswith("Mapped[") and (
             "| None" in annotated or "Optional[" in annotated
         )
@@ -369,7 +369,10 @@ def _partial(call: ast.Call) -> bool:
 
 def _groups(value: ast.expr) -> Iterator[Columns]:
     """`["a", "b"]`, or a collection of such lists."""
-    elements = value.elts if isinstance(value, ast.Tuple | ast.List | ast.Set) else []
+    if isinstance(value, ast.Tuple | ast.List | ast.Set):
+        elements = value.elts
+    else:
+        elements = []
     if elements and all(
         isinstance(element, ast.Tuple | ast.List | ast.Set) for element in elements
     ):

@@ -193,13 +193,12 @@ class _Reader:
 
     def _used(self, module: Module, current: ast.AST) -> Iterator[tuple[Module, ast.AST]]:
         for node in ast.walk(current):
-            word = (
-                node.arg
-                if isinstance(node, ast.arg)
-                else _called(node)
-                if isinstance(node, ast.Call)
-                else None
-            )
+            if isinstance(node, ast.arg):
+                word = node.arg
+            elif isinstance(node, ast.Call):
+                word = _called(node)
+            else:
+                word = None
             word = node.id if isinstance(node, ast.Name) else word
             if word in self.known:
                 yield self.known[word]
@@ -336,7 +335,10 @@ def _runs_itself(node: ast.AST, names: set[str]) -> bool:
     for call in (n for n in ast.walk(node) if isinstance(n, ast.Call)):
         func = call.func
         replaced = 2 if re.search("patch|setattr", ast.unparse(func)) else 0
-        called = func.value if isinstance(func, ast.Attribute) and func.attr in _RUNNING else func
+        if isinstance(func, ast.Attribute) and func.attr in _RUNNING:
+            called = func.value
+        else:
+            called = func
         passed = [*call.args[replaced:], *(keyword.value for keyword in call.keywords)]
         if any(
             isinstance(n, ast.Name | ast.Attribute) and set(words_in_node(n)) & names

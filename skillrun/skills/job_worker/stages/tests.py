@@ -138,16 +138,20 @@ def _covering(
 
 def _dead_letter_words(case: JobCase, spec: JobSpec) -> frozenset[str]:
     """The place of the dead letters, and the classes that stand for its table."""
-    place = spec.dead_letter.where if spec.dead_letter and spec.dead_letter.where else None
+    place = None
+    if spec.dead_letter and spec.dead_letter.where:
+        place = spec.dead_letter.where
     if place is None:
         return frozenset()
     name = place.split()[-1].rpartition(".")[2]
     found = {name}
     for table in tables(case.project, name):
-        module = case.project.module(table.path) if table.path.endswith(".py") else None
-        classes = (
-            (n for n in ast.walk(module.tree) if isinstance(n, ast.ClassDef)) if module else ()
-        )
+        module = None
+        if table.path.endswith(".py"):
+            module = case.project.module(table.path)
+        if module is None:
+            continue
+        classes = (n for n in ast.walk(module.tree) if isinstance(n, ast.ClassDef))
         found |= {node.name for node in classes if node.lineno == table.line}
     return frozenset(found)
 
@@ -236,11 +240,10 @@ def _uncovered(
     for kind, words in KINDS.items():
         if covered[kind] or (kind == "retryable" and never_retries):
             continue
-        place = (
-            {"path": found[0].path, "line": found[0].line}
-            if found
-            else {"path": handler.path, "line": handler.line}
-        )
+        if found:
+            place = {"path": found[0].path, "line": found[0].line}
+        else:
+            place = {"path": handler.path, "line": handler.line}
         hints = {
             "happy": "run the handler once and assert what it did",
             "retryable": (
@@ -360,7 +363,10 @@ _HINTS = {
 
 def _missed(noticing: Noticing) -> str:
     green = noticing.tests
-    which = f"{green[0]} and {len(green) - 1} more" if len(green) > 1 else "".join(green)
+    if len(green) > 1:
+        which = f"{green[0]} and {len(green) - 1} more"
+    else:
+        which = "".join(green)
     met = "" if noticing.struck else ", and none of them meets it"
     return f"no test notices a handler that {noticing.broken.words}{met}; still green: {which}"
 

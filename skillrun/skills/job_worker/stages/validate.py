@@ -175,7 +175,10 @@ def _unknown(case: JobCase, kind: str, *, required: bool) -> Finding:
         message += f", and the repository has tests ({tests[0]})"
         known = pytest_command(case.root, _named_python(case))
         hint += f'; it may be "{known}"' if known is not None else '; "none" is an answer, too'
-    make = blocker if required or tests else note
+    if required or tests:
+        make = blocker
+    else:
+        make = note
     return make("validate.unknown", message, hint=hint, path="REPO_PROFILE.json")
 
 

@@ -37,8 +37,14 @@ def bracketed(node: Container) -> Bracketed:
                 node.rbracket.whitespace_before,
             )
         case cst.Tuple():
-            opening = node.lpar[-1].whitespace_after if node.lpar else cst.SimpleWhitespace("")
-            closing = node.rpar[0].whitespace_before if node.rpar else cst.SimpleWhitespace("")
+            if node.lpar:
+                opening = node.lpar[-1].whitespace_after
+            else:
+                opening = cst.SimpleWhitespace("")
+            if node.rpar:
+                closing = node.rpar[0].whitespace_before
+            else:
+                closing = cst.SimpleWhitespace("")
             return Bracketed(opening, tuple(node.elements), closing)
     return Bracketed(
         node.lbrace.whitespace_after, tuple(node.elements), node.rbrace.whitespace_before
@@ -57,7 +63,10 @@ def rebuilt(node: Container, inner: Bracketed) -> Container:
             lpar=[*outer, last.with_changes(whitespace_after=inner.opening)],
             rpar=[first.with_changes(whitespace_before=inner.closing), *rest],
         )
-    left, right = ("lbracket", "rbracket") if isinstance(node, cst.List) else ("lbrace", "rbrace")
+    if isinstance(node, cst.List):
+        left, right = ("lbracket", "rbracket")
+    else:
+        left, right = ("lbrace", "rbrace")
     return node.with_changes(
         elements=inner.elements,
         **{

@@ -69,9 +69,10 @@ def attributes(module: cst.Module, target: str) -> list[Found]:
     first.
     """
     owner, _, name = target.rpartition(".")
-    made = (
-        [one for one in class_statements(module, owner) if is_assigned(one, name)] if owner else []
-    )
+    if owner:
+        made = [one for one in class_statements(module, owner) if is_assigned(one, name)]
+    else:
+        made = []
     return made[::-1]
 
 
@@ -80,11 +81,9 @@ def class_statements(module: cst.Module, name: str) -> Iterator[Found]:
     for index, statement in enumerate(module.body):
         if isinstance(statement, cst.ClassDef) and statement.name.value == name:
             body = statement.body
-            indent = (
-                (body.indent or module.default_indent)
-                if isinstance(body, cst.IndentedBlock)
-                else ""
-            )
+            indent = ""
+            if isinstance(body, cst.IndentedBlock):
+                indent = body.indent or module.default_indent
             for line in body.body:
                 for node in small_within(line):
                     yield Found(index, node, indent)
@@ -170,7 +169,9 @@ def calls_in(statements: Iterable[Found], name: str) -> list[tuple[int, cst.Call
     found = []
     for one in statements:
         value = getattr(one.node, "value", None)
-        called = get_full_name_for_node(value.func) or "" if isinstance(value, cst.Call) else ""
+        called = ""
+        if isinstance(value, cst.Call):
+            called = get_full_name_for_node(value.func) or ""
         if isinstance(value, cst.Call) and f".{called}".endswith(f".{name}"):
             found.append((one.index, value))
     return found

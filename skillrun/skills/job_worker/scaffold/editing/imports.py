@@ -196,10 +196,16 @@ def joined(
     new = alias_node(alias)
     names = [(get_full_name_for_node(name.name) or "") for name in node.names]
     opening = node.lpar.whitespace_after if node.lpar else cst.SimpleWhitespace("")
-    closing = node.rpar.whitespace_before if node.rpar else cst.SimpleWhitespace("")
+    if node.rpar:
+        closing = node.rpar.whitespace_before
+    else:
+        closing = cst.SimpleWhitespace("")
     there = Bracketed(opening, tuple(node.names), closing)
     longer = inserted(there, new, position(names, alias.name), manner.indent)
-    result = within(node, longer) if node.lpar else node.with_changes(names=longer.elements)
+    if node.lpar:
+        result = within(node, longer)
+    else:
+        result = node.with_changes(names=longer.elements)
     line = manner.code(statement.with_changes(leading_lines=(), body=[result]))
     if "\n" in line.rstrip() or len(line.rstrip()) <= manner.line_length or "\\" in line:
         return result
@@ -229,7 +235,12 @@ def position(names: Sequence[str], new: str) -> int:
 
 def typed(name: str) -> tuple[int, str, str]:
     """isort's order: CONSTANTS, Classes, functions."""
-    kind = 0 if name.isupper() and len(name) > 1 else 1 if name[:1].isupper() else 2
+    if name.isupper() and len(name) > 1:
+        kind = 0
+    elif name[:1].isupper():
+        kind = 1
+    else:
+        kind = 2
     return kind, name.lower(), name
 
 
@@ -328,7 +339,9 @@ def ahead(body: list[Statement], new: cst.SimpleStatementLine, index: int, apart
 
 def first(body: list[Statement], new: cst.SimpleStatementLine) -> None:
     """The first import of a module: below its docstring."""
-    index = 1 if body and is_docstring(body[0]) else 0
+    index = 0
+    if body and is_docstring(body[0]):
+        index = 1
     if index < len(body):
         definition = isinstance(body[index], cst.FunctionDef | cst.ClassDef)
         body[index] = spaced(body[index], 2 if definition else 1)

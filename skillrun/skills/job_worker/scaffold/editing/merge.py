@@ -226,11 +226,9 @@ def missing_imports(
                 lacking = lacking_names(
                     one, found, known, path, follow, for_types=only_for_types(statement)
                 )
-                whole = (
-                    line
-                    if isinstance(line, cst.SimpleStatementLine) and len(line.body) == 1
-                    else None
-                )
+                whole = None
+                if isinstance(line, cst.SimpleStatementLine) and len(line.body) == 1:
+                    whole = line
                 if lacking:
                     result[only_for_types(statement)].append(Missing(one, lacking, whole))
     return result

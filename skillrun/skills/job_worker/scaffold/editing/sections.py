@@ -33,7 +33,8 @@ def has_heading(text: str, heading: str) -> bool:
     for line in lines_of(text.removeprefix(BOM)):
         bare = line.strip()
         if fence:
-            fence = "" if bare.startswith(fence) and not bare.strip(fence[0]) else fence
+            if bare.startswith(fence) and not bare.strip(fence[0]):
+                fence = ""
         elif bare.startswith(FENCES):
             fence = bare[:3]
         elif plain(bare) == plain(heading):

@@ -71,7 +71,9 @@ def closed(there: Bracketed) -> Bracketed:
     the bracket.
     """
     *rest, last = there.elements
-    space = last.comma.whitespace_after if isinstance(last.comma, cst.Comma) else None
+    space = None
+    if isinstance(last.comma, cst.Comma):
+        space = last.comma.whitespace_after
     if not isinstance(space, cst.ParenthesizedWhitespace):
         return there
     comma = last.comma.with_changes(whitespace_after=cst.SimpleWhitespace(""))

@@ -58,7 +58,10 @@ def wrapped(line: str, width: int, unit: str = "    ", *, inside: bool = False) 
     if len(line) <= width or not tokens or any(token.type == tokenize.COMMENT for token in tokens):
         return [line]
     elements = _elements(text, tokens) if inside else []
-    clauses = _clauses(text, tokens) if inside and len(elements) < 2 else []
+    if inside and len(elements) < 2:
+        clauses = _clauses(text, tokens)
+    else:
+        clauses = []
     if len(clauses) > 1:
         return [
             made for one in clauses for made in wrapped(f"{indent}{one}", width, unit, inside=True)

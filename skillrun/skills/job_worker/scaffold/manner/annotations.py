@@ -59,7 +59,9 @@ class _Bare(cst.CSTTransformer):
             return updated_node
         self._drop(original_node.annotation)
         none = cst.SimpleWhitespace("")
-        equal = cst.AssignEqual(none, none) if updated_node.default else cst.MaybeSentinel.DEFAULT
+        equal: cst.AssignEqual | cst.MaybeSentinel = cst.MaybeSentinel.DEFAULT
+        if updated_node.default:
+            equal = cst.AssignEqual(none, none)
         return updated_node.with_changes(annotation=None, equal=equal)
 
     def leave_AnnAssign(

@@ -92,7 +92,10 @@ def find_formatters(
 def _sorts(settings: Settings, named: Named) -> bool:
     """ruff's rules take in those of isort."""
     table = settings.of("ruff")
-    lint = option(table, "lint") if isinstance(option(table, "lint"), Mapping) else {}
+    if isinstance(option(table, "lint"), Mapping):
+        lint = option(table, "lint")
+    else:
+        lint = {}
     chosen = [option(one, key) for one in (lint, table) for key in ("select", "extend-select")]
     codes = [
         *named.rules,
@@ -110,7 +113,10 @@ def _hooks(tree: Tree, settings: Settings, handler_path: str) -> Iterator[Named]
             config = _yaml(read_text(tree, within(folder, name)))
             for hook in _applying(config, handler_path[len(folder) :].lstrip("/")):
                 given = hook.get("args")
-                words = [str(word) for word in given] if isinstance(given, list) else []
+                if isinstance(given, list):
+                    words = [str(word) for word in given]
+                else:
+                    words = []
                 yield from _of_hook(hook, words)
 
 

@@ -80,7 +80,10 @@ def _loggers(project: Project, file: Neighbour, uses: Mapping[str, int]) -> Iter
             yield Logger(name, line, "")
     for node in file.module.body if file.module else ():
         if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.Call):
-            target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+            if isinstance(node, ast.Assign):
+                target = node.targets[0]
+            else:
+                target = node.target
             line = imports.get(_root(node.value), "")
             if isinstance(target, ast.Name) and line and _makes_logger(target.id, node.value):
                 yield Logger(target.id, line, ast.unparse(node.value).replace("'", '"'))

@@ -104,7 +104,10 @@ def find_tests(tree: Tree, folder: str) -> tuple[Neighbour, ...]:
 
 def _counts(path: str, folder: str) -> bool:
     """No test, no example and no migration, unless the handler itself lies there."""
-    inner = path[len(folder) + 1 :] if folder and path.startswith(f"{folder}/") else path
+    if folder and path.startswith(f"{folder}/"):
+        inner = path[len(folder) + 1 :]
+    else:
+        inner = path
     return not is_aside(inner) and not _NOT_WRITTEN.search(inner)
 
 

@@ -152,7 +152,10 @@ def _over_blank(lines: list[str], number: int, kept: list[str]) -> int:
     """The next line to keep: those blank lines are left out that stand before it already; all at
     the beginning.
     """
-    before = len(kept) - len("".join(kept).rstrip("\n").splitlines()) if kept else len(lines)
+    if kept:
+        before = len(kept) - len("".join(kept).rstrip("\n").splitlines())
+    else:
+        before = len(lines)
     while before and number < len(lines) and not lines[number].strip():
         number, before = number + 1, before - 1
     return number

@@ -61,7 +61,9 @@ class _RelativeImports(cst.CSTTransformer):
         level = len(self._package) - shared + 1
         if not shared or level > _HIGHEST:
             return updated_node
-        rest = cst.parse_expression(".".join(names[shared:])) if names[shared:] else None
+        rest = None
+        if names[shared:]:
+            rest = cst.parse_expression(".".join(names[shared:]))
         return updated_node.with_changes(relative=[cst.Dot()] * level, module=rest)
 
 
@@ -129,8 +131,12 @@ class _Indentation(cst.CSTTransformer):
         self._note_docstring(node.body)
 
     def _note_docstring(self, body: cst.BaseSuite) -> None:
-        first = body.body[0] if isinstance(body, cst.IndentedBlock) and body.body else None
-        statement = first.body[0] if isinstance(first, cst.SimpleStatementLine) else None
+        first = None
+        if isinstance(body, cst.IndentedBlock) and body.body:
+            first = body.body[0]
+        statement = None
+        if isinstance(first, cst.SimpleStatementLine):
+            statement = first.body[0]
         if isinstance(statement, cst.Expr) and isinstance(statement.value, cst.SimpleString):
             self._docstrings[statement.value] = len(self._blocks) + 1
 

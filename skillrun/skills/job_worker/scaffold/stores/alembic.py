@@ -65,11 +65,10 @@ def find_scripts(project: Project, near: str) -> Scripts | None:
         is not None
     )
     places = str(settings.get("version_locations") or "").split()
-    versions = (
-        f"{places[0].rstrip('/')}/"
-        if len(places) == 1 and "%" not in places[0]
-        else f"{folder}versions/"
-    )
+    if len(places) == 1 and "%" not in places[0]:
+        versions = f"{places[0].rstrip('/')}/"
+    else:
+        versions = f"{folder}versions/"
     return Scripts(
         versions, str(settings.get("file_template") or _TEMPLATE), _upgrade(settings, flask=flask)
     )
@@ -182,13 +181,12 @@ def _read(project: Project, module: Module) -> _Revision | None:
     if "revision" not in values or not isinstance(values["revision"][1], str):
         return None
     below = values["down_revision"][1] if "down_revision" in values else None
-    follows = (
-        tuple(below)
-        if isinstance(below, tuple | list)
-        else (below,)
-        if isinstance(below, str)
-        else ()
-    )
+    if isinstance(below, tuple | list):
+        follows = tuple(below)
+    elif isinstance(below, str):
+        follows = (below,)
+    else:
+        follows = ()
     node, revision = values["revision"]
     return _Revision(revision, follows, isinstance(node, ast.AnnAssign))
 

@@ -66,11 +66,9 @@ def existing(project: Project, table: str, columns: tuple[str, ...], setting: st
 def find_model(project: Project, table: str) -> Model | None:
     """The class that declares a table by its exact name."""
     for declared in tables(project, table):
-        module = (
-            project.module(declared.path)
-            if declared.exact and declared.path.endswith(".py")
-            else None
-        )
+        module = None
+        if declared.exact and declared.path.endswith(".py"):
+            module = project.module(declared.path)
         for node in ast.walk(module.tree) if module else ():
             if (
                 isinstance(node, ast.ClassDef)
@@ -90,7 +88,10 @@ def _check(found: Model, table: str, needed: tuple[str, ...], setting: str) -> N
         name for name, value in columns.items() if name not in needed and _must_be_given(value)
     ]
     if missing or others:
-        what = f"lacks {', '.join(missing)}" if missing else f"needs {', '.join(others)}"
+        if missing:
+            what = f"lacks {', '.join(missing)}"
+        else:
+            what = f"needs {', '.join(others)}"
         message = (
             f"{symbol.path}:{node.lineno}: {symbol.name} ({table}) {what}: a scaffold changes no"
             " table"

@@ -83,13 +83,12 @@ def _annotation(schema: dict[str, Any]) -> str | None:
     """By the type; without one, by the only type of the values that are allowed."""
     if isinstance(schema.get("type"), str):
         return _TYPES.get(schema["type"])
-    values = (
-        schema["enum"]
-        if isinstance(schema.get("enum"), list)
-        else [schema["const"]]
-        if "const" in schema
-        else []
-    )
+    if isinstance(schema.get("enum"), list):
+        values = schema["enum"]
+    elif "const" in schema:
+        values = [schema["const"]]
+    else:
+        values = []
     kinds = {type(value).__name__ for value in values}
     if len(kinds) == 1 and kinds <= set(_TYPES.values()):
         return next(iter(kinds))

@@ -69,7 +69,9 @@ def database_behind(
         )
     if is_url is None:
         is_url = "://" in default or (not default and _URL_NAME.search(variable.name) is not None)
-    scheme = default.partition(":")[0] if default.startswith("sqlite+") else "sqlite"
+    scheme = "sqlite"
+    if default.startswith("sqlite+"):
+        scheme = default.partition(":")[0]
     return Database({variable.name: f"{scheme}:///{_FILE}" if is_url else _FILE}, (), _FILE)
 
 

@@ -55,7 +55,10 @@ def _settings(project: Project, name: str) -> Iterator[tuple[Module, ast.expr]]:
     for module in (*named, *(one for one in others if not is_aside(one.path))):
         for node in module.tree.body:
             if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
-                target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+                if isinstance(node, ast.Assign):
+                    target = node.targets[0]
+                else:
+                    target = node.target
                 if ast.unparse(target) == name:
                     yield module, node.value
 
@@ -65,7 +68,10 @@ def find_app(project: Project, wanted: Wanted, where: str) -> App:
     package = wanted.package
     while package:
         path = project.locate(package)
-        folder = path.removesuffix("__init__.py") if path else f"{package.replace('.', '/')}/"
+        if path:
+            folder = path.removesuffix("__init__.py")
+        else:
+            folder = f"{package.replace('.', '/')}/"
         if any(f"{folder}{part}" in project.tree.files for part in _PARTS):
             _check_installed(project, package, where)
             return _app(project, package, folder)
@@ -185,7 +191,9 @@ def plan_row(project: Project, app: App, name: str, made: Migration | None) -> R
     names = [one for _, one in there]
     if any(one.endswith(f"_{name}") for one in names):
         return None
-    before = made.path.rpartition("/")[2].removesuffix(".py") if made else _leaf(app, there)
+    before = _leaf(app, there)
+    if made:
+        before = made.path.rpartition("/")[2].removesuffix(".py")
     path = f"{app.folder}migrations/{_numbered(name, [*names, *([before] if before else [])])}.py"
     return RowMigration(path, app.label, before, () if made else _packages(project, app, there))
 
@@ -355,11 +363,12 @@ def _dict_behind(module: Module, node: ast.expr | None) -> ast.expr | None:
 
 
 def _item(node: ast.expr | None, key: str) -> ast.expr | None:
-    pairs = zip(node.keys, node.values, strict=True) if isinstance(node, ast.Dict) else ()
-    return next(
-        (value for name, value in pairs if isinstance(name, ast.Constant) and name.value == key),
-        None,
-    )
+    if not isinstance(node, ast.Dict):
+        return None
+    for name, value in zip(node.keys, node.values, strict=True):
+        if isinstance(name, ast.Constant) and name.value == key:
+            return value
+    return None
 
 
 def manage(project: Project) -> str:

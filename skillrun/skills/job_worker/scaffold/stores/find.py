@@ -233,37 +233,35 @@ def _sqlalchemy(case: JobCase, spec: JobSpec, wanted: Wanted, end: str) -> Store
         return None
     _refuse_old(case)
     scripts = alembic.find_scripts(case.project, base.models.path or near if base else near)
-    migration = alembic.plan_migration(case.project, wanted, scripts) if scripts else None
-    flask = (
-        flask_use.find_app(case.project, _app_path(case))
-        if base is not None and base.style == "flask"
-        else None
-    )
-    scheme = (
-        "postgresql+asyncpg"
-        if opening and opening.awaited and _depends(case, "asyncpg")
-        else _scheme(case)
-    )
+    migration = None
+    if scripts:
+        migration = alembic.plan_migration(case.project, wanted, scripts)
+    flask = None
+    if base is not None and base.style == "flask":
+        flask = flask_use.find_app(case.project, _app_path(case))
+    scheme: str | None = "postgresql+asyncpg"
+    if not (opening and opening.awaited and _depends(case, "asyncpg")):
+        scheme = _scheme(case)
     orm = plan_orm(case.project, wanted, base, opening, migration, flask, scheme=scheme)
     database = database_of(case.project, base, opening, orm, postgresql=scheme is not None)
     database = with_driver(database, scheme) if scheme else database
-    setup = (
-        scripts.upgrade
-        if scripts
-        else setup_command(case.project, base, opening, orm, wanted.module(end))
-    )
-    unmade = (
-        None
-        if setup
-        else "how the tables are made was not found: proof.setup needs a command for it"
-    )
-    lost = _NO_CONTEXT if base is not None and base.style == "flask" and flask is None else None
-    made = (
-        None
-        if opening
-        else "no session factory or engine was found: the store makes its own from DATABASE_URL"
-    )
-    untested = _NO_AIOSQLITE if orm.awaited and not _depends(case, "aiosqlite") else None
+    setup: str | None = None
+    if scripts:
+        setup = scripts.upgrade
+    else:
+        setup = setup_command(case.project, base, opening, orm, wanted.module(end))
+    unmade = None
+    if not setup:
+        unmade = "how the tables are made was not found: proof.setup needs a command for it"
+    lost = None
+    if base is not None and base.style == "flask" and flask is None:
+        lost = _NO_CONTEXT
+    made = None
+    if not opening:
+        made = "no session factory or engine was found: the store makes its own from DATABASE_URL"
+    untested = None
+    if orm.awaited and not _depends(case, "aiosqlite"):
+        untested = _NO_AIOSQLITE
     notes = _notes(made, lost, unmade, untested, database.note)
     return _store(
         wanted,
@@ -346,7 +344,10 @@ def _redis(case: JobCase, spec: JobSpec, wanted: Wanted) -> Store:
     client = redis_use.find_client(case.project, f"{wanted.folder}{wanted.handler}.py")
     letters = _letters(case, spec, wanted, "dead_letters")
     database = redis_use.database_of(case.project, client)
-    lease = None if wanted.claims or _waits_in_place(case) else redis_use.lease_s(spec, case.policy)
+    if wanted.claims or _waits_in_place(case):
+        lease = None
+    else:
+        lease = redis_use.lease_s(spec, case.policy)
     keys = Keys(
         columns=wanted.columns,
         prefix=wanted.prefix,
@@ -358,9 +359,9 @@ def _redis(case: JobCase, spec: JobSpec, wanted: Wanted) -> Store:
         bury=Symbol(letters.module, "bury", exists=False, path=letters.path) if letters else None,
         fake=_depends(case, "fakeredis"),
     )
-    made = (
-        None if client else "no client of Redis was found: the store makes its own from REDIS_URL"
-    )
+    made = None
+    if not client:
+        made = "no client of Redis was found: the store makes its own from REDIS_URL"
     notes = _notes(made, database.note, *(letters.facts["notes"] if letters else ()))
     facts = {
         "keys": keys,

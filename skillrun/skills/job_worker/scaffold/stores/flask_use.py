@@ -87,7 +87,9 @@ def _makes_app(project: Project, module: Module, call: ast.Call, hops: int = _HO
     if _is_flask(project, module, call):
         return True
     found = project.lookup(module.resolve(call.func) or "") if hops else None
-    node = found.definition.node if found and found.definition else None
+    node = None
+    if found and found.definition:
+        node = found.definition.node
     home = found.module if found else None
     return (
         isinstance(node, ast.FunctionDef)
@@ -99,7 +101,9 @@ def _makes_app(project: Project, module: Module, call: ast.Call, hops: int = _HO
 def _is_flask(project: Project, module: Module, call: ast.Call) -> bool:
     name = module.resolve(call.func) or ""
     found = project.lookup(name)
-    node = found.definition.node if found and found.definition else None
+    node = None
+    if found and found.definition:
+        node = found.definition.node
     if isinstance(node, ast.ClassDef) and found is not None and found.module is not None:
         return any(
             project.origin(found.module.resolve(base) or "") in _FLASK for base in node.bases

@@ -19,11 +19,9 @@ def proof_part(store: Store, case: JobCase) -> dict[str, Any]:
     variable reaches.
     """
     spec = case.spec
-    dead = (
-        spec.dead_letter.where
-        if spec and spec.dead_letter and spec.dead_letter.kind == "table"
-        else None
-    )
+    dead = None
+    if spec and spec.dead_letter and spec.dead_letter.kind == "table":
+        dead = spec.dead_letter.where
     beside: list[Store | None] = [store.facts.get("letters"), store.facts.get("rows")]
     both = [store, *(one for one in beside if one is not None)]
     databases: list[Database] = [one.facts["database"] for one in both if "database" in one.facts]
@@ -35,7 +33,10 @@ def proof_part(store: Store, case: JobCase) -> dict[str, Any]:
     }
     if part["database"] is not None or (spec and spec.proof and spec.proof.database is not None):
         part["state"] = _state(store)
-        part["dead_letters"] = f"select count(*) from {_bare(dead)}" if dead else None
+        if dead:
+            part["dead_letters"] = f"select count(*) from {_bare(dead)}"
+        else:
+            part["dead_letters"] = None
     return {name: value for name, value in part.items() if value}
 
 

@@ -53,7 +53,9 @@ def _clients(project: Project, near: str) -> Iterator[Client]:
         module = None if is_aside(path) else project.module(path)
         for node in module.tree.body if module else ():
             name, value = _named(node)
-            made = next((call for call in value if _makes(module, call)), None) if module else None
+            made = None
+            if module:
+                made = next((call for call in value if _makes(module, call)), None)
             if made is not None and module is not None:
                 called = f"{name}()" if isinstance(node, ast.FunctionDef) else name
                 symbol = Symbol(module.name, name, path=path)
@@ -94,13 +96,13 @@ def database_of(project: Project, client: Client | None) -> Database:
     """The server that a proof starts, and the variable that leads to it."""
     if client is None:
         return Database({"REDIS_URL": "{redis}"}, ("redis",))
-    found = variable_of(project, client.made[0], client.made[1]) if client.made else None
+    found = None
+    if client.made:
+        found = variable_of(project, client.made[0], client.made[1])
     if found is None:
-        where = (
-            f"{client.symbol.path}:{client.made[1].lineno}"
-            if client.made
-            else "CACHES in the settings"
-        )
+        where = "CACHES in the settings"
+        if client.made:
+            where = f"{client.symbol.path}:{client.made[1].lineno}"
         note = (
             f"{where}: the address of Redis is fixed: a proof needs it read from a variable, as"
             " a URL"

@@ -104,8 +104,12 @@ def _models(facts: Facts, render: Render, orm: Orm, here: list[Symbol]) -> str:
     if orm.style == "sqlmodel":
         return _sqlmodels(facts, render, orm, here)
     module, base = here[0].module, _base(facts, orm)
-    done = orm.model.name if orm.model in here and orm.model else ""
-    dead = orm.dead.name if orm.dead in here and orm.dead else ""
+    done = ""
+    if orm.model in here and orm.model:
+        done = orm.model.name
+    dead = ""
+    if orm.dead in here and orm.dead:
+        dead = orm.dead.name
     needed = _model_imports(orm, done=bool(done), dead=bool(dead))
     if not orm.own_base and base.module != module:
         needed.append(f"from {base.module} import {base.name}")
@@ -192,11 +196,10 @@ class Written:
 
 
 def _written(column: Column, orm: Orm) -> Written:
-    prefix = (
-        f"{column.name}: Mapped[{column.annotation}] = "
-        if orm.style == "mapped"
-        else f"{column.name} = "
-    )
+    if orm.style == "mapped":
+        prefix = f"{column.name}: Mapped[{column.annotation}] = "
+    else:
+        prefix = f"{column.name} = "
     kind = _type_of(column, "db." if orm.style == "flask" else "")
     counted = column.annotation == "int" and len(orm.columns) == 1
     return Written(
@@ -214,7 +217,10 @@ def _type_of(column: Column, before: str) -> str:
 def _model_imports(orm: Orm, *, done: bool, dead: bool) -> list[Symbol | str]:
     if orm.style == "flask":
         return []
-    used = {_TYPES[column.annotation] for column in orm.columns} if done else set()
+    if done:
+        used = {_TYPES[column.annotation] for column in orm.columns}
+    else:
+        used = set()
     used |= {"String", "Text"} if dead else set()
     used |= {"DateTime", "func"} | ({"Column"} if orm.style == "column" else set())
     needed: list[Symbol | str] = [f"from sqlalchemy import {', '.join(sorted(used))}"]
@@ -291,11 +297,10 @@ def _store_imports(store: Store, orm: Orm, base: Symbol | None) -> list[Any]:
     done, buries = orm.model is not None, orm.dead is not None
     remote = done and not store.transactional and not store.claims
     opens = done or orm.flask is not None or orm.commits
-    needed = (
-        ["from contextlib import contextmanager", "from collections.abc import Iterator"]
-        if opens
-        else []
-    )
+    if opens:
+        needed = ["from contextlib import contextmanager", "from collections.abc import Iterator"]
+    else:
+        needed = []
     needed += (
         ["from contextlib import ExitStack", "from functools import cache"] if orm.flask else []
     )

@@ -105,7 +105,10 @@ def _declared(project: Project, module: Module, node: ast.stmt) -> tuple[str, st
 
 def _base(project: Project, symbol: Symbol, style: str, near: str) -> tuple[int, Base]:
     """(number of its models, the base): 2.x style counts where a model is written so."""
-    models = _sqlmodels(project, near) if style == "sqlmodel" else _models(project, symbol)
+    if style == "sqlmodel":
+        models = _sqlmodels(project, near)
+    else:
+        models = _models(project, symbol)
     places = [(module, node) for module, node in models if not is_aside(module.path)]
     if style == "column" and any("mapped_column" in module.text for module, _ in places):
         style = "mapped"
@@ -280,7 +283,9 @@ def _is_scope(module: Module, node: ast.FunctionDef | ast.AsyncFunctionDef) -> b
     """`@contextmanager def session_scope()` that yields a session and needs no argument; an
     asynchronous one too.
     """
-    wanted = "contextmanager" if isinstance(node, ast.FunctionDef) else "asynccontextmanager"
+    wanted = "asynccontextmanager"
+    if isinstance(node, ast.FunctionDef):
+        wanted = "contextmanager"
     managed = any(_last(module, one) == wanted for one in node.decorator_list)
     needs = len(node.args.args) > len(node.args.defaults) or None in node.args.kw_defaults
     return managed and not needs and "session" in ast.unparse(node).lower()
@@ -317,7 +322,10 @@ def _modules(project: Project, words: tuple[str, ...], near: str) -> Iterator[Mo
     """
     paths = {path for word in words for path in project.tree.search(word)}
     for path in within_reach(project, paths, near):
-        module = None if is_aside(path) or "/versions/" in path else project.module(path)
+        if is_aside(path) or "/versions/" in path:
+            module = None
+        else:
+            module = project.module(path)
         if module is not None and path.rpartition("/")[2] != "env.py":
             yield module
 

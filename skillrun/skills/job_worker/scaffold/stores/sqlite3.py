@@ -138,7 +138,10 @@ def _imports(store: Store) -> list[Symbol | str]:
 
 def opened_with(store: Store) -> list[Symbol | str]:
     """The imports of `opened`."""
-    closing = [] if store.facts["opening"].commits else ["from contextlib import closing"]
+    if store.facts["opening"].commits:
+        closing = []
+    else:
+        closing = ["from contextlib import closing"]
     return [*closing, *([store.connect] if store.connect is not None else [])]
 
 

@@ -63,11 +63,9 @@ def file_of(project: Project, module: Module, node: ast.expr | None, hops: int =
     value = project.literal(node, module)
     if not isinstance(value, str):
         last = _last_part(node)
-        found = (
-            project.lookup(module.resolve(node) or "")
-            if isinstance(node, ast.Name | ast.Attribute)
-            else None
-        )
+        found = None
+        if isinstance(node, ast.Name | ast.Attribute):
+            found = project.lookup(module.resolve(node) or "")
         if found is not None and found.module is not None and found.binding is not None and hops:
             return file_of(project, found.module, found.binding.value, hops - 1)
         if last is not None and hops:
@@ -96,7 +94,10 @@ def scheme_of(project: Project, module: Module, node: ast.expr | None, hops: int
     read.
     """
     value = project.literal(node, module) if node is not None else None
-    text = value.partition("://")[0] if isinstance(value, str) and "://" in value else _scheme(node)
+    if isinstance(value, str) and "://" in value:
+        text = value.partition("://")[0]
+    else:
+        text = _scheme(node)
     if not text and isinstance(node, ast.Name | ast.Attribute) and hops:
         found = project.lookup(module.resolve(node) or "")
         if found is not None and found.module is not None and found.binding is not None:
@@ -109,13 +110,12 @@ def _scheme(node: ast.expr | None, read: ast.AST | None = None) -> str:
     where it puts none.
     """
     for inner in ast.walk(node) if node is not None else ():
-        parts = (
-            inner.values
-            if isinstance(inner, ast.JoinedStr)
-            else [inner.left]
-            if isinstance(inner, ast.BinOp)
-            else []
-        )
+        if isinstance(inner, ast.JoinedStr):
+            parts = inner.values
+        elif isinstance(inner, ast.BinOp):
+            parts = [inner.left]
+        else:
+            parts = []
         if read is not None and not any(one is read for one in ast.walk(inner)):
             continue
         texts = [
@@ -213,12 +213,12 @@ def _setting(project: Project, field: str) -> Variable | None:
             ):
                 continue
             if statement.target.id == field:
-                default = (
-                    project.literal(statement.value, module)
-                    if statement.value is not None
-                    else None
-                )
-                known = default if isinstance(default, str) and is_known(default) else None
+                default = None
+                if statement.value is not None:
+                    default = project.literal(statement.value, module)
+                known = None
+                if isinstance(default, str) and is_known(default):
+                    known = default
                 return Variable(f"{_prefix(project, module, node)}{field}".upper(), known)
     return None
 
@@ -260,7 +260,8 @@ def _prefix(project: Project, module: Module, node: ast.ClassDef) -> str:
     """`env_prefix` of `model_config = SettingsConfigDict(...)`, or of the inner class Config."""
     for inner in ast.walk(node):
         named = inner.arg if isinstance(inner, ast.keyword) else None
-        named = ast.unparse(inner.targets[0]) if isinstance(inner, ast.Assign) else named
+        if isinstance(inner, ast.Assign):
+            named = ast.unparse(inner.targets[0])
         if named == "env_prefix" and isinstance(inner, ast.keyword | ast.Assign):
             value = project.literal(inner.value, module)
             if not isinstance(value, str):

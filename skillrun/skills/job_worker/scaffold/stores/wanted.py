@@ -56,11 +56,10 @@ def read_wanted(project: Project, spec: JobSpec) -> Wanted:
     kind = "redis" if kind in ("redis", "valkey") else kind
     if kind not in ("table", "redis", "receiver") or (kind == "table" and len(words) < 2):
         where = f"{spec.shown_path}:{spec.line('idempotency', 'dedupe')}: idempotency.dedupe.store"
-        said = (
-            f"{where}: {' '.join(words)!r} is nothing that a scaffold can write"
-            if words
-            else f"{where} is missing"
-        )
+        if words:
+            said = f"{where}: {' '.join(words)!r} is nothing that a scaffold can write"
+        else:
+            said = f"{where} is missing"
         raise Blocked(said, hint='write "table NAME", "redis PREFIX" or "receiver"')
     module, _, name = (spec.handler or "").partition(":")
     package = module.rpartition(".")[0]
