@@ -97,6 +97,9 @@ def patched_files(patch: str | None) -> tuple[str, ...]:
     that holds one.
     """
     lines = [line.strip() for line in (patch or "").splitlines()]
-    return tuple(
-        line.removeprefix(mark) for line in lines for mark in _PATCHED if line.startswith(mark)
-    )
+    files = []
+    for line in lines:
+        for mark in _PATCHED:
+            if line.startswith(mark):
+                files.append(line.removeprefix(mark))
+    return tuple(files)

@@ -238,11 +238,10 @@ def _environment(folder: Path) -> dict[str, str]:
     """The caller's environment; HOME, TMPDIR and state in the folder, this interpreter's programs
     first on PATH.
     """
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("GIT_", "SKILLRUN_", "SHOP_"))
-    }
+    kept = {}
+    for name, value in os.environ.items():
+        if not name.startswith(("GIT_", "SKILLRUN_", "SHOP_")):
+            kept[name] = value
     programs = str(Path(sys.executable).parent)
     return kept | {
         "PATH": os.pathsep.join([programs, os.environ.get("PATH", os.defpath)]),

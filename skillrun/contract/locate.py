@@ -238,9 +238,11 @@ def _skills_below(root: Root, folder: Path, depth: int) -> Iterator[Path]:
 
 def _subfolders(folder: Path) -> list[Path]:
     try:
-        return [
-            child for child in folder.iterdir() if child.name not in PASSED_OVER and child.is_dir()
-        ]
+        subfolders = []
+        for child in folder.iterdir():
+            if child.name not in PASSED_OVER and child.is_dir():
+                subfolders.append(child)
+        return subfolders
     except OSError:
         return []
 

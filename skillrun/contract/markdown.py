@@ -65,9 +65,10 @@ class Body:
         """The first section of that name; upper and lower case, spaces and hyphens do not
         matter.
         """
-        return next(
-            (section for section in self.sections if plain_title(section.title) == name), None
-        )
+        for section in self.sections:
+            if plain_title(section.title) == name:
+                return section
+        return None
 
 
 def plain_title(title: str) -> str:
@@ -134,10 +135,10 @@ def _item(node: SyntaxTreeNode, offset: int) -> Bullet:
 
 
 def _numbers(node: SyntaxTreeNode) -> tuple[int, ...]:
-    return tuple(
-        int(child.info) if child.info.isdigit() else index
-        for index, child in enumerate(node.children, start=1)
-    )
+    found = []
+    for index, child in enumerate(node.children, start=1):
+        found.append(int(child.info) if child.info.isdigit() else index)
+    return tuple(found)
 
 
 def _text(node: SyntaxTreeNode) -> str:

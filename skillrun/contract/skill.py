@@ -200,10 +200,10 @@ def find_workflow(body: Body) -> Section | None:
     exact = body.section("workflow")
     if exact is not None:
         return exact
-    return next(
-        (section for section in body.sections if plain_title(section.title) in _WORKFLOW_TITLES),
-        None,
-    )
+    for section in body.sections:
+        if plain_title(section.title) in _WORKFLOW_TITLES:
+            return section
+    return None
 
 
 def read_steps(workflow: Section) -> Iterator[Step]:
@@ -222,11 +222,10 @@ def read_steps(workflow: Section) -> Iterator[Step]:
 
 
 def _step_heading_level(workflow: Section) -> int:
-    levels = [
-        b.level
-        for b in workflow.blocks
-        if b.kind == "heading" and _NUMBERED_HEADING.fullmatch(b.text)
-    ]
+    levels = []
+    for b in workflow.blocks:
+        if b.kind == "heading" and _NUMBERED_HEADING.fullmatch(b.text):
+            levels.append(b.level)
     return min(levels, default=0)
 
 

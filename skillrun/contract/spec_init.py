@@ -406,10 +406,9 @@ def _effects(answer: str) -> list[dict[str, Any]]:
         re.sub(r"[^A-Za-z0-9_.-]", "", call.replace(":", ".").rsplit(".", 1)[-1]) or "effect"
         for call in calls
     ]
-    unique = [
-        name if names.count(name) == 1 else f"{name}-{index}"
-        for index, name in enumerate(names, start=1)
-    ]
+    unique = []
+    for index, name in enumerate(names, start=1):
+        unique.append(name if names.count(name) == 1 else f"{name}-{index}")
     return [{"name": name, "call": call} for name, call in zip(unique, calls, strict=True)]
 
 

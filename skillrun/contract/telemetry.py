@@ -63,11 +63,10 @@ def telemetry_schema(fields: Sequence[TelemetryField]) -> dict[str, Any]:
             for key, form in known.items()
         },
     }
-    strict = {
-        field.key: {"not": {"type": "null"}}
-        for field in fields
-        if not field.optional and field.key not in _SURE
-    }
+    strict = {}
+    for field in fields:
+        if not field.optional and field.key not in _SURE:
+            strict[field.key] = {"not": {"type": "null"}}
     if "outcome" in known and strict:
         schema["if"] = {"properties": {"outcome": {"const": "success"}}, "required": ["outcome"]}
         schema["then"] = {"properties": strict}

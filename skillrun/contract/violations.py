@@ -120,9 +120,10 @@ def _nearest_branch(errors: Iterable[ValidationError]) -> list[ValidationError]:
 
 def _misfit(branch: list[ValidationError]) -> tuple[int, int]:
     wrong_kind = {"const": 2, "type": 1}
-    at_top = [
-        wrong_kind.get(str(error.validator), 0) for error in branch if not error.relative_path
-    ]
+    at_top = []
+    for error in branch:
+        if not error.relative_path:
+            at_top.append(wrong_kind.get(str(error.validator), 0))
     return max(at_top, default=0), len(branch)
 
 

@@ -80,11 +80,11 @@ class Files:
 
     def changes(self) -> list[Change]:
         """What is different from the disk."""
-        return [
-            Change(self._names[path], path, before, self._after[path])
-            for path, before in self._before.items()
-            if before != self._after[path]
-        ]
+        found = []
+        for path, before in self._before.items():
+            if before != self._after[path]:
+                found.append(Change(self._names[path], path, before, self._after[path]))
+        return found
 
     def missing_folders(self) -> Iterator[str]:
         """The folders that must be made for the changes, relative to the base, the outermost

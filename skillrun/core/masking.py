@@ -448,9 +448,9 @@ def _is_random(value: str) -> bool:
     """
     if re.match(r"sha\d{3}-", value):
         return False  # a package's integrity
-    kinds = [
-        "d" if c.isdigit() else "u" if c.isupper() else "l" if c.islower() else "-" for c in value
-    ]
+    kinds = []
+    for c in value:
+        kinds.append("d" if c.isdigit() else "u" if c.isupper() else "l" if c.islower() else "-")
     changes = sum(1 for one, other in pairwise(kinds) if one != other)
     return {"d", "u", "l"} <= set(kinds) and changes >= 0.4 * len(value) and len(set(value)) >= 14
 

@@ -236,12 +236,15 @@ class Facts:
             *(e.call for e in self.effects),
         ]
         named.append(self.facts.get("tick"))  # what a clock starts, in a module of its own
-        modules = [symbol.module for symbol in named if symbol is not None and symbol.path]
-        return frozenset(
-            module.partition(".")[0]
-            for module in (self.module, self.store.module, *modules)
-            if module
-        )
+        modules = []
+        for symbol in named:
+            if symbol is not None and symbol.path:
+                modules.append(symbol.module)
+        packages = set()
+        for module in (self.module, self.store.module, *modules):
+            if module:
+                packages.add(module.partition(".")[0])
+        return frozenset(packages)
 
 
 # -- what is written

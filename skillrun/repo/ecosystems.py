@@ -93,12 +93,11 @@ def _gem_group(call: SgNode, given: list[SgNode]) -> str:
     """The group of the block around it or of its own `group:`; "" where any of them is a main
     one.
     """
-    names = [
-        word
-        for one in given
-        if one.kind() == "pair" and "group" in one.text()
-        for word in _symbols(one)
-    ]
+    names = []
+    for one in given:
+        if one.kind() == "pair" and "group" in one.text():
+            for word in _symbols(one):
+                names.append(word)
     for above in call.ancestors():
         method = above.field("method") if above.kind() == "call" else None
         if method is not None and method.text() == "group":

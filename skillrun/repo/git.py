@@ -95,12 +95,12 @@ def git_environment() -> dict[str, str]:
     """The environment for every git process: nothing in it redirects git, locks, pages or
     translates.
     """
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith("GIT_")
-        or (name.startswith(_KEPT_VARIABLES) and name != "GIT_CONFIG_PARAMETERS")
-    }
+    kept = {}
+    for name, value in os.environ.items():
+        if not name.startswith("GIT_") or (
+            name.startswith(_KEPT_VARIABLES) and name != "GIT_CONFIG_PARAMETERS"
+        ):
+            kept[name] = value
     set_here = {
         "GIT_OPTIONAL_LOCKS": "0",
         "GIT_TERMINAL_PROMPT": "0",
@@ -587,7 +587,10 @@ def _unlike_commit(root: Path, commit: str, paths: Iterable[str]) -> set[str]:
     """
     wanted = set(paths)
     held = {path: (mode, blob) for path, mode, blob in _entries(root, commit, wanted)}
-    plain = [path for path in held if "\n" not in path and held[path][0] in ("100644", "100755")]
+    plain = []
+    for path in held:
+        if "\n" not in path and held[path][0] in ("100644", "100755"):
+            plain.append(path)
     present = [path for path in plain if (root / path).is_file() and not (root / path).is_symlink()]
     stdin = b"".join(os.fsencode(path) + b"\n" for path in present)
     if present:

@@ -62,9 +62,10 @@ class Stack:
 
 def find_stack(tree: Tree, manifests: Manifests) -> Stack:
     """The web frameworks among the declared dependencies."""
-    main = {
-        dependency.name for dependency in manifests.dependencies if not is_aside(dependency.path)
-    }
+    main = set()
+    for dependency in manifests.dependencies:
+        if not is_aside(dependency.path):
+            main.add(dependency.name)
     backend = next(
         (name.removeprefix("@").partition("/")[0] for name in _BACKENDS if name in main), None
     )
@@ -84,9 +85,10 @@ def find_paths(tree: Tree, manifests: Manifests, languages: tuple[str, ...]) -> 
     """The front end is where its package.json is; the back end where the sources of its language
     are.
     """
-    fronts = [
-        d.path for d in manifests.dependencies if d.name in _FRONTENDS and not is_aside(d.path)
-    ]
+    fronts = []
+    for d in manifests.dependencies:
+        if d.name in _FRONTENDS and not is_aside(d.path):
+            fronts.append(d.path)
     front = min(fronts, key=lambda path: path.count("/"), default=None)
     return Paths(_folder(front) if front else None, _backend_root(tree, languages))
 
@@ -100,11 +102,10 @@ def _backend_root(tree: Tree, languages: tuple[str, ...]) -> str | None:
     them.
     """
     language = "python" if "python" in languages else next(iter(languages), None)
-    sources = [
-        p
-        for p in tree.files
-        if LANGUAGE_OF.get(p.rpartition(".")[2]) == language and not is_aside(p)
-    ]
+    sources = []
+    for p in tree.files:
+        if LANGUAGE_OF.get(p.rpartition(".")[2]) == language and not is_aside(p):
+            sources.append(p)
     if not sources:
         return None
     managed = sorted(

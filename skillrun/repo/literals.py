@@ -273,9 +273,9 @@ class Literals:
 
     def _bound(self, bound: list[Binding], module: Module, node: ast.expr, depth: int) -> Any:
         """One value where every assignment agrees; else unknown, the last one being the default."""
-        values = [
-            self.fold(b.value, module, depth + 1) if b.value is not None else UNKNOWN for b in bound
-        ]
+        values = []
+        for b in bound:
+            values.append(self.fold(b.value, module, depth + 1) if b.value is not None else UNKNOWN)
         if all(is_known(value) and value == values[0] for value in values):
             return values[0]
         if len(values) == 1:

@@ -52,7 +52,10 @@ def find_package_manager(tree: Tree, languages: tuple[str, ...]) -> str | None:
     """E.g. "uv", "pip", "npm"; of the language that leads, or of Python where Python is installed
     from here.
     """
-    near = [path for path in tree.files if path.count("/") <= 2 and not is_aside(path)]
+    near = []
+    for path in tree.files:
+        if path.count("/") <= 2 and not is_aside(path):
+            near.append(path)
     python = "python" in languages and any(_PYTHON_FILES.fullmatch(path) for path in near)
     order = ["python", *languages] if python else list(languages)
     return next((found for language in order if (found := _manager(tree, near, language))), None)
@@ -73,10 +76,10 @@ def _manager(tree: Tree, near: list[str], language: str) -> str | None:
         if locks:
             return _decided(tree, locks)
         return _unlocked(tree, names, family)
-    return next(
-        (manager for name, manager in _BY_MANIFEST.get(family, ()) if filter_names(names, name)),
-        None,
-    )
+    for name, manager in _BY_MANIFEST.get(family, ()):
+        if filter_names(names, name):
+            return manager
+    return None
 
 
 def _decided(tree: Tree, managers: list[str]) -> str:
@@ -125,9 +128,10 @@ def _unlocked(tree: Tree, names: dict[str, str], family: str) -> str | None:
 
 def _installed_by_uv(tree: Tree, names: dict[str, str]) -> bool:
     """Recipes, images or CI install the requirements with `uv pip`."""
-    beside = [
-        path for name, path in names.items() if name in ("Makefile", "justfile", "Dockerfile")
-    ]
+    beside = []
+    for name, path in names.items():
+        if name in ("Makefile", "justfile", "Dockerfile"):
+            beside.append(path)
     ci = [path for path in tree.files if CI_FILES.fullmatch(path)]
     return any(
         re.search(rb"\buv pip (?:install|sync)\b[^\n]*\brequirements", tree.skim(path) or b"")

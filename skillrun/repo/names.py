@@ -155,11 +155,10 @@ class Names(Sources):
         package = self.locate(".".join(parts[:-1])) if len(parts) > 1 else None
         module = self.module(package) if package else None
         bound = module.bindings(module.tree).get(parts[-1], ()) if module else ()
-        targets = [
-            b.target
-            for b in bound
-            if b.kind == "import" and b.target and b.target != ".".join(parts)
-        ]
+        targets = []
+        for b in bound:
+            if b.kind == "import" and b.target and b.target != ".".join(parts):
+                targets.append(b.target)
         if targets and hops < _MAX_HOPS:
             return self._follow(targets[0], hops + 1)
         return None
@@ -262,11 +261,10 @@ class Names(Sources):
             return self._member(definition, rest, hops) or Found(
                 ".".join([definition.dotted, *rest]), module
             )
-        inner = [
-            n
-            for n in ast.walk(node)
-            if isinstance(n, FunctionNode | ast.ClassDef) and n.name == rest[0]
-        ]
+        inner = []
+        for n in ast.walk(node):
+            if isinstance(n, FunctionNode | ast.ClassDef) and n.name == rest[0]:
+                inner.append(n)
         if inner and not parts[0].endswith("()"):
             return self._defined(module, inner[0], rest, hops)
         is_result = parts[0].endswith("()") or _is_property(node)
@@ -370,7 +368,10 @@ def _returned(module: Module, node: FunctionNode) -> str | None:
         if not found:
             return None
         return f"{found}()"
-    returns = [n.value for n in ast.walk(node) if isinstance(n, ast.Return) and n.value is not None]
+    returns = []
+    for n in ast.walk(node):
+        if isinstance(n, ast.Return) and n.value is not None:
+            returns.append(n.value)
     if len(returns) != 1:
         return None
     return module.resolve(returns[0])
@@ -389,11 +390,10 @@ def _all_set_on_self(owner: ast.ClassDef) -> dict[str, list[Binding]]:
         if not isinstance(node, ast.Assign | ast.AnnAssign):
             continue
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-        names = {
-            target.attr
-            for target in targets
-            if isinstance(target, ast.Attribute) and _is_self(target.value)
-        }
+        names = set()
+        for target in targets:
+            if isinstance(target, ast.Attribute) and _is_self(target.value):
+                names.add(target.attr)
         for name in names:
             found.setdefault(name, []).append(Binding("value", node, value=node.value))
     return found

@@ -78,9 +78,10 @@ class Profile:
 
     def line(self, *path: str) -> int:
         """The line of a key, or of the nearest thing around it."""
-        return next(
-            (self.lines[path[:n]] for n in range(len(path), -1, -1) if path[:n] in self.lines), 1
-        )
+        for n in range(len(path), -1, -1):
+            if path[:n] in self.lines:
+                return self.lines[path[:n]]
+        return 1
 
     def _section(self, name: str) -> Mapping[str, Any]:
         section = self.data.get(name)

@@ -81,11 +81,10 @@ class Project(Names):
         run = self.definition(f"{definition.dotted}.run")
         if run is not None:
             return (run,)
-        methods = [
-            node
-            for node in definition.node.body
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        ]
+        methods = []
+        for node in definition.node.body:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                methods.append(node)
         return tuple(self.define(definition.module, node) for node in methods)
 
     def _frame(self, frame: Frame, function: ast.AST, depth: int) -> Iterator[Call]:
@@ -315,13 +314,12 @@ def _manager(module: Module, node: ast.expr) -> str:
 
 def _aliases(module: Module, word: str) -> set[str]:
     """Other names under which a file imports a word, and variables that hold it."""
-    imported = {
-        alias.asname
-        for node in ast.walk(module.tree)
-        if isinstance(node, ast.Import | ast.ImportFrom)
-        for alias in node.names
-        if alias.asname and alias.name.rpartition(".")[2] == word
-    }
+    imported = set()
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            for alias in node.names:
+                if alias.asname and alias.name.rpartition(".")[2] == word:
+                    imported.add(alias.asname)
     held = {
         target.id
         for node in ast.walk(module.tree)

@@ -234,11 +234,11 @@ def unset_variables(command: str) -> list[str]:
     by the command itself. `${NAME:-default}` needs none.
     """
     found = [one[0] or one[1] for one in _VARIABLE.findall(re.sub(r"'[^']*'", "", command))]
-    return [
-        name
-        for name in found
-        if name not in _ALWAYS_SET and not re.search(rf"(?:^|[\s;]){name}=", command)
-    ]
+    variables = []
+    for name in found:
+        if name not in _ALWAYS_SET and not re.search(rf"(?:^|[\s;]){name}=", command):
+            variables.append(name)
+    return variables
 
 
 def folder_after(command: str) -> str:

@@ -105,15 +105,17 @@ class Module:
 
     def class_of(self, node: ast.AST) -> ast.ClassDef | None:
         """The class around a node, across functions; None where there is none."""
-        return next(
-            (above for above in self.parents(node) if isinstance(above, ast.ClassDef)), None
-        )
+        for above in self.parents(node):
+            if isinstance(above, ast.ClassDef):
+                return above
+        return None
 
     def qualname(self, node: ast.AST) -> str:
         """The dotted name of a function or class within its module, e.g. "Mailer.send"."""
-        outer = [
-            n.name for n in self.parents(node) if isinstance(n, (*_FUNCTIONS[:2], ast.ClassDef))
-        ]
+        outer = []
+        for n in self.parents(node):
+            if isinstance(n, (*_FUNCTIONS[:2], ast.ClassDef)):
+                outer.append(n.name)
         return ".".join([*reversed(outer), getattr(node, "name", "<lambda>")])
 
     def resolve(self, node: ast.expr) -> str | None:

@@ -85,11 +85,10 @@ class Sources:
 
     @cached_property
     def _packages(self) -> frozenset[str]:
-        found = {
-            path[: -len("/__init__.py")]
-            for path in self._python_files
-            if path.endswith("/__init__.py")
-        }
+        found = set()
+        for path in self._python_files:
+            if path.endswith("/__init__.py"):
+                found.add(path[: -len("/__init__.py")])
         return frozenset(folder for folder in found if not self._is_started(folder))
 
     def _is_started(self, folder: str) -> bool:
@@ -108,12 +107,11 @@ class Sources:
 
     @cached_property
     def _roots(self) -> tuple[str, ...]:
-        marked = {
-            folder
-            for path in self.tree.files
-            for folder, name in [_split(path)]
-            if name in ROOT_MARKERS
-        }
+        marked = set()
+        for path in self.tree.files:
+            for folder, name in [_split(path)]:
+                if name in ROOT_MARKERS:
+                    marked.add(folder)
         marked |= {
             f"{folder}/src".lstrip("/")
             for folder in [*marked, ""]

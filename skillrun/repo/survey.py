@@ -240,7 +240,11 @@ class _Wanting:
         given.
         """
         text = data + os.fsencode(path)
-        held = {id(one) for word, ones in self._pairs if word in text for one in ones}
+        held = set()
+        for word, ones in self._pairs:
+            if word in text:
+                for one in ones:
+                    held.add(id(one))
         if not held:
             return []
         return [one for one in self._all if id(one) in held]

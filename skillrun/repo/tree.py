@@ -300,11 +300,10 @@ def changed(old: Lookup, new: Lookup) -> tuple[str, ...]:
     """
     if old.digest == new.digest:
         return ()
-    differing = {
-        path
-        for path in old.files.keys() | new.files.keys()
-        if old.files.get(path) != new.files.get(path)
-    }
+    differing = set()
+    for path in old.files.keys() | new.files.keys():
+        if old.files.get(path) != new.files.get(path):
+            differing.add(path)
     return tuple(sorted(differing)) or (new.name,)
 
 

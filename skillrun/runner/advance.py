@@ -423,7 +423,11 @@ class _Invocation:
         except RepoUnusable:
             return None
         own = self.target.own_files
-        return [path for path in files if not own or not path.startswith(own)]
+        found = []
+        for path in files:
+            if not own or not path.startswith(own):
+                found.append(path)
+        return found
 
     def _check_promises(self, outcome: str, files: list[str] | None) -> list[CheckResult]:
         from skillrun.runner.conclude import skill_promises

@@ -89,11 +89,9 @@ def staleness(case: Case, stage: Stage[Any], event: Mapping[str, Any]) -> Stalen
         if before.get(key, "") != now[key]:
             reasons.append(words)
     parts = before["spec"].keys() | now["spec"].keys()
-    reasons += [
-        f"spec: {part}"
-        for part in sorted(parts)
-        if before["spec"].get(part) != now["spec"].get(part)
-    ]
+    for part in sorted(parts):
+        if before["spec"].get(part) != now["spec"].get(part):
+            reasons.append(f"spec: {part}")
     for lookup in map(Lookup.from_json, data["lookups"]):
         reasons += changed(lookup, case.tree.repeat(lookup, survey=case.section))
     return Staleness(tuple(dict.fromkeys(reasons)))

@@ -108,9 +108,10 @@ def _from_stages(
     status = next(status for status in _WORST_FIRST if status in statuses)
     own = [results[stage] for stage in rule.proved_by if stage in results]
     is_proved = bool(own) and all(result.grade == Grade.PROVED for result in own)
-    counted = [
-        result.grade for result in (own if is_proved else seen) if result.status == Status.PASSED
-    ]
+    counted = []
+    for result in own if is_proved else seen:
+        if result.status == Status.PASSED:
+            counted.append(result.grade)
     return CheckResult(rule.id, text, status, weakest(counted), rule.stages, line)
 
 

@@ -102,29 +102,30 @@ class InputsStage:
     def examine(self, case: Case) -> StageResult:
         """Every required input has a value in the spec's `inputs`."""
         given = (case.spec.inputs if case.spec else None) or {}
-        findings = [
-            blocker(
-                "inputs.missing",
-                f"input {wanted.slug} is not given ({wanted.text})",
-                hint=(
-                    f"--set inputs.{wanted.slug}=..., or inputs: {{{wanted.slug}: ...}} in the spec"
-                ),
-            )
-            for wanted in self.skill.inputs
-            if wanted.required and given.get(wanted.slug) in (None, "")
-        ]
+        findings = []
+        for wanted in self.skill.inputs:
+            if wanted.required and given.get(wanted.slug) in (None, ""):
+                findings.append(
+                    blocker(
+                        "inputs.missing",
+                        f"input {wanted.slug} is not given ({wanted.text})",
+                        hint=(
+                            f"--set inputs.{wanted.slug}=..., or inputs: {{{wanted.slug}: ...}} in the spec"
+                        ),
+                    )
+                )
         known = {wanted.slug for wanted in self.skill.inputs} | {
             field.key for field in self.skill.telemetry
         }
         unknown = sorted(given.keys() - known)
-        findings += [
-            blocker(
-                "inputs.unknown",
-                f"the skill asks for no input {slug}",
-                hint=f"it asks for: {', '.join(i.slug for i in self.skill.inputs)}",
+        for slug in unknown:
+            findings.append(
+                blocker(
+                    "inputs.unknown",
+                    f"the skill asks for no input {slug}",
+                    hint=f"it asks for: {', '.join(i.slug for i in self.skill.inputs)}",
+                )
             )
-            for slug in unknown
-        ]
         return StageResult(
             status=status_of(findings),
             grade=Grade.DECLARED,

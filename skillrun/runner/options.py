@@ -122,11 +122,10 @@ def waivers(
     The later wins. One that has left the spec is gone.
     """
     earlier = (event["data"] for event in events)
-    found = {
-        w["item"]: Waiver(w["item"], w["reason"], w["by"], w["from"])
-        for w in earlier
-        if w["from"] != _SPEC
-    }
+    found = {}
+    for w in earlier:
+        if w["from"] != _SPEC:
+            found[w["item"]] = Waiver(w["item"], w["reason"], w["by"], w["from"])
     for waiver in (spec.waivers if spec else None) or ():
         found[waiver.item] = Waiver(waiver.item, waiver.reason, waiver.by or "the spec", _SPEC)
     for item, reason in request.waive.items():

@@ -45,7 +45,9 @@ def _added(change: Change) -> Iterator[str]:
     """The names, or the headings of a Markdown file, that are new."""
     read = _headings if change.path.endswith(".md") else _defined
     known = set(read(change.before or ""))
-    yield from (name for name in dict.fromkeys(read(change.after)) if name not in known)
+    for name in dict.fromkeys(read(change.after)):
+        if name not in known:
+            yield name
 
 
 def _headings(text: str) -> list[str]:

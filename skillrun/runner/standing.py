@@ -184,9 +184,9 @@ def _committed(event: dict[str, Any]) -> dict[str, Any]:
     shown = {key: result[key] for key in ("status", "grade", "summary")}
     if DISAGREEMENTS in result["facts"]:
         shown[DISAGREEMENTS] = result["facts"][DISAGREEMENTS]
-    findings = [
-        {k: v for k, v in finding.items() if k != "recommends"} for finding in result["findings"]
-    ]
+    findings = []
+    for finding in result["findings"]:
+        findings.append({k: v for k, v in finding.items() if k != "recommends"})
     return {
         "id": event["stage"],
         "title": event["stage"],

@@ -130,7 +130,10 @@ def _make_order(
     findings = [f for f in stage["findings"] if f["severity"] in ("blocker", "error", "warning")]
     witnesses = [f for f in findings if _is_witness(f)]
     refuted = next(iter(witnesses), None)
-    actions = [a for a in report["next"] if a["stage"] == stage["id"] and a["action"] != "consider"]
+    actions = []
+    for a in report["next"]:
+        if a["stage"] == stage["id"] and a["action"] != "consider":
+            actions.append(a)
     if refuted:
         shown = tuple(f["message"] for f in witnesses)
         actions = [a for a in actions if not a["detail"].startswith(shown)] or [GONE]
@@ -231,11 +234,11 @@ def _show_risk(stage: str, report: Mapping[str, Any]) -> dict[str, str] | None:
 def _of_checks(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """What belongs to no stage: checks that somebody has to attest."""
     stages = {stage["id"] for stage in report["stages"]}
-    return [
-        action
-        for action in report["next"]
-        if action["stage"] not in stages and action["stage"] != "-"
-    ]
+    checks = []
+    for action in report["next"]:
+        if action["stage"] not in stages and action["stage"] != "-":
+            checks.append(action)
+    return checks
 
 
 def _check_order(action: Mapping[str, Any]) -> dict[str, Any]:

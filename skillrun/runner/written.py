@@ -33,13 +33,14 @@ def _note(ledger: Path) -> Path:
 def begin(ledger: Path, run: str, plan: Plan) -> None:
     """Before the write: what will be recorded of it. Raises Refused where it cannot be noted."""
     actor = who()
-    files = [
-        {
-            "path": change.path,
-            "before": None if change.before is None else sha256(change.before.encode()),
-        }
-        for change in plan.changes
-    ]
+    files = []
+    for change in plan.changes:
+        files.append(
+            {
+                "path": change.path,
+                "before": None if change.before is None else sha256(change.before.encode()),
+            }
+        )
     kept = [{"path": kept.path, "line": kept.line, "name": kept.name} for kept in plan.kept]
     note = {"run": run, "actor": [actor.name, str(actor.kind)], "files": files, "kept": kept}
     path = _note(ledger)

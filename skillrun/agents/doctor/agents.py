@@ -36,11 +36,10 @@ def agent_checks(root: Path | None, home: Path) -> Iterator[Check]:
 
 def _agent(agent: Agent, root: Path | None, home: Path) -> Iterator[Check]:
     program = next(filter(None, map(shutil.which, agent.PROGRAMS)), None)
-    places = [
-        place
-        for place in (("this repository", root), ("the home folder", home))
-        if place[1] is not None
-    ]
+    places = []
+    for place in (("this repository", root), ("the home folder", home)):
+        if place[1] is not None:
+            places.append(place)
     found: list[Check] = []
     installed = []
     for where, base in places:

@@ -195,7 +195,11 @@ def _about_part(part: str) -> "str | None":
         if reason:
             return reason
     bare = _plain(re.sub(r"['\"\\]", "", part))
-    written = [name for pair in _WRITES.findall(bare) for name in pair if name]
+    written = []
+    for pair in _WRITES.findall(bare):
+        for name in pair:
+            if name:
+                written.append(name)
     hit = next((reason for name in written if (reason := _named_in(name) or _folder(name))), None)
     if hit or _is_message(words):
         return hit

@@ -27,10 +27,11 @@ def anchor(to: str, file: Path | None, repo: Path, ledger: Path | None, json: bo
     else:
         done = publish_heads(path, INTOTO if file else PLAIN, file=file or Path(to))
     if json:
-        heads = [
-            {k: v for k, v in asdict(a).items() if k in ("ledger", "run_id", "n", "hash")}
-            for a in done.anchors
-        ]
+        heads = []
+        for a in done.anchors:
+            heads.append(
+                {k: v for k, v in asdict(a).items() if k in ("ledger", "run_id", "n", "hash")}
+            )
         print_json({"kind": done.kind, "place": done.place, "new": done.new, "heads": heads})
         return 0
     if len(done.anchors) == 1:

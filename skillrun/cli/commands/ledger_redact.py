@@ -57,11 +57,10 @@ def redact(
 
 
 def _tell_what_went(done: Redaction, *, dry_run: bool) -> None:
-    rows = [
-        (event, digest[:16], size)
-        for event, gone in sorted(done.texts.items())
-        for digest, size in gone.items()
-    ]
+    rows = []
+    for event, gone in sorted(done.texts.items()):
+        for digest, size in gone.items():
+            rows.append((event, digest[:16], size))
     print_table(("event", "sha256", "characters"), rows)
     print(
         "\nthese would be taken out; nothing was changed"

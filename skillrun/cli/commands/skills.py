@@ -28,9 +28,9 @@ def list_skills(repo: Path, json: bool) -> int:
             ]
         )
         return 0
-    rows = [
-        (s.id, s.where, s.error or ("shadowed" if s.shadowed else ""), str(s.path)) for s in found
-    ]
+    rows = []
+    for s in found:
+        rows.append((s.id, s.where, s.error or ("shadowed" if s.shadowed else ""), str(s.path)))
     print_table(("skill", "where", "note", "path"), rows)
     return 0
 

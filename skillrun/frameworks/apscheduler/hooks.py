@@ -37,7 +37,11 @@ def find_hooks(project: Project) -> dict[str, Definition]:
     """Event -> the first of the repository's functions that listens to it."""
     found: dict[str, Definition] = {}
     for call, listener in _listeners(project):
-        words = {last_word(n) for a in _masks(call) for n in ast.walk(a) if isinstance(n, ast.expr)}
+        words = set()
+        for a in _masks(call):
+            for n in ast.walk(a):
+                if isinstance(n, ast.expr):
+                    words.add(last_word(n))
         for event, names in _EVENTS.items():
             if not _masks(call) or words & set(names) or "EVENT_ALL" in words:
                 found.setdefault(event, listener)

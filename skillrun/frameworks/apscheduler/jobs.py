@@ -171,11 +171,10 @@ def _by_text(module: Module, node: ast.Constant, function: Definition) -> Iterat
     if isinstance(above, ast.Dict) and any(
         isinstance(k, ast.Constant) and k.value == "trigger" for k in above.keys
     ):
-        pairs = [
-            (k.value, v)
-            for k, v in zip(above.keys, above.values, strict=True)
-            if isinstance(k, ast.Constant)
-        ]
+        pairs = []
+        for k, v in zip(above.keys, above.values, strict=True):
+            if isinstance(k, ast.Constant):
+                pairs.append((k.value, v))
         keywords = [ast.keyword(arg=str(name), value=value) for name, value in pairs]
         made = ast.Call(func=ast.Name("JOBS", ast.Load()), args=[], keywords=keywords)
         yield Scheduled("JOBS", ast.copy_location(made, node), module, function)
@@ -241,7 +240,11 @@ def _makes_scheduler(project: Project, module: Module, node: ast.Call) -> bool:
 
 def _read_scheduler(project: Project, module: Module, call: ast.Call) -> Scheduler:
     settings = [(module, call), *_configured(project)]
-    given = {k.arg: (m, k.value) for m, c in settings for k in c.keywords if k.arg}
+    given = {}
+    for m, c in settings:
+        for k in c.keywords:
+            if k.arg:
+                given[k.arg] = (m, k.value)
     opaque = any(c.args or any(k.arg is None for k in c.keywords) for _, c in settings)
     if "job_defaults" in given:
         defaults = project.literal(given["job_defaults"][1], given["job_defaults"][0])

@@ -424,11 +424,10 @@ def daylight_saving(job: Job) -> Iterator[Finding]:
     scheduler = the_scheduler(job.project)
     for one in _jobs(job) if one_cron(job) else ():
         node = one.argument("trigger")
-        given = {
-            k.arg: k.value
-            for k in (node if isinstance(node, ast.Call) else one.call).keywords
-            if k.arg
-        }
+        given = {}
+        for k in (node if isinstance(node, ast.Call) else one.call).keywords:
+            if k.arg:
+                given[k.arg] = k.value
         hour = ""
         if "hour" in given:
             hour = str(job.project.literal(given["hour"], one.module))

@@ -468,4 +468,7 @@ def _is_none(node: ast.expr) -> bool:
 
 def _key_node(node: ast.expr, name: Any) -> ast.expr | None:
     keys = node.keys if isinstance(node, ast.Dict) else []
-    return next((key for key in keys if isinstance(key, ast.Constant) and key.value == name), None)
+    for key in keys:
+        if isinstance(key, ast.Constant) and key.value == name:
+            return key
+    return None

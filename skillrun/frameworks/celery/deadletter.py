@@ -58,9 +58,10 @@ class _Finder:
         """A clause of the handler itself that does not retry, and calls something named like a
         record of failures.
         """
-        retrying = {
-            path.call.in_except.node for path in retries.paths if path.call and path.call.in_except
-        }
+        retrying = set()
+        for path in retries.paths:
+            if path.call and path.call.in_except:
+                retrying.add(path.call.in_except.node)
         for handler in self.project.handlers(self.task.handler):
             record = self._record(handler.node.body, handler.module)
             if (

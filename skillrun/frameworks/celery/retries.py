@@ -272,9 +272,10 @@ class _Reader:
         """`if is_permanent(exc): return` stands before the call in its clause."""
         if call.in_except is None:
             return False
-        before = [
-            s for s in call.in_except.node.body if s.lineno < call.line and isinstance(s, ast.If)
-        ]
+        before = []
+        for s in call.in_except.node.body:
+            if s.lineno < call.line and isinstance(s, ast.If):
+                before.append(s)
         return any(leaves(s.body) and not self._counts(s.test) for s in before)
 
     def _counts(self, test: ast.expr | None) -> bool:

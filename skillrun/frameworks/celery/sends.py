@@ -120,12 +120,10 @@ def _ticks(project: Project, use: FrameworkUse, enqueued: list[Send]) -> Iterato
         for tick in (own, *callers_of(project, own)):
             task = read_task(project, use, tick)
             if task.registered is not None:
-                yield from (
-                    one
-                    for name in names_of(task)
-                    for one in _by_name(project, name)
-                    if one.kind == "schedule"
-                )
+                for name in names_of(task):
+                    for one in _by_name(project, name):
+                        if one.kind == "schedule":
+                            yield one
 
 
 def _function_at(module: Module, line: int) -> FunctionNode | None:
@@ -248,11 +246,10 @@ def _named_by(module: Module, node: ast.expr) -> Iterator[Send]:
 
 def _entry(module: Module, entry: ast.Dict, node: ast.expr) -> Iterator[Send]:
     """`{"task": "shop.tasks.send", "schedule": ...}` inside a beat schedule."""
-    keys = {
-        key.value: value
-        for key, value in zip(entry.keys, entry.values, strict=True)
-        if isinstance(key, ast.Constant)
-    }
+    keys = {}
+    for key, value in zip(entry.keys, entry.values, strict=True):
+        if isinstance(key, ast.Constant):
+            keys[key.value] = value
     if keys.get("task") is not node or "schedule" not in keys:
         return
     yield _send("schedule", module, node, f"beat_schedule[{_entry_name(module, entry)!r}]")

@@ -116,9 +116,10 @@ def taking(call: Call, bases: frozenset[str]) -> Handler | None:
     """The clause around a call that takes an error; `bases`: short names of its class and of what
     that derives from.
     """
-    return next(
-        (c for c in call.in_try if c.bare or bases & {short(name) for name in c.exceptions}), None
-    )
+    for c in call.in_try:
+        if c.bare or bases & {short(name) for name in c.exceptions}:
+            return c
+    return None
 
 
 def tries_itself(project: Project, call: Call) -> bool:

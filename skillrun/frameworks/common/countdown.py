@@ -154,11 +154,10 @@ class Countdown:
         """celery/utils/time.py: min(maximum, factor * 2 ** retries), full jitter below it."""
         passed = dict(zip(("factor", "retries", "maximum", "full_jitter"), node.args, strict=False))
         passed |= {k.arg: k.value for k in node.keywords if k.arg}
-        values = {
-            name: self._number(passed[name], module, retries, given, depth + 1)
-            for name in ("factor", "retries", "maximum")
-            if name in passed
-        }
+        values = {}
+        for name in ("factor", "retries", "maximum"):
+            if name in passed:
+                values[name] = self._number(passed[name], module, retries, given, depth + 1)
         self.random = self.random or self.project.literal(passed.get("full_jitter"), module) is True
         return min(values["maximum"], values["factor"] * 2 ** values["retries"])
 
@@ -272,7 +271,7 @@ def _defaults(found: Definition) -> list[tuple[str, ast.expr]]:
     pairs = list(
         zip(positional[len(positional) - len(args.defaults) :], args.defaults, strict=True)
     )
-    pairs += [
-        (a, d) for a, d in zip(args.kwonlyargs, args.kw_defaults, strict=True) if d is not None
-    ]
+    for a, d in zip(args.kwonlyargs, args.kw_defaults, strict=True):
+        if d is not None:
+            pairs.append((a, d))
     return [(arg.arg, default) for arg, default in pairs]

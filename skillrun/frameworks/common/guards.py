@@ -20,9 +20,9 @@ def tests_before(module: Module, node: ast.AST) -> Iterator[tuple[ast.expr, bool
             statements = getattr(above, name, None)
             if isinstance(statements, list) and below in statements:
                 earlier = statements[: statements.index(below)]
-                yield from (
-                    (s.test, False) for s in earlier if isinstance(s, ast.If) and leaves(s.body)
-                )
+                for s in earlier:
+                    if isinstance(s, ast.If) and leaves(s.body):
+                        yield (s.test, False)
         if isinstance(above, ast.FunctionDef | ast.AsyncFunctionDef):
             return
         below = above

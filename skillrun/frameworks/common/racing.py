@@ -257,7 +257,8 @@ def _in_transaction(job: Job, call: Call) -> bool:
         return True
     functions = [found for name in call.via if (found := job.project.definition(name))]
     around = [*functions, *job.project.callables(job.handler)]
-    inside = [
-        part for part in around if isinstance(part.node, ast.FunctionDef | ast.AsyncFunctionDef)
-    ]
+    inside = []
+    for part in around:
+        if isinstance(part.node, ast.FunctionDef | ast.AsyncFunctionDef):
+            inside.append(part)
     return any(atomic_function(job.project, part.module, part.node.body[0]) for part in inside)

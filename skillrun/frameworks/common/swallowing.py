@@ -27,11 +27,10 @@ def swallowed_exception(job: Job, says: str) -> Iterator[Finding]:
             if handler.node in seen or not _swallows(job, handler):
                 continue
             seen.add(handler.node)
-            named = [
-                w
-                for w, bases in transient.items()
-                if bases & {short(n) for n in handler.exceptions}
-            ]
+            named = []
+            for w, bases in transient.items():
+                if bases & {short(n) for n in handler.exceptions}:
+                    named.append(w)
             if named and not handler.broad:
                 yield _finding(
                     job,
@@ -173,11 +172,10 @@ def _recorded_later(job: Job, clause: Handler) -> bool:
         return True
     if isinstance(clause.node.body[-1], ast.Return):
         return _hands_over(clause.node.body[-1])
-    after = [
-        n
-        for n in ast.walk(function)
-        if isinstance(n, ast.stmt) and n.lineno > (block.end_lineno or 0)
-    ]
+    after = []
+    for n in ast.walk(function):
+        if isinstance(n, ast.stmt) and n.lineno > (block.end_lineno or 0):
+            after.append(n)
     return first_record(job.project, after, clause.module) is not None
 
 

@@ -82,11 +82,10 @@ def read_cluster(project: Project, use: FrameworkUse) -> Cluster:
 
 def _read(project: Project, use: FrameworkUse) -> Cluster:
     for module in _modules(project, use):
-        bound = [
-            one.value
-            for one in module.bindings(module.tree).get(_NAME, [])
-            if one.value is not None
-        ]
+        bound = []
+        for one in module.bindings(module.tree).get(_NAME, []):
+            if one.value is not None:
+                bound.append(one.value)
         if bound:
             made = Cluster(place_of(module, bound[-1]))
             _take(project, made, bound[-1], module)
@@ -115,10 +114,9 @@ def _take(project: Project, made: Cluster, node: ast.expr, module: Module) -> No
     node, module = found or (node, module)
     pairs: list[tuple[str | None, ast.expr]] = []
     if isinstance(node, ast.Dict):
-        pairs = [
-            (project.literal(k, module) if k is not None else None, v)
-            for k, v in zip(node.keys, node.values, strict=True)
-        ]
+        pairs = []
+        for k, v in zip(node.keys, node.values, strict=True):
+            pairs.append((project.literal(k, module) if k is not None else None, v))
     elif (
         isinstance(node, ast.Call)
         and module.resolve(node.func) == "builtins.dict"

@@ -120,9 +120,11 @@ def _receivers(project: Project, signals: tuple[str, ...]) -> Iterator[Definitio
 def _received(project: Project, module: Module, node: ast.AST, signal: str) -> Definition | None:
     """The function of `@receiver(post_execute)`, or of `post_execute.connect(f)`."""
     if isinstance(node, ast.FunctionDef):
-        given = [
-            arg for one in node.decorator_list if isinstance(one, ast.Call) for arg in one.args
-        ]
+        given = []
+        for one in node.decorator_list:
+            if isinstance(one, ast.Call):
+                for arg in one.args:
+                    given.append(arg)
         if any(_is(project, module, arg, signal) for arg in given):
             return project.define(module, node)
         return None

@@ -167,7 +167,10 @@ class _Reader:
         self.sources["time_limit_s"] = self.cluster.source("timeout")
         if not all(is_known(value) for value in values):
             self._not_read("time_limit_s", "timeout")
-        known = [value for value in values if isinstance(value, int | float) and value > 0]
+        known = []
+        for value in values:
+            if isinstance(value, int | float) and value > 0:
+                known.append(value)
         if len(known) != len(values):
             return None
         return float(max(known))

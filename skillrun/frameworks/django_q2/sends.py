@@ -164,9 +164,9 @@ def _functions(module: Module, call: ast.Call, style: str) -> Iterator[ast.expr]
     given = call.args if called(module, call) is call.func else call.args[1:]
     first = named or (given[0] if given and style != "row" else None)
     if isinstance(first, ast.List | ast.Tuple):
-        yield from (
-            one.elts[0] for one in first.elts if isinstance(one, ast.Tuple | ast.List) and one.elts
-        )
+        for one in first.elts:
+            if isinstance(one, ast.Tuple | ast.List) and one.elts:
+                yield one.elts[0]
     elif first is not None:
         yield first
 

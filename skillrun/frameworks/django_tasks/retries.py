@@ -116,9 +116,10 @@ def _calling(project: Project, handler: Definition, sent: Call) -> Handler | Non
     if function is None or function is handler.node:
         return None
     name = project.define(sent.module, function).dotted
-    return next(
-        (call.in_except for call in project.calls(handler, depth=1) if call.origin == name), None
-    )
+    for call in project.calls(handler, depth=1):
+        if call.origin == name:
+            return call.in_except
+    return None
 
 
 def _count(
@@ -148,11 +149,9 @@ def _first(project: Project, handler: Definition, call: Call, name: str) -> int:
                 args[len(args) - len(function.args.defaults) :], function.args.defaults, strict=True
             )
         ]
-        pairs += [
-            (a, d)
-            for a, d in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)
-            if d
-        ]
+        for a, d in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True):
+            if d:
+                pairs.append((a, d))
         value = next(
             (project.literal(default, module) for arg, default in pairs if arg.arg == name), None
         )

@@ -61,11 +61,10 @@ def run_node(handler: Definition) -> ast.FunctionDef | ast.AsyncFunctionDef | No
     """The function that runs: the handler itself, or `perform` or `__call__` of a class."""
     if not isinstance(handler.node, ast.ClassDef):
         return handler.node
-    methods = {
-        n.name: n
-        for n in handler.node.body
-        if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)
-    }
+    methods = {}
+    for n in handler.node.body:
+        if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef):
+            methods[n.name] = n
     return methods.get("perform") or methods.get("__call__")
 
 

@@ -144,14 +144,13 @@ def find_stray(handler: Definition, options: Iterable[str]) -> list[str]:
 
 def _started(project: Project, actor: Actor) -> Iterator[Send]:
     """What starts by the clock the functions and scripts that send: Dramatiq itself has none."""
-    places = [
-        (use.module, use.node)
-        for use in uses_of(project, actor)
-        if not is_aside(use.path) and _sent(use)
-    ]
-    yield from (
-        one for one in starting(project, reach_of_places(project, places)) if one.kind == "schedule"
-    )
+    places = []
+    for use in uses_of(project, actor):
+        if not is_aside(use.path) and _sent(use):
+            places.append((use.module, use.node))
+    for one in starting(project, reach_of_places(project, places)):
+        if one.kind == "schedule":
+            yield one
 
 
 def _sent(use: Use) -> ast.Attribute | None:
@@ -180,9 +179,10 @@ def _scheduled_function(module: Module, node: ast.expr) -> str | None:
         d.func if isinstance(d, ast.Call) else d
         for d in (function.decorator_list if function else ())
     )
-    return next(
-        ("@scheduled_job" for d in decorators if getattr(d, "attr", "") == "scheduled_job"), None
-    )
+    for d in decorators:
+        if getattr(d, "attr", "") == "scheduled_job":
+            return "@scheduled_job"
+    return None
 
 
 def _own_schedule(project: Project, actor: Actor) -> Iterator[Send]:

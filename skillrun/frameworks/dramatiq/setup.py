@@ -58,9 +58,10 @@ class Setup:
 
     def part(self, name: str) -> Part | None:
         """The middleware as the code makes it; None for one that Dramatiq makes itself."""
-        return next(
-            (part for part in (*reversed(self.added), *self.listed) if part.name == name), None
-        )
+        for part in (*reversed(self.added), *self.listed):
+            if part.name == name:
+                return part
+        return None
 
     @property
     def own(self) -> tuple[Definition, ...]:
@@ -225,11 +226,10 @@ class _Reader:
                     self._django(value, module)
 
     def _django(self, node: ast.Dict, module: Module) -> None:
-        entries = {
-            k.value: v
-            for k, v in zip(node.keys, node.values, strict=True)
-            if isinstance(k, ast.Constant)
-        }
+        entries = {}
+        for k, v in zip(node.keys, node.values, strict=True):
+            if isinstance(k, ast.Constant):
+                entries[k.value] = v
         names = self.project.literal(entries.get("MIDDLEWARE"), module)
         options = self.project.literal(entries.get("OPTIONS"), module)
         if isinstance(options, dict) and "heartbeat_timeout" in options:

@@ -100,7 +100,9 @@ def setting(project: Project, use: FrameworkUse, owner: str | None, name: str) -
 
 def _entries(node: ast.Call | ast.Dict) -> Iterator[tuple[str, ast.expr]]:
     if isinstance(node, ast.Call):
-        yield from ((keyword.arg, keyword.value) for keyword in node.keywords if keyword.arg)
+        for keyword in node.keywords:
+            if keyword.arg:
+                yield (keyword.arg, keyword.value)
         return
     for key, value in zip(node.keys, node.values, strict=True):
         if isinstance(key, ast.Constant) and isinstance(key.value, str):

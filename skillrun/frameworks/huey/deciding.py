@@ -156,11 +156,10 @@ def _among(project: Project, module: Module, kinds: ast.expr, exception: str) ->
     bases = ancestors(project, exception)
     if bases & names or "builtins.Exception" in names:
         return "retries"
-    outside = [
-        name
-        for name in bases
-        if not name.startswith("builtins.") and project.definition(name) is None
-    ]
+    outside = []
+    for name in bases:
+        if not name.startswith("builtins.") and project.definition(name) is None:
+            outside.append(name)
     if outside:
         return "unsure"
     return "stops"

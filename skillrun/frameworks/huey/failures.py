@@ -173,11 +173,10 @@ def _catches(project: Project, clause: Handler, exception: str) -> bool | None:
     bases = ancestors(project, exception)
     if clause.broad or bases & names:
         return True
-    outside = [
-        name
-        for name in bases
-        if not name.startswith("builtins.") and project.definition(name) is None
-    ]
+    outside = []
+    for name in bases:
+        if not name.startswith("builtins.") and project.definition(name) is None:
+            outside.append(name)
     if outside and any(name.partition(".")[0] == outside[0].partition(".")[0] for name in names):
         return None
     return False

@@ -37,9 +37,10 @@ def find_hooks(project: Project, use: FrameworkUse, handler: Definition) -> dict
     """
     found = {}
     for event, (signal, hook) in HOOKS.items():
-        heard = [
-            d for d, names in receivers(project, use, signal) if len(names) == 1 or not _branches(d)
-        ]
+        heard = []
+        for d, names in receivers(project, use, signal):
+            if len(names) == 1 or not _branches(d):
+                heard.append(d)
         called = heard or list(functions(project, use, hook) if hook else ())
         if called:
             found[event] = min(called, key=lambda one: not _names(one, handler))

@@ -176,9 +176,10 @@ def _backoff(
         if received[0] is None:
             unknown["backoff"] = received[1]
         return received[0] or _NONE
-    changed = [
-        (node, module) for node, module in _nodes(project, task) if _sets(node, "retry_delay")
-    ]
+    changed = []
+    for node, module in _nodes(project, task):
+        if _sets(node, "retry_delay"):
+            changed.append((node, module))
     if changed:
         return _by_hand(project, changed, base, times, sources, unknown)
     if not base:
@@ -238,9 +239,10 @@ def _multiplied(
             value = products[0] if len(products) == 1 else value
         if not isinstance(value, ast.BinOp) or not isinstance(value.op, ast.Mult):
             return None
-        sides = [
-            s for s in (value.left, value.right) if ast.unparse(s) != ast.unparse(node.targets[0])
-        ]
+        sides = []
+        for s in (value.left, value.right):
+            if ast.unparse(s) != ast.unparse(node.targets[0]):
+                sides.append(s)
         factor = project.literal(sides[0], module) if len(sides) == 1 else None
     else:
         return None

@@ -231,11 +231,10 @@ def _fields(facts: Facts) -> dict[str, str] | None:
 
 def _crontab(facts: Facts) -> str:
     """Its minute is written always: it would be any."""
-    given = {
-        name: text
-        for name, text in (_fields(facts) or {}).items()
-        if text != "*" or name == "minute"
-    }
+    given = {}
+    for name, text in (_fields(facts) or {}).items():
+        if text != "*" or name == "minute":
+            given[name] = text
     return f"crontab({', '.join(f'{name}={source(text)}' for name, text in given.items())})"
 
 

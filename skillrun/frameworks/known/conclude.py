@@ -168,10 +168,15 @@ class _Conclusion:
         """Another dependency brings it, `openwisp-utils[celery]`, and there are tasks enough for an
         application: an SDK that watches the library has such an extra too.
         """
-        files = {
-            match.seen.path for match in tasks if not _is_optional(match.seen.path, frozenset())
-        }
-        extras = {extra for one in self._manifests.dependencies if one.main for extra in one.extras}
+        files = set()
+        for match in tasks:
+            if not _is_optional(match.seen.path, frozenset()):
+                files.add(match.seen.path)
+        extras = set()
+        for one in self._manifests.dependencies:
+            if one.main:
+                for extra in one.extras:
+                    extras.add(extra)
         is_brought = not extras.isdisjoint(self._known.distributions)
         return is_brought and len(tasks) >= _MANY_TASKS and bool(files)
 
@@ -313,7 +318,10 @@ class _Conclusion:
             place = self._find_text(pattern, paths)
         else:
             matches = _in_application(self._matcher.find((mark,), True))
-            ours = [m for m in matches if paths is None or m.seen.path in paths]
+            ours = []
+            for m in matches:
+                if paths is None or m.seen.path in paths:
+                    ours.append(m)
             place = _place(ours[0]) if ours else None
         return place is not None, place
 
@@ -429,9 +437,11 @@ def _names_in(words: tuple[str, ...], options: tuple[str, ...]) -> Iterator[str]
 
 def _gem_folders(manifests: Manifests) -> frozenset[str]:
     """Where gems are made: what they depend on is for whoever installs them."""
-    return frozenset(
-        _folder(one.path) for one in manifests.dependencies if one.path.endswith(".gemspec")
-    )
+    folders = set()
+    for one in manifests.dependencies:
+        if one.path.endswith(".gemspec"):
+            folders.add(_folder(one.path))
+    return frozenset(folders)
 
 
 def _folder(path: str) -> str:

@@ -171,14 +171,10 @@ class PlainCronRecogniser:
 
     def _loop_of(self, module: str) -> Place | None:
         tail = module.strip(".").replace(".", "/") + ".py"
-        return next(
-            (
-                loop
-                for path, loop in self._loops.items()
-                if path == tail or path.endswith(f"/{tail}")
-            ),
-            None,
-        )
+        for path, loop in self._loops.items():
+            if path == tail or path.endswith(f"/{tail}"):
+                return loop
+        return None
 
 
 def _imported_modules(data: bytes) -> list[str]:

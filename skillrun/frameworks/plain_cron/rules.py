@@ -70,7 +70,9 @@ def cronjob_overlap(job: Job) -> Iterator[Finding]:
 
 def _starts(job: Job) -> Iterator[Start]:
     starts = starts_of(job.project, reach_of(job.project, job.handler))
-    yield from (start for start in starts if not is_aside(start.path))
+    for start in starts:
+        if not is_aside(start.path):
+            yield start
 
 
 @rule(
@@ -148,7 +150,10 @@ def _catches_all(job: Job) -> bool:
     """Every call of the handler's own body stands in a `try` with a broad clause that does not
     raise again.
     """
-    own = [call for call in calls_of(job) if not call.via and call.in_except is None]
+    own = []
+    for call in calls_of(job):
+        if not call.via and call.in_except is None:
+            own.append(call)
     return all(
         any(clause.broad and not clause.reraises for clause in call.in_try)
         for call in own

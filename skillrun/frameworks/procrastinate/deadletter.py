@@ -75,7 +75,9 @@ def _around(project: Project, task: Task) -> Iterator[Definition]:
     held = held_value(project, *option) if option else None
     if held is not None and isinstance(held[0], ast.List | ast.Tuple):
         found = (project.definition(held[1].resolve(one) or "") for one in held[0].elts)
-        yield from (one for one in found if one is not None and not one.is_class)
+        for one in found:
+            if one is not None and not one.is_class:
+                yield one
 
 
 def _kept(project: Project, body: Iterable[ast.stmt], module: Module, how: str) -> Iterator[Record]:

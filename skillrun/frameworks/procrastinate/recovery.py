@@ -86,14 +86,16 @@ def _find(project: Project, use: FrameworkUse) -> Iterator[Recovery]:
 
 def _calling(project: Project, use: FrameworkUse, names: tuple[str, ...]) -> list[Recovery]:
     modules = (module for module in project.modules_with(names[0]) if not in_tests(module.path))
-    return [
-        _recovery(project, use, node, module)
-        for module in modules
-        for node in ast.walk(module.tree)
-        if isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and node.func.attr in names
-    ]
+    found = []
+    for module in modules:
+        for node in ast.walk(module.tree):
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and node.func.attr in names
+            ):
+                found.append(_recovery(project, use, node, module))
+    return found
 
 
 def _recovery(project: Project, use: FrameworkUse, call: ast.Call, module: Module) -> Recovery:

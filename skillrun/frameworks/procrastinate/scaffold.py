@@ -50,9 +50,10 @@ def awaits(project: Project, use: FrameworkUse, handler: str) -> bool:
     if any(not is_aside(path) for path in project.tree.search("INSTALLED_APPS")):
         return False
     own = project.locate(handler.partition(":")[0])
-    giving = {
-        one.function.name for one in find_recoveries(project, use) if one.function is not None
-    }
+    giving = set()
+    for one in find_recoveries(project, use):
+        if one.function is not None:
+            giving.add(one.function.name)
     tasks = [one for one in _tasks(project, use) if one.name not in giving]
     near = [one for one in tasks if one.path == own] or tasks
     return 2 * sum(isinstance(one.node, ast.AsyncFunctionDef) for one in near) > len(near)

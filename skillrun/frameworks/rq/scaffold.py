@@ -141,11 +141,10 @@ def _returned(project: Project, path: str | None) -> Iterator[_Queue]:
     for node in module.tree.body if module else ():
         if module is not None and isinstance(node, ast.FunctionDef) and not _needs_arguments(node):
             returned = [n.value for n in ast.walk(node) if isinstance(n, ast.Return)]
-            made = [
-                project.origin(module.resolve(n.func) or "")
-                for n in returned
-                if isinstance(n, ast.Call)
-            ]
+            made = []
+            for n in returned:
+                if isinstance(n, ast.Call):
+                    made.append(project.origin(module.resolve(n.func) or ""))
             if any(origin in _QUEUES for origin in made):
                 yield _Queue(f"{node.name}()", (Symbol(module.name, node.name),))
 
@@ -251,11 +250,10 @@ def _globals(module: Code, expression: ast.expr) -> tuple[Symbol | str, ...] | N
     """What another module imports to write the expression; None where a name is a function's
     own.
     """
-    inner = [
-        above
-        for above in module.parents(expression)
-        if isinstance(above, ast.FunctionDef | ast.AsyncFunctionDef)
-    ]
+    inner = []
+    for above in module.parents(expression):
+        if isinstance(above, ast.FunctionDef | ast.AsyncFunctionDef):
+            inner.append(above)
     needed: list[Symbol | str] = []
     for name in sorted({node.id for node in ast.walk(expression) if isinstance(node, ast.Name)}):
         bound = module.bindings(module.tree).get(name)

@@ -132,11 +132,10 @@ def brokers_of(project: Project, node: ast.expr, module: Module) -> tuple[Broker
     if found:
         return found
     if name in SHARED:
-        given = [
-            brokers_of(project, call.args[0], where)
-            for where, call in _calls(project, "default_broker")
-            if call.args
-        ]
+        given = []
+        for where, call in _calls(project, "default_broker"):
+            if call.args:
+                given.append(brokers_of(project, call.args[0], where))
         return next(iter(given), every)
     if "broker" in ast.unparse(node).lower() or name.startswith(LIBRARY):
         return every
@@ -296,11 +295,10 @@ def _part(project: Project, node: ast.expr, module: Module) -> Part:
         return Part("", node, module, unread=True)
     name = project.origin(module.resolve(node.func) or "")
     own = project.definition(name)
-    line = [
-        ancestor.rpartition(".")[2]
-        for ancestor in project.ancestors(name)
-        if ancestor.startswith(LIBRARY)
-    ]
+    line = []
+    for ancestor in project.ancestors(name):
+        if ancestor.startswith(LIBRARY):
+            line.append(ancestor.rpartition(".")[2])
     kind = next((word for word in line if word in RETRIES), next(iter(line), ""))
     options, unread = options_of(project, node, module)
     for position, argument in zip(RETRIES.get(kind, ()), node.args, strict=False):

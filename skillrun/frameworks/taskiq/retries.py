@@ -196,11 +196,10 @@ def make_delay(project: Project, part: Part) -> Definition | None:
 
 def own_waits(project: Project, method: Definition) -> Backoff | None:
     """What a `make_delay` of the repository's own says that is one `return`; None for any other."""
-    returns = [
-        node
-        for node in ast.walk(method.node)
-        if isinstance(node, ast.Return) and node.value is not None
-    ]
+    returns = []
+    for node in ast.walk(method.node):
+        if isinstance(node, ast.Return) and node.value is not None:
+            returns.append(node)
     if len(returns) != 1 or len(method.parameters) < 3 or returns[0].value is None:
         return None
     return Tries(project, method.parameters[2]).backoff(returns[0].value, method.module)
@@ -248,11 +247,10 @@ def own_bound(project: Project, handler: Definition) -> Bound | None:
 def _comparisons(project: Project, handler: Definition) -> Iterator[tuple[ast.If, Module]]:
     for part in project.callables(handler):
         bindings = part.module.bindings(part.node).items()
-        held = {
-            name
-            for name, bound in bindings
-            if any(b.value and "_retries" in ast.unparse(b.value) for b in bound)
-        }
+        held = set()
+        for name, bound in bindings:
+            if any(b.value and "_retries" in ast.unparse(b.value) for b in bound):
+                held.add(name)
         for node in (one for one in ast.walk(part.node) if isinstance(one, ast.If)):
             words = {one.id for one in ast.walk(node.test) if isinstance(one, ast.Name)}
             if words & held or "'_retries'" in ast.unparse(node.test):

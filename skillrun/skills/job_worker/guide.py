@@ -51,14 +51,11 @@ def _all(case: JobCase) -> Iterator[tuple[str, str]]:
     if use is not None:
         yield from (("app", app) for app in use.apps[:2])
         yield from (("tasks", path) for path in use.task_modules[:3])
-    yield from (
-        ("publisher", f"{w.place.path}:{w.place.line} {w.how}")
-        for w in case.wiring
-        if not w.in_tests
-    )
-    yield from (
-        (f"hook ({event})", f"{d.path}:{d.line} {d.name}") for event, d in case.hooks.items()
-    )
+    for w in case.wiring:
+        if not w.in_tests:
+            yield ("publisher", f"{w.place.path}:{w.place.line} {w.how}")
+    for event, d in case.hooks.items():
+        yield (f"hook ({event})", f"{d.path}:{d.line} {d.name}")
     for effect in (spec.effects if spec else None) or ():
         found = case.project.find(effect.call)
         where = f"{found.path}:{found.line}" if found is not None else "to write"

@@ -59,9 +59,10 @@ def no_room_for_deaths(job: Job) -> Iterator[Finding]:
     """Each begun run uses up a try: a worker that dies in the last one leaves no dead letter."""
     if not _expects_record(job):
         return
-    bounds = [
-        path.bound for path in find_retries(job.project, job.handler) if path.bound is not None
-    ]
+    bounds = []
+    for path in find_retries(job.project, job.handler):
+        if path.bound is not None:
+            bounds.append(path.bound)
     for entry in find_entries(job.project, job.handler):
         most = max_tries(job.project, entry)
         if not bounds or not is_known(most) or max(bounds) < most:

@@ -105,7 +105,9 @@ def _workers(job: Job) -> Iterator[Worker]:
 
 
 def _crons(job: Job) -> Iterator[Entry]:
-    yield from (entry for entry in find_entries(job.project, job.handler) if entry.kind == "cron")
+    for entry in find_entries(job.project, job.handler):
+        if entry.kind == "cron":
+            yield entry
 
 
 def _is(job: Job, entry: Entry, name: str, value: bool) -> bool:
@@ -244,11 +246,10 @@ def cron_every_second(job: Job) -> Iterator[Finding]:
 
 
 def _coarse_without_minute(entry: Entry) -> bool:
-    given = {
-        name
-        for name, node in entry.options.items()
-        if not (isinstance(node, ast.Constant) and node.value is None)
-    }
+    given = set()
+    for name, node in entry.options.items():
+        if not (isinstance(node, ast.Constant) and node.value is None):
+            given.add(name)
     return "minute" not in given and bool(given & {"hour", "day", "weekday", "month"})
 
 

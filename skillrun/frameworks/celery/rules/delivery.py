@@ -172,7 +172,11 @@ def _deliveries_bounded(job: Job) -> bool:
         for name in call.via
         if (found := job.project.definition(name))
     ]
-    attributes = {n.attr for body in bodies for n in ast.walk(body) if isinstance(n, ast.Attribute)}
+    attributes = set()
+    for body in bodies:
+        for n in ast.walk(body):
+            if isinstance(n, ast.Attribute):
+                attributes.add(n.attr)
     words = {n.value for body in bodies for n in ast.walk(body) if isinstance(n, ast.Constant)}
     return "delivery_info" in attributes or "redelivered" in attributes | words
 

@@ -68,9 +68,9 @@ def retry_everything(job: Job) -> Iterator[Finding]:
 def _permanent_kept_away(job: Job, path: Path) -> bool:
     """The handler itself ends every permanent error of the spec before it gets here."""
     failures = job.spec.failures
-    names = [
-        short(spec_name(job, error.type)) for error in (failures.permanent if failures else ())
-    ]
+    names = []
+    for error in failures.permanent if failures else ():
+        names.append(short(spec_name(job, error.type)))
     return bool(names) and all(reaches(job, path, name) == "no" for name in names)
 
 
@@ -184,11 +184,10 @@ def reaches(job: Job, path: Path, exception: str) -> str:
 
     Where no declared effect is seen on the way, nothing stands against it: yes.
     """
-    answers = {
-        _from(job, call, path, exception)
-        for call in effect_calls(job)
-        if call.node is not _node(path)
-    }
+    answers = set()
+    for call in effect_calls(job):
+        if call.node is not _node(path):
+            answers.add(_from(job, call, path, exception))
     for answer in ("yes", "unsure", "no"):
         if answer in answers:
             return answer
@@ -229,7 +228,10 @@ def _from(job: Job, call: Call, path: Path, exception: str) -> str:
 def _converted(job: Job, path: Path, handler: Handler) -> str:
     """A clause that raises something else: what becomes of that."""
     raised = [n.exc for n in ast.walk(handler.node) if isinstance(n, ast.Raise)]
-    classes = [exc.func if isinstance(exc, ast.Call) else exc for exc in raised if exc is not None]
+    classes = []
+    for exc in raised:
+        if exc is not None:
+            classes.append(exc.func if isinstance(exc, ast.Call) else exc)
     names = [handler.module.resolve(node) for node in classes]
     if len(names) != len(raised) or not all(names) or path.kind != "autoretry":
         return "unsure"

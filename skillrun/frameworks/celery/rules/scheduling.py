@@ -71,9 +71,10 @@ def crontab_minute(job: Job) -> Iterator[Finding]:
         if not _is_crontab(job, module, node):
             continue
         given = _fields(node)
-        coarser = [
-            name for name in _COARSER if name in given and _text(job, module, given[name]) != "*"
-        ]
+        coarser = []
+        for name in _COARSER:
+            if name in given and _text(job, module, given[name]) != "*":
+                coarser.append(name)
         if "minute" not in given and coarser:
             message = (
                 f"{ast.unparse(node)} fires every minute of the time that {coarser[0]} names:"
@@ -102,11 +103,10 @@ def schedules(job: Job) -> Iterator[tuple[Send, Module, ast.expr]]:
 
 def _schedule_at(node: ast.AST, line: int) -> ast.expr | None:
     if isinstance(node, ast.Dict):
-        entry = {
-            k.value: v
-            for k, v in zip(node.keys, node.values, strict=True)
-            if isinstance(k, ast.Constant)
-        }
+        entry = {}
+        for k, v in zip(node.keys, node.values, strict=True):
+            if isinstance(k, ast.Constant):
+                entry[k.value] = v
         if "task" in entry and entry["task"].lineno == line:
             return entry.get("schedule")
         return None

@@ -52,12 +52,11 @@ def _named_before(handler: Handler) -> bool:
         None,
     )
     earlier = block.handlers[: block.handlers.index(handler.node)] if block else []
-    names = {
-        handler.module.resolve(part) or ""
-        for clause in earlier
-        for part in (clause.type.elts if isinstance(clause.type, ast.Tuple) else [clause.type])
-        if part is not None
-    }
+    names = set()
+    for clause in earlier:
+        for part in clause.type.elts if isinstance(clause.type, ast.Tuple) else [clause.type]:
+            if part is not None:
+                names.add(handler.module.resolve(part) or "")
     return bool(names & _SOFT_LIMIT_NAMES) or any(
         name.endswith("SoftTimeLimitExceeded") for name in names
     )

@@ -129,10 +129,9 @@ def _tenacity_wait(project: Project, module: Module, node: ast.expr) -> Backoff 
     for name, jitter in (("wait_exponential", False), ("wait_random_exponential", True)):
         call = _made(project, module, node, f"tenacity.{name}")
         if call is not None:
-            given = [
-                _number(project, module, call, word, n, 1.0 if n == 0 else d)
-                for n, (word, d) in enumerate(_EXPO)
-            ]
+            given = []
+            for n, (word, d) in enumerate(_EXPO):
+                given.append(_number(project, module, call, word, n, 1.0 if n == 0 else d))
             return None if None in given else _exponential(*given, jitter=jitter)  # type: ignore[arg-type]
     return None
 
@@ -162,11 +161,10 @@ def _backoff(
     if not is_known(attempts) or not isinstance(attempts, int | None) or types is None:
         return None
     wait = project.origin(module.resolve(_argument(call, "wait_gen", 0) or call) or "")
-    options = {
-        name: project.literal(given[name], module)
-        for name in ("base", "factor", "max_value", "interval")
-        if name in given
-    }
+    options = {}
+    for name in ("base", "factor", "max_value", "interval"):
+        if name in given:
+            options[name] = project.literal(given[name], module)
     shape: Backoff | None = None
     jitter = "jitter" not in given or project.literal(given["jitter"], module) is not None
     if all(isinstance(value, int | float) for value in options.values()):

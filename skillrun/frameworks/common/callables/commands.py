@@ -38,11 +38,10 @@ def starts_of(project: Project, reach: Reach) -> tuple[Start, ...]:
             None, (timer(path, _text(project, path)) for path in project.tree.match("**/*.timer"))
         )
     )
-    kept = [
-        start
-        for start in with_timers(found, timers)
-        if resolve(start, reach.entries) or start.name in consoles
-    ]
+    kept = []
+    for start in with_timers(found, timers):
+        if resolve(start, reach.entries) or start.name in consoles:
+            kept.append(start)
     return tuple(start for start in kept if not _leads_elsewhere(project, start, reach, consoles))
 
 

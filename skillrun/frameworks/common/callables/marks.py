@@ -167,16 +167,14 @@ def marked_before_effect(job: Job) -> Iterator[Finding]:
     """
     marks = _marks(job)
     for effect in _own(effect_calls(job)):
-        before = [
-            m
-            for m in marks
-            if _same_place(m.call, effect) and m.settled and m.settled < effect.line
-        ]
-        after = [
-            mark
-            for mark in marks
-            if _function(mark.call) is _function(effect) and mark.call.line > effect.line
-        ]
+        before = []
+        for m in marks:
+            if _same_place(m.call, effect) and m.settled and m.settled < effect.line:
+                before.append(m)
+        after = []
+        for mark in marks:
+            if _function(mark.call) is _function(effect) and mark.call.line > effect.line:
+                after.append(mark)
         if before and not after and not effect.in_try:
             message = (
                 f"the row is marked as done before {effect.name}: what dies or fails between them"
@@ -322,11 +320,10 @@ def _marks(job: Job) -> list[Mark]:
 def _mark(job: Job, call: Call) -> Mark | None:
     word = call.node.func.attr if isinstance(call.node.func, ast.Attribute) else ""
     if _SQL_MARK.search(_sql(job, call)):
-        commits = [
-            one.line
-            for one in _commits(job, call)
-            if _same_place(one, call) and one.line > call.line
-        ]
+        commits = []
+        for one in _commits(job, call):
+            if _same_place(one, call) and one.line > call.line:
+                commits.append(one.line)
         return Mark(call, min(commits, default=None))
     atomic = any(
         is_atomic(job.project, name) or "begin" in name or "transaction" in name
@@ -367,11 +364,11 @@ def _assigned(save: Call) -> bool:
 
 def _commits(job: Job, near: Call) -> list[Call]:
     """The `.commit()` calls of the same function, in order."""
-    return [
-        call
-        for call in calls_of(job)
-        if call.name.endswith(".commit") and _function(call) is _function(near)
-    ]
+    found = []
+    for call in calls_of(job):
+        if call.name.endswith(".commit") and _function(call) is _function(near):
+            found.append(call)
+    return found
 
 
 def _only_after(commits: list[Call], loop: ast.stmt) -> bool:
@@ -393,7 +390,9 @@ def _sql(job: Job, call: Call) -> str:
 
 
 def _own(calls: tuple[Call, ...]) -> Iterator[Call]:
-    yield from (call for call in calls if not call.deferred)
+    for call in calls:
+        if not call.deferred:
+            yield call
 
 
 def _function(call: Call) -> ast.AST | None:

@@ -216,9 +216,8 @@ def _django_command(facts: Facts, render: Render) -> Iterator[Piece]:
     """The command that sets up Django before it looks for work, in a package that Django finds."""
     path, tick = facts.facts["command"], facts.facts["tick"]
     folder = path.rpartition("/")[0]
-    yield from (
-        Module(f"{package}/__init__.py", "") for package in (folder.rpartition("/")[0], folder)
-    )
+    for package in (folder.rpartition("/")[0], folder):
+        yield Module(f"{package}/__init__.py", "")
     root = facts.path.removesuffix(f"{facts.module.replace('.', '/')}.py")
     module = path.removeprefix(root).removesuffix(".py").replace("/", ".")
     needed = ["from typing import Any", "from django.core.management.base import BaseCommand", tick]

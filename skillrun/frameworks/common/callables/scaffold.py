@@ -160,10 +160,12 @@ def ticking(
 
 def _parameters(facts: Facts) -> list[str]:
     """The handler's own fields as parameters that must be given."""
-    return [
-        f"{f.name}: {f.annotation}{'' if f.required or f.annotation == 'Any' else ' | None'}"
-        for f in facts.fields
-    ]
+    parameters = []
+    for f in facts.fields:
+        parameters.append(
+            f"{f.name}: {f.annotation}{'' if f.required or f.annotation == 'Any' else ' | None'}"
+        )
+    return parameters
 
 
 def _notes(facts: Facts) -> list[str]:

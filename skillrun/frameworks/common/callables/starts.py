@@ -167,11 +167,11 @@ def resolve(start: Start, paths: Iterable[str]) -> str | None:
 
 def _candidates(start: Start, paths: Iterable[str]) -> list[str]:
     if start.kind in ("command", "console"):  # a wrapper may name a command of Django: run.sh NAME
-        return [
-            path
-            for path in paths
-            if path.endswith(f"management/commands/{start.name.replace('-', '_')}.py")
-        ]
+        candidates = []
+        for path in paths:
+            if path.endswith(f"management/commands/{start.name.replace('-', '_')}.py"):
+                candidates.append(path)
+        return candidates
     if start.kind == "module":
         tail = start.name.replace(".", "/")
         found = [

@@ -58,9 +58,10 @@ def permanent_retried(job: Job) -> Iterator[Finding]:
 
 
 def _taking(call: Call, bases: frozenset[str]) -> Handler | None:
-    return next(
-        (c for c in call.in_try if c.bare or bases & {short(name) for name in c.exceptions}), None
-    )
+    for c in call.in_try:
+        if c.bare or bases & {short(name) for name in c.exceptions}:
+            return c
+    return None
 
 
 @rule(

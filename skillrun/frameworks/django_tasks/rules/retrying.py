@@ -94,7 +94,10 @@ def _comes_again(job: Job, call: Call, bases: frozenset[str]) -> bool:
     """As far as can be told: a clause raises it on to the one around, and one that raises on some
     of its ways alone is not judged.
     """
-    taken = [c for c in call.in_try if c.bare or bases & {short(name) for name in c.exceptions}]
+    taken = []
+    for c in call.in_try:
+        if c.bare or bases & {short(name) for name in c.exceptions}:
+            taken.append(c)
     ends = (
         enqueues_again(job.project, job.handler, clause) or not clause.always_raises
         for clause in taken
@@ -162,7 +165,11 @@ def _forgotten(one: Again) -> str | None:
         names[: len(one.path.call.node.args)]
     )
     tests = (test for test, _ in tests_before(one.path.call.module, one.path.call.node))
-    compared = {node.id for test in tests for node in ast.walk(test) if isinstance(node, ast.Name)}
+    compared = set()
+    for test in tests:
+        for node in ast.walk(test):
+            if isinstance(node, ast.Name):
+                compared.add(node.id)
     if None not in given:
         return next((name for name in names if name in compared - given), None)
     return None
@@ -242,11 +249,10 @@ def permanent_retried(job: Job) -> Iterator[Finding]:
 
 def _asks(one: Again) -> bool:
     """Something other than the number of the attempt decides about it."""
-    tests = [
-        node.test
-        for node in one.path.call.module.parents(one.path.call.node)
-        if isinstance(node, ast.If)
-    ]
+    tests = []
+    for node in one.path.call.module.parents(one.path.call.node):
+        if isinstance(node, ast.If):
+            tests.append(node.test)
     return (
         any(one.count is None or one.count not in ast.unparse(test) for test in tests)
         or one.path.bound_unread
@@ -404,6 +410,6 @@ def swallowed_exception(job: Job) -> Iterator[Finding]:
     own = {one.path.clause.line for one in again_of(job) if one.path.clause is not None}
     own |= {clause.line for clause in clauses(job.project, job.handler) if goes_round(clause)}
     says = "the task is SUCCESSFUL, and nothing runs it again"
-    yield from (
-        found for found in swallowing.swallowed_exception(job, says) if found.line not in own
-    )
+    for found in swallowing.swallowed_exception(job, says):
+        if found.line not in own:
+            yield found

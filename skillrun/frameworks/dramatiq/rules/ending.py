@@ -92,10 +92,11 @@ def on_failure_every_time(job: Job) -> Iterator[Finding]:
         or dead_letter.kind == "none"
     ):
         return
-    words = {
-        n.value if isinstance(n, ast.Constant) else getattr(n, "attr", getattr(n, "id", ""))
-        for n in ast.walk(node)
-    }
+    words = set()
+    for n in ast.walk(node):
+        words.add(
+            n.value if isinstance(n, ast.Constant) else getattr(n, "attr", getattr(n, "id", ""))
+        )
     if set(_COUNTS) & words or first_record(job.project, node.body, target.handler.module) is None:
         return
     message = (
@@ -143,9 +144,10 @@ def thrown_not_recorded(job: Job) -> Iterator[Finding]:
 def _recorded_here(job: Job, name: str) -> bool:
     """A clause of the handler that takes the error records something before it raises."""
     clauses = job.project.handlers(job.handler, depth=1)
-    fitting = [
-        h for h in clauses if h.bare or is_kind_of(job, spec_name(job, name), h.exceptions) != "no"
-    ]
+    fitting = []
+    for h in clauses:
+        if h.bare or is_kind_of(job, spec_name(job, name), h.exceptions) != "no":
+            fitting.append(h)
     return any(first_record(job.project, h.node.body, h.module) is not None for h in fitting)
 
 

@@ -45,9 +45,11 @@ def leaves(job: Job, exception: str) -> tuple[str, str]:
         fits = any(h.bare or is_kind_of(job, exception, h.exceptions) != NO for h in clauses)
         return (UNSURE if fits else YES), exception
     answers = [_from(job, call, exception) for call in calls]
-    return next(
-        (a for wanted in (YES, UNSURE, NO) for a in answers if a[0] == wanted), (YES, exception)
-    )
+    for wanted in (YES, UNSURE, NO):
+        for a in answers:
+            if a[0] == wanted:
+                return a
+    return (YES, exception)
 
 
 def _from(job: Job, call: Call, exception: str) -> tuple[str, str]:

@@ -250,9 +250,10 @@ def options_differ(job: Job) -> Iterator[Finding]:
     options = options_of(job)
     for name in _RETRY_OPTIONS:
         values = [value for value in options.of_messages(name) if is_known(value.value)]
-        given = [
-            v for v in values if v.place and any(v.place == o.place for o in _given(job, name))
-        ]
+        given = []
+        for v in values:
+            if v.place and any(v.place == o.place for o in _given(job, name)):
+                given.append(v)
         if len(values) < 2 or not given:
             continue
         shown = ", ".join(sorted(_shown(value.value) for value in values))

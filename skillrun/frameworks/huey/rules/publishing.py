@@ -85,9 +85,10 @@ def _needed(node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:
     args = node.args
     positional = [*args.posonlyargs, *args.args]
     plain = positional[: len(positional) - len(args.defaults)]
-    required = [
-        a for a, default in zip(args.kwonlyargs, args.kw_defaults, strict=True) if default is None
-    ]
+    required = []
+    for a, default in zip(args.kwonlyargs, args.kw_defaults, strict=True):
+        if default is None:
+            required.append(a)
     return [a.arg for a in (*plain, *required)]
 
 

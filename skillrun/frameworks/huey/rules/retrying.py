@@ -148,9 +148,10 @@ def transient_given_up(job: Job) -> Iterator[Finding]:
 
 def _fates(job: Job, names: tuple[str, ...]) -> Iterator[tuple[str, dict[str, Place]]]:
     """Error of the spec -> what becomes of it -> the effect's call."""
-    calls = [
-        call for call in effect_calls(job) if not any(_elsewhere(job, name) for name in call.via)
-    ]
+    calls = []
+    for call in effect_calls(job):
+        if not any(_elsewhere(job, name) for name in call.via):
+            calls.append(call)
     for written in dict.fromkeys(names):
         name = spec_name(job, written)
         yield (
@@ -303,9 +304,9 @@ def retries_differ(job: Job) -> Iterator[Finding]:
     for name in AT_SITE:
         given = overrides(job.project, task, name)
         own = task.options.get(name)
-        values = {
-            repr(one.value if one else own.value if own else task.option(name)) for one in given
-        }
+        values = set()
+        for one in given:
+            values.add(repr(one.value if one else own.value if own else task.option(name)))
         place = next((one.place for one in given if one), None)
         if place is not None and len(values) > 1:
             message = (

@@ -173,9 +173,11 @@ def locked_job_lost(job: Job) -> Iterator[Finding]:
 
 def _caught(job: Job, call: ast.Call, module: Module) -> bool:
     tries = [above for above in module.parents(call) if isinstance(above, ast.Try)]
-    names = {
-        n for t in tries for h in t.handlers for n in job.project.exception_names(h.type, module)
-    }
+    names = set()
+    for t in tries:
+        for h in t.handlers:
+            for n in job.project.exception_names(h.type, module):
+                names.add(n)
     return any(
         name.endswith(("TaskLockedException", "HueyException", ".Exception")) for name in names
     )
@@ -238,9 +240,10 @@ def crontab_minute(job: Job) -> Iterator[Finding]:
     """
     node = crontab(job)
     given = _given(node) if node else {}
-    coarser = [
-        name for name in _COARSER if name in given and _text(job, given[name]) not in ("*", None)
-    ]
+    coarser = []
+    for name in _COARSER:
+        if name in given and _text(job, given[name]) not in ("*", None):
+            coarser.append(name)
     if (
         node is None
         or "minute" in given

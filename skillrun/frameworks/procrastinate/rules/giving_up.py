@@ -86,9 +86,10 @@ def given(node: ast.AST, option: str) -> ast.expr | None:
         return node.value
     if isinstance(node, ast.Dict):
         pairs = zip(node.keys, node.values, strict=True)
-        return next(
-            (v for k, v in pairs if isinstance(k, ast.Constant) and k.value == option), None
-        )
+        for k, v in pairs:
+            if isinstance(k, ast.Constant) and k.value == option:
+                return v
+        return None
     return None
 
 

@@ -284,9 +284,10 @@ def retries_twice(job: Job) -> Iterator[Finding]:
     """Two retrying middlewares both send a retry of each failure."""
     broker = _task(job).broker
     if broker is not None and len(broker.retrying) > 1:
-        asking = [
-            part for part in broker.retrying if asks(job.project, _task(job), part) is not False
-        ]
+        asking = []
+        for part in broker.retrying:
+            if asks(job.project, _task(job), part) is not False:
+                asking.append(part)
         if len(asking) > 1:
             message = "two middlewares retry this task: each failure is sent again twice"
             yield tell(

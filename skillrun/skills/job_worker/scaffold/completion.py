@@ -64,11 +64,10 @@ def _poison(facts: Facts) -> dict[str, Any]:
     checked field.
     """
     required = [field for field in facts.fields if field.required]
-    wrong = [
-        {**example(facts), field.name: _wrong(field.annotation)}
-        for field in required
-        if field.valid
-    ]
+    wrong = []
+    for field in required:
+        if field.valid:
+            wrong.append({**example(facts), field.name: _wrong(field.annotation)})
     if not required:
         return {}
     return {"poison": [*([{}] if required else []), *wrong]}

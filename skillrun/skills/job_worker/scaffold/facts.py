@@ -230,12 +230,11 @@ def _imported_apps(project: Project, use: FrameworkUse, path: str) -> Counter[st
         found = [node for node in ast.walk(module.tree) if isinstance(node, ast.ImportFrom)]
     else:
         found = []
-    dotted = [
-        f"{module.absolute(n.module, n.level)}.{alias.name}"
-        for n in found
-        for alias in n.names
-        if module
-    ]
+    dotted = []
+    for n in found:
+        for alias in n.names:
+            if module:
+                dotted.append(f"{module.absolute(n.module, n.level)}.{alias.name}")
     return Counter(apps[one] for one in dotted if one in apps)
 
 
@@ -331,11 +330,10 @@ def _invalid(spec: JobSpec, module: str) -> str:
     ValueError.
     """
     permanent = spec.failures.permanent if spec.failures else ()
-    own = [
-        error.type
-        for error in permanent
-        if error.type.partition(":")[0] == module and not error.args
-    ]
+    own = []
+    for error in permanent:
+        if error.type.partition(":")[0] == module and not error.args:
+            own.append(error.type)
     if not own:
         return "ValueError"
     return own[0]

@@ -131,12 +131,11 @@ def _same_code(text: str, wanted: str) -> bool:
 def _imports_first(text: str) -> list[ast.stmt]:
     """The statements of a module, its imports one name each, in order of their text."""
     body = ast.parse(text).body
-    single = [
-        one
-        for node in body
-        if isinstance(node, ast.Import | ast.ImportFrom)
-        for one in _single(node)
-    ]
+    single = []
+    for node in body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            for one in _single(node):
+                single.append(one)
     others = [node for node in body if not isinstance(node, ast.Import | ast.ImportFrom)]
     return [*sorted(single, key=ast.unparse), *others]
 
@@ -167,10 +166,9 @@ def _with_line(text: str, line: str) -> str:
 
 def _rewritten(text: str | None, piece: Rewritten) -> str | None:
     lines = (text or "").splitlines(keepends=True)
-    made = [
-        line.replace(piece.line, piece.text) if line.strip() == piece.line else line
-        for line in lines
-    ]
+    made = []
+    for line in lines:
+        made.append(line.replace(piece.line, piece.text) if line.strip() == piece.line else line)
     if text is None:
         return None
     return "".join(made)

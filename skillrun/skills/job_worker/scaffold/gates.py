@@ -28,26 +28,24 @@ _STOPS = ("blocker", "error")
 
 def find_obstacles(stages: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The findings of a report's stages that must be gone before anything is written."""
-    closed = [
-        stage
-        for stage in stages
-        if stage["id"] in GATES and stage["status"] in ("blocked", "failed")
-    ]
+    closed = []
+    for stage in stages:
+        if stage["id"] in GATES and stage["status"] in ("blocked", "failed"):
+            closed.append(stage)
     found = [finding for stage in closed for finding in stage["findings"]]
-    return [
-        finding
-        for finding in found
-        if finding["severity"] in _STOPS and finding["rule"] not in MENDED
-    ]
+    obstacles = []
+    for finding in found:
+        if finding["severity"] in _STOPS and finding["rule"] not in MENDED:
+            obstacles.append(finding)
+    return obstacles
 
 
 def can_be_written(report: Mapping[str, Any]) -> bool:
     """Whether the handler of a report's job is missing, and nothing is in the way of writing it."""
-    handlers = [
-        stage
-        for stage in report["stages"]
-        if stage["id"] == "handler" and stage["status"] == "blocked"
-    ]
+    handlers = []
+    for stage in report["stages"]:
+        if stage["id"] == "handler" and stage["status"] == "blocked":
+            handlers.append(stage)
     missing = any(
         finding["rule"] == "handler.not-found"
         for stage in handlers

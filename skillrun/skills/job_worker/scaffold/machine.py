@@ -83,12 +83,13 @@ def marked(text: str, seen: Iterable[str]) -> str:
 
 
 def _assumptions(facts: Facts) -> list[str]:
-    said = [
-        f"the receiver of {effect.name} drops a repeated {effect.key_arg}"
-        + (f" for {format_duration(effect.window_s)}" if effect.window_s else "")
-        for effect in facts.effects
-        if effect.key_arg
-    ]
+    said = []
+    for effect in facts.effects:
+        if effect.key_arg:
+            said.append(
+                f"the receiver of {effect.name} drops a repeated {effect.key_arg}"
+                + (f" for {format_duration(effect.window_s)}" if effect.window_s else "")
+            )
     if facts.store.kind != "receiver" and facts.store.window_s:
         said.append(
             f"what is in {facts.store.name} is kept for at least"

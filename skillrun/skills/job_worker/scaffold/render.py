@@ -227,10 +227,9 @@ def log_call(
 
 def _retried(facts: Facts) -> str:
     """The errors that are tried again, as a tuple."""
-    named = [
-        error.written if error.path and error.module != facts.module else error.name
-        for error in facts.transient
-    ]
+    named = []
+    for error in facts.transient:
+        named.append(error.written if error.path and error.module != facts.module else error.name)
     return f"({', '.join(named)}{',' if len(named) == 1 else ''})"
 
 
@@ -293,14 +292,14 @@ def key_source(facts: Facts) -> str:
     Two texts side by side are written with their quotes: "a:b" and "c" must not look like "a" and
     "b:c".
     """
-    texts = [
-        field for field in facts.fields if field.name in facts.key and field.annotation == "str"
-    ]
+    texts = []
+    for field in facts.fields:
+        if field.name in facts.key and field.annotation == "str":
+            texts.append(field)
     mark = "!r" if len(texts) > 1 else ""
-    parts = [
-        f"{{{name}{mark if any(name == text.name for text in texts) else ''}}}"
-        for name in facts.key
-    ]
+    parts = []
+    for name in facts.key:
+        parts.append(f"{{{name}{mark if any(name == text.name for text in texts) else ''}}}")
     return f'f"{facts.job}:{":".join(parts)}"'
 
 

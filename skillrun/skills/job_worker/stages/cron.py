@@ -44,9 +44,10 @@ def _fits(part: str, low: int, high: int, words: tuple[str, ...]) -> bool:
         return False
     if match["any"]:
         return True
-    values = [
-        _value(word, low, words) for word in (match["low"], match["high"]) if word is not None
-    ]
+    values = []
+    for word in (match["low"], match["high"]):
+        if word is not None:
+            values.append(_value(word, low, words))
     return all(value is not None and low <= value <= high for value in values)
 
 

@@ -204,9 +204,11 @@ def _marks(case: JobCase, handler: Definition, taken: Sequence[Call]) -> list[Ca
     """
     claimed = {_key_text(call) for call in taken}
     sets = [call for call in handler_calls(case, handler) if call.name.rpartition(".")[2] == "set"]
-    return [
-        call for call in sets if call not in taken and call.node.args and _key_text(call) in claimed
-    ]
+    marks = []
+    for call in sets:
+        if call not in taken and call.node.args and _key_text(call) in claimed:
+            marks.append(call)
+    return marks
 
 
 def _looked_up(case: JobCase, handler: Definition, taken: Sequence[Call]) -> list[Call]:

@@ -311,12 +311,11 @@ def _unfilled(case: JobCase, spec: JobSpec, handler: Definition) -> Iterator[Fin
         for use in case.project.uses(name)
         if (function := use.module.function_of(use.node)) is not None
     }
-    asked = {
-        c.name: c
-        for owner in owners.values()
-        for c in case.project.calls(owner, depth=0)
-        if c.resolved
-    }
+    asked = {}
+    for owner in owners.values():
+        for c in case.project.calls(owner, depth=0):
+            if c.resolved:
+                asked[c.name] = c
     adapters = {effect.call.replace(":", ".") for effect in spec.effects or () if effect.call}
     for name in sorted(asked.keys() - adapters):
         source = case.project.definition(name)

@@ -110,11 +110,11 @@ def _actions(choice: Choice, findings: list[Finding]) -> tuple[Action, ...]:
                 "skillrun detect --write, then complete REPO_PROFILE.json (skill personalize-repo)",
             ),
         )
-    return tuple(
-        Action(ID, "edit-spec", f"{f.message}: {f.hint}")
-        for f in findings
-        if f.hint and f.severity == "error"
-    )
+    actions = []
+    for f in findings:
+        if f.hint and f.severity == "error":
+            actions.append(Action(ID, "edit-spec", f"{f.message}: {f.hint}"))
+    return tuple(actions)
 
 
 def _summary(use: FrameworkUse | None) -> str:

@@ -133,7 +133,10 @@ def _mappings(call: Call, value: ast.expr) -> Iterator[ast.expr]:
 def _entry(mapping: ast.expr, name: str) -> ast.expr | None:
     if isinstance(mapping, ast.Dict):
         pairs = zip(mapping.keys, mapping.values, strict=True)
-        return next((v for k, v in pairs if isinstance(k, ast.Constant) and k.value == name), None)
+        for k, v in pairs:
+            if isinstance(k, ast.Constant) and k.value == name:
+                return v
+        return None
     if (
         isinstance(mapping, ast.Call)
         and isinstance(mapping.func, ast.Name)
@@ -149,9 +152,10 @@ def _position(case: JobCase, effect: Effect, key_arg: str) -> int | None:
     if adapter is None or isinstance(adapter.node, ast.ClassDef):
         return None
     arguments = adapter.node.args
-    names = [
-        a.arg for a in (*arguments.posonlyargs, *arguments.args) if a.arg not in ("self", "cls")
-    ]
+    names = []
+    for a in (*arguments.posonlyargs, *arguments.args):
+        if a.arg not in ("self", "cls"):
+            names.append(a.arg)
     if key_arg not in names:
         return None
     return names.index(key_arg)

@@ -163,11 +163,10 @@ def _settings(case: JobCase, spec: JobSpec, folder: str) -> dict[str, str]:
     """
     given = spec.proof.env if spec.proof else {}
     plain = {name: value for name, value in given.items() if "{" not in value}
-    files = [
-        path
-        for name in (*_CONFIGURATION, "conftest.py")
-        for path in (name, f"{folder}/{name}".lstrip("/"))
-    ]
+    files = []
+    for name in (*_CONFIGURATION, "conftest.py"):
+        for path in (name, f"{folder}/{name}".lstrip("/")):
+            files.append(path)
     if any(
         b"DJANGO_SETTINGS_MODULE" in (case.tree.read(path) or b"") for path in dict.fromkeys(files)
     ):

@@ -157,19 +157,19 @@ def examine(case: JobCase) -> StageResult:
 
 def _logs(case: JobCase, handler: Definition) -> tuple[LogCall, ...]:
     """The job's own log calls in order; what an adapter logs inside says nothing of the job."""
-    adapters = {
-        n for e in (case.spec.effects if case.spec else None) or () for n in adapter_names(case, e)
-    }
+    adapters = set()
+    for e in (case.spec.effects if case.spec else None) or ():
+        for n in adapter_names(case, e):
+            adapters.add(n)
     own = []
     for order, call in enumerate(handler_calls(case, handler)):
         if not adapters & set(call.via) and (_is_log(call) or _hands_to_log(case, call)):
             own.append(LogCall(call, ast.unparse(call.node), order))
-    hooked = [
-        LogCall(c, ast.unparse(c.node), 0, event)
-        for event, hook in case.hooks.items()
-        for c in case.project.calls(hook, depth=2)
-        if _is_log(c)
-    ]
+    hooked = []
+    for event, hook in case.hooks.items():
+        for c in case.project.calls(hook, depth=2):
+            if _is_log(c):
+                hooked.append(LogCall(c, ast.unparse(c.node), 0, event))
     return (*own, *hooked)
 
 
@@ -277,7 +277,10 @@ def _answers(
     in an except.
     """
     first, last = _effect_span(case, spec, handler)
-    plain = [log for log in logs if log.call.in_except is None and log.event is None]
+    plain = []
+    for log in logs:
+        if log.call.in_except is None and log.event is None:
+            plain.append(log)
     return {
         "ran": tuple(
             log.call
@@ -467,12 +470,11 @@ def _ends_quietly(case: JobCase, handler: Definition) -> bool:
     else:
         permanent = ()
     names = [n if "." in n else f"builtins.{n}" for n in (dotted(name) for name in permanent)]
-    clauses = [
-        c
-        for e in (spec.effects if spec else None) or ()
-        for call in effect_calls(case, handler, e)
-        for c in call.in_try
-    ]
+    clauses = []
+    for e in (spec.effects if spec else None) or ():
+        for call in effect_calls(case, handler, e):
+            for c in call.in_try:
+                clauses.append(c)
     return any(
         not clause.reraises
         and any(
@@ -612,12 +614,11 @@ def _notes(case: JobCase, handler: Definition) -> Iterator[Finding]:
     name = handler.name.rpartition(".")[2]
     spec = case.spec
     words = [name, *([spec.job] if spec else [])]
-    found = {
-        path
-        for word in words
-        for suffix in (".md", ".rst", ".txt")
-        for path in case.tree.search(word, suffix)
-    }
+    found = set()
+    for word in words:
+        for suffix in (".md", ".rst", ".txt"):
+            for path in case.tree.search(word, suffix):
+                found.add(path)
     if any(not _NO_NOTES.search(path) for path in found):
         return
     yield blocker(

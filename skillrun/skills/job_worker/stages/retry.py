@@ -348,11 +348,10 @@ def _place(policy: Policy, field: str) -> dict[str, Any] | None:
 
 def _next(findings: list[Finding]) -> tuple[Action, ...]:
     """What stands in the spec is changed there, everything else in the code."""
-    bad = [
-        f
-        for f in findings
-        if f.severity in (Severity.BLOCKER, Severity.ERROR) and f.rule != "retry.no-handler"
-    ]
+    bad = []
+    for f in findings:
+        if f.severity in (Severity.BLOCKER, Severity.ERROR) and f.rule != "retry.no-handler":
+            bad.append(f)
     actions = [
         Action(
             ID,

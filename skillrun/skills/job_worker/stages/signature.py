@@ -112,7 +112,11 @@ def list_parameters(
 
 def _asks(handler: Definition, option: str) -> bool:
     """An option of the decorator is True; `context=True` (Huey) gives `task=`."""
-    keywords = [k for d in handler.decorators if isinstance(d, ast.Call) for k in d.keywords]
+    keywords = []
+    for d in handler.decorators:
+        if isinstance(d, ast.Call):
+            for k in d.keywords:
+                keywords.append(k)
     return any(
         k.arg == option and isinstance(k.value, ast.Constant) and k.value.value is True
         for k in keywords

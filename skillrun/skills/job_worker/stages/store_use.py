@@ -262,7 +262,9 @@ def _declared_names(case: JobCase, table: str) -> Iterator[str]:
             if isinstance(node, ast.ClassDef):
                 yield node.name
             elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
-                yield from (target.id for target in node.targets if isinstance(target, ast.Name))
+                for target in node.targets:
+                    if isinstance(target, ast.Name):
+                        yield target.id
 
 
 def _functions(

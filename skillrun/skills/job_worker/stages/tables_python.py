@@ -133,7 +133,10 @@ def _abstract(node: ast.ClassDef) -> bool:
 
 
 def _class_strings(node: ast.ClassDef) -> Iterator[tuple[str, str]]:
-    inner = [s for s in node.body if isinstance(s, ast.ClassDef) and s.name == "Meta"]
+    inner = []
+    for s in node.body:
+        if isinstance(s, ast.ClassDef) and s.name == "Meta":
+            inner.append(s)
     for statement in [*node.body, *(s for meta in inner for s in meta.body)]:
         name, value = _assigned_name(statement), getattr(statement, "value", None)
         if name and isinstance(value, ast.Constant) and isinstance(value.value, str):

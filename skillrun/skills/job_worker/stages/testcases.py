@@ -84,7 +84,11 @@ def tests_of(case: JobCase, handler: Definition) -> tuple[TestCase, ...]:
     """
     own = {handler.name.rpartition(".")[2]} | _variables(case, handler)
     names = own | _enqueuers(case)
-    paths = {path for name in names for path in case.tree.search(name, ".py") if is_test_file(path)}
+    paths = set()
+    for name in names:
+        for path in case.tree.search(name, ".py"):
+            if is_test_file(path):
+                paths.add(path)
     paths |= {path for path in _users(case, paths) if is_test_file(path)}
     return tuple(test for path in sorted(paths) for test in _running(case, path, names, own))
 
@@ -143,11 +147,9 @@ def _tests(module: Module) -> Iterator[tuple[Function, ast.ClassDef | None]]:
         if isinstance(node, Function) and node.name.startswith("test"):
             yield node, None
         elif isinstance(node, ast.ClassDef) and _holds_tests(node):
-            yield from (
-                (n, node)
-                for n in node.body
-                if isinstance(n, Function) and n.name.startswith("test")
-            )
+            for n in node.body:
+                if isinstance(n, Function) and n.name.startswith("test"):
+                    yield (n, node)
 
 
 def _holds_tests(node: ast.ClassDef) -> bool:
@@ -208,9 +210,10 @@ class _Reader:
                 if found is not None and is_test_file(found.path):
                     yield found.module, found.node
             elif isinstance(node, ast.Call) and word == "usefixtures":
-                yield from (
-                    self.known[w] for a in node.args for w in words_in_node(a) if w in self.known
-                )
+                for a in node.args:
+                    for w in words_in_node(a):
+                        if w in self.known:
+                            yield self.known[w]
 
 
 def _fixture_name(node: ast.AST) -> str:
@@ -223,9 +226,10 @@ def _fixture_name(node: ast.AST) -> str:
 
 
 def _is_skipped_module(module: Module) -> bool:
-    marks = [
-        b.value for b in module.bindings(module.tree).get("pytestmark", ()) if b.value is not None
-    ]
+    marks = []
+    for b in module.bindings(module.tree).get("pytestmark", ()):
+        if b.value is not None:
+            marks.append(b.value)
     return any(_is_skip(mark) for mark in marks)
 
 
@@ -258,12 +262,11 @@ def _runs(node: ast.AST, names: set[str]) -> bool:
     as a text.
     """
     for call in (n for n in ast.walk(node) if isinstance(n, ast.Call)):
-        chain = {
-            w
-            for n in ast.walk(call.func)
-            for w in words_in_node(n)
-            if isinstance(n, ast.Name | ast.Attribute)
-        }
+        chain = set()
+        for n in ast.walk(call.func):
+            for w in words_in_node(n):
+                if isinstance(n, ast.Name | ast.Attribute):
+                    chain.add(w)
         passed = [*call.args, *(k.value for k in call.keywords)]
         received = {
             w for a in passed if isinstance(a, ast.Name | ast.Attribute) for w in words_in_node(a)
@@ -306,12 +309,11 @@ def _hands_on(call: ast.Call, names: set[str]) -> bool:
     """`setattr(send, "apply_async", partial(send.apply_async, queue=own))`: the same, into another
     queue.
     """
-    parts = [
-        node
-        for argument in call.args[2:]
-        for node in ast.walk(argument)
-        if isinstance(node, ast.Attribute)
-    ]
+    parts = []
+    for argument in call.args[2:]:
+        for node in ast.walk(argument):
+            if isinstance(node, ast.Attribute):
+                parts.append(node)
     return any(node.attr in _PUBLISHING and names & words_in(node.value) for node in parts)
 
 
@@ -319,9 +321,10 @@ def _replaces(module: Module, call: ast.Call, names: set[str]) -> bool:
     """`patch("shop.orders.send")`, `setattr(orders, "send", ...)`: the task itself, where calling
     it publishes.
     """
-    texts = [
-        a.value for a in call.args[:2] if isinstance(a, ast.Constant) and isinstance(a.value, str)
-    ]
+    texts = []
+    for a in call.args[:2]:
+        if isinstance(a, ast.Constant) and isinstance(a.value, str):
+            texts.append(a.value)
     owner, _, word = texts[0].rpartition(".") if texts else ("", "", "")
     if texts and not owner:
         owner = module.resolve(call.args[0]) or ""

@@ -38,7 +38,11 @@ def is_unique(found: Iterable[Table], key: Sequence[str]) -> Table | None:
     A constraint over fewer columns than the key is stricter and counts as well.
     """
     wanted = {field.rpartition(".")[2].lower() for field in key}
-    return next((t for t in found for columns in t.unique if columns and columns <= wanted), None)
+    for t in found:
+        for columns in t.unique:
+            if columns and columns <= wanted:
+                return t
+    return None
 
 
 def narrower(found: Iterable[Table], key: Sequence[str]) -> tuple[Table, frozenset[str]] | None:
@@ -46,17 +50,20 @@ def narrower(found: Iterable[Table], key: Sequence[str]) -> tuple[Table, frozens
     one.
     """
     wanted = {field.rpartition(".")[2].lower() for field in key}
-    return next(
-        ((t, columns) for t in found for columns in t.unique if columns and columns < wanted), None
-    )
+    for t in found:
+        for columns in t.unique:
+            if columns and columns < wanted:
+                return (t, columns)
+    return None
 
 
 def nullable(found: Iterable[Table], key: Sequence[str]) -> tuple[Table, str] | None:
     """The first column of the key that may be NULL."""
     wanted = {field.rpartition(".")[2].lower() for field in key}
-    return next(
-        ((table, column) for table in found for column in sorted(table.nullable & wanted)), None
-    )
+    for table in found:
+        for column in sorted(table.nullable & wanted):
+            return (table, column)
+    return None
 
 
 def find_doubt(found: Sequence[Table], key: Sequence[str]) -> tuple[Table, str] | None:
@@ -108,7 +115,8 @@ def class_names(table: str) -> set[str]:
     shop.
     """
     words = [table, *(table.split("_", 1)[1:])]
-    singular = {
-        w for word in words for w in (word, word.removesuffix("s"), re.sub(r"ies$", "y", word))
-    }
+    singular = set()
+    for word in words:
+        for w in (word, word.removesuffix("s"), re.sub(r"ies$", "y", word)):
+            singular.add(w)
     return {"".join(part.title() for part in word.split("_")) for word in singular if word}

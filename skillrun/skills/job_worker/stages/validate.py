@@ -227,11 +227,10 @@ def telling_lines(tail: str) -> str:
     """The lines of a failed command that say most, bounded: those that name a failure, else the
     last ones.
     """
-    lines = [
-        line.strip()
-        for line in tail.splitlines()
-        if line.strip() and not _NOISE.match(line.strip())
-    ]
+    lines = []
+    for line in tail.splitlines():
+        if line.strip() and not _NOISE.match(line.strip()):
+            lines.append(line.strip())
     telling = [line for line in lines if _TELLING.search(line)] or lines
     return " | ".join(line[:160] for line in telling[-_SHOWN_LINES:])
 

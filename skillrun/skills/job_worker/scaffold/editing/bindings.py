@@ -155,9 +155,9 @@ def is_main(statement: ast.stmt) -> bool:
     if not isinstance(statement, ast.If) or not isinstance(statement.test, ast.Compare):
         return False
     sides = [statement.test.left, *statement.test.comparators]
-    found = {
-        side.id if isinstance(side, ast.Name) else getattr(side, "value", None) for side in sides
-    }
+    found = set()
+    for side in sides:
+        found.add(side.id if isinstance(side, ast.Name) else getattr(side, "value", None))
     return found == {"__name__", "__main__"}
 
 

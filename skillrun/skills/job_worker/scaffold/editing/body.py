@@ -31,12 +31,12 @@ def parts(
     it.
     """
     rest = iter(statements)
-    return [
-        (node, next(rest))
-        for node in nodes
-        if isinstance(node, cst.SimpleStatementLine | cst.BaseCompoundStatement)
-        for _ in range(len(node.body) if isinstance(node, cst.SimpleStatementLine) else 1)
-    ]
+    found = []
+    for node in nodes:
+        if isinstance(node, cst.SimpleStatementLine | cst.BaseCompoundStatement):
+            for _ in range(len(node.body) if isinstance(node, cst.SimpleStatementLine) else 1):
+                found.append((node, next(rest)))
+    return found
 
 
 def with_statements(module: cst.Module, new: Sequence[Pair]) -> cst.Module:
@@ -136,10 +136,9 @@ def with_attribute(module: cst.Module, index: int, line: str) -> cst.Module:
     at = max((number for number, node in enumerate(lines, 1) if is_attribute(node)), default=0)
     at = at or int(owner.get_docstring() is not None)
     new = cst.parse_statement(line, module.config_for_parsing)
-    rest = [
-        spaced(node, 1) if isinstance(node, cst.FunctionDef | cst.ClassDef) else node
-        for node in lines[at:]
-    ]
+    rest = []
+    for node in lines[at:]:
+        rest.append(spaced(node, 1) if isinstance(node, cst.FunctionDef | cst.ClassDef) else node)
     made = owner.with_changes(body=owner.body.with_changes(body=[*lines[:at], new, *rest]))
     return module.with_changes(body=[*module.body[:index], made, *module.body[index + 1 :]])
 

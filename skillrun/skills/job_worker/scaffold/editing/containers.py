@@ -89,11 +89,10 @@ def grown(node: Container, key: str | None, value: str, unit: str, base: str) ->
 
 def _place(inner: Bracketed, new: cst.Element | cst.DictElement) -> int:
     """The index at which the new element goes."""
-    names = [
-        one.value.evaluated_value
-        for one in inner.elements
-        if isinstance(one.value, cst.SimpleString)
-    ]
+    names = []
+    for one in inner.elements:
+        if isinstance(one.value, cst.SimpleString):
+            names.append(one.value.evaluated_value)
     sorts = len(names) == len(inner.elements) > 2 and names == sorted(names, key=str)
     if not sorts or not isinstance(new, cst.Element) or not isinstance(new.value, cst.SimpleString):
         return len(inner.elements)

@@ -178,18 +178,17 @@ def calls_in(statements: Iterable[Found], name: str) -> list[tuple[int, cst.Call
 
 
 def argument(call: cst.Call, keyword: str) -> cst.Arg | None:
-    return next((one for one in call.args if one.keyword and one.keyword.value == keyword), None)
+    for one in call.args:
+        if one.keyword and one.keyword.value == keyword:
+            return one
+    return None
 
 
 def argument_indent(call: cst.Call) -> str:
     """How far the lines of a call's arguments are indented; "" where the call is one line."""
     commas = [one.comma for one in call.args if isinstance(one.comma, cst.Comma)]
     spaces = (call.whitespace_before_args, *(comma.whitespace_after for comma in commas))
-    return next(
-        (
-            space.last_line.value
-            for space in spaces
-            if isinstance(space, cst.ParenthesizedWhitespace)
-        ),
-        "",
-    )
+    for space in spaces:
+        if isinstance(space, cst.ParenthesizedWhitespace):
+            return space.last_line.value
+    return ""

@@ -115,9 +115,10 @@ def by_module(node: cst.Import | cst.ImportFrom) -> Any:
 def import_zone(body: Sequence[Statement]) -> int:
     """How many statements come before the first function or class."""
     definitions = cst.FunctionDef | cst.ClassDef
-    return next(
-        (number for number, one in enumerate(body) if isinstance(one, definitions)), len(body)
-    )
+    for number, one in enumerate(body):
+        if isinstance(one, definitions):
+            return number
+    return len(body)
 
 
 def end_of_imports(body: Sequence[Statement]) -> int:

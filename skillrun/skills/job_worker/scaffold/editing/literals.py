@@ -109,13 +109,14 @@ def with_needed(
 ) -> cst.Module:
     """The module with the imports that the element needs."""
     known = bindings(source.tree, source.path)
-    missing = [
-        Missing(statement, (one.alias,))
-        for statement in ast.parse("\n".join(lines)).body
-        if isinstance(statement, ast.Import | ast.ImportFrom)
-        for one in imported(statement, source.path)
-        if not is_there(one, known.get(one.name, []), source.path, for_types=False, follow=follow)
-    ]
+    missing = []
+    for statement in ast.parse("\n".join(lines)).body:
+        if isinstance(statement, ast.Import | ast.ImportFrom):
+            for one in imported(statement, source.path):
+                if not is_there(
+                    one, known.get(one.name, []), source.path, for_types=False, follow=follow
+                ):
+                    missing.append(Missing(statement, (one.alias,)))
     if not missing:
         return module
     module = header_split(module)
@@ -146,18 +147,16 @@ def with_element(source: Source, entry: Entry) -> cst.Module:
 
 def under_key(source: Source, entry: Entry, name: str, key: str) -> list[Place]:
     """The literals under a key of the dicts that a name is given."""
-    outer = [
-        place
-        for one in assignments(source.module, name)
-        for place in literals_in(source.module, one)
-    ]
+    outer = []
+    for one in assignments(source.module, name):
+        for place in literals_in(source.module, one):
+            outer.append(place)
     held = [(place.index, value_of(place.container, key)) for place in outer]
-    found = [
-        p
-        for at, value in held
-        if value is not None
-        for p in operands(source.module, at, value, source.module.default_indent, ())
-    ]
+    found = []
+    for at, value in held:
+        if value is not None:
+            for p in operands(source.module, at, value, source.module.default_indent, ()):
+                found.append(p)
     if not found:
         raise CannotEdit(
             f"{source.path}:1: {entry.target} is not written out as a literal here", hint=HAND

@@ -321,10 +321,9 @@ def kept_one(there: Source, template: Source, wanted: Wanted, instead: ast.stmt)
     start, end = span(instead)
     old = lines_of(there.text)
     left, right = span(wanted.statement)
-    lines = [
-        " " * instead.col_offset + line if line.strip() else line
-        for line in lines_of(template.text)[left:right]
-    ]
+    lines = []
+    for line in lines_of(template.text)[left:right]:
+        lines.append(" " * instead.col_offset + line if line.strip() else line)
     new = [*old[:start], *lines, *old[end:]]
     diff = difflib.unified_diff(as_lines(old), as_lines(new), f"a/{there.path}", f"b/{there.path}")
     return Kept(there.path, start + 1, wanted.title, "".join(diff))

@@ -153,16 +153,17 @@ def reindented(text: str, old: str, new: str) -> str:
 
 def inside_strings(tree: ast.Module) -> set[int]:
     """The numbers of the lines that begin within a string."""
-    docstrings = {
-        id(statement.value) for statement in ast.walk(tree) if isinstance(statement, ast.Expr)
-    }
+    docstrings = set()
+    for statement in ast.walk(tree):
+        if isinstance(statement, ast.Expr):
+            docstrings.add(id(statement.value))
     strings = (node for node in ast.walk(tree) if isinstance(node, ast.Constant | ast.JoinedStr))
-    return {
-        line
-        for node in strings
-        if id(node) not in docstrings
-        for line in range(node.lineno + 1, (node.end_lineno or node.lineno) + 1)
-    }
+    found = set()
+    for node in strings:
+        if id(node) not in docstrings:
+            for line in range(node.lineno + 1, (node.end_lineno or node.lineno) + 1):
+                found.add(line)
+    return found
 
 
 # -- comparing

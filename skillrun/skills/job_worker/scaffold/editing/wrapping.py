@@ -136,11 +136,10 @@ def _opened(text: str, pair: _Pair, indent: str, width: int, unit: str) -> list[
     alone = head.startswith(("def ", "async def ")) and len(elements) == 1
     within = f"{indent}{unit}{body}"
     if each or alone or head.startswith("from ") or (len(within) > width and len(elements) > 1):
-        made = [
-            line
-            for one in elements
-            for line in wrapped(f"{indent}{unit}{one},", width, unit, inside=True)
-        ]
+        made = []
+        for one in elements:
+            for line in wrapped(f"{indent}{unit}{one},", width, unit, inside=True):
+                made.append(line)
     else:
         made = wrapped(within, width, unit, inside=True)
     return [f"{indent}{head}", *made, f"{indent}{tail}"]
@@ -241,11 +240,11 @@ def _docstrings(source: str) -> set[int]:
         if isinstance(node, owners) and ast.get_docstring(node)
     )
     firsts = (node.body[0] for node in nodes)
-    return {
-        line
-        for first in firsts
-        for line in range(first.lineno, (first.end_lineno or first.lineno) + 1)
-    }
+    docstrings = set()
+    for first in firsts:
+        for line in range(first.lineno, (first.end_lineno or first.lineno) + 1):
+            docstrings.add(line)
+    return docstrings
 
 
 def _within_strings(source: str) -> set[int]:

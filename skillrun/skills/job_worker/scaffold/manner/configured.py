@@ -127,14 +127,10 @@ def option(table: Any, key: str) -> Any:
     """A value under its name with dashes or with underscores; None where it is not there."""
     if not isinstance(table, Mapping):
         return None
-    return next(
-        (
-            table[name]
-            for name in (key, key.replace("-", "_"), key.replace("_", "-"))
-            if name in table
-        ),
-        None,
-    )
+    for name in (key, key.replace("-", "_"), key.replace("_", "-")):
+        if name in table:
+            return table[name]
+    return None
 
 
 def _part(table: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:

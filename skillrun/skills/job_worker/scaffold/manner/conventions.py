@@ -155,9 +155,8 @@ def _line_length(
 
 def _lengths(named: Named) -> list[int]:
     words = shlex.split(named.command.replace("=", " "))
-    given = [
-        value
-        for name, value in pairwise(words)
-        if name in ("-l", "--line-length", "--max-line-length")
-    ]
+    given = []
+    for name, value in pairwise(words):
+        if name in ("-l", "--line-length", "--max-line-length"):
+            given.append(value)
     return [int(value) for value in given if value.isdecimal()]

@@ -129,10 +129,8 @@ def _of_hook(hook: Mapping[str, Any], words: list[str]) -> Iterator[Named]:
     ):
         yield Named(tool, 0, _options(words), _rules(words))
     elif hook.get("entry"):
-        yield from (
-            replace(named, plainness=0)
-            for named in _written(" ".join([str(hook["entry"]), *words, ""]))
-        )
+        for named in _written(" ".join([str(hook["entry"]), *words, ""])):
+            yield replace(named, plainness=0)
 
 
 def _applying(config: Any, path: str) -> Iterator[Mapping[str, Any]]:

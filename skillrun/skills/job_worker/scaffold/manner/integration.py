@@ -76,11 +76,10 @@ def _has_fixture(text: str) -> bool:
 
 def _folder(tree: Tree, handler_path: str) -> str | None:
     """The folder of integration tests that is nearest to the handler."""
-    paths = [
-        path
-        for path in tree.files
-        if path.endswith(".py") and not is_vendored(path) and not is_shown(path)
-    ]
+    paths = []
+    for path in tree.files:
+        if path.endswith(".py") and not is_vendored(path) and not is_shown(path):
+            paths.append(path)
     held = {one for path in paths if (one := path.rpartition("/")[0]) and _is_folder(one)}
     near = handler_path.split("/")
     return min(
@@ -103,9 +102,10 @@ def _markers(settings: Settings, conftests: list[str]) -> Iterator[str]:
         for part in (table, option(table, "ini_options"))
     ):
         yield from (name for name in _named(said) if _MARKER.fullmatch(name))
-    yield from (
-        name for text in conftests for name in _ADDED.findall(text) if _MARKER.fullmatch(name)
-    )
+    for text in conftests:
+        for name in _ADDED.findall(text):
+            if _MARKER.fullmatch(name):
+                yield name
 
 
 def _named(said: Any) -> list[str]:

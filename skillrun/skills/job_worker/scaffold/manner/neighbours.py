@@ -96,9 +96,10 @@ def _readable(tree: Tree, handler_path: str, paths: list[str]) -> Iterator[Neigh
 
 def find_tests(tree: Tree, folder: str) -> tuple[Neighbour, ...]:
     """The test files of a folder."""
-    paths = [
-        p for p in tree.files if p.startswith(f"{folder}/") and p.endswith(".py") and is_test(p)
-    ]
+    paths = []
+    for p in tree.files:
+        if p.startswith(f"{folder}/") and p.endswith(".py") and is_test(p):
+            paths.append(p)
     return tuple(_readable(tree, f"{folder}/test.py", paths))
 
 

@@ -50,7 +50,10 @@ def find_notes(tree: Tree, handler_path: str, job: str) -> str | None:
     """The Markdown file for this job's operational notes: one of its own where the others have
     theirs in a folder.
     """
-    paths = [p for p in tree.files if p.lower().endswith(".md") and _is_ours(p, handler_path)]
+    paths = []
+    for p in tree.files:
+        if p.lower().endswith(".md") and _is_ours(p, handler_path):
+            paths.append(p)
     paths.sort(
         key=lambda path: (
             -common(path.split("/")[:-1], handler_path.split("/")),

@@ -96,9 +96,10 @@ def _tests(tree: Tree, settings: Settings, handler_path: str) -> tuple[str, ...]
     configured folders.
     """
     named = (path for path in tree.files if _is_test_module(path) or _is_told_of(settings, path))
-    paths = [
-        path for path in named if not _is_aside(path, handler_path) and _holds_tests(tree, path)
-    ]
+    paths = []
+    for path in named:
+        if not _is_aside(path, handler_path) and _holds_tests(tree, path):
+            paths.append(path)
     for folder in _projects(tree, settings):
         inside = [path for path in paths if _is_below(path, folder)]
         if inside:
@@ -108,9 +109,11 @@ def _tests(tree: Tree, settings: Settings, handler_path: str) -> tuple[str, ...]
 
 def _projects(tree: Tree, settings: Settings) -> list[str]:
     """The folders around the handler that hold a project's own files, the nearest first."""
-    return [
-        one for one in settings.folders if any(within(one, name) in tree.files for name in _MARKERS)
-    ]
+    projects = []
+    for one in settings.folders:
+        if any(within(one, name) in tree.files for name in _MARKERS):
+            projects.append(one)
+    return projects
 
 
 def _is_below(path: str, folder: str) -> bool:
@@ -214,16 +217,16 @@ def _prepared(tree: Tree, settings: Settings, paths: tuple[str, ...], folder: st
     """A package of tests without any yet, beside the handler or in its project where that has no
     tests either.
     """
-    nearest = [
-        one
-        for one in _projects(tree, settings)[:1]
-        if not any(_is_below(path, one) for path in paths)
-    ]
+    nearest = []
+    for one in _projects(tree, settings)[:1]:
+        if not any(_is_below(path, one) for path in paths):
+            nearest.append(one)
     places = [within(one, name) for one in (folder, *nearest) for name in _FOLDERS]
     files = [f"{place}/{name}" for place in places for name in ("__init__.py", "conftest.py")]
-    return next(
-        (_folder_of(p) for p in files if p in tree.files and _is_collected(settings, p)), None
-    )
+    for p in files:
+        if p in tree.files and _is_collected(settings, p):
+            return _folder_of(p)
+    return None
 
 
 def _unit(folder: str, held: set[str]) -> str:
@@ -309,8 +312,14 @@ def _as_others(tree: Tree, paths: tuple[str, ...], folder: str) -> str | None:
     """Most of the packages beside this one keep their tests inside: so does this one."""
     beside = _folder_of(folder)
     depth = len(beside.split("/")) if beside else 0
-    code = {_top(path, depth) for path in tree.files if path.endswith(".py") and _is_code(path)}
-    inside = [p.split("/") for p in paths if _is_below(p, beside) and _top(p, depth) in code]
+    code = set()
+    for path in tree.files:
+        if path.endswith(".py") and _is_code(path):
+            code.add(_top(path, depth))
+    inside = []
+    for p in paths:
+        if _is_below(p, beside) and _top(p, depth) in code:
+            inside.append(p.split("/"))
     inside = [parts for parts in inside if len(parts) in (depth + 2, depth + 3)]
     if not folder or len(inside) * 2 < len(paths):
         return None

@@ -84,9 +84,10 @@ def _check(found: Model, table: str, needed: tuple[str, ...], setting: str) -> N
     symbol, node = found
     columns = dict(_columns(node))
     missing = [name for name in needed if name not in columns]
-    others = [
-        name for name, value in columns.items() if name not in needed and _must_be_given(value)
-    ]
+    others = []
+    for name, value in columns.items():
+        if name not in needed and _must_be_given(value):
+            others.append(name)
     if missing or others:
         if missing:
             what = f"lacks {', '.join(missing)}"
@@ -108,11 +109,9 @@ def _columns(node: ast.ClassDef) -> list[tuple[str, ast.expr | None]]:
         if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
             found.append((statement.target.id, statement.value))
         elif isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Call):
-            found += [
-                (target.id, statement.value)
-                for target in statement.targets
-                if isinstance(target, ast.Name)
-            ]
+            for target in statement.targets:
+                if isinstance(target, ast.Name):
+                    found.append((target.id, statement.value))
     return found
 
 

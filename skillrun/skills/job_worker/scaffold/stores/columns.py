@@ -45,10 +45,10 @@ def key_columns(spec: JobSpec) -> tuple[Column, ...]:
     fields = spec.idempotency.key if spec.idempotency else ()
     tails = [field.rpartition(".")[2] for field in fields]
     short = len(set(tails)) == len(tails)
-    return tuple(
-        _column(spec, field, tail if short else field.replace(".", "_"))
-        for field, tail in zip(fields, tails, strict=True)
-    )
+    columns = []
+    for field, tail in zip(fields, tails, strict=True):
+        columns.append(_column(spec, field, tail if short else field.replace(".", "_")))
+    return tuple(columns)
 
 
 def _column(spec: JobSpec, field: str, name: str) -> Column:

@@ -77,10 +77,9 @@ def database_behind(
 
 def with_driver(database: Database, scheme: str) -> Database:
     """The same with this driver in the URL of the server, where nothing else has named one."""
-    named = {
-        name: server_url(scheme) if text == "{postgresql}" else text
-        for name, text in database.env.items()
-    }
+    named = {}
+    for name, text in database.env.items():
+        named[name] = server_url(scheme) if text == "{postgresql}" else text
     return replace(database, env=named)
 
 

@@ -63,7 +63,10 @@ class Orm:
 def pieces(facts: Facts, render: Render) -> list[Piece]:
     """The models that are missing, their migration, and the module of `once` and `bury`."""
     orm: Orm = facts.store.facts["orm"]
-    missing = [model for model in (orm.model, orm.dead) if model is not None and not model.exists]
+    missing = []
+    for model in (orm.model, orm.dead):
+        if model is not None and not model.exists:
+            missing.append(model)
     found: list[Piece] = [Module(missing[0].path, _models(facts, render, orm))] if missing else []
     found += [_shown(model) for model in missing[:1] if model.path.endswith("models/jobs.py")]
     if orm.migration is not None:

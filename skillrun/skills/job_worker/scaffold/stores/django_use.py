@@ -172,9 +172,10 @@ def _migration(
     if keeps_none(project, app) or not (needs_done or needs_dead):
         return None
     leaf = _leaf(app, there)
-    names = [
-        one.name.lower() for one, new in ((model, needs_done), (dead, needs_dead)) if one and new
-    ]
+    names = []
+    for one, new in ((model, needs_done), (dead, needs_dead)):
+        if one and new:
+            names.append(one.name.lower())
     path = f"{app.folder}migrations/{_numbered('_'.join(names), [name for _, name in there])}.py"
     return Migration(path, leaf, needs_done, needs_dead, _packages(project, app, there))
 
@@ -354,11 +355,10 @@ def _dict_behind(module: Module, node: ast.expr | None) -> ast.expr | None:
     """
     if not isinstance(node, ast.Name):
         return node
-    held = [
-        n.value
-        for n in ast.walk(module.tree)
-        if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == node.id
-    ]
+    held = []
+    for n in ast.walk(module.tree):
+        if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == node.id:
+            held.append(n.value)
     return next((value for value in reversed(held) if isinstance(value, ast.Dict)), node)
 
 

@@ -331,9 +331,11 @@ def _others_stores(case: JobCase) -> list[str]:
     """The stores of other jobs: each makes the tables that it writes to, whichever is there
     first.
     """
-    return [
-        path for path in case.tree.search("What a background job remembers") if not is_aside(path)
-    ]
+    stores = []
+    for path in case.tree.search("What a background job remembers"):
+        if not is_aside(path):
+            stores.append(path)
+    return stores
 
 
 # -- Redis, and the receiver

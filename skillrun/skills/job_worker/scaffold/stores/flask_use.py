@@ -117,12 +117,12 @@ def _returns_app(
     """Whether a function returns an app that it has made; a function inside of it is another
     one.
     """
-    made = {
-        ast.unparse(one.targets[0])
-        for one in ast.walk(node)
-        if isinstance(one, ast.Assign) and isinstance(one.value, ast.Call)
-        if _makes_app(project, module, one.value, hops)
-    }
+    made = set()
+    for one in ast.walk(node):
+        if (isinstance(one, ast.Assign) and isinstance(one.value, ast.Call)) and _makes_app(
+            project, module, one.value, hops
+        ):
+            made.add(ast.unparse(one.targets[0]))
     returned = [
         one.value for one in ast.walk(node) if isinstance(one, ast.Return) and one.value is not None
     ]

@@ -56,9 +56,11 @@ def _home(project: Project, path: str) -> str:
 
 
 def _homes(project: Project) -> set[str]:
-    return {
-        path.rpartition("/")[0] for name in _MANIFESTS for path in project.tree.match(f"**/{name}")
-    }
+    found = set()
+    for name in _MANIFESTS:
+        for path in project.tree.match(f"**/{name}"):
+            found.add(path.rpartition("/")[0])
+    return found
 
 
 def _reaches(project: Project, own: str, path: str) -> bool:

@@ -94,10 +94,9 @@ def _key(keys: Keys) -> str:
     "b:c".
     """
     several = len(keys.columns) > 1
-    quoted = {
-        column.name: "!r" if several and column.annotation == "str" else ""
-        for column in keys.columns
-    }
+    quoted = {}
+    for column in keys.columns:
+        quoted[column.name] = "!r" if several and column.annotation == "str" else ""
     return "".join([keys.prefix, *(f":{{{name}{mark}}}" for name, mark in quoted.items())])
 
 

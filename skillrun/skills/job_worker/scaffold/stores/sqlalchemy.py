@@ -77,7 +77,10 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
     """The models that are missing, their migration, and the module of `once` and `bury`."""
     orm: Orm = facts.store.facts["orm"]
     found: list[Piece] = []
-    missing = [model for model in (orm.model, orm.dead) if model is not None and not model.exists]
+    missing = []
+    for model in (orm.model, orm.dead):
+        if model is not None and not model.exists:
+            missing.append(model)
     for module in dict.fromkeys(model.module for model in missing):
         here = [model for model in missing if model.module == module]
         found.append(Module(here[0].path, _models(facts, render, orm, here)))
@@ -94,7 +97,9 @@ def _shown(package: Package, models: list[Symbol]) -> Iterator[Piece]:
     module = models[0].module
     where = f".{module.rpartition('.')[2]}" if package.relative else module
     yield Module(package.path, f"from {where} import {', '.join(names)}\n")
-    yield from (Entry(package.path, "__all__", f'"{name}"') for name in names if package.listed)
+    for name in names:
+        if package.listed:
+            yield Entry(package.path, "__all__", f'"{name}"')
 
 
 # -- the models

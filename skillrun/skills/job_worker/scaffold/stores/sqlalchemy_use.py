@@ -81,10 +81,9 @@ def _declared(project: Project, module: Module, node: ast.stmt) -> tuple[str, st
     """(name, style) of a statement that makes a base; ("", "") for any other."""
     if isinstance(node, ast.ClassDef):
         bases = {_last(module, base) for base in node.bases}
-        decorators = {
-            _last(module, one.func if isinstance(one, ast.Call) else one)
-            for one in node.decorator_list
-        }
+        decorators = set()
+        for one in node.decorator_list:
+            decorators.add(_last(module, one.func if isinstance(one, ast.Call) else one))
         if bases & set(_BASES):
             return node.name, "mapped"
         if "as_declarative" in decorators:
@@ -123,11 +122,10 @@ def _package(project: Project, home: str, others: set[str]) -> Package | None:
     """The package with a module for each thing, which imports them."""
     folder = home.rpartition("/")[0]
     shown = project.module(f"{folder}/__init__.py")
-    beside = [
-        path
-        for path in others
-        if path.rpartition("/")[0] == folder and not path.endswith("/__init__.py")
-    ]
+    beside = []
+    for path in others:
+        if path.rpartition("/")[0] == folder and not path.endswith("/__init__.py"):
+            beside.append(path)
     if shown is None or len(beside) < 2 or home.endswith("/__init__.py"):
         return None
     imports = [node for node in shown.tree.body if isinstance(node, ast.ImportFrom)]
@@ -298,11 +296,10 @@ def _commits(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
 
 def _url(project: Project, module: Module) -> tuple[Module, ast.expr] | None:
     """The argument of `create_engine`, in this module or in the only one that has such a call."""
-    found = [
-        (one, node)
-        for one in _modules(project, _ENGINES, module.path)
-        for node in _engine_urls(one)
-    ]
+    found = []
+    for one in _modules(project, _ENGINES, module.path):
+        for node in _engine_urls(one):
+            found.append((one, node))
     return next((one for one in found if one[0].path == module.path), found[0] if found else None)
 
 

@@ -91,9 +91,10 @@ def _openings(project: Project, near: str) -> Iterator[Opening]:
 
 def _connecting(node: ast.stmt) -> ast.Call | None:
     calls = (inner for inner in ast.walk(node) if isinstance(inner, ast.Call))
-    return next(
-        (call for call in calls if ast.unparse(call.func) in ("sqlite3.connect", "connect")), None
-    )
+    for call in calls:
+        if ast.unparse(call.func) in ("sqlite3.connect", "connect"):
+            return call
+    return None
 
 
 def _needs_arguments(node: ast.FunctionDef) -> bool:

@@ -118,11 +118,10 @@ def _scheme(node: ast.expr | None, read: ast.AST | None = None) -> str:
             parts = []
         if read is not None and not any(one is read for one in ast.walk(inner)):
             continue
-        texts = [
-            str(part.value)
-            for part in parts
-            if isinstance(part, ast.Constant) and "://" in str(part.value)
-        ]
+        texts = []
+        for part in parts:
+            if isinstance(part, ast.Constant) and "://" in str(part.value):
+                texts.append(str(part.value))
         if texts:
             return texts[0].partition("://")[0]
     return ""
@@ -228,11 +227,10 @@ def _constant(project: Project, name: str, hops: int) -> Variable | None:
     `class Config`.
     """
     for module in project.modules_with(name) if name.isupper() else ():
-        classes = [
-            node
-            for node in module.tree.body
-            if isinstance(node, ast.ClassDef) and not is_aside(module.path)
-        ]
+        classes = []
+        for node in module.tree.body:
+            if isinstance(node, ast.ClassDef) and not is_aside(module.path):
+                classes.append(node)
         for statement in (one for node in classes for one in node.body):
             if isinstance(statement, ast.Assign | ast.AnnAssign) and _bound(statement) == name:
                 found = variable_of(project, module, statement.value, hops)
